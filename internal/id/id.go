@@ -1,0 +1,130 @@
+// Package id makes and reads the ids that faquan generates: time-ordered 63-bit numbers that carry the home
+// bucket of the user they belong to.
+//
+//	 40 bits                       10 bits   13 bits
+//	┌─────────────────────────────┬─────────┬──────────────┐
+//	│ milliseconds since 2024     │ bucket  │ sequence     │
+//	└─────────────────────────────┴─────────┴──────────────┘
+//
+// Time first, so that rows append instead of scattering over an index. The bucket, so that a voucher id alone
+// says on which node of a distributed database its row lives. The sequence starts at a random place in each
+// millisecond, so that processes that share a database rarely draw the same id (and notice when they do), and
+// so that an id says little about how many were issued.
+//
+// Ids are identifiers, not secrets: who must not be able to guess uses a certificate code.
+package id
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+)
+
+// Buckets is the number of home buckets. It is pinned: changing it would move every user.
+const Buckets = 1024
+
+const (
+	bucketBits   = 10
+	sequenceBits = 13
+	sequences    = 1 << sequenceBits
+	// epochMillis is 2024-01-01T00:00:00Z. 40 bits of milliseconds last until November 2058.
+	epochMillis = 1_704_067_200_000
+)
+
+// MaxBlock is the largest number of ids that one call of Generator.Block gives.
+const MaxBlock = sequences / 2
+
+// ID is a generated id. The zero ID means none.
+type ID int64
+
+// Millis is the instant that the id carries, in Unix milliseconds. It is close to the moment of its making,
+// and never earlier; it runs ahead when a bucket needs more than 8,192 ids in one millisecond.
+func (i ID) Millis() int64 { return int64(i>>(bucketBits+sequenceBits)) + epochMillis }
+
+// Bucket is the home bucket that the id carries, 0 to 1023.
+func (i ID) Bucket() int { return int(i>>sequenceBits) & (Buckets - 1) }
+
+// BucketOf is the home bucket of a name: the first eight bytes of its SHA-256, big-endian, modulo Buckets.
+// The function is pinned by a golden test, because stored rows depend on it.
+func BucketOf(name string) int {
+	sum := sha256.Sum256([]byte(name))
+	return int(binary.BigEndian.Uint64(sum[:8]) % Buckets)
+}
+
+// zone is the +08:00 in which the wire shows dates.
+var zone = time.FixedZone("+08:00", 8*60*60)
+
+// longLen is the length of the form that Long gives.
+const longLen = 28
+
+// Long is the 28-digit form that the Alipay façade shows as voucher_id: the date at +08:00 as yyyyMMdd, then
+// the number with leading zeros to 20 digits.
+func (i ID) Long() string {
+	b := time.UnixMilli(i.Millis()).In(zone).AppendFormat(make([]byte, 0, longLen), "20060102")
+	digits := strconv.AppendInt(make([]byte, 0, 20), int64(i), 10)
+	for range longLen - len(b) - len(digits) {
+		b = append(b, '0')
+	}
+	return string(append(b, digits...))
+}
+
+// ErrNotLong is what ParseLong answers for text that Long cannot have made.
+var ErrNotLong = errors.New("not a voucher id: 28 digits, the first eight of them its date")
+
+// ParseLong reads what Long wrote. A date that does not match the number is refused, so that a mistyped id is
+// not taken for another one.
+func ParseLong(s string) (ID, error) {
+	if len(s) != longLen {
+		return 0, fmt.Errorf("%w: length %d", ErrNotLong, len(s))
+	}
+	n, err := strconv.ParseInt(s[8:], 10, 64)
+	if err != nil || n <= 0 || ID(n).Long() != s {
+		return 0, fmt.Errorf("%w: %q", ErrNotLong, s)
+	}
+	return ID(n), nil
+}
+
+// Generator makes ids. It never makes one twice, whatever its clock does. It is not safe for concurrent use:
+// the committer owns one.
+type Generator struct {
+	rand  *rand.Rand
+	floor int64 // no id carries an earlier millisecond
+	slots [Buckets]slot
+}
+
+// slot is where a bucket stands: the millisecond in use and the next free number in it.
+type slot struct {
+	millis int64
+	next   int
+}
+
+// NewGenerator makes a generator whose ids all carry a millisecond after afterMillis: the last one that ids
+// of this store may carry (0 for a new store).
+func NewGenerator(r *rand.Rand, afterMillis int64) *Generator {
+	return &Generator{rand: r, floor: max(afterMillis+1, epochMillis+1)}
+}
+
+// Block gives n consecutive ids of the bucket, and returns the first. All of them carry the same millisecond,
+// nowMillis or later. n is 1 to MaxBlock.
+func (g *Generator) Block(nowMillis int64, bucket, n int) ID {
+	if n < 1 || n > MaxBlock || bucket < 0 || bucket >= Buckets {
+		panic(fmt.Sprintf("id: a block of %d in bucket %d", n, bucket))
+	}
+	s := &g.slots[bucket]
+	if now := max(nowMillis, g.floor); s.millis < now {
+		*s = slot{millis: now, next: g.start()}
+	}
+	if s.next+n > sequences {
+		*s = slot{millis: s.millis + 1, next: g.start()}
+	}
+	first := s.next
+	s.next += n
+	return ID((s.millis-epochMillis)<<(bucketBits+sequenceBits) | int64(bucket)<<sequenceBits | int64(first))
+}
+
+// start is a random place in the lower half, so that at least MaxBlock numbers follow it.
+func (g *Generator) start() int { return g.rand.IntN(sequences / 2) }

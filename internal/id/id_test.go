@@ -1,0 +1,78 @@
+package id
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func testRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
+
+// Stored rows depend on these: they may never change.
+func TestBucketOfIsPinned(t *testing.T) {
+	for name, want := range map[string]int{"": 20, "ALIPAY:2088302001456115": 734, "p-1": 3, "优酷": 157} {
+		if got := BucketOf(name); got != want {
+			t.Errorf("BucketOf(%q) = %d, want %d", name, got, want)
+		}
+	}
+}
+
+func TestIDCarriesTimeAndBucket(t *testing.T) {
+	const now = 1_790_000_000_123
+	first := NewGenerator(testRand(), 0).Block(now, 1023, 1)
+	if first.Millis() != now || first.Bucket() != 1023 {
+		t.Errorf("%d carries %d and bucket %d", first, first.Millis(), first.Bucket())
+	}
+	if last := NewGenerator(testRand(), 0).Block(2_803_578_827_775, 1023, 1); last <= 0 {
+		t.Errorf("the last millisecond gives %d", last)
+	}
+}
+
+func TestLongRoundTrip(t *testing.T) {
+	v := NewGenerator(testRand(), 0).Block(1_790_000_000_123, 7, 1)
+	text := v.Long()
+	if len(text) != 28 || text[:8] != "20260921" {
+		t.Fatalf("Long() = %q", text)
+	}
+	if got, err := ParseLong(text); err != nil || got != v {
+		t.Errorf("ParseLong(%q) = %d, %v", text, got, err)
+	}
+	for _, bad := range []string{"", "1", "20260922" + text[8:], text[:27] + "x", text + "0", "20260921-0000000000000000001"[:28], "2026092100000000000000000000"} {
+		if got, err := ParseLong(bad); !errors.Is(err, ErrNotLong) {
+			t.Errorf("ParseLong(%q) = %d, %v", bad, got, err)
+		}
+	}
+}
+
+// No clock makes the generator repeat itself, and no id is older than what the store already holds.
+func TestGeneratorNeverRepeats(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const base = 1_790_000_000_000
+		g := NewGenerator(testRand(), base)
+		seen := map[ID]bool{}
+		for range rapid.IntRange(1, 40).Draw(t, "calls") {
+			now := base + rapid.Int64Range(-5, 5).Draw(t, "now")
+			n := rapid.SampledFrom([]int{1, 2, 100, MaxBlock}).Draw(t, "n")
+			first := g.Block(now, rapid.IntRange(0, 1).Draw(t, "bucket"), n)
+			for k := range n {
+				v := first + ID(k)
+				if seen[v] || v.Millis() < now || v.Millis() <= base || v.Millis() != first.Millis() {
+					t.Fatalf("id %d: seen %v, carries %d, now %d", v, seen[v], v.Millis(), now)
+				}
+				seen[v] = true
+			}
+		}
+	})
+}
+
+func FuzzParseLong(f *testing.F) {
+	f.Add("2026092100000000000000000000")
+	f.Add(NewGenerator(testRand(), 0).Block(1_790_000_000_123, 7, 1).Long())
+	f.Fuzz(func(t *testing.T, s string) {
+		if v, err := ParseLong(s); err == nil && v.Long() != s {
+			t.Fatalf("%q reads as %d, which writes as %q", s, v, v.Long())
+		}
+	})
+}
