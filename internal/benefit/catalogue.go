@@ -1,0 +1,151 @@
+package benefit
+
+import "slices"
+
+// Merchant owns templates, activities and scenes.
+type Merchant struct {
+	ID       MerchantID `json:"id"`
+	Name     string     `json:"name"`
+	Title    string     `json:"title,omitzero"`
+	SellerID int64      `json:"seller_id,omitzero"` // purchaser_id on TOP
+	// Open accepts an unknown primary identifier as a recipient of the merchant's templates; otherwise every
+	// recipient must be known.
+	Open bool `json:"open,omitzero"`
+}
+
+// App is an open-platform caller. Its secrets are sealed: only the service that holds the key file opens them.
+type App struct {
+	ID       AppID      `json:"id"`
+	Name     string     `json:"name"`
+	Merchant MerchantID `json:"merchant"`
+
+	AppKey    string   `json:"app_key,omitzero"`    // on TOP
+	AppSecret []byte   `json:"app_secret,omitzero"` // sealed
+	AppID     string   `json:"app_id,omitzero"`     // on Alipay
+	PublicKey string   `json:"public_key,omitzero"` // PEM, PKIX
+	SignTypes []string `json:"sign_types,omitzero"` // RSA2, RSA
+
+	Methods       []string `json:"methods,omitzero"`         // the methods granted; empty: all
+	RatePerSecond int64    `json:"rate_per_second,omitzero"` // 0: no limit
+	Disabled      bool     `json:"disabled,omitzero"`
+}
+
+// Granted says that the app may call the method.
+func (a *App) Granted(method string) bool {
+	return len(a.Methods) == 0 || slices.Contains(a.Methods, method)
+}
+
+// MayIssue says that the app, acting for the merchant, may issue the template.
+func (a *App) MayIssue(t *Template, acting MerchantID) bool {
+	return t.Merchant == acting || slices.Contains(t.GrantedTo, a.ID)
+}
+
+// Item is a template inside an activity.
+type Item struct {
+	DetailID    int64      `json:"detail_id,omitzero"`
+	Template    TemplateID `json:"template"`
+	BenefitType int64      `json:"benefit_type,omitzero"`
+	MaxSends    int        `json:"max_send_count"`  // per call
+	Quantity    int        `json:"quantity"`        // vouchers per send
+	Amount      int64      `json:"amount,omitzero"` // fen; what it gives when the template takes the amount from the request
+}
+
+// Box is a treasure box (赢宝箱): a daily task over the sends of an activity.
+type Box struct {
+	Cards      []string `json:"cards"`
+	DoneAfter  int      `json:"done_after"`
+	CountSends bool     `json:"count_sends,omitzero"` // count sends; otherwise different cards
+}
+
+// Activity is a campaign over templates.
+type Activity struct {
+	ID         ActivityID `json:"id"`
+	Name       string     `json:"name"`
+	Merchant   MerchantID `json:"merchant"`
+	ActCode    string     `json:"act_code,omitzero"`
+	RelationID int64      `json:"relation_id,omitzero"`
+	Window     Window     `json:"window,omitzero"`
+	Status     Status     `json:"status"`
+	NoGuard    bool       `json:"no_guard,omitzero"` // turns the one-second guard off
+	Box        *Box       `json:"box,omitzero"`
+	Rule       string     `json:"rule,omitzero"`
+	Priority   int64      `json:"priority,omitzero"`
+	Items      []Item     `json:"items"`
+}
+
+// OpenAt says that the activity gives its items at now.
+func (a *Activity) OpenAt(now Instant) bool { return a.Status == Active && a.Window.Holds(now) }
+
+// Strategy is how a scene chooses among its activities.
+type Strategy uint8
+
+// The strategies. The numbers are stored.
+const (
+	ChooseAll      Strategy = 1
+	ChooseFirst    Strategy = 2
+	ChooseWeighted Strategy = 3
+)
+
+// SceneEntry is an activity in a scene.
+type SceneEntry struct {
+	Activity ActivityID `json:"activity"`
+	Weight   int64      `json:"weight,omitzero"`
+}
+
+// Scene is an ordered set of activities and how to choose among them.
+type Scene struct {
+	ID         SceneID      `json:"id"`
+	Name       string       `json:"name"`
+	Merchant   MerchantID   `json:"merchant"`
+	SceneCode  string       `json:"scene_code"`
+	Strategy   Strategy     `json:"strategy"`
+	Activities []SceneEntry `json:"activities"`
+	Status     Status       `json:"status"`
+}
+
+// Catalogue is an immutable snapshot of everything that is few: what the hot path reads without a lock. The
+// indexes are built once by NewCatalogue.
+type Catalogue struct {
+	Version    int64
+	Merchants  map[MerchantID]*Merchant
+	Apps       map[AppID]*App
+	Templates  map[TemplateID]*Template
+	Activities map[ActivityID]*Activity
+	Scenes     map[SceneID]*Scene
+
+	templatesByWire map[string]*Template
+	appsByID        map[string]*App
+}
+
+// NewCatalogue builds a snapshot. The entities must not be changed afterwards.
+func NewCatalogue(version int64, merchants []*Merchant, apps []*App, templates []*Template, activities []*Activity, scenes []*Scene) *Catalogue {
+	c := &Catalogue{
+		Version:    version,
+		Merchants:  index(merchants, func(m *Merchant) MerchantID { return m.ID }),
+		Apps:       index(apps, func(a *App) AppID { return a.ID }),
+		Templates:  index(templates, func(t *Template) TemplateID { return t.ID }),
+		Activities: index(activities, func(a *Activity) ActivityID { return a.ID }),
+		Scenes:     index(scenes, func(s *Scene) SceneID { return s.ID }),
+	}
+	c.templatesByWire = index(templates, func(t *Template) string { return t.TemplateID })
+	delete(c.templatesByWire, "")
+	c.appsByID = index(apps, func(a *App) string { return a.AppID })
+	delete(c.appsByID, "")
+	return c
+}
+
+func index[K comparable, V any](all []V, key func(V) K) map[K]V {
+	m := make(map[K]V, len(all))
+	for _, v := range all {
+		m[key(v)] = v
+	}
+	return m
+}
+
+// TemplateByWireID finds the template that Alipay's wire calls template_id; nil when there is none.
+func (c *Catalogue) TemplateByWireID(templateID string) *Template {
+	return c.templatesByWire[templateID]
+}
+
+// AppByAppID finds the app that Alipay's wire calls app_id; nil when there is none.
+func (c *Catalogue) AppByAppID(appID string) *App { return c.appsByID[appID] }

@@ -1,0 +1,137 @@
+package benefit
+
+import (
+	"math/rand/v2"
+
+	"faquan/internal/id"
+	"faquan/internal/money"
+)
+
+// Env is what a decision takes from outside besides its arguments: the ids and the draws. A simulation seeds
+// both.
+type Env struct {
+	IDs  *id.Generator
+	Rand *rand.Rand
+}
+
+// Claim is a request that was bound: to the issuance that stands under its key already, or to the user, the
+// amounts and the voucher ids of a new one.
+type Claim struct {
+	Request *Request
+	// Bound is what stands under the key; nil for a new claim.
+	Bound *Issuance
+	// Conflict says that the key is bound to another meaning.
+	Conflict bool
+	// User receives; nil when the recipient is unknown and cannot be made known.
+	User *User
+	// NewUser says that the user's row is made by the commit that issues.
+	NewUser bool
+
+	id    id.ID
+	lines []IssuedLine
+}
+
+// Choose binds a request. It looks the key up first: a bound key is answered from its record, whatever has been
+// paused, sold out or frozen since. Otherwise it resolves the recipient and freezes what each line would give.
+// It decides nothing about stock, limits or windows: Apply does.
+func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
+	c := &Claim{Request: r, User: st.links[r.Recipient]}
+	if bound := st.claim(r.Claim()); bound != nil {
+		c.Bound = bound
+		c.Conflict = !sameMeaning(bound, r, c.User)
+		return c
+	}
+	if c.User == nil && acceptsUnknown(cat, r) {
+		c.User, c.NewUser = newUser(r.Recipient, st.Now, env), true
+	}
+	c.id, c.lines = freeze(cat, st, r, c.User, env)
+	return c
+}
+
+// sameMeaning says that a request asks what the issuance under its key was asked. The recipient is the same
+// when the text is, or when it resolves to the user of the first time.
+func sameMeaning(bound *Issuance, r *Request, u *User) bool {
+	if bound.Scope != r.Scope || bound.Key != r.Key {
+		// Two keys with one digest: as good as impossible, and never an answer with somebody else's voucher.
+		return false
+	}
+	return bound.Meaning == r.Meaning && (bound.Recipient == r.Recipient || u != nil && u.ID == bound.User)
+}
+
+// acceptsUnknown says that every template owner among the lines takes an unknown recipient.
+func acceptsUnknown(cat *Catalogue, r *Request) bool {
+	if r.Recipient.Alias() || r.Recipient.Value == "" {
+		return false
+	}
+	for _, l := range r.Lines {
+		if t := cat.Templates[l.Template]; t != nil && !cat.Merchants[t.Merchant].Open {
+			return false
+		}
+	}
+	return true
+}
+
+func newUser(ident Identifier, now Instant, env Env) *User {
+	u := &User{ID: env.IDs.Block(int64(now), id.BucketOf(ident.String()), 1), Identifiers: []Identifier{ident}}
+	if ident.Type == AlipayID {
+		u.Alipay = ident.Value
+	}
+	return u
+}
+
+// freeze draws the voucher ids and the amounts of a new claim's lines.
+func freeze(cat *Catalogue, st *State, r *Request, u *User, env Env) (id.ID, []IssuedLine) {
+	bucket, total := 0, 0
+	if u != nil {
+		bucket = u.ID.Bucket()
+	}
+	for _, l := range r.Lines {
+		total += l.Vouchers()
+	}
+	next := env.IDs.Block(int64(st.Now), bucket, max(total, 1))
+	first := next
+	lines := make([]IssuedLine, len(r.Lines))
+	for k, l := range r.Lines {
+		lines[k] = IssuedLine{Line: l, First: next}
+		next += id.ID(l.Vouchers())
+		if t := cat.Templates[l.Template]; t != nil {
+			lines[k].Amounts = amounts(t, l, st, env.Rand)
+		}
+	}
+	return first, lines
+}
+
+// amounts freezes what each voucher of the line is worth, in fen.
+func amounts(t *Template, l Line, st *State, r *rand.Rand) []money.Fen {
+	all := make([]money.Fen, l.Vouchers())
+	left := room(t, st)
+	for k := range all {
+		all[k] = amount(t, l, left, r)
+		left -= all[k]
+	}
+	return all
+}
+
+// amount is what one voucher is worth when left is what the budgets still hold.
+func amount(t *Template, l Line, left money.Fen, r *rand.Rand) money.Fen {
+	switch {
+	case t.Kind == Reduction:
+		return t.Face.Reduction
+	case t.Kind != Cash:
+		return 0
+	case t.Amount.From == FromRequest:
+		return l.Amount
+	case t.Amount.From == Random:
+		// What is left bounds the draw, so that the last fen of a budget can be given away.
+		if highest := min(t.Amount.Max, left); highest > t.Amount.Min {
+			return t.Amount.Min + money.Fen(r.Int64N(int64(highest-t.Amount.Min)+1))
+		}
+	}
+	return t.Amount.Min
+}
+
+// room is what is left of the template's budgets, in total and today.
+func room(t *Template, st *State) money.Fen {
+	c := st.template(t.ID)
+	return money.Fen(min(t.Stock.Amount.Room(c.count.Amount), t.Stock.AmountPerDay.Room(c.day.Amount)))
+}

@@ -1,0 +1,88 @@
+package benefit
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// EntityKind says what the body of an Entity is.
+type EntityKind uint8
+
+// The kinds of catalogue entities. The numbers are stored.
+const (
+	MerchantEntity EntityKind = 1
+	AppEntity      EntityKind = 2
+	TemplateEntity EntityKind = 3
+	ActivityEntity EntityKind = 4
+	SceneEntity    EntityKind = 5
+	PlatformEntity EntityKind = 6 // the platform's own settings; not part of a Catalogue
+)
+
+// Entity is one catalogue entity as stores keep it: they need to know nothing more of it.
+type Entity struct {
+	Kind EntityKind
+	ID   int64
+	Body []byte // JSON
+}
+
+// EntityOf makes the stored form of a merchant, app, template, activity or scene.
+func EntityOf(v any) (Entity, error) {
+	var e Entity
+	switch v := v.(type) {
+	case *Merchant:
+		e.Kind, e.ID = MerchantEntity, int64(v.ID)
+	case *App:
+		e.Kind, e.ID = AppEntity, int64(v.ID)
+	case *Template:
+		e.Kind, e.ID = TemplateEntity, int64(v.ID)
+	case *Activity:
+		e.Kind, e.ID = ActivityEntity, int64(v.ID)
+	case *Scene:
+		e.Kind, e.ID = SceneEntity, int64(v.ID)
+	default:
+		return e, fmt.Errorf("benefit: a %T is not a catalogue entity", v)
+	}
+	var err error
+	e.Body, err = json.Marshal(v)
+	return e, err
+}
+
+// CatalogueOf builds the snapshot of a version from all its entities. Entities of a kind that belongs to no
+// catalogue are passed over.
+func CatalogueOf(version int64, entities []Entity) (*Catalogue, error) {
+	var (
+		merchants  []*Merchant
+		apps       []*App
+		templates  []*Template
+		activities []*Activity
+		scenes     []*Scene
+	)
+	for _, e := range entities {
+		var err error
+		switch e.Kind {
+		case MerchantEntity:
+			err = decodeInto(&merchants, e)
+		case AppEntity:
+			err = decodeInto(&apps, e)
+		case TemplateEntity:
+			err = decodeInto(&templates, e)
+		case ActivityEntity:
+			err = decodeInto(&activities, e)
+		case SceneEntity:
+			err = decodeInto(&scenes, e)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("catalogue entity %d/%d: %w", e.Kind, e.ID, err)
+		}
+	}
+	return NewCatalogue(version, merchants, apps, templates, activities, scenes), nil
+}
+
+func decodeInto[T any](all *[]*T, e Entity) error {
+	v := new(T)
+	if err := json.Unmarshal(e.Body, v); err != nil {
+		return err
+	}
+	*all = append(*all, v)
+	return nil
+}

@@ -1,0 +1,186 @@
+package benefit
+
+import (
+	"faquan/internal/id"
+	"faquan/internal/money"
+)
+
+// Issuance is the record of what was issued under one idempotency key: its claim (the meaning and the frozen
+// lines) and its outcome. It exists only if something was issued. It is never changed in place.
+type Issuance struct {
+	ID        id.ID // also the id of the first voucher that its lines may issue
+	Scope     Scope
+	Key       string
+	App       AppID
+	Meaning   Digest
+	Recipient Identifier // as sent
+	User      UserID
+	// Alipay is the user's first ALIPAY id when another identifier was sent, because answers show it.
+	Alipay    string
+	Catalogue int64 // the version under which the key was bound
+	Continues bool  // see Request.Continues
+	Lines     []IssuedLine
+	Note      Note
+}
+
+// IssuedLine is one line of an issuance: what was frozen, what was issued, why the rest was not.
+type IssuedLine struct {
+	Line
+	// First is the id of the first voucher the line may issue; the others follow it without a gap.
+	First id.ID
+	// Amounts are frozen with the line, one per voucher it may issue.
+	Amounts []money.Fen
+	// Issued counts the sends that were issued: vouchers First … First+Issued×Quantity-1.
+	Issued int
+	// Reason says why the other sends were refused.
+	Reason Reason
+	// Codes are the certificate codes of the vouchers, for kinds that carry one.
+	Codes []string
+
+	// What follows is set when something was issued.
+
+	At        Instant // the commit's now
+	Catalogue int64   // the version that allowed it
+	Valid     Window
+	Kind      Kind
+	Face      Face
+	Seen      Counters // what the counters said just before, so that the decision can be explained
+}
+
+// Counters are the counters that a decision looks at.
+type Counters struct {
+	Count, Amount       int64 // of the template, in total; vouchers and fen
+	DayCount, DayAmount int64 // of the template, today
+	User, UserDay       int64 // of the user and template
+}
+
+// VoucherStatus is where a voucher is in its life.
+type VoucherStatus uint8
+
+// The states. EXPIRED is derived from time.
+const (
+	Issued VoucherStatus = 1
+)
+
+// Voucher is one issued instance.
+type Voucher struct {
+	ID       id.ID
+	Issuance id.ID
+	Template TemplateID
+	Activity ActivityID
+	User     UserID
+	Status   VoucherStatus
+	Kind     Kind
+	Face     Face
+	Amount   money.Fen // of CASH and REDUCTION; else 0
+	IssuedAt Instant
+	Valid    Window
+	Code     string
+}
+
+// Size is how many vouchers the lines may issue together.
+func (i *Issuance) Size() int {
+	n := 0
+	for k := range i.Lines {
+		n += i.Lines[k].Vouchers()
+	}
+	return n
+}
+
+// Vouchers lists what was issued, in id order.
+func (i *Issuance) Vouchers() []Voucher {
+	all := make([]Voucher, 0, i.Size())
+	for k := range i.Lines {
+		all = i.Lines[k].appendVouchers(all, i)
+	}
+	return all
+}
+
+// Voucher finds one of the issued vouchers by id.
+func (i *Issuance) Voucher(v id.ID) (Voucher, bool) {
+	for k := range i.Lines {
+		l := &i.Lines[k]
+		if v >= l.First && v < l.First+id.ID(l.issuedVouchers()) {
+			return l.voucher(i, int(v-l.First)), true
+		}
+	}
+	return Voucher{}, false
+}
+
+func (l *IssuedLine) issuedVouchers() int { return l.Issued * l.Quantity }
+
+// Tally is how many vouchers the line issued, and their amount together.
+func (l *IssuedLine) Tally() (vouchers int64, amount money.Fen) {
+	n := l.issuedVouchers()
+	for _, a := range l.Amounts[:n] {
+		amount += a
+	}
+	return int64(n), amount
+}
+
+// open says that a retry continues the line.
+func (l *IssuedLine) open() bool { return l.Issued < l.Sends && !l.Reason.Final() }
+
+func (l *IssuedLine) appendVouchers(all []Voucher, of *Issuance) []Voucher {
+	for n := range l.issuedVouchers() {
+		all = append(all, l.voucher(of, n))
+	}
+	return all
+}
+
+func (l *IssuedLine) voucher(of *Issuance, n int) Voucher {
+	v := Voucher{
+		ID: l.First + id.ID(n), Issuance: of.ID, Template: l.Template, Activity: l.Activity, User: of.User, Status: Issued,
+		Kind: l.Kind, Face: l.Face, Amount: l.Amounts[n], IssuedAt: l.At, Valid: l.Valid,
+	}
+	if n < len(l.Codes) {
+		v.Code = l.Codes[n]
+	}
+	return v
+}
+
+// Outcome is what a request came to. It is told to the caller only after the commit.
+type Outcome struct {
+	// Issuance is what stands under the key; nil when nothing does. It is shared and must not be changed.
+	Issuance *Issuance
+	// Replayed says that the key had been bound before and nothing new was issued now.
+	Replayed bool
+	// Lines tells for each line of the request how it went. For a KEY_CONFLICT it is empty: nothing of another
+	// request is ever shown.
+	Lines []LineOutcome
+	// Reason is NotRefused when at least one send was issued, else the first line's.
+	Reason Reason
+}
+
+// LineOutcome is how one line went.
+type LineOutcome struct {
+	Template TemplateID
+	Issued   int    // sends
+	Refused  int    // sends
+	Reason   Reason // of the refused ones
+}
+
+// outcomeOf tells what an issuance says.
+func outcomeOf(i *Issuance, replayed bool) Outcome {
+	o := Outcome{Issuance: i, Replayed: replayed, Lines: make([]LineOutcome, len(i.Lines))}
+	for k := range i.Lines {
+		l := &i.Lines[k]
+		o.Lines[k] = LineOutcome{Template: l.Template, Issued: l.Issued, Refused: l.Sends - l.Issued, Reason: l.Reason}
+	}
+	o.Reason = firstReason(o.Lines)
+	return o
+}
+
+// firstReason is the first line's reason when no line issued anything.
+func firstReason(lines []LineOutcome) Reason {
+	first := NotRefused
+	for _, l := range lines {
+		if l.Issued > 0 {
+			return NotRefused
+		}
+		if first == NotRefused {
+			first = l.Reason
+		}
+	}
+	return first
+}

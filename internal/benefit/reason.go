@@ -1,0 +1,91 @@
+package benefit
+
+import "fmt"
+
+// Reason says why a line was refused. There is one list for all façades; each maps it to its own codes in one
+// table. The order of the constants is the order in which refusals win: of two reasons that both hold, the
+// smaller one is answered, so that a request that is wrong in two ways always gets the same answer. The
+// numbers are stored; new reasons get new numbers.
+type Reason uint8
+
+// The reasons, in the order in which they win.
+const (
+	NotRefused Reason = 0
+	// KeyConflict: the key is bound to another meaning.
+	KeyConflict Reason = 10
+	// TemplateNotFound: no such template, or not one that the caller may issue.
+	TemplateNotFound Reason = 20
+	// UserNotFound: the recipient is not known, and the template owner's policy asks for known ones.
+	UserNotFound Reason = 21
+	// TemplateDraft: not active yet.
+	TemplateDraft Reason = 30
+	// TemplatePaused: paused by the operator.
+	TemplatePaused Reason = 31
+	// TemplateNotOpen: the publish window has not begun.
+	TemplateNotOpen Reason = 32
+	// ActivityNotOpen: the activity that gives the line is not active, or now is outside its window.
+	ActivityNotOpen Reason = 33
+	// TemplateEnded: the publish window is over, or the operator ended the template.
+	TemplateEnded Reason = 40
+	// UserFrozen: the recipient may receive nothing.
+	UserFrozen Reason = 50
+	// UserLimit: the user has as many of the template as one user may have.
+	UserLimit Reason = 51
+	// PersonLimit: the users linked to one natural person together have as many as one person may have.
+	PersonLimit Reason = 52
+	// UserDayLimit: the user has received as many today as one user may in a day.
+	UserDayLimit Reason = 60
+	// StockEmpty: the total count is issued.
+	StockEmpty Reason = 61
+	// BudgetEmpty: what is left of the total amount is less than this voucher's.
+	BudgetEmpty Reason = 62
+	// DayStockEmpty: today's count is issued.
+	DayStockEmpty Reason = 63
+	// DayBudgetEmpty: what is left of today's amount is less than this voucher's.
+	DayBudgetEmpty Reason = 64
+	// AmountNotAllowed: an amount came with the request, but the template sets its own.
+	AmountNotAllowed Reason = 70
+	// AmountMissing: the template takes its amount from the request, and none came.
+	AmountMissing Reason = 71
+	// AmountOutOfRange: the amount is outside the template's minimum and maximum.
+	AmountOutOfRange Reason = 72
+)
+
+// reasonNames are the names in logs and documentation.
+var reasonNames = map[Reason]string{
+	NotRefused: "NOT_REFUSED", KeyConflict: "KEY_CONFLICT",
+	TemplateNotFound: "TEMPLATE_NOT_FOUND", UserNotFound: "USER_NOT_FOUND",
+	TemplateDraft: "TEMPLATE_DRAFT", TemplatePaused: "TEMPLATE_PAUSED", TemplateNotOpen: "TEMPLATE_NOT_OPEN",
+	ActivityNotOpen: "ACTIVITY_NOT_OPEN", TemplateEnded: "TEMPLATE_ENDED",
+	UserFrozen: "USER_FROZEN", UserLimit: "USER_LIMIT", PersonLimit: "PERSON_LIMIT",
+	UserDayLimit: "USER_DAY_LIMIT", StockEmpty: "STOCK_EMPTY", BudgetEmpty: "BUDGET_EMPTY",
+	DayStockEmpty: "DAY_STOCK_EMPTY", DayBudgetEmpty: "DAY_BUDGET_EMPTY",
+	AmountNotAllowed: "AMOUNT_NOT_ALLOWED", AmountMissing: "AMOUNT_MISSING", AmountOutOfRange: "AMOUNT_OUT_OF_RANGE",
+}
+
+// Reasons lists every reason of a refusal in the order in which they win.
+func Reasons() []Reason {
+	return []Reason{
+		KeyConflict, TemplateNotFound, UserNotFound, TemplateDraft, TemplatePaused, TemplateNotOpen, ActivityNotOpen,
+		TemplateEnded, UserFrozen, UserLimit, PersonLimit, UserDayLimit, StockEmpty, BudgetEmpty, DayStockEmpty,
+		DayBudgetEmpty, AmountNotAllowed, AmountMissing, AmountOutOfRange,
+	}
+}
+
+// String is the reason's name, such as STOCK_EMPTY.
+func (r Reason) String() string {
+	if name, ok := reasonNames[r]; ok {
+		return name
+	}
+	return fmt.Sprintf("REASON_%d", uint8(r))
+}
+
+// Final says that a line refused for this reason is not tried again when its key is retried. It matters only
+// where the lines of a key are frozen ([Request.Continues]); elsewhere a refusal does not bind the key at all.
+func (r Reason) Final() bool {
+	switch r {
+	case TemplateEnded, UserFrozen, UserLimit, PersonLimit:
+		return true
+	}
+	return false
+}

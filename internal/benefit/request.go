@@ -1,0 +1,144 @@
+package benefit
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"faquan/internal/money"
+)
+
+// Digest is the first 128 bits of a SHA-256: enough that two different things share one with a chance of about
+// n²/2¹²⁹ among n of them. What it stands for is stored beside it once and compared, so even then nothing is
+// taken for something else.
+type Digest [16]byte
+
+// digest hashes parts so that moving a byte from one part to the next changes the result.
+func digest(parts ...[]byte) Digest {
+	buf := make([]byte, 0, 256)
+	for _, p := range parts {
+		buf = binary.AppendUvarint(buf, uint64(len(p)))
+		buf = append(buf, p...)
+	}
+	sum := sha256.Sum256(buf)
+	return Digest(sum[:16])
+}
+
+// String is the digest in lower-case hex.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText writes the digest in hex.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (d *Digest) UnmarshalText(text []byte) error {
+	_, err := hex.Decode(d[:], text)
+	return err
+}
+
+// Scope is where an idempotency key is unique, as text. A façade builds it with one of the functions below.
+type Scope string
+
+// TemplateScope is the scope of alipay.marketing.voucher.send: the template.
+func TemplateScope(t TemplateID) Scope { return Scope("t/" + strconv.FormatInt(int64(t), 10)) }
+
+// MaxKey is the longest idempotency key, in characters. The shortest has one.
+const MaxKey = 64
+
+// ValidKey says that the text can be an idempotency key.
+func ValidKey(key string) bool { return key != "" && utf8.RuneCountInString(key) <= MaxKey }
+
+// ClaimID is what the claim of a key in a scope is looked up by.
+type ClaimID = Digest
+
+// ClaimIDOf is the look-up id of a key in its scope.
+func ClaimIDOf(scope Scope, key string) ClaimID {
+	// Written out, and not by way of digest, because every request on the hot path makes one.
+	var room [256]byte
+	buf := binary.AppendUvarint(room[:0], uint64(len(scope)))
+	buf = append(buf, scope...)
+	buf = append(buf, key...)
+	sum := sha256.Sum256(buf)
+	return ClaimID(sum[:16])
+}
+
+// Line asks for one template.
+type Line struct {
+	Template TemplateID
+	Activity ActivityID // the activity that gives it; 0 when none does
+	DetailID int64      // the activity's item on the wire
+	Sends    int        // how many sends are asked, 1 or more
+	Quantity int        // vouchers per send, 1 or more
+	Amount   money.Fen  // the amount of each voucher, when HasAmount
+	// HasAmount says that an amount came with the request (or with the item); templates that set their own
+	// refuse it.
+	HasAmount bool
+}
+
+// Vouchers is how many vouchers the line asks for.
+func (l Line) Vouchers() int { return l.Sends * l.Quantity }
+
+// MaxLineVouchers is the most vouchers that one request may ask for over all its lines.
+const MaxLineVouchers = 4096
+
+// Note is what is kept with an issuance for people to read. It is no part of the meaning.
+type Note struct {
+	Memo    string // remark of the caller
+	Extend  string // extend_info as sent
+	TraceID string // the caller's trace id, at most 256 characters
+}
+
+// Request asks the core to issue. Every façade builds one; they differ in nothing else.
+type Request struct {
+	Scope     Scope
+	Key       string
+	App       AppID
+	Recipient Identifier // as sent
+	Meaning   Digest     // of everything but the recipient that must be equal for a retry to be one: see MeaningOf
+	Lines     []Line
+	Note      Note
+	// Continues says that the lines are frozen under the key and that a retry continues those that are not
+	// final. Otherwise a retry of a bound key gets the first outcome, whatever it was.
+	Continues bool
+}
+
+// Claim is the look-up id of the request's key.
+func (r *Request) Claim() ClaimID { return ClaimIDOf(r.Scope, r.Key) }
+
+// MeaningOf digests what a request means, apart from its recipient: its lines, and other texts that the façade
+// counts in (a card type, a scene code, the narrowing). Memo, trace id, extend info and session are not among
+// them.
+func MeaningOf(lines []Line, more ...string) Digest {
+	var room [256]byte
+	b := binary.AppendUvarint(room[:0], uint64(len(lines)))
+	for _, l := range lines {
+		for _, n := range [...]int64{int64(l.Template), int64(l.Activity), l.DetailID, int64(l.Sends), int64(l.Quantity)} {
+			b = binary.AppendVarint(b, n)
+		}
+		if l.HasAmount {
+			b = binary.AppendVarint(append(b, 1), int64(l.Amount))
+		} else {
+			b = append(b, 0)
+		}
+	}
+	for _, text := range more {
+		b = binary.AppendUvarint(b, uint64(len(text)))
+		b = append(b, text...)
+	}
+	sum := sha256.Sum256(b)
+	return Digest(sum[:16])
+}
+
+// templates lists the templates that the request names, each once.
+func (r *Request) templates() []TemplateID {
+	ids := make([]TemplateID, 0, len(r.Lines))
+	for _, l := range r.Lines {
+		if !slices.Contains(ids, l.Template) {
+			ids = append(ids, l.Template)
+		}
+	}
+	return ids
+}

@@ -1,0 +1,305 @@
+package benefit
+
+import "fmt"
+
+// Keys names the rows that deciding a batch needs.
+type Keys struct {
+	Claims     []ClaimKey
+	Recipients []Identifier
+	Templates  []TemplateID // their counters, in total and of the day of State.Now
+	Quotas     []QuotaKey
+}
+
+// ClaimKey is a key in its scope, with its look-up id.
+type ClaimKey struct {
+	ID    ClaimID
+	Scope Scope
+	Key   string
+}
+
+// QuotaKey names what one user has of one template.
+type QuotaKey struct {
+	User     UserID
+	Template TemplateID
+}
+
+// Quota counts what one user has received of one template.
+type Quota struct {
+	QuotaKey
+	Total    int64 // vouchers
+	Day      Day   // the latest day on which the user received any
+	DayTotal int64 // vouchers, on that day
+}
+
+// on is how many the user received on the day.
+func (q *Quota) on(d Day) int64 {
+	if q.Day == d {
+		return q.DayTotal
+	}
+	return 0
+}
+
+// TemplateCount counts what was issued of a template in total.
+type TemplateCount struct {
+	Template TemplateID
+	Count    int64 // vouchers
+	Amount   int64 // fen
+}
+
+// TemplateDay counts what was issued of a template on one day.
+type TemplateDay struct {
+	Template TemplateID
+	Day      Day
+	Count    int64 // vouchers
+	Amount   int64 // fen
+}
+
+// Changes are the rows that a batch writes: new issuances and users, and counters with their new values.
+// They are in a fixed order, so that the same history writes the same bytes.
+type Changes struct {
+	Now       Instant
+	Issuances []*Issuance // new, or rewritten with more issued
+	Users     []*User     // new or changed, with all their identifiers
+	Quotas    []Quota
+	Templates []TemplateCount
+	Days      []TemplateDay
+
+	// What follows is written by a change of the catalogue, never by issuing.
+
+	Catalogue int64 // the version that the entities make; 0 when the catalogue does not change
+	Entities  []Entity
+	Sessions  []*Session
+}
+
+// Empty says that there is nothing to write.
+func (c *Changes) Empty() bool {
+	return len(c.Issuances) == 0 && len(c.Users) == 0 && len(c.Sessions) == 0 && c.Catalogue == 0
+}
+
+// State is what a store loaded for a batch, changed by the requests of the batch that were decided already.
+// It is not safe for concurrent use. Asking it for a row that was not loaded panics: a counter that is taken
+// for 0 because nobody loaded it would issue too much.
+type State struct {
+	Now       Instant // of the batch; set by the store when it begins
+	claims    map[ClaimID]*Issuance
+	links     map[Identifier]*User
+	members   map[string][]UserID // of a person
+	templates map[TemplateID]*templateState
+	quotas    map[QuotaKey]*quotaState
+	newUsers  map[UserID]bool
+
+	dirtyTemplates []*templateState
+	dirtyQuotas    []*quotaState
+	changes        Changes
+}
+
+type templateState struct {
+	count TemplateCount
+	day   TemplateDay
+	dirty bool
+}
+
+type quotaState struct {
+	Quota
+	dirty bool
+}
+
+// NewState makes an empty state.
+func NewState() *State {
+	return &State{
+		claims: map[ClaimID]*Issuance{}, links: map[Identifier]*User{}, members: map[string][]UserID{},
+		templates: map[TemplateID]*templateState{}, quotas: map[QuotaKey]*quotaState{}, newUsers: map[UserID]bool{},
+	}
+}
+
+// Reset empties the state for the next batch, and keeps its memory.
+func (s *State) Reset(now Instant) {
+	s.Now = now
+	clear(s.claims)
+	clear(s.links)
+	clear(s.members)
+	clear(s.templates)
+	clear(s.quotas)
+	clear(s.newUsers)
+	s.dirtyTemplates, s.dirtyQuotas = s.dirtyTemplates[:0], s.dirtyQuotas[:0]
+	s.changes = Changes{} // the last one belongs to whoever took it
+}
+
+// The Set methods are for stores: each gives the state a row that was asked for, present or absent.
+
+// SetClaim says what stands under a key; nil when nothing does.
+func (s *State) SetClaim(c ClaimID, i *Issuance) { s.claims[c] = i }
+
+// SetRecipient says whom an identifier names; nil when nobody. members are all users of the user's person, when
+// it has one.
+func (s *State) SetRecipient(ident Identifier, u *User, members []UserID) {
+	s.links[ident] = u
+	if u != nil && u.Person != "" {
+		s.members[u.Person] = members
+	}
+}
+
+// SetTemplate gives a template's counters, those of the day being the ones of the day of Now.
+func (s *State) SetTemplate(c TemplateCount, d TemplateDay) {
+	s.templates[c.Template] = &templateState{count: c, day: d}
+}
+
+// SetQuota gives what a user has of a template; the zero counts when nothing.
+func (s *State) SetQuota(q Quota) { s.quotas[q.QuotaKey] = &quotaState{Quota: q} }
+
+// KeysOf lists what deciding the requests needs first: their claims, recipients and templates.
+func (s *State) KeysOf(requests []*Request, cat *Catalogue) *Keys {
+	k := &Keys{
+		Claims: make([]ClaimKey, 0, len(requests)), Recipients: make([]Identifier, 0, len(requests)),
+	}
+	wanted := map[TemplateID]bool{}
+	for _, r := range requests {
+		k.Claims = append(k.Claims, ClaimKey{ID: r.Claim(), Scope: r.Scope, Key: r.Key})
+		k.Recipients = append(k.Recipients, r.Recipient)
+		for _, l := range r.Lines {
+			if cat.Templates[l.Template] != nil && !wanted[l.Template] {
+				wanted[l.Template] = true
+				k.Templates = append(k.Templates, l.Template)
+			}
+		}
+	}
+	return k
+}
+
+// QuotasOf lists what deciding the requests needs next, once the first keys are loaded: the quotas of their
+// users, and of the other users of the same person where a template limits persons.
+func (s *State) QuotasOf(requests []*Request, cat *Catalogue) *Keys {
+	k := &Keys{Quotas: make([]QuotaKey, 0, len(requests))}
+	wanted := make(map[QuotaKey]bool, len(requests))
+	for _, r := range requests {
+		u := s.links[r.Recipient]
+		if u == nil {
+			continue
+		}
+		for _, l := range r.Lines {
+			t := cat.Templates[l.Template]
+			if t == nil {
+				continue
+			}
+			for _, member := range s.sharing(u, t) {
+				if q := (QuotaKey{member, t.ID}); !wanted[q] {
+					wanted[q] = true
+					k.Quotas = append(k.Quotas, q)
+				}
+			}
+		}
+	}
+	return k
+}
+
+// sharing lists the users whose quotas a decision about u and t looks at.
+func (s *State) sharing(u *User, t *Template) []UserID {
+	if t.Limits.PerPerson > 0 && u.Person != "" {
+		return s.members[u.Person]
+	}
+	return []UserID{u.ID}
+}
+
+// quota is what a user has of a template.
+func (s *State) quota(k QuotaKey) Quota {
+	if q, ok := s.quotas[k]; ok {
+		return q.Quota
+	}
+	if s.newUsers[k.User] {
+		return Quota{QuotaKey: k}
+	}
+	panic(fmt.Sprintf("benefit: the quota of user %d and template %d was not loaded", k.User, k.Template))
+}
+
+func (s *State) template(t TemplateID) *templateState {
+	if c, ok := s.templates[t]; ok {
+		return c
+	}
+	panic(fmt.Sprintf("benefit: the counters of template %d were not loaded", t))
+}
+
+func (s *State) claim(c ClaimID) *Issuance {
+	i, ok := s.claims[c]
+	if !ok {
+		panic(fmt.Sprintf("benefit: the claim %s was not loaded", c))
+	}
+	return i
+}
+
+// Effect is what one decided request changes. It is nothing until Absorb takes it.
+type Effect struct {
+	Issuance *Issuance
+	NewUser  *User
+	claim    ClaimID
+	taken    []taken
+	quotas   []Quota
+}
+
+// taken is what the request took of one template.
+type taken struct {
+	template TemplateID
+	vouchers int64
+	amount   int64
+}
+
+// Absorb takes a request's effect, so that the next request of the batch sees it.
+func (s *State) Absorb(e *Effect) {
+	if e == nil {
+		return
+	}
+	s.claims[e.claim] = e.Issuance
+	s.changes.Issuances = append(s.changes.Issuances, e.Issuance)
+	if u := e.NewUser; u != nil {
+		s.newUsers[u.ID] = true
+		for _, ident := range u.Identifiers {
+			s.links[ident] = u
+		}
+		s.changes.Users = append(s.changes.Users, u)
+	}
+	for _, t := range e.taken {
+		s.take(t)
+	}
+	for _, q := range e.quotas {
+		s.setQuota(q)
+	}
+}
+
+func (s *State) take(t taken) {
+	c := s.template(t.template)
+	if !c.dirty {
+		c.dirty = true
+		s.dirtyTemplates = append(s.dirtyTemplates, c)
+	}
+	c.count.Count += t.vouchers
+	c.count.Amount += t.amount
+	c.day.Count += t.vouchers
+	c.day.Amount += t.amount
+}
+
+func (s *State) setQuota(q Quota) {
+	old := s.quotas[q.QuotaKey]
+	if old == nil {
+		old = &quotaState{}
+		s.quotas[q.QuotaKey] = old
+	}
+	old.Quota = q
+	if !old.dirty {
+		old.dirty = true
+		s.dirtyQuotas = append(s.dirtyQuotas, old)
+	}
+}
+
+// Changes are the rows that the absorbed effects write. The caller may keep them; the state gets new ones at
+// the next Reset.
+func (s *State) Changes() *Changes {
+	c := s.changes
+	c.Now = s.Now
+	for _, t := range s.dirtyTemplates {
+		c.Templates = append(c.Templates, t.count)
+		c.Days = append(c.Days, t.day)
+	}
+	for _, q := range s.dirtyQuotas {
+		c.Quotas = append(c.Quotas, q.Quota)
+	}
+	return &c
+}

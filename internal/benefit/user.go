@@ -1,0 +1,70 @@
+package benefit
+
+import (
+	"fmt"
+
+	"faquan/internal/id"
+)
+
+// UserID is faquan's own id of a user. It carries the user's home bucket.
+type UserID = id.ID
+
+// Types of identifiers that faquan knows by name. Operators may use any other as a primary type.
+const (
+	AlipayID = "ALIPAY"
+	TaobaoID = "TAOBAO"
+	OpenID   = "OPEN_ID" // belongs to one app
+	Login    = "LOGIN"   // alias: a mobile number or an e-mail address
+	Nick     = "NICK"    // alias: a Taobao nick
+)
+
+// MaxIdentifier is the longest identifier value, in characters.
+const MaxIdentifier = 128
+
+// Identifier names a user: a type and a value, and for an OPEN_ID the app that it belongs to.
+type Identifier struct {
+	Type  string `json:"type"`
+	Value string `json:"value"`
+	App   AppID  `json:"app,omitzero"`
+}
+
+// Alias says that the identifier only points to a user that is known by another one, so that it can never
+// make a new user.
+func (i Identifier) Alias() bool { return i.Type == Login || i.Type == Nick }
+
+// String is the identifier's canonical text, from which the home bucket of a user is taken.
+func (i Identifier) String() string {
+	if i.App != 0 {
+		return fmt.Sprintf("%s/%d:%s", i.Type, i.App, i.Value)
+	}
+	return i.Type + ":" + i.Value
+}
+
+// User receives vouchers.
+type User struct {
+	ID     UserID `json:"id"`
+	Name   string `json:"name,omitzero"` // the operator's handle, for users of a catalogue file
+	Frozen bool   `json:"frozen,omitzero"`
+	// Person groups the users of one natural person; empty: a person of its own.
+	Person string `json:"person,omitzero"`
+	// Alipay is the user's first ALIPAY id, which Alipay's answers show when another identifier was sent.
+	Alipay string `json:"alipay,omitzero"`
+	// Attributes is a JSON object of what rules may ask about the user.
+	Attributes []byte `json:"attributes,omitzero"`
+	// Identifiers are all that name the user, in the order in which they were given.
+	Identifiers []Identifier `json:"identifiers,omitzero"`
+}
+
+// Session is a grant that an app acts for a merchant and, for some calls, that a user receives. Its key is a
+// secret: it is looked up by its digest and kept sealed.
+type Session struct {
+	Digest   Digest     `json:"digest"` // SessionDigest of the key
+	Sealed   []byte     `json:"sealed"` // the key itself, for export
+	App      AppID      `json:"app"`
+	Merchant MerchantID `json:"merchant"`
+	User     UserID     `json:"user,omitzero"`
+	Expires  Instant    `json:"expires,omitzero"` // 0: never
+}
+
+// SessionDigest is what a session is looked up by.
+func SessionDigest(key string) Digest { return digest([]byte("session"), []byte(key)) }

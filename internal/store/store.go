@@ -1,0 +1,90 @@
+// Package store is what the core needs from a database, and the only thing that it knows of one.
+//
+// A store is thin: it begins a batch, loads the rows that the batch needs, writes the rows that the decisions
+// made, commits. It decides nothing. Every rule that must be exact lives in package benefit, so that all stores
+// agree; package storetest holds them to it.
+package store
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+)
+
+// The two ways in which a commit fails that callers must be able to tell apart. Any other error of Commit means
+// that the outcome is unknown.
+var (
+	// ErrNotCommitted: surely nothing of the batch was written, now or later.
+	ErrNotCommitted = errors.New("nothing was committed")
+	// ErrFailed: the store can no longer be trusted with a commit. Every later call answers it too; the process
+	// must stop and start again. What the failed commit wrote is unknown.
+	ErrFailed = errors.New("the store has failed and must be opened again")
+)
+
+// Store is a database that faquan issues on. One committer drives it at a time (Begin … Commit or Rollback);
+// reading is safe beside it and from many goroutines.
+type Store interface {
+	// Begin starts a batch. Its now is the clock, or the last committed now if that is later.
+	Begin(ctx context.Context, clock benefit.Instant) (Tx, error)
+	// LastIDMillis bounds the ids that the store may hold: none carries a later millisecond.
+	LastIDMillis() int64
+	// Read opens a consistent view that holds everything acknowledged before the call. Close it soon: it keeps
+	// the store from reclaiming what changes meanwhile.
+	Read(ctx context.Context) (Reader, error)
+	// Close waits for what is under way and leaves the store so that the next Open is quick.
+	Close() error
+}
+
+// Tx is one batch under way. Nothing of it is visible to anybody before Commit returned.
+type Tx interface {
+	// Now is the instant at which the whole batch is decided.
+	Now() benefit.Instant
+	// Load puts the rows of the keys into the state, absent ones as absent. Rows that a decision may change are
+	// locked against other processes, where there are any, until the batch ends.
+	Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error
+	// Commit writes the changes in one piece and returns when they are durable. On ErrNotCommitted nothing was
+	// written; on any other error the outcome is unknown. It ends the batch.
+	Commit(ctx context.Context, changes *benefit.Changes) error
+	// Rollback ends the batch without writing. After Commit it does nothing.
+	Rollback()
+}
+
+// Reader answers questions about one consistent state of a store. A row that does not exist is nil, not an
+// error. What it returns is the caller's to keep, not to change.
+type Reader interface {
+	// Claim is what stands under a key.
+	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
+	// IssuanceOf is the issuance that holds the voucher.
+	IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error)
+	// UserIssuances lists a user's issuances with an id above after, in id order, at most limit.
+	UserIssuances(ctx context.Context, user benefit.UserID, after id.ID, limit int) ([]*benefit.Issuance, error)
+	// TemplateIssuances lists the issuances of a template with an id above after, in id order, at most limit.
+	TemplateIssuances(ctx context.Context, template benefit.TemplateID, after id.ID, limit int) ([]*benefit.Issuance, error)
+
+	// Recipient is the user that an identifier names.
+	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
+	// User is a user by id.
+	User(ctx context.Context, user benefit.UserID) (*benefit.User, error)
+	// UserByName is the user with the operator's handle.
+	UserByName(ctx context.Context, name string) (*benefit.User, error)
+	// Session is the session whose key has the digest.
+	Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
+
+	// Entities are the entities of the catalogue, by kind and id, and its version.
+	Entities(ctx context.Context) ([]benefit.Entity, int64, error)
+
+	// The following go through whole tables, in key order, for audit and export. Iteration ends at the first
+	// error, which is its last element.
+
+	AllIssuances(ctx context.Context) iter.Seq2[*benefit.Issuance, error]
+	AllQuotas(ctx context.Context) iter.Seq2[benefit.Quota, error]
+	AllTemplateCounts(ctx context.Context) iter.Seq2[benefit.TemplateCount, error]
+	AllTemplateDays(ctx context.Context) iter.Seq2[benefit.TemplateDay, error]
+	AllUsers(ctx context.Context) iter.Seq2[*benefit.User, error]
+	AllSessions(ctx context.Context) iter.Seq2[*benefit.Session, error]
+
+	Close() error
+}
