@@ -1,0 +1,215 @@
+package wire
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Node is the JSON object that answers a call, written member by member as the
+// bytes that are signed and sent.
+//
+// SDKs find the signed bytes by searching the whole text for the root name, for
+// "sign" and for "alipay_cert_sn". A value that held one of these would move their
+// cut, and a good answer would fail. So inside the node
+//
+//   - a name or value that is exactly sign or alipay_cert_sn has its first letter
+//     written as \uXXXX (a longer text cannot hold "sign" in quotes, as quotes inside
+//     a JSON string are escaped);
+//   - the underscore of every "_response" is written as \u005f, which covers the
+//     root name of every method and error_response.
+//
+// A JSON parser reads the same text either way. Slashes and & < > are written as
+// they are: only the Java and PHP SDKs can undo an escaped slash before they verify.
+// What is not valid UTF-8 becomes U+FFFD.
+type Node struct {
+	charset Charset
+	buf     []byte
+}
+
+// NewNode starts an empty object in the charset of the answer.
+func NewNode(cs Charset) *Node {
+	return &Node{charset: cs, buf: append(make([]byte, 0, 256), '{')}
+}
+
+// Success writes the members that every success has; the API's own follow.
+func (n *Node) Success() {
+	n.Text("code", "10000")
+	n.Text("msg", "Success")
+}
+
+// Failure writes a whole failure.
+func (n *Node) Failure(e *Error) {
+	n.Text("code", e.Code)
+	n.Text("msg", e.Msg)
+	n.Text("sub_code", e.SubCode)
+	n.Text("sub_msg", e.SubMsg)
+}
+
+// Text adds a string. Amounts go out as strings too, in yuan with two decimals.
+func (n *Node) Text(name, value string) {
+	n.name(name)
+	n.string(value)
+}
+
+// Int adds a bare number.
+func (n *Node) Int(name string, value int64) {
+	n.name(name)
+	n.buf = strconv.AppendInt(n.buf, value, 10)
+}
+
+// Bool adds true or false.
+func (n *Node) Bool(name string, value bool) {
+	n.name(name)
+	n.buf = strconv.AppendBool(n.buf, value)
+}
+
+// Texts adds a list of strings, [] when it is empty.
+func (n *Node) Texts(name string, values []string) {
+	n.name(name)
+	n.buf = append(n.buf, '[')
+	for _, value := range values {
+		n.comma()
+		n.string(value)
+	}
+	n.buf = append(n.buf, ']')
+}
+
+// Object adds an object; write adds its members to the same node.
+func (n *Node) Object(name string, write func()) {
+	n.name(name)
+	n.object(write)
+}
+
+// Objects adds a list of count objects; write adds the members of the i-th.
+func (n *Node) Objects(name string, count int, write func(i int)) {
+	n.name(name)
+	n.buf = append(n.buf, '[')
+	for i := range count {
+		n.comma()
+		n.object(func() { write(i) })
+	}
+	n.buf = append(n.buf, ']')
+}
+
+func (n *Node) object(write func()) {
+	n.buf = append(n.buf, '{')
+	write()
+	n.buf = append(n.buf, '}')
+}
+
+func (n *Node) name(name string) {
+	n.comma()
+	n.string(name)
+	n.buf = append(n.buf, ':')
+}
+
+// comma separates from what went before, if anything did in this object or list.
+func (n *Node) comma() {
+	if last := n.buf[len(n.buf)-1]; last != '{' && last != '[' {
+		n.buf = append(n.buf, ',')
+	}
+}
+
+// string writes a JSON string under the rules of Node.
+func (n *Node) string(s string) {
+	n.buf = append(n.buf, '"')
+	if s == "sign" || s == "alipay_cert_sn" {
+		n.buf = appendEscape(n.buf, rune(s[0]))
+		s = s[1:]
+	}
+	for i, r := range s {
+		switch {
+		case r == '_' && strings.HasPrefix(s[i:], "_response"), r < ' ':
+			n.buf = appendEscape(n.buf, r)
+		case r == '"' || r == '\\':
+			n.buf = append(n.buf, '\\', byte(r))
+		case r < utf8.RuneSelf:
+			n.buf = append(n.buf, byte(r))
+		default:
+			n.rune(r)
+		}
+	}
+	n.buf = append(n.buf, '"')
+}
+
+func (n *Node) rune(r rune) {
+	var ok bool
+	if n.buf, ok = n.charset.appendRune(n.buf, r); !ok {
+		n.buf = appendEscape(n.buf, r)
+	}
+}
+
+// appendEscape writes \uXXXX, twice (a surrogate pair) above the basic plane.
+func appendEscape(dst []byte, r rune) []byte {
+	const hex = "0123456789abcdef"
+	if r > 0xFFFF {
+		r -= 0x10000
+		dst = appendEscape(dst, 0xD800+r>>10)
+		r = 0xDC00 + r&0x3FF
+	}
+	return append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+}
+
+// Seal signs the node and builds the whole body of the answer. The node must not
+// be used afterwards.
+func Seal(method string, n *Node, t SignType, s Signer) ([]byte, error) {
+	node := append(n.buf, '}')
+	sign, err := s.Sign(t, node)
+	if err != nil {
+		return nil, fmt.Errorf("sign answer: %w", err)
+	}
+	root := RootName(method)
+	body := make([]byte, 0, len(root)+len(node)+len(sign)+16)
+	body = append(append(append(body, `{"`...), root...), `":`...)
+	body = append(body, node...)
+	body = append(append(append(body, `,"sign":"`...), sign...), `"}`...)
+	return body, nil
+}
+
+// RootName is the name of the answer's node: the method with underscores for dots,
+// and "_response". It is "error_response", the old form, for a method that is no
+// legal name, so that nobody can have junk echoed as a name; most SDKs read it, but
+// gopay and Node do not, so a legal method that does not exist keeps its own.
+func RootName(method string) string {
+	if !isMethodName(method) {
+		return "error_response"
+	}
+	return strings.ReplaceAll(method, ".", "_") + "_response"
+}
+
+// isMethodName accepts 1 to 128 ASCII letters, digits, underscores and single dots
+// between them, beginning with a letter.
+func isMethodName(method string) bool {
+	if method == "" || len(method) > 128 || strings.Contains(method, "..") {
+		return false
+	}
+	for i := 0; i < len(method); i++ {
+		c := method[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		other := c == '.' || c == '_' || '0' <= c && c <= '9'
+		if !letter && (!other || i == 0) {
+			return false
+		}
+	}
+	return method[len(method)-1] != '.'
+}
+
+// Send writes the body. The status is always 200, since the Node, PHP, Python and
+// gopay SDKs reject every other. The type is text/html, as the real gateway says;
+// the policy beside it keeps a browser from running anything in it. traceID, if not
+// empty, goes into the header that the Java and Node SDKs show to their callers.
+func Send(w http.ResponseWriter, cs Charset, body []byte, traceID string) error {
+	h := w.Header()
+	h.Set("Content-Type", "text/html;charset="+cs.String())
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if traceID != "" {
+		h.Set("trace_id", traceID)
+	}
+	w.WriteHeader(http.StatusOK)
+	_, err := w.Write(body)
+	return err
+}

@@ -1,0 +1,218 @@
+package wire
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Biz is a biz_content: one JSON object. Its members are asked for by name, each
+// with its rule; the first rule broken is kept and Err tells it, so that a handler
+// reads all members and looks once:
+//
+//	biz, bad := wire.ParseBiz(req.Get("biz_content"))
+//	…
+//	templateID := biz.RequiredText("template_id", 28)
+//	memo := biz.Text("memo", 128)
+//	amount := biz.Price("amount", 10)
+//	if bad := biz.Err(); bad != nil { … }
+//
+// An absent member, null and "" are the same. Members that nobody asks for are
+// ignored, as the platform does. Lengths count characters, not bytes.
+type Biz struct {
+	members []bizMember
+	broken  *FieldError
+}
+
+// FieldError is a broken rule of biz_content. Its text is Chinese and meant for the
+// caller.
+type FieldError struct {
+	Field string // the member; "" when the text is no JSON object
+	Rule  string // such as "最多128个字符"
+}
+
+// Error is the text for a sub_msg.
+func (e *FieldError) Error() string {
+	if e.Field == "" {
+		return "biz_content不是合法的JSON对象：" + e.Rule
+	}
+	return "参数" + e.Field + e.Rule
+}
+
+// ParseBiz reads a biz_content strictly: one object, no name twice, no broken
+// characters, at most 32 levels. A broken rule with Field "" belongs to
+// ErrIllegalJSON, every other to the error that the API has for its parameters.
+func ParseBiz(text string) (*Biz, *FieldError) {
+	s := jsonScanner{text: text}
+	b := &Biz{members: make([]bizMember, 0, 8)}
+	var twice *FieldError
+	seen := names{}
+	err := s.members(func(name string) error {
+		if !seen.add(name, b.members) {
+			twice = &FieldError{Field: cutText(name, min(len(name), 64)), Rule: "重复"}
+			return errStop
+		}
+		k, text, err := s.value(1)
+		b.members = append(b.members, bizMember{name, k, text})
+		return err
+	})
+	switch {
+	case twice != nil:
+		return nil, twice
+	case err == nil && s.peek() != 0:
+		err = s.fail("有多余内容")
+	case err == nil && s.at < len(text): // a NUL byte, which peek cannot tell from the end
+		err = s.fail("有多余内容")
+	}
+	if err != nil {
+		return nil, &FieldError{Rule: err.Error()}
+	}
+	return b, nil
+}
+
+// names finds a name that comes twice: by looking through the members while they
+// are few, as in every honest call, by a map when they are many.
+type names map[string]struct{}
+
+const fewMembers = 16
+
+func (n names) add(name string, members []bizMember) bool {
+	if len(members) < fewMembers {
+		for i := range members {
+			if members[i].name == name {
+				return false
+			}
+		}
+		return true
+	}
+	if len(n) == 0 {
+		for i := range members {
+			n[members[i].name] = struct{}{}
+		}
+	}
+	if _, twice := n[name]; twice {
+		return false
+	}
+	n[name] = struct{}{}
+	return true
+}
+
+// Err is the first broken rule, nil when there is none.
+func (b *Biz) Err() *FieldError { return b.broken }
+
+// Fail records a rule that the handler found broken itself, unless an earlier one
+// is.
+func (b *Biz) Fail(field, rule string) {
+	if b.broken == nil {
+		b.broken = &FieldError{Field: field, Rule: rule}
+	}
+}
+
+// Text is an optional string of at most max characters.
+func (b *Biz) Text(name string, max int) string {
+	text := b.get(name, "应为字符串", kindString)
+	b.checkText(name, text, max)
+	return text
+}
+
+// RequiredText is a string of 1 to max characters.
+func (b *Biz) RequiredText(name string, max int) string {
+	text := b.Text(name, max)
+	if text == "" {
+		b.Fail(name, "不能为空")
+	}
+	return text
+}
+
+// Price is an optional amount, sent as a number (9.99) or a string ("9.99"): its
+// text exactly as written, of at most max characters. A number never passes through
+// a float; whether the text is a price is for the reader of money to say.
+func (b *Biz) Price(name string, max int) string {
+	text := b.get(name, "应为数字或字符串", kindNumber, kindString)
+	b.checkText(name, text, max)
+	return text
+}
+
+// Int is an optional whole number, sent as a number or a string of digits. ok is
+// false when it is absent or broken.
+func (b *Biz) Int(name string) (value int64, ok bool) {
+	text := b.get(name, "应为整数", kindNumber, kindString)
+	if text == "" {
+		return 0, false
+	}
+	value, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || text[0] == '+' {
+		b.Fail(name, "应为整数")
+		return 0, false
+	}
+	return value, true
+}
+
+// Bool is an optional true or false. ok is false when it is absent or broken.
+func (b *Biz) Bool(name string) (value, ok bool) {
+	text := b.get(name, "应为true或false", kindBool)
+	return text == "true", text != ""
+}
+
+// Texts is an optional list of at most maxItems strings, each of 1 to max
+// characters.
+func (b *Biz) Texts(name string, maxItems, max int) []string {
+	source := b.get(name, "应为字符串数组", kindArray)
+	if source == "" {
+		return nil
+	}
+	var texts []string
+	s := jsonScanner{text: source}
+	_ = s.elements(func() error { // the source was read once already: it is an array
+		k, text, err := s.value(1)
+		switch {
+		case err != nil:
+			return err
+		case k != kindString:
+			b.Fail(name, "应为字符串数组")
+		case text == "":
+			b.Fail(name, "的元素不能为空")
+		case len(texts) == maxItems:
+			b.Fail(name, "最多"+strconv.Itoa(maxItems)+"个元素")
+		default:
+			b.checkText(name, text, max)
+			texts = append(texts, text)
+			return nil
+		}
+		return errStop
+	})
+	return texts
+}
+
+// Raw is the JSON source of an optional object or array.
+func (b *Biz) Raw(name string) string {
+	return b.get(name, "应为对象或数组", kindObject, kindArray)
+}
+
+// get finds a member of one of the kinds; rule is told when it is of another.
+func (b *Biz) get(name, rule string, kinds ...kind) string {
+	for i := range b.members {
+		m := &b.members[i]
+		if m.name != name || m.kind == kindNull {
+			continue
+		}
+		for _, k := range kinds {
+			if m.kind == k {
+				return m.text
+			}
+		}
+		b.Fail(name, rule)
+	}
+	return ""
+}
+
+// checkText holds the rules of every text. Controls can only come from an escape:
+// a database may cut at NUL, a log or a console be fooled by the others.
+func (b *Biz) checkText(name, text string, max int) {
+	if len(text) > max && utf8.RuneCountInString(text) > max {
+		b.Fail(name, "最多"+strconv.Itoa(max)+"个字符")
+	}
+	if hasControl(text) || strings.ContainsRune(text, 0x7F) {
+		b.Fail(name, "含有控制字符")
+	}
+}

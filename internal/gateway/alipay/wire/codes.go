@@ -1,0 +1,114 @@
+package wire
+
+// Error is a refusal in the platform's words. Code, Msg and SubCode are never
+// empty, since the Java, .NET and Python SDKs take an answer without sub_code as a
+// success whatever its code says.
+type Error struct {
+	Code    string // gateway code, such as "40002"
+	Msg     string // the fixed English text of Code
+	SubCode string // such as "isv.invalid-signature"
+	SubMsg  string // Chinese text for the caller
+}
+
+// Error gives the code and texts for a log. SubMsg may hold the caller's own
+// parameters (see Policy), so it is left out.
+func (e *Error) Error() string { return "alipay: " + e.Code + " " + e.SubCode }
+
+// Is makes errors.Is match any Error of the same code and sub_code, whatever its
+// sub_msg says.
+func (e *Error) Is(target error) bool {
+	other, ok := target.(*Error)
+	return ok && e.Code == other.Code && e.SubCode == other.SubCode
+}
+
+// With is a copy of e with another sub_msg.
+func (e *Error) With(subMsg string) *Error {
+	other := *e
+	other.SubMsg = subMsg
+	return &other
+}
+
+// Gateway codes and their messages.
+const (
+	codeUnavailable = "20000"
+	codeToken       = "20001"
+	codeMissing     = "40001"
+	codeInvalid     = "40002"
+	codeConditions  = "40003"
+	codeBusiness    = "40004"
+	codeLimited     = "40005"
+	codePermission  = "40006"
+)
+
+var messages = map[string]string{
+	codeUnavailable: "Service Currently Unavailable",
+	codeToken:       "Insufficient Token Permissions",
+	codeMissing:     "Missing Required Arguments",
+	codeInvalid:     "Invalid Arguments",
+	codeConditions:  "Insufficient Conditions",
+	codeBusiness:    "Business Failed",
+	codeLimited:     "Call Limited",
+	codePermission:  "Insufficient Permissions",
+}
+
+func newError(code, subCode, subMsg string) *Error {
+	return &Error{Code: code, Msg: messages[code], SubCode: subCode, SubMsg: subMsg}
+}
+
+// Business is a failure of the API itself (code 40004). An empty subCode would
+// read as success, so it becomes SYSTEM_ERROR.
+func Business(subCode, subMsg string) *Error {
+	if subCode == "" {
+		subCode = "SYSTEM_ERROR"
+	}
+	return newError(codeBusiness, subCode, subMsg)
+}
+
+// The refusals of the gateway. The spelling "unknow" is the platform's.
+var (
+	// ErrUnknown: the outcome is unknown; the same call may be sent again.
+	ErrUnknown = newError(codeUnavailable, "isp.unknow-error", "系统繁忙")
+
+	ErrInvalidAuthToken        = newError(codeToken, "aop.invalid-auth-token", "无效的访问令牌")
+	ErrAuthTokenTimeOut        = newError(codeToken, "aop.auth-token-time-out", "访问令牌已过期")
+	ErrInvalidAppAuthToken     = newError(codeToken, "aop.invalid-app-auth-token", "无效的应用授权令牌")
+	ErrInvalidAppAuthTokenAPI  = newError(codeToken, "aop.invalid-app-auth-token-no-api", "商户未授权当前接口")
+	ErrAppAuthTokenTimeOut     = newError(codeToken, "aop.app-auth-token-time-out", "应用授权令牌已过期")
+	ErrNoProductRegByPartner   = newError(codeToken, "aop.no-product-reg-by-partner", "商户未签约此产品")
+	ErrMissingMethod           = newError(codeMissing, "isv.missing-method", "缺少方法名参数")
+	ErrMissingSignature        = newError(codeMissing, "isv.missing-signature", "缺少签名参数")
+	ErrMissingSignatureType    = newError(codeMissing, "isv.missing-signature-type", "缺少签名类型参数")
+	ErrMissingSignatureKey     = newError(codeMissing, "isv.missing-signature-key", "缺少签名配置")
+	ErrMissingAppID            = newError(codeMissing, "isv.missing-app-id", "缺少appId参数")
+	ErrMissingTimestamp        = newError(codeMissing, "isv.missing-timestamp", "缺少时间戳参数")
+	ErrMissingVersion          = newError(codeMissing, "isv.missing-version", "缺少版本参数")
+	ErrInvalidParameter        = newError(codeInvalid, "isv.invalid-parameter", "参数无效")
+	ErrInvalidMethod           = newError(codeInvalid, "isv.invalid-method", "不存在的方法名")
+	ErrInvalidFormat           = newError(codeInvalid, "isv.invalid-format", "无效的数据格式，仅支持JSON")
+	ErrInvalidSignatureType    = newError(codeInvalid, "isv.invalid-signature-type", "无效的签名类型，支持RSA2和RSA")
+	ErrInvalidSignature        = newError(codeInvalid, "isv.invalid-signature", "无效签名")
+	ErrInvalidEncryptType      = newError(codeInvalid, "isv.invalid-encrypt-type", "不支持的加密类型，请勿传入encrypt_type")
+	ErrInvalidAppID            = newError(codeInvalid, "isv.invalid-app-id", "无效的AppID参数")
+	ErrInvalidTimestamp        = newError(codeInvalid, "isv.invalid-timestamp", "非法的时间戳参数，格式应为yyyy-MM-dd HH:mm:ss")
+	ErrInvalidCharset          = newError(codeInvalid, "isv.invalid-charset", "字符集错误，支持utf-8、gbk、gb2312和gb18030")
+	ErrNotSupportAppAuth       = newError(codeInvalid, "isv.not-support-app-auth", "当前接口不支持第三方代理调用")
+	ErrIllegalJSON             = newError(codeInvalid, "isv.illegal-json", "业务参数biz_content不是合法的JSON对象")
+	ErrForbiddenAPI            = newError(codeInvalid, "isv.forbidden-api", "不允许使用当前接口")
+	ErrMissingSignatureConfig  = newError(codeConditions, "isv.missing-signature-config", "应用未配置对应签名算法的公钥")
+	ErrInvalidAuthRelations    = newError(codeConditions, "invalid-auth-relations", "商户与应用的授权关系无效")
+	ErrInvalidAppState         = newError(codeConditions, "isv.invalid-app-state", "应用状态不可用")
+	ErrAppCallLimited          = newError(codeLimited, "isv.app-call-limited", "应用调用次数超限")
+	ErrMethodCallLimited       = newError(codeLimited, "isv.method-call-limited", "接口调用次数超限")
+	ErrInsufficientPermissions = newError(codePermission, "isv.insufficient-isv-permissions", "应用没有调用当前接口的权限")
+	ErrInsufficientUser        = newError(codePermission, "isv.insufficient-user-permissions", "用户权限不足")
+)
+
+// Things that the platform has and faquan does not, each under the nearest code of
+// the platform, with a text that says which.
+var (
+	// ErrSM2 refuses sign_type SM2.
+	ErrSM2 = ErrInvalidSignatureType.With("不支持国密签名类型SM2，请使用RSA2")
+	// ErrCertificateMode refuses app_cert_sn and alipay_root_cert_sn: the app is
+	// known by its public key.
+	ErrCertificateMode = ErrMissingSignatureConfig.With("应用未配置证书，请使用公钥模式，勿传入app_cert_sn和alipay_root_cert_sn")
+)

@@ -1,0 +1,200 @@
+package wire
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+)
+
+// SignType is the algorithm of a signature, RSA PKCS#1 v1.5 over a digest.
+type SignType string
+
+// The algorithms of the platform.
+const (
+	RSA2 SignType = "RSA2" // SHA-256
+	RSA  SignType = "RSA"  // SHA-1; old callers still use it
+)
+
+// digest hashes text and names the hash.
+func (t SignType) digest(text []byte) (crypto.Hash, []byte) {
+	if t == RSA {
+		sum := sha1.Sum(text)
+		return crypto.SHA1, sum[:]
+	}
+	sum := sha256.Sum256(text)
+	return crypto.SHA256, sum[:]
+}
+
+func (t SignType) other() SignType {
+	if t == RSA {
+		return RSA2
+	}
+	return RSA
+}
+
+// Variant is one way to build the string to sign. All of them leave out "sign",
+// sort by name and join "name=value" with "&".
+type Variant uint8
+
+// The variants, in the order in which they are tried. One that gives the same text
+// as an earlier one is not tried.
+const (
+	// NoMatch: no variant gave the signature.
+	NoMatch Variant = iota
+	// WithoutEmpties leaves out empty values, as the documentation says and the
+	// Java, .NET and gopay SDKs do.
+	WithoutEmpties
+	// WithEmpties keeps them, as the Python, Node and smartwalle SDKs do.
+	WithEmpties
+	// PHP leaves out empty values, the value "0" (PHP's array_filter takes it for
+	// false) and values that begin with "@" (an old notation for files), as the
+	// PHP SDK does.
+	PHP
+	// AlwaysUTF8 signs the text in UTF-8 although it was sent in another charset,
+	// with empties, as the Node SDK does whatever charset it is given.
+	AlwaysUTF8
+)
+
+// String names the variant in logs, metrics and on the command line.
+func (v Variant) String() string {
+	return [...]string{"no-match", "without-empties", "with-empties", "php", "always-utf8"}[v]
+}
+
+// covers tells whether the variant's text holds the parameter.
+func (v Variant) covers(p *Param) bool {
+	switch {
+	case p.Name == "sign":
+		return false
+	case v == WithoutEmpties:
+		return p.raw != ""
+	case v == PHP:
+		return p.raw != "" && p.raw != "0" && p.raw[0] != '@'
+	}
+	return true
+}
+
+// StringToSign builds the text of one variant, in the bytes that the caller sent:
+// nobody can encode a GBK text as the caller did as well as the caller.
+func (r *Request) StringToSign(v Variant) []byte {
+	size := 0
+	for i := range r.Params {
+		size += len(r.Params[i].Name) + len(r.Params[i].raw) + len(r.Params[i].Value) + 2
+	}
+	text := make([]byte, 0, size)
+	for i := range r.Params {
+		p := &r.Params[i]
+		if !v.covers(p) {
+			continue
+		}
+		if len(text) > 0 {
+			text = append(text, '&')
+		}
+		text = append(append(text, p.Name...), '=')
+		if v == AlwaysUTF8 {
+			text = append(text, p.Value...)
+		} else {
+			text = append(text, p.raw...)
+		}
+	}
+	return text
+}
+
+// variants lists those whose texts differ for this request.
+func (r *Request) variants() []Variant {
+	var empty, falsy, recoded bool
+	for i := range r.Params {
+		p := &r.Params[i]
+		empty = empty || p.raw == ""
+		falsy = falsy || !PHP.covers(p) && WithoutEmpties.covers(p)
+		recoded = recoded || p.raw != p.Value
+	}
+	list := append(make([]Variant, 0, 4), WithoutEmpties)
+	if empty {
+		list = append(list, WithEmpties)
+	}
+	if falsy {
+		list = append(list, PHP)
+	}
+	if recoded {
+		list = append(list, AlwaysUTF8)
+	}
+	return list
+}
+
+// Verdict is what Verify found.
+type Verdict struct {
+	// Variant is the string to sign under which the signature verifies by the
+	// algorithm asked for; NoMatch when there is none.
+	Variant Variant
+	// Other is set when nothing matched and the signature verifies by this other
+	// algorithm: the caller's sign_type is wrong.
+	Other SignType
+	// Hint says in Chinese what is wrong with the signature's own text, if it is
+	// no signature at all; else "".
+	Hint string
+}
+
+// OK tells whether the signature is good.
+func (v Verdict) OK() bool { return v.Variant != NoMatch }
+
+// Verify checks the parameter sign under the key. It tries each distinct string
+// once, at most four, then looks whether the signature fits the other algorithm.
+// That costs at most eight RSA verifications, one for a good call from most SDKs.
+func (r *Request) Verify(key *rsa.PublicKey, t SignType) Verdict {
+	signature, hint := decodeSignature(r.Get("sign"), key)
+	if hint != "" {
+		return Verdict{Hint: hint}
+	}
+	variants := r.variants()
+	if v := r.match(key, t, signature, variants); v != NoMatch {
+		return Verdict{Variant: v}
+	}
+	if r.match(key, t.other(), signature, variants) != NoMatch {
+		return Verdict{Other: t.other()}
+	}
+	return Verdict{}
+}
+
+func (r *Request) match(key *rsa.PublicKey, t SignType, signature []byte, variants []Variant) Variant {
+	for _, v := range variants {
+		if verifyBytes(key, t, r.StringToSign(v), signature) {
+			return v
+		}
+	}
+	return NoMatch
+}
+
+func verifyBytes(key *rsa.PublicKey, t SignType, text, signature []byte) bool {
+	hash, sum := t.digest(text)
+	return rsa.VerifyPKCS1v15(key, hash, sum, signature) == nil
+}
+
+// decodeSignature reads the base64 of a signature. The hint is for the caller.
+func decodeSignature(sign string, key *rsa.PublicKey) (signature []byte, hint string) {
+	signature, err := base64.StdEncoding.DecodeString(sign)
+	switch {
+	case err != nil && strings.Contains(sign, " "):
+		return nil, "sign中的加号未做URL编码，被解析为空格"
+	case err != nil:
+		return nil, "sign不是合法的Base64"
+	case len(signature) != key.Size():
+		return nil, "sign的长度与应用公钥不符"
+	}
+	return signature, ""
+}
+
+// dropUncovered removes the parameters that the variant's text leaves out. They
+// are not authenticated: anyone who saw a call of the PHP SDK could add
+// "name=@value" to it and keep its signature.
+func (r *Request) dropUncovered(v Variant) {
+	kept := r.Params[:0]
+	for i := range r.Params {
+		if p := r.Params[i]; p.Name == "sign" || v.covers(&p) {
+			kept = append(kept, p)
+		}
+	}
+	r.Params = kept
+}
