@@ -1,0 +1,157 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"faquan/internal/vfs"
+)
+
+// Stats is what an operator may want to watch.
+type Stats struct {
+	Head         Head
+	Segment      uint64 // number of the current segment
+	Used, Size   int64  // of the current segment, bytes
+	NextReady    bool   // the next segment is made
+	NextErr      error  // why the last attempt to make it failed
+	MaxPayload   int    // bytes
+	OutcomeKnown bool   // false once a *FailedError was returned
+}
+
+// Stats returns the present state. It belongs to the goroutine that appends.
+func (j *Journal) Stats() Stats {
+	j.collectMaker(false)
+	return Stats{
+		Head: j.head, Segment: j.seg.segment, Used: j.off, Size: j.seg.size,
+		NextReady: j.next != nil, NextErr: j.nextErr, MaxPayload: j.MaxPayload(), OutcomeKnown: j.failed == nil,
+	}
+}
+
+// Prepare makes the next segment now, unless it is made. It is for owners
+// without Background, who call it when there is time; Append calls it when there
+// is no room left. An error other than a *FailedError may be tried again.
+func (j *Journal) Prepare() error {
+	if err := j.usable(); err != nil {
+		return err
+	}
+	j.collectMaker(true)
+	if j.next == nil && j.failed == nil {
+		j.next, j.nextErr = makeSegment(j.opts.FS, j.opts.Dir, j.seg.segment+1, j.opts.SegmentBytes, nil, atOnce)
+		j.checkNextErr()
+	}
+	if j.failed != nil {
+		return j.failed
+	}
+	return j.nextErr
+}
+
+func atOnce(int64) error { return nil }
+
+// needNext is Prepare for an Append: when it fails, the record is surely not
+// written.
+func (j *Journal) needNext() error {
+	err := j.Prepare()
+	if err == nil || j.failed != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrNotWritten, err)
+}
+
+// checkNextErr latches when the attempt to make a segment left the directory in
+// an unknown state.
+func (j *Journal) checkNextErr() {
+	var lost dirSyncError
+	if errors.As(j.nextErr, &lost) {
+		j.fail(j.nextErr)
+	}
+}
+
+// maker makes the next segment in a goroutine of its own.
+type maker struct {
+	filled *atomic.Int64 // how full the current segment is
+	ahead  int64         // how far the work should be ahead of it, bytes
+	hurry  chan struct{} // closed: the journal waits
+	stop   chan struct{} // closed: give up
+	done   chan struct{} // closed: file and err are set
+
+	file vfs.File
+	err  error
+}
+
+// fillPause is the pause after each fillBytes while there is no hurry.
+const fillPause = 20 * time.Millisecond
+
+var errStopped = errors.New("stopped")
+
+// pace holds the work back as long as it is ahead of the appends, so that the
+// disk is theirs.
+func (m *maker) pace(done int64) error {
+	select {
+	case <-m.stop:
+		return errStopped
+	case <-m.hurry:
+		return nil
+	default:
+	}
+	if done == 0 || done < m.filled.Load()+m.ahead {
+		return nil
+	}
+	timer := time.NewTimer(fillPause)
+	defer timer.Stop()
+	select {
+	case <-m.stop:
+		return errStopped
+	case <-m.hurry:
+	case <-timer.C:
+	}
+	return nil
+}
+
+// startMaker begins to make the next segment, if that is wanted and not done.
+func (j *Journal) startMaker() {
+	if !j.opts.Background || j.next != nil {
+		return
+	}
+	m := &maker{
+		filled: &j.filled, ahead: j.opts.SegmentBytes / 4,
+		hurry: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	j.maker = m
+	opts, id := j.opts, j.seg.segment+1
+	go func() {
+		defer close(m.done)
+		m.file, m.err = makeSegment(opts.FS, opts.Dir, id, opts.SegmentBytes, nil, m.pace)
+		if m.err != nil && !errors.Is(m.err, errStopped) {
+			opts.Logger.Warn("journal: the next segment cannot be made; appends stop when the current one is full", "err", m.err)
+		}
+	}()
+}
+
+// collectMaker takes over what the maker has made, when it is done or wait is
+// set.
+func (j *Journal) collectMaker(wait bool) {
+	m := j.maker
+	if m == nil {
+		return
+	}
+	if wait {
+		close(m.hurry)
+		<-m.done
+	}
+	select {
+	case <-m.done:
+		j.maker, j.next, j.nextErr = nil, m.file, m.err
+		j.checkNextErr()
+	default:
+	}
+}
+
+// stopMaker ends the maker's work, and waits for that.
+func (j *Journal) stopMaker() {
+	if j.maker != nil {
+		close(j.maker.stop)
+		j.collectMaker(true)
+	}
+}

@@ -1,0 +1,172 @@
+package journal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"faquan/internal/vfs"
+)
+
+// windowBytes is how much of a segment is read at once.
+const windowBytes = 256 << 10
+
+// badFrame is why the bytes at a scanner's offset are not the next frame.
+type badFrame string
+
+func (b badFrame) Error() string { return string(b) }
+
+// frame is a frame that was read and found good. Its bytes are valid until the
+// scanner moves on.
+type frame struct {
+	frameHeader
+	offset int64
+	raw    []byte
+}
+
+func (f *frame) payload() []byte {
+	return f.raw[frameHeaderBytes : frameHeaderBytes+f.length]
+}
+
+// scanner reads the frames of one segment in order.
+type scanner struct {
+	f     vfs.File
+	seg   header
+	seed  uint32
+	limit int64 // frames end here at the latest; behind it is the seal
+
+	off  int64    // of the next frame
+	seq  uint64   // of the last record
+	hash [32]byte // chain hash of the last record
+
+	window    []byte
+	windowOff int64
+}
+
+func newScanner(f vfs.File, seg header) *scanner {
+	return &scanner{
+		f: f, seg: seg, seed: seg.id.crcSeed(), limit: seg.size - seg.align,
+		off: seg.align, seq: seg.firstSeq - 1, hash: seg.prev,
+	}
+}
+
+// next returns the next frame. It returns errZero where no frame begins, and
+// badFrame where something else is in its place.
+func (s *scanner) next() (frame, error) {
+	if s.off >= s.limit {
+		return frame{}, errZero
+	}
+	b, err := s.peek(s.off, frameHeaderBytes)
+	if err != nil {
+		return frame{}, err
+	}
+	h, err := decodeFrameHeader(b)
+	if err == errZero {
+		return frame{}, err
+	}
+	if err != nil {
+		return frame{}, badFrame(err.Error())
+	}
+	if h.align != s.seg.align || h.segment != s.seg.segment || s.off+h.bytes() > s.limit {
+		return frame{}, badFrame("the header of the record does not fit this segment")
+	}
+	if b, err = s.peek(s.off, h.bytes()); err != nil {
+		return frame{}, err
+	}
+	if !checkFrame(b, s.seed) {
+		return frame{}, badFrame("the checksum of the record does not match")
+	}
+	if err := s.follows(&h); err != nil {
+		return frame{}, err
+	}
+	f := frame{frameHeader: h, offset: s.off, raw: b}
+	s.off += h.bytes()
+	s.seq, s.hash = h.seq, h.hash
+	return f, nil
+}
+
+// follows tells whether an intact frame is the one that must come next.
+func (s *scanner) follows(h *frameHeader) error {
+	want := s.seq
+	if h.typ == typeRecord {
+		want++
+	}
+	if h.seq != want {
+		return badFrame(fmt.Sprintf("an intact record, but number %d in the place of %d", h.seq, want))
+	}
+	if h.typ == typeCleanStop && h.hash != s.hash {
+		return badFrame("a clean stop with another chain hash than the record before it")
+	}
+	return nil
+}
+
+// peek returns n bytes at off, valid until the next call.
+func (s *scanner) peek(off, n int64) ([]byte, error) {
+	if off < s.windowOff || off+n > s.windowOff+int64(len(s.window)) {
+		size := min(max(n, windowBytes), s.seg.size-off)
+		if int64(cap(s.window)) < size {
+			s.window = make([]byte, size)
+		}
+		s.window, s.windowOff = s.window[:size], off
+		if m, err := s.f.ReadAt(s.window, off); int64(m) < size {
+			s.window = s.window[:0]
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, fmt.Errorf("journal: read: %w", err)
+		}
+	}
+	from := off - s.windowOff
+	return s.window[from : from+n], nil
+}
+
+// remains is what lies behind the end of the frames.
+type remains struct {
+	end   int64  // of the last block that is not zero; 0 when all are
+	proof *proof // that the bad block had been durable; nil: there is none
+}
+
+// proof is a frame that was written after the block in question was durable.
+type proof struct {
+	offset int64
+	seq    uint64
+}
+
+// rest looks through everything from an offset on: for what is not zero, and for
+// proof that the bytes at bad, where a frame or a header should be, were durable.
+func (s *scanner) rest(from, bad int64) (remains, error) {
+	var r remains
+	for off := from; off < s.seg.size; off += s.seg.align {
+		b, err := s.peek(off, min(s.seg.align, s.seg.size-off))
+		if err != nil {
+			return r, err
+		}
+		if isZero(b) {
+			continue
+		}
+		r.end = off + int64(len(b))
+		if r.proof == nil && off > bad {
+			if r.proof, err = s.proofAt(off, bad); err != nil {
+				return r, err
+			}
+		}
+	}
+	return r, nil
+}
+
+// proofAt returns the intact frame at off whose durable offset lies beyond bad;
+// nil when there is none.
+func (s *scanner) proofAt(off, bad int64) (*proof, error) {
+	b, err := s.peek(off, min(frameHeaderBytes, s.seg.size-off))
+	if err != nil || len(b) < frameHeaderBytes || binary.LittleEndian.Uint32(b) != frameMagic {
+		return nil, err
+	}
+	h, err := decodeFrameHeader(b)
+	if err != nil || h.segment != s.seg.segment || h.durable <= bad || off+h.bytes() > s.seg.size {
+		return nil, nil
+	}
+	if b, err = s.peek(off, h.bytes()); err != nil || !checkFrame(b, s.seed) {
+		return nil, err
+	}
+	return &proof{offset: off, seq: h.seq}, nil
+}

@@ -1,0 +1,257 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"faquan/internal/vfs"
+)
+
+const (
+	segmentSuffix = ".seg"
+	tempSuffix    = ".seg.tmp"
+	lockName      = "LOCK"
+
+	// fillBytes is how much of a new segment is written between two syncs:
+	// little enough not to hold up the appends that go on meanwhile.
+	fillBytes = 1 << 20
+)
+
+func segmentName(id uint64) string { return fmt.Sprintf("%08d%s", id, segmentSuffix) }
+
+// segment is a file of the journal with a good header.
+type segment struct {
+	header
+	path string
+	seal *seal // nil when there is none, or only a torn one
+}
+
+// damage describes an error found in this segment.
+func (s *segment) damage(off int64, seq uint64, format string, args ...any) error {
+	return &DamageError{Segment: s.path, Offset: off, Seq: seq, Reason: fmt.Sprintf(format, args...)}
+}
+
+// layout is what a directory holds: segments in order and, perhaps, one made
+// ahead for the future.
+type layout struct {
+	segs  []segment
+	spare string   // path of the segment without a header; "" when there is none
+	temps []string // paths of files that were not finished
+}
+
+func (l *layout) tail() *segment { return &l.segs[len(l.segs)-1] }
+
+// holding returns the index of the segment that has, or will have, record seq.
+func (l *layout) holding(seq uint64) (int, error) {
+	for i := len(l.segs) - 1; i >= 0; i-- {
+		if l.segs[i].firstSeq <= seq {
+			return i, nil
+		}
+	}
+	first := &l.segs[0]
+	return 0, first.damage(0, seq, "the segments before this one, which begins with record %d, are missing", first.firstSeq)
+}
+
+// survey reads the headers and seals of all segments and checks that each
+// continues the one before. It changes nothing.
+//
+// All headers are read before any seal: beside a running journal, a header that
+// is there then means that the seal before it is there too.
+func survey(fsys vfs.FS, dir string) (*layout, error) {
+	ids, temps, err := listSegments(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &layout{temps: temps}
+	for i, id := range ids {
+		path := filepath.Join(dir, segmentName(id))
+		if i > 0 && id != ids[i-1]+1 {
+			return nil, &DamageError{Segment: filepath.Join(dir, segmentName(ids[i-1]+1)), Reason: "the file is missing"}
+		}
+		h, err := readHeader(fsys, path, id)
+		var bad badHeader
+		switch {
+		case err == nil:
+			l.segs = append(l.segs, segment{header: h, path: path})
+		case !errors.As(err, &bad):
+			return nil, err
+		case i > 0 && i == len(ids)-1:
+			l.spare = path
+		default:
+			return nil, &DamageError{Segment: path, Reason: bad.Error()}
+		}
+	}
+	for i := range l.segs {
+		if err := l.readSeal(fsys, i); err != nil {
+			return nil, err
+		}
+	}
+	return l, l.checkLinks()
+}
+
+func listSegments(fsys vfs.FS, dir string) (ids []uint64, temps []string, err error) {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("journal: %w", err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, tempSuffix) {
+			temps = append(temps, filepath.Join(dir, name))
+		}
+		number, found := strings.CutSuffix(name, segmentSuffix)
+		id, err := strconv.ParseUint(number, 10, 64)
+		if found && err == nil && segmentName(id) == name {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids, temps, nil
+}
+
+// badHeader is why a file does not begin with the header of its segment.
+type badHeader string
+
+func (b badHeader) Error() string { return string(b) }
+
+func readHeader(fsys vfs.FS, path string, id uint64) (header, error) {
+	f, err := fsys.OpenRead(path)
+	if err != nil {
+		return header{}, fmt.Errorf("journal: %w", err)
+	}
+	defer f.Close()
+	b := make([]byte, maxAlign)
+	n, err := f.ReadAt(b, 0)
+	if err != nil && err != io.EOF {
+		return header{}, fmt.Errorf("journal: %w", err)
+	}
+	if n < blockBytes {
+		return header{}, badHeader(fmt.Sprintf("the file has only %d bytes", n))
+	}
+	h, err := decodeHeader(b)
+	var newer errVersion
+	if errors.As(err, &newer) {
+		return header{}, &VersionError{Segment: path, Version: uint32(newer)}
+	}
+	if err != nil {
+		return header{}, badHeader(err.Error())
+	}
+	return h, checkHeader(f, path, h, b[:n], id)
+}
+
+// checkHeader compares an intact header with the file that it is in. A failure
+// is damage for certain: such a header was never written.
+func checkHeader(f vfs.File, path string, h header, b []byte, id uint64) error {
+	size, err := f.Size()
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	reason := ""
+	switch {
+	case h.segment != id:
+		reason = fmt.Sprintf("the header is that of segment %d", h.segment)
+	case h.size != size:
+		reason = fmt.Sprintf("the file has %d bytes, its header says %d", size, h.size)
+	case !isZero(b[blockBytes:h.align]):
+		reason = "there are bytes behind the header that should be zero"
+	case h.firstSeq == 1 && h.prev != h.id.genesis():
+		reason = "the chain does not begin where it should"
+	default:
+		return nil
+	}
+	return &DamageError{Segment: path, Seq: h.firstSeq, Reason: reason}
+}
+
+func (l *layout) readSeal(fsys vfs.FS, i int) error {
+	seg := &l.segs[i]
+	f, err := fsys.OpenRead(seg.path)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	defer f.Close()
+	at := seg.size - seg.align
+	b := make([]byte, seg.align)
+	if n, err := f.ReadAt(b, at); n < len(b) {
+		return fmt.Errorf("journal: %w", err)
+	}
+	s, err := decodeSeal(b, seg.header)
+	if err == nil {
+		seg.seal = &s
+	} else if i < len(l.segs)-1 {
+		return seg.damage(at, 0, "no good seal (%v), though another segment follows", err)
+	}
+	return nil
+}
+
+// checkLinks compares each segment with the seal of the one before.
+func (l *layout) checkLinks() error {
+	for i := 1; i < len(l.segs); i++ {
+		seg, before := &l.segs[i], l.segs[i-1].seal
+		if seg.id != l.segs[0].id {
+			return seg.damage(0, seg.firstSeq, "the segment belongs to another journal")
+		}
+		if seg.firstSeq != before.lastSeq+1 || seg.prev != before.hash {
+			return seg.damage(0, seg.firstSeq, "the segment does not continue the one before, which ends with record %d", before.lastSeq)
+		}
+	}
+	return nil
+}
+
+// dirSyncError is a failed sync of the directory: what it lists after a crash is
+// unknown from then on.
+type dirSyncError struct{ error }
+
+func (e dirSyncError) Unwrap() error { return e.error }
+
+// makeSegment makes a segment that is ready for use: filled with zeros behind
+// first, durable under its name. pace is called between the steps and may wait,
+// or end the work with an error. When it fails no file is left behind, unless
+// the error is a dirSyncError.
+func makeSegment(fsys vfs.FS, dir string, id uint64, size int64, first []byte, pace func(done int64) error) (vfs.File, error) {
+	path := filepath.Join(dir, segmentName(id))
+	temp := filepath.Join(dir, fmt.Sprintf("%08d%s", id, tempSuffix))
+	f, err := fsys.Create(temp)
+	if err != nil {
+		return nil, fmt.Errorf("make %s: %w", path, err)
+	}
+	if err = fill(f, size, first, pace); err == nil {
+		err = fsys.Rename(temp, path)
+	}
+	if err != nil {
+		f.Close()
+		_ = fsys.Remove(temp) // the next start removes it otherwise
+		return nil, fmt.Errorf("make %s: %w", path, err)
+	}
+	if err := fsys.SyncDir(dir); err != nil {
+		f.Close()
+		return nil, dirSyncError{fmt.Errorf("make %s: %w", path, err)}
+	}
+	return f, nil
+}
+
+func fill(f vfs.File, size int64, first []byte, pace func(done int64) error) error {
+	if err := f.Allocate(size); err != nil {
+		return err
+	}
+	chunk := make([]byte, min(size, fillBytes))
+	for off := int64(0); off < size; off += int64(len(chunk)) {
+		if err := pace(off); err != nil {
+			return err
+		}
+		chunk = chunk[:min(size-off, int64(len(chunk)))]
+		n := copy(chunk, first)
+		if _, err := f.WriteAt(chunk, off); err != nil {
+			return err
+		}
+		clear(chunk[:n])
+		first = first[n:]
+		if err := f.SyncData(); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
+}

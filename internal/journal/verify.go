@@ -1,0 +1,173 @@
+package journal
+
+import (
+	"fmt"
+
+	"faquan/internal/vfs"
+)
+
+// VerifyOptions say what a journal is compared with.
+type VerifyOptions struct {
+	// UpTo ends the check at an acknowledged record. It must be set beside a
+	// process that appends; 0 checks everything there is.
+	UpTo uint64
+	// Heads were noted elsewhere (log, backup, another machine). Each must be in
+	// the journal with its hash, so that a tail cut off clean is noticed too.
+	Heads []Head
+}
+
+// Report is what Verify found in a journal without damage.
+type Report struct {
+	First     uint64 // sequence of the first record; 1 unless old segments were removed
+	Head      Head   // the last record checked
+	Records   int64
+	Segments  int
+	CleanStop bool     // Close was the last that happened
+	Residue   *Residue // nil: none
+}
+
+// Residue is something behind the end that is not zero. After an unclean stop
+// that is what a crash left of the last append, which was not acknowledged. It
+// is also how damage to the very last frame after an unclean stop, and to bytes
+// without meaning behind the end, shows itself.
+type Residue struct {
+	Segment string
+	Offset  int64 // where the frames end, bytes
+	Bytes   int64 // from there to the last byte that is not zero
+	Reason  string
+}
+
+// Verify reads a whole journal and checks every bit of it: the headers, seals,
+// checksums, sequences and zeros, and the SHA-256 chain from the first record to
+// the last. The first thing wrong is returned as a *DamageError with segment and
+// offset. It takes no lock and changes nothing.
+func Verify(fsys vfs.FS, dir string, opts VerifyOptions) (Report, error) {
+	l, err := survey(fsys, dir)
+	if err != nil {
+		return Report{}, err
+	}
+	if len(l.segs) == 0 {
+		return Report{}, fmt.Errorf("journal: there is none in %s", dir)
+	}
+	v := verifier{fsys: fsys, layout: l, opts: opts, heads: map[uint64][32]byte{}}
+	for _, h := range opts.Heads {
+		v.heads[h.Seq] = h.Hash
+	}
+	v.report.First = l.segs[0].firstSeq
+	v.report.Head = Head{Seq: l.segs[0].firstSeq - 1, Hash: l.segs[0].prev}
+	err = v.all()
+	return v.report, err
+}
+
+type verifier struct {
+	fsys   vfs.FS
+	layout *layout
+	opts   VerifyOptions
+	heads  map[uint64][32]byte
+	report Report
+}
+
+func (v *verifier) all() error {
+	for i := range v.layout.segs {
+		seg := &v.layout.segs[i]
+		v.report.Segments++
+		err := v.segment(seg, i == len(v.layout.segs)-1)
+		if err == errEnough {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := v.spare(); err != nil {
+		return err
+	}
+	return v.known()
+}
+
+func (v *verifier) segment(seg *segment, last bool) error {
+	f, err := v.fsys.OpenRead(seg.path)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	defer f.Close()
+	visit := func(fr *frame) error { return v.frame(seg, fr) }
+	if !last || seg.seal != nil {
+		return v.sealed(f, seg, visit)
+	}
+	t, err := readTail(f, seg, visit)
+	if err != nil {
+		return err
+	}
+	v.report.CleanStop = t.clean && t.residue == 0
+	if t.residue > 0 {
+		v.report.Residue = &Residue{Segment: seg.path, Offset: t.end, Bytes: t.residue - t.end, Reason: t.reason}
+	}
+	return nil
+}
+
+// sealed checks a segment with a seal: nothing but zeros is left between the
+// frames and the seal.
+func (v *verifier) sealed(f vfs.File, seg *segment, visit func(*frame) error) error {
+	s := newScanner(f, seg.header)
+	stopped, err := s.frames(visit)
+	if err != nil {
+		return err
+	}
+	if err := checkSealed(seg, s, stopped); err != nil {
+		return err
+	}
+	s.seg.size = s.limit // leave out the seal, which is good
+	rest, err := s.rest(s.off, s.off)
+	if err == nil && rest.end != 0 {
+		err = seg.damage(s.off, s.seq+1, "there are bytes behind the last record that should be zero")
+	}
+	return err
+}
+
+// frame follows the chain.
+func (v *verifier) frame(seg *segment, fr *frame) error {
+	if fr.typ != typeRecord {
+		return nil // the scanner has compared it with the record before
+	}
+	if sum := chainHash(fr.raw, fr.length, v.report.Head.Hash); sum != fr.hash {
+		return seg.damage(fr.offset, fr.seq, "the hash chain is broken: the record, or one before it, was replaced")
+	}
+	if noted, ok := v.heads[fr.seq]; ok && noted != fr.hash {
+		return seg.damage(fr.offset, fr.seq, "the chain hash is not the one noted elsewhere")
+	}
+	v.report.Head = Head{Seq: fr.seq, Hash: fr.hash}
+	v.report.Records++
+	if v.opts.UpTo > 0 && fr.seq >= v.opts.UpTo {
+		return errEnough
+	}
+	return nil
+}
+
+// spare checks the segment made ahead, in which nothing should be.
+func (v *verifier) spare() error {
+	if v.layout.spare == "" {
+		return nil
+	}
+	f, err := v.fsys.OpenRead(v.layout.spare)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	defer f.Close()
+	_, used, err := readSpare(f, v.layout)
+	if err == nil && used > 0 && v.report.Residue == nil {
+		v.report.Residue = &Residue{Segment: v.layout.spare, Bytes: used, Reason: "a segment made ahead, without records, is not all zero"}
+	}
+	return err
+}
+
+// known compares the end with what is known to have been there.
+func (v *verifier) known() error {
+	end := v.report.Head.Seq
+	for _, h := range append(v.opts.Heads, Head{Seq: v.opts.UpTo}) {
+		if h.Seq > end {
+			return v.layout.tail().damage(0, end+1, "the journal ends with record %d, but record %d was noted elsewhere", end, h.Seq)
+		}
+	}
+	return nil
+}

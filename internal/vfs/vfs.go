@@ -1,0 +1,129 @@
+// Package vfs is the small piece of a file system that faquan's durable parts
+// stand on: the journal and the files of the data directory.
+//
+// It exists for two reasons. First, the difference between "written" and
+// "durable" is the whole point of those parts, and package os hides half of
+// it: a directory must be synced after a rename, and data can be synced with or
+// without the file's metadata. Second, everything that can go wrong with a disk
+// must be testable: package faultfs implements FS in memory, fails any
+// operation on demand and shows what a power cut may leave behind.
+//
+// Names are ordinary paths. OS is the real file system:
+//
+//	f, err := vfs.OS.Create("/var/lib/faquan/journal/x.tmp")
+//	_, err = f.WriteAt(block, 0)
+//	err = f.Sync()                          // content and size are durable
+//	err = vfs.OS.Rename("…/x.tmp", "…/x")   // not durable yet
+//	err = vfs.OS.SyncDir("/var/lib/faquan/journal")
+//
+// Errors wrap what the operating system said, so errors.Is with fs.ErrNotExist,
+// syscall.ENOSPC and the like works on every implementation.
+package vfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+)
+
+// ErrLocked is returned (wrapped) by Lock while another process, or another
+// holder in this process, has the lock.
+var ErrLocked = errors.New("locked by another process")
+
+// FS opens files and changes directories. An implementation is safe for
+// concurrent use.
+type FS interface {
+	// Create makes an empty file for reading and writing; an existing one is
+	// emptied. The name is durable only after SyncDir of its directory.
+	Create(name string) (File, error)
+	// Open opens an existing file for reading and writing.
+	Open(name string) (File, error)
+	// OpenRead opens an existing file for reading only; its WriteAt fails.
+	OpenRead(name string) (File, error)
+	// Rename replaces newName atomically. Durable only after SyncDir.
+	Rename(oldName, newName string) error
+	// Remove deletes one file. Durable only after SyncDir.
+	Remove(name string) error
+	// List returns the names (not paths) in a directory, sorted.
+	List(dir string) ([]string, error)
+	// MkdirAll makes a directory and what is missing above it, mode 0700, and
+	// makes them durable before it returns.
+	MkdirAll(dir string) error
+	// SyncDir makes every earlier Create, Rename and Remove in dir durable.
+	SyncDir(dir string) error
+	// Lock takes an exclusive lock on a file, which it makes when it is
+	// missing. It never waits: when somebody else holds the lock the error
+	// wraps ErrLocked. The lock ends with Close, or with the process.
+	Lock(name string) (io.Closer, error)
+}
+
+// File is an open file. WriteAt that fails reports how many bytes it wrote, as
+// io.WriterAt asks.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	// Size returns the length of the file in bytes.
+	Size() (int64, error)
+	// Allocate asks for room for the first size bytes and so finds out early
+	// and cheaply that a disk is full. It says nothing about content or
+	// durability, and does nothing where it is not supported.
+	Allocate(size int64) error
+	// SyncData makes the bytes written so far durable, but is relied upon only
+	// where neither the size nor the blocks of the file have changed since the
+	// last Sync.
+	SyncData() error
+	// Sync makes content, size and blocks durable.
+	//
+	// After a failed Sync or SyncData the state of the file is unknown, and a
+	// later success proves nothing: the system may have marked the lost pages
+	// as clean.
+	Sync() error
+}
+
+// ReadFile returns the whole content of a file.
+func ReadFile(fsys FS, name string) ([]byte, error) {
+	f, err := fsys.OpenRead(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(io.NewSectionReader(f, 0, size), data); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, nil
+}
+
+// WriteFile replaces a file by one with the given content, durably: after a
+// crash at any moment the name holds the old content or the new, whole. It uses
+// name + ".tmp" on the way.
+func WriteFile(fsys FS, name string, data []byte) error {
+	tmp := name + ".tmp"
+	if err := writeSynced(fsys, tmp, data); err != nil {
+		_ = fsys.Remove(tmp) // the first error is the one to tell
+		return err
+	}
+	if err := fsys.Rename(tmp, name); err != nil {
+		_ = fsys.Remove(tmp)
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(name))
+}
+
+func writeSynced(fsys FS, name string, data []byte) error {
+	f, err := fsys.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
