@@ -42,7 +42,7 @@ const MaxBlock = sequences / 2
 type ID int64
 
 // Millis is the instant that the id carries, in Unix milliseconds. It is close to the moment of its making,
-// and never earlier; it runs ahead when a bucket needs more than 8,192 ids in one millisecond.
+// and never earlier; it runs ahead when a bucket needs more than about 4,096 ids in one millisecond.
 func (i ID) Millis() int64 { return int64(i>>(bucketBits+sequenceBits)) + epochMillis }
 
 // Bucket is the home bucket that the id carries, 0 to 1023.
@@ -88,15 +88,15 @@ func ParseLong(s string) (ID, error) {
 	return ID(n), nil
 }
 
-// Generator makes ids. It never makes one twice, whatever its clock does. It is not safe for concurrent use:
-// the committer owns one.
+// Generator makes ids. It never makes one twice, whatever its clock does, and the milliseconds that its ids carry
+// never go back. It is not safe for concurrent use: the committer owns one.
 type Generator struct {
-	rand  *rand.Rand
-	floor int64 // no id carries an earlier millisecond
-	slots [Buckets]slot
+	rand   *rand.Rand
+	millis int64 // in use
+	slots  [Buckets]slot
 }
 
-// slot is where a bucket stands: the millisecond in use and the next free number in it.
+// slot is the next free number of a bucket in a millisecond.
 type slot struct {
 	millis int64
 	next   int
@@ -105,7 +105,7 @@ type slot struct {
 // NewGenerator makes a generator whose ids all carry a millisecond after afterMillis: the last one that ids
 // of this store may carry (0 for a new store).
 func NewGenerator(r *rand.Rand, afterMillis int64) *Generator {
-	return &Generator{rand: r, floor: max(afterMillis+1, epochMillis+1)}
+	return &Generator{rand: r, millis: max(afterMillis, epochMillis) + 1}
 }
 
 // Block gives n consecutive ids of the bucket, and returns the first. All of them carry the same millisecond,
@@ -114,17 +114,16 @@ func (g *Generator) Block(nowMillis int64, bucket, n int) ID {
 	if n < 1 || n > MaxBlock || bucket < 0 || bucket >= Buckets {
 		panic(fmt.Sprintf("id: a block of %d in bucket %d", n, bucket))
 	}
+	g.millis = max(g.millis, nowMillis)
 	s := &g.slots[bucket]
-	if now := max(nowMillis, g.floor); s.millis < now {
-		*s = slot{millis: now, next: g.start()}
+	if s.millis == g.millis && s.next+n > sequences {
+		g.millis++
 	}
-	if s.next+n > sequences {
-		*s = slot{millis: s.millis + 1, next: g.start()}
+	if s.millis != g.millis {
+		// The start is in the lower half, so that at least MaxBlock numbers follow it.
+		*s = slot{millis: g.millis, next: g.rand.IntN(sequences / 2)}
 	}
 	first := s.next
 	s.next += n
 	return ID((s.millis-epochMillis)<<(bucketBits+sequenceBits) | int64(bucket)<<sequenceBits | int64(first))
 }
-
-// start is a random place in the lower half, so that at least MaxBlock numbers follow it.
-func (g *Generator) start() int { return g.rand.IntN(sequences / 2) }
