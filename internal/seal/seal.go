@@ -1,0 +1,87 @@
+// Package seal keeps the secrets of a catalogue unreadable at rest: app secrets, session keys and the platform's
+// private key are sealed before they reach a store, a journal or a backup.
+//
+// There is one key for each data directory, 32 random bytes in the file secret.key that only its owner may read.
+// [OpenKeyFile] makes it at the first start and checks it at every later one. [Box.Seal] and [Box.Open] use it:
+// AES-256-GCM with a random nonce, which is sound for far more values than a catalogue ever has (2³²).
+//
+//	┌─────────┬──────────┬────────────┬──────────┐
+//	│ version │ nonce    │ ciphertext │ tag      │
+//	│ 1 byte  │ 12 bytes │            │ 16 bytes │
+//	└─────────┴──────────┴────────────┴──────────┘
+//
+// A value is sealed for a context, such as "app/3/app_secret", and opens only for the same one. Somebody who can
+// write to the store can therefore not move the secret of one app to another.
+//
+// Whoever has the data directory has the key as well: sealing protects what leaves it without the key file, such
+// as a copy of the database, a journal segment or an export.
+package seal
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+)
+
+// KeySize is the size of a key in bytes.
+const KeySize = 32
+
+// version is the first byte of every sealed value. It is bound like the context, so it cannot be changed either.
+const version = 1
+
+// Why a sealed value does not open.
+var (
+	// ErrNotSealed: the bytes cannot have been made by Seal.
+	ErrNotSealed = errors.New("not a sealed value")
+	// ErrNewer: a later version of this program sealed the value.
+	ErrNewer = errors.New("sealed in a form that this program does not know")
+	// ErrWrongKey: the value was sealed under another key or for another context, or was changed since. The
+	// three cannot be told apart.
+	ErrWrongKey = errors.New("does not open: another key file, or the value was moved or damaged")
+)
+
+// Box seals and opens under one key. It is safe for concurrent use.
+type Box struct{ aead cipher.AEAD }
+
+// New makes the box of a key of KeySize bytes.
+func New(key []byte) (*Box, error) {
+	if len(key) != KeySize {
+		return nil, fmt.Errorf("a sealing key has %d bytes, not %d", KeySize, len(key))
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, err
+	}
+	return &Box{aead: aead}, nil
+}
+
+// Seal seals a secret for a context. Sealing twice gives different bytes.
+func (b *Box) Seal(secret []byte, context string) []byte {
+	return b.aead.Seal([]byte{version}, nil, secret, bound(context))
+}
+
+// Open gives back what was sealed for the context. Its errors wrap ErrNotSealed, ErrNewer or ErrWrongKey and name
+// the context, never the value.
+func (b *Box) Open(sealed []byte, context string) ([]byte, error) {
+	switch {
+	case len(sealed) == 0:
+		return nil, fmt.Errorf("%s: %w", context, ErrNotSealed)
+	case sealed[0] != version:
+		return nil, fmt.Errorf("%s: %w (form %d)", context, ErrNewer, sealed[0])
+	case len(sealed) < 1+b.aead.Overhead():
+		return nil, fmt.Errorf("%s: %w", context, ErrNotSealed)
+	}
+	secret, err := b.aead.Open(nil, nil, sealed[1:], bound(context))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", context, ErrWrongKey)
+	}
+	return secret, nil
+}
+
+// bound is what is authenticated beside the secret.
+func bound(context string) []byte { return append([]byte{version}, context...) }
