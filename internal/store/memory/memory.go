@@ -1,0 +1,142 @@
+// Package memory is the plainest store that keeps the contract of package store: a few maps. Nothing of it
+// outlives the process.
+//
+// It is the oracle of the tests: what another store does must be what this one does, so everything here is
+// written to be seen to be right rather than to be fast. Keys are compared as text, not by digest; lists are
+// found by looking at every row; order is made by sorting. The simulator and tests of packages above the store
+// use it, too, where what is under test is not the store.
+//
+// Consistent reading works by copying: a [store.Reader] holds the tables as they were, and the first commit
+// after it copies them before it writes. Rows are never changed in place, so copying the maps is enough.
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store"
+)
+
+var (
+	errClosed = errors.New("memory: the store is closed")
+	errBatch  = errors.New("memory: a batch is under way already")
+	errEnded  = errors.New("memory: the batch has ended")
+)
+
+// Store is a store in memory. The zero Store is not usable: see New.
+type Store struct {
+	mu     sync.Mutex
+	rows   *tables
+	shared bool // a reader holds rows: copy them before the next write
+	batch  *tx
+	closed bool
+}
+
+var _ store.Store = (*Store)(nil)
+
+// New makes an empty store.
+func New() *Store { return &Store{rows: newTables()} }
+
+// Reopen gives a new store that holds what this one had committed, as opening the files of another store
+// would. A batch that was under way is forgotten. This store is closed by it.
+func (s *Store) Reopen() *Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed, s.batch = true, nil
+	return &Store{rows: s.rows, shared: true}
+}
+
+// Begin starts a batch, see store.Store. It answers an error when one is under way.
+func (s *Store) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errClosed
+	}
+	if s.batch != nil {
+		return nil, errBatch
+	}
+	s.batch = &tx{store: s, now: max(clock, s.rows.now)}
+	return s.batch, nil
+}
+
+// LastIDMillis is the latest millisecond that an id in the store carries; 0 when there is none.
+func (s *Store) LastIDMillis() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rows.lastIDMillis
+}
+
+// Read opens a view of everything committed so far.
+func (s *Store) Read(ctx context.Context) (store.Reader, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errClosed
+	}
+	s.shared = true
+	return reader{s.rows}, nil
+}
+
+// Close ends the store. Readers that are open stay usable.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return nil
+}
+
+// tx is a batch under way.
+type tx struct {
+	store *Store
+	now   benefit.Instant
+}
+
+func (x *tx) Now() benefit.Instant { return x.now }
+
+func (x *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	x.store.mu.Lock()
+	defer x.store.mu.Unlock()
+	if x.store.batch != x {
+		return errEnded
+	}
+	x.store.rows.load(keys, x.now, into)
+	return nil
+}
+
+func (x *tx) Commit(ctx context.Context, changes *benefit.Changes) error {
+	x.store.mu.Lock()
+	defer x.store.mu.Unlock()
+	if x.store.batch != x {
+		return fmt.Errorf("%w: %w", store.ErrNotCommitted, errEnded)
+	}
+	x.store.batch = nil
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrNotCommitted, err)
+	}
+	if x.store.shared {
+		x.store.rows, x.store.shared = x.store.rows.clone(), false
+	}
+	x.store.rows.write(changes, x.now)
+	return nil
+}
+
+func (x *tx) Rollback() {
+	x.store.mu.Lock()
+	defer x.store.mu.Unlock()
+	if x.store.batch == x {
+		x.store.batch = nil
+	}
+}

@@ -1,0 +1,331 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/money"
+	"faquan/internal/store"
+	"faquan/internal/store/memory"
+)
+
+// testEmpty asks a new store for everything: what is not there is nil or zero, not an error.
+func testEmpty(t *testing.T, h Harness) {
+	st := h.open(t)
+	want(t, "everything", &Contents{}, mustContents(t, st))
+
+	r := mustRead(t, st)
+	ctx := t.Context()
+	want(t, "Claim", (*benefit.Issuance)(nil), found[*benefit.Issuance](t)(r.Claim(ctx, "t/1", "k")))
+	want(t, "IssuanceOf", (*benefit.Issuance)(nil), found[*benefit.Issuance](t)(r.IssuanceOf(ctx, 1)))
+	want(t, "UserIssuances", 0, len(found[[]*benefit.Issuance](t)(r.UserIssuances(ctx, 1, 0, 10))))
+	want(t, "TemplateIssuances", 0, len(found[[]*benefit.Issuance](t)(r.TemplateIssuances(ctx, 1, 0, 10))))
+	want(t, "Recipient", (*benefit.User)(nil), found[*benefit.User](t)(r.Recipient(ctx, benefit.Identifier{Type: benefit.AlipayID, Value: "1"})))
+	want(t, "User", (*benefit.User)(nil), found[*benefit.User](t)(r.User(ctx, 1)))
+	want(t, "UserByName", (*benefit.User)(nil), found[*benefit.User](t)(r.UserByName(ctx, "nobody")))
+	want(t, "UserByName without a name", (*benefit.User)(nil), found[*benefit.User](t)(r.UserByName(ctx, "")))
+	want(t, "Session", (*benefit.Session)(nil), found[*benefit.Session](t)(r.Session(ctx, benefit.SessionDigest("s"))))
+
+	keys := &benefit.Keys{
+		Claims:     []benefit.ClaimKey{claimKey("t/1", "k")},
+		Recipients: []benefit.Identifier{{Type: benefit.AlipayID, Value: "1"}},
+		Templates:  []benefit.TemplateID{1},
+		Quotas:     []benefit.QuotaKey{{User: 1, Template: 1}},
+	}
+	want(t, "the loaded state", mustLoad(t, memory.New(), Start, keys), mustLoad(t, st, Start, keys))
+}
+
+func claimKey(scope benefit.Scope, key string) benefit.ClaimKey {
+	return benefit.ClaimKey{ID: benefit.ClaimIDOf(scope, key), Scope: scope, Key: key}
+}
+
+// testClock: now is the clock or the last committed now, whichever is later, whatever happens between.
+func testClock(t *testing.T, h Harness) {
+	st := h.open(t)
+	g := newIDs()
+	now := func(clock benefit.Instant) benefit.Instant {
+		tx := mustBegin(t, st, clock)
+		defer tx.Rollback()
+		return tx.Now()
+	}
+	write := func(clock benefit.Instant) {
+		first := g.take(clock, 1)
+		mustWrite(t, st, clock, &benefit.Changes{Issuances: []*benefit.Issuance{plain(first, fmt.Sprint(first), 1, 1, 1)}})
+	}
+
+	want(t, "the now of a new store", Start, now(Start))
+	now(Start + 5000)
+	want(t, "a batch that was rolled back does not move the clock", Start, now(Start))
+	write(Start + 1000)
+	want(t, "a clock that stepped back", Start+1000, now(Start))
+	want(t, "a clock at the last now", Start+1000, now(Start+1000))
+	want(t, "a clock that goes on", Start+1001, now(Start+1001))
+	write(Start)
+	want(t, "a commit at an earlier clock", Start+1000, now(Start))
+
+	st = h.reopen(t, st)
+	want(t, "after opening again", Start+1000, now(Start))
+	write(Start + 2000)
+	if h.Crash != nil {
+		h.Crash(t, st)
+		st = h.Open(t)
+		want(t, "after a crash", Start+2000, now(Start))
+	}
+	if err := st.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+// somethingOfEach changes a row in every table.
+func somethingOfEach(g ids) *benefit.Changes {
+	first := g.take(Start, 1)
+	return &benefit.Changes{
+		Issuances: []*benefit.Issuance{plain(first, fmt.Sprint("key ", first), first, 1, 1)},
+		Users:     []*benefit.User{named(first, fmt.Sprint("user ", first))},
+		Quotas:    []benefit.Quota{{QuotaKey: benefit.QuotaKey{User: first, Template: 1}, Total: 1, Day: Start.Day(), DayTotal: 1}},
+		Templates: []benefit.TemplateCount{{Template: benefit.TemplateID(first), Count: 1, Amount: 500}},
+		Days:      []benefit.TemplateDay{{Template: benefit.TemplateID(first), Day: Start.Day(), Count: 1, Amount: 500}},
+		Catalogue: int64(first),
+		Entities:  []benefit.Entity{{Kind: benefit.TemplateEntity, ID: int64(first), Body: []byte(`{}`)}},
+		Sessions:  []*benefit.Session{fullSession(fmt.Sprint(first))},
+	}
+}
+
+// testRollback: a batch that was rolled back leaves nothing, and the next one starts as if it had not been.
+func testRollback(t *testing.T, h Harness) {
+	st := h.open(t)
+	g := newIDs()
+	mustWrite(t, st, Start, somethingOfEach(g))
+	before := mustContents(t, st)
+
+	mustLoad(t, st, Start, &benefit.Keys{Templates: []benefit.TemplateID{1, 2}})
+	want(t, "after a rollback", before, mustContents(t, st))
+
+	tx := mustBegin(t, st, Start)
+	changes := somethingOfEach(g)
+	changes.Now = tx.Now()
+	if err := tx.Commit(t.Context(), changes); err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+	after := mustContents(t, st)
+	tx.Rollback()
+	tx.Rollback()
+	want(t, "after a commit and a rollback", after, mustContents(t, st))
+	if len(after.Issuances) != 2 {
+		t.Errorf("%d issuances after two commits", len(after.Issuances))
+	}
+}
+
+// testVisibility: a reader sees what was acknowledged before it was opened, all of it, and nothing else.
+func testVisibility(t *testing.T, h Harness) {
+	st := h.open(t)
+	g := newIDs()
+	early := mustRead(t, st)
+	first := somethingOfEach(g)
+	mustWrite(t, st, Start, first)
+	middle := mustRead(t, st)
+	tx := mustBegin(t, st, Start)
+	during := mustRead(t, st)
+	second := somethingOfEach(g)
+	second.Now = tx.Now()
+	if err := tx.Commit(t.Context(), second); err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+	late := mustRead(t, st)
+
+	for _, c := range []struct {
+		name   string
+		reader store.Reader
+		wants  []*benefit.Changes
+	}{
+		{"before the first commit", early, nil},
+		{"after the first commit", middle, []*benefit.Changes{first}},
+		{"during the second batch", during, []*benefit.Changes{first}},
+		{"after the second commit", late, []*benefit.Changes{first, second}},
+	} {
+		model := memory.New()
+		for _, changes := range c.wants {
+			mustWrite(t, model, Start, changes)
+		}
+		got, err := contents(t.Context(), c.reader)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		want(t, "a reader opened "+c.name, mustContents(t, model), got)
+		seen := second.Issuances[0]
+		if len(c.wants) < 2 {
+			seen = nil
+		}
+		want(t, "the claim, "+c.name, seen,
+			found[*benefit.Issuance](t)(c.reader.Claim(t.Context(), second.Issuances[0].Scope, second.Issuances[0].Key)))
+	}
+}
+
+// testCancelledCommit: a caller that gave up before the commit gets all or nothing, and is told which.
+func testCancelledCommit(t *testing.T, h Harness) {
+	st := h.open(t)
+	tx := mustBegin(t, st, Start)
+	changes := somethingOfEach(newIDs())
+	changes.Now = tx.Now()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := tx.Commit(ctx, changes)
+	tx.Rollback()
+	got := len(mustContents(t, st).Issuances)
+	if err == nil && got != 1 {
+		t.Error("the commit was acknowledged, and wrote nothing")
+	}
+	if errors.Is(err, store.ErrNotCommitted) && got != 0 {
+		t.Error("the commit answered that nothing was written, and something was")
+	}
+	if err != nil && !errors.Is(err, store.ErrNotCommitted) {
+		t.Errorf("a commit that was cancelled before it began answers an unknown outcome: %v", err)
+	}
+	mustWrite(t, st, Start, somethingOfEach(newIDs()))
+}
+
+// testClaims: a key belongs to its scope, and no two scopes and keys run into each other.
+func testClaims(t *testing.T, h Harness) {
+	st := h.open(t)
+	g := newIDs()
+	changes := &benefit.Changes{}
+	var keys benefit.Keys
+	add := func(scope benefit.Scope, key string) {
+		i := plain(g.take(Start, 1), key, 1, 1, 1)
+		i.Scope = scope
+		changes.Issuances = append(changes.Issuances, i)
+	}
+	for _, scope := range []benefit.Scope{"t/1", "t/11", "t/2", "a/1/我的业务", "a/1/我的业务 "} {
+		for _, key := range []string{"k", "K", "k ", "1k", "1", "é", "e\u0301", awkward(benefit.MaxKey)} {
+			add(scope, key)
+		}
+	}
+	mustWrite(t, st, Start, changes)
+
+	r := mustRead(t, st)
+	for _, i := range changes.Issuances {
+		want(t, fmt.Sprintf("%q in %q", i.Key, i.Scope), i, found[*benefit.Issuance](t)(r.Claim(t.Context(), i.Scope, i.Key)))
+		keys.Claims = append(keys.Claims, claimKey(i.Scope, i.Key))
+	}
+	for _, absent := range [][2]string{{"t/3", "k"}, {"t/1", ""}, {"t/1", "k1"}, {"", "k"}, {"t/1", "ｋ"}} {
+		scope := benefit.Scope(absent[0])
+		want(t, fmt.Sprint(absent), (*benefit.Issuance)(nil), found[*benefit.Issuance](t)(r.Claim(t.Context(), scope, absent[1])))
+		keys.Claims = append(keys.Claims, claimKey(scope, absent[1]))
+	}
+	compareLoads(t, st, &keys, changes)
+}
+
+// compareLoads loads the keys from the store and from a model that holds the changes.
+func compareLoads(t *testing.T, st store.Store, keys *benefit.Keys, changes ...*benefit.Changes) {
+	t.Helper()
+	model := memory.New()
+	for _, c := range changes {
+		mustWrite(t, model, c.Now, c)
+	}
+	want(t, "the loaded state", mustLoad(t, model, Start, keys), mustLoad(t, st, Start, keys))
+}
+
+// testIssuances reads back every field of an issuance, by every way to it.
+func testIssuances(t *testing.T, h Harness) {
+	st := h.open(t)
+	g := newIDs()
+	full := fullIssuance(g)
+	bare := &benefit.Issuance{
+		ID: g.take(Start, 1), Scope: "t/9", Key: "k", User: 9, Recipient: benefit.Identifier{Type: "x", Value: "y"},
+		Lines: []benefit.IssuedLine{{Line: benefit.Line{Template: 9, Sends: 1, Quantity: 1}, Amounts: []money.Fen{0}, Issued: 1}},
+	}
+	bare.Lines[0].First = bare.ID
+	changes := &benefit.Changes{Issuances: []*benefit.Issuance{full, bare}}
+	mustWrite(t, st, Start, changes)
+
+	check := func(when string) {
+		ctx := t.Context()
+		r, err := st.Read(ctx)
+		if err != nil {
+			t.Fatalf("Read: %v", err)
+		}
+		defer r.Close()
+		for _, i := range changes.Issuances {
+			want(t, when+": Claim", i, found[*benefit.Issuance](t)(r.Claim(ctx, i.Scope, i.Key)))
+			want(t, when+": IssuanceOf", i, found[*benefit.Issuance](t)(r.IssuanceOf(ctx, i.ID)))
+			want(t, when+": UserIssuances", []*benefit.Issuance{i}, found[[]*benefit.Issuance](t)(r.UserIssuances(ctx, i.User, 0, 10)))
+			for _, l := range i.Lines {
+				want(t, when+": TemplateIssuances", []*benefit.Issuance{i}, found[[]*benefit.Issuance](t)(r.TemplateIssuances(ctx, l.Template, 0, 10)))
+			}
+		}
+		want(t, when+": everything", changes.Issuances, mustContents(t, st).Issuances)
+	}
+	check("at once")
+	compareLoads(t, st, &benefit.Keys{Claims: []benefit.ClaimKey{claimKey(full.Scope, full.Key), claimKey(bare.Scope, bare.Key)}}, changes)
+	st = h.reopen(t, st)
+	check("after opening again")
+	if got := st.LastIDMillis(); got < full.ID.Millis() || got < bare.ID.Millis() {
+		t.Errorf("LastIDMillis() = %d, below an id of the store", got)
+	}
+	_ = st.Close()
+}
+
+// testContinued: an issuance that is written again replaces itself, and its new vouchers are found.
+func testContinued(t *testing.T, h Harness) {
+	st := h.open(t)
+	g := newIDs()
+	before := plain(g.take(Start, 3), "k", 7, 1, 1)
+	before.Continues = true
+	before.Lines = append(before.Lines, before.Lines[0])
+	before.Lines[1].Template, before.Lines[1].First = 2, before.ID+1
+	before.Lines[1].Issued, before.Lines[1].Reason = 0, benefit.StockEmpty
+	mustWrite(t, st, Start, &benefit.Changes{Issuances: []*benefit.Issuance{before}})
+
+	after := *before
+	after.Lines = append([]benefit.IssuedLine(nil), before.Lines...)
+	after.Lines[1].Issued, after.Lines[1].Reason, after.Lines[1].At = 1, benefit.NotRefused, Start+5
+	mustWrite(t, st, Start+5, &benefit.Changes{Issuances: []*benefit.Issuance{&after}})
+
+	for _, when := range []string{"at once", "after opening again"} {
+		r := found[store.Reader](t)(st.Read(t.Context()))
+		want(t, when+": Claim", &after, found[*benefit.Issuance](t)(r.Claim(t.Context(), after.Scope, after.Key)))
+		want(t, when+": the first voucher", &after, found[*benefit.Issuance](t)(r.IssuanceOf(t.Context(), after.ID)))
+		want(t, when+": the second voucher", &after, found[*benefit.Issuance](t)(r.IssuanceOf(t.Context(), after.ID+1)))
+		for _, template := range []benefit.TemplateID{1, 2} {
+			want(t, when+": TemplateIssuances", []*benefit.Issuance{&after}, found[[]*benefit.Issuance](t)(r.TemplateIssuances(t.Context(), template, 0, 9)))
+		}
+		want(t, when+": UserIssuances", []*benefit.Issuance{&after}, found[[]*benefit.Issuance](t)(r.UserIssuances(t.Context(), 7, 0, 9)))
+		_ = r.Close()
+		want(t, when+": everything", []*benefit.Issuance{&after}, mustContents(t, st).Issuances)
+		st = h.reopen(t, st)
+	}
+	_ = st.Close()
+}
+
+// testVoucherLookup finds an issuance by each voucher that it issued, and by no other id.
+func testVoucherLookup(t *testing.T, h Harness) {
+	st := h.open(t)
+	g := newIDs()
+	one := plain(g.take(Start, 5), "one", 1, 1, 3)
+	one.Lines[0].Sends, one.Lines[0].Issued, one.Lines[0].Reason = 3, 2, benefit.StockEmpty // the third was refused
+	one.Lines = append(one.Lines, one.Lines[0])
+	one.Lines[1].Line, one.Lines[1].First = benefit.Line{Template: 2, Sends: 1, Quantity: 2}, one.ID+3
+	one.Lines[1].Amounts, one.Lines[1].Issued = one.Lines[0].Amounts[:2], 1
+	two := plain(g.take(Start, 2), "two", 1, 1, 2)
+	other := plain(g.Block(int64(Start), 900, 1), "other bucket", 2, 1, 1)
+	later := plain(g.take(Start+50, 1), "later", 1, 1, 1)
+	mustWrite(t, st, Start, &benefit.Changes{Issuances: []*benefit.Issuance{one, two, other}})
+	mustWrite(t, st, Start+50, &benefit.Changes{Issuances: []*benefit.Issuance{later}})
+
+	r := mustRead(t, st)
+	for _, c := range []struct {
+		voucher id.ID
+		want    *benefit.Issuance
+	}{
+		{0, nil}, {-1, nil}, {1, nil}, {one.ID - 1, nil}, {one.ID, one}, {one.ID + 1, one}, {one.ID + 2, nil}, {one.ID + 3, one},
+		{one.ID + 4, one}, {two.ID - 1, one}, {two.ID, two}, {two.ID + 1, two}, {two.ID + 2, nil}, {other.ID - 1, nil},
+		{other.ID, other}, {other.ID + 1, nil}, {later.ID - 1, nil}, {later.ID, later}, {later.ID + 1, nil}, {1<<63 - 1, nil},
+	} {
+		want(t, fmt.Sprintf("the issuance of voucher %d (one.ID%+d)", c.voucher, c.voucher-one.ID), c.want,
+			found[*benefit.Issuance](t)(r.IssuanceOf(t.Context(), c.voucher)))
+	}
+}

@@ -1,0 +1,136 @@
+package storetest
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+)
+
+// Start is a good instant for a test to begin at: 2026-11-11 10:00:00 at +08:00.
+const Start benefit.Instant = 1_794_362_400_000
+
+// The merchants and the app of Catalogue.
+const (
+	OpenMerchant       benefit.MerchantID = 1 // takes unknown recipients
+	RegisteredMerchant benefit.MerchantID = 2 // does not
+	App                benefit.AppID      = 1
+)
+
+// Catalogue is a catalogue of the templates, version 1, with the merchants and the app of the constants.
+func Catalogue(templates ...*benefit.Template) *benefit.Catalogue {
+	return benefit.NewCatalogue(1, merchants(), apps(), templates, nil, nil)
+}
+
+func merchants() []*benefit.Merchant {
+	return []*benefit.Merchant{
+		{ID: OpenMerchant, Name: "open", Open: true},
+		{ID: RegisteredMerchant, Name: "registered"},
+	}
+}
+
+func apps() []*benefit.App {
+	return []*benefit.App{{ID: App, Name: "app", Merchant: OpenMerchant}}
+}
+
+// Template is an active template of OpenMerchant, 5 yuan off, valid for seven days, without caps or limits. The
+// changes are made to it.
+func Template(template benefit.TemplateID, changes ...func(*benefit.Template)) *benefit.Template {
+	t := &benefit.Template{
+		ID: template, Name: "template", Merchant: OpenMerchant,
+		Kind: benefit.Reduction, Face: benefit.Face{Reduction: 500},
+		Valid: benefit.Validity{ForMillis: 7 * 24 * 60 * 60 * 1000},
+		Stock: benefit.UnlimitedStock(), Status: benefit.Active,
+	}
+	for _, change := range changes {
+		change(t)
+	}
+	return t
+}
+
+// Line asks for one voucher of the template.
+func Line(template benefit.TemplateID) benefit.Line {
+	return benefit.Line{Template: template, Sends: 1, Quantity: 1}
+}
+
+// Request asks for the lines under the key, in the scope of the first line's template, for the user with the
+// Alipay id.
+func Request(key, alipay string, lines ...benefit.Line) *benefit.Request {
+	return &benefit.Request{
+		Scope: benefit.TemplateScope(lines[0].Template), Key: key, App: App,
+		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: alipay},
+		Meaning:   benefit.MeaningOf(lines), Lines: lines,
+	}
+}
+
+// Env is what decisions need, from a seed. Its ids are later than all those of the store.
+func Env(st store.Store, seed uint64) benefit.Env {
+	r := rand.New(rand.NewPCG(seed, 0))
+	return benefit.Env{IDs: id.NewGenerator(r, st.LastIDMillis()), Rand: r}
+}
+
+// Committer issues on a store as the real one does, but at once and for one caller: load, choose, apply, commit.
+type Committer struct {
+	Store     store.Store
+	Catalogue *benefit.Catalogue
+	Env       benefit.Env
+	state     *benefit.State
+}
+
+// NewCommitter makes a committer whose ids and draws come from the seed.
+func NewCommitter(st store.Store, cat *benefit.Catalogue, seed uint64) *Committer {
+	return &Committer{Store: st, Catalogue: cat, Env: Env(st, seed), state: benefit.NewState()}
+}
+
+// Issue decides the requests as one batch, commits it and returns their outcomes. A batch that changes nothing
+// is rolled back.
+func (c *Committer) Issue(ctx context.Context, clock benefit.Instant, requests ...*benefit.Request) ([]benefit.Outcome, error) {
+	tx, err := c.Store.Begin(ctx, clock)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback()
+	c.state.Reset(tx.Now())
+	if err := tx.Load(ctx, c.state.KeysOf(requests, c.Catalogue), c.state); err != nil {
+		return nil, err
+	}
+	if err := tx.Load(ctx, c.state.QuotasOf(requests, c.Catalogue), c.state); err != nil {
+		return nil, err
+	}
+	outcomes := make([]benefit.Outcome, len(requests))
+	for k, r := range requests {
+		var effect *benefit.Effect
+		outcomes[k], effect = benefit.Apply(c.Catalogue, benefit.Choose(c.Catalogue, c.state, r, c.Env), c.state)
+		c.state.Absorb(effect)
+	}
+	changes := c.state.Changes()
+	if changes.Empty() {
+		return outcomes, nil
+	}
+	return outcomes, tx.Commit(ctx, changes)
+}
+
+// Issue issues the requests in one batch at Start, or after it when the store is further.
+func Issue(t testing.TB, st store.Store, cat *benefit.Catalogue, requests ...*benefit.Request) []benefit.Outcome {
+	t.Helper()
+	outcomes, err := NewCommitter(st, cat, 1).Issue(t.Context(), Start, requests...)
+	if err != nil {
+		t.Fatalf("issuing: %v", err)
+	}
+	return outcomes
+}
+
+// Write commits rows that no decision made: users, entities, sessions, or whatever a test needs. It sets
+// changes.Now.
+func Write(ctx context.Context, st store.Store, clock benefit.Instant, changes *benefit.Changes) error {
+	tx, err := st.Begin(ctx, clock)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	changes.Now = tx.Now()
+	return tx.Commit(ctx, changes)
+}

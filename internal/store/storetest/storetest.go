@@ -1,0 +1,222 @@
+// Package storetest is the specification of a store, as tests.
+//
+// A store passes when [Run] does. A driver's own test is a few lines:
+//
+//	func TestConformance(t *testing.T) {
+//		storetest.Run(t, func(t *testing.T) storetest.Harness {
+//			dir := t.TempDir()
+//			return storetest.Harness{
+//				Open: func(t testing.TB) store.Store { … open dir … },
+//			}
+//		})
+//	}
+//
+// The suite comes in three parts. Cases write rows by hand and read every field of them back. Compared cases do
+// the same to the plain store of package memory and ask both for everything. Random histories issue, freeze,
+// link, pause and restock on both at once, close and crash the store at random places, and want equal outcomes
+// and equal rows at the end; a failure names the seed that repeats it.
+//
+// The helpers are for other tests, too: [Catalogue] and its neighbours build small catalogues and requests,
+// [Committer] issues batches on a store without a queue, [ContentsOf] reads all that a store holds, and [World]
+// makes random histories.
+package storetest
+
+import (
+	"context"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store"
+)
+
+// Harness is one place where a store keeps its rows: a directory, a database. It starts empty.
+type Harness struct {
+	// Open opens the store on what the place holds. It is called again after each Close and Crash.
+	Open func(t testing.TB) store.Store
+	// Crash abandons an open store the way a process that is killed does: without Close, in whatever state it
+	// is. What it had acknowledged must be there at the next Open. Nil when the store cannot be abandoned.
+	Crash func(t testing.TB, st store.Store)
+	// Histories is how many random histories are run; 0 means 20.
+	Histories int
+}
+
+// Run holds a store to its contract. newHarness is called once for each test, with a place of its own.
+func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
+	for _, part := range []struct {
+		name string
+		run  func(t *testing.T, h Harness)
+	}{
+		{"Empty", testEmpty},
+		{"Clock", testClock},
+		{"Rollback", testRollback},
+		{"Visibility", testVisibility},
+		{"CancelledCommit", testCancelledCommit},
+		{"Claims", testClaims},
+		{"Issuances", testIssuances},
+		{"Continued", testContinued},
+		{"VoucherLookup", testVoucherLookup},
+		{"Counters", testCounters},
+		{"LoadTwice", testLoadTwice},
+		{"Users", testUsers},
+		{"Persons", testPersons},
+		{"Sessions", testSessions},
+		{"Entities", testEntities},
+		{"Paging", testPaging},
+		{"ManyRows", testManyRows},
+		{"StoppedIteration", testStoppedIteration},
+		{"ReadingBeside", testReadingBeside},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.run(t, newHarness(t)) })
+	}
+}
+
+// open opens the harness's store and closes it with the test.
+func (h Harness) open(t *testing.T) store.Store {
+	t.Helper()
+	st := h.Open(t)
+	t.Cleanup(func() { _ = st.Close() })
+	return st
+}
+
+// reopen closes the store and opens it again.
+func (h Harness) reopen(t testing.TB, st store.Store) store.Store {
+	t.Helper()
+	if err := st.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	return h.Open(t)
+}
+
+// Contents are all the rows of a store.
+type Contents struct {
+	Issuances []*benefit.Issuance
+	Quotas    []benefit.Quota
+	Counts    []benefit.TemplateCount
+	Days      []benefit.TemplateDay
+	Users     []*benefit.User
+	Sessions  []*benefit.Session
+	Entities  []benefit.Entity
+	Version   int64 // of the catalogue
+}
+
+// ContentsOf reads everything that the store holds, in the order in which the store gives it.
+func ContentsOf(ctx context.Context, st store.Store) (*Contents, error) {
+	r, err := st.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return contents(ctx, r)
+}
+
+func contents(ctx context.Context, r store.Reader) (*Contents, error) {
+	c := &Contents{}
+	var err error
+	collect(&c.Issuances, &err, r.AllIssuances(ctx))
+	collect(&c.Quotas, &err, r.AllQuotas(ctx))
+	collect(&c.Counts, &err, r.AllTemplateCounts(ctx))
+	collect(&c.Days, &err, r.AllTemplateDays(ctx))
+	collect(&c.Users, &err, r.AllUsers(ctx))
+	collect(&c.Sessions, &err, r.AllSessions(ctx))
+	if err != nil {
+		return nil, err
+	}
+	c.Entities, c.Version, err = r.Entities(ctx)
+	return c, err
+}
+
+// collect appends what a table holds, unless an earlier table failed.
+func collect[V any](all *[]V, failed *error, table func(yield func(V, error) bool)) {
+	if *failed != nil {
+		return
+	}
+	for v, err := range table {
+		if err != nil {
+			*failed = err
+			return
+		}
+		*all = append(*all, v)
+	}
+}
+
+// Diff tells how two values differ, unexported fields included; empty and absent lists are the same to it.
+// It is empty when they do not differ.
+func Diff(want, got any) string {
+	all := cmp.Exporter(func(reflect.Type) bool { return true })
+	return cmp.Diff(want, got, all, cmpopts.EquateEmpty())
+}
+
+// mustContents is ContentsOf in a test.
+func mustContents(t testing.TB, st store.Store) *Contents {
+	t.Helper()
+	c, err := ContentsOf(t.Context(), st)
+	if err != nil {
+		t.Fatalf("reading everything: %v", err)
+	}
+	return c
+}
+
+// mustRead opens a reader that is closed with the test.
+func mustRead(t testing.TB, st store.Store) store.Reader {
+	t.Helper()
+	r, err := st.Read(t.Context())
+	if err != nil {
+		t.Fatalf("Read: %v", err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+// mustBegin begins a batch.
+func mustBegin(t testing.TB, st store.Store, clock benefit.Instant) store.Tx {
+	t.Helper()
+	tx, err := st.Begin(t.Context(), clock)
+	if err != nil {
+		t.Fatalf("Begin: %v", err)
+	}
+	return tx
+}
+
+// mustWrite commits rows that the test made by hand.
+func mustWrite(t testing.TB, st store.Store, clock benefit.Instant, changes *benefit.Changes) {
+	t.Helper()
+	if err := Write(t.Context(), st, clock, changes); err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+}
+
+// mustLoad loads rows in a batch of their own, which is rolled back.
+func mustLoad(t testing.TB, st store.Store, clock benefit.Instant, keys *benefit.Keys) *benefit.State {
+	t.Helper()
+	tx := mustBegin(t, st, clock)
+	defer tx.Rollback()
+	state := benefit.NewState()
+	state.Reset(tx.Now())
+	if err := tx.Load(t.Context(), keys, state); err != nil {
+		t.Fatalf("Load: %v", err)
+	}
+	return state
+}
+
+// want compares, and reports what is different.
+func want(t testing.TB, what string, want, got any) {
+	t.Helper()
+	if diff := Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+// found fails the test when a reader's method answered an error, and passes the row on.
+func found[V any](t testing.TB) func(V, error) V {
+	return func(v V, err error) V {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("reading: %v", err)
+		}
+		return v
+	}
+}
