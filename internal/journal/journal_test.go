@@ -2,6 +2,10 @@ package journal
 
 import (
 	"errors"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"faquan/internal/vfs"
@@ -66,5 +70,208 @@ func TestOneProcessAtATime(t *testing.T) {
 	}
 	mustClose(t, j)
 	j, _ = mustOpen(t, tiny(fsys))
+	mustClose(t, j)
+}
+
+// With the disk full appends go on until the segment is full, are then refused,
+// and succeed again as soon as there is room.
+func TestFullDisk(t *testing.T) {
+	for _, background := range []bool{false, true} {
+		fsys := faultfs.New(seeded(1))
+		o := tiny(fsys)
+		o.Background = background
+		fsys.SetCapacity(6000)
+		j, _ := mustOpen(t, o)
+		var err error
+		for err == nil {
+			seq := j.Head().Seq + 1
+			_, err = j.Append(kindOf(seq), payload(seq))
+		}
+		for range 3 {
+			if !errors.Is(err, ErrNotWritten) || !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("on a full disk: got %v", err)
+			}
+			_, err = j.Append(1, make([]byte, 1500))
+		}
+		if j.Stats().NextErr == nil {
+			t.Fatal("Stats shows no error")
+		}
+		before := j.Head()
+		wantEqual(t, "records before the disk was full", before.Seq > 2, true)
+		fsys.SetCapacity(-1)
+		mustAppend(t, j, 20)
+		mustClose(t, j)
+		j, last := mustOpen(t, tiny(fsys))
+		wantEqual(t, "last record", last, before.Seq+20)
+		mustClose(t, j)
+	}
+}
+
+func TestReadOnlyDirectory(t *testing.T) {
+	fsys, _ := filled(t, 3, true)
+	fsys.SetReadOnly(true)
+	_, err := Open(tiny(fsys), nil)
+	if !errors.Is(err, syscall.EROFS) {
+		t.Fatalf("got %v, want EROFS", err)
+	}
+	if _, err := Verify(fsys, testDir, VerifyOptions{}); err != nil {
+		t.Fatalf("Verify needs no writing: %v", err)
+	}
+	fsys.SetReadOnly(false)
+	j, last := mustOpen(t, tiny(fsys))
+	wantEqual(t, "last record", last, uint64(3))
+	mustClose(t, j)
+}
+
+func TestLargestRecord(t *testing.T) {
+	fsys := faultfs.New(seeded(1))
+	o := tiny(fsys)
+	j, _ := mustOpen(t, o)
+	for range 3 {
+		if _, err := j.Append(1, make([]byte, j.MaxPayload())); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Append(1, make([]byte, j.MaxPayload()+1)); !errors.Is(err, ErrTooLarge) {
+			t.Fatalf("got %v, want ErrTooLarge", err)
+		}
+	}
+	mustClose(t, j)
+	if _, err := j.Append(1, nil); !errors.Is(err, ErrClosed) {
+		t.Fatalf("after Close: got %v", err)
+	}
+	// A later process with larger segments can write what the old tail is too
+	// small for.
+	o.SegmentBytes, o.Align = 1<<16, 4096
+	if j, err := Open(o, nil); err != nil {
+		t.Fatal(err)
+	} else if _, err := j.Append(1, make([]byte, j.MaxPayload())); err != nil {
+		t.Fatal(err)
+	} else {
+		mustClose(t, j)
+	}
+	report, err := Verify(fsys, testDir, VerifyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "records", report.Records, int64(4))
+}
+
+// Stopping again and again without a record leaves one clean stop, not a full
+// segment of them.
+func TestIdleRestartsWriteNothing(t *testing.T) {
+	fsys, _ := filled(t, 3, true)
+	before := fsys.Fingerprint()
+	for range 20 {
+		j, _ := mustOpen(t, tiny(fsys))
+		mustClose(t, j)
+	}
+	wantEqual(t, "unchanged", fsys.Fingerprint(), before)
+}
+
+func TestOldSegmentsMayBeRemoved(t *testing.T) {
+	fsys, _ := filled(t, 30, true)
+	l, err := survey(fsys, testDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := l.segs[2].firstSeq
+	if err := errors.Join(fsys.Remove(segPath(1)), fsys.Remove(segPath(2))); err != nil {
+		t.Fatal(err)
+	}
+	o := tiny(fsys)
+	_, err = Open(o, nil)
+	wantDamage(t, err)
+	o.From = first - 1
+	j, last := mustOpen(t, o)
+	wantEqual(t, "last record", last, uint64(30))
+	mustClose(t, j)
+	_, err = Verify(fsys, testDir, VerifyOptions{First: first - 1})
+	wantDamage(t, err)
+	report, err := Verify(fsys, testDir, VerifyOptions{First: first})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "first record", report.First, first)
+}
+
+func TestErrorOfReplayEndsOpen(t *testing.T) {
+	fsys, _ := filled(t, 3, true)
+	mine := errors.New("mine")
+	if _, err := Open(tiny(fsys), func(Record) error { return mine }); err != mine {
+		t.Fatalf("got %v", err)
+	}
+	j, _ := mustOpen(t, tiny(fsys)) // the lock was released
+	mustClose(t, j)
+}
+
+func TestNonsenseOptionsAreRefused(t *testing.T) {
+	fsys := faultfs.New(seeded(1))
+	for _, o := range []Options{
+		{FS: fsys},
+		{FS: fsys, Dir: testDir, Align: 1000},
+		{FS: fsys, Dir: testDir, Align: 256},
+		{FS: fsys, Dir: testDir, SegmentBytes: 4096},
+	} {
+		if _, err := Open(o, nil); err == nil {
+			t.Fatalf("%+v was accepted", o)
+		}
+	}
+}
+
+// Real files, the goroutine, and readers beside the process that appends.
+func TestRealDiskAndReadersBeside(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "journal")
+	o := Options{Dir: dir, SegmentBytes: 256 << 10, Background: true}
+	j, _ := mustOpen(t, o)
+	if _, err := Open(o, nil); !errors.Is(err, vfs.ErrLocked) {
+		t.Fatalf("second Open: got %v, want ErrLocked", err)
+	}
+	var acked atomic.Uint64
+	done := make(chan error)
+	go func() {
+		for acked.Load() < 300 {
+			upTo := acked.Load()
+			if upTo == 0 {
+				continue
+			}
+			r := reader{t: t}
+			report, err := Verify(vfs.OS, dir, VerifyOptions{UpTo: upTo})
+			if err == nil && report.Head.Seq != upTo {
+				err = fmt.Errorf("verified up to %d, not %d", report.Head.Seq, upTo)
+			}
+			if err = errors.Join(err, Read(vfs.OS, dir, Range{UpTo: upTo}, r.replay)); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for range 300 {
+		mustAppend(t, j, 1)
+		acked.Store(j.Head().Seq)
+	}
+	if err := <-done; err != nil {
+		t.Fatalf("reading beside: %v", err)
+	}
+	head := j.Head()
+	mustClose(t, j)
+	j, last := mustOpen(t, o)
+	wantEqual(t, "last record", last, uint64(300))
+	wantEqual(t, "head", j.Head(), head)
+	mustClose(t, j)
+}
+
+func TestAppendAllocatesNothing(t *testing.T) {
+	j, err := Open(Options{Dir: t.TempDir(), SegmentBytes: 4 << 20}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, 5000)
+	allocs := testing.AllocsPerRun(50, func() {
+		if _, err := j.Append(1, p); err != nil {
+			t.Fatal(err)
+		}
+	})
+	wantEqual(t, "allocations", allocs, 0.0)
 	mustClose(t, j)
 }

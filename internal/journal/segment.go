@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -124,13 +123,16 @@ func readHeader(fsys vfs.FS, path string, id uint64) (header, error) {
 		return header{}, fmt.Errorf("journal: %w", err)
 	}
 	defer f.Close()
-	b := make([]byte, maxAlign)
-	n, err := f.ReadAt(b, 0)
-	if err != nil && err != io.EOF {
+	size, err := f.Size()
+	if err != nil {
 		return header{}, fmt.Errorf("journal: %w", err)
 	}
-	if n < blockBytes {
-		return header{}, badHeader(fmt.Sprintf("the file has only %d bytes", n))
+	if size < blockBytes {
+		return header{}, badHeader(fmt.Sprintf("the file has only %d bytes", size))
+	}
+	b := make([]byte, min(size, maxAlign))
+	if n, err := f.ReadAt(b, 0); n < len(b) {
+		return header{}, fmt.Errorf("journal: %w", err)
 	}
 	h, err := decodeHeader(b)
 	var newer errVersion
@@ -140,16 +142,12 @@ func readHeader(fsys vfs.FS, path string, id uint64) (header, error) {
 	if err != nil {
 		return header{}, badHeader(err.Error())
 	}
-	return h, checkHeader(f, path, h, b[:n], id)
+	return h, checkHeader(path, h, b, size, id)
 }
 
 // checkHeader compares an intact header with the file that it is in. A failure
 // is damage for certain: such a header was never written.
-func checkHeader(f vfs.File, path string, h header, b []byte, id uint64) error {
-	size, err := f.Size()
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
+func checkHeader(path string, h header, b []byte, size int64, id uint64) error {
 	reason := ""
 	switch {
 	case h.segment != id:

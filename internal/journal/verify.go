@@ -11,6 +11,9 @@ type VerifyOptions struct {
 	// UpTo ends the check at an acknowledged record. It must be set beside a
 	// process that appends; 0 checks everything there is.
 	UpTo uint64
+	// First is the record that the journal must begin with, or before: 0 means 1.
+	// It is set where old segments were removed behind a snapshot.
+	First uint64
 	// Heads were noted elsewhere (log, backup, another machine). Each must be in
 	// the journal with its hash, so that a tail cut off clean is noticed too.
 	Heads []Head
@@ -52,6 +55,9 @@ func Verify(fsys vfs.FS, dir string, opts VerifyOptions) (Report, error) {
 	v := verifier{fsys: fsys, layout: l, opts: opts, heads: map[uint64][32]byte{}}
 	for _, h := range opts.Heads {
 		v.heads[h.Seq] = h.Hash
+	}
+	if first := &l.segs[0]; first.firstSeq > max(1, opts.First) {
+		return Report{}, first.damage(0, max(1, opts.First), "the segments before this one, which begins with record %d, are missing", first.firstSeq)
 	}
 	v.report.First = l.segs[0].firstSeq
 	v.report.Head = Head{Seq: l.segs[0].firstSeq - 1, Hash: l.segs[0].prev}

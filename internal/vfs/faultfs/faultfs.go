@@ -82,7 +82,12 @@ type Fault struct {
 	// Short lets a write put the first half of its bytes in place before it
 	// fails.
 	Short bool
+	// Done lets the operation happen in full, although it reports the error.
+	Done bool
 }
+
+// prevents tells whether the operation does not happen.
+func (f Fault) prevents() bool { return f.Err != nil && !f.Done }
 
 // FS implements vfs.FS. It is safe for concurrent use.
 type FS struct {

@@ -57,10 +57,10 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	if f.readOnly {
 		return 0, &fs.PathError{Op: "write", Path: f.name, Err: syscall.EBADF}
 	}
-	if fault.Err != nil {
-		if !fault.Short {
-			return 0, fault.Err
-		}
+	if fault.prevents() && !fault.Short {
+		return 0, fault.Err
+	}
+	if fault.prevents() {
 		p = p[:len(p)/2]
 	}
 	if fit := f.fs.fit(f.ino, off, int64(len(p))); fit < int64(len(p)) {
@@ -68,6 +68,9 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 		fault.Err = &fs.PathError{Op: "write", Path: f.name, Err: syscall.ENOSPC}
 	}
 	f.ino.write(p, off)
+	if fault.Done {
+		return 0, fault.Err
+	}
 	return len(p), fault.Err
 }
 
@@ -90,7 +93,8 @@ func (f *file) Sync() error     { return f.sync(Sync) }
 func (f *file) sync(kind Kind) error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	if fault := f.fs.begin(kind, f.name); fault.Err != nil {
+	fault := f.fs.begin(kind, f.name)
+	if fault.prevents() {
 		if !f.fs.dead {
 			f.ino.loseSome(f.fs.rng)
 		}
@@ -103,7 +107,7 @@ func (f *file) sync(kind Kind) error {
 	if kind == Sync {
 		f.ino.diskSize = int64(len(f.ino.data))
 	}
-	return nil
+	return fault.Err
 }
 
 // fit returns how many of n bytes at off the capacity has room for.

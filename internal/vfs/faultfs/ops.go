@@ -13,23 +13,33 @@ import (
 func (f *FS) Create(name string) (vfs.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if fault := f.begin(Create, name); fault.Err != nil {
+	fault := f.begin(Create, name)
+	if fault.prevents() {
 		return nil, fault.Err
 	}
 	name = clean(name)
 	if err := f.needDir("create", name); err != nil {
 		return nil, err
 	}
-	if ino, err := f.lookup("create", name); err == nil {
+	ino, err := f.lookup("create", name)
+	if err == nil {
 		ino.truncate(0)
-		return &file{fs: f, ino: ino, name: name}, nil
+	} else {
+		ino = f.newFile(name)
 	}
+	if fault.Err != nil {
+		return nil, fault.Err
+	}
+	return &file{fs: f, ino: ino, name: name}, nil
+}
+
+func (f *FS) newFile(name string) *inode {
 	ino := &inode{dirty: map[int64][][]byte{}}
 	id := f.nextID
 	f.nextID++
 	f.inodes[id] = ino
 	f.change(filepath.Dir(name), map[string]int{name: id})
-	return &file{fs: f, ino: ino, name: name}, nil
+	return ino
 }
 
 // Open implements vfs.FS.
@@ -55,7 +65,8 @@ func (f *FS) open(name string, readOnly bool) (vfs.File, error) {
 func (f *FS) Rename(oldName, newName string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if fault := f.begin(Rename, oldName); fault.Err != nil {
+	fault := f.begin(Rename, oldName)
+	if fault.prevents() {
 		return fault.Err
 	}
 	oldName, newName = clean(oldName), clean(newName)
@@ -67,14 +78,15 @@ func (f *FS) Rename(oldName, newName string) error {
 		return fmt.Errorf("faultfs: rename %s to another directory is not supported", oldName)
 	}
 	f.change(filepath.Dir(newName), map[string]int{newName: id, oldName: 0})
-	return nil
+	return fault.Err
 }
 
 // Remove implements vfs.FS.
 func (f *FS) Remove(name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if fault := f.begin(Remove, name); fault.Err != nil {
+	fault := f.begin(Remove, name)
+	if fault.prevents() {
 		return fault.Err
 	}
 	if _, err := f.lookup("remove", name); err != nil {
@@ -82,7 +94,7 @@ func (f *FS) Remove(name string) error {
 	}
 	name = clean(name)
 	f.change(filepath.Dir(name), map[string]int{name: 0})
-	return nil
+	return fault.Err
 }
 
 // List implements vfs.FS.
@@ -120,7 +132,8 @@ func (f *FS) MkdirAll(dir string) error {
 func (f *FS) SyncDir(dir string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if fault := f.begin(SyncDir, dir); fault.Err != nil {
+	fault := f.begin(SyncDir, dir)
+	if fault.prevents() {
 		return fault.Err
 	}
 	dir = clean(dir)
@@ -133,7 +146,7 @@ func (f *FS) SyncDir(dir string) error {
 		}
 	}
 	f.pending = others
-	return nil
+	return fault.Err
 }
 
 // Lock implements vfs.FS.
