@@ -15,9 +15,9 @@ import (
 // "sign" and for "alipay_cert_sn". A value that held one of these would move their
 // cut, and a good answer would fail. So inside the node
 //
-//   - a name or value that is exactly sign or alipay_cert_sn has its first letter
-//     written as \uXXXX (a longer text cannot hold "sign" in quotes, as quotes inside
-//     a JSON string are escaped);
+//   - sign or alipay_cert_sn as a whole name or value, or at its end after a quote,
+//     has its first letter written as \uXXXX (elsewhere the quote behind it is
+//     written \", which no SDK searches for);
 //   - the underscore of every "_response" is written as \u005f, which covers the
 //     root name of every method and error_response.
 //
@@ -116,13 +116,9 @@ func (n *Node) comma() {
 // string writes a JSON string under the rules of Node.
 func (n *Node) string(s string) {
 	n.buf = append(n.buf, '"')
-	if s == "sign" || s == "alipay_cert_sn" {
-		n.buf = appendEscape(n.buf, rune(s[0]))
-		s = s[1:]
-	}
 	for i, r := range s {
 		switch {
-		case r == '_' && strings.HasPrefix(s[i:], "_response"), r < ' ':
+		case r < ' ', r == '_' && strings.HasPrefix(s[i:], "_response"), isCutWord(s, i):
 			n.buf = appendEscape(n.buf, r)
 		case r == '"' || r == '\\':
 			n.buf = append(n.buf, '\\', byte(r))
@@ -133,6 +129,11 @@ func (n *Node) string(s string) {
 		}
 	}
 	n.buf = append(n.buf, '"')
+}
+
+// isCutWord tells whether a word that SDKs search for in quotes begins at s[i].
+func isCutWord(s string, i int) bool {
+	return (s[i:] == "sign" || s[i:] == "alipay_cert_sn") && (i == 0 || s[i-1] == '"')
 }
 
 func (n *Node) rune(r rune) {

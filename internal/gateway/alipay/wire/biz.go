@@ -49,7 +49,7 @@ func ParseBiz(text string) (*Biz, *FieldError) {
 	seen := names{}
 	err := s.members(func(name string) error {
 		if !seen.add(name, b.members) {
-			twice = &FieldError{Field: cutText(name, min(len(name), 64)), Rule: "重复"}
+			twice = &FieldError{Field: cutText(name, 64), Rule: "重复"}
 			return errStop
 		}
 		k, text, err := s.value(1)

@@ -19,6 +19,11 @@ const (
 	GBK
 	GB2312
 	GB18030
+
+	// escaped is the charset of an answer to a request whose own charset could not
+	// be found out: all ASCII, with \uXXXX for the rest, so that every client reads
+	// and verifies it whatever it decodes with.
+	escaped
 )
 
 // ParseCharset finds a charset by its name in any letter case. ok is false for
@@ -39,7 +44,7 @@ func ParseCharset(name string) (cs Charset, ok bool) {
 
 // String is the name as it stands in a Content-Type.
 func (cs Charset) String() string {
-	return [...]string{"utf-8", "GBK", "GB2312", "GB18030"}[cs&3]
+	return [...]string{"utf-8", "GBK", "GB2312", "GB18030", "utf-8"}[cs]
 }
 
 func (cs Charset) encoding() encoding.Encoding {
@@ -106,8 +111,11 @@ func isASCII(s string) bool {
 // is left out too, so that in the bytes of an answer a brace, a quote or a backslash
 // is always one: some SDKs cut before they decode.
 func (cs Charset) appendRune(dst []byte, r rune) (out []byte, ok bool) {
-	if cs == UTF8 {
+	switch cs {
+	case UTF8:
 		return utf8.AppendRune(dst, r), true
+	case escaped:
+		return dst, false
 	}
 	code := gbkTable()[r]
 	if code == 0 || cs == GB2312 && !inGB2312(code) {

@@ -47,10 +47,7 @@ func (e Explanation) SubMsg() string {
 		b.WriteString("，请检查待签名字符串，以及签名私钥与应用公钥是否匹配")
 	}
 	b.WriteString("，网关生成的验签字符串为：")
-	text := e.StringToSign
-	if len(text) > maxEcho {
-		text = cutText(text, maxEcho)
-	}
+	text := cutText(e.StringToSign, maxEcho)
 	htmlEscaper.WriteString(&b, text)
 	if len(text) < len(e.StringToSign) {
 		b.WriteString("…（共" + strconv.Itoa(len(e.StringToSign)) + "字节）")
@@ -62,6 +59,9 @@ var htmlEscaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"
 
 // cutText is at most max bytes of text, ending between two characters.
 func cutText(text string, max int) string {
+	if len(text) <= max {
+		return text
+	}
 	for max > 0 && !utf8.RuneStart(text[max]) {
 		max--
 	}

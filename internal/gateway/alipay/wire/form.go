@@ -35,7 +35,8 @@ type Param struct {
 // sorted by name, each name once.
 type Request struct {
 	// Charset decoded the parameters and encodes the answer; UTF-8 when the
-	// request names none, or none that exists.
+	// request names none. After a charset that does not exist or does not fit the
+	// bytes it is one for the answer alone, which every client can read.
 	Charset Charset
 	// Params are sorted by name. Before Policy.Check has passed they are
 	// unverified, and after it they hold only what the signature covers.
@@ -107,6 +108,9 @@ func Parse(r *http.Request, limits Limits) (*Request, *Error) {
 	}
 	req.Params = f.params
 	req.decode()
+	if req.charsetProblem != nil {
+		req.Charset = escaped
+	}
 	return req, bad
 }
 

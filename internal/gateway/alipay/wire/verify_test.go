@@ -1,0 +1,250 @@
+package wire
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"golang.org/x/text/encoding/simplifiedchinese"
+)
+
+// gbkBytes is the text of a map in GBK, made by the library and not by the package.
+func gbkBytes(p map[string]string) map[string]string {
+	raw := map[string]string{}
+	for name, value := range p {
+		text, err := simplifiedchinese.GBK.NewEncoder().String(value)
+		if err != nil {
+			panic(err)
+		}
+		raw[name] = text
+	}
+	return raw
+}
+
+// TestVerifyVariants signs as each SDK does.
+func TestVerifyVariants(t *testing.T) {
+	odd := []string{"notify_url", "", "prod_code", "0", "terminal_info", "@x"}
+	gbk := gbkBytes(with("charset", "GBK"))
+	tests := []struct {
+		name string
+		sent map[string]string
+		text string // what the SDK signs
+		want Variant
+	}{
+		{"java", with(odd...), signedString(with(odd...), notEmpty), WithoutEmpties},
+		{"python, node, smartwalle", with(odd...), signedString(with(odd...), all), WithEmpties},
+		{"php", with(odd...), signedString(with(odd...), notFalsy), PHP},
+		{"java in GBK", gbk, signedString(gbk, notEmpty), WithoutEmpties},
+		{"UTF-8 signed, GBK sent", gbk, signedString(with("charset", "GBK"), all), AlwaysUTF8},
+		{"unknown parameters are signed", with("x_new", "1"), signedString(with("x_new", "1"), all), WithoutEmpties},
+		{"not signed: unknown parameter", with("x_new", "1"), signedString(params(), all), NoMatch},
+		{"changed value", with("version", "2.0"), signedString(params(), all), NoMatch},
+		{"value signed in capitals", params(), strings.ToUpper(signedString(params(), all)), NoMatch},
+		{"sign_type left out", params(), signedString(with("sign_type", "-"), all), NoMatch},
+	}
+	for _, signType := range []SignType{RSA2, RSA} {
+		for _, test := range tests {
+			test.sent["sign"] = signText(signType, test.text)
+			r := post("", encode(test.sent))
+			r.Header.Del("Content-Type")
+			req, bad := Parse(r, Limits{})
+			if bad != nil || req.charsetProblem != nil {
+				t.Fatal(bad, req.charsetProblem)
+			}
+			if got := req.Verify(&testKey().PublicKey, signType); got.Variant != test.want || got.OK() != (test.want != NoMatch) {
+				t.Errorf("%s, %s: got %+v, want %v", test.name, signType, got, test.want)
+			}
+		}
+	}
+}
+
+func TestVerifyNamesTheOtherAlgorithm(t *testing.T) {
+	for _, signType := range []SignType{RSA2, RSA} {
+		p := with("notify_url", "")
+		p["sign"] = signText(signType.other(), signedString(p, all))
+		v := parse(t, encode(p)).Verify(&testKey().PublicKey, signType)
+		if v.OK() || v.Other != signType.other() {
+			t.Errorf("%s: got %+v", signType, v)
+		}
+	}
+}
+
+func TestVerifyHints(t *testing.T) {
+	tests := []struct{ sign, want string }{
+		{"", "长度"}, // Policy.Check says that it is missing
+		{"%%%", "不是合法的Base64"},
+		{"a b=", "加号未做URL编码"},
+		{"AAAA", "长度与应用公钥不符"},
+		{signText(RSA2, "something else"), ""},
+	}
+	for _, test := range tests {
+		p := params()
+		p["sign"] = test.sign
+		v := parse(t, encode(p)).Verify(&testKey().PublicKey, RSA2)
+		if v.OK() || !strings.Contains(v.Hint, test.want) || test.want == "" && v.Hint != "" {
+			t.Errorf("%q: got %+v", test.sign, v)
+		}
+	}
+}
+
+// Each string is verified once: a variant that gives no new text is not tried.
+func TestVariantsAreDistinct(t *testing.T) {
+	tests := []struct {
+		changes []string
+		want    int
+	}{
+		{nil, 1},
+		{[]string{"a", ""}, 2},
+		{[]string{"a", "0"}, 2},
+		{[]string{"a", "", "b", "@x"}, 3},
+	}
+	for _, test := range tests {
+		req := parse(t, encode(with(test.changes...)))
+		seen := map[string]bool{}
+		for _, v := range req.variants() {
+			seen[string(req.StringToSign(v))] = true
+		}
+		if n := len(req.variants()); n != test.want || len(seen) != n {
+			t.Errorf("%v: got %d variants, %d texts, want %d", test.changes, n, len(seen), test.want)
+		}
+	}
+}
+
+// Someone who saw a call of the PHP SDK can add a value that it does not sign. The
+// handler must not see it.
+func TestUnsignedParametersAreDropped(t *testing.T) {
+	p := signed(params())
+	p["app_auth_token"], p["prod_code"], p["auth_token"] = "@stolen", "0", ""
+	req := parse(t, encode(p))
+	variant, bad := testPolicy().Check(req)
+	if bad != nil || variant != PHP {
+		t.Fatalf("got %v, %v", variant, bad)
+	}
+	for _, name := range []string{"app_auth_token", "prod_code", "auth_token"} {
+		for _, p := range req.Params {
+			if p.Name == name {
+				t.Errorf("%s is still there", name)
+			}
+		}
+	}
+	if req.Get("biz_content") == "" || req.Get("sign") == "" {
+		t.Error("a signed parameter is gone")
+	}
+}
+
+func TestInvalidSignatureSubMsg(t *testing.T) {
+	p := signed(params())
+	p["biz_content"] = `{"memo":"<优酷>"}`
+	_, bad := testPolicy().Check(parse(t, encode(p)))
+	want := `网关生成的验签字符串为：app_id=2014072300007148&amp;biz_content={&quot;memo&quot;:&quot;&lt;优酷&gt;&quot;}&amp;` +
+		`charset=utf-8&amp;format=JSON&amp;method=alipay.marketing.voucher.send&amp;sign_type=RSA2&amp;timestamp=2014-07-24 03:07:50&amp;version=1.0`
+	if !same(bad, ErrInvalidSignature) || !strings.HasSuffix(bad.SubMsg, want) {
+		t.Errorf("got %s", bad.SubMsg)
+	}
+	p = params()
+	p["sign"] = signText(RSA, signedString(p, all))
+	_, bad = testPolicy().Check(parse(t, encode(p)))
+	if want := "sign_type为RSA2，而签名是按RSA生成的"; bad == nil || !strings.Contains(bad.SubMsg, want) {
+		t.Errorf("got %v, want %s", bad, want)
+	}
+	if text := bad.Error(); strings.Contains(text, "app_id") {
+		t.Errorf("the text for the log holds the request: %s", text)
+	}
+}
+
+func TestSubMsgIsBounded(t *testing.T) {
+	p := signed(with("biz_content", strings.Repeat("优", 20000)))
+	p["version"] = "1.0 "
+	e := parse(t, encode(p)).Explain(Verdict{}, RSA2)
+	msg := e.SubMsg()
+	if len(msg) > maxEcho+500 || !strings.Contains(msg, "…（共60") || strings.Contains(msg, "\uFFFD") {
+		t.Errorf("%d bytes: %s", len(msg), msg[len(msg)-60:])
+	}
+}
+
+func TestExplainInGBK(t *testing.T) {
+	r := post("", encode(gbkBytes(with("charset", "GBK", "sign", "AAAA"))))
+	r.Header.Del("Content-Type")
+	req, bad := Parse(r, Limits{})
+	if bad != nil {
+		t.Fatal(bad)
+	}
+	e := req.Explain(req.Verify(&testKey().PublicKey, RSA2), RSA2)
+	if !strings.Contains(e.StringToSign, "优酷3个月") || e.Hint == "" {
+		t.Errorf("got %+v", e)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	e := Explanation{StringToSign: "a=1&memo=优酷&z=1"}
+	tests := []struct {
+		theirs string
+		want   Difference
+		differ bool
+	}{
+		{"a=1&memo=优酷&z=1", Difference{}, false},
+		{"a=1&amp;memo=优酷&amp;z=1", Difference{}, false},
+		{"a=1&memo=优先&z=1", Difference{Offset: 12, Ours: "酷&z=1", Theirs: "先&z=1"}, true},
+		{"a=1&memo=优酷", Difference{Offset: 15, Ours: "&z=1", Theirs: ""}, true},
+		{"", Difference{Offset: 0, Ours: "a=1&memo=优酷&z=1", Theirs: ""}, true},
+		{"b", Difference{Offset: 0, Ours: "a=1&memo=优酷&z=1", Theirs: "b"}, true},
+	}
+	for _, test := range tests {
+		got, differ := e.Compare(test.theirs)
+		if got != test.want || differ != test.differ {
+			t.Errorf("%q: got %+v, %v, want %+v", test.theirs, got, differ, test.want)
+		}
+	}
+	long := Explanation{StringToSign: strings.Repeat("优", 100)}
+	if d, _ := long.Compare("x"); d.Ours != strings.Repeat("优", 40) {
+		t.Errorf("the excerpt has %d bytes", len(d.Ours))
+	}
+}
+
+func TestErrorIdentity(t *testing.T) {
+	if !errors.Is(ErrInvalidSignature.With("x"), ErrInvalidSignature) || errors.Is(ErrInvalidSignature, ErrInvalidAppID) {
+		t.Error("errors.Is goes by code and sub_code")
+	}
+	if ErrInvalidSignature.SubMsg == "x" {
+		t.Error("With changed the original")
+	}
+	for _, e := range []*Error{ErrUnknown, ErrMissingMethod, ErrInvalidCharset, ErrAppCallLimited, ErrSM2, ErrCertificateMode, ErrInvalidAppAuthToken, ErrInsufficientPermissions, Business("", "")} {
+		if e.Code == "" || e.Code == "10000" || e.Msg == "" || e.SubCode == "" {
+			t.Errorf("an SDK would take this for a success: %+v", e)
+		}
+	}
+}
+
+func BenchmarkParseAndCheck(b *testing.B) {
+	body := encode(signed(params()))
+	policy := testPolicy()
+	b.ReportAllocs()
+	for b.Loop() {
+		req, bad := Parse(post("", body), Limits{})
+		if bad != nil {
+			b.Fatal(bad)
+		}
+		if _, bad = policy.Check(req); bad != nil {
+			b.Fatal(bad)
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	r := post("", encode(signed(params())))
+	body := encode(signed(params()))
+	reader := strings.NewReader(body)
+	b.ReportAllocs()
+	for b.Loop() {
+		reader.Reset(body)
+		r.Body = readCloser{reader}
+		r.ContentLength = int64(len(body))
+		if _, bad := Parse(r, Limits{}); bad != nil {
+			b.Fatal(bad)
+		}
+	}
+}
+
+type readCloser struct{ *strings.Reader }
+
+func (readCloser) Close() error { return nil }
