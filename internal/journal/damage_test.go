@@ -255,6 +255,78 @@ func TestForgery(t *testing.T) {
 	wantEqual(t, "sequence", wantDamage(t, err).Seq, uint64(7))
 }
 
+// forgeLast replaces the last frame of a segment by another that is sound in
+// itself, chain hash included.
+func forgeLast(t *testing.T, fsys *faultfs.FS, seg *segment) int64 {
+	t.Helper()
+	var raw []byte
+	var at int64
+	var prev, before [32]byte
+	err := readSegment(fsys, seg, false, func(fr *frame) error {
+		prev, before = before, fr.hash
+		raw, at = append(raw[:0], fr.raw...), fr.offset
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := decodeFrameHeader(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.kind++
+	encodeFrame(raw, h, raw[frameHeaderBytes:frameHeaderBytes+h.length], seg.id.crcSeed(), prev)
+	f, err := fsys.Open(seg.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(raw, at); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// The seal holds what the frames before it must be, for Open as for Verify.
+func TestSealHoldsTheFrames(t *testing.T) {
+	fsys, _ := filled(t, 7, false)
+	l, err := survey(fsys, testDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := forgeLast(t, fsys, &l.segs[0])
+	_, err = Open(tiny(fsys), nil)
+	if err != nil {
+		t.Fatalf("Open reads no more of a sealed segment than it replays: %v", err)
+	}
+	fsys = fsys.CrashProcess()
+	_, err = Open(tiny(fsys), func(Record) error { return nil })
+	damage := wantDamage(t, err)
+	wantEqual(t, "segment", damage.Segment, segPath(1))
+	_, err = Verify(fsys, testDir, VerifyOptions{})
+	wantEqual(t, "place", wantDamage(t, err).Offset, at)
+
+	// A clean stop at the end of a sealed segment has no hash of its own.
+	fsys, _ = filled(t, 4, true)
+	j, _ := mustOpen(t, tiny(fsys))
+	mustAppend(t, j, 1)
+	mustClose(t, j)
+	_, off := lastFrame(t, fsys)
+	wantEqual(t, "frame of the second segment", off, int64(512+1024))
+	if err := zeroBlock(fsys, segPath(1), 4096-2*512); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(tiny(fsys), func(Record) error { return nil })
+	wantEqual(t, "segment", wantDamage(t, err).Segment, segPath(1))
+}
+
+func zeroBlock(f *faultfs.FS, path string, off int64) error {
+	file, err := f.Open(path)
+	if err != nil {
+		return err
+	}
+	return writeZeros(file, off, off+512)
+}
+
 // Bytes of the journal itself inside a payload that was torn are no proof.
 func TestPayloadThatLooksLikeFrames(t *testing.T) {
 	other, _ := filled(t, 7, false)

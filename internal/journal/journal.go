@@ -181,9 +181,6 @@ func (j *Journal) writeFrame(h frameHeader, payload []byte) ([32]byte, error) {
 // put writes bytes over zeros and syncs them.
 func (j *Journal) put(f vfs.File, b []byte, off int64) error {
 	n, err := f.WriteAt(b, off)
-	if err == nil && n < len(b) {
-		err = io.ErrShortWrite
-	}
 	if err != nil {
 		return j.cutBack(f, off, min(len(b), max(n, int(j.seg.align))), err)
 	}

@@ -192,7 +192,7 @@ func checkSealed(seg *segment, s *scanner, stopped error) error {
 			stopped, want.end, want.lastSeq)
 	}
 	if s.hash != want.hash {
-		return seg.damage(s.off, s.seq, "the chain hash of the last record is not that of the seal")
+		return seg.damage(s.last, s.seq, "the chain hash of the last record is not that of the seal")
 	}
 	return nil
 }

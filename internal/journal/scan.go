@@ -36,6 +36,7 @@ type scanner struct {
 	limit int64 // frames end here at the latest; behind it is the seal
 
 	off  int64    // of the next frame
+	last int64    // of the frame before it
 	seq  uint64   // of the last record
 	hash [32]byte // chain hash of the last record
 
@@ -80,6 +81,7 @@ func (s *scanner) next() (frame, error) {
 		return frame{}, err
 	}
 	f := frame{frameHeader: h, offset: s.off, raw: b}
+	s.last = s.off
 	s.off += h.bytes()
 	s.seq, s.hash = h.seq, h.hash
 	return f, nil

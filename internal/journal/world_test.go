@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"faquan/internal/vfs/faultfs"
@@ -140,6 +142,10 @@ func (w *world) recovered() {
 	}
 	if report, err := Verify(w.fs, testDir, VerifyOptions{}); err != nil || report.Residue != nil {
 		w.fatalf("Verify after the recovery: %+v, %v", report.Residue, err)
+	}
+	names, err := w.fs.List(testDir)
+	if err != nil || slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, tempSuffix) }) {
+		w.fatalf("unfinished files are left: %v, %v", names, err)
 	}
 	head := w.j.Head()
 	for range 3 {
