@@ -77,6 +77,9 @@ func (a *applying) issuance(c *Claim) *Issuance {
 // line issues the sends of a line until one is refused; every later one would be refused for the same reason.
 func (a *applying) line(l *IssuedLine) bool {
 	t := a.cat.Templates[l.Template]
+	if len(l.Amounts) == 0 {
+		t = nil // the template came after the line was frozen, which therefore has nothing to give
+	}
 	l.Reason = NotRefused
 	seen := Counters{}
 	if t != nil && a.user != nil {
@@ -120,7 +123,7 @@ func (a *applying) refusal(t *Template, l *IssuedLine, worth money.Fen) Reason {
 	n := int64(l.Quantity)
 	seen := a.counters(t)
 	wrong := wrongAmount(t, l.Line)
-	if wrong != NotRefused {
+	if wrong != NotRefused && t.TakesAmount() {
 		// An amount that cannot be given is not held against the budget; the least that could be given is.
 		worth = t.Amount.Min * money.Fen(n)
 	}

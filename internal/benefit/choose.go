@@ -35,10 +35,13 @@ type Claim struct {
 // paused, sold out or frozen since. Otherwise it resolves the recipient and freezes what each line would give.
 // It decides nothing about stock, limits or windows: Apply does.
 func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
-	c := &Claim{Request: r, User: st.links[r.Recipient]}
+	c := &Claim{Request: r, User: st.recipient(r.Recipient)}
 	if bound := st.claim(r.Claim()); bound != nil {
 		c.Bound = bound
 		c.Conflict = !sameMeaning(bound, r, c.User)
+		if c.User != nil && c.User.ID != bound.User {
+			c.User = nil // the identifier moved: what is continued for the first user is not given to another
+		}
 		return c
 	}
 	if c.User == nil && acceptsUnknown(cat, r) {
@@ -64,7 +67,11 @@ func acceptsUnknown(cat *Catalogue, r *Request) bool {
 		return false
 	}
 	for _, l := range r.Lines {
-		if t := cat.Templates[l.Template]; t != nil && !cat.Merchants[t.Merchant].Open {
+		t := cat.Templates[l.Template]
+		if t == nil {
+			continue
+		}
+		if owner := cat.Merchants[t.Merchant]; owner == nil || !owner.Open {
 			return false
 		}
 	}
@@ -95,18 +102,19 @@ func freeze(cat *Catalogue, st *State, r *Request, u *User, env Env) (id.ID, []I
 		lines[k] = IssuedLine{Line: l, First: next}
 		next += id.ID(l.Vouchers())
 		if t := cat.Templates[l.Template]; t != nil {
-			lines[k].Amounts = amounts(t, l, st, env.Rand)
+			lines[k].Amounts = amounts(t, l, room(t, st, lines[:k]), env.Rand)
 		}
 	}
 	return first, lines
 }
 
-// amounts freezes what each voucher of the line is worth, in fen.
-func amounts(t *Template, l Line, st *State, r *rand.Rand) []money.Fen {
+// amounts freezes what each voucher of the line is worth, in fen, when left is what the budgets still hold.
+func amounts(t *Template, l Line, left money.Fen, r *rand.Rand) []money.Fen {
 	all := make([]money.Fen, l.Vouchers())
-	left := room(t, st)
 	for k := range all {
-		all[k] = amount(t, l, left, r)
+		// A send is issued whole or not at all: a draw leaves the least that the rest of its send needs.
+		rest := l.Quantity - 1 - k%l.Quantity
+		all[k] = amount(t, l, left-t.Amount.Min*money.Fen(rest), r)
 		left -= all[k]
 	}
 	return all
@@ -130,8 +138,17 @@ func amount(t *Template, l Line, left money.Fen, r *rand.Rand) money.Fen {
 	return t.Amount.Min
 }
 
-// room is what is left of the template's budgets, in total and today.
-func room(t *Template, st *State) money.Fen {
+// room is what is left of the template's budgets, in total and today, when the earlier lines of the request are
+// issued.
+func room(t *Template, st *State, earlier []IssuedLine) money.Fen {
 	c := st.template(t.ID)
-	return money.Fen(min(t.Stock.Amount.Room(c.count.Amount), t.Stock.AmountPerDay.Room(c.day.Amount)))
+	left := money.Fen(min(t.Stock.Amount.Room(c.count.Amount), t.Stock.AmountPerDay.Room(c.day.Amount)))
+	for k := range earlier {
+		if earlier[k].Template == t.ID {
+			for _, amount := range earlier[k].Amounts {
+				left -= amount
+			}
+		}
+	}
+	return left
 }

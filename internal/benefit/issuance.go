@@ -118,8 +118,9 @@ func (l *IssuedLine) Tally() (vouchers int64, amount money.Fen) {
 	return int64(n), amount
 }
 
-// open says that a retry continues the line.
-func (l *IssuedLine) open() bool { return l.Issued < l.Sends && !l.Reason.Final() }
+// open says that a retry continues the line. One that issued something is done, even when not all of its sends
+// were issued: its vouchers have one moment of issue and one window.
+func (l *IssuedLine) open() bool { return l.Issued == 0 && !l.Reason.Final() }
 
 func (l *IssuedLine) appendVouchers(all []Voucher, of *Issuance) []Voucher {
 	for n := range l.issuedVouchers() {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -35,6 +36,9 @@ func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
 func (d *Digest) UnmarshalText(text []byte) error {
+	if len(text) != hex.EncodedLen(len(d)) {
+		return fmt.Errorf("benefit: a digest of %d hex digits, want %d", len(text), hex.EncodedLen(len(d)))
+	}
 	_, err := hex.Decode(d[:], text)
 	return err
 }

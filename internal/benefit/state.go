@@ -1,6 +1,9 @@
 package benefit
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Keys names the rows that deciding a batch needs.
 type Keys struct {
@@ -74,6 +77,11 @@ type Changes struct {
 // Empty says that there is nothing to write.
 func (c *Changes) Empty() bool {
 	return len(c.Issuances) == 0 && len(c.Users) == 0 && len(c.Sessions) == 0 && c.Catalogue == 0
+}
+
+// OnlyIssues says that the catalogue and what belongs to it do not change.
+func (c *Changes) OnlyIssues() bool {
+	return len(c.Sessions) == 0 && c.Catalogue == 0
 }
 
 // State is what a store loaded for a batch, changed by the requests of the batch that were decided already.
@@ -167,29 +175,43 @@ func (s *State) KeysOf(requests []*Request, cat *Catalogue) *Keys {
 }
 
 // QuotasOf lists what deciding the requests needs next, once the first keys are loaded: the quotas of their
-// users, and of the other users of the same person where a template limits persons.
+// users, and of the other users of the same person where a template limits persons. For a request that
+// continues the lines frozen under its key they are the counters of those lines, too.
 func (s *State) QuotasOf(requests []*Request, cat *Catalogue) *Keys {
 	k := &Keys{Quotas: make([]QuotaKey, 0, len(requests))}
 	wanted := make(map[QuotaKey]bool, len(requests))
 	for _, r := range requests {
-		u := s.links[r.Recipient]
-		if u == nil {
+		u := s.recipient(r.Recipient)
+		for _, l := range r.Lines {
+			k.Quotas = s.appendQuotas(k.Quotas, wanted, u, cat.Templates[l.Template])
+		}
+		if !r.Continues {
 			continue
 		}
-		for _, l := range r.Lines {
-			t := cat.Templates[l.Template]
-			if t == nil {
-				continue
-			}
-			for _, member := range s.sharing(u, t) {
-				if q := (QuotaKey{member, t.ID}); !wanted[q] {
-					wanted[q] = true
-					k.Quotas = append(k.Quotas, q)
+		if bound := s.claim(r.Claim()); bound != nil {
+			for _, l := range bound.Lines {
+				k.Quotas = s.appendQuotas(k.Quotas, wanted, u, cat.Templates[l.Template])
+				if _, loaded := s.templates[l.Template]; !loaded && cat.Templates[l.Template] != nil {
+					k.Templates = append(k.Templates, l.Template)
 				}
 			}
 		}
 	}
 	return k
+}
+
+// appendQuotas appends the quotas that a decision about u and t looks at, unless they are wanted already.
+func (s *State) appendQuotas(quotas []QuotaKey, wanted map[QuotaKey]bool, u *User, t *Template) []QuotaKey {
+	if u == nil || t == nil {
+		return quotas
+	}
+	for _, member := range s.sharing(u, t) {
+		if q := (QuotaKey{member, t.ID}); !wanted[q] {
+			wanted[q] = true
+			quotas = append(quotas, q)
+		}
+	}
+	return quotas
 }
 
 // sharing lists the users whose quotas a decision about u and t looks at.
@@ -209,6 +231,14 @@ func (s *State) quota(k QuotaKey) Quota {
 		return Quota{QuotaKey: k}
 	}
 	panic(fmt.Sprintf("benefit: the quota of user %d and template %d was not loaded", k.User, k.Template))
+}
+
+func (s *State) recipient(ident Identifier) *User {
+	u, ok := s.links[ident]
+	if !ok {
+		panic("benefit: a recipient was not loaded") // whose it is stays out of the log
+	}
+	return u
 }
 
 func (s *State) template(t TemplateID) *templateState {
@@ -287,6 +317,11 @@ func (s *State) setQuota(q Quota) {
 		old.dirty = true
 		s.dirtyQuotas = append(s.dirtyQuotas, old)
 	}
+}
+
+// Uncommitted says that the issuance was made, or continued, by an effect that this state absorbed.
+func (s *State) Uncommitted(i *Issuance) bool {
+	return i != nil && slices.Contains(s.changes.Issuances, i)
 }
 
 // Changes are the rows that the absorbed effects write. The caller may keep them; the state gets new ones at

@@ -141,7 +141,7 @@ func (t *Template) closed(now Instant) Reason {
 		return TemplateDraft
 	case t.Status == Paused:
 		return TemplatePaused
-	case t.Status == Active && t.Publish.Before(now):
+	case t.Publish.Before(now):
 		return TemplateNotOpen
 	case t.Status != Active || t.Publish.Over(now):
 		return TemplateEnded

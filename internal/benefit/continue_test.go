@@ -1,0 +1,181 @@
+package benefit_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	. "faquan/internal/benefit"
+)
+
+func count(n Cap) func(*Template) { return func(t *Template) { t.Stock.Count = n } }
+
+func status(s Status) func(*Template) { return func(t *Template) { t.Status = s } }
+
+// threeLines asks for templates 1, 2 and 3, to be continued.
+func threeLines() *Request {
+	line := func(n TemplateID) Line { return Line{Template: n, Sends: 1, Quantity: 1} }
+	return request("k", "a", 1, lines(line(1), line(2), line(3)), continues)
+}
+
+func reasons(o Outcome) (all []Reason) {
+	for _, l := range o.Lines {
+		all = append(all, l.Reason)
+	}
+	return all
+}
+
+func wantReasons(t *testing.T, when string, o Outcome, want ...Reason) {
+	t.Helper()
+	if diff := cmp.Diff(want, reasons(o)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", when, diff)
+	}
+}
+
+// A retry continues the lines that are not final, with the ids and amounts that were frozen, and no others.
+func TestRetryContinuesOpenLines(t *testing.T) {
+	d := newDesk(t, template(1), template(2, status(Paused), cash(Random, 10, 1_000_000)), template(3, status(Ended)))
+	first := d.ask(threeLines())
+	wantReasons(t, "at first", first, NotRefused, TemplatePaused, TemplateEnded)
+
+	d.clock += hour
+	again := d.ask(threeLines())
+	wantReasons(t, "nothing has changed", again, NotRefused, TemplatePaused, TemplateEnded)
+	if !again.Replayed || again.Issuance != first.Issuance {
+		t.Error("a retry that issued nothing is a replay of what stands under the key")
+	}
+
+	d.catalogue(template(1), template(2, cash(Random, 10, 1_000_000)), template(3))
+	more := d.ask(threeLines())
+	wantReasons(t, "all templates are active", more, NotRefused, NotRefused, TemplateEnded)
+	if more.Replayed {
+		t.Error("a retry that issued something is no replay")
+	}
+	before, after := first.Issuance, more.Issuance
+	if diff := cmp.Diff(before.Lines[0], after.Lines[0]); diff != "" {
+		t.Errorf("a line that was issued has changed (-before +after):\n%s", diff)
+	}
+	if before.ID != after.ID || before.Lines[1].First != after.Lines[1].First || before.Catalogue != after.Catalogue {
+		t.Errorf("the ids have changed from %+v to %+v", before, after)
+	}
+	if diff := cmp.Diff(before.Lines[1].Amounts, after.Lines[1].Amounts); diff != "" {
+		t.Errorf("the frozen amounts have changed (-before +after):\n%s", diff)
+	}
+	if l := after.Lines[1]; l.At != d.clock || l.Catalogue != 2 || l.Valid.Start != d.clock {
+		t.Errorf("the line that came later tells %+v", l)
+	}
+	if before.Lines[1].Issued != 0 {
+		t.Error("the earlier record was changed in place")
+	}
+
+	last := d.ask(threeLines())
+	wantReasons(t, "a replay of all", last, NotRefused, NotRefused, TemplateEnded)
+	if !last.Replayed || last.Issuance != more.Issuance || len(d.contents().Issuances) != 1 {
+		t.Error("the last retry is not a replay of the one issuance")
+	}
+}
+
+// Where lines are not continued a retry never tops up.
+func TestReplayNeverTopsUp(t *testing.T) {
+	r := func() *Request { return request("k", "a", 1, lines(Line{Template: 1, Sends: 3, Quantity: 1})) }
+	for _, continued := range []bool{false, true} {
+		d := newDesk(t, template(1, count(2)))
+		ask := func() *Request {
+			again := r()
+			again.Continues = continued
+			return again
+		}
+		first := d.ask(ask())
+		want := LineOutcome{Template: 1, Issued: 2, Refused: 1, Reason: StockEmpty}
+		if first.Lines[0] != want || first.Reason != NotRefused {
+			t.Errorf("at first: %s, %+v", first.Reason, first.Lines[0])
+		}
+		d.catalogue(template(1))
+		d.clock += 24 * hour
+		if again := d.ask(ask()); again.Lines[0] != want || !again.Replayed {
+			t.Errorf("continued %v: a line that issued something is done, but a retry gets %+v", continued, again.Lines[0])
+		}
+	}
+}
+
+// A claim binds its lines only when it issues something.
+func TestRefusedRequestFreezesNothing(t *testing.T) {
+	d := newDesk(t, template(1, status(Paused)), template(2, status(Paused)), template(3, count(0)))
+	o := d.ask(threeLines())
+	wantReasons(t, "at first", o, TemplatePaused, TemplatePaused, StockEmpty)
+	if o.Reason != TemplatePaused || o.Issuance != nil {
+		t.Errorf("%s, %+v", o.Reason, o.Issuance)
+	}
+	d.catalogue(template(1), template(2))
+	d.wants(NotRefused, request("k", "a", 1)) // asks for less under the same key, which is free still
+	d.wants(KeyConflict, threeLines())
+}
+
+// The frozen lines are what a retry continues, even when it would ask for others today.
+func TestRetryWithOtherLines(t *testing.T) {
+	d := newDesk(t, template(1), template(2, status(Paused)), template(3), template(4))
+	meaning := MeaningOf(nil, "scene")
+	ask := func(n ...TemplateID) *Request {
+		r := &Request{Scope: "app/1", Key: "k", App: 1, Recipient: Identifier{Type: AlipayID, Value: "a"}, Meaning: meaning, Continues: true}
+		for _, n := range n {
+			r.Lines = append(r.Lines, Line{Template: n, Sends: 1, Quantity: 1})
+		}
+		return r
+	}
+	wantReasons(t, "at first", d.ask(ask(1, 2)), NotRefused, TemplatePaused)
+	d.catalogue(template(1), template(2), template(3), template(4))
+	wantReasons(t, "again", d.ask(ask(3, 4)), NotRefused, NotRefused)
+	if c := d.contents(); len(c.Issuances) != 1 || len(c.Counts) != 2 || c.Counts[1].Template != 2 {
+		t.Errorf("the store holds %d issuances and the counts %+v", len(c.Issuances), c.Counts)
+	}
+}
+
+// A line whose template did not exist when it was frozen has nothing to give, also when it exists later.
+func TestLineFrozenWithoutTemplate(t *testing.T) {
+	d := newDesk(t, template(1), template(3))
+	wantReasons(t, "at first", d.ask(threeLines()), NotRefused, TemplateNotFound, NotRefused)
+	d.catalogue(template(1), template(2), template(3))
+	wantReasons(t, "again", d.ask(threeLines()), NotRefused, TemplateNotFound, NotRefused)
+}
+
+// What is continued belongs to the user of the first time: whoever has the identifier now gets nothing of it.
+func TestContinuedForTheFirstUser(t *testing.T) {
+	d := newDesk(t, template(1), template(2, status(Paused)), template(3, func(t *Template) { t.Limits.PerUser = 1 }))
+	a := Identifier{Type: AlipayID, Value: "a"}
+	d.users(&User{ID: 11, Identifiers: []Identifier{a}}, &User{ID: 12})
+	wantReasons(t, "at first", d.ask(threeLines()), NotRefused, TemplatePaused, NotRefused)
+	d.users(&User{ID: 11}, &User{ID: 12, Identifiers: []Identifier{a}})
+	d.catalogue(template(1), template(2), template(3))
+	wantReasons(t, "after it moved", d.ask(threeLines()), NotRefused, UserNotFound, NotRefused)
+	d.users(&User{ID: 12}, &User{ID: 11, Identifiers: []Identifier{a}})
+	wantReasons(t, "after it came back", d.ask(threeLines()), NotRefused, NotRefused, NotRefused)
+	for _, q := range d.contents().Quotas {
+		if q.User != 11 {
+			t.Errorf("user %d has a quota", q.User)
+		}
+	}
+}
+
+// Lines are decided one after the other: what one takes the next does not have.
+func TestLinesShareTheCaps(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Template)
+		want   Reason
+	}{
+		"stock":     {count(3), StockEmpty},
+		"day stock": {func(t *Template) { t.Stock.CountPerDay = 3 }, DayStockEmpty},
+		"budget":    {func(t *Template) { t.Stock.Amount = 1999 }, BudgetEmpty},
+		"day":       {func(t *Template) { t.Stock.AmountPerDay = 1999 }, DayBudgetEmpty},
+		"limit":     {func(t *Template) { t.Limits.PerUser = 3 }, UserLimit},
+		"day limit": {func(t *Template) { t.Limits.PerUserPerDay = 3 }, UserDayLimit},
+		"person":    {func(t *Template) { t.Limits.PerPerson = 3 }, PersonLimit},
+	} {
+		d := newDesk(t, template(1, c.change), template(2))
+		two, one := Line{Template: 1, Sends: 1, Quantity: 2}, Line{Template: 1, Sends: 1, Quantity: 1}
+		o := d.ask(request("k", "a", 1, lines(two, two, one, one, Line{Template: 2, Sends: 1, Quantity: 1})))
+		wantReasons(t, name, o, NotRefused, c.want, NotRefused, c.want, NotRefused)
+		if got := d.contents().Counts[0]; got.Count != 3 || got.Amount != 1500 {
+			t.Errorf("%s: counted %+v", name, got)
+		}
+	}
+}

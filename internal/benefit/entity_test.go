@@ -1,0 +1,156 @@
+package benefit_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	. "faquan/internal/benefit"
+)
+
+// Everything that an operator can set comes back from the stored form, and what is not set takes no room.
+func TestEntitiesRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := NewCatalogue(7,
+			drawAll[Merchant](t), drawAll[App](t), drawAll[Template](t), drawAll[Activity](t), drawAll[Scene](t))
+		got, err := CatalogueOf(7, entitiesOf(t, want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(Catalogue{}), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// drawAll draws entities with every field at random.
+func drawAll[T any](t *rapid.T) []*T {
+	return rapid.SliceOfN(rapid.Ptr(rapid.Make[T](), false), 0, 3).Draw(t, "entities")
+}
+
+func entitiesOf(t *rapid.T, c *Catalogue) []Entity {
+	var all []Entity
+	add := func(v any) {
+		e, err := EntityOf(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	for _, v := range c.Merchants {
+		add(v)
+	}
+	for _, v := range c.Apps {
+		add(v)
+	}
+	for _, v := range c.Templates {
+		add(v)
+	}
+	for _, v := range c.Activities {
+		add(v)
+	}
+	for _, v := range c.Scenes {
+		add(v)
+	}
+	return all
+}
+
+// The stored form is read by other versions of the program: its names stay.
+func TestStoredFormOfATemplate(t *testing.T) {
+	e, err := EntityOf(template(1, func(t *Template) {
+		t.TemplateID, t.Limits.PerUser, t.Stock.Count, t.Publish.End = "20261111", 2, 0, now
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"id":1,"name":"template","merchant":1,"template_id":"20261111","kind":2,"face":{"reduction":500},` +
+		`"publish":{"end":1794362400000},"valid":{"for_ms":604800000},` +
+		`"stock":{"count":0,"amount":-1,"count_per_day":-1,"amount_per_day":-1},"limits":{"per_user":2},"status":2}`
+	if diff := cmp.Diff(want, string(e.Body)); diff != "" || e.Kind != TemplateEntity || e.ID != 1 {
+		t.Errorf("%d/%d (-want +got):\n%s", e.Kind, e.ID, diff)
+	}
+}
+
+func TestEntitiesThatAreNone(t *testing.T) {
+	if _, err := EntityOf(Template{}); err == nil {
+		t.Error("a template by value was taken")
+	}
+	if _, err := CatalogueOf(1, []Entity{{Kind: TemplateEntity, ID: 9, Body: []byte("{")}}); err == nil || !strings.Contains(err.Error(), "3/9") {
+		t.Errorf("a broken entity: %v", err)
+	}
+	c, err := CatalogueOf(1, []Entity{{Kind: PlatformEntity, ID: 1, Body: []byte("not JSON")}, {Kind: 99, ID: 1}})
+	if err != nil || len(c.Templates) != 0 {
+		t.Errorf("entities of no catalogue: %v", err)
+	}
+}
+
+func TestCatalogueIsFoundByWireID(t *testing.T) {
+	a, b := template(1, func(t *Template) { t.TemplateID = "T" }), template(2)
+	app := &App{ID: 1, AppID: "2021", Merchant: 1, Methods: []string{"m"}}
+	c := NewCatalogue(1, nil, []*App{app, {ID: 2}}, []*Template{a, b}, nil, nil)
+	if c.TemplateByWireID("T") != a || c.TemplateByWireID("") != nil || c.TemplateByWireID("t") != nil {
+		t.Error("a template is found by what is not its id, or not found by what is")
+	}
+	if c.AppByAppID("2021") != app || c.AppByAppID("") != nil {
+		t.Error("an app is found by what is not its id, or not found by what is")
+	}
+	if !app.Granted("m") || app.Granted("n") || !c.Apps[2].Granted("n") {
+		t.Error("the granted methods are others")
+	}
+	if !app.MayIssue(a, 1) || app.MayIssue(a, 2) || !app.MayIssue(template(1, func(t *Template) { t.Merchant, t.GrantedTo = 9, []AppID{1} }), 2) {
+		t.Error("the app may issue other templates")
+	}
+}
+
+func TestUsersAndSessionsRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		u, s := rapid.Make[User]().Draw(t, "user"), rapid.Make[Session]().Draw(t, "session")
+		if diff := cmp.Diff(u, throughJSON(t, u), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("user (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(s, throughJSON(t, s), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("session (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func throughJSON[T any](t *rapid.T, v T) (again T) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(body, &again); err != nil {
+		t.Fatal(err)
+	}
+	return again
+}
+
+// Session digests are looked up in stores, and claim digests, too: they may never change.
+func TestDigestsArePinned(t *testing.T) {
+	for what, c := range map[string]struct{ got, want string }{
+		"session": {SessionDigest("key").String(), "7ec8ad57df58cbd6724250535a3b6687"},
+		"claim":   {ClaimIDOf("t/1", "k").String(), "6cdf4ddc3236975eb0f1506a6c0abfef"},
+		"meaning": {MeaningOf([]Line{{Template: 1, Sends: 1, Quantity: 1, HasAmount: true, Amount: 5}}, "x").String(), "cc777c0a5714b947fe35f6a6b6a4aa44"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %s, want %s", what, c.got, c.want)
+		}
+	}
+}
+
+func FuzzDigestText(f *testing.F) {
+	f.Add("00112233445566778899aabbccddeeff")
+	f.Add("00112233445566778899aabbccddeeff00")
+	f.Add("0g112233445566778899aabbccddeeff")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, text string) {
+		var d Digest
+		if err := d.UnmarshalText([]byte(text)); err == nil && d.String() != strings.ToLower(text) {
+			t.Fatalf("%q reads as %s", text, d)
+		}
+	})
+}

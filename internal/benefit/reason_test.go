@@ -1,0 +1,41 @@
+package benefit_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	. "faquan/internal/benefit"
+)
+
+// The list of the specification, in its order; the names and numbers are stored and documented.
+func TestReasonsAreInTheOrderInWhichTheyWin(t *testing.T) {
+	want := []string{
+		"KEY_CONFLICT", "TEMPLATE_NOT_FOUND", "USER_NOT_FOUND", "TEMPLATE_DRAFT", "TEMPLATE_PAUSED", "TEMPLATE_NOT_OPEN",
+		"ACTIVITY_NOT_OPEN", "TEMPLATE_ENDED", "USER_FROZEN", "USER_LIMIT", "PERSON_LIMIT", "USER_DAY_LIMIT", "STOCK_EMPTY",
+		"BUDGET_EMPTY", "DAY_STOCK_EMPTY", "DAY_BUDGET_EMPTY", "AMOUNT_NOT_ALLOWED", "AMOUNT_MISSING", "AMOUNT_OUT_OF_RANGE",
+	}
+	var got []string
+	for _, r := range Reasons() {
+		got = append(got, r.String())
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if !slices.IsSorted(Reasons()) {
+		t.Errorf("the numbers %v do not rise", Reasons())
+	}
+	if got := Reason(250).String(); got != "REASON_250" {
+		t.Errorf("an unknown reason is called %s", got)
+	}
+}
+
+func TestFinalReasons(t *testing.T) {
+	final := []Reason{TemplateEnded, UserFrozen, UserLimit, PersonLimit}
+	for _, r := range append(Reasons(), NotRefused) {
+		if r.Final() != slices.Contains(final, r) {
+			t.Errorf("%s.Final() = %v", r, r.Final())
+		}
+	}
+}
