@@ -1,0 +1,101 @@
+package issuing
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store"
+)
+
+// ChangeFunc plans a change of the catalogue. It runs in the committer, so nothing else changes while it reads;
+// nil or empty changes commit nothing.
+type ChangeFunc func(ctx context.Context, r store.Reader, cat *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error)
+
+type change struct {
+	ctx context.Context
+	fn  ChangeFunc
+}
+
+// Change commits a change of the catalogue between two batches. When it returns without error the change is
+// durable and in force: no batch after it decides by the old catalogue, so a template that was paused issues
+// nothing more. An error of fn, or a catalogue that would not load, changes nothing.
+func (i *Issuer) Change(ctx context.Context, fn ChangeFunc) error {
+	p := &pending{change: &change{ctx, fn}, done: make(chan struct{}, 1)}
+	if err := i.queue.put(p); err != nil {
+		return err
+	}
+	_, err := await(ctx, p)
+	return err
+}
+
+func (i *Issuer) stepChange(ctx context.Context, p *pending) error {
+	next, commit, err := i.commitChange(ctx, p.change)
+	if err == nil && next != nil {
+		i.catalogue.Store(next)
+	}
+	p.answer(benefit.Outcome{}, err)
+	return fatal(commit)
+}
+
+// commitChange plans and commits. It returns the catalogue then in force, nil when it stays; the error of the
+// commit itself apart, because only that one may be fatal; and what to tell the caller.
+func (i *Issuer) commitChange(ctx context.Context, c *change) (next *benefit.Catalogue, commit, err error) {
+	if err := c.ctx.Err(); err != nil {
+		return nil, nil, ErrGaveUp
+	}
+	changes, next, err := i.planChange(ctx, c.fn)
+	if err != nil || changes == nil || changes.Empty() {
+		return nil, nil, err
+	}
+	tx, err := i.store.Begin(ctx, i.clock())
+	if err != nil {
+		return nil, err, fmt.Errorf("%w: %w", ErrNotIssued, err)
+	}
+	defer tx.Rollback()
+	changes.Now = tx.Now()
+	if err := tx.Commit(ctx, changes); err != nil {
+		return nil, err, fmt.Errorf("the change of the catalogue: %w", err)
+	}
+	return next, nil, nil
+}
+
+func (i *Issuer) planChange(ctx context.Context, fn ChangeFunc) (*benefit.Changes, *benefit.Catalogue, error) {
+	r, err := i.store.Read(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.Close()
+	changes, err := fn(ctx, r, i.Catalogue(), i.env)
+	if err != nil || changes == nil || changes.Catalogue == 0 {
+		return changes, nil, err
+	}
+	entities, _, err := r.Entities(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	next, err := benefit.CatalogueOf(changes.Catalogue, merge(entities, changes.Entities))
+	return changes, next, err
+}
+
+// merge puts the changed entities over the old ones.
+func merge(old, changed []benefit.Entity) []benefit.Entity {
+	type name struct {
+		kind benefit.EntityKind
+		id   int64
+	}
+	all := slices.Clone(old)
+	at := make(map[name]int, len(all))
+	for k, e := range all {
+		at[name{e.Kind, e.ID}] = k
+	}
+	for _, e := range changed {
+		if k, ok := at[name{e.Kind, e.ID}]; ok {
+			all[k] = e
+		} else {
+			all = append(all, e)
+		}
+	}
+	return all
+}

@@ -1,0 +1,21 @@
+// Package issuing turns requests into issued vouchers: it queues them, takes all that wait as one batch, loads
+// what the batch needs, decides one request after the other, commits once, and only then answers.
+//
+//	Issue ─▶ queue ─▶ batch ─▶ load ─▶ decide ─▶ commit ─▶ answer
+//
+// Batching is natural: one request alone goes at once, and under load batches grow by themselves, because
+// requests gather while the commit before is on its way to the disk. A hot template is the fast case: its
+// counters are loaded and written once a batch.
+//
+// Nothing here decides who gets what (package benefit does) or how rows are kept (package store does). What this
+// package promises is about the way of a request:
+//
+//   - An answer is given only when it is durable.
+//   - A request that is refused, turned away or given up before its batch has surely issued nothing.
+//   - When a commit fails, exactly the callers whose outcome is unknown hear that it is; a retry with the same
+//     key settles it.
+//   - One bad request never fails its batch.
+//
+// The committer is a step function. Run loops over Step; a simulator calls Step itself, and the same seed gives
+// the same history.
+package issuing

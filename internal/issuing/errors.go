@@ -1,0 +1,19 @@
+package issuing
+
+import "errors"
+
+// Why a request has no outcome. Of all of them but ErrUnknown it is sure that this attempt issued nothing.
+var (
+	// ErrBusy: too many requests wait already. Try again later.
+	ErrBusy = errors.New("busy, retry: the queue is full")
+	// ErrStopping: the process is about to stop and takes no more requests.
+	ErrStopping = errors.New("busy, retry: stopping")
+	// ErrGaveUp: the caller's context ended before the request was in a batch.
+	ErrGaveUp = errors.New("the caller gave up before the request was in a batch")
+	// ErrNotIssued: the batch could not be committed, and surely was not. Try again later.
+	ErrNotIssued = errors.New("busy, retry: the batch was not committed")
+	// ErrInvalid: the request is not one that the core takes. It is a defect of the façade that built it.
+	ErrInvalid = errors.New("invalid request")
+	// ErrUnknown: whether something was issued is not known. A retry with the same key is safe and settles it.
+	ErrUnknown = errors.New("the outcome is unknown: retry with the same key")
+)

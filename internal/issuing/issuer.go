@@ -1,0 +1,300 @@
+package issuing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"sync/atomic"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+)
+
+// Options of an Issuer. The zero value of each field but Store and Clock has a default.
+type Options struct {
+	Store store.Store
+	// Clock tells the time. Now never goes back even if it does.
+	Clock func() benefit.Instant
+	// Rand gives the draws and the ids' random starts.
+	Rand *rand.Rand
+	// Queue is how many requests may wait; more are turned away with ErrBusy. Default 8192.
+	Queue int
+	// Batch is how many requests one commit takes at most. Default 1024.
+	Batch int
+	// Log gets what an operator must know of: poisoned requests, failed commits. Default: nothing.
+	Log *slog.Logger
+}
+
+// Issuer issues on one store. Issue and Change are safe for concurrent use; Run (or Step) has one caller.
+type Issuer struct {
+	store     store.Store
+	clock     func() benefit.Instant
+	env       benefit.Env
+	most      int
+	log       *slog.Logger
+	queue     *queue
+	catalogue atomic.Pointer[benefit.Catalogue]
+
+	// Of the committer alone, kept from batch to batch for their memory.
+	state    *benefit.State
+	requests []*benefit.Request
+}
+
+// New makes an issuer on an open store. It reads the catalogue; it issues nothing until Run or Step.
+func New(ctx context.Context, o Options) (*Issuer, error) {
+	i := &Issuer{
+		store: o.Store, clock: o.Clock, most: o.Batch, log: o.Log, state: benefit.NewState(),
+		env: benefit.Env{Rand: o.Rand},
+	}
+	if i.env.Rand == nil {
+		i.env.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	if i.most == 0 {
+		i.most = 1024
+	}
+	if i.log == nil {
+		i.log = slog.New(slog.DiscardHandler)
+	}
+	if o.Queue == 0 {
+		o.Queue = 8192
+	}
+	i.queue = newQueue(o.Queue)
+	i.env.IDs = id.NewGenerator(i.env.Rand, o.Store.LastIDMillis())
+	r, err := i.store.Read(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	defer r.Close()
+	entities, version, err := r.Entities(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	cat, err := benefit.CatalogueOf(version, entities)
+	if err != nil {
+		return nil, err
+	}
+	i.catalogue.Store(cat)
+	return i, nil
+}
+
+// Catalogue is the snapshot in force. Take it once per request.
+func (i *Issuer) Catalogue() *benefit.Catalogue { return i.catalogue.Load() }
+
+// Waiting is how many requests wait for a batch.
+func (i *Issuer) Waiting() int { return i.queue.size() }
+
+// Issue puts a request into a batch and waits for its outcome. The request must not be changed until it returns,
+// nor afterwards when it returned ErrUnknown. When ctx ends first, the answer is ErrGaveUp (surely not issued by
+// this attempt) or ErrUnknown (it was in a batch).
+func (i *Issuer) Issue(ctx context.Context, r *benefit.Request) (benefit.Outcome, error) {
+	p, err := i.Submit(r)
+	if err != nil {
+		return benefit.Outcome{}, err
+	}
+	return await(ctx, p.p)
+}
+
+// Pending is a submitted request.
+type Pending struct{ p *pending }
+
+// Submit puts a request into the queue without waiting. It is for callers that drive Step themselves.
+func (i *Issuer) Submit(r *benefit.Request) (Pending, error) {
+	if err := check(r); err != nil {
+		return Pending{}, err
+	}
+	p := &pending{request: r, done: make(chan struct{}, 1)}
+	return Pending{p}, i.queue.put(p)
+}
+
+// Result tells how it went; ok is false while the request still waits. It may be asked once.
+func (p Pending) Result() (o benefit.Outcome, err error, ok bool) {
+	select {
+	case <-p.p.done:
+		return p.p.outcome, p.p.err, true
+	default:
+		return benefit.Outcome{}, nil, false
+	}
+}
+
+// check refuses what no façade may build.
+func check(r *benefit.Request) error {
+	if r.Scope == "" || !benefit.ValidKey(r.Key) {
+		return fmt.Errorf("%w: the key must have 1 to %d characters, in a scope", ErrInvalid, benefit.MaxKey)
+	}
+	if len(r.Lines) == 0 || r.Recipient.Type == "" {
+		return fmt.Errorf("%w: no lines or no recipient", ErrInvalid)
+	}
+	total := 0
+	for _, l := range r.Lines {
+		if l.Sends < 1 || l.Quantity < 1 || l.Sends > benefit.MaxLineVouchers || l.Quantity > benefit.MaxLineVouchers {
+			return fmt.Errorf("%w: %d sends of %d vouchers", ErrInvalid, l.Sends, l.Quantity)
+		}
+		total += l.Vouchers()
+	}
+	if total > benefit.MaxLineVouchers {
+		return fmt.Errorf("%w: %d vouchers in one request, at most %d", ErrInvalid, total, benefit.MaxLineVouchers)
+	}
+	return nil
+}
+
+// Run commits batches until Stop was called and the queue is empty, or until the store has failed; then it
+// returns the store's error and every later request is turned away.
+func (i *Issuer) Run() error {
+	for {
+		worked, err := i.Step()
+		if err != nil {
+			i.fail(err)
+			return err
+		}
+		if worked {
+			i.letCallersReturn()
+			continue
+		}
+		if i.stopped() {
+			return nil
+		}
+		<-i.queue.wake
+	}
+}
+
+// Stop lets Run finish what waits already, and turns away everything else.
+func (i *Issuer) Stop() { i.queue.stop() }
+
+func (i *Issuer) stopped() bool {
+	i.queue.mu.Lock()
+	defer i.queue.mu.Unlock()
+	return i.queue.stopping && len(i.queue.waiting) == 0
+}
+
+// letCallersReturn yields while the queue still grows: the callers just answered are about to ask again, and a
+// batch that waits for them a moment costs one sync less. There is no timer in it: a lone caller waits for
+// nobody.
+func (i *Issuer) letCallersReturn() {
+	for size, rounds := -1, 0; rounds < 8; rounds++ {
+		now := i.queue.size()
+		if now == size {
+			return
+		}
+		size = now
+		runtime.Gosched()
+	}
+}
+
+// fail answers everybody who still waits when the store has failed.
+func (i *Issuer) fail(err error) {
+	i.queue.stop()
+	for {
+		batch := i.queue.takeAll(i.most)
+		if len(batch) == 0 {
+			return
+		}
+		for _, p := range batch {
+			p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, err))
+		}
+	}
+}
+
+// Step takes one batch through to its answers. It says whether there was anything to do. Its error is
+// store.ErrFailed: the store must be opened again.
+func (i *Issuer) Step() (bool, error) {
+	batch := i.queue.takeAll(i.most)
+	if len(batch) == 0 {
+		return false, nil
+	}
+	ctx := context.Background() // a batch belongs to many callers; none of them may cancel it
+	if batch[0].change != nil {
+		return true, i.stepChange(ctx, batch[0])
+	}
+	return true, i.stepBatch(ctx, batch)
+}
+
+func (i *Issuer) stepBatch(ctx context.Context, batch []*pending) error {
+	tx, err := i.store.Begin(ctx, i.clock())
+	if err != nil {
+		return i.unloaded(batch, err)
+	}
+	defer tx.Rollback()
+	cat := i.Catalogue()
+	if err := i.load(ctx, tx, cat, batch); err != nil {
+		return i.unloaded(batch, err)
+	}
+	for _, p := range batch {
+		i.decide(cat, p)
+	}
+	changes := i.state.Changes()
+	if !changes.Empty() {
+		err = tx.Commit(ctx, changes)
+	}
+	for _, p := range batch {
+		i.settle(p, err)
+	}
+	return fatal(err)
+}
+
+// load fetches what deciding the batch needs: first what the requests name, then what their users have.
+func (i *Issuer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogue, batch []*pending) error {
+	i.state.Reset(tx.Now())
+	i.requests = i.requests[:0]
+	for _, p := range batch {
+		i.requests = append(i.requests, p.request)
+	}
+	if err := tx.Load(ctx, i.state.KeysOf(i.requests, cat), i.state); err != nil {
+		return err
+	}
+	return tx.Load(ctx, i.state.QuotasOf(i.requests, cat), i.state)
+}
+
+// unloaded answers a batch that got no further than reading. Nothing was written, but what an earlier attempt
+// left under the same keys could not be looked up either, so the outcome of the keys is not known.
+func (i *Issuer) unloaded(batch []*pending, err error) error {
+	i.log.Error("a batch could not be loaded", "requests", len(batch), "err", err)
+	for _, p := range batch {
+		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, err))
+	}
+	return fatal(err)
+}
+
+// decide takes one request through the core. A request that makes the core panic is turned away alone: until
+// Absorb it has changed nothing.
+func (i *Issuer) decide(cat *benefit.Catalogue, p *pending) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.effect, p.err = false, fmt.Errorf("%w: %v", ErrInvalid, cause)
+			i.log.Error("a request could not be decided", "scope", p.request.Scope, "cause", fmt.Sprint(cause))
+		}
+	}()
+	claim := benefit.Choose(cat, i.state, p.request, i.env)
+	outcome, effect := benefit.Apply(cat, claim, i.state)
+	i.state.Absorb(effect)
+	p.outcome = outcome
+	p.effect = effect != nil || i.state.Uncommitted(outcome.Issuance)
+}
+
+// settle answers a caller once it is known how the commit went. When it failed, an outcome that rests on it is
+// lost or unknown; and a refusal may rest on what others of the batch did not get, so it says "retry" instead.
+func (i *Issuer) settle(p *pending, commit error) {
+	switch {
+	case p.err != nil:
+		p.answer(benefit.Outcome{}, p.err)
+	case commit == nil:
+		p.answer(p.outcome, nil)
+	case p.effect && !errors.Is(commit, store.ErrNotCommitted):
+		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))
+	case p.effect || p.outcome.Issuance == nil:
+		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, commit))
+	default: // a replay of something committed long before
+		p.answer(p.outcome, nil)
+	}
+}
+
+// fatal passes on only what ends the process.
+func fatal(err error) error {
+	if errors.Is(err, store.ErrFailed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package issuing
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"faquan/internal/benefit"
+)
+
+// pending is a request on its way. Exactly one of the caller (by giving up) and the committer (by taking it into
+// a batch) moves it out of waiting.
+type pending struct {
+	request *benefit.Request
+	change  *change // a change of the catalogue instead of a request
+	state   atomic.Int32
+	done    chan struct{} // gets one value when outcome and err are set
+	outcome benefit.Outcome
+	err     error
+	effect  bool // the outcome rests on a commit of this batch
+}
+
+const (
+	waiting int32 = iota
+	taken
+	gone
+)
+
+// take claims the request for a batch; false when the caller gave up.
+func (p *pending) take() bool { return p.state.CompareAndSwap(waiting, taken) }
+
+// giveUp takes the request back; false when it is in a batch already.
+func (p *pending) giveUp() bool { return p.state.CompareAndSwap(waiting, gone) }
+
+func (p *pending) answer(o benefit.Outcome, err error) {
+	p.outcome, p.err = o, err
+	p.done <- struct{}{}
+}
+
+// queue holds what waits for the committer, up to a bound.
+type queue struct {
+	mu       sync.Mutex
+	waiting  []*pending
+	spare    []*pending // the slice of the batch before, to be used again
+	bound    int
+	stopping bool
+	wake     chan struct{} // has room for one: something waits
+}
+
+func newQueue(bound int) *queue { return &queue{bound: bound, wake: make(chan struct{}, 1)} }
+
+func (q *queue) put(p *pending) error {
+	q.mu.Lock()
+	if q.stopping {
+		q.mu.Unlock()
+		return ErrStopping
+	}
+	if len(q.waiting) >= q.bound {
+		q.dropGone()
+	}
+	if len(q.waiting) >= q.bound {
+		q.mu.Unlock()
+		return ErrBusy
+	}
+	q.waiting = append(q.waiting, p)
+	first := len(q.waiting) == 1
+	q.mu.Unlock()
+	if first {
+		q.nudge()
+	}
+	return nil
+}
+
+// dropGone makes room by forgetting requests whose callers gave up.
+func (q *queue) dropGone() {
+	kept := q.waiting[:0]
+	for _, p := range q.waiting {
+		if p.state.Load() != gone {
+			kept = append(kept, p)
+		}
+	}
+	q.waiting = kept
+}
+
+func (q *queue) nudge() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) size() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
+}
+
+// takeAll gives up to most of what waits, in order, leaving out what was given up. A change of the catalogue
+// makes a batch of its own. The result is valid until the next call.
+func (q *queue) takeAll(most int) []*pending {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	batch := q.spare[:0]
+	used := 0
+	for _, p := range q.waiting {
+		if len(batch) >= most || len(batch) > 0 && (p.change != nil || batch[0].change != nil) {
+			break
+		}
+		used++
+		if p.take() {
+			batch = append(batch, p)
+		}
+	}
+	q.spare = batch
+	rest := copy(q.waiting, q.waiting[used:])
+	clear(q.waiting[rest:])
+	q.waiting = q.waiting[:rest]
+	return batch
+}
+
+// stop turns away what comes from now on.
+func (q *queue) stop() {
+	q.mu.Lock()
+	q.stopping = true
+	q.mu.Unlock()
+	q.nudge()
+}
+
+// await waits until the request is answered or the caller's context ends.
+func await(ctx context.Context, p *pending) (benefit.Outcome, error) {
+	select {
+	case <-p.done:
+		return p.outcome, p.err
+	case <-ctx.Done():
+	}
+	if p.giveUp() {
+		return benefit.Outcome{}, ErrGaveUp
+	}
+	// It is in a batch: the answer is a commit away, but the caller will not wait for it.
+	select {
+	case <-p.done:
+		return p.outcome, p.err
+	default:
+		return benefit.Outcome{}, ErrUnknown
+	}
+}

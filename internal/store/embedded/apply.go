@@ -1,0 +1,213 @@
+package embedded
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+)
+
+// sealed is a generation that is full, with the filters to keep for it.
+type sealed struct {
+	generation
+	seq uint64
+}
+
+// applyOverlay writes an overlay to the view in one transaction: table by table, each sorted by its key, so that
+// neighbouring rows are written together. full is the generation that this overlay fills up, if it does.
+func applyOverlay(conn *sqlite.Conn, o *overlay, full *sealed) (err error) {
+	end, err := sqlitex.ImmediateTransaction(conn)
+	if err != nil {
+		return err
+	}
+	defer end(&err)
+	for _, step := range []func(*sqlite.Conn, *overlay) error{
+		writeIssuances, writeClaims, writeLedger, writeLists, writeCounts, writeUsers, writeCatalogue,
+	} {
+		if err := step(conn, o); err != nil {
+			return err
+		}
+	}
+	if err := addToGeneration(conn, o.gen, len(o.issuances)); err != nil {
+		return err
+	}
+	if full != nil {
+		if err := saveFilters(conn, full); err != nil {
+			return err
+		}
+	}
+	return writePosition(conn, o)
+}
+
+func writeIssuances(conn *sqlite.Conn, o *overlay) error {
+	order := sorted(len(o.issuances), func(a, b int32) int { return cmp.Compare(o.issuances[a].id, o.issuances[b].id) })
+	return insertRows(conn, "issuance", 2, len(order), func(b *binder, k int) {
+		row := &o.issuances[order[k]]
+		b.int(int64(row.id))
+		b.blob(o.bytes(row.body))
+	})
+}
+
+func writeClaims(conn *sqlite.Conn, o *overlay) error {
+	order := sorted(len(o.issuances), func(a, b int32) int {
+		return bytes.Compare(o.issuances[a].claim[:], o.issuances[b].claim[:])
+	})
+	return insertRows(conn, "claim", 3, len(order), func(b *binder, k int) {
+		row := &o.issuances[order[k]]
+		b.int(o.gen)
+		b.blob(row.claim[:])
+		b.int(int64(row.id))
+	})
+}
+
+func writeLedger(conn *sqlite.Conn, o *overlay) error {
+	order := sorted(len(o.ledger), func(a, b int32) int {
+		x, y := &o.ledger[a], &o.ledger[b]
+		return cmp.Or(cmp.Compare(x.User, y.User), cmp.Compare(x.Template, y.Template), cmp.Compare(x.at, y.at))
+	})
+	return insertRows(conn, "ledger", 8, len(order), func(b *binder, k int) {
+		row := &o.ledger[order[k]]
+		for _, n := range [...]int64{
+			o.gen, int64(row.User), int64(row.Template), row.at, int64(row.issuance), row.Total, int64(row.Day), row.DayTotal,
+		} {
+			b.int(n)
+		}
+	})
+}
+
+// sorted lists 0 … n-1 in the given order.
+func sorted(n int, compare func(a, b int32) int) []int32 {
+	order := make([]int32, n)
+	for k := range order {
+		order[k] = int32(k)
+	}
+	slices.SortFunc(order, compare)
+	return order
+}
+
+// blockIDs is how many ids one row of a template's list holds.
+const blockIDs = 500
+
+func writeLists(conn *sqlite.Conn, o *overlay) error {
+	type block struct {
+		template benefit.TemplateID
+		ids      []id.ID
+	}
+	var blocks []block
+	for _, t := range slices.Sorted(maps.Keys(o.lists)) {
+		ids := slices.Sorted(slices.Values(o.lists[t]))
+		for part := range slices.Chunk(ids, blockIDs) {
+			blocks = append(blocks, block{t, part})
+		}
+	}
+	return insertRows(conn, "template_block", 4, len(blocks), func(b *binder, k int) {
+		ids := blocks[k].ids
+		packed := make([]byte, 0, 8*len(ids))
+		for _, i := range ids {
+			packed = binary.BigEndian.AppendUint64(packed, uint64(i))
+		}
+		b.int(int64(blocks[k].template))
+		b.int(int64(ids[len(ids)-1]))
+		b.int(int64(ids[0]))
+		b.blob(packed)
+	})
+}
+
+// unpackIDs reads a row of a template's list.
+func unpackIDs(packed []byte) []id.ID {
+	ids := make([]id.ID, len(packed)/8)
+	for k := range ids {
+		ids[k] = id.ID(binary.BigEndian.Uint64(packed[8*k:]))
+	}
+	return ids
+}
+
+func writeCounts(conn *sqlite.Conn, o *overlay) error {
+	counts := slices.SortedFunc(maps.Values(o.templates), func(a, b benefit.TemplateCount) int { return cmp.Compare(a.Template, b.Template) })
+	if err := insertRows(conn, "template_count", 3, len(counts), func(b *binder, k int) {
+		b.int(int64(counts[k].Template))
+		b.int(counts[k].Count)
+		b.int(counts[k].Amount)
+	}); err != nil {
+		return err
+	}
+	days := slices.SortedFunc(maps.Values(o.days), func(a, b benefit.TemplateDay) int {
+		return cmp.Or(cmp.Compare(a.Template, b.Template), cmp.Compare(a.Day, b.Day))
+	})
+	return insertRows(conn, "template_day", 4, len(days), func(b *binder, k int) {
+		b.int(int64(days[k].Template))
+		b.int(int64(days[k].Day))
+		b.int(days[k].Count)
+		b.int(days[k].Amount)
+	})
+}
+
+func writeUsers(conn *sqlite.Conn, o *overlay) error {
+	ids := slices.Sorted(maps.Keys(o.users))
+	users := make([]*benefit.User, len(ids))
+	for k, u := range ids {
+		var err error
+		if users[k], err = decodeUser(o.bytes(o.users[u])); err != nil {
+			return fmt.Errorf("user %d: %w", u, err)
+		}
+	}
+	if err := insertRows(conn, "user", 4, len(ids), func(b *binder, k int) {
+		b.int(int64(ids[k]))
+		b.text(users[k].Name)
+		b.text(users[k].Person)
+		b.blob(o.bytes(o.users[ids[k]]))
+	}); err != nil {
+		return err
+	}
+	keys := slices.SortedFunc(maps.Keys(o.links), func(a, b linkKey) int { return bytes.Compare(a[:], b[:]) })
+	return insertRows(conn, "link", 3, len(keys), func(b *binder, k int) {
+		l := o.links[keys[k]]
+		b.blob(keys[k][:])
+		b.int(int64(l.user))
+		plain := int64(0)
+		if l.plain {
+			plain = 1
+		}
+		b.int(plain)
+	})
+}
+
+func writeCatalogue(conn *sqlite.Conn, o *overlay) error {
+	entities := slices.SortedFunc(maps.Values(o.entities), func(a, b benefit.Entity) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
+	})
+	if err := insertRows(conn, "entity", 3, len(entities), func(b *binder, k int) {
+		b.int(int64(entities[k].Kind))
+		b.int(entities[k].ID)
+		b.blob(entities[k].Body)
+	}); err != nil {
+		return err
+	}
+	digests := slices.SortedFunc(maps.Keys(o.sessions), func(a, b benefit.Digest) int { return bytes.Compare(a[:], b[:]) })
+	bodies := make([][]byte, len(digests))
+	for k, d := range digests {
+		var err error
+		if bodies[k], err = json.Marshal(o.sessions[d]); err != nil {
+			return err
+		}
+	}
+	return insertRows(conn, "session", 2, len(digests), func(b *binder, k int) {
+		b.blob(digests[k][:])
+		b.blob(bodies[k])
+	})
+}
+
+func writePosition(conn *sqlite.Conn, o *overlay) error {
+	return sqlitex.Execute(conn, `UPDATE position SET seq=?, hash=?, now=?, id_millis=max(id_millis, ?),
+		catalogue=CASE WHEN ?=0 THEN catalogue ELSE ? END`,
+		&sqlitex.ExecOptions{Args: []any{int64(o.last), o.hash[:], int64(o.now), o.idMillis, o.catalogue, o.catalogue}})
+}

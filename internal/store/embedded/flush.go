@@ -1,0 +1,124 @@
+package embedded
+
+import (
+	"time"
+)
+
+// flushLoop writes the overlay to the view whenever something waits: at once when much does, else after a while.
+func (s *Store) flushLoop() {
+	defer s.work.Done()
+	tick := time.NewTicker(s.o.FlushAfter)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-s.kick:
+		case <-tick.C:
+		}
+		if err := s.Flush(); err != nil {
+			s.o.Log.Error("the view cannot be written; commits go on until the overlay is full", "err", err)
+			select { // a full disk is not made emptier by trying all the time
+			case <-s.stop:
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+// Flush writes everything that was committed before the call to the view. After an error it may be called again.
+func (s *Store) Flush() error {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	o, full := s.swap()
+	if o == nil {
+		return nil
+	}
+	err := applyOverlay(s.writer, o, full)
+	s.loading.Lock()
+	s.mu.Lock()
+	s.stuck = err
+	if err == nil {
+		s.behind = nil
+	}
+	s.mu.Unlock()
+	s.loading.Unlock()
+	s.drained.Broadcast()
+	if err != nil {
+		return err
+	}
+	return checkpoint(s.writer, "PASSIVE")
+}
+
+// swap puts the active overlay behind and starts a new one; what an earlier flush failed to write comes first.
+// It returns nil when there is nothing to write.
+func (s *Store) swap() (*overlay, *sealed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.behind != nil {
+		return s.behind, s.sealedBy(s.behind)
+	}
+	if s.active.empty() {
+		return nil, nil
+	}
+	s.behind = s.active
+	last := s.gens[len(s.gens)-1]
+	if last.issuances += len(s.behind.issuances); last.issuances >= s.o.GenerationSize {
+		s.gens = append(s.gens, newGeneration(last.gen+1, s.filterCapacity()))
+		last.freshClaims, last.freshQuotas = nil, nil
+	}
+	s.active = newOverlay(s.gens[len(s.gens)-1].gen)
+	return s.behind, s.sealedBy(s.behind)
+}
+
+// sealedBy is the generation that ended with an overlay, or nil.
+func (s *Store) sealedBy(o *overlay) *sealed {
+	if last := s.gens[len(s.gens)-1]; o.gen == last.gen {
+		return nil
+	}
+	for _, g := range s.gens {
+		if g.gen == o.gen {
+			return &sealed{*g, o.last}
+		}
+	}
+	return nil
+}
+
+// fillFilters makes the filters that were not kept, newest generation first. Until one is there the view is
+// asked instead.
+func (s *Store) fillFilters() {
+	defer s.work.Done()
+	s.mu.Lock()
+	gens := append([]*generation(nil), s.gens...)
+	s.mu.Unlock()
+	for k := len(gens) - 1; k >= 0; k-- {
+		s.mu.Lock()
+		complete := gens[k].complete()
+		s.mu.Unlock()
+		if complete || s.fillFilter(gens[k]) {
+			continue
+		}
+		return
+	}
+}
+
+// fillFilter says whether to go on.
+func (s *Store) fillFilter(g *generation) bool {
+	conn, err := openConn(ViewPath(s.o.Dir), true)
+	if err != nil {
+		s.o.Log.Warn("the filters of a generation cannot be made", "generation", g.gen, "err", err)
+		return false
+	}
+	defer conn.Close()
+	conn.SetInterrupt(s.stop)
+	claims, quotas, err := readFilters(conn, g.gen, s.filterCapacity())
+	if err != nil {
+		s.o.Log.Warn("the filters of a generation cannot be made", "generation", g.gen, "err", err)
+		return false
+	}
+	s.mu.Lock()
+	g.fill(claims, quotas)
+	s.mu.Unlock()
+	return true
+}

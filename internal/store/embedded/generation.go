@@ -1,0 +1,168 @@
+package embedded
+
+import (
+	"encoding/binary"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+)
+
+// generation is a stretch of issuances that share a key prefix in the view's random indexes, with the filters
+// that say what may be in it. A filter that is nil says "perhaps" of everything.
+type generation struct {
+	gen       int64
+	issuances int
+	claims    *filter
+	quotas    *filter
+	// fresh are filters of what has come since the store was opened, while those above are being made from
+	// the view in the background; nil for a generation that takes nothing new.
+	freshClaims, freshQuotas *filter
+}
+
+// newGeneration is an empty one, whose filters are complete from the start.
+func newGeneration(gen int64, capacity int) *generation {
+	claims, quotas := newFilter(capacity), newFilter(capacity)
+	return &generation{gen: gen, claims: claims, quotas: quotas, freshClaims: claims, freshQuotas: quotas}
+}
+
+// resume lets a generation that was read from the view take new rows. empty says that the whole view is.
+func (g *generation) resume(capacity int, empty bool) {
+	switch {
+	case empty:
+		*g = *newGeneration(g.gen, capacity)
+	case g.complete():
+		g.freshClaims, g.freshQuotas = g.claims, g.quotas
+	default:
+		g.freshClaims, g.freshQuotas = newFilter(capacity), newFilter(capacity)
+	}
+}
+
+// complete says that the filters hold everything.
+func (g *generation) complete() bool { return g.claims != nil && g.quotas != nil }
+
+// fill completes the filters with what was read from the view.
+func (g *generation) fill(claims, quotas *filter) {
+	if g.freshClaims != nil {
+		claims.or(g.freshClaims)
+		quotas.or(g.freshQuotas)
+		g.freshClaims, g.freshQuotas = claims, quotas
+	}
+	g.claims, g.quotas = claims, quotas
+}
+
+// The filters' hashes. Claims are hashes already; users and templates are numbers that need mixing.
+
+func claimHash(c benefit.ClaimID) uint64 { return binary.LittleEndian.Uint64(c[:8]) }
+
+func quotaHash(user id.ID, template benefit.TemplateID) uint64 {
+	x := uint64(user)*0x9e3779b97f4a7c15 ^ uint64(template)*0xd1342543de82ef95
+	x ^= x >> 32
+	x *= 0xd6e8feb86659fd93
+	x ^= x >> 32
+	x *= 0xd6e8feb86659fd93
+	return x ^ x>>32
+}
+
+func (g *generation) perhapsClaim(c benefit.ClaimID) bool {
+	return g.claims == nil || g.claims.perhaps(claimHash(c))
+}
+
+func (g *generation) perhapsQuota(k benefit.QuotaKey) bool {
+	return g.quotas == nil || g.quotas.perhaps(quotaHash(k.User, k.Template))
+}
+
+// note adds what a record brings.
+func (g *generation) note(c *benefit.Changes) {
+	for _, i := range c.Issuances {
+		g.freshClaims.add(claimHash(benefit.ClaimIDOf(i.Scope, i.Key)))
+	}
+	for _, q := range c.Quotas {
+		g.freshQuotas.add(quotaHash(q.User, q.Template))
+	}
+}
+
+// loadGenerations reads the generations, oldest first, with the filters of those that are full. A stored filter
+// that is damaged is left out: then the view itself is asked. The last generation is the one being filled; its
+// filters are there only if the store was closed in order at the view's position.
+func loadGenerations(conn *sqlite.Conn, at uint64) (all []*generation, err error) {
+	err = sqlitex.Execute(conn, "SELECT gen, issuances, seq, claims, quotas FROM generation ORDER BY gen", &sqlitex.ExecOptions{
+		ResultFunc: func(stmt *sqlite.Stmt) error {
+			g := &generation{gen: stmt.ColumnInt64(0), issuances: stmt.ColumnInt(1)}
+			g.claims, _ = unmarshalFilter(columnBytes(stmt, 3))
+			g.quotas, _ = unmarshalFilter(columnBytes(stmt, 4))
+			all = append(all, g)
+			if seq := uint64(stmt.ColumnInt64(2)); seq > at {
+				g.claims, g.quotas = nil, nil
+			}
+			return nil
+		}})
+	if err == nil && len(all) == 0 {
+		err = errView
+	}
+	if err != nil {
+		return nil, err
+	}
+	return all, forgetOpenFilters(conn, all[len(all)-1], at)
+}
+
+// forgetOpenFilters drops the stored filters of the generation being filled unless they hold everything up to
+// the view's position, and forgets them on disk: the next change makes them stale.
+func forgetOpenFilters(conn *sqlite.Conn, last *generation, at uint64) error {
+	var seq uint64
+	query := "SELECT seq FROM generation WHERE gen=?"
+	if err := sqlitex.Execute(conn, query, &sqlitex.ExecOptions{Args: []any{last.gen}, ResultFunc: func(stmt *sqlite.Stmt) error {
+		seq = uint64(stmt.ColumnInt64(0))
+		return nil
+	}}); err != nil {
+		return err
+	}
+	if seq != at {
+		last.claims, last.quotas = nil, nil
+	}
+	return sqlitex.Execute(conn, "UPDATE generation SET claims=NULL, quotas=NULL WHERE gen=? AND claims IS NOT NULL",
+		&sqlitex.ExecOptions{Args: []any{last.gen}})
+}
+
+func columnBytes(stmt *sqlite.Stmt, col int) []byte {
+	b := make([]byte, stmt.ColumnLen(col))
+	stmt.ColumnBytes(col, b)
+	return b
+}
+
+func addToGeneration(conn *sqlite.Conn, gen int64, issuances int) error {
+	return sqlitex.Execute(conn, `INSERT INTO generation (gen, issuances, seq) VALUES (?1, ?2, 0)
+		ON CONFLICT (gen) DO UPDATE SET issuances = issuances + ?2`,
+		&sqlitex.ExecOptions{Args: []any{gen, issuances}})
+}
+
+// saveFilters keeps the filters of a generation with the journal record up to which they are complete.
+func saveFilters(conn *sqlite.Conn, s *sealed) error {
+	if s.claims == nil || s.quotas == nil {
+		return nil
+	}
+	return sqlitex.Execute(conn, "UPDATE generation SET seq=?, claims=?, quotas=? WHERE gen=?",
+		&sqlitex.ExecOptions{Args: []any{int64(s.seq), s.claims.marshal(), s.quotas.marshal(), s.gen}})
+}
+
+// readFilters makes a generation's filters from the view's rows.
+func readFilters(conn *sqlite.Conn, gen int64, capacity int) (claims, quotas *filter, err error) {
+	claims, quotas = newFilter(capacity), newFilter(capacity)
+	args := []any{gen}
+	err = sqlitex.ExecuteTransient(conn, "SELECT hash FROM claim WHERE gen=?", &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
+		var c benefit.ClaimID
+		stmt.ColumnBytes(0, c[:])
+		claims.add(claimHash(c))
+		return nil
+	}})
+	if err != nil {
+		return nil, nil, err
+	}
+	err = sqlitex.ExecuteTransient(conn, "SELECT user, template FROM ledger WHERE gen=?", &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
+		quotas.add(quotaHash(id.ID(stmt.ColumnInt64(0)), benefit.TemplateID(stmt.ColumnInt64(1))))
+		return nil
+	}})
+	return claims, quotas, err
+}

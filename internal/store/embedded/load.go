@@ -1,0 +1,425 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+)
+
+// Load puts rows into the state: from the caches and overlays, and what is not there from the view. The view is
+// read after the overlays, so a row that moves from one to the other meanwhile is found in one of them.
+func (t *tx) Load(_ context.Context, keys *benefit.Keys, into *benefit.State) (err error) {
+	s := t.s
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	if err := s.loadTemplates(keys.Templates, t.now.Day(), into); err != nil {
+		return err
+	}
+	missing := s.findInMemory(keys, into)
+	if missing.none() {
+		return nil
+	}
+	// One read transaction for all of them: it saves a lock for each.
+	end := sqlitex.Transaction(s.loader)
+	defer end(&err)
+	return s.loadFromView(missing, into)
+}
+
+// missing is what memory does not know.
+type missing struct {
+	claims     []claimMiss
+	quotas     []quotaMiss
+	recipients []benefit.Identifier
+}
+
+type claimMiss struct {
+	key  benefit.ClaimKey
+	gens []int64 // that may hold it, newest first
+}
+
+type quotaMiss struct {
+	key  benefit.QuotaKey
+	gens []int64
+}
+
+func (m *missing) none() bool { return len(m.claims)+len(m.quotas)+len(m.recipients) == 0 }
+
+func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := &missing{}
+	for _, k := range keys.Claims {
+		body, ok := s.overlayClaim(k.ID)
+		if ok {
+			into.SetClaim(k.ID, mustIssuance(body))
+			continue
+		}
+		if gens := s.gensWith(func(g *generation) bool { return g.perhapsClaim(k.ID) }); len(gens) > 0 {
+			m.claims = append(m.claims, claimMiss{k, gens})
+		} else {
+			into.SetClaim(k.ID, nil)
+		}
+	}
+	for _, k := range keys.Quotas {
+		if q, ok := s.memoryQuota(k); ok {
+			into.SetQuota(q)
+			continue
+		}
+		if gens := s.gensWith(func(g *generation) bool { return g.perhapsQuota(k) }); len(gens) > 0 {
+			m.quotas = append(m.quotas, quotaMiss{k, gens})
+		} else {
+			into.SetQuota(benefit.Quota{QuotaKey: k})
+		}
+	}
+	for _, ident := range keys.Recipients {
+		if l, ok := s.memoryLink(linkKeyOf(ident)); ok && l.plain {
+			into.SetRecipient(ident, plainUser(l.user, ident), nil)
+		} else {
+			m.recipients = append(m.recipients, ident)
+		}
+	}
+	return m
+}
+
+// mustIssuance decodes a body that this process encoded, or decoded once already.
+func mustIssuance(body []byte) *benefit.Issuance {
+	i, err := decodeIssuance(body)
+	if err != nil {
+		panic(fmt.Sprintf("embedded: an issuance in the overlay: %v", err))
+	}
+	return i
+}
+
+func (s *Store) overlayClaim(c benefit.ClaimID) ([]byte, bool) {
+	if body, ok := s.active.claim(c); ok || s.behind == nil {
+		return body, ok
+	}
+	return s.behind.claim(c)
+}
+
+func (s *Store) memoryQuota(k benefit.QuotaKey) (benefit.Quota, bool) {
+	if q, ok := s.quotas.get(k); ok {
+		return q, true
+	}
+	if q, ok := s.active.quota(k); ok || s.behind == nil {
+		return q, ok
+	}
+	return s.behind.quota(k)
+}
+
+func (s *Store) memoryLink(k linkKey) (link, bool) {
+	if l, ok := s.links.get(k); ok {
+		return l, true
+	}
+	if l, ok := s.active.links[k]; ok || s.behind == nil {
+		return l, ok
+	}
+	l, ok := s.behind.links[k]
+	return l, ok
+}
+
+// gensWith lists the generations that may hold a key, newest first.
+func (s *Store) gensWith(perhaps func(*generation) bool) []int64 {
+	var gens []int64
+	for _, g := range slices.Backward(s.gens) {
+		if perhaps(g) {
+			gens = append(gens, g.gen)
+		}
+	}
+	return gens
+}
+
+func (s *Store) loadFromView(m *missing, into *benefit.State) error {
+	for _, c := range m.claims {
+		i, err := viewClaim(s.loader, c.gens, c.key.ID)
+		if err != nil {
+			return err
+		}
+		into.SetClaim(c.key.ID, i)
+	}
+	for _, miss := range m.quotas {
+		q, err := viewQuota(s.loader, miss.gens, miss.key)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.quotas.put(q.QuotaKey, q)
+		s.mu.Unlock()
+		into.SetQuota(q)
+	}
+	for _, ident := range m.recipients {
+		if err := s.loadRecipient(ident, into); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// viewClaim finds the issuance under a claim; nil when there is none.
+func viewClaim(conn *sqlite.Conn, gens []int64, claim benefit.ClaimID) (*benefit.Issuance, error) {
+	stmt, err := conn.Prepare("SELECT id FROM claim WHERE gen=? AND hash=?")
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Reset()
+	for _, gen := range gens {
+		stmt.BindInt64(1, gen)
+		stmt.BindBytes(2, claim[:])
+		found, err := stmt.Step()
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			return viewIssuance(conn, id.ID(stmt.ColumnInt64(0)))
+		}
+		if err := stmt.Reset(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// viewIssuance reads an issuance that an index points to.
+func viewIssuance(conn *sqlite.Conn, i id.ID) (found *benefit.Issuance, err error) {
+	err = sqlitex.Execute(conn, "SELECT body FROM issuance WHERE id=?", &sqlitex.ExecOptions{
+		Args: []any{int64(i)}, ResultFunc: func(stmt *sqlite.Stmt) error {
+			found, err = decodeIssuance(columnBytes(stmt, 0))
+			return err
+		}})
+	if err == nil && found == nil {
+		err = fmt.Errorf("%w: an index names issuance %d, which is not there", errView, i)
+	}
+	return found, err
+}
+
+// viewQuota finds the newest counters of a user and template; the zero counters when there are none.
+func viewQuota(conn *sqlite.Conn, gens []int64, k benefit.QuotaKey) (benefit.Quota, error) {
+	q := benefit.Quota{QuotaKey: k}
+	stmt, err := conn.Prepare("SELECT total, day, day_total FROM ledger WHERE gen=? AND user=? AND template=? AND total>=0 ORDER BY at DESC LIMIT 1")
+	if err != nil {
+		return q, err
+	}
+	defer stmt.Reset()
+	for _, gen := range gens {
+		stmt.BindInt64(1, gen)
+		stmt.BindInt64(2, int64(k.User))
+		stmt.BindInt64(3, int64(k.Template))
+		found, err := stmt.Step()
+		if err != nil {
+			return q, err
+		}
+		if found {
+			q.Total, q.Day, q.DayTotal = stmt.ColumnInt64(0), benefit.Day(stmt.ColumnInt(1)), stmt.ColumnInt64(2)
+			return q, nil
+		}
+		if err := stmt.Reset(); err != nil {
+			return q, err
+		}
+	}
+	return q, nil
+}
+
+func (s *Store) loadTemplates(templates []benefit.TemplateID, today benefit.Day, into *benefit.State) error {
+	for _, t := range templates {
+		c, d, err := s.templateCounts(t, today)
+		if err != nil {
+			return err
+		}
+		into.SetTemplate(c, d)
+	}
+	return nil
+}
+
+// templateCounts gives a template's counters. They are kept in memory once they were asked for: templates are few.
+func (s *Store) templateCounts(t benefit.TemplateID, today benefit.Day) (benefit.TemplateCount, benefit.TemplateDay, error) {
+	s.mu.Lock()
+	c, haveCount := s.counts[t]
+	d, haveDay := s.days[t]
+	s.mu.Unlock()
+	var err error
+	if !haveCount {
+		if c, err = viewCount(s.loader, t); err != nil {
+			return c, d, err
+		}
+	}
+	if !haveDay {
+		if d, err = viewDay(s.loader, t, today); err != nil {
+			return c, d, err
+		}
+	}
+	if !haveCount || !haveDay {
+		s.mu.Lock()
+		s.counts[t] = c
+		s.keepDay(d)
+		s.mu.Unlock()
+	}
+	if d.Day != today { // now never goes back, so nothing was issued today yet
+		d = benefit.TemplateDay{Template: t, Day: today}
+	}
+	return c, d, nil
+}
+
+// keepDay remembers the counters of a template's latest day.
+func (s *Store) keepDay(d benefit.TemplateDay) {
+	if old, ok := s.days[d.Template]; !ok || d.Day >= old.Day {
+		s.days[d.Template] = d
+	}
+}
+
+func viewCount(conn *sqlite.Conn, t benefit.TemplateID) (benefit.TemplateCount, error) {
+	c := benefit.TemplateCount{Template: t}
+	err := sqlitex.Execute(conn, "SELECT count, amount FROM template_count WHERE template=?", &sqlitex.ExecOptions{
+		Args: []any{int64(t)}, ResultFunc: func(stmt *sqlite.Stmt) error {
+			c.Count, c.Amount = stmt.ColumnInt64(0), stmt.ColumnInt64(1)
+			return nil
+		}})
+	return c, err
+}
+
+func viewDay(conn *sqlite.Conn, t benefit.TemplateID, day benefit.Day) (benefit.TemplateDay, error) {
+	d := benefit.TemplateDay{Template: t, Day: day}
+	err := sqlitex.Execute(conn, "SELECT count, amount FROM template_day WHERE template=? AND day=?", &sqlitex.ExecOptions{
+		Args: []any{int64(t), int64(day)}, ResultFunc: func(stmt *sqlite.Stmt) error {
+			d.Count, d.Amount = stmt.ColumnInt64(0), stmt.ColumnInt64(1)
+			return nil
+		}})
+	return d, err
+}
+
+// loadRecipient finds whom an identifier names and, when the user is one of several of a person, the others.
+func (s *Store) loadRecipient(ident benefit.Identifier, into *benefit.State) error {
+	key := linkKeyOf(ident)
+	s.mu.Lock()
+	l, ok := s.memoryLink(key)
+	s.mu.Unlock()
+	if !ok {
+		var err error
+		if l, ok, err = viewLink(s.loader, key); err != nil {
+			return err
+		}
+		if !ok {
+			into.SetRecipient(ident, nil, nil)
+			return nil
+		}
+		s.mu.Lock()
+		s.links.put(key, l)
+		s.mu.Unlock()
+	}
+	if l.plain {
+		into.SetRecipient(ident, plainUser(l.user, ident), nil)
+		return nil
+	}
+	u, err := s.user(l.user)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(u.Identifiers, ident) { // it named the user once
+		into.SetRecipient(ident, nil, nil)
+		return nil
+	}
+	members, err := s.members(u.Person)
+	if err != nil {
+		return err
+	}
+	into.SetRecipient(ident, u, members)
+	return nil
+}
+
+func viewLink(conn *sqlite.Conn, k linkKey) (l link, ok bool, err error) {
+	err = sqlitex.Execute(conn, "SELECT user, plain FROM link WHERE hash=?", &sqlitex.ExecOptions{
+		Args: []any{k[:]}, ResultFunc: func(stmt *sqlite.Stmt) error {
+			l, ok = link{user: id.ID(stmt.ColumnInt64(0)), plain: stmt.ColumnInt(1) == 1}, true
+			return nil
+		}})
+	return l, ok, err
+}
+
+// user reads a user that a link names.
+func (s *Store) user(u benefit.UserID) (*benefit.User, error) {
+	s.mu.Lock()
+	found, ok := s.users.get(u)
+	s.mu.Unlock()
+	if ok {
+		return found, nil
+	}
+	if found := s.overlayUser(u); found != nil {
+		return found, nil
+	}
+	found, err := viewUser(s.loader, u)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, fmt.Errorf("%w: an identifier names user %d, which is not there", errView, u)
+	}
+	s.mu.Lock()
+	s.users.put(u, found)
+	s.mu.Unlock()
+	return found, nil
+}
+
+func (s *Store) overlayUser(u benefit.UserID) *benefit.User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range []*overlay{s.active, s.behind} {
+		if o == nil {
+			continue
+		}
+		if at, ok := o.users[u]; ok {
+			found, err := decodeUser(o.bytes(at))
+			if err != nil {
+				panic(fmt.Sprintf("embedded: a user in the overlay: %v", err))
+			}
+			return found
+		}
+	}
+	return nil
+}
+
+func viewUser(conn *sqlite.Conn, u benefit.UserID) (found *benefit.User, err error) {
+	err = sqlitex.Execute(conn, "SELECT body FROM user WHERE id=?", &sqlitex.ExecOptions{
+		Args: []any{int64(u)}, ResultFunc: func(stmt *sqlite.Stmt) error {
+			found, err = decodeUser(columnBytes(stmt, 0))
+			return err
+		}})
+	return found, err
+}
+
+// members lists the users of a person, by id. What the view says of a user gives way to what the overlays say.
+func (s *Store) members(person string) ([]benefit.UserID, error) {
+	if person == "" {
+		return nil, nil
+	}
+	all := map[benefit.UserID]bool{}
+	s.mu.Lock()
+	for _, o := range []*overlay{s.active, s.behind} {
+		if o != nil {
+			for _, u := range o.persons[person] {
+				all[u] = true
+			}
+		}
+	}
+	s.mu.Unlock()
+	err := sqlitex.Execute(s.loader, "SELECT id FROM user WHERE person=?", &sqlitex.ExecOptions{
+		Args: []any{person}, ResultFunc: func(stmt *sqlite.Stmt) error {
+			all[id.ID(stmt.ColumnInt64(0))] = true
+			return nil
+		}})
+	if err != nil {
+		return nil, err
+	}
+	members := make([]benefit.UserID, 0, len(all))
+	for u := range all {
+		if now := s.overlayUser(u); now == nil || now.Person == person {
+			members = append(members, u)
+		}
+	}
+	slices.Sort(members)
+	return members, nil
+}

@@ -1,0 +1,100 @@
+-- The view of the journal: indexes and rows to answer from. All of it can be made again from the journal.
+--
+-- Rows that would land at random places of a large index carry a generation (gen) first in their key: about a
+-- million issuances share one. Writes then touch only the pages of the newest generation, however large the
+-- store has grown, and the filters in memory say which of the older ones are worth asking.
+
+-- One row: how far the view has come.
+CREATE TABLE position (
+  one       INTEGER PRIMARY KEY CHECK (one = 1),
+  seq       INTEGER NOT NULL, -- the last journal record applied
+  hash      BLOB    NOT NULL, -- the chain hash at that record
+  now       INTEGER NOT NULL, -- the last committed now, Unix milliseconds
+  id_millis INTEGER NOT NULL, -- no id carries a later millisecond
+  catalogue INTEGER NOT NULL  -- the catalogue's version
+);
+INSERT INTO position VALUES (1, 0, zeroblob(32), 0, 0, 0);
+
+CREATE TABLE issuance (
+  id   INTEGER PRIMARY KEY, -- appended: ids grow with time
+  body BLOB NOT NULL        -- as in the journal
+);
+
+CREATE TABLE claim (
+  gen  INTEGER NOT NULL,
+  hash BLOB    NOT NULL, -- 16 bytes of SHA-256 over scope and key; the body holds both in full
+  id   INTEGER NOT NULL,
+  PRIMARY KEY (gen, hash)
+) WITHOUT ROWID;
+
+-- A user's issuances and quotas in one index: each row is one issue, with the counters after it.
+CREATE TABLE ledger (
+  gen       INTEGER NOT NULL,
+  user      INTEGER NOT NULL,
+  template  INTEGER NOT NULL,
+  at        INTEGER NOT NULL, -- place in the order of commits
+  issuance  INTEGER NOT NULL, -- 0: the counters changed without one
+  total     INTEGER NOT NULL, -- -1: listed alone, without counters
+  day       INTEGER NOT NULL,
+  day_total INTEGER NOT NULL,
+  PRIMARY KEY (gen, user, template, at)
+) WITHOUT ROWID;
+
+-- The issuances of a template, packed: up to 500 ids of eight bytes in one row, ascending.
+CREATE TABLE template_block (
+  template INTEGER NOT NULL,
+  last     INTEGER NOT NULL,
+  first    INTEGER NOT NULL,
+  ids      BLOB    NOT NULL,
+  PRIMARY KEY (template, last, first)
+) WITHOUT ROWID;
+
+CREATE TABLE template_count (
+  template INTEGER PRIMARY KEY,
+  count    INTEGER NOT NULL,
+  amount   INTEGER NOT NULL
+);
+
+CREATE TABLE template_day (
+  template INTEGER NOT NULL,
+  day      INTEGER NOT NULL,
+  count    INTEGER NOT NULL,
+  amount   INTEGER NOT NULL,
+  PRIMARY KEY (template, day)
+) WITHOUT ROWID;
+
+CREATE TABLE user (
+  id     INTEGER PRIMARY KEY,
+  name   TEXT, -- the operator's handle
+  person TEXT,
+  body   BLOB NOT NULL
+);
+CREATE UNIQUE INDEX user_name ON user (name) WHERE name IS NOT NULL;
+CREATE INDEX user_person ON user (person) WHERE person IS NOT NULL;
+
+CREATE TABLE link (
+  hash  BLOB PRIMARY KEY, -- 16 bytes of SHA-256 over the identifier; the user's body holds it in full
+  user  INTEGER NOT NULL,
+  plain INTEGER NOT NULL  -- 1: nothing else about the user matters when issuing
+) WITHOUT ROWID;
+
+CREATE TABLE session (
+  digest BLOB PRIMARY KEY,
+  body   BLOB NOT NULL -- JSON
+) WITHOUT ROWID;
+
+CREATE TABLE entity (
+  kind INTEGER NOT NULL,
+  id   INTEGER NOT NULL,
+  body BLOB NOT NULL, -- JSON
+  PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+
+CREATE TABLE generation (
+  gen       INTEGER PRIMARY KEY,
+  issuances INTEGER NOT NULL,
+  seq       INTEGER NOT NULL, -- the journal record up to which the filters hold everything
+  claims    BLOB,             -- filters; null while the generation is being filled
+  quotas    BLOB
+);
+INSERT INTO generation VALUES (1, 0, 0, NULL, NULL);

@@ -1,0 +1,283 @@
+package embedded
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+)
+
+// Read brings the view up to date and opens a snapshot of it.
+func (s *Store) Read(ctx context.Context) (store.Reader, error) {
+	if err := s.Flush(); err != nil {
+		return nil, fmt.Errorf("bringing the view up to date: %w", err)
+	}
+	return openReader(ctx, ViewPath(s.o.Dir))
+}
+
+// reader is a snapshot of the view: one connection inside a read transaction.
+type reader struct {
+	conn *sqlite.Conn
+	gens []int64 // newest first
+}
+
+var _ store.Reader = (*reader)(nil)
+
+func openReader(_ context.Context, path string) (*reader, error) {
+	conn, err := openConn(path, true)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{conn: conn}
+	if err := r.begin(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *reader) begin() error {
+	if err := sqlitex.ExecuteTransient(r.conn, "BEGIN", nil); err != nil {
+		return err
+	}
+	return sqlitex.Execute(r.conn, "SELECT gen FROM generation ORDER BY gen DESC", &sqlitex.ExecOptions{
+		ResultFunc: func(stmt *sqlite.Stmt) error {
+			r.gens = append(r.gens, stmt.ColumnInt64(0))
+			return nil
+		}})
+}
+
+func (r *reader) Close() error { return r.conn.Close() }
+
+func (r *reader) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
+	defer interrupt(ctx, r.conn)()
+	i, err := viewClaim(r.conn, r.gens, benefit.ClaimIDOf(scope, key))
+	if err != nil || i == nil || i.Scope != scope || i.Key != key {
+		return nil, err
+	}
+	return i, nil
+}
+
+func (r *reader) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error) {
+	// The vouchers of an issuance follow its id without a gap, so the one that may hold this voucher is the
+	// last at or before it.
+	found, err := r.issuances(ctx, "SELECT body FROM issuance WHERE id<=? ORDER BY id DESC LIMIT 1", int64(voucher))
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	if _, ok := found[0].Voucher(voucher); !ok {
+		return nil, nil
+	}
+	return found[0], nil
+}
+
+func (r *reader) issuances(ctx context.Context, query string, args ...any) (all []*benefit.Issuance, err error) {
+	defer interrupt(ctx, r.conn)()
+	err = sqlitex.Execute(r.conn, query, &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
+		i, err := decodeIssuance(columnBytes(stmt, 0))
+		all = append(all, i)
+		return err
+	}})
+	return all, err
+}
+
+// byIDs reads issuances that an index lists, in the order of their ids, those above after, at most limit.
+func (r *reader) byIDs(ctx context.Context, ids []id.ID, after id.ID, limit int) ([]*benefit.Issuance, error) {
+	defer interrupt(ctx, r.conn)()
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	first, found := slices.BinarySearch(ids, after)
+	if found {
+		first++
+	}
+	ids = ids[first:]
+	all := make([]*benefit.Issuance, 0, min(limit, len(ids)))
+	for _, one := range ids[:cap(all)] {
+		i, err := viewIssuance(r.conn, one)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, i)
+	}
+	return all, nil
+}
+
+func (r *reader) UserIssuances(ctx context.Context, user benefit.UserID, after id.ID, limit int) ([]*benefit.Issuance, error) {
+	var ids []id.ID
+	for _, gen := range r.gens {
+		err := sqlitex.Execute(r.conn, "SELECT issuance FROM ledger WHERE gen=? AND user=? AND issuance<>0", &sqlitex.ExecOptions{
+			Args: []any{gen, int64(user)}, ResultFunc: func(stmt *sqlite.Stmt) error {
+				ids = append(ids, id.ID(stmt.ColumnInt64(0)))
+				return nil
+			}})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return r.byIDs(ctx, ids, after, limit)
+}
+
+func (r *reader) TemplateIssuances(ctx context.Context, template benefit.TemplateID, after id.ID, limit int) ([]*benefit.Issuance, error) {
+	var ids []id.ID
+	// Blocks overlap by no more than one millisecond of ids, so when there are enough, only blocks that begin
+	// in the same millisecond can still hold smaller ones.
+	enough := int64(math.MaxInt64)
+	err := sqlitex.Execute(r.conn, "SELECT first, ids FROM template_block WHERE template=? AND last>? ORDER BY last", &sqlitex.ExecOptions{
+		Args: []any{int64(template), int64(after)}, ResultFunc: func(stmt *sqlite.Stmt) error {
+			if id.ID(stmt.ColumnInt64(0)).Millis() > enough {
+				return errEnough
+			}
+			for _, i := range unpackIDs(columnBytes(stmt, 1)) {
+				if i > after {
+					ids = append(ids, i)
+				}
+			}
+			if len(ids) >= limit {
+				enough = min(enough, slices.Max(ids).Millis())
+			}
+			return nil
+		}})
+	if err != nil && err != errEnough {
+		return nil, err
+	}
+	return r.byIDs(ctx, ids, after, limit)
+}
+
+// errEnough ends a query that has what it wanted.
+var errEnough = fmt.Errorf("enough")
+
+func (r *reader) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
+	l, ok, err := viewLink(r.conn, linkKeyOf(ident))
+	if err != nil || !ok {
+		return nil, err
+	}
+	u, err := r.User(ctx, l.user)
+	if err != nil || u == nil || !slices.Contains(u.Identifiers, ident) {
+		return nil, err
+	}
+	return u, nil
+}
+
+func (r *reader) User(_ context.Context, user benefit.UserID) (*benefit.User, error) {
+	return viewUser(r.conn, user)
+}
+
+func (r *reader) UserByName(_ context.Context, name string) (found *benefit.User, err error) {
+	err = sqlitex.Execute(r.conn, "SELECT body FROM user WHERE name=?", &sqlitex.ExecOptions{
+		Args: []any{name}, ResultFunc: func(stmt *sqlite.Stmt) error {
+			found, err = decodeUser(columnBytes(stmt, 0))
+			return err
+		}})
+	return found, err
+}
+
+func (r *reader) Session(_ context.Context, digest benefit.Digest) (found *benefit.Session, err error) {
+	err = sqlitex.Execute(r.conn, "SELECT body FROM session WHERE digest=?", &sqlitex.ExecOptions{
+		Args: []any{digest[:]}, ResultFunc: func(stmt *sqlite.Stmt) error {
+			found = new(benefit.Session)
+			return json.Unmarshal(columnBytes(stmt, 0), found)
+		}})
+	return found, err
+}
+
+func (r *reader) Entities(context.Context) (all []benefit.Entity, version int64, err error) {
+	at, err := readPosition(r.conn)
+	if err != nil {
+		return nil, 0, err
+	}
+	err = sqlitex.Execute(r.conn, "SELECT kind, id, body FROM entity ORDER BY kind, id", &sqlitex.ExecOptions{
+		ResultFunc: func(stmt *sqlite.Stmt) error {
+			all = append(all, benefit.Entity{
+				Kind: benefit.EntityKind(stmt.ColumnInt(0)), ID: stmt.ColumnInt64(1), Body: columnBytes(stmt, 2),
+			})
+			return nil
+		}})
+	return all, at.catalogue, err
+}
+
+// rows goes through a query; one reads a row.
+func rows[T any](ctx context.Context, conn *sqlite.Conn, query string, one func(*sqlite.Stmt) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		defer interrupt(ctx, conn)()
+		stmt, _, err := conn.PrepareTransient(query)
+		var none T
+		if err != nil {
+			yield(none, err)
+			return
+		}
+		defer stmt.Finalize()
+		for {
+			more, err := stmt.Step()
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			if !more {
+				return
+			}
+			v, err := one(stmt)
+			if !yield(v, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (r *reader) AllIssuances(ctx context.Context) iter.Seq2[*benefit.Issuance, error] {
+	return rows(ctx, r.conn, "SELECT body FROM issuance ORDER BY id", func(stmt *sqlite.Stmt) (*benefit.Issuance, error) {
+		return decodeIssuance(columnBytes(stmt, 0))
+	})
+}
+
+// AllQuotas takes the newest row of each user and template. Generations are merged by the database.
+func (r *reader) AllQuotas(ctx context.Context) iter.Seq2[benefit.Quota, error] {
+	// With a lone max() SQLite takes the bare columns from the row that holds the maximum.
+	const query = "SELECT user, template, total, day, day_total, max(at) FROM ledger WHERE total>=0 GROUP BY user, template ORDER BY user, template"
+	return rows(ctx, r.conn, query, func(stmt *sqlite.Stmt) (benefit.Quota, error) {
+		return benefit.Quota{
+			QuotaKey: benefit.QuotaKey{User: id.ID(stmt.ColumnInt64(0)), Template: benefit.TemplateID(stmt.ColumnInt64(1))},
+			Total:    stmt.ColumnInt64(2), Day: benefit.Day(stmt.ColumnInt(3)), DayTotal: stmt.ColumnInt64(4),
+		}, nil
+	})
+}
+
+func (r *reader) AllTemplateCounts(ctx context.Context) iter.Seq2[benefit.TemplateCount, error] {
+	return rows(ctx, r.conn, "SELECT template, count, amount FROM template_count ORDER BY template",
+		func(stmt *sqlite.Stmt) (benefit.TemplateCount, error) {
+			return benefit.TemplateCount{
+				Template: benefit.TemplateID(stmt.ColumnInt64(0)), Count: stmt.ColumnInt64(1), Amount: stmt.ColumnInt64(2),
+			}, nil
+		})
+}
+
+func (r *reader) AllTemplateDays(ctx context.Context) iter.Seq2[benefit.TemplateDay, error] {
+	return rows(ctx, r.conn, "SELECT template, day, count, amount FROM template_day ORDER BY template, day",
+		func(stmt *sqlite.Stmt) (benefit.TemplateDay, error) {
+			return benefit.TemplateDay{
+				Template: benefit.TemplateID(stmt.ColumnInt64(0)), Day: benefit.Day(stmt.ColumnInt(1)),
+				Count: stmt.ColumnInt64(2), Amount: stmt.ColumnInt64(3),
+			}, nil
+		})
+}
+
+func (r *reader) AllUsers(ctx context.Context) iter.Seq2[*benefit.User, error] {
+	return rows(ctx, r.conn, "SELECT body FROM user ORDER BY id", func(stmt *sqlite.Stmt) (*benefit.User, error) {
+		return decodeUser(columnBytes(stmt, 0))
+	})
+}
+
+func (r *reader) AllSessions(ctx context.Context) iter.Seq2[*benefit.Session, error] {
+	return rows(ctx, r.conn, "SELECT body FROM session ORDER BY digest", func(stmt *sqlite.Stmt) (*benefit.Session, error) {
+		s := new(benefit.Session)
+		return s, json.Unmarshal(columnBytes(stmt, 0), s)
+	})
+}

@@ -1,0 +1,399 @@
+// Package embedded is the store for one machine: a journal, which is the truth, and a SQLite view of it, which is
+// the index and the answers to queries.
+//
+//	commit ─▶ journal (one sync) ─▶ overlay (memory) ─▶ callers are answered
+//	                                   │ in the background, sorted, in one large transaction
+//	                                   ▼
+//	                                 view (SQLite)
+//
+// What was committed and is not in the view yet lies in the overlay. Loading asks the overlay, then a bounded
+// cache, then the view, and the view only where an in-memory filter says "perhaps". After a crash the view says
+// how far it had come, and the rest of the journal is replayed into a new overlay. The view may be older than the
+// journal, or gone: it catches up. It is never newer, and what it holds is never believed against the journal.
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"faquan/internal/benefit"
+	"faquan/internal/journal"
+	"faquan/internal/store"
+	"faquan/internal/vfs"
+)
+
+// Options of a store. Only Dir is required.
+type Options struct {
+	// Dir is the data directory. The store keeps journal/ and view.db in it.
+	Dir string
+	// JournalFS holds the journal instead of the operating system's file system, and JournalDir names its
+	// directory there.
+	JournalFS  vfs.FS
+	JournalDir string
+	// SegmentBytes is the size of the journal's segments; see package journal.
+	SegmentBytes int64
+
+	// Foreground leaves the background work to the caller: nothing is written to the view but by Flush, and by
+	// the calls that need it. A simulation uses it.
+	Foreground bool
+	// FlushAfter is how long a commit may stay in the overlay while there is time to write. Default 200 ms.
+	FlushAfter time.Duration
+	// MaxOverlay is how many issuances the overlay may hold before commits wait for the view. Default 400,000.
+	MaxOverlay int
+	// GenerationSize is about how many issuances share a generation of the view. Default 1,000,000.
+	GenerationSize int
+	// CacheEntries bounds each of the caches of recipients and quotas. Default 500,000.
+	CacheEntries int
+
+	Log *slog.Logger
+}
+
+func (o *Options) defaults() {
+	if o.JournalFS == nil {
+		o.JournalFS = vfs.OS
+	}
+	if o.JournalDir == "" {
+		o.JournalDir = JournalDir(o.Dir)
+	}
+	if o.FlushAfter == 0 {
+		o.FlushAfter = 200 * time.Millisecond
+	}
+	if o.MaxOverlay == 0 {
+		o.MaxOverlay = 400_000
+	}
+	if o.GenerationSize == 0 {
+		o.GenerationSize = 1_000_000
+	}
+	if o.CacheEntries == 0 {
+		o.CacheEntries = 500_000
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// JournalDir and ViewPath are where a data directory keeps its two parts.
+func JournalDir(dir string) string { return filepath.Join(dir, "journal") }
+
+// ViewPath is the file of the view.
+func ViewPath(dir string) string { return filepath.Join(dir, "view.db") }
+
+// recordKind marks the journal records of this package.
+const recordKind = 1
+
+// Store is an open embedded store. It implements store.Store.
+type Store struct {
+	o       Options
+	journal *journal.Journal
+	writer  *sqlite.Conn // of the flusher
+	loader  *sqlite.Conn // of the committer
+
+	// flushing orders the flushes, and loading keeps an overlay that is in the view by now in memory while a
+	// load is under way: the load may be reading an older snapshot of the view. Both are taken before mu.
+	flushing, loading sync.Mutex
+
+	mu       sync.Mutex // guards what follows
+	drained  sync.Cond  // signalled when the view has caught up with a flush
+	active   *overlay   // takes commits
+	behind   *overlay   // on its way into the view; nil when none is
+	gens     []*generation
+	now      benefit.Instant
+	idMillis int64
+	failed   error                                        // the journal's failure, or nil
+	stuck    error                                        // why the view does not keep up, or nil
+	counts   map[benefit.TemplateID]benefit.TemplateCount // of every template asked for so far
+	days     map[benefit.TemplateID]benefit.TemplateDay   // of its latest day
+	links    *cache[linkKey, link]
+	users    *cache[benefit.UserID, *benefit.User] // those that are not plain
+	quotas   *cache[benefit.QuotaKey, benefit.Quota]
+
+	seq  uint64 // the last committed record, of the committer
+	buf  int    // the size of the last record, a guess for the next
+	kick chan struct{}
+	stop chan struct{}
+	work sync.WaitGroup
+
+	closing  sync.Once
+	closeErr error
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store of a data directory, or makes one. A view that is missing or unusable is made again from
+// the journal, which takes a while on a large store.
+//
+// Errors to expect: vfs.ErrLocked while another process has the directory, journal.DamageError, and those of the
+// file system.
+func Open(o Options) (*Store, error) {
+	o.defaults()
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("the data directory: %w", err)
+	}
+	s, err := open(o)
+	if err == nil || !damaged(err) {
+		return s, err
+	}
+	o.Log.Warn("the view cannot be used and is made again from the journal", "err", err)
+	if err := removeView(ViewPath(o.Dir)); err != nil {
+		return nil, err
+	}
+	return open(o)
+}
+
+func open(o Options) (_ *Store, err error) {
+	s := &Store{
+		o: o, kick: make(chan struct{}, 1), stop: make(chan struct{}),
+		counts: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[benefit.TemplateID]benefit.TemplateDay{},
+		links:  newCache[linkKey, link](o.CacheEntries),
+		users:  newCache[benefit.UserID, *benefit.User](max(o.CacheEntries/10, 1)),
+		quotas: newCache[benefit.QuotaKey, benefit.Quota](o.CacheEntries),
+	}
+	s.drained.L = &s.mu
+	defer func() {
+		if err != nil {
+			s.release()
+		}
+	}()
+	at, err := s.openView()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openJournal(at); err != nil {
+		return nil, err
+	}
+	if s.loader, err = openConn(ViewPath(o.Dir), true); err != nil {
+		return nil, err
+	}
+	if !o.Foreground {
+		s.work.Add(2)
+		go s.flushLoop()
+		go s.fillFilters()
+	}
+	return s, nil
+}
+
+func (s *Store) openView() (at position, err error) {
+	if s.writer, err = openConn(ViewPath(s.o.Dir), false); err != nil {
+		return at, err
+	}
+	if err = migrate(s.writer); err != nil {
+		return at, err
+	}
+	if at, err = readPosition(s.writer); err != nil {
+		return at, err
+	}
+	if s.gens, err = loadGenerations(s.writer, at.seq); err != nil {
+		return at, err
+	}
+	s.gens[len(s.gens)-1].resume(s.filterCapacity(), at.seq == 0)
+	s.now, s.idMillis, s.seq = at.now, at.idMillis, at.seq
+	s.active = newOverlay(s.gens[len(s.gens)-1].gen)
+	return at, nil
+}
+
+// filterCapacity is how many keys a filter is made for: a generation may grow by one overlay past its size.
+func (s *Store) filterCapacity() int { return s.o.GenerationSize + s.o.MaxOverlay/2 }
+
+// openJournal opens the journal and replays what the view has not seen. The record at the view's position is
+// looked at as well: a view whose chain hash differs belongs to another journal.
+func (s *Store) openJournal(at position) (err error) {
+	from := at.seq
+	if from > 0 {
+		from--
+	}
+	s.journal, err = journal.Open(journal.Options{
+		FS: s.o.JournalFS, Dir: s.o.JournalDir, SegmentBytes: s.o.SegmentBytes,
+		From: from, KnownDurable: at.seq, Background: !s.o.Foreground, Logger: s.o.Log,
+	}, func(r journal.Record) error { return s.replay(at, r) })
+	return err
+}
+
+func (s *Store) replay(at position, r journal.Record) error {
+	if r.Seq == at.seq {
+		if r.Hash != at.hash {
+			return fmt.Errorf("%w: its position is not in this journal (record %d)", errView, r.Seq)
+		}
+		return nil
+	}
+	if r.Kind != recordKind {
+		return fmt.Errorf("journal record %d has kind %d, which this program does not know: a newer faquan wrote it", r.Seq, r.Kind)
+	}
+	payload := append([]byte(nil), r.Payload...)
+	changes, bodies, err := decodeChanges(payload)
+	if err != nil {
+		return fmt.Errorf("journal record %d in %s at %d: %w", r.Seq, r.Segment, r.Offset, err)
+	}
+	s.absorb(record{seq: r.Seq, hash: r.Hash, bytes: payload, changes: changes, bodies: bodies})
+	if len(s.active.issuances) >= s.o.MaxOverlay/4 {
+		return s.Flush()
+	}
+	return nil
+}
+
+// absorb takes a durable record into the overlay. The caller holds mu, or is alone.
+func (s *Store) absorb(r record) {
+	s.active.add(r)
+	s.gens[len(s.gens)-1].note(r.changes)
+	s.seq, s.now, s.idMillis = r.seq, r.changes.Now, max(s.idMillis, s.active.idMillis)
+	for _, c := range r.changes.Templates {
+		s.counts[c.Template] = c
+	}
+	for _, d := range r.changes.Days {
+		s.keepDay(d)
+	}
+	for _, q := range r.changes.Quotas {
+		s.quotas.put(q.QuotaKey, q)
+	}
+	for _, u := range r.changes.Users {
+		if !plain(u) {
+			s.users.put(u.ID, u)
+		}
+		for _, i := range u.Identifiers {
+			s.links.put(linkKeyOf(i), link{u.ID, plain(u)})
+		}
+	}
+}
+
+// Begin starts a batch.
+func (s *Store) Begin(_ context.Context, clock benefit.Instant) (store.Tx, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return nil, s.failed
+	}
+	return &tx{s: s, now: max(clock, s.now)}, nil
+}
+
+// LastIDMillis bounds the ids in the store.
+func (s *Store) LastIDMillis() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.idMillis
+}
+
+// tx is a batch of the one committer.
+type tx struct {
+	s    *Store
+	now  benefit.Instant
+	done bool
+}
+
+func (t *tx) Now() benefit.Instant { return t.now }
+
+func (t *tx) Rollback() { t.done = true }
+
+// Commit appends the changes to the journal, syncs, and takes them into the overlay.
+func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
+	if t.done {
+		return fmt.Errorf("%w: the batch is over", store.ErrNotCommitted)
+	}
+	t.done = true
+	if len(c.Issuances) > maxIssuances {
+		return fmt.Errorf("%w: %d issuances in one commit, at most %d", store.ErrNotCommitted, len(c.Issuances), maxIssuances)
+	}
+	s := t.s
+	if err := s.awaitView(ctx); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrNotCommitted, err)
+	}
+	payload, bodies := encodeChanges(make([]byte, 0, s.buf+s.buf/8+512), c, make([][2]int, 0, len(c.Issuances)))
+	s.buf = len(payload)
+	seq, err := s.journal.Append(recordKind, payload)
+	if err != nil {
+		return s.appendFailed(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.absorb(record{seq: seq, hash: s.journal.Head().Hash, bytes: payload, changes: c, bodies: bodies})
+	if len(s.active.issuances) >= s.o.MaxOverlay/4 || !c.OnlyIssues() {
+		s.nudge()
+	}
+	return nil
+}
+
+// appendFailed sorts an error of the journal: surely not written, or nobody knows.
+func (s *Store) appendFailed(err error) error {
+	if errors.Is(err, journal.ErrNotWritten) || errors.Is(err, journal.ErrTooLarge) {
+		return fmt.Errorf("%w: %w", store.ErrNotCommitted, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = fmt.Errorf("%w: %w", store.ErrFailed, err)
+	return s.failed
+}
+
+// awaitView holds a commit back while the view is too far behind.
+func (s *Store) awaitView(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.active.issuances) >= s.o.MaxOverlay {
+		if s.o.Foreground {
+			s.mu.Unlock()
+			err := s.Flush()
+			s.mu.Lock()
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if s.stuck != nil {
+			return fmt.Errorf("the view is behind and does not keep up: %w", s.stuck)
+		}
+		s.nudge()
+		s.drained.Wait()
+	}
+	return ctx.Err()
+}
+
+// nudge wakes the flusher.
+func (s *Store) nudge() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Close writes everything to the view, notes a clean stop in the journal and releases the directory. After a
+// failure of the journal it only releases, and returns the failure. A second Close answers what the first did.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		close(s.stop)
+		s.work.Wait()
+		err := s.Flush()
+		if err == nil {
+			err = s.keepFilters()
+		}
+		s.closeErr = errors.Join(err, s.release())
+	})
+	return s.closeErr
+}
+
+// keepFilters stores the filters of the generation being filled, so that the next start finds them.
+func (s *Store) keepFilters() error {
+	last := s.gens[len(s.gens)-1]
+	if err := saveFilters(s.writer, &sealed{*last, s.seq}); err != nil {
+		return err
+	}
+	return checkpoint(s.writer, "TRUNCATE")
+}
+
+func (s *Store) release() error {
+	var errs []error
+	if s.loader != nil {
+		errs = append(errs, s.loader.Close())
+	}
+	if s.writer != nil {
+		errs = append(errs, s.writer.Close())
+	}
+	if s.journal != nil {
+		errs = append(errs, s.journal.Close())
+	}
+	return errors.Join(errs...)
+}

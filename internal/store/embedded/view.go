@@ -1,0 +1,184 @@
+package embedded
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"faquan/internal/benefit"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// minSQLite is the first version without the defect that can corrupt a database when a WAL is reset while
+// another connection checkpoints.
+const minSQLite = 3_051_003
+
+// position is how far the view has come.
+type position struct {
+	seq       uint64
+	hash      [32]byte
+	now       benefit.Instant
+	idMillis  int64
+	catalogue int64
+}
+
+// errView wraps what is wrong with the view: it can be made again from the journal.
+var errView = errors.New("the view is damaged; `faquan rebuild` makes it again from the journal")
+
+// openConn opens a connection to the view with the settings that it relies on, and reads them back: a pragma that
+// is misspelt is ignored in silence.
+func openConn(path string, readOnly bool) (*sqlite.Conn, error) {
+	flags := sqlite.OpenReadWrite | sqlite.OpenCreate | sqlite.OpenWAL
+	if readOnly {
+		flags = sqlite.OpenReadOnly
+	}
+	conn, err := sqlite.OpenConn(path, flags)
+	if err != nil {
+		return nil, fmt.Errorf("opening the view: %w", err)
+	}
+	if err := configure(conn, readOnly); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("opening the view: %w", err)
+	}
+	return conn, nil
+}
+
+// settings of every connection. synchronous=NORMAL is enough because the journal is what is durable: a view that
+// loses its last transactions in a power cut is an older view, and catches up. mmap spares readers a copy of each
+// page. The checkpoints are ours to make, see checkpoint.
+var settings = []struct{ name, value, writer string }{
+	{name: "busy_timeout", value: "10000"},
+	{name: "synchronous", value: "1"},
+	{name: "mmap_size", value: "8589934592"},
+	{name: "cache_size", value: "-65536"},
+	{name: "temp_store", value: "2"},
+	{name: "wal_autocheckpoint", value: "0"},
+}
+
+func configure(conn *sqlite.Conn, readOnly bool) error {
+	if !readOnly {
+		// Only a new file takes the page size; it must come before the first write.
+		if err := sqlitex.ExecuteTransient(conn, "PRAGMA page_size=16384", nil); err != nil {
+			return err
+		}
+		if mode, err := textOf(conn, "PRAGMA journal_mode=WAL"); err != nil || mode != "wal" {
+			return fmt.Errorf("journal_mode is %q, not wal: %w", mode, err)
+		}
+	}
+	for _, s := range settings {
+		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+s.name+"="+s.value, nil); err != nil {
+			return err
+		}
+		// mmap_size may be capped by the build; everything else must be as asked.
+		if got, err := textOf(conn, "PRAGMA "+s.name); err != nil || got != s.value && s.name != "mmap_size" {
+			return fmt.Errorf("%s is %q, not %s: %w", s.name, got, s.value, err)
+		}
+	}
+	return checkVersion(conn)
+}
+
+func checkVersion(conn *sqlite.Conn) error {
+	text, err := textOf(conn, "SELECT sqlite_version()")
+	if err != nil {
+		return err
+	}
+	var major, minor, patch int
+	if _, err := fmt.Sscanf(text, "%d.%d.%d", &major, &minor, &patch); err != nil {
+		return fmt.Errorf("SQLite's version is %q: %w", text, err)
+	}
+	if major*1_000_000+minor*1_000+patch < minSQLite {
+		return fmt.Errorf("SQLite %s can corrupt a database when its WAL is reset; 3.51.3 or later is needed", text)
+	}
+	return nil
+}
+
+func textOf(conn *sqlite.Conn, query string) (text string, err error) {
+	err = sqlitex.ExecuteTransient(conn, query, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
+		text = stmt.ColumnText(0)
+		return nil
+	}})
+	return text, err
+}
+
+// migrate brings the view to the newest schema. Migrations are numbered from 1 and never change once released;
+// the file's user_version says how many it has seen. A newer one than this program knows is refused.
+func migrate(conn *sqlite.Conn) error {
+	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	var have int
+	if err := sqlitex.ExecuteTransient(conn, "PRAGMA user_version", &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
+		have = stmt.ColumnInt(0)
+		return nil
+	}}); err != nil {
+		return err
+	}
+	if have > len(names) {
+		return fmt.Errorf("the view has schema %d, this program knows %d: a newer faquan wrote it", have, len(names))
+	}
+	for k, name := range names[have:] {
+		script, err := fs.ReadFile(migrationFiles, name)
+		if err != nil {
+			return err
+		}
+		if err := sqlitex.ExecuteScript(conn, fmt.Sprintf("%s;PRAGMA user_version=%d;", script, have+k+1), nil); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func readPosition(conn *sqlite.Conn) (p position, err error) {
+	found := false
+	err = sqlitex.Execute(conn, "SELECT seq, hash, now, id_millis, catalogue FROM position", &sqlitex.ExecOptions{
+		ResultFunc: func(stmt *sqlite.Stmt) error {
+			found = stmt.ColumnBytes(1, p.hash[:]) == len(p.hash)
+			p.seq, p.now = uint64(stmt.ColumnInt64(0)), benefit.Instant(stmt.ColumnInt64(2))
+			p.idMillis, p.catalogue = stmt.ColumnInt64(3), stmt.ColumnInt64(4)
+			return nil
+		}})
+	if err == nil && !found {
+		err = errView
+	}
+	return p, err
+}
+
+// checkpoint moves what the WAL holds into the file, without waiting for readers.
+func checkpoint(conn *sqlite.Conn, mode string) error {
+	return sqlitex.ExecuteTransient(conn, "PRAGMA wal_checkpoint("+mode+")", nil)
+}
+
+// removeView deletes the view's files.
+func removeView(path string) error {
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// damaged says that an error of SQLite means a file that cannot be used, and not a full disk or a lock.
+func damaged(err error) bool {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultCorrupt, sqlite.ResultNotADB, sqlite.ResultFormat:
+		return true
+	}
+	return errors.Is(err, errView) || err != nil && strings.Contains(err.Error(), "no such table")
+}
+
+// interrupt ties a connection to a context for as long as the returned function is not called.
+func interrupt(ctx context.Context, conn *sqlite.Conn) func() {
+	old := conn.SetInterrupt(ctx.Done())
+	return func() { conn.SetInterrupt(old) }
+}
