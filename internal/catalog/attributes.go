@@ -1,0 +1,107 @@
+package catalog
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxDepth is how deep attributes may nest.
+const maxDepth = 8
+
+// attributes reads what rules may ask about a user into canonical JSON: names sorted, no white space. Attributes
+// have no declared type, so here alone YAML's own reading decides what is a number, true, false or null. Nil when
+// there are none.
+func (p *parser) attributes(n *yaml.Node, what string) []byte {
+	if n.Kind != yaml.MappingNode {
+		p.object(n, what) // says why not
+		return nil
+	}
+	if len(n.Content) == 0 {
+		return nil
+	}
+	v, ok := p.attribute(n, what, maxDepth)
+	if !ok {
+		return nil
+	}
+	body, err := json.Marshal(v)
+	if err != nil {
+		p.report(n.Line, "%s: %v", what, err)
+		return nil
+	}
+	if len(body) > maxAttribute {
+		p.report(n.Line, "%s: take %d bytes as JSON, at most %d are allowed", what, len(body), maxAttribute)
+	}
+	return body
+}
+
+func (p *parser) attribute(n *yaml.Node, what string, depth int) (any, bool) {
+	if !p.ordinary(n, what) {
+		return nil, false
+	}
+	if depth == 0 {
+		p.report(n.Line, "%s: nest deeper than %d", what, maxDepth)
+		return nil, false
+	}
+	switch n.Kind {
+	case yaml.MappingNode:
+		o := p.object(n, what)
+		m := make(map[string]any, len(o.keys))
+		for _, key := range o.keys {
+			v, ok := p.attribute(o.nodes[key.Value], what+"."+clip(key.Value), depth-1)
+			if !ok {
+				return nil, false
+			}
+			m[key.Value] = v
+		}
+		return m, true
+	case yaml.SequenceNode:
+		list := make([]any, 0, len(n.Content))
+		for _, element := range n.Content {
+			v, ok := p.attribute(element, what, depth-1)
+			if !ok {
+				return nil, false
+			}
+			list = append(list, v)
+		}
+		return list, true
+	}
+	v, err := attributeScalar(n)
+	if err != nil {
+		p.report(n.Line, "%s: %v", what, err)
+		return nil, false
+	}
+	return v, true
+}
+
+func attributeScalar(n *yaml.Node) (any, error) {
+	switch n.Tag {
+	case "!!null":
+		return nil, nil
+	case "!!bool":
+		var v bool
+		err := n.Decode(&v)
+		return v, err
+	case "!!int", "!!float":
+		return jsonNumber(n)
+	}
+	return text(maxAttribute)(n.Value) // also what YAML takes for a time
+}
+
+// jsonNumber keeps whole numbers exact; everything else is the nearest float.
+func jsonNumber(n *yaml.Node) (any, error) {
+	if v, err := strconv.ParseInt(n.Value, 10, 64); err == nil {
+		return v, nil
+	}
+	var v float64
+	if err := n.Decode(&v); err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
+		return nil, errors.New("is not a number that JSON can hold; quote it to make it text")
+	}
+	if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
+		return int64(v), nil // also takes the sign off a zero
+	}
+	return v, nil
+}

@@ -1,0 +1,181 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/seal"
+	"faquan/internal/store"
+)
+
+// Changes plans what the file changes: the rows to commit, and the plan to show. Nothing else may change what the
+// reader and the catalogue say before the commit; the committer sees to that (issuing.Issuer.Change).
+//
+// A file that does not fit is refused as a whole, with Problems. The changes are empty when the file states what
+// is there already. The catalogue gets a new version when an entity changes; users and sessions alone give none.
+func (f *File) Changes(
+	ctx context.Context, r store.Reader, cat *benefit.Catalogue, env benefit.Env, box *seal.Box,
+) (*benefit.Changes, *Plan, error) {
+	if box == nil {
+		return nil, nil, errors.New("catalog: no key to seal secrets with")
+	}
+	p := newPlanner(ctx, f, r, cat, env, box)
+	p.state()
+	p.merchantDocs()
+	p.appDocs()
+	p.templateDocs()
+	p.activityDocs()
+	p.sceneDocs()
+	p.generate()
+	for _, step := range []func() error{p.guardIssued, p.userDocs, p.sessionDocs, p.platformDoc} {
+		if err := step(); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := p.err(); err != nil {
+		return nil, nil, err
+	}
+	if err := p.finish(); err != nil {
+		return nil, nil, err
+	}
+	return p.changes, p.plan, nil
+}
+
+// Plan is the plan of Changes without the changes: what applying the file would do now.
+func (f *File) Plan(ctx context.Context, r store.Reader, cat *benefit.Catalogue, box *seal.Box) (*Plan, error) {
+	// The ids of new users are drawn and thrown away, so any will do; no plan shows them.
+	draws := rand.New(rand.NewPCG(1, 1))
+	_, plan, err := f.Changes(ctx, r, cat, benefit.Env{IDs: id.NewGenerator(draws, 0), Rand: draws}, box)
+	return plan, err
+}
+
+// planner is a file on its way over what exists.
+type planner struct {
+	problems
+	ctx  context.Context
+	file *File
+	r    store.Reader
+	cat  *benefit.Catalogue
+	env  benefit.Env
+	box  *seal.Box
+
+	merchants  *table[benefit.MerchantID, benefit.Merchant]
+	apps       *table[benefit.AppID, benefit.App]
+	templates  *table[benefit.TemplateID, benefit.Template]
+	activities *table[benefit.ActivityID, benefit.Activity]
+	scenes     *table[benefit.SceneID, benefit.Scene]
+
+	wire      map[string]*wireIDs // by field
+	later     []func()            // generate what the file left out, once all that it gives is known
+	generated map[string]bool     // the fields that were, see mark
+
+	users       map[string]*benefit.User             // of the file, by name
+	identifiers map[benefit.Identifier]*benefit.User // of the file
+
+	changes *benefit.Changes
+	plan    *Plan
+}
+
+func newPlanner(
+	ctx context.Context, f *File, r store.Reader, cat *benefit.Catalogue, env benefit.Env, box *seal.Box,
+) *planner {
+	if cat == nil {
+		cat = benefit.NewCatalogue(0, nil, nil, nil, nil, nil)
+	}
+	p := &planner{
+		problems: problems{file: f.name}, ctx: ctx, file: f, r: r, cat: cat, env: env, box: box,
+		merchants:  newTable("merchant", cat.Merchants, func(m *benefit.Merchant) string { return m.Name }),
+		apps:       newTable("app", cat.Apps, func(a *benefit.App) string { return a.Name }),
+		templates:  newTable("template", cat.Templates, func(t *benefit.Template) string { return t.Name }),
+		activities: newTable("activity", cat.Activities, func(a *benefit.Activity) string { return a.Name }),
+		scenes:     newTable("scene", cat.Scenes, func(s *benefit.Scene) string { return s.Name }),
+		generated:  map[string]bool{}, users: map[string]*benefit.User{}, identifiers: map[benefit.Identifier]*benefit.User{},
+		changes: &benefit.Changes{}, plan: &Plan{},
+	}
+	p.takeWireIDs()
+	return p
+}
+
+// takeWireIDs gives every id on the wire to the entity that has it now.
+func (p *planner) takeWireIDs() {
+	p.wire = map[string]*wireIDs{}
+	for kind, fields := range map[string][]string{
+		"merchant": {"seller_id"}, "app": {"app_key", "app_id"}, "template": {"template_id", "right_id", "out_id"},
+		"activity": {"act_code", "relation_id", "detail_id"}, "scene": {"scene_code"},
+	} {
+		for _, f := range fields {
+			p.wire[f] = newWireIDs(kind, f)
+		}
+	}
+	take := func(field string, id int64, name string, s slot) { p.wire[field].claim(s.get(), owner{id, name}) }
+	for _, m := range p.merchants.values() {
+		take("seller_id", int64(m.ID), m.Name, numberSlot(&m.SellerID))
+	}
+	for _, a := range p.apps.values() {
+		take("app_key", int64(a.ID), a.Name, textSlot(&a.AppKey))
+		take("app_id", int64(a.ID), a.Name, textSlot(&a.AppID))
+	}
+	for _, t := range p.templates.values() {
+		take("template_id", int64(t.ID), t.Name, textSlot(&t.TemplateID))
+		take("right_id", int64(t.ID), t.Name, numberSlot(&t.RightID))
+		take("out_id", int64(t.ID), t.Name, numberSlot(&t.OutID))
+	}
+	for _, a := range p.activities.values() {
+		take("act_code", int64(a.ID), a.Name, textSlot(&a.ActCode))
+		take("relation_id", int64(a.ID), a.Name, numberSlot(&a.RelationID))
+		for k := range a.Items {
+			take("detail_id", int64(a.ID), a.Name, numberSlot(&a.Items[k].DetailID))
+		}
+	}
+	for _, s := range p.scenes.values() {
+		take("scene_code", int64(s.ID), s.Name, textSlot(&s.SceneCode))
+	}
+}
+
+// wireID claims the id of a field for an entity, or has it generated when there is none and form makes one.
+func (p *planner) wireID(field string, to owner, line int, s slot, form func([32]byte) string) {
+	ids, value := p.wire[field], s.get()
+	if value != "" {
+		if holder, ok := ids.claim(value, to); !ok {
+			p.report(line, "%s %q: %s %s belongs to %s %q already", ids.kind, to.name, field, value, ids.kind, holder.name)
+		}
+		return
+	}
+	if form != nil {
+		p.later = append(p.later, func() {
+			s.set(ids.generate(to, form))
+			p.generated[mark(ids.kind, s.get())] = true
+		})
+	}
+}
+
+// mark names a generated value for the plan.
+func mark(kind, value string) string { return kind + " " + value }
+
+func (p *planner) generate() {
+	for _, one := range p.later {
+		one()
+	}
+}
+
+// state gives every entity of the file its id first, so that references may point forward.
+func (p *planner) state() {
+	for _, d := range p.file.merchants {
+		d.merchant.ID = p.merchants.state(d.merchant.Name, d.place)
+	}
+	for _, d := range p.file.apps {
+		d.app.ID = p.apps.state(d.app.Name, d.place)
+	}
+	for _, d := range p.file.templates {
+		d.template.ID = p.templates.state(d.template.Name, d.place)
+	}
+	for _, d := range p.file.activities {
+		d.activity.ID = p.activities.state(d.activity.Name, d.place)
+	}
+	for _, d := range p.file.scenes {
+		d.scene.ID = p.scenes.state(d.scene.Name, d.place)
+	}
+}

@@ -1,0 +1,259 @@
+package catalog
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"faquan/internal/benefit"
+)
+
+// Each of these puts the entities of the file over what exists: ids, references, and what a file keeps by leaving
+// it out.
+
+func (p *planner) merchantDocs() {
+	for _, d := range p.file.merchants {
+		m := d.merchant
+		if old := p.merchants.old[m.ID]; old != nil {
+			keep(&m.SellerID, old.SellerID)
+		}
+		p.merchants.all[m.ID] = &m
+		p.wireID("seller_id", owner{int64(m.ID), m.Name}, d.of("seller_id"), numberSlot(&m.SellerID), numberForm)
+	}
+}
+
+// appSecret is what an app's secret is sealed for.
+func appSecret(id benefit.AppID) string { return fmt.Sprintf("app/%d/app_secret", id) }
+
+func (p *planner) appDocs() {
+	for _, d := range p.file.apps {
+		a := d.app
+		what := fmt.Sprintf("app %q", a.Name)
+		a.Merchant = p.merchants.find(&p.problems, what, d.merchant)
+		old := p.apps.old[a.ID]
+		if old == nil {
+			old = &benefit.App{}
+		}
+		keep(&a.AppKey, old.AppKey)
+		keep(&a.AppID, old.AppID)
+		if !d.has("status") {
+			a.Disabled = old.Disabled
+		}
+		a.AppSecret = p.resealed(old.AppSecret, d.secret, appSecret(a.ID))
+		p.credentials(d, &a)
+		p.apps.all[a.ID] = &a
+	}
+}
+
+// credentials sees to it that an app can call at least one gateway, and has both halves of what that takes.
+func (p *planner) credentials(d *appDoc, a *benefit.App) {
+	to := owner{int64(a.ID), a.Name}
+	top, alipay := a.AppKey != "" || a.AppSecret != nil, a.AppID != "" || a.PublicKey != ""
+	switch {
+	case !top && !alipay:
+		p.report(d.line, "app %q: needs app_key and app_secret (TOP), or app_id and public_key (Alipay), or both", a.Name)
+	case top && a.AppSecret == nil:
+		p.report(d.of("app_key"), "app %q: app_secret is missing, and there is none yet that could be kept", a.Name)
+	case alipay && a.PublicKey == "":
+		p.report(d.of("app_id"), "app %q: public_key is missing", a.Name)
+	}
+	if top {
+		p.wireID("app_key", to, d.of("app_key"), textSlot(&a.AppKey), numberForm)
+	}
+	if alipay {
+		p.wireID("app_id", to, d.of("app_id"), textSlot(&a.AppID), numberForm)
+	}
+}
+
+// resealed is the sealed form of a secret: the one there is, when the file leaves the secret out or states the same.
+func (p *planner) resealed(old []byte, secret, context string) []byte {
+	if secret == "" {
+		return old
+	}
+	// A value that does not open is replaced: stating the secret again is the way to repair it.
+	if was, err := p.box.Open(old, context); err == nil && bytes.Equal(was, []byte(secret)) {
+		return old
+	}
+	return p.box.Seal([]byte(secret), context)
+}
+
+func (p *planner) templateDocs() {
+	for _, d := range p.file.templates {
+		t := d.template
+		what := fmt.Sprintf("template %q", t.Name)
+		t.Merchant = p.merchants.find(&p.problems, what, d.merchant)
+		for _, r := range d.grantedTo {
+			if app := p.apps.find(&p.problems, what, r); app != 0 && !slices.Contains(t.GrantedTo, app) {
+				t.GrantedTo = append(t.GrantedTo, app)
+			}
+		}
+		old := p.templates.old[t.ID]
+		var was benefit.Status
+		if old != nil {
+			was = old.Status
+			if old.Kind == t.Kind {
+				keep(&t.TemplateID, old.TemplateID)
+				keep(&t.RightID, old.RightID)
+				keep(&t.OutID, old.OutID)
+				keep(&t.BizID, old.BizID)
+			}
+		}
+		t.Status = p.status(what, d.of("status"), was, t.Status)
+		p.templates.all[t.ID] = &t
+		p.templateIDs(d, &t)
+	}
+}
+
+func (p *planner) templateIDs(d *templateDoc, t *benefit.Template) {
+	to := owner{int64(t.ID), t.Name}
+	if t.Kind == benefit.Certificate {
+		p.wireID("out_id", to, d.of("out_id"), numberSlot(&t.OutID), numberForm)
+		return
+	}
+	p.wireID("template_id", to, d.of("template_id"), textSlot(&t.TemplateID), templateForm)
+	p.wireID("right_id", to, d.of("right_id"), numberSlot(&t.RightID), numberForm)
+	if t.BizID == "" {
+		// The campaign's id in its own system: templates of one campaign may share it, so nobody owns it.
+		t.BizID = newWireIDs("template", "biz_id").generate(to, numberForm)
+		p.generated[mark("template", t.BizID)] = true
+	}
+}
+
+// status is where an entity is put: where it is when the file does not say, ACTIVE when it is new.
+func (p *planner) status(what string, line int, was, want benefit.Status) benefit.Status {
+	switch {
+	case want == 0 && was == 0:
+		return benefit.Active
+	case want == 0:
+		return was
+	case was == benefit.Ended && want != benefit.Ended:
+		p.report(line, "%s: it has ENDED, which is final", what)
+	case was != 0 && was != benefit.Draft && want == benefit.Draft:
+		p.report(line, "%s: it is %s and cannot become a DRAFT again; PAUSED stops it", what, statuses.of(was))
+	}
+	return want
+}
+
+func (p *planner) activityDocs() {
+	for _, d := range p.file.activities {
+		a := d.activity
+		what := fmt.Sprintf("activity %q", a.Name)
+		a.Merchant = p.merchants.find(&p.problems, what, d.merchant)
+		for _, i := range d.items {
+			i.item.Template = p.templates.find(&p.problems, what, i.template)
+			a.Items = append(a.Items, i.item)
+		}
+		var was benefit.Status
+		if old := p.activities.old[a.ID]; old != nil {
+			was = old.Status
+			keep(&a.ActCode, old.ActCode)
+			keep(&a.RelationID, old.RelationID)
+			keepDetails(a.Items, old.Items)
+		}
+		a.Status = p.status(what, d.of("status"), was, a.Status)
+		p.activities.all[a.ID] = &a
+		to := owner{int64(a.ID), a.Name}
+		p.wireID("act_code", to, d.of("act_code"), textSlot(&a.ActCode), actForm)
+		p.wireID("relation_id", to, d.of("relation_id"), numberSlot(&a.RelationID), numberForm)
+		p.detailIDs(d, &a)
+	}
+	p.items()
+}
+
+// keepDetails gives items that leave their detail_id out the one of an old item with the same template.
+func keepDetails(items, old []benefit.Item) {
+	for k := range items {
+		if items[k].DetailID != 0 {
+			continue
+		}
+		for _, was := range old {
+			free := !slices.ContainsFunc(items, func(i benefit.Item) bool { return i.DetailID == was.DetailID })
+			if was.Template == items[k].Template && free {
+				items[k].DetailID = was.DetailID
+				break
+			}
+		}
+	}
+}
+
+func (p *planner) detailIDs(d *activityDoc, a *benefit.Activity) {
+	for k := range a.Items {
+		i := &a.Items[k]
+		same := 0
+		for _, before := range a.Items[:k] {
+			if before.Template == i.Template {
+				same++
+			}
+			if i.DetailID != 0 && before.DetailID == i.DetailID {
+				p.report(d.items[k].of("detail_id"), "activity %q: two items have detail_id %d", a.Name, i.DetailID)
+			}
+		}
+		// The activity owns the id, so that an item may change its template and keep it; the item's own name only
+		// makes what is generated its own.
+		to := owner{int64(a.ID), a.Name}
+		if i.DetailID == 0 {
+			to.name = fmt.Sprintf("%s/%s/%d", a.Name, d.items[k].template.name, same)
+		}
+		p.wireID("detail_id", to, d.items[k].of("detail_id"), numberSlot(&i.DetailID), numberForm)
+	}
+}
+
+// items checks what items and their templates say of each other, for all that the file touches on either side.
+func (p *planner) items() {
+	docs := map[benefit.ActivityID]*activityDoc{}
+	for _, d := range p.file.activities {
+		docs[d.activity.ID] = d
+	}
+	for _, a := range p.activities.values() {
+		for k := range a.Items {
+			i := &a.Items[k]
+			t := p.templates.all[i.Template]
+			at, touched := p.templates.stated[i.Template]
+			if d := docs[a.ID]; d != nil {
+				at, touched = d.items[k].place, true
+			}
+			if t == nil || !touched {
+				continue
+			}
+			if wrong := itemProblem(t, i); wrong != "" {
+				p.report(at.of("amount"), "activity %q: item of template %q: %s", a.Name, t.Name, wrong)
+			}
+		}
+	}
+}
+
+// itemProblem says why an item could issue nothing of its template; empty when it can.
+func itemProblem(t *benefit.Template, i *benefit.Item) string {
+	switch amount := itemAmount(i); {
+	case t.Kind == benefit.Certificate:
+		return "a CERTIFICATE template in an activity is not supported yet"
+	case t.TakesAmount() && amount == 0:
+		return "amount is missing; the template takes it from the request"
+	case t.TakesAmount() && (amount < t.Amount.Min || amount > t.Amount.Max):
+		return fmt.Sprintf("amount %s is outside the template's %s to %s", amount.Yuan(), t.Amount.Min.Yuan(), t.Amount.Max.Yuan())
+	case !t.TakesAmount() && amount != 0:
+		return "the template sets its own amount; leave it out here"
+	}
+	return ""
+}
+
+func (p *planner) sceneDocs() {
+	for _, d := range p.file.scenes {
+		s := d.scene
+		what := fmt.Sprintf("scene %q", s.Name)
+		s.Merchant = p.merchants.find(&p.problems, what, d.merchant)
+		for _, e := range d.entries {
+			s.Activities = append(s.Activities, benefit.SceneEntry{
+				Activity: p.activities.find(&p.problems, what, e.activity), Weight: e.weight,
+			})
+		}
+		var was benefit.Status
+		if old := p.scenes.old[s.ID]; old != nil {
+			was = old.Status
+			keep(&s.SceneCode, old.SceneCode)
+		}
+		s.Status = p.status(what, d.of("status"), was, s.Status)
+		p.scenes.all[s.ID] = &s
+		p.wireID("scene_code", owner{int64(s.ID), s.Name}, d.of("scene_code"), textSlot(&s.SceneCode), sceneForm)
+	}
+}

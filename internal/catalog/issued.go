@@ -1,0 +1,104 @@
+package catalog
+
+import (
+	"faquan/internal/benefit"
+	"faquan/internal/money"
+)
+
+// guardIssued refuses what a template may not change once vouchers of it are out: its kind, face, code rule and
+// owner; and caps below what is issued.
+//
+// The caps per day are not among them: they are about days to come. Lowered below what today has had already,
+// they simply give no more today.
+func (p *planner) guardIssued() error {
+	var counts map[benefit.TemplateID]benefit.TemplateCount
+	for _, d := range p.file.templates {
+		old, t := p.templates.old[d.template.ID], p.templates.all[d.template.ID]
+		if old == nil || !fixedDiffers(old, t) && !capsLowered(old, t) {
+			continue
+		}
+		if counts == nil {
+			var err error
+			if counts, err = p.counts(); err != nil {
+				return err
+			}
+		}
+		count := counts[t.ID]
+		issued, err := p.issued(t.ID, count)
+		if err != nil {
+			return err
+		}
+		if issued {
+			p.fixed(d, old, t)
+		}
+		p.caps(d, t, count)
+	}
+	return nil
+}
+
+func fixedDiffers(old, t *benefit.Template) bool {
+	return old.Kind != t.Kind || old.Face != t.Face || old.Code != t.Code || old.Merchant != t.Merchant
+}
+
+func capsLowered(old, t *benefit.Template) bool {
+	return old.Stock.Count != t.Stock.Count || old.Stock.Amount != t.Stock.Amount
+}
+
+func (p *planner) counts() (map[benefit.TemplateID]benefit.TemplateCount, error) {
+	counts := map[benefit.TemplateID]benefit.TemplateCount{}
+	for c, err := range p.r.AllTemplateCounts(p.ctx) {
+		if err != nil {
+			return nil, err
+		}
+		counts[c.Template] = c
+	}
+	return counts, nil
+}
+
+// issued says that vouchers of the template were ever issued, also when all of them were taken back since.
+func (p *planner) issued(t benefit.TemplateID, count benefit.TemplateCount) (bool, error) {
+	if count.Count > 0 {
+		return true, nil
+	}
+	some, err := p.r.TemplateIssuances(p.ctx, t, 0, 1)
+	return len(some) > 0, err
+}
+
+func (p *planner) fixed(d *templateDoc, old, t *benefit.Template) {
+	refuse := func(field, what string) {
+		p.report(d.of(field), "template %q: its %s is fixed, because vouchers of it were issued; make a new template", t.Name, what)
+	}
+	if old.Merchant != t.Merchant {
+		refuse("merchant", "merchant")
+	}
+	if old.Kind != t.Kind {
+		refuse("kind", "kind")
+		return // the rest differs by itself
+	}
+	if old.Code != t.Code {
+		refuse("code", "code rule")
+	}
+	for _, f := range []struct {
+		field string
+		same  bool
+	}{
+		{"reduction", old.Face.Reduction == t.Face.Reduction}, {"threshold", old.Face.Threshold == t.Face.Threshold},
+		{"percent", old.Face.Percent == t.Face.Percent}, {"ceiling", old.Face.Ceiling == t.Face.Ceiling},
+		{"price", old.Face.Price == t.Face.Price},
+	} {
+		if !f.same {
+			refuse(f.field, f.field)
+		}
+	}
+}
+
+// caps refuses stock below what is issued.
+func (p *planner) caps(d *templateDoc, t *benefit.Template, count benefit.TemplateCount) {
+	if c := t.Stock.Count; c != benefit.Unlimited && int64(c) < count.Count {
+		p.report(d.of("stock"), "template %q: stock count %d is below the %d that are issued", t.Name, c, count.Count)
+	}
+	if c := t.Stock.Amount; c != benefit.Unlimited && int64(c) < count.Amount {
+		p.report(d.of("stock"), "template %q: stock amount %s is below the %s that is issued",
+			t.Name, money.Fen(c).Yuan(), money.Fen(count.Amount).Yuan())
+	}
+}

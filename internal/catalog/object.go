@@ -1,0 +1,197 @@
+package catalog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// object is a YAML mapping being read. It remembers which fields were asked for, so that done can refuse the rest:
+// what a file may say is then written in one place, the code that reads it.
+type object struct {
+	p     *parser
+	what  string // for messages: `template "cinema-20"`
+	line  int
+	nodes map[string]*yaml.Node
+	keys  []*yaml.Node // in file order
+	asked []string
+}
+
+// place is where an entity stands in its file, for problems that are found after parsing.
+type place struct {
+	line   int
+	fields map[string]int
+}
+
+// of is the line of a field; of the entity when the file leaves the field out.
+func (p place) of(field string) int {
+	if line, ok := p.fields[field]; ok {
+		return line
+	}
+	return p.line
+}
+
+// has says that the file states the field.
+func (p place) has(field string) bool { return p.fields[field] != 0 }
+
+// object reads a mapping; nil, with the problem reported, when the node is none.
+func (p *parser) object(n *yaml.Node, what string) *object {
+	if !p.ordinary(n, what) {
+		return nil
+	}
+	if n.Kind != yaml.MappingNode {
+		p.report(n.Line, "%s: must be a mapping (name: value)", what)
+		return nil
+	}
+	o := &object{p: p, what: what, line: n.Line, nodes: make(map[string]*yaml.Node, len(n.Content)/2)}
+	for k := 0; k+1 < len(n.Content); k += 2 {
+		key, value := n.Content[k], n.Content[k+1]
+		if !p.ordinary(key, what) {
+			continue
+		}
+		if key.Kind != yaml.ScalarNode {
+			p.report(key.Line, "%s: a field name must be plain text", what)
+			continue
+		}
+		if _, twice := o.nodes[key.Value]; twice {
+			p.report(key.Line, "%s: %s is given twice", what, key.Value)
+			continue
+		}
+		o.nodes[key.Value] = value
+		o.keys = append(o.keys, key)
+	}
+	return o
+}
+
+// ordinary refuses the parts of YAML that this format does not use, because they say more than they show.
+func (p *parser) ordinary(n *yaml.Node, what string) bool {
+	switch {
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		p.report(n.Line, "%s: anchors and aliases are not part of this format", what)
+	case n.Style&yaml.TaggedStyle != 0:
+		p.report(n.Line, "%s: tags are not part of this format", what)
+	default:
+		return true
+	}
+	return false
+}
+
+// take gives the node of a field, nil when it is left out.
+func (o *object) take(field string) *yaml.Node {
+	o.asked = append(o.asked, field)
+	return o.nodes[field]
+}
+
+func (o *object) has(field string) bool { return o.nodes[field] != nil }
+
+// lineOf is the line of a field's value.
+func (o *object) lineOf(field string) int {
+	if n := o.nodes[field]; n != nil {
+		return n.Line
+	}
+	return o.line
+}
+
+func (o *object) report(field, format string, args ...any) {
+	o.p.report(o.lineOf(field), "%s: %s: %s", o.what, field, fmt.Sprintf(format, args...))
+}
+
+// require reports fields that are left out.
+func (o *object) require(fields ...string) {
+	for _, f := range fields {
+		if !o.has(f) {
+			o.p.report(o.line, "%s: %s is missing", o.what, f)
+		}
+	}
+}
+
+// unsupported refuses a field that the documentation knows and this version does not.
+func (o *object) unsupported(reason string, fields ...string) {
+	for _, f := range fields {
+		if n := o.take(f); n != nil {
+			o.report(f, "not supported yet: %s", reason)
+		}
+	}
+}
+
+// done refuses the fields that nobody asked for, and gives the place of the rest.
+func (o *object) done() place {
+	at := place{line: o.line, fields: make(map[string]int, len(o.nodes))}
+	for _, key := range o.keys {
+		at.fields[key.Value] = o.nodes[key.Value].Line
+		if !slices.Contains(o.asked, key.Value) {
+			o.p.report(key.Line, "%s: unknown field %q (known: %s)", o.what, clip(key.Value), strings.Join(o.asked, ", "))
+		}
+	}
+	return at
+}
+
+// each calls read for every element of a list. A list that is left out has none.
+func (o *object) each(field string, read func(n *yaml.Node)) {
+	n := o.take(field)
+	if n == nil || !o.p.ordinary(n, o.what+": "+field) {
+		return
+	}
+	if n.Kind != yaml.SequenceNode {
+		o.report(field, "must be a list")
+		return
+	}
+	for _, element := range n.Content {
+		read(element)
+	}
+}
+
+// object reads a field that is a mapping; nil when it is left out or wrong.
+func (o *object) object(field string) *object {
+	n := o.take(field)
+	if n == nil {
+		return nil
+	}
+	return o.p.object(n, o.what+": "+field)
+}
+
+// scalar reads a field by the type that read gives it, from the text as it was written. The zero value stands for a
+// field that is left out or wrong; has tells the first, the problems the second.
+func scalar[T any](o *object, field string, read func(text string) (T, error)) T {
+	n := o.take(field)
+	if n == nil {
+		var none T
+		return none
+	}
+	v, _ := scalarNode(o.p, n, o.what+": "+field, read)
+	return v
+}
+
+// scalars reads a field that is a list of scalars.
+func scalars[T any](o *object, field string, read func(text string) (T, error)) []T {
+	var all []T
+	o.each(field, func(n *yaml.Node) {
+		if v, ok := scalarNode(o.p, n, o.what+": "+field, read); ok {
+			all = append(all, v)
+		}
+	})
+	return all
+}
+
+// scalarNode reads one scalar; false, with the problem reported, when it is none or read refuses it.
+func scalarNode[T any](p *parser, n *yaml.Node, what string, read func(text string) (T, error)) (v T, ok bool) {
+	if !p.ordinary(n, what) {
+		return v, false
+	}
+	if n.Kind != yaml.ScalarNode {
+		p.report(n.Line, "%s: must be one value", what)
+		return v, false
+	}
+	if n.Value == "" && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) == 0 {
+		p.report(n.Line, "%s: has no value; leave the field out instead", what)
+		return v, false
+	}
+	v, err := read(n.Value)
+	if err != nil {
+		p.report(n.Line, "%s: %v", what, err)
+		return v, false
+	}
+	return v, true
+}

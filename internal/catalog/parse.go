@@ -1,0 +1,212 @@
+package catalog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// File is a catalogue file that was read and is right in itself: every field is known and has the right type and
+// range. Whether it fits what exists is found by [File.Plan] and [File.Changes].
+type File struct {
+	name     string
+	attached map[string][]byte
+
+	platform   *platformDoc
+	merchants  []*merchantDoc
+	apps       []*appDoc
+	users      []*userDoc
+	sessions   []*sessionDoc
+	templates  []*templateDoc
+	activities []*activityDoc
+	scenes     []*sceneDoc
+}
+
+// Name is the file's name, as problems show it.
+func (f *File) Name() string { return f.name }
+
+// Attached are the key files that the file names, as they were read, under the names that it gives them. With the
+// text of the file they are all that Parse needs to read it again elsewhere.
+func (f *File) Attached() map[string][]byte { return f.attached }
+
+// Load reads a catalogue file. Key files that it names are relative to its own place.
+func Load(path string) (*File, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data, func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(path), name)
+		}
+		return os.ReadFile(name)
+	})
+}
+
+// Parse reads the text of a catalogue file. The name is for problems; readFile reads the key files that the text
+// names, and nil refuses them. An error is Problems, all that were found.
+func Parse(name string, data []byte, readFile func(name string) ([]byte, error)) (*File, error) {
+	p := &parser{problems: problems{file: name}, readFile: readFile, attached: map[string][]byte{}}
+	f := &File{name: name, attached: p.attached}
+	if root := p.root(data); root != nil {
+		p.file(f, root)
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// parser is one file being read.
+type parser struct {
+	problems
+	readFile func(name string) ([]byte, error)
+	attached map[string][]byte
+}
+
+// root reads the text as YAML; nil when it holds nothing, or is no YAML.
+func (p *parser) root(data []byte) *yaml.Node {
+	var doc, more yaml.Node
+	in := yaml.NewDecoder(bytes.NewReader(data))
+	switch err := in.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		p.syntax(data, err)
+		return nil
+	}
+	switch err := in.Decode(&more); {
+	case err == nil:
+		p.report(more.Line, "a catalogue file holds one document; this is a second one")
+	case !errors.Is(err, io.EOF):
+		p.syntax(data, err)
+	}
+	if len(doc.Content) != 1 || nothing(doc.Content[0]) {
+		return nil
+	}
+	return doc.Content[0]
+}
+
+// nothing is what stands after a name with no value, or in a document of comments alone.
+func nothing(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Value == "" && n.Style == 0 }
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// syntax reports what the YAML reader said. Where it names no line it met a byte that no YAML may hold.
+func (p *parser) syntax(data []byte, err error) {
+	reason, line := err.Error(), 0
+	if m := yamlLine.FindStringSubmatch(reason); m != nil {
+		reason = reason[len(m[0]):]
+		line, _ = strconv.Atoi(m[1])
+	}
+	if line == 0 {
+		line = 1 + bytes.Count(data[:firstOdd(data)], []byte("\n"))
+	}
+	p.report(line, "not YAML: %s", reason)
+}
+
+// firstOdd is the place of the first control character or byte that is not UTF-8; the start when there is none.
+func firstOdd(data []byte) int {
+	place := bytes.IndexFunc(data, func(r rune) bool {
+		return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == '\u007f' || r == '\uFFFD'
+	})
+	return max(place, 0)
+}
+
+func (p *parser) file(f *File, root *yaml.Node) {
+	o := p.object(root, "the file")
+	if o == nil {
+		return
+	}
+	if n := o.take("platform"); n != nil && !nothing(n) {
+		f.platform = p.platform(n)
+	}
+	f.merchants = section(o, "merchants", "merchant", p.merchant)
+	f.apps = section(o, "apps", "app", p.app)
+	f.users = section(o, "users", "user", p.user)
+	f.sessions = section(o, "sessions", "session", p.session)
+	f.templates = section(o, "templates", "template", p.template)
+	f.activities = section(o, "activities", "activity", p.activity)
+	f.scenes = section(o, "scenes", "scene", p.scene)
+	o.done()
+}
+
+// section reads the list of one kind of entities, and sees to it that no name is given twice.
+func section[T any](o *object, field, kind string, read func(*object) T) []T {
+	if n := o.nodes[field]; n != nil && nothing(n) {
+		o.asked = append(o.asked, field)
+		return nil
+	}
+	var all []T
+	first := map[string]int{}
+	o.each(field, func(n *yaml.Node) {
+		entity := o.p.object(n, kind)
+		if entity == nil {
+			return
+		}
+		if name := entity.nodes["name"]; name != nil && name.Value != "" {
+			entity.what = fmt.Sprintf("%s %q", kind, clip(name.Value))
+			if line, twice := first[name.Value]; twice {
+				o.p.report(name.Line, "%s is stated twice, first in line %d", entity.what, line)
+			} else {
+				first[name.Value] = name.Line
+			}
+		}
+		all = append(all, read(entity))
+	})
+	return all
+}
+
+// ref is a reference to another entity by its name.
+type ref struct {
+	name string
+	line int
+}
+
+// given says that the file states the reference.
+func (r ref) given() bool { return r.name != "" }
+
+func (o *object) ref(field string) ref {
+	return ref{scalar(o, field, handle), o.lineOf(field)}
+}
+
+func (o *object) refs(field string) []ref {
+	var all []ref
+	o.each(field, func(n *yaml.Node) {
+		if name, ok := scalarNode(o.p, n, o.what+": "+field, handle); ok {
+			all = append(all, ref{name, n.Line})
+		}
+	})
+	return all
+}
+
+// keyText reads a key that is given inline in one field or as a file in another; empty when neither is.
+func (o *object) keyText(inline, file string) string {
+	text := scalar(o, inline, longText(20_000))
+	path := scalar(o, file, longText(4096))
+	switch {
+	case path == "":
+		return text
+	case o.has(inline):
+		o.report(file, "%s is given as well; give one of them", inline)
+		return ""
+	case o.p.readFile == nil:
+		o.report(file, "key files cannot be read here; give %s", inline)
+		return ""
+	}
+	data, err := o.p.readFile(path)
+	if err != nil {
+		o.report(file, "%v", err)
+		return ""
+	}
+	o.p.attached[path] = data
+	return strings.TrimSpace(string(data))
+}

@@ -1,0 +1,157 @@
+package catalog
+
+import (
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"faquan/internal/benefit"
+	"faquan/internal/money"
+)
+
+const (
+	maxCode     = 64 // act_code and scene_code
+	maxCard     = 32
+	maxRule     = 4096
+	maxPriority = 1_000_000_000
+	maxWeight   = 1_000_000
+)
+
+type activityDoc struct {
+	place
+	activity benefit.Activity // without items
+	merchant ref
+	items    []itemDoc
+}
+
+type itemDoc struct {
+	place
+	item     benefit.Item
+	template ref
+}
+
+func (p *parser) activity(o *object) *activityDoc {
+	o.require("name", "merchant", "items")
+	d := &activityDoc{merchant: o.ref("merchant"), activity: benefit.Activity{
+		Name: scalar(o, "name", handle), ActCode: scalar(o, "act_code", token(maxCode)),
+		RelationID: scalar(o, "relation_id", wireNumber), Window: o.window("window"),
+		Status: scalar(o, "status", statuses.read), NoGuard: scalar(o, "guard", noGuardWords.read),
+		Box: o.box(), Rule: scalar(o, "rule", longText(maxRule)),
+		Priority: scalar(o, "priority", number(-maxPriority, maxPriority)),
+	}}
+	o.each("items", func(n *yaml.Node) {
+		if item := p.object(n, o.what+": item"); item != nil {
+			d.items = append(d.items, p.item(item))
+		}
+	})
+	if o.has("items") && len(d.items) == 0 {
+		o.report("items", "an activity needs at least one")
+	}
+	d.place = o.done()
+	return d
+}
+
+func (p *parser) item(o *object) itemDoc {
+	o.require("template")
+	d := itemDoc{template: o.ref("template"), item: benefit.Item{
+		DetailID: scalar(o, "detail_id", wireNumber), BenefitType: scalar(o, "benefit_type", number(0, 1<<31-1)),
+		MaxSends: scalar(o, "max_send_count", small(1, benefit.MaxLineVouchers)),
+		Quantity: scalar(o, "quantity", small(1, benefit.MaxLineVouchers)),
+		Amount:   int64(scalar(o, "amount", someYuan)),
+	}}
+	if !o.has("max_send_count") {
+		d.item.MaxSends = 1
+	}
+	if !o.has("quantity") {
+		d.item.Quantity = 1
+	}
+	if n := d.item.MaxSends * d.item.Quantity; n > benefit.MaxLineVouchers {
+		p.report(o.line, "%s: max_send_count × quantity is %d, at most %d vouchers are issued in one call", o.what, n, benefit.MaxLineVouchers)
+	}
+	d.place = o.done()
+	return d
+}
+
+// itemAmount is the item's own amount, for messages and export.
+func itemAmount(i *benefit.Item) money.Fen { return money.Fen(i.Amount) }
+
+func (o *object) box() *benefit.Box {
+	b := o.object("box")
+	if b == nil {
+		return nil
+	}
+	b.require("cards", "done_after")
+	box := &benefit.Box{
+		Cards: scalars(b, "cards", token(maxCard)), DoneAfter: scalar(b, "done_after", small(1, 1_000_000)),
+		CountSends: scalar(b, "count", sendsWords.read),
+	}
+	b.unique("cards", box.Cards)
+	switch {
+	case b.has("cards") && len(box.Cards) == 0:
+		b.report("cards", "a box needs at least one")
+	case !box.CountSends && box.DoneAfter > len(box.Cards):
+		b.report("done_after", "%d different cards are asked for, the box has %d", box.DoneAfter, len(box.Cards))
+	}
+	b.done()
+	return box
+}
+
+type sceneDoc struct {
+	place
+	scene    benefit.Scene // without activities
+	merchant ref
+	entries  []entryDoc
+}
+
+type entryDoc struct {
+	activity ref
+	weight   int64
+}
+
+func (p *parser) scene(o *object) *sceneDoc {
+	o.require("name", "merchant", "activities")
+	d := &sceneDoc{merchant: o.ref("merchant"), scene: benefit.Scene{
+		Name: scalar(o, "name", handle), SceneCode: scalar(o, "scene_code", token(maxCode)),
+		Strategy: scalar(o, "strategy", strategies.read), Status: scalar(o, "status", statuses.read),
+	}}
+	if !o.has("strategy") {
+		d.scene.Strategy = benefit.ChooseAll
+	}
+	o.each("activities", func(n *yaml.Node) { d.entries = append(d.entries, o.entry(n, d.scene.Strategy)) })
+	if o.has("activities") && len(d.entries) == 0 {
+		o.report("activities", "a scene needs at least one")
+	}
+	for k, e := range d.entries {
+		if e.activity.given() && slices.ContainsFunc(d.entries[:k], func(x entryDoc) bool { return x.activity.name == e.activity.name }) {
+			p.report(e.activity.line, "%s: activity %q is given twice", o.what, e.activity.name)
+		}
+	}
+	d.place = o.done()
+	return d
+}
+
+// entry reads the name of an activity, or {activity, weight} in a WEIGHTED scene.
+func (o *object) entry(n *yaml.Node, strategy benefit.Strategy) entryDoc {
+	what := o.what + ": activities"
+	if n.Kind != yaml.MappingNode {
+		name, _ := scalarNode(o.p, n, what, handle)
+		if strategy == benefit.ChooseWeighted {
+			o.p.report(n.Line, "%s: a WEIGHTED scene needs {activity: …, weight: …}", what)
+		}
+		return entryDoc{activity: ref{name, n.Line}}
+	}
+	e := o.p.object(n, what)
+	if e == nil {
+		return entryDoc{}
+	}
+	e.require("activity")
+	d := entryDoc{activity: e.ref("activity"), weight: scalar(e, "weight", number(1, maxWeight))}
+	switch {
+	case strategy == benefit.ChooseWeighted:
+		e.require("weight")
+	case e.has("weight"):
+		e.report("weight", "only a WEIGHTED scene has weights")
+	}
+	e.done()
+	return d
+}

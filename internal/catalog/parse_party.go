@@ -1,0 +1,258 @@
+package catalog
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway/alipay/wire"
+)
+
+// Lengths, in characters. The ones that a wire fixes name it.
+const (
+	maxTitle     = 128
+	maxAppID     = 32 // app_id of the Alipay gateway
+	maxAppKey    = 64
+	maxSecret    = 256
+	maxSession   = 256
+	maxAlipayID  = 16 // user_id of alipay.marketing.voucher.send
+	maxType      = 32
+	maxPerson    = 64
+	maxSendRate  = 1_000_000
+	minKeyBits   = 2048 // of the platform's own key; callers' keys may be shorter, as wire allows
+	maxAttribute = 8192 // bytes of JSON
+)
+
+// Methods are the API methods that an app may be granted: the four that issue, and their helpers.
+func Methods() []string {
+	return []string{
+		"alipay.marketing.voucher.send", "alipay.marketing.voucher.query",
+		"taobao.mobile.promotion.benefit.activity.send",
+		"alibaba.alsc.upp.right.decisionsend",
+		"tmall.nrt.certificate.send", "tmall.nrt.certificate.query",
+		"taobao.time.get",
+	}
+}
+
+// platformDoc and the other docs are the entities as a file states them: what is right in itself, with references
+// still names.
+type platformDoc struct {
+	place
+	key *rsa.PrivateKey // nil when left out
+}
+
+func (p *parser) platform(n *yaml.Node) *platformDoc {
+	o := p.object(n, "platform")
+	if o == nil {
+		return nil
+	}
+	d := &platformDoc{}
+	const inline, file = "alipay_private_key", "alipay_private_key_file"
+	if text := o.keyText(inline, file); text != "" {
+		field := inline
+		if !o.has(inline) {
+			field = file
+		}
+		key, err := wire.ParsePrivateKey(text)
+		switch {
+		case err != nil:
+			o.report(field, "%v", err)
+		case key.N.BitLen() < minKeyBits:
+			o.report(field, "the key has %d bits, at least %d are needed", key.N.BitLen(), minKeyBits)
+		default:
+			d.key = key
+		}
+	}
+	d.place = o.done()
+	return d
+}
+
+type merchantDoc struct {
+	place
+	merchant benefit.Merchant
+}
+
+func (p *parser) merchant(o *object) *merchantDoc {
+	o.require("name")
+	d := &merchantDoc{merchant: benefit.Merchant{
+		Name: scalar(o, "name", handle), Title: scalar(o, "title", text(maxTitle)),
+		SellerID: scalar(o, "seller_id", wireNumber), Open: scalar(o, "recipients", openWords.read),
+	}}
+	d.place = o.done()
+	return d
+}
+
+type appDoc struct {
+	place
+	app      benefit.App
+	merchant ref
+	secret   string
+}
+
+func (p *parser) app(o *object) *appDoc {
+	o.require("name", "merchant")
+	d := &appDoc{merchant: o.ref("merchant"), app: benefit.App{
+		Name:   scalar(o, "name", handle),
+		AppKey: scalar(o, "app_key", token(maxAppKey)), AppID: scalar(o, "app_id", token(maxAppID)),
+		RatePerSecond: scalar(o, "rate_per_second", number(1, maxSendRate)),
+		Disabled:      scalar(o, "status", disabledWords.read),
+		Methods:       scalars(o, "methods", method),
+	}}
+	d.secret = scalar(o, "app_secret", token(maxSecret))
+	d.app.PublicKey = o.publicKey()
+	d.app.SignTypes = scalars(o, "sign_types", signTypes.read)
+	o.unique("methods", d.app.Methods)
+	o.unique("sign_types", d.app.SignTypes)
+	switch {
+	case d.app.PublicKey != "" && !o.has("sign_types"):
+		d.app.SignTypes = []string{"RSA2"}
+	case o.has("sign_types") && len(d.app.SignTypes) == 0:
+		o.report("sign_types", "is an empty list: no request could be signed")
+	case o.has("sign_types") && !o.has("public_key") && !o.has("public_key_file"):
+		o.report("sign_types", "there is no public_key to verify with")
+	}
+	if o.has("methods") && len(d.app.Methods) == 0 {
+		o.report("methods", "is an empty list; leave it out to grant all methods, or set status: DISABLED")
+	}
+	o.unsupported("encrypted requests", "aes_key")
+	o.unsupported("certificate mode; give public_key", "certificate_mode", "app_cert", "app_cert_file", "alipay_root_cert", "alipay_root_cert_file")
+	d.place = o.done()
+	return d
+}
+
+func method(s string) (string, error) {
+	if !slices.Contains(Methods(), s) {
+		return "", fmt.Errorf("unknown method %q; known: %s", clip(s), strings.Join(Methods(), ", "))
+	}
+	return s, nil
+}
+
+// unique refuses a list that says something twice.
+func (o *object) unique(field string, all []string) {
+	for k, v := range all {
+		if slices.Contains(all[:k], v) {
+			o.report(field, "%s is given twice", clip(v))
+		}
+	}
+}
+
+// publicKey reads the app's key in any form that is in use, and gives it in the one that is stored.
+func (o *object) publicKey() string {
+	const inline, file = "public_key", "public_key_file"
+	text := o.keyText(inline, file)
+	if text == "" {
+		return ""
+	}
+	field := inline
+	if !o.has(inline) {
+		field = file
+	}
+	key, err := wire.ParsePublicKey(text)
+	if err != nil {
+		o.report(field, "%v", err)
+		return ""
+	}
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		o.report(field, "%v", err)
+		return ""
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+type userDoc struct {
+	place
+	user   benefit.User
+	idents []identDoc
+}
+
+// identDoc is an identifier whose app, if it has one, is still a name.
+type identDoc struct {
+	benefit.Identifier
+	app  ref
+	line int
+}
+
+func (p *parser) user(o *object) *userDoc {
+	d := &userDoc{user: benefit.User{
+		Name: scalar(o, "name", handle), Frozen: scalar(o, "status", frozenWords.read),
+		Person: scalar(o, "person", text(maxPerson)),
+	}}
+	if n := o.take("attributes"); n != nil {
+		d.user.Attributes = p.attributes(n, o.what+": attributes")
+	}
+	if ids := o.object("ids"); ids != nil {
+		for _, key := range ids.keys {
+			d.idents = append(d.idents, ids.idents(key)...)
+		}
+	}
+	if !o.has("name") && len(d.idents) == 0 {
+		p.report(o.line, "%s: needs a name or ids", o.what)
+	}
+	d.place = o.done()
+	return d
+}
+
+// idents reads the identifiers of one type.
+func (o *object) idents(key *yaml.Node) []identDoc {
+	kind, err := token(maxType)(key.Value)
+	if err != nil || strings.ContainsAny(kind, ":/") {
+		o.p.report(key.Line, "%s: a type of identifiers has 1 to %d printable ASCII characters, no white space, colon or slash", o.what, maxType)
+		o.take(key.Value)
+		return nil
+	}
+	var all []identDoc
+	o.each(key.Value, func(n *yaml.Node) {
+		d := identDoc{line: n.Line}
+		if kind == benefit.OpenID {
+			open := o.p.object(n, o.what+": "+kind)
+			if open == nil {
+				return
+			}
+			open.require("app", "id")
+			d.app, d.Value = open.ref("app"), scalar(open, "id", text(benefit.MaxIdentifier))
+			open.done()
+		} else {
+			d.Value, _ = scalarNode(o.p, n, o.what+": "+kind, identifier(kind))
+		}
+		if d.Value != "" {
+			d.Type = kind
+			all = append(all, d)
+		}
+	})
+	return all
+}
+
+// identifier reads the value of an identifier.
+func identifier(kind string) func(string) (string, error) {
+	if kind == benefit.AlipayID {
+		return text(maxAlipayID)
+	}
+	return text(benefit.MaxIdentifier)
+}
+
+type sessionDoc struct {
+	place
+	key      string
+	expires  benefit.Instant
+	app      ref
+	merchant ref
+	user     ref // a name, or TYPE:value, or OPEN_ID/app:value
+}
+
+func (p *parser) session(o *object) *sessionDoc {
+	o.require("key", "app")
+	d := &sessionDoc{
+		key: scalar(o, "key", token(maxSession)), app: o.ref("app"), merchant: o.ref("merchant"),
+		user:    ref{scalar(o, "user", text(maxType+maxName+benefit.MaxIdentifier+2)), o.lineOf("user")},
+		expires: scalar(o, "expires", instant),
+	}
+	d.place = o.done()
+	return d
+}

@@ -1,0 +1,247 @@
+package catalog
+
+import (
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"faquan/internal/benefit"
+	"faquan/internal/money"
+)
+
+const (
+	maxTemplateID = 28 // template_id of alipay.marketing.voucher.send
+	maxBizID      = 64
+	minDigits     = 8
+	maxDigits     = 64
+	defaultDigits = 12
+	maxRepeat     = 30 * dayMillis
+)
+
+type templateDoc struct {
+	place
+	template  benefit.Template
+	merchant  ref
+	grantedTo []ref
+}
+
+// kindFields are the fields that only some kinds have: those that a kind needs, then those that it may have.
+var kindFields = map[benefit.Kind][2][]string{
+	benefit.Cash:        {{"amount"}, nil},
+	benefit.Reduction:   {{"reduction"}, {"threshold"}},
+	benefit.Discount:    {{"percent"}, {"threshold", "ceiling"}},
+	benefit.FixedPrice:  {{"price"}, nil},
+	benefit.Exchange:    {nil, nil},
+	benefit.Certificate: {{"channels"}, {"code", "repeat", "out_id"}},
+}
+
+var allKindFields = []string{
+	"amount", "reduction", "threshold", "percent", "ceiling", "price", "channels", "code", "repeat", "out_id",
+}
+
+func (p *parser) template(o *object) *templateDoc {
+	o.require("name", "merchant", "kind", "valid")
+	kind := scalar(o, "kind", kinds.read)
+	d := &templateDoc{merchant: o.ref("merchant"), grantedTo: o.refs("granted_to"), template: benefit.Template{
+		Name: scalar(o, "name", handle), Title: scalar(o, "title", text(maxTitle)), Kind: kind,
+		TemplateID: scalar(o, "template_id", token(maxTemplateID)), RightID: scalar(o, "right_id", wireNumber),
+		OutID: scalar(o, "out_id", wireNumber), BizID: scalar(o, "biz_id", token(maxBizID)),
+		Face: benefit.Face{
+			Reduction: scalar(o, "reduction", someYuan), Threshold: scalar(o, "threshold", yuan),
+			Percent: scalar(o, "percent", percent), Ceiling: scalar(o, "ceiling", someYuan),
+			Price: scalar(o, "price", someYuan),
+		},
+		Amount: o.amountRule(), Code: o.codeRule(kind),
+		Publish: o.window("publish"), Valid: o.validity(), Stock: o.stock(kind), Limits: o.limits(),
+		Status:   scalar(o, "status", statuses.read),
+		Channels: scalars(o, "channels", number(0, 1<<31-1)), RepeatMillis: o.repeat(),
+	}}
+	if kind != 0 {
+		o.kindFields(kind)
+	}
+	if kind == benefit.Certificate && o.has("channels") && len(d.template.Channels) == 0 {
+		o.report("channels", "is an empty list: no call could name an allowed channel")
+	}
+	for k, c := range d.template.Channels {
+		if slices.Contains(d.template.Channels[:k], c) {
+			o.report("channels", "%d is given twice", c)
+		}
+	}
+	d.place = o.done()
+	return d
+}
+
+// kindFields refuses the fields that the kind does not have and asks for those that it needs.
+func (o *object) kindFields(kind benefit.Kind) {
+	needed, allowed := kindFields[kind][0], kindFields[kind][1]
+	o.require(needed...)
+	for _, f := range allKindFields {
+		if o.has(f) && !slices.Contains(needed, f) && !slices.Contains(allowed, f) {
+			o.report(f, "a %s template has none", kinds.of(kind))
+		}
+	}
+	if kind == benefit.Certificate {
+		o.unsupported("a CERTIFICATE template is issued by its out_id alone", "template_id", "right_id", "biz_id")
+	}
+}
+
+// amountRule reads one of {from: request, min, max}, {fixed: …} and {random: {min, max}}.
+func (o *object) amountRule() benefit.AmountRule {
+	a := o.object("amount")
+	if a == nil {
+		return benefit.AmountRule{}
+	}
+	rule := benefit.AmountRule{}
+	request := scalar(a, "from", words[benefit.AmountFrom]{{"request", benefit.FromRequest}}.read)
+	fixed := scalar(a, "fixed", someYuan)
+	random := a.object("random")
+	least, most := scalar(a, "min", someYuan), scalar(a, "max", someYuan)
+	switch {
+	case a.has("from") && !a.has("fixed") && !a.has("random"):
+		rule = benefit.AmountRule{From: request, Min: max(least, 1), Max: most}
+		if !a.has("max") {
+			rule.Max = money.MaxFen
+		}
+	case a.has("fixed") && !a.has("from") && !a.has("random") && !a.has("min") && !a.has("max"):
+		rule = benefit.AmountRule{From: benefit.Fixed, Min: fixed, Max: fixed}
+	case a.has("random") && !a.has("from") && !a.has("fixed") && !a.has("min") && !a.has("max"):
+		if random != nil {
+			random.require("min", "max")
+			rule = benefit.AmountRule{From: benefit.Random, Min: scalar(random, "min", someYuan), Max: scalar(random, "max", someYuan)}
+			random.done()
+		}
+	default:
+		o.report("amount", "must be {from: request, min: …, max: …}, {fixed: …} or {random: {min: …, max: …}}")
+	}
+	if rule.Max != 0 && rule.Min > rule.Max {
+		o.report("amount", "min %s is above max %s", rule.Min.Yuan(), rule.Max.Yuan())
+	}
+	a.done()
+	return rule
+}
+
+func (o *object) codeRule(kind benefit.Kind) benefit.CodeRule {
+	rule := benefit.CodeRule{}
+	if kind == benefit.Certificate {
+		rule.Digits = defaultDigits
+	}
+	if c := o.object("code"); c != nil {
+		c.require("digits")
+		rule.Digits = scalar(c, "digits", small(minDigits, maxDigits))
+		c.done()
+	}
+	return rule
+}
+
+// window reads {start, end}; each side may be left out.
+func (o *object) window(field string) benefit.Window {
+	w := o.object(field)
+	if w == nil {
+		return benefit.Window{}
+	}
+	win := w.startEnd()
+	w.done()
+	return win
+}
+
+func (o *object) startEnd() benefit.Window {
+	win := benefit.Window{Start: scalar(o, "start", instant), End: scalar(o, "end", instant)}
+	if win.Start != 0 && win.End != 0 && win.Start > win.End {
+		o.p.report(o.lineOf("end"), "%s: end %s is before start %s", o.what, win.End, win.Start)
+	}
+	return win
+}
+
+// validity reads one of {start, end}, {days} and {after, for, to_day_end}.
+func (o *object) validity() benefit.Validity {
+	v := o.object("valid")
+	if v == nil {
+		return benefit.Validity{}
+	}
+	valid := benefit.Validity{
+		Absolute:    v.startEnd(),
+		AfterMillis: scalar(v, "after", duration), ForMillis: scalar(v, "for", duration),
+		ToDayEnd: scalar(v, "to_day_end", yesNo.read),
+	}
+	days := scalar(v, "days", number(1, maxDuration/dayMillis))
+	absolute := v.has("start") || v.has("end")
+	relative := v.has("after") || v.has("for") || v.has("to_day_end")
+	switch {
+	case absolute && !relative && !v.has("days"):
+		v.require("start", "end")
+	case v.has("days") && !relative && !absolute:
+		valid.ForMillis = days * dayMillis
+	case relative && !absolute && !v.has("days"):
+		v.require("for")
+	default:
+		o.report("valid", "must be {days: …}, {start: …, end: …} or {after: …, for: …, to_day_end: …}")
+	}
+	v.done()
+	return valid
+}
+
+// stock reads the caps. Amounts are for the kinds whose vouchers carry one.
+func (o *object) stock(kind benefit.Kind) benefit.Stock {
+	stock := benefit.UnlimitedStock()
+	s := o.object("stock")
+	if s == nil {
+		return stock
+	}
+	count, amount := number(0, 1<<53), func(text string) (int64, error) {
+		fen, err := yuan(text)
+		return int64(fen), err
+	}
+	for _, c := range []struct {
+		field string
+		cap   *benefit.Cap
+		read  func(string) (int64, error)
+	}{
+		{"count", &stock.Count, count}, {"amount", &stock.Amount, amount},
+		{"count_per_day", &stock.CountPerDay, count}, {"amount_per_day", &stock.AmountPerDay, amount},
+	} {
+		if v := scalar(s, c.field, c.read); s.has(c.field) {
+			*c.cap = benefit.Cap(v)
+		}
+	}
+	if kind != 0 && kind != benefit.Cash && kind != benefit.Reduction {
+		for _, f := range []string{"amount", "amount_per_day"} {
+			if s.has(f) {
+				s.report(f, "vouchers of a %s template carry no amount; give a count", kinds.of(kind))
+			}
+		}
+	}
+	s.done()
+	return stock
+}
+
+func (o *object) limits() benefit.Limits {
+	l := o.object("limits")
+	if l == nil {
+		return benefit.Limits{}
+	}
+	limits := benefit.Limits{
+		PerUser: scalar(l, "per_user", number(0, 1<<53)), PerUserPerDay: scalar(l, "per_user_per_day", number(0, 1<<53)),
+		PerPerson: scalar(l, "per_person", number(0, 1<<53)),
+	}
+	l.done()
+	return limits
+}
+
+// repeat reads none or {window: …}, in milliseconds.
+func (o *object) repeat() int64 {
+	n := o.nodes["repeat"]
+	if n == nil || n.Kind != yaml.MappingNode {
+		return scalar(o, "repeat", words[int64]{{"none", 0}}.read)
+	}
+	r := o.object("repeat")
+	if r == nil {
+		return 0
+	}
+	r.require("window")
+	millis := scalar(r, "window", duration)
+	if millis > maxRepeat {
+		r.report("window", "is longer than 30d")
+	}
+	r.done()
+	return millis
+}

@@ -1,0 +1,156 @@
+package catalog
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Action is what a plan does to an entity.
+type Action string
+
+// The actions.
+const (
+	Added     Action = "added"
+	Changed   Action = "changed"
+	Unchanged Action = "unchanged"
+)
+
+// Plan tells what applying a file would do, entity by entity in the order of the file. It shows no secrets.
+type Plan struct {
+	// Version is the catalogue version that applying makes; 0 when the catalogue stays as it is.
+	Version int64
+	// Changes are all that the file states and that differ from what is there.
+	Changes []Change
+	// Same counts the entities that the file states as they are.
+	Same int
+}
+
+// Change is what happens to one entity.
+type Change struct {
+	Kind   string // merchant, app, user, session, template, activity, scene or platform
+	Name   string // the operator's handle; empty for a user without one
+	Line   int    // of the file
+	Action Action
+	Fields []Difference
+}
+
+// Difference is one field, in the words of the file: "stock.count", "items[0].template".
+type Difference struct {
+	Field     string
+	Old, New  string // empty: left out
+	Generated bool   // faquan made the new value, because the file leaves it out
+}
+
+// Empty says that applying would change nothing.
+func (p *Plan) Empty() bool { return len(p.Changes) == 0 }
+
+func (p *Plan) add(c Change) {
+	if c.Action == Unchanged {
+		p.Same++
+		return
+	}
+	p.Changes = append(p.Changes, c)
+}
+
+// WriteTo writes the plan for people: + for what is added, ~ for what is changed, a line for each field.
+func (p *Plan) WriteTo(w io.Writer) (int64, error) {
+	var b strings.Builder
+	for _, c := range p.Changes {
+		sign := "~"
+		if c.Action == Added {
+			sign = "+"
+		}
+		b.WriteString(strings.TrimSpace(sign+" "+c.Kind+" "+c.Name) + "\n")
+		for _, d := range c.Fields {
+			b.WriteString("    " + d.String() + "\n")
+		}
+	}
+	fmt.Fprintf(&b, "%d to change, %d as they are\n", len(p.Changes), p.Same)
+	n, err := io.WriteString(w, b.String())
+	return int64(n), err
+}
+
+// String is the difference on one line.
+func (d Difference) String() string {
+	text := d.Field + ": " + shown(d.New)
+	if d.Old != "" {
+		text = d.Field + ": " + shown(d.Old) + " → " + shown(d.New)
+	}
+	if d.Generated {
+		text += " (generated)"
+	}
+	return text
+}
+
+// shown keeps a value on one line; of a long one, such as a key, it shows the beginning and a digest.
+func shown(value string) string {
+	switch {
+	case value == "":
+		return "(left out)"
+	case len(value) > 120:
+		return fmt.Sprintf("%.24q… (sha256 %.8x)", value, sha256.Sum256([]byte(value)))
+	case strings.ContainsAny(value, "\n\t"):
+		return fmt.Sprintf("%q", value)
+	}
+	return value
+}
+
+// field is one value of an entity with its path.
+type field struct{ path, value string }
+
+type fields []field
+
+// flatten lists the values of an entity in order. The name is left out: it says which entity it is.
+func flatten(n *yaml.Node) fields {
+	var all fields
+	var walk func(path string, n *yaml.Node)
+	walk = func(path string, n *yaml.Node) {
+		switch n.Kind {
+		case yaml.MappingNode:
+			for k := 0; k+1 < len(n.Content); k += 2 {
+				name := n.Content[k].Value
+				if path != "" {
+					name = path + "." + name
+				}
+				walk(name, n.Content[k+1])
+			}
+		case yaml.SequenceNode:
+			for k, element := range n.Content {
+				walk(fmt.Sprintf("%s[%d]", path, k), element)
+			}
+		default:
+			if path != "name" {
+				all = append(all, field{path, n.Value})
+			}
+		}
+	}
+	walk("", n)
+	return all
+}
+
+// difference compares two lists of values: the new ones in order, then those that are gone.
+func difference(old, now fields, generated func(value string) bool) []Difference {
+	was := make(map[string]string, len(old))
+	for _, f := range old {
+		was[f.path] = f.value
+	}
+	var all []Difference
+	for _, f := range now {
+		before, known := was[f.path]
+		delete(was, f.path)
+		if !known || before != f.value {
+			made := generated != nil && generated(f.value)
+			all = append(all, Difference{Field: f.path, Old: before, New: f.value, Generated: made})
+		}
+	}
+	for _, f := range old {
+		if before, gone := was[f.path]; gone {
+			all = append(all, Difference{Field: f.path, Old: before})
+		}
+	}
+	return all
+}

@@ -1,0 +1,174 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"faquan/internal/benefit"
+	"faquan/internal/seal"
+	"faquan/internal/store"
+)
+
+// Platform is the platform's own settings: the entity of kind benefit.PlatformEntity with the id PlatformID.
+type Platform struct {
+	// AlipayPrivateKey signs the answers of the Alipay gateway: PKCS#8, sealed.
+	AlipayPrivateKey []byte `json:"alipay_private_key,omitzero"`
+}
+
+// PlatformID is the id of the one platform entity.
+const PlatformID = 1
+
+// platformKey is what the private key is sealed for.
+const platformKey = "platform/alipay_private_key"
+
+// PlatformOf finds the platform's settings among stored entities; the zero Platform when there are none.
+func PlatformOf(entities []benefit.Entity) (Platform, error) {
+	var platform Platform
+	for _, e := range entities {
+		if e.Kind != benefit.PlatformEntity || e.ID != PlatformID {
+			continue
+		}
+		if err := json.Unmarshal(e.Body, &platform); err != nil {
+			return Platform{}, fmt.Errorf("the platform's settings: %w", err)
+		}
+	}
+	return platform, nil
+}
+
+// Key opens the private key; nil when there is none yet. Errors wrap those of package seal.
+func (p Platform) Key(box *seal.Box) (*rsa.PrivateKey, error) {
+	if len(p.AlipayPrivateKey) == 0 {
+		return nil, nil
+	}
+	der, err := box.Open(p.AlipayPrivateKey, platformKey)
+	if err != nil {
+		return nil, err
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", platformKey, err)
+	}
+	private, ok := key.(*rsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%s: is %T, not RSA", platformKey, key)
+	}
+	return private, nil
+}
+
+// with gives the settings as an entity with another key.
+func (p Platform) with(key *rsa.PrivateKey, box *seal.Box) (benefit.Entity, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return benefit.Entity{}, err
+	}
+	p.AlipayPrivateKey = box.Seal(der, platformKey)
+	body, err := json.Marshal(p)
+	return benefit.Entity{Kind: benefit.PlatformEntity, ID: PlatformID, Body: body}, err
+}
+
+// ChangeFunc has the form of issuing.ChangeFunc.
+type ChangeFunc = func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error)
+
+// NewPlatformKey makes a key for the platform.
+func NewPlatformKey() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, minKeyBits) }
+
+// EnsurePlatformKey is the change of the first start: it makes a private key when there is none, else changes
+// nothing.
+func EnsurePlatformKey(box *seal.Box) ChangeFunc {
+	return func(ctx context.Context, r store.Reader, cat *benefit.Catalogue, _ benefit.Env) (*benefit.Changes, error) {
+		entities, _, err := r.Entities(ctx)
+		if err != nil {
+			return nil, err
+		}
+		platform, err := PlatformOf(entities)
+		if err != nil || len(platform.AlipayPrivateKey) > 0 {
+			return nil, err
+		}
+		key, err := NewPlatformKey()
+		if err != nil {
+			return nil, err
+		}
+		return platformChange(platform, key, box, cat)
+	}
+}
+
+// RotatePlatformKey is the change that puts another key, of 2048 bits or more, in the place of the platform's.
+// Answers are signed with it from then on: callers need its public key at once.
+func RotatePlatformKey(box *seal.Box, key *rsa.PrivateKey) ChangeFunc {
+	return func(ctx context.Context, r store.Reader, cat *benefit.Catalogue, _ benefit.Env) (*benefit.Changes, error) {
+		if key.N.BitLen() < minKeyBits {
+			return nil, fmt.Errorf("the key has %d bits, at least %d are needed", key.N.BitLen(), minKeyBits)
+		}
+		entities, _, err := r.Entities(ctx)
+		if err != nil {
+			return nil, err
+		}
+		platform, err := PlatformOf(entities)
+		if err != nil {
+			return nil, err
+		}
+		return platformChange(platform, key, box, cat)
+	}
+}
+
+func platformChange(platform Platform, key *rsa.PrivateKey, box *seal.Box, cat *benefit.Catalogue) (*benefit.Changes, error) {
+	entity, err := platform.with(key, box)
+	if err != nil {
+		return nil, err
+	}
+	return &benefit.Changes{Catalogue: cat.Version + 1, Entities: []benefit.Entity{entity}}, nil
+}
+
+// platformDoc puts the file's private key in the place of the platform's.
+func (p *planner) platformDoc() error {
+	d := p.file.platform
+	if d == nil || d.key == nil {
+		return nil
+	}
+	entities, _, err := p.r.Entities(p.ctx)
+	if err != nil {
+		return err
+	}
+	platform, err := PlatformOf(entities)
+	if err != nil {
+		return err
+	}
+	c := Change{Kind: "platform", Line: d.line, Action: Unchanged}
+	was, err := platform.Key(p.box)
+	switch {
+	case err != nil && !errors.Is(err, seal.ErrWrongKey):
+		return err
+	case was != nil && was.Equal(d.key):
+		p.plan.add(c)
+		return nil
+	}
+	entity, err := platform.with(d.key, p.box)
+	if err != nil {
+		return err
+	}
+	p.changes.Entities = append(p.changes.Entities, entity)
+	c.Action, c.Fields = Added, []Difference{{Field: "alipay_private_key", New: secret}}
+	if len(platform.AlipayPrivateKey) > 0 {
+		c.Action, c.Fields = Changed, []Difference{{Field: "alipay_private_key", Old: secret, New: "(another secret)"}}
+	}
+	p.plan.add(c)
+	return nil
+}
+
+// SealedValues says that entities hold something sealed, so that a missing key file is a loss and not a first
+// start. Sessions are sealed as well, but there is none without an app.
+func SealedValues(entities []benefit.Entity) bool {
+	for _, e := range entities {
+		if e.Kind == benefit.AppEntity && bytes.Contains(e.Body, []byte(`"app_secret"`)) ||
+			e.Kind == benefit.PlatformEntity && bytes.Contains(e.Body, []byte(`"alipay_private_key"`)) {
+			return true
+		}
+	}
+	return false
+}

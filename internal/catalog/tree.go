@@ -1,0 +1,438 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"faquan/internal/benefit"
+	"faquan/internal/money"
+)
+
+// The entities in the form of the file. Export writes it, and a plan compares it, so that a difference is told in
+// the words of the file.
+
+// secret stands for what is not shown.
+const secret = "(secret)"
+
+// names finds what references point to.
+type names struct {
+	merchants  map[benefit.MerchantID]*benefit.Merchant
+	apps       map[benefit.AppID]*benefit.App
+	templates  map[benefit.TemplateID]*benefit.Template
+	activities map[benefit.ActivityID]*benefit.Activity
+}
+
+func namesOf(c *benefit.Catalogue) names {
+	return names{c.Merchants, c.Apps, c.Templates, c.Activities}
+}
+
+func (n names) merchant(id benefit.MerchantID) string {
+	if m := n.merchants[id]; m != nil {
+		return m.Name
+	}
+	return ""
+}
+
+func (n names) app(id benefit.AppID) string {
+	if a := n.apps[id]; a != nil {
+		return a.Name
+	}
+	return ""
+}
+
+func (n names) template(id benefit.TemplateID) string {
+	if t := n.templates[id]; t != nil {
+		return t.Name
+	}
+	return ""
+}
+
+func (n names) activity(id benefit.ActivityID) string {
+	if a := n.activities[id]; a != nil {
+		return a.Name
+	}
+	return ""
+}
+
+// mapping builds a YAML mapping field by field, leaving out what has its zero value.
+type mapping struct{ *yaml.Node }
+
+func newMapping() mapping { return mapping{&yaml.Node{Kind: yaml.MappingNode}} }
+
+// inline writes the mapping on one line.
+func (m mapping) inline() mapping {
+	m.Style = yaml.FlowStyle
+	return m
+}
+
+func (m mapping) add(field string, value *yaml.Node) {
+	m.Content = append(m.Content, plain(field), value)
+}
+
+// text adds free text.
+func (m mapping) text(field, value string) {
+	if value != "" {
+		m.add(field, textNode(value))
+	}
+}
+
+// plain adds a word, a number or a time, which need no quotes.
+func (m mapping) plain(field, value string) {
+	if value != "" {
+		m.add(field, plain(value))
+	}
+}
+
+func (m mapping) number(field string, value int64) {
+	if value != 0 {
+		m.plain(field, strconv.FormatInt(value, 10))
+	}
+}
+
+func (m mapping) yuan(field string, value money.Fen) {
+	if value != 0 {
+		m.add(field, quoted(value.Yuan()))
+	}
+}
+
+// nested adds a mapping unless it is empty.
+func (m mapping) nested(field string, value mapping) {
+	if len(value.Content) > 0 {
+		m.add(field, value.Node)
+	}
+}
+
+func (m mapping) list(field string, values []*yaml.Node) {
+	if len(values) > 0 {
+		m.add(field, &yaml.Node{Kind: yaml.SequenceNode, Content: values, Style: yaml.FlowStyle})
+	}
+}
+
+func plain(value string) *yaml.Node  { return &yaml.Node{Kind: yaml.ScalarNode, Value: value} }
+func quoted(value string) *yaml.Node { return styled(value, yaml.DoubleQuotedStyle) }
+
+func styled(value string, style yaml.Style) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Style: style}
+}
+
+// textNode quotes whatever is not an ordinary word, so that no reader of YAML takes it for something else.
+func textNode(value string) *yaml.Node {
+	if strings.HasPrefix(value, "-----BEGIN ") {
+		return styled(value, yaml.LiteralStyle)
+	}
+	for k, r := range value {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '一' && r <= '龥'
+		if !letter && (k == 0 || !(r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')) {
+			return quoted(value)
+		}
+	}
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value} // quoted all the same when it is a word like true
+}
+
+func textNodes[T any](values []T, text func(T) string) []*yaml.Node {
+	nodes := make([]*yaml.Node, len(values))
+	for k, v := range values {
+		nodes[k] = textNode(text(v))
+	}
+	return nodes
+}
+
+func itself(s string) string { return s }
+
+func merchantNode(e *benefit.Merchant) *yaml.Node {
+	m := newMapping()
+	m.text("name", e.Name)
+	m.text("title", e.Title)
+	m.number("seller_id", e.SellerID)
+	m.plain("recipients", openWords.of(e.Open))
+	return m.Node
+}
+
+// appNode writes an app; its secret only when one is given.
+func appNode(e *benefit.App, shownSecret string, in names) *yaml.Node {
+	m := newMapping()
+	m.text("name", e.Name)
+	m.text("merchant", in.merchant(e.Merchant))
+	m.text("app_key", e.AppKey)
+	m.text("app_secret", shownSecret)
+	m.text("app_id", e.AppID)
+	m.text("public_key", e.PublicKey)
+	m.list("sign_types", textNodes(e.SignTypes, itself))
+	m.list("methods", textNodes(e.Methods, itself))
+	m.number("rate_per_second", e.RatePerSecond)
+	m.plain("status", disabledWords.of(e.Disabled))
+	return m.Node
+}
+
+func userNode(u *benefit.User, app func(benefit.AppID) string) *yaml.Node {
+	m, ids := newMapping(), newMapping()
+	m.text("name", u.Name)
+	byType := map[string][]*yaml.Node{}
+	var types []string
+	for _, i := range u.Identifiers {
+		if byType[i.Type] == nil {
+			types = append(types, i.Type)
+		}
+		node := textNode(i.Value)
+		if i.Type == benefit.OpenID {
+			open := newMapping().inline()
+			open.text("app", app(i.App))
+			open.text("id", i.Value)
+			node = open.Node
+		}
+		byType[i.Type] = append(byType[i.Type], node)
+	}
+	for _, t := range types {
+		ids.add(textNode(t).Value, &yaml.Node{Kind: yaml.SequenceNode, Content: byType[t], Style: yaml.FlowStyle})
+		ids.Content[len(ids.Content)-2] = textNode(t) // a type may need quotes as well
+	}
+	m.nested("ids", ids)
+	m.plain("status", frozenWords.of(u.Frozen))
+	if len(u.Attributes) > 0 {
+		m.add("attributes", attributesNode(u.Attributes))
+	}
+	m.text("person", u.Person)
+	return m.Node
+}
+
+// attributesNode writes JSON as the YAML that it is.
+func attributesNode(body []byte) *yaml.Node {
+	var doc yaml.Node
+	if !json.Valid(body) || yaml.Unmarshal(body, &doc) != nil || len(doc.Content) == 0 {
+		return quoted(string(body))
+	}
+	node := doc.Content[0]
+	reflow(node)
+	return node
+}
+
+// reflow takes the quotes off what needs none.
+func reflow(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
+		*n = *textNode(n.Value)
+		return
+	}
+	n.Style = yaml.FlowStyle
+	if n.Kind == yaml.ScalarNode {
+		n.Style = 0
+	}
+	for _, child := range n.Content {
+		reflow(child)
+	}
+}
+
+// userRef names a user in a session: by name, else by the first identifier.
+func userRef(u *benefit.User, app func(benefit.AppID) string) string {
+	switch {
+	case u == nil:
+		return ""
+	case u.Name != "":
+		return u.Name
+	case len(u.Identifiers) == 0:
+		return ""
+	}
+	i := u.Identifiers[0]
+	if i.App != 0 {
+		return i.Type + "/" + app(i.App) + ":" + i.Value
+	}
+	return i.Type + ":" + i.Value
+}
+
+func sessionNode(s *benefit.Session, key, user string, in names) *yaml.Node {
+	m := newMapping()
+	m.text("key", key)
+	m.text("app", in.app(s.App))
+	m.text("merchant", in.merchant(s.Merchant))
+	m.text("user", user)
+	m.plain("expires", s.Expires.String())
+	return m.Node
+}
+
+func windowNode(w benefit.Window) mapping {
+	m := newMapping().inline()
+	m.plain("start", w.Start.String())
+	m.plain("end", w.End.String())
+	return m
+}
+
+func templateNode(t *benefit.Template, in names) *yaml.Node {
+	m := newMapping()
+	m.text("name", t.Name)
+	m.text("merchant", in.merchant(t.Merchant))
+	m.text("title", t.Title)
+	m.plain("kind", kinds.of(t.Kind))
+	m.text("template_id", t.TemplateID)
+	m.number("right_id", t.RightID)
+	m.number("out_id", t.OutID)
+	m.text("biz_id", t.BizID)
+	m.nested("amount", amountNode(t.Amount))
+	m.yuan("reduction", t.Face.Reduction)
+	m.yuan("threshold", t.Face.Threshold)
+	if t.Face.Percent != 0 {
+		m.add("percent", quoted(money.Fen(t.Face.Percent).ShortYuan())) // hundredths, like fen
+	}
+	m.yuan("ceiling", t.Face.Ceiling)
+	m.yuan("price", t.Face.Price)
+	m.certificate(t)
+	m.nested("publish", windowNode(t.Publish))
+	m.nested("valid", validNode(t.Valid))
+	m.nested("stock", stockNode(t.Stock))
+	limits := newMapping().inline()
+	limits.number("per_user", t.Limits.PerUser)
+	limits.number("per_user_per_day", t.Limits.PerUserPerDay)
+	limits.number("per_person", t.Limits.PerPerson)
+	m.nested("limits", limits)
+	m.list("granted_to", textNodes(t.GrantedTo, in.app))
+	m.plain("status", statuses.of(t.Status))
+	return m.Node
+}
+
+func (m mapping) certificate(t *benefit.Template) {
+	if t.Kind != benefit.Certificate {
+		return
+	}
+	channels := make([]*yaml.Node, len(t.Channels))
+	for k, c := range t.Channels {
+		channels[k] = plain(strconv.FormatInt(c, 10))
+	}
+	m.list("channels", channels)
+	code, repeat := newMapping().inline(), newMapping().inline()
+	code.number("digits", int64(t.Code.Digits))
+	m.nested("code", code)
+	repeat.plain("window", durationText(t.RepeatMillis))
+	m.nested("repeat", repeat)
+}
+
+func amountNode(a benefit.AmountRule) mapping {
+	m := newMapping().inline()
+	switch a.From {
+	case benefit.FromRequest:
+		m.plain("from", "request")
+		m.yuan("min", a.Min)
+		m.yuan("max", a.Max)
+	case benefit.Fixed:
+		m.yuan("fixed", a.Min)
+	case benefit.Random:
+		random := newMapping().inline()
+		random.yuan("min", a.Min)
+		random.yuan("max", a.Max)
+		m.nested("random", random)
+	}
+	return m
+}
+
+func validNode(v benefit.Validity) mapping {
+	if v.Absolute != (benefit.Window{}) {
+		return windowNode(v.Absolute)
+	}
+	m := newMapping().inline()
+	if v.AfterMillis == 0 && !v.ToDayEnd && v.ForMillis%dayMillis == 0 {
+		m.number("days", v.ForMillis/dayMillis)
+		return m
+	}
+	m.plain("after", durationText(v.AfterMillis))
+	m.plain("for", durationText(v.ForMillis))
+	if v.ToDayEnd {
+		m.plain("to_day_end", "true")
+	}
+	return m
+}
+
+// stockNode leaves out what is unlimited; 0 is a cap.
+func stockNode(s benefit.Stock) mapping {
+	m := newMapping().inline()
+	count := func(field string, c benefit.Cap) {
+		if c != benefit.Unlimited {
+			m.add(field, plain(strconv.FormatInt(int64(c), 10)))
+		}
+	}
+	amount := func(field string, c benefit.Cap) {
+		if c != benefit.Unlimited {
+			m.add(field, quoted(money.Fen(c).Yuan()))
+		}
+	}
+	count("count", s.Count)
+	amount("amount", s.Amount)
+	count("count_per_day", s.CountPerDay)
+	amount("amount_per_day", s.AmountPerDay)
+	return m
+}
+
+func activityNode(a *benefit.Activity, in names) *yaml.Node {
+	m := newMapping()
+	m.text("name", a.Name)
+	m.text("merchant", in.merchant(a.Merchant))
+	m.text("act_code", a.ActCode)
+	m.number("relation_id", a.RelationID)
+	m.nested("window", windowNode(a.Window))
+	m.plain("status", statuses.of(a.Status))
+	m.plain("guard", noGuardWords.of(a.NoGuard))
+	if a.Box != nil {
+		box := newMapping().inline()
+		box.list("cards", textNodes(a.Box.Cards, itself))
+		box.number("done_after", int64(a.Box.DoneAfter))
+		box.plain("count", sendsWords.of(a.Box.CountSends))
+		m.nested("box", box)
+	}
+	m.text("rule", a.Rule)
+	m.number("priority", a.Priority)
+	items := &yaml.Node{Kind: yaml.SequenceNode}
+	for k := range a.Items {
+		items.Content = append(items.Content, itemNode(&a.Items[k], in))
+	}
+	m.add("items", items)
+	return m.Node
+}
+
+func itemNode(i *benefit.Item, in names) *yaml.Node {
+	m := newMapping()
+	m.number("detail_id", i.DetailID)
+	m.text("template", in.template(i.Template))
+	m.number("benefit_type", i.BenefitType)
+	m.number("max_send_count", int64(i.MaxSends))
+	m.number("quantity", int64(i.Quantity))
+	m.yuan("amount", itemAmount(i))
+	return m.Node
+}
+
+func sceneNode(s *benefit.Scene, in names) *yaml.Node {
+	m := newMapping()
+	m.text("name", s.Name)
+	m.text("merchant", in.merchant(s.Merchant))
+	m.text("scene_code", s.SceneCode)
+	m.plain("strategy", strategies.of(s.Strategy))
+	entries := make([]*yaml.Node, len(s.Activities))
+	for k, e := range s.Activities {
+		entries[k] = textNode(in.activity(e.Activity))
+		if s.Strategy == benefit.ChooseWeighted {
+			weighted := newMapping().inline()
+			weighted.text("activity", in.activity(e.Activity))
+			weighted.number("weight", e.Weight)
+			entries[k] = weighted.Node
+		}
+	}
+	m.list("activities", entries)
+	m.plain("status", statuses.of(s.Status))
+	return m.Node
+}
+
+// entityNode writes any of the entities.
+func entityNode(v any, in names) *yaml.Node {
+	switch v := v.(type) {
+	case *benefit.Merchant:
+		return merchantNode(v)
+	case *benefit.App:
+		return appNode(v, "", in)
+	case *benefit.Template:
+		return templateNode(v, in)
+	case *benefit.Activity:
+		return activityNode(v, in)
+	case *benefit.Scene:
+		return sceneNode(v, in)
+	}
+	panic(fmt.Sprintf("catalog: a %T has no form in a file", v))
+}

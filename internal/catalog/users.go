@@ -1,0 +1,277 @@
+package catalog
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+)
+
+// userDocs puts the users of the file over the directory. A user is found by name, else by identifiers. An
+// identifier never moves from one user to another, because vouchers and limits belong to users; and none is ever
+// taken away, because an unknown identifier might make a new user with fresh limits.
+func (p *planner) userDocs() error {
+	seen := map[benefit.UserID]int{} // lines
+	for _, d := range p.file.users {
+		old, fits, err := p.match(d)
+		if err != nil {
+			return err
+		}
+		if !fits {
+			continue
+		}
+		u := d.over(old)
+		if len(u.Identifiers) == 0 {
+			p.report(d.line, "user %q: ids are missing, and there are none yet that could be kept", u.Name)
+			continue
+		}
+		if old == nil {
+			u.ID = p.env.IDs.Block(0, home(u), 1) // 0: as early as the generator allows
+		} else if line, twice := seen[u.ID]; twice {
+			p.report(d.line, "%s is the user of line %d already", userLabel(u), line)
+		}
+		seen[u.ID] = d.line
+		if u.Name != "" {
+			p.users[u.Name] = u
+		}
+		for _, ident := range u.Identifiers {
+			p.identifiers[ident] = u
+		}
+		if err := p.userChange(d, old, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// home is the bucket of a new user: the person's when the user has one, so that the users of a person share it.
+func home(u *benefit.User) int {
+	if u.Person != "" {
+		return id.BucketOf(u.Person)
+	}
+	return id.BucketOf(u.Identifiers[0].String())
+}
+
+// match finds the user that a doc means, nil when it is a new one. It resolves the doc's identifiers on the way.
+func (p *planner) match(d *userDoc) (old *benefit.User, fits bool, err error) {
+	reported := len(p.all)
+	for k := range d.idents {
+		i := &d.idents[k]
+		i.App = p.apps.find(&p.problems, userLabel(&d.user), i.app)
+		if slices.ContainsFunc(d.idents[:k], func(x identDoc) bool { return x.Identifier == i.Identifier }) {
+			p.report(i.line, "%s: %s is given twice", userLabel(&d.user), i.Type)
+		} else if u := p.identifiers[i.Identifier]; u != nil {
+			p.report(i.line, "%s: this %s belongs to %s", userLabel(&d.user), i.Type, userLabel(u))
+		}
+	}
+	if len(p.all) > reported {
+		return nil, false, nil
+	}
+	if d.user.Name != "" {
+		if old, err = p.r.UserByName(p.ctx, d.user.Name); err != nil {
+			return nil, false, err
+		}
+	}
+	for _, i := range d.idents {
+		if old != nil && slices.Contains(old.Identifiers, i.Identifier) {
+			continue // what is there already, which is almost all of a file that is applied again
+		}
+		holder, err := p.r.Recipient(p.ctx, i.Identifier)
+		if err != nil {
+			return nil, false, err
+		}
+		switch {
+		case holder == nil:
+		case old == nil && (holder.Name == "" || d.user.Name == ""):
+			old = holder // known by this identifier; a user without a name gets one so
+		case old == nil || holder.ID != old.ID:
+			p.report(i.line, "%s: this %s belongs to %s already, and identifiers do not move between users",
+				userLabel(&d.user), i.Type, userLabel(holder))
+		}
+	}
+	return old, len(p.all) == reported, nil
+}
+
+// over is the user as the doc states it over what is there.
+func (d *userDoc) over(old *benefit.User) *benefit.User {
+	u := d.user
+	if old != nil {
+		u.ID = old.ID
+		keep(&u.Name, old.Name)
+		if !d.has("status") {
+			u.Frozen = old.Frozen
+		}
+		u.Identifiers = slices.Clone(old.Identifiers)
+	}
+	for _, i := range d.idents {
+		if !slices.Contains(u.Identifiers, i.Identifier) {
+			u.Identifiers = append(u.Identifiers, i.Identifier)
+		}
+	}
+	for _, i := range u.Identifiers {
+		if i.Type == benefit.AlipayID {
+			u.Alipay = i.Value
+			break
+		}
+	}
+	return &u
+}
+
+// userLabel names a user in messages, without showing an identifier.
+func userLabel(u *benefit.User) string {
+	switch {
+	case u.Name != "":
+		return fmt.Sprintf("user %q", u.Name)
+	case u.ID != 0:
+		return fmt.Sprintf("the user without a name %d", u.ID)
+	}
+	return "user"
+}
+
+func (p *planner) userChange(d *userDoc, old, u *benefit.User) error {
+	before, err := json.Marshal(old)
+	if err != nil {
+		return err
+	}
+	after, err := json.Marshal(u)
+	if err != nil {
+		return err
+	}
+	c := Change{Kind: "user", Name: u.Name, Line: d.line, Action: Unchanged}
+	if !bytes.Equal(before, after) {
+		p.changes.Users = append(p.changes.Users, u)
+		c.Action = Changed
+		was := fields(nil)
+		if old == nil {
+			c.Action = Added
+		} else {
+			was = flatten(userNode(old, p.appName))
+		}
+		c.Fields = difference(was, flatten(userNode(u, p.appName)), nil)
+	}
+	p.plan.add(c)
+	return nil
+}
+
+// appName is the name of an app after the change.
+func (p *planner) appName(app benefit.AppID) string {
+	if a := p.apps.all[app]; a != nil {
+		return a.Name
+	}
+	return fmt.Sprintf("?%d", app)
+}
+
+// sessionKey is what the key of a session is sealed for.
+func sessionKey(d benefit.Digest) string { return "session/" + d.String() }
+
+// sessionDocs puts the sessions of the file over those that exist. A session is found by its key.
+func (p *planner) sessionDocs() error {
+	seen := map[benefit.Digest]int{}
+	for _, d := range p.file.sessions {
+		s := &benefit.Session{Digest: benefit.SessionDigest(d.key), Expires: d.expires}
+		if line, twice := seen[s.Digest]; twice {
+			p.report(d.of("key"), "session: the key is that of line %d", line)
+			continue
+		}
+		seen[s.Digest] = d.of("key")
+		s.App = p.apps.find(&p.problems, "session", d.app)
+		if s.Merchant = p.merchants.find(&p.problems, "session", d.merchant); !d.merchant.given() && s.App != 0 {
+			if a := p.apps.all[s.App]; a != nil {
+				s.Merchant = a.Merchant
+			}
+		}
+		user, err := p.sessionUser(d.user)
+		if err != nil {
+			return err
+		}
+		if user != nil {
+			s.User = user.ID
+		}
+		old, err := p.r.Session(p.ctx, s.Digest)
+		if err != nil {
+			return err
+		}
+		var sealed []byte
+		if old != nil {
+			sealed = old.Sealed
+		}
+		s.Sealed = p.resealed(sealed, d.key, sessionKey(s.Digest))
+		if err := p.sessionChange(d, old, s, userRef(user, p.appName)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sessionUser resolves the user of a session; nil when the session has none, or, with the problem reported, when
+// the reference dangles.
+func (p *planner) sessionUser(r ref) (u *benefit.User, err error) {
+	if !r.given() {
+		return nil, nil
+	}
+	kind, value, byIdentifier := strings.Cut(r.name, ":")
+	if byIdentifier {
+		ident := benefit.Identifier{Type: kind, Value: value}
+		if app, ok := strings.CutPrefix(kind, benefit.OpenID+"/"); ok {
+			ident.Type, ident.App = benefit.OpenID, p.apps.find(&p.problems, "session", ref{app, r.line})
+		}
+		if u = p.identifiers[ident]; u == nil {
+			u, err = p.r.Recipient(p.ctx, ident)
+		}
+	} else if u = p.users[r.name]; u == nil {
+		u, err = p.r.UserByName(p.ctx, r.name)
+	}
+	if u == nil && err == nil {
+		if byIdentifier {
+			p.report(r.line, "session: there is no user with this %s", clip(kind))
+		} else {
+			p.report(r.line, "session: there is no user %q", clip(r.name))
+		}
+	}
+	return u, err
+}
+
+func (p *planner) sessionChange(d *sessionDoc, old, s *benefit.Session, user string) error {
+	c := Change{Kind: "session", Name: fmt.Sprintf("%.8s… of app %s", s.Digest, p.appName(s.App)), Line: d.line, Action: Unchanged}
+	before, err := json.Marshal(old)
+	if err != nil {
+		return err
+	}
+	after, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(before, after) {
+		p.changes.Sessions = append(p.changes.Sessions, s)
+		c.Action = Changed
+		names := p.names()
+		was := fields(nil)
+		if old == nil {
+			c.Action = Added
+		} else {
+			before, err := p.userRef(old.User)
+			if err != nil {
+				return err
+			}
+			was = flatten(sessionNode(old, secret, before, names))
+		}
+		c.Fields = difference(was, flatten(sessionNode(s, secret, user, names)), nil)
+	}
+	p.plan.add(c)
+	return nil
+}
+
+func (p *planner) userRef(user benefit.UserID) (string, error) {
+	if user == 0 {
+		return "", nil
+	}
+	u, err := p.r.User(p.ctx, user)
+	if err != nil {
+		return "", err
+	}
+	return userRef(u, p.appName), nil
+}
