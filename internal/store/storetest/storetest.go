@@ -40,8 +40,6 @@ type Harness struct {
 	// Crash abandons an open store the way a process that is killed does: without Close, in whatever state it
 	// is. What it had acknowledged must be there at the next Open. Nil when the store cannot be abandoned.
 	Crash func(t testing.TB, st store.Store)
-	// Histories is how many random histories are run; 0 means 20.
-	Histories int
 }
 
 // Run holds a store to its contract. newHarness is called once for each test, with a place of its own.
@@ -72,6 +70,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, newHarness(t)) })
 	}
+	t.Run("Histories", func(t *testing.T) { testHistories(t, newHarness) })
 }
 
 // open opens the harness's store and closes it with the test.

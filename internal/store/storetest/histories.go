@@ -1,0 +1,101 @@
+package storetest
+
+import (
+	"fmt"
+	"testing"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store/memory"
+)
+
+const (
+	histories    = 20
+	historySteps = 60
+)
+
+// testHistories runs random histories on the store and on the plain one: the same outcomes at every step, the
+// same rows in the end, also when the store is closed or crashes on the way.
+func testHistories(t *testing.T, newHarness func(t *testing.T) Harness) {
+	for seed := range histories {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { runHistory(t, newHarness(t), uint64(seed)) })
+	}
+}
+
+// twins are the store under test and the plain one, in step.
+type twins struct {
+	t       *testing.T
+	harness Harness
+	real    *Committer
+	model   *Committer
+}
+
+func runHistory(t *testing.T, h Harness, seed uint64) {
+	w := NewWorld(Seeded(seed))
+	st, model := h.Open(t), memory.New()
+	x := &twins{t: t, harness: h, real: NewCommitter(st, w.Catalogue(), seed), model: NewCommitter(model, w.Catalogue(), seed)}
+	chance := Seeded(^seed)
+	x.step(w.Setup())
+	for range historySteps {
+		x.step(w.Next())
+		x.real.Catalogue, x.model.Catalogue = w.Catalogue(), w.Catalogue()
+		switch chance(12) {
+		case 0:
+			x.real.Store = h.reopen(t, x.real.Store)
+		case 1:
+			x.abandonBatch()
+		case 2:
+			x.crash(chance(2) == 0)
+		case 3:
+			want(t, "the rows on the way", mustContents(t, model), mustContents(t, x.real.Store))
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	want(t, "the rows in the end", mustContents(t, model), mustContents(t, x.real.Store))
+	x.real.Store = h.reopen(t, x.real.Store)
+	want(t, "the rows after opening again", mustContents(t, model), mustContents(t, x.real.Store))
+	if got, least := x.real.Store.LastIDMillis(), model.LastIDMillis(); got < least {
+		t.Errorf("LastIDMillis() = %d, and there is an id of %d", got, least)
+	}
+	if err := x.real.Store.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+// step does the same to both stores.
+func (x *twins) step(s Step) {
+	x.t.Helper()
+	ctx := x.t.Context()
+	if s.Changes != nil {
+		mustWrite(x.t, x.real.Store, s.Clock, s.Changes)
+		mustWrite(x.t, x.model.Store, s.Clock, s.Changes)
+		return
+	}
+	got, err := x.real.Issue(ctx, s.Clock, s.Requests...)
+	if err != nil {
+		x.t.Fatalf("issuing: %v", err)
+	}
+	wanted, err := x.model.Issue(ctx, s.Clock, s.Requests...)
+	if err != nil {
+		x.t.Fatalf("issuing in memory: %v", err)
+	}
+	want(x.t, "the outcomes", wanted, got)
+}
+
+// abandonBatch begins and loads a batch, and rolls it back.
+func (x *twins) abandonBatch() {
+	mustLoad(x.t, x.real.Store, Start, &benefit.Keys{Templates: []benefit.TemplateID{1, 2, 3}})
+}
+
+// crash kills the store, perhaps with a batch under way.
+func (x *twins) crash(during bool) {
+	if x.harness.Crash == nil {
+		return
+	}
+	if during {
+		mustBegin(x.t, x.real.Store, Start)
+	}
+	x.harness.Crash(x.t, x.real.Store)
+	x.real.Store = x.harness.Open(x.t)
+}

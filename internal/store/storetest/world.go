@@ -1,0 +1,256 @@
+package storetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/money"
+)
+
+// Pick draws a whole number from 0 to n-1. Where rapid draws it a failing history shrinks; see Seeded for one
+// that a number repeats.
+type Pick func(n int) int
+
+// Seeded is a Pick that repeats itself for the same seed.
+func Seeded(seed uint64) Pick { return rand.New(rand.NewPCG(seed, seed)).IntN }
+
+// World makes random histories: a few templates with tight caps and limits, a few users that are linked,
+// frozen and called otherwise, requests that come again, sometimes with another meaning, and a clock that
+// jumps over midnight and steps back. It is small, so that things meet. The core is asked for nothing: what
+// becomes of a request is for the test to see.
+type World struct {
+	Clock     benefit.Instant
+	Templates []*benefit.Template
+	Users     []*benefit.User // those that are registered; others come to be by being issued to
+
+	pick       Pick
+	version    int64
+	activities []*benefit.Activity
+	past       []*benefit.Request
+}
+
+// Step is what happens next: a batch of requests, or rows that an operator writes.
+type Step struct {
+	Clock    benefit.Instant
+	Requests []*benefit.Request
+	Changes  *benefit.Changes // nil for a batch
+}
+
+// NewWorld draws a world.
+func NewWorld(pick Pick) *World {
+	w := &World{Clock: Start + 10*hour, pick: pick, version: 1}
+	for n := range 1 + pick(3) {
+		w.Templates = append(w.Templates, w.template(benefit.TemplateID(n+1)))
+	}
+	w.activities = []*benefit.Activity{
+		{ID: 1, Name: "open", Merchant: OpenMerchant, Status: benefit.Active},
+		{ID: 2, Name: "opens later", Merchant: OpenMerchant, Status: benefit.Active, Window: benefit.Window{Start: w.Clock + 3*hour}},
+	}
+	g := id.NewGenerator(rand.New(rand.NewPCG(1, 1)), 0)
+	for n := range 4 {
+		u := named(g.Block(int64(Start-1000), 100*n, 1), fmt.Sprint("u", n), benefit.Identifier{Type: benefit.Login, Value: fmt.Sprint("u", n)})
+		u.Person = some(w, "", "p", "p", "q")
+		w.Users = append(w.Users, u)
+	}
+	return w
+}
+
+const hour benefit.Instant = 3_600_000
+
+// some is one of the choices.
+func some[T any](w *World, choices ...T) T { return choices[w.pick(len(choices))] }
+
+// template draws a template. Its kind and amounts never change.
+func (w *World) template(n benefit.TemplateID) *benefit.Template {
+	t := Template(n, some(w,
+		func(t *benefit.Template) { t.Face.Reduction = 5 },
+		func(t *benefit.Template) { t.Kind, t.Face = benefit.Exchange, benefit.Face{} },
+		cash(benefit.FromRequest, 2, 9), cash(benefit.Random, 2, 9), cash(benefit.Fixed, 4, 4)))
+	t.Merchant = some(w, OpenMerchant, OpenMerchant, RegisteredMerchant)
+	t.Stock = benefit.Stock{Count: w.cap(20), Amount: w.cap(60), CountPerDay: w.cap(12), AmountPerDay: w.cap(40)}
+	t.Limits = w.limits()
+	return t
+}
+
+// cash makes a template give cash.
+func cash(from benefit.AmountFrom, lowest, highest money.Fen) func(*benefit.Template) {
+	return func(t *benefit.Template) {
+		t.Kind, t.Face, t.Amount = benefit.Cash, benefit.Face{}, benefit.AmountRule{From: from, Min: lowest, Max: highest}
+	}
+}
+
+func (w *World) cap(most int) benefit.Cap {
+	return some(w, benefit.Unlimited, benefit.Unlimited, benefit.Cap(w.pick(most)))
+}
+
+func (w *World) limits() benefit.Limits {
+	return benefit.Limits{
+		PerUser: int64(some(w, 0, 0, 1, 4)), PerUserPerDay: int64(some(w, 0, 0, 1, 3)), PerPerson: int64(some(w, 0, 0, 2, 5)),
+	}
+}
+
+// Catalogue is the catalogue as it stands.
+func (w *World) Catalogue() *benefit.Catalogue {
+	return benefit.NewCatalogue(w.version, merchants(), apps(), w.Templates, w.activities, nil)
+}
+
+// Setup is the first step: the users, the catalogue and a session.
+func (w *World) Setup() Step {
+	changes := w.entities(w.Templates...)
+	changes.Users, changes.Sessions = w.Users, []*benefit.Session{fullSession("first")}
+	return Step{Clock: w.Clock, Changes: changes}
+}
+
+// entities are the rows of templates that were changed.
+func (w *World) entities(changed ...*benefit.Template) *benefit.Changes {
+	changes := &benefit.Changes{Catalogue: w.version}
+	for _, t := range changed {
+		e, err := benefit.EntityOf(t)
+		if err != nil {
+			panic(err) // a template is one
+		}
+		changes.Entities = append(changes.Entities, e)
+	}
+	return changes
+}
+
+// Next draws the next step.
+func (w *World) Next() Step {
+	w.Clock += some(w, 0, 0, 1, 700, hour, 9*hour, -2*hour)
+	s := Step{Clock: w.Clock}
+	switch w.pick(8) {
+	case 0:
+		s.Changes = w.changeTemplate()
+	case 1:
+		s.Changes = w.changeUsers()
+	default:
+		for range 1 + w.pick(5) {
+			r := w.request()
+			w.past = append(w.past, r)
+			s.Requests = append(s.Requests, r)
+		}
+	}
+	return s
+}
+
+// changeTemplate changes a template as an operator may: stock only grows.
+func (w *World) changeTemplate() *benefit.Changes {
+	k := w.pick(len(w.Templates))
+	t := *w.Templates[k]
+	switch w.pick(5) {
+	case 0:
+		t.Limits = w.limits()
+	case 1:
+		for _, c := range []*benefit.Cap{&t.Stock.Count, &t.Stock.Amount, &t.Stock.CountPerDay, &t.Stock.AmountPerDay} {
+			if *c != benefit.Unlimited {
+				*c += benefit.Cap(w.pick(5))
+			}
+		}
+	case 2:
+		t.Publish = some(w, benefit.Window{}, benefit.Window{Start: w.Clock + hour}, benefit.Window{End: w.Clock + hour})
+	default:
+		t.Status = some(w, benefit.Active, benefit.Active, benefit.Paused, benefit.Ended, benefit.Draft)
+	}
+	w.Templates = slices.Clone(w.Templates)
+	w.Templates[k] = &t
+	w.version++
+	return w.entities(&t)
+}
+
+// changeUsers freezes or links a user, or gives its login name to another.
+func (w *World) changeUsers() *benefit.Changes {
+	a, b := w.pick(len(w.Users)), w.pick(len(w.Users))
+	w.Users = slices.Clone(w.Users)
+	one := *w.Users[a]
+	w.Users[a] = &one
+	switch w.pick(3) {
+	case 0:
+		one.Frozen = !one.Frozen
+	case 1:
+		one.Person = some(w, "", "p", "q")
+	case 2:
+		if a == b {
+			break
+		}
+		other := *w.Users[b]
+		w.Users[b] = &other
+		one.Identifiers, other.Identifiers = swapLast(one.Identifiers, other.Identifiers)
+		return &benefit.Changes{Users: []*benefit.User{&one, &other}}
+	}
+	return &benefit.Changes{Users: []*benefit.User{&one}}
+}
+
+// swapLast exchanges the last identifiers of two users.
+func swapLast(a, b []benefit.Identifier) ([]benefit.Identifier, []benefit.Identifier) {
+	a, b = slices.Clone(a), slices.Clone(b)
+	a[len(a)-1], b[len(b)-1] = b[len(b)-1], a[len(a)-1]
+	return a, b
+}
+
+// request draws a request: one that came before, one like it, or a new one.
+func (w *World) request() *benefit.Request {
+	if len(w.past) > 0 && w.pick(3) == 0 {
+		r := *some(w, w.past...)
+		switch w.pick(6) {
+		case 0:
+			r.Recipient = w.recipient()
+		case 1:
+			r.Lines = w.lines(r.Continues)
+			r.Meaning = benefit.MeaningOf(r.Lines)
+		case 2:
+			r.Note.TraceID = "again"
+		}
+		return &r
+	}
+	r := &benefit.Request{
+		Scope: some[benefit.Scope](w, "w/1", "w/2"), Key: fmt.Sprint("k", len(w.past)), App: App,
+		Recipient: w.recipient(), Continues: w.pick(3) == 0, Note: benefit.Note{Memo: "第", TraceID: fmt.Sprint(len(w.past))},
+	}
+	r.Lines = w.lines(r.Continues)
+	r.Meaning = benefit.MeaningOf(r.Lines)
+	return r
+}
+
+func (w *World) recipient() benefit.Identifier {
+	n := w.pick(4)
+	return some(w,
+		benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("2088u", n)},
+		benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("2088u", n)},
+		benefit.Identifier{Type: benefit.Login, Value: fmt.Sprint("u", n)},
+		benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("unknown", n)},
+		benefit.Identifier{Type: benefit.OpenID, Value: "unknown", App: App},
+		benefit.Identifier{Type: benefit.Nick, Value: "unknown"},
+	)
+}
+
+func (w *World) lines(continues bool) []benefit.Line {
+	all := make([]benefit.Line, 1+w.pick(2))
+	for k := range all {
+		l := Line(benefit.TemplateID(1 + w.pick(len(w.Templates))))
+		if w.pick(30) == 0 {
+			l.Template = 99 // there is none
+		}
+		l.Quantity = some(w, 1, 1, 2)
+		if !continues {
+			l.Sends = some(w, 1, 1, 3)
+		}
+		l.Activity = some[benefit.ActivityID](w, 0, 0, 0, 1, 2)
+		if t := w.templateOf(l); t != nil && t.TakesAmount() != (w.pick(10) == 0) {
+			l.HasAmount, l.Amount = true, money.Fen(1+w.pick(10))
+		}
+		all[k] = l
+	}
+	return all
+}
+
+func (w *World) templateOf(l benefit.Line) *benefit.Template {
+	for _, t := range w.Templates {
+		if t.ID == l.Template {
+			return t
+		}
+	}
+	return nil
+}
