@@ -173,7 +173,7 @@ func TestSend(t *testing.T) {
 	must(t, Send(w, GBK, []byte("{}"), "trace-1"))
 	h := w.Result().Header
 	if w.Code != 200 || h.Get("Content-Type") != "text/html;charset=GBK" || h.Get("trace_id") != "trace-1" ||
-		h.Get("Content-Length") != "2" || h.Get("Content-Security-Policy") == "" || w.Body.String() != "{}" {
+		h.Get("Content-Length") != "2" || h.Get("Content-Security-Policy") != "default-src 'none'; sandbox" || w.Body.String() != "{}" {
 		t.Errorf("%d %v %s", w.Code, h, w.Body)
 	}
 }
@@ -217,6 +217,7 @@ func TestVerifyAnswerRefusesLayouts(t *testing.T) {
 		{"root again", `{"a_b_response":{"m":"a_b_response"},"sign":"` + sign(`{"m":"a_b_response"}`) + `"}`, "twice"},
 		{"sign inside", `{"a_b_response":{"m":["sign"]},"sign":"` + sign(`{"m":["sign"]}`) + `"}`, "moves the cut"},
 		{"not base64", `{"a_b_response":{},"sign":"%"}`, "base64"},
+		{"no node", `{"a_b_response":,"sign":""}`, "no object"},
 		{"no object", `{"a_b_response":"x","sign":"` + sign(`"x"`) + `"}`, "no object"},
 	}
 	for _, test := range tests {

@@ -67,11 +67,12 @@ func (cs Charset) decode(raw string) (text string, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	if !strings.ContainsRune(text, utf8.RuneError) {
+	if strings.IndexFunc(text, isDoubtful) < 0 {
 		return text, true
 	}
-	// The decoder writes U+FFFD for what it cannot read. Only GB18030 can also
-	// spell that character; then it comes back as the same bytes.
+	// The decoder writes U+FFFD for what it cannot read, and for some private use
+	// characters of GB18030 it gives another one. What is right comes back as the
+	// same bytes; GB18030 can spell U+FFFD, too.
 	again, err := cs.encoding().NewEncoder().String(text)
 	return text, err == nil && again == raw
 }
@@ -92,6 +93,8 @@ func (cs Charset) encode(text string) (raw string, ok bool) {
 	back, err := cs.encoding().NewDecoder().String(raw)
 	return raw, err == nil && back == text
 }
+
+func isDoubtful(r rune) bool { return r == utf8.RuneError || r >= 0xE000 && r <= 0xF8FF }
 
 func isASCII(s string) bool {
 	for i := 0; i < len(s); i++ {

@@ -46,6 +46,7 @@ func TestDecode(t *testing.T) {
 		{GB18030, "\x94\x39\xFC\x36", "😀", true},
 		{GB18030, "\x84\x31\xA4\x37", "\uFFFD", true}, // spelled out, not a failure
 		{GB18030, "\x84\x31\xA4", "", false},
+		{GB18030, "\x83\x38\x98\x37", "", false}, // U+E000, which the library takes for another
 	}
 	for _, test := range tests {
 		got, ok := test.charset.decode(test.raw)
@@ -56,9 +57,12 @@ func TestDecode(t *testing.T) {
 }
 
 func TestEncodeRefusesWhatWouldChange(t *testing.T) {
-	for _, text := range []string{"😀", "\uE000", "a\xFFb"} {
-		if raw, ok := GBK.encode(text); ok {
-			t.Errorf("%q becomes %q", text, raw)
+	for _, test := range []struct {
+		charset Charset
+		text    string
+	}{{GBK, "😀"}, {GBK, "\uE000"}, {GBK, "a\xFFb"}, {GB18030, "\uE000"}, {GB18030, "a\xFFb"}, {UTF8, "a\xFFb"}} {
+		if raw, ok := test.charset.encode(test.text); ok {
+			t.Errorf("%v: %q becomes %q", test.charset, test.text, raw)
 		}
 	}
 }

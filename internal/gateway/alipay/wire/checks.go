@@ -76,10 +76,10 @@ func (p *Policy) Check(req *Request) (Variant, *Error) {
 
 func checkMethod(c *checking) *Error {
 	method := c.req.Method()
-	switch {
-	case method == "":
+	if method == "" {
 		return ErrMissingMethod
-	case !isMethodName(method), !c.policy.KnownMethod(method):
+	}
+	if !c.policy.KnownMethod(method) {
 		return ErrInvalidMethod
 	}
 	return nil
@@ -90,7 +90,7 @@ func checkApp(c *checking) *Error {
 	if appID == "" {
 		return ErrMissingAppID
 	}
-	if len(appID) > 32 {
+	if len(appID) > 32 { // as documented; a lookup need not see more
 		return ErrInvalidAppID
 	}
 	var bad *Error

@@ -41,7 +41,7 @@
 // Two wrongs in one request always get the same answer: the first of this list.
 //
 //  1. the request can be read   body size, percent-encoding, names, duplicates (Parse)
-//  2. method                    present, legal, known
+//  2. method                    present, known
 //  3. app_id                    present, known, usable
 //  4. sign_type                 present, RSA2 or RSA
 //  5. sign                      present

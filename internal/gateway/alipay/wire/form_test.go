@@ -259,3 +259,32 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// gopay writes charset=utf-8 into the query and its own setting into the body, and
+// signs the latter.
+func TestGopayCharset(t *testing.T) {
+	p := signed(with("charset", "UTF-8"))
+	req, bad := Parse(post("charset=utf-8", encode(p)), Limits{})
+	if bad == nil {
+		_, bad = testPolicy().Check(req)
+	}
+	if bad != nil || req.Get("charset") != "UTF-8" {
+		t.Errorf("got %v, charset %s", bad, req.Get("charset"))
+	}
+}
+
+// A body that says it is too large is refused before any of it is read.
+func TestParseRefusesByContentLength(t *testing.T) {
+	r := httptest.NewRequest("POST", "/gateway.do", unread{t})
+	r.ContentLength = defaultBytes + 1
+	if _, bad := Parse(r, Limits{}); bad != tooLarge {
+		t.Errorf("got %v", bad)
+	}
+}
+
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body is read")
+	return 0, io.EOF
+}

@@ -127,6 +127,8 @@ func testPolicy() *Policy {
 			switch appID {
 			case "2014072300007148":
 				return []*rsa.PublicKey{&testKey().PublicKey}, nil
+			case strings.Repeat("1", 33): // must be refused before anyone asks here
+				return []*rsa.PublicKey{&testKey().PublicKey}, nil
 			case "no-key":
 				return nil, nil
 			case "off":
