@@ -67,18 +67,19 @@ func (cs Charset) decode(raw string) (text string, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	if strings.IndexFunc(text, isDoubtful) < 0 {
+	if !strings.ContainsRune(text, utf8.RuneError) {
 		return text, true
 	}
-	// The decoder writes U+FFFD for what it cannot read, and for some private use
-	// characters of GB18030 it gives another one. What is right comes back as the
-	// same bytes; GB18030 can spell U+FFFD, too.
+	// The decoder writes U+FFFD for what it cannot read, the two-byte private use
+	// area among it. Only GB18030 can also spell that character; then it comes back
+	// as the same bytes.
 	again, err := cs.encoding().NewEncoder().String(text)
 	return text, err == nil && again == raw
 }
 
 // encode turns UTF-8 into bytes of the charset. ok is false when a character has
-// no place in it, or would come back as another one (private use characters).
+// no place in it, or would come back as another one: the library writes U+E000 in
+// GB18030 as if it were U+F014.
 func (cs Charset) encode(text string) (raw string, ok bool) {
 	if isASCII(text) {
 		return text, true
@@ -93,8 +94,6 @@ func (cs Charset) encode(text string) (raw string, ok bool) {
 	back, err := cs.encoding().NewDecoder().String(raw)
 	return raw, err == nil && back == text
 }
-
-func isDoubtful(r rune) bool { return r == utf8.RuneError || r >= 0xE000 && r <= 0xF8FF }
 
 func isASCII(s string) bool {
 	for i := 0; i < len(s); i++ {

@@ -46,7 +46,9 @@ func TestDecode(t *testing.T) {
 		{GB18030, "\x94\x39\xFC\x36", "😀", true},
 		{GB18030, "\x84\x31\xA4\x37", "\uFFFD", true}, // spelled out, not a failure
 		{GB18030, "\x84\x31\xA4", "", false},
-		{GB18030, "\x83\x38\x98\x37", "", false}, // U+E000, which the library takes for another
+		{GB18030, "\x83\x38\x98\x37", "\uF014", true},
+		{GB18030, "\xAA\xA1", "", false}, // private use in two bytes
+		{GBK, "\xAA\xA1", "", false},
 	}
 	for _, test := range tests {
 		got, ok := test.charset.decode(test.raw)
