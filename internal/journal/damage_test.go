@@ -32,6 +32,26 @@ func lastFrame(t *testing.T, fsys vfs.FS) (path string, off int64) {
 	return seg.path, off
 }
 
+// seal and header are longer than their content when blocks are larger.
+func TestEveryByteOfLargerBlocksFlipped(t *testing.T) {
+	fsys := faultfs.New(seeded(1))
+	o := tiny(fsys)
+	o.Align, o.SegmentBytes = 1024, 8192
+	j, _ := mustOpen(t, o)
+	mustAppend(t, j, 10)
+	f := flipper{t: t, fsys: fsys.CrashProcess(), n: 10, head: j.Head()}
+	f.lastPath, f.lastOff = lastFrame(t, f.fsys)
+	l, err := survey(f.fsys, testDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, seg := range l.segs {
+		for at := range seg.size {
+			f.flip(seg.path, at*8+at%8)
+		}
+	}
+}
+
 // Every bit of every segment is flipped, one at a time. Verify and Open must
 // name the segment, or, where a crash could have left the same, cut what was
 // behind the last acknowledged frame; never may another content come out.

@@ -96,6 +96,11 @@ func TestFullDisk(t *testing.T) {
 		if j.Stats().NextErr == nil {
 			t.Fatal("Stats shows no error")
 		}
+		names, err := fsys.List(testDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEqual(t, "files", names, []string{segmentName(1)})
 		before := j.Head()
 		wantEqual(t, "records before the disk was full", before.Seq > 2, true)
 		fsys.SetCapacity(-1)
