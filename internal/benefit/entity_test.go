@@ -2,6 +2,7 @@ package benefit_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -15,8 +16,14 @@ import (
 // Everything that an operator can set comes back from the stored form, and what is not set takes no room.
 func TestEntitiesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := NewCatalogue(7,
-			drawAll[Merchant](t), drawAll[App](t), drawAll[Template](t), drawAll[Activity](t), drawAll[Scene](t))
+		apps, templates := drawAll[App](t), drawAll[Template](t)
+		for k, a := range apps { // no two are called the same
+			a.ID, a.AppID = AppID(k), fmt.Sprint(k, a.AppID)
+		}
+		for k, x := range templates {
+			x.ID, x.TemplateID = TemplateID(k), fmt.Sprint(k, x.TemplateID)
+		}
+		want := NewCatalogue(7, drawAll[Merchant](t), apps, templates, drawAll[Activity](t), drawAll[Scene](t))
 		got, err := CatalogueOf(7, entitiesOf(t, want))
 		if err != nil {
 			t.Fatal(err)
