@@ -12,9 +12,11 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"unicode"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/money"
 	"faquan/internal/seal"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
@@ -149,3 +151,8 @@ func (w *world) export(secrets bool) string {
 	}
 	return out.String()
 }
+
+func fenOf(n int64) money.Fen { return money.Fen(n) }
+
+// asciiGraphic are the visible characters of ASCII, each of which YAML gives a meaning somewhere.
+var asciiGraphic = &unicode.RangeTable{R16: []unicode.Range16{{Lo: ' ', Hi: '~', Stride: 1}}, LatinOffset: 1}

@@ -100,12 +100,20 @@ func nothing(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Value ==
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
+// grammar are the reasons for which the YAML reader counts lines from 0, and gives the line in which the block or
+// list that went wrong begins.
+var grammar = regexp.MustCompile(`^did not find expected (key|node content|'-' indicator|',' or|<)`)
+
 // syntax reports what the YAML reader said. Where it names no line it met a byte that no YAML may hold.
 func (p *parser) syntax(data []byte, err error) {
 	reason, line := err.Error(), 0
 	if m := yamlLine.FindStringSubmatch(reason); m != nil {
 		reason = reason[len(m[0]):]
 		line, _ = strconv.Atoi(m[1])
+	}
+	if line > 0 && grammar.MatchString(reason) {
+		line++
+		reason += " in what begins here"
 	}
 	if line == 0 {
 		line = 1 + bytes.Count(data[:firstOdd(data)], []byte("\n"))
@@ -148,12 +156,15 @@ func section[T any](o *object, field, kind string, read func(*object) T) []T {
 	var all []T
 	first := map[string]int{}
 	o.each(field, func(n *yaml.Node) {
-		entity := o.p.object(n, kind)
+		name, what := nameNode(n), kind
+		if name != nil {
+			what = fmt.Sprintf("%s %q", kind, clip(name.Value))
+		}
+		entity := o.p.object(n, what)
 		if entity == nil {
 			return
 		}
-		if name := entity.nodes["name"]; name != nil && name.Value != "" {
-			entity.what = fmt.Sprintf("%s %q", kind, clip(name.Value))
+		if name != nil {
 			if line, twice := first[name.Value]; twice {
 				o.p.report(name.Line, "%s is stated twice, first in line %d", entity.what, line)
 			} else {
@@ -163,6 +174,16 @@ func section[T any](o *object, field, kind string, read func(*object) T) []T {
 		all = append(all, read(entity))
 	})
 	return all
+}
+
+// nameNode is what a mapping says under name; nil when that is nothing.
+func nameNode(n *yaml.Node) *yaml.Node {
+	for k := 0; k+1 < len(n.Content) && n.Kind == yaml.MappingNode; k += 2 {
+		if key, value := n.Content[k], n.Content[k+1]; key.Value == "name" && value.Kind == yaml.ScalarNode && value.Value != "" {
+			return value
+		}
+	}
+	return nil
 }
 
 // ref is a reference to another entity by its name.

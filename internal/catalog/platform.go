@@ -162,7 +162,7 @@ func (p *planner) platformDoc() error {
 }
 
 // SealedValues says that entities hold something sealed, so that a missing key file is a loss and not a first
-// start. Sessions are sealed as well, but there is none without an app.
+// start. Sessions are sealed as well; they need no look, because every store in use has the platform's key.
 func SealedValues(entities []benefit.Entity) bool {
 	for _, e := range entities {
 		if e.Kind == benefit.AppEntity && bytes.Contains(e.Body, []byte(`"app_secret"`)) ||

@@ -1,0 +1,120 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"faquan/internal/benefit"
+)
+
+// FuzzParse feeds anything to the parser. It never panics; what it refuses has a line of the text; and what it
+// takes and what fits an empty store comes out of an export as it went in.
+func FuzzParse(f *testing.F) {
+	f.Add(string(example(f)))
+	f.Add(smallFile)
+	for _, c := range refusedCases(f) {
+		f.Add(c.text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		w := newWorld(t)
+		_, err := w.apply(text)
+		if err != nil {
+			var all Problems
+			if !errors.As(err, &all) || len(all) == 0 {
+				t.Fatalf("%v; want Problems", err)
+			}
+			lines := strings.Count(text, "\n") + strings.Count(text, "\r") + strings.Count(text, "\u0085") +
+				strings.Count(text, "\u2028") + strings.Count(text, "\u2029") + 2
+			for _, p := range all {
+				if p.Line < 1 || p.Line > lines || p.Reason == "" {
+					t.Fatalf("problem %+v of a text of %d lines", p, lines)
+				}
+			}
+			return
+		}
+		exported := w.export(true)
+		other := newWorld(t)
+		if _, err := other.apply(exported); err != nil {
+			t.Fatalf("%v\n%s", err, exported)
+		}
+		if again := other.export(true); again != exported {
+			t.Fatalf("%s\nbecame\n%s", exported, again)
+		}
+		plan, err := w.apply(text)
+		if err != nil || !plan.Empty() {
+			t.Fatalf("applied twice: %+v, %v", plan, err)
+		}
+	})
+}
+
+func TestDurationTextIsTheInverseOfDuration(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		millis := rapid.Int64Range(1, maxDuration/1000).Draw(t, "seconds") * 1000
+		if got, err := duration(durationText(millis)); err != nil || got != millis {
+			t.Fatalf("%s: %d, %v; want %d", durationText(millis), got, err, millis)
+		}
+	})
+}
+
+func TestInstantReadsWhatTheWireShows(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		i := benefit.Instant(rapid.Int64Range(firstTime.Unix(), lastTime.Unix()).Draw(t, "second") * 1000)
+		if got, err := instant(i.String()); err != nil || got != i {
+			t.Fatalf("%s: %d, %v; want %d", i, got, err, i)
+		}
+	})
+}
+
+func TestTimesWithAZone(t *testing.T) {
+	for _, text := range []string{
+		"2026-01-31 08:00:00", "2026-01-31T08:00:00", "2026-01-31T00:00:00Z", "2026-01-31T09:00:00+09:00",
+		"2026-01-31 00:00:00Z", "2026-01-31 08:00:00 +08:00", "2026-01-31 08:00:00+08:00",
+	} {
+		if i, err := instant(text); err != nil || i.String() != "2026-01-31 08:00:00" {
+			t.Errorf("%s: %s, %v", text, i, err)
+		}
+	}
+}
+
+func TestLoadFindsKeyFilesBesideTheFile(t *testing.T) {
+	dir := t.TempDir()
+	for name, data := range map[string][]byte{"c.yaml": example(t), "gateway_private_pkcs8.pem": keyFiles()["gateway_private_pkcs8.pem"],
+		"app_public.pem": keyFiles()["app_public.pem"]} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := Load(filepath.Join(dir, "c.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The attached files are all that it takes to parse the text elsewhere.
+	again, err := Parse(f.Name(), example(t), func(name string) ([]byte, error) {
+		if data, ok := f.Attached()[name]; ok {
+			return data, nil
+		}
+		return nil, fmt.Errorf("%s is not attached", name)
+	})
+	if err != nil || len(again.apps) != 2 {
+		t.Error(err)
+	}
+	_, err = Parse("c.yaml", example(t), nil)
+	var all Problems
+	if !errors.As(err, &all) || len(all) != 2 || !strings.Contains(all[0].Reason, "key files cannot be read here") {
+		t.Errorf("without a way to read files: %v", err)
+	}
+}
+
+func TestProblemsAreShownUpToABound(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.apply("users:\n" + strings.Repeat("  - {}\n", 200))
+	if err == nil || strings.Count(err.Error(), "\n") != maxShown || !strings.HasSuffix(err.Error(), "and 150 more") {
+		t.Error(err)
+	}
+}
