@@ -17,6 +17,7 @@ func (s *Store) abandon() {
 		s.work.Wait()
 		s.loader.Close()
 		s.writer.Close()
+		s.lock.Close()
 	})
 }
 

@@ -65,8 +65,9 @@ func (s *Store) swap() (*overlay, *sealed) {
 	s.behind = s.active
 	last := s.gens[len(s.gens)-1]
 	if last.issuances += len(s.behind.issuances); last.issuances >= s.o.GenerationSize {
+		// The full one keeps its fresh filters: its own may still be in the making, from a snapshot of the view
+		// that lacks what came since.
 		s.gens = append(s.gens, newGeneration(last.gen+1, s.filterCapacity()))
-		last.freshClaims, last.freshQuotas = nil, nil
 	}
 	s.active = newOverlay(s.gens[len(s.gens)-1].gen)
 	return s.behind, s.sealedBy(s.behind)

@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -40,13 +41,18 @@ type Options struct {
 	JournalDir string
 	// SegmentBytes is the size of the journal's segments; see package journal.
 	SegmentBytes int64
+	// JournalRand gives the id of a new journal. Default: the system's. A simulation seeds it.
+	JournalRand io.Reader
 
 	// Foreground leaves the background work to the caller: nothing is written to the view but by Flush, and by
 	// the calls that need it. A simulation uses it.
 	Foreground bool
-	// FlushAfter is how long a commit may stay in the overlay while there is time to write. Default 200 ms.
+	// FlushAfter is how long a commit may stay in the overlay when there are few. Whoever reads has the overlay
+	// written at once, so nobody sees the lag; a write for a handful of rows costs almost as much as one for
+	// thousands, because each lands on a page of its own. Default 2 s.
 	FlushAfter time.Duration
-	// MaxOverlay is how many issuances the overlay may hold before commits wait for the view. Default 400,000.
+	// MaxOverlay is how many issuances the overlay may hold before commits wait for the view. It is written when
+	// it is half full. Default 400,000, which takes about 250 MB when the view is slow.
 	MaxOverlay int
 	// GenerationSize is about how many issuances share a generation of the view. Default 1,000,000.
 	GenerationSize int
@@ -64,7 +70,7 @@ func (o *Options) defaults() {
 		o.JournalDir = JournalDir(o.Dir)
 	}
 	if o.FlushAfter == 0 {
-		o.FlushAfter = 200 * time.Millisecond
+		o.FlushAfter = 2 * time.Second
 	}
 	if o.MaxOverlay == 0 {
 		o.MaxOverlay = 400_000
@@ -92,6 +98,7 @@ const recordKind = 1
 // Store is an open embedded store. It implements store.Store.
 type Store struct {
 	o       Options
+	lock    io.Closer // keeps a second process out of the directory
 	journal *journal.Journal
 	writer  *sqlite.Conn // of the flusher
 	loader  *sqlite.Conn // of the committer
@@ -137,7 +144,23 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the data directory: %w", err)
 	}
-	s, err := open(o)
+	// The lock comes before the view: who is second must not as much as look at it.
+	lock, err := vfs.OS.Lock(filepath.Join(o.Dir, lockName))
+	if err != nil {
+		return nil, fmt.Errorf("the data directory: %w", err)
+	}
+	s, err := openLocked(o, lock)
+	if err != nil {
+		lock.Close()
+	}
+	return s, err
+}
+
+// lockName is the file in the data directory that its one process has locked.
+const lockName = "LOCK"
+
+func openLocked(o Options, lock io.Closer) (*Store, error) {
+	s, err := open(o, lock)
 	if err == nil || !damaged(err) {
 		return s, err
 	}
@@ -145,12 +168,12 @@ func Open(o Options) (*Store, error) {
 	if err := removeView(ViewPath(o.Dir)); err != nil {
 		return nil, err
 	}
-	return open(o)
+	return open(o, lock)
 }
 
-func open(o Options) (_ *Store, err error) {
+func open(o Options, lock io.Closer) (_ *Store, err error) {
 	s := &Store{
-		o: o, kick: make(chan struct{}, 1), stop: make(chan struct{}),
+		o: o, lock: lock, kick: make(chan struct{}, 1), stop: make(chan struct{}),
 		counts: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[benefit.TemplateID]benefit.TemplateDay{},
 		links:  newCache[linkKey, link](o.CacheEntries),
 		users:  newCache[benefit.UserID, *benefit.User](max(o.CacheEntries/10, 1)),
@@ -211,7 +234,7 @@ func (s *Store) openJournal(at position) (err error) {
 	}
 	s.journal, err = journal.Open(journal.Options{
 		FS: s.o.JournalFS, Dir: s.o.JournalDir, SegmentBytes: s.o.SegmentBytes,
-		From: from, KnownDurable: at.seq, Background: !s.o.Foreground, Logger: s.o.Log,
+		From: from, KnownDurable: at.seq, Background: !s.o.Foreground, Logger: s.o.Log, Rand: s.o.JournalRand,
 	}, func(r journal.Record) error { return s.replay(at, r) })
 	return err
 }
@@ -312,7 +335,7 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.absorb(record{seq: seq, hash: s.journal.Head().Hash, bytes: payload, changes: c, bodies: bodies})
-	if len(s.active.issuances) >= s.o.MaxOverlay/4 || !c.OnlyIssues() {
+	if len(s.active.issuances) >= s.o.MaxOverlay/2 || !c.OnlyIssues() {
 		s.nudge()
 	}
 	return nil
@@ -370,7 +393,7 @@ func (s *Store) Close() error {
 		if err == nil {
 			err = s.keepFilters()
 		}
-		s.closeErr = errors.Join(err, s.release())
+		s.closeErr = errors.Join(err, s.release(), s.lock.Close())
 	})
 	return s.closeErr
 }
