@@ -22,12 +22,18 @@ type change struct {
 // durable and in force: no batch after it decides by the old catalogue, so a template that was paused issues
 // nothing more. An error of fn, or a catalogue that would not load, changes nothing.
 func (i *Issuer) Change(ctx context.Context, fn ChangeFunc) error {
-	p := &pending{change: &change{ctx, fn}, done: make(chan struct{}, 1)}
-	if err := i.queue.put(p); err != nil {
+	p, err := i.SubmitChange(ctx, fn)
+	if err != nil {
 		return err
 	}
-	_, err := await(ctx, p)
+	_, err = await(ctx, p.p)
 	return err
+}
+
+// SubmitChange puts a change into the queue without waiting. It is for callers that drive Step themselves.
+func (i *Issuer) SubmitChange(ctx context.Context, fn ChangeFunc) (Pending, error) {
+	p := &pending{change: &change{ctx, fn}, done: make(chan struct{}, 1)}
+	return Pending{p}, i.queue.put(p)
 }
 
 func (i *Issuer) stepChange(ctx context.Context, p *pending) error {
