@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// event is one line of go test -json, as `go doc test2json` describes it.
+type event struct {
+	Action     string
+	Package    string
+	ImportPath string // of build output
+	Test       string
+	Output     string
+	Elapsed    float64
+}
+
+// goTests follows the packages of one run. Output is kept until it is known whether anybody wants to read it.
+type goTests struct {
+	out    io.Writer
+	total  counts
+	output map[string]*strings.Builder // by package and test
+	tests  map[string]int              // tests that ran, by package
+	failed map[string]bool             // packages with a failed test
+}
+
+// readGo shows one line for a package, and the whole output of what failed.
+func readGo(in io.Reader, out io.Writer) (counts, error) {
+	g := &goTests{out: out, output: map[string]*strings.Builder{}, tests: map[string]int{}, failed: map[string]bool{}}
+	lines := bufio.NewReader(in)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			g.line(line)
+		}
+		if err == io.EOF {
+			return g.total, nil
+		}
+		if err != nil {
+			return g.total, err
+		}
+	}
+}
+
+func (g *goTests) line(line string) {
+	var e event
+	if json.Unmarshal([]byte(line), &e) != nil || e.Action == "" {
+		fmt.Fprint(g.out, line) // what the go command itself says
+		return
+	}
+	switch {
+	case e.Action == "build-output":
+		fmt.Fprint(g.out, e.Output)
+	case e.Action == "output":
+		g.keep(e)
+	case e.Test != "":
+		g.test(e)
+	default:
+		g.pkg(e)
+	}
+}
+
+func (g *goTests) keep(e event) {
+	key := e.Package + "\n" + e.Test
+	if g.output[key] == nil {
+		g.output[key] = &strings.Builder{}
+	}
+	g.output[key].WriteString(e.Output)
+}
+
+// take gives the kept output and forgets it.
+func (g *goTests) take(e event) string {
+	key := e.Package + "\n" + e.Test
+	kept := g.output[key]
+	delete(g.output, key)
+	if kept == nil {
+		return ""
+	}
+	return kept.String()
+}
+
+func (g *goTests) test(e event) {
+	switch e.Action {
+	case "pass":
+		g.total.passed++
+	case "skip":
+		g.total.skipped++
+	case "fail":
+		g.total.failed++
+		g.failed[e.Package] = true
+		fmt.Fprint(g.out, g.take(e))
+	default:
+		return // run, pause, cont, bench
+	}
+	g.tests[e.Package]++
+	g.take(e)
+}
+
+func (g *goTests) pkg(e event) {
+	switch e.Action {
+	case "pass":
+		fmt.Fprintf(g.out, "  ok    %-44s %7.2fs %6d tests\n", e.Package, e.Elapsed, g.tests[e.Package])
+	case "fail":
+		if !g.failed[e.Package] {
+			g.total.failed++ // it did not build, or ended outside a test
+		}
+		fmt.Fprint(g.out, g.take(e))
+		fmt.Fprintf(g.out, "  FAIL  %-44s %7.2fs %6d tests\n", e.Package, e.Elapsed, g.tests[e.Package])
+	case "skip", "start":
+		// no test files, or only begun
+	}
+	if e.Action != "start" {
+		g.take(e)
+	}
+}
+
+// nodeSummary is a line of the summary that every reporter of node --test ends with: "# pass 3" or "ℹ pass 3".
+var nodeSummary = regexp.MustCompile(`^(?:#|ℹ) (pass|fail|cancelled|skipped|todo) (\d+)\s*$`)
+
+// readNode shows everything and counts by the summary.
+func readNode(in io.Reader, out io.Writer) (counts, error) {
+	var total counts
+	lines := bufio.NewReader(in)
+	for {
+		line, err := lines.ReadString('\n')
+		fmt.Fprint(out, line)
+		if m := nodeSummary.FindStringSubmatch(strings.TrimRight(line, "\r\n")); m != nil {
+			n, bad := strconv.Atoi(m[2])
+			if bad != nil {
+				return total, bad
+			}
+			switch m[1] {
+			case "pass":
+				total.passed += n
+			case "fail", "cancelled":
+				total.failed += n
+			case "skipped", "todo":
+				total.skipped += n
+			}
+		}
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
