@@ -1,0 +1,85 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"faquan/internal/catalog"
+	"faquan/internal/control"
+)
+
+// fileFlag adds -f to a command that takes a catalogue file.
+func fileFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVarP(file, "file", "f", "", "catalogue `FILE`, - for standard input")
+	_ = cmd.MarkFlagRequired("file")
+	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
+}
+
+func newApply() *cobra.Command {
+	var dir, file string
+	cmd := &cobra.Command{
+		Use:   "apply -f FILE",
+		Short: "Apply a catalogue file: merchants, apps, users, templates, activities",
+		Long: `Apply a catalogue file to a data directory, as a whole or not at all, and print what changed.
+
+What the file leaves out is kept. What it states is stated as a whole, but for secrets, ids on the wire, status and
+identifiers, which are kept when they are left out. Applying a file twice changes nothing the second time.
+
+A process that serves the directory applies it between two batches: when this command returns, the change is durable
+and in force there, without a restart.`,
+		Example: `  faquan apply -f catalog.yaml --data ./data
+  faquan diff -f catalog.yaml --data ./data     # look first`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			doc, err := control.ReadDocument(file, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+				plan, err := p.Apply(cmd.Context(), doc)
+				if err != nil {
+					return err
+				}
+				return showPlan(cmd, plan)
+			})
+		},
+	}
+	dataFlag(cmd, &dir)
+	fileFlag(cmd, &file)
+	return cmd
+}
+
+func newDiff() *cobra.Command {
+	var dir, file string
+	cmd := &cobra.Command{
+		Use:   "diff -f FILE",
+		Short: "Show what applying a catalogue file would change",
+		Long: `Show, field by field, what applying a catalogue file would change. Nothing is changed, and no secret is shown.
+A file that apply would refuse is refused here too, for the same reasons.`,
+		Example: `  faquan diff -f catalog.yaml --data ./data`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			doc, err := control.ReadDocument(file, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			if err := mustExist(dir); err != nil {
+				return err
+			}
+			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+				plan, err := p.Diff(cmd.Context(), doc)
+				if err != nil {
+					return err
+				}
+				return showPlan(cmd, plan)
+			})
+		},
+	}
+	dataFlag(cmd, &dir)
+	fileFlag(cmd, &file)
+	return cmd
+}
+
+func showPlan(cmd *cobra.Command, plan *catalog.Plan) error {
+	_, err := plan.WriteTo(cmd.OutOrStdout())
+	return err
+}

@@ -1,0 +1,52 @@
+// Command faquan is the whole platform in one binary: the server that issues vouchers, and the tools around it.
+//
+//	faquan demo                     watch it issue, with nothing set up
+//	faquan serve --data DIR         serve the gateways on a data directory
+//	faquan apply, diff, export      the catalogue: what is handed out, and to whom
+//	faquan send, sign, verify-sign  try a call, or find out why a signature does not fit
+//	faquan audit, rebuild           prove the store, make its index again
+//	faquan key, version
+//
+// Each command is one file here, and thin: it reads its flags, calls the packages that do the work, and prints.
+// `faquan help COMMAND` tells what each one does, with examples.
+//
+// Exit codes: 0 when all went well, 1 when something did not, which the last lines on standard error explain.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"faquan/internal/catalog"
+)
+
+func main() { os.Exit(run()) }
+
+// run is main with an exit code, so that the scripts of the tests can call it.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the first signal asks to stop, the second one kills at once
+	if err := newRoot().ExecuteContext(ctx); err != nil {
+		report(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// report prints the error that ends the program. Problems of a catalogue file stand by themselves, as file:line:
+// reason, so that an editor can jump there.
+func report(w io.Writer, err error) {
+	var problems catalog.Problems
+	if errors.As(err, &problems) {
+		fmt.Fprintln(w, err)
+		fmt.Fprintln(w, "faquan: nothing was applied")
+		return
+	}
+	fmt.Fprintln(w, "faquan:", err)
+}

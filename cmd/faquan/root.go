@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "faquan",
+		Short: "Hand out vouchers, exactly once",
+		Long: `faquan (发券) is a platform that hands out benefits: vouchers, cash red packets, rights and certificates.
+Callers ask over the wire protocols of the open platforms, so their official SDKs work with one URL changed.
+faquan issues each benefit exactly once, within stock, budget and limits, and answers when it is durable.`,
+		Example: `  faquan demo                                        # watch it work; nothing to set up
+  faquan serve --data ./data --apply catalog.yaml    # run the platform`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(
+		newServe(), newApply(), newDiff(), newExport(), newVersion(),
+	)
+	return root
+}
+
+// dataFlag adds --data to a command that works on a data directory.
+func dataFlag(cmd *cobra.Command, dir *string) {
+	preset := "data"
+	if v := os.Getenv("FAQUAN_DATA"); v != "" {
+		preset = v
+	}
+	cmd.Flags().StringVar(dir, "data", preset, "data `DIR`ectory; also FAQUAN_DATA")
+	_ = cmd.MarkFlagDirname("data")
+}

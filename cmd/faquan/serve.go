@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"faquan/internal/config"
+	"faquan/internal/telemetry"
+)
+
+func newServe() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the gateways on a data directory",
+		Long: `Serve the gateways on a data directory until SIGTERM or SIGINT.
+
+The Alipay gateway is at /gateway.do. /livez answers as long as the process does, /readyz while it takes calls.
+On the first signal the process takes no more calls, lets the running ones end and closes the store; a second signal
+ends it at once, which loses nothing that was answered. When the store fails, a disk error say, the process exits with
+1 at once: its supervisor should start it again.
+
+Every setting can be given in the --config file (YAML), in the environment and as a flag. Flags win over the
+environment, that over the file. --log-level is log.level or log: {level: …} in the file and FAQUAN_LOG_LEVEL in the
+environment, and so on. Unknown keys and unknown FAQUAN_ variables are refused.`,
+		Example: `  faquan serve --data ./data --listen 127.0.0.1:8080 --apply catalog.yaml
+  faquan serve --config /etc/faquan.yaml
+  FAQUAN_LOG_FORMAT=json faquan serve --tls-cert cert.pem --tls-key key.pem --listen :443`,
+		Args: cobra.NoArgs,
+	}
+	file := cmd.Flags().String("config", os.Getenv(config.FileVariable), "configuration `FILE`, YAML; also "+config.FileVariable)
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+	for _, s := range config.Settings() {
+		cmd.Flags().String(s.Flag(), s.Default, s.Usage)
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := config.Load(*file, os.Environ(), givenSettings(cmd.Flags()))
+		if err != nil {
+			return err
+		}
+		log, err := telemetry.NewLogger(cmd.ErrOrStderr(), c.Log.Format, c.Log.Level)
+		if err != nil {
+			return err
+		}
+		return serve(cmd.Context(), c, serverOptions{log: log})
+	}
+	return cmd
+}
+
+// givenSettings are the settings that stand on the command line, by key.
+func givenSettings(flags *pflag.FlagSet) map[string]string {
+	given := map[string]string{}
+	for _, s := range config.Settings() {
+		if flags.Changed(s.Flag()) {
+			given[s.Key], _ = flags.GetString(s.Flag())
+		}
+	}
+	return given
+}
+
+// serve runs a server until ctx ends or the store fails.
+func serve(ctx context.Context, c *config.Config, o serverOptions) error {
+	s, err := startServer(ctx, c, o)
+	if err != nil {
+		return err
+	}
+	return s.wait(ctx)
+}

@@ -1,0 +1,176 @@
+// Package config is what `faquan serve` can be told about itself: one typed struct, filled in layers.
+//
+//	defaults < file (--config, YAML) < environment (FAQUAN_…) < flags
+//
+// Every setting has one name in four spellings, and the list Settings has them all:
+//
+//	request.timeout        in the file, as request: {timeout: 5s}
+//	FAQUAN_REQUEST_TIMEOUT in the environment
+//	--request-timeout      as a flag
+//	Config.Request.Timeout here
+//
+// Nothing is passed over in silence: an unknown key of the file, an unknown variable that begins with FAQUAN_, a
+// key without a value and a value out of range are errors that name the place. A misspelt limit that is ignored
+// is worse than a process that does not start.
+//
+// What the platform hands out (templates, apps, users) is no configuration: it is the catalogue, see package
+// catalog.
+package config
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/v2"
+)
+
+// Config is everything that serve is told. The zero value is not usable; Default is.
+type Config struct {
+	// Data is the data directory. It is made when it is missing.
+	Data string `koanf:"data"`
+	// Listen is the HOST:PORT of the gateway; port 0 takes a free one.
+	Listen string `koanf:"listen"`
+	// Apply is a catalogue file to apply before the gateway opens; empty for none.
+	Apply    string   `koanf:"apply"`
+	TLS      TLS      `koanf:"tls"`
+	Log      Log      `koanf:"log"`
+	Issuing  Issuing  `koanf:"issuing"`
+	Request  Request  `koanf:"request"`
+	Alipay   Alipay   `koanf:"alipay"`
+	Shutdown Shutdown `koanf:"shutdown"`
+}
+
+// TLS names the PEM files of the gateway's certificate chain and key. Both or none; without them it speaks plain
+// HTTP.
+type TLS struct {
+	Cert string `koanf:"cert"`
+	Key  string `koanf:"key"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string `koanf:"level"`  // debug, info, warn or error
+	Format string `koanf:"format"` // text or json
+}
+
+// Issuing bounds the queue in front of the committer.
+type Issuing struct {
+	Queue int `koanf:"queue"` // requests that may wait; more are told to retry
+	Batch int `koanf:"batch"` // requests that one commit takes at most
+}
+
+// Request bounds one call.
+type Request struct {
+	Timeout time.Duration `koanf:"timeout"` // how long a caller waits for its outcome
+	Bytes   int           `koanf:"bytes"`   // of the query and of the body, each
+}
+
+// Alipay is what only the Alipay gateway knows.
+type Alipay struct {
+	// Tolerance is how far a request's timestamp may be from now, either way; 0 does not look. Several SDKs send
+	// the local time of the caller, whatever its zone.
+	Tolerance time.Duration `koanf:"tolerance"`
+}
+
+// Shutdown bounds a graceful stop.
+type Shutdown struct {
+	Timeout time.Duration `koanf:"timeout"` // how long running calls may take to end
+}
+
+// Default is what holds when nobody says anything.
+func Default() Config {
+	return Config{
+		Data:     "data",
+		Listen:   "127.0.0.1:8080",
+		Log:      Log{Level: "info", Format: "text"},
+		Issuing:  Issuing{Queue: 8192, Batch: 1024},
+		Request:  Request{Timeout: 5 * time.Second, Bytes: 1 << 20},
+		Shutdown: Shutdown{Timeout: 20 * time.Second},
+	}
+}
+
+// Load fills a Config from the file (empty for none), from the environment (as os.Environ gives it) and from the
+// flags that were given, by their setting's key.
+func Load(file string, environ []string, flags map[string]string) (*Config, error) {
+	k := koanf.New(".")
+	if file != "" {
+		if err := loadFile(k, file); err != nil {
+			return nil, err
+		}
+	}
+	vars, err := variables(environ)
+	if err != nil {
+		return nil, err
+	}
+	for _, layer := range []map[string]any{vars, anyValues(flags)} {
+		if err := k.Load(confmap.Provider(layer, "."), nil); err != nil {
+			return nil, err
+		}
+	}
+	c := Default()
+	if err := k.Unmarshal("", &c); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return &c, c.validate()
+}
+
+func loadFile(k *koanf.Koanf, file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if err := checkFile(file, data); err != nil {
+		return err
+	}
+	values, err := yaml.Parser().Unmarshal(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return k.Load(confmap.Provider(values, ""), nil)
+}
+
+func anyValues(texts map[string]string) map[string]any {
+	values := make(map[string]any, len(texts))
+	for name, text := range texts {
+		values[name] = text
+	}
+	return values
+}
+
+// validate checks the ranges. The messages name the setting, since its value may come from four places.
+func (c *Config) validate() error {
+	_, port, err := net.SplitHostPort(c.Listen)
+	switch {
+	case c.Data == "":
+		return fmt.Errorf("data: a directory is needed")
+	case err != nil || port == "":
+		return fmt.Errorf("listen: %q is not HOST:PORT", c.Listen)
+	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
+		return fmt.Errorf("tls.cert, tls.key: both or none")
+	case c.Log.Format != "text" && c.Log.Format != "json":
+		return fmt.Errorf("log.format: %q is neither text nor json", c.Log.Format)
+	case c.Log.Level != "debug" && c.Log.Level != "info" && c.Log.Level != "warn" && c.Log.Level != "error":
+		return fmt.Errorf("log.level: %q is none of debug, info, warn, error", c.Log.Level)
+	}
+	for _, r := range []struct {
+		name             string
+		value, low, high int64
+		unit             string
+	}{
+		{"issuing.queue", int64(c.Issuing.Queue), 1, 1_000_000, "requests"},
+		{"issuing.batch", int64(c.Issuing.Batch), 1, 8192, "requests"},
+		{"request.bytes", int64(c.Request.Bytes), 1 << 10, 64 << 20, "bytes"},
+		{"request.timeout", c.Request.Timeout.Milliseconds(), 10, 60_000, "ms"},
+		{"alipay.tolerance", c.Alipay.Tolerance.Milliseconds(), 0, 86_400_000, "ms"},
+		{"shutdown.timeout", c.Shutdown.Timeout.Milliseconds(), 10, 600_000, "ms"},
+	} {
+		if r.value < r.low || r.value > r.high {
+			return fmt.Errorf("%s: %d %s is out of range, %d to %d", r.name, r.value, r.unit, r.low, r.high)
+		}
+	}
+	return nil
+}

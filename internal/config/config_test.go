@@ -1,0 +1,139 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// write makes a configuration file and gives its path.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "faquan.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := Load("", []string{"HOME=/root", "PATH=/bin"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	if diff := cmp.Diff(&want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// Each layer says four things, and each later layer takes one of them away from those before.
+func TestLaterLayersWin(t *testing.T) {
+	file := write(t, "listen: 127.0.0.1:1\ndata: of-file\nlog: {format: json, level: debug}\nrequest: {timeout: 2s}\n")
+	environ := []string{"FAQUAN_DATA=of-env", "FAQUAN_LOG_LEVEL=warn", "FAQUAN_CONFIG=elsewhere"}
+	got, err := Load(file, environ, map[string]string{"log.level": "error", "issuing.queue": "7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Listen, want.Data = "127.0.0.1:1", "of-env"
+	want.Log = Log{Level: "error", Format: "json"}
+	want.Request.Timeout, want.Issuing.Queue = 2*time.Second, 7
+	if diff := cmp.Diff(&want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for _, c := range []struct {
+		name, file string
+		environ    []string
+		flags      map[string]string
+		want       string
+	}{
+		{name: "unknown key", file: "data: d\nlisen: x\n", want: `faquan.yaml:2: unknown key "lisen"`},
+		{name: "unknown nested key", file: "log:\n  levle: info\n", want: `faquan.yaml:2: unknown key "log.levle"`},
+		{name: "a group that is a value", file: "log: info\n", want: `faquan.yaml:1: "log" needs keys under it`},
+		{name: "a key without a value", file: "data:\n", want: "faquan.yaml:1: data needs one value"},
+		{name: "a list", file: "data: [a, b]\n", want: "faquan.yaml:1: data needs one value"},
+		{name: "twice", file: "data: a\ndata: b\n", want: "already defined"},
+		{name: "unknown variable", environ: []string{"FAQUAN_LISEN=x"}, want: "unknown variable FAQUAN_LISEN"},
+		{name: "not a number", environ: []string{"FAQUAN_ISSUING_QUEUE=many"}, want: "queue"},
+		{name: "not a duration", flags: map[string]string{"request.timeout": "soon"}, want: "timeout"},
+		{name: "too short", file: "request: {timeout: 5}\n", want: "request.timeout: 0 ms is out of range"},
+		{name: "queue of none", file: "issuing: {queue: 0}\n", want: "issuing.queue: 0 requests is out of range"},
+		{name: "a batch too large", file: "issuing: {batch: 100000}\n", want: "issuing.batch"},
+		{name: "tiny bodies", file: "request: {bytes: 1}\n", want: "request.bytes"},
+		{name: "negative tolerance", file: "alipay: {tolerance: -1s}\n", want: "alipay.tolerance"},
+		{name: "no time to stop", file: "shutdown: {timeout: 0s}\n", want: "shutdown.timeout"},
+		{name: "no port", file: "listen: localhost\n", want: `listen: "localhost" is not HOST:PORT`},
+		{name: "no directory", environ: []string{"FAQUAN_DATA="}, want: "data: a directory"},
+		{name: "half of TLS", file: "tls: {cert: c.pem}\n", want: "tls.cert, tls.key: both or none"},
+		{name: "log format", file: "log: {format: xml}\n", want: `log.format: "xml"`},
+		{name: "log level", file: "log: {level: loud}\n", want: `log.level: "loud"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := ""
+			if c.file != "" {
+				file = write(t, c.file)
+			}
+			_, err := Load(file, c.environ, c.flags)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got error %v, want %q in it", err, c.want)
+			}
+		})
+	}
+}
+
+func TestNoSuchFile(t *testing.T) {
+	if _, err := Load(filepath.Join(t.TempDir(), "none.yaml"), nil, nil); !os.IsNotExist(err) {
+		t.Errorf("got %v, want an error that says that there is no such file", err)
+	}
+}
+
+// A field that Settings does not list could be set by nobody, and a setting without a field would do nothing.
+func TestSettingsAreTheFields(t *testing.T) {
+	want := keysOf(reflect.TypeFor[Config](), "")
+	var got []string
+	for _, s := range Settings() {
+		got = append(got, s.Key)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("fields of Config and Settings differ (-fields +settings)\n%s", diff)
+	}
+}
+
+func keysOf(t reflect.Type, prefix string) []string {
+	var keys []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key := prefix + f.Tag.Get("koanf")
+		if f.Type.Kind() == reflect.Struct {
+			keys = append(keys, keysOf(f.Type, key+".")...)
+			continue
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// The defaults that the help shows are the ones that hold.
+func TestShownDefaults(t *testing.T) {
+	shown := map[string]string{}
+	for _, s := range Settings() {
+		shown[s.Key] = s.Default
+	}
+	got, err := Load("", nil, shown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	if diff := cmp.Diff(&want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}

@@ -1,0 +1,105 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// EnvPrefix begins the name of every environment variable that is ours.
+const EnvPrefix = "FAQUAN_"
+
+// FileVariable names the configuration file in the environment, as the flag --config does.
+const FileVariable = EnvPrefix + "CONFIG"
+
+// Setting is one thing that can be set.
+type Setting struct {
+	Key     string // in the file, with dots
+	Default string // as text; empty for none
+	Usage   string // one line
+}
+
+// Flag is the name of the command-line flag, without dashes.
+func (s Setting) Flag() string { return strings.ReplaceAll(s.Key, ".", "-") }
+
+// Env is the name of the environment variable.
+func (s Setting) Env() string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(s.Key, ".", "_"))
+}
+
+// Settings lists every setting, in the order of the help text.
+func Settings() []Setting {
+	d := Default()
+	return []Setting{
+		{"data", d.Data, "data `DIR`ectory; made when it is missing"},
+		{"listen", d.Listen, "`HOST:PORT` of the gateway; port 0 takes a free one"},
+		{"apply", d.Apply, "catalogue `FILE` to apply before the gateway opens"},
+		{"tls.cert", d.TLS.Cert, "PEM `FILE` of the certificate chain; with tls-key the gateway speaks HTTPS"},
+		{"tls.key", d.TLS.Key, "PEM `FILE` of the certificate's private key"},
+		{"log.level", d.Log.Level, "`LEVEL` from which to log: debug, info, warn or error"},
+		{"log.format", d.Log.Format, "`FORMAT` of the log on standard error: text or json"},
+		{"issuing.queue", fmt.Sprint(d.Issuing.Queue), "`NUMBER` of requests that may wait; more are told to retry"},
+		{"issuing.batch", fmt.Sprint(d.Issuing.Batch), "`NUMBER` of requests that one commit takes at most"},
+		{"request.timeout", d.Request.Timeout.String(), "`DURATION` that a caller waits for its outcome, 10ms to 1m"},
+		{"request.bytes", fmt.Sprint(d.Request.Bytes), "`BYTES` that a query or a body may have"},
+		{"alipay.tolerance", d.Alipay.Tolerance.String(), "`DURATION` that an Alipay timestamp may be off; 0 does not look"},
+		{"shutdown.timeout", d.Shutdown.Timeout.String(), "`DURATION` that running calls get to end when the process stops"},
+	}
+}
+
+// variables picks our settings out of the environment.
+func variables(environ []string) (map[string]any, error) {
+	values := map[string]any{}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, EnvPrefix) || name == FileVariable {
+			continue
+		}
+		at := slices.IndexFunc(Settings(), func(s Setting) bool { return s.Env() == name })
+		if at < 0 {
+			return nil, fmt.Errorf("environment: unknown variable %s; `faquan serve --help` lists the settings", name)
+		}
+		values[Settings()[at].Key] = value
+	}
+	return values, nil
+}
+
+// checkFile refuses what koanf would pass over: unknown keys, keys without a value, lists.
+func checkFile(file string, data []byte) error {
+	var root yaml.Node
+	if err := yaml.Unmarshal(data, &root); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if len(root.Content) == 0 {
+		return nil
+	}
+	return errors.Join(checkNode(file, "", root.Content[0])...)
+}
+
+// checkNode walks the file; key is where n stands, with dots.
+func checkNode(file, key string, n *yaml.Node) []error {
+	known := slices.ContainsFunc(Settings(), func(s Setting) bool { return s.Key == key })
+	group := key == "" || slices.ContainsFunc(Settings(), func(s Setting) bool { return strings.HasPrefix(s.Key, key+".") })
+	place := fmt.Sprintf("%s:%d", file, n.Line)
+	switch {
+	case !known && !group:
+		return []error{fmt.Errorf("%s: unknown key %q", place, key)}
+	case known && (n.Kind != yaml.ScalarNode || n.Tag == "!!null"):
+		return []error{fmt.Errorf("%s: %s needs one value", place, key)}
+	case group && n.Kind != yaml.MappingNode:
+		return []error{fmt.Errorf("%s: %q needs keys under it, as in the output of `faquan serve --help`", place, key)}
+	}
+	var errs []error
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		child := n.Content[i].Value
+		if key != "" {
+			child = key + "." + child
+		}
+		n.Content[i+1].Line = n.Content[i].Line // the line of the name is the one to look at
+		errs = append(errs, checkNode(file, child, n.Content[i+1])...)
+	}
+	return errs
+}

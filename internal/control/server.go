@@ -1,0 +1,94 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"crypto/x509"
+
+	"faquan/internal/catalog"
+)
+
+// Status is what a serving process says about itself.
+type Status struct {
+	Version string // of the program
+	PID     int
+	URL     string // of the gateway
+}
+
+// maxDocument bounds a catalogue file with its key files, in bytes of JSON.
+const maxDocument = 1 << 30
+
+// errorTrailer carries an error that came when the answer had begun.
+const errorTrailer = "Faquan-Error"
+
+// failure is the body of an answer that is no success.
+type failure struct {
+	Error    string
+	Problems catalog.Problems `json:",omitempty"`
+}
+
+// Handler serves a Platform to Clients. It belongs on the socket and nowhere else: it asks nobody who they are.
+func Handler(p Platform, status func() Status) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, status(), nil) })
+	mux.HandleFunc("POST /apply", func(w http.ResponseWriter, r *http.Request) { plan(w, r, p.Apply) })
+	mux.HandleFunc("POST /diff", func(w http.ResponseWriter, r *http.Request) { plan(w, r, p.Diff) })
+	mux.HandleFunc("GET /export", func(w http.ResponseWriter, r *http.Request) { export(w, r, p) })
+	mux.HandleFunc("GET /key", func(w http.ResponseWriter, r *http.Request) { showKey(w, r, p) })
+	mux.HandleFunc("POST /key", func(w http.ResponseWriter, r *http.Request) { rotateKey(w, r, p) })
+	return mux
+}
+
+// answer writes a result, or an error in its place.
+func answer(w http.ResponseWriter, result any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		body := failure{Error: err.Error()}
+		errors.As(err, &body.Problems)
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		result = body
+	}
+	json.NewEncoder(w).Encode(result)
+}
+
+func plan(w http.ResponseWriter, r *http.Request, do planFunc) {
+	var d Document
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxDocument)).Decode(&d); err != nil {
+		answer(w, nil, err)
+		return
+	}
+	result, err := do(r.Context(), &d)
+	answer(w, result, err)
+}
+
+func export(w http.ResponseWriter, r *http.Request, p Platform) {
+	w.Header().Set("Trailer", errorTrailer)
+	err := p.Export(r.Context(), w, r.FormValue("secrets") == "true")
+	if err != nil {
+		w.Header().Set(errorTrailer, err.Error())
+	}
+}
+
+// keyBody carries a key as DER, PKIX or PKCS#8; empty when there is none.
+type keyBody struct{ DER []byte }
+
+func showKey(w http.ResponseWriter, r *http.Request, p Platform) {
+	var body keyBody
+	key, err := p.PublicKey(r.Context())
+	if err == nil && key != nil {
+		body.DER, err = x509.MarshalPKIXPublicKey(key)
+	}
+	answer(w, body, err)
+}
+
+func rotateKey(w http.ResponseWriter, r *http.Request, p Platform) {
+	var body keyBody
+	err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&body)
+	if err == nil {
+		err = rotateDER(r.Context(), p, body.DER)
+	}
+	answer(w, struct{}{}, err)
+}
