@@ -145,8 +145,12 @@ func (t *tryout) line(k int, l Line, o Outcome) error {
 	if told.Template != l.Template || told.Issued+told.Refused != l.Sends || (told.Refused > 0) != (told.Reason != NotRefused) {
 		return fmt.Errorf("asked %+v, told %+v", l, told)
 	}
+	seen := t.counters(l)
 	for n := range told.Issued {
 		line := o.Issuance.Lines[k]
+		if line.At != t.now || line.Catalogue != t.judge.cat.Version || line.Seen != seen {
+			return fmt.Errorf("issued at %s, version %d, and seen %+v; the counters were %+v", line.At, line.Catalogue, line.Seen, seen)
+		}
 		amounts := line.Amounts[n*l.Quantity : (n+1)*l.Quantity]
 		worth := int64(0)
 		for _, a := range amounts {
@@ -229,6 +233,26 @@ func (t *tryout) reasons(l Line, worth int64) (all []Reason) {
 	add(UserDayLimit, limited(tmpl.Limits.PerUserPerDay, func(g given) bool { return ofToday(g) && g.user == t.user.ID }))
 	add(PersonLimit, limited(tmpl.Limits.PerPerson, func(g given) bool { return mine(g) && t.samePerson(g.user) }))
 	return all
+}
+
+// counters are what an explanation of the decision must show.
+func (t *tryout) counters(l Line) (c Counters) {
+	for _, g := range t.given {
+		if g.template != l.Template {
+			continue
+		}
+		today, own := g.day == t.now.Day().String(), t.user != nil && g.user == t.user.ID
+		for counter, counts := range map[*int64]bool{&c.Count: true, &c.DayCount: today, &c.User: own, &c.UserDay: own && today} {
+			if counts {
+				*counter++
+			}
+		}
+		c.Amount += g.amount
+		if today {
+			c.DayAmount += g.amount
+		}
+	}
+	return c
 }
 
 func (t *tryout) amountReasons(tmpl *Template, l Line) []Reason {

@@ -1,6 +1,7 @@
 package benefit_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,11 +18,8 @@ import (
 func TestRandomHistories(t *testing.T) {
 	tally := map[Reason]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		h := newHistory(t, rt, storetest.NewWorld(func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "pick") }))
-		h.step(h.world.Setup())
-		for range 40 {
-			h.step(h.world.Next())
-		}
+		h := newHistory(rt, storetest.NewWorld(func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "pick") }))
+		h.run(40)
 		for reason, n := range h.tally {
 			tally[reason] += n
 		}
@@ -34,10 +32,26 @@ func TestRandomHistories(t *testing.T) {
 	t.Logf("lines by reason: %v", tally)
 }
 
+// FuzzHistories is the same with the choices made by a fuzzer, one byte each, and by 0 when they are used up.
+func FuzzHistories(f *testing.F) {
+	f.Add([]byte(""))
+	f.Add([]byte("\x02\x03\x00\x00\x02\x05\x02\x01\x00\x00a few vouchers of a random template, then a change"))
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		steps := len(choices) / 20
+		newHistory(t, storetest.NewWorld(func(n int) int {
+			if len(choices) == 0 {
+				return 0
+			}
+			first := choices[0]
+			choices = choices[1:]
+			return int(first) % n
+		})).run(min(steps, 60))
+	})
+}
+
 // history is a random history on its way.
 type history struct {
-	t         *testing.T
-	rt        *rapid.T
+	rt        failer
 	world     *storetest.World
 	store     *memory.Store
 	committer *storetest.Committer
@@ -46,11 +60,26 @@ type history struct {
 	tally     map[Reason]int
 }
 
-func newHistory(t *testing.T, rt *rapid.T, w *storetest.World) *history {
+// failer is what a test of either kind fails by.
+type failer interface {
+	Context() context.Context
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+func newHistory(rt failer, w *storetest.World) *history {
 	st := memory.New()
 	return &history{
-		t: t, rt: rt, world: w, store: st, committer: storetest.NewCommitter(st, w.Catalogue(), 1), tally: map[Reason]int{},
+		rt: rt, world: w, store: st, committer: storetest.NewCommitter(st, w.Catalogue(), 1), tally: map[Reason]int{},
 		judge: &judge{users: map[UserID]*User{}, records: map[string]*record{}},
+	}
+}
+
+// run does so many steps after the first one.
+func (h *history) run(steps int) {
+	h.step(h.world.Setup())
+	for range steps {
+		h.step(h.world.Next())
 	}
 }
 
@@ -59,7 +88,7 @@ func (h *history) step(s storetest.Step) {
 	now := max(s.Clock, h.committed)
 	h.judge.cat, h.committer.Catalogue = h.world.Catalogue(), h.world.Catalogue()
 	if s.Changes != nil {
-		if err := storetest.Write(h.t.Context(), h.store, s.Clock, s.Changes); err != nil {
+		if err := storetest.Write(h.rt.Context(), h.store, s.Clock, s.Changes); err != nil {
 			h.rt.Fatal(err)
 		}
 		for _, u := range s.Changes.Users {
@@ -68,7 +97,7 @@ func (h *history) step(s storetest.Step) {
 		h.committed = now
 		return
 	}
-	outcomes, err := h.committer.Issue(h.t.Context(), s.Clock, s.Requests...)
+	outcomes, err := h.committer.Issue(h.rt.Context(), s.Clock, s.Requests...)
 	if err != nil {
 		h.rt.Fatal(err)
 	}
@@ -91,7 +120,7 @@ func (h *history) step(s storetest.Step) {
 // recount holds the rows of the store to the invariants: the counters are what the vouchers say, no cap is
 // exceeded, no id and no key is there twice, every voucher is worth what its template gives and belongs to a user.
 func (h *history) recount() {
-	c, err := storetest.ContentsOf(h.t.Context(), h.store)
+	c, err := storetest.ContentsOf(h.rt.Context(), h.store)
 	if err != nil {
 		h.rt.Fatal(err)
 	}
