@@ -1,0 +1,236 @@
+package alipay
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway"
+	"faquan/internal/gateway/alipay/wire"
+)
+
+// Path is where the platform's SDKs look for the gateway.
+const Path = "/gateway.do"
+
+// Issuer issues; *issuing.Issuer is one.
+type Issuer interface {
+	Issue(ctx context.Context, r *benefit.Request) (benefit.Outcome, error)
+}
+
+// Sessions finds the session behind an app_auth_token, nil when there is none; *gateway.Sessions is one.
+type Sessions interface {
+	Session(ctx context.Context, key string) (*benefit.Session, error)
+}
+
+// Options of a Handler.
+type Options struct {
+	Issuer   Issuer
+	Apps     *gateway.Apps
+	Sessions Sessions
+	// Signer signs the answers with the platform's key: see wire.NewKeySigner and Handler.SetSigner.
+	Signer wire.Signer
+	// Limits bounds what is read of a request; zero fields take their defaults.
+	Limits wire.Limits
+	// Tolerance is how far a timestamp may be from now, either way; 0 turns the check off.
+	Tolerance time.Duration
+	// Deadline is how long a call may wait for its outcome; default 5 s.
+	Deadline time.Duration
+	// Clock judges timestamps, expiries and rates; default time.Now.
+	Clock func() time.Time
+	// Log gets one record for each call; default: nothing.
+	Log *slog.Logger
+}
+
+// Handler serves the gateway. It is safe for concurrent use.
+type Handler struct {
+	o       Options
+	signer  atomic.Pointer[wire.FailureCache]
+	methods map[string]method
+}
+
+// method is an API. It gives the answer of a success, or the refusal.
+type method func(ctx context.Context, c *call) (answer, *wire.Error)
+
+// answer writes the API's own members of a success.
+type answer interface{ write(n *wire.Node) }
+
+// call is one call on its way through the checks.
+type call struct {
+	req    *wire.Request
+	apps   *gateway.AppSet
+	app    *gateway.App       // nil until the signature is verified
+	acting benefit.MerchantID // on whose behalf: the app's merchant, or that of the app_auth_token
+	record gateway.Record
+}
+
+// cachedFailures is how many signatures of failures are remembered, times two at most.
+const cachedFailures = 1024
+
+// New makes the handler of the gateway. Mount it at Path, or at the root: other paths are not found.
+func New(o Options) *Handler {
+	if o.Deadline <= 0 {
+		o.Deadline = 5 * time.Second
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &Handler{o: o}
+	h.methods = map[string]method{
+		"alipay.marketing.voucher.send": h.voucherSend,
+	}
+	h.SetSigner(o.Signer)
+	return h
+}
+
+// SetSigner puts another key in the place of the platform's. Answers that are on their way may still be signed
+// with the one before.
+func (h *Handler) SetSigner(s wire.Signer) { h.signer.Store(wire.NewFailureCache(s, cachedFailures)) }
+
+// errVerb refuses everything but POST and GET.
+var errVerb = wire.ErrInvalidParameter.With("仅支持POST和GET请求")
+
+// ServeHTTP answers one call.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != Path {
+		http.NotFound(w, r)
+		return
+	}
+	start := time.Now()
+	req, bad := wire.Parse(r, h.o.Limits)
+	if r.Method != http.MethodPost && r.Method != http.MethodGet {
+		bad = errVerb
+	}
+	c := &call{req: req, apps: h.o.Apps.Current()}
+	c.record = gateway.Record{Protocol: "alipay", TraceID: gateway.NewTraceID(), Method: req.Method(), AppID: req.AppID()}
+	var success answer
+	if bad == nil {
+		ctx, cancel := context.WithTimeout(r.Context(), h.o.Deadline)
+		success, bad = h.serve(ctx, c)
+		cancel()
+	}
+	h.send(w, c, success, bad)
+	c.record.Took = time.Since(start)
+	c.record.Log(r.Context(), h.o.Log)
+}
+
+// serve checks the call and runs its method. A panic is an unknown outcome: it may have come after the request was
+// handed on.
+func (h *Handler) serve(ctx context.Context, c *call) (success answer, bad *wire.Error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			c.record.Err = fmt.Errorf("panic: %v", cause)
+			h.o.Log.Error("a call panicked", "trace", c.record.TraceID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			success, bad = nil, wire.ErrUnknown
+		}
+	}()
+	if bad := h.authenticate(c); bad != nil {
+		return nil, bad
+	}
+	if bad := h.admit(ctx, c); bad != nil {
+		return nil, bad
+	}
+	return h.methods[c.req.Method()](ctx, c)
+}
+
+// authenticate runs the checks of the protocol, the last of which is the signature.
+func (h *Handler) authenticate(c *call) *wire.Error {
+	policy := wire.Policy{
+		KnownMethod: func(name string) bool { return h.methods[name] != nil },
+		Keys: func(appID string) ([]*rsa.PublicKey, *wire.Error) {
+			app := c.apps.ByAppID(appID)
+			if app == nil {
+				return nil, wire.ErrInvalidAppID
+			}
+			return app.Keys, nil
+		},
+		Tolerance: h.o.Tolerance,
+		Now:       h.o.Clock,
+	}
+	variant, bad := policy.Check(c.req)
+	if bad != nil {
+		return bad
+	}
+	c.record.Variant = variant.String()
+	c.app = c.apps.ByAppID(c.req.AppID())
+	return nil
+}
+
+// admit checks what the app may do, and for whom it acts.
+func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
+	switch {
+	case c.app.Disabled:
+		return wire.ErrInvalidAppState
+	case !mayUse(c.app, c.req.AnswerSignType()):
+		return errSignType
+	case !c.app.Granted(c.req.Method()):
+		return wire.ErrInsufficientPermissions
+	case !c.app.Allow(h.o.Clock()):
+		return wire.ErrAppCallLimited
+	}
+	return h.actFor(ctx, c)
+}
+
+var errSignType = wire.ErrInvalidSignatureType.With("应用未启用该签名类型，请使用应用配置的sign_type")
+
+// mayUse says that the app signs by the algorithm. An app that names none signs by RSA2.
+func mayUse(app *gateway.App, t wire.SignType) bool {
+	if len(app.SignTypes) == 0 {
+		return t == wire.RSA2
+	}
+	return slices.Contains(app.SignTypes, string(t))
+}
+
+// actFor finds the merchant that the app acts for. A token of another app is answered like one that does not
+// exist: it is nobody else's business that it does.
+func (h *Handler) actFor(ctx context.Context, c *call) *wire.Error {
+	c.acting = c.app.Merchant
+	token := c.req.Get("app_auth_token")
+	if token == "" {
+		return nil
+	}
+	session, err := h.o.Sessions.Session(ctx, token)
+	switch {
+	case err != nil:
+		c.record.Err = fmt.Errorf("reading the session: %w", err)
+		return errNotIssued
+	case session == nil || session.App != c.app.ID || session.Merchant == 0:
+		return wire.ErrInvalidAppAuthToken
+	case session.Expires != 0 && benefit.InstantOf(h.o.Clock()) >= session.Expires:
+		return wire.ErrAppAuthTokenTimeOut
+	}
+	c.acting = session.Merchant
+	return nil
+}
+
+// send writes the answer. It is built from the start for a failure, so nothing of a success can be in one.
+func (h *Handler) send(w http.ResponseWriter, c *call, success answer, bad *wire.Error) {
+	node := wire.NewNode(c.req.Charset)
+	if bad != nil {
+		node.Failure(bad)
+		c.record.Code, c.record.SubCode = bad.Code, bad.SubCode
+	} else {
+		node.Success()
+		success.write(node)
+		c.record.Code = "10000"
+	}
+	body, err := wire.Seal(c.req.Method(), node, c.req.AnswerSignType(), h.signer.Load())
+	if err != nil {
+		// Without a signature no SDK would believe the answer, so there is none: to the caller the outcome is unknown.
+		c.record.Err = errors.Join(c.record.Err, err)
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	// A write that fails has lost its caller; the retry settles it.
+	_ = wire.Send(w, c.req.Charset, body, c.record.TraceID)
+}

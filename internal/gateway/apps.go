@@ -1,0 +1,127 @@
+package gateway
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"faquan/internal/benefit"
+)
+
+// App is an app of the catalogue with what is derived from it. It is shared and must not be changed.
+type App struct {
+	*benefit.App
+	// Keys are the app's public keys; none when it has no key, or one that cannot be read.
+	Keys []*rsa.PublicKey
+
+	limiter *rate.Limiter // nil: no limit
+}
+
+// Allow takes one call out of the app's rate limit at now; false when there is none left. An app may make as many
+// calls at once as it may make in a second.
+func (a *App) Allow(now time.Time) bool { return a.limiter == nil || a.limiter.AllowN(now, 1) }
+
+// AppSet is the apps of one version of the catalogue. It is immutable, so a call that takes it once sees one
+// version throughout.
+type AppSet struct {
+	Catalogue *benefit.Catalogue
+	apps      map[benefit.AppID]*App
+}
+
+// ByAppID finds the app that Alipay's wire calls app_id; nil when there is none.
+func (s *AppSet) ByAppID(appID string) *App {
+	a := s.Catalogue.AppByAppID(appID)
+	if a == nil {
+		return nil
+	}
+	return s.apps[a.ID]
+}
+
+// Apps gives the AppSet of the catalogue in force. It is safe for concurrent use.
+type Apps struct {
+	catalogue func() *benefit.Catalogue
+	log       *slog.Logger
+
+	now atomic.Pointer[AppSet]
+	mu  sync.Mutex // held while a set is built
+}
+
+// NewApps makes the apps of what catalogue returns, which is the snapshot in force at each call. All gateways of a
+// process share one, so that an app has one rate limit whichever it calls.
+func NewApps(catalogue func() *benefit.Catalogue, log *slog.Logger) *Apps {
+	return &Apps{catalogue: catalogue, log: log}
+}
+
+// Current is the set of the catalogue in force. The first call after a change builds it, and those beside it wait:
+// none of them is judged by the old one.
+func (a *Apps) Current() *AppSet {
+	cat := a.catalogue()
+	if set := a.now.Load(); set != nil && set.Catalogue == cat {
+		return set
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	cat = a.catalogue()
+	old := a.now.Load()
+	if old != nil && old.Catalogue == cat {
+		return old
+	}
+	set := &AppSet{Catalogue: cat, apps: make(map[benefit.AppID]*App, len(cat.Apps))}
+	for id, app := range cat.Apps {
+		var before *App
+		if old != nil {
+			before = old.apps[id]
+		}
+		set.apps[id] = a.derive(app, before)
+	}
+	a.now.Store(set)
+	return set
+}
+
+// derive makes an app of the new set. Before is the same app in the old one: its key need not be parsed again, and
+// what it has used of its rate limit stays used.
+func (a *Apps) derive(app *benefit.App, before *App) *App {
+	next := &App{App: app}
+	if before != nil && before.PublicKey == app.PublicKey {
+		next.Keys = before.Keys
+	} else if app.PublicKey != "" {
+		key, err := parsePublicKey(app.PublicKey)
+		if err != nil {
+			a.log.Error("the public key of an app cannot be read", "app", app.Name, "err", err)
+		} else {
+			next.Keys = []*rsa.PublicKey{key}
+		}
+	}
+	if app.RatePerSecond > 0 {
+		if before != nil && before.RatePerSecond == app.RatePerSecond {
+			next.limiter = before.limiter
+		} else {
+			next.limiter = rate.NewLimiter(rate.Limit(app.RatePerSecond), int(app.RatePerSecond))
+		}
+	}
+	return next
+}
+
+// parsePublicKey reads the form in which the catalogue keeps keys: PEM, PKIX.
+func parsePublicKey(text string) (*rsa.PublicKey, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, errors.New("is not PEM")
+	}
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	public, ok := key.(*rsa.PublicKey)
+	if !ok {
+		return nil, errors.New("is no RSA key")
+	}
+	return public, nil
+}

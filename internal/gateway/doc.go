@@ -1,0 +1,17 @@
+// Package gateway is what the gateways of both protocols share: who calls, on whose behalf, how often, and within
+// what limits of time and size. What a call says on the wire, and how it is answered, is in the packages below.
+//
+//	apps := gateway.NewApps(issuer.Catalogue, log)
+//	sessions := gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return st.Read(ctx) }, 0)
+//	handler := alipay.New(alipay.Options{Issuer: issuer, Apps: apps, Sessions: sessions, Signer: signer, …})
+//	server := gateway.NewServer(handler, gateway.ServerLimits{}, log)
+//
+// Three things here are state, all of it rebuildable and bounded:
+//
+//   - [Apps] derives from each version of the catalogue what a call needs of its app: parsed public keys and the
+//     rate limiter. It is bounded by the apps that exist.
+//   - [Sessions] remembers session look-ups up to a number. Whoever changes sessions calls Forget.
+//   - [NewServer] bounds how long and how large a connection may be.
+//
+// Nothing here decides who gets what: package issuing does.
+package gateway

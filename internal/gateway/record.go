@@ -1,0 +1,82 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+)
+
+// Record is what the log keeps of one call. It has no place for what must not be in a log: signatures, tokens,
+// certificate codes, phone numbers and other names of recipients, and free text such as a memo.
+type Record struct {
+	Protocol string // "alipay" or "top"
+	TraceID  string // also in the answer
+	Method   string // as sent; unverified when the call was refused early
+	AppID    string // as sent; unverified when the call was refused early
+	Variant  string // which string to sign matched
+	Code     string // of the answer
+	SubCode  string // of the answer; "" for a success
+
+	Template benefit.TemplateID // 0 when the call got not that far
+	Key      string             // the idempotency key
+	Voucher  id.ID              // the first one issued; 0 for none
+	Replayed bool               // the key had been bound before
+	Took     time.Duration
+	Err      error // what went wrong on our side, if anything did
+}
+
+// maxLogged bounds texts in a record that a caller chose, in bytes.
+const maxLogged = 128
+
+// Log writes the record: at level Info, or Warn when something went wrong on our side.
+func (r *Record) Log(ctx context.Context, log *slog.Logger) {
+	level := slog.LevelInfo
+	if r.Err != nil {
+		level = slog.LevelWarn
+	}
+	if !log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 13)
+	attrs = append(attrs, slog.String("protocol", r.Protocol), slog.String("trace", r.TraceID),
+		slog.String("method", cut(r.Method)), slog.String("app_id", cut(r.AppID)), slog.String("code", r.Code))
+	attrs = appendText(attrs, "sub_code", r.SubCode)
+	attrs = appendText(attrs, "variant", r.Variant)
+	if r.Template != 0 {
+		attrs = append(attrs, slog.Int64("template", int64(r.Template)), slog.String("key", r.Key))
+	}
+	if r.Voucher != 0 {
+		attrs = append(attrs, slog.Int64("voucher", int64(r.Voucher)), slog.Bool("replayed", r.Replayed))
+	}
+	attrs = append(attrs, slog.Duration("took", r.Took))
+	if r.Err != nil {
+		attrs = append(attrs, slog.Any("err", r.Err))
+	}
+	log.LogAttrs(ctx, level, "call", attrs...)
+}
+
+func appendText(attrs []slog.Attr, key, value string) []slog.Attr {
+	if value == "" {
+		return attrs
+	}
+	return append(attrs, slog.String(key, value))
+}
+
+func cut(text string) string { return text[:min(len(text), maxLogged)] }
+
+// NewTraceID makes the name of a call that both its answer and its record carry: 32 hex digits. It is no secret.
+func NewTraceID() string {
+	var room [32]byte
+	b := appendHex(room[:0], rand.Uint64())
+	return string(appendHex(b, rand.Uint64()))
+}
+
+func appendHex(b []byte, n uint64) []byte {
+	// The top bit is set so that all 16 digits are there.
+	return strconv.AppendUint(b, n|1<<63, 16)
+}
