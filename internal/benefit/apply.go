@@ -15,7 +15,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	if c.Conflict {
 		return Outcome{Reason: KeyConflict}, nil
 	}
-	if c.Bound != nil && !c.Bound.Continues {
+	if c.Bound != nil && !(c.Bound.Continues && c.Request.Continues) {
 		return outcomeOf(c.Bound, true), nil
 	}
 	a := applying{cat: cat, st: st, user: c.User, newUser: c.NewUser}

@@ -98,6 +98,19 @@ func TestReplayNeverTopsUp(t *testing.T) {
 	}
 }
 
+// A retry that does not say that it continues is answered, and issues nothing.
+func TestRetryThatDoesNotContinue(t *testing.T) {
+	d := newDesk(t, template(1), template(2, status(Paused)), template(3))
+	first := d.ask(threeLines())
+	d.catalogue(template(1), template(2), template(3))
+	plain := threeLines()
+	plain.Continues = false
+	if o := d.ask(plain); !o.Replayed || o.Issuance != first.Issuance {
+		t.Errorf("it came to %+v", o)
+	}
+	wantReasons(t, "one that does", d.ask(threeLines()), NotRefused, NotRefused, NotRefused)
+}
+
 // A claim binds its lines only when it issues something.
 func TestRefusedRequestFreezesNothing(t *testing.T) {
 	d := newDesk(t, template(1, status(Paused)), template(2, status(Paused)), template(3, count(0)))

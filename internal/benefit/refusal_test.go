@@ -197,6 +197,27 @@ func TestCapsAndLimitsAreExact(t *testing.T) {
 	}
 }
 
+// A cap of 0 is none at all; a limit of 0 is no limit.
+func TestNoneAndUnlimited(t *testing.T) {
+	for want, stock := range map[Reason]Stock{
+		StockEmpty:     {Count: 0, Amount: Unlimited, CountPerDay: Unlimited, AmountPerDay: Unlimited},
+		BudgetEmpty:    {Count: Unlimited, Amount: 0, CountPerDay: Unlimited, AmountPerDay: Unlimited},
+		DayStockEmpty:  {Count: Unlimited, Amount: Unlimited, CountPerDay: 0, AmountPerDay: Unlimited},
+		DayBudgetEmpty: {Count: Unlimited, Amount: Unlimited, CountPerDay: Unlimited, AmountPerDay: 0},
+		NotRefused:     UnlimitedStock(),
+	} {
+		x := newTrial()
+		x.template.Stock = stock
+		const many = 1 << 60
+		x.has = Quota{Total: many, Day: x.now.Day(), DayTotal: many}
+		x.partHas.Total = many
+		if want == NotRefused {
+			x.count, x.day = TemplateCount{Count: many, Amount: many}, TemplateDay{Count: many, Amount: many}
+		}
+		x.wantReason(t, want)
+	}
+}
+
 func TestDayCountersOfAnotherDayDoNotCount(t *testing.T) {
 	x := newTrial()
 	x.template.Limits.PerUserPerDay = 1
