@@ -455,3 +455,13 @@ func decodeUser(body []byte) (*benefit.User, error) {
 	}
 	return u, d.err
 }
+
+// AppendIssuance appends the body that the journal and the view keep of an issuance.
+func AppendIssuance(b []byte, i *benefit.Issuance) []byte {
+	e := encoder{b}
+	e.issuance(i)
+	return e.b
+}
+
+// DecodeIssuance reads what AppendIssuance wrote.
+func DecodeIssuance(body []byte) (*benefit.Issuance, error) { return decodeIssuance(body) }

@@ -201,7 +201,9 @@ func viewIssuance(conn *sqlite.Conn, i id.ID) (found *benefit.Issuance, err erro
 // viewQuota finds the newest counters of a user and template; the zero counters when there are none.
 func viewQuota(conn *sqlite.Conn, gens []int64, k benefit.QuotaKey) (benefit.Quota, error) {
 	q := benefit.Quota{QuotaKey: k}
-	stmt, err := conn.Prepare("SELECT total, day, day_total FROM ledger WHERE gen=? AND user=? AND template=? AND total>=0 ORDER BY at DESC LIMIT 1")
+	// The rows come in key order, so the last one counts. ORDER BY at DESC LIMIT 1 would read only that one, but
+	// SQLite plans it anew for every binding, which costs more than the few rows of a user.
+	stmt, err := conn.Prepare("SELECT total, day, day_total FROM ledger WHERE gen=? AND user=? AND template=?")
 	if err != nil {
 		return q, err
 	}
@@ -210,19 +212,27 @@ func viewQuota(conn *sqlite.Conn, gens []int64, k benefit.QuotaKey) (benefit.Quo
 		stmt.BindInt64(1, gen)
 		stmt.BindInt64(2, int64(k.User))
 		stmt.BindInt64(3, int64(k.Template))
-		found, err := stmt.Step()
-		if err != nil {
+		found, err := lastCounters(stmt, &q)
+		if err != nil || found {
 			return q, err
-		}
-		if found {
-			q.Total, q.Day, q.DayTotal = stmt.ColumnInt64(0), benefit.Day(stmt.ColumnInt(1)), stmt.ColumnInt64(2)
-			return q, nil
 		}
 		if err := stmt.Reset(); err != nil {
 			return q, err
 		}
 	}
 	return q, nil
+}
+
+func lastCounters(stmt *sqlite.Stmt, q *benefit.Quota) (found bool, err error) {
+	for {
+		more, err := stmt.Step()
+		if err != nil || !more {
+			return found, err
+		}
+		if total := stmt.ColumnInt64(0); total != noCounters {
+			q.Total, q.Day, q.DayTotal, found = total, benefit.Day(stmt.ColumnInt(1)), stmt.ColumnInt64(2), true
+		}
+	}
 }
 
 func (s *Store) loadTemplates(templates []benefit.TemplateID, today benefit.Day, into *benefit.State) error {

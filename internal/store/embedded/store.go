@@ -56,7 +56,8 @@ type Options struct {
 	MaxOverlay int
 	// GenerationSize is about how many issuances share a generation of the view. Default 1,000,000.
 	GenerationSize int
-	// CacheEntries bounds each of the caches of recipients and quotas. Default 500,000.
+	// CacheEntries bounds the caches of recipients and quotas: each keeps between this many and twice as many
+	// entries of about 50 bytes. Default 1,000,000.
 	CacheEntries int
 
 	Log *slog.Logger
@@ -79,7 +80,7 @@ func (o *Options) defaults() {
 		o.GenerationSize = 1_000_000
 	}
 	if o.CacheEntries == 0 {
-		o.CacheEntries = 500_000
+		o.CacheEntries = 1_000_000
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -176,7 +177,7 @@ func open(o Options, lock io.Closer) (_ *Store, err error) {
 		o: o, lock: lock, kick: make(chan struct{}, 1), stop: make(chan struct{}),
 		counts: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[benefit.TemplateID]benefit.TemplateDay{},
 		links:  newCache[linkKey, link](o.CacheEntries),
-		users:  newCache[benefit.UserID, *benefit.User](max(o.CacheEntries/10, 1)),
+		users:  newCache[benefit.UserID, *benefit.User](max(o.CacheEntries/20, 1)),
 		quotas: newCache[benefit.QuotaKey, benefit.Quota](o.CacheEntries),
 	}
 	s.drained.L = &s.mu

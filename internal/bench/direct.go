@@ -1,0 +1,223 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+	"faquan/internal/store/embedded"
+)
+
+// direct is the alternative that most would write: the same rows in SQLite itself, one transaction for each batch,
+// synced before the answer (synchronous=FULL). It has the same callers, the same core and the same batching before
+// it; prepared statements; and indexes for the same look-ups. It implements as much of store.Store as a benchmark
+// needs.
+type direct struct {
+	conn      *sqlite.Conn
+	now       benefit.Instant
+	idMillis  int64
+	catalogue *benefit.Changes // kept in memory: it is written once
+}
+
+const directSchema = `
+CREATE TABLE issuance (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE claim (hash BLOB PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE quota (user INTEGER, template INTEGER, total INTEGER, day INTEGER, day_total INTEGER, PRIMARY KEY (user, template)) WITHOUT ROWID;
+CREATE TABLE by_user (user INTEGER, issuance INTEGER, PRIMARY KEY (user, issuance)) WITHOUT ROWID;
+CREATE TABLE by_template (template INTEGER, issuance INTEGER, PRIMARY KEY (template, issuance)) WITHOUT ROWID;
+CREATE TABLE template_count (template INTEGER PRIMARY KEY, count INTEGER, amount INTEGER);
+CREATE TABLE template_day (template INTEGER, day INTEGER, count INTEGER, amount INTEGER, PRIMARY KEY (template, day)) WITHOUT ROWID;
+CREATE TABLE user (id INTEGER PRIMARY KEY, identifier TEXT);
+CREATE TABLE link (identifier TEXT PRIMARY KEY, user INTEGER) WITHOUT ROWID;`
+
+// OpenDirect makes the store in a file.
+func OpenDirect(path string) (store.Store, error) {
+	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenWAL)
+	if err != nil {
+		return nil, err
+	}
+	// A script runs in a transaction, where these pragmas do nothing: one by one, then.
+	if err := sqlitex.ExecuteTransient(conn, "PRAGMA page_size=4096", nil); err != nil {
+		return nil, err
+	}
+	for _, pragma := range []string{"journal_mode=WAL", "synchronous=FULL", "cache_size=-262144", "mmap_size=8589934592"} {
+		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+pragma, nil); err != nil {
+			return nil, err
+		}
+	}
+	return &direct{conn: conn}, sqlitex.ExecuteScript(conn, directSchema, nil)
+}
+
+func (d *direct) Close() error        { return d.conn.Close() }
+func (d *direct) LastIDMillis() int64 { return d.idMillis }
+
+func (d *direct) Begin(_ context.Context, clock benefit.Instant) (store.Tx, error) {
+	d.now = max(d.now, clock)
+	return &directTx{d: d}, nil
+}
+
+// Read answers only what starting an issuer asks.
+func (d *direct) Read(context.Context) (store.Reader, error) { return directReader{d: d}, nil }
+
+type directReader struct {
+	store.Reader
+	d *direct
+}
+
+func (r directReader) Close() error { return nil }
+
+func (r directReader) Entities(context.Context) ([]benefit.Entity, int64, error) {
+	if r.d.catalogue == nil {
+		return nil, 0, nil
+	}
+	return r.d.catalogue.Entities, r.d.catalogue.Catalogue, nil
+}
+
+type directTx struct{ d *direct }
+
+func (t *directTx) Now() benefit.Instant { return t.d.now }
+func (t *directTx) Rollback()            {}
+
+// row runs a prepared query for at most one row.
+func (d *direct) row(query string, bind func(*sqlite.Stmt), read func(*sqlite.Stmt) error) error {
+	stmt, err := d.conn.Prepare(query)
+	if err != nil {
+		return err
+	}
+	defer stmt.Reset()
+	bind(stmt)
+	found, err := stmt.Step()
+	if err != nil || !found || read == nil {
+		return err
+	}
+	return read(stmt)
+}
+
+func (t *directTx) Load(_ context.Context, keys *benefit.Keys, into *benefit.State) (err error) {
+	d := t.d
+	end := sqlitex.Transaction(d.conn)
+	defer end(&err)
+	for _, k := range keys.Claims {
+		var found *benefit.Issuance
+		if err := d.row("SELECT body FROM issuance WHERE id=(SELECT id FROM claim WHERE hash=?)",
+			func(s *sqlite.Stmt) { s.BindBytes(1, k.ID[:]) },
+			func(s *sqlite.Stmt) (err error) {
+				body := make([]byte, s.ColumnLen(0))
+				s.ColumnBytes(0, body)
+				found, err = embedded.DecodeIssuance(body)
+				return err
+			}); err != nil {
+			return err
+		}
+		into.SetClaim(k.ID, found)
+	}
+	for _, ident := range keys.Recipients {
+		var user *benefit.User
+		if err := d.row("SELECT user FROM link WHERE identifier=?",
+			func(s *sqlite.Stmt) { s.BindText(1, ident.Value) },
+			func(s *sqlite.Stmt) error {
+				user = &benefit.User{ID: id.ID(s.ColumnInt64(0)), Alipay: ident.Value, Identifiers: []benefit.Identifier{ident}}
+				return nil
+			}); err != nil {
+			return err
+		}
+		into.SetRecipient(ident, user, nil)
+	}
+	return t.loadCounters(keys, into)
+}
+
+func (t *directTx) loadCounters(keys *benefit.Keys, into *benefit.State) error {
+	d := t.d
+	for _, k := range keys.Quotas {
+		q := benefit.Quota{QuotaKey: k}
+		if err := d.row("SELECT total, day, day_total FROM quota WHERE user=? AND template=?",
+			func(s *sqlite.Stmt) { s.BindInt64(1, int64(k.User)); s.BindInt64(2, int64(k.Template)) },
+			func(s *sqlite.Stmt) error {
+				q.Total, q.Day, q.DayTotal = s.ColumnInt64(0), benefit.Day(s.ColumnInt64(1)), s.ColumnInt64(2)
+				return nil
+			}); err != nil {
+			return err
+		}
+		into.SetQuota(q)
+	}
+	for _, template := range keys.Templates {
+		c, day := benefit.TemplateCount{Template: template}, benefit.TemplateDay{Template: template, Day: d.now.Day()}
+		if err := d.row("SELECT count, amount FROM template_count WHERE template=?",
+			func(s *sqlite.Stmt) { s.BindInt64(1, int64(template)) },
+			func(s *sqlite.Stmt) error { c.Count, c.Amount = s.ColumnInt64(0), s.ColumnInt64(1); return nil }); err != nil {
+			return err
+		}
+		if err := d.row("SELECT count, amount FROM template_day WHERE template=? AND day=?",
+			func(s *sqlite.Stmt) { s.BindInt64(1, int64(template)); s.BindInt64(2, int64(day.Day)) },
+			func(s *sqlite.Stmt) error { day.Count, day.Amount = s.ColumnInt64(0), s.ColumnInt64(1); return nil }); err != nil {
+			return err
+		}
+		into.SetTemplate(c, day)
+	}
+	return nil
+}
+
+func (t *directTx) Commit(_ context.Context, c *benefit.Changes) (err error) {
+	d := t.d
+	if c.Catalogue != 0 {
+		d.catalogue = c
+		return nil
+	}
+	end, err := sqlitex.ImmediateTransaction(d.conn)
+	if err != nil {
+		return err
+	}
+	defer end(&err)
+	put := func(query string, args ...any) {
+		if err == nil {
+			err = d.row(query, func(s *sqlite.Stmt) { bindAll(s, args) }, nil)
+		}
+	}
+	var body []byte
+	for _, i := range c.Issuances {
+		claim := benefit.ClaimIDOf(i.Scope, i.Key)
+		body = embedded.AppendIssuance(body[:0], i)
+		put("INSERT INTO issuance VALUES (?,?)", int64(i.ID), body)
+		put("INSERT INTO claim VALUES (?,?)", claim[:], int64(i.ID))
+		put("INSERT INTO by_user VALUES (?,?)", int64(i.User), int64(i.ID))
+		put("INSERT INTO by_template VALUES (?,?)", int64(i.Lines[0].Template), int64(i.ID))
+	}
+	for _, u := range c.Users {
+		put("INSERT INTO user VALUES (?,?)", int64(u.ID), u.Identifiers[0].Value)
+		put("INSERT INTO link VALUES (?,?)", u.Identifiers[0].Value, int64(u.ID))
+	}
+	for _, q := range c.Quotas {
+		put("INSERT OR REPLACE INTO quota VALUES (?,?,?,?,?)", int64(q.User), int64(q.Template), q.Total, int64(q.Day), q.DayTotal)
+	}
+	for k, x := range c.Templates {
+		put("INSERT OR REPLACE INTO template_count VALUES (?,?,?)", int64(x.Template), x.Count, x.Amount)
+		put("INSERT OR REPLACE INTO template_day VALUES (?,?,?,?)", int64(x.Template), int64(c.Days[k].Day), c.Days[k].Count, c.Days[k].Amount)
+	}
+	return err
+}
+
+func bindAll(s *sqlite.Stmt, args []any) {
+	for k, a := range args {
+		switch a := a.(type) {
+		case int64:
+			s.BindInt64(k+1, a)
+		case []byte:
+			s.BindBytes(k+1, a)
+		case string:
+			s.BindText(k+1, a)
+		default:
+			panic(fmt.Sprintf("bench: a %T", a))
+		}
+	}
+}
+
+// setSynchronous switches the sync before each answer off and on again, so that a benchmark can fill the store
+// quickly between the stretches that it measures.
+func (d *direct) setSynchronous(mode string) error {
+	return sqlitex.ExecuteTransient(d.conn, "PRAGMA synchronous="+mode, nil)
+}

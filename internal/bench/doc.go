@@ -1,0 +1,7 @@
+// Package bench measures faquan against the alternatives that a team would write instead, in the same run.
+//
+// A figure without its alternative says little on a shared machine, so every round measures all of them one after
+// the other, and ratios are taken within a round. What is measured is the real thing: the engine benchmark goes
+// through the issuing core and the embedded store with a sync before every answer; the HTTP benchmark goes through
+// the gateway with real signatures.
+package bench

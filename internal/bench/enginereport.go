@@ -1,0 +1,181 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"faquan/internal/journal"
+	"faquan/internal/store"
+	"faquan/internal/store/embedded"
+)
+
+// EngineOptions say what `faquan bench engine` runs.
+type EngineOptions struct {
+	Workload
+	Dir      string // for the stores; what is made there is removed afterwards
+	Callers  int    // in a closed loop
+	Millions int    // how large the store gets
+	Step     int64  // asks in one step; a million, but for trying things
+	// NoDirect leaves direct SQLite out: filling it takes longest.
+	NoDirect bool
+	// DirectMeasured is how many issues of each step direct SQLite is measured on; before them it is filled up
+	// to the step without syncs.
+	DirectMeasured int64
+	Out            io.Writer
+}
+
+// engineStep are the figures of one million.
+type engineStep struct {
+	engine, bare, direct Figures
+}
+
+// RunEngine measures the embedded store, and in each step the bare journal and direct SQLite beside it.
+func RunEngine(ctx context.Context, o EngineOptions) error {
+	dir, err := os.MkdirTemp(o.Dir, "faquan-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	st, err := embedded.Open(embedded.Options{Dir: filepath.Join(dir, "store")})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	engine, err := NewEngine(ctx, st, o.Workload, o.Callers, dir)
+	if err != nil {
+		return err
+	}
+	bare, err := journal.Open(journal.Options{Dir: filepath.Join(dir, "bare"), Background: true}, nil)
+	if err != nil {
+		return err
+	}
+	defer bare.Close()
+	rival := &rival{o: o}
+	if !o.NoDirect {
+		if err := rival.open(ctx, filepath.Join(dir, "direct.db")); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(o.Out, "%d callers, %d users with a limit of %d per template, %s, one ask in %d a retry; %d CPUs, %s/%s; sync before every answer\n",
+		o.Callers, o.Users, o.PerUser, templatesText(o.Templates), o.RetryEvery, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+	var steps []engineStep
+	for k := range o.Millions {
+		var s engineStep
+		if s.engine, err = engine.Run(ctx, o.Step, st.Flush); err != nil {
+			return err
+		}
+		entry := int(journalBytes(filepath.Join(dir, "store", "journal"), k+1, o.Step))
+		if s.bare, err = (&BareJournal{bare, o.Callers, entry, dir}).Run(o.Step / 2); err != nil {
+			return err
+		}
+		if !o.NoDirect {
+			if s.direct, err = rival.step(ctx, o.Step); err != nil {
+				return err
+			}
+		}
+		steps = append(steps, s)
+		printStep(o.Out, k+1, s)
+	}
+	printSummary(o.Out, steps)
+	return engine.Close()
+}
+
+func templatesText(n int) string {
+	if n == 1 {
+		return "one hot template"
+	}
+	return fmt.Sprintf("%d templates", n)
+}
+
+// journalBytes estimates what one issue takes in the journal from the segments written so far.
+func journalBytes(dir string, steps int, step int64) int64 {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 350
+	}
+	var total int64
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			total += info.Size()
+		}
+	}
+	return min(max((total-128<<20)/(int64(steps)*step), 150), 600)
+}
+
+// rival is direct SQLite under the same load.
+type rival struct {
+	o      EngineOptions
+	store  *direct
+	engine *Engine
+}
+
+func (r *rival) open(ctx context.Context, path string) error {
+	st, err := OpenDirect(path)
+	if err != nil {
+		return err
+	}
+	r.store = st.(*direct)
+	r.engine, err = NewEngine(ctx, store.Store(r.store), r.o.Workload, r.o.Callers, filepath.Dir(path))
+	return err
+}
+
+// step fills the store without syncs and measures the last issues with them.
+func (r *rival) step(ctx context.Context, asks int64) (Figures, error) {
+	measured := min(r.o.DirectMeasured, asks)
+	if err := r.store.setSynchronous("OFF"); err != nil {
+		return Figures{}, err
+	}
+	if asks > measured {
+		if _, err := r.engine.Run(ctx, asks-measured, nil); err != nil {
+			return Figures{}, err
+		}
+	}
+	if err := r.store.setSynchronous("FULL"); err != nil {
+		return Figures{}, err
+	}
+	return r.engine.Run(ctx, measured, nil)
+}
+
+func printStep(w io.Writer, million int, s engineStep) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	fmt.Fprintf(w, "\nstep %d  (heap in use %d MiB)\n", million, m.HeapInuse>>20)
+	fmt.Fprintf(w, "  faquan        %s\n", s.engine)
+	fmt.Fprintf(w, "  bare journal  %s   faquan is %.2f of it\n", s.bare, s.engine.PerSecond/s.bare.PerSecond)
+	if s.direct.Issues > 0 {
+		fmt.Fprintf(w, "  direct SQLite %s   faquan is %.1f times it\n", s.direct, s.engine.PerSecond/s.direct.PerSecond)
+	}
+}
+
+// printSummary gives medians over the steps, and how the cost grows: the mean of the last two steps against that of
+// the second and third, the first one being the one that makes the users.
+func printSummary(w io.Writer, steps []engineStep) {
+	var rate, bare, sqlite []float64
+	for _, s := range steps {
+		rate = append(rate, s.engine.PerSecond)
+		bare = append(bare, s.engine.PerSecond/s.bare.PerSecond)
+		if s.direct.Issues > 0 {
+			sqlite = append(sqlite, s.engine.PerSecond/s.direct.PerSecond)
+		}
+	}
+	fmt.Fprintf(w, "\nmedian %.0f issues/s; median %.2f of the bare journal (least %.2f)", median(rate), median(bare), slices.Min(bare))
+	if len(sqlite) > 0 {
+		fmt.Fprintf(w, "; median %.1f times direct SQLite (least %.1f)", median(sqlite), slices.Min(sqlite))
+	}
+	fmt.Fprintln(w)
+	if n := len(steps); n >= 5 {
+		early := (steps[1].engine.CPUMicros + steps[2].engine.CPUMicros) / 2
+		late := (steps[n-2].engine.CPUMicros + steps[n-1].engine.CPUMicros) / 2
+		fmt.Fprintf(w, "CPU per issue grew from %.1f to %.1f µs (%+.0f %%) between steps 2-3 and %d-%d\n", early, late, 100*(late/early-1), n-1, n)
+	}
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}

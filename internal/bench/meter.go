@@ -1,0 +1,129 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Histogram counts durations in buckets that are about one sixteenth wide. It is safe for concurrent use.
+type Histogram struct {
+	buckets [64 * 16]atomic.Int64
+}
+
+// Add counts one duration.
+func (h *Histogram) Add(d time.Duration) { h.buckets[bucketOf(uint64(max(d, 1)))].Add(1) }
+
+func bucketOf(n uint64) int {
+	exp := 63 - bits.LeadingZeros64(n)
+	if exp < 4 {
+		return int(n)
+	}
+	return (exp-3)*16 + int(n>>(exp-4))&15
+}
+
+// upper is the largest duration of a bucket.
+func upper(bucket int) time.Duration {
+	if bucket < 16 {
+		return time.Duration(bucket)
+	}
+	exp := bucket/16 + 3
+	return time.Duration(1<<exp + (bucket%16+1)<<(exp-4) - 1)
+}
+
+// Quantile is the duration that a share q of all stays within; 0 when there are none.
+func (h *Histogram) Quantile(q float64) time.Duration {
+	var total int64
+	for k := range h.buckets {
+		total += h.buckets[k].Load()
+	}
+	rank := int64(math.Ceil(q * float64(total)))
+	for k := range h.buckets {
+		if rank -= h.buckets[k].Load(); rank <= 0 && total > 0 {
+			return upper(k)
+		}
+	}
+	return 0
+}
+
+// meter reads what has been used so far.
+type meter struct{ device string }
+
+// newMeter measures the disk that holds dir. The system's count for a process is of no use here: with large pages
+// in the cache it counts a whole page for each byte that is changed. So all that the device writes is counted, and
+// the machine should do nothing else.
+func newMeter(dir string) meter {
+	var st syscall.Stat_t
+	if err := syscall.Stat(dir, &st); err != nil {
+		return meter{}
+	}
+	return meter{device: fmt.Sprintf("/sys/dev/block/%d:%d/stat", st.Dev>>8&0xfff, st.Dev&0xff|st.Dev>>12&0xfff00)}
+}
+
+// usage is what the process has used so far.
+type usage struct {
+	at      time.Time
+	cpu     time.Duration
+	written int64 // bytes that the disk has written; 0 when the system does not say
+}
+
+func (m meter) read() usage {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		panic(err) // it fails for a bad address only
+	}
+	cpu := time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	return usage{time.Now(), cpu, m.written()}
+}
+
+// sectorsWritten is the place of that count in a block device's statistics; a sector has 512 bytes there.
+const sectorsWritten = 6
+
+func (m meter) written() int64 {
+	data, err := os.ReadFile(m.device)
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(data))
+	if len(fields) <= sectorsWritten {
+		return 0
+	}
+	n, _ := strconv.ParseInt(fields[sectorsWritten], 10, 64)
+	return n * 512
+}
+
+// Figures are what one stretch of work came to.
+type Figures struct {
+	Issues     int64
+	Seconds    float64
+	PerSecond  float64
+	CPUMicros  float64 // µs of CPU per issue, the callers' included
+	WriteBytes float64 // bytes written to the disk per issue
+	P50Millis  float64
+	P99Millis  float64
+	P999Millis float64
+}
+
+func figures(from, to usage, issues int64, latency *Histogram) Figures {
+	n, wall := float64(max(issues, 1)), to.at.Sub(from.at).Seconds()
+	f := Figures{
+		Issues: issues, Seconds: wall, PerSecond: float64(issues) / wall,
+		CPUMicros: float64((to.cpu - from.cpu).Microseconds()) / n, WriteBytes: float64(to.written-from.written) / n,
+	}
+	for q, into := range map[float64]*float64{0.5: &f.P50Millis, 0.99: &f.P99Millis, 0.999: &f.P999Millis} {
+		*into = float64(latency.Quantile(q).Microseconds()) / 1000
+	}
+	return f
+}
+
+// String is the figures on one line.
+func (f Figures) String() string {
+	return fmt.Sprintf("%8.0f issues/s  %6.1f µs CPU  %6.0f B written  p50 %6.2f  p99 %6.2f  p99.9 %6.2f ms",
+		f.PerSecond, f.CPUMicros, f.WriteBytes, f.P50Millis, f.P99Millis, f.P999Millis)
+}

@@ -1,0 +1,95 @@
+package bench
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"faquan/internal/benefit"
+)
+
+// Workload is what the callers of an engine benchmark ask for. The n-th ask is a function of n alone, so that a
+// retry can name any earlier one without a list of them.
+type Workload struct {
+	Templates  int   // 1: one hot template at a time; more: asks spread over them evenly
+	Users      int64 // how many users receive
+	PerUser    int64 // the limit per user and template
+	RetryEvery int64 // one ask in so many is a retry of an earlier one; 0: none
+}
+
+// hotFor is after how many asks one hot template gives way to the next: before a user can reach the limit.
+func (w Workload) hotFor() int64 { return w.Users * w.PerUser * 4 / 5 }
+
+// hotTemplates is how many templates a run with one hot template goes through.
+const hotTemplates = 64
+
+// Catalogue is one open merchant with the templates.
+func (w Workload) Catalogue() *benefit.Changes {
+	changes := &benefit.Changes{Catalogue: 1}
+	add := func(v any) {
+		e, err := benefit.EntityOf(v)
+		if err != nil {
+			panic(err) // they are of the right types
+		}
+		changes.Entities = append(changes.Entities, e)
+	}
+	add(&benefit.Merchant{ID: 1, Name: "bench", Open: true})
+	for t := 1; t <= max(w.Templates, hotTemplates); t++ {
+		add(&benefit.Template{
+			ID: benefit.TemplateID(t), Name: fmt.Sprint("t", t), Merchant: 1, TemplateID: fmt.Sprint("BENCH", t),
+			Kind: benefit.Reduction, Face: benefit.Face{Reduction: 1050, Threshold: 10000},
+			Valid: benefit.Validity{ForMillis: 30 * 24 * 3600 * 1000}, Stock: benefit.UnlimitedStock(),
+			Limits: benefit.Limits{PerUser: w.PerUser}, Status: benefit.Active,
+		})
+	}
+	return changes
+}
+
+// mix spreads numbers: the finaliser of splitmix64.
+func mix(n uint64) uint64 {
+	n ^= n >> 30
+	n *= 0xbf58476d1ce4e5b9
+	n ^= n >> 27
+	n *= 0x94d049bb133111eb
+	return n ^ n>>31
+}
+
+func (w Workload) retry(n int64) bool {
+	return w.RetryEvery > 0 && mix(uint64(n))%uint64(w.RetryEvery) == 0
+}
+
+// template and user of the n-th ask. Users come in an order that is far from sorted, each once before any of them
+// twice, so that nobody reaches a limit and every issue is a real one.
+func (w Workload) template(n int64) benefit.TemplateID {
+	if w.Templates > 1 {
+		return benefit.TemplateID(mix(uint64(n)^0x5851f42d4c957f2d)%uint64(w.Templates)) + 1
+	}
+	return benefit.TemplateID(n/w.hotFor()%hotTemplates) + 1
+}
+
+func (w Workload) user(n int64) int64 { return n * 611_953 % w.Users }
+
+// Ask is the n-th request. replay says that it repeats an earlier one; settled is below which asks have surely
+// been answered.
+func (w Workload) Ask(n, settled int64, r *rand.Rand) (request *benefit.Request, replay bool) {
+	if w.retry(n) && settled > 0 {
+		for old := r.Int64N(settled); old > 0; old-- {
+			if !w.retry(old) {
+				return w.request(old), true
+			}
+		}
+	}
+	return w.request(n), false
+}
+
+func (w Workload) request(n int64) *benefit.Request {
+	lines := []benefit.Line{{Template: w.template(n), Sends: 1, Quantity: 1}}
+	return &benefit.Request{
+		Scope: benefit.TemplateScope(lines[0].Template), Key: "bench-20261122-" + strconv.FormatInt(n, 10), App: 1,
+		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: strconv.FormatInt(2_088_000_000_000_000+w.user(n), 10)},
+		Meaning:   benefit.MeaningOf(lines), Lines: lines, Note: benefit.Note{Memo: "优酷3个月兑换券"},
+	}
+}
+
+func clock() benefit.Instant { return benefit.InstantOf(time.Now()) }
