@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -134,15 +133,4 @@ func MeaningOf(lines []Line, more ...string) Digest {
 	}
 	sum := sha256.Sum256(b)
 	return Digest(sum[:16])
-}
-
-// templates lists the templates that the request names, each once.
-func (r *Request) templates() []TemplateID {
-	ids := make([]TemplateID, 0, len(r.Lines))
-	for _, l := range r.Lines {
-		if !slices.Contains(ids, l.Template) {
-			ids = append(ids, l.Template)
-		}
-	}
-	return ids
 }
