@@ -76,6 +76,8 @@
 //     was synced is never written again (but for the last one, with the same
 //     bytes, by Open), so drives with 4 KiB sectors that lose a sector in the
 //     middle of a write cannot take an acknowledged record along.
+//   - A file system whose directory sync failed says so again, or stops, until it
+//     is mounted anew, as those with a journal of their own do.
 //   - On a copy-on-write file system the blocks of a segment are not really there
 //     ahead of time. Full disks are then met in the write, which is refused or,
 //     where that cannot be guaranteed, a *FailedError.
