@@ -1,0 +1,240 @@
+package bench
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"faquan/internal/gateway/alipay/wire"
+)
+
+// HTTPOptions say what `faquan bench http` runs against: a gateway and, on the same machine and with the same
+// server in front, a handler that does nothing.
+type HTTPOptions struct {
+	Address string // of the gateway, host:port
+	Empty   string // of the empty handler, host:port
+	AppID   string
+	AppKey  *rsa.PrivateKey // signs the requests
+	Gateway *rsa.PublicKey  // verifies the answers
+	Signer  wire.Signer     // a signer like the gateway's, for the rate of signing alone
+
+	Dir         string // where the store lies, for the bytes written
+	TemplateID  string
+	Connections int
+	Rounds      int
+	Seconds     float64 // of each measurement
+	Out         io.Writer
+}
+
+const sendMethod = "alipay.marketing.voucher.send"
+
+// httpRound are the figures of one round.
+type httpRound struct {
+	signing float64 // signatures per second
+	empty   float64 // answers per second of the empty handler
+	full    Figures // issues, closed loop
+	open    Figures // issues at 70 % of that, latencies from the intended send time
+}
+
+// RunHTTP measures, round by round: the machine's rate of signing alone, the empty handler, full issues as fast as
+// they go (closed loop), and full issues at 70 % of that rate (open loop).
+func RunHTTP(ctx context.Context, o HTTPOptions) error {
+	fmt.Fprintf(o.Out, "Alipay gateway, RSA2 with 2048 bits, %d connections, %d CPUs shared with the load, sync before every answer\n", o.Connections, runtime.NumCPU())
+	var all []httpRound
+	b := &httpBench{HTTPOptions: o}
+	for k := range o.Rounds {
+		r, err := b.round(ctx)
+		if err != nil {
+			return err
+		}
+		all = append(all, r)
+		fmt.Fprintf(o.Out, "\nround %d\n  signing alone %8.0f /s\n  empty handler %8.0f /s\n  issues        %s   %.0f %% of signing alone\n  open loop     %s\n",
+			k+1, r.signing, r.empty, r.full, 100*r.full.PerSecond/r.signing, r.open)
+	}
+	var rate, share, p99 []float64
+	for _, r := range all {
+		rate, share, p99 = append(rate, r.full.PerSecond), append(share, 100*r.full.PerSecond/r.signing), append(p99, r.open.P99Millis)
+	}
+	fmt.Fprintf(o.Out, "\nmedian %.0f issues/s, %.0f %% of what signing alone allows; p99 at 70 %% load %.2f ms; %d answers verified\n",
+		median(rate), median(share), median(p99), b.verified)
+	return nil
+}
+
+type httpBench struct {
+	HTTPOptions
+	next     int // the next key
+	verified int
+}
+
+func (b *httpBench) round(ctx context.Context) (r httpRound, err error) {
+	if r.signing, err = b.signing(); err != nil {
+		return r, err
+	}
+	if r.empty, err = b.empty(); err != nil {
+		return r, err
+	}
+	requests, err := b.requests(int(r.signing * b.Seconds))
+	if err != nil {
+		return r, err
+	}
+	if r.full, err = b.closed(ctx, requests); err != nil {
+		return r, err
+	}
+	rate := 0.7 * r.full.PerSecond
+	if requests, err = b.requests(int(rate * b.Seconds)); err != nil {
+		return r, err
+	}
+	r.open, err = b.openLoop(ctx, requests, rate)
+	return r, err
+}
+
+// signing measures RSA signatures over a node of the usual size, on every CPU.
+func (b *httpBench) signing() (float64, error) {
+	node := []byte(`{"code":"10000","msg":"Success","voucher_id":"2026112200000757451037124534272","user_id":"2088302001456115"}`)
+	until := time.Now().Add(time.Duration(b.Seconds * float64(time.Second)))
+	var count atomic.Int64
+	var failed atomic.Pointer[error]
+	began := time.Now()
+	each(runtime.NumCPU(), func(int) {
+		for time.Now().Before(until) {
+			if _, err := b.Signer.Sign(wire.RSA2, node); err != nil {
+				failed.Store(&err)
+				return
+			}
+			count.Add(1)
+		}
+	})
+	if err := failed.Load(); err != nil {
+		return 0, *err
+	}
+	return float64(count.Load()) / time.Since(began).Seconds(), nil
+}
+
+// each runs fn so many times at once and waits.
+func each(n int, fn func(k int)) {
+	var all sync.WaitGroup
+	for k := range n {
+		all.Add(1)
+		go func() { defer all.Done(); fn(k) }()
+	}
+	all.Wait()
+}
+
+func (b *httpBench) empty() (float64, error) {
+	request := postForm(b.Empty, "/gateway.do", "app_id=1")
+	until := time.Now().Add(time.Duration(b.Seconds * float64(time.Second)))
+	var count atomic.Int64
+	began := time.Now()
+	err := b.connections(b.Empty, func(c *rawConn) error {
+		for time.Now().Before(until) {
+			if _, err := c.do(request); err != nil {
+				return err
+			}
+			count.Add(1)
+		}
+		return nil
+	})
+	return float64(count.Load()) / time.Since(began).Seconds(), err
+}
+
+// connections opens the connections and gives one to each call of fn.
+func (b *httpBench) connections(address string, fn func(*rawConn) error) error {
+	errs := make([]error, b.Connections)
+	each(b.Connections, func(k int) {
+		c, err := dialRaw(address)
+		if err == nil {
+			err = errors.Join(fn(c), c.conn.Close())
+		}
+		errs[k] = err
+	})
+	return errors.Join(errs...)
+}
+
+// requests signs n requests beforehand, each with a key of its own.
+func (b *httpBench) requests(n int) ([][]byte, error) {
+	all := make([][]byte, n)
+	errs := make([]error, runtime.NumCPU())
+	first := b.next
+	b.next += n
+	each(len(errs), func(c int) {
+		for k := c; k < n && errs[c] == nil; k += len(errs) {
+			all[k], errs[c] = b.request(first + k)
+		}
+	})
+	return all, errors.Join(errs...)
+}
+
+func (b *httpBench) request(n int) ([]byte, error) {
+	form, err := wire.SignRequest(map[string]string{
+		"app_id": b.AppID, "method": sendMethod, "charset": "utf-8", "version": "1.0", "format": "JSON",
+		"timestamp": wire.FormatTimestamp(time.Now()),
+		"biz_content": `{"template_id":"` + b.TemplateID + `","user_id":"` + strconv.Itoa(2088000000000000+n) +
+			`","out_biz_no":"bench-` + strconv.FormatInt(time.Now().UnixNano(), 36) + "-" + strconv.Itoa(n) + `","memo":"优酷3个月兑换券"}`,
+	}, b.AppKey, wire.RSA2, wire.UTF8)
+	return postForm(b.Address, "/gateway.do", form), err
+}
+
+// sampleEvery is how many answers there are to each one whose signature is verified.
+const sampleEvery = 50
+
+// answers keeps what came back until the clock has stopped.
+func (b *httpBench) check(answers [][]byte) error {
+	for k := 0; k < len(answers); k += sampleEvery {
+		a, err := wire.VerifyAnswer(answers[k], wire.UTF8, sendMethod, b.Gateway, wire.RSA2)
+		if err != nil {
+			return fmt.Errorf("answer %s: %w", answers[k], err)
+		}
+		if a.Code != "10000" {
+			return fmt.Errorf("answer %s: not issued", answers[k])
+		}
+		b.verified++
+	}
+	return nil
+}
+
+func (b *httpBench) closed(_ context.Context, requests [][]byte) (Figures, error) {
+	var latency Histogram
+	var next atomic.Int64
+	answers := make([][]byte, len(requests))
+	m := newMeter(b.Dir)
+	from := m.read()
+	err := b.connections(b.Address, func(c *rawConn) (err error) {
+		for k := next.Add(1) - 1; k < int64(len(requests)) && err == nil; k = next.Add(1) - 1 {
+			began := time.Now()
+			answers[k], err = c.do(requests[k])
+			latency.Add(time.Since(began))
+		}
+		return err
+	})
+	f := figures(from, m.read(), int64(len(requests)), &latency)
+	return f, errors.Join(err, b.check(answers))
+}
+
+// openLoop sends at a fixed rate, whether answers come or not: a request that has to wait for a connection has
+// waited since the moment when it should have been sent.
+func (b *httpBench) openLoop(_ context.Context, requests [][]byte, rate float64) (Figures, error) {
+	var latency Histogram
+	var next atomic.Int64
+	answers := make([][]byte, len(requests))
+	m := newMeter(b.Dir)
+	from := m.read()
+	start := time.Now()
+	err := b.connections(b.Address, func(c *rawConn) (err error) {
+		for k := next.Add(1) - 1; k < int64(len(requests)) && err == nil; k = next.Add(1) - 1 {
+			due := start.Add(time.Duration(float64(k) / rate * float64(time.Second)))
+			time.Sleep(time.Until(due))
+			answers[k], err = c.do(requests[k])
+			latency.Add(time.Since(due))
+		}
+		return err
+	})
+	f := figures(from, m.read(), int64(len(requests)), &latency)
+	return f, errors.Join(err, b.check(answers))
+}
