@@ -396,6 +396,9 @@ scenes: [{name: s, merchant: m, activities: [x]}]`
 	if len(act.ActCode) != 16 || len(cat.Scenes[1].SceneCode) != 12 || cat.Apps[1].AppKey == "" || cat.Apps[1].AppID != "" {
 		t.Errorf("%+v, %+v, %+v", act, cat.Scenes[1], cat.Apps[1])
 	}
+	if plan := w.mustApply(text); !plan.Empty() {
+		t.Errorf("applied again: %+v", plan.Changes)
+	}
 	// The same file elsewhere makes the same ids.
 	other := newWorld(t)
 	other.mustApply(text)

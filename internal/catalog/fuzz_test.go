@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,35 +22,75 @@ func FuzzParse(f *testing.F) {
 	for _, c := range refusedCases(f) {
 		f.Add(c.text)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		w := newWorld(t)
-		_, err := w.apply(text)
-		if err != nil {
-			var all Problems
-			if !errors.As(err, &all) || len(all) == 0 {
-				t.Fatalf("%v; want Problems", err)
+	f.Fuzz(func(t *testing.T, text string) { takenOrRefused(t, t, text) })
+}
+
+// failer is what a test and a property have in common.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func takenOrRefused(f failer, t testing.TB, text string) {
+	f.Helper()
+	w := newWorld(t)
+	if _, err := w.apply(text); err != nil {
+		var all Problems
+		if !errors.As(err, &all) || len(all) == 0 {
+			f.Fatalf("%v; want Problems", err)
+		}
+		lines := 2
+		for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} { // YAML ends a line with any of them
+			lines += strings.Count(text, end)
+		}
+		for _, p := range all {
+			if p.Line < 1 || p.Line > lines || p.Reason == "" {
+				f.Fatalf("problem %+v of a text of %d lines", p, lines)
 			}
-			lines := strings.Count(text, "\n") + strings.Count(text, "\r") + strings.Count(text, "\u0085") +
-				strings.Count(text, "\u2028") + strings.Count(text, "\u2029") + 2
-			for _, p := range all {
-				if p.Line < 1 || p.Line > lines || p.Reason == "" {
-					t.Fatalf("problem %+v of a text of %d lines", p, lines)
+		}
+		return
+	}
+	exported := w.export(true)
+	other := newWorld(t)
+	if _, err := other.apply(exported); err != nil {
+		f.Fatalf("%v\n%s", err, exported)
+	}
+	if again := other.export(true); again != exported {
+		f.Fatalf("%s\nbecame\n%s", exported, again)
+	}
+	plan, err := w.apply(text)
+	if err != nil || !plan.Empty() {
+		f.Fatalf("applied twice: %+v, %v", plan, err)
+	}
+}
+
+// TestBrokenExamples does to the example what people do: lines lost, doubled, moved in or out, values exchanged.
+func TestBrokenExamples(t *testing.T) {
+	whole := strings.Split(string(example(t)), "\n")
+	values := []string{
+		"", "x", "0", "-1", "1.5", "acme", "shop", "alice", "cinema-20", "red-packet", "spring", "ACTIVE", "CASH", "EXCHANGE",
+		"9007199254740995", "2036-01-01 00:00:00", "[]", "{}", "[acme]", "{days: 1}", "off", "~", "\"\"", "&a x", "*a", "!!str x", "|",
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		lines := slices.Clone(whole)
+		for range rapid.IntRange(1, 3).Draw(rt, "changes") {
+			k := rapid.IntRange(0, len(lines)-1).Draw(rt, "line")
+			switch rapid.IntRange(0, 4).Draw(rt, "what") {
+			case 0:
+				lines = slices.Delete(lines, k, k+1)
+			case 1:
+				lines = slices.Insert(lines, k, lines[k])
+			case 2:
+				lines[k] = "  " + lines[k]
+			case 3:
+				lines[k] = strings.TrimPrefix(lines[k], "  ")
+			case 4:
+				if field, _, ok := strings.Cut(lines[k], ": "); ok {
+					lines[k] = field + ": " + rapid.SampledFrom(values).Draw(rt, "value")
 				}
 			}
-			return
 		}
-		exported := w.export(true)
-		other := newWorld(t)
-		if _, err := other.apply(exported); err != nil {
-			t.Fatalf("%v\n%s", err, exported)
-		}
-		if again := other.export(true); again != exported {
-			t.Fatalf("%s\nbecame\n%s", exported, again)
-		}
-		plan, err := w.apply(text)
-		if err != nil || !plan.Empty() {
-			t.Fatalf("applied twice: %+v, %v", plan, err)
-		}
+		takenOrRefused(rt, t, strings.Join(lines, "\n"))
 	})
 }
 

@@ -23,15 +23,15 @@ func (p *planner) guardIssued() error {
 				return err
 			}
 		}
-		count := counts[t.ID]
-		issued, err := p.issued(t.ID, count)
+		// Not the count: it goes down again when vouchers are taken back.
+		issued, err := p.r.TemplateIssuances(p.ctx, t.ID, 0, 1)
 		if err != nil {
 			return err
 		}
-		if issued {
+		if len(issued) > 0 {
 			p.fixed(d, old, t)
 		}
-		p.caps(d, t, count)
+		p.caps(d, t, counts[t.ID])
 	}
 	return nil
 }
@@ -53,15 +53,6 @@ func (p *planner) counts() (map[benefit.TemplateID]benefit.TemplateCount, error)
 		counts[c.Template] = c
 	}
 	return counts, nil
-}
-
-// issued says that vouchers of the template were ever issued, also when all of them were taken back since.
-func (p *planner) issued(t benefit.TemplateID, count benefit.TemplateCount) (bool, error) {
-	if count.Count > 0 {
-		return true, nil
-	}
-	some, err := p.r.TemplateIssuances(p.ctx, t, 0, 1)
-	return len(some) > 0, err
 }
 
 func (p *planner) fixed(d *templateDoc, old, t *benefit.Template) {
