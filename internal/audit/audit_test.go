@@ -1,0 +1,391 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/money"
+	"faquan/internal/store"
+	"faquan/internal/store/memory"
+	"faquan/internal/store/storetest"
+)
+
+// live runs a random history on a store, and returns every catalogue there was.
+func live(t testing.TB, st store.Store, seed uint64, steps int) *History {
+	t.Helper()
+	w := storetest.NewWorld(storetest.Seeded(seed))
+	c := storetest.NewCommitter(st, w.Catalogue(), seed)
+	history := NewHistory()
+	for n := range steps {
+		s := w.Setup()
+		if n > 0 {
+			s = w.Next()
+		}
+		if s.Changes == nil {
+			if _, err := c.Issue(t.Context(), s.Clock, s.Requests...); err != nil {
+				t.Fatalf("issuing: %v", err)
+			}
+			continue
+		}
+		write(t, st, s.Clock, s.Changes)
+		if err := history.Add(s.Changes.Catalogue, s.Changes.Entities); err != nil {
+			t.Fatalf("Add: %v", err)
+		}
+		c.Catalogue = w.Catalogue()
+	}
+	return history
+}
+
+func write(t testing.TB, st store.Store, clock benefit.Instant, changes *benefit.Changes) {
+	t.Helper()
+	if err := storetest.Write(t.Context(), st, clock, changes); err != nil {
+		t.Fatalf("writing rows: %v", err)
+	}
+}
+
+func auditOf(t testing.TB, st store.Store, o Options) *Report {
+	t.Helper()
+	r, err := st.Read(t.Context())
+	if err != nil {
+		t.Fatalf("Read: %v", err)
+	}
+	defer r.Close()
+	report, err := Store(t.Context(), r, o)
+	if err != nil {
+		t.Fatalf("Store: %v", err)
+	}
+	return report
+}
+
+// wantFindings compares findings with what they should be, each as "invariant: a part of the row".
+func wantFindings(t testing.TB, report *Report, want ...string) {
+	t.Helper()
+	var got []string
+	for _, f := range report.Findings {
+		got = append(got, f.String())
+	}
+	ok := len(got) == len(want)
+	for k := 0; ok && k < len(got); k++ {
+		invariant, part, _ := strings.Cut(want[k], ": ")
+		ok = strings.HasPrefix(got[k], invariant+": ") && strings.Contains(got[k], part)
+	}
+	if !ok {
+		t.Errorf("findings:\n\t%s\nwant:\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
+// A healthy store has no findings, whatever has happened to it; and by the rules of their day, none of its rows is
+// in doubt.
+func TestHealthy(t *testing.T) {
+	for seed := range uint64(40) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			st := memory.New()
+			history := live(t, st, seed, 80)
+			wantFindings(t, auditOf(t, st, Options{LookupEvery: 1}))
+			report := auditOf(t, st, Options{LookupEvery: 1, History: history})
+			wantFindings(t, report)
+			for _, d := range report.Doubts {
+				if d.Rule != rulePerPerson { // how users were linked is not in the catalogue
+					t.Errorf("a doubt: %+v", d)
+				}
+			}
+		})
+	}
+}
+
+// crowdOf issues one voucher of a template without caps to so many users, each so often, and loses one counter.
+func crowdOf(t testing.TB, st store.Store, users, times int) {
+	t.Helper()
+	template := storetest.Template(1)
+	changes := &benefit.Changes{Catalogue: 1}
+	e, err := benefit.EntityOf(template)
+	if err != nil {
+		t.Fatalf("EntityOf: %v", err)
+	}
+	changes.Entities = []benefit.Entity{e}
+	write(t, st, storetest.Start, changes)
+	for n := range times {
+		var requests []*benefit.Request
+		for u := range users {
+			requests = append(requests, storetest.Request(fmt.Sprint(n, "/", u), fmt.Sprint("2088", u), storetest.Line(1)))
+		}
+		storetest.Issue(t, st, storetest.Catalogue(template), requests...)
+	}
+	write(t, st, storetest.Start, &benefit.Changes{Quotas: []benefit.Quota{{QuotaKey: benefit.QuotaKey{User: 5, Template: 5}, Total: 1}}})
+}
+
+// A pass that holds little memory sees the same in more passes.
+func TestPasses(t *testing.T) {
+	st := memory.New()
+	crowdOf(t, st, 50, 5)
+	roomy, tight := auditOf(t, st, Options{}), auditOf(t, st, Options{Memory: 1})
+	if tight.Checked.Passes < 3 {
+		t.Errorf("%d passes in no memory", tight.Checked.Passes)
+	}
+	tight.Checked.Passes = roomy.Checked.Passes
+	if diff := cmp.Diff(roomy, tight); diff != "" {
+		t.Errorf("many passes see something else (-one +many):\n%s", diff)
+	}
+}
+
+// shop is a store with a few rows, one of which a test gets wrong.
+type shop struct {
+	user      *benefit.User
+	other     *benefit.User // of the same person
+	templates []*benefit.Template
+	changes   *benefit.Changes
+}
+
+const (
+	capped = iota + 1 // a REDUCTION with every cap and limit
+	cash
+	drawn
+)
+
+// newShop is two users, three templates, and four issuances: two of capped by one user, on two days, and one each
+// of the others by the other one.
+func newShop() *shop {
+	g := id.NewGenerator(storetest.Env(memory.New(), 1).Rand, 0)
+	user := func(n int) *benefit.User {
+		ident := benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("2088", n)}
+		return &benefit.User{
+			ID: g.Block(int64(storetest.Start), n, 1), Person: "p", Alipay: ident.Value, Identifiers: []benefit.Identifier{ident},
+		}
+	}
+	s := &shop{user: user(1), other: user(2)}
+	s.templates = []*benefit.Template{
+		storetest.Template(capped, func(t *benefit.Template) {
+			t.Stock = benefit.Stock{Count: 3, Amount: 1500, CountPerDay: 2, AmountPerDay: 1000}
+			t.Limits = benefit.Limits{PerUser: 3, PerUserPerDay: 2, PerPerson: 4}
+		}),
+		storetest.Template(cash, cashOf(benefit.FromRequest)), storetest.Template(drawn, cashOf(benefit.Random)),
+	}
+	day := storetest.Start.Day()
+	one, two, three, four := s.issue(g, s.user, capped, storetest.Start, 500, 500), s.issue(g, s.user, capped, storetest.Start+oneDay, 500),
+		s.issue(g, s.other, cash, storetest.Start+oneDay, 70), s.issue(g, s.other, drawn, storetest.Start+oneDay, 30)
+	two.Lines[0].Seen = benefit.Counters{Count: 2, Amount: 1000, User: 2}
+	s.changes = &benefit.Changes{
+		Issuances: []*benefit.Issuance{one, two, three, four}, Users: []*benefit.User{s.user, s.other},
+		Quotas: []benefit.Quota{
+			quota(s.user, capped, 3, day+1, 1), quota(s.other, cash, 1, day+1, 1), quota(s.other, drawn, 1, day+1, 1),
+		},
+		Templates: []benefit.TemplateCount{{Template: capped, Count: 3, Amount: 1500}, {Template: cash, Count: 1, Amount: 70}, {Template: drawn, Count: 1, Amount: 30}},
+		Days: []benefit.TemplateDay{
+			{Template: capped, Day: day, Count: 2, Amount: 1000}, {Template: capped, Day: day + 1, Count: 1, Amount: 500},
+			{Template: cash, Day: day + 1, Count: 1, Amount: 70}, {Template: drawn, Day: day + 1, Count: 1, Amount: 30},
+		},
+		Catalogue: 1,
+	}
+	return s
+}
+
+const oneDay benefit.Instant = 86_400_000
+
+func cashOf(from benefit.AmountFrom) func(*benefit.Template) {
+	return func(t *benefit.Template) {
+		t.Kind, t.Face, t.Amount = benefit.Cash, benefit.Face{}, benefit.AmountRule{From: from, Min: 20, Max: 100}
+	}
+}
+
+func quota(u *benefit.User, t benefit.TemplateID, total int64, day benefit.Day, dayTotal int64) benefit.Quota {
+	return benefit.Quota{QuotaKey: benefit.QuotaKey{User: u.ID, Template: t}, Total: total, Day: day, DayTotal: dayTotal}
+}
+
+// issue makes an issuance with one voucher of each amount.
+func (s *shop) issue(g *id.Generator, u *benefit.User, template benefit.TemplateID, at benefit.Instant, amounts ...money.Fen) *benefit.Issuance {
+	t := s.templates[template-1]
+	line := benefit.Line{Template: template, Sends: len(amounts), Quantity: 1, HasAmount: t.TakesAmount()}
+	if line.HasAmount {
+		line.Amount = amounts[0]
+	}
+	first := g.Block(int64(at), u.ID.Bucket(), len(amounts))
+	start := at - at%1000
+	return &benefit.Issuance{
+		ID: first, Scope: benefit.TemplateScope(template), Key: fmt.Sprint("k", first), App: storetest.App,
+		Recipient: u.Identifiers[0], User: u.ID, Catalogue: 1,
+		Lines: []benefit.IssuedLine{{
+			Line: line, First: first, Amounts: amounts, Issued: len(amounts), At: at, Catalogue: 1,
+			Valid: benefit.Window{Start: start, End: start + 7*oneDay}, Kind: t.Kind, Face: t.Face,
+		}},
+	}
+}
+
+// line is the line of the n-th issuance, counted from 0.
+func (s *shop) line(n int) *benefit.IssuedLine { return &s.changes.Issuances[n].Lines[0] }
+
+// open is a store with the rows.
+func (s *shop) open(t testing.TB) store.Store {
+	t.Helper()
+	for _, template := range s.templates {
+		e, err := benefit.EntityOf(template)
+		if err != nil {
+			t.Fatalf("EntityOf: %v", err)
+		}
+		s.changes.Entities = append(s.changes.Entities, e)
+	}
+	st := memory.New()
+	write(t, st, storetest.Start+oneDay, s.changes)
+	return st
+}
+
+// Each way in which a row can be wrong is one finding, and that names it.
+func TestFindings(t *testing.T) {
+	stranger := id.ID(12345)
+	for _, test := range []struct {
+		name   string
+		damage func(s *shop)
+		want   []string
+	}{
+		{"nothing", func(*shop) {}, nil},
+
+		{"a total", func(s *shop) { s.changes.Templates[0].Count++ }, []string{"totals: template 1: want 3 vouchers, 1500 fen, by its vouchers, got 4 vouchers"}},
+		{"an amount", func(s *shop) { s.changes.Templates[1].Amount-- }, []string{"totals: template 2: want 1 vouchers, 70 fen"}},
+		{"a total without vouchers", func(s *shop) {
+			s.changes.Templates = append(s.changes.Templates, benefit.TemplateCount{Template: 9, Count: 1})
+		}, []string{"totals: template 9: want 0 vouchers"}},
+		{"a missing total", func(s *shop) { s.changes.Templates = s.changes.Templates[1:] }, []string{"totals: template 1: want 3 vouchers"}},
+		{"the total of a day", func(s *shop) { s.changes.Days[0].Count-- }, []string{"totals: template 1 on 2026-11-11: want 2 vouchers"}},
+		{"the amount of a day", func(s *shop) { s.changes.Days[0].Amount-- }, []string{"totals: template 1 on 2026-11-11: want 2 vouchers"}},
+		{"a day on which nothing was issued", func(s *shop) {
+			s.changes.Days = append(s.changes.Days, benefit.TemplateDay{Template: 1, Day: 1, Count: 1})
+		}, []string{"totals: template 1 on 1970-01-02: want 0 vouchers"}},
+		{"a missing day", func(s *shop) { s.changes.Days = s.changes.Days[1:] }, []string{"totals: template 1 on 2026-11-11: want 2 vouchers"}},
+		{"the counter kept with a voucher", func(s *shop) { s.line(1).Seen.Count = 1 }, []string{"totals: the counters of its template that it keeps"}},
+		{"the amount kept with a voucher", func(s *shop) { s.line(1).Seen.Amount = 1 }, []string{"totals: the counters of its template that it keeps"}},
+		{"the counter of the day kept with a voucher", func(s *shop) { s.line(1).Seen.DayCount = 1 }, []string{"totals: the counters of its template that it keeps"}},
+		{"the amount of the day kept with a voucher", func(s *shop) { s.line(1).Seen.DayAmount = 1 }, []string{"totals: the counters of its template that it keeps"}},
+
+		{"more than the stock", func(s *shop) { s.templates[0].Stock.Count = 2 }, []string{"totals: template 1: stock: want at most 2, got 3, of which 2 before"}},
+		{"more than the budget", func(s *shop) { s.templates[0].Stock.Amount = 1499 }, []string{"totals: template 1: budget: want at most 1499"}},
+		{"more than the stock of a day", func(s *shop) { s.templates[0].Stock.CountPerDay = 1 }, []string{"totals: stock of the day: want at most 1"}},
+		{"more than the budget of a day", func(s *shop) { s.templates[0].Stock.AmountPerDay = 999 }, []string{"totals: budget of the day: want at most 999"}},
+		{"more than the user may have", func(s *shop) { s.templates[0].Limits.PerUser = 2 }, []string{"limits: limit per user: want at most 2, got 3"}},
+		{"more than the user may have a day", func(s *shop) { s.templates[0].Limits.PerUserPerDay = 1 }, []string{"limits: limit per user and day: want at most 1"}},
+
+		{"a user's counter", func(s *shop) { s.changes.Quotas[0].Total++ }, []string{"limits: template 1: want 3, of which 1 on 2026-11-12, by the vouchers, got 4"}},
+		{"a user's day", func(s *shop) { s.changes.Quotas[0].Day-- }, []string{"limits: template 1: want 3, of which 1 on 2026-11-12"}},
+		{"a user's counter of the day", func(s *shop) { s.changes.Quotas[0].DayTotal++ }, []string{"limits: template 1: want 3, of which 1 on"}},
+		{"a missing counter of a user", func(s *shop) { s.changes.Quotas = s.changes.Quotas[1:] }, []string{"limits: template 1: want 3, of which 1 on 2026-11-12, by the vouchers, got no counters"}},
+		{"the last user's missing counter", func(s *shop) { s.changes.Quotas = s.changes.Quotas[:2] }, []string{"limits: template 3: want 1, of which 1 on 2026-11-12, by the vouchers, got no counters"}},
+		{"a counter without vouchers", func(s *shop) {
+			s.changes.Quotas = append(s.changes.Quotas, quota(s.other, capped, 1, 1, 1))
+		}, []string{"limits: template 1: want nothing"}},
+		{"a user's counter kept with a voucher", func(s *shop) { s.line(1).Seen.User = 1 }, []string{"limits: template 1: want vouchers that follow one another"}},
+		{"a user's counter of the day kept with a voucher", func(s *shop) { s.line(1).Seen.UserDay = 1 }, []string{"limits: template 1: want vouchers that follow one another"}},
+
+		{"a key that stands twice", func(s *shop) {
+			s.changes.Issuances[1].Key = s.changes.Issuances[0].Key
+		}, []string{"lookups: asked for by its key", "one outcome: issuances"}},
+		{"a key that is none", func(s *shop) { s.changes.Issuances[1].Key = "" }, []string{"vouchers: its key"}},
+		{"ids that overlap", func(s *shop) {
+			i := s.changes.Issuances[1]
+			i.ID = s.changes.Issuances[0].ID + 1
+			i.Lines[0].First = i.ID
+		}, []string{"vouchers: its ids", "lookups: asked for by its voucher"}},
+		{"a voucher outside its issuance", func(s *shop) { s.line(1).First += 5 }, []string{"vouchers: its first voucher"}},
+		{"an unknown user", func(s *shop) {
+			s.changes.Issuances[1].User = stranger
+		}, []string{"vouchers: its user 12345: want a user that is there", "limits: user 12345", "limits: template 1"}},
+		{"the last user is missing", func(s *shop) { s.changes.Users = s.changes.Users[:1] }, []string{"vouchers: want a user that is there"}},
+		{"nothing issued", func(s *shop) {
+			s.line(3).Issued, s.line(3).Reason, s.line(3).At = 0, benefit.StockEmpty, 0
+			s.changes.Templates, s.changes.Days, s.changes.Quotas = s.changes.Templates[:2], s.changes.Days[:3], s.changes.Quotas[:2]
+		}, []string{"vouchers: vouchers: want at least one"}},
+		{"a reason without a refusal", func(s *shop) { s.line(0).Reason = benefit.StockEmpty }, []string{"vouchers: its reason"}},
+		{"more sends than were asked", func(s *shop) { s.line(3).Sends = 0 }, []string{
+			"vouchers: sends issued", "vouchers: amounts", "vouchers: its reason",
+		}},
+		{"amounts that are missing", func(s *shop) { s.line(0).Sends, s.line(0).Reason = 3, benefit.StockEmpty }, []string{"vouchers: amounts"}},
+		{"an unknown template", func(s *shop) { s.templates = s.templates[1:] }, []string{"vouchers: its template", "vouchers: its template"}},
+		{"a version to come", func(s *shop) { s.line(0).Catalogue = 2 }, []string{"vouchers: its catalogue version"}},
+		{"another kind", func(s *shop) { s.line(2).Kind = benefit.Exchange }, []string{"vouchers: kind and face", "vouchers: the amount of voucher"}},
+		{"another face", func(s *shop) { s.line(0).Face.Threshold = 1 }, []string{"vouchers: kind and face"}},
+		{"another validity", func(s *shop) { s.line(0).Valid.End += 1000 }, []string{"vouchers: validity"}},
+		{"an amount that its face does not give", func(s *shop) {
+			s.line(0).Amounts[0]--
+			s.line(1).Seen.Amount--
+			s.changes.Templates[0].Amount--
+			s.changes.Days[0].Amount--
+		}, []string{"vouchers: the amount of voucher"}},
+		{"an amount that was not asked for", func(s *shop) { s.line(2).Amount++ }, []string{"vouchers: the amount of voucher"}},
+		{"an amount below what is drawn", func(s *shop) { s.templates[2].Amount.Min = 31 }, []string{"vouchers: the amount of voucher"}},
+		{"an amount above what is drawn", func(s *shop) { s.templates[2].Amount.Max = 29 }, []string{"vouchers: the amount of voucher"}},
+		{"an amount in the request", func(s *shop) { s.line(3).HasAmount = true }, []string{"vouchers: an amount in the request"}},
+		{"an identifier of two users", func(s *shop) { s.user.Identifiers = s.other.Identifiers }, []string{"lookups: asked for by its identifier 1"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newShop()
+			test.damage(s)
+			report := auditOf(t, s.open(t), Options{LookupEvery: 1})
+			wantFindings(t, report, test.want...)
+			if len(report.Doubts) > 0 {
+				t.Errorf("doubts: %+v", report.Doubts)
+			}
+		})
+	}
+}
+
+// A rule of today that rows of an older version break is a doubt, and a finding or nothing where it is known how
+// the rule was then.
+func TestDoubts(t *testing.T) {
+	s := newShop()
+	then := slices.Clone(s.templates)
+	tighter := *s.templates[0]
+	tighter.Limits, tighter.Stock.CountPerDay = benefit.Limits{PerUser: 1, PerUserPerDay: 1, PerPerson: 1}, 1
+	tighter.Valid.AfterMillis = 1000
+	s.templates[0] = &tighter
+	s.changes.Catalogue = 2
+	st := s.open(t)
+	report := auditOf(t, st, Options{})
+	wantFindings(t, report)
+	var rules []string
+	for _, d := range report.Doubts {
+		rules = append(rules, fmt.Sprintf("%s: %s of template %d, %d rows", d.Invariant, d.Rule, d.Template, d.Rows))
+	}
+	if diff := cmp.Diff([]string{
+		"limits: limit per person of template 1, 1 rows", "limits: limit per user of template 1, 2 rows",
+		"limits: limit per user and day of template 1, 1 rows", "totals: stock of the day of template 1, 1 rows",
+		"vouchers: validity of template 1, 2 rows",
+	}, rules); diff != "" {
+		t.Errorf("doubts (-want +got):\n%s", diff)
+	}
+
+	lenient, strict := NewHistory(), NewHistory()
+	for _, h := range []struct {
+		history *History
+		first   *benefit.Template
+	}{{lenient, then[0]}, {strict, &tighter}} {
+		for _, template := range append([]*benefit.Template{h.first}, then[1:]...) {
+			e, err := benefit.EntityOf(template)
+			if err != nil {
+				t.Fatalf("EntityOf: %v", err)
+			}
+			if err := h.history.Add(1, []benefit.Entity{e}); err != nil {
+				t.Fatalf("Add: %v", err)
+			}
+		}
+	}
+	wantFindings(t, auditOf(t, st, Options{History: lenient}))
+	wantFindings(t, auditOf(t, st, Options{History: strict}),
+		"vouchers: validity", "totals: stock of the day", "limits: limit per user", "limits: limit per user and day",
+		"vouchers: validity", "limits: limit per user")
+}
+
+// Findings beyond the most are counted.
+func TestMaxFindings(t *testing.T) {
+	s := newShop()
+	s.changes.Quotas, s.changes.Templates = nil, nil
+	report := auditOf(t, s.open(t), Options{MaxFindings: 2})
+	if len(report.Findings) != 2 || report.More != 4 {
+		t.Errorf("%d findings and %d more, want 2 and 4", len(report.Findings), report.More)
+	}
+	if report.OK() {
+		t.Error("OK() of a report with findings")
+	}
+}

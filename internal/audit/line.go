@@ -1,0 +1,221 @@
+package audit
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/money"
+)
+
+// row is one line of an issuance.
+type row struct {
+	i *benefit.Issuance
+	k int
+	*benefit.IssuedLine
+}
+
+func (l row) String() string {
+	return fmt.Sprintf("issuance %d, line %d, template %d", l.i.ID, l.k, l.Template)
+}
+
+// vouchers is how many the line issued, and what they are worth together. A line that claims to have issued more
+// than it holds counts for what it holds.
+func (l row) vouchers() (n, amount int64) {
+	n = int64(l.Issued) * int64(l.Quantity)
+	for _, a := range l.Amounts[:max(min(n, int64(len(l.Amounts))), 0)] {
+		amount += int64(a)
+	}
+	return n, amount
+}
+
+// wrong reports a voucher that is not as it should be.
+func (c *recount) wrong(where fmt.Stringer, what string, want, got any) {
+	c.find(Finding{Vouchers, where.String() + ": " + what, fmt.Sprint(want), fmt.Sprint(got)})
+}
+
+// whole names an issuance.
+type whole struct{ i *benefit.Issuance }
+
+func (w whole) String() string { return fmt.Sprintf("issuance %d", w.i.ID) }
+
+// shape checks an issuance as a whole: an id range of its own that its lines fill, and something issued.
+func (c *recount) shape(i *benefit.Issuance) {
+	name := whole{i}
+	if i.ID < c.next {
+		c.wrong(name, "its ids", fmt.Sprintf("%d or more, as the issuance before ends there", c.next), i.ID)
+	}
+	next, issued := i.ID, 0
+	for k := range i.Lines {
+		l := &i.Lines[k]
+		if l.First != next {
+			c.wrong(row{i, k, l}, "its first voucher", next, l.First)
+		}
+		next += id.ID(max(l.Sends*l.Quantity, 0))
+		issued += l.Issued
+	}
+	c.next = max(c.next, next, i.ID+1)
+	if issued == 0 {
+		c.wrong(name, "vouchers", "at least one", 0)
+	}
+	if !benefit.ValidKey(i.Key) || i.Scope == "" {
+		c.wrong(name, "its key", "1 to 64 characters, in a scope", "another")
+	}
+	if i.User == 0 {
+		c.wrong(name, "its user", "one", "none")
+	}
+}
+
+// lineShape checks what holds for every line, whatever its template says.
+func (c *recount) lineShape(l row) {
+	if l.Sends < 1 || l.Quantity < 1 || l.Issued < 0 || l.Issued > l.Sends {
+		c.wrong(l, "sends issued", fmt.Sprintf("0 to %d of %d vouchers", l.Sends, l.Quantity), l.Issued)
+	}
+	if n := l.Sends * l.Quantity; len(l.Amounts) != n && (l.Issued > 0 || len(l.Amounts) > 0) {
+		c.wrong(l, "amounts", n, len(l.Amounts))
+	}
+	if complete := l.Issued == l.Sends; complete != (l.Reason == benefit.NotRefused) {
+		c.wrong(l, "its reason", "one if and only if a send was refused", fmt.Sprintf("%v with %d of %d sends issued", l.Reason, l.Issued, l.Sends))
+	}
+	if (l.Issued > 0) != (l.At > 0) {
+		c.wrong(l, "the instant of its issue", "one if and only if something was issued", l.At)
+	}
+}
+
+// issued takes a line that issued something: into the totals, and before the rules.
+func (c *recount) issued(l row) {
+	n, amount := l.vouchers()
+	c.report.Checked.Vouchers += n
+	c.tally(l.Template).add(c.seeds, l.IssuedLine, n, amount)
+	if l.Catalogue < l.i.Catalogue || l.Catalogue > c.rules.now.Version {
+		c.wrong(l, "its catalogue version", fmt.Sprintf("%d to %d", l.i.Catalogue, c.rules.now.Version), l.Catalogue)
+		return
+	}
+	t, sure := c.rules.at(l.Template, l.Catalogue)
+	if t == nil {
+		c.wrong(l, "its template", "one in the catalogue", "none")
+		return
+	}
+	j := judging{c, l, t, sure}
+	if l.Kind != t.Kind || l.Face != t.Face { // fixed for good once something was issued
+		c.wrong(l, "kind and face", fmt.Sprint(t.Kind, t.Face), fmt.Sprint(l.Kind, l.Face))
+	}
+	if want := validity(t.Valid, l.At); l.Valid != want {
+		j.broke(Vouchers, "validity", fmt.Sprint(want.Start, " to ", want.End), fmt.Sprint(l.Valid.Start, " to ", l.Valid.End))
+	}
+	j.amounts(n)
+	j.caps(n, amount)
+}
+
+// judging is a line before the rules of its template.
+type judging struct {
+	c *recount
+	row
+	t    *benefit.Template
+	sure bool // the rules are those of the line's version
+}
+
+// broke reports a broken rule: a finding if that was the rule then, else a doubt.
+func (j judging) broke(invariant Invariant, rule string, want, got any) {
+	f := Finding{invariant, j.String() + ": " + rule, fmt.Sprint(want), fmt.Sprint(got)}
+	if j.sure {
+		j.c.find(f)
+	} else {
+		j.c.doubt(j.Template, rule, f)
+	}
+}
+
+// amounts checks what the vouchers are worth.
+func (j judging) amounts(n int64) {
+	lowest, highest := money.Fen(0), money.Fen(0)
+	switch j.Kind {
+	case benefit.Reduction:
+		lowest, highest = j.Face.Reduction, j.Face.Reduction
+	case benefit.Cash:
+		// What is drawn, or fixed, was frozen with the key; what comes with the request is checked when issuing.
+		rule := j.t.Amount
+		if rule.From != benefit.FromRequest {
+			if bound, sure := j.c.rules.at(j.Template, j.i.Catalogue); bound != nil {
+				rule, j.sure = bound.Amount, sure
+			}
+		}
+		lowest, highest = rule.Min, rule.Max
+		if rule.From == benefit.FromRequest && lowest <= j.Amount && j.Amount <= highest {
+			lowest, highest = j.Amount, j.Amount
+		}
+	default:
+	}
+	if j.HasAmount != j.t.TakesAmount() {
+		j.broke(Vouchers, "an amount in the request", j.t.TakesAmount(), j.HasAmount)
+	}
+	for k, a := range j.Amounts[:max(min(n, int64(len(j.Amounts))), 0)] {
+		if a < lowest || a > highest {
+			j.broke(Vouchers, fmt.Sprintf("the amount of voucher %d in fen", j.First+id.ID(k)),
+				fmt.Sprintf("%d to %d", lowest, highest), int64(a))
+		}
+	}
+}
+
+// The rules that bound how much is issued.
+const (
+	ruleCount       = "stock"
+	ruleAmount      = "budget"
+	ruleDayCount    = "stock of the day"
+	ruleDayAmount   = "budget of the day"
+	rulePerUser     = "limit per user"
+	rulePerUserADay = "limit per user and day"
+	rulePerPerson   = "limit per person"
+)
+
+// caps checks the line against stock, budgets and limits, by the counters that it keeps. Whether those are true
+// is seen when all lines are there.
+func (j judging) caps(n, amount int64) {
+	seen, s := j.Seen, j.t.Stock
+	if j.sure { // if not: these two cannot be lowered below what is issued, and the totals are checked in the end
+		j.bounded(Totals, ruleCount, s.Count, seen.Count, n)
+		j.bounded(Totals, ruleAmount, s.Amount, seen.Amount, amount)
+	}
+	j.bounded(Totals, ruleDayCount, s.CountPerDay, seen.DayCount, n)
+	j.bounded(Totals, ruleDayAmount, s.AmountPerDay, seen.DayAmount, amount)
+	j.bounded(Limits, rulePerUser, limitCap(j.t.Limits.PerUser), seen.User, n)
+	j.bounded(Limits, rulePerUserADay, limitCap(j.t.Limits.PerUserPerDay), seen.UserDay, n)
+}
+
+// limitCap is a limit, of which 0 is none, as a cap.
+func limitCap(limit int64) benefit.Cap {
+	if limit == 0 {
+		return benefit.Unlimited
+	}
+	return benefit.Cap(limit)
+}
+
+// bounded checks that n more than have stay within the most. Nothing is taken from a cap that takes nothing: a
+// voucher worth nothing may come when the budget is gone.
+func (j judging) bounded(invariant Invariant, rule string, most benefit.Cap, have, n int64) {
+	if most == benefit.Unlimited || n == 0 {
+		return
+	}
+	if have > math.MaxInt64-n || have+n > int64(most) {
+		if invariant == Totals {
+			j.c.tally(j.Template).over = true
+		}
+		j.broke(invariant, rule, fmt.Sprint("at most ", int64(most)), fmt.Sprintf("%d, of which %d before", have+n, have))
+	}
+}
+
+// validity is the window of a voucher that is issued at an instant.
+func validity(v benefit.Validity, at benefit.Instant) benefit.Window {
+	if v.Absolute.Start != 0 || v.Absolute.End != 0 {
+		return v.Absolute
+	}
+	start := at.Time().Truncate(time.Second).Add(time.Duration(v.AfterMillis) * time.Millisecond)
+	end := start.Add(time.Duration(v.ForMillis) * time.Millisecond)
+	if v.ToDayEnd {
+		end = time.Date(end.Year(), end.Month(), end.Day(), 23, 59, 59, 0, end.Location())
+	}
+	return benefit.Window{
+		Start: benefit.InstantOf(start.Truncate(time.Second)), End: benefit.InstantOf(end.Truncate(time.Second)),
+	}
+}

@@ -1,0 +1,138 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+)
+
+// Store audits what a reader shows. An error means that it could not be read to the end.
+func Store(ctx context.Context, r store.Reader, o Options) (*Report, error) {
+	c, err := countAgain(ctx, r, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range c.crowded {
+		c.doubt(p.template, rulePerPerson, p.finding())
+	}
+	return c.done(), nil
+}
+
+// recount is an audit of rows under way.
+type recount struct {
+	reporter
+	r     store.Reader
+	o     Options
+	rules rules
+	first bool // the first pass, in which everything is looked at that a pass need not hold
+	seeds [2]maphash.Seed
+
+	next      id.ID // the first id that is free after the issuances so far
+	templates map[benefit.TemplateID]*tally
+	numbers   map[benefit.TemplateID]int32 // short numbers of templates, for the records
+	numbered  []benefit.TemplateID
+	users     *window[given]
+	keys      *window[keyPrint]
+	lookups   int // issuances and users since the last that was asked back
+
+	linked  map[benefit.UserID]int32 // users who are linked to a person, when persons are limited
+	persons map[string]int32
+	shares  map[share]*crowd
+	crowded []crowd // that have more than a limit, in a fixed order
+}
+
+func countAgain(ctx context.Context, r store.Reader, o Options) (*recount, error) {
+	o.defaults()
+	entities, version, err := r.Entities(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	catalogue, err := benefit.CatalogueOf(version, entities)
+	if err != nil {
+		return nil, err
+	}
+	c := &recount{
+		reporter: newReporter(o.MaxFindings), r: r, o: o, rules: rules{catalogue, o.History},
+		seeds:     [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		templates: map[benefit.TemplateID]*tally{}, numbers: map[benefit.TemplateID]int32{},
+		users:  newWindow(o.Memory*3/4, givenBytes, func(g given) uint64 { return uint64(g.user) }),
+		keys:   newWindow(o.Memory/4, keyPrintBytes, func(k keyPrint) uint64 { return k.print }),
+		linked: map[benefit.UserID]int32{}, persons: map[string]int32{}, shares: map[share]*crowd{},
+	}
+	return c, c.passes(ctx)
+}
+
+// passes goes over all issuances as often as memory makes it necessary.
+func (c *recount) passes(ctx context.Context) error {
+	c.first = true
+	for more := true; more; c.first = false {
+		c.report.Checked.Passes++
+		for i, err := range c.r.AllIssuances(ctx) {
+			if err != nil {
+				return fmt.Errorf("reading the issuances: %w", err)
+			}
+			if err := c.issuance(ctx, i); err != nil {
+				return err
+			}
+		}
+		for _, settle := range []func(context.Context) error{c.settleUsers, c.settleQuotas, c.settleKeys} {
+			if err := settle(ctx); err != nil {
+				return err
+			}
+		}
+		moreUsers, moreKeys := c.users.next(), c.keys.next()
+		more = moreUsers || moreKeys
+	}
+	c.settlePersons()
+	return c.settleTotals(ctx)
+}
+
+// issuance takes one issuance.
+func (c *recount) issuance(ctx context.Context, i *benefit.Issuance) error {
+	c.keys.add(c.printOf(i))
+	for k := range i.Lines {
+		if l := &i.Lines[k]; l.Issued > 0 {
+			c.users.add(c.givenBy(i, l))
+		}
+	}
+	if !c.first {
+		return nil
+	}
+	c.report.Checked.Issuances++
+	c.shape(i)
+	for k := range i.Lines {
+		l := row{i, k, &i.Lines[k]}
+		c.lineShape(l)
+		if l.Issued > 0 {
+			c.issued(l)
+		}
+	}
+	if c.due() {
+		return c.lookUp(ctx, i)
+	}
+	return nil
+}
+
+// due says that it is time to ask a row back.
+func (c *recount) due() bool {
+	if c.lookups++; c.o.LookupEvery < 0 || c.lookups < c.o.LookupEvery {
+		return false
+	}
+	c.lookups = 0
+	return true
+}
+
+// number is the short number of a template.
+func (c *recount) number(t benefit.TemplateID) int32 {
+	n, ok := c.numbers[t]
+	if !ok {
+		n = int32(len(c.numbered))
+		c.numbers[t] = n
+		c.numbered = append(c.numbered, t)
+	}
+	return n
+}

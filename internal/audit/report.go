@@ -1,0 +1,151 @@
+package audit
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"faquan/internal/benefit"
+)
+
+// Invariant names what a store promises.
+type Invariant string
+
+// The promises. The numbers in the comments are those of the specification.
+const (
+	Totals     Invariant = "totals"      // 1: what was issued of a template
+	Limits     Invariant = "limits"      // 2: what a user or person has of a template
+	OneOutcome Invariant = "one outcome" // 3: one outcome per scope and key
+	Vouchers   Invariant = "vouchers"    // 4: a voucher has its issuance, and is as its template says
+	Lookups    Invariant = "lookups"     // what is there is found
+	Journal    Invariant = "journal"     // embedded store: no byte of the journal was changed, removed or moved
+	View       Invariant = "view"        // embedded store: the view says what the journal says
+)
+
+// Finding is a row that breaks a promise.
+type Finding struct {
+	Invariant Invariant `json:"invariant"`
+	Row       string    `json:"row"`  // which, by ids
+	Want      string    `json:"want"` // what it should say
+	Got       string    `json:"got"`  // what it says
+}
+
+func (f Finding) String() string {
+	return fmt.Sprintf("%s: %s: want %s, got %s", f.Invariant, f.Row, f.Want, f.Got)
+}
+
+// Doubt is a rule that rows of a template break as it stands today, and may have kept as it stood when they were
+// written: the store does not keep enough to tell.
+type Doubt struct {
+	Invariant Invariant          `json:"invariant"`
+	Template  benefit.TemplateID `json:"template"`
+	Rule      string             `json:"rule"`
+	Rows      int64              `json:"rows"`  // how many
+	First     Finding            `json:"first"` // the first of them
+}
+
+// Checked counts what was looked at.
+type Checked struct {
+	Issuances    int64 `json:"issuances"`
+	Vouchers     int64 `json:"vouchers"`
+	Keys         int64 `json:"keys"`
+	Templates    int64 `json:"templates"`     // with counters in total
+	TemplateDays int64 `json:"template_days"` // with counters of a day
+	Quotas       int64 `json:"quotas"`        // counters of a user and template
+	Users        int64 `json:"users"`
+	Persons      int64 `json:"persons"` // with a limit per person, each with each such template
+	Lookups      int64 `json:"lookups"`
+	Passes       int64 `json:"passes"` // over all issuances
+}
+
+// Report says what an audit found.
+type Report struct {
+	Checked  Checked   `json:"checked"`
+	Findings []Finding `json:"findings"`        // at most Options.MaxFindings
+	More     int64     `json:"more,omitzero"`   // findings beyond those
+	Doubts   []Doubt   `json:"doubts,omitzero"` // by invariant and template
+	NotKept  []string  `json:"not_kept"`        // promises that cannot be checked yet, and why
+	Notes    []string  `json:"notes,omitzero"`  // what is no fault, and worth knowing
+}
+
+// OK says that nothing is wrong. Doubts do not count.
+func (r *Report) OK() bool { return len(r.Findings) == 0 }
+
+// Options of an audit. The zero value is usable.
+type Options struct {
+	// LookupEvery asks back for every n-th issuance and user. 1 is all of them, which takes several random reads
+	// each. Default 100; negative: none.
+	LookupEvery int
+	// MaxFindings bounds Report.Findings. Default 1,000.
+	MaxFindings int
+	// Memory bounds what a pass holds, in bytes; see the package comment. Default 512 MiB.
+	Memory int64
+	// History are the templates of earlier catalogue versions, where they are known. Nil: only today's.
+	History *History
+}
+
+func (o *Options) defaults() {
+	if o.LookupEvery == 0 {
+		o.LookupEvery = 100
+	}
+	if o.MaxFindings == 0 {
+		o.MaxFindings = 1000
+	}
+	if o.Memory == 0 {
+		o.Memory = 512 << 20
+	}
+}
+
+// reporter fills a report.
+type reporter struct {
+	report Report
+	most   int
+	doubts map[doubtKey]*Doubt
+}
+
+type doubtKey struct {
+	invariant Invariant
+	template  benefit.TemplateID
+	rule      string
+}
+
+func newReporter(most int) reporter {
+	return reporter{
+		most: most, doubts: map[doubtKey]*Doubt{},
+		report: Report{
+			Findings: []Finding{},
+			NotKept: []string{
+				"5: one event for each transition: not yet kept, there are no events",
+				"6: redeemed at most once: not yet kept, there are no redemptions",
+			},
+		},
+	}
+}
+
+func (r *reporter) find(f Finding) {
+	if len(r.report.Findings) >= r.most {
+		r.report.More++
+		return
+	}
+	r.report.Findings = append(r.report.Findings, f)
+}
+
+func (r *reporter) doubt(t benefit.TemplateID, rule string, f Finding) {
+	k := doubtKey{f.Invariant, t, rule}
+	if d := r.doubts[k]; d != nil {
+		d.Rows++
+		return
+	}
+	r.doubts[k] = &Doubt{Invariant: f.Invariant, Template: t, Rule: rule, Rows: 1, First: f}
+}
+
+// done is the report, with the doubts in a fixed order.
+func (r *reporter) done() *Report {
+	for _, d := range r.doubts {
+		r.report.Doubts = append(r.report.Doubts, *d)
+	}
+	slices.SortFunc(r.report.Doubts, func(a, b Doubt) int {
+		return cmp.Or(cmp.Compare(a.Invariant, b.Invariant), cmp.Compare(a.Template, b.Template), cmp.Compare(a.Rule, b.Rule))
+	})
+	return &r.report
+}

@@ -1,0 +1,70 @@
+package audit
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// window collects records in bounded memory. Records belong to groups. When the window is full it gives up the
+// upper half of the groups and goes on with the rest; another pass over the rows, after next, takes those.
+type window[T any] struct {
+	limit    int // records
+	group    func(T) uint64
+	from, to uint64 // the groups that are taken, both ends included
+	rows     []T
+	done     bool // nothing is left to take
+}
+
+func newWindow[T any](bytes, size int64, group func(T) uint64) *window[T] {
+	return &window[T]{limit: int(max(bytes/size, 16)), group: group, to: math.MaxUint64}
+}
+
+// add takes a record, if its group is among those of this pass.
+func (w *window[T]) add(v T) {
+	if !w.holds(w.group(v)) {
+		return
+	}
+	if len(w.rows) >= w.limit {
+		w.cut()
+		if !w.holds(w.group(v)) {
+			return
+		}
+	}
+	w.rows = append(w.rows, v)
+}
+
+// holds says that the group belongs to this pass.
+func (w *window[T]) holds(group uint64) bool { return !w.done && w.from <= group && group <= w.to }
+
+// cut gives up the upper half of the groups. When they are all one there is nothing to give up, and the window
+// must grow.
+func (w *window[T]) cut() {
+	slices.SortFunc(w.rows, func(a, b T) int { return cmp.Compare(w.group(a), w.group(b)) })
+	first, middle, last := w.group(w.rows[0]), w.group(w.rows[len(w.rows)/2]), w.group(w.rows[len(w.rows)-1])
+	if first == last {
+		w.limit *= 2
+		return
+	}
+	w.to = middle - 1
+	if middle == first {
+		w.to = first
+	}
+	keep := len(w.rows)
+	for keep > 0 && w.group(w.rows[keep-1]) > w.to {
+		keep--
+	}
+	w.rows = w.rows[:keep]
+}
+
+// next makes ready for a pass over what was given up. It says false when that is nothing; then the window takes no
+// more.
+func (w *window[T]) next() bool {
+	w.rows = w.rows[:0]
+	if w.to == math.MaxUint64 {
+		w.done = true
+		return false
+	}
+	w.from, w.to = w.to+1, math.MaxUint64
+	return true
+}
