@@ -259,7 +259,7 @@ func (s *Store) templateCounts(t benefit.TemplateID, today benefit.Day) (benefit
 		}
 	}
 	if !haveDay {
-		if d, err = viewDay(s.loader, t, today); err != nil {
+		if d, err = viewLatestDay(s.loader, t); err != nil {
 			return c, d, err
 		}
 	}
@@ -269,7 +269,9 @@ func (s *Store) templateCounts(t benefit.TemplateID, today benefit.Day) (benefit
 		s.keepDay(d)
 		s.mu.Unlock()
 	}
-	if d.Day != today { // now never goes back, so nothing was issued today yet
+	// No commit is later than now, so when the latest day that has one is not today, today has none. (A batch that
+	// committed nothing may have been later: what it asked for must not be remembered as a day.)
+	if d.Day != today {
 		d = benefit.TemplateDay{Template: t, Day: today}
 	}
 	return c, d, nil
@@ -292,11 +294,12 @@ func viewCount(conn *sqlite.Conn, t benefit.TemplateID) (benefit.TemplateCount, 
 	return c, err
 }
 
-func viewDay(conn *sqlite.Conn, t benefit.TemplateID, day benefit.Day) (benefit.TemplateDay, error) {
-	d := benefit.TemplateDay{Template: t, Day: day}
-	err := sqlitex.Execute(conn, "SELECT count, amount FROM template_day WHERE template=? AND day=?", &sqlitex.ExecOptions{
-		Args: []any{int64(t), int64(day)}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			d.Count, d.Amount = stmt.ColumnInt64(0), stmt.ColumnInt64(1)
+// viewLatestDay gives the counters of the last day on which something of the template was issued, if there is one.
+func viewLatestDay(conn *sqlite.Conn, t benefit.TemplateID) (benefit.TemplateDay, error) {
+	d := benefit.TemplateDay{Template: t}
+	err := sqlitex.Execute(conn, "SELECT day, count, amount FROM template_day WHERE template=? ORDER BY day DESC LIMIT 1", &sqlitex.ExecOptions{
+		Args: []any{int64(t)}, ResultFunc: func(stmt *sqlite.Stmt) error {
+			d.Day, d.Count, d.Amount = benefit.Day(stmt.ColumnInt(0)), stmt.ColumnInt64(1), stmt.ColumnInt64(2)
 			return nil
 		}})
 	return d, err
@@ -372,6 +375,33 @@ func (s *Store) user(u benefit.UserID) (*benefit.User, error) {
 	s.users.put(u, found)
 	s.mu.Unlock()
 	return found, nil
+}
+
+// goneLinks lists the identifiers that changed users no longer have. Only an operator changes users; a commit that
+// issues makes new ones, and there may be many.
+func (s *Store) goneLinks(c *benefit.Changes) (gone []goneLink, err error) {
+	if len(c.Issuances) > 0 {
+		return nil, nil
+	}
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	for _, u := range c.Users {
+		old := s.overlayUser(u.ID)
+		if old == nil {
+			if old, err = viewUser(s.loader, u.ID); err != nil {
+				return nil, err
+			}
+		}
+		if old == nil {
+			continue
+		}
+		for _, i := range old.Identifiers {
+			if !slices.Contains(u.Identifiers, i) {
+				gone = append(gone, goneLink{linkKeyOf(i), u.ID})
+			}
+		}
+	}
+	return gone, nil
 }
 
 func (s *Store) overlayUser(u benefit.UserID) *benefit.User {

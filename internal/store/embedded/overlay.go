@@ -115,6 +115,13 @@ type record struct {
 	bytes   []byte
 	changes *benefit.Changes
 	bodies  [][2]int // where the issuances lie in bytes
+	gone    []goneLink
+}
+
+// goneLink is an identifier that its user no longer has.
+type goneLink struct {
+	key  linkKey
+	user benefit.UserID
 }
 
 // commitOrder is a number that grows with every issuance of every commit.
@@ -140,6 +147,11 @@ func (o *overlay) add(r record) {
 			o.quotas[row.QuotaKey] = int32(len(o.ledger))
 		}
 		o.ledger = append(o.ledger, row)
+	}
+	// A link that is not plain is looked up in the user, and not found there. Links that were taken over by
+	// another user of the record are written after it.
+	for _, g := range r.gone {
+		o.links[g.key] = link{user: g.user}
 	}
 	for _, u := range c.Users {
 		o.addUser(u)

@@ -190,10 +190,10 @@ func open(o Options, lock io.Closer) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.openJournal(at); err != nil {
+	if s.loader, err = openConn(ViewPath(o.Dir), true); err != nil {
 		return nil, err
 	}
-	if s.loader, err = openConn(ViewPath(o.Dir), true); err != nil {
+	if err := s.openJournal(at); err != nil {
 		return nil, err
 	}
 	if !o.Foreground {
@@ -255,7 +255,11 @@ func (s *Store) replay(at position, r journal.Record) error {
 	if err != nil {
 		return fmt.Errorf("journal record %d in %s at %d: %w", r.Seq, r.Segment, r.Offset, err)
 	}
-	s.absorb(record{seq: r.Seq, hash: r.Hash, bytes: payload, changes: changes, bodies: bodies})
+	gone, err := s.goneLinks(changes)
+	if err != nil {
+		return err
+	}
+	s.absorb(record{seq: r.Seq, hash: r.Hash, bytes: payload, changes: changes, bodies: bodies, gone: gone})
 	if len(s.active.issuances) >= s.o.MaxOverlay/4 {
 		return s.Flush()
 	}
@@ -276,8 +280,11 @@ func (s *Store) absorb(r record) {
 	for _, q := range r.changes.Quotas {
 		s.quotas.put(q.QuotaKey, q)
 	}
+	for _, g := range r.gone {
+		s.links.put(g.key, link{user: g.user})
+	}
 	for _, u := range r.changes.Users {
-		if !plain(u) {
+		if !plain(u) || len(r.changes.Issuances) == 0 {
 			s.users.put(u.ID, u)
 		}
 		for _, i := range u.Identifiers {
@@ -327,6 +334,10 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	if err := s.awaitView(ctx); err != nil {
 		return fmt.Errorf("%w: %w", store.ErrNotCommitted, err)
 	}
+	gone, err := s.goneLinks(c)
+	if err != nil {
+		return fmt.Errorf("%w: %w", store.ErrNotCommitted, err)
+	}
 	payload, bodies := encodeChanges(make([]byte, 0, s.buf+s.buf/8+512), c, make([][2]int, 0, len(c.Issuances)))
 	s.buf = len(payload)
 	seq, err := s.journal.Append(recordKind, payload)
@@ -335,7 +346,7 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.absorb(record{seq: seq, hash: s.journal.Head().Hash, bytes: payload, changes: c, bodies: bodies})
+	s.absorb(record{seq: seq, hash: s.journal.Head().Hash, bytes: payload, changes: c, bodies: bodies, gone: gone})
 	if len(s.active.issuances) >= s.o.MaxOverlay/2 || !c.OnlyIssues() {
 		s.nudge()
 	}
