@@ -19,7 +19,8 @@ faquan issues each benefit exactly once, within stock, budget and limits, and an
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newServe(), newApply(), newDiff(), newExport(), newVersion(),
+		newServe(), newBench(), newApply(), newDiff(), newExport(), newKey(),
+		newSend(), newSign(), newVerifySign(), newBench(), newVersion(),
 	)
 	return root
 }

@@ -15,6 +15,7 @@ import (
 
 	"faquan/internal/config"
 	"faquan/internal/control"
+	"faquan/internal/gateway/alipay"
 )
 
 // server is a running `faquan serve`: a node, the gateways on it, and the socket for the other commands.
@@ -137,7 +138,7 @@ func (s *server) serve(server *http.Server, l net.Listener) {
 }
 
 // handler adds what is not a gateway.
-func (s *server) handler(gateways http.Handler) http.Handler {
+func (s *server) handler(gateways *gateways) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -147,7 +148,7 @@ func (s *server) handler(gateways http.Handler) http.Handler {
 		}
 		fmt.Fprintln(w, "ok")
 	})
-	mux.Handle("/", gateways)
+	mux.Handle(alipay.Path, gateways.alipay)
 	return mux
 }
 

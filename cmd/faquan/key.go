@@ -1,0 +1,179 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"faquan/internal/catalog"
+	"faquan/internal/control"
+)
+
+func newKey() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "key",
+		Short: "Make, show and rotate RSA keys",
+		Long: `Two pairs of RSA keys protect the Alipay gateway. An app signs its requests with its private key; faquan knows its
+public key from the catalogue. The platform signs its answers with a key of its own, made at the first start; callers
+know its public key, which "faquan key show" prints.`,
+		Example: `  faquan key new shop                # shop_private.pem and shop_public.pem, for an app
+  faquan key show --data ./data      # what callers verify answers by`,
+	}
+	cmd.AddCommand(newKeyNew(), newKeyShow(), newKeyRotate())
+	return cmd
+}
+
+func newKeyNew() *cobra.Command {
+	var bits int
+	cmd := &cobra.Command{
+		Use:   "new PREFIX",
+		Short: "Make a pair for an app",
+		Long: `Make an RSA pair for an app: PREFIX_private.pem (PKCS#8, readable by you alone) and PREFIX_public.pem. Files that exist
+are never overwritten. The catalogue names the public one (apps: public_key_file); the app keeps the private one.`,
+		Example: `  faquan key new shop`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if bits < 2048 || bits > 8192 {
+				return fmt.Errorf("%d bits: a key has 2048 to 8192", bits)
+			}
+			key, err := rsa.GenerateKey(rand.Reader, bits)
+			if err != nil {
+				return err
+			}
+			private, public := args[0]+"_private.pem", args[0]+"_public.pem"
+			if err := writePair(key, private, public); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n%s\n", private, public)
+			return err
+		},
+	}
+	cmd.Flags().IntVar(&bits, "bits", 2048, "`SIZE` of the key")
+	return cmd
+}
+
+// writePair writes both halves of a key as PEM.
+func writePair(key *rsa.PrivateKey, private, public string) error {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(private, "PRIVATE KEY", der, 0o600); err != nil {
+		return err
+	}
+	return writeNew(public, "PUBLIC KEY", publicDER(&key.PublicKey), 0o644)
+}
+
+func writeNew(file, label string, der []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pem.Encode(f, &pem.Block{Type: label, Bytes: der}), f.Close())
+}
+
+// publicDER is the key as PKIX.
+func publicDER(key *rsa.PublicKey) []byte {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		panic(err) // an RSA key always marshals
+	}
+	return der
+}
+
+func newKeyShow() *cobra.Command {
+	var dir, format string
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "Print the platform's public key",
+		Long: `Print the public key by which callers verify the answers of the Alipay gateway: as PEM, and as the bare base64 that
+most SDKs and consoles take.`,
+		Example: `  faquan key show --data ./data
+  faquan key show --data ./data --format base64 > gateway_public.txt`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "pem" && format != "base64" && format != "both" {
+				return fmt.Errorf("format %q is none of pem, base64, both", format)
+			}
+			if err := mustExist(dir); err != nil {
+				return err
+			}
+			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+				key, err := p.PublicKey(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if key == nil {
+					return errors.New("the platform has no key yet; the first serve makes it")
+				}
+				return showKey(cmd.OutOrStdout(), key, format)
+			})
+		},
+	}
+	dataFlag(cmd, &dir)
+	cmd.Flags().StringVar(&format, "format", "both", "pem, base64 or both")
+	return cmd
+}
+
+func showKey(w io.Writer, key *rsa.PublicKey, format string) error {
+	der := publicDER(key)
+	if format != "base64" {
+		if err := pem.Encode(w, &pem.Block{Type: "PUBLIC KEY", Bytes: der}); err != nil {
+			return err
+		}
+	}
+	if format != "pem" {
+		if _, err := fmt.Fprintln(w, base64.StdEncoding.EncodeToString(der)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newKeyRotate() *cobra.Command {
+	var dir, file string
+	cmd := &cobra.Command{
+		Use:   "rotate",
+		Short: "Put another key in the place of the platform's",
+		Long: `Put another key in the place of the one that signs the answers of the Alipay gateway, and print its public half.
+The new key signs from the next answer on, and there is no overlap: callers that verify by the old public key refuse
+every answer until they have the new one. Their vouchers are issued all the same, so they should retry with the same
+out_biz_no.`,
+		Example: `  faquan key rotate --data ./data
+  faquan key rotate --data ./data --key gateway_private.pem    # one that you made`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := mustExist(dir); err != nil {
+				return err
+			}
+			key, err := nextPlatformKey(file)
+			if err != nil {
+				return err
+			}
+			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+				if err := p.RotateKey(cmd.Context(), key); err != nil {
+					return err
+				}
+				return showKey(cmd.OutOrStdout(), &key.PublicKey, "both")
+			})
+		},
+	}
+	dataFlag(cmd, &dir)
+	cmd.Flags().StringVar(&file, "key", "", "`FILE` with the new private key; without it one is made")
+	return cmd
+}
+
+func nextPlatformKey(file string) (*rsa.PrivateKey, error) {
+	if file == "" {
+		return catalog.NewPlatformKey()
+	}
+	return readPrivateKey(file)
+}

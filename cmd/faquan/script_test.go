@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"os"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"faquan/internal/control"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"faquan": func() { os.Exit(run()) },
+	})
+}
+
+// TestScripts runs testdata/script/*.txtar, which read like a manual. Beside the commands of testscript they have
+//
+//	ready DIR          wait until a process serves the data directory; its URL is $URL
+//	keep NAME REGEXP   put what the first group finds in the last standard output into $NAME
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ready": ready,
+			"keep":  keep,
+		},
+	})
+}
+
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready DIR")
+	}
+	dir := ts.MkAbs(args[0])
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if c, err := control.Dial(dir); err == nil {
+			if s, err := c.Status(context.Background()); err == nil {
+				ts.Setenv("URL", s.URL)
+				return
+			}
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("nobody serves %s", args[0])
+		}
+	}
+}
+
+func keep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: keep NAME REGEXP")
+	}
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) != 2 {
+		ts.Fatalf("%s is not in the output, or has not one group", args[1])
+	}
+	ts.Setenv(args[0], found[1])
+}

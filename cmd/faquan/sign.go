@@ -1,0 +1,205 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway/alipay"
+	"faquan/internal/gateway/alipay/wire"
+	topwire "faquan/internal/gateway/top/wire"
+)
+
+// signing is what sign and verify-sign are told about the protocol and its key.
+type signing struct {
+	protocol, keyFile   string
+	secret, secretFile  string
+	signType, charset   string
+	alipayKey, signFlag string // help texts, which differ between the two commands
+}
+
+func (s *signing) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&s.protocol, "protocol", "alipay", "alipay or top")
+	f.StringVar(&s.keyFile, "key", "", "alipay: `FILE` with "+s.alipayKey+", PEM or bare base64")
+	f.StringVar(&s.secret, "secret", "", "top: the app's secret; other users of the machine may see it, so better use --secret-file")
+	f.StringVar(&s.secretFile, "secret-file", "", "top: `FILE` with the app's secret")
+	f.StringVar(&s.signType, "sign-type", "", s.signFlag)
+	f.StringVar(&s.charset, "charset", wire.UTF8.String(), "alipay: utf-8, gbk, gb2312 or gb18030")
+}
+
+// topSecret is the secret of either flag.
+func (s *signing) topSecret() (string, error) {
+	if s.secretFile == "" {
+		if s.secret == "" {
+			return "", errors.New("top needs --secret-file or --secret")
+		}
+		return s.secret, nil
+	}
+	text, err := os.ReadFile(s.secretFile)
+	return strings.TrimSpace(string(text)), err
+}
+
+func newSign() *cobra.Command {
+	s := signing{alipayKey: "the app's private key", signFlag: "alipay: RSA2 (default) or RSA; top: md5 (default), hmac or hmac-sha256"}
+	var print string
+	cmd := &cobra.Command{
+		Use:   "sign NAME=VALUE…",
+		Short: "Sign a request, and show how",
+		Long: `Sign a request of either protocol and show the string that was signed, the signature, and the form to post.
+The parameters that every call has get a value when they are left out: timestamp, version, format and the like.
+With --print only one of the three is printed, for scripts.`,
+		Example: `  faquan sign --key app_private.pem app_id=2014072300007148 method=alipay.marketing.voucher.send \
+      biz_content='{"template_id":"20140601000730010040000000EB","user_id":"2088302001456115","out_biz_no":"n1"}'
+  curl -d "$(faquan sign --print form --key app_private.pem app_id=… method=… biz_content=…)" http://127.0.0.1:8080/gateway.do
+  faquan sign --protocol top --secret-file secret.txt app_key=12345678 method=taobao.item.seller.get`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			params, err := parseParams(args)
+			if err != nil {
+				return err
+			}
+			made, err := s.sign(params)
+			if err != nil {
+				return err
+			}
+			return made.show(cmd.OutOrStdout(), print)
+		},
+	}
+	s.flags(cmd)
+	cmd.Flags().StringVar(&print, "print", "all", "all, string, sign or form")
+	return cmd
+}
+
+// parseParams reads NAME=VALUE arguments.
+func parseParams(args []string) (map[string]string, error) {
+	params := map[string]string{}
+	for _, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("%q is not NAME=VALUE", arg)
+		}
+		if _, twice := params[name]; twice {
+			return nil, fmt.Errorf("%s is given twice", name)
+		}
+		params[name] = value
+	}
+	return params, nil
+}
+
+// signed is a request that was made.
+type signed struct{ text, sign, form string }
+
+func (s *signing) sign(params map[string]string) (*signed, error) {
+	now := time.Now().In(benefit.Shanghai).Format(benefit.WireTime)
+	switch s.protocol {
+	case "alipay":
+		return s.signAlipay(withDefaults(params, map[string]string{"timestamp": now, "version": "1.0", "format": "JSON"}))
+	case "top":
+		return s.signTOP(withDefaults(params, map[string]string{"timestamp": now, "v": "2.0", "format": "json"}))
+	}
+	return nil, fmt.Errorf("protocol %q is neither alipay nor top", s.protocol)
+}
+
+func withDefaults(params, defaults map[string]string) map[string]string {
+	all := maps.Clone(defaults)
+	maps.Copy(all, params)
+	return all
+}
+
+func (s *signing) signAlipay(params map[string]string) (*signed, error) {
+	if s.signType == "" {
+		s.signType = string(wire.RSA2)
+	}
+	t, cs, err := parseSigning(s.signType, s.charset)
+	if err != nil {
+		return nil, err
+	}
+	key, err := readPrivateKey(s.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	form, err := wire.SignRequest(params, key, t, cs)
+	if err != nil {
+		return nil, err
+	}
+	req, err := alipayRequest(form)
+	if err != nil {
+		return nil, err
+	}
+	why := req.Explain(wire.Verdict{Variant: wire.WithoutEmpties}, t)
+	return &signed{why.StringToSign, req.Get("sign"), form}, nil
+}
+
+// alipayRequest reads a form as the gateway does.
+func alipayRequest(form string) (*wire.Request, error) {
+	r, err := http.NewRequest(http.MethodPost, alipay.Path, strings.NewReader(form))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req, bad := wire.Parse(r, wire.Limits{})
+	if bad != nil {
+		return nil, fmt.Errorf("the request cannot be read: %w: %s", bad, bad.SubMsg)
+	}
+	return req, nil
+}
+
+func (s *signing) signTOP(params map[string]string) (*signed, error) {
+	m, ok := topwire.ParseSignMethod(s.signType)
+	if !ok {
+		return nil, fmt.Errorf("sign method %q is none of md5, hmac, hmac-sha256", s.signType)
+	}
+	secret, err := s.topSecret()
+	if err != nil {
+		return nil, err
+	}
+	form := topwire.SignRequest(params, secret, m)
+	sent, err := topParams(form)
+	if err != nil {
+		return nil, err
+	}
+	return &signed{topwire.StringToSign(sent, "", topwire.AsSent), sent["sign"], form}, nil
+}
+
+// topParams reads a form, each name once.
+func topParams(form string) (map[string]string, error) {
+	values, err := url.ParseQuery(form)
+	if err != nil {
+		return nil, fmt.Errorf("the request cannot be read: %w", err)
+	}
+	params := make(map[string]string, len(values))
+	for name, all := range values {
+		if len(all) > 1 {
+			return nil, fmt.Errorf("the request cannot be read: %s stands in it %d times", name, len(all))
+		}
+		params[name] = all[0]
+	}
+	return params, nil
+}
+
+func (s *signed) show(w io.Writer, what string) error {
+	var err error
+	switch what {
+	case "string":
+		_, err = fmt.Fprintln(w, s.text)
+	case "sign":
+		_, err = fmt.Fprintln(w, s.sign)
+	case "form":
+		_, err = fmt.Fprintln(w, s.form)
+	case "all":
+		_, err = fmt.Fprintf(w, "string to sign:\n%s\n\nsign:\n%s\n\nform:\n%s\n", s.text, s.sign, s.form)
+	default:
+		return fmt.Errorf("--print %q is none of all, string, sign, form", what)
+	}
+	return err
+}

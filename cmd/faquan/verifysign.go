@@ -1,0 +1,194 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"faquan/internal/gateway/alipay/wire"
+	topwire "faquan/internal/gateway/top/wire"
+)
+
+func newVerifySign() *cobra.Command {
+	s := signing{alipayKey: "the app's public key", signFlag: "what the signature was made with; left out: what the request says"}
+	var theirs string
+	cmd := &cobra.Command{
+		Use:   "verify-sign [REQUEST]",
+		Short: "Find out whether a signature is right, and if not, why",
+		Long: `Check the signature of a request as the gateway does, and explain the verdict: the string that the gateway builds,
+which of the SDKs' ways to build it matched, whether the signature fits another algorithm than the request says.
+
+REQUEST is what was sent, URL-encoded: the query and the form of a body joined with &, or a URL; - or nothing reads it
+from standard input. Give the string that the caller has signed with --string (or --string @FILE) to see the first byte
+in which the two differ. The exit code is 0 when the signature is right, else 1.`,
+		Example: `  faquan verify-sign --key app_public.pem 'app_id=…&method=…&sign=…'
+  faquan verify-sign --key app_public.pem --string @signed.txt < request.txt
+  faquan verify-sign --protocol top --secret-file secret.txt 'app_key=…&sign=…'`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			form, err := readRequest(args, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			if theirs, err = textOrFile(theirs); err != nil {
+				return err
+			}
+			v, err := s.verify(form)
+			if err != nil {
+				return err
+			}
+			return v.show(cmd.OutOrStdout(), theirs)
+		},
+	}
+	s.flags(cmd)
+	cmd.Flags().StringVar(&theirs, "string", "", "the string that the caller signed, or @FILE; the first difference is shown")
+	return cmd
+}
+
+// readRequest is the URL-encoded form of a request, from the argument or from standard input; a URL's query.
+func readRequest(args []string, stdin io.Reader) (string, error) {
+	text := "-"
+	if len(args) == 1 {
+		text = args[0]
+	}
+	if text == "-" {
+		all, err := io.ReadAll(stdin)
+		if err != nil {
+			return "", err
+		}
+		text = string(all)
+	}
+	text = strings.TrimSpace(text)
+	if _, query, isURL := strings.Cut(text, "?"); isURL {
+		text = query
+	}
+	if text == "" {
+		return "", errors.New("there is no request to look at")
+	}
+	return text, nil
+}
+
+// textOrFile reads @FILE, without the line end that editors add.
+func textOrFile(text string) (string, error) {
+	file, isFile := strings.CutPrefix(text, "@")
+	if !isFile {
+		return text, nil
+	}
+	all, err := os.ReadFile(file)
+	return strings.TrimRight(string(all), "\r\n"), err
+}
+
+// verdict is what is found about a signature, of either protocol.
+type verdict struct {
+	good     bool
+	matched  string // by what the signature is right
+	reason   string // why not, as far as it is known
+	expected wire.Explanation
+}
+
+func (s *signing) verify(form string) (*verdict, error) {
+	switch s.protocol {
+	case "alipay":
+		return s.verifyAlipay(form)
+	case "top":
+		return s.verifyTOP(form)
+	}
+	return nil, fmt.Errorf("protocol %q is neither alipay nor top", s.protocol)
+}
+
+func (s *signing) verifyAlipay(form string) (*verdict, error) {
+	key, err := readPublicKey(s.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	req, err := alipayRequest(form)
+	if err != nil {
+		return nil, err
+	}
+	t := req.AnswerSignType()
+	if s.signType != "" {
+		if t, _, err = parseSigning(s.signType, s.charset); err != nil {
+			return nil, err
+		}
+	}
+	found := req.Verify(key, t)
+	v := &verdict{good: found.OK(), matched: fmt.Sprintf("%s, %s", t, found.Variant), expected: req.Explain(found, t)}
+	switch {
+	case req.Get("sign") == "":
+		v.reason = "the request has no sign"
+	case found.Hint != "":
+		v.reason = found.Hint
+	case found.Other != "":
+		v.reason = fmt.Sprintf("the signature verifies as %s, not %s: sign_type is wrong", found.Other, t)
+	}
+	return v, nil
+}
+
+func (s *signing) verifyTOP(form string) (*verdict, error) {
+	secret, err := s.topSecret()
+	if err != nil {
+		return nil, err
+	}
+	params, err := topParams(form)
+	if err != nil {
+		return nil, err
+	}
+	name := params["sign_method"]
+	if s.signType != "" {
+		name = s.signType
+	}
+	m, ok := topwire.ParseSignMethod(name)
+	if !ok {
+		return nil, fmt.Errorf("sign method %q is none of md5, hmac, hmac-sha256", name)
+	}
+	found := topwire.Verify(params, "", secret, m)
+	variant := found.Variant
+	if !found.OK() {
+		variant = topwire.AsSent
+	}
+	v := &verdict{good: found.OK(), matched: fmt.Sprintf("%s, %s", m, found.Variant)}
+	v.expected.StringToSign = topwire.StringToSign(params, "", variant)
+	switch {
+	case params["sign"] == "":
+		v.reason = "the request has no sign"
+	case found.Other != "":
+		v.reason = fmt.Sprintf("the signature is right as %s, not %s: sign_method is wrong", found.Other, m)
+	}
+	return v, nil
+}
+
+// errBadSignature ends verify-sign with 1.
+var errBadSignature = errors.New("the signature is not right")
+
+// show explains the verdict. theirs is the string that the caller signed, "" when it is not known.
+func (v *verdict) show(w io.Writer, theirs string) error {
+	if v.good {
+		fmt.Fprintf(w, "the signature is right: %s\n", v.matched)
+	}
+	fmt.Fprintf(w, "the gateway's string to sign:\n%s\n", v.expected.StringToSign)
+	if v.reason != "" {
+		fmt.Fprintln(w, v.reason)
+	}
+	if theirs != "" {
+		if d, differ := v.expected.Compare(theirs); differ {
+			fmt.Fprintf(w, "the strings differ from byte %d on:\n  gateway: %s\n  caller:  %s\n", d.Offset, orEnd(d.Ours), orEnd(d.Theirs))
+		} else {
+			fmt.Fprintln(w, "the strings are the same: if the signature is not right, the key is another one")
+		}
+	}
+	if !v.good {
+		return errBadSignature
+	}
+	return nil
+}
+
+func orEnd(text string) string {
+	if text == "" {
+		return "(the end)"
+	}
+	return text
+}
