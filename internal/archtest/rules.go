@@ -1,0 +1,107 @@
+package archtest
+
+// Rule says what one package may import, beside the standard library. Its tests may import anything of ours, the
+// modules in TestOnly and those that some line of the table has.
+type Rule struct {
+	Package string
+	Ours    []string // packages of this module; All: any
+	Others  []string // modules
+}
+
+// All stands for every package of ours.
+const All = "*"
+
+// The modules that more than one package uses.
+const (
+	yaml   = "go.yaml.in/yaml/v3"
+	text   = "golang.org/x/text"
+	sqlite = "zombiezen.com/go/sqlite"
+	koanf  = "github.com/knadh/koanf"
+	gocmp  = "github.com/google/go-cmp"
+)
+
+// Rules is the table, from the core outwards.
+var Rules = []Rule{
+	// The core: pure, the standard library only.
+	{"internal/money", nil, nil},
+	{"internal/id", nil, nil},
+	{"internal/benefit", []string{"internal/id", "internal/money"}, nil},
+	{"internal/store", []string{"internal/benefit", "internal/id"}, nil},
+	{"internal/issuing", []string{"internal/benefit", "internal/id", "internal/store"}, nil},
+
+	// Files and bytes; they know no benefits.
+	{"internal/vfs", nil, nil},
+	{"internal/journal", []string{"internal/vfs"}, nil},
+	{"internal/seal", nil, nil},
+
+	// Stores: none decides anything, none knows another.
+	{"internal/store/memory", []string{"internal/benefit", "internal/id", "internal/store"}, nil},
+	{"internal/store/embedded", []string{
+		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/journal", "internal/vfs",
+	}, []string{sqlite}},
+
+	// Gateways: the wire packages know only bytes, the handlers never see a store.
+	{"internal/gateway/alipay/wire", nil, []string{text}},
+	{"internal/gateway/top/wire", nil, []string{text}},
+	{"internal/gateway", []string{"internal/benefit", "internal/id"}, []string{"golang.org/x/time"}},
+	{"internal/gateway/alipay", []string{
+		"internal/gateway", "internal/gateway/alipay/wire", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
+	}, nil},
+
+	// What an operator works with.
+	{"internal/catalog", []string{
+		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/seal",
+		"internal/gateway/alipay/wire", // reads keys in the forms in which the platform hands them out
+	}, []string{yaml}},
+	{"internal/control", []string{
+		"internal/audit", "internal/benefit", "internal/catalog", "internal/issuing", "internal/seal", "internal/store",
+	}, nil},
+	{"internal/config", nil, []string{yaml, koanf}},
+	{"internal/telemetry", nil, nil},
+
+	// The audit shares nothing with what decides: it has the vocabulary and the rows, and for the embedded store
+	// that store's own proof.
+	{"internal/audit", []string{
+		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/store/embedded", "internal/journal",
+	}, nil},
+
+	// The program wires everything; the benchmark is a command of it.
+	{"internal/bench", []string{All}, []string{sqlite}},
+	{"cmd/faquan", []string{All}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/mattn/go-isatty"}},
+
+	// What only tests use: see TestSupport.
+	{"internal/archtest", nil, nil},
+	{"internal/sim", []string{All}, []string{sqlite}},
+	{"internal/store/storetest", []string{
+		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/store/memory",
+	}, []string{gocmp}},
+	{"internal/tools/testcount", nil, nil},
+	{"internal/vfs/faultfs", []string{"internal/vfs"}, nil},
+	{"sdktest/world", nil, nil},
+}
+
+// Core is held to the standard library by a rule of its own, so that no line of the table can soften it.
+var Core = []string{"internal/money", "internal/id", "internal/benefit", "internal/store", "internal/issuing"}
+
+// TestSupport are the packages that no shipped package may import, directly or through another.
+var TestSupport = []string{
+	"internal/archtest", "internal/sim", "internal/store/storetest", "internal/tools/testcount", "internal/vfs/faultfs", "sdktest/world",
+}
+
+// Program is what is shipped.
+const Program = "cmd/faquan"
+
+// TestOnly are modules that tests and TestSupport may import, and nothing else.
+var TestOnly = []string{gocmp, "pgregory.net/rapid", "github.com/rogpeppe/go-internal"}
+
+// Clockless packages never ask for the time: it comes in through parameters, so that the simulation can drive them.
+var Clockless = []string{
+	"internal/money", "internal/id", "internal/benefit", "internal/store", "internal/issuing", "internal/journal",
+	"internal/store/memory", "internal/store/embedded", "internal/catalog", "internal/sim",
+}
+
+// Diceless packages never draw from the global source of randomness, for the same reason.
+var Diceless = []string{
+	"internal/money", "internal/id", "internal/benefit", "internal/store", "internal/journal",
+	"internal/store/memory", "internal/store/embedded", "internal/catalog", "internal/sim",
+}
