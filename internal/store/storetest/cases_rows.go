@@ -208,6 +208,7 @@ func testEntities(t *testing.T, h Harness) {
 		}
 		st = h.reopen(t, st)
 		want(t, fmt.Sprint("everything, step ", k), mustContents(t, model), mustContents(t, st))
+		want(t, fmt.Sprint("the version, step ", k), []int64{1, 2, 2, math.MaxInt64}[k], mustContents(t, st).Version)
 	}
 	_ = st.Close()
 }

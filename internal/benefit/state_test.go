@@ -1,0 +1,70 @@
+package benefit_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	. "faquan/internal/benefit"
+)
+
+// A batch writes the rows that it changed, in the order in which it touched them, and nothing of the batch
+// before it.
+func TestChangesAreOfOneBatch(t *testing.T) {
+	x := newTrial()
+	st := x.state()
+	st.Absorb(effectOf(x, st))
+	first := st.Changes()
+	want := &Changes{
+		Now: now, Issuances: first.Issuances,
+		Quotas:    []Quota{{QuotaKey: QuotaKey{User: 11, Template: 1}, Total: 1, Day: now.Day(), DayTotal: 1}},
+		Templates: []TemplateCount{{Template: 1, Count: 1, Amount: 500}},
+		Days:      []TemplateDay{{Template: 1, Day: now.Day(), Count: 1, Amount: 500}},
+	}
+	if diff := cmp.Diff(want, first); diff != "" || len(first.Issuances) != 1 {
+		t.Errorf("the batch changes (-want +got):\n%s", diff)
+	}
+
+	st.Reset(now + 5)
+	if diff := cmp.Diff(&Changes{Now: now + 5}, st.Changes()); diff != "" {
+		t.Errorf("an empty batch changes (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, first); diff != "" {
+		t.Errorf("what the first batch changed has changed (-want +got):\n%s", diff)
+	}
+}
+
+func effectOf(x *trial, st *State) *Effect {
+	_, effect := Apply(x.catalogue(), Choose(x.catalogue(), st, x.request, testEnv(1)), st)
+	return effect
+}
+
+// A user is new in the batch that makes it. In the next one its quota must be loaded like any other.
+func TestNewUserIsNewOnce(t *testing.T) {
+	x := newTrial()
+	x.merchant.Open, x.user = true, nil
+	st := x.state()
+	effect := effectOf(x, st)
+	st.Absorb(effect)
+
+	x.user, x.request.Key = effect.NewUser, "another"
+	st.Reset(now)
+	st.SetClaim(x.request.Claim(), nil)
+	st.SetRecipient(x.request.Recipient, x.user, nil)
+	st.SetTemplate(TemplateCount{Template: 1}, TemplateDay{Template: 1, Day: now.Day()})
+	defer func() {
+		if recover() == nil {
+			t.Error("decided without the user's quota")
+		}
+	}()
+	effectOf(x, st)
+}
+
+// Nothing is absorbed from a refusal.
+func TestAbsorbNothing(t *testing.T) {
+	st := newTrial().state()
+	st.Absorb(nil)
+	if !st.Changes().Empty() {
+		t.Error("it changes something")
+	}
+}
