@@ -11,6 +11,7 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -193,12 +194,12 @@ type world struct {
 	store    *memory.Store
 	sessions *gateway.Sessions
 	log      *bytes.Buffer
-	broken   error // what the issuer answers instead of issuing
-	request  *benefit.Request
+	broken   error                           // what the issuer answers instead of issuing
+	request  atomic.Pointer[benefit.Request] // the last one that reached the core
 }
 
 func (w *world) Issue(ctx context.Context, r *benefit.Request) (benefit.Outcome, error) {
-	w.request = r
+	w.request.Store(r)
 	if w.broken != nil {
 		return benefit.Outcome{}, w.broken
 	}

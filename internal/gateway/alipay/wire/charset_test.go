@@ -132,6 +132,18 @@ func TestWrongBytesForTheCharset(t *testing.T) {
 	}
 }
 
+// A charset that does not exist is refused wherever it stands, also when another tells how to decode.
+func TestUnknownCharset(t *testing.T) {
+	for _, test := range []struct{ query, body string }{
+		{"charset=latin-1", ""}, {"", "charset=latin-1"}, {"charset=utf-8", "charset=latin-1"},
+	} {
+		req, bad := Parse(post(test.query, test.body), Limits{}) // with charset=utf-8 in its Content-Type
+		if bad != nil || !same(req.charsetProblem, ErrInvalidCharset) {
+			t.Errorf("%v: got %v, %v", test, bad, req.charsetProblem)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{"", "abc", "\xD3\xC5\xBF\xE1", "\x80", "\x84\x31\xA4\x37", "\xE4\xBC\x98", "\x94\x39\xFC\x36", "\xFE\x59"} {
 		for cs := range uint8(4) {

@@ -108,6 +108,10 @@ func Parse(r *http.Request, limits Limits) (*Request, *Error) {
 	}
 	req.Params = f.params
 	req.decode()
+	// The one that is signed must exist too, even where the Content-Type tells how to decode.
+	if _, known := ParseCharset(req.Get("charset")); !known && req.Get("charset") != "" && req.charsetProblem == nil {
+		req.charsetProblem = ErrInvalidCharset
+	}
 	if req.charsetProblem != nil {
 		req.Charset = escaped
 	}
