@@ -19,8 +19,8 @@ faquan issues each benefit exactly once, within stock, budget and limits, and an
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newServe(), newBench(), newApply(), newDiff(), newExport(), newKey(),
-		newSend(), newSign(), newVerifySign(), newBench(), newVersion(),
+		newDemo(), newServe(), newBench(), newApply(), newDiff(), newExport(), newKey(),
+		newSend(), newSign(), newVerifySign(), newAudit(), newVersion(),
 	)
 	return root
 }

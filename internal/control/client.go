@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 
+	"faquan/internal/audit"
 	"faquan/internal/catalog"
 )
 
@@ -91,6 +92,12 @@ func (c *Client) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
 		return err
 	}
 	return c.call(ctx, http.MethodPost, "/key", keyBody{der}, nil)
+}
+
+// Audit implements Platform.
+func (c *Client) Audit(ctx context.Context, o AuditOptions) (*audit.Report, error) {
+	report := new(audit.Report)
+	return report, c.call(ctx, http.MethodPost, "/audit", o, report)
 }
 
 // rotateDER is the other end of Client.RotateKey.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"faquan/internal/audit"
 	"faquan/internal/benefit"
 	"faquan/internal/catalog"
 	"faquan/internal/issuing"
@@ -29,6 +30,16 @@ type Platform interface {
 	PublicKey(ctx context.Context) (*rsa.PublicKey, error)
 	// RotateKey puts another private key in its place, in force at once.
 	RotateKey(ctx context.Context, key *rsa.PrivateKey) error
+	// Audit holds the store to its promises; what is broken is in the report and is no error.
+	Audit(ctx context.Context, o AuditOptions) (*audit.Report, error)
+}
+
+// AuditOptions say how much is looked at.
+type AuditOptions struct {
+	// LookupEvery asks back for every n-th issuance and user; 0 takes the default of package audit, negative none.
+	LookupEvery int
+	// MaxFindings bounds the findings that are listed; 0 takes the default.
+	MaxFindings int
 }
 
 // Document is a catalogue file with the key files that it names.
@@ -187,6 +198,16 @@ func (d *Desk) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
 // EnsureKey makes the platform's key when there is none.
 func (d *Desk) EnsureKey(ctx context.Context) error {
 	return d.change(ctx, issuing.ChangeFunc(catalog.EnsurePlatformKey(d.Box)))
+}
+
+// Audit implements Platform.
+func (d *Desk) Audit(ctx context.Context, o AuditOptions) (*audit.Report, error) {
+	r, err := d.Store.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return audit.Store(ctx, r, audit.Options{LookupEvery: o.LookupEvery, MaxFindings: o.MaxFindings})
 }
 
 // errNotShown says that a change is durable although something went wrong after it.

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"embed"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"text/template"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"faquan/internal/config"
+	"faquan/internal/control"
+	"faquan/internal/gateway/alipay/wire"
+	"faquan/internal/telemetry"
+)
+
+//go:embed demo
+var demoFiles embed.FS
+
+// demoAppID is the app of the demo's catalogue.
+const demoAppID = "2014072300007148"
+
+func newDemo() *cobra.Command {
+	var d demo
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Watch faquan issue, with nothing set up",
+		Long: `Start a whole faquan on loopback with a small catalogue and fresh keys, and issue through its gateway while you watch:
+a first call, a retry of it, a sold-out template, a user over the limit, and eight callers at once. Every request is
+really signed and posted, and the signature of every answer is verified.
+
+Afterwards it stays up until Ctrl-C and says what to paste next: a curl line, and a program for the official SDK. The
+data lies in a temporary directory, which is removed at the end, unless --data names one, which must be new.`,
+		Example: `  faquan demo
+  faquan demo --exit                  # end after the show
+  faquan demo --data ./demo           # keep what it made; go on with faquan serve --data ./demo`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d.out, d.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			return d.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&d.dir, "data", "", "`DIR`ectory for the data, which must be new or empty; default: a temporary one")
+	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:0", "`HOST:PORT` of the gateway; port 0 takes a free one")
+	cmd.Flags().BoolVar(&d.exit, "exit", false, "end after the show")
+	_ = cmd.MarkFlagDirname("data")
+	return cmd
+}
+
+// demo is one run of the command.
+type demo struct {
+	dir, listen string
+	exit        bool
+	out, err    io.Writer
+
+	server *server
+	app    caller
+}
+
+func (d *demo) run(ctx context.Context) (err error) {
+	remove, err := d.makeDir()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	if err := d.start(ctx); err != nil {
+		return err
+	}
+	err = d.show(ctx)
+	d.app.client.CloseIdleConnections() // or stopping would wait for those that were never used
+	if err == nil && !d.exit {
+		err = d.invite()
+	}
+	if err != nil || d.exit {
+		return errors.Join(err, d.server.stop())
+	}
+	return d.server.wait(ctx)
+}
+
+// makeDir makes the data directory, and says how to remove it if it is temporary.
+func (d *demo) makeDir() (remove func() error, err error) {
+	if d.dir == "" {
+		d.dir, err = os.MkdirTemp("", "faquan-demo-")
+		return func() error { return os.RemoveAll(d.dir) }, err
+	}
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(d.dir)
+	if err == nil && len(entries) > 0 {
+		err = fmt.Errorf("%s is not empty; the demo starts with nothing, and faquan serve --data %s goes on with it", d.dir, d.dir)
+	}
+	return func() error { return nil }, err
+}
+
+// start makes the keys and the files beside them, and starts a server as serve would.
+func (d *demo) start(ctx context.Context) error {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	d.app = caller{appID: demoAppID, key: key, signType: wire.RSA2, charset: wire.UTF8,
+		client: &http.Client{Transport: &http.Transport{}}}
+	if err := writePair(key, d.file("app_private.pem"), d.file("app_public.pem")); err != nil {
+		return err
+	}
+	text, err := demoFiles.ReadFile("demo/catalog.yaml")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(d.file("catalog.yaml"), text, 0o644); err != nil {
+		return err
+	}
+	doc, err := control.ReadDocument(d.file("catalog.yaml"), nil)
+	if err != nil {
+		return err
+	}
+	log, err := telemetry.NewLogger(d.err, "text", "warn")
+	if err != nil {
+		return err
+	}
+	c := config.Default()
+	c.Data, c.Listen = d.dir, d.listen
+	if d.server, err = startServer(ctx, &c, serverOptions{log: log, document: doc}); err != nil {
+		return err
+	}
+	return d.meetGateway(ctx)
+}
+
+// meetGateway takes the platform's public key to the caller.
+func (d *demo) meetGateway(ctx context.Context) error {
+	key, err := d.server.desk.PublicKey(ctx)
+	if err != nil {
+		return errors.Join(err, d.server.stop())
+	}
+	d.app.url, d.app.gatewayKey = d.server.url, key
+	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER(key)})
+	if err := os.WriteFile(d.file("gateway_public.pem"), public, 0o644); err != nil {
+		return errors.Join(err, d.server.stop())
+	}
+	return nil
+}
+
+func (d *demo) file(name string) string { return filepath.Join(d.dir, name) }
+
+// invite says what to paste next.
+func (d *demo) invite() error {
+	program, err := template.ParseFS(demoFiles, "demo/send.mjs")
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(d.file("send.mjs"))
+	if err != nil {
+		return err
+	}
+	err = program.Execute(f, struct{ URL, AppID string }{d.server.url, demoAppID})
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	biz := voucherSend{TemplateID: "DEMO-TEN-OFF", UserID: "2088000000000098", OutBizNo: "from-curl"}
+	form, err := d.app.form(biz.text(), time.Now())
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(d.out, `faquan stays up at %s. In another terminal:
+
+One voucher by curl. The call is signed already; paste it twice, and the answer is the same voucher:
+
+curl -sS '%s' --data '%s'
+
+The platform's own SDK, with one URL changed (%s):
+
+cd %s && npm install --no-save alipay-sdk@4 && node send.mjs
+
+What was issued, held to its promises; and the catalogue, to change and apply:
+
+faquan audit --data %s
+faquan diff -f %s --data %s
+
+Ctrl-C ends the demo.
+`, d.server.url, d.app.endpoint(), form, d.file("send.mjs"), d.dir, d.dir, d.file("catalog.yaml"), d.dir)
+	return err
+}

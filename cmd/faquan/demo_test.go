@@ -1,0 +1,50 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The curl line that the demo prints works as it stands, twice, and answers one voucher.
+func TestDemoInvitation(t *testing.T) {
+	var out bytes.Buffer
+	d := demo{dir: t.TempDir(), listen: "127.0.0.1:0", out: &out, err: io.Discard}
+	if err := d.start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.server.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := d.invite(); err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)^curl -sS '([^']+)' --data '([^']+)'$`).FindStringSubmatch(out.String())
+	if line == nil {
+		t.Fatalf("no curl line in\n%s", out.String())
+	}
+	first, second := post(t, line[1], line[2]), post(t, line[1], line[2])
+	if !strings.Contains(first, `"code":"10000"`) || first != second {
+		t.Errorf("answers\n%s\n%s", first, second)
+	}
+}
+
+func post(t *testing.T, url, form string) string {
+	t.Helper()
+	resp, err := http.Post(url, "application/x-www-form-urlencoded", strings.NewReader(form))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}

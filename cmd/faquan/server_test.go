@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"faquan/internal/config"
+	"faquan/internal/control"
+	"faquan/internal/gateway/alipay/wire"
+	"faquan/internal/store"
+)
+
+// testKey is the app's, made once.
+var testKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+const testAppID = "2014072300007148"
+
+// testDocument is a catalogue of one app and the templates.
+func testDocument(templates string) *control.Document {
+	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER(&testKey().PublicKey)})
+	return &control.Document{
+		Name: "catalog.yaml", Attached: map[string][]byte{"app.pem": public},
+		Text: []byte(`
+merchants:
+  - {name: acme, title: 优酷旗舰店, recipients: open}
+apps:
+  - {name: shop, merchant: acme, app_id: "` + testAppID + `", public_key_file: app.pem}
+templates:
+` + templates),
+	}
+}
+
+// testServer starts a server in this process.
+func testServer(t *testing.T, dir string, doc *control.Document) *server {
+	t.Helper()
+	c := config.Default()
+	c.Data, c.Listen = dir, "127.0.0.1:0"
+	s, err := startServer(context.Background(), &c, serverOptions{log: slog.New(slog.DiscardHandler), document: doc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// testCaller calls a server as the app.
+func testCaller(t *testing.T, p control.Platform, url string) *caller {
+	t.Helper()
+	key, err := p.PublicKey(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &caller{url: url, appID: testAppID, key: testKey(), gatewayKey: key, signType: wire.RSA2, charset: wire.UTF8,
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 30 * time.Second}}
+}
+
+func get(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	all, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(all)
+}
+
+// A stop under load answers every call that it took, and keeps what it answered.
+func TestStopDrains(t *testing.T) {
+	dir := t.TempDir()
+	s := testServer(t, dir, testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`))
+	app := testCaller(t, s.desk, s.url)
+	var (
+		calls    sync.WaitGroup
+		mu       sync.Mutex
+		vouchers = map[string]string{}
+		under    = make(chan struct{})
+		once     sync.Once
+	)
+	for i := range 16 {
+		calls.Go(func() {
+			for n := 0; ; n++ {
+				v := voucherSend{TemplateID: "T", UserID: fmt.Sprint(2088000000000000 + i), OutBizNo: fmt.Sprintf("k-%d-%d", i, n)}
+				e, err := app.send(context.Background(), &v)
+				if err != nil {
+					return // the listener is closed
+				}
+				if !e.answer.OK() {
+					t.Errorf("a call that was taken was answered %s %s", e.answer.Code, e.answer.SubCode)
+					return
+				}
+				mu.Lock()
+				vouchers[v.OutBizNo] = e.voucherID()
+				mu.Unlock()
+				once.Do(func() { close(under) })
+			}
+		})
+	}
+	<-under
+	time.Sleep(50 * time.Millisecond)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	calls.Wait()
+	s = testServer(t, dir, nil)
+	defer s.stop()
+	report, err := s.desk.Audit(context.Background(), control.AuditOptions{LookupEvery: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What was answered is there. A caller whose connection was cut got no answer; none should have been.
+	if got, want := report.Checked.Vouchers, int64(len(vouchers)); got != want || !report.OK() {
+		t.Errorf("%d vouchers are stored, %d were answered; findings %v", got, want, report.Findings)
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	s := testServer(t, t.TempDir(), nil)
+	for _, path := range []string{"/livez", "/readyz"} {
+		if status, body := get(t, s.url+path); status != http.StatusOK || body != "ok\n" {
+			t.Errorf("%s: %d %q", path, status, body)
+		}
+	}
+	s.ready.Store(false)
+	if status, _ := get(t, s.url+"/readyz"); status != http.StatusServiceUnavailable {
+		t.Errorf("/readyz of a stopping server: %d", status)
+	}
+	if status, _ := get(t, s.url+"/livez"); status != http.StatusOK {
+		t.Errorf("/livez of a stopping server: %d", status)
+	}
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A store that has failed ends the server with its error, without a signal.
+func TestFailedStoreEndsServer(t *testing.T) {
+	s := testServer(t, t.TempDir(), nil)
+	s.issuerFails(store.ErrFailed)
+	ended := make(chan error, 1)
+	go func() { ended <- s.wait(context.Background()) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, store.ErrFailed) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on")
+	}
+	if _, err := http.Get(s.url + "/livez"); err == nil {
+		t.Error("it still answers")
+	}
+}
+
+// issuerFails makes the committer end as it does when the store has failed.
+func (s *server) issuerFails(err error) {
+	s.node.issuer.Stop()
+	<-s.node.stopped
+	s.node.stopped <- err
+}
+
+func TestListenFailsCleanly(t *testing.T) {
+	first := testServer(t, t.TempDir(), nil)
+	defer first.stop()
+	dir := t.TempDir()
+	c := config.Default()
+	c.Data, c.Listen = dir, first.url[len("http://"):]
+	if _, err := startServer(context.Background(), &c, serverOptions{log: slog.New(slog.DiscardHandler)}); err == nil {
+		t.Fatal("two servers listen on one address")
+	}
+	if _, err := os.Stat(filepath.Join(dir, control.SocketName)); err == nil {
+		t.Error("a socket was left behind")
+	}
+	testServer(t, dir, nil).stop() // nothing holds the directory
+}
+
+// HTTPS with the operator's certificate.
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	cert, pool := testCertificate(t, dir)
+	c := config.Default()
+	c.Data, c.Listen, c.TLS = filepath.Join(dir, "data"), "127.0.0.1:0", cert
+	s, err := startServer(context.Background(), &c, serverOptions{log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.stop()
+	client := pool.Client()
+	resp, err := client.Get(s.url + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	client.CloseIdleConnections()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
