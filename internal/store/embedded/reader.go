@@ -128,15 +128,20 @@ func (r *reader) UserIssuances(ctx context.Context, user benefit.UserID, after i
 
 func (r *reader) TemplateIssuances(ctx context.Context, template benefit.TemplateID, after id.ID, limit int) ([]*benefit.Issuance, error) {
 	var ids []id.ID
-	// Blocks overlap by no more than one millisecond of ids, so when there are enough, only blocks that begin
-	// in the same millisecond can still hold smaller ones.
-	enough := int64(math.MaxInt64)
-	err := sqlitex.Execute(r.conn, "SELECT first, ids FROM template_block WHERE template=? AND last>? ORDER BY last", &sqlitex.ExecOptions{
+	// In the order in which they were written, blocks overlap by no more than one millisecond of ids, but within a
+	// millisecond the order of last is not that of writing. So when there are enough ids, a block that begins
+	// later is passed over, and the next one that ends later than it began is the end.
+	enough, end := int64(math.MaxInt64), int64(math.MaxInt64)
+	err := sqlitex.Execute(r.conn, "SELECT first, last, ids FROM template_block WHERE template=? AND last>? ORDER BY last", &sqlitex.ExecOptions{
 		Args: []any{int64(template), int64(after)}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			if id.ID(stmt.ColumnInt64(0)).Millis() > enough {
+			if id.ID(stmt.ColumnInt64(1)).Millis() > end {
 				return errEnough
 			}
-			for _, i := range unpackIDs(columnBytes(stmt, 1)) {
+			if first := id.ID(stmt.ColumnInt64(0)).Millis(); first > enough {
+				end = min(end, first)
+				return nil
+			}
+			for _, i := range unpackIDs(columnBytes(stmt, 2)) {
 				if i > after {
 					ids = append(ids, i)
 				}
