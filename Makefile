@@ -1,0 +1,38 @@
+# What there is to do. Every target has its line in the help.
+.DEFAULT_GOAL := help
+.PHONY: help test race sim fuzz bench mutants
+
+SEED  ?= 0
+SEEDS ?= 1000
+FROM  ?= 1
+TIME  ?= 20s
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## run all tests
+	go vet ./...
+	go test ./...
+
+race: ## run all tests with the race detector
+	go test -race ./...
+
+sim: ## run SEEDS seeds of the simulation from FROM on, or repeat one with its trace: make sim SEED=17
+ifeq ($(SEED),0)
+	go test ./internal/sim -run 'TestSim$$' -count=1 -timeout=0 -sim.from=$(FROM) -sim.seeds=$(SEEDS)
+else
+	go test ./internal/sim -run 'TestSim$$' -count=1 -v -sim.seed=$(SEED)
+endif
+
+fuzz: ## run every fuzz target for TIME
+	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | cut -c6-); do \
+			echo "$$pkg $$target"; go test ./$$pkg -run '^$$' -fuzz "^$$target\$$" -fuzztime $(TIME) || exit 1; \
+		done; \
+	done
+
+bench: ## run every benchmark once, briefly
+	go test ./... -run '^$$' -bench . -benchtime 1s
+
+mutants: ## take each guard away and see its test fail
+	scripts/check-guards

@@ -1,0 +1,180 @@
+package sim
+
+import (
+	"cmp"
+	"maps"
+	"reflect"
+	"slices"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+	"faquan/internal/store/storetest"
+)
+
+// contents reads all rows of a store.
+func (s *simulation) contents(st store.Store) *storetest.Contents {
+	all, err := storetest.ContentsOf(s.ctx, st)
+	if err != nil {
+		s.failf("reading everything: %v", err)
+	}
+	return all
+}
+
+// diff tells how two values differ; see storetest.Diff, which takes its time.
+func diff(want, got any) string {
+	if reflect.DeepEqual(want, got) {
+		return ""
+	}
+	return storetest.Diff(want, got)
+}
+
+// settle finds out, after a start, whether the commit of unknown outcome is there, and compares everything.
+func (s *simulation) settle() {
+	maybe := s.maybe
+	s.maybe = nil
+	if maybe != nil && s.hasNow(maybe.Now) && !s.same() {
+		s.report.Survived++
+		s.tracef("the commit of unknown outcome is there")
+		s.write(maybe)
+	} else if maybe != nil {
+		s.report.Lost++
+		s.tracef("the commit of unknown outcome is not there")
+	}
+	s.check("after a start")
+}
+
+// hasNow says that the store's last commit was at least as late.
+func (s *simulation) hasNow(now benefit.Instant) bool {
+	tx, err := s.store.Store.Begin(s.ctx, 0)
+	if err != nil {
+		s.failf("Begin after a start: %v", err)
+	}
+	defer tx.Rollback()
+	return tx.Now() >= now
+}
+
+func (s *simulation) same() bool {
+	return diff(s.contents(s.model), s.contents(s.store)) == ""
+}
+
+// write gives the plain store and the ledger a commit that only the journal knew of.
+func (s *simulation) write(c *benefit.Changes) {
+	tx, err := s.model.Begin(s.ctx, c.Now)
+	if err == nil {
+		err = tx.Commit(s.ctx, c)
+	}
+	if err != nil {
+		s.failf("the plain store: %v", err)
+	}
+	s.learn(c)
+	for _, i := range c.Issuances {
+		if err := s.ledger.add(i); err != nil {
+			s.failf("a commit of unknown outcome: %v", err)
+		}
+	}
+}
+
+// check compares all that the store holds with what it should, row by row and by counting.
+func (s *simulation) check(when string) {
+	want, got := s.contents(s.model), s.contents(s.store)
+	if diff := diff(want, got); diff != "" {
+		s.failf("what the store holds %s (-should +does):\n%s", when, diff)
+	}
+	if got, least := s.store.LastIDMillis(), s.model.LastIDMillis(); got < least {
+		s.failf("LastIDMillis is %d, and there is an id of %d", got, least)
+	}
+	s.recount(got)
+	s.ask1(got)
+	s.tracef("checked %s: %d issuances, %d users", when, len(got.Issuances), len(got.Users))
+}
+
+// recount compares the counters with the vouchers, and both with the ledger and the caps.
+func (s *simulation) recount(c *storetest.Contents) {
+	fresh := newLedger()
+	for _, i := range c.Issuances {
+		if err := fresh.add(i); err != nil {
+			s.failf("counting again: %v", err)
+		}
+	}
+	l := s.ledger
+	for what, same := range map[string]bool{
+		"the vouchers": reflect.DeepEqual(fresh.holders, l.holders), "the totals": maps.Equal(fresh.total, l.total),
+		"the days": maps.Equal(fresh.day, l.day), "the users' totals": maps.Equal(fresh.user, l.user),
+	} {
+		if !same {
+			s.failf("%s that the callers were told of are not those in the store", what)
+		}
+	}
+	for _, row := range c.Counts {
+		if fresh.total[row.Template] != (tally{row.Count, row.Amount}) {
+			s.failf("the counters of template %d are %+v, the vouchers say %+v", row.Template, row, fresh.total[row.Template])
+		}
+	}
+	for _, row := range c.Days {
+		if got := fresh.day[dayKey{row.Template, row.Day}]; got != (tally{row.Count, row.Amount}) {
+			s.failf("the counters of template %d on %v are %+v, the vouchers say %+v", row.Template, row.Day, row, got)
+		}
+	}
+	for _, row := range c.Quotas {
+		if got, day := fresh.user[row.QuotaKey], fresh.userDay[userDay{row.QuotaKey, row.Day}]; got != row.Total || day != row.DayTotal {
+			s.failf("the quota %+v, the vouchers say %d and %d", row, got, day)
+		}
+	}
+	if len(c.Counts) != len(fresh.total) || len(c.Days) != len(fresh.day) || len(c.Quotas) != len(fresh.user) {
+		s.failf("there are counters without vouchers, or vouchers without counters")
+	}
+	if err := l.withinCaps(); err != nil {
+		s.failf("%v", err)
+	}
+}
+
+// ask1 asks both stores a few questions of the kind that callers and operators ask.
+func (s *simulation) ask1(c *storetest.Contents) {
+	real, err := s.store.Read(s.ctx)
+	if err != nil {
+		s.failf("Read: %v", err)
+	}
+	defer real.Close()
+	plain, err := s.model.Read(s.ctx)
+	if err != nil {
+		s.failf("Read: %v", err)
+	}
+	defer plain.Close()
+	for range 3 {
+		var after id.ID
+		if len(c.Issuances) > 0 && s.pick(2) == 0 {
+			after = c.Issuances[s.pick(len(c.Issuances))].ID
+		}
+		limit, template := 1+s.pick(20), benefit.TemplateID(1+s.pick(4))
+		s.compare("a template's list", first(plain.TemplateIssuances(s.ctx, template, after, limit)),
+			first(real.TemplateIssuances(s.ctx, template, after, limit)))
+		if len(c.Users) > 0 {
+			u := c.Users[s.pick(len(c.Users))]
+			s.compare("a user's list", first(plain.UserIssuances(s.ctx, u.ID, after, limit)), first(real.UserIssuances(s.ctx, u.ID, after, limit)))
+		}
+		ident := s.world.recipient()
+		s.compare("whom an identifier names", first(plain.Recipient(s.ctx, ident)), first(real.Recipient(s.ctx, ident)))
+		s.compare("whose a voucher is", first(plain.IssuanceOf(s.ctx, after+1)), first(real.IssuanceOf(s.ctx, after+1)))
+	}
+	claims := slices.SortedFunc(maps.Keys(s.ledger.issued), func(a, b claim) int {
+		return cmp.Or(cmp.Compare(a.scope, b.scope), cmp.Compare(a.key, b.key))
+	})
+	for _, k := range claims {
+		s.compare("what stands under a key", s.ledger.issued[k], first(real.Claim(s.ctx, k.scope, k.key)))
+	}
+}
+
+// first drops an error into the comparison: a value that is missing for it will differ.
+func first[V any](v V, err error) any {
+	if err != nil {
+		return err.Error()
+	}
+	return v
+}
+
+func (s *simulation) compare(what string, want, got any) {
+	if diff := diff(want, got); diff != "" {
+		s.failf("%s (-should +is):\n%s", what, diff)
+	}
+}

@@ -1,0 +1,24 @@
+// Package sim runs the real core on the real store against everything that can go wrong, from one seed.
+//
+//	clients ─▶ issuing.Issuer ─▶ embedded.Store ─▶ journal on a disk in memory (package faultfs)
+//	   ▲            (Step)          (Flush)     └▶ SQLite view in a directory
+//	   └── retries, lost answers, changes of the catalogue, a clock that jumps, crashes
+//
+// One goroutine does it all and one random source decides what happens next, so a seed is a history: two runs of
+// it take the same steps, meet the same faults and give the same answers. Everything that happens is a line of a
+// trace, and the hash of the trace is compared.
+//
+// What is checked, after every batch and every start:
+//
+//   - Each answer is judged by a ledger of its own making (judge.go), which counts vouchers and knows nothing of
+//     package benefit's decisions: nothing above a cap or a limit, nothing refused while there is room, of two
+//     reasons the right one, one outcome for each key.
+//   - What the store loads for a decision is what a plain store holds that got the same commits.
+//   - After every start, however the process ended and whatever became of the view, the store holds what was
+//     acknowledged and nothing else, except that a commit of unknown outcome is there whole or not at all.
+//   - A caller who was told "not issued" was told the truth, and "unknown" is told to exactly those whose outcome
+//     went with the commit.
+//   - In the end every question that was left open is asked again, and gets an answer that fits.
+//
+// To repeat a failing seed with its trace: make sim SEED=17.
+package sim

@@ -1,0 +1,82 @@
+package sim
+
+import (
+	"context"
+	"errors"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store"
+)
+
+// watched is a store beside a plain one that gets the same commits. Every row that it loads is compared with the
+// plain one's, and what became of the last commit is remembered.
+type watched struct {
+	store.Store
+	s *simulation
+
+	now       benefit.Instant  // of the last batch
+	commitErr error            // of the last batch; nil when it committed nothing
+	committed *benefit.Changes // by the last batch
+}
+
+// begin forgets the batch before.
+func (w *watched) begin() { w.commitErr, w.committed = nil, nil }
+
+func (w *watched) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	tx, err := w.Store.Begin(ctx, clock)
+	if err != nil {
+		w.commitErr = err
+		return nil, err
+	}
+	plain, err := w.s.model.Begin(ctx, clock)
+	if err != nil {
+		w.s.failf("the plain store: %v", err)
+	}
+	if w.now = tx.Now(); w.now != plain.Now() {
+		w.s.failf("now is %d, it should be %d", w.now, plain.Now())
+	}
+	return &watchedTx{Tx: tx, w: w, plain: plain, state: benefit.NewState()}, nil
+}
+
+type watchedTx struct {
+	store.Tx
+	w     *watched
+	plain store.Tx
+	state *benefit.State // as the plain store loads it
+}
+
+func (t *watchedTx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
+	t.state.Now = into.Now
+	if err := t.plain.Load(ctx, keys, t.state); err != nil {
+		t.w.s.failf("the plain store: %v", err)
+	}
+	err := t.Tx.Load(ctx, keys, into)
+	if err != nil {
+		t.w.s.failf("loading: %v", err)
+	}
+	if diff := diff(t.state, into); diff != "" {
+		t.w.s.failf("the loaded rows (-should +are):\n%s", diff)
+	}
+	return nil
+}
+
+func (t *watchedTx) Commit(ctx context.Context, changes *benefit.Changes) error {
+	err := t.Tx.Commit(ctx, changes)
+	t.w.commitErr = err
+	switch {
+	case err == nil:
+		t.w.committed = changes
+		if err := t.plain.Commit(ctx, changes); err != nil {
+			t.w.s.failf("the plain store: %v", err)
+		}
+	case !errors.Is(err, store.ErrNotCommitted):
+		t.w.s.maybe = changes
+	}
+	t.plain.Rollback()
+	return err
+}
+
+func (t *watchedTx) Rollback() {
+	t.Tx.Rollback()
+	t.plain.Rollback()
+}
