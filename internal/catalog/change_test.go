@@ -313,6 +313,10 @@ func TestUsersThatIssuingMade(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `catalog.yaml:3: user: this TAOBAO belongs to user "bob"`) {
 		t.Errorf("one user twice: %v", err)
 	}
+	_, err = w.apply("users:\n  - {ids: {TAOBAO: [\"7\"]}}\n  - {name: bob}")
+	if err == nil || !strings.Contains(err.Error(), `catalog.yaml:3: user "bob" is the user of line 2 already`) {
+		t.Errorf("one user twice, the other way round: %v", err)
+	}
 	_, err = w.apply("users:\n  - {ids: {ALIPAY: [\"1\"]}}\n  - {ids: {ALIPAY: [\"2\"]}}\n  - {ids: {ALIPAY: [\"1\", \"2\"]}}")
 	if err == nil {
 		t.Error("one user has the identifiers of two")
@@ -441,5 +445,37 @@ templates: [{name: 1e3, merchant: on, kind: EXCHANGE, template_id: 2014060100073
 	before := w.export(true)
 	if plan := w.mustApply(before); !plan.Empty() {
 		t.Errorf("applying the export: %+v", plan.Changes)
+	}
+}
+
+func TestAttributes(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`:                       ``,
+		`{b: 1, a: x}`:             `{"a":"x","b":1}`,
+		`{a: 1.0, b: -0.0, c: -0}`: `{"a":1,"b":0,"c":0}`,
+		`{a: 9007199254740993, b: 1.5, c: 1e3, d: 1e30}`:            `{"a":9007199254740993,"b":1.5,"c":1000,"d":1e+30}`,
+		`{a: true, b: "true", c: null, d: 2026-01-01, e: [1, [2]]}`: `{"a":true,"b":"true","c":null,"d":"2026-01-01","e":[1,[2]]}`,
+		`{a: 0x10, b: 1_000}`: `{"a":16,"b":1000}`,
+	} {
+		w := newWorld(t)
+		w.mustApply(`users: [{name: u, ids: {TAOBAO: ["1"]}, attributes: ` + text + `}]`)
+		u, err := w.reader().UserByName(context.Background(), "u")
+		if err != nil || u == nil || string(u.Attributes) != want {
+			t.Errorf("%s: %s, %v; want %s", text, u.Attributes, err, want)
+		}
+		if plan := w.mustApply(w.export(false)); !plan.Empty() {
+			t.Errorf("%s: the export changes %+v", text, plan.Changes)
+		}
+	}
+	for text, reason := range map[string]string{
+		`{a: ` + strings.Repeat("[", 8) + strings.Repeat("]", 8) + `}`:                     "nest deeper than 8",
+		`{a: "` + strings.Repeat("x", 5000) + `", b: "` + strings.Repeat("y", 5000) + `"}`: "at most 8192 are allowed",
+		`{a: 1, a: 2}`: "a is given twice",
+		`{a: .nan}`:    "is not a number that JSON can hold",
+	} {
+		_, err := newWorld(t).apply(`users: [{name: u, ids: {TAOBAO: ["1"]}, attributes: ` + text + `}]`)
+		if err == nil || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%.40s: %v; want %s", text, err, reason)
+		}
 	}
 }

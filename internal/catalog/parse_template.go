@@ -77,7 +77,7 @@ func (o *object) kindFields(kind benefit.Kind) {
 	o.require(needed...)
 	for _, f := range allKindFields {
 		if o.has(f) && !slices.Contains(needed, f) && !slices.Contains(allowed, f) {
-			o.report(f, "a %s template has none", kinds.of(kind))
+			o.report(f, "kind %s has none", kinds.of(kind))
 		}
 	}
 	if kind == benefit.Certificate {
@@ -206,7 +206,7 @@ func (o *object) stock(kind benefit.Kind) benefit.Stock {
 	if kind != 0 && kind != benefit.Cash && kind != benefit.Reduction {
 		for _, f := range []string{"amount", "amount_per_day"} {
 			if s.has(f) {
-				s.report(f, "vouchers of a %s template carry no amount; give a count", kinds.of(kind))
+				s.report(f, "vouchers of kind %s carry no amount; give a count", kinds.of(kind))
 			}
 		}
 	}
