@@ -275,7 +275,7 @@ func testManyRows(t *testing.T, h Harness) {
 
 	r := mustRead(t, st)
 	var paged []*benefit.Issuance
-	for after := id.ID(0); ; after = paged[len(paged)-1].ID {
+	for after := id.ID(0); len(paged) <= rows; after = paged[len(paged)-1].ID {
 		some := found[[]*benefit.Issuance](t)(r.TemplateIssuances(t.Context(), 1, after, page))
 		paged = append(paged, some...)
 		if len(some) < page {
