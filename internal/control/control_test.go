@@ -1,0 +1,261 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"faquan/internal/audit"
+	"faquan/internal/catalog"
+)
+
+// fake is a Platform that answers what it is told to.
+type fake struct {
+	plan     *catalog.Plan
+	report   *audit.Report
+	text     string
+	err      error
+	key      *rsa.PrivateKey
+	document *Document
+	secrets  bool
+	audited  AuditOptions
+}
+
+func (f *fake) Apply(_ context.Context, d *Document) (*catalog.Plan, error) {
+	f.document = d
+	return f.plan, f.err
+}
+
+func (f *fake) Diff(ctx context.Context, d *Document) (*catalog.Plan, error) { return f.Apply(ctx, d) }
+
+func (f *fake) Export(_ context.Context, w io.Writer, secrets bool) error {
+	f.secrets = secrets
+	io.WriteString(w, f.text)
+	return f.err
+}
+
+func (f *fake) PublicKey(context.Context) (*rsa.PublicKey, error) {
+	if f.key == nil {
+		return nil, f.err
+	}
+	return &f.key.PublicKey, f.err
+}
+
+func (f *fake) RotateKey(_ context.Context, key *rsa.PrivateKey) error {
+	f.key = key
+	return f.err
+}
+
+func (f *fake) Audit(_ context.Context, o AuditOptions) (*audit.Report, error) {
+	f.audited = o
+	return f.report, f.err
+}
+
+// serveAt serves a Platform on the socket of a directory and gives a client of it.
+func serveAt(t *testing.T, dir string, p Platform) *Client {
+	t.Helper()
+	l, err := Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: Handler(p, func() Status { return Status{Version: "v1", PID: 7, URL: "http://here"} })}
+	var done sync.WaitGroup
+	done.Go(func() { server.Serve(l) })
+	t.Cleanup(func() { server.Close(); done.Wait() })
+	c, err := Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+var testKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+// What goes in at one end of the socket comes out at the other.
+func TestRoundTrips(t *testing.T) {
+	ctx := context.Background()
+	p := &fake{
+		plan: &catalog.Plan{Version: 3, Same: 2, Changes: []catalog.Change{{Kind: "app", Name: "shop", Line: 4,
+			Action: catalog.Changed, Fields: []catalog.Difference{{Field: "status", Old: "ACTIVE", New: "DISABLED"}}}}},
+		report: &audit.Report{Checked: audit.Checked{Vouchers: 9}, Findings: []audit.Finding{{Invariant: audit.Totals, Row: "r"}}},
+		text:   strings.Repeat("merchants:\n", 10_000),
+	}
+	c := serveAt(t, t.TempDir(), p)
+	document := &Document{Name: "c.yaml", Text: []byte("merchants: []"), Attached: map[string][]byte{"k.pem": {0, 255}}}
+	for name, do := range map[string]planFunc{"apply": c.Apply, "diff": c.Diff} {
+		plan, err := do(ctx, document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]any{p.plan, document}, []any{plan, p.document}); diff != "" {
+			t.Errorf("%s (-sent +received)\n%s", name, diff)
+		}
+	}
+	var out bytes.Buffer
+	if err := c.Export(ctx, &out, true); err != nil || out.String() != p.text || !p.secrets {
+		t.Errorf("export: %v, %d bytes, secrets %t", err, out.Len(), p.secrets)
+	}
+	o := AuditOptions{LookupEvery: 5, MaxFindings: 6}
+	report, err := c.Audit(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]any{p.report, o}, []any{report, p.audited}); diff != "" {
+		t.Errorf("audit (-sent +received)\n%s", diff)
+	}
+	if key, err := c.PublicKey(ctx); key != nil || err != nil {
+		t.Errorf("no key: %v, %v", key, err)
+	}
+	if err := c.RotateKey(ctx, testKey()); err != nil {
+		t.Fatal(err)
+	}
+	if key, err := c.PublicKey(ctx); err != nil || !key.Equal(&testKey().PublicKey) || !p.key.Equal(testKey()) {
+		t.Errorf("the key arrives as another one: %v", err)
+	}
+	if s, err := c.Status(ctx); err != nil || s != (Status{Version: "v1", PID: 7, URL: "http://here"}) {
+		t.Errorf("status %+v, %v", s, err)
+	}
+}
+
+// Errors keep their words, and problems of a file stay problems.
+func TestErrorsTravel(t *testing.T) {
+	ctx := context.Background()
+	problems := catalog.Problems{{File: "c.yaml", Line: 3, Reason: "unknown field"}, {File: "c.yaml", Line: 9, Reason: "twice"}}
+	p := &fake{text: "half of ", err: problems}
+	c := serveAt(t, t.TempDir(), p)
+	_, err := c.Apply(ctx, &Document{})
+	var got catalog.Problems
+	if !errors.As(err, &got) {
+		t.Fatalf("got %v", err)
+	}
+	if diff := cmp.Diff(problems, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	p.err = errors.New("the disk is full")
+	for name, do := range map[string]func() error{
+		"apply":  func() error { _, err := c.Apply(ctx, &Document{}); return err },
+		"diff":   func() error { _, err := c.Diff(ctx, &Document{}); return err },
+		"audit":  func() error { _, err := c.Audit(ctx, AuditOptions{}); return err },
+		"key":    func() error { _, err := c.PublicKey(ctx); return err },
+		"rotate": func() error { return c.RotateKey(ctx, testKey()) },
+		"export": func() error { return c.Export(ctx, io.Discard, false) },
+	} {
+		if err := do(); err == nil || err.Error() != "the disk is full" {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestSocketIsPrivate(t *testing.T) {
+	dir := t.TempDir()
+	serveAt(t, dir, &fake{})
+	info, err := os.Stat(filepath.Join(dir, SocketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 || info.Mode().Type() != os.ModeSocket {
+		t.Errorf("mode %v", info.Mode())
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("%d files were left beside the socket", len(entries)-1)
+	}
+}
+
+func TestNobodyServes(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Dial(dir); !errors.Is(err, ErrNotServed) {
+		t.Errorf("without a socket: %v", err)
+	}
+	if _, err := Dial(filepath.Join(dir, "none")); !errors.Is(err, ErrNotServed) {
+		t.Errorf("without a directory: %v", err)
+	}
+	leaveStale(t, dir)
+	if _, err := Dial(dir); !errors.Is(err, ErrNotServed) {
+		t.Errorf("with a socket that was left behind: %v", err)
+	}
+	if _, err := serveAt(t, dir, &fake{}).Status(context.Background()); err != nil {
+		t.Errorf("a stale socket is in the way: %v", err)
+	}
+}
+
+// leaveStale leaves a socket as a process does that was killed.
+func leaveStale(t *testing.T, dir string) {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: filepath.Join(dir, SocketName)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	if _, err := os.Stat(filepath.Join(dir, SocketName)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCloseRemovesSocket(t *testing.T) {
+	dir := t.TempDir()
+	l, err := Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, SocketName)); !os.IsNotExist(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A system call allows about a hundred bytes for the path of a socket; data directories may lie deeper.
+func TestDeepDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("deep/", 40))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := serveAt(t, dir, &fake{}).Status(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReadDocument(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "c.yaml")
+	text := "merchants:\n  - {name: acme, title: 优酷旗舰店}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := ReadDocument(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Name != path || string(d.Text) != text {
+		t.Errorf("got %+v", d)
+	}
+	d, err = ReadDocument("-", strings.NewReader(text))
+	if err != nil || d.Name != "standard input" || string(d.Text) != text {
+		t.Errorf("got %+v, %v", d, err)
+	}
+	_, err = ReadDocument("-", strings.NewReader("merchants:\n  - {nam: acme}\n"))
+	var problems catalog.Problems
+	if !errors.As(err, &problems) || problems[0].Line != 2 || problems[0].File != "standard input" {
+		t.Errorf("got %v", err)
+	}
+}
