@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"faquan/internal/benefit"
@@ -272,6 +273,9 @@ func (i *Issuer) decide(cat *benefit.Catalogue, p *pending) {
 	i.state.Absorb(effect)
 	p.outcome = outcome
 	p.effect = effect != nil || i.state.Uncommitted(outcome.Issuance)
+	p.tried = outcome.Issuance == nil || p.request.Continues && slices.ContainsFunc(outcome.Lines, func(l benefit.LineOutcome) bool {
+		return l.Issued == 0
+	})
 }
 
 // settle answers a caller once it is known how the commit went. When it failed, an outcome that rests on it is
@@ -284,7 +288,7 @@ func (i *Issuer) settle(p *pending, commit error) {
 		p.answer(p.outcome, nil)
 	case p.effect && !errors.Is(commit, store.ErrNotCommitted):
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))
-	case p.effect || p.outcome.Issuance == nil:
+	case p.effect || p.tried:
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, commit))
 	default: // a replay of something committed long before
 		p.answer(p.outcome, nil)

@@ -18,6 +18,7 @@ type pending struct {
 	outcome benefit.Outcome
 	err     error
 	effect  bool // the outcome rests on a commit of this batch
+	tried   bool // the outcome has a refusal of now, which may rest on what others of this batch took
 }
 
 const (

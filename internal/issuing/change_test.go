@@ -1,0 +1,149 @@
+package issuing_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"faquan/internal/benefit"
+	"faquan/internal/issuing"
+	"faquan/internal/store"
+	"faquan/internal/store/storetest"
+)
+
+// setStatus plans another status for template 1.
+func setStatus(status benefit.Status) issuing.ChangeFunc {
+	return func(_ context.Context, _ store.Reader, cat *benefit.Catalogue, _ benefit.Env) (*benefit.Changes, error) {
+		t := *cat.Templates[1]
+		t.Status = status
+		e, err := benefit.EntityOf(&t)
+		return &benefit.Changes{Catalogue: cat.Version + 1, Entities: []benefit.Entity{e}}, err
+	}
+}
+
+// When Change has returned, a paused template issues nothing more, however many ask.
+func TestChangeIsExact(t *testing.T) {
+	b := newBench(t)
+	b.run()
+	var paused atomic.Bool
+	var work sync.WaitGroup
+	for caller := range 4 {
+		work.Go(func() {
+			for n := range 60 {
+				before := paused.Load()
+				o, err := b.issuer.Issue(t.Context(), ask(fmt.Sprint(caller, "-", n), caller, 1))
+				if err != nil || before && o.Reason != benefit.TemplatePaused {
+					t.Errorf("after the pause (%v): %v, %v", before, o.Reason, err)
+				}
+			}
+		})
+	}
+	soon(t, "something is issued", func() bool {
+		o, err := b.issuer.Issue(t.Context(), ask("one", 1, 1))
+		return err == nil && o.Issuance != nil
+	})
+	if err := b.issuer.Change(t.Context(), setStatus(benefit.Paused)); err != nil {
+		t.Fatalf("Change: %v", err)
+	}
+	paused.Store(true)
+	if got := b.issuer.Catalogue(); got.Version != 2 || got.Templates[1].Status != benefit.Paused {
+		t.Errorf("the catalogue after Change: version %d, status %d", got.Version, got.Templates[1].Status)
+	}
+	work.Wait()
+	o, err := b.issuer.Issue(t.Context(), ask("one", 1, 1))
+	if err != nil || o.Issuance == nil || !o.Replayed {
+		t.Errorf("a replay of before the pause: %+v, %v", o, err)
+	}
+}
+
+// A change is decided by where it stands in the queue: what came before it still goes by the old catalogue.
+func TestChangeKeepsItsPlace(t *testing.T) {
+	b := newBench(t)
+	before := b.submit(ask("before", 1, 1))
+	planned, err := b.issuer.SubmitChange(t.Context(), setStatus(benefit.Paused))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := b.submit(ask("after", 2, 1))
+	for range 3 {
+		b.step()
+	}
+	b.want("before", b.result(before), nil, benefit.NotRefused)
+	b.want("the change", b.result(planned), nil, 0)
+	b.want("after", b.result(after), nil, benefit.TemplatePaused)
+}
+
+// A change that goes wrong, wherever it does, changes nothing.
+func TestChangeErrors(t *testing.T) {
+	broken := func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
+		return &benefit.Changes{Catalogue: 2, Entities: []benefit.Entity{{Kind: benefit.TemplateEntity, ID: 1, Body: []byte("{")}}}, nil
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		ctx    context.Context
+		plan   issuing.ChangeFunc
+		spoil  func(*faulty)
+		wanted error
+	}{
+		"the plan": {plan: func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
+			return nil, errDisk
+		}, wanted: errDisk},
+		"the catalogue does not load": {plan: broken},
+		"reading":                     {spoil: func(f *faulty) { f.read = func() error { return errDisk } }, wanted: errDisk},
+		"begin":                       {spoil: func(f *faulty) { f.begin = func() error { return errDisk } }, wanted: issuing.ErrNotIssued},
+		"not committed":               {spoil: func(f *faulty) { f.commit = failing(store.ErrNotCommitted, false) }, wanted: store.ErrNotCommitted},
+		"the caller is gone":          {ctx: gone, wanted: issuing.ErrGaveUp},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			before, err := storetest.ContentsOf(t.Context(), b.store)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.spoil != nil {
+				c.spoil(b.store)
+			}
+			if c.plan == nil {
+				c.plan = setStatus(benefit.Paused)
+			}
+			if c.ctx == nil {
+				c.ctx = t.Context()
+			}
+			p, err := b.issuer.SubmitChange(c.ctx, c.plan)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.step()
+			if a := b.result(p); a.err == nil || !errors.Is(a.err, c.wanted) && c.wanted != nil {
+				t.Errorf("Change: %v, want %v", a.err, c.wanted)
+			}
+			*b.store = faulty{Store: b.store.Store}
+			after, err := storetest.ContentsOf(t.Context(), b.store)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := storetest.Diff(before, after); diff != "" {
+				t.Errorf("the store changed:\n%s", diff)
+			}
+			b.want("issuing afterwards", b.issue(ask("k", 1, 1))[0], nil, benefit.NotRefused)
+		})
+	}
+}
+
+// A change without rows commits nothing.
+func TestEmptyChange(t *testing.T) {
+	b := newBench(t)
+	b.store.commit = func(func() error) error { t.Error("something was committed"); return nil }
+	p, err := b.issuer.SubmitChange(t.Context(), func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
+		return nil, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.step()
+	b.want("the change", b.result(p), nil, 0)
+}

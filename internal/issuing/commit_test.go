@@ -1,0 +1,179 @@
+package issuing_test
+
+import (
+	"errors"
+	"testing"
+
+	"faquan/internal/benefit"
+	"faquan/internal/issuing"
+	"faquan/internal/store"
+	"faquan/internal/store/storetest"
+)
+
+// mixed is a batch of every kind of request: old was issued before, rest continues what was issued before.
+func mixed(b *bench) (old, rest *benefit.Request, batch []*benefit.Request) {
+	b.t.Helper()
+	old = ask("old", 1, 1)
+	rest = &benefit.Request{
+		Scope: "continuing", Key: "rest", App: storetest.App, Continues: true,
+		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: "20881"},
+		Lines:     []benefit.Line{storetest.Line(1), {Template: 2, Sends: 1, Quantity: 2}}, // more than there are of 2
+	}
+	rest.Meaning = benefit.MeaningOf(rest.Lines)
+	for _, a := range b.issue(old, rest) {
+		b.want("before", a, nil, benefit.NotRefused)
+	}
+	return old, rest, []*benefit.Request{
+		ask("new", 2, 2), ask("new", 2, 2), ask("too late", 3, 2), old, rest, storetest.Request("old", "20889", storetest.Line(1)),
+	}
+}
+
+// A batch that was surely not committed: what rests on it is "not issued", and so is a refusal, which may rest on
+// what others of the batch were about to take. What was issued long before is answered.
+func TestNotCommitted(t *testing.T) {
+	b := newBench(t)
+	_, _, batch := mixed(b)
+	b.store.commit = failing(store.ErrNotCommitted, false)
+	answers := b.issue(batch...)
+	b.want("issued", answers[0], issuing.ErrNotIssued, 0)
+	b.want("the same key again", answers[1], issuing.ErrNotIssued, 0)
+	b.want("refused", answers[2], issuing.ErrNotIssued, 0)
+	b.want("issued before", answers[3], nil, benefit.NotRefused)
+	b.want("continued, and refused now", answers[4], issuing.ErrNotIssued, 0)
+	b.want("another meaning", answers[5], issuing.ErrNotIssued, 0)
+	b.wantIssued(2)
+
+	b.store.commit = nil
+	answers = b.issue(batch...)
+	b.want("issued", answers[0], nil, benefit.NotRefused)
+	b.want("refused", answers[2], nil, benefit.StockEmpty)
+	b.want("another meaning", answers[5], nil, benefit.KeyConflict)
+	b.wantIssued(3)
+}
+
+// A commit of unknown outcome: exactly those are told so whose outcome went with it. Both ways it may have gone,
+// a retry settles it.
+func TestUnknownCommit(t *testing.T) {
+	for _, done := range []bool{false, true} {
+		b := newBench(t)
+		_, _, batch := mixed(b)
+		b.store.commit = failing(errDisk, done)
+		answers := b.issue(batch...)
+		b.want("issued", answers[0], issuing.ErrUnknown, 0)
+		b.want("the same key again", answers[1], issuing.ErrUnknown, 0)
+		b.want("refused", answers[2], issuing.ErrNotIssued, 0)
+		b.want("issued before", answers[3], nil, benefit.NotRefused)
+		b.want("continued, and refused now", answers[4], issuing.ErrNotIssued, 0)
+		if !errors.Is(answers[0].err, errDisk) {
+			t.Errorf("the error %v does not say why", answers[0].err)
+		}
+
+		b.store.commit = nil
+		again := b.issue(batch[0])[0]
+		b.want("a retry", again, nil, benefit.NotRefused)
+		if again.Replayed != done {
+			t.Errorf("a retry was a replay: %v, the commit had been done: %v", again.Replayed, done)
+		}
+		b.wantIssued(3)
+	}
+}
+
+// A failed store ends Run, and everybody who waits is answered.
+func TestFailedStore(t *testing.T) {
+	b := newBench(t, func(o *issuing.Options) { o.Batch = 1 })
+	b.store.commit = failing(store.ErrFailed, false)
+	in, behind := b.submit(ask("in the batch", 1, 1)), b.submit(ask("behind it", 2, 1))
+	planned, err := b.issuer.SubmitChange(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.issuer.Run(); !errors.Is(err, store.ErrFailed) {
+		t.Fatalf("Run: %v, want %v", err, store.ErrFailed)
+	}
+	b.want("in the batch", b.result(in), issuing.ErrUnknown, 0)
+	b.want("behind it", b.result(behind), issuing.ErrNotIssued, 0)
+	b.want("a change behind it", b.result(planned), issuing.ErrNotIssued, 0)
+	if _, err := b.issuer.Submit(ask("later", 3, 1)); !errors.Is(err, issuing.ErrStopping) {
+		t.Errorf("Submit after the failure: %v, want %v", err, issuing.ErrStopping)
+	}
+}
+
+// A store that fails to begin, too.
+func TestFailedBegin(t *testing.T) {
+	b := newBench(t)
+	b.store.begin = func() error { return store.ErrFailed }
+	p := b.submit(ask("k", 1, 1))
+	if err := b.issuer.Run(); !errors.Is(err, store.ErrFailed) {
+		t.Fatalf("Run: %v, want %v", err, store.ErrFailed)
+	}
+	b.want("in the batch", b.result(p), issuing.ErrUnknown, 0)
+}
+
+// What stands under the keys could not be read, so nothing about them is known. The next batch is another matter.
+func TestLoadError(t *testing.T) {
+	for _, failAt := range []int{1, 2} {
+		b := newBench(t)
+		loads := 0
+		b.store.load = func(keys *benefit.Keys) (*benefit.Keys, error) {
+			if loads++; loads == failAt {
+				return nil, errDisk
+			}
+			return keys, nil
+		}
+		for _, a := range b.issue(ask("a", 1, 1), ask("b", 2, 1)) {
+			b.want("not loaded", a, issuing.ErrUnknown, 0)
+		}
+		b.wantIssued(0)
+		b.want("the next batch", b.issue(ask("a", 1, 1))[0], nil, benefit.NotRefused)
+		b.wantIssued(1)
+	}
+}
+
+// A request that makes the core panic is turned away alone, and leaves no trace.
+func TestPoisonedRequest(t *testing.T) {
+	b := newBench(t)
+	b.store.load = func(keys *benefit.Keys) (*benefit.Keys, error) { // a store that forgets the counters of template 2
+		left := *keys
+		left.Templates = nil
+		for _, id := range keys.Templates {
+			if id != 2 {
+				left.Templates = append(left.Templates, id)
+			}
+		}
+		return &left, nil
+	}
+	answers := b.issue(ask("before", 1, 1), ask("poison", 2, 2), ask("after", 3, 1))
+	b.want("before", answers[0], nil, benefit.NotRefused)
+	b.want("poison", answers[1], issuing.ErrInvalid, 0)
+	b.want("after", answers[2], nil, benefit.NotRefused)
+	b.wantIssued(2)
+}
+
+// What no façade may build is refused before it waits.
+func TestInvalid(t *testing.T) {
+	b := newBench(t)
+	for name, spoil := range map[string]func(*benefit.Request){
+		"no scope":       func(r *benefit.Request) { r.Scope = "" },
+		"no key":         func(r *benefit.Request) { r.Key = "" },
+		"a long key":     func(r *benefit.Request) { r.Key = string(make([]byte, benefit.MaxKey+1)) },
+		"no lines":       func(r *benefit.Request) { r.Lines = nil },
+		"no recipient":   func(r *benefit.Request) { r.Recipient = benefit.Identifier{} },
+		"no sends":       func(r *benefit.Request) { r.Lines[0].Sends = 0 },
+		"no quantity":    func(r *benefit.Request) { r.Lines[0].Quantity = 0 },
+		"too many sends": func(r *benefit.Request) { r.Lines[0].Sends = benefit.MaxLineVouchers + 1 },
+		"too many together": func(r *benefit.Request) {
+			r.Lines = append(r.Lines, r.Lines[0])
+			r.Lines[0].Sends = benefit.MaxLineVouchers
+		},
+		"so many that they overflow": func(r *benefit.Request) { r.Lines[0].Sends, r.Lines[0].Quantity = 1<<32, 1<<32 },
+	} {
+		r := ask("k", 1, 1)
+		spoil(r)
+		if _, err := b.issuer.Submit(r); !errors.Is(err, issuing.ErrInvalid) {
+			t.Errorf("%s: %v, want %v", name, err, issuing.ErrInvalid)
+		}
+	}
+	if n := b.issuer.Waiting(); n != 0 {
+		t.Errorf("%d wait", n)
+	}
+}

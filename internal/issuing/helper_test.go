@@ -1,0 +1,218 @@
+package issuing_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/issuing"
+	"faquan/internal/store"
+	"faquan/internal/store/memory"
+	"faquan/internal/store/storetest"
+)
+
+// faulty is the plain store with hooks before each step of a batch. A hook that answers an error prevents the step.
+type faulty struct {
+	*memory.Store
+	begin  func() error
+	load   func(keys *benefit.Keys) (*benefit.Keys, error)
+	commit func(write func() error) error
+	read   func() error
+}
+
+func (f *faulty) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	if f.begin != nil {
+		if err := f.begin(); err != nil {
+			return nil, err
+		}
+	}
+	tx, err := f.Store.Begin(ctx, clock)
+	if err != nil {
+		return nil, err
+	}
+	return &faultyTx{tx, f}, nil
+}
+
+func (f *faulty) Read(ctx context.Context) (store.Reader, error) {
+	if f.read != nil {
+		if err := f.read(); err != nil {
+			return nil, err
+		}
+	}
+	return f.Store.Read(ctx)
+}
+
+type faultyTx struct {
+	store.Tx
+	f *faulty
+}
+
+func (t *faultyTx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
+	if t.f.load != nil {
+		var err error
+		if keys, err = t.f.load(keys); err != nil {
+			return err
+		}
+	}
+	return t.Tx.Load(ctx, keys, into)
+}
+
+func (t *faultyTx) Commit(ctx context.Context, c *benefit.Changes) error {
+	if t.f.commit == nil {
+		return t.Tx.Commit(ctx, c)
+	}
+	return t.f.commit(func() error { return t.Tx.Commit(ctx, c) })
+}
+
+// failing is a commit hook that answers an error, after the commit when done.
+func failing(err error, done bool) func(write func() error) error {
+	return func(write func() error) error {
+		if done {
+			return errors.Join(err, write())
+		}
+		return err
+	}
+}
+
+var errDisk = errors.New("the disk is on fire")
+
+// bench is an issuer on a faulty store, with the templates 1 (unlimited) and 2 (one voucher in stock).
+type bench struct {
+	t      *testing.T
+	store  *faulty
+	issuer *issuing.Issuer
+}
+
+func newBench(t *testing.T, change ...func(*issuing.Options)) *bench {
+	t.Helper()
+	b := &bench{t: t, store: &faulty{Store: memory.New()}}
+	b.write(
+		&benefit.Merchant{ID: storetest.OpenMerchant, Name: "open", Open: true},
+		storetest.Template(1),
+		storetest.Template(2, func(t *benefit.Template) { t.Stock.Count = 1 }),
+	)
+	o := issuing.Options{
+		Store: b.store, Clock: func() benefit.Instant { return storetest.Start }, Rand: rand.New(rand.NewPCG(1, 1)),
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	var err error
+	if b.issuer, err = issuing.New(t.Context(), o); err != nil {
+		t.Fatalf("New: %v", err)
+	}
+	return b
+}
+
+// write puts entities into the store as catalogue version 1.
+func (b *bench) write(all ...any) {
+	b.t.Helper()
+	c := &benefit.Changes{Catalogue: 1}
+	for _, v := range all {
+		e, err := benefit.EntityOf(v)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		c.Entities = append(c.Entities, e)
+	}
+	if err := storetest.Write(b.t.Context(), b.store, storetest.Start, c); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// run drives the issuer until the test ends.
+func (b *bench) run() {
+	done := make(chan error, 1)
+	go func() { done <- b.issuer.Run() }()
+	b.t.Cleanup(func() {
+		b.issuer.Stop()
+		if err := <-done; err != nil {
+			b.t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+func (b *bench) submit(r *benefit.Request) issuing.Pending {
+	b.t.Helper()
+	p, err := b.issuer.Submit(r)
+	if err != nil {
+		b.t.Fatalf("Submit: %v", err)
+	}
+	return p
+}
+
+// step takes one batch through, which must not end the issuer.
+func (b *bench) step() {
+	b.t.Helper()
+	if worked, err := b.issuer.Step(); !worked || err != nil {
+		b.t.Fatalf("Step: worked=%v, %v", worked, err)
+	}
+}
+
+// issue submits the requests as one batch and takes it through.
+func (b *bench) issue(requests ...*benefit.Request) []answer {
+	b.t.Helper()
+	all := make([]issuing.Pending, len(requests))
+	for k, r := range requests {
+		all[k] = b.submit(r)
+	}
+	b.step()
+	answers := make([]answer, len(all))
+	for k, p := range all {
+		answers[k] = b.result(p)
+	}
+	return answers
+}
+
+type answer struct {
+	benefit.Outcome
+	err error
+}
+
+func (b *bench) result(p issuing.Pending) answer {
+	b.t.Helper()
+	o, err, ok := p.Result()
+	if !ok {
+		b.t.Fatal("a request was not answered")
+	}
+	return answer{o, err}
+}
+
+// want checks an answer: its error, or else its reason.
+func (b *bench) want(what string, a answer, err error, reason benefit.Reason) {
+	b.t.Helper()
+	if !errors.Is(a.err, err) || err == nil && a.Reason != reason {
+		b.t.Errorf("%s: answered %v, %v; want %v, %v", what, a.Reason, a.err, reason, err)
+	}
+}
+
+// wantIssued checks how many issuances the store holds.
+func (b *bench) wantIssued(n int) {
+	b.t.Helper()
+	c, err := storetest.ContentsOf(context.Background(), b.store.Store)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if len(c.Issuances) != n {
+		b.t.Errorf("the store holds %d issuances, want %d", len(c.Issuances), n)
+	}
+}
+
+// ask is a request of user n for a template.
+func ask(key string, n int, template benefit.TemplateID) *benefit.Request {
+	return storetest.Request(key, fmt.Sprint("2088", n), storetest.Line(template))
+}
+
+// soon waits until something holds.
+func soon(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within ten seconds: %s", what)
+		}
+	}
+}

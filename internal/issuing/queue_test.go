@@ -1,0 +1,112 @@
+package issuing_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"faquan/internal/benefit"
+	"faquan/internal/issuing"
+)
+
+func TestQueueBound(t *testing.T) {
+	b := newBench(t, func(o *issuing.Options) { o.Queue = 2 })
+	first, second := b.submit(ask("1", 1, 1)), b.submit(ask("2", 1, 1))
+	if _, err := b.issuer.Submit(ask("3", 1, 1)); !errors.Is(err, issuing.ErrBusy) {
+		t.Fatalf("the third of two: %v, want %v", err, issuing.ErrBusy)
+	}
+	if err := b.issuer.Change(t.Context(), nil); !errors.Is(err, issuing.ErrBusy) {
+		t.Fatalf("a change as the third of two: %v, want %v", err, issuing.ErrBusy)
+	}
+	b.step()
+	b.want("the first", b.result(first), nil, benefit.NotRefused)
+	b.want("the second", b.result(second), nil, benefit.NotRefused)
+	b.want("the third, later", b.issue(ask("3", 1, 1))[0], nil, benefit.NotRefused)
+}
+
+// asking is an Issue under way in a goroutine.
+func (b *bench) asking(ctx context.Context, r *benefit.Request) <-chan answer {
+	done := make(chan answer, 1)
+	go func() {
+		o, err := b.issuer.Issue(ctx, r)
+		done <- answer{o, err}
+	}()
+	return done
+}
+
+// A caller that gave up before its request was in a batch gets nothing, and takes up no room.
+func TestGaveUpWaiting(t *testing.T) {
+	b := newBench(t, func(o *issuing.Options) { o.Queue = 1 })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := b.asking(ctx, ask("gone", 1, 1))
+	soon(t, "the request waits", func() bool { return b.issuer.Waiting() == 1 })
+	cancel()
+	b.want("gave up", <-done, issuing.ErrGaveUp, 0)
+
+	b.want("in its place", b.issue(ask("other", 2, 1))[0], nil, benefit.NotRefused)
+	b.wantIssued(1)
+}
+
+// Only what gave up is gone: a batch without anybody commits nothing.
+func TestGaveUpAlone(t *testing.T) {
+	b := newBench(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := b.asking(ctx, ask("gone", 1, 1))
+	soon(t, "the request waits", func() bool { return b.issuer.Waiting() == 1 })
+	cancel()
+	<-done
+	if worked, err := b.issuer.Step(); worked || err != nil {
+		t.Errorf("Step: worked=%v, %v", worked, err)
+	}
+	b.wantIssued(0)
+}
+
+// A caller that gives up while its batch is on its way does not know; a retry tells it.
+func TestGaveUpInBatch(t *testing.T) {
+	b := newBench(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := b.asking(ctx, ask("k", 1, 1))
+	soon(t, "the request waits", func() bool { return b.issuer.Waiting() == 1 })
+	b.store.commit = func(write func() error) error {
+		cancel()
+		b.want("gave up", <-done, issuing.ErrUnknown, 0)
+		return write()
+	}
+	b.step()
+	b.store.commit = nil
+	again := b.issue(ask("k", 1, 1))[0]
+	if b.want("a retry", again, nil, benefit.NotRefused); !again.Replayed {
+		t.Error("the retry issued again")
+	}
+	b.wantIssued(1)
+}
+
+func TestStopDrains(t *testing.T) {
+	b := newBench(t, func(o *issuing.Options) { o.Batch = 2 })
+	var all []issuing.Pending
+	for _, key := range []string{"1", "2", "3", "4", "5"} {
+		all = append(all, b.submit(ask(key, 1, 1)))
+	}
+	b.issuer.Stop()
+	if _, err := b.issuer.Submit(ask("late", 1, 1)); !errors.Is(err, issuing.ErrStopping) {
+		t.Errorf("Submit after Stop: %v, want %v", err, issuing.ErrStopping)
+	}
+	if err := b.issuer.Run(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	for _, p := range all {
+		b.want("drained", b.result(p), nil, benefit.NotRefused)
+	}
+	b.wantIssued(5)
+}
+
+// Stop wakes a Run that has nothing to do.
+func TestStopIdle(t *testing.T) {
+	b := newBench(t)
+	done := make(chan error)
+	go func() { done <- b.issuer.Run() }()
+	b.issuer.Stop()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
