@@ -153,23 +153,26 @@ func writeCounts(conn *sqlite.Conn, o *overlay) error {
 
 func writeUsers(conn *sqlite.Conn, o *overlay) error {
 	ids := slices.Sorted(maps.Keys(o.users))
-	users := make([]*benefit.User, len(ids))
+	named := make([]benefit.User, len(ids)) // zero for plain ones: they have neither name nor person
 	for k, u := range ids {
-		var err error
-		if users[k], err = decodeUser(o.bytes(o.users[u])); err != nil {
-			return fmt.Errorf("user %d: %w", u, err)
+		if row := o.users[u]; !row.plain {
+			user, err := decodeUser(o.bytes(row.body))
+			if err != nil {
+				return fmt.Errorf("user %d: %w", u, err)
+			}
+			named[k] = *user
 		}
 	}
 	if err := insertRows(conn, "user", 4, len(ids), func(b *binder, k int) {
 		b.int(int64(ids[k]))
-		b.text(users[k].Name)
-		b.text(users[k].Person)
-		b.blob(o.bytes(o.users[ids[k]]))
+		b.text(named[k].Name)
+		b.text(named[k].Person)
+		b.blob(o.bytes(o.users[ids[k]].body))
 	}); err != nil {
 		return err
 	}
 	keys := slices.SortedFunc(maps.Keys(o.links), func(a, b linkKey) int { return bytes.Compare(a[:], b[:]) })
-	return insertRows(conn, "link", 3, len(keys), func(b *binder, k int) {
+	return insertRows(conn, "link", 4, len(keys), func(b *binder, k int) {
 		l := o.links[keys[k]]
 		b.blob(keys[k][:])
 		b.int(int64(l.user))
@@ -178,6 +181,7 @@ func writeUsers(conn *sqlite.Conn, o *overlay) error {
 			plain = 1
 		}
 		b.int(plain)
+		b.int(o.gen)
 	})
 }
 

@@ -24,8 +24,14 @@ type generation struct {
 
 // newGeneration is an empty one, whose filters are complete from the start.
 func newGeneration(gen int64, capacity int) *generation {
-	claims, quotas := newFilter(capacity), newFilter(capacity)
+	claims, quotas := newFilters(capacity)
 	return &generation{gen: gen, claims: claims, quotas: quotas, freshClaims: claims, freshQuotas: quotas}
+}
+
+// newFilters makes the two filters of a generation of so many issuances. The first holds claims and the identifiers
+// of new users: both are looked up by digests, and what is in neither is new.
+func newFilters(capacity int) (claims, quotas *filter) {
+	return newFilter(capacity * 3 / 2), newFilter(capacity)
 }
 
 // resume lets a generation that was read from the view take new rows. empty says that the whole view is.
@@ -36,7 +42,7 @@ func (g *generation) resume(capacity int, empty bool) {
 	case g.complete():
 		g.freshClaims, g.freshQuotas = g.claims, g.quotas
 	default:
-		g.freshClaims, g.freshQuotas = newFilter(capacity), newFilter(capacity)
+		g.freshClaims, g.freshQuotas = newFilters(capacity)
 	}
 }
 
@@ -78,6 +84,11 @@ func (g *generation) perhapsQuota(k benefit.QuotaKey) bool {
 func (g *generation) note(c *benefit.Changes) {
 	for _, i := range c.Issuances {
 		g.freshClaims.add(claimHash(benefit.ClaimIDOf(i.Scope, i.Key)))
+	}
+	for _, u := range c.Users {
+		for _, i := range u.Identifiers {
+			g.freshClaims.add(claimHash(linkKeyOf(i)))
+		}
 	}
 	for _, q := range c.Quotas {
 		g.freshQuotas.add(quotaHash(q.User, q.Template))
@@ -149,9 +160,9 @@ func saveFilters(conn *sqlite.Conn, s *sealed) error {
 
 // readFilters makes a generation's filters from the view's rows.
 func readFilters(conn *sqlite.Conn, gen int64, capacity int) (claims, quotas *filter, err error) {
-	claims, quotas = newFilter(capacity), newFilter(capacity)
+	claims, quotas = newFilters(capacity)
 	args := []any{gen}
-	err = sqlitex.ExecuteTransient(conn, "SELECT hash FROM claim WHERE gen=?", &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
+	err = sqlitex.ExecuteTransient(conn, "SELECT hash FROM claim WHERE gen=?1 UNION ALL SELECT hash FROM link WHERE gen=?1", &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
 		var c benefit.ClaimID
 		stmt.ColumnBytes(0, c[:])
 		claims.add(claimHash(c))

@@ -78,9 +78,13 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 		}
 	}
 	for _, ident := range keys.Recipients {
-		if l, ok := s.memoryLink(linkKeyOf(ident)); ok && l.plain {
+		key := linkKeyOf(ident)
+		switch l, ok := s.memoryLink(key); {
+		case ok && l.plain:
 			into.SetRecipient(ident, plainUser(l.user, ident), nil)
-		} else {
+		case !ok && len(s.gensWith(func(g *generation) bool { return g.perhapsClaim(key) })) == 0:
+			into.SetRecipient(ident, nil, nil)
+		default:
 			m.recipients = append(m.recipients, ident)
 		}
 	}
@@ -412,7 +416,7 @@ func (s *Store) overlayUser(u benefit.UserID) *benefit.User {
 			continue
 		}
 		if at, ok := o.users[u]; ok {
-			found, err := decodeUser(o.bytes(at))
+			found, err := decodeUser(o.bytes(at.body))
 			if err != nil {
 				panic(fmt.Sprintf("embedded: a user in the overlay: %v", err))
 			}

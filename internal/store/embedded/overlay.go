@@ -26,7 +26,7 @@ type overlay struct {
 	quotas    map[benefit.QuotaKey]int32 // into ledger
 	templates map[benefit.TemplateID]benefit.TemplateCount
 	days      map[templateDay]benefit.TemplateDay
-	users     map[benefit.UserID]place
+	users     map[benefit.UserID]overlayUserRow
 	links     map[linkKey]link
 	persons   map[string][]benefit.UserID
 	sessions  map[benefit.Digest]*benefit.Session
@@ -44,6 +44,11 @@ type issuanceRow struct {
 	id    id.ID
 	claim benefit.ClaimID
 	body  place
+}
+
+type overlayUserRow struct {
+	body  place
+	plain bool
 }
 
 type ledgerRow struct {
@@ -101,7 +106,7 @@ func newOverlay(gen int64) *overlay {
 	return &overlay{
 		gen: gen, claims: map[benefit.ClaimID]int32{}, ids: map[id.ID]int32{}, quotas: map[benefit.QuotaKey]int32{},
 		templates: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[templateDay]benefit.TemplateDay{},
-		users: map[benefit.UserID]place{}, links: map[linkKey]link{}, persons: map[string][]benefit.UserID{}, sessions: map[benefit.Digest]*benefit.Session{},
+		users: map[benefit.UserID]overlayUserRow{}, links: map[linkKey]link{}, persons: map[string][]benefit.UserID{}, sessions: map[benefit.Digest]*benefit.Session{},
 		entities: map[entityKey]benefit.Entity{}, lists: map[benefit.TemplateID][]id.ID{},
 	}
 }
@@ -255,7 +260,7 @@ func (o *overlay) addUser(u *benefit.User) {
 	at := int32(len(o.records))
 	body := encodeUser(u)
 	o.records = append(o.records, body)
-	o.users[u.ID] = place{at, 0, int32(len(body))}
+	o.users[u.ID] = overlayUserRow{place{at, 0, int32(len(body))}, plain(u)}
 	o.idMillis = max(o.idMillis, u.ID.Millis())
 	if u.Person != "" {
 		o.persons[u.Person] = append(o.persons[u.Person], u.ID)

@@ -75,7 +75,8 @@ CREATE INDEX user_person ON user (person) WHERE person IS NOT NULL;
 CREATE TABLE link (
   hash  BLOB PRIMARY KEY, -- 16 bytes of SHA-256 over the identifier; the user's body holds it in full
   user  INTEGER NOT NULL,
-  plain INTEGER NOT NULL  -- 1: nothing else about the user matters when issuing
+  plain INTEGER NOT NULL, -- 1: the identifier is all there is to the user
+  gen   INTEGER NOT NULL  -- whose filter of claims holds it as well
 ) WITHOUT ROWID;
 
 CREATE TABLE session (
@@ -94,7 +95,7 @@ CREATE TABLE generation (
   gen       INTEGER PRIMARY KEY,
   issuances INTEGER NOT NULL,
   seq       INTEGER NOT NULL, -- the journal record up to which the filters hold everything
-  claims    BLOB,             -- filters; null while the generation is being filled
+  claims    BLOB,             -- filters (the first of claims and identifiers); null while the generation is being filled
   quotas    BLOB
 );
 INSERT INTO generation VALUES (1, 0, 0, NULL, NULL);

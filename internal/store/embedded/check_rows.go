@@ -1,0 +1,243 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+)
+
+// table names a table of the view whose rows follow from the journal.
+type table uint8
+
+const (
+	issuanceTable table = iota
+	claimTable
+	ledgerTable
+	listTable
+	countTable
+	dayTable
+	userTable
+	linkTable
+	sessionTable
+	entityTable
+	tableCount
+)
+
+func (t table) String() string {
+	return [...]string{
+		"issuance", "claim", "ledger", "template_block", "template_count", "template_day", "user", "link", "session", "entity",
+	}[t]
+}
+
+// rowFunc takes a row: its key, which is unique in the table, and everything else. The slices are valid until it
+// returns. What is in which place is known to journalRows and viewRows alone, which must agree, and to rowName.
+type rowFunc func(t table, key, content []byte)
+
+// numbers packs numbers for keys and contents.
+func numbers(b []byte, all ...int64) []byte {
+	for _, n := range all {
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	}
+	return b
+}
+
+func numberAt(b []byte, k int) int64 {
+	if len(b) < 8*k+8 {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(b[8*k:]))
+}
+
+// The rows that are made in the same way of what the journal says and of what the view holds.
+
+func claimRow(emit rowFunc, claim []byte, i id.ID) {
+	var room [8]byte
+	emit(claimTable, claim, numbers(room[:0], int64(i)))
+}
+
+func ledgerRowOf(emit rowFunc, r *ledgerRow) {
+	var key, content [64]byte
+	emit(ledgerTable, numbers(key[:0], int64(r.User), int64(r.Template), r.at),
+		numbers(content[:0], int64(r.issuance), r.Total, int64(r.Day), r.DayTotal))
+}
+
+func listRow(emit rowFunc, t benefit.TemplateID, i id.ID) {
+	var key [16]byte
+	emit(listTable, numbers(key[:0], int64(t), int64(i)), nil)
+}
+
+func countRow(emit rowFunc, c benefit.TemplateCount) {
+	var key, content [16]byte
+	emit(countTable, numbers(key[:0], int64(c.Template)), numbers(content[:0], c.Count, c.Amount))
+}
+
+func dayRow(emit rowFunc, d benefit.TemplateDay) {
+	var key, content [16]byte
+	emit(dayTable, numbers(key[:0], int64(d.Template), int64(d.Day)), numbers(content[:0], d.Count, d.Amount))
+}
+
+func userRow(emit rowFunc, u id.ID, name, person string, body []byte) {
+	var key [8]byte
+	e := encoder{}
+	e.text(name)
+	e.text(person)
+	emit(userTable, numbers(key[:0], int64(u)), append(e.b, body...))
+}
+
+func linkRow(emit rowFunc, k linkKey, l link) {
+	var content [16]byte
+	plain := int64(0)
+	if l.plain {
+		plain = 1
+	}
+	emit(linkTable, k[:], numbers(content[:0], int64(l.user), plain))
+}
+
+// goneLinkRow stands for an identifier that nobody has any more: there may be a row or none, as long as the user
+// that it names is asked.
+const goneLinkRow = "gone"
+
+func leadsNowhere(content string, found bool) bool {
+	return !found || numberAt([]byte(content), 1) == 0
+}
+
+func entityRow(emit rowFunc, kind benefit.EntityKind, n int64, body []byte) {
+	var key [16]byte
+	emit(entityTable, numbers(key[:0], int64(kind), n), body)
+}
+
+// journalRows makes the rows of the view from the records of the journal. Rows that are written again come again.
+type journalRows struct {
+	emit rowFunc
+	// repeated says that the row is written more than once, and repeat that it must be taken for one.
+	repeated func(t table, key []byte) bool
+	repeat   func(t table, key []byte)
+	// Of users that are written more than once: their identifiers as they are now, and whose those are.
+	links  map[benefit.UserID][]linkKey
+	owners map[linkKey]benefit.UserID
+}
+
+func (j *journalRows) record(seq uint64, payload []byte, c *benefit.Changes, bodies [][2]int) error {
+	for k, i := range c.Issuances {
+		var key [8]byte
+		j.emit(issuanceTable, numbers(key[:0], int64(i.ID)), payload[bodies[k][0]:bodies[k][1]])
+		claim := benefit.ClaimIDOf(i.Scope, i.Key)
+		claimRow(j.emit, claim[:], i.ID)
+		for _, t := range templatesOf(i) {
+			listRow(j.emit, t, i.ID)
+		}
+	}
+	for _, r := range ledgerOf(seq, c) {
+		ledgerRowOf(j.emit, &r)
+	}
+	j.users(c.Users)
+	for _, t := range c.Templates {
+		countRow(j.emit, t)
+	}
+	for _, d := range c.Days {
+		dayRow(j.emit, d)
+	}
+	for _, e := range c.Entities {
+		entityRow(j.emit, e.Kind, e.ID, e.Body)
+	}
+	for _, s := range c.Sessions {
+		body, err := json.Marshal(s)
+		if err != nil {
+			return err
+		}
+		j.emit(sessionTable, s.Digest[:], body)
+	}
+	return nil
+}
+
+// users makes the rows of users and their identifiers. An identifier that a user no longer has leads nowhere,
+// unless another user has it by then.
+func (j *journalRows) users(all []*benefit.User) {
+	keys := make([][]linkKey, len(all))
+	for k, u := range all {
+		for _, ident := range u.Identifiers {
+			keys[k] = append(keys[k], linkKeyOf(ident))
+		}
+		for _, old := range j.links[u.ID] {
+			if !slices.Contains(keys[k], old) && j.owners[old] == u.ID {
+				j.emit(linkTable, old[:], []byte(goneLinkRow))
+				delete(j.owners, old)
+			}
+		}
+	}
+	for k, u := range all {
+		var room [8]byte
+		key := numbers(room[:0], int64(u.ID))
+		again := j.repeated(userTable, key)
+		if again {
+			j.links[u.ID] = keys[k]
+		}
+		userRow(j.emit, u.ID, u.Name, u.Person, encodeUser(u))
+		for _, l := range keys[k] {
+			if again {
+				j.repeat(linkTable, l[:])
+			}
+			if again || j.repeated(linkTable, l[:]) {
+				j.owners[l] = u.ID
+			}
+			linkRow(j.emit, l, link{u.ID, plain(u)})
+		}
+	}
+}
+
+// rowName names a row for people. Digests of keys and identifiers are cut, so that they cannot be searched for.
+func rowName(t table, key, content []byte) string {
+	n := func(k int) int64 { return numberAt(key, k) }
+	cut := func() string { return fmt.Sprintf("%x…", key[:min(4, len(key))]) }
+	switch t {
+	case issuanceTable:
+		return fmt.Sprintf("issuance %d", n(0))
+	case claimTable:
+		return fmt.Sprintf("claim %s of issuance %d", cut(), numberAt(content, 0))
+	case ledgerTable:
+		return fmt.Sprintf("user %d, template %d, journal record %d, issuance %d", n(0), n(1), seqOf(n(2)), numberAt(content, 0))
+	case listTable:
+		return fmt.Sprintf("template %d, issuance %d", n(0), n(1))
+	case countTable:
+		return fmt.Sprintf("template %d", n(0))
+	case dayTable:
+		return fmt.Sprintf("template %d on %s", n(0), benefit.Day(n(1)))
+	case userTable:
+		return fmt.Sprintf("user %d", n(0))
+	case linkTable:
+		return fmt.Sprintf("identifier %s of user %d", cut(), numberAt(content, 0))
+	case sessionTable:
+		return "session " + cut()
+	case entityTable:
+		return fmt.Sprintf("kind %d, id %d", n(0), n(1))
+	}
+	return t.String()
+}
+
+// seqOf is the journal record of a place in the order of commits.
+func seqOf(at int64) uint64 { return uint64(at) >> 12 }
+
+// contentText shows what a row says, where that is short and no secret.
+func contentText(t table, content string) string {
+	n := func(k int) int64 { return numberAt([]byte(content), k) }
+	switch t {
+	case claimTable:
+		return fmt.Sprintf("issuance %d", n(0))
+	case ledgerTable:
+		return fmt.Sprintf("issuance %d, %d vouchers, %d of them on %s", n(0), n(1), n(3), benefit.Day(n(2)))
+	case countTable, dayTable:
+		return fmt.Sprintf("%d vouchers, %d fen", n(0), n(1))
+	case linkTable:
+		if content == goneLinkRow {
+			return "nobody's"
+		}
+		return fmt.Sprintf("user %d, plain %d", n(0), n(1))
+	case listTable:
+		return "listed"
+	}
+	return fmt.Sprintf("a row with checksum %x", content)
+}
