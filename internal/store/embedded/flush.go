@@ -69,7 +69,7 @@ func (s *Store) swap() (*overlay, *sealed) {
 		// that lacks what came since.
 		s.gens = append(s.gens, newGeneration(last.gen+1, s.filterCapacity()))
 	}
-	s.active = newOverlay(s.gens[len(s.gens)-1].gen)
+	s.active = newOverlay(s.gens[len(s.gens)-1].gen, s.idMillis)
 	return s.behind, s.sealedBy(s.behind)
 }
 

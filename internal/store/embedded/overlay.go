@@ -12,6 +12,7 @@ import (
 // the garbage collector need not walk them: what is large stays encoded in the records, and places point there.
 type overlay struct {
 	gen         int64
+	floor       int64  // no new id carries an earlier millisecond
 	first, last uint64 // journal records, first 0 when there are none
 	hash        [32]byte
 	now         benefit.Instant
@@ -102,9 +103,9 @@ func plainUser(u benefit.UserID, i benefit.Identifier) *benefit.User {
 	return user
 }
 
-func newOverlay(gen int64) *overlay {
+func newOverlay(gen, floor int64) *overlay {
 	return &overlay{
-		gen: gen, claims: map[benefit.ClaimID]int32{}, ids: map[id.ID]int32{}, quotas: map[benefit.QuotaKey]int32{},
+		gen: gen, floor: floor, claims: map[benefit.ClaimID]int32{}, ids: map[id.ID]int32{}, quotas: map[benefit.QuotaKey]int32{},
 		templates: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[templateDay]benefit.TemplateDay{},
 		users: map[benefit.UserID]overlayUserRow{}, links: map[linkKey]link{}, persons: map[string][]benefit.UserID{}, sessions: map[benefit.Digest]*benefit.Session{},
 		entities: map[entityKey]benefit.Entity{}, lists: map[benefit.TemplateID][]id.ID{},
@@ -145,7 +146,7 @@ func (o *overlay) add(r record) {
 	at := int32(len(o.records))
 	o.records = append(o.records, r.bytes)
 	for k, i := range c.Issuances {
-		o.addIssuance(i, place{at, int32(r.bodies[k][0]), int32(r.bodies[k][1])}, c.Now)
+		o.addIssuance(i, place{at, int32(r.bodies[k][0]), int32(r.bodies[k][1])})
 	}
 	for _, row := range ledgerOf(r.seq, c) {
 		if row.Total != noCounters {
@@ -178,7 +179,7 @@ func (o *overlay) add(r record) {
 	}
 }
 
-func (o *overlay) addIssuance(i *benefit.Issuance, body place, now benefit.Instant) {
+func (o *overlay) addIssuance(i *benefit.Issuance, body place) {
 	claim := benefit.ClaimIDOf(i.Scope, i.Key)
 	o.idMillis = max(o.idMillis, i.ID.Millis())
 	if k, ok := o.ids[i.ID]; ok { // continued while still here
@@ -188,22 +189,13 @@ func (o *overlay) addIssuance(i *benefit.Issuance, body place, now benefit.Insta
 	k := int32(len(o.issuances))
 	o.issuances = append(o.issuances, issuanceRow{i.ID, claim, body})
 	o.claims[claim], o.ids[i.ID] = k, k
-	if !continued(i, now) {
+	// What is continued stands in the lists already. If it is as new as what comes new it may be listed again:
+	// readers drop doubles, but a block that reaches far back would mislead them.
+	if i.ID.Millis() >= o.floor {
 		for _, t := range templatesOf(i) {
 			o.lists[t] = append(o.lists[t], i.ID)
 		}
 	}
-}
-
-// continued says that part of the issuance was issued by an earlier commit, so that it stands in the lists of its
-// templates already.
-func continued(i *benefit.Issuance, now benefit.Instant) bool {
-	for k := range i.Lines {
-		if at := i.Lines[k].At; at != 0 && at < now {
-			return true
-		}
-	}
-	return false
 }
 
 // templatesOf lists the templates of the issuance's lines, each once, whether they issued yet or not.

@@ -219,7 +219,7 @@ func (s *Store) openView() (at position, err error) {
 	}
 	s.gens[len(s.gens)-1].resume(s.filterCapacity(), at.seq == 0)
 	s.now, s.idMillis, s.seq = at.now, at.idMillis, at.seq
-	s.active = newOverlay(s.gens[len(s.gens)-1].gen)
+	s.active = newOverlay(s.gens[len(s.gens)-1].gen, at.idMillis)
 	return at, nil
 }
 
