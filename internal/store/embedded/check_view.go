@@ -99,6 +99,15 @@ func (g *genCheck) claim(gen int64, claim benefit.ClaimID, i id.ID) {
 	}
 }
 
+func (g *genCheck) link(gen int64, key linkKey) {
+	if g == nil {
+		return
+	}
+	if of := g.of(linkTable, gen); of != nil && of.claims != nil && !of.claims.perhaps(claimHash(key)) {
+		g.hidden(linkTable, gen, "identifier "+key.String())
+	}
+}
+
 func (g *genCheck) ledger(gen int64, r *ledgerRow) {
 	if g == nil {
 		return
@@ -140,6 +149,7 @@ func (g *genCheck) order(gens []*checkedGen) {
 type viewTable struct {
 	table table
 	query string
+	types string // of the columns: i integer, b blob, t text or null
 	row   func(stmt *sqlite.Stmt, emit rowFunc, gens *genCheck)
 }
 
@@ -147,19 +157,23 @@ type viewTable struct {
 // that cannot be read to its end is a fault, and is not compared.
 func (x *comparison) viewRows(ctx context.Context, emit rowFunc, gens *genCheck) error {
 	for _, t := range []viewTable{
-		{issuanceTable, "SELECT id, body FROM issuance", x.readBodies(issuanceTable)},
-		{claimTable, "SELECT gen, hash, id FROM claim", readClaim},
-		{ledgerTable, "SELECT gen, user, template, at, issuance, total, day, day_total FROM ledger", readLedger},
-		{listTable, "SELECT template, last, first, ids FROM template_block", x.readBlock},
-		{countTable, "SELECT template, count, amount FROM template_count", readCount},
-		{dayTable, "SELECT template, day, count, amount FROM template_day", readDay},
-		{userTable, "SELECT id, name, person, body FROM user", readUser},
-		{linkTable, "SELECT hash, user, plain FROM link", readLink},
-		{sessionTable, "SELECT digest, body FROM session", readSession},
-		{entityTable, "SELECT kind, id, body FROM entity", readEntity},
+		{issuanceTable, "SELECT id, body FROM issuance", "ib", x.readBodies(issuanceTable)},
+		{claimTable, "SELECT gen, hash, id FROM claim", "ibi", readClaim},
+		{ledgerTable, "SELECT gen, user, template, at, issuance, total, day, day_total FROM ledger", "iiiiiiii", readLedger},
+		{listTable, "SELECT template, last, first, ids FROM template_block", "iiib", x.readBlock},
+		{countTable, "SELECT template, count, amount FROM template_count", "iii", readCount},
+		{dayTable, "SELECT template, day, count, amount FROM template_day", "iiii", readDay},
+		{userTable, "SELECT id, name, person, body FROM user", "ittb", readUser},
+		{linkTable, "SELECT hash, user, plain, gen FROM link", "bii", readLink},
+		{sessionTable, "SELECT digest, body FROM session", "bb", readSession},
+		{entityTable, "SELECT kind, id, body FROM entity", "iib", readEntity},
 	} {
 		err := sqlitex.ExecuteTransient(x.c.view.conn, t.query, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
-			t.row(stmt, emit, gens)
+			if typed(stmt, t.types) {
+				t.row(stmt, emit, gens)
+			} else {
+				t.row(stmt, inAnotherForm(emit), gens)
+			}
 			return nil
 		}})
 		if err != nil && damaged(err) {
@@ -171,6 +185,36 @@ func (x *comparison) viewRows(ctx context.Context, emit rowFunc, gens *genCheck)
 	}
 	return ctx.Err()
 }
+
+// typed says that the columns of a row have their types. SQLite keeps whatever a column was given: a digest that
+// became a text of the same bytes is another key.
+func typed(stmt *sqlite.Stmt, types string) bool {
+	for col := range types {
+		switch got := stmt.ColumnType(col); types[col] {
+		case 'i':
+			if got != sqlite.TypeInteger {
+				return false
+			}
+		case 'b':
+			if got != sqlite.TypeBlob {
+				return false
+			}
+		case 't':
+			if got != sqlite.TypeNull && (got != sqlite.TypeText || stmt.ColumnLen(col) == 0) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// inAnotherForm makes rows unlike those of the journal, whatever they say.
+func inAnotherForm(emit rowFunc) rowFunc {
+	return func(t table, key, content []byte) { emit(t, key, append(slices.Clone(content), otherForm...)) }
+}
+
+// otherForm marks the content of a row whose columns have other types.
+const otherForm = " in another form"
 
 // readBodies reads rows that are a number and a body, into one buffer.
 func (x *comparison) readBodies(t table) func(*sqlite.Stmt, rowFunc, *genCheck) {
@@ -235,7 +279,10 @@ func readUser(stmt *sqlite.Stmt, emit rowFunc, _ *genCheck) {
 	userRow(emit, id.ID(stmt.ColumnInt64(0)), stmt.ColumnText(1), stmt.ColumnText(2), columnBytes(stmt, 3))
 }
 
-func readLink(stmt *sqlite.Stmt, emit rowFunc, _ *genCheck) {
+func readLink(stmt *sqlite.Stmt, emit rowFunc, gens *genCheck) {
+	var key linkKey
+	stmt.ColumnBytes(0, key[:])
+	gens.link(stmt.ColumnInt64(3), key)
 	emit(linkTable, columnBytes(stmt, 0), columns(stmt, 1, 2))
 }
 
