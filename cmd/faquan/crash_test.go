@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"faquan/internal/config"
 	"faquan/internal/control"
 	"faquan/internal/gateway/alipay/wire"
 )
@@ -121,12 +122,17 @@ func (w *crashWorld) launch() *crashProcess {
 	p := &crashProcess{t: w.t}
 	p.cmd = exec.Command("faquan", "serve", "--data", w.data(), "--listen", "127.0.0.1:0",
 		"--apply", filepath.Join(w.dir, "catalog.yaml"), "--log-level", "warn")
-	p.cmd.Stderr = &p.err
+	p.cmd.Stderr, p.cmd.Env = &p.err, bareEnviron()
 	if err := p.cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { p.cmd.Process.Kill(); p.cmd.Wait() })
 	return p
+}
+
+// bareEnviron leaves out the settings that whoever runs the tests may have.
+func bareEnviron() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, config.EnvPrefix) })
 }
 
 // start launches the program and waits until it serves.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -192,6 +194,77 @@ func TestListenFailsCleanly(t *testing.T) {
 		t.Error("a socket was left behind")
 	}
 	testServer(t, dir, nil).stop() // nothing holds the directory
+}
+
+// What a change brings is in force in the gateway when the command that made it returns: a session that was looked
+// for in vain a moment ago, too.
+func TestChangesAreTakenUp(t *testing.T) {
+	const other = `  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}
+  - {name: theirs, merchant: guest, kind: EXCHANGE, template_id: THEIRS, valid: {days: 1}}
+`
+	doc := testDocument(other)
+	doc.Text = bytes.Replace(doc.Text, []byte("merchants:"), []byte("merchants:\n  - {name: guest, title: 别家旗舰店, recipients: open}"), 1)
+	s := testServer(t, t.TempDir(), doc)
+	defer s.stop()
+	ctx := context.Background()
+	app := testCaller(t, s.desk, s.url)
+	app.token = "token-1"
+	send := func(key string) string {
+		e, err := app.send(ctx, &voucherSend{TemplateID: "THEIRS", UserID: "2088000000000001", OutBizNo: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.answer.SubCode
+	}
+	if got := send("k1"); got != "aop.invalid-app-auth-token" {
+		t.Fatalf("before the session exists: %q", got)
+	}
+	session := &control.Document{Name: "s.yaml", Text: []byte("sessions:\n  - {key: token-1, app: shop, merchant: guest, expires: 2036-01-01 00:00:00}\n")}
+	if _, err := s.desk.Apply(ctx, session); err != nil {
+		t.Fatal(err)
+	}
+	if got := send("k2"); got != "" {
+		t.Errorf("with the session: %q", got)
+	}
+	paused := &control.Document{Name: "p.yaml", Text: []byte("templates:\n  - {name: theirs, merchant: guest, kind: EXCHANGE, valid: {days: 1}, status: PAUSED}\n")}
+	if _, err := s.desk.Apply(ctx, paused); err != nil {
+		t.Fatal(err)
+	}
+	if got := send("k3"); got != "TEMPLATE_PAUSED" {
+		t.Errorf("with the template paused: %q", got)
+	}
+}
+
+// The settings reach what they are for.
+func TestSettingsReachTheGateway(t *testing.T) {
+	c := config.Default()
+	c.Data, c.Listen = t.TempDir(), "127.0.0.1:0"
+	c.Request.Bytes, c.Alipay.Tolerance = 2048, time.Minute
+	doc := testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`)
+	s, err := startServer(context.Background(), &c, serverOptions{log: slog.New(slog.DiscardHandler), document: doc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.stop()
+	app := testCaller(t, s.desk, s.url)
+	defer app.client.CloseIdleConnections()
+	v := voucherSend{TemplateID: "T", UserID: "2088000000000001", OutBizNo: "k"}
+	if e, err := app.send(context.Background(), &v); err != nil || !e.answer.OK() {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	v.ExtendInfo = strings.Repeat("x", 2048)
+	if e, err := app.send(context.Background(), &v); err == nil && e.answer.OK() {
+		t.Error("a request above request.bytes was taken")
+	}
+	v.ExtendInfo = ""
+	form, err := app.form(v.text(), time.Now().Add(-2*time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := app.post(context.Background(), form)
+	if err != nil || !strings.Contains(string(body), "isv.invalid-timestamp") {
+		t.Errorf("a timestamp beyond alipay.tolerance: %s, %v", body, err)
+	}
 }
 
 // HTTPS with the operator's certificate.

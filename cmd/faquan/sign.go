@@ -37,6 +37,8 @@ func (s *signing) flags(cmd *cobra.Command) {
 	f.StringVar(&s.charset, "charset", wire.UTF8.String(), "alipay: utf-8, gbk, gb2312 or gb18030")
 }
 
+var errNoKey = errors.New("alipay needs --key")
+
 // topSecret is the secret of either flag.
 func (s *signing) topSecret() (string, error) {
 	if s.secretFile == "" {
@@ -123,6 +125,9 @@ func (s *signing) signAlipay(params map[string]string) (*signed, error) {
 	t, cs, err := parseSigning(s.signType, s.charset)
 	if err != nil {
 		return nil, err
+	}
+	if s.keyFile == "" {
+		return nil, errNoKey
 	}
 	key, err := readPrivateKey(s.keyFile)
 	if err != nil {

@@ -101,6 +101,9 @@ func (s *signing) verify(form string) (*verdict, error) {
 }
 
 func (s *signing) verifyAlipay(form string) (*verdict, error) {
+	if s.keyFile == "" {
+		return nil, errNoKey
+	}
 	key, err := readPublicKey(s.keyFile)
 	if err != nil {
 		return nil, err
