@@ -60,12 +60,13 @@ type Checked struct {
 
 // Report says what an audit found.
 type Report struct {
-	Checked  Checked   `json:"checked"`
-	Findings []Finding `json:"findings"`        // at most Options.MaxFindings
-	More     int64     `json:"more,omitzero"`   // findings beyond those
-	Doubts   []Doubt   `json:"doubts,omitzero"` // by invariant and template
-	NotKept  []string  `json:"not_kept"`        // promises that cannot be checked yet, and why
-	Notes    []string  `json:"notes,omitzero"`  // what is no fault, and worth knowing
+	Checked  Checked         `json:"checked"`
+	Findings []Finding       `json:"findings"`          // at most Options.MaxFindings
+	More     int64           `json:"more,omitzero"`     // findings beyond those
+	Doubts   []Doubt         `json:"doubts,omitzero"`   // by invariant and template
+	NotKept  []string        `json:"not_kept"`          // promises that cannot be checked yet, and why
+	Notes    []string        `json:"notes,omitzero"`    // what is no fault, and worth knowing
+	Embedded *EmbeddedReport `json:"embedded,omitzero"` // nil but for Embedded
 }
 
 // OK says that nothing is wrong. Doubts do not count.
@@ -82,6 +83,9 @@ type Options struct {
 	Memory int64
 	// History are the templates of earlier catalogue versions, where they are known. Nil: only today's.
 	History *History
+
+	// former are the persons to which users ever belonged, of users who may have belonged to several.
+	former map[benefit.UserID][]string
 }
 
 func (o *Options) defaults() {
@@ -101,6 +105,8 @@ type reporter struct {
 	report Report
 	most   int
 	doubts map[doubtKey]*Doubt
+
+	embedded *EmbeddedReport
 }
 
 type doubtKey struct {
@@ -147,5 +153,6 @@ func (r *reporter) done() *Report {
 	slices.SortFunc(r.report.Doubts, func(a, b Doubt) int {
 		return cmp.Or(cmp.Compare(a.Invariant, b.Invariant), cmp.Compare(a.Template, b.Template), cmp.Compare(a.Rule, b.Rule))
 	})
+	r.report.Embedded = r.embedded
 	return &r.report
 }

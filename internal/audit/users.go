@@ -71,12 +71,7 @@ func (c *recount) user(ctx context.Context, u *benefit.User) error {
 	}
 	c.report.Checked.Users++
 	if u.Person != "" {
-		n, ok := c.persons[u.Person]
-		if !ok {
-			n = int32(len(c.persons))
-			c.persons[u.Person] = n
-		}
-		c.linked[u.ID] = n
+		c.linked[u.ID] = c.personNumber(u.Person)
 	}
 	if c.due() {
 		return c.lookUpUser(ctx, u)
@@ -177,12 +172,34 @@ func (p crowd) finding() Finding {
 	}
 }
 
-// share adds what a user has of a template to what the person has.
+// personNumber is the short number of a person.
+func (c *recount) personNumber(name string) int32 {
+	n, ok := c.persons[name]
+	if !ok {
+		n = int32(len(c.persons))
+		c.persons[name] = n
+	}
+	return n
+}
+
+// share adds what a user has of a template to what the person has; and, where it is known, to what every person
+// has to whom the user once belonged, since one of those may have been given too much then.
 func (c *recount) share(k benefit.QuotaKey, total int64) {
-	person, linked := c.linked[k.User]
-	if !linked || c.rules.lowestPerPerson(k.Template) == 0 {
+	if c.rules.lowestPerPerson(k.Template) == 0 {
 		return
 	}
+	now, linked := c.linked[k.User]
+	if linked {
+		c.addShare(now, k, total)
+	}
+	for _, name := range c.o.former[k.User] {
+		if n := c.personNumber(name); !linked || n != now {
+			c.addShare(n, k, total)
+		}
+	}
+}
+
+func (c *recount) addShare(person int32, k benefit.QuotaKey, total int64) {
 	s := share{person, c.number(k.Template)}
 	if c.shares[s] == nil {
 		c.shares[s] = &crowd{user: k.User, template: k.Template}

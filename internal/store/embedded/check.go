@@ -204,6 +204,8 @@ type CheckReport struct {
 	Faults    []Fault
 	More      int64             // faults beyond the most that were asked for
 	Catalogue []CatalogueChange // of the journal, in order
+	// Persons are those to which users ever belonged, of users who were written more than once.
+	Persons map[benefit.UserID][]string
 }
 
 // Compare compares every row of the view with what the journal says it must be. It believes nothing of the view

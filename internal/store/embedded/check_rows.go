@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
@@ -223,6 +224,9 @@ func seqOf(at int64) uint64 { return uint64(at) >> 12 }
 
 // contentText shows what a row says, where that is short and no secret.
 func contentText(t table, content string) string {
+	if said, other := strings.CutSuffix(content, otherForm); other {
+		return contentText(t, said) + "," + otherForm
+	}
 	n := func(k int) int64 { return numberAt([]byte(content), k) }
 	switch t {
 	case claimTable:

@@ -45,7 +45,7 @@ type comparison struct {
 
 func newComparison(c *Check, most int) *comparison {
 	return &comparison{
-		c: c, most: most, repeated: map[uint64]bool{}, report: CheckReport{Rows: map[string]int64{}},
+		c: c, most: most, repeated: map[uint64]bool{}, report: CheckReport{Rows: map[string]int64{}, Persons: map[benefit.UserID][]string{}},
 		seeds:   [3]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed(), maphash.MakeSeed()},
 		journal: side{latest: map[string]string{}}, view: side{latest: map[string]string{}},
 	}
@@ -218,11 +218,23 @@ func (x *comparison) sumJournal(ctx context.Context) error {
 		}
 		for _, u := range c.Users {
 			x.reached.idMillis = max(x.reached.idMillis, u.ID.Millis())
+			x.person(u)
 		}
 		if c.Catalogue != 0 {
 			x.reached.catalogue = c.Catalogue
 		}
 	})
+}
+
+// person remembers to whom a user belongs, if the user is written more than once.
+func (x *comparison) person(u *benefit.User) {
+	var key [8]byte
+	if u.Person == "" || !x.repeated[x.hashOf(userTable, numbers(key[:0], int64(u.ID)))] {
+		return
+	}
+	if all := x.report.Persons[u.ID]; !slices.Contains(all, u.Person) {
+		x.report.Persons[u.ID] = append(all, u.Person)
+	}
 }
 
 func (x *comparison) eachJournalRow(ctx context.Context, emit rowFunc, each func(journal.Record, *benefit.Changes)) error {

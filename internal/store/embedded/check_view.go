@@ -99,12 +99,13 @@ func (g *genCheck) claim(gen int64, claim benefit.ClaimID, i id.ID) {
 	}
 }
 
-func (g *genCheck) link(gen int64, key linkKey) {
-	if g == nil {
+// link looks for an identifier in the filter that holds claims. One that is nobody's any more may be hidden.
+func (g *genCheck) link(gen int64, key []byte, user id.ID) {
+	if g == nil || len(key) != len(linkKey{}) || g.x.journal.latest[string(g.x.rowKey(linkTable, key))] == goneLinkRow {
 		return
 	}
-	if of := g.of(linkTable, gen); of != nil && of.claims != nil && !of.claims.perhaps(claimHash(key)) {
-		g.hidden(linkTable, gen, "identifier "+key.String())
+	if of := g.of(linkTable, gen); of != nil && of.claims != nil && !of.claims.perhaps(claimHash(linkKey(key))) {
+		g.hidden(linkTable, gen, rowName(linkTable, key, numbers(nil, int64(user))))
 	}
 }
 
@@ -164,7 +165,7 @@ func (x *comparison) viewRows(ctx context.Context, emit rowFunc, gens *genCheck)
 		{countTable, "SELECT template, count, amount FROM template_count", "iii", readCount},
 		{dayTable, "SELECT template, day, count, amount FROM template_day", "iiii", readDay},
 		{userTable, "SELECT id, name, person, body FROM user", "ittb", readUser},
-		{linkTable, "SELECT hash, user, plain, gen FROM link", "bii", readLink},
+		{linkTable, "SELECT hash, user, plain, gen FROM link", "biii", readLink},
 		{sessionTable, "SELECT digest, body FROM session", "bb", readSession},
 		{entityTable, "SELECT kind, id, body FROM entity", "iib", readEntity},
 	} {
@@ -280,10 +281,9 @@ func readUser(stmt *sqlite.Stmt, emit rowFunc, _ *genCheck) {
 }
 
 func readLink(stmt *sqlite.Stmt, emit rowFunc, gens *genCheck) {
-	var key linkKey
-	stmt.ColumnBytes(0, key[:])
-	gens.link(stmt.ColumnInt64(3), key)
-	emit(linkTable, columnBytes(stmt, 0), columns(stmt, 1, 2))
+	key := columnBytes(stmt, 0)
+	gens.link(stmt.ColumnInt64(3), key, id.ID(stmt.ColumnInt64(1)))
+	emit(linkTable, key, columns(stmt, 1, 2))
 }
 
 func readSession(stmt *sqlite.Stmt, emit rowFunc, _ *genCheck) {

@@ -1,0 +1,363 @@
+package audit
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"faquan/internal/benefit"
+	"faquan/internal/journal"
+	"faquan/internal/store/embedded"
+	"faquan/internal/store/storetest"
+)
+
+// fixture is a closed directory with several generations and rows of every kind, many of them written more than
+// once.
+func fixture(t testing.TB) directory {
+	t.Helper()
+	d := newDirectory(t)
+	st := d.open(t)
+	for range 2 {
+		crowdOf(t, st, 30, 2)
+		if err := st.Flush(); err != nil {
+			t.Fatalf("Flush: %v", err)
+		}
+	}
+	live(t, st, 5, 150)
+	closeStore(t, st)
+	return d
+}
+
+// copyOf is the directory once more, for damage.
+func (d directory) copyOf(t testing.TB) directory {
+	t.Helper()
+	c := d
+	c.o.Dir = filepath.Join(t.TempDir(), "data")
+	if err := os.CopyFS(c.o.Dir, os.DirFS(d.o.Dir)); err != nil {
+		t.Fatalf("copying: %v", err)
+	}
+	return c
+}
+
+func (d directory) sql(t testing.TB, script string) {
+	t.Helper()
+	conn, err := sqlite.OpenConn(embedded.ViewPath(d.o.Dir), sqlite.OpenReadWrite)
+	if err != nil {
+		t.Fatalf("opening the view: %v", err)
+	}
+	before := changesOf(t, conn)
+	if err := sqlitex.ExecuteScript(conn, script, nil); err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	if changesOf(t, conn) == before {
+		t.Fatalf("%s: changes nothing", script)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatalf("closing the view: %v", err)
+	}
+}
+
+func changesOf(t testing.TB, conn *sqlite.Conn) (n int64) {
+	t.Helper()
+	if err := sqlitex.ExecuteTransient(conn, "SELECT total_changes()", &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
+		n = stmt.ColumnInt64(0)
+		return nil
+	}}); err != nil {
+		t.Fatalf("total_changes: %v", err)
+	}
+	return n
+}
+
+// dump is everything that the view says, as text. An error says that it cannot be read.
+func (d directory) dump() (string, error) {
+	conn, err := sqlite.OpenConn(embedded.ViewPath(d.o.Dir), sqlite.OpenReadOnly)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	var all strings.Builder
+	for _, query := range []string{
+		"PRAGMA integrity_check", "SELECT * FROM position", "SELECT * FROM issuance", "SELECT * FROM claim", "SELECT * FROM ledger",
+		"SELECT * FROM template_block", "SELECT * FROM template_count", "SELECT * FROM template_day", "SELECT * FROM user",
+		"SELECT * FROM link", "SELECT * FROM session", "SELECT * FROM entity", "SELECT * FROM generation",
+	} {
+		if err := sqlitex.ExecuteTransient(conn, query, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
+			for col := range stmt.ColumnCount() {
+				b := make([]byte, stmt.ColumnLen(col))
+				stmt.ColumnBytes(col, b)
+				fmt.Fprintf(&all, "%v %s;", stmt.ColumnType(col), hex.EncodeToString(b))
+			}
+			return nil
+		}}); err != nil {
+			return "", err
+		}
+	}
+	return all.String(), nil
+}
+
+// Every row of the view that is changed, lost or made up is found, and named.
+func TestDamagedView(t *testing.T) {
+	whole := fixture(t)
+	wantFindings(t, whole.audit(t))
+	for _, test := range []struct {
+		name, sql string
+		want      []string
+	}{
+		{"a lost issuance", "DELETE FROM issuance WHERE id=(SELECT min(id) FROM issuance)", []string{"view: issuance: issuance "}},
+		{"swapped bodies", `CREATE TEMP TABLE two AS SELECT id, body FROM issuance ORDER BY id LIMIT 2;
+			UPDATE issuance SET body=(SELECT body FROM two WHERE two.id<>issuance.id) WHERE id IN (SELECT id FROM two)`,
+			[]string{"view: issuance: issuance ", "view: issuance: issuance "}},
+		{"a body that is cut", "UPDATE issuance SET body=substr(body, 1, 20) WHERE id=(SELECT max(id) FROM issuance)", []string{"view: issuance: issuance "}},
+		{"an issuance that is made up", "INSERT INTO issuance SELECT id+1, body FROM issuance ORDER BY id LIMIT 1", []string{"view: issuance: issuance  & want no such row"}},
+		{"a missing claim", "DELETE FROM claim WHERE hash=(SELECT min(hash) FROM claim)", []string{"view: claim: claim  & got no such row"}},
+		{"a claim of another issuance", "UPDATE claim SET id=(SELECT max(id) FROM issuance) WHERE hash=(SELECT min(hash) FROM claim)", []string{"view: claim: claim  & want issuance  & got issuance "}},
+		{"a claim that says two things", "INSERT INTO claim SELECT gen+1, hash, id+1 FROM claim WHERE gen=1 LIMIT 1", []string{
+			"view: generation: generation 2, claim  & hides it", "view: claim: claim  & got issuance",
+		}},
+		{"a claim where nobody looks", "UPDATE claim SET gen=77 WHERE gen=2", []string{"view: claim: generation 77: want a generation that is listed"}},
+		{"a counter of the ledger", "UPDATE ledger SET total=total+1 WHERE at=(SELECT min(at) FROM ledger)", []string{"view: ledger: user "}},
+		{"a high bit of the ledger", "UPDATE ledger SET day=day+(1<<40) WHERE at=(SELECT min(at) FROM ledger)", []string{"view: ledger: user "}},
+		{"a missing row of the ledger", "DELETE FROM ledger WHERE at=(SELECT max(at) FROM ledger)", []string{"view: ledger: user  & got no such row"}},
+		{"a row of the ledger in an older generation", "UPDATE ledger SET gen=1 WHERE at=(SELECT max(at) FROM ledger)", []string{
+			"view: generation: generation 1, user  & hides it", "view: ledger: generations 1 and 2: want journal records that follow",
+		}},
+		{"a missing entry of a template's list", "UPDATE template_block SET ids=substr(ids, 9) WHERE last=(SELECT min(last) FROM template_block)", []string{
+			"view: template_block: template 50 & want ids in order", "view: template_block: template 50, issuance  & want listed, got no such row",
+		}},
+		{"a missing block", "DELETE FROM template_block WHERE last=(SELECT max(last) FROM template_block)", []string{"each", "view: template_block: template  & want listed, got no such row"}},
+		{"a block out of place", "UPDATE template_block SET last=last+1 WHERE last=(SELECT min(last) FROM template_block)", []string{"view: template_block: template 50 & want ids in order"}},
+		{"a template's counter", "UPDATE template_count SET count=count-1 WHERE template=1", []string{"view: template_count: template 1: want"}},
+		{"a missing counter", "DELETE FROM template_count WHERE template=1", []string{"view: template_count: template 1: want"}},
+		{"a day's counter", "UPDATE template_day SET amount=amount-1 WHERE template=1 AND day=(SELECT min(day) FROM template_day)", []string{"view: template_day: template 1 on 2026-11-11: want"}},
+		{"a day that is made up", "INSERT INTO template_day VALUES (1, 5, 1, 1)", []string{"view: template_day: template 1 on 1970-01-06: want no such row"}},
+		{"a user's name", "UPDATE user SET name='x' WHERE id=(SELECT min(id) FROM user)", []string{"view: user: user "}},
+		{"a user's person", "UPDATE user SET person='x' WHERE id=(SELECT max(id) FROM user)", []string{"view: user: user "}},
+		{"a user's body", "UPDATE user SET body=(SELECT body FROM user ORDER BY id LIMIT 1) WHERE id=(SELECT max(id) FROM user)", []string{"view: user: user "}},
+		{"a missing user", "DELETE FROM user WHERE id=(SELECT min(id) FROM user)", []string{"view: user: user "}},
+		{"an identifier of another user", "UPDATE link SET user=(SELECT min(id) FROM user) WHERE user=(SELECT max(id) FROM user)", []string{"view: link: identifier "}},
+		{"a user who seems plain", "UPDATE link SET plain=1 WHERE hash=(SELECT min(hash) FROM link WHERE plain=0)", []string{"view: link: identifier "}},
+		{"an identifier where nobody looks", "UPDATE link SET gen=77 WHERE hash=(SELECT min(hash) FROM link)", []string{"view: link: generation 77"}},
+		{"an identifier in another generation", "UPDATE link SET gen=2 WHERE hash=(SELECT min(hash) FROM link WHERE gen=1)", []string{"view: generation: generation 2, identifier  & hides it from link"}},
+		{"a missing identifier", "DELETE FROM link WHERE hash=(SELECT min(hash) FROM link)", []string{"view: link: identifier  & got no such row"}},
+		{"an identifier that is made up", "INSERT INTO link VALUES (zeroblob(16), 1, 0, 1)", []string{"view: generation: generation 1, identifier  & hides", "view: link: identifier  & want no such row"}},
+		{"a session", "UPDATE session SET body=body||' '", []string{"view: session: session "}},
+		{"a claim under a text", "UPDATE claim SET hash=CAST(hash AS TEXT) WHERE hash=(SELECT min(hash) FROM claim)", []string{"view: claim: claim  & in another form"}},
+		{"a missing session", "DELETE FROM session", []string{"view: session: session "}},
+		{"an entity", "UPDATE entity SET body=CAST(body||' ' AS BLOB) WHERE id=1", []string{"view: entity: kind 3, id 1"}},
+		{"a missing entity", "DELETE FROM entity WHERE id=1", []string{"view: entity: kind 3, id 1"}},
+		{"another now", "UPDATE position SET now=now-1", []string{"view: position: journal record  & the instant of the last commit"}},
+		{"other ids", "UPDATE position SET id_millis=id_millis-1", []string{"view: position: journal record  & the last millisecond of an id"}},
+		{"another catalogue", "UPDATE position SET catalogue=catalogue-1", []string{"view: position: journal record  & the version of the catalogue"}},
+		{"another chain", "UPDATE position SET hash=zeroblob(32)", []string{"view: position: journal record  & the chain hash"}},
+		{"a position beyond the journal", "UPDATE position SET seq=seq+1", []string{"view: its position"}},
+		{"a filter of another generation", "UPDATE generation SET claims=(SELECT claims FROM generation WHERE gen=1) WHERE gen=2", []string{"each", "view: generation: generation 2,  & hides"}},
+		{"a damaged filter", "UPDATE generation SET quotas=zeroblob(100) WHERE gen=1", []string{"view: generation: generation 1, quotas: want an intact filter"}},
+		{"a missing generation", "DELETE FROM generation WHERE gen=1", []string{"view: claim: generation 1: want a generation that is listed"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := whole.copyOf(t)
+			d.sql(t, test.sql)
+			report := d.audit(t)
+			if test.want[0] == "each" { // one or more, all alike
+				test.want = slices.Repeat(test.want[1:], max(len(report.Findings), 1))
+			}
+			wantFindings(t, report, test.want...)
+		})
+	}
+}
+
+// A flipped bit anywhere in the view's file is found, unless it lies where no row and no structure is.
+func TestFlippedPages(t *testing.T) {
+	whole := fixture(t)
+	before, err := whole.dump()
+	if err != nil {
+		t.Fatalf("reading the view: %v", err)
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	found := 0
+	for range 150 {
+		d := whole.copyOf(t)
+		at := flip(t, embedded.ViewPath(d.o.Dir), r)
+		after, err := d.dump()
+		report, auditErr := Embedded(t.Context(), EmbeddedOptions{Store: d.o})
+		switch {
+		case auditErr != nil:
+			t.Errorf("bit %d: the audit failed: %v", at, auditErr)
+		case report.OK() && (err != nil || after != before):
+			t.Errorf("bit %d: no findings, and what the view says has changed: %v", at, err)
+		case !report.OK() && err == nil && after == before:
+			t.Errorf("bit %d: a finding where nothing has changed: %v", at, report.Findings)
+		case !report.OK():
+			found++
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d of the bits mattered", found)
+	}
+}
+
+// flip flips a random bit of a file and says which.
+func flip(t testing.TB, path string, r *rand.Rand) int64 {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("reading %s: %v", path, err)
+	}
+	at := r.Int64N(int64(len(data)) * 8)
+	data[at/8] ^= 1 << (at % 8)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatalf("writing %s: %v", path, err)
+	}
+	return at
+}
+
+// A changed bit of the journal, and a journal that does not lead to the heads noted elsewhere, are one finding.
+func TestDamagedJournal(t *testing.T) {
+	whole := fixture(t)
+	head := whole.audit(t).Embedded.Journal
+	segments, err := filepath.Glob(filepath.Join(embedded.JournalDir(whole.o.Dir), "*.seg"))
+	if err != nil || len(segments) == 0 {
+		t.Fatalf("segments %v, %v", segments, err)
+	}
+	d := whole.copyOf(t)
+	path := filepath.Join(embedded.JournalDir(d.o.Dir), filepath.Base(segments[0]))
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("reading: %v", err)
+	}
+	data[10_000] ^= 4
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatalf("writing: %v", err)
+	}
+	report := d.audit(t)
+	wantFindings(t, report, "journal: "+filepath.Base(path)+" at offset 8192, record ")
+	if len(report.Notes) != 1 || report.Checked.Issuances != 0 {
+		t.Errorf("notes %q and %d issuances, want one note and none", report.Notes, report.Checked.Issuances)
+	}
+
+	for name, heads := range map[string][]journal.Head{
+		"another hash": {{Seq: head.Seq - 1}}, "a head that was cut off": {{Seq: head.Seq + 1}},
+	} {
+		report, err := Embedded(t.Context(), EmbeddedOptions{Store: whole.o, Heads: heads})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		wantFindings(t, report, "journal: noted elsewhere")
+	}
+}
+
+// An older view is no fault, nor is none; one of another journal and one that is no database are.
+func TestOtherViews(t *testing.T) {
+	d := newDirectory(t)
+	st := d.open(t)
+	crowdOf(t, st, 30, 2)
+	closeStore(t, st)
+	older, err := os.ReadFile(embedded.ViewPath(d.o.Dir))
+	if err != nil {
+		t.Fatalf("reading: %v", err)
+	}
+	st = d.open(t)
+	crowdOf(t, st, 40, 1)
+	closeStore(t, st)
+	whole := d.audit(t).Checked.Issuances
+
+	set := func(view []byte) *Report {
+		if err := os.WriteFile(embedded.ViewPath(d.o.Dir), view, 0o600); err != nil {
+			t.Fatalf("writing: %v", err)
+		}
+		return d.audit(t)
+	}
+	report := set(older)
+	wantFindings(t, report)
+	if got := report.Checked.Issuances; got != 60 || whole != 100 || !strings.Contains(fmt.Sprint(report.Notes), "journal records behind") {
+		t.Errorf("%d of %d issuances audited, want 60 of 100, and notes %q", got, whole, report.Notes)
+	}
+	wantFindings(t, set([]byte(strings.Repeat("no database ", 10_000))), "view: view.db")
+	other, err := os.ReadFile(embedded.ViewPath(fixture(t).o.Dir))
+	if err != nil {
+		t.Fatalf("reading: %v", err)
+	}
+	if report := set(other); report.OK() {
+		t.Error("no finding in a view of another journal")
+	}
+	if err := os.Remove(embedded.ViewPath(d.o.Dir)); err != nil {
+		t.Fatalf("removing: %v", err)
+	}
+	report = d.audit(t)
+	wantFindings(t, report)
+	if !strings.Contains(fmt.Sprint(report.Notes), "there is no view") {
+		t.Errorf("notes %q of a directory without a view", report.Notes)
+	}
+}
+
+// What a store was made to write against its rules is found in the rows, journal and view being at one.
+func TestWrongCommits(t *testing.T) {
+	d := newDirectory(t)
+	s := newShop()
+	s.templates[0].Stock.Count = 2
+	st := d.open(t)
+	if err := s.write(t, st); err != nil {
+		t.Fatalf("writing: %v", err)
+	}
+	closeStore(t, st)
+	wantFindings(t, d.audit(t), "totals: template 1: stock: want at most 2, got 3")
+}
+
+// More than a limit per person is a finding if it was given, and nothing if users were linked, or the limit
+// lowered, after they had it.
+func TestPersons(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		// before and after are persons of the second user when things are issued, and then; lowered limits after.
+		before, after string
+		limit         int64
+		lowered       int64
+		want          []string
+	}{
+		{"within", "p", "p", 3, 0, nil},
+		{"too many", "p", "p", 2, 0, []string{"limits: limit per person: want at most 2, got 3"}},
+		{"too many, and parted afterwards", "p", "", 2, 0, []string{"limits: limit per person: want at most 2, got 3"}},
+		{"linked afterwards", "", "p", 2, 0, nil},
+		{"lowered", "p", "p", 3, 1, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := newDirectory(t)
+			s := newShop()
+			s.templates[0].Limits = benefit.Limits{PerPerson: test.limit}
+			s.other.Person = test.before
+			// One of capped goes to the other user.
+			s.changes.Issuances[1].User = s.other.ID
+			s.line(1).Seen.User = 0
+			s.changes.Quotas = append(s.changes.Quotas, quota(s.other, capped, 1, storetest.Start.Day()+1, 1))
+			s.changes.Quotas[0] = quota(s.user, capped, 2, storetest.Start.Day(), 2)
+			st := d.open(t)
+			if err := s.write(t, st); err != nil {
+				t.Fatalf("writing: %v", err)
+			}
+			moved, tighter := *s.other, *s.templates[0]
+			moved.Person, tighter.Limits.PerPerson = test.after, max(test.lowered, test.limit*min(test.lowered, 1))
+			if test.lowered == 0 {
+				tighter.Limits.PerPerson = test.limit
+			}
+			e, err := benefit.EntityOf(&tighter)
+			if err != nil {
+				t.Fatalf("EntityOf: %v", err)
+			}
+			write(t, st, storetest.Start+oneDay, &benefit.Changes{Users: []*benefit.User{&moved}, Catalogue: 2, Entities: []benefit.Entity{e}})
+			closeStore(t, st)
+			report := d.audit(t)
+			wantFindings(t, report, test.want...)
+			if len(report.Doubts) > 0 {
+				t.Errorf("doubts: %+v", report.Doubts)
+			}
+		})
+	}
+}

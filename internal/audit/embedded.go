@@ -1,0 +1,192 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"faquan/internal/journal"
+	"faquan/internal/store/embedded"
+	"faquan/internal/vfs"
+)
+
+// EmbeddedOptions of an audit of a data directory. Only Store.Dir is required.
+type EmbeddedOptions struct {
+	Options
+	// Store names the directory. Dir, JournalFS and JournalDir count.
+	Store embedded.Options
+	// Heads of the journal were noted elsewhere: in the log, in a backup. Each must be in the journal, so that a
+	// tail that was cut off is noticed. Beside a serving process those beyond the view's position are left out.
+	Heads []journal.Head
+}
+
+// EmbeddedReport says what was looked at besides the rows.
+type EmbeddedReport struct {
+	Live    bool             `json:"live"`    // another process had the directory open
+	Journal JournalHead      `json:"journal"` // the last record that was verified: note it elsewhere
+	Records int64            `json:"journal_records"`
+	View    uint64           `json:"view"`               // the record that the view has reached
+	Rows    map[string]int64 `json:"view_rows,omitzero"` // of the view that were compared, by table
+}
+
+// JournalHead names a journal record, and by its chain hash all before it.
+type JournalHead struct {
+	Seq  uint64 `json:"seq"`
+	Hash string `json:"hash"` // SHA-256, hex
+}
+
+// Embedded audits the embedded store of a directory: every bit of the journal and the chain of its records, the
+// view against the journal row by row, and then the rows as [Store] does, by the catalogue as it was when each of
+// them was written.
+//
+// The directory may be one that nobody has open (then it is locked for as long as the audit takes, so that nobody
+// opens it meanwhile) or one that another process serves: then everything up to the position that the view has
+// reached by now is audited beside it. Nothing is changed.
+//
+// A view that is older than the journal, or not there, is no fault: the next start brings it up to date. The
+// audit covers what it has reached, and a note says how much that is. What cannot be read because something
+// before it is damaged is not audited, and a note says that.
+func Embedded(ctx context.Context, o EmbeddedOptions) (*Report, error) {
+	o.Options.defaults()
+	e := &embeddedAudit{reporter: newReporter(o.MaxFindings), o: o}
+	check, err := embedded.OpenCheck(ctx, o.Store)
+	if errors.Is(err, embedded.ErrView) {
+		e.find(Finding{View, "view.db", "readable", err.Error()})
+		return e.withoutView()
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer check.Close()
+	return e.run(ctx, check)
+}
+
+// embeddedAudit is an audit of a directory under way.
+type embeddedAudit struct {
+	reporter
+	o EmbeddedOptions
+}
+
+func (e *embeddedAudit) run(ctx context.Context, check *embedded.Check) (*Report, error) {
+	at := check.Position()
+	e.embedded = &EmbeddedReport{Live: check.Live(), View: at.Seq}
+	sound, err := e.verify(check.Live(), at.Seq)
+	if err != nil {
+		return nil, err
+	}
+	if !sound {
+		e.note("the view and the rows were not audited, because the journal is damaged")
+		return e.done(), nil
+	}
+	if check.Reader() == nil {
+		e.note("there is no view, so that no rows were audited; the next start makes it")
+		return e.done(), nil
+	}
+	if behind := e.embedded.Journal.Seq - at.Seq; behind > 0 {
+		e.note(fmt.Sprintf("the view is %d of %d journal records behind, which is no fault; rows were audited up to record %d",
+			behind, e.embedded.Journal.Seq, at.Seq))
+	}
+	sound, err = e.compare(ctx, check)
+	if err != nil {
+		return nil, err
+	}
+	if !sound {
+		return e.done(), nil
+	}
+	return e.recount(ctx, check)
+}
+
+// withoutView verifies the journal alone.
+func (e *embeddedAudit) withoutView() (*Report, error) {
+	e.embedded = &EmbeddedReport{}
+	e.note("the rows were not audited, because the view cannot be read")
+	if _, err := e.verify(false, 0); err != nil {
+		return nil, err
+	}
+	return e.done(), nil
+}
+
+func (e *embeddedAudit) note(text string) { e.report.Notes = append(e.report.Notes, text) }
+
+// verify checks the journal: all of it or, beside a process that appends, up to the view's position. It says
+// whether the journal is sound.
+func (e *embeddedAudit) verify(live bool, position uint64) (bool, error) {
+	o := journal.VerifyOptions{Heads: e.o.Heads}
+	if live {
+		if position == 0 {
+			e.note("the view has reached nothing yet, so that nothing of the journal was audited")
+			return true, nil
+		}
+		o.UpTo, o.Heads = position, nil
+		for _, h := range e.o.Heads {
+			if h.Seq <= position {
+				o.Heads = append(o.Heads, h)
+			}
+		}
+	}
+	fsys, dir := e.o.Store.JournalFS, e.o.Store.JournalDir
+	if fsys == nil {
+		fsys = vfs.OS
+	}
+	if dir == "" {
+		dir = embedded.JournalDir(e.o.Store.Dir)
+	}
+	report, err := journal.Verify(fsys, dir, o)
+	var damage *journal.DamageError
+	if errors.As(err, &damage) {
+		e.find(Finding{Journal, fmt.Sprintf("%s at offset %d, record %d", damage.Segment, damage.Offset, damage.Seq), "as it was written", damage.Reason})
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	e.embedded.Journal = JournalHead{report.Head.Seq, fmt.Sprintf("%x", report.Head.Hash)}
+	e.embedded.Records = report.Records
+	if r := report.Residue; r != nil {
+		e.note(fmt.Sprintf("%d bytes behind the journal's end, in %s at %d: %s; after an unclean stop that is no fault", r.Bytes, r.Segment, r.Offset, r.Reason))
+	}
+	if report.Head.Seq < position {
+		e.find(Finding{View, "its position", fmt.Sprintf("record %d of the journal or before", report.Head.Seq), fmt.Sprintf("record %d", position)})
+		e.note("the view and the rows were not audited, because the view is of another journal")
+		return false, nil
+	}
+	return true, nil
+}
+
+// compare holds the view against the journal, and says whether they are at one. If so it has learnt the history of
+// the catalogue and of persons.
+func (e *embeddedAudit) compare(ctx context.Context, check *embedded.Check) (bool, error) {
+	compared, err := check.Compare(ctx, e.most)
+	if err != nil {
+		return false, fmt.Errorf("comparing the view with the journal: %w", err)
+	}
+	e.embedded.Rows = compared.Rows
+	for _, f := range compared.Faults {
+		e.find(Finding{View, f.Table + ": " + f.Row, f.Want, f.Got})
+	}
+	e.report.More += compared.More
+	if len(compared.Faults) > 0 {
+		e.note("the rows were not counted again, because the view is not what the journal says; `faquan rebuild` makes it again")
+		return false, nil
+	}
+	e.o.History, e.o.former = NewHistory(), compared.Persons
+	for _, c := range compared.Catalogue {
+		if err := e.o.History.Add(c.Version, c.Entities); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// recount counts the rows, and finds out how persons came to have more than a limit.
+func (e *embeddedAudit) recount(ctx context.Context, check *embedded.Check) (*Report, error) {
+	c, err := countAgain(ctx, check.Reader(), e.o.Options)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.replayPersons(ctx, check); err != nil {
+		return nil, err
+	}
+	c.report.Notes, c.embedded = e.report.Notes, e.embedded
+	return c.done(), nil
+}

@@ -1,0 +1,106 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store/embedded"
+)
+
+// replayPersons finds out, for the persons who have more of a template than a limit per person, whether they were
+// given more than the limit of the day, or linked afterwards, or the limit was lowered. It reads the journal for
+// that, but only if there are such persons: once for who ever belonged to them, and once to count.
+func (c *recount) replayPersons(ctx context.Context, check *embedded.Check) error {
+	if len(c.crowded) == 0 {
+		return nil
+	}
+	r := replay{
+		c: c, users: map[benefit.UserID]string{}, members: map[string][]benefit.UserID{}, wanted: map[personTemplate]bool{},
+		totals: map[benefit.QuotaKey]int64{}, counted: map[lineOf]bool{},
+	}
+	for _, p := range c.crowded {
+		r.members[p.person] = nil
+		r.wanted[personTemplate{p.person, p.template}] = true
+	}
+	for commit, err := range check.Commits(ctx) {
+		if err != nil {
+			return err
+		}
+		for _, u := range commit.Changes.Users {
+			if all, ours := r.members[u.Person]; ours && !slices.Contains(all, u.ID) {
+				r.members[u.Person] = append(all, u.ID)
+				r.users[u.ID] = ""
+			}
+		}
+	}
+	for commit, err := range check.Commits(ctx) {
+		if err != nil {
+			return err
+		}
+		r.commit(commit.Changes)
+	}
+	return nil
+}
+
+type personTemplate struct {
+	person   string
+	template benefit.TemplateID
+}
+
+// replay goes through the commits in order.
+type replay struct {
+	c       *recount
+	users   map[benefit.UserID]string   // who ever belonged to the persons, and to whom they belong now
+	members map[string][]benefit.UserID // who ever belonged to a person
+	wanted  map[personTemplate]bool
+	totals  map[benefit.QuotaKey]int64
+	counted map[lineOf]bool
+}
+
+// lineOf names a line.
+type lineOf struct {
+	issuance id.ID
+	line     int
+}
+
+func (r *replay) commit(changes *benefit.Changes) {
+	for _, u := range changes.Users {
+		if _, ours := r.users[u.ID]; ours {
+			r.users[u.ID] = u.Person
+		}
+	}
+	for _, i := range changes.Issuances {
+		if _, ours := r.users[i.User]; !ours {
+			continue
+		}
+		for k := range i.Lines {
+			// A continued issuance comes again with the lines that it had.
+			if l := (row{i, k, &i.Lines[k]}); l.Issued > 0 && !r.counted[lineOf{i.ID, k}] {
+				r.counted[lineOf{i.ID, k}] = true
+				r.line(l)
+			}
+		}
+	}
+}
+
+func (r *replay) line(l row) {
+	n, _ := l.vouchers()
+	r.totals[benefit.QuotaKey{User: l.i.User, Template: l.Template}] += n
+	person := r.users[l.i.User]
+	if !r.wanted[personTemplate{person, l.Template}] {
+		return
+	}
+	var total int64
+	for _, u := range r.members[person] {
+		if r.users[u] == person {
+			total += r.totals[benefit.QuotaKey{User: u, Template: l.Template}]
+		}
+	}
+	t, _ := r.c.rules.at(l.Template, l.Catalogue)
+	if limit := t.Limits.PerPerson; limit > 0 && total > limit {
+		r.c.find(Finding{Limits, l.String() + ": " + rulePerPerson, fmt.Sprint("at most ", limit), fmt.Sprintf("%d, of which %d before", total, total-n)})
+	}
+}
