@@ -61,6 +61,8 @@ type Options struct {
 	CacheEntries int
 
 	Log *slog.Logger
+
+	replayed func(seq uint64) // hears of each journal record that a start replays; may be nil
 }
 
 func (o *Options) defaults() {
@@ -260,6 +262,9 @@ func (s *Store) replay(at position, r journal.Record) error {
 		return err
 	}
 	s.absorb(record{seq: r.Seq, hash: r.Hash, bytes: payload, changes: changes, bodies: bodies, gone: gone})
+	if s.o.replayed != nil {
+		s.o.replayed(r.Seq)
+	}
 	if len(s.active.issuances) >= s.o.MaxOverlay/4 {
 		return s.Flush()
 	}
