@@ -29,7 +29,7 @@ type Sessions struct {
 	open    func(context.Context) (SessionReader, error)
 	entries int
 
-	reading sync.Mutex // held by the round that reads
+	reading chan struct{} // has room for one: the round that reads
 
 	mu         sync.Mutex
 	generation int // counts calls of Forget
@@ -57,7 +57,9 @@ func NewSessions(open func(context.Context) (SessionReader, error), entries int)
 	if entries <= 0 {
 		entries = defaultSessions
 	}
-	return &Sessions{open: open, entries: entries, now: map[benefit.Digest]*benefit.Session{}}
+	return &Sessions{
+		open: open, entries: entries, reading: make(chan struct{}, 1), now: map[benefit.Digest]*benefit.Session{},
+	}
 }
 
 // Forget drops everything that is remembered. Call it after each committed change that may have touched sessions.
@@ -96,8 +98,8 @@ func (s *Sessions) Session(ctx context.Context, key string) (*benefit.Session, e
 
 // run reads for a round when the one before has finished; until then the round collects.
 func (s *Sessions) run(r *round) {
-	s.reading.Lock()
-	defer s.reading.Unlock()
+	s.reading <- struct{}{}
+	defer func() { <-s.reading }()
 	s.mu.Lock()
 	if s.next == r {
 		s.next = nil

@@ -1,0 +1,225 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway"
+)
+
+// grants is a store of sessions that counts what is asked of it.
+type grants struct {
+	mu    sync.Mutex
+	rows  map[benefit.Digest]*benefit.Session
+	err   error
+	enter chan struct{} // if set: a reader waits here before it looks
+	opens atomic.Int32
+	asked atomic.Int32
+	open  atomic.Int32 // readers now
+	most  atomic.Int32 // readers at a time
+}
+
+func newGrants(keys ...string) *grants {
+	g := &grants{rows: map[benefit.Digest]*benefit.Session{}}
+	for k, key := range keys {
+		g.put(key, benefit.MerchantID(k+1))
+	}
+	return g
+}
+
+func (g *grants) put(key string, merchant benefit.MerchantID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	d := benefit.SessionDigest(key)
+	g.rows[d] = &benefit.Session{Digest: d, Merchant: merchant}
+}
+
+// view is what a reader sees: the rows as they were when it was opened.
+type view struct {
+	of   *grants
+	rows map[benefit.Digest]*benefit.Session
+}
+
+func (g *grants) read(context.Context) (gateway.SessionReader, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.opens.Add(1)
+	if g.err != nil {
+		return nil, g.err
+	}
+	g.most.Store(max(g.most.Load(), g.open.Add(1)))
+	v := view{of: g, rows: map[benefit.Digest]*benefit.Session{}}
+	for d, s := range g.rows {
+		v.rows[d] = s
+	}
+	return v, nil
+}
+
+func (v view) Session(_ context.Context, d benefit.Digest) (*benefit.Session, error) {
+	v.of.asked.Add(1)
+	if v.of.enter != nil {
+		<-v.of.enter
+	}
+	return v.rows[d], nil
+}
+
+func (v view) Close() error {
+	v.of.open.Add(-1)
+	return nil
+}
+
+// merchantOf is whom a key acts for; 0 when there is no such session.
+func merchantOf(t *testing.T, s *gateway.Sessions, key string) benefit.MerchantID {
+	t.Helper()
+	session, err := s.Session(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if session == nil {
+		return 0
+	}
+	return session.Merchant
+}
+
+func TestSessionsAreRemembered(t *testing.T) {
+	g := newGrants("a", "b")
+	s := gateway.NewSessions(g.read, 0)
+	for range 3 {
+		if a, b, none := merchantOf(t, s, "a"), merchantOf(t, s, "b"), merchantOf(t, s, "none"); a != 1 || b != 2 || none != 0 {
+			t.Fatalf("got %d, %d, %d", a, b, none)
+		}
+	}
+	if n := g.opens.Load(); n != 3 {
+		t.Errorf("three keys cost %d readers", n)
+	}
+	if n := g.open.Load(); n != 0 {
+		t.Errorf("%d readers were left open", n)
+	}
+}
+
+func TestForget(t *testing.T) {
+	g := newGrants("a")
+	s := gateway.NewSessions(g.read, 0)
+	merchantOf(t, s, "a")
+	merchantOf(t, s, "new")
+	g.put("a", 7)
+	g.put("new", 8)
+	if a, n := merchantOf(t, s, "a"), merchantOf(t, s, "new"); a != 1 || n != 0 {
+		t.Fatalf("got %d, %d: nothing was remembered", a, n)
+	}
+	s.Forget()
+	if a, n := merchantOf(t, s, "a"), merchantOf(t, s, "new"); a != 7 || n != 8 {
+		t.Errorf("after Forget: %d, %d", a, n)
+	}
+}
+
+// What a reader found that was opened before Forget is for those alone who asked before.
+func TestForgetDuringALookUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrants("a")
+		g.enter = make(chan struct{})
+		s := gateway.NewSessions(g.read, 0)
+		ask := func() chan benefit.MerchantID {
+			got := make(chan benefit.MerchantID, 1)
+			go func() { got <- merchantOf(t, s, "a") }()
+			synctest.Wait()
+			return got
+		}
+		before := ask() // its reader is open and waits
+		g.put("a", 7)
+		s.Forget()
+		after := ask()
+		close(g.enter)
+		if old, now := <-before, <-after; old != 1 || now != 7 {
+			t.Errorf("who asked before got %d, who asked after %d", old, now)
+		}
+		if m := merchantOf(t, s, "a"); m != 7 {
+			t.Errorf("remembered: %d", m)
+		}
+	})
+}
+
+// Look-ups at the same time share readers, and there is one at a time.
+func TestLookUpsShareAReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrants("key-0", "key-1", "key-2")
+		g.enter = make(chan struct{})
+		s := gateway.NewSessions(g.read, 0)
+		var wg sync.WaitGroup
+		for k := range 100 {
+			wg.Go(func() {
+				if m := merchantOf(t, s, fmt.Sprint("key-", k%50)); k%50 < 3 && m != benefit.MerchantID(k%50+1) {
+					t.Errorf("key %d got %d", k%50, m)
+				}
+			})
+			if k == 0 {
+				synctest.Wait() // the first reader is open
+			}
+		}
+		synctest.Wait()
+		close(g.enter)
+		wg.Wait()
+		if opens, most := g.opens.Load(), g.most.Load(); opens != 2 || most != 1 {
+			t.Errorf("%d readers, %d at a time; want 2, one at a time", opens, most)
+		}
+		if asked := g.asked.Load(); asked > 51 {
+			t.Errorf("50 keys were looked up %d times", asked)
+		}
+	})
+}
+
+// However many keys are made up, what is remembered of them is bounded; and what is in use stays.
+func TestSessionsAreBounded(t *testing.T) {
+	g := newGrants("used")
+	s := gateway.NewSessions(g.read, 10)
+	for k := range 200 {
+		merchantOf(t, s, fmt.Sprint("made up ", k))
+		merchantOf(t, s, "used")
+	}
+	if n := g.opens.Load(); n != 201 {
+		t.Errorf("%d readers, want 201: the one that is in use was forgotten", n)
+	}
+	g.opens.Store(0)
+	merchantOf(t, s, "made up 0")
+	if g.opens.Load() != 1 {
+		t.Error("the first made-up key is still remembered, 200 later")
+	}
+}
+
+func TestErrorsAreNotRemembered(t *testing.T) {
+	g := newGrants("a")
+	s := gateway.NewSessions(g.read, 0)
+	g.err = errors.New("no disk")
+	if _, err := s.Session(t.Context(), "a"); !errors.Is(err, g.err) {
+		t.Errorf("got %v", err)
+	}
+	g.err = nil
+	if m := merchantOf(t, s, "a"); m != 1 {
+		t.Errorf("got %d", m)
+	}
+}
+
+func TestACallerDoesNotWaitForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrants("a")
+		g.enter = make(chan struct{})
+		s := gateway.NewSessions(g.read, 0)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.Session(ctx, "a"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		close(g.enter)
+		synctest.Wait()
+		if m := merchantOf(t, s, "a"); m != 1 { // the look-up was not in vain
+			t.Errorf("got %d", m)
+		}
+	})
+}
