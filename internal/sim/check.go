@@ -8,7 +8,9 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/journal"
 	"faquan/internal/store"
+	"faquan/internal/store/embedded"
 	"faquan/internal/store/storetest"
 )
 
@@ -126,6 +128,23 @@ func (s *simulation) recount(c *storetest.Contents) {
 	}
 	if err := l.withinCaps(); err != nil {
 		s.failf("%v", err)
+	}
+}
+
+// audit compares the view of the closed store with its journal, as `faquan audit` does.
+func (s *simulation) audit() {
+	s.options.JournalFS = s.disk
+	check, err := embedded.OpenCheck(s.ctx, s.options)
+	if err != nil {
+		s.failf("opening for audit: %v", err)
+	}
+	defer check.Close()
+	report, err := check.Compare(s.ctx, 10)
+	if err != nil || len(report.Faults) > 0 {
+		s.failf("the view is not what the journal says: %+v, %v", report.Faults, err)
+	}
+	if _, err := journal.Verify(s.disk, "journal", journal.VerifyOptions{Heads: []journal.Head{check.Position()}}); err != nil {
+		s.failf("the journal: %v", err)
 	}
 }
 

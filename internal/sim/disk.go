@@ -157,7 +157,7 @@ func (v *views) copyAside() {
 
 // fates are what a crash may do to the view; the last one is the most frequent.
 var fates = []string{
-	"the view is gone", "an older copy of the view is put back", "the view's log is cut", "the view stays",
+	"the view is gone", "an older copy of the view is put back", "the view's log is gone", "the view stays",
 }
 
 // crash gives the next life the view that the last one leaves: the files as they lie there, or less.
@@ -171,10 +171,10 @@ func (v *views) crash(pick func(n int) int, fate int) {
 		return
 	}
 	copyView(from, v.dir())
-	if log := embedded.ViewPath(v.dir()) + "-wal"; fate == 2 {
-		if info, err := os.Stat(log); err == nil {
-			_ = os.Truncate(log, info.Size()*int64(pick(100))/100)
-		}
+	if fate == 2 {
+		// All of it: SQLite syncs the log before it moves any of it into the file, so that one of which a part is
+		// lost goes with a file that has nothing of it yet.
+		v.drop(embedded.ViewPath(v.dir()) + "-wal")
 	}
 }
 

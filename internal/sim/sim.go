@@ -371,6 +371,7 @@ func (s *simulation) finish() {
 	s.stop()
 	s.check("after the last start")
 	s.closeStore()
+	s.audit()
 	s.tracef("%d operations on the disk", s.ops)
 }
 
