@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -115,6 +116,29 @@ func TestCheckFinds(t *testing.T) {
 			t.Errorf("findings: %q", got)
 		}
 	})
+}
+
+// TestDependenciesAreDocumented: each module that something of ours imports has a line in docs/dependencies.md.
+func TestDependenciesAreDocumented(t *testing.T) {
+	module, pkgs, err := Read(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := fs.ReadFile(tree, "docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := []string{"github.com/spf13/pflag"} // the flags of cobra
+	for _, m := range regexp.MustCompile("`([a-z0-9.-]+\\.[a-z]+/[^`]+)`").FindAllStringSubmatch(string(page), -1) {
+		modules = append(modules, strings.TrimSuffix(m[1], "/v2")) // the parts of koanf are modules beside it
+	}
+	for _, p := range pkgs {
+		for _, i := range append(slices.Clone(p.Imports), p.Tests...) {
+			if !standard(i) && !strings.HasPrefix(i, module+"/") && !of(i, modules) {
+				t.Errorf("%s imports %s, of which docs/dependencies.md says nothing", p.Path, i)
+			}
+		}
+	}
 }
 
 // eachFile calls do with every file that belongs to the tree.

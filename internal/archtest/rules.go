@@ -41,8 +41,9 @@ var Rules = []Rule{
 	}, []string{sqlite}},
 
 	// Gateways: the wire packages know only bytes, the handlers never see a store.
-	{"internal/gateway/alipay/wire", nil, []string{text}},
-	{"internal/gateway/top/wire", nil, []string{text}},
+	{"internal/gateway/form", nil, nil},
+	{"internal/gateway/alipay/wire", []string{"internal/gateway/form"}, []string{text}},
+	{"internal/gateway/top/wire", []string{"internal/gateway/form"}, nil},
 	{"internal/gateway", []string{"internal/benefit", "internal/id"}, []string{"golang.org/x/time"}},
 	{"internal/gateway/alipay", []string{
 		"internal/gateway", "internal/gateway/alipay/wire", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
