@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"faquan/internal/gateway/form"
 )
 
 // Biz is a biz_content: one JSON object. Its members are asked for by name, each
@@ -20,7 +22,7 @@ import (
 // An absent member, null and "" are the same. Members that nobody asks for are
 // ignored, as the platform does. Lengths count characters, not bytes.
 type Biz struct {
-	members []bizMember
+	members []form.Member
 	broken  *FieldError
 }
 
@@ -43,58 +45,11 @@ func (e *FieldError) Error() string {
 // characters, at most 32 levels. A broken rule with Field "" belongs to
 // ErrIllegalJSON, every other to the error that the API has for its parameters.
 func ParseBiz(text string) (*Biz, *FieldError) {
-	s := jsonScanner{text: text}
-	b := &Biz{members: make([]bizMember, 0, 8)}
-	var twice *FieldError
-	seen := names{}
-	err := s.members(func(name string) error {
-		if !seen.add(name, b.members) {
-			twice = &FieldError{Field: cutText(name, 64), Rule: "重复"}
-			return errStop
-		}
-		k, text, err := s.value(1)
-		b.members = append(b.members, bizMember{name, k, text})
-		return err
-	})
-	switch {
-	case twice != nil:
-		return nil, twice
-	case err == nil && s.peek() != 0:
-		err = s.fail("有多余内容")
-	case err == nil && s.at < len(text): // a NUL byte, which peek cannot tell from the end
-		err = s.fail("有多余内容")
+	members, problem := form.ParseObject(text)
+	if problem != nil {
+		return nil, &FieldError{Field: problem.Name, Rule: problem.Text}
 	}
-	if err != nil {
-		return nil, &FieldError{Rule: err.Error()}
-	}
-	return b, nil
-}
-
-// names finds a name that comes twice: by looking through the members while they
-// are few, as in every honest call, by a map when they are many.
-type names map[string]struct{}
-
-const fewMembers = 16
-
-func (n names) add(name string, members []bizMember) bool {
-	if len(members) < fewMembers {
-		for i := range members {
-			if members[i].name == name {
-				return false
-			}
-		}
-		return true
-	}
-	if len(n) == 0 {
-		for i := range members {
-			n[members[i].name] = struct{}{}
-		}
-	}
-	if _, twice := n[name]; twice {
-		return false
-	}
-	n[name] = struct{}{}
-	return true
+	return &Biz{members: members}, nil
 }
 
 // Err is the first broken rule, nil when there is none.
@@ -110,7 +65,7 @@ func (b *Biz) Fail(field, rule string) {
 
 // Text is an optional string of at most max characters.
 func (b *Biz) Text(name string, max int) string {
-	text := b.get(name, "应为字符串", kindString)
+	text := b.get(name, "应为字符串", form.String)
 	b.checkText(name, text, max)
 	return text
 }
@@ -128,7 +83,7 @@ func (b *Biz) RequiredText(name string, max int) string {
 // text exactly as written, of at most max characters. A number never passes through
 // a float; whether the text is a price is for the reader of money to say.
 func (b *Biz) Price(name string, max int) string {
-	text := b.get(name, "应为数字或字符串", kindNumber, kindString)
+	text := b.get(name, "应为数字或字符串", form.Number, form.String)
 	b.checkText(name, text, max)
 	return text
 }
@@ -136,7 +91,7 @@ func (b *Biz) Price(name string, max int) string {
 // Int is an optional whole number, sent as a number or a string of digits. ok is
 // false when it is absent or broken.
 func (b *Biz) Int(name string) (value int64, ok bool) {
-	text := b.get(name, "应为整数", kindNumber, kindString)
+	text := b.get(name, "应为整数", form.Number, form.String)
 	if text == "" {
 		return 0, false
 	}
@@ -150,25 +105,21 @@ func (b *Biz) Int(name string) (value int64, ok bool) {
 
 // Bool is an optional true or false. ok is false when it is absent or broken.
 func (b *Biz) Bool(name string) (value, ok bool) {
-	text := b.get(name, "应为true或false", kindBool)
+	text := b.get(name, "应为true或false", form.Bool)
 	return text == "true", text != ""
 }
 
 // Texts is an optional list of at most maxItems strings, each of 1 to max
 // characters.
 func (b *Biz) Texts(name string, maxItems, max int) []string {
-	source := b.get(name, "应为字符串数组", kindArray)
+	source := b.get(name, "应为字符串数组", form.Array)
 	if source == "" {
 		return nil
 	}
 	var texts []string
-	s := jsonScanner{text: source}
-	_ = s.elements(func() error { // the source was read once already: it is an array
-		k, text, err := s.value(1)
+	_ = form.Elements(source, func(kind form.Kind, text string) bool { // it was read once already: it is an array
 		switch {
-		case err != nil:
-			return err
-		case k != kindString:
+		case kind != form.String:
 			b.Fail(name, "应为字符串数组")
 		case text == "":
 			b.Fail(name, "的元素不能为空")
@@ -177,28 +128,28 @@ func (b *Biz) Texts(name string, maxItems, max int) []string {
 		default:
 			b.checkText(name, text, max)
 			texts = append(texts, text)
-			return nil
+			return true
 		}
-		return errStop
+		return false
 	})
 	return texts
 }
 
 // Raw is the JSON source of an optional object or array.
 func (b *Biz) Raw(name string) string {
-	return b.get(name, "应为对象或数组", kindObject, kindArray)
+	return b.get(name, "应为对象或数组", form.Object, form.Array)
 }
 
 // get finds a member of one of the kinds; rule is told when it is of another.
-func (b *Biz) get(name, rule string, kinds ...kind) string {
+func (b *Biz) get(name, rule string, kinds ...form.Kind) string {
 	for i := range b.members {
 		m := &b.members[i]
-		if m.name != name || m.kind == kindNull {
+		if m.Name != name || m.Kind == form.Null {
 			continue
 		}
 		for _, k := range kinds {
-			if m.kind == k {
-				return m.text
+			if m.Kind == k {
+				return m.Text
 			}
 		}
 		b.Fail(name, rule)
@@ -212,7 +163,7 @@ func (b *Biz) checkText(name, text string, max int) {
 	if len(text) > max && utf8.RuneCountInString(text) > max {
 		b.Fail(name, "最多"+strconv.Itoa(max)+"个字符")
 	}
-	if hasControl(text) || strings.ContainsRune(text, 0x7F) {
+	if form.HasControl(text) || strings.ContainsRune(text, 0x7F) {
 		b.Fail(name, "含有控制字符")
 	}
 }

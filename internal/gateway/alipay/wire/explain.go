@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"faquan/internal/gateway/form"
 )
 
 // Explanation tells why a signature did or did not verify, for the sub_msg of a
@@ -47,7 +49,7 @@ func (e Explanation) SubMsg() string {
 		b.WriteString("，请检查待签名字符串，以及签名私钥与应用公钥是否匹配")
 	}
 	b.WriteString("，网关生成的验签字符串为：")
-	text := cutText(e.StringToSign, maxEcho)
+	text := form.Cut(e.StringToSign, maxEcho)
 	htmlEscaper.WriteString(&b, text)
 	if len(text) < len(e.StringToSign) {
 		b.WriteString("…（共" + strconv.Itoa(len(e.StringToSign)) + "字节）")
@@ -56,17 +58,6 @@ func (e Explanation) SubMsg() string {
 }
 
 var htmlEscaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;")
-
-// cutText is at most max bytes of text, ending between two characters.
-func cutText(text string, max int) string {
-	if len(text) <= max {
-		return text
-	}
-	for max > 0 && !utf8.RuneStart(text[max]) {
-		max--
-	}
-	return text[:max]
-}
 
 // Difference is the first place where two strings part.
 type Difference struct {

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"faquan/internal/gateway/form"
 )
 
 // values is what Parse made of a request.
@@ -68,7 +70,7 @@ func TestParseSortsByName(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	many := strings.Repeat("a=1&", defaultParams+1)
+	many := strings.Repeat("a=1&", form.DefaultParams+1)
 	tests := []struct{ name, query, body, want string }{
 		{"two values", "a=1", "a=2", "参数a重复且取值不同"},
 		{"two values in one place", "", "a=1&a=2", "参数a重复且取值不同"},
@@ -276,8 +278,8 @@ func TestGopayCharset(t *testing.T) {
 // A body that says it is too large is refused before any of it is read.
 func TestParseRefusesByContentLength(t *testing.T) {
 	r := httptest.NewRequest("POST", "/gateway.do", unread{t})
-	r.ContentLength = defaultBytes + 1
-	if _, bad := Parse(r, Limits{}); bad != tooLarge {
+	r.ContentLength = form.DefaultBytes + 1
+	if _, bad := Parse(r, Limits{}); !same(bad, ErrInvalidParameter) || bad.SubMsg != "请求过大" {
 		t.Errorf("got %v", bad)
 	}
 }

@@ -1,4 +1,4 @@
-package wire
+package form
 
 import (
 	"errors"
@@ -9,49 +9,134 @@ import (
 	"unicode/utf8"
 )
 
-// kind is the JSON type of a member of biz_content.
-type kind byte
+// Kind is the JSON type of a value.
+type Kind byte
 
+// The JSON types.
 const (
-	kindString kind = iota
-	kindNumber
-	kindBool
-	kindNull
-	kindObject
-	kindArray
+	String Kind = iota
+	Number
+	Bool
+	Null
+	Object
+	Array
 )
 
-// bizMember is one member: of a string the decoded text, of anything else the
-// source text.
-type bizMember struct {
-	name string
-	kind kind
-	text string
+// Member is one member of an object: of a string Text is the decoded text, of anything else the source text, so
+// that no number passes through a float.
+type Member struct {
+	Name string
+	Kind Kind
+	Text string
 }
 
-// maxDepth bounds nesting in biz_content.
+// ParseObject reads a JSON object strictly (RFC 8259): nothing after it, no name twice, no broken characters, at most
+// 32 levels. What is inside a nested object or array is read by ParseObject or Elements in its turn.
+func ParseObject(text string) ([]Member, *Problem) {
+	s := scanner{text: text}
+	list := make([]Member, 0, 8)
+	var twice *Problem
+	seen := names{}
+	err := s.members(func(name string) error {
+		if !seen.add(name, list) {
+			twice = &Problem{Name: Cut(name, 64), Text: "重复"}
+			return errStop
+		}
+		kind, text, err := s.value(1)
+		list = append(list, Member{name, kind, text})
+		return err
+	})
+	if twice != nil {
+		return nil, twice
+	}
+	if err == nil {
+		err = s.end()
+	}
+	if err != nil {
+		return nil, &Problem{Text: err.Error()}
+	}
+	return list, nil
+}
+
+// Elements reads a JSON array and gives each of its values to take, as Member has them, until take returns false.
+func Elements(text string, take func(kind Kind, text string) bool) *Problem {
+	s := scanner{text: text}
+	err := s.elements(func() error {
+		kind, text, err := s.value(1)
+		if err == nil && !take(kind, text) {
+			return errStop
+		}
+		return err
+	})
+	if err == nil {
+		err = s.end()
+	}
+	if err != nil && err != errStop {
+		return &Problem{Text: err.Error()}
+	}
+	return nil
+}
+
+// errStop ends a scan whose problem is recorded elsewhere.
+var errStop = errors.New("stop")
+
+// names finds a name that comes twice: by looking through the members while they are few, as in every honest call,
+// by a map when they are many.
+type names map[string]struct{}
+
+const fewMembers = 16
+
+func (n names) add(name string, members []Member) bool {
+	if len(members) < fewMembers {
+		for i := range members {
+			if members[i].Name == name {
+				return false
+			}
+		}
+		return true
+	}
+	if len(n) == 0 {
+		for i := range members {
+			n[members[i].Name] = struct{}{}
+		}
+	}
+	if _, twice := n[name]; twice {
+		return false
+	}
+	n[name] = struct{}{}
+	return true
+}
+
+// maxDepth bounds nesting.
 const maxDepth = 32
 
-// jsonScanner reads strict JSON (RFC 8259). It exists because encoding/json takes
-// the last of two equal names, replaces broken characters, and matches names in any
-// letter case: each would let us read another request than the caller meant.
-type jsonScanner struct {
+// scanner reads strict JSON. It exists because encoding/json takes the last of two equal names, replaces broken
+// characters, and matches names in any letter case.
+type scanner struct {
 	text string
 	at   int
 }
 
-func (s *jsonScanner) fail(what string) error {
+func (s *scanner) fail(what string) error {
 	return fmt.Errorf("第%d字节处%s", s.at, what)
 }
 
-func (s *jsonScanner) space() {
+// end says that nothing but white space follows.
+func (s *scanner) end() error {
+	if s.space(); s.at < len(s.text) {
+		return s.fail("有多余内容")
+	}
+	return nil
+}
+
+func (s *scanner) space() {
 	for s.at < len(s.text) && strings.IndexByte(" \t\n\r", s.text[s.at]) >= 0 {
 		s.at++
 	}
 }
 
 // peek is the next byte after white space, 0 at the end.
-func (s *jsonScanner) peek() byte {
+func (s *scanner) peek() byte {
 	s.space()
 	if s.at == len(s.text) {
 		return 0
@@ -60,7 +145,7 @@ func (s *jsonScanner) peek() byte {
 }
 
 // take skips one expected byte.
-func (s *jsonScanner) take(c byte) error {
+func (s *scanner) take(c byte) error {
 	if s.peek() != c {
 		return s.fail("应为" + strconv.QuoteRune(rune(c)))
 	}
@@ -69,7 +154,7 @@ func (s *jsonScanner) take(c byte) error {
 }
 
 // members reads an object and calls each with every member's name, at its value.
-func (s *jsonScanner) members(each func(name string) error) error {
+func (s *scanner) members(each func(name string) error) error {
 	if err := s.take('{'); err != nil {
 		return err
 	}
@@ -99,7 +184,7 @@ func (s *jsonScanner) members(each func(name string) error) error {
 }
 
 // elements reads an array and calls each at every value.
-func (s *jsonScanner) elements(each func() error) error {
+func (s *scanner) elements(each func() error) error {
 	if err := s.take('['); err != nil {
 		return err
 	}
@@ -119,26 +204,26 @@ func (s *jsonScanner) elements(each func() error) error {
 }
 
 // value reads any value. For a string it returns the decoded text, else the source.
-func (s *jsonScanner) value(depth int) (kind, string, error) {
+func (s *scanner) value(depth int) (Kind, string, error) {
 	if depth > maxDepth {
 		return 0, "", s.fail("嵌套过深")
 	}
 	c := s.peek()
 	start := s.at
-	var k kind
+	var k Kind
 	var err error
 	switch {
 	case c == '"':
 		text, err := s.string()
-		return kindString, text, err
+		return String, text, err
 	case c == '{':
-		k = kindObject
+		k = Object
 		err = s.members(func(string) error { _, _, err := s.value(depth + 1); return err })
 	case c == '[':
-		k = kindArray
+		k = Array
 		err = s.elements(func() error { _, _, err := s.value(depth + 1); return err })
 	case c == '-' || '0' <= c && c <= '9':
-		k = kindNumber
+		k = Number
 		err = s.number()
 	default:
 		k, err = s.literal()
@@ -146,11 +231,11 @@ func (s *jsonScanner) value(depth int) (kind, string, error) {
 	return k, s.text[start:s.at], err
 }
 
-func (s *jsonScanner) literal() (kind, error) {
+func (s *scanner) literal() (Kind, error) {
 	for _, l := range []struct {
 		text string
-		kind kind
-	}{{"true", kindBool}, {"false", kindBool}, {"null", kindNull}} {
+		kind Kind
+	}{{"true", Bool}, {"false", Bool}, {"null", Null}} {
 		if strings.HasPrefix(s.text[s.at:], l.text) {
 			s.at += len(l.text)
 			return l.kind, nil
@@ -160,7 +245,7 @@ func (s *jsonScanner) literal() (kind, error) {
 }
 
 // number reads -?int(.digits)?([eE][+-]?digits)?, no leading zeros.
-func (s *jsonScanner) number() error {
+func (s *scanner) number() error {
 	s.skip("-")
 	if !s.skip("0") && s.digits() == 0 {
 		return s.fail("数字格式有误")
@@ -178,7 +263,7 @@ func (s *jsonScanner) number() error {
 }
 
 // skip passes one byte if it is in set.
-func (s *jsonScanner) skip(set string) bool {
+func (s *scanner) skip(set string) bool {
 	if s.at < len(s.text) && strings.IndexByte(set, s.text[s.at]) >= 0 {
 		s.at++
 		return true
@@ -186,7 +271,7 @@ func (s *jsonScanner) skip(set string) bool {
 	return false
 }
 
-func (s *jsonScanner) digits() (count int) {
+func (s *scanner) digits() (count int) {
 	for s.skip("0123456789") {
 		count++
 	}
@@ -195,7 +280,7 @@ func (s *jsonScanner) digits() (count int) {
 
 // string reads a string at its opening quote. Without an escape it is a part of the
 // source and costs nothing.
-func (s *jsonScanner) string() (string, error) {
+func (s *scanner) string() (string, error) {
 	s.at++
 	start := s.at
 	var decoded []byte // nil until the first escape
@@ -229,7 +314,7 @@ func (s *jsonScanner) string() (string, error) {
 }
 
 // escape reads one escape at its backslash, a surrogate pair as one.
-func (s *jsonScanner) escape() (rune, error) {
+func (s *scanner) escape() (rune, error) {
 	if s.at+1 >= len(s.text) {
 		return 0, s.fail("字符串未结束")
 	}
@@ -260,7 +345,7 @@ func (s *jsonScanner) escape() (rune, error) {
 }
 
 // hex4 reads \uXXXX.
-func (s *jsonScanner) hex4() (rune, error) {
+func (s *scanner) hex4() (rune, error) {
 	if s.at+6 > len(s.text) {
 		return 0, s.fail("转义有误")
 	}
@@ -275,6 +360,3 @@ func (s *jsonScanner) hex4() (rune, error) {
 	s.at += 6
 	return r, nil
 }
-
-// errStop ends a scan whose problem is recorded elsewhere.
-var errStop = errors.New("stop")
