@@ -1,54 +1,99 @@
 package main
 
 import (
+	"context"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"faquan/internal/audit"
 	"faquan/internal/control"
+	"faquan/internal/journal"
 )
 
 func newAudit() *cobra.Command {
 	var (
 		dir    string
-		o      control.AuditOptions
+		o      audit.EmbeddedOptions
+		heads  []string
 		asJSON bool
 	)
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Prove that the store keeps its promises",
-		Long: `Count everything again from the rows and compare: stock, budgets and limits are kept, every counter is what its vouchers
-say, every key has one outcome, every voucher has its issuance and is found. Beside a running process it audits a
-snapshot while that goes on issuing.
+		Long: `Read the whole journal to the last bit, compare the view with it row by row, and count everything again from the rows:
+stock, budgets and limits are kept, every counter is what its vouchers say, every key has one outcome, every voucher
+has its issuance and is found. Nothing is changed. Beside a running process it audits what was committed when it began,
+while that goes on issuing.
 
 Whatever is wrong is printed with the promise it breaks, the row by its ids, and what the row should say; then the exit
-code is 1. A doubt is a row that today's rules would not allow and those of its day may have; doubts do not count.`,
+code is 1. A doubt is a row that today's rules would not allow and those of its day may have; doubts do not count.
+
+The last line but one says the head of the journal. Keep it elsewhere, or that which serve logs at its start: given
+with --head to a later audit it shows that nothing was cut off since.`,
 		Example: `  faquan audit --data ./data
+  faquan audit --data ./data --head 1234:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
   faquan audit --data ./data --json | jq .checked`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := mustExist(dir); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
-				start := time.Now()
-				report, err := p.Audit(cmd.Context(), o)
+			for _, text := range heads {
+				head, err := parseHead(text)
 				if err != nil {
 					return err
 				}
-				return showReport(cmd.OutOrStdout(), report, time.Since(start), asJSON)
-			})
+				o.Heads = append(o.Heads, head)
+			}
+			start := time.Now()
+			report, err := auditDir(cmd.Context(), dir, o)
+			if err != nil {
+				return err
+			}
+			return showReport(cmd.OutOrStdout(), report, time.Since(start), asJSON)
 		},
 	}
 	dataFlag(cmd, &dir)
-	cmd.Flags().IntVar(&o.LookupEvery, "lookup-every", 0, "ask back for every `N`th issuance and user; 1 is all, -1 none (default 100)")
-	cmd.Flags().IntVar(&o.MaxFindings, "max-findings", 0, "list `N` findings at most (default 1000)")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
+	f := cmd.Flags()
+	f.StringArrayVar(&heads, "head", nil, "`RECORD:HASH` of the journal that was noted elsewhere; may be given again")
+	f.IntVar(&o.LookupEvery, "lookup-every", 0, "ask back for every `N`th issuance and user; 1 is all, -1 none (default 100)")
+	f.IntVar(&o.MaxFindings, "max-findings", 0, "list `N` findings at most (default 1000)")
+	f.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	return cmd
+}
+
+// parseHead reads RECORD:HASH.
+func parseHead(text string) (h journal.Head, err error) {
+	seq, hash, _ := strings.Cut(text, ":")
+	h.Seq, err = strconv.ParseUint(seq, 10, 64)
+	sum, hexErr := hex.DecodeString(hash)
+	if err != nil || hexErr != nil || len(sum) != len(h.Hash) {
+		return h, fmt.Errorf("--head %q is not RECORD:HASH, a number and %d hex digits", text, 2*len(h.Hash))
+	}
+	copy(h.Hash[:], sum)
+	return h, nil
+}
+
+// auditDir audits a data directory, that of a serving process included: that one is asked to write out first what it
+// holds back, so that the audit covers everything answered before it began.
+func auditDir(ctx context.Context, dir string, o audit.EmbeddedOptions) (*audit.Report, error) {
+	c, err := control.Dial(dir)
+	if err == nil {
+		err = c.Settle(ctx)
+	}
+	if err != nil && !errors.Is(err, control.ErrNotServed) {
+		return nil, err
+	}
+	o.Store.Dir = dir
+	return audit.Embedded(ctx, o)
 }
 
 // showReport prints the report. Its error says that something is wrong with the store.
@@ -86,6 +131,9 @@ func writeReport(w io.Writer, r *audit.Report, took time.Duration) {
 	}
 	if r.More > 0 {
 		fmt.Fprintf(w, "and %d findings more\n", r.More)
+	}
+	if e := r.Embedded; e != nil {
+		fmt.Fprintf(w, "journal: %d records, head %d:%s\n", e.Records, e.Journal.Seq, e.Journal.Hash)
 	}
 	if r.OK() {
 		fmt.Fprintln(w, "nothing is wrong")

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"faquan/internal/control"
+	"faquan/internal/audit"
 )
 
 // act is one call of the show, and what must come of it.
@@ -76,7 +76,7 @@ func (d *demo) show(ctx context.Context) error {
 	if err := d.crowd(ctx, len(acts)+1); err != nil {
 		return err
 	}
-	report, err := d.server.desk.Audit(ctx, control.AuditOptions{LookupEvery: 1})
+	report, err := auditDir(ctx, d.dir, audit.EmbeddedOptions{Options: audit.Options{LookupEvery: 1}})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"regexp"
@@ -22,6 +23,7 @@ func TestMain(m *testing.M) {
 //
 //	ready DIR          wait until a process serves the data directory; its URL is $URL
 //	keep NAME REGEXP   put what the first group finds in the last standard output into $NAME
+//	flip FILE TEXT     flip one bit of the file, where the text stands first
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -29,6 +31,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ready": ready,
 			"keep":  keep,
+			"flip":  flip,
 		},
 	})
 }
@@ -60,4 +63,19 @@ func keep(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s is not in the output, or has not one group", args[1])
 	}
 	ts.Setenv(args[0], found[1])
+}
+
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flip FILE TEXT")
+	}
+	file := ts.MkAbs(args[0])
+	data, err := os.ReadFile(file)
+	ts.Check(err)
+	at := bytes.Index(data, []byte(args[1]))
+	if at < 0 {
+		ts.Fatalf("%q is not in %s", args[1], args[0])
+	}
+	data[at] ^= 1
+	ts.Check(os.WriteFile(file, data, 0o600))
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"faquan/internal/audit"
 	"faquan/internal/config"
 	"faquan/internal/control"
 	"faquan/internal/gateway/alipay/wire"
@@ -126,7 +127,7 @@ func TestStopDrains(t *testing.T) {
 	calls.Wait()
 	s = testServer(t, dir, nil)
 	defer s.stop()
-	report, err := s.desk.Audit(context.Background(), control.AuditOptions{LookupEvery: 1})
+	report, err := auditDir(context.Background(), dir, audit.EmbeddedOptions{Options: audit.Options{LookupEvery: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

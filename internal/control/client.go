@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 
-	"faquan/internal/audit"
 	"faquan/internal/catalog"
 )
 
@@ -94,10 +93,9 @@ func (c *Client) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
 	return c.call(ctx, http.MethodPost, "/key", keyBody{der}, nil)
 }
 
-// Audit implements Platform.
-func (c *Client) Audit(ctx context.Context, o AuditOptions) (*audit.Report, error) {
-	report := new(audit.Report)
-	return report, c.call(ctx, http.MethodPost, "/audit", o, report)
+// Settle implements Platform.
+func (c *Client) Settle(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/settle", nil, nil)
 }
 
 // rotateDER is the other end of Client.RotateKey.

@@ -17,20 +17,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"faquan/internal/audit"
 	"faquan/internal/catalog"
 )
 
 // fake is a Platform that answers what it is told to.
 type fake struct {
 	plan     *catalog.Plan
-	report   *audit.Report
 	text     string
 	err      error
 	key      *rsa.PrivateKey
 	document *Document
 	secrets  bool
-	audited  AuditOptions
+	settled  bool
 }
 
 func (f *fake) Apply(_ context.Context, d *Document) (*catalog.Plan, error) {
@@ -58,9 +56,9 @@ func (f *fake) RotateKey(_ context.Context, key *rsa.PrivateKey) error {
 	return f.err
 }
 
-func (f *fake) Audit(_ context.Context, o AuditOptions) (*audit.Report, error) {
-	f.audited = o
-	return f.report, f.err
+func (f *fake) Settle(context.Context) error {
+	f.settled = true
+	return f.err
 }
 
 // serveAt serves a Platform on the socket of a directory and gives a client of it.
@@ -95,8 +93,7 @@ func TestRoundTrips(t *testing.T) {
 	p := &fake{
 		plan: &catalog.Plan{Version: 3, Same: 2, Changes: []catalog.Change{{Kind: "app", Name: "shop", Line: 4,
 			Action: catalog.Changed, Fields: []catalog.Difference{{Field: "status", Old: "ACTIVE", New: "DISABLED"}}}}},
-		report: &audit.Report{Checked: audit.Checked{Vouchers: 9}, Findings: []audit.Finding{{Invariant: audit.Totals, Row: "r"}}},
-		text:   strings.Repeat("merchants:\n", 10_000),
+		text: strings.Repeat("merchants:\n", 10_000),
 	}
 	c := serveAt(t, t.TempDir(), p)
 	document := &Document{Name: "c.yaml", Text: []byte("merchants: []"), Attached: map[string][]byte{"k.pem": {0, 255}}}
@@ -113,13 +110,8 @@ func TestRoundTrips(t *testing.T) {
 	if err := c.Export(ctx, &out, true); err != nil || out.String() != p.text || !p.secrets {
 		t.Errorf("export: %v, %d bytes, secrets %t", err, out.Len(), p.secrets)
 	}
-	o := AuditOptions{LookupEvery: 5, MaxFindings: 6}
-	report, err := c.Audit(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]any{p.report, o}, []any{report, p.audited}); diff != "" {
-		t.Errorf("audit (-sent +received)\n%s", diff)
+	if err := c.Settle(ctx); err != nil || !p.settled {
+		t.Errorf("settle: %v, arrived %t", err, p.settled)
 	}
 	if key, err := c.PublicKey(ctx); key != nil || err != nil {
 		t.Errorf("no key: %v, %v", key, err)
@@ -153,7 +145,7 @@ func TestErrorsTravel(t *testing.T) {
 	for name, do := range map[string]func() error{
 		"apply":  func() error { _, err := c.Apply(ctx, &Document{}); return err },
 		"diff":   func() error { _, err := c.Diff(ctx, &Document{}); return err },
-		"audit":  func() error { _, err := c.Audit(ctx, AuditOptions{}); return err },
+		"settle": func() error { return c.Settle(ctx) },
 		"key":    func() error { _, err := c.PublicKey(ctx); return err },
 		"rotate": func() error { return c.RotateKey(ctx, testKey()) },
 		"export": func() error { return c.Export(ctx, io.Discard, false) },

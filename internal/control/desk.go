@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"faquan/internal/audit"
 	"faquan/internal/benefit"
 	"faquan/internal/catalog"
 	"faquan/internal/issuing"
@@ -30,16 +29,8 @@ type Platform interface {
 	PublicKey(ctx context.Context) (*rsa.PublicKey, error)
 	// RotateKey puts another private key in its place, in force at once.
 	RotateKey(ctx context.Context, key *rsa.PrivateKey) error
-	// Audit holds the store to its promises; what is broken is in the report and is no error.
-	Audit(ctx context.Context, o AuditOptions) (*audit.Report, error)
-}
-
-// AuditOptions say how much is looked at.
-type AuditOptions struct {
-	// LookupEvery asks back for every n-th issuance and user; 0 takes the default of package audit, negative none.
-	LookupEvery int
-	// MaxFindings bounds the findings that are listed; 0 takes the default.
-	MaxFindings int
+	// Settle writes out what was committed so far, so that a reader of the directory's files sees it.
+	Settle(ctx context.Context) error
 }
 
 // Document is a catalogue file with the key files that it names.
@@ -200,14 +191,13 @@ func (d *Desk) EnsureKey(ctx context.Context) error {
 	return d.change(ctx, issuing.ChangeFunc(catalog.EnsurePlatformKey(d.Box)))
 }
 
-// Audit implements Platform.
-func (d *Desk) Audit(ctx context.Context, o AuditOptions) (*audit.Report, error) {
+// Settle implements Platform: a reader sees everything committed before it was opened.
+func (d *Desk) Settle(ctx context.Context) error {
 	r, err := d.Store.Read(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer r.Close()
-	return audit.Store(ctx, r, audit.Options{LookupEvery: o.LookupEvery, MaxFindings: o.MaxFindings})
+	return r.Close()
 }
 
 // errNotShown says that a change is durable although something went wrong after it.

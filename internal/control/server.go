@@ -38,7 +38,7 @@ func Handler(p Platform, status func() Status) http.Handler {
 	mux.HandleFunc("GET /export", func(w http.ResponseWriter, r *http.Request) { export(w, r, p) })
 	mux.HandleFunc("GET /key", func(w http.ResponseWriter, r *http.Request) { showKey(w, r, p) })
 	mux.HandleFunc("POST /key", func(w http.ResponseWriter, r *http.Request) { rotateKey(w, r, p) })
-	mux.HandleFunc("POST /audit", func(w http.ResponseWriter, r *http.Request) { runAudit(w, r, p) })
+	mux.HandleFunc("POST /settle", func(w http.ResponseWriter, r *http.Request) { answer(w, struct{}{}, p.Settle(r.Context())) })
 	return mux
 }
 
@@ -70,16 +70,6 @@ func export(w http.ResponseWriter, r *http.Request, p Platform) {
 	if err != nil {
 		w.Header().Set(errorTrailer, err.Error())
 	}
-}
-
-func runAudit(w http.ResponseWriter, r *http.Request, p Platform) {
-	var o AuditOptions
-	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&o); err != nil {
-		answer(w, nil, err)
-		return
-	}
-	report, err := p.Audit(r.Context(), o)
-	answer(w, report, err)
 }
 
 // keyBody carries a key as DER, PKIX or PKCS#8; empty when there is none.

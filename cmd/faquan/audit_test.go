@@ -1,0 +1,53 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"faquan/internal/audit"
+)
+
+// A report with findings names the rows and fails the command; doubts and notes do not.
+func TestShowReport(t *testing.T) {
+	sound := &audit.Report{
+		Checked: audit.Checked{Vouchers: 3, Issuances: 2}, NotKept: []string{"5: events"}, Notes: []string{"the view is behind"},
+		Doubts: []audit.Doubt{{Invariant: audit.Limits, Template: 7, Rule: "per person", Rows: 2}},
+	}
+	var out bytes.Buffer
+	if err := showReport(&out, sound, time.Second, false); err != nil {
+		t.Errorf("a sound store: %v", err)
+	}
+	for _, want := range []string{"checked 3 vouchers of 2 issuances", "not checked: 5: events", "note: the view is behind",
+		"doubt: template 7, per person: 2 rows", "nothing is wrong"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+
+	broken := &audit.Report{More: 4, Findings: []audit.Finding{{Invariant: audit.Totals, Row: "template 7", Want: "5", Got: "6"}}}
+	out.Reset()
+	if err := showReport(&out, broken, time.Second, false); err == nil || err.Error() != "audit: 5 findings" {
+		t.Errorf("a broken store: %v", err)
+	}
+	if text := out.String(); !strings.Contains(text, "FINDING totals: template 7: want 5, got 6") ||
+		!strings.Contains(text, "4 findings more") || strings.Contains(text, "nothing is wrong") {
+		t.Errorf("a broken store:\n%s", text)
+	}
+
+	out.Reset()
+	if err := showReport(&out, broken, time.Second, true); err == nil {
+		t.Error("a broken store, as JSON, is no failure")
+	}
+	var read audit.Report
+	if err := json.Unmarshal(out.Bytes(), &read); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(broken, &read); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}

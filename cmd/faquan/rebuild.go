@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"faquan/internal/store/embedded"
+	"faquan/internal/vfs"
+)
+
+func newRebuild() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "rebuild",
+		Short: "Make the view again from the journal",
+		Long: `Make the view, the SQLite file in which a data directory is looked up, again from the journal, which alone is the
+truth. No process may serve the directory meanwhile. The old view is replaced when the new one is complete.
+
+It is for a view that the audit found wrong. One that is missing or unusable is made again by the next start anyway.`,
+		Example: `  faquan rebuild --data ./data && faquan audit --data ./data`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := mustExist(dir); err != nil {
+				return err
+			}
+			return rebuild(cmd.Context(), dir, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	dataFlag(cmd, &dir)
+	return cmd
+}
+
+func rebuild(ctx context.Context, dir string, out, progress io.Writer) error {
+	start, records := time.Now(), uint64(0)
+	tell := teller(progress)
+	err := embedded.Rebuild(embedded.Options{Dir: dir}, func(done, total uint64) {
+		records = total
+		tell(done, total)
+	})
+	if errors.Is(err, vfs.ErrLocked) {
+		return explainOpen(ctx, dir, err)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "made the view again from %d journal records in %s\n", records, time.Since(start).Round(time.Millisecond))
+	return err
+}
+
+// teller shows progress on a terminal, a line that is written over, and nothing elsewhere.
+func teller(w io.Writer) func(done, total uint64) {
+	f, ok := w.(*os.File)
+	if !ok || !isatty.IsTerminal(f.Fd()) {
+		return func(uint64, uint64) {}
+	}
+	last := uint64(0)
+	return func(done, total uint64) {
+		if percent := done * 100 / max(total, 1); percent != last {
+			last = percent
+			fmt.Fprintf(f, "\r%3d %% of %d records", percent, total)
+			if done == total {
+				fmt.Fprint(f, "\r\x1b[K")
+			}
+		}
+	}
+}
