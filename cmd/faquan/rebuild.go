@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"faquan/internal/store/embedded"
@@ -57,7 +56,11 @@ func rebuild(ctx context.Context, dir string, out, progress io.Writer) error {
 // teller shows progress on a terminal, a line that is written over, and nothing elsewhere.
 func teller(w io.Writer) func(done, total uint64) {
 	f, ok := w.(*os.File)
-	if !ok || !isatty.IsTerminal(f.Fd()) {
+	if ok {
+		info, err := f.Stat()
+		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	if !ok {
 		return func(uint64, uint64) {}
 	}
 	last := uint64(0)
