@@ -27,11 +27,24 @@ func (s *Store) flushLoop() {
 	}
 }
 
-// Flush writes everything that was committed before the call to the view. After an error it may be called again.
+// Flush writes everything that was committed before the call to the view: first what an earlier flush failed to
+// write, if there was one, and then what has come since. After an error it may be called again.
 func (s *Store) Flush() error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
-	o, full := s.swap()
+	if err := s.flushBehind(); err != nil {
+		return err
+	}
+	s.swap()
+	return s.flushBehind()
+}
+
+// flushBehind writes the overlay that is behind, if one is.
+func (s *Store) flushBehind() error {
+	s.mu.Lock()
+	o := s.behind
+	full := s.sealedBy(o)
+	s.mu.Unlock()
 	if o == nil {
 		return nil
 	}
@@ -51,16 +64,13 @@ func (s *Store) Flush() error {
 	return checkpoint(s.writer, "PASSIVE")
 }
 
-// swap puts the active overlay behind and starts a new one; what an earlier flush failed to write comes first.
-// It returns nil when there is nothing to write.
-func (s *Store) swap() (*overlay, *sealed) {
+// swap puts the active overlay behind and starts a new one, unless there is nothing to write. Nothing is behind when
+// it is called.
+func (s *Store) swap() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.behind != nil {
-		return s.behind, s.sealedBy(s.behind)
-	}
 	if s.active.empty() {
-		return nil, nil
+		return
 	}
 	s.behind = s.active
 	last := s.gens[len(s.gens)-1]
@@ -70,12 +80,11 @@ func (s *Store) swap() (*overlay, *sealed) {
 		s.gens = append(s.gens, newGeneration(last.gen+1, s.filterCapacity()))
 	}
 	s.active = newOverlay(s.gens[len(s.gens)-1].gen, s.idMillis)
-	return s.behind, s.sealedBy(s.behind)
 }
 
 // sealedBy is the generation that ended with an overlay, or nil.
 func (s *Store) sealedBy(o *overlay) *sealed {
-	if last := s.gens[len(s.gens)-1]; o.gen == last.gen {
+	if last := s.gens[len(s.gens)-1]; o == nil || o.gen == last.gen {
 		return nil
 	}
 	for _, g := range s.gens {
