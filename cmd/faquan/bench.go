@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"faquan/internal/bench"
 	"faquan/internal/config"
@@ -32,7 +33,7 @@ func newBench() *cobra.Command {
 
 Compare ratios and not figures between machines; and do nothing else on the machine meanwhile.`,
 	}
-	cmd.AddCommand(newBenchEngine(), newBenchHTTP())
+	cmd.AddCommand(newBenchEngine(), newBenchHTTP(), newBenchStart())
 	return cmd
 }
 
@@ -58,15 +59,49 @@ filled up to each step without syncs and measured on the last issues of it. Byte
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Dir, "dir", "", "`DIR`ectory for the stores, on the disk to measure (default: the system's for temporary files)")
+	f.BoolVar(&o.Keep, "keep", false, "keep the store, for bench start")
 	f.IntVar(&o.Callers, "callers", 256, "callers in the closed loop")
 	f.IntVar(&o.Millions, "millions", 10, "steps")
 	f.Int64Var(&o.Step, "step", 1_000_000, "asks in a step")
-	f.IntVar(&o.Templates, "templates", 1, "1: one hot template; more: asks spread over them")
-	f.Int64Var(&o.Users, "users", 1_000_000, "users")
-	f.Int64Var(&o.PerUser, "per-user", 5, "the limit per user and template")
-	f.Int64Var(&o.RetryEvery, "retry-every", 100, "one ask in so many repeats an earlier one; 0: none")
+	workloadFlags(f, &o.Workload)
 	f.BoolVar(&o.NoDirect, "no-direct", false, "leave direct SQLite out; it takes longest")
 	f.Int64Var(&o.DirectMeasured, "direct-measured", 100_000, "issues of each step on which direct SQLite is measured")
+	return cmd
+}
+
+// workloadFlags are what the callers of the engine ask for.
+func workloadFlags(f *pflag.FlagSet, w *bench.Workload) {
+	f.IntVar(&w.Templates, "templates", 1, "1: one hot template; more: asks spread over them")
+	f.Int64Var(&w.Users, "users", 1_000_000, "users")
+	f.Int64Var(&w.PerUser, "per-user", 5, "the limit per user and template")
+	f.Int64Var(&w.RetryEvery, "retry-every", 100, "one ask in so many repeats an earlier one; 0: none")
+}
+
+func newBenchStart() *cobra.Command {
+	o := bench.StartOptions{}
+	cmd := &cobra.Command{
+		Use:   "start",
+		Short: "From opening a large store to its first answer",
+		Long: `Open a store that bench engine has kept and issue one voucher: how long does a restart take?
+
+With --load and --kill the process then issues as fast as it can and ends itself with SIGKILL, so that the next
+bench start measures the recovery.`,
+		Example: `  faquan bench engine --keep --no-direct
+  faquan bench start --data /tmp/faquan-bench-1/store
+  faquan bench start --data /tmp/faquan-bench-1/store --load 10s --kill; faquan bench start --data /tmp/faquan-bench-1/store`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Out = cmd.OutOrStdout()
+			return bench.RunStart(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Dir, "data", "", "`DIR`ectory of the kept store")
+	_ = cmd.MarkFlagRequired("data")
+	f.IntVar(&o.Callers, "callers", 256, "callers of the load")
+	f.DurationVar(&o.Load, "load", 0, "issue for so long after the start")
+	f.BoolVar(&o.Kill, "kill", false, "end with SIGKILL when the load's time is over")
+	workloadFlags(f, &o.Workload)
 	return cmd
 }
 

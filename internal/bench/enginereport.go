@@ -17,7 +17,8 @@ import (
 // EngineOptions say what `faquan bench engine` runs.
 type EngineOptions struct {
 	Workload
-	Dir      string // for the stores; what is made there is removed afterwards
+	Dir      string // for the stores; what is made there is removed afterwards, unless Keep
+	Keep     bool   // leaves the embedded store, in store/ of the directory that is named at the end
 	Callers  int    // in a closed loop
 	Millions int    // how large the store gets
 	Step     int64  // asks in one step; a million, but for trying things
@@ -40,7 +41,13 @@ func RunEngine(ctx context.Context, o EngineOptions) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() {
+		if !o.Keep {
+			os.RemoveAll(dir)
+			return
+		}
+		fmt.Fprintln(o.Out, "kept:", filepath.Join(dir, "store"))
+	}()
 	st, err := embedded.Open(embedded.Options{Dir: filepath.Join(dir, "store")})
 	if err != nil {
 		return err
