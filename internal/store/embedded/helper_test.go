@@ -9,6 +9,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+	"time"
+
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
@@ -185,4 +188,17 @@ func manyIssuances(n int) *benefit.Changes {
 		})
 	}
 	return c
+}
+
+// exec runs a statement on the view behind the store's back.
+func exec(s *Store, query string) error { return sqlitex.ExecuteTransient(s.writer, query, nil) }
+
+// waitFor waits until something holds.
+func waitFor(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within twenty seconds: %s", what)
+		}
+	}
 }

@@ -1,0 +1,88 @@
+package embedded
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"faquan/internal/store"
+)
+
+// mount makes a small file system of its own, which takes privileges.
+func mount(t *testing.T, dir, options string) {
+	t.Helper()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+		t.Skipf("a file system of its own cannot be had here: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+}
+
+// A full disk under the view, for real.
+func TestViewOnFullDisk(t *testing.T) {
+	p := newMemPlace(t, Options{MaxOverlay: 40})
+	mount(t, p.dir, "size=2m")
+	s := p.open(t)
+	c := newClient(s)
+	c.mustAsk(t, 0, 5)
+	contentsOf(t, s)
+	filler := filepath.Join(p.dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 4<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	n := 5
+	var err error
+	for ; err == nil && n < 2000; n++ {
+		err = c.ask(n)
+	}
+	if !errors.Is(err, store.ErrNotCommitted) {
+		t.Fatalf("a commit that the view holds back: %v", err)
+	}
+	p.kill(s)
+	p.o.JournalFS = p.disk
+	if s, err := Open(p.o); err == nil { // it may or may not start
+		s.abandon()
+	} else if damaged(err) {
+		t.Errorf("a full disk is taken for damage: %v", err)
+	}
+	p.disk = p.disk.CrashProcess()
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	s = p.open(t)
+	defer s.Close()
+	c.wantTold(t, s)
+	newClient(s).mustAsk(t, n, n+3)
+}
+
+// A data directory that cannot be written to is said to be so, and is sound when it can again.
+func TestReadOnlyDirectory(t *testing.T) {
+	dir := t.TempDir()
+	mount(t, dir, "size=32m")
+	o := Options{Dir: dir, SegmentBytes: 1 << 20}
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(s)
+	c.mustAsk(t, 0, 4)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, "size=32m"); err != nil {
+		t.Skipf("it cannot be made read-only: %v", err)
+	}
+	if _, err := Open(o); !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), "data directory") {
+		t.Errorf("Open: %v", err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=32m"); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(o); err != nil {
+		t.Fatalf("Open when it can be written to again: %v", err)
+	}
+	defer s.Close()
+	c.wantTold(t, s)
+}
