@@ -139,21 +139,31 @@ func bareEnviron() []string {
 func (w *crashWorld) start() *crashProcess {
 	w.t.Helper()
 	p := w.launch()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	s := w.waitFor(p)
+	c, err := control.Dial(w.data())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	key := w.app.key
+	w.app = *testCaller(w.t, c, s.URL)
+	w.app.key = key
+	return p
+}
+
+// waitFor waits until the process serves the directory.
+func (w *crashWorld) waitFor(p *crashProcess) control.Status {
+	w.t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		c, err := control.Dial(w.data())
-		if err == nil {
-			s, err := c.Status(context.Background())
-			if err == nil && s.PID == p.cmd.Process.Pid {
-				key := w.app.key
-				w.app = *testCaller(w.t, c, s.URL)
-				w.app.key = key
-				return p
-			}
+		if err != nil {
+			continue
 		}
-		if time.Now().After(end) {
-			w.t.Fatalf("it does not start: %s", p.err.String())
+		if s, err := c.Status(context.Background()); err == nil && s.PID == p.cmd.Process.Pid {
+			return s
 		}
 	}
+	w.t.Fatalf("it does not start: %s", p.err.String())
+	return control.Status{}
 }
 
 // kill is kill -9.

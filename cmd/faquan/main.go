@@ -5,7 +5,8 @@
 //	faquan apply, diff, export      the catalogue: what is handed out, and to whom
 //	faquan send, sign, verify-sign  try a call, or find out why a signature does not fit
 //	faquan audit, rebuild           prove the store, make its index again
-//	faquan key, version
+//	faquan bench                    measure this machine
+//	faquan key, version, completion
 //
 // Each command is one file here, and thin: it reads its flags, calls the packages that do the work, and prints.
 // `faquan help COMMAND` tells what each one does, with examples.

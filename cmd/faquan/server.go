@@ -184,9 +184,10 @@ func (s *server) stop() error {
 			server.Close()
 		}
 	}
-	err := s.node.close()
-	if err == nil {
-		s.log.Info("stopped")
+	if err := s.node.close(); err != nil {
+		return err
 	}
-	return err
+	head := s.node.store.Head()
+	s.log.Info("stopped", "journal_record", head.Seq, "journal_hash", hex.EncodeToString(head.Hash[:]))
+	return nil
 }
