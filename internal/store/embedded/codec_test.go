@@ -1,0 +1,218 @@
+package embedded
+
+import (
+	"bytes"
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/money"
+	"faquan/internal/store/storetest"
+)
+
+// The generators below fill every field that the codec writes.
+
+func anyInt(t *rapid.T) int64 {
+	return rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{0, 1, -1, math.MaxInt64, math.MinInt64})).Draw(t, "n")
+}
+
+func anyText(t *rapid.T) string { return rapid.String().Draw(t, "text") }
+
+func anyIdentifier(t *rapid.T) benefit.Identifier {
+	return benefit.Identifier{Type: anyText(t), Value: anyText(t), App: benefit.AppID(anyInt(t))}
+}
+
+func anyWindow(t *rapid.T) benefit.Window {
+	return benefit.Window{Start: benefit.Instant(anyInt(t)), End: benefit.Instant(anyInt(t))}
+}
+
+func anyDigest(t *rapid.T) (d benefit.Digest) {
+	copy(d[:], rapid.SliceOfN(rapid.Byte(), len(d), len(d)).Draw(t, "digest"))
+	return d
+}
+
+func several[V any](t *rapid.T, one func(t *rapid.T) V) []V {
+	return rapid.SliceOfN(rapid.Custom(one), 0, 4).Draw(t, "several")
+}
+
+func anyLine(t *rapid.T) benefit.IssuedLine {
+	l := benefit.IssuedLine{
+		Line: benefit.Line{
+			Template: benefit.TemplateID(anyInt(t)), Activity: benefit.ActivityID(anyInt(t)), DetailID: anyInt(t),
+			Sends: rapid.IntRange(0, 5).Draw(t, "sends"), Quantity: rapid.IntRange(0, 5).Draw(t, "quantity"),
+			Amount: money.Fen(anyInt(t)), HasAmount: rapid.Bool().Draw(t, "has"),
+		},
+		First: id.ID(anyInt(t)), Reason: benefit.Reason(rapid.Byte().Draw(t, "reason")), Codes: several(t, anyText),
+		At: benefit.Instant(anyInt(t)), Catalogue: anyInt(t), Valid: anyWindow(t), Kind: benefit.Kind(rapid.Byte().Draw(t, "kind")),
+		Face: benefit.Face{
+			Reduction: money.Fen(anyInt(t)), Threshold: money.Fen(anyInt(t)), Percent: anyInt(t), Ceiling: money.Fen(anyInt(t)),
+			Price: money.Fen(anyInt(t)),
+		},
+		Seen: benefit.Counters{
+			Count: anyInt(t), Amount: anyInt(t), DayCount: anyInt(t), DayAmount: anyInt(t), User: anyInt(t), UserDay: anyInt(t),
+		},
+	}
+	for range l.Vouchers() {
+		l.Amounts = append(l.Amounts, money.Fen(anyInt(t)))
+	}
+	l.Issued = rapid.IntRange(0, l.Sends).Draw(t, "issued")
+	return l
+}
+
+func anyIssuance(t *rapid.T) *benefit.Issuance {
+	return &benefit.Issuance{
+		ID: id.ID(anyInt(t)), Scope: benefit.Scope(anyText(t)), Key: anyText(t), App: benefit.AppID(anyInt(t)), Meaning: anyDigest(t),
+		Recipient: anyIdentifier(t), User: benefit.UserID(anyInt(t)), Alipay: anyText(t), Catalogue: anyInt(t),
+		Continues: rapid.Bool().Draw(t, "continues"), Lines: several(t, anyLine),
+		Note: benefit.Note{Memo: anyText(t), Extend: anyText(t), TraceID: anyText(t)},
+	}
+}
+
+func anyUser(t *rapid.T) *benefit.User {
+	return &benefit.User{
+		ID: benefit.UserID(anyInt(t)), Name: anyText(t), Frozen: rapid.Bool().Draw(t, "frozen"), Person: anyText(t), Alipay: anyText(t),
+		Attributes: []byte(anyText(t)), Identifiers: several(t, anyIdentifier),
+	}
+}
+
+func anyDay(t *rapid.T) benefit.Day { return benefit.Day(rapid.Int32().Draw(t, "day")) }
+
+func anyChanges(t *rapid.T) *benefit.Changes {
+	return &benefit.Changes{
+		Now: benefit.Instant(anyInt(t)), Issuances: several(t, anyIssuance), Users: several(t, anyUser),
+		Quotas: several(t, func(t *rapid.T) benefit.Quota {
+			return benefit.Quota{
+				QuotaKey: benefit.QuotaKey{User: benefit.UserID(anyInt(t)), Template: benefit.TemplateID(anyInt(t))},
+				Total:    anyInt(t), Day: anyDay(t), DayTotal: anyInt(t),
+			}
+		}),
+		Templates: several(t, func(t *rapid.T) benefit.TemplateCount {
+			return benefit.TemplateCount{Template: benefit.TemplateID(anyInt(t)), Count: anyInt(t), Amount: anyInt(t)}
+		}),
+		Days: several(t, func(t *rapid.T) benefit.TemplateDay {
+			return benefit.TemplateDay{Template: benefit.TemplateID(anyInt(t)), Day: anyDay(t), Count: anyInt(t), Amount: anyInt(t)}
+		}),
+		Catalogue: anyInt(t),
+		Entities: several(t, func(t *rapid.T) benefit.Entity {
+			return benefit.Entity{Kind: benefit.EntityKind(rapid.Byte().Draw(t, "kind")), ID: anyInt(t), Body: []byte(anyText(t))}
+		}),
+		Sessions: several(t, func(t *rapid.T) *benefit.Session {
+			return &benefit.Session{
+				Digest: anyDigest(t), Sealed: []byte(anyText(t)), App: benefit.AppID(anyInt(t)), Merchant: benefit.MerchantID(anyInt(t)),
+				User: benefit.UserID(anyInt(t)), Expires: benefit.Instant(anyInt(t)),
+			}
+		}),
+	}
+}
+
+// What is written is what is read, and the bodies lie where they are said to lie.
+func TestCodecRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := anyChanges(t)
+		record, bodies := encodeChanges(nil, c, nil)
+		got, at, err := decodeChanges(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := storetest.Diff(c, got); diff != "" {
+			t.Fatalf("(-written +read):\n%s", diff)
+		}
+		if diff := storetest.Diff(bodies, at); diff != "" {
+			t.Fatalf("where the bodies are (-written +read):\n%s", diff)
+		}
+		for k, i := range c.Issuances {
+			one, err := decodeIssuance(record[at[k][0]:at[k][1]])
+			if diff := storetest.Diff(i, one); diff != "" || err != nil {
+				t.Fatalf("body %d: %v\n%s", k, err, diff)
+			}
+		}
+		for _, u := range c.Users {
+			one, err := decodeUser(encodeUser(u))
+			if diff := storetest.Diff(u, one); diff != "" || err != nil {
+				t.Fatalf("user: %v\n%s", err, diff)
+			}
+		}
+	})
+}
+
+// A record that was cut anywhere, or has something behind it, is refused.
+func TestCodecCut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		record, _ := encodeChanges(nil, anyChanges(t), nil)
+		if _, _, err := decodeChanges(record[:rapid.IntRange(0, len(record)-1).Draw(t, "cut")]); err == nil {
+			t.Fatal("a part is taken for a record")
+		}
+		if _, _, err := decodeChanges(append(record, 0)); err == nil {
+			t.Fatal("a byte too many goes unnoticed")
+		}
+	})
+}
+
+// Whatever the bytes are, decoding ends with an error or with something that is written the same way again and
+// can be shown.
+func FuzzDecodeChanges(f *testing.F) {
+	f.Add([]byte{recordFormat})
+	record, _ := encodeChanges(nil, rapid.Custom(anyChanges).Example(1), nil)
+	f.Add(record)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, at, err := decodeChanges(data)
+		if err != nil {
+			return
+		}
+		if len(at) != len(c.Issuances) {
+			t.Fatalf("%d bodies of %d issuances", len(at), len(c.Issuances))
+		}
+		for _, i := range c.Issuances {
+			i.Vouchers()
+		}
+		again, _ := encodeChanges(nil, c, nil)
+		second, _, err := decodeChanges(again)
+		if err != nil {
+			t.Fatalf("what was read cannot be read again: %v", err)
+		}
+		if diff := storetest.Diff(c, second); diff != "" {
+			t.Fatalf("read again it is something else:\n%s", diff)
+		}
+	})
+}
+
+func FuzzDecodeIssuance(f *testing.F) {
+	f.Add(AppendIssuance(nil, rapid.Custom(anyIssuance).Example(1)))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		i, err := decodeIssuance(data)
+		if err != nil {
+			return
+		}
+		for _, v := range i.Vouchers() {
+			if got, ok := i.Voucher(v.ID); !ok && got.ID != v.ID {
+				t.Fatalf("voucher %d is listed and cannot be found", v.ID)
+			}
+		}
+		second, err := decodeIssuance(AppendIssuance(nil, i))
+		if diff := storetest.Diff(i, second); diff != "" || err != nil {
+			t.Fatalf("read again it is something else: %v\n%s", err, diff)
+		}
+	})
+}
+
+func FuzzUnmarshalFilter(f *testing.F) {
+	some := newFilter(100)
+	some.add(1)
+	f.Add(some.marshal())
+	f.Add([]byte{1, 2, 3, 4})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := unmarshalFilter(data)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(got.marshal(), data) {
+			t.Fatal("stored again it is something else")
+		}
+		got.perhaps(math.MaxUint64)
+		got.perhaps(0)
+	})
+}
