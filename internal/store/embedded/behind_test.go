@@ -1,9 +1,13 @@
 package embedded
 
 import (
+	"fmt"
 	"testing"
 
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store/storetest"
 )
 
 // blockView keeps everybody from writing to the view until the returned function is called.
@@ -40,4 +44,47 @@ func TestReadAfterFailedFlush(t *testing.T) {
 	c.mustAsk(t, 3, 5)
 	unblock()
 	c.wantTold(t, s)
+}
+
+// A damaged filter takes the other one of its generation with it: alone, it would not hear of what comes until both
+// are made again, and hide it.
+func TestHalfOfTheFilters(t *testing.T) {
+	for _, damaged := range []string{"claims", "quotas"} {
+		p := newMemPlace(t, Options{CacheEntries: 1})
+		s := p.open(t)
+		newClient(s).mustAsk(t, 0, 5)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := openConn(ViewPath(p.dir), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sqlitex.ExecuteTransient(conn, "UPDATE generation SET "+damaged+"=zeroblob(64)", nil); err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		s = p.open(t)
+		c := newClient(s)
+		c.mustAsk(t, 5, 10)
+		for n := range 10 { // a new user each, whose quota is in the view alone afterwards
+			key := fmt.Sprint("new", n)
+			ask := func(key string) *benefit.Request {
+				return storetest.Request(key, fmt.Sprint("2099", n), storetest.Line(1))
+			}
+			first := storetest.Issue(t, s, c.Catalogue, ask(key))
+			if err := s.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			newClient(s).mustAsk(t, 100+10*n, 110+10*n) // out of the caches
+			if again := storetest.Issue(t, s, c.Catalogue, ask(key)); !again[0].Replayed || again[0].Issuance.ID != first[0].Issuance.ID {
+				t.Errorf("damaged %s: %s was issued again", damaged, key)
+			}
+			second := storetest.Issue(t, s, c.Catalogue, ask(key+" again"))
+			if seen := second[0].Issuance.Lines[0].Seen.User; seen != 1 {
+				t.Errorf("damaged %s: the second voucher of a user saw %d before it, want 1", damaged, seen)
+			}
+		}
+		s.Close()
+	}
 }

@@ -42,6 +42,8 @@ func (g *generation) resume(capacity int, empty bool) {
 	case g.complete():
 		g.freshClaims, g.freshQuotas = g.claims, g.quotas
 	default:
+		// One that is there alone would not hear of what comes, and hide it.
+		g.claims, g.quotas = nil, nil
 		g.freshClaims, g.freshQuotas = newFilters(capacity)
 	}
 }
