@@ -1,11 +1,17 @@
 package audit
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"testing"
+	"time"
 
+	"faquan/internal/benefit"
 	"faquan/internal/store/embedded"
 	"faquan/internal/store/storetest"
+	"faquan/internal/vfs"
 )
 
 // directory is a data directory whose generations and overlays are tiny, so that little makes many.
@@ -87,5 +93,93 @@ func TestHealthyDirectory(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Beside a process that issues all the time, everything that the view has reached is audited, and nothing that is
+// on its way is taken for a fault.
+func TestBesideIssuing(t *testing.T) {
+	o := embedded.Options{Dir: t.TempDir(), SegmentBytes: 256 << 10, GenerationSize: 40, MaxOverlay: 40, FlushAfter: 5 * time.Millisecond}
+	st, err := embedded.Open(o)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	crowdOf(t, st, 1, 1)
+	done := make(chan error, 1)
+	c := storetest.NewCommitter(st, storetest.Catalogue(storetest.Template(crowdTemplate)), 1)
+	go func() {
+		var failed error
+		for n := 0; n < 300 && failed == nil; n++ {
+			request := storetest.Request(fmt.Sprint("b/", n), fmt.Sprint("2088", n%50), storetest.Line(crowdTemplate))
+			_, failed = c.Issue(context.Background(), storetest.Start+benefit.Instant(n), request)
+		}
+		done <- failed
+	}()
+	var most int64
+	for issuing := true; issuing; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatalf("issuing: %v", err)
+			}
+			issuing = false
+		default:
+		}
+		report, err := Embedded(t.Context(), EmbeddedOptions{Store: o, Options: Options{LookupEvery: 20}})
+		if err != nil {
+			t.Fatalf("Embedded: %v", err)
+		}
+		wantFindings(t, report)
+		if !report.Embedded.Live {
+			t.Error("the directory is not taken for one that is open")
+		}
+		most = max(most, report.Checked.Vouchers)
+	}
+	closeStore(t, st)
+	if most < 10 {
+		t.Errorf("at most %d vouchers were audited", most)
+	}
+}
+
+// An audit of a directory keeps others out while it lasts, and leaves everything as it was.
+func TestLocked(t *testing.T) {
+	d := newDirectory(t)
+	closeStore(t, d.open(t))
+	check, err := embedded.OpenCheck(t.Context(), d.o)
+	if err != nil {
+		t.Fatalf("OpenCheck: %v", err)
+	}
+	if _, err := embedded.Open(d.o); !errors.Is(err, vfs.ErrLocked) {
+		t.Errorf("Open during a check: %v, want that it is locked", err)
+	}
+	if err := check.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	closeStore(t, d.open(t))
+	if _, err := Embedded(t.Context(), EmbeddedOptions{Store: embedded.Options{Dir: d.o.Dir + "/none"}}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Embedded of no directory: %v, want that it does not exist", err)
+	}
+}
+
+// A killed process leaves the view behind and a WAL beside it; both are read as they are.
+func TestAfterKill(t *testing.T) {
+	d := newDirectory(t)
+	st := d.open(t)
+	crowdOf(t, st, 30, 2)
+	if err := st.Flush(); err != nil {
+		t.Fatalf("Flush: %v", err)
+	}
+	crowdOf(t, st, 40, 1)
+	killed := d.copyOf(t) // while it is open: as the disk would be
+	closeStore(t, st)
+	report := killed.audit(t)
+	wantFindings(t, report)
+	if got := report.Checked.Issuances; got != 60 || len(report.Notes) == 0 {
+		t.Errorf("%d issuances and notes %q, want 60 and that the view is behind", got, report.Notes)
+	}
+	again := killed.open(t)
+	closeStore(t, again)
+	if got := killed.audit(t).Checked.Issuances; got != 100 {
+		t.Errorf("%d issuances after the next start, want 100", got)
 	}
 }
