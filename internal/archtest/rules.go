@@ -63,12 +63,12 @@ var Rules = []Rule{
 	// The audit shares nothing with what decides: it has the vocabulary and the rows, and for the embedded store
 	// that store's own proof.
 	{"internal/audit", []string{
-		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/store/embedded", "internal/journal",
+		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/store/embedded", "internal/journal", "internal/vfs",
 	}, nil},
 
 	// The program wires everything; the benchmark is a command of it.
 	{"internal/bench", []string{All}, []string{sqlite}},
-	{"cmd/faquan", []string{All}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/mattn/go-isatty"}},
+	{"cmd/faquan", []string{All}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
 
 	// What only tests use: see TestSupport.
 	{"internal/archtest", nil, nil},
