@@ -1,18 +1,3 @@
-// Package wire speaks the bytes of the TOP protocol (/router/rest, version 2.0). It knows nothing of vouchers,
-// stores or the issuing core. So far it has the signature.
-//
-// # Signature
-//
-// The string to sign is every parameter of query and body but sign, sorted by name in byte order, as name and value
-// one after the other with nothing between, values not URL-encoded; a body that is no form (JSON, XML, a batch)
-// follows as it was sent. What is done with it depends on sign_method:
-//
-//	md5          MD5(secret + string + secret)
-//	hmac         HMAC-MD5 under the secret
-//	hmac-sha256  HMAC-SHA256 under the secret
-//
-// and the result travels as upper-case hex. The official SDKs for Java, .NET, PHP, Python and Node all do this; what
-// they do differently is in type Variant.
 package wire
 
 import (
@@ -21,10 +6,11 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"maps"
+	"hash"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // SignMethod is how the string to sign becomes the signature.
@@ -33,7 +19,7 @@ type SignMethod string
 // The sign methods of the platform.
 const (
 	MD5        SignMethod = "md5"
-	HMAC       SignMethod = "hmac"
+	HMAC       SignMethod = "hmac" // HMAC-MD5
 	HMACSHA256 SignMethod = "hmac-sha256"
 )
 
@@ -43,11 +29,23 @@ func SignMethods() []SignMethod { return []SignMethod{MD5, HMAC, HMACSHA256} }
 // ParseSignMethod reads the parameter sign_method. Callers that send none mean md5, the platform's first one; ok is
 // false for every other name.
 func ParseSignMethod(name string) (m SignMethod, ok bool) {
-	if name == "" {
+	switch SignMethod(name) {
+	case "", MD5:
 		return MD5, true
+	case HMAC:
+		return HMAC, true
+	case HMACSHA256:
+		return HMACSHA256, true
 	}
-	m = SignMethod(name)
-	return m, slices.Contains(SignMethods(), m)
+	return SignMethod(name), false
+}
+
+// size is the length of a signature in bytes, before it is written as hex.
+func (m SignMethod) size() int {
+	if m == HMACSHA256 {
+		return sha256.Size
+	}
+	return md5.Size
 }
 
 // Variant is one way to build the string to sign.
@@ -64,9 +62,6 @@ const (
 	// WithoutFiles leaves out values that begin with "@", an old notation for files, as the PHP SDK does.
 	WithoutFiles
 )
-
-// variants are tried in this order.
-var variants = []Variant{AsSent, WithoutBlanks, WithoutFiles}
 
 // String names the variant in logs and on the command line.
 func (v Variant) String() string {
@@ -91,54 +86,85 @@ func (v Variant) leavesOut(name, value string) bool {
 	return false
 }
 
+// covers tells whether the variant's text holds the parameter.
+func (v Variant) covers(p *Param) bool { return p.Name != "sign" && !v.leavesOut(p.Name, p.Value) }
+
 // StringToSign builds the text of one variant. Body is that of a call whose body is no form, else "".
 func StringToSign(params map[string]string, body string, v Variant) string {
-	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(params)) {
-		if value := params[name]; name != "sign" && !v.leavesOut(name, value) {
-			b.WriteString(name)
-			b.WriteString(value)
+	return NewRequest(params, body).StringToSign(v)
+}
+
+// StringToSign builds the text of one variant.
+func (r *Request) StringToSign(v Variant) string { return string(r.appendText(nil, v)) }
+
+func (r *Request) appendText(dst []byte, v Variant) []byte {
+	for i := range r.Params {
+		if p := &r.Params[i]; v.covers(p) {
+			dst = append(append(dst, p.Name...), p.Value...)
 		}
 	}
-	b.WriteString(body)
-	return b.String()
+	return append(dst, r.Body...)
 }
 
-// Sign signs a string under an app's secret. The method must be one of SignMethods.
+// Sign signs a string under an app's secret, as upper-case hex. The method must be one of SignMethods.
 func Sign(text, secret string, m SignMethod) string {
-	var sum []byte
-	switch m {
-	case MD5:
-		all := md5.Sum([]byte(secret + text + secret))
-		sum = all[:]
-	case HMAC:
-		mac := hmac.New(md5.New, []byte(secret))
-		mac.Write([]byte(text))
-		sum = mac.Sum(nil)
-	case HMACSHA256:
-		mac := hmac.New(sha256.New, []byte(secret))
-		mac.Write([]byte(text))
-		sum = mac.Sum(nil)
-	default:
-		panic("wire: no sign method " + string(m))
-	}
-	return strings.ToUpper(hex.EncodeToString(sum))
+	room := textPool.Get().(*[]byte)
+	defer putText(room)
+	sum := m.sum(room, secret, func(dst []byte) []byte { return append(dst, text...) })
+	return strings.ToUpper(hex.EncodeToString(sum[:m.size()]))
 }
 
-// SignRequest signs a call as the Java SDK does and returns it as a URL-encoded form. It sets sign_method and sign
-// itself; blank values are left out.
+// sum signs the text that write appends. The room is scratch: the text of a call is as long as the call.
+func (m SignMethod) sum(room *[]byte, secret string, write func(dst []byte) []byte) (sum [sha256.Size]byte) {
+	text := (*room)[:0]
+	if m == MD5 {
+		text = append(write(append(text, secret...)), secret...)
+		all := md5.Sum(text)
+		copy(sum[:], all[:])
+	} else {
+		text = write(text)
+		mac := hmac.New(m.hash(), []byte(secret))
+		mac.Write(text)
+		mac.Sum(sum[:0])
+	}
+	*room = text
+	return sum
+}
+
+func (m SignMethod) hash() func() hash.Hash {
+	switch m {
+	case HMAC:
+		return md5.New
+	case HMACSHA256:
+		return sha256.New
+	}
+	panic("wire: no sign method " + string(m))
+}
+
+var textPool = sync.Pool{New: func() any { return new([]byte) }}
+
+func putText(room *[]byte) {
+	if cap(*room) <= 64<<10 { // one large call must not stay in memory for ever
+		textPool.Put(room)
+	}
+}
+
+// SignRequest signs a call as the Java SDK does and returns it as a URL-encoded form, for a query or a body. It sets
+// sign_method and sign itself; blank values are left out.
 func SignRequest(params map[string]string, secret string, m SignMethod) string {
-	form := url.Values{}
+	return signForm(params, "", secret, m)
+}
+
+func signForm(params map[string]string, body, secret string, m SignMethod) string {
 	sent := map[string]string{"sign_method": string(m)}
+	form := url.Values{"sign_method": {string(m)}}
 	for name, value := range params {
 		if name != "sign" && name != "sign_method" && !WithoutBlanks.leavesOut(name, value) {
 			sent[name] = value
+			form.Set(name, value)
 		}
 	}
-	for name, value := range sent {
-		form.Set(name, value)
-	}
-	form.Set("sign", Sign(StringToSign(sent, "", AsSent), secret, m))
+	form.Set("sign", Sign(StringToSign(sent, body, AsSent), secret, m))
 	return form.Encode()
 }
 
@@ -157,25 +183,81 @@ func (v Verdict) OK() bool { return v.Variant != NoMatch }
 // Verify checks the parameter sign under an app's secret. Hex in lower case is accepted. Body is as for
 // StringToSign.
 func Verify(params map[string]string, body, secret string, m SignMethod) Verdict {
-	if v := match(params, body, secret, m); v != NoMatch {
+	return NewRequest(params, body).Verify(secret, m)
+}
+
+// Verify checks the parameter sign under an app's secret. Hex in lower case is accepted. It tries each string that
+// differs, at most three, then the other methods whose signatures have this length.
+func (r *Request) Verify(secret string, m SignMethod) Verdict {
+	theirs, ok := r.signature()
+	if !ok {
+		return Verdict{}
+	}
+	if v := r.match(secret, m, theirs); v != NoMatch {
 		return Verdict{Variant: v}
 	}
 	for _, other := range SignMethods() {
-		if other != m && match(params, body, secret, other) != NoMatch {
+		if other != m && r.match(secret, other, theirs) != NoMatch {
 			return Verdict{Other: other}
 		}
 	}
 	return Verdict{}
 }
 
+// signature is the parameter sign as bytes; ok is false when it is no hex.
+func (r *Request) signature() (theirs []byte, ok bool) {
+	sign := r.Get("sign")
+	if len(sign) > hex.EncodedLen(sha256.Size) {
+		return nil, false
+	}
+	theirs, err := hex.DecodeString(sign)
+	if err != nil {
+		return nil, false
+	}
+	return theirs, true
+}
+
 // match finds the first variant that gives the signature.
-func match(params map[string]string, body, secret string, m SignMethod) Variant {
-	theirs := []byte(strings.ToUpper(params["sign"]))
-	for _, v := range variants {
-		ours := []byte(Sign(StringToSign(params, body, v), secret, m))
-		if subtle.ConstantTimeCompare(ours, theirs) == 1 {
+func (r *Request) match(secret string, m SignMethod, theirs []byte) Variant {
+	if len(theirs) != m.size() {
+		return NoMatch
+	}
+	room := textPool.Get().(*[]byte)
+	defer putText(room)
+	for _, v := range [...]Variant{AsSent, WithoutBlanks, WithoutFiles} {
+		if v != AsSent && !r.differs(v) {
+			continue
+		}
+		ours := m.sum(room, secret, func(dst []byte) []byte { return r.appendText(dst, v) })
+		if subtle.ConstantTimeCompare(ours[:m.size()], theirs) == 1 {
 			return v
 		}
 	}
 	return NoMatch
+}
+
+// differs tells whether the variant leaves out anything that was sent.
+func (r *Request) differs(v Variant) bool {
+	for i := range r.Params {
+		if v.leavesOut(r.Params[i].Name, r.Params[i].Value) {
+			return true
+		}
+	}
+	return false
+}
+
+// dropUncovered removes the parameters that the variant's text leaves out. They are not authenticated: anyone who
+// saw a call of the PHP SDK could add "name=@value" to it and keep its signature.
+func (r *Request) dropUncovered(v Variant) {
+	kept := r.Params[:0]
+	for i := range r.Params {
+		if p := r.Params[i]; p.Name == "sign" || v.covers(&p) {
+			kept = append(kept, p)
+		}
+	}
+	r.Params = kept
+}
+
+func sortParams(params []Param) {
+	slices.SortStableFunc(params, func(a, b Param) int { return strings.Compare(a.Name, b.Name) })
 }

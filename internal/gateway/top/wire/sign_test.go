@@ -38,7 +38,7 @@ func TestPublishedVector(t *testing.T) {
 func TestVariants(t *testing.T) {
 	params := published(HMAC)
 	params["empty"], params["blank"], params["file"] = "", "  ", "@/tmp/x"
-	for _, v := range variants {
+	for _, v := range []Variant{AsSent, WithoutBlanks, WithoutFiles} {
 		t.Run(v.String(), func(t *testing.T) {
 			params["sign"] = Sign(StringToSign(params, "", v), "helloworld", HMAC)
 			if got := Verify(params, "", "helloworld", HMAC); got.Variant != v || !got.OK() {
@@ -118,4 +118,28 @@ func TestSignRequest(t *testing.T) {
 			t.Errorf("%s: got %+v", m, got)
 		}
 	}
+}
+
+// Only the variant under which the signature is right covers it, whatever stands in the parameters.
+func FuzzVerify(f *testing.F) {
+	f.Add("a", "1", "b", "@x", "", uint8(0), uint8(0))
+	f.Add("a", "", "b", " ", "body", uint8(1), uint8(1))
+	f.Add("sign", "@", "ab", "c", "", uint8(2), uint8(2))
+	f.Fuzz(func(t *testing.T, name1, value1, name2, value2, body string, method, variant uint8) {
+		m := SignMethods()[method%3]
+		v := []Variant{AsSent, WithoutBlanks, WithoutFiles}[variant%3]
+		params := map[string]string{name1: value1, name2: value2}
+		params["sign"] = Sign(StringToSign(params, body, v), secret, m)
+		got := Verify(params, body, secret, m)
+		if !got.OK() || StringToSign(params, body, got.Variant) != StringToSign(params, body, v) {
+			t.Fatalf("%q signed as %s: got %+v", params, v, got)
+		}
+		if Verify(params, body+"x", secret, m).OK() || Verify(params, body, secret+"x", m).OK() {
+			t.Fatalf("%q: it verifies with another body or secret", params)
+		}
+		params["sign"] = value1
+		if len(value1) < 32 && Verify(params, body, secret, m).OK() {
+			t.Fatalf("%q verifies", params)
+		}
+	})
 }

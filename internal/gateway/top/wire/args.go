@@ -1,0 +1,267 @@
+package wire
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"faquan/internal/gateway/form"
+)
+
+// Args are the business parameters of a call, or the members of an object parameter, asked for by name, each with
+// its rule. The first rule broken is kept and Err tells it, so that a method reads everything and looks once:
+//
+//	args := req.Args()
+//	dto := args.Object("single_benefit_request")
+//	uniqueID := dto.RequiredText("unique_id", 64)
+//	count, _ := dto.RequiredInt("send_count")
+//	cards := dto.Texts("card_types", 10, 32)
+//	if bad := args.Err(); bad != nil { … }
+//
+// An absent member, null and "" are the same. What nobody asks for is ignored, as the platform does. Lengths count
+// characters, not bytes. Refusals have the codes 40 and 41 and name the member.
+//
+// Callers in PHP and by hand often quote numbers and booleans, and leave quotes from numeric texts: whatever has the
+// right text is accepted. Numbers never pass through a float, so that ids beyond 2^53 are exact.
+type Args struct {
+	params  []Param       // of the call, or
+	members []form.Member // of an object
+	first   *refusal      // shared by an object and all that it was read out of
+}
+
+type refusal struct{ bad *Error }
+
+// Args are the parameters of the call. Object parameters among them are JSON texts, lists of simple values are
+// joined by commas (or JSON as well).
+func (r *Request) Args() *Args { return &Args{params: r.Params, first: &refusal{}} }
+
+// Err is the first broken rule of all that was read out of the call, nil when there is none.
+func (a *Args) Err() *Error { return a.first.bad }
+
+// Fail records a refusal that the method found itself, unless there is an earlier one.
+func (a *Args) Fail(bad *Error) {
+	if a.first.bad == nil {
+		a.first.bad = bad
+	}
+}
+
+// Has tells whether a member is there and not empty.
+func (a *Args) Has(name string) bool {
+	_, text := a.find(name)
+	return text != ""
+}
+
+// Text is an optional string of at most max characters.
+func (a *Args) Text(name string, max int) string {
+	text := a.get(name, "应为字符串", form.String, form.Number)
+	a.checkText(name, text, max)
+	return text
+}
+
+// RequiredText is a string of 1 to max characters.
+func (a *Args) RequiredText(name string, max int) string {
+	a.require(name)
+	return a.Text(name, max)
+}
+
+// Int is an optional whole number. ok is false when it is absent or broken.
+func (a *Args) Int(name string) (value int64, ok bool) {
+	text := a.get(name, "应为整数", form.Number, form.String)
+	if text == "" {
+		return 0, false
+	}
+	value, ok = parseInt(text)
+	if !ok {
+		a.Fail(Invalid(name, "应为整数"))
+	}
+	return value, ok
+}
+
+// RequiredInt is a whole number. ok is false when it is broken, or absent, which is an error too.
+func (a *Args) RequiredInt(name string) (value int64, ok bool) {
+	a.require(name)
+	return a.Int(name)
+}
+
+// Bool is an optional true or false. ok is false when it is absent or broken.
+func (a *Args) Bool(name string) (value, ok bool) {
+	switch a.get(name, "应为true或false", form.Bool, form.String) {
+	case "":
+		return false, false
+	case "true":
+		return true, true
+	case "false":
+		return false, true
+	}
+	a.Fail(Invalid(name, "应为true或false"))
+	return false, false
+}
+
+// Texts is an optional list of at most maxItems strings, each of 1 to max characters: an array, or a text of them
+// joined by commas.
+func (a *Args) Texts(name string, maxItems, max int) []string {
+	values := a.list(name, maxItems, form.String, form.Number)
+	for _, text := range values {
+		a.checkText(name, text, max)
+	}
+	return values
+}
+
+// Ints is an optional list of at most maxItems whole numbers: an array, or a text of them joined by commas.
+func (a *Args) Ints(name string, maxItems int) []int64 {
+	texts := a.list(name, maxItems, form.Number, form.String)
+	if texts == nil {
+		return nil
+	}
+	values := make([]int64, len(texts))
+	for i, text := range texts {
+		var ok bool
+		if values[i], ok = parseInt(text); !ok {
+			a.Fail(Invalid(name, "的元素应为整数"))
+		}
+	}
+	return values
+}
+
+// Object is a member that is an object, or the JSON text of one. An absent one is an error; what is then read out of
+// the result is absent and no further error.
+func (a *Args) Object(name string) *Args {
+	a.require(name)
+	return a.object(name, a.get(name, "应为JSON对象", form.Object, form.String))
+}
+
+// Objects is an optional list of at most maxItems objects: an array, or the JSON text of one.
+func (a *Args) Objects(name string, maxItems int) []*Args {
+	var objects []*Args
+	for _, text := range a.array(name, a.get(name, "应为JSON数组", form.Array, form.String), maxItems, form.Object) {
+		objects = append(objects, a.object(name, text))
+	}
+	return objects
+}
+
+func (a *Args) object(name, text string) *Args {
+	o := &Args{first: a.first}
+	if text == "" {
+		return o
+	}
+	var problem *form.Problem
+	o.members, problem = form.ParseObject(text)
+	switch {
+	case problem == nil:
+	case problem.Name != "":
+		a.Fail(Invalid(name, "的成员"+problem.Name+problem.Text))
+	default:
+		a.Fail(Invalid(name, "不是合法的JSON对象："+problem.Text))
+	}
+	return o
+}
+
+// list is the texts of a list of simple values.
+func (a *Args) list(name string, maxItems int, kinds ...form.Kind) []string {
+	kind, text := a.find(name)
+	if text == "" {
+		return nil
+	}
+	if kind == form.Array || kind == form.String && text[0] == '[' {
+		return a.array(name, text, maxItems, kinds...)
+	}
+	if text = a.get(name, "应为数组", form.String, form.Number); text == "" {
+		return nil
+	}
+	if strings.Count(text, ",") >= maxItems {
+		a.Fail(tooMany(name, maxItems))
+		return nil
+	}
+	values := strings.Split(text, ",")
+	for _, value := range values {
+		if value == "" {
+			a.Fail(Invalid(name, "的元素不能为空"))
+		}
+	}
+	return values
+}
+
+// array is the texts of a JSON array whose values must be of one of the kinds, and not empty.
+func (a *Args) array(name, text string, maxItems int, kinds ...form.Kind) (texts []string) {
+	if text == "" {
+		return nil
+	}
+	problem := form.Elements(text, func(kind form.Kind, text string) bool {
+		switch {
+		case !oneOf(kind, kinds):
+			a.Fail(Invalid(name, "的元素类型有误"))
+		case text == "":
+			a.Fail(Invalid(name, "的元素不能为空"))
+		case len(texts) == maxItems:
+			a.Fail(tooMany(name, maxItems))
+		default:
+			texts = append(texts, text)
+			return true
+		}
+		return false
+	})
+	if problem != nil {
+		a.Fail(Invalid(name, "不是合法的JSON数组："+problem.Text))
+	}
+	return texts
+}
+
+func tooMany(name string, maxItems int) *Error {
+	return Invalid(name, "最多"+strconv.Itoa(maxItems)+"个元素")
+}
+
+func (a *Args) require(name string) {
+	if !a.Has(name) {
+		a.Fail(Missing(name))
+	}
+}
+
+// find is the member of a name; an absent one and null are an empty text.
+func (a *Args) find(name string) (form.Kind, string) {
+	for i := range a.params {
+		if a.params[i].Name == name {
+			return form.String, a.params[i].Value
+		}
+	}
+	for i := range a.members {
+		if m := &a.members[i]; m.Name == name && m.Kind != form.Null {
+			return m.Kind, m.Text
+		}
+	}
+	return form.String, ""
+}
+
+// get is the text of a member of one of the kinds; the rule is told when it is of another.
+func (a *Args) get(name, rule string, kinds ...form.Kind) string {
+	kind, text := a.find(name)
+	if !oneOf(kind, kinds) {
+		a.Fail(Invalid(name, rule))
+		return ""
+	}
+	return text
+}
+
+func oneOf(kind form.Kind, kinds []form.Kind) bool {
+	for _, k := range kinds {
+		if k == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// parseInt reads a whole number as JSON writes one; leading zeros are forgiven.
+func parseInt(text string) (int64, bool) {
+	value, err := strconv.ParseInt(text, 10, 64)
+	return value, err == nil && text[0] != '+'
+}
+
+// checkText holds the rules of every text. Controls can only come from an escape in JSON.
+func (a *Args) checkText(name, text string, max int) {
+	if len(text) > max && utf8.RuneCountInString(text) > max {
+		a.Fail(Invalid(name, "最多"+strconv.Itoa(max)+"个字符"))
+	}
+	if form.HasControl(text) || strings.ContainsRune(text, 0x7F) {
+		a.Fail(Invalid(name, "含有控制字符"))
+	}
+}

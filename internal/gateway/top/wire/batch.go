@@ -1,0 +1,128 @@
+package wire
+
+import (
+	"strings"
+
+	"faquan/internal/gateway/form"
+)
+
+// SeparatorHeader is the request header that names a separator of the caller's own between the items of a batch.
+const SeparatorHeader = "Top-Api-Separator"
+
+// DefaultSeparator stands between the items, and between their answers, when the caller names none. No answer holds
+// it: both shapes write a carriage return as an escape. With a separator of its own a caller has to see to that.
+const DefaultSeparator = "\r\n-S-\r\n"
+
+const (
+	publicPrefix = "#PUBLIC#"
+	noParams     = "N" // an item without parameters of its own
+	maxSeparator = 64
+)
+
+// Item is one call of a batch: a request to serve, or, when it cannot be read or names no known method, its refusal.
+type Item struct {
+	Request *Request
+	Refusal *Error
+}
+
+// Separator is what stands between the items of a batch and between their answers.
+func (r *Request) Separator() string {
+	if r.separator == "" {
+		return DefaultSeparator
+	}
+	return r.separator
+}
+
+// Items splits a batch that CheckBatch has passed. An item's parameters are those of the query, under those of the
+// public element, under its own. What says who calls and how the answer looks (outer) is the query's alone: the
+// signature was checked for that app, and all answers share one format.
+//
+// The second result refuses the batch as a whole.
+func (p *Policy) Items(batch *Request) ([]Item, *Error) {
+	limit := p.BatchItems
+	if limit == 0 {
+		limit = DefaultBatchItems
+	}
+	separator, body := batch.Separator(), batch.Body
+	if len(separator) > maxSeparator {
+		return nil, ErrParameter.With("批量请求的分隔符过长")
+	}
+	public := batch.Params
+	if rest, ok := strings.CutPrefix(body, publicPrefix); ok {
+		first, more, _ := strings.Cut(rest, separator)
+		body = more
+		shared, bad := batch.readItem(first)
+		if bad != nil {
+			return nil, bad
+		}
+		public = overlay(public, shared)
+	}
+	if body == "" {
+		return nil, ErrParameter.With("批量请求中没有API调用")
+	}
+	if strings.Count(body, separator) >= limit {
+		return nil, ErrParameter.With("批量请求中的API调用过多")
+	}
+	var items []Item
+	for text := range strings.SplitSeq(body, separator) {
+		own, bad := batch.readItem(text)
+		req := &Request{Params: overlay(public, own), limits: batch.limits}
+		if bad == nil {
+			bad = checkMethod(&checking{policy: p, req: req})
+		}
+		items = append(items, Item{req, bad})
+	}
+	return items, nil
+}
+
+// readItem reads the parameters of one element.
+func (r *Request) readItem(text string) ([]Param, *Error) {
+	if text == noParams {
+		return nil, nil
+	}
+	f, problem := form.ReadText(text, form.Options{Bytes: r.limits.Bytes, Params: r.limits.Params})
+	if dup := f.Merge(""); problem == nil {
+		problem = dup
+	}
+	if problem != nil {
+		return nil, unreadable(problem)
+	}
+	return decode(f.Params)
+}
+
+// outer tells the parameters that only the query can set.
+func outer(name string) bool {
+	switch name {
+	case "app_key", "sign", "sign_method", "timestamp", "v", "format", "simplify", "partner_id":
+		return true
+	}
+	return false
+}
+
+// overlay is the parameters of under and over, sorted; where both have a name, over's. The signature is left out, as
+// nothing more is to be checked against it.
+func overlay(under, over []Param) []Param {
+	all := make([]Param, 0, len(under)+len(over))
+	for len(under) > 0 || len(over) > 0 {
+		var p Param
+		switch {
+		case len(over) == 0 || len(under) > 0 && under[0].Name < over[0].Name:
+			p, under = under[0], under[1:]
+		case len(under) == 0 || over[0].Name < under[0].Name:
+			p, over = over[0], over[1:]
+			if outer(p.Name) {
+				continue
+			}
+		default:
+			p = over[0]
+			if outer(p.Name) {
+				p = under[0]
+			}
+			under, over = under[1:], over[1:]
+		}
+		if p.Name != "sign" {
+			all = append(all, p)
+		}
+	}
+	return all
+}

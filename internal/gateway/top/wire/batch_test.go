@@ -1,0 +1,179 @@
+package wire
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const sendMethod = "taobao.mobile.promotion.benefit.activity.send"
+
+// batchQuery is the query of a batch with this body, signed.
+func batchQuery(body string, more ...string) string {
+	p := with(append([]string{"method", "-", "session", "-", "single_benefit_request", "-"}, more...)...)
+	p["sign"] = signText("md5", textOfParams(p)+body)
+	return encode(p)
+}
+
+// batch reads a batch through all checks.
+func batch(t *testing.T, query, separator, body string) ([]Item, *Error) {
+	t.Helper()
+	r := httptest.NewRequest("POST", "/router/batch?"+query, strings.NewReader(body))
+	r.Header.Set("Content-Type", "text/plain;charset=UTF-8")
+	if separator != "" {
+		r.Header.Set("top-api-separator", separator)
+	}
+	req, bad := ParseBatch(r, Limits{})
+	if bad == nil {
+		_, bad = testPolicy().CheckBatch(req)
+	}
+	if bad != nil {
+		return nil, bad
+	}
+	return testPolicy().Items(req)
+}
+
+func TestBatch(t *testing.T) {
+	const sep = DefaultSeparator
+	own := func(text string) string { return strings.TrimSpace(text) }
+	for _, test := range []struct {
+		name, separator, body string
+		want                  []map[string]string // what the items have beside the query
+	}{
+		{"as Java sends it", "", own("#PUBLIC#method=" + sendMethod + sep + "method=" + sendMethod + "&x=%E4%BC%98&y=1" + sep + "method=" + sendMethod + "&x=2"),
+			[]map[string]string{{"method": sendMethod, "x": "优", "y": "1"}, {"method": sendMethod, "x": "2"}}},
+		{"items win", "", "#PUBLIC#method=" + sendMethod + "&session=a&x=1" + sep + "session=b" + sep + "N" + sep + "x=3&method=tmall.nrt.certificate.send",
+			[]map[string]string{{"method": sendMethod, "session": "b", "x": "1"}, {"method": sendMethod, "session": "a", "x": "1"},
+				{"method": "tmall.nrt.certificate.send", "session": "a", "x": "3"}}},
+		{"nothing in common", "", "method=" + sendMethod + "&x=1", []map[string]string{{"method": sendMethod, "x": "1"}}},
+		{"a separator of its own", "|||", "#PUBLIC#method=" + sendMethod + "|||x=1|||N",
+			[]map[string]string{{"method": sendMethod, "x": "1"}, {"method": sendMethod}}},
+		{"who calls is the query's to say", "", "#PUBLIC#method=" + sendMethod + "&app_key=1&sign=x" + sep + "app_key=2&sign=y&timestamp=z&v=1&format=xml&simplify=true&sign_method=hmac&partner_id=p&a=1",
+			[]map[string]string{{"method": sendMethod, "a": "1"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			items, bad := batch(t, batchQuery(test.body), test.separator, test.body)
+			if bad != nil {
+				t.Fatal(bad, bad.SubMsg)
+			}
+			var got []map[string]string
+			for i, item := range items {
+				if item.Refusal != nil || item.Request.Format() != JSON {
+					t.Errorf("item %d: %v, %s", i, item.Refusal, item.Request.Format())
+				}
+				p := values(item.Request)
+				for name, value := range with("method", "-", "session", "-", "single_benefit_request", "-") {
+					if p[name] != value {
+						t.Errorf("item %d has %s %q", i, name, p[name])
+					}
+					delete(p, name)
+				}
+				got = append(got, p)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestBatchItemsAreRefusedAlone(t *testing.T) {
+	body := strings.Join([]string{"method=" + sendMethod, "method=" + sendMethod + "&x=%", "method=" + sendMethod + "&x=1&x=2", "method=" + sendMethod + "&x=%D3%C5", "N", "method=x"}, DefaultSeparator)
+	items, bad := batch(t, batchQuery(body), "", body)
+	if bad != nil {
+		t.Fatal(bad)
+	}
+	for i, want := range []*Error{nil, ErrParameter, Invalid("x", ""), ErrInvalidEncoding, ErrMissingMethod, ErrInvalidMethod} {
+		if !same(items[i].Refusal, want) {
+			t.Errorf("item %d: got %v, want %v", i, items[i].Refusal, want)
+		}
+	}
+}
+
+func TestBatchIsRefusedAsAWhole(t *testing.T) {
+	twenty := "method=" + sendMethod + strings.Repeat(DefaultSeparator+"method="+sendMethod, 19)
+	for _, test := range []struct {
+		name, separator, body string
+		want                  *Error
+	}{
+		{"twenty", "", twenty, nil},
+		{"twenty and what they share", "", "#PUBLIC#x=1" + DefaultSeparator + twenty, nil},
+		{"twenty-one", "", twenty + DefaultSeparator + "N", ErrParameter},
+		{"nothing", "", "", ErrParameter},
+		{"only what they share", "", "#PUBLIC#method=" + sendMethod, ErrParameter},
+		{"what they share is broken", "", "#PUBLIC#x=%" + DefaultSeparator + "N", ErrParameter},
+		{"a long separator", strings.Repeat("|", 65), "N", ErrParameter},
+	} {
+		if _, bad := batch(t, batchQuery(test.body), test.separator, test.body); !same(bad, test.want) {
+			t.Errorf("%s: got %v, want %v", test.name, bad, test.want)
+		}
+	}
+	if _, bad := batch(t, batchQuery("method="+sendMethod), "", "method="+sendMethod+"&x=1"); !same(bad, ErrInvalidSignature) {
+		t.Errorf("another body than was signed: got %v", bad)
+	}
+	if _, bad := batch(t, batchQuery("N", "app_key", "-"), "", "N"); !same(bad, ErrMissingAppKey) {
+		t.Errorf("no app_key: got %v", bad)
+	}
+}
+
+// A batch that the client makes is read, and so are its answers.
+func TestBatchRoundTrip(t *testing.T) {
+	call := Call{Method: sendMethod, AppKey: "12345678", Format: XML, SignMethod: HMAC, At: noon}
+	query, body := call.Batch(secret, []map[string]string{{"x": "优 &+\r\n"}, {}, {"method": "tmall.nrt.certificate.send"}})
+	items, bad := batch(t, query, "", body)
+	if bad != nil || len(items) != 3 || items[0].Request.Get("x") != "优 &+\r\n" || items[1].Request.Method() != sendMethod ||
+		items[2].Request.Method() != "tmall.nrt.certificate.send" {
+		t.Fatal(bad, items)
+	}
+	outer := NewRequest(map[string]string{"format": "xml"}, "")
+	w := httptest.NewRecorder()
+	must(t, SendBatch(w, httptest.NewRequest("POST", "/", nil), outer, []*Answer{
+		Success(XML, sendMethod, "1"), Failure(XML, ErrInvalidMethod, "2")}))
+	parts := strings.Split(w.Body.String(), DefaultSeparator)
+	if len(parts) != 2 {
+		t.Fatal(parts)
+	}
+	first, err := ReadReply([]byte(parts[0]), XML, sendMethod)
+	must(t, err)
+	second, err := ReadReply([]byte(parts[1]), XML, sendMethod)
+	must(t, err)
+	if first.RequestID != "1" || !same(second.Refusal, ErrInvalidMethod) {
+		t.Errorf("got %+v, %+v", first, second)
+	}
+}
+
+func FuzzItems(f *testing.F) {
+	for _, seed := range []string{"", "N", "#PUBLIC#", "#PUBLIC#method=" + sendMethod + DefaultSeparator + "x=1" + DefaultSeparator + "N",
+		"a=1\r\n-S-\r\n\r\n-S-\r\n", "a=%", "app_key=1&sign=2"} {
+		f.Add(seed, "")
+		f.Add(strings.ReplaceAll(seed, DefaultSeparator, "&"), "&")
+	}
+	f.Fuzz(func(t *testing.T, body, separator string) {
+		query := NewRequest(map[string]string{"app_key": "1", "sign": "s", "method": sendMethod}, body)
+		query.separator = separator
+		items, bad := testPolicy().Items(query)
+		if bad != nil {
+			return
+		}
+		elements := strings.Split(body, query.Separator())
+		if strings.HasPrefix(body, "#PUBLIC#") {
+			elements = elements[1:]
+		}
+		if len(items) != len(elements) || len(items) > DefaultBatchItems {
+			t.Fatalf("%d items of %q", len(items), body)
+		}
+		for _, item := range items {
+			r := item.Request
+			if r.AppKey() != "1" || r.Get("sign") != "" {
+				t.Fatalf("an item of %q calls itself %q", body, r.AppKey())
+			}
+			for i, p := range r.Params {
+				if i > 0 && r.Params[i-1].Name >= p.Name {
+					t.Fatalf("parameters out of order: %q", r.Params)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,281 @@
+package wire
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Credentials are what a signature is checked against.
+type Credentials struct {
+	// Secrets of the app, more than one while it changes its secret. None refuses every signature.
+	Secrets []string
+	// Explain puts the string that the gateway signed into the refusal of a wrong signature, with the secret
+	// masked. For an operator to switch on while an app is being connected.
+	Explain bool
+}
+
+// DefaultTolerance is how far a timestamp may be from now, as the platform documents.
+const DefaultTolerance = 10 * time.Minute
+
+// DefaultBatchItems bounds a batch. The platform's own number is not known.
+const DefaultBatchItems = 20
+
+// Policy holds what the checks need to know of the server.
+type Policy struct {
+	// KnownMethod tells whether the gateway has a method.
+	KnownMethod func(method string) bool
+	// Credentials finds those of an app. It may refuse with any Error: ErrInvalidAppKey for an unknown app.
+	Credentials func(appKey string) (Credentials, *Error)
+	// Tolerance is how far the timestamp may be from now, either way: 0 is DefaultTolerance, less turns the check
+	// off.
+	Tolerance time.Duration
+	// Zones are the zones that a timestamp without one may be in; none is +08:00 alone, as documented. The SDKs for
+	// .NET, PHP, Node and Go send the local time of the caller's machine.
+	Zones []*time.Location
+	// Now is the clock.
+	Now func() time.Time
+	// BatchItems bounds the items of a batch; 0 is DefaultBatchItems.
+	BatchItems int
+}
+
+// check is one step; the steps share what earlier ones found.
+type check struct {
+	name string
+	run  func(*checking) *Error
+}
+
+type checking struct {
+	policy *Policy
+	req    *Request
+	method SignMethod
+	creds  Credentials
+	match  Variant
+}
+
+// order is the order in which errors win, after those of Parse. The package comment documents it.
+var order = []check{
+	{"method", checkMethod},
+	{"app_key", checkAppKeyPresent},
+	{"timestamp", checkTimestamp},
+	{"v", checkVersion},
+	{"format", checkFormat},
+	{"sign_method", checkSignMethod},
+	{"sign", checkSignPresent},
+	{"app", checkApp},
+	{"signature", checkSignature},
+}
+
+// Order lists the names of the checks, for documentation and tests.
+func Order() []string {
+	names := make([]string, len(order))
+	for i, c := range order {
+		names[i] = c.name
+	}
+	return names
+}
+
+// Check runs all checks and returns the first refusal, nil when the request is authentic. Afterwards req holds only
+// what the signature covers. The variant tells which string matched, for logs and metrics.
+func (p *Policy) Check(req *Request) (Variant, *Error) { return p.check(req, order) }
+
+// CheckBatch is Check for what stands around a batch: all but the method, which each item has for itself. See Items.
+func (p *Policy) CheckBatch(req *Request) (Variant, *Error) { return p.check(req, order[1:]) }
+
+func (p *Policy) check(req *Request, steps []check) (Variant, *Error) {
+	c := checking{policy: p, req: req}
+	for _, step := range steps {
+		if bad := step.run(&c); bad != nil {
+			return NoMatch, bad
+		}
+	}
+	return c.match, nil
+}
+
+func checkMethod(c *checking) *Error {
+	method := c.req.Method()
+	if method == "" {
+		return ErrMissingMethod
+	}
+	if !c.policy.KnownMethod(method) {
+		return ErrInvalidMethod
+	}
+	return nil
+}
+
+func checkAppKeyPresent(c *checking) *Error {
+	if c.req.AppKey() == "" {
+		return ErrMissingAppKey
+	}
+	return nil
+}
+
+func checkTimestamp(c *checking) *Error {
+	text := c.req.Get("timestamp")
+	if text == "" {
+		return ErrMissingTimestamp
+	}
+	stamp, err := ParseTimestamp(text)
+	if err != nil {
+		return ErrInvalidTimestamp
+	}
+	tolerance := c.policy.Tolerance
+	if tolerance == 0 {
+		tolerance = DefaultTolerance
+	}
+	if tolerance > 0 && stamp.Off(c.policy.Now(), c.policy.Zones) > tolerance {
+		return ErrInvalidTimestamp
+	}
+	return nil
+}
+
+func checkVersion(c *checking) *Error {
+	switch c.req.Get("v") {
+	case "":
+		return ErrMissingVersion
+	case "2.0":
+		return nil
+	case "1.0":
+		return ErrUnsupportedVersion
+	}
+	return ErrInvalidVersion
+}
+
+func checkFormat(c *checking) *Error {
+	format := c.req.Get("format")
+	if format == "" || strings.EqualFold(format, "xml") || strings.EqualFold(format, "json") {
+		return nil
+	}
+	return ErrInvalidFormat
+}
+
+// checkSignMethod refuses what nobody documents a code for; 25 would send the caller to look for a wrong secret.
+func checkSignMethod(c *checking) *Error {
+	var ok bool
+	if c.method, ok = ParseSignMethod(c.req.Get("sign_method")); !ok {
+		return Invalid("sign_method", "应为md5、hmac或hmac-sha256")
+	}
+	return nil
+}
+
+func checkSignPresent(c *checking) *Error {
+	if c.req.Get("sign") == "" {
+		return ErrMissingSignature
+	}
+	return nil
+}
+
+func checkApp(c *checking) *Error {
+	appKey := c.req.AppKey()
+	if len(appKey) > 64 { // real ones have 8 digits; a lookup need not see more
+		return ErrInvalidAppKey
+	}
+	var bad *Error
+	c.creds, bad = c.policy.Credentials(appKey)
+	return bad
+}
+
+func checkSignature(c *checking) *Error {
+	theirs, _ := c.req.signature() // what is no hex is shorter than any signature
+	for _, secret := range c.creds.Secrets {
+		if secret == "" {
+			continue // everybody can sign under it
+		}
+		if v := c.req.match(secret, c.method, theirs); v != NoMatch {
+			c.match = v
+			c.req.dropUncovered(v)
+			return nil
+		}
+	}
+	if c.creds.Explain {
+		return explained(c)
+	}
+	return ErrInvalidSignature
+}
+
+// explained is the refusal of a wrong signature with the reason. What is said of one secret may be wrong for another;
+// a fitting method tells most.
+func explained(c *checking) *Error {
+	var verdict Verdict
+	var secret string
+	for _, s := range c.creds.Secrets {
+		if s == "" {
+			continue
+		}
+		if v := c.req.Verify(s, c.method); secret == "" || v.Other != "" {
+			verdict, secret = v, s
+		}
+	}
+	if secret == "" {
+		return ErrInvalidSignature
+	}
+	bad := ErrInvalidSignature.With(c.req.Explain(verdict, secret, c.method))
+	bad.SubCode = "isv.invalid-signature"
+	return bad
+}
+
+// beijing is the zone of every time on this wire. It has had no summer time since 1991, and the platform never knew
+// one.
+var beijing = time.FixedZone("+08:00", 8*60*60)
+
+const timestampLayout = "2006-01-02 15:04:05"
+
+// Timestamp is a timestamp as sent: an instant, what a clock on a wall showed, or a number that may be either.
+type Timestamp struct {
+	at            time.Time // of wall time: as if it were UTC
+	instant, wall bool
+}
+
+// ParseTimestamp reads "yyyy-MM-dd HH:mm:ss", milliseconds since 1970 (13 digits, as the official Python SDK sends)
+// or seconds (10 digits). Seconds may be those of a clock on a wall: go-opentaobao adds eight hours to them.
+func ParseTimestamp(text string) (Timestamp, error) {
+	if len(text) == 13 || len(text) == 10 {
+		n, err := strconv.ParseUint(text, 10, 64)
+		switch {
+		case err != nil:
+			return Timestamp{}, errTimestamp
+		case len(text) == 13:
+			return Timestamp{at: time.UnixMilli(int64(n)), instant: true}, nil
+		}
+		return Timestamp{at: time.Unix(int64(n), 0).UTC(), instant: true, wall: true}, nil
+	}
+	at, err := time.ParseInLocation(timestampLayout, text, time.UTC)
+	// time.Parse forgives a fraction of a second and a one-digit hour.
+	if err != nil || len(text) != len(timestampLayout) {
+		return Timestamp{}, errTimestamp
+	}
+	return Timestamp{at: at, wall: true}, nil
+}
+
+var errTimestamp = errors.New("timestamp: neither yyyy-MM-dd HH:mm:ss nor milliseconds")
+
+// documentedZones are the zones of a policy that names none.
+var documentedZones = []*time.Location{beijing}
+
+// Off is how far the timestamp is from now, in that of its readings, and of the zones, in which it is nearest. No
+// zones are +08:00 alone.
+func (t Timestamp) Off(now time.Time, zones []*time.Location) time.Duration {
+	if len(zones) == 0 {
+		zones = documentedZones
+	}
+	least := time.Duration(math.MaxInt64)
+	if t.instant {
+		least = now.Sub(t.at).Abs()
+	}
+	if t.wall {
+		for _, zone := range zones {
+			least = min(least, now.Sub(inZone(t.at, zone)).Abs())
+		}
+	}
+	return least
+}
+
+// inZone is the instant at which a clock in the zone shows what wall shows in UTC.
+func inZone(wall time.Time, zone *time.Location) time.Time {
+	return time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, zone)
+}
+
+// FormatTimestamp writes an instant as "yyyy-MM-dd HH:mm:ss" at +08:00.
+func FormatTimestamp(at time.Time) string { return at.In(beijing).Format(timestampLayout) }

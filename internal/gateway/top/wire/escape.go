@@ -1,0 +1,81 @@
+package wire
+
+import "unicode/utf8"
+
+// appendJSON writes the inside of a JSON string. What is not valid UTF-8 becomes U+FFFD. U+2028 and U+2029 are
+// escaped because the type of the answer says JavaScript, where they would end the line.
+func appendJSON(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	run := 0 // start of the bytes not yet copied
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			switch {
+			case r == utf8.RuneError && size == 1:
+				dst = append(append(dst, s[run:i]...), "\uFFFD"...)
+				run = i + size
+			case r == '\u2028' || r == '\u2029':
+				dst = append(append(dst, s[run:i]...), `\u202`...)
+				dst = append(dst, hex[r&15])
+				run = i + size
+			}
+			i += size
+			continue
+		}
+		if c < ' ' || c == '"' || c == '\\' {
+			dst = append(dst, s[run:i]...)
+			switch c {
+			case '"', '\\':
+				dst = append(dst, '\\', c)
+			case '\n':
+				dst = append(dst, '\\', 'n')
+			case '\r':
+				dst = append(dst, '\\', 'r')
+			case '\t':
+				dst = append(dst, '\\', 't')
+			default:
+				dst = append(dst, `\u00`...)
+				dst = append(dst, hex[c>>4], hex[c&15])
+			}
+			run = i + 1
+		}
+		i++
+	}
+	return append(dst, s[run:]...)
+}
+
+// appendXML writes text between two tags. Most controls, U+FFFE and U+FFFF may not stand in XML 1.0 in any way;
+// they and what is not valid UTF-8 become U+FFFD. A carriage return is written as a reference, since a parser would
+// make a line feed of it.
+func appendXML(dst []byte, s string) []byte {
+	run := 0 // start of the bytes not yet copied
+	for i := 0; i < len(s); {
+		c, size, escape := s[i], 1, ""
+		if c >= utf8.RuneSelf {
+			var r rune
+			r, size = utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && size == 1 || r == 0xFFFE || r == 0xFFFF {
+				escape = "\uFFFD"
+			}
+		} else {
+			escape = xmlEscapes[c]
+		}
+		if escape != "" {
+			dst = append(append(dst, s[run:i]...), escape...)
+			run = i + size
+		}
+		i += size
+	}
+	return append(dst, s[run:]...)
+}
+
+// xmlEscapes has what is written for a byte below 0x80; "" is the byte itself.
+var xmlEscapes = func() (table [utf8.RuneSelf]string) {
+	for c := range ' ' {
+		table[c] = "\uFFFD"
+	}
+	table['\t'], table['\n'], table['\r'] = "", "", "&#xD;"
+	table['&'], table['<'], table['>'] = "&amp;", "&lt;", "&gt;"
+	return table
+}()
