@@ -1,0 +1,228 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"faquan/internal/benefit"
+)
+
+// The page of the catalogue and the example beside it are read by people who then write their own. These tests
+// keep both true.
+
+const (
+	docPage     = "../../docs/catalogue.md"
+	docsExample = "../../examples/catalog.yaml"
+)
+
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// block is a fenced block of a page.
+type block struct {
+	language, text string
+	line           int // of its first line
+}
+
+func blocks(page string) []block {
+	var all []block
+	var open *block
+	for k, line := range strings.Split(page, "\n") {
+		language, fence := strings.CutPrefix(line, "```")
+		switch {
+		case fence && open == nil:
+			open = &block{language: language, line: k + 2}
+		case fence:
+			all = append(all, *open)
+			open = nil
+		case open != nil:
+			open.text += line + "\n"
+		}
+	}
+	return all
+}
+
+// exampleWorld is a store with the example applied, of whose first template two vouchers are out.
+func exampleWorld(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t)
+	w.mustApply(readText(t, docsExample))
+	w.issue(1, 2, 2100)
+	return w
+}
+
+func TestTheExampleOfTheDocumentation(t *testing.T) {
+	text := readText(t, docsExample)
+	w := newWorld(t)
+	if plan := w.mustApply(text); plan.Version != 1 || len(plan.Changes) != 21 {
+		t.Errorf("version %d, %d changes; the page says 21", plan.Version, len(plan.Changes))
+	}
+	for name, again := range map[string]string{"the example": text, "its export": w.export(true), "its export without secrets": w.export(false)} {
+		if plan := w.mustApply(again); !plan.Empty() || plan.Version != 0 {
+			t.Errorf("%s, applied where it is in force, changes %+v", name, plan.Changes)
+		}
+	}
+	elsewhere := newWorld(t)
+	elsewhere.mustApply(w.export(true))
+	if d := cmp.Diff(w.export(true), elsewhere.export(true)); d != "" {
+		t.Errorf("the export, applied elsewhere: %s", d)
+	}
+}
+
+// Every YAML block of the page is applied over the example. The text block that follows it says what comes of that:
+// the plan, or why it is refused.
+func TestTheBlocksOfThePage(t *testing.T) {
+	all := blocks(readText(t, docPage))
+	plans, refused := 0, 0
+	for k, b := range all {
+		if b.language != "yaml" {
+			continue
+		}
+		t.Run(fmt.Sprintf("line %d", b.line), func(t *testing.T) {
+			plan, err := exampleWorld(t).apply(b.text)
+			said := ""
+			if k+1 < len(all) && all[k+1].language == "text" {
+				said = all[k+1].text
+			}
+			if strings.HasPrefix(said, "catalog.yaml:") {
+				refused++
+				var problems Problems
+				if !errors.As(err, &problems) {
+					t.Fatalf("%v, want Problems", err)
+				}
+				if d := cmp.Diff(said, problems.Error()+"\n"); d != "" {
+					t.Error(d)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if said != "" {
+				plans++
+				var shown strings.Builder
+				if _, err := plan.WriteTo(&shown); err != nil {
+					t.Fatal(err)
+				}
+				if d := cmp.Diff(said, shown.String()); d != "" {
+					t.Error(d)
+				}
+			}
+		})
+	}
+	if plans < 2 || refused < 2 {
+		t.Errorf("%d plans and %d refusals were compared: the page lost its blocks", plans, refused)
+	}
+}
+
+// probe has an unknown field in every mapping of the format, so that the problems list the known ones.
+const probe = `
+zz: 1
+platform: {zz: 1}
+merchants: [{name: p, zz: 1}]
+apps: [{name: p, zz: 1}]
+users: [{name: p, zz: 1, ids: {OPEN_ID: [{zz: 1}]}}]
+sessions: [{zz: 1}]
+templates:
+  - {name: p, zz: 1, amount: {zz: 1, random: {zz: 1}}, code: {zz: 1}, publish: {zz: 1}, valid: {zz: 1}, stock: {zz: 1}, limits: {zz: 1}, repeat: {zz: 1}}
+activities: [{name: p, zz: 1, window: {zz: 1}, box: {zz: 1}, items: [{zz: 1}]}]
+scenes: [{name: p, zz: 1, activities: [{zz: 1}]}]
+`
+
+var unknown = regexp.MustCompile(`^(\w+)[^:]*((?:: \w+)*): unknown field "zz" \(known: (.*)\)$`)
+
+// knownFields are the fields that the parser reads, as section/path.
+func knownFields(t *testing.T) []string {
+	t.Helper()
+	_, err := Parse("probe", []byte(probe), nil)
+	var problems Problems
+	if !errors.As(err, &problems) {
+		t.Fatal(err)
+	}
+	sections := map[string]string{
+		"platform": "platform", "merchant": "merchants", "app": "apps", "user": "users", "session": "sessions",
+		"template": "templates", "activity": "activities", "scene": "scenes",
+	}
+	var all []string
+	seen := 0
+	for _, p := range problems {
+		m := unknown.FindStringSubmatch(p.Reason)
+		if m == nil {
+			continue
+		}
+		seen++
+		section := sections[m[1]]
+		if section == "" {
+			continue // the file itself: its fields are the sections
+		}
+		path := strings.ReplaceAll(strings.TrimPrefix(m[2], ": "), ": ", ".")
+		if path == "item" {
+			path = "items"
+		}
+		for _, f := range strings.Split(m[3], ", ") {
+			all = append(all, section+"/"+strings.TrimPrefix(path+"."+f, "."))
+		}
+	}
+	if want := strings.Count(probe, "zz"); seen != want {
+		t.Fatalf("%d of %d mappings told their fields", seen, want)
+	}
+	slices.Sort(all)
+	return all
+}
+
+var fieldRow = regexp.MustCompile("^\\| `([^`]+)` \\|")
+
+// shownFields are the rows of the page's tables of fields, as section/path.
+func shownFields(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	section, inside := "", false
+	for _, line := range strings.Split(readText(t, docPage), "\n") {
+		if title, ok := strings.CutPrefix(line, "## "); ok {
+			section = title
+		}
+		if !strings.HasPrefix(line, "|") {
+			inside = false
+		}
+		inside = inside || strings.HasPrefix(line, "| field | type |")
+		if m := fieldRow.FindStringSubmatch(line); inside && m != nil {
+			all = append(all, section+"/"+m[1])
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// A field that the page does not have is known to nobody; one that only the page has is refused.
+func TestThePageHasEveryField(t *testing.T) {
+	if d := cmp.Diff(knownFields(t), shownFields(t)); d != "" {
+		t.Errorf("(-the program +the page)\n%s", d)
+	}
+}
+
+func TestThePageHasEveryMethodAndRefusal(t *testing.T) {
+	page := readText(t, docPage)
+	for _, r := range benefit.Reasons() {
+		if r != benefit.KeyConflict && !strings.Contains(page, r.String()) {
+			t.Errorf("%s is missing", r)
+		}
+	}
+	for _, m := range Methods() {
+		if !strings.Contains(page, "`"+m+"`") {
+			t.Errorf("%s is missing", m)
+		}
+	}
+}
