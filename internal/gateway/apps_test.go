@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,17 +138,30 @@ func TestRateLimits(t *testing.T) {
 	}
 }
 
+// Calls at once that all find no set yet get the same one: one version has one rate limit.
 func TestAppsAtOnce(t *testing.T) {
-	s := newShop(&benefit.App{ID: 1, AppID: "a"})
 	sets := make([]*gateway.AppSet, 8)
+	cat := benefit.NewCatalogue(1, nil, []*benefit.App{{ID: 1, AppID: "a"}}, nil, nil, nil)
+	var here atomic.Int32
+	all := make(chan struct{})
+	apps := gateway.NewApps(func() *benefit.Catalogue {
+		switch n := here.Add(1); {
+		case n == int32(len(sets)):
+			close(all)
+		case n > int32(len(sets)): // the one that builds is slow
+			time.Sleep(20 * time.Millisecond)
+		}
+		<-all
+		return cat
+	}, slog.New(slog.DiscardHandler))
 	var wg sync.WaitGroup
 	for k := range sets {
-		wg.Go(func() { sets[k] = s.apps.Current() })
+		wg.Go(func() { sets[k] = apps.Current() })
 	}
 	wg.Wait()
 	for _, set := range sets {
 		if set != sets[0] {
-			t.Fatal("one version has two sets, and so two rate limits")
+			t.Fatal("one version has two sets")
 		}
 	}
 }

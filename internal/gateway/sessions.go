@@ -68,7 +68,7 @@ func (s *Sessions) Forget() {
 	defer s.mu.Unlock()
 	s.generation++
 	s.now, s.last = map[benefit.Digest]*benefit.Session{}, nil
-	s.next = nil // those who wait there came before; who comes now gets a reader of their own
+	// The round that collects has no reader yet, so it may go on.
 }
 
 // Session is the session of a key; nil when there is none. An error means that it could not be read, or that ctx

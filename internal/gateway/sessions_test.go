@@ -80,7 +80,7 @@ func merchantOf(t *testing.T, s *gateway.Sessions, key string) benefit.MerchantI
 	t.Helper()
 	session, err := s.Session(t.Context(), key)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	if session == nil {
 		return 0
@@ -142,6 +142,24 @@ func TestForgetDuringALookUp(t *testing.T) {
 		}
 		if m := merchantOf(t, s, "a"); m != 7 {
 			t.Errorf("remembered: %d", m)
+		}
+	})
+}
+
+// Nor is it remembered for those who ask later.
+func TestForgetOutlivesALookUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrants("a")
+		g.enter = make(chan struct{})
+		s := gateway.NewSessions(g.read, 0)
+		go merchantOf(t, s, "a")
+		synctest.Wait() // its reader is open and waits
+		g.put("a", 7)
+		s.Forget()
+		close(g.enter)
+		synctest.Wait()
+		if m := merchantOf(t, s, "a"); m != 7 {
+			t.Errorf("got %d", m)
 		}
 	})
 }

@@ -146,6 +146,15 @@ func TestTheRequestToTheCore(t *testing.T) {
 	}
 }
 
+// What is kept for people to read is bounded too, at 4096 characters.
+func TestExtendInfoIsBounded(t *testing.T) {
+	w := newWorld(t, nil)
+	for length, want := range map[int]string{4096: "OK", 4097: "40004 INVALID_PARAMETER"} {
+		biz := fmt.Sprintf(`{"template_id":%q,"user_id":%q,"out_biz_no":"K","extend_info":%q}`, offID, aliceID, strings.Repeat("值", length))
+		w.expect(t, send(biz), want)
+	}
+}
+
 // No amount and an amount of nothing are not the same.
 func TestNoAmount(t *testing.T) {
 	w := newWorld(t, nil)
