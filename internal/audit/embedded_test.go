@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/journal"
 	"faquan/internal/store/embedded"
 	"faquan/internal/store/storetest"
 	"faquan/internal/vfs"
@@ -170,6 +171,12 @@ func TestAfterKill(t *testing.T) {
 		t.Fatalf("Flush: %v", err)
 	}
 	crowdOf(t, st, 40, 1)
+	// A head that was noted elsewhere may lie beyond what the view has reached beside a process that goes on.
+	live, err := Embedded(t.Context(), EmbeddedOptions{Store: d.o, Heads: []journal.Head{{Seq: 1 << 40}}})
+	if err != nil {
+		t.Fatalf("Embedded: %v", err)
+	}
+	wantFindings(t, live)
 	killed := d.copyOf(t) // while it is open: as the disk would be
 	closeStore(t, st)
 	report := killed.audit(t)

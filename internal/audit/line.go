@@ -63,9 +63,6 @@ func (c *recount) shape(i *benefit.Issuance) {
 	if !benefit.ValidKey(i.Key) || i.Scope == "" {
 		c.wrong(name, "its key", "1 to 64 characters, in a scope", "another")
 	}
-	if i.User == 0 {
-		c.wrong(name, "its user", "one", "none")
-	}
 }
 
 // lineShape checks what holds for every line, whatever its template says.

@@ -117,9 +117,7 @@ type journalRows struct {
 	// repeated says that the row is written more than once, and repeat that it must be taken for one.
 	repeated func(t table, key []byte) bool
 	repeat   func(t table, key []byte)
-	// Of users that are written more than once: their identifiers as they are now, and whose those are.
-	links  map[benefit.UserID][]linkKey
-	owners map[linkKey]benefit.UserID
+	links    map[benefit.UserID][]linkKey // of users that are written more than once, as they are now
 }
 
 func (j *journalRows) record(seq uint64, payload []byte, c *benefit.Changes, bodies [][2]int) error {
@@ -156,7 +154,7 @@ func (j *journalRows) record(seq uint64, payload []byte, c *benefit.Changes, bod
 }
 
 // users makes the rows of users and their identifiers. An identifier that a user no longer has leads nowhere,
-// unless another user has it by then.
+// unless another user of the record has it.
 func (j *journalRows) users(all []*benefit.User) {
 	keys := make([][]linkKey, len(all))
 	for k, u := range all {
@@ -164,9 +162,8 @@ func (j *journalRows) users(all []*benefit.User) {
 			keys[k] = append(keys[k], linkKeyOf(ident))
 		}
 		for _, old := range j.links[u.ID] {
-			if !slices.Contains(keys[k], old) && j.owners[old] == u.ID {
+			if !slices.Contains(keys[k], old) {
 				j.emit(linkTable, old[:], []byte(goneLinkRow))
-				delete(j.owners, old)
 			}
 		}
 	}
@@ -181,9 +178,6 @@ func (j *journalRows) users(all []*benefit.User) {
 		for _, l := range keys[k] {
 			if again {
 				j.repeat(linkTable, l[:])
-			}
-			if again || j.repeated(linkTable, l[:]) {
-				j.owners[l] = u.ID
 			}
 			linkRow(j.emit, l, link{u.ID, plain(u)})
 		}

@@ -239,7 +239,7 @@ func (x *comparison) person(u *benefit.User) {
 
 func (x *comparison) eachJournalRow(ctx context.Context, emit rowFunc, each func(journal.Record, *benefit.Changes)) error {
 	rows := journalRows{
-		emit: emit, links: map[benefit.UserID][]linkKey{}, owners: map[linkKey]benefit.UserID{},
+		emit: emit, links: map[benefit.UserID][]linkKey{},
 		repeated: func(t table, key []byte) bool { return x.repeated[x.hashOf(t, key)] },
 		repeat:   func(t table, key []byte) { x.repeated[x.hashOf(t, key)] = true },
 	}
