@@ -1,0 +1,95 @@
+package config
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const operatingPage = "../../docs/operating.md"
+
+// rows are the cells of the tables of a page whose first head is the given one.
+func rows(t *testing.T, head string) [][]string {
+	t.Helper()
+	page, err := os.ReadFile(operatingPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]string
+	inside := false
+	for _, line := range strings.Split(string(page), "\n") {
+		if !strings.HasPrefix(line, "|") {
+			inside = false
+			continue
+		}
+		cells := strings.Split(strings.TrimPrefix(line, "|"), "|")
+		for k := range cells {
+			cells[k] = strings.TrimSpace(cells[k])
+		}
+		switch {
+		case cells[0] == head:
+			inside = true
+		case inside && !strings.HasPrefix(cells[0], "---"):
+			all = append(all, cells)
+		}
+	}
+	if len(all) == 0 {
+		t.Fatalf("the page has no table of %s", head)
+	}
+	return all
+}
+
+func code(cell string) string { return strings.Trim(cell, "` ") }
+
+// The page of operators lists every setting, in order, with the name in the environment and the default.
+func TestThePageHasEverySetting(t *testing.T) {
+	var want, got [][]string
+	for _, s := range Settings() {
+		want = append(want, []string{s.Key, s.Env(), s.Default})
+	}
+	for _, cells := range rows(t, "setting") {
+		got = append(got, []string{code(cells[0]), code(cells[1]), code(cells[2])})
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-the program +the page)\n%s", d)
+	}
+}
+
+// Every message that the page explains is one that the program has: whoever searches the page for the line in the
+// log must find it. An ellipsis stands for what differs from case to case.
+func TestThePageQuotesRealMessages(t *testing.T) {
+	source := sources(t)
+	for _, cells := range rows(t, "message") {
+		message := code(cells[0])
+		for _, part := range strings.Split(message, "…") {
+			part = strings.TrimSpace(part)
+			if len(part) > 3 && !strings.Contains(source, part) {
+				t.Errorf("%q: no source has %q", message, part)
+			}
+		}
+	}
+}
+
+// sources is the text of the program without its tests.
+func sources(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, root := range []string{"../../cmd", "../../internal"} {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			all.Write(text)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all.String()
+}
