@@ -433,3 +433,27 @@ func TestMaxFindings(t *testing.T) {
 		t.Error("OK() of a report with findings")
 	}
 }
+
+// What is drawn is drawn when the key is bound: the range of that version counts, not that of the version which
+// issued it.
+func TestFrozenAmounts(t *testing.T) {
+	s := newShop()
+	history := NewHistory()
+	narrow := *s.templates[drawn-1]
+	narrow.Amount.Min = 50
+	for version, of := range [][]*benefit.Template{1: s.templates, 2: {&narrow}} {
+		for _, template := range of {
+			e, err := benefit.EntityOf(template)
+			if err != nil {
+				t.Fatalf("EntityOf: %v", err)
+			}
+			if err := history.Add(int64(version), []benefit.Entity{e}); err != nil {
+				t.Fatalf("Add: %v", err)
+			}
+		}
+	}
+	s.templates[drawn-1], s.changes.Catalogue, s.line(3).Catalogue = &narrow, 2, 2
+	wantFindings(t, auditOf(t, s.open(t), Options{History: history}))
+	s.changes.Issuances[3].Catalogue, s.changes.Entities = 2, nil
+	wantFindings(t, auditOf(t, s.open(t), Options{History: history}), "vouchers: the amount of voucher & want 50 to 100, got 30")
+}
