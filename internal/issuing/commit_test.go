@@ -177,3 +177,48 @@ func TestInvalid(t *testing.T) {
 		t.Errorf("%d wait", n)
 	}
 }
+
+// What is too much for one commit is committed in parts, and everybody is answered as if it had been one batch.
+func TestTooLarge(t *testing.T) {
+	b := newBench(t)
+	b.store.most = 2
+	answers := b.issue(ask("a", 1, 1), ask("b", 2, 2), ask("c", 3, 1), ask("c", 3, 1), ask("late", 4, 2), ask("d", 5, 1), ask("e", 6, 1))
+	b.want("refused", answers[4], nil, benefit.StockEmpty)
+	for _, k := range []int{0, 1, 2, 3, 5, 6} {
+		b.want("issued", answers[k], nil, benefit.NotRefused)
+	}
+	b.wantIssued(5)
+}
+
+// A request that is too much alone fails alone.
+func TestOneTooLarge(t *testing.T) {
+	b := newBench(t)
+	b.store.large = "large"
+	answers := b.issue(ask("a", 1, 1), ask("large", 2, 1), ask("b", 3, 1))
+	b.want("before", answers[0], nil, benefit.NotRefused)
+	b.want("too large", answers[1], issuing.ErrNotIssued, 0)
+	b.want("after", answers[2], nil, benefit.NotRefused)
+	b.wantIssued(2)
+}
+
+// The store fails in the midst of the parts: those that were committed are answered, the others, too.
+func TestTooLargeThenFailed(t *testing.T) {
+	b := newBench(t)
+	b.store.most = 1
+	commits := 0
+	b.store.commit = func(write func() error) error {
+		if commits++; commits > 1 {
+			b.store.begin = func() error { return store.ErrFailed }
+			return store.ErrFailed
+		}
+		return write()
+	}
+	all := []issuing.Pending{b.submit(ask("a", 1, 1)), b.submit(ask("b", 2, 1)), b.submit(ask("c", 3, 1)), b.submit(ask("d", 4, 1))}
+	if err := b.issuer.Run(); !errors.Is(err, store.ErrFailed) {
+		t.Fatalf("Run: %v, want %v", err, store.ErrFailed)
+	}
+	b.want("the first part", b.result(all[0]), nil, benefit.NotRefused)
+	for _, p := range all[1:] {
+		b.want("the other parts", b.result(p), issuing.ErrUnknown, 0)
+	}
+}

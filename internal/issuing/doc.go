@@ -14,7 +14,7 @@
 //   - A request that is refused, turned away or given up before its batch has surely issued nothing.
 //   - When a commit fails, exactly the callers whose outcome is unknown hear that it is; a retry with the same
 //     key settles it.
-//   - One bad request never fails its batch.
+//   - One bad request never fails its batch. A batch that is too much for one commit is committed in parts.
 //
 // The committer is a step function. Run loops over Step; a simulator calls Step itself, and the same seed gives
 // the same history.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,6 +23,8 @@ type faulty struct {
 	load   func(keys *benefit.Keys) (*benefit.Keys, error)
 	commit func(write func() error) error
 	read   func() error
+	most   int    // issuances in one commit; 0 is no bound
+	large  string // the key of a request that no commit holds
 }
 
 func (f *faulty) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
@@ -62,6 +65,11 @@ func (t *faultyTx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.S
 }
 
 func (t *faultyTx) Commit(ctx context.Context, c *benefit.Changes) error {
+	large := slices.ContainsFunc(c.Issuances, func(i *benefit.Issuance) bool { return i.Key == t.f.large })
+	if large || t.f.most > 0 && len(c.Issuances) > t.f.most {
+		t.Rollback()
+		return store.ErrTooLarge
+	}
 	if t.f.commit == nil {
 		return t.Tx.Commit(ctx, c)
 	}

@@ -65,12 +65,7 @@ func New(ctx context.Context, o Options) (*Issuer, error) {
 	}
 	i.queue = newQueue(o.Queue)
 	i.env.IDs = id.NewGenerator(i.env.Rand, o.Store.LastIDMillis())
-	r, err := i.store.Read(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading the catalogue: %w", err)
-	}
-	defer r.Close()
-	entities, version, err := r.Entities(ctx)
+	entities, version, err := i.store.Entities(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the catalogue: %w", err)
 	}
@@ -230,6 +225,14 @@ func (i *Issuer) stepBatch(ctx context.Context, batch []*pending) error {
 	if !changes.Empty() {
 		err = tx.Commit(ctx, changes)
 	}
+	if errors.Is(err, store.ErrTooLarge) && len(batch) > 1 {
+		// Decided anew, in parts: the parts are small enough, or else only the request that is too large fails.
+		half := len(batch) / 2
+		return errors.Join(i.stepBatch(ctx, batch[:half]), i.stepBatch(ctx, batch[half:]))
+	}
+	if err != nil {
+		i.log.Error("a batch could not be committed", "requests", len(batch), "err", err)
+	}
 	for _, p := range batch {
 		i.settle(p, err)
 	}
@@ -262,6 +265,7 @@ func (i *Issuer) unloaded(batch []*pending, err error) error {
 // decide takes one request through the core. A request that makes the core panic is turned away alone: until
 // Absorb it has changed nothing.
 func (i *Issuer) decide(cat *benefit.Catalogue, p *pending) {
+	p.err = nil // it may be the second time
 	defer func() {
 		if cause := recover(); cause != nil {
 			p.effect, p.err = false, fmt.Errorf("%w: %v", ErrInvalid, cause)

@@ -8,6 +8,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 
 	"faquan/internal/benefit"
@@ -19,6 +20,8 @@ import (
 var (
 	// ErrNotCommitted: surely nothing of the batch was written, now or later.
 	ErrNotCommitted = errors.New("nothing was committed")
+	// ErrTooLarge: an ErrNotCommitted because the changes are more than one commit holds. Fewer at a time may do.
+	ErrTooLarge = fmt.Errorf("%w: too much for one commit", ErrNotCommitted)
 	// ErrFailed: the store can no longer be trusted with a commit. Every later call answers it too; the process
 	// must stop and start again. What the failed commit wrote is unknown.
 	ErrFailed = errors.New("the store has failed and must be opened again")

@@ -333,7 +333,7 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	}
 	t.done = true
 	if len(c.Issuances) > maxIssuances {
-		return fmt.Errorf("%w: %d issuances in one commit, at most %d", store.ErrNotCommitted, len(c.Issuances), maxIssuances)
+		return fmt.Errorf("%w: %d issuances, at most %d", store.ErrTooLarge, len(c.Issuances), maxIssuances)
 	}
 	s := t.s
 	if err := s.awaitView(ctx); err != nil {
@@ -360,7 +360,10 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 
 // appendFailed sorts an error of the journal: surely not written, or nobody knows.
 func (s *Store) appendFailed(err error) error {
-	if errors.Is(err, journal.ErrNotWritten) || errors.Is(err, journal.ErrTooLarge) {
+	switch {
+	case errors.Is(err, journal.ErrTooLarge):
+		return fmt.Errorf("%w: %w", store.ErrTooLarge, err)
+	case errors.Is(err, journal.ErrNotWritten):
 		return fmt.Errorf("%w: %w", store.ErrNotCommitted, err)
 	}
 	s.mu.Lock()
