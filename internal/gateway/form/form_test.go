@@ -57,6 +57,8 @@ func TestReadRefuses(t *testing.T) {
 		{"params", "", "a&b&c&d", "参数个数过多"},
 		{"escape", "", "a=%4", "参数的URL编码有误"},
 		{"name", "", "a%20b=1", "参数名无效"},
+		{"long name", "", strings.Repeat("a", 128), ""},
+		{"longer name", "", strings.Repeat("a", 129), "参数名无效"},
 		{"control", "", "a=%00", "参数a含有控制字符"},
 		{"boundary", "multipart/form-data", part + "--x--\r\n", "multipart请求缺少boundary"},
 		{"cut in a part", multi, part[:len(part)-4], "multipart请求格式有误"},
@@ -70,6 +72,33 @@ func TestReadRefuses(t *testing.T) {
 		if got != test.want {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}
+	}
+}
+
+func TestLargeIsRefusedUnread(t *testing.T) {
+	r := request("", "", "")
+	r.ContentLength, r.Body = DefaultBytes+1, io.NopCloser(unread{t})
+	if _, bad := Read(r, Options{}); bad != TooLarge {
+		t.Errorf("a large body: got %v", bad)
+	}
+	if _, bad := Read(request("a=12", "", ""), Options{Bytes: 3}); bad != TooLarge {
+		t.Errorf("a large query: got %v", bad)
+	}
+}
+
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body is read")
+	return 0, io.EOF
+}
+
+func TestMultipartFilesAreSkipped(t *testing.T) {
+	const head = "--x\r\nContent-Disposition: form-data; name="
+	f, bad := Read(request("", "multipart/form-data; boundary=x",
+		head+"\"f\"; filename=\"a.png\"\r\n\r\n\x00\r\n"+head+"\"a\"\r\n\r\n1\r\n--x--\r\n"), Options{})
+	if diff := cmp.Diff([]Param{{"a", "1", false}}, f.Params); bad != nil || diff != "" {
+		t.Error(bad, diff)
 	}
 }
 

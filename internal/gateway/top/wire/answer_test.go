@@ -143,6 +143,18 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// The room of one large answer does not stay in memory for ever.
+func TestLargeRoomIsNotKept(t *testing.T) {
+	for range 20 {
+		a := Success(JSON, "a.b", requestID)
+		a.Text("x", strings.Repeat("x", 1<<20))
+		a.Release()
+		if a := Success(JSON, "a.b", requestID); cap(a.buf) > 64<<10 {
+			t.Fatalf("%d bytes of room are kept", cap(a.buf))
+		}
+	}
+}
+
 func panics(do func()) (did bool) {
 	defer func() { did = recover() != nil }()
 	do()

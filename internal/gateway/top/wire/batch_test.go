@@ -118,6 +118,22 @@ func TestBatchIsRefusedAsAWhole(t *testing.T) {
 	}
 }
 
+// Each item is bounded like a call.
+func TestBatchItemsAreBounded(t *testing.T) {
+	for body, want := range map[string]*Error{"a=1&b=2": nil, "a=1&b=2&c=3": ErrParameter, "a=345678901": ErrParameter} {
+		query := NewRequest(map[string]string{"method": sendMethod}, body)
+		query.limits = Limits{Params: 2, Bytes: 10}
+		items, bad := testPolicy().Items(query)
+		if bad != nil || !same(items[0].Refusal, want) {
+			t.Errorf("%s: %v, %v", body, bad, items)
+		}
+	}
+	r := post("", "N")
+	if req, _ := ParseBatch(r, Limits{Params: 2}); req.limits.Params != 2 {
+		t.Error("the limits of the batch are forgotten")
+	}
+}
+
 // A batch that the client makes is read, and so are its answers.
 func TestBatchRoundTrip(t *testing.T) {
 	call := Call{Method: sendMethod, AppKey: "12345678", Format: XML, SignMethod: HMAC, At: noon}

@@ -178,10 +178,10 @@ func checkApp(c *checking) *Error {
 }
 
 func checkSignature(c *checking) *Error {
-	theirs, _ := c.req.signature() // what is no hex is shorter than any signature
+	theirs, ok := c.req.signature()
 	for _, secret := range c.creds.Secrets {
-		if secret == "" {
-			continue // everybody can sign under it
+		if !ok || secret == "" {
+			continue // everybody can sign under an empty one
 		}
 		if v := c.req.match(secret, c.method, theirs); v != NoMatch {
 			c.match = v
@@ -201,9 +201,6 @@ func explained(c *checking) *Error {
 	var verdict Verdict
 	var secret string
 	for _, s := range c.creds.Secrets {
-		if s == "" {
-			continue
-		}
 		if v := c.req.Verify(s, c.method); secret == "" || v.Other != "" {
 			verdict, secret = v, s
 		}
