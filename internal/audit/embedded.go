@@ -117,12 +117,7 @@ func (e *embeddedAudit) verify(live bool, position uint64) (bool, error) {
 			e.note("the view has reached nothing yet, so that nothing of the journal was audited")
 			return true, nil
 		}
-		o.UpTo, o.Heads = position, nil
-		for _, h := range e.o.Heads {
-			if h.Seq <= position {
-				o.Heads = append(o.Heads, h)
-			}
-		}
+		o.UpTo = position // heads beyond it are not looked for then
 	}
 	fsys, dir := e.o.Store.JournalFS, e.o.Store.JournalDir
 	if fsys == nil {
