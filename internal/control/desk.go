@@ -210,7 +210,7 @@ func (d *Desk) change(ctx context.Context, fn issuing.ChangeFunc) error {
 	if d.Changed == nil {
 		return nil
 	}
-	if err := d.Changed(ctx); err != nil {
+	if err := d.Changed(context.WithoutCancel(ctx)); err != nil { // whoever asked may have left
 		return fmt.Errorf("%w: %w", errNotShown, err)
 	}
 	return nil

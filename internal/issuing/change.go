@@ -20,14 +20,23 @@ type change struct {
 
 // Change commits a change of the catalogue between two batches. When it returns without error the change is
 // durable and in force: no batch after it decides by the old catalogue, so a template that was paused issues
-// nothing more. An error of fn, or a catalogue that would not load, changes nothing.
+// nothing more. An error of fn, or a catalogue that would not load, changes nothing. When ctx ends while the change
+// waits, nothing is changed either. Once it is under way Change waits for it: who keeps what was derived from the
+// old state must hear when that is no longer in force.
 func (i *Issuer) Change(ctx context.Context, fn ChangeFunc) error {
 	p, err := i.SubmitChange(ctx, fn)
 	if err != nil {
 		return err
 	}
-	_, err = await(ctx, p.p)
-	return err
+	select {
+	case <-p.p.done:
+	case <-ctx.Done():
+		if p.p.giveUp() {
+			return ErrGaveUp
+		}
+		<-p.p.done
+	}
+	return p.p.err
 }
 
 // SubmitChange puts a change into the queue without waiting. It is for callers that drive Step themselves.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"faquan/internal/benefit"
 	"faquan/internal/issuing"
@@ -146,4 +147,20 @@ func TestEmptyChange(t *testing.T) {
 	}
 	b.step()
 	b.want("the change", b.result(p), nil, 0)
+}
+
+// A caller that gives up while its change is under way still hears how it went: what it derived from the old state
+// is no longer true.
+func TestGaveUpInChange(t *testing.T) {
+	b := newBench(t)
+	b.run()
+	ctx, cancel := context.WithCancel(t.Context())
+	err := b.issuer.Change(ctx, func(c context.Context, r store.Reader, cat *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error) {
+		cancel()
+		time.Sleep(20 * time.Millisecond) // the caller has noticed
+		return setStatus(benefit.Paused)(c, r, cat, env)
+	})
+	if err != nil || b.issuer.Catalogue().Templates[1].Status != benefit.Paused {
+		t.Errorf("Change: %v, and the template has status %d", err, b.issuer.Catalogue().Templates[1].Status)
+	}
 }
