@@ -147,6 +147,10 @@ func (r *reader) TemplateIssuances(ctx context.Context, template benefit.Templat
 				}
 			}
 			if len(ids) >= limit {
+				slices.Sort(ids)
+				ids = slices.Compact(ids) // a continued issuance may stand in two blocks
+			}
+			if len(ids) >= limit {
 				enough = min(enough, slices.Max(ids).Millis())
 			}
 			return nil
