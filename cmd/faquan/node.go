@@ -75,12 +75,7 @@ func explainOpen(ctx context.Context, dir string, err error) error {
 
 // openBox opens the key file. A store with sealed values and no key file is a loss, not a first start.
 func openBox(ctx context.Context, dir string, s *embedded.Store) (*seal.Box, error) {
-	r, err := s.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	entities, _, err := r.Entities(ctx)
+	entities, _, err := s.Entities(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -71,11 +71,15 @@ type directReader struct {
 
 func (r directReader) Close() error { return nil }
 
-func (r directReader) Entities(context.Context) ([]benefit.Entity, int64, error) {
-	if r.d.catalogue == nil {
+func (r directReader) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
+	return r.d.Entities(ctx)
+}
+
+func (d *direct) Entities(context.Context) ([]benefit.Entity, int64, error) {
+	if d.catalogue == nil {
 		return nil, 0, nil
 	}
-	return r.d.catalogue.Entities, r.d.catalogue.Catalogue, nil
+	return d.catalogue.Entities, d.catalogue.Catalogue, nil
 }
 
 type directTx struct{ d *direct }

@@ -165,12 +165,7 @@ func (d *Desk) PublicKey(ctx context.Context) (*rsa.PublicKey, error) {
 
 // PrivateKey is the platform's key, with which the gateway signs; nil before there is one.
 func (d *Desk) PrivateKey(ctx context.Context) (*rsa.PrivateKey, error) {
-	r, err := d.Store.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	entities, _, err := r.Entities(ctx)
+	entities, _, err := d.Store.Entities(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +183,9 @@ func (d *Desk) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
 
 // EnsureKey makes the platform's key when there is none.
 func (d *Desk) EnsureKey(ctx context.Context) error {
+	if key, err := d.PrivateKey(ctx); key != nil || err != nil {
+		return err
+	}
 	return d.change(ctx, issuing.ChangeFunc(catalog.EnsurePlatformKey(d.Box)))
 }
 

@@ -34,6 +34,9 @@ type Store interface {
 	Begin(ctx context.Context, clock benefit.Instant) (Tx, error)
 	// LastIDMillis bounds the ids that the store may hold: none carries a later millisecond.
 	LastIDMillis() int64
+	// Entities are the entities of the catalogue as of the last commit, by kind and id, and its version. It is
+	// what a start needs, and quicker than Read: it waits for nothing that was issued.
+	Entities(ctx context.Context) ([]benefit.Entity, int64, error)
 	// Read opens a consistent view that holds everything acknowledged before the call. Close it soon: it keeps
 	// the store from reclaiming what changes meanwhile.
 	Read(ctx context.Context) (Reader, error)

@@ -185,10 +185,12 @@ func writeUsers(conn *sqlite.Conn, o *overlay) error {
 	})
 }
 
+func compareEntities(a, b benefit.Entity) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
+}
+
 func writeCatalogue(conn *sqlite.Conn, o *overlay) error {
-	entities := slices.SortedFunc(maps.Values(o.entities), func(a, b benefit.Entity) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
-	})
+	entities := slices.SortedFunc(maps.Values(o.entities), compareEntities)
 	if err := insertRows(conn, "entity", 3, len(entities), func(b *binder, k int) {
 		b.int(int64(entities[k].Kind))
 		b.int(entities[k].ID)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 
@@ -22,6 +23,41 @@ func (s *Store) Read(ctx context.Context) (store.Reader, error) {
 		return nil, fmt.Errorf("bringing the view up to date: %w", err)
 	}
 	return openReader(ctx, ViewPath(s.o.Dir))
+}
+
+// Entities merges the overlays over what the view says, and so needs no flush.
+func (s *Store) Entities(context.Context) ([]benefit.Entity, int64, error) {
+	s.flushing.Lock() // nothing moves from the overlays to the view meanwhile
+	defer s.flushing.Unlock()
+	conn, err := openConn(ViewPath(s.o.Dir), true)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer conn.Close()
+	all, version, err := viewEntities(conn)
+	if err != nil {
+		return nil, 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range []*overlay{s.behind, s.active} {
+		if o != nil {
+			all = mergeEntities(all, o.entities)
+			version = max(version, o.catalogue)
+		}
+	}
+	return all, version, nil
+}
+
+// mergeEntities puts newer entities over older ones, and keeps the order by kind and id.
+func mergeEntities(all []benefit.Entity, newer map[entityKey]benefit.Entity) []benefit.Entity {
+	if len(newer) == 0 {
+		return all
+	}
+	all = slices.DeleteFunc(all, func(e benefit.Entity) bool { _, ok := newer[entityKey{e.Kind, e.ID}]; return ok })
+	all = slices.AppendSeq(all, maps.Values(newer))
+	slices.SortFunc(all, compareEntities)
+	return all
 }
 
 // reader is a snapshot of the view: one connection inside a read transaction.
@@ -198,12 +234,16 @@ func (r *reader) Session(_ context.Context, digest benefit.Digest) (found *benef
 	return found, err
 }
 
-func (r *reader) Entities(context.Context) (all []benefit.Entity, version int64, err error) {
-	at, err := readPosition(r.conn)
+func (r *reader) Entities(context.Context) ([]benefit.Entity, int64, error) {
+	return viewEntities(r.conn)
+}
+
+func viewEntities(conn *sqlite.Conn) (all []benefit.Entity, version int64, err error) {
+	at, err := readPosition(conn)
 	if err != nil {
 		return nil, 0, err
 	}
-	err = sqlitex.Execute(r.conn, "SELECT kind, id, body FROM entity ORDER BY kind, id", &sqlitex.ExecOptions{
+	err = sqlitex.Execute(conn, "SELECT kind, id, body FROM entity ORDER BY kind, id", &sqlitex.ExecOptions{
 		ResultFunc: func(stmt *sqlite.Stmt) error {
 			all = append(all, benefit.Entity{
 				Kind: benefit.EntityKind(stmt.ColumnInt(0)), ID: stmt.ColumnInt64(1), Body: columnBytes(stmt, 2),

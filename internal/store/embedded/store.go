@@ -51,7 +51,8 @@ type Options struct {
 	// written at once, so nobody sees the lag; a write for a handful of rows costs almost as much as one for
 	// thousands, because each lands on a page of its own. Default 2 s.
 	FlushAfter time.Duration
-	// MaxOverlay is how many issuances the overlay may hold before commits wait for the view. It is written when
+	// MaxOverlay is how many issuances the overlay may hold before commits wait for the view; with long notes, or
+	// many vouchers each, how many KiB their records may have together. It is written when
 	// it is half full. Default 400,000, which takes about 250 MB when the view is slow.
 	MaxOverlay int
 	// GenerationSize is about how many issuances share a generation of the view. Default 1,000,000.
@@ -265,7 +266,7 @@ func (s *Store) replay(at position, r journal.Record) error {
 	if s.o.replayed != nil {
 		s.o.replayed(r.Seq)
 	}
-	if len(s.active.issuances) >= s.o.MaxOverlay/4 {
+	if len(s.active.issuances) >= s.o.MaxOverlay {
 		return s.Flush()
 	}
 	return nil
@@ -352,7 +353,7 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.absorb(record{seq: seq, hash: s.journal.Head().Hash, bytes: payload, changes: c, bodies: bodies, gone: gone})
-	if len(s.active.issuances) >= s.o.MaxOverlay/2 || !c.OnlyIssues() {
+	if s.active.weight() >= s.o.MaxOverlay/2 || !c.OnlyIssues() {
 		s.nudge()
 	}
 	return nil

@@ -73,6 +73,15 @@ func (s *Store) LastIDMillis() int64 {
 	return s.rows.lastIDMillis
 }
 
+// Entities are the catalogue's.
+func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
+	r, err := s.Read(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	return r.Entities(ctx)
+}
+
 // Read opens a view of everything committed so far.
 func (s *Store) Read(ctx context.Context) (store.Reader, error) {
 	if err := ctx.Err(); err != nil {

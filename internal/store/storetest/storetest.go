@@ -23,6 +23,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -109,7 +110,19 @@ func ContentsOf(ctx context.Context, st store.Store) (*Contents, error) {
 		return nil, err
 	}
 	defer r.Close()
-	return contents(ctx, r)
+	c, err := contents(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	// The short way to the catalogue must say what the snapshot says.
+	entities, version, err := st.Entities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if diff := Diff(c.Entities, entities); diff != "" || version != c.Version {
+		return nil, fmt.Errorf("Entities: version %d, the snapshot has %d; (-snapshot +got):\n%s", version, c.Version, diff)
+	}
+	return c, nil
 }
 
 func contents(ctx context.Context, r store.Reader) (*Contents, error) {
