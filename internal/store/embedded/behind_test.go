@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -86,5 +87,20 @@ func TestHalfOfTheFilters(t *testing.T) {
 			}
 		}
 		s.Close()
+	}
+}
+
+// Commits wait for the view by what the overlay takes of the memory, not only by how many issuances it holds.
+func TestOverlayOfLargeNotes(t *testing.T) {
+	s := newMemPlace(t, Options{MaxOverlay: 64}).open(t)
+	defer s.Close()
+	note := benefit.Note{Extend: strings.Repeat("x", 8<<10)}
+	for n := range 20 {
+		r := storetest.Request(fmt.Sprint("large", n), "20881", storetest.Line(1))
+		r.Note = note
+		storetest.Issue(t, s, storetest.Catalogue(storetest.Template(1)), r)
+		if s.active.size > 80<<10 {
+			t.Fatalf("the overlay holds %d bytes", s.active.size)
+		}
 	}
 }

@@ -20,6 +20,7 @@ type overlay struct {
 	catalogue   int64
 
 	records   [][]byte
+	size      int // of the records, bytes
 	issuances []issuanceRow
 	claims    map[benefit.ClaimID]int32 // into issuances
 	ids       map[id.ID]int32           // into issuances
@@ -114,6 +115,10 @@ func newOverlay(gen, floor int64) *overlay {
 
 func (o *overlay) empty() bool { return o.first == 0 }
 
+// weight bounds the overlay's memory: its issuances, which take a few hundred bytes each, or when they take more than
+// 1 KiB on average, that many KiB.
+func (o *overlay) weight() int { return max(len(o.issuances), o.size>>10) }
+
 // record is one committed journal record with its changes, as commit or replay has it at hand.
 type record struct {
 	seq     uint64
@@ -145,6 +150,7 @@ func (o *overlay) add(r record) {
 	o.last, o.hash, o.now = r.seq, r.hash, c.Now
 	at := int32(len(o.records))
 	o.records = append(o.records, r.bytes)
+	o.size += len(r.bytes)
 	for k, i := range c.Issuances {
 		o.addIssuance(i, place{at, int32(r.bodies[k][0]), int32(r.bodies[k][1])})
 	}
@@ -252,6 +258,7 @@ func (o *overlay) addUser(u *benefit.User) {
 	at := int32(len(o.records))
 	body := encodeUser(u)
 	o.records = append(o.records, body)
+	o.size += len(body)
 	o.users[u.ID] = overlayUserRow{place{at, 0, int32(len(body))}, plain(u)}
 	o.idMillis = max(o.idMillis, u.ID.Millis())
 	if u.Person != "" {

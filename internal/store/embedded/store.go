@@ -266,7 +266,7 @@ func (s *Store) replay(at position, r journal.Record) error {
 	if s.o.replayed != nil {
 		s.o.replayed(r.Seq)
 	}
-	if len(s.active.issuances) >= s.o.MaxOverlay {
+	if s.active.weight() >= s.o.MaxOverlay/4 {
 		return s.Flush()
 	}
 	return nil
@@ -377,7 +377,7 @@ func (s *Store) appendFailed(err error) error {
 func (s *Store) awaitView(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.active.issuances) >= s.o.MaxOverlay {
+	for s.active.weight() >= s.o.MaxOverlay {
 		if s.o.Foreground {
 			s.mu.Unlock()
 			err := s.Flush()
