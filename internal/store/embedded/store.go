@@ -266,7 +266,7 @@ func (s *Store) replay(at position, r journal.Record) error {
 	if s.o.replayed != nil {
 		s.o.replayed(r.Seq)
 	}
-	if s.active.weight() >= s.o.MaxOverlay/4 {
+	if s.active.weight() >= s.o.MaxOverlay {
 		return s.Flush()
 	}
 	return nil
