@@ -232,13 +232,14 @@ func TestNewer(t *testing.T) {
 	refused("a newer schema")
 	setVersion(have)
 
+	sound, _ := encodeChanges(nil, &benefit.Changes{Now: storetest.Start}, nil)
 	for what, record := range map[string]struct {
 		kind    byte
 		payload []byte
 	}{
-		"a newer record": {recordKind, []byte{recordFormat + 1, 1, 2, 3}}, "a newer kind of record": {recordKind + 1, []byte("?")},
+		"a newer record": {recordKind, []byte{recordFormat + 1, 1, 2, 3}}, "a newer kind of record": {recordKind + 1, sound},
 	} {
-		sound := p.disk.Clone(rand.New(rand.NewPCG(1, 1)))
+		before := p.disk.Clone(rand.New(rand.NewPCG(1, 1)))
 		j, err := journal.Open(journal.Options{FS: p.disk, Dir: p.o.JournalDir, SegmentBytes: p.o.SegmentBytes}, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -250,7 +251,7 @@ func TestNewer(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused(what)
-		p.disk = sound
+		p.disk = before
 	}
 	s = p.open(t)
 	defer s.Close()
@@ -311,12 +312,16 @@ func TestSecondOpenKeepsTheView(t *testing.T) {
 	if err := exec(s, "UPDATE position SET hash=x'00'"); err != nil { // as good as damaged
 		t.Fatal(err)
 	}
+	before, err := os.Stat(ViewPath(p.dir))
+	if err != nil {
+		t.Fatal(err)
+	}
 	p.o.JournalFS = p.disk
 	if _, err := Open(p.o); !errors.Is(err, vfs.ErrLocked) {
 		t.Fatalf("a second Open: %v", err)
 	}
-	if _, err := os.Stat(ViewPath(p.dir)); err != nil {
-		t.Errorf("the view of the first: %v", err)
+	if after, err := os.Stat(ViewPath(p.dir)); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the view of the first is another file now: %v", err)
 	}
 	s.abandon()
 }
@@ -379,7 +384,6 @@ func TestMovedIdentifiers(t *testing.T) {
 	a, b := *users[0], *users[1]
 	was, is := a.Identifiers[0], benefit.Identifier{Type: benefit.AlipayID, Value: "2088moved"}
 	a.Identifiers, a.Alipay = []benefit.Identifier{is}, is.Value
-	b.Identifiers = append(b.Identifiers[:1:1], was)
 	check := func(when string) {
 		t.Helper()
 		tx, err := s.Begin(t.Context(), storetest.Start)
@@ -420,7 +424,9 @@ func TestMovedIdentifiers(t *testing.T) {
 		s = p.open(t)
 		check(what + ", from the journal alone")
 	}
-	throughout("moved to another user", &a, &b)
+	throughout("taken from a user who had no other", &a)
+	b.Identifiers = append(b.Identifiers[:1:1], was)
+	throughout("given to another user", &b)
 	b.Identifiers = b.Identifiers[:1]
 	throughout("taken from it again", &b)
 	s.abandon()
