@@ -110,6 +110,9 @@ func drawValidity(t *rapid.T) benefit.Validity {
 		return benefit.Validity{Absolute: drawWindow(t)}
 	}
 	seconds := rapid.Int64Range(1, maxDuration/1000)
+	if rapid.Bool().Draw(t, "to the end of the day alone") {
+		return benefit.Validity{ToDayEnd: true}
+	}
 	return benefit.Validity{
 		AfterMillis: rapid.OneOf(rapid.Just(int64(0)), seconds).Draw(t, "after") * 1000,
 		ForMillis:   rapid.OneOf(rapid.Just(int64(86400)), seconds).Draw(t, "for") * 1000, ToDayEnd: rapid.Bool().Draw(t, "to day end"),

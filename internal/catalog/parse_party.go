@@ -32,11 +32,11 @@ const (
 // Methods are the API methods that an app may be granted: the four that issue, and their helpers.
 func Methods() []string {
 	return []string{
-		"alipay.marketing.voucher.send", "alipay.marketing.voucher.query",
+		"alipay.marketing.voucher.send",
 		"taobao.mobile.promotion.benefit.activity.send",
 		"alibaba.alsc.upp.right.decisionsend",
 		"tmall.nrt.certificate.send", "tmall.nrt.certificate.query",
-		"taobao.time.get",
+		"taobao.user.seller.get", "taobao.time.get",
 	}
 }
 

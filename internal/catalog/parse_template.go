@@ -172,7 +172,9 @@ func (o *object) validity() benefit.Validity {
 	case v.has("days") && !relative && !absolute:
 		valid.ForMillis = days * dayMillis
 	case relative && !absolute && !v.has("days"):
-		v.require("for")
+		if !valid.ToDayEnd { // which alone means: to the end of the day of the issue
+			v.require("for")
+		}
 	default:
 		o.report("valid", "must be {days: …}, {start: …, end: …} or {after: …, for: …, to_day_end: …}")
 	}
