@@ -31,7 +31,7 @@ func (i *Issuer) Change(ctx context.Context, fn ChangeFunc) error {
 	select {
 	case <-p.p.done:
 	case <-ctx.Done():
-		if p.p.giveUp() {
+		if i.queue.giveUp(p.p) {
 			return ErrGaveUp
 		}
 		<-p.p.done

@@ -91,7 +91,7 @@ func (i *Issuer) Issue(ctx context.Context, r *benefit.Request) (benefit.Outcome
 	if err != nil {
 		return benefit.Outcome{}, err
 	}
-	return await(ctx, p.p)
+	return i.queue.await(ctx, p.p)
 }
 
 // Pending is a submitted request.

@@ -30,9 +30,6 @@ const (
 // take claims the request for a batch; false when the caller gave up.
 func (p *pending) take() bool { return p.state.CompareAndSwap(waiting, taken) }
 
-// giveUp takes the request back; false when it is in a batch already.
-func (p *pending) giveUp() bool { return p.state.CompareAndSwap(waiting, gone) }
-
 func (p *pending) answer(o benefit.Outcome, err error) {
 	p.outcome, p.err = o, err
 	p.done <- struct{}{}
@@ -46,6 +43,7 @@ type queue struct {
 	bound    int
 	stopping bool
 	wake     chan struct{} // has room for one: something waits
+	gone     atomic.Int64  // how many of waiting were given up
 }
 
 func newQueue(bound int) *queue { return &queue{bound: bound, wake: make(chan struct{}, 1)} }
@@ -72,14 +70,28 @@ func (q *queue) put(p *pending) error {
 	return nil
 }
 
-// dropGone makes room by forgetting requests whose callers gave up.
+// giveUp takes a request back; false when it is in a batch already.
+func (q *queue) giveUp(p *pending) bool {
+	if !p.state.CompareAndSwap(waiting, gone) {
+		return false
+	}
+	q.gone.Add(1)
+	return true
+}
+
+// dropGone makes room by forgetting requests whose callers gave up. It looks for them only if there are any: to turn
+// a request away must cost less than to issue.
 func (q *queue) dropGone() {
+	if q.gone.Load() <= 0 {
+		return
+	}
 	kept := q.waiting[:0]
 	for _, p := range q.waiting {
 		if p.state.Load() != gone {
 			kept = append(kept, p)
 		}
 	}
+	q.gone.Add(int64(len(kept) - len(q.waiting)))
 	q.waiting = kept
 }
 
@@ -110,6 +122,8 @@ func (q *queue) takeAll(most int) []*pending {
 		used++
 		if p.take() {
 			batch = append(batch, p)
+		} else {
+			q.gone.Add(-1)
 		}
 	}
 	q.spare = batch
@@ -128,13 +142,13 @@ func (q *queue) stop() {
 }
 
 // await waits until the request is answered or the caller's context ends.
-func await(ctx context.Context, p *pending) (benefit.Outcome, error) {
+func (q *queue) await(ctx context.Context, p *pending) (benefit.Outcome, error) {
 	select {
 	case <-p.done:
 		return p.outcome, p.err
 	case <-ctx.Done():
 	}
-	if p.giveUp() {
+	if q.giveUp(p) {
 		return benefit.Outcome{}, ErrGaveUp
 	}
 	// It is in a batch: the answer is a commit away, but the caller will not wait for it.
