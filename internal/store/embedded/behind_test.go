@@ -104,3 +104,17 @@ func TestOverlayOfLargeNotes(t *testing.T) {
 		}
 	}
 }
+
+// Who still reads when the store was closed, and its view could not be written, gets an error.
+func TestReadAfterClose(t *testing.T) {
+	s := newMemPlace(t, Options{}).open(t)
+	newClient(s).mustAsk(t, 0, 1)
+	unblock := blockView(t, s)
+	if err := s.Close(); err == nil {
+		t.Error("Close: the view was written while it was locked")
+	}
+	unblock()
+	if _, err := s.Read(t.Context()); err == nil {
+		t.Error("Read: what was acknowledged cannot be in the view")
+	}
+}

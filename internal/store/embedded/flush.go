@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"errors"
 	"time"
 )
 
@@ -27,6 +28,8 @@ func (s *Store) flushLoop() {
 	}
 }
 
+var errClosed = errors.New("the store is closed")
+
 // Flush writes everything that was committed before the call to the view: first what an earlier flush failed to
 // write, if there was one, and then what has come since. After an error it may be called again.
 func (s *Store) Flush() error {
@@ -47,6 +50,9 @@ func (s *Store) flushBehind() error {
 	s.mu.Unlock()
 	if o == nil {
 		return nil
+	}
+	if s.closed {
+		return errClosed
 	}
 	err := applyOverlay(s.writer, o, full)
 	s.loading.Lock()

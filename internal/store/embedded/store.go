@@ -110,6 +110,7 @@ type Store struct {
 	// flushing orders the flushes, and loading keeps an overlay that is in the view by now in memory while a
 	// load is under way: the load may be reading an older snapshot of the view. Both are taken before mu.
 	flushing, loading sync.Mutex
+	closed            bool // flushing guards it: the connections are gone
 
 	mu       sync.Mutex // guards what follows
 	drained  sync.Cond  // signalled when the view has caught up with a flush
@@ -414,6 +415,9 @@ func (s *Store) Close() error {
 		if err == nil {
 			err = s.keepFilters()
 		}
+		s.flushing.Lock()
+		s.closed = true
+		s.flushing.Unlock()
 		s.closeErr = errors.Join(err, s.release(), s.lock.Close())
 	})
 	return s.closeErr
