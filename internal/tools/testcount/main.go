@@ -3,9 +3,10 @@
 //
 //	testcount -part go   -counts FILE -format go   go test -json ./...
 //	testcount -part node -counts FILE -format node node --test
+//	testcount -part x    -counts FILE -format lines scripts/x
 //
 // Each line of the file is one part: its name, passed, failed, skipped. A test and each of its subtests count one
-// each, as go test -v and node --test list them.
+// each, as go test -v and node --test list them; of lines each that begins with "ok " or "FAIL " counts one.
 //
 // Two silences are counted as a failure, because they look like success: a command that fails without naming a
 // failed test (it did not build, it was killed), and one that ran no test at all. The exit status is 0 when nothing
@@ -30,7 +31,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	part := flags.String("part", "tests", "name of the part, one word")
 	file := flags.String("counts", "", "file to add the counts to")
-	format := flags.String("format", "go", "what the command prints: go (test -json) or node (--test)")
+	format := flags.String("format", "go", "what the command prints: go (test -json), node (--test) or lines (ok …, FAIL …)")
 	if flags.Parse(args) != nil {
 		return 2
 	}
@@ -56,7 +57,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 // A reader shows a command's output and counts its tests.
 type reader func(in io.Reader, out io.Writer) (counts, error)
 
-var readers = map[string]reader{"go": readGo, "node": readNode}
+var readers = map[string]reader{"go": readGo, "node": readNode, "lines": readLines}
 
 // count runs the command. The error says why something beside a failed test was counted as failed.
 func count(command []string, read reader, stdout, stderr io.Writer) (counts, error) {

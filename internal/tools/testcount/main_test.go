@@ -47,6 +47,7 @@ func TestCounts(t *testing.T) {
 		{"nothing ran", "go", "", "part 0 1 0", 1, "no test ran", ""},
 		{"node", "node", "ok 1 - a\n# tests 6\n# pass 3\n# fail 0\n# cancelled 0\n# skipped 2\n# todo 1\n", "part 3 0 3", 0, "ok 1", ""},
 		{"node, the form for people", "node", "ℹ pass 3\nℹ fail 1\nℹ cancelled 1\nexit 1", "part 3 2 0", 1, "pass 3", ""},
+		{"lines", "lines", "ok   a\nFAIL b: nothing notices\n     ok   inside\nok   c\n3 guards, 1 failures\nexit 1", "part 2 1 0", 1, "nothing notices", ""},
 		{"node without a summary", "node", "ok 1 - a\n", "part 0 1 0", 1, "no test ran", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

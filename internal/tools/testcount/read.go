@@ -125,29 +125,53 @@ var nodeSummary = regexp.MustCompile(`^(?:#|ℹ) (pass|fail|cancelled|skipped|to
 // readNode shows everything and counts by the summary.
 func readNode(in io.Reader, out io.Writer) (counts, error) {
 	var total counts
-	lines := bufio.NewReader(in)
-	for {
+	err := eachLine(in, out, func(line string) error {
+		m := nodeSummary.FindStringSubmatch(line)
+		if m == nil {
+			return nil
+		}
+		n, err := strconv.Atoi(m[2])
+		switch m[1] {
+		case "pass":
+			total.passed += n
+		case "fail", "cancelled":
+			total.failed += n
+		case "skipped", "todo":
+			total.skipped += n
+		}
+		return err
+	})
+	return total, err
+}
+
+// readLines shows everything and counts the lines that tell one result each.
+func readLines(in io.Reader, out io.Writer) (counts, error) {
+	var total counts
+	err := eachLine(in, out, func(line string) error {
+		switch first, _, _ := strings.Cut(line, " "); first {
+		case "ok":
+			total.passed++
+		case "FAIL":
+			total.failed++
+		}
+		return nil
+	})
+	return total, err
+}
+
+// eachLine copies the lines from in to out and calls do with each, without its end.
+func eachLine(in io.Reader, out io.Writer, do func(line string) error) error {
+	for lines := bufio.NewReader(in); ; {
 		line, err := lines.ReadString('\n')
 		fmt.Fprint(out, line)
-		if m := nodeSummary.FindStringSubmatch(strings.TrimRight(line, "\r\n")); m != nil {
-			n, bad := strconv.Atoi(m[2])
-			if bad != nil {
-				return total, bad
-			}
-			switch m[1] {
-			case "pass":
-				total.passed += n
-			case "fail", "cancelled":
-				total.failed += n
-			case "skipped", "todo":
-				total.skipped += n
-			}
+		if bad := do(strings.TrimRight(line, "\r\n")); bad != nil {
+			return bad
 		}
 		if err == io.EOF {
-			return total, nil
+			return nil
 		}
 		if err != nil {
-			return total, err
+			return err
 		}
 	}
 }
