@@ -202,3 +202,11 @@ func waitFor(t testing.TB, what string, holds func() bool) {
 		}
 	}
 }
+
+// sparse is the stride of a loop over every case: 1, or n when the tests are to be short.
+func sparse(n int) int {
+	if testing.Short() {
+		return n
+	}
+	return 1
+}

@@ -110,7 +110,7 @@ func TestFlippedPages(t *testing.T) {
 	}
 	page := int(binary.BigEndian.Uint16(whole[16:]))
 	outcomes := map[string]int{}
-	for at := 0; at < len(whole); at += page {
+	for at := 0; at < len(whole); at += sparse(5) * page {
 		for _, off := range []int{0, 3, 5, 9, page - 3, page - 40, page - 200} {
 			flipped := bytes.Clone(whole)
 			flipped[at+off] ^= 0x10
@@ -124,7 +124,7 @@ func TestFlippedPages(t *testing.T) {
 		}
 	}
 	t.Log(outcomes)
-	if len(whole)/page < 10 || outcomes["refused"] == 0 || outcomes["same"] == 0 {
+	if !testing.Short() && (len(whole)/page < 10 || outcomes["refused"] == 0 || outcomes["same"] == 0) {
 		t.Errorf("the flips do not show much: %d pages, %v", len(whole)/page, outcomes)
 	}
 }
