@@ -36,7 +36,7 @@ type Claim struct {
 // It decides nothing about stock, limits or windows: Apply does.
 func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	c := &Claim{Request: r, User: st.recipient(r.Recipient)}
-	if bound := st.claim(r.Claim()); bound != nil {
+	if bound := st.claim(r.claimOnce()); bound != nil {
 		c.Bound = bound
 		c.Conflict = !sameMeaning(bound, r, c.User)
 		if c.User != nil && c.User.ID != bound.User {

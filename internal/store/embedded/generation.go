@@ -83,16 +83,14 @@ func (g *generation) perhapsQuota(k benefit.QuotaKey) bool {
 }
 
 // note adds what a record brings.
-func (g *generation) note(c *benefit.Changes) {
-	for _, i := range c.Issuances {
-		g.freshClaims.add(claimHash(benefit.ClaimIDOf(i.Scope, i.Key)))
+func (g *generation) note(r *record) {
+	for _, c := range r.claims {
+		g.freshClaims.add(claimHash(c))
 	}
-	for _, u := range c.Users {
-		for _, i := range u.Identifiers {
-			g.freshClaims.add(claimHash(linkKeyOf(i)))
-		}
+	for _, l := range r.links {
+		g.freshClaims.add(claimHash(l))
 	}
-	for _, q := range c.Quotas {
+	for _, q := range r.changes.Quotas {
 		g.freshQuotas.add(quotaHash(q.User, q.Template))
 	}
 }

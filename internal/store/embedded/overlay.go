@@ -20,10 +20,11 @@ type overlay struct {
 	catalogue   int64
 
 	records   [][]byte
+	bodies    []byte // of users, the record at bodiesAt
+	bodiesAt  int32
 	size      int // of the records, bytes
 	issuances []issuanceRow
 	claims    map[benefit.ClaimID]int32 // into issuances
-	ids       map[id.ID]int32           // into issuances
 	ledger    []ledgerRow
 	quotas    map[benefit.QuotaKey]int32 // into ledger
 	templates map[benefit.TemplateID]benefit.TemplateCount
@@ -106,7 +107,7 @@ func plainUser(u benefit.UserID, i benefit.Identifier) *benefit.User {
 
 func newOverlay(gen, floor int64) *overlay {
 	return &overlay{
-		gen: gen, floor: floor, claims: map[benefit.ClaimID]int32{}, ids: map[id.ID]int32{}, quotas: map[benefit.QuotaKey]int32{},
+		gen: gen, floor: floor, claims: map[benefit.ClaimID]int32{}, quotas: map[benefit.QuotaKey]int32{},
 		templates: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[templateDay]benefit.TemplateDay{},
 		users: map[benefit.UserID]overlayUserRow{}, links: map[linkKey]link{}, persons: map[string][]benefit.UserID{}, sessions: map[benefit.Digest]*benefit.Session{},
 		entities: map[entityKey]benefit.Entity{}, lists: map[benefit.TemplateID][]id.ID{},
@@ -127,6 +128,23 @@ type record struct {
 	changes *benefit.Changes
 	bodies  [][2]int // where the issuances lie in bytes
 	gone    []goneLink
+
+	// The look-up ids of what the changes hold, made once: each is a SHA-256.
+	claims []benefit.ClaimID // of the issuances, in order
+	links  []linkKey         // of the users' identifiers, in order
+}
+
+// digest makes the look-up ids.
+func (r *record) digest() {
+	r.claims = make([]benefit.ClaimID, len(r.changes.Issuances))
+	for k, i := range r.changes.Issuances {
+		r.claims[k] = benefit.ClaimIDOf(i.Scope, i.Key)
+	}
+	for _, u := range r.changes.Users {
+		for _, i := range u.Identifiers {
+			r.links = append(r.links, linkKeyOf(i))
+		}
+	}
 }
 
 // goneLink is an identifier that its user no longer has.
@@ -141,8 +159,8 @@ func commitOrder(seq uint64, k int) int64 { return int64(seq)<<12 | int64(k) }
 // maxIssuances is how many issuances one record may hold, so that commitOrder stays unique.
 const maxIssuances = 1 << 12
 
-// add takes a record.
-func (o *overlay) add(r record) {
+// add takes a record with its digests.
+func (o *overlay) add(r *record) {
 	if o.first == 0 {
 		o.first = r.seq
 	}
@@ -152,7 +170,7 @@ func (o *overlay) add(r record) {
 	o.records = append(o.records, r.bytes)
 	o.size += len(r.bytes)
 	for k, i := range c.Issuances {
-		o.addIssuance(i, place{at, int32(r.bodies[k][0]), int32(r.bodies[k][1])})
+		o.addIssuance(i, r.claims[k], place{at, int32(r.bodies[k][0]), int32(r.bodies[k][1])})
 	}
 	for _, row := range ledgerOf(r.seq, c) {
 		if row.Total != noCounters {
@@ -165,8 +183,10 @@ func (o *overlay) add(r record) {
 	for _, g := range r.gone {
 		o.links[g.key] = link{user: g.user}
 	}
+	links := r.links
 	for _, u := range c.Users {
-		o.addUser(u)
+		o.addUser(u, links[:len(u.Identifiers)])
+		links = links[len(u.Identifiers):]
 	}
 	for _, t := range c.Templates {
 		o.templates[t.Template] = t
@@ -185,16 +205,14 @@ func (o *overlay) add(r record) {
 	}
 }
 
-func (o *overlay) addIssuance(i *benefit.Issuance, body place) {
-	claim := benefit.ClaimIDOf(i.Scope, i.Key)
+func (o *overlay) addIssuance(i *benefit.Issuance, claim benefit.ClaimID, body place) {
 	o.idMillis = max(o.idMillis, i.ID.Millis())
-	if k, ok := o.ids[i.ID]; ok { // continued while still here
+	if k, ok := o.claims[claim]; ok { // continued while still here
 		o.issuances[k].body = body
 		return
 	}
-	k := int32(len(o.issuances))
+	o.claims[claim] = int32(len(o.issuances))
 	o.issuances = append(o.issuances, issuanceRow{i.ID, claim, body})
-	o.claims[claim], o.ids[i.ID] = k, k
 	// What is continued stands in the lists already. If it is as new as what comes new it may be listed again:
 	// readers drop doubles, but a block that reaches far back would mislead them.
 	if i.ID.Millis() >= o.floor {
@@ -227,46 +245,81 @@ const noCounters = -1
 // the record leaves behind where it changed them; and one for each quota that changed without an issuance.
 func ledgerOf(seq uint64, c *benefit.Changes) []ledgerRow {
 	rows := make([]ledgerRow, 0, len(c.Issuances))
-	type counted struct {
-		benefit.Quota
-		used bool
-	}
-	quotas := make(map[benefit.QuotaKey]*counted, len(c.Quotas))
-	for _, q := range c.Quotas {
-		quotas[q.QuotaKey] = &counted{Quota: q}
-	}
+	quotas := quotaFinder{all: c.Quotas, used: make([]bool, len(c.Quotas))}
 	for k, i := range c.Issuances {
 		for _, t := range templatesOf(i) {
 			row := ledgerRow{at: commitOrder(seq, k), issuance: i.ID}
-			if q := quotas[benefit.QuotaKey{User: i.User, Template: t}]; q != nil {
-				row.Quota, q.used = q.Quota, true
+			if n := quotas.find(benefit.QuotaKey{User: i.User, Template: t}); n >= 0 {
+				row.Quota, quotas.used[n] = c.Quotas[n], true
 			} else {
 				row.User, row.Template, row.Total = i.User, t, noCounters
 			}
 			rows = append(rows, row)
 		}
 	}
-	for _, q := range c.Quotas {
-		if !quotas[q.QuotaKey].used {
+	for n, q := range c.Quotas {
+		if !quotas.used[n] {
 			rows = append(rows, ledgerRow{Quota: q, at: commitOrder(seq, 0)})
 		}
 	}
 	return rows
 }
 
-func (o *overlay) addUser(u *benefit.User) {
-	at := int32(len(o.records))
-	body := encodeUser(u)
-	o.records = append(o.records, body)
-	o.size += len(body)
-	o.users[u.ID] = overlayUserRow{place{at, 0, int32(len(body))}, plain(u)}
+// quotaFinder finds a record's quotas by key. They mostly come in the order of the issuances that changed them, so
+// the next one is tried before an index of all is made.
+type quotaFinder struct {
+	all  []benefit.Quota
+	used []bool
+	next int
+	by   map[benefit.QuotaKey]int
+}
+
+// find gives the place of a quota, -1 when there is none.
+func (f *quotaFinder) find(k benefit.QuotaKey) int {
+	if f.next < len(f.all) && f.all[f.next].QuotaKey == k {
+		f.next++
+		return f.next - 1
+	}
+	if f.by == nil {
+		f.by = make(map[benefit.QuotaKey]int, len(f.all))
+		for n, q := range f.all {
+			f.by[q.QuotaKey] = n
+		}
+	}
+	if n, ok := f.by[k]; ok {
+		return n
+	}
+	return -1
+}
+
+func (o *overlay) addUser(u *benefit.User, keys []linkKey) {
+	o.users[u.ID] = overlayUserRow{o.keepUser(u), plain(u)}
 	o.idMillis = max(o.idMillis, u.ID.Millis())
 	if u.Person != "" {
 		o.persons[u.Person] = append(o.persons[u.Person], u.ID)
 	}
-	for _, i := range u.Identifiers {
-		o.links[linkKeyOf(i)] = link{u.ID, plain(u)}
+	for _, key := range keys {
+		o.links[key] = link{u.ID, plain(u)}
 	}
+}
+
+// bodyChunk is how many bytes of users share one allocation, in bytes.
+const bodyChunk = 64 << 10
+
+// keepUser encodes a user behind others.
+func (o *overlay) keepUser(u *benefit.User) place {
+	if o.bodies == nil || cap(o.bodies)-len(o.bodies) < bodyChunk/16 {
+		o.bodies = make([]byte, 0, bodyChunk)
+		o.records = append(o.records, nil)
+		o.bodiesAt = int32(len(o.records) - 1)
+	}
+	e := encoder{o.bodies}
+	e.user(u)
+	start, end := int32(len(o.bodies)), int32(len(e.b))
+	o.bodies = e.b // what is larger than the chunk has moved elsewhere, with all before it
+	o.records[o.bodiesAt] = e.b
+	o.size += int(end - start)
+	return place{o.bodiesAt, start, end}
 }
 
 func (o *overlay) bytes(p place) []byte { return o.records[p.record][p.start:p.end] }

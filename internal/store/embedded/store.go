@@ -275,8 +275,9 @@ func (s *Store) replay(at position, r journal.Record) error {
 
 // absorb takes a durable record into the overlay. The caller holds mu, or is alone.
 func (s *Store) absorb(r record) {
-	s.active.add(r)
-	s.gens[len(s.gens)-1].note(r.changes)
+	r.digest()
+	s.active.add(&r)
+	s.gens[len(s.gens)-1].note(&r)
 	s.seq, s.now, s.idMillis = r.seq, r.changes.Now, max(s.idMillis, s.active.idMillis)
 	for _, c := range r.changes.Templates {
 		s.counts[c.Template] = c
@@ -290,13 +291,15 @@ func (s *Store) absorb(r record) {
 	for _, g := range r.gone {
 		s.links.put(g.key, link{user: g.user})
 	}
+	links := r.links
 	for _, u := range r.changes.Users {
 		if !plain(u) || len(r.changes.Issuances) == 0 {
 			s.users.put(u.ID, u)
 		}
-		for _, i := range u.Identifiers {
-			s.links.put(linkKeyOf(i), link{u.ID, plain(u)})
+		for _, key := range links[:len(u.Identifiers)] {
+			s.links.put(key, link{u.ID, plain(u)})
 		}
+		links = links[len(u.Identifiers):]
 	}
 }
 
