@@ -66,10 +66,6 @@ var settings = []struct{ name, value, writer string }{
 
 func configure(conn *sqlite.Conn, readOnly bool) error {
 	if !readOnly {
-		// Only a new file takes the page size; it must come before the first write.
-		if err := sqlitex.ExecuteTransient(conn, "PRAGMA page_size=16384", nil); err != nil {
-			return err
-		}
 		if mode, err := textOf(conn, "PRAGMA journal_mode=WAL"); err != nil || mode != "wal" {
 			return fmt.Errorf("journal_mode is %q, not wal: %w", mode, err)
 		}
