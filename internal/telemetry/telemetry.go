@@ -22,7 +22,7 @@ var secret = map[string]bool{
 	"app_secret": true, "secret": true, "private_key": true, "aes_key": true, "password": true,
 	"session": true, "session_key": true, "access_token": true, "auth_token": true, "app_auth_token": true,
 	"certificate_code": true,
-	"login_id": true, "phone": true, "mobile": true, "email": true,
+	"login_id":         true, "phone": true, "mobile": true, "email": true,
 }
 
 // NewLogger makes a logger that writes lines of the format, text or json, from the level on: debug, info, warn or
