@@ -29,7 +29,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	if !issued {
 		return refused(c, result), nil
 	}
-	e := &Effect{Issuance: result, claim: c.Request.claimOnce(), taken: a.taken, quotas: a.quotas}
+	e := &Effect{Issuance: result, claim: c.key, taken: a.taken, quotas: a.quotas}
 	if c.NewUser {
 		e.NewUser = c.User
 	}

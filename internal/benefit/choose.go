@@ -27,6 +27,7 @@ type Claim struct {
 	// NewUser says that the user's row is made by the commit that issues.
 	NewUser bool
 
+	key   ClaimID // the request's
 	id    id.ID
 	lines []IssuedLine
 }
@@ -35,8 +36,8 @@ type Claim struct {
 // paused, sold out or frozen since. Otherwise it resolves the recipient and freezes what each line would give.
 // It decides nothing about stock, limits or windows: Apply does.
 func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
-	c := &Claim{Request: r, User: st.recipient(r.Recipient)}
-	if bound := st.claim(r.claimOnce()); bound != nil {
+	c := &Claim{Request: r, User: st.recipient(r.Recipient), key: r.Claim()}
+	if bound := st.claim(c.key); bound != nil {
 		c.Bound = bound
 		c.Conflict = !sameMeaning(bound, r, c.User)
 		if c.User != nil && c.User.ID != bound.User {

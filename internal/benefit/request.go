@@ -106,21 +106,10 @@ type Request struct {
 	// Continues says that the lines are frozen under the key and that a retry continues those that are not
 	// final. Otherwise a retry of a bound key gets the first outcome, whatever it was.
 	Continues bool
-
-	claim   ClaimID // see claimOnce
-	claimed bool
 }
 
 // Claim is the look-up id of the request's key.
 func (r *Request) Claim() ClaimID { return ClaimIDOf(r.Scope, r.Key) }
-
-// claimOnce is Claim for the core, which asks several times on the way of one request.
-func (r *Request) claimOnce() ClaimID {
-	if !r.claimed {
-		r.claim, r.claimed = r.Claim(), true
-	}
-	return r.claim
-}
 
 // MeaningOf digests what a request means, apart from its recipient: its lines, and other texts that the façade
 // counts in (a card type, a scene code, the narrowing). Memo, trace id, extend info and session are not among

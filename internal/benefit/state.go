@@ -162,8 +162,7 @@ func (s *State) KeysOf(requests []*Request, cat *Catalogue) *Keys {
 	}
 	wanted := map[TemplateID]bool{}
 	for _, r := range requests {
-		r.claimed = false // a caller may have used it for another key before
-		k.Claims = append(k.Claims, ClaimKey{ID: r.claimOnce(), Scope: r.Scope, Key: r.Key})
+		k.Claims = append(k.Claims, ClaimKey{ID: r.Claim(), Scope: r.Scope, Key: r.Key})
 		k.Recipients = append(k.Recipients, r.Recipient)
 		for _, l := range r.Lines {
 			if cat.Templates[l.Template] != nil && !wanted[l.Template] {
@@ -189,7 +188,7 @@ func (s *State) QuotasOf(requests []*Request, cat *Catalogue) *Keys {
 		if !r.Continues {
 			continue
 		}
-		if bound := s.claim(r.claimOnce()); bound != nil {
+		if bound := s.claim(r.Claim()); bound != nil {
 			for _, l := range bound.Lines {
 				k.Quotas = s.appendQuotas(k.Quotas, wanted, u, cat.Templates[l.Template])
 				if _, loaded := s.templates[l.Template]; !loaded && cat.Templates[l.Template] != nil {
