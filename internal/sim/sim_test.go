@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	seeds   = flag.Int("sim.seeds", 120, "how many seeds TestSim runs")
+	seeds   = flag.Int("sim.seeds", 300, "how many seeds TestSim runs")
 	from    = flag.Uint64("sim.from", 1, "the first seed that TestSim runs")
 	oneSeed = flag.Uint64("sim.seed", 0, "the one seed to run, with its trace when -v is given; 0: as many as -sim.seeds")
 )
