@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"faquan/internal/catalog"
@@ -34,13 +36,7 @@ and in force there, without a restart.`,
 			if err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
-				plan, err := p.Apply(cmd.Context(), doc)
-				if err != nil {
-					return err
-				}
-				return showPlan(cmd, plan)
-			})
+			return showPlan(cmd, dir, doc, control.Platform.Apply)
 		},
 	}
 	dataFlag(cmd, &dir)
@@ -65,13 +61,7 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 			if err := mustExist(dir); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
-				plan, err := p.Diff(cmd.Context(), doc)
-				if err != nil {
-					return err
-				}
-				return showPlan(cmd, plan)
-			})
+			return showPlan(cmd, dir, doc, control.Platform.Diff)
 		},
 	}
 	dataFlag(cmd, &dir)
@@ -79,7 +69,15 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 	return cmd
 }
 
-func showPlan(cmd *cobra.Command, plan *catalog.Plan) error {
-	_, err := plan.WriteTo(cmd.OutOrStdout())
-	return err
+// showPlan has a document planned, or applied, and prints the plan.
+func showPlan(cmd *cobra.Command, dir string, doc *control.Document,
+	plan func(control.Platform, context.Context, *control.Document) (*catalog.Plan, error)) error {
+	return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+		shown, err := plan(p, cmd.Context(), doc)
+		if err != nil {
+			return err
+		}
+		_, err = shown.WriteTo(cmd.OutOrStdout())
+		return err
+	})
 }

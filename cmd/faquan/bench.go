@@ -188,7 +188,7 @@ func benchHTTP(ctx context.Context, dir string, o bench.HTTPOptions) (err error)
 	}
 	o.Address, o.Empty, o.Dir = strings.TrimPrefix(s.url, "http://"), empty, dir
 	o.AppID, o.TemplateID, o.Gateway = "2026000000000001", "BENCH-HOT", &key.PublicKey
-	return bench.RunHTTP(ctx, o)
+	return bench.RunHTTP(o)
 }
 
 // serveEmpty serves a handler that reads the request and answers as many bytes as an issue does.

@@ -20,7 +20,6 @@ import (
 type direct struct {
 	conn      *sqlite.Conn
 	now       benefit.Instant
-	idMillis  int64
 	catalogue *benefit.Changes // kept in memory: it is written once
 }
 
@@ -35,16 +34,13 @@ CREATE TABLE template_day (template INTEGER, day INTEGER, count INTEGER, amount 
 CREATE TABLE user (id INTEGER PRIMARY KEY, identifier TEXT);
 CREATE TABLE link (identifier TEXT PRIMARY KEY, user INTEGER) WITHOUT ROWID;`
 
-// OpenDirect makes the store in a file.
-func OpenDirect(path string) (store.Store, error) {
+// openDirect makes the store in a file.
+func openDirect(path string) (*direct, error) {
 	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenWAL)
 	if err != nil {
 		return nil, err
 	}
 	// A script runs in a transaction, where these pragmas do nothing: one by one, then.
-	if err := sqlitex.ExecuteTransient(conn, "PRAGMA page_size=4096", nil); err != nil {
-		return nil, err
-	}
 	for _, pragma := range []string{"journal_mode=WAL", "synchronous=FULL", "cache_size=-262144", "mmap_size=8589934592"} {
 		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+pragma, nil); err != nil {
 			return nil, err
@@ -54,14 +50,14 @@ func OpenDirect(path string) (store.Store, error) {
 }
 
 func (d *direct) Close() error        { return d.conn.Close() }
-func (d *direct) LastIDMillis() int64 { return d.idMillis }
+func (d *direct) LastIDMillis() int64 { return 0 } // it is always new
 
 func (d *direct) Begin(_ context.Context, clock benefit.Instant) (store.Tx, error) {
 	d.now = max(d.now, clock)
 	return &directTx{d: d}, nil
 }
 
-// Read answers only what starting an issuer asks.
+// Read answers only what a change of the catalogue asks.
 func (d *direct) Read(context.Context) (store.Reader, error) { return directReader{d: d}, nil }
 
 type directReader struct {

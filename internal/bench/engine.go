@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -90,5 +89,5 @@ func (e *Engine) Run(ctx context.Context, asks int64, drain func() error) (Figur
 // Close ends the issuer. The store stays open.
 func (e *Engine) Close() error {
 	e.issuer.Stop()
-	return errors.Join(<-e.done)
+	return <-e.done
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"faquan/internal/journal"
-	"faquan/internal/store"
 	"faquan/internal/store/embedded"
 )
 
@@ -122,12 +121,11 @@ type rival struct {
 }
 
 func (r *rival) open(ctx context.Context, path string) error {
-	st, err := OpenDirect(path)
-	if err != nil {
+	var err error
+	if r.store, err = openDirect(path); err != nil {
 		return err
 	}
-	r.store = st.(*direct)
-	r.engine, err = NewEngine(ctx, store.Store(r.store), r.o.Workload, r.o.Callers, filepath.Dir(path))
+	r.engine, err = NewEngine(ctx, r.store, r.o.Workload, r.o.Callers, filepath.Dir(path))
 	return err
 }
 

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"context"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -45,12 +44,12 @@ type httpRound struct {
 
 // RunHTTP measures, round by round: the machine's rate of signing alone, the empty handler, full issues as fast as
 // they go (closed loop), and full issues at 70 % of that rate (open loop).
-func RunHTTP(ctx context.Context, o HTTPOptions) error {
+func RunHTTP(o HTTPOptions) error {
 	fmt.Fprintf(o.Out, "Alipay gateway, RSA2 with 2048 bits, %d connections, %d CPUs shared with the load, sync before every answer\n", o.Connections, runtime.NumCPU())
 	var all []httpRound
 	b := &httpBench{HTTPOptions: o}
 	for k := range o.Rounds {
-		r, err := b.round(ctx)
+		r, err := b.round()
 		if err != nil {
 			return err
 		}
@@ -73,7 +72,7 @@ type httpBench struct {
 	verified int
 }
 
-func (b *httpBench) round(ctx context.Context) (r httpRound, err error) {
+func (b *httpBench) round() (r httpRound, err error) {
 	if r.signing, err = b.signing(); err != nil {
 		return r, err
 	}
@@ -84,14 +83,14 @@ func (b *httpBench) round(ctx context.Context) (r httpRound, err error) {
 	if err != nil {
 		return r, err
 	}
-	if r.full, err = b.closed(ctx, requests); err != nil {
+	if r.full, err = b.closed(requests); err != nil {
 		return r, err
 	}
 	rate := 0.7 * r.full.PerSecond
 	if requests, err = b.requests(int(rate * b.Seconds)); err != nil {
 		return r, err
 	}
-	r.open, err = b.openLoop(ctx, requests, rate)
+	r.open, err = b.openLoop(requests, rate)
 	return r, err
 }
 
@@ -184,7 +183,7 @@ func (b *httpBench) request(n int) ([]byte, error) {
 // sampleEvery is how many answers there are to each one whose signature is verified.
 const sampleEvery = 50
 
-// answers keeps what came back until the clock has stopped.
+// check verifies a sample of what came back, once the clock has stopped.
 func (b *httpBench) check(answers [][]byte) error {
 	for k := 0; k < len(answers); k += sampleEvery {
 		a, err := wire.VerifyAnswer(answers[k], wire.UTF8, sendMethod, b.Gateway, wire.RSA2)
@@ -199,37 +198,33 @@ func (b *httpBench) check(answers [][]byte) error {
 	return nil
 }
 
-func (b *httpBench) closed(_ context.Context, requests [][]byte) (Figures, error) {
-	var latency Histogram
-	var next atomic.Int64
-	answers := make([][]byte, len(requests))
-	m := newMeter(b.Dir)
-	from := m.read()
-	err := b.connections(b.Address, func(c *rawConn) (err error) {
-		for k := next.Add(1) - 1; k < int64(len(requests)) && err == nil; k = next.Add(1) - 1 {
-			began := time.Now()
-			answers[k], err = c.do(requests[k])
-			latency.Add(time.Since(began))
-		}
-		return err
-	})
-	f := figures(from, m.read(), int64(len(requests)), &latency)
-	return f, errors.Join(err, b.check(answers))
+// closed sends as fast as answers come.
+func (b *httpBench) closed(requests [][]byte) (Figures, error) {
+	return b.load(requests, func(int64) time.Time { return time.Now() })
 }
 
 // openLoop sends at a fixed rate, whether answers come or not: a request that has to wait for a connection has
 // waited since the moment when it should have been sent.
-func (b *httpBench) openLoop(_ context.Context, requests [][]byte, rate float64) (Figures, error) {
+func (b *httpBench) openLoop(requests [][]byte, rate float64) (Figures, error) {
+	start := time.Now()
+	return b.load(requests, func(k int64) time.Time {
+		due := start.Add(time.Duration(float64(k) / rate * float64(time.Second)))
+		time.Sleep(time.Until(due))
+		return due
+	})
+}
+
+// load sends all requests over the connections. wait returns when the k-th may be sent, with the moment from which
+// its latency counts.
+func (b *httpBench) load(requests [][]byte, wait func(k int64) time.Time) (Figures, error) {
 	var latency Histogram
 	var next atomic.Int64
 	answers := make([][]byte, len(requests))
 	m := newMeter(b.Dir)
 	from := m.read()
-	start := time.Now()
 	err := b.connections(b.Address, func(c *rawConn) (err error) {
 		for k := next.Add(1) - 1; k < int64(len(requests)) && err == nil; k = next.Add(1) - 1 {
-			due := start.Add(time.Duration(float64(k) / rate * float64(time.Second)))
-			time.Sleep(time.Until(due))
+			due := wait(k)
 			answers[k], err = c.do(requests[k])
 			latency.Add(time.Since(due))
 		}
