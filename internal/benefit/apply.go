@@ -18,7 +18,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	if c.Bound != nil && !(c.Bound.Continues && c.Request.Continues) {
 		return outcomeOf(c.Bound, true), nil
 	}
-	a := applying{cat: cat, st: st, user: c.User, newUser: c.NewUser}
+	a := applying{cat: cat, st: st, user: c.User, newUser: c.NewUser, guarded: c.Request.Guarded, card: c.Request.Asked.Card}
 	result := a.issuance(c)
 	issued := false
 	for k := range result.Lines {
@@ -26,10 +26,14 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 			issued = a.line(line) || issued
 		}
 	}
+	done := a.boxDone(result)
 	if !issued {
-		return refused(c, result), nil
+		o := refused(c, result)
+		o.BoxDone = done
+		return o, nil
 	}
-	e := &Effect{Issuance: result, claim: c.key, taken: a.taken, quotas: a.quotas}
+	result.BoxDone = done
+	e := &Effect{Issuance: result, claim: c.key, taken: a.taken, quotas: a.quotas, joined: a.joined}
 	if c.NewUser {
 		e.NewUser = c.User
 	}
@@ -39,7 +43,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 // refused is the outcome of an attempt that issued nothing: what stood under the key, with the reasons of now.
 func refused(c *Claim, attempt *Issuance) Outcome {
 	o := outcomeOf(attempt, c.Bound != nil)
-	o.Issuance = c.Bound
+	o.Issuance, o.Attempt = c.Bound, attempt
 	return o
 }
 
@@ -49,8 +53,11 @@ type applying struct {
 	st      *State
 	user    *User
 	newUser bool
+	guarded bool
+	card    string
 	taken   []taken
 	quotas  []Quota
+	joined  []Participation
 }
 
 // issuance is the record that the attempt fills in: a new one, or a copy of the one that is continued.
@@ -63,7 +70,8 @@ func (a *applying) issuance(c *Claim) *Issuance {
 	r := c.Request
 	i := &Issuance{
 		ID: c.id, Scope: r.Scope, Key: r.Key, App: r.App, Meaning: r.Meaning, Recipient: r.Recipient,
-		Catalogue: a.cat.Version, Continues: r.Continues, Lines: c.lines, Note: r.Note,
+		Catalogue: a.cat.Version, Continues: r.Continues, BindMillis: r.BindMillis, Lines: c.lines,
+		Asked: r.Asked, Note: r.Note, Errors: c.errors, Basis: c.basis,
 	}
 	if a.user != nil {
 		i.User = a.user.ID
@@ -81,9 +89,8 @@ func (a *applying) line(l *IssuedLine) bool {
 		t = nil // the template came after the line was frozen, which therefore has nothing to give
 	}
 	l.Reason = NotRefused
-	seen := Counters{}
-	if t != nil && a.user != nil {
-		seen = a.counters(t)
+	if l.Seen = (Counters{}); t != nil && a.user != nil {
+		l.Seen = a.counters(t)
 	}
 	before := l.Issued
 	for l.Issued < l.Sends {
@@ -97,15 +104,29 @@ func (a *applying) line(l *IssuedLine) bool {
 		if l.Reason = a.refusal(t, l, worth); l.Reason != NotRefused {
 			break
 		}
-		a.take(t, int64(l.Quantity), int64(worth))
+		if t.Kind == Certificate && len(l.Codes) < from+l.Quantity {
+			l.Reason = CodesEmpty
+			break
+		}
+		a.take(t, l, int64(worth))
 		l.Issued++
 	}
 	if l.Issued == before {
 		return false
 	}
 	l.At, l.Catalogue = a.st.Now, a.cat.Version
-	l.Valid, l.Kind, l.Face, l.Seen = t.Valid.Of(a.st.Now), t.Kind, t.Face, seen
+	l.Valid, l.Kind, l.Face = t.Valid.Of(a.st.Now), t.Kind, t.Face
 	return true
+}
+
+// lone is how a line would fare if one send of it were asked for alone, for the least that it can be worth.
+func (a *applying) lone(l Line) (Reason, Counters) {
+	t := a.cat.Templates[l.Template]
+	if t == nil {
+		return TemplateNotFound, Counters{}
+	}
+	worth := amount(t, l, 0, nil) * money.Fen(l.Quantity)
+	return a.refusal(t, &IssuedLine{Line: l}, worth), a.counters(t)
 }
 
 // refusal checks one send of the line, worth so many fen together, against every rule. The order of the checks
@@ -128,11 +149,13 @@ func (a *applying) refusal(t *Template, l *IssuedLine, worth money.Fen) Reason {
 		worth = t.Amount.Min * money.Fen(n)
 	}
 	switch {
+	case a.tooSoon(l):
+		return Guarded
 	case a.user.Frozen:
 		return UserFrozen
 	case over(t.Limits.PerUser, seen.User, n):
 		return UserLimit
-	case t.Limits.PerPerson > 0 && over(t.Limits.PerPerson, a.personTotal(t), n):
+	case over(t.Limits.PerPerson, seen.Person, n):
 		return PersonLimit
 	case over(t.Limits.PerUserPerDay, seen.UserDay, n):
 		return UserDayLimit
@@ -189,6 +212,9 @@ func (a *applying) counters(t *Template) Counters {
 	}
 	q := a.quota(QuotaKey{a.user.ID, t.ID})
 	seen.User, seen.UserDay = q.Total, q.on(a.st.Now.Day())
+	if t.Limits.PerPerson > 0 {
+		seen.Person = a.personTotal(t)
+	}
 	return seen
 }
 
@@ -214,8 +240,9 @@ func (a *applying) personTotal(t *Template) int64 {
 	return sum
 }
 
-// take books n vouchers worth so many fen.
-func (a *applying) take(t *Template, n, worth int64) {
+// take books one send of the line, its vouchers together worth so many fen.
+func (a *applying) take(t *Template, l *IssuedLine, worth int64) {
+	n := int64(l.Quantity)
 	if k := slices.IndexFunc(a.taken, func(x taken) bool { return x.template == t.ID }); k >= 0 {
 		a.taken[k].vouchers += n
 		a.taken[k].amount += worth
@@ -231,4 +258,53 @@ func (a *applying) take(t *Template, n, worth int64) {
 	} else {
 		a.quotas = append(a.quotas, q)
 	}
+	if l.Activity != 0 {
+		a.join(l.Activity, n)
+	}
+}
+
+// tooSoon says that the one-second guard of the line's activity refuses the request. What this request itself has
+// taken does not count.
+func (a *applying) tooSoon(l *IssuedLine) bool {
+	if !a.guarded || l.Activity == 0 || a.newUser {
+		return false
+	}
+	act := a.cat.Activities[l.Activity]
+	p := a.st.participation(ParticipationKey{a.user.ID, l.Activity})
+	return act != nil && !act.NoGuard && p.guards(a.st.Now)
+}
+
+// participation is what the user has done in an activity today, counting what this request gave already.
+func (a *applying) participation(k ParticipationKey) Participation {
+	for _, p := range a.joined {
+		if p.ParticipationKey == k {
+			return p
+		}
+	}
+	if a.newUser {
+		return Participation{ParticipationKey: k}
+	}
+	return a.st.participation(k).today(a.st.Now)
+}
+
+// join books one send of so many vouchers in its activity.
+func (a *applying) join(activity ActivityID, n int64) {
+	p := a.participation(ParticipationKey{a.user.ID, activity})
+	p.play(a.cat.Activities[activity].Box, a.card, n, a.st.Now)
+	if k := slices.IndexFunc(a.joined, func(x Participation) bool { return x.ParticipationKey == p.ParticipationKey }); k >= 0 {
+		a.joined[k] = p
+	} else {
+		a.joined = append(a.joined, p)
+	}
+}
+
+// boxDone says that the user's task of a treasure box among the lines is done today.
+func (a *applying) boxDone(i *Issuance) bool {
+	if a.user == nil {
+		return false
+	}
+	return slices.ContainsFunc(i.Lines, func(l IssuedLine) bool {
+		act := a.cat.Activities[l.Activity]
+		return act != nil && act.Box != nil && a.participation(ParticipationKey{a.user.ID, act.ID}).Done
+	})
 }

@@ -113,8 +113,14 @@ type Catalogue struct {
 	Activities map[ActivityID]*Activity
 	Scenes     map[SceneID]*Scene
 
-	templatesByWire map[string]*Template
-	appsByID        map[string]*App
+	templatesByWire  map[string]*Template
+	templatesByName  map[string]*Template
+	templatesByOut   map[int64]*Template
+	appsByID         map[string]*App
+	appsByKey        map[string]*App
+	activitiesByName map[string]*Activity
+	relations        map[int64]*Activity
+	scenesByCode     map[string]*Scene
 }
 
 // NewCatalogue builds a snapshot. The entities must not be changed afterwards.
@@ -127,11 +133,23 @@ func NewCatalogue(version int64, merchants []*Merchant, apps []*App, templates [
 		Activities: index(activities, func(a *Activity) ActivityID { return a.ID }),
 		Scenes:     index(scenes, func(s *Scene) SceneID { return s.ID }),
 	}
-	c.templatesByWire = index(templates, func(t *Template) string { return t.TemplateID })
-	delete(c.templatesByWire, "")
-	c.appsByID = index(apps, func(a *App) string { return a.AppID })
-	delete(c.appsByID, "")
+	c.templatesByWire = given(templates, func(t *Template) string { return t.TemplateID })
+	c.templatesByName = given(templates, func(t *Template) string { return t.Name })
+	c.templatesByOut = given(templates, func(t *Template) int64 { return t.OutID })
+	c.appsByID = given(apps, func(a *App) string { return a.AppID })
+	c.appsByKey = given(apps, func(a *App) string { return a.AppKey })
+	c.activitiesByName = given(activities, func(a *Activity) string { return a.Name })
+	c.relations = given(activities, func(a *Activity) int64 { return a.RelationID })
+	c.scenesByCode = given(scenes, func(s *Scene) string { return s.SceneCode })
 	return c
+}
+
+// given indexes by keys that not all have.
+func given[K comparable, V any](all []V, key func(V) K) map[K]V {
+	m := index(all, key)
+	var none K
+	delete(m, none)
+	return m
 }
 
 func index[K comparable, V any](all []V, key func(V) K) map[K]V {
@@ -149,3 +167,21 @@ func (c *Catalogue) TemplateByWireID(templateID string) *Template {
 
 // AppByAppID finds the app that Alipay's wire calls app_id; nil when there is none.
 func (c *Catalogue) AppByAppID(appID string) *App { return c.appsByID[appID] }
+
+// AppByAppKey finds the app that TOP's wire calls app_key; nil when there is none.
+func (c *Catalogue) AppByAppKey(appKey string) *App { return c.appsByKey[appKey] }
+
+// TemplateByName finds a template by the operator's handle; nil when there is none.
+func (c *Catalogue) TemplateByName(name string) *Template { return c.templatesByName[name] }
+
+// TemplateByOutID finds the template that certificate.send calls out_id; nil when there is none.
+func (c *Catalogue) TemplateByOutID(outID int64) *Template { return c.templatesByOut[outID] }
+
+// ActivityByName finds an activity by the operator's handle; nil when there is none.
+func (c *Catalogue) ActivityByName(name string) *Activity { return c.activitiesByName[name] }
+
+// ActivityByRelationID finds the activity that activity.send calls relation_id; nil when there is none.
+func (c *Catalogue) ActivityByRelationID(relationID int64) *Activity { return c.relations[relationID] }
+
+// SceneByCode finds the scene that decisionsend calls scene_code; nil when there is none.
+func (c *Catalogue) SceneByCode(sceneCode string) *Scene { return c.scenesByCode[sceneCode] }

@@ -7,11 +7,13 @@ import (
 	"faquan/internal/money"
 )
 
-// Env is what a decision takes from outside besides its arguments: the ids and the draws. A simulation seeds
-// both.
+// Env is what a decision takes from outside besides its arguments: the ids, the draws and the rules. A simulation
+// seeds the first two. Certificate codes come from Rand, so where real ones are issued nobody may be able to guess
+// what it gives next.
 type Env struct {
-	IDs  *id.Generator
-	Rand *rand.Rand
+	IDs   *id.Generator
+	Rand  *rand.Rand
+	Rules Rules // may be nil where no activity has a rule
 }
 
 // Claim is a request that was bound: to the issuance that stands under its key already, or to the user, the
@@ -27,17 +29,19 @@ type Claim struct {
 	// NewUser says that the user's row is made by the commit that issues.
 	NewUser bool
 
-	key   ClaimID // the request's
-	id    id.ID
-	lines []IssuedLine
+	key    ClaimID // the request's
+	id     id.ID
+	lines  []IssuedLine
+	errors []DecisionError
+	basis  *Basis
 }
 
 // Choose binds a request. It looks the key up first: a bound key is answered from its record, whatever has been
-// paused, sold out or frozen since. Otherwise it resolves the recipient and freezes what each line would give.
-// It decides nothing about stock, limits or windows: Apply does.
+// paused, sold out or frozen since. Otherwise it resolves the recipient, chooses the lines where the request leaves
+// them to a scene, and freezes what each line would give. Whether a line is issued is for Apply to decide.
 func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	c := &Claim{Request: r, User: st.recipient(r.Recipient), key: r.Claim()}
-	if bound := st.claim(c.key); bound != nil {
+	if bound := st.claim(c.key); bound != nil && bound.binds(st.Now) {
 		c.Bound = bound
 		c.Conflict = !sameMeaning(bound, r, c.User)
 		if c.User != nil && c.User.ID != bound.User {
@@ -45,10 +49,16 @@ func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 		}
 		return c
 	}
-	if c.User == nil && acceptsUnknown(cat, r) {
+	if c.User == nil && acceptsUnknown(cat, st, r) {
 		c.User, c.NewUser = newUser(r.Recipient, st.Now, env), true
 	}
-	c.id, c.lines = freeze(cat, st, r, c.User, env)
+	lines := r.Lines
+	if r.Asked.SceneCode != "" {
+		d := deciding{ballot: st.ballot(cat, r), cat: cat, st: st, request: r, user: c.User, newUser: c.NewUser, rules: env.Rules}
+		lines, c.errors = d.decide()
+		c.basis = d.basis()
+	}
+	c.id, c.lines = freeze(cat, st, r, lines, c.User, env)
 	return c
 }
 
@@ -62,12 +72,12 @@ func sameMeaning(bound *Issuance, r *Request, u *User) bool {
 	return bound.Meaning == r.Meaning && (bound.Recipient == r.Recipient || u != nil && u.ID == bound.User)
 }
 
-// acceptsUnknown says that every template owner among the lines takes an unknown recipient.
-func acceptsUnknown(cat *Catalogue, r *Request) bool {
-	if r.Recipient.Alias() || r.Recipient.Value == "" {
+// acceptsUnknown says that every template owner among the lines, or the candidates, takes an unknown recipient.
+func acceptsUnknown(cat *Catalogue, st *State, r *Request) bool {
+	if _, ref := r.Recipient.Ref(); ref || r.Recipient.Alias() || r.Recipient.Value == "" {
 		return false
 	}
-	for _, l := range r.Lines {
+	for l := range st.lines(cat, r) {
 		t := cat.Templates[l.Template]
 		if t == nil {
 			continue
@@ -87,23 +97,24 @@ func newUser(ident Identifier, now Instant, env Env) *User {
 	return u
 }
 
-// freeze draws the voucher ids and the amounts of a new claim's lines.
-func freeze(cat *Catalogue, st *State, r *Request, u *User, env Env) (id.ID, []IssuedLine) {
+// freeze draws the voucher ids, the amounts and the codes of a new claim's lines.
+func freeze(cat *Catalogue, st *State, r *Request, asked []Line, u *User, env Env) (id.ID, []IssuedLine) {
 	bucket, total := 0, 0
 	if u != nil {
 		bucket = u.ID.Bucket()
 	}
-	for _, l := range r.Lines {
+	for _, l := range asked {
 		total += l.Vouchers()
 	}
 	next := env.IDs.Block(int64(st.Now), bucket, max(total, 1))
 	first := next
-	lines := make([]IssuedLine, len(r.Lines))
-	for k, l := range r.Lines {
+	lines := make([]IssuedLine, len(asked))
+	for k, l := range asked {
 		lines[k] = IssuedLine{Line: l, First: next}
 		next += id.ID(l.Vouchers())
 		if t := cat.Templates[l.Template]; t != nil {
 			lines[k].Amounts = amounts(t, l, room(t, st, lines[:k]), env.Rand)
+			lines[k].Codes = st.takeCodes(r, t, l.Vouchers())
 		}
 	}
 	return first, lines

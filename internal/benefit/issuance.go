@@ -1,6 +1,8 @@
 package benefit
 
 import (
+	"slices"
+
 	"faquan/internal/id"
 	"faquan/internal/money"
 )
@@ -19,8 +21,52 @@ type Issuance struct {
 	Alipay    string
 	Catalogue int64 // the version under which the key was bound
 	Continues bool  // see Request.Continues
-	Lines     []IssuedLine
-	Note      Note
+	// BindMillis is how long the key stays bound after the issue, in milliseconds; 0 is for ever.
+	BindMillis int64
+	Lines      []IssuedLine
+	Asked      Asked
+	Note       Note
+	// BoxDone says that the recipient's task of a treasure box was done for the day when this was issued.
+	BoxDone bool
+	// Errors tells what the request named and the scene did not have.
+	Errors []DecisionError
+	// Basis is what the choice of the lines looked at; nil when the request named them.
+	Basis *Basis
+}
+
+// At is when the issuance was first issued.
+func (i *Issuance) At() Instant {
+	var first Instant
+	for k := range i.Lines {
+		if at := i.Lines[k].At; at != 0 && (first == 0 || at < first) {
+			first = at
+		}
+	}
+	return first
+}
+
+// Claims are what the issuance stands under: its key and the codes of its vouchers.
+func (i *Issuance) Claims() []ClaimKey {
+	all := []ClaimKey{{ID: ClaimIDOf(i.Scope, i.Key), Scope: i.Scope, Key: i.Key}}
+	for k := range i.Lines {
+		for _, code := range i.Lines[k].Codes {
+			all = append(all, CodeKey(code))
+		}
+	}
+	return all
+}
+
+// Under says that the issuance stands under the key: that it is its own, or a code of one of its vouchers.
+func (i *Issuance) Under(scope Scope, key string) bool {
+	if scope != CodeScope {
+		return i.Scope == scope && i.Key == key
+	}
+	return slices.ContainsFunc(i.Lines, func(l IssuedLine) bool { return slices.Contains(l.Codes, key) })
+}
+
+// binds says that the key is still bound at now.
+func (i *Issuance) binds(now Instant) bool {
+	return i.BindMillis == 0 || now < i.At()+Instant(i.BindMillis)
 }
 
 // IssuedLine is one line of an issuance: what was frozen, what was issued, why the rest was not.
@@ -34,8 +80,10 @@ type IssuedLine struct {
 	Issued int
 	// Reason says why the other sends were refused.
 	Reason Reason
-	// Codes are the certificate codes of the vouchers, for kinds that carry one.
+	// Codes are the certificate codes of the vouchers issued, for kinds that carry one.
 	Codes []string
+	// Sending says that the vouchers are in the hands of a downstream, which has not said how it went.
+	Sending bool
 
 	// What follows is set when something was issued.
 
@@ -52,6 +100,7 @@ type Counters struct {
 	Count, Amount       int64 // of the template, in total; vouchers and fen
 	DayCount, DayAmount int64 // of the template, today
 	User, UserDay       int64 // of the user and template
+	Person              int64 // of the user's person and the template, where it limits persons
 }
 
 // VoucherStatus is where a voucher is in its life.
@@ -59,7 +108,8 @@ type VoucherStatus uint8
 
 // The states. EXPIRED is derived from time.
 const (
-	Issued VoucherStatus = 1
+	Issued  VoucherStatus = 1
+	Sending VoucherStatus = 2 // a downstream fulfils it and has not answered
 )
 
 // Voucher is one issued instance.
@@ -134,6 +184,9 @@ func (l *IssuedLine) voucher(of *Issuance, n int) Voucher {
 		ID: l.First + id.ID(n), Issuance: of.ID, Template: l.Template, Activity: l.Activity, User: of.User, Status: Issued,
 		Kind: l.Kind, Face: l.Face, Amount: l.Amounts[n], IssuedAt: l.At, Valid: l.Valid,
 	}
+	if l.Sending {
+		v.Status = Sending
+	}
 	if n < len(l.Codes) {
 		v.Code = l.Codes[n]
 	}
@@ -149,9 +202,19 @@ type Outcome struct {
 	// Lines tells for each line of the request how it went. For a KEY_CONFLICT it is empty: nothing of another
 	// request is ever shown.
 	Lines []LineOutcome
-	// Reason is NotRefused when at least one send was issued, else the first line's.
+	// Reason is NotRefused when at least one send was issued, else the first error's or the first line's. A decision
+	// that chose nothing and met no error has none either: see Empty.
 	Reason Reason
+	// Errors tells what the request named and the scene did not have.
+	Errors []DecisionError
+	// BoxDone says that the recipient's task of a treasure box is done for the day.
+	BoxDone bool
+	// Attempt is what was refused as a whole, with what it looked at; nil otherwise. It is for explanations.
+	Attempt *Issuance
 }
+
+// Empty says that the decision chose no line.
+func (o *Outcome) Empty() bool { return o.Reason == NotRefused && len(o.Lines) == 0 }
 
 // LineOutcome is how one line went.
 type LineOutcome struct {
@@ -159,22 +222,31 @@ type LineOutcome struct {
 	Issued   int    // sends
 	Refused  int    // sends
 	Reason   Reason // of the refused ones
+	Sending  bool   // those issued are in the hands of a downstream
 }
+
+// Final says that a retry would not change the line: all of it was issued, or it was refused for good.
+func (l *LineOutcome) Final() bool { return !l.Sending && (l.Issued > 0 || l.Reason.Final()) }
 
 // outcomeOf tells what an issuance says.
 func outcomeOf(i *Issuance, replayed bool) Outcome {
-	o := Outcome{Issuance: i, Replayed: replayed, Lines: make([]LineOutcome, len(i.Lines))}
+	o := Outcome{
+		Issuance: i, Replayed: replayed, Lines: make([]LineOutcome, len(i.Lines)), Errors: i.Errors, BoxDone: i.BoxDone,
+	}
 	for k := range i.Lines {
 		l := &i.Lines[k]
-		o.Lines[k] = LineOutcome{Template: l.Template, Issued: l.Issued, Refused: l.Sends - l.Issued, Reason: l.Reason}
+		o.Lines[k] = LineOutcome{Template: l.Template, Issued: l.Issued, Refused: l.Sends - l.Issued, Reason: l.Reason, Sending: l.Sending}
 	}
-	o.Reason = firstReason(o.Lines)
+	o.Reason = firstReason(i.Errors, o.Lines)
 	return o
 }
 
-// firstReason is the first line's reason when no line issued anything.
-func firstReason(lines []LineOutcome) Reason {
+// firstReason is the first error's or line's reason when no line issued anything.
+func firstReason(errors []DecisionError, lines []LineOutcome) Reason {
 	first := NotRefused
+	if len(errors) > 0 {
+		first = errors[0].Reason
+	}
 	for _, l := range lines {
 		if l.Issued > 0 {
 			return NotRefused

@@ -17,6 +17,12 @@ const (
 	TemplateNotFound Reason = 20
 	// UserNotFound: the recipient is not known, and the template owner's policy asks for known ones.
 	UserNotFound Reason = 21
+	// SceneNotFound: no such scene, or not one of the caller's merchant.
+	SceneNotFound Reason = 22
+	// ActivityNotFound: the request names an activity that is not in the scene.
+	ActivityNotFound Reason = 23
+	// RightNotFound: the request names a right that is not in the scene.
+	RightNotFound Reason = 24
 	// TemplateDraft: not active yet.
 	TemplateDraft Reason = 30
 	// TemplatePaused: paused by the operator.
@@ -25,8 +31,12 @@ const (
 	TemplateNotOpen Reason = 32
 	// ActivityNotOpen: the activity that gives the line is not active, or now is outside its window.
 	ActivityNotOpen Reason = 33
+	// SceneNotOpen: the scene is not active.
+	SceneNotOpen Reason = 34
 	// TemplateEnded: the publish window is over, or the operator ended the template.
 	TemplateEnded Reason = 40
+	// Guarded: the user received something from the activity less than a second ago, under another key.
+	Guarded Reason = 45
 	// UserFrozen: the recipient may receive nothing.
 	UserFrozen Reason = 50
 	// UserLimit: the user has as many of the template as one user may have.
@@ -43,6 +53,8 @@ const (
 	DayStockEmpty Reason = 63
 	// DayBudgetEmpty: what is left of today's amount is less than this voucher's.
 	DayBudgetEmpty Reason = 64
+	// CodesEmpty: so many codes of the template's length are taken that no free one was found.
+	CodesEmpty Reason = 65
 	// AmountNotAllowed: an amount came with the request, but the template sets its own.
 	AmountNotAllowed Reason = 70
 	// AmountMissing: the template takes its amount from the request, and none came.
@@ -55,20 +67,24 @@ const (
 var reasonNames = map[Reason]string{
 	NotRefused: "NOT_REFUSED", KeyConflict: "KEY_CONFLICT",
 	TemplateNotFound: "TEMPLATE_NOT_FOUND", UserNotFound: "USER_NOT_FOUND",
+	SceneNotFound: "SCENE_NOT_FOUND", ActivityNotFound: "ACTIVITY_NOT_FOUND", RightNotFound: "RIGHT_NOT_FOUND",
 	TemplateDraft: "TEMPLATE_DRAFT", TemplatePaused: "TEMPLATE_PAUSED", TemplateNotOpen: "TEMPLATE_NOT_OPEN",
-	ActivityNotOpen: "ACTIVITY_NOT_OPEN", TemplateEnded: "TEMPLATE_ENDED",
+	ActivityNotOpen: "ACTIVITY_NOT_OPEN", SceneNotOpen: "SCENE_NOT_OPEN", TemplateEnded: "TEMPLATE_ENDED",
+	Guarded:    "GUARDED",
 	UserFrozen: "USER_FROZEN", UserLimit: "USER_LIMIT", PersonLimit: "PERSON_LIMIT",
 	UserDayLimit: "USER_DAY_LIMIT", StockEmpty: "STOCK_EMPTY", BudgetEmpty: "BUDGET_EMPTY",
 	DayStockEmpty: "DAY_STOCK_EMPTY", DayBudgetEmpty: "DAY_BUDGET_EMPTY",
+	CodesEmpty:       "CODES_EMPTY",
 	AmountNotAllowed: "AMOUNT_NOT_ALLOWED", AmountMissing: "AMOUNT_MISSING", AmountOutOfRange: "AMOUNT_OUT_OF_RANGE",
 }
 
 // Reasons lists every reason of a refusal in the order in which they win.
 func Reasons() []Reason {
 	return []Reason{
-		KeyConflict, TemplateNotFound, UserNotFound, TemplateDraft, TemplatePaused, TemplateNotOpen, ActivityNotOpen,
-		TemplateEnded, UserFrozen, UserLimit, PersonLimit, UserDayLimit, StockEmpty, BudgetEmpty, DayStockEmpty,
-		DayBudgetEmpty, AmountNotAllowed, AmountMissing, AmountOutOfRange,
+		KeyConflict, TemplateNotFound, UserNotFound, SceneNotFound, ActivityNotFound, RightNotFound, TemplateDraft,
+		TemplatePaused, TemplateNotOpen, ActivityNotOpen, SceneNotOpen, TemplateEnded, Guarded, UserFrozen, UserLimit,
+		PersonLimit, UserDayLimit, StockEmpty, BudgetEmpty, DayStockEmpty, DayBudgetEmpty, CodesEmpty, AmountNotAllowed,
+		AmountMissing, AmountOutOfRange,
 	}
 }
 

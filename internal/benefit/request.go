@@ -48,6 +48,24 @@ type Scope string
 // TemplateScope is the scope of alipay.marketing.voucher.send: the template.
 func TemplateScope(t TemplateID) Scope { return Scope("t/" + strconv.FormatInt(int64(t), 10)) }
 
+// RelationScope is the scope of taobao.mobile.promotion.benefit.activity.send: the app and the activity's
+// relation_id as sent, so that a key is found even when the activity is gone.
+func RelationScope(a AppID, relationID int64) Scope {
+	return Scope("r/" + strconv.FormatInt(int64(a), 10) + "/" + strconv.FormatInt(relationID, 10))
+}
+
+// BizScope is the scope of alibaba.alsc.upp.right.decisionsend: the app and its biz_code.
+func BizScope(a AppID, bizCode string) Scope {
+	return Scope("b/" + strconv.FormatInt(int64(a), 10) + "/" + bizCode)
+}
+
+// CertificateScope is the scope of tmall.nrt.certificate.send: the app. No key travels on that wire; the façade
+// makes one.
+func CertificateScope(a AppID) Scope { return Scope("c/" + strconv.FormatInt(int64(a), 10)) }
+
+// CodeScope is where certificate codes are unique: the whole platform. A code is looked up like a key.
+const CodeScope Scope = "code"
+
 // MaxKey is the longest idempotency key, in characters. The shortest has one.
 const MaxKey = 64
 
@@ -94,6 +112,25 @@ type Note struct {
 	TraceID string // the caller's trace id, at most 256 characters
 }
 
+// ActRight names a right of an activity, or only one of the two.
+type ActRight struct {
+	ActCode string `json:"act_code,omitzero"`
+	RightID int64  `json:"right_id,omitzero"`
+}
+
+// Asked is what a request says besides its lines and its recipient. It is kept with the issuance.
+type Asked struct {
+	Card    string `json:"card,omitzero"`     // the card of a treasure box; empty for an activity without one
+	BizCode string `json:"biz_code,omitzero"` // of decisionsend and certificate.send
+	Channel int64  `json:"channel,omitzero"`  // of certificate.send
+
+	// SceneCode, when not empty, leaves the lines to the decision: the scene's activities are the candidates,
+	// narrowed to ActCodes and to Rights where they are given. Both are sorted and without repetition.
+	SceneCode string     `json:"scene_code,omitzero"`
+	ActCodes  []string   `json:"act_codes,omitzero"`
+	Rights    []ActRight `json:"rights,omitzero"`
+}
+
 // Request asks the core to issue. Every façade builds one; they differ in nothing else.
 type Request struct {
 	Scope     Scope
@@ -101,8 +138,13 @@ type Request struct {
 	App       AppID
 	Recipient Identifier // as sent
 	Meaning   Digest     // of everything but the recipient that must be equal for a retry to be one: see MeaningOf
-	Lines     []Line
+	Lines     []Line     // none when Asked names a scene
+	Asked     Asked
 	Note      Note
+	// BindMillis is how long after the first issue the key stays bound, in milliseconds; 0 is for ever.
+	BindMillis int64
+	// Guarded says that the one-second guard of the lines' activities holds for this request.
+	Guarded bool
 	// Continues says that the lines are frozen under the key and that a retry continues those that are not
 	// final. Otherwise a retry of a bound key gets the first outcome, whatever it was.
 	Continues bool

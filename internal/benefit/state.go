@@ -2,6 +2,7 @@ package benefit
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -11,6 +12,8 @@ type Keys struct {
 	Recipients []Identifier
 	Templates  []TemplateID // their counters, in total and of the day of State.Now
 	Quotas     []QuotaKey
+
+	Participations []ParticipationKey
 }
 
 // ClaimKey is a key in its scope, with its look-up id.
@@ -67,6 +70,8 @@ type Changes struct {
 	Templates []TemplateCount
 	Days      []TemplateDay
 
+	Participations []Participation
+
 	// What follows is written by a change of the catalogue, never by issuing.
 
 	Catalogue int64 // the version that the entities make; 0 when the catalogue does not change
@@ -96,9 +101,19 @@ type State struct {
 	quotas    map[QuotaKey]*quotaState
 	newUsers  map[UserID]bool
 
-	dirtyTemplates []*templateState
-	dirtyQuotas    []*quotaState
-	changes        Changes
+	participations map[ParticipationKey]*participationState
+	ballots        map[*Request]*ballot
+	codes          codes
+
+	dirtyTemplates      []*templateState
+	dirtyQuotas         []*quotaState
+	dirtyParticipations []*participationState
+	changes             Changes
+}
+
+type participationState struct {
+	Participation
+	dirty bool
 }
 
 type templateState struct {
@@ -117,6 +132,7 @@ func NewState() *State {
 	return &State{
 		claims: map[ClaimID]*Issuance{}, links: map[Identifier]*User{}, members: map[string][]UserID{},
 		templates: map[TemplateID]*templateState{}, quotas: map[QuotaKey]*quotaState{}, newUsers: map[UserID]bool{},
+		participations: map[ParticipationKey]*participationState{}, ballots: map[*Request]*ballot{}, codes: newCodes(),
 	}
 }
 
@@ -129,7 +145,11 @@ func (s *State) Reset(now Instant) {
 	clear(s.templates)
 	clear(s.quotas)
 	clear(s.newUsers)
+	clear(s.participations)
+	clear(s.ballots)
+	s.codes.reset()
 	s.dirtyTemplates, s.dirtyQuotas = s.dirtyTemplates[:0], s.dirtyQuotas[:0]
+	s.dirtyParticipations = s.dirtyParticipations[:0]
 	s.changes = Changes{} // the last one belongs to whoever took it
 }
 
@@ -155,8 +175,14 @@ func (s *State) SetTemplate(c TemplateCount, d TemplateDay) {
 // SetQuota gives what a user has of a template; the zero counts when nothing.
 func (s *State) SetQuota(q Quota) { s.quotas[q.QuotaKey] = &quotaState{Quota: q} }
 
-// KeysOf lists what deciding the requests needs first: their claims, recipients and templates.
-func (s *State) KeysOf(requests []*Request, cat *Catalogue) *Keys {
+// SetParticipation gives what a user has done in an activity; the zero counts when nothing.
+func (s *State) SetParticipation(p Participation) {
+	s.participations[p.ParticipationKey] = &participationState{Participation: p}
+}
+
+// KeysOf lists what deciding the requests needs first: their claims, recipients and templates, and the claims of
+// the certificate codes that it draws for them.
+func (s *State) KeysOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 	k := &Keys{
 		Claims: make([]ClaimKey, 0, len(requests)), Recipients: make([]Identifier, 0, len(requests)),
 	}
@@ -164,40 +190,148 @@ func (s *State) KeysOf(requests []*Request, cat *Catalogue) *Keys {
 	for _, r := range requests {
 		k.Claims = append(k.Claims, ClaimKey{ID: r.Claim(), Scope: r.Scope, Key: r.Key})
 		k.Recipients = append(k.Recipients, r.Recipient)
-		for _, l := range r.Lines {
+		for l := range s.lines(cat, r) {
 			if cat.Templates[l.Template] != nil && !wanted[l.Template] {
 				wanted[l.Template] = true
 				k.Templates = append(k.Templates, l.Template)
 			}
 		}
+		k.Claims = append(k.Claims, s.draw(cat, r, env)...)
 	}
 	return k
 }
 
-// QuotasOf lists what deciding the requests needs next, once the first keys are loaded: the quotas of their
-// users, and of the other users of the same person where a template limits persons. For a request that
-// continues the lines frozen under its key they are the counters of those lines, too.
-func (s *State) QuotasOf(requests []*Request, cat *Catalogue) *Keys {
-	k := &Keys{Quotas: make([]QuotaKey, 0, len(requests))}
-	wanted := make(map[QuotaKey]bool, len(requests))
-	for _, r := range requests {
-		u := s.recipient(r.Recipient)
-		for _, l := range r.Lines {
-			k.Quotas = s.appendQuotas(k.Quotas, wanted, u, cat.Templates[l.Template])
+// lines goes through the lines that a request names, or those of its candidates.
+func (s *State) lines(cat *Catalogue, r *Request) iter.Seq[*Line] {
+	return func(yield func(*Line) bool) {
+		for k := range r.Lines {
+			if !yield(&r.Lines[k]) {
+				return
+			}
 		}
-		if !r.Continues {
-			continue
+		if r.Asked.SceneCode == "" {
+			return
 		}
-		if bound := s.claim(r.Claim()); bound != nil {
-			for _, l := range bound.Lines {
-				k.Quotas = s.appendQuotas(k.Quotas, wanted, u, cat.Templates[l.Template])
-				if _, loaded := s.templates[l.Template]; !loaded && cat.Templates[l.Template] != nil {
-					k.Templates = append(k.Templates, l.Template)
+		for _, c := range s.ballot(cat, r).candidates {
+			for k := range c.lines {
+				if !yield(&c.lines[k]) {
+					return
 				}
 			}
 		}
 	}
+}
+
+// ballot is what a request's scene lets be chosen.
+func (s *State) ballot(cat *Catalogue, r *Request) *ballot {
+	b := s.ballots[r]
+	if b == nil {
+		b = ballotOf(cat, r)
+		s.ballots[r] = b
+	}
+	return b
+}
+
+// QuotasOf lists what deciding the requests needs next, once the first keys are loaded: the quotas and
+// participations of their users, and of the other users of the same person where a template limits persons. For a
+// request that continues the lines frozen under its key they are the counters of those lines, too. And where a
+// drawn certificate code turned out to be taken, it draws others.
+func (s *State) QuotasOf(requests []*Request, cat *Catalogue, env Env) *Keys {
+	w := wants{s: s, cat: cat, keys: &Keys{Quotas: make([]QuotaKey, 0, len(requests))}, quotas: make(map[QuotaKey]bool, len(requests))}
+	for _, r := range requests {
+		u := s.recipient(r.Recipient)
+		for l := range s.lines(cat, r) {
+			w.line(u, l)
+		}
+		if r.Asked.SceneCode != "" {
+			w.rules(u, s.ballot(cat, r), env.Rules)
+		}
+		w.keys.Claims = append(w.keys.Claims, s.draw(cat, r, env)...)
+		if !r.Continues {
+			continue
+		}
+		if bound := s.claim(r.Claim()); bound != nil {
+			for k := range bound.Lines {
+				w.line(u, &bound.Lines[k].Line)
+				w.template(bound.Lines[k].Template)
+			}
+		}
+	}
+	return w.keys
+}
+
+// RedrawOf lists the claims of further codes where those drawn so far were taken; nil when every request has enough,
+// or has had its share of draws.
+func (s *State) RedrawOf(requests []*Request, cat *Catalogue, env Env) *Keys {
+	var k *Keys
+	for _, r := range requests {
+		if drawn := s.draw(cat, r, env); len(drawn) > 0 {
+			if k == nil {
+				k = &Keys{}
+			}
+			k.Claims = append(k.Claims, drawn...)
+		}
+	}
 	return k
+}
+
+// wants collects the rows that a batch needs, each once.
+type wants struct {
+	s              *State
+	cat            *Catalogue
+	keys           *Keys
+	quotas         map[QuotaKey]bool
+	participations map[ParticipationKey]bool
+}
+
+// line wants what deciding a line for u looks at. An unknown user has nothing.
+func (w *wants) line(u *User, l *Line) {
+	if u == nil {
+		return
+	}
+	w.keys.Quotas = w.s.appendQuotas(w.keys.Quotas, w.quotas, u, w.cat.Templates[l.Template])
+	w.participation(u, w.cat.Activities[l.Activity])
+}
+
+// rules wants what the rules of the candidates ask for.
+func (w *wants) rules(u *User, b *ballot, rules Rules) {
+	for k := range b.candidates {
+		rule := b.candidates[k].activity.Rule
+		if rule == "" || u == nil {
+			continue
+		}
+		templates, activities := rules.Asks(rule)
+		for _, name := range templates {
+			if t := w.cat.TemplateByName(name); t != nil {
+				w.keys.Quotas = w.s.appendQuotas(w.keys.Quotas, w.quotas, u, t)
+				w.template(t.ID)
+			}
+		}
+		for _, name := range activities {
+			w.participation(u, w.cat.ActivityByName(name))
+		}
+	}
+}
+
+func (w *wants) template(t TemplateID) {
+	_, loaded := w.s.templates[t]
+	if !loaded && w.cat.Templates[t] != nil && !slices.Contains(w.keys.Templates, t) {
+		w.keys.Templates = append(w.keys.Templates, t)
+	}
+}
+
+func (w *wants) participation(u *User, act *Activity) {
+	if act == nil {
+		return
+	}
+	key := ParticipationKey{u.ID, act.ID}
+	if w.participations == nil {
+		w.participations = map[ParticipationKey]bool{}
+	}
+	if !w.participations[key] {
+		w.participations[key] = true
+		w.keys.Participations = append(w.keys.Participations, key)
+	}
 }
 
 // appendQuotas appends the quotas that a decision about u and t looks at, unless they are wanted already.
@@ -233,6 +367,17 @@ func (s *State) quota(k QuotaKey) Quota {
 	panic(fmt.Sprintf("benefit: the quota of user %d and template %d was not loaded", k.User, k.Template))
 }
 
+// participation is what a user has done in an activity.
+func (s *State) participation(k ParticipationKey) Participation {
+	if p, ok := s.participations[k]; ok {
+		return p.Participation
+	}
+	if s.newUsers[k.User] {
+		return Participation{ParticipationKey: k}
+	}
+	panic(fmt.Sprintf("benefit: the participation of user %d in activity %d was not loaded", k.User, k.Activity))
+}
+
 func (s *State) recipient(ident Identifier) *User {
 	u, ok := s.links[ident]
 	if !ok {
@@ -263,6 +408,7 @@ type Effect struct {
 	claim    ClaimID
 	taken    []taken
 	quotas   []Quota
+	joined   []Participation
 }
 
 // taken is what the request took of one template.
@@ -278,6 +424,11 @@ func (s *State) Absorb(e *Effect) {
 		return
 	}
 	s.claims[e.claim] = e.Issuance
+	for k := range e.Issuance.Lines {
+		for _, code := range e.Issuance.Lines[k].Codes {
+			s.claims[CodeKey(code).ID] = e.Issuance
+		}
+	}
 	s.changes.Issuances = append(s.changes.Issuances, e.Issuance)
 	if u := e.NewUser; u != nil {
 		s.newUsers[u.ID] = true
@@ -291,6 +442,22 @@ func (s *State) Absorb(e *Effect) {
 	}
 	for _, q := range e.quotas {
 		s.setQuota(q)
+	}
+	for _, p := range e.joined {
+		s.setParticipation(p)
+	}
+}
+
+func (s *State) setParticipation(p Participation) {
+	old := s.participations[p.ParticipationKey]
+	if old == nil {
+		old = &participationState{}
+		s.participations[p.ParticipationKey] = old
+	}
+	old.Participation = p
+	if !old.dirty {
+		old.dirty = true
+		s.dirtyParticipations = append(s.dirtyParticipations, old)
 	}
 }
 
@@ -335,6 +502,9 @@ func (s *State) Changes() *Changes {
 	}
 	for _, q := range s.dirtyQuotas {
 		c.Quotas = append(c.Quotas, q.Quota)
+	}
+	for _, p := range s.dirtyParticipations {
+		c.Participations = append(c.Participations, p.Participation)
 	}
 	return &c
 }

@@ -2,6 +2,7 @@ package benefit
 
 import (
 	"fmt"
+	"strconv"
 
 	"faquan/internal/id"
 )
@@ -26,6 +27,24 @@ type Identifier struct {
 	Type  string `json:"type"`
 	Value string `json:"value"`
 	App   AppID  `json:"app,omitzero"`
+}
+
+// userRef is the type of an identifier that names a user by faquan's own id.
+const userRef = "@USER"
+
+// RefTo names a user by id: the recipient of calls whose recipient is the session's user. Such an identifier is no
+// user's own, and no caller can send one: operators' types do not begin with @.
+func RefTo(u UserID) Identifier {
+	return Identifier{Type: userRef, Value: strconv.FormatInt(int64(u), 10)}
+}
+
+// Ref is the user that an identifier made by RefTo names.
+func (i Identifier) Ref() (u UserID, ok bool) {
+	if i.Type != userRef {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(i.Value, 10, 64)
+	return UserID(n), err == nil
 }
 
 // Alias says that the identifier only points to a user that is known by another one, so that it can never

@@ -2,6 +2,7 @@ package issuing
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,8 +21,12 @@ type Options struct {
 	Store store.Store
 	// Clock tells the time. Now never goes back even if it does.
 	Clock func() benefit.Instant
-	// Rand gives the draws and the ids' random starts.
+	// Rand gives the draws, certificate codes among them, and the ids' random starts. The default cannot be guessed.
 	Rand *rand.Rand
+	// Rules evaluates the rules of activities; nil where none has a rule.
+	Rules benefit.Rules
+	// Refusals is how many refused requests are remembered for explanations. Default 1024.
+	Refusals int
 	// Queue is how many requests may wait; more are turned away with ErrBusy. Default 8192.
 	Queue int
 	// Batch is how many requests one commit takes at most. Default 1024.
@@ -38,6 +43,7 @@ type Issuer struct {
 	most      int
 	log       *slog.Logger
 	queue     *queue
+	refusals  *ring
 	catalogue atomic.Pointer[benefit.Catalogue]
 
 	// Of the committer alone, kept from batch to batch for their memory.
@@ -49,11 +55,17 @@ type Issuer struct {
 func New(ctx context.Context, o Options) (*Issuer, error) {
 	i := &Issuer{
 		store: o.Store, clock: o.Clock, most: o.Batch, log: o.Log, state: benefit.NewState(),
-		env: benefit.Env{Rand: o.Rand},
+		env: benefit.Env{Rand: o.Rand, Rules: o.Rules},
 	}
 	if i.env.Rand == nil {
-		i.env.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+		var seed [32]byte
+		_, _ = crand.Read(seed[:]) // it never fails
+		i.env.Rand = rand.New(rand.NewChaCha8(seed))
 	}
+	if o.Refusals == 0 {
+		o.Refusals = 1024
+	}
+	i.refusals = newRing(o.Refusals)
 	if i.most == 0 {
 		i.most = 1024
 	}
@@ -121,8 +133,11 @@ func check(r *benefit.Request) error {
 	if r.Scope == "" || !benefit.ValidKey(r.Key) {
 		return fmt.Errorf("%w: the key must have 1 to %d characters, in a scope", ErrInvalid, benefit.MaxKey)
 	}
-	if len(r.Lines) == 0 || r.Recipient.Type == "" {
-		return fmt.Errorf("%w: no lines or no recipient", ErrInvalid)
+	if (len(r.Lines) == 0) == (r.Asked.SceneCode == "") || r.Recipient.Type == "" {
+		return fmt.Errorf("%w: lines or a scene, and a recipient, are needed", ErrInvalid)
+	}
+	if r.BindMillis < 0 || r.BindMillis > 0 && r.Continues {
+		return fmt.Errorf("%w: a key of %d ms cannot be bound, or continued", ErrInvalid, r.BindMillis)
 	}
 	total := 0
 	for _, l := range r.Lines {
@@ -202,8 +217,11 @@ func (i *Issuer) Step() (bool, error) {
 		return false, nil
 	}
 	ctx := context.Background() // a batch belongs to many callers; none of them may cancel it
-	if batch[0].change != nil {
+	switch {
+	case batch[0].change != nil:
 		return true, i.stepChange(ctx, batch[0])
+	case batch[0].asks != nil:
+		return true, i.stepAsk(ctx, batch[0])
 	}
 	return true, i.stepBatch(ctx, batch)
 }
@@ -246,10 +264,7 @@ func (i *Issuer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogue, 
 	for _, p := range batch {
 		i.requests = append(i.requests, p.request)
 	}
-	if err := tx.Load(ctx, i.state.KeysOf(i.requests, cat), i.state); err != nil {
-		return err
-	}
-	return tx.Load(ctx, i.state.QuotasOf(i.requests, cat), i.state)
+	return store.LoadFor(ctx, tx, i.requests, cat, i.env, i.state)
 }
 
 // unloaded answers a batch that got no further than reading. Nothing was written, but what an earlier attempt
@@ -275,7 +290,7 @@ func (i *Issuer) decide(cat *benefit.Catalogue, p *pending) {
 	claim := benefit.Choose(cat, i.state, p.request, i.env)
 	outcome, effect := benefit.Apply(cat, claim, i.state)
 	i.state.Absorb(effect)
-	p.outcome = outcome
+	p.outcome, p.now, p.catalogue = outcome, i.state.Now, cat
 	p.effect = effect != nil || i.state.Uncommitted(outcome.Issuance)
 	p.tried = outcome.Issuance == nil || p.request.Continues && slices.ContainsFunc(outcome.Lines, func(l benefit.LineOutcome) bool {
 		return l.Issued == 0
@@ -289,6 +304,7 @@ func (i *Issuer) settle(p *pending, commit error) {
 	case p.err != nil:
 		p.answer(benefit.Outcome{}, p.err)
 	case commit == nil:
+		i.refusals.note(p)
 		p.answer(p.outcome, nil)
 	case p.effect && !errors.Is(commit, store.ErrNotCommitted):
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))

@@ -13,12 +13,16 @@ import (
 type pending struct {
 	request *benefit.Request
 	change  *change // a change of the catalogue instead of a request
+	asks    *ask    // a question about the request: it is decided and not issued
 	state   atomic.Int32
 	done    chan struct{} // gets one value when outcome and err are set
 	outcome benefit.Outcome
-	err     error
-	effect  bool // the outcome rests on a commit of this batch
-	tried   bool // the outcome has a refusal of now, which may rest on what others of this batch took
+	// The outcome was decided at now, by the catalogue.
+	now       benefit.Instant
+	catalogue *benefit.Catalogue
+	err       error
+	effect    bool // the outcome rests on a commit of this batch
+	tried     bool // the outcome has a refusal of now, which may rest on what others of this batch took
 }
 
 const (
@@ -108,15 +112,18 @@ func (q *queue) size() int {
 	return len(q.waiting)
 }
 
-// takeAll gives up to most of what waits, in order, leaving out what was given up. A change of the catalogue
-// makes a batch of its own. The result is valid until the next call.
+// alone says that it makes a batch of its own.
+func (p *pending) alone() bool { return p.change != nil || p.asks != nil }
+
+// takeAll gives up to most of what waits, in order, leaving out what was given up. A change of the catalogue and a
+// question make a batch of their own. The result is valid until the next call.
 func (q *queue) takeAll(most int) []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	batch := q.spare[:0]
 	used := 0
 	for _, p := range q.waiting {
-		if len(batch) >= most || len(batch) > 0 && (p.change != nil || batch[0].change != nil) {
+		if len(batch) >= most || len(batch) > 0 && (p.alone() || batch[0].alone()) {
 			break
 		}
 		used++

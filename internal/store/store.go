@@ -27,6 +27,9 @@ var (
 	ErrFailed = errors.New("the store has failed and must be opened again")
 )
 
+// ErrNoVersion: the store does not know the catalogue of that version.
+var ErrNoVersion = errors.New("no such version of the catalogue")
+
 // Store is a database that faquan issues on. One committer drives it at a time (Begin … Commit or Rollback);
 // reading is safe beside it and from many goroutines.
 type Store interface {
@@ -61,7 +64,7 @@ type Tx interface {
 // Reader answers questions about one consistent state of a store. A row that does not exist is nil, not an
 // error. What it returns is the caller's to keep, not to change.
 type Reader interface {
-	// Claim is what stands under a key.
+	// Claim is what stands under a key: the newest issuance, when the key was bound more than once.
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
 	// IssuanceOf is the issuance that holds the voucher.
 	IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error)
@@ -79,6 +82,11 @@ type Reader interface {
 	// Session is the session whose key has the digest.
 	Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
 
+	// TraceIssuances lists the issuances with the trace id and an id above after, in id order, at most limit.
+	TraceIssuances(ctx context.Context, traceID string, after id.ID, limit int) ([]*benefit.Issuance, error)
+
+	// EntitiesAt are the entities of the catalogue as they were at a version; ErrNoVersion when it is not known.
+	EntitiesAt(ctx context.Context, version int64) ([]benefit.Entity, error)
 	// Entities are the entities of the catalogue, by kind and id, and its version.
 	Entities(ctx context.Context) ([]benefit.Entity, int64, error)
 
@@ -86,6 +94,7 @@ type Reader interface {
 	// error, which is its last element.
 
 	AllIssuances(ctx context.Context) iter.Seq2[*benefit.Issuance, error]
+	AllParticipations(ctx context.Context) iter.Seq2[benefit.Participation, error]
 	AllQuotas(ctx context.Context) iter.Seq2[benefit.Quota, error]
 	AllTemplateCounts(ctx context.Context) iter.Seq2[benefit.TemplateCount, error]
 	AllTemplateDays(ctx context.Context) iter.Seq2[benefit.TemplateDay, error]
@@ -93,4 +102,17 @@ type Reader interface {
 	AllSessions(ctx context.Context) iter.Seq2[*benefit.Session, error]
 
 	Close() error
+}
+
+// LoadFor loads into the state, which was reset to the batch's now, what deciding the requests needs.
+func LoadFor(ctx context.Context, tx Tx, requests []*benefit.Request, cat *benefit.Catalogue, env benefit.Env, into *benefit.State) error {
+	if err := tx.Load(ctx, into.KeysOf(requests, cat, env), into); err != nil {
+		return err
+	}
+	for keys := into.QuotasOf(requests, cat, env); keys != nil; keys = into.RedrawOf(requests, cat, env) {
+		if err := tx.Load(ctx, keys, into); err != nil {
+			return err
+		}
+	}
+	return nil
 }

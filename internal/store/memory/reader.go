@@ -10,6 +10,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/store"
 )
 
 // reader answers from tables that nobody writes to any more.
@@ -38,6 +39,10 @@ func (r reader) TemplateIssuances(ctx context.Context, template benefit.Template
 	}), ctx.Err()
 }
 
+func (r reader) TraceIssuances(ctx context.Context, traceID string, after id.ID, limit int) ([]*benefit.Issuance, error) {
+	return r.page(after, limit, func(i *benefit.Issuance) bool { return traceID != "" && i.Note.TraceID == traceID }), ctx.Err()
+}
+
 // page lists at most limit of the wanted issuances with an id above after, in id order.
 func (r reader) page(after id.ID, limit int, wanted func(*benefit.Issuance) bool) []*benefit.Issuance {
 	var all []*benefit.Issuance
@@ -51,7 +56,7 @@ func (r reader) page(after id.ID, limit int, wanted func(*benefit.Issuance) bool
 }
 
 func (r reader) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
-	return r.rows.users[r.rows.links[ident]], ctx.Err()
+	return r.rows.recipient(ident), ctx.Err()
 }
 
 func (r reader) User(ctx context.Context, user benefit.UserID) (*benefit.User, error) {
@@ -72,14 +77,41 @@ func (r reader) Session(ctx context.Context, digest benefit.Digest) (*benefit.Se
 }
 
 func (r reader) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
-	all := slices.SortedFunc(maps.Values(r.rows.entities), func(a, b benefit.Entity) int {
+	return ordered(r.rows.entities), r.rows.version, ctx.Err()
+}
+
+func (r reader) EntitiesAt(ctx context.Context, version int64) ([]benefit.Entity, error) {
+	then := map[entityKey]benefit.Entity{}
+	known := false
+	for _, change := range r.rows.history {
+		if change.version > version {
+			break
+		}
+		known = change.version == version
+		for _, e := range change.entities {
+			then[entityKey{e.Kind, e.ID}] = e
+		}
+	}
+	if !known {
+		return nil, store.ErrNoVersion
+	}
+	return ordered(then), ctx.Err()
+}
+
+func ordered(entities map[entityKey]benefit.Entity) []benefit.Entity {
+	return slices.SortedFunc(maps.Values(entities), func(a, b benefit.Entity) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
 	})
-	return all, r.rows.version, ctx.Err()
 }
 
 func (r reader) AllIssuances(ctx context.Context) iter.Seq2[*benefit.Issuance, error] {
 	return inOrder(ctx, r.rows.issuances, func(a, b *benefit.Issuance) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+func (r reader) AllParticipations(ctx context.Context) iter.Seq2[benefit.Participation, error] {
+	return inOrder(ctx, r.rows.participations, func(a, b benefit.Participation) int {
+		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Activity, b.Activity))
+	})
 }
 
 func (r reader) AllQuotas(ctx context.Context) iter.Seq2[benefit.Quota, error] {

@@ -23,6 +23,15 @@ type tables struct {
 	days      map[dayKey]benefit.TemplateDay
 	entities  map[entityKey]benefit.Entity
 	sessions  map[benefit.Digest]*benefit.Session
+	history   []catalogueChange
+
+	participations map[benefit.ParticipationKey]benefit.Participation
+}
+
+// catalogueChange is what one version of the catalogue changed.
+type catalogueChange struct {
+	version  int64
+	entities []benefit.Entity
 }
 
 // claimKey is the key in its scope as text, so that not even two keys with one digest are mixed up.
@@ -47,7 +56,7 @@ func newTables() *tables {
 		users: map[benefit.UserID]*benefit.User{}, links: map[benefit.Identifier]benefit.UserID{},
 		quotas: map[benefit.QuotaKey]benefit.Quota{}, counts: map[benefit.TemplateID]benefit.TemplateCount{},
 		days: map[dayKey]benefit.TemplateDay{}, entities: map[entityKey]benefit.Entity{},
-		sessions: map[benefit.Digest]*benefit.Session{},
+		sessions: map[benefit.Digest]*benefit.Session{}, participations: map[benefit.ParticipationKey]benefit.Participation{},
 	}
 }
 
@@ -57,6 +66,7 @@ func (t *tables) clone() *tables {
 	c.users, c.links = maps.Clone(t.users), maps.Clone(t.links)
 	c.quotas, c.counts, c.days = maps.Clone(t.quotas), maps.Clone(t.counts), maps.Clone(t.days)
 	c.entities, c.sessions = maps.Clone(t.entities), maps.Clone(t.sessions)
+	c.history, c.participations = slices.Clone(t.history), maps.Clone(t.participations)
 	return &c
 }
 
@@ -66,7 +76,7 @@ func (t *tables) load(keys *benefit.Keys, now benefit.Instant, into *benefit.Sta
 		into.SetClaim(c.ID, t.issuances[t.claims[claimKey{c.Scope, c.Key}]])
 	}
 	for _, ident := range keys.Recipients {
-		u := t.users[t.links[ident]]
+		u := t.recipient(ident)
 		into.SetRecipient(ident, u, t.members(u))
 	}
 	for _, template := range keys.Templates {
@@ -80,6 +90,19 @@ func (t *tables) load(keys *benefit.Keys, now benefit.Instant, into *benefit.Sta
 		q.QuotaKey = k
 		into.SetQuota(q)
 	}
+	for _, k := range keys.Participations {
+		p := t.participations[k]
+		p.ParticipationKey = k
+		into.SetParticipation(p)
+	}
+}
+
+// recipient is whom an identifier names.
+func (t *tables) recipient(ident benefit.Identifier) *benefit.User {
+	if u, ok := ident.Ref(); ok {
+		return t.users[u]
+	}
+	return t.users[t.links[ident]]
 }
 
 // members lists the users of the user's person, in id order; none when it has no person.
@@ -102,7 +125,9 @@ func (t *tables) write(c *benefit.Changes, now benefit.Instant) {
 	t.now = now
 	for _, i := range c.Issuances {
 		t.issuances[i.ID] = i
-		t.claims[claimKey{i.Scope, i.Key}] = i.ID
+		for _, c := range i.Claims() {
+			t.claims[claimKey{c.Scope, c.Key}] = i.ID
+		}
 		t.lastIDMillis = max(t.lastIDMillis, i.ID.Millis())
 	}
 	t.writeUsers(c.Users)
@@ -121,8 +146,12 @@ func (t *tables) write(c *benefit.Changes, now benefit.Instant) {
 	for _, s := range c.Sessions {
 		t.sessions[s.Digest] = s
 	}
+	for _, p := range c.Participations {
+		t.participations[p.ParticipationKey] = p
+	}
 	if c.Catalogue != 0 {
 		t.version = c.Catalogue
+		t.history = append(t.history, catalogueChange{c.Catalogue, c.Entities})
 	}
 }
 

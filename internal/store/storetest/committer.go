@@ -94,10 +94,7 @@ func (c *Committer) Issue(ctx context.Context, clock benefit.Instant, requests .
 	}
 	defer tx.Rollback()
 	c.state.Reset(tx.Now())
-	if err := tx.Load(ctx, c.state.KeysOf(requests, c.Catalogue), c.state); err != nil {
-		return nil, err
-	}
-	if err := tx.Load(ctx, c.state.QuotasOf(requests, c.Catalogue), c.state); err != nil {
+	if err := store.LoadFor(ctx, tx, requests, c.Catalogue, c.Env, c.state); err != nil {
 		return nil, err
 	}
 	outcomes := make([]benefit.Outcome, len(requests))

@@ -1,0 +1,109 @@
+package benefit
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+)
+
+// CodeKey is what a certificate code is looked up by.
+func CodeKey(code string) ClaimKey {
+	return ClaimKey{ID: ClaimIDOf(CodeScope, code), Scope: CodeScope, Key: code}
+}
+
+// codes are the candidates for the certificate codes of a batch. They are drawn before the load and looked up with
+// it, so that a code is given out only when it is known to be free; those that are taken are drawn again.
+type codes struct {
+	drawn map[ClaimID]bool // in this batch, by anybody
+	of    map[codeWish]*codeDraw
+}
+
+// codeWish is a request's wish for codes of a length.
+type codeWish struct {
+	r      *Request
+	digits int
+}
+
+type codeDraw struct {
+	keys   []ClaimKey // drawn and not given out
+	rounds int
+}
+
+const (
+	spareCodes = 1  // drawn beyond what a request needs, so that a lone clash costs no second look
+	drawRounds = 16 // after which a request goes without
+)
+
+func newCodes() codes { return codes{drawn: map[ClaimID]bool{}, of: map[codeWish]*codeDraw{}} }
+
+func (c *codes) reset() {
+	clear(c.drawn)
+	clear(c.of)
+}
+
+// draw draws the codes that a request may need and does not have yet, and says what to look up.
+func (s *State) draw(cat *Catalogue, r *Request, env Env) (keys []ClaimKey) {
+	var need map[int]int // by digits; most requests need none
+	for l := range s.lines(cat, r) {
+		if t := cat.Templates[l.Template]; t != nil && t.Kind == Certificate {
+			if need == nil {
+				need = map[int]int{}
+			}
+			need[t.Code.Digits] += l.Vouchers()
+		}
+	}
+	for _, digits := range slices.Sorted(maps.Keys(need)) {
+		keys = append(keys, s.drawFor(codeWish{r, digits}, need[digits], env.Rand)...)
+	}
+	return keys
+}
+
+func (s *State) drawFor(wish codeWish, need int, r *rand.Rand) []ClaimKey {
+	d := s.codes.of[wish]
+	if d == nil {
+		d = &codeDraw{}
+		s.codes.of[wish] = d
+	}
+	for _, k := range d.keys {
+		if s.claims[k.ID] == nil {
+			need--
+		}
+	}
+	if need <= 0 || d.rounds == drawRounds {
+		return nil
+	}
+	d.rounds++
+	had := len(d.keys)
+	for range need + spareCodes {
+		// Two wishes of a batch never draw the same code, so neither can take it from the other.
+		if k := CodeKey(drawCode(wish.digits, r)); !s.codes.drawn[k.ID] {
+			s.codes.drawn[k.ID] = true
+			d.keys = append(d.keys, k)
+		}
+	}
+	return d.keys[had:]
+}
+
+// takeCodes gives out so many free codes, or as many as there are; none for a template without codes.
+func (s *State) takeCodes(r *Request, t *Template, n int) (free []string) {
+	if t.Kind != Certificate {
+		return nil
+	}
+	d := s.codes.of[codeWish{r, t.Code.Digits}]
+	for len(free) < n && d != nil && len(d.keys) > 0 {
+		if s.claim(d.keys[0].ID) == nil {
+			free = append(free, d.keys[0].Key)
+		}
+		d.keys = d.keys[1:]
+	}
+	return free
+}
+
+// drawCode draws a code of so many decimal digits, each as likely as any other.
+func drawCode(digits int, r *rand.Rand) string {
+	code := make([]byte, digits)
+	for k := range code {
+		code[k] = byte('0' + r.IntN(10))
+	}
+	return string(code)
+}

@@ -1,0 +1,284 @@
+package benefit
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+
+	"faquan/internal/money"
+)
+
+// ErrorKind says what a DecisionError is about.
+type ErrorKind uint8
+
+// The kinds. The numbers are stored.
+const (
+	SceneError    ErrorKind = 1
+	ActivityError ErrorKind = 2
+	RightError    ErrorKind = 3
+)
+
+// DecisionError tells what a request named and could not have: a scene that is not there or not open, an activity
+// or a right that is not in the scene, or a recipient who may receive nothing of it.
+type DecisionError struct {
+	Kind    ErrorKind `json:"kind"`
+	ActCode string    `json:"act_code,omitzero"`
+	RightID int64     `json:"right_id,omitzero"`
+	Reason  Reason    `json:"reason"`
+}
+
+// candidate is an activity of the scene that the request leaves in, with the lines that it would give.
+type candidate struct {
+	activity *Activity
+	weight   int64
+	lines    []Line
+}
+
+// ballot is what a scene lets be chosen for a request. It depends on the catalogue and the request alone.
+type ballot struct {
+	scene      *Scene // nil: there is none that the caller may use
+	candidates []candidate
+	errors     []DecisionError
+}
+
+// ballotOf lists what the request may be given, in the order of the scene, and what it names that is not there.
+func ballotOf(cat *Catalogue, r *Request) *ballot {
+	app, scene := cat.Apps[r.App], cat.SceneByCode(r.Asked.SceneCode)
+	switch {
+	case scene == nil || app == nil || scene.Merchant != app.Merchant:
+		return &ballot{errors: []DecisionError{{Kind: SceneError, Reason: SceneNotFound}}}
+	case scene.Status != Active:
+		return &ballot{scene: scene, errors: []DecisionError{{Kind: SceneError, Reason: SceneNotOpen}}}
+	}
+	b := &ballot{scene: scene}
+	n := narrowing{asked: &r.Asked, rightFound: make([]bool, len(r.Asked.Rights)), actFound: make([]bool, len(r.Asked.ActCodes))}
+	for _, e := range scene.Activities {
+		act := cat.Activities[e.Activity]
+		if act == nil {
+			continue
+		}
+		if lines := n.lines(cat, act); len(lines) > 0 {
+			b.candidates = append(b.candidates, candidate{act, e.Weight, lines})
+		}
+	}
+	b.errors = n.missing()
+	return b
+}
+
+// narrowing leaves in what a request asks for, and remembers which of its names were found.
+type narrowing struct {
+	asked                *Asked
+	actFound, rightFound []bool
+}
+
+// lines are what an activity of the scene would give to the request; none when the request leaves the activity out.
+func (n *narrowing) lines(cat *Catalogue, act *Activity) (lines []Line) {
+	in := len(n.asked.ActCodes) == 0
+	for k, code := range n.asked.ActCodes {
+		if code == act.ActCode {
+			in, n.actFound[k] = true, true
+		}
+	}
+	for k := range act.Items {
+		if n.right(cat, act, &act.Items[k]) && in {
+			lines = append(lines, act.Items[k].Line(cat, act, 1))
+		}
+	}
+	return lines
+}
+
+// right says that the pairs of the request leave the item in.
+func (n *narrowing) right(cat *Catalogue, act *Activity, item *Item) bool {
+	in := len(n.asked.Rights) == 0
+	var right int64
+	if t := cat.Templates[item.Template]; t != nil {
+		right = t.RightID
+	}
+	for k, pair := range n.asked.Rights {
+		if (pair.ActCode == "" || pair.ActCode == act.ActCode) && (pair.RightID == 0 || pair.RightID == right) {
+			in, n.rightFound[k] = true, true
+		}
+	}
+	return in
+}
+
+// missing tells which names of the request the scene does not have.
+func (n *narrowing) missing() (errors []DecisionError) {
+	for k, found := range n.actFound {
+		if !found {
+			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: n.asked.ActCodes[k], Reason: ActivityNotFound})
+		}
+	}
+	for k, found := range n.rightFound {
+		pair := n.asked.Rights[k]
+		switch {
+		case found:
+		case pair.RightID == 0:
+			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: pair.ActCode, Reason: ActivityNotFound})
+		default:
+			errors = append(errors, DecisionError{Kind: RightError, ActCode: pair.ActCode, RightID: pair.RightID, Reason: RightNotFound})
+		}
+	}
+	return errors
+}
+
+// Line is what so many sends of the item ask for.
+func (i *Item) Line(cat *Catalogue, act *Activity, sends int) Line {
+	l := Line{Template: i.Template, Activity: act.ID, DetailID: i.DetailID, Sends: sends, Quantity: i.Quantity}
+	if t := cat.Templates[i.Template]; t != nil && t.TakesAmount() && i.Amount != 0 {
+		l.Amount, l.HasAmount = money.Fen(i.Amount), true
+	}
+	return l
+}
+
+// deciding is the choice of the lines of one request.
+type deciding struct {
+	*ballot
+	cat     *Catalogue
+	st      *State
+	request *Request
+	user    *User
+	newUser bool
+	rules   Rules
+	in      *RuleInput   // one for all rules, made when the first is asked
+	told    *Explanation // nil: nobody wants to know
+}
+
+// decide chooses among the candidates. Nothing may be chosen.
+func (d *deciding) decide() (lines []Line, errors []DecisionError) {
+	if len(d.errors) > 0 && len(d.candidates) == 0 {
+		return nil, d.errors
+	}
+	if reason := d.unfit(); reason != NotRefused {
+		return nil, append([]DecisionError{{Kind: SceneError, Reason: reason}}, d.errors...)
+	}
+	var eligible []*candidate
+	for k := range d.candidates {
+		if c := &d.candidates[k]; d.eligible(c) {
+			eligible = append(eligible, c)
+		}
+	}
+	for _, c := range d.choose(eligible) {
+		lines = append(lines, c.lines...)
+		d.told.chosen(c)
+	}
+	return lines, d.errors
+}
+
+// unfit is why the recipient can receive nothing at all, if there is a reason.
+func (d *deciding) unfit() Reason {
+	switch {
+	case d.user == nil:
+		return UserNotFound
+	case d.user.Frozen:
+		return UserFrozen
+	}
+	return NotRefused
+}
+
+// eligible says that the activity is open, that its rule holds, and that all its rights have room for the user: each
+// would be issued if it were asked for alone.
+func (d *deciding) eligible(c *candidate) bool {
+	open := c.activity.OpenAt(d.st.Now)
+	holds, err := true, error(nil)
+	var in *RuleInput
+	if c.activity.Rule != "" && (open || d.told != nil) {
+		in = d.input()
+		holds, err = d.rules.Holds(c.activity.Rule, in)
+	}
+	ok := open && holds && err == nil
+	if !ok && d.told == nil {
+		return false
+	}
+	d.told.candidate(c, open, in, holds, err)
+	d.told.asked(d.rules, in)
+	a := applying{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser}
+	for _, l := range c.lines {
+		reason, seen := a.lone(l)
+		ok = ok && reason == NotRefused
+		if !ok && d.told == nil {
+			return false
+		}
+		d.told.line(d.cat, l, reason, seen)
+	}
+	return ok
+}
+
+// input is what the rules may look at.
+func (d *deciding) input() *RuleInput {
+	if d.in != nil {
+		return d.in
+	}
+	in := &RuleInput{Now: d.st.Now, Known: !d.newUser, Request: d.request, Attributes: d.user.Attributes}
+	in.OfTemplate = func(name string) Past {
+		t := d.cat.TemplateByName(name)
+		if t == nil || d.newUser {
+			return Past{}
+		}
+		q := d.st.quota(QuotaKey{d.user.ID, t.ID})
+		return Past{q.Total, q.on(d.st.Now.Day())}
+	}
+	in.InActivity = func(name string) Past {
+		act := d.cat.ActivityByName(name)
+		if act == nil || d.newUser {
+			return Past{}
+		}
+		p := d.st.participation(ParticipationKey{d.user.ID, act.ID}).today(d.st.Now)
+		return Past{p.Total, p.DayTotal}
+	}
+	d.in = in
+	return in
+}
+
+// choose applies the scene's strategy, and keeps within what one request may issue.
+func (d *deciding) choose(eligible []*candidate) (chosen []*candidate) {
+	if len(eligible) == 0 {
+		return nil
+	}
+	switch d.scene.Strategy {
+	case ChooseFirst:
+		// The greatest priority; of equal ones the first in the scene.
+		chosen = []*candidate{slices.MaxFunc(eligible, func(a, b *candidate) int {
+			return cmp.Compare(a.activity.Priority, b.activity.Priority)
+		})}
+	case ChooseWeighted:
+		chosen = []*candidate{drawWeighted(eligible, d.request)}
+	default:
+		chosen = eligible
+	}
+	room := MaxLineVouchers
+	return slices.DeleteFunc(chosen, func(c *candidate) bool {
+		n := 0
+		for _, l := range c.lines {
+			n += l.Vouchers()
+		}
+		if n > room {
+			return true
+		}
+		room -= n
+		return false
+	})
+}
+
+// drawWeighted picks one candidate by its weight. The draw is a hash of the scope and the key, so it is the same at
+// every attempt with nothing stored; it is pinned by a test, because changing it would change retries under way.
+func drawWeighted(eligible []*candidate, r *Request) *candidate {
+	var total uint64
+	for _, c := range eligible {
+		total += uint64(c.weight)
+	}
+	b := append([]byte("weighted/"), r.Scope...)
+	b = append(append(b, '/'), r.Key...)
+	sum := sha256.Sum256(b)
+	// The high word of a product maps 64 random bits onto 0 … total-1; no weight gains more than 2⁻⁴⁰ by it.
+	at, _ := bits.Mul64(binary.BigEndian.Uint64(sum[:]), total)
+	for _, c := range eligible {
+		if at < uint64(c.weight) {
+			return c
+		}
+		at -= uint64(c.weight)
+	}
+	return eligible[len(eligible)-1] // only when every weight is 0
+}

@@ -1,0 +1,211 @@
+package benefit
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+// Basis is what a choice among a scene's activities looked at, besides the catalogue and the request. It is kept
+// with the issuance, so that the choice can be made again and told step by step.
+type Basis struct {
+	Now            Instant         `json:"now"`
+	Known          bool            `json:"known"` // the recipient was known before
+	Frozen         bool            `json:"frozen,omitzero"`
+	Attributes     []byte          `json:"attributes"` // of the recipient: a JSON object, or empty
+	Templates      []TemplateSeen  `json:"templates"`
+	Participations []Participation `json:"participations"`
+}
+
+// TemplateSeen is what the counters of a template said.
+type TemplateSeen struct {
+	Template TemplateID `json:"template"`
+	Counters
+}
+
+// Explanation tells how a request was decided, step by step.
+type Explanation struct {
+	Now        Instant         `json:"now"`
+	Catalogue  int64           `json:"catalogue"` // the version
+	Scene      string          `json:"scene,omitzero"`
+	Strategy   Strategy        `json:"strategy,omitzero"`
+	Errors     []DecisionError `json:"errors,omitempty"`
+	Candidates []CandidateTold `json:"candidates,omitempty"`
+	// Lines are what was tried to issue: the request's lines, or those that were chosen.
+	Lines []LineTold `json:"lines,omitempty"`
+}
+
+// CandidateTold tells of one activity of the scene.
+type CandidateTold struct {
+	Activity string `json:"activity"` // the operator's handle
+	ActCode  string `json:"act_code,omitzero"`
+	Open     bool   `json:"open"`
+	Rule     string `json:"rule,omitzero"`
+	// Holds is the rule's result, true without one; RuleError why it could not be evaluated.
+	Holds     bool       `json:"holds"`
+	RuleError string     `json:"rule_error,omitzero"`
+	Inputs    *InputTold `json:"inputs,omitzero"`
+	Lines     []LineTold `json:"lines"`
+	Chosen    bool       `json:"chosen"`
+}
+
+// InputTold is what a rule looked at.
+type InputTold struct {
+	User       json.RawMessage `json:"user,omitzero"`
+	Request    Asked           `json:"request"`
+	OfTemplate map[string]Past `json:"of_template,omitempty"`
+	InActivity map[string]Past `json:"in_activity,omitempty"`
+}
+
+// LineTold tells of one line: its reason, NOT_REFUSED when it was or would be issued, the counters seen and the caps
+// and limits that they were held against.
+type LineTold struct {
+	Template string   `json:"template"` // the operator's handle
+	Vouchers int      `json:"vouchers"`
+	Issued   int      `json:"issued"` // vouchers
+	Reason   string   `json:"reason"`
+	Seen     Counters `json:"seen"`
+	Stock    Stock    `json:"stock"`
+	Limits   Limits   `json:"limits"`
+}
+
+// Explain makes a decision again from what is kept of it, under the catalogue of the version that it was made by, and
+// tells each step. It is pure, and the choice comes out as it did then.
+func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
+	e := &Explanation{Now: i.At(), Catalogue: cat.Version, Errors: i.Errors}
+	if b := i.Basis; b != nil {
+		e.Now = b.Now
+		r := &Request{Scope: i.Scope, Key: i.Key, App: i.App, Recipient: i.Recipient, Asked: i.Asked}
+		d := deciding{
+			ballot: ballotOf(cat, r), cat: cat, request: r, newUser: !b.Known, rules: rules, told: e,
+		}
+		if i.User != 0 {
+			d.user = &User{ID: i.User, Frozen: b.Frozen, Person: "1", Attributes: b.Attributes}
+			d.st = b.state(d.user)
+		}
+		if d.scene != nil {
+			e.Scene, e.Strategy = d.scene.Name, d.scene.Strategy
+		}
+		d.decide()
+	}
+	for k := range i.Lines {
+		l := &i.Lines[k]
+		told := lineTold(cat, l.Line, l.Reason, l.Seen)
+		told.Issued = l.issuedVouchers()
+		e.Lines = append(e.Lines, told)
+	}
+	return e
+}
+
+// state is a state that says what the basis says, for a user whose person has one other member.
+func (b *Basis) state(u *User) *State {
+	st := NewState()
+	st.Reset(b.Now)
+	today := b.Now.Day()
+	other := u.ID + 1
+	st.members[u.Person] = []UserID{u.ID, other}
+	for _, t := range b.Templates {
+		st.SetTemplate(TemplateCount{t.Template, t.Count, t.Amount}, TemplateDay{t.Template, today, t.DayCount, t.DayAmount})
+		st.SetQuota(Quota{QuotaKey{u.ID, t.Template}, t.User, today, t.UserDay})
+		st.SetQuota(Quota{QuotaKey: QuotaKey{other, t.Template}, Total: t.Person - t.User})
+	}
+	for _, p := range b.Participations {
+		st.SetParticipation(p)
+	}
+	return st
+}
+
+// basis keeps what the choice could look at.
+func (d *deciding) basis() *Basis {
+	b := &Basis{Now: d.st.Now, Known: !d.newUser}
+	if d.user == nil {
+		return b
+	}
+	b.Frozen, b.Attributes = d.user.Frozen, d.user.Attributes
+	a := applying{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser}
+	see := func(t *Template) {
+		if t != nil && !slices.ContainsFunc(b.Templates, func(x TemplateSeen) bool { return x.Template == t.ID }) {
+			b.Templates = append(b.Templates, TemplateSeen{t.ID, a.counters(t)})
+		}
+	}
+	for k := range d.candidates {
+		c := &d.candidates[k]
+		for _, l := range c.lines {
+			see(d.cat.Templates[l.Template])
+		}
+		if c.activity.Rule == "" {
+			continue
+		}
+		templates, activities := d.rules.Asks(c.activity.Rule)
+		for _, name := range templates {
+			see(d.cat.TemplateByName(name))
+		}
+		for _, name := range activities {
+			if act := d.cat.ActivityByName(name); act != nil {
+				key := ParticipationKey{d.user.ID, act.ID}
+				if !slices.ContainsFunc(b.Participations, func(p Participation) bool { return p.ParticipationKey == key }) {
+					b.Participations = append(b.Participations, a.participation(key))
+				}
+			}
+		}
+	}
+	return b
+}
+
+// The methods below note what happens. A nil Explanation notes nothing.
+
+func (e *Explanation) candidate(c *candidate, open bool, in *RuleInput, holds bool, err error) {
+	if e == nil {
+		return
+	}
+	told := CandidateTold{Activity: c.activity.Name, ActCode: c.activity.ActCode, Open: open, Rule: c.activity.Rule, Holds: holds && err == nil}
+	if err != nil {
+		told.RuleError = err.Error()
+	}
+	if in != nil {
+		told.Inputs = &InputTold{User: in.Attributes, Request: in.Request.Asked}
+	}
+	e.Candidates = append(e.Candidates, told)
+}
+
+// asked notes what the last candidate's rule asked of the past.
+func (e *Explanation) asked(rules Rules, in *RuleInput) {
+	if e == nil || in == nil {
+		return
+	}
+	last := &e.Candidates[len(e.Candidates)-1]
+	templates, activities := rules.Asks(last.Rule)
+	last.Inputs.OfTemplate, last.Inputs.InActivity = map[string]Past{}, map[string]Past{}
+	for _, name := range templates {
+		last.Inputs.OfTemplate[name] = in.OfTemplate(name)
+	}
+	for _, name := range activities {
+		last.Inputs.InActivity[name] = in.InActivity(name)
+	}
+}
+
+func (e *Explanation) line(cat *Catalogue, l Line, reason Reason, seen Counters) {
+	if e == nil {
+		return
+	}
+	last := &e.Candidates[len(e.Candidates)-1]
+	last.Lines = append(last.Lines, lineTold(cat, l, reason, seen))
+}
+
+func (e *Explanation) chosen(c *candidate) {
+	if e == nil {
+		return
+	}
+	for k := range e.Candidates {
+		if e.Candidates[k].Activity == c.activity.Name {
+			e.Candidates[k].Chosen = true
+		}
+	}
+}
+
+func lineTold(cat *Catalogue, l Line, reason Reason, seen Counters) LineTold {
+	told := LineTold{Vouchers: l.Vouchers(), Reason: reason.String(), Seen: seen}
+	if t := cat.Templates[l.Template]; t != nil {
+		told.Template, told.Stock, told.Limits = t.Name, t.Stock, t.Limits
+	}
+	return told
+}

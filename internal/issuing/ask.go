@@ -1,0 +1,84 @@
+package issuing
+
+import (
+	"context"
+	"fmt"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store"
+)
+
+// ask is a question: how would the request be decided now?
+type ask struct {
+	told *benefit.Explanation
+}
+
+// Ask decides a request without issuing anything, and tells each step. The outcome is what Issue would have answered
+// at that moment; its ids, draws and codes are not kept, so Issue will draw others. For a key that is bound the
+// explanation is that of the issuance under it, as far as the catalogue of now can tell.
+func (i *Issuer) Ask(ctx context.Context, r *benefit.Request) (benefit.Outcome, *benefit.Explanation, error) {
+	if err := check(r); err != nil {
+		return benefit.Outcome{}, nil, err
+	}
+	p := &pending{request: r, asks: &ask{}, done: make(chan struct{}, 1)}
+	if err := i.queue.put(p); err != nil {
+		return benefit.Outcome{}, nil, err
+	}
+	o, err := i.queue.await(ctx, p)
+	if err != nil {
+		return o, nil, err
+	}
+	return o, p.asks.told, nil
+}
+
+// stepAsk answers a question.
+func (i *Issuer) stepAsk(ctx context.Context, p *pending) error {
+	tx, err := i.store.Begin(ctx, i.clock())
+	if err != nil {
+		return i.unloaded([]*pending{p}, err)
+	}
+	defer tx.Rollback()
+	cat := i.Catalogue()
+	if err := i.load(ctx, tx, cat, []*pending{p}); err != nil {
+		return i.unloaded([]*pending{p}, err)
+	}
+	i.answerAsk(cat, p)
+	return nil
+}
+
+// answerAsk runs the core on what was loaded. A request that makes it panic is turned away.
+func (i *Issuer) answerAsk(cat *benefit.Catalogue, p *pending) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.answer(benefit.Outcome{}, fmt.Errorf("%w: %v", ErrInvalid, cause))
+		}
+	}()
+	outcome, _ := benefit.Apply(cat, benefit.Choose(cat, i.state, p.request, i.env), i.state)
+	if of := decided(&outcome); of != nil {
+		p.asks.told = benefit.Explain(cat, of, i.env.Rules)
+		p.asks.told.Now = i.state.Now
+	}
+	p.answer(outcome, nil)
+}
+
+// decided is the issuance that an outcome is about: what was refused, or else what stands under the key.
+func decided(o *benefit.Outcome) *benefit.Issuance {
+	if o.Attempt != nil {
+		return o.Attempt
+	}
+	return o.Issuance
+}
+
+// Explain tells how an issuance of the store was decided. It fails when the store does not know the catalogue of that
+// time.
+func (i *Issuer) Explain(ctx context.Context, r store.Reader, of *benefit.Issuance) (*benefit.Explanation, error) {
+	entities, err := r.EntitiesAt(ctx, of.Catalogue)
+	if err != nil {
+		return nil, err
+	}
+	cat, err := benefit.CatalogueOf(of.Catalogue, entities)
+	if err != nil {
+		return nil, err
+	}
+	return benefit.Explain(cat, of, i.env.Rules), nil
+}
