@@ -74,16 +74,43 @@ type User struct {
 	Identifiers []Identifier `json:"identifiers,omitzero"`
 }
 
+// SessionKind says what the key of a session is good for.
+type SessionKind uint8
+
+// The kinds of sessions. The numbers are stored.
+const (
+	AccessSession  SessionKind = 0 // calls come with it: session on TOP, app_auth_token on Alipay
+	RefreshSession SessionKind = 1 // buys the next access session, once
+	CodeSession    SessionKind = 2 // an authorization code: buys the first access session, once
+)
+
 // Session is a grant that an app acts for a merchant and, for some calls, that a user receives. Its key is a
 // secret: it is looked up by its digest and kept sealed.
+//
+// What was given out for one consent is a family. The row that began it, its head, knows the two sessions of the
+// family that are in force, and all others know the head, so that a family can be ended as a whole.
 type Session struct {
-	Digest   Digest     `json:"digest"` // SessionDigest of the key
-	Sealed   []byte     `json:"sealed"` // the key itself, for export
-	App      AppID      `json:"app"`
-	Merchant MerchantID `json:"merchant"`
-	User     UserID     `json:"user,omitzero"`
-	Expires  Instant    `json:"expires,omitzero"` // 0: never
+	Digest   Digest      `json:"digest"` // SessionDigest of the key
+	Sealed   []byte      `json:"sealed"` // the key itself, for export; empty for what is not exported
+	Kind     SessionKind `json:"kind,omitzero"`
+	App      AppID       `json:"app"`
+	Merchant MerchantID  `json:"merchant"`
+	User     UserID      `json:"user,omitzero"`
+	Made     Instant     `json:"made,omitzero"`    // 0: not known
+	Expires  Instant     `json:"expires,omitzero"` // the first instant at which it is over; 0: never
+	// Ended is when the session was revoked, or used up, or replaced by the next one; 0: it was not.
+	Ended    Instant `json:"ended,omitzero"`
+	Redirect string  `json:"redirect,omitzero"` // of a code: the redirect_uri that it was sent to
+	Family   Digest  `json:"family,omitzero"`   // the head of the family; zero: the session stands alone
+	Access   Digest  `json:"access,omitzero"`   // of a head: the family's access session in force
+	Refresh  Digest  `json:"refresh,omitzero"`  // of a head: the family's refresh session in force
 }
+
+// ExpiredAt says that the session is over at now by its expiry alone.
+func (s *Session) ExpiredAt(now Instant) bool { return s.Expires != 0 && now >= s.Expires }
+
+// GoodAt says that the session's key is good at now, for what its kind is for.
+func (s *Session) GoodAt(now Instant) bool { return s.Ended == 0 && !s.ExpiredAt(now) }
 
 // SessionDigest is what a session is looked up by.
 func SessionDigest(key string) Digest { return digest([]byte("session"), []byte(key)) }

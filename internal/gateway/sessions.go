@@ -23,8 +23,8 @@ type SessionReader interface {
 // share a reader: at most one is open at any moment, whatever keys callers make up.
 //
 // What is remembered is exact as long as Forget is called after each change of sessions: an answer that was read
-// before the call is never given to a request that comes after it. Whether a session has expired is for the
-// caller to see each time.
+// before the call is never given to a request that comes after it. Whether a session has expired or was revoked is
+// for the caller to see each time (benefit.Session.GoodAt).
 type Sessions struct {
 	open    func(context.Context) (SessionReader, error)
 	entries int
@@ -62,19 +62,33 @@ func NewSessions(open func(context.Context) (SessionReader, error), entries int)
 	}
 }
 
-// Forget drops everything that is remembered. Call it after each committed change that may have touched sessions.
-func (s *Sessions) Forget() {
+// Forget drops what is remembered of the digests, or everything when none is given. Call it after each committed
+// change that may have touched these sessions.
+func (s *Sessions) Forget(digests ...benefit.Digest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.generation++
-	s.now, s.last = map[benefit.Digest]*benefit.Session{}, nil
+	s.generation++ // so what is being read now will not be remembered
+	if len(digests) == 0 {
+		s.now, s.last = map[benefit.Digest]*benefit.Session{}, nil
+	}
+	for _, digest := range digests {
+		delete(s.now, digest)
+		delete(s.last, digest)
+	}
 	// The round that collects has no reader yet, so it may go on.
 }
 
-// Session is the session of a key; nil when there is none. An error means that it could not be read, or that ctx
-// ended first.
+// Session is the access session of a key, expired and revoked ones too; nil when there is none: an authorization
+// code and a refresh token admit no call. An error means that it could not be read, or that ctx ended first.
 func (s *Sessions) Session(ctx context.Context, key string) (*benefit.Session, error) {
-	digest := benefit.SessionDigest(key)
+	session, err := s.find(ctx, benefit.SessionDigest(key))
+	if session != nil && session.Kind != benefit.AccessSession {
+		return nil, err
+	}
+	return session, err
+}
+
+func (s *Sessions) find(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
 	s.mu.Lock()
 	if known, ok := s.remembered(digest); ok {
 		s.mu.Unlock()

@@ -204,9 +204,9 @@ func (h *Handler) actFor(ctx context.Context, c *call) *wire.Error {
 	case err != nil:
 		c.record.Err = fmt.Errorf("reading the session: %w", err)
 		return errNotIssued
-	case session == nil || session.App != c.app.ID || session.Merchant == 0:
+	case session == nil || session.App != c.app.ID || session.Merchant == 0 || session.Ended != 0:
 		return wire.ErrInvalidAppAuthToken
-	case session.Expires != 0 && benefit.InstantOf(h.o.Clock()) >= session.Expires:
+	case session.ExpiredAt(benefit.InstantOf(h.o.Clock())):
 		return wire.ErrAppAuthTokenTimeOut
 	}
 	c.acting = session.Merchant

@@ -117,5 +117,7 @@ func fullSession(key string) *benefit.Session {
 	return &benefit.Session{
 		Digest: benefit.SessionDigest(key), Sealed: []byte("\x00\xffsealed " + key), App: math.MaxInt64,
 		Merchant: math.MaxInt64 - 1, User: math.MaxInt64 - 2, Expires: math.MaxInt64 - 3,
+		Kind: benefit.CodeSession, Made: math.MaxInt64 - 4, Ended: math.MaxInt64 - 5, Redirect: "https://x/?" + key,
+		Family: benefit.SessionDigest("f"), Access: benefit.SessionDigest("a"), Refresh: benefit.SessionDigest("r"),
 	}
 }
