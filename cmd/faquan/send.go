@@ -8,76 +8,109 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"faquan/internal/gateway/alipay/wire"
 )
 
 func newSend() *cobra.Command {
 	var (
-		v                    voucherSend
-		c                    caller
-		keyFile, gatewayFile string
-		signType, charset    string
+		a alipaySend
+		t topSend
 	)
 	cmd := &cobra.Command{
 		Use:   "send",
-		Short: "Issue one voucher through a gateway, to try things",
-		Long: `Call alipay.marketing.voucher.send on a gateway as an SDK would: sign the request, post it, verify the signature of
-the answer, and print both. Without --out-biz-no the call gets a new number; give the number of an earlier call to see
-that a retry answers the same voucher.
+		Short: "Make one call of a gateway, to try things",
+		Long: `Make one call of a gateway as an SDK would: sign the request, post it, and print request and answer.
 
-The exit code is 0 for an issued voucher and 1 for everything else.`,
+Without --method it is alipay.marketing.voucher.send: it needs --app-id, --key and --template, and the signature of the
+answer is verified with --gateway-key. Without --out-biz-no the call gets a new number; give the number of an earlier
+call to see that a retry answers the same voucher.
+
+Any other --method is called on the TOP gateway: it needs --app-key and --secret-file. --json is the object that the
+methods of faquan take their request in; --param gives any parameter by name. --batch makes the calls in a FILE as one
+batch: JSON objects one after the other, whose members are the parameters of a call, method and session among them.
+
+The exit code is 0 when something was issued, or an asked for answer came, and 1 for everything else.`,
 		Example: `  faquan key show --data ./data --format base64 > gateway_public.txt
   faquan send --url http://127.0.0.1:8080 --app-id 2014072300007148 --key app_private.pem \
-      --gateway-key gateway_public.txt --template 20140601000730010040000000EB --user 2088302001456115`,
+      --gateway-key gateway_public.txt --template 20140601000730010040000000EB --user 2088302001456115
+
+  faquan send --method taobao.mobile.promotion.benefit.activity.send --app-key 12345678 --secret-file secret.txt \
+      --session 6100e23a5b7c9d1f --json '{"unique_id":"u-1","relation_id":12345234,"detail_id":9007199254740995,
+      "biz_id":"12457112","purchaser_id":2203102002536848287,"benefit_type":1,"send_count":1,"trace_id":"t-1"}'
+  faquan send --method taobao.user.seller.get --param fields=nick,user_id --app-key … --secret-file … --session …
+  faquan send --batch calls.json --format xml --app-key … --secret-file …`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if c.key, err = readPrivateKey(keyFile); err != nil {
-				return err
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if (t.method == "" || t.method == sendMethod) && t.batch == "" {
+				return a.run(cmd)
 			}
-			if gatewayFile != "" {
-				if c.gatewayKey, err = readPublicKey(gatewayFile); err != nil {
-					return err
-				}
-			}
-			if c.signType, c.charset, err = parseSigning(signType, charset); err != nil {
-				return err
-			}
-			if v.OutBizNo == "" {
-				v.OutBizNo = "send-" + rand.Text()
-			}
-			e, err := c.send(cmd.Context(), &v)
-			if err != nil {
-				return err
-			}
-			e.show(cmd.OutOrStdout(), c.gatewayKey != nil)
-			if !e.answer.OK() {
-				return fmt.Errorf("not issued: %s %s", e.answer.SubCode, e.answer.SubMsg)
-			}
-			return nil
+			return t.run(cmd)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&c.url, "url", "http://127.0.0.1:8080", "`URL` of the gateway")
-	f.StringVar(&c.appID, "app-id", "", "the app's `ID`")
-	f.StringVar(&keyFile, "key", "", "`FILE` with the app's private key, PEM or bare base64")
-	f.StringVar(&gatewayFile, "gateway-key", "", "`FILE` with the platform's public key; without it answers are not verified")
-	f.StringVar(&c.token, "app-auth-token", "", "`TOKEN`, when the app acts for another merchant")
-	f.StringVar(&signType, "sign-type", string(wire.RSA2), "RSA2 or RSA")
-	f.StringVar(&charset, "charset", wire.UTF8.String(), "utf-8, gbk, gb2312 or gb18030")
-	f.StringVar(&v.TemplateID, "template", "", "template_id")
-	f.StringVar(&v.UserID, "user", "", "user_id of the recipient")
-	f.StringVar(&v.OpenID, "open-id", "", "open_id of the recipient")
-	f.StringVar(&v.LoginID, "login-id", "", "login_id of the recipient: mobile or e-mail")
-	f.StringVar(&v.TaobaoNick, "taobao-nick", "", "taobao_nick of the recipient")
-	f.StringVar(&v.OutBizNo, "out-biz-no", "", "idempotency key; a new one when left out")
-	f.StringVar(&v.Amount, "amount", "", "amount in yuan, for templates that take it from the request")
-	f.StringVar(&v.Memo, "memo", "", "memo")
-	f.StringVar(&v.ExtendInfo, "extend-info", "", "extend_info")
-	for _, name := range []string{"app-id", "key", "template"} {
-		_ = cmd.MarkFlagRequired(name)
-	}
+	cmd.Flags().StringVar(&a.caller.url, "url", "http://127.0.0.1:8080", "`URL` of the gateway")
+	a.flags(cmd.Flags())
+	t.flags(cmd.Flags())
 	return cmd
+}
+
+// alipaySend is a call of sendMethod from the command line.
+type alipaySend struct {
+	voucherSend
+	caller               caller
+	keyFile, gatewayFile string
+	signType, charset    string
+}
+
+func (a *alipaySend) flags(f *pflag.FlagSet) {
+	f.StringVar(&a.caller.appID, "app-id", "", "alipay: the app's `ID`")
+	f.StringVar(&a.keyFile, "key", "", "alipay: `FILE` with the app's private key, PEM or bare base64")
+	f.StringVar(&a.gatewayFile, "gateway-key", "", "alipay: `FILE` with the platform's public key; without it answers are not verified")
+	f.StringVar(&a.caller.token, "app-auth-token", "", "alipay: `TOKEN`, when the app acts for another merchant")
+	f.StringVar(&a.signType, "sign-type", string(wire.RSA2), "alipay: RSA2 or RSA")
+	f.StringVar(&a.charset, "charset", wire.UTF8.String(), "alipay: utf-8, gbk, gb2312 or gb18030")
+	f.StringVar(&a.TemplateID, "template", "", "alipay: template_id")
+	f.StringVar(&a.UserID, "user", "", "alipay: user_id of the recipient")
+	f.StringVar(&a.OpenID, "open-id", "", "alipay: open_id of the recipient")
+	f.StringVar(&a.LoginID, "login-id", "", "alipay: login_id of the recipient: mobile or e-mail")
+	f.StringVar(&a.TaobaoNick, "taobao-nick", "", "alipay: taobao_nick of the recipient")
+	f.StringVar(&a.OutBizNo, "out-biz-no", "", "alipay: idempotency key; a new one when left out")
+	f.StringVar(&a.Amount, "amount", "", "alipay: amount in yuan, for templates that take it from the request")
+	f.StringVar(&a.Memo, "memo", "", "alipay: memo")
+	f.StringVar(&a.ExtendInfo, "extend-info", "", "alipay: extend_info")
+}
+
+func (a *alipaySend) run(cmd *cobra.Command) (err error) {
+	for _, name := range []string{"app-id", "key", "template"} {
+		if !cmd.Flags().Changed(name) {
+			return fmt.Errorf("%s needs --%s", sendMethod, name)
+		}
+	}
+	c := &a.caller
+	if c.key, err = readPrivateKey(a.keyFile); err != nil {
+		return err
+	}
+	if a.gatewayFile != "" {
+		if c.gatewayKey, err = readPublicKey(a.gatewayFile); err != nil {
+			return err
+		}
+	}
+	if c.signType, c.charset, err = parseSigning(a.signType, a.charset); err != nil {
+		return err
+	}
+	if a.OutBizNo == "" {
+		a.OutBizNo = "send-" + rand.Text()
+	}
+	e, err := c.send(cmd.Context(), &a.voucherSend)
+	if err != nil {
+		return err
+	}
+	e.show(cmd.OutOrStdout(), c.gatewayKey != nil)
+	if !e.answer.OK() {
+		return fmt.Errorf("not issued: %s %s", e.answer.SubCode, e.answer.SubMsg)
+	}
+	return nil
 }
 
 func parseSigning(signType, charset string) (wire.SignType, wire.Charset, error) {

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"faquan/internal/gateway/top/wire"
+)
+
+// topSend is a call of the TOP gateway from the command line, or a batch of them.
+type topSend struct {
+	method, object, batch string
+	params                []string
+	signing               signing // of which the secret's flags are used
+	signMethod, format    string
+	simplify              bool
+	caller                topCaller
+}
+
+func (t *topSend) flags(f *pflag.FlagSet) {
+	f.StringVar(&t.method, "method", "", "`NAME` of the API; "+sendMethod+" when left out")
+	f.StringVar(&t.caller.appKey, "app-key", "", "top: the app's `KEY`")
+	f.StringVar(&t.signing.secret, "secret", "", "top: the app's secret; other users of the machine may see it, so better use --secret-file")
+	f.StringVar(&t.signing.secretFile, "secret-file", "", "top: `FILE` with the app's secret")
+	f.StringVar(&t.caller.session, "session", "", "top: session `KEY`, for APIs that need one")
+	f.StringVar(&t.object, "json", "", "top: the request object of the API, as `JSON`; - reads it from standard input")
+	f.StringArrayVar(&t.params, "param", nil, "top: a parameter, as `NAME=VALUE`; may be given again")
+	f.StringVar(&t.batch, "batch", "", "top: `FILE` of calls to make as one batch; - reads standard input")
+	f.StringVar(&t.signMethod, "sign-method", string(wire.HMACSHA256), "top: md5, hmac or hmac-sha256")
+	f.StringVar(&t.format, "format", "json", "top: json or xml")
+	f.BoolVar(&t.simplify, "simplify", false, "top: ask for simplified JSON")
+}
+
+func (t *topSend) run(cmd *cobra.Command) (err error) {
+	if t.caller.appKey == "" {
+		return errors.New("the TOP gateway needs --app-key")
+	}
+	if t.caller.secret, err = t.signing.topSecret(); err != nil {
+		return err
+	}
+	if t.caller.url, err = cmd.Flags().GetString("url"); err != nil {
+		return err
+	}
+	if err := t.shape(); err != nil {
+		return err
+	}
+	exchanges, err := t.exchange(cmd)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, e := range exchanges {
+		e.show(cmd.OutOrStdout())
+		if bad := e.failure(); bad != nil {
+			failed = append(failed, bad)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// shape reads how the call is signed and answered.
+func (t *topSend) shape() error {
+	var ok bool
+	if t.caller.signMethod, ok = wire.ParseSignMethod(t.signMethod); !ok {
+		return fmt.Errorf("sign method %q is none of md5, hmac, hmac-sha256", t.signMethod)
+	}
+	switch {
+	case t.format == "xml" && t.simplify:
+		return errors.New("--simplify is for JSON")
+	case t.format == "xml":
+		t.caller.format = wire.XML
+	case t.format != "json":
+		return fmt.Errorf("format %q is neither json nor xml", t.format)
+	case t.simplify:
+		t.caller.format = wire.SimplifiedJSON
+	default:
+		t.caller.format = wire.JSON
+	}
+	return nil
+}
+
+func (t *topSend) exchange(cmd *cobra.Command) ([]*topExchange, error) {
+	if t.batch != "" {
+		text, err := readFileOr(cmd.InOrStdin(), t.batch)
+		if err != nil {
+			return nil, err
+		}
+		items, err := readBatch(text, t.method)
+		if err != nil {
+			return nil, err
+		}
+		return t.caller.sendBatch(cmd.Context(), items)
+	}
+	params, err := parseParams(t.params)
+	if err != nil {
+		return nil, err
+	}
+	if t.object == "-" {
+		text, err := io.ReadAll(cmd.InOrStdin())
+		if err != nil {
+			return nil, err
+		}
+		t.object = string(text)
+	}
+	if params, err = topParamsOf(t.method, params, t.object); err != nil {
+		return nil, err
+	}
+	e, err := t.caller.send(cmd.Context(), t.method, params)
+	if err != nil {
+		return nil, err
+	}
+	return []*topExchange{e}, nil
+}
+
+// readFileOr reads a file, or standard input where the name is "-".
+func readFileOr(stdin io.Reader, name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(stdin)
+	}
+	return os.ReadFile(name)
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"faquan/internal/gateway/top/wire"
+)
+
+// topMethod is what the tools know of an API on the TOP gateway.
+type topMethod struct {
+	// object is the parameter that holds the request as JSON; "" when the API has none.
+	object string
+	// succeeded are the path and the value of the answer that say that it went well. Without them every answer that
+	// is no error_response did.
+	succeeded []string
+	value     string
+	// failed are the paths of the code and the text that say what went wrong, in an answer of the API itself.
+	failed [2][]string
+}
+
+const (
+	activitySend     = "taobao.mobile.promotion.benefit.activity.send"
+	decisionSend     = "alibaba.alsc.upp.right.decisionsend"
+	certificateSend  = "tmall.nrt.certificate.send"
+	certificateQuery = "tmall.nrt.certificate.query"
+)
+
+var topMethods = map[string]topMethod{
+	activitySend: {"single_benefit_request", []string{"send_result", "is_success"}, "true",
+		[2][]string{{"send_result", "error_code"}, {"send_result", "error_message"}}},
+	decisionSend: {"decision_send_top_req", []string{"result", "success"}, "true",
+		[2][]string{{"result", "result_code"}, {"result", "result_msg"}}},
+	certificateSend: {"nrt_certificate_send_d_t_o", []string{"result", "code"}, "0",
+		[2][]string{{"result", "code"}, {"result", "message"}}},
+	certificateQuery: {"nrt_certificate_instance_query_d_t_o", []string{"result", "code"}, "0",
+		[2][]string{{"result", "code"}, {"result", "message"}}},
+	"taobao.time.get":        {},
+	"taobao.user.seller.get": {},
+}
+
+// The paths of the TOP gateway.
+const (
+	topPath      = "/router/rest"
+	topBatchPath = "/router/batch"
+)
+
+// topCaller is an app that calls a TOP gateway, as the platform's SDKs do.
+type topCaller struct {
+	url        string // of the gateway, with or without its path
+	appKey     string
+	secret     string
+	session    string // "" for none
+	signMethod wire.SignMethod
+	format     wire.Format
+	client     *http.Client // nil: the default one
+}
+
+// topExchange is one call and its answer.
+type topExchange struct {
+	method string
+	params map[string]string
+	reply  *wire.Reply
+	raw    string // the answer, as it came
+	took   time.Duration
+}
+
+// endpoint is the gateway's URL with the path of single calls, or of batches.
+func (c *topCaller) endpoint(path string) string {
+	url := strings.TrimSuffix(c.url, "/")
+	for _, known := range []string{topPath, topBatchPath} {
+		url = strings.TrimSuffix(url, known)
+	}
+	return url + path
+}
+
+func (c *topCaller) signed(method string, params map[string]string) *wire.Call {
+	return &wire.Call{
+		Method: method, AppKey: c.appKey, Session: c.session, Format: c.format, SignMethod: c.signMethod,
+		At: time.Now(), Params: params,
+	}
+}
+
+// send makes one call. An error means that there is no answer: the outcome is unknown.
+func (c *topCaller) send(ctx context.Context, method string, params map[string]string) (*topExchange, error) {
+	form := c.signed(method, params).Form(c.secret)
+	start := time.Now()
+	body, err := c.post(ctx, c.endpoint(topPath), "application/x-www-form-urlencoded;charset=UTF-8", form)
+	if err != nil {
+		return nil, err
+	}
+	return c.read(method, params, body, time.Since(start))
+}
+
+func (c *topCaller) read(method string, params map[string]string, body string, took time.Duration) (*topExchange, error) {
+	reply, err := wire.ReadReply([]byte(body), c.format, method)
+	if err != nil {
+		return nil, fmt.Errorf("%w; the gateway said: %s", err, body)
+	}
+	return &topExchange{method: method, params: params, reply: reply, raw: body, took: took}, nil
+}
+
+// sendBatch makes several calls as one. Each item is the parameters of a call, its method among them.
+func (c *topCaller) sendBatch(ctx context.Context, items []map[string]string) ([]*topExchange, error) {
+	query, text := c.signed("", nil).Batch(c.secret, items)
+	start := time.Now()
+	body, err := c.post(ctx, c.endpoint(topBatchPath)+"?"+query, "text/plain;charset=UTF-8", text)
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(start)
+	answers := strings.Split(body, wire.DefaultSeparator)
+	if len(answers) != len(items) {
+		e, err := c.read("", nil, body, took) // the batch as a whole may be refused
+		if err == nil && e.reply.Refusal != nil {
+			return []*topExchange{e}, nil
+		}
+		return nil, fmt.Errorf("%d answers to %d calls: %s", len(answers), len(items), body)
+	}
+	all := make([]*topExchange, len(items))
+	for k, answer := range answers {
+		params := maps.Clone(items[k])
+		delete(params, "method")
+		if all[k], err = c.read(items[k]["method"], params, answer, took); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (c *topCaller) post(ctx context.Context, url, contentType, body string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", contentType)
+	client := c.client
+	if client == nil {
+		client = http.DefaultClient
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("the gateway answered %s", resp.Status)
+	}
+	return string(text), nil
+}
+
+// failure says what went wrong, nil when nothing did.
+func (e *topExchange) failure() error {
+	if r := e.reply.Refusal; r != nil {
+		return fmt.Errorf("refused: %d %s %s %s", r.Code, r.Msg, r.SubCode, r.SubMsg)
+	}
+	m := topMethods[e.method]
+	if m.succeeded == nil || e.reply.Text(m.succeeded...) == m.value {
+		return nil
+	}
+	return fmt.Errorf("not done: %s %s", e.reply.Text(m.failed[0]...), e.reply.Text(m.failed[1]...))
+}
+
+// show writes the exchange for people.
+func (e *topExchange) show(w io.Writer) {
+	fmt.Fprintf(w, "→ %s\n", e.method)
+	for _, name := range slices.Sorted(maps.Keys(e.params)) {
+		value := e.params[name]
+		if name == "session" {
+			value = "…" // it is a secret
+		}
+		fmt.Fprintf(w, "  %s=%s\n", name, value)
+	}
+	fmt.Fprintf(w, "← %s in %.1f ms\n  %s\n", e.verdict(), float64(e.took.Microseconds())/1000, strings.TrimSpace(e.raw))
+}
+
+func (e *topExchange) verdict() string {
+	switch {
+	case e.reply.Refusal != nil:
+		return fmt.Sprintf("error %d", e.reply.Refusal.Code)
+	case e.failure() != nil:
+		return "answered: no success"
+	}
+	return "success"
+}
+
+// topParamsOf makes the parameters of a call from those given as text and the JSON of the method's object.
+func topParamsOf(method string, params map[string]string, object string) (map[string]string, error) {
+	all := maps.Clone(params)
+	if object == "" {
+		return all, nil
+	}
+	m := topMethods[method]
+	if m.object == "" {
+		return nil, fmt.Errorf("which parameter of %q is the JSON? give it as --param NAME='{…}'", method)
+	}
+	if _, twice := all[m.object]; twice {
+		return nil, fmt.Errorf("%s is given by --param and by --json", m.object)
+	}
+	if !json.Valid([]byte(object)) {
+		return nil, errors.New("--json is no JSON")
+	}
+	all[m.object] = object
+	return all, nil
+}
+
+// readBatch reads the calls of a batch: JSON objects one after the other, whose members are the parameters of a
+// call, method and session among them. A member that is an object or a list goes out as its JSON text.
+func readBatch(text []byte, method string) (items []map[string]string, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	for {
+		var members map[string]json.RawMessage
+		if err := decoder.Decode(&members); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("the %d. call of the batch: %w", len(items)+1, err)
+		}
+		item := map[string]string{"method": method}
+		for name, raw := range members {
+			item[name] = string(raw)
+			var text string
+			if json.Unmarshal(raw, &text) == nil {
+				item[name] = text
+			}
+		}
+		if item["method"] == "" {
+			return nil, fmt.Errorf("the %d. call of the batch has no method", len(items)+1)
+		}
+		items = append(items, item)
+	}
+	if len(items) == 0 {
+		return nil, errors.New("the batch has no calls")
+	}
+	return items, nil
+}
