@@ -49,6 +49,10 @@ var Rules = []Rule{
 		"internal/gateway", "internal/gateway/alipay/wire", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
 	}, nil},
 
+	{"internal/gateway/top", []string{
+		"internal/gateway", "internal/gateway/top/wire", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
+	}, nil},
+
 	// What an operator works with.
 	{"internal/catalog", []string{
 		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/seal",

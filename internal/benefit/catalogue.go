@@ -28,6 +28,12 @@ type App struct {
 	Methods       []string `json:"methods,omitzero"`         // the methods granted; empty: all
 	RatePerSecond int64    `json:"rate_per_second,omitzero"` // 0: no limit
 	Disabled      bool     `json:"disabled,omitzero"`
+
+	// ExplainSignature tells the app's callers on TOP why a signature is wrong, with the string that the gateway
+	// signed. It is for while an app is being connected.
+	ExplainSignature bool `json:"explain_signature,omitzero"`
+	// RedirectURIs are where an authorization code may be sent; a redirect_uri must be one of them to the letter.
+	RedirectURIs []string `json:"redirect_uris,omitzero"`
 }
 
 // Granted says that the app may call the method.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
@@ -20,6 +21,8 @@ type App struct {
 	*benefit.App
 	// Keys are the app's public keys; none when it has no key, or one that cannot be read.
 	Keys []*rsa.PublicKey
+	// Secrets are what the app signs with on TOP; none when it has no secret, or one that cannot be opened.
+	Secrets []string
 
 	limiter *rate.Limiter // nil: no limit
 }
@@ -44,10 +47,20 @@ func (s *AppSet) ByAppID(appID string) *App {
 	return s.apps[a.ID]
 }
 
+// ByAppKey finds the app that TOP's wire calls app_key; nil when there is none.
+func (s *AppSet) ByAppKey(appKey string) *App {
+	a := s.Catalogue.AppByAppKey(appKey)
+	if a == nil {
+		return nil
+	}
+	return s.apps[a.ID]
+}
+
 // Apps gives the AppSet of the catalogue in force. It is safe for concurrent use.
 type Apps struct {
 	catalogue func() *benefit.Catalogue
 	log       *slog.Logger
+	open      func(*benefit.App) (string, error) // opens an app's secret; nil: no app has one
 
 	now atomic.Pointer[AppSet]
 	mu  sync.Mutex // held while a set is built
@@ -57,6 +70,13 @@ type Apps struct {
 // process share one, so that an app has one rate limit whichever it calls.
 func NewApps(catalogue func() *benefit.Catalogue, log *slog.Logger) *Apps {
 	return &Apps{catalogue: catalogue, log: log}
+}
+
+// WithSecrets makes the apps' secrets known, which the catalogue holds sealed: open gives that of an app. It is called
+// once for each app whose secret is new, never for a call. WithSecrets itself is for the start, before any call.
+func (a *Apps) WithSecrets(open func(*benefit.App) (string, error)) *Apps {
+	a.open = open
+	return a
 }
 
 // Current is the set of the catalogue in force. The first call after a change builds it, and those beside it wait:
@@ -85,8 +105,8 @@ func (a *Apps) Current() *AppSet {
 	return set
 }
 
-// derive makes an app of the new set. Before is the same app in the old one: its key need not be parsed again, and
-// what it has used of its rate limit stays used.
+// derive makes an app of the new set. Before is the same app in the old one: its key need not be parsed again, nor
+// its secret opened, and what it has used of its rate limit stays used.
 func (a *Apps) derive(app *benefit.App, before *App) *App {
 	next := &App{App: app}
 	if before != nil && before.PublicKey == app.PublicKey {
@@ -99,6 +119,11 @@ func (a *Apps) derive(app *benefit.App, before *App) *App {
 			next.Keys = []*rsa.PublicKey{key}
 		}
 	}
+	if before != nil && bytes.Equal(before.AppSecret, app.AppSecret) {
+		next.Secrets = before.Secrets
+	} else {
+		next.Secrets = a.secrets(app)
+	}
 	if app.RatePerSecond > 0 {
 		if before != nil && before.RatePerSecond == app.RatePerSecond {
 			next.limiter = before.limiter
@@ -107,6 +132,18 @@ func (a *Apps) derive(app *benefit.App, before *App) *App {
 		}
 	}
 	return next
+}
+
+func (a *Apps) secrets(app *benefit.App) []string {
+	if len(app.AppSecret) == 0 || a.open == nil {
+		return nil
+	}
+	secret, err := a.open(app)
+	if err != nil {
+		a.log.Error("the secret of an app cannot be opened", "app", app.Name, "err", err)
+		return nil
+	}
+	return []string{secret}
 }
 
 // parsePublicKey reads the form in which the catalogue keeps keys: PEM, PKIX.

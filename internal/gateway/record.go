@@ -17,17 +17,20 @@ type Record struct {
 	Protocol string // "alipay" or "top"
 	TraceID  string // also in the answer
 	Method   string // as sent; unverified when the call was refused early
-	AppID    string // as sent; unverified when the call was refused early
+	AppID    string // on Alipay, as sent; unverified when the call was refused early
+	AppKey   string // on TOP, as AppID
 	Variant  string // which string to sign matched
 	Code     string // of the answer
 	SubCode  string // of the answer; "" for a success
 
 	Template benefit.TemplateID // 0 when the call got not that far
 	Key      string             // the idempotency key
-	Voucher  id.ID              // the first one issued; 0 for none
-	Replayed bool               // the key had been bound before
-	Took     time.Duration
-	Err      error // what went wrong on our side, if anything did
+	// CallerTrace is the trace id that the caller sent, "" for none. Callers look for their calls by it.
+	CallerTrace string
+	Voucher     id.ID // the first one issued; 0 for none
+	Replayed    bool  // the key had been bound before
+	Took        time.Duration
+	Err         error // what went wrong on our side, if anything did
 }
 
 // maxLogged bounds texts in a record that a caller chose, in bytes.
@@ -42,14 +45,19 @@ func (r *Record) Log(ctx context.Context, log *slog.Logger) {
 	if !log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 13)
+	attrs := make([]slog.Attr, 0, 15)
 	attrs = append(attrs, slog.String("protocol", r.Protocol), slog.String("trace", r.TraceID),
-		slog.String("method", cut(r.Method)), slog.String("app_id", cut(r.AppID)), slog.String("code", r.Code))
+		slog.String("method", cut(r.Method)))
+	attrs = appendText(attrs, "app_id", cut(r.AppID))
+	attrs = appendText(attrs, "app_key", cut(r.AppKey))
+	attrs = appendText(attrs, "code", r.Code)
 	attrs = appendText(attrs, "sub_code", r.SubCode)
 	attrs = appendText(attrs, "variant", r.Variant)
 	if r.Template != 0 {
-		attrs = append(attrs, slog.Int64("template", int64(r.Template)), slog.String("key", r.Key))
+		attrs = append(attrs, slog.Int64("template", int64(r.Template)))
 	}
+	attrs = appendText(attrs, "key", r.Key)
+	attrs = appendText(attrs, "caller_trace", cut(r.CallerTrace))
 	if r.Voucher != 0 {
 		attrs = append(attrs, slog.Int64("voucher", int64(r.Voucher)), slog.Bool("replayed", r.Replayed))
 	}

@@ -1,0 +1,294 @@
+package top
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway"
+	"faquan/internal/gateway/top/wire"
+	"faquan/internal/id"
+)
+
+// Where the platform's SDKs look for the gateway. A trailing slash is accepted.
+const (
+	Path      = "/router/rest"
+	BatchPath = "/router/batch"
+)
+
+// Issuer issues; *issuing.Issuer is one.
+type Issuer interface {
+	Issue(ctx context.Context, r *benefit.Request) (benefit.Outcome, error)
+}
+
+// Sessions finds the session behind a key, nil when there is none; *gateway.Sessions is one.
+type Sessions interface {
+	Session(ctx context.Context, key string) (*benefit.Session, error)
+}
+
+// Reader is what methods that look things up need of a reader of the store.
+type Reader interface {
+	// Claim is what stands under a key; nil when nothing does.
+	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
+	// Recipient is the user that an identifier names; nil when nobody is.
+	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
+	// UserIssuances lists a user's issuances with an id above after, in id order, at most limit.
+	UserIssuances(ctx context.Context, user benefit.UserID, after id.ID, limit int) ([]*benefit.Issuance, error)
+	Close() error
+}
+
+// Options of a Handler.
+type Options struct {
+	Issuer   Issuer
+	Apps     *gateway.Apps // with secrets: see gateway.Apps.WithSecrets
+	Sessions Sessions
+	// Read opens a view of the store that holds everything acknowledged before.
+	Read func(ctx context.Context) (Reader, error)
+	// Limits bounds what is read of a request; zero fields take their defaults.
+	Limits wire.Limits
+	// Tolerance is how far a timestamp may be from now, either way: 0 is 10 minutes, less turns the check off.
+	Tolerance time.Duration
+	// Zones are the zones in which a timestamp may be; none is +08:00 alone.
+	Zones []*time.Location
+	// BatchItems is how many calls a batch may hold; 0 is 20.
+	BatchItems int
+	// BusinessCode is the code of business errors: 0 is 50, the other one in use is 15.
+	BusinessCode int
+	// Deadline is how long a call, or a whole batch, may wait for its outcome; default 5 s.
+	Deadline time.Duration
+	// Clock judges timestamps, expiries and rates; default time.Now.
+	Clock func() time.Time
+	// Log gets one record for each call; default: nothing.
+	Log *slog.Logger
+}
+
+// Handler serves the gateway. It is safe for concurrent use.
+type Handler struct {
+	o       Options
+	methods map[string]*method
+	policy  atomic.Pointer[policy]
+}
+
+// policy is the checks of the protocol with the apps of one version of the catalogue.
+type policy struct {
+	wire.Policy
+	apps *gateway.AppSet
+}
+
+// New makes the handler of the gateway. Mount it at Path and BatchPath, or at the root: other paths are not found.
+func New(o Options) *Handler {
+	if o.Deadline <= 0 {
+		o.Deadline = 5 * time.Second
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &Handler{o: o, methods: map[string]*method{}}
+	for _, m := range methods() {
+		h.methods[m.name] = m
+	}
+	return h
+}
+
+// ServeHTTP answers one call, or a batch of them.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case Path, Path + "/":
+		h.serveOne(w, r)
+	case BatchPath, BatchPath + "/":
+		h.serveBatch(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (h *Handler) serveOne(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	req, bad := wire.Parse(r, h.o.Limits)
+	p := h.current()
+	c := h.newCall(req, p)
+	var a *wire.Answer
+	if bad == nil {
+		ctx, cancel := context.WithTimeout(r.Context(), h.o.Deadline)
+		a, bad = h.serve(ctx, p, c)
+		cancel()
+	}
+	if bad != nil {
+		a = h.refuse(c, bad)
+	}
+	// A write that fails has lost its caller; the retry settles it.
+	_ = wire.Send(w, r, a)
+	h.log(r.Context(), c, start)
+}
+
+// serveBatch answers a batch: one signature around it, then its calls one after the other. The gateway's own
+// refusals of the whole are one answer.
+func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	req, bad := wire.ParseBatch(r, h.o.Limits)
+	p := h.current()
+	outer := h.newCall(req, p)
+	var items []wire.Item
+	if bad == nil {
+		var variant wire.Variant
+		if variant, bad = p.CheckBatch(req); bad == nil {
+			outer.record.Variant = variant.String()
+			items, bad = p.Items(req)
+		}
+	}
+	if bad != nil {
+		_ = wire.Send(w, r, h.refuse(outer, bad))
+		h.log(r.Context(), outer, start)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), h.o.Deadline)
+	defer cancel()
+	answers := make([]*wire.Answer, len(items))
+	for i := range items {
+		answers[i] = h.serveItem(ctx, p, &items[i], outer.record.Variant)
+	}
+	_ = wire.SendBatch(w, r, req, answers)
+}
+
+// serveItem answers one call of a batch.
+func (h *Handler) serveItem(ctx context.Context, p *policy, item *wire.Item, variant string) *wire.Answer {
+	start := time.Now()
+	c := h.newCall(item.Request, p)
+	c.record.Variant = variant
+	bad := item.Refusal
+	var a *wire.Answer
+	if bad == nil {
+		a, bad = h.admitAndRun(ctx, c)
+	}
+	if bad != nil {
+		a = h.refuse(c, bad)
+	}
+	h.log(ctx, c, start)
+	return a
+}
+
+// current is the policy of the catalogue in force.
+func (h *Handler) current() *policy {
+	apps := h.o.Apps.Current()
+	if p := h.policy.Load(); p != nil && p.apps == apps {
+		return p
+	}
+	p := &policy{apps: apps}
+	p.Policy = wire.Policy{
+		KnownMethod: func(name string) bool { return h.methods[name] != nil },
+		Credentials: func(appKey string) (wire.Credentials, *wire.Error) {
+			app := apps.ByAppKey(appKey)
+			if app == nil {
+				return wire.Credentials{}, wire.ErrInvalidAppKey
+			}
+			return wire.Credentials{Secrets: app.Secrets, Explain: app.ExplainSignature}, nil
+		},
+		Tolerance: h.o.Tolerance, Zones: h.o.Zones, Now: h.o.Clock, BatchItems: h.o.BatchItems,
+	}
+	h.policy.Store(p)
+	return p
+}
+
+func (h *Handler) newCall(req *wire.Request, p *policy) *call {
+	c := &call{req: req, apps: p.apps}
+	c.record = gateway.Record{
+		Protocol: "top", TraceID: wire.NewRequestID(), Method: req.Method(), AppKey: req.AppKey(),
+	}
+	return c
+}
+
+// serve checks the call and runs its method.
+func (h *Handler) serve(ctx context.Context, p *policy, c *call) (*wire.Answer, *wire.Error) {
+	variant, bad := p.Check(c.req)
+	if bad != nil {
+		return nil, bad
+	}
+	c.record.Variant = variant.String()
+	return h.admitAndRun(ctx, c)
+}
+
+// admitAndRun serves a call whose signature is verified.
+func (h *Handler) admitAndRun(ctx context.Context, c *call) (a *wire.Answer, bad *wire.Error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			h.o.Log.Error("a call panicked", "trace", c.record.TraceID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			a, bad = c.panicked(cause)
+		}
+	}()
+	c.method, c.app = h.methods[c.req.Method()], c.apps.ByAppKey(c.req.AppKey())
+	if bad := h.admit(ctx, c); bad != nil {
+		return nil, bad
+	}
+	a, bad = c.method.run(h, ctx, c)
+	if bad == nil {
+		c.record.Code = "0"
+	}
+	return a, bad
+}
+
+var errAppDisabled = &wire.Error{Code: 11, Msg: wire.ErrAppPermissions.Msg, SubCode: "isv.app-disabled", SubMsg: "应用已停用"}
+
+// admit checks for whom the app acts, and what it may do.
+func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
+	if c.app.Disabled {
+		return errAppDisabled
+	}
+	if bad := h.openSession(ctx, c); bad != nil {
+		return bad
+	}
+	switch {
+	case !c.app.Granted(c.method.name):
+		return wire.ErrAppPermissions
+	case !c.app.Allow(h.o.Clock()):
+		return wire.ErrCallLimited
+	}
+	return nil
+}
+
+// openSession finds the session of a call whose method takes one. That of another app is answered like one that does
+// not exist: it is nobody else's business that it does.
+func (h *Handler) openSession(ctx context.Context, c *call) *wire.Error {
+	if c.method.session == noSession {
+		return nil
+	}
+	key := c.req.Session()
+	if key == "" {
+		if c.method.session == requiredSession {
+			return wire.ErrMissingSession
+		}
+		return nil
+	}
+	session, err := h.o.Sessions.Session(ctx, key)
+	switch {
+	case err != nil:
+		c.record.Err = fmt.Errorf("reading the session: %w", err)
+		return wire.ErrUnavailable
+	case session == nil || session.App != c.app.ID:
+		return wire.ErrInvalidSession
+	case session.Expires != 0 && benefit.InstantOf(h.o.Clock()) >= session.Expires:
+		return wire.ErrSessionExpired
+	}
+	c.session = session
+	return nil
+}
+
+// refuse writes a refusal.
+func (h *Handler) refuse(c *call, bad *wire.Error) *wire.Answer {
+	bad = bad.Carried(h.o.BusinessCode)
+	c.record.Code, c.record.SubCode = strconv.Itoa(bad.Code), bad.SubCode
+	return wire.Failure(c.req.Format(), bad, c.record.TraceID)
+}
+
+func (h *Handler) log(ctx context.Context, c *call, start time.Time) {
+	c.record.Took = time.Since(start)
+	c.record.Log(ctx, h.o.Log)
+}

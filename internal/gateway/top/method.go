@@ -1,0 +1,107 @@
+package top
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway"
+	"faquan/internal/gateway/top/wire"
+	"faquan/internal/issuing"
+)
+
+// method is one API. Each has a file of its own; the list of them all is below.
+type method struct {
+	name    string
+	session need
+	// run answers a call that passed every check of the gateway: by an answer that c.success began, or a refusal.
+	run func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error)
+	// unknown answers a call of which nobody knows whether it issued: a timeout, a panic. Nil for methods that
+	// change nothing.
+	unknown func(c *call) (*wire.Answer, *wire.Error)
+}
+
+// methods are the APIs of the gateway.
+func methods() []*method {
+	return []*method{
+		timeGet,
+	}
+}
+
+// need says whether a method takes a session.
+type need uint8
+
+const (
+	noSession       need = iota // one that is sent is not looked at
+	optionalSession             // one that is sent must be good
+	requiredSession
+)
+
+// call is one call on its way through the checks.
+type call struct {
+	req     *wire.Request
+	method  *method
+	apps    *gateway.AppSet
+	app     *gateway.App     // nil until the signature is verified
+	session *benefit.Session // nil when the call has none, or the method takes none
+	record  gateway.Record   // record.TraceID is the request_id of the answer
+}
+
+// success begins the answer of a success.
+func (c *call) success() *wire.Answer {
+	return wire.Success(c.req.Format(), c.method.name, c.record.TraceID)
+}
+
+// merchant is the merchant that the session acts for; nil without a session, or when it acts for none.
+func (c *call) merchant() *benefit.Merchant {
+	if c.session == nil {
+		return nil
+	}
+	return c.apps.Catalogue.Merchants[c.session.Merchant]
+}
+
+// issue hands a request to the core. When there is no outcome the record tells why, and the error is either
+// errUnknown or errNotIssued.
+func (h *Handler) issue(ctx context.Context, c *call, r *benefit.Request) (benefit.Outcome, error) {
+	c.record.Key, c.record.CallerTrace = r.Key, r.Note.TraceID
+	outcome, err := h.o.Issuer.Issue(ctx, r)
+	if err != nil {
+		c.record.Err = err
+		return outcome, undecided(err)
+	}
+	c.record.Replayed = outcome.Replayed
+	if outcome.Reason == benefit.NotRefused && outcome.Issuance != nil {
+		c.record.Voucher = outcome.Issuance.ID
+	}
+	return outcome, nil
+}
+
+// The two ways in which a request has no outcome.
+var (
+	// errNotIssued: this attempt surely issued nothing, and nobody decided either. It may be sent again.
+	errNotIssued = errors.New("surely not issued")
+	// errUnknown: whether anything was issued is not known.
+	errUnknown = errors.New("unknown outcome")
+)
+
+// undecided sorts the issuer's errors. Any that does not say that nothing was issued leaves the outcome unknown.
+func undecided(err error) error {
+	for _, sure := range []error{
+		issuing.ErrBusy, issuing.ErrStopping, issuing.ErrNotIssued, issuing.ErrGaveUp, issuing.ErrInvalid,
+	} {
+		if errors.Is(err, sure) {
+			return errNotIssued
+		}
+	}
+	return errUnknown
+}
+
+// panicked answers a call that panicked. It may have been after the request was handed on.
+func (c *call) panicked(cause any) (*wire.Answer, *wire.Error) {
+	c.record.Err = fmt.Errorf("panic: %v", cause)
+	if c.method == nil || c.method.unknown == nil {
+		return nil, wire.ErrUnavailable
+	}
+	return c.method.unknown(c)
+}
