@@ -375,6 +375,39 @@ func TestSessions(t *testing.T) {
 	}
 }
 
+// A revoked session stays revoked when the file that has it is applied again, and is not exported: where the export
+// is applied it would be good. Nor is a refresh token, which would become a session there.
+func TestRevokedSessionStaysRevoked(t *testing.T) {
+	w := newWorld(t)
+	file := smallFile
+	w.mustApply(file)
+	var all []*benefit.Session
+	for s, err := range w.reader().AllSessions(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := *s
+		ended.Ended = 5
+		all = append(all, &ended)
+	}
+	if len(all) != 1 {
+		t.Fatalf("%d sessions", len(all))
+	}
+	refresh := benefit.SessionDigest("refresh")
+	all = append(all, &benefit.Session{Digest: refresh, Kind: benefit.RefreshSession, App: 1, Merchant: 1})
+	w.commit(&benefit.Changes{Sessions: all})
+	w.mustApply(file)
+	if s, err := w.reader().Session(t.Context(), all[0].Digest); err != nil || s.Ended != 5 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if out := w.export(true); strings.Contains(out, "sessions") {
+		t.Errorf("exported:\n%s", out)
+	}
+	if _, err := w.apply("sessions: [{key: refresh, app: a}]"); err == nil || !strings.Contains(err.Error(), "a refresh token") {
+		t.Errorf("a refresh token as a session: %v", err)
+	}
+}
+
 func TestGeneratedIDs(t *testing.T) {
 	const text = `
 merchants: [{name: m}]

@@ -115,9 +115,9 @@ func (e *exporter) sessions() error {
 	if e.box == nil {
 		return nil
 	}
-	return e.list("sessions", anyOf(e.r.AllSessions(e.ctx)), func(v any) (*yaml.Node, error) {
+	return e.list("sessions", anyOf(e.goodSessions()), func(v any) (*yaml.Node, error) {
 		s := v.(*benefit.Session)
-		key, err := e.box.Open(s.Sealed, sessionKey(s.Digest))
+		key, err := e.box.Open(s.Sealed, SessionKey(s.Digest))
 		if err != nil {
 			return nil, err
 		}
@@ -131,6 +131,21 @@ func (e *exporter) sessions() error {
 		}
 		return sessionNode(s, string(key), user, e.in), nil
 	})
+}
+
+// goodSessions are the sessions that calls may come with. Revoked ones would come back to life where the file is
+// applied to another store, and codes and refresh tokens would become what they are not.
+func (e *exporter) goodSessions() iter.Seq2[*benefit.Session, error] {
+	return func(yield func(*benefit.Session, error) bool) {
+		for s, err := range e.r.AllSessions(e.ctx) {
+			if err == nil && (s.Kind != benefit.AccessSession || s.Ended != 0) {
+				continue
+			}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
 }
 
 // anyOf forgets the type of what is iterated.

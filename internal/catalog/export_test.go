@@ -257,7 +257,7 @@ func TestAnyCatalogueSurvivesExport(t *testing.T) {
 			changes.Users = append(changes.Users, u)
 			d := benefit.SessionDigest(fmt.Sprint("k", k))
 			changes.Sessions = append(changes.Sessions, &benefit.Session{
-				Digest: d, Sealed: w.box.Seal(fmt.Append(nil, "k", k), sessionKey(d)), App: 1, Merchant: 1, User: u.ID,
+				Digest: d, Sealed: w.box.Seal(fmt.Append(nil, "k", k), SessionKey(d)), App: 1, Merchant: 1, User: u.ID,
 			})
 		}
 		w.commit(changes)
@@ -324,7 +324,7 @@ func sessionsOf(t *rapid.T, w *world) map[benefit.Digest]string {
 		if err != nil || u == nil {
 			t.Fatal(u, err)
 		}
-		key, err := w.box.Open(s.Sealed, sessionKey(s.Digest))
+		key, err := w.box.Open(s.Sealed, SessionKey(s.Digest))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -165,10 +165,11 @@ func (p *planner) appName(app benefit.AppID) string {
 	return fmt.Sprintf("?%d", app)
 }
 
-// sessionKey is what the key of a session is sealed for.
-func sessionKey(d benefit.Digest) string { return "session/" + d.String() }
+// SessionKey is what the key of a session is sealed for.
+func SessionKey(d benefit.Digest) string { return "session/" + d.String() }
 
-// sessionDocs puts the sessions of the file over those that exist. A session is found by its key.
+// sessionDocs puts the sessions of the file over those that exist. A session is found by its key. What happened to
+// it stays: a file that is applied again does not bring a revoked session back.
 func (p *planner) sessionDocs() error {
 	seen := map[benefit.Digest]int{}
 	for _, d := range p.file.sessions {
@@ -197,9 +198,14 @@ func (p *planner) sessionDocs() error {
 		}
 		var sealed []byte
 		if old != nil {
+			if old.Kind != benefit.AccessSession {
+				p.report(d.of("key"), "session: the key is that of an authorization code or a refresh token")
+				continue
+			}
 			sealed = old.Sealed
+			s.Made, s.Ended, s.Family, s.Access, s.Refresh = old.Made, old.Ended, old.Family, old.Access, old.Refresh
 		}
-		s.Sealed = p.resealed(sealed, d.key, sessionKey(s.Digest))
+		s.Sealed = p.resealed(sealed, d.key, SessionKey(s.Digest))
 		if err := p.sessionChange(d, old, s, userRef(user, p.appName)); err != nil {
 			return err
 		}
