@@ -31,7 +31,8 @@ func applyOverlay(conn *sqlite.Conn, o *overlay, full *sealed) (err error) {
 	}
 	defer end(&err)
 	for _, step := range []func(*sqlite.Conn, *overlay) error{
-		writeIssuances, writeClaims, writeLedger, writeLists, writeCounts, writeUsers, writeCatalogue,
+		writeIssuances, writeClaims, writeTraces, writeLedger, writeParticipations, writeLists, writeCounts, writeUsers,
+		writeCatalogue,
 	} {
 		if err := step(conn, o); err != nil {
 			return err
@@ -58,14 +59,39 @@ func writeIssuances(conn *sqlite.Conn, o *overlay) error {
 }
 
 func writeClaims(conn *sqlite.Conn, o *overlay) error {
-	order := sorted(len(o.issuances), func(a, b int32) int {
-		return bytes.Compare(o.issuances[a].claim[:], o.issuances[b].claim[:])
+	order := sorted(len(o.keys), func(a, b int32) int {
+		return bytes.Compare(o.keys[a].claim[:], o.keys[b].claim[:])
 	})
 	return insertRows(conn, "claim", 3, len(order), func(b *binder, k int) {
-		row := &o.issuances[order[k]]
+		row := &o.keys[order[k]]
 		b.int(o.gen)
 		b.blob(row.claim[:])
 		b.int(int64(row.id))
+	})
+}
+
+func writeTraces(conn *sqlite.Conn, o *overlay) error {
+	order := sorted(len(o.traces), func(a, b int32) int { return cmp.Compare(o.traces[a].hash, o.traces[b].hash) })
+	return insertRows(conn, "trace", 3, len(order), func(b *binder, k int) {
+		row := &o.traces[order[k]]
+		b.int(o.gen)
+		b.int(row.hash)
+		b.int(int64(row.id))
+	})
+}
+
+func writeParticipations(conn *sqlite.Conn, o *overlay) error {
+	order := sorted(len(o.joins), func(a, b int32) int {
+		x, y := &o.joins[a], &o.joins[b]
+		return cmp.Or(cmp.Compare(x.User, y.User), cmp.Compare(x.Activity, y.Activity), cmp.Compare(x.place, y.place))
+	})
+	return insertRows(conn, "participation", 5, len(order), func(b *binder, k int) {
+		row := &o.joins[order[k]]
+		b.int(o.gen)
+		b.int(int64(row.User))
+		b.int(int64(row.Activity))
+		b.int(row.place)
+		b.blob(encodeParticipation(&row.Participation))
 	})
 }
 
@@ -195,6 +221,15 @@ func writeCatalogue(conn *sqlite.Conn, o *overlay) error {
 		b.int(int64(entities[k].Kind))
 		b.int(entities[k].ID)
 		b.blob(entities[k].Body)
+	}); err != nil {
+		return err
+	}
+	if err := insertRows(conn, "entity_version", 4, len(o.versions), func(b *binder, k int) {
+		row := &o.versions[k]
+		b.int(row.version)
+		b.int(int64(row.Kind))
+		b.int(row.ID)
+		b.blob(row.Body)
 	}); err != nil {
 		return err
 	}

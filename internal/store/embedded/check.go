@@ -94,13 +94,9 @@ func unusable(err error) error {
 
 // checkSchema refuses a view of another version: a check migrates nothing.
 func checkSchema(conn *sqlite.Conn) error {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
-	if err != nil {
-		return err
-	}
 	have, err := textOf(conn, "PRAGMA user_version")
-	if err == nil && have != fmt.Sprint(len(names)) {
-		err = fmt.Errorf("the view has schema %s and this program %d: start the program that belongs to it first", have, len(names))
+	if err == nil && have != fmt.Sprint(viewVersion) {
+		err = fmt.Errorf("the view has schema %s and this program %d: start the program that belongs to it first", have, viewVersion)
 	}
 	return unusable(err)
 }

@@ -25,12 +25,16 @@ const (
 	linkTable
 	sessionTable
 	entityTable
+	traceTable
+	participationTable
+	versionTable
 	tableCount
 )
 
 func (t table) String() string {
 	return [...]string{
 		"issuance", "claim", "ledger", "template_block", "template_count", "template_day", "user", "link", "session", "entity",
+		"trace", "participation", "entity_version",
 	}[t]
 }
 
@@ -56,8 +60,8 @@ func numberAt(b []byte, k int) int64 {
 // The rows that are made in the same way of what the journal says and of what the view holds.
 
 func claimRow(emit rowFunc, claim []byte, i id.ID) {
-	var room [8]byte
-	emit(claimTable, claim, numbers(room[:0], int64(i)))
+	var room [32]byte
+	emit(claimTable, numbers(append(room[:0], claim...), int64(i)), nil)
 }
 
 func ledgerRowOf(emit rowFunc, r *ledgerRow) {
@@ -69,6 +73,21 @@ func ledgerRowOf(emit rowFunc, r *ledgerRow) {
 func listRow(emit rowFunc, t benefit.TemplateID, i id.ID) {
 	var key [16]byte
 	emit(listTable, numbers(key[:0], int64(t), int64(i)), nil)
+}
+
+func traceRowOf(emit rowFunc, hash int64, i id.ID) {
+	var key [16]byte
+	emit(traceTable, numbers(key[:0], hash, int64(i)), nil)
+}
+
+func versionRowOf(emit rowFunc, version int64, kind benefit.EntityKind, n int64, body []byte) {
+	var key [24]byte
+	emit(versionTable, numbers(key[:0], version, int64(kind), n), body)
+}
+
+func participationRow(emit rowFunc, k benefit.ParticipationKey, at int64, body []byte) {
+	var key [24]byte
+	emit(participationTable, numbers(key[:0], int64(k.User), int64(k.Activity), at), body)
 }
 
 func countRow(emit rowFunc, c benefit.TemplateCount) {
@@ -124,14 +143,22 @@ func (j *journalRows) record(seq uint64, payload []byte, c *benefit.Changes, bod
 	for k, i := range c.Issuances {
 		var key [8]byte
 		j.emit(issuanceTable, numbers(key[:0], int64(i.ID)), payload[bodies[k][0]:bodies[k][1]])
-		claim := benefit.ClaimIDOf(i.Scope, i.Key)
-		claimRow(j.emit, claim[:], i.ID)
+		for _, c := range i.Claims() {
+			claimRow(j.emit, c.ID[:], i.ID)
+		}
+		if i.Note.TraceID != "" {
+			traceRowOf(j.emit, traceHash(i.Note.TraceID), i.ID)
+		}
 		for _, t := range templatesOf(i) {
 			listRow(j.emit, t, i.ID)
 		}
 	}
 	for _, r := range ledgerOf(seq, c) {
 		ledgerRowOf(j.emit, &r)
+	}
+	for k := range c.Participations {
+		p := &c.Participations[k]
+		participationRow(j.emit, p.ParticipationKey, commitOrder(seq, 0), encodeParticipation(p))
 	}
 	j.users(c.Users)
 	for _, t := range c.Templates {
@@ -142,6 +169,7 @@ func (j *journalRows) record(seq uint64, payload []byte, c *benefit.Changes, bod
 	}
 	for _, e := range c.Entities {
 		entityRow(j.emit, e.Kind, e.ID, e.Body)
+		versionRowOf(j.emit, c.Catalogue, e.Kind, e.ID, e.Body)
 	}
 	for _, s := range c.Sessions {
 		body, err := json.Marshal(s)
@@ -192,7 +220,7 @@ func rowName(t table, key, content []byte) string {
 	case issuanceTable:
 		return fmt.Sprintf("issuance %d", n(0))
 	case claimTable:
-		return fmt.Sprintf("claim %s of issuance %d", cut(), numberAt(content, 0))
+		return fmt.Sprintf("claim %s of issuance %d", cut(), numberAt(key[max(len(key)-8, 0):], 0))
 	case ledgerTable:
 		return fmt.Sprintf("user %d, template %d, journal record %d, issuance %d", n(0), n(1), seqOf(n(2)), numberAt(content, 0))
 	case listTable:
@@ -209,6 +237,12 @@ func rowName(t table, key, content []byte) string {
 		return "session " + cut()
 	case entityTable:
 		return fmt.Sprintf("kind %d, id %d", n(0), n(1))
+	case traceTable:
+		return fmt.Sprintf("trace of issuance %d", n(1))
+	case participationTable:
+		return fmt.Sprintf("user %d, activity %d, journal record %d", n(0), n(1), seqOf(n(2)))
+	case versionTable:
+		return fmt.Sprintf("kind %d, id %d in version %d", n(1), n(2), n(0))
 	}
 	return t.String()
 }
@@ -223,8 +257,6 @@ func contentText(t table, content string) string {
 	}
 	n := func(k int) int64 { return numberAt([]byte(content), k) }
 	switch t {
-	case claimTable:
-		return fmt.Sprintf("issuance %d", n(0))
 	case ledgerTable:
 		return fmt.Sprintf("issuance %d, %d vouchers, %d of them on %s", n(0), n(1), n(3), benefit.Day(n(2)))
 	case countTable, dayTable:
@@ -234,7 +266,7 @@ func contentText(t table, content string) string {
 			return "nobody's"
 		}
 		return fmt.Sprintf("user %d, plain %d", n(0), n(1))
-	case listTable:
+	case listTable, claimTable, traceTable:
 		return "listed"
 	}
 	return fmt.Sprintf("a row with checksum %x", content)

@@ -105,7 +105,7 @@ func (x *comparison) keep(s *side, t table, key, content []byte) {
 // shorten is what is kept of a row's content: all of what is short, else a hash.
 func (x *comparison) shorten(t table, content []byte) string {
 	switch t {
-	case issuanceTable, userTable, sessionTable, entityTable:
+	case issuanceTable, userTable, sessionTable, entityTable, versionTable, participationTable:
 		return string(numbers(nil, int64(maphash.Bytes(x.seeds[1], content)), int64(maphash.Bytes(x.seeds[2], content))))
 	}
 	return string(content)
@@ -200,8 +200,11 @@ func (r *repeats) issuance(body []byte) error {
 	if err != nil {
 		return err
 	}
-	claim := benefit.ClaimIDOf(i.Scope, i.Key)
-	r.x.repeated[r.x.hashOf(claimTable, claim[:])] = true
+	again := func(t table, key, _ []byte) { r.x.repeated[r.x.hashOf(t, key)] = true }
+	for _, c := range i.Claims() {
+		claimRow(again, c.ID[:], i.ID)
+	}
+	traceRowOf(again, traceHash(i.Note.TraceID), i.ID)
 	for _, t := range templatesOf(i) {
 		r.x.repeated[r.x.hashOf(listTable, numbers(nil, int64(t), int64(i.ID)))] = true
 	}

@@ -95,7 +95,7 @@ func (g *genCheck) claim(gen int64, claim benefit.ClaimID, i id.ID) {
 		return
 	}
 	if of := g.of(claimTable, gen); of != nil && of.claims != nil && !of.claims.perhaps(claimHash(claim)) {
-		g.hidden(claimTable, gen, rowName(claimTable, claim[:], numbers(nil, int64(i))))
+		g.hidden(claimTable, gen, rowName(claimTable, numbers(claim[:], int64(i)), nil))
 	}
 }
 
@@ -123,6 +123,15 @@ func (g *genCheck) ledger(gen int64, r *ledgerRow) {
 	of.first, of.last = min(of.first, seqOf(r.at)), max(of.last, seqOf(r.at))
 	if r.Total != noCounters && of.quotas != nil && !of.quotas.perhaps(quotaHash(r.User, r.Template)) {
 		g.hidden(ledgerTable, gen, fmt.Sprintf("user %d, template %d", r.User, r.Template))
+	}
+}
+
+func (g *genCheck) participation(gen int64, k benefit.ParticipationKey) {
+	if g == nil {
+		return
+	}
+	if of := g.of(participationTable, gen); of != nil && of.quotas != nil && !of.quotas.perhaps(joinHash(k)) {
+		g.hidden(participationTable, gen, fmt.Sprintf("user %d, activity %d", k.User, k.Activity))
 	}
 }
 
@@ -168,6 +177,9 @@ func (x *comparison) viewRows(ctx context.Context, emit rowFunc, gens *genCheck)
 		{linkTable, "SELECT hash, user, plain, gen FROM link", "biii", readLink},
 		{sessionTable, "SELECT digest, body FROM session", "bb", readSession},
 		{entityTable, "SELECT kind, id, body FROM entity", "iib", readEntity},
+		{traceTable, "SELECT gen, hash, id FROM trace", "iii", readTrace},
+		{participationTable, "SELECT gen, user, activity, at, body FROM participation", "iiiib", readParticipation},
+		{versionTable, "SELECT version, kind, id, body FROM entity_version", "iiib", readVersion},
 	} {
 		err := sqlitex.ExecuteTransient(x.c.view.conn, t.query, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
 			if typed(stmt, t.types) {
@@ -292,4 +304,21 @@ func readSession(stmt *sqlite.Stmt, emit rowFunc, _ *genCheck) {
 
 func readEntity(stmt *sqlite.Stmt, emit rowFunc, _ *genCheck) {
 	emit(entityTable, columns(stmt, 0, 1), columnBytes(stmt, 2))
+}
+
+func readTrace(stmt *sqlite.Stmt, emit rowFunc, gens *genCheck) {
+	if gens != nil {
+		gens.of(traceTable, stmt.ColumnInt64(0))
+	}
+	traceRowOf(emit, stmt.ColumnInt64(1), id.ID(stmt.ColumnInt64(2)))
+}
+
+func readParticipation(stmt *sqlite.Stmt, emit rowFunc, gens *genCheck) {
+	k := benefit.ParticipationKey{User: id.ID(stmt.ColumnInt64(1)), Activity: benefit.ActivityID(stmt.ColumnInt64(2))}
+	gens.participation(stmt.ColumnInt64(0), k)
+	participationRow(emit, k, stmt.ColumnInt64(3), columnBytes(stmt, 4))
+}
+
+func readVersion(stmt *sqlite.Stmt, emit rowFunc, _ *genCheck) {
+	emit(versionTable, columns(stmt, 0, 1, 2), columnBytes(stmt, 3))
 }

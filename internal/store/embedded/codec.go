@@ -14,8 +14,8 @@ import (
 
 // The bytes of a journal record, and of the bodies that the view keeps. Numbers are varints, texts and lists
 // carry their length first. A record starts with its format; a binary refuses formats that it does not know, and
-// reads every one that was ever written.
-const recordFormat = 1
+// reads every one that was ever written. Format 1 has no participations.
+const recordFormat = 2
 
 // maxList bounds what a length may claim, so that a damaged one cannot ask for all memory.
 const maxList = 1 << 24
@@ -165,6 +165,7 @@ func (e *encoder) issuance(i *benefit.Issuance) {
 	for k := range i.Lines {
 		e.line(&i.Lines[k], i.ID)
 	}
+	e.more(i)
 }
 
 func (d *decoder) issuance() *benefit.Issuance {
@@ -186,6 +187,7 @@ func (d *decoder) issuance() *benefit.Issuance {
 	for k := range i.Lines {
 		d.line(&i.Lines[k], i.ID)
 	}
+	d.more(i)
 	return i
 }
 
@@ -352,6 +354,10 @@ func encodeChanges(b []byte, c *benefit.Changes, at [][2]int) ([]byte, [][2]int)
 		e.int(t.Amount)
 	}
 	e.catalogue(c)
+	e.uint(uint64(len(c.Participations)))
+	for k := range c.Participations {
+		e.participation(&c.Participations[k])
+	}
 	return e.b, at
 }
 
@@ -389,8 +395,9 @@ func (d *decoder) session() *benefit.Session {
 // decodeChanges reads a record. at is where each issuance's body lies in it.
 func decodeChanges(record []byte) (c *benefit.Changes, at [][2]int, err error) {
 	d := decoder{b: record}
-	if format := d.byte(); format != recordFormat {
-		return nil, nil, fmt.Errorf("a journal record of format %d; this version reads format %d: a newer faquan wrote it", format, recordFormat)
+	format := d.byte()
+	if format < 1 || format > recordFormat {
+		return nil, nil, fmt.Errorf("a journal record of format %d; this version reads formats up to %d: a newer faquan wrote it", format, recordFormat)
 	}
 	c = &benefit.Changes{Now: benefit.Instant(d.int())}
 	for range d.size(1) {
@@ -423,6 +430,11 @@ func decodeChanges(record []byte) (c *benefit.Changes, at [][2]int, err error) {
 	}
 	for range d.size(1) {
 		c.Sessions = append(c.Sessions, d.session())
+	}
+	if format > 1 {
+		for range d.size(1) {
+			c.Participations = append(c.Participations, d.participation())
+		}
 	}
 	if d.err == nil && len(d.b) > 0 {
 		d.err = errCodec

@@ -28,10 +28,11 @@ func newGeneration(gen int64, capacity int) *generation {
 	return &generation{gen: gen, claims: claims, quotas: quotas, freshClaims: claims, freshQuotas: quotas}
 }
 
-// newFilters makes the two filters of a generation of so many issuances. The first holds claims and the identifiers
-// of new users: both are looked up by digests, and what is in neither is new.
+// newFilters makes the two filters of a generation of so many issuances. The first holds claims of keys and codes and
+// the identifiers of new users: all are looked up by digests, and what is in none of them is new. The second holds
+// quotas and participations.
 func newFilters(capacity int) (claims, quotas *filter) {
-	return newFilter(capacity * 3 / 2), newFilter(capacity)
+	return newFilter(capacity * 2), newFilter(capacity * 3 / 2)
 }
 
 // resume lets a generation that was read from the view take new rows. empty says that the whole view is.
@@ -74,6 +75,11 @@ func quotaHash(user id.ID, template benefit.TemplateID) uint64 {
 	return x ^ x>>32
 }
 
+// joinHash tells participations from quotas by a sign.
+func joinHash(k benefit.ParticipationKey) uint64 {
+	return quotaHash(k.User, benefit.TemplateID(^k.Activity))
+}
+
 func (g *generation) perhapsClaim(c benefit.ClaimID) bool {
 	return g.claims == nil || g.claims.perhaps(claimHash(c))
 }
@@ -82,16 +88,26 @@ func (g *generation) perhapsQuota(k benefit.QuotaKey) bool {
 	return g.quotas == nil || g.quotas.perhaps(quotaHash(k.User, k.Template))
 }
 
+func (g *generation) perhapsJoined(k benefit.ParticipationKey) bool {
+	return g.quotas == nil || g.quotas.perhaps(joinHash(k))
+}
+
 // note adds what a record brings.
 func (g *generation) note(r *record) {
 	for _, c := range r.claims {
 		g.freshClaims.add(claimHash(c))
+	}
+	for _, c := range r.codes {
+		g.freshClaims.add(claimHash(c.claim))
 	}
 	for _, l := range r.links {
 		g.freshClaims.add(claimHash(l))
 	}
 	for _, q := range r.changes.Quotas {
 		g.freshQuotas.add(quotaHash(q.User, q.Template))
+	}
+	for _, p := range r.changes.Participations {
+		g.freshQuotas.add(joinHash(p.ParticipationKey))
 	}
 }
 
@@ -173,6 +189,13 @@ func readFilters(conn *sqlite.Conn, gen int64, capacity int) (claims, quotas *fi
 	}
 	err = sqlitex.ExecuteTransient(conn, "SELECT user, template FROM ledger WHERE gen=?", &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
 		quotas.add(quotaHash(id.ID(stmt.ColumnInt64(0)), benefit.TemplateID(stmt.ColumnInt64(1))))
+		return nil
+	}})
+	if err != nil {
+		return nil, nil, err
+	}
+	err = sqlitex.ExecuteTransient(conn, "SELECT user, activity FROM participation WHERE gen=?", &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
+		quotas.add(joinHash(benefit.ParticipationKey{User: id.ID(stmt.ColumnInt64(0)), Activity: benefit.ActivityID(stmt.ColumnInt64(1))}))
 		return nil
 	}})
 	return claims, quotas, err

@@ -35,6 +35,7 @@ func (t *tx) Load(_ context.Context, keys *benefit.Keys, into *benefit.State) (e
 type missing struct {
 	claims     []claimMiss
 	quotas     []quotaMiss
+	joins      []joinMiss
 	recipients []benefit.Identifier
 }
 
@@ -48,7 +49,12 @@ type quotaMiss struct {
 	gens []int64
 }
 
-func (m *missing) none() bool { return len(m.claims)+len(m.quotas)+len(m.recipients) == 0 }
+type joinMiss struct {
+	key  benefit.ParticipationKey
+	gens []int64
+}
+
+func (m *missing) none() bool { return len(m.claims)+len(m.quotas)+len(m.joins)+len(m.recipients) == 0 }
 
 func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 	s.mu.Lock()
@@ -77,7 +83,26 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 			into.SetQuota(benefit.Quota{QuotaKey: k})
 		}
 	}
+	for _, k := range keys.Participations {
+		if p, ok := s.memoryJoined(k); ok {
+			into.SetParticipation(p)
+			continue
+		}
+		if gens := s.gensWith(func(g *generation) bool { return g.perhapsJoined(k) }); len(gens) > 0 {
+			m.joins = append(m.joins, joinMiss{k, gens})
+		} else {
+			into.SetParticipation(benefit.Participation{ParticipationKey: k})
+		}
+	}
 	for _, ident := range keys.Recipients {
+		if u, ok := ident.Ref(); ok {
+			if known, ok := s.users.get(u); ok && known.Person == "" {
+				into.SetRecipient(ident, known, nil)
+			} else {
+				m.recipients = append(m.recipients, ident)
+			}
+			continue
+		}
 		key := linkKeyOf(ident)
 		switch l, ok := s.memoryLink(key); {
 		case ok && l.plain:
@@ -115,6 +140,16 @@ func (s *Store) memoryQuota(k benefit.QuotaKey) (benefit.Quota, bool) {
 		return q, ok
 	}
 	return s.behind.quota(k)
+}
+
+func (s *Store) memoryJoined(k benefit.ParticipationKey) (benefit.Participation, bool) {
+	if p, ok := s.joined.get(k); ok {
+		return p, true
+	}
+	if p, ok := s.active.participation(k); ok || s.behind == nil {
+		return p, ok
+	}
+	return s.behind.participation(k)
 }
 
 func (s *Store) memoryLink(k linkKey) (link, bool) {
@@ -157,6 +192,16 @@ func (s *Store) loadFromView(m *missing, into *benefit.State) error {
 		s.mu.Unlock()
 		into.SetQuota(q)
 	}
+	for _, miss := range m.joins {
+		p, err := viewParticipation(s.loader, miss.gens, miss.key)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.joined.put(p.ParticipationKey, p)
+		s.mu.Unlock()
+		into.SetParticipation(p)
+	}
 	for _, ident := range m.recipients {
 		if err := s.loadRecipient(ident, into); err != nil {
 			return err
@@ -175,12 +220,19 @@ func viewClaim(conn *sqlite.Conn, gens []int64, claim benefit.ClaimID) (*benefit
 	for _, gen := range gens {
 		stmt.BindInt64(1, gen)
 		stmt.BindBytes(2, claim[:])
-		found, err := stmt.Step()
-		if err != nil {
-			return nil, err
+		newest := id.ID(0) // the rows come in the order of their ids
+		for {
+			more, err := stmt.Step()
+			if err != nil {
+				return nil, err
+			}
+			if !more {
+				break
+			}
+			newest = id.ID(stmt.ColumnInt64(0))
 		}
-		if found {
-			return viewIssuance(conn, id.ID(stmt.ColumnInt64(0)))
+		if newest != 0 {
+			return viewIssuance(conn, newest)
 		}
 		if err := stmt.Reset(); err != nil {
 			return nil, err
@@ -225,6 +277,39 @@ func viewQuota(conn *sqlite.Conn, gens []int64, k benefit.QuotaKey) (benefit.Quo
 		}
 	}
 	return q, nil
+}
+
+// viewParticipation finds the newest participation of a user in an activity; the zero counts when there is none.
+func viewParticipation(conn *sqlite.Conn, gens []int64, k benefit.ParticipationKey) (p benefit.Participation, err error) {
+	p.ParticipationKey = k
+	stmt, err := conn.Prepare("SELECT body FROM participation WHERE gen=? AND user=? AND activity=?")
+	if err != nil {
+		return p, err
+	}
+	defer stmt.Reset()
+	for _, gen := range gens {
+		stmt.BindInt64(1, gen)
+		stmt.BindInt64(2, int64(k.User))
+		stmt.BindInt64(3, int64(k.Activity))
+		var newest []byte
+		for {
+			more, err := stmt.Step()
+			if err != nil {
+				return p, err
+			}
+			if !more {
+				break
+			}
+			newest = columnBytes(stmt, 0)
+		}
+		if newest != nil {
+			return decodeParticipation(newest, k)
+		}
+		if err := stmt.Reset(); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
 }
 
 func lastCounters(stmt *sqlite.Stmt, q *benefit.Quota) (found bool, err error) {
@@ -311,6 +396,9 @@ func viewLatestDay(conn *sqlite.Conn, t benefit.TemplateID) (benefit.TemplateDay
 
 // loadRecipient finds whom an identifier names and, when the user is one of several of a person, the others.
 func (s *Store) loadRecipient(ident benefit.Identifier, into *benefit.State) error {
+	if u, ok := ident.Ref(); ok {
+		return s.loadRef(ident, u, into)
+	}
 	key := linkKeyOf(ident)
 	s.mu.Lock()
 	l, ok := s.memoryLink(key)
@@ -340,6 +428,34 @@ func (s *Store) loadRecipient(ident benefit.Identifier, into *benefit.State) err
 		into.SetRecipient(ident, nil, nil)
 		return nil
 	}
+	return s.setRecipient(ident, u, into)
+}
+
+// loadRef finds the user that a reference names.
+func (s *Store) loadRef(ident benefit.Identifier, ref benefit.UserID, into *benefit.State) error {
+	s.mu.Lock()
+	u, ok := s.users.get(ref)
+	s.mu.Unlock()
+	if !ok {
+		if u = s.overlayUser(ref); u == nil {
+			var err error
+			if u, err = viewUser(s.loader, ref); err != nil {
+				return err
+			}
+		}
+		if u == nil {
+			into.SetRecipient(ident, nil, nil)
+			return nil
+		}
+		s.mu.Lock()
+		s.users.put(ref, u)
+		s.mu.Unlock()
+	}
+	return s.setRecipient(ident, u, into)
+}
+
+// setRecipient gives the state a user with all users of the same person.
+func (s *Store) setRecipient(ident benefit.Identifier, u *benefit.User, into *benefit.State) error {
 	members, err := s.members(u.Person)
 	if err != nil {
 		return err

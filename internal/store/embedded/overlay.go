@@ -24,9 +24,13 @@ type overlay struct {
 	bodiesAt  int32
 	size      int // of the records, bytes
 	issuances []issuanceRow
-	claims    map[benefit.ClaimID]int32 // into issuances
+	claims    map[benefit.ClaimID]int32 // into issuances: of keys and of certificate codes
+	keys      []keyRow
+	traces    []traceRow
 	ledger    []ledgerRow
 	quotas    map[benefit.QuotaKey]int32 // into ledger
+	joins     []joinRow
+	joined    map[benefit.ParticipationKey]int32 // into joins
 	templates map[benefit.TemplateID]benefit.TemplateCount
 	days      map[templateDay]benefit.TemplateDay
 	users     map[benefit.UserID]overlayUserRow
@@ -34,6 +38,7 @@ type overlay struct {
 	persons   map[string][]benefit.UserID
 	sessions  map[benefit.Digest]*benefit.Session
 	entities  map[entityKey]benefit.Entity
+	versions  []versionRow
 	lists     map[benefit.TemplateID][]id.ID // new issuances, for the templates' lists
 }
 
@@ -44,9 +49,41 @@ type place struct {
 }
 
 type issuanceRow struct {
-	id    id.ID
+	id   id.ID
+	body place
+}
+
+// keyRow says which issuance stands under a claim. One that is continued may come twice.
+type keyRow struct {
 	claim benefit.ClaimID
-	body  place
+	id    id.ID
+}
+
+// traceRow lists an issuance under its caller's trace id.
+type traceRow struct {
+	hash int64
+	id   id.ID
+}
+
+// traceHash is 64 bits of FNV-1a: the index compares the texts of what it finds.
+func traceHash(traceID string) int64 {
+	h := uint64(14695981039346656037)
+	for k := range len(traceID) {
+		h = (h ^ uint64(traceID[k])) * 1099511628211
+	}
+	return int64(h)
+}
+
+// joinRow is what a user has done in an activity after a commit.
+type joinRow struct {
+	benefit.Participation
+	place int64
+}
+
+// versionRow is an entity as a version of the catalogue brought it.
+type versionRow struct {
+	version int64
+	benefit.Entity
 }
 
 type overlayUserRow struct {
@@ -111,6 +148,7 @@ func newOverlay(gen, floor int64) *overlay {
 		templates: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[templateDay]benefit.TemplateDay{},
 		users: map[benefit.UserID]overlayUserRow{}, links: map[linkKey]link{}, persons: map[string][]benefit.UserID{}, sessions: map[benefit.Digest]*benefit.Session{},
 		entities: map[entityKey]benefit.Entity{}, lists: map[benefit.TemplateID][]id.ID{},
+		joined: map[benefit.ParticipationKey]int32{},
 	}
 }
 
@@ -130,8 +168,15 @@ type record struct {
 	gone    []goneLink
 
 	// The look-up ids of what the changes hold, made once: each is a SHA-256.
-	claims []benefit.ClaimID // of the issuances, in order
+	claims []benefit.ClaimID // of the issuances' keys, in order
+	codes  []codeClaim       // of their certificate codes
 	links  []linkKey         // of the users' identifiers, in order
+}
+
+// codeClaim is the look-up id of a certificate code of the k-th issuance.
+type codeClaim struct {
+	claim benefit.ClaimID
+	k     int
 }
 
 // digest makes the look-up ids.
@@ -139,6 +184,11 @@ func (r *record) digest() {
 	r.claims = make([]benefit.ClaimID, len(r.changes.Issuances))
 	for k, i := range r.changes.Issuances {
 		r.claims[k] = benefit.ClaimIDOf(i.Scope, i.Key)
+		for l := range i.Lines {
+			for _, code := range i.Lines[l].Codes {
+				r.codes = append(r.codes, codeClaim{benefit.CodeKey(code).ID, k})
+			}
+		}
 	}
 	for _, u := range r.changes.Users {
 		for _, i := range u.Identifiers {
@@ -172,6 +222,14 @@ func (o *overlay) add(r *record) {
 	for k, i := range c.Issuances {
 		o.addIssuance(i, r.claims[k], place{at, int32(r.bodies[k][0]), int32(r.bodies[k][1])})
 	}
+	for _, code := range r.codes {
+		o.claims[code.claim] = o.claims[r.claims[code.k]]
+		o.keys = append(o.keys, keyRow{code.claim, c.Issuances[code.k].ID})
+	}
+	for _, p := range c.Participations {
+		o.joined[p.ParticipationKey] = int32(len(o.joins))
+		o.joins = append(o.joins, joinRow{p, commitOrder(r.seq, 0)})
+	}
 	for _, row := range ledgerOf(r.seq, c) {
 		if row.Total != noCounters {
 			o.quotas[row.QuotaKey] = int32(len(o.ledger))
@@ -199,6 +257,7 @@ func (o *overlay) add(r *record) {
 	}
 	for _, e := range c.Entities {
 		o.entities[entityKey{e.Kind, e.ID}] = e
+		o.versions = append(o.versions, versionRow{c.Catalogue, e})
 	}
 	if c.Catalogue != 0 {
 		o.catalogue = c.Catalogue
@@ -207,12 +266,16 @@ func (o *overlay) add(r *record) {
 
 func (o *overlay) addIssuance(i *benefit.Issuance, claim benefit.ClaimID, body place) {
 	o.idMillis = max(o.idMillis, i.ID.Millis())
-	if k, ok := o.claims[claim]; ok { // continued while still here
+	if k, ok := o.claims[claim]; ok && o.issuances[k].id == i.ID { // continued while still here
 		o.issuances[k].body = body
 		return
 	}
 	o.claims[claim] = int32(len(o.issuances))
-	o.issuances = append(o.issuances, issuanceRow{i.ID, claim, body})
+	o.issuances = append(o.issuances, issuanceRow{i.ID, body})
+	o.keys = append(o.keys, keyRow{claim, i.ID})
+	if i.Note.TraceID != "" {
+		o.traces = append(o.traces, traceRow{traceHash(i.Note.TraceID), i.ID})
+	}
 	// What is continued stands in the lists already. If it is as new as what comes new it may be listed again:
 	// readers drop doubles, but a block that reaches far back would mislead them.
 	if i.ID.Millis() >= o.floor {
@@ -338,4 +401,12 @@ func (o *overlay) claim(c benefit.ClaimID) ([]byte, bool) {
 		return o.bytes(o.issuances[n].body), true
 	}
 	return nil, false
+}
+
+// participation finds what a user has done in an activity.
+func (o *overlay) participation(k benefit.ParticipationKey) (benefit.Participation, bool) {
+	if n, ok := o.joined[k]; ok {
+		return o.joins[n].Participation, true
+	}
+	return benefit.Participation{}, false
 }

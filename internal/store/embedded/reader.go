@@ -97,7 +97,7 @@ func (r *reader) Close() error { return r.conn.Close() }
 func (r *reader) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
 	defer interrupt(ctx, r.conn)()
 	i, err := viewClaim(r.conn, r.gens, benefit.ClaimIDOf(scope, key))
-	if err != nil || i == nil || i.Scope != scope || i.Key != key {
+	if err != nil || i == nil || !i.Under(scope, key) {
 		return nil, err
 	}
 	return i, nil
@@ -162,6 +162,26 @@ func (r *reader) UserIssuances(ctx context.Context, user benefit.UserID, after i
 	return r.byIDs(ctx, ids, after, limit)
 }
 
+func (r *reader) TraceIssuances(ctx context.Context, traceID string, after id.ID, limit int) ([]*benefit.Issuance, error) {
+	if traceID == "" {
+		return nil, nil
+	}
+	var ids []id.ID
+	for _, gen := range r.gens {
+		err := sqlitex.Execute(r.conn, "SELECT id FROM trace WHERE gen=? AND hash=? AND id>?", &sqlitex.ExecOptions{
+			Args: []any{gen, traceHash(traceID), int64(after)}, ResultFunc: func(stmt *sqlite.Stmt) error {
+				ids = append(ids, id.ID(stmt.ColumnInt64(0)))
+				return nil
+			}})
+		if err != nil {
+			return nil, err
+		}
+	}
+	all, err := r.byIDs(ctx, ids, after, len(ids))
+	all = slices.DeleteFunc(all, func(i *benefit.Issuance) bool { return i.Note.TraceID != traceID })
+	return all[:min(len(all), limit)], err
+}
+
 func (r *reader) TemplateIssuances(ctx context.Context, template benefit.TemplateID, after id.ID, limit int) ([]*benefit.Issuance, error) {
 	var ids []id.ID
 	// In the order in which they were written, blocks overlap by no more than one millisecond of ids, but within a
@@ -201,6 +221,9 @@ func (r *reader) TemplateIssuances(ctx context.Context, template benefit.Templat
 var errEnough = fmt.Errorf("enough")
 
 func (r *reader) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
+	if u, ok := ident.Ref(); ok {
+		return r.User(ctx, u)
+	}
 	l, ok, err := viewLink(r.conn, linkKeyOf(ident))
 	if err != nil || !ok {
 		return nil, err
@@ -236,6 +259,27 @@ func (r *reader) Session(_ context.Context, digest benefit.Digest) (found *benef
 
 func (r *reader) Entities(context.Context) ([]benefit.Entity, int64, error) {
 	return viewEntities(r.conn)
+}
+
+// EntitiesAt takes of each entity the last form that a version up to the wanted one brought.
+func (r *reader) EntitiesAt(ctx context.Context, version int64) (all []benefit.Entity, err error) {
+	defer interrupt(ctx, r.conn)()
+	known, err := textOf(r.conn, fmt.Sprintf("SELECT exists (SELECT 1 FROM entity_version WHERE version=%d)", version))
+	if err != nil {
+		return nil, err
+	}
+	if known != "1" {
+		return nil, store.ErrNoVersion
+	}
+	// With a lone max() SQLite takes the bare columns from the row that holds the maximum.
+	const query = "SELECT kind, id, body, max(version) FROM entity_version WHERE version<=? GROUP BY kind, id ORDER BY kind, id"
+	err = sqlitex.Execute(r.conn, query, &sqlitex.ExecOptions{Args: []any{version}, ResultFunc: func(stmt *sqlite.Stmt) error {
+		all = append(all, benefit.Entity{
+			Kind: benefit.EntityKind(stmt.ColumnInt(0)), ID: stmt.ColumnInt64(1), Body: columnBytes(stmt, 2),
+		})
+		return nil
+	}})
+	return all, err
 }
 
 func viewEntities(conn *sqlite.Conn) (all []benefit.Entity, version int64, err error) {
@@ -296,6 +340,15 @@ func (r *reader) AllQuotas(ctx context.Context) iter.Seq2[benefit.Quota, error] 
 			QuotaKey: benefit.QuotaKey{User: id.ID(stmt.ColumnInt64(0)), Template: benefit.TemplateID(stmt.ColumnInt64(1))},
 			Total:    stmt.ColumnInt64(2), Day: benefit.Day(stmt.ColumnInt(3)), DayTotal: stmt.ColumnInt64(4),
 		}, nil
+	})
+}
+
+// AllParticipations takes the newest row of each user and activity.
+func (r *reader) AllParticipations(ctx context.Context) iter.Seq2[benefit.Participation, error] {
+	const query = "SELECT user, activity, body, max(at) FROM participation GROUP BY user, activity ORDER BY user, activity"
+	return rows(ctx, r.conn, query, func(stmt *sqlite.Stmt) (benefit.Participation, error) {
+		key := benefit.ParticipationKey{User: id.ID(stmt.ColumnInt64(0)), Activity: benefit.ActivityID(stmt.ColumnInt64(1))}
+		return decodeParticipation(columnBytes(stmt, 2), key)
 	})
 }
 

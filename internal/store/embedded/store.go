@@ -126,6 +126,7 @@ type Store struct {
 	links    *cache[linkKey, link]
 	users    *cache[benefit.UserID, *benefit.User] // those that are not plain
 	quotas   *cache[benefit.QuotaKey, benefit.Quota]
+	joined   *cache[benefit.ParticipationKey, benefit.Participation]
 
 	seq  uint64 // the last committed record, of the committer
 	buf  int    // the size of the last record, a guess for the next
@@ -183,6 +184,7 @@ func open(o Options, lock io.Closer) (_ *Store, err error) {
 		links:  newCache[linkKey, link](o.CacheEntries),
 		users:  newCache[benefit.UserID, *benefit.User](max(o.CacheEntries/20, 1)),
 		quotas: newCache[benefit.QuotaKey, benefit.Quota](o.CacheEntries),
+		joined: newCache[benefit.ParticipationKey, benefit.Participation](max(o.CacheEntries/2, 1)),
 	}
 	s.drained.L = &s.mu
 	defer func() {
@@ -212,7 +214,7 @@ func (s *Store) openView() (at position, err error) {
 	if s.writer, err = openConn(ViewPath(s.o.Dir), false); err != nil {
 		return at, err
 	}
-	if err = migrate(s.writer); err != nil {
+	if err = createView(s.writer); err != nil {
 		return at, err
 	}
 	if at, err = readPosition(s.writer); err != nil {
@@ -287,6 +289,9 @@ func (s *Store) absorb(r record) {
 	}
 	for _, q := range r.changes.Quotas {
 		s.quotas.put(q.QuotaKey, q)
+	}
+	for _, p := range r.changes.Participations {
+		s.joined.put(p.ParticipationKey, p)
 	}
 	for _, g := range r.gone {
 		s.links.put(g.key, link{user: g.user})

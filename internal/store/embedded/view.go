@@ -2,7 +2,7 @@ package embedded
 
 import (
 	"context"
-	"embed"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,8 +15,12 @@ import (
 	"faquan/internal/benefit"
 )
 
-//go:embed migrations/*.sql
-var migrationFiles embed.FS
+//go:embed view.sql
+var viewSchema string
+
+// viewVersion numbers the schema, in the file's user_version. A view of an older one is not migrated but made again
+// from the journal, so that there is one way only to come to a view.
+const viewVersion = 2
 
 // minSQLite is the first version without the defect that can corrupt a database when a WAL is reset while
 // another connection checkpoints.
@@ -32,7 +36,7 @@ type position struct {
 }
 
 // errView wraps what is wrong with the view: it can be made again from the journal.
-var errView = errors.New("the view is damaged; `faquan rebuild` makes it again from the journal")
+var errView = errors.New("the view cannot be used; `faquan rebuild` makes it again from the journal")
 
 // openConn opens a connection to the view with the settings that it relies on, and reads them back: a pragma that
 // is misspelt is ignored in silence.
@@ -105,13 +109,9 @@ func textOf(conn *sqlite.Conn, query string) (text string, err error) {
 	return text, err
 }
 
-// migrate brings the view to the newest schema. Migrations are numbered from 1 and never change once released;
-// the file's user_version says how many it has seen. A newer one than this program knows is refused.
-func migrate(conn *sqlite.Conn) error {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
-	if err != nil {
-		return err
-	}
+// createView gives an empty file its schema. A view of an older schema is answered like a damaged one; one of a newer
+// schema than this program knows is refused.
+func createView(conn *sqlite.Conn) error {
 	var have int
 	if err := sqlitex.ExecuteTransient(conn, "PRAGMA user_version", &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
 		have = stmt.ColumnInt(0)
@@ -119,19 +119,15 @@ func migrate(conn *sqlite.Conn) error {
 	}}); err != nil {
 		return err
 	}
-	if have > len(names) {
-		return fmt.Errorf("the view has schema %d, this program knows %d: a newer faquan wrote it", have, len(names))
+	switch {
+	case have == viewVersion:
+		return nil
+	case have > viewVersion:
+		return fmt.Errorf("the view has schema %d, this program knows %d: a newer faquan wrote it", have, viewVersion)
+	case have > 0:
+		return fmt.Errorf("%w (its schema %d is older than %d)", errView, have, viewVersion)
 	}
-	for k, name := range names[have:] {
-		script, err := fs.ReadFile(migrationFiles, name)
-		if err != nil {
-			return err
-		}
-		if err := sqlitex.ExecuteScript(conn, fmt.Sprintf("%s;PRAGMA user_version=%d;", script, have+k+1), nil); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	return nil
+	return sqlitex.ExecuteScript(conn, fmt.Sprintf("%s;PRAGMA user_version=%d;", viewSchema, viewVersion), nil)
 }
 
 func readPosition(conn *sqlite.Conn) (p position, err error) {

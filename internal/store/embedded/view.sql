@@ -22,9 +22,9 @@ CREATE TABLE issuance (
 
 CREATE TABLE claim (
   gen  INTEGER NOT NULL,
-  hash BLOB    NOT NULL, -- 16 bytes of SHA-256 over scope and key; the body holds both in full
-  id   INTEGER NOT NULL,
-  PRIMARY KEY (gen, hash)
+  hash BLOB    NOT NULL, -- 16 bytes of SHA-256 over scope and key, or over a certificate code; the body holds them in full
+  id   INTEGER NOT NULL, -- a key that was bound again has the newer issuance under the greater id
+  PRIMARY KEY (gen, hash, id)
 ) WITHOUT ROWID;
 
 -- A user's issuances and quotas in one index: each row is one issue, with the counters after it.
@@ -38,6 +38,24 @@ CREATE TABLE ledger (
   day       INTEGER NOT NULL,
   day_total INTEGER NOT NULL,
   PRIMARY KEY (gen, user, template, at)
+) WITHOUT ROWID;
+
+-- What users did in activities: each row is one issue, with the counters after it.
+CREATE TABLE participation (
+  gen      INTEGER NOT NULL,
+  user     INTEGER NOT NULL,
+  activity INTEGER NOT NULL,
+  at       INTEGER NOT NULL, -- place in the order of commits
+  body     BLOB    NOT NULL,
+  PRIMARY KEY (gen, user, activity, at)
+) WITHOUT ROWID;
+
+-- Issuances by the trace id that their callers gave.
+CREATE TABLE trace (
+  gen  INTEGER NOT NULL,
+  hash INTEGER NOT NULL, -- 64 bits of FNV-1a; the body holds the text
+  id   INTEGER NOT NULL,
+  PRIMARY KEY (gen, hash, id)
 ) WITHOUT ROWID;
 
 -- The issuances of a template, packed: up to 500 ids of eight bytes in one row, ascending.
@@ -91,11 +109,20 @@ CREATE TABLE entity (
   PRIMARY KEY (kind, id)
 ) WITHOUT ROWID;
 
+-- Every form that an entity has had, by the version of the catalogue that brought it.
+CREATE TABLE entity_version (
+  version INTEGER NOT NULL,
+  kind    INTEGER NOT NULL,
+  id      INTEGER NOT NULL,
+  body    BLOB NOT NULL, -- JSON
+  PRIMARY KEY (version, kind, id)
+) WITHOUT ROWID;
+
 CREATE TABLE generation (
   gen       INTEGER PRIMARY KEY,
   issuances INTEGER NOT NULL,
   seq       INTEGER NOT NULL, -- the journal record up to which the filters hold everything
   claims    BLOB,             -- filters (the first of claims and identifiers); null while the generation is being filled
-  quotas    BLOB
+  quotas    BLOB             -- of quotas and participations
 );
 INSERT INTO generation VALUES (1, 0, 0, NULL, NULL);

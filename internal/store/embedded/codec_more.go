@@ -1,0 +1,223 @@
+package embedded
+
+import (
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+)
+
+// What an issuance says only sometimes follows its lines, in groups: a byte tells which are there. An issuance of the
+// first format ends with its lines, and so does one that has none of these.
+const (
+	moreAsked = 1 << iota
+	moreScene
+	moreBind
+	moreBoxDone
+	moreErrors
+	moreBasis
+	morePersons // Seen.Person of the lines
+	moreSending // of the lines
+)
+
+func (e *encoder) more(i *benefit.Issuance) {
+	groups := groupsOf(i)
+	if groups == 0 {
+		return
+	}
+	e.byte(groups)
+	if groups&moreAsked != 0 {
+		e.text(i.Asked.Card)
+		e.text(i.Asked.BizCode)
+		e.int(i.Asked.Channel)
+	}
+	if groups&moreScene != 0 {
+		e.scene(&i.Asked)
+	}
+	if groups&moreBind != 0 {
+		e.int(i.BindMillis)
+	}
+	if groups&moreErrors != 0 {
+		e.uint(uint64(len(i.Errors)))
+		for _, x := range i.Errors {
+			e.byte(uint8(x.Kind))
+			e.text(x.ActCode)
+			e.int(x.RightID)
+			e.byte(uint8(x.Reason))
+		}
+	}
+	if groups&moreBasis != 0 {
+		e.basis(i.Basis)
+	}
+	if groups&morePersons != 0 {
+		for k := range i.Lines {
+			e.int(i.Lines[k].Seen.Person)
+		}
+	}
+	if groups&moreSending != 0 {
+		for k := range i.Lines {
+			e.bool(i.Lines[k].Sending)
+		}
+	}
+}
+
+func groupsOf(i *benefit.Issuance) (groups uint8) {
+	a := &i.Asked
+	set := func(group uint8, there bool) {
+		if there {
+			groups |= group
+		}
+	}
+	set(moreAsked, a.Card != "" || a.BizCode != "" || a.Channel != 0)
+	set(moreScene, a.SceneCode != "" || len(a.ActCodes) > 0 || len(a.Rights) > 0)
+	set(moreBind, i.BindMillis != 0)
+	set(moreBoxDone, i.BoxDone)
+	set(moreErrors, len(i.Errors) > 0)
+	set(moreBasis, i.Basis != nil)
+	for k := range i.Lines {
+		set(morePersons, i.Lines[k].Seen.Person != 0)
+		set(moreSending, i.Lines[k].Sending)
+	}
+	return groups
+}
+
+func (d *decoder) more(i *benefit.Issuance) {
+	if d.err != nil || len(d.b) == 0 {
+		return
+	}
+	groups := d.byte()
+	if groups&moreAsked != 0 {
+		i.Asked.Card, i.Asked.BizCode, i.Asked.Channel = d.text(), d.text(), d.int()
+	}
+	if groups&moreScene != 0 {
+		d.scene(&i.Asked)
+	}
+	if groups&moreBind != 0 {
+		i.BindMillis = d.int()
+	}
+	i.BoxDone = groups&moreBoxDone != 0
+	if groups&moreErrors != 0 {
+		for range d.size(4) {
+			i.Errors = append(i.Errors, benefit.DecisionError{
+				Kind: benefit.ErrorKind(d.byte()), ActCode: d.text(), RightID: d.int(), Reason: benefit.Reason(d.byte()),
+			})
+		}
+	}
+	if groups&moreBasis != 0 {
+		i.Basis = d.basis()
+	}
+	if groups&morePersons != 0 {
+		for k := range i.Lines {
+			i.Lines[k].Seen.Person = d.int()
+		}
+	}
+	if groups&moreSending != 0 {
+		for k := range i.Lines {
+			i.Lines[k].Sending = d.bool()
+		}
+	}
+}
+
+func (e *encoder) scene(a *benefit.Asked) {
+	e.text(a.SceneCode)
+	e.uint(uint64(len(a.ActCodes)))
+	for _, code := range a.ActCodes {
+		e.text(code)
+	}
+	e.uint(uint64(len(a.Rights)))
+	for _, r := range a.Rights {
+		e.text(r.ActCode)
+		e.int(r.RightID)
+	}
+}
+
+func (d *decoder) scene(a *benefit.Asked) {
+	a.SceneCode = d.text()
+	for range d.size(1) {
+		a.ActCodes = append(a.ActCodes, d.text())
+	}
+	for range d.size(2) {
+		a.Rights = append(a.Rights, benefit.ActRight{ActCode: d.text(), RightID: d.int()})
+	}
+}
+
+func (e *encoder) basis(b *benefit.Basis) {
+	e.int(int64(b.Now))
+	e.bool(b.Known)
+	e.bool(b.Frozen)
+	e.bytes(b.Attributes)
+	e.uint(uint64(len(b.Templates)))
+	for _, t := range b.Templates {
+		e.int(int64(t.Template))
+		for _, n := range [...]int64{t.Count, t.Amount, t.DayCount, t.DayAmount, t.User, t.UserDay, t.Person} {
+			e.int(n)
+		}
+	}
+	e.uint(uint64(len(b.Participations)))
+	for k := range b.Participations {
+		e.participation(&b.Participations[k])
+	}
+}
+
+func (d *decoder) basis() *benefit.Basis {
+	b := &benefit.Basis{Now: benefit.Instant(d.int()), Known: d.bool(), Frozen: d.bool(), Attributes: d.bytes()}
+	for range d.size(8) {
+		t := benefit.TemplateSeen{Template: benefit.TemplateID(d.int())}
+		for _, n := range [...]*int64{&t.Count, &t.Amount, &t.DayCount, &t.DayAmount, &t.User, &t.UserDay, &t.Person} {
+			*n = d.int()
+		}
+		b.Templates = append(b.Templates, t)
+	}
+	for range d.size(8) {
+		b.Participations = append(b.Participations, d.participation())
+	}
+	return b
+}
+
+// participation writes one with its key.
+func (e *encoder) participation(p *benefit.Participation) {
+	e.fixed(int64(p.User))
+	e.int(int64(p.Activity))
+	e.counts(p)
+}
+
+func (d *decoder) participation() benefit.Participation {
+	p := benefit.Participation{ParticipationKey: benefit.ParticipationKey{User: id.ID(d.fixed()), Activity: benefit.ActivityID(d.int())}}
+	d.counts(&p)
+	return p
+}
+
+// counts writes everything but the key.
+func (e *encoder) counts(p *benefit.Participation) {
+	e.int(p.Total)
+	e.int(int64(p.At))
+	e.int(p.DayTotal)
+	e.int(p.DaySends)
+	e.bool(p.Done)
+	e.uint(uint64(len(p.Cards)))
+	for _, c := range p.Cards {
+		e.text(c)
+	}
+}
+
+func (d *decoder) counts(p *benefit.Participation) {
+	p.Total, p.At, p.DayTotal, p.DaySends, p.Done = d.int(), benefit.Instant(d.int()), d.int(), d.int(), d.bool()
+	for range d.size(1) {
+		p.Cards = append(p.Cards, d.text())
+	}
+}
+
+// encodeParticipation is the body that the view keeps of a participation.
+func encodeParticipation(p *benefit.Participation) []byte {
+	e := encoder{make([]byte, 0, 32)}
+	e.counts(p)
+	return e.b
+}
+
+func decodeParticipation(body []byte, k benefit.ParticipationKey) (benefit.Participation, error) {
+	d := decoder{b: body}
+	p := benefit.Participation{ParticipationKey: k}
+	d.counts(&p)
+	if d.err == nil && len(d.b) > 0 {
+		d.err = errCodec
+	}
+	return p, d.err
+}
