@@ -4,6 +4,7 @@
 //	faquan serve --data DIR         serve the gateways on a data directory
 //	faquan apply, diff, export      the catalogue: what is handed out, and to whom
 //	faquan send, sign, verify-sign  try a call, or find out why a signature does not fit
+//	faquan decide, explain          why something is issued, would be, or was not
 //	faquan audit, rebuild           prove the store, make its index again
 //	faquan bench                    measure this machine
 //	faquan key, version, completion

@@ -59,7 +59,7 @@ var Rules = []Rule{
 		"internal/gateway/alipay/wire", // reads keys in the forms in which the platform hands them out
 	}, []string{yaml}},
 	{"internal/control", []string{
-		"internal/audit", "internal/benefit", "internal/catalog", "internal/issuing", "internal/seal", "internal/store",
+		"internal/audit", "internal/benefit", "internal/catalog", "internal/id", "internal/issuing", "internal/seal", "internal/store",
 	}, nil},
 	{"internal/config", nil, []string{yaml, koanf}},
 	{"internal/telemetry", nil, nil},

@@ -93,6 +93,17 @@ func (c *Client) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
 	return c.call(ctx, http.MethodPost, "/key", keyBody{der}, nil)
 }
 
+// Decide implements Platform.
+func (c *Client) Decide(ctx context.Context, q *Question, unmasked bool) (*Told, error) {
+	told := new(Told)
+	return told, c.call(ctx, http.MethodPost, fmt.Sprintf("/decide?unmasked=%t", unmasked), q, told)
+}
+
+// Find implements Platform.
+func (c *Client) Find(ctx context.Context, s *Search) (found []*Told, err error) {
+	return found, c.call(ctx, http.MethodPost, "/find", s, &found)
+}
+
 // Settle implements Platform.
 func (c *Client) Settle(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/settle", nil, nil)
@@ -149,6 +160,9 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 	var why failure
 	if err := json.NewDecoder(resp.Body).Decode(&why); err != nil {
 		return nil, fmt.Errorf("the serving process answered %s; is it another version?", resp.Status)
+	}
+	if why.NotFound {
+		return nil, ErrNotFound
 	}
 	if len(why.Problems) > 0 {
 		return nil, why.Problems

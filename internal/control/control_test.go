@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"faquan/internal/benefit"
 	"faquan/internal/catalog"
 )
 
@@ -122,6 +123,15 @@ func TestRoundTrips(t *testing.T) {
 	if key, err := c.PublicKey(ctx); err != nil || !key.Equal(&testKey().PublicKey) || !p.key.Equal(testKey()) {
 		t.Errorf("the key arrives as another one: %v", err)
 	}
+	asked := benefit.Asked{SceneCode: "S", Rights: []benefit.ActRight{{ActCode: "a", RightID: 1<<62 + 1}}}
+	told, err := c.Decide(ctx, &Question{App: "shop", Request: benefit.Request{Key: "k", Asked: asked}}, true)
+	if diff := cmp.Diff(&Told{Outcome: Issues, App: "shop", Key: "k", Asked: asked, Replayed: true}, told); diff != "" || err != nil {
+		t.Errorf("decide: %v (-want +got)\n%s", err, diff)
+	}
+	found, err := c.Find(ctx, &Search{Key: "k", Trace: "t"})
+	if diff := cmp.Diff([]*Told{{Outcome: Refused, Key: "k", TraceID: "t"}}, found); diff != "" || err != nil {
+		t.Errorf("find: %v (-want +got)\n%s", err, diff)
+	}
 	if s, err := c.Status(ctx); err != nil || s != (Status{Version: "v1", PID: 7, URL: "http://here"}) {
 		t.Errorf("status %+v, %v", s, err)
 	}
@@ -140,6 +150,10 @@ func TestErrorsTravel(t *testing.T) {
 	}
 	if diff := cmp.Diff(problems, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+	p.err = ErrNotFound
+	if _, err := c.Find(ctx, &Search{}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("what is not found: %v", err)
 	}
 	p.err = errors.New("the disk is full")
 	for name, do := range map[string]func() error{
@@ -250,4 +264,12 @@ func TestReadDocument(t *testing.T) {
 	if !errors.As(err, &problems) || problems[0].Line != 2 || problems[0].File != "standard input" {
 		t.Errorf("got %v", err)
 	}
+}
+
+func (f *fake) Decide(_ context.Context, q *Question, unmasked bool) (*Told, error) {
+	return &Told{Outcome: Issues, App: q.App, Key: q.Request.Key, Asked: q.Request.Asked, Replayed: unmasked}, f.err
+}
+
+func (f *fake) Find(_ context.Context, s *Search) ([]*Told, error) {
+	return []*Told{{Outcome: Refused, Key: s.Key, TraceID: s.Trace}}, f.err
 }

@@ -29,6 +29,10 @@ type Platform interface {
 	PublicKey(ctx context.Context) (*rsa.PublicKey, error)
 	// RotateKey puts another private key in its place, in force at once.
 	RotateKey(ctx context.Context, key *rsa.PrivateKey) error
+	// Decide tells how a request would be decided now, without issuing anything.
+	Decide(ctx context.Context, q *Question, unmasked bool) (*Told, error)
+	// Find tells of decisions that were made, oldest first (refusals newest first); ErrNotFound when there are none.
+	Find(ctx context.Context, s *Search) ([]*Told, error)
 	// Settle writes out what was committed so far, so that a reader of the directory's files sees it.
 	Settle(ctx context.Context) error
 }

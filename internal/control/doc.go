@@ -1,7 +1,7 @@
 // Package control is how the commands of faquan reach a data directory, whoever holds it.
 //
 // Only one process at a time may have a data directory open. While `faquan serve` has it, the other commands
-// (apply, diff, export, key) ask that process, through a socket in the directory; otherwise they open the
+// (apply, diff, export, key, decide, explain) ask that process, through a socket in the directory; otherwise they open the
 // directory themselves. Both ways are a Platform, so that a command does not care:
 //
 //	Desk    does the work, on an open store

@@ -27,6 +27,7 @@ const errorTrailer = "Faquan-Error"
 type failure struct {
 	Error    string
 	Problems catalog.Problems `json:",omitempty"`
+	NotFound bool             `json:",omitempty"` // the error is ErrNotFound
 }
 
 // Handler serves a Platform to Clients. It belongs on the socket and nowhere else: it asks nobody who they are.
@@ -38,6 +39,12 @@ func Handler(p Platform, status func() Status) http.Handler {
 	mux.HandleFunc("GET /export", func(w http.ResponseWriter, r *http.Request) { export(w, r, p) })
 	mux.HandleFunc("GET /key", func(w http.ResponseWriter, r *http.Request) { showKey(w, r, p) })
 	mux.HandleFunc("POST /key", func(w http.ResponseWriter, r *http.Request) { rotateKey(w, r, p) })
+	mux.HandleFunc("POST /decide", func(w http.ResponseWriter, r *http.Request) {
+		ask(w, r, func(q *Question) (any, error) { return p.Decide(r.Context(), q, r.FormValue("unmasked") == "true") })
+	})
+	mux.HandleFunc("POST /find", func(w http.ResponseWriter, r *http.Request) {
+		ask(w, r, func(s *Search) (any, error) { return p.Find(r.Context(), s) })
+	})
 	mux.HandleFunc("POST /settle", func(w http.ResponseWriter, r *http.Request) { answer(w, struct{}{}, p.Settle(r.Context())) })
 	return mux
 }
@@ -46,7 +53,7 @@ func Handler(p Platform, status func() Status) http.Handler {
 func answer(w http.ResponseWriter, result any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
-		body := failure{Error: err.Error()}
+		body := failure{Error: err.Error(), NotFound: errors.Is(err, ErrNotFound)}
 		errors.As(err, &body.Problems)
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		result = body
@@ -61,6 +68,19 @@ func plan(w http.ResponseWriter, r *http.Request, do planFunc) {
 		return
 	}
 	result, err := do(r.Context(), &d)
+	answer(w, result, err)
+}
+
+// maxQuestion bounds what is asked, in bytes of JSON.
+const maxQuestion = 1 << 20
+
+func ask[Q any](w http.ResponseWriter, r *http.Request, do func(*Q) (any, error)) {
+	q := new(Q)
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxQuestion)).Decode(q); err != nil {
+		answer(w, nil, err)
+		return
+	}
+	result, err := do(q)
 	answer(w, result, err)
 }
 

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"faquan/internal/benefit"
+	"faquan/internal/control"
+)
+
+// decision is a question of the command line.
+type decision struct {
+	app, scene, bizCode, userType, userID, requestID string
+	acts, rights                                     []string
+	explain, asJSON, unmasked                        bool
+}
+
+func newDecide() *cobra.Command {
+	var (
+		dir string
+		q   decision
+	)
+	cmd := &cobra.Command{
+		Use:   "decide",
+		Short: "Ask what a scene would give a user, without giving it",
+		Long: `Ask what alibaba.alsc.upp.right.decisionsend would issue now, without issuing it. Nothing is changed: no voucher, no
+counter, no key.
+
+With --explain every candidate is told: whether it is open, its rule with all that the rule looked at and its result,
+and for each right the counters seen, the caps and limits that they are held against, and the reason if there is no
+room; then the scene's strategy and what it chooses. A WEIGHTED scene draws by the key: give the --request-id of the
+call in question. For a key that is bound the answer is what was decided then.
+
+A process that serves the data directory is asked through its socket; otherwise the directory is opened. Identifiers of
+people are masked unless --unmasked. The exit code is 0 when something would be issued, else 1.`,
+		Example: `  faquan decide --explain --app shop --scene 1512AINNA61 --biz-code XXXX --user-type ALIPAY --user-id 2088302001456115
+  faquan decide --json --app shop --scene 1512AINNA61 --biz-code XXXX --user-type ALIPAY --user-id 2088302001456115 \
+      --act-codes b4d3rkj7d29kwlqg --rights b4d3rkj7d29kwlqg:2203102002536848287 --request-id order-1`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			question, err := q.question()
+			if err != nil {
+				return err
+			}
+			if err := mustExist(dir); err != nil {
+				return err
+			}
+			return withPlatform(cmd.Context(), dir, func(p control.Platform) error { return q.ask(cmd, p, question) })
+		},
+	}
+	dataFlag(cmd, &dir)
+	f := cmd.Flags()
+	f.StringVar(&q.app, "app", "", "`NAME` of the calling app in the catalogue")
+	f.StringVar(&q.scene, "scene", "", "scene_code")
+	f.StringVar(&q.bizCode, "biz-code", "", "biz_code, which rules may look at")
+	f.StringVar(&q.userType, "user-type", benefit.AlipayID, "user_type of the recipient")
+	f.StringVar(&q.userID, "user-id", "", "user_id of the recipient")
+	f.StringSliceVar(&q.acts, "act-codes", nil, "only these activities")
+	f.StringSliceVar(&q.rights, "rights", nil, "only these rights, each `ACT_CODE:RIGHT_ID`; one of the two may be empty")
+	f.StringVar(&q.requestID, "request-id", "", "request_id; a new one when left out")
+	f.BoolVar(&q.explain, "explain", false, "tell every step")
+	tellFlags(f, &q.asJSON, &q.unmasked)
+	for _, name := range []string{"app", "scene", "user-id"} {
+		_ = cmd.MarkFlagRequired(name)
+	}
+	return cmd
+}
+
+func (q *decision) question() (*control.Question, error) {
+	asked := benefit.Asked{BizCode: q.bizCode, SceneCode: q.scene, ActCodes: slices.Compact(slices.Sorted(slices.Values(q.acts)))}
+	for _, text := range q.rights {
+		right, err := parseRight(text)
+		if err != nil {
+			return nil, err
+		}
+		asked.Rights = append(asked.Rights, right)
+	}
+	slices.SortFunc(asked.Rights, func(a, b benefit.ActRight) int {
+		return cmp.Or(cmp.Compare(a.ActCode, b.ActCode), cmp.Compare(a.RightID, b.RightID))
+	})
+	asked.Rights = slices.Compact(asked.Rights)
+	key := q.requestID
+	if key == "" {
+		key = "decide-" + rand.Text()
+	}
+	return &control.Question{
+		App: q.app, Scope: control.ScopeName{App: q.app, BizCode: q.bizCode},
+		Request: benefit.Request{
+			Key: key, Recipient: benefit.Identifier{Type: q.userType, Value: q.userID}, Asked: asked,
+			Meaning: decisionMeaning(&asked), Continues: true,
+		},
+	}, nil
+}
+
+// parseRight reads ACT_CODE:RIGHT_ID.
+func parseRight(text string) (r benefit.ActRight, err error) {
+	act, right, ok := strings.Cut(text, ":")
+	if !ok || act == "" && right == "" {
+		return r, fmt.Errorf("--rights %q is not ACT_CODE:RIGHT_ID", text)
+	}
+	r.ActCode = act
+	if right != "" {
+		if r.RightID, err = strconv.ParseInt(right, 10, 64); err != nil {
+			return r, fmt.Errorf("--rights %q: the right_id is no number", text)
+		}
+	}
+	return r, nil
+}
+
+func (q *decision) ask(cmd *cobra.Command, p control.Platform, question *control.Question) error {
+	told, err := p.Decide(context.WithoutCancel(cmd.Context()), question, q.unmasked)
+	if err != nil {
+		return err
+	}
+	w := cmd.OutOrStdout()
+	switch {
+	case q.asJSON:
+		err = writeJSON(w, told)
+	case q.explain:
+		err = showTold(w, told)
+	default:
+		err = showOutcome(w, told)
+	}
+	if err == nil && told.Outcome != control.Issues {
+		err = fmt.Errorf("nothing would be issued: %s", told.Reason)
+	}
+	return err
+}
+
+// decisionMeaning is what decisionsend counts into the meaning of a request, so that the question about a call that
+// was made before finds what was decided then.
+func decisionMeaning(asked *benefit.Asked) benefit.Digest {
+	texts := append([]string{asked.SceneCode, strconv.Itoa(len(asked.ActCodes))}, asked.ActCodes...)
+	for _, pair := range asked.Rights {
+		texts = append(texts, pair.ActCode, strconv.FormatInt(pair.RightID, 10))
+	}
+	return benefit.MeaningOf(nil, texts...)
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"faquan/internal/control"
+)
+
+func newExplain() *cobra.Command {
+	var (
+		dir    string
+		s      control.Search
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use:   "explain",
+		Short: "Tell afterwards why something was issued, or refused",
+		Long: `Tell how issued vouchers came about: who asked for what under which key, by which version of the catalogue it was
+decided, what the rules looked at, the counters seen and the caps and limits they were held against.
+
+What was issued is found by one of --voucher, --code (of a certificate), --trace (the caller's trace id: all of them, in
+the order of issue) and --key with its scope: --template for alipay.marketing.voucher.send, --app and --relation for
+taobao.mobile.promotion.benefit.activity.send, --app and --biz-code for alibaba.alsc.upp.right.decisionsend.
+
+What was refused leaves nothing in the store. The serving process remembers the latest such requests: --refusals lists
+them, newest first, all or those of a --trace or a --key.
+
+Codes and identifiers of people are masked unless --unmasked. The exit code is 1 when nothing is found.`,
+		Example: `  faquan explain --voucher 2203102002536848287
+  faquan explain --trace 5e7541dc-89ec-4283-a943-e1f3b72fc975
+  faquan explain --key order-1 --template cinema-20
+  faquan explain --key AE432CBF12A012 --app shop --relation 12345234
+  faquan explain --code 383977292112 --json
+  faquan explain --refusals --trace 5e7541dc-89ec-4283-a943-e1f3b72fc975`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkSearch(&s, cmd.Flags().Changed("biz-code")); err != nil {
+				return err
+			}
+			if err := mustExist(dir); err != nil {
+				return err
+			}
+			find := func(p control.Platform) error { return explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON) }
+			if !s.Refusals {
+				return withPlatform(cmd.Context(), dir, find)
+			}
+			c, err := control.Dial(dir)
+			if errors.Is(err, control.ErrNotServed) {
+				return fmt.Errorf("only the process that refused a request remembers it: %w", err)
+			}
+			if err != nil {
+				return err
+			}
+			return find(c)
+		},
+	}
+	dataFlag(cmd, &dir)
+	f := cmd.Flags()
+	f.StringVar(&s.Voucher, "voucher", "", "`ID` of a voucher, a number or Alipay's voucher_id")
+	f.StringVar(&s.Code, "code", "", "`CODE` of a certificate")
+	f.StringVar(&s.Trace, "trace", "", "trace `ID` of the caller")
+	f.StringVar(&s.Key, "key", "", "idempotency `KEY`")
+	f.StringVar(&s.Scope.Template, "template", "", "`NAME` of the key's template, or its template_id")
+	f.StringVar(&s.Scope.App, "app", "", "`NAME` of the key's app")
+	f.Int64Var(&s.Scope.Relation, "relation", 0, "relation_id of the key's activity")
+	f.StringVar(&s.Scope.BizCode, "biz-code", "", "biz_code of the key")
+	f.BoolVar(&s.Refusals, "refusals", false, "look among the latest refused requests of the serving process")
+	f.IntVar(&s.Limit, "limit", 100, "how many at most")
+	tellFlags(f, &asJSON, &s.Unmasked)
+	return cmd
+}
+
+// checkSearch refuses a search that names nothing, or several things.
+func checkSearch(s *control.Search, bizCode bool) error {
+	named := 0
+	for _, text := range []string{s.Voucher, s.Code, s.Trace, s.Key} {
+		if text != "" {
+			named++
+		}
+	}
+	scoped := s.Scope.Template != "" || s.Scope.App != "" && (s.Scope.Relation != 0 || bizCode)
+	switch {
+	case s.Refusals && (s.Voucher != "" || s.Code != ""):
+		return errors.New("a refused request has no voucher and no code; look by --trace or --key")
+	case named > 1:
+		return errors.New("give one of --voucher, --code, --trace and --key")
+	case s.Refusals:
+		return nil
+	case named == 0:
+		return errors.New("give one of --voucher, --code, --trace and --key, or --refusals")
+	case s.Key != "" && !scoped:
+		return errors.New("a key is unique in its scope: give --template, or --app with --relation or --biz-code")
+	case s.Key == "" && s.Scope != (control.ScopeName{}):
+		return errors.New("--template, --app, --relation and --biz-code go with --key")
+	}
+	return nil
+}
+
+func explain(ctx context.Context, w io.Writer, p control.Platform, s *control.Search, asJSON bool) error {
+	found, err := p.Find(ctx, s)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return writeJSON(w, found)
+	}
+	for k, told := range found {
+		if k > 0 {
+			fmt.Fprintln(w)
+		}
+		if err := showTold(w, told); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"faquan/internal/benefit"
+	"faquan/internal/control"
+	"faquan/internal/money"
+)
+
+// tellFlags are how a decision is shown.
+func tellFlags(f *pflag.FlagSet, asJSON, unmasked *bool) {
+	f.BoolVar(asJSON, "json", false, "write JSON")
+	f.BoolVar(unmasked, "unmasked", false, "show codes and identifiers of people whole")
+}
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// page collects lines, indented by two spaces for each level.
+type page struct{ bytes.Buffer }
+
+func (p *page) line(level int, format string, args ...any) {
+	p.WriteString(strings.Repeat("  ", level))
+	fmt.Fprintf(p, format, args...)
+	p.WriteByte('\n')
+}
+
+// showOutcome tells what comes of a request, and not why.
+func showOutcome(w io.Writer, told *control.Told) error {
+	var p page
+	p.outcome(told)
+	_, err := w.Write(p.Bytes())
+	return err
+}
+
+// showTold tells of a decision step by step.
+func showTold(w io.Writer, told *control.Told) error {
+	var p page
+	p.head(told)
+	for k := range told.Candidates {
+		p.candidate(&told.Candidates[k])
+	}
+	if len(told.Candidates) == 0 {
+		for k := range told.Lines {
+			p.right(1, &told.Lines[k])
+		}
+	}
+	p.outcome(told)
+	_, err := w.Write(p.Bytes())
+	return err
+}
+
+func (p *page) head(told *control.Told) {
+	p.line(0, "%s  app %s  key %s in %s  recipient %s", told.At, told.App, told.Key, told.Scope, told.Recipient)
+	if told.Issuance != "" {
+		p.line(1, "issuance %s to user %s", told.Issuance, told.User)
+	}
+	if told.TraceID != "" {
+		p.line(1, "trace id %s", told.TraceID)
+	}
+	if told.Catalogue != 0 {
+		scene := ""
+		if told.Scene != "" {
+			scene = fmt.Sprintf("; scene %s chooses %s", told.Scene, told.Strategy)
+		}
+		p.line(1, "decided by version %d of the catalogue%s", told.Catalogue, scene)
+	}
+	if told.Remark != "" {
+		p.line(1, "%s", told.Remark)
+	}
+}
+
+// candidate tells of one activity of the scene.
+func (p *page) candidate(c *benefit.CandidateTold) {
+	verdict := "not chosen"
+	if c.Chosen {
+		verdict = "CHOSEN"
+	}
+	open := "open"
+	if !c.Open {
+		open = "not open"
+	}
+	name := c.Activity
+	if c.ActCode != "" {
+		name += " (" + c.ActCode + ")"
+	}
+	p.line(1, "activity %s: %s, %s", name, open, verdict)
+	if c.Rule != "" {
+		p.rule(c)
+	}
+	for k := range c.Lines {
+		p.right(2, &c.Lines[k])
+	}
+}
+
+func (p *page) rule(c *benefit.CandidateTold) {
+	result := "holds"
+	switch {
+	case c.RuleError != "":
+		result = "cannot be evaluated: " + c.RuleError
+	case !c.Holds:
+		result = "does not hold"
+	}
+	p.line(2, "rule %s", c.Rule)
+	p.line(3, "%s", result)
+	if c.Inputs == nil {
+		return
+	}
+	user := string(c.Inputs.User)
+	if user == "" || user == "null" {
+		user = "{}"
+	}
+	p.line(3, "user %s", user)
+	request, _ := json.Marshal(c.Inputs.Request) // it cannot fail
+	p.line(3, "request %s", request)
+	p.past("template", c.Inputs.OfTemplate)
+	p.past("activity", c.Inputs.InActivity)
+}
+
+func (p *page) past(what string, all map[string]benefit.Past) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		p.line(3, "received of %s %s: %d, today %d", what, name, all[name].Total, all[name].Today)
+	}
+}
+
+// right tells of one line: what is given of it, and the counters with what they were held against.
+func (p *page) right(level int, l *benefit.LineTold) {
+	name := l.Template
+	if name == "" {
+		name = "(no such template)"
+	}
+	switch {
+	case l.Issued > 0 && l.Issued < l.Vouchers:
+		p.line(level, "right %s: issued %d of %d, then %s", name, l.Issued, l.Vouchers, l.Reason)
+	case l.Reason == benefit.NotRefused.String():
+		p.line(level, "right %s: room for %d", name, l.Vouchers)
+	default:
+		p.line(level, "right %s: %s", name, l.Reason)
+	}
+	if l.Template == "" {
+		return
+	}
+	s := l.Seen
+	p.line(level+1, "issued before: %d of %s, today %d of %s", s.Count, capOf(l.Stock.Count), s.DayCount, capOf(l.Stock.CountPerDay))
+	if l.Stock.Amount != benefit.Unlimited || l.Stock.AmountPerDay != benefit.Unlimited {
+		p.line(level+1, "yuan before: %s of %s, today %s of %s", money.Fen(s.Amount).Yuan(), yuanOf(l.Stock.Amount), money.Fen(s.DayAmount).Yuan(), yuanOf(l.Stock.AmountPerDay))
+	}
+	p.line(level+1, "this user before: %d of %s, today %d of %s", s.User, limitOf(l.Limits.PerUser), s.UserDay, limitOf(l.Limits.PerUserPerDay))
+	if l.Limits.PerPerson != 0 {
+		p.line(level+1, "this person before: %d of %d", s.Person, l.Limits.PerPerson)
+	}
+}
+
+func capOf(c benefit.Cap) string {
+	if c == benefit.Unlimited {
+		return "any number"
+	}
+	return fmt.Sprint(int64(c))
+}
+
+func yuanOf(c benefit.Cap) string {
+	if c == benefit.Unlimited {
+		return "any amount"
+	}
+	return money.Fen(c).Yuan()
+}
+
+func limitOf(limit int64) string {
+	if limit == 0 {
+		return "any number"
+	}
+	return fmt.Sprint(limit)
+}
+
+// outcome tells what comes of it.
+func (p *page) outcome(told *control.Told) {
+	for _, e := range told.Errors {
+		what := e.ActCode
+		if e.RightID != 0 {
+			what += fmt.Sprintf(" %d", e.RightID)
+		}
+		p.line(1, "error %s %s: %s", e.Kind, strings.TrimSpace(what), e.Reason)
+	}
+	switch told.Outcome {
+	case control.Refused:
+		p.line(0, "→ refused: %s", told.Reason)
+	case control.NothingChosen:
+		p.line(0, "→ nothing is chosen")
+	default:
+		p.issues(told)
+	}
+}
+
+func (p *page) issues(told *control.Told) {
+	switch {
+	case told.Replayed:
+		p.line(0, "→ the key is bound: a retry is answered what was issued then")
+	case len(told.Vouchers) > 0:
+		p.line(0, "→ issued")
+	default:
+		p.line(0, "→ would be issued")
+	}
+	if len(told.Vouchers) == 0 {
+		for _, l := range told.Lines {
+			if l.Issued > 0 {
+				p.line(1, "%d of %s", l.Issued, l.Template)
+			}
+		}
+	}
+	for _, v := range told.Vouchers {
+		amount, code := "", ""
+		if v.Amount != 0 {
+			amount = fmt.Sprintf(", %s yuan", money.Fen(v.Amount).Yuan())
+		}
+		if v.Code != "" {
+			code = ", code " + v.Code
+		}
+		p.line(1, "voucher %s of %s%s%s, good %s to %s", v.ID, v.Template, amount, code, v.Start, v.End)
+	}
+}

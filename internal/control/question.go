@@ -1,0 +1,255 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/issuing"
+	"faquan/internal/store"
+)
+
+// Question asks how a request would be decided, without issuing.
+type Question struct {
+	App string // the operator's handle of the caller
+	// Request is the request but for App and, for an OPEN_ID, the recipient's app, which are filled in.
+	Request benefit.Request
+	Scope   ScopeName
+}
+
+// ScopeName names the scope of a key in the operator's words. Exactly one way is taken: Template (the scope of
+// voucher.send), App with Relation (activity.send), or App with BizCode (decisionsend).
+type ScopeName struct {
+	Template string `json:",omitempty"` // the operator's handle or the template_id
+	App      string `json:",omitempty"` // the operator's handle
+	Relation int64  `json:",omitempty"` // relation_id
+	BizCode  string `json:",omitempty"`
+}
+
+// of finds the scope in a catalogue.
+func (n ScopeName) of(cat *benefit.Catalogue) (benefit.Scope, error) {
+	if n.Template != "" {
+		t := cat.TemplateByName(n.Template)
+		if t == nil {
+			t = cat.TemplateByWireID(n.Template)
+		}
+		if t == nil {
+			return "", fmt.Errorf("there is no template %q", n.Template)
+		}
+		return benefit.TemplateScope(t.ID), nil
+	}
+	app, err := appByName(cat, n.App)
+	if err != nil {
+		return "", err
+	}
+	if n.Relation != 0 {
+		return benefit.RelationScope(app.ID, n.Relation), nil
+	}
+	return benefit.BizScope(app.ID, n.BizCode), nil
+}
+
+func appByName(cat *benefit.Catalogue, name string) (*benefit.App, error) {
+	for _, a := range cat.Apps {
+		if a.Name == name {
+			return a, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no app %q", name)
+}
+
+// Search names decisions that were made. Exactly one of Voucher, Code, Trace and Key is set, or, with Refusals, one of
+// the last two or none.
+type Search struct {
+	Voucher string    `json:",omitempty"` // its id, or its voucher_id of 28 digits
+	Code    string    `json:",omitempty"` // of a certificate
+	Trace   string    `json:",omitempty"` // the caller's trace id
+	Key     string    `json:",omitempty"`
+	Scope   ScopeName // of Key; without Refusals it must be named
+	// Refusals looks among the latest requests that issued nothing, which only the serving process remembers.
+	Refusals bool
+	Limit    int  // how many at most; 0 is 100
+	Unmasked bool // shows codes and identifiers of people whole
+}
+
+// Decide implements Platform.
+func (d *Desk) Decide(ctx context.Context, q *Question, unmasked bool) (*Told, error) {
+	cat := d.Issuer.Catalogue()
+	app, err := appByName(cat, q.App)
+	if err != nil {
+		return nil, err
+	}
+	r := q.Request
+	r.App = app.ID
+	if r.Recipient.Type == benefit.OpenID {
+		r.Recipient.App = app.ID
+	}
+	if r.Scope, err = q.Scope.of(cat); err != nil {
+		return nil, err
+	}
+	o, explanation, err := d.Issuer.Ask(ctx, &r)
+	if err != nil {
+		return nil, err
+	}
+	t := teller{cat: cat, unmasked: unmasked}
+	if o.Issuance != nil && o.Attempt == nil && o.Replayed { // as it was decided then, and not by the catalogue of now
+		told, err := d.tellStored(ctx, t, o.Issuance)
+		if told != nil {
+			told.Replayed = true
+		}
+		return told, err
+	}
+	told := t.request(&r)
+	told.Outcome, told.Reason = outcomeName(&o), o.Reason.String()
+	t.explain(told, explanation)
+	return told, nil
+}
+
+func outcomeName(o *benefit.Outcome) string {
+	switch {
+	case o.Empty():
+		return NothingChosen
+	case o.Reason != benefit.NotRefused:
+		return Refused
+	}
+	return Issues
+}
+
+// tellStored tells of an issuance under the catalogue of its own time.
+func (d *Desk) tellStored(ctx context.Context, t teller, i *benefit.Issuance) (*Told, error) {
+	r, err := d.Store.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return d.tell(ctx, r, t, i)
+}
+
+func (d *Desk) tell(ctx context.Context, r store.Reader, t teller, i *benefit.Issuance) (*Told, error) {
+	told := t.issuance(i)
+	explanation, err := d.Issuer.Explain(ctx, r, i)
+	switch {
+	case errors.Is(err, store.ErrNoVersion):
+		told.Remark = fmt.Sprintf("the store does not know version %d of the catalogue, by which this was decided", i.Catalogue)
+		return told, nil
+	case err != nil:
+		return nil, err
+	}
+	t.explain(told, explanation)
+	return told, nil
+}
+
+// ErrNotFound: there is nothing of what a Search names.
+var ErrNotFound = errors.New("nothing is found")
+
+// Find implements Platform.
+func (d *Desk) Find(ctx context.Context, s *Search) ([]*Told, error) {
+	if s.Limit <= 0 {
+		s.Limit = 100
+	}
+	r, err := d.Store.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	cat := d.Issuer.Catalogue()
+	t := teller{cat: cat, unmasked: s.Unmasked}
+	var all []*Told
+	if s.Refusals {
+		all, err = d.refusals(ctx, r, t, s)
+	} else {
+		var found []*benefit.Issuance
+		if found, err = s.issuances(ctx, r, cat); err != nil {
+			return nil, err
+		}
+		for _, i := range found {
+			told, err := d.tell(ctx, r, t, i)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, told)
+		}
+	}
+	if err == nil && len(all) == 0 {
+		err = ErrNotFound
+	}
+	return all, err
+}
+
+// issuances are those that the search names.
+func (s *Search) issuances(ctx context.Context, r store.Reader, cat *benefit.Catalogue) ([]*benefit.Issuance, error) {
+	switch {
+	case s.Trace != "":
+		return r.TraceIssuances(ctx, s.Trace, 0, s.Limit)
+	case s.Voucher != "":
+		v, err := voucherID(s.Voucher)
+		if err != nil {
+			return nil, err
+		}
+		i, err := r.IssuanceOf(ctx, v)
+		if i != nil {
+			if _, issued := i.Voucher(v); !issued { // the id of one that was refused
+				return nil, err
+			}
+		}
+		return one(i, err)
+	case s.Code != "":
+		return one(r.Claim(ctx, benefit.CodeScope, s.Code))
+	}
+	scope, err := s.Scope.of(cat)
+	if err != nil {
+		return nil, err
+	}
+	return one(r.Claim(ctx, scope, s.Key))
+}
+
+func one(i *benefit.Issuance, err error) ([]*benefit.Issuance, error) {
+	if i == nil || err != nil {
+		return nil, err
+	}
+	return []*benefit.Issuance{i}, nil
+}
+
+// refusals are the remembered ones that match, newest first.
+func (d *Desk) refusals(ctx context.Context, r store.Reader, t teller, s *Search) ([]*Told, error) {
+	var scope benefit.Scope // "": any
+	if s.Scope != (ScopeName{}) {
+		var err error
+		if scope, err = s.Scope.of(t.cat); err != nil {
+			return nil, err
+		}
+	}
+	match := func(f *issuing.Refusal) bool {
+		a := f.Attempt
+		return (s.Trace == "" || a.Note.TraceID == s.Trace) && (s.Key == "" || a.Key == s.Key) && (scope == "" || a.Scope == scope)
+	}
+	var all []*Told
+	for _, f := range d.Issuer.Refusals(match, s.Limit) {
+		attempt := *f.Attempt
+		attempt.Catalogue = f.Catalogue.Version // under which it was refused, which is not the one that bound its key
+		told, err := d.tell(ctx, r, t, &attempt)
+		if err != nil {
+			return nil, err
+		}
+		told.Outcome, told.Reason, told.At = Refused, f.Reason.String(), f.At.String()
+		if f.Reason == benefit.NotRefused {
+			told.Outcome = NothingChosen
+		}
+		all = append(all, told)
+	}
+	return all, nil
+}
+
+// voucherID reads an id as TOP shows it or as Alipay does.
+func voucherID(text string) (id.ID, error) {
+	if v, err := id.ParseLong(text); err == nil {
+		return v, nil
+	}
+	v, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || v <= 0 {
+		return 0, fmt.Errorf("%q is no voucher id", text)
+	}
+	return id.ID(v), nil
+}

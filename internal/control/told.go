@@ -1,0 +1,162 @@
+package control
+
+import (
+	"strconv"
+	"strings"
+
+	"faquan/internal/benefit"
+)
+
+// The outcomes of a Told.
+const (
+	Issues        = "ISSUES" // would issue, or has issued, something
+	Refused       = "REFUSED"
+	NothingChosen = "NOTHING_CHOSEN" // the scene had nothing for the recipient, and nothing failed
+)
+
+// Told is one decision as people read it: what was asked, what came of it, and why. Codes of certificates and
+// identifiers of people are masked unless they were asked for.
+type Told struct {
+	Outcome  string `json:"outcome"`
+	Reason   string `json:"reason"` // the first one, NOT_REFUSED when something is issued
+	Replayed bool   `json:"replayed,omitzero"`
+	At       string `json:"at,omitzero"` // at +08:00
+	Issuance string `json:"issuance,omitzero"`
+
+	App       string        `json:"app"` // the operator's handle
+	Scope     string        `json:"scope"`
+	Key       string        `json:"key"`
+	Recipient string        `json:"recipient"` // as sent
+	User      string        `json:"user,omitzero"`
+	TraceID   string        `json:"trace_id,omitzero"`
+	Asked     benefit.Asked `json:"asked"`
+
+	Catalogue  int64                   `json:"catalogue"` // the version it was decided by
+	Scene      string                  `json:"scene,omitzero"`
+	Strategy   string                  `json:"strategy,omitzero"`
+	Errors     []ToldError             `json:"errors,omitempty"`
+	Candidates []benefit.CandidateTold `json:"candidates,omitempty"`
+	Lines      []benefit.LineTold      `json:"lines,omitempty"` // what was tried to issue
+	Vouchers   []ToldVoucher           `json:"vouchers,omitempty"`
+	Remark     string                  `json:"remark,omitzero"`
+}
+
+// ToldError is what a request named and could not have.
+type ToldError struct {
+	Kind    string `json:"kind"` // SCENE, ACT or RIGHT
+	ActCode string `json:"act_code,omitzero"`
+	RightID int64  `json:"right_id,omitzero"`
+	Reason  string `json:"reason"`
+}
+
+// ToldVoucher is a voucher that was issued.
+type ToldVoucher struct {
+	ID       string `json:"id"`
+	Template string `json:"template"`
+	Amount   int64  `json:"amount,omitzero"` // fen
+	Code     string `json:"code,omitzero"`
+	Start    string `json:"start"`
+	End      string `json:"end"`
+}
+
+var (
+	strategyNames = map[benefit.Strategy]string{
+		benefit.ChooseAll: "ALL", benefit.ChooseFirst: "FIRST", benefit.ChooseWeighted: "WEIGHTED",
+	}
+	errorKinds = map[benefit.ErrorKind]string{
+		benefit.SceneError: "SCENE", benefit.ActivityError: "ACT", benefit.RightError: "RIGHT",
+	}
+)
+
+// teller tells of decisions. Names are those of the catalogue.
+type teller struct {
+	cat      *benefit.Catalogue
+	unmasked bool
+}
+
+func (t teller) app(a benefit.AppID) string {
+	if app := t.cat.Apps[a]; app != nil {
+		return app.Name
+	}
+	return strconv.FormatInt(int64(a), 10)
+}
+
+func (t teller) template(of benefit.TemplateID) string {
+	if found := t.cat.Templates[of]; found != nil {
+		return found.Name
+	}
+	return strconv.FormatInt(int64(of), 10)
+}
+
+func (t teller) recipient(of benefit.Identifier) string {
+	if u, ok := of.Ref(); ok {
+		return "the session's user " + strconv.FormatInt(int64(u), 10)
+	}
+	value := of.Value
+	if !t.unmasked {
+		value = maskIdentifier(value)
+	}
+	return of.Type + " " + value
+}
+
+// maskCode leaves the last four characters of a code, where it has more than twice as many.
+func maskCode(code string) string { return mask(code, 0, 4) }
+
+// maskIdentifier leaves the first and the last three characters.
+func maskIdentifier(value string) string { return mask(value, 3, 3) }
+
+func mask(text string, first, last int) string {
+	r := []rune(text)
+	if len(r) < 2*(first+last) {
+		return strings.Repeat("*", len(r))
+	}
+	return string(r[:first]) + strings.Repeat("*", len(r)-first-last) + string(r[len(r)-last:])
+}
+
+func (t teller) request(r *benefit.Request) *Told {
+	return &Told{
+		App: t.app(r.App), Scope: string(r.Scope), Key: r.Key, Recipient: t.recipient(r.Recipient),
+		TraceID: r.Note.TraceID, Asked: r.Asked,
+	}
+}
+
+func (t teller) issuance(i *benefit.Issuance) *Told {
+	told := &Told{
+		Outcome: Issues, Reason: benefit.NotRefused.String(), At: i.At().String(), Issuance: strconv.FormatInt(int64(i.ID), 10),
+		App: t.app(i.App), Scope: string(i.Scope), Key: i.Key, Recipient: t.recipient(i.Recipient),
+		TraceID: i.Note.TraceID, Asked: i.Asked, Catalogue: i.Catalogue,
+	}
+	if i.User != 0 {
+		told.User = strconv.FormatInt(int64(i.User), 10)
+	}
+	for _, v := range i.Vouchers() {
+		code := v.Code
+		if !t.unmasked {
+			code = maskCode(code)
+		}
+		told.Vouchers = append(told.Vouchers, ToldVoucher{
+			ID: strconv.FormatInt(int64(v.ID), 10), Template: t.template(v.Template), Amount: int64(v.Amount), Code: code,
+			Start: v.Valid.Start.String(), End: v.Valid.End.String(),
+		})
+	}
+	if len(told.Vouchers) == 0 { // an attempt: its ids were not kept
+		told.Issuance = ""
+	}
+	return told
+}
+
+// explain adds why. There is no explanation for a key that is bound to something else.
+func (t teller) explain(told *Told, e *benefit.Explanation) {
+	if e == nil {
+		told.Remark = "the key is bound to another request; nothing of that one is shown"
+		return
+	}
+	if told.At == "" {
+		told.At = e.Now.String()
+	}
+	told.Catalogue, told.Scene, told.Strategy = e.Catalogue, e.Scene, strategyNames[e.Strategy]
+	told.Candidates, told.Lines = e.Candidates, e.Lines
+	for _, x := range e.Errors {
+		told.Errors = append(told.Errors, ToldError{errorKinds[x.Kind], x.ActCode, x.RightID, x.Reason.String()})
+	}
+}
