@@ -25,7 +25,12 @@ type method struct {
 // methods are the APIs of the gateway.
 func methods() []*method {
 	return []*method{
+		activitySend,
+		sellerGet,
 		timeGet,
+		decisionSend,
+		certificateSend,
+		certificateQuery,
 	}
 }
 
@@ -59,6 +64,28 @@ func (c *call) merchant() *benefit.Merchant {
 		return nil
 	}
 	return c.apps.Catalogue.Merchants[c.session.Merchant]
+}
+
+// actsFor is the merchant on whose behalf the app calls: the session's, or else its own.
+func (c *call) actsFor() benefit.MerchantID {
+	if c.session != nil && c.session.Merchant != 0 {
+		return c.session.Merchant
+	}
+	return c.app.Merchant
+}
+
+// firstCharacters is at most the first n characters of a text.
+func firstCharacters(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for at := range text {
+		if n == 0 {
+			return text[:at]
+		}
+		n--
+	}
+	return text
 }
 
 // issue hands a request to the core. When there is no outcome the record tells why, and the error is either

@@ -1,0 +1,238 @@
+package top
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway/top/wire"
+)
+
+// Lengths of the members of single_benefit_request, in characters. The platform's page names none. A trace_id may be
+// longer; its first maxTrace characters are kept.
+const (
+	maxBizID = 64
+	maxCard  = 32
+	maxTrace = 256
+)
+
+// defaultCard is the card of a call that names none: 游戏惊喜.
+const defaultCard = "game"
+
+// activitySend is taobao.mobile.promotion.benefit.activity.send: it sends an item of an activity to the session's
+// user.
+var activitySend = &method{
+	name:    "taobao.mobile.promotion.benefit.activity.send",
+	session: requiredSession,
+	run:     (*Handler).activitySend,
+	unknown: activityUnknown,
+}
+
+// activityOrder is the single_benefit_request.
+type activityOrder struct {
+	key         string // unique_id
+	relationID  int64
+	detailID    int64
+	bizID       string
+	purchaserID int64
+	benefitType int64
+	sends       int64 // send_count
+	card        string
+	trace       string
+}
+
+func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
+	order, bad := readActivityOrder(c.req.Args())
+	if bad != nil {
+		return nil, bad
+	}
+	c.record.CallerTrace = order.trace
+	if c.session.User == 0 {
+		return nil, errNoRecipient
+	}
+	line, box, mismatch := order.line(c)
+	r := order.request(c, line)
+	if box {
+		r.Asked.Card = order.card
+	}
+	c.record.Template = line.Template
+	outcome, err := h.issue(ctx, c, r)
+	switch {
+	case err == errUnknown:
+		return activityUnknown(c)
+	case err != nil:
+		return order.notIssued(c), nil
+	}
+	if bad := activityRefusals[outcome.Reason].failure; bad != nil {
+		if outcome.Reason == benefit.TemplateNotFound && mismatch != nil {
+			bad = mismatch
+		}
+		return nil, bad
+	}
+	return order.answer(c, &outcome, box), nil
+}
+
+// readActivityOrder reads what the call alone says. What needs the catalogue is for line.
+func readActivityOrder(args *wire.Args) (*activityOrder, *wire.Error) {
+	dto := args.Object("single_benefit_request")
+	o := &activityOrder{}
+	o.benefitType, _ = dto.RequiredInt("benefit_type")
+	o.sends, _ = dto.RequiredInt("send_count")
+	// What is kept with the issuance is copied: the text of a request lies in one piece, all of which would stay in
+	// memory with any part of it.
+	o.key = strings.Clone(dto.RequiredText("unique_id", benefit.MaxKey))
+	o.relationID, _ = dto.RequiredInt("relation_id")
+	o.purchaserID, _ = dto.RequiredInt("purchaser_id")
+	o.detailID, _ = dto.RequiredInt("detail_id")
+	o.trace = strings.Clone(firstCharacters(dto.RequiredText("trace_id", math.MaxInt), maxTrace))
+	o.bizID = dto.RequiredText("biz_id", maxBizID)
+	o.card = strings.Clone(dto.Text("card_type", maxCard))
+	if o.card == "" {
+		o.card = defaultCard
+	}
+	if args.Err() == nil && o.sends < 1 {
+		dto.Fail(wire.Invalid("send_count", "应大于0"))
+	}
+	return o, args.Err()
+}
+
+// line finds the item that the order names, and says whether its activity has a treasure box. When the order does not
+// fit the catalogue, mismatch tells why and the line names no template: the core then still answers a key that is
+// bound, from its record, and finds no template for one that is not.
+func (o *activityOrder) line(c *call) (line benefit.Line, box bool, mismatch *wire.Error) {
+	cat := c.apps.Catalogue
+	act := cat.ActivityByRelationID(o.relationID)
+	if act == nil {
+		return o.noLine(errNoActivity)
+	}
+	if owner := cat.Merchants[act.Merchant]; owner == nil || owner.SellerID != o.purchaserID {
+		return o.noLine(errPurchaser)
+	}
+	at := slices.IndexFunc(act.Items, func(i benefit.Item) bool { return i.DetailID == o.detailID })
+	if at < 0 {
+		return o.noLine(errNoActivity)
+	}
+	item := &act.Items[at]
+	t := cat.Templates[item.Template]
+	if t == nil || t.BizID != o.bizID || !c.app.MayIssue(t, c.actsFor()) {
+		return o.noLine(errNoActivity)
+	}
+	if mismatch := o.fits(act, item); mismatch != nil {
+		return o.noLine(mismatch)
+	}
+	return item.Line(cat, act, int(o.sends)), act.Box != nil, nil
+}
+
+func (o *activityOrder) noLine(mismatch *wire.Error) (benefit.Line, bool, *wire.Error) {
+	return benefit.Line{DetailID: o.detailID, Sends: 1, Quantity: 1}, false, mismatch
+}
+
+// fits checks the parameters whose rules are the item's.
+func (o *activityOrder) fits(act *benefit.Activity, item *benefit.Item) *wire.Error {
+	switch {
+	case o.benefitType != item.BenefitType:
+		return errBenefitType
+	case o.sends > int64(item.MaxSends):
+		return wire.Invalid("send_count", "最大为"+strconv.Itoa(item.MaxSends))
+	case act.Box == nil && o.card != defaultCard:
+		return errCardWithoutBox
+	case act.Box != nil && !slices.Contains(act.Box.Cards, o.card):
+		return wire.Invalid("card_type", "应为"+strings.Join(act.Box.Cards, "、")+"之一")
+	}
+	return nil
+}
+
+// request is what the core is asked. The meaning is made of the wire's words alone, so that a retry means the same
+// whatever the catalogue says by then.
+func (o *activityOrder) request(c *call, line benefit.Line) *benefit.Request {
+	number := func(n int64) string { return strconv.FormatInt(n, 10) }
+	return &benefit.Request{
+		Scope: benefit.RelationScope(c.app.ID, o.relationID), Key: o.key, App: c.app.ID,
+		Recipient: benefit.RefTo(c.session.User),
+		Meaning: benefit.MeaningOf(nil, number(o.detailID), o.bizID, number(o.purchaserID), number(o.benefitType),
+			number(o.sends), o.card),
+		Lines: []benefit.Line{line}, Guarded: true, Note: benefit.Note{TraceID: o.trace},
+	}
+}
+
+// answer writes the outcome of a request that had one: issued in whole or in part, or refused.
+func (o *activityOrder) answer(c *call, outcome *benefit.Outcome, box bool) *wire.Answer {
+	result := activityResult{index: o.detailID, failed: o.sends}
+	if len(outcome.Lines) > 0 {
+		line := &outcome.Lines[0]
+		result.sent, result.failed = int64(line.Issued), int64(line.Refused)
+		result.add(line.Reason)
+	}
+	result.add(outcome.Reason)
+	if outcome.Issuance != nil && len(outcome.Lines) > 0 {
+		box = outcome.Issuance.Asked.Card != "" // as it was when it was issued
+	}
+	return o.write(c, outcome.Reason, result, box, outcome.BoxDone)
+}
+
+// activityResult is one mobile_benefit_send_result_ext.
+type activityResult struct {
+	index, sent, failed int64
+	codes               []string // distinct
+}
+
+func (r *activityResult) add(reason benefit.Reason) {
+	if reason != benefit.NotRefused && !slices.Contains(r.codes, reason.String()) {
+		r.codes = append(r.codes, reason.String())
+	}
+}
+
+func (o *activityOrder) write(c *call, reason benefit.Reason, result activityResult, box, done bool) *wire.Answer {
+	a := c.success()
+	a.Object("send_result", func() {
+		if reason != benefit.NotRefused {
+			a.Text("error_message", activityRefusals[reason].message)
+			a.Text("error_code", reason.String())
+			c.record.SubCode = reason.String()
+		}
+		a.Bool("is_success", reason == benefit.NotRefused)
+		o.results(a, result)
+		if box {
+			a.Bool("is_baoxiang_task_done", done)
+		}
+	})
+	return a
+}
+
+// results writes the one element of results, and the key.
+func (o *activityOrder) results(a *wire.Answer, result activityResult) {
+	a.Objects("results", "mobile_benefit_send_result_ext", 1, func(int) {
+		a.Texts("error_code_list", result.codes)
+		a.Int("failure_count", result.failed)
+		a.Int("success_count", result.sent)
+		a.Int("index_id", result.index)
+	})
+	a.Text("unique_id", o.key)
+}
+
+// notIssued answers a call of which it is sure that it issued nothing, though nobody decided either. It carries no
+// code of isp.*: clients that retry on those at once would only add to the load.
+func (o *activityOrder) notIssued(c *call) *wire.Answer {
+	c.record.SubCode = systemBusy
+	a := c.success()
+	a.Object("send_result", func() {
+		a.Text("error_message", "系统繁忙，本次未发放，请稍后用相同的unique_id重试")
+		a.Text("error_code", systemBusy)
+		a.Bool("is_success", false)
+		o.results(a, activityResult{index: o.detailID, failed: o.sends, codes: []string{systemBusy}})
+	})
+	return a
+}
+
+// activityUnknown answers a call of unknown outcome: the platform's word for it, which clients take for "send again".
+// With the same unique_id that is safe.
+func activityUnknown(c *call) (*wire.Answer, *wire.Error) {
+	trace := c.record.CallerTrace
+	if trace == "" {
+		trace = c.record.TraceID
+	}
+	return nil, wire.Business("isp.E1000", "权益发放失败，结果未知，请用相同的unique_id重试，traceId："+trace)
+}
