@@ -101,11 +101,11 @@ func (a *applying) line(l *IssuedLine) bool {
 				worth += x
 			}
 		}
-		if l.Reason = a.refusal(t, l, worth); l.Reason != NotRefused {
-			break
-		}
-		if t.Kind == Certificate && len(l.Codes) < from+l.Quantity {
+		l.Reason = a.refusal(t, l, worth)
+		if short := t != nil && t.Kind == Certificate && len(l.Codes) < from+l.Quantity; short && (l.Reason == NotRefused || l.Reason > CodesEmpty) {
 			l.Reason = CodesEmpty
+		}
+		if l.Reason != NotRefused {
 			break
 		}
 		a.take(t, l, int64(worth))

@@ -18,12 +18,19 @@ func TestEntitiesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		apps, templates := drawAll[App](t), drawAll[Template](t)
 		for k, a := range apps { // no two are called the same
-			a.ID, a.AppID = AppID(k), fmt.Sprint(k, a.AppID)
+			a.ID, a.AppID, a.AppKey = AppID(k), fmt.Sprint(k, a.AppID), fmt.Sprint(k, a.AppKey)
 		}
 		for k, x := range templates {
-			x.ID, x.TemplateID = TemplateID(k), fmt.Sprint(k, x.TemplateID)
+			x.ID, x.Name, x.TemplateID, x.OutID = TemplateID(k), fmt.Sprint(k, x.Name), fmt.Sprint(k, x.TemplateID), int64(k)
 		}
-		want := NewCatalogue(7, drawAll[Merchant](t), apps, templates, drawAll[Activity](t), drawAll[Scene](t))
+		activities, scenes := drawAll[Activity](t), drawAll[Scene](t)
+		for k, x := range activities {
+			x.ID, x.Name, x.RelationID = ActivityID(k), fmt.Sprint(k, x.Name), int64(k)
+		}
+		for k, x := range scenes {
+			x.ID, x.SceneCode = SceneID(k), fmt.Sprint(k, x.SceneCode)
+		}
+		want := NewCatalogue(7, drawAll[Merchant](t), apps, templates, activities, scenes)
 		got, err := CatalogueOf(7, entitiesOf(t, want))
 		if err != nil {
 			t.Fatal(err)

@@ -251,6 +251,9 @@ func (t *tryout) counters(l Line) (c Counters) {
 		if today {
 			c.DayAmount += g.amount
 		}
+		if tmpl := t.judge.cat.Templates[l.Template]; tmpl.Limits.PerPerson > 0 && t.user != nil && t.samePerson(g.user) {
+			c.Person++
+		}
 	}
 	return c
 }

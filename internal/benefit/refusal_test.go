@@ -1,6 +1,7 @@
 package benefit_test
 
 import (
+	"slices"
 	"testing"
 
 	. "faquan/internal/benefit"
@@ -38,11 +39,20 @@ var wrongs = map[Reason]func(*trial){
 		x.template.Limits.PerUserPerDay = 1
 		x.has.Total, x.has.Day, x.has.DayTotal = 1, x.now.Day(), 1
 	},
-	StockEmpty:       func(x *trial) { x.template.Stock.Count = 0 },
-	BudgetEmpty:      func(x *trial) { x.template.Stock.Amount = 99 },
-	DayStockEmpty:    func(x *trial) { x.template.Stock.CountPerDay = 0 },
-	DayBudgetEmpty:   func(x *trial) { x.template.Stock.AmountPerDay = 99 },
-	AmountNotAllowed: func(x *trial) { x.template.Amount = AmountRule{From: Fixed, Min: 100, Max: 100} },
+	StockEmpty:     func(x *trial) { x.template.Stock.Count = 0 },
+	BudgetEmpty:    func(x *trial) { x.template.Stock.Amount = 99 },
+	DayStockEmpty:  func(x *trial) { x.template.Stock.CountPerDay = 0 },
+	DayBudgetEmpty: func(x *trial) { x.template.Stock.AmountPerDay = 99 },
+	Guarded: func(x *trial) {
+		x.request.Guarded, x.took.Total, x.took.At = true, 1, x.now-999
+	},
+	CodesEmpty: func(x *trial) {
+		x.template.Kind, x.template.Amount, x.template.Code, x.codesTaken = Certificate, AmountRule{}, CodeRule{Digits: 12}, true
+		x.request.Lines[0].HasAmount = false
+	},
+	AmountNotAllowed: func(x *trial) {
+		x.template.Amount, x.request.Lines[0].HasAmount = AmountRule{From: Fixed, Min: 100, Max: 100}, true
+	},
 	AmountMissing:    func(x *trial) { x.request.Lines[0].HasAmount, x.request.Lines[0].Amount = false, 0 },
 	AmountOutOfRange: func(x *trial) { x.request.Lines[0].Amount = x.template.Amount.Max + 1 },
 }
@@ -68,9 +78,23 @@ var infeasible = map[[2]Reason]string{
 	{TemplateNotFound, BudgetEmpty}:      noTemplate,
 	{TemplateNotFound, DayStockEmpty}:    noTemplate,
 	{TemplateNotFound, DayBudgetEmpty}:   noTemplate,
+	{TemplateNotFound, CodesEmpty}:       noTemplate,
+	{UserNotFound, Guarded}:              "a user that is not known has received nothing",
+	{BudgetEmpty, CodesEmpty}:            "a certificate is worth no money",
+	{DayBudgetEmpty, CodesEmpty}:         "a certificate is worth no money",
+	{CodesEmpty, AmountMissing}:          "a certificate takes no amount",
+	{CodesEmpty, AmountOutOfRange}:       "a certificate takes no amount",
 	{TemplateNotFound, AmountNotAllowed}: noTemplate,
 	{TemplateNotFound, AmountMissing}:    noTemplate,
 	{TemplateNotFound, AmountOutOfRange}: noTemplate,
+}
+
+// ofDecisions are the reasons that only a request for a scene meets: see TestDecisionErrors.
+var ofDecisions = []Reason{SceneNotFound, ActivityNotFound, RightNotFound, SceneNotOpen}
+
+// ofLines are the reasons that a line meets.
+func ofLines() []Reason {
+	return slices.DeleteFunc(Reasons(), func(r Reason) bool { return slices.Contains(ofDecisions, r) })
 }
 
 const noTemplate = "a template that does not exist has no status, window, limits, stock or amounts"
@@ -78,7 +102,7 @@ const noTemplate = "a template that does not exist has no status, window, limits
 func TestNothingWrong(t *testing.T) { newTrial().wantReason(t, NotRefused) }
 
 func TestEachReasonAlone(t *testing.T) {
-	for _, r := range Reasons() {
+	for _, r := range ofLines() {
 		t.Run(r.String(), func(t *testing.T) {
 			x := newTrial()
 			wrongs[r](x)
@@ -90,8 +114,8 @@ func TestEachReasonAlone(t *testing.T) {
 // A request that is wrong in two ways gets the smaller reason.
 func TestOrderOfRefusals(t *testing.T) {
 	tried := 0
-	for k, first := range Reasons() {
-		for _, second := range Reasons()[k+1:] {
+	for k, first := range ofLines() {
+		for _, second := range ofLines()[k+1:] {
 			if infeasible[[2]Reason{first, second}] != "" {
 				continue
 			}
@@ -104,7 +128,7 @@ func TestOrderOfRefusals(t *testing.T) {
 			})
 		}
 	}
-	if all := len(Reasons()) * (len(Reasons()) - 1) / 2; tried+len(infeasible) != all {
+	if all := len(ofLines()) * (len(ofLines()) - 1) / 2; tried+len(infeasible) != all {
 		t.Errorf("tried %d pairs and left out %d, of %d", tried, len(infeasible), all)
 	}
 }

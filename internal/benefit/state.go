@@ -297,18 +297,20 @@ func (w *wants) line(u *User, l *Line) {
 func (w *wants) rules(u *User, b *ballot, rules Rules) {
 	for k := range b.candidates {
 		rule := b.candidates[k].activity.Rule
-		if rule == "" || u == nil {
+		if rule == "" {
 			continue
 		}
 		templates, activities := rules.Asks(rule)
 		for _, name := range templates {
 			if t := w.cat.TemplateByName(name); t != nil {
 				w.keys.Quotas = w.s.appendQuotas(w.keys.Quotas, w.quotas, u, t)
-				w.template(t.ID)
+				w.template(t.ID) // also for an unknown user: whoever receives now is kept with what the rule saw
 			}
 		}
 		for _, name := range activities {
-			w.participation(u, w.cat.ActivityByName(name))
+			if u != nil {
+				w.participation(u, w.cat.ActivityByName(name))
+			}
 		}
 	}
 }

@@ -20,6 +20,9 @@ func TestChangesAreOfOneBatch(t *testing.T) {
 		Quotas:    []Quota{{QuotaKey: QuotaKey{User: 11, Template: 1}, Total: 1, Day: now.Day(), DayTotal: 1}},
 		Templates: []TemplateCount{{Template: 1, Count: 1, Amount: 500}},
 		Days:      []TemplateDay{{Template: 1, Day: now.Day(), Count: 1, Amount: 500}},
+		Participations: []Participation{{
+			ParticipationKey: ParticipationKey{User: 11, Activity: 1}, Total: 1, At: now, DayTotal: 1, DaySends: 1,
+		}},
 	}
 	if diff := cmp.Diff(want, first); diff != "" || len(first.Issuances) != 1 {
 		t.Errorf("the batch changes (-want +got):\n%s", diff)

@@ -28,6 +28,8 @@ type trial struct {
 	count        TemplateCount
 	day          TemplateDay
 	has, partHas Quota // what the recipient and the partner have
+	took         Participation
+	codesTaken   bool // every code that is drawn belongs to another voucher
 }
 
 // newTrial is a registered user, linked to a partner, asking for a cash amount that the template takes from the
@@ -66,6 +68,16 @@ func (x *trial) state() *State {
 	x.has.QuotaKey, x.partHas.QuotaKey = QuotaKey{User: 11, Template: x.template.ID}, QuotaKey{User: 12, Template: x.template.ID}
 	st.SetQuota(x.has)
 	st.SetQuota(x.partHas)
+	x.took.ParticipationKey = ParticipationKey{User: 11, Activity: x.activity.ID}
+	st.SetParticipation(x.took)
+	env, requests := testEnv(2), []*Request{x.request}
+	for keys := st.KeysOf(requests, x.catalogue(), env); keys != nil; keys = st.RedrawOf(requests, x.catalogue(), env) {
+		for _, c := range keys.Claims {
+			if c.Scope == CodeScope {
+				st.SetClaim(c.ID, map[bool]*Issuance{true: {ID: 3}}[x.codesTaken])
+			}
+		}
+	}
 	return st
 }
 
