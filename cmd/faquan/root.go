@@ -19,7 +19,7 @@ faquan issues each benefit exactly once, within stock, budget and limits, and an
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newDemo(), newServe(), newBench(), newApply(), newDiff(), newExport(), newKey(),
+		newDemo(), newServe(), newBench(), newApply(), newDiff(), newExport(), newKey(), newSession(),
 		newDecide(), newExplain(), newSend(), newSign(), newVerifySign(), newAudit(), newRebuild(), newVersion(),
 	)
 	return root

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/catalog"
+	"faquan/internal/session"
 )
 
 // fake is a Platform that answers what it is told to.
@@ -30,6 +32,7 @@ type fake struct {
 	document *Document
 	secrets  bool
 	settled  bool
+	order    session.Order
 }
 
 func (f *fake) Apply(_ context.Context, d *Document) (*catalog.Plan, error) {
@@ -55,6 +58,17 @@ func (f *fake) PublicKey(context.Context) (*rsa.PublicKey, error) {
 func (f *fake) RotateKey(_ context.Context, key *rsa.PrivateKey) error {
 	f.key = key
 	return f.err
+}
+
+func (f *fake) NewSession(_ context.Context, o session.Order) (*session.Grant, error) {
+	f.order = o
+	return &session.Grant{Access: "key", Expires: 7, User: &benefit.User{Name: "alice"}}, f.err
+}
+
+func (f *fake) RevokeSession(_ context.Context, name string) (int, error) { return len(name), f.err }
+
+func (f *fake) ListSessions(_ context.Context, filter session.Filter) ([]session.Info, error) {
+	return []session.Info{{Digest: benefit.SessionDigest("k"), App: filter.App, State: fmt.Sprint(filter.All)}}, f.err
 }
 
 func (f *fake) Settle(context.Context) error {
@@ -132,6 +146,17 @@ func TestRoundTrips(t *testing.T) {
 	if diff := cmp.Diff([]*Told{{Outcome: Refused, Key: "k", TraceID: "t"}}, found); diff != "" || err != nil {
 		t.Errorf("find: %v (-want +got)\n%s", err, diff)
 	}
+	order := session.Order{App: "shop", Merchant: "acme", User: "alice", Lifetime: 1, Refresh: 2}
+	if g, err := c.NewSession(ctx, order); err != nil || p.order != order || g.Access != "key" || g.Expires != 7 || g.User.Name != "alice" {
+		t.Errorf("new session: %+v of %+v, %v", g, p.order, err)
+	}
+	if n, err := c.RevokeSession(ctx, "<four>"); err != nil || n != 6 {
+		t.Errorf("revoke: %d, %v", n, err)
+	}
+	if all, err := c.ListSessions(ctx, session.Filter{App: "shop", All: true}); err != nil || len(all) != 1 ||
+		all[0] != (session.Info{Digest: benefit.SessionDigest("k"), App: "shop", State: "true"}) {
+		t.Errorf("list: %+v, %v", all, err)
+	}
 	if s, err := c.Status(ctx); err != nil || s != (Status{Version: "v1", PID: 7, URL: "http://here"}) {
 		t.Errorf("status %+v, %v", s, err)
 	}
@@ -157,12 +182,15 @@ func TestErrorsTravel(t *testing.T) {
 	}
 	p.err = errors.New("the disk is full")
 	for name, do := range map[string]func() error{
-		"apply":  func() error { _, err := c.Apply(ctx, &Document{}); return err },
-		"diff":   func() error { _, err := c.Diff(ctx, &Document{}); return err },
-		"settle": func() error { return c.Settle(ctx) },
-		"key":    func() error { _, err := c.PublicKey(ctx); return err },
-		"rotate": func() error { return c.RotateKey(ctx, testKey()) },
-		"export": func() error { return c.Export(ctx, io.Discard, false) },
+		"apply":       func() error { _, err := c.Apply(ctx, &Document{}); return err },
+		"diff":        func() error { _, err := c.Diff(ctx, &Document{}); return err },
+		"settle":      func() error { return c.Settle(ctx) },
+		"key":         func() error { _, err := c.PublicKey(ctx); return err },
+		"rotate":      func() error { return c.RotateKey(ctx, testKey()) },
+		"new session": func() error { _, err := c.NewSession(ctx, session.Order{}); return err },
+		"revoke":      func() error { _, err := c.RevokeSession(ctx, ""); return err },
+		"list":        func() error { _, err := c.ListSessions(ctx, session.Filter{}); return err },
+		"export":      func() error { return c.Export(ctx, io.Discard, false) },
 	} {
 		if err := do(); err == nil || err.Error() != "the disk is full" {
 			t.Errorf("%s: got %v", name, err)

@@ -13,6 +13,7 @@ import (
 	"faquan/internal/catalog"
 	"faquan/internal/issuing"
 	"faquan/internal/seal"
+	"faquan/internal/session"
 	"faquan/internal/store"
 )
 
@@ -33,6 +34,13 @@ type Platform interface {
 	Decide(ctx context.Context, q *Question, unmasked bool) (*Told, error)
 	// Find tells of decisions that were made, oldest first (refusals newest first); ErrNotFound when there are none.
 	Find(ctx context.Context, s *Search) ([]*Told, error)
+
+	// NewSession gives a session out; the answer has its key. RevokeSession ends one, and what belongs to it, and
+	// says how many ended; ListSessions shows what there is, but for the keys. See package session.
+	NewSession(ctx context.Context, o session.Order) (*session.Grant, error)
+	RevokeSession(ctx context.Context, name string) (ended int, err error)
+	ListSessions(ctx context.Context, f session.Filter) ([]session.Info, error)
+
 	// Settle writes out what was committed so far, so that a reader of the directory's files sees it.
 	Settle(ctx context.Context) error
 }

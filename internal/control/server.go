@@ -45,6 +45,7 @@ func Handler(p Platform, status func() Status) http.Handler {
 	mux.HandleFunc("POST /find", func(w http.ResponseWriter, r *http.Request) {
 		ask(w, r, func(s *Search) (any, error) { return p.Find(r.Context(), s) })
 	})
+	handleSessions(mux, p)
 	mux.HandleFunc("POST /settle", func(w http.ResponseWriter, r *http.Request) { answer(w, struct{}{}, p.Settle(r.Context())) })
 	return mux
 }

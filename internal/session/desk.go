@@ -1,0 +1,210 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/issuing"
+	"faquan/internal/seal"
+)
+
+// Why nothing was given out or ended. Other errors are those of issuing.Issuer.Change: of all of them but
+// issuing.ErrUnknown and a failed store it is sure that nothing changed.
+var (
+	ErrNoApp      = errors.New("there is no such app")
+	ErrNoMerchant = errors.New("there is no such merchant")
+	ErrNoUser     = errors.New("there is no such user")
+	ErrNotFound   = errors.New("there is no such session")
+	ErrExpired    = errors.New("it has expired")
+	ErrEnded      = errors.New("it was used already, or revoked")
+	ErrRedirect   = errors.New("the redirect_uri is not the one that the code was sent to")
+	ErrLifetime   = errors.New("a lifetime is at most a hundred years, and not negative")
+)
+
+// maxLifetime is what a session may live, so that expiries are instants that everybody can show.
+const maxLifetime = 100 * 365 * 24 * time.Hour
+
+// Lifetimes are how long what OAuth gives out is good. Each is cut to milliseconds.
+type Lifetimes struct {
+	Code    time.Duration // default 10 minutes
+	Access  time.Duration // default 24 hours
+	Refresh time.Duration // default 30 days; each refresh gives a new one
+}
+
+// Options of a Desk.
+type Options struct {
+	// Change commits: issuing.Issuer.Change.
+	Change func(ctx context.Context, fn issuing.ChangeFunc) error
+	// Box seals the keys that an export with secrets shows.
+	Box *seal.Box
+	// Forget, unless nil, is called after every change with the sessions that it touched, before its method returns.
+	// See gateway.Sessions.Forget.
+	Forget func(...benefit.Digest)
+	// Clock judges expiries; default time.Now.
+	Clock func() time.Time
+	Lifetimes
+}
+
+// Desk gives sessions out and ends them. It is safe for concurrent use.
+type Desk struct{ o Options }
+
+// NewDesk makes a desk.
+func NewDesk(o Options) *Desk {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Forget == nil {
+		o.Forget = func(...benefit.Digest) {}
+	}
+	for _, l := range []struct {
+		value *time.Duration
+		or    time.Duration
+	}{{&o.Code, 10 * time.Minute}, {&o.Access, 24 * time.Hour}, {&o.Refresh, 30 * 24 * time.Hour}} {
+		if *l.value <= 0 {
+			*l.value = l.or
+		}
+	}
+	return &Desk{o}
+}
+
+// Order is what an operator asks for.
+type Order struct {
+	App      string // its name
+	Merchant string // its name; empty: the app's own
+	User     string // a name, or TYPE:value, where OPEN_ID is that of the app; empty: none
+	// Lifetime is how long it is good; 0: for ever.
+	Lifetime time.Duration
+	// Refresh asks for a refresh session, too, and is how long that is good; 0: none.
+	Refresh time.Duration
+}
+
+// Grant is what was given out. Its keys are shown once: the store keeps their digests.
+type Grant struct {
+	Access         string
+	Refresh        string // empty: none was given
+	Made           benefit.Instant
+	Expires        benefit.Instant // 0: never
+	RefreshExpires benefit.Instant // 0: never
+	Digest         benefit.Digest  // of Access
+
+	Merchant *benefit.Merchant
+	User     *benefit.User // nil: none
+}
+
+// New gives a session out on an operator's word. It fails with ErrNoApp, ErrNoMerchant, ErrNoUser or ErrLifetime.
+func (d *Desk) New(ctx context.Context, o Order) (*Grant, error) {
+	if min(o.Lifetime, o.Refresh) < 0 || max(o.Lifetime, o.Refresh) > maxLifetime {
+		return nil, ErrLifetime
+	}
+	return d.giving(ctx, func(p *plan) (*Grant, error) {
+		base, err := p.parties(o)
+		if err != nil {
+			return nil, err
+		}
+		if o.Refresh == 0 {
+			access, key := p.begin(benefit.AccessSession, base, o.Lifetime)
+			p.put(access)
+			return p.grant(access, key, nil, "")
+		}
+		head, key := p.begin(benefit.RefreshSession, base, o.Refresh)
+		head.Family = head.Digest
+		return p.give(head, head, key, o.Lifetime)
+	})
+}
+
+// Consent is what a person agreed to: that the app acts for a merchant, and perhaps that a user receives.
+type Consent struct {
+	App      benefit.AppID
+	Merchant string // its name
+	User     string // as in an Order; empty: none
+	Redirect string // the redirect_uri that the code is sent to
+}
+
+// Authorize gives an authorization code out.
+func (d *Desk) Authorize(ctx context.Context, c Consent) (code string, err error) {
+	err = d.commit(ctx, func(p *plan) error {
+		app := p.cat.Apps[c.App]
+		if app == nil {
+			return ErrNoApp
+		}
+		base, err := p.parties(Order{App: app.Name, Merchant: c.Merchant, User: c.User})
+		if err != nil {
+			return err
+		}
+		var head *benefit.Session
+		head, code = p.begin(benefit.CodeSession, base, d.o.Code)
+		head.Redirect, head.Family = c.Redirect, head.Digest
+		p.put(head)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return code, nil
+}
+
+// AnyRedirect stands for the redirect_uri where the protocol has none: the app's signature is the proof then.
+const AnyRedirect = ""
+
+// Exchange gives a session out for an authorization code of the app, which uses the code up. The redirect is the one
+// that the code was sent to, or AnyRedirect. It fails with ErrNotFound, ErrExpired, ErrRedirect, or ErrEnded: then
+// what the code gave out before has ended, too.
+func (d *Desk) Exchange(ctx context.Context, app benefit.AppID, code, redirect string) (*Grant, error) {
+	return d.giving(ctx, func(p *plan) (*Grant, error) {
+		head, err := p.find(app, code, benefit.CodeSession)
+		switch {
+		case err != nil:
+			return nil, err
+		case head.Ended != 0:
+			p.refused = ErrEnded
+			return nil, p.endFamily(head)
+		case head.ExpiredAt(p.now):
+			return nil, ErrExpired
+		case redirect != AnyRedirect && redirect != head.Redirect:
+			return nil, ErrRedirect
+		}
+		head.Ended = p.now
+		refresh, key := p.begin(benefit.RefreshSession, head, d.o.Lifetimes.Refresh)
+		return p.give(head, refresh, key, d.o.Access)
+	})
+}
+
+// Refresh gives a session out for a refresh session of the app, in place of the family's one in force. It fails with
+// ErrNotFound, ErrExpired or ErrEnded.
+func (d *Desk) Refresh(ctx context.Context, app benefit.AppID, token string) (*Grant, error) {
+	return d.giving(ctx, func(p *plan) (*Grant, error) {
+		old, err := p.find(app, token, benefit.RefreshSession)
+		switch {
+		case err != nil:
+			return nil, err
+		case old.Ended != 0:
+			return nil, ErrEnded
+		case old.ExpiredAt(p.now):
+			return nil, ErrExpired
+		}
+		head, err := p.row(old.Family)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.endFamily(head); err != nil {
+			return nil, err
+		}
+		refresh, key := p.begin(benefit.RefreshSession, old, d.o.Lifetimes.Refresh)
+		return p.give(head, refresh, key, d.o.Access)
+	})
+}
+
+// giving commits a change that gives sessions out.
+func (d *Desk) giving(ctx context.Context, fn func(p *plan) (*Grant, error)) (*Grant, error) {
+	var g *Grant
+	err := d.commit(ctx, func(p *plan) (err error) {
+		g, err = fn(p)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
