@@ -7,11 +7,15 @@ import (
 	"net/http"
 	"time"
 
+	"faquan/internal/benefit"
+	"faquan/internal/catalog"
 	"faquan/internal/config"
 	"faquan/internal/control"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay"
 	"faquan/internal/gateway/alipay/wire"
+	"faquan/internal/gateway/top"
+	topwire "faquan/internal/gateway/top/wire"
 )
 
 // gateways are the faces to the callers, on one address.
@@ -19,6 +23,7 @@ type gateways struct {
 	desk     *control.Desk
 	sessions *gateway.Sessions
 	alipay   *alipay.Handler
+	top      *top.Handler
 	log      *slog.Logger
 	limits   gateway.ServerLimits
 }
@@ -35,11 +40,44 @@ func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, log 
 	if err != nil {
 		return nil, err
 	}
-	g.alipay = alipay.New(alipay.Options{
-		Issuer: desk.Issuer, Apps: gateway.NewApps(desk.Issuer.Catalogue, log), Sessions: g.sessions, Signer: signer,
-		Limits: wire.Limits{Bytes: c.Request.Bytes}, Tolerance: c.Alipay.Tolerance, Deadline: c.Request.Timeout, Log: log,
+	apps := gateway.NewApps(desk.Issuer.Catalogue, log).WithSecrets(func(a *benefit.App) (string, error) {
+		return catalog.AppSecret(a, desk.Box)
 	})
-	return g, nil
+	g.alipay = alipay.New(alipay.Options{
+		Issuer: desk.Issuer, Apps: apps, Sessions: g.sessions, Signer: signer,
+		Limits: wire.Limits{Bytes: c.Request.Bytes}, Tolerance: c.Alipay.Tolerance, Deadline: c.Request.Timeout,
+		Log: log, Calls: levelOfCalls(c.Log.Calls),
+	})
+	g.top, err = g.newTOP(c, apps)
+	return g, err
+}
+
+func (g *gateways) newTOP(c *config.Config, apps *gateway.Apps) (*top.Handler, error) {
+	zones, err := c.TOP.Locations()
+	if err != nil {
+		return nil, err
+	}
+	tolerance := c.TOP.Tolerance
+	if tolerance == 0 {
+		tolerance = -1 // to the gateway 0 is the default
+	}
+	return top.New(top.Options{
+		Issuer: g.desk.Issuer, Apps: apps, Sessions: g.sessions,
+		Read:   func(ctx context.Context) (top.Reader, error) { return g.desk.Store.Read(ctx) },
+		Limits: topwire.Limits{Bytes: c.Request.Bytes}, Tolerance: tolerance, Zones: zones, BatchItems: c.TOP.Batch,
+		BusinessCode: c.TOP.BusinessCode, Deadline: c.Request.Timeout, Log: g.log, Calls: levelOfCalls(c.Log.Calls),
+	}), nil
+}
+
+// levelOfCalls is the level that the setting log.calls names.
+func levelOfCalls(name string) slog.Level {
+	switch name {
+	case "info":
+		return slog.LevelInfo
+	case "off":
+		return gateway.NoCalls
+	}
+	return slog.LevelDebug
 }
 
 // signer signs with the platform's key in force.

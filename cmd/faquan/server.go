@@ -16,6 +16,7 @@ import (
 	"faquan/internal/config"
 	"faquan/internal/control"
 	"faquan/internal/gateway/alipay"
+	"faquan/internal/gateway/top"
 )
 
 // server is a running `faquan serve`: a node, the gateways on it, and the socket for the other commands.
@@ -149,6 +150,10 @@ func (s *server) handler(gateways *gateways) http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.Handle(alipay.Path, gateways.alipay)
+	for _, path := range []string{top.Path, top.BatchPath} {
+		mux.Handle(path, gateways.top)
+		mux.Handle(path+"/", gateways.top)
+	}
 	return mux
 }
 

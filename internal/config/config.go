@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
@@ -41,6 +42,7 @@ type Config struct {
 	Issuing  Issuing  `koanf:"issuing"`
 	Request  Request  `koanf:"request"`
 	Alipay   Alipay   `koanf:"alipay"`
+	TOP      TOP      `koanf:"top"`
 	Shutdown Shutdown `koanf:"shutdown"`
 }
 
@@ -55,6 +57,7 @@ type TLS struct {
 type Log struct {
 	Level  string `koanf:"level"`  // debug, info, warn or error
 	Format string `koanf:"format"` // text or json
+	Calls  string `koanf:"calls"`  // the level of a call without trouble on our side: info, debug, or off
 }
 
 // Issuing bounds the queue in front of the committer.
@@ -76,6 +79,47 @@ type Alipay struct {
 	Tolerance time.Duration `koanf:"tolerance"`
 }
 
+// TOP is what only the TOP gateway knows.
+type TOP struct {
+	// Tolerance is how far a request's timestamp may be from now, either way; 0 does not look.
+	Tolerance time.Duration `koanf:"tolerance"`
+	// Zones are those in which a timestamp may be, joined by commas: +HH:MM, -HH:MM, UTC, or local for the server's.
+	// Several SDKs send the caller's local time.
+	Zones string `koanf:"zones"`
+	// BusinessCode is the code of business errors: 50, as the pages of the APIs show, or 15, as real traffic has.
+	BusinessCode int `koanf:"business_code"`
+	// Batch is how many calls one batch may hold.
+	Batch int `koanf:"batch"`
+}
+
+// Locations are the zones.
+func (t TOP) Locations() ([]*time.Location, error) {
+	var all []*time.Location
+	for name := range strings.SplitSeq(t.Zones, ",") {
+		zone, err := location(strings.TrimSpace(name))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, zone)
+	}
+	return all, nil
+}
+
+func location(name string) (*time.Location, error) {
+	switch name {
+	case "UTC":
+		return time.UTC, nil
+	case "local":
+		return time.Local, nil
+	}
+	at, err := time.Parse("-07:00", name)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no zone: +08:00, UTC or local", name)
+	}
+	_, offset := at.Zone()
+	return time.FixedZone(name, offset), nil
+}
+
 // Shutdown bounds a graceful stop.
 type Shutdown struct {
 	Timeout time.Duration `koanf:"timeout"` // how long running calls may take to end
@@ -86,9 +130,10 @@ func Default() Config {
 	return Config{
 		Data:     "data",
 		Listen:   "127.0.0.1:8080",
-		Log:      Log{Level: "info", Format: "text"},
+		Log:      Log{Level: "info", Format: "text", Calls: "debug"},
 		Issuing:  Issuing{Queue: 8192, Batch: 1024},
 		Request:  Request{Timeout: 5 * time.Second, Bytes: 1 << 20},
+		TOP:      TOP{Tolerance: 10 * time.Minute, Zones: "+08:00", BusinessCode: 50, Batch: 20},
 		Shutdown: Shutdown{Timeout: 20 * time.Second},
 	}
 }
@@ -155,6 +200,13 @@ func (c *Config) validate() error {
 		return fmt.Errorf("log.format: %q is neither text nor json", c.Log.Format)
 	case c.Log.Level != "debug" && c.Log.Level != "info" && c.Log.Level != "warn" && c.Log.Level != "error":
 		return fmt.Errorf("log.level: %q is none of debug, info, warn, error", c.Log.Level)
+	case c.Log.Calls != "debug" && c.Log.Calls != "info" && c.Log.Calls != "off":
+		return fmt.Errorf("log.calls: %q is none of debug, info, off", c.Log.Calls)
+	case c.TOP.BusinessCode != 50 && c.TOP.BusinessCode != 15:
+		return fmt.Errorf("top.business_code: %d is neither 50 nor 15", c.TOP.BusinessCode)
+	}
+	if _, err := c.TOP.Locations(); err != nil {
+		return fmt.Errorf("top.zones: %w", err)
 	}
 	for _, r := range []struct {
 		name             string
@@ -166,6 +218,8 @@ func (c *Config) validate() error {
 		{"request.bytes", int64(c.Request.Bytes), 1 << 10, 64 << 20, "bytes"},
 		{"request.timeout", c.Request.Timeout.Milliseconds(), 10, 60_000, "ms"},
 		{"alipay.tolerance", c.Alipay.Tolerance.Milliseconds(), 0, 86_400_000, "ms"},
+		{"top.tolerance", c.TOP.Tolerance.Milliseconds(), 0, 86_400_000, "ms"},
+		{"top.batch", int64(c.TOP.Batch), 1, 1000, "calls"},
 		{"shutdown.timeout", c.Shutdown.Timeout.Milliseconds(), 10, 600_000, "ms"},
 	} {
 		if r.value < r.low || r.value > r.high {

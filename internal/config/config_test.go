@@ -42,7 +42,7 @@ func TestLaterLayersWin(t *testing.T) {
 	}
 	want := Default()
 	want.Listen, want.Data = "127.0.0.1:1", "of-env"
-	want.Log = Log{Level: "error", Format: "json"}
+	want.Log.Level, want.Log.Format = "error", "json"
 	want.Request.Timeout, want.Issuing.Queue = 2*time.Second, 7
 	if diff := cmp.Diff(&want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -70,6 +70,12 @@ func TestRefusals(t *testing.T) {
 		{name: "a batch too large", file: "issuing: {batch: 100000}\n", want: "issuing.batch"},
 		{name: "tiny bodies", file: "request: {bytes: 1}\n", want: "request.bytes"},
 		{name: "negative tolerance", file: "alipay: {tolerance: -1s}\n", want: "alipay.tolerance"},
+		{name: "negative tolerance of TOP", file: "top: {tolerance: -1s}\n", want: "top.tolerance"},
+		{name: "no zone", file: "top: {zones: \"+08:00,Mars\"}\n", want: `top.zones: "Mars" is no zone`},
+		{name: "no zones", file: "top: {zones: \"\"}\n", want: `top.zones: "" is no zone`},
+		{name: "business code", file: "top: {business_code: 40004}\n", want: "top.business_code: 40004 is neither"},
+		{name: "an endless batch", file: "top: {batch: 1001}\n", want: "top.batch: 1001 calls is out of range"},
+		{name: "level of calls", file: "log: {calls: warn}\n", want: `log.calls: "warn" is none of`},
 		{name: "no time to stop", file: "shutdown: {timeout: 0s}\n", want: "shutdown.timeout"},
 		{name: "no port", file: "listen: localhost\n", want: `listen: "localhost" is not HOST:PORT`},
 		{name: "no directory", environ: []string{"FAQUAN_DATA="}, want: "data: a directory"},

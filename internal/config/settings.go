@@ -41,11 +41,16 @@ func Settings() []Setting {
 		{"tls.key", d.TLS.Key, "PEM `FILE` of the certificate's private key"},
 		{"log.level", d.Log.Level, "`LEVEL` from which to log: debug, info, warn or error"},
 		{"log.format", d.Log.Format, "`FORMAT` of the log on standard error: text or json"},
+		{"log.calls", d.Log.Calls, "`LEVEL` of a call without trouble on our side: info, debug or off"},
 		{"issuing.queue", fmt.Sprint(d.Issuing.Queue), "`NUMBER` of requests that may wait; more are told to retry"},
 		{"issuing.batch", fmt.Sprint(d.Issuing.Batch), "`NUMBER` of requests that one commit takes at most"},
 		{"request.timeout", d.Request.Timeout.String(), "`DURATION` that a caller waits for its outcome, 10ms to 1m"},
 		{"request.bytes", fmt.Sprint(d.Request.Bytes), "`BYTES` that a query or a body may have"},
 		{"alipay.tolerance", d.Alipay.Tolerance.String(), "`DURATION` that an Alipay timestamp may be off; 0 does not look"},
+		{"top.tolerance", d.TOP.Tolerance.String(), "`DURATION` that a TOP timestamp may be off; 0 does not look"},
+		{"top.zones", d.TOP.Zones, "`ZONES` of a TOP timestamp, joined by commas: +08:00, UTC, local"},
+		{"top.business_code", fmt.Sprint(d.TOP.BusinessCode), "`CODE` of business errors on TOP: 50 or 15"},
+		{"top.batch", fmt.Sprint(d.TOP.Batch), "`NUMBER` of calls that one TOP batch may hold"},
 		{"shutdown.timeout", d.Shutdown.Timeout.String(), "`DURATION` that running calls get to end when the process stops"},
 	}
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -36,13 +37,17 @@ type Record struct {
 // maxLogged bounds texts in a record that a caller chose, in bytes.
 const maxLogged = 128
 
-// Log writes the record: at level Info, or Warn when something went wrong on our side.
-func (r *Record) Log(ctx context.Context, log *slog.Logger) {
-	level := slog.LevelInfo
+// NoCalls is the level of calls that are not logged unless something went wrong on our side.
+const NoCalls = slog.Level(math.MinInt)
+
+// Log writes the record: at the level of calls, or Warn when something went wrong on our side. What is not logged
+// costs next to nothing.
+func (r *Record) Log(ctx context.Context, log *slog.Logger, calls slog.Level) {
+	level := calls
 	if r.Err != nil {
 		level = slog.LevelWarn
 	}
-	if !log.Enabled(ctx, level) {
+	if level == NoCalls || !log.Enabled(ctx, level) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 15)

@@ -37,6 +37,7 @@ var refusals = []struct {
 	{benefit.BudgetEmpty, "BUDGET_NOT_ENOUGH", "模板预算不足"},
 	{benefit.DayStockEmpty, "DAY_STOCK_NOT_ENOUGH", "模板当日库存不足"},
 	{benefit.DayBudgetEmpty, "DAY_BUDGET_NOT_ENOUGH", "模板当日预算不足"},
+	{benefit.CodesEmpty, "CODE_NOT_ENOUGH", "模板的券码不足"},
 }
 
 // invalidParameter is the platform's sub_code for every rule of biz_content. Its sub_msg names the member and

@@ -61,13 +61,19 @@ func TestThePageHasEveryRefusal(t *testing.T) {
 	}
 }
 
+// elsewhere are the reasons of requests that name a scene or an activity, which those of this wire do not.
+var elsewhere = []benefit.Reason{
+	benefit.SceneNotFound, benefit.ActivityNotFound, benefit.RightNotFound, benefit.SceneNotOpen, benefit.Guarded,
+}
+
 func TestEveryReasonHasOneCode(t *testing.T) {
 	var got []benefit.Reason
 	for _, r := range refusals {
 		got = append(got, r.reason)
 	}
 	slices.Sort(got)
-	if diff := cmp.Diff(benefit.Reasons(), got); diff != "" {
+	want := slices.DeleteFunc(benefit.Reasons(), func(r benefit.Reason) bool { return slices.Contains(elsewhere, r) })
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-reasons +table)\n%s", diff)
 	}
 }
@@ -96,7 +102,7 @@ var answered = regexp.MustCompile(`"code":"(\d+)","msg":"[^"]+"(?:,"sub_code":"(
 func TestThePageAndTheGoldenCases(t *testing.T) {
 	want := map[string]bool{}
 	for _, row := range rows(t, "Business codes") {
-		if row[0] != "ACTIVITY_NOT_OPEN" {
+		if row[0] != "ACTIVITY_NOT_OPEN" && row[0] != "CODE_NOT_ENOUGH" {
 			want["40004 "+row[0]] = true
 		}
 	}

@@ -47,6 +47,9 @@ type Options struct {
 	Clock func() time.Time
 	// Log gets one record for each call; default: nothing.
 	Log *slog.Logger
+	// Calls is the level of the record of a call that went well on our side, whatever it was answered: see
+	// gateway.NoCalls. The others are warnings.
+	Calls slog.Level
 }
 
 // Handler serves the gateway. It is safe for concurrent use.
@@ -121,7 +124,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.send(w, c, success, bad)
 	c.record.Took = time.Since(start)
-	c.record.Log(r.Context(), h.o.Log)
+	c.record.Log(r.Context(), h.o.Log, h.o.Calls)
 }
 
 // serve checks the call and runs its method. A panic is an unknown outcome: it may have come after the request was

@@ -66,6 +66,9 @@ type Options struct {
 	Clock func() time.Time
 	// Log gets one record for each call; default: nothing.
 	Log *slog.Logger
+	// Calls is the level of the record of a call that went well on our side, whatever it was answered: see
+	// gateway.NoCalls. The others are warnings.
+	Calls slog.Level
 }
 
 // Handler serves the gateway. It is safe for concurrent use.
@@ -73,6 +76,7 @@ type Handler struct {
 	o       Options
 	methods map[string]*method
 	policy  atomic.Pointer[policy]
+	reading chan struct{} // has room for the readers that may be open at once
 }
 
 // policy is the checks of the protocol with the apps of one version of the catalogue.
@@ -92,7 +96,7 @@ func New(o Options) *Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{o: o, methods: map[string]*method{}}
+	h := &Handler{o: o, methods: map[string]*method{}, reading: make(chan struct{}, maxReaders)}
 	for _, m := range methods() {
 		h.methods[m.name] = m
 	}
@@ -290,5 +294,5 @@ func (h *Handler) refuse(c *call, bad *wire.Error) *wire.Answer {
 
 func (h *Handler) log(ctx context.Context, c *call, start time.Time) {
 	c.record.Took = time.Since(start)
-	c.record.Log(ctx, h.o.Log)
+	c.record.Log(ctx, h.o.Log, h.o.Calls)
 }
