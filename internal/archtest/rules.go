@@ -54,9 +54,12 @@ var Rules = []Rule{
 		"internal/gateway", "internal/gateway/top/wire", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
 	}, nil},
 
+	// Rules of activities; the core knows them by the interface benefit.Rules.
+	{"internal/rule", []string{"internal/benefit"}, []string{"cel.dev/cel-go"}},
+
 	// What an operator works with.
 	{"internal/catalog", []string{
-		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/seal",
+		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/seal", "internal/rule",
 		"internal/gateway/alipay/wire", // reads keys in the forms in which the platform hands them out
 	}, []string{yaml}},
 	{"internal/session", []string{

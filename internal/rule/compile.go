@@ -1,0 +1,195 @@
+package rule
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
+)
+
+// Rule is a compiled rule. It is safe for concurrent use.
+type Rule struct {
+	program cel.Program
+	// Templates and Activities are the names whose past issues the rule asks for, sorted, each once. They are not to
+	// be changed.
+	Templates, Activities []string
+	// Cost is the most that the rule can cost; of a rule with loops, for lists of 100 elements. See MaxCost.
+	Cost uint64
+	// loops says that the cost is counted while the rule runs.
+	loops bool
+}
+
+// Error says why a text is no rule, and where.
+type Error struct {
+	Line, Column int // 1 is the first; the column counts characters
+	Reason       string
+}
+
+// Error is line:column: reason.
+func (e *Error) Error() string { return fmt.Sprintf("%d:%d: %s", e.Line, e.Column, e.Reason) }
+
+// Compile makes a rule of its text. An error is an *Error, about the first thing that is wrong: it does not parse, a
+// name is unknown, types do not fit, the result is not true or false, a part is not allowed (see docs/rules.md), or
+// it could cost too much.
+func Compile(text string) (*Rule, error) {
+	if n := utf8.RuneCountInString(text); n > MaxRule {
+		return nil, &Error{1, 1, fmt.Sprintf("the rule has %d characters, at most %d are allowed", n, MaxRule)}
+	}
+	env, err := environment()
+	if err != nil {
+		return nil, fmt.Errorf("rule: %w", err)
+	}
+	checked, issues := env.Compile(text)
+	if err := firstOf(issues); err != nil {
+		return nil, err
+	}
+	c := &compiling{env: env, checked: checked, tree: checked.NativeRep(), rule: &Rule{}}
+	for _, step := range []func() error{c.walk, c.result, c.cost, c.plan} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return c.rule, nil
+}
+
+// firstOf is the first of the compiler's complaints.
+func firstOf(issues *cel.Issues) error {
+	if issues.Err() == nil {
+		return nil
+	}
+	all := issues.Errors()
+	if len(all) == 0 {
+		return &Error{1, 1, issues.Err().Error()}
+	}
+	first := slices.MinFunc(all, func(a, b *common.Error) int {
+		if d := a.Location.Line() - b.Location.Line(); d != 0 {
+			return d
+		}
+		return a.Location.Column() - b.Location.Column()
+	})
+	return at(first.Location, first.Message)
+}
+
+// at is an error at a location, whose lines count from 1 and columns from 0; both are -1 or 0 when there is none.
+func at(l common.Location, message string) error {
+	// CEL's words, and then perhaps (did you mean …?).
+	if name, unknown := strings.CutPrefix(message, "undeclared reference to "); unknown {
+		if message = "unknown name " + name; name == "'request'" {
+			message = "request has the fields scene_code, biz_code, act_codes, user_type, user_id and request_id, and each is always there"
+		}
+	}
+	return &Error{max(l.Line(), 1), max(l.Column()+1, 1), message}
+}
+
+// compiling is one rule that CEL has checked, on its way to a program.
+type compiling struct {
+	env     *cel.Env
+	checked *cel.Ast
+	tree    *ast.AST
+	rule    *Rule
+	err     error
+}
+
+// result sees to it that the rule says true or false.
+func (c *compiling) result() error {
+	switch out := c.checked.OutputType(); {
+	case out.IsExactType(cel.BoolType):
+		return nil
+	case out.IsExactType(cel.DynType):
+		return &Error{1, 1, "the result must be true or false, and what an attribute is is not known beforehand: compare it, as in user.vip == true"}
+	default:
+		return &Error{1, 1, fmt.Sprintf("the result must be true or false, and is of type %s", out)}
+	}
+}
+
+func (c *compiling) cost() error {
+	estimate, err := c.env.EstimateCost(c.checked, sizes{c.rule.loops})
+	if err != nil {
+		return &Error{1, 1, err.Error()}
+	}
+	if c.rule.Cost = estimate.Max; c.rule.Cost > MaxCost {
+		return &Error{1, 1, fmt.Sprintf("the rule could cost %d, at most %d are allowed: fewer loops in each other, or shorter texts", c.rule.Cost, MaxCost)}
+	}
+	return nil
+}
+
+func (c *compiling) plan() (err error) {
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	if c.rule.loops {
+		options = append(options, cel.CostLimit(MaxCost))
+	}
+	if c.rule.program, err = c.env.Program(c.checked, options...); err != nil {
+		return &Error{1, 1, err.Error()}
+	}
+	return nil
+}
+
+// walk looks through the tree for what is not allowed, and for what the rule asks of the past.
+func (c *compiling) walk() error {
+	ast.PreOrderVisit(c.tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		switch e.Kind() {
+		case ast.MapKind, ast.StructKind:
+			c.refuse(e, "maps and messages cannot be made in a rule")
+		case ast.ComprehensionKind:
+			c.rule.loops = true
+		case ast.CallKind:
+			c.call(e)
+		}
+	}))
+	slices.Sort(c.rule.Templates)
+	slices.Sort(c.rule.Activities)
+	c.rule.Templates, c.rule.Activities = slices.Compact(c.rule.Templates), slices.Compact(c.rule.Activities)
+	return c.err
+}
+
+// refuse keeps the first reason.
+func (c *compiling) refuse(e ast.Expr, reason string) {
+	if c.err == nil {
+		c.err = at(c.tree.SourceInfo().GetStartLocation(e.ID()), reason)
+	}
+}
+
+// zone is an offset from UTC, which means the same on every machine.
+var zone = regexp.MustCompile(`^[+-]([01][0-9]|2[0-3]):[0-5][0-9]$`)
+
+func (c *compiling) call(e ast.Expr) {
+	call := e.AsCall()
+	switch name := call.FunctionName(); name {
+	case operators.Index:
+		c.look(call.Args())
+	case overloads.Matches:
+		if _, ok := literal(call.Args()[len(call.Args())-1]); !ok {
+			c.refuse(e, "matches takes its pattern in quotes, nothing that is computed")
+		}
+	case overloads.TimeGetFullYear, overloads.TimeGetMonth, overloads.TimeGetDayOfYear, overloads.TimeGetDate,
+		overloads.TimeGetDayOfMonth, overloads.TimeGetDayOfWeek, overloads.TimeGetHours, overloads.TimeGetMinutes,
+		overloads.TimeGetSeconds, overloads.TimeGetMilliseconds:
+		for _, arg := range call.Args() {
+			if text, ok := literal(arg); !ok || !zone.MatchString(text) {
+				c.refuse(arg, name+`: a time zone is written as an offset in quotes, such as "+08:00"`)
+			}
+		}
+	}
+}
+
+// look notes what a look-up of past issues asks for.
+func (c *compiling) look(args []ast.Expr) {
+	if args[0].Kind() != ast.IdentKind {
+		return
+	}
+	switch variable := args[0].AsIdent(); variable {
+	case issuedOf, issuedTodayOf:
+		name, _ := literal(args[1])
+		c.rule.Templates = append(c.rule.Templates, name)
+	case issuedIn, issuedTodayIn:
+		name, _ := literal(args[1])
+		c.rule.Activities = append(c.rule.Activities, name)
+	}
+}

@@ -1,0 +1,102 @@
+package rule
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"cel.dev/cel-go/common/types"
+
+	"faquan/internal/benefit"
+)
+
+// maxKept is how many rules are kept compiled. A catalogue with more would compile some at each decision.
+const maxKept = 8192
+
+// Rules keeps compiled rules by their text, and so implements benefit.Rules. It is safe for concurrent use.
+type Rules struct {
+	kept atomic.Pointer[sync.Map] // text to *compiled
+	size atomic.Int64
+}
+
+// compiled is the rule of a text, or why there is none.
+type compiled struct {
+	rule *Rule
+	err  error
+}
+
+var _ benefit.Rules = (*Rules)(nil)
+
+// New is a cache with nothing in it.
+func New() *Rules {
+	r := &Rules{}
+	r.kept.Store(&sync.Map{})
+	return r
+}
+
+// find compiles a text the first time it is seen.
+func (r *Rules) find(text string) *compiled {
+	kept := r.kept.Load()
+	if c, ok := kept.Load(text); ok {
+		return c.(*compiled)
+	}
+	c := &compiled{}
+	c.rule, c.err = Compile(text)
+	if r.size.Add(1) > maxKept {
+		// Everything goes: rules are few, and what is still in use is compiled again at once.
+		kept = &sync.Map{}
+		r.kept.Store(kept)
+		r.size.Store(1)
+	}
+	kept.Store(text, c)
+	return c
+}
+
+// Asks lists what the rule asks of the past, by name; nothing for a text that is no rule. The lists are not to be
+// changed.
+func (r *Rules) Asks(text string) (templates, activities []string) {
+	c := r.find(text)
+	if c.err != nil {
+		return nil, nil
+	}
+	return c.rule.Templates, c.rule.Activities
+}
+
+// Holds evaluates the rule. A text that is no rule does not hold, and the error says why.
+func (r *Rules) Holds(text string, in *benefit.RuleInput) (bool, error) {
+	c := r.find(text)
+	if c.err != nil {
+		return false, c.err
+	}
+	return c.rule.Holds(in)
+}
+
+var scopes = sync.Pool{New: func() any {
+	s := &scope{}
+	for _, p := range []*past{&s.ofTemplate, &s.ofTemplateToday, &s.inActivity, &s.inActivityToday} {
+		p.Mapper = noMap
+	}
+	s.ofTemplateToday.today, s.inActivityToday.today = true, true
+	return s
+}}
+
+// Holds evaluates the rule. It does not hold when it cannot be evaluated: it asks for an attribute that the user does
+// not have, compares what cannot be compared, looks at more than MaxAttributes or MaxText, or costs more than
+// MaxCost.
+func (r *Rule) Holds(in *benefit.RuleInput) (bool, error) {
+	s := scopes.Get().(*scope)
+	defer scopes.Put(s)
+	if err := s.begin(in); err != nil {
+		return false, err
+	}
+	defer s.end()
+	out, _, err := r.program.Eval(s)
+	if err != nil {
+		return false, err
+	}
+	holds, ok := out.(types.Bool)
+	if !ok {
+		return false, errors.New("rule: the result is neither true nor false")
+	}
+	return bool(holds), nil
+}
