@@ -1,0 +1,171 @@
+package top
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway/top/wire"
+)
+
+// certificateSend is tmall.nrt.certificate.send: one certificate of a template for one open_id.
+//
+// No idempotency key travels on this wire. Where a template has a repeat window the call itself is the key, as long as
+// the window lasts; otherwise each call issues. So an unknown outcome never has a code that a retrying client would
+// send again on.
+var certificateSend = &method{
+	name:    "tmall.nrt.certificate.send",
+	session: requiredSession,
+	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
+		o, bad := readCertificate(c.req.Args())
+		if bad != nil {
+			return nil, bad
+		}
+		t := c.certificateTemplate(o.outID)
+		if t == nil {
+			return c.refuseCertificate(certificateCode(benefit.TemplateNotFound))
+		}
+		outcome, err := h.issue(ctx, c, o.request(t, c.app.ID))
+		switch {
+		case err == errNotIssued:
+			return c.refuseCertificate(certificateBusy)
+		case err != nil:
+			return certificateUnknown(c)
+		case outcome.Reason == benefit.TemplateNotFound && !o.allowed(t):
+			return c.refuseCertificate(channelNotAllowed)
+		case outcome.Reason != benefit.NotRefused:
+			return c.refuseCertificate(certificateCode(outcome.Reason))
+		}
+		return c.answerCertificate(o, outcome.Issuance, h.o.Clock())
+	},
+	unknown: certificateUnknown,
+}
+
+// certificateUnknown answers when nobody knows whether a certificate was issued.
+func certificateUnknown(c *call) (*wire.Answer, *wire.Error) {
+	return c.refuseCertificate(certificateIsUnknown)
+}
+
+// certificateOrder is nrt_certificate_send_d_t_o.
+type certificateOrder struct {
+	channel, outID  int64
+	openID, bizCode string
+}
+
+// readCertificate reads the parameters by the rules of the page. The object is optional there; nothing can be issued
+// without it.
+func readCertificate(args *wire.Args) (o certificateOrder, bad *wire.Error) {
+	dto := args.Object("nrt_certificate_send_d_t_o")
+	o.channel, _ = dto.RequiredInt("channel")
+	o.openID = strings.Clone(dto.RequiredText("open_id", benefit.MaxIdentifier))
+	o.outID, _ = dto.RequiredInt("out_id")
+	o.bizCode = strings.Clone(dto.RequiredText("biz_code", maxBizCode))
+	return o, args.Err()
+}
+
+// certificateTemplate is the template that the caller may issue certificates of; nil when there is none.
+func (c *call) certificateTemplate(outID int64) *benefit.Template {
+	t := c.apps.Catalogue.TemplateByOutID(outID)
+	if t == nil || t.Kind != benefit.Certificate || !c.app.MayIssue(t, c.actsFor()) {
+		return nil
+	}
+	return t
+}
+
+// allowed says that the template may be issued on the channel.
+func (o *certificateOrder) allowed(t *benefit.Template) bool {
+	return slices.Contains(t.Channels, o.channel)
+}
+
+// request is what the core is asked. On a channel that is not allowed no template is asked for: a certificate whose
+// window still runs is given again, since the channel was allowed when it was issued, and nothing new is issued.
+func (o *certificateOrder) request(t *benefit.Template, app benefit.AppID) *benefit.Request {
+	line := benefit.Line{Template: t.ID, Sends: 1, Quantity: 1}
+	if !o.allowed(t) {
+		line.Template = 0
+	}
+	meaning := benefit.MeaningOf(nil, strconv.FormatInt(o.outID, 10), strconv.FormatInt(o.channel, 10), o.bizCode)
+	return &benefit.Request{
+		Scope: benefit.CertificateScope(app), Key: o.key(t, app), App: app, Recipient: openID(o.openID, app),
+		Meaning: meaning, Lines: []benefit.Line{line}, BindMillis: t.RepeatMillis,
+		Asked: benefit.Asked{BizCode: o.bizCode, Channel: o.channel},
+	}
+}
+
+func openID(value string, app benefit.AppID) benefit.Identifier {
+	return benefit.Identifier{Type: benefit.OpenID, Value: value, App: app}
+}
+
+// key is the idempotency key that the wire lacks. Without a repeat window no two calls have the same one; with a
+// window calls that the policy takes for one do. The letters in front keep the two apart.
+func (o *certificateOrder) key(t *benefit.Template, app benefit.AppID) string {
+	if t.RepeatMillis == 0 {
+		var room [16]byte
+		_, _ = rand.Read(room[:]) // it never fails
+		return "n" + hex.EncodeToString(room[:])
+	}
+	return "w" + benefit.MeaningOf(nil, strconv.FormatInt(int64(t.ID), 10), strconv.FormatInt(int64(app), 10),
+		o.openID, o.bizCode, strconv.FormatInt(o.channel, 10)).String()
+}
+
+// answerCertificate writes the success.
+func (c *call) answerCertificate(o certificateOrder, i *benefit.Issuance, now time.Time) (*wire.Answer, *wire.Error) {
+	v := i.Vouchers()[0]
+	a := c.success()
+	a.Object("result", func() {
+		a.Object("model", func() {
+			a.Text("status", strconv.FormatInt(certificateStatus(&v, now), 10))
+			a.Time("modified_time", v.IssuedAt.Time())
+			a.Time("create_time", v.IssuedAt.Time())
+			writeValidity(a, v.Valid)
+			a.Text("certificate_code", v.Code)
+			a.Int("out_id", o.outID)
+			a.Int("channel", o.channel)
+			a.Text("open_id", o.openID)
+		})
+		a.Text("message", certificateTexts[certificateOK])
+		a.Text("code", certificateOK)
+	})
+	return a, nil
+}
+
+// writeValidity adds the ends of a window that it has.
+func writeValidity(a *wire.Answer, w benefit.Window) {
+	if w.Start != 0 {
+		a.Time("start_time", w.Start.Time())
+	}
+	if w.End != 0 {
+		a.Time("end_time", w.End.Time())
+	}
+}
+
+// refuseCertificate writes an answer without a model.
+func (c *call) refuseCertificate(code string) (*wire.Answer, *wire.Error) {
+	c.record.SubCode = code
+	a := c.success()
+	a.Object("result", func() {
+		a.Text("message", certificateTexts[code])
+		a.Text("code", code)
+	})
+	return a, nil
+}
+
+// The values of the member status.
+const (
+	certificateUsable  = 0
+	certificateExpired = 2
+)
+
+// certificateStatus derives the state of a certificate from its voucher and the clock. 1 used and 3 void are states
+// that no voucher can have yet.
+func certificateStatus(v *benefit.Voucher, now time.Time) int64 {
+	if v.Valid.Over(max(benefit.InstantOf(now), v.IssuedAt)) {
+		return certificateExpired
+	}
+	return certificateUsable
+}

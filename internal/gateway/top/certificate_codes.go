@@ -1,0 +1,93 @@
+package top
+
+import "faquan/internal/benefit"
+
+// The result codes of tmall.nrt.certificate.send and .query that are no refusal of the core.
+const (
+	certificateOK        = "0"
+	certificateBusy      = "SYSTEM_BUSY"
+	certificateIsUnknown = "UNKNOWN"
+	channelNotAllowed    = "CHANNEL_NOT_ALLOWED"
+)
+
+// certificateRefusals is what each reason of the core is called in result.code. The page of the API in docs/reference
+// has the same table.
+var certificateRefusals = []struct {
+	reason benefit.Reason
+	code   string
+}{
+	{benefit.KeyConflict, "KEY_CONFLICT"},
+	{benefit.TemplateNotFound, "TEMPLATE_NOT_FOUND"},
+	{benefit.UserNotFound, "USER_NOT_FOUND"},
+	{benefit.SceneNotFound, "SCENE_NOT_FOUND"},
+	{benefit.ActivityNotFound, "ACTIVITY_NOT_FOUND"},
+	{benefit.RightNotFound, "RIGHT_NOT_FOUND"},
+	{benefit.TemplateDraft, "TEMPLATE_DRAFT"},
+	{benefit.TemplatePaused, "TEMPLATE_PAUSED"},
+	{benefit.TemplateNotOpen, "TEMPLATE_NOT_OPEN"},
+	{benefit.ActivityNotOpen, "ACTIVITY_NOT_OPEN"},
+	{benefit.SceneNotOpen, "SCENE_NOT_OPEN"},
+	{benefit.TemplateEnded, "TEMPLATE_ENDED"},
+	{benefit.Guarded, "GUARDED"},
+	{benefit.UserFrozen, "USER_FROZEN"},
+	{benefit.UserLimit, "USER_LIMIT"},
+	{benefit.PersonLimit, "PERSON_LIMIT"},
+	{benefit.UserDayLimit, "USER_DAY_LIMIT"},
+	{benefit.StockEmpty, "STOCK_EMPTY"},
+	{benefit.BudgetEmpty, "BUDGET_EMPTY"},
+	{benefit.DayStockEmpty, "DAY_STOCK_EMPTY"},
+	{benefit.DayBudgetEmpty, "DAY_BUDGET_EMPTY"},
+	{benefit.CodesEmpty, "CODES_EMPTY"},
+	{benefit.AmountNotAllowed, "AMOUNT_NOT_ALLOWED"},
+	{benefit.AmountMissing, "AMOUNT_MISSING"},
+	{benefit.AmountOutOfRange, "AMOUNT_OUT_OF_RANGE"},
+}
+
+// certificateTexts says what each code means and what the caller can do.
+var certificateTexts = map[string]string{
+	certificateOK:         "成功",
+	certificateBusy:       "系统繁忙，本次请求未处理，请稍后重试",
+	certificateIsUnknown:  "发放结果未知，请勿直接重试，请先通过tmall.nrt.certificate.query按open_id查询",
+	channelNotAllowed:     "该投放渠道不可发放此电子凭证，请核对channel",
+	"KEY_CONFLICT":        "请求冲突，未发放",
+	"TEMPLATE_NOT_FOUND":  "电子凭证模板不存在，请核对out_id及其所属商家",
+	"USER_NOT_FOUND":      "用户不存在，请核对open_id",
+	"SCENE_NOT_FOUND":     "场景不存在",
+	"ACTIVITY_NOT_FOUND":  "活动不存在",
+	"RIGHT_NOT_FOUND":     "权益不存在",
+	"TEMPLATE_DRAFT":      "电子凭证模板未激活，请在激活后重试",
+	"TEMPLATE_PAUSED":     "电子凭证模板已暂停，请在恢复后重试",
+	"TEMPLATE_NOT_OPEN":   "电子凭证未到发放开始时间，请在开始后重试",
+	"ACTIVITY_NOT_OPEN":   "活动未开放",
+	"SCENE_NOT_OPEN":      "场景未开放",
+	"TEMPLATE_ENDED":      "电子凭证发放已结束，请勿重试",
+	"GUARDED":             "一秒内重复领取",
+	"USER_FROZEN":         "用户状态不可用，请勿重试",
+	"USER_LIMIT":          "用户领取数量已达上限，请勿重试",
+	"PERSON_LIMIT":        "同一自然人领取数量已达上限，请勿重试",
+	"USER_DAY_LIMIT":      "用户当日领取数量已达上限，请于次日重试",
+	"STOCK_EMPTY":         "电子凭证库存不足，补充后可以重试",
+	"BUDGET_EMPTY":        "电子凭证预算不足，补充后可以重试",
+	"DAY_STOCK_EMPTY":     "电子凭证当日库存不足，请于次日重试",
+	"DAY_BUDGET_EMPTY":    "电子凭证当日预算不足，请于次日重试",
+	"CODES_EMPTY":         "没有可用的电子凭证码，请联系商家增加码的位数",
+	"AMOUNT_NOT_ALLOWED":  "电子凭证没有金额",
+	"AMOUNT_MISSING":      "电子凭证没有金额",
+	"AMOUNT_OUT_OF_RANGE": "电子凭证没有金额",
+}
+
+var certificateCodes = func() map[benefit.Reason]string {
+	m := make(map[benefit.Reason]string, len(certificateRefusals))
+	for _, r := range certificateRefusals {
+		m[r.reason] = r.code
+	}
+	return m
+}()
+
+// certificateCode is what a reason is called. One that the table lacks still says for sure that nothing was issued.
+func certificateCode(reason benefit.Reason) string {
+	if code, ok := certificateCodes[reason]; ok {
+		return code
+	}
+	return certificateBusy
+}

@@ -1,0 +1,157 @@
+package top
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway/top/wire"
+)
+
+// decisionSend is alibaba.alsc.upp.right.decisionsend: it chooses among the rights of a scene and issues them, as one
+// request under request_id. A failure of the business is an answer with success false, never an error_response: a
+// caller looks at can_retry.
+var decisionSend = &method{
+	name: "alibaba.alsc.upp.right.decisionsend",
+	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
+		r, bad := readDecision(c)
+		if bad != nil {
+			return nil, bad
+		}
+		outcome, err := h.issue(ctx, c, r)
+		switch err {
+		case nil:
+			return c.answerDecision(decisionOf(h.o.Apps.Current().Catalogue, r, &outcome))
+		case errNotIssued:
+			return c.answerDecision(&decision{status: statusFail, canRetry: true, code: decisionBusy})
+		}
+		return decisionUnknown(c)
+	},
+	unknown: decisionUnknown,
+}
+
+// decisionUnknown answers when nobody knows whether anything was issued. The same request_id settles it.
+func decisionUnknown(c *call) (*wire.Answer, *wire.Error) {
+	return c.answerDecision(&decision{status: statusFail, canRetry: true, code: decisionIsUnknown})
+}
+
+// Bounds of decision_send_top_req, in characters and elements. The platform's page names none.
+const (
+	maxSceneCode = 64
+	maxActCode   = 64
+	maxActCodes  = 100
+	maxRights    = 100
+	maxBizCode   = 64
+	maxUserType  = 32  // as in a catalogue
+	maxAlipayID  = 16  // as in a catalogue
+	maxTraceID   = 256 // of which are kept
+)
+
+// readDecision reads the parameters by the rules of the page. What is kept with an issuance is copied, as the text of
+// a request lies in one piece, all of which would stay in memory with any part of it.
+func readDecision(c *call) (*benefit.Request, *wire.Error) {
+	args := c.req.Args()
+	dto := args.Object("decision_send_top_req")
+	scene := strings.Clone(dto.RequiredText("scene_code", maxSceneCode))
+	codes := readActCodes(dto)
+	key := strings.Clone(dto.RequiredText("request_id", benefit.MaxKey))
+	bizCode := strings.Clone(dto.RequiredText("biz_code", maxBizCode))
+	rights := readActRights(dto)
+	recipient := readRecipient(dto, c.app.ID)
+	trace := cmp.Or(dto.Text("trace_id", math.MaxInt), args.Text("trace_id", math.MaxInt), c.record.TraceID)
+	if bad := args.Err(); bad != nil {
+		return nil, bad
+	}
+	return &benefit.Request{
+		Scope: benefit.BizScope(c.app.ID, bizCode), Key: key, App: c.app.ID, Recipient: recipient, Continues: true,
+		Meaning: decisionMeaning(scene, codes, rights),
+		Asked:   benefit.Asked{BizCode: bizCode, SceneCode: scene, ActCodes: codes, Rights: rights},
+		Note:    benefit.Note{TraceID: strings.Clone(firstCharacters(trace, maxTraceID))},
+	}, nil
+}
+
+// readActCodes gives the activities that the request names, sorted and each once.
+func readActCodes(dto *wire.Args) []string {
+	var all []string
+	for _, code := range dto.Texts("act_codes", maxActCodes, maxActCode) {
+		all = append(all, strings.Clone(code))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// readActRights gives the pairs that the request names, sorted and each once. A pair may lack one of its members.
+func readActRights(dto *wire.Args) []benefit.ActRight {
+	var all []benefit.ActRight
+	for _, o := range dto.Objects("act_right_top_infos", maxRights) {
+		pair := benefit.ActRight{ActCode: strings.Clone(o.Text("act_code", maxActCode))}
+		var given bool
+		switch pair.RightID, given = o.Int("right_id"); {
+		case given && pair.RightID <= 0:
+			o.Fail(wire.Invalid("right_id", "应为正整数"))
+		case !given && pair.ActCode == "":
+			o.Fail(wire.Missing("act_code"))
+		}
+		all = append(all, pair)
+	}
+	slices.SortFunc(all, func(a, b benefit.ActRight) int {
+		return cmp.Or(cmp.Compare(a.ActCode, b.ActCode), cmp.Compare(a.RightID, b.RightID))
+	})
+	return slices.Compact(all)
+}
+
+// readRecipient reads who receives. The types are those that a catalogue may name: an @ at the front is the core's,
+// and a colon or a slash would make one identifier read like another.
+func readRecipient(dto *wire.Args, app benefit.AppID) benefit.Identifier {
+	ident := benefit.Identifier{
+		Type:  strings.Clone(dto.RequiredText("user_type", maxUserType)),
+		Value: strings.Clone(dto.RequiredText("user_id", benefit.MaxIdentifier)),
+	}
+	switch {
+	case strings.HasPrefix(ident.Type, "@"), strings.ContainsFunc(ident.Type, notInUserType):
+		dto.Fail(wire.Invalid("user_type", "应为不含空格、冒号和斜杠的ASCII字符，且不以@开头"))
+	case ident.Type == benefit.AlipayID && utf8.RuneCountInString(ident.Value) > maxAlipayID:
+		dto.Fail(wire.Invalid("user_id", "最多"+strconv.Itoa(maxAlipayID)+"个字符"))
+	case ident.Type == benefit.OpenID:
+		ident.App = app
+	}
+	return ident
+}
+
+func notInUserType(r rune) bool { return r <= ' ' || r > '~' || r == ':' || r == '/' }
+
+// decisionMeaning is what must be equal for a retry to be one, apart from the recipient. It is made of the request
+// alone: the catalogue may have changed by the time of a retry.
+func decisionMeaning(scene string, codes []string, rights []benefit.ActRight) benefit.Digest {
+	texts := append([]string{scene, strconv.Itoa(len(codes))}, codes...)
+	for _, pair := range rights {
+		texts = append(texts, pair.ActCode, strconv.FormatInt(pair.RightID, 10))
+	}
+	return benefit.MeaningOf(nil, texts...)
+}
+
+// answerDecision writes the answer in the order of the page.
+func (c *call) answerDecision(d *decision) (*wire.Answer, *wire.Error) {
+	if !d.success() {
+		c.record.SubCode = d.code
+	}
+	trace := cmp.Or(c.record.CallerTrace, c.record.TraceID)
+	if c.record.CallerTrace == c.record.TraceID {
+		c.record.CallerTrace = "" // the caller sent none: ours is in the log already
+	}
+	a := c.success()
+	a.Object("result", func() {
+		a.Bool("can_retry", d.canRetry)
+		a.Text("result_code", d.code)
+		a.Text("result_msg", decisionText(d.code))
+		a.Object("result_obj", func() { d.write(a) })
+		a.Bool("success", d.success())
+		a.Text("trace_id", trace)
+	})
+	return a, nil
+}
