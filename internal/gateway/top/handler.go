@@ -278,7 +278,9 @@ func (h *Handler) openSession(ctx context.Context, c *call) *wire.Error {
 		return wire.ErrUnavailable
 	case session == nil || session.App != c.app.ID:
 		return wire.ErrInvalidSession
-	case session.Expires != 0 && benefit.InstantOf(h.o.Clock()) >= session.Expires:
+	case session.Ended != 0:
+		return wire.ErrSessionRevoked
+	case session.ExpiredAt(benefit.InstantOf(h.o.Clock())):
 		return wire.ErrSessionExpired
 	}
 	c.session = session

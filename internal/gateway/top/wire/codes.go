@@ -83,6 +83,7 @@ var (
 	ErrMissingSession     = &Error{Code: 26, Msg: "Missing session"}
 	ErrInvalidSession     = &Error{27, "Invalid session", "invalid-sessionkey", "SessionKey非法"}
 	ErrSessionExpired     = &Error{27, "Invalid session", "session-expired", "SessionKey已过期"}
+	ErrSessionRevoked     = &Error{27, "Invalid session", "session-not-exist", "SessionKey不存在或已失效"}
 	ErrMissingAppKey      = &Error{Code: 28, Msg: "Missing app key"}
 	ErrInvalidAppKey      = &Error{29, "Invalid app Key", "isv.appkey-not-exists", "应用不存在"}
 	ErrMissingTimestamp   = &Error{Code: 30, Msg: "Missing timestamp"}
