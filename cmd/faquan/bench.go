@@ -1,40 +1,51 @@
 package main
 
 import (
-	"context"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"net/http"
 	"os"
-	"strings"
+	"runtime/pprof"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"faquan/internal/bench"
-	"faquan/internal/config"
-	"faquan/internal/control"
-	"faquan/internal/gateway"
-	"faquan/internal/gateway/alipay/wire"
 )
 
 func newBench() *cobra.Command {
+	profile := ""
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure this machine: the engine, and the gateway end to end",
+		Short: "Measure this machine: the engine, decisions, and the gateways end to end",
 		Long: `Measure faquan on this machine, beside the alternatives and ceilings in the same run.
 
 Compare ratios and not figures between machines; and do nothing else on the machine meanwhile.`,
 	}
-	cmd.AddCommand(newBenchEngine(), newBenchHTTP(), newBenchStart())
+	cmd.AddCommand(newBenchEngine(), newBenchDecide(), newBenchHTTP(), newBenchStart())
+	cmd.PersistentFlags().StringVar(&profile, "cpuprofile", "", "write a CPU profile to `FILE`, for go tool pprof")
+	for _, child := range cmd.Commands() {
+		measure := child.RunE
+		child.RunE = func(cmd *cobra.Command, args []string) error {
+			return profiled(profile, func() error { return measure(cmd, args) })
+		}
+	}
 	return cmd
+}
+
+// profiled runs fn with a CPU profile of it, unless file is empty.
+func profiled(file string, fn func() error) error {
+	if file == "" {
+		return fn()
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	err = fn()
+	pprof.StopCPUProfile()
+	return errors.Join(err, f.Close())
 }
 
 func newBenchEngine() *cobra.Command {
@@ -105,103 +116,29 @@ bench start measures the recovery.`,
 	return cmd
 }
 
-func newBenchHTTP() *cobra.Command {
-	o := bench.HTTPOptions{}
-	dir := ""
+func newBenchDecide() *cobra.Command {
+	o := bench.DecideOptions{}
 	cmd := &cobra.Command{
-		Use:   "http",
-		Short: "The Alipay gateway end to end, over TCP on this machine",
-		Long: `The Alipay gateway end to end: signed requests over TCP, issues durable before they are answered, signed answers.
-
-Requests are signed before the clock starts, and answers are verified by sample after it stopped. Each round measures,
-one after the other: signing alone (what the machine could answer if nothing else cost anything), an empty handler of
-the same HTTP server, issues as fast as they go, and issues at 70 % of that rate with latencies counted from the moment
-when each request should have been sent. The load shares the machine.`,
-		Example: `  faquan bench http
-  faquan bench http --rounds 9 --seconds 10`,
+		Use:   "decide",
+		Short: "What a decision among activities with rules costs on top of an issue",
+		Long: `What a decision costs: the same users receive one right that the request names, and then one that a scene chooses
+among its activities, each with a rule over the user's attributes and a right of its own. All rules hold and all rights
+have room, so nothing is left out. Both go through the core and the embedded store and are durable before they are
+answered; they take turns, and the difference of their CPU times is the decision.`,
+		Example: `  faquan bench decide
+  faquan bench decide --activities 5 --cpuprofile decide.prof`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Out = cmd.OutOrStdout()
-			return benchHTTP(cmd.Context(), dir, o)
+			return bench.RunDecide(cmd.Context(), o)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&dir, "dir", "", "`DIR`ectory for the store, on the disk to measure (default: the system's for temporary files)")
-	f.IntVar(&o.Connections, "connections", 64, "connections of the load")
+	f.StringVar(&o.Dir, "dir", "", "`DIR`ectory for the store, on the disk to measure (default: the system's for temporary files)")
+	f.IntVar(&o.Callers, "callers", 256, "callers in the closed loop")
+	f.IntVar(&o.Users, "users", 20_000, "users, who are known and have attributes")
+	f.IntVar(&o.Activities, "activities", 20, "activities of the scene")
 	f.IntVar(&o.Rounds, "rounds", 5, "rounds; medians are over them")
-	f.Float64Var(&o.Seconds, "seconds", 5, "seconds of each measurement")
+	f.IntVar(&o.Requests, "requests", 200_000, "requests of each measurement")
 	return cmd
-}
-
-// benchCatalogue has one hot template and one app; %s is the app's public key.
-const benchCatalogue = `
-merchants: [{name: bench, recipients: open}]
-apps:
-  - {name: bench, merchant: bench, app_id: "2026000000000001", public_key: %q}
-templates:
-  - name: hot
-    merchant: bench
-    title: hot
-    kind: REDUCTION
-    template_id: BENCH-HOT
-    reduction: "10.50"
-    threshold: "100"
-    publish: {start: 2022-01-01 00:00:00, end: 2050-12-31 23:59:59}
-    valid: {days: 30}
-    status: ACTIVE
-`
-
-// benchHTTP serves a platform of its own and puts the load on it.
-func benchHTTP(ctx context.Context, dir string, o bench.HTTPOptions) (err error) {
-	if dir, err = os.MkdirTemp(dir, "faquan-bench-"); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if o.AppKey, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
-		return err
-	}
-	public, err := x509.MarshalPKIXPublicKey(&o.AppKey.PublicKey)
-	if err != nil {
-		return err
-	}
-	text := fmt.Sprintf(benchCatalogue, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
-	c := config.Default()
-	c.Data, c.Listen = dir, "127.0.0.1:0"
-	s, err := startServer(ctx, &c, serverOptions{
-		log: slog.New(slog.DiscardHandler), document: &control.Document{Name: "bench", Text: []byte(text)},
-	})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.stop()) }()
-	empty, stopEmpty, err := serveEmpty()
-	if err != nil {
-		return err
-	}
-	defer stopEmpty()
-	key, err := s.desk.PrivateKey(ctx)
-	if err != nil {
-		return err
-	}
-	if o.Signer, err = wire.NewKeySigner(key); err != nil {
-		return err
-	}
-	o.Address, o.Empty, o.Dir = strings.TrimPrefix(s.url, "http://"), empty, dir
-	o.AppID, o.TemplateID, o.Gateway = "2026000000000001", "BENCH-HOT", &key.PublicKey
-	return bench.RunHTTP(o)
-}
-
-// serveEmpty serves a handler that reads the request and answers as many bytes as an issue does.
-func serveEmpty() (address string, stop func(), err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, err
-	}
-	answer := []byte(strings.Repeat("x", 560))
-	server := gateway.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		_, _ = w.Write(answer)
-	}), gateway.ServerLimits{}, slog.New(slog.DiscardHandler))
-	go func() { _ = server.Serve(l) }()
-	return l.Addr().String(), func() { _ = server.Close() }, nil
 }

@@ -13,6 +13,7 @@ import (
 	"faquan/internal/catalog"
 	"faquan/internal/control"
 	"faquan/internal/issuing"
+	"faquan/internal/rule"
 	"faquan/internal/seal"
 	"faquan/internal/store/embedded"
 	"faquan/internal/vfs"
@@ -49,7 +50,7 @@ func openNode(ctx context.Context, dir string, o nodeOptions) (_ *node, err erro
 		return nil, err
 	}
 	n.issuer, err = issuing.New(ctx, issuing.Options{
-		Store: n.store, Queue: o.queue, Batch: o.batch, Log: o.log,
+		Store: n.store, Rules: rule.New(), Queue: o.queue, Batch: o.batch, Log: o.log,
 		Clock: func() benefit.Instant { return benefit.InstantOf(time.Now()) },
 	})
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"runtime"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,7 +46,7 @@ type httpRound struct {
 func RunHTTP(o HTTPOptions) error {
 	fmt.Fprintf(o.Out, "Alipay gateway, RSA2 with 2048 bits, %d connections, %d CPUs shared with the load, sync before every answer\n", o.Connections, runtime.NumCPU())
 	var all []httpRound
-	b := &httpBench{HTTPOptions: o}
+	b := &httpBench{HTTPOptions: o, loader: loader{o.Dir, o.Connections}}
 	for k := range o.Rounds {
 		r, err := b.round()
 		if err != nil {
@@ -68,6 +67,7 @@ func RunHTTP(o HTTPOptions) error {
 
 type httpBench struct {
 	HTTPOptions
+	loader
 	next     int // the next key
 	verified int
 }
@@ -76,21 +76,21 @@ func (b *httpBench) round() (r httpRound, err error) {
 	if r.signing, err = b.signing(); err != nil {
 		return r, err
 	}
-	if r.empty, err = b.empty(); err != nil {
+	if r.empty, err = b.spin(b.Empty, [][]byte{postForm(b.Empty, "/gateway.do", "app_id=1")}, b.Seconds, nil); err != nil {
 		return r, err
 	}
 	requests, err := b.requests(int(r.signing * b.Seconds))
 	if err != nil {
 		return r, err
 	}
-	if r.full, err = b.closed(requests); err != nil {
+	if r.full, err = b.answered(b.closed(b.Address, requests)); err != nil {
 		return r, err
 	}
 	rate := 0.7 * r.full.PerSecond
 	if requests, err = b.requests(int(rate * b.Seconds)); err != nil {
 		return r, err
 	}
-	r.open, err = b.openLoop(requests, rate)
+	r.open, err = b.answered(b.openLoop(b.Address, requests, rate))
 	return r, err
 }
 
@@ -114,46 +114,6 @@ func (b *httpBench) signing() (float64, error) {
 		return 0, *err
 	}
 	return float64(count.Load()) / time.Since(began).Seconds(), nil
-}
-
-// each runs fn so many times at once and waits.
-func each(n int, fn func(k int)) {
-	var all sync.WaitGroup
-	for k := range n {
-		all.Add(1)
-		go func() { defer all.Done(); fn(k) }()
-	}
-	all.Wait()
-}
-
-func (b *httpBench) empty() (float64, error) {
-	request := postForm(b.Empty, "/gateway.do", "app_id=1")
-	until := time.Now().Add(time.Duration(b.Seconds * float64(time.Second)))
-	var count atomic.Int64
-	began := time.Now()
-	err := b.connections(b.Empty, func(c *rawConn) error {
-		for time.Now().Before(until) {
-			if _, err := c.do(request); err != nil {
-				return err
-			}
-			count.Add(1)
-		}
-		return nil
-	})
-	return float64(count.Load()) / time.Since(began).Seconds(), err
-}
-
-// connections opens the connections and gives one to each call of fn.
-func (b *httpBench) connections(address string, fn func(*rawConn) error) error {
-	errs := make([]error, b.Connections)
-	each(b.Connections, func(k int) {
-		c, err := dialRaw(address)
-		if err == nil {
-			err = errors.Join(fn(c), c.conn.Close())
-		}
-		errs[k] = err
-	})
-	return errors.Join(errs...)
 }
 
 // requests signs n requests beforehand, each with a key of its own.
@@ -183,6 +143,11 @@ func (b *httpBench) request(n int) ([]byte, error) {
 // sampleEvery is how many answers there are to each one whose signature is verified.
 const sampleEvery = 50
 
+// answered checks the answers of a load.
+func (b *httpBench) answered(f Figures, answers [][]byte, err error) (Figures, error) {
+	return f, errors.Join(err, b.check(answers))
+}
+
 // check verifies a sample of what came back, once the clock has stopped.
 func (b *httpBench) check(answers [][]byte) error {
 	for k := 0; k < len(answers); k += sampleEvery {
@@ -196,40 +161,4 @@ func (b *httpBench) check(answers [][]byte) error {
 		b.verified++
 	}
 	return nil
-}
-
-// closed sends as fast as answers come.
-func (b *httpBench) closed(requests [][]byte) (Figures, error) {
-	return b.load(requests, func(int64) time.Time { return time.Now() })
-}
-
-// openLoop sends at a fixed rate, whether answers come or not: a request that has to wait for a connection has
-// waited since the moment when it should have been sent.
-func (b *httpBench) openLoop(requests [][]byte, rate float64) (Figures, error) {
-	start := time.Now()
-	return b.load(requests, func(k int64) time.Time {
-		due := start.Add(time.Duration(float64(k) / rate * float64(time.Second)))
-		time.Sleep(time.Until(due))
-		return due
-	})
-}
-
-// load sends all requests over the connections. wait returns when the k-th may be sent, with the moment from which
-// its latency counts.
-func (b *httpBench) load(requests [][]byte, wait func(k int64) time.Time) (Figures, error) {
-	var latency Histogram
-	var next atomic.Int64
-	answers := make([][]byte, len(requests))
-	m := newMeter(b.Dir)
-	from := m.read()
-	err := b.connections(b.Address, func(c *rawConn) (err error) {
-		for k := next.Add(1) - 1; k < int64(len(requests)) && err == nil; k = next.Add(1) - 1 {
-			due := wait(k)
-			answers[k], err = c.do(requests[k])
-			latency.Add(time.Since(due))
-		}
-		return err
-	})
-	f := figures(from, m.read(), int64(len(requests)), &latency)
-	return f, errors.Join(err, b.check(answers))
 }

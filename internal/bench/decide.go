@@ -1,0 +1,215 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/issuing"
+	"faquan/internal/rule"
+	"faquan/internal/store"
+	"faquan/internal/store/embedded"
+)
+
+// DecideOptions say what `faquan bench decide` runs.
+type DecideOptions struct {
+	Dir        string // for the store, which is removed afterwards
+	Callers    int    // in a closed loop
+	Users      int
+	Activities int // of the scene, each with a rule and a right of its own
+	Rounds     int
+	Requests   int // of each measurement
+	Out        io.Writer
+}
+
+// The catalogue of the benchmark: one plain template, and a scene of activities.
+const (
+	decideScene = "BENCH"
+	decideFirst = benefit.UserID(1 << 40) // the users have consecutive ids, as no generator makes them
+)
+
+// RunDecide measures what a decision costs on top of an issue. Each round issues the one right that a request names,
+// and then the one that a scene chooses among its activities by their rules, through the same core and store. The
+// rules of all but the last activity hold too, and it has the greatest priority, so that nothing is left out.
+func RunDecide(ctx context.Context, o DecideOptions) (err error) {
+	dir, err := os.MkdirTemp(o.Dir, "faquan-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	st, err := embedded.Open(embedded.Options{Dir: filepath.Join(dir, "store")})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	d := &decideBench{DecideOptions: o, meter: newMeter(dir)}
+	d.issuer, err = issuing.New(ctx, issuing.Options{Store: st, Clock: clock, Rules: rule.New()})
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- d.issuer.Run() }()
+	defer func() { d.issuer.Stop(); err = errors.Join(err, <-done) }()
+	if err := d.furnish(ctx); err != nil {
+		return err
+	}
+	return d.report(ctx)
+}
+
+type decideBench struct {
+	DecideOptions
+	meter  meter
+	issuer *issuing.Issuer
+	next   int
+}
+
+func (d *decideBench) report(ctx context.Context) error {
+	fmt.Fprintf(d.Out, "%d activities with a rule each, %d known users, %d callers, %d CPUs\n", d.Activities, d.Users, d.Callers, runtime.NumCPU())
+	var plain, chosen, more []float64
+	for k := range d.Rounds {
+		p, err := d.measure(ctx, d.plain)
+		if err != nil {
+			return err
+		}
+		c, err := d.measure(ctx, d.decision)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(d.Out, "round %d\n  plain issue  %s\n  decision     %s   %+.1f µs CPU\n", k+1, p, c, c.CPUMicros-p.CPUMicros)
+		plain, chosen, more = append(plain, p.CPUMicros), append(chosen, c.CPUMicros), append(more, c.CPUMicros-p.CPUMicros)
+	}
+	fmt.Fprintf(d.Out, "\nmedian CPU: plain %.1f µs, with a decision %.1f µs; the decision costs %.1f µs\n", median(plain), median(chosen), median(more))
+	return nil
+}
+
+// furnish puts the catalogue and the users into the store.
+func (d *decideBench) furnish(ctx context.Context) error {
+	change := func(c *benefit.Changes) error {
+		return d.issuer.Change(ctx, func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
+			return c, nil
+		})
+	}
+	if err := change(d.catalogue()); err != nil {
+		return err
+	}
+	const chunk = 2000
+	for first := 0; first < d.Users; first += chunk {
+		c := &benefit.Changes{}
+		for n := first; n < min(first+chunk, d.Users); n++ {
+			u := &benefit.User{
+				ID: decideFirst + id.ID(n), Alipay: decideUser(n), Attributes: fmt.Appendf(nil, `{"city":"杭州","level":%d,"vip":true}`, 10+n%10),
+			}
+			u.Identifiers = []benefit.Identifier{{Type: benefit.AlipayID, Value: u.Alipay}}
+			c.Users = append(c.Users, u)
+		}
+		if err := change(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func decideUser(n int) string { return strconv.Itoa(2_088_000_000_000_000 + n) }
+
+func (d *decideBench) catalogue() *benefit.Changes {
+	changes := &benefit.Changes{Catalogue: 1}
+	add := func(v any) {
+		e, err := benefit.EntityOf(v)
+		if err != nil {
+			panic(err) // they are of the right types
+		}
+		changes.Entities = append(changes.Entities, e)
+	}
+	add(&benefit.Merchant{ID: 1, Name: "bench", Open: true})
+	add(&benefit.App{ID: 1, Name: "bench", Merchant: 1})
+	for t := 1; t <= d.Activities+1; t++ {
+		add(&benefit.Template{
+			ID: benefit.TemplateID(t), Name: "t" + strconv.Itoa(t), Merchant: 1, RightID: int64(t),
+			Kind: benefit.Reduction, Face: benefit.Face{Reduction: 1050, Threshold: 10000},
+			Valid: benefit.Validity{ForMillis: 30 * 24 * 3600 * 1000}, Stock: benefit.UnlimitedStock(),
+			Limits: benefit.Limits{PerUser: 1_000_000}, Status: benefit.Active,
+		})
+	}
+	scene := &benefit.Scene{ID: 1, Name: "bench", Merchant: 1, SceneCode: decideScene, Strategy: benefit.ChooseFirst, Status: benefit.Active}
+	for a := 1; a <= d.Activities; a++ {
+		add(&benefit.Activity{
+			ID: benefit.ActivityID(a), Name: "a" + strconv.Itoa(a), Merchant: 1, ActCode: "act-" + strconv.Itoa(a),
+			Status: benefit.Active, Priority: int64(a),
+			Rule:  fmt.Sprintf(`user.level >= %d && user.city == "杭州" && request.biz_code == "BIZ"`, a%10),
+			Items: []benefit.Item{{Template: benefit.TemplateID(a + 1), MaxSends: 1, Quantity: 1}},
+		})
+		scene.Activities = append(scene.Activities, benefit.SceneEntry{Activity: benefit.ActivityID(a)})
+	}
+	add(scene)
+	return changes
+}
+
+// request is what both kinds of requests have.
+func (d *decideBench) request(n int) *benefit.Request {
+	return &benefit.Request{
+		Scope: benefit.BizScope(1, "BIZ"), Key: "bench-" + strconv.Itoa(n), App: 1,
+		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: decideUser(n * 611_953 % d.Users)},
+	}
+}
+
+// plain names the right.
+func (d *decideBench) plain(n int) *benefit.Request {
+	r := d.request(n)
+	r.Lines = []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}}
+	r.Meaning = benefit.MeaningOf(r.Lines)
+	return r
+}
+
+// decision leaves the right to the scene.
+func (d *decideBench) decision(n int) *benefit.Request {
+	r := d.request(n)
+	r.Continues = true
+	r.Asked = benefit.Asked{SceneCode: decideScene, BizCode: "BIZ"}
+	r.Meaning = benefit.MeaningOf(nil, decideScene)
+	return r
+}
+
+// measure makes the requests of one kind in a closed loop.
+func (d *decideBench) measure(ctx context.Context, ask func(n int) *benefit.Request) (Figures, error) {
+	var (
+		latency Histogram
+		next    atomic.Int64
+		failed  atomic.Pointer[error]
+		callers sync.WaitGroup
+	)
+	first := d.next
+	d.next += d.Requests
+	from := d.meter.read()
+	for range d.Callers {
+		callers.Go(func() {
+			for n := int(next.Add(1)); n <= d.Requests && failed.Load() == nil; n = int(next.Add(1)) {
+				request := ask(first + n)
+				began := time.Now()
+				outcome, err := d.issuer.Issue(ctx, request)
+				latency.Add(time.Since(began))
+				if err == nil && (outcome.Reason != benefit.NotRefused || len(outcome.Lines) != 1 || outcome.Lines[0].Issued != 1) {
+					err = fmt.Errorf("request %d: %s, %d lines", n, outcome.Reason, len(outcome.Lines))
+				}
+				if err != nil {
+					failed.Store(&err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	f := figures(from, d.meter.read(), int64(d.Requests), &latency)
+	if err := failed.Load(); err != nil {
+		return f, *err
+	}
+	return f, nil
+}

@@ -1,0 +1,97 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// loader puts finished requests on servers, over connections that it opens for each measurement.
+type loader struct {
+	dir   string // where the store lies, for the bytes written
+	width int    // connections
+}
+
+// each runs fn so many times at once and waits.
+func each(n int, fn func(k int)) {
+	var all sync.WaitGroup
+	for k := range n {
+		all.Add(1)
+		go func() { defer all.Done(); fn(k) }()
+	}
+	all.Wait()
+}
+
+// connections opens the connections and gives one to each call of fn.
+func (l *loader) connections(address string, fn func(*rawConn) error) error {
+	errs := make([]error, l.width)
+	each(l.width, func(k int) {
+		c, err := dialRaw(address)
+		if err == nil {
+			err = errors.Join(fn(c), c.conn.Close())
+		}
+		errs[k] = err
+	})
+	return errors.Join(errs...)
+}
+
+// spin sends the requests again and again for so many seconds and gives the answers per second. Each answer must
+// hold the text want.
+func (l *loader) spin(address string, requests [][]byte, seconds float64, want []byte) (float64, error) {
+	began := time.Now()
+	until := began.Add(time.Duration(seconds * float64(time.Second)))
+	var next atomic.Int64
+	var count atomic.Int64
+	err := l.connections(address, func(c *rawConn) error {
+		for time.Now().Before(until) {
+			answer, err := c.do(requests[int(next.Add(1)-1)%len(requests)])
+			if err != nil {
+				return err
+			}
+			if !bytes.Contains(answer, want) {
+				return fmt.Errorf("the answer has no %q: %s", want, answer)
+			}
+			count.Add(1)
+		}
+		return nil
+	})
+	return float64(count.Load()) / time.Since(began).Seconds(), err
+}
+
+// closed sends all requests as fast as answers come.
+func (l *loader) closed(address string, requests [][]byte) (Figures, [][]byte, error) {
+	return l.load(address, requests, func(int64) time.Time { return time.Now() })
+}
+
+// openLoop sends at a fixed rate, whether answers come or not: a request that has to wait for a connection has
+// waited since the moment when it should have been sent.
+func (l *loader) openLoop(address string, requests [][]byte, rate float64) (Figures, [][]byte, error) {
+	start := time.Now()
+	return l.load(address, requests, func(k int64) time.Time {
+		due := start.Add(time.Duration(float64(k) / rate * float64(time.Second)))
+		time.Sleep(time.Until(due))
+		return due
+	})
+}
+
+// load sends all requests over the connections. wait returns when the k-th may be sent, with the moment from which
+// its latency counts.
+func (l *loader) load(address string, requests [][]byte, wait func(k int64) time.Time) (Figures, [][]byte, error) {
+	var latency Histogram
+	var next atomic.Int64
+	answers := make([][]byte, len(requests))
+	m := newMeter(l.dir)
+	from := m.read()
+	err := l.connections(address, func(c *rawConn) (err error) {
+		for k := next.Add(1) - 1; k < int64(len(requests)) && err == nil; k = next.Add(1) - 1 {
+			due := wait(k)
+			answers[k], err = c.do(requests[k])
+			latency.Add(time.Since(due))
+		}
+		return err
+	})
+	return figures(from, m.read(), int64(len(requests)), &latency), answers, err
+}
