@@ -15,7 +15,13 @@ type judge struct {
 	cat     *Catalogue
 	users   map[UserID]*User
 	given   []given
+	sent    []sent
+	codes   map[string]bool // that were given out or are kept for a line
 	records map[string]*record
+}
+
+func newJudge() *judge {
+	return &judge{users: map[UserID]*User{}, codes: map[string]bool{}, records: map[string]*record{}}
 }
 
 // given is one voucher.
@@ -32,12 +38,18 @@ type record struct {
 	recipient Identifier
 	user      UserID
 	lines     []IssuedLine
+	boxDone   bool
+	errors    []DecisionError
+	until     Instant // when the key is free again; 0: never
 }
 
 // verdict judges one outcome, in the order in which the requests of a batch were decided.
 func (j *judge) verdict(r *Request, o Outcome, now Instant) error {
 	key := string(r.Scope) + "\x00" + r.Key
 	old := j.records[key]
+	if old != nil && old.until != 0 && now >= old.until {
+		old = nil
+	}
 	user := j.named(r.Recipient)
 	if old != nil && (old.meaning != r.Meaning || old.recipient != r.Recipient && (user == nil || user.ID != old.user)) {
 		if o.Reason != KeyConflict || o.Issuance != nil || len(o.Lines) != 0 {
@@ -48,7 +60,8 @@ func (j *judge) verdict(r *Request, o Outcome, now Instant) error {
 	if o.Reason == KeyConflict {
 		return fmt.Errorf("a conflict with nothing")
 	}
-	t := &tryout{judge: j, now: now, user: user, given: j.given}
+	t := &tryout{judge: j, now: now, user: user, given: j.given, guarded: r.Guarded}
+	known := user != nil
 	switch {
 	case old != nil:
 		t.frozen = old.lines
@@ -61,23 +74,43 @@ func (j *judge) verdict(r *Request, o Outcome, now Instant) error {
 			t.user = &User{ID: o.Issuance.User, Identifiers: []Identifier{r.Recipient}}
 		}
 	}
-	return j.lines(t, key, r, o, old)
+	d := decision{lines: r.Lines}
+	switch {
+	case old != nil:
+		d.lines, d.errors = nil, old.errors
+		for _, l := range old.lines {
+			d.lines = append(d.lines, l.Line)
+		}
+	case r.Asked.SceneCode != "":
+		d = j.decide(t, r, known)
+	}
+	if storetest.Diff(d.errors, o.Errors) != "" {
+		return fmt.Errorf("told the errors %v, want %v", o.Errors, d.errors)
+	}
+	if attempt := attemptOf(o); old == nil && attempt != nil {
+		if err := checkExplanation(j.cat, attempt, d.eligible); err != nil {
+			return err
+		}
+	}
+	return j.lines(t, key, r, o, old, d)
+}
+
+// attemptOf is what was decided now: issued or refused.
+func attemptOf(o Outcome) *Issuance {
+	if o.Attempt != nil {
+		return o.Attempt
+	}
+	return o.Issuance
 }
 
 // lines judges each line, and keeps what was given.
-func (j *judge) lines(t *tryout, key string, r *Request, o Outcome, old *record) error {
-	asked := make([]Line, len(r.Lines))
-	copy(asked, r.Lines)
-	if old != nil {
-		asked = asked[:0]
-		for _, l := range old.lines {
-			asked = append(asked, l.Line)
-		}
-	}
+func (j *judge) lines(t *tryout, key string, r *Request, o Outcome, old *record, d decision) error {
+	asked := d.lines
 	if len(o.Lines) != len(asked) {
 		return fmt.Errorf("%d lines, asked for %d", len(o.Lines), len(asked))
 	}
 	anyNew := false
+	t.decided = attemptOf(o)
 	for k, l := range asked {
 		was := LineOutcome{}
 		if old != nil {
@@ -98,17 +131,80 @@ func (j *judge) lines(t *tryout, key string, r *Request, o Outcome, old *record)
 	if o.Replayed != (old != nil && !anyNew) {
 		return fmt.Errorf("replayed: %v", o.Replayed)
 	}
-	if !anyNew {
-		return nil
+	if want := firstReason(d.errors, o.Lines); o.Reason != want {
+		return fmt.Errorf("the reason is %s, want %s", o.Reason, want)
 	}
+	switch {
+	case old != nil && !anyNew && (!r.Continues || o.Attempt == nil):
+		if o.BoxDone != old.boxDone {
+			return fmt.Errorf("a replay tells of a done task: %v", o.BoxDone)
+		}
+		return nil
+	case anyNew:
+		j.keep(t, key, r, o, old)
+		for _, l := range o.Issuance.Lines {
+			if old != nil {
+				break
+			}
+			if err := j.checkCodes(l); err != nil {
+				return err
+			}
+		}
+	}
+	if done := j.boxDone(t.user, asked, t.now); o.BoxDone != done {
+		return fmt.Errorf("told that a task is done: %v, and it is: %v", o.BoxDone, done)
+	}
+	return nil
+}
+
+// keep notes what was issued.
+func (j *judge) keep(t *tryout, key string, r *Request, o Outcome, old *record) {
 	j.given = t.given
 	j.users[t.user.ID] = t.user
-	j.records[key] = &record{r.Meaning, o.Issuance.Recipient, t.user.ID, o.Issuance.Lines}
-	return nil
+	first := t.now
+	if old != nil {
+		first = 0 // such keys are bound for ever
+	}
+	for k, l := range o.Issuance.Lines {
+		if old == nil || old.lines[k].Issued == 0 {
+			for range l.Issued {
+				j.send(t.user.ID, l.Line, o.Issuance.Asked.Card, t.now)
+			}
+		}
+	}
+	kept := &record{
+		meaning: r.Meaning, recipient: o.Issuance.Recipient, user: t.user.ID, lines: o.Issuance.Lines, boxDone: o.BoxDone, errors: o.Errors,
+	}
+	if r.BindMillis > 0 {
+		kept.until = first + Instant(r.BindMillis)
+	}
+	j.records[key] = kept
+}
+
+// firstReason is the reason of an outcome with these errors and lines.
+func firstReason(errors []DecisionError, lines []LineOutcome) Reason {
+	var all []Reason
+	for _, e := range errors {
+		all = append(all, e.Reason)
+	}
+	for _, l := range lines {
+		if all = append(all, l.Reason); l.Issued > 0 {
+			return NotRefused
+		}
+	}
+	return append(all, NotRefused)[0]
 }
 
 // named is the user that an identifier names.
 func (j *judge) named(ident Identifier) *User {
+	if ident.Type == "@USER" {
+		for _, u := range j.users {
+			if fmt.Sprint(int64(u.ID)) == ident.Value {
+				return u
+			}
+		}
+		return nil
+	}
 	for _, u := range j.users {
 		if slices.Contains(u.Identifiers, ident) {
 			return u
@@ -119,10 +215,17 @@ func (j *judge) named(ident Identifier) *User {
 
 // mayBeNew says that an unknown recipient is taken.
 func (j *judge) mayBeNew(r *Request) bool {
-	if r.Recipient.Type == Login || r.Recipient.Type == Nick {
+	if slices.Contains([]string{Login, Nick, "@USER"}, r.Recipient.Type) {
 		return false
 	}
-	for _, l := range r.Lines {
+	lines := slices.Clone(r.Lines)
+	if r.Asked.SceneCode != "" {
+		_, all, _ := j.options(r)
+		for _, o := range all {
+			lines = append(lines, o.lines...)
+		}
+	}
+	for _, l := range lines {
 		if t := j.cat.Templates[l.Template]; t != nil && t.Merchant == storetest.RegisteredMerchant {
 			return false
 		}
@@ -137,6 +240,9 @@ type tryout struct {
 	user   *User
 	given  []given
 	frozen []IssuedLine // of a request that continues
+
+	guarded bool      // the lines are under the guard of their activities
+	decided *Issuance // what the core made of it
 }
 
 // line judges send after send.
@@ -156,7 +262,7 @@ func (t *tryout) line(k int, l Line, o Outcome) error {
 		for _, a := range amounts {
 			worth += int64(a)
 		}
-		if holds := t.reasons(l, worth); len(holds) > 0 {
+		if holds := t.reasons(l, worth); len(holds) > 0 || t.tooSoon(l) {
 			return fmt.Errorf("send %d was issued against %v", n, holds)
 		}
 		for _, a := range amounts {
@@ -167,6 +273,12 @@ func (t *tryout) line(k int, l Line, o Outcome) error {
 		return nil
 	}
 	holds := t.reasons(l, t.least(k, l))
+	if t.tooSoon(l) {
+		holds = append(holds, Guarded)
+	}
+	if t.codesEmpty(k, l, told) {
+		holds = append(holds, CodesEmpty)
+	}
 	if len(holds) == 0 {
 		return fmt.Errorf("refused for %s, and nothing holds it back", told.Reason)
 	}
@@ -174,6 +286,32 @@ func (t *tryout) line(k int, l Line, o Outcome) error {
 		return fmt.Errorf("refused for %s, and %v hold", told.Reason, holds)
 	}
 	return nil
+}
+
+// tooSoon says that the guard of the line's activity holds the request back. What the request itself got does not.
+func (t *tryout) tooSoon(l Line) bool {
+	if !t.guarded || l.Activity == 0 || t.user == nil || t.judge.cat.Activities[l.Activity].NoGuard {
+		return false
+	}
+	return slices.ContainsFunc(t.judge.sent, func(s sent) bool {
+		return s.user == t.user.ID && s.activity == l.Activity && t.now-s.at < 1000
+	})
+}
+
+// codesEmpty says that the line has no code for the next send, and that so many are taken that this may be.
+func (t *tryout) codesEmpty(k int, l Line, told LineOutcome) bool {
+	tmpl := t.judge.cat.Templates[l.Template]
+	if tmpl == nil || tmpl.Kind != Certificate || t.decided == nil {
+		return false
+	}
+	taken := 0
+	for code := range t.judge.codes {
+		if len(code) == tmpl.Code.Digits {
+			taken++
+		}
+	}
+	// The others of the batch may have drawn all ten codes of one digit, but never the hundred of two.
+	return len(t.decided.Lines[k].Codes) < (told.Issued+1)*l.Quantity && (tmpl.Code.Digits == 1 || taken > 25)
 }
 
 // least is the least that a send of the line is worth.

@@ -66,10 +66,11 @@ func Request(key, alipay string, lines ...benefit.Line) *benefit.Request {
 	}
 }
 
-// Env is what decisions need, from a seed. Its ids are later than all those of the store.
+// Env is what decisions need, from a seed. Its ids are later than all those of the store, its rules of the language of
+// [Rules].
 func Env(st store.Store, seed uint64) benefit.Env {
 	r := rand.New(rand.NewPCG(seed, 0))
-	return benefit.Env{IDs: id.NewGenerator(r, st.LastIDMillis()), Rand: r}
+	return benefit.Env{IDs: id.NewGenerator(r, st.LastIDMillis()), Rand: r, Rules: Rules{}}
 }
 
 // Committer issues on a store as the real one does, but at once and for one caller: load, choose, apply, commit.

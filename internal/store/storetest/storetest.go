@@ -95,6 +95,7 @@ func (h Harness) reopen(t testing.TB, st store.Store) store.Store {
 type Contents struct {
 	Issuances []*benefit.Issuance
 	Quotas    []benefit.Quota
+	Joined    []benefit.Participation
 	Counts    []benefit.TemplateCount
 	Days      []benefit.TemplateDay
 	Users     []*benefit.User
@@ -130,6 +131,7 @@ func contents(ctx context.Context, r store.Reader) (*Contents, error) {
 	var err error
 	collect(&c.Issuances, &err, r.AllIssuances(ctx))
 	collect(&c.Quotas, &err, r.AllQuotas(ctx))
+	collect(&c.Joined, &err, r.AllParticipations(ctx))
 	collect(&c.Counts, &err, r.AllTemplateCounts(ctx))
 	collect(&c.Days, &err, r.AllTemplateDays(ctx))
 	collect(&c.Users, &err, r.AllUsers(ctx))

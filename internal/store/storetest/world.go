@@ -18,8 +18,10 @@ type Pick func(n int) int
 func Seeded(seed uint64) Pick { return rand.New(rand.NewPCG(seed, seed)).IntN }
 
 // World makes random histories: a few templates with tight caps and limits, a few users that are linked,
-// frozen and called otherwise, requests that come again, sometimes with another meaning, and a clock that
-// jumps over midnight and steps back. It is small, so that things meet. The core is asked for nothing: what
+// frozen and called otherwise, activities with a guard and treasure boxes, scenes of every strategy, certificates whose
+// codes run out, keys that are bound for a while, requests that come again, sometimes with another meaning, and a
+// clock that jumps over midnight and steps back. It is small, so that things meet. Its rules are of the language of
+// [Rules]. The core is asked for nothing: what
 // becomes of a request is for the test to see.
 type World struct {
 	Clock     benefit.Instant
@@ -29,6 +31,7 @@ type World struct {
 	pick       Pick
 	version    int64
 	activities []*benefit.Activity
+	scenes     []*benefit.Scene
 	past       []*benefit.Request
 }
 
@@ -45,14 +48,15 @@ func NewWorld(pick Pick) *World {
 	for n := range 1 + pick(3) {
 		w.Templates = append(w.Templates, w.template(benefit.TemplateID(n+1)))
 	}
-	w.activities = []*benefit.Activity{
-		{ID: 1, Name: "open", Merchant: OpenMerchant, Status: benefit.Active},
-		{ID: 2, Name: "opens later", Merchant: OpenMerchant, Status: benefit.Active, Window: benefit.Window{Start: w.Clock + 3*hour}},
+	for n := range 4 {
+		w.activities = append(w.activities, w.activity(benefit.ActivityID(n+1)))
 	}
+	w.scenes = w.drawScenes()
 	g := id.NewGenerator(rand.New(rand.NewPCG(1, 1)), 0)
 	for n := range 4 {
 		u := named(g.Block(int64(Start-1000), 100*n, 1), fmt.Sprint("u", n), benefit.Identifier{Type: benefit.Login, Value: fmt.Sprint("u", n)})
 		u.Person = some(w, "", "p", "p", "q")
+		u.Attributes = some(w, nil, []byte(`{"level":"gold"}`), []byte(`{}`))
 		w.Users = append(w.Users, u)
 	}
 	return w
@@ -68,7 +72,8 @@ func (w *World) template(n benefit.TemplateID) *benefit.Template {
 	t := Template(n, some(w,
 		func(t *benefit.Template) { t.Face.Reduction = 5 },
 		func(t *benefit.Template) { t.Kind, t.Face = benefit.Exchange, benefit.Face{} },
-		cash(benefit.FromRequest, 2, 9), cash(benefit.Random, 2, 9), cash(benefit.Fixed, 4, 4)))
+		cash(benefit.FromRequest, 2, 9), cash(benefit.Random, 2, 9), cash(benefit.Fixed, 4, 4), certificate(1), certificate(2)))
+	t.Name, t.RightID = fmt.Sprint("t", n), rightOf(n)
 	t.Merchant = some(w, OpenMerchant, OpenMerchant, RegisteredMerchant)
 	t.Stock = benefit.Stock{Count: w.cap(20), Amount: w.cap(60), CountPerDay: w.cap(12), AmountPerDay: w.cap(40)}
 	t.Limits = w.limits()
@@ -79,6 +84,13 @@ func (w *World) template(n benefit.TemplateID) *benefit.Template {
 func cash(from benefit.AmountFrom, lowest, highest money.Fen) func(*benefit.Template) {
 	return func(t *benefit.Template) {
 		t.Kind, t.Face, t.Amount = benefit.Cash, benefit.Face{}, benefit.AmountRule{From: from, Min: lowest, Max: highest}
+	}
+}
+
+// certificate makes a template give codes of so few digits that they meet and run out.
+func certificate(digits int) func(*benefit.Template) {
+	return func(t *benefit.Template) {
+		t.Kind, t.Face, t.Code = benefit.Certificate, benefit.Face{}, benefit.CodeRule{Digits: digits}
 	}
 }
 
@@ -94,23 +106,39 @@ func (w *World) limits() benefit.Limits {
 
 // Catalogue is the catalogue as it stands.
 func (w *World) Catalogue() *benefit.Catalogue {
-	return benefit.NewCatalogue(w.version, merchants(), apps(), w.Templates, w.activities, nil)
+	return benefit.NewCatalogue(w.version, merchants(), apps(), w.Templates, w.activities, w.scenes)
 }
 
 // Setup is the first step: the users, the catalogue and a session.
 func (w *World) Setup() Step {
-	changes := w.entities(w.Templates...)
+	var all []any
+	for _, m := range merchants() {
+		all = append(all, m)
+	}
+	for _, a := range apps() {
+		all = append(all, a)
+	}
+	for _, t := range w.Templates {
+		all = append(all, t)
+	}
+	for _, a := range w.activities {
+		all = append(all, a)
+	}
+	for _, s := range w.scenes {
+		all = append(all, s)
+	}
+	changes := w.entities(all...)
 	changes.Users, changes.Sessions = w.Users, []*benefit.Session{fullSession("first")}
 	return Step{Clock: w.Clock, Changes: changes}
 }
 
-// entities are the rows of templates that were changed.
-func (w *World) entities(changed ...*benefit.Template) *benefit.Changes {
+// entities are the rows of what was changed in the catalogue.
+func (w *World) entities(changed ...any) *benefit.Changes {
 	changes := &benefit.Changes{Catalogue: w.version}
-	for _, t := range changed {
-		e, err := benefit.EntityOf(t)
+	for _, v := range changed {
+		e, err := benefit.EntityOf(v)
 		if err != nil {
-			panic(err) // a template is one
+			panic(err) // all of a world's are some
 		}
 		changes.Entities = append(changes.Entities, e)
 	}
@@ -119,13 +147,17 @@ func (w *World) entities(changed ...*benefit.Template) *benefit.Changes {
 
 // Next draws the next step.
 func (w *World) Next() Step {
-	w.Clock += some(w, 0, 0, 1, 700, hour, 9*hour, -2*hour)
+	w.Clock += some(w, 0, 0, 1, 700, 999, 1000, hour, 9*hour, -2*hour)
 	s := Step{Clock: w.Clock}
-	switch w.pick(8) {
-	case 0:
+	switch w.pick(16) {
+	case 0, 1:
 		s.Changes = w.changeTemplate()
-	case 1:
+	case 2, 3:
 		s.Changes = w.changeUsers()
+	case 4:
+		s.Changes = w.changeActivity()
+	case 5:
+		s.Changes = w.changeScene()
 	default:
 		for range 1 + w.pick(5) {
 			r := w.request()
@@ -198,6 +230,10 @@ func (w *World) request() *benefit.Request {
 		case 0:
 			r.Recipient = w.recipient()
 		case 1:
+			if r.Asked.SceneCode != "" {
+				w.sceneRequest(&r)
+				break
+			}
 			r.Lines = w.lines(r.Continues)
 			r.Meaning = benefit.MeaningOf(r.Lines)
 		case 2:
@@ -208,9 +244,17 @@ func (w *World) request() *benefit.Request {
 	r := &benefit.Request{
 		Scope: some[benefit.Scope](w, "w/1", "w/2"), Key: fmt.Sprint("k", len(w.past)), App: App,
 		Recipient: w.recipient(), Continues: w.pick(3) == 0, Note: benefit.Note{Memo: "第", TraceID: fmt.Sprint(len(w.past))},
+		Guarded: w.pick(2) == 0, Asked: benefit.Asked{Card: some(w, "", "a", "b", "c")},
 	}
-	r.Lines = w.lines(r.Continues)
-	r.Meaning = benefit.MeaningOf(r.Lines)
+	switch w.pick(8) {
+	case 0, 1, 2:
+		w.sceneRequest(r)
+	case 3:
+		w.windowRequest(r)
+	default:
+		r.Lines = w.lines(r.Continues)
+		r.Meaning = benefit.MeaningOf(r.Lines)
+	}
 	return r
 }
 
@@ -223,6 +267,8 @@ func (w *World) recipient() benefit.Identifier {
 		benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("unknown", n)},
 		benefit.Identifier{Type: benefit.OpenID, Value: "unknown", App: App},
 		benefit.Identifier{Type: benefit.Nick, Value: "unknown"},
+		benefit.RefTo(w.Users[n].ID),
+		benefit.RefTo(benefit.UserID(n)), // nobody
 	)
 }
 
@@ -237,7 +283,7 @@ func (w *World) lines(continues bool) []benefit.Line {
 		if !continues {
 			l.Sends = some(w, 1, 1, 3)
 		}
-		l.Activity = some[benefit.ActivityID](w, 0, 0, 0, 1, 2)
+		l.Activity = some[benefit.ActivityID](w, 0, 0, 1, 2, 3, 3, 4)
 		if t := w.templateOf(l); t != nil && t.TakesAmount() != (w.pick(10) == 0) {
 			l.HasAmount, l.Amount = true, money.Fen(1+w.pick(10))
 		}
