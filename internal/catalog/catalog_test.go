@@ -53,7 +53,7 @@ func TestTheExampleMeansWhatItSays(t *testing.T) {
 		},
 		&benefit.Template{
 			ID: 3, Name: "gift-certificate", Merchant: 1, Title: "有价礼包电子凭证", Kind: benefit.Certificate,
-			OutID: 9007199254740993, Channels: []int64{7}, Code: benefit.CodeRule{Digits: 12},
+			OutID: 9007199254740993, RightID: cat.Templates[3].RightID, BizID: cat.Templates[3].BizID, Channels: []int64{7}, Code: benefit.CodeRule{Digits: 12},
 			Publish: benefit.Window{Start: at(t, "2022-01-01 00:00:00"), End: at(t, "2036-12-31 23:59:59")},
 			Valid:   benefit.Validity{ForMillis: 90 * 24 * 3600 * 1000},
 			Stock:   benefit.Stock{Count: 1000000, Amount: -1, CountPerDay: -1, AmountPerDay: -1}, Status: benefit.Active,

@@ -421,10 +421,10 @@ scenes: [{name: s, merchant: m, activities: [x]}]`
 	w.mustApply(text)
 	cat := w.catalogue()
 	tpl, cert, act := cat.Templates[1], cat.Templates[2], cat.Activities[1]
-	if len(tpl.TemplateID) != 28 || tpl.BizID == "" || cert.TemplateID != "" || cert.RightID != 0 {
+	if len(tpl.TemplateID) != 28 || tpl.BizID == "" || cert.TemplateID != "" || cert.BizID == "" {
 		t.Errorf("%+v\n%+v", tpl, cert)
 	}
-	numbers := []int64{cat.Merchants[1].SellerID, tpl.RightID, cert.OutID, act.RelationID, act.Items[0].DetailID, act.Items[1].DetailID}
+	numbers := []int64{cat.Merchants[1].SellerID, tpl.RightID, cert.RightID, cert.OutID, act.RelationID, act.Items[0].DetailID, act.Items[1].DetailID}
 	for k, n := range numbers {
 		if n < 1e14 || n >= 1<<53 || slices.Contains(numbers[:k], n) {
 			t.Errorf("number %d is %d", k, n)

@@ -29,7 +29,8 @@
 //   - public_key and platform.alipay_private_key hold a key inline, public_key_file and alipay_private_key_file name
 //     a file: PEM, or the bare base64 of its body. Callers' keys have 1024 bits or more, the platform's 2048.
 //   - The user of a session may be named by an identifier, TYPE:value or OPEN_ID/app:value.
-//   - A rule is kept as text; it is compiled by what evaluates it.
+//   - A rule is compiled (package rule); one that does not compile, costs too much or asks for a template or an
+//     activity that does not exist is refused. redirect_uris are absolute http or https addresses without a fragment.
 //
 // # Applying over what exists
 //

@@ -108,9 +108,11 @@ func (p *planner) templateIDs(d *templateDoc, t *benefit.Template) {
 	to := owner{int64(t.ID), t.Name}
 	if t.Kind == benefit.Certificate {
 		p.wireID("out_id", to, d.of("out_id"), numberSlot(&t.OutID), numberForm)
-		return
+		// Alipay's answer has no place for a code, so a certificate is given there only where somebody wants it.
+		p.wireID("template_id", to, d.of("template_id"), textSlot(&t.TemplateID), nil)
+	} else {
+		p.wireID("template_id", to, d.of("template_id"), textSlot(&t.TemplateID), templateForm)
 	}
-	p.wireID("template_id", to, d.of("template_id"), textSlot(&t.TemplateID), templateForm)
 	p.wireID("right_id", to, d.of("right_id"), numberSlot(&t.RightID), numberForm)
 	if t.BizID == "" {
 		// The campaign's id in its own system: templates of one campaign may share it, so nobody owns it.
@@ -143,6 +145,7 @@ func (p *planner) activityDocs() {
 			i.item.Template = p.templates.find(&p.problems, what, i.template)
 			a.Items = append(a.Items, i.item)
 		}
+		p.ruleNames(what, d)
 		var was benefit.Status
 		if old := p.activities.old[a.ID]; old != nil {
 			was = old.Status
@@ -158,6 +161,19 @@ func (p *planner) activityDocs() {
 		p.detailIDs(d, &a)
 	}
 	p.items()
+}
+
+// ruleNames sees to it that what a rule asks of the past exists: for a name that is nobody's it would count 0 for ever.
+func (p *planner) ruleNames(what string, d *activityDoc) {
+	if d.rule == nil {
+		return
+	}
+	for _, name := range d.rule.Templates {
+		p.templates.find(&p.problems, what+": rule", ref{name, d.of("rule")})
+	}
+	for _, name := range d.rule.Activities {
+		p.activities.find(&p.problems, what+": rule", ref{name, d.of("rule")})
+	}
 }
 
 // keepDetails gives items that leave their detail_id out the one of an old item with the same template.
@@ -225,8 +241,6 @@ func (p *planner) items() {
 // itemProblem says why an item could issue nothing of its template; empty when it can.
 func itemProblem(t *benefit.Template, i *benefit.Item) string {
 	switch amount := itemAmount(i); {
-	case t.Kind == benefit.Certificate:
-		return "a CERTIFICATE template in an activity is not supported yet"
 	case t.TakesAmount() && amount == 0:
 		return "amount is missing; the template takes it from the request"
 	case t.TakesAmount() && (amount < t.Amount.Min || amount > t.Amount.Max):

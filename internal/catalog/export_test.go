@@ -159,7 +159,10 @@ func drawTemplate(t *rapid.T, k int) *benefit.Template {
 	case benefit.FixedPrice:
 		tpl.Face.Price = fenOf(fen.Draw(t, "price"))
 	case benefit.Certificate:
-		tpl.TemplateID, tpl.RightID, tpl.BizID, tpl.OutID = "", 0, "", 1<<62+int64(k)
+		tpl.OutID = 1<<62 + int64(k)
+		if rapid.Bool().Draw(t, "by out_id alone") {
+			tpl.TemplateID = ""
+		}
 		tpl.Code.Digits = rapid.IntRange(minDigits, maxDigits).Draw(t, "digits")
 		tpl.Channels = rapid.SliceOfNDistinct(rapid.Int64Range(0, 99), 1, 3, rapid.ID).Draw(t, "channels")
 		tpl.RepeatMillis = rapid.Int64Range(0, maxRepeat/1000).Draw(t, "repeat") * 1000
@@ -172,16 +175,13 @@ func drawActivity(t *rapid.T, k int, templates []*benefit.Template) *benefit.Act
 	a := &benefit.Activity{
 		ID: benefit.ActivityID(k), Name: fmt.Sprint("a", k), Merchant: 1, ActCode: fmt.Sprint("A", k), RelationID: int64(k),
 		Window: drawWindow(t), Status: drawStatus(t), NoGuard: rapid.Bool().Draw(t, "no guard"),
-		Rule:     rapid.SampledFrom([]string{"", "user.level >= 2", "a ||\n\tb == \"x\"\n", " # no comment"}).Draw(t, "rule"),
+		Rule:     rapid.SampledFrom([]string{"", "user.level >= 2", "known ||\n\tuser.b == \"x\"\n", "issuedOf(\"t1\") + issuedIn(\"a1\") == 0", " known // # no comment", "user['a: b'] == '\\\\u4e2d'"}).Draw(t, "rule"),
 		Priority: rapid.Int64Range(-5, 5).Draw(t, "priority"),
 	}
 	if rapid.Bool().Draw(t, "box") {
 		a.Box = &benefit.Box{Cards: []string{"game", "beauty"}, DoneAfter: rapid.IntRange(1, 2).Draw(t, "done after"), CountSends: rapid.Bool().Draw(t, "sends")}
 	}
 	for n, tpl := range templates {
-		if tpl.Kind == benefit.Certificate {
-			continue
-		}
 		i := benefit.Item{
 			DetailID: int64(k*100 + n + 1), Template: tpl.ID, BenefitType: rapid.Int64Range(0, 3).Draw(t, "type"),
 			MaxSends: rapid.IntRange(1, 64).Draw(t, "sends"), Quantity: rapid.IntRange(1, 64).Draw(t, "quantity"),
@@ -222,6 +222,8 @@ func TestAnyCatalogueSurvivesExport(t *testing.T) {
 		app := &benefit.App{
 			ID: 1, Name: "app", Merchant: 1, AppKey: "0123", AppSecret: w.box.Seal([]byte("0x1f"), appSecret(1)),
 			Methods: []string{"taobao.time.get"}, RatePerSecond: 5, Disabled: rapid.Bool().Draw(rt, "disabled"),
+			RedirectURIs:     rapid.SampledFrom([][]string{nil, {"https://shop.example/back?a=b&c=%23", "http://127.0.0.1:8080"}}).Draw(rt, "redirect"),
+			ExplainSignature: rapid.Bool().Draw(rt, "explain"),
 		}
 		merchant := &benefit.Merchant{ID: 1, Name: "m", Title: drawTitle(rt), SellerID: 1<<63 - 1, Open: rapid.Bool().Draw(rt, "open")}
 		entities := []any{merchant, app}

@@ -1,18 +1,19 @@
 package catalog
 
 import (
+	"errors"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
 
 	"faquan/internal/benefit"
 	"faquan/internal/money"
+	"faquan/internal/rule"
 )
 
 const (
 	maxCode     = 64 // act_code and scene_code
 	maxCard     = 32
-	maxRule     = 4096
 	maxPriority = 1_000_000_000
 	maxWeight   = 1_000_000
 )
@@ -22,6 +23,7 @@ type activityDoc struct {
 	activity benefit.Activity // without items
 	merchant ref
 	items    []itemDoc
+	rule     *rule.Rule // compiled; nil when the activity has none
 }
 
 type itemDoc struct {
@@ -36,9 +38,10 @@ func (p *parser) activity(o *object) *activityDoc {
 		Name: scalar(o, "name", handle), ActCode: scalar(o, "act_code", token(maxCode)),
 		RelationID: scalar(o, "relation_id", wireNumber), Window: o.window("window"),
 		Status: scalar(o, "status", statuses.read), NoGuard: scalar(o, "guard", noGuardWords.read),
-		Box: o.box(), Rule: scalar(o, "rule", longText(maxRule)),
+		Box: o.box(), Rule: scalar(o, "rule", longText(rule.MaxRule)),
 		Priority: scalar(o, "priority", number(-maxPriority, maxPriority)),
 	}}
+	d.rule = o.rule(d.activity.Rule)
 	o.each("items", func(n *yaml.Node) {
 		if item := p.object(n, o.what+": item"); item != nil {
 			d.items = append(d.items, p.item(item))
@@ -49,6 +52,24 @@ func (p *parser) activity(o *object) *activityDoc {
 	}
 	d.place = o.done()
 	return d
+}
+
+// rule compiles the text of a rule, so that no rule is stored that could not run.
+func (o *object) rule(text string) *rule.Rule {
+	if text == "" {
+		return nil
+	}
+	r, err := rule.Compile(text)
+	if err == nil {
+		return r
+	}
+	line := o.lineOf("rule")
+	// Where the rule stands in the file as it is, line by line, the file's line can be told.
+	if at := (*rule.Error)(nil); errors.As(err, &at) && o.nodes["rule"].Style&yaml.LiteralStyle != 0 {
+		line += at.Line
+	}
+	o.p.report(line, "%s: rule: %v", o.what, err)
+	return nil
 }
 
 func (p *parser) item(o *object) itemDoc {

@@ -4,7 +4,9 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -12,6 +14,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/alipay/wire"
+	"faquan/internal/rule"
 )
 
 // Lengths, in characters. The ones that a wire fixes name it.
@@ -25,8 +28,10 @@ const (
 	maxType      = 32
 	maxPerson    = 64
 	maxSendRate  = 1_000_000
-	minKeyBits   = 2048 // of the platform's own key; callers' keys may be shorter, as wire allows
-	maxAttribute = 8192 // bytes of JSON
+	minKeyBits   = 2048               // of the platform's own key; callers' keys may be shorter, as wire allows
+	maxAttribute = rule.MaxAttributes // bytes of JSON
+	maxRedirect  = 2048
+	maxRedirects = 32
 )
 
 // Methods are the API methods that an app may be granted: the four that issue, and their helpers.
@@ -37,6 +42,7 @@ func Methods() []string {
 		"alibaba.alsc.upp.right.decisionsend",
 		"tmall.nrt.certificate.send", "tmall.nrt.certificate.query",
 		"taobao.user.seller.get", "taobao.time.get",
+		"taobao.top.auth.token.create", "taobao.top.auth.token.refresh",
 	}
 }
 
@@ -103,12 +109,17 @@ func (p *parser) app(o *object) *appDoc {
 		RatePerSecond: scalar(o, "rate_per_second", number(1, maxSendRate)),
 		Disabled:      scalar(o, "status", disabledWords.read),
 		Methods:       scalars(o, "methods", method),
+		RedirectURIs:  scalars(o, "redirect_uris", redirectURI), ExplainSignature: scalar(o, "explain_signature", yesNo.read),
 	}}
 	d.secret = scalar(o, "app_secret", token(maxSecret))
 	d.app.PublicKey = o.publicKey()
 	d.app.SignTypes = scalars(o, "sign_types", signTypes.read)
 	o.unique("methods", d.app.Methods)
 	o.unique("sign_types", d.app.SignTypes)
+	o.unique("redirect_uris", d.app.RedirectURIs)
+	if n := len(d.app.RedirectURIs); n > maxRedirects {
+		o.report("redirect_uris", "has %d elements, at most %d are allowed", n, maxRedirects)
+	}
 	switch {
 	case d.app.PublicKey != "" && !o.has("sign_types"):
 		d.app.SignTypes = []string{"RSA2"}
@@ -129,6 +140,24 @@ func (p *parser) app(o *object) *appDoc {
 func method(s string) (string, error) {
 	if !slices.Contains(Methods(), s) {
 		return "", fmt.Errorf("unknown method %q; known: %s", clip(s), strings.Join(Methods(), ", "))
+	}
+	return s, nil
+}
+
+// redirectURI reads where a browser with an authorization code may be sent. It is compared to the letter, so what is
+// no plain address is a mistake: a fragment would swallow the code, a user name would show another host than it is.
+func redirectURI(s string) (string, error) {
+	if _, err := token(maxRedirect)(s); err != nil {
+		return "", err
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "":
+		return "", fmt.Errorf("must be an absolute http or https address: %q", clip(s))
+	case strings.Contains(s, "#"):
+		return "", fmt.Errorf("must have no fragment (#…): %q", clip(s))
+	case u.User != nil:
+		return "", errors.New("must have no user name or password")
 	}
 	return s, nil
 }
@@ -202,8 +231,9 @@ func (p *parser) user(o *object) *userDoc {
 // idents reads the identifiers of one type.
 func (o *object) idents(key *yaml.Node) []identDoc {
 	kind, err := token(maxType)(key.Value)
-	if err != nil || strings.ContainsAny(kind, ":/") {
-		o.p.report(key.Line, "%s: a type of identifiers has 1 to %d printable ASCII characters, no white space, colon or slash", o.what, maxType)
+	if err != nil || strings.ContainsAny(kind, ":/") || strings.HasPrefix(kind, "@") {
+		// @ is for identifiers that only faquan itself makes (benefit.RefTo).
+		o.p.report(key.Line, "%s: a type of identifiers has 1 to %d printable ASCII characters, no white space, colon or slash, and does not begin with @", o.what, maxType)
 		o.take(key.Value)
 		return nil
 	}

@@ -80,9 +80,6 @@ func (o *object) kindFields(kind benefit.Kind) {
 			o.report(f, "kind %s has none", kinds.of(kind))
 		}
 	}
-	if kind == benefit.Certificate {
-		o.unsupported("a CERTIFICATE template is issued by its out_id alone", "template_id", "right_id", "biz_id")
-	}
 }
 
 // amountRule reads one of {from: request, min, max}, {fixed: …} and {random: {min, max}}.

@@ -164,6 +164,10 @@ func appNode(e *benefit.App, shownSecret string, in names) *yaml.Node {
 	m.list("sign_types", textNodes(e.SignTypes, itself))
 	m.list("methods", textNodes(e.Methods, itself))
 	m.number("rate_per_second", e.RatePerSecond)
+	m.list("redirect_uris", textNodes(e.RedirectURIs, itself))
+	if e.ExplainSignature {
+		m.plain("explain_signature", "true")
+	}
 	m.plain("status", disabledWords.of(e.Disabled))
 	return m.Node
 }
