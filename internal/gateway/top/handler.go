@@ -50,6 +50,8 @@ type Options struct {
 	Sessions Sessions
 	// Read opens a view of the store that holds everything acknowledged before.
 	Read func(ctx context.Context) (Reader, error)
+	// Tokens answers the methods taobao.top.auth.token.*; nil: they are not available.
+	Tokens Tokens
 	// Limits bounds what is read of a request; zero fields take their defaults.
 	Limits wire.Limits
 	// Tolerance is how far a timestamp may be from now, either way: 0 is 10 minutes, less turns the check off.
@@ -77,6 +79,8 @@ type Handler struct {
 	methods map[string]*method
 	policy  atomic.Pointer[policy]
 	reading chan struct{} // has room for the readers that may be open at once
+
+	deadlines *gateway.Deadlines
 }
 
 // policy is the checks of the protocol with the apps of one version of the catalogue.
@@ -96,7 +100,10 @@ func New(o Options) *Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{o: o, methods: map[string]*method{}, reading: make(chan struct{}, maxReaders)}
+	h := &Handler{
+		o: o, methods: map[string]*method{}, reading: make(chan struct{}, maxReaders),
+		deadlines: gateway.NewDeadlines(o.Deadline),
+	}
 	for _, m := range methods() {
 		h.methods[m.name] = m
 	}
@@ -122,9 +129,7 @@ func (h *Handler) serveOne(w http.ResponseWriter, r *http.Request) {
 	c := h.newCall(req, p)
 	var a *wire.Answer
 	if bad == nil {
-		ctx, cancel := context.WithTimeout(r.Context(), h.o.Deadline)
-		a, bad = h.serve(ctx, p, c)
-		cancel()
+		a, bad = h.serve(h.deadlines.From(start), p, c)
 	}
 	if bad != nil {
 		a = h.refuse(c, bad)
@@ -154,8 +159,7 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 		h.log(r.Context(), outer, start)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.o.Deadline)
-	defer cancel()
+	ctx := h.deadlines.From(start)
 	answers := make([]*wire.Answer, len(items))
 	for i := range items {
 		answers[i] = h.serveItem(ctx, p, &items[i], outer.record.Variant)
