@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"faquan/internal/benefit"
 	"faquan/internal/catalog"
@@ -14,8 +18,10 @@ import (
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay"
 	"faquan/internal/gateway/alipay/wire"
+	"faquan/internal/gateway/oauth"
 	"faquan/internal/gateway/top"
 	topwire "faquan/internal/gateway/top/wire"
+	"faquan/internal/session"
 )
 
 // gateways are the faces to the callers, on one address.
@@ -24,6 +30,7 @@ type gateways struct {
 	sessions *gateway.Sessions
 	alipay   *alipay.Handler
 	top      *top.Handler
+	oauth    *oauth.Handler
 	log      *slog.Logger
 	limits   gateway.ServerLimits
 }
@@ -48,8 +55,29 @@ func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, log 
 		Limits: wire.Limits{Bytes: c.Request.Bytes}, Tolerance: c.Alipay.Tolerance, Deadline: c.Request.Timeout,
 		Log: log, Calls: levelOfCalls(c.Log.Calls),
 	})
+	if g.oauth, err = g.newOAuth(c, apps); err != nil {
+		return nil, err
+	}
 	g.top, err = g.newTOP(c, apps)
 	return g, err
+}
+
+func (g *gateways) newOAuth(c *config.Config, apps *gateway.Apps) (*oauth.Handler, error) {
+	o := oauth.Options{Apps: apps, Deadline: c.Request.Timeout, Log: g.log}
+	o.Desk = session.NewDesk(session.Options{
+		Change: g.desk.Issuer.Change, Box: g.desk.Box, Forget: g.sessions.Forget,
+		Lifetimes: session.Lifetimes{Code: c.OAuth.Code, Access: c.OAuth.Access, Refresh: c.OAuth.Refresh},
+	})
+	if file := c.OAuth.ConsentKeyFile; file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("oauth.consent_key_file: %w", err)
+		}
+		if o.ConsentKey = strings.TrimSpace(string(text)); utf8.RuneCountInString(o.ConsentKey) < oauth.MinConsentKey {
+			return nil, fmt.Errorf("oauth.consent_key_file: the key in %s has fewer than %d characters", file, oauth.MinConsentKey)
+		}
+	}
+	return oauth.New(o), nil
 }
 
 func (g *gateways) newTOP(c *config.Config, apps *gateway.Apps) (*top.Handler, error) {
@@ -62,7 +90,7 @@ func (g *gateways) newTOP(c *config.Config, apps *gateway.Apps) (*top.Handler, e
 		tolerance = -1 // to the gateway 0 is the default
 	}
 	return top.New(top.Options{
-		Issuer: g.desk.Issuer, Apps: apps, Sessions: g.sessions,
+		Issuer: g.desk.Issuer, Apps: apps, Sessions: g.sessions, Tokens: g.oauth,
 		Read:   func(ctx context.Context) (top.Reader, error) { return g.desk.Store.Read(ctx) },
 		Limits: topwire.Limits{Bytes: c.Request.Bytes}, Tolerance: tolerance, Zones: zones, BatchItems: c.TOP.Batch,
 		BusinessCode: c.TOP.BusinessCode, Deadline: c.Request.Timeout, Log: g.log, Calls: levelOfCalls(c.Log.Calls),

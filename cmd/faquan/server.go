@@ -150,6 +150,7 @@ func (s *server) handler(gateways *gateways) http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.Handle(alipay.Path, gateways.alipay)
+	gateways.oauth.Mount(mux)
 	for _, path := range []string{top.Path, top.BatchPath} {
 		mux.Handle(path, gateways.top)
 		mux.Handle(path+"/", gateways.top)

@@ -43,6 +43,7 @@ type Config struct {
 	Request  Request  `koanf:"request"`
 	Alipay   Alipay   `koanf:"alipay"`
 	TOP      TOP      `koanf:"top"`
+	OAuth    OAuth    `koanf:"oauth"`
 	Shutdown Shutdown `koanf:"shutdown"`
 }
 
@@ -120,6 +121,15 @@ func location(name string) (*time.Location, error) {
 	return time.FixedZone(name, offset), nil
 }
 
+// OAuth is what is given out at /authorize and /token.
+type OAuth struct {
+	// ConsentKeyFile holds the key that whoever consents must know; empty switches /authorize off.
+	ConsentKeyFile string        `koanf:"consent_key_file"`
+	Code           time.Duration `koanf:"code"`    // how long an authorization code is good
+	Access         time.Duration `koanf:"access"`  // how long a session is good
+	Refresh        time.Duration `koanf:"refresh"` // how long a refresh token is good; each refresh gives a new one
+}
+
 // Shutdown bounds a graceful stop.
 type Shutdown struct {
 	Timeout time.Duration `koanf:"timeout"` // how long running calls may take to end
@@ -134,6 +144,7 @@ func Default() Config {
 		Issuing:  Issuing{Queue: 8192, Batch: 1024},
 		Request:  Request{Timeout: 5 * time.Second, Bytes: 1 << 20},
 		TOP:      TOP{Tolerance: 10 * time.Minute, Zones: "+08:00", BusinessCode: 50, Batch: 20},
+		OAuth:    OAuth{Code: 10 * time.Minute, Access: 24 * time.Hour, Refresh: 30 * 24 * time.Hour},
 		Shutdown: Shutdown{Timeout: 20 * time.Second},
 	}
 }
@@ -220,6 +231,9 @@ func (c *Config) validate() error {
 		{"alipay.tolerance", c.Alipay.Tolerance.Milliseconds(), 0, 86_400_000, "ms"},
 		{"top.tolerance", c.TOP.Tolerance.Milliseconds(), 0, 86_400_000, "ms"},
 		{"top.batch", int64(c.TOP.Batch), 1, 1000, "calls"},
+		{"oauth.code", c.OAuth.Code.Milliseconds(), 1000, 3_600_000, "ms"},
+		{"oauth.access", c.OAuth.Access.Milliseconds(), 60_000, 10 * 365 * 86_400_000, "ms"},
+		{"oauth.refresh", c.OAuth.Refresh.Milliseconds(), 60_000, 10 * 365 * 86_400_000, "ms"},
 		{"shutdown.timeout", c.Shutdown.Timeout.Milliseconds(), 10, 600_000, "ms"},
 	} {
 		if r.value < r.low || r.value > r.high {

@@ -51,6 +51,10 @@ func Settings() []Setting {
 		{"top.zones", d.TOP.Zones, "`ZONES` of a TOP timestamp, joined by commas: +08:00, UTC, local"},
 		{"top.business_code", fmt.Sprint(d.TOP.BusinessCode), "`CODE` of business errors on TOP: 50 or 15"},
 		{"top.batch", fmt.Sprint(d.TOP.Batch), "`NUMBER` of calls that one TOP batch may hold"},
+		{"oauth.consent_key_file", d.OAuth.ConsentKeyFile, "`FILE` of the key that whoever consents must know; without it /authorize is off"},
+		{"oauth.code", d.OAuth.Code.String(), "`DURATION` that an authorization code is good, 1s to 1h"},
+		{"oauth.access", d.OAuth.Access.String(), "`DURATION` that a session from OAuth is good"},
+		{"oauth.refresh", d.OAuth.Refresh.String(), "`DURATION` that a refresh token from OAuth is good"},
 		{"shutdown.timeout", d.Shutdown.Timeout.String(), "`DURATION` that running calls get to end when the process stops"},
 	}
 }

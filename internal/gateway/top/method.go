@@ -31,6 +31,8 @@ func methods() []*method {
 		decisionSend,
 		certificateSend,
 		certificateQuery,
+		tokenCreate,
+		tokenRefresh,
 	}
 }
 

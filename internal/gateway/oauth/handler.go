@@ -1,0 +1,116 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway"
+	"faquan/internal/session"
+)
+
+// Where apps and browsers look for OAuth.
+const (
+	AuthorizePath = "/authorize"
+	TokenPath     = "/token"
+)
+
+// MinConsentKey is how long a consent key is at least, in characters.
+const MinConsentKey = 16
+
+// Desk gives sessions out; *session.Desk is one.
+type Desk interface {
+	Authorize(ctx context.Context, c session.Consent) (code string, err error)
+	Exchange(ctx context.Context, app benefit.AppID, code, redirect string) (*session.Grant, error)
+	Refresh(ctx context.Context, app benefit.AppID, token string) (*session.Grant, error)
+}
+
+// Options of a Handler.
+type Options struct {
+	Apps *gateway.Apps // with secrets: see gateway.Apps.WithSecrets
+	Desk Desk
+	// ConsentKey is what somebody who consents must know; empty switches /authorize off.
+	ConsentKey string
+	// Deadline is how long a request may wait for its outcome; default 5 s.
+	Deadline time.Duration
+	// Clock judges rates; default time.Now.
+	Clock func() time.Time
+	// Log gets what was given out and what was refused; default: nothing.
+	Log *slog.Logger
+}
+
+// Handler serves OAuth. It is safe for concurrent use.
+type Handler struct {
+	o        Options
+	attempts *rate.Limiter // at the consent key
+	mux      http.ServeMux
+}
+
+const (
+	maxForm       = 64 << 10        // bytes of a body
+	attemptsBurst = 10              // attempts at the consent key at once
+	attemptsEvery = 3 * time.Second // and one more after this
+)
+
+// New makes the handler.
+func New(o Options) *Handler {
+	if o.Deadline <= 0 {
+		o.Deadline = 5 * time.Second
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &Handler{o: o, attempts: rate.NewLimiter(rate.Every(attemptsEvery), attemptsBurst)}
+	h.mux.HandleFunc("GET "+AuthorizePath, h.ask)
+	// The consent key is asked for at each consent, so there is nothing that a foreign page could make use of. This
+	// keeps it from trying, too.
+	h.mux.Handle("POST "+AuthorizePath, http.NewCrossOriginProtection().Handler(http.HandlerFunc(h.decide)))
+	h.mux.HandleFunc("POST "+TokenPath, h.token)
+	return h
+}
+
+// Mount puts the handler at its paths.
+func (h *Handler) Mount(mux *http.ServeMux) {
+	mux.Handle(AuthorizePath, h)
+	mux.Handle(TokenPath, h)
+}
+
+// ServeHTTP answers a browser or an app.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("Pragma", "no-cache")
+	header.Set("X-Content-Type-Options", "nosniff")
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	ctx, cancel := context.WithTimeout(r.Context(), h.o.Deadline)
+	defer cancel()
+	h.mux.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// same compares secrets in a time that tells nothing of them, nor of their lengths.
+func same(given, want string) bool {
+	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(want))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+// one is the value of a parameter; ok is false when it is there with different values, of which none is to be
+// believed.
+func one(form url.Values, name string) (value string, ok bool) {
+	all := form[name]
+	for _, v := range all {
+		if v != all[0] {
+			return "", false
+		}
+	}
+	return form.Get(name), true
+}

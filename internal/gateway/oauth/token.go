@@ -1,0 +1,189 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway"
+	"faquan/internal/session"
+)
+
+// refusal is the body of an answer that is no success: RFC 6749, 5.2.
+type refusal struct {
+	Error       string `json:"error"`
+	Description string `json:"error_description"`
+	status      int
+}
+
+func invalid(description string) *refusal {
+	return &refusal{"invalid_request", description, http.StatusBadRequest}
+}
+
+// One answer for all that is wrong with who asks: which app keys exist is nobody's business.
+var errClient = &refusal{"invalid_client", "client_id或client_secret不正确", http.StatusBadRequest}
+
+var (
+	errDisabled = &refusal{"unauthorized_client", "应用已停用", http.StatusBadRequest}
+	errLimited  = &refusal{"temporarily_unavailable", "调用过于频繁，请稍后再试", http.StatusTooManyRequests}
+	errBusy     = &refusal{"temporarily_unavailable", "系统繁忙，请稍后再试", http.StatusServiceUnavailable}
+	errType     = &refusal{"unsupported_grant_type", "grant_type只支持authorization_code和refresh_token", http.StatusBadRequest}
+)
+
+// grantRefusals are what is wrong with a code or a refresh token.
+var grantRefusals = []struct {
+	err  error
+	text string
+}{
+	{session.ErrNotFound, "授权码或刷新令牌不存在"},
+	{session.ErrExpired, "授权码或刷新令牌已过期"},
+	{session.ErrEnded, "授权码或刷新令牌已使用或已撤销"},
+	{session.ErrRedirect, "redirect_uri与获取授权码时不一致"},
+}
+
+// token gives a session out for a code or a refresh token.
+func (h *Handler) token(w http.ResponseWriter, r *http.Request) {
+	form, bad := tokenForm(r)
+	var app *gateway.App
+	if bad == nil {
+		app, bad = h.client(r, form)
+	}
+	var body any
+	if bad == nil {
+		var g *session.Grant
+		if g, bad = h.give(r.Context(), app, form); bad == nil {
+			body = answerOf(app.App, g)
+		}
+	}
+	status := http.StatusOK
+	if bad != nil {
+		body, status = bad, bad.status
+		name := ""
+		if app != nil {
+			name = app.Name
+		}
+		h.o.Log.Info("no session given out", "app", name, "error", bad.Error, "description", bad.Description)
+	}
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// tokenForm are the parameters, of the query and of the form together: callers use either.
+func tokenForm(r *http.Request) (map[string]string, *refusal) {
+	parse := r.ParseForm
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "multipart/form-data" {
+		parse = func() error { return r.ParseMultipartForm(maxForm) }
+	}
+	if err := parse(); err != nil {
+		return nil, invalid("请求格式不正确")
+	}
+	form := map[string]string{}
+	for _, name := range []string{"grant_type", "client_id", "client_secret", "code", "redirect_uri", "refresh_token"} {
+		value, ok := one(r.Form, name)
+		if !ok {
+			return nil, invalid("参数重复：" + name)
+		}
+		form[name] = value
+	}
+	return form, nil
+}
+
+// client finds the app that asks, by its key and secret, which may also come as RFC 6749, 2.3.1 has it.
+func (h *Handler) client(r *http.Request, form map[string]string) (*gateway.App, *refusal) {
+	id, secret := form["client_id"], form["client_secret"]
+	if user, password, ok := r.BasicAuth(); ok && secret == "" {
+		plainID, err1 := url.QueryUnescape(user)
+		plainSecret, err2 := url.QueryUnescape(password)
+		if err1 != nil || err2 != nil || id != "" && id != plainID {
+			return nil, errClient
+		}
+		id, secret = plainID, plainSecret
+	}
+	app := h.o.Apps.Current().ByAppKey(id)
+	known := false
+	if app != nil {
+		for _, s := range app.Secrets {
+			known = same(secret, s) && s != "" || known
+		}
+	}
+	switch {
+	case !known:
+		return nil, errClient
+	case app.Disabled:
+		return nil, errDisabled
+	case !app.Allow(h.o.Clock()):
+		return nil, errLimited
+	}
+	return app, nil
+}
+
+func (h *Handler) give(ctx context.Context, app *gateway.App, form map[string]string) (*session.Grant, *refusal) {
+	switch form["grant_type"] {
+	case "":
+		return nil, invalid("缺少参数：grant_type")
+	case "authorization_code":
+		for _, name := range []string{"code", "redirect_uri"} {
+			if form[name] == "" {
+				return nil, invalid("缺少参数：" + name)
+			}
+		}
+		g, err := h.o.Desk.Exchange(ctx, app.ID, form["code"], form["redirect_uri"])
+		return h.given(app.App, g, err)
+	case "refresh_token":
+		if form["refresh_token"] == "" {
+			return nil, invalid("缺少参数：refresh_token")
+		}
+		g, err := h.o.Desk.Refresh(ctx, app.ID, form["refresh_token"])
+		return h.given(app.App, g, err)
+	}
+	return nil, errType
+}
+
+// given logs what was given out to the app, and says what the errors of the desk are on this wire.
+func (h *Handler) given(app *benefit.App, g *session.Grant, err error) (*session.Grant, *refusal) {
+	if err == nil {
+		h.o.Log.Info("session given out", "app", app.Name, "digest", g.Digest.String()[:8], "merchant", g.Merchant.Name)
+		return g, nil
+	}
+	for _, r := range grantRefusals {
+		if errors.Is(err, r.err) {
+			return nil, &refusal{"invalid_grant", r.text, http.StatusBadRequest}
+		}
+	}
+	h.o.Log.Warn("no session could be given out", "app", app.Name, "err", err)
+	return nil, errBusy
+}
+
+// ErrBusy: our side cannot give a session out now.
+var ErrBusy = errors.New("no session could be given out")
+
+// Create is the exchange of a code in a signed call (taobao.top.auth.token.create), where the app is known by its
+// signature and no redirect_uri travels. The result is the JSON of /token. Refused says in Chinese why there is none;
+// the error is ErrBusy.
+func (h *Handler) Create(ctx context.Context, app *benefit.App, code string) (result, refused string, err error) {
+	g, err := h.o.Desk.Exchange(ctx, app.ID, code, session.AnyRedirect)
+	return h.inBand(app, g, err)
+}
+
+// Refresh is the same for a refresh token (taobao.top.auth.token.refresh).
+func (h *Handler) Refresh(ctx context.Context, app *benefit.App, token string) (result, refused string, err error) {
+	g, err := h.o.Desk.Refresh(ctx, app.ID, token)
+	return h.inBand(app, g, err)
+}
+
+func (h *Handler) inBand(app *benefit.App, g *session.Grant, err error) (result, refused string, _ error) {
+	g, bad := h.given(app, g, err)
+	switch {
+	case bad == errBusy:
+		return "", "", ErrBusy
+	case bad != nil:
+		return "", bad.Description, nil
+	}
+	body, err := json.Marshal(answerOf(app, g))
+	return string(body), "", err
+}

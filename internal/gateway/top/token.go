@@ -1,0 +1,62 @@
+package top
+
+import (
+	"context"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway/top/wire"
+)
+
+// Tokens gives sessions out for authorization codes and refresh tokens; *oauth.Handler is one. The result is the JSON
+// that /token answers. Refused says in Chinese why there is none; an error means that it is our side that cannot.
+type Tokens interface {
+	Create(ctx context.Context, app *benefit.App, code string) (result, refused string, err error)
+	Refresh(ctx context.Context, app *benefit.App, token string) (result, refused string, err error)
+}
+
+// tokenCreate is taobao.top.auth.token.create: the exchange of an authorization code in a signed call, so that
+// neither the app's secret nor a redirect_uri travels. Its uuid is of no use here: a code is good once.
+var tokenCreate = &method{
+	name: "taobao.top.auth.token.create",
+	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
+		args := c.req.Args()
+		args.Text("uuid", maxToken)
+		return h.giveToken(ctx, c, args, "code", Tokens.Create)
+	},
+}
+
+// tokenRefresh is taobao.top.auth.token.refresh.
+var tokenRefresh = &method{
+	name: "taobao.top.auth.token.refresh",
+	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
+		return h.giveToken(ctx, c, c.req.Args(), "refresh_token", Tokens.Refresh)
+	},
+}
+
+// maxToken is how long codes and tokens may be, in characters.
+const maxToken = 256
+
+// giveToken answers with the session that what the parameter holds buys.
+func (h *Handler) giveToken(
+	ctx context.Context, c *call, args *wire.Args, name string,
+	give func(Tokens, context.Context, *benefit.App, string) (result, refused string, err error),
+) (*wire.Answer, *wire.Error) {
+	token := args.RequiredText(name, maxToken)
+	if bad := args.Err(); bad != nil {
+		return nil, bad
+	}
+	if h.o.Tokens == nil {
+		return nil, wire.ErrUnavailable
+	}
+	result, refused, err := give(h.o.Tokens, ctx, c.app.App, token)
+	switch {
+	case err != nil:
+		c.record.Err = err
+		return nil, wire.ErrUnavailable
+	case refused != "":
+		return nil, wire.Invalid(name, "无效："+refused)
+	}
+	a := c.success()
+	a.Text("token_result", result)
+	return a, nil
+}
