@@ -38,6 +38,7 @@ type record struct {
 	recipient Identifier
 	user      UserID
 	lines     []IssuedLine
+	continues bool // Continues was said at first
 	boxDone   bool
 	errors    []DecisionError
 	until     Instant // when the key is free again; 0: never
@@ -116,7 +117,7 @@ func (j *judge) lines(t *tryout, key string, r *Request, o Outcome, old *record,
 		if old != nil {
 			f := old.lines[k]
 			was = LineOutcome{Template: l.Template, Issued: f.Issued, Refused: l.Sends - f.Issued, Reason: f.Reason}
-			if !r.Continues || f.Issued > 0 || slices.Contains([]Reason{TemplateEnded, UserFrozen, UserLimit, PersonLimit}, f.Reason) {
+			if !r.Continues || !old.continues || f.Issued > 0 || slices.Contains([]Reason{TemplateEnded, UserFrozen, UserLimit, PersonLimit}, f.Reason) {
 				if o.Lines[k] != was {
 					return fmt.Errorf("line %d was %+v and is done, but is told as %+v", k, was, o.Lines[k])
 				}
@@ -135,7 +136,7 @@ func (j *judge) lines(t *tryout, key string, r *Request, o Outcome, old *record,
 		return fmt.Errorf("the reason is %s, want %s", o.Reason, want)
 	}
 	switch {
-	case old != nil && !anyNew && (!r.Continues || o.Attempt == nil):
+	case old != nil && !(r.Continues && old.continues):
 		if o.BoxDone != old.boxDone {
 			return fmt.Errorf("a replay tells of a done task: %v", o.BoxDone)
 		}
@@ -174,6 +175,10 @@ func (j *judge) keep(t *tryout, key string, r *Request, o Outcome, old *record) 
 	}
 	kept := &record{
 		meaning: r.Meaning, recipient: o.Issuance.Recipient, user: t.user.ID, lines: o.Issuance.Lines, boxDone: o.BoxDone, errors: o.Errors,
+	}
+	kept.continues = r.Continues
+	if old != nil {
+		kept.continues = old.continues
 	}
 	if r.BindMillis > 0 {
 		kept.until = first + Instant(r.BindMillis)
