@@ -29,8 +29,10 @@ func newAudit() *cobra.Command {
 		Use:   "audit",
 		Short: "Prove that the store keeps its promises",
 		Long: `Read the whole journal to the last bit, compare the view with it row by row, and count everything again from the rows:
-stock, budgets and limits are kept, every counter is what its vouchers say, every key has one outcome, every voucher
-has its issuance and is found. Nothing is changed. Beside a running process it audits what was committed when it began,
+stock, budgets and limits are kept, every counter is what its vouchers say, every key has one outcome (one at a time
+where keys are bound for a window), every voucher has its issuance and is found; what users did in activities is what
+their vouchers say, the one-second guard held, treasure boxes are told to be done when they are, certificate codes are
+unique, and what a scene chose it could choose. Nothing is changed. Beside a running process it audits what was committed when it began,
 while that goes on issuing.
 
 Whatever is wrong is printed with the promise it breaks, the row by its ids, and what the row should say; then the exit
@@ -117,6 +119,8 @@ func writeReport(w io.Writer, r *audit.Report, took time.Duration) {
 	c := &r.Checked
 	fmt.Fprintf(w, "checked %d vouchers of %d issuances, %d templates, %d counters of users, %d users, %d look-ups in %s\n",
 		c.Vouchers, c.Issuances, c.Templates, c.Quotas, c.Users, c.Lookups, took.Round(time.Millisecond))
+	fmt.Fprintf(w, "checked %d keys and codes (%d codes), %d participations in activities, %d decisions of scenes\n",
+		c.Keys, c.Codes, c.Participations, c.Decisions)
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note: %s\n", note)
 	}
@@ -124,7 +128,7 @@ func writeReport(w io.Writer, r *audit.Report, took time.Duration) {
 		fmt.Fprintf(w, "not checked: %s\n", promise)
 	}
 	for _, d := range r.Doubts {
-		fmt.Fprintf(w, "doubt: template %d, %s: %d rows, the first %s\n", d.Template, d.Rule, d.Rows, d.First)
+		fmt.Fprintf(w, "doubt: %s, %s: %d rows, the first %s\n", d.Of(), d.Rule, d.Rows, d.First)
 	}
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "FINDING %s\n", f)

@@ -16,10 +16,27 @@
 //     its caps.
 //  2. [Limits]: what each user has of each template is what the vouchers say, and within the limits, those of
 //     persons too.
-//  3. [OneOutcome]: no key of a scope stands twice.
+//  3. [OneOutcome]: no key of a scope stands twice; one that was bound for a window only may stand again when the
+//     window is over.
 //  4. [Vouchers]: each voucher lies inside its issuance under an id of its own, with a kind, a face, an amount and
-//     a validity that its template allows, for a user that exists. [Lookups]: asking for it by key, by voucher, by
-//     user and by template finds it (a sample of them, see Options).
+//     a validity that its template allows, for a user that exists; no issuance may hold more than a request may ask
+//     for. [Lookups]: asking for it by key, by code, by trace id, by voucher, by user and by template finds it (a
+//     sample of them, see Options).
+//
+// Of activities, scenes and certificates:
+//
+//   - [Participations]: what each user has done in each activity (vouchers in total and of the last day, sends, cards,
+//     whether the box is done, the last instant) is what the vouchers say.
+//   - [Guard]: a call for which the one-second guard holds (those with the scope of a relation) came 1,000 ms or more
+//     after whatever the activity had given to the user before, unless the activity has no guard.
+//   - [Boxes]: an issuance says that a treasure box is done if and only if one of its activities' was, counted by days
+//     at +08:00, in its last commit.
+//   - [Codes]: a certificate's voucher has a code, of as many digits as its template said when the key was bound, and
+//     no other issuance has it. Codes reserved for vouchers that were refused count, too.
+//   - [Decisions]: lines that a scene chose are all that one of its activities gives (or several do, where the
+//     strategy is ALL), within what the request narrowed it to; the activity was open; what is told to be missing is
+//     what the scene does not have; and the counters that the choice says it saw can have been those of its moment.
+//     Rules are not evaluated again, nor is the draw: the explanation of an issuance shows those.
 //
 // Events and redemptions (invariants 5 and 6 of the specification) are not kept yet, so there is nothing of them
 // to check; a report says so in NotKept. Nor can a voucher be voided yet: every voucher counts.
@@ -34,7 +51,7 @@
 // either: for each template, each day and each user they must follow one another without a gap from nothing to
 // the total, so that a line which claims to have come earlier than it did leaves a hole.
 //
-// A store keeps only the newest catalogue. The journal of the embedded store has all of them, and [Embedded]
+// [Store] takes the newest catalogue alone. The journal of the embedded store has all of them, and [Embedded]
 // judges by them ([Options.History]). Without a history a line of an older version that breaks a rule of today is
 // a [Doubt], not a finding: it may have been allowed then. The other way round a line that broke the rule of its
 // day and keeps that of today is not noticed. Caps in total cannot be lowered below what is issued, so what
@@ -45,8 +62,10 @@
 //
 // # How much memory it takes
 //
-// Rows are read in passes. A pass holds a record of 40 bytes for each line that was issued and one of 8 bytes
-// for each key, up to Options.Memory; when there are more, it keeps those of the lower half of the users (and of
-// the hashes of keys) and another pass over all rows takes the rest. Templates with their days, and users who are
-// linked to a person, are kept throughout.
+// Rows are read in passes. A pass holds a record of 40 bytes for each line that was issued, one of 40 more for each
+// that an activity gave (or two, where a box was asked about in a later commit), and one of 8 bytes for each key and
+// each code: up to a half, a third and a sixth of Options.Memory. When there are more, it keeps those of the lower half
+// of the users (and of the hashes of keys) and another pass over all rows takes the rest. Keys that stand twice, as
+// those bound for a window do, cost one more reading of the rows. Templates with their days, users who are linked to a
+// person, and each scene in each version that decided something are kept throughout.
 package audit

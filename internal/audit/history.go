@@ -7,48 +7,69 @@ import (
 	"faquan/internal/benefit"
 )
 
-// History knows each template as it stood in each version of the catalogue.
+// History knows each template, activity and scene as it stood in each version of the catalogue.
 type History struct {
-	templates map[benefit.TemplateID][]dated
+	templates  map[benefit.TemplateID][]dated[benefit.Template]
+	activities map[benefit.ActivityID][]dated[benefit.Activity]
+	scenes     map[benefit.SceneID][]dated[benefit.Scene]
 }
 
-// dated is a template from a version on.
-type dated struct {
-	version  int64
-	template *benefit.Template
+// dated is an entity from a version on.
+type dated[V any] struct {
+	version int64
+	entity  *V
 }
 
 // NewHistory makes an empty history.
-func NewHistory() *History { return &History{templates: map[benefit.TemplateID][]dated{}} }
+func NewHistory() *History {
+	return &History{
+		templates:  map[benefit.TemplateID][]dated[benefit.Template]{},
+		activities: map[benefit.ActivityID][]dated[benefit.Activity]{},
+		scenes:     map[benefit.SceneID][]dated[benefit.Scene]{},
+	}
+}
 
 // Add takes the entities that a version of the catalogue changed. Versions come in order.
 func (h *History) Add(version int64, entities []benefit.Entity) error {
 	for _, e := range entities {
-		if e.Kind != benefit.TemplateEntity {
-			continue
+		var err error
+		switch e.Kind {
+		case benefit.TemplateEntity:
+			err = date(h.templates, benefit.TemplateID(e.ID), version, e.Body)
+		case benefit.ActivityEntity:
+			err = date(h.activities, benefit.ActivityID(e.ID), version, e.Body)
+		case benefit.SceneEntity:
+			err = date(h.scenes, benefit.SceneID(e.ID), version, e.Body)
 		}
-		t := new(benefit.Template)
-		if err := json.Unmarshal(e.Body, t); err != nil {
-			return fmt.Errorf("template %d of catalogue version %d: %w", e.ID, version, err)
+		if err != nil {
+			return fmt.Errorf("entity %d/%d of catalogue version %d: %w", e.Kind, e.ID, version, err)
 		}
-		h.templates[t.ID] = append(h.templates[t.ID], dated{version, t})
 	}
 	return nil
 }
 
-// at is the template as it stood in a version; nil when it was not there.
-func (h *History) at(t benefit.TemplateID, version int64) *benefit.Template {
-	var found *benefit.Template
-	for _, d := range h.templates[t] {
+func date[K comparable, V any](all map[K][]dated[V], k K, version int64, body []byte) error {
+	v := new(V)
+	if err := json.Unmarshal(body, v); err != nil {
+		return err
+	}
+	all[k] = append(all[k], dated[V]{version, v})
+	return nil
+}
+
+// atVersion is an entity as it stood in a version; nil when it was not there.
+func atVersion[V any](all []dated[V], version int64) *V {
+	var found *V
+	for _, d := range all {
 		if d.version > version {
 			break
 		}
-		found = d.template
+		found = d.entity
 	}
 	return found
 }
 
-// rules are the templates to judge by.
+// rules are what to judge by.
 type rules struct {
 	now     *benefit.Catalogue
 	history *History // nil: unknown
@@ -58,11 +79,53 @@ type rules struct {
 // otherwise it is today's.
 func (r *rules) at(t benefit.TemplateID, version int64) (found *benefit.Template, sure bool) {
 	if r.history != nil {
-		if found := r.history.at(t, version); found != nil {
+		if found := atVersion(r.history.templates[t], version); found != nil {
 			return found, true
 		}
 	}
 	return r.now.Templates[t], version == r.now.Version
+}
+
+// activity is the same of an activity.
+func (r *rules) activity(a benefit.ActivityID, version int64) (found *benefit.Activity, sure bool) {
+	if r.history != nil {
+		if found := atVersion(r.history.activities[a], version); found != nil {
+			return found, true
+		}
+	}
+	return r.now.Activities[a], version == r.now.Version
+}
+
+// scene is the scene that had the code in a version; nil when none had.
+func (r *rules) scene(code string, version int64) (found *benefit.Scene, sure bool) {
+	if r.history != nil {
+		for _, all := range r.history.scenes {
+			if s := atVersion(all, version); s != nil && s.SceneCode == code {
+				return s, true
+			}
+		}
+	}
+	for _, s := range r.now.Scenes {
+		if s.SceneCode == code {
+			found = s
+		}
+	}
+	return found, version == r.now.Version
+}
+
+// everBox says that the activity is a treasure box, or ever was one.
+func (r *rules) everBox(a benefit.ActivityID) bool {
+	if now := r.now.Activities[a]; now != nil && now.Box != nil {
+		return true
+	}
+	if r.history != nil {
+		for _, d := range r.history.activities[a] {
+			if d.entity.Box != nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // lowestPerPerson is the lowest limit per person that the template has, or ever had; 0: it never had one.
@@ -78,7 +141,7 @@ func (r *rules) lowestPerPerson(t benefit.TemplateID) int64 {
 	}
 	if r.history != nil {
 		for _, d := range r.history.templates[t] {
-			take(d.template)
+			take(d.entity)
 		}
 	}
 	return lowest

@@ -6,62 +6,114 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"slices"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 )
 
-// keyPrint is a hash of a key in its scope. Issuances with one print are looked at; so the hash need not be a
+// keyPrint is a hash of a key in its scope, or of a code. Issuances with one print are looked at; so the hash need not be a
 // strong one.
 type keyPrint struct{ print uint64 }
 
 const keyPrintBytes = 8
 
-func (c *recount) printOf(i *benefit.Issuance) keyPrint {
+func (c *recount) printOf(k scopedKey) keyPrint {
 	var h maphash.Hash
 	h.SetSeed(c.seeds[0])
-	h.WriteString(string(i.Scope))
+	h.WriteString(string(k.scope))
 	h.WriteByte(0)
-	h.WriteString(i.Key)
+	h.WriteString(k.key)
 	return keyPrint{h.Sum64()}
 }
 
-// settleKeys looks for keys that stand twice. Where prints are equal it reads the rows once more to see whether
-// the keys are.
+// scopedKey is what an issuance stands under: its key, or the code of one of its vouchers.
+type scopedKey struct {
+	scope benefit.Scope
+	key   string
+}
+
+// keysOf goes through what an issuance stands under.
+func keysOf(i *benefit.Issuance) iter.Seq[scopedKey] {
+	return func(yield func(scopedKey) bool) {
+		if !yield(scopedKey{i.Scope, i.Key}) {
+			return
+		}
+		for k := range i.Lines {
+			for _, code := range i.Lines[k].Codes {
+				if !yield(scopedKey{benefit.CodeScope, code}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// settleKeys looks for keys and codes that stand twice. Where prints are equal it reads the rows once more to see
+// whether the keys are; more often when there are very many.
 func (c *recount) settleKeys(ctx context.Context) error {
 	all := c.keys.rows
 	c.report.Checked.Keys += int64(len(all))
 	slices.SortFunc(all, func(a, b keyPrint) int { return cmp.Compare(a.print, b.print) })
-	twice := map[uint64]bool{}
+	var twice []uint64
 	for k := 1; k < len(all); k++ {
-		if all[k].print == all[k-1].print {
-			twice[all[k].print] = true
+		if p := all[k].print; p == all[k-1].print && (len(twice) == 0 || twice[len(twice)-1] != p) {
+			twice = append(twice, p)
 		}
 	}
-	if len(twice) == 0 {
-		return nil
+	for some := range slices.Chunk(twice, int(max(c.o.Memory/holderBytes, 16))) {
+		if err := c.compareKeys(ctx, some); err != nil {
+			return err
+		}
 	}
-	type key struct {
-		scope benefit.Scope
-		key   string
-	}
-	firsts := map[key]id.ID{}
+	return nil
+}
+
+// holder is an issuance that stands under a key.
+type holder struct {
+	issuance id.ID
+	first    benefit.Instant // when it was first issued
+	bound    int64           // milliseconds that the key stays bound from then on; 0: for ever
+}
+
+// holderBytes is about what a key that stands twice takes while it is compared.
+const holderBytes = 512
+
+// compareKeys holds the issuances under some prints against each other, in the order of their ids: a key may stand
+// again once the window for which it was bound is over, a code never.
+func (c *recount) compareKeys(ctx context.Context, some []uint64) error {
+	held := map[scopedKey]holder{}
 	for i, err := range c.r.AllIssuances(ctx) {
 		if err != nil {
 			return fmt.Errorf("reading the issuances: %w", err)
 		}
-		if !twice[c.printOf(i).print] {
-			continue
-		}
-		k := key{i.Scope, i.Key}
-		if first, ok := firsts[k]; ok {
-			c.find(Finding{OneOutcome, fmt.Sprintf("issuances %d and %d", first, i.ID), "keys of their own", "one key in one scope"})
-		} else {
-			firsts[k] = i.ID
+		for k := range keysOf(i) {
+			if _, ours := slices.BinarySearch(some, c.printOf(k).print); !ours {
+				continue
+			}
+			first, _, _ := moments(i)
+			one := holder{i.ID, first, i.BindMillis}
+			before, again := held[k]
+			if held[k] = one; again {
+				c.standsAgain(k, before, one)
+			}
 		}
 	}
 	return nil
+}
+
+// standsAgain judges two issuances under one key.
+func (c *recount) standsAgain(k scopedKey, before, after holder) {
+	name := fmt.Sprintf("issuances %d and %d", before.issuance, after.issuance)
+	switch over := before.first + benefit.Instant(before.bound); {
+	case k.scope == benefit.CodeScope:
+		c.find(Finding{Codes, name, "certificate codes of their own", "one code"})
+	case before.bound == 0:
+		c.find(Finding{OneOutcome, name, "keys of their own", "one key in one scope"})
+	case after.first < over:
+		c.find(Finding{OneOutcome, name, fmt.Sprintf("the second at %d or later, when the key is free again", int64(over)), fmt.Sprint("at ", int64(after.first))})
+	}
 }
 
 // lookUp asks for an issuance in every way in which it can be asked for.
@@ -72,16 +124,34 @@ func (c *recount) lookUp(ctx context.Context, i *benefit.Issuance) error {
 		}
 		return all[0], err
 	}
-	byKey := func() (*benefit.Issuance, error) { return c.r.Claim(ctx, i.Scope, i.Key) }
+	byKey := func() (*benefit.Issuance, error) {
+		found, err := c.r.Claim(ctx, i.Scope, i.Key)
+		if i.BindMillis != 0 && found != nil && found.ID > i.ID && found.Scope == i.Scope && found.Key == i.Key {
+			return i, err // the key was bound again, and leads to the newer one
+		}
+		return found, err
+	}
 	byUser := func() (*benefit.Issuance, error) { return one(c.r.UserIssuances(ctx, i.User, i.ID-1, 1)) }
 	if err := errors.Join(c.asked(ctx, i, "by its key", byKey), c.asked(ctx, i, "by its user", byUser)); err != nil {
 		return err
+	}
+	if trace := i.Note.TraceID; trace != "" {
+		byTrace := func() (*benefit.Issuance, error) { return one(c.r.TraceIssuances(ctx, trace, i.ID-1, 1)) }
+		if err := c.asked(ctx, i, "by its trace", byTrace); err != nil {
+			return err
+		}
 	}
 	for k := range i.Lines {
 		l := &i.Lines[k]
 		byTemplate := func() (*benefit.Issuance, error) { return one(c.r.TemplateIssuances(ctx, l.Template, i.ID-1, 1)) }
 		if err := c.asked(ctx, i, fmt.Sprint("by its template ", l.Template), byTemplate); err != nil {
 			return err
+		}
+		for n, code := range l.Codes {
+			byCode := func() (*benefit.Issuance, error) { return c.r.Claim(ctx, benefit.CodeScope, code) }
+			if err := c.asked(ctx, i, fmt.Sprintf("by code %d of line %d", n+1, k), byCode); err != nil {
+				return err
+			}
 		}
 		if l.Issued == 0 {
 			continue

@@ -47,7 +47,7 @@ func (c *recount) shape(i *benefit.Issuance) {
 	if i.ID < c.next {
 		c.wrong(name, "its ids", fmt.Sprintf("%d or more, as the issuance before ends there", c.next), i.ID)
 	}
-	next, issued := i.ID, 0
+	next, issued, size, inActivity := i.ID, 0, 0, false
 	for k := range i.Lines {
 		l := &i.Lines[k]
 		if l.First != next {
@@ -55,6 +55,14 @@ func (c *recount) shape(i *benefit.Issuance) {
 		}
 		next += id.ID(max(l.Sends*l.Quantity, 0))
 		issued += l.Issued
+		size += l.Sends * l.Quantity
+		inActivity = inActivity || l.Activity != 0
+	}
+	if size > benefit.MaxLineVouchers {
+		c.wrong(name, "vouchers that it may issue", fmt.Sprint("at most ", benefit.MaxLineVouchers), size)
+	}
+	if i.BoxDone && !inActivity {
+		c.find(Finding{Boxes, name.String() + ": a treasure box is done", "false, as there is no activity", "true"})
 	}
 	c.next = max(c.next, next, i.ID+1)
 	if issued == 0 {

@@ -36,8 +36,14 @@ type recount struct {
 	numbers   map[benefit.TemplateID]int32 // short numbers of templates, for the records
 	numbered  []benefit.TemplateID
 	users     *window[given]
+	joins     *window[joining]
 	keys      *window[keyPrint]
 	lookups   int // issuances and users since the last that was asked back
+
+	activityNumbers map[benefit.ActivityID]int32 // short numbers of activities, for the records
+	activities      []benefit.ActivityID
+	cards           boxCards
+	halls           map[hallKey]*hall
 
 	linked  map[benefit.UserID]int32 // users who are linked to a person, when persons are limited
 	persons map[string]int32
@@ -59,8 +65,11 @@ func countAgain(ctx context.Context, r store.Reader, o Options) (*recount, error
 		reporter: newReporter(o.MaxFindings), r: r, o: o, rules: rules{catalogue, o.History},
 		seeds:     [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		templates: map[benefit.TemplateID]*tally{}, numbers: map[benefit.TemplateID]int32{},
-		users:  newWindow(o.Memory*3/4, givenBytes, func(g given) uint64 { return uint64(g.user) }),
-		keys:   newWindow(o.Memory/4, keyPrintBytes, func(k keyPrint) uint64 { return k.print }),
+		users:           newWindow(o.Memory/2, givenBytes, func(g given) uint64 { return uint64(g.user) }),
+		joins:           newWindow(o.Memory/3, joiningBytes, func(j joining) uint64 { return uint64(j.user) }),
+		keys:            newWindow(o.Memory/6, keyPrintBytes, func(k keyPrint) uint64 { return k.print }),
+		activityNumbers: map[benefit.ActivityID]int32{}, halls: map[hallKey]*hall{},
+		cards:  boxCards{numbers: map[string]uint16{}, names: []string{""}},
 		linked: map[benefit.UserID]int32{}, persons: map[string]int32{}, shares: map[share]*crowd{},
 	}
 	return c, c.passes(ctx)
@@ -79,13 +88,13 @@ func (c *recount) passes(ctx context.Context) error {
 				return err
 			}
 		}
-		for _, settle := range []func(context.Context) error{c.settleUsers, c.settleQuotas, c.settleKeys} {
+		for _, settle := range []func(context.Context) error{c.settleUsers, c.settleQuotas, c.settleJoins, c.settleKeys} {
 			if err := settle(ctx); err != nil {
 				return err
 			}
 		}
-		moreUsers, moreKeys := c.users.next(), c.keys.next()
-		more = moreUsers || moreKeys
+		moreUsers, moreJoins, moreKeys := c.users.next(), c.joins.next(), c.keys.next()
+		more = moreUsers || moreJoins || moreKeys
 	}
 	c.settlePersons()
 	return c.settleTotals(ctx)
@@ -93,7 +102,10 @@ func (c *recount) passes(ctx context.Context) error {
 
 // issuance takes one issuance.
 func (c *recount) issuance(ctx context.Context, i *benefit.Issuance) error {
-	c.keys.add(c.printOf(i))
+	for k := range keysOf(i) {
+		c.keys.add(c.printOf(k))
+	}
+	c.join(i)
 	for k := range i.Lines {
 		if l := &i.Lines[k]; l.Issued > 0 {
 			c.users.add(c.givenBy(i, l))
@@ -104,9 +116,11 @@ func (c *recount) issuance(ctx context.Context, i *benefit.Issuance) error {
 	}
 	c.report.Checked.Issuances++
 	c.shape(i)
+	c.decision(i)
 	for k := range i.Lines {
 		l := row{i, k, &i.Lines[k]}
 		c.lineShape(l)
+		c.codes(l)
 		if l.Issued > 0 {
 			c.issued(l)
 		}

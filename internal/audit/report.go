@@ -15,11 +15,18 @@ type Invariant string
 const (
 	Totals     Invariant = "totals"      // 1: what was issued of a template
 	Limits     Invariant = "limits"      // 2: what a user or person has of a template
-	OneOutcome Invariant = "one outcome" // 3: one outcome per scope and key
+	OneOutcome Invariant = "one outcome" // 3: one outcome per scope and key, or one at a time where keys are bound for a while
 	Vouchers   Invariant = "vouchers"    // 4: a voucher has its issuance, and is as its template says
+	Codes      Invariant = "codes"       // a certificate has a code like no other
 	Lookups    Invariant = "lookups"     // what is there is found
-	Journal    Invariant = "journal"     // embedded store: no byte of the journal was changed, removed or moved
-	View       Invariant = "view"        // embedded store: the view says what the journal says
+
+	Participations Invariant = "participations" // what a user has done in an activity
+	Guard          Invariant = "guard"          // the one-second guard of an activity
+	Boxes          Invariant = "boxes"          // a treasure box is told to be done when it is
+	Decisions      Invariant = "decisions"      // lines that a scene chose are lines that it could choose
+
+	Journal Invariant = "journal" // embedded store: no byte of the journal was changed, removed or moved
+	View    Invariant = "view"    // embedded store: the view says what the journal says
 )
 
 // Finding is a row that breaks a promise.
@@ -34,28 +41,45 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: %s: want %s, got %s", f.Invariant, f.Row, f.Want, f.Got)
 }
 
-// Doubt is a rule that rows of a template break as it stands today, and may have kept as it stood when they were
+// Doubt is a rule that rows of a template, of an activity or of decisions break as it stands today, and may have kept as it stood when they were
 // written: the store does not keep enough to tell.
 type Doubt struct {
 	Invariant Invariant          `json:"invariant"`
 	Template  benefit.TemplateID `json:"template"`
+	Activity  benefit.ActivityID `json:"activity,omitzero"` // instead of the template
 	Rule      string             `json:"rule"`
 	Rows      int64              `json:"rows"`  // how many
 	First     Finding            `json:"first"` // the first of them
+}
+
+// Of names what the rule belongs to.
+func (d *Doubt) Of() string {
+	switch {
+	case d.Template != 0:
+		return fmt.Sprint("template ", d.Template)
+	case d.Activity != 0:
+		return fmt.Sprint("activity ", d.Activity)
+	}
+	return string(d.Invariant)
 }
 
 // Checked counts what was looked at.
 type Checked struct {
 	Issuances    int64 `json:"issuances"`
 	Vouchers     int64 `json:"vouchers"`
-	Keys         int64 `json:"keys"`
+	Keys         int64 `json:"keys"` // and codes
+	Codes        int64 `json:"codes"`
+	Decisions    int64 `json:"decisions"`     // of scenes
 	Templates    int64 `json:"templates"`     // with counters in total
 	TemplateDays int64 `json:"template_days"` // with counters of a day
 	Quotas       int64 `json:"quotas"`        // counters of a user and template
-	Users        int64 `json:"users"`
-	Persons      int64 `json:"persons"` // with a limit per person, each with each such template
-	Lookups      int64 `json:"lookups"`
-	Passes       int64 `json:"passes"` // over all issuances
+	// Participations are those that were compared, of a user and activity.
+	Participations int64 `json:"participations"`
+
+	Users   int64 `json:"users"`
+	Persons int64 `json:"persons"` // with a limit per person, each with each such template
+	Lookups int64 `json:"lookups"`
+	Passes  int64 `json:"passes"` // over all issuances
 }
 
 // Report says what an audit found.
@@ -79,9 +103,9 @@ type Options struct {
 	LookupEvery int
 	// MaxFindings bounds Report.Findings. Default 1,000.
 	MaxFindings int
-	// Memory bounds what a pass holds, in bytes; see the package comment. Default 512 MiB.
+	// Memory bounds what a pass holds, in bytes; see the package comment. Default 768 MiB.
 	Memory int64
-	// History are the templates of earlier catalogue versions, where they are known. Nil: only today's.
+	// History are the templates, activities and scenes of earlier catalogue versions, where they are known. Nil: only today's.
 	History *History
 
 	// former are the persons to which users ever belonged, of users who may have belonged to several.
@@ -96,7 +120,7 @@ func (o *Options) defaults() {
 		o.MaxFindings = 1000
 	}
 	if o.Memory == 0 {
-		o.Memory = 512 << 20
+		o.Memory = 768 << 20
 	}
 }
 
@@ -112,6 +136,7 @@ type reporter struct {
 type doubtKey struct {
 	invariant Invariant
 	template  benefit.TemplateID
+	activity  benefit.ActivityID
 	rule      string
 }
 
@@ -137,12 +162,15 @@ func (r *reporter) find(f Finding) {
 }
 
 func (r *reporter) doubt(t benefit.TemplateID, rule string, f Finding) {
-	k := doubtKey{f.Invariant, t, rule}
+	r.doubtOf(doubtKey{invariant: f.Invariant, template: t, rule: rule}, f)
+}
+
+func (r *reporter) doubtOf(k doubtKey, f Finding) {
 	if d := r.doubts[k]; d != nil {
 		d.Rows++
 		return
 	}
-	r.doubts[k] = &Doubt{Invariant: f.Invariant, Template: t, Rule: rule, Rows: 1, First: f}
+	r.doubts[k] = &Doubt{Invariant: k.invariant, Template: k.template, Activity: k.activity, Rule: k.rule, Rows: 1, First: f}
 }
 
 // done is the report, with the doubts in a fixed order.
@@ -151,7 +179,7 @@ func (r *reporter) done() *Report {
 		r.report.Doubts = append(r.report.Doubts, *d)
 	}
 	slices.SortFunc(r.report.Doubts, func(a, b Doubt) int {
-		return cmp.Or(cmp.Compare(a.Invariant, b.Invariant), cmp.Compare(a.Template, b.Template), cmp.Compare(a.Rule, b.Rule))
+		return cmp.Or(cmp.Compare(a.Invariant, b.Invariant), cmp.Compare(a.Template, b.Template), cmp.Compare(a.Activity, b.Activity), cmp.Compare(a.Rule, b.Rule))
 	})
 	r.report.Embedded = r.embedded
 	return &r.report

@@ -203,7 +203,7 @@ func (c *recount) findGap(t benefit.TemplateID, steps []step) {
 		}
 		want := benefit.Counters{Count: total[0], Amount: total[1], DayCount: day[0], DayAmount: day[1]}
 		got := s.seen
-		got.User, got.UserDay = 0, 0
+		got.User, got.UserDay, got.Person = 0, 0, 0
 		if want != got {
 			c.find(Finding{Totals, s.row + ": the counters of its template that it keeps", show(want), show(got)})
 			return

@@ -247,6 +247,9 @@ func rowName(t table, key, content []byte) string {
 	return t.String()
 }
 
+// twice marks the content of a row that is there more than once.
+const twice = " twice"
+
 // seqOf is the journal record of a place in the order of commits.
 func seqOf(at int64) uint64 { return uint64(at) >> 12 }
 
@@ -254,6 +257,9 @@ func seqOf(at int64) uint64 { return uint64(at) >> 12 }
 func contentText(t table, content string) string {
 	if said, other := strings.CutSuffix(content, otherForm); other {
 		return contentText(t, said) + "," + otherForm
+	}
+	if said, again := strings.CutSuffix(content, twice); again {
+		return contentText(t, said) + "," + twice
 	}
 	n := func(k int) int64 { return numberAt([]byte(content), k) }
 	switch t {

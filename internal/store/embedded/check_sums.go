@@ -70,9 +70,9 @@ func (x *comparison) hashOf(t table, key []byte) uint64 {
 }
 
 // isRepeated says that the row is compared by itself. Counters of templates always are: they are few, and written
-// by every commit.
+// by every commit. So are the entities of versions: there are few, too, and a version may be written twice.
 func (x *comparison) isRepeated(t table, hash uint64) bool {
-	return t == countTable || t == dayTable || t == entityTable || x.repeated[hash]
+	return t == countTable || t == dayTable || t == entityTable || t == versionTable || x.repeated[hash]
 }
 
 // take adds a row to a side.
@@ -367,7 +367,11 @@ func (x *comparison) collect(wanted map[part]bool, into map[string]string) rowFu
 		k := x.rowKey(t, key)
 		hash := maphash.Bytes(x.seeds[0], k)
 		if wanted[part{t, hash % parts}] && !x.isRepeated(t, hash) {
-			into[string(k)] = x.shorten(t, content)
+			short := x.shorten(t, content)
+			if _, again := into[string(k)]; again { // in two generations
+				short += twice
+			}
+			into[string(k)] = short
 		}
 	}
 }

@@ -1,0 +1,228 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+
+	"faquan/internal/benefit"
+	"faquan/internal/money"
+)
+
+// hall is a scene with its activities as they stood in a version.
+type hall struct {
+	scene      *benefit.Scene // nil: there was none with the code
+	activities []*benefit.Activity
+	sure       bool
+}
+
+type hallKey struct {
+	code    string
+	version int64
+}
+
+func (c *recount) hallOf(code string, version int64) *hall {
+	k := hallKey{code, version}
+	if h := c.halls[k]; h != nil {
+		return h
+	}
+	h := &hall{}
+	if h.scene, h.sure = c.rules.scene(code, version); h.scene != nil {
+		for _, e := range h.scene.Activities {
+			act, sure := c.rules.activity(e.Activity, version)
+			if h.sure = h.sure && sure; act != nil {
+				h.activities = append(h.activities, act)
+			}
+		}
+	}
+	c.halls[k] = h
+	return h
+}
+
+// decided is an issuance whose lines a scene chose, before the catalogue of the version under which they were frozen.
+type decided struct {
+	c    *recount
+	i    *benefit.Issuance
+	hall *hall
+}
+
+// decision checks the lines that were frozen with a key. Which of the eligible activities a strategy would choose is
+// not made out again; that the choice was one that the scene, the strategy and the request allow is.
+func (c *recount) decision(i *benefit.Issuance) {
+	if i.Asked.SceneCode == "" {
+		if i.Basis != nil || len(i.Errors) > 0 {
+			c.find(Finding{Decisions, whole{i}.String(), "lines that the request named", "lines that were chosen"})
+		}
+		return
+	}
+	c.report.Checked.Decisions++
+	d := decided{c, i, c.hallOf(i.Asked.SceneCode, i.Catalogue)}
+	switch s := d.hall.scene; {
+	case s == nil:
+		d.broke("its scene", "one in the catalogue", "none")
+		return
+	case s.Status != benefit.Active:
+		d.broke("its scene", "open", "not open")
+	}
+	d.lines()
+	d.errors()
+	d.basis()
+}
+
+func (d decided) broke(rule string, want, got any) {
+	f := Finding{Decisions, whole{d.i}.String() + ": " + rule, fmt.Sprint(want), fmt.Sprint(got)}
+	if d.hall.sure {
+		d.c.find(f)
+	} else {
+		d.c.doubtOf(doubtKey{invariant: Decisions, rule: rule}, f)
+	}
+}
+
+// lines checks that the lines are the whole of what one or more activities of the scene give to the request.
+func (d decided) lines() {
+	rest := d.i.Lines
+	chosen := 0
+	for len(rest) > 0 {
+		n := 1
+		for n < len(rest) && rest[n].Activity == rest[0].Activity {
+			n++
+		}
+		d.activity(rest[0].Activity, rest[:n])
+		rest = rest[n:]
+		chosen++
+	}
+	switch s := d.hall.scene.Strategy; {
+	case chosen > 1 && s != benefit.ChooseAll:
+		d.broke("its activities", "one, by the strategy of the scene", chosen)
+	case chosen > len(d.hall.activities):
+		d.broke("its activities", fmt.Sprintf("each of %d once", len(d.hall.activities)), chosen)
+	}
+}
+
+// activity checks the lines of one activity.
+func (d decided) activity(a benefit.ActivityID, lines []benefit.IssuedLine) {
+	at := slices.IndexFunc(d.hall.activities, func(act *benefit.Activity) bool { return act.ID == a })
+	if at < 0 {
+		d.broke("its activity", "one of the scene", fmt.Sprint("activity ", a))
+		return
+	}
+	act := d.hall.activities[at]
+	if d.i.Basis != nil && !openAt(act, d.i.Basis.Now) {
+		d.broke(fmt.Sprint("activity ", a), "open when it was chosen", "not open")
+	}
+	want := d.wanted(act)
+	if len(want) != len(lines) {
+		d.broke(fmt.Sprint("activity ", a), fmt.Sprintf("%d lines, which are all that the request leaves in", len(want)), len(lines))
+		return
+	}
+	for k := range want {
+		if lines[k].Line != want[k] {
+			d.broke(fmt.Sprintf("activity %d, line %d of it", a, k), fmt.Sprintf("%+v", want[k]), fmt.Sprintf("%+v", lines[k].Line))
+		}
+	}
+}
+
+// openAt says that the activity is active and within its window, whose last second belongs to it.
+func openAt(act *benefit.Activity, at benefit.Instant) bool {
+	const second = 1000
+	w := act.Window
+	return act.Status == benefit.Active && (w.Start == 0 || w.Start <= at) && (w.End == 0 || at/second <= w.End/second)
+}
+
+// wanted are the lines that an activity gives to the request: one send of each item that the two narrowings leave in.
+func (d decided) wanted(act *benefit.Activity) (lines []benefit.Line) {
+	asked := &d.i.Asked
+	if len(asked.ActCodes) > 0 && !slices.Contains(asked.ActCodes, act.ActCode) {
+		return nil
+	}
+	for _, item := range act.Items {
+		if len(asked.Rights) > 0 && !slices.ContainsFunc(asked.Rights, func(r benefit.ActRight) bool { return d.names(r, act, item) }) {
+			continue
+		}
+		l := benefit.Line{Template: item.Template, Activity: act.ID, DetailID: item.DetailID, Sends: 1, Quantity: item.Quantity}
+		t, _ := d.c.rules.at(item.Template, d.i.Catalogue)
+		if t != nil && t.Kind == benefit.Cash && t.Amount.From == benefit.FromRequest && item.Amount != 0 {
+			l.Amount, l.HasAmount = money.Fen(item.Amount), true
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// names says that a pair of the request means the item.
+func (d decided) names(r benefit.ActRight, act *benefit.Activity, item benefit.Item) bool {
+	if r.ActCode != "" && r.ActCode != act.ActCode {
+		return false
+	}
+	t, _ := d.c.rules.at(item.Template, d.i.Catalogue)
+	return r.RightID == 0 || t != nil && t.RightID == r.RightID
+}
+
+// errors checks that what is told to be missing is exactly what the scene does not have.
+func (d decided) errors() {
+	var want []benefit.DecisionError
+	for _, code := range d.i.Asked.ActCodes {
+		if !slices.ContainsFunc(d.hall.activities, func(act *benefit.Activity) bool { return act.ActCode == code }) {
+			want = append(want, benefit.DecisionError{Kind: benefit.ActivityError, ActCode: code, Reason: benefit.ActivityNotFound})
+		}
+	}
+	for _, r := range d.i.Asked.Rights {
+		there := false
+		for _, act := range d.hall.activities {
+			there = there || slices.ContainsFunc(act.Items, func(item benefit.Item) bool { return d.names(r, act, item) })
+		}
+		switch {
+		case there:
+		case r.RightID == 0:
+			want = append(want, benefit.DecisionError{Kind: benefit.ActivityError, ActCode: r.ActCode, Reason: benefit.ActivityNotFound})
+		default:
+			want = append(want, benefit.DecisionError{Kind: benefit.RightError, ActCode: r.ActCode, RightID: r.RightID, Reason: benefit.RightNotFound})
+		}
+	}
+	if !slices.Equal(want, d.i.Errors) {
+		d.broke("what it says is missing", fmt.Sprintf("%d names, which the scene does not have", len(want)), fmt.Sprintf("%d, or others", len(d.i.Errors)))
+	}
+}
+
+// basis checks that the counters that the choice looked at can have been those of its moment: they bound one another,
+// and the lines found as much or more.
+func (d decided) basis() {
+	b := d.i.Basis
+	if b == nil {
+		d.broke("its basis", "kept", "none")
+		return
+	}
+	if first, _, _ := moments(d.i); b.Now <= 0 || b.Now > first {
+		d.broke("the instant of its choice", fmt.Sprintf("at %d or before", int64(first)), int64(b.Now))
+	}
+	if b.Frozen {
+		d.broke("its user", "one who was not frozen", "frozen")
+	}
+	seen := map[benefit.TemplateID]benefit.Counters{}
+	for _, t := range b.Templates {
+		seen[t.Template] = t.Counters
+		if n := t.Counters; !inOrder(0, n.DayCount, n.Count) || !inOrder(0, n.DayAmount, n.Amount) || !inOrder(0, n.UserDay, n.User, n.Count) ||
+			n.Person != 0 && n.Person < n.User || !b.Known && n.User != 0 {
+			d.broke(fmt.Sprintf("the counters of template %d that its choice saw", t.Template), "counters that can be", fmt.Sprintf("%+v", n))
+		}
+	}
+	for k := range d.i.Lines {
+		l := &d.i.Lines[k]
+		n, ok := seen[l.Template]
+		sameDay := l.At.Day() == b.Now.Day()
+		switch {
+		case l.Issued == 0:
+		case !ok:
+			d.broke(fmt.Sprint("the counters of template ", l.Template), "among what its choice saw", "not there")
+		case l.Seen.Count < n.Count || l.Seen.Amount < n.Amount || l.Seen.User < n.User ||
+			sameDay && (l.Seen.DayCount < n.DayCount || l.Seen.DayAmount < n.DayAmount || l.Seen.UserDay < n.UserDay):
+			d.broke(fmt.Sprintf("the counters of template %d that its choice saw", l.Template), "those of its line, or less", "more")
+		}
+	}
+	for _, p := range b.Participations {
+		if p.User != d.i.User || !inOrder(0, p.DaySends, p.DayTotal, p.Total) || p.At > b.Now || !b.Known && p.Total != 0 {
+			d.broke(fmt.Sprintf("the participation in activity %d that its choice saw", p.Activity), "one that can be", "another")
+		}
+	}
+}
+
+func inOrder(all ...int64) bool { return slices.IsSorted(all) }

@@ -1,0 +1,399 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+)
+
+// joining is what one commit gave to a user by one line of an activity. A line that issued nothing, or nothing in the
+// issuance's last commit, has one of no vouchers where that commit said whether a treasure box was done.
+type joining struct {
+	user            benefit.UserID
+	issuance        id.ID
+	at              benefit.Instant
+	activity        int32 // short number
+	version         int32 // of the catalogue
+	vouchers, sends uint16
+	card            uint16 // short number; 0: none
+	flags           joinFlags
+}
+
+const joiningBytes = 40
+
+type joinFlags uint8
+
+const (
+	guarded   joinFlags = 1 << iota // the one-second guard was asked for
+	boxDone                         // the issuance says that a box was done
+	settled                         // in the last commit of the issuance
+	continued                       // in a later commit than the first
+)
+
+// relationScopes are the scopes of the calls for which the one-second guard holds.
+const relationScopes = "r/"
+
+// boxCards numbers the cards of treasure boxes. There are few; those beyond are all one, and not judged.
+type boxCards struct {
+	numbers map[string]uint16
+	names   []string // number 0 is none
+}
+
+const tooManyCards = math.MaxUint16
+
+func (b *boxCards) number(card string) uint16 {
+	if card == "" {
+		return 0
+	}
+	n, ok := b.numbers[card]
+	if !ok && len(b.names) == tooManyCards {
+		return tooManyCards
+	}
+	if !ok {
+		n = uint16(len(b.names))
+		b.names = append(b.names, card)
+		b.numbers[card] = n
+	}
+	return n
+}
+
+// join takes what an issuance gave by activities.
+func (c *recount) join(i *benefit.Issuance) {
+	first, last, version := moments(i)
+	for k := range i.Lines {
+		l := &i.Lines[k]
+		if l.Activity == 0 {
+			continue
+		}
+		j := joining{user: i.User, issuance: i.ID, activity: c.activityNumber(l.Activity)}
+		if strings.HasPrefix(string(i.Scope), relationScopes) {
+			j.flags |= guarded
+		}
+		if i.BoxDone {
+			j.flags |= boxDone
+		}
+		everBox := c.rules.everBox(l.Activity)
+		if l.Issued > 0 {
+			one := j
+			one.at, one.version = l.At, int32(l.Catalogue)
+			one.vouchers, one.sends = small(l.Issued*l.Quantity), small(l.Issued)
+			if everBox {
+				one.card = c.cards.number(i.Asked.Card)
+			}
+			if l.At != first {
+				one.flags |= continued
+			}
+			if l.At == last {
+				one.flags |= settled
+			}
+			c.joins.add(one)
+		}
+		if (l.Issued == 0 || l.At != last) && (everBox || i.BoxDone) {
+			j.at, j.version, j.flags = last, version, j.flags|settled
+			if last != first {
+				j.flags |= continued
+			}
+			c.joins.add(j)
+		}
+	}
+}
+
+func small(n int) uint16 { return uint16(min(max(n, 0), math.MaxUint16)) }
+
+// moments are when an issuance was first and last issued, and the version of the catalogue that the last was under.
+func moments(i *benefit.Issuance) (first, last benefit.Instant, version int32) {
+	for k := range i.Lines {
+		l := &i.Lines[k]
+		if l.At == 0 {
+			continue
+		}
+		if first == 0 || l.At < first {
+			first = l.At
+		}
+		if l.At > last {
+			last, version = l.At, 0
+		}
+		if l.At == last {
+			version = max(version, int32(l.Catalogue))
+		}
+	}
+	return first, last, version
+}
+
+func (c *recount) activityNumber(a benefit.ActivityID) int32 {
+	n, ok := c.activityNumbers[a]
+	if !ok {
+		n = int32(len(c.activities))
+		c.activityNumbers[a] = n
+		c.activities = append(c.activities, a)
+	}
+	return n
+}
+
+// joined is what a user has done in an activity, counted.
+type joined struct {
+	benefit.Participation
+	cards []uint16
+	// unsure says that it is not known what the box was when something of the day was issued; mixed, that it is not
+	// known in which order cards came.
+	unsure, mixed bool
+	// The commit that issued last, and the one before it.
+	now, before commitOf
+}
+
+type commitOf struct {
+	issuance  id.ID
+	at        benefit.Instant
+	continued bool
+}
+
+// settleJoins counts user by user what was done in activities, and compares it with the participations.
+func (c *recount) settleJoins(ctx context.Context) error {
+	all := c.joins.rows
+	slices.SortFunc(all, func(a, b joining) int {
+		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.at, b.at), cmp.Compare(a.issuance, b.issuance),
+			cmp.Compare(c.activities[a.activity], c.activities[b.activity]), cmp.Compare(b.sends, a.sends))
+	})
+	next, stop := iter.Pull2(c.r.AllParticipations(ctx))
+	defer stop()
+	rows := participationRows{c: c, next: next}
+	if err := rows.advance(); err != nil {
+		return err
+	}
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && all[n].user == all[0].user {
+			n++
+		}
+		if err := rows.unknown(all[0].user); err != nil {
+			return err
+		}
+		if err := rows.user(all[0].user, c.played(all[:n])); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return rows.unknown(math.MaxInt64)
+}
+
+// played counts what one user has done, and holds it to the guard and the boxes. The records come in their order.
+func (c *recount) played(all []joining) map[benefit.ActivityID]*joined {
+	states := map[benefit.ActivityID]*joined{}
+	for len(all) > 0 {
+		same := 1 // of the same instant
+		many := false
+		var mixed joinFlags
+		for mixed = all[0].flags; same < len(all) && all[same].at == all[0].at; same++ {
+			many = many || all[same].issuance != all[0].issuance
+			mixed |= all[same].flags
+		}
+		unordered := many && mixed&continued != 0
+		for part := all[:same]; len(part) > 0; {
+			n := 1
+			for n < len(part) && part[n].issuance == part[0].issuance {
+				n++
+			}
+			c.commit(part[:n], states, unordered)
+			part = part[n:]
+		}
+		all = all[same:]
+	}
+	return states
+}
+
+// commit counts what one commit gave by one issuance.
+func (c *recount) commit(lines []joining, states map[benefit.ActivityID]*joined, unordered bool) {
+	for k := range lines {
+		if l := &lines[k]; l.sends > 0 {
+			c.play(l, states, unordered)
+		}
+	}
+	want, sure := false, true
+	for k := range lines {
+		l := &lines[k]
+		a := c.activities[l.activity]
+		act, known := c.rules.activity(a, int64(l.version))
+		s := states[a]
+		if act != nil && act.Box != nil && s != nil && s.At.Day() == l.at.Day() {
+			want = want || s.Done
+			known = known && !s.unsure
+		}
+		sure = sure && known
+	}
+	got := lines[0].flags&boxDone != 0
+	if lines[0].flags&settled == 0 || unordered || want == got {
+		return
+	}
+	c.brokeActivity(sure, c.activities[lines[0].activity], "a treasure box that is done",
+		Finding{Boxes, fmt.Sprintf("issuance %d: a treasure box is done", lines[0].issuance), fmt.Sprint(want), fmt.Sprint(got)})
+}
+
+// brokeActivity reports a broken rule of an activity: a finding if that was the rule then, else a doubt.
+func (c *recount) brokeActivity(sure bool, a benefit.ActivityID, rule string, f Finding) {
+	if sure {
+		c.find(f)
+	} else {
+		c.doubtOf(doubtKey{invariant: f.Invariant, activity: a, rule: rule}, f)
+	}
+}
+
+// play counts one line.
+func (c *recount) play(l *joining, states map[benefit.ActivityID]*joined, unordered bool) {
+	a := c.activities[l.activity]
+	s := states[a]
+	if s == nil {
+		s = &joined{}
+		s.User, s.Activity = l.user, a
+		states[a] = s
+	}
+	if one := (commitOf{l.issuance, l.at, l.flags&continued != 0}); one != s.now {
+		s.before, s.now = s.now, one
+	}
+	act, sure := c.rules.activity(a, int64(l.version))
+	if act != nil && !act.NoGuard && l.flags&guarded != 0 {
+		c.guard(l, s, sure)
+	}
+	if s.At.Day() != l.at.Day() {
+		s.DayTotal, s.DaySends, s.cards, s.Done, s.unsure, s.mixed = 0, 0, nil, false, false, false
+	}
+	s.At = l.at
+	s.Total += int64(l.vouchers)
+	s.DayTotal += int64(l.vouchers)
+	s.DaySends += int64(l.sends)
+	s.unsure = s.unsure || !sure || l.card == tooManyCards
+	s.mixed = s.mixed || unordered
+	if act == nil || act.Box == nil {
+		return
+	}
+	if l.card != 0 && !slices.Contains(s.cards, l.card) {
+		s.cards = append(s.cards, l.card)
+	}
+	reached := int64(len(s.cards))
+	if act.Box.CountSends {
+		reached = s.DaySends
+	}
+	if reached >= int64(act.Box.DoneAfter) {
+		s.Done = true
+	}
+}
+
+// apart is how far the one-second guard keeps issues apart, in milliseconds.
+const apart = 1000
+
+func (c *recount) guard(l *joining, s *joined, sure bool) {
+	gap := l.at - s.before.at
+	if s.before.at == 0 || gap >= apart || gap == 0 && (s.before.continued || s.now.continued) { // then nobody knows which came first
+		return
+	}
+	c.brokeActivity(sure, s.Activity, "one-second guard", Finding{
+		Guard, fmt.Sprintf("issuances %d and %d, activity %d", s.before.issuance, l.issuance, s.Activity),
+		fmt.Sprintf("%d ms between them or more", apart), fmt.Sprintf("%d ms", gap),
+	})
+}
+
+// participationRows are the store's participations, of which one is at hand.
+type participationRows struct {
+	c    *recount
+	next func() (benefit.Participation, error, bool)
+	row  benefit.Participation
+	more bool
+}
+
+// advance goes on to the next that belongs to this pass.
+func (r *participationRows) advance() error {
+	for {
+		row, err, more := r.next()
+		if err != nil {
+			return fmt.Errorf("reading the participations: %w", err)
+		}
+		if r.row, r.more = row, more; !more || r.c.joins.holds(uint64(row.User)) {
+			return nil
+		}
+	}
+}
+
+// unknown takes the rows of users before the given one: they were given nothing.
+func (r *participationRows) unknown(before benefit.UserID) error {
+	for r.more && r.row.User < before {
+		r.stray()
+		if err := r.advance(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *participationRows) stray() {
+	r.c.report.Checked.Participations++
+	r.c.find(Finding{Participations, memberOf(r.row.ParticipationKey), "nothing, by the vouchers", showJoined(&r.row, len(r.row.Cards)) + ", by the row"})
+}
+
+func memberOf(k benefit.ParticipationKey) string {
+	return fmt.Sprintf("user %d, activity %d", k.User, k.Activity)
+}
+
+// user compares the rows of one user.
+func (r *participationRows) user(u benefit.UserID, counted map[benefit.ActivityID]*joined) error {
+	for r.more && r.row.User == u {
+		if want := counted[r.row.Activity]; want == nil {
+			r.stray()
+		} else {
+			r.c.report.Checked.Participations++
+			r.c.sameJoined(want, &r.row)
+			delete(counted, r.row.Activity)
+		}
+		if err := r.advance(); err != nil {
+			return err
+		}
+	}
+	var missing []*joined
+	for _, want := range counted {
+		missing = append(missing, want)
+	}
+	slices.SortFunc(missing, func(a, b *joined) int { return cmp.Compare(a.Activity, b.Activity) })
+	for _, want := range missing {
+		r.c.find(Finding{Participations, memberOf(want.ParticipationKey), showJoined(&want.Participation, len(want.cards)) + ", by the vouchers", "no row"})
+	}
+	return nil
+}
+
+// sameJoined compares what was counted with the row.
+func (c *recount) sameJoined(want *joined, got *benefit.Participation) {
+	cards := make([]string, len(want.cards))
+	for k, n := range want.cards {
+		if n != tooManyCards {
+			cards[k] = c.cards.names[n]
+		}
+	}
+	stored := got.Cards
+	if want.mixed {
+		stored = slices.Clone(stored)
+		slices.Sort(cards)
+		slices.Sort(stored)
+	}
+	counts := want.Total == got.Total && want.At == got.At && want.DayTotal == got.DayTotal && want.DaySends == got.DaySends
+	box := want.Done == got.Done && slices.Equal(cards, stored)
+	if counts && box {
+		return
+	}
+	f := Finding{
+		Participations, memberOf(want.ParticipationKey),
+		showJoined(&want.Participation, len(cards)) + ", by the vouchers", showJoined(got, len(stored)) + ", by the row",
+	}
+	if counts && want.Done == got.Done && len(cards) == len(stored) {
+		f.Want, f.Got = "the cards that were played, in their order", "others"
+	}
+	c.brokeActivity(!counts || !want.unsure, want.Activity, "cards and done", f)
+}
+
+func showJoined(p *benefit.Participation, cards int) string {
+	return fmt.Sprintf("%d vouchers, the last at %d; on its day %d vouchers by %d sends, %d cards, done %v",
+		p.Total, int64(p.At), p.DayTotal, p.DaySends, cards, p.Done)
+}

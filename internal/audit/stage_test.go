@@ -1,0 +1,388 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"faquan/internal/benefit"
+	"faquan/internal/money"
+	"faquan/internal/store"
+	"faquan/internal/store/memory"
+	"faquan/internal/store/storetest"
+)
+
+// The stage is a small catalogue in which activities, boxes, scenes and certificates happen. No world has its ids.
+const (
+	coupon = 60 + iota
+	certificate
+	gift
+)
+
+const (
+	boxed = 60 + iota
+	paired
+	certified
+)
+
+// midnight is the first instant of a day, at +08:00; a day in UTC has no midnight near it.
+var midnight = (storetest.Start.Day() + 1).Start()
+
+// stage is a store's rows, some of which a test gets wrong.
+type stage struct {
+	templates  []*benefit.Template
+	activities []*benefit.Activity
+	scenes     []*benefit.Scene
+	changes    *benefit.Changes
+	times      []benefit.Instant // of the issuances
+}
+
+func newStage() *stage {
+	item := func(t benefit.TemplateID, detail int64, quantity int) benefit.Item {
+		return benefit.Item{Template: t, DetailID: detail, MaxSends: 5, Quantity: quantity}
+	}
+	entries := func(all ...benefit.ActivityID) (list []benefit.SceneEntry) {
+		for _, a := range all {
+			list = append(list, benefit.SceneEntry{Activity: a, Weight: 1})
+		}
+		return list
+	}
+	return &stage{
+		templates: []*benefit.Template{
+			storetest.Template(coupon, func(t *benefit.Template) { t.RightID = 11 }),
+			storetest.Template(certificate, func(t *benefit.Template) {
+				t.Kind, t.Face, t.Code.Digits, t.RightID = benefit.Certificate, benefit.Face{}, 12, 12
+			}),
+			storetest.Template(gift, func(t *benefit.Template) { t.Kind, t.Face, t.RightID = benefit.Exchange, benefit.Face{}, 13 }),
+		},
+		activities: []*benefit.Activity{
+			{
+				ID: boxed, Name: "boxed", Merchant: storetest.OpenMerchant, ActCode: "A1", RelationID: 5, Status: benefit.Active,
+				Box: &benefit.Box{Cards: []string{"game", "beauty"}, DoneAfter: 2}, Items: []benefit.Item{item(coupon, 7, 1)},
+			},
+			{
+				ID: paired, Name: "paired", Merchant: storetest.OpenMerchant, ActCode: "A2", Status: benefit.Active,
+				Items: []benefit.Item{item(gift, 8, 2), item(coupon, 9, 1)},
+			},
+			{
+				ID: certified, Name: "certified", Merchant: storetest.OpenMerchant, ActCode: "A3", Status: benefit.Active,
+				Items: []benefit.Item{item(certificate, 10, 1)},
+			},
+		},
+		scenes: []*benefit.Scene{
+			{ID: 61, Name: "all", Merchant: storetest.OpenMerchant, SceneCode: "stage all", Strategy: benefit.ChooseAll, Activities: entries(paired, certified), Status: benefit.Active},
+			{ID: 62, Name: "first", Merchant: storetest.OpenMerchant, SceneCode: "stage first", Strategy: benefit.ChooseFirst, Activities: entries(paired, certified), Status: benefit.Active},
+		},
+	}
+}
+
+func (s *stage) catalogue() *benefit.Catalogue {
+	return benefit.NewCatalogue(1, []*benefit.Merchant{{ID: storetest.OpenMerchant, Name: "open", Open: true}},
+		[]*benefit.App{{ID: storetest.App, Name: "app", Merchant: storetest.OpenMerchant}}, s.templates, s.activities, s.scenes)
+}
+
+func (s *stage) entities(t testing.TB) (all []benefit.Entity) {
+	t.Helper()
+	add := func(v any) {
+		e, err := benefit.EntityOf(v)
+		if err != nil {
+			t.Fatalf("EntityOf: %v", err)
+		}
+		all = append(all, e)
+	}
+	for _, v := range s.templates {
+		add(v)
+	}
+	for _, v := range s.activities {
+		add(v)
+	}
+	for _, v := range s.scenes {
+		add(v)
+	}
+	return all
+}
+
+// play issues what the stage shows, each call in a commit of its own.
+func (s *stage) play(t testing.TB, st store.Store) {
+	t.Helper()
+	write(t, st, midnight-10_000, &benefit.Changes{Catalogue: 1, Entities: s.entities(t)})
+	cat := s.catalogue()
+	c := storetest.NewCommitter(st, cat, 3)
+	ask := func(clock benefit.Instant, r *benefit.Request, want int) {
+		t.Helper()
+		r.App, r.Recipient = storetest.App, benefit.Identifier{Type: benefit.AlipayID, Value: "2088stage"}
+		r.Meaning, r.Note.TraceID = benefit.MeaningOf(nil, r.Key), "trace "+r.Key
+		all, err := c.Issue(t.Context(), clock, r)
+		if err != nil {
+			t.Fatalf("%s: %v", r.Key, err)
+		}
+		if got := all[0].Issuance; got == nil || len(got.Lines) != want {
+			t.Fatalf("%s: %+v, want %d lines", r.Key, all[0], want)
+		}
+	}
+	send := func(key, card string, sends int) *benefit.Request {
+		act := cat.Activities[boxed]
+		return &benefit.Request{
+			Scope: benefit.RelationScope(storetest.App, 5), Key: key, Guarded: true, Asked: benefit.Asked{Card: card},
+			Lines: []benefit.Line{act.Items[0].Line(cat, act, sends)},
+		}
+	}
+	decide := func(key string, asked benefit.Asked) *benefit.Request {
+		return &benefit.Request{Scope: benefit.BizScope(storetest.App, "b"), Key: key, Continues: true, Asked: asked}
+	}
+	bind := func() *benefit.Request {
+		return &benefit.Request{
+			Scope: benefit.CertificateScope(storetest.App), Key: "window", BindMillis: 60_000, Lines: []benefit.Line{storetest.Line(certificate)},
+		}
+	}
+	ask(midnight-1500, send("send 0", "game", 2), 1)
+	ask(midnight-500, send("send 1", "beauty", 1), 1)
+	ask(midnight+500, send("send 2", "game", 1), 1)
+	ask(midnight+10_000, decide("decide 3", benefit.Asked{SceneCode: "stage all"}), 3)
+	ask(midnight+20_000, decide("decide 4", benefit.Asked{SceneCode: "stage first", ActCodes: []string{"A2", "ZZ"}}), 2)
+	ask(midnight+30_000, decide("decide 5", benefit.Asked{SceneCode: "stage all", Rights: []benefit.ActRight{{ActCode: "A2", RightID: 13}}}), 1)
+	ask(midnight+40_000, bind(), 1)
+	ask(midnight+100_000, bind(), 1)
+}
+
+// played is a stage with the rows of a memory store on which it was played.
+func played(t testing.TB) *stage {
+	t.Helper()
+	st, s := memory.New(), newStage()
+	s.play(t, st)
+	r, err := st.Read(t.Context())
+	if err != nil {
+		t.Fatalf("Read: %v", err)
+	}
+	defer r.Close()
+	s.changes = &benefit.Changes{Catalogue: 1}
+	for i, err := range r.AllIssuances(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.changes.Issuances = append(s.changes.Issuances, clone(i))
+		s.times = append(s.times, i.Lines[0].At)
+	}
+	for p := range r.AllParticipations(t.Context()) {
+		p.Cards = slices.Clone(p.Cards)
+		s.changes.Participations = append(s.changes.Participations, p)
+	}
+	all, err := storetest.ContentsOf(t.Context(), st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.changes.Users, s.changes.Quotas, s.changes.Templates, s.changes.Days = all.Users, all.Quotas, all.Counts, all.Days
+	return s
+}
+
+// clone copies as deep as tests do damage.
+func clone(i *benefit.Issuance) *benefit.Issuance {
+	c := *i
+	c.Lines = slices.Clone(i.Lines)
+	for k := range c.Lines {
+		c.Lines[k].Codes = slices.Clone(c.Lines[k].Codes)
+	}
+	if i.Basis != nil {
+		b := *i.Basis
+		b.Templates, b.Participations = slices.Clone(b.Templates), slices.Clone(b.Participations)
+		c.Basis = &b
+	}
+	return &c
+}
+
+// open is a store with the rows.
+func (s *stage) open(t testing.TB) store.Store {
+	t.Helper()
+	st := memory.New()
+	s.changes.Entities = s.entities(t)
+	write(t, st, midnight+200_000, s.changes)
+	return st
+}
+
+func (s *stage) issuance(n int) *benefit.Issuance { return s.changes.Issuances[n] }
+
+// participation is the row of an activity.
+func (s *stage) participation(a benefit.ActivityID) *benefit.Participation {
+	for k := range s.changes.Participations {
+		if p := &s.changes.Participations[k]; p.Activity == a {
+			return p
+		}
+	}
+	panic("there is no such row")
+}
+
+// Each way in which rows of activities, codes, windows and decisions can be wrong is one finding, and that names it.
+func TestStage(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		damage func(s *stage)
+		want   []string
+	}{
+		{"nothing", func(*stage) {}, nil},
+
+		{"a total", func(s *stage) { s.participation(boxed).Total++ }, []string{"participations: activity 60: want 4 vouchers & got 5 vouchers"}},
+		{"vouchers of the day", func(s *stage) { s.participation(paired).DayTotal-- }, []string{"participations: activity 61"}},
+		{"sends of the day", func(s *stage) { s.participation(boxed).DaySends++ }, []string{"participations: activity 60 & by 1 sends & by 2 sends"}},
+		{"the last issue", func(s *stage) { s.participation(boxed).At-- }, []string{"participations: activity 60"}},
+		{"another card", func(s *stage) { s.participation(boxed).Cards[0] = "beauty" }, []string{"participations: activity 60: want the cards that were played"}},
+		{"one card more", func(s *stage) {
+			s.participation(boxed).Cards = []string{"game", "beauty"}
+		}, []string{"participations: activity 60 & 1 cards & 2 cards"}},
+		{"a task that is done", func(s *stage) { s.participation(boxed).Done = true }, []string{"participations: activity 60 & done false & done true"}},
+		{"a missing row", func(s *stage) { s.changes.Participations = s.changes.Participations[1:] }, []string{"participations: activity 60 & got no row"}},
+		{"all rows are missing", func(s *stage) { s.changes.Participations = nil }, []string{"participations: got no row", "participations: got no row", "participations: got no row"}},
+		{"a row without vouchers", func(s *stage) {
+			s.changes.Participations = append(s.changes.Participations, benefit.Participation{
+				ParticipationKey: benefit.ParticipationKey{User: s.changes.Users[0].ID, Activity: 9}, Total: 1,
+			}, benefit.Participation{ParticipationKey: benefit.ParticipationKey{User: 1, Activity: boxed}, Total: 1}, benefit.Participation{
+				ParticipationKey: benefit.ParticipationKey{User: 1 << 62, Activity: boxed}, Total: 1,
+			})
+		}, []string{"participations: user 1, activity 60: want nothing", "participations: activity 9: want nothing", "participations: user 4611686018427387904, activity 60: want nothing"}},
+
+		{"too soon", func(s *stage) { s.issuance(0).Lines[0].At++ }, []string{"guard: issuances  & activity 60: want 1000 ms between them or more, got 999 ms"}},
+		{"too soon after midnight", func(s *stage) { s.issuance(1).Lines[0].At++ }, []string{"guard: got 999 ms"}},
+		{"too soon, unguarded", func(s *stage) { s.issuance(0).Lines[0].At++; s.activities[0].NoGuard = true }, nil},
+		{"too soon after another activity's", func(s *stage) { s.issuance(0).Lines[0].At, s.activities[1].NoGuard = s.times[0], false }, nil},
+
+		{"a box that is not told to be done", func(s *stage) { s.issuance(1).BoxDone = false }, []string{"boxes: a treasure box is done: want true, got false"}},
+		{"a box that is told to be done", func(s *stage) { s.issuance(0).BoxDone = true }, []string{"boxes: a treasure box is done: want false, got true"}},
+		{"a box that is done for ever", func(s *stage) { s.issuance(2).BoxDone = true }, []string{"boxes: a treasure box is done: want false, got true"}},
+		{"a box that takes more", func(s *stage) { s.activities[0].Box.DoneAfter = 3 }, []string{"boxes: want false, got true"}},
+		{"a box that counts sends", func(s *stage) { s.activities[0].Box.CountSends = true }, []string{"boxes: want true, got false"}},
+		{"a box without one", func(s *stage) { s.issuance(3).BoxDone = true }, []string{"boxes: want false, got true"}},
+		{"a box without an activity", func(s *stage) { s.issuance(6).BoxDone = true }, []string{"boxes: as there is no activity"}},
+
+		{"a code that is no number", func(s *stage) { s.issuance(6).Lines[0].Codes[0] = "12345678901x" }, []string{"codes: certificate code 1: want 12 digits, got something else"}},
+		{"a code that is short", func(s *stage) { s.issuance(6).Lines[0].Codes[0] = "12345678901" }, []string{"codes: certificate code 1: want 12 digits"}},
+		{"another length", func(s *stage) { s.templates[1].Code.Digits = 13 }, []string{"codes: want 13 digits", "codes: want 13 digits", "codes: want 13 digits"}},
+		{"a missing code", func(s *stage) { s.issuance(6).Lines[0].Codes = nil }, []string{"codes: certificate codes: want 1 to 1, got 0"}},
+		{"one code more", func(s *stage) {
+			l := &s.issuance(6).Lines[0]
+			l.Codes = append(l.Codes, "123456789012")
+		}, []string{"codes: certificate codes: want 1 to 1, got 2"}},
+		{"a code where there is none", func(s *stage) { s.issuance(0).Lines[0].Codes = []string{"123456789012"} }, []string{"codes: certificate codes: want 0 to 0, got 1"}},
+		{"one code twice", func(s *stage) { s.issuance(3).Lines[2].Codes = s.issuance(6).Lines[0].Codes }, []string{"codes: issuances  & want certificate codes of their own"}},
+
+		{"a key bound for longer", func(s *stage) { s.issuance(6).BindMillis++ }, []string{"one outcome: issuances  & the second at"}},
+		{"a key bound for ever", func(s *stage) { s.issuance(6).BindMillis = 0 }, []string{"one outcome: issuances  & keys of their own"}},
+		{"a key bound for less", func(s *stage) { s.issuance(6).BindMillis-- }, nil},
+
+		{"another activity", func(s *stage) { s.scenes[0].Activities = s.scenes[0].Activities[1:] }, []string{
+			"decisions: its activity: want one of the scene, got activity 61", "decisions: its activities: want each of 1 once, got 2",
+			"decisions: its activity: want one of the scene", "decisions: what it says is missing",
+		}},
+		{"two activities of one", func(s *stage) { s.scenes[0].Strategy = benefit.ChooseWeighted }, []string{"decisions: its activities: want one, by the strategy of the scene, got 2"}},
+		{"an act_code that leaves it out", func(s *stage) { s.issuance(3).Asked.ActCodes = []string{"A3"} }, []string{"decisions: activity 61: want 0 lines & got 2"}},
+		{"an act_code that leaves in more", func(s *stage) { s.issuance(5).Asked.Rights = nil }, []string{"decisions: activity 61: want 2 lines & got 1"}},
+		{"a right that leaves it out", func(s *stage) { s.issuance(5).Asked.Rights[0].RightID = 11 }, []string{"decisions: activity 61, line 0 of it"}},
+		{"an item that gives more", func(s *stage) { s.activities[1].Items[1].Quantity = 2 }, []string{"decisions: activity 61, line 1 of it", "decisions: activity 61, line 1 of it"}},
+		{"a name that is not told to be missing", func(s *stage) { s.issuance(4).Errors = nil }, []string{"decisions: what it says is missing"}},
+		{"a name that is there", func(s *stage) { s.issuance(4).Asked.ActCodes = []string{"A2"} }, []string{"decisions: what it says is missing"}},
+		{"no scene", func(s *stage) { s.issuance(3).Asked.SceneCode = "NONE" }, []string{"decisions: its scene: want one in the catalogue, got none"}},
+		{"a scene that is not open", func(s *stage) { s.scenes[1].Status = benefit.Paused }, []string{"decisions: its scene: want open, got not open"}},
+		{"an activity that is not open", func(s *stage) { s.activities[2].Status = benefit.Paused }, []string{"decisions: activity 62: want open"}},
+		{"an activity that was over", func(s *stage) { s.activities[1].Window.End = midnight + 29_000 }, []string{"decisions: activity 61: want open"}},
+		{"an activity in its last second", func(s *stage) { s.activities[1].Window.End = midnight + 30_000 }, nil},
+		{"an activity that was to come", func(s *stage) { s.activities[1].Window.Start = midnight + 10_001 }, []string{"decisions: activity 61: want open"}},
+		{"no basis", func(s *stage) { s.issuance(3).Basis = nil }, []string{"decisions: its basis: want kept"}},
+		{"a basis of a frozen user", func(s *stage) { s.issuance(3).Basis.Frozen = true }, []string{"decisions: its user"}},
+		{"a basis from later", func(s *stage) { s.issuance(3).Basis.Now++ }, []string{"decisions: the instant of its choice"}},
+		{"a basis with more", func(s *stage) { s.issuance(4).Basis.Templates[1].Count += 100 }, []string{"decisions: the counters of template 60 & those of its line, or less"}},
+		{"a basis that cannot be", func(s *stage) { s.issuance(4).Basis.Templates[1].DayCount = -1 }, []string{"decisions: the counters of template 60 & counters that can be"}},
+		{"a basis without its template", func(s *stage) { s.issuance(4).Basis.Templates = nil }, []string{"decisions: among what its choice saw", "decisions: among what its choice saw"}},
+		{"a basis of another user", func(s *stage) {
+			s.issuance(4).Basis.Participations = []benefit.Participation{{ParticipationKey: benefit.ParticipationKey{User: 1, Activity: 2}}}
+		}, []string{"decisions: the participation in activity 2"}},
+		{"a basis where nothing was chosen", func(s *stage) { s.issuance(0).Basis = &benefit.Basis{} }, []string{"decisions: want lines that the request named"}},
+
+		{"more than one request may issue", func(s *stage) {
+			l := &s.issuance(0).Lines[0]
+			l.Sends, l.Reason = benefit.MaxLineVouchers+1, benefit.StockEmpty
+			for len(l.Amounts) < l.Sends {
+				l.Amounts = append(l.Amounts, money.Fen(500))
+			}
+		}, []string{"vouchers: vouchers that it may issue: want at most 4096, got 4097"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := played(t)
+			test.damage(s)
+			report := auditOf(t, s.open(t), Options{LookupEvery: -1})
+			wantFindings(t, report, test.want...)
+			if len(report.Doubts) > 0 {
+				t.Errorf("doubts: %+v", report.Doubts)
+			}
+			for _, f := range report.Findings {
+				if strings.Contains(f.String(), "123456789012") {
+					t.Errorf("a finding tells a code: %s", f)
+				}
+			}
+		})
+	}
+}
+
+// A stage is looked at whole, and found by every look-up.
+func TestStageLookups(t *testing.T) {
+	s := played(t)
+	report := auditOf(t, s.open(t), Options{LookupEvery: 1})
+	wantFindings(t, report)
+	got := fmt.Sprintf("%d codes, %d decisions, %d participations", report.Checked.Codes, report.Checked.Decisions, report.Checked.Participations)
+	if got != "3 codes, 3 decisions, 3 participations" {
+		t.Error(got)
+	}
+	s.issuance(3).Lines[2].Codes = s.issuance(6).Lines[0].Codes
+	wantFindings(t, auditOf(t, s.open(t), Options{LookupEvery: 1}), "lookups: asked for by code 1 of line", "codes: want certificate codes of their own")
+}
+
+// In no memory the same is found in more passes.
+func TestStagePasses(t *testing.T) {
+	for name, damage := range map[string]func(*stage){"whole": func(*stage) {}, "damaged": func(s *stage) {
+		s.participation(boxed).Total++
+		s.issuance(0).Lines[0].At++
+		s.issuance(1).BoxDone = false
+		s.issuance(6).BindMillis++
+	}} {
+		s := played(t)
+		damage(s)
+		st := s.open(t)
+		crowdOf(t, st, 40, 2)
+		roomy, tight := auditOf(t, st, Options{}), auditOf(t, st, Options{Memory: 1})
+		if tight.Checked.Passes < 3 {
+			t.Errorf("%s: %d passes in no memory", name, tight.Checked.Passes)
+		}
+		tight.Checked.Passes = roomy.Checked.Passes
+		if diff := storetest.Diff(roomy, tight); diff != "" {
+			t.Errorf("%s: many passes see something else (-one +many):\n%s", name, diff)
+		}
+	}
+}
+
+// What activities and scenes are today is no proof of what they were: it makes doubts, and findings or nothing where it
+// is known how they were.
+func TestStageDoubts(t *testing.T) {
+	s := played(t)
+	then := NewHistory()
+	if err := then.Add(1, s.entities(t)); err != nil {
+		t.Fatal(err)
+	}
+	box := *s.activities[0].Box
+	box.DoneAfter = 3
+	first := *s.activities[0]
+	first.Box = &box
+	first.NoGuard = true
+	s.activities[0] = &first
+	s.scenes[0].Strategy = benefit.ChooseFirst
+	s.changes.Catalogue = 2
+	s.issuance(0).Lines[0].At++ // too soon, by the rule of then
+	st := s.open(t)
+	report := auditOf(t, st, Options{})
+	wantFindings(t, report)
+	var doubts []string
+	for _, d := range report.Doubts {
+		doubts = append(doubts, fmt.Sprintf("%s: %s of %s", d.Invariant, d.Rule, d.Of()))
+	}
+	if diff := storetest.Diff([]string{"boxes: a treasure box that is done of activity 60", "decisions: its activities of decisions"}, doubts); diff != "" {
+		t.Errorf("doubts (-want +got):\n%s", diff)
+	}
+	wantFindings(t, auditOf(t, st, Options{History: then}), "guard: got 999 ms")
+}
