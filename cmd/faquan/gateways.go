@@ -22,6 +22,7 @@ import (
 	"faquan/internal/gateway/top"
 	topwire "faquan/internal/gateway/top/wire"
 	"faquan/internal/session"
+	"faquan/internal/store"
 )
 
 // gateways are the faces to the callers, on one address.
@@ -41,7 +42,7 @@ func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, log 
 	// A caller is not cut off while its call may still wait, plus what reading and writing take.
 	g.limits.Write = 15*time.Second + c.Request.Timeout
 	g.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) {
-		return desk.Store.Read(ctx)
+		return storeSessions{desk.Store}, nil
 	}, 0)
 	signer, err := g.signer(ctx)
 	if err != nil {
@@ -65,7 +66,7 @@ func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, log 
 func (g *gateways) newOAuth(c *config.Config, apps *gateway.Apps) (*oauth.Handler, error) {
 	o := oauth.Options{Apps: apps, Deadline: c.Request.Timeout, Log: g.log}
 	o.Desk = session.NewDesk(session.Options{
-		Change: g.desk.Issuer.Change, Box: g.desk.Box, Forget: g.sessions.Forget,
+		Change: g.desk.Issuer.Change, Read: g.desk.Store.Read, Box: g.desk.Box, Forget: g.sessions.Forget,
 		Lifetimes: session.Lifetimes{Code: c.OAuth.Code, Access: c.OAuth.Access, Refresh: c.OAuth.Refresh},
 	})
 	if file := c.OAuth.ConsentKeyFile; file != "" {
@@ -133,3 +134,9 @@ func (g *gateways) reload(ctx context.Context) error {
 
 // server serves h within limits that no slow or greedy caller gets around.
 func (g *gateways) server(h http.Handler) *http.Server { return gateway.NewServer(h, g.limits, g.log) }
+
+// storeSessions asks a store for sessions, which needs no reader of it.
+type storeSessions struct{ store.Store }
+
+// Close leaves the store open.
+func (storeSessions) Close() error { return nil }

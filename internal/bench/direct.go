@@ -71,6 +71,8 @@ func (r directReader) Entities(ctx context.Context) ([]benefit.Entity, int64, er
 	return r.d.Entities(ctx)
 }
 
+func (d *direct) Session(context.Context, benefit.Digest) (*benefit.Session, error) { return nil, nil }
+
 func (d *direct) Entities(context.Context) ([]benefit.Entity, int64, error) {
 	if d.catalogue == nil {
 		return nil, 0, nil

@@ -40,6 +40,9 @@ type Store interface {
 	// Entities are the entities of the catalogue as of the last commit, by kind and id, and its version. It is
 	// what a start needs, and quicker than Read: it waits for nothing that was issued.
 	Entities(ctx context.Context) ([]benefit.Entity, int64, error)
+	// Session is the session whose key has the digest, as of the last commit; nil when there is none. Like Entities it
+	// is quicker than Read: gateways ask for every session that they have not seen yet.
+	Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
 	// Read opens a consistent view that holds everything acknowledged before the call. Close it soon: it keeps
 	// the store from reclaiming what changes meanwhile.
 	Read(ctx context.Context) (Reader, error)

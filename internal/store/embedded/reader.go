@@ -49,6 +49,27 @@ func (s *Store) Entities(context.Context) ([]benefit.Entity, int64, error) {
 	return all, version, nil
 }
 
+// Session asks the overlays and then the view, so a row that moves from one to the other meanwhile is found.
+func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
+	s.mu.Lock()
+	for _, o := range []*overlay{s.active, s.behind} {
+		if o == nil {
+			continue
+		}
+		if found, ok := o.sessions[digest]; ok {
+			s.mu.Unlock()
+			return found, nil
+		}
+	}
+	s.mu.Unlock()
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	if s.asker == nil {
+		return nil, errClosed
+	}
+	return (&reader{conn: s.asker}).Session(ctx, digest)
+}
+
 // mergeEntities puts newer entities over older ones, and keeps the order by kind and id.
 func mergeEntities(all []benefit.Entity, newer map[entityKey]benefit.Entity) []benefit.Entity {
 	if len(newer) == 0 {

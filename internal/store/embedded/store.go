@@ -107,6 +107,9 @@ type Store struct {
 	writer  *sqlite.Conn // of the flusher
 	loader  *sqlite.Conn // of the committer
 
+	asking sync.Mutex   // guards asker
+	asker  *sqlite.Conn // of whoever asks for one row; nil when the store is closed
+
 	// flushing orders the flushes, and loading keeps an overlay that is in the view by now in memory while a
 	// load is under way: the load may be reading an older snapshot of the view. Both are taken before mu.
 	flushing, loading sync.Mutex
@@ -197,6 +200,9 @@ func open(o Options, lock io.Closer) (_ *Store, err error) {
 		return nil, err
 	}
 	if s.loader, err = openConn(ViewPath(o.Dir), true); err != nil {
+		return nil, err
+	}
+	if s.asker, err = openConn(ViewPath(o.Dir), true); err != nil {
 		return nil, err
 	}
 	if err := s.openJournal(at); err != nil {
@@ -442,6 +448,12 @@ func (s *Store) keepFilters() error {
 
 func (s *Store) release() error {
 	var errs []error
+	s.asking.Lock()
+	if s.asker != nil {
+		errs = append(errs, s.asker.Close())
+		s.asker = nil
+	}
+	s.asking.Unlock()
 	if s.loader != nil {
 		errs = append(errs, s.loader.Close())
 	}

@@ -82,6 +82,15 @@ func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 	return r.Entities(ctx)
 }
 
+// Session is a session by the digest of its key.
+func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
+	r, err := s.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.Session(ctx, digest)
+}
+
 // Read opens a view of everything committed so far.
 func (s *Store) Read(ctx context.Context) (store.Reader, error) {
 	if err := ctx.Err(); err != nil {

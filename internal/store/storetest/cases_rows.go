@@ -178,7 +178,15 @@ func testSessions(t *testing.T, h Harness) {
 		for _, s := range []store.Store{st, model} {
 			mustWrite(t, s, Start, &benefit.Changes{Sessions: sessions})
 		}
+		for _, key := range []string{"a", "b", "c", "d", ""} {
+			want(t, "the session "+key+", asked at once", found[*benefit.Session](t)(model.Session(t.Context(), benefit.SessionDigest(key))),
+				found[*benefit.Session](t)(st.Session(t.Context(), benefit.SessionDigest(key))))
+		}
 		st = h.reopen(t, st)
+		for _, key := range []string{"a", "b", "c", "d", ""} {
+			want(t, "the session "+key+", asked after a start", found[*benefit.Session](t)(model.Session(t.Context(), benefit.SessionDigest(key))),
+				found[*benefit.Session](t)(st.Session(t.Context(), benefit.SessionDigest(key))))
+		}
 		r, m := mustRead(t, st), mustRead(t, model)
 		for _, key := range []string{"a", "b", "c", "d", ""} {
 			want(t, "the session "+key, found[*benefit.Session](t)(m.Session(t.Context(), benefit.SessionDigest(key))),
