@@ -12,7 +12,7 @@ import (
 )
 
 func (d *Desk) sessions() *session.Desk {
-	return session.NewDesk(session.Options{Change: d.change, Box: d.Box})
+	return session.NewDesk(session.Options{Change: d.change, Read: d.Store.Read, Box: d.Box})
 }
 
 // NewSession implements Platform.

@@ -120,6 +120,46 @@ func TestForget(t *testing.T) {
 	}
 }
 
+// Only what is said to have changed is read again.
+func TestForgetSome(t *testing.T) {
+	g := newGrants("a", "b")
+	s := gateway.NewSessions(g.read, 0)
+	merchantOf(t, s, "a")
+	merchantOf(t, s, "b")
+	g.put("a", 7)
+	g.put("b", 8)
+	s.Forget(benefit.SessionDigest("a"), benefit.SessionDigest("none"))
+	if a, b := merchantOf(t, s, "a"), merchantOf(t, s, "b"); a != 7 || b != 2 {
+		t.Errorf("got %d, %d", a, b)
+	}
+}
+
+// What has moved to the generation before is forgotten, too.
+func TestForgetTheLastGeneration(t *testing.T) {
+	g := newGrants("a", "b", "c")
+	s := gateway.NewSessions(g.read, 1)
+	merchantOf(t, s, "a")
+	merchantOf(t, s, "b") // a is of the last generation
+	g.put("a", 7)
+	s.Forget(benefit.SessionDigest("a"))
+	if a := merchantOf(t, s, "a"); a != 7 {
+		t.Errorf("got %d", a)
+	}
+}
+
+// Authorization codes and refresh tokens stand in the same table, and admit no call.
+func TestOnlyAccessSessionsAreSessions(t *testing.T) {
+	g := newGrants("access", "refresh", "code")
+	g.rows[benefit.SessionDigest("refresh")].Kind = benefit.RefreshSession
+	g.rows[benefit.SessionDigest("code")].Kind = benefit.CodeSession
+	s := gateway.NewSessions(g.read, 0)
+	for range 2 { // read, and remembered
+		if a, r, c := merchantOf(t, s, "access"), merchantOf(t, s, "refresh"), merchantOf(t, s, "code"); a != 1 || r != 0 || c != 0 {
+			t.Errorf("got %d, %d, %d", a, r, c)
+		}
+	}
+}
+
 // What a reader found that was opened before Forget is for those alone who asked before.
 func TestForgetDuringALookUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

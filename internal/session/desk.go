@@ -8,6 +8,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/issuing"
 	"faquan/internal/seal"
+	"faquan/internal/store"
 )
 
 // Why nothing was given out or ended. Other errors are those of issuing.Issuer.Change: of all of them but
@@ -37,6 +38,8 @@ type Lifetimes struct {
 type Options struct {
 	// Change commits: issuing.Issuer.Change.
 	Change func(ctx context.Context, fn issuing.ChangeFunc) error
+	// Read opens a view of the store: store.Store.Read. Only Revoke by the beginning of a digest needs it.
+	Read func(ctx context.Context) (store.Reader, error)
 	// Box seals the keys that an export with secrets shows.
 	Box *seal.Box
 	// Forget, unless nil, is called after every change with the sessions that it touched, before its method returns.

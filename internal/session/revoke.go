@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"faquan/internal/benefit"
-	"faquan/internal/store"
 )
 
 // minPrefix is how many hex digits of a digest name a session, at least.
@@ -18,12 +17,28 @@ const minPrefix = 8
 var ErrAmbiguous = errors.New("more than one session begins so: give more digits")
 
 // Revoke ends a session and everything else of its family. It is named by its key, or by its digest in hex, of which
-// the first 8 digits or more will do. It gives the number of sessions that ended: 0 when all had ended before.
+// the first 8 digits or more will do. It gives the number of sessions that ended: 0 when all had ended before. It
+// fails with ErrNotFound or ErrAmbiguous.
 func (d *Desk) Revoke(ctx context.Context, name string) (ended int, err error) {
+	ended, err = d.revoke(ctx, benefit.SessionDigest(name))
+	if !errors.Is(err, ErrNotFound) {
+		return ended, err
+	}
+	digest, err := d.digestOf(ctx, strings.ToLower(strings.TrimSuffix(name, "…")))
+	if err != nil {
+		return 0, err
+	}
+	return d.revoke(ctx, digest)
+}
+
+func (d *Desk) revoke(ctx context.Context, digest benefit.Digest) (ended int, err error) {
 	err = d.commit(ctx, func(p *plan) error {
-		s, err := p.byName(name)
+		s, err := p.lookUp(digest)
 		if err != nil {
 			return err
+		}
+		if s == nil {
+			return ErrNotFound
 		}
 		head := s
 		if s.Family != (benefit.Digest{}) {
@@ -41,29 +56,20 @@ func (d *Desk) Revoke(ctx context.Context, name string) (ended int, err error) {
 	return ended, err
 }
 
-func (p *plan) byName(name string) (*benefit.Session, error) {
-	s, err := p.lookUp(benefit.SessionDigest(name))
-	if s != nil || err != nil {
-		return s, err
+// digestOf is the one digest that begins so, in hex. It may go through all sessions, so it does so outside of the
+// committer: digests never change.
+func (d *Desk) digestOf(ctx context.Context, prefix string) (found benefit.Digest, err error) {
+	switch {
+	case len(prefix) < minPrefix || strings.Trim(prefix, "0123456789abcdef") != "":
+		return found, ErrNotFound
+	case len(prefix) == hex.EncodedLen(len(found)):
+		return found, found.UnmarshalText([]byte(prefix))
 	}
-	prefix := strings.ToLower(strings.TrimSuffix(name, "…"))
-	if len(prefix) < minPrefix || strings.Trim(prefix, "0123456789abcdef") != "" {
-		return nil, ErrNotFound
+	r, err := d.o.Read(ctx)
+	if err != nil {
+		return found, err
 	}
-	var found benefit.Digest
-	if len(prefix) == hex.EncodedLen(len(found)) {
-		hex.Decode(found[:], []byte(prefix)) // it is hex
-	} else if found, err = digestOf(p.ctx, p.r, prefix); err != nil {
-		return nil, err
-	}
-	if s, err = p.lookUp(found); s == nil && err == nil {
-		err = ErrNotFound
-	}
-	return s, err
-}
-
-// digestOf is the one digest that begins so.
-func digestOf(ctx context.Context, r store.Reader, prefix string) (found benefit.Digest, err error) {
+	defer r.Close()
 	count := 0
 	for s, err := range r.AllSessions(ctx) {
 		if err != nil {

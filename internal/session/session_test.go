@@ -88,7 +88,7 @@ func worldOn(t *testing.T, s store.Store) *world {
 	}
 	w.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return s.Read(ctx) }, 0)
 	w.Desk = session.NewDesk(session.Options{
-		Change: issuer.Change, Box: box, Forget: w.sessions.Forget,
+		Change: issuer.Change, Read: s.Read, Box: box, Forget: w.sessions.Forget,
 		Clock:     func() time.Time { return w.instant().Time() },
 		Lifetimes: session.Lifetimes{Code: time.Minute, Access: time.Hour, Refresh: 24 * time.Hour},
 	})
@@ -249,6 +249,24 @@ func TestRevokeIsExact(t *testing.T) {
 		if _, err := w.Revoke(t.Context(), name); !errors.Is(err, session.ErrNotFound) {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+// The beginning of a digest names a session when it is that of one alone.
+func TestAmbiguousDigest(t *testing.T) {
+	w := newWorld(t)
+	c := &benefit.Changes{}
+	for k := range 2 {
+		c.Sessions = append(c.Sessions, &benefit.Session{Digest: benefit.Digest{0xab, 0xcd, 0xef, 0x01, byte(k)}, App: 1, Merchant: 1})
+	}
+	if err := storetest.Write(t.Context(), w.store, w.instant(), c); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Revoke(t.Context(), "abcdef01"); !errors.Is(err, session.ErrAmbiguous) {
+		t.Errorf("got %v", err)
+	}
+	if n, err := w.Revoke(t.Context(), "ABCDEF0101"); n != 1 || err != nil {
+		t.Errorf("%d ended, %v", n, err)
 	}
 }
 

@@ -187,6 +187,8 @@ func TestTokenExpiry(t *testing.T) {
 	w := newWorld(t, nil)
 	w.expect(t, offCall("OTHERS", "K").with("app_auth_token", "token-lasts"), "OK")
 	w.expect(t, offCall("OTHERS", "K").with("app_auth_token", "token-over"), "20001 aop.app-auth-token-time-out")
+	w.expect(t, offCall("OTHERS", "K").with("app_auth_token", "token-revoked"), "20001 aop.invalid-app-auth-token")
+	w.expect(t, offCall("OTHERS", "K").with("app_auth_token", "token-refresh"), "20001 aop.invalid-app-auth-token")
 }
 
 func TestUnreadableSessions(t *testing.T) {

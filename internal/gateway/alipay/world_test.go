@@ -177,12 +177,15 @@ func sessions() []*benefit.Session {
 		}
 		return s
 	}
+	revoked, refresh := session("token-revoked", 1, others, time.Time{}), session("token-refresh", 1, others, time.Time{})
+	revoked.Ended, refresh.Kind = 1, benefit.RefreshSession
 	return []*benefit.Session{
 		session("token-others", 1, others, time.Time{}),
 		session("token-lasts", 1, others, noon.Add(time.Millisecond)),
 		session("token-over", 1, others, noon),
 		session("token-stranger", 8, registered, time.Time{}),
 		session("token-user", 1, 0, time.Time{}),
+		revoked, refresh,
 	}
 }
 

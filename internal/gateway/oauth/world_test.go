@@ -80,7 +80,7 @@ func newWorld(t *testing.T, change ...func(*oauth.Options)) *world {
 	clock := func() time.Time { return time.UnixMilli(w.now.Load()) }
 	sessions := gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return s.Read(ctx) }, 0)
 	w.desk = session.NewDesk(session.Options{
-		Change: issuer.Change, Box: box, Forget: sessions.Forget, Clock: clock,
+		Change: issuer.Change, Read: s.Read, Box: box, Forget: sessions.Forget, Clock: clock,
 		Lifetimes: session.Lifetimes{Access: time.Hour, Refresh: 24 * time.Hour},
 	})
 	log := slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
