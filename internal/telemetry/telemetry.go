@@ -20,7 +20,8 @@ const Hidden = "[hidden]"
 var secret = map[string]bool{
 	"sign": true, "signature": true, "biz_content": true, "body": true, "query": true,
 	"app_secret": true, "secret": true, "private_key": true, "aes_key": true, "password": true,
-	"session": true, "session_key": true, "access_token": true, "refresh_token": true, "client_secret": true, "consent_key": true, "auth_token": true, "app_auth_token": true,
+	"session": true, "session_key": true, "access_token": true, "auth_token": true, "app_auth_token": true,
+	"refresh_token": true, "client_secret": true, "consent_key": true,
 	"certificate_code": true,
 	"login_id":         true, "phone": true, "mobile": true, "email": true,
 }
