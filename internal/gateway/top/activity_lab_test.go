@@ -69,7 +69,7 @@ func withActivities(d *draft) {
 	asked := func(t *benefit.Template) {
 		t.Kind, t.Face, t.Amount = benefit.Cash, benefit.Face{}, benefit.AmountRule{From: benefit.FromRequest, Min: 100, Max: 200}
 	}
-	item("cash", asked).Amount = 150
+	item("coins", asked).Amount = 150
 	item("no-amount", asked)
 	item("too-much", asked).Amount = 201
 	sole := func(name string, change func(*benefit.Template)) []benefit.Item {

@@ -63,7 +63,7 @@ func TestOutcomesOfSends(t *testing.T) {
 		{"one", []*labCall{sending("K", "many", nil)}, []sent{{Issued: "1", Failed: "0"}}},
 		{"several", []*labCall{sending("K", "many", three)}, []sent{{Issued: "3", Failed: "0"}}},
 		{"two vouchers a send", []*labCall{sending("K", "pairs", three)}, []sent{{Issued: "3", Failed: "0"}}},
-		{"a set amount", []*labCall{sending("K", "cash", nil)}, []sent{{Issued: "1", Failed: "0"}}},
+		{"a set amount", []*labCall{sending("K", "coins", nil)}, []sent{{Issued: "1", Failed: "0"}}},
 		{"granted", []*labCall{sending("K", "granted", nil)}, []sent{{Issued: "1", Failed: "0"}}},
 		{"partial by the limit", []*labCall{sending("K", "one", three)}, []sent{{Issued: "1", Failed: "2", Codes: "[USER_LIMIT]"}}},
 		{"partial by the stock, and never topped up",
