@@ -22,6 +22,11 @@ type world struct {
 	OtherKey      string `json:"other_key"`
 	NotGatewayKey string `json:"not_gateway_key"`
 	Cases         string `json:"cases"`
+
+	TOP       string `json:"top"`
+	AppKey    string `json:"app_key"`
+	AppSecret string `json:"app_secret"`
+	TOPCases  string `json:"top_cases"`
 }
 
 func theWorld(t *testing.T) world {

@@ -1,7 +1,7 @@
 // Command world runs a test command against a faquan of its own: the real program, on an empty data directory, with
 // fresh keys and the catalogue of the tests, on loopback.
 //
-//	world -faquan build/faquan -catalog sdktest/catalog.yaml -- node --test sdktest/node/
+//	world -faquan build/faquan -catalog sdktest/catalog.yaml -- node --test sdktest/node/cases.test.js
 //
 // The command finds the world in SDKTEST_WORLD, a JSON file with the members of type World. When the command has
 // ended the program is stopped as an operator stops it, and `faquan audit` looks at what it left; both must succeed.
@@ -41,10 +41,16 @@ type World struct {
 	OtherKey      string `json:"other_key"`       // private, PEM, PKCS#8: of no app that the tests call as
 	NotGatewayKey string `json:"not_gateway_key"` // public, PEM: signs nothing
 	Cases         string `json:"cases"`           // path of cases.json
+
+	TOP       string `json:"top"`        // URL of /router/rest
+	AppKey    string `json:"app_key"`    // the same app on TOP
+	AppSecret string `json:"app_secret"` // its secret, and that of the apps of top-cases.json
+	TOPCases  string `json:"top_cases"`  // path of top-cases.json
 }
 
 const (
 	appID       = "2014072300007148"
+	appKey      = "12345678"
 	startWithin = 30 * time.Second
 	stopWithin  = 30 * time.Second
 )
@@ -86,7 +92,7 @@ func run(program, catalogue string, command []string) (err error) {
 	if err != nil {
 		return err
 	}
-	world.Gateway = "http://" + s.address + "/gateway.do"
+	world.Gateway, world.TOP = "http://"+s.address+"/gateway.do", "http://"+s.address+"/router/rest"
 	failed := try(ctx, dir, world, command)
 	if err := errors.Join(s.stop(), audit(program, dir)); err != nil {
 		return fmt.Errorf("%w\nthe end of the program's log:\n%s", err, tail(s.log.String(), 40))
@@ -96,17 +102,20 @@ func run(program, catalogue string, command []string) (err error) {
 
 // furnish writes the keys and the catalogue.
 func furnish(dir, catalogue string) (*World, error) {
+	w := &World{AppID: appID, AppKey: appKey, AppSecret: rand.Text()}
 	text, err := os.ReadFile(catalogue)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "catalog.yaml"), text, 0o600)
+		secrets := strings.NewReplacer("THE-APP-SECRET", w.AppSecret, "ANOTHER-SECRET", rand.Text())
+		err = os.WriteFile(filepath.Join(dir, "catalog.yaml"), []byte(secrets.Replace(string(text))), 0o600)
 	}
 	if err != nil {
 		return nil, err
 	}
-	w := &World{AppID: appID}
-	if w.Cases, err = filepath.Abs(filepath.Join(filepath.Dir(catalogue), "cases.json")); err != nil {
+	beside, err := filepath.Abs(filepath.Dir(catalogue))
+	if err != nil {
 		return nil, err
 	}
+	w.Cases, w.TOPCases = filepath.Join(beside, "cases.json"), filepath.Join(beside, "top-cases.json")
 	if w.PrivateKey, _, err = keyPair(dir, "app"); err != nil {
 		return nil, err
 	}
@@ -242,7 +251,8 @@ func try(ctx context.Context, dir string, world *World, command []string) error 
 		return err
 	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), "SDKTEST_WORLD="+file)
+	// Clients of TOP for Node.js send the time of their machine's zone, and the gateway takes it for +08:00.
+	cmd.Env = append(os.Environ(), "SDKTEST_WORLD="+file, "TZ=Etc/GMT-8")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
