@@ -3,6 +3,7 @@ package rule
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -20,10 +21,13 @@ type Rule struct {
 	// Templates and Activities are the names whose past issues the rule asks for, sorted, each once. They are not to
 	// be changed.
 	Templates, Activities []string
-	// Cost is the most that the rule can cost; of a rule with loops, for lists of 100 elements. See MaxCost.
+	// Cost is the most that the rule can cost; of a rule with loops or patterns, for lists of 100 elements and texts of
+	// 100 bytes. See MaxCost.
 	Cost uint64
-	// loops says that the cost is counted while the rule runs.
-	loops bool
+	// counted says that the cost is counted while the rule runs, because the rule has loops or patterns.
+	counted bool
+	// patterns are the regular expressions of the rule and how many instructions each takes.
+	patterns map[string]uint64
 }
 
 // Error says why a text is no rule, and where.
@@ -110,7 +114,7 @@ func (c *compiling) result() error {
 }
 
 func (c *compiling) cost() error {
-	estimate, err := c.env.EstimateCost(c.checked, sizes{c.rule.loops})
+	estimate, err := c.env.EstimateCost(c.checked, sizes{c.rule.counted, c.rule.patterns})
 	if err != nil {
 		return &Error{1, 1, err.Error()}
 	}
@@ -122,8 +126,8 @@ func (c *compiling) cost() error {
 
 func (c *compiling) plan() (err error) {
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if c.rule.loops {
-		options = append(options, cel.CostLimit(MaxCost))
+	if c.rule.counted {
+		options = append(options, cel.CostTracking(counter{c.rule.patterns}), cel.CostLimit(MaxCost))
 	}
 	if c.rule.program, err = c.env.Program(c.checked, options...); err != nil {
 		return &Error{1, 1, err.Error()}
@@ -138,7 +142,7 @@ func (c *compiling) walk() error {
 		case ast.MapKind, ast.StructKind:
 			c.refuse(e, "maps and messages cannot be made in a rule")
 		case ast.ComprehensionKind:
-			c.rule.loops = true
+			c.rule.counted = true
 		case ast.CallKind:
 			c.call(e)
 		}
@@ -156,6 +160,33 @@ func (c *compiling) refuse(e ast.Expr, reason string) {
 	}
 }
 
+// pattern notes how large a regular expression is.
+func (c *compiling) pattern(call, arg ast.Expr) {
+	text, ok := literal(arg)
+	if !ok {
+		c.refuse(call, "matches takes its pattern in quotes, nothing that is computed")
+		return
+	}
+	c.rule.counted = true
+	if c.rule.patterns == nil {
+		c.rule.patterns = map[string]uint64{}
+	}
+	c.rule.patterns[text] = instructions(text)
+}
+
+// instructions is what a regular expression compiles to; CEL has seen that it does.
+func instructions(pattern string) uint64 {
+	tree, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return maxProgram
+	}
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return maxProgram
+	}
+	return uint64(len(program.Inst))
+}
+
 // zone is an offset from UTC, which means the same on every machine.
 var zone = regexp.MustCompile(`^[+-]([01][0-9]|2[0-3]):[0-5][0-9]$`)
 
@@ -165,9 +196,7 @@ func (c *compiling) call(e ast.Expr) {
 	case operators.Index:
 		c.look(call.Args())
 	case overloads.Matches:
-		if _, ok := literal(call.Args()[len(call.Args())-1]); !ok {
-			c.refuse(e, "matches takes its pattern in quotes, nothing that is computed")
-		}
+		c.pattern(e, call.Args()[len(call.Args())-1])
 	case overloads.TimeGetFullYear, overloads.TimeGetMonth, overloads.TimeGetDayOfYear, overloads.TimeGetDate,
 		overloads.TimeGetDayOfMonth, overloads.TimeGetDayOfWeek, overloads.TimeGetHours, overloads.TimeGetMinutes,
 		overloads.TimeGetSeconds, overloads.TimeGetMilliseconds:

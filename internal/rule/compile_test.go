@@ -41,6 +41,8 @@ func TestCompileRefuses(t *testing.T) {
 		{`duration("1y") < duration("1h")`, 1, 10, "invalid duration"},
 		{`user.a.matches("(")`, 1, 16, "invalid matches argument"},
 		{`user.a.matches("(a{1000}){100}")`, 1, 16, "invalid matches argument"},
+		{`user.a.matches("(x?){240}")`, 1, 16, "regex program size 962 exceeds limit of 250"},
+		{`user.a.exists(x, x.matches("(a{1,9}b?){9}"))`, 1, 1, "the rule could cost"},
 		{`user.a.matches(user.b)`, 1, 15, "matches takes its pattern in quotes"},
 		{`{"a": 1}.size() == 1`, 1, 1, "maps and messages cannot be made"},
 		{`google.protobuf.Int32Value{value: 1} == 1`, 1, 27, "maps and messages cannot be made"},

@@ -18,9 +18,9 @@
 // differs between machines.
 //
 // It cannot take long, because decisions are made one after the other. [Compile] refuses a rule that could cost more
-// than [MaxCost] with the largest input. How much a loop (exists, all, filter, map) costs depends on lists whose lengths
-// are not known beforehand, so a rule with one has its cost counted while it runs, and ends at MaxCost with an error.
-// Rules without a loop need no counting, which would take longer than they do.
+// than [MaxCost] with the largest input. What a loop (exists, all, filter, map) or a pattern (matches) costs depends too much
+// on lengths that are not known beforehand, so a rule with one is judged for usual lengths, has its cost counted while it
+// runs, and ends at MaxCost with an error. Other rules need no counting, which would take longer than they do.
 //
 // # How it is fast
 //

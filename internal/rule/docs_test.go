@@ -52,7 +52,7 @@ func TestThePageHasAllNamesAndBounds(t *testing.T) {
 	if n < 16 {
 		t.Errorf("%d names are there", n)
 	}
-	for _, bound := range []int{MaxRule, MaxAttributes, MaxText, MaxActCodes, usualList} {
+	for _, bound := range []int{MaxRule, MaxAttributes, MaxText, MaxActCodes, usualSize} {
 		if !strings.Contains(text, fmt.Sprint(bound)) {
 			t.Errorf("%d is missing", bound)
 		}

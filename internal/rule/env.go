@@ -16,7 +16,7 @@ const (
 	// MaxRule is the longest rule, in characters.
 	MaxRule = 4096
 	// MaxCost is the most that a rule may cost, in CEL's units: about one for each step, and one for ten bytes of
-	// text looked at. It takes a few milliseconds at worst.
+	// text looked at. It takes some milliseconds at worst.
 	MaxCost = 100_000
 	// MaxAttributes is the most JSON of attributes, MaxText the longest text of a request that a rule looks at, in
 	// bytes, and MaxActCodes the most act_codes. A rule does not hold for an input with more.
@@ -26,7 +26,7 @@ const (
 	// maxNesting is how deep loops may stand in each other.
 	maxNesting = 2
 	// maxProgram bounds what a regular expression compiles to, in instructions.
-	maxProgram = 1000
+	maxProgram = 250
 )
 
 // The variables of past issues. They begin with a character that no rule can write: only the functions below make

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"faquan/internal/benefit"
 )
@@ -149,6 +150,23 @@ func TestALoopEndsAtItsCost(t *testing.T) {
 	if got, err := rules.Holds(long, in); got || err == nil || !strings.Contains(err.Error(), "cost limit exceeded") {
 		t.Errorf("%v, %v; want the limit", got, err)
 	}
+}
+
+// A pattern costs what it takes, and not what it is long.
+func TestAPatternEndsAtItsCost(t *testing.T) {
+	rules := New()
+	const text = `user.a.matches("(x?){45}y$") || user.a.matches("(x?){46}y$")`
+	in := input()
+	in.Attributes = []byte(`{"a":"xxxxy"}`)
+	if !holds(t, rules, text, in) {
+		t.Error("the short text does not match")
+	}
+	in.Attributes = []byte(`{"a":"` + strings.Repeat("x", 8000) + `"}`)
+	began := time.Now()
+	if got, err := rules.Holds(text, in); got || err == nil || !strings.Contains(err.Error(), "cost limit exceeded") {
+		t.Errorf("%v, %v; want the limit", got, err)
+	}
+	t.Log(time.Since(began))
 }
 
 // One cache and its scopes see inputs in any order; nothing of one input is left for the next.
