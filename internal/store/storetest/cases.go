@@ -24,6 +24,11 @@ func testEmpty(t *testing.T, h Harness) {
 	want(t, "IssuanceOf", (*benefit.Issuance)(nil), found[*benefit.Issuance](t)(r.IssuanceOf(ctx, 1)))
 	want(t, "UserIssuances", 0, len(found[[]*benefit.Issuance](t)(r.UserIssuances(ctx, 1, 0, 10))))
 	want(t, "TemplateIssuances", 0, len(found[[]*benefit.Issuance](t)(r.TemplateIssuances(ctx, 1, 0, 10))))
+	want(t, "TraceIssuances", 0, len(found[[]*benefit.Issuance](t)(r.TraceIssuances(ctx, "t", 0, 10))))
+	if _, err := r.EntitiesAt(ctx, 1); !errors.Is(err, store.ErrNoVersion) {
+		t.Errorf("EntitiesAt: %v", err)
+	}
+	want(t, "a recipient by id", (*benefit.User)(nil), found[*benefit.User](t)(r.Recipient(ctx, benefit.RefTo(1))))
 	want(t, "Recipient", (*benefit.User)(nil), found[*benefit.User](t)(r.Recipient(ctx, benefit.Identifier{Type: benefit.AlipayID, Value: "1"})))
 	want(t, "User", (*benefit.User)(nil), found[*benefit.User](t)(r.User(ctx, 1)))
 	want(t, "UserByName", (*benefit.User)(nil), found[*benefit.User](t)(r.UserByName(ctx, "nobody")))
@@ -35,6 +40,8 @@ func testEmpty(t *testing.T, h Harness) {
 		Recipients: []benefit.Identifier{{Type: benefit.AlipayID, Value: "1"}},
 		Templates:  []benefit.TemplateID{1},
 		Quotas:     []benefit.QuotaKey{{User: 1, Template: 1}},
+
+		Participations: []benefit.ParticipationKey{{User: 1, Activity: 1}},
 	}
 	want(t, "the loaded state", mustLoad(t, memory.New(), Start, keys), mustLoad(t, st, Start, keys))
 }
@@ -89,6 +96,9 @@ func somethingOfEach(g ids) *benefit.Changes {
 		Quotas:    []benefit.Quota{{QuotaKey: benefit.QuotaKey{User: first, Template: 1}, Total: 1, Day: Start.Day(), DayTotal: 1}},
 		Templates: []benefit.TemplateCount{{Template: benefit.TemplateID(first), Count: 1, Amount: 500}},
 		Days:      []benefit.TemplateDay{{Template: benefit.TemplateID(first), Day: Start.Day(), Count: 1, Amount: 500}},
+		Participations: []benefit.Participation{{
+			ParticipationKey: benefit.ParticipationKey{User: first, Activity: 1}, Total: 1, At: Start, DayTotal: 1, DaySends: 1, Cards: []string{"a"},
+		}},
 		Catalogue: int64(first),
 		Entities:  []benefit.Entity{{Kind: benefit.TemplateEntity, ID: int64(first), Body: []byte(`{}`)}},
 		Sessions:  []*benefit.Session{fullSession(fmt.Sprint(first))},

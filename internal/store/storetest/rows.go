@@ -56,6 +56,25 @@ func fullIssuance(g ids) *benefit.Issuance {
 		Meaning:   benefit.MeaningOf(nil, "full"),
 		Recipient: benefit.Identifier{Type: benefit.OpenID, Value: awkward(benefit.MaxIdentifier), App: math.MaxInt64},
 		User:      math.MaxInt64, Alipay: "2088" + awkward(12), Catalogue: math.MaxInt64, Continues: true,
+		BindMillis: math.MaxInt64 - 1, BoxDone: true,
+		Asked: benefit.Asked{
+			Card: awkward(32), BizCode: awkward(64), Channel: math.MaxInt64, SceneCode: awkward(64), ActCodes: []string{"A1", awkward(64)},
+			Rights: []benefit.ActRight{{RightID: math.MaxInt64}, {ActCode: awkward(64)}, {ActCode: "A", RightID: 1}},
+		},
+		Errors: []benefit.DecisionError{
+			{Kind: benefit.SceneError, Reason: benefit.SceneNotOpen}, {Kind: benefit.ActivityError, ActCode: awkward(64), Reason: benefit.ActivityNotFound},
+			{Kind: benefit.RightError, ActCode: "A", RightID: math.MaxInt64, Reason: benefit.RightNotFound},
+		},
+		Basis: &benefit.Basis{
+			Now: Start + 1, Known: true, Frozen: true, Attributes: []byte(`{"city":"杭州","a":[1.50,null]}`),
+			Templates: []benefit.TemplateSeen{
+				{Template: 1}, {Template: math.MaxInt64, Counters: benefit.Counters{
+					Count: math.MaxInt64, Amount: math.MaxInt64 - 1, DayCount: math.MaxInt64 - 2,
+					DayAmount: math.MaxInt64 - 3, User: math.MaxInt64 - 4, UserDay: math.MaxInt64 - 5, Person: math.MaxInt64 - 6,
+				}},
+			},
+			Participations: []benefit.Participation{{ParticipationKey: benefit.ParticipationKey{User: 1, Activity: 1}}, fullParticipation()},
+		},
 		Note: benefit.Note{Memo: awkward(128), Extend: strings.Repeat(awkward(500), 8), TraceID: awkward(256)},
 		Lines: []benefit.IssuedLine{
 			{
@@ -71,7 +90,7 @@ func fullIssuance(g ids) *benefit.Issuance {
 				},
 				Seen: benefit.Counters{
 					Count: math.MaxInt64, Amount: math.MaxInt64 - 1, DayCount: math.MaxInt64 - 2,
-					DayAmount: math.MaxInt64 - 3, User: math.MaxInt64 - 4, UserDay: math.MaxInt64 - 5,
+					DayAmount: math.MaxInt64 - 3, User: math.MaxInt64 - 4, UserDay: math.MaxInt64 - 5, Person: math.MaxInt64 - 6,
 				},
 			},
 			{ // nothing of this line was issued, and it was asked to be free
@@ -80,10 +99,19 @@ func fullIssuance(g ids) *benefit.Issuance {
 			},
 			{ // the same template again, without an end, all of it issued
 				Line:  benefit.Line{Template: math.MaxInt64, Sends: 1, Quantity: 1},
-				First: first + 8, Amounts: []money.Fen{0}, Issued: 1,
+				First: first + 8, Amounts: []money.Fen{0}, Issued: 1, Sending: true,
 				At: Start + 1000, Catalogue: 2, Kind: benefit.Exchange,
 			},
 		},
+	}
+}
+
+// fullParticipation has something in every field.
+func fullParticipation() benefit.Participation {
+	return benefit.Participation{
+		ParticipationKey: benefit.ParticipationKey{User: math.MaxInt64, Activity: math.MaxInt64 - 1},
+		Total:            math.MaxInt64 - 2, At: Start + 999, DayTotal: math.MaxInt64 - 3, DaySends: math.MaxInt64 - 4,
+		Cards: []string{"game", "", awkward(64)}, Done: true,
 	}
 }
 
