@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -88,6 +89,7 @@ func (s *simulation) check(when string) {
 	}
 	s.recount(got)
 	s.ask1(got)
+	s.explain(got, 5)
 	s.tracef("checked %s: %d issuances, %d users", when, len(got.Issuances), len(got.Users))
 }
 
@@ -103,6 +105,7 @@ func (s *simulation) recount(c *storetest.Contents) {
 	for what, same := range map[string]bool{
 		"the vouchers": reflect.DeepEqual(fresh.holders, l.holders), "the totals": maps.Equal(fresh.total, l.total),
 		"the days": maps.Equal(fresh.day, l.day), "the users' totals": maps.Equal(fresh.user, l.user),
+		"the codes": maps.Equal(fresh.codes, l.codes),
 	} {
 		if !same {
 			s.failf("%s that the callers were told of are not those in the store", what)
@@ -126,8 +129,55 @@ func (s *simulation) recount(c *storetest.Contents) {
 	if len(c.Counts) != len(fresh.total) || len(c.Days) != len(fresh.day) || len(c.Quotas) != len(fresh.user) {
 		s.failf("there are counters without vouchers, or vouchers without counters")
 	}
+	s.recountJoined(c, fresh)
 	if err := l.withinCaps(); err != nil {
 		s.failf("%v", err)
+	}
+}
+
+// recountJoined compares what is kept of users in activities with what the activities gave.
+func (s *simulation) recountJoined(c *storetest.Contents, fresh *ledger) {
+	for _, row := range c.Joined {
+		if diff := diff(s.ledger.participation(row.ParticipationKey), row); diff != "" {
+			s.failf("a participation (-should +is):\n%s", diff)
+		}
+	}
+	if len(c.Joined) != len(fresh.plays) || len(c.Joined) != len(s.ledger.plays) {
+		s.failf("%d participations are kept, there should be %d", len(c.Joined), len(fresh.plays))
+	}
+}
+
+// explain checks that decisions come out as they did when they are made again by the catalogue of their version.
+func (s *simulation) explain(c *storetest.Contents, most int) {
+	r, err := s.store.Read(s.ctx)
+	if err != nil {
+		s.failf("Read: %v", err)
+	}
+	defer r.Close()
+	for k := range c.Issuances {
+		i := c.Issuances[len(c.Issuances)-1-k]
+		if i.Basis == nil {
+			continue
+		}
+		if most--; most < 0 {
+			return
+		}
+		told, err := s.issuer.Explain(s.ctx, r, i)
+		if err != nil {
+			s.failf("explaining %d: %v", i.ID, err)
+		}
+		var names, want []string
+		for _, candidate := range told.Candidates {
+			for _, line := range candidate.Lines {
+				if candidate.Chosen {
+					names = append(names, fmt.Sprint(line.Template, "x", line.Vouchers))
+				}
+			}
+		}
+		for _, line := range i.Lines {
+			want = append(want, fmt.Sprint("t", line.Template, "x", line.Vouchers()))
+		}
+		s.compare("what was chosen, made again", want, names)
 	}
 }
 
@@ -173,6 +223,7 @@ func (s *simulation) ask1(c *storetest.Contents) {
 			s.compare("a user's list", first(plain.UserIssuances(s.ctx, u.ID, after, limit)), first(real.UserIssuances(s.ctx, u.ID, after, limit)))
 		}
 		ident := s.world.recipient()
+		s.compare("what has a trace id", first(plain.TraceIssuances(s.ctx, "again", after, limit)), first(real.TraceIssuances(s.ctx, "again", after, limit)))
 		s.compare("whom an identifier names", first(plain.Recipient(s.ctx, ident)), first(real.Recipient(s.ctx, ident)))
 		s.compare("whose a voucher is", first(plain.IssuanceOf(s.ctx, after+1)), first(real.IssuanceOf(s.ctx, after+1)))
 	}
@@ -181,6 +232,18 @@ func (s *simulation) ask1(c *storetest.Contents) {
 	})
 	for _, k := range claims {
 		s.compare("what stands under a key", s.ledger.issued[k], first(real.Claim(s.ctx, k.scope, k.key)))
+	}
+	codes := slices.Sorted(maps.Keys(s.ledger.codes))
+	for range min(5, len(codes)) {
+		code := codes[s.pick(len(codes))]
+		of, err := real.Claim(s.ctx, benefit.CodeScope, code)
+		if err != nil || of == nil || of.ID != s.ledger.codes[code] {
+			s.failf("a code leads to %+v, %v, and not to %d", of, err, s.ledger.codes[code])
+		}
+	}
+	for range 2 {
+		version := int64(s.pick(8))
+		s.compare("an older catalogue", first(plain.EntitiesAt(s.ctx, version)), first(real.EntitiesAt(s.ctx, version)))
 	}
 }
 

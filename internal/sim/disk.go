@@ -125,7 +125,7 @@ func (s *simulation) start() {
 	var err error
 	s.issuer, err = issuing.New(s.ctx, issuing.Options{
 		Store: s.store, Clock: func() benefit.Instant { return s.clock },
-		Rand: rand.New(rand.NewPCG(s.rng.Uint64(), 5)), Batch: s.batch,
+		Rand: rand.New(rand.NewPCG(s.rng.Uint64(), 5)), Batch: s.batch, Rules: rules{},
 	})
 	if err != nil {
 		s.failf("the issuer does not start: %v", err)

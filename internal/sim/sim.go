@@ -23,7 +23,7 @@ import (
 type Config struct {
 	Seed  uint64
 	Dir   string    // an empty directory, for the views
-	Steps int       // default 150
+	Steps int       // default 200
 	Trace io.Writer // gets a line for everything that happens; may be nil
 }
 
@@ -36,12 +36,13 @@ type Report struct {
 	Survived, Lost                       int // commits of unknown outcome, as the next start found them
 	Starts, FailedStarts                 int
 	Changes                              int // of the catalogue and the users
+	Met                                  Met
 }
 
 // Run runs a seed. Its error tells what was broken, and at which step.
 func Run(c Config) (report Report, err error) {
 	if c.Steps == 0 {
-		c.Steps = 150
+		c.Steps = 200
 	}
 	s := newSimulation(c)
 	defer func() {
@@ -95,6 +96,7 @@ type simulation struct {
 
 // asked is one submitted request or change.
 type asked struct {
+	wish    *wish
 	request *benefit.Request // nil: a change
 	pending issuing.Pending
 }
@@ -113,7 +115,8 @@ func newSimulation(c Config) *simulation {
 		GenerationSize: some(s, 5, 20, 10_000), MaxOverlay: some(s, 4, 8, 40, 10_000), CacheEntries: some(s, 1, 3, 10_000),
 	}
 	s.batch, s.calm = some(s, 1, 3, 1024), some(s, 1, 1, 2, 8)
-	s.world = newWorld(s.pick)
+	s.ledger.met = &s.report.Met
+	s.world = newWorld(s.pick, s.ledger)
 	return s
 }
 
@@ -150,16 +153,15 @@ func (s *simulation) failf(format string, args ...any) {
 func (s *simulation) next() {
 	switch n := s.pick(100); {
 	case n < 30:
-		for range 1 + s.pick(6) {
-			s.ask(s.world.request(s.clock))
+		for _, x := range s.world.requests() {
+			s.ask(x)
 		}
-	case n < 68:
+	case n < 66:
 		s.work()
 	case n < 73:
 		s.change()
 	case n < 78:
-		s.clock += some[benefit.Instant](s, 1, 1, 900, 5000, hour, 9*hour, -2*hour, -26*hour)
-		s.tracef("the clock shows %v", s.clock)
+		s.turnClock()
 	case n < 82:
 		s.flush()
 	case n < 84:
@@ -183,12 +185,23 @@ func (s *simulation) next() {
 }
 
 // ask submits a request.
-func (s *simulation) ask(r *benefit.Request) {
+func (s *simulation) ask(x *wish) {
+	r := s.world.build(x)
 	p, err := s.issuer.Submit(r)
 	s.tracef("ask %s %q for %s:%s lines=%d: %v", r.Scope, r.Key, r.Recipient.Type, r.Recipient.Value, len(r.Lines), err)
 	if err == nil {
-		s.queue = append(s.queue, &asked{r, p})
+		s.queue = append(s.queue, &asked{x, r, p})
 	}
+}
+
+// turnClock lets some time pass, up to just before midnight at +08:00 perhaps, or sets the clock back.
+func (s *simulation) turnClock() {
+	if s.pick(6) == 0 {
+		s.clock = (s.clock.Day() + 1).Start() - 1 - benefit.Instant(s.pick(700))
+	} else {
+		s.clock += some[benefit.Instant](s, 1, 300, 900, 999, 1000, 1700, 5000, hour, 9*hour, -700, -2*hour, -26*hour)
+	}
+	s.tracef("the clock shows %v and %d ms", s.clock, s.clock%1000)
 }
 
 // change submits a change of the catalogue or of the users.
@@ -197,7 +210,7 @@ func (s *simulation) change() {
 	p, err := s.issuer.SubmitChange(s.ctx, plan)
 	s.tracef("ask to %s: %v", what, err)
 	if err == nil {
-		s.queue = append(s.queue, &asked{nil, p})
+		s.queue = append(s.queue, &asked{nil, nil, p})
 	}
 }
 
@@ -250,7 +263,7 @@ func (s *simulation) answers(batch []*asked) {
 		if errors.Is(err, issuing.ErrUnknown) {
 			unknown[claim{r.Scope, r.Key}] = true
 		}
-		s.world.answered(r, err == nil && s.pick(5) > 0)
+		a.wish.answered(o, err == nil && s.pick(5) > 0)
 		s.judge(r, o, err)
 	}
 	s.wantUnknown(unknown)
@@ -261,7 +274,7 @@ func (s *simulation) judge(r *benefit.Request, o benefit.Outcome, err error) {
 	var wrong error
 	switch {
 	case s.store.commitErr != nil && err == nil:
-		wrong = s.ledger.judgeReplay(r, o)
+		wrong = s.ledger.judgeReplay(r, o, s.store.now)
 	case s.store.commitErr != nil:
 	case err != nil:
 		wrong = fmt.Errorf("no outcome, though nothing failed: %w", err)
@@ -304,7 +317,7 @@ func (s *simulation) learn(c *benefit.Changes) {
 	}
 	s.ledger.setUsers(c.Users)
 	if c.Catalogue != 0 {
-		s.ledger.cat = s.modelCatalogue()
+		s.ledger.setCatalogue(s.modelCatalogue())
 	}
 }
 
@@ -325,6 +338,8 @@ func (s *simulation) count(o benefit.Outcome, err error) {
 		s.report.NotIssued++
 	case o.Reason == benefit.KeyConflict:
 		s.report.Conflicts++
+	case o.Empty():
+		s.report.Met.Nothing++
 	case o.Replayed:
 		s.report.Replayed++
 	case o.Issuance == nil:
@@ -349,7 +364,7 @@ func (s *simulation) setUp() {
 	if err != nil {
 		s.failf("the first change: %v", err)
 	}
-	s.queue = append(s.queue, &asked{nil, p})
+	s.queue = append(s.queue, &asked{nil, nil, p})
 	s.work()
 }
 
@@ -386,6 +401,12 @@ func told(o benefit.Outcome, err error) string {
 	}
 	if o.Issuance != nil {
 		text += fmt.Sprintf(" %d", o.Issuance.ID)
+	}
+	if o.BoxDone {
+		text += " box done"
+	}
+	for _, e := range o.Errors {
+		text += fmt.Sprintf(" (%s %d: %v)", e.ActCode, e.RightID, e.Reason)
 	}
 	for _, l := range o.Lines {
 		text += fmt.Sprintf(" [%d of template %d, %d not: %v]", l.Issued, l.Template, l.Refused, l.Reason)

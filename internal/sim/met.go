@@ -1,0 +1,51 @@
+package sim
+
+import "faquan/internal/benefit"
+
+// Met counts what the answers of a run were about, so that a test can see that the histories meet everything.
+type Met struct {
+	Chosen, Nothing int // scenes that gave something, and that had nothing to give
+	Continued       int // keys that got more of their frozen lines
+	Rebound         int // keys that came free and were bound again
+	Partial         int // lines of which a part was issued
+	Guarded         int // lines refused by the one-second guard
+	BoxesDone       int // issues that ended with a box's task done
+	Codes           int // issued vouchers with a code
+	Codeless        int // lines refused because no code was free
+	ToUsers         int // issues to a user named by id
+}
+
+// line counts one attempt at a line.
+func (m *Met) line(told benefit.LineOutcome) {
+	switch {
+	case told.Issued > 0 && told.Refused > 0:
+		m.Partial++
+	case told.Reason == benefit.Guarded:
+		m.Guarded++
+	case told.Reason == benefit.CodesEmpty:
+		m.Codeless++
+	}
+}
+
+// note counts an issuance: last is what stood under the key before it, bound the same if it still does.
+func (m *Met) note(last, bound, i *benefit.Issuance) {
+	switch {
+	case bound != nil:
+		m.Continued++
+	case last != nil:
+		m.Rebound++
+	case i.Asked.SceneCode != "":
+		m.Chosen++
+	}
+	if i.BoxDone {
+		m.BoxesDone++
+	}
+	if _, ref := i.Recipient.Ref(); ref {
+		m.ToUsers++
+	}
+	for _, v := range i.Vouchers() {
+		if v.Code != "" {
+			m.Codes++
+		}
+	}
+}
