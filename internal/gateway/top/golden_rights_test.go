@@ -1,0 +1,159 @@
+package top_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway/top"
+	"faquan/internal/gateway/top/wire"
+	"faquan/internal/issuing"
+)
+
+// outcomeCall is a call whose outcome is made up.
+type outcomeCall struct {
+	*labCall
+	outcome func(*benefit.Request) benefit.Outcome
+}
+
+func (c outcomeCall) ask(l *lab, f wire.Format) string {
+	l.crafted = c.outcome
+	return c.labCall.ask(l, f)
+}
+
+// refusing is a call of which one line is refused.
+func refusing(c *labCall, reason benefit.Reason) outcomeCall {
+	return outcomeCall{c, func(r *benefit.Request) benefit.Outcome {
+		return crafted(r, benefit.LineOutcome{Template: 1, Refused: 1, Reason: reason})
+	}}
+}
+
+// later is a call some milliseconds after noon.
+type later struct {
+	*labCall
+	at int64
+}
+
+func (c later) String() string { return fmt.Sprintf("after %d ms: %v", c.at, c.labCall) }
+
+func (c later) ask(l *lab, f wire.Format) string {
+	l.clock.Store(c.at)
+	return c.labCall.ask(l, f)
+}
+
+// traced is a call of decisionsend with a trace id, so that the answer is always the same.
+func traced(key string, change object) *labCall {
+	c := decide(key, object{"trace_id": "the caller's trace"})
+	put(c.body.(object), change)
+	return c
+}
+
+func TestGoldenDecisionSend(t *testing.T) {
+	allKinds := func(d *draft) { d.activity("act-c", "percent", "price", "drink", "code") }
+	shared := func(d *draft) {
+		d.activity("act-c", "off")
+		d.templates["off"].Stock.Count = 1
+	}
+	sending := func(r *benefit.Request) benefit.Outcome {
+		return crafted(r, benefit.LineOutcome{Template: 1, Issued: 1, Sending: true})
+	}
+	missing := func(name string) goldenCase { return calls("without "+name, traced("k", object{name: nil})) }
+	cases := []goldenCase{
+		calls("success", traced("k", nil), traced("k", nil)),
+		{name: "success of every kind", change: allKinds, calls: []goldenCall{traced("k", nil)}},
+		{name: "partial", change: shared, calls: []goldenCall{traced("k", nil), traced("k", nil)}},
+		calls("named and not there", traced("k", object{"act_codes": "act-a,act-z"})),
+		{name: "NO_DECISION_ITEM", change: func(d *draft) {
+			d.activities["act-a"].Rule, d.activities["act-b"].Rule = "never", "never"
+		}, calls: []goldenCall{traced("k", nil)}},
+		calls("SENDING", outcomeCall{traced("k", nil), sending}),
+		{name: "SYSTEM_BUSY", broken: issuing.ErrBusy, calls: []goldenCall{traced("k", nil)}},
+		{name: "SYSTEM_UNKNOWN", broken: issuing.ErrUnknown, calls: []goldenCall{traced("k", nil)}},
+		calls("KEY_CONFLICT", traced("k", nil), traced("k", object{"act_codes": "act-a"})),
+		calls("SCENE_NOT_FOUND", traced("k", object{"scene_code": "<no>"})),
+		{name: "SCENE_NOT_OPEN", change: func(d *draft) { d.scene.Status = benefit.Paused }, calls: []goldenCall{traced("k", nil)}},
+		calls("ACTIVITY_NOT_FOUND", traced("k", object{"act_codes": "act-z"})),
+		calls("RIGHT_NOT_FOUND", traced("k", object{"act_right_top_infos": []object{{"act_code": "act-a", "right_id": 99}}})),
+		{name: "USER_NOT_FOUND", change: func(d *draft) { d.merchants[0].Open = false }, calls: []goldenCall{traced("k", object{"user_id": "x"})}},
+		calls("USER_FROZEN", traced("k", object{"user_id": "frozen"})),
+		missing("scene_code"), missing("request_id"), missing("biz_code"), missing("user_type"), missing("user_id"),
+		calls("an empty pair", traced("k", object{"act_right_top_infos": []object{{}}})),
+		calls("a right_id of none", traced("k", object{"act_right_top_infos": []object{{"right_id": 0}}})),
+		calls("a wrong user_type", traced("k", object{"user_type": "@USER"})),
+		calls("missing object", &labCall{method: decisionMethod}),
+		calls("broken object", &labCall{method: decisionMethod, body: `{"scene_code":`}),
+	}
+	for _, reason := range benefit.Reasons() {
+		if reason >= benefit.TemplateNotFound && reason != benefit.SceneNotFound && reason != benefit.ActivityNotFound &&
+			reason != benefit.RightNotFound && reason != benefit.SceneNotOpen {
+			cases = append(cases, calls("line "+reason.String(), refusing(traced("k", nil), reason)))
+		}
+	}
+	checkGolden(t, "decisionsend", cases)
+}
+
+func TestGoldenCertificateSend(t *testing.T) {
+	missing := func(name string) goldenCase { return calls("without "+name, certificate(object{name: nil})) }
+	in := func(session string) *labCall {
+		c := certificate(nil)
+		c.session = session
+		return c
+	}
+	cases := []goldenCase{
+		calls("success", certificate(nil), certificate(nil)),
+		{name: "repeat", change: window, calls: []goldenCall{certificate(nil), later{certificate(nil), 9_999}, later{certificate(nil), 10_000}}},
+		{name: "expired", change: func(d *draft) {
+			d.templates["code"].RepeatMillis, d.templates["code"].Valid.ToDayEnd = 86_400_000, false
+		}, calls: []goldenCall{certificate(nil), later{certificate(nil), 7_200_000}}},
+		calls("CHANNEL_NOT_ALLOWED", certificate(object{"channel": 9})),
+		calls("another merchant's template", in("others")),
+		{name: "SYSTEM_BUSY", broken: issuing.ErrBusy, calls: []goldenCall{certificate(nil)}},
+		{name: "UNKNOWN", broken: issuing.ErrUnknown, calls: []goldenCall{certificate(nil)}},
+		calls("no session", in("")),
+		calls("unknown session", in("made up")),
+		calls("expired session", in("over")),
+		missing("channel"), missing("open_id"), missing("out_id"), missing("biz_code"),
+		calls("a channel that is no number", certificate(object{"channel": "7.5"})),
+		calls("missing object", &labCall{method: sendMethod, session: "ours"}),
+	}
+	for _, reason := range benefit.Reasons() {
+		cases = append(cases, calls(reason.String(), refusing(certificate(nil), reason)))
+	}
+	checkGolden(t, "certificate.send", cases)
+}
+
+// unreadable is a call of a store that cannot be read.
+type unreadable struct{ *labCall }
+
+func (c unreadable) ask(l *lab, f wire.Format) string {
+	l.reading = func(context.Context) (top.Reader, error) { return nil, errors.New("broken") }
+	return c.labCall.ask(l, f)
+}
+
+func TestGoldenCertificateQuery(t *testing.T) {
+	three := func(c *labCall) []goldenCall {
+		return []goldenCall{certificate(nil), later{certificate(object{"biz_code": "24"}), 1000}, later{certificate(nil), 2000}, c}
+	}
+	var codes string // of the first two, which the seed of the lab draws
+	l := newActivityLab(t, nil)
+	for range 2 {
+		codes = fmt.Sprintf("%s,%s", l.sent(certificate(nil)), codes)
+	}
+	in := query(nil)
+	in.session = ""
+	checkGolden(t, "certificate.query", []goldenCase{
+		{name: "all", calls: three(query(nil))},
+		{name: "a page", calls: three(query(object{"page_size": 1, "current_page": 2}))},
+		{name: "a biz_code", calls: three(query(object{"biz_code": "24"}))},
+		{name: "by codes", calls: three(query(object{"codes": codes + "000000000000"}))},
+		calls("none", query(nil)),
+		calls("SYSTEM_BUSY", unreadable{query(nil)}),
+		calls("no session", in),
+		calls("without open_id", query(object{"open_id": nil})),
+		calls("page_size", query(object{"page_size": 101})),
+		calls("current_page", query(object{"current_page": 0})),
+		calls("missing object", &labCall{method: queryMethod, session: "ours"}),
+	})
+}
