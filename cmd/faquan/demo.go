@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/template"
 	"time"
 
@@ -20,23 +21,28 @@ import (
 	"faquan/internal/config"
 	"faquan/internal/control"
 	"faquan/internal/gateway/alipay/wire"
+	topwire "faquan/internal/gateway/top/wire"
 	"faquan/internal/telemetry"
 )
 
 //go:embed demo
 var demoFiles embed.FS
 
-// demoAppID is the app of the demo's catalogue.
-const demoAppID = "2014072300007148"
+// The app of the demo's catalogue, on Alipay and on TOP.
+const (
+	demoAppID  = "2014072300007148"
+	demoAppKey = "12345678"
+)
 
 func newDemo() *cobra.Command {
 	var d demo
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Watch faquan issue, with nothing set up",
-		Long: `Start a whole faquan on loopback with a small catalogue and fresh keys, and issue through its gateway while you watch:
-a first call, a retry of it, a sold-out template, a user over the limit, and eight callers at once. Every request is
-really signed and posted, and the signature of every answer is verified.
+		Long: `Start a whole faquan on loopback with a small catalogue and fresh keys, and issue through its gateways while you watch.
+On Alipay: a first call, a retry of it, a sold-out template, a user over the limit, and eight callers at once. On TOP: a
+treasure box, fewer benefits than were asked for, a decision with its reasons, and a certificate. Every request is really
+signed and posted, and the signature of every answer that has one is verified.
 
 Afterwards it stays up until Ctrl-C and says what to paste next: a curl line, and a program for the official SDK. The
 data lies in a temporary directory, which is removed at the end, unless --data names one, which must be new.`,
@@ -64,6 +70,7 @@ type demo struct {
 
 	server *server
 	app    caller
+	top    topCaller
 }
 
 func (d *demo) run(ctx context.Context) (err error) {
@@ -110,6 +117,8 @@ func (d *demo) start(ctx context.Context) error {
 	}
 	d.app = caller{appID: demoAppID, key: key, signType: wire.RSA2, charset: wire.UTF8,
 		client: &http.Client{Transport: &http.Transport{}}}
+	d.top = topCaller{appKey: demoAppKey, secret: rand.Text(), session: rand.Text(), signMethod: topwire.HMACSHA256,
+		format: topwire.JSON, client: d.app.client}
 	if err := writePair(key, d.file("app_private.pem"), d.file("app_public.pem")); err != nil {
 		return err
 	}
@@ -117,7 +126,11 @@ func (d *demo) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(d.file("catalog.yaml"), text, 0o644); err != nil {
+	secrets := strings.NewReplacer("THE-APP-SECRET", d.top.secret, "THE-SESSION", d.top.session)
+	if err := os.WriteFile(d.file("catalog.yaml"), []byte(secrets.Replace(string(text))), 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(d.file("app_secret.txt"), []byte(d.top.secret+"\n"), 0o600); err != nil {
 		return err
 	}
 	doc, err := control.ReadDocument(d.file("catalog.yaml"), nil)
@@ -142,7 +155,7 @@ func (d *demo) meetGateway(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, d.server.stop())
 	}
-	d.app.url, d.app.gatewayKey = d.server.url, key
+	d.app.url, d.app.gatewayKey, d.top.url = d.server.url, key, d.server.url
 	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER(key)})
 	if err := os.WriteFile(d.file("gateway_public.pem"), public, 0o644); err != nil {
 		return errors.Join(err, d.server.stop())
@@ -181,12 +194,20 @@ The platform's own SDK, with one URL changed (%s):
 
 cd %s && npm install --no-save alipay-sdk@4 && node send.mjs
 
+A right by TOP, and why it was given:
+
+faquan send --url %s --method %s --app-key %s --secret-file %s \
+    --json '{"scene_code":"1512AINNA61","request_id":"by-hand","biz_code":"DEMO","user_type":"ALIPAY","user_id":"2088000000000011"}'
+faquan explain --data %s --key by-hand --app demo --biz-code DEMO
+faquan decide --explain --data %s --app demo --scene 1512AINNA61 --biz-code DEMO --user-id 2088000000000012
+
 What was issued, held to its promises; and the catalogue, to change and apply:
 
 faquan audit --data %s
 faquan diff -f %s --data %s
 
 Ctrl-C ends the demo.
-`, d.server.url, d.app.endpoint(), form, d.file("send.mjs"), d.dir, d.dir, d.file("catalog.yaml"), d.dir)
+`, d.server.url, d.app.endpoint(), form, d.file("send.mjs"), d.dir,
+		d.server.url, decisionSend, demoAppKey, d.file("app_secret.txt"), d.dir, d.dir, d.dir, d.file("catalog.yaml"), d.dir)
 	return err
 }

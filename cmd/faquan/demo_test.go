@@ -35,6 +35,44 @@ func TestDemoInvitation(t *testing.T) {
 	}
 }
 
+// The commands that the demo prints for TOP work as they stand: what is sent is explained, and what somebody would
+// get is told.
+func TestDemoCommands(t *testing.T) {
+	var out bytes.Buffer
+	d := demo{dir: t.TempDir(), listen: "127.0.0.1:0", out: &out, err: io.Discard}
+	if err := d.start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.server.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := d.invite(); err != nil {
+		t.Fatal(err)
+	}
+	printed := strings.ReplaceAll(out.String(), "\\\n", "")
+	for _, c := range []struct{ command, says, err string }{
+		{"send", `"status":"SUCCESS"`, ""},
+		{"explain", "activity members (act-members): open, CHOSEN", ""},
+		{"decide", "rule user.level >= 2", "nothing would be issued"},
+	} {
+		line := regexp.MustCompile("(?m)^faquan " + c.command + " .*$").FindString(printed)
+		var args []string
+		for _, m := range regexp.MustCompile(`'([^']*)'|(\S+)`).FindAllStringSubmatch(line, -1) {
+			args = append(args, m[1]+m[2])
+		}
+		if len(args) < 2 {
+			t.Fatalf("no faquan %s in\n%s", c.command, printed)
+		}
+		said, err := faquan(t, "", args[1:]...)
+		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || !strings.Contains(said, c.says) {
+			t.Errorf("%s\nsays %s\n%v", line, said, err)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
 func post(t *testing.T, url, form string) string {
 	t.Helper()
 	resp, err := http.Post(url, "application/x-www-form-urlencoded", strings.NewReader(form))

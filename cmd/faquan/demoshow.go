@@ -58,7 +58,7 @@ var acts = []act{
 
 // show plays the acts, the crowd after them, and counts everything again at the end.
 func (d *demo) show(ctx context.Context) error {
-	fmt.Fprintf(d.out, "A faquan of your own serves %s, with its data in %s.\nEach call is signed by the app; each answer is signed by the gateway and verified.\n\n", d.server.url, d.dir)
+	fmt.Fprintf(d.out, "A faquan of your own serves %s, with its data in %s.\nEach call is signed by the app; each answer of Alipay is signed by the gateway and verified.\n\n", d.server.url, d.dir)
 	last := ""
 	for i, a := range acts {
 		fmt.Fprintf(d.out, "%d. %s\n", i+1, a.title)
@@ -76,12 +76,15 @@ func (d *demo) show(ctx context.Context) error {
 	if err := d.crowd(ctx, len(acts)+1); err != nil {
 		return err
 	}
+	if err := d.showTOP(ctx, len(acts)+2); err != nil {
+		return err
+	}
 	report, err := auditDir(ctx, d.dir, audit.EmbeddedOptions{Options: audit.Options{LookupEvery: 1}})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(d.out, "%d. All of it counted again from the rows: %d vouchers under %d keys, %d findings.\n\n",
-		len(acts)+2, report.Checked.Vouchers, report.Checked.Keys, len(report.Findings))
+		len(acts)+2+len(topActs), report.Checked.Vouchers, report.Checked.Keys, len(report.Findings))
 	if !report.OK() {
 		return fmt.Errorf("the audit found %s", report.Findings[0])
 	}
