@@ -17,7 +17,18 @@ import (
 
 const activityMethod = "taobao.mobile.promotion.benefit.activity.send"
 
-func init() { objects[activityMethod] = "single_benefit_request" }
+func init() {
+	objects[activityMethod] = "single_benefit_request"
+	d := newDraft()
+	withActivities(d)
+	for k, item := range d.activities["plain"].Items {
+		for name, t := range d.templates {
+			if t.ID == item.Template {
+				details[name] = int64(100 + k)
+			}
+		}
+	}
+}
 
 // The relation ids of the activities of an activityLab.
 const (
@@ -47,9 +58,7 @@ func withActivities(d *draft) {
 		plain.Items = append(plain.Items, benefit.Item{
 			DetailID: int64(100 + len(plain.Items)), Template: template(name, change), BenefitType: 1, MaxSends: 5, Quantity: 1,
 		})
-		i := &plain.Items[len(plain.Items)-1]
-		details[name] = i.DetailID
-		return i
+		return &plain.Items[len(plain.Items)-1]
 	}
 	at := func(d time.Duration) benefit.Instant { return benefit.InstantOf(labNoon.Add(d)) }
 	item("many", func(t *benefit.Template) { t.BizID = "12457112" })

@@ -105,7 +105,7 @@ func readActivityOrder(args *wire.Args) (*activityOrder, *wire.Error) {
 func (o *activityOrder) line(c *call) (line benefit.Line, box bool, mismatch *wire.Error) {
 	cat := c.apps.Catalogue
 	act := cat.ActivityByRelationID(o.relationID)
-	if act == nil {
+	if act == nil || !c.mayUse(act) {
 		return o.noLine(errNoActivity)
 	}
 	if owner := cat.Merchants[act.Merchant]; owner == nil || owner.SellerID != o.purchaserID {
@@ -124,6 +124,14 @@ func (o *activityOrder) line(c *call) (line benefit.Line, box bool, mismatch *wi
 		return o.noLine(mismatch)
 	}
 	return item.Line(cat, act, int(o.sends)), act.Box != nil, nil
+}
+
+// mayUse says that the app may issue something of the activity. That others exist is nobody else's business.
+func (c *call) mayUse(act *benefit.Activity) bool {
+	return slices.ContainsFunc(act.Items, func(i benefit.Item) bool {
+		t := c.apps.Catalogue.Templates[i.Template]
+		return t != nil && c.app.MayIssue(t, c.actsFor())
+	})
 }
 
 func (o *activityOrder) noLine(mismatch *wire.Error) (benefit.Line, bool, *wire.Error) {

@@ -144,6 +144,7 @@ func TestRefusalsOfSends(t *testing.T) {
 		{"no such detail", sending("K", "many", object{"detail_id": 1}), "50 isp.295"},
 		{"another biz_id", sending("K", "many", object{"biz_id": "biz-one"}), "50 isp.295"},
 		{"another merchant's", sending("K", "theirs", nil), "50 isp.295"},
+		{"another merchant's, another seller", sending("K", "theirs", object{"purchaser_id": 5}), "50 isp.295"},
 		{"no such activity, another seller", sending("K", "many", object{"relation_id": 1, "purchaser_id": 5}), "50 isp.295"},
 		{"no user", sending("K", "many", nil).as("userless"), "50 isp.225"},
 		{"unknown user", sending("K", "many", nil).as("nobody"), "50 isp.225"},
@@ -230,7 +231,9 @@ func TestTreasureBox(t *testing.T) {
 	l.change(func(d *draft) { d.activities["box"].Box = nil })
 	done(card("C", "beauty"), "true") // replays do not follow the catalogue
 	done(card("B", "game"), "false")
-	l.change(func(d *draft) { d.activities["box"].Box = &benefit.Box{Cards: []string{"game", "beauty"}, DoneAfter: 2} })
+	l.change(func(d *draft) {
+		d.activities["box"].Box = &benefit.Box{Cards: []string{"game", "beauty"}, DoneAfter: 2}
+	})
 	l.clock.Add(12 * 3_600_000)
 	done(card("F", "beauty"), "false") // a new day
 	done(card("D", "beauty"), "true")
