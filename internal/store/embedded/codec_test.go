@@ -53,7 +53,9 @@ func anyLine(t *rapid.T) benefit.IssuedLine {
 		},
 		Seen: benefit.Counters{
 			Count: anyInt(t), Amount: anyInt(t), DayCount: anyInt(t), DayAmount: anyInt(t), User: anyInt(t), UserDay: anyInt(t),
+			Person: rapid.SampledFrom([]int64{0, 0, 1, math.MaxInt64, math.MinInt64}).Draw(t, "person"),
 		},
+		Sending: rapid.Bool().Draw(t, "sending"),
 	}
 	for range l.Vouchers() {
 		l.Amounts = append(l.Amounts, money.Fen(anyInt(t)))
@@ -62,8 +64,58 @@ func anyLine(t *rapid.T) benefit.IssuedLine {
 	return l
 }
 
+// seldom is a value or none, so that every combination of what may be there comes up.
+func seldom[V any](t *rapid.T, one func(t *rapid.T) V) (v V) {
+	if rapid.Bool().Draw(t, "there") {
+		v = one(t)
+	}
+	return v
+}
+
+func anyAsked(t *rapid.T) benefit.Asked {
+	return benefit.Asked{
+		Card: seldom(t, anyText), BizCode: seldom(t, anyText), Channel: seldom(t, anyInt), SceneCode: seldom(t, anyText),
+		ActCodes: seldom(t, func(t *rapid.T) []string { return several(t, anyText) }),
+		Rights: seldom(t, func(t *rapid.T) []benefit.ActRight {
+			return several(t, func(t *rapid.T) benefit.ActRight { return benefit.ActRight{ActCode: anyText(t), RightID: anyInt(t)} })
+		}),
+	}
+}
+
+func anyErrors(t *rapid.T) []benefit.DecisionError {
+	return several(t, func(t *rapid.T) benefit.DecisionError {
+		return benefit.DecisionError{
+			Kind: benefit.ErrorKind(rapid.Byte().Draw(t, "kind")), ActCode: anyText(t), RightID: anyInt(t),
+			Reason: benefit.Reason(rapid.Byte().Draw(t, "reason")),
+		}
+	})
+}
+
+func anyBasis(t *rapid.T) *benefit.Basis {
+	return &benefit.Basis{
+		Now: benefit.Instant(anyInt(t)), Known: rapid.Bool().Draw(t, "known"), Frozen: rapid.Bool().Draw(t, "frozen"), Attributes: []byte(anyText(t)),
+		Templates: several(t, func(t *rapid.T) benefit.TemplateSeen {
+			return benefit.TemplateSeen{Template: benefit.TemplateID(anyInt(t)), Counters: benefit.Counters{
+				Count: anyInt(t), Amount: anyInt(t), DayCount: anyInt(t), DayAmount: anyInt(t), User: anyInt(t), UserDay: anyInt(t), Person: anyInt(t),
+			}}
+		}),
+		Participations: several(t, anyParticipation),
+	}
+}
+
+func anyParticipation(t *rapid.T) benefit.Participation {
+	return benefit.Participation{
+		ParticipationKey: benefit.ParticipationKey{User: benefit.UserID(anyInt(t)), Activity: benefit.ActivityID(anyInt(t))},
+		Total:            anyInt(t), At: benefit.Instant(anyInt(t)), DayTotal: anyInt(t), DaySends: anyInt(t), Cards: several(t, anyText),
+		Done: rapid.Bool().Draw(t, "done"),
+	}
+}
+
 func anyIssuance(t *rapid.T) *benefit.Issuance {
 	return &benefit.Issuance{
+		Asked: seldom(t, anyAsked), BindMillis: seldom(t, anyInt), BoxDone: rapid.Bool().Draw(t, "box"),
+		Errors: seldom(t, anyErrors), Basis: seldom(t, anyBasis),
+
 		ID: id.ID(anyInt(t)), Scope: benefit.Scope(anyText(t)), Key: anyText(t), App: benefit.AppID(anyInt(t)), Meaning: anyDigest(t),
 		Recipient: anyIdentifier(t), User: benefit.UserID(anyInt(t)), Alipay: anyText(t), Catalogue: anyInt(t),
 		Continues: rapid.Bool().Draw(t, "continues"), Lines: several(t, anyLine),
@@ -95,7 +147,8 @@ func anyChanges(t *rapid.T) *benefit.Changes {
 		Days: several(t, func(t *rapid.T) benefit.TemplateDay {
 			return benefit.TemplateDay{Template: benefit.TemplateID(anyInt(t)), Day: anyDay(t), Count: anyInt(t), Amount: anyInt(t)}
 		}),
-		Catalogue: anyInt(t),
+		Participations: several(t, anyParticipation),
+		Catalogue:      anyInt(t),
 		Entities: several(t, func(t *rapid.T) benefit.Entity {
 			return benefit.Entity{Kind: benefit.EntityKind(rapid.Byte().Draw(t, "kind")), ID: anyInt(t), Body: []byte(anyText(t))}
 		}),
@@ -129,6 +182,15 @@ func TestCodecRoundTrip(t *testing.T) {
 				t.Fatalf("body %d: %v\n%s", k, err, diff)
 			}
 		}
+		for _, p := range c.Participations {
+			one, err := decodeParticipation(encodeParticipation(&p), p.ParticipationKey)
+			if diff := storetest.Diff(p, one); diff != "" || err != nil {
+				t.Fatalf("participation: %v\n%s", err, diff)
+			}
+			if _, err := decodeParticipation(append(encodeParticipation(&p), 0), p.ParticipationKey); err == nil {
+				t.Fatal("a byte too many goes unnoticed")
+			}
+		}
 		for _, u := range c.Users {
 			one, err := decodeUser(encodeUser(u))
 			if diff := storetest.Diff(u, one); diff != "" || err != nil {
@@ -155,8 +217,11 @@ func TestCodecCut(t *testing.T) {
 // can be shown.
 func FuzzDecodeChanges(f *testing.F) {
 	f.Add([]byte{recordFormat})
-	record, _ := encodeChanges(nil, rapid.Custom(anyChanges).Example(1), nil)
-	f.Add(record)
+	f.Add(formatOneRecord(f))
+	for n := range 4 {
+		record, _ := encodeChanges(nil, rapid.Custom(anyChanges).Example(n+1), nil)
+		f.Add(record)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, at, err := decodeChanges(data)
 		if err != nil {
@@ -180,7 +245,10 @@ func FuzzDecodeChanges(f *testing.F) {
 }
 
 func FuzzDecodeIssuance(f *testing.F) {
-	f.Add(AppendIssuance(nil, rapid.Custom(anyIssuance).Example(1)))
+	for n := range 6 {
+		f.Add(AppendIssuance(nil, rapid.Custom(anyIssuance).Example(n+1)))
+	}
+	f.Add(AppendIssuance(nil, formatOneChanges().Issuances[0]))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		i, err := decodeIssuance(data)

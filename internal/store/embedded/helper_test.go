@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/benefit"
@@ -191,7 +192,9 @@ func manyIssuances(n int) *benefit.Changes {
 }
 
 // exec runs a statement on the view behind the store's back.
-func exec(s *Store, query string) error { return sqlitex.ExecuteTransient(s.writer, query, nil) }
+func exec(s *Store, query string) error { return execOn(s.writer, query) }
+
+func execOn(conn *sqlite.Conn, query string) error { return sqlitex.ExecuteTransient(conn, query, nil) }
 
 // waitFor waits until something holds.
 func waitFor(t testing.TB, what string, holds func() bool) {
