@@ -41,8 +41,8 @@ func newDemo() *cobra.Command {
 		Short: "Watch faquan issue, with nothing set up",
 		Long: `Start a whole faquan on loopback with a small catalogue and fresh keys, and issue through its gateways while you watch.
 On Alipay: a first call, a retry of it, a sold-out template, a user over the limit, and eight callers at once. On TOP: a
-treasure box, fewer benefits than were asked for, a decision with its reasons, and a certificate. Every request is really
-signed and posted, and the signature of every answer that has one is verified.
+treasure box, fewer benefits than were asked for, a decision with its reasons, and a certificate. Every request is
+really signed and posted, and the signature of every answer that has one is verified.
 
 Afterwards it stays up until Ctrl-C and says what to paste next: a curl line, and a program for the official SDK. The
 data lies in a temporary directory, which is removed at the end, unless --data names one, which must be new.`,
