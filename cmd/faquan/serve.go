@@ -17,7 +17,8 @@ func newServe() *cobra.Command {
 		Short: "Serve the gateways on a data directory",
 		Long: `Serve the gateways on a data directory until SIGTERM or SIGINT.
 
-The Alipay gateway is at /gateway.do. /livez answers as long as the process does, /readyz while it takes calls.
+The Alipay gateway is at /gateway.do, that of TOP at /router/rest and /router/batch; apps get sessions at /authorize and
+/token. /livez answers as long as the process does, /readyz while it takes calls.
 On the first signal the process takes no more calls, lets the running ones end and closes the store; a second signal
 ends it at once, which loses nothing that was answered. When the store fails, a disk error say, the process exits with
 1 at once: its supervisor should start it again.

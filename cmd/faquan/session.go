@@ -152,7 +152,9 @@ from the standard input, where other users of the machine cannot see it in the l
 			if err := mustExist(dir); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), dir, func(p control.Platform) error { return revoke(cmd.Context(), cmd.OutOrStdout(), p, name) })
+			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+				return revoke(cmd.Context(), cmd.OutOrStdout(), p, name)
+			})
 		},
 	}
 	dataFlag(cmd, &dir)

@@ -36,7 +36,8 @@ func answerOf(app *benefit.App, g *session.Grant) *answer {
 	in, at := int64(g.Expires-g.Made)/1000, int64(g.Expires)
 	a := &answer{
 		AccessToken: g.Access, TokenType: "Bearer", ExpiresIn: in, ExpireTime: at,
-		RefreshToken: g.Refresh, ReExpiresIn: int64(g.RefreshExpires-g.Made) / 1000, RefreshTokenValidTime: int64(g.RefreshExpires),
+		RefreshToken: g.Refresh, ReExpiresIn: int64(g.RefreshExpires-g.Made) / 1000,
+		RefreshTokenValidTime: int64(g.RefreshExpires),
 		R1ExpiresIn: in, R1Valid: at, R2ExpiresIn: in, R2Valid: at, W1ExpiresIn: in, W1Valid: at, W2ExpiresIn: in, W2Valid: at,
 	}
 	var nick string

@@ -45,7 +45,8 @@ func (h *Handler) check(w http.ResponseWriter, form url.Values) *asked {
 		value[name] = v
 	}
 	a := &asked{
-		app: h.o.Apps.Current().ByAppKey(value["client_id"]), uri: value["redirect_uri"], state: value["state"], view: value["view"],
+		app: h.o.Apps.Current().ByAppKey(value["client_id"]), uri: value["redirect_uri"],
+		state: value["state"], view: value["view"],
 	}
 	if a.app == nil || a.app.Disabled {
 		showError(w, http.StatusBadRequest, "应用不存在或已停用：请检查client_id。")
