@@ -38,7 +38,7 @@ func answerOf(app *benefit.App, g *session.Grant) *answer {
 		AccessToken: g.Access, TokenType: "Bearer", ExpiresIn: in, ExpireTime: at,
 		RefreshToken: g.Refresh, ReExpiresIn: int64(g.RefreshExpires-g.Made) / 1000,
 		RefreshTokenValidTime: int64(g.RefreshExpires),
-		R1ExpiresIn: in, R1Valid: at, R2ExpiresIn: in, R2Valid: at, W1ExpiresIn: in, W1Valid: at, W2ExpiresIn: in, W2Valid: at,
+		R1ExpiresIn:           in, R1Valid: at, R2ExpiresIn: in, R2Valid: at, W1ExpiresIn: in, W1Valid: at, W2ExpiresIn: in, W2Valid: at,
 	}
 	var nick string
 	a.UserID, nick, a.OpenUID = names(app, g)
