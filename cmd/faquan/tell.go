@@ -220,6 +220,11 @@ func (p *page) issues(told *control.Told) {
 			}
 		}
 	}
+	for _, l := range told.Lines {
+		if len(told.Vouchers) > 0 && l.Issued < l.Vouchers {
+			p.line(1, "%d of %s not: %s", l.Vouchers-l.Issued, l.Template, l.Reason)
+		}
+	}
 	for _, v := range told.Vouchers {
 		amount, code := "", ""
 		if v.Amount != 0 {

@@ -94,16 +94,46 @@ func (d *Desk) Decide(ctx context.Context, q *Question, unmasked bool) (*Told, e
 		return nil, err
 	}
 	t := teller{cat: cat, unmasked: unmasked}
-	if o.Issuance != nil && o.Attempt == nil && o.Replayed { // as it was decided then, and not by the catalogue of now
-		told, err := d.tellStored(ctx, t, o.Issuance)
-		if told != nil {
-			told.Replayed = true
-		}
-		return told, err
+	if o.Issuance != nil && o.Replayed {
+		return d.tellBound(ctx, t, &o, explanation)
 	}
 	told := t.request(&r)
 	told.Outcome, told.Reason = outcomeName(&o), o.Reason.String()
 	t.explain(told, explanation)
+	bound, err := d.bound(ctx, &r)
+	if bound && explanation != nil {
+		told.Remark = "the key is bound: a retry goes on with what was chosen then, of which some was issued before"
+	}
+	return told, err
+}
+
+// bound says that something stands under the request's key.
+func (d *Desk) bound(ctx context.Context, r *benefit.Request) (bool, error) {
+	reader, err := d.Store.Read(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer reader.Close()
+	i, err := reader.Claim(ctx, r.Scope, r.Key)
+	return i != nil, err
+}
+
+// tellBound tells of what stands under a key that is bound: what was decided then, and not by the catalogue of now.
+// Where a retry tried some lines again, the reasons are those of now.
+func (d *Desk) tellBound(ctx context.Context, t teller, o *benefit.Outcome, now *benefit.Explanation) (*Told, error) {
+	r, err := d.Store.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	told, err := d.tell(ctx, r, t, o.Issuance)
+	if err != nil {
+		return nil, err
+	}
+	told.Replayed = true
+	if o.Attempt != nil && now != nil {
+		told.Lines = now.Lines
+	}
 	return told, nil
 }
 
@@ -117,16 +147,7 @@ func outcomeName(o *benefit.Outcome) string {
 	return Issues
 }
 
-// tellStored tells of an issuance under the catalogue of its own time.
-func (d *Desk) tellStored(ctx context.Context, t teller, i *benefit.Issuance) (*Told, error) {
-	r, err := d.Store.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return d.tell(ctx, r, t, i)
-}
-
+// tell tells of an issuance under the catalogue of its own time.
 func (d *Desk) tell(ctx context.Context, r store.Reader, t teller, i *benefit.Issuance) (*Told, error) {
 	told := t.issuance(i)
 	explanation, err := d.Issuer.Explain(ctx, r, i)
