@@ -52,6 +52,9 @@ func (s *State) draw(cat *Catalogue, r *Request, env Env) (keys []ClaimKey) {
 			need[t.Code.Digits] += l.Vouchers()
 		}
 	}
+	if need == nil {
+		return nil
+	}
 	for _, digits := range slices.Sorted(maps.Keys(need)) {
 		keys = append(keys, s.drawFor(codeWish{r, digits}, need[digits], env.Rand)...)
 	}
