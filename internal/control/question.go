@@ -209,13 +209,7 @@ func (s *Search) issuances(ctx context.Context, r store.Reader, cat *benefit.Cat
 		if err != nil {
 			return nil, err
 		}
-		i, err := r.IssuanceOf(ctx, v)
-		if i != nil {
-			if _, issued := i.Voucher(v); !issued { // the id of one that was refused
-				return nil, err
-			}
-		}
-		return one(i, err)
+		return one(r.IssuanceOf(ctx, v))
 	case s.Code != "":
 		return one(r.Claim(ctx, benefit.CodeScope, s.Code))
 	}

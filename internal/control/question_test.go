@@ -1,0 +1,168 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/issuing"
+	"faquan/internal/rule"
+	"faquan/internal/store"
+	"faquan/internal/store/memory"
+)
+
+// deskWorld is a desk on a store in memory with one app, one certificate and one voucher in a scene.
+func deskWorld(t *testing.T) *Desk {
+	t.Helper()
+	st := memory.New()
+	issuer, err := issuing.New(t.Context(), issuing.Options{
+		Store: st, Rules: rule.New(), Clock: func() benefit.Instant { return benefit.InstantOf(time.Now()) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- issuer.Run() }()
+	t.Cleanup(func() {
+		issuer.Stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	d := &Desk{Store: st, Issuer: issuer}
+	changes := &benefit.Changes{Catalogue: 1}
+	for _, v := range []any{
+		&benefit.Merchant{ID: 1, Name: "acme", Open: true},
+		&benefit.App{ID: 1, Name: "shop", Merchant: 1},
+		&benefit.Template{
+			ID: 1, Name: "coupon", Merchant: 1, TemplateID: "C", Kind: benefit.Exchange, Valid: benefit.Validity{ForMillis: 1000},
+			Stock: benefit.Stock{Count: 2, Amount: benefit.Unlimited, CountPerDay: benefit.Unlimited, AmountPerDay: benefit.Unlimited}, Status: benefit.Active,
+		},
+		&benefit.Template{
+			ID: 2, Name: "gift", Merchant: 1, OutID: 9, Kind: benefit.Certificate, Code: benefit.CodeRule{Digits: 12},
+			Valid: benefit.Validity{ForMillis: 1000}, Stock: benefit.UnlimitedStock(), Status: benefit.Active,
+		},
+		&benefit.Activity{ID: 1, Name: "spring", Merchant: 1, ActCode: "a", Status: benefit.Active, Items: []benefit.Item{{Template: 1, MaxSends: 1, Quantity: 1}}},
+		&benefit.Scene{ID: 1, Name: "popup", Merchant: 1, SceneCode: "S", Strategy: benefit.ChooseAll, Status: benefit.Active, Activities: []benefit.SceneEntry{{Activity: 1}}},
+	} {
+		e, err := benefit.EntityOf(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes.Entities = append(changes.Entities, e)
+	}
+	if err := d.change(t.Context(), func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
+		return changes, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (d *Desk) mustIssue(t *testing.T, r *benefit.Request) benefit.Outcome {
+	t.Helper()
+	r.App = 1
+	r.Recipient = benefit.Identifier{Type: benefit.AlipayID, Value: "2088302001456115"}
+	o, err := d.Issuer.Issue(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func question(key string) *Question {
+	return &Question{App: "shop", Scope: ScopeName{App: "shop", BizCode: "B"}, Request: benefit.Request{
+		Key: key, Continues: true, Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: "2088302001456115"},
+		Asked: benefit.Asked{SceneCode: "S"}, Meaning: benefit.MeaningOf(nil, "S"),
+	}}
+}
+
+// A question changes nothing: the same one is answered the same, and the stock is still there.
+func TestDecideIssuesNothing(t *testing.T) {
+	d := deskWorld(t)
+	for n := range 5 { // more than the stock
+		told, err := d.Decide(t.Context(), question("k"), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told.Outcome != Issues || len(told.Candidates) != 1 || !told.Candidates[0].Chosen || told.Lines[0].Seen.Count != 0 {
+			t.Fatalf("question %d: %+v", n, told)
+		}
+		if len(told.Vouchers) > 0 || told.Issuance != "" {
+			t.Errorf("it shows vouchers that do not exist: %+v", told)
+		}
+	}
+	if _, err := d.Find(t.Context(), &Search{Key: "k", Scope: ScopeName{App: "shop", BizCode: "B"}}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the key of a question is bound: %v", err)
+	}
+}
+
+// The identifier and the code are masked, in what a command shows and in its JSON, unless they are asked for.
+func TestFindMasks(t *testing.T) {
+	d := deskWorld(t)
+	o := d.mustIssue(t, &benefit.Request{
+		Scope: benefit.CertificateScope(1), Key: "k", Meaning: benefit.MeaningOf(nil), Note: benefit.Note{TraceID: "t"},
+		Lines: []benefit.Line{{Template: 2, Sends: 1, Quantity: 1}},
+	})
+	code := o.Issuance.Vouchers()[0].Code
+	for _, unmasked := range []bool{false, true} {
+		found, err := d.Find(t.Context(), &Search{Trace: "t", Unmasked: unmasked})
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%v, %v", found, err)
+		}
+		shown := found[0].Vouchers[0].Code
+		if (shown == code) != unmasked || !strings.HasSuffix(shown, code[8:]) {
+			t.Errorf("unmasked %v: the code %s is shown as %s", unmasked, code, shown)
+		}
+		if strings.Contains(found[0].Recipient, "2088302001456115") != unmasked {
+			t.Errorf("unmasked %v: the recipient is shown as %s", unmasked, found[0].Recipient)
+		}
+	}
+}
+
+// A voucher that was asked for and not issued is not found, though an id was kept for it.
+func TestFindOnlyWhatWasIssued(t *testing.T) {
+	d := deskWorld(t)
+	o := d.mustIssue(t, &benefit.Request{
+		Scope: benefit.TemplateScope(1), Key: "k", Meaning: benefit.MeaningOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 3, Quantity: 1}},
+	})
+	for n, want := range []error{nil, nil, ErrNotFound} {
+		_, err := d.Find(t.Context(), &Search{Voucher: strconv.Itoa(int(o.Issuance.ID) + n)})
+		if !errors.Is(err, want) {
+			t.Errorf("voucher %d: %v, want %v", n, err, want)
+		}
+	}
+	if o = d.mustIssue(t, &benefit.Request{
+		Scope: benefit.TemplateScope(1), Key: "k2", Meaning: benefit.MeaningOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}},
+	}); o.Reason != benefit.StockEmpty {
+		t.Fatal(o.Reason)
+	}
+	found, err := d.Find(t.Context(), &Search{Refusals: true, Scope: ScopeName{Template: "C"}})
+	if err != nil || len(found) != 1 || found[0].Key != "k2" || found[0].Reason != "STOCK_EMPTY" || found[0].Lines[0].Seen.Count != 2 {
+		t.Errorf("refusals: %+v, %v", found, err)
+	}
+}
+
+// A question about a key that is bound is answered by what was decided then, and one that means something else by
+// nothing of it.
+func TestDecideBoundKey(t *testing.T) {
+	d := deskWorld(t)
+	q := question("k")
+	r := q.Request
+	r.Scope = benefit.BizScope(1, "B")
+	o := d.mustIssue(t, &r)
+	told, err := d.Decide(t.Context(), question("k"), false)
+	if err != nil || !told.Replayed || len(told.Vouchers) != 1 || told.Vouchers[0].ID != strconv.Itoa(int(o.Issuance.ID)) || told.Lines[0].Seen.Count != 0 {
+		t.Errorf("bound: %+v, %v", told, err)
+	}
+	other := question("k")
+	other.Request.Meaning = benefit.MeaningOf(nil, "another")
+	told, err = d.Decide(t.Context(), other, false)
+	if err != nil || told.Reason != "KEY_CONFLICT" || len(told.Vouchers) > 0 || len(told.Candidates) > 0 || told.Remark == "" {
+		t.Errorf("conflict: %+v, %v", told, err)
+	}
+}
