@@ -19,6 +19,8 @@ var (
 // systemBusy is the error_code of a call that surely issued nothing and was not decided.
 const systemBusy = "SYSTEM_BUSY"
 
+const busyMessage = "系统繁忙，本次未发放，请稍后用相同的unique_id重试"
+
 // activityRefusal is what a reason of the core is called by activity.send: a failure under error_response, or an
 // answer with is_success false whose error_code is the reason's name. The page of the API in docs/reference has the
 // same table.

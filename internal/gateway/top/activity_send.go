@@ -227,7 +227,7 @@ func (o *activityOrder) notIssued(c *call) *wire.Answer {
 	c.record.SubCode = systemBusy
 	a := c.success()
 	a.Object("send_result", func() {
-		a.Text("error_message", "系统繁忙，本次未发放，请稍后用相同的unique_id重试")
+		a.Text("error_message", busyMessage)
 		a.Text("error_code", systemBusy)
 		a.Bool("is_success", false)
 		o.results(a, activityResult{index: o.detailID, failed: o.sends, codes: []string{systemBusy}})
