@@ -386,3 +386,63 @@ func TestStageDoubts(t *testing.T) {
 	}
 	wantFindings(t, auditOf(t, st, Options{History: then}), "guard: got 999 ms")
 }
+
+// A box that is done is told by an issuance whose line in it was refused, or issued earlier; also when nobody knows
+// what came first within a millisecond.
+func TestBoxOfOtherCommits(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		// again is when the retry comes, which issues the second line.
+		again benefit.Instant
+		want  []string // when its flag is turned
+	}{
+		{"after the box is done", midnight - 5000, []string{"boxes: a treasure box is done: want true, got false"}},
+		{"in the millisecond in which it is done", midnight - 6000, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, st := newStage(), memory.New()
+			write(t, st, midnight-10_000, &benefit.Changes{Catalogue: 1, Entities: s.entities(t)})
+			open := s.catalogue()
+			paused := *s.templates[1]
+			paused.Status = benefit.Paused
+			s.templates[1] = &paused
+			half := s.catalogue()
+			s.templates[1] = open.Templates[certificate]
+
+			c := storetest.NewCommitter(st, half, 3)
+			ask := func(clock benefit.Instant, key, card string, continues bool, lines ...benefit.Line) *benefit.Issuance {
+				t.Helper()
+				r := storetest.Request(key, "2088stage", lines...)
+				r.Asked.Card, r.Continues = card, continues
+				all, err := c.Issue(t.Context(), clock, r)
+				if err != nil || all[0].Issuance == nil {
+					t.Fatalf("%s: %+v, %v", key, all, err)
+				}
+				return all[0].Issuance
+			}
+			line := func(template benefit.TemplateID, a benefit.ActivityID) benefit.Line {
+				return benefit.Line{Template: template, Activity: a, Sends: 1, Quantity: 1}
+			}
+			both := []benefit.Line{line(coupon, boxed), line(certificate, certified)}
+			ask(midnight-8000, "continued", "game", true, both...)
+			ask(midnight-6000, "play", "beauty", false, line(coupon, boxed))
+			c.Catalogue = open
+			retried := ask(test.again, "continued", "game", true, both...)
+			refused := ask(midnight-4000, "refused", "", false, line(gift, paired), line(999, boxed))
+			if !retried.BoxDone || !refused.BoxDone || retried.Lines[1].Issued != 1 {
+				t.Fatalf("the box is not done: %+v, %+v", retried, refused)
+			}
+			wantFindings(t, auditOf(t, st, Options{}))
+			for _, turned := range []struct {
+				i    *benefit.Issuance
+				want []string
+			}{{retried, test.want}, {refused, []string{"boxes: a treasure box is done: want true, got false"}}} {
+				wrong := clone(turned.i)
+				wrong.BoxDone = false
+				write(t, st, midnight, &benefit.Changes{Issuances: []*benefit.Issuance{wrong}})
+				wantFindings(t, auditOf(t, st, Options{}), turned.want...)
+				write(t, st, midnight, &benefit.Changes{Issuances: []*benefit.Issuance{turned.i}})
+			}
+		})
+	}
+}
