@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -163,5 +164,39 @@ func TestAppsAtOnce(t *testing.T) {
 		if set != sets[0] {
 			t.Fatal("one version has two sets")
 		}
+	}
+}
+
+// Secrets are opened when an app or its secret is new, not for each call or each version, and never logged.
+func TestSecretsOfApps(t *testing.T) {
+	s := newShop(&benefit.App{ID: 1, AppKey: "k", AppSecret: []byte("sealed 1")}, &benefit.App{ID: 2, AppKey: "none"})
+	opened := 0
+	s.apps.WithSecrets(func(a *benefit.App) (string, error) {
+		opened++
+		if strings.Contains(string(a.AppSecret), "broken") {
+			return "", errors.New("does not open")
+		}
+		return "opened " + string(a.AppSecret), nil
+	})
+	secrets := func(appKey string) string {
+		return strings.Join(s.apps.Current().ByAppKey(appKey).Secrets, ",")
+	}
+	if got := secrets("k"); got != "opened sealed 1" || secrets("none") != "" || opened != 1 {
+		t.Errorf("got %q, opened %d times", got, opened)
+	}
+	if s.apps.Current().ByAppKey("") != nil || s.apps.Current().ByAppKey("x") != nil {
+		t.Error("an app that does not exist")
+	}
+	s.stock(&benefit.App{ID: 1, AppKey: "k", AppSecret: []byte("sealed 1"), Disabled: true})
+	if got := secrets("k"); got != "opened sealed 1" || opened != 1 {
+		t.Errorf("after another change: %q, opened %d times", got, opened)
+	}
+	s.stock(&benefit.App{ID: 1, AppKey: "k", AppSecret: []byte("sealed 2")})
+	if got := secrets("k"); got != "opened sealed 2" || opened != 2 {
+		t.Errorf("another secret: %q, opened %d times", got, opened)
+	}
+	s.stock(&benefit.App{ID: 1, AppKey: "k", AppSecret: []byte("broken one")})
+	if got := secrets("k"); got != "" || !strings.Contains(s.log.String(), "cannot be opened") || strings.Contains(s.log.String(), "broken one") {
+		t.Errorf("a broken secret: %q, log %s", got, &s.log)
 	}
 }
