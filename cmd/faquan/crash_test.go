@@ -51,7 +51,7 @@ func TestCrash(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills processes for a while")
 	}
-	w := newCrashWorld(t)
+	w := newCrashWorld(t, testDocument(crashTemplates))
 	for round := range *crashRounds {
 		p := w.start()
 		w.settle()
@@ -89,7 +89,7 @@ type crashWorld struct {
 	calls []*crashCall
 }
 
-func newCrashWorld(t *testing.T) *crashWorld {
+func newCrashWorld(t *testing.T, doc *control.Document) *crashWorld {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	dir := t.TempDir()
@@ -97,7 +97,6 @@ func newCrashWorld(t *testing.T) *crashWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc := testDocument(crashTemplates)
 	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER(&key.PublicKey)})
 	for name, text := range map[string][]byte{"catalog.yaml": doc.Text, "app.pem": public} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {

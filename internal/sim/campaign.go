@@ -44,7 +44,7 @@ func (w *world) box() *benefit.Box {
 // rule draws a rule, mostly none: see the type of that name.
 func (w *world) rule() string {
 	t, a := 1+w.pick(w.templates), firstCampaign+w.pick(w.campaigns)
-	return some(w, "", "", "", "", "level>=2", "level<3", "known>=1", "known<1",
+	return some(w, "", "", "", "", "", "", "", "", "", "", "level>=2", "level<3", "known>=1", "known<1",
 		fmt.Sprintf("issued(t%d)<%d", t, 1+w.pick(6)), fmt.Sprintf("issuedToday(t%d)<%d", t, 1+w.pick(3)),
 		fmt.Sprintf("joined(a%d)<%d", a, 1+w.pick(6)), fmt.Sprintf("joinedToday(a%d)<%d", a, 1+w.pick(3)),
 		fmt.Sprintf("joined(a%d)>=1", a), "issued(t99)<1")

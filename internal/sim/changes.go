@@ -80,9 +80,15 @@ func (w *world) restocked(s benefit.Stock, most int) benefit.Stock {
 // changeActivity changes an activity that has items.
 func (w *world) changeActivity(clock benefit.Instant, cat *benefit.Catalogue) any {
 	a := *cat.Activities[benefit.ActivityID(firstCampaign+w.pick(w.campaigns))]
-	switch w.pick(9) {
-	case 0, 1:
-		a.Status = some(w, benefit.Active, benefit.Active, benefit.Active, benefit.Paused, benefit.Ended)
+	switch w.pick(10) {
+	case 0:
+		a.Status = some(w, benefit.Active, benefit.Active, benefit.Paused, benefit.Ended)
+	case 1, 9: // a box asks for more, or less, than it did in the morning
+		if a.Box != nil {
+			box := *a.Box
+			box.DoneAfter = 1 + w.pick(3)
+			a.Box = &box
+		}
 	case 2:
 		a.Window = some(w, benefit.Window{}, benefit.Window{}, benefit.Window{Start: clock + hour}, benefit.Window{End: clock + hour})
 	case 3:

@@ -86,11 +86,11 @@ func (w *world) request() *wish {
 		return w.again(w.asked[w.pick(n)])
 	}
 	switch w.pick(10) {
-	case 0, 1, 2, 3:
+	case 0, 1, 2:
 		return w.add(w.plain())
-	case 4, 5:
+	case 3, 4:
 		return w.add(w.activitySend())
-	case 6, 7:
+	case 5, 6, 7:
 		return w.add(w.decisionSend())
 	}
 	return w.add(w.certificateSend())
