@@ -160,3 +160,20 @@ func TestSendTOP(t *testing.T) {
 		})
 	}
 }
+
+// The signature of a batch covers its body.
+func TestVerifySignOfBatch(t *testing.T) {
+	call := wire.Call{AppKey: testAppKey, At: time.Now(), Format: wire.JSON}
+	query, body := call.Batch(testSecret, []map[string]string{{"method": "a"}, {"method": "b"}})
+	file := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	verify := []string{"verify-sign", "--protocol", "top", "--secret", testSecret}
+	if out, err := faquan(t, "", append(verify, "--body", "@"+file, query)...); err != nil || !strings.Contains(out, "the signature is right: md5") {
+		t.Errorf("with its body: %v\n%s", err, out)
+	}
+	if out, err := faquan(t, "", append(verify, query)...); err == nil {
+		t.Errorf("without its body it is right:\n%s", out)
+	}
+}

@@ -24,6 +24,7 @@ type signing struct {
 	protocol, keyFile   string
 	secret, secretFile  string
 	signType, charset   string
+	body                string // top: of a call whose body is no form
 	alipayKey, signFlag string // help texts, which differ between the two commands
 }
 

@@ -37,6 +37,9 @@ in which the two differ. The exit code is 0 when the signature is right, else 1.
 			if theirs, err = textOrFile(theirs); err != nil {
 				return err
 			}
+			if s.body, err = wholeTextOrFile(s.body); err != nil {
+				return err
+			}
 			v, err := s.verify(form)
 			if err != nil {
 				return err
@@ -45,6 +48,7 @@ in which the two differ. The exit code is 0 when the signature is right, else 1.
 		},
 	}
 	s.flags(cmd)
+	cmd.Flags().StringVar(&s.body, "body", "", "top: the body of a call whose body is no form, such as a batch, or @FILE; REQUEST is its query")
 	cmd.Flags().StringVar(&theirs, "string", "", "the string that the caller signed, or @FILE; the first difference is shown")
 	return cmd
 }
@@ -80,6 +84,16 @@ func textOrFile(text string) (string, error) {
 	}
 	all, err := os.ReadFile(file)
 	return strings.TrimRight(string(all), "\r\n"), err
+}
+
+// wholeTextOrFile reads @FILE as it is: line ends of a body are signed.
+func wholeTextOrFile(text string) (string, error) {
+	file, isFile := strings.CutPrefix(text, "@")
+	if !isFile {
+		return text, nil
+	}
+	all, err := os.ReadFile(file)
+	return string(all), err
 }
 
 // verdict is what is found about a signature, of either protocol.
@@ -148,13 +162,13 @@ func (s *signing) verifyTOP(form string) (*verdict, error) {
 	if !ok {
 		return nil, fmt.Errorf("sign method %q is none of md5, hmac, hmac-sha256", name)
 	}
-	found := topwire.Verify(params, "", secret, m)
+	found := topwire.Verify(params, s.body, secret, m)
 	variant := found.Variant
 	if !found.OK() {
 		variant = topwire.AsSent
 	}
 	v := &verdict{good: found.OK(), matched: fmt.Sprintf("%s, %s", m, found.Variant)}
-	v.expected.StringToSign = topwire.StringToSign(params, "", variant)
+	v.expected.StringToSign = topwire.StringToSign(params, s.body, variant)
 	switch {
 	case params["sign"] == "":
 		v.reason = "the request has no sign"
