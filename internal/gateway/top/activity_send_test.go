@@ -147,6 +147,7 @@ func TestRefusalsOfSends(t *testing.T) {
 		{"another merchant's, another seller", sending("K", "theirs", object{"purchaser_id": 5}), "50 isp.295"},
 		{"no such activity, another seller", sending("K", "many", object{"relation_id": 1, "purchaser_id": 5}), "50 isp.295"},
 		{"no user", sending("K", "many", nil).as("userless"), "50 isp.225"},
+		{"no user, no such activity", sending("K", "many", object{"relation_id": 1}).as("userless"), "50 isp.225"},
 		{"unknown user", sending("K", "many", nil).as("nobody"), "50 isp.225"},
 		{"frozen user", sending("K", "many", nil).as("cold"), "50 isp.225"},
 		{"no session", sending("K", "many", nil).as(""), "26 "},
