@@ -117,5 +117,8 @@ func explain(ctx context.Context, w io.Writer, p control.Platform, s *control.Se
 			return err
 		}
 	}
+	if len(found) == s.Limit {
+		fmt.Fprintf(w, "\n%d are shown; there may be more (--limit)\n", s.Limit)
+	}
 	return nil
 }

@@ -162,6 +162,9 @@ func (d *Desk) tell(ctx context.Context, r store.Reader, t teller, i *benefit.Is
 	return told, nil
 }
 
+// keptTrace is how many characters of a trace id are kept with an issuance.
+const keptTrace = 256
+
 // ErrNotFound: there is nothing of what a Search names.
 var ErrNotFound = errors.New("nothing is found")
 
@@ -169,6 +172,9 @@ var ErrNotFound = errors.New("nothing is found")
 func (d *Desk) Find(ctx context.Context, s *Search) ([]*Told, error) {
 	if s.Limit <= 0 {
 		s.Limit = 100
+	}
+	if trace := []rune(s.Trace); len(trace) > keptTrace {
+		s.Trace = string(trace[:keptTrace])
 	}
 	r, err := d.Store.Read(ctx)
 	if err != nil {

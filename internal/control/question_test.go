@@ -166,3 +166,16 @@ func TestDecideBoundKey(t *testing.T) {
 		t.Errorf("conflict: %+v, %v", told, err)
 	}
 }
+
+// Of a long trace id the first 256 characters are kept, so it is found by these, and by the whole.
+func TestFindLongTrace(t *testing.T) {
+	d := deskWorld(t)
+	trace := strings.Repeat("线", 300)
+	d.mustIssue(t, &benefit.Request{
+		Scope: benefit.TemplateScope(1), Key: "k", Meaning: benefit.MeaningOf(nil), Note: benefit.Note{TraceID: string([]rune(trace)[:256])},
+		Lines: []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}},
+	})
+	if found, err := d.Find(t.Context(), &Search{Trace: trace}); err != nil || len(found) != 1 {
+		t.Errorf("%v, %v", found, err)
+	}
+}
