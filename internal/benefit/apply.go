@@ -65,6 +65,9 @@ func (a *applying) issuance(c *Claim) *Issuance {
 	if c.Bound != nil {
 		again := *c.Bound
 		again.Lines = slices.Clone(c.Bound.Lines)
+		for k := range again.Lines {
+			a.moreCodes(c.Request, &again.Lines[k])
+		}
 		return &again
 	}
 	r := c.Request
@@ -80,6 +83,14 @@ func (a *applying) issuance(c *Claim) *Issuance {
 		}
 	}
 	return i
+}
+
+// moreCodes gives a line that was frozen with too few codes what was drawn for this attempt.
+func (a *applying) moreCodes(r *Request, l *IssuedLine) {
+	t := a.cat.Templates[l.Template]
+	if missing := l.Vouchers() - len(l.Codes); t != nil && missing > 0 && l.open() {
+		l.Codes = append(slices.Clone(l.Codes), a.st.takeCodes(r, t, missing)...)
+	}
 }
 
 // line issues the sends of a line until one is refused; every later one would be refused for the same reason.

@@ -56,7 +56,9 @@ func (i *Issuer) answerAsk(cat *benefit.Catalogue, p *pending) {
 	outcome, _ := benefit.Apply(cat, benefit.Choose(cat, i.state, p.request, i.env), i.state)
 	if of := decided(&outcome); of != nil {
 		p.asks.told = benefit.Explain(cat, of, i.env.Rules)
-		p.asks.told.Now = i.state.Now
+		if outcome.Attempt != nil { // what was issued has its own time
+			p.asks.told.Now = i.state.Now
+		}
 	}
 	p.answer(outcome, nil)
 }

@@ -222,3 +222,22 @@ func TestTooLargeThenFailed(t *testing.T) {
 		b.want("the other parts", b.result(p), issuing.ErrUnknown, 0)
 	}
 }
+
+// So is one that makes the core panic before anything is decided, and its neighbours are not.
+func TestPoisonedBeforeLoading(t *testing.T) {
+	b := newBench(t)
+	b.store.load = func(keys *benefit.Keys) (*benefit.Keys, error) {
+		for _, c := range keys.Claims {
+			if c.Key == "poison" {
+				panic("a rule that nobody can evaluate")
+			}
+		}
+		return keys, nil
+	}
+	answers := b.issue(ask("before", 1, 1), ask("poison", 2, 1), ask("after", 3, 1), ask("last", 4, 1))
+	b.want("before", answers[0], nil, benefit.NotRefused)
+	b.want("poison", answers[1], issuing.ErrInvalid, 0)
+	b.want("after", answers[2], nil, benefit.NotRefused)
+	b.want("last", answers[3], nil, benefit.NotRefused)
+	b.wantIssued(3)
+}

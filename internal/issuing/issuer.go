@@ -234,6 +234,10 @@ func (i *Issuer) stepBatch(ctx context.Context, batch []*pending) error {
 	defer tx.Rollback()
 	cat := i.Catalogue()
 	if err := i.load(ctx, tx, cat, batch); err != nil {
+		if errors.Is(err, ErrInvalid) && len(batch) > 1 {
+			tx.Rollback()
+			return i.stepHalves(ctx, batch)
+		}
 		return i.unloaded(batch, err)
 	}
 	for _, p := range batch {
@@ -244,9 +248,7 @@ func (i *Issuer) stepBatch(ctx context.Context, batch []*pending) error {
 		err = tx.Commit(ctx, changes)
 	}
 	if errors.Is(err, store.ErrTooLarge) && len(batch) > 1 {
-		// Decided anew, in parts: the parts are small enough, or else only the request that is too large fails.
-		half := len(batch) / 2
-		return errors.Join(i.stepBatch(ctx, batch[:half]), i.stepBatch(ctx, batch[half:]))
+		return i.stepHalves(ctx, batch)
 	}
 	if err != nil {
 		i.log.Error("a batch could not be committed", "requests", len(batch), "err", err)
@@ -257,8 +259,20 @@ func (i *Issuer) stepBatch(ctx context.Context, batch []*pending) error {
 	return fatal(err)
 }
 
-// load fetches what deciding the batch needs: first what the requests name, then what their users have.
-func (i *Issuer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogue, batch []*pending) error {
+// stepHalves decides a batch anew, in parts: the parts are good, or else the one request that is not fails alone.
+func (i *Issuer) stepHalves(ctx context.Context, batch []*pending) error {
+	half := len(batch) / 2
+	return errors.Join(i.stepBatch(ctx, batch[:half]), i.stepBatch(ctx, batch[half:]))
+}
+
+// load fetches what deciding the batch needs: first what the requests name, then what their users have. A request
+// that makes the core panic is answered as ErrInvalid.
+func (i *Issuer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogue, batch []*pending) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w: %v", ErrInvalid, cause)
+		}
+	}()
 	i.state.Reset(tx.Now())
 	i.requests = i.requests[:0]
 	for _, p := range batch {
@@ -271,8 +285,11 @@ func (i *Issuer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogue, 
 // left under the same keys could not be looked up either, so the outcome of the keys is not known.
 func (i *Issuer) unloaded(batch []*pending, err error) error {
 	i.log.Error("a batch could not be loaded", "requests", len(batch), "err", err)
+	if !errors.Is(err, ErrInvalid) {
+		err = fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
 	for _, p := range batch {
-		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, err))
+		p.answer(benefit.Outcome{}, err)
 	}
 	return fatal(err)
 }

@@ -285,11 +285,11 @@ func (r *reader) Entities(context.Context) ([]benefit.Entity, int64, error) {
 // EntitiesAt takes of each entity the last form that a version up to the wanted one brought.
 func (r *reader) EntitiesAt(ctx context.Context, version int64) (all []benefit.Entity, err error) {
 	defer interrupt(ctx, r.conn)()
-	known, err := textOf(r.conn, fmt.Sprintf("SELECT exists (SELECT 1 FROM entity_version WHERE version=%d)", version))
+	at, err := readPosition(r.conn)
 	if err != nil {
 		return nil, err
 	}
-	if known != "1" {
+	if version < 1 || version > at.catalogue {
 		return nil, store.ErrNoVersion
 	}
 	// With a lone max() SQLite takes the bare columns from the row that holds the maximum.

@@ -81,19 +81,17 @@ func (r reader) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 }
 
 func (r reader) EntitiesAt(ctx context.Context, version int64) ([]benefit.Entity, error) {
+	if version < 1 || version > r.rows.version {
+		return nil, store.ErrNoVersion
+	}
 	then := map[entityKey]benefit.Entity{}
-	known := false
 	for _, change := range r.rows.history {
 		if change.version > version {
 			break
 		}
-		known = change.version == version
 		for _, e := range change.entities {
 			then[entityKey{e.Kind, e.ID}] = e
 		}
-	}
-	if !known {
-		return nil, store.ErrNoVersion
 	}
 	return ordered(then), ctx.Err()
 }
