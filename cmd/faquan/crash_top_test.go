@@ -126,7 +126,7 @@ func (w *crashTOP) newCall(method string, draws *mathrand.Rand) *crashTOPCall {
 func (w *crashTOP) pick(draws *mathrand.Rand) *crashTOPCall {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.calls) > 0 && (len(w.calls) >= w.most || draws.IntN(4) == 0) {
+	for len(w.calls) > 0 && (len(w.calls) >= w.most || draws.IntN(10) > 0) {
 		if c := w.calls[draws.IntN(len(w.calls))]; c.method != certificateSend {
 			return c
 		}

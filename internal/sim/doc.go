@@ -10,9 +10,13 @@
 //
 // What is checked, after every batch and every start:
 //
-//   - Each answer is judged by a ledger of its own making (judge.go), which counts vouchers and knows nothing of
-//     package benefit's decisions: nothing above a cap or a limit, nothing refused while there is room, of two
-//     reasons the right one, one outcome for each key.
+//   - Each answer is judged by a ledger of its own making (ledger.go, judge.go, trial.go), which counts vouchers and
+//     knows nothing of package benefit's decisions: nothing above a cap or a limit, nothing refused while there is
+//     room, of two reasons the right one, one outcome for each key while it is bound.
+//   - What a user did in an activity is told from all that the activity gave (past.go), and with it the one-second
+//     guard and the box task of the day. What a scene should choose is worked out again from the specification's
+//     words (choice.go). The explanation of a choice must tell the same, at once and at any later time.
+//   - What was frozen under a key never changes. No two vouchers have the same code, and each code leads to its own.
 //   - What the store loads for a decision is what a plain store holds that got the same commits.
 //   - After every start, however the process ended and whatever became of the view, the store holds what was
 //     acknowledged and nothing else, except that a commit of unknown outcome is there whole or not at all.
