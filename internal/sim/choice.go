@@ -230,7 +230,12 @@ func (c *choice) explained(e *benefit.Explanation) error {
 				eligible, told.Chosen, want[told.Activity], taken[told.Activity])
 		}
 	}
-	if len(c.chosen) > 0 && len(e.Candidates) != len(c.candidates) {
+	// Where the first that fits is taken, the others need not be looked at.
+	all := len(c.chosen) == 0 || len(e.Candidates) == len(c.candidates) || c.scene.Strategy == benefit.ChooseFirst
+	for name := range taken {
+		all = all && slices.ContainsFunc(e.Candidates, func(told benefit.CandidateTold) bool { return told.Activity == name })
+	}
+	if !all {
 		return fmt.Errorf("%d candidates are explained, there were %d", len(e.Candidates), len(c.candidates))
 	}
 	return nil

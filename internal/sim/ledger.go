@@ -120,7 +120,8 @@ func (l *ledger) add(i *benefit.Issuance) error {
 		if diff := diff(frozenOf(before), frozenOf(i)); diff != "" {
 			return fmt.Errorf("what was frozen changed afterwards:\n%s", diff)
 		}
-	} else if err := l.addCodes(i); err != nil {
+	}
+	if err := l.addCodes(before, i); err != nil {
 		return err
 	}
 	for n, line := range i.Lines {
@@ -138,20 +139,28 @@ func (l *ledger) add(i *benefit.Issuance) error {
 	return nil
 }
 
-// frozenOf is what of an issuance may never change.
+// frozenOf is what of an issuance may never change, but for the codes.
 func frozenOf(i *benefit.Issuance) benefit.Issuance {
 	frozen := *i
 	frozen.BoxDone, frozen.Lines = false, nil
 	for _, l := range i.Lines {
-		frozen.Lines = append(frozen.Lines, benefit.IssuedLine{Line: l.Line, First: l.First, Amounts: l.Amounts, Codes: l.Codes})
+		frozen.Lines = append(frozen.Lines, benefit.IssuedLine{Line: l.Line, First: l.First, Amounts: l.Amounts})
 	}
 	return frozen
 }
 
-// addCodes books the codes of a new issuance: no two vouchers have the same.
-func (l *ledger) addCodes(i *benefit.Issuance) error {
-	for _, line := range i.Lines {
-		for _, code := range line.Codes {
+// addCodes books the codes of an issuance: no two vouchers have the same. A line that was frozen with too few may
+// get more; those that it has it keeps.
+func (l *ledger) addCodes(before, i *benefit.Issuance) error {
+	for n, line := range i.Lines {
+		had := 0
+		if before != nil {
+			had = len(before.Lines[n].Codes)
+			if len(line.Codes) < had || !slices.Equal(before.Lines[n].Codes, line.Codes[:had]) || before.Lines[n].Issued > 0 && len(line.Codes) > had {
+				return fmt.Errorf("the codes of line %d changed from %v to %v", n, before.Lines[n].Codes, line.Codes)
+			}
+		}
+		for _, code := range line.Codes[had:] {
 			if other, taken := l.codes[code]; taken {
 				return fmt.Errorf("code %s went to %d and to %d", code, other, i.ID)
 			}

@@ -24,9 +24,9 @@ func (t *trial) attempt(lines []benefit.Line, bound *benefit.Issuance, o benefit
 	if len(o.Lines) != len(lines) {
 		return fmt.Errorf("%d lines are told of, there should be %d", len(o.Lines), len(lines))
 	}
-	record := o.Issuance
+	record := o.Attempt
 	if record == nil {
-		record = o.Attempt
+		record = o.Issuance
 	}
 	for k, asked := range lines {
 		told, frozen := o.Lines[k], (*benefit.IssuedLine)(nil)
