@@ -55,8 +55,9 @@ func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	lines := r.Lines
 	if r.Asked.SceneCode != "" {
 		d := deciding{ballot: st.ballot(cat, r), cat: cat, st: st, request: r, user: c.User, newUser: c.NewUser, rules: env.Rules}
+		d.begin()
 		lines, c.errors = d.decide()
-		c.basis = d.basis()
+		c.basis = d.basis
 	}
 	c.id, c.lines = freeze(cat, st, r, lines, c.User, env)
 	return c

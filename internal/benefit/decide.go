@@ -143,6 +143,7 @@ type deciding struct {
 	newUser bool
 	rules   Rules
 	in      *RuleInput   // one for all rules, made when the first is asked
+	basis   *Basis       // what was looked at so far
 	told    *Explanation // nil: nobody wants to know
 }
 
@@ -179,31 +180,39 @@ func (d *deciding) unfit() Reason {
 }
 
 // eligible says that the activity is open, that its rule holds, and that all its rights have room for the user: each
-// would be issued if it were asked for alone.
+// would be issued if it were asked for alone. What it looks at on the way is noted in the basis.
 func (d *deciding) eligible(c *candidate) bool {
-	open := c.activity.OpenAt(d.st.Now)
-	holds, err := true, error(nil)
-	var in *RuleInput
-	if c.activity.Rule != "" && (open || d.told != nil) {
-		in = d.input()
-		holds, err = d.rules.Holds(c.activity.Rule, in)
-	}
-	ok := open && holds && err == nil
-	if !ok && d.told == nil {
+	if !c.activity.OpenAt(d.st.Now) {
+		d.told.candidate(c, false, nil, false, nil)
 		return false
 	}
-	d.told.candidate(c, open, in, holds, err)
-	d.told.asked(d.rules, in)
+	if !d.holds(c) {
+		return false
+	}
+	ok := true
 	a := applying{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser}
 	for _, l := range c.lines {
 		reason, seen := a.lone(l)
-		ok = ok && reason == NotRefused
-		if !ok && d.told == nil {
-			return false
-		}
+		d.see(l.Template, seen)
 		d.told.line(d.cat, l, reason, seen)
+		ok = ok && reason == NotRefused
 	}
 	return ok
+}
+
+// holds evaluates the rule of an open activity, if it has one.
+func (d *deciding) holds(c *candidate) bool {
+	rule := c.activity.Rule
+	if rule == "" {
+		d.told.candidate(c, true, nil, true, nil)
+		return true
+	}
+	d.seeAsked(rule)
+	in := d.input()
+	holds, err := d.rules.Holds(rule, in)
+	d.told.candidate(c, true, in, holds, err)
+	d.told.asked(d.rules, in)
+	return holds && err == nil
 }
 
 // input is what the rules may look at.

@@ -24,11 +24,12 @@ type TemplateSeen struct {
 
 // Explanation tells how a request was decided, step by step.
 type Explanation struct {
-	Now        Instant         `json:"now"`
-	Catalogue  int64           `json:"catalogue"` // the version
-	Scene      string          `json:"scene,omitzero"`
-	Strategy   Strategy        `json:"strategy,omitzero"`
-	Errors     []DecisionError `json:"errors,omitempty"`
+	Now       Instant         `json:"now"`
+	Catalogue int64           `json:"catalogue"` // the version
+	Scene     string          `json:"scene,omitzero"`
+	Strategy  Strategy        `json:"strategy,omitzero"`
+	Errors    []DecisionError `json:"errors,omitempty"`
+	// Candidates are in the order of the scene.
 	Candidates []CandidateTold `json:"candidates,omitempty"`
 	// Lines are what was tried to issue: the request's lines, or those that were chosen.
 	Lines []LineTold `json:"lines,omitempty"`
@@ -44,8 +45,9 @@ type CandidateTold struct {
 	Holds     bool       `json:"holds"`
 	RuleError string     `json:"rule_error,omitzero"`
 	Inputs    *InputTold `json:"inputs,omitzero"`
-	Lines     []LineTold `json:"lines"`
-	Chosen    bool       `json:"chosen"`
+	// Lines are its rights; they were looked at only where the activity is open and its rule holds.
+	Lines  []LineTold `json:"lines,omitempty"`
+	Chosen bool       `json:"chosen"`
 }
 
 // InputTold is what a rule looked at.
@@ -85,6 +87,7 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 		if d.scene != nil {
 			e.Scene, e.Strategy = d.scene.Name, d.scene.Strategy
 		}
+		d.basis = &Basis{}
 		d.decide()
 	}
 	for k := range i.Lines {
@@ -114,41 +117,43 @@ func (b *Basis) state(u *User) *State {
 	return st
 }
 
-// basis keeps what the choice could look at.
-func (d *deciding) basis() *Basis {
-	b := &Basis{Now: d.st.Now, Known: !d.newUser}
-	if d.user == nil {
-		return b
+// begin starts the basis of the choice.
+func (d *deciding) begin() {
+	d.basis = &Basis{Now: d.st.Now, Known: !d.newUser}
+	if d.user != nil {
+		d.basis.Frozen, d.basis.Attributes = d.user.Frozen, d.user.Attributes
 	}
-	b.Frozen, b.Attributes = d.user.Frozen, d.user.Attributes
+}
+
+// see notes counters that were looked at.
+func (d *deciding) see(t TemplateID, seen Counters) {
+	if !slices.ContainsFunc(d.basis.Templates, func(x TemplateSeen) bool { return x.Template == t }) {
+		d.basis.Templates = append(d.basis.Templates, TemplateSeen{t, seen})
+	}
+}
+
+// seeAsked notes what a rule asks of the past.
+func (d *deciding) seeAsked(rule string) {
+	templates, activities := d.rules.Asks(rule)
+	if len(templates)+len(activities) == 0 {
+		return
+	}
 	a := applying{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser}
-	see := func(t *Template) {
-		if t != nil && !slices.ContainsFunc(b.Templates, func(x TemplateSeen) bool { return x.Template == t.ID }) {
-			b.Templates = append(b.Templates, TemplateSeen{t.ID, a.counters(t)})
+	for _, name := range templates {
+		if t := d.cat.TemplateByName(name); t != nil {
+			d.see(t.ID, a.counters(t))
 		}
 	}
-	for k := range d.candidates {
-		c := &d.candidates[k]
-		for _, l := range c.lines {
-			see(d.cat.Templates[l.Template])
-		}
-		if c.activity.Rule == "" {
+	for _, name := range activities {
+		act := d.cat.ActivityByName(name)
+		if act == nil {
 			continue
 		}
-		templates, activities := d.rules.Asks(c.activity.Rule)
-		for _, name := range templates {
-			see(d.cat.TemplateByName(name))
-		}
-		for _, name := range activities {
-			if act := d.cat.ActivityByName(name); act != nil {
-				key := ParticipationKey{d.user.ID, act.ID}
-				if !slices.ContainsFunc(b.Participations, func(p Participation) bool { return p.ParticipationKey == key }) {
-					b.Participations = append(b.Participations, a.participation(key))
-				}
-			}
+		key := ParticipationKey{d.user.ID, act.ID}
+		if !slices.ContainsFunc(d.basis.Participations, func(p Participation) bool { return p.ParticipationKey == key }) {
+			d.basis.Participations = append(d.basis.Participations, a.participation(key))
 		}
 	}
-	return b
 }
 
 // The methods below note what happens. A nil Explanation notes nothing.

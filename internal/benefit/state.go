@@ -98,22 +98,13 @@ type State struct {
 	links     map[Identifier]*User
 	members   map[string][]UserID // of a person
 	templates map[TemplateID]*templateState
-	quotas    map[QuotaKey]*quotaState
+	rows      allRows
 	newUsers  map[UserID]bool
+	ballots   map[*Request]*ballot
+	codes     codes
 
-	participations map[ParticipationKey]*participationState
-	ballots        map[*Request]*ballot
-	codes          codes
-
-	dirtyTemplates      []*templateState
-	dirtyQuotas         []*quotaState
-	dirtyParticipations []*participationState
-	changes             Changes
-}
-
-type participationState struct {
-	Participation
-	dirty bool
+	dirtyTemplates []*templateState
+	changes        Changes
 }
 
 type templateState struct {
@@ -122,17 +113,12 @@ type templateState struct {
 	dirty bool
 }
 
-type quotaState struct {
-	Quota
-	dirty bool
-}
-
 // NewState makes an empty state.
 func NewState() *State {
 	return &State{
 		claims: map[ClaimID]*Issuance{}, links: map[Identifier]*User{}, members: map[string][]UserID{},
-		templates: map[TemplateID]*templateState{}, quotas: map[QuotaKey]*quotaState{}, newUsers: map[UserID]bool{},
-		participations: map[ParticipationKey]*participationState{}, ballots: map[*Request]*ballot{}, codes: newCodes(),
+		templates: map[TemplateID]*templateState{}, rows: newRows(), newUsers: map[UserID]bool{},
+		ballots: map[*Request]*ballot{}, codes: newCodes(),
 	}
 }
 
@@ -143,13 +129,11 @@ func (s *State) Reset(now Instant) {
 	clear(s.links)
 	clear(s.members)
 	clear(s.templates)
-	clear(s.quotas)
+	s.rows.reset()
 	clear(s.newUsers)
-	clear(s.participations)
 	clear(s.ballots)
 	s.codes.reset()
-	s.dirtyTemplates, s.dirtyQuotas = s.dirtyTemplates[:0], s.dirtyQuotas[:0]
-	s.dirtyParticipations = s.dirtyParticipations[:0]
+	s.dirtyTemplates = s.dirtyTemplates[:0]
 	s.changes = Changes{} // the last one belongs to whoever took it
 }
 
@@ -170,14 +154,6 @@ func (s *State) SetRecipient(ident Identifier, u *User, members []UserID) {
 // SetTemplate gives a template's counters, those of the day being the ones of the day of Now.
 func (s *State) SetTemplate(c TemplateCount, d TemplateDay) {
 	s.templates[c.Template] = &templateState{count: c, day: d}
-}
-
-// SetQuota gives what a user has of a template; the zero counts when nothing.
-func (s *State) SetQuota(q Quota) { s.quotas[q.QuotaKey] = &quotaState{Quota: q} }
-
-// SetParticipation gives what a user has done in an activity; the zero counts when nothing.
-func (s *State) SetParticipation(p Participation) {
-	s.participations[p.ParticipationKey] = &participationState{Participation: p}
 }
 
 // KeysOf lists what deciding the requests needs first: their claims, recipients and templates, and the claims of
@@ -237,7 +213,7 @@ func (s *State) ballot(cat *Catalogue, r *Request) *ballot {
 // request that continues the lines frozen under its key they are the counters of those lines, too. And where a
 // drawn certificate code turned out to be taken, it draws others.
 func (s *State) QuotasOf(requests []*Request, cat *Catalogue, env Env) *Keys {
-	w := wants{s: s, cat: cat, keys: &Keys{Quotas: make([]QuotaKey, 0, len(requests))}, quotas: make(map[QuotaKey]bool, len(requests))}
+	w := wants{s: s, cat: cat, keys: &Keys{Quotas: make([]QuotaKey, 0, len(requests))}}
 	for _, r := range requests {
 		u := s.recipient(r.Recipient)
 		for l := range s.lines(cat, r) {
@@ -277,11 +253,9 @@ func (s *State) RedrawOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 
 // wants collects the rows that a batch needs, each once.
 type wants struct {
-	s              *State
-	cat            *Catalogue
-	keys           *Keys
-	quotas         map[QuotaKey]bool
-	participations map[ParticipationKey]bool
+	s    *State
+	cat  *Catalogue
+	keys *Keys
 }
 
 // line wants what deciding a line for u looks at. An unknown user has nothing.
@@ -289,7 +263,7 @@ func (w *wants) line(u *User, l *Line) {
 	if u == nil {
 		return
 	}
-	w.keys.Quotas = w.s.appendQuotas(w.keys.Quotas, w.quotas, u, w.cat.Templates[l.Template])
+	w.quotas(u, w.cat.Templates[l.Template])
 	w.participation(u, w.cat.Activities[l.Activity])
 }
 
@@ -303,7 +277,7 @@ func (w *wants) rules(u *User, b *ballot, rules Rules) {
 		templates, activities := rules.Asks(rule)
 		for _, name := range templates {
 			if t := w.cat.TemplateByName(name); t != nil {
-				w.keys.Quotas = w.s.appendQuotas(w.keys.Quotas, w.quotas, u, t)
+				w.quotas(u, t)
 				w.template(t.ID) // also for an unknown user: whoever receives now is kept with what the rule saw
 			}
 		}
@@ -326,28 +300,29 @@ func (w *wants) participation(u *User, act *Activity) {
 	if act == nil {
 		return
 	}
-	key := ParticipationKey{u.ID, act.ID}
-	if w.participations == nil {
-		w.participations = map[ParticipationKey]bool{}
-	}
-	if !w.participations[key] {
-		w.participations[key] = true
+	if key := (ParticipationKey{u.ID, act.ID}); w.s.rows.wantJoin(key) {
 		w.keys.Participations = append(w.keys.Participations, key)
 	}
 }
 
-// appendQuotas appends the quotas that a decision about u and t looks at, unless they are wanted already.
-func (s *State) appendQuotas(quotas []QuotaKey, wanted map[QuotaKey]bool, u *User, t *Template) []QuotaKey {
+// quotas wants the quotas that a decision about u and t looks at.
+func (w *wants) quotas(u *User, t *Template) {
 	if u == nil || t == nil {
-		return quotas
+		return
 	}
-	for _, member := range s.sharing(u, t) {
-		if q := (QuotaKey{member, t.ID}); !wanted[q] {
-			wanted[q] = true
-			quotas = append(quotas, q)
-		}
+	if t.Limits.PerPerson == 0 || u.Person == "" { // as nearly always
+		w.quota(QuotaKey{u.ID, t.ID})
+		return
 	}
-	return quotas
+	for _, member := range w.s.sharing(u, t) {
+		w.quota(QuotaKey{member, t.ID})
+	}
+}
+
+func (w *wants) quota(k QuotaKey) {
+	if w.s.rows.wantQuota(k) {
+		w.keys.Quotas = append(w.keys.Quotas, k)
+	}
 }
 
 // sharing lists the users whose quotas a decision about u and t looks at.
@@ -356,28 +331,6 @@ func (s *State) sharing(u *User, t *Template) []UserID {
 		return s.members[u.Person]
 	}
 	return []UserID{u.ID}
-}
-
-// quota is what a user has of a template.
-func (s *State) quota(k QuotaKey) Quota {
-	if q, ok := s.quotas[k]; ok {
-		return q.Quota
-	}
-	if s.newUsers[k.User] {
-		return Quota{QuotaKey: k}
-	}
-	panic(fmt.Sprintf("benefit: the quota of user %d and template %d was not loaded", k.User, k.Template))
-}
-
-// participation is what a user has done in an activity.
-func (s *State) participation(k ParticipationKey) Participation {
-	if p, ok := s.participations[k]; ok {
-		return p.Participation
-	}
-	if s.newUsers[k.User] {
-		return Participation{ParticipationKey: k}
-	}
-	panic(fmt.Sprintf("benefit: the participation of user %d in activity %d was not loaded", k.User, k.Activity))
 }
 
 func (s *State) recipient(ident Identifier) *User {
@@ -443,23 +396,10 @@ func (s *State) Absorb(e *Effect) {
 		s.take(t)
 	}
 	for _, q := range e.quotas {
-		s.setQuota(q)
+		s.rows.setQuota(q, true)
 	}
 	for _, p := range e.joined {
-		s.setParticipation(p)
-	}
-}
-
-func (s *State) setParticipation(p Participation) {
-	old := s.participations[p.ParticipationKey]
-	if old == nil {
-		old = &participationState{}
-		s.participations[p.ParticipationKey] = old
-	}
-	old.Participation = p
-	if !old.dirty {
-		old.dirty = true
-		s.dirtyParticipations = append(s.dirtyParticipations, old)
+		s.rows.setJoin(p, true)
 	}
 }
 
@@ -473,19 +413,6 @@ func (s *State) take(t taken) {
 	c.count.Amount += t.amount
 	c.day.Count += t.vouchers
 	c.day.Amount += t.amount
-}
-
-func (s *State) setQuota(q Quota) {
-	old := s.quotas[q.QuotaKey]
-	if old == nil {
-		old = &quotaState{}
-		s.quotas[q.QuotaKey] = old
-	}
-	old.Quota = q
-	if !old.dirty {
-		old.dirty = true
-		s.dirtyQuotas = append(s.dirtyQuotas, old)
-	}
 }
 
 // Uncommitted says that the issuance was made, or continued, by an effect that this state absorbed.
@@ -502,11 +429,11 @@ func (s *State) Changes() *Changes {
 		c.Templates = append(c.Templates, t.count)
 		c.Days = append(c.Days, t.day)
 	}
-	for _, q := range s.dirtyQuotas {
-		c.Quotas = append(c.Quotas, q.Quota)
+	for _, q := range s.rows.dirtyQuotas {
+		c.Quotas = append(c.Quotas, q.rows.quotas[q.at].Quota)
 	}
-	for _, p := range s.dirtyParticipations {
-		c.Participations = append(c.Participations, p.Participation)
+	for _, p := range s.rows.dirtyJoins {
+		c.Participations = append(c.Participations, p.rows.joins[p.at].Participation)
 	}
 	return &c
 }

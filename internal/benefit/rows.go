@@ -1,0 +1,166 @@
+package benefit
+
+import "fmt"
+
+// userRows are one user's rows of a batch: few, so that looking through them costs less than a map of all.
+type userRows struct {
+	quotas []quotaRow
+	joins  []joinRow
+}
+
+// A row is wanted when it stands here, and loaded when a store has given it.
+
+type quotaRow struct {
+	Quota
+	loaded, dirty bool
+}
+
+type joinRow struct {
+	Participation
+	loaded, dirty bool
+}
+
+// quota finds the row of a template, -1 when it is not there.
+func (u *userRows) quota(t TemplateID) int {
+	for k := range u.quotas {
+		if u.quotas[k].Template == t {
+			return k
+		}
+	}
+	return -1
+}
+
+// join finds the row of an activity, -1 when it is not there.
+func (u *userRows) join(a ActivityID) int {
+	for k := range u.joins {
+		if u.joins[k].Activity == a {
+			return k
+		}
+	}
+	return -1
+}
+
+// allRows are the rows of a batch's users. They keep their memory from batch to batch.
+type allRows struct {
+	of   map[UserID]*userRows
+	used []*userRows
+	free []*userRows
+
+	dirtyQuotas, dirtyJoins []dirtyRow
+}
+
+// dirtyRow names a row that was changed. The rows themselves move while more are added.
+type dirtyRow struct {
+	rows *userRows
+	at   int
+}
+
+func newRows() allRows { return allRows{of: map[UserID]*userRows{}} }
+
+func (a *allRows) reset() {
+	clear(a.of)
+	for _, u := range a.used {
+		clear(u.joins) // they point to cards
+		u.quotas, u.joins = u.quotas[:0], u.joins[:0]
+	}
+	a.free, a.used = append(a.free, a.used...), a.used[:0]
+	a.dirtyQuotas, a.dirtyJoins = a.dirtyQuotas[:0], a.dirtyJoins[:0]
+}
+
+// user gives the rows of a user, none at first.
+func (a *allRows) user(u UserID) *userRows {
+	rows := a.of[u]
+	if rows == nil {
+		if n := len(a.free); n > 0 {
+			rows, a.free = a.free[n-1], a.free[:n-1]
+		} else {
+			rows = &userRows{}
+		}
+		a.of[u] = rows
+		a.used = append(a.used, rows)
+	}
+	return rows
+}
+
+// wantQuota says that the quota was not wanted before.
+func (a *allRows) wantQuota(k QuotaKey) bool {
+	rows := a.user(k.User)
+	if rows.quota(k.Template) >= 0 {
+		return false
+	}
+	rows.quotas = append(rows.quotas, quotaRow{Quota: Quota{QuotaKey: k}})
+	return true
+}
+
+// wantJoin says that the participation was not wanted before.
+func (a *allRows) wantJoin(k ParticipationKey) bool {
+	rows := a.user(k.User)
+	if rows.join(k.Activity) >= 0 {
+		return false
+	}
+	rows.joins = append(rows.joins, joinRow{Participation: Participation{ParticipationKey: k}})
+	return true
+}
+
+// setQuota gives a row its content.
+func (a *allRows) setQuota(q Quota, dirty bool) {
+	rows := a.user(q.User)
+	at := rows.quota(q.Template)
+	if at < 0 {
+		at = len(rows.quotas)
+		rows.quotas = append(rows.quotas, quotaRow{})
+	}
+	row := &rows.quotas[at]
+	if dirty && !row.dirty {
+		a.dirtyQuotas = append(a.dirtyQuotas, dirtyRow{rows, at})
+	}
+	*row = quotaRow{q, true, row.dirty || dirty}
+}
+
+func (a *allRows) setJoin(p Participation, dirty bool) {
+	rows := a.user(p.User)
+	at := rows.join(p.Activity)
+	if at < 0 {
+		at = len(rows.joins)
+		rows.joins = append(rows.joins, joinRow{})
+	}
+	row := &rows.joins[at]
+	if dirty && !row.dirty {
+		a.dirtyJoins = append(a.dirtyJoins, dirtyRow{rows, at})
+	}
+	*row = joinRow{p, true, row.dirty || dirty}
+}
+
+// The Set methods below are for stores, see State.SetClaim.
+
+// SetQuota gives what a user has of a template; the zero counts when nothing.
+func (s *State) SetQuota(q Quota) { s.rows.setQuota(q, false) }
+
+// SetParticipation gives what a user has done in an activity; the zero counts when nothing.
+func (s *State) SetParticipation(p Participation) { s.rows.setJoin(p, false) }
+
+// quota is what a user has of a template.
+func (s *State) quota(k QuotaKey) Quota {
+	if rows := s.rows.of[k.User]; rows != nil {
+		if at := rows.quota(k.Template); at >= 0 && rows.quotas[at].loaded {
+			return rows.quotas[at].Quota
+		}
+	}
+	if s.newUsers[k.User] {
+		return Quota{QuotaKey: k}
+	}
+	panic(fmt.Sprintf("benefit: the quota of user %d and template %d was not loaded", k.User, k.Template))
+}
+
+// participation is what a user has done in an activity.
+func (s *State) participation(k ParticipationKey) Participation {
+	if rows := s.rows.of[k.User]; rows != nil {
+		if at := rows.join(k.Activity); at >= 0 && rows.joins[at].loaded {
+			return rows.joins[at].Participation
+		}
+	}
+	if s.newUsers[k.User] {
+		return Participation{ParticipationKey: k}
+	}
+	panic(fmt.Sprintf("benefit: the participation of user %d in activity %d was not loaded", k.User, k.Activity))
+}
