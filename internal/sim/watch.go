@@ -6,6 +6,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/store"
+	"faquan/internal/store/storetest"
 )
 
 // watched is a store beside a plain one that gets the same commits. Every row that it loads is compared with the
@@ -55,7 +56,7 @@ func (t *watchedTx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.
 	if err := errors.Join(t.Tx.Load(ctx, keys, t.loaded), t.Tx.Load(ctx, keys, into)); err != nil {
 		t.w.s.failf("loading: %v", err)
 	}
-	if diff := diff(t.state, t.loaded); diff != "" {
+	if diff := storetest.DiffStates(t.state, t.loaded); diff != "" {
 		t.w.s.failf("the loaded rows (-should +are):\n%s", diff)
 	}
 	return nil
