@@ -38,7 +38,7 @@ func applyOverlay(conn *sqlite.Conn, o *overlay, full *sealed) (err error) {
 			return err
 		}
 	}
-	if err := addToGeneration(conn, o.gen, len(o.issuances)); err != nil {
+	if err := addToGeneration(conn, o.gen, o.share()); err != nil {
 		return err
 	}
 	if full != nil {

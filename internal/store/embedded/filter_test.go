@@ -232,3 +232,29 @@ func TestCache(t *testing.T) {
 		}
 	})
 }
+
+// Issuances with many codes take more of a generation, or its filters would say "perhaps" of everything.
+func TestGenerationOfManyCodes(t *testing.T) {
+	s := newMemPlace(t, Options{GenerationSize: 300, MaxOverlay: 200}).open(t)
+	defer s.Close()
+	c := storetest.NewCommitter(s, storetest.Catalogue(storetest.Template(1, func(x *benefit.Template) {
+		x.Kind, x.Face, x.Code = benefit.Certificate, benefit.Face{}, benefit.CodeRule{Digits: 16}
+	})), 1)
+	line := storetest.Line(1)
+	line.Quantity = 50
+	for n := range 100 {
+		r := storetest.Request(fmt.Sprint("k", n), fmt.Sprint("2088", n), line)
+		if _, err := c.Issue(t.Context(), storetest.Start, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	perhaps := 0
+	for n := range 10_000 {
+		if s.gens[0].perhapsClaim(benefit.CodeKey(fmt.Sprint("none ", n)).ID) {
+			perhaps++
+		}
+	}
+	if perhaps > 500 || len(s.gens) < 3 {
+		t.Errorf("%d generations; the first says perhaps of %d in 10,000 codes that are not there", len(s.gens), perhaps)
+	}
+}

@@ -80,7 +80,7 @@ func (s *Store) swap() {
 	}
 	s.behind = s.active
 	last := s.gens[len(s.gens)-1]
-	if last.issuances += len(s.behind.issuances); last.issuances >= s.o.GenerationSize {
+	if last.share += s.behind.share(); last.share >= s.o.GenerationSize {
 		// The full one keeps its fresh filters: its own may still be in the making, from a snapshot of the view
 		// that lacks what came since.
 		s.gens = append(s.gens, newGeneration(last.gen+1, s.filterCapacity()))

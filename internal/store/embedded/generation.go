@@ -13,10 +13,10 @@ import (
 // generation is a stretch of issuances that share a key prefix in the view's random indexes, with the filters
 // that say what may be in it. A filter that is nil says "perhaps" of everything.
 type generation struct {
-	gen       int64
-	issuances int
-	claims    *filter
-	quotas    *filter
+	gen    int64
+	share  int // what it holds, in issuances; see overlay.share
+	claims *filter
+	quotas *filter
 	// fresh are filters of what has come since the store was opened, while those above are being made from
 	// the view in the background; nil for a generation that takes nothing new.
 	freshClaims, freshQuotas *filter
@@ -117,7 +117,7 @@ func (g *generation) note(r *record) {
 func loadGenerations(conn *sqlite.Conn, at uint64) (all []*generation, err error) {
 	err = sqlitex.Execute(conn, "SELECT gen, issuances, seq, claims, quotas FROM generation ORDER BY gen", &sqlitex.ExecOptions{
 		ResultFunc: func(stmt *sqlite.Stmt) error {
-			g := &generation{gen: stmt.ColumnInt64(0), issuances: stmt.ColumnInt(1)}
+			g := &generation{gen: stmt.ColumnInt64(0), share: stmt.ColumnInt(1)}
 			g.claims, _ = unmarshalFilter(columnBytes(stmt, 3))
 			g.quotas, _ = unmarshalFilter(columnBytes(stmt, 4))
 			all = append(all, g)
@@ -159,10 +159,10 @@ func columnBytes(stmt *sqlite.Stmt, col int) []byte {
 	return b
 }
 
-func addToGeneration(conn *sqlite.Conn, gen int64, issuances int) error {
+func addToGeneration(conn *sqlite.Conn, gen int64, share int) error {
 	return sqlitex.Execute(conn, `INSERT INTO generation (gen, issuances, seq) VALUES (?1, ?2, 0)
 		ON CONFLICT (gen) DO UPDATE SET issuances = issuances + ?2`,
-		&sqlitex.ExecOptions{Args: []any{gen, issuances}})
+		&sqlitex.ExecOptions{Args: []any{gen, share}})
 }
 
 // saveFilters keeps the filters of a generation with the journal record up to which they are complete.

@@ -154,9 +154,15 @@ func newOverlay(gen, floor int64) *overlay {
 
 func (o *overlay) empty() bool { return o.first == 0 }
 
-// weight bounds the overlay's memory: its issuances, which take a few hundred bytes each, or when they take more than
-// 1 KiB on average, that many KiB.
-func (o *overlay) weight() int { return max(len(o.issuances), o.size>>10) }
+// weight bounds the overlay's memory: its share of a generation, which takes a few hundred bytes for each issuance, or
+// when the issuances take more than 1 KiB on average, that many KiB.
+func (o *overlay) weight() int { return max(o.share(), o.size>>10) }
+
+// share is how much of a generation the overlay takes: its issuances, or where they have many codes or many lines, as
+// many as usually fill the filters so far. Filters that are too full say "perhaps" of everything.
+func (o *overlay) share() int {
+	return max(len(o.issuances), (len(o.keys)+len(o.links))/3, (len(o.ledger)+len(o.joins))/2)
+}
 
 // record is one committed journal record with its changes, as commit or replay has it at hand.
 type record struct {

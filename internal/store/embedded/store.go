@@ -55,7 +55,8 @@ type Options struct {
 	// many vouchers each, how many KiB their records may have together. It is written when
 	// it is half full. Default 400,000, which takes about 250 MB when the view is slow.
 	MaxOverlay int
-	// GenerationSize is about how many issuances share a generation of the view. Default 1,000,000.
+	// GenerationSize is about how many issuances share a generation of the view; fewer when they have many codes or
+	// lines. Default 1,000,000.
 	GenerationSize int
 	// CacheEntries bounds the caches of recipients and quotas: each keeps between this many and twice as many
 	// entries of about 50 bytes. Default 1,000,000.

@@ -120,7 +120,7 @@ CREATE TABLE entity_version (
 
 CREATE TABLE generation (
   gen       INTEGER PRIMARY KEY,
-  issuances INTEGER NOT NULL,
+  issuances INTEGER NOT NULL, -- or more, where they have many codes or lines
   seq       INTEGER NOT NULL, -- the journal record up to which the filters hold everything
   claims    BLOB,             -- filters (the first of claims and identifiers); null while the generation is being filled
   quotas    BLOB             -- of quotas and participations
