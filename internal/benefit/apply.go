@@ -112,7 +112,7 @@ func (a *applying) line(l *IssuedLine) bool {
 				worth += x
 			}
 		}
-		l.Reason = a.refusal(t, l, worth)
+		l.Reason = a.refusal(t, &l.Line, worth)
 		if short := t != nil && t.Kind == Certificate && len(l.Codes) < from+l.Quantity; short && (l.Reason == NotRefused || l.Reason > CodesEmpty) {
 			l.Reason = CodesEmpty
 		}
@@ -131,18 +131,22 @@ func (a *applying) line(l *IssuedLine) bool {
 }
 
 // lone is how a line would fare if one send of it were asked for alone, for the least that it can be worth.
-func (a *applying) lone(l Line) (Reason, Counters) {
+func (a *applying) lone(l *Line) (Reason, Counters) {
 	t := a.cat.Templates[l.Template]
 	if t == nil {
 		return TemplateNotFound, Counters{}
 	}
-	worth := amount(t, l, 0, nil) * money.Fen(l.Quantity)
-	return a.refusal(t, &IssuedLine{Line: l}, worth), a.counters(t)
+	seen := a.counters(t)
+	reason := a.closed(t, l)
+	if reason == NotRefused {
+		reason = a.noRoom(t, l, amount(t, *l, 0, nil)*money.Fen(l.Quantity), seen)
+	}
+	return reason, seen
 }
 
 // refusal checks one send of the line, worth so many fen together, against every rule. The order of the checks
 // is the order in which refusals win.
-func (a *applying) refusal(t *Template, l *IssuedLine, worth money.Fen) Reason {
+func (a *applying) refusal(t *Template, l *Line, worth money.Fen) Reason {
 	if t == nil {
 		return TemplateNotFound
 	}
@@ -152,9 +156,13 @@ func (a *applying) refusal(t *Template, l *IssuedLine, worth money.Fen) Reason {
 	if reason := a.closed(t, l); reason != NotRefused {
 		return reason
 	}
+	return a.noRoom(t, l, worth, a.counters(t))
+}
+
+// noRoom is the part of refusal that looks at counters.
+func (a *applying) noRoom(t *Template, l *Line, worth money.Fen, seen Counters) Reason {
 	n := int64(l.Quantity)
-	seen := a.counters(t)
-	wrong := wrongAmount(t, l.Line)
+	wrong := wrongAmount(t, l)
 	if wrong != NotRefused && t.TakesAmount() {
 		// An amount that cannot be given is not held against the budget; the least that could be given is.
 		worth = t.Amount.Min * money.Fen(n)
@@ -183,7 +191,7 @@ func (a *applying) refusal(t *Template, l *IssuedLine, worth money.Fen) Reason {
 }
 
 // closed checks the states and windows of the template and the activity.
-func (a *applying) closed(t *Template, l *IssuedLine) Reason {
+func (a *applying) closed(t *Template, l *Line) Reason {
 	reason := t.closed(a.st.Now)
 	if l.Activity != 0 && (reason == NotRefused || reason > ActivityNotOpen) {
 		if act := a.cat.Activities[l.Activity]; act == nil || !act.OpenAt(a.st.Now) {
@@ -197,7 +205,7 @@ func (a *applying) closed(t *Template, l *IssuedLine) Reason {
 func over(limit, have, n int64) bool { return limit > 0 && have+n > limit }
 
 // wrongAmount checks the amount that came with the request, or did not.
-func wrongAmount(t *Template, l Line) Reason {
+func wrongAmount(t *Template, l *Line) Reason {
 	switch {
 	case l.HasAmount && !t.TakesAmount():
 		return AmountNotAllowed
@@ -276,7 +284,7 @@ func (a *applying) take(t *Template, l *IssuedLine, worth int64) {
 
 // tooSoon says that the one-second guard of the line's activity refuses the request. What this request itself has
 // taken does not count.
-func (a *applying) tooSoon(l *IssuedLine) bool {
+func (a *applying) tooSoon(l *Line) bool {
 	if !a.guarded || l.Activity == 0 || a.newUser {
 		return false
 	}

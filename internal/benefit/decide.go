@@ -191,7 +191,8 @@ func (d *deciding) eligible(c *candidate) bool {
 	}
 	ok := true
 	a := applying{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser}
-	for _, l := range c.lines {
+	for k := range c.lines {
+		l := &c.lines[k]
 		reason, seen := a.lone(l)
 		d.see(l.Template, seen)
 		d.told.line(d.cat, l, reason, seen)

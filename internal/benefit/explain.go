@@ -92,7 +92,7 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 	}
 	for k := range i.Lines {
 		l := &i.Lines[k]
-		told := lineTold(cat, l.Line, l.Reason, l.Seen)
+		told := lineTold(cat, &l.Line, l.Reason, l.Seen)
 		told.Issued = l.issuedVouchers()
 		e.Lines = append(e.Lines, told)
 	}
@@ -127,9 +127,15 @@ func (d *deciding) begin() {
 
 // see notes counters that were looked at.
 func (d *deciding) see(t TemplateID, seen Counters) {
-	if !slices.ContainsFunc(d.basis.Templates, func(x TemplateSeen) bool { return x.Template == t }) {
-		d.basis.Templates = append(d.basis.Templates, TemplateSeen{t, seen})
+	for k := range d.basis.Templates {
+		if d.basis.Templates[k].Template == t {
+			return
+		}
 	}
+	if d.basis.Templates == nil {
+		d.basis.Templates = make([]TemplateSeen, 0, len(d.candidates)) // most have one right
+	}
+	d.basis.Templates = append(d.basis.Templates, TemplateSeen{t, seen})
 }
 
 // seeAsked notes what a rule asks of the past.
@@ -188,7 +194,7 @@ func (e *Explanation) asked(rules Rules, in *RuleInput) {
 	}
 }
 
-func (e *Explanation) line(cat *Catalogue, l Line, reason Reason, seen Counters) {
+func (e *Explanation) line(cat *Catalogue, l *Line, reason Reason, seen Counters) {
 	if e == nil {
 		return
 	}
@@ -207,7 +213,7 @@ func (e *Explanation) chosen(c *candidate) {
 	}
 }
 
-func lineTold(cat *Catalogue, l Line, reason Reason, seen Counters) LineTold {
+func lineTold(cat *Catalogue, l *Line, reason Reason, seen Counters) LineTold {
 	told := LineTold{Vouchers: l.Vouchers(), Reason: reason.String(), Seen: seen}
 	if t := cat.Templates[l.Template]; t != nil {
 		told.Template, told.Stock, told.Limits = t.Name, t.Stock, t.Limits

@@ -73,25 +73,32 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 		}
 	}
 	for _, k := range keys.Quotas {
-		if q, ok := s.memoryQuota(k); ok {
+		if q, ok := s.quotas.get(k); ok {
 			into.SetQuota(q)
 			continue
 		}
-		if gens := s.gensWith(func(g *generation) bool { return g.perhapsQuota(k) }); len(gens) > 0 {
-			m.quotas = append(m.quotas, quotaMiss{k, gens})
-		} else {
+		// What no filter knows was never written, not to an overlay either: that spares most keys the look there.
+		gens := s.gensWith(func(g *generation) bool { return g.perhapsQuota(k) })
+		if len(gens) == 0 {
 			into.SetQuota(benefit.Quota{QuotaKey: k})
+		} else if q, ok := s.overlayQuota(k); ok {
+			into.SetQuota(q)
+		} else {
+			m.quotas = append(m.quotas, quotaMiss{k, gens})
 		}
 	}
 	for _, k := range keys.Participations {
-		if p, ok := s.memoryJoined(k); ok {
+		if p, ok := s.joined.get(k); ok {
 			into.SetParticipation(p)
 			continue
 		}
-		if gens := s.gensWith(func(g *generation) bool { return g.perhapsJoined(k) }); len(gens) > 0 {
-			m.joins = append(m.joins, joinMiss{k, gens})
-		} else {
+		gens := s.gensWith(func(g *generation) bool { return g.perhapsJoined(k) })
+		if len(gens) == 0 {
 			into.SetParticipation(benefit.Participation{ParticipationKey: k})
+		} else if p, ok := s.overlayJoined(k); ok {
+			into.SetParticipation(p)
+		} else {
+			m.joins = append(m.joins, joinMiss{k, gens})
 		}
 	}
 	for _, ident := range keys.Recipients {
@@ -132,20 +139,14 @@ func (s *Store) overlayClaim(c benefit.ClaimID) ([]byte, bool) {
 	return s.behind.claim(c)
 }
 
-func (s *Store) memoryQuota(k benefit.QuotaKey) (benefit.Quota, bool) {
-	if q, ok := s.quotas.get(k); ok {
-		return q, true
-	}
+func (s *Store) overlayQuota(k benefit.QuotaKey) (benefit.Quota, bool) {
 	if q, ok := s.active.quota(k); ok || s.behind == nil {
 		return q, ok
 	}
 	return s.behind.quota(k)
 }
 
-func (s *Store) memoryJoined(k benefit.ParticipationKey) (benefit.Participation, bool) {
-	if p, ok := s.joined.get(k); ok {
-		return p, true
-	}
+func (s *Store) overlayJoined(k benefit.ParticipationKey) (benefit.Participation, bool) {
 	if p, ok := s.active.participation(k); ok || s.behind == nil {
 		return p, ok
 	}
