@@ -93,3 +93,12 @@ func sources(t *testing.T) string {
 	}
 	return all.String()
 }
+
+// A flag is written like every other one of the program, with hyphens alone.
+func TestFlagsHaveHyphensAlone(t *testing.T) {
+	for _, s := range Settings() {
+		if strings.ContainsAny(s.Flag(), "._") {
+			t.Errorf("--%s", s.Flag())
+		}
+	}
+}

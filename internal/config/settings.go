@@ -23,7 +23,7 @@ type Setting struct {
 }
 
 // Flag is the name of the command-line flag, without dashes.
-func (s Setting) Flag() string { return strings.ReplaceAll(s.Key, ".", "-") }
+func (s Setting) Flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.Key) }
 
 // Env is the name of the environment variable.
 func (s Setting) Env() string {
