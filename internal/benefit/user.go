@@ -3,6 +3,7 @@ package benefit
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"faquan/internal/id"
 )
@@ -18,6 +19,17 @@ const (
 	Login    = "LOGIN"   // alias: a mobile number or an e-mail address
 	Nick     = "NICK"    // alias: a Taobao nick
 )
+
+// Miswritten gives the type of identifiers that faquan knows by name and that t is but for upper and lower case, else
+// "". As a type of its own it would make a second user, with fresh limits, of somebody who has one.
+func Miswritten(t string) string {
+	for _, known := range []string{AlipayID, TaobaoID, OpenID, Login, Nick} {
+		if t != known && strings.EqualFold(t, known) {
+			return known
+		}
+	}
+	return ""
+}
 
 // MaxIdentifier is the longest identifier value, in characters.
 const MaxIdentifier = 128

@@ -86,6 +86,12 @@ func (o *object) take(field string) *yaml.Node {
 
 func (o *object) has(field string) bool { return o.nodes[field] != nil }
 
+// empty says that a field is there and is a list of nothing. A list whose elements were all refused is not empty.
+func (o *object) empty(field string) bool {
+	n := o.nodes[field]
+	return n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0
+}
+
 // lineOf is the line of a field's value.
 func (o *object) lineOf(field string) int {
 	if n := o.nodes[field]; n != nil {

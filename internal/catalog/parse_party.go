@@ -123,12 +123,12 @@ func (p *parser) app(o *object) *appDoc {
 	switch {
 	case d.app.PublicKey != "" && !o.has("sign_types"):
 		d.app.SignTypes = []string{"RSA2"}
-	case o.has("sign_types") && len(d.app.SignTypes) == 0:
+	case o.empty("sign_types"):
 		o.report("sign_types", "is an empty list: no request could be signed")
 	case o.has("sign_types") && !o.has("public_key") && !o.has("public_key_file"):
 		o.report("sign_types", "there is no public_key to verify with")
 	}
-	if o.has("methods") && len(d.app.Methods) == 0 {
+	if o.empty("methods") {
 		o.report("methods", "is an empty list; leave it out to grant all methods, or set status: DISABLED")
 	}
 	o.unsupported("encrypted requests", "aes_key")
@@ -236,6 +236,9 @@ func (o *object) idents(key *yaml.Node) []identDoc {
 		o.p.report(key.Line, "%s: a type of identifiers has 1 to %d printable ASCII characters, no white space, colon or slash, and does not begin with @", o.what, maxType)
 		o.take(key.Value)
 		return nil
+	}
+	if known := benefit.Miswritten(kind); known != "" {
+		o.p.report(key.Line, "%s: %q is %s in other letters; write %s", o.what, kind, known, known)
 	}
 	var all []identDoc
 	o.each(key.Value, func(n *yaml.Node) {

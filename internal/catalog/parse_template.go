@@ -59,7 +59,7 @@ func (p *parser) template(o *object) *templateDoc {
 	if kind != 0 {
 		o.kindFields(kind)
 	}
-	if kind == benefit.Certificate && o.has("channels") && len(d.template.Channels) == 0 {
+	if kind == benefit.Certificate && o.empty("channels") {
 		o.report("channels", "is an empty list: no call could name an allowed channel")
 	}
 	for k, c := range d.template.Channels {

@@ -75,6 +75,12 @@ func readDecision(c *call) (*benefit.Request, *wire.Error) {
 	}, nil
 }
 
+// errEmptyPair refuses an element of act_right_top_infos that names nothing.
+var errEmptyPair = &wire.Error{
+	Code: 40, Msg: "Missing required arguments:act_code", SubCode: "isv.missing-parameter:act_code",
+	SubMsg: "参数act_right_top_infos的元素应有act_code或right_id",
+}
+
 // readActCodes gives the activities that the request names, sorted and each once.
 func readActCodes(dto *wire.Args) []string {
 	var all []string
@@ -95,7 +101,7 @@ func readActRights(dto *wire.Args) []benefit.ActRight {
 		case given && pair.RightID <= 0:
 			o.Fail(wire.Invalid("right_id", "应为正整数"))
 		case !given && pair.ActCode == "":
-			o.Fail(wire.Missing("act_code"))
+			o.Fail(errEmptyPair)
 		}
 		all = append(all, pair)
 	}
@@ -115,6 +121,8 @@ func readRecipient(dto *wire.Args, app benefit.AppID) benefit.Identifier {
 	switch {
 	case strings.HasPrefix(ident.Type, "@"), strings.ContainsFunc(ident.Type, notInUserType):
 		dto.Fail(wire.Invalid("user_type", "应为不含空格、冒号和斜杠的ASCII字符，且不以@开头"))
+	case benefit.Miswritten(ident.Type) != "":
+		dto.Fail(wire.Invalid("user_type", "区分大小写，应为"+benefit.Miswritten(ident.Type)))
 	case ident.Type == benefit.AlipayID && utf8.RuneCountInString(ident.Value) > maxAlipayID:
 		dto.Fail(wire.Invalid("user_id", "最多"+strconv.Itoa(maxAlipayID)+"个字符"))
 	case ident.Type == benefit.OpenID:

@@ -419,6 +419,7 @@ func TestRecipientOfADecision(t *testing.T) {
 	bad := map[string]object{
 		"user_type": {"user_type": "@USER"}, "with a colon": {"user_type": "A:B"}, "with a slash": {"user_type": "OPEN_ID/2"},
 		"with a space": {"user_type": "A B"}, "not ASCII": {"user_type": "支付宝"}, "too long": {"user_type": strings.Repeat("A", 33)},
+		"a known type in other letters": {"user_type": "alipay"}, "and another": {"user_type": "Open_Id"},
 		"user_id": {"user_id": strings.Repeat("1", 129)}, "an Alipay id": {"user_id": "20883020014561150"},
 	}
 	l := newLab(t, nil)
