@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strconv"
 	"strings"
 
 	"faquan/internal/gateway/form"
@@ -61,7 +62,7 @@ func (p *Policy) Items(batch *Request) ([]Item, *Error) {
 		return nil, ErrParameter.With("批量请求中没有API调用")
 	}
 	if strings.Count(body, separator) >= limit {
-		return nil, ErrParameter.With("批量请求中的API调用过多")
+		return nil, ErrParameter.With("批量请求最多包含" + strconv.Itoa(limit) + "个API调用")
 	}
 	var items []Item
 	for text := range strings.SplitSeq(body, separator) {

@@ -125,8 +125,8 @@ func checkTimestamp(c *checking) *Error {
 	if tolerance == 0 {
 		tolerance = DefaultTolerance
 	}
-	if tolerance > 0 && stamp.Off(c.policy.Now(), c.policy.Zones) > tolerance {
-		return ErrInvalidTimestamp
+	if now := c.policy.Now(); tolerance > 0 && stamp.Off(now, c.policy.Zones) > tolerance {
+		return ErrInvalidTimestamp.With("参数timestamp与网关时间" + FormatTimestamp(now) + "（北京时间）相差过大，请使用北京时间并校准时钟")
 	}
 	return nil
 }

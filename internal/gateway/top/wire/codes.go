@@ -77,7 +77,7 @@ var (
 	ErrUserPermissions    = &Error{Code: 12, Msg: "Insufficient user permissions"}
 	ErrMissingMethod      = &Error{Code: 21, Msg: "Missing method"}
 	ErrInvalidMethod      = &Error{Code: 22, Msg: "Invalid method"}
-	ErrInvalidFormat      = &Error{Code: 23, Msg: "Invalid format"}
+	ErrInvalidFormat      = &Error{Code: 23, Msg: "Invalid format", SubMsg: "参数format应为xml或json"}
 	ErrMissingSignature   = &Error{Code: 24, Msg: "Missing signature"}
 	ErrInvalidSignature   = &Error{Code: 25, Msg: "Invalid signature"}
 	ErrMissingSession     = &Error{Code: 26, Msg: "Missing session"}
@@ -87,10 +87,10 @@ var (
 	ErrMissingAppKey      = &Error{Code: 28, Msg: "Missing app key"}
 	ErrInvalidAppKey      = &Error{29, "Invalid app Key", "isv.appkey-not-exists", "应用不存在"}
 	ErrMissingTimestamp   = &Error{Code: 30, Msg: "Missing timestamp"}
-	ErrInvalidTimestamp   = &Error{Code: 31, Msg: "Invalid timestamp"}
+	ErrInvalidTimestamp   = &Error{Code: 31, Msg: "Invalid timestamp", SubMsg: "参数timestamp应为yyyy-MM-dd HH:mm:ss或毫秒数"}
 	ErrMissingVersion     = &Error{Code: 32, Msg: "Missing version"}
-	ErrInvalidVersion     = &Error{Code: 33, Msg: "Invalid version"}
-	ErrUnsupportedVersion = &Error{Code: 34, Msg: "Unsupported version"}
+	ErrInvalidVersion     = &Error{Code: 33, Msg: "Invalid version", SubMsg: "参数v应为2.0"}
+	ErrUnsupportedVersion = &Error{Code: 34, Msg: "Unsupported version", SubMsg: "参数v应为2.0"}
 	ErrForbidden          = &Error{Code: 42, Msg: "Forbidden request"}
 	ErrParameter          = &Error{Code: 43, Msg: "Parameter error"}
 	ErrInvalidEncoding    = &Error{Code: 47, Msg: "Invalid encoding"}
