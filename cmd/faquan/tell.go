@@ -140,7 +140,8 @@ func (p *page) past(what string, all map[string]benefit.Past) {
 func (p *page) right(level int, l *benefit.LineTold) {
 	name := l.Template
 	if name == "" {
-		name = "(no such template)"
+		// Or the parameters did not agree with the catalogue: the caller heard which, and the core was asked about the key alone.
+		name = "(none that the request may name)"
 	}
 	switch {
 	case l.Issued > 0 && l.Issued < l.Vouchers:
