@@ -32,8 +32,8 @@ func newAudit() *cobra.Command {
 stock, budgets and limits are kept, every counter is what its vouchers say, every key has one outcome (one at a time
 where keys are bound for a window), every voucher has its issuance and is found; what users did in activities is what
 their vouchers say, the one-second guard held, treasure boxes are told to be done when they are, certificate codes are
-unique, and what a scene chose it could choose. Nothing is changed. Beside a running process it audits what was committed when it began,
-while that goes on issuing.
+unique, and what a scene chose it could choose. Nothing is changed. Beside a running process it audits what was
+committed when it began, while that goes on issuing.
 
 Whatever is wrong is printed with the promise it breaks, the row by its ids, and what the row should say; then the exit
 code is 1. A doubt is a row that today's rules would not allow and those of its day may have; doubts do not count.
