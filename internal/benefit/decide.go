@@ -186,7 +186,7 @@ func (d *deciding) eligible(c *candidate) bool {
 		d.told.candidate(c, false, nil, false, nil)
 		return false
 	}
-	if !d.holds(c) {
+	if !d.holds(c) || d.told != nil && !d.keptLines(c.lines) {
 		return false
 	}
 	ok := true
@@ -207,6 +207,10 @@ func (d *deciding) holds(c *candidate) bool {
 	if rule == "" {
 		d.told.candidate(c, true, nil, true, nil)
 		return true
+	}
+	if d.told != nil && !d.keptAsked(rule) {
+		d.told.candidate(c, true, nil, false, errNotKept)
+		return false
 	}
 	d.seeAsked(rule)
 	in := d.input()

@@ -2,6 +2,7 @@ package benefit
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 )
 
@@ -71,7 +72,8 @@ type LineTold struct {
 }
 
 // Explain makes a decision again from what is kept of it, under the catalogue of the version that it was made by, and
-// tells each step. It is pure, and the choice comes out as it did then.
+// tells each step. It is pure, and the choice comes out as it did then. Under another catalogue it tells what it can:
+// what was not looked at then is not told, and was not chosen.
 func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 	e := &Explanation{Now: i.At(), Catalogue: cat.Version, Errors: i.Errors}
 	if b := i.Basis; b != nil {
@@ -116,6 +118,33 @@ func (b *Basis) state(u *User) *State {
 	}
 	return st
 }
+
+// errNotKept is why an explanation cannot say whether a rule held.
+var errNotKept = errors.New("what the rule asks for was not looked at when this was decided")
+
+// keptLines says that the basis has the counters of all templates of the lines.
+func (d *deciding) keptLines(lines []Line) bool {
+	return !slices.ContainsFunc(lines, func(l Line) bool { return !d.kept(d.cat.Templates[l.Template]) })
+}
+
+// keptAsked says that the basis has what the rule asks of the past.
+func (d *deciding) keptAsked(rule string) bool {
+	templates, activities := d.rules.Asks(rule)
+	for _, name := range templates {
+		if !d.kept(d.cat.TemplateByName(name)) {
+			return false
+		}
+	}
+	for _, name := range activities {
+		if act := d.cat.ActivityByName(name); act != nil && !d.st.rows.joinLoaded(ParticipationKey{d.user.ID, act.ID}) {
+			return false
+		}
+	}
+	return true
+}
+
+// kept says that the counters of a template are in the basis; of one that there is not, none are needed.
+func (d *deciding) kept(t *Template) bool { return t == nil || d.st.templates[t.ID] != nil }
 
 // begin starts the basis of the choice.
 func (d *deciding) begin() {

@@ -81,6 +81,31 @@ func TestExplainIsOfThen(t *testing.T) {
 	}
 }
 
+// Under a newer catalogue, in which the scene has more activities and rules ask for more, what was looked at then is
+// told, and what was not is left out.
+func TestExplainUnderNewerCatalogue(t *testing.T) {
+	d := newSceneDesk(t, ChooseAll)
+	d.scene.Activities = d.scene.Activities[:1]
+	d.renew()
+	o := d.ask(inScene("k", "a"))
+	d.scene.Activities = append(d.scene.Activities, SceneEntry{Activity: 2})
+	for _, c := range []struct {
+		template   TemplateID // of the second activity
+		rule       string
+		told, fits bool // its lines were looked at; its rule can be evaluated
+	}{{2, "", false, true}, {1, "t3<1", false, false}, {1, "@a3<1", false, false}, {1, "t1<5", true, true}, {1, "", true, true}} {
+		d.activities[1].Items[0].Template, d.activities[1].Rule = c.template, c.rule
+		d.renew()
+		all := Explain(d.committer.Catalogue, o.Issuance, storetest.Rules{}).Candidates
+		if len(all) != 2 || !all[0].Chosen || len(all[0].Lines) != 1 {
+			t.Fatalf("%+v: %+v", c, all)
+		}
+		if x := all[1]; x.Chosen != c.told || (len(x.Lines) == 1) != c.told || (x.RuleError == "") != c.fits {
+			t.Errorf("%+v: %+v", c, x)
+		}
+	}
+}
+
 // What was refused is explained from the attempt.
 func TestExplainRefusal(t *testing.T) {
 	d := newSceneDesk(t, ChooseAll)

@@ -131,6 +131,16 @@ func (a *allRows) setJoin(p Participation, dirty bool) {
 	*row = joinRow{p, true, row.dirty || dirty}
 }
 
+// joinLoaded says that a store has given the participation.
+func (a *allRows) joinLoaded(k ParticipationKey) bool {
+	rows := a.of[k.User]
+	if rows == nil {
+		return false
+	}
+	at := rows.join(k.Activity)
+	return at >= 0 && rows.joins[at].loaded
+}
+
 // The Set methods below are for stores, see State.SetClaim.
 
 // SetQuota gives what a user has of a template; the zero counts when nothing.
