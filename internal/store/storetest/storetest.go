@@ -166,6 +166,11 @@ func collect[V any](all *[]V, failed *error, table func(yield func(V, error) boo
 // Diff tells how two values differ, unexported fields included; empty and absent lists are the same to it.
 // It is empty when they do not differ.
 func Diff(want, got any) string {
+	if state, ok := want.(*benefit.State); ok {
+		if other, ok := got.(*benefit.State); ok {
+			return DiffStates(state, other)
+		}
+	}
 	all := cmp.Exporter(func(reflect.Type) bool { return true })
 	return cmp.Diff(want, got, all, cmpopts.EquateEmpty())
 }
