@@ -165,6 +165,13 @@ func TestRowsThatWereNotLoaded(t *testing.T) {
 			st.SetClaim(x.request.Claim(), nil)
 			st.SetRecipient(x.request.Recipient, x.user, nil)
 			st.SetTemplate(TemplateCount{Template: 1}, TemplateDay{Template: 1})
+			st.SetParticipation(Participation{ParticipationKey: ParticipationKey{User: 11, Activity: 1}})
+		},
+		"participation": func(x *trial, st *State) {
+			st.SetClaim(x.request.Claim(), nil)
+			st.SetRecipient(x.request.Recipient, x.user, nil)
+			st.SetTemplate(TemplateCount{Template: 1}, TemplateDay{Template: 1})
+			st.SetQuota(Quota{QuotaKey: QuotaKey{User: 11, Template: 1}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
