@@ -86,6 +86,9 @@ func (q *decision) question() (*control.Question, error) {
 		return cmp.Or(cmp.Compare(a.ActCode, b.ActCode), cmp.Compare(a.RightID, b.RightID))
 	})
 	asked.Rights = slices.Compact(asked.Rights)
+	if known := benefit.Miswritten(q.userType); known != "" {
+		return nil, fmt.Errorf("--user-type %q is written %s", q.userType, known)
+	}
 	key := q.requestID
 	if key == "" {
 		key = "decide-" + rand.Text()

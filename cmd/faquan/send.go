@@ -44,7 +44,13 @@ The exit code is 0 when something was issued, or an asked for answer came, and 1
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (t.method == "" || t.method == sendMethod) && t.batch == "" {
+				if err := passedOver(cmd.Flags(), "top", sendMethod); err != nil {
+					return err
+				}
 				return a.run(cmd)
+			}
+			if err := passedOver(cmd.Flags(), "alipay", "the TOP gateway"); err != nil {
+				return err
 			}
 			return t.run(cmd)
 		},
@@ -53,6 +59,18 @@ The exit code is 0 when something was issued, or an asked for answer came, and 1
 	a.flags(cmd.Flags())
 	t.flags(cmd.Flags())
 	return cmd
+}
+
+// passedOver refuses flags of the gateway that is not called, which would change nothing. What a flag is for stands at
+// the beginning of its usage.
+func passedOver(flags *pflag.FlagSet, gateway, called string) error {
+	var bad error
+	flags.Visit(func(f *pflag.Flag) {
+		if bad == nil && strings.HasPrefix(f.Usage, gateway+": ") {
+			bad = fmt.Errorf("--%s is not for %s; --method says what is called", f.Name, called)
+		}
+	})
+	return bad
 }
 
 // alipaySend is a call of sendMethod from the command line.

@@ -142,7 +142,8 @@ func TestSendTOP(t *testing.T) {
 		{"xml and simplify", "--method a --format xml --simplify", "", nil, "--simplify is for JSON"},
 		{"format", "--method a --format yaml", "", nil, `format "yaml" is neither`},
 		{"sign method", "--method a --sign-method sha1", "", nil, `sign method "sha1" is none of`},
-		{"alipay", "", "", nil, "alipay.marketing.voucher.send needs --app-id"},
+		{"alipay", "", "", nil, "--app-key is not for alipay.marketing.voucher.send"},
+		{"a flag of alipay", "--method taobao.time.get --user 2088", "", nil, "--user is not for the TOP gateway"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, err := faquan(t, c.stdin, append(common, strings.Fields(c.args)...)...)
