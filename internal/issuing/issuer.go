@@ -29,7 +29,7 @@ type Options struct {
 	Refusals int
 	// Queue is how many requests may wait; more are turned away with ErrBusy. Default 8192.
 	Queue int
-	// Batch is how many requests one commit takes at most. Default 1024.
+	// Batch is how many requests one commit takes at most; fewer when they ask for many vouchers. Default 1024.
 	Batch int
 	// Log gets what an operator must know of: poisoned requests, failed commits. Default: nothing.
 	Log *slog.Logger
@@ -115,6 +115,9 @@ func (i *Issuer) Submit(r *benefit.Request) (Pending, error) {
 		return Pending{}, err
 	}
 	p := &pending{request: r, done: make(chan struct{}, 1)}
+	for k := range r.Lines {
+		p.size += r.Lines[k].Vouchers()
+	}
 	return Pending{p}, i.queue.put(p)
 }
 

@@ -14,6 +14,7 @@ type pending struct {
 	request *benefit.Request
 	change  *change // a change of the catalogue instead of a request
 	asks    *ask    // a question about the request: it is decided and not issued
+	size    int     // the vouchers that the request's lines ask for
 	state   atomic.Int32
 	done    chan struct{} // gets one value when outcome and err are set
 	outcome benefit.Outcome
@@ -115,20 +116,25 @@ func (q *queue) size() int {
 // alone says that it makes a batch of its own.
 func (p *pending) alone() bool { return p.change != nil || p.asks != nil }
 
+// batchVouchers is how many vouchers the lines of a batch may ask for together, so that a batch of large requests is
+// not decided several times before its parts fit into a commit.
+const batchVouchers = 16 * benefit.MaxLineVouchers
+
 // takeAll gives up to most of what waits, in order, leaving out what was given up. A change of the catalogue and a
 // question make a batch of their own. The result is valid until the next call.
 func (q *queue) takeAll(most int) []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	batch := q.spare[:0]
-	used := 0
+	used, size := 0, 0
 	for _, p := range q.waiting {
-		if len(batch) >= most || len(batch) > 0 && (p.alone() || batch[0].alone()) {
+		if len(batch) >= most || len(batch) > 0 && (p.alone() || batch[0].alone() || size+p.size > batchVouchers) {
 			break
 		}
 		used++
 		if p.take() {
 			batch = append(batch, p)
+			size += p.size
 		} else {
 			q.gone.Add(-1)
 		}

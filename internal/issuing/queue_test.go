@@ -3,6 +3,7 @@ package issuing_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"faquan/internal/benefit"
@@ -108,5 +109,26 @@ func TestStopIdle(t *testing.T) {
 	b.issuer.Stop()
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// Requests for many vouchers make smaller batches, and one is always a batch.
+func TestBatchOfLargeRequests(t *testing.T) {
+	b := newBench(t)
+	var all []issuing.Pending
+	for k := range 18 {
+		r := ask(fmt.Sprint("k", k), k, 1)
+		r.Lines[0].Quantity = benefit.MaxLineVouchers
+		all = append(all, b.submit(r))
+	}
+	all = append(all, b.submit(ask("small", 1, 1)))
+	for _, left := range []int{3, 0} {
+		b.step()
+		if got := b.issuer.Waiting(); got != left {
+			t.Errorf("%d requests wait after a batch, want %d", got, left)
+		}
+	}
+	for _, p := range all {
+		b.want("a request", b.result(p), nil, benefit.NotRefused)
 	}
 }
