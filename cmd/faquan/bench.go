@@ -122,11 +122,12 @@ func newBenchDecide() *cobra.Command {
 		Use:   "decide",
 		Short: "What a decision among activities with rules costs on top of an issue",
 		Long: `What a decision costs: the same users receive one right that the request names, and then one that a scene chooses
-among its activities, each with a rule over the user's attributes and a right of its own. All rules hold and all rights
-have room, so nothing is left out. Both go through the core and the embedded store and are durable before they are
+among its activities, each with a rule over the user's attributes and a right of its own. All rights
+have room; --holding says how many of the rules hold. Both go through the core and the embedded store and are durable before they are
 answered; they take turns, and the difference of their CPU times is the decision.`,
 		Example: `  faquan bench decide
-  faquan bench decide --activities 5 --cpuprofile decide.prof`,
+  faquan bench decide --holding 3
+  faquan bench decide --activities 5 --holding 5 --cpuprofile decide.prof`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Out = cmd.OutOrStdout()
@@ -138,6 +139,7 @@ answered; they take turns, and the difference of their CPU times is the decision
 	f.IntVar(&o.Callers, "callers", 256, "callers in the closed loop")
 	f.IntVar(&o.Users, "users", 20_000, "users, who are known and have attributes")
 	f.IntVar(&o.Activities, "activities", 20, "activities of the scene")
+	f.IntVar(&o.Holding, "holding", 20, "activities whose rules hold for a user, the last ones of the scene")
 	f.IntVar(&o.Rounds, "rounds", 5, "rounds; medians are over them")
 	f.IntVar(&o.Requests, "requests", 200_000, "requests of each measurement")
 	return cmd

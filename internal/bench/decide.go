@@ -27,6 +27,7 @@ type DecideOptions struct {
 	Callers    int    // in a closed loop
 	Users      int
 	Activities int // of the scene, each with a rule and a right of its own
+	Holding    int // how many of their rules hold
 	Rounds     int
 	Requests   int // of each measurement
 	Out        io.Writer
@@ -40,8 +41,11 @@ const (
 
 // RunDecide measures what a decision costs on top of an issue. Each round issues the one right that a request names,
 // and then the one that a scene chooses among its activities by their rules, through the same core and store. The
-// rules of all but the last activity hold too, and it has the greatest priority, so that nothing is left out.
+// activities whose rules hold are the last ones, and the last has the greatest priority, so that nothing is left out.
 func RunDecide(ctx context.Context, o DecideOptions) (err error) {
+	if o.Holding < 1 || o.Holding > o.Activities {
+		return fmt.Errorf("%d of %d rules cannot hold; at least one must", o.Holding, o.Activities)
+	}
 	dir, err := os.MkdirTemp(o.Dir, "faquan-bench-")
 	if err != nil {
 		return err
@@ -74,7 +78,7 @@ type decideBench struct {
 }
 
 func (d *decideBench) report(ctx context.Context) error {
-	fmt.Fprintf(d.Out, "%d activities with a rule each, %d known users, %d callers, %d CPUs\n", d.Activities, d.Users, d.Callers, runtime.NumCPU())
+	fmt.Fprintf(d.Out, "%d activities with a rule each, of which %d hold, %d known users, %d callers, %d CPUs\n", d.Activities, d.Holding, d.Users, d.Callers, runtime.NumCPU())
 	var plain, chosen, more []float64
 	for k := range d.Rounds {
 		p, err := d.measure(ctx, d.plain)
@@ -142,10 +146,14 @@ func (d *decideBench) catalogue() *benefit.Changes {
 	}
 	scene := &benefit.Scene{ID: 1, Name: "bench", Merchant: 1, SceneCode: decideScene, Strategy: benefit.ChooseFirst, Status: benefit.Active}
 	for a := 1; a <= d.Activities; a++ {
+		city := "杭州"
+		if a <= d.Activities-d.Holding {
+			city = "上海"
+		}
 		add(&benefit.Activity{
 			ID: benefit.ActivityID(a), Name: "a" + strconv.Itoa(a), Merchant: 1, ActCode: "act-" + strconv.Itoa(a),
 			Status: benefit.Active, Priority: int64(a),
-			Rule:  fmt.Sprintf(`user.level >= %d && user.city == "杭州" && request.biz_code == "BIZ"`, a%10),
+			Rule:  fmt.Sprintf(`user.level >= %d && user.city == %q && request.biz_code == "BIZ"`, a%10, city),
 			Items: []benefit.Item{{Template: benefit.TemplateID(a + 1), MaxSends: 1, Quantity: 1}},
 		})
 		scene.Activities = append(scene.Activities, benefit.SceneEntry{Activity: benefit.ActivityID(a)})

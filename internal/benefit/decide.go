@@ -34,6 +34,13 @@ type candidate struct {
 	activity *Activity
 	weight   int64
 	lines    []Line
+	ruled    *verdict // nil: the rule was not evaluated yet
+}
+
+// verdict is what a rule came to.
+type verdict struct {
+	holds bool
+	err   error
 }
 
 // ballot is what a scene lets be chosen for a request. It depends on the catalogue and the request alone.
@@ -60,7 +67,7 @@ func ballotOf(cat *Catalogue, r *Request) *ballot {
 			continue
 		}
 		if lines := n.lines(cat, act); len(lines) > 0 {
-			b.candidates = append(b.candidates, candidate{act, e.Weight, lines})
+			b.candidates = append(b.candidates, candidate{activity: act, weight: e.Weight, lines: lines})
 		}
 	}
 	b.errors = n.missing()
@@ -212,12 +219,33 @@ func (d *deciding) holds(c *candidate) bool {
 		d.told.candidate(c, true, nil, false, errNotKept)
 		return false
 	}
-	d.seeAsked(rule)
-	in := d.input()
-	holds, err := d.rules.Holds(rule, in)
-	d.told.candidate(c, true, in, holds, err)
-	d.told.asked(d.rules, in)
-	return holds && err == nil
+	if c.ruled == nil {
+		d.seeAsked(rule)
+		c.ruled = &verdict{}
+		c.ruled.holds, c.ruled.err = d.rules.Holds(rule, d.input())
+	}
+	d.told.candidate(c, true, d.in, c.ruled.holds, c.ruled.err)
+	d.told.asked(d.rules, d.in)
+	return c.ruled.holds && c.ruled.err == nil
+}
+
+// ruledOut says that a candidate is not eligible whatever the counters say, so that its rows need not be loaded: it is
+// closed, or its rule does not hold and asks nothing of the past. What the rule came to is kept for the decision.
+func (d *deciding) ruledOut(c *candidate) bool {
+	if !c.activity.OpenAt(d.st.Now) {
+		return true
+	}
+	if c.activity.Rule == "" {
+		return false
+	}
+	if templates, activities := d.rules.Asks(c.activity.Rule); len(templates)+len(activities) > 0 {
+		return false
+	}
+	if c.ruled == nil {
+		c.ruled = &verdict{}
+		c.ruled.holds, c.ruled.err = d.rules.Holds(c.activity.Rule, d.input())
+	}
+	return !c.ruled.holds || c.ruled.err != nil
 }
 
 // input is what the rules may look at.

@@ -216,11 +216,11 @@ func (s *State) QuotasOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 	w := wants{s: s, cat: cat, keys: &Keys{Quotas: make([]QuotaKey, 0, len(requests))}}
 	for _, r := range requests {
 		u := s.recipient(r.Recipient)
-		for l := range s.lines(cat, r) {
-			w.line(u, l)
+		for k := range r.Lines {
+			w.line(u, &r.Lines[k])
 		}
 		if r.Asked.SceneCode != "" {
-			w.rules(u, s.ballot(cat, r), env.Rules)
+			w.candidates(deciding{ballot: s.ballot(cat, r), cat: cat, st: s, request: r, user: u, rules: env.Rules})
 		}
 		w.keys.Claims = append(w.keys.Claims, s.draw(cat, r, env)...)
 		if !r.Continues {
@@ -267,10 +267,18 @@ func (w *wants) line(u *User, l *Line) {
 	w.participation(u, w.cat.Activities[l.Activity])
 }
 
-// rules wants what the rules of the candidates ask for.
-func (w *wants) rules(u *User, b *ballot, rules Rules) {
-	for k := range b.candidates {
-		rule := b.candidates[k].activity.Rule
+// candidates wants what choosing among them looks at: their rights, and what their rules ask for.
+func (w *wants) candidates(d deciding) {
+	u, rules := d.user, d.rules
+	for k := range d.candidates {
+		c := &d.candidates[k]
+		if u != nil && d.ruledOut(c) {
+			continue
+		}
+		for l := range c.lines {
+			w.line(u, &c.lines[l])
+		}
+		rule := c.activity.Rule
 		if rule == "" {
 			continue
 		}
