@@ -184,7 +184,7 @@ func (r *reader) UserIssuances(ctx context.Context, user benefit.UserID, after i
 }
 
 func (r *reader) TraceIssuances(ctx context.Context, traceID string, after id.ID, limit int) ([]*benefit.Issuance, error) {
-	if traceID == "" {
+	if traceID == "" || limit <= 0 {
 		return nil, nil
 	}
 	var ids []id.ID
@@ -198,9 +198,19 @@ func (r *reader) TraceIssuances(ctx context.Context, traceID string, after id.ID
 			return nil, err
 		}
 	}
-	all, err := r.byIDs(ctx, ids, after, len(ids))
-	all = slices.DeleteFunc(all, func(i *benefit.Issuance) bool { return i.Note.TraceID != traceID })
-	return all[:min(len(all), limit)], err
+	slices.Sort(ids)
+	var all []*benefit.Issuance
+	for part := range slices.Chunk(slices.Compact(ids), limit) { // a caller may give all its calls one trace id
+		found, err := r.byIDs(ctx, part, after, len(part))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, slices.DeleteFunc(found, func(i *benefit.Issuance) bool { return i.Note.TraceID != traceID })...)
+		if len(all) >= limit {
+			return all[:limit], nil
+		}
+	}
+	return all, nil
 }
 
 func (r *reader) TemplateIssuances(ctx context.Context, template benefit.TemplateID, after id.ID, limit int) ([]*benefit.Issuance, error) {
