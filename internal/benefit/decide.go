@@ -34,7 +34,7 @@ type candidate struct {
 	activity *Activity
 	weight   int64
 	lines    []Line
-	ruled    *verdict // nil: the rule was not evaluated yet
+	ruled    *verdict // of a rule that asks nothing of the past; nil: it was not evaluated yet
 }
 
 // verdict is what a rule came to.
@@ -219,14 +219,15 @@ func (d *deciding) holds(c *candidate) bool {
 		d.told.candidate(c, true, nil, false, errNotKept)
 		return false
 	}
-	if c.ruled == nil {
+	ruled := c.ruled
+	if ruled == nil { // it asks for the past, and is evaluated anew for each decision of a batch
 		d.seeAsked(rule)
-		c.ruled = &verdict{}
-		c.ruled.holds, c.ruled.err = d.rules.Holds(rule, d.input())
+		ruled = &verdict{}
+		ruled.holds, ruled.err = d.rules.Holds(rule, d.input())
 	}
-	d.told.candidate(c, true, d.in, c.ruled.holds, c.ruled.err)
+	d.told.candidate(c, true, d.in, ruled.holds, ruled.err)
 	d.told.asked(d.rules, d.in)
-	return c.ruled.holds && c.ruled.err == nil
+	return ruled.holds && ruled.err == nil
 }
 
 // ruledOut says that a candidate is not eligible whatever the counters say, so that its rows need not be loaded: it is

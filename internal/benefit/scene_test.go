@@ -424,3 +424,23 @@ func TestAmountOfAnItem(t *testing.T) {
 		t.Errorf("it gives %v", l.Amounts)
 	}
 }
+
+// The verdict of a rule that asks for the past is of its moment: the same request may stand twice in a batch.
+func TestSceneRuleTwiceInBatch(t *testing.T) {
+	d := newSceneDesk(t, ChooseAll)
+	d.scene.Activities = d.scene.Activities[:1]
+	d.activities[0].Rule = "t3<1"
+	d.templates[0].Stock.Count = 0
+	d.renew()
+	again := inScene("k", "a")
+	all, err := d.committer.Issue(t.Context(), d.clock, again, request("other", "a", 3, lines(Line{Template: 3, Sends: 1, Quantity: 1})), again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, holds := range map[int]bool{0: true, 2: false} {
+		c := Explain(d.committer.Catalogue, all[k].Attempt, storetest.Rules{}).Candidates
+		if len(c) != 1 || c[0].Holds != holds || c[0].RuleError != "" {
+			t.Errorf("the %d. request: %+v", k+1, c)
+		}
+	}
+}
