@@ -10,7 +10,8 @@ import (
 // one 32-byte block. With 16 bits for each of capacity keys about one answer in a thousand is a needless
 // "perhaps"; with more keys than that the rate rises, and nothing else goes wrong.
 //
-// It is an optimisation alone: an answer of the store never depends on a filter being there.
+// An answer of the store never depends on a filter being there. One that is there must know everything that was
+// committed: every record is noted in it before the overlay takes the record.
 type filter struct {
 	blocks [][8]uint32
 }
