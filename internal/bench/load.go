@@ -25,16 +25,14 @@ func each(n int, fn func(k int)) {
 	all.Wait()
 }
 
-// connections opens the connections and gives one to each call of fn.
+// connections opens the connections, and when all are open gives one to each call of fn.
 func (l *loader) connections(address string, fn func(*rawConn) error) error {
-	errs := make([]error, l.width)
-	each(l.width, func(k int) {
-		c, err := dialRaw(address)
-		if err == nil {
-			err = errors.Join(fn(c), c.conn.Close())
-		}
-		errs[k] = err
-	})
+	conns, errs := make([]*rawConn, l.width), make([]error, l.width)
+	each(l.width, func(k int) { conns[k], errs[k] = dialRaw(address) })
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	each(l.width, func(k int) { errs[k] = errors.Join(fn(conns[k]), conns[k].conn.Close()) })
 	return errors.Join(errs...)
 }
 
@@ -67,11 +65,11 @@ func (l *loader) closed(address string, requests [][]byte) (Figures, [][]byte, e
 }
 
 // openLoop sends at a fixed rate, whether answers come or not: a request that has to wait for a connection has
-// waited since the moment when it should have been sent.
+// waited since the moment when it should have been sent. The schedule begins when the connections are open.
 func (l *loader) openLoop(address string, requests [][]byte, rate float64) (Figures, [][]byte, error) {
-	start := time.Now()
+	start := sync.OnceValue(time.Now)
 	return l.load(address, requests, func(k int64) time.Time {
-		due := start.Add(time.Duration(float64(k) / rate * float64(time.Second)))
+		due := start().Add(time.Duration(float64(k) / rate * float64(time.Second)))
 		time.Sleep(time.Until(due))
 		return due
 	})
