@@ -123,8 +123,8 @@ func newBenchDecide() *cobra.Command {
 		Short: "What a decision among activities with rules costs on top of an issue",
 		Long: `What a decision costs: the same users receive one right that the request names, and then one that a scene chooses
 among its activities, each with a rule over the user's attributes and a right of its own. All rights
-have room; --holding says how many of the rules hold. Both go through the core and the embedded store and are durable before they are
-answered; they take turns, and the difference of their CPU times is the decision.`,
+have room; --holding says how many of the rules hold. Both go through the core and the embedded store and are durable
+before they are answered; they take turns, and the difference of their CPU times is the decision.`,
 		Example: `  faquan bench decide
   faquan bench decide --holding 3
   faquan bench decide --activities 5 --holding 5 --cpuprofile decide.prof`,
