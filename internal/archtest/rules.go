@@ -17,6 +17,7 @@ const (
 	text   = "golang.org/x/text"
 	sqlite = "zombiezen.com/go/sqlite"
 	koanf  = "github.com/knadh/koanf"
+	pgx    = "github.com/jackc/pgx/v5"
 	gocmp  = "github.com/google/go-cmp"
 )
 
@@ -87,6 +88,8 @@ var Rules = []Rule{
 	{"internal/store/storetest", []string{
 		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/store/memory",
 	}, []string{gocmp}},
+	{"internal/pgtest", []string{"internal/pgtest/sandbox"}, []string{pgx}},
+	{"internal/pgtest/sandbox", nil, nil},
 	{"internal/tools/testcount", nil, nil},
 	{"internal/vfs/faultfs", []string{"internal/vfs"}, nil},
 	{"sdktest/world", nil, nil},
@@ -97,7 +100,8 @@ var Core = []string{"internal/money", "internal/id", "internal/benefit", "intern
 
 // TestSupport are the packages that no shipped package may import, directly or through another.
 var TestSupport = []string{
-	"internal/archtest", "internal/sim", "internal/store/storetest", "internal/tools/testcount", "internal/vfs/faultfs", "sdktest/world",
+	"internal/archtest", "internal/pgtest", "internal/pgtest/sandbox", "internal/sim", "internal/store/storetest",
+	"internal/tools/testcount", "internal/vfs/faultfs", "sdktest/world",
 }
 
 // Program is what is shipped.
