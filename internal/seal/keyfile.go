@@ -62,7 +62,8 @@ func readKey(path string) ([]byte, error) {
 	return key, err
 }
 
-// makeKey writes the key beside its place and moves it there, so that a crash never leaves half a key.
+// makeKey writes the key beside its place and links it there, so that a crash never leaves half a key, and of several
+// processes that start at once all take the key of the first: a key that one of them has used is never replaced.
 func makeKey(dir, path string, random io.Reader) ([]byte, error) {
 	key := make([]byte, KeySize)
 	if _, err := io.ReadFull(random, key); err != nil {
@@ -72,13 +73,17 @@ func makeKey(dir, path string, random io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(temp.Name()) // does nothing once it was moved
+	defer os.Remove(temp.Name())
 	_, err = temp.Write(key)
 	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
 		return nil, err
 	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return nil, err
+	err = os.Link(temp.Name(), path)
+	if errors.Is(err, fs.ErrExist) {
+		return readKey(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the key file cannot be made: %w", err)
 	}
 	return key, syncDir(dir)
 }

@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"io"
 	"os"
@@ -144,5 +145,49 @@ func TestNoKeyFromTooFewRandomBytes(t *testing.T) {
 	}
 	if _, err := New(make([]byte, KeySize-1)); err == nil {
 		t.Error("a short key is taken")
+	}
+}
+
+// Processes that start at once on one directory all have one key, the one that stays in the file.
+func TestKeyFileIsMadeByOne(t *testing.T) {
+	for range 20 {
+		dir := t.TempDir()
+		boxes := make(chan *Box, 8)
+		for range cap(boxes) {
+			go func() {
+				b, err := OpenKeyFile(dir, false, rand.Reader)
+				if err != nil {
+					t.Error(err)
+				}
+				boxes <- b
+			}()
+		}
+		var all []*Box
+		for range cap(boxes) {
+			all = append(all, <-boxes)
+		}
+		if t.Failed() {
+			return
+		}
+		kept, err := OpenKeyFile(dir, true, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range all {
+			if !bytes.Equal(b.Proof(), kept.Proof()) {
+				t.Fatal("a process has another key than the file")
+			}
+		}
+	}
+}
+
+// The proof is kept in databases, so it must be the same for ever.
+func TestProof(t *testing.T) {
+	const want = "fb9246d8d9117ebdcf8287e5762e1a990b86e47dc3fd982c09d0291066e1789b"
+	if got := hex.EncodeToString(newBox(t, 1).Proof()); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if bytes.Equal(newBox(t, 1).Proof(), newBox(t, 2).Proof()) {
+		t.Error("two keys have one proof")
 	}
 }
