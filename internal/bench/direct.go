@@ -57,6 +57,10 @@ func (d *direct) Begin(_ context.Context, clock benefit.Instant) (store.Tx, erro
 	return &directTx{d: d}, nil
 }
 
+func (d *direct) BeginChange(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	return d.Begin(ctx, clock)
+}
+
 // Read answers only what a change of the catalogue asks.
 func (d *direct) Read(context.Context) (store.Reader, error) { return directReader{d: d}, nil }
 
@@ -84,6 +88,15 @@ type directTx struct{ d *direct }
 
 func (t *directTx) Now() benefit.Instant { return t.d.now }
 func (t *directTx) Rollback()            {}
+
+func (t *directTx) Confirm(context.Context) error { return nil }
+
+func (t *directTx) Catalogue() int64 {
+	if t.d.catalogue == nil {
+		return 0
+	}
+	return t.d.catalogue.Catalogue
+}
 
 // row runs a prepared query for at most one row.
 func (d *direct) row(query string, bind func(*sqlite.Stmt), read func(*sqlite.Stmt) error) error {

@@ -14,6 +14,15 @@ type Keys struct {
 	Quotas     []QuotaKey
 
 	Participations []ParticipationKey
+
+	// Activities are those that the batch looks at. Nothing of their own is loaded: a store that several processes
+	// share lets one batch at a time have them, as it does with Templates.
+	Activities []ActivityID
+}
+
+// Empty says that there is nothing to load.
+func (k *Keys) Empty() bool {
+	return len(k.Claims)+len(k.Recipients)+len(k.Templates)+len(k.Quotas)+len(k.Participations)+len(k.Activities) == 0
 }
 
 // ClaimKey is a key in its scope, with its look-up id.
@@ -93,15 +102,16 @@ func (c *Changes) OnlyIssues() bool {
 // It is not safe for concurrent use. Asking it for a row that was not loaded panics: a counter that is taken
 // for 0 because nobody loaded it would issue too much.
 type State struct {
-	Now       Instant // of the batch; set by the store when it begins
-	claims    map[ClaimID]*Issuance
-	links     map[Identifier]*User
-	members   map[string][]UserID // of a person
-	templates map[TemplateID]*templateState
-	rows      allRows
-	newUsers  map[UserID]bool
-	ballots   map[*Request]*ballot
-	codes     codes
+	Now        Instant // of the batch; set by the store when it begins
+	claims     map[ClaimID]*Issuance
+	links      map[Identifier]*User
+	members    map[string][]UserID // of a person
+	templates  map[TemplateID]*templateState
+	activities map[ActivityID]bool // listed in Keys.Activities
+	rows       allRows
+	newUsers   map[UserID]bool
+	ballots    map[*Request]*ballot
+	codes      codes
 
 	dirtyTemplates []*templateState
 	changes        Changes
@@ -117,7 +127,7 @@ type templateState struct {
 func NewState() *State {
 	return &State{
 		claims: map[ClaimID]*Issuance{}, links: map[Identifier]*User{}, members: map[string][]UserID{},
-		templates: map[TemplateID]*templateState{}, rows: newRows(), newUsers: map[UserID]bool{},
+		templates: map[TemplateID]*templateState{}, activities: map[ActivityID]bool{}, rows: newRows(), newUsers: map[UserID]bool{},
 		ballots: map[*Request]*ballot{}, codes: newCodes(),
 	}
 }
@@ -129,6 +139,7 @@ func (s *State) Reset(now Instant) {
 	clear(s.links)
 	clear(s.members)
 	clear(s.templates)
+	clear(s.activities)
 	s.rows.reset()
 	clear(s.newUsers)
 	clear(s.ballots)
@@ -156,22 +167,15 @@ func (s *State) SetTemplate(c TemplateCount, d TemplateDay) {
 	s.templates[c.Template] = &templateState{count: c, day: d}
 }
 
-// KeysOf lists what deciding the requests needs first: their claims, recipients and templates, and the claims of
-// the certificate codes that it draws for them.
+// KeysOf lists what deciding the requests needs first: their claims and recipients, and the claims of the certificate
+// codes that it draws for them.
 func (s *State) KeysOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 	k := &Keys{
 		Claims: make([]ClaimKey, 0, len(requests)), Recipients: make([]Identifier, 0, len(requests)),
 	}
-	wanted := map[TemplateID]bool{}
 	for _, r := range requests {
 		k.Claims = append(k.Claims, ClaimKey{ID: r.Claim(), Scope: r.Scope, Key: r.Key})
 		k.Recipients = append(k.Recipients, r.Recipient)
-		for l := range s.lines(cat, r) {
-			if cat.Templates[l.Template] != nil && !wanted[l.Template] {
-				wanted[l.Template] = true
-				k.Templates = append(k.Templates, l.Template)
-			}
-		}
 		k.Claims = append(k.Claims, s.draw(cat, r, env)...)
 	}
 	return k
@@ -208,12 +212,18 @@ func (s *State) ballot(cat *Catalogue, r *Request) *ballot {
 	return b
 }
 
-// QuotasOf lists what deciding the requests needs next, once the first keys are loaded: the quotas and
-// participations of their users, and of the other users of the same person where a template limits persons. For a
-// request that continues the lines frozen under its key they are the counters of those lines, too. And where a
-// drawn certificate code turned out to be taken, it draws others.
-func (s *State) QuotasOf(requests []*Request, cat *Catalogue, env Env) *Keys {
-	w := wants{s: s, cat: cat, keys: &Keys{Quotas: make([]QuotaKey, 0, len(requests))}}
+// RowsOf lists what deciding the requests needs next, once the first keys are loaded: the counters of their templates,
+// the quotas and participations of their users, and of the other users of the same person where a template limits
+// persons. For a request that continues the lines frozen under its key they are the counters of those lines, too. And
+// where a drawn certificate code turned out to be taken, it draws others.
+//
+// What was listed before is not listed again; asked once more after Now has moved, it lists what the later instant
+// needs besides.
+func (s *State) RowsOf(requests []*Request, cat *Catalogue, env Env) *Keys {
+	w := wants{
+		s: s, cat: cat, keys: &Keys{Quotas: make([]QuotaKey, 0, len(requests))},
+		templates: map[TemplateID]bool{},
+	}
 	for _, r := range requests {
 		u := s.recipient(r.Recipient)
 		for k := range r.Lines {
@@ -229,7 +239,6 @@ func (s *State) QuotasOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 		if bound := s.claim(r.Claim()); bound != nil {
 			for k := range bound.Lines {
 				w.line(u, &bound.Lines[k].Line)
-				w.template(bound.Lines[k].Template)
 			}
 		}
 	}
@@ -256,14 +265,15 @@ type wants struct {
 	s    *State
 	cat  *Catalogue
 	keys *Keys
+
+	templates map[TemplateID]bool // in keys
 }
 
 // line wants what deciding a line for u looks at. An unknown user has nothing.
 func (w *wants) line(u *User, l *Line) {
-	if u == nil {
-		return
-	}
-	w.quotas(u, w.cat.Templates[l.Template])
+	t := w.cat.Templates[l.Template]
+	w.template(t)
+	w.quotas(u, t)
 	w.participation(u, w.cat.Activities[l.Activity])
 }
 
@@ -284,28 +294,34 @@ func (w *wants) candidates(d deciding) {
 		}
 		templates, activities := rules.Asks(rule)
 		for _, name := range templates {
-			if t := w.cat.TemplateByName(name); t != nil {
-				w.quotas(u, t)
-				w.template(t.ID) // also for an unknown user: whoever receives now is kept with what the rule saw
-			}
+			t := w.cat.TemplateByName(name)
+			w.quotas(u, t)
+			w.template(t) // also for an unknown user: whoever receives now is kept with what the rule saw
 		}
 		for _, name := range activities {
-			if u != nil {
-				w.participation(u, w.cat.ActivityByName(name))
-			}
+			w.participation(u, w.cat.ActivityByName(name))
 		}
 	}
 }
 
-func (w *wants) template(t TemplateID) {
-	_, loaded := w.s.templates[t]
-	if !loaded && w.cat.Templates[t] != nil && !slices.Contains(w.keys.Templates, t) {
-		w.keys.Templates = append(w.keys.Templates, t)
+func (w *wants) template(t *Template) {
+	if t == nil || w.templates[t.ID] || w.s.templates[t.ID] != nil {
+		return
 	}
+	w.templates[t.ID] = true
+	w.keys.Templates = append(w.keys.Templates, t.ID)
 }
 
+// participation wants what u, when known, has done in an activity, and the activity for the batch alone.
 func (w *wants) participation(u *User, act *Activity) {
 	if act == nil {
+		return
+	}
+	if !w.s.activities[act.ID] {
+		w.s.activities[act.ID] = true
+		w.keys.Activities = append(w.keys.Activities, act.ID)
+	}
+	if u == nil {
 		return
 	}
 	if key := (ParticipationKey{u.ID, act.ID}); w.s.rows.wantJoin(key) {

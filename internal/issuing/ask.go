@@ -33,12 +33,11 @@ func (i *Issuer) Ask(ctx context.Context, r *benefit.Request) (benefit.Outcome, 
 
 // stepAsk answers a question.
 func (i *Issuer) stepAsk(ctx context.Context, p *pending) error {
-	tx, err := i.store.Begin(ctx, i.clock())
+	tx, cat, err := i.begin(ctx)
 	if err != nil {
 		return i.unloaded([]*pending{p}, err)
 	}
 	defer tx.Rollback()
-	cat := i.Catalogue()
 	if err := i.load(ctx, tx, cat, []*pending{p}); err != nil {
 		return i.unloaded([]*pending{p}, err)
 	}

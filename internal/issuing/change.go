@@ -9,8 +9,8 @@ import (
 	"faquan/internal/store"
 )
 
-// ChangeFunc plans a change of the catalogue. It runs in the committer, so nothing else changes while it reads;
-// nil or empty changes commit nothing.
+// ChangeFunc plans a change of the catalogue. It runs in the committer, inside [store.Store.BeginChange], so nothing
+// else changes while it reads; nil or empty changes commit nothing.
 type ChangeFunc func(ctx context.Context, r store.Reader, cat *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error)
 
 type change struct {
@@ -60,15 +60,20 @@ func (i *Issuer) commitChange(ctx context.Context, c *change) (next *benefit.Cat
 	if err := c.ctx.Err(); err != nil {
 		return nil, nil, ErrGaveUp
 	}
-	changes, next, err := i.planChange(ctx, c.fn)
-	if err != nil || changes == nil || changes.Empty() {
-		return nil, nil, err
-	}
-	tx, err := i.store.Begin(ctx, i.clock())
+	tx, err := i.store.BeginChange(ctx, i.clock())
 	if err != nil {
 		return nil, err, fmt.Errorf("%w: %w", ErrNotIssued, err)
 	}
 	defer tx.Rollback()
+	if tx.Catalogue() != i.Catalogue().Version {
+		if err := i.Refresh(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	changes, next, err := i.planChange(ctx, c.fn)
+	if err != nil || changes == nil || changes.Empty() {
+		return nil, nil, err
+	}
 	changes.Now = tx.Now()
 	if err := tx.Commit(ctx, changes); err != nil {
 		return nil, err, fmt.Errorf("the change of the catalogue: %w", err)

@@ -40,6 +40,10 @@ func (f *faulty) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, er
 	return &faultyTx{tx, f}, nil
 }
 
+func (f *faulty) BeginChange(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	return f.Begin(ctx, clock)
+}
+
 func (f *faulty) Read(ctx context.Context) (store.Reader, error) {
 	if f.read != nil {
 		if err := f.read(); err != nil {

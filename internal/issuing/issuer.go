@@ -77,16 +77,8 @@ func New(ctx context.Context, o Options) (*Issuer, error) {
 	}
 	i.queue = newQueue(o.Queue)
 	i.env.IDs = id.NewGenerator(i.env.Rand, o.Store.LastIDMillis())
-	entities, version, err := i.store.Entities(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading the catalogue: %w", err)
-	}
-	cat, err := benefit.CatalogueOf(version, entities)
-	if err != nil {
-		return nil, err
-	}
-	i.catalogue.Store(cat)
-	return i, nil
+	i.catalogue.Store(&benefit.Catalogue{Version: -1}) // of no store
+	return i, i.Refresh(ctx)
 }
 
 // Catalogue is the snapshot in force. Take it once per request.
@@ -229,37 +221,95 @@ func (i *Issuer) Step() (bool, error) {
 	return true, i.stepBatch(ctx, batch)
 }
 
+// How often a batch is decided again when other processes are first with its rows: whole, before it is parted; and a
+// request alone, before its caller is told to retry.
+const (
+	triesWhole = 3
+	triesAlone = 16
+)
+
 func (i *Issuer) stepBatch(ctx context.Context, batch []*pending) error {
-	tx, err := i.store.Begin(ctx, i.clock())
+	for try := 1; ; try++ {
+		err := i.attempt(ctx, batch)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+		switch {
+		case len(batch) > 1 && try == triesWhole:
+			return i.stepHalves(ctx, batch)
+		case try == triesAlone:
+			return i.settleAll(batch, err)
+		}
+	}
+}
+
+// attempt loads, decides and commits a batch, and answers its callers. On store.ErrConflict nobody was answered.
+func (i *Issuer) attempt(ctx context.Context, batch []*pending) error {
+	tx, cat, err := i.begin(ctx)
 	if err != nil {
 		return i.unloaded(batch, err)
 	}
 	defer tx.Rollback()
-	cat := i.Catalogue()
-	if err := i.load(ctx, tx, cat, batch); err != nil {
-		if errors.Is(err, ErrInvalid) && len(batch) > 1 {
-			tx.Rollback()
-			return i.stepHalves(ctx, batch)
-		}
+	switch err := i.load(ctx, tx, cat, batch); {
+	case errors.Is(err, store.ErrConflict):
+		return err
+	case errors.Is(err, ErrInvalid) && len(batch) > 1:
+		tx.Rollback()
+		return i.stepHalves(ctx, batch)
+	case err != nil:
 		return i.unloaded(batch, err)
 	}
 	for _, p := range batch {
 		i.decide(cat, p)
 	}
-	changes := i.state.Changes()
-	if !changes.Empty() {
+	if changes := i.state.Changes(); changes.Empty() {
+		err = tx.Confirm(ctx)
+	} else {
 		err = tx.Commit(ctx, changes)
 	}
-	if errors.Is(err, store.ErrTooLarge) && len(batch) > 1 {
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return err
+	case errors.Is(err, store.ErrTooLarge) && len(batch) > 1:
 		return i.stepHalves(ctx, batch)
 	}
+	return i.settleAll(batch, err)
+}
+
+// begin starts a batch on the catalogue in force, which another process may have changed.
+func (i *Issuer) begin(ctx context.Context) (store.Tx, *benefit.Catalogue, error) {
+	for {
+		tx, err := i.store.Begin(ctx, i.clock())
+		if err != nil {
+			return nil, nil, err
+		}
+		cat := i.Catalogue()
+		if tx.Catalogue() == cat.Version {
+			return tx, cat, nil
+		}
+		tx.Rollback()
+		if err := i.Refresh(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// Refresh takes the catalogue of the store in force, if it is another one: another process has changed it. Batches do
+// so by themselves; it is for gateways, which read what they are asked by the catalogue before there is a batch.
+func (i *Issuer) Refresh(ctx context.Context) error {
+	entities, version, err := i.store.Entities(ctx)
 	if err != nil {
-		i.log.Error("a batch could not be committed", "requests", len(batch), "err", err)
+		return fmt.Errorf("reading the catalogue: %w", err)
 	}
-	for _, p := range batch {
-		i.settle(p, err)
+	if version == i.Catalogue().Version {
+		return nil
 	}
-	return fatal(err)
+	cat, err := benefit.CatalogueOf(version, entities)
+	if err != nil {
+		return err
+	}
+	i.catalogue.Store(cat)
+	return nil
 }
 
 // stepHalves decides a batch anew, in parts: the parts are good, or else the one request that is not fails alone.
@@ -317,6 +367,17 @@ func (i *Issuer) decide(cat *benefit.Catalogue, p *pending) {
 	})
 }
 
+// settleAll answers a batch once it is known how the commit went.
+func (i *Issuer) settleAll(batch []*pending, commit error) error {
+	if commit != nil {
+		i.log.Error("a batch could not be committed", "requests", len(batch), "err", commit)
+	}
+	for _, p := range batch {
+		i.settle(p, commit)
+	}
+	return fatal(commit)
+}
+
 // settle answers a caller once it is known how the commit went. When it failed, an outcome that rests on it is
 // lost or unknown; and a refusal may rest on what others of the batch did not get, so it says "retry" instead.
 func (i *Issuer) settle(p *pending, commit error) {
@@ -330,6 +391,8 @@ func (i *Issuer) settle(p *pending, commit error) {
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))
 	case p.effect || p.tried:
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, commit))
+	case errors.Is(commit, store.ErrUnconfirmed):
+		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))
 	default: // a replay of something committed long before
 		p.answer(p.outcome, nil)
 	}

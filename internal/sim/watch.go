@@ -24,7 +24,17 @@ type watched struct {
 func (w *watched) begin() { w.commitErr, w.committed = nil, nil }
 
 func (w *watched) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
-	tx, err := w.Store.Begin(ctx, clock)
+	return w.beginWith(ctx, clock, w.Store.Begin)
+}
+
+func (w *watched) BeginChange(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	return w.beginWith(ctx, clock, w.Store.BeginChange)
+}
+
+func (w *watched) beginWith(
+	ctx context.Context, clock benefit.Instant, begin func(context.Context, benefit.Instant) (store.Tx, error),
+) (store.Tx, error) {
+	tx, err := begin(ctx, clock)
 	if err != nil {
 		w.commitErr = err
 		return nil, err

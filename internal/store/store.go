@@ -15,13 +15,18 @@ import (
 	"faquan/internal/id"
 )
 
-// The two ways in which a commit fails that callers must be able to tell apart. Any other error of Commit means
+// The ways in which a commit fails that callers must be able to tell apart. Any other error of Commit means
 // that the outcome is unknown.
 var (
 	// ErrNotCommitted: surely nothing of the batch was written, now or later.
 	ErrNotCommitted = errors.New("nothing was committed")
 	// ErrTooLarge: an ErrNotCommitted because the changes are more than one commit holds. Fewer at a time may do.
 	ErrTooLarge = fmt.Errorf("%w: too much for one commit", ErrNotCommitted)
+	// ErrConflict: an ErrNotCommitted because another process was first with a row of the batch. Deciding it again, on
+	// what stands there now, will do. Load answers it as well.
+	ErrConflict = fmt.Errorf("%w: another process was first", ErrNotCommitted)
+	// ErrUnconfirmed: what the batch has read may not be durable, so nothing may be answered from it either.
+	ErrUnconfirmed = errors.New("what was read may not be durable")
 	// ErrFailed: the store can no longer be trusted with a commit. Every later call answers it too; the process
 	// must stop and start again. What the failed commit wrote is unknown.
 	ErrFailed = errors.New("the store has failed and must be opened again")
@@ -30,11 +35,14 @@ var (
 // ErrNoVersion: the store does not know the catalogue of that version.
 var ErrNoVersion = errors.New("no such version of the catalogue")
 
-// Store is a database that faquan issues on. One committer drives it at a time (Begin … Commit or Rollback);
-// reading is safe beside it and from many goroutines.
+// Store is a database that faquan issues on. One committer of a process drives it at a time (Begin … Commit or
+// Rollback); reading is safe beside it and from many goroutines.
 type Store interface {
 	// Begin starts a batch. Its now is the clock, or the last committed now if that is later.
 	Begin(ctx context.Context, clock benefit.Instant) (Tx, error)
+	// BeginChange starts a batch that may write anything: users, sessions, the catalogue. While it is under way nobody
+	// issues, in this process or another, and what Read shows stays as it is until the batch ends.
+	BeginChange(ctx context.Context, clock benefit.Instant) (Tx, error)
 	// LastIDMillis bounds the ids that the store may hold: none carries a later millisecond.
 	LastIDMillis() int64
 	// Entities are the entities of the catalogue as of the last commit, by kind and id, and its version. It is
@@ -52,14 +60,21 @@ type Store interface {
 
 // Tx is one batch under way. Nothing of it is visible to anybody before Commit returned.
 type Tx interface {
-	// Now is the instant at which the whole batch is decided.
+	// Now is the instant at which the whole batch is decided. A store that several processes share reads it again
+	// when the batch has its templates and activities for itself: then Load moves it, forward only.
 	Now() benefit.Instant
-	// Load puts the rows of the keys into the state, absent ones as absent. Rows that a decision may change are
-	// locked against other processes, where there are any, until the batch ends.
+	// Catalogue is the version of the catalogue in force. It stays in force until the batch ends.
+	Catalogue() int64
+	// Load puts the rows of the keys into the state, absent ones as absent. What it names of templates and activities
+	// the batch has for itself from then on, against all other processes, until it ends; they are named together,
+	// and those of a second call may answer ErrConflict.
 	Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error
 	// Commit writes the changes in one piece and returns when they are durable. On ErrNotCommitted nothing was
 	// written; on any other error the outcome is unknown. It ends the batch.
 	Commit(ctx context.Context, changes *benefit.Changes) error
+	// Confirm ends a batch that writes nothing. It returns when what the batch has read is durable; its error is an
+	// ErrUnconfirmed.
+	Confirm(ctx context.Context) error
 	// Rollback ends the batch without writing. After Commit it does nothing.
 	Rollback()
 }
@@ -107,14 +122,21 @@ type Reader interface {
 	Close() error
 }
 
-// LoadFor loads into the state, which was reset to the batch's now, what deciding the requests needs.
+// LoadFor loads into the state, which was reset to the batch's now, what deciding the requests needs. The state's Now
+// is the batch's afterwards.
 func LoadFor(ctx context.Context, tx Tx, requests []*benefit.Request, cat *benefit.Catalogue, env benefit.Env, into *benefit.State) error {
 	if err := tx.Load(ctx, into.KeysOf(requests, cat, env), into); err != nil {
 		return err
 	}
-	for keys := into.QuotasOf(requests, cat, env); keys != nil; keys = into.RedrawOf(requests, cat, env) {
+	for keys := into.RowsOf(requests, cat, env); keys != nil && !keys.Empty(); {
 		if err := tx.Load(ctx, keys, into); err != nil {
 			return err
+		}
+		if now := tx.Now(); now != into.Now {
+			into.Now = now
+			keys = into.RowsOf(requests, cat, env)
+		} else {
+			keys = into.RedrawOf(requests, cat, env)
 		}
 	}
 	return nil

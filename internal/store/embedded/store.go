@@ -116,21 +116,22 @@ type Store struct {
 	flushing, loading sync.Mutex
 	closed            bool // flushing guards it: the connections are gone
 
-	mu       sync.Mutex // guards what follows
-	drained  sync.Cond  // signalled when the view has caught up with a flush
-	active   *overlay   // takes commits
-	behind   *overlay   // on its way into the view; nil when none is
-	gens     []*generation
-	now      benefit.Instant
-	idMillis int64
-	failed   error                                        // the journal's failure, or nil
-	stuck    error                                        // why the view does not keep up, or nil
-	counts   map[benefit.TemplateID]benefit.TemplateCount // of every template asked for so far
-	days     map[benefit.TemplateID]benefit.TemplateDay   // of its latest day
-	links    *cache[linkKey, link]
-	users    *cache[benefit.UserID, *benefit.User] // those that are not plain
-	quotas   *cache[benefit.QuotaKey, benefit.Quota]
-	joined   *cache[benefit.ParticipationKey, benefit.Participation]
+	mu        sync.Mutex // guards what follows
+	drained   sync.Cond  // signalled when the view has caught up with a flush
+	active    *overlay   // takes commits
+	behind    *overlay   // on its way into the view; nil when none is
+	gens      []*generation
+	now       benefit.Instant
+	idMillis  int64
+	catalogue int64                                        // its version
+	failed    error                                        // the journal's failure, or nil
+	stuck     error                                        // why the view does not keep up, or nil
+	counts    map[benefit.TemplateID]benefit.TemplateCount // of every template asked for so far
+	days      map[benefit.TemplateID]benefit.TemplateDay   // of its latest day
+	links     *cache[linkKey, link]
+	users     *cache[benefit.UserID, *benefit.User] // those that are not plain
+	quotas    *cache[benefit.QuotaKey, benefit.Quota]
+	joined    *cache[benefit.ParticipationKey, benefit.Participation]
 
 	seq  uint64 // the last committed record, of the committer
 	buf  int    // the size of the last record, a guess for the next
@@ -231,7 +232,7 @@ func (s *Store) openView() (at position, err error) {
 		return at, err
 	}
 	s.gens[len(s.gens)-1].resume(s.filterCapacity(), at.seq == 0)
-	s.now, s.idMillis, s.seq = at.now, at.idMillis, at.seq
+	s.now, s.idMillis, s.seq, s.catalogue = at.now, at.idMillis, at.seq, at.catalogue
 	s.active = newOverlay(s.gens[len(s.gens)-1].gen, at.idMillis)
 	return at, nil
 }
@@ -288,6 +289,9 @@ func (s *Store) absorb(r record) {
 	s.active.add(&r)
 	s.gens[len(s.gens)-1].note(&r)
 	s.seq, s.now, s.idMillis = r.seq, r.changes.Now, max(s.idMillis, s.active.idMillis)
+	if c := r.changes.Catalogue; c != 0 {
+		s.catalogue = c
+	}
 	for _, c := range r.changes.Templates {
 		s.counts[c.Template] = c
 	}
@@ -322,7 +326,12 @@ func (s *Store) Begin(_ context.Context, clock benefit.Instant) (store.Tx, error
 	if s.failed != nil {
 		return nil, s.failed
 	}
-	return &tx{s: s, now: max(clock, s.now)}, nil
+	return &tx{s: s, now: max(clock, s.now), catalogue: s.catalogue}, nil
+}
+
+// BeginChange is Begin: one process has the directory, and its one committer makes the changes, too.
+func (s *Store) BeginChange(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	return s.Begin(ctx, clock)
 }
 
 // LastIDMillis bounds the ids in the store.
@@ -334,12 +343,21 @@ func (s *Store) LastIDMillis() int64 {
 
 // tx is a batch of the one committer.
 type tx struct {
-	s    *Store
-	now  benefit.Instant
-	done bool
+	s         *Store
+	now       benefit.Instant
+	catalogue int64
+	done      bool
 }
 
 func (t *tx) Now() benefit.Instant { return t.now }
+
+func (t *tx) Catalogue() int64 { return t.catalogue }
+
+// Confirm has nothing to wait for: what can be read was synced before.
+func (t *tx) Confirm(context.Context) error {
+	t.Rollback()
+	return nil
+}
 
 func (t *tx) Rollback() { t.done = true }
 

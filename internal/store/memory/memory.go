@@ -66,6 +66,11 @@ func (s *Store) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, err
 	return s.batch, nil
 }
 
+// BeginChange is Begin: there is one process.
+func (s *Store) BeginChange(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	return s.Begin(ctx, clock)
+}
+
 // LastIDMillis is the latest millisecond that an id in the store carries; 0 when there is none.
 func (s *Store) LastIDMillis() int64 {
 	s.mu.Lock()
@@ -121,6 +126,12 @@ type tx struct {
 
 func (x *tx) Now() benefit.Instant { return x.now }
 
+func (x *tx) Catalogue() int64 {
+	x.store.mu.Lock()
+	defer x.store.mu.Unlock()
+	return x.store.rows.version
+}
+
 func (x *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -148,6 +159,11 @@ func (x *tx) Commit(ctx context.Context, changes *benefit.Changes) error {
 		x.store.rows, x.store.shared = x.store.rows.clone(), false
 	}
 	x.store.rows.write(changes, x.now)
+	return nil
+}
+
+func (x *tx) Confirm(context.Context) error {
+	x.Rollback()
 	return nil
 }
 

@@ -124,7 +124,7 @@ func Issue(t testing.TB, st store.Store, cat *benefit.Catalogue, requests ...*be
 // Write commits rows that no decision made: users, entities, sessions, or whatever a test needs. It sets
 // changes.Now.
 func Write(ctx context.Context, st store.Store, clock benefit.Instant, changes *benefit.Changes) error {
-	tx, err := st.Begin(ctx, clock)
+	tx, err := st.BeginChange(ctx, clock)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,17 @@ type Faulty struct {
 
 // Begin begins a batch, or fails.
 func (f *Faulty) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	return f.begin(ctx, clock, f.Store.Begin)
+}
+
+// BeginChange begins a change, or fails.
+func (f *Faulty) BeginChange(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	return f.begin(ctx, clock, f.Store.BeginChange)
+}
+
+type beginFunc func(ctx context.Context, clock benefit.Instant) (store.Tx, error)
+
+func (f *Faulty) begin(ctx context.Context, clock benefit.Instant, begin beginFunc) (store.Tx, error) {
 	if f.failed != nil {
 		return nil, f.failed
 	}
@@ -45,7 +56,7 @@ func (f *Faulty) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, er
 	if fault == FailsBegin {
 		return nil, fmt.Errorf("begin: %w", ErrInjected)
 	}
-	tx, err := f.Store.Begin(ctx, clock)
+	tx, err := begin(ctx, clock)
 	if err != nil {
 		return nil, err
 	}
