@@ -60,6 +60,12 @@
 // A limit per person counts the users linked to a person when a voucher was issued. The rows tell only how they
 // are linked now, so more than the limit is a Doubt, unless [Embedded] can replay how it came about.
 //
+// # Whether two stores say the same
+//
+// [Digest] says of each table how many rows it has, what they add up to, and a hash of all of them, in a form that does
+// not depend on how a store keeps them: the embedded store and PostgreSQL with the same history give the same
+// [Meaning]. That is how a move from one to the other is proved. [Options.Meaning] has a report say it.
+//
 // # How much memory it takes
 //
 // Rows are read in passes. A pass holds a record of 40 bytes for each line that was issued, one of 40 more for each

@@ -182,6 +182,9 @@ func (e *embeddedAudit) recount(ctx context.Context, check *embedded.Check) (*Re
 	if err := c.replayPersons(ctx, check); err != nil {
 		return nil, err
 	}
+	if err := c.mean(ctx); err != nil {
+		return nil, err
+	}
 	c.report.Notes, c.embedded = e.report.Notes, e.embedded
 	return c.done(), nil
 }

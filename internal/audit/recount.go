@@ -19,7 +19,18 @@ func Store(ctx context.Context, r store.Reader, o Options) (*Report, error) {
 	for _, p := range c.crowded {
 		c.doubt(p.template, rulePerPerson, p.finding())
 	}
+	if err := c.mean(ctx); err != nil {
+		return nil, err
+	}
 	return c.done(), nil
+}
+
+// mean says what the store means, if that was asked.
+func (c *recount) mean(ctx context.Context) (err error) {
+	if c.o.Meaning {
+		c.report.Meaning, err = Digest(ctx, c.r, nil)
+	}
+	return err
 }
 
 // recount is an audit of rows under way.

@@ -91,6 +91,7 @@ type Report struct {
 	NotKept  []string        `json:"not_kept"`          // promises that cannot be checked yet, and why
 	Notes    []string        `json:"notes,omitzero"`    // what is no fault, and worth knowing
 	Embedded *EmbeddedReport `json:"embedded,omitzero"` // nil but for Embedded
+	Meaning  *Meaning        `json:"meaning,omitzero"`  // nil unless Options.Meaning, and where the rows were not counted
 }
 
 // OK says that nothing is wrong. Doubts do not count.
@@ -105,6 +106,9 @@ type Options struct {
 	MaxFindings int
 	// Memory bounds what a pass holds, in bytes; see the package comment. Default 768 MiB.
 	Memory int64
+	// Meaning has the report say what the store means, too, so that it can be compared with another: see Digest. It takes
+	// one more pass over all rows.
+	Meaning bool
 	// History are the templates, activities and scenes of earlier catalogue versions, where they are known. Nil: only today's.
 	History *History
 

@@ -1,0 +1,310 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"iter"
+	"slices"
+	"text/tabwriter"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store"
+)
+
+// Meaning is what a store says, whatever kind of store it is: of each table how many rows it has, what they add up
+// to, and a hash of all of them. Two stores mean the same when their Meanings are equal, and when a table differs its
+// name says where to look.
+//
+// It says nothing of how a store keeps its rows, nor of what only one of them keeps: the journal, generations,
+// the order of commits.
+type Meaning struct {
+	Version int64          `json:"catalogue_version"`
+	Tables  []TableMeaning `json:"tables"` // always the same ones, in the same order
+}
+
+// TableMeaning is what one table says.
+type TableMeaning struct {
+	Table string `json:"table"`
+	Rows  int64  `json:"rows"`
+	// What the rows add up to, where that makes sense.
+	Vouchers int64 `json:"vouchers,omitzero"`
+	Fen      int64 `json:"fen,omitzero"`
+	// SHA256 is over the rows in the order of their keys, hex: of each its length as a varint and its canonical form,
+	// which is made of the names and values of its fields.
+	SHA256 string `json:"sha256"`
+}
+
+// The tables of a Meaning. Claims are those that the issuances make: their keys and their certificate codes; that each
+// of them is found is for the audit. Catalogue versions are the entities that each version of the catalogue changed.
+const (
+	tableIssuances      = "issuances"
+	tableClaims         = "claims"
+	tableQuotas         = "quotas"
+	tableParticipations = "participations"
+	tableTemplates      = "template counters"
+	tableDays           = "template days"
+	tableUsers          = "users"
+	tableSessions       = "sessions"
+	tableEntities       = "entities"
+	tableVersions       = "catalogue versions"
+)
+
+// Digest says what the store means. It reads each table once, in the order of its keys, and keeps nothing of it but the
+// catalogue; each version of that is read by itself. A counter of nothing means the same as no row, and is
+// left out. tell, which may be nil, hears now and then how many rows were read.
+func Digest(ctx context.Context, r store.Reader, tell func(rows int64)) (*Meaning, error) {
+	d := &digester{ctx: ctx, r: r, tell: tell, meaning: &Meaning{}}
+	for _, step := range []func() error{
+		d.issuances, d.quotas, d.participations, d.templates, d.days, d.users, d.sessions, d.entities, d.versions,
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	d.told(0)
+	return d.meaning, nil
+}
+
+// digester makes a Meaning, table by table.
+type digester struct {
+	ctx     context.Context
+	r       store.Reader
+	tell    func(rows int64)
+	rows    int64
+	room    []byte
+	meaning *Meaning
+}
+
+// table is one that is being read.
+type table struct {
+	TableMeaning
+	d    *digester
+	hash hash.Hash
+}
+
+func (d *digester) table(name string) *table {
+	return &table{TableMeaning: TableMeaning{Table: name}, d: d, hash: sha256.New()}
+}
+
+// add takes the canonical form of the next row, which was appended to the digester's room.
+func (t *table) add(row []byte) {
+	var length [binary.MaxVarintLen64]byte
+	t.hash.Write(binary.AppendUvarint(length[:0], uint64(len(row))))
+	t.hash.Write(row)
+	t.Rows++
+	t.d.room = row[:0]
+}
+
+func (t *table) done() {
+	t.SHA256 = hex.EncodeToString(t.hash.Sum(nil))
+	t.d.meaning.Tables = append(t.d.meaning.Tables, t.TableMeaning)
+}
+
+// told says how far it is, every 1,000 rows, and at the end.
+func (d *digester) told(n int64) {
+	d.rows += n
+	if d.tell != nil && (n == 0 || d.rows%1000 == 0) {
+		d.tell(d.rows)
+	}
+}
+
+// digestRows takes the rows of a table that has only them.
+func digestRows[V any](d *digester, name string, rows iter.Seq2[V, error], sum func(*table, V) (there bool)) error {
+	t := d.table(name)
+	for row, err := range rows {
+		if err != nil {
+			return fmt.Errorf("reading the %s: %w", name, err)
+		}
+		if sum(t, row) {
+			t.add(canonical(d.room, row))
+		}
+		d.told(1)
+	}
+	t.done()
+	return nil
+}
+
+// issuances takes their claims as well, in the same pass.
+func (d *digester) issuances() error {
+	claims := d.table(tableClaims)
+	err := digestRows(d, tableIssuances, d.r.AllIssuances(d.ctx), func(t *table, i *benefit.Issuance) bool {
+		for k := range i.Lines {
+			n, fen := i.Lines[k].Tally()
+			t.Vouchers += n
+			t.Fen += int64(fen)
+		}
+		for _, claim := range i.Claims() {
+			row := append(d.room, claim.ID[:]...)
+			claims.add(binary.BigEndian.AppendUint64(row, uint64(i.ID)))
+		}
+		return true
+	})
+	claims.done()
+	return err
+}
+
+func (d *digester) quotas() error {
+	return digestRows(d, tableQuotas, d.r.AllQuotas(d.ctx), func(t *table, q benefit.Quota) bool {
+		t.Vouchers += q.Total
+		return q.Total != 0 || q.DayTotal != 0
+	})
+}
+
+func (d *digester) participations() error {
+	return digestRows(d, tableParticipations, d.r.AllParticipations(d.ctx), func(t *table, p benefit.Participation) bool {
+		t.Vouchers += p.Total
+		return true
+	})
+}
+
+func (d *digester) templates() error {
+	return digestRows(d, tableTemplates, d.r.AllTemplateCounts(d.ctx), func(t *table, c benefit.TemplateCount) bool {
+		t.Vouchers += c.Count
+		t.Fen += c.Amount
+		return c.Count != 0 || c.Amount != 0
+	})
+}
+
+func (d *digester) days() error {
+	return digestRows(d, tableDays, d.r.AllTemplateDays(d.ctx), func(t *table, c benefit.TemplateDay) bool {
+		t.Vouchers += c.Count
+		t.Fen += c.Amount
+		return c.Count != 0 || c.Amount != 0
+	})
+}
+
+func (d *digester) users() error {
+	return digestRows(d, tableUsers, d.r.AllUsers(d.ctx), func(*table, *benefit.User) bool { return true })
+}
+
+func (d *digester) sessions() error {
+	return digestRows(d, tableSessions, d.r.AllSessions(d.ctx), func(*table, *benefit.Session) bool { return true })
+}
+
+func (d *digester) entities() error {
+	all, version, err := d.r.Entities(d.ctx)
+	if err != nil {
+		return fmt.Errorf("reading the %s: %w", tableEntities, err)
+	}
+	d.meaning.Version = version
+	t := d.table(tableEntities)
+	for _, e := range all {
+		t.add(canonical(d.room, e))
+		d.told(1)
+	}
+	t.done()
+	return nil
+}
+
+// versions takes what each version changed: an entity that it did not have before, or in another form.
+func (d *digester) versions() error {
+	t := d.table(tableVersions)
+	for v, err := range Versions(d.ctx, d.r, d.meaning.Version) {
+		if err != nil {
+			return err
+		}
+		for _, e := range v.Entities {
+			t.add(canonical(binary.AppendVarint(d.room, v.Version), e))
+		}
+		d.told(1)
+	}
+	t.done()
+	return nil
+}
+
+// VersionChange is what a version of the catalogue changed.
+type VersionChange struct {
+	Version  int64
+	Entities []benefit.Entity // new, or in another form than before; by kind and id
+}
+
+// Versions goes through the versions of the catalogue, from 1 to the last, with what each changed. It reads the whole
+// catalogue as it was at each of them.
+func Versions(ctx context.Context, r store.Reader, last int64) iter.Seq2[VersionChange, error] {
+	type name struct {
+		kind benefit.EntityKind
+		id   int64
+	}
+	return func(yield func(VersionChange, error) bool) {
+		before := map[name]string{}
+		for version := int64(1); version <= last; version++ {
+			all, err := r.EntitiesAt(ctx, version)
+			if err != nil {
+				yield(VersionChange{}, fmt.Errorf("reading version %d of the catalogue: %w", version, err))
+				return
+			}
+			change := VersionChange{Version: version}
+			for _, e := range all {
+				n := name{e.Kind, e.ID}
+				if was, ok := before[n]; ok && was == string(e.Body) {
+					continue
+				}
+				before[n] = string(e.Body)
+				change.Entities = append(change.Entities, e)
+			}
+			slices.SortFunc(change.Entities, func(a, b benefit.Entity) int {
+				return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
+			})
+			if !yield(change, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Table is what a table says; nil when there is none of that name.
+func (m *Meaning) Table(name string) *TableMeaning {
+	for k := range m.Tables {
+		if m.Tables[k].Table == name {
+			return &m.Tables[k]
+		}
+	}
+	return nil
+}
+
+// Differences names what two stores do not agree on, in words; none when they mean the same.
+func (m *Meaning) Differences(other *Meaning) (all []string) {
+	if m.Version != other.Version {
+		all = append(all, fmt.Sprintf("version of the catalogue: %d and %d", m.Version, other.Version))
+	}
+	if len(m.Tables) != len(other.Tables) {
+		all = append(all, fmt.Sprintf("tables: %d and %d", len(m.Tables), len(other.Tables)))
+	}
+	for _, one := range m.Tables {
+		two := other.Table(one.Table)
+		switch {
+		case two == nil:
+			all = append(all, one.Table+": there and not there")
+		case one != *two:
+			all = append(all, one.Table+": "+one.against(two))
+		}
+	}
+	return all
+}
+
+func (t *TableMeaning) against(other *TableMeaning) string {
+	if t.Rows != other.Rows || t.Vouchers != other.Vouchers || t.Fen != other.Fen {
+		return t.String() + " and " + other.String()
+	}
+	return t.String() + " in both, but not the same ones"
+}
+
+func (t *TableMeaning) String() string {
+	return fmt.Sprintf("%d rows, %d vouchers, %d fen", t.Rows, t.Vouchers, t.Fen)
+}
+
+// Write prints the meaning as a table, hashes in full.
+func (m *Meaning) Write(w io.Writer) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tab, "table\trows\tvouchers\tfen\tsha256")
+	for _, t := range m.Tables {
+		fmt.Fprintf(tab, "%s\t%d\t%d\t%d\t%s\n", t.Table, t.Rows, t.Vouchers, t.Fen, t.SHA256)
+	}
+	return tab.Flush()
+}

@@ -1,0 +1,337 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"faquan/internal/benefit"
+	"faquan/internal/money"
+	"faquan/internal/store"
+	"faquan/internal/store/memory"
+)
+
+func meaningOf(t testing.TB, st store.Store) *Meaning {
+	t.Helper()
+	r, err := st.Read(t.Context())
+	if err != nil {
+		t.Fatalf("Read: %v", err)
+	}
+	defer r.Close()
+	m, err := Digest(t.Context(), r, nil)
+	if err != nil {
+		t.Fatalf("Digest: %v", err)
+	}
+	return m
+}
+
+// Two stores with the same history mean the same, whatever becomes of them on the way; one step more and they do not.
+func TestSameMeaning(t *testing.T) {
+	for seed := range uint64(6) {
+		d, model := newDirectory(t), memory.New()
+		st := d.open(t)
+		live(t, model, seed, 80)
+		live(t, st, seed, 80)
+		for _, when := range []string{"open", "opened again"} {
+			if got := meaningOf(t, model).Differences(meaningOf(t, st)); len(got) > 0 {
+				t.Errorf("seed %d, %s: %q", seed, when, got)
+			}
+			closeStore(t, st)
+			st = d.open(t)
+		}
+		crowdOf(t, st, 3, 1)
+		if got := meaningOf(t, model).Differences(meaningOf(t, st)); len(got) < 5 {
+			t.Errorf("seed %d: after more was issued on one of them: %q", seed, got)
+		}
+		closeStore(t, st)
+	}
+}
+
+// The form of a row is pinned: what was noted of a store by one version must be what the next one says.
+func TestMeaningGolden(t *testing.T) {
+	st := memory.New()
+	newStage().play(t, st)
+	write(t, st, midnight, &benefit.Changes{Sessions: []*benefit.Session{{Digest: benefit.Digest{1, 2}, Sealed: []byte("s"), App: 1, Expires: 9}}})
+	var out bytes.Buffer
+	if err := meaningOf(t, st).Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.TrimSpace(meaningGolden), strings.TrimSpace(out.String())); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+const meaningGolden = `
+table               rows  vouchers  fen   sha256
+issuances           8     15        3000  db8e2c7bff694629d392556569a3f95a358b67273e746d8f7b13d10c0526c8f0
+claims              11    0         0     542b1c7867db04a58b3a36e6af0f4f4f6a2cafb2c74f74345bd162229a49ea3e
+quotas              3     15        0     0b660961d81c6f604216b7c462731a696d0b837345fc29f365c6f90f1ed95fe4
+participations      3     13        0     cb47af6a667faaecb51fa8b2f5f2926c3b6cb2e885283cfabd01686ad93584e6
+template counters   3     15        3000  4ef9f5c49833c5905ab92be60937909054bdf903f717bf8115e9857185e9a6c5
+template days       4     15        3000  30352c54b5ad95ea3896ae97748f17ae9058b5e52648337086d263290c647d96
+users               1     0         0     712a4a5338fb2936e4c7a62a115797b8c611ece0f516c587e99594c306af831d
+sessions            1     0         0     f51d6243e5ec6ac2df2f0843a48d127cc03e2449c8d9873fec16ae752851e241
+entities            8     0         0     fdb98d146a4f9aca8abe0b9364c6e90b1b781911b01a12a8909071ed47e2a8a9
+catalogue versions  8     0         0     539bbbe41b0badcc84c7c5f485936e13f3d52180e2f78419ed9a2f4bf4d3bfe0
+`
+
+// oneOfEach is a reader of a store with one row in each table, in which no field is empty.
+type oneOfEach struct {
+	store.Reader
+	rows map[string]any
+}
+
+func newOneOfEach() oneOfEach {
+	o := oneOfEach{rows: map[string]any{}}
+	for name, row := range map[string]any{
+		tableIssuances: new(benefit.Issuance), tableQuotas: new(benefit.Quota), tableParticipations: new(benefit.Participation),
+		tableTemplates: new(benefit.TemplateCount), tableDays: new(benefit.TemplateDay), tableUsers: new(benefit.User),
+		tableSessions: new(benefit.Session), tableEntities: new(benefit.Entity), tableVersions: new(benefit.Entity),
+	} {
+		fill(reflect.ValueOf(row).Elem())
+		o.rows[name] = row
+	}
+	i := o.rows[tableIssuances].(*benefit.Issuance)
+	i.Lines[0].Issued, i.Lines[0].Quantity = 1, 1 // as many as it has amounts
+	return o
+}
+
+// fill gives every field a value that is not zero, every list one element.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Struct:
+		for k := range v.NumField() {
+			fill(v.Field(k))
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Array:
+		for k := range v.Len() {
+			fill(v.Index(k))
+		}
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Bool:
+		v.SetBool(true)
+	default:
+		number(v, 7)
+	}
+}
+
+func number(v reflect.Value, n int64) {
+	if v.CanInt() {
+		v.SetInt(n)
+	} else {
+		v.SetUint(uint64(n))
+	}
+}
+
+// changes calls fn for each change that can be made to a value: each number, text and flag in it, and each list longer,
+// shorter and gone. It takes them back again.
+func changes(path string, v reflect.Value, fn func(path string)) {
+	with := func(what string, changed reflect.Value) {
+		old := reflect.New(v.Type()).Elem()
+		old.Set(v)
+		v.Set(changed)
+		fn(path + what)
+		v.Set(old)
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		changes(path, v.Elem(), fn)
+		with(" nil", reflect.Zero(v.Type()))
+	case reflect.Struct:
+		for k := range v.NumField() {
+			changes(path+"."+v.Type().Field(k).Name, v.Field(k), fn)
+		}
+	case reflect.Slice:
+		with(" empty", reflect.Zero(v.Type()))
+		longer := reflect.MakeSlice(v.Type(), v.Len()+1, v.Len()+1)
+		reflect.Copy(longer, v)
+		fill(longer.Index(v.Len()))
+		with(" longer", longer)
+		changes(path+"[0]", v.Index(0), fn)
+	case reflect.Array:
+		changes(path+"[last]", v.Index(v.Len()-1), fn)
+	default:
+		changed := reflect.New(v.Type()).Elem()
+		switch v.Kind() {
+		case reflect.String:
+			changed.SetString("y")
+		case reflect.Bool: // false
+		default:
+			number(changed, 6)
+		}
+		with("", changed)
+	}
+}
+
+// Whatever is changed in a row changes what its table means, and nothing else does.
+func TestEveryFieldCounts(t *testing.T) {
+	o := newOneOfEach()
+	before, err := Digest(t.Context(), o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for name, row := range o.rows {
+		changes(name, reflect.ValueOf(row).Elem(), func(path string) {
+			// A line cannot have issued more vouchers than it has amounts.
+			if l := &o.rows[tableIssuances].(*benefit.Issuance).Lines; len(*l) > 0 {
+				kept := *l
+				defer func() { *l = kept }()
+				*l = slices.Clone(kept)
+				for k := range *l {
+					if one := &(*l)[k]; one.Issued*one.Quantity > len(one.Amounts) {
+						one.Amounts = append(slices.Clone(one.Amounts), make([]money.Fen, one.Issued*one.Quantity)...)
+					}
+				}
+			}
+			n++
+			after, err := Digest(t.Context(), o, nil)
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			if after.Table(name).SHA256 == before.Table(name).SHA256 {
+				t.Errorf("%s was changed, and the %s mean the same", path, name)
+			}
+			for _, other := range before.Tables {
+				if other.Table != name && !(name == tableIssuances && other.Table == tableClaims) && *after.Table(other.Table) != other {
+					t.Errorf("%s was changed, and that changed the %s", path, other.Table)
+				}
+			}
+		})
+	}
+	if n < 150 {
+		t.Errorf("%d changes were made; the rows have more fields than that", n)
+	}
+}
+
+// Two rows where one would do, and rows in another order, are not the same.
+func TestMeaningOfRows(t *testing.T) {
+	quota := func(n int64) benefit.Quota { return benefit.Quota{Total: n} }
+	seen := map[string]string{}
+	for _, rows := range [][]benefit.Quota{{}, {quota(1)}, {quota(1), quota(1)}, {quota(1), quota(2)}, {quota(2), quota(1)}} {
+		m, err := Digest(t.Context(), quotasOnly{newOneOfEach(), rows}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash := m.Table(tableQuotas).SHA256
+		if other, ok := seen[hash]; ok {
+			t.Errorf("%v means the same as %s", rows, other)
+		}
+		seen[hash] = fmt.Sprint(rows)
+	}
+	none, err := Digest(t.Context(), quotasOnly{newOneOfEach(), []benefit.Quota{quota(0)}}, nil)
+	if err != nil || seen[none.Table(tableQuotas).SHA256] != "[]" {
+		t.Errorf("a counter of nothing does not mean the same as none: %v", err)
+	}
+}
+
+// A reader that fails says so, in every table.
+func TestMeaningOfUnreadable(t *testing.T) {
+	o := newOneOfEach()
+	for name := range o.rows {
+		rows := map[string]any{}
+		for other, row := range o.rows {
+			if other != name {
+				rows[other] = row
+			}
+		}
+		if _, err := Digest(t.Context(), oneOfEach{rows: rows}, nil); err == nil || !strings.Contains(err.Error(), "unreadable") {
+			t.Errorf("%s cannot be read: %v", name, err)
+		}
+	}
+}
+
+type quotasOnly struct {
+	oneOfEach
+	rows []benefit.Quota
+}
+
+func (q quotasOnly) AllQuotas(context.Context) iter.Seq2[benefit.Quota, error] {
+	return func(yield func(benefit.Quota, error) bool) {
+		for _, row := range q.rows {
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+// one goes through a table with its one row; without one it is unreadable.
+func one[V any](o oneOfEach, table string) iter.Seq2[*V, error] {
+	return func(yield func(*V, error) bool) {
+		if row, ok := o.rows[table]; ok {
+			yield(row.(*V), nil)
+			return
+		}
+		yield(nil, fmt.Errorf("unreadable"))
+	}
+}
+
+func plain[V any](rows iter.Seq2[*V, error]) iter.Seq2[V, error] {
+	return func(yield func(V, error) bool) {
+		for row, err := range rows {
+			if row == nil {
+				row = new(V)
+			}
+			if !yield(*row, err) {
+				return
+			}
+		}
+	}
+}
+
+func (o oneOfEach) AllIssuances(context.Context) iter.Seq2[*benefit.Issuance, error] {
+	return one[benefit.Issuance](o, tableIssuances)
+}
+func (o oneOfEach) AllQuotas(context.Context) iter.Seq2[benefit.Quota, error] {
+	return plain(one[benefit.Quota](o, tableQuotas))
+}
+func (o oneOfEach) AllParticipations(context.Context) iter.Seq2[benefit.Participation, error] {
+	return plain(one[benefit.Participation](o, tableParticipations))
+}
+func (o oneOfEach) AllTemplateCounts(context.Context) iter.Seq2[benefit.TemplateCount, error] {
+	return plain(one[benefit.TemplateCount](o, tableTemplates))
+}
+func (o oneOfEach) AllTemplateDays(context.Context) iter.Seq2[benefit.TemplateDay, error] {
+	return plain(one[benefit.TemplateDay](o, tableDays))
+}
+func (o oneOfEach) AllUsers(context.Context) iter.Seq2[*benefit.User, error] {
+	return one[benefit.User](o, tableUsers)
+}
+func (o oneOfEach) AllSessions(context.Context) iter.Seq2[*benefit.Session, error] {
+	return one[benefit.Session](o, tableSessions)
+}
+
+func (o oneOfEach) Entities(context.Context) ([]benefit.Entity, int64, error) {
+	for e, err := range one[benefit.Entity](o, tableEntities) {
+		if err != nil {
+			return nil, 0, err
+		}
+		return []benefit.Entity{*e}, 1, nil
+	}
+	return nil, 0, nil
+}
+
+func (o oneOfEach) EntitiesAt(context.Context, int64) ([]benefit.Entity, error) {
+	for e, err := range one[benefit.Entity](o, tableVersions) {
+		if err != nil {
+			return nil, err
+		}
+		return []benefit.Entity{*e}, nil
+	}
+	return nil, nil
+}
