@@ -31,8 +31,11 @@ import (
 
 // Config is everything that serve is told. The zero value is not usable; Default is.
 type Config struct {
-	// Data is the data directory. It is made when it is missing.
+	// Data is the data directory. It is made when it is missing. With a Store it holds the key file alone.
 	Data string `koanf:"data"`
+	// Store is the postgres:// URL of the database to issue on; empty for the store in the data directory. It may hold a
+	// password: StoreName is what may be shown of it.
+	Store string `koanf:"store"`
 	// Listen is the HOST:PORT of the gateway; port 0 takes a free one.
 	Listen string `koanf:"listen"`
 	// Apply is a catalogue file to apply before the gateway opens; empty for none.
@@ -203,6 +206,8 @@ func (c *Config) validate() error {
 	switch {
 	case c.Data == "":
 		return fmt.Errorf("data: a directory is needed")
+	case c.Store != "" && StoreName(c.Store) == "":
+		return fmt.Errorf("store: not a URL like postgres://user@host:5432/database; it is not shown because of its password")
 	case err != nil || port == "":
 		return fmt.Errorf("listen: %q is not HOST:PORT", c.Listen)
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):

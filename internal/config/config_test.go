@@ -82,6 +82,7 @@ func TestRefusals(t *testing.T) {
 		{name: "no time to stop", file: "shutdown: {timeout: 0s}\n", want: "shutdown.timeout"},
 		{name: "no port", file: "listen: localhost\n", want: `listen: "localhost" is not HOST:PORT`},
 		{name: "no directory", environ: []string{"FAQUAN_DATA="}, want: "data: a directory"},
+		{name: "another database", environ: []string{"FAQUAN_STORE=mysql://u:hush@h/db"}, want: "store: not a URL like postgres://"},
 		{name: "half of TLS", file: "tls: {cert: c.pem}\n", want: "tls.cert, tls.key: both or none"},
 		{name: "log format", file: "log: {format: xml}\n", want: `log.format: "xml"`},
 		{name: "log level", file: "log: {level: loud}\n", want: `log.level: "loud"`},

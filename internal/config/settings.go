@@ -35,6 +35,7 @@ func Settings() []Setting {
 	d := Default()
 	return []Setting{
 		{"data", d.Data, "data `DIR`ectory; made when it is missing"},
+		{"store", d.Store, "`URL` of a PostgreSQL database to issue on, postgres://…; without it the store is in --data"},
 		{"listen", d.Listen, "`HOST:PORT` of the gateway; port 0 takes a free one"},
 		{"apply", d.Apply, "catalogue `FILE` to apply before the gateway opens"},
 		{"tls.cert", d.TLS.Cert, "PEM `FILE` of the certificate chain; with tls-key the gateway speaks HTTPS"},

@@ -1,0 +1,25 @@
+package config
+
+import (
+	"net/url"
+	"strings"
+)
+
+// StoreName is what may be shown and logged of a store's URL: scheme, user, hosts and database, without the password
+// and the parameters, which may hold one. It is empty for what is no URL of a PostgreSQL database: when it cannot be
+// told where a password ends, nothing is shown.
+func StoreName(store string) string {
+	u, err := url.Parse(store)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Opaque != "" || strings.Contains(store, "#") {
+		return ""
+	}
+	// A password with a bare / or ? ends what looks like the host too early.
+	if before, _, _ := strings.Cut(store, "?"); u.User == nil && strings.Contains(store, "@") || strings.Count(before, "@") > 1 {
+		return ""
+	}
+	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	if u.User != nil {
+		shown.User = url.User(u.User.Username())
+	}
+	return shown.String()
+}
