@@ -10,7 +10,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/store"
-	"faquan/internal/store/embedded"
+	"faquan/internal/store/codec"
 )
 
 // direct is the alternative that most would write: the same rows in SQLite itself, one transaction for each batch,
@@ -124,7 +124,7 @@ func (t *directTx) Load(_ context.Context, keys *benefit.Keys, into *benefit.Sta
 			func(s *sqlite.Stmt) (err error) {
 				body := make([]byte, s.ColumnLen(0))
 				s.ColumnBytes(0, body)
-				found, err = embedded.DecodeIssuance(body)
+				found, err = codec.DecodeIssuance(body)
 				return err
 			}); err != nil {
 			return err
@@ -196,7 +196,7 @@ func (t *directTx) Commit(_ context.Context, c *benefit.Changes) (err error) {
 	var body []byte
 	for _, i := range c.Issuances {
 		claim := benefit.ClaimIDOf(i.Scope, i.Key)
-		body = embedded.AppendIssuance(body[:0], i)
+		body = codec.AppendIssuance(body[:0], i)
 		put("INSERT INTO issuance VALUES (?,?)", int64(i.ID), body)
 		put("INSERT INTO claim VALUES (?,?)", claim[:], int64(i.ID))
 		put("INSERT INTO by_user VALUES (?,?)", int64(i.User), int64(i.ID))

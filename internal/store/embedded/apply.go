@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +13,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/store/codec"
 )
 
 // sealed is a generation that is full, with the filters to keep for it.
@@ -91,7 +91,7 @@ func writeParticipations(conn *sqlite.Conn, o *overlay) error {
 		b.int(int64(row.User))
 		b.int(int64(row.Activity))
 		b.int(row.place)
-		b.blob(encodeParticipation(&row.Participation))
+		b.blob(codec.AppendParticipation(nil, &row.Participation))
 	})
 }
 
@@ -182,7 +182,7 @@ func writeUsers(conn *sqlite.Conn, o *overlay) error {
 	named := make([]benefit.User, len(ids)) // zero for plain ones: they have neither name nor person
 	for k, u := range ids {
 		if row := o.users[u]; !row.plain {
-			user, err := decodeUser(o.bytes(row.body))
+			user, err := codec.DecodeUser(o.bytes(row.body))
 			if err != nil {
 				return fmt.Errorf("user %d: %w", u, err)
 			}
@@ -236,10 +236,7 @@ func writeCatalogue(conn *sqlite.Conn, o *overlay) error {
 	digests := slices.SortedFunc(maps.Keys(o.sessions), func(a, b benefit.Digest) int { return bytes.Compare(a[:], b[:]) })
 	bodies := make([][]byte, len(digests))
 	for k, d := range digests {
-		var err error
-		if bodies[k], err = json.Marshal(o.sessions[d]); err != nil {
-			return err
-		}
+		bodies[k] = codec.EncodeSession(o.sessions[d])
 	}
 	return insertRows(conn, "session", 2, len(digests), func(b *binder, k int) {
 		b.blob(digests[k][:])

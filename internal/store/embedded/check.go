@@ -17,6 +17,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/journal"
 	"faquan/internal/store"
+	"faquan/internal/store/codec"
 	"faquan/internal/vfs"
 )
 
@@ -144,7 +145,7 @@ func (c *Check) Commits(ctx context.Context) iter.Seq2[Commit, error] {
 	return func(yield func(Commit, error) bool) {
 		stopped := errors.New("stopped")
 		err := c.records(ctx, func(r journal.Record) error {
-			changes, _, err := decodeChanges(r.Payload)
+			changes, _, err := codec.DecodeChanges(r.Payload)
 			if err != nil {
 				return recordError(r, err)
 			}

@@ -2,13 +2,13 @@ package embedded
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/store/codec"
 )
 
 // table names a table of the view whose rows follow from the journal.
@@ -102,10 +102,11 @@ func dayRow(emit rowFunc, d benefit.TemplateDay) {
 
 func userRow(emit rowFunc, u id.ID, name, person string, body []byte) {
 	var key [8]byte
-	e := encoder{}
-	e.text(name)
-	e.text(person)
-	emit(userTable, numbers(key[:0], int64(u)), append(e.b, body...))
+	var content []byte
+	for _, text := range [...]string{name, person} {
+		content = append(binary.AppendUvarint(content, uint64(len(text))), text...)
+	}
+	emit(userTable, numbers(key[:0], int64(u)), append(content, body...))
 }
 
 func linkRow(emit rowFunc, k linkKey, l link) {
@@ -158,7 +159,7 @@ func (j *journalRows) record(seq uint64, payload []byte, c *benefit.Changes, bod
 	}
 	for k := range c.Participations {
 		p := &c.Participations[k]
-		participationRow(j.emit, p.ParticipationKey, commitOrder(seq, 0), encodeParticipation(p))
+		participationRow(j.emit, p.ParticipationKey, commitOrder(seq, 0), codec.AppendParticipation(nil, p))
 	}
 	j.users(c.Users)
 	for _, t := range c.Templates {
@@ -172,11 +173,7 @@ func (j *journalRows) record(seq uint64, payload []byte, c *benefit.Changes, bod
 		versionRowOf(j.emit, c.Catalogue, e.Kind, e.ID, e.Body)
 	}
 	for _, s := range c.Sessions {
-		body, err := json.Marshal(s)
-		if err != nil {
-			return err
-		}
-		j.emit(sessionTable, s.Digest[:], body)
+		j.emit(sessionTable, s.Digest[:], codec.EncodeSession(s))
 	}
 	return nil
 }
@@ -187,7 +184,7 @@ func (j *journalRows) users(all []*benefit.User) {
 	keys := make([][]linkKey, len(all))
 	for k, u := range all {
 		for _, ident := range u.Identifiers {
-			keys[k] = append(keys[k], linkKeyOf(ident))
+			keys[k] = append(keys[k], codec.IdentifierHash(ident))
 		}
 		for _, old := range j.links[u.ID] {
 			if !slices.Contains(keys[k], old) {
@@ -202,7 +199,7 @@ func (j *journalRows) users(all []*benefit.User) {
 		if again {
 			j.links[u.ID] = keys[k]
 		}
-		userRow(j.emit, u.ID, u.Name, u.Person, encodeUser(u))
+		userRow(j.emit, u.ID, u.Name, u.Person, codec.AppendUser(nil, u))
 		for _, l := range keys[k] {
 			if again {
 				j.repeat(linkTable, l[:])

@@ -9,6 +9,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/journal"
+	"faquan/internal/store/codec"
 )
 
 // parts is how many parts the rows of a table are summed in. Rows that differ are looked for in their part alone.
@@ -148,55 +149,37 @@ func (r *repeats) again(t table, key []byte) bool {
 
 // record reads as little of a record as it takes: of an issuance the id alone, unless it comes again.
 func (r *repeats) record(payload []byte) error {
-	d := decoder{b: payload}
-	d.byte()
-	d.int()
-	for range d.size(1) {
-		if body := d.raw(); len(body) >= 8 && r.again(issuanceTable, body[:8]) {
+	read, err := codec.Skim(payload)
+	if err != nil {
+		return err
+	}
+	for _, body := range read.Issuances {
+		if len(body) >= 8 && r.again(issuanceTable, body[:8]) {
 			if err := r.issuance(body); err != nil {
 				return err
 			}
 		}
 	}
 	var room [8]byte
-	for range d.size(1) {
-		u := d.user()
+	for _, u := range read.Users {
 		r.again(userTable, numbers(room[:0], int64(u.ID)))
 		for _, ident := range u.Identifiers {
-			k := linkKeyOf(ident)
+			k := codec.IdentifierHash(ident)
 			r.again(linkTable, k[:])
 		}
 	}
-	for range d.size(1) {
-		d.quota()
-	}
-	for range d.size(1) {
-		_, _, _ = d.int(), d.int(), d.int()
-	}
-	for range d.size(1) {
-		_, _, _, _ = d.int(), d.int(), d.int(), d.int()
-	}
-	return r.catalogue(&d)
-}
-
-func (r *repeats) catalogue(d *decoder) error {
-	change := CatalogueChange{Version: d.int()}
-	for range d.size(1) {
-		change.Entities = append(change.Entities, benefit.Entity{Kind: benefit.EntityKind(d.byte()), ID: d.int(), Body: d.bytes()})
-	}
-	for range d.size(1) {
-		s := d.session()
+	for _, s := range read.Sessions {
 		r.again(sessionTable, s.Digest[:])
 	}
-	if change.Version != 0 {
-		r.x.report.Catalogue = append(r.x.report.Catalogue, change)
+	if read.Catalogue != 0 {
+		r.x.report.Catalogue = append(r.x.report.Catalogue, CatalogueChange{Version: read.Catalogue, Entities: read.Entities})
 	}
-	return d.err
+	return nil
 }
 
 // issuance marks everything that is written again with an issuance.
 func (r *repeats) issuance(body []byte) error {
-	i, err := decodeIssuance(body)
+	i, err := codec.DecodeIssuance(body)
 	if err != nil {
 		return err
 	}
@@ -247,7 +230,7 @@ func (x *comparison) eachJournalRow(ctx context.Context, emit rowFunc, each func
 		repeat:   func(t table, key []byte) { x.repeated[x.hashOf(t, key)] = true },
 	}
 	return x.c.records(ctx, func(r journal.Record) error {
-		changes, bodies, err := decodeChanges(r.Payload)
+		changes, bodies, err := codec.DecodeChanges(r.Payload)
 		if err != nil {
 			return recordError(r, err)
 		}

@@ -1,7 +1,9 @@
 package embedded
 
 import (
+	"bytes"
 	"fmt"
+	"math"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -257,4 +259,22 @@ func TestGenerationOfManyCodes(t *testing.T) {
 	if perhaps > 500 || len(s.gens) < 3 {
 		t.Errorf("%d generations; the first says perhaps of %d in 10,000 codes that are not there", len(s.gens), perhaps)
 	}
+}
+
+func FuzzUnmarshalFilter(f *testing.F) {
+	some := newFilter(100)
+	some.add(1)
+	f.Add(some.marshal())
+	f.Add([]byte{1, 2, 3, 4})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := unmarshalFilter(data)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(got.marshal(), data) {
+			t.Fatal("stored again it is something else")
+		}
+		got.perhaps(math.MaxUint64)
+		got.perhaps(0)
+	})
 }

@@ -3,6 +3,7 @@ package embedded
 import (
 	"encoding/hex"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -11,72 +12,37 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/journal"
-	"faquan/internal/money"
+	"faquan/internal/store/codec"
 	"faquan/internal/store/storetest"
 )
 
-// formatOne is a journal record as the first format wrote it, of the changes that formatOneChanges makes.
-const formatOne = "" +
-	"0180f4aa85b968018301000001000000000003742f37036b65790271c6621019d42c003c715fb7275f6179074f50454e5f4944046f70656e" +
-	"0200000100000000090432303838080103e7acac027b7d057472616365010e060a04023c0100023c3c023d0108313233343536373880f4aa" +
-	"85b9680880f4aa85b968d083ab85b9680100c801000000020406080a0c010000010000000009016e0001700432303838027b7d01074f5045" +
-	"4e5f4944046f70656e020100000100000000090e0cc0b8020e010e0440010ec0b80208440801030e087b226964223a377d00"
-
-func formatOneChanges() *benefit.Changes {
-	line := benefit.Line{Template: 7, Activity: 3, DetailID: 5, Sends: 2, Quantity: 1, Amount: 30, HasAmount: true}
-	open := benefit.Identifier{Type: benefit.OpenID, Value: "open", App: 1}
-	return &benefit.Changes{
-		Now: storetest.Start,
-		Issuances: []*benefit.Issuance{{
-			ID: 1 << 40, Scope: "t/7", Key: "key", App: 1, Meaning: benefit.MeaningOf([]benefit.Line{line}), Recipient: open,
-			User: 1<<40 + 9, Alipay: "2088", Catalogue: 4, Continues: true,
-			Note: benefit.Note{Memo: "第", Extend: "{}", TraceID: "trace"},
-			Lines: []benefit.IssuedLine{{
-				Line: line, First: 1 << 40, Amounts: []money.Fen{30, 30}, Issued: 1, Reason: benefit.StockEmpty, Codes: []string{"12345678"},
-				At: storetest.Start, Catalogue: 4, Valid: benefit.Window{Start: storetest.Start, End: storetest.Start + 1000},
-				Kind: benefit.Cash, Face: benefit.Face{Threshold: 100},
-				Seen: benefit.Counters{Count: 1, Amount: 2, DayCount: 3, DayAmount: 4, User: 5, UserDay: 6},
-			}},
-		}},
-		Users:     []*benefit.User{{ID: 1<<40 + 9, Name: "n", Person: "p", Alipay: "2088", Attributes: []byte("{}"), Identifiers: []benefit.Identifier{open}}},
-		Quotas:    []benefit.Quota{{QuotaKey: benefit.QuotaKey{User: 1<<40 + 9, Template: 7}, Total: 6, Day: 20000, DayTotal: 7}},
-		Templates: []benefit.TemplateCount{{Template: 7, Count: 2, Amount: 32}},
-		Days:      []benefit.TemplateDay{{Template: 7, Day: 20000, Count: 4, Amount: 34}},
-		Catalogue: 4, Entities: []benefit.Entity{{Kind: benefit.TemplateEntity, ID: 7, Body: []byte(`{"id":7}`)}},
-	}
-}
-
-func formatOneRecord(t testing.TB) []byte {
+// formatOneRecord is a journal record as the first format wrote it. What it says is held by a test of package codec.
+func formatOneRecord(t testing.TB) (record []byte, says *benefit.Changes) {
 	t.Helper()
-	record, err := hex.DecodeString(formatOne)
-	if err != nil || record[0] != 1 {
-		t.Fatalf("not a record of format 1: %v", err)
+	text, err := os.ReadFile("../codec/testdata/format-one.hex")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return record
-}
-
-// A record of the first format, which has no participations and no groups behind the lines, says what it said.
-func TestFormatOne(t *testing.T) {
-	got, at, err := decodeChanges(formatOneRecord(t))
-	if err != nil || len(at) != 1 {
-		t.Fatalf("decoding: %v, %d bodies", err, len(at))
+	record, err = hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := storetest.Diff(formatOneChanges(), got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	says, _, err = codec.DecodeChanges(record)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, _, err := decodeChanges(append(formatOneRecord(t), 0)); err == nil {
-		t.Error("participations in a record of the first format go unnoticed")
-	}
+	return record, says
 }
 
 // A journal that begins in the first format goes on in today's, and its view is what both say.
 func TestJournalOfFormatOne(t *testing.T) {
+	record, said := formatOneRecord(t)
 	p := newMemPlace(t, Options{})
 	j, err := journal.Open(journal.Options{FS: p.disk, Dir: p.o.JournalDir, SegmentBytes: p.o.SegmentBytes}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Append(recordKind, formatOneRecord(t)); err != nil {
+	if _, err := j.Append(recordKind, record); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Close(); err != nil {
@@ -87,14 +53,14 @@ func TestJournalOfFormatOne(t *testing.T) {
 	s := p.open(t)
 	more := &benefit.Changes{Participations: []benefit.Participation{{
 		ParticipationKey: benefit.ParticipationKey{User: 1<<40 + 9, Activity: 3}, Total: 1, At: storetest.Start, Cards: []string{"game"},
-	}}, Users: formatOneChanges().Users}
+	}}, Users: said.Users}
 	if err := commit(t, s, more); err != nil {
 		t.Fatal(err)
 	}
 	check := func(when string) {
 		t.Helper()
 		got := contentsOf(t, s)
-		want := formatOneChanges()
+		want := said
 		if diff := storetest.Diff(want.Issuances, got.Issuances); diff != "" {
 			t.Errorf("%s: issuances (-want +got):\n%s", when, diff)
 		}

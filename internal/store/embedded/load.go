@@ -10,6 +10,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/store/codec"
 )
 
 // Load puts rows into the state: from the caches and overlays, and what is not there from the view. The view is
@@ -110,7 +111,7 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 			}
 			continue
 		}
-		key := linkKeyOf(ident)
+		key := codec.IdentifierHash(ident)
 		switch l, ok := s.memoryLink(key); {
 		case ok && l.plain:
 			into.SetRecipient(ident, plainUser(l.user, ident), nil)
@@ -125,7 +126,7 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 
 // mustIssuance decodes a body that this process encoded, or decoded once already.
 func mustIssuance(body []byte) *benefit.Issuance {
-	i, err := decodeIssuance(body)
+	i, err := codec.DecodeIssuance(body)
 	if err != nil {
 		panic(fmt.Sprintf("embedded: an issuance in the overlay: %v", err))
 	}
@@ -246,7 +247,7 @@ func viewClaim(conn *sqlite.Conn, gens []int64, claim benefit.ClaimID) (*benefit
 func viewIssuance(conn *sqlite.Conn, i id.ID) (found *benefit.Issuance, err error) {
 	err = sqlitex.Execute(conn, "SELECT body FROM issuance WHERE id=?", &sqlitex.ExecOptions{
 		Args: []any{int64(i)}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			found, err = decodeIssuance(columnBytes(stmt, 0))
+			found, err = codec.DecodeIssuance(columnBytes(stmt, 0))
 			return err
 		}})
 	if err == nil && found == nil {
@@ -304,7 +305,7 @@ func viewParticipation(conn *sqlite.Conn, gens []int64, k benefit.ParticipationK
 			newest = columnBytes(stmt, 0)
 		}
 		if newest != nil {
-			return decodeParticipation(newest, k)
+			return codec.DecodeParticipation(newest, k)
 		}
 		if err := stmt.Reset(); err != nil {
 			return p, err
@@ -400,7 +401,7 @@ func (s *Store) loadRecipient(ident benefit.Identifier, into *benefit.State) err
 	if u, ok := ident.Ref(); ok {
 		return s.loadRef(ident, u, into)
 	}
-	key := linkKeyOf(ident)
+	key := codec.IdentifierHash(ident)
 	s.mu.Lock()
 	l, ok := s.memoryLink(key)
 	s.mu.Unlock()
@@ -518,7 +519,7 @@ func (s *Store) goneLinks(c *benefit.Changes) (gone []goneLink, err error) {
 		}
 		for _, i := range old.Identifiers {
 			if !slices.Contains(u.Identifiers, i) {
-				gone = append(gone, goneLink{linkKeyOf(i), u.ID})
+				gone = append(gone, goneLink{codec.IdentifierHash(i), u.ID})
 			}
 		}
 	}
@@ -533,7 +534,7 @@ func (s *Store) overlayUser(u benefit.UserID) *benefit.User {
 			continue
 		}
 		if at, ok := o.users[u]; ok {
-			found, err := decodeUser(o.bytes(at.body))
+			found, err := codec.DecodeUser(o.bytes(at.body))
 			if err != nil {
 				panic(fmt.Sprintf("embedded: a user in the overlay: %v", err))
 			}
@@ -546,7 +547,7 @@ func (s *Store) overlayUser(u benefit.UserID) *benefit.User {
 func viewUser(conn *sqlite.Conn, u benefit.UserID) (found *benefit.User, err error) {
 	err = sqlitex.Execute(conn, "SELECT body FROM user WHERE id=?", &sqlitex.ExecOptions{
 		Args: []any{int64(u)}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			found, err = decodeUser(columnBytes(stmt, 0))
+			found, err = codec.DecodeUser(columnBytes(stmt, 0))
 			return err
 		}})
 	return found, err

@@ -1,11 +1,9 @@
 package embedded
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/store/codec"
 )
 
 // overlay holds what was committed to the journal and is not in the view yet. Its maps hold no pointers, so that
@@ -107,18 +105,8 @@ type entityKey struct {
 	id   int64
 }
 
-// linkKey is what an identifier is looked up by: 128 bits of SHA-256 over its canonical parts.
+// linkKey is what an identifier is looked up by, see codec.IdentifierHash.
 type linkKey = benefit.Digest
-
-func linkKeyOf(i benefit.Identifier) linkKey {
-	var room [192]byte
-	b := binary.AppendUvarint(room[:0], uint64(len(i.Type)))
-	b = append(b, i.Type...)
-	b = binary.AppendVarint(b, int64(i.App))
-	b = append(b, i.Value...)
-	sum := sha256.Sum256(b)
-	return linkKey(sum[:16])
-}
 
 // link says whom an identifier names.
 type link struct {
@@ -198,7 +186,7 @@ func (r *record) digest() {
 	}
 	for _, u := range r.changes.Users {
 		for _, i := range u.Identifiers {
-			r.links = append(r.links, linkKeyOf(i))
+			r.links = append(r.links, codec.IdentifierHash(i))
 		}
 	}
 }
@@ -382,11 +370,10 @@ func (o *overlay) keepUser(u *benefit.User) place {
 		o.records = append(o.records, nil)
 		o.bodiesAt = int32(len(o.records) - 1)
 	}
-	e := encoder{o.bodies}
-	e.user(u)
-	start, end := int32(len(o.bodies)), int32(len(e.b))
-	o.bodies = e.b // what is larger than the chunk has moved elsewhere, with all before it
-	o.records[o.bodiesAt] = e.b
+	start := int32(len(o.bodies))
+	o.bodies = codec.AppendUser(o.bodies, u) // what is larger than the chunk has moved elsewhere, with all before it
+	end := int32(len(o.bodies))
+	o.records[o.bodiesAt] = o.bodies
 	o.size += int(end - start)
 	return place{o.bodiesAt, start, end}
 }

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"maps"
@@ -15,6 +14,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/store"
+	"faquan/internal/store/codec"
 )
 
 // Read brings the view up to date and opens a snapshot of it.
@@ -140,7 +140,7 @@ func (r *reader) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuan
 func (r *reader) issuances(ctx context.Context, query string, args ...any) (all []*benefit.Issuance, err error) {
 	defer interrupt(ctx, r.conn)()
 	err = sqlitex.Execute(r.conn, query, &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
-		i, err := decodeIssuance(columnBytes(stmt, 0))
+		i, err := codec.DecodeIssuance(columnBytes(stmt, 0))
 		all = append(all, i)
 		return err
 	}})
@@ -255,7 +255,7 @@ func (r *reader) Recipient(ctx context.Context, ident benefit.Identifier) (*bene
 	if u, ok := ident.Ref(); ok {
 		return r.User(ctx, u)
 	}
-	l, ok, err := viewLink(r.conn, linkKeyOf(ident))
+	l, ok, err := viewLink(r.conn, codec.IdentifierHash(ident))
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -273,7 +273,7 @@ func (r *reader) User(_ context.Context, user benefit.UserID) (*benefit.User, er
 func (r *reader) UserByName(_ context.Context, name string) (found *benefit.User, err error) {
 	err = sqlitex.Execute(r.conn, "SELECT body FROM user WHERE name=?", &sqlitex.ExecOptions{
 		Args: []any{name}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			found, err = decodeUser(columnBytes(stmt, 0))
+			found, err = codec.DecodeUser(columnBytes(stmt, 0))
 			return err
 		}})
 	return found, err
@@ -282,8 +282,8 @@ func (r *reader) UserByName(_ context.Context, name string) (found *benefit.User
 func (r *reader) Session(_ context.Context, digest benefit.Digest) (found *benefit.Session, err error) {
 	err = sqlitex.Execute(r.conn, "SELECT body FROM session WHERE digest=?", &sqlitex.ExecOptions{
 		Args: []any{digest[:]}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			found = new(benefit.Session)
-			return json.Unmarshal(columnBytes(stmt, 0), found)
+			found, err = codec.DecodeSession(columnBytes(stmt, 0))
+			return err
 		}})
 	return found, err
 }
@@ -358,7 +358,7 @@ func rows[T any](ctx context.Context, conn *sqlite.Conn, query string, one func(
 
 func (r *reader) AllIssuances(ctx context.Context) iter.Seq2[*benefit.Issuance, error] {
 	return rows(ctx, r.conn, "SELECT body FROM issuance ORDER BY id", func(stmt *sqlite.Stmt) (*benefit.Issuance, error) {
-		return decodeIssuance(columnBytes(stmt, 0))
+		return codec.DecodeIssuance(columnBytes(stmt, 0))
 	})
 }
 
@@ -379,7 +379,7 @@ func (r *reader) AllParticipations(ctx context.Context) iter.Seq2[benefit.Partic
 	const query = "SELECT user, activity, body, max(at) FROM participation GROUP BY user, activity ORDER BY user, activity"
 	return rows(ctx, r.conn, query, func(stmt *sqlite.Stmt) (benefit.Participation, error) {
 		key := benefit.ParticipationKey{User: id.ID(stmt.ColumnInt64(0)), Activity: benefit.ActivityID(stmt.ColumnInt64(1))}
-		return decodeParticipation(columnBytes(stmt, 2), key)
+		return codec.DecodeParticipation(columnBytes(stmt, 2), key)
 	})
 }
 
@@ -404,13 +404,12 @@ func (r *reader) AllTemplateDays(ctx context.Context) iter.Seq2[benefit.Template
 
 func (r *reader) AllUsers(ctx context.Context) iter.Seq2[*benefit.User, error] {
 	return rows(ctx, r.conn, "SELECT body FROM user ORDER BY id", func(stmt *sqlite.Stmt) (*benefit.User, error) {
-		return decodeUser(columnBytes(stmt, 0))
+		return codec.DecodeUser(columnBytes(stmt, 0))
 	})
 }
 
 func (r *reader) AllSessions(ctx context.Context) iter.Seq2[*benefit.Session, error] {
 	return rows(ctx, r.conn, "SELECT body FROM session ORDER BY digest", func(stmt *sqlite.Stmt) (*benefit.Session, error) {
-		s := new(benefit.Session)
-		return s, json.Unmarshal(columnBytes(stmt, 0), s)
+		return codec.DecodeSession(columnBytes(stmt, 0))
 	})
 }

@@ -28,6 +28,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/journal"
 	"faquan/internal/store"
+	"faquan/internal/store/codec"
 	"faquan/internal/vfs"
 )
 
@@ -265,7 +266,7 @@ func (s *Store) replay(at position, r journal.Record) error {
 		return fmt.Errorf("journal record %d has kind %d, which this program does not know: a newer faquan wrote it", r.Seq, r.Kind)
 	}
 	payload := append([]byte(nil), r.Payload...)
-	changes, bodies, err := decodeChanges(payload)
+	changes, bodies, err := codec.DecodeChanges(payload)
 	if err != nil {
 		return fmt.Errorf("journal record %d in %s at %d: %w", r.Seq, r.Segment, r.Offset, err)
 	}
@@ -378,7 +379,7 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", store.ErrNotCommitted, err)
 	}
-	payload, bodies := encodeChanges(make([]byte, 0, s.buf+s.buf/8+512), c, make([][2]int, 0, len(c.Issuances)))
+	payload, bodies := codec.EncodeChanges(make([]byte, 0, s.buf+s.buf/8+512), c, make([][2]int, 0, len(c.Issuances)))
 	s.buf = len(payload)
 	seq, err := s.journal.Append(recordKind, payload)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/journal"
 	"faquan/internal/store"
+	"faquan/internal/store/codec"
 	"faquan/internal/store/storetest"
 	"faquan/internal/vfs"
 )
@@ -149,7 +150,7 @@ func (p *testPlace) openFlipped(t *testing.T, want *storetest.Contents, what str
 			return "wrong, found by comparing"
 		}
 	}
-	if !damaged(err) && !strings.Contains(err.Error(), "view") && !errors.Is(err, errCodec) && !strings.Contains(err.Error(), "newer faquan") {
+	if !damaged(err) && !strings.Contains(err.Error(), "view") && !errors.Is(err, codec.ErrMalformed) && !strings.Contains(err.Error(), "newer faquan") {
 		t.Errorf("%s: the error does not name the view: %v", what, err)
 	}
 	return "refused"
@@ -232,12 +233,12 @@ func TestNewer(t *testing.T) {
 	refused("a newer schema")
 	setVersion(have)
 
-	sound, _ := encodeChanges(nil, &benefit.Changes{Now: storetest.Start}, nil)
+	sound, _ := codec.EncodeChanges(nil, &benefit.Changes{Now: storetest.Start}, nil)
 	for what, record := range map[string]struct {
 		kind    byte
 		payload []byte
 	}{
-		"a newer record": {recordKind, []byte{recordFormat + 1, 1, 2, 3}}, "a newer kind of record": {recordKind + 1, sound},
+		"a newer record": {recordKind, []byte{codec.RecordFormat + 1, 1, 2, 3}}, "a newer kind of record": {recordKind + 1, sound},
 	} {
 		before := p.disk.Clone(rand.New(rand.NewPCG(1, 1)))
 		j, err := journal.Open(journal.Options{FS: p.disk, Dir: p.o.JournalDir, SegmentBytes: p.o.SegmentBytes}, nil)

@@ -1,4 +1,4 @@
-package embedded
+package codec
 
 import (
 	"faquan/internal/benefit"
@@ -203,21 +203,4 @@ func (d *decoder) counts(p *benefit.Participation) {
 	for range d.size(1) {
 		p.Cards = append(p.Cards, d.text())
 	}
-}
-
-// encodeParticipation is the body that the view keeps of a participation.
-func encodeParticipation(p *benefit.Participation) []byte {
-	e := encoder{make([]byte, 0, 32)}
-	e.counts(p)
-	return e.b
-}
-
-func decodeParticipation(body []byte, k benefit.ParticipationKey) (benefit.Participation, error) {
-	d := decoder{b: body}
-	p := benefit.Participation{ParticipationKey: k}
-	d.counts(&p)
-	if d.err == nil && len(d.b) > 0 {
-		d.err = errCodec
-	}
-	return p, d.err
 }

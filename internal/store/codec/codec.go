@@ -1,10 +1,17 @@
-package embedded
+// Package codec turns rows into bytes and back: the record of a commit, as the journal of the embedded store holds
+// it, and the bodies of issuances, users, participations and sessions, which every store keeps as they are. So a row
+// that moves from one kind of store to another is copied, not translated.
+//
+// Numbers are varints, texts and lists carry their length first; a session is JSON, because sessions are rare and
+// their form may grow. What is rare in an issuance follows its lines in groups, see more.go. Nothing here may change
+// what bytes mean that were written once: a form that must say more gets a new format of the record, or a new group.
+// Whatever the bytes are, decoding answers an error or a row that can be shown; it allocates little more than the
+// input's length.
+package codec
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 
 	"faquan/internal/benefit"
@@ -12,15 +19,11 @@ import (
 	"faquan/internal/money"
 )
 
-// The bytes of a journal record, and of the bodies that the view keeps. Numbers are varints, texts and lists
-// carry their length first. A record starts with its format; a binary refuses formats that it does not know, and
-// reads every one that was ever written. Format 1 has no participations.
-const recordFormat = 2
-
 // maxList bounds what a length may claim, so that a damaged one cannot ask for all memory.
 const maxList = 1 << 24
 
-var errCodec = errors.New("malformed record")
+// ErrMalformed is answered for bytes that nothing here can have written.
+var ErrMalformed = errors.New("malformed record")
 
 type encoder struct{ b []byte }
 
@@ -47,7 +50,7 @@ type decoder struct {
 
 func (d *decoder) fail() {
 	if d.err == nil {
-		d.err = errCodec
+		d.err = ErrMalformed
 	}
 	d.b = nil
 }
@@ -128,6 +131,14 @@ func (d *decoder) bytes() []byte {
 		return append([]byte(nil), s...)
 	}
 	return nil
+}
+
+// whole is the error of a decoder that should have read everything.
+func (d *decoder) whole() error {
+	if d.err == nil && len(d.b) > 0 {
+		d.err = ErrMalformed
+	}
+	return d.err
 }
 
 func (e *encoder) identifier(i benefit.Identifier) {
@@ -297,183 +308,3 @@ func (d *decoder) user() *benefit.User {
 	}
 	return u
 }
-
-func (e *encoder) quota(q benefit.Quota) {
-	e.fixed(int64(q.User))
-	e.int(int64(q.Template))
-	e.int(q.Total)
-	e.int(int64(q.Day))
-	e.int(q.DayTotal)
-}
-
-func (d *decoder) quota() benefit.Quota {
-	return benefit.Quota{
-		QuotaKey: benefit.QuotaKey{User: benefit.UserID(d.fixed()), Template: benefit.TemplateID(d.int())},
-		Total:    d.int(), Day: benefit.Day(d.small()), DayTotal: d.int(),
-	}
-}
-
-// encodeChanges appends the record of a commit. The bodies of its issuances lie in it in order; at tells where
-// each begins and ends, so that the view can keep them without encoding them again.
-func encodeChanges(b []byte, c *benefit.Changes, at [][2]int) ([]byte, [][2]int) {
-	e := encoder{b: append(b, recordFormat)}
-	e.int(int64(c.Now))
-	e.uint(uint64(len(c.Issuances)))
-	for _, i := range c.Issuances {
-		// The length goes before the body; two bytes hold it for all but very long ones.
-		start := len(e.b)
-		e.issuance(i)
-		n := len(e.b) - start
-		e.uint(uint64(n))
-		width := len(e.b) - start - n
-		var length [binary.MaxVarintLen64]byte
-		copy(length[:], e.b[start+n:])
-		copy(e.b[start+width:], e.b[start:start+n])
-		copy(e.b[start:], length[:width])
-		at = append(at, [2]int{start + width, len(e.b)})
-	}
-	e.uint(uint64(len(c.Users)))
-	for _, u := range c.Users {
-		e.user(u)
-	}
-	e.uint(uint64(len(c.Quotas)))
-	for _, q := range c.Quotas {
-		e.quota(q)
-	}
-	e.uint(uint64(len(c.Templates)))
-	for _, t := range c.Templates {
-		e.int(int64(t.Template))
-		e.int(t.Count)
-		e.int(t.Amount)
-	}
-	e.uint(uint64(len(c.Days)))
-	for _, t := range c.Days {
-		e.int(int64(t.Template))
-		e.int(int64(t.Day))
-		e.int(t.Count)
-		e.int(t.Amount)
-	}
-	e.catalogue(c)
-	e.uint(uint64(len(c.Participations)))
-	for k := range c.Participations {
-		e.participation(&c.Participations[k])
-	}
-	return e.b, at
-}
-
-func (e *encoder) catalogue(c *benefit.Changes) {
-	e.int(c.Catalogue)
-	e.uint(uint64(len(c.Entities)))
-	for _, x := range c.Entities {
-		e.byte(uint8(x.Kind))
-		e.int(x.ID)
-		e.bytes(x.Body)
-	}
-	e.uint(uint64(len(c.Sessions)))
-	for _, s := range c.Sessions {
-		e.session(s)
-	}
-}
-
-// session is written as JSON: sessions are rare, and the form may grow.
-func (e *encoder) session(s *benefit.Session) {
-	body, err := json.Marshal(s)
-	if err != nil {
-		panic(fmt.Sprintf("embedded: a session that JSON cannot hold: %v", err)) // it has no such fields
-	}
-	e.bytes(body)
-}
-
-func (d *decoder) session() *benefit.Session {
-	s := new(benefit.Session)
-	if err := json.Unmarshal(d.raw(), s); err != nil {
-		d.fail()
-	}
-	return s
-}
-
-// decodeChanges reads a record. at is where each issuance's body lies in it.
-func decodeChanges(record []byte) (c *benefit.Changes, at [][2]int, err error) {
-	d := decoder{b: record}
-	format := d.byte()
-	if format < 1 || format > recordFormat {
-		return nil, nil, fmt.Errorf("a journal record of format %d; this version reads formats up to %d: a newer faquan wrote it", format, recordFormat)
-	}
-	c = &benefit.Changes{Now: benefit.Instant(d.int())}
-	for range d.size(1) {
-		body := d.raw()
-		end := len(record) - len(d.b)
-		at = append(at, [2]int{end - len(body), end})
-		i, err := decodeIssuance(body)
-		if err != nil {
-			return nil, nil, err
-		}
-		c.Issuances = append(c.Issuances, i)
-	}
-	for range d.size(1) {
-		c.Users = append(c.Users, d.user())
-	}
-	for range d.size(1) {
-		c.Quotas = append(c.Quotas, d.quota())
-	}
-	for range d.size(1) {
-		c.Templates = append(c.Templates, benefit.TemplateCount{Template: benefit.TemplateID(d.int()), Count: d.int(), Amount: d.int()})
-	}
-	for range d.size(1) {
-		c.Days = append(c.Days, benefit.TemplateDay{
-			Template: benefit.TemplateID(d.int()), Day: benefit.Day(d.small()), Count: d.int(), Amount: d.int(),
-		})
-	}
-	c.Catalogue = d.int()
-	for range d.size(1) {
-		c.Entities = append(c.Entities, benefit.Entity{Kind: benefit.EntityKind(d.byte()), ID: d.int(), Body: d.bytes()})
-	}
-	for range d.size(1) {
-		c.Sessions = append(c.Sessions, d.session())
-	}
-	if format > 1 {
-		for range d.size(1) {
-			c.Participations = append(c.Participations, d.participation())
-		}
-	}
-	if d.err == nil && len(d.b) > 0 {
-		d.err = errCodec
-	}
-	return c, at, d.err
-}
-
-// decodeIssuance reads the body of one issuance.
-func decodeIssuance(body []byte) (*benefit.Issuance, error) {
-	d := decoder{b: body}
-	i := d.issuance()
-	if d.err == nil && len(d.b) > 0 {
-		d.err = errCodec
-	}
-	return i, d.err
-}
-
-// encodeUser is the body that the view keeps of a user.
-func encodeUser(u *benefit.User) []byte {
-	e := encoder{}
-	e.user(u)
-	return e.b
-}
-
-func decodeUser(body []byte) (*benefit.User, error) {
-	d := decoder{b: body}
-	u := d.user()
-	if d.err == nil && len(d.b) > 0 {
-		d.err = errCodec
-	}
-	return u, d.err
-}
-
-// AppendIssuance appends the body that the journal and the view keep of an issuance.
-func AppendIssuance(b []byte, i *benefit.Issuance) []byte {
-	e := encoder{b}
-	e.issuance(i)
-	return e.b
-}
-
-// DecodeIssuance reads what AppendIssuance wrote.
-func DecodeIssuance(body []byte) (*benefit.Issuance, error) { return decodeIssuance(body) }

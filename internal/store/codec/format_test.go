@@ -1,0 +1,75 @@
+package codec
+
+import (
+	"encoding/hex"
+	"os"
+	"strings"
+	"testing"
+
+	"faquan/internal/benefit"
+	"faquan/internal/money"
+	"faquan/internal/store/storetest"
+)
+
+// formatOneChanges are what testdata/format-one.hex says: a journal record as the first format wrote it.
+func formatOneChanges() *benefit.Changes {
+	line := benefit.Line{Template: 7, Activity: 3, DetailID: 5, Sends: 2, Quantity: 1, Amount: 30, HasAmount: true}
+	open := benefit.Identifier{Type: benefit.OpenID, Value: "open", App: 1}
+	return &benefit.Changes{
+		Now: storetest.Start,
+		Issuances: []*benefit.Issuance{{
+			ID: 1 << 40, Scope: "t/7", Key: "key", App: 1, Meaning: benefit.MeaningOf([]benefit.Line{line}), Recipient: open,
+			User: 1<<40 + 9, Alipay: "2088", Catalogue: 4, Continues: true,
+			Note: benefit.Note{Memo: "第", Extend: "{}", TraceID: "trace"},
+			Lines: []benefit.IssuedLine{{
+				Line: line, First: 1 << 40, Amounts: []money.Fen{30, 30}, Issued: 1, Reason: benefit.StockEmpty, Codes: []string{"12345678"},
+				At: storetest.Start, Catalogue: 4, Valid: benefit.Window{Start: storetest.Start, End: storetest.Start + 1000},
+				Kind: benefit.Cash, Face: benefit.Face{Threshold: 100},
+				Seen: benefit.Counters{Count: 1, Amount: 2, DayCount: 3, DayAmount: 4, User: 5, UserDay: 6},
+			}},
+		}},
+		Users:     []*benefit.User{{ID: 1<<40 + 9, Name: "n", Person: "p", Alipay: "2088", Attributes: []byte("{}"), Identifiers: []benefit.Identifier{open}}},
+		Quotas:    []benefit.Quota{{QuotaKey: benefit.QuotaKey{User: 1<<40 + 9, Template: 7}, Total: 6, Day: 20000, DayTotal: 7}},
+		Templates: []benefit.TemplateCount{{Template: 7, Count: 2, Amount: 32}},
+		Days:      []benefit.TemplateDay{{Template: 7, Day: 20000, Count: 4, Amount: 34}},
+		Catalogue: 4, Entities: []benefit.Entity{{Kind: benefit.TemplateEntity, ID: 7, Body: []byte(`{"id":7}`)}},
+	}
+}
+
+func formatOneRecord(t testing.TB) []byte {
+	t.Helper()
+	text, err := os.ReadFile("testdata/format-one.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil || record[0] != 1 {
+		t.Fatalf("not a record of format 1: %v", err)
+	}
+	return record
+}
+
+// A record of the first format, which has no participations and no groups behind the lines, says what it said.
+func TestFormatOne(t *testing.T) {
+	got, at, err := DecodeChanges(formatOneRecord(t))
+	if err != nil || len(at) != 1 {
+		t.Fatalf("decoding: %v, %d bodies", err, len(at))
+	}
+	if diff := storetest.Diff(formatOneChanges(), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, _, err := DecodeChanges(append(formatOneRecord(t), 0)); err == nil {
+		t.Error("participations in a record of the first format go unnoticed")
+	}
+}
+
+// What identifiers are looked up by stands in every database: it may never change.
+func TestIdentifierHashIsPinned(t *testing.T) {
+	for want, i := range map[string]benefit.Identifier{
+		"b45b6f0f6bb8de4a37a006494675c2d5": {Type: benefit.AlipayID, Value: "2088302001456115"}, "c87e93c533e6a130dc1ce83770fd8692": {Type: benefit.OpenID, Value: "open", App: 7}, "96a296d224f285c67bee93c30f8a3091": {},
+	} {
+		if got := IdentifierHash(i).String(); got != want {
+			t.Errorf("%+v: %s, want %s", i, got, want)
+		}
+	}
+}

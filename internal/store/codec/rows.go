@@ -1,0 +1,79 @@
+package codec
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"faquan/internal/benefit"
+)
+
+// AppendIssuance appends the body of an issuance to b. Its first 8 bytes are its id, big-endian.
+func AppendIssuance(b []byte, i *benefit.Issuance) []byte {
+	e := encoder{b}
+	e.issuance(i)
+	return e.b
+}
+
+// DecodeIssuance reads what AppendIssuance wrote.
+func DecodeIssuance(body []byte) (*benefit.Issuance, error) {
+	d := decoder{b: body}
+	i := d.issuance()
+	return i, d.whole()
+}
+
+// AppendUser appends the body of a user to b.
+func AppendUser(b []byte, u *benefit.User) []byte {
+	e := encoder{b}
+	e.user(u)
+	return e.b
+}
+
+// DecodeUser reads what AppendUser wrote.
+func DecodeUser(body []byte) (*benefit.User, error) {
+	d := decoder{b: body}
+	u := d.user()
+	return u, d.whole()
+}
+
+// AppendParticipation appends the body of a participation to b: everything but its key.
+func AppendParticipation(b []byte, p *benefit.Participation) []byte {
+	e := encoder{b}
+	e.counts(p)
+	return e.b
+}
+
+// DecodeParticipation reads what AppendParticipation wrote, of the key.
+func DecodeParticipation(body []byte, k benefit.ParticipationKey) (benefit.Participation, error) {
+	d := decoder{b: body}
+	p := benefit.Participation{ParticipationKey: k}
+	d.counts(&p)
+	return p, d.whole()
+}
+
+// EncodeSession is the body of a session: JSON.
+func EncodeSession(s *benefit.Session) []byte {
+	body, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("codec: a session that JSON cannot hold: %v", err)) // it has no such fields
+	}
+	return body
+}
+
+// DecodeSession reads what EncodeSession wrote.
+func DecodeSession(body []byte) (*benefit.Session, error) {
+	s := new(benefit.Session)
+	return s, json.Unmarshal(body, s)
+}
+
+// IdentifierHash is what an identifier is looked up by: 128 bits of SHA-256 over its parts. Stored rows depend on it.
+func IdentifierHash(i benefit.Identifier) benefit.Digest {
+	var room [192]byte
+	b := binary.AppendUvarint(room[:0], uint64(len(i.Type)))
+	b = append(b, i.Type...)
+	b = binary.AppendVarint(b, int64(i.App))
+	b = append(b, i.Value...)
+	sum := sha256.Sum256(b)
+	return benefit.Digest(sum[:16])
+}
