@@ -1,0 +1,134 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store/codec"
+)
+
+// fetchRows is how many rows of a whole table are in memory at a time.
+const fetchRows = 2000
+
+// listed goes through the rows of a statement by a cursor, so that several can be under way on the one connection,
+// beside other questions, and none is held in memory as a whole. An iteration that is given up closes its cursor.
+func listed[T any](ctx context.Context, r *reader, s *statement, scan pgx.RowToFunc[T]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		c, err := r.openCursor(ctx, s)
+		if err != nil {
+			yield(*new(T), err)
+			return
+		}
+		defer c.close()
+		for {
+			page, err := fetch(ctx, c, scan)
+			for k := range page {
+				if ctx.Err() != nil {
+					err = ctx.Err()
+					break
+				}
+				if !yield(page[k], nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(*new(T), err)
+				return
+			}
+			if len(page) < fetchRows {
+				return
+			}
+		}
+	}
+}
+
+// cursor is a query under way on the server.
+type cursor struct {
+	r    *reader
+	name string
+}
+
+func (r *reader) openCursor(ctx context.Context, s *statement) (cursor, error) {
+	if err := ctx.Err(); err != nil {
+		return cursor{}, err
+	}
+	if r.conn == nil {
+		return cursor{}, errClosed
+	}
+	r.cursors++
+	c := cursor{r, fmt.Sprintf("c%d", r.cursors)}
+	_, err := r.conn.Exec(ctx, "DECLARE "+c.name+" NO SCROLL CURSOR FOR "+s.text)
+	return c, err
+}
+
+// fetch reads the next rows. It is not prepared: the next reader on this connection has cursors of the same names,
+// with other columns.
+func fetch[T any](ctx context.Context, c cursor, scan pgx.RowToFunc[T]) ([]T, error) {
+	if c.r.conn == nil {
+		return nil, errClosed
+	}
+	rows, err := c.r.conn.Query(ctx, fmt.Sprintf("FETCH %d FROM %s", fetchRows, c.name), pgx.QueryExecModeExec, pgx.QueryResultFormats{pgx.BinaryFormatCode})
+	if err != nil {
+		return nil, err
+	}
+	return pgx.AppendRows(make([]T, 0, fetchRows), rows, scan)
+}
+
+// close lets go of what the server keeps for the cursor. It asks with a time of its own: the caller's may have ended.
+func (c cursor) close() {
+	if c.r.conn == nil || c.r.conn.Conn().IsClosed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_, _ = c.r.conn.Exec(ctx, "CLOSE "+c.name) // it ends with the transaction at the latest
+}
+
+func (r *reader) AllIssuances(ctx context.Context) iter.Seq2[*benefit.Issuance, error] {
+	return listed(ctx, r, allIssuances, scanIssuance)
+}
+
+func (r *reader) AllParticipations(ctx context.Context) iter.Seq2[benefit.Participation, error] {
+	return listed(ctx, r, allParticipations, func(row pgx.CollectableRow) (benefit.Participation, error) {
+		var key benefit.ParticipationKey
+		var body []byte
+		if err := row.Scan(&key.User, &key.Activity, &body); err != nil {
+			return benefit.Participation{}, err
+		}
+		return codec.DecodeParticipation(body, key)
+	})
+}
+
+func (r *reader) AllQuotas(ctx context.Context) iter.Seq2[benefit.Quota, error] {
+	return listed(ctx, r, allQuotas, func(row pgx.CollectableRow) (q benefit.Quota, err error) {
+		err = row.Scan(&q.User, &q.Template, &q.Total, &q.Day, &q.DayTotal)
+		return q, err
+	})
+}
+
+func (r *reader) AllTemplateCounts(ctx context.Context) iter.Seq2[benefit.TemplateCount, error] {
+	return listed(ctx, r, allTemplateCounts, func(row pgx.CollectableRow) (c benefit.TemplateCount, err error) {
+		err = row.Scan(&c.Template, &c.Count, &c.Amount)
+		return c, err
+	})
+}
+
+func (r *reader) AllTemplateDays(ctx context.Context) iter.Seq2[benefit.TemplateDay, error] {
+	return listed(ctx, r, allTemplateDays, func(row pgx.CollectableRow) (d benefit.TemplateDay, err error) {
+		err = row.Scan(&d.Template, &d.Day, &d.Count, &d.Amount)
+		return d, err
+	})
+}
+
+func (r *reader) AllUsers(ctx context.Context) iter.Seq2[*benefit.User, error] {
+	return listed(ctx, r, allUsers, scanUser)
+}
+
+func (r *reader) AllSessions(ctx context.Context) iter.Seq2[*benefit.Session, error] {
+	return listed(ctx, r, allSessions, scanSession)
+}

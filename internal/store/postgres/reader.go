@@ -1,0 +1,262 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+	"faquan/internal/store/codec"
+)
+
+// reader is a snapshot: a connection of the pool inside a transaction that reads only. It is for one goroutine at a
+// time. A context that ends while the server works costs the connection, and so the reader; no cancel request is sent.
+type reader struct {
+	conn    *pgxpool.Conn // nil when closed
+	cursors int           // opened so far: each has a name of its own
+}
+
+var _ store.Reader = (*reader)(nil)
+
+// beginReading starts the transaction of a reader. It may stand longer than one of a batch: who exports a store does
+// something with what he reads.
+const beginReading = `BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL idle_in_transaction_session_timeout = '1h'`
+
+// openReader takes a connection and a snapshot. The pool may hold connections to a server that is gone; as nothing was
+// read yet, others can be tried.
+func openReader(ctx context.Context, pool *pgxpool.Pool) (store.Reader, error) {
+	for tries := 1; ; tries++ {
+		conn, err := pool.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err = begin(ctx, conn.Conn()); err == nil {
+			return &reader{conn: conn}, nil
+		}
+		lost := conn.Conn().IsClosed()
+		release(conn)
+		if !lost || ctx.Err() != nil || tries == 3 {
+			return nil, err
+		}
+	}
+}
+
+func begin(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, beginReading); err != nil {
+		return err
+	}
+	var changes int64
+	return conn.QueryRow(ctx, takeSnapshot.text).Scan(&changes)
+}
+
+// release ends what goes on on a connection and gives it back. The pool discards one that is broken.
+func release(conn *pgxpool.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if !conn.Conn().IsClosed() {
+		_, _ = conn.Exec(ctx, "ROLLBACK") // what a failed one leaves is not for reuse, and the pool sees that
+	}
+	conn.Release()
+}
+
+var errClosed = errors.New("postgres: the reader is closed")
+
+// Close gives the connection back.
+func (r *reader) Close() error {
+	if r.conn != nil {
+		release(r.conn)
+		r.conn = nil
+	}
+	return nil
+}
+
+// asker runs queries: the connection of a reader, or a pool.
+type asker interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// closed is the asker of a reader that was closed.
+type closed struct{}
+
+func (closed) Query(context.Context, string, ...any) (pgx.Rows, error) { return nil, errClosed }
+
+func (r *reader) ask() asker {
+	if r.conn == nil {
+		return closed{}
+	}
+	return r.conn
+}
+
+// one reads the single row of a statement; the zero T when there is none.
+func one[T any](ctx context.Context, from asker, s *statement, scan pgx.RowToFunc[T], args ...any) (found T, err error) {
+	rows, err := from.Query(ctx, s.text, args...)
+	if err != nil {
+		return found, err
+	}
+	found, err = pgx.CollectOneRow(rows, scan)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return found, nil
+	}
+	return found, err
+}
+
+// several reads all rows of a statement.
+func several[T any](ctx context.Context, from asker, s *statement, scan pgx.RowToFunc[T], args ...any) ([]T, error) {
+	rows, err := from.Query(ctx, s.text, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scan)
+}
+
+// decoded scans a row that is one body.
+func decoded[T any](decode func([]byte) (T, error)) pgx.RowToFunc[T] {
+	return func(row pgx.CollectableRow) (none T, err error) {
+		var body []byte
+		if err := row.Scan(&body); err != nil {
+			return none, err
+		}
+		return decode(body)
+	}
+}
+
+var (
+	scanIssuance = decoded(codec.DecodeIssuance)
+	scanUser     = decoded(codec.DecodeUser)
+	scanSession  = decoded(codec.DecodeSession)
+)
+
+func (r *reader) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
+	hash := benefit.ClaimIDOf(scope, key)
+	bound, err := one(ctx, r.ask(), readClaim, pgx.RowTo[int64], bucketOf(hash), uuidOf(hash))
+	if err != nil || bound == 0 {
+		return nil, err
+	}
+	// None when the claim was bound and not applied yet: then nothing was issued under it.
+	i, err := one(ctx, r.ask(), readIssuance, scanIssuance, homeBucket(id.ID(bound)), bound)
+	if err != nil || i == nil || !i.Under(scope, key) {
+		return nil, err
+	}
+	return i, nil
+}
+
+func (r *reader) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error) {
+	i, err := one(ctx, r.ask(), readIssuanceOf, scanIssuance, homeBucket(voucher), int64(voucher))
+	if err != nil || i == nil {
+		return nil, err
+	}
+	if _, ok := i.Voucher(voucher); !ok {
+		return nil, nil
+	}
+	return i, nil
+}
+
+func (r *reader) UserIssuances(ctx context.Context, user benefit.UserID, after id.ID, limit int) ([]*benefit.Issuance, error) {
+	return several(ctx, r.ask(), readUserIssuances, scanIssuance, homeBucket(user), int64(user), int64(after), limit)
+}
+
+func (r *reader) TemplateIssuances(ctx context.Context, template benefit.TemplateID, after id.ID, limit int) ([]*benefit.Issuance, error) {
+	return several(ctx, r.ask(), readTemplateIssuances, scanIssuance, int64(template), int64(after), limit)
+}
+
+func (r *reader) TraceIssuances(ctx context.Context, traceID string, after id.ID, limit int) ([]*benefit.Issuance, error) {
+	all := make([]*benefit.Issuance, 0)
+	for hash := traceHash(traceID); hash.Valid && len(all) < limit; {
+		ask := limit - len(all)
+		page, err := several(ctx, r.ask(), readTraceIssuances, scanIssuance, hash, int64(after), ask)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range page {
+			if after = i.ID; i.Note.TraceID == traceID { // else another text with the same hash
+				all = append(all, i)
+			}
+		}
+		if len(page) < ask {
+			break
+		}
+	}
+	return all, nil
+}
+
+func (r *reader) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
+	if u, ok := ident.Ref(); ok {
+		return r.User(ctx, u)
+	}
+	return r.linked(ctx, ident, func(u *benefit.User) bool { return slices.Contains(u.Identifiers, ident) })
+}
+
+// linked is the user that the table link says, if it really is.
+func (r *reader) linked(ctx context.Context, ident benefit.Identifier, really func(u *benefit.User) bool) (*benefit.User, error) {
+	bucket, hash := linkKey(ident)
+	user, err := one(ctx, r.ask(), readLink, pgx.RowTo[int64], bucket, hash)
+	if err != nil || user == 0 {
+		return nil, err
+	}
+	u, err := r.User(ctx, benefit.UserID(user))
+	if err != nil || u == nil || !really(u) {
+		return nil, err
+	}
+	return u, nil
+}
+
+func (r *reader) User(ctx context.Context, user benefit.UserID) (*benefit.User, error) {
+	return one(ctx, r.ask(), readUser, scanUser, homeBucket(user), int64(user))
+}
+
+func (r *reader) UserByName(ctx context.Context, name string) (*benefit.User, error) {
+	return r.linked(ctx, nameLink(name), func(u *benefit.User) bool { return name != "" && u.Name == name })
+}
+
+func (r *reader) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
+	return sessionIn(ctx, r.ask(), digest)
+}
+
+// sessionIn is the session whose key has the digest; nil when there is none.
+func sessionIn(ctx context.Context, from asker, digest benefit.Digest) (*benefit.Session, error) {
+	return one(ctx, from, readSession, scanSession, bucketOf(digest), uuidOf(digest))
+}
+
+func (r *reader) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
+	return entitiesIn(ctx, r.ask())
+}
+
+// entitiesIn are the entities of the catalogue, by kind and id, and its version, of one moment.
+func entitiesIn(ctx context.Context, from asker) (all []benefit.Entity, version int64, err error) {
+	rows, err := from.Query(ctx, readEntities.text)
+	if err != nil {
+		return nil, 0, err
+	}
+	var kind *int16
+	var number *int64
+	var body []byte
+	_, err = pgx.ForEachRow(rows, []any{&version, &kind, &number, &body}, func() error {
+		if kind != nil { // else the catalogue is empty
+			all = append(all, benefit.Entity{Kind: benefit.EntityKind(*kind), ID: *number, Body: slices.Clone(body)})
+		}
+		return nil
+	})
+	return all, version, err
+}
+
+func (r *reader) EntitiesAt(ctx context.Context, version int64) ([]benefit.Entity, error) {
+	current, err := one(ctx, r.ask(), readVersion, pgx.RowTo[int64])
+	if err != nil {
+		return nil, err
+	}
+	if version < 1 || version > current {
+		return nil, store.ErrNoVersion
+	}
+	return several(ctx, r.ask(), readEntitiesAt, func(row pgx.CollectableRow) (e benefit.Entity, err error) {
+		var kind int16
+		err = row.Scan(&kind, &e.ID, &e.Body)
+		e.Kind = benefit.EntityKind(kind)
+		return e, err
+	}, version)
+}

@@ -1,0 +1,63 @@
+package postgres
+
+// The statements of readers.
+
+var (
+	// A snapshot is taken by its first statement, not by BEGIN.
+	takeSnapshot = spanning("take_snapshot", "one row", `SELECT changes FROM state`)
+
+	readClaim = hot("read_claim", `SELECT issuance FROM claim WHERE bucket = $1 AND hash = $2`)
+
+	readIssuance = hot("read_issuance", `SELECT body FROM issuance WHERE bucket = $1 AND id = $2`)
+
+	// The vouchers of an issuance follow its id without a gap, and all carry its bucket.
+	readIssuanceOf = hot("read_issuance_of", `
+SELECT body FROM issuance WHERE bucket = $1 AND id <= $2 ORDER BY id DESC LIMIT 1`)
+
+	readUserIssuances = hot("read_user_issuances", `
+SELECT body FROM issuance WHERE bucket = $1 AND user_id = $2 AND id > $3 ORDER BY id LIMIT $4`)
+
+	readTemplateIssuances = spanning("read_template_issuances", "a template's vouchers are everybody's", `
+WITH k AS (
+  (SELECT bucket, id FROM issuance WHERE template = $1 AND id > $2 ORDER BY id LIMIT $3)
+  UNION
+  (SELECT bucket, id FROM issuance_template WHERE template = $1 AND id > $2 ORDER BY id LIMIT $3)
+)
+SELECT i.body FROM (SELECT bucket, id FROM k ORDER BY id LIMIT $3) k
+JOIN issuance i ON i.bucket = k.bucket AND i.id = k.id ORDER BY i.id`)
+
+	readTraceIssuances = spanning("read_trace_issuances", "a caller may use one trace id for many users", `
+SELECT body FROM issuance WHERE trace = $1 AND id > $2 ORDER BY id LIMIT $3`)
+
+	readLink = hot("read_link", `SELECT user_id FROM link WHERE bucket = $1 AND hash = $2`)
+
+	readUser = hot("read_user", `SELECT body FROM users WHERE bucket = $1 AND id = $2`)
+
+	readVersion = spanning("read_version", "one row", `SELECT catalogue FROM state`)
+
+	readEntitiesAt = spanning("read_entities_at", "the catalogue is not distributed", `
+SELECT DISTINCT ON (kind, id) kind, id, body FROM entity_version WHERE version <= $1 ORDER BY kind, id, version DESC`)
+)
+
+// wholeTable is why the following span.
+const wholeTable = "it goes through a whole table"
+
+var (
+	allIssuances = spanning("all_issuances", wholeTable, `SELECT body FROM issuance ORDER BY id`)
+
+	allParticipations = spanning("all_participations", wholeTable, `
+SELECT user_id, activity, body FROM participation ORDER BY user_id, activity`)
+
+	allQuotas = spanning("all_quotas", wholeTable, `
+SELECT user_id, template, total, day, day_total FROM quota ORDER BY user_id, template`)
+
+	allTemplateCounts = spanning("all_template_counts", wholeTable, `
+SELECT template, count, amount FROM template_count ORDER BY template`)
+
+	allTemplateDays = spanning("all_template_days", wholeTable, `
+SELECT template, day, count, amount FROM template_day ORDER BY template, day`)
+
+	allUsers = spanning("all_users", wholeTable, `SELECT body FROM users ORDER BY id`)
+
+	allSessions = spanning("all_sessions", wholeTable, `SELECT body FROM session ORDER BY digest`)
+)
