@@ -1,0 +1,413 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+	"faquan/internal/store/codec"
+)
+
+// turnKey names what batches take turns at.
+type turnKey struct {
+	kind int16
+	id   int64
+}
+
+const (
+	templateTurn int16 = 1
+	activityTurn int16 = 2
+)
+
+// loading is one Load: what was asked for, in the order in which it was sent, and what was found on the way.
+type loading struct {
+	t      *tx
+	keys   *benefit.Keys
+	into   *benefit.State
+	ids    []id.ID // under the claims
+	links  []benefit.UserID
+	counts []benefit.TemplateCount
+	days   map[benefit.TemplateID]benefit.TemplateDay
+	users  map[benefit.UserID]*benefit.User
+	found  map[id.ID]*benefit.Issuance
+}
+
+// Load takes the turns and reads the rows, see store.Tx.
+func (t *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
+	l := &loading{t: t, keys: keys, into: into, days: map[benefit.TemplateID]benefit.TemplateDay{}}
+	b := &pgx.Batch{}
+	if err := l.queueTurns(ctx, b); err != nil {
+		return err
+	}
+	l.queueClaims(b)
+	l.queueLinks(b)
+	l.queueCounters(b)
+	l.queueQuotas(b)
+	l.queueParticipations(b)
+	if b.Len() == 0 {
+		return nil
+	}
+	if err := t.send(ctx, b); err != nil {
+		return err
+	}
+	if err := l.follow(ctx); err != nil {
+		return err
+	}
+	l.setClaims()
+	l.setTemplates()
+	return l.setRecipients(ctx)
+}
+
+// queueTurns waits for the turn of each template and activity that the batch does not have yet, and then asks for the
+// time again. Turns are taken once, in one order; whoever finds that it needs more has to begin again.
+func (l *loading) queueTurns(ctx context.Context, b *pgx.Batch) error {
+	var want []turnKey
+	for _, x := range l.keys.Templates {
+		want = append(want, turnKey{templateTurn, int64(x)})
+	}
+	for _, x := range l.keys.Activities {
+		want = append(want, turnKey{activityTurn, int64(x)})
+	}
+	want = slices.DeleteFunc(want, func(k turnKey) bool { return l.t.turns[k] })
+	if len(want) == 0 {
+		return nil
+	}
+	if len(l.t.turns) > 0 {
+		return fmt.Errorf("%w: the batch needs more turns than it has taken", store.ErrConflict)
+	}
+	slices.SortFunc(want, func(a, b turnKey) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id)) })
+	want = slices.Compact(want)
+	if err := l.t.s.makeTurns(ctx, want); err != nil {
+		return err
+	}
+	for _, k := range want {
+		l.t.turns[k] = true
+	}
+	kinds, ids := turnColumns(want)
+	b.Queue(takeTurns.text, kinds, ids).Exec(wantRows(len(want)))
+	l.t.queueState(b)
+	return nil
+}
+
+func turnColumns(all []turnKey) (kinds []int16, ids []int64) {
+	for _, k := range all {
+		kinds, ids = append(kinds, k.kind), append(ids, k.id)
+	}
+	return kinds, ids
+}
+
+// makeTurns makes the rows of turns that are new. It commits by itself: a row that a batch makes and does not commit
+// would keep the others waiting in no order.
+func (s *Store) makeTurns(ctx context.Context, all []turnKey) error {
+	fresh := slices.DeleteFunc(slices.Clone(all), func(k turnKey) bool {
+		_, there := s.turns.Load(k)
+		return there
+	})
+	if len(fresh) == 0 {
+		return nil
+	}
+	kinds, ids := turnColumns(fresh)
+	if _, err := s.reading.Exec(ctx, makeTurns.text, kinds, ids); err != nil {
+		return s.broken(err)
+	}
+	for _, k := range fresh {
+		s.turns.Store(k, struct{}{})
+	}
+	return nil
+}
+
+// wantRows is what a statement is checked by that must touch so many rows: fewer mean that another process was first.
+func wantRows(n int) func(ct pgconn.CommandTag) error {
+	return func(ct pgconn.CommandTag) error {
+		if got := ct.RowsAffected(); got != int64(n) {
+			return fmt.Errorf("%w: %d rows of %d", store.ErrConflict, got, n)
+		}
+		return nil
+	}
+}
+
+func (l *loading) queueClaims(b *pgx.Batch) {
+	n := len(l.keys.Claims)
+	if n == 0 {
+		return
+	}
+	buckets, hashes := make([]int16, n), make([]uuid, n)
+	for k := range l.keys.Claims {
+		c := l.keys.Claims[k].ID
+		buckets[k], hashes[k] = bucketOf(c), uuidOf(c)
+	}
+	l.ids = make([]id.ID, n)
+	b.Queue(loadClaims.text, buckets, hashes).Query(func(rows pgx.Rows) error {
+		var ord, issuance int64
+		var body []byte
+		_, err := pgx.ForEachRow(rows, []any{&ord, &issuance, &body}, func() error {
+			l.ids[ord-1] = id.ID(issuance)
+			return nil
+		})
+		return err
+	})
+}
+
+func (l *loading) queueLinks(b *pgx.Batch) {
+	n := len(l.keys.Recipients)
+	if n == 0 {
+		return
+	}
+	buckets, hashes := make([]int16, n), make([]uuid, n)
+	l.links = make([]benefit.UserID, n)
+	for k, ident := range l.keys.Recipients {
+		if user, ok := ident.Ref(); ok {
+			l.links[k] = user
+		}
+		buckets[k], hashes[k] = linkKey(ident)
+	}
+	b.Queue(loadLinks.text, buckets, hashes).Query(func(rows pgx.Rows) error {
+		var ord, user int64
+		_, err := pgx.ForEachRow(rows, []any{&ord, &user}, func() error {
+			l.links[ord-1] = benefit.UserID(user)
+			return nil
+		})
+		return err
+	})
+}
+
+func (l *loading) queueCounters(b *pgx.Batch) {
+	if len(l.keys.Templates) == 0 {
+		return
+	}
+	ids := make([]int64, len(l.keys.Templates))
+	for k, t := range l.keys.Templates {
+		ids[k] = int64(t)
+	}
+	b.Queue(loadCounts.text, ids).Query(func(rows pgx.Rows) error {
+		var c benefit.TemplateCount
+		_, err := pgx.ForEachRow(rows, []any{&c.Template, &c.Count, &c.Amount}, func() error {
+			l.counts = append(l.counts, c)
+			return nil
+		})
+		return err
+	})
+	b.Queue(loadLatestDays.text, ids).Query(l.scanDays)
+}
+
+func (l *loading) scanDays(rows pgx.Rows) error {
+	var d benefit.TemplateDay
+	_, err := pgx.ForEachRow(rows, []any{&d.Template, &d.Day, &d.Count, &d.Amount}, func() error {
+		l.days[d.Template] = d
+		return nil
+	})
+	return err
+}
+
+func (l *loading) queueQuotas(b *pgx.Batch) {
+	n := len(l.keys.Quotas)
+	if n == 0 {
+		return
+	}
+	buckets, users, templates := make([]int16, n), make([]int64, n), make([]int64, n)
+	for k, q := range l.keys.Quotas {
+		buckets[k], users[k], templates[k] = homeBucket(q.User), int64(q.User), int64(q.Template)
+	}
+	b.Queue(loadQuotas.text, buckets, users, templates).Query(func(rows pgx.Rows) error {
+		found := make([]benefit.Quota, n)
+		var ord int64
+		var q benefit.Quota
+		_, err := pgx.ForEachRow(rows, []any{&ord, &q.Total, &q.Day, &q.DayTotal}, func() error {
+			found[ord-1] = q
+			l.t.quotas[l.keys.Quotas[ord-1]] = rowSeen{true, q.Total}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for k, key := range l.keys.Quotas {
+			if _, there := l.t.quotas[key]; !there {
+				l.t.quotas[key] = rowSeen{}
+			}
+			found[k].QuotaKey = key
+			l.into.SetQuota(found[k])
+		}
+		return nil
+	})
+}
+
+func (l *loading) queueParticipations(b *pgx.Batch) {
+	n := len(l.keys.Participations)
+	if n == 0 {
+		return
+	}
+	buckets, users, activities := make([]int16, n), make([]int64, n), make([]int64, n)
+	for k, p := range l.keys.Participations {
+		buckets[k], users[k], activities[k] = homeBucket(p.User), int64(p.User), int64(p.Activity)
+	}
+	b.Queue(loadParticipations.text, buckets, users, activities).Query(func(rows pgx.Rows) error {
+		found := make([]benefit.Participation, n)
+		var ord int64
+		var body []byte
+		_, err := pgx.ForEachRow(rows, []any{&ord, &body}, func() (err error) {
+			key := l.keys.Participations[ord-1]
+			found[ord-1], err = codec.DecodeParticipation(body, key)
+			l.t.joined[key] = rowSeen{true, found[ord-1].Total}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for k, key := range l.keys.Participations {
+			if _, there := l.t.joined[key]; !there {
+				l.t.joined[key] = rowSeen{}
+			}
+			found[k].ParticipationKey = key
+			l.into.SetParticipation(found[k])
+		}
+		return nil
+	})
+}
+
+// follow reads what the first rows named: the issuances under the claims, the users behind the identifiers.
+func (l *loading) follow(ctx context.Context) error {
+	b := &pgx.Batch{}
+	l.queueIssuances(b)
+	l.queueUsers(b)
+	today := l.t.now.Day()
+	var later []int64
+	for t, d := range l.days {
+		if d.Day > today { // only where rows were written by hand
+			later = append(later, int64(t))
+			delete(l.days, t)
+		}
+	}
+	if len(later) > 0 {
+		b.Queue(loadDays.text, later, int32(today)).Query(l.scanDays)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	return l.t.send(ctx, b)
+}
+
+func (l *loading) queueIssuances(b *pgx.Batch) {
+	var buckets []int16
+	var ids []int64
+	for _, i := range l.ids {
+		if i != 0 {
+			buckets, ids = append(buckets, homeBucket(i)), append(ids, int64(i))
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	l.t.rested = true
+	l.found = make(map[id.ID]*benefit.Issuance, len(ids))
+	b.Queue(loadIssuances.text, buckets, ids).Query(func(rows pgx.Rows) error {
+		var i int64
+		var version int32
+		var body []byte
+		_, err := pgx.ForEachRow(rows, []any{&i, &version, &body}, func() (err error) {
+			l.t.versions[id.ID(i)] = version
+			l.found[id.ID(i)], err = codec.DecodeIssuance(body)
+			return err
+		})
+		return err
+	})
+}
+
+func (l *loading) queueUsers(b *pgx.Batch) {
+	var buckets []int16
+	var ids []int64
+	for _, u := range l.links {
+		if u != 0 {
+			buckets, ids = append(buckets, homeBucket(u)), append(ids, int64(u))
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	l.users = make(map[benefit.UserID]*benefit.User, len(ids))
+	b.Queue(loadUsers.text, buckets, ids).Query(func(rows pgx.Rows) error {
+		var body []byte
+		_, err := pgx.ForEachRow(rows, []any{&body}, func() error {
+			u, err := codec.DecodeUser(body)
+			if err == nil {
+				l.users[u.ID] = u
+			}
+			return err
+		})
+		return err
+	})
+}
+
+func (l *loading) setClaims() {
+	for k, c := range l.keys.Claims {
+		l.t.claims[c.ID] = l.ids[k]
+		l.into.SetClaim(c.ID, l.found[l.ids[k]])
+	}
+}
+
+// setTemplates gives the counters as the day of now sees them.
+func (l *loading) setTemplates() {
+	counts := make(map[benefit.TemplateID]benefit.TemplateCount, len(l.counts))
+	for _, c := range l.counts {
+		counts[c.Template] = c
+	}
+	today := l.t.now.Day()
+	for _, t := range l.keys.Templates {
+		c, d := counts[t], l.days[t]
+		if c.Template = t; d.Day != today {
+			d = benefit.TemplateDay{}
+		}
+		d.Template, d.Day = t, today
+		l.into.SetTemplate(c, d)
+	}
+}
+
+// setRecipients gives the users, and whoever shares a person with them.
+func (l *loading) setRecipients(ctx context.Context) error {
+	members, err := l.members(ctx)
+	if err != nil {
+		return err
+	}
+	for k, ident := range l.keys.Recipients {
+		u := l.users[l.links[k]]
+		if _, ref := ident.Ref(); u != nil && !ref && !slices.Contains(u.Identifiers, ident) {
+			u = nil // another identifier with the same hash
+		}
+		var all []benefit.UserID
+		if u != nil {
+			all = members[u.Person]
+		}
+		l.into.SetRecipient(ident, u, all)
+	}
+	return nil
+}
+
+func (l *loading) members(ctx context.Context) (map[string][]benefit.UserID, error) {
+	var persons []string
+	for _, u := range l.users {
+		if u.Person != "" {
+			persons = append(persons, u.Person)
+		}
+	}
+	if len(persons) == 0 {
+		return nil, nil
+	}
+	all := map[string][]benefit.UserID{}
+	b := &pgx.Batch{}
+	b.Queue(loadMembers.text, persons).Query(func(rows pgx.Rows) error {
+		var person string
+		var user int64
+		_, err := pgx.ForEachRow(rows, []any{&person, &user}, func() error {
+			all[person] = append(all[person], benefit.UserID(user))
+			return nil
+		})
+		return err
+	})
+	return all, l.t.send(ctx, b)
+}

@@ -1,0 +1,85 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing/fstest"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate brings the schema up to date. Processes that start at the same time wait for the first of them.
+func migrate(ctx context.Context, pool *pgxpool.Pool, partitions int) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err == nil && partitions > 0 {
+		files, err = partitioned(files, partitions)
+	}
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDBFromPool(pool)
+	defer db.Close()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
+	if err != nil {
+		return err
+	}
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if current > target {
+		return fmt.Errorf("%w (%d, this program knows %d)", ErrNewer, current, target)
+	}
+	if current == target {
+		return nil
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// distributed stands in the migrations behind each table that grows.
+const distributed = "/* distributed */"
+
+// partitioned is the schema with each table that grows in partitions by its bucket.
+func partitioned(files fs.FS, n int) (fs.FS, error) {
+	out := fstest.MapFS{}
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, err
+		}
+		var b strings.Builder
+		for k, part := range strings.SplitAfter(string(text), "CREATE TABLE ") {
+			table, _, _ := strings.Cut(part, " ")
+			body, rest, grows := strings.Cut(part, distributed+";")
+			if k == 0 || !grows {
+				b.WriteString(part)
+				continue
+			}
+			b.WriteString(body + "PARTITION BY HASH (bucket);\n")
+			for at := range n {
+				fmt.Fprintf(&b, "CREATE TABLE %s_p%d PARTITION OF %s FOR VALUES WITH (MODULUS %d, REMAINDER %d);\n", table, at, table, n, at)
+			}
+			b.WriteString(rest)
+		}
+		out[name] = &fstest.MapFile{Data: []byte(b.String())}
+	}
+	return out, nil
+}

@@ -1,0 +1,27 @@
+package postgres
+
+import (
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// warningKey is where a connection keeps the last warning that its server sent.
+const warningKey = "faquan.warning"
+
+// keepWarning hears what the server says beside its answers. There is one that matters: a commit whose wait for the
+// standby was cancelled is answered as if it had been replicated, with a warning that it has not.
+func keepWarning(conn *pgconn.PgConn, n *pgconn.Notice) {
+	if n.Severity == "WARNING" {
+		conn.CustomData()[warningKey] = n.Message
+	}
+}
+
+// forgetWarnings drops the warnings so far; the result gives the last one since.
+func forgetWarnings(conn *pgxpool.Conn) (since func() string) {
+	data := conn.Conn().PgConn().CustomData()
+	delete(data, warningKey)
+	return func() string {
+		warning, _ := data[warningKey].(string)
+		return warning
+	}
+}

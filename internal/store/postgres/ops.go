@@ -1,0 +1,169 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"faquan/internal/benefit"
+)
+
+var (
+	readEntities = spanning("read_entities", "the catalogue is not distributed", `
+SELECT s.catalogue, e.kind, e.id, e.body FROM state s LEFT JOIN entity e ON true ORDER BY e.kind, e.id`)
+
+	readSession = hot("read_session", `SELECT body FROM session WHERE bucket = $1 AND digest = $2`)
+
+	readChanges = spanning("read_changes", "one row", `SELECT changes FROM state`)
+
+	bindKey = spanning("bind_key", "one row", `
+UPDATE state SET key_check = coalesce(key_check, $1) RETURNING key_check`)
+
+	removeSessions = spanning("remove_sessions", "what is over is looked for everywhere, a little at a time", `
+DELETE FROM session WHERE (bucket, digest) IN
+  (SELECT bucket, digest FROM session WHERE expires <> 0 AND expires < $1 ORDER BY bucket, digest LIMIT $2)`)
+)
+
+// Entities are the entities of the catalogue and its version, of one moment.
+func (s *Store) Entities(ctx context.Context) (all []benefit.Entity, version int64, err error) {
+	all, version, err = entitiesIn(ctx, s.reading)
+	return all, version, s.broken(err)
+}
+
+// Session is the session whose key has the digest.
+func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
+	found, err := sessionIn(ctx, s.reading, digest)
+	return found, s.broken(err)
+}
+
+// Ping says whether a batch could begin and commit now: that the server answers, and is a primary.
+func (s *Store) Ping(ctx context.Context) error {
+	tx, err := s.reading.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadWrite})
+	if err != nil {
+		return s.broken(err)
+	}
+	var changes int64
+	err = tx.QueryRow(ctx, readChanges.text).Scan(&changes)
+	return errors.Join(s.broken(err), tx.Rollback(ctx))
+}
+
+// ErrOtherKey: the store's secrets are sealed under another key than this process has.
+var ErrOtherKey = errors.New("the store's secrets are sealed under another key file: every process needs the same one")
+
+// CheckKey keeps the proof of the first process's sealing key, and refuses another.
+func (s *Store) CheckKey(ctx context.Context, proof []byte) error {
+	var kept []byte
+	if err := s.reading.QueryRow(ctx, bindKey.text, proof).Scan(&kept); err != nil {
+		return s.broken(err)
+	}
+	if !bytes.Equal(kept, proof) {
+		return ErrOtherKey
+	}
+	return nil
+}
+
+// RemoveSessions removes at most so many sessions that expired before an instant, and says how many it removed.
+func (s *Store) RemoveSessions(ctx context.Context, before benefit.Instant, most int) (int, error) {
+	tag, err := s.reading.Exec(ctx, removeSessions.text, int64(before), most)
+	return int(tag.RowsAffected()), s.broken(err)
+}
+
+// How often Watch asks whether it has missed something, and how long it and Once wait before they connect again.
+const (
+	pollEvery  = 500 * time.Millisecond
+	retryAfter = 500 * time.Millisecond
+)
+
+// Watch calls changed whenever users, sessions or the catalogue were changed by any process, within a second, and once
+// at the beginning. It returns when ctx ends.
+func (s *Store) Watch(ctx context.Context, changed func()) {
+	last := int64(-1)
+	for ctx.Err() == nil {
+		if err := s.watch(ctx, &last, changed); err != nil && ctx.Err() == nil {
+			s.log.Warn("changes of other processes cannot be heard of", "err", s.broken(err))
+			sleep(ctx, retryAfter)
+		}
+	}
+}
+
+// watch listens on one connection, and asks at each word and at each silence.
+func (s *Store) watch(ctx context.Context, last *int64, changed func()) error {
+	conn, err := pgx.ConnectConfig(ctx, s.reading.Config().ConnConfig)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(ctx, "listen "+channel); err != nil {
+		return err
+	}
+	for {
+		var changes int64
+		if err := conn.QueryRow(ctx, readChanges.text).Scan(&changes); err != nil {
+			return err
+		}
+		if changes != *last {
+			*last = changes
+			changed()
+		}
+		wait, cancel := context.WithTimeout(ctx, pollEvery)
+		_, err := conn.WaitForNotification(wait)
+		silent := wait.Err() != nil
+		cancel()
+		if err != nil && (!silent || ctx.Err() != nil) {
+			return err
+		}
+	}
+}
+
+// Once runs work in one process at a time, and lets another take over when that one is gone. It returns when ctx ends.
+// The context of work ends as well when the connection that keeps the others out is lost. Work that returns early is
+// run again after a while, by this process or another.
+func (s *Store) Once(ctx context.Context, name string, work func(ctx context.Context) error) {
+	for ctx.Err() == nil {
+		if err := s.once(ctx, name, work); err != nil && ctx.Err() == nil {
+			s.log.Warn("background work failed", "work", name, "err", s.broken(err))
+		}
+		sleep(ctx, retryAfter)
+	}
+}
+
+func (s *Store) once(ctx context.Context, name string, work func(ctx context.Context) error) error {
+	conn, err := pgx.ConnectConfig(ctx, s.reading.Config().ConnConfig)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.Background())
+	hash := fnv.New64a()
+	hash.Write([]byte("faquan/" + name))
+	var ours bool
+	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(hash.Sum64())).Scan(&ours); err != nil || !ours {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			if err := conn.Ping(ctx); err != nil {
+				cancel(fmt.Errorf("the lock is lost: %w", err))
+			}
+			sleep(ctx, retryAfter)
+		}
+	}()
+	err = work(ctx)
+	cancel(nil)
+	<-done
+	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

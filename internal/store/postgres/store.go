@@ -1,0 +1,304 @@
+// Package postgres is the store for several processes: one PostgreSQL, or a primary with its standbys, that any number
+// of faquan processes issue on.
+//
+// A batch is one transaction under READ COMMITTED:
+//
+//	begin        a share of the store's lock; which catalogue is in force
+//	load         claims, recipients                                 nothing is locked: see below
+//	             the turn of each template and activity of the batch, in one order;
+//	             then the database's clock, counters, quotas, participations
+//	(decide)     in the process; the store decides nothing
+//	write        a statement for each table, over arrays
+//	commit       alone, so that what is lost of it is known to be the answer
+//
+// # Why it is exact
+//
+// Whoever has the turn of a template alone reads and writes its counters and what its users have of it, persons
+// included; whoever has the turn of an activity alone reads and writes what users did in it. Turns are rows, made once
+// and never changed, so they can be locked when the rows that they stand for do not exist yet. What is read before the
+// turn is checked when it is written:
+//
+//   - A key or a user that was new to the batch is inserted ON CONFLICT DO NOTHING. Fewer rows than that mean that
+//     another process was first: store.ErrConflict, and the batch is decided again.
+//   - An issuance that is continued, a key that is bound again, a quota, a participation is updated only where it
+//     stands as it was read. Fewer rows mean the same.
+//   - Users, sessions and the catalogue change only under the store's lock, which a batch shares and a change has alone.
+//     So a template that was paused, or a user that was frozen, gets nothing from any process once the change returned.
+//
+// Locks are taken in one order by everybody: the store's, turns, claims, links, users, issuances, quotas,
+// participations, counters, clock; and within a table in the order of its key. So no two batches wait for each other.
+//
+// # Time
+//
+// Now is the database's clock, read when the batch has its turns, or the last committed now if that is later. Each
+// commit leaves its now in the table clock.
+//
+// # Buckets
+//
+// Tables that grow carry a bucket of 0 to 1023 first in their keys: see id.BucketOf. On one PostgreSQL it costs two
+// bytes a row; on a distributed one it is the distribution column, and all rows of a user stand together. Each
+// statement binds the bucket of the rows that it touches, or says why it does not.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store"
+)
+
+// Options of a store. Only URL is required.
+type Options struct {
+	// URL names the database: postgres://user:password@host:port/database, or several hosts with commas. Parameters
+	// are those of libpq and pgxpool; target_session_attrs is read-write unless it is given.
+	URL string
+	Log *slog.Logger
+	// CallerClock takes the clock of Begin instead of the database's. It is for tests that turn days.
+	CallerClock bool
+	// Partitions, when not 0, makes a new schema with so many partitions of each table that grows. It is for tests of
+	// what a distributed database asks of the schema.
+	Partitions int
+}
+
+// Store is an open store. It implements store.Store.
+type Store struct {
+	log         *slog.Logger
+	callerClock bool
+
+	issuing *pgxpool.Pool // of batches and changes: planned for keys
+	reading *pgxpool.Pool // of everything else
+
+	idMillis atomic.Int64
+	turns    sync.Map // turnKey → struct{}: rows of table turn that are there
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Errors of Open.
+var (
+	// ErrNewer: a newer faquan has brought the schema further than this one knows.
+	ErrNewer = errors.New("the database has a newer schema than this program knows; use the newer program")
+	// ErrUnsafe: the server would acknowledge commits that it may lose.
+	ErrUnsafe = errors.New("the server runs with fsync=off or full_page_writes=off: what it acknowledges does not survive a crash")
+)
+
+// timeouts bound what a batch waits for. They are long: a healthy server takes milliseconds.
+const (
+	stepTimeout   = 10 * time.Second // begin, load, write
+	commitTimeout = 30 * time.Second // a synchronous standby may have to be replaced meanwhile
+)
+
+// Open connects to a database and brings its schema up to date. It fails when the server cannot be reached.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{log: o.Log, callerClock: o.CallerClock}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := s.connect(ctx, o.URL); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx, o.Partitions); err != nil {
+		s.closePools()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) connect(ctx context.Context, url string) (err error) {
+	config, err := poolConfig(url)
+	if err != nil {
+		return err
+	}
+	if s.reading, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return err
+	}
+	hotConfig := config.Copy()
+	for name, value := range hotSettings {
+		hotConfig.ConnConfig.RuntimeParams[name] = value
+	}
+	if s.issuing, err = pgxpool.NewWithConfig(ctx, hotConfig); err != nil {
+		s.reading.Close()
+		return err
+	}
+	return nil
+}
+
+// prepare checks the server, migrates the schema and reads what the store starts with.
+func (s *Store) prepare(ctx context.Context, partitions int) error {
+	var fsync, pages string
+	err := s.reading.QueryRow(ctx, `SELECT current_setting('fsync'), current_setting('full_page_writes')`).Scan(&fsync, &pages)
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	if (fsync != "on" || pages != "on") && !s.callerClock {
+		return ErrUnsafe
+	}
+	if err := migrate(ctx, s.reading, partitions); err != nil {
+		return fmt.Errorf("the schema: %w", err)
+	}
+	var millis int64
+	if err := s.reading.QueryRow(ctx, readIDMillis.text).Scan(&millis); err != nil {
+		return err
+	}
+	s.idMillis.Store(millis)
+	return nil
+}
+
+var readIDMillis = spanning("read_id_millis", "a row of each slot", `SELECT coalesce(max(id_millis), 0) FROM clock`)
+
+// hotSettings make the planner take the index for every key: its statistics may be of a table that was empty, and a
+// plan for a thousand keys must not become one that reads a table.
+var hotSettings = map[string]string{
+	"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_bitmapscan": "off",
+	"plan_cache_mode": "force_generic_plan", "jit": "off",
+}
+
+// poolConfig reads a URL and adds what it leaves out.
+func poolConfig(url string) (*pgxpool.Config, error) {
+	url, err := withDefaults(url)
+	if err != nil {
+		return nil, err
+	}
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("the store's URL: %w", err) // pgx leaves out the password
+	}
+	params := config.ConnConfig.RuntimeParams
+	for name, value := range map[string]string{
+		"application_name": "faquan",
+		// A process that stands still with locks must not stop the others for ever.
+		"idle_in_transaction_session_timeout": "15s", "lock_timeout": "8s",
+		"client_connection_check_interval": "2s", "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "3", "tcp_keepalives_count": "3",
+	} {
+		if params[name] == "" {
+			params[name] = value
+		}
+	}
+	config.AfterConnect = afterConnect
+	config.ConnConfig.OnNotice = keepWarning
+	dial := config.ConnConfig.DialFunc
+	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if network == nowhere {
+			return nil, errors.New("no cancel requests are sent")
+		}
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return uncancelled{conn}, nil
+	}
+	return config, nil
+}
+
+// afterConnect lets no commit be answered before it is durable, whatever the server's defaults are.
+func afterConnect(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`)
+	return err
+}
+
+// uncancelled is a connection whose server cannot be asked to cancel what it does. The driver asks for it when a
+// connection breaks, which it may in the middle of a commit: a commit that waits for a standby and is cancelled stands
+// on the primary alone, where others already see it, and is lost with the primary.
+type uncancelled struct{ net.Conn }
+
+const nowhere = "nowhere"
+
+type noAddress struct{}
+
+func (noAddress) Network() string { return nowhere }
+func (noAddress) String() string  { return "" }
+
+// RemoteAddr is where the driver would send a cancel request.
+func (uncancelled) RemoteAddr() net.Addr { return noAddress{} }
+
+// LastIDMillis bounds the ids that stood in the store when it was opened, and those of this process since.
+func (s *Store) LastIDMillis() int64 { return s.idMillis.Load() }
+
+func (s *Store) noteMillis(millis int64) {
+	for {
+		last := s.idMillis.Load()
+		if millis <= last || s.idMillis.CompareAndSwap(last, millis) {
+			return
+		}
+	}
+}
+
+// Close waits for what is under way.
+func (s *Store) Close() error {
+	s.closePools()
+	return nil
+}
+
+func (s *Store) closePools() {
+	s.issuing.Close()
+	s.reading.Close()
+}
+
+// Read opens a snapshot.
+func (s *Store) Read(ctx context.Context) (store.Reader, error) { return openReader(ctx, s.reading) }
+
+// Begin starts a batch.
+func (s *Store) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	return s.begin(ctx, clock, lockShared)
+}
+
+// BeginChange waits until the batches under way have ended, and keeps others from beginning.
+func (s *Store) BeginChange(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	return s.begin(ctx, clock, lockExclusive)
+}
+
+// storeLock is the number of the store's lock among the database's advisory locks: "faquan".
+const storeLock = 0x66617175616e
+
+func (s *Store) begin(ctx context.Context, clock benefit.Instant, lock *statement) (store.Tx, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	conn, err := s.issuing.Acquire(ctx)
+	if err != nil {
+		return nil, s.broken(err)
+	}
+	t := newTx(s, conn, clock, lock == lockExclusive)
+	b := &pgx.Batch{}
+	b.Queue("begin isolation level read committed, read write")
+	b.Queue(lock.text, int64(storeLock))
+	t.queueState(b)
+	if err := t.send(ctx, b); err != nil {
+		t.Rollback()
+		return nil, err
+	}
+	return t, nil
+}
+
+// broken looks at an error of the server or the way to it. After some of them no connection of the pools is worth
+// keeping: there is another primary, or will be.
+func (s *Store) broken(err error) error {
+	var pg *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &pg): // the way to it
+		s.reset()
+	case pg.Code == "40001" || pg.Code == "40P01":
+		return fmt.Errorf("%w: %w", store.ErrConflict, err)
+	case pg.Code == "25006" || pg.Code[:2] == "57" || pg.Code[:2] == "08" || pg.Severity == "FATAL" || pg.Severity == "PANIC":
+		s.reset()
+	}
+	return err
+}
+
+// reset lets go of all connections, those in use when they come back.
+func (s *Store) reset() {
+	s.issuing.Reset()
+	s.reading.Reset()
+}

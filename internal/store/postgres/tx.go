@@ -1,0 +1,167 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+)
+
+// tx is a batch under way: one transaction on one connection. It remembers the rows that it has read as they were, so
+// that it writes only over those.
+type tx struct {
+	s         *Store
+	conn      *pgxpool.Conn // nil when the batch has ended
+	clock     benefit.Instant
+	now       benefit.Instant
+	catalogue int64
+	changes   int64
+	change    bool // it has the store for itself
+	broken    bool // the connection is good for nothing more
+
+	turns    map[turnKey]bool
+	claims   map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
+	versions map[id.ID]int32           // of the issuances that were read
+	quotas   map[benefit.QuotaKey]rowSeen
+	joined   map[benefit.ParticipationKey]rowSeen
+	rested   bool             // an answer may rest on an issuance that was read
+	made     []benefit.UserID // the new users, in order; nil until they are asked for
+	last     int64            // the latest millisecond of an id that the batch writes
+}
+
+// rowSeen is how a counter stood when it was read.
+type rowSeen struct {
+	there bool
+	total int64
+}
+
+func newTx(s *Store, conn *pgxpool.Conn, clock benefit.Instant, change bool) *tx {
+	return &tx{
+		s: s, conn: conn, clock: clock, change: change, turns: map[turnKey]bool{},
+		claims: map[benefit.ClaimID]id.ID{}, versions: map[id.ID]int32{},
+		quotas: map[benefit.QuotaKey]rowSeen{}, joined: map[benefit.ParticipationKey]rowSeen{},
+	}
+}
+
+func (t *tx) Now() benefit.Instant { return t.now }
+func (t *tx) Catalogue() int64     { return t.catalogue }
+
+// queueState asks for what every batch looks at, and moves now to the later of what it was and what it is.
+func (t *tx) queueState(b *pgx.Batch) {
+	b.Queue(readState.text).QueryRow(func(row pgx.Row) error {
+		var last, clock int64
+		if err := row.Scan(&t.catalogue, &t.changes, &last, &clock); err != nil {
+			return err
+		}
+		if t.s.callerClock {
+			clock = int64(t.clock)
+		}
+		t.now = max(t.now, benefit.Instant(last), benefit.Instant(clock))
+		return nil
+	})
+}
+
+var errEnded = errors.New("the batch has ended")
+
+// send sends the statements in one go and reads their results. After an error the batch can only be rolled back.
+func (t *tx) send(ctx context.Context, b *pgx.Batch) error {
+	if t.conn == nil {
+		return errEnded
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+	defer cancel()
+	err := t.s.broken(t.conn.SendBatch(ctx, b).Close())
+	t.broken = t.broken || t.conn.Conn().IsClosed()
+	return err
+}
+
+// Rollback ends the batch. The server rolls back by itself when the connection is gone.
+func (t *tx) Rollback() {
+	if t.conn == nil {
+		return
+	}
+	conn := t.conn
+	t.conn = nil
+	defer conn.Release()
+	if conn.Conn().IsClosed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+	defer cancel()
+	if _, err := conn.Exec(ctx, "rollback"); err != nil {
+		_ = conn.Conn().Close(ctx)
+	}
+}
+
+// Confirm makes durable what an answer may rest on. What stands on this server may not stand on its standby yet: it was
+// being committed when the server, or the connection, broke. A commit waits for everything before it.
+func (t *tx) Confirm(ctx context.Context) error {
+	if !t.rested {
+		t.Rollback()
+		return nil
+	}
+	b := &pgx.Batch{}
+	t.queueClock(b, 0)
+	if err := t.send(ctx, b); err != nil {
+		t.Rollback()
+		return fmt.Errorf("%w: %w", store.ErrUnconfirmed, err)
+	}
+	return t.commit(ctx)
+}
+
+// queueClock leaves now for the batches to come. A slot a connection: whoever shares it waits for a commit at most.
+func (t *tx) queueClock(b *pgx.Batch, idMillis int64) {
+	slot := int16(t.conn.Conn().PgConn().PID() % 64)
+	b.Queue(writeClock.text, slot, int64(t.now), idMillis)
+}
+
+// commit sends the commit alone, so that an error after it is known to be one of its answer. It is never cancelled.
+func (t *tx) commit(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	conn := t.conn
+	t.conn = nil
+	defer conn.Release()
+	warned := forgetWarnings(conn)
+	tag, err := conn.Exec(ctx, "commit")
+	var pg *pgconn.PgError
+	switch {
+	case err == nil && tag.String() == "COMMIT" && warned() == "":
+		t.s.noteMillis(t.last)
+		return nil
+	case err == nil && tag.String() == "COMMIT":
+		// It stands on the primary, and perhaps nowhere else.
+		err = errors.New(warned())
+	case err == nil:
+		return fmt.Errorf("%w: %w: the server answered %s", store.ErrNotCommitted, store.ErrUnconfirmed, tag)
+	case errors.As(err, &pg) && pg.Severity == "ERROR":
+		return fmt.Errorf("%w: %w: %w", store.ErrNotCommitted, store.ErrUnconfirmed, t.s.broken(err))
+	}
+	_ = conn.Conn().Close(ctx)
+	return fmt.Errorf("%w: the answer to the commit: %w", store.ErrUnconfirmed, t.s.broken(err))
+}
+
+// Commit writes the changes and commits.
+func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
+	if t.conn == nil {
+		return fmt.Errorf("%w: %w", store.ErrNotCommitted, errEnded)
+	}
+	defer t.Rollback()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrNotCommitted, err)
+	}
+	if err := t.write(ctx, c); err != nil {
+		if errors.Is(err, store.ErrConflict) {
+			return err
+		}
+		return fmt.Errorf("%w: %w: %w", store.ErrNotCommitted, store.ErrUnconfirmed, err)
+	}
+	return t.commit(ctx)
+}

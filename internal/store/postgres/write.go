@@ -1,0 +1,425 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store/codec"
+)
+
+// channel is where processes hear of changes.
+const channel = "faquan_changes"
+
+// write sends all rows of the changes, and checks that each stood as the batch knew it.
+func (t *tx) write(ctx context.Context, c *benefit.Changes) error {
+	if err := t.readUnread(ctx, c); err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	t.queueClaims(b, c.Issuances)
+	if t.change {
+		if err := t.queueChangedUsers(ctx, b, c.Users); err != nil {
+			return err
+		}
+	} else {
+		t.queueNewUsers(b, c.Users)
+	}
+	t.queueIssuances(b, c.Issuances)
+	t.queueQuotas(b, c.Quotas)
+	t.queueParticipations(b, c.Participations)
+	t.queueCounts(b, c)
+	if t.change {
+		t.queueCatalogue(b, c)
+	}
+	t.now = max(t.now, c.Now)
+	t.last = lastMillis(c)
+	t.queueClock(b, t.last)
+	return t.send(ctx, b)
+}
+
+// lastMillis is the latest millisecond that an id of the changes carries.
+func lastMillis(c *benefit.Changes) (last int64) {
+	for _, i := range c.Issuances {
+		last = max(last, i.ID.Millis())
+	}
+	for _, u := range c.Users {
+		last = max(last, u.ID.Millis())
+	}
+	return last
+}
+
+// readUnread reads what the changes write over and the batch has not read. Batches of the issuer have read it all;
+// changes and tests may not have.
+func (t *tx) readUnread(ctx context.Context, c *benefit.Changes) error {
+	keys := &benefit.Keys{}
+	for _, i := range c.Issuances {
+		for _, claim := range i.Claims() {
+			if _, read := t.claims[claim.ID]; !read {
+				keys.Claims = append(keys.Claims, claim)
+			}
+		}
+	}
+	for _, q := range c.Quotas {
+		if _, read := t.quotas[q.QuotaKey]; !read && !t.isNew(q.User, c) {
+			keys.Quotas = append(keys.Quotas, q.QuotaKey)
+		}
+	}
+	for _, p := range c.Participations {
+		if _, read := t.joined[p.ParticipationKey]; !read && !t.isNew(p.User, c) {
+			keys.Participations = append(keys.Participations, p.ParticipationKey)
+		}
+	}
+	if keys.Empty() {
+		return nil
+	}
+	return t.Load(ctx, keys, benefit.NewState())
+}
+
+// isNew says that a batch of requests makes the user, who therefore has nothing yet.
+func (t *tx) isNew(u benefit.UserID, c *benefit.Changes) bool {
+	if t.change {
+		return false
+	}
+	_, found := slices.BinarySearchFunc(t.newUsers(c), u, func(a, b benefit.UserID) int { return cmp.Compare(a, b) })
+	return found
+}
+
+// newUsers are the ids of the users of the changes, in order.
+func (t *tx) newUsers(c *benefit.Changes) []benefit.UserID {
+	if t.made == nil {
+		t.made = make([]benefit.UserID, len(c.Users))
+		for k, u := range c.Users {
+			t.made[k] = u.ID
+		}
+		slices.Sort(t.made)
+	}
+	return t.made
+}
+
+// claimRow binds a key to an issuance; before is what stood under it, 0 when nothing did.
+type claimRow struct {
+	bucket           int16
+	hash             benefit.ClaimID
+	issuance, before id.ID
+}
+
+// sorted orders rows by bucket and key.
+func sorted[R any](rows []R, bucket func(*R) int16, compare func(a, b *R) int) []R {
+	slices.SortFunc(rows, func(a, b R) int { return cmp.Or(cmp.Compare(bucket(&a), bucket(&b)), compare(&a, &b)) })
+	return rows
+}
+
+// queueClaims binds the keys of the issuances, and the codes of their vouchers.
+func (t *tx) queueClaims(b *pgx.Batch, all []*benefit.Issuance) {
+	var fresh, again []claimRow
+	for _, i := range all {
+		for _, c := range i.Claims() {
+			row := claimRow{bucketOf(c.ID), c.ID, i.ID, t.claims[c.ID]}
+			switch row.before {
+			case i.ID:
+			case 0:
+				fresh = append(fresh, row)
+			default:
+				again = append(again, row)
+			}
+			t.claims[c.ID] = i.ID
+		}
+	}
+	send := func(s *statement, rows []claimRow, rebind bool) {
+		if len(rows) == 0 {
+			return
+		}
+		rows = sorted(rows, func(r *claimRow) int16 { return r.bucket }, func(a, b *claimRow) int { return bytes.Compare(a.hash[:], b.hash[:]) })
+		n := len(rows)
+		buckets, hashes, ids, before := make([]int16, n), make([]uuid, n), make([]int64, n), make([]int64, n)
+		for k, r := range rows {
+			buckets[k], hashes[k], ids[k], before[k] = r.bucket, uuidOf(r.hash), int64(r.issuance), int64(r.before)
+		}
+		args := []any{buckets, hashes, ids}
+		if rebind {
+			args = append(args, before)
+		}
+		b.Queue(s.text, args...).Exec(wantRows(n))
+	}
+	send(insertClaims, fresh, false)
+	send(rebindClaims, again, true)
+}
+
+// linkRow is one name of a user.
+type linkRow struct {
+	bucket int16
+	hash   uuid
+	user   benefit.UserID
+}
+
+// linksOf are the names that a user is found by: its identifiers, and the operator's handle.
+func linksOf(rows []linkRow, u *benefit.User) []linkRow {
+	for _, ident := range u.Identifiers {
+		bucket, hash := linkKey(ident)
+		rows = append(rows, linkRow{bucket, hash, u.ID})
+	}
+	if u.Name != "" {
+		bucket, hash := linkKey(nameLink(u.Name))
+		rows = append(rows, linkRow{bucket, hash, u.ID})
+	}
+	return rows
+}
+
+func queueLinks(b *pgx.Batch, s *statement, rows []linkRow) *pgx.QueuedQuery {
+	rows = sorted(rows, func(r *linkRow) int16 { return r.bucket }, func(a, b *linkRow) int { return bytes.Compare(a.hash.Bytes[:], b.hash.Bytes[:]) })
+	n := len(rows)
+	buckets, hashes, users := make([]int16, n), make([]uuid, n), make([]int64, n)
+	for k, r := range rows {
+		buckets[k], hashes[k], users[k] = r.bucket, r.hash, int64(r.user)
+	}
+	return b.Queue(s.text, buckets, hashes, users)
+}
+
+func queueUsers(b *pgx.Batch, s *statement, all []*benefit.User) *pgx.QueuedQuery {
+	all = sorted(slices.Clone(all), func(u **benefit.User) int16 { return homeBucket((*u).ID) }, func(a, b **benefit.User) int { return cmp.Compare((*a).ID, (*b).ID) })
+	n := len(all)
+	buckets, ids, persons, bodies := make([]int16, n), make([]int64, n), make([]*string, n), make([][]byte, n)
+	for k, u := range all {
+		buckets[k], ids[k], bodies[k] = homeBucket(u.ID), int64(u.ID), codec.AppendUser(nil, u)
+		if u.Person != "" {
+			persons[k] = &u.Person
+		}
+	}
+	return b.Queue(s.text, buckets, ids, persons, bodies)
+}
+
+// queueNewUsers makes the users that came with their first issue. If another process made one of them first, its
+// identifier is taken.
+func (t *tx) queueNewUsers(b *pgx.Batch, users []*benefit.User) {
+	if len(users) == 0 {
+		return
+	}
+	var links []linkRow
+	for _, u := range users {
+		links = linksOf(links, u)
+	}
+	n := len(links)
+	queueLinks(b, insertLinks, links).Exec(wantRows(n))
+	queueUsers(b, insertUsers, users).Exec(wantRows(len(users)))
+}
+
+// queueChangedUsers replaces users with all their names. What they were called before is taken away from all of them
+// first, so that a name can move from one to another.
+func (t *tx) queueChangedUsers(ctx context.Context, b *pgx.Batch, users []*benefit.User) error {
+	if len(users) == 0 {
+		return nil
+	}
+	old := &loading{t: t, keys: &benefit.Keys{}}
+	for _, u := range users {
+		old.links = append(old.links, u.ID)
+	}
+	if err := old.follow(ctx); err != nil {
+		return err
+	}
+	var gone, links []linkRow
+	for _, u := range old.users {
+		gone = linksOf(gone, u)
+	}
+	for _, u := range users {
+		links = linksOf(links, u)
+	}
+	if len(gone) > 0 {
+		queueLinks(b, deleteLinks, gone)
+	}
+	queueLinks(b, writeLinks, lastOfEach(links))
+	queueUsers(b, writeUsers, users)
+	return nil
+}
+
+// lastOfEach keeps the last row of each name.
+func lastOfEach(rows []linkRow) []linkRow {
+	at := map[uuid]int{}
+	var kept []linkRow
+	for _, r := range rows {
+		if k, ok := at[r.hash]; ok {
+			kept[k] = r
+			continue
+		}
+		at[r.hash] = len(kept)
+		kept = append(kept, r)
+	}
+	return kept
+}
+
+// queueIssuances inserts what is new and writes over what is continued.
+func (t *tx) queueIssuances(b *pgx.Batch, all []*benefit.Issuance) {
+	all = latest(all)
+	fresh, again := issuanceRows{}, issuanceRows{}
+	var more templateRows
+	room := make([]byte, 0, 256*len(all))
+	for _, i := range all {
+		from := len(room)
+		room = codec.AppendIssuance(room, i)
+		into := &fresh
+		version, read := t.versions[i.ID]
+		if read {
+			into = &again
+		}
+		into.add(i, room[from:len(room):len(room)], version)
+		more.add(i)
+	}
+	if n := len(fresh.ids); n > 0 {
+		b.Queue(insertIssuances.text, fresh.buckets, fresh.ids, fresh.users, fresh.templates, fresh.traces, fresh.bodies).Exec(wantRows(n))
+	}
+	if n := len(again.ids); n > 0 {
+		b.Queue(updateIssuances.text, again.buckets, again.ids, again.templates, again.traces, again.bodies, again.versions).Exec(wantRows(n))
+	}
+	if len(more.ids) > 0 {
+		b.Queue(insertIssuanceTemplates.text, more.buckets, more.templates, more.ids)
+	}
+}
+
+// latest are the issuances in the order of their keys, each as it was written last.
+func latest(all []*benefit.Issuance) []*benefit.Issuance {
+	all = slices.Clone(all)
+	slices.Reverse(all)
+	slices.SortStableFunc(all, func(a, b *benefit.Issuance) int {
+		return cmp.Or(cmp.Compare(homeBucket(a.ID), homeBucket(b.ID)), cmp.Compare(a.ID, b.ID))
+	})
+	return slices.CompactFunc(all, func(a, b *benefit.Issuance) bool { return a.ID == b.ID })
+}
+
+// issuanceRows are columns.
+type issuanceRows struct {
+	buckets               []int16
+	ids, users, templates []int64
+	traces                []uuid
+	bodies                [][]byte
+	versions              []int32
+}
+
+func (r *issuanceRows) add(i *benefit.Issuance, body []byte, version int32) {
+	r.buckets, r.ids, r.users = append(r.buckets, homeBucket(i.ID)), append(r.ids, int64(i.ID)), append(r.users, int64(i.User))
+	r.bodies, r.versions = append(r.bodies, body), append(r.versions, version)
+	var template int64
+	if len(i.Lines) > 0 {
+		template = int64(i.Lines[0].Template)
+	}
+	r.templates = append(r.templates, template)
+	r.traces = append(r.traces, traceHash(i.Note.TraceID))
+}
+
+// templateRows list issuances under their other templates.
+type templateRows struct {
+	buckets        []int16
+	templates, ids []int64
+}
+
+func (r *templateRows) add(i *benefit.Issuance) {
+	if len(i.Lines) < 2 {
+		return
+	}
+	seen := []benefit.TemplateID{i.Lines[0].Template}
+	for k := range i.Lines {
+		if t := i.Lines[k].Template; !slices.Contains(seen, t) {
+			seen = append(seen, t)
+			r.buckets, r.templates, r.ids = append(r.buckets, homeBucket(i.ID)), append(r.templates, int64(t)), append(r.ids, int64(i.ID))
+		}
+	}
+}
+
+// queueQuotas writes counters over those that were read.
+func (t *tx) queueQuotas(b *pgx.Batch, all []benefit.Quota) {
+	all = sorted(slices.Clone(all), func(q *benefit.Quota) int16 { return homeBucket(q.User) }, func(a, b *benefit.Quota) int {
+		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Template, b.Template))
+	})
+	for _, there := range []bool{false, true} {
+		var buckets []int16
+		var users, templates, totals, dayTotals, before []int64
+		var days []int32
+		for _, q := range all {
+			seen := t.quotas[q.QuotaKey]
+			if seen.there != there {
+				continue
+			}
+			buckets, users, templates = append(buckets, homeBucket(q.User)), append(users, int64(q.User)), append(templates, int64(q.Template))
+			totals, days, dayTotals = append(totals, q.Total), append(days, int32(q.Day)), append(dayTotals, q.DayTotal)
+			before = append(before, seen.total)
+		}
+		switch {
+		case len(users) == 0:
+		case there:
+			b.Queue(updateQuotas.text, buckets, users, templates, totals, days, dayTotals, before).Exec(wantRows(len(users)))
+		default:
+			b.Queue(insertQuotas.text, buckets, users, templates, totals, days, dayTotals).Exec(wantRows(len(users)))
+		}
+	}
+}
+
+// queueParticipations does the same with what users did in activities.
+func (t *tx) queueParticipations(b *pgx.Batch, all []benefit.Participation) {
+	all = sorted(slices.Clone(all), func(p *benefit.Participation) int16 { return homeBucket(p.User) }, func(a, b *benefit.Participation) int {
+		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Activity, b.Activity))
+	})
+	for _, there := range []bool{false, true} {
+		var buckets []int16
+		var users, activities, totals, at, before []int64
+		var bodies [][]byte
+		for k := range all {
+			p := &all[k]
+			seen := t.joined[p.ParticipationKey]
+			if seen.there != there {
+				continue
+			}
+			buckets, users, activities = append(buckets, homeBucket(p.User)), append(users, int64(p.User)), append(activities, int64(p.Activity))
+			totals, at, bodies = append(totals, p.Total), append(at, int64(p.At)), append(bodies, codec.AppendParticipation(nil, p))
+			before = append(before, seen.total)
+		}
+		switch {
+		case len(users) == 0:
+		case there:
+			b.Queue(updateParticipations.text, buckets, users, activities, totals, at, bodies, before).Exec(wantRows(len(users)))
+		default:
+			b.Queue(insertParticipations.text, buckets, users, activities, totals, at, bodies).Exec(wantRows(len(users)))
+		}
+	}
+}
+
+func (t *tx) queueCounts(b *pgx.Batch, c *benefit.Changes) {
+	if n := len(c.Templates); n > 0 {
+		ids, counts, amounts := make([]int64, n), make([]int64, n), make([]int64, n)
+		for k, x := range c.Templates {
+			ids[k], counts[k], amounts[k] = int64(x.Template), x.Count, x.Amount
+		}
+		b.Queue(writeCounts.text, ids, counts, amounts)
+	}
+	if n := len(c.Days); n > 0 {
+		ids, days, counts, amounts := make([]int64, n), make([]int32, n), make([]int64, n), make([]int64, n)
+		for k, x := range c.Days {
+			ids[k], days[k], counts[k], amounts[k] = int64(x.Template), int32(x.Day), x.Count, x.Amount
+		}
+		b.Queue(writeDays.text, ids, days, counts, amounts)
+	}
+}
+
+// queueCatalogue writes what only changes write, and tells the other processes.
+func (t *tx) queueCatalogue(b *pgx.Batch, c *benefit.Changes) {
+	if n := len(c.Sessions); n > 0 {
+		buckets, digests, expires, bodies := make([]int16, n), make([]uuid, n), make([]int64, n), make([][]byte, n)
+		for k, s := range c.Sessions {
+			buckets[k], digests[k], expires[k], bodies[k] = bucketOf(s.Digest), uuidOf(s.Digest), int64(s.Expires), codec.EncodeSession(s)
+		}
+		b.Queue(writeSessions.text, buckets, digests, expires, bodies)
+	}
+	if n := len(c.Entities); n > 0 {
+		kinds, ids, bodies := make([]int16, n), make([]int64, n), make([][]byte, n)
+		for k, e := range c.Entities {
+			kinds[k], ids[k], bodies[k] = int16(e.Kind), e.ID, e.Body
+		}
+		b.Queue(writeEntities.text, kinds, ids, bodies)
+		b.Queue(writeVersion.text, kinds, ids, bodies, c.Catalogue)
+	}
+	b.Queue(writeState.text, c.Catalogue).Exec(wantRows(1))
+	b.Queue(notifyChange.text, channel)
+}
