@@ -64,6 +64,10 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	var failed []string
 	for _, name := range o.chosen() {
+		if ctx.Err() != nil {
+			failed = append(failed, name+": interrupted")
+			continue
+		}
 		res, err := o.measure(ctx, name)
 		if err := json.NewEncoder(out).Encode(res); err != nil {
 			return err

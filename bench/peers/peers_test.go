@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"faquan/bench/peers/peer"
+	"faquan/internal/pgtest"
 )
 
 // measured runs the command on private servers, small and short, and reads its lines.
@@ -63,6 +65,26 @@ func TestPool(t *testing.T) {
 	res := measured(t, "--peers", "redis-always", "--redis-client", "pool", "--templates", "50")
 	if len(res) != 1 || !res[0].Correct || res[0].Settings["client"] != "pool" {
 		t.Errorf("%+v", res)
+	}
+}
+
+// TestDatabase measures on a database that is named, of a server that does not sync: that is said, and nothing stays.
+func TestDatabase(t *testing.T) {
+	url := pgtest.Shared(t).Database(t)
+	for _, res := range measured(t, "--peers", "naive,naive-onetrip", "--postgres", url, "--templates", "50", "--seconds", "0.2") {
+		if res.Synced || !strings.HasPrefix(res.Durability, "none") || !res.Correct {
+			t.Errorf("on a server without fsync: %+v", res)
+		}
+	}
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	var left int
+	if err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'faquan%'").Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d schemas stay, %v", left, err)
 	}
 }
 

@@ -66,7 +66,7 @@ func (f *fake) Issue(_ context.Context, r Request) (Answer, error) {
 	return Issued, nil
 }
 
-// keep writes the voucher; the 101st is the first that is neither scarce nor asked for a second time by the check.
+// keep writes the voucher, or does wrong with the 251st: one of the load.
 func (f *fake) keep(r Request) {
 	v, late := r.voucher(), len(f.vouchers) == 250
 	switch {
