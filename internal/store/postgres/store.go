@@ -100,7 +100,10 @@ const (
 )
 
 // Open connects to a database and brings its schema up to date. It fails when the server cannot be reached.
-func Open(ctx context.Context, o Options) (*Store, error) {
+func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, false) }
+
+// open is Open; to fill the store, it may be marked as one that is being filled.
+func open(ctx context.Context, o Options, filling bool) (*Store, error) {
 	s := &Store{log: o.Log, callerClock: o.CallerClock}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -108,7 +111,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := s.connect(ctx, o.URL); err != nil {
 		return nil, err
 	}
-	if err := s.prepare(ctx, o.Partitions); err != nil {
+	err := s.prepare(ctx, o.Partitions)
+	if err == nil && !filling {
+		err = s.refuseMarked(ctx)
+	}
+	if err != nil {
 		s.closePools()
 		return nil, err
 	}
