@@ -17,35 +17,39 @@ func fileFlag(cmd *cobra.Command, file *string) {
 }
 
 func newApply() *cobra.Command {
-	var dir, file string
+	var at place
+	var file string
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Apply a catalogue file: merchants, apps, users, templates, activities",
-		Long: `Apply a catalogue file to a data directory, as a whole or not at all, and print what changed.
+		Long: `Apply a catalogue file to a data directory or a database, as a whole or not at all, and print what changed.
 
 What the file leaves out is kept. What it states is stated as a whole, but for secrets, ids on the wire, status and
 identifiers, which are kept when they are left out. Applying a file twice changes nothing the second time.
 
 A process that serves the directory applies it between two batches: when this command returns, the change is durable
-and in force there, without a restart.`,
+and in force there, without a restart. On a database it is in force for whatever any process issues from then on; what
+their gateways keep (apps, sessions, the platform's key) follows within a second.`,
 		Example: `  faquan apply -f catalog.yaml --data ./data
-  faquan diff -f catalog.yaml --data ./data     # look first`,
+  faquan diff -f catalog.yaml --data ./data     # look first
+  faquan apply -f catalog.yaml --data /etc/faquan --store postgres://faquan@db:5432/faquan`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			doc, err := control.ReadDocument(file, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			return showPlan(cmd, dir, doc, control.Platform.Apply)
+			return showPlan(cmd, at, doc, control.Platform.Apply)
 		},
 	}
-	dataFlag(cmd, &dir)
+	placeFlags(cmd, &at)
 	fileFlag(cmd, &file)
 	return cmd
 }
 
 func newDiff() *cobra.Command {
-	var dir, file string
+	var at place
+	var file string
 	cmd := &cobra.Command{
 		Use:   "diff -f FILE",
 		Short: "Show what applying a catalogue file would change",
@@ -58,21 +62,21 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 			if err != nil {
 				return err
 			}
-			if err := mustExist(dir); err != nil {
+			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return showPlan(cmd, dir, doc, control.Platform.Diff)
+			return showPlan(cmd, at, doc, control.Platform.Diff)
 		},
 	}
-	dataFlag(cmd, &dir)
+	placeFlags(cmd, &at)
 	fileFlag(cmd, &file)
 	return cmd
 }
 
 // showPlan has a document planned, or applied, and prints the plan.
-func showPlan(cmd *cobra.Command, dir string, doc *control.Document,
+func showPlan(cmd *cobra.Command, at place, doc *control.Document,
 	plan func(control.Platform, context.Context, *control.Document) (*catalog.Plan, error)) error {
-	return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+	return withPlatform(cmd.Context(), at, func(p control.Platform) error {
 		shown, err := plan(p, cmd.Context(), doc)
 		if err != nil {
 			return err

@@ -20,7 +20,7 @@ import (
 
 func newAudit() *cobra.Command {
 	var (
-		dir    string
+		at     place
 		o      audit.EmbeddedOptions
 		heads  []string
 		asJSON bool
@@ -38,38 +38,50 @@ committed when it began, while that goes on issuing.
 Whatever is wrong is printed with the promise it breaks, the row by its ids, and what the row should say; then the exit
 code is 1. A doubt is a row that today's rules would not allow and those of its day may have; doubts do not count.
 
+A database has no journal and no view: of it the rows alone are counted again, and its indexes and keys held to them.
+
 The last line but one says the head of the journal. Keep it elsewhere, or that which serve logs at its start: given
 with --head to a later audit it shows that nothing was cut off since.`,
 		Example: `  faquan audit --data ./data
   faquan audit --data ./data --head 1234:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
-  faquan audit --data ./data --json | jq .checked`,
+  faquan audit --data ./data --json | jq .checked
+  faquan audit --store postgres://faquan@db:5432/faquan`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := mustExist(dir); err != nil {
+			if err := at.mustExist(); err != nil {
 				return err
 			}
-			for _, text := range heads {
-				head, err := parseHead(text)
-				if err != nil {
-					return err
-				}
-				o.Heads = append(o.Heads, head)
+			var err error
+			if o.Heads, err = parseHeads(heads); err != nil {
+				return err
 			}
 			start := time.Now()
-			report, err := auditDir(cmd.Context(), dir, o)
+			report, err := auditPlace(cmd.Context(), at, o)
 			if err != nil {
 				return err
 			}
 			return showReport(cmd.OutOrStdout(), report, time.Since(start), asJSON)
 		},
 	}
-	dataFlag(cmd, &dir)
+	placeFlags(cmd, &at)
 	f := cmd.Flags()
 	f.StringArrayVar(&heads, "head", nil, "`RECORD:HASH` of the journal that was noted elsewhere; may be given again")
 	f.IntVar(&o.LookupEvery, "lookup-every", 0, "ask back for every `N`th issuance and user; 1 is all, -1 none (default 100)")
 	f.IntVar(&o.MaxFindings, "max-findings", 0, "list `N` findings at most (default 1000)")
+	f.BoolVar(&o.Meaning, "meaning", false, "say what the store means, a hash for each table, to compare it with another")
 	f.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	return cmd
+}
+
+func parseHeads(texts []string) (all []journal.Head, err error) {
+	for _, text := range texts {
+		head, err := parseHead(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, head)
+	}
+	return all, nil
 }
 
 // parseHead reads RECORD:HASH.
@@ -82,6 +94,28 @@ func parseHead(text string) (h journal.Head, err error) {
 	}
 	copy(h.Hash[:], sum)
 	return h, nil
+}
+
+// auditPlace audits a store, wherever it is. A database is opened beside whoever serves it, and without the key file:
+// nothing is unsealed.
+func auditPlace(ctx context.Context, at place, o audit.EmbeddedOptions) (*audit.Report, error) {
+	if at.store == "" {
+		return auditDir(ctx, at.dir, o)
+	}
+	if len(o.Heads) > 0 {
+		return nil, errors.New("--head is of a journal, and a database has none")
+	}
+	db, err := openDatabase(ctx, at, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	r, err := db.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return audit.Store(ctx, r, o.Options)
 }
 
 // auditDir audits a data directory, that of a serving process included: that one is asked to write out first what it
@@ -135,6 +169,9 @@ func writeReport(w io.Writer, r *audit.Report, took time.Duration) {
 	}
 	if r.More > 0 {
 		fmt.Fprintf(w, "and %d findings more\n", r.More)
+	}
+	if r.Meaning != nil {
+		_ = r.Meaning.Write(w)
 	}
 	if e := r.Embedded; e != nil {
 		fmt.Fprintf(w, "journal: %d records, head %d:%s\n", e.Records, e.Journal.Seq, e.Journal.Hash)

@@ -24,8 +24,8 @@ type decision struct {
 
 func newDecide() *cobra.Command {
 	var (
-		dir string
-		q   decision
+		at place
+		q  decision
 	)
 	cmd := &cobra.Command{
 		Use:   "decide",
@@ -49,13 +49,13 @@ people are masked unless --unmasked. The exit code is 0 when something would be 
 			if err != nil {
 				return err
 			}
-			if err := mustExist(dir); err != nil {
+			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), dir, func(p control.Platform) error { return q.ask(cmd, p, question) })
+			return withPlatform(cmd.Context(), at, func(p control.Platform) error { return q.ask(cmd, p, question) })
 		},
 	}
-	dataFlag(cmd, &dir)
+	placeFlags(cmd, &at)
 	f := cmd.Flags()
 	f.StringVar(&q.app, "app", "", "`NAME` of the calling app in the catalogue")
 	f.StringVar(&q.scene, "scene", "", "scene_code")

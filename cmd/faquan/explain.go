@@ -13,7 +13,7 @@ import (
 
 func newExplain() *cobra.Command {
 	var (
-		dir    string
+		at     place
 		s      control.Search
 		asJSON bool
 	)
@@ -28,7 +28,7 @@ the order of issue) and --key with its scope: --template for alipay.marketing.vo
 taobao.mobile.promotion.benefit.activity.send, --app and --biz-code for alibaba.alsc.upp.right.decisionsend.
 
 What was refused leaves nothing in the store. The serving process remembers the latest such requests: --refusals lists
-them, newest first, all or those of a --trace or a --key.
+them, newest first, all or those of a --trace or a --key. Processes on a database cannot be asked for theirs.
 
 Codes and identifiers of people are masked unless --unmasked. The exit code is 1 when nothing is found.`,
 		Example: `  faquan explain --voucher 2203102002536848287
@@ -42,14 +42,17 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 			if err := checkSearch(&s, cmd.Flags().Changed("biz-code")); err != nil {
 				return err
 			}
-			if err := mustExist(dir); err != nil {
+			if err := at.mustExist(); err != nil {
 				return err
 			}
 			find := func(p control.Platform) error { return explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON) }
 			if !s.Refusals {
-				return withPlatform(cmd.Context(), dir, find)
+				return withPlatform(cmd.Context(), at, find)
 			}
-			c, err := control.Dial(dir)
+			if at.store != "" {
+				return errors.New("only the process that refused a request remembers it, and one on a database cannot be asked: see its log")
+			}
+			c, err := control.Dial(at.dir)
 			if errors.Is(err, control.ErrNotServed) {
 				return fmt.Errorf("only the process that refused a request remembers it: %w", err)
 			}
@@ -59,7 +62,7 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 			return find(c)
 		},
 	}
-	dataFlag(cmd, &dir)
+	placeFlags(cmd, &at)
 	f := cmd.Flags()
 	f.StringVar(&s.Voucher, "voucher", "", "`ID` of a voucher, a number or Alipay's voucher_id")
 	f.StringVar(&s.Code, "code", "", "`CODE` of a certificate")

@@ -7,7 +7,7 @@ import (
 )
 
 func newExport() *cobra.Command {
-	var dir string
+	var at place
 	var secrets bool
 	cmd := &cobra.Command{
 		Use:   "export",
@@ -20,15 +20,15 @@ their key. Applied where it came from, a file without secrets keeps them; applie
   faquan export --data ./data --secrets > complete.yaml    # keep it as safe as the secrets in it`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := mustExist(dir); err != nil {
+			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
 				return p.Export(cmd.Context(), cmd.OutOrStdout(), secrets)
 			})
 		},
 	}
-	dataFlag(cmd, &dir)
+	placeFlags(cmd, &at)
 	cmd.Flags().BoolVar(&secrets, "secrets", false, "write secrets too, as they are")
 	return cmd
 }

@@ -90,7 +90,8 @@ func publicDER(key *rsa.PublicKey) []byte {
 }
 
 func newKeyShow() *cobra.Command {
-	var dir, format string
+	var at place
+	var format string
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "Print the platform's public key",
@@ -103,10 +104,10 @@ most SDKs and consoles take.`,
 			if format != "pem" && format != "base64" && format != "both" {
 				return fmt.Errorf("format %q is none of pem, base64, both", format)
 			}
-			if err := mustExist(dir); err != nil {
+			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
 				key, err := p.PublicKey(cmd.Context())
 				if err != nil {
 					return err
@@ -118,7 +119,7 @@ most SDKs and consoles take.`,
 			})
 		},
 	}
-	dataFlag(cmd, &dir)
+	placeFlags(cmd, &at)
 	cmd.Flags().StringVar(&format, "format", "both", "pem, base64 or both")
 	return cmd
 }
@@ -139,26 +140,27 @@ func showKey(w io.Writer, key *rsa.PublicKey, format string) error {
 }
 
 func newKeyRotate() *cobra.Command {
-	var dir, file string
+	var at place
+	var file string
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Put another key in the place of the platform's",
 		Long: `Put another key in the place of the one that signs the answers of the Alipay gateway, and print its public half.
-The new key signs from the next answer on, and there is no overlap: callers that verify by the old public key refuse
-every answer until they have the new one. Their vouchers are issued all the same, so they should retry with the same
-out_biz_no.`,
+The new key signs from the next answer on (on a database, in all processes within a second), and there is no overlap:
+callers that verify by the old public key refuse every answer until they have the new one. Their vouchers are issued all
+the same, so they should retry with the same out_biz_no.`,
 		Example: `  faquan key rotate --data ./data
   faquan key rotate --data ./data --key gateway_private.pem    # one that you made`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := mustExist(dir); err != nil {
+			if err := at.mustExist(); err != nil {
 				return err
 			}
 			key, err := nextPlatformKey(file)
 			if err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
 				if err := p.RotateKey(cmd.Context(), key); err != nil {
 					return err
 				}
@@ -166,7 +168,7 @@ out_biz_no.`,
 			})
 		},
 	}
-	dataFlag(cmd, &dir)
+	placeFlags(cmd, &at)
 	cmd.Flags().StringVar(&file, "key", "", "`FILE` with the new private key; without it one is made")
 	return cmd
 }

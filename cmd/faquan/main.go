@@ -2,6 +2,7 @@
 //
 //	faquan demo                     watch it issue, with nothing set up
 //	faquan serve --data DIR         serve the gateways on a data directory
+//	faquan serve --store URL        the same on a PostgreSQL database, by several processes
 //	faquan apply, diff, export      the catalogue: what is handed out, and to whom
 //	faquan send, sign, verify-sign  try a call, or find out why a signature does not fit
 //	faquan decide, explain          why something is issued, would be, or was not

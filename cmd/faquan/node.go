@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,18 +12,25 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/catalog"
+	"faquan/internal/config"
 	"faquan/internal/control"
 	"faquan/internal/issuing"
 	"faquan/internal/rule"
 	"faquan/internal/seal"
+	"faquan/internal/store"
 	"faquan/internal/store/embedded"
+	"faquan/internal/store/postgres"
 	"faquan/internal/vfs"
 )
 
-// node is a data directory that this process holds: the store, the key file beside it, and the issuer on top.
+// node is an open store, the key file that seals its secrets, and the issuer on top.
 type node struct {
-	dir    string
-	store  *embedded.Store
+	at    place
+	store store.Store
+	// One of the two is the store; the other is nil.
+	files    *embedded.Store
+	database *postgres.Store
+
 	box    *seal.Box
 	issuer *issuing.Issuer
 	// stopped gives what the committer returned, once: nil after close, else the failure of the store.
@@ -35,18 +43,18 @@ type nodeOptions struct {
 	log          *slog.Logger
 }
 
-// openNode opens a data directory, or makes one, and starts the committer.
-func openNode(ctx context.Context, dir string, o nodeOptions) (_ *node, err error) {
-	n := &node{dir: dir, stopped: make(chan error, 1)}
-	if n.store, err = embedded.Open(embedded.Options{Dir: dir, Log: o.log}); err != nil {
-		return nil, explainOpen(ctx, dir, err)
+// openNode opens the store of a place, or makes it, and starts the committer.
+func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error) {
+	n := &node{at: at, stopped: make(chan error, 1)}
+	if err := n.open(ctx, o.log); err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.store.Close())
 		}
 	}()
-	if n.box, err = openBox(ctx, dir, n.store); err != nil {
+	if err = n.openBox(ctx); err != nil {
 		return nil, err
 	}
 	n.issuer, err = issuing.New(ctx, issuing.Options{
@@ -58,6 +66,30 @@ func openNode(ctx context.Context, dir string, o nodeOptions) (_ *node, err erro
 	}
 	go func() { n.stopped <- n.issuer.Run() }()
 	return n, nil
+}
+
+func (n *node) open(ctx context.Context, log *slog.Logger) (err error) {
+	if n.at.store != "" {
+		if n.database, err = openDatabase(ctx, n.at, log); err != nil {
+			return err
+		}
+		n.store = n.database
+		return nil
+	}
+	if n.files, err = embedded.Open(embedded.Options{Dir: n.at.dir, Log: log}); err != nil {
+		return explainOpen(ctx, n.at.dir, err)
+	}
+	n.store = n.files
+	return nil
+}
+
+// openDatabase connects to the database of a place. Its error names the database, and not the password.
+func openDatabase(ctx context.Context, at place, log *slog.Logger) (*postgres.Store, error) {
+	db, err := postgres.Open(ctx, postgres.Options{URL: at.store, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("the database %s cannot be used: %w", config.StoreName(at.store), err)
+	}
+	return db, nil
 }
 
 // explainOpen says who has a directory that is locked.
@@ -74,13 +106,26 @@ func explainOpen(ctx context.Context, dir string, err error) error {
 	return fmt.Errorf("data directory %s is in use by %s; only one process may have it: %w", dir, holder, vfs.ErrLocked)
 }
 
-// openBox opens the key file. A store with sealed values and no key file is a loss, not a first start.
-func openBox(ctx context.Context, dir string, s *embedded.Store) (*seal.Box, error) {
-	entities, _, err := s.Entities(ctx)
+// openBox opens the key file. A store with sealed values and no key file is a loss, or a process more that was not
+// given the key, and not a first start.
+func (n *node) openBox(ctx context.Context) error {
+	dir := n.at.dir
+	entities, _, err := n.store.Entities(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return seal.OpenKeyFile(dir, catalog.SealedValues(entities), rand.Reader)
+	if n.database != nil { // an embedded store has made the directory
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	if n.box, err = seal.OpenKeyFile(dir, catalog.SealedValues(entities), rand.Reader); err != nil || n.database == nil {
+		return err
+	}
+	if err := n.database.CheckKey(ctx, n.box.Proof()); err != nil {
+		return fmt.Errorf("%s of %s: %w", seal.KeyFile, dir, err)
+	}
+	return nil
 }
 
 // desk is what the commands use of the node.
@@ -88,45 +133,18 @@ func (n *node) desk() *control.Desk {
 	return &control.Desk{Store: n.store, Issuer: n.issuer, Box: n.box}
 }
 
+// facts are what the log keeps of the store at the start and at the stop: of a journal its head, which proves later that
+// nothing was cut off.
+func (n *node) facts() []any {
+	if n.files == nil {
+		return []any{"store", config.StoreName(n.at.store)}
+	}
+	head := n.files.Head()
+	return []any{"journal_record", head.Seq, "journal_hash", hex.EncodeToString(head.Hash[:])}
+}
+
 // close lets the committer finish what waits and closes the store. After a failure of the store it returns that.
 func (n *node) close() error {
 	n.issuer.Stop()
 	return errors.Join(<-n.stopped, n.store.Close())
-}
-
-// lockedWait is how long a command waits for a process that has the directory and no socket yet: it is starting,
-// or about to end.
-const lockedWait = 5 * time.Second
-
-// withPlatform calls fn on a data directory: through the process that serves it, or else by opening it.
-func withPlatform(ctx context.Context, dir string, fn func(control.Platform) error) error {
-	for start := time.Now(); ; {
-		c, err := control.Dial(dir)
-		if err == nil {
-			return fn(c)
-		}
-		if !errors.Is(err, control.ErrNotServed) {
-			return err
-		}
-		n, err := openNode(ctx, dir, nodeOptions{})
-		if err == nil {
-			return errors.Join(fn(n.desk()), n.close())
-		}
-		if !errors.Is(err, vfs.ErrLocked) || time.Since(start) > lockedWait {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-// mustExist refuses to make a data directory where a command only asks: the name is misspelt, surely.
-func mustExist(dir string) error {
-	if _, err := os.Stat(embedded.JournalDir(dir)); err != nil {
-		return fmt.Errorf("%s is no data directory of faquan: %w", dir, err)
-	}
-	return nil
 }

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"os"
-
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -23,14 +19,4 @@ faquan issues each benefit exactly once, within stock, budget and limits, and an
 		newDecide(), newExplain(), newSend(), newSign(), newVerifySign(), newAudit(), newRebuild(), newVersion(),
 	)
 	return root
-}
-
-// dataFlag adds --data to a command that works on a data directory.
-func dataFlag(cmd *cobra.Command, dir *string) {
-	preset := "data"
-	if v := os.Getenv("FAQUAN_DATA"); v != "" {
-		preset = v
-	}
-	cmd.Flags().StringVar(dir, "data", preset, "data `DIR`ectory; also FAQUAN_DATA")
-	_ = cmd.MarkFlagDirname("data")
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
+	"net/http"
 	"os"
 	"regexp"
 	"testing"
@@ -24,14 +26,20 @@ func TestMain(m *testing.M) {
 //	ready DIR          wait until a process serves the data directory; its URL is $URL
 //	keep NAME REGEXP   put what the first group finds in the last standard output into $NAME
 //	flip FILE TEXT     flip one bit of the file, where the text stands first
+//	database NAME      make an empty PostgreSQL database; its URL is $NAME
+//	port NAME          find a port that is free; it is $NAME
+//	serving URL        wait until a process serves the gateways at the URL
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready,
-			"keep":  keep,
-			"flip":  flip,
+			"ready":    ready,
+			"keep":     keep,
+			"flip":     flip,
+			"database": func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv(args[0], testDatabase(t)) },
+			"port":     func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv(args[0], freePort(t)) },
+			"serving":  serving,
 		},
 	})
 }
@@ -78,4 +86,33 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	data[at] ^= 1
 	ts.Check(os.WriteFile(file, data, 0o600))
+}
+
+// freePort is a port that was free a moment ago.
+func freePort(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+func serving(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: serving URL")
+	}
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if resp, err := http.Get(args[0] + "/readyz"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+	}
+	ts.Fatalf("nobody serves %s", args[0])
 }

@@ -14,20 +14,27 @@ import (
 func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve the gateways on a data directory",
-		Long: `Serve the gateways on a data directory until SIGTERM or SIGINT.
+		Short: "Serve the gateways on a data directory, or on a PostgreSQL database",
+		Long: `Serve the gateways until SIGTERM or SIGINT: on a data directory, which one process has, or with --store on a PostgreSQL
+database, which any number of processes share.
 
 The Alipay gateway is at /gateway.do, that of TOP at /router/rest and /router/batch; apps get sessions at /authorize and
-/token. /livez answers as long as the process does, /readyz while it takes calls.
+/token. /livez answers as long as the process does, /readyz while it takes calls and can issue.
 On the first signal the process takes no more calls, lets the running ones end and closes the store; a second signal
 ends it at once, which loses nothing that was answered. When the store fails, a disk error say, the process exits with
-1 at once: its supervisor should start it again.
+1 at once: its supervisor should start it again. When a database fails or moves to another host, the process stays,
+tells callers to retry, and goes on by itself.
+
+On a database --data holds secret.key alone, and every process needs the same one: the first start makes it, copy it to
+the others. A password belongs into the environment (FAQUAN_STORE, PGPASSWORD) or a file (~/.pgpass), since everybody on
+the machine can see arguments.
 
 Every setting can be given in the --config file (YAML), in the environment and as a flag. Flags win over the
 environment, that over the file. --log-level is log.level or log: {level: …} in the file and FAQUAN_LOG_LEVEL in the
 environment, and so on. Unknown keys and unknown FAQUAN_ variables are refused.`,
 		Example: `  faquan serve --data ./data --listen 127.0.0.1:8080 --apply catalog.yaml
   faquan serve --config /etc/faquan.yaml
+  faquan serve --data /etc/faquan --store postgres://faquan@db1:5432,db2:5432/faquan --listen :8080
   FAQUAN_LOG_FORMAT=json faquan serve --tls-cert cert.pem --tls-key key.pem --listen :443`,
 		Args: cobra.NoArgs,
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,17 +18,20 @@ import (
 	"faquan/internal/gateway/top"
 )
 
-// server is a running `faquan serve`: a node, the gateways on it, and the socket for the other commands.
+// server is a running `faquan serve`: a node and the gateways on it. Beside those, on a data directory it has the socket
+// for the other commands, and on a database it follows what other processes do.
 type server struct {
-	url    string
-	node   *node
-	desk   *control.Desk
-	log    *slog.Logger
-	ready  atomic.Bool // takes calls
-	public *http.Server
-	socket *http.Server
-	drain  time.Duration
-	failed chan error // what ends the server besides a signal: a listener that broke
+	url        string
+	node       *node
+	desk       *control.Desk
+	gateways   *gateways
+	log        *slog.Logger
+	ready      atomic.Bool // takes calls
+	public     *http.Server
+	socket     *http.Server // nil on a database
+	background background
+	drain      time.Duration
+	failed     chan error // what ends the server besides a signal: a listener that broke
 }
 
 // serverOptions are what a server gets besides its configuration.
@@ -39,7 +41,7 @@ type serverOptions struct {
 	document *control.Document
 }
 
-// startServer opens the data directory, applies the catalogue that the configuration names, and opens the gateway.
+// startServer opens the store, applies the catalogue that the configuration names, and opens the gateway.
 // When it returns an error nothing is left running.
 func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *server, err error) {
 	doc := o.document
@@ -49,7 +51,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 		}
 	}
 	s := &server{log: o.log, drain: c.Shutdown.Timeout, failed: make(chan error, 2)}
-	s.node, err = openNode(ctx, c.Data, nodeOptions{queue: c.Issuing.Queue, batch: c.Issuing.Batch, log: o.log})
+	s.node, err = openNode(ctx, place{c.Data, c.Store}, nodeOptions{queue: c.Issuing.Queue, batch: c.Issuing.Batch, log: o.log})
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +60,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 			err = errors.Join(err, s.node.close())
 		}
 	}()
-	head := s.node.store.Head()
+	facts := s.node.facts() // as the store stood at the start
 	s.desk = s.node.desk()
 	if err = s.prepare(ctx, doc); err != nil {
 		return nil, err
@@ -66,9 +68,9 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 	if err = s.listen(ctx, c); err != nil {
 		return nil, err
 	}
+	s.startBackground()
 	s.ready.Store(true)
-	s.log.Info("faquan serves", "url", s.url, "data", c.Data, "version", version(), "pid", os.Getpid(),
-		"journal_record", head.Seq, "journal_hash", hex.EncodeToString(head.Hash[:]))
+	s.log.Info("faquan serves", append([]any{"url", s.url, "data", c.Data, "version", version(), "pid", os.Getpid()}, facts...)...)
 	return s, nil
 }
 
@@ -85,25 +87,35 @@ func (s *server) prepare(ctx context.Context, doc *control.Document) error {
 }
 
 // listen opens the gateway's address and the socket, and serves both.
-func (s *server) listen(ctx context.Context, c *config.Config) error {
-	gateways, err := newGateways(ctx, c, s.desk, s.log)
-	if err != nil {
+func (s *server) listen(ctx context.Context, c *config.Config) (err error) {
+	if s.gateways, err = newGateways(ctx, c, s.desk, s.log); err != nil {
 		return err
 	}
-	s.desk.Changed = gateways.reload
+	s.desk.Changed = s.gateways.reload
 	l, err := listenPublic(c)
 	if err != nil {
 		return err
 	}
-	socket, err := control.Listen(c.Data)
-	if err != nil {
+	if err := s.listenSocket(c); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	s.url = urlOf(l, c)
-	s.public = gateways.server(s.handler(gateways))
-	s.socket = &http.Server{Handler: control.Handler(s.desk, s.status), ReadHeaderTimeout: 10 * time.Second}
+	s.public = s.gateways.server(s.handler(s.gateways))
 	s.serve(s.public, l)
-	s.serve(s.socket, socket)
+	return nil
+}
+
+// listenSocket lets the other commands in. Those of a database open it themselves.
+func (s *server) listenSocket(c *config.Config) error {
+	if c.Store != "" {
+		return nil
+	}
+	l, err := control.Listen(c.Data)
+	if err != nil {
+		return err
+	}
+	s.socket = &http.Server{Handler: control.Handler(s.desk, s.status), ReadHeaderTimeout: 10 * time.Second}
+	s.serve(s.socket, l)
 	return nil
 }
 
@@ -143,8 +155,8 @@ func (s *server) handler(gateways *gateways) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !s.ready.Load() {
-			http.Error(w, "stopping", http.StatusServiceUnavailable)
+		if reason := s.unready(); reason != "" {
+			http.Error(w, reason, http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ok")
@@ -156,6 +168,17 @@ func (s *server) handler(gateways *gateways) http.Handler {
 		mux.Handle(path+"/", gateways.top)
 	}
 	return mux
+}
+
+// unready says why this process can issue nothing; "" when it can.
+func (s *server) unready() string {
+	switch {
+	case !s.ready.Load():
+		return "stopping"
+	case s.background.down.Load():
+		return "the database takes no commits; callers are told to retry"
+	}
+	return ""
 }
 
 func (s *server) status() control.Status {
@@ -175,8 +198,19 @@ func (s *server) wait(ctx context.Context) error {
 	case err := <-s.node.stopped:
 		s.log.Error("the store has failed; start again", "err", err)
 		s.ready.Store(false)
-		return errors.Join(err, s.public.Close(), s.socket.Close(), s.node.store.Close())
+		s.stopBackground()
+		for _, server := range s.listeners() {
+			err = errors.Join(err, server.Close())
+		}
+		return errors.Join(err, s.node.store.Close())
 	}
+}
+
+func (s *server) listeners() []*http.Server {
+	if s.socket == nil {
+		return []*http.Server{s.public}
+	}
+	return []*http.Server{s.public, s.socket}
 }
 
 // stop takes no more calls, lets the running ones end, then the committer, and closes the store last.
@@ -184,16 +218,16 @@ func (s *server) stop() error {
 	s.ready.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()
-	for _, server := range []*http.Server{s.public, s.socket} {
+	for _, server := range s.listeners() {
 		if err := server.Shutdown(ctx); err != nil {
 			s.log.Warn("calls were cut off", "err", err)
 			server.Close()
 		}
 	}
+	s.stopBackground()
 	if err := s.node.close(); err != nil {
 		return err
 	}
-	head := s.node.store.Head()
-	s.log.Info("stopped", "journal_record", head.Seq, "journal_hash", hex.EncodeToString(head.Hash[:]))
+	s.log.Info("stopped", s.node.facts()...)
 	return nil
 }

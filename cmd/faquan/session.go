@@ -25,7 +25,8 @@ func newSession() *cobra.Command {
 with its key as session, calls on Alipay as app_auth_token. What OAuth gives out are sessions, too; docs/sessions.md
 has the whole of it.
 
-A process that serves the directory does the work; when the command returns, it is durable and in force there.`,
+A process that serves the directory does the work; when the command returns, it is durable and in force there. On a
+database the processes hear of it within a second.`,
 		Example: `  faquan session new --app shop --merchant acme --user alice --expires 24h
   faquan session list
   faquan session revoke 1f9a3c5e`,
@@ -35,7 +36,7 @@ A process that serves the directory does the work; when the command returns, it 
 }
 
 func newSessionNew() *cobra.Command {
-	var dir string
+	var at place
 	var o session.Order
 	cmd := &cobra.Command{
 		Use:   "new --app APP",
@@ -50,10 +51,10 @@ gives a refresh token, too, with which the app gets the next session by itself: 
   faquan session new --app shop --refresh 720h`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := mustExist(dir); err != nil {
+			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
 				g, err := p.NewSession(cmd.Context(), o)
 				if err != nil {
 					return err
@@ -62,7 +63,7 @@ gives a refresh token, too, with which the app gets the next session by itself: 
 			})
 		},
 	}
-	dataFlag(cmd, &dir)
+	placeFlags(cmd, &at)
 	cmd.Flags().StringVar(&o.App, "app", "", "`NAME` of the app that may use it")
 	cmd.Flags().StringVar(&o.Merchant, "merchant", "", "`NAME` of the merchant that it acts for (default the app's own)")
 	cmd.Flags().StringVar(&o.User, "user", "", "the `USER` that receives: a name, or TYPE:value (default none)")
@@ -90,7 +91,7 @@ func expiry(at benefit.Instant) string {
 }
 
 func newSessionList() *cobra.Command {
-	var dir string
+	var at place
 	var f session.Filter
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -100,10 +101,10 @@ for, and until when, at +08:00. Keys are not shown. --all lists those that have 
 		Example: `  faquan session list --app shop --all`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := mustExist(dir); err != nil {
+			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
 				all, err := p.ListSessions(cmd.Context(), f)
 				if err != nil {
 					return err
@@ -112,7 +113,7 @@ for, and until when, at +08:00. Keys are not shown. --all lists those that have 
 			})
 		},
 	}
-	dataFlag(cmd, &dir)
+	placeFlags(cmd, &at)
 	cmd.Flags().StringVar(&f.App, "app", "", "only those of the app with this `NAME`")
 	cmd.Flags().BoolVar(&f.All, "all", false, "also those that are no longer good")
 	return cmd
@@ -132,12 +133,12 @@ func showSessions(w io.Writer, all []session.Info) error {
 }
 
 func newSessionRevoke() *cobra.Command {
-	var dir string
+	var at place
 	cmd := &cobra.Command{
 		Use:   "revoke DIGEST|KEY|-",
 		Short: "Revoke a session and what belongs to it",
 		Long: `Revoke a session, its refresh token, and everything else that was given out for the same consent. When the command
-returns, no call with any of it is admitted any more.
+returns, no call with any of it is admitted any more; on a database, by the other processes, within a second.
 
 The session is named by its digest, of which the first 8 digits will do, by its key, or by "-": then the key is read
 from the standard input, where other users of the machine cannot see it in the list of processes.`,
@@ -149,15 +150,15 @@ from the standard input, where other users of the machine cannot see it in the l
 			if err != nil {
 				return err
 			}
-			if err := mustExist(dir); err != nil {
+			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), dir, func(p control.Platform) error {
+			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
 				return revoke(cmd.Context(), cmd.OutOrStdout(), p, name)
 			})
 		},
 	}
-	dataFlag(cmd, &dir)
+	placeFlags(cmd, &at)
 	return cmd
 }
 

@@ -206,8 +206,8 @@ func (c *Config) validate() error {
 	switch {
 	case c.Data == "":
 		return fmt.Errorf("data: a directory is needed")
-	case c.Store != "" && StoreName(c.Store) == "":
-		return fmt.Errorf("store: not a URL like postgres://user@host:5432/database; it is not shown because of its password")
+	case CheckStore(c.Store) != nil:
+		return CheckStore(c.Store)
 	case err != nil || port == "":
 		return fmt.Errorf("listen: %q is not HOST:PORT", c.Listen)
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):

@@ -1,9 +1,21 @@
 package config
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 )
+
+// errStore does not show the URL because of its password.
+var errStore = errors.New("store: not a URL like postgres://user@host:5432/database; it is not shown because of its password")
+
+// CheckStore refuses what is no URL of a PostgreSQL database; empty is none.
+func CheckStore(store string) error {
+	if store != "" && StoreName(store) == "" {
+		return errStore
+	}
+	return nil
+}
 
 // StoreName is what may be shown and logged of a store's URL: scheme, user, hosts and database, without the password
 // and the parameters, which may hold one. It is empty for what is no URL of a PostgreSQL database: when it cannot be

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"faquan/internal/config"
+	"faquan/internal/control"
+	"faquan/internal/store/embedded"
+	"faquan/internal/vfs"
+)
+
+// place is where the platform is: a data directory with everything in it, or a database and a directory with the key
+// file.
+type place struct {
+	dir   string
+	store string // the database's URL, which may hold a password; "" for the store in the directory
+}
+
+// dataFlag adds --data to a command that works on a data directory.
+func dataFlag(cmd *cobra.Command, dir *string) {
+	preset := "data"
+	if v := os.Getenv("FAQUAN_DATA"); v != "" {
+		preset = v
+	}
+	cmd.Flags().StringVar(dir, "data", preset, "data `DIR`ectory; also FAQUAN_DATA")
+	_ = cmd.MarkFlagDirname("data")
+}
+
+// placeFlags adds --data and --store to a command that works on either. What the environment says of the store is no
+// preset, because a help text shows those, and it may hold a password.
+func placeFlags(cmd *cobra.Command, at *place) {
+	dataFlag(cmd, &at.dir)
+	cmd.Flags().StringVar(&at.store, "store", "", "`URL` of a PostgreSQL database in place of the store in --data; also FAQUAN_STORE")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if !cmd.Flags().Changed("store") {
+			at.store = os.Getenv("FAQUAN_STORE")
+		}
+		return config.CheckStore(at.store)
+	}
+}
+
+// mustExist refuses to make a data directory where a command only asks: the name is misspelt, surely. A database must
+// exist in any case.
+func (at place) mustExist() error {
+	if at.store != "" {
+		return nil
+	}
+	return mustExist(at.dir)
+}
+
+func mustExist(dir string) error {
+	if _, err := os.Stat(embedded.JournalDir(dir)); err != nil {
+		return fmt.Errorf("%s is no data directory of faquan: %w", dir, err)
+	}
+	return nil
+}
+
+// lockedWait is how long a command waits for a process that has the directory and no socket yet: it is starting,
+// or about to end.
+const lockedWait = 5 * time.Second
+
+// withPlatform calls fn on the platform: on a database beside all who serve it; on a data directory through the process
+// that serves it, or else by opening it.
+func withPlatform(ctx context.Context, at place, fn func(control.Platform) error) error {
+	for start := time.Now(); ; {
+		if at.store == "" {
+			c, err := control.Dial(at.dir)
+			if err == nil {
+				return fn(c)
+			}
+			if !errors.Is(err, control.ErrNotServed) {
+				return err
+			}
+		}
+		n, err := openNode(ctx, at, nodeOptions{})
+		if err == nil {
+			return errors.Join(fn(n.desk()), n.close())
+		}
+		if !errors.Is(err, vfs.ErrLocked) || time.Since(start) > lockedWait {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store/postgres"
+)
+
+// background is what a server on a database does beside answering calls: it looks whether the database takes commits,
+// takes up what other processes changed, and does the work that one process does for all.
+type background struct {
+	down atomic.Bool // the database takes no commits
+	stop context.CancelFunc
+	work sync.WaitGroup
+}
+
+// startBackground starts what a database needs; for a data directory, which no other process can change, nothing.
+func (s *server) startBackground() {
+	db := s.node.database
+	if db == nil {
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.background.stop = stop
+	for _, work := range []func(context.Context, *postgres.Store){s.watchHealth, s.followChanges, s.sweepSessions} {
+		s.background.work.Go(func() { work(ctx, db) })
+	}
+}
+
+// stopBackground returns when all of it has ended.
+func (s *server) stopBackground() {
+	if s.background.stop != nil {
+		s.background.stop()
+	}
+	s.background.work.Wait()
+}
+
+// How often the database is asked whether it takes commits, and how long it may think. Probes of /readyz are answered
+// from what it said last, so they cannot load it.
+const (
+	pingEvery   = time.Second
+	pingTimeout = 2 * time.Second
+)
+
+func (s *server) watchHealth(ctx context.Context, db *postgres.Store) {
+	for wait(ctx, pingEvery) {
+		asked, cancel := context.WithTimeout(ctx, pingTimeout)
+		err := db.Ping(asked)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if down := err != nil; s.background.down.Swap(down) == down {
+			continue
+		}
+		if err != nil {
+			s.log.Error("the database takes no commits; callers are told to retry", "err", err)
+		} else {
+			s.log.Info("the database takes commits again")
+		}
+	}
+}
+
+// takeUpAgain is how long a failed attempt to take up a change waits for the next one.
+const takeUpAgain = 200 * time.Millisecond
+
+// followChanges takes up what other processes change: the catalogue, the platform's key, sessions.
+func (s *server) followChanges(ctx context.Context, db *postgres.Store) {
+	db.Watch(ctx, func() {
+		for ctx.Err() == nil {
+			err := s.takeUp(ctx)
+			if err == nil || ctx.Err() != nil {
+				return
+			}
+			s.log.Warn("a change by another process cannot be taken up yet", "err", err)
+			wait(ctx, takeUpAgain)
+		}
+	})
+}
+
+func (s *server) takeUp(ctx context.Context) error {
+	if err := s.node.issuer.Refresh(ctx); err != nil {
+		return err
+	}
+	return s.gateways.reload(ctx)
+}
+
+// Sessions are kept for a while when they are no longer good, so that `faquan session list --all` can tell of them.
+const (
+	sessionsKept = 30 * 24 * time.Hour
+	sweepEvery   = time.Hour
+	sweepMost    = 1000 // rows of one commit
+)
+
+// sweepSessions removes sessions that have long been over. One process does it for all.
+func (s *server) sweepSessions(ctx context.Context, db *postgres.Store) {
+	db.Once(ctx, "sessions", func(ctx context.Context) error {
+		for {
+			if err := removeSessions(ctx, db, time.Now().Add(-sessionsKept)); err != nil {
+				return err
+			}
+			if !wait(ctx, sweepEvery) {
+				return nil
+			}
+		}
+	})
+}
+
+func removeSessions(ctx context.Context, db *postgres.Store, before time.Time) error {
+	for {
+		removed, err := db.RemoveSessions(ctx, benefit.InstantOf(before), sweepMost)
+		if err != nil || removed < sweepMost {
+			return err
+		}
+	}
+}
+
+// wait says whether the time has passed; false when ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

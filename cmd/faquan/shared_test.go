@@ -1,0 +1,348 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"faquan/internal/audit"
+	"faquan/internal/catalog"
+	"faquan/internal/config"
+	"faquan/internal/control"
+	"faquan/internal/pgtest"
+	"faquan/internal/seal"
+	"faquan/internal/session"
+)
+
+// testPostgres is one server for the tests that do not hurt it. It syncs, because faquan takes no other.
+var testPostgres = sync.OnceValues(func() (*pgtest.Server, error) { return pgtest.Open() })
+
+// testDatabase makes an empty database.
+func testDatabase(t *testing.T) string {
+	t.Helper()
+	server, err := testPostgres()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server.Database(t)
+}
+
+// onDatabase starts a server of this process on a database. Those with one directory have one key.
+func onDatabase(t *testing.T, store, dir string, doc *control.Document, log *slog.Logger) *server {
+	t.Helper()
+	c := config.Default()
+	c.Data, c.Listen, c.Store = dir, "127.0.0.1:0", store
+	s, err := startServer(context.Background(), &c, serverOptions{log: log, document: doc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.stop(); err != nil && !t.Failed() {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// within waits for what must come about soon. The bound is far above the second that is promised, for busy machines.
+func within(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	start := time.Now()
+	for !is() {
+		if time.Since(start) > 15*time.Second {
+			t.Fatalf("%s: not after %s", what, time.Since(start).Round(time.Millisecond))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Logf("%s: after %s", what, time.Since(start).Round(time.Millisecond))
+}
+
+const sharedTemplates = `  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}
+  - {name: theirs, merchant: guest, kind: EXCHANGE, template_id: THEIRS, valid: {days: 1}}
+`
+
+// What one process changes the others take up: what their gateways keep of it too.
+func TestChangesReachOtherProcesses(t *testing.T) {
+	store, dir, ctx := testDatabase(t), t.TempDir(), context.Background()
+	doc := testDocument(sharedTemplates)
+	doc.Text = bytes.Replace(doc.Text, []byte("merchants:"), []byte("merchants:\n  - {name: guest, title: 别家旗舰店, recipients: open}"), 1)
+	discard := slog.New(slog.DiscardHandler)
+	one := onDatabase(t, store, dir, doc, discard)
+	two := onDatabase(t, store, dir, nil, discard)
+	app := testCaller(t, two.desk, two.url)
+	defer app.client.CloseIdleConnections()
+	n := 0
+	send := func(template string) string {
+		n++
+		e, err := app.send(ctx, &voucherSend{TemplateID: template, UserID: "2088000000000001", OutBizNo: fmt.Sprint("k", n)})
+		if err != nil {
+			return err.Error()
+		}
+		return e.answer.SubCode
+	}
+
+	if got := send("NEW"); got != "TEMPLATE_NOT_EXIST" {
+		t.Fatalf("before there is such a template: %q", got)
+	}
+	raised := &control.Document{Name: "n.yaml", Text: []byte("templates:\n  - {name: new, merchant: acme, kind: EXCHANGE, template_id: NEW, valid: {days: 1}}\n")}
+	if _, err := one.desk.Apply(ctx, raised); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "a template of the other process", func() bool { return send("NEW") == "" })
+
+	if got := send("THEIRS"); got != "TEMPLATE_NOT_EXIST" {
+		t.Fatalf("without a session: %q", got)
+	}
+	grant, err := one.desk.NewSession(ctx, session.Order{App: "shop", Merchant: "guest"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.token = grant.Access
+	if got := send("THEIRS"); got != "" {
+		t.Errorf("a new session of the other process, which nobody has asked for yet: %q", got)
+	}
+	if _, err := one.desk.RevokeSession(ctx, grant.Access); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "a session that the other process has revoked", func() bool { return send("THEIRS") == "aop.invalid-app-auth-token" })
+	app.token = ""
+
+	key, err := catalog.NewPlatformKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := one.desk.RotateKey(ctx, key); err != nil {
+		t.Fatal(err)
+	}
+	app.gatewayKey = &key.PublicKey
+	within(t, "the platform's key", func() bool { return send("T") == "" })
+
+	disabled := &control.Document{Name: "d.yaml", Text: bytes.ReplaceAll(doc.Text, []byte("public_key_file: app.pem}"), []byte("public_key_file: app.pem, status: DISABLED}")), Attached: doc.Attached}
+	if _, err := one.desk.Apply(ctx, disabled); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "an app that the other process has disabled", func() bool { return send("T") != "" })
+}
+
+// When the command that pauses a template has returned, no process issues it any more.
+func TestPausedEverywhere(t *testing.T) {
+	store, dir, ctx := testDatabase(t), t.TempDir(), context.Background()
+	discard := slog.New(slog.DiscardHandler)
+	servers := []*server{
+		onDatabase(t, store, dir, testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`), discard),
+		onDatabase(t, store, dir, nil, discard),
+	}
+	var (
+		callers       sync.WaitGroup
+		paused, ended atomic.Bool
+		before, after atomic.Int64
+	)
+	for i := range 8 {
+		s := servers[i%2]
+		app := testCaller(t, s.desk, s.url)
+		callers.Go(func() {
+			defer app.client.CloseIdleConnections()
+			for n := 0; !ended.Load(); n++ {
+				late := paused.Load() // sent when the command had returned
+				v := voucherSend{TemplateID: "T", UserID: fmt.Sprint(2088000000000000 + i), OutBizNo: fmt.Sprintf("k-%d-%d", i, n)}
+				e, err := app.send(ctx, &v)
+				switch {
+				case err != nil:
+					t.Error(err)
+					return
+				case e.answer.OK() && late:
+					t.Error("a voucher of a paused template")
+					return
+				case e.answer.OK():
+					before.Add(1)
+				case late && e.answer.SubCode != "TEMPLATE_PAUSED":
+					t.Errorf("refused for %s", e.answer.SubCode)
+				case late:
+					after.Add(1)
+				}
+			}
+		})
+	}
+	within(t, "some vouchers", func() bool { return before.Load() > 100 })
+	file := filepath.Join(t.TempDir(), "paused.yaml")
+	text := "templates:\n  - {name: t, merchant: acme, kind: EXCHANGE, valid: {days: 1}, status: PAUSED}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := newRoot()
+	cmd.SetArgs([]string{"apply", "-f", file, "--store", store, "--data", dir})
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	paused.Store(true)
+	within(t, "some refusals", func() bool { return after.Load() > 100 || t.Failed() })
+	ended.Store(true)
+	callers.Wait()
+	report, err := auditPlace(ctx, place{dir, store}, audit.EmbeddedOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := report.Checked.Vouchers, before.Load(); got != want || !report.OK() {
+		t.Errorf("%d vouchers are stored, %d were answered; findings %v", got, want, report.Findings)
+	}
+}
+
+// A process outlives its database: it says that it cannot issue, tells callers to retry, and goes on by itself.
+func TestDatabaseGoesAndComes(t *testing.T) {
+	postgres := pgtest.Start(t)
+	var log syncBuffer
+	s := onDatabase(t, postgres.Database(t), t.TempDir(),
+		testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`), slog.New(slog.NewTextHandler(&log, nil)))
+	app := testCaller(t, s.desk, s.url)
+	defer app.client.CloseIdleConnections()
+	send := func(key string) *exchange {
+		e, err := app.send(context.Background(), &voucherSend{TemplateID: "T", UserID: "2088000000000001", OutBizNo: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	first := send("k1")
+	if !first.answer.OK() {
+		t.Fatal(first.raw)
+	}
+	if status, body := get(t, s.url+"/readyz"); status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+
+	if err := postgres.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "not ready", func() bool {
+		status, body := get(t, s.url+"/readyz")
+		return status == http.StatusServiceUnavailable && body == "the database takes no commits; callers are told to retry\n"
+	})
+	if status, _ := get(t, s.url+"/livez"); status != http.StatusOK {
+		t.Errorf("/livez: %d", status)
+	}
+	if e := send("k1"); e.answer.Code != "20000" && e.answer.SubCode != "SYSTEM_ERROR" {
+		t.Errorf("without the database: %s", e.raw)
+	}
+
+	postgres.StartAgain(t)
+	within(t, "ready again", func() bool {
+		status, _ := get(t, s.url+"/readyz")
+		return status == http.StatusOK
+	})
+	within(t, "the same voucher", func() bool { return send("k1").voucherID() == first.voucherID() })
+	within(t, "another voucher", func() bool { return send("k2").answer.OK() })
+	for _, line := range []string{"the database takes no commits; callers are told to retry", "the database takes commits again"} {
+		if !bytes.Contains(log.Bytes(), []byte(line)) {
+			t.Errorf("the log does not say: %s", line)
+		}
+	}
+}
+
+// syncBuffer is a buffer for several goroutines.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) Bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.b.Bytes())
+}
+
+// Of the processes that start at once on an empty database all come up with one catalogue and one platform key, or
+// are refused because they have another key file.
+func TestFirstStartsTogether(t *testing.T) {
+	store, dir := testDatabase(t), t.TempDir()
+	started := make(chan *server, 4)
+	for k := range cap(started) {
+		go func() {
+			c := config.Default()
+			c.Listen, c.Store, c.Data = "127.0.0.1:0", store, dir
+			if k == 3 {
+				c.Data = filepath.Join(dir, "another")
+			}
+			s, err := startServer(context.Background(), &c, serverOptions{log: slog.New(slog.DiscardHandler),
+				document: testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`)})
+			if err != nil {
+				t.Logf("refused: %v", err)
+				started <- nil
+				return
+			}
+			started <- s
+		}()
+	}
+	var proofs [][]byte
+	for range cap(started) {
+		s := <-started
+		if s == nil {
+			continue
+		}
+		defer s.stop()
+		proofs = append(proofs, s.node.box.Proof())
+		if e, err := testCaller(t, s.desk, s.url).send(context.Background(), &voucherSend{TemplateID: "T", UserID: "2088000000000001", OutBizNo: "k"}); err != nil || !e.answer.OK() {
+			t.Errorf("%+v, %v", e, err)
+		}
+	}
+	if len(proofs) != 3 && len(proofs) != 1 {
+		t.Errorf("%d servers came up; those of one key should", len(proofs))
+	}
+	for _, proof := range proofs {
+		if !bytes.Equal(proof, proofs[0]) {
+			t.Error("two servers with two keys came up")
+		}
+	}
+}
+
+// A session that has long been over is removed, by one process for all.
+func TestSweptSessions(t *testing.T) {
+	store, ctx := testDatabase(t), context.Background()
+	doc := testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`)
+	doc.Text = append(doc.Text, []byte(`
+sessions:
+  - {key: s-old, app: shop, expires: 2020-01-01 00:00:00}
+  - {key: s-recent, app: shop, expires: `+time.Now().Add(-48*time.Hour).Format("2006-01-02 15:04:05")+`}
+  - {key: s-good, app: shop, expires: 2036-01-01 00:00:00}
+`)...)
+	s := onDatabase(t, store, t.TempDir(), doc, slog.New(slog.DiscardHandler))
+	count := func() int {
+		all, err := s.desk.ListSessions(ctx, session.Filter{All: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	within(t, "the old session is gone", func() bool { return count() == 2 })
+	time.Sleep(50 * time.Millisecond)
+	if got := count(); got != 2 {
+		t.Errorf("%d sessions are left", got)
+	}
+}
+
+// A database that cannot be reached stops the start, and leaves nothing behind.
+func TestUnreachableDatabase(t *testing.T) {
+	c := config.Default()
+	c.Data, c.Listen, c.Store = filepath.Join(t.TempDir(), "data"), "127.0.0.1:0", "postgres://shop:hushhush@127.0.0.1:"+freePort(t)+"/faquan"
+	_, err := startServer(context.Background(), &c, serverOptions{log: slog.New(slog.DiscardHandler)})
+	if err == nil || bytes.Contains([]byte(err.Error()), []byte("hush")) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(c.Data, seal.KeyFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a key file was made: %v", err)
+	}
+}
