@@ -164,6 +164,7 @@ func (s *Server) arguments() []string {
 	settings := append([]string{
 		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(s.port), "unix_socket_directories=",
 		"shared_buffers=48MB", "max_connections=100", "max_wal_size=512MB", "timezone=UTC", "log_timezone=UTC",
+		"dynamic_shared_memory_type=mmap", // files in the data directory: they go away with it, also after a crash
 		"log_line_prefix=%m [%p] %d ",
 	}, s.settings...)
 	args := []string{"-D", s.data}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -135,13 +134,14 @@ func TestClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(processesIn(server.Dir())) < 2 {
-		t.Fatal("no processes of a server that runs: this test sees nothing")
+	memory := sharedMemory(t, server.Dir())
+	if len(processesIn(server.Dir())) < 2 || !exists(memory) {
+		t.Fatal("nothing of a server that runs: this test sees nothing")
 	}
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if left := leftOf(server.Dir(), server.PID()); left != "" {
+	if left := leftOf(server.Dir(), memory); left != "" {
 		t.Error(left)
 	}
 }
@@ -153,19 +153,17 @@ func TestKilledTest(t *testing.T) {
 	const victim = "FAQUAN_PGTEST_VICTIM"
 	if os.Getenv(victim) != "" {
 		server := pgtest.Shared(t)
-		os.Stdout.WriteString("server " + server.Dir() + " " + strconv.Itoa(server.PID()) + "\n")
+		os.Stdout.WriteString("server " + server.Dir() + " " + sharedMemory(t, server.Dir()) + "\n")
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledTest$")
 	cmd.Env = append(os.Environ(), victim+"=yes")
 	out, err := cmd.Output()
-	var dir string
-	var pid int
+	var dir, memory string
 	for line := range strings.Lines(string(out)) {
 		if f := strings.Fields(line); len(f) == 3 && f[0] == "server" {
-			dir = f[1]
-			pid, _ = strconv.Atoi(f[2])
+			dir, memory = f[1], f[2]
 		}
 	}
 	if dir == "" || err == nil {
@@ -173,7 +171,7 @@ func TestKilledTest(t *testing.T) {
 	}
 	left := ""
 	for range 100 {
-		if left = leftOf(dir, pid); left == "" {
+		if left = leftOf(dir, memory); left == "" {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -182,17 +180,41 @@ func TestKilledTest(t *testing.T) {
 }
 
 // leftOf names what a server has left behind.
-func leftOf(dir string, pid int) string {
+func leftOf(dir, memory string) string {
 	if left := processesIn(dir); len(left) > 0 {
 		return "processes " + strings.Join(left, " ")
-	}
-	if _, err := os.Stat("/proc/" + strconv.Itoa(pid) + "/root"); err == nil {
-		return "the postmaster"
 	}
 	if _, err := os.Stat(dir); err == nil {
 		return "the directory " + dir
 	}
+	if exists(memory) {
+		return "the shared memory " + memory
+	}
 	return ""
+}
+
+// sharedMemory is the id of a server's segment of System V shared memory.
+func sharedMemory(t *testing.T, dir string) string {
+	t.Helper()
+	pidFile, err := os.ReadFile(dir + "/postmaster.pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(pidFile), "\n")
+	if len(lines) < 7 || len(strings.Fields(lines[6])) != 2 {
+		t.Fatalf("no segment in postmaster.pid:\n%s", pidFile)
+	}
+	return strings.Fields(lines[6])[1]
+}
+
+func exists(memory string) bool {
+	list, _ := os.ReadFile("/proc/sysvipc/shm")
+	for line := range strings.Lines(string(list)) {
+		if f := strings.Fields(line); len(f) > 1 && f[1] == memory {
+			return true
+		}
+	}
+	return false
 }
 
 // processesIn asks the kernel which processes work in a directory, without the help of the code under test.
