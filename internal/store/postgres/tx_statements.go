@@ -154,7 +154,7 @@ ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body`)
 INSERT INTO entity_version (version, kind, id, body) SELECT $4, k.* FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) k`)
 
 	writeState = spanning("write_state", "one row", `
-UPDATE state SET changes = changes + 1, catalogue = CASE WHEN $1 = 0 THEN catalogue ELSE $1 END`)
+UPDATE state SET changes = changes + 1, catalogue = CASE WHEN $1::bigint = 0 THEN catalogue ELSE $1 END`)
 
 	notifyChange = spanning("notify_change", "no table", `SELECT pg_notify($1, '')`)
 )

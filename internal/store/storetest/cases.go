@@ -115,7 +115,7 @@ func testRollback(t *testing.T, h Harness) {
 	mustLoad(t, st, Start, &benefit.Keys{Templates: []benefit.TemplateID{1, 2}})
 	want(t, "after a rollback", before, mustContents(t, st))
 
-	tx := mustBegin(t, st, Start)
+	tx := mustBeginChange(t, st, Start)
 	changes := somethingOfEach(g)
 	changes.Now = tx.Now()
 	if err := tx.Commit(t.Context(), changes); err != nil {
@@ -138,7 +138,7 @@ func testVisibility(t *testing.T, h Harness) {
 	first := somethingOfEach(g)
 	mustWrite(t, st, Start, first)
 	middle := mustRead(t, st)
-	tx := mustBegin(t, st, Start)
+	tx := mustBeginChange(t, st, Start)
 	during := mustRead(t, st)
 	second := somethingOfEach(g)
 	second.Now = tx.Now()
@@ -178,7 +178,7 @@ func testVisibility(t *testing.T, h Harness) {
 // testCancelledCommit: a caller that gave up before the commit gets all or nothing, and is told which.
 func testCancelledCommit(t *testing.T, h Harness) {
 	st := h.open(t)
-	tx := mustBegin(t, st, Start)
+	tx := mustBeginChange(t, st, Start)
 	changes := somethingOfEach(newIDs())
 	changes.Now = tx.Now()
 	ctx, cancel := context.WithCancel(t.Context())

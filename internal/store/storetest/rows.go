@@ -18,8 +18,8 @@ func newIDs() ids {
 	return ids{id.NewGenerator(rand.New(rand.NewPCG(7, 7)), 0)}
 }
 
-// take gives n consecutive ids.
-func (g ids) take(clock benefit.Instant, n int) id.ID { return g.Block(int64(clock), 5, n) }
+// take gives n consecutive ids, of the bucket that small user ids are of: an issuance carries its user's.
+func (g ids) take(clock benefit.Instant, n int) id.ID { return g.Block(int64(clock), 0, n) }
 
 // plain is an issuance of one template, with so many vouchers.
 func plain(first id.ID, key string, user benefit.UserID, template benefit.TemplateID, vouchers int) *benefit.Issuance {

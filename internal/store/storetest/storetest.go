@@ -206,6 +206,16 @@ func mustBegin(t testing.TB, st store.Store, clock benefit.Instant) store.Tx {
 	return tx
 }
 
+// mustBeginChange begins a batch that may write anything.
+func mustBeginChange(t testing.TB, st store.Store, clock benefit.Instant) store.Tx {
+	t.Helper()
+	tx, err := st.BeginChange(t.Context(), clock)
+	if err != nil {
+		t.Fatalf("BeginChange: %v", err)
+	}
+	return tx
+}
+
 // mustWrite commits rows that the test made by hand.
 func mustWrite(t testing.TB, st store.Store, clock benefit.Instant, changes *benefit.Changes) {
 	t.Helper()
