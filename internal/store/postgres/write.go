@@ -23,6 +23,14 @@ func (t *tx) write(ctx context.Context, c *benefit.Changes) error {
 	}
 	b := &pgx.Batch{}
 	t.queueClaims(b, c.Issuances)
+	if err := t.queueApply(ctx, b, c); err != nil {
+		return err
+	}
+	return t.send(ctx, b)
+}
+
+// queueApply queues all but the claims: what stands in the buckets of the users, and what is not distributed.
+func (t *tx) queueApply(ctx context.Context, b *pgx.Batch, c *benefit.Changes) error {
 	if t.change {
 		if err := t.queueChangedUsers(ctx, b, c.Users); err != nil {
 			return err
@@ -40,7 +48,7 @@ func (t *tx) write(ctx context.Context, c *benefit.Changes) error {
 	t.now = max(t.now, c.Now)
 	t.last = lastMillis(c)
 	t.queueClock(b, t.last)
-	return t.send(ctx, b)
+	return nil
 }
 
 // lastMillis is the latest millisecond that an id of the changes carries.
