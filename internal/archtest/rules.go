@@ -41,6 +41,9 @@ var Rules = []Rule{
 	{"internal/store/embedded", []string{
 		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/store/codec", "internal/journal", "internal/vfs",
 	}, []string{sqlite}},
+	{"internal/store/postgres", []string{
+		"internal/benefit", "internal/id", "internal/store", "internal/store/codec",
+	}, []string{pgx, "github.com/pressly/goose"}},
 
 	// Gateways: the wire packages know only bytes, the handlers never see a store.
 	{"internal/gateway/form", nil, nil},
@@ -76,7 +79,13 @@ var Rules = []Rule{
 	// The audit shares nothing with what decides: it has the vocabulary and the rows, and for the embedded store
 	// that store's own proof.
 	{"internal/audit", []string{
-		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/store/embedded", "internal/journal", "internal/vfs",
+		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/store/embedded", "internal/store/postgres",
+		"internal/journal", "internal/vfs",
+	}, nil},
+
+	// The way from one store to another.
+	{"internal/migrate", []string{
+		"internal/audit", "internal/benefit", "internal/store", "internal/store/embedded", "internal/store/postgres",
 	}, nil},
 
 	// The program wires everything; the benchmark is a command of it.
@@ -91,6 +100,7 @@ var Rules = []Rule{
 	}, []string{gocmp}},
 	{"internal/pgtest", []string{"internal/pgtest/sandbox"}, []string{pgx}},
 	{"internal/pgtest/cutproxy", nil, nil},
+	{"internal/pgtest/ha", []string{"internal/pgtest/sandbox"}, []string{pgx}},
 	{"internal/pgtest/sandbox", nil, nil},
 	{"internal/tools/testcount", nil, nil},
 	{"internal/vfs/faultfs", []string{"internal/vfs"}, nil},
@@ -102,8 +112,9 @@ var Core = []string{"internal/money", "internal/id", "internal/benefit", "intern
 
 // TestSupport are the packages that no shipped package may import, directly or through another.
 var TestSupport = []string{
-	"internal/archtest", "internal/pgtest", "internal/pgtest/cutproxy", "internal/pgtest/sandbox", "internal/sim",
-	"internal/store/storetest", "internal/tools/testcount", "internal/vfs/faultfs", "sdktest/world",
+	"internal/archtest", "internal/pgtest", "internal/pgtest/cutproxy", "internal/pgtest/ha",
+	"internal/pgtest/sandbox", "internal/sim", "internal/store/storetest", "internal/tools/testcount",
+	"internal/vfs/faultfs", "sdktest/world",
 }
 
 // Program is what is shipped.

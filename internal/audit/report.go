@@ -27,6 +27,8 @@ const (
 
 	Journal Invariant = "journal" // embedded store: no byte of the journal was changed, removed or moved
 	View    Invariant = "view"    // embedded store: the view says what the journal says
+
+	Database Invariant = "database" // PostgreSQL: rows are where they are looked for, and columns say what rows say
 )
 
 // Finding is a row that breaks a promise.
@@ -91,6 +93,7 @@ type Report struct {
 	NotKept  []string        `json:"not_kept"`          // promises that cannot be checked yet, and why
 	Notes    []string        `json:"notes,omitzero"`    // what is no fault, and worth knowing
 	Embedded *EmbeddedReport `json:"embedded,omitzero"` // nil but for Embedded
+	Postgres *PostgresReport `json:"postgres,omitzero"` // nil but for Postgres
 	Meaning  *Meaning        `json:"meaning,omitzero"`  // nil unless Options.Meaning, and where the rows were not counted
 }
 

@@ -1,0 +1,183 @@
+// Package migrate moves an embedded store over to PostgreSQL.
+//
+//	result, err := migrate.Run(ctx, migrate.Options{From: dir, To: postgres.Options{URL: url}})
+//	if !result.OK() { … result.Differences … }
+//
+// It goes like this:
+//
+//  1. The source is opened, so that nobody serves it meanwhile, and audited: what is wrong is not moved.
+//  2. The target, which must be empty, is marked, so that nobody serves it before it is whole.
+//  3. The rows are copied table by table, in the order of their keys, in pieces. Each piece is one commit, with a note
+//     how far that is. Whatever ends the copying, the next run goes on behind the last piece: the mark names the
+//     journal record and the chain hash of the source, so it is only ever that of the same source in the same state.
+//  4. The bounds follow: the last committed now and the latest id, so that neither a day nor an id comes again.
+//  5. The target is audited, and both must mean the same: the same rows, sums and hashes in every table, see
+//     audit.Digest. Only then the mark is taken away.
+//
+// The source is not changed. It stays what it was, a backup, until somebody issues on it again.
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"faquan/internal/audit"
+	"faquan/internal/benefit"
+	"faquan/internal/store"
+	"faquan/internal/store/embedded"
+	"faquan/internal/store/postgres"
+)
+
+// Options of a move. From and To.URL are required.
+type Options struct {
+	From string // the data directory
+	To   postgres.Options
+	// Proof is that of the key that the source's secrets are sealed under; see postgres.Store.CheckKey. Nil: it has none.
+	Proof []byte
+	// Tell hears how far it is; it may be nil.
+	Tell func(Progress)
+	// Audit are options of both audits.
+	Audit audit.Options
+
+	piece int          // rows of a commit; 0: the default
+	after func() error // called after each of them; a test stops here
+}
+
+// Progress is how far a move is.
+type Progress struct {
+	Doing string // in a few words
+	// Done of Total rows; Total is 0 while it is not known.
+	Done, Total int64
+}
+
+// Result says how it came out.
+type Result struct {
+	Source, Target *audit.Report // with their Meanings; Target is nil when the source was not sound
+	Copied         int64         // rows, by this run
+	Resumed        int64         // rows that earlier runs had copied
+	Differences    []string      // between the two
+}
+
+// OK says that the target is sound and means the same as the source.
+func (r *Result) OK() bool {
+	return r.Source.OK() && r.Target != nil && r.Target.OK() && len(r.Differences) == 0
+}
+
+// pieceRows is how many rows a commit takes. More are hardly faster.
+const pieceRows = 2000
+
+// Run moves a store. An error means that it did not come to its end, and may be run again; whether the end is good says
+// the result.
+//
+// Errors to expect: fs.ErrNotExist for the directory, vfs.ErrLocked while a process has it, postgres.ErrNotEmpty,
+// ErrOtherSource, ErrInUse, ErrOtherKey.
+func Run(ctx context.Context, o Options) (_ *Result, err error) {
+	m, err := begin(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, m.close()) }()
+	if err := m.auditSource(ctx); err != nil || !m.result.Source.OK() {
+		return &m.result, err
+	}
+	if m.to, err = postgres.Fill(ctx, o.To, m.name); err != nil {
+		return nil, fmt.Errorf("the target: %w", err)
+	}
+	if err := m.fill(ctx); err != nil {
+		return nil, err
+	}
+	if err := m.verify(ctx); err != nil {
+		return nil, err
+	}
+	if !m.result.OK() {
+		return &m.result, nil
+	}
+	return &m.result, m.to.Done(ctx)
+}
+
+// move is one under way.
+type move struct {
+	o      Options
+	from   *embedded.Store
+	name   string       // of the source and its state
+	r      store.Reader // of the source
+	now    benefit.Instant
+	to     *postgres.Filling
+	total  int64 // rows to copy
+	done   int64 // of them
+	result Result
+}
+
+// begin opens the source.
+func begin(ctx context.Context, o Options) (m *move, err error) {
+	if o.Tell == nil {
+		o.Tell = func(Progress) {}
+	}
+	if o.piece == 0 {
+		o.piece = pieceRows
+	}
+	if _, err := os.Stat(embedded.JournalDir(o.From)); err != nil {
+		return nil, fmt.Errorf("%s is no data directory of faquan: %w", o.From, err)
+	}
+	m = &move{o: o}
+	m.tell("opening the data directory")
+	if m.from, err = embedded.Open(embedded.Options{Dir: o.From, Foreground: true, Log: o.To.Log}); err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", o.From, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.close())
+		}
+	}()
+	head := m.from.Head()
+	m.name = fmt.Sprintf("journal record %d:%x", head.Seq, head.Hash)
+	tx, err := m.from.Begin(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	m.now = tx.Now()
+	tx.Rollback()
+	m.r, err = m.from.Read(ctx)
+	return m, err
+}
+
+func (m *move) tell(doing string) { m.o.Tell(Progress{Doing: doing, Done: m.done, Total: m.total}) }
+
+func (m *move) close() error {
+	var errs []error
+	if m.to != nil {
+		errs = append(errs, m.to.Close())
+	}
+	if m.r != nil {
+		errs = append(errs, m.r.Close())
+	}
+	return errors.Join(append(errs, m.from.Close())...)
+}
+
+// auditSource counts everything in the source again, and says what it means.
+func (m *move) auditSource(ctx context.Context) (err error) {
+	m.tell("auditing the data directory")
+	o := audit.EmbeddedOptions{Options: m.o.Audit, Store: embedded.Options{Dir: m.o.From}}
+	o.Meaning = true
+	if m.result.Source, err = audit.Embedded(ctx, o); err != nil {
+		return fmt.Errorf("auditing %s: %w", m.o.From, err)
+	}
+	if m.result.Source.OK() && m.result.Source.Meaning == nil {
+		return fmt.Errorf("auditing %s: its rows could not be read; serve it once, or run `faquan rebuild`", m.o.From)
+	}
+	return nil
+}
+
+// verify audits the target, and compares the two.
+func (m *move) verify(ctx context.Context) (err error) {
+	m.tell("auditing the database")
+	o := m.o.Audit
+	o.Meaning = true
+	if m.result.Target, err = audit.Postgres(ctx, m.to.Store(), o); err != nil {
+		return fmt.Errorf("auditing the database: %w", err)
+	}
+	m.result.Differences = m.result.Source.Meaning.Differences(m.result.Target.Meaning)
+	return nil
+}

@@ -1,0 +1,443 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+	"faquan/internal/store/codec"
+)
+
+// Check examines one snapshot of a store without changing anything in it, beside processes that issue.
+//
+// What is counted and promised is for package audit, which reads by the check's Reader. Compare looks at what only the
+// tables of this store can get wrong, and what no reader would show: a row in another bucket than that in which it is
+// looked for, columns and indexes that do not say what the row itself does, links and claims that lead nowhere.
+type Check struct {
+	r      *reader
+	most   int
+	report CheckReport
+
+	latest id.ID           // of an issuance's voucher or a user
+	now    benefit.Instant // of an issue
+}
+
+// CheckReport says what a check found.
+type CheckReport struct {
+	Rows   map[string]int64 // that were compared, by table
+	Faults []Fault
+	More   int64 // faults beyond the most that were asked for
+}
+
+// Fault is a row that is not as the others say. Rows are named by ids; keys, identifiers and codes never appear.
+type Fault struct {
+	Table string
+	Row   string
+	Want  string
+	Got   string
+}
+
+// OpenCheck takes the snapshot. Close it soon: it keeps the database from clearing up.
+func (s *Store) OpenCheck(ctx context.Context) (*Check, error) {
+	r, err := openReader(ctx, s.reading)
+	if err != nil {
+		return nil, err
+	}
+	return &Check{r: r.(*reader), report: CheckReport{Rows: map[string]int64{}}}, nil
+}
+
+// Reader answers from the snapshot. It ends with the check.
+func (c *Check) Reader() store.Reader { return borrowed{c.r} }
+
+// borrowed is a reader that its user may close without ending it.
+type borrowed struct{ *reader }
+
+func (borrowed) Close() error { return nil }
+
+// Close gives the connection back.
+func (c *Check) Close() error { return c.r.Close() }
+
+// Compare compares every row with its columns, its bucket and the rows that lead to it. It reads each table once, in
+// the order of what leads to what, and asks for single rows only where something is missing. Faults beyond most
+// are counted.
+func (c *Check) Compare(ctx context.Context, most int) (*CheckReport, error) {
+	c.most = most
+	for _, step := range []func(context.Context) error{
+		c.issuances, c.users, c.quotas, c.participations, c.sessions, c.catalogue, c.clock,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &c.report, nil
+}
+
+func (c *Check) fault(table, row string, want, got any) {
+	if len(c.report.Faults) >= c.most {
+		c.report.More++
+		return
+	}
+	c.report.Faults = append(c.report.Faults, Fault{table, row, fmt.Sprint(want), fmt.Sprint(got)})
+}
+
+// same reports a column that is not what it should be.
+func same[V comparable](c *Check, table, row string, want, got V) {
+	if want != got {
+		c.fault(table, row, want, got)
+	}
+}
+
+var (
+	checkIssuances = spanning("check_issuances", wholeTable, `
+SELECT bucket, id, user_id, template, trace, body FROM issuance ORDER BY id`)
+
+	checkClaims = spanning("check_claims", wholeTable, `
+SELECT issuance, bucket, hash, body IS NOT NULL FROM claim ORDER BY issuance`)
+
+	checkLists = spanning("check_lists", wholeTable, `
+SELECT id, bucket, template FROM issuance_template ORDER BY id`)
+
+	checkUsers = spanning("check_users", wholeTable, `SELECT bucket, id, coalesce(person, ''), body FROM users ORDER BY id`)
+
+	checkLinks = spanning("check_links", wholeTable, `SELECT user_id, bucket, hash FROM link ORDER BY user_id`)
+
+	checkQuotas = spanning("check_quotas", wholeTable, `SELECT bucket, user_id, template FROM quota ORDER BY user_id, template`)
+
+	checkParticipations = spanning("check_participations", wholeTable, `
+SELECT bucket, user_id, activity, total, at, body FROM participation ORDER BY user_id, activity`)
+
+	checkSessions = spanning("check_sessions", wholeTable, `SELECT bucket, digest, expires, body FROM session ORDER BY digest`)
+
+	checkEntities = spanning("check_entities", "the catalogue is not distributed", `
+SELECT kind, id, v.body IS NULL, e.body IS NULL FROM entity e FULL JOIN
+  (SELECT DISTINCT ON (kind, id) kind, id, body FROM entity_version ORDER BY kind, id, version DESC) v USING (kind, id)
+WHERE e.body IS DISTINCT FROM v.body ORDER BY kind, id`)
+
+	checkState = spanning("check_state", "a row of each slot", `
+SELECT catalogue, coalesce((SELECT max(version) FROM entity_version), 0),
+  coalesce((SELECT max(now) FROM clock), 0), coalesce((SELECT max(id_millis) FROM clock), 0) FROM state`)
+)
+
+// issuanceRow is a row of table issuance with what it is found by.
+type issuanceRow struct {
+	bucket         int16
+	id             id.ID
+	user, template int64
+	trace          uuid
+	body           []byte
+}
+
+type claimLead struct {
+	issuance id.ID
+	bucket   int16
+	hash     uuid
+	bound    bool // and perhaps not applied
+}
+
+type listLead struct {
+	id       id.ID
+	bucket   int16
+	template benefit.TemplateID
+}
+
+// issuances goes through the issuances with the claims and lists that lead to them beside.
+func (c *Check) issuances(ctx context.Context) error {
+	claims := follow(c, "claim", listed(ctx, c.r, checkClaims, func(row pgx.CollectableRow) (l claimLead, err error) {
+		err = row.Scan(&l.issuance, &l.bucket, &l.hash, &l.bound)
+		return l, err
+	}), func(l *claimLead) int64 { return int64(l.issuance) })
+	defer claims.stop()
+	lists := follow(c, "issuance_template", listed(ctx, c.r, checkLists, func(row pgx.CollectableRow) (l listLead, err error) {
+		err = row.Scan(&l.id, &l.bucket, &l.template)
+		return l, err
+	}), func(l *listLead) int64 { return int64(l.id) })
+	defer lists.stop()
+	nowhere := func(l claimLead) {
+		if !l.bound {
+			c.fault("claim", fmt.Sprint("of issuance ", l.issuance), "an issuance", "none")
+		}
+	}
+	none := func(l listLead) {
+		c.fault("issuance_template", fmt.Sprint("of issuance ", l.id), "an issuance", "none")
+	}
+	for row, err := range listed(ctx, c.r, checkIssuances, func(row pgx.CollectableRow) (r issuanceRow, err error) {
+		err = row.Scan(&r.bucket, &r.id, &r.user, &r.template, &r.trace, &r.body)
+		return r, err
+	}) {
+		if err != nil {
+			return fmt.Errorf("reading the issuances: %w", err)
+		}
+		c.report.Rows["issuance"]++
+		its, err := claims.upTo(int64(row.id), nowhere)
+		if err != nil {
+			return err
+		}
+		listed, err := lists.upTo(int64(row.id), none)
+		if err != nil {
+			return err
+		}
+		if err := c.issuance(ctx, &row, its, listed); err != nil {
+			return err
+		}
+	}
+	if _, err := claims.upTo(afterAll, nowhere); err != nil {
+		return err
+	}
+	_, err := lists.upTo(afterAll, none)
+	return err
+}
+
+// issuance compares one with its columns and with what leads to it.
+func (c *Check) issuance(ctx context.Context, row *issuanceRow, claims []claimLead, lists []listLead) error {
+	name := fmt.Sprint("issuance ", row.id)
+	i, err := codec.DecodeIssuance(row.body)
+	if err != nil {
+		c.fault("issuance", name, "a body that can be read", err)
+		return nil
+	}
+	c.latest, c.now = max(c.latest, i.ID), max(c.now, i.At())
+	var first int64
+	if len(i.Lines) > 0 {
+		first = int64(i.Lines[0].Template)
+	}
+	same(c, "issuance", name+": id", i.ID, row.id)
+	same(c, "issuance", name+": bucket", homeBucket(i.ID), row.bucket)
+	same(c, "issuance", name+": user", int64(i.User), row.user)
+	same(c, "issuance", name+": template", first, row.template)
+	same(c, "issuance", name+": hash of the trace id", traceHash(i.Note.TraceID), row.trace)
+	c.lists(name, i, lists)
+	return c.claims(ctx, name, i, claims)
+}
+
+// lists compares an issuance with the lists of templates that it is in.
+func (c *Check) lists(name string, i *benefit.Issuance, got []listLead) {
+	var want templateRows
+	want.add(i)
+	for _, l := range got {
+		k := slices.Index(want.templates, int64(l.template))
+		if k < 0 || want.buckets[k] != l.bucket {
+			c.fault("issuance_template", fmt.Sprintf("%s, template %d, bucket %d", name, l.template, l.bucket), "nothing", "a row")
+			continue
+		}
+		want.templates[k] = 0 // found
+	}
+	for _, t := range want.templates {
+		if t != 0 {
+			c.fault("issuance_template", fmt.Sprintf("%s, template %d", name, t), "a row", "none")
+		}
+	}
+}
+
+// claims compares an issuance with the keys that lead to it. A key that was bound for a while may lead to a later one.
+func (c *Check) claims(ctx context.Context, name string, i *benefit.Issuance, got []claimLead) error {
+	want := i.Claims()
+	for _, l := range got {
+		k := slices.IndexFunc(want, func(w benefit.ClaimKey) bool { return uuidOf(w.ID) == l.hash })
+		switch {
+		case k < 0:
+			c.fault("claim", "of "+name, "keys and codes of its own", "another")
+			continue
+		case bucketOf(want[k].ID) != l.bucket:
+			c.fault("claim", "of "+name+": bucket", bucketOf(want[k].ID), l.bucket)
+		}
+		want = slices.Delete(want, k, k+1)
+	}
+	for _, w := range want {
+		bound, err := one(ctx, c.r.ask(), readClaim, pgx.RowTo[int64], bucketOf(w.ID), uuidOf(w.ID))
+		if err != nil {
+			return err
+		}
+		if bound <= int64(i.ID) || i.BindMillis == 0 || w.Scope == benefit.CodeScope {
+			got := "none"
+			if bound != 0 {
+				got = fmt.Sprint("one of issuance ", bound)
+			}
+			c.fault("claim", "of "+name, "a row for its key and each of its codes", got)
+		}
+	}
+	return nil
+}
+
+type userRow struct {
+	bucket int16
+	id     benefit.UserID
+	person string
+	body   []byte
+}
+
+// users goes through the users with the links that lead to them beside.
+func (c *Check) users(ctx context.Context) error {
+	links := follow(c, "link", listed(ctx, c.r, checkLinks, func(row pgx.CollectableRow) (l linkRow, err error) {
+		err = row.Scan(&l.user, &l.bucket, &l.hash)
+		return l, err
+	}), func(l *linkRow) int64 { return int64(l.user) })
+	defer links.stop()
+	nowhere := func(l linkRow) { c.fault("link", fmt.Sprint("of user ", l.user), "a user", "none") }
+	for row, err := range listed(ctx, c.r, checkUsers, func(row pgx.CollectableRow) (r userRow, err error) {
+		err = row.Scan(&r.bucket, &r.id, &r.person, &r.body)
+		return r, err
+	}) {
+		if err != nil {
+			return fmt.Errorf("reading the users: %w", err)
+		}
+		c.report.Rows["users"]++
+		its, err := links.upTo(int64(row.id), nowhere)
+		if err != nil {
+			return err
+		}
+		c.user(&row, its)
+	}
+	_, err := links.upTo(afterAll, nowhere)
+	return err
+}
+
+func (c *Check) user(row *userRow, got []linkRow) {
+	name := fmt.Sprint("user ", row.id)
+	u, err := codec.DecodeUser(row.body)
+	if err != nil {
+		c.fault("users", name, "a body that can be read", err)
+		return
+	}
+	c.latest = max(c.latest, u.ID)
+	same(c, "users", name+": id", u.ID, row.id)
+	same(c, "users", name+": bucket", homeBucket(u.ID), row.bucket)
+	if u.Person != row.person {
+		c.fault("users", name+": person", "what the user's body says", "another")
+	}
+	want := lastOfEach(linksOf(nil, u))
+	for _, l := range got {
+		if k := slices.Index(want, l); k >= 0 {
+			want = slices.Delete(want, k, k+1)
+		} else {
+			c.fault("link", "of "+name, "identifiers that the user has", "another, or in another bucket")
+		}
+	}
+	if len(want) > 0 {
+		c.fault("link", "of "+name, "a row for each of its identifiers and its handle", fmt.Sprintf("%d missing", len(want)))
+	}
+}
+
+func (c *Check) quotas(ctx context.Context) error {
+	for q, err := range listed(ctx, c.r, checkQuotas, func(row pgx.CollectableRow) (q struct {
+		bucket         int16
+		user, template int64
+	}, err error) {
+		err = row.Scan(&q.bucket, &q.user, &q.template)
+		return q, err
+	}) {
+		if err != nil {
+			return fmt.Errorf("reading the quotas: %w", err)
+		}
+		c.report.Rows["quota"]++
+		same(c, "quota", fmt.Sprintf("user %d, template %d: bucket", q.user, q.template), homeBucket(id.ID(q.user)), q.bucket)
+	}
+	return nil
+}
+
+func (c *Check) participations(ctx context.Context) error {
+	type joinRow struct {
+		bucket int16
+		key    benefit.ParticipationKey
+		total  int64
+		at     int64
+		body   []byte
+	}
+	for r, err := range listed(ctx, c.r, checkParticipations, func(row pgx.CollectableRow) (r joinRow, err error) {
+		err = row.Scan(&r.bucket, &r.key.User, &r.key.Activity, &r.total, &r.at, &r.body)
+		return r, err
+	}) {
+		if err != nil {
+			return fmt.Errorf("reading the participations: %w", err)
+		}
+		c.report.Rows["participation"]++
+		name := fmt.Sprintf("user %d, activity %d", r.key.User, r.key.Activity)
+		same(c, "participation", name+": bucket", homeBucket(r.key.User), r.bucket)
+		p, err := codec.DecodeParticipation(r.body, r.key)
+		if err != nil {
+			c.fault("participation", name, "a body that can be read", err)
+			continue
+		}
+		same(c, "participation", name+": total", p.Total, r.total)
+		same(c, "participation", name+": last issue", int64(p.At), r.at)
+	}
+	return nil
+}
+
+func (c *Check) sessions(ctx context.Context) error {
+	type sessionRow struct {
+		bucket  int16
+		digest  uuid
+		expires int64
+		body    []byte
+	}
+	for r, err := range listed(ctx, c.r, checkSessions, func(row pgx.CollectableRow) (r sessionRow, err error) {
+		err = row.Scan(&r.bucket, &r.digest, &r.expires, &r.body)
+		return r, err
+	}) {
+		if err != nil {
+			return fmt.Errorf("reading the sessions: %w", err)
+		}
+		c.report.Rows["session"]++
+		name := fmt.Sprintf("%x", r.digest.Bytes[:4])
+		s, err := codec.DecodeSession(r.body)
+		if err != nil {
+			c.fault("session", name, "a body that can be read", err)
+			continue
+		}
+		if uuidOf(s.Digest) != r.digest {
+			c.fault("session", name+": digest", "that of its body", "another")
+		}
+		same(c, "session", name+": bucket", bucketOf(s.Digest), r.bucket)
+		same(c, "session", name+": expires", int64(s.Expires), r.expires)
+	}
+	return nil
+}
+
+// catalogue compares the entities in force with the last form that a version brought.
+func (c *Check) catalogue(ctx context.Context) error {
+	type entityRow struct {
+		kind              int16
+		id                int64
+		noVersion, noneIn bool
+	}
+	for r, err := range listed(ctx, c.r, checkEntities, func(row pgx.CollectableRow) (r entityRow, err error) {
+		err = row.Scan(&r.kind, &r.id, &r.noVersion, &r.noneIn)
+		return r, err
+	}) {
+		if err != nil {
+			return fmt.Errorf("reading the catalogue: %w", err)
+		}
+		got := "another"
+		switch {
+		case r.noVersion:
+			got = "a row that no version brought"
+		case r.noneIn:
+			got = "none"
+		}
+		c.fault("entity", fmt.Sprintf("kind %d, id %d", r.kind, r.id), "what the last version brought", got)
+	}
+	return nil
+}
+
+// clock compares the bounds of the store with what is in it.
+func (c *Check) clock(ctx context.Context) error {
+	var catalogue, version, now, millis int64
+	if err := c.r.conn.QueryRow(ctx, checkState.text).Scan(&catalogue, &version, &now, &millis); err != nil {
+		return err
+	}
+	if catalogue < version {
+		c.fault("state", "version of the catalogue", fmt.Sprintf("%d or later", version), catalogue)
+	}
+	if now < int64(c.now) {
+		c.fault("clock", "the last committed now", fmt.Sprintf("%d or later", c.now), now)
+	}
+	if c.latest != 0 && millis < c.latest.Millis() {
+		c.fault("clock", "the latest millisecond of an id", fmt.Sprintf("%d or later", c.latest.Millis()), millis)
+	}
+	return nil
+}
