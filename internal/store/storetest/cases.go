@@ -245,7 +245,7 @@ func testIssuances(t *testing.T, h Harness) {
 	g := newIDs()
 	full := fullIssuance(g)
 	bare := &benefit.Issuance{
-		ID: g.take(Start, 1), Scope: "t/9", Key: "k", User: 9, Recipient: benefit.Identifier{Type: "x", Value: "y"},
+		ID: g.take(Start+1, 1), Scope: "t/9", Key: "k", User: 9, Recipient: benefit.Identifier{Type: "x", Value: "y"},
 		Lines: []benefit.IssuedLine{{Line: benefit.Line{Template: 9, Sends: 1, Quantity: 1}, Amounts: []money.Fen{0}, Issued: 1}},
 	}
 	bare.Lines[0].First = bare.ID

@@ -50,7 +50,7 @@ func awkward(length int) string {
 
 // fullIssuance has something in every field, the largest there is where there is a largest.
 func fullIssuance(g ids) *benefit.Issuance {
-	first := g.take(Start, 2+6+1)
+	first := g.Block(int64(Start), benefit.UserID(math.MaxInt64).Bucket(), 2+6+1)
 	return &benefit.Issuance{
 		ID: first, Scope: benefit.Scope("a/9223372036854775807/" + awkward(64)), Key: awkward(benefit.MaxKey), App: math.MaxInt64,
 		Meaning:   benefit.MeaningOf(nil, "full"),
