@@ -90,7 +90,7 @@ var Rules = []Rule{
 
 	// The program wires everything; the benchmark is a command of it.
 	{"internal/bench", []string{All}, []string{sqlite}},
-	{"cmd/faquan", []string{All}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
+	{"cmd/faquan", []string{All}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar/v3"}},
 
 	// What only tests use: see TestSupport.
 	{"internal/archtest", nil, nil},

@@ -55,7 +55,7 @@ func NoSync() Option {
 // is for any.
 type Server struct {
 	box      *sandbox.Box
-	postgres string
+	bin      string
 	data     string
 	port     int
 	settings []string
@@ -97,7 +97,7 @@ func Shared(tb testing.TB) *Server {
 
 // Open is Start for a program that is no test. Whoever opens a server closes it.
 func Open(options ...Option) (*Server, error) {
-	postgres, err := sandbox.Program("postgres", "postgresql")
+	bin, err := sandbox.Postgres()
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func Open(options ...Option) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{box: box, postgres: postgres, data: filepath.Join(box.Dir(), "data")}
+	s := &Server{box: box, bin: bin, data: filepath.Join(box.Dir(), "data")}
 	for _, option := range options {
 		option(s)
 	}
@@ -118,7 +118,7 @@ func Open(options ...Option) (*Server, error) {
 // create makes the data directory and starts the server on a port that is free.
 func (s *Server) create() error {
 	// The package of a new machine has made no locale; C.UTF-8 is always there.
-	if err := s.box.Run(filepath.Join(filepath.Dir(s.postgres), "initdb"), "--pgdata", s.data, "--username=postgres",
+	if err := s.box.Run(filepath.Join(s.bin, "initdb"), "--pgdata", s.data, "--username=postgres",
 		"--auth=trust", "--locale=C.UTF-8", "--encoding=UTF8", "--no-sync", "--no-instructions"); err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (s *Server) start() error {
 		return err
 	}
 	defer log.Close()
-	cmd := s.box.Command(s.postgres, s.arguments()...)
+	cmd := s.box.Command(filepath.Join(s.bin, "postgres"), s.arguments()...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 	"strconv"
 )
 
-// Program finds a program of PostgreSQL: in PATH, else that of the newest version where Debian installs them, which
-// is not in PATH. The error names the package to install.
+// Program finds a program: in PATH, else that of the newest PostgreSQL where Debian installs them, which is not in
+// PATH. The error names the package to install.
 func Program(name, debianPackage string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return filepath.Abs(path)
@@ -23,6 +23,17 @@ func Program(name, debianPackage string) (string, error) {
 			name, debianPackage)
 	}
 	return slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) }), nil
+}
+
+// Postgres is the directory with the programs of a PostgreSQL server. It follows links, because what stands in PATH may
+// be a link to one program, without the others beside it.
+func Postgres() (dir string, err error) {
+	path, err := Program("postgres", "postgresql")
+	if err != nil {
+		return "", err
+	}
+	path, err = filepath.EvalSymlinks(path)
+	return filepath.Dir(path), err
 }
 
 // version is the 15 of /usr/lib/postgresql/15/bin/postgres.

@@ -98,6 +98,30 @@ func (b *Box) Mkdir(name string) (string, error) {
 	return dir, b.own(dir)
 }
 
+// WriteFile writes a file inside the box, and the directories above it, for its account.
+func (b *Box) WriteFile(name string, content []byte) error {
+	if err := b.mkdirs(filepath.Dir(name)); err != nil {
+		return err
+	}
+	path := filepath.Join(b.dir, name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return err
+	}
+	return b.own(path)
+}
+
+// mkdirs makes the directories of a path that are not there.
+func (b *Box) mkdirs(name string) error {
+	if _, err := os.Stat(filepath.Join(b.dir, name)); err == nil {
+		return nil
+	}
+	if err := b.mkdirs(filepath.Dir(name)); err != nil {
+		return err
+	}
+	_, err := b.Mkdir(name)
+	return err
+}
+
 // Command prepares a program to run inside the box: under its account, in its directory and in a session of its own,
 // so that an interrupt at the terminal is for the test alone. It has no variable of our environment
 // but PATH, so that no PGHOST of somebody's shell leads it astray.
