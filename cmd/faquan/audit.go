@@ -110,12 +110,7 @@ func auditPlace(ctx context.Context, at place, o audit.EmbeddedOptions) (*audit.
 		return nil, err
 	}
 	defer db.Close()
-	r, err := db.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return audit.Store(ctx, r, o.Options)
+	return audit.Postgres(ctx, db, o.Options)
 }
 
 // auditDir audits a data directory, that of a serving process included: that one is asked to write out first what it

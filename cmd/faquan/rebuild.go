@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,21 +54,16 @@ func rebuild(ctx context.Context, dir string, out, progress io.Writer) error {
 
 // teller shows progress on a terminal, a line that is written over, and nothing elsewhere.
 func teller(w io.Writer) func(done, total uint64) {
-	f, ok := w.(*os.File)
-	if ok {
-		info, err := f.Stat()
-		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
-	if !ok {
+	if !isTerminal(w) {
 		return func(uint64, uint64) {}
 	}
 	last := uint64(0)
 	return func(done, total uint64) {
 		if percent := done * 100 / max(total, 1); percent != last {
 			last = percent
-			fmt.Fprintf(f, "\r%3d %% of %d records", percent, total)
+			fmt.Fprintf(w, "\r%3d %% of %d records", percent, total)
 			if done == total {
-				fmt.Fprint(f, "\r\x1b[K")
+				fmt.Fprint(w, "\r\x1b[K")
 			}
 		}
 	}

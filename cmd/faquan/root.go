@@ -16,7 +16,7 @@ faquan issues each benefit exactly once, within stock, budget and limits, and an
 	}
 	root.AddCommand(
 		newDemo(), newServe(), newBench(), newApply(), newDiff(), newExport(), newKey(), newSession(),
-		newDecide(), newExplain(), newSend(), newSign(), newVerifySign(), newAudit(), newRebuild(), newVersion(),
+		newDecide(), newExplain(), newSend(), newSign(), newVerifySign(), newAudit(), newRebuild(), newMigrateStore(), newVersion(),
 	)
 	return root
 }

@@ -5,8 +5,9 @@
 //
 // It goes like this:
 //
-//  1. The source is opened, so that nobody serves it meanwhile, and audited: what is wrong is not moved.
-//  2. The target, which must be empty, is marked, so that nobody serves it before it is whole.
+//  1. The source is opened, so that nobody serves it meanwhile; the target, which must be empty, is marked, so that
+//     nobody serves it before it is whole.
+//  2. The source is audited: what is wrong is not moved.
 //  3. The rows are copied table by table, in the order of their keys, in pieces. Each piece is one commit, with a note
 //     how far that is. Whatever ends the copying, the next run goes on behind the last piece: the mark names the
 //     journal record and the chain hash of the source, so it is only ever that of the same source in the same state.
@@ -79,11 +80,14 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.close()) }()
-	if err := m.auditSource(ctx); err != nil || !m.result.Source.OK() {
-		return &m.result, err
-	}
 	if m.to, err = postgres.Fill(ctx, o.To, m.name); err != nil {
 		return nil, fmt.Errorf("the target: %w", err)
+	}
+	if err := m.auditSource(ctx); err != nil {
+		return nil, err
+	}
+	if !m.result.Source.OK() {
+		return &m.result, m.leave(ctx)
 	}
 	if err := m.fill(ctx); err != nil {
 		return nil, err
@@ -168,6 +172,14 @@ func (m *move) auditSource(ctx context.Context) (err error) {
 		return fmt.Errorf("auditing %s: its rows could not be read; serve it once, or run `faquan rebuild`", m.o.From)
 	}
 	return nil
+}
+
+// leave takes the mark from a target that has nothing yet.
+func (m *move) leave(ctx context.Context) error {
+	if step, rows := m.to.Progress(); step > 0 || rows > 0 {
+		return nil
+	}
+	return m.to.Done(ctx)
 }
 
 // verify audits the target, and compares the two.

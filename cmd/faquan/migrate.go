@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"faquan/internal/audit"
+	"faquan/internal/config"
+	"faquan/internal/migrate"
+	"faquan/internal/seal"
+	"faquan/internal/store/postgres"
+	"faquan/internal/vfs"
+)
+
+func newMigrateStore() *cobra.Command {
+	var from, to string
+	cmd := &cobra.Command{
+		Use:   "migrate-store",
+		Short: "Move a data directory over to PostgreSQL",
+		Long: `Move everything in a data directory over to an empty PostgreSQL database: vouchers, keys, counters, users, sessions,
+the catalogue with all its versions. No process may serve the directory meanwhile, and none is let onto the database
+before it is whole.
+
+It audits the directory, copies it table by table, audits the database, and compares the two: rows, sums, and a hash of
+what each table means. Only when all of it agrees the database can be served; otherwise the exit code is 1 and it stays
+marked. When it is interrupted, however that was, run the same command again: it goes on where it was.
+
+Nothing in the directory is changed; it is a backup from then on. Its key file goes along by hand, because secrets stay
+sealed under it: every process needs a copy in its own --data.`,
+		Example: `  faquan migrate-store --from ./data --to postgres://faquan@db:5432/faquan
+  PGPASSWORD=… faquan migrate-store --from ./data --to postgres://faquan@db1,db2/faquan`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if to == "" {
+				return errors.New("--to: which database?")
+			}
+			if err := config.CheckStore(to); err != nil {
+				return err
+			}
+			if err := mustExist(from); err != nil {
+				return err
+			}
+			return migrateStore(cmd.Context(), from, to, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&from, "from", "data", "data `DIR`ectory to move")
+	f.StringVar(&to, "to", "", "`URL` of an empty PostgreSQL database")
+	_ = cmd.MarkFlagDirname("from")
+	return cmd
+}
+
+func migrateStore(ctx context.Context, from, to string, out, progress io.Writer) error {
+	// A data directory has had a key file since its first start.
+	box, err := seal.OpenKeyFile(from, true, rand.Reader)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	bar := newBar(progress)
+	result, err := migrate.Run(ctx, migrate.Options{From: from, To: postgres.Options{URL: to}, Proof: box.Proof(), Tell: bar.tell})
+	bar.end()
+	switch {
+	case errors.Is(err, vfs.ErrLocked):
+		return explainOpen(ctx, from, err)
+	case errors.Is(err, postgres.ErrNotEmpty), errors.Is(err, postgres.ErrOtherSource):
+		return fmt.Errorf("%s: %w; give an empty database", config.StoreName(to), err)
+	case err != nil:
+		return fmt.Errorf("moving %s to %s (run it again to go on): %w", from, config.StoreName(to), err)
+	}
+	if err := writeMove(out, result); err != nil {
+		return err
+	}
+	if !result.OK() {
+		return unmoved(result)
+	}
+	_, err = fmt.Fprintf(out, `moved %s to %s in %s: %d rows, and %d before; the audit found nothing wrong in either, and both mean the same
+now copy %s into the --data directory of every process, and serve --store; do not serve %s any more
+`, from, config.StoreName(to), time.Since(start).Round(time.Millisecond), result.Copied, result.Resumed,
+		filepath.Join(from, seal.KeyFile), from)
+	return err
+}
+
+// writeMove prints what was found on both ends.
+func writeMove(w io.Writer, r *migrate.Result) error {
+	for _, end := range []struct {
+		name   string
+		report *audit.Report
+	}{{"directory", r.Source}, {"database", r.Target}} {
+		if end.report == nil {
+			continue
+		}
+		for _, f := range end.report.Findings {
+			fmt.Fprintf(w, "FINDING in the %s: %s\n", end.name, f)
+		}
+		for _, d := range end.report.Doubts {
+			fmt.Fprintf(w, "doubt of the %s: %s, %s: %d rows, the first %s\n", end.name, d.Of(), d.Rule, d.Rows, d.First)
+		}
+	}
+	if r.Target == nil || r.Target.Meaning == nil {
+		return nil
+	}
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tab, "table\trows\tvouchers\tfen\tsha256\t")
+	for _, t := range r.Source.Meaning.Tables {
+		same := "the same"
+		if other := r.Target.Meaning.Table(t.Table); other == nil || *other != t {
+			same = "DIFFERENT"
+		}
+		fmt.Fprintf(tab, "%s\t%d\t%d\t%d\t%s…\t%s\n", t.Table, t.Rows, t.Vouchers, t.Fen, t.SHA256[:16], same)
+	}
+	return tab.Flush()
+}
+
+// unmoved says why the database stays marked.
+func unmoved(r *migrate.Result) error {
+	if r.Target == nil {
+		return fmt.Errorf("nothing was moved: the audit of the data directory has %d findings", int64(len(r.Source.Findings))+r.Source.More)
+	}
+	return fmt.Errorf("the database is not what the directory is, and nobody can serve it: %d findings, differences: %q",
+		int64(len(r.Target.Findings))+r.Target.More, r.Differences)
+}
+
+// moveBar shows progress on a terminal, and nothing elsewhere.
+type moveBar struct {
+	w     io.Writer
+	bar   *progressbar.ProgressBar
+	doing string
+}
+
+func newBar(w io.Writer) *moveBar {
+	if !isTerminal(w) {
+		w = nil
+	}
+	return &moveBar{w: w}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (b *moveBar) tell(p migrate.Progress) {
+	if b.w == nil {
+		return
+	}
+	total := p.Total
+	if total == 0 {
+		total = -1 // a spinner
+	}
+	if b.bar == nil || b.bar.GetMax64() != total {
+		b.end()
+		b.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(b.w), progressbar.OptionClearOnFinish(),
+			progressbar.OptionShowCount(), progressbar.OptionSetItsString("rows"), progressbar.OptionShowIts(),
+			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSpinnerType(14))
+	}
+	if p.Doing != b.doing {
+		b.doing = p.Doing
+		b.bar.Describe(p.Doing)
+	}
+	if p.Total > 0 {
+		_ = b.bar.Set64(min(p.Done, p.Total-1)) // the last row is not the end
+	}
+}
+
+// end takes the bar away.
+func (b *moveBar) end() {
+	if b.bar != nil {
+		_ = b.bar.Clear()
+		_ = b.bar.Exit()
+		b.bar = nil
+	}
+}
