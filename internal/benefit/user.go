@@ -11,6 +11,21 @@ import (
 // UserID is faquan's own id of a user. It carries the user's home bucket.
 type UserID = id.ID
 
+// PlainUser is the user of which an identifier is all: what an unknown recipient becomes with its first issue.
+func PlainUser(u UserID, i Identifier) *User {
+	user := &User{ID: u, Identifiers: []Identifier{i}}
+	if i.Type == AlipayID {
+		user.Alipay = i.Value
+	}
+	return user
+}
+
+// Plain says that the user's identifier is all there is to it, so that a store need not read more than that.
+func (u *User) Plain() bool {
+	return len(u.Identifiers) == 1 && u.Name == "" && !u.Frozen && u.Person == "" && len(u.Attributes) == 0 &&
+		u.Alipay == PlainUser(u.ID, u.Identifiers[0]).Alipay
+}
+
 // Types of identifiers that faquan knows by name. Operators may use any other as a primary type.
 const (
 	AlipayID = "ALIPAY"

@@ -204,7 +204,7 @@ func (j *journalRows) users(all []*benefit.User) {
 			if again {
 				j.repeat(linkTable, l[:])
 			}
-			linkRow(j.emit, l, link{u.ID, plain(u)})
+			linkRow(j.emit, l, link{u.ID, u.Plain()})
 		}
 	}
 }

@@ -114,7 +114,7 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 		key := codec.IdentifierHash(ident)
 		switch l, ok := s.memoryLink(key); {
 		case ok && l.plain:
-			into.SetRecipient(ident, plainUser(l.user, ident), nil)
+			into.SetRecipient(ident, benefit.PlainUser(l.user, ident), nil)
 		case !ok && len(s.gensWith(func(g *generation) bool { return g.perhapsClaim(key) })) == 0:
 			into.SetRecipient(ident, nil, nil)
 		default:
@@ -419,7 +419,7 @@ func (s *Store) loadRecipient(ident benefit.Identifier, into *benefit.State) err
 		s.mu.Unlock()
 	}
 	if l.plain {
-		into.SetRecipient(ident, plainUser(l.user, ident), nil)
+		into.SetRecipient(ident, benefit.PlainUser(l.user, ident), nil)
 		return nil
 	}
 	u, err := s.user(l.user)

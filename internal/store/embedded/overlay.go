@@ -116,20 +116,6 @@ type link struct {
 	plain bool
 }
 
-func plain(u *benefit.User) bool {
-	return len(u.Identifiers) == 1 && u.Name == "" && !u.Frozen && u.Person == "" && len(u.Attributes) == 0 &&
-		u.Alipay == plainUser(u.ID, u.Identifiers[0]).Alipay
-}
-
-// plainUser is the user of which an identifier is all.
-func plainUser(u benefit.UserID, i benefit.Identifier) *benefit.User {
-	user := &benefit.User{ID: u, Identifiers: []benefit.Identifier{i}}
-	if i.Type == benefit.AlipayID {
-		user.Alipay = i.Value
-	}
-	return user
-}
-
 func newOverlay(gen, floor int64) *overlay {
 	return &overlay{
 		gen: gen, floor: floor, claims: map[benefit.ClaimID]int32{}, quotas: map[benefit.QuotaKey]int32{},
@@ -350,13 +336,13 @@ func (f *quotaFinder) find(k benefit.QuotaKey) int {
 }
 
 func (o *overlay) addUser(u *benefit.User, keys []linkKey) {
-	o.users[u.ID] = overlayUserRow{o.keepUser(u), plain(u)}
+	o.users[u.ID] = overlayUserRow{o.keepUser(u), u.Plain()}
 	o.idMillis = max(o.idMillis, u.ID.Millis())
 	if u.Person != "" {
 		o.persons[u.Person] = append(o.persons[u.Person], u.ID)
 	}
 	for _, key := range keys {
-		o.links[key] = link{u.ID, plain(u)}
+		o.links[key] = link{u.ID, u.Plain()}
 	}
 }
 

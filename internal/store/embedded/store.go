@@ -310,11 +310,11 @@ func (s *Store) absorb(r record) {
 	}
 	links := r.links
 	for _, u := range r.changes.Users {
-		if !plain(u) || len(r.changes.Issuances) == 0 {
+		if !u.Plain() || len(r.changes.Issuances) == 0 {
 			s.users.put(u.ID, u)
 		}
 		for _, key := range links[:len(u.Identifiers)] {
-			s.links.put(key, link{u.ID, plain(u)})
+			s.links.put(key, link{u.ID, u.Plain()})
 		}
 		links = links[len(u.Identifiers):]
 	}

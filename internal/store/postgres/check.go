@@ -104,7 +104,7 @@ SELECT id, bucket, template FROM issuance_template ORDER BY id`)
 
 	checkUsers = spanning("check_users", wholeTable, `SELECT bucket, id, coalesce(person, ''), body FROM users ORDER BY id`)
 
-	checkLinks = spanning("check_links", wholeTable, `SELECT user_id, bucket, hash FROM link ORDER BY user_id`)
+	checkLinks = spanning("check_links", wholeTable, `SELECT user_id, bucket, hash, plain FROM link ORDER BY user_id`)
 
 	checkQuotas = spanning("check_quotas", wholeTable, `SELECT bucket, user_id, template FROM quota ORDER BY user_id, template`)
 
@@ -273,7 +273,7 @@ type userRow struct {
 // users goes through the users with the links that lead to them beside.
 func (c *Check) users(ctx context.Context) error {
 	links := follow(c, "link", listed(ctx, c.r, checkLinks, func(row pgx.CollectableRow) (l linkRow, err error) {
-		err = row.Scan(&l.user, &l.bucket, &l.hash)
+		err = row.Scan(&l.user, &l.bucket, &l.hash, &l.plain)
 		return l, err
 	}), func(l *linkRow) int64 { return int64(l.user) })
 	defer links.stop()

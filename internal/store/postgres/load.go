@@ -162,6 +162,7 @@ func (l *loading) queueLinks(b *pgx.Batch) {
 	}
 	buckets, hashes := make([]int16, n), make([]uuid, n)
 	l.links = make([]benefit.UserID, n)
+	l.users = make(map[benefit.UserID]*benefit.User, n)
 	for k, ident := range l.keys.Recipients {
 		if user, ok := ident.Ref(); ok {
 			l.links[k] = user
@@ -170,8 +171,12 @@ func (l *loading) queueLinks(b *pgx.Batch) {
 	}
 	b.Queue(loadLinks.text, buckets, hashes).Query(func(rows pgx.Rows) error {
 		var ord, user int64
-		_, err := pgx.ForEachRow(rows, []any{&ord, &user}, func() error {
+		var plain bool
+		_, err := pgx.ForEachRow(rows, []any{&ord, &user, &plain}, func() error {
 			l.links[ord-1] = benefit.UserID(user)
+			if plain {
+				l.users[benefit.UserID(user)] = benefit.PlainUser(benefit.UserID(user), l.keys.Recipients[ord-1])
+			}
 			return nil
 		})
 		return err
@@ -323,14 +328,16 @@ func (l *loading) queueUsers(b *pgx.Batch) {
 	var buckets []int16
 	var ids []int64
 	for _, u := range l.links {
-		if u != 0 {
+		if u != 0 && l.users[u] == nil {
 			buckets, ids = append(buckets, homeBucket(u)), append(ids, int64(u))
 		}
 	}
 	if len(ids) == 0 {
 		return
 	}
-	l.users = make(map[benefit.UserID]*benefit.User, len(ids))
+	if l.users == nil {
+		l.users = make(map[benefit.UserID]*benefit.User, len(ids))
+	}
 	b.Queue(loadUsers.text, buckets, ids).Query(func(rows pgx.Rows) error {
 		var body []byte
 		_, err := pgx.ForEachRow(rows, []any{&body}, func() error {

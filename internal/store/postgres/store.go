@@ -296,7 +296,7 @@ func (s *Store) broken(err error) error {
 		return nil
 	case !errors.As(err, &pg): // the way to it
 		s.reset()
-	case pg.Code == "40001" || pg.Code == "40P01":
+	case pg.Code == "40001" || pg.Code == "40P01" || pg.Code == "23505":
 		return fmt.Errorf("%w: %w", store.ErrConflict, err)
 	case pg.Code == "25006" || pg.Code[:2] == "57" || pg.Code[:2] == "08" || pg.Severity == "FATAL" || pg.Severity == "PANIC":
 		s.reset()

@@ -45,7 +45,7 @@ SELECT i.id, i.version, i.body FROM unnest($1::smallint[], $2::bigint[]) k(bucke
 JOIN issuance i ON i.bucket = k.bucket AND i.id = k.id`)
 
 	loadLinks = hot("load_links", `
-SELECT k.ord, l.user_id FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY k(bucket, hash, ord)
+SELECT k.ord, l.user_id, l.plain FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY k(bucket, hash, ord)
 JOIN link l ON l.bucket = k.bucket AND l.hash = k.hash`)
 
 	loadUsers = hot("load_users", `
@@ -69,7 +69,7 @@ JOIN participation p ON p.bucket = k.bucket AND p.user_id = k.user_id AND p.acti
 // What a batch writes. A row that is not there as the batch knows it is left out, so that the count tells.
 var (
 	insertClaims = hot("insert_claims", `
-INSERT INTO claim (bucket, hash, issuance) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[]) ON CONFLICT DO NOTHING`)
+INSERT INTO claim (bucket, hash, issuance) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[])`)
 
 	// A key that was bound for a while is bound again.
 	rebindClaims = hot("rebind_claims", `
@@ -77,16 +77,15 @@ UPDATE claim c SET issuance = k.issuance, body = NULL FROM unnest($1::smallint[]
 WHERE c.bucket = k.bucket AND c.hash = k.hash AND c.issuance = k.before`)
 
 	insertLinks = hot("insert_links", `
-INSERT INTO link (bucket, hash, user_id) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[]) ON CONFLICT DO NOTHING`)
+INSERT INTO link (bucket, hash, user_id, plain) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[])`)
 
 	insertUsers = hot("insert_users", `
-INSERT INTO users (bucket, id, person, body) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::bytea[]) ON CONFLICT DO NOTHING`)
+INSERT INTO users (bucket, id, person, body) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::bytea[])`)
 
 	insertIssuances = hot("insert_issuances", `
 INSERT INTO issuance (bucket, id, user_id, template, version, trace, body)
 SELECT bucket, id, user_id, template, 1, trace, body
-FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::uuid[], $6::bytea[]) k(bucket, id, user_id, template, trace, body)
-ON CONFLICT DO NOTHING`)
+FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::uuid[], $6::bytea[]) k(bucket, id, user_id, template, trace, body)`)
 
 	// An issuance that is continued.
 	updateIssuances = hot("update_issuances", `
@@ -99,7 +98,7 @@ INSERT INTO issuance_template (bucket, template, id) SELECT * FROM unnest($1::sm
 
 	insertQuotas = hot("insert_quotas", `
 INSERT INTO quota (bucket, user_id, template, total, day, day_total)
-SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[]) ON CONFLICT DO NOTHING`)
+SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[])`)
 
 	updateQuotas = hot("update_quotas", `
 UPDATE quota q SET total = k.total, day = k.day, day_total = k.day_total
@@ -108,7 +107,7 @@ WHERE q.bucket = k.bucket AND q.user_id = k.user_id AND q.template = k.template 
 
 	insertParticipations = hot("insert_participations", `
 INSERT INTO participation (bucket, user_id, activity, total, at, body)
-SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[]) ON CONFLICT DO NOTHING`)
+SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])`)
 
 	updateParticipations = hot("update_participations", `
 UPDATE participation p SET total = k.total, at = k.at, body = k.body
@@ -131,12 +130,12 @@ ON CONFLICT (slot) DO UPDATE SET now = greatest(clock.now, excluded.now), id_mil
 // What a change writes besides.
 var (
 	deleteLinks = hot("delete_links", `
-DELETE FROM link l USING unnest($1::smallint[], $2::uuid[], $3::bigint[]) k(bucket, hash, user_id)
+DELETE FROM link l USING unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[]) k(bucket, hash, user_id, plain)
 WHERE l.bucket = k.bucket AND l.hash = k.hash AND l.user_id = k.user_id`)
 
 	writeLinks = hot("write_links", `
-INSERT INTO link (bucket, hash, user_id) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[])
-ON CONFLICT (bucket, hash) DO UPDATE SET user_id = excluded.user_id`)
+INSERT INTO link (bucket, hash, user_id, plain) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[])
+ON CONFLICT (bucket, hash) DO UPDATE SET user_id = excluded.user_id, plain = excluded.plain`)
 
 	writeUsers = hot("write_users", `
 INSERT INTO users (bucket, id, person, body) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::bytea[])

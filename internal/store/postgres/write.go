@@ -164,17 +164,19 @@ type linkRow struct {
 	bucket int16
 	hash   uuid
 	user   benefit.UserID
+	plain  bool
 }
 
 // linksOf are the names that a user is found by: its identifiers, and the operator's handle.
 func linksOf(rows []linkRow, u *benefit.User) []linkRow {
+	plain := u.Plain()
 	for _, ident := range u.Identifiers {
 		bucket, hash := linkKey(ident)
-		rows = append(rows, linkRow{bucket, hash, u.ID})
+		rows = append(rows, linkRow{bucket, hash, u.ID, plain})
 	}
 	if u.Name != "" {
 		bucket, hash := linkKey(nameLink(u.Name))
-		rows = append(rows, linkRow{bucket, hash, u.ID})
+		rows = append(rows, linkRow{bucket, hash, u.ID, false})
 	}
 	return rows
 }
@@ -182,11 +184,11 @@ func linksOf(rows []linkRow, u *benefit.User) []linkRow {
 func queueLinks(b *pgx.Batch, s *statement, rows []linkRow) *pgx.QueuedQuery {
 	rows = sorted(rows, func(r *linkRow) int16 { return r.bucket }, func(a, b *linkRow) int { return bytes.Compare(a.hash.Bytes[:], b.hash.Bytes[:]) })
 	n := len(rows)
-	buckets, hashes, users := make([]int16, n), make([]uuid, n), make([]int64, n)
+	buckets, hashes, users, plain := make([]int16, n), make([]uuid, n), make([]int64, n), make([]bool, n)
 	for k, r := range rows {
-		buckets[k], hashes[k], users[k] = r.bucket, r.hash, int64(r.user)
+		buckets[k], hashes[k], users[k], plain[k] = r.bucket, r.hash, int64(r.user), r.plain
 	}
-	return b.Queue(s.text, buckets, hashes, users)
+	return b.Queue(s.text, buckets, hashes, users, plain)
 }
 
 func queueUsers(b *pgx.Batch, s *statement, all []*benefit.User) *pgx.QueuedQuery {

@@ -124,6 +124,7 @@ CREATE TABLE link (
   bucket  smallint NOT NULL,
   hash    uuid     NOT NULL, -- 128 bits of SHA-256 over the identifier; the user's body holds it in full
   user_id bigint   NOT NULL,
+  plain   boolean  NOT NULL, -- the identifier is all there is to the user
   PRIMARY KEY (bucket, hash)
 ) /* distributed */;
 
