@@ -4,6 +4,7 @@
 //	report, err := audit.Embedded(ctx, audit.EmbeddedOptions{  // a data directory, journal and view
 //		Store: embedded.Options{Dir: dir},
 //	})
+//	report, err := audit.Postgres(ctx, st, audit.Options{})    // a database, with its columns and what leads to rows
 //	if !report.OK() { … report.Findings … }
 //
 // An error means that the audit could not be done. What is wrong with the store is not an error but a [Finding]:
@@ -51,8 +52,8 @@
 // either: for each template, each day and each user they must follow one another without a gap from nothing to
 // the total, so that a line which claims to have come earlier than it did leaves a hole.
 //
-// [Store] takes the newest catalogue alone. The journal of the embedded store has all of them, and [Embedded]
-// judges by them ([Options.History]). Without a history a line of an older version that breaks a rule of today is
+// [Store] takes the newest catalogue alone. The journal of the embedded store has all of them, a database keeps them,
+// and [Embedded] and [Postgres] judge by them ([Options.History]). Without a history a line of an older version that breaks a rule of today is
 // a [Doubt], not a finding: it may have been allowed then. The other way round a line that broke the rule of its
 // day and keeps that of today is not noticed. Caps in total cannot be lowered below what is issued, so what
 // exceeds them is always a finding.

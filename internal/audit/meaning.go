@@ -268,8 +268,12 @@ func (m *Meaning) Table(name string) *TableMeaning {
 	return nil
 }
 
-// Differences names what two stores do not agree on, in words; none when they mean the same.
+// Differences names what two stores do not agree on, in words; none when they mean the same. The other is nil where an
+// audit could not count its rows.
 func (m *Meaning) Differences(other *Meaning) (all []string) {
+	if other == nil {
+		return []string{"what the other means is not known"}
+	}
 	if m.Version != other.Version {
 		all = append(all, fmt.Sprintf("version of the catalogue: %d and %d", m.Version, other.Version))
 	}

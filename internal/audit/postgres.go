@@ -29,28 +29,38 @@ func Postgres(ctx context.Context, st *postgres.Store, o Options) (*Report, erro
 	if err != nil {
 		return nil, fmt.Errorf("comparing the rows: %w", err)
 	}
-	r := check.Reader()
-	if o.History == nil {
-		if o.History, err = historyOf(ctx, check); err != nil {
-			return nil, err
-		}
-	}
-	c, err := countAgain(ctx, r, o)
-	if err != nil {
+	c := newReporter(o.MaxFindings)
+	counted, err := countDatabase(ctx, check, o)
+	switch {
+	case err == nil:
+		c = counted.reporter
+	case len(compared.Faults) == 0 || ctx.Err() != nil:
 		return nil, err
-	}
-	for _, p := range c.crowded {
-		c.doubt(p.template, rulePerPerson, p.finding())
+	default:
+		c.report.Notes = append(c.report.Notes, "the rows were not counted again, because some of them cannot be read: "+err.Error())
 	}
 	for _, f := range compared.Faults {
 		c.find(Finding{Database, f.Table + ": " + f.Row, f.Want, f.Got})
 	}
 	c.report.More += compared.More
 	c.report.Postgres = &PostgresReport{Rows: compared.Rows}
-	if err := c.mean(ctx); err != nil {
+	return c.done(), nil
+}
+
+// countDatabase counts the rows again, by the catalogue of their day.
+func countDatabase(ctx context.Context, check *postgres.Check, o Options) (c *recount, err error) {
+	if o.History == nil {
+		if o.History, err = historyOf(ctx, check); err != nil {
+			return nil, err
+		}
+	}
+	if c, err = countAgain(ctx, check.Reader(), o); err != nil {
 		return nil, err
 	}
-	return c.done(), nil
+	for _, p := range c.crowded {
+		c.doubt(p.template, rulePerPerson, p.finding())
+	}
+	return c, c.mean(ctx)
 }
 
 // historyOf are the versions of the catalogue, which the store keeps.

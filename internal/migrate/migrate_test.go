@@ -275,6 +275,7 @@ func TestDamagedOnTheWay(t *testing.T) {
 	p := newPast(t, 1, 150)
 	for _, damage := range []string{
 		"UPDATE issuance SET body = set_byte(body, length(body)-1, get_byte(body, length(body)-1) # 1) WHERE id = (SELECT max(id) FROM issuance)",
+		"UPDATE issuance SET body = '' WHERE id = (SELECT max(id) FROM issuance)",
 		"DELETE FROM issuance WHERE id = (SELECT min(id) FROM issuance)",
 		"DELETE FROM claim WHERE issuance = (SELECT max(issuance) FROM claim)",
 		"UPDATE quota SET total = total + 1 WHERE user_id = (SELECT max(user_id) FROM quota)",
@@ -296,8 +297,8 @@ func TestDamagedOnTheWay(t *testing.T) {
 			}
 		}
 		result, err := Run(t.Context(), o)
-		if err == nil && result.OK() {
-			t.Errorf("%s: nothing noticed", damage)
+		if err != nil || result.OK() || len(result.Differences) == 0 && len(result.Target.Findings) == 0 {
+			t.Errorf("%s: nothing noticed: %v", damage, err)
 		}
 		if _, err := postgres.Open(t.Context(), to); !errors.Is(err, postgres.ErrFilling) {
 			t.Errorf("%s: Open: %v", damage, err)
