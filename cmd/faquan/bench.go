@@ -6,7 +6,6 @@ import (
 	"runtime/pprof"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"faquan/internal/bench"
 )
@@ -20,7 +19,7 @@ func newBench() *cobra.Command {
 
 Compare ratios and not figures between machines; and do nothing else on the machine meanwhile.`,
 	}
-	cmd.AddCommand(newBenchEngine(), newBenchDecide(), newBenchHTTP(), newBenchStart())
+	cmd.AddCommand(newBenchEngine(), newBenchDecide(), newBenchHTTP(), newBenchStart(), newBenchWorker())
 	cmd.PersistentFlags().StringVar(&profile, "cpuprofile", "", "write a CPU profile to `FILE`, for go tool pprof")
 	for _, child := range cmd.Commands() {
 		measure := child.RunE
@@ -46,46 +45,6 @@ func profiled(file string, fn func() error) error {
 	err = fn()
 	pprof.StopCPUProfile()
 	return errors.Join(err, f.Close())
-}
-
-func newBenchEngine() *cobra.Command {
-	o := bench.EngineOptions{}
-	cmd := &cobra.Command{
-		Use:   "engine",
-		Short: "Full issues through the core and the embedded store",
-		Long: `Full issues through the core and the embedded store, each durable before it is answered, in a closed loop.
-
-After each step of a million the view is drained before the clock stops. Beside each step the same run measures the
-bare journal (appending the same bytes for the same callers and deciding nothing: the ceiling) and direct SQLite
-(the same core on the same rows, one transaction per batch, synchronous=FULL: the alternative). Direct SQLite is
-filled up to each step without syncs and measured on the last issues of it. Bytes are all that the disk wrote.`,
-		Example: `  faquan bench engine                        # to ten million vouchers of one hot template
-  faquan bench engine --templates 1000
-  faquan bench engine --millions 2 --no-direct   # a quick look`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Out = cmd.OutOrStdout()
-			return bench.RunEngine(cmd.Context(), o)
-		},
-	}
-	f := cmd.Flags()
-	f.StringVar(&o.Dir, "dir", "", "`DIR`ectory for the stores, on the disk to measure (default: the system's for temporary files)")
-	f.BoolVar(&o.Keep, "keep", false, "keep the store, for bench start")
-	f.IntVar(&o.Callers, "callers", 256, "callers in the closed loop")
-	f.IntVar(&o.Millions, "millions", 10, "steps")
-	f.Int64Var(&o.Step, "step", 1_000_000, "asks in a step")
-	workloadFlags(f, &o.Workload)
-	f.BoolVar(&o.NoDirect, "no-direct", false, "leave direct SQLite out; it takes longest")
-	f.Int64Var(&o.DirectMeasured, "direct-measured", 100_000, "issues of each step on which direct SQLite is measured")
-	return cmd
-}
-
-// workloadFlags are what the callers of the engine ask for.
-func workloadFlags(f *pflag.FlagSet, w *bench.Workload) {
-	f.IntVar(&w.Templates, "templates", 1, "1: one hot template; more: asks spread over them")
-	f.Int64Var(&w.Users, "users", 1_000_000, "users")
-	f.Int64Var(&w.PerUser, "per-user", 5, "the limit per user and template")
-	f.Int64Var(&w.RetryEvery, "retry-every", 100, "one ask in so many repeats an earlier one; 0: none")
 }
 
 func newBenchStart() *cobra.Command {

@@ -42,9 +42,12 @@ rate with latencies counted from the moment when each request should have been s
 
 --protocol top: activity.send with hmac-sha256, one hot template. Each round measures an empty handler of the same HTTP
 server that answers the same bytes, the gateway with an issuer that issues nothing, answers that the stock is empty,
-issues as fast as they go, and issues at 70 % of that rate.`,
+issues as fast as they go, and issues at 70 % of that rate.
+
+With --store the gateway issues on PostgreSQL, in a database that is made for it and dropped again.`,
 		Example: `  faquan bench http
-  faquan bench http --protocol top --rounds 9 --seconds 10`,
+  faquan bench http --protocol top --rounds 9 --seconds 10
+  faquan bench http --protocol top --store private`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.out = cmd.OutOrStdout()
@@ -61,6 +64,7 @@ issues as fast as they go, and issues at 70 % of that rate.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&protocol, "protocol", "alipay", "alipay or top")
+	storeOfBench(f, &o.store)
 	f.StringVar(&o.dir, "dir", "", "`DIR`ectory for the store, on the disk to measure (default: the system's for temporary files)")
 	f.IntVar(&o.connections, "connections", 0, "connections of the load; 0: 64 for alipay, 256 for top, where nothing but the disk makes a call wait")
 	f.IntVar(&o.rounds, "rounds", 5, "rounds; medians are over them")
@@ -71,13 +75,17 @@ issues as fast as they go, and issues at 70 % of that rate.`,
 
 // benchLoad is what a benchmark of a gateway is told.
 type benchLoad struct {
+	store                      string // a URL or bench.Private; empty: the embedded store
 	dir                        string
 	connections, rounds, users int
 	seconds                    float64
 	out                        io.Writer
+
+	name string // of the store, to show
+	disk string // where the store lies, for the bytes written; empty when that is not known
 }
 
-// serve starts a server of the benchmark's own on a catalogue, in a new directory, and calls fn with it.
+// serve starts a server of the benchmark's own on a catalogue, in a new directory or database, and calls fn with it.
 func (o *benchLoad) serve(ctx context.Context, catalogue string, fn func(*server, *config.Config) error) (err error) {
 	if o.dir, err = os.MkdirTemp(o.dir, "faquan-bench-"); err != nil {
 		return err
@@ -85,6 +93,11 @@ func (o *benchLoad) serve(ctx context.Context, catalogue string, fn func(*server
 	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
 	c := config.Default()
 	c.Data, c.Listen = o.dir, "127.0.0.1:0"
+	closeStore, err := o.openStore(ctx, &c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeStore()) }()
 	s, err := startServer(ctx, &c, serverOptions{
 		log: slog.New(slog.DiscardHandler), document: &control.Document{Name: "bench", Text: []byte(catalogue)},
 	})
@@ -93,6 +106,33 @@ func (o *benchLoad) serve(ctx context.Context, catalogue string, fn func(*server
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	return fn(s, &c)
+}
+
+// openStore makes the database, if it shall be one, and removes it in the end.
+func (o *benchLoad) openStore(ctx context.Context, c *config.Config) (closeStore func() error, err error) {
+	o.name, o.disk = "the embedded store", o.dir
+	if o.store == "" {
+		return func() error { return nil }, nil
+	}
+	db, err := bench.OpenServer(ctx, o.store)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	if o.name, err = db.Describe(ctx); err != nil {
+		return nil, err
+	}
+	o.disk = db.Dir()
+	at, drop, err := db.Database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.Store = at
+	return func() error { return errors.Join(drop(), db.Close()) }, nil
 }
 
 // serveHandler serves a handler as the gateways are.
@@ -159,7 +199,8 @@ func benchAlipay(ctx context.Context, load *benchLoad) error {
 		if o.Signer, err = wire.NewKeySigner(key); err != nil {
 			return err
 		}
-		o.Address, o.Empty, o.Dir = strings.TrimPrefix(s.url, "http://"), empty, load.dir
+		o.Address, o.Empty, o.Dir = strings.TrimPrefix(s.url, "http://"), empty, load.disk
+		o.Store = load.name
 		o.AppID, o.TemplateID, o.Gateway = "2026000000000001", "BENCH-HOT", &key.PublicKey
 		return bench.RunHTTP(o)
 	})

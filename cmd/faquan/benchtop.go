@@ -42,7 +42,7 @@ func benchTOP(ctx context.Context, load *benchLoad) error {
 			return err
 		}
 		o := bench.TopOptions{
-			Gateway: strings.TrimPrefix(s.url, "http://"), Path: topPath, Dir: load.dir,
+			Gateway: strings.TrimPrefix(s.url, "http://"), Path: topPath, Store: load.name, Dir: load.disk,
 			Connections: load.connections, Rounds: load.rounds, Seconds: load.seconds, Out: load.out,
 			Issue:   func(n int) string { return benchForm(n, load.users, 1) },
 			SoldOut: func(n int) string { return benchForm(n, load.users, 2) },

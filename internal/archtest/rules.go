@@ -89,8 +89,11 @@ var Rules = []Rule{
 	}, nil},
 
 	// The program wires everything; the benchmark is a command of it.
-	{"internal/bench", []string{All}, []string{sqlite}},
+	{"internal/bench", []string{All}, []string{sqlite, pgx}},
 	{"cmd/faquan", []string{All}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar/v3"}},
+
+	// The benchmarks start private servers with it, as the tests do.
+	{"internal/pgtest/sandbox", nil, nil},
 
 	// What only tests use: see TestSupport.
 	{"internal/archtest", nil, nil},
@@ -101,7 +104,6 @@ var Rules = []Rule{
 	{"internal/pgtest", []string{"internal/pgtest/sandbox"}, []string{pgx}},
 	{"internal/pgtest/cutproxy", nil, nil},
 	{"internal/pgtest/ha", []string{"internal/pgtest/sandbox"}, []string{pgx}},
-	{"internal/pgtest/sandbox", nil, nil},
 	{"internal/tools/testcount", nil, nil},
 	{"internal/vfs/faultfs", []string{"internal/vfs"}, nil},
 	{"sdktest/world", nil, nil},
@@ -113,7 +115,7 @@ var Core = []string{"internal/money", "internal/id", "internal/benefit", "intern
 // TestSupport are the packages that no shipped package may import, directly or through another.
 var TestSupport = []string{
 	"internal/archtest", "internal/pgtest", "internal/pgtest/cutproxy", "internal/pgtest/ha",
-	"internal/pgtest/sandbox", "internal/sim", "internal/store/storetest", "internal/tools/testcount",
+	"internal/sim", "internal/store/storetest", "internal/tools/testcount",
 	"internal/vfs/faultfs", "sdktest/world",
 }
 

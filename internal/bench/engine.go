@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -18,10 +19,10 @@ type Engine struct {
 	Workload
 	Callers int
 
-	meter  meter
-	issuer *issuing.Issuer
-	done   chan error
-	next   atomic.Int64 // the next ask
+	meter   meter
+	issuer  *issuing.Issuer
+	done    chan error
+	settled int64 // asks below it have surely been answered, those of other processes included; the next run begins with it
 }
 
 // NewEngine starts an issuer on the store, which lies in dir, and puts the workload's catalogue there.
@@ -30,8 +31,7 @@ func NewEngine(ctx context.Context, st store.Store, w Workload, callers int, dir
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Workload: w, Callers: callers, meter: newMeter(dir), issuer: issuer, done: make(chan error, 1)}
-	e.next.Store(1)
+	e := &Engine{Workload: w, Callers: callers, meter: newMeter(dir), issuer: issuer, done: make(chan error, 1), settled: 1}
 	go func() { e.done <- issuer.Run() }()
 	if issuer.Catalogue().Version > 0 {
 		return e, nil
@@ -41,49 +41,84 @@ func NewEngine(ctx context.Context, st store.Store, w Workload, callers int, dir
 	})
 }
 
-// Run makes so many asks, then drain (if any) until the work behind the answers is done as well, and reports.
+// stretch is what came of a run of asks.
+type stretch struct {
+	issued, again atomic.Int64 // again: asks that were told to retry, and did
+	latency       Histogram
+}
+
+// Run makes so many asks, then drain (if any) until the work behind the answers is done as well, and reports. Of
+// several processes it makes the share of this one.
 func (e *Engine) Run(ctx context.Context, asks int64, drain func() error) (Figures, error) {
+	from := e.meter.read()
+	s, err := e.run(ctx, asks)
+	if err == nil && drain != nil {
+		err = drain()
+	}
+	if err != nil {
+		return Figures{}, err
+	}
+	return figures(from, e.meter.read(), s.issued.Load(), &s.latency), nil
+}
+
+func (e *Engine) run(ctx context.Context, asks int64) (*stretch, error) {
 	var (
-		latency Histogram
-		issued  atomic.Int64
+		s       stretch
+		next    atomic.Int64
 		failed  atomic.Pointer[error]
 		callers sync.WaitGroup
 	)
-	settled := e.next.Load()
+	settled, stride := e.settled, e.stride()
 	last := settled + asks
-	from := e.meter.read()
+	next.Store(settled + ((int64(e.Process)-settled)%stride+stride)%stride)
 	for c := range e.Callers {
-		callers.Add(1)
-		go func() {
-			defer callers.Done()
+		callers.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(c), uint64(settled)))
-			for n := e.next.Add(1) - 1; n < last && failed.Load() == nil; n = e.next.Add(1) - 1 {
-				request, replay := e.Ask(n, settled, r)
-				began := time.Now()
-				outcome, err := e.issuer.Issue(ctx, request)
-				latency.Add(time.Since(began))
-				if err == nil && (outcome.Reason != benefit.NotRefused || outcome.Replayed != replay) {
-					err = fmt.Errorf("ask %d: %s, replayed %v, want %v", n, outcome.Reason, outcome.Replayed, replay)
-				}
-				if err != nil {
+			for n := next.Add(stride) - stride; n < last && failed.Load() == nil; n = next.Add(stride) - stride {
+				if err := e.ask(ctx, n, settled, r, &s); err != nil {
 					failed.Store(&err)
 					return
 				}
-				issued.Add(1)
 			}
-		}()
+		})
 	}
 	callers.Wait()
-	e.next.Store(last)
+	e.settled = last
 	if err := failed.Load(); err != nil {
-		return Figures{}, *err
+		return nil, *err
 	}
-	if drain != nil {
-		if err := drain(); err != nil {
-			return Figures{}, err
-		}
+	return &s, nil
+}
+
+// ask makes the n-th ask, and checks what comes of it. Told to retry it does, as any caller would.
+func (e *Engine) ask(ctx context.Context, n, settled int64, r *rand.Rand, s *stretch) error {
+	request, replay := e.Ask(n, settled, r)
+	began := time.Now()
+	outcome, err := e.issuer.Issue(ctx, request)
+	for tries := 0; retryable(err) && tries < mostRetries && ctx.Err() == nil; tries++ {
+		s.again.Add(1)
+		time.Sleep(retryAfter)
+		outcome, err = e.issuer.Issue(ctx, request)
+		replay = outcome.Replayed // the attempt before may have issued
 	}
-	return figures(from, e.meter.read(), issued.Load(), &latency), nil
+	s.latency.Add(time.Since(began))
+	if err == nil && (outcome.Reason != benefit.NotRefused || outcome.Replayed != replay) {
+		err = fmt.Errorf("ask %d: %s, replayed %v, want %v", n, outcome.Reason, outcome.Replayed, replay)
+	}
+	if err == nil {
+		s.issued.Add(1)
+	}
+	return err
+}
+
+// A caller that is told to retry does so for some seconds.
+const (
+	mostRetries = 500
+	retryAfter  = 10 * time.Millisecond
+)
+
+func retryable(err error) bool {
+	return errors.Is(err, issuing.ErrBusy) || errors.Is(err, issuing.ErrNotIssued) || errors.Is(err, issuing.ErrUnknown)
 }
 
 // Close ends the issuer. The store stays open.

@@ -23,7 +23,8 @@ type HTTPOptions struct {
 	Gateway *rsa.PublicKey  // verifies the answers
 	Signer  wire.Signer     // a signer like the gateway's, for the rate of signing alone
 
-	Dir         string // where the store lies, for the bytes written
+	Store       string // what it issues on, to show
+	Dir         string // where the store lies, for the bytes written; empty when that is not known
 	TemplateID  string
 	Connections int
 	Rounds      int
@@ -44,7 +45,7 @@ type httpRound struct {
 // RunHTTP measures, round by round: the machine's rate of signing alone, the empty handler, full issues as fast as
 // they go (closed loop), and full issues at 70 % of that rate (open loop).
 func RunHTTP(o HTTPOptions) error {
-	fmt.Fprintf(o.Out, "Alipay gateway, RSA2 with 2048 bits, %d connections, %d CPUs shared with the load, sync before every answer\n", o.Connections, runtime.NumCPU())
+	fmt.Fprintf(o.Out, "Alipay gateway, RSA2 with 2048 bits, %d connections, %d CPUs shared with the load, sync before every answer\non %s\n", o.Connections, runtime.NumCPU(), o.Store)
 	var all []httpRound
 	b := &httpBench{HTTPOptions: o, loader: loader{o.Dir, o.Connections}}
 	for k := range o.Rounds {

@@ -20,6 +20,26 @@ type Histogram struct {
 // Add counts one duration.
 func (h *Histogram) Add(d time.Duration) { h.buckets[bucketOf(uint64(max(d, 1)))].Add(1) }
 
+// counts are the buckets that have any.
+func (h *Histogram) counts() map[int]int64 {
+	all := map[int]int64{}
+	for k := range h.buckets {
+		if n := h.buckets[k].Load(); n > 0 {
+			all[k] = n
+		}
+	}
+	return all
+}
+
+// merge adds the counts of another histogram.
+func (h *Histogram) merge(counts map[int]int64) {
+	for k, n := range counts {
+		if k >= 0 && k < len(h.buckets) {
+			h.buckets[k].Add(n)
+		}
+	}
+}
+
 func bucketOf(n uint64) int {
 	exp := 63 - bits.LeadingZeros64(n)
 	if exp < 4 {
@@ -124,6 +144,22 @@ func figures(from, to usage, issues int64, latency *Histogram) Figures {
 
 // String is the figures on one line.
 func (f Figures) String() string {
-	return fmt.Sprintf("%8.0f issues/s  %6.1f µs CPU  %6.0f B written  p50 %6.2f  p99 %6.2f  p99.9 %6.2f ms",
-		f.PerSecond, f.CPUMicros, f.WriteBytes, f.P50Millis, f.P99Millis, f.P999Millis)
+	return fmt.Sprintf("%8.0f issues/s  %6.1f µs CPU  %6s B written  p50 %6.2f  p99 %6.2f  p99.9 %6.2f ms",
+		f.PerSecond, f.CPUMicros, known(f.WriteBytes), f.P50Millis, f.P99Millis, f.P999Millis)
+}
+
+// known is a figure without decimals, or a dash when it could not be seen.
+func known(v float64) string {
+	if v == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+// tenths is known with one decimal.
+func tenths(v float64) string {
+	if v == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", v)
 }

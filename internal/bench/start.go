@@ -42,7 +42,7 @@ func RunStart(ctx context.Context, o StartOptions) error {
 	}
 	// No ask of an earlier run may be met again: it would be a replay.
 	first := int64(1)<<40 + rand.Int64N(1<<40)
-	engine.next.Store(first)
+	engine.settled = first
 	outcome, err := engine.issuer.Issue(ctx, o.request(first))
 	if err != nil || outcome.Reason != benefit.NotRefused {
 		return fmt.Errorf("the first request: %s, %w", outcome.Reason, err)
@@ -51,7 +51,7 @@ func RunStart(ctx context.Context, o StartOptions) error {
 	if o.Load == 0 {
 		return engine.Close()
 	}
-	engine.next.Store(first + 1)
+	engine.settled = first + 1
 	if o.Kill {
 		time.AfterFunc(o.Load, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) })
 	}

@@ -21,7 +21,8 @@ type TopOptions struct {
 	// Issued and Refused stand in each answer to the two.
 	Issued, Refused string
 
-	Dir         string // where the store lies, for the bytes written
+	Store       string // what it issues on, to show
+	Dir         string // where the store lies, for the bytes written; empty when that is not known
 	Connections int
 	Rounds      int
 	Seconds     float64 // of each measurement
@@ -37,7 +38,7 @@ type topRound struct {
 // RunTop measures, round by round: the empty handler, the gateway without issuing, refusals because of the stock,
 // full issues as fast as they go, and full issues at 70 % of that rate.
 func RunTop(o TopOptions) error {
-	fmt.Fprintf(o.Out, "TOP gateway, hmac-sha256, %d connections, %d CPUs shared with the load, sync before every issue is answered\n", o.Connections, runtime.NumCPU())
+	fmt.Fprintf(o.Out, "TOP gateway, hmac-sha256, %d connections, %d CPUs shared with the load, sync before every issue is answered\non %s\n", o.Connections, runtime.NumCPU(), o.Store)
 	b := &topBench{TopOptions: o, loader: loader{o.Dir, o.Connections}}
 	var full, fixed, soldOut, p99, rate []float64
 	if err := b.warm(); err != nil {

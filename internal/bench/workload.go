@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -16,10 +17,36 @@ type Workload struct {
 	Users      int64 // how many users receive
 	PerUser    int64 // the limit per user and template
 	RetryEvery int64 // one ask in so many is a retry of an earlier one; 0: none
+
+	// Processes share the asks: the n-th is that of process n modulo Processes, and this one is number Process, from 0.
+	// 0 processes are 1. A retry names an ask of any of them.
+	Processes, Process int
+	// SharedUsers: every process asks for every user, a few batches after its neighbour. Otherwise a user has one
+	// process, if Users can be divided by Processes.
+	SharedUsers bool
 }
 
+// Check says what is wrong with a workload, if anything.
+func (w Workload) Check() error {
+	switch {
+	case w.Templates < 1 || w.Users < 1 || w.PerUser < 1 || w.RetryEvery < 0:
+		return errors.New("templates, users and the limit per user must be above zero")
+	case w.SharedUsers && w.stride() > w.PerUser:
+		return fmt.Errorf("%d processes that share their users need a limit per user of as much", w.Processes)
+	}
+	return nil
+}
+
+// stride is the distance between two asks of one process.
+func (w Workload) stride() int64 { return int64(max(w.Processes, 1)) }
+
 // hotFor is after how many asks one hot template gives way to the next: before a user can reach the limit.
-func (w Workload) hotFor() int64 { return w.Users * w.PerUser * 4 / 5 }
+func (w Workload) hotFor() int64 {
+	if w.SharedUsers {
+		return w.Users * w.stride() * max((w.PerUser-1)/w.stride(), 1)
+	}
+	return w.Users * w.PerUser * 4 / 5
+}
 
 // hotTemplates is how many templates a run with one hot template goes through.
 const hotTemplates = 64
@@ -68,7 +95,15 @@ func (w Workload) template(n int64) benefit.TemplateID {
 	return benefit.TemplateID(n/w.hotFor()%hotTemplates) + 1
 }
 
-func (w Workload) user(n int64) int64 { return n * 611_953 % w.Users }
+func (w Workload) user(n int64) int64 {
+	if w.SharedUsers {
+		n = n/w.stride() + n%w.stride()*behind
+	}
+	return n * 611_953 % w.Users
+}
+
+// behind is by how many asks a process comes to a user later than its neighbour.
+const behind = 977
 
 // Ask is the n-th request. replay says that it repeats an earlier one; settled is below which asks have surely
 // been answered.

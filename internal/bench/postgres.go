@@ -1,0 +1,321 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"runtime"
+	"slices"
+	"time"
+
+	"faquan/internal/store/postgres"
+)
+
+// PostgresOptions say what `faquan bench engine --store` runs.
+type PostgresOptions struct {
+	Workload
+	Store     string // the URL of a database, or Private
+	Processes []int  // how many processes issue at once, one measurement for each
+	Callers   int    // of all processes together, but at least leastCallers each
+	Rounds    int    // of the comparison; 0: none. Each measures all of Processes and all peers, one after the other
+	Asks      int64  // of one measurement; a tenth as many go before it, unmeasured
+	Millions  int    // how large a database gets for the cost at its size; 0: not measured
+	Step      int64  // asks in one step of that; a million, but for trying things
+
+	Peers       string   // the directory bench/peers, or the program built from it; empty: none
+	PeerNames   []string // which of them
+	PeerSeconds float64  // how long a peer is measured in a round
+
+	Worker   func() (*exec.Cmd, error) // starts a process that runs RunWorker
+	Out      io.Writer                 // the report
+	Progress io.Writer                 // what is under way, for whoever waits
+}
+
+// leastCallers of a process: with fewer its batches stay small because nobody asks.
+const leastCallers = 128
+
+func (o *PostgresOptions) check() error {
+	for _, n := range o.Processes {
+		w := o.Workload
+		w.Processes = n
+		if err := w.Check(); err != nil || n < 1 || n > 64 {
+			return errors.Join(err, fmt.Errorf("%d processes", n))
+		}
+	}
+	switch {
+	case len(o.Processes) == 0 || o.Callers < 1 || o.Asks < 1 || o.Step < 1 || o.Rounds < 0 || o.Millions < 0:
+		return errors.New("processes, callers, asks and step must be above zero")
+	case o.Peers != "" && o.PeerSeconds <= 0:
+		return errors.New("the seconds of a peer must be above zero")
+	}
+	for _, name := range o.PeerNames {
+		if !slices.Contains(PeerNames, name) {
+			return fmt.Errorf("no peer %q; there are %v", name, PeerNames)
+		}
+	}
+	return nil
+}
+
+// pgBench is such a run.
+type pgBench struct {
+	PostgresOptions
+	server *Server
+	peers  *peers // nil: none
+	failed []error
+}
+
+// RunPostgres measures the core on PostgreSQL, in one and in several processes, beside the peers, and then as the
+// database grows. A peer that fails is left out and told of in the end.
+func RunPostgres(ctx context.Context, o PostgresOptions) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
+	b := &pgBench{PostgresOptions: o}
+	if o.Peers != "" && o.Rounds > 0 {
+		b.progress("building the peers")
+		if b.peers, err = openPeers(ctx, o.Peers, &o); err != nil {
+			return err
+		}
+		defer b.peers.remove()
+	}
+	if b.server, err = OpenServer(ctx, o.Store); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.server.Close()) }()
+	if err := b.head(ctx); err != nil {
+		return err
+	}
+	if err := b.compare(ctx); err != nil {
+		return err
+	}
+	return errors.Join(b.grow(ctx), errors.Join(b.failed...))
+}
+
+func (b *pgBench) progress(format string, args ...any) {
+	fmt.Fprintf(b.Progress, time.Now().Format(time.TimeOnly)+"  "+format+"\n", args...)
+}
+
+// head says what is measured, and on what.
+func (b *pgBench) head(ctx context.Context) error {
+	server, err := b.server.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	users := "each user has one process"
+	if b.SharedUsers {
+		users = "every process asks for every user"
+	}
+	fmt.Fprintf(b.Out, "%s\n%d callers, at least %d in each process, %d users with a limit of %d per template, %s, %s, one ask in %d a retry; %d CPUs, %s/%s\n",
+		server, b.Callers, leastCallers, b.Users, b.PerUser, templatesText(b.Templates), users, b.RetryEvery, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+	return nil
+}
+
+// measured are the figures of one measurement. What could not be seen is 0.
+type measured struct {
+	Figures              // by the wall clock from the first to the last; CPU of all processes of faquan, callers included
+	ServerMicros float64 // CPU of the server, per issue
+	WALBytes     float64 // per issue
+	SizeBytes    float64 // by which the database has grown, per issue
+	BatchSize    float64 // issues in a commit
+	Conflicts    int64   // batches that were decided again because another process was first
+	Again        int64   // asks that were told to retry, and did
+	Uneven       float64 // how much longer the last process took than the first; 0: as long
+	Checkpoint   time.Duration
+}
+
+// String is the figures on one line.
+func (m *measured) String() string {
+	line := fmt.Sprintf("%s  server %s µs CPU, %.0f B WAL, grew %.0f B; %.0f issues in a commit, %d conflicts",
+		m.Figures, tenths(m.ServerMicros), m.WALBytes, m.SizeBytes, m.BatchSize, m.Conflicts)
+	if m.Again > 0 {
+		line += fmt.Sprintf(", %d told to retry", m.Again)
+	}
+	if m.Uneven > 0.1 {
+		line += fmt.Sprintf(", the slowest process took %.0f %% longer", 100*m.Uneven)
+	}
+	return line
+}
+
+// in makes a database with the workload's catalogue, starts the workers on it, and calls fn with them.
+func (b *pgBench) in(ctx context.Context, processes int, fn func(url string, c crew) error) (err error) {
+	url, drop, err := b.server.Database(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, drop()) }()
+	w := b.Workload
+	w.Processes = processes
+	if err := offer(ctx, url, w); err != nil {
+		return err
+	}
+	callers := min(max(b.Callers/processes, leastCallers), b.Callers)
+	c, err := startCrew(b.Worker, workerTask{URL: url, Workload: w, Callers: callers})
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	stop := context.AfterFunc(ctx, func() { // an interrupt ends the workers, which ends their reports
+		for _, w := range c {
+			_ = w.in.Close()
+		}
+	})
+	defer stop()
+	return fn(url, c)
+}
+
+// offer makes the schema and puts the catalogue into it.
+func offer(ctx context.Context, url string, w Workload) error {
+	db, err := postgres.Open(ctx, postgres.Options{URL: url})
+	if err != nil {
+		return err
+	}
+	engine, err := NewEngine(ctx, db, w, 0, "")
+	if engine != nil {
+		err = errors.Join(err, engine.Close())
+	}
+	return errors.Join(err, db.Close())
+}
+
+// stretch measures so many asks of a crew. What the server has to write for them afterwards counts as bytes and
+// processor time, but not as time.
+func (b *pgBench) stretch(ctx context.Context, url string, c crew, asks int64) (*measured, error) {
+	from, err := b.server.usage(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	wall, reports, err := c.run(asks)
+	if err != nil {
+		return nil, err
+	}
+	m := sum(wall, reports)
+	if m.Checkpoint, err = b.server.checkpoint(ctx); err != nil {
+		return nil, err
+	}
+	to, err := b.server.usage(ctx, url)
+	n := float64(max(m.Issues, 1))
+	m.ServerMicros = float64((to.cpu - from.cpu).Microseconds()) / n
+	m.WriteBytes, m.WALBytes, m.SizeBytes = float64(to.written-from.written)/n, float64(to.wal-from.wal)/n, float64(to.size-from.size)/n
+	if m.Issues != asks {
+		err = errors.Join(err, fmt.Errorf("%d asks were answered, want %d", m.Issues, asks))
+	}
+	return m, err
+}
+
+// sum puts the reports of the workers together.
+func sum(wall time.Duration, reports []workerReport) *measured {
+	var (
+		m       measured
+		latency Histogram
+		cpu     time.Duration
+		batches int64
+		seconds []float64
+	)
+	for _, r := range reports {
+		latency.merge(r.Latency)
+		cpu += r.CPU
+		batches += r.Batches
+		m.Issues, m.Conflicts, m.Again = m.Issues+r.Issues, m.Conflicts+r.Conflicts, m.Again+r.Again
+		seconds = append(seconds, r.Seconds)
+	}
+	began := time.Time{}
+	m.Figures = figures(usage{at: began}, usage{at: began.Add(wall), cpu: cpu}, m.Issues, &latency)
+	m.BatchSize = float64(m.Issues) / float64(max(batches, 1))
+	m.Uneven = slices.Max(seconds)/slices.Min(seconds) - 1
+	return &m
+}
+
+// pgRound are the figures of one round.
+type pgRound struct {
+	own   map[int]*measured // by the number of processes
+	peers map[string]peerResult
+}
+
+// compare measures each number of processes on a new database, and the peers, round by round.
+func (b *pgBench) compare(ctx context.Context) error {
+	var rounds []pgRound
+	for k := range b.Rounds {
+		r := pgRound{map[int]*measured{}, map[string]peerResult{}}
+		fmt.Fprintf(b.Out, "\nround %d\n", k+1)
+		for _, n := range b.Processes {
+			b.progress("round %d of %d: faquan, %d processes", k+1, b.Rounds, n)
+			m, err := b.fresh(ctx, n)
+			if err != nil {
+				return err
+			}
+			r.own[n] = m
+			fmt.Fprintf(b.Out, "  faquan, %d processes  %s\n", n, m)
+		}
+		if err := b.measurePeers(ctx, k, &r); err != nil {
+			return err
+		}
+		rounds = append(rounds, r)
+	}
+	b.printComparison(rounds)
+	return nil
+}
+
+// fresh measures on a database of its own, in which a tenth as many asks were made before.
+func (b *pgBench) fresh(ctx context.Context, processes int) (m *measured, err error) {
+	err = b.in(ctx, processes, func(url string, c crew) error {
+		if _, _, err := c.run(max(b.Asks/10, 1)); err != nil {
+			return err
+		}
+		if _, err := b.server.checkpoint(ctx); err != nil {
+			return err
+		}
+		m, err = b.stretch(ctx, url, c, b.Asks)
+		return err
+	})
+	return m, err
+}
+
+// measurePeers measures each peer once. One that fails once is not tried again.
+func (b *pgBench) measurePeers(ctx context.Context, round int, r *pgRound) error {
+	if b.peers == nil {
+		return nil
+	}
+	names := b.PeerNames
+	if len(names) == 0 {
+		names = PeerNames
+	}
+	for _, name := range names {
+		b.progress("round %d of %d: %s", round+1, b.Rounds, name)
+		p, err := b.peers.measure(ctx, name)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			b.progress("%v", err)
+			b.failed = append(b.failed, err)
+			continue
+		}
+		r.peers[name] = p
+		fmt.Fprintf(b.Out, "  %-20s %8.0f issues/s  %6.1f µs CPU with the server  p50 %6.2f  p99 %6.2f ms\n", name, p.PerSecond, p.cpuMicros(), p.P50Millis, p.P99Millis)
+	}
+	return nil
+}
+
+// grow measures how the cost of an issue changes as the database gets larger, with the first number of processes.
+func (b *pgBench) grow(ctx context.Context) error {
+	if b.Millions == 0 {
+		return nil
+	}
+	n := b.Processes[0]
+	fmt.Fprintf(b.Out, "\nas the database grows, %d processes, %d asks in a step\n", n, b.Step)
+	return b.in(ctx, n, func(url string, c crew) error {
+		var steps []*measured
+		for k := range b.Millions {
+			b.progress("step %d of %d", k+1, b.Millions)
+			m, err := b.stretch(ctx, url, c, b.Step)
+			if err != nil {
+				return err
+			}
+			steps = append(steps, m)
+			fmt.Fprintf(b.Out, "  step %d  %s; checkpoint after it %.1f s\n", k+1, m, m.Checkpoint.Seconds())
+		}
+		b.printGrowth(steps)
+		return nil
+	})
+}

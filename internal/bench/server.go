@@ -1,0 +1,239 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"faquan/internal/config"
+	"faquan/internal/pgtest/sandbox"
+)
+
+// Private, as the name of a store, is a PostgreSQL server that is started for the benchmark alone.
+const Private = "private"
+
+// privateSettings are what an operator would set for this load, on a machine of a few gigabytes. Nothing of them
+// weakens durability; what does is named so that the report can show it as it is. dynamic_shared_memory_type keeps
+// what the server has in files of its directory, which go away with it.
+var privateSettings = []string{
+	"shared_buffers=1GB", "max_wal_size=8GB", "wal_compression=on", "checkpoint_timeout=15min",
+	"fsync=on", "full_page_writes=on", "synchronous_commit=on", "max_connections=200",
+	"listen_addresses=127.0.0.1", "unix_socket_directories=", "timezone=UTC", "dynamic_shared_memory_type=mmap",
+}
+
+// shownSettings are those that figures depend on.
+var shownSettings = []string{
+	"server_version", "shared_buffers", "max_wal_size", "wal_compression", "checkpoint_timeout",
+	"fsync", "full_page_writes", "synchronous_commit", "wal_level",
+}
+
+// Server is the PostgreSQL that is measured. Everything happens in databases that it makes and drops again, never in
+// the one that was named.
+type Server struct {
+	url  string
+	box  *sandbox.Box // nil: somebody else's, of which nothing but the database is seen
+	pid  int          // of the postmaster; 0 for somebody else's
+	data string       // its directory; empty for somebody else's
+}
+
+// OpenServer starts a private server, or takes the one that a URL names, whose user must be allowed to make databases.
+// A private one is put where temporary files are (TMPDIR), which should lie on the disk that is to be measured.
+func OpenServer(ctx context.Context, store string) (*Server, error) {
+	if store != Private {
+		if store == "" || config.StoreName(store) == "" {
+			return nil, errors.New("the store is neither a URL like postgres://user@host:5432/database nor the word private")
+		}
+		return &Server{url: store}, nil
+	}
+	bin, err := sandbox.Postgres()
+	if err != nil {
+		return nil, err
+	}
+	box, err := sandbox.New("bench-pg")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{box: box, data: filepath.Join(box.Dir(), "data")}
+	if err := s.create(ctx, bin); err != nil {
+		return nil, errors.Join(err, box.Close())
+	}
+	return s, nil
+}
+
+// create makes the directory and starts the server.
+func (s *Server) create(ctx context.Context, bin string) error {
+	err := s.box.Run(filepath.Join(bin, "initdb"), "--pgdata", s.data, "--username=postgres", "--auth=trust",
+		"--locale=C.UTF-8", "--encoding=UTF8", "--no-instructions")
+	if err != nil {
+		return err
+	}
+	port, err := sandbox.Port()
+	if err != nil {
+		return err
+	}
+	s.url = fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port)
+	args := []string{"-D", s.data, "-c", "port=" + strconv.Itoa(port)}
+	for _, setting := range privateSettings {
+		args = append(args, "-c", setting)
+	}
+	log, err := os.Create(s.log())
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := s.box.Command(filepath.Join(bin, "postgres"), args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	s.pid = cmd.Process.Pid
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }() // how it ended stands in its log
+	return s.ready(ctx, ended)
+}
+
+func (s *Server) log() string { return filepath.Join(s.box.Dir(), "log") }
+
+// ready waits until a server takes connections.
+func (s *Server) ready(ctx context.Context, ended <-chan struct{}) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, s.url)
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-ended:
+			said, _ := os.ReadFile(s.log())
+			return fmt.Errorf("PostgreSQL has ended at its start:\n%s", said)
+		case <-ctx.Done():
+			return fmt.Errorf("PostgreSQL takes no connection: %w", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Close ends a private server and removes all of it.
+func (s *Server) Close() error {
+	if s.box == nil {
+		return nil
+	}
+	return s.box.Close()
+}
+
+// Dir is where a private server has its data; empty for another.
+func (s *Server) Dir() string { return s.data }
+
+// Describe says which server it is, and its settings that figures depend on.
+func (s *Server) Describe(ctx context.Context) (string, error) {
+	name := "a private server"
+	if s.box == nil {
+		name = config.StoreName(s.url)
+	}
+	var all []string
+	err := s.use(ctx, s.url, func(conn *pgx.Conn) error {
+		for _, setting := range shownSettings {
+			var value string
+			if err := conn.QueryRow(ctx, "SELECT current_setting($1)", setting).Scan(&value); err != nil {
+				return err
+			}
+			all = append(all, setting+"="+value)
+		}
+		return nil
+	})
+	return "PostgreSQL, " + name + " (" + strings.Join(all, ", ") + ")", err
+}
+
+func (s *Server) use(ctx context.Context, url string, fn func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return fn(conn)
+}
+
+func (s *Server) exec(ctx context.Context, statement string) error {
+	return s.use(ctx, s.url, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, statement)
+		return err
+	})
+}
+
+// Database makes an empty database and returns its URL. drop removes it, also when the context has ended.
+func (s *Server) Database(ctx context.Context) (at string, drop func() error, err error) {
+	u, err := url.Parse(s.url)
+	if err != nil {
+		return "", nil, errors.New("the store's URL cannot be read") // not the error: it holds the password
+	}
+	name := "faquan_bench_" + strings.ToLower(rand.Text()[:10])
+	if err := s.exec(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", nil, fmt.Errorf("making a database to measure in: %w", err)
+	}
+	u.Path = "/" + name
+	return u.String(), func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		return s.exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
+	}, nil
+}
+
+// checkpoint writes what the server has not written yet, so that one measurement does not pay for another, and says
+// how long that took. On somebody else's server it needs the role pg_checkpoint, and is left out without it.
+func (s *Server) checkpoint(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
+	if err := s.exec(ctx, "CHECKPOINT"); err != nil && s.box != nil {
+		return 0, err
+	}
+	return time.Since(began), nil
+}
+
+// serverUsage is what a server has used so far.
+type serverUsage struct {
+	cpu     time.Duration // of all its processes; 0 when they cannot be seen
+	written int64         // bytes that the disk of its directory has written; 0 when that cannot be seen
+	wal     int64         // bytes of its write-ahead log
+	size    int64         // of the measured database on the disk, in bytes
+}
+
+func (s *Server) usage(ctx context.Context, database string) (serverUsage, error) {
+	var u serverUsage
+	if s.box != nil {
+		u.cpu = processorTime(s.box.Processes(s.data))
+		u.written = newMeter(s.data).written()
+	}
+	err := s.use(ctx, database, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, pg_database_size(current_database())`).Scan(&u.wal, &u.size)
+	})
+	return u, err
+}
+
+// tick is the unit of processor time in /proc; it is 1/100 s wherever Go runs on Linux.
+const tick = 10 * time.Millisecond
+
+// processorTime sums the time of processes and of their children that have ended.
+func processorTime(pids []int) (sum time.Duration) {
+	for _, pid := range pids {
+		line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+		if err != nil {
+			continue // it has ended: its parent has its time
+		}
+		_, rest, _ := strings.Cut(string(line), ") ") // the command before it may hold blanks
+		fields := strings.Fields(rest)
+		for k := 14; k <= 17 && k-3 < len(fields); k++ { // as proc(5) counts them; the first of the rest is 3
+			n, _ := strconv.ParseInt(fields[k-3], 10, 64)
+			sum += time.Duration(n) * tick
+		}
+	}
+	return sum
+}
