@@ -21,10 +21,10 @@ func (i *Issuer) Ask(ctx context.Context, r *benefit.Request) (benefit.Outcome, 
 		return benefit.Outcome{}, nil, err
 	}
 	p := &pending{request: r, asks: &ask{}, done: make(chan struct{}, 1)}
-	if err := i.queue.put(p); err != nil {
+	if err := i.queueOf(r.Recipient).put(p); err != nil {
 		return benefit.Outcome{}, nil, err
 	}
-	o, err := i.queue.await(ctx, p)
+	o, err := await(ctx, p)
 	if err != nil {
 		return o, nil, err
 	}
@@ -32,31 +32,31 @@ func (i *Issuer) Ask(ctx context.Context, r *benefit.Request) (benefit.Outcome, 
 }
 
 // stepAsk answers a question.
-func (i *Issuer) stepAsk(ctx context.Context, p *pending) error {
-	tx, cat, err := i.begin(ctx)
+func (c *committer) stepAsk(ctx context.Context, p *pending) error {
+	tx, cat, err := c.begin(ctx)
 	if err != nil {
-		return i.unloaded([]*pending{p}, err)
+		return c.unloaded([]*pending{p}, err)
 	}
 	defer tx.Rollback()
-	if err := i.load(ctx, tx, cat, []*pending{p}); err != nil {
-		return i.unloaded([]*pending{p}, err)
+	if err := c.load(ctx, tx, cat, []*pending{p}); err != nil {
+		return c.unloaded([]*pending{p}, err)
 	}
-	i.answerAsk(cat, p)
+	c.answerAsk(cat, p)
 	return nil
 }
 
 // answerAsk runs the core on what was loaded. A request that makes it panic is turned away.
-func (i *Issuer) answerAsk(cat *benefit.Catalogue, p *pending) {
+func (c *committer) answerAsk(cat *benefit.Catalogue, p *pending) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			p.answer(benefit.Outcome{}, fmt.Errorf("%w: %v", ErrInvalid, cause))
 		}
 	}()
-	outcome, _ := benefit.Apply(cat, benefit.Choose(cat, i.state, p.request, i.env), i.state)
+	outcome, _ := benefit.Apply(cat, benefit.Choose(cat, c.state, p.request, c.env), c.state)
 	if of := decided(&outcome); of != nil {
-		p.asks.told = benefit.Explain(cat, of, i.env.Rules)
+		p.asks.told = benefit.Explain(cat, of, c.env.Rules)
 		if outcome.Attempt != nil { // what was issued has its own time
-			p.asks.told.Now = i.state.Now
+			p.asks.told.Now = c.state.Now
 		}
 	}
 	p.answer(outcome, nil)
@@ -81,5 +81,5 @@ func (i *Issuer) Explain(ctx context.Context, r store.Reader, of *benefit.Issuan
 	if err != nil {
 		return nil, err
 	}
-	return benefit.Explain(cat, of, i.env.Rules), nil
+	return benefit.Explain(cat, of, i.rules), nil
 }

@@ -31,7 +31,7 @@ func (i *Issuer) Change(ctx context.Context, fn ChangeFunc) error {
 	select {
 	case <-p.p.done:
 	case <-ctx.Done():
-		if i.queue.giveUp(p.p) {
+		if p.p.queue.giveUp(p.p) {
 			return ErrGaveUp
 		}
 		<-p.p.done
@@ -42,13 +42,13 @@ func (i *Issuer) Change(ctx context.Context, fn ChangeFunc) error {
 // SubmitChange puts a change into the queue without waiting. It is for callers that drive Step themselves.
 func (i *Issuer) SubmitChange(ctx context.Context, fn ChangeFunc) (Pending, error) {
 	p := &pending{change: &change{ctx, fn}, done: make(chan struct{}, 1)}
-	return Pending{p}, i.queue.put(p)
+	return Pending{p}, i.committers[0].queue.put(p)
 }
 
-func (i *Issuer) stepChange(ctx context.Context, p *pending) error {
-	next, commit, err := i.commitChange(ctx, p.change)
+func (c *committer) stepChange(ctx context.Context, p *pending) error {
+	next, commit, err := c.commitChange(ctx, p.change)
 	if err == nil && next != nil {
-		i.catalogue.Store(next)
+		c.catalogue.Store(next)
 	}
 	p.answer(benefit.Outcome{}, err)
 	return fatal(commit)
@@ -56,21 +56,21 @@ func (i *Issuer) stepChange(ctx context.Context, p *pending) error {
 
 // commitChange plans and commits. It returns the catalogue then in force, nil when it stays; the error of the
 // commit itself apart, because only that one may be fatal; and what to tell the caller.
-func (i *Issuer) commitChange(ctx context.Context, c *change) (next *benefit.Catalogue, commit, err error) {
-	if err := c.ctx.Err(); err != nil {
+func (c *committer) commitChange(ctx context.Context, planned *change) (next *benefit.Catalogue, commit, err error) {
+	if err := planned.ctx.Err(); err != nil {
 		return nil, nil, ErrGaveUp
 	}
-	tx, err := i.store.BeginChange(ctx, i.clock())
+	tx, err := c.store.BeginChange(ctx, c.clock())
 	if err != nil {
 		return nil, err, fmt.Errorf("%w: %w", ErrNotIssued, err)
 	}
 	defer tx.Rollback()
-	if tx.Catalogue() != i.Catalogue().Version {
-		if err := i.Refresh(ctx); err != nil {
+	if tx.Catalogue() != c.Catalogue().Version {
+		if err := c.Refresh(ctx); err != nil {
 			return nil, nil, err
 		}
 	}
-	changes, next, err := i.planChange(ctx, c.fn)
+	changes, next, err := c.planChange(ctx, planned.fn)
 	if err != nil || changes == nil || changes.Empty() {
 		return nil, nil, err
 	}
@@ -81,13 +81,13 @@ func (i *Issuer) commitChange(ctx context.Context, c *change) (next *benefit.Cat
 	return next, nil, nil
 }
 
-func (i *Issuer) planChange(ctx context.Context, fn ChangeFunc) (*benefit.Changes, *benefit.Catalogue, error) {
-	r, err := i.store.Read(ctx)
+func (c *committer) planChange(ctx context.Context, fn ChangeFunc) (*benefit.Changes, *benefit.Catalogue, error) {
+	r, err := c.store.Read(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer r.Close()
-	changes, err := fn(ctx, r, i.Catalogue(), i.env)
+	changes, err := fn(ctx, r, c.Catalogue(), c.env)
 	if err != nil || changes == nil || changes.Catalogue == 0 {
 		return changes, nil, err
 	}

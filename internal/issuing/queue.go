@@ -15,6 +15,7 @@ type pending struct {
 	change  *change // a change of the catalogue instead of a request
 	asks    *ask    // a question about the request: it is decided and not issued
 	size    int     // the vouchers that the request's lines ask for
+	queue   *queue  // where it waits
 	state   atomic.Int32
 	done    chan struct{} // gets one value when outcome and err are set
 	outcome benefit.Outcome
@@ -54,6 +55,7 @@ type queue struct {
 func newQueue(bound int) *queue { return &queue{bound: bound, wake: make(chan struct{}, 1)} }
 
 func (q *queue) put(p *pending) error {
+	p.queue = q
 	q.mu.Lock()
 	if q.stopping {
 		q.mu.Unlock()
@@ -154,14 +156,21 @@ func (q *queue) stop() {
 	q.nudge()
 }
 
+// ended says that nothing waits and nothing will.
+func (q *queue) ended() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stopping && len(q.waiting) == 0
+}
+
 // await waits until the request is answered or the caller's context ends.
-func (q *queue) await(ctx context.Context, p *pending) (benefit.Outcome, error) {
+func await(ctx context.Context, p *pending) (benefit.Outcome, error) {
 	select {
 	case <-p.done:
 		return p.outcome, p.err
 	case <-ctx.Done():
 	}
-	if q.giveUp(p) {
+	if p.queue.giveUp(p) {
 		return benefit.Outcome{}, ErrGaveUp
 	}
 	// It is in a batch: the answer is a commit away, but the caller will not wait for it.

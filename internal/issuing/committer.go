@@ -1,0 +1,262 @@
+package issuing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+)
+
+// committer takes batches from its queue through to their answers, one at a time.
+type committer struct {
+	*Issuer
+	queue *queue
+	env   benefit.Env
+
+	// Kept from batch to batch for their memory.
+	state    *benefit.State
+	requests []*benefit.Request
+}
+
+func newCommitter(i *Issuer, r *rand.Rand, queue int) *committer {
+	return &committer{
+		Issuer: i, queue: newQueue(queue), state: benefit.NewState(),
+		env: benefit.Env{Rand: r, IDs: id.NewGenerator(r, i.store.LastIDMillis()), Rules: i.rules},
+	}
+}
+
+// run commits batches until the queue is stopped and empty, or the store has failed.
+func (c *committer) run() error {
+	for {
+		worked, err := c.step()
+		if err != nil {
+			c.fail(err)
+			return err
+		}
+		if worked {
+			c.letCallersReturn()
+			continue
+		}
+		if c.queue.ended() {
+			return nil
+		}
+		<-c.queue.wake
+	}
+}
+
+// letCallersReturn yields while the queue still grows: the callers just answered are about to ask again, and a
+// batch that waits for them a moment costs one sync less. There is no timer in it: a lone caller waits for
+// nobody.
+func (c *committer) letCallersReturn() {
+	for size, rounds := -1, 0; rounds < 8; rounds++ {
+		now := c.queue.size()
+		if now == size {
+			return
+		}
+		size = now
+		runtime.Gosched()
+	}
+}
+
+// fail answers everybody who still waits when the store has failed.
+func (c *committer) fail(err error) {
+	c.queue.stop()
+	for {
+		batch := c.queue.takeAll(c.most)
+		if len(batch) == 0 {
+			return
+		}
+		for _, p := range batch {
+			p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, err))
+		}
+	}
+}
+
+// step takes one batch through to its answers, if there is one.
+func (c *committer) step() (bool, error) {
+	batch := c.queue.takeAll(c.most)
+	if len(batch) == 0 {
+		return false, nil
+	}
+	ctx := context.Background() // a batch belongs to many callers; none of them may cancel it
+	switch {
+	case batch[0].change != nil:
+		return true, c.stepChange(ctx, batch[0])
+	case batch[0].asks != nil:
+		return true, c.stepAsk(ctx, batch[0])
+	}
+	return true, c.stepBatch(ctx, batch)
+}
+
+// How often a batch is decided again when other processes are first with its rows: whole, before it is parted; and a
+// request alone, before its caller is told to retry.
+const (
+	triesWhole = 3
+	triesAlone = 16
+)
+
+func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
+	for try := 1; ; try++ {
+		err := c.attempt(ctx, batch)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+		switch {
+		case len(batch) > 1 && try == triesWhole:
+			return c.stepHalves(ctx, batch)
+		case try == triesAlone:
+			return c.settleAll(batch, err)
+		}
+	}
+}
+
+// attempt loads, decides and commits a batch, and answers its callers. On store.ErrConflict nobody was answered.
+func (c *committer) attempt(ctx context.Context, batch []*pending) error {
+	tx, cat, err := c.begin(ctx)
+	if err != nil {
+		return c.unloaded(batch, err)
+	}
+	defer tx.Rollback()
+	switch err := c.load(ctx, tx, cat, batch); {
+	case errors.Is(err, store.ErrConflict):
+		return err
+	case errors.Is(err, ErrInvalid) && len(batch) > 1:
+		tx.Rollback()
+		return c.stepHalves(ctx, batch)
+	case err != nil:
+		return c.unloaded(batch, err)
+	}
+	for _, p := range batch {
+		c.decide(cat, p)
+	}
+	if changes := c.state.Changes(); changes.Empty() {
+		err = tx.Confirm(ctx)
+	} else {
+		err = tx.Commit(ctx, changes)
+	}
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return err
+	case errors.Is(err, store.ErrTooLarge) && len(batch) > 1:
+		return c.stepHalves(ctx, batch)
+	}
+	return c.settleAll(batch, err)
+}
+
+// begin starts a batch on the catalogue in force, which another process may have changed.
+func (c *committer) begin(ctx context.Context) (store.Tx, *benefit.Catalogue, error) {
+	for {
+		tx, err := c.store.Begin(ctx, c.clock())
+		if err != nil {
+			return nil, nil, err
+		}
+		cat := c.Catalogue()
+		if tx.Catalogue() == cat.Version {
+			return tx, cat, nil
+		}
+		tx.Rollback()
+		if err := c.Refresh(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// stepHalves decides a batch anew, in parts: the parts are good, or else the one request that is not fails alone.
+func (c *committer) stepHalves(ctx context.Context, batch []*pending) error {
+	half := len(batch) / 2
+	return errors.Join(c.stepBatch(ctx, batch[:half]), c.stepBatch(ctx, batch[half:]))
+}
+
+// load fetches what deciding the batch needs: first what the requests name, then what their users have. A request
+// that makes the core panic is answered as ErrInvalid.
+func (c *committer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogue, batch []*pending) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w: %v", ErrInvalid, cause)
+		}
+	}()
+	c.state.Reset(tx.Now())
+	c.requests = c.requests[:0]
+	for _, p := range batch {
+		c.requests = append(c.requests, p.request)
+	}
+	return store.LoadFor(ctx, tx, c.requests, cat, c.env, c.state)
+}
+
+// unloaded answers a batch that got no further than reading. Nothing was written, but what an earlier attempt
+// left under the same keys could not be looked up either, so the outcome of the keys is not known.
+func (c *committer) unloaded(batch []*pending, err error) error {
+	c.log.Error("a batch could not be loaded", "requests", len(batch), "err", err)
+	if !errors.Is(err, ErrInvalid) {
+		err = fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	for _, p := range batch {
+		p.answer(benefit.Outcome{}, err)
+	}
+	return fatal(err)
+}
+
+// decide takes one request through the core. A request that makes the core panic is turned away alone: until
+// Absorb it has changed nothing.
+func (c *committer) decide(cat *benefit.Catalogue, p *pending) {
+	p.err = nil // it may be the second time
+	defer func() {
+		if cause := recover(); cause != nil {
+			p.effect, p.err = false, fmt.Errorf("%w: %v", ErrInvalid, cause)
+			c.log.Error("a request could not be decided", "scope", p.request.Scope, "cause", fmt.Sprint(cause))
+		}
+	}()
+	claim := benefit.Choose(cat, c.state, p.request, c.env)
+	outcome, effect := benefit.Apply(cat, claim, c.state)
+	c.state.Absorb(effect)
+	p.outcome, p.now, p.catalogue = outcome, c.state.Now, cat
+	p.effect = effect != nil || c.state.Uncommitted(outcome.Issuance)
+	p.tried = outcome.Issuance == nil || p.request.Continues && slices.ContainsFunc(outcome.Lines, func(l benefit.LineOutcome) bool {
+		return l.Issued == 0
+	})
+}
+
+// settleAll answers a batch once it is known how the commit went.
+func (c *committer) settleAll(batch []*pending, commit error) error {
+	if commit != nil {
+		c.log.Error("a batch could not be committed", "requests", len(batch), "err", commit)
+	}
+	for _, p := range batch {
+		c.settle(p, commit)
+	}
+	return fatal(commit)
+}
+
+// settle answers a caller once it is known how the commit went. When it failed, an outcome that rests on it is
+// lost or unknown; and a refusal may rest on what others of the batch did not get, so it says "retry" instead.
+func (c *committer) settle(p *pending, commit error) {
+	switch {
+	case p.err != nil:
+		p.answer(benefit.Outcome{}, p.err)
+	case commit == nil:
+		c.refusals.note(p)
+		p.answer(p.outcome, nil)
+	case p.effect && !errors.Is(commit, store.ErrNotCommitted):
+		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))
+	case p.effect || p.tried:
+		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, commit))
+	case errors.Is(commit, store.ErrUnconfirmed):
+		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))
+	default: // a replay of something committed long before
+		p.answer(p.outcome, nil)
+	}
+}
+
+// fatal passes on only what ends the process.
+func fatal(err error) error {
+	if errors.Is(err, store.ErrFailed) {
+		return err
+	}
+	return nil
+}
