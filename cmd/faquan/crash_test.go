@@ -76,6 +76,7 @@ type crashCall struct {
 	voucher string // of the first success
 	unknown bool   // the last attempt had no answer
 	refused string // sub_code of the last answer
+	silence string // why the last attempt had no answer
 }
 
 // crashWorld is a data directory, the program that serves it at times, and what its callers remember.
@@ -84,6 +85,9 @@ type crashWorld struct {
 	dir   string
 	draws *mathrand.Rand
 	app   caller
+
+	// several are the callers of several processes, which take turns; nil: app alone.
+	several []*caller
 
 	mu    sync.Mutex
 	calls []*crashCall
@@ -225,15 +229,20 @@ func (w *crashWorld) newCall(template string, user int) *crashCall {
 }
 
 // attempt makes a call and compares the answer with all that were given before.
-func (w *crashWorld) attempt(c *crashCall) (answered bool) {
+func (w *crashWorld) attempt(c *crashCall) (answered bool) { return w.attemptBy(&w.app, c) }
+
+func (w *crashWorld) attemptBy(app *caller, c *crashCall) (answered bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	e, err := w.app.send(ctx, &c.send)
+	e, err := app.send(ctx, &c.send)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case err != nil || e.answer.Code == "20000":
-		c.unknown = true
+	case err != nil || e.answer.Code == "20000" || e.answer.SubCode == "SYSTEM_ERROR":
+		c.unknown, c.silence = true, fmt.Sprint(err)
+		if err == nil {
+			c.silence = e.raw
+		}
 		return false
 	case !e.answer.OK():
 		if c.voucher != "" {
@@ -264,11 +273,15 @@ func (w *crashWorld) all(calls []*crashCall) {
 	w.t.Helper()
 	work := make(chan *crashCall)
 	var clients sync.WaitGroup
-	for range crashClients {
+	for k := range crashClients {
+		app := &w.app
+		if len(w.several) > 0 {
+			app = w.several[k%len(w.several)]
+		}
 		clients.Go(func() {
 			for c := range work {
-				if !w.attempt(c) {
-					w.t.Errorf("%s still has no answer", c.send.OutBizNo)
+				if !w.attemptBy(app, c) {
+					w.t.Errorf("%s still has no answer: %s", c.send.OutBizNo, c.silence)
 				}
 			}
 		})
@@ -342,9 +355,9 @@ func (w *crashWorld) check() {
 	}
 }
 
-// audit lets the program itself count the closed store, all of it.
-func (w *crashWorld) audit() {
-	out, err := exec.Command("faquan", "audit", "--data", w.data(), "--lookup-every", "1").CombinedOutput()
+// audit lets the program itself count the store, all of it.
+func (w *crashWorld) audit(more ...string) {
+	out, err := exec.Command("faquan", append([]string{"audit", "--data", w.data(), "--lookup-every", "1"}, more...)...).CombinedOutput()
 	if err != nil {
 		w.t.Errorf("audit: %v\n%s", err, out)
 	}

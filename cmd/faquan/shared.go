@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,30 +40,43 @@ func (s *server) stopBackground() {
 	s.background.work.Wait()
 }
 
-// How often the database is asked whether it takes commits, and how long it may think. Probes of /readyz are answered
-// from what it said last, so they cannot load it.
+// How often the database is asked whether it takes commits, after how long without an answer it counts as away, and
+// when it is asked anew: to find another host of the URL takes longer. Probes of /readyz are answered from what it said
+// last, so they cannot load it.
 const (
 	pingEvery   = time.Second
-	pingTimeout = 2 * time.Second
+	pingSlow    = 2 * time.Second
+	pingTimeout = 20 * time.Second
 )
+
+var errSlow = fmt.Errorf("no answer within %s", pingSlow)
 
 func (s *server) watchHealth(ctx context.Context, db *postgres.Store) {
 	for wait(ctx, pingEvery) {
 		asked, cancel := context.WithTimeout(ctx, pingTimeout)
-		err := db.Ping(asked)
+		answer := make(chan error, 1)
+		go func() { answer <- db.Ping(asked) }()
+		select {
+		case err := <-answer:
+			s.setHealth(ctx, err)
+		case <-time.After(pingSlow):
+			s.setHealth(ctx, errSlow)
+			s.setHealth(ctx, <-answer)
+		}
 		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		if down := err != nil; s.background.down.Swap(down) == down {
-			continue
-		}
-		if err != nil {
-			s.log.Error("the database takes no commits; callers are told to retry", "err", err)
-		} else {
-			s.log.Info("the database takes commits again")
-		}
 	}
+}
+
+// setHealth keeps what the database said, and logs when that is another thing than before.
+func (s *server) setHealth(ctx context.Context, err error) {
+	if down := err != nil; ctx.Err() != nil || s.background.down.Swap(down) == down {
+		return
+	}
+	if err != nil {
+		s.log.Error("the database takes no commits; callers are told to retry", "err", err)
+		return
+	}
+	s.log.Info("the database takes commits again")
 }
 
 // takeUpAgain is how long a failed attempt to take up a change waits for the next one.

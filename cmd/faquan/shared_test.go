@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"faquan/internal/config"
 	"faquan/internal/control"
 	"faquan/internal/pgtest"
+	"faquan/internal/pgtest/cutproxy"
 	"faquan/internal/seal"
 	"faquan/internal/session"
 )
@@ -58,7 +60,7 @@ func within(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	start := time.Now()
 	for !is() {
-		if time.Since(start) > 15*time.Second {
+		if time.Since(start) > 40*time.Second {
 			t.Fatalf("%s: not after %s", what, time.Since(start).Round(time.Millisecond))
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -245,6 +247,54 @@ func TestDatabaseGoesAndComes(t *testing.T) {
 			t.Errorf("the log does not say: %s", line)
 		}
 	}
+}
+
+// A network that stops without a word, as when the machine of the primary is gone, is given up after some seconds: calls
+// and the news of other processes come by another host of the URL.
+func TestSilentDatabase(t *testing.T) {
+	store, dir, ctx := testDatabase(t), t.TempDir(), context.Background()
+	discard := slog.New(slog.DiscardHandler)
+	other := onDatabase(t, store, dir, testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`), discard)
+	grant, err := other.desk.NewSession(ctx, session.Order{App: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := cutproxy.Start(t, store)
+	direct, err := url.Parse(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts, err := url.Parse(proxy.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts.Host += "," + direct.Host
+	s := onDatabase(t, hosts.String(), dir, nil, discard)
+	app := testCaller(t, s.desk, s.url)
+	defer app.client.CloseIdleConnections()
+	app.token = grant.Access
+	n := 0
+	send := func() *exchange {
+		n++
+		e, err := app.send(ctx, &voucherSend{TemplateID: "T", UserID: "2088000000000001", OutBizNo: fmt.Sprint("k", n)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	if e := send(); !e.answer.OK() {
+		t.Fatal(e.raw)
+	}
+	proxy.Freeze()
+	if e := send(); e.answer.Code != "20000" && e.answer.SubCode != "SYSTEM_ERROR" {
+		t.Errorf("while nothing passes: %s", e.raw)
+	}
+	within(t, "a voucher by the other host", func() bool { return send().answer.OK() })
+	within(t, "ready by the other host", func() bool { status, _ := get(t, s.url+"/readyz"); return status == http.StatusOK })
+	if _, err := other.desk.RevokeSession(ctx, grant.Access); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "news by the other host", func() bool { return send().answer.SubCode == "aop.invalid-app-auth-token" })
 }
 
 // syncBuffer is a buffer for several goroutines.

@@ -29,14 +29,22 @@ DELETE FROM session WHERE (bucket, digest) IN
   (SELECT bucket, digest FROM session WHERE expires <> 0 AND expires < $1 ORDER BY bucket, digest LIMIT $2)`)
 )
 
+// askTimeout bounds a question of a moment on a connection that is open already. A network that has stopped says
+// nothing, for many minutes; what waits for it would miss all that other processes do.
+const askTimeout = 3 * time.Second
+
 // Entities are the entities of the catalogue and its version, of one moment.
 func (s *Store) Entities(ctx context.Context) (all []benefit.Entity, version int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
 	all, version, err = entitiesIn(ctx, s.reading)
 	return all, version, s.broken(err)
 }
 
 // Session is the session whose key has the digest.
 func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
 	found, err := sessionIn(ctx, s.reading, digest)
 	return found, s.broken(err)
 }
@@ -102,8 +110,8 @@ func (s *Store) watch(ctx context.Context, last *int64, changed func()) error {
 		return err
 	}
 	for {
-		var changes int64
-		if err := conn.QueryRow(ctx, readChanges.text).Scan(&changes); err != nil {
+		changes, err := askChanges(ctx, conn)
+		if err != nil {
 			return err
 		}
 		if changes != *last {
@@ -111,13 +119,19 @@ func (s *Store) watch(ctx context.Context, last *int64, changed func()) error {
 			changed()
 		}
 		wait, cancel := context.WithTimeout(ctx, pollEvery)
-		_, err := conn.WaitForNotification(wait)
+		_, err = conn.WaitForNotification(wait)
 		silent := wait.Err() != nil
 		cancel()
 		if err != nil && (!silent || ctx.Err() != nil) {
 			return err
 		}
 	}
+}
+
+func askChanges(ctx context.Context, conn *pgx.Conn) (changes int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return changes, conn.QueryRow(ctx, readChanges.text).Scan(&changes)
 }
 
 // Once runs work in one process at a time, and lets another take over when that one is gone. It returns when ctx ends.
@@ -149,7 +163,7 @@ func (s *Store) once(ctx context.Context, name string, work func(ctx context.Con
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			if err := conn.Ping(ctx); err != nil {
+			if _, err := askChanges(ctx, conn); err != nil {
 				cancel(fmt.Errorf("the lock is lost: %w", err))
 			}
 			sleep(ctx, retryAfter)
