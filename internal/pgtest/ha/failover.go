@@ -152,10 +152,11 @@ func (p *Pair) states(ctx context.Context) ([]string, error) {
 func (p *Pair) view() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if p.monitor == nil {
+	owner, err := p.box.Account()
+	if err != nil || p.monitor == nil {
 		return "no monitor"
 	}
-	conn, err := pgx.Connect(ctx, strings.Replace(p.monitor.url, "autoctl_node@", "postgres@", 1))
+	conn, err := pgx.Connect(ctx, strings.Replace(p.monitor.url, "autoctl_node@", owner+"@", 1))
 	if err != nil {
 		return err.Error()
 	}

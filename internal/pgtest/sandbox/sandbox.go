@@ -89,6 +89,20 @@ func New(name string) (*Box, error) {
 // Dir is the directory of the box.
 func (b *Box) Dir() string { return b.dir }
 
+// Account is the name of the account under which the programs of the box run: also that of the superuser of a server
+// that was initialised without another name.
+func (b *Box) Account() (string, error) {
+	uid := os.Getuid()
+	if b.account != nil {
+		uid = int(b.account.Uid)
+	}
+	u, err := user.LookupId(strconv.Itoa(uid))
+	if err != nil {
+		return "", err
+	}
+	return u.Username, nil
+}
+
 // Mkdir makes a directory inside the box that only its account can read, and returns its path.
 func (b *Box) Mkdir(name string) (string, error) {
 	dir := filepath.Join(b.dir, name)
