@@ -73,7 +73,7 @@ type Tx interface {
 	// written; on any other error the outcome is unknown. It ends the batch.
 	Commit(ctx context.Context, changes *benefit.Changes) error
 	// Confirm ends a batch that writes nothing. It returns when what the batch has read is durable; its error is an
-	// ErrUnconfirmed.
+	// ErrUnconfirmed; or ErrConflict, when another process was first with what stands under a key that was read.
 	Confirm(ctx context.Context) error
 	// Rollback ends the batch without writing. After Commit it does nothing.
 	Rollback()

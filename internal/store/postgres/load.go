@@ -354,6 +354,7 @@ func (l *loading) queueUsers(b *pgx.Batch) {
 func (l *loading) setClaims() {
 	for k, c := range l.keys.Claims {
 		l.t.claims[c.ID] = l.ids[k]
+		l.t.noteKey(c.ID, l.found[l.ids[k]])
 		l.into.SetClaim(c.ID, l.found[l.ids[k]])
 	}
 }

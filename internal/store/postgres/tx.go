@@ -26,14 +26,15 @@ type tx struct {
 	change    bool // it has the store for itself
 	broken    bool // the connection is good for nothing more
 
-	turns    map[turnKey]bool
-	claims   map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
-	versions map[id.ID]int32           // of the issuances that were read
-	quotas   map[benefit.QuotaKey]rowSeen
-	joined   map[benefit.ParticipationKey]rowSeen
-	rested   bool             // an answer may rest on an issuance that was read
-	made     []benefit.UserID // the new users, in order; nil until they are asked for
-	last     int64            // the latest millisecond of an id that the batch writes
+	turns     map[turnKey]bool
+	claims    map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
+	versions  map[id.ID]int32           // of the issuances that were read
+	quotas    map[benefit.QuotaKey]rowSeen
+	joined    map[benefit.ParticipationKey]rowSeen
+	unsettled []benefit.ClaimID // keys that were looked up, and that another process may still bind
+	rested    bool              // an answer may rest on an issuance that was read
+	made      []benefit.UserID  // the new users, in order; nil until they are asked for
+	last      int64             // the latest millisecond of an id that the batch writes
 }
 
 // rowSeen is how a counter stood when it was read.
@@ -103,15 +104,25 @@ func (t *tx) Rollback() {
 // Confirm makes durable what an answer may rest on. What stands on this server may not stand on its standby yet: it was
 // being committed when the server, or the connection, broke. A commit waits for everything before it.
 func (t *tx) Confirm(ctx context.Context) error {
-	if !t.rested {
+	b := &pgx.Batch{}
+	t.queueStill(b)
+	if t.rested {
+		t.queueClock(b, 0)
+	}
+	if b.Len() == 0 {
 		t.Rollback()
 		return nil
 	}
-	b := &pgx.Batch{}
-	t.queueClock(b, 0)
 	if err := t.send(ctx, b); err != nil {
 		t.Rollback()
+		if errors.Is(err, store.ErrConflict) {
+			return err
+		}
 		return fmt.Errorf("%w: %w", store.ErrUnconfirmed, err)
+	}
+	if !t.rested {
+		t.Rollback()
+		return nil
 	}
 	return t.commit(ctx)
 }

@@ -23,6 +23,7 @@ func (t *tx) write(ctx context.Context, c *benefit.Changes) error {
 	}
 	b := &pgx.Batch{}
 	t.queueClaims(b, c.Issuances)
+	t.queueStill(b)
 	if err := t.queueApply(ctx, b, c); err != nil {
 		return err
 	}

@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+)
+
+// What stands under a key is read before the turns, and what a batch writes is checked when it is written. A refusal
+// writes nothing. But it may rest on what another process took, meanwhile, under the very same key: then the outcome of
+// that is to be told. So a batch that does not write a key asks, at its end, whether it stands as it was read.
+
+// noteKey remembers a key that another process may still bind, continue or bind again. What else stands under a key
+// stands for ever.
+func (t *tx) noteKey(c benefit.ClaimID, i *benefit.Issuance) {
+	if i == nil || i.Continues || i.BindMillis > 0 {
+		t.unsettled = append(t.unsettled, c)
+	}
+}
+
+// queueStill asks for the keys that may have changed and that the batch does not write; those that it does write are
+// marked in t.claims already. Without a turn nothing was decided that a key could stand against.
+func (t *tx) queueStill(b *pgx.Batch) {
+	if len(t.turns) == 0 || t.change {
+		return
+	}
+	var keys []benefit.ClaimID
+	for _, c := range t.unsettled {
+		at := t.claims[c]
+		if _, read := t.versions[at]; at == 0 || read {
+			keys = append(keys, c)
+		}
+	}
+	if len(keys) == 0 {
+		return
+	}
+	t.queueClaimsStill(b, keys)
+	t.queueIssuancesStill(b, keys)
+}
+
+func (t *tx) queueClaimsStill(b *pgx.Batch, keys []benefit.ClaimID) {
+	buckets, hashes := make([]int16, len(keys)), make([]uuid, len(keys))
+	for k, c := range keys {
+		buckets[k], hashes[k] = bucketOf(c), uuidOf(c)
+	}
+	b.Queue(loadClaims.text, buckets, hashes).Query(func(rows pgx.Rows) error {
+		now := make([]id.ID, len(keys))
+		var ord, issuance int64
+		var body []byte
+		_, err := pgx.ForEachRow(rows, []any{&ord, &issuance, &body}, func() error {
+			now[ord-1] = id.ID(issuance)
+			return nil
+		})
+		for k, c := range keys {
+			if err == nil && now[k] != t.claims[c] {
+				err = fmt.Errorf("%w: a key that was read", store.ErrConflict)
+			}
+		}
+		return err
+	})
+}
+
+// queueIssuancesStill asks whether another process has continued what stands under the keys.
+func (t *tx) queueIssuancesStill(b *pgx.Batch, keys []benefit.ClaimID) {
+	var buckets []int16
+	var ids []int64
+	for _, c := range keys {
+		if i := t.claims[c]; i != 0 {
+			buckets, ids = append(buckets, homeBucket(i)), append(ids, int64(i))
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	b.Queue(loadIssuances.text, buckets, ids).Query(func(rows pgx.Rows) error {
+		var i int64
+		var version int32
+		var body []byte
+		changed := false
+		_, err := pgx.ForEachRow(rows, []any{&i, &version, &body}, func() error {
+			changed = changed || version != t.versions[id.ID(i)]
+			return nil
+		})
+		if err == nil && changed {
+			err = fmt.Errorf("%w: an issuance that was read", store.ErrConflict)
+		}
+		return err
+	})
+}
