@@ -26,15 +26,38 @@ func TestCrashPostgres(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills processes for a while")
 	}
-	w := newSharedCrash(t)
+	postgres := pgtest.Start(t)
+	w := newSharedCrash(t, postgres.Database(t))
 	for round := range *crashRounds {
 		process, database := round%3 != 1, round%3 != 0
-		w.load(time.Duration(200+w.draws.IntN(1000))*time.Millisecond, process, database)
+		lost := w.load(process, func() {
+			time.Sleep(time.Duration(200+w.draws.IntN(1000)) * time.Millisecond)
+			if process {
+				w.processes[0].kill()
+			}
+			if database {
+				if err := postgres.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(300 * time.Millisecond)
+		})
+		if lost > 0 && !database {
+			t.Errorf("%d calls of one process had no answer because another one was killed", lost)
+		}
 		t.Logf("round %d (killed: process %t, database %t): %d calls, %d vouchers, %d unknown after the kill",
 			round+1, process, database, len(w.calls), len(w.vouchers()), len(w.unknown()))
+		if database {
+			postgres.StartAgain(t)
+		}
 		w.recover()
 		w.settle()
 	}
+	w.finish()
+}
+
+// finish holds everything that was answered to the promises.
+func (w *sharedCrash) finish() {
 	w.askAgain()
 	w.drain()
 	w.check()
@@ -47,14 +70,13 @@ func TestCrashPostgres(t *testing.T) {
 // sharedCrash is a database with two processes that serve it.
 type sharedCrash struct {
 	*crashWorld
-	postgres  *pgtest.Server
 	store     string
 	processes [2]*crashProcess
+	answered  atomic.Int64 // calls under load
 }
 
-func newSharedCrash(t *testing.T) *sharedCrash {
-	w := &sharedCrash{crashWorld: newCrashWorld(t, testDocument(crashTemplates)), postgres: pgtest.Start(t)}
-	w.store = w.postgres.Database(t)
+func newSharedCrash(t *testing.T, store string) *sharedCrash {
+	w := &sharedCrash{crashWorld: newCrashWorld(t, testDocument(crashTemplates)), store: store}
 	w.several = make([]*caller, len(w.processes))
 	for k := range w.processes {
 		w.start(k)
@@ -106,13 +128,13 @@ func (w *sharedCrash) callerOf(url string) *caller {
 	return &app
 }
 
-// load lets all clients call both processes, kills what it is told to after a while, and lets those of the process
-// that lives go on for a moment.
-func (w *sharedCrash) load(after time.Duration, process, database bool) {
+// load lets all clients call both processes while fn runs; those of the first one leave when it does not answer, if fn
+// kills it. It returns how many calls of the others had no answer.
+func (w *sharedCrash) load(killsFirst bool, fn func()) int64 {
 	var (
 		clients sync.WaitGroup
 		ended   atomic.Bool
-		lost    atomic.Int64 // calls of the living process without an answer
+		lost    atomic.Int64
 	)
 	for i := range crashClients {
 		k := i % len(w.processes)
@@ -120,9 +142,10 @@ func (w *sharedCrash) load(after time.Duration, process, database bool) {
 		clients.Go(func() {
 			for !ended.Load() {
 				if w.attemptBy(w.several[k], w.pick(draws)) {
+					w.answered.Add(1)
 					continue
 				}
-				if k == 0 && process {
+				if k == 0 && killsFirst {
 					return
 				}
 				lost.Add(1)
@@ -130,29 +153,15 @@ func (w *sharedCrash) load(after time.Duration, process, database bool) {
 			}
 		})
 	}
-	time.Sleep(after)
-	if process {
-		w.processes[0].kill()
-	}
-	if database {
-		if err := w.postgres.Kill(); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	time.Sleep(300 * time.Millisecond)
+	fn()
 	ended.Store(true)
 	clients.Wait()
-	if n := lost.Load(); n > 0 && !database {
-		w.t.Errorf("%d calls of one process had no answer because another one was killed", n)
-	}
+	return lost.Load()
 }
 
-// recover starts again what was killed, and waits until every process is ready. One that lives must get there alone.
+// recover starts a process that was killed, and waits until both are ready. One that lives must get there alone.
 func (w *sharedCrash) recover() {
 	w.t.Helper()
-	if !w.postgres.Running() {
-		w.postgres.StartAgain(w.t)
-	}
 	if w.processes[0].cmd.ProcessState != nil {
 		w.start(0)
 	}
