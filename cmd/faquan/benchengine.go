@@ -63,6 +63,7 @@ func (o *benchEngine) flags(f *pflag.FlagSet) {
 	d := &o.database
 	storeOfBench(f, &d.Store)
 	f.IntSliceVar(&d.Processes, "processes", []int{1}, "PostgreSQL: how many processes issue at once, with commas between")
+	f.IntVar(&d.Committers, "committers", 2, "PostgreSQL: batches that each process may have under way at the same time")
 	f.IntVar(&d.Rounds, "rounds", 3, "PostgreSQL: rounds that compare; medians are over them")
 	f.Int64Var(&d.Asks, "asks", 200_000, "PostgreSQL: asks of each measurement of a round; a tenth more go before")
 	f.BoolVar(&o.SharedUsers, "shared-users", false, "PostgreSQL: every process asks for every user; else each user has one process")

@@ -27,7 +27,13 @@ type Engine struct {
 
 // NewEngine starts an issuer on the store, which lies in dir, and puts the workload's catalogue there.
 func NewEngine(ctx context.Context, st store.Store, w Workload, callers int, dir string) (*Engine, error) {
-	issuer, err := issuing.New(ctx, issuing.Options{Store: st, Clock: clock})
+	return NewEngineOf(ctx, issuing.Options{Store: st}, w, callers, dir)
+}
+
+// NewEngineOf is NewEngine for an issuer that is set up in another way.
+func NewEngineOf(ctx context.Context, o issuing.Options, w Workload, callers int, dir string) (*Engine, error) {
+	o.Clock = clock
+	issuer, err := issuing.New(ctx, o)
 	if err != nil {
 		return nil, err
 	}

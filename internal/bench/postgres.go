@@ -18,11 +18,13 @@ type PostgresOptions struct {
 	Workload
 	Store     string // the URL of a database, or Private
 	Processes []int  // how many processes issue at once, one measurement for each
-	Callers   int    // of all processes together, but at least leastCallers each
-	Rounds    int    // of the comparison; 0: none. Each measures all of Processes and all peers, one after the other
-	Asks      int64  // of one measurement; a tenth as many go before it, unmeasured
-	Millions  int    // how large a database gets for the cost at its size; 0: not measured
-	Step      int64  // asks in one step of that; a million, but for trying things
+	// Committers of each process: see issuing.Options.
+	Committers int
+	Callers    int   // of all processes together, but at least leastCallers each
+	Rounds     int   // of the comparison; 0: none. Each measures all of Processes and all peers, one after the other
+	Asks       int64 // of one measurement; a tenth as many go before it, unmeasured
+	Millions   int   // how large a database gets for the cost at its size; 0: not measured
+	Step       int64 // asks in one step of that; a million, but for trying things
 
 	Peers       string   // the directory bench/peers, or the program built from it; empty: none
 	PeerNames   []string // which of them
@@ -36,17 +38,23 @@ type PostgresOptions struct {
 // leastCallers of a process: with fewer its batches stay small because nobody asks.
 const leastCallers = 128
 
+// mostProcesses is a bound for slips of the finger.
+const mostProcesses = 64
+
 func (o *PostgresOptions) check() error {
 	for _, n := range o.Processes {
 		w := o.Workload
 		w.Processes = n
-		if err := w.Check(); err != nil || n < 1 || n > 64 {
-			return errors.Join(err, fmt.Errorf("%d processes", n))
+		if n < 1 || n > mostProcesses {
+			return fmt.Errorf("%d processes: 1 to %d", n, mostProcesses)
+		}
+		if err := w.Check(); err != nil {
+			return err
 		}
 	}
 	switch {
-	case len(o.Processes) == 0 || o.Callers < 1 || o.Asks < 1 || o.Step < 1 || o.Rounds < 0 || o.Millions < 0:
-		return errors.New("processes, callers, asks and step must be above zero")
+	case len(o.Processes) == 0 || o.Callers < 1 || o.Committers < 1 || o.Asks < 1 || o.Step < 1 || o.Rounds < 0 || o.Millions < 0:
+		return errors.New("processes, callers, committers, asks and step must be above zero")
 	case o.Peers != "" && o.PeerSeconds <= 0:
 		return errors.New("the seconds of a peer must be above zero")
 	}
@@ -107,8 +115,8 @@ func (b *pgBench) head(ctx context.Context) error {
 	if b.SharedUsers {
 		users = "every process asks for every user"
 	}
-	fmt.Fprintf(b.Out, "%s\n%d callers, at least %d in each process, %d users with a limit of %d per template, %s, %s, one ask in %d a retry; %d CPUs, %s/%s\n",
-		server, b.Callers, leastCallers, b.Users, b.PerUser, templatesText(b.Templates), users, b.RetryEvery, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintf(b.Out, "%s\n%d callers, at least %d in each process, %d users with a limit of %d per template, %s, %s, one ask in %d a retry; %d committers in each process; %d CPUs, %s/%s\n",
+		server, b.Callers, min(leastCallers, b.Callers), b.Users, b.PerUser, templatesText(b.Templates), users, b.RetryEvery, b.Committers, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	return nil
 }
 
@@ -151,7 +159,7 @@ func (b *pgBench) in(ctx context.Context, processes int, fn func(url string, c c
 		return err
 	}
 	callers := min(max(b.Callers/processes, leastCallers), b.Callers)
-	c, err := startCrew(b.Worker, workerTask{URL: url, Workload: w, Callers: callers})
+	c, err := startCrew(b.Worker, workerTask{URL: url, Workload: w, Callers: callers, Committers: b.Committers})
 	if err != nil {
 		return err
 	}

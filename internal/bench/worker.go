@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"time"
 
+	"faquan/internal/issuing"
 	"faquan/internal/store/postgres"
 )
 
@@ -17,9 +18,10 @@ import (
 
 // workerTask is what a worker gets first. It comes by its input, because a command line shows the password of the URL.
 type workerTask struct {
-	URL      string
-	Workload Workload
-	Callers  int
+	URL        string
+	Workload   Workload
+	Callers    int
+	Committers int
 }
 
 // workerOrder asks for a stretch of work: Asks of all processes together, of which the worker makes its share.
@@ -77,7 +79,7 @@ func work(ctx context.Context, task *workerTask, orders <-chan workerOrder, answ
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	st := &counted{Store: db}
-	engine, err := NewEngine(ctx, st, task.Workload, task.Callers, "")
+	engine, err := NewEngineOf(ctx, issuing.Options{Store: st, Committers: task.Committers}, task.Workload, task.Callers, "")
 	if err != nil {
 		return err
 	}
