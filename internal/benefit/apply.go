@@ -15,7 +15,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	if c.Conflict {
 		return Outcome{Reason: KeyConflict}, nil
 	}
-	if c.Bound != nil && !(c.Bound.Continues && c.Request.Continues) {
+	if c.Bound != nil && !c.Bound.Claimed && !(c.Bound.Continues && c.Request.Continues) {
 		return outcomeOf(c.Bound, true), nil
 	}
 	a := applying{cat: cat, st: st, user: c.User, newUser: c.NewUser, guarded: c.Request.Guarded, card: c.Request.Asked.Card}
@@ -40,10 +40,15 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	return outcomeOf(result, false), e
 }
 
-// refused is the outcome of an attempt that issued nothing: what stood under the key, with the reasons of now.
+// refused is the outcome of an attempt that issued nothing: what stood under the key, with the reasons of now. A claim
+// stays what it was, and as nothing of it was issued nobody is told of it.
 func refused(c *Claim, attempt *Issuance) Outcome {
-	o := outcomeOf(attempt, c.Bound != nil)
-	o.Issuance, o.Attempt = c.Bound, attempt
+	stood := c.Bound
+	if stood != nil && stood.Claimed {
+		stood = nil
+	}
+	o := outcomeOf(attempt, stood != nil)
+	o.Issuance, o.Attempt = stood, attempt
 	return o
 }
 
@@ -63,12 +68,11 @@ type applying struct {
 // issuance is the record that the attempt fills in: a new one, or a copy of the one that is continued.
 func (a *applying) issuance(c *Claim) *Issuance {
 	if c.Bound != nil {
-		again := *c.Bound
-		again.Lines = slices.Clone(c.Bound.Lines)
+		again := c.Bound.again(a.user)
 		for k := range again.Lines {
 			a.moreCodes(c.Request, &again.Lines[k])
 		}
-		return &again
+		return again
 	}
 	r := c.Request
 	i := &Issuance{
@@ -77,10 +81,7 @@ func (a *applying) issuance(c *Claim) *Issuance {
 		Asked: r.Asked, Note: r.Note, Errors: c.errors, Basis: c.basis,
 	}
 	if a.user != nil {
-		i.User = a.user.ID
-		if r.Recipient.Type != AlipayID {
-			i.Alipay = a.user.Alipay
-		}
+		i.to(a.user)
 	}
 	return i
 }
