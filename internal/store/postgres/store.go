@@ -73,6 +73,8 @@ type Options struct {
 
 // Store is an open store. It implements store.Store.
 type Store struct {
+	stepTimeout, commitTimeout time.Duration // as the constants say; tests are less patient
+
 	log         *slog.Logger
 	callerClock bool
 
@@ -93,8 +95,8 @@ var (
 	ErrUnsafe = errors.New("the server runs with fsync=off or full_page_writes=off: what it acknowledges does not survive a crash")
 )
 
-// timeouts bound what a batch waits for. They are long: a healthy server takes milliseconds.
-const (
+// What a batch waits for at most. It is long: a healthy server takes milliseconds. Tests shorten it.
+var (
 	stepTimeout   = 10 * time.Second // begin, load, write
 	commitTimeout = 30 * time.Second // a synchronous standby may have to be replaced meanwhile
 )
@@ -104,7 +106,7 @@ func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, 
 
 // open is Open; to fill the store, it may be marked as one that is being filled.
 func open(ctx context.Context, o Options, filling bool) (*Store, error) {
-	s := &Store{log: o.Log, callerClock: o.CallerClock}
+	s := &Store{stepTimeout: stepTimeout, commitTimeout: commitTimeout, log: o.Log, callerClock: o.CallerClock}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -269,7 +271,7 @@ func (s *Store) BeginChange(ctx context.Context, clock benefit.Instant) (store.T
 const storeLock = 0x66617175616e
 
 func (s *Store) begin(ctx context.Context, clock benefit.Instant, lock *statement) (store.Tx, error) {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.stepTimeout)
 	defer cancel()
 	conn, err := s.issuing.Acquire(ctx)
 	if err != nil {

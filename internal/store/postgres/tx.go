@@ -76,7 +76,7 @@ func (t *tx) send(ctx context.Context, b *pgx.Batch) error {
 	if t.conn == nil {
 		return errEnded
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.s.stepTimeout)
 	defer cancel()
 	err := t.s.broken(t.conn.SendBatch(ctx, b).Close())
 	t.broken = t.broken || t.conn.Conn().IsClosed()
@@ -94,7 +94,7 @@ func (t *tx) Rollback() {
 	if conn.Conn().IsClosed() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), t.s.stepTimeout)
 	defer cancel()
 	if _, err := conn.Exec(ctx, "rollback"); err != nil {
 		_ = conn.Conn().Close(ctx)
@@ -135,7 +135,7 @@ func (t *tx) queueClock(b *pgx.Batch, idMillis int64) {
 
 // commit sends the commit alone, so that an error after it is known to be one of its answer. It is never cancelled.
 func (t *tx) commit(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.s.commitTimeout)
 	defer cancel()
 	conn := t.conn
 	t.conn = nil

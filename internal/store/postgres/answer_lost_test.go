@@ -1,0 +1,186 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/issuing"
+	"faquan/internal/pgtest"
+	"faquan/internal/pgtest/cutproxy"
+	"faquan/internal/store"
+)
+
+// behind is a process whose connections go through a proxy, and the proxy.
+func behind(t *testing.T, entities ...any) (*process, *cutproxy.Proxy) {
+	t.Helper()
+	url := server(t).Database(t)
+	writeCatalogue(t, url, entities...)
+	proxy := cutproxy.Start(t, url)
+	p := join(t, proxy.URL(), 1)
+	p.url = url
+	return p, proxy
+}
+
+// A commit whose answer is lost is unknown, and the retry settles it: with what was committed, or by issuing once.
+func TestAnswerLost(t *testing.T) {
+	const either = -1
+	for name, c := range map[string]struct {
+		cut       cutproxy.Cut
+		committed int64
+	}{
+		"the answer is lost": {cutproxy.AnswerLost, 1}, "the commit is lost": {cutproxy.CommitLost, 0}, "cut at once": {cutproxy.AtOnce, either},
+		"the answer is held": {cutproxy.AnswerHeld, 1}, "the commit is held": {cutproxy.CommitHeld, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, proxy := behind(t, template(1, func(t *benefit.Template) { t.Limits.PerUser = 1 }))
+			p.st.HavePatience(20*time.Second, 400*time.Millisecond)
+			wantReason(t, "before", p.issue(asks("before", "9", 1)), benefit.NotRefused)
+			said := proxy.Arm(c.cut)
+			if got := p.issue(asks("k", "1", 1)); !errors.Is(got.err, issuing.ErrUnknown) {
+				t.Errorf("told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
+			}
+			<-said
+			proxy.CutAll() // what is held
+			id := int64(0)
+			if c.committed == 1 {
+				id = count(t, p.url, "SELECT max(id) FROM issuance")
+			}
+			wantReason(t, "another caller", p.issue(asks("another", "2", 1)), benefit.NotRefused)
+			again := p.issue(asks("k", "1", 1))
+			wantReason(t, "the retry", again, benefit.NotRefused)
+			if c.committed != either && again.Replayed != (c.committed == 1) {
+				t.Errorf("the retry was a replay: %v", again.Replayed)
+			}
+			if id != 0 && int64(again.Issuance.ID) != id {
+				t.Errorf("the retry tells of %d, committed was %d", again.Issuance.ID, id)
+			}
+			wantIssuances(t, p, 3)
+			if n := proxy.Cancels(); n != 0 {
+				t.Errorf("%d cancel requests", n)
+			}
+		})
+	}
+}
+
+// A connection that breaks while a batch waits for its turn: nothing was issued, and the next batch has another.
+func TestCutWhileLoading(t *testing.T) {
+	p, proxy := behind(t, template(1))
+	wantReason(t, "before", p.issue(asks("before", "9", 1)), benefit.NotRefused)
+	other := connect(t, p.url)
+	defer other.Close(context.Background())
+	for _, statement := range []string{"BEGIN", "SELECT * FROM turn FOR UPDATE"} {
+		if _, err := other.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := p.ask(asks("k", "1", 1))
+	blocked(t, p.url, 1, done)
+	proxy.CutAll()
+	if got := (<-done)[0]; !errors.Is(got.err, issuing.ErrUnknown) {
+		t.Errorf("told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
+	}
+	other.Close(context.Background())
+	wantReason(t, "the retry", p.issue(asks("k", "1", 1)), benefit.NotRefused)
+	wantIssuances(t, p, 2)
+	if n := proxy.Cancels(); n != 0 {
+		t.Errorf("%d cancel requests", n)
+	}
+}
+
+// A network that stops in the middle of a batch: the caller hears so when the store's patience is over.
+func TestFrozenNetwork(t *testing.T) {
+	p, proxy := behind(t, template(1))
+	p.st.HavePatience(300*time.Millisecond, 300*time.Millisecond)
+	wantReason(t, "before", p.issue(asks("before", "9", 1)), benefit.NotRefused)
+	proxy.Freeze()
+	got := p.issue(asks("k", "1", 1))
+	proxy.Thaw()
+	if !errors.Is(got.err, issuing.ErrUnknown) {
+		t.Errorf("told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
+	}
+	p.st.HavePatience(20*time.Second, 20*time.Second)
+	wantReason(t, "the retry", p.issue(asks("k", "1", 1)), benefit.NotRefused)
+	wantIssuances(t, p, 2)
+}
+
+// setting changes a setting of a whole server, which is the test's own.
+func setting(t testing.TB, srv *pgtest.Server, name, value string) {
+	t.Helper()
+	for _, statement := range []string{fmt.Sprintf("ALTER SYSTEM SET %s = '%s'", name, value), "SELECT pg_reload_conf()"} {
+		if err := srv.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// waitsFor waits until a connection of faquan to the database waits for an event, and gives its process.
+func waitsFor(t testing.TB, url, event string) int64 {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		pid := count(t, url, "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = $1", event)
+		if pid != 0 {
+			return pid
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nobody waits for %s", event)
+		}
+	}
+}
+
+// A commit whose wait for a standby was cancelled is answered by the server with a warning: it may be lost with the
+// primary. So it is unknown, though everybody sees it; and a retry that sees it is answered when a commit of its own has
+// been confirmed, not before.
+func TestStandbyDidNotConfirm(t *testing.T) {
+	srv := pgtest.Start(t)
+	url := srv.Database(t)
+	writeCatalogue(t, url, template(1))
+	p := join(t, url, 1)
+	wantReason(t, "before", p.issue(asks("before", "9", 1)), benefit.NotRefused)
+	setting(t, srv, "synchronous_standby_names", "nobody")
+	waitSetting(t, url, "synchronous_standby_names", "nobody")
+
+	done := p.ask(asks("k", "1", 1))
+	execute(t, url, "SELECT pg_cancel_backend($1)", waitsFor(t, url, "SyncRep"))
+	if got := (<-done)[0]; !errors.Is(got.err, issuing.ErrUnknown) {
+		t.Fatalf("told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
+	}
+	wantIssuances(t, p, 2)
+
+	done = p.ask(asks("k", "1", 1))
+	execute(t, url, "SELECT pg_cancel_backend($1)", waitsFor(t, url, "SyncRep"))
+	if got := (<-done)[0]; !errors.Is(got.err, issuing.ErrUnknown) || !errors.Is(got.err, store.ErrUnconfirmed) {
+		t.Fatalf("the retry was told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
+	}
+
+	done = p.ask(asks("k", "1", 1))
+	waitsFor(t, url, "SyncRep")
+	select {
+	case got := <-done:
+		t.Fatalf("the retry was told before it was confirmed: %+v", got)
+	case <-time.After(200 * time.Millisecond):
+	}
+	setting(t, srv, "synchronous_standby_names", "")
+	got := (<-done)[0]
+	wantReason(t, "the retry, confirmed", got, benefit.NotRefused)
+	if !got.Replayed {
+		t.Error("the retry issued for itself")
+	}
+}
+
+// waitSetting waits until new statements see a setting.
+func waitSetting(t testing.TB, url, name, value string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if count(t, url, "SELECT count(*) WHERE current_setting($1) = $2", name, value) == 1 {
+			time.Sleep(50 * time.Millisecond) // the connections that are open see it as soon as they are sent something
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not become %q", name, value)
+		}
+	}
+}
