@@ -15,6 +15,11 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Harness { return harness(t, postgres.Options{}) })
 }
 
+// The same on the schema that is cut into partitions by bucket.
+func TestConformancePartitioned(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Harness { return harness(t, postgres.Options{Partitions: 8}) })
+}
+
 // harness is a database of its own on the server of the tests.
 func harness(t *testing.T, o postgres.Options) storetest.Harness {
 	o.URL, o.CallerClock = pgtest.Shared(t).Database(t), true
