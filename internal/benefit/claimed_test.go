@@ -198,3 +198,24 @@ func TestClaimedForTheFirstUser(t *testing.T) {
 		t.Errorf("issued to %d", o.Issuance.User)
 	}
 }
+
+// What a scene chose for the claim is issued, whatever it would choose now.
+func TestClaimedScene(t *testing.T) {
+	d := newSceneDesk(t, ChooseFirst)
+	st := storetest.NewClaiming()
+	d.store, d.committer.Store = st.Store, st
+	d.users(&User{ID: 11, Identifiers: []Identifier{{Type: AlipayID, Value: "a"}}})
+	once := func(r *Request) { r.Continues = false }
+	st.Stop = storetest.BetweenParts
+	if _, err := d.committer.Issue(t.Context(), d.clock, inScene("k", "a", once)); !errors.Is(err, storetest.ErrStopped) {
+		t.Fatal(err)
+	}
+	d.scene.Activities = d.scene.Activities[2:]
+	d.renew()
+	o := d.ask(inScene("k", "a", once))
+	d.wantChosen(o, 1)
+	if o.Reason != NotRefused || o.Issuance.Lines[0].Issued != 1 {
+		t.Errorf("%s: %+v", o.Reason, o.Lines)
+	}
+	d.wantChosen(d.ask(inScene("other", "a", once)), 3)
+}
