@@ -93,17 +93,25 @@ func (o *benchEngine) run(cmd *cobra.Command) error {
 		return fmt.Errorf("--dir and --keep are for the embedded store; a private server lies where TMPDIR says")
 	}
 	d.Workload, d.Callers, d.Millions, d.Step = o.Workload, o.Callers, o.millions, o.Step
-	d.Out, d.Progress, d.Worker = cmd.OutOrStdout(), cmd.ErrOrStderr(), benchWorker
+	d.Out, d.Progress, d.Worker = cmd.OutOrStdout(), cmd.ErrOrStderr(), benchWorkers(cmd.Flag("cpuprofile").Value.String())
 	return bench.RunPostgres(cmd.Context(), *d)
 }
 
-// benchWorker prepares a process more of this program.
-func benchWorker() (*exec.Cmd, error) {
-	path, err := os.Executable()
-	if err != nil {
-		return nil, err
+// benchWorkers prepares a process more of this program at each call. With a profile each has its own beside it, with a
+// number in the order in which they start.
+func benchWorkers(profile string) func() (*exec.Cmd, error) {
+	started := 0
+	return func() (*exec.Cmd, error) {
+		path, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		cmd := &exec.Cmd{Path: path, Args: []string{os.Args[0], "bench", "worker"}, Stderr: os.Stderr}
+		if started++; profile != "" {
+			cmd.Args = append(cmd.Args, "--cpuprofile", fmt.Sprintf("%s.%d", profile, started))
+		}
+		return cmd, nil
 	}
-	return &exec.Cmd{Path: path, Args: []string{os.Args[0], "bench", "worker"}, Stderr: os.Stderr}, nil
 }
 
 func newBenchWorker() *cobra.Command {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -70,8 +71,8 @@ func (o *PostgresOptions) check() error {
 type pgBench struct {
 	PostgresOptions
 	server *Server
-	peers  *peers // nil: none
-	failed []error
+	peers  *peers           // nil: none
+	failed map[string]error // of peers
 }
 
 // RunPostgres measures the core on PostgreSQL, in one and in several processes, beside the peers, and then as the
@@ -80,7 +81,7 @@ func RunPostgres(ctx context.Context, o PostgresOptions) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
-	b := &pgBench{PostgresOptions: o}
+	b := &pgBench{PostgresOptions: o, failed: map[string]error{}}
 	if o.Peers != "" && o.Rounds > 0 {
 		b.progress("building the peers")
 		if b.peers, err = openPeers(ctx, o.Peers, &o); err != nil {
@@ -95,10 +96,11 @@ func RunPostgres(ctx context.Context, o PostgresOptions) (err error) {
 	if err := b.head(ctx); err != nil {
 		return err
 	}
-	if err := b.compare(ctx); err != nil {
-		return err
+	err = b.compare(ctx)
+	if ctx.Err() == nil {
+		err = errors.Join(err, b.grow(ctx))
 	}
-	return errors.Join(b.grow(ctx), errors.Join(b.failed...))
+	return errors.Join(err, errors.Join(slices.Collect(maps.Values(b.failed))...))
 }
 
 func (b *pgBench) progress(format string, args ...any) {
@@ -240,27 +242,28 @@ type pgRound struct {
 	peers map[string]peerResult
 }
 
-// compare measures each number of processes on a new database, and the peers, round by round.
+// compare measures each number of processes on a new database, and the peers, round by round. When a round fails, those
+// before it are reported all the same.
 func (b *pgBench) compare(ctx context.Context) error {
 	var rounds []pgRound
+	defer func() { b.printComparison(rounds) }()
 	for k := range b.Rounds {
 		r := pgRound{map[int]*measured{}, map[string]peerResult{}}
 		fmt.Fprintf(b.Out, "\nround %d\n", k+1)
 		for _, n := range b.Processes {
-			b.progress("round %d of %d: faquan, %d processes", k+1, b.Rounds, n)
+			b.progress("round %d of %d: faquan in %s", k+1, b.Rounds, processesText(n))
 			m, err := b.fresh(ctx, n)
 			if err != nil {
 				return err
 			}
 			r.own[n] = m
-			fmt.Fprintf(b.Out, "  faquan, %d processes  %s\n", n, m)
+			fmt.Fprintf(b.Out, "  faquan, %-12s %s\n", processesText(n), m)
 		}
 		if err := b.measurePeers(ctx, k, &r); err != nil {
 			return err
 		}
 		rounds = append(rounds, r)
 	}
-	b.printComparison(rounds)
 	return nil
 }
 
@@ -289,6 +292,9 @@ func (b *pgBench) measurePeers(ctx context.Context, round int, r *pgRound) error
 		names = PeerNames
 	}
 	for _, name := range names {
+		if b.failed[name] != nil {
+			continue
+		}
 		b.progress("round %d of %d: %s", round+1, b.Rounds, name)
 		p, err := b.peers.measure(ctx, name)
 		if ctx.Err() != nil {
@@ -296,7 +302,7 @@ func (b *pgBench) measurePeers(ctx context.Context, round int, r *pgRound) error
 		}
 		if err != nil {
 			b.progress("%v", err)
-			b.failed = append(b.failed, err)
+			b.failed[name] = err
 			continue
 		}
 		r.peers[name] = p
@@ -311,9 +317,10 @@ func (b *pgBench) grow(ctx context.Context) error {
 		return nil
 	}
 	n := b.Processes[0]
-	fmt.Fprintf(b.Out, "\nas the database grows, %d processes, %d asks in a step\n", n, b.Step)
+	fmt.Fprintf(b.Out, "\nas the database grows, %s, %s, %d asks in a step\n", processesText(n), templatesText(b.Templates), b.Step)
 	return b.in(ctx, n, func(url string, c crew) error {
 		var steps []*measured
+		defer func() { b.printGrowth(steps) }()
 		for k := range b.Millions {
 			b.progress("step %d of %d", k+1, b.Millions)
 			m, err := b.stretch(ctx, url, c, b.Step)
@@ -323,7 +330,6 @@ func (b *pgBench) grow(ctx context.Context) error {
 			steps = append(steps, m)
 			fmt.Fprintf(b.Out, "  step %d  %s; checkpoint after it %.1f s\n", k+1, m, m.Checkpoint.Seconds())
 		}
-		b.printGrowth(steps)
 		return nil
 	})
 }

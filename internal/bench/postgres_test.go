@@ -67,13 +67,14 @@ func TestPostgresSmall(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Start(t).URL("postgres")
 	peer := fakePeer(t, `while [ $# -gt 0 ]; do case $1 in --peers) name=$2 ;; esac; shift; done
+[ $name != redis-everysec ] || { echo 'no memory' >&2; exit 1; }
 echo '{"peer":"'$name'","issues":50,"issues_per_second":50,"client_cpu_seconds":0.001,"server_cpu_seconds":0.001,"correct":true}'`)
 	o := smallPostgres(t, url)
-	o.Millions, o.Peers, o.PeerNames, o.PeerSeconds = 5, peer, []string{"naive", "redis-always"}, 1
+	o.Millions, o.Peers, o.PeerNames, o.PeerSeconds = 5, peer, []string{"redis-everysec", "naive", "redis-always"}, 1
 	var out bytes.Buffer
 	o.Out = &out
-	if err := RunPostgres(t.Context(), o); err != nil {
-		t.Fatal(err)
+	if err := RunPostgres(t.Context(), o); err == nil || err.Error() != "redis-everysec: exit status 1: no memory" {
+		t.Fatalf("want the failure of one peer and nothing else: %v", err)
 	}
 	for _, want := range []string{
 		`fsync=on`, `\| 1 \| [1-9]\d* \| 1\.00 \|`, `\| 3 \| [1-9]\d* \| \d+\.\d\d \|`, `\| naive \| 50 \| 40\.0 \|.* \| \d+\.\d\d \| \d+\.\d\d \|`,
