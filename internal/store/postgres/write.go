@@ -296,7 +296,7 @@ func latest(all []*benefit.Issuance) []*benefit.Issuance {
 	all = slices.Clone(all)
 	slices.Reverse(all)
 	slices.SortStableFunc(all, func(a, b *benefit.Issuance) int {
-		return cmp.Or(cmp.Compare(homeBucket(a.ID), homeBucket(b.ID)), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(homeBucket(a.ID), homeBucket(b.ID)), cmp.Compare(a.User, b.User), cmp.Compare(a.ID, b.ID))
 	})
 	return slices.CompactFunc(all, func(a, b *benefit.Issuance) bool { return a.ID == b.ID })
 }

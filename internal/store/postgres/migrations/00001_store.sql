@@ -75,9 +75,10 @@ CREATE TABLE issuance (
   version  integer  NOT NULL, -- counts how often it was written
   trace    uuid,              -- 128 bits of SHA-256 over the caller's trace id
   body     bytea    NOT NULL,
-  PRIMARY KEY (bucket, id)
+  PRIMARY KEY (bucket, user_id, id)
 ) /* distributed */;
-CREATE INDEX issuance_user ON issuance (bucket, user_id, id);
+-- Appended, as ids grow with time: of the indexes only the first is written at random places.
+CREATE UNIQUE INDEX issuance_id ON issuance (id, bucket);
 CREATE INDEX issuance_template_id ON issuance (template, id);
 CREATE INDEX issuance_trace ON issuance (trace, id) WHERE trace IS NOT NULL;
 
