@@ -111,8 +111,17 @@ func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
 		case len(batch) > 1 && try == triesWhole:
 			return c.stepHalves(ctx, batch)
 		case try == triesAlone:
-			return c.settleAll(batch, err)
+			c.giveUp(batch, err)
+			return nil
 		}
+	}
+}
+
+// giveUp answers a request that others were first with each time. It may not even have been decided.
+func (c *committer) giveUp(batch []*pending, err error) {
+	c.log.Error("a request was always late", "tries", triesAlone, "err", err)
+	for _, p := range batch {
+		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, err))
 	}
 }
 

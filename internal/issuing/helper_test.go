@@ -19,12 +19,14 @@ import (
 // faulty is the plain store with hooks before each step of a batch. A hook that answers an error prevents the step.
 type faulty struct {
 	*memory.Store
-	begin  func() error
-	load   func(keys *benefit.Keys) (*benefit.Keys, error)
-	commit func(write func() error) error
-	read   func() error
-	most   int    // issuances in one commit; 0 is no bound
-	large  string // the key of a request that no commit holds
+	begin   func() error
+	load    func(keys *benefit.Keys) (*benefit.Keys, error)
+	commit  func(write func() error) error
+	confirm func(end func() error) error
+	read    func() error
+	most    int    // issuances in one commit; 0 is no bound
+	large   string // the key of a request that no commit holds
+	late    string // the key of a request that another process is always first with
 }
 
 func (f *faulty) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
@@ -74,10 +76,21 @@ func (t *faultyTx) Commit(ctx context.Context, c *benefit.Changes) error {
 		t.Rollback()
 		return store.ErrTooLarge
 	}
+	if slices.ContainsFunc(c.Issuances, func(i *benefit.Issuance) bool { return i.Key == t.f.late }) {
+		t.Rollback()
+		return store.ErrConflict
+	}
 	if t.f.commit == nil {
 		return t.Tx.Commit(ctx, c)
 	}
 	return t.f.commit(func() error { return t.Tx.Commit(ctx, c) })
+}
+
+func (t *faultyTx) Confirm(ctx context.Context) error {
+	if t.f.confirm == nil {
+		return t.Tx.Confirm(ctx)
+	}
+	return t.f.confirm(func() error { return t.Tx.Confirm(ctx) })
 }
 
 // failing is a commit hook that answers an error, after the commit when done.
