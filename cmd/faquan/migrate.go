@@ -111,7 +111,7 @@ func writeMove(w io.Writer, r *migrate.Result) error {
 		return nil
 	}
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tab, "table\trows\tvouchers\tfen\tsha256\t")
+	fmt.Fprintln(tab, "table\trows\tvouchers\tfen\tsha256")
 	for _, t := range r.Source.Meaning.Tables {
 		same := "the same"
 		if other := r.Target.Meaning.Table(t.Table); other == nil || *other != t {

@@ -20,7 +20,8 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// manyVouchers makes a data directory with so many vouchers, each of a user of its own.
+// manyVouchers makes a data directory with so many vouchers, each of a user of its own. A batch is in a moment of its own:
+// lists of a template are in the order of time, and are slow to read where there is none.
 func manyVouchers(t *testing.T, dir string, n int) {
 	t.Helper()
 	st, err := embedded.Open(embedded.Options{Dir: dir})
@@ -41,7 +42,7 @@ func manyVouchers(t *testing.T, dir string, n int) {
 		for ; len(batch) < 500; done++ {
 			batch = append(batch, storetest.Request(fmt.Sprint("k", done), fmt.Sprint("2088", done), storetest.Line(1)))
 		}
-		if _, err := c.Issue(t.Context(), storetest.Start, batch...); err != nil {
+		if _, err := c.Issue(t.Context(), storetest.Start+benefit.Instant(done), batch...); err != nil {
 			t.Fatal(err)
 		}
 	}
