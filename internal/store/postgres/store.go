@@ -294,8 +294,8 @@ func (s *Store) begin(ctx context.Context, clock benefit.Instant, lock *statemen
 func (s *Store) broken(err error) error {
 	var pg *pgconn.PgError
 	switch {
-	case err == nil:
-		return nil
+	case err == nil || errors.Is(err, store.ErrConflict): // the batch's own finding
+		return err
 	case !errors.As(err, &pg): // the way to it
 		s.reset()
 	case pg.Code == "40001" || pg.Code == "40P01" || pg.Code == "23505":
