@@ -39,8 +39,8 @@ type node struct {
 
 // nodeOptions are the bounds of the issuer; zero takes its defaults.
 type nodeOptions struct {
-	queue, batch int
-	log          *slog.Logger
+	queue, batch, committers int
+	log                      *slog.Logger
 }
 
 // openNode opens the store of a place, or makes it, and starts the committer.
@@ -57,8 +57,11 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 	if err = n.openBox(ctx); err != nil {
 		return nil, err
 	}
+	if n.files != nil {
+		o.committers = 1 // a directory takes one batch at a time
+	}
 	n.issuer, err = issuing.New(ctx, issuing.Options{
-		Store: n.store, Rules: rule.New(), Queue: o.queue, Batch: o.batch, Log: o.log,
+		Store: n.store, Rules: rule.New(), Queue: o.queue, Batch: o.batch, Committers: o.committers, Log: o.log,
 		Clock: func() benefit.Instant { return benefit.InstantOf(time.Now()) },
 	})
 	if err != nil {

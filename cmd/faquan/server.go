@@ -51,7 +51,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 		}
 	}
 	s := &server{log: o.log, drain: c.Shutdown.Timeout, failed: make(chan error, 2)}
-	s.node, err = openNode(ctx, place{c.Data, c.Store}, nodeOptions{queue: c.Issuing.Queue, batch: c.Issuing.Batch, log: o.log})
+	s.node, err = openNode(ctx, place{c.Data, c.Store}, nodeOptions{queue: c.Issuing.Queue, batch: c.Issuing.Batch, committers: c.Issuing.Committers, log: o.log})
 	if err != nil {
 		return nil, err
 	}

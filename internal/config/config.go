@@ -64,10 +64,12 @@ type Log struct {
 	Calls  string `koanf:"calls"`  // the level of a call without trouble on our side: info, debug, or off
 }
 
-// Issuing bounds the queue in front of the committer.
+// Issuing bounds the queues in front of the committers.
 type Issuing struct {
 	Queue int `koanf:"queue"` // requests that may wait; more are told to retry
 	Batch int `koanf:"batch"` // requests that one commit takes at most
+	// Committers is how many batches are under way at the same time on a database; a data directory has one.
+	Committers int `koanf:"committers"`
 }
 
 // Request bounds one call.
@@ -144,7 +146,7 @@ func Default() Config {
 		Data:     "data",
 		Listen:   "127.0.0.1:8080",
 		Log:      Log{Level: "info", Format: "text", Calls: "debug"},
-		Issuing:  Issuing{Queue: 8192, Batch: 1024},
+		Issuing:  Issuing{Queue: 8192, Batch: 1024, Committers: 2},
 		Request:  Request{Timeout: 5 * time.Second, Bytes: 1 << 20},
 		TOP:      TOP{Tolerance: 10 * time.Minute, Zones: "+08:00", BusinessCode: 50, Batch: 20},
 		OAuth:    OAuth{Code: 10 * time.Minute, Access: 24 * time.Hour, Refresh: 30 * 24 * time.Hour},
@@ -231,6 +233,7 @@ func (c *Config) validate() error {
 	}{
 		{"issuing.queue", int64(c.Issuing.Queue), 1, 1_000_000, "requests"},
 		{"issuing.batch", int64(c.Issuing.Batch), 1, 8192, "requests"},
+		{"issuing.committers", int64(c.Issuing.Committers), 1, 64, "committers"},
 		{"request.bytes", int64(c.Request.Bytes), 1 << 10, 64 << 20, "bytes"},
 		{"request.timeout", c.Request.Timeout.Milliseconds(), 10, 60_000, "ms"},
 		{"alipay.tolerance", c.Alipay.Tolerance.Milliseconds(), 0, 86_400_000, "ms"},

@@ -68,6 +68,7 @@ func TestRefusals(t *testing.T) {
 		{name: "too short", file: "request: {timeout: 5}\n", want: "request.timeout: 0 ms is out of range"},
 		{name: "queue of none", file: "issuing: {queue: 0}\n", want: "issuing.queue: 0 requests is out of range"},
 		{name: "a batch too large", file: "issuing: {batch: 100000}\n", want: "issuing.batch"},
+		{name: "committers without end", file: "issuing: {committers: 65}\n", want: "issuing.committers: 65 committers is out of range"},
 		{name: "tiny bodies", file: "request: {bytes: 1}\n", want: "request.bytes"},
 		{name: "negative tolerance", file: "alipay: {tolerance: -1s}\n", want: "alipay.tolerance"},
 		{name: "negative tolerance of TOP", file: "top: {tolerance: -1s}\n", want: "top.tolerance"},

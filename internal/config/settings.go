@@ -45,6 +45,7 @@ func Settings() []Setting {
 		{"log.calls", d.Log.Calls, "`LEVEL` of a call without trouble on our side: info, debug or off"},
 		{"issuing.queue", fmt.Sprint(d.Issuing.Queue), "`NUMBER` of requests that may wait; more are told to retry"},
 		{"issuing.batch", fmt.Sprint(d.Issuing.Batch), "`NUMBER` of requests that one commit takes at most"},
+		{"issuing.committers", fmt.Sprint(d.Issuing.Committers), "`NUMBER` of batches under way at the same time, on a database"},
 		{"request.timeout", d.Request.Timeout.String(), "`DURATION` that a caller waits for its outcome, 10ms to 1m"},
 		{"request.bytes", fmt.Sprint(d.Request.Bytes), "`BYTES` that a query or a body may have"},
 		{"alipay.tolerance", d.Alipay.Tolerance.String(), "`DURATION` that an Alipay timestamp may be off; 0 does not look"},
