@@ -124,6 +124,7 @@ when that does.`,
 		Example: `  faquan bench worker   # by bench engine`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			relaxGC() // as serve does
 			return bench.RunWorker(context.WithoutCancel(cmd.Context()), os.Stdin, os.Stdout)
 		},
 	}

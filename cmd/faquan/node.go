@@ -59,6 +59,8 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 	}
 	if n.files != nil {
 		o.committers = 1 // a directory takes one batch at a time
+	} else {
+		relaxGC()
 	}
 	n.issuer, err = issuing.New(ctx, issuing.Options{
 		Store: n.store, Rules: rule.New(), Queue: o.queue, Batch: o.batch, Committers: o.committers, Log: o.log,
