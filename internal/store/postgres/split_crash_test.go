@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -44,6 +45,9 @@ func TestSplitCrashBetween(t *testing.T) {
 		t.Errorf("something was issued: %+v", c)
 	}
 	claim := w.claimOf(r)
+	if last := w.st.LastIDMillis(); last < claim.ID.Millis() {
+		t.Errorf("LastIDMillis() = %d, and an id of %d is claimed", last, claim.ID.Millis())
+	}
 	w.clock += 5000
 	o := w.wants(benefit.NotRefused, r)
 	if diff := cmp.Diff(claim, o.Issuance.Unapplied(true)); diff != "" {
@@ -79,6 +83,38 @@ func total(i *benefit.Issuance, line int) (sum int64) {
 		sum += int64(a)
 	}
 	return sum
+}
+
+// The codes of a claim are taken: nobody else gets them before the retry does.
+func TestSplitCodesAreTaken(t *testing.T) {
+	w := newWorks(t, storetest.Catalogue(storetest.Template(1, func(t *benefit.Template) {
+		certificates(t)
+		t.Code.Digits = 1
+	})))
+	most := storetest.Request("k", "2088", benefit.Line{Template: 1, Sends: 1, Quantity: 6})
+	w.stop(storetest.BetweenParts, most)
+	given := w.claimOf(most).Lines[0].Codes
+	for _, key := range []string{"a", "b", "c"} {
+		o := w.wants(benefit.NotRefused, storetest.Request(key, "2088", storetest.Line(1)))
+		given = append(given, o.Issuance.Lines[0].Codes...)
+	}
+	w.wants(benefit.NotRefused, most)
+	slices.Sort(given)
+	if once := slices.Compact(slices.Clone(given)); len(once) != 9 {
+		t.Errorf("the codes %v", given)
+	}
+}
+
+// Two keys of one batch whose user is new: whichever comes back first makes him.
+func TestSplitNewUser(t *testing.T) {
+	w := newWorks(t, kinds())
+	first, second := everything("k1"), everything("k2")
+	w.stop(storetest.BetweenParts, first, second)
+	b, a := w.wants(benefit.NotRefused, second), w.wants(benefit.NotRefused, first)
+	c := contentsOf(t, w.st)
+	if len(c.Users) != 1 || a.Issuance.User != c.Users[0].ID || b.Issuance.User != c.Users[0].ID {
+		t.Errorf("%d users; issued to %d and %d", len(c.Users), a.Issuance.User, b.Issuance.User)
+	}
 }
 
 // A crash before the claims leaves nothing, one after the apply everything.

@@ -11,7 +11,7 @@ import (
 
 const (
 	splitHistories = 8
-	splitSteps     = 40
+	splitSteps     = 80
 )
 
 // TestSplitHistories runs random histories on two databases and on the plain store that claims apart, with commits
