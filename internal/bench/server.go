@@ -25,7 +25,7 @@ const Private = "private"
 // weakens durability; what does is named so that the report can show it as it is. dynamic_shared_memory_type keeps
 // what the server has in files of its directory, which go away with it.
 var privateSettings = []string{
-	"shared_buffers=1GB", "max_wal_size=8GB", "wal_compression=on", "checkpoint_timeout=15min",
+	"shared_buffers=1GB", "max_wal_size=8GB", "wal_compression=lz4", "checkpoint_timeout=15min",
 	"fsync=on", "full_page_writes=on", "synchronous_commit=on", "max_connections=200",
 	"listen_addresses=127.0.0.1", "unix_socket_directories=", "timezone=UTC", "dynamic_shared_memory_type=mmap",
 }
