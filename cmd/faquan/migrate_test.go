@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"faquan/internal/benefit"
+	"faquan/internal/migrate"
 	"faquan/internal/seal"
 	"faquan/internal/store/embedded"
 	"faquan/internal/store/storetest"
@@ -126,4 +128,28 @@ func movedRows(t *testing.T, store string) (n int64) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// On a terminal the bar tells what is going on and how far it is; elsewhere nothing is written.
+func TestMoveBar(t *testing.T) {
+	var out bytes.Buffer
+	b := &moveBar{w: &out}
+	b.tell(migrate.Progress{Doing: "auditing"})
+	b.tell(migrate.Progress{Doing: "copying users", Done: 0, Total: 10})
+	time.Sleep(150 * time.Millisecond) // it is drawn ten times a second
+	b.tell(migrate.Progress{Doing: "copying users", Done: 5, Total: 10})
+	b.tell(migrate.Progress{Doing: "copying users", Done: 10, Total: 10})
+	b.end()
+	for _, part := range []string{"auditing", "copying users", "5/10"} {
+		if !strings.Contains(out.String(), part) {
+			t.Errorf("%q is not in %q", part, out.String())
+		}
+	}
+	out.Reset()
+	silent := newBar(&out)
+	silent.tell(migrate.Progress{Doing: "copying users", Done: 5, Total: 10})
+	silent.end()
+	if out.Len() > 0 {
+		t.Errorf("what is no terminal gets %q", out.String())
+	}
 }
