@@ -1,0 +1,164 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"faquan/internal/benefit"
+	"faquan/internal/pgtest"
+	"faquan/internal/store/postgres"
+)
+
+// sql runs a statement beside the store.
+func sql(t *testing.T, url, text string, args ...any) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), text, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// until waits for what must come about soon.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not in time", what)
+		}
+	}
+}
+
+// opened are two stores on one database, as two processes have them.
+func opened(t *testing.T) (url string, stores [2]*postgres.Store) {
+	url = pgtest.Shared(t).Database(t)
+	for k := range stores {
+		stores[k] = open(t, postgres.Options{URL: url, CallerClock: true})
+		t.Cleanup(func() { stores[k].Close() })
+	}
+	return url, stores
+}
+
+// Work is done by one process at a time. When its connection ends, its work is told to end, and somebody takes over.
+func TestOnce(t *testing.T) {
+	url, stores := opened(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var running, most, begun, told atomic.Int64
+	ended := make(chan struct{})
+	for _, st := range stores {
+		go func() {
+			defer func() { ended <- struct{}{} }()
+			st.Once(ctx, "work", func(ctx context.Context) error {
+				most.Store(max(most.Load(), running.Add(1)))
+				defer running.Add(-1)
+				begun.Add(1)
+				<-ctx.Done()
+				told.Add(1)
+				return nil
+			})
+		}()
+	}
+	until(t, "somebody works", func() bool { return begun.Load() == 1 })
+	time.Sleep(1200 * time.Millisecond) // the other one has tried twice
+	if n := begun.Load(); n != 1 {
+		t.Errorf("%d work", n)
+	}
+	sql(t, url, `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	until(t, "somebody takes over", func() bool { return begun.Load() == 2 && told.Load() == 1 })
+	stop()
+	<-ended
+	<-ended
+	if n := told.Load(); n != 2 {
+		t.Errorf("%d of 2 works were told to end", n)
+	}
+}
+
+// A change is heard of also when its notification is lost, and when the connection that listened is.
+func TestWatch(t *testing.T) {
+	url, stores := opened(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var heard atomic.Int64
+	ended := make(chan struct{})
+	go func() {
+		stores[0].Watch(ctx, func() { heard.Add(1) })
+		close(ended)
+	}()
+	until(t, "the beginning", func() bool { return heard.Load() == 1 })
+	sql(t, url, `UPDATE state SET changes = changes + 1`) // nobody is notified
+	until(t, "a change without a word", func() bool { return heard.Load() == 2 })
+	sql(t, url, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	sql(t, url, `UPDATE state SET changes = changes + 1`)
+	until(t, "a change while nobody listened", func() bool { return heard.Load() == 3 })
+	time.Sleep(700 * time.Millisecond)
+	if n := heard.Load(); n != 3 {
+		t.Errorf("heard %d times of 2 changes and the beginning", n)
+	}
+	stop()
+	<-ended
+}
+
+func TestCheckKey(t *testing.T) {
+	_, stores := opened(t)
+	first, other := []byte("the proof of a key"), []byte("the proof of another")
+	for k, proof := range [][]byte{first, first} {
+		if err := stores[k].CheckKey(t.Context(), proof); err != nil {
+			t.Errorf("process %d: %v", k, err)
+		}
+	}
+	if err := stores[1].CheckKey(t.Context(), other); !errors.Is(err, postgres.ErrOtherKey) {
+		t.Errorf("another key: %v", err)
+	}
+	if err := stores[0].CheckKey(t.Context(), first); err != nil {
+		t.Errorf("after another key was refused: %v", err)
+	}
+}
+
+// Ping says that the server is gone, and that it is back, on the connections that it had before.
+func TestPing(t *testing.T) {
+	server := pgtest.Start(t)
+	url := server.Database(t)
+	st := open(t, postgres.Options{URL: url})
+	defer st.Close()
+	ping := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		return st.Ping(ctx)
+	}
+	if err := ping(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ping(); err == nil {
+		t.Error("a server that is gone answers")
+	}
+	server.StartAgain(t)
+	until(t, "back", func() bool { return ping() == nil })
+}
+
+// Sessions are removed when they expired before the instant, and never more than asked at a time.
+func TestRemoveSessions(t *testing.T) {
+	url, stores := opened(t)
+	for k, expires := range []int64{0, 10, 20, 30, 40} { // 0: never
+		sql(t, url, `INSERT INTO session (bucket, digest, expires, body) VALUES ($1, gen_random_uuid(), $2, '')`, k, expires)
+	}
+	for _, step := range []struct {
+		before       int64
+		most, remove int
+	}{{30, 1, 1}, {30, 5, 1}, {30, 5, 0}, {1000, 5, 2}, {1 << 60, 5, 0}} {
+		n, err := stores[0].RemoveSessions(t.Context(), benefit.Instant(step.before), step.most)
+		if err != nil || n != step.remove {
+			t.Errorf("before %d, at most %d: %d, %v, want %d", step.before, step.most, n, err, step.remove)
+		}
+	}
+}
