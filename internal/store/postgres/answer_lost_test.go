@@ -40,9 +40,15 @@ func TestAnswerLost(t *testing.T) {
 			p.st.HavePatience(20*time.Second, 400*time.Millisecond)
 			wantReason(t, "before", p.issue(asks("before", "9", 1)), benefit.NotRefused)
 			said := proxy.Arm(c.cut)
+			impatient := time.AfterFunc(8*time.Second, func() {
+				t.Error("the caller waits for an answer that does not come")
+				proxy.CutAll()
+			})
+			defer impatient.Stop()
 			if got := p.issue(asks("k", "1", 1)); !errors.Is(got.err, issuing.ErrUnknown) {
 				t.Errorf("told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
 			}
+			impatient.Stop()
 			<-said
 			proxy.CutAll() // what is held
 			id := int64(0)
@@ -140,6 +146,7 @@ func TestStandbyDidNotConfirm(t *testing.T) {
 	writeCatalogue(t, url, template(1))
 	p := join(t, url, 1)
 	wantReason(t, "before", p.issue(asks("before", "9", 1)), benefit.NotRefused)
+	t.Cleanup(func() { setting(t, srv, "synchronous_standby_names", "") }) // or the store waits when it is closed
 	setting(t, srv, "synchronous_standby_names", "nobody")
 	waitSetting(t, url, "synchronous_standby_names", "nobody")
 

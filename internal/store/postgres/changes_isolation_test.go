@@ -185,3 +185,11 @@ func TestNowIsReadAfterTheTurns(t *testing.T) {
 	}
 	wantReason(t, "a second later", (<-b)[0], benefit.NotRefused)
 }
+
+// A standby that takes over may never have had a turn that this process knows. It is made again.
+func TestTurnsAreMadeAgain(t *testing.T) {
+	all := processes(t, 1, template(1))
+	wantReason(t, "before", all[0].issue(asks("a", "1", 1)), benefit.NotRefused)
+	execute(t, all[0].url, "DELETE FROM turn")
+	wantReason(t, "after", all[0].issue(asks("b", "1", 1)), benefit.NotRefused)
+}

@@ -91,7 +91,13 @@ func (l *loading) queueTurns(ctx context.Context, b *pgx.Batch) error {
 		l.t.turns[k] = true
 	}
 	kinds, ids := turnColumns(want)
-	b.Queue(takeTurns.text, kinds, ids).Exec(wantRows(len(want)))
+	b.Queue(takeTurns.text, kinds, ids).Exec(func(ct pgconn.CommandTag) error {
+		err := wantRows(len(want))(ct)
+		if err != nil { // a standby took over that never had them
+			l.t.s.forgetTurns(want)
+		}
+		return err
+	})
 	l.t.queueState(b)
 	return nil
 }
@@ -121,6 +127,13 @@ func (s *Store) makeTurns(ctx context.Context, all []turnKey) error {
 		s.turns.Store(k, struct{}{})
 	}
 	return nil
+}
+
+// forgetTurns has the rows made again.
+func (s *Store) forgetTurns(all []turnKey) {
+	for _, k := range all {
+		s.turns.Delete(k)
+	}
 }
 
 // wantRows is what a statement is checked by that must touch so many rows: fewer mean that another process was first.
