@@ -66,7 +66,8 @@ FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY k(bucket
 JOIN participation p ON p.bucket = k.bucket AND p.user_id = k.user_id AND p.activity = k.activity`)
 )
 
-// What a batch writes. A row that is not there as the batch knows it is left out, so that the count tells.
+// What a batch writes. A row that it inserts must be new, which a unique index tells; one that it updates is left out
+// where it does not stand as the batch read it, so that the count tells.
 var (
 	insertClaims = hot("insert_claims", `
 INSERT INTO claim (bucket, hash, issuance) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[])`)
