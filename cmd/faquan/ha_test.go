@@ -5,10 +5,14 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"faquan/internal/pgtest/ha"
 	"faquan/internal/store/postgres"
@@ -32,7 +36,7 @@ const haTemplates = `
 
 // TestHA kills the machine of the primary, twice, under the load of two processes: the server and its keeper, with the
 // standby taking over, and the machine that took over when the first is back. Each kill comes when a stock is nearly used
-// up and most users are at their limits, and the callers go on through the outage: who is told to retry asks again with the
+// up and most users are at their limits, and when the standby has heard nothing for a moment. The callers go on through the outage: who is told to retry asks again with the
 // same key, the other process next, until there is an answer. Some keys are sent to both processes at once. Then:
 //
 //   - a voucher that was answered, however shortly before the kill, is answered by the other process too, from the
@@ -48,6 +52,7 @@ func TestHA(t *testing.T) {
 	pair := ha.Start(t)
 	w := &haWorld{pair: pair, refusals: map[string]int{},
 		sharedCrash: &sharedCrash{crashWorld: newCrashWorld(t, testDocument(haTemplates)), store: pair.Database(t)}}
+	w.answersEarly()
 	w.several = make([]*caller, len(w.processes))
 	for k := range w.processes {
 		w.start(k)
@@ -100,7 +105,11 @@ func (w *haWorld) failover() {
 	for k := range w.processes {
 		watchers.Go(func() { w.watchReadiness(k) })
 	}
+	release := w.holdStandby()
+	defer release()
+	time.Sleep(300 * time.Millisecond)
 	w.pair.KillPrimary(t)
+	release()
 	killed := time.Now()
 	w.mu.Lock()
 	at, limited := w.issued(scarce), w.refusals["limited"]
@@ -119,6 +128,39 @@ func (w *haWorld) failover() {
 		"longest time between two vouchers: %s", haStock-at, haStock, limited, back.Round(time.Millisecond), first.Round(time.Millisecond), gap.Round(time.Millisecond))
 }
 
+// holdStandby keeps the standby from receiving, as a slow network would, until it is released. What commits meanwhile stands
+// on the primary alone and is lost with it: it must not be answered.
+func (w *haWorld) holdStandby() (release func()) {
+	w.t.Helper()
+	conn, err := pgx.Connect(w.t.Context(), strings.Replace(w.pair.URL("postgres"), "=read-write", "=standby", 1))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer conn.Close(w.t.Context())
+	var receiver int
+	err = conn.QueryRow(w.t.Context(), "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'").Scan(&receiver)
+	if err == nil {
+		err = syscall.Kill(receiver, syscall.SIGSTOP)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return sync.OnceFunc(func() { _ = syscall.Kill(receiver, syscall.SIGCONT) })
+}
+
+// answersEarly gives the database a default under which a commit is answered before the standby has it.
+func (w *haWorld) answersEarly() {
+	w.t.Helper()
+	conn, err := pgx.Connect(w.t.Context(), w.store)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer conn.Close(w.t.Context())
+	if _, err := conn.Exec(w.t.Context(), "ALTER DATABASE "+conn.Config().Database+" SET synchronous_commit = local"); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func (w *haWorld) scarce() string { return fmt.Sprint("scarce-", w.round) }
 
 // await waits for something that is looked at under the lock.
@@ -130,6 +172,9 @@ func (w *haWorld) await(what string, is func() bool) {
 		w.mu.Unlock()
 		if done {
 			return
+		}
+		if w.t.Failed() {
+			w.t.FailNow() // the callers have stopped
 		}
 		if time.Since(began) > haMost {
 			w.t.Fatalf("no %s after %s", what, time.Since(began).Round(time.Millisecond))
