@@ -96,8 +96,8 @@ var (
 	ErrUnsafe = errors.New("the server runs with fsync=off or full_page_writes=off: what it acknowledges does not survive a crash")
 )
 
-// What a batch waits for at most. It is long: a healthy server takes milliseconds. Tests shorten it.
-var (
+// What a batch waits for at most. It is long: a healthy server takes milliseconds.
+const (
 	stepTimeout   = 10 * time.Second // begin, load, write
 	commitTimeout = 30 * time.Second // a synchronous standby may have to be replaced meanwhile
 )
@@ -189,7 +189,7 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 		"application_name": "faquan",
 		// A process that stands still with locks must not stop the others for ever.
 		"idle_in_transaction_session_timeout": "15s", "lock_timeout": "8s",
-		"client_connection_check_interval": "2s", "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "3", "tcp_keepalives_count": "3",
+		"client_connection_check_interval": "2s", "tcp_user_timeout": "15s", "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "3", "tcp_keepalives_count": "3",
 	} {
 		if params[name] == "" {
 			params[name] = value
@@ -280,7 +280,7 @@ func (s *Store) begin(ctx context.Context, clock benefit.Instant, lock *statemen
 	}
 	t := newTx(s, conn, clock, lock == lockExclusive)
 	b := &pgx.Batch{}
-	b.Queue("begin isolation level read committed, read write")
+	b.Queue("begin isolation level read committed") // not "read write": a server may be fenced by read only
 	b.Queue(lock.text, int64(storeLock))
 	t.queueState(b)
 	if err := t.send(ctx, b); err != nil {
@@ -297,11 +297,15 @@ func (s *Store) broken(err error) error {
 	switch {
 	case err == nil || errors.Is(err, store.ErrConflict): // the batch's own finding
 		return err
+	case errors.Is(err, context.Canceled): // the caller went away, not the server
+		return err
 	case !errors.As(err, &pg): // the way to it
 		s.reset()
+	case pg.Code == "53300": // too many connections: those that are there are worth more than ever
+		return err
 	case pg.Code == "40001" || pg.Code == "40P01" || pg.Code == "23505":
 		return fmt.Errorf("%w: %w", store.ErrConflict, err)
-	case pg.Code == "25006" || pg.Code[:2] == "57" || pg.Code[:2] == "08" || pg.Severity == "FATAL" || pg.Severity == "PANIC":
+	case pg.Code == "25006" || pg.Code[:2] == "57" || pg.Code[:2] == "08" || pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC":
 		s.reset()
 	}
 	return err

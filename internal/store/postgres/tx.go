@@ -152,7 +152,7 @@ func (t *tx) commit(ctx context.Context) error {
 		err = errors.New(warned())
 	case err == nil:
 		return fmt.Errorf("%w: %w: the server answered %s", store.ErrNotCommitted, store.ErrUnconfirmed, tag)
-	case errors.As(err, &pg) && pg.Severity == "ERROR":
+	case errors.As(err, &pg) && pg.SeverityUnlocalized == "ERROR":
 		return fmt.Errorf("%w: %w: %w", store.ErrNotCommitted, store.ErrUnconfirmed, t.s.broken(err))
 	}
 	_ = conn.Conn().Close(ctx)

@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"faquan/internal/pgtest"
+	"faquan/internal/store"
+)
+
+// After some errors no connection is worth keeping. After others all are: to let go of them because a caller went away,
+// or because the server has no room for more, would make a small trouble a large one.
+func TestWhatLetsGoOfConnections(t *testing.T) {
+	s, err := Open(t.Context(), Options{URL: pgtest.Shared(t).Database(t), CallerClock: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for name, c := range map[string]struct {
+		err  error
+		kept bool
+	}{
+		"the network":                {errors.New("broken pipe"), false},
+		"no answer":                  {context.DeadlineExceeded, false},
+		"a caller who went away":     {fmt.Errorf("reading: %w", context.Canceled), true},
+		"another was first":          {store.ErrConflict, true},
+		"a duplicate":                {&pgconn.PgError{Code: "23505", SeverityUnlocalized: "ERROR"}, true},
+		"too many connections":       {&pgconn.PgError{Code: "53300", Severity: "FATAL", SeverityUnlocalized: "FATAL"}, true},
+		"a standby":                  {&pgconn.PgError{Code: "25006", SeverityUnlocalized: "ERROR"}, false},
+		"shutting down":              {&pgconn.PgError{Code: "57P01", SeverityUnlocalized: "FATAL"}, false},
+		"fatal, in another language": {&pgconn.PgError{Code: "XX000", Severity: "致命错误", SeverityUnlocalized: "FATAL"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := s.issuing.Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			before := s.issuing.Stat().NewConnsCount()
+			if err := s.broken(c.err); !errors.Is(err, c.err) {
+				t.Errorf("it became %v", err)
+			}
+			if err := s.issuing.Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if kept := s.issuing.Stat().NewConnsCount() == before; kept != c.kept {
+				t.Errorf("kept: %v, want %v", kept, c.kept)
+			}
+		})
+	}
+}
+
+// A server that speaks another language warns in that. What it says of a commit that was not replicated must be heard.
+func TestWarningInAnotherLanguage(t *testing.T) {
+	s, err := Open(t.Context(), Options{URL: pgtest.Shared(t).Database(t), CallerClock: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	conn, err := s.issuing.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	warned := forgetWarnings(conn)
+	keepWarning(conn.Conn().PgConn(), &pgconn.Notice{Severity: "注意", SeverityUnlocalized: "NOTICE", Message: "nothing"})
+	if got := warned(); got != "" {
+		t.Errorf("a notice counts as the warning %q", got)
+	}
+	const cancelled = "由于用户请求而取消同步复制的等待"
+	keepWarning(conn.Conn().PgConn(), &pgconn.Notice{Severity: "警告", SeverityUnlocalized: "WARNING", Message: cancelled})
+	if got := warned(); got != cancelled {
+		t.Errorf("the warning is %q", got)
+	}
+}
