@@ -72,7 +72,6 @@ type sharedCrash struct {
 	*crashWorld
 	store     string
 	processes [2]*crashProcess
-	answered  atomic.Int64 // calls under load
 }
 
 func newSharedCrash(t *testing.T, store string) *sharedCrash {
@@ -142,7 +141,6 @@ func (w *sharedCrash) load(killsFirst bool, fn func()) int64 {
 		clients.Go(func() {
 			for !ended.Load() {
 				if w.attemptBy(w.several[k], w.pick(draws)) {
-					w.answered.Add(1)
 					continue
 				}
 				if k == 0 && killsFirst {
