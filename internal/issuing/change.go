@@ -48,7 +48,9 @@ func (i *Issuer) SubmitChange(ctx context.Context, fn ChangeFunc) (Pending, erro
 func (c *committer) stepChange(ctx context.Context, p *pending) error {
 	next, commit, err := c.commitChange(ctx, p.change)
 	if err == nil && next != nil {
+		c.taking.Lock() // who reads the old one now puts it in force before
 		c.catalogue.Store(next)
+		c.taking.Unlock()
 	}
 	p.answer(benefit.Outcome{}, err)
 	return fatal(commit)
@@ -65,12 +67,14 @@ func (c *committer) commitChange(ctx context.Context, planned *change) (next *be
 		return nil, err, fmt.Errorf("%w: %w", ErrNotIssued, err)
 	}
 	defer tx.Rollback()
-	if tx.Catalogue() != c.Catalogue().Version {
+	cat := c.Catalogue()
+	if tx.Catalogue() != cat.Version {
 		if err := c.Refresh(ctx); err != nil {
 			return nil, nil, err
 		}
+		cat = c.Catalogue()
 	}
-	changes, next, err := c.planChange(ctx, planned.fn)
+	changes, next, err := c.planChange(ctx, cat, planned.fn)
 	if err != nil || changes == nil || changes.Empty() {
 		return nil, nil, err
 	}
@@ -81,13 +85,13 @@ func (c *committer) commitChange(ctx context.Context, planned *change) (next *be
 	return next, nil, nil
 }
 
-func (c *committer) planChange(ctx context.Context, fn ChangeFunc) (*benefit.Changes, *benefit.Catalogue, error) {
+func (c *committer) planChange(ctx context.Context, cat *benefit.Catalogue, fn ChangeFunc) (*benefit.Changes, *benefit.Catalogue, error) {
 	r, err := c.store.Read(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer r.Close()
-	changes, err := fn(ctx, r, c.Catalogue(), c.env)
+	changes, err := fn(ctx, r, cat, c.env)
 	if err != nil || changes == nil || changes.Catalogue == 0 {
 		return changes, nil, err
 	}

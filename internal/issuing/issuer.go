@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 
 	"faquan/internal/benefit"
@@ -44,6 +45,7 @@ type Issuer struct {
 	log        *slog.Logger
 	refusals   *ring
 	catalogue  atomic.Pointer[benefit.Catalogue]
+	taking     sync.Mutex   // one at a time replaces the catalogue, so that none puts an older one over a newer
 	seed       maphash.Seed // spreads recipients over the committers
 	committers []*committer
 }
@@ -99,6 +101,8 @@ func (i *Issuer) Catalogue() *benefit.Catalogue { return i.catalogue.Load() }
 // Refresh takes the catalogue of the store in force, if it is another one: another process has changed it. Batches do
 // so by themselves; it is for gateways, which read what they are asked by the catalogue before there is a batch.
 func (i *Issuer) Refresh(ctx context.Context) error {
+	i.taking.Lock()
+	defer i.taking.Unlock()
 	entities, version, err := i.store.Entities(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the catalogue: %w", err)

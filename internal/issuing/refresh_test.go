@@ -1,0 +1,67 @@
+package issuing_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"faquan/internal/benefit"
+	"faquan/internal/issuing"
+	"faquan/internal/store/storetest"
+)
+
+// slow is a store whose catalogue takes a while to arrive: read is called between its reading and its return.
+type slow struct {
+	*faulty
+	read func()
+}
+
+func (s *slow) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
+	all, version, err := s.faulty.Entities(ctx)
+	if s.read != nil {
+		s.read()
+	}
+	return all, version, err
+}
+
+// A catalogue that was read before a change does not come into force after it, however long it was on its way: plans
+// of other changes would be made on it, and gateways would ask by it until the next batch.
+func TestRefreshIsNoStepBack(t *testing.T) {
+	st := &slow{}
+	b := newBench(t, func(o *issuing.Options) {
+		st.faulty = o.Store.(*faulty)
+		o.Store = st
+	})
+	b.run()
+	merchant, err := benefit.EntityOf(&benefit.Merchant{ID: 77, Name: "of another process"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &benefit.Changes{Catalogue: 2, Entities: []benefit.Entity{merchant}}
+	if err := storetest.Write(t.Context(), st.faulty, storetest.Start, other); err != nil {
+		t.Fatal(err)
+	}
+	reading := make(chan struct{})
+	var first sync.Once
+	st.read = func() {
+		first.Do(func() {
+			close(reading)
+			for end := time.Now().Add(300 * time.Millisecond); b.issuer.Catalogue().Version < 3 && time.Now().Before(end); {
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	refreshed := make(chan error, 1)
+	go func() { refreshed <- b.issuer.Refresh(t.Context()) }()
+	<-reading
+	if err := b.issuer.Change(t.Context(), setStatus(benefit.Paused)); err != nil {
+		t.Fatalf("Change: %v", err)
+	}
+	if err := <-refreshed; err != nil {
+		t.Fatalf("Refresh: %v", err)
+	}
+	if got := b.issuer.Catalogue(); got.Version != 3 || got.Templates[1].Status != benefit.Paused {
+		t.Errorf("version %d is in force, template 1 with status %d", got.Version, got.Templates[1].Status)
+	}
+}
