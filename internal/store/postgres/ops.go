@@ -21,6 +21,8 @@ SELECT s.catalogue, e.kind, e.id, e.body FROM state s LEFT JOIN entity e ON true
 
 	readChanges = spanning("read_changes", "one row", `SELECT changes FROM state`)
 
+	askReadOnly = spanning("ask_read_only", "one row", `SELECT current_setting('transaction_read_only') FROM state`)
+
 	bindKey = spanning("bind_key", "one row", `
 UPDATE state SET key_check = coalesce(key_check, $1) RETURNING key_check`)
 
@@ -51,14 +53,19 @@ func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Se
 
 // Ping says whether a batch could begin and commit now: that the server answers, and is a primary.
 func (s *Store) Ping(ctx context.Context) error {
-	tx, err := s.reading.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadWrite})
-	if err != nil {
+	var readOnly string
+	if err := s.reading.QueryRow(ctx, askReadOnly.text).Scan(&readOnly); err != nil {
 		return s.broken(err)
 	}
-	var changes int64
-	err = tx.QueryRow(ctx, readChanges.text).Scan(&changes)
-	return errors.Join(s.broken(err), tx.Rollback(ctx))
+	if readOnly != "off" {
+		s.reset() // there may be another primary
+		return ErrReadOnly
+	}
+	return nil
 }
+
+// ErrReadOnly: the server is a standby, or it was told to take no writes.
+var ErrReadOnly = errors.New("the database takes no writes: a standby, or default_transaction_read_only is on")
 
 // ErrOtherKey: the store's secrets are sealed under another key than this process has.
 var ErrOtherKey = errors.New("the store's secrets are sealed under another key file: every process needs the same one")
