@@ -5,7 +5,6 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -105,11 +104,9 @@ func (w *haWorld) failover() {
 	for k := range w.processes {
 		watchers.Go(func() { w.watchReadiness(k) })
 	}
-	release := w.holdStandby()
-	defer release()
+	w.holdSender()
 	time.Sleep(300 * time.Millisecond)
 	w.pair.KillPrimary(t)
-	release()
 	killed := time.Now()
 	w.mu.Lock()
 	at, limited := w.issued(scarce), w.refusals["limited"]
@@ -128,24 +125,23 @@ func (w *haWorld) failover() {
 		"longest time between two vouchers: %s", haStock-at, haStock, limited, back.Round(time.Millisecond), first.Round(time.Millisecond), gap.Round(time.Millisecond))
 }
 
-// holdStandby keeps the standby from receiving, as a slow network would, until it is released. What commits meanwhile stands
-// on the primary alone and is lost with it: it must not be answered.
-func (w *haWorld) holdStandby() (release func()) {
+// holdSender keeps the primary from sending, as a network that is down would, until it is killed. What commits meanwhile is
+// lost with it: it must not be answered.
+func (w *haWorld) holdSender() {
 	w.t.Helper()
-	conn, err := pgx.Connect(w.t.Context(), strings.Replace(w.pair.URL("postgres"), "=read-write", "=standby", 1))
+	conn, err := pgx.Connect(w.t.Context(), w.store)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer conn.Close(w.t.Context())
-	var receiver int
-	err = conn.QueryRow(w.t.Context(), "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'").Scan(&receiver)
+	var sender int
+	err = conn.QueryRow(w.t.Context(), "SELECT pid FROM pg_stat_replication WHERE state = 'streaming'").Scan(&sender)
 	if err == nil {
-		err = syscall.Kill(receiver, syscall.SIGSTOP)
+		err = syscall.Kill(sender, syscall.SIGSTOP)
 	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return sync.OnceFunc(func() { _ = syscall.Kill(receiver, syscall.SIGCONT) })
 }
 
 // answersEarly gives the database a default under which a commit is answered before the standby has it.
