@@ -2,6 +2,7 @@ package issuing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"faquan/internal/benefit"
@@ -33,12 +34,29 @@ func (i *Issuer) Ask(ctx context.Context, r *benefit.Request) (benefit.Outcome, 
 
 // stepAsk answers a question.
 func (c *committer) stepAsk(ctx context.Context, p *pending) error {
+	for try := 1; ; try++ {
+		err := c.tryAsk(ctx, p)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+		if try == triesAlone {
+			c.giveUp([]*pending{p}, err)
+			return nil
+		}
+	}
+}
+
+// tryAsk answers a question, unless another process is first with its rows: then it answers store.ErrConflict.
+func (c *committer) tryAsk(ctx context.Context, p *pending) error {
 	tx, cat, err := c.begin(ctx)
 	if err != nil {
 		return c.unloaded([]*pending{p}, err)
 	}
 	defer tx.Rollback()
-	if err := c.load(ctx, tx, cat, []*pending{p}); err != nil {
+	switch err := c.load(ctx, tx, cat, []*pending{p}); {
+	case errors.Is(err, store.ErrConflict):
+		return err
+	case err != nil:
 		return c.unloaded([]*pending{p}, err)
 	}
 	c.answerAsk(cat, p)

@@ -113,3 +113,19 @@ func TestCatalogueOfAnotherProcess(t *testing.T) {
 	}
 	b.want("active again", b.issue(ask("c", 1, 1))[0], nil, benefit.NotRefused)
 }
+
+// A question is asked again as well.
+func TestConflictOfAQuestion(t *testing.T) {
+	b := newBench(t)
+	tries := 0
+	b.store.load = func(keys *benefit.Keys) (*benefit.Keys, error) {
+		if tries++; tries < 3 {
+			return nil, store.ErrConflict
+		}
+		return keys, nil
+	}
+	b.run()
+	if o, _, err := b.issuer.Ask(t.Context(), ask("a", 1, 1)); err != nil || o.Reason != benefit.NotRefused {
+		t.Errorf("answered %v, %v", o.Reason, err)
+	}
+}
