@@ -148,6 +148,16 @@ func (s *State) Reset(now Instant) {
 	s.changes = Changes{} // the last one belongs to whoever took it
 }
 
+// MoveTo moves Now forward in the middle of a batch. What rules came to before may not hold any more.
+func (s *State) MoveTo(now Instant) {
+	s.Now = now
+	for _, b := range s.ballots {
+		for k := range b.candidates {
+			b.candidates[k].ruled = nil
+		}
+	}
+}
+
 // The Set methods are for stores: each gives the state a row that was asked for, present or absent.
 
 // SetClaim says what stands under a key; nil when nothing does.

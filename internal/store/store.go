@@ -133,7 +133,7 @@ func LoadFor(ctx context.Context, tx Tx, requests []*benefit.Request, cat *benef
 			return err
 		}
 		if now := tx.Now(); now != into.Now {
-			into.Now = now
+			into.MoveTo(now)
 			keys = into.RowsOf(requests, cat, env)
 		} else {
 			keys = into.RedrawOf(requests, cat, env)
