@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"faquan/internal/benefit"
 	"faquan/internal/pgtest"
 	"faquan/internal/store/postgres"
@@ -15,7 +17,8 @@ import (
 // says that it is not ready. When it takes them again, nothing needs a hand.
 func TestFencedServer(t *testing.T) {
 	server := pgtest.Start(t, pgtest.NoSync())
-	st, err := postgres.Open(t.Context(), postgres.Options{URL: server.Database(t), CallerClock: true})
+	url := server.Database(t)
+	st, err := postgres.Open(t.Context(), postgres.Options{URL: url, CallerClock: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,12 +42,14 @@ func TestFencedServer(t *testing.T) {
 		}
 		t.Fatalf("%s: Ping answers %v", what, err)
 	}
-	fence("on")
-	settled("fenced", postgres.ErrReadOnly)
 	c := storetest.NewCommitter(st, cat, 2)
+	fence("on")
+	fenced(t, url)
+	// The connection that the first batch was committed on is still there, and is no way around it.
 	if _, err := c.Issue(t.Context(), storetest.Start, storetest.Request("fenced", "1", storetest.Line(1))); err == nil {
 		t.Error("a batch was committed on a server that takes no writes")
 	}
+	settled("fenced", postgres.ErrReadOnly)
 	fence("off")
 	settled("open again", nil)
 	for key, replayed := range map[string]bool{"before": true, "fenced": false} {
@@ -53,4 +58,25 @@ func TestFencedServer(t *testing.T) {
 			t.Errorf("%s: %+v, %v", key, o, err)
 		}
 	}
+}
+
+// fenced waits until a server takes no writes from those who do not ask for more.
+func fenced(t *testing.T, url string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		var on string
+		if err := conn.QueryRow(t.Context(), "SHOW default_transaction_read_only").Scan(&on); err != nil {
+			t.Fatal(err)
+		}
+		if on == "on" {
+			time.Sleep(100 * time.Millisecond) // the other sessions hear of it at their next statement
+			return
+		}
+	}
+	t.Fatal("the server goes on taking writes")
 }
