@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -73,5 +74,28 @@ func TestWarningInAnotherLanguage(t *testing.T) {
 	keepWarning(conn.Conn().PgConn(), &pgconn.Notice{Severity: "警告", SeverityUnlocalized: "WARNING", Message: cancelled})
 	if got := warned(); got != cancelled {
 		t.Errorf("the warning is %q", got)
+	}
+}
+
+// A committer waits for a connection a moment and not for ever: it holds locks that all others wait for.
+func TestNoEndlessWaitForAConnection(t *testing.T) {
+	s, err := Open(t.Context(), Options{URL: pgtest.Shared(t).Database(t) + "&pool_max_conns=1", CallerClock: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.HavePatience(200*time.Millisecond, time.Second)
+	r, err := s.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := s.Read(ctx); err == nil || ctx.Err() != nil {
+		t.Errorf("Read: %v, after all that the caller would wait: %v", err, ctx.Err() != nil)
+	}
+	if err := s.makeTurns(ctx, []turnKey{{templateTurn, 1}}); err == nil || ctx.Err() != nil {
+		t.Errorf("turns: %v, after all that the caller would wait: %v", err, ctx.Err() != nil)
 	}
 }

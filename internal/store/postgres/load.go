@@ -119,6 +119,8 @@ func (s *Store) makeTurns(ctx context.Context, all []turnKey) error {
 	if len(fresh) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.stepTimeout) // the batch holds the store's lock meanwhile
+	defer cancel()
 	kinds, ids := turnColumns(fresh)
 	if _, err := s.reading.Exec(ctx, makeTurns.text, kinds, ids); err != nil {
 		return s.broken(err)

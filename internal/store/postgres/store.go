@@ -255,8 +255,12 @@ func (s *Store) closePools() {
 	s.reading.Close()
 }
 
-// Read opens a snapshot.
-func (s *Store) Read(ctx context.Context) (store.Reader, error) { return openReader(ctx, s.reading) }
+// Read opens a snapshot, or fails within a moment: a change opens one while nobody can issue.
+func (s *Store) Read(ctx context.Context) (store.Reader, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.stepTimeout)
+	defer cancel()
+	return openReader(ctx, s.reading)
+}
 
 // Begin starts a batch.
 func (s *Store) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
