@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -32,11 +31,11 @@ func TestFencedServer(t *testing.T) {
 			}
 		}
 	}
-	settled := func(what string, want error) {
+	settled := func(what string, ready bool) {
 		t.Helper()
 		var err error
 		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-			if err = st.Ping(t.Context()); errors.Is(err, want) {
+			if err = st.Ping(t.Context()); (err == nil) == ready {
 				return
 			}
 		}
@@ -49,9 +48,9 @@ func TestFencedServer(t *testing.T) {
 	if _, err := c.Issue(t.Context(), storetest.Start, storetest.Request("fenced", "1", storetest.Line(1))); err == nil {
 		t.Error("a batch was committed on a server that takes no writes")
 	}
-	settled("fenced", postgres.ErrReadOnly)
+	settled("fenced", false)
 	fence("off")
-	settled("open again", nil)
+	settled("open again", true)
 	for key, replayed := range map[string]bool{"before": true, "fenced": false} {
 		o, err := c.Issue(t.Context(), storetest.Start, storetest.Request(key, "1", storetest.Line(1)))
 		if err != nil || o[0].Reason != benefit.NotRefused || o[0].Replayed != replayed {
