@@ -2,7 +2,7 @@ package issuing_test
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,14 +43,15 @@ func TestRefreshIsNoStepBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	reading := make(chan struct{})
-	var first sync.Once
+	var first atomic.Bool
 	st.read = func() {
-		first.Do(func() {
-			close(reading)
-			for end := time.Now().Add(300 * time.Millisecond); b.issuer.Catalogue().Version < 3 && time.Now().Before(end); {
-				time.Sleep(time.Millisecond)
-			}
-		})
+		if first.Swap(true) {
+			return
+		}
+		close(reading)
+		for end := time.Now().Add(300 * time.Millisecond); b.issuer.Catalogue().Version < 3 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	refreshed := make(chan error, 1)
 	go func() { refreshed <- b.issuer.Refresh(t.Context()) }()
