@@ -8,7 +8,8 @@
 //
 // Time first, so that rows append instead of scattering over an index. The bucket, so that a voucher id alone
 // says on which node of a distributed database its row lives. The sequence starts at a random place in each
-// millisecond, so that processes that share a database rarely draw the same id (and notice when they do), and
+// millisecond, so that processes that share a database rarely draw the same id (and notice when they do: see
+// NewSharedGenerator), and
 // so that an id says little about how many were issued.
 //
 // Ids are identifiers, not secrets: who must not be able to guess uses a certificate code.
@@ -92,6 +93,7 @@ func ParseLong(s string) (ID, error) {
 // never go back. It is not safe for concurrent use: the committer owns one.
 type Generator struct {
 	rand   *rand.Rand
+	shared bool
 	millis int64 // in use
 	slots  [Buckets]slot
 }
@@ -108,6 +110,49 @@ func NewGenerator(r *rand.Rand, afterMillis int64) *Generator {
 	return &Generator{rand: r, millis: max(afterMillis, epochMillis) + 1}
 }
 
+// NewSharedGenerator makes a generator for a store to which others give ids, too, whose first ids are unique there. Two
+// such generators may draw the same block; but then its first id is the same, which the store notices. Blocks that
+// overlap anywhere else are not made: see classes.
+func NewSharedGenerator(r *rand.Rand, afterMillis int64) *Generator {
+	g := NewGenerator(r, afterMillis)
+	g.shared = true
+	return g
+}
+
+// class is a part of the numbers of a millisecond and bucket, in slots of one size that start at its multiples.
+type class struct{ from, to, size int }
+
+// classes keep blocks of shared generators apart, or the same: a block takes slots of the first class that it fits in,
+// a single id among them, so two blocks are of different classes, of different slots, or begin with the same id.
+var classes = [...]class{{0, 2048, 1}, {2048, 4096, 16}, {4096, sequences, MaxBlock}}
+
+func classOf(n int) class {
+	for _, c := range classes {
+		if n <= c.size {
+			return c
+		}
+	}
+	panic("id: no class") // Block has checked n
+}
+
+// blockIn gives the number at which a block of the class begins in the millisecond in use, or in the next one. Within a
+// millisecond and bucket the numbers only grow.
+func (g *Generator) blockIn(s *slot, c class) int {
+	if s.millis == g.millis && s.next+c.size > c.to {
+		g.millis++
+	}
+	if s.millis != g.millis {
+		*s = slot{millis: g.millis}
+	}
+	if s.next < c.from {
+		slots := (c.to - c.from) / c.size
+		s.next = c.from + g.rand.IntN((slots+1)/2)*c.size
+	}
+	first := s.next
+	s.next += c.size
+	return first
+}
+
 // Block gives n consecutive ids of the bucket, and returns the first. All of them carry the same millisecond,
 // nowMillis or later. n is 1 to MaxBlock.
 func (g *Generator) Block(nowMillis int64, bucket, n int) ID {
@@ -116,6 +161,10 @@ func (g *Generator) Block(nowMillis int64, bucket, n int) ID {
 	}
 	g.millis = max(g.millis, nowMillis)
 	s := &g.slots[bucket]
+	if g.shared {
+		first := g.blockIn(s, classOf(n))
+		return idOf(s.millis, bucket, first)
+	}
 	if s.millis == g.millis && s.next+n > sequences {
 		g.millis++
 	}
@@ -125,5 +174,9 @@ func (g *Generator) Block(nowMillis int64, bucket, n int) ID {
 	}
 	first := s.next
 	s.next += n
-	return ID((s.millis-epochMillis)<<(bucketBits+sequenceBits) | int64(bucket)<<sequenceBits | int64(first))
+	return idOf(s.millis, bucket, first)
+}
+
+func idOf(millis int64, bucket, sequence int) ID {
+	return ID((millis-epochMillis)<<(bucketBits+sequenceBits) | int64(bucket)<<sequenceBits | int64(sequence))
 }

@@ -67,6 +67,36 @@ func TestGeneratorNeverRepeats(t *testing.T) {
 	})
 }
 
+// Two generators for one store make blocks that lie apart, or that begin with the same id, which a store notices: no id
+// is given twice in silence.
+func TestSharedGeneratorsOverlapFromTheFirst(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const base = 1_790_000_000_000
+		type block struct{ first, last ID }
+		var made [2][]block
+		for k := range made {
+			g := NewSharedGenerator(rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)), base)
+			var last ID
+			for range rapid.IntRange(1, 60).Draw(t, "calls") {
+				n := rapid.SampledFrom([]int{1, 1, 2, 3, 15, 16, 17, 100, MaxBlock}).Draw(t, "n")
+				first := g.Block(base+1, 3, n)
+				if first <= last || (first+ID(n-1)).Millis() != first.Millis() || (first+ID(n-1)).Bucket() != 3 {
+					t.Fatalf("a block of %d at %d, after %d", n, first, last)
+				}
+				last = first + ID(n-1)
+				made[k] = append(made[k], block{first, last})
+			}
+		}
+		for _, a := range made[0] {
+			for _, b := range made[1] {
+				if a.first <= b.last && b.first <= a.last && a.first != b.first {
+					t.Fatalf("blocks %d to %d and %d to %d overlap", a.first, a.last, b.first, b.last)
+				}
+			}
+		}
+	})
+}
+
 func FuzzParseLong(f *testing.F) {
 	f.Add("2026092100000000000000000000")
 	f.Add(NewGenerator(testRand(), 0).Block(1_790_000_000_123, 7, 1).Long())

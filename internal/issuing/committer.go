@@ -25,9 +25,13 @@ type committer struct {
 }
 
 func newCommitter(i *Issuer, r *rand.Rand, queue int) *committer {
+	ids := id.NewGenerator
+	if i.store.Shared() {
+		ids = id.NewSharedGenerator
+	}
 	return &committer{
 		Issuer: i, queue: newQueue(queue), state: benefit.NewState(),
-		env: benefit.Env{Rand: r, IDs: id.NewGenerator(r, i.store.LastIDMillis()), Rules: i.rules},
+		env: benefit.Env{Rand: r, IDs: ids(r, i.store.LastIDMillis()), Rules: i.rules},
 	}
 }
 

@@ -43,6 +43,9 @@ type Store interface {
 	// BeginChange starts a batch that may write anything: users, sessions, the catalogue. While it is under way nobody
 	// issues, in this process or another, and what Read shows stays as it is until the batch ends.
 	BeginChange(ctx context.Context, clock benefit.Instant) (Tx, error)
+	// Shared says that others, another process or another committer of this one, may write to the store at the same
+	// time.
+	Shared() bool
 	// LastIDMillis bounds the ids that the store may hold: none carries a later millisecond.
 	LastIDMillis() int64
 	// Entities are the entities of the catalogue as of the last commit, by kind and id, and its version. It is

@@ -335,6 +335,9 @@ func (s *Store) BeginChange(ctx context.Context, clock benefit.Instant) (store.T
 	return s.Begin(ctx, clock)
 }
 
+// Shared is false: one process has the directory, and one committer.
+func (s *Store) Shared() bool { return false }
+
 // LastIDMillis bounds the ids in the store.
 func (s *Store) LastIDMillis() int64 {
 	s.mu.Lock()

@@ -71,6 +71,9 @@ func (s *Store) BeginChange(ctx context.Context, clock benefit.Instant) (store.T
 	return s.Begin(ctx, clock)
 }
 
+// Shared is false.
+func (s *Store) Shared() bool { return false }
+
 // LastIDMillis is the latest millisecond that an id in the store carries; 0 when there is none.
 func (s *Store) LastIDMillis() int64 {
 	s.mu.Lock()

@@ -75,6 +75,9 @@ func openSplit(ctx context.Context, o Options) (*split, error) {
 	return s, nil
 }
 
+// Shared is true.
+func (s *split) Shared() bool { return true }
+
 // LastIDMillis bounds the ids that were claimed, too.
 func (s *split) LastIDMillis() int64 { return max(s.claims.LastIDMillis(), s.rest.LastIDMillis()) }
 

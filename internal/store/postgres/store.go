@@ -232,6 +232,9 @@ func (noAddress) String() string  { return "" }
 // RemoteAddr is where the driver would send a cancel request.
 func (uncancelled) RemoteAddr() net.Addr { return noAddress{} }
 
+// Shared is true.
+func (s *Store) Shared() bool { return true }
+
 // LastIDMillis bounds the ids that stood in the store when it was opened, and those of this process since.
 func (s *Store) LastIDMillis() int64 { return s.idMillis.Load() }
 

@@ -63,6 +63,8 @@ func (t *tx) queueState(b *pgx.Batch) {
 		}
 		if t.s.callerClock {
 			clock = int64(t.clock)
+		} else {
+			last++ // batches that wait for each other have an instant each, so that rows tell their order
 		}
 		t.now = max(t.now, benefit.Instant(last), benefit.Instant(clock))
 		return nil
