@@ -95,11 +95,7 @@ func acceptsUnknown(cat *Catalogue, st *State, r *Request) bool {
 }
 
 func newUser(ident Identifier, now Instant, env Env) *User {
-	u := &User{ID: env.IDs.Block(int64(now), id.BucketOf(ident.String()), 1), Identifiers: []Identifier{ident}}
-	if ident.Type == AlipayID {
-		u.Alipay = ident.Value
-	}
-	return u
+	return PlainUser(env.IDs.Block(int64(now), id.BucketOf(ident.String()), 1), ident)
 }
 
 // freeze draws the voucher ids, the amounts and the codes of a new claim's lines.

@@ -145,8 +145,7 @@ func (g *Generator) blockIn(s *slot, c class) int {
 		*s = slot{millis: g.millis}
 	}
 	if s.next < c.from {
-		slots := (c.to - c.from) / c.size
-		s.next = c.from + g.rand.IntN((slots+1)/2)*c.size
+		s.next = c.from + g.rand.IntN((c.to-c.from)/c.size)*c.size
 	}
 	first := s.next
 	s.next += c.size

@@ -123,7 +123,7 @@ ON CONFLICT (template) DO UPDATE SET count = excluded.count, amount = excluded.a
 INSERT INTO template_day (template, day, count, amount) SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bigint[])
 ON CONFLICT (template, day) DO UPDATE SET count = excluded.count, amount = excluded.amount`)
 
-	writeClock = spanning("write_clock", "one row", `
+	writeClock = spanning("write_clock", "one row of a table with 64", `
 INSERT INTO clock (slot, now, id_millis) VALUES ($1, $2, $3)
 ON CONFLICT (slot) DO UPDATE SET now = greatest(clock.now, excluded.now), id_millis = greatest(clock.id_millis, excluded.id_millis)`)
 )
