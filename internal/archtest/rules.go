@@ -106,7 +106,7 @@ var Rules = []Rule{
 	{"internal/pgtest/ha", []string{"internal/pgtest/sandbox"}, []string{pgx}},
 	{"internal/tools/testcount", nil, nil},
 	{"internal/vfs/faultfs", []string{"internal/vfs"}, nil},
-	{"sdktest/world", nil, nil},
+	{"sdktest/world", []string{"internal/pgtest"}, nil},
 }
 
 // Core is held to the standard library by a rule of its own, so that no line of the table can soften it.

@@ -30,6 +30,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"faquan/internal/pgtest"
 )
 
 // World is what a client needs to know.
@@ -59,12 +61,13 @@ func main() {
 	flags := flag.NewFlagSet("world", flag.ExitOnError)
 	program := flags.String("faquan", "", "the program")
 	catalogue := flags.String("catalog", "", "the catalogue; cases.json lies beside it")
+	database := flags.Bool("database", false, "the program's store is a private PostgreSQL, not a directory")
 	_ = flags.Parse(os.Args[1:])
 	if *program == "" || *catalogue == "" || flags.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "world: -faquan, -catalog and a command are needed")
 		os.Exit(2)
 	}
-	err := run(*program, *catalogue, flags.Args())
+	err := run(&faquan{path: *program}, *database, *catalogue, flags.Args())
 	var ended *exec.ExitError
 	switch {
 	case errors.As(err, &ended) && ended.Exited():
@@ -75,7 +78,20 @@ func main() {
 	}
 }
 
-func run(program, catalogue string, command []string) (err error) {
+// faquan is the program, and the URL of the database that it is given, if any.
+type faquan struct{ path, store string }
+
+// command prepares a call of the program.
+func (f *faquan) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(f.path, args...)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FAQUAN_") })
+	if f.store != "" {
+		cmd.Env = append(cmd.Env, "FAQUAN_STORE="+f.store)
+	}
+	return cmd
+}
+
+func run(program *faquan, database bool, catalogue string, command []string) (err error) {
 	// A signal ends the command below, and then everything is put away as after any other end.
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
@@ -87,6 +103,14 @@ func run(program, catalogue string, command []string) (err error) {
 	world, err := furnish(dir, catalogue)
 	if err != nil {
 		return err
+	}
+	if database {
+		server, openErr := pgtest.Open()
+		if openErr != nil {
+			return openErr
+		}
+		defer func() { err = errors.Join(err, server.Close()) }()
+		program.store = server.URL("postgres")
 	}
 	s, err := start(ctx, program, dir)
 	if err != nil {
@@ -105,8 +129,10 @@ func furnish(dir, catalogue string) (*World, error) {
 	w := &World{AppID: appID, AppKey: appKey, AppSecret: rand.Text()}
 	text, err := os.ReadFile(catalogue)
 	if err == nil {
-		secrets := strings.NewReplacer("THE-APP-SECRET", w.AppSecret, "ANOTHER-SECRET", rand.Text())
-		err = os.WriteFile(filepath.Join(dir, "catalog.yaml"), []byte(secrets.Replace(string(text))), 0o600)
+		// A session that is over for long is no longer there on a database.
+		yesterday := time.Now().AddDate(0, 0, -1).Format(time.DateTime)
+		blanks := strings.NewReplacer("THE-APP-SECRET", w.AppSecret, "ANOTHER-SECRET", rand.Text(), "YESTERDAY", yesterday)
+		err = os.WriteFile(filepath.Join(dir, "catalog.yaml"), []byte(blanks.Replace(string(text))), 0o600)
 	}
 	if err != nil {
 		return nil, err
@@ -155,26 +181,20 @@ type server struct {
 	ended   chan error
 }
 
-func start(ctx context.Context, program, dir string) (*server, error) {
+func start(ctx context.Context, program *faquan, dir string) (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
 	s := &server{address: address, log: &bytes.Buffer{}, ended: make(chan error, 1)}
-	s.cmd = exec.Command(program, "serve", "--data", filepath.Join(dir, "data"), "--listen", address,
+	s.cmd = program.command("serve", "--data", filepath.Join(dir, "data"), "--listen", address,
 		"--apply", filepath.Join(dir, "catalog.yaml"))
-	s.cmd.Env = environment()
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
 	go func() { s.ended <- s.cmd.Wait() }()
 	return s, s.ready(ctx)
-}
-
-// environment leaves out the program's own settings: a developer may have some.
-func environment() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FAQUAN_") })
 }
 
 // freeAddress finds a port of loopback that nobody listens on.
@@ -259,10 +279,9 @@ func try(ctx context.Context, dir string, world *World, command []string) error 
 	return cmd.Run()
 }
 
-// audit recounts everything that the tests left.
-func audit(program, dir string) error {
-	cmd := exec.Command(program, "audit", "--data", filepath.Join(dir, "data"))
-	cmd.Env = environment()
+// audit recounts everything that the tests left, in the directory or the database.
+func audit(program *faquan, dir string) error {
+	cmd := program.command("audit", "--data", filepath.Join(dir, "data"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		_, _ = io.Copy(os.Stderr, bytes.NewReader(out))
