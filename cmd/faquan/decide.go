@@ -97,7 +97,7 @@ func (q *decision) question() (*control.Question, error) {
 		App: q.app, Scope: control.ScopeName{App: q.app, BizCode: q.bizCode},
 		Request: benefit.Request{
 			Key: key, Recipient: benefit.Identifier{Type: q.userType, Value: q.userID}, Asked: asked,
-			Meaning: decisionMeaning(&asked), Continues: true,
+			Meaning: asked.DecisionMeaning(), Continues: true,
 		},
 	}, nil
 }
@@ -135,14 +135,4 @@ func (q *decision) ask(cmd *cobra.Command, p control.Platform, question *control
 		err = fmt.Errorf("nothing would be issued: %s", told.Reason)
 	}
 	return err
-}
-
-// decisionMeaning is what decisionsend counts into the meaning of a request, so that the question about a call that
-// was made before finds what was decided then.
-func decisionMeaning(asked *benefit.Asked) benefit.Digest {
-	texts := append([]string{asked.SceneCode, strconv.Itoa(len(asked.ActCodes))}, asked.ActCodes...)
-	for _, pair := range asked.Rights {
-		texts = append(texts, pair.ActCode, strconv.FormatInt(pair.RightID, 10))
-	}
-	return benefit.MeaningOf(nil, texts...)
 }

@@ -176,3 +176,13 @@ func MeaningOf(lines []Line, more ...string) Digest {
 	sum := sha256.Sum256(b)
 	return Digest(sum[:16])
 }
+
+// DecisionMeaning is what must be equal for a retry of a decision to be one, apart from the recipient. It is made of the
+// request alone: the catalogue may have changed by the time of a retry.
+func (a *Asked) DecisionMeaning() Digest {
+	texts := append([]string{a.SceneCode, strconv.Itoa(len(a.ActCodes))}, a.ActCodes...)
+	for _, pair := range a.Rights {
+		texts = append(texts, pair.ActCode, strconv.FormatInt(pair.RightID, 10))
+	}
+	return MeaningOf(nil, texts...)
+}

@@ -67,11 +67,11 @@ func readDecision(c *call) (*benefit.Request, *wire.Error) {
 	if bad := args.Err(); bad != nil {
 		return nil, bad
 	}
+	asked := benefit.Asked{BizCode: bizCode, SceneCode: scene, ActCodes: codes, Rights: rights}
 	return &benefit.Request{
 		Scope: benefit.BizScope(c.app.ID, bizCode), Key: key, App: c.app.ID, Recipient: recipient, Continues: true,
-		Meaning: decisionMeaning(scene, codes, rights),
-		Asked:   benefit.Asked{BizCode: bizCode, SceneCode: scene, ActCodes: codes, Rights: rights},
-		Note:    benefit.Note{TraceID: strings.Clone(firstCharacters(trace, maxTraceID))},
+		Meaning: asked.DecisionMeaning(), Asked: asked,
+		Note: benefit.Note{TraceID: strings.Clone(firstCharacters(trace, maxTraceID))},
 	}, nil
 }
 
@@ -132,16 +132,6 @@ func readRecipient(dto *wire.Args, app benefit.AppID) benefit.Identifier {
 }
 
 func notInUserType(r rune) bool { return r <= ' ' || r > '~' || r == ':' || r == '/' }
-
-// decisionMeaning is what must be equal for a retry to be one, apart from the recipient. It is made of the request
-// alone: the catalogue may have changed by the time of a retry.
-func decisionMeaning(scene string, codes []string, rights []benefit.ActRight) benefit.Digest {
-	texts := append([]string{scene, strconv.Itoa(len(codes))}, codes...)
-	for _, pair := range rights {
-		texts = append(texts, pair.ActCode, strconv.FormatInt(pair.RightID, 10))
-	}
-	return benefit.MeaningOf(nil, texts...)
-}
 
 // answerDecision writes the answer in the order of the page.
 func (c *call) answerDecision(d *decision) (*wire.Answer, *wire.Error) {
