@@ -16,6 +16,10 @@
 //     key settles it.
 //   - One bad request never fails its batch. A batch that is too much for one commit is committed in parts.
 //
+// On a store that several processes share there may be several committers, each with a share of the recipients, and
+// other processes beside them: whoever is late with a row decides its batch again, and each batch is decided by the
+// catalogue that is in force in the store.
+//
 // The committer is a step function. Run loops over Step; a simulator calls Step itself, and the same seed gives
 // the same history.
 package issuing

@@ -35,8 +35,8 @@ var (
 // ErrNoVersion: the store does not know the catalogue of that version.
 var ErrNoVersion = errors.New("no such version of the catalogue")
 
-// Store is a database that faquan issues on. One committer of a process drives it at a time (Begin … Commit or
-// Rollback); reading is safe beside it and from many goroutines.
+// Store is a database that faquan issues on. One committer drives it at a time (Begin … Commit or Rollback), or several
+// where it is Shared; reading is safe beside them and from many goroutines.
 type Store interface {
 	// Begin starts a batch. Its now is the clock, or the last committed now if that is later.
 	Begin(ctx context.Context, clock benefit.Instant) (Tx, error)

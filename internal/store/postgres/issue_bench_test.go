@@ -1,8 +1,6 @@
 package postgres_test
 
 import (
-	"os"
-	"runtime/pprof"
 	"testing"
 
 	"faquan/internal/bench"
@@ -12,10 +10,7 @@ import (
 
 // BenchmarkIssue issues from 256 callers, each answer durable.
 func BenchmarkIssue(b *testing.B) {
-	url := os.Getenv("FAQUAN_BENCH_URL")
-	if url == "" {
-		url = pgtest.Start(b, pgtest.With("max_wal_size", "4GB"), pgtest.With("shared_buffers", "1GB")).Database(b)
-	}
+	url := pgtest.Start(b, pgtest.With("max_wal_size", "4GB"), pgtest.With("shared_buffers", "1GB")).Database(b)
 	st, err := postgres.Open(b.Context(), postgres.Options{URL: url})
 	if err != nil {
 		b.Fatal(err)
@@ -27,7 +22,6 @@ func BenchmarkIssue(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer e.Close()
-	_ = pprof.StartCPUProfile
 	b.ResetTimer()
 	f, err := e.Run(b.Context(), int64(b.N), nil)
 	if err != nil {
