@@ -122,6 +122,9 @@ func TestChangeErrors(t *testing.T) {
 			if a := b.result(p); a.err == nil || !errors.Is(a.err, c.wanted) && c.wanted != nil {
 				t.Errorf("Change: %v, want %v", a.err, c.wanted)
 			}
+			if got := b.issuer.Catalogue().Version; got != 1 {
+				t.Errorf("the catalogue of version %d is in force", got)
+			}
 			*b.store = faulty{Store: b.store.Store}
 			after, err := storetest.ContentsOf(t.Context(), b.store)
 			if err != nil {
