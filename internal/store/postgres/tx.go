@@ -22,9 +22,7 @@ type tx struct {
 	clock     benefit.Instant
 	now       benefit.Instant
 	catalogue int64
-	changes   int64
 	change    bool // it has the store for itself
-	broken    bool // the connection is good for nothing more
 
 	turns     map[turnKey]bool
 	claims    map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
@@ -58,7 +56,7 @@ func (t *tx) Catalogue() int64     { return t.catalogue }
 func (t *tx) queueState(b *pgx.Batch) {
 	b.Queue(readState.text).QueryRow(func(row pgx.Row) error {
 		var last, clock int64
-		if err := row.Scan(&t.catalogue, &t.changes, &last, &clock); err != nil {
+		if err := row.Scan(&t.catalogue, &last, &clock); err != nil {
 			return err
 		}
 		if t.s.callerClock {
@@ -80,9 +78,7 @@ func (t *tx) send(ctx context.Context, b *pgx.Batch) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.s.stepTimeout)
 	defer cancel()
-	err := t.s.broken(t.conn.SendBatch(ctx, b).Close())
-	t.broken = t.broken || t.conn.Conn().IsClosed()
-	return err
+	return t.s.broken(t.conn.SendBatch(ctx, b).Close())
 }
 
 // Rollback ends the batch. The server rolls back by itself when the connection is gone.
