@@ -28,7 +28,8 @@ the order of issue) and --key with its scope: --template for alipay.marketing.vo
 taobao.mobile.promotion.benefit.activity.send, --app and --biz-code for alibaba.alsc.upp.right.decisionsend.
 
 What was refused leaves nothing in the store. The serving process remembers the latest such requests: --refusals lists
-them, newest first, all or those of a --trace or a --key. Processes on a database cannot be asked for theirs.
+them, newest first, all or those of a --trace or a --key. Of a database it asks all processes on this machine that were
+started with this --data, and says whose each is; those on other machines have to be asked there.
 
 Codes and identifiers of people are masked unless --unmasked. The exit code is 1 when nothing is found.`,
 		Example: `  faquan explain --voucher 2203102002536848287
@@ -45,21 +46,16 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 			if err := at.mustExist(); err != nil {
 				return err
 			}
-			find := func(p control.Platform) error { return explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON) }
-			if !s.Refusals {
-				return withPlatform(cmd.Context(), at, find)
+			if s.Refusals {
+				p, err := whoRefused(cmd.ErrOrStderr(), at)
+				if err != nil {
+					return err
+				}
+				return explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON)
 			}
-			if at.store != "" {
-				return errors.New("only the process that refused a request remembers it, and one on a database cannot be asked: see its log")
-			}
-			c, err := control.Dial(at.dir)
-			if errors.Is(err, control.ErrNotServed) {
-				return fmt.Errorf("only the process that refused a request remembers it: %w", err)
-			}
-			if err != nil {
-				return err
-			}
-			return find(c)
+			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
+				return explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON)
+			})
 		},
 	}
 	placeFlags(cmd, &at)
@@ -104,11 +100,43 @@ func checkSearch(s *control.Search, bizCode bool) error {
 	return nil
 }
 
-func explain(ctx context.Context, w io.Writer, p control.Platform, s *control.Search, asJSON bool) error {
+// finder is who knows of decisions.
+type finder interface {
+	Find(context.Context, *control.Search) ([]*control.Told, error)
+}
+
+// whoRefused is who remembers what was refused: the process that serves the directory, or those of this machine on the
+// database. It notes how many were asked, because there may be others elsewhere.
+func whoRefused(note io.Writer, at place) (finder, error) {
+	var (
+		p   finder
+		all control.Processes
+		err error
+	)
+	if at.store == "" {
+		p, err = control.Dial(at.dir)
+	} else {
+		all, err = control.DialShared(at.dir)
+		p = all
+	}
+	if errors.Is(err, control.ErrNotServed) {
+		return nil, fmt.Errorf("only the process that refused a request remembers it: %w", err)
+	}
+	if err == nil && at.store != "" {
+		fmt.Fprintf(note, "asking %d of the processes, those on this machine with --data %s\n", len(all), at.dir)
+	}
+	return p, err
+}
+
+func explain(ctx context.Context, w io.Writer, p finder, s *control.Search, asJSON bool) error {
 	found, err := p.Find(ctx, s)
-	if err != nil {
+	if len(found) == 0 && err != nil {
 		return err
 	}
+	return errors.Join(err, showFound(w, found, s, asJSON))
+}
+
+func showFound(w io.Writer, found []*control.Told, s *control.Search, asJSON bool) error {
 	if asJSON {
 		return writeJSON(w, found)
 	}

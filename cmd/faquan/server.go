@@ -18,8 +18,8 @@ import (
 	"faquan/internal/gateway/top"
 )
 
-// server is a running `faquan serve`: a node and the gateways on it. Beside those, on a data directory it has the socket
-// for the other commands, and on a database it follows what other processes do.
+// server is a running `faquan serve`: a node and the gateways on it. Beside those it has a socket, on a data directory for
+// the other commands, on a database to tell what only this process remembers; there it follows what others do, too.
 type server struct {
 	url        string
 	node       *node
@@ -28,7 +28,7 @@ type server struct {
 	log        *slog.Logger
 	ready      atomic.Bool // takes calls
 	public     *http.Server
-	socket     *http.Server // nil on a database
+	socket     *http.Server // nil on a database whose processes cannot be asked
 	background background
 	drain      time.Duration
 	failed     chan error // what ends the server besides a signal: a listener that broke
@@ -105,16 +105,22 @@ func (s *server) listen(ctx context.Context, c *config.Config) (err error) {
 	return nil
 }
 
-// listenSocket lets the other commands in. Those of a database open it themselves.
+// listenSocket lets the other commands in. Those of a database open it themselves, and ask the process for nothing but
+// what is in its memory; it serves without that, too, where nothing can be written beside the key file.
 func (s *server) listenSocket(c *config.Config) error {
+	listen, handler := control.Listen, control.Handler(s.desk, s.status)
 	if c.Store != "" {
-		return nil
+		listen, handler = control.ListenShared, control.SharedHandler(s.desk.Find, s.status)
 	}
-	l, err := control.Listen(c.Data)
-	if err != nil {
+	l, err := listen(c.Data)
+	switch {
+	case err != nil && c.Store != "":
+		s.log.Warn("explain --refusals cannot ask this process", "err", err)
+		return nil
+	case err != nil:
 		return err
 	}
-	s.socket = &http.Server{Handler: control.Handler(s.desk, s.status), ReadHeaderTimeout: 10 * time.Second}
+	s.socket = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	s.serve(s.socket, l)
 	return nil
 }

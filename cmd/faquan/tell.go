@@ -68,6 +68,9 @@ func (p *page) head(told *control.Told) {
 	if told.Issuance != "" {
 		p.line(1, "issuance %s to user %s", told.Issuance, told.User)
 	}
+	if told.Process != "" {
+		p.line(1, "remembered by process %s", told.Process)
+	}
 	if told.TraceID != "" {
 		p.line(1, "trace id %s", told.TraceID)
 	}

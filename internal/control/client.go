@@ -23,14 +23,16 @@ var _ Platform = (*Client)(nil)
 type planFunc = func(context.Context, *Document) (*catalog.Plan, error)
 
 // Dial reaches the process that serves a data directory. The error wraps ErrNotServed when there is none.
-func Dial(dir string) (*Client, error) {
-	first, err := connect(dir)
+func Dial(dir string) (*Client, error) { return dial(dir, SocketName) }
+
+func dial(dir, name string) (*Client, error) {
+	first, err := connect(dir, name)
 	if err != nil {
 		return nil, err
 	}
 	first.Close()
 	return &Client{&http.Client{Transport: &http.Transport{
-		DialContext: func(context.Context, string, string) (net.Conn, error) { return connect(dir) },
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return connect(dir, name) },
 	}}}, nil
 }
 

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -32,8 +33,7 @@ type failure struct {
 
 // Handler serves a Platform to Clients. It belongs on the socket and nowhere else: it asks nobody who they are.
 func Handler(p Platform, status func() Status) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, status(), nil) })
+	mux := asked(p.Find, status)
 	mux.HandleFunc("POST /apply", func(w http.ResponseWriter, r *http.Request) { plan(w, r, p.Apply) })
 	mux.HandleFunc("POST /diff", func(w http.ResponseWriter, r *http.Request) { plan(w, r, p.Diff) })
 	mux.HandleFunc("GET /export", func(w http.ResponseWriter, r *http.Request) { export(w, r, p) })
@@ -42,11 +42,21 @@ func Handler(p Platform, status func() Status) http.Handler {
 	mux.HandleFunc("POST /decide", func(w http.ResponseWriter, r *http.Request) {
 		ask(w, r, func(q *Question) (any, error) { return p.Decide(r.Context(), q, r.FormValue("unmasked") == "true") })
 	})
-	mux.HandleFunc("POST /find", func(w http.ResponseWriter, r *http.Request) {
-		ask(w, r, func(s *Search) (any, error) { return p.Find(r.Context(), s) })
-	})
 	handleSessions(mux, p)
 	mux.HandleFunc("POST /settle", func(w http.ResponseWriter, r *http.Request) { answer(w, struct{}{}, p.Settle(r.Context())) })
+	return mux
+}
+
+// findFunc is Find of a Platform.
+type findFunc = func(context.Context, *Search) ([]*Told, error)
+
+// asked serves what changes nothing and shows no secret.
+func asked(find findFunc, status func() Status) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, status(), nil) })
+	mux.HandleFunc("POST /find", func(w http.ResponseWriter, r *http.Request) {
+		ask(w, r, func(s *Search) (any, error) { return find(r.Context(), s) })
+	})
 	return mux
 }
 

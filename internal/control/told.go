@@ -39,6 +39,7 @@ type Told struct {
 	Lines      []benefit.LineTold      `json:"lines,omitempty"` // what was tried to issue
 	Vouchers   []ToldVoucher           `json:"vouchers,omitempty"`
 	Remark     string                  `json:"remark,omitzero"`
+	Process    string                  `json:"process,omitzero"` // that remembers it, where several were asked
 }
 
 // ToldError is what a request named and could not have.

@@ -1,0 +1,124 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Processes are those that serve a database with one directory for their key file, on this machine. What only a process
+// knows, its refusals, is asked of all of them.
+type Processes []*Client
+
+// sharedName is the name of one of several sockets in a directory. It holds the machine, because a directory on a network
+// file system may have sockets of another one, which look as if nobody listened; and a random part, because process ids
+// repeat in containers.
+func sharedName() string {
+	return sharedNames() + strings.ToLower(rand.Text()[:8]) + ".sock"
+}
+
+// sharedNames is how the names of this machine's sockets begin.
+func sharedNames() string {
+	host, _ := os.Hostname() // without a name all machines are one
+	sum := sha256.Sum256([]byte(host))
+	return fmt.Sprintf("faquan-%x-", sum[:4])
+}
+
+// ListenShared makes a socket of this process in a directory that others may have too, and removes those that were left
+// behind by processes of this machine. SharedHandler belongs on it.
+func ListenShared(dir string) (net.Listener, error) {
+	left, _ := filepath.Glob(filepath.Join(escaped(dir), sharedNames()+"*.sock"))
+	for _, path := range left {
+		conn, err := connect(dir, filepath.Base(path))
+		if err == nil {
+			conn.Close()
+		} else if errors.Is(err, ErrNotServed) {
+			os.Remove(path)
+		}
+	}
+	return listen(dir, sharedName())
+}
+
+// SharedHandler answers Processes.
+func SharedHandler(find findFunc, status func() Status) http.Handler { return asked(find, status) }
+
+// DialShared reaches the processes of this machine that have their key file in the directory. The error wraps
+// ErrNotServed when there is none.
+func DialShared(dir string) (Processes, error) {
+	paths, err := filepath.Glob(filepath.Join(escaped(dir), "faquan-*.sock"))
+	if err != nil {
+		return nil, err
+	}
+	var all Processes
+	for _, path := range paths {
+		c, err := dial(dir, filepath.Base(path))
+		switch {
+		case err == nil:
+			all = append(all, c)
+		case !errors.Is(err, ErrNotServed): // that one has gone, or is another machine's
+			return nil, err
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%w %s on this machine", ErrNotServed, dir)
+	}
+	return all, nil
+}
+
+// escaped is a path as a pattern that matches it alone.
+func escaped(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// processPatience is how long one process may take to answer. One that stands still does not hide what others know.
+const processPatience = 10 * time.Second
+
+// Find asks all of them, and puts what they say in one order, newest first, at most s.Limit. Each says whose it is. When
+// some do not answer, it returns what the others know together with an error. ErrNotFound when all know nothing.
+func (all Processes) Find(ctx context.Context, s *Search) ([]*Told, error) {
+	ctx, cancel := context.WithTimeout(ctx, processPatience)
+	defer cancel()
+	answers, errs := make([][]*Told, len(all)), make([]error, len(all))
+	var asked sync.WaitGroup
+	for k, c := range all {
+		asked.Go(func() { answers[k], errs[k] = c.findNamed(ctx, s) })
+	}
+	asked.Wait()
+	found := slices.Concat(answers...)
+	slices.SortStableFunc(found, func(a, b *Told) int { return cmp.Compare(b.At, a.At) })
+	if s.Limit > 0 && len(found) > s.Limit {
+		found = found[:s.Limit]
+	}
+	err := errors.Join(errs...)
+	if err == nil && len(found) == 0 {
+		err = ErrNotFound
+	}
+	return found, err
+}
+
+// findNamed is Find, with the name of the process in each answer. To know nothing is no error.
+func (c *Client) findNamed(ctx context.Context, s *Search) ([]*Told, error) {
+	status, err := c.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.Find(ctx, s)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("process %d at %s: %w", status.PID, status.URL, err)
+	}
+	for _, told := range found {
+		told.Process = fmt.Sprintf("%d at %s", status.PID, status.URL)
+	}
+	return found, nil
+}
