@@ -22,7 +22,7 @@ import (
 	"faquan/bench/peers/naive"
 	"faquan/bench/peers/peer"
 	"faquan/bench/peers/redisscript"
-	"faquan/internal/pgtest"
+	"faquan/internal/pgserver"
 )
 
 // options are the flags.
@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		return err
 	}
 	if o.postgres == "" && slices.ContainsFunc(o.chosen(), isNaive) {
-		server, err := pgtest.Open(pgtest.With("shared_buffers", "256MB"))
+		server, err := pgserver.Open(pgserver.With("shared_buffers", "256MB"))
 		if err != nil {
 			return err
 		}

@@ -114,7 +114,7 @@ func (o *benchLoad) openStore(ctx context.Context, c *config.Config) (closeStore
 	if o.store == "" {
 		return func() error { return nil }, nil
 	}
-	db, err := bench.OpenServer(ctx, o.store)
+	db, err := bench.OpenServer(o.store)
 	if err != nil {
 		return nil, err
 	}

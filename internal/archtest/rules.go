@@ -93,7 +93,8 @@ var Rules = []Rule{
 	{"cmd/faquan", []string{All}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar/v3"}},
 
 	// The benchmarks start private servers with it, as the tests do.
-	{"internal/pgtest/sandbox", nil, nil},
+	{"internal/sandbox", nil, nil},
+	{"internal/pgserver", []string{"internal/sandbox"}, []string{pgx}},
 
 	// What only tests use: see TestSupport.
 	{"internal/archtest", nil, nil},
@@ -101,12 +102,12 @@ var Rules = []Rule{
 	{"internal/store/storetest", []string{
 		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/store/memory",
 	}, []string{gocmp}},
-	{"internal/pgtest", []string{"internal/pgtest/sandbox"}, []string{pgx}},
+	{"internal/pgtest", []string{"internal/pgserver"}, nil},
 	{"internal/pgtest/cutproxy", nil, nil},
-	{"internal/pgtest/ha", []string{"internal/pgtest/sandbox"}, []string{pgx}},
+	{"internal/pgtest/ha", []string{"internal/sandbox"}, []string{pgx}},
 	{"internal/tools/testcount", nil, nil},
 	{"internal/vfs/faultfs", []string{"internal/vfs"}, nil},
-	{"sdktest/world", []string{"internal/pgtest"}, nil},
+	{"sdktest/world", []string{"internal/pgserver"}, nil},
 }
 
 // Core is held to the standard library by a rule of its own, so that no line of the table can soften it.

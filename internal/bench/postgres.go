@@ -89,7 +89,7 @@ func RunPostgres(ctx context.Context, o PostgresOptions) (err error) {
 		}
 		defer b.peers.remove()
 	}
-	if b.server, err = OpenServer(ctx, o.Store); err != nil {
+	if b.server, err = OpenServer(o.Store); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.server.Close()) }()

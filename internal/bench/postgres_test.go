@@ -275,12 +275,12 @@ func (conflictingTx) Commit(context.Context, *benefit.Changes) error { return st
 // TestServerIsNamed without its password.
 func TestServerIsNamed(t *testing.T) {
 	for _, bad := range []string{"", "privat", "postgres:u:hush@h/db"} {
-		if _, err := OpenServer(t.Context(), bad); err == nil || strings.Contains(err.Error(), "hush") {
+		if _, err := OpenServer(bad); err == nil || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 	url := strings.Replace(pgtest.Shared(t).URL("postgres"), "postgres@", "postgres:hush@", 1)
-	server, err := OpenServer(t.Context(), url)
+	server, err := OpenServer(url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,24 +10,24 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"faquan/internal/config"
-	"faquan/internal/pgtest/sandbox"
+	"faquan/internal/pgserver"
 )
 
 // Private, as the name of a store, is a PostgreSQL server that is started for the benchmark alone.
 const Private = "private"
 
 // privateSettings are what an operator would set for this load, on a machine of a few gigabytes. Nothing of them
-// weakens durability; what does is named so that the report can show it as it is. dynamic_shared_memory_type keeps
-// what the server has in files of its directory, which go away with it.
-var privateSettings = []string{
-	"shared_buffers=1GB", "max_wal_size=8GB", "wal_compression=lz4", "checkpoint_timeout=15min",
-	"fsync=on", "full_page_writes=on", "synchronous_commit=on", "max_connections=200",
-	"listen_addresses=127.0.0.1", "unix_socket_directories=", "timezone=UTC", "dynamic_shared_memory_type=mmap",
+// weakens durability; what does is named so that the report can show it as it is.
+var privateSettings = []pgserver.Option{
+	pgserver.With("shared_buffers", "1GB"), pgserver.With("max_wal_size", "8GB"), pgserver.With("wal_compression", "lz4"),
+	pgserver.With("checkpoint_timeout", "15min"), pgserver.With("max_connections", "200"),
+	pgserver.With("fsync", "on"), pgserver.With("full_page_writes", "on"), pgserver.With("synchronous_commit", "on"),
 }
 
 // shownSettings are those that figures depend on.
@@ -39,105 +39,47 @@ var shownSettings = []string{
 // Server is the PostgreSQL that is measured. Everything happens in databases that it makes and drops again, never in
 // the one that was named.
 type Server struct {
-	url  string
-	box  *sandbox.Box // nil: somebody else's, of which nothing but the database is seen
-	pid  int          // of the postmaster; 0 for somebody else's
-	data string       // its directory; empty for somebody else's
+	url     string
+	private *pgserver.Server // nil: somebody else's, of which nothing but the database is seen
 }
 
 // OpenServer starts a private server, or takes the one that a URL names, whose user must be allowed to make databases.
 // A private one is put where temporary files are (TMPDIR), which should lie on the disk that is to be measured.
-func OpenServer(ctx context.Context, store string) (*Server, error) {
+func OpenServer(store string) (*Server, error) {
 	if store != Private {
 		if store == "" || config.StoreName(store) == "" {
 			return nil, errors.New("the store is neither a URL like postgres://user@host:5432/database nor the word private")
 		}
 		return &Server{url: store}, nil
 	}
-	bin, err := sandbox.Postgres()
+	private, err := pgserver.Open(privateSettings...)
 	if err != nil {
 		return nil, err
 	}
-	box, err := sandbox.New("bench-pg")
-	if err != nil {
-		return nil, err
-	}
-	s := &Server{box: box, data: filepath.Join(box.Dir(), "data")}
-	if err := s.create(ctx, bin); err != nil {
-		return nil, errors.Join(err, box.Close())
-	}
-	return s, nil
-}
-
-// create makes the directory and starts the server.
-func (s *Server) create(ctx context.Context, bin string) error {
-	err := s.box.Run(filepath.Join(bin, "initdb"), "--pgdata", s.data, "--username=postgres", "--auth=trust",
-		"--locale=C.UTF-8", "--encoding=UTF8", "--no-instructions")
-	if err != nil {
-		return err
-	}
-	port, err := sandbox.Port()
-	if err != nil {
-		return err
-	}
-	s.url = fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port)
-	args := []string{"-D", s.data, "-c", "port=" + strconv.Itoa(port)}
-	for _, setting := range privateSettings {
-		args = append(args, "-c", setting)
-	}
-	log, err := os.Create(s.log())
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	cmd := s.box.Command(filepath.Join(bin, "postgres"), args...)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	s.pid = cmd.Process.Pid
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }() // how it ended stands in its log
-	return s.ready(ctx, ended)
-}
-
-func (s *Server) log() string { return filepath.Join(s.box.Dir(), "log") }
-
-// ready waits until a server takes connections.
-func (s *Server) ready(ctx context.Context, ended <-chan struct{}) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for {
-		conn, err := pgx.Connect(ctx, s.url)
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-ended:
-			said, _ := os.ReadFile(s.log())
-			return fmt.Errorf("PostgreSQL has ended at its start:\n%s", said)
-		case <-ctx.Done():
-			return fmt.Errorf("PostgreSQL takes no connection: %w", err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	syscall.Sync() // the files of a new server; to write them is no part of what is measured
+	return &Server{url: private.URL("postgres"), private: private}, nil
 }
 
 // Close ends a private server and removes all of it.
 func (s *Server) Close() error {
-	if s.box == nil {
+	if s.private == nil {
 		return nil
 	}
-	return s.box.Close()
+	return s.private.Close()
 }
 
 // Dir is where a private server has its data; empty for another.
-func (s *Server) Dir() string { return s.data }
+func (s *Server) Dir() string {
+	if s.private == nil {
+		return ""
+	}
+	return s.private.Dir()
+}
 
 // Describe says which server it is, and its settings that figures depend on.
 func (s *Server) Describe(ctx context.Context) (string, error) {
 	name := "a private server"
-	if s.box == nil {
+	if s.private == nil {
 		name = config.StoreName(s.url)
 	}
 	var all []string
@@ -192,7 +134,7 @@ func (s *Server) Database(ctx context.Context) (at string, drop func() error, er
 // how long that took. On somebody else's server it needs the role pg_checkpoint, and is left out without it.
 func (s *Server) checkpoint(ctx context.Context) (time.Duration, error) {
 	began := time.Now()
-	if err := s.exec(ctx, "CHECKPOINT"); err != nil && s.box != nil {
+	if err := s.exec(ctx, "CHECKPOINT"); err != nil && s.private != nil {
 		return 0, err
 	}
 	return time.Since(began), nil
@@ -208,9 +150,9 @@ type serverUsage struct {
 
 func (s *Server) usage(ctx context.Context, database string) (serverUsage, error) {
 	var u serverUsage
-	if s.box != nil {
-		u.cpu = processorTime(s.box.Processes(s.data))
-		u.written = newMeter(s.data).written()
+	if s.private != nil {
+		u.cpu = processorTime(s.private.Processes())
+		u.written = newMeter(s.Dir()).written()
 	}
 	err := s.use(ctx, database, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, pg_database_size(current_database())`).Scan(&u.wal, &u.size)

@@ -1,4 +1,4 @@
-// Package pgtest gives tests and benchmarks a PostgreSQL of their own.
+// Package pgtest gives tests a PostgreSQL of their own.
 //
 // [Start] makes a server: a fresh data directory, a random port on 127.0.0.1, no password. [Shared] is one server for all the
 // tests of a test binary, without fsync: for tests that want rows, and in which nothing crashes.
@@ -9,61 +9,36 @@
 // A test that wants a crash takes a server of its own and uses [Server.Kill], which is kill -9 of all its
 // processes, and [Server.StartAgain], which comes back on the same port with what was synced.
 //
-// Without the server's programs a test fails and says what to install; it is never skipped. They come from PATH or
-// from where Debian puts them. A server and its directory go away with the test, and with the test process however
-// that ends; see package sandbox.
+// Without the server's programs a test fails and says what to install; it is never skipped. A server and its directory
+// go away with the test, and with the test process however that ends; see packages pgserver and sandbox.
 package pgtest
 
 import (
-	"bytes"
-	"context"
 	"crypto/rand"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
+	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"faquan/internal/pgtest/sandbox"
+	"faquan/internal/pgserver"
 )
 
-// patience is how long a server may take to start or to stop. A busy machine is slow; what never answers is broken.
-const patience = 90 * time.Second
-
 // Option changes a server before it starts.
-type Option func(*Server)
+type Option = pgserver.Option
 
 // With sets a parameter of the server, as postgresql.conf would.
-func With(name, value string) Option {
-	return func(s *Server) { s.settings = append(s.settings, name+"="+value) }
-}
+func With(name, value string) Option { return pgserver.With(name, value) }
 
 // NoSync makes a server that never calls fsync, for tests in which neither durability nor its cost matters. It
 // survives [Server.Kill] all the same: a killed process loses nothing that the kernel has.
 func NoSync() Option {
-	return func(s *Server) { s.settings = append(s.settings, "fsync=off", "full_page_writes=off") }
+	return func(s *pgserver.Server) {
+		With("fsync", "off")(s)
+		With("full_page_writes", "off")(s)
+	}
 }
 
-// Server is a PostgreSQL server on 127.0.0.1. Kill, Stop, StartAgain and Close are for one goroutine at a time; the rest
-// is for any.
-type Server struct {
-	box      *sandbox.Box
-	bin      string
-	data     string
-	port     int
-	settings []string
-
-	mu    sync.Mutex
-	pid   int           // of the postmaster; the last one when it is down
-	ended chan struct{} // closed when the postmaster is gone
-}
+// Server is a private server with what tests want of it.
+type Server struct{ *pgserver.Server }
 
 // Start makes a server and takes it away when the test ends.
 func Start(tb testing.TB, options ...Option) *Server {
@@ -74,13 +49,22 @@ func Start(tb testing.TB, options ...Option) *Server {
 	}
 	tb.Cleanup(func() {
 		if tb.Failed() {
-			tb.Logf("the end of the server's log:\n%s", s.logTail())
+			tb.Logf("the end of the server's log:\n%s", s.LogTail())
 		}
 		if err := s.Close(); err != nil {
 			tb.Errorf("closing PostgreSQL: %v", err)
 		}
 	})
 	return s
+}
+
+// Open is Start for what outlives a test. Whoever opens a server closes it, or it ends with the process.
+func Open(options ...Option) (*Server, error) {
+	s, err := pgserver.Open(options...)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{s}, nil
 }
 
 var shared = sync.OnceValues(func() (*Server, error) { return Open(NoSync()) })
@@ -95,125 +79,10 @@ func Shared(tb testing.TB) *Server {
 	return s
 }
 
-// Open is Start for a program that is no test. Whoever opens a server closes it.
-func Open(options ...Option) (*Server, error) {
-	bin, err := sandbox.Postgres()
-	if err != nil {
-		return nil, err
-	}
-	box, err := sandbox.New("pg")
-	if err != nil {
-		return nil, err
-	}
-	s := &Server{box: box, bin: bin, data: filepath.Join(box.Dir(), "data")}
-	for _, option := range options {
-		option(s)
-	}
-	if err := s.create(); err != nil {
-		return nil, errors.Join(err, box.Close())
-	}
-	return s, nil
-}
-
-// create makes the data directory and starts the server on a port that is free.
-func (s *Server) create() error {
-	// The package of a new machine has made no locale; C.UTF-8 is always there.
-	if err := s.box.Run(filepath.Join(s.bin, "initdb"), "--pgdata", s.data, "--username=postgres",
-		"--auth=trust", "--locale=C.UTF-8", "--encoding=UTF8", "--no-sync", "--no-instructions"); err != nil {
-		return err
-	}
-	var err error
-	for range 5 {
-		if s.port, err = sandbox.Port(); err != nil {
-			return err
-		}
-		if err = s.start(); !errors.Is(err, errEnded) {
-			return err
-		}
-	}
-	return err
-}
-
-var errEnded = errors.New("PostgreSQL has ended at its start")
-
-// start runs the postmaster and waits until it takes connections.
-func (s *Server) start() error {
-	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	cmd := s.box.Command(filepath.Join(s.bin, "postgres"), s.arguments()...)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // how it ended stands in its log
-		close(ended)
-	}()
-	s.mu.Lock()
-	s.pid, s.ended = cmd.Process.Pid, ended
-	s.mu.Unlock()
-	return s.ready(ended)
-}
-
-// arguments keep a server light, because each package under test may have one at the same time.
-func (s *Server) arguments() []string {
-	settings := append([]string{
-		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(s.port), "unix_socket_directories=",
-		"shared_buffers=48MB", "max_connections=100", "max_wal_size=512MB", "timezone=UTC", "log_timezone=UTC",
-		"dynamic_shared_memory_type=mmap", // files in the data directory: they go away with it, also after a crash
-		"log_line_prefix=%m [%p] %d ",
-	}, s.settings...)
-	args := []string{"-D", s.data}
-	for _, setting := range settings {
-		args = append(args, "-c", setting)
-	}
-	return args
-}
-
-func (s *Server) ready(ended <-chan struct{}) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for {
-		conn, err := pgx.Connect(ctx, s.URL("postgres"))
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-ended:
-			return fmt.Errorf("%w:\n%s", errEnded, s.logTail())
-		case <-ctx.Done():
-			return fmt.Errorf("PostgreSQL takes no connection: %w\n%s", err, s.logTail())
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// URL is the connection string of a database of this server.
-func (s *Server) URL(database string) string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.port, database)
-}
-
-// Port is the TCP port; it stays the same when the server starts again.
-func (s *Server) Port() int { return s.port }
-
-// Dir is the data directory.
-func (s *Server) Dir() string { return s.data }
-
-// PID is the process id of the postmaster.
-func (s *Server) PID() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.pid
-}
-
 // Database makes an empty database, which is dropped with the test, and returns its connection string.
 func (s *Server) Database(tb testing.TB) string {
 	tb.Helper()
-	name := "t_" + randomName()
+	name := "t_" + strings.ToLower(rand.Text())
 	if err := s.Exec("CREATE DATABASE " + name); err != nil {
 		tb.Fatal(err)
 	}
@@ -228,94 +97,10 @@ func (s *Server) Database(tb testing.TB) string {
 	return s.URL(name)
 }
 
-// Exec runs a statement as the superuser in the database "postgres".
-func (s *Server) Exec(statement string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, s.URL("postgres"))
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, statement)
-	return err
-}
-
-// Running says whether the postmaster runs.
-func (s *Server) Running() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-s.ended:
-		return false
-	default:
-		return s.ended != nil
-	}
-}
-
-// Kill is a crash: SIGKILL to the postmaster and to everything that it has started, at one moment. The postmaster is
-// stopped first, so that it neither replaces what dies nor notices it. It returns when all of it is gone.
-func (s *Server) Kill() error {
-	if !s.Running() {
-		return nil
-	}
-	_ = s.signal(syscall.SIGSTOP)
-	err := s.box.Kill(s.data)
-	_ = s.signal(syscall.SIGKILL) // where processes cannot be found the children notice the end of the postmaster
-	return errors.Join(err, s.wait())
-}
-
-// Stop is a fast shutdown: transactions are rolled back, clients are told, everything is written.
-func (s *Server) Stop() error {
-	if !s.Running() {
-		return nil
-	}
-	return errors.Join(s.signal(syscall.SIGINT), s.wait())
-}
-
 // StartAgain starts a server that was killed or stopped, on its port and its data, and waits until it takes connections.
 func (s *Server) StartAgain(tb testing.TB) {
 	tb.Helper()
-	if s.Running() {
-		tb.Fatal("the server runs")
-	}
-	if err := s.start(); err != nil {
+	if err := s.Server.Start(); err != nil {
 		tb.Fatal(err)
 	}
-}
-
-// Close ends the server, however it is, and removes its directory.
-func (s *Server) Close() error {
-	return errors.Join(s.Kill(), s.box.Close())
-}
-
-func (s *Server) signal(sig syscall.Signal) error { return syscall.Kill(s.PID(), sig) }
-
-func (s *Server) wait() error {
-	select {
-	case <-s.ended:
-		return nil
-	case <-time.After(patience):
-		return fmt.Errorf("PostgreSQL (process %d) does not end", s.PID())
-	}
-}
-
-func (s *Server) logFile() string { return filepath.Join(s.box.Dir(), "log") }
-
-// logTail is the end of the server's log.
-func (s *Server) logTail() []byte {
-	log, err := os.ReadFile(s.logFile())
-	if err != nil {
-		return []byte(err.Error())
-	}
-	if skip := len(log) - 4000; skip > 0 {
-		log = log[skip:]
-	}
-	return bytes.TrimSpace(log)
-}
-
-func randomName() string {
-	var b [8]byte
-	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
 }

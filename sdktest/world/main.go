@@ -31,7 +31,7 @@ import (
 	"syscall"
 	"time"
 
-	"faquan/internal/pgtest"
+	"faquan/internal/pgserver"
 )
 
 // World is what a client needs to know.
@@ -105,7 +105,7 @@ func run(program *faquan, database bool, catalogue string, command []string) (er
 		return err
 	}
 	if database {
-		server, openErr := pgtest.Open()
+		server, openErr := pgserver.Open()
 		if openErr != nil {
 			return openErr
 		}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"faquan/internal/pgtest/sandbox"
+	"faquan/internal/sandbox"
 )
 
 // Sync is when Redis syncs its append-only file: the values of its appendfsync.

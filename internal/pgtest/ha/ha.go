@@ -29,7 +29,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"faquan/internal/pgtest/sandbox"
+	"faquan/internal/sandbox"
 )
 
 // patience is how long a step of the pair may take on a busy machine.

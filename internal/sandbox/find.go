@@ -19,7 +19,7 @@ func Program(name, debianPackage string) (string, error) {
 	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
 	if len(found) == 0 {
-		return "", fmt.Errorf("this test needs the program %s: apt-get install -y --no-install-recommends %s (or scripts/test, which installs it)",
+		return "", fmt.Errorf("the program %s is needed: apt-get install -y --no-install-recommends %s (or scripts/test, which installs it)",
 			name, debianPackage)
 	}
 	return slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) }), nil

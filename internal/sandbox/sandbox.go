@@ -1,4 +1,4 @@
-// Package sandbox runs the servers that tests need, privately, and takes all of it away again.
+// Package sandbox runs the servers that tests and benchmarks need, privately, and takes all of it away again.
 //
 // A [Box] is a temporary directory and an account. Servers are started with [Box.Command]: in that directory, and,
 // when the tests run as root, under another account, because PostgreSQL refuses to be run by root. What belongs to a
