@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"testing"
+	"time"
 
 	"faquan/internal/benefit"
 	"faquan/internal/store/storetest"
@@ -35,6 +36,8 @@ func TestGuardOfAnActivity(t *testing.T) {
 		if known {
 			all[0].begin(asks("before", "1", 3)).rows().mustIssue()
 		}
+		// Now stays where it is, however long the second takes to come.
+		execute(t, all[0].url, "INSERT INTO clock (slot, now, id_millis) VALUES (64, $1, 0)", time.Now().Add(time.Hour).UnixMilli())
 		wantReason(t, "the second", race(t, all, given("a", "1", 1, ""), given("b", "1", 2, "")), benefit.Guarded)
 	}
 }

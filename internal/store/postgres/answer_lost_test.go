@@ -31,16 +31,19 @@ func TestAnswerLost(t *testing.T) {
 	for name, c := range map[string]struct {
 		cut       cutproxy.Cut
 		committed int64
+		held      bool // only its own patience tells the store that there is no answer
 	}{
-		"the answer is lost": {cutproxy.AnswerLost, 1}, "the commit is lost": {cutproxy.CommitLost, 0}, "cut at once": {cutproxy.AtOnce, either},
-		"the answer is held": {cutproxy.AnswerHeld, 1}, "the commit is held": {cutproxy.CommitHeld, 0},
+		"the answer is lost": {cutproxy.AnswerLost, 1, false}, "the commit is lost": {cutproxy.CommitLost, 0, false}, "cut at once": {cutproxy.AtOnce, either, false},
+		"the answer is held": {cutproxy.AnswerHeld, 1, true}, "the commit is held": {cutproxy.CommitHeld, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, proxy := behind(t, template(1, func(t *benefit.Template) { t.Limits.PerUser = 1 }))
-			p.st.HavePatience(20*time.Second, 400*time.Millisecond)
 			wantReason(t, "before", p.issue(asks("before", "9", 1)), benefit.NotRefused)
+			if c.held {
+				p.st.HavePatience(30*time.Second, 2*time.Second)
+			}
 			said := proxy.Arm(c.cut)
-			impatient := time.AfterFunc(8*time.Second, func() {
+			impatient := time.AfterFunc(20*time.Second, func() {
 				t.Error("the caller waits for an answer that does not come")
 				proxy.CutAll()
 			})
@@ -51,6 +54,7 @@ func TestAnswerLost(t *testing.T) {
 			impatient.Stop()
 			<-said
 			proxy.CutAll() // what is held
+			p.st.HavePatience(30*time.Second, 30*time.Second)
 			id := int64(0)
 			if c.committed == 1 {
 				id = count(t, p.url, "SELECT max(id) FROM issuance")
@@ -100,15 +104,15 @@ func TestCutWhileLoading(t *testing.T) {
 // A network that stops in the middle of a batch: the caller hears so when the store's patience is over.
 func TestFrozenNetwork(t *testing.T) {
 	p, proxy := behind(t, template(1))
-	p.st.HavePatience(300*time.Millisecond, 300*time.Millisecond)
 	wantReason(t, "before", p.issue(asks("before", "9", 1)), benefit.NotRefused)
+	p.st.HavePatience(300*time.Millisecond, 300*time.Millisecond)
 	proxy.Freeze()
 	got := p.issue(asks("k", "1", 1))
 	proxy.Thaw()
 	if !errors.Is(got.err, issuing.ErrUnknown) {
 		t.Errorf("told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
 	}
-	p.st.HavePatience(20*time.Second, 20*time.Second)
+	p.st.HavePatience(30*time.Second, 30*time.Second)
 	wantReason(t, "the retry", p.issue(asks("k", "1", 1)), benefit.NotRefused)
 	wantIssuances(t, p, 2)
 }
@@ -123,13 +127,19 @@ func setting(t testing.TB, srv *pgtest.Server, name, value string) {
 	}
 }
 
-// waitsFor waits until a connection of faquan to the database waits for an event, and gives its process.
-func waitsFor(t testing.TB, url, event string) int64 {
+// waitsFor waits until a connection to the database waits for an event, and gives its process. It fails when done comes
+// first.
+func waitsFor[T any](t testing.TB, url, event string, done <-chan T) int64 {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		pid := count(t, url, "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = $1", event)
 		if pid != 0 {
 			return pid
+		}
+		select {
+		case got := <-done:
+			t.Fatalf("it did not wait for %s: %+v", event, got)
+		default:
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("nobody waits for %s", event)
@@ -148,23 +158,23 @@ func TestStandbyDidNotConfirm(t *testing.T) {
 	wantReason(t, "before", p.issue(asks("before", "9", 1)), benefit.NotRefused)
 	t.Cleanup(func() { setting(t, srv, "synchronous_standby_names", "") }) // or the store waits when it is closed
 	setting(t, srv, "synchronous_standby_names", "nobody")
-	waitSetting(t, url, "synchronous_standby_names", "nobody")
+	waitForStandby(t, url)
 
 	done := p.ask(asks("k", "1", 1))
-	execute(t, url, "SELECT pg_cancel_backend($1)", waitsFor(t, url, "SyncRep"))
+	execute(t, url, "SELECT pg_cancel_backend($1)", waitsFor(t, url, "SyncRep", done))
 	if got := (<-done)[0]; !errors.Is(got.err, issuing.ErrUnknown) {
 		t.Fatalf("told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
 	}
 	wantIssuances(t, p, 2)
 
 	done = p.ask(asks("k", "1", 1))
-	execute(t, url, "SELECT pg_cancel_backend($1)", waitsFor(t, url, "SyncRep"))
+	execute(t, url, "SELECT pg_cancel_backend($1)", waitsFor(t, url, "SyncRep", done))
 	if got := (<-done)[0]; !errors.Is(got.err, issuing.ErrUnknown) || !errors.Is(got.err, store.ErrUnconfirmed) {
 		t.Fatalf("the retry was told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
 	}
 
 	done = p.ask(asks("k", "1", 1))
-	waitsFor(t, url, "SyncRep")
+	waitsFor(t, url, "SyncRep", done)
 	select {
 	case got := <-done:
 		t.Fatalf("the retry was told before it was confirmed: %+v", got)
@@ -178,16 +188,51 @@ func TestStandbyDidNotConfirm(t *testing.T) {
 	}
 }
 
-// waitSetting waits until new statements see a setting.
+// waitSetting waits until every connection sees a setting with its next statement. The server tells all that are there
+// before it makes another, so when one sees it, all those see it that are there when the next is made.
 func waitSetting(t testing.TB, url, name, value string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	seen := 0
+	for deadline := time.Now().Add(time.Minute); seen < 2; time.Sleep(10 * time.Millisecond) {
 		if count(t, url, "SELECT count(*) WHERE current_setting($1) = $2", name, value) == 1 {
-			time.Sleep(50 * time.Millisecond) // the connections that are open see it as soon as they are sent something
-			return
+			seen++
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%s does not become %q", name, value)
+		}
+	}
+}
+
+// waitForStandby waits until commits wait for a standby that is not there. That is some time after all connections
+// see the setting: another process of the server says so to those that commit. Each try leaves a record in the journal
+// of the server and no row.
+func waitForStandby(t testing.TB, url string) {
+	t.Helper()
+	conn := connect(t, url)
+	defer conn.Close(context.Background())
+	done := make(chan error, 1)
+	write := func() {
+		_, err := conn.Exec(context.Background(), "SELECT pg_logical_emit_message(true, '', '')")
+		done <- err
+	}
+	go write()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		waits := count(t, url, "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep'", conn.PgConn().PID()) == 1
+		select {
+		case err := <-done:
+			if err != nil || time.Now().After(deadline) {
+				t.Fatalf("a commit does not wait for the standby: %v", err)
+			}
+			go write()
+			continue
+		default:
+		}
+		if waits {
+			execute(t, url, "SELECT pg_cancel_backend($1)", conn.PgConn().PID())
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			return
 		}
 	}
 }

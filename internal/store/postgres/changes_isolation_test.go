@@ -106,18 +106,23 @@ func TestPauseUnderLoad(t *testing.T) {
 			})
 		}
 	}
+	const issued = "SELECT coalesce(sum(count), 0) FROM template_count WHERE template = 1"
 	for version := int64(2); version < 12; version += 2 {
-		time.Sleep(50 * time.Millisecond)
+		before := count(t, all[0].url, issued)
+		for deadline := time.Now().Add(time.Minute); count(t, all[0].url, issued) == before; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("nothing is issued")
+			}
+		}
 		change := func(n int, to *benefit.Template, v int64) {
 			if err := storetest.Write(t.Context(), all[n].st, 0, entities(t, v, to)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		change(int(version)%3, template(1, pausedTemplate), version)
-		const issued = "SELECT count FROM template_count WHERE template = 1"
 		at := count(t, all[0].url, issued)
 		time.Sleep(50 * time.Millisecond)
-		if now := count(t, all[0].url, issued); now != at || at == 0 {
+		if now := count(t, all[0].url, issued); now != at {
 			t.Errorf("%d issued when the pause returned, %d later", at, now)
 		}
 		change(0, template(1), version+1)
@@ -168,22 +173,27 @@ func TestNowNeverGoesBack(t *testing.T) {
 
 // Now is read when the batch has its turns: what it waited for them is over.
 func TestNowIsReadAfterTheTurns(t *testing.T) {
-	all := processes(t, 1, template(1), activity(1, 1, "a"))
-	wantReason(t, "the first", all[0].issue(given("a", "1", 1, "")), benefit.NotRefused)
+	all := processes(t, 1, template(1))
+	wantReason(t, "before", all[0].issue(asks("a", "1", 1)), benefit.NotRefused) // makes the turn
 	other := connect(t, all[0].url)
 	defer other.Close(context.Background())
-	for _, statement := range []string{"BEGIN", "SELECT * FROM turn WHERE kind = 1 AND id = 1 FOR UPDATE"} {
+	for _, statement := range []string{"BEGIN", "SELECT * FROM turn FOR UPDATE"} {
 		if _, err := other.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b := all[0].ask(given("b", "1", 1, ""))
+	b := all[0].ask(asks("b", "1", 1))
 	blocked(t, all[0].url, 1, b)
-	time.Sleep(1200 * time.Millisecond)
+	time.Sleep(10 * time.Millisecond) // now has another millisecond than when the batch began
+	waited := count(t, all[0].url, "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
 	if _, err := other.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}
-	wantReason(t, "a second later", (<-b)[0], benefit.NotRefused)
+	got := (<-b)[0]
+	wantReason(t, "it has its turn", got, benefit.NotRefused)
+	if at := got.Issuance.At(); at < benefit.Instant(waited) {
+		t.Errorf("issued at %d, and it waited for its turn at %d", at, waited)
+	}
 }
 
 // A standby that takes over may never have had a turn that this process knows. It is made again.

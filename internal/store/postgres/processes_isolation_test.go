@@ -207,7 +207,7 @@ func blocked[T any](t testing.TB, url string, n int, done <-chan T) {
 	t.Helper()
 	conn := connect(t, url)
 	defer conn.Close(context.Background())
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		var waiting int
 		const ask = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
 		if err := conn.QueryRow(t.Context(), ask).Scan(&waiting); err != nil {

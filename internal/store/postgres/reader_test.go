@@ -121,7 +121,7 @@ func TestReaderGivesUp(t *testing.T) {
 	if _, err := r.User(t.Context(), 1); err == nil {
 		t.Error("a closed reader answers")
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 30*time.Second {
 		t.Errorf("giving up took %v", took)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {

@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"faquan/internal/benefit"
 	"faquan/internal/pgtest"
 	"faquan/internal/store/postgres"
@@ -34,7 +32,7 @@ func TestFencedServer(t *testing.T) {
 	settled := func(what string, ready bool) {
 		t.Helper()
 		var err error
-		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 			if err = st.Ping(t.Context()); (err == nil) == ready {
 				return
 			}
@@ -62,20 +60,5 @@ func TestFencedServer(t *testing.T) {
 // fenced waits until a server takes no writes from those who do not ask for more.
 func fenced(t *testing.T, url string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		var on string
-		if err := conn.QueryRow(t.Context(), "SHOW default_transaction_read_only").Scan(&on); err != nil {
-			t.Fatal(err)
-		}
-		if on == "on" {
-			time.Sleep(100 * time.Millisecond) // the other sessions hear of it at their next statement
-			return
-		}
-	}
-	t.Fatal("the server goes on taking writes")
+	waitSetting(t, url, "default_transaction_read_only", "on")
 }

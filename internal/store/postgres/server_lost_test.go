@@ -57,7 +57,7 @@ func TestChangesAreHeard(t *testing.T) {
 			change(t, all[0])
 			select {
 			case <-heard:
-			case <-time.After(5 * time.Second):
+			case <-time.After(time.Minute):
 				t.Error("the change was not heard of")
 			}
 		})
@@ -89,7 +89,7 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 	for what, event := range map[string]<-chan int{"the first has not stopped": ended, "nobody took over": began} {
 		select {
 		case <-event:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error(what)
 		}
 	}
