@@ -76,7 +76,7 @@ func migrateStore(ctx context.Context, from, to string, out, progress io.Writer)
 	case errors.Is(err, postgres.ErrNotEmpty), errors.Is(err, postgres.ErrOtherSource):
 		return fmt.Errorf("%s: %w; give an empty database", config.StoreName(to), err)
 	case err != nil:
-		return fmt.Errorf("moving %s to %s (run it again to go on): %w", from, config.StoreName(to), err)
+		return fmt.Errorf("moving %s to %s (run it again to go on): %s%w", from, config.StoreName(to), advised(err), err)
 	}
 	if err := writeMove(out, result); err != nil {
 		return err

@@ -92,9 +92,23 @@ func (n *node) open(ctx context.Context, log *slog.Logger) (err error) {
 func openDatabase(ctx context.Context, at place, log *slog.Logger) (*postgres.Store, error) {
 	db, err := postgres.Open(ctx, postgres.Options{URL: at.store, Log: log})
 	if err != nil {
-		return nil, fmt.Errorf("the database %s cannot be used: %w", config.StoreName(at.store), err)
+		return nil, unusable(at.store, err)
 	}
 	return db, nil
+}
+
+// unusable is the error of a database that was to be used.
+func unusable(store string, err error) error {
+	return fmt.Errorf("the database %s cannot be used: %s%w", config.StoreName(store), advised(err), err)
+}
+
+// advised is what to do about an error of a database, to stand before it, or "".
+func advised(err error) string {
+	advice := postgres.Advice(err)
+	if advice != "" {
+		advice += "\n"
+	}
+	return advice
 }
 
 // explainOpen says who has a directory that is locked.
@@ -127,8 +141,11 @@ func (n *node) openBox(ctx context.Context) error {
 	if n.box, err = seal.OpenKeyFile(dir, catalog.SealedValues(entities), rand.Reader); err != nil || n.database == nil {
 		return err
 	}
-	if err := n.database.CheckKey(ctx, n.box.Proof()); err != nil {
+	switch err := n.database.CheckKey(ctx, n.box.Proof()); {
+	case errors.Is(err, postgres.ErrOtherKey):
 		return fmt.Errorf("%s of %s: %w", seal.KeyFile, dir, err)
+	case err != nil:
+		return unusable(n.at.store, err)
 	}
 	return nil
 }

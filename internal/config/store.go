@@ -7,7 +7,7 @@ import (
 )
 
 // errStore does not show the URL because of its password.
-var errStore = errors.New("store: not a URL like postgres://user@host:5432/database; it is not shown because of its password")
+var errStore = errors.New("store: not a URL like postgres://user@host:5432/database, in which / @ ? # % of a password are written %2F %40 %3F %23 %25; it is not shown because of its password")
 
 // CheckStore refuses what is no URL of a PostgreSQL database; empty is none.
 func CheckStore(store string) error {

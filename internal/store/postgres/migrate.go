@@ -17,8 +17,12 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the schema up to date. Processes that start at the same time wait for the first of them.
+// migrate brings the schema up to date, where the database is one for faquan. Processes that start at the same time wait
+// for the first of them.
 func migrate(ctx context.Context, pool *pgxpool.Pool, partitions int) error {
+	if err := acceptable(ctx, pool); err != nil {
+		return err
+	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err == nil && partitions > 0 {
 		files, err = partitioned(files, partitions)
