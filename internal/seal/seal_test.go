@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -153,9 +154,11 @@ func TestKeyFileIsMadeByOne(t *testing.T) {
 	for range 20 {
 		dir := t.TempDir()
 		boxes := make(chan *Box, 8)
+		var meet sync.WaitGroup // all have seen that there is no key before one makes it
+		meet.Add(cap(boxes))
 		for range cap(boxes) {
 			go func() {
-				b, err := OpenKeyFile(dir, false, rand.Reader)
+				b, err := OpenKeyFile(dir, false, &meetingReader{meet: &meet})
 				if err != nil {
 					t.Error(err)
 				}
@@ -179,6 +182,20 @@ func TestKeyFileIsMadeByOne(t *testing.T) {
 			}
 		}
 	}
+}
+
+// meetingReader is crypto/rand, once all have come for their first bytes.
+type meetingReader struct {
+	meet *sync.WaitGroup
+	once sync.Once
+}
+
+func (r *meetingReader) Read(b []byte) (int, error) {
+	r.once.Do(func() {
+		r.meet.Done()
+		r.meet.Wait()
+	})
+	return rand.Read(b)
 }
 
 // The proof is kept in databases, so it must be the same for ever.

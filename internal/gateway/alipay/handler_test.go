@@ -282,7 +282,7 @@ func (slow) Issue(ctx context.Context, _ *benefit.Request) (benefit.Outcome, err
 }
 
 func TestDeadline(t *testing.T) {
-	w := newWorld(t, func(o *alipay.Options) { o.Issuer, o.Deadline = slow{}, 10*time.Millisecond })
+	w := newWorld(t, func(o *alipay.Options) { o.Issuer, o.Deadline = slow{}, 300*time.Millisecond })
 	w.expect(t, goodCall(), "40004 SYSTEM_ERROR")
 }
 

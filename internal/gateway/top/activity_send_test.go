@@ -354,7 +354,7 @@ func TestACallThatWaitsTooLong(t *testing.T) {
 	l := newActivityLab(t, nil)
 	hold := make(chan struct{})
 	l.with(func(o *top.Options) {
-		o.Deadline = 20 * time.Millisecond
+		o.Deadline = 300 * time.Millisecond
 		o.Issuer = issuerFunc(func(ctx context.Context, r *benefit.Request) (benefit.Outcome, error) {
 			select {
 			case <-ctx.Done():

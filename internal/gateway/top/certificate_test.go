@@ -9,7 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -359,7 +359,9 @@ func TestQueryTypes(t *testing.T) {
 }
 
 // A store that cannot be read is busy, and how many read at once is bounded.
-func TestQueryReaders(t *testing.T) {
+func TestQueryReaders(t *testing.T) { synctest.Test(t, testQueryReaders) }
+
+func testQueryReaders(t *testing.T) {
 	l := newLab(t, nil)
 	l.reading = func(context.Context) (top.Reader, error) { return nil, errors.New("broken") }
 	if got := l.resultCode(query(nil)); got != "SYSTEM_BUSY" {
@@ -376,10 +378,7 @@ func TestQueryReaders(t *testing.T) {
 	for range 12 {
 		all.Go(func() { l.post(query(nil), wire.JSON) })
 	}
-	for open.Load() < 4 {
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(30 * time.Millisecond) // for a fifth to come
+	synctest.Wait() // for a fifth to come
 	if n := open.Load(); n != 4 {
 		t.Errorf("%d readers are open at once", n)
 	}

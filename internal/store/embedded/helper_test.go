@@ -199,7 +199,7 @@ func execOn(conn *sqlite.Conn, query string) error { return sqlitex.ExecuteTrans
 // waitFor waits until something holds.
 func waitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within twenty seconds: %s", what)
 		}
