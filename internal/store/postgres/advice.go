@@ -25,7 +25,7 @@ var advices = []struct{ code, text string }{
 	{"57P03", "the server is starting or stopping; try again in a moment"},
 }
 
-const readOnlyAdvice = "who answers is a standby, or takes no writes; name all hosts of the pair in the URL, postgres://user@db1,db2/name, and leave target_session_attrs out"
+const readOnlyAdvice = "a standby answers, and no primary that takes writes. When another server is just being made primary, try again; else name all hosts of the pair in the URL, postgres://user@db1,db2/name, and leave target_session_attrs out"
 
 // Advice says what is wrong and what to do about an error of connecting to a database; "" when the error says all that there is to say.
 func Advice(err error) string {

@@ -47,9 +47,9 @@ func TestAdvice(t *testing.T) {
 		"nobody there":         {changed(func(u *url.URL) { u.Host = "127.0.0.1:1" }), "listen_addresses"},
 		"an unknown parameter": {database + "&pool_max_con=4", "parameter that nobody knows"},
 		"no TLS":               {strings.Replace(database, "sslmode=disable", "sslmode=require", 1), "speaks no TLS"},
-		"takes no writes":      {fencedURL, "is a standby"},
-		"one of two is there":  {strings.Replace(fencedURL, "@", "@127.0.0.1:1,", 1), "is a standby"},
-		"fenced, and wanted":   {fencedURL + "&target_session_attrs=any", "is a standby"},
+		"takes no writes":      {fencedURL, "a standby answers"},
+		"one of two is there":  {strings.Replace(fencedURL, "@", "@127.0.0.1:1,", 1), "a standby answers"},
+		"fenced, and wanted":   {fencedURL + "&target_session_attrs=any", "a standby answers"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := Open(t.Context(), Options{URL: c.url, CallerClock: true})
