@@ -156,7 +156,7 @@ func (w *crashWorld) start() *crashProcess {
 // waitFor waits until the process serves the directory.
 func (w *crashWorld) waitFor(p *crashProcess) control.Status {
 	w.t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		c, err := control.Dial(w.data())
 		if err != nil {
 			continue

@@ -66,6 +66,11 @@ func TestMigrateKilled(t *testing.T) {
 		cmd.Env = bareEnviron()
 		return cmd
 	}
+	conn, err := pgx.Connect(t.Context(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
 	reached := int64(0)
 	for kill := range 3 {
 		cmd := move()
@@ -74,12 +79,12 @@ func TestMigrateKilled(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
-		for until := reached + 4000; reached < until; time.Sleep(5 * time.Millisecond) {
+		for until := reached + 2000; reached < until; time.Sleep(time.Millisecond) {
 			select {
 			case err := <-ended:
 				t.Fatalf("kill %d: it has ended at %d rows: %v", kill, reached, err)
 			default:
-				reached = max(reached, movedRows(t, store))
+				reached = max(reached, movedRows(t, conn))
 			}
 		}
 		if err := cmd.Process.Kill(); err != nil {
@@ -112,15 +117,10 @@ func TestMigrateKilled(t *testing.T) {
 }
 
 // movedRows is how many users and issuances were copied so far.
-func movedRows(t *testing.T, store string) (n int64) {
+func movedRows(t *testing.T, conn *pgx.Conn) (n int64) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), store)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
 	var there bool
-	err = conn.QueryRow(t.Context(), `SELECT to_regclass('issuance') IS NOT NULL`).Scan(&there)
+	err := conn.QueryRow(t.Context(), `SELECT to_regclass('issuance') IS NOT NULL`).Scan(&there)
 	if err == nil && there {
 		err = conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM issuance)`).Scan(&n)
 	}

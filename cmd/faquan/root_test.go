@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -50,10 +51,14 @@ func TestSecondSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.Write([]byte("POST /gateway.do HTTP/1.1\r\nHost: here\r\n")); err != nil {
+	const call = "POST /gateway.do HTTP/1.1\r\nHost: here\r\nContent-Type: application/x-www-form-urlencoded\r\n" +
+		"Content-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+	if _, err := conn.Write([]byte(call)); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(100 * time.Millisecond) // the server has read it
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") { // it reads the call
+		t.Fatalf("%q, %v", line, err)
+	}
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case err := <-ended:
@@ -63,7 +68,7 @@ func TestSecondSignal(t *testing.T) {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-ended:
-	case <-time.After(2 * time.Second):
+	case <-time.After(10 * time.Second):
 		t.Error("the second signal did not end it")
 	}
 }
