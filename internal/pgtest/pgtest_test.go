@@ -170,7 +170,7 @@ func TestKilledTest(t *testing.T) {
 		t.Fatalf("the victim was not killed beside its server: %v\n%s", err, out)
 	}
 	left := ""
-	for range 100 {
+	for range 400 {
 		if left = leftOf(dir, memory); left == "" {
 			return
 		}
