@@ -1,6 +1,6 @@
 # What there is to do. Every target has its line in the help.
 .DEFAULT_GOAL := help
-.PHONY: help test race sim fuzz bench mutants
+.PHONY: help test race sim sim-database fuzz bench mutants
 
 SEED  ?= 0
 SEEDS ?= 1000
@@ -8,7 +8,7 @@ FROM  ?= 1
 TIME  ?= 20s
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## run all tests
 	go vet ./...
@@ -22,6 +22,13 @@ ifeq ($(SEED),0)
 	go test ./internal/sim -run 'TestSim$$' -count=1 -timeout=0 -sim.from=$(FROM) -sim.seeds=$(SEEDS)
 else
 	go test ./internal/sim -run 'TestSim$$' -count=1 -v -sim.seed=$(SEED)
+endif
+
+sim-database: ## the same on PostgreSQL: make sim-database SEEDS=100 FROM=1, or SEED=17
+ifeq ($(SEED),0)
+	go test ./internal/sim -run 'TestDatabase$$' -count=1 -timeout=0 -sim.databasefrom=$(FROM) -sim.database=$(SEEDS)
+else
+	go test ./internal/sim -run 'TestDatabase$$' -count=1 -v -sim.seed=$(SEED)
 endif
 
 fuzz: ## run every fuzz target for TIME

@@ -9,9 +9,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
-	"faquan/internal/journal"
 	"faquan/internal/store"
-	"faquan/internal/store/embedded"
 	"faquan/internal/store/storetest"
 )
 
@@ -32,11 +30,11 @@ func diff(want, got any) string {
 	return storetest.Diff(want, got)
 }
 
-// settle finds out, after a start, whether the commit of unknown outcome is there, and compares everything.
-func (s *simulation) settle() {
-	maybe := s.maybe
-	s.maybe = nil
-	if maybe != nil && s.hasNow(s.store.Store, maybe.Now) && (!s.hasNow(s.model, maybe.Now) || !s.same()) {
+// settle finds out whether a process's commit of unknown outcome is there, and compares everything.
+func (s *simulation) settle(p *process, when string) {
+	maybe := p.maybe
+	p.maybe = nil
+	if maybe != nil && s.back.holds(maybe) {
 		s.report.Survived++
 		s.tracef("the commit of unknown outcome is there")
 		s.write(maybe)
@@ -44,7 +42,7 @@ func (s *simulation) settle() {
 		s.report.Lost++
 		s.tracef("the commit of unknown outcome is not there")
 	}
-	s.check("after a start")
+	s.check(when)
 }
 
 // hasNow says that the store's last commit was at least as late. It shows a commit that changed no row, too.
@@ -58,18 +56,12 @@ func (s *simulation) hasNow(st store.Store, now benefit.Instant) bool {
 }
 
 func (s *simulation) same() bool {
-	return diff(s.contents(s.model), s.contents(s.store)) == ""
+	return diff(s.contents(s.model), s.contents(s.back.all())) == ""
 }
 
-// write gives the plain store and the ledger a commit that only the journal knew of.
+// write gives the plain store and the ledger a commit that only the store knew of.
 func (s *simulation) write(c *benefit.Changes) {
-	tx, err := s.model.Begin(s.ctx, c.Now)
-	if err == nil {
-		err = tx.Commit(s.ctx, c)
-	}
-	if err != nil {
-		s.failf("the plain store: %v", err)
-	}
+	s.writePlain(c)
 	s.learn(c)
 	for _, i := range c.Issuances {
 		if err := s.ledger.add(i); err != nil {
@@ -80,17 +72,24 @@ func (s *simulation) write(c *benefit.Changes) {
 
 // check compares all that the store holds with what it should, row by row and by counting.
 func (s *simulation) check(when string) {
-	want, got := s.contents(s.model), s.contents(s.store)
+	want, got := s.contents(s.model), s.contents(s.back.all())
 	if diff := diff(want, got); diff != "" {
 		s.failf("what the store holds %s (-should +does):\n%s", when, diff)
 	}
-	if got, least := s.store.LastIDMillis(), s.model.LastIDMillis(); got < least {
-		s.failf("LastIDMillis is %d, and there is an id of %d", got, least)
+	if all := s.back.all(); !all.Shared() { // one of several knows of its own ids, and of those that it found
+		s.wantLastID(all)
 	}
 	s.recount(got)
 	s.ask1(got)
 	s.explain(got, 5)
 	s.tracef("checked %s: %d issuances, %d users", when, len(got.Issuances), len(got.Users))
+}
+
+// wantLastID checks that a store knows how late the ids are that it holds.
+func (s *simulation) wantLastID(st store.Store) {
+	if got, least := st.LastIDMillis(), s.model.LastIDMillis(); got < least {
+		s.failf("LastIDMillis is %d, and there is an id of %d", got, least)
+	}
 }
 
 // recount compares the counters with the vouchers, and both with the ledger and the caps.
@@ -149,7 +148,7 @@ func (s *simulation) recountJoined(c *storetest.Contents, fresh *ledger) {
 
 // explain checks that decisions come out as they did when they are made again by the catalogue of their version.
 func (s *simulation) explain(c *storetest.Contents, most int) {
-	r, err := s.store.Read(s.ctx)
+	r, err := s.back.all().Read(s.ctx)
 	if err != nil {
 		s.failf("Read: %v", err)
 	}
@@ -162,7 +161,7 @@ func (s *simulation) explain(c *storetest.Contents, most int) {
 		if most--; most < 0 {
 			return
 		}
-		told, err := s.issuer.Explain(s.ctx, r, i)
+		told, err := s.processes[0].issuer.Explain(s.ctx, r, i)
 		if err != nil {
 			s.failf("explaining %d: %v", i.ID, err)
 		}
@@ -181,26 +180,9 @@ func (s *simulation) explain(c *storetest.Contents, most int) {
 	}
 }
 
-// audit compares the view of the closed store with its journal, as `faquan audit` does.
-func (s *simulation) audit() {
-	s.options.JournalFS = s.disk
-	check, err := embedded.OpenCheck(s.ctx, s.options)
-	if err != nil {
-		s.failf("opening for audit: %v", err)
-	}
-	defer check.Close()
-	report, err := check.Compare(s.ctx, 10)
-	if err != nil || len(report.Faults) > 0 {
-		s.failf("the view is not what the journal says: %+v, %v", report.Faults, err)
-	}
-	if _, err := journal.Verify(s.disk, "journal", journal.VerifyOptions{Heads: []journal.Head{check.Position()}}); err != nil {
-		s.failf("the journal: %v", err)
-	}
-}
-
 // ask1 asks both stores a few questions of the kind that callers and operators ask.
 func (s *simulation) ask1(c *storetest.Contents) {
-	real, err := s.store.Read(s.ctx)
+	real, err := s.back.all().Read(s.ctx)
 	if err != nil {
 		s.failf("Read: %v", err)
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -10,125 +11,221 @@ import (
 	"syscall"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
 	"faquan/internal/journal"
+	"faquan/internal/store"
 	"faquan/internal/store/embedded"
 	"faquan/internal/vfs/faultfs"
 )
 
-// fault draws a failure of one of the next operations on the disk.
-func (s *simulation) arm() {
-	at := 1 + s.pick(25)
-	if s.pick(2) == 0 {
-		s.tracef("the power will be cut at operation %d from now", at)
-		s.disk.CutPowerAt(at)
+// onDisk is one process on the embedded store, whose journal is on a simulated disk.
+type onDisk struct {
+	*simulation
+	disk    *faultfs.FS
+	views   *views
+	options embedded.Options
+	ops     int // on the disk, so far
+}
+
+func newOnDisk(s *simulation, c Config) (*onDisk, func()) {
+	o := &onDisk{simulation: s, disk: faultfs.New(rand.New(rand.NewPCG(c.Seed, 2))), views: &views{root: c.Dir}}
+	o.options = embedded.Options{
+		Foreground: true, JournalDir: "journal", JournalRand: seeded{rand.New(rand.NewPCG(c.Seed, 3))},
+		SegmentBytes:   int64(some(s, 32, 32, 64, 256)) << 10,
+		GenerationSize: some(s, 5, 20, 10_000), MaxOverlay: some(s, 4, 8, 40, 10_000), CacheEntries: some(s, 1, 3, 10_000),
+	}
+	s.processes = []*process{{}}
+	return o, o.views.remove
+}
+
+func (o *onDisk) process() *process { return o.processes[0] }
+
+func (o *onDisk) all() store.Store { return o.process().store.Store }
+
+// happen fails the disk, or has the store tidy up.
+func (o *onDisk) happen(n int) {
+	switch {
+	case n < 82:
+		o.flush()
+	case n < 84:
+		o.views.copyAside()
+		o.tracef("a copy of the view is put aside")
+	case n < 88:
+		o.stop()
+	case o.pick(o.calm) > 0:
+	case n < 96:
+		o.arm()
+	case n < 98:
+		o.fillDisk()
+	default:
+		o.crash("for no reason")
+	}
+}
+
+func (o *onDisk) now() benefit.Instant { return o.clock }
+
+// plan has nothing to do: the disk fails by itself; nor has reach.
+func (o *onDisk) plan(*process, []*asked) {}
+
+func (o *onDisk) reach(*watchedTx, point) {}
+
+// ended starts again when the store has failed.
+func (o *onDisk) ended(_ *process, _ []*asked, failed error) {
+	if failed == nil {
 		return
 	}
-	fault := faultfs.Fault{Err: some(s, syscall.EIO, syscall.ENOSPC, syscall.EIO), Short: s.pick(2) == 0, Done: s.pick(3) == 0}
-	s.tracef("operation %d from now will fail: %v short=%v done=%v", at, fault.Err, fault.Short, fault.Done)
-	s.disk.FailAt(at, fault)
+	if !errors.Is(failed, store.ErrFailed) {
+		o.failf("Step: %v", failed)
+	}
+	o.crash("the store has failed")
+}
+
+// recover starts again when the power is off.
+func (o *onDisk) recover() {
+	if o.powerIsOff() {
+		o.crash("the power is off")
+	}
+}
+
+func (o *onDisk) holds(maybe *benefit.Changes) bool {
+	return o.hasNow(o.all(), maybe.Now) && (!o.hasNow(o.model, maybe.Now) || !o.same())
+}
+
+func (o *onDisk) flush() {
+	o.tracef("flush: %s", class(o.process().store.Store.(*embedded.Store).Flush()))
+}
+
+// arm draws a failure of one of the next operations on the disk.
+func (o *onDisk) arm() {
+	at := 1 + o.pick(25)
+	if o.pick(2) == 0 {
+		o.tracef("the power will be cut at operation %d from now", at)
+		o.disk.CutPowerAt(at)
+		return
+	}
+	fault := faultfs.Fault{Err: some(o, syscall.EIO, syscall.ENOSPC, syscall.EIO), Short: o.pick(2) == 0, Done: o.pick(3) == 0}
+	o.tracef("operation %d from now will fail: %v short=%v done=%v", at, fault.Err, fault.Short, fault.Done)
+	o.disk.FailAt(at, fault)
 }
 
 // fillDisk leaves hardly any room on the journal's disk, or gives it back.
-func (s *simulation) fillDisk() {
-	if s.pick(2) == 0 {
-		s.tracef("the disk has room again")
-		s.disk.SetCapacity(-1)
+func (o *onDisk) fillDisk() {
+	if o.pick(2) == 0 {
+		o.tracef("the disk has room again")
+		o.disk.SetCapacity(-1)
 		return
 	}
-	s.tracef("the disk is full")
-	s.disk.SetCapacity(s.disk.Used() + int64(s.pick(40_000)))
+	o.tracef("the disk is full")
+	o.disk.SetCapacity(o.disk.Used() + int64(o.pick(40_000)))
 }
 
 // heal takes every planned fault back.
-func (s *simulation) heal() {
-	s.disk.FailFunc(nil)
-	s.disk.SetCapacity(-1)
-	s.disk.CutPowerAt(1 << 40)
+func (o *onDisk) heal() {
+	o.disk.FailFunc(nil)
+	o.disk.SetCapacity(-1)
+	o.disk.CutPowerAt(1 << 40)
+	if o.powerIsOff() {
+		o.crash("too early")
+		o.heal()
+	}
 }
 
-func (s *simulation) powerIsOff() bool {
-	_, err := s.disk.List("journal")
+func (o *onDisk) powerIsOff() bool {
+	_, err := o.disk.List("journal")
 	return errors.Is(err, faultfs.ErrPowerOff)
 }
 
 // crash ends the process without a warning, the machine with it perhaps, and starts again. What waits in the
 // queue is lost; its callers do not know and ask again.
-func (s *simulation) crash(why string) {
-	fate := s.pick(8)
-	s.tracef("crash, %s: %s", why, fates[min(fate, len(fates)-1)])
-	s.endDisk()
-	s.queue = nil
-	old := s.views.dir()
-	s.views.crash(s.pick, fate)
-	_ = s.store.Close() // on a disk that is off and a view that nobody will look at again
-	s.views.drop(old)
-	s.start()
+func (o *onDisk) crash(why string) {
+	fate := o.pick(8)
+	o.tracef("crash, %s: %s", why, fates[min(fate, len(fates)-1)])
+	o.endDisk()
+	p := o.process()
+	p.queue = nil
+	old := o.views.dir()
+	o.views.crash(o.pick, fate)
+	_ = p.store.Close() // on a disk that is off and a view that nobody will look at again
+	o.views.drop(old)
+	o.start()
 }
 
 // endDisk ends the process (what was written stays) or cuts the power (what was not synced may go).
-func (s *simulation) endDisk() {
-	s.ops += s.disk.Ops()
-	if s.pick(2) == 0 {
-		s.tracef("the process is killed")
-		s.disk = s.disk.CrashProcess()
+func (o *onDisk) endDisk() {
+	o.ops += o.disk.Ops()
+	if o.pick(2) == 0 {
+		o.tracef("the process is killed")
+		o.disk = o.disk.CrashProcess()
 		return
 	}
-	s.tracef("the power is cut")
-	s.disk = s.disk.Crash(rand.New(rand.NewPCG(s.rng.Uint64(), 4)))
+	o.tracef("the power is cut")
+	o.disk = o.disk.Crash(rand.New(rand.NewPCG(o.rng.Uint64(), 4)))
 }
 
 // stop ends the process in order and starts it again.
-func (s *simulation) stop() {
-	for len(s.queue) > 0 { // Run does that after Stop
-		s.work()
-	}
-	s.tracef("stop: %s", class(s.closeStore()))
-	s.start()
+func (o *onDisk) stop() {
+	o.workAll() // Run does that after Stop
+	o.tracef("stop: %s", class(o.closeStore()))
+	o.start()
 }
 
-func (s *simulation) closeStore() error {
-	err := s.store.Close()
-	s.ops += s.disk.Ops()
-	s.disk = s.disk.CrashProcess()
+func (o *onDisk) closeStore() error {
+	err := o.process().store.Close()
+	o.ops += o.disk.Ops()
+	o.disk = o.disk.CrashProcess()
 	return err
 }
 
 // start opens the store, through whatever fails on the way, and finds out what became of a commit of unknown
 // outcome.
-func (s *simulation) start() {
-	s.options.Dir = s.views.dir()
+func (o *onDisk) start() {
+	o.options.Dir = o.views.dir()
 	for tries := 1; ; tries++ {
-		s.options.JournalFS = s.disk
-		if tries < 4 && s.pick(3*s.calm) == 0 {
-			s.arm()
+		o.options.JournalFS = o.disk
+		if tries < 4 && o.pick(3*o.calm) == 0 {
+			o.arm()
 		}
 		if tries > 4 {
-			s.heal()
+			o.heal()
 		}
-		opened, err := embedded.Open(s.options)
+		opened, err := embedded.Open(o.options)
 		if err == nil {
-			s.store = &watched{Store: opened, s: s}
+			o.process().store = &watched{Store: opened, s: o.simulation, p: o.process()}
 			break
 		}
-		s.report.FailedStarts++
-		s.tracef("start: %s", class(err))
+		o.report.FailedStarts++
+		o.tracef("start: %s", class(err))
 		var damage *journal.DamageError
 		if errors.As(err, &damage) || tries > 6 {
-			s.failf("it does not start: %v", err)
+			o.failf("it does not start: %v", err)
 		}
-		s.endDisk()
+		o.endDisk()
 	}
-	s.report.Starts++
-	s.tracef("started; ids up to %d", s.store.LastIDMillis())
-	s.settle()
-	var err error
-	s.issuer, err = issuing.New(s.ctx, issuing.Options{
-		Store: s.store, Clock: func() benefit.Instant { return s.clock },
-		Rand: rand.New(rand.NewPCG(s.rng.Uint64(), 5)), Batch: s.batch, Rules: rules{},
-	})
+	o.report.Starts++
+	o.tracef("started; ids up to %d", o.process().store.LastIDMillis())
+	o.settle(o.process(), "after a start")
+	o.newIssuer(o.process())
+}
+
+// end closes the store and compares its view with the journal, as `faquan audit` does.
+func (o *onDisk) end() {
+	o.closeStore()
+	o.audit()
+	o.tracef("%d operations on the disk", o.ops)
+}
+
+func (o *onDisk) audit() {
+	o.options.JournalFS = o.disk
+	check, err := embedded.OpenCheck(o.ctx, o.options)
 	if err != nil {
-		s.failf("the issuer does not start: %v", err)
+		o.failf("opening for audit: %v", err)
+	}
+	defer check.Close()
+	report, err := check.Compare(o.ctx, 10)
+	if err != nil || len(report.Faults) > 0 {
+		o.failf("the view is not what the journal says: %+v, %v", report.Faults, err)
+	}
+	if _, err := journal.Verify(o.disk, "journal", journal.VerifyOptions{Heads: []journal.Head{check.Position()}}); err != nil {
+		o.failf("the journal: %v", err)
 	}
 }
 
@@ -200,3 +297,6 @@ func must(err error) {
 		panic(violation("the simulation's own files: " + err.Error()))
 	}
 }
+
+// viewDir is where a life of the process keeps its view.
+func viewDir(root string, life int) string { return filepath.Join(root, fmt.Sprint("life-", life)) }

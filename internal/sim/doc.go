@@ -25,4 +25,24 @@
 //   - In the end every question that was left open is asked again, and gets an answer that fits.
 //
 // To repeat a failing seed with its trace: make sim SEED=17.
+//
+// # On a database
+//
+// The same world, checks and ledger run on PostgreSQL, too, with one, two or four processes:
+//
+//	clients ─▶ issuing.Issuer ─▶ postgres.Store ─▶ a proxy of its own (package cutproxy) ─┐
+//	   ▲       issuing.Issuer ─▶ postgres.Store ─▶ a proxy of its own ────────────────────┴▶ PostgreSQL
+//	   └── retries here or there, lost answers, changes, a clock that jumps, processes and a server that are killed
+//
+// What goes wrong is chosen by the seed, at one of four points of a batch: connections are cut, the process dies, the
+// server is killed, the commit never arrives, or its answer does not. Another process takes a whole batch through while
+// one has read its keys and recipients, with the same callers perhaps. After each fault the store holds what was
+// acknowledged, and of the commit of unknown outcome what the fault says; the callers ask again, and in the end the
+// database is audited.
+//
+// One goroutine does all this as well, so processes come between each other only where the other one has locked
+// nothing: the server never has to choose who waits, and a seed is a history here, too. What comes of batches that wait
+// for each other, in whatever order the server lets them go on, is for the tests of package postgres that race.
+//
+// To repeat a failing seed with its trace: make sim-database SEED=17.
 package sim

@@ -81,6 +81,33 @@ func (l *ledger) setCatalogue(cat *benefit.Catalogue) {
 	}
 }
 
+// seen is what a batch had read before it had its turns, when others came between. A refusal may rest on that: the
+// batch is then as good as one that came before them.
+type seen struct {
+	users  map[benefit.UserID]*benefit.User
+	issued map[claim]*benefit.Issuance // nil: what stood under the keys was looked at again
+}
+
+func (l *ledger) see() *seen { return &seen{maps.Clone(l.users), maps.Clone(l.issued)} }
+
+// asSeenBy has the ledger judge by what a batch saw, until the returned function is called; nil sees what there is.
+func (l *ledger) asSeenBy(x *seen) func() {
+	if x == nil {
+		return func() {}
+	}
+	users, issued := l.users, l.issued
+	if l.users = x.users; x.issued != nil {
+		l.issued = x.issued
+	}
+	return func() {
+		maps.Copy(users, l.users) // those who became users by the batch
+		l.users = users
+		if x.issued != nil {
+			l.issued = issued
+		}
+	}
+}
+
 func (l *ledger) setUsers(users []*benefit.User) {
 	for _, u := range users {
 		l.users[u.ID] = u

@@ -8,12 +8,10 @@ import (
 	"hash"
 	"io"
 	"math/rand/v2"
-	"path/filepath"
 
 	"faquan/internal/benefit"
 	"faquan/internal/issuing"
 	"faquan/internal/store"
-	"faquan/internal/store/embedded"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
 	"faquan/internal/vfs/faultfs"
@@ -21,10 +19,11 @@ import (
 
 // Config of one run.
 type Config struct {
-	Seed  uint64
-	Dir   string    // an empty directory, for the views
-	Steps int       // default 200
-	Trace io.Writer // gets a line for everything that happens; may be nil
+	Seed     uint64
+	Dir      string    // an empty directory, for the views of the embedded store
+	Database *Database // when it is given the run is one of several processes on it, and Dir is not used
+	Steps    int       // default 200
+	Trace    io.Writer // gets a line for everything that happens; may be nil
 }
 
 // Report is what a run came to. Two runs of a seed give the same one.
@@ -37,6 +36,36 @@ type Report struct {
 	Starts, FailedStarts                 int
 	Changes                              int // of the catalogue and the users
 	Met                                  Met
+	Broken                               Broken
+}
+
+// backend is the store under test, with what can go wrong with it. The processes on it are those of the simulation.
+type backend interface {
+	// start makes the processes, through whatever fails on the way.
+	start()
+	// happen does one of the things that only this store knows. n, below 100, is what next drew.
+	happen(n int)
+	// recover starts again what fell over.
+	recover()
+	// now is what the clock of a process shows when it begins a batch.
+	now() benefit.Instant
+	// plan draws what goes wrong with the batch that a process is about to take.
+	plan(p *process, batch []*asked)
+	// reach is called at the points of a batch.
+	reach(t *watchedTx, at point)
+	// ended is called when the batch is over and its callers have heard; failed is what Step said.
+	ended(p *process, batch []*asked, failed error)
+	// holds says that what a commit of unknown outcome would have written is there.
+	holds(maybe *benefit.Changes) bool
+	// all is a store that shows everything that was committed.
+	all() store.Store
+	// heal takes every planned fault back.
+	heal()
+	// crash ends all processes without a warning and starts again; stop does so in order.
+	crash(why string)
+	stop()
+	// end closes the store for good, and holds it to what only this store promises.
+	end()
 }
 
 // Run runs a seed. Its error tells what was broken, and at which step.
@@ -48,7 +77,7 @@ func Run(c Config) (report Report, err error) {
 	defer func() {
 		report = s.report
 		report.Hash = [32]byte(s.hash.Sum(nil))
-		s.views.remove()
+		s.cleanUp()
 		cause := recover()
 		if broken, ok := cause.(violation); ok {
 			err = fmt.Errorf("seed %d, step %d: %s", c.Seed, s.step, string(broken))
@@ -56,7 +85,7 @@ func Run(c Config) (report Report, err error) {
 			panic(cause)
 		}
 	}()
-	s.start()
+	s.back.start()
 	s.setUp()
 	for s.step = 1; s.step <= c.Steps; s.step++ {
 		s.next()
@@ -76,43 +105,33 @@ type simulation struct {
 	step int
 
 	report  Report
-	disk    *faultfs.FS
-	views   *views
-	options embedded.Options
+	back    backend
+	cleanUp func()
 	batch   int // the most requests in a batch
 	calm    int // the higher, the fewer faults
-	ops     int // on the disk, so far
+	ending  bool
+	found   violation // the first one
 
-	clock  benefit.Instant
-	store  *watched
-	issuer *issuing.Issuer
-	queue  []*asked // what was submitted and is not answered
+	clock     benefit.Instant
+	processes []*process
 
-	world  *world
-	model  *memory.Store
-	ledger *ledger
-	maybe  *benefit.Changes // what a commit of unknown outcome would have written
-}
-
-// asked is one submitted request or change.
-type asked struct {
-	wish    *wish
-	request *benefit.Request // nil: a change
-	pending issuing.Pending
+	world     *world
+	model     *memory.Store
+	ledger    *ledger
+	latest    benefit.Instant // now of the last commit
+	confirmed benefit.Instant // the latest now that a batch without rows may have left in the store
 }
 
 func newSimulation(c Config) *simulation {
 	rng := rand.New(rand.NewPCG(c.Seed, 1))
 	s := &simulation{
-		ctx: context.Background(), rng: rng, hash: sha256.New(), out: c.Trace,
-		disk:  faultfs.New(rand.New(rand.NewPCG(c.Seed, 2))),
-		views: &views{root: c.Dir}, clock: storetest.Start + 10*hour,
+		ctx: context.Background(), rng: rng, hash: sha256.New(), out: c.Trace, clock: storetest.Start + 10*hour,
 		model: memory.New(), ledger: newLedger(),
 	}
-	s.options = embedded.Options{
-		Foreground: true, JournalDir: "journal", JournalRand: seeded{rand.New(rand.NewPCG(c.Seed, 3))},
-		SegmentBytes:   int64(some(s, 32, 32, 64, 256)) << 10,
-		GenerationSize: some(s, 5, 20, 10_000), MaxOverlay: some(s, 4, 8, 40, 10_000), CacheEntries: some(s, 1, 3, 10_000),
+	if c.Database != nil {
+		s.back, s.cleanUp = newOnDatabase(s, c)
+	} else {
+		s.back, s.cleanUp = newOnDisk(s, c)
 	}
 	s.batch, s.calm = some(s, 1, 3, 1024), some(s, 1, 1, 2, 8)
 	s.ledger.met = &s.report.Met
@@ -146,7 +165,10 @@ func (s *simulation) tracef(format string, args ...any) {
 }
 
 func (s *simulation) failf(format string, args ...any) {
-	panic(violation(fmt.Sprintf(format, args...)))
+	if s.found == "" {
+		s.found = violation(fmt.Sprintf(format, args...))
+	}
+	panic(s.found)
 }
 
 // next does one thing.
@@ -154,44 +176,20 @@ func (s *simulation) next() {
 	switch n := s.pick(100); {
 	case n < 30:
 		for _, x := range s.world.requests() {
-			s.ask(x)
+			s.ask(s.anyProcess(), x)
 		}
 	case n < 66:
-		s.work()
+		s.work(s.anyProcess())
 	case n < 73:
-		s.change()
+		s.change(s.anyProcess())
 	case n < 78:
 		s.turnClock()
-	case n < 82:
-		s.flush()
-	case n < 84:
-		s.views.copyAside()
-		s.tracef("a copy of the view is put aside")
-	case n < 86:
+	case n >= 84 && n < 86:
 		s.check("on the way")
-	case n < 88:
-		s.stop()
-	case s.pick(s.calm) > 0:
-	case n < 96:
-		s.arm()
-	case n < 98:
-		s.fillDisk()
 	default:
-		s.crash("for no reason")
+		s.back.happen(n)
 	}
-	if s.powerIsOff() {
-		s.crash("the power is off")
-	}
-}
-
-// ask submits a request.
-func (s *simulation) ask(x *wish) {
-	r := s.world.build(x)
-	p, err := s.issuer.Submit(r)
-	s.tracef("ask %s %q for %s:%s lines=%d: %v", r.Scope, r.Key, r.Recipient.Type, r.Recipient.Value, len(r.Lines), err)
-	if err == nil {
-		s.queue = append(s.queue, &asked{x, r, p})
-	}
+	s.back.recover()
 }
 
 // turnClock lets some time pass, up to just before midnight at +08:00 perhaps, or sets the clock back.
@@ -202,112 +200,6 @@ func (s *simulation) turnClock() {
 		s.clock += some[benefit.Instant](s, 1, 300, 900, 999, 1000, 1700, 5000, hour, 9*hour, -700, -2*hour, -26*hour)
 	}
 	s.tracef("the clock shows %v and %d ms", s.clock, s.clock%1000)
-}
-
-// change submits a change of the catalogue or of the users.
-func (s *simulation) change() {
-	what, plan := s.world.change(s.clock)
-	p, err := s.issuer.SubmitChange(s.ctx, plan)
-	s.tracef("ask to %s: %v", what, err)
-	if err == nil {
-		s.queue = append(s.queue, &asked{nil, nil, p})
-	}
-}
-
-// work lets the committer take one batch through.
-func (s *simulation) work() {
-	batch := s.nextBatch()
-	s.store.begin()
-	worked, failed := s.issuer.Step()
-	if worked != (len(batch) > 0) {
-		s.failf("Step worked: %v, and %d were waiting", worked, len(batch))
-	}
-	if len(batch) > 0 {
-		s.tracef("a batch of %d at %v: %s", len(batch), s.store.now, class(s.store.commitErr))
-		s.answers(batch)
-	}
-	if failed != nil {
-		if !errors.Is(failed, store.ErrFailed) {
-			s.failf("Step: %v", failed)
-		}
-		s.crash("the store has failed")
-	}
-}
-
-// nextBatch takes from the queue what the committer will take.
-func (s *simulation) nextBatch() []*asked {
-	n := 0
-	for n < len(s.queue) && n < s.batch && (n == 0 || s.queue[n].request != nil && s.queue[0].request != nil) {
-		n++
-	}
-	batch := s.queue[:n]
-	s.queue = s.queue[n:]
-	return batch
-}
-
-// answers judges what the callers of a batch were told.
-func (s *simulation) answers(batch []*asked) {
-	unknown := map[claim]bool{}
-	for _, a := range batch {
-		o, err, ok := a.pending.Result()
-		if !ok {
-			s.failf("a request of the batch was not answered")
-		}
-		if a.request == nil {
-			s.changed(err)
-			continue
-		}
-		r := a.request
-		s.tracef("  %s %q: %s", r.Scope, r.Key, told(o, err))
-		s.count(o, err)
-		if errors.Is(err, issuing.ErrUnknown) {
-			unknown[claim{r.Scope, r.Key}] = true
-		}
-		a.wish.answered(o, err == nil && s.pick(5) > 0)
-		s.judge(r, o, err)
-	}
-	s.wantUnknown(unknown)
-}
-
-// judge holds one answer against the ledger.
-func (s *simulation) judge(r *benefit.Request, o benefit.Outcome, err error) {
-	var wrong error
-	switch {
-	case s.store.commitErr != nil && err == nil:
-		wrong = s.ledger.judgeReplay(r, o, s.store.now)
-	case s.store.commitErr != nil:
-	case err != nil:
-		wrong = fmt.Errorf("no outcome, though nothing failed: %w", err)
-	default:
-		wrong = s.ledger.judge(r, o, s.store.now)
-	}
-	if wrong != nil {
-		s.failf("%s %q was told: %s: %v", r.Scope, r.Key, told(o, err), wrong)
-	}
-}
-
-// wantUnknown checks that those and only those heard "unknown" whose outcome went with the commit.
-func (s *simulation) wantUnknown(heard map[claim]bool) {
-	written := map[claim]bool{}
-	if s.maybe != nil {
-		for _, i := range s.maybe.Issuances {
-			written[claim{i.Scope, i.Key}] = true
-		}
-	}
-	if diff := diff(written, heard); diff != "" {
-		s.failf("who heard that the outcome is unknown (-should +did):\n%s", diff)
-	}
-}
-
-func (s *simulation) changed(err error) {
-	s.tracef("  the change: %s", class(err))
-	switch {
-	case (err == nil) != (s.store.commitErr == nil):
-		s.failf("the change was told %v, the commit %v", err, s.store.commitErr)
-	case err == nil:
-		s.report.Changes++
-		s.learn(s.store.committed)
-	}
 }
 
 // learn tells the ledger of a committed change.
@@ -349,45 +241,33 @@ func (s *simulation) count(o benefit.Outcome, err error) {
 	}
 }
 
-func (s *simulation) flush() {
-	s.tracef("flush: %s", class(s.store.Store.(*embedded.Store).Flush()))
-}
-
 // setUp writes the first catalogue, without faults.
 func (s *simulation) setUp() {
-	s.heal()
-	if s.powerIsOff() {
-		s.crash("too early")
-		s.heal()
-	}
-	p, err := s.issuer.SubmitChange(s.ctx, s.world.setUp(s.clock))
+	s.back.heal()
+	p := s.processes[0]
+	pending, err := p.issuer.SubmitChange(s.ctx, s.world.setUp(s.clock))
 	if err != nil {
 		s.failf("the first change: %v", err)
 	}
-	s.queue = append(s.queue, &asked{nil, nil, p})
-	s.work()
+	p.queue = append(p.queue, &asked{nil, nil, pending})
+	s.work(p)
 }
 
-// finish asks everything that is open again, on a sound disk, and compares everything.
+// finish asks everything that is open again, when nothing fails any more, and compares everything.
 func (s *simulation) finish() {
 	s.step++
-	s.crash("in the end")
-	s.heal()
-	for len(s.queue) > 0 {
-		s.work()
-	}
+	s.ending = true
+	s.back.crash("in the end")
+	s.back.heal()
+	s.workAll()
 	for _, r := range s.world.open() {
-		s.ask(r)
+		s.ask(s.anyProcess(), r)
 	}
-	for len(s.queue) > 0 {
-		s.work()
-	}
+	s.workAll()
 	s.check("in the end")
-	s.stop()
+	s.back.stop()
 	s.check("after the last start")
-	s.closeStore()
-	s.audit()
-	s.tracef("%d operations on the disk", s.ops)
+	s.back.end()
 }
 
 // told is an answer in the trace.
@@ -429,6 +309,3 @@ func class(err error) string {
 	}
 	return "ok"
 }
-
-// viewDir is where a life of the process keeps its view.
-func viewDir(root string, life int) string { return filepath.Join(root, fmt.Sprint("life-", life)) }

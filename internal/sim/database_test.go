@@ -1,0 +1,100 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+
+	"faquan/internal/pgtest"
+)
+
+var (
+	databaseSeeds = flag.Int("sim.database", 24, "how many seeds TestDatabase runs")
+	databaseFrom  = flag.Uint64("sim.databasefrom", 101, "the first seed that TestDatabase runs")
+)
+
+// TestDatabase runs the seeds on PostgreSQL. Each server takes one seed at a time, because a seed may kill it.
+func TestDatabase(t *testing.T) {
+	if *oneSeed != 0 {
+		var trace io.Writer
+		if testing.Verbose() {
+			trace = os.Stdout
+		}
+		t.Logf("%+v", runDatabase(t, pgtest.Start(t, pgtest.NoSync()), *oneSeed, trace))
+		return
+	}
+	const servers = 2
+	n := uint64(*databaseSeeds)
+	if testing.Short() {
+		n = min(n, 6)
+	}
+	var all [servers]Report
+	t.Run("seeds", func(t *testing.T) {
+		for k := range uint64(servers) {
+			t.Run(fmt.Sprint("server ", k+1), func(t *testing.T) {
+				t.Parallel()
+				srv := pgtest.Start(t, pgtest.NoSync())
+				for seed := *databaseFrom + k; seed < *databaseFrom+n; seed += servers {
+					t.Run(fmt.Sprint(seed), func(t *testing.T) {
+						r := runDatabase(t, srv, seed, nil)
+						all[k].add(&r)
+					})
+				}
+			})
+		}
+	})
+	all[0].add(&all[1])
+	t.Logf("%+v", all[0])
+	if n < 20 || t.Failed() {
+		return
+	}
+	for k, n := range all[0].databaseCounts() { // the histories must meet what they are made for
+		if *n == 0 {
+			t.Errorf("count %d of the report is 0: %+v", k, all[0])
+		}
+	}
+}
+
+// The faults of a seed, and all that follows, do not depend on how fast the server is.
+func TestDatabaseRepeats(t *testing.T) {
+	const seed = 1<<40 + 1
+	srv := pgtest.Start(t, pgtest.NoSync())
+	if first, second := runDatabase(t, srv, seed, nil), runDatabase(t, srv, seed, nil); first != second {
+		t.Errorf("seed %d came to\n%+v, and then to\n%+v", uint64(seed), first, second)
+	}
+}
+
+func runDatabase(t *testing.T, srv *pgtest.Server, seed uint64, trace io.Writer) Report {
+	t.Helper()
+	report, err := Run(Config{Seed: seed, Trace: trace, Database: &Database{
+		URL: srv.Database(t),
+		Crash: func() error {
+			if err := srv.Kill(); err != nil {
+				return err
+			}
+			srv.StartAgain(t)
+			return nil
+		},
+	}})
+	if err != nil {
+		t.Fatalf("%v\nto repeat it: make sim-database SEED=%d", err, seed)
+	}
+	return report
+}
+
+func (r *Report) databaseCounts() []*int {
+	return []*int{
+		&r.Issued, &r.Replayed, &r.Refused, &r.Conflicts, &r.NotIssued, &r.Unknown, &r.Survived, &r.Lost, &r.Starts, &r.Changes,
+		&r.Met.Chosen, &r.Met.Nothing, &r.Met.Continued, &r.Met.Rebound, &r.Met.Partial, &r.Met.Guarded, &r.Met.BoxesDone, &r.Met.Codes,
+		&r.Broken.Cut, &r.Broken.CommitLost, &r.Broken.AnswerLost, &r.Broken.Deaths, &r.Broken.Crashes, &r.Broken.Between, &r.Broken.Late,
+	}
+}
+
+// add counts a report together with others.
+func (r *Report) add(more *Report) {
+	for k, n := range more.databaseCounts() {
+		*r.databaseCounts()[k] += *n
+	}
+}

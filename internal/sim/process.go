@@ -1,0 +1,189 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+
+	"faquan/internal/benefit"
+	"faquan/internal/issuing"
+	"faquan/internal/store"
+)
+
+// process is one of those that issue on the store: one on the embedded store, one or several on a database.
+type process struct {
+	name   string // in the trace; empty when it is the only one
+	store  *watched
+	issuer *issuing.Issuer
+	queue  []*asked         // what was submitted and is not answered
+	maybe  *benefit.Changes // what a commit of unknown outcome would have written
+	busy   bool             // a batch is under way
+	dead   bool             // it has ended in its batch: nobody hears of it
+}
+
+// asked is one submitted request or change.
+type asked struct {
+	wish    *wish
+	request *benefit.Request // nil: a change
+	pending issuing.Pending
+}
+
+// newIssuer gives a process whose store was just opened an issuer.
+func (s *simulation) newIssuer(p *process) {
+	var err error
+	p.issuer, err = issuing.New(s.ctx, issuing.Options{
+		Store: p.store, Clock: s.back.now,
+		Rand: rand.New(rand.NewPCG(s.rng.Uint64(), 5)), Batch: s.batch, Rules: rules{},
+	})
+	if err != nil {
+		s.failf("the issuer does not start: %v", err)
+	}
+}
+
+// anyProcess draws one of several.
+func (s *simulation) anyProcess() *process {
+	if len(s.processes) == 1 {
+		return s.processes[0]
+	}
+	return some(s, s.processes...)
+}
+
+// ask submits a request.
+func (s *simulation) ask(p *process, x *wish) {
+	r := s.world.build(x)
+	pending, err := p.issuer.Submit(r)
+	s.tracef("%sask %s %q for %s:%s lines=%d: %v", p.name, r.Scope, r.Key, r.Recipient.Type, r.Recipient.Value, len(r.Lines), err)
+	if err == nil {
+		p.queue = append(p.queue, &asked{x, r, pending})
+	}
+}
+
+// change submits a change of the catalogue or of the users.
+func (s *simulation) change(p *process) {
+	what, plan := s.world.change(s.clock)
+	pending, err := p.issuer.SubmitChange(s.ctx, plan)
+	s.tracef("%sask to %s: %v", p.name, what, err)
+	if err == nil {
+		p.queue = append(p.queue, &asked{nil, nil, pending})
+	}
+}
+
+// work lets a process's committer take one batch through.
+func (s *simulation) work(p *process) {
+	batch := p.nextBatch(s.batch)
+	p.store.begin()
+	if len(batch) > 0 {
+		s.back.plan(p, batch)
+	}
+	p.busy = true
+	worked, failed := p.issuer.Step()
+	p.busy = false
+	if s.found != "" { // the committer takes a panic for a bad request, and goes on without it
+		panic(s.found)
+	}
+	if worked != (len(batch) > 0) {
+		s.failf("Step worked: %v, and %d were waiting", worked, len(batch))
+	}
+	if len(batch) > 0 {
+		s.tracef("%sa batch of %d at %v: %s", p.name, len(batch), p.store.now, class(p.store.commitErr))
+	}
+	if len(batch) > 0 && !p.dead {
+		s.answers(p, batch)
+	}
+	s.back.ended(p, batch, failed)
+}
+
+// workAll works until nobody waits.
+func (s *simulation) workAll() {
+	for _, p := range s.processes {
+		for len(p.queue) > 0 {
+			s.work(p)
+		}
+	}
+}
+
+// nextBatch takes from the queue what the committer will take.
+func (p *process) nextBatch(most int) []*asked {
+	n := 0
+	for n < len(p.queue) && n < most && (n == 0 || p.queue[n].request != nil && p.queue[0].request != nil) {
+		n++
+	}
+	batch := p.queue[:n]
+	p.queue = p.queue[n:]
+	return batch
+}
+
+// answers judges what the callers of a batch were told.
+func (s *simulation) answers(p *process, batch []*asked) {
+	defer s.ledger.asSeenBy(p.store.seen)()
+	unknown := map[claim]bool{}
+	for _, a := range batch {
+		o, err, ok := a.pending.Result()
+		if !ok {
+			s.failf("a request of the batch was not answered")
+		}
+		if a.request == nil {
+			s.changed(p, err)
+			continue
+		}
+		r := a.request
+		s.tracef("  %s %q: %s", r.Scope, r.Key, told(o, err))
+		s.count(o, err)
+		if errors.Is(err, issuing.ErrUnknown) {
+			unknown[claim{r.Scope, r.Key}] = true
+		}
+		a.wish.answered(o, err == nil && s.pick(5) > 0)
+		s.judge(p, r, o, err)
+	}
+	s.wantUnknown(p, unknown)
+}
+
+// judge holds one answer against the ledger.
+func (s *simulation) judge(p *process, r *benefit.Request, o benefit.Outcome, err error) {
+	var wrong error
+	switch {
+	case p.store.commitErr != nil && err == nil && errors.Is(p.store.commitErr, store.ErrUnconfirmed):
+		wrong = errors.New("an outcome, though nothing that the batch has read was confirmed")
+	case p.store.commitErr != nil && err == nil:
+		wrong = s.ledger.judgeReplay(r, o, p.store.now)
+	case p.store.commitErr != nil:
+	case err != nil:
+		wrong = fmt.Errorf("no outcome, though nothing failed: %w", err)
+	default:
+		wrong = s.ledger.judge(r, o, p.store.now)
+	}
+	if wrong != nil {
+		s.failf("%s%s %q was told: %s: %v", p.name, r.Scope, r.Key, told(o, err), wrong)
+	}
+}
+
+// wantUnknown checks that those and only those heard "unknown" whose outcome went with the commit. Where nothing that
+// the batch has read was confirmed either, or could be read at all, others may hear it, too.
+func (s *simulation) wantUnknown(p *process, heard map[claim]bool) {
+	written := map[claim]bool{}
+	if p.maybe != nil {
+		for _, i := range p.maybe.Issuances {
+			written[claim{i.Scope, i.Key}] = true
+		}
+	}
+	if p.store.unread || errors.Is(p.store.commitErr, store.ErrUnconfirmed) {
+		more := maps.Clone(heard)
+		maps.Copy(more, written)
+		written = more
+	}
+	if diff := diff(written, heard); diff != "" {
+		s.failf("who heard that the outcome is unknown (-should +did):\n%s", diff)
+	}
+}
+
+func (s *simulation) changed(p *process, err error) {
+	s.tracef("  the change: %s", class(err))
+	switch {
+	case (err == nil) != (p.store.commitErr == nil):
+		s.failf("the change was told %v, the commit %v", err, p.store.commitErr)
+	case err == nil:
+		s.report.Changes++
+		s.learn(p.store.committed)
+	}
+}
