@@ -23,7 +23,7 @@ const (
 	haUsers   = 60  // of each round
 	haLimit   = 3   // vouchers of "limited" for each user
 	haStock   = 500 // vouchers of "scarce-N", of which each round has its own
-	haMost    = 90 * time.Second
+	haMost    = 4 * time.Minute
 )
 
 const haTemplates = `
@@ -105,7 +105,13 @@ func (w *haWorld) failover() {
 		watchers.Go(func() { w.watchReadiness(k) })
 	}
 	w.holdSender()
-	time.Sleep(300 * time.Millisecond)
+	// Each client may have two calls under way that are still confirmed. One more would be answered early.
+	held := time.Now()
+	for early := 0; early <= 2*haClients && time.Since(held) < 1500*time.Millisecond; time.Sleep(5 * time.Millisecond) {
+		w.mu.Lock()
+		early = w.issuesSince(held)
+		w.mu.Unlock()
+	}
 	w.pair.KillPrimary(t)
 	killed := time.Now()
 	w.mu.Lock()
