@@ -32,6 +32,9 @@ type Broken struct {
 // onDatabase is one or several processes on PostgreSQL, each behind a proxy of its own that can break its connections.
 // Processes come between each other only where none of them has locked anything, so nothing waits: what the server
 // does when many come at once is for tests that leave it to the server's own scheduling.
+//
+// Time is the seed's, not the database's: days turn, and clocks go back. The server does not sync: a killed process loses
+// nothing that the kernel has.
 type onDatabase struct {
 	*simulation
 	Database
