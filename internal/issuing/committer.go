@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"time"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
@@ -19,7 +20,11 @@ type committer struct {
 	queue *queue
 	env   benefit.Env
 
+	entered bool // no other committer gathers a batch meanwhile
+	whole   bool // its batch has what waited for the others, too
+
 	// Kept from batch to batch for their memory.
+	batch    []*pending
 	state    *benefit.State
 	requests []*benefit.Request
 }
@@ -54,25 +59,34 @@ func (c *committer) run() error {
 	}
 }
 
-// letCallersReturn yields while the queue still grows: the callers just answered are about to ask again, and a
-// batch that waits for them a moment costs one sync less. There is no timer in it: a lone caller waits for
-// nobody.
+// letCallersReturn waits while the queues still grow: the callers just answered are about to ask again, and a batch
+// that waits for them a moment costs one sync less. It only yields, so that a lone caller waits for nobody; but after
+// a large batch among other processes it sleeps, since the turns are theirs meanwhile anyway.
 func (c *committer) letCallersReturn() {
+	wait := runtime.Gosched
+	if len(c.batch) >= manyCallers && c.among.Load() {
+		wait = func() { time.Sleep(returnTime) }
+	}
 	for size, rounds := -1, 0; rounds < 8; rounds++ {
-		now := c.queue.size()
+		now := c.Waiting()
 		if now == size {
 			return
 		}
 		size = now
-		runtime.Gosched()
+		wait()
 	}
 }
+
+const (
+	manyCallers = 64
+	returnTime  = 300 * time.Microsecond // far less than a batch of so many takes
+)
 
 // fail answers everybody who still waits when the store has failed.
 func (c *committer) fail(err error) {
 	c.queue.stop()
 	for {
-		batch := c.queue.takeAll(c.most)
+		batch := c.queue.take(nil, c.most)
 		if len(batch) == 0 {
 			return
 		}
@@ -84,8 +98,16 @@ func (c *committer) fail(err error) {
 
 // step takes one batch through to its answers, if there is one.
 func (c *committer) step() (bool, error) {
-	batch := c.queue.takeAll(c.most)
-	if len(batch) == 0 {
+	if c.queue.size() == 0 {
+		return false, nil
+	}
+	c.enter()
+	defer c.leave()
+	if c.among.Load() {
+		c.letCallersReturn() // of the batch that has just left
+	}
+	batch := c.gather()
+	if len(batch) == 0 { // they were given up
 		return false, nil
 	}
 	ctx := context.Background() // a batch belongs to many callers; none of them may cancel it
@@ -96,6 +118,42 @@ func (c *committer) step() (bool, error) {
 		return true, c.stepAsk(ctx, batch[0])
 	}
 	return true, c.stepBatch(ctx, batch)
+}
+
+// One committer at a time gathers a batch and loads it: the next one's grows until this one has its turns, instead of
+// waiting behind it for the same. Where other processes issue as well they do their part meanwhile, and all of them wait
+// for what a batch costs however small it is: then there is one batch at a time, of all that waits in this process.
+
+func (c *committer) enter() {
+	c.pace <- struct{}{}
+	c.entered = true
+}
+
+func (c *committer) leave() {
+	if c.entered {
+		c.entered = false
+		<-c.pace
+	}
+}
+
+// gather takes what waits for this committer; among other processes, what waits for the others as well.
+func (c *committer) gather() []*pending {
+	c.batch = c.queue.take(c.batch[:0], c.most)
+	c.whole = len(c.batch) > 0 && !c.batch[0].alone() && c.among.Load()
+	if c.whole {
+		for _, other := range c.committers {
+			c.batch = other.queue.take(c.batch, c.most)
+		}
+	}
+	return c.batch
+}
+
+// loaded lets the next batch be gathered, unless this one holds what is the others'.
+func (c *committer) loaded(tx store.Tx) {
+	c.among.Store(tx.Among())
+	if !c.whole && !tx.Among() {
+		c.leave()
+	}
 }
 
 // How often a batch is decided again when other processes are first with its rows: whole, before it is parted; and a
@@ -145,6 +203,7 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 	case err != nil:
 		return c.unloaded(batch, err)
 	}
+	c.loaded(tx)
 	for _, p := range batch {
 		c.decide(cat, p)
 	}

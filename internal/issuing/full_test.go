@@ -33,7 +33,7 @@ func TestGoneIsCounted(t *testing.T) {
 	put() // in its place
 	want("its place was taken", 0)
 	q.giveUp(second)
-	if batch := q.takeAll(9); len(batch) != 2 {
+	if batch := q.take(nil, 9); len(batch) != 2 {
 		t.Errorf("%d in the batch, want 2", len(batch))
 	}
 	want("a batch passed over it", 0)

@@ -26,6 +26,7 @@ type faulty struct {
 	read    func() error
 	most    int    // issuances in one commit; 0 is no bound
 	large   string // the key of a request that no commit holds
+	among   bool   // other processes issue as well
 	late    string // the key of a request that another process is always first with
 }
 
@@ -59,6 +60,8 @@ type faultyTx struct {
 	store.Tx
 	f *faulty
 }
+
+func (t *faultyTx) Among() bool { return t.f.among }
 
 func (t *faultyTx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
 	if t.f.load != nil {

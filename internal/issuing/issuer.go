@@ -48,6 +48,8 @@ type Issuer struct {
 	taking     sync.Mutex   // one at a time replaces the catalogue, so that none puts an older one over a newer
 	seed       maphash.Seed // spreads recipients over the committers
 	committers []*committer
+	pace       chan struct{} // see committer.enter
+	among      atomic.Bool   // other processes issue beside this one
 }
 
 // New makes an issuer on an open store. It reads the catalogue; it issues nothing until Run or Step.
@@ -55,6 +57,7 @@ func New(ctx context.Context, o Options) (*Issuer, error) {
 	o.defaults()
 	i := &Issuer{
 		store: o.Store, clock: o.Clock, rules: o.Rules, most: o.Batch, log: o.Log, refusals: newRing(o.Refusals), seed: maphash.MakeSeed(),
+		pace: make(chan struct{}, 1),
 	}
 	for k := range o.Committers {
 		r := o.Rand

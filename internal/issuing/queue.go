@@ -45,7 +45,6 @@ func (p *pending) answer(o benefit.Outcome, err error) {
 type queue struct {
 	mu       sync.Mutex
 	waiting  []*pending
-	spare    []*pending // the slice of the batch before, to be used again
 	bound    int
 	stopping bool
 	wake     chan struct{} // has room for one: something waits
@@ -122,13 +121,15 @@ func (p *pending) alone() bool { return p.change != nil || p.asks != nil }
 // not decided several times before its parts fit into a commit.
 const batchVouchers = 16 * benefit.MaxLineVouchers
 
-// takeAll gives up to most of what waits, in order, leaving out what was given up. A change of the catalogue and a
-// question make a batch of their own. The result is valid until the next call.
-func (q *queue) takeAll(most int) []*pending {
+// take adds what waits to a batch, in order, as long as it has most requests at most, leaving out what was given up. A
+// change of the catalogue and a question make a batch of their own.
+func (q *queue) take(batch []*pending, most int) []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	batch := q.spare[:0]
 	used, size := 0, 0
+	for _, p := range batch {
+		size += p.size
+	}
 	for _, p := range q.waiting {
 		if len(batch) >= most || len(batch) > 0 && (p.alone() || batch[0].alone() || size+p.size > batchVouchers) {
 			break
@@ -141,7 +142,6 @@ func (q *queue) takeAll(most int) []*pending {
 			q.gone.Add(-1)
 		}
 	}
-	q.spare = batch
 	rest := copy(q.waiting, q.waiting[used:])
 	clear(q.waiting[rest:])
 	q.waiting = q.waiting[:rest]

@@ -68,6 +68,8 @@ type Tx interface {
 	Now() benefit.Instant
 	// Catalogue is the version of the catalogue in force. It stays in force until the batch ends.
 	Catalogue() int64
+	// Among says that the last commit before this batch was loaded was another process's: others issue beside this one.
+	Among() bool
 	// Load puts the rows of the keys into the state, absent ones as absent. What it names of templates and activities
 	// the batch has for itself from then on, against all other processes, until it ends; they are named together,
 	// and those of a second call may answer ErrConflict.

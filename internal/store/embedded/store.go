@@ -357,6 +357,9 @@ func (t *tx) Now() benefit.Instant { return t.now }
 
 func (t *tx) Catalogue() int64 { return t.catalogue }
 
+// Among is false.
+func (t *tx) Among() bool { return false }
+
 // Confirm has nothing to wait for: what can be read was synced before.
 func (t *tx) Confirm(context.Context) error {
 	t.Rollback()

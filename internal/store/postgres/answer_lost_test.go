@@ -12,6 +12,7 @@ import (
 	"faquan/internal/pgtest"
 	"faquan/internal/pgtest/cutproxy"
 	"faquan/internal/store"
+	"faquan/internal/store/postgres"
 )
 
 // behind is a process whose connections go through a proxy, and the proxy.
@@ -180,11 +181,22 @@ func TestStandbyDidNotConfirm(t *testing.T) {
 		t.Fatalf("the retry was told before it was confirmed: %+v", got)
 	case <-time.After(200 * time.Millisecond):
 	}
+	wantNotReady(t, p.st)
 	setting(t, srv, "synchronous_standby_names", "")
 	got := (<-done)[0]
 	wantReason(t, "the retry, confirmed", got, benefit.NotRefused)
 	if !got.Replayed {
 		t.Error("the retry issued for itself")
+	}
+}
+
+// wantNotReady checks that a process does not say that it can issue while no commit is confirmed.
+func wantNotReady(t testing.TB, st *postgres.Store) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := st.Ping(ctx); err == nil {
+		t.Error("ready, while no commit is confirmed")
 	}
 }
 

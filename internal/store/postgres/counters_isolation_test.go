@@ -184,6 +184,20 @@ func TestContinuedTwice(t *testing.T) {
 	}
 }
 
+// An id that was drawn twice is no issuance that is continued, also where the batch has read the first to have it.
+func TestIssuanceOverAnother(t *testing.T) {
+	all := processes(t, 2, template(1))
+	a := all[0].begin(asks("a", "1", 1)).rows()
+	a.mustIssue()
+	b := all[1].begin(asks("a", "1", 1)) // a replay
+	other := *a.outcomes[0].Issuance
+	other.Key = "b"
+	wantConflict(t, b.tx.Commit(t.Context(), &benefit.Changes{Now: b.tx.Now(), Issuances: []*benefit.Issuance{&other}}))
+	if again := all[1].issue(asks("a", "1", 1)); again.err != nil || !again.Replayed {
+		t.Errorf("what was issued first is answered %+v, %v", again.Outcome, again.err)
+	}
+}
+
 // A key that was bound for a while, and is free again, is bound by one of two processes.
 func TestWindowBoundTwice(t *testing.T) {
 	for name, count := range map[string]benefit.Cap{"enough": benefit.Unlimited, "the last one": 2} {

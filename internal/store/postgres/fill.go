@@ -163,11 +163,10 @@ func (f *Filling) Progress() (step int, rows int64) { return f.step, f.rows }
 // Write commits rows, and with them how far the filling has come. Rows come once each, but for issuances under one key:
 // those come in the order of their ids.
 func (f *Filling) Write(ctx context.Context, c *benefit.Changes, step int, rows int64) error {
-	begun, err := f.s.begin(ctx, c.Now, lockExclusive)
+	t, err := f.s.begin(ctx, c.Now, lockExclusive)
 	if err != nil {
 		return err
 	}
-	t := begun.(*tx)
 	defer t.Rollback()
 	if err := t.write(ctx, c); err != nil {
 		return err
@@ -189,7 +188,7 @@ func (f *Filling) Bound(ctx context.Context, now benefit.Instant, idMillis int64
 	if _, err := f.s.issuing.Exec(ctx, writeClock.text, int16(0), int64(now), idMillis); err != nil {
 		return err
 	}
-	f.s.noteMillis(idMillis)
+	raise(&f.s.idMillis, idMillis)
 	return nil
 }
 

@@ -330,10 +330,18 @@ func (l *loading) queueIssuances(b *pgx.Batch) {
 		var i int64
 		var version int32
 		var body []byte
-		_, err := pgx.ForEachRow(rows, []any{&i, &version, &body}, func() (err error) {
-			l.t.versions[id.ID(i)] = version
-			l.found[id.ID(i)], err = codec.DecodeIssuance(body)
-			return err
+		_, err := pgx.ForEachRow(rows, []any{&i, &version, &body}, func() error {
+			found, err := codec.DecodeIssuance(body)
+			if err != nil {
+				return err
+			}
+			// It may come again, behind a code that was drawn: then it must be what the key has shown.
+			if before, read := l.t.issuances[id.ID(i)]; read && before.version != version {
+				return fmt.Errorf("%w: an issuance that was read", store.ErrConflict)
+			}
+			l.t.issuances[id.ID(i)] = issuanceSeen{version, found.Scope, found.Key}
+			l.found[id.ID(i)] = found
+			return nil
 		})
 		return err
 	})

@@ -51,7 +51,8 @@ func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Se
 	return found, s.broken(err)
 }
 
-// Ping says whether a batch could begin and commit now: that the server answers, and is a primary.
+// Ping says whether a batch could begin and commit now: that the server answers, is a primary, and confirms a commit,
+// which it does not while a synchronous standby is away.
 func (s *Store) Ping(ctx context.Context) error {
 	var readOnly string
 	if err := s.reading.QueryRow(ctx, askReadOnly.text).Scan(&readOnly); err != nil {
@@ -61,8 +62,12 @@ func (s *Store) Ping(ctx context.Context) error {
 		s.reset() // there may be another primary
 		return ErrReadOnly
 	}
-	return nil
+	_, err := s.reading.Exec(ctx, tryCommit.text)
+	return s.broken(err)
 }
+
+// A commit that changes nothing.
+var tryCommit = spanning("try_commit", "an empty message in the server's log", `SELECT pg_logical_emit_message(true, 'faquan', '')`)
 
 // ErrReadOnly: the server is a standby, or it was told to take no writes.
 var ErrReadOnly = errors.New("the database takes no writes: a standby, or default_transaction_read_only is on")

@@ -276,3 +276,22 @@ func template(n benefit.TemplateID, changes ...func(*benefit.Template)) *benefit
 func asks(key, user string, n benefit.TemplateID) *benefit.Request {
 	return storetest.Request(key, user, storetest.Line(n))
 }
+
+// A process hears of others by their commits, not by its own.
+func TestAmongOtherProcesses(t *testing.T) {
+	all := processes(t, 2, template(1))
+	among := func(p *process, key string) bool {
+		t.Helper()
+		h := p.begin(asks(key, key, 1)).rows()
+		told := h.tx.Among()
+		h.mustIssue()
+		return told
+	}
+	among(all[0], "1")
+	if among(all[0], "2") || among(all[0], "3") {
+		t.Error("its own commits are taken for another's")
+	}
+	if !among(all[1], "4") || !among(all[0], "5") {
+		t.Error("a commit of another process is not noticed")
+	}
+}

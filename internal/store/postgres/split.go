@@ -163,6 +163,7 @@ type splitTx struct {
 
 func (t *splitTx) Now() benefit.Instant { return t.rest.Now() }
 func (t *splitTx) Catalogue() int64     { return t.rest.Catalogue() }
+func (t *splitTx) Among() bool          { return t.rest.Among() }
 
 func (t *splitTx) Rollback() {
 	t.claims.Rollback()
@@ -197,18 +198,24 @@ func (t *splitTx) Commit(ctx context.Context, c *benefit.Changes) error {
 	if err := t.stopped(betweenParts); err != nil {
 		return err
 	}
-	b := &pgx.Batch{}
-	err := t.rest.queueApply(ctx, b, c)
-	if err == nil {
-		err = t.rest.send(ctx, b)
-	}
-	if err != nil {
+	if err := t.apply(ctx, c); err != nil {
 		return notIssued(err)
 	}
 	if err := t.rest.commit(ctx); err != nil {
 		return err
 	}
 	return t.stopped(afterApply)
+}
+
+// apply writes what was claimed.
+func (t *splitTx) apply(ctx context.Context, c *benefit.Changes) error {
+	before, err := t.rest.readChanged(ctx, c)
+	if err != nil {
+		return err
+	}
+	q := t.rest.stream(ctx)
+	t.rest.sendApply(q, c, before)
+	return q.end()
 }
 
 func (t *splitTx) stopped(at moment) error {

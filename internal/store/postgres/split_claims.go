@@ -18,12 +18,12 @@ import (
 // whoever finds it; a code's row says that the code is taken, and by which issuance.
 
 var (
-	insertBodies = hot("insert_claim_bodies", `
-INSERT INTO claim (bucket, hash, issuance, body) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bytea[]) ON CONFLICT DO NOTHING`)
+	insertBodies = streamed(hot("insert_claim_bodies", `
+INSERT INTO claim (bucket, hash, issuance, body) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bytea[]) ON CONFLICT DO NOTHING`))
 
-	rebindBodies = hot("rebind_claim_bodies", `
+	rebindBodies = streamed(hot("rebind_claim_bodies", `
 UPDATE claim c SET issuance = k.issuance, body = k.body FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bigint[]) k(bucket, hash, issuance, body, before)
-WHERE c.bucket = k.bucket AND c.hash = k.hash AND c.issuance = k.before`)
+WHERE c.bucket = k.bucket AND c.hash = k.hash AND c.issuance = k.before`))
 )
 
 // Load takes the turns and reads the rows, see store.Tx. Claims are read last, and need no lock: whoever applies one of
@@ -145,12 +145,12 @@ func (t *splitTx) claim(ctx context.Context, c *benefit.Changes) error {
 	if len(c.Issuances) == 0 {
 		return nil
 	}
-	b := &pgx.Batch{}
-	t.queueBodies(b, c)
+	q := t.claims.stream(ctx)
+	t.sendBodies(q, c)
 	t.claims.now = max(t.claims.now, c.Now)
 	t.claims.last = lastMillis(c)
-	t.claims.queueClock(b, t.claims.last)
-	if err := t.claims.send(ctx, b); err != nil {
+	t.claims.sendClock(q, t.claims.last)
+	if err := q.end(); err != nil {
 		return err
 	}
 	return t.claims.commit(ctx)
@@ -179,8 +179,8 @@ type bodyRow struct {
 	body []byte
 }
 
-// queueBodies binds what is not bound to its issuance yet. A claim that is applied stays as it is.
-func (t *splitTx) queueBodies(b *pgx.Batch, c *benefit.Changes) {
+// sendBodies binds what is not bound to its issuance yet. A claim that is applied stays as it is.
+func (t *splitTx) sendBodies(q *stream, c *benefit.Changes) {
 	var fresh, again []bodyRow
 	for _, i := range c.Issuances {
 		for _, k := range i.Claims() {
@@ -199,11 +199,11 @@ func (t *splitTx) queueBodies(b *pgx.Batch, c *benefit.Changes) {
 			t.claims.claims[k.ID] = i.ID
 		}
 	}
-	sendBodies(b, insertBodies, fresh, false)
-	sendBodies(b, rebindBodies, again, true)
+	sendBodyRows(q, insertBodies, fresh, false)
+	sendBodyRows(q, rebindBodies, again, true)
 }
 
-func sendBodies(b *pgx.Batch, s *statement, rows []bodyRow, rebind bool) {
+func sendBodyRows(q *stream, s *statement, rows []bodyRow, rebind bool) {
 	n := len(rows)
 	if n == 0 {
 		return
@@ -217,5 +217,5 @@ func sendBodies(b *pgx.Batch, s *statement, rows []bodyRow, rebind bool) {
 	if rebind {
 		args = append(args, before)
 	}
-	b.Queue(s.text, args...).Exec(wantRows(n))
+	q.exec(s, wantRows(n), args...)
 }

@@ -22,32 +22,32 @@ func (t *tx) noteKey(c benefit.ClaimID, i *benefit.Issuance) {
 	}
 }
 
-// queueStill asks for the keys that may have changed and that the batch does not write; those that it does write are
+// sendStill asks for the keys that may have changed and that the batch does not write; those that it does write are
 // marked in t.claims already. Without a turn nothing was decided that a key could stand against.
-func (t *tx) queueStill(b *pgx.Batch) {
+func (t *tx) sendStill(q *stream) {
 	if len(t.turns) == 0 || t.change {
 		return
 	}
 	var keys []benefit.ClaimID
 	for _, c := range t.unsettled {
 		at := t.claims[c]
-		if _, read := t.versions[at]; at == 0 || read {
+		if _, read := t.issuances[at]; at == 0 || read {
 			keys = append(keys, c)
 		}
 	}
 	if len(keys) == 0 {
 		return
 	}
-	t.queueClaimsStill(b, keys)
-	t.queueIssuancesStill(b, keys)
+	t.sendClaimsStill(q, keys)
+	t.sendIssuancesStill(q, keys)
 }
 
-func (t *tx) queueClaimsStill(b *pgx.Batch, keys []benefit.ClaimID) {
+func (t *tx) sendClaimsStill(q *stream, keys []benefit.ClaimID) {
 	buckets, hashes := make([]int16, len(keys)), make([]uuid, len(keys))
 	for k, c := range keys {
 		buckets[k], hashes[k] = bucketOf(c), uuidOf(c)
 	}
-	b.Queue(loadClaims.text, buckets, hashes).Query(func(rows pgx.Rows) error {
+	q.query(loadClaims, func(rows pgx.Rows) error {
 		now := make([]id.ID, len(keys))
 		var ord, issuance int64
 		var body []byte
@@ -61,11 +61,11 @@ func (t *tx) queueClaimsStill(b *pgx.Batch, keys []benefit.ClaimID) {
 			}
 		}
 		return err
-	})
+	}, buckets, hashes)
 }
 
-// queueIssuancesStill asks whether another process has continued what stands under the keys.
-func (t *tx) queueIssuancesStill(b *pgx.Batch, keys []benefit.ClaimID) {
+// sendIssuancesStill asks whether another process has continued what stands under the keys.
+func (t *tx) sendIssuancesStill(q *stream, keys []benefit.ClaimID) {
 	var buckets []int16
 	var ids []int64
 	for _, c := range keys {
@@ -76,18 +76,18 @@ func (t *tx) queueIssuancesStill(b *pgx.Batch, keys []benefit.ClaimID) {
 	if len(ids) == 0 {
 		return
 	}
-	b.Queue(loadIssuances.text, buckets, ids).Query(func(rows pgx.Rows) error {
+	q.query(loadIssuances, func(rows pgx.Rows) error {
 		var i int64
 		var version int32
 		var body []byte
 		changed := false
 		_, err := pgx.ForEachRow(rows, []any{&i, &version, &body}, func() error {
-			changed = changed || version != t.versions[id.ID(i)]
+			changed = changed || version != t.issuances[id.ID(i)].version
 			return nil
 		})
 		if err == nil && changed {
 			err = fmt.Errorf("%w: an issuance that was read", store.ErrConflict)
 		}
 		return err
-	})
+	}, buckets, ids)
 }

@@ -82,6 +82,8 @@ type Store struct {
 	issuing *pgxpool.Pool // of batches and changes: planned for keys
 	reading *pgxpool.Pool // of everything else
 
+	ours atomic.Int64 // the latest now of this process's batches that write
+
 	idMillis atomic.Int64
 	turns    sync.Map // turnKey → struct{}: rows of table turn that are there
 }
@@ -238,10 +240,11 @@ func (s *Store) Shared() bool { return true }
 // LastIDMillis bounds the ids that stood in the store when it was opened, and those of this process since.
 func (s *Store) LastIDMillis() int64 { return s.idMillis.Load() }
 
-func (s *Store) noteMillis(millis int64) {
+// raise moves a number forward, never back.
+func raise(a *atomic.Int64, to int64) {
 	for {
-		last := s.idMillis.Load()
-		if millis <= last || s.idMillis.CompareAndSwap(last, millis) {
+		last := a.Load()
+		if to <= last || a.CompareAndSwap(last, to) {
 			return
 		}
 	}
@@ -267,18 +270,26 @@ func (s *Store) Read(ctx context.Context) (store.Reader, error) {
 
 // Begin starts a batch.
 func (s *Store) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
-	return s.begin(ctx, clock, lockShared)
+	t, err := s.begin(ctx, clock, lockShared)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // BeginChange waits until the batches under way have ended, and keeps others from beginning.
 func (s *Store) BeginChange(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
-	return s.begin(ctx, clock, lockExclusive)
+	t, err := s.begin(ctx, clock, lockExclusive)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // storeLock is the number of the store's lock among the database's advisory locks: "faquan".
 const storeLock = 0x66617175616e
 
-func (s *Store) begin(ctx context.Context, clock benefit.Instant, lock *statement) (store.Tx, error) {
+func (s *Store) begin(ctx context.Context, clock benefit.Instant, lock *statement) (*tx, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.stepTimeout)
 	defer cancel()
 	conn, err := s.issuing.Acquire(ctx)
@@ -286,6 +297,10 @@ func (s *Store) begin(ctx context.Context, clock benefit.Instant, lock *statemen
 		return nil, s.broken(err)
 	}
 	t := newTx(s, conn, clock, lock == lockExclusive)
+	if err := t.prepareStreams(ctx); err != nil {
+		t.Rollback()
+		return nil, err
+	}
 	b := &pgx.Batch{}
 	b.Queue("begin isolation level read committed") // not "read write": a server may be fenced by read only
 	b.Queue(lock.text, int64(storeLock))

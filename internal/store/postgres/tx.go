@@ -23,16 +23,24 @@ type tx struct {
 	now       benefit.Instant
 	catalogue int64
 	change    bool // it has the store for itself
+	among     bool // when it got its turns, the last commit was another process's
 
 	turns     map[turnKey]bool
 	claims    map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
-	versions  map[id.ID]int32           // of the issuances that were read
+	issuances map[id.ID]issuanceSeen    // that were read
 	quotas    map[benefit.QuotaKey]rowSeen
 	joined    map[benefit.ParticipationKey]rowSeen
 	unsettled []benefit.ClaimID // keys that were looked up, and that another process may still bind
 	rested    bool              // an answer may rest on an issuance that was read
 	made      []benefit.UserID  // the new users, in order; nil until they are asked for
 	last      int64             // the latest millisecond of an id that the batch writes
+}
+
+// issuanceSeen is how an issuance stood when it was read.
+type issuanceSeen struct {
+	version int32
+	scope   benefit.Scope
+	key     string
 }
 
 // rowSeen is how a counter stood when it was read.
@@ -44,13 +52,14 @@ type rowSeen struct {
 func newTx(s *Store, conn *pgxpool.Conn, clock benefit.Instant, change bool) *tx {
 	return &tx{
 		s: s, conn: conn, clock: clock, change: change, turns: map[turnKey]bool{},
-		claims: map[benefit.ClaimID]id.ID{}, versions: map[id.ID]int32{},
+		claims: map[benefit.ClaimID]id.ID{}, issuances: map[id.ID]issuanceSeen{},
 		quotas: map[benefit.QuotaKey]rowSeen{}, joined: map[benefit.ParticipationKey]rowSeen{},
 	}
 }
 
 func (t *tx) Now() benefit.Instant { return t.now }
 func (t *tx) Catalogue() int64     { return t.catalogue }
+func (t *tx) Among() bool          { return t.among }
 
 // queueState asks for what every batch looks at, and moves now to the later of what it was and what it is.
 func (t *tx) queueState(b *pgx.Batch) {
@@ -59,6 +68,7 @@ func (t *tx) queueState(b *pgx.Batch) {
 		if err := row.Scan(&t.catalogue, &last, &clock); err != nil {
 			return err
 		}
+		t.among = last > t.s.ours.Load()
 		if t.s.callerClock {
 			clock = int64(t.clock)
 		} else {
@@ -102,33 +112,28 @@ func (t *tx) Rollback() {
 // Confirm makes durable what an answer may rest on. What stands on this server may not stand on its standby yet: it was
 // being committed when the server, or the connection, broke. A commit waits for everything before it.
 func (t *tx) Confirm(ctx context.Context) error {
-	b := &pgx.Batch{}
-	t.queueStill(b)
+	defer t.Rollback()
+	q := t.stream(ctx)
+	t.sendStill(q)
 	if t.rested {
-		t.queueClock(b, 0)
+		t.sendClock(q, 0)
 	}
-	if b.Len() == 0 {
-		t.Rollback()
-		return nil
-	}
-	if err := t.send(ctx, b); err != nil {
-		t.Rollback()
+	if err := q.end(); err != nil {
 		if errors.Is(err, store.ErrConflict) {
 			return err
 		}
 		return fmt.Errorf("%w: %w", store.ErrUnconfirmed, err)
 	}
 	if !t.rested {
-		t.Rollback()
 		return nil
 	}
 	return t.commit(ctx)
 }
 
-// queueClock leaves now for the batches to come. A slot a connection: whoever shares it waits for a commit at most.
-func (t *tx) queueClock(b *pgx.Batch, idMillis int64) {
+// sendClock leaves now for the batches to come. A slot a connection: whoever shares it waits for a commit at most.
+func (t *tx) sendClock(q *stream, idMillis int64) {
 	slot := int16(t.conn.Conn().PgConn().PID() % 64)
-	b.Queue(writeClock.text, slot, int64(t.now), idMillis)
+	q.exec(writeClock, nil, slot, int64(t.now), idMillis)
 }
 
 // commit sends the commit alone, so that an error after it is known to be one of its answer. It is never cancelled.
@@ -139,11 +144,12 @@ func (t *tx) commit(ctx context.Context) error {
 	t.conn = nil
 	defer conn.Release()
 	warned := forgetWarnings(conn)
+	raise(&t.s.ours, int64(t.now))
 	tag, err := conn.Exec(ctx, "commit")
 	var pg *pgconn.PgError
 	switch {
 	case err == nil && tag.String() == "COMMIT" && warned() == "":
-		t.s.noteMillis(t.last)
+		raise(&t.s.idMillis, t.last)
 		return nil
 	case err == nil && tag.String() == "COMMIT":
 		// It stands on the primary, and perhaps nowhere else.

@@ -36,13 +36,13 @@ SELECT template, day, count, amount FROM template_day WHERE template = ANY($1::b
 )
 
 var (
-	loadClaims = hot("load_claims", `
+	loadClaims = streamed(hot("load_claims", `
 SELECT k.ord, c.issuance, c.body FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY k(bucket, hash, ord)
-JOIN claim c ON c.bucket = k.bucket AND c.hash = k.hash`)
+JOIN claim c ON c.bucket = k.bucket AND c.hash = k.hash`))
 
-	loadIssuances = hot("load_issuances", `
+	loadIssuances = streamed(hot("load_issuances", `
 SELECT i.id, i.version, i.body FROM unnest($1::smallint[], $2::bigint[]) k(bucket, id)
-JOIN issuance i ON i.bucket = k.bucket AND i.id = k.id`)
+JOIN issuance i ON i.bucket = k.bucket AND i.id = k.id`))
 
 	loadLinks = hot("load_links", `
 SELECT k.ord, l.user_id, l.plain FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY k(bucket, hash, ord)
@@ -69,92 +69,92 @@ JOIN participation p ON p.bucket = k.bucket AND p.user_id = k.user_id AND p.acti
 // What a batch writes. A row that it inserts must be new, which a unique index tells; one that it updates is left out
 // where it does not stand as the batch read it, so that the count tells.
 var (
-	insertClaims = hot("insert_claims", `
-INSERT INTO claim (bucket, hash, issuance) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[])`)
+	insertClaims = streamed(hot("insert_claims", `
+INSERT INTO claim (bucket, hash, issuance) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[])`))
 
 	// A key that was bound for a while is bound again.
-	rebindClaims = hot("rebind_claims", `
+	rebindClaims = streamed(hot("rebind_claims", `
 UPDATE claim c SET issuance = k.issuance, body = NULL FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[]) k(bucket, hash, issuance, before)
-WHERE c.bucket = k.bucket AND c.hash = k.hash AND c.issuance = k.before`)
+WHERE c.bucket = k.bucket AND c.hash = k.hash AND c.issuance = k.before`))
 
-	insertLinks = hot("insert_links", `
-INSERT INTO link (bucket, hash, user_id, plain) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[])`)
+	insertLinks = streamed(hot("insert_links", `
+INSERT INTO link (bucket, hash, user_id, plain) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[])`))
 
-	insertUsers = hot("insert_users", `
-INSERT INTO users (bucket, id, person, body) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::bytea[])`)
+	insertUsers = streamed(hot("insert_users", `
+INSERT INTO users (bucket, id, person, body) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::bytea[])`))
 
-	insertIssuances = hot("insert_issuances", `
+	insertIssuances = streamed(hot("insert_issuances", `
 INSERT INTO issuance (bucket, id, user_id, template, version, trace, body)
 SELECT bucket, id, user_id, template, 1, trace, body
-FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::uuid[], $6::bytea[]) k(bucket, id, user_id, template, trace, body)`)
+FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::uuid[], $6::bytea[]) k(bucket, id, user_id, template, trace, body)`))
 
 	// An issuance that is continued.
-	updateIssuances = hot("update_issuances", `
+	updateIssuances = streamed(hot("update_issuances", `
 UPDATE issuance i SET version = i.version + 1, template = k.template, trace = k.trace, body = k.body
 FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::uuid[], $5::bytea[], $6::integer[]) k(bucket, id, template, trace, body, version)
-WHERE i.bucket = k.bucket AND i.id = k.id AND i.version = k.version`)
+WHERE i.bucket = k.bucket AND i.id = k.id AND i.version = k.version`))
 
-	insertIssuanceTemplates = hot("insert_issuance_templates", `
-INSERT INTO issuance_template (bucket, template, id) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) ON CONFLICT DO NOTHING`)
+	insertIssuanceTemplates = streamed(hot("insert_issuance_templates", `
+INSERT INTO issuance_template (bucket, template, id) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) ON CONFLICT DO NOTHING`))
 
-	insertQuotas = hot("insert_quotas", `
+	insertQuotas = streamed(hot("insert_quotas", `
 INSERT INTO quota (bucket, user_id, template, total, day, day_total)
-SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[])`)
+SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[])`))
 
-	updateQuotas = hot("update_quotas", `
+	updateQuotas = streamed(hot("update_quotas", `
 UPDATE quota q SET total = k.total, day = k.day, day_total = k.day_total
 FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[], $7::bigint[]) k(bucket, user_id, template, total, day, day_total, before)
-WHERE q.bucket = k.bucket AND q.user_id = k.user_id AND q.template = k.template AND q.total = k.before`)
+WHERE q.bucket = k.bucket AND q.user_id = k.user_id AND q.template = k.template AND q.total = k.before`))
 
-	insertParticipations = hot("insert_participations", `
+	insertParticipations = streamed(hot("insert_participations", `
 INSERT INTO participation (bucket, user_id, activity, total, at, body)
-SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])`)
+SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])`))
 
-	updateParticipations = hot("update_participations", `
+	updateParticipations = streamed(hot("update_participations", `
 UPDATE participation p SET total = k.total, at = k.at, body = k.body
 FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bigint[]) k(bucket, user_id, activity, total, at, body, before)
-WHERE p.bucket = k.bucket AND p.user_id = k.user_id AND p.activity = k.activity AND p.total = k.before`)
+WHERE p.bucket = k.bucket AND p.user_id = k.user_id AND p.activity = k.activity AND p.total = k.before`))
 
-	writeCounts = spanning("write_counts", "counters of templates are not distributed", `
+	writeCounts = streamed(spanning("write_counts", "counters of templates are not distributed", `
 INSERT INTO template_count (template, count, amount) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
-ON CONFLICT (template) DO UPDATE SET count = excluded.count, amount = excluded.amount`)
+ON CONFLICT (template) DO UPDATE SET count = excluded.count, amount = excluded.amount`))
 
-	writeDays = spanning("write_days", "counters of templates are not distributed", `
+	writeDays = streamed(spanning("write_days", "counters of templates are not distributed", `
 INSERT INTO template_day (template, day, count, amount) SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bigint[])
-ON CONFLICT (template, day) DO UPDATE SET count = excluded.count, amount = excluded.amount`)
+ON CONFLICT (template, day) DO UPDATE SET count = excluded.count, amount = excluded.amount`))
 
-	writeClock = spanning("write_clock", "one row of a table with 64", `
+	writeClock = streamed(spanning("write_clock", "one row of a table with 64", `
 INSERT INTO clock (slot, now, id_millis) VALUES ($1, $2, $3)
-ON CONFLICT (slot) DO UPDATE SET now = greatest(clock.now, excluded.now), id_millis = greatest(clock.id_millis, excluded.id_millis)`)
+ON CONFLICT (slot) DO UPDATE SET now = greatest(clock.now, excluded.now), id_millis = greatest(clock.id_millis, excluded.id_millis)`))
 )
 
 // What a change writes besides.
 var (
-	deleteLinks = hot("delete_links", `
+	deleteLinks = streamed(hot("delete_links", `
 DELETE FROM link l USING unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[]) k(bucket, hash, user_id, plain)
-WHERE l.bucket = k.bucket AND l.hash = k.hash AND l.user_id = k.user_id`)
+WHERE l.bucket = k.bucket AND l.hash = k.hash AND l.user_id = k.user_id`))
 
-	writeLinks = hot("write_links", `
+	writeLinks = streamed(hot("write_links", `
 INSERT INTO link (bucket, hash, user_id, plain) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[])
-ON CONFLICT (bucket, hash) DO UPDATE SET user_id = excluded.user_id, plain = excluded.plain`)
+ON CONFLICT (bucket, hash) DO UPDATE SET user_id = excluded.user_id, plain = excluded.plain`))
 
-	writeUsers = hot("write_users", `
+	writeUsers = streamed(hot("write_users", `
 INSERT INTO users (bucket, id, person, body) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::bytea[])
-ON CONFLICT (bucket, id) DO UPDATE SET person = excluded.person, body = excluded.body`)
+ON CONFLICT (bucket, id) DO UPDATE SET person = excluded.person, body = excluded.body`))
 
-	writeSessions = hot("write_sessions", `
+	writeSessions = streamed(hot("write_sessions", `
 INSERT INTO session (bucket, digest, expires, body) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bytea[])
-ON CONFLICT (bucket, digest) DO UPDATE SET expires = excluded.expires, body = excluded.body`)
+ON CONFLICT (bucket, digest) DO UPDATE SET expires = excluded.expires, body = excluded.body`))
 
-	writeEntities = spanning("write_entities", "the catalogue is not distributed", `
+	writeEntities = streamed(spanning("write_entities", "the catalogue is not distributed", `
 INSERT INTO entity (kind, id, body) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])
-ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body`)
+ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body`))
 
-	writeVersion = spanning("write_version", "the catalogue is not distributed", `
-INSERT INTO entity_version (version, kind, id, body) SELECT $4, k.* FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) k`)
+	writeVersion = streamed(spanning("write_version", "the catalogue is not distributed", `
+INSERT INTO entity_version (version, kind, id, body) SELECT $4, k.* FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) k`))
 
-	writeState = spanning("write_state", "one row", `
-UPDATE state SET changes = changes + 1, catalogue = CASE WHEN $1::bigint = 0 THEN catalogue ELSE $1 END`)
+	writeState = streamed(spanning("write_state", "one row", `
+UPDATE state SET changes = changes + 1, catalogue = CASE WHEN $1::bigint = 0 THEN catalogue ELSE $1 END`))
 
-	notifyChange = spanning("notify_change", "no table", `SELECT pg_notify($1, '')`)
+	notifyChange = streamed(spanning("notify_change", "no table", `SELECT pg_notify($1, '')`))
 )

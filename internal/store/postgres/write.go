@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
@@ -21,35 +22,35 @@ func (t *tx) write(ctx context.Context, c *benefit.Changes) error {
 	if err := t.readUnread(ctx, c); err != nil {
 		return err
 	}
-	b := &pgx.Batch{}
-	t.queueClaims(b, c.Issuances)
-	t.queueStill(b)
-	if err := t.queueApply(ctx, b, c); err != nil {
+	before, err := t.readChanged(ctx, c)
+	if err != nil {
 		return err
 	}
-	return t.send(ctx, b)
+	q := t.stream(ctx)
+	t.sendClaims(q, c.Issuances)
+	t.sendStill(q)
+	t.sendApply(q, c, before)
+	return q.end()
 }
 
-// queueApply queues all but the claims: what stands in the buckets of the users, and what is not distributed.
-func (t *tx) queueApply(ctx context.Context, b *pgx.Batch, c *benefit.Changes) error {
+// sendApply sends all but the claims: what stands in the buckets of the users, and what is not distributed. Before are
+// the users that a change changes, as they were.
+func (t *tx) sendApply(q *stream, c *benefit.Changes, before []*benefit.User) {
 	if t.change {
-		if err := t.queueChangedUsers(ctx, b, c.Users); err != nil {
-			return err
-		}
+		sendChangedUsers(q, c.Users, before)
 	} else {
-		t.queueNewUsers(b, c.Users)
+		sendNewUsers(q, c.Users)
 	}
-	t.queueIssuances(b, c.Issuances)
-	t.queueQuotas(b, c.Quotas)
-	t.queueParticipations(b, c.Participations)
-	t.queueCounts(b, c)
+	t.sendIssuances(q, c.Issuances)
+	t.sendQuotas(q, c.Quotas)
+	t.sendParticipations(q, c.Participations)
+	sendCounts(q, c)
 	if t.change {
-		t.queueCatalogue(b, c)
+		sendCatalogue(q, c)
 	}
 	t.now = max(t.now, c.Now)
 	t.last = lastMillis(c)
-	t.queueClock(b, t.last)
-	return nil
+	t.sendClock(q, t.last)
 }
 
 // lastMillis is the latest millisecond that an id of the changes carries.
@@ -124,8 +125,8 @@ func sorted[R any](rows []R, bucket func(*R) int16, compare func(a, b *R) int) [
 	return rows
 }
 
-// queueClaims binds the keys of the issuances, and the codes of their vouchers.
-func (t *tx) queueClaims(b *pgx.Batch, all []*benefit.Issuance) {
+// sendClaims binds the keys of the issuances, and the codes of their vouchers.
+func (t *tx) sendClaims(q *stream, all []*benefit.Issuance) {
 	var fresh, again []claimRow
 	for _, i := range all {
 		for _, c := range i.Claims() {
@@ -154,7 +155,7 @@ func (t *tx) queueClaims(b *pgx.Batch, all []*benefit.Issuance) {
 		if rebind {
 			args = append(args, before)
 		}
-		b.Queue(s.text, args...).Exec(wantRows(n))
+		q.exec(s, wantRows(n), args...)
 	}
 	send(insertClaims, fresh, false)
 	send(rebindClaims, again, true)
@@ -182,17 +183,17 @@ func linksOf(rows []linkRow, u *benefit.User) []linkRow {
 	return rows
 }
 
-func queueLinks(b *pgx.Batch, s *statement, rows []linkRow) *pgx.QueuedQuery {
+func sendLinks(q *stream, s *statement, check func(pgconn.CommandTag) error, rows []linkRow) {
 	rows = sorted(rows, func(r *linkRow) int16 { return r.bucket }, func(a, b *linkRow) int { return bytes.Compare(a.hash.Bytes[:], b.hash.Bytes[:]) })
 	n := len(rows)
 	buckets, hashes, users, plain := make([]int16, n), make([]uuid, n), make([]int64, n), make([]bool, n)
 	for k, r := range rows {
 		buckets[k], hashes[k], users[k], plain[k] = r.bucket, r.hash, int64(r.user), r.plain
 	}
-	return b.Queue(s.text, buckets, hashes, users, plain)
+	q.exec(s, check, buckets, hashes, users, plain)
 }
 
-func queueUsers(b *pgx.Batch, s *statement, all []*benefit.User) *pgx.QueuedQuery {
+func sendUsers(q *stream, s *statement, check func(pgconn.CommandTag) error, all []*benefit.User) {
 	all = sorted(slices.Clone(all), func(u **benefit.User) int16 { return homeBucket((*u).ID) }, func(a, b **benefit.User) int { return cmp.Compare((*a).ID, (*b).ID) })
 	n := len(all)
 	buckets, ids, persons, bodies := make([]int16, n), make([]int64, n), make([]*string, n), make([][]byte, n)
@@ -202,12 +203,12 @@ func queueUsers(b *pgx.Batch, s *statement, all []*benefit.User) *pgx.QueuedQuer
 			persons[k] = &u.Person
 		}
 	}
-	return b.Queue(s.text, buckets, ids, persons, bodies)
+	q.exec(s, check, buckets, ids, persons, bodies)
 }
 
-// queueNewUsers makes the users that came with their first issue. If another process made one of them first, its
+// sendNewUsers makes the users that came with their first issue. If another process made one of them first, its
 // identifier is taken.
-func (t *tx) queueNewUsers(b *pgx.Batch, users []*benefit.User) {
+func sendNewUsers(q *stream, users []*benefit.User) {
 	if len(users) == 0 {
 		return
 	}
@@ -215,37 +216,41 @@ func (t *tx) queueNewUsers(b *pgx.Batch, users []*benefit.User) {
 	for _, u := range users {
 		links = linksOf(links, u)
 	}
-	n := len(links)
-	queueLinks(b, insertLinks, links).Exec(wantRows(n))
-	queueUsers(b, insertUsers, users).Exec(wantRows(len(users)))
+	sendLinks(q, insertLinks, wantRows(len(links)), links)
+	sendUsers(q, insertUsers, wantRows(len(users)), users)
 }
 
-// queueChangedUsers replaces users with all their names. What they were called before is taken away from all of them
+// readChanged reads the users that a change replaces, as they are.
+func (t *tx) readChanged(ctx context.Context, c *benefit.Changes) ([]*benefit.User, error) {
+	if !t.change || len(c.Users) == 0 {
+		return nil, nil
+	}
+	l := &loading{t: t, keys: &benefit.Keys{}}
+	for _, u := range c.Users {
+		l.links = append(l.links, u.ID)
+	}
+	err := l.follow(ctx)
+	return slices.Collect(maps.Values(l.users)), err
+}
+
+// sendChangedUsers replaces users with all their names. What they were called before is taken away from all of them
 // first, so that a name can move from one to another.
-func (t *tx) queueChangedUsers(ctx context.Context, b *pgx.Batch, users []*benefit.User) error {
+func sendChangedUsers(q *stream, users, before []*benefit.User) {
 	if len(users) == 0 {
-		return nil
-	}
-	old := &loading{t: t, keys: &benefit.Keys{}}
-	for _, u := range users {
-		old.links = append(old.links, u.ID)
-	}
-	if err := old.follow(ctx); err != nil {
-		return err
+		return
 	}
 	var gone, links []linkRow
-	for _, u := range old.users {
+	for _, u := range before {
 		gone = linksOf(gone, u)
 	}
 	for _, u := range users {
 		links = linksOf(links, u)
 	}
 	if len(gone) > 0 {
-		queueLinks(b, deleteLinks, gone)
+		sendLinks(q, deleteLinks, nil, gone)
 	}
-	queueLinks(b, writeLinks, lastOfEach(links))
-	queueUsers(b, writeUsers, users)
-	return nil
+	sendLinks(q, writeLinks, nil, lastOfEach(links))
+	sendUsers(q, writeUsers, nil, users)
 }
 
 // lastOfEach keeps the last row of each name.
@@ -263,8 +268,8 @@ func lastOfEach(rows []linkRow) []linkRow {
 	return kept
 }
 
-// queueIssuances inserts what is new and writes over what is continued.
-func (t *tx) queueIssuances(b *pgx.Batch, all []*benefit.Issuance) {
+// sendIssuances inserts what is new and writes over what is continued.
+func (t *tx) sendIssuances(q *stream, all []*benefit.Issuance) {
 	all = latest(all)
 	fresh, again := issuanceRows{}, issuanceRows{}
 	var more templateRows
@@ -273,21 +278,21 @@ func (t *tx) queueIssuances(b *pgx.Batch, all []*benefit.Issuance) {
 		from := len(room)
 		room = codec.AppendIssuance(room, i)
 		into := &fresh
-		version, read := t.versions[i.ID]
-		if read {
+		seen, read := t.issuances[i.ID]
+		if read && i.Under(seen.scope, seen.key) { // or another has the id, which an insert is told
 			into = &again
 		}
-		into.add(i, room[from:len(room):len(room)], version)
+		into.add(i, room[from:len(room):len(room)], seen.version)
 		more.add(i)
 	}
 	if n := len(fresh.ids); n > 0 {
-		b.Queue(insertIssuances.text, fresh.buckets, fresh.ids, fresh.users, fresh.templates, fresh.traces, fresh.bodies).Exec(wantRows(n))
+		q.exec(insertIssuances, wantRows(n), fresh.buckets, fresh.ids, fresh.users, fresh.templates, fresh.traces, fresh.bodies)
 	}
 	if n := len(again.ids); n > 0 {
-		b.Queue(updateIssuances.text, again.buckets, again.ids, again.templates, again.traces, again.bodies, again.versions).Exec(wantRows(n))
+		q.exec(updateIssuances, wantRows(n), again.buckets, again.ids, again.templates, again.traces, again.bodies, again.versions)
 	}
 	if len(more.ids) > 0 {
-		b.Queue(insertIssuanceTemplates.text, more.buckets, more.templates, more.ids)
+		q.exec(insertIssuanceTemplates, nil, more.buckets, more.templates, more.ids)
 	}
 }
 
@@ -340,8 +345,8 @@ func (r *templateRows) add(i *benefit.Issuance) {
 	}
 }
 
-// queueQuotas writes counters over those that were read.
-func (t *tx) queueQuotas(b *pgx.Batch, all []benefit.Quota) {
+// sendQuotas writes counters over those that were read.
+func (t *tx) sendQuotas(q *stream, all []benefit.Quota) {
 	all = sorted(slices.Clone(all), func(q *benefit.Quota) int16 { return homeBucket(q.User) }, func(a, b *benefit.Quota) int {
 		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Template, b.Template))
 	})
@@ -349,27 +354,27 @@ func (t *tx) queueQuotas(b *pgx.Batch, all []benefit.Quota) {
 		var buckets []int16
 		var users, templates, totals, dayTotals, before []int64
 		var days []int32
-		for _, q := range all {
-			seen := t.quotas[q.QuotaKey]
+		for _, x := range all {
+			seen := t.quotas[x.QuotaKey]
 			if seen.there != there {
 				continue
 			}
-			buckets, users, templates = append(buckets, homeBucket(q.User)), append(users, int64(q.User)), append(templates, int64(q.Template))
-			totals, days, dayTotals = append(totals, q.Total), append(days, int32(q.Day)), append(dayTotals, q.DayTotal)
+			buckets, users, templates = append(buckets, homeBucket(x.User)), append(users, int64(x.User)), append(templates, int64(x.Template))
+			totals, days, dayTotals = append(totals, x.Total), append(days, int32(x.Day)), append(dayTotals, x.DayTotal)
 			before = append(before, seen.total)
 		}
 		switch {
 		case len(users) == 0:
 		case there:
-			b.Queue(updateQuotas.text, buckets, users, templates, totals, days, dayTotals, before).Exec(wantRows(len(users)))
+			q.exec(updateQuotas, wantRows(len(users)), buckets, users, templates, totals, days, dayTotals, before)
 		default:
-			b.Queue(insertQuotas.text, buckets, users, templates, totals, days, dayTotals).Exec(wantRows(len(users)))
+			q.exec(insertQuotas, wantRows(len(users)), buckets, users, templates, totals, days, dayTotals)
 		}
 	}
 }
 
-// queueParticipations does the same with what users did in activities.
-func (t *tx) queueParticipations(b *pgx.Batch, all []benefit.Participation) {
+// sendParticipations does the same with what users did in activities.
+func (t *tx) sendParticipations(q *stream, all []benefit.Participation) {
 	all = sorted(slices.Clone(all), func(p *benefit.Participation) int16 { return homeBucket(p.User) }, func(a, b *benefit.Participation) int {
 		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Activity, b.Activity))
 	})
@@ -390,47 +395,47 @@ func (t *tx) queueParticipations(b *pgx.Batch, all []benefit.Participation) {
 		switch {
 		case len(users) == 0:
 		case there:
-			b.Queue(updateParticipations.text, buckets, users, activities, totals, at, bodies, before).Exec(wantRows(len(users)))
+			q.exec(updateParticipations, wantRows(len(users)), buckets, users, activities, totals, at, bodies, before)
 		default:
-			b.Queue(insertParticipations.text, buckets, users, activities, totals, at, bodies).Exec(wantRows(len(users)))
+			q.exec(insertParticipations, wantRows(len(users)), buckets, users, activities, totals, at, bodies)
 		}
 	}
 }
 
-func (t *tx) queueCounts(b *pgx.Batch, c *benefit.Changes) {
+func sendCounts(q *stream, c *benefit.Changes) {
 	if n := len(c.Templates); n > 0 {
 		ids, counts, amounts := make([]int64, n), make([]int64, n), make([]int64, n)
 		for k, x := range c.Templates {
 			ids[k], counts[k], amounts[k] = int64(x.Template), x.Count, x.Amount
 		}
-		b.Queue(writeCounts.text, ids, counts, amounts)
+		q.exec(writeCounts, nil, ids, counts, amounts)
 	}
 	if n := len(c.Days); n > 0 {
 		ids, days, counts, amounts := make([]int64, n), make([]int32, n), make([]int64, n), make([]int64, n)
 		for k, x := range c.Days {
 			ids[k], days[k], counts[k], amounts[k] = int64(x.Template), int32(x.Day), x.Count, x.Amount
 		}
-		b.Queue(writeDays.text, ids, days, counts, amounts)
+		q.exec(writeDays, nil, ids, days, counts, amounts)
 	}
 }
 
-// queueCatalogue writes what only changes write, and tells the other processes.
-func (t *tx) queueCatalogue(b *pgx.Batch, c *benefit.Changes) {
+// sendCatalogue writes what only changes write, and tells the other processes.
+func sendCatalogue(q *stream, c *benefit.Changes) {
 	if n := len(c.Sessions); n > 0 {
 		buckets, digests, expires, bodies := make([]int16, n), make([]uuid, n), make([]int64, n), make([][]byte, n)
 		for k, s := range c.Sessions {
 			buckets[k], digests[k], expires[k], bodies[k] = bucketOf(s.Digest), uuidOf(s.Digest), int64(s.Expires), codec.EncodeSession(s)
 		}
-		b.Queue(writeSessions.text, buckets, digests, expires, bodies)
+		q.exec(writeSessions, nil, buckets, digests, expires, bodies)
 	}
 	if n := len(c.Entities); n > 0 {
 		kinds, ids, bodies := make([]int16, n), make([]int64, n), make([][]byte, n)
 		for k, e := range c.Entities {
 			kinds[k], ids[k], bodies[k] = int16(e.Kind), e.ID, e.Body
 		}
-		b.Queue(writeEntities.text, kinds, ids, bodies)
-		b.Queue(writeVersion.text, kinds, ids, bodies, c.Catalogue)
+		q.exec(writeEntities, nil, kinds, ids, bodies)
+		q.exec(writeVersion, nil, kinds, ids, bodies, c.Catalogue)
 	}
-	b.Queue(writeState.text, c.Catalogue).Exec(wantRows(1))
-	b.Queue(notifyChange.text, channel)
+	q.exec(writeState, wantRows(1), c.Catalogue)
+	q.exec(notifyChange, nil, channel)
 }
