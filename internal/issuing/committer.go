@@ -61,10 +61,10 @@ func (c *committer) run() error {
 
 // letCallersReturn waits while the queues still grow: the callers just answered are about to ask again, and a batch
 // that waits for them a moment costs one sync less. It only yields, so that a lone caller waits for nobody; but after
-// a large batch among other processes it sleeps, since the turns are theirs meanwhile anyway.
+// a large batch it sleeps, if another committer or another process has the turns meanwhile anyway.
 func (c *committer) letCallersReturn() {
 	wait := runtime.Gosched
-	if len(c.batch) >= manyCallers && c.among.Load() {
+	if len(c.batch) >= manyCallers && (c.among.Load() || c.underWay.Load() > 0) {
 		wait = func() { time.Sleep(returnTime) }
 	}
 	for size, rounds := -1, 0; rounds < 8; rounds++ {
@@ -117,6 +117,8 @@ func (c *committer) step() (bool, error) {
 	case batch[0].asks != nil:
 		return true, c.stepAsk(ctx, batch[0])
 	}
+	defer c.underWay.Add(-1)
+	c.underWay.Add(1)
 	return true, c.stepBatch(ctx, batch)
 }
 

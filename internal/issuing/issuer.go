@@ -50,6 +50,7 @@ type Issuer struct {
 	committers []*committer
 	pace       chan struct{} // see committer.enter
 	among      atomic.Bool   // other processes issue beside this one
+	underWay   atomic.Int32  // batches of this one
 }
 
 // New makes an issuer on an open store. It reads the catalogue; it issues nothing until Run or Step.
