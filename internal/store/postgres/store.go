@@ -8,7 +8,7 @@
 //	             the turn of each template and activity of the batch, in one order;
 //	             then the database's clock, counters, quotas, participations
 //	(decide)     in the process; the store decides nothing
-//	write        a statement for each table, over arrays
+//	write        a statement for each table, over arrays, sent one by one
 //	commit       alone, so that what is lost of it is known to be the answer
 //
 // # Why it is exact
