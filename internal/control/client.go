@@ -27,13 +27,12 @@ func Dial(dir string) (*Client, error) { return dial(dir, SocketName) }
 
 func dial(dir, name string) (*Client, error) {
 	first, err := connect(dir, name)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		first.Close()
 	}
-	first.Close()
 	return &Client{&http.Client{Transport: &http.Transport{
 		DialContext: func(context.Context, string, string) (net.Conn, error) { return connect(dir, name) },
-	}}}, nil
+	}}}, err
 }
 
 // Status asks the process about itself.

@@ -63,11 +63,8 @@ func DialShared(dir string) (Processes, error) {
 	var all Processes
 	for _, path := range paths {
 		c, err := dial(dir, filepath.Base(path))
-		switch {
-		case err == nil:
+		if !errors.Is(err, ErrNotServed) { // that one has gone, or is another machine's; Find tells of other errors
 			all = append(all, c)
-		case !errors.Is(err, ErrNotServed): // that one has gone, or is another machine's
-			return nil, err
 		}
 	}
 	if len(all) == 0 {
@@ -96,7 +93,7 @@ func (all Processes) Find(ctx context.Context, s *Search) ([]*Told, error) {
 	}
 	asked.Wait()
 	found := slices.Concat(answers...)
-	slices.SortStableFunc(found, func(a, b *Told) int { return cmp.Compare(b.At, a.At) })
+	slices.SortStableFunc(found, func(a, b *Told) int { return cmp.Or(cmp.Compare(b.AtMillis, a.AtMillis), cmp.Compare(b.At, a.At)) })
 	if s.Limit > 0 && len(found) > s.Limit {
 		found = found[:s.Limit]
 	}

@@ -17,15 +17,20 @@ import (
 
 // remembers is a process that knows of refusals at some times, newest first.
 type remembers struct {
-	url string
-	at  []string
-	err error
+	url    string
+	at     []string
+	millis []int64 // of each, when At is not enough
+	err    error
 }
 
 func (r remembers) find(_ context.Context, s *Search) ([]*Told, error) {
 	var found []*Told
-	for _, at := range r.at {
-		found = append(found, &Told{At: at, Key: s.Key})
+	for k, at := range r.at {
+		told := &Told{At: at, Key: s.Key}
+		if r.millis != nil {
+			told.AtMillis = r.millis[k]
+		}
+		found = append(found, told)
 	}
 	if r.err == nil && len(found) == 0 {
 		return nil, ErrNotFound
@@ -90,6 +95,32 @@ func TestProcessesTogether(t *testing.T) {
 	stop()
 	if got, err := findIn(t, dir, 100); len(got) != 3 || err != nil {
 		t.Errorf("when one has stopped: %q, %v", got, err)
+	}
+}
+
+// In a rush all refusals are of one second, and no process takes the place of the others.
+func TestProcessesInOneSecond(t *testing.T) {
+	dir := t.TempDir()
+	same := []string{"12:00:01", "12:00:01"}
+	serveShared(t, dir, remembers{url: "http://a", at: same, millis: []int64{1_900, 1_700}})
+	serveShared(t, dir, remembers{url: "http://b", at: same, millis: []int64{1_800, 1_600}})
+	got, err := findIn(t, dir, 3)
+	want := []string{"12:00:01 of 7 at http://a", "12:00:01 of 7 at http://b", "12:00:01 of 7 at http://a"}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
+// A socket that cannot be opened, as another user's, does not hide what the others know.
+func TestSocketThatCannotBeOpened(t *testing.T) {
+	dir := t.TempDir()
+	serveShared(t, dir, remembers{url: "http://a", at: []string{"12:01"}})
+	name := filepath.Join(dir, "faquan-00000000-abcdefgh.sock")
+	if err := os.Symlink(name, name); err != nil { // root can open every file; nobody can open this one
+		t.Fatal(err)
+	}
+	if got, err := findIn(t, dir, 100); len(got) != 1 || err == nil {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

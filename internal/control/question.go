@@ -254,7 +254,7 @@ func (d *Desk) refusals(ctx context.Context, r store.Reader, t teller, s *Search
 		if err != nil {
 			return nil, err
 		}
-		told.Outcome, told.Reason, told.At = Refused, f.Reason.String(), f.At.String()
+		told.Outcome, told.Reason, told.At, told.AtMillis = Refused, f.Reason.String(), f.At.String(), int64(f.At)
 		if f.Reason == benefit.NotRefused {
 			told.Outcome = NothingChosen
 		}

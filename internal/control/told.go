@@ -20,7 +20,8 @@ type Told struct {
 	Outcome  string `json:"outcome"`
 	Reason   string `json:"reason"` // the first one, NOT_REFUSED when something is issued
 	Replayed bool   `json:"replayed,omitzero"`
-	At       string `json:"at,omitzero"` // at +08:00
+	At       string `json:"at,omitzero"`        // at +08:00
+	AtMillis int64  `json:"at_millis,omitzero"` // the same, of a refusal; Unix milliseconds
 	Issuance string `json:"issuance,omitzero"`
 
 	App       string        `json:"app"` // the operator's handle
