@@ -201,7 +201,7 @@ func waitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within twenty seconds: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }
