@@ -19,8 +19,9 @@ var advices = []struct{ code, text string }{
 	{"28000", "the server lets this user in neither from here nor with this sslmode: look at its pg_hba.conf, and whether the user exists"},
 	{"3D000", "there is no such database; make it: CREATE DATABASE name OWNER user ENCODING 'UTF8'"},
 	{"42704", "the URL has a parameter that nobody knows, or the server is older than PostgreSQL 15"},
-	{"42501", "the user may not make tables here; make it the owner: ALTER DATABASE name OWNER TO user"},
+	{"42501", "the user may not make or use tables here; make it the owner of the database (ALTER DATABASE name OWNER TO user) and of tables that were restored (ALTER TABLE name OWNER TO user)"},
 	{"25006", readOnlyAdvice},
+	{"08P01", "what answers is no PostgreSQL server, or a pooler that refuses faquan's settings, such as lock_timeout: connect to the server directly"},
 	{"53300", "the server has no room for more connections: raise its max_connections, or give each process fewer with pool_max_conns in the URL"},
 	{"57P03", "the server is starting or stopping; try again in a moment"},
 }
@@ -54,10 +55,10 @@ func wayAdvice(err error) string {
 	)
 	switch {
 	case errors.As(err, &name):
-		return "the name of the host is not known here; look at its spelling"
+		return "the name of the host is not known here; look at its spelling, and at this machine's name server"
 	case errors.As(err, &cert):
 		return "the server's certificate is not trusted: sslrootcert names who has signed it"
-	case strings.Contains(err.Error(), "server refused TLS connection") && !errors.Is(err, syscall.ECONNREFUSED):
+	case strings.Contains(err.Error(), "server refused TLS connection") && !errors.Is(err, syscall.ECONNREFUSED) && !errors.As(err, new(*pgconn.PgError)):
 		return "the server speaks no TLS, and the URL asks for it with sslmode"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "no server takes connections there: is it running, is the port right, and does listen_addresses have this address?"

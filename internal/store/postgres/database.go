@@ -18,6 +18,9 @@ var (
 	ErrEncoding = errors.New("the database's encoding is not UTF8; make another with ENCODING 'UTF8'")
 	// ErrForeign: the database has tables, and they are not faquan's.
 	ErrForeign = errors.New("the database holds tables of something else; give faquan a database of its own, which is empty at first")
+	// ErrHidden: the store's tables are there, but new ones would come before them, and all that was issued would be
+	// issued again. A schema with the user's name, made for something else, does that.
+	ErrHidden = errors.New("the tables are in another schema than the first of search_path; put theirs first: ALTER ROLE user SET search_path = public")
 )
 
 // oldestServer is the version that is promised and tested, as server_version_num counts.
@@ -27,9 +30,11 @@ const oldestServer = 15_00_00
 // brought along is nobody's.
 var askDatabase = spanning("ask_database", "the catalogue of the database", `
 SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), ARRAY(
-  SELECT relname::text FROM pg_class c WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
+  SELECT relname::text FROM pg_class c WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relkind IN ('r', 'p', 'v', 'm', 'f')
     AND NOT relispartition AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-  ORDER BY relname)`)
+  ORDER BY relname), (
+  SELECT count(*) = 3 FROM pg_class WHERE relname IN ('turn', 'claim', 'issuance') AND relkind IN ('r', 'p') AND pg_table_is_visible(oid)
+    AND relnamespace <> (SELECT oid FROM pg_namespace WHERE nspname = current_schema()))`)
 
 // acceptable refuses a database that is none for faquan, before anything is made in it.
 func acceptable(ctx context.Context, pool *pgxpool.Pool) error {
@@ -37,9 +42,13 @@ func acceptable(ctx context.Context, pool *pgxpool.Pool) error {
 		version  int
 		encoding string
 		tables   []string
+		hidden   bool
 	)
-	if err := pool.QueryRow(ctx, askDatabase.text).Scan(&version, &encoding, &tables); err != nil {
+	if err := pool.QueryRow(ctx, askDatabase.text).Scan(&version, &encoding, &tables, &hidden); err != nil {
 		return err
+	}
+	if hidden {
+		return ErrHidden
 	}
 	return accept(version, encoding, tables)
 }
