@@ -141,7 +141,7 @@ func (c *committer) leave() {
 // gather takes what waits for this committer; among other processes, what waits for the others as well.
 func (c *committer) gather() []*pending {
 	c.batch = c.queue.take(c.batch[:0], c.most)
-	c.whole = len(c.batch) > 0 && !c.batch[0].alone() && c.among.Load()
+	c.whole = len(c.batch) > 0 && !c.batch[0].alone() && c.among.Load() && c.underWay.Load() == 0
 	if c.whole {
 		for _, other := range c.committers {
 			c.batch = other.queue.take(c.batch, c.most)
@@ -243,6 +243,7 @@ func (c *committer) begin(ctx context.Context) (store.Tx, *benefit.Catalogue, er
 
 // stepHalves decides a batch anew, in parts: the parts are good, or else the one request that is not fails alone.
 func (c *committer) stepHalves(ctx context.Context, batch []*pending) error {
+	c.leave() // it may take long
 	half := len(batch) / 2
 	return errors.Join(c.stepBatch(ctx, batch[:half]), c.stepBatch(ctx, batch[half:]))
 }
@@ -267,6 +268,9 @@ func (c *committer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogu
 // left under the same keys could not be looked up either, so the outcome of the keys is not known.
 func (c *committer) unloaded(batch []*pending, err error) error {
 	c.log.Error("a batch could not be loaded", "requests", len(batch), "err", err)
+	if len(c.committers) > 1 && !errors.Is(err, ErrInvalid) {
+		c.among.Store(true) // the next batch is of all that waits: nobody waits for the failures of others first
+	}
 	if !errors.Is(err, ErrInvalid) {
 		err = fmt.Errorf("%w: %w", ErrUnknown, err)
 	}

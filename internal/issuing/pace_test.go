@@ -156,3 +156,27 @@ func (b *bench) stays(what string, holds func() bool) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// While nothing can be loaded, nobody waits for the failures of others one after the other.
+func TestFailuresTogether(t *testing.T) {
+	b, _ := paced(t)
+	h := newHeld()
+	defer h.release()
+	b.store.begin = func() error {
+		return h.pass(func() error { return errDisk })
+	}
+	b.submit(ask("first", 0, 1))
+	b.run()
+	soon(t, "the first batch", func() bool { return h.came.Load() == 1 })
+	all := make([]issuing.Pending, crowd)
+	for k := range all {
+		all[k] = b.submit(ask(fmt.Sprint("key ", k), k, 1))
+	}
+	h.release()
+	for _, p := range all {
+		soon(t, "an answer", func() bool { _, _, ok := p.Result(); return ok })
+	}
+	if n := h.came.Load(); n != 2 {
+		t.Errorf("%d batches, want 2", n)
+	}
+}

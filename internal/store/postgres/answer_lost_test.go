@@ -181,7 +181,7 @@ func TestStandbyDidNotConfirm(t *testing.T) {
 		t.Fatalf("the retry was told before it was confirmed: %+v", got)
 	case <-time.After(200 * time.Millisecond):
 	}
-	wantNotReady(t, p.st)
+	wantNotReady(t, p)
 	setting(t, srv, "synchronous_standby_names", "")
 	got := (<-done)[0]
 	wantReason(t, "the retry, confirmed", got, benefit.NotRefused)
@@ -190,13 +190,33 @@ func TestStandbyDidNotConfirm(t *testing.T) {
 	}
 }
 
-// wantNotReady checks that a process does not say that it can issue while no commit is confirmed.
-func wantNotReady(t testing.TB, st *postgres.Store) {
+// wantNotReady checks that a process does not say that it can issue while no commit is confirmed, and that to ask leaves
+// nothing behind on the server.
+func wantNotReady(t testing.TB, p *process) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	if err := st.Ping(ctx); err == nil {
-		t.Error("ready, while no commit is confirmed")
+	ping := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return p.st.Ping(ctx)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		err := ping()
+		if errors.Is(err, postgres.ErrNoStandby) {
+			break
+		}
+		if !errors.Is(err, context.DeadlineExceeded) || time.Now().After(deadline) {
+			t.Fatalf("ready is answered %v, while no commit is confirmed", err)
+		}
+	}
+	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+	before := count(t, p.url, waiting)
+	for range 5 {
+		if err := ping(); !errors.Is(err, postgres.ErrNoStandby) {
+			t.Errorf("ready is answered %v, want %v", err, postgres.ErrNoStandby)
+		}
+	}
+	if after := count(t, p.url, waiting); after != before {
+		t.Errorf("%d commits wait, there were %d", after, before)
 	}
 }
 

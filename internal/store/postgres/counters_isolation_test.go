@@ -184,6 +184,18 @@ func TestContinuedTwice(t *testing.T) {
 	}
 }
 
+// An issuance that comes again in a batch, as behind a code, must be what its key has shown.
+func TestIssuanceReadTwice(t *testing.T) {
+	all := processes(t, 2, template(1), template(2, func(t *benefit.Template) { t.Stock.Count = 0 }))
+	r := storetest.Request("k", "1", storetest.Line(1), storetest.Line(2))
+	r.Continues = true
+	all[0].begin(r).rows().mustIssue()
+	changeTemplate(t, all, template(2))
+	late := all[1].begin(r)
+	all[0].begin(r).rows().mustIssue()
+	wantConflict(t, late.tx.Load(t.Context(), late.state.KeysOf(late.requests, late.cat, late.env), late.state))
+}
+
 // An id that was drawn twice is no issuance that is continued, also where the batch has read the first to have it.
 func TestIssuanceOverAnother(t *testing.T) {
 	all := processes(t, 2, template(1))

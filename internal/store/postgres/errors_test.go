@@ -99,3 +99,35 @@ func TestNoEndlessWaitForAConnection(t *testing.T) {
 		t.Errorf("turns: %v, after all that the caller would wait: %v", err, ctx.Err() != nil)
 	}
 }
+
+// A process that stands still in the middle of a write loses its locks as it does between two statements.
+func TestStandingStillInAStream(t *testing.T) {
+	url := pgtest.Shared(t).Database(t)
+	s, err := Open(t.Context(), Options{URL: url + "&idle_in_transaction_session_timeout=500ms", CallerClock: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	x, err := s.begin(t.Context(), 0, lockShared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := x.conn.Conn().PgConn().PID()
+	q := x.stream(t.Context())
+	x.sendClock(q, 0)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var there bool
+		if err := s.reading.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", pid).Scan(&there); err != nil {
+			t.Fatal(err)
+		}
+		if !there {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the server still keeps its locks")
+		}
+	}
+	if err := errors.Join(q.end(), x.commit(t.Context())); err == nil {
+		t.Error("it was committed")
+	}
+}

@@ -62,9 +62,24 @@ func (s *Store) Ping(ctx context.Context) error {
 		s.reset() // there may be another primary
 		return ErrReadOnly
 	}
+	var waits bool
+	if err := s.reading.QueryRow(ctx, askWaiting.text).Scan(&waits); err != nil {
+		return s.broken(err)
+	}
+	if waits {
+		return ErrNoStandby
+	}
 	_, err := s.reading.Exec(ctx, tryCommit.text)
 	return s.broken(err)
 }
+
+// ErrNoStandby: a commit waits for a synchronous standby. Ping adds none to it: it would wait as long, and the server keeps
+// what waits so when nobody listens any more.
+var ErrNoStandby = errors.New("the database confirms no commit: its synchronous standby is away")
+
+var askWaiting = spanning("ask_waiting", "no table", `
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'
+  AND state_change < clock_timestamp() - interval '2 s')`)
 
 // A commit that changes nothing.
 var tryCommit = spanning("try_commit", "an empty message in the server's log", `SELECT pg_logical_emit_message(true, 'faquan', '')`)

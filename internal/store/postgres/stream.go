@@ -10,8 +10,8 @@ import (
 )
 
 // stream sends the statements of a write one by one: the server works on each while the next is still being put
-// together, which is a quarter less time in which nobody else has the turns. Their results are looked at in the end,
-// all at once, so it is one wait for the server.
+// together, which is less time in which nobody else has the turns. Their results are looked at in the end, all at once,
+// so it is one wait for the server.
 type stream struct {
 	t      *tx
 	ctx    context.Context
@@ -87,7 +87,8 @@ func (q *stream) send(s *statement, args []any, take func(*pgconn.ResultReader) 
 	}
 	q.pipe.SendQueryStatement(prepared, q.args.ParamValues, q.args.ParamFormats, slices.Clone(q.args.ResultFormats))
 	q.takes = append(q.takes, take)
-	q.err = q.pipe.Flush()
+	// Sync, which commits nothing: only after it does the server ask itself whether this process stands still.
+	q.err = q.pipe.Sync()
 }
 
 // end waits for the server and returns the first error. After an error the batch can only be rolled back.
@@ -95,9 +96,6 @@ func (q *stream) end() error {
 	defer q.cancel()
 	if q.pipe == nil {
 		return q.t.s.broken(q.err)
-	}
-	if err := q.pipe.Sync(); q.err == nil {
-		q.err = err
 	}
 	for k := 0; k < len(q.takes) && q.err == nil; k++ {
 		q.err = q.take(q.takes[k])
@@ -117,5 +115,9 @@ func (q *stream) take(from func(*pgconn.ResultReader) error) error {
 	if !ok {
 		return fmt.Errorf("the server answered %T to a statement", result)
 	}
-	return from(reader)
+	if err := from(reader); err != nil {
+		return err
+	}
+	_, err = q.pipe.GetResults() // of its Sync
+	return err
 }
