@@ -112,6 +112,7 @@ func TestStandingStillInAStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer x.Rollback()
 	pid := x.conn.Conn().PgConn().PID()
 	q := x.stream(t.Context())
 	x.sendClock(q, 0)
