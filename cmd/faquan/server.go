@@ -96,10 +96,10 @@ func (s *server) listen(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	s.url = urlOf(l, c) // which the socket tells
 	if err := s.listenSocket(c); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	s.url = urlOf(l, c)
 	s.public = s.gateways.server(s.handler(s.gateways))
 	s.serve(s.public, l)
 	return nil
