@@ -169,8 +169,16 @@ func TestKilledTest(t *testing.T) {
 	if dir == "" || err == nil {
 		t.Fatalf("the victim was not killed beside its server: %v\n%s", err, out)
 	}
-	left := ""
 	for range 400 {
+		if _, err := os.Stat(dir); err != nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	// All was ended before the directory went. A server that was not ends by itself when it misses its directory, a
+	// minute after its start: this must be earlier.
+	left := ""
+	for range 100 {
 		if left = leftOf(dir, memory); left == "" {
 			return
 		}
