@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"faquan/internal/pgtest"
+	"faquan/internal/pgtest/cutproxy"
 	"faquan/internal/store"
 )
 
@@ -131,4 +133,27 @@ func TestStandingStillInAStream(t *testing.T) {
 	if err := errors.Join(q.end(), x.commit(t.Context())); err == nil {
 		t.Error("it was committed")
 	}
+}
+
+// Who listens for changes does not wait for ever on a network that says nothing.
+func TestAskingForChangesEnds(t *testing.T) {
+	url := pgtest.Shared(t).Database(t)
+	s, err := Open(t.Context(), Options{URL: url, CallerClock: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	proxy := cutproxy.Start(t, url)
+	conn, err := pgx.Connect(t.Context(), proxy.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	proxy.Freeze()
+	thaw := time.AfterFunc(10*askTimeout, proxy.Thaw)
+	defer thaw.Stop()
+	if _, err := askChanges(t.Context(), conn); err == nil {
+		t.Error("it waited until there was an answer")
+	}
+	proxy.Thaw()
 }
