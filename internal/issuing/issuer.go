@@ -130,8 +130,8 @@ func (i *Issuer) Waiting() (n int) {
 	return n
 }
 
-// queueOf is where a recipient's requests wait: always the same committer has them, so that batches beside each other
-// do not meet in a user.
+// queueOf is where a recipient's requests wait: always in the same queue, so that batches beside each other do not meet
+// in a user. A batch of all queues has none beside it; see committer.gather.
 func (i *Issuer) queueOf(r benefit.Identifier) *queue {
 	if len(i.committers) == 1 {
 		return i.committers[0].queue

@@ -40,13 +40,20 @@ func (b *bench) holdCommit(h *held) {
 	}
 }
 
-// crowd sends the requests of the crowd, and returns what waits for their answers.
-func (b *bench) crowd() (answered func()) {
+// submitCrowd sends the requests of the crowd.
+func (b *bench) submitCrowd() []issuing.Pending {
 	b.t.Helper()
 	all := make([]issuing.Pending, crowd)
 	for k := range all {
 		all[k] = b.submit(ask(fmt.Sprint("key ", k), k, 1))
 	}
+	return all
+}
+
+// crowd sends the requests of the crowd, and returns what waits for their vouchers.
+func (b *bench) crowd() (answered func()) {
+	b.t.Helper()
+	all := b.submitCrowd()
 	return func() {
 		b.t.Helper()
 		for k, p := range all {
@@ -168,10 +175,7 @@ func TestFailuresTogether(t *testing.T) {
 	b.submit(ask("first", 0, 1))
 	b.run()
 	soon(t, "the first batch", func() bool { return h.came.Load() == 1 })
-	all := make([]issuing.Pending, crowd)
-	for k := range all {
-		all[k] = b.submit(ask(fmt.Sprint("key ", k), k, 1))
-	}
+	all := b.submitCrowd()
 	h.release()
 	for _, p := range all {
 		soon(t, "an answer", func() bool { _, _, ok := p.Result(); return ok })

@@ -110,10 +110,11 @@ func TestStandingStillInAStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	x, err := s.begin(t.Context(), 0, lockShared)
+	begun, err := s.Begin(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	x := begun.(*tx)
 	defer x.Rollback()
 	pid := x.conn.Conn().PgConn().PID()
 	q := x.stream(t.Context())

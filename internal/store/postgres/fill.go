@@ -163,10 +163,11 @@ func (f *Filling) Progress() (step int, rows int64) { return f.step, f.rows }
 // Write commits rows, and with them how far the filling has come. Rows come once each, but for issuances under one key:
 // those come in the order of their ids.
 func (f *Filling) Write(ctx context.Context, c *benefit.Changes, step int, rows int64) error {
-	t, err := f.s.begin(ctx, c.Now, lockExclusive)
+	begun, err := f.s.begin(ctx, c.Now, lockExclusive)
 	if err != nil {
 		return err
 	}
+	t := begun.(*tx)
 	defer t.Rollback()
 	if err := t.write(ctx, c); err != nil {
 		return err

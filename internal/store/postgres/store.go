@@ -270,26 +270,18 @@ func (s *Store) Read(ctx context.Context) (store.Reader, error) {
 
 // Begin starts a batch.
 func (s *Store) Begin(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
-	t, err := s.begin(ctx, clock, lockShared)
-	if err != nil {
-		return nil, err
-	}
-	return t, nil
+	return s.begin(ctx, clock, lockShared)
 }
 
 // BeginChange waits until the batches under way have ended, and keeps others from beginning.
 func (s *Store) BeginChange(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
-	t, err := s.begin(ctx, clock, lockExclusive)
-	if err != nil {
-		return nil, err
-	}
-	return t, nil
+	return s.begin(ctx, clock, lockExclusive)
 }
 
 // storeLock is the number of the store's lock among the database's advisory locks: "faquan".
 const storeLock = 0x66617175616e
 
-func (s *Store) begin(ctx context.Context, clock benefit.Instant, lock *statement) (*tx, error) {
+func (s *Store) begin(ctx context.Context, clock benefit.Instant, lock *statement) (store.Tx, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.stepTimeout)
 	defer cancel()
 	conn, err := s.issuing.Acquire(ctx)
