@@ -38,7 +38,7 @@ func (j *Journal) Prepare() error {
 	}
 	j.collectMaker(true)
 	if j.next == nil && j.failed == nil {
-		j.next, j.nextErr = makeSegment(j.opts.FS, j.opts.Dir, j.seg.segment+1, j.opts.SegmentBytes, nil, atOnce)
+		j.next, j.nextErr = j.makeSegment(j.seg.segment+1, nil, atOnce)
 		j.checkNextErr()
 	}
 	if j.failed != nil {
@@ -119,12 +119,12 @@ func (j *Journal) startMaker() {
 		hurry: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	j.maker = m
-	opts, id := j.opts, j.seg.segment+1
+	id := j.seg.segment + 1
 	go func() {
 		defer close(m.done)
-		m.file, m.err = makeSegment(opts.FS, opts.Dir, id, opts.SegmentBytes, nil, m.pace)
+		m.file, m.err = j.makeSegment(id, nil, m.pace)
 		if m.err != nil && !errors.Is(m.err, errStopped) {
-			opts.Logger.Warn("journal: the next segment cannot be made; appends stop when the current one is full", "err", m.err)
+			j.opts.Logger.Warn("journal: the next segment cannot be made; appends stop when the current one is full", "err", m.err)
 		}
 	}()
 }

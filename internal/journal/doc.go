@@ -13,7 +13,8 @@
 // # What an error of Append means
 //
 //   - ErrNotWritten, ErrTooLarge: surely not written, now or after any crash.
-//     The disk is full, say. Later calls may succeed.
+//     The disk is full or the process has too many files open, say. Later calls
+//     may succeed.
 //   - *FailedError: nobody knows. The disk refused a sync, and what it holds
 //     shows only at the next start. Every later call returns the same error; the
 //     owner answers "unknown" to whoever waits and stops the process.
@@ -21,7 +22,8 @@
 // # What is on the disk
 //
 // The directory holds segments 00000001.seg, 00000002.seg, … of one fixed size,
-// and LOCK, which keeps a second process out.
+// and LOCK, which keeps a second process out together with a lock on the
+// directory itself.
 //
 //	| header | frame | frame | … | zeros                  | seal |
 //	| header | frame | frame | clean stop | frame | zeros | zeros |

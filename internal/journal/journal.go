@@ -64,7 +64,7 @@ type Head struct {
 // Journal is an open journal. One goroutine at a time may use it.
 type Journal struct {
 	opts Options
-	lock io.Closer
+	lock vfs.Lock
 	seed uint32
 
 	seg    header // of the current segment
@@ -78,6 +78,7 @@ type Journal struct {
 	next    vfs.File // the next segment, when it is ready
 	nextErr error    // why it is not
 	maker   *maker   // making it; nil when none is at work
+	reserve vfs.File // see keepReserve; of the maker while it is at work
 	filled  atomic.Int64
 
 	failed *FailedError
@@ -251,6 +252,7 @@ func (j *Journal) roll() error {
 	if err := old.Close(); err != nil { // all of it is synced: nothing is lost
 		j.opts.Logger.Warn("journal: close of a full segment", "err", err)
 	}
+	j.keepReserve()
 	j.startMaker()
 	return nil
 }
@@ -276,7 +278,7 @@ func (j *Journal) Close() error {
 // release closes what is open and ends the lock.
 func (j *Journal) release() error {
 	var errs []error
-	for _, f := range []vfs.File{j.file, j.next} {
+	for _, f := range []vfs.File{j.file, j.next, j.reserve} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}

@@ -32,6 +32,7 @@ func Open(opts Options, replay func(Record) error) (*Journal, error) {
 		_ = j.release() // the first error is the one to tell
 		return nil, err
 	}
+	j.keepReserve()
 	j.startMaker()
 	return j, nil
 }
@@ -66,7 +67,7 @@ func (j *Journal) recover(replay func(Record) error) error {
 	if err := j.removeAll(append(l.temps, unfit...)); err != nil {
 		return err
 	}
-	if err := j.opts.FS.SyncDir(j.opts.Dir); err != nil {
+	if err := j.lock.SyncDir(); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	if replay == nil {
@@ -90,7 +91,7 @@ func (j *Journal) begin() error {
 		align: int64(j.opts.Align), segment: 1, size: j.opts.SegmentBytes,
 		firstSeq: 1, prev: id.genesis(), id: id,
 	}
-	f, err := makeSegment(j.opts.FS, j.opts.Dir, h.segment, h.size, h.encode(), atOnce)
+	f, err := j.makeSegment(h.segment, h.encode(), atOnce)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}

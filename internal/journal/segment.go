@@ -208,15 +208,16 @@ func (e dirSyncError) Unwrap() error { return e.error }
 // makeSegment makes a segment that is ready for use: filled with zeros behind
 // first, durable under its name. pace is called between the steps and may wait,
 // or end the work with an error. When it fails no file is left behind, unless
-// the error is a dirSyncError.
-func makeSegment(fsys vfs.FS, dir string, id uint64, size int64, first []byte, pace func(done int64) error) (vfs.File, error) {
-	path := filepath.Join(dir, segmentName(id))
-	temp := filepath.Join(dir, fmt.Sprintf("%08d%s", id, tempSuffix))
-	f, err := fsys.Create(temp)
+// the error is a dirSyncError. It may run beside appends, but only once at a time.
+func (j *Journal) makeSegment(id uint64, first []byte, pace func(done int64) error) (vfs.File, error) {
+	fsys := j.opts.FS
+	path := filepath.Join(j.opts.Dir, segmentName(id))
+	temp := filepath.Join(j.opts.Dir, fmt.Sprintf("%08d%s", id, tempSuffix))
+	f, err := j.create(temp)
 	if err != nil {
 		return nil, fmt.Errorf("make %s: %w", path, err)
 	}
-	if err = fill(f, size, first, pace); err == nil {
+	if err = fill(f, j.opts.SegmentBytes, first, pace); err == nil {
 		err = fsys.Rename(temp, path)
 	}
 	if err != nil {
@@ -224,11 +225,30 @@ func makeSegment(fsys vfs.FS, dir string, id uint64, size int64, first []byte, p
 		_ = fsys.Remove(temp) // the next start removes it otherwise
 		return nil, fmt.Errorf("make %s: %w", path, err)
 	}
-	if err := fsys.SyncDir(dir); err != nil {
+	if err := j.lock.SyncDir(); err != nil {
 		f.Close()
 		return nil, dirSyncError{fmt.Errorf("make %s: %w", path, err)}
 	}
 	return f, nil
+}
+
+// create makes a file, with the descriptor in reserve when there is no other.
+func (j *Journal) create(name string) (vfs.File, error) {
+	f, err := j.opts.FS.Create(name)
+	if j.reserve == nil || !vfs.NoDescriptor(err) {
+		return f, err
+	}
+	_ = j.reserve.Close() // it was only read
+	j.reserve = nil
+	return j.opts.FS.Create(name)
+}
+
+// keepReserve opens a file that is not needed, so that the next segment can be
+// made when connections have taken all other descriptors.
+func (j *Journal) keepReserve() {
+	if j.reserve == nil {
+		j.reserve, _ = j.opts.FS.OpenRead(filepath.Join(j.opts.Dir, segmentName(j.seg.segment))) // it goes without
+	}
 }
 
 func fill(f vfs.File, size int64, first []byte, pace func(done int64) error) error {

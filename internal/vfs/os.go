@@ -5,7 +5,6 @@ package vfs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -68,23 +67,62 @@ func (osFS) SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (osFS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+// osLock holds flocks on a directory and on a file in it.
+type osLock struct{ dir, file *os.File }
+
+// Lock locks the directory first. Only that lock cannot be evaded by deleting a
+// file; the file's keeps out programs that lock nothing else, as older versions
+// of faquan do.
+func (osFS) Lock(name string) (Lock, error) {
+	dir, err := os.Open(filepath.Dir(name))
 	if err != nil {
 		return nil, err
 	}
-	err = retryInterrupted(func() error {
-		return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	})
-	if err == nil {
-		return f, nil
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		dir.Close()
+		return nil, err
 	}
-	f.Close()
+	l := &osLock{dir, file}
+	err = flock(dir)
+	if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) {
+		err = nil // the file system cannot lock directories
+	}
+	if err == nil {
+		err = flock(file)
+	}
+	if err == nil {
+		return l, nil
+	}
+	l.Close()
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = ErrLocked
 	}
 	return nil, fmt.Errorf("lock %s: %w", name, err)
 }
+
+func flock(f *os.File) error {
+	return retryInterrupted(func() error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) })
+}
+
+func (l *osLock) Check() error { return errors.Join(sameFile(l.dir), sameFile(l.file)) }
+
+// sameFile returns an error unless the name of an open file still leads to it.
+func sameFile(f *os.File) error {
+	held, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Stat(f.Name())
+	switch {
+	case errors.Is(err, os.ErrNotExist), err == nil && !os.SameFile(held, named):
+		return fmt.Errorf("%w: %s", ErrLockLost, f.Name())
+	}
+	return err
+}
+
+func (l *osLock) SyncDir() error { return l.dir.Sync() }
+func (l *osLock) Close() error   { return errors.Join(l.file.Close(), l.dir.Close()) }
 
 // osFile keeps the descriptor beside the file, so that a sync allocates nothing.
 type osFile struct {

@@ -25,11 +25,16 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"syscall"
 )
 
 // ErrLocked is returned (wrapped) by Lock while another process, or another
 // holder in this process, has the lock.
 var ErrLocked = errors.New("locked by another process")
+
+// ErrLockLost is returned (wrapped) by Lock.Check when the locked file or its
+// directory was deleted or replaced.
+var ErrLockLost = errors.New("the lock was deleted or replaced while it was held")
 
 // FS opens files and changes directories. An implementation is safe for
 // concurrent use.
@@ -53,9 +58,27 @@ type FS interface {
 	// SyncDir makes every earlier Create, Rename and Remove in dir durable.
 	SyncDir(dir string) error
 	// Lock takes an exclusive lock on a file, which it makes when it is
-	// missing. It never waits: when somebody else holds the lock the error
-	// wraps ErrLocked. The lock ends with Close, or with the process.
-	Lock(name string) (io.Closer, error)
+	// missing, and on the directory that the file is in, so that deleting the
+	// file does not let a second holder in. It never waits: when somebody else
+	// holds either lock the error wraps ErrLocked. The lock ends with Close, or
+	// with the process.
+	Lock(name string) (Lock, error)
+}
+
+// Lock is a lock that is held. It keeps the directory open.
+type Lock interface {
+	// Check returns an error that wraps ErrLockLost when the file or its
+	// directory is no longer what was locked. It needs no file descriptor.
+	Check() error
+	// SyncDir is FS.SyncDir of the directory. It needs no file descriptor.
+	SyncDir() error
+	io.Closer
+}
+
+// NoDescriptor reports whether a file could not be opened because the process or
+// the system has too many files open.
+func NoDescriptor(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // File is an open file. WriteAt that fails reports how many bytes it wrote, as

@@ -139,6 +139,29 @@ func TestFullDisk(t *testing.T) {
 	c.wantTold(t, s)
 }
 
+// A process without file descriptors refuses commits, is not ended by that, and goes on when there are some again.
+func TestNoDescriptor(t *testing.T) {
+	p := newMemPlace(t, Options{})
+	p.o.SegmentBytes = 32 << 10
+	s := p.open(t)
+	defer s.Close()
+	c := newClient(s)
+	p.disk.SetMaxOpen(1)
+	n := 0
+	for ; c.ask(n) == nil; n++ {
+		if n > 100 {
+			t.Fatal("the segments never end")
+		}
+	}
+	if err := c.ask(n); !errors.Is(err, store.ErrNotCommitted) || errors.Is(err, store.ErrFailed) || !errors.Is(err, syscall.EMFILE) {
+		t.Fatalf("a commit without descriptors: %v", err)
+	}
+	c.wantTold(t, s)
+	p.disk.SetMaxOpen(0)
+	c.mustAsk(t, n+1, n+4)
+	c.wantTold(t, s)
+}
+
 // A batch that no record can hold is refused, and the next one goes on.
 func TestTooLarge(t *testing.T) {
 	p := newMemPlace(t, Options{})

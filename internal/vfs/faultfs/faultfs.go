@@ -106,6 +106,8 @@ type FS struct {
 	fail     func(Op) Fault
 	capacity int64 // bytes; negative: unlimited
 	readOnly bool
+	open     int // files that are open; locks do not count
+	maxOpen  int // 0: unlimited
 }
 
 var _ vfs.FS = (*FS)(nil)
@@ -193,6 +195,21 @@ func (f *FS) SetReadOnly(on bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.readOnly = on
+}
+
+// OpenFiles returns how many files are open.
+func (f *FS) OpenFiles() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open
+}
+
+// SetMaxOpen bounds how many files can be open at a time: beyond that, opening
+// one fails with EMFILE. 0: unlimited.
+func (f *FS) SetMaxOpen(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.maxOpen = n
 }
 
 // FlipBit changes one bit of a file, in the cache and on the disk. Bit 0 is the

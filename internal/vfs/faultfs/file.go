@@ -24,9 +24,18 @@ type file struct {
 	ino      *inode
 	name     string
 	readOnly bool
+	closed   bool
 }
 
-func (f *file) Close() error { return nil }
+func (f *file) Close() error {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	if !f.closed {
+		f.closed = true
+		f.fs.open--
+	}
+	return nil
+}
 
 func (f *file) Size() (int64, error) {
 	f.fs.mu.Lock()

@@ -1,10 +1,11 @@
 package faultfs
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 
 	"faquan/internal/vfs"
 )
@@ -18,7 +19,7 @@ func (f *FS) Create(name string) (vfs.File, error) {
 		return nil, fault.Err
 	}
 	name = clean(name)
-	if err := f.needDir("create", name); err != nil {
+	if err := errors.Join(f.needDir("create", name), f.full(name)); err != nil {
 		return nil, err
 	}
 	ino, err := f.lookup("create", name)
@@ -30,6 +31,7 @@ func (f *FS) Create(name string) (vfs.File, error) {
 	if fault.Err != nil {
 		return nil, fault.Err
 	}
+	f.open++
 	return &file{fs: f, ino: ino, name: name}, nil
 }
 
@@ -43,21 +45,25 @@ func (f *FS) newFile(name string) *inode {
 }
 
 // Open implements vfs.FS.
-func (f *FS) Open(name string) (vfs.File, error) { return f.open(name, false) }
+func (f *FS) Open(name string) (vfs.File, error) { return f.openFile(name, false) }
 
 // OpenRead implements vfs.FS.
-func (f *FS) OpenRead(name string) (vfs.File, error) { return f.open(name, true) }
+func (f *FS) OpenRead(name string) (vfs.File, error) { return f.openFile(name, true) }
 
-func (f *FS) open(name string, readOnly bool) (vfs.File, error) {
+func (f *FS) openFile(name string, readOnly bool) (vfs.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fault := f.begin(Open, name); fault.Err != nil {
 		return nil, fault.Err
 	}
 	ino, err := f.lookup("open", name)
+	if err == nil {
+		err = f.full(name)
+	}
 	if err != nil {
 		return nil, err
 	}
+	f.open++
 	return &file{fs: f, ino: ino, name: name, readOnly: readOnly}, nil
 }
 
@@ -132,6 +138,17 @@ func (f *FS) MkdirAll(dir string) error {
 func (f *FS) SyncDir(dir string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if fault := f.begin(Open, dir); fault.Err != nil {
+		return fault.Err
+	}
+	if err := f.full(dir); err != nil {
+		return err
+	}
+	return f.syncDir(dir)
+}
+
+// syncDir syncs a directory that is open. The caller holds the lock.
+func (f *FS) syncDir(dir string) error {
 	fault := f.begin(SyncDir, dir)
 	if fault.prevents() {
 		return fault.Err
@@ -150,7 +167,7 @@ func (f *FS) SyncDir(dir string) error {
 }
 
 // Lock implements vfs.FS.
-func (f *FS) Lock(name string) (io.Closer, error) {
+func (f *FS) Lock(name string) (vfs.Lock, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fault := f.begin(Lock, name); fault.Err != nil {
@@ -160,22 +177,40 @@ func (f *FS) Lock(name string) (io.Closer, error) {
 	if err := f.needDir("lock", name); err != nil {
 		return nil, err
 	}
-	if f.locks[name] {
+	dir := filepath.Dir(name)
+	if f.locks[dir] {
 		return nil, fmt.Errorf("lock %s: %w", name, vfs.ErrLocked)
 	}
-	f.locks[name] = true
-	return unlocker{f, name}, nil
+	f.locks[dir] = true
+	return lock{f, dir}, nil
 }
 
-type unlocker struct {
-	fs   *FS
-	name string
+type lock struct {
+	fs  *FS
+	dir string
 }
 
-func (u unlocker) Close() error {
-	u.fs.mu.Lock()
-	defer u.fs.mu.Unlock()
-	delete(u.fs.locks, u.name)
+// Check never fails: nobody deletes files behind the back of their owner.
+func (l lock) Check() error { return nil }
+
+func (l lock) SyncDir() error {
+	l.fs.mu.Lock()
+	defer l.fs.mu.Unlock()
+	return l.fs.syncDir(l.dir)
+}
+
+func (l lock) Close() error {
+	l.fs.mu.Lock()
+	defer l.fs.mu.Unlock()
+	delete(l.fs.locks, l.dir)
+	return nil
+}
+
+// full returns an error when no more files can be open.
+func (f *FS) full(name string) error {
+	if f.maxOpen > 0 && f.open >= f.maxOpen {
+		return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+	}
 	return nil
 }
 
