@@ -17,7 +17,9 @@
 //     may succeed.
 //   - *FailedError: nobody knows. The disk refused a sync, and what it holds
 //     shows only at the next start. Every later call returns the same error; the
-//     owner answers "unknown" to whoever waits and stops the process.
+//     owner answers "unknown" to whoever waits and stops the process. The same
+//     when LOCK or the directory was deleted or replaced, which is looked at
+//     before each change of segments.
 //
 // # What is on the disk
 //

@@ -17,7 +17,9 @@ var (
 )
 
 // FailedError says that a write or sync failed in a way that leaves the outcome
-// of the current record unknown. It is final: every later call returns it.
+// of the current record unknown, or that another process may be writing to the
+// journal (it wraps vfs.ErrLockLost then). It is final: every later call returns
+// it.
 type FailedError struct {
 	Seq uint64 // the first sequence whose fate is unknown
 	Err error

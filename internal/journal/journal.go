@@ -228,6 +228,9 @@ func (j *Journal) fail(err error) error {
 // roll seals the current segment and begins the next one. When it fails without
 // latching, the following Append continues where it stopped.
 func (j *Journal) roll() error {
+	if err := j.checkLock(); err != nil {
+		return err
+	}
 	if err := j.needNext(); err != nil {
 		return err
 	}
@@ -257,6 +260,19 @@ func (j *Journal) roll() error {
 	return nil
 }
 
+// checkLock latches when the lock is no longer where another process would look
+// for it: that process may have begun to write.
+func (j *Journal) checkLock() error {
+	err := j.lock.Check()
+	if errors.Is(err, vfs.ErrLockLost) {
+		return j.fail(err)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotWritten, err)
+	}
+	return nil
+}
+
 // Close notes a clean stop in the journal and releases the directory. After an
 // error of Append that latched, it only releases, and returns that error.
 func (j *Journal) Close() error {
@@ -264,11 +280,11 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	j.stopMaker()
-	var err error
-	switch {
-	case j.failed != nil:
-		err = j.failed
-	case !j.sealed && !j.clean:
+	err := j.usable()
+	if err == nil {
+		err = j.checkLock()
+	}
+	if err == nil && !j.sealed && !j.clean {
 		_, err = j.writeFrame(frameHeader{typ: typeCleanStop, seq: j.head.Seq}, nil)
 	}
 	j.closed = true

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
@@ -71,6 +72,56 @@ func TestOneProcessAtATime(t *testing.T) {
 	mustClose(t, j)
 	j, _ = mustOpen(t, tiny(fsys))
 	mustClose(t, j)
+}
+
+// A journal whose LOCK was deleted stays closed to others, and fails at the next
+// change of segments without a write.
+func TestLockLost(t *testing.T) {
+	dir := t.TempDir()
+	o := Options{Dir: dir, SegmentBytes: 32 << 10}
+	j, _ := mustOpen(t, o)
+	mustAppend(t, j, 1)
+	if err := os.Remove(filepath.Join(dir, lockName)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(o, nil); !errors.Is(err, vfs.ErrLocked) {
+		t.Fatalf("second Open: got %v, want ErrLocked", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, lockName), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	for err == nil && j.Stats().Segment == 1 {
+		_, err = j.Append(1, nil)
+	}
+	last := j.Head()
+	var failed *FailedError
+	if !errors.As(err, &failed) || !errors.Is(err, vfs.ErrLockLost) {
+		t.Fatalf("at the end of the segment: got %v, want a *FailedError that wraps ErrLockLost", err)
+	}
+	if err := j.Close(); !errors.Is(err, vfs.ErrLockLost) {
+		t.Fatalf("Close: got %v", err)
+	}
+	report, err := Verify(vfs.OS, dir, VerifyOptions{Heads: []Head{last}})
+	if err != nil || report.Head != last || report.CleanStop {
+		t.Fatalf("Verify: %+v, %v; want the head %v and no clean stop", report, err, last)
+	}
+}
+
+// Close writes no clean stop into a journal that may be another process's.
+func TestLockLostAtClose(t *testing.T) {
+	dir := t.TempDir()
+	j, _ := mustOpen(t, Options{Dir: dir, SegmentBytes: 32 << 10})
+	mustAppend(t, j, 1)
+	if err := os.Remove(filepath.Join(dir, lockName)); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); !errors.Is(err, vfs.ErrLockLost) {
+		t.Fatalf("Close: got %v", err)
+	}
+	if report, err := Verify(vfs.OS, dir, VerifyOptions{}); err != nil || report.CleanStop {
+		t.Fatalf("Verify: %+v, %v; want no clean stop", report, err)
+	}
 }
 
 // With the disk full appends go on until the segment is full, are then refused,

@@ -78,23 +78,28 @@ func (osFS) Lock(name string) (Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := lockIn(dir, name)
 	if err != nil {
 		dir.Close()
 		return nil, err
 	}
-	l := &osLock{dir, file}
-	err = flock(dir)
-	if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) {
-		err = nil // the file system cannot lock directories
+	return &osLock{dir, file}, nil
+}
+
+func lockIn(dir *os.File, name string) (*os.File, error) {
+	// Some file systems cannot lock directories. There the file's lock is all.
+	if err := flock(dir); errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fmt.Errorf("lock %s: %w", dir.Name(), ErrLocked)
 	}
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = flock(file)
 	if err == nil {
-		err = flock(file)
+		return file, nil
 	}
-	if err == nil {
-		return l, nil
-	}
-	l.Close()
+	file.Close()
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = ErrLocked
 	}

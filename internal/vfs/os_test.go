@@ -113,3 +113,66 @@ func TestErrors(t *testing.T) {
 	_, err = f.WriteAt([]byte("x"), 0)
 	wantIs(t, err, syscall.EBADF)
 }
+
+// Whoever deletes a locked file does not let a second holder in, and the first
+// finds out.
+func TestLockOfDeletedFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "dir")
+	name := filepath.Join(dir, "LOCK")
+	changes := map[string]func() error{
+		"file deleted":  func() error { return os.Remove(name) },
+		"file replaced": func() error { return errors.Join(os.Remove(name), os.WriteFile(name, nil, 0o600)) },
+		"directory replaced": func() error {
+			return errors.Join(os.Rename(dir, dir+"-old"), os.Mkdir(dir, 0o700), os.WriteFile(name, nil, 0o600))
+		},
+	}
+	for change, do := range changes {
+		t.Run(change, func(t *testing.T) {
+			if err := OS.MkdirAll(dir); err != nil {
+				t.Fatal(err)
+			}
+			lock, err := OS.Lock(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer lock.Close()
+			if err := lock.Check(); err != nil {
+				t.Fatalf("before: %v", err)
+			}
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+			wantIs(t, lock.Check(), ErrLockLost)
+			if change != "directory replaced" { // that is another place
+				_, err = OS.Lock(name)
+				wantIs(t, err, ErrLocked)
+			}
+		})
+	}
+}
+
+// Versions of faquan that lock the file alone are kept out, and keep us out.
+func TestLockOfFileAlone(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "LOCK")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := flock(f); err != nil {
+		t.Fatal(err)
+	}
+	_, err = OS.Lock(name)
+	wantIs(t, err, ErrLocked)
+	f.Close()
+	lock, err := OS.Lock(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if f, err = os.Open(name); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	wantIs(t, flock(f), syscall.EWOULDBLOCK)
+}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	osexec "os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -293,6 +294,27 @@ func TestTwoOpens(t *testing.T) {
 		t.Fatalf("after Close: %v", err)
 	}
 	defer s.Close()
+}
+
+// Deleting both lock files does not let a second process in.
+func TestLockFilesDeleted(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(Options{Dir: dir, SegmentBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, d := range []string{dir, JournalDir(dir)} {
+		if err := os.Remove(filepath.Join(d, lockName)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(Options{Dir: dir, SegmentBytes: 1 << 20}); !errors.Is(err, vfs.ErrLocked) {
+		t.Errorf("a second Open: %v", err)
+	}
+	if err := Rebuild(Options{Dir: dir, SegmentBytes: 1 << 20}, nil); !errors.Is(err, vfs.ErrLocked) {
+		t.Errorf("Rebuild of an open store: %v", err)
+	}
 }
 
 // The lock comes first: a second process must not even remove a view that it takes for damaged.
