@@ -43,6 +43,7 @@ their gateways keep (apps, sessions, the platform's key) follows within a second
 		},
 	}
 	placeFlags(cmd, &at)
+	clockFlag(cmd, &at.acceptClock)
 	fileFlag(cmd, &file)
 	return cmd
 }
@@ -69,6 +70,7 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 		},
 	}
 	placeFlags(cmd, &at)
+	clockFlag(cmd, &at.acceptClock)
 	fileFlag(cmd, &file)
 	return cmd
 }

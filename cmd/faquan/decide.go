@@ -56,6 +56,7 @@ people are masked unless --unmasked. The exit code is 0 when something would be 
 		},
 	}
 	placeFlags(cmd, &at)
+	clockFlag(cmd, &at.acceptClock)
 	f := cmd.Flags()
 	f.StringVar(&q.app, "app", "", "`NAME` of the calling app in the catalogue")
 	f.StringVar(&q.scene, "scene", "", "scene_code")

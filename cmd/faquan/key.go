@@ -169,6 +169,7 @@ the same, so they should retry with the same out_biz_no.`,
 		},
 	}
 	placeFlags(cmd, &at)
+	clockFlag(cmd, &at.acceptClock)
 	cmd.Flags().StringVar(&file, "key", "", "`FILE` with the new private key; without it one is made")
 	return cmd
 }

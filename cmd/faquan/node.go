@@ -41,6 +41,7 @@ type node struct {
 type nodeOptions struct {
 	queue, batch, committers int
 	log                      *slog.Logger
+	clock                    func() benefit.Instant // nil: the system's
 }
 
 // openNode opens the store of a place, or makes it, and starts the committer.
@@ -62,12 +63,18 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 	} else {
 		relaxGC()
 	}
+	if o.clock == nil {
+		o.clock = func() benefit.Instant { return benefit.InstantOf(time.Now()) }
+	}
 	n.issuer, err = issuing.New(ctx, issuing.Options{
 		Store: n.store, Rules: rule.New(), Queue: o.queue, Batch: o.batch, Committers: o.committers, Log: o.log,
-		Clock: func() benefit.Instant { return benefit.InstantOf(time.Now()) },
+		Clock: o.clock, Elapsed: elapsed, AcceptClock: at.acceptClock,
 	})
 	if err != nil {
 		return nil, err
+	}
+	if n.files != nil {
+		_ = n.issuer.CheckClock(ctx) // logs when it is refused
 	}
 	go func() { n.stopped <- n.issuer.Run() }()
 	return n, nil

@@ -20,6 +20,8 @@ import (
 type place struct {
 	dir   string
 	store string // the database's URL, which may hold a password; "" for the store in the directory
+
+	acceptClock bool // the operator confirms that the clock is right; see issuing.Options
 }
 
 // dataFlag adds --data to a command that works on a data directory.
@@ -43,6 +45,11 @@ func placeFlags(cmd *cobra.Command, at *place) {
 		}
 		return config.CheckStore(at.store)
 	}
+}
+
+// clockFlag adds --accept-clock to a command that may commit.
+func clockFlag(cmd *cobra.Command, accept *bool) {
+	cmd.Flags().BoolVar(accept, "accept-clock", false, "confirm that the clock is right, more than a year after the last commit")
 }
 
 // mustExist refuses to make a data directory where a command only asks: the name is misspelt, surely. A database must

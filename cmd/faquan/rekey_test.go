@@ -21,7 +21,7 @@ import (
 // The key file of a database can be changed as the page for operators says: everything sealed goes along.
 func TestKeyFileOfDatabaseIsChanged(t *testing.T) {
 	store, dir, ctx := testDatabase(t), t.TempDir(), context.Background()
-	at := place{dir, store}
+	at := place{dir: dir, store: store}
 	doc := &control.Document{Name: "test.yaml", Text: []byte(`merchants: [{name: acme}]
 apps: [{name: shop, merchant: acme, app_key: "12345678", app_secret: helloworld}]
 `)}

@@ -29,6 +29,9 @@ On a database --data holds secret.key alone, and every process needs the same on
 the others. A password belongs into the environment (FAQUAN_STORE, PGPASSWORD) or a file (~/.pgpass), since everybody on
 the machine can see arguments.
 
+A clock that is more than a year after the last commit when it starts, or that runs ahead of the time that passes by more
+than a day, is refused: callers are told to retry until it is right. --accept-clock confirms what it shows at the start.
+
 Every setting can be given in the --config file (YAML), in the environment and as a flag. Flags win over the
 environment, that over the file. --log-level is log.level or log: {level: …} in the file and FAQUAN_LOG_LEVEL in the
 environment, and so on. Unknown keys and unknown FAQUAN_ variables are refused.`,
@@ -43,6 +46,8 @@ environment, and so on. Unknown keys and unknown FAQUAN_ variables are refused.`
 	for _, s := range config.Settings() {
 		cmd.Flags().String(s.Flag(), s.Default, s.Usage)
 	}
+	var acceptClock bool
+	clockFlag(cmd, &acceptClock)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := config.Load(*file, os.Environ(), givenSettings(cmd.Flags()))
 		if err != nil {
@@ -52,7 +57,7 @@ environment, and so on. Unknown keys and unknown FAQUAN_ variables are refused.`
 		if err != nil {
 			return err
 		}
-		return serve(cmd.Context(), c, serverOptions{log: log})
+		return serve(cmd.Context(), c, serverOptions{log: log, acceptClock: acceptClock})
 	}
 	return cmd
 }

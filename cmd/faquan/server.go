@@ -39,6 +39,8 @@ type serverOptions struct {
 	log *slog.Logger
 	// document is applied before the gateway opens, as the setting apply is, when there is no file of it.
 	document *control.Document
+	// acceptClock confirms the clock; see issuing.Options.
+	acceptClock bool
 }
 
 // startServer opens the store, applies the catalogue that the configuration names, and opens the gateway.
@@ -51,7 +53,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 		}
 	}
 	s := &server{log: o.log, drain: c.Shutdown.Timeout, failed: make(chan error, 2)}
-	s.node, err = openNode(ctx, place{c.Data, c.Store}, nodeOptions{queue: c.Issuing.Queue, batch: c.Issuing.Batch, committers: c.Issuing.Committers, log: o.log})
+	s.node, err = openNode(ctx, place{dir: c.Data, store: c.Store, acceptClock: o.acceptClock}, nodeOptions{queue: c.Issuing.Queue, batch: c.Issuing.Batch, committers: c.Issuing.Committers, log: o.log})
 	if err != nil {
 		return nil, err
 	}
@@ -183,8 +185,19 @@ func (s *server) unready() string {
 		return "stopping"
 	case s.background.down.Load():
 		return "the database takes no commits; callers are told to retry"
+	case s.clockError() != nil:
+		return "the clock is refused; callers are told to retry"
 	}
 	return ""
+}
+
+// clockError returns why the clock is refused, or nil. A database's clock is looked at by batches and in the background,
+// so that probes cannot load it.
+func (s *server) clockError() error {
+	if s.node.database != nil {
+		return s.node.issuer.ClockError()
+	}
+	return s.node.issuer.CheckClock(context.Background())
 }
 
 func (s *server) status() control.Status {

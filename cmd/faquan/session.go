@@ -64,6 +64,7 @@ gives a refresh token, too, with which the app gets the next session by itself: 
 		},
 	}
 	placeFlags(cmd, &at)
+	clockFlag(cmd, &at.acceptClock)
 	cmd.Flags().StringVar(&o.App, "app", "", "`NAME` of the app that may use it")
 	cmd.Flags().StringVar(&o.Merchant, "merchant", "", "`NAME` of the merchant that it acts for (default the app's own)")
 	cmd.Flags().StringVar(&o.User, "user", "", "the `USER` that receives: a name, or TYPE:value (default none)")
@@ -159,6 +160,7 @@ from the standard input, where other users of the machine cannot see it in the l
 		},
 	}
 	placeFlags(cmd, &at)
+	clockFlag(cmd, &at.acceptClock)
 	return cmd
 }
 

@@ -52,6 +52,7 @@ const (
 var errSlow = fmt.Errorf("no answer within %s", pingSlow)
 
 func (s *server) watchHealth(ctx context.Context, db *postgres.Store) {
+	seen := false // whether the clock was looked at
 	for wait(ctx, pingEvery) {
 		asked, cancel := context.WithTimeout(ctx, pingTimeout)
 		answer := make(chan error, 1)
@@ -62,6 +63,10 @@ func (s *server) watchHealth(ctx context.Context, db *postgres.Store) {
 		case <-time.After(pingSlow):
 			s.setHealth(ctx, errSlow)
 			s.setHealth(ctx, <-answer)
+		}
+		if !seen || s.node.issuer.ClockError() != nil {
+			seen = true
+			_ = s.node.issuer.CheckClock(asked) // a process whose clock is refused may get no calls that would find it right again
 		}
 		cancel()
 	}

@@ -189,7 +189,7 @@ func TestPausedEverywhere(t *testing.T) {
 	within(t, "some refusals", func() bool { return after.Load() > 100 || t.Failed() })
 	ended.Store(true)
 	callers.Wait()
-	report, err := auditPlace(ctx, place{dir, store}, audit.EmbeddedOptions{})
+	report, err := auditPlace(ctx, place{dir: dir, store: store}, audit.EmbeddedOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,9 +49,10 @@ func openDirect(path string) (*direct, error) {
 	return &direct{conn: conn}, sqlitex.ExecuteScript(conn, directSchema, nil)
 }
 
-func (d *direct) Close() error        { return d.conn.Close() }
-func (d *direct) LastIDMillis() int64 { return 0 } // it is always new
-func (d *direct) Shared() bool        { return false }
+func (d *direct) Close() error             { return d.conn.Close() }
+func (d *direct) LastIDMillis() int64      { return 0 } // it is always new
+func (d *direct) LastNow() benefit.Instant { return 0 }
+func (d *direct) Shared() bool             { return false }
 
 func (d *direct) Begin(_ context.Context, clock benefit.Instant) (store.Tx, error) {
 	d.now = max(d.now, clock)

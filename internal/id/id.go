@@ -36,6 +36,9 @@ const (
 	epochMillis = 1_704_067_200_000
 )
 
+// MaxMillis is the last Unix millisecond that an id can carry.
+const MaxMillis = epochMillis + 1<<40 - 1
+
 // MaxBlock is the largest number of ids that one call of Generator.Block gives.
 const MaxBlock = sequences / 2
 
@@ -153,7 +156,7 @@ func (g *Generator) blockIn(s *slot, c class) int {
 }
 
 // Block gives n consecutive ids of the bucket, and returns the first. All of them carry the same millisecond,
-// nowMillis or later. n is 1 to MaxBlock.
+// nowMillis or later. n is 1 to MaxBlock. Block panics when that millisecond is after MaxMillis.
 func (g *Generator) Block(nowMillis int64, bucket, n int) ID {
 	if n < 1 || n > MaxBlock || bucket < 0 || bucket >= Buckets {
 		panic(fmt.Sprintf("id: a block of %d in bucket %d", n, bucket))
@@ -177,5 +180,8 @@ func (g *Generator) Block(nowMillis int64, bucket, n int) ID {
 }
 
 func idOf(millis int64, bucket, sequence int) ID {
+	if millis > MaxMillis {
+		panic(fmt.Sprintf("id: no id can carry millisecond %d", millis))
+	}
 	return ID((millis-epochMillis)<<(bucketBits+sequenceBits) | int64(bucket)<<sequenceBits | int64(sequence))
 }

@@ -106,3 +106,20 @@ func FuzzParseLong(f *testing.F) {
 		}
 	})
 }
+
+// Ids end instead of starting over, which would make some of them twice.
+func TestIDsEnd(t *testing.T) {
+	for _, g := range []*Generator{NewGenerator(testRand(), 0), NewSharedGenerator(testRand(), 0)} {
+		if last := g.Block(MaxMillis, Buckets-1, MaxBlock); last.Millis() != MaxMillis || last <= 0 {
+			t.Errorf("the last block: %d of %d", last, last.Millis())
+		}
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("an id after the last millisecond")
+				}
+			}()
+			g.Block(MaxMillis+1, 0, 1)
+		}()
+	}
+}

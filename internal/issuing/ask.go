@@ -59,6 +59,10 @@ func (c *committer) tryAsk(ctx context.Context, p *pending) error {
 	case err != nil:
 		return c.unloaded([]*pending{p}, err)
 	}
+	if err := c.time.check(tx.Now()); err != nil {
+		c.refuse([]*pending{p}, err)
+		return nil
+	}
 	c.answerAsk(cat, p)
 	return nil
 }

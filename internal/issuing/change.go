@@ -67,6 +67,9 @@ func (c *committer) commitChange(ctx context.Context, planned *change) (next *be
 		return nil, err, fmt.Errorf("%w: %w", ErrNotIssued, err)
 	}
 	defer tx.Rollback()
+	if err := c.time.check(tx.Now()); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrNotIssued, err)
+	}
 	cat := c.Catalogue()
 	if tx.Catalogue() != cat.Version {
 		if err := c.Refresh(ctx); err != nil {

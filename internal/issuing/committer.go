@@ -184,6 +184,11 @@ func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
 // giveUp answers a request that others were first with each time. It may not even have been decided.
 func (c *committer) giveUp(batch []*pending, err error) {
 	c.log.Error("a request was always late", "tries", triesAlone, "err", err)
+	c.refuse(batch, err)
+}
+
+// refuse answers a batch of which surely nothing is issued.
+func (c *committer) refuse(batch []*pending, err error) {
 	for _, p := range batch {
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, err))
 	}
@@ -206,6 +211,10 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 		return c.unloaded(batch, err)
 	}
 	c.loaded(tx)
+	if err := c.time.check(tx.Now()); err != nil {
+		c.refuse(batch, err)
+		return nil
+	}
 	for _, p := range batch {
 		c.decide(cat, p)
 	}

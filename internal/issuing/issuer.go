@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"faquan/internal/benefit"
 	"faquan/internal/store"
@@ -19,6 +20,11 @@ type Options struct {
 	Store store.Store
 	// Clock tells the time. Now never goes back even if it does.
 	Clock func() benefit.Instant
+	// Elapsed returns how much time has passed since some moment, by a clock that nobody can set and that does not stop
+	// while the machine sleeps. Now may not run away from it; see ErrClock. nil: time is simulated, and Now may jump.
+	Elapsed func() time.Duration
+	// AcceptClock accepts what the clock shows at first, however long after the last commit that is.
+	AcceptClock bool
 	// Rand gives the draws, certificate codes among them, and the ids' random starts. The default cannot be guessed.
 	Rand *rand.Rand
 	// Rules evaluates the rules of activities; nil where none has a rule.
@@ -40,6 +46,7 @@ type Options struct {
 type Issuer struct {
 	store      store.Store
 	clock      func() benefit.Instant
+	time       clockCheck
 	rules      benefit.Rules
 	most       int
 	log        *slog.Logger
@@ -59,6 +66,7 @@ func New(ctx context.Context, o Options) (*Issuer, error) {
 	i := &Issuer{
 		store: o.Store, clock: o.Clock, rules: o.Rules, most: o.Batch, log: o.Log, refusals: newRing(o.Refusals), seed: maphash.MakeSeed(),
 		pace: make(chan struct{}, 1),
+		time: clockCheck{elapsed: o.Elapsed, confirm: o.AcceptClock, last: o.Store.LastNow(), log: o.Log},
 	}
 	for k := range o.Committers {
 		r := o.Rand

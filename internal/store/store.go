@@ -48,6 +48,8 @@ type Store interface {
 	Shared() bool
 	// LastIDMillis bounds the ids that the store may hold: none carries a later millisecond.
 	LastIDMillis() int64
+	// LastNow is the now of the last commit, or a later one of the commits that came since Open; 0 when there is none.
+	LastNow() benefit.Instant
 	// Entities are the entities of the catalogue as of the last commit, by kind and id, and its version. It is
 	// what a start needs, and quicker than Read: it waits for nothing that was issued.
 	Entities(ctx context.Context) ([]benefit.Entity, int64, error)

@@ -345,6 +345,13 @@ func (s *Store) LastIDMillis() int64 {
 	return s.idMillis
 }
 
+// LastNow is the now of the last commit.
+func (s *Store) LastNow() benefit.Instant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
 // tx is a batch of the one committer.
 type tx struct {
 	s         *Store

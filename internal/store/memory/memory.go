@@ -81,6 +81,13 @@ func (s *Store) LastIDMillis() int64 {
 	return s.rows.lastIDMillis
 }
 
+// LastNow is the now of the last commit.
+func (s *Store) LastNow() benefit.Instant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rows.now
+}
+
 // Entities are the catalogue's.
 func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 	r, err := s.Read(ctx)

@@ -91,6 +91,9 @@ func (s *split) Session(ctx context.Context, digest benefit.Digest) (*benefit.Se
 	return s.rest.Session(ctx, digest)
 }
 
+// LastNow is the now of the last commit of either.
+func (s *split) LastNow() benefit.Instant { return max(s.claims.LastNow(), s.rest.LastNow()) }
+
 // Close waits for what is under way.
 func (s *split) Close() error { return errors.Join(s.rest.Close(), s.claims.Close()) }
 

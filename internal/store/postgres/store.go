@@ -82,7 +82,8 @@ type Store struct {
 	issuing *pgxpool.Pool // of batches and changes: planned for keys
 	reading *pgxpool.Pool // of everything else
 
-	ours atomic.Int64 // the latest now of this process's batches that write
+	opened int64        // the latest now in the store when it was opened
+	ours   atomic.Int64 // the latest now of this process's batches that write
 
 	idMillis atomic.Int64
 	turns    sync.Map // turnKey → struct{}: rows of table turn that are there
@@ -160,14 +161,14 @@ func (s *Store) prepare(ctx context.Context, partitions int) error {
 		return fmt.Errorf("the schema: %w", err)
 	}
 	var millis int64
-	if err := s.reading.QueryRow(ctx, readIDMillis.text).Scan(&millis); err != nil {
+	if err := s.reading.QueryRow(ctx, readBounds.text).Scan(&s.opened, &millis); err != nil {
 		return err
 	}
 	s.idMillis.Store(millis)
 	return nil
 }
 
-var readIDMillis = spanning("read_id_millis", "a row of each slot", `SELECT coalesce(max(id_millis), 0) FROM clock`)
+var readBounds = spanning("read_bounds", "a row of each slot", `SELECT coalesce(max(now), 0), coalesce(max(id_millis), 0) FROM clock`)
 
 // hotSettings make the planner take the index for every key: its statistics may be of a table that was empty, and a
 // plan for a thousand keys must not become one that reads a table.
@@ -239,6 +240,11 @@ func (s *Store) Shared() bool { return true }
 
 // LastIDMillis bounds the ids that stood in the store when it was opened, and those of this process since.
 func (s *Store) LastIDMillis() int64 { return s.idMillis.Load() }
+
+// LastNow is the now of the last commit when the store was opened, or of this process's last one if that is later.
+func (s *Store) LastNow() benefit.Instant {
+	return max(benefit.Instant(s.opened), benefit.Instant(s.ours.Load()))
+}
 
 // raise moves a number forward, never back.
 func raise(a *atomic.Int64, to int64) {

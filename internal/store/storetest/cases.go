@@ -64,6 +64,7 @@ func testClock(t *testing.T, h Harness) {
 		mustWrite(t, st, clock, &benefit.Changes{Issuances: []*benefit.Issuance{plain(first, fmt.Sprint(first), 1, 1, 1)}})
 	}
 
+	want(t, "LastNow of a new store", benefit.Instant(0), st.LastNow())
 	want(t, "the now of a new store", Start, now(Start))
 	now(Start + 5000)
 	want(t, "a batch that was rolled back does not move the clock", Start, now(Start))
@@ -75,8 +76,10 @@ func testClock(t *testing.T, h Harness) {
 	want(t, "a commit at an earlier clock", Start+1000, now(Start))
 
 	st = h.reopen(t, st)
+	want(t, "LastNow after opening again", Start+1000, st.LastNow())
 	want(t, "after opening again", Start+1000, now(Start))
 	write(Start + 2000)
+	want(t, "LastNow after a commit", Start+2000, st.LastNow())
 	if h.Crash != nil {
 		h.Crash(t, st)
 		st = h.Open(t)
