@@ -10,7 +10,8 @@ import (
 // the effect, nil when nothing changes, is for State.Absorb.
 //
 // A request with several sends is issued as far as it goes. One that can issue nothing leaves no trace: its key
-// stays free, and a later retry may succeed.
+// stays free, and a later retry may succeed. The exception is a retry that finds a frozen line to be refused for good:
+// see closing.
 func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	if c.Conflict {
 		return Outcome{Reason: KeyConflict}, nil
@@ -28,9 +29,9 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	}
 	done := a.boxDone(result)
 	if !issued {
-		o := refused(c, result)
+		o, e := refused(c, result)
 		o.BoxDone = done
-		return o, nil
+		return o, e
 	}
 	result.BoxDone = done
 	e := &Effect{Issuance: result, claim: c.key, taken: a.taken, quotas: a.quotas, joined: a.joined}
@@ -42,14 +43,39 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 
 // refused is the outcome of an attempt that issued nothing: what stood under the key, with the reasons of now. A claim
 // stays what it was, and as nothing of it was issued nobody is told of it.
-func refused(c *Claim, attempt *Issuance) Outcome {
-	stood := c.Bound
-	if stood != nil && stood.Claimed {
-		stood = nil
+func refused(c *Claim, attempt *Issuance) (o Outcome, e *Effect) {
+	stands := c.Bound
+	if stands != nil && stands.Claimed {
+		stands = nil
 	}
-	o := outcomeOf(attempt, stood != nil)
-	o.Issuance, o.Attempt = stood, attempt
-	return o
+	o = outcomeOf(attempt, stands != nil)
+	if stands != nil {
+		if closed := stands.closing(attempt); closed != nil {
+			stands, e = closed, &Effect{Issuance: closed, claim: c.key}
+		}
+	}
+	o.Issuance, o.Attempt = stands, attempt
+	return o, e
+}
+
+// closing returns a copy of the issuance in which the lines that the attempt refused for good are closed, or nil if
+// there are none. A caller may be told that a line is final only once this is stored: otherwise a later attempt could
+// issue the line after all.
+func (i *Issuance) closing(attempt *Issuance) *Issuance {
+	var closed *Issuance
+	for k := range attempt.Lines {
+		l := &attempt.Lines[k]
+		if !i.Lines[k].open() || l.open() {
+			continue
+		}
+		if closed == nil {
+			c := *i
+			c.Lines = slices.Clone(i.Lines)
+			closed = &c
+		}
+		closed.Lines[k].Reason, closed.Lines[k].Seen = l.Reason, l.Seen
+	}
+	return closed
 }
 
 // applying is one request on its way through Apply. What it has taken so far is kept apart from the state.

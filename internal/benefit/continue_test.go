@@ -1,6 +1,7 @@
 package benefit_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -72,6 +73,58 @@ func TestRetryContinuesOpenLines(t *testing.T) {
 	wantReasons(t, "a replay of all", last, NotRefused, NotRefused, TemplateEnded)
 	if !last.Replayed || last.Issuance != more.Issuance || len(d.contents().Issuances) != 1 {
 		t.Error("the last retry is not a replay of the one issuance")
+	}
+}
+
+// A line that a retry refuses for good is closed in the record, also when the retry issues nothing: it is never issued
+// later, whatever changes. Nothing else of the record changes, and an unchanged record is not written again.
+func TestFinalReasonIsStored(t *testing.T) {
+	a := Identifier{Type: AlipayID, Value: "a"}
+	limit := func(per func(*Template) *int64) func(d *desk) {
+		return func(d *desk) {
+			t1 := template(1)
+			*per(t1) = 1
+			d.catalogue(t1, template(2, func(t *Template) { *per(t) = 1 }), template(3, status(Paused)))
+			d.ask(request("another", "a", 2))
+		}
+	}
+	for want, refuse := range map[Reason]func(d *desk){
+		TemplateEnded: func(d *desk) { d.catalogue(template(1), template(2, status(Ended)), template(3, status(Paused))) },
+		UserFrozen: func(d *desk) {
+			d.catalogue(template(1), template(2), template(3, status(Paused)))
+			d.users(&User{ID: 11, Identifiers: []Identifier{a}, Frozen: true})
+		},
+		UserLimit:   limit(func(t *Template) *int64 { return &t.Limits.PerUser }),
+		PersonLimit: limit(func(t *Template) *int64 { return &t.Limits.PerPerson }),
+	} {
+		d := newDesk(t, template(1), template(2, count(0)), template(3, status(Paused)))
+		d.users(&User{ID: 11, Identifiers: []Identifier{a}, Person: "p"})
+		first := d.ask(threeLines())
+		wantReasons(t, "at first", first, NotRefused, StockEmpty, TemplatePaused)
+
+		refuse(d)
+		closed := d.ask(threeLines())
+		wantReasons(t, "refused for good", closed, NotRefused, want, TemplatePaused)
+		if !closed.Replayed || closed.Reason != NotRefused || closed.Attempt == nil {
+			t.Errorf("%s: an attempt that issued nothing came to %+v", want, closed)
+		}
+		stored := d.contents().Issuances[0]
+		if l := stored.Lines[1]; l.Reason != want || l.Issued != 0 {
+			t.Errorf("%s: the stored line is %+v", want, l)
+		}
+		unchanged := *stored
+		unchanged.Lines = slices.Clone(stored.Lines)
+		unchanged.Lines[1] = first.Issuance.Lines[1]
+		if diff := cmp.Diff(first.Issuance, &unchanged); diff != "" {
+			t.Errorf("%s: more than the line has changed (-before +after):\n%s", want, diff)
+		}
+		if again := d.ask(threeLines()); again.Issuance != closed.Issuance {
+			t.Errorf("%s: the record was written again though nothing changed", want)
+		}
+
+		d.users(&User{ID: 11, Identifiers: []Identifier{a}, Person: "p"})
+		d.catalogue(template(1), template(2), template(3))
+		wantReasons(t, "when nothing holds it back any more", d.ask(threeLines()), NotRefused, want, NotRefused)
 	}
 }
 

@@ -141,6 +141,10 @@ func (j *judge) lines(t *tryout, key string, r *Request, o Outcome, old *record,
 			return fmt.Errorf("a replay tells of a done task: %v", o.BoxDone)
 		}
 		return nil
+	case old != nil && !anyNew:
+		if err := old.close(o); err != nil {
+			return err
+		}
 	case anyNew:
 		j.keep(t, key, r, o, old)
 		for _, l := range o.Issuance.Lines {
@@ -155,6 +159,23 @@ func (j *judge) lines(t *tryout, key string, r *Request, o Outcome, old *record,
 	if done := j.boxDone(t.user, asked, t.now); o.BoxDone != done {
 		return fmt.Errorf("told that a task is done: %v, and it is: %v", o.BoxDone, done)
 	}
+	return nil
+}
+
+// close notes which lines an attempt that issued nothing refused for good: they must be so in the record, and nothing
+// else of it may have changed.
+func (old *record) close(o Outcome) error {
+	want := slices.Clone(old.lines)
+	for k := range want {
+		told := o.Lines[k].Reason
+		if want[k].Issued == 0 && slices.Contains([]Reason{TemplateEnded, UserFrozen, UserLimit, PersonLimit}, told) {
+			want[k].Reason, want[k].Seen = told, o.Issuance.Lines[k].Seen
+		}
+	}
+	if diff := storetest.Diff(want, o.Issuance.Lines); diff != "" {
+		return fmt.Errorf("nothing was issued, and the record says (-want +got):\n%s", diff)
+	}
+	old.lines = want
 	return nil
 }
 

@@ -73,7 +73,7 @@ type TemplateDay struct {
 // They are in a fixed order, so that the same history writes the same bytes.
 type Changes struct {
 	Now       Instant
-	Issuances []*Issuance // new, or rewritten with more issued
+	Issuances []*Issuance // new, or rewritten with more issued or with lines closed
 	Users     []*User     // new or changed, with all their identifiers
 	Quotas    []Quota
 	Templates []TemplateCount
@@ -387,7 +387,8 @@ func (s *State) claim(c ClaimID) *Issuance {
 	return i
 }
 
-// Effect is what one decided request changes. It is nothing until Absorb takes it.
+// Effect is what one decided request changes: it issues, or it closes lines of the issuance under its key. It is nothing
+// until Absorb takes it.
 type Effect struct {
 	Issuance *Issuance
 	NewUser  *User
@@ -446,7 +447,7 @@ func (s *State) take(t taken) {
 	c.day.Amount += t.amount
 }
 
-// Uncommitted says that the issuance was made, or continued, by an effect that this state absorbed.
+// Uncommitted says that the issuance was made, continued or closed by an effect that this state absorbed.
 func (s *State) Uncommitted(i *Issuance) bool {
 	return i != nil && slices.Contains(s.changes.Issuances, i)
 }

@@ -6,6 +6,7 @@ import "faquan/internal/benefit"
 type Met struct {
 	Chosen, Nothing int // scenes that gave something, and that had nothing to give
 	Continued       int // keys that got more of their frozen lines
+	Closed          int // keys of which an attempt that issued nothing closed lines
 	Rebound         int // keys that came free and were bound again
 	Partial         int // lines of which a part was issued
 	Guarded         int // lines refused by the one-second guard

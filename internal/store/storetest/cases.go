@@ -282,7 +282,8 @@ func testIssuances(t *testing.T, h Harness) {
 	_ = st.Close()
 }
 
-// testContinued: an issuance that is written again replaces itself, and its new vouchers are found.
+// testContinued: an issuance that is written again replaces itself, also where only the reason of a line has changed,
+// and its new vouchers are found.
 func testContinued(t *testing.T, h Harness) {
 	st := h.open(t)
 	g := newIDs()
@@ -291,10 +292,18 @@ func testContinued(t *testing.T, h Harness) {
 	before.Lines = append(before.Lines, before.Lines[0])
 	before.Lines[1].Template, before.Lines[1].First = 2, before.ID+1
 	before.Lines[1].Issued, before.Lines[1].Reason = 0, benefit.StockEmpty
+	before.Lines = append(before.Lines, before.Lines[1])
+	before.Lines[2].First = before.ID + 2
 	mustWrite(t, st, Start, &benefit.Changes{Issuances: []*benefit.Issuance{before}})
 
-	after := *before
-	after.Lines = append([]benefit.IssuedLine(nil), before.Lines...)
+	closed := *before // nothing more was issued, and a line is not tried again
+	closed.Lines = append([]benefit.IssuedLine(nil), before.Lines...)
+	closed.Lines[2].Reason = benefit.UserFrozen
+	mustWrite(t, st, Start+3, &benefit.Changes{Issuances: []*benefit.Issuance{&closed}})
+	want(t, "a line that was closed", []*benefit.Issuance{&closed}, mustContents(t, st).Issuances)
+
+	after := closed
+	after.Lines = append([]benefit.IssuedLine(nil), closed.Lines...)
 	after.Lines[1].Issued, after.Lines[1].Reason, after.Lines[1].At = 1, benefit.NotRefused, Start+5
 	mustWrite(t, st, Start+5, &benefit.Changes{Issuances: []*benefit.Issuance{&after}})
 
