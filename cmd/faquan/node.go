@@ -69,6 +69,7 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 	n.issuer, err = issuing.New(ctx, issuing.Options{
 		Store: n.store, Rules: rule.New(), Queue: o.queue, Batch: o.batch, Committers: o.committers, Log: o.log,
 		Clock: o.clock, Elapsed: elapsed, AcceptClock: at.acceptClock,
+		DrawSecret: n.box.DrawSecret(),
 	})
 	if err != nil {
 		return nil, err

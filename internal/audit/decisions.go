@@ -63,6 +63,7 @@ func (c *recount) decision(i *benefit.Issuance) {
 	case s.Status != benefit.Active:
 		d.broke("its scene", "open", "not open")
 	}
+	d.named()
 	d.lines()
 	d.errors()
 	d.basis()
@@ -74,6 +75,21 @@ func (d decided) broke(rule string, want, got any) {
 		d.c.find(f)
 	} else {
 		d.c.doubtOf(doubtKey{invariant: Decisions, rule: rule}, f)
+	}
+}
+
+// named checks that the request names nothing that the scene forbids. A scene that does not say what it forbids may have
+// been chosen from before scenes could.
+func (d decided) named() {
+	narrowing, asked := d.hall.scene.Narrowing, &d.i.Asked
+	activities := len(asked.ActCodes) > 0
+	rights := false
+	for _, r := range asked.Rights {
+		rights = rights || r.RightID != 0
+		activities = activities || r.RightID == 0
+	}
+	if rights && (narrowing == benefit.NarrowNone || narrowing == benefit.NarrowActivities) || activities && narrowing == benefit.NarrowNone {
+		d.broke("what it names", "nothing that the scene forbids", "an activity or a right")
 	}
 }
 

@@ -92,6 +92,16 @@ const (
 	ChooseWeighted Strategy = 3
 )
 
+// Narrowing is what of a scene's choice a request may narrow.
+type Narrowing uint8
+
+// The narrowings. The numbers are stored; 0 leaves it to the strategy: see Scene.Narrows.
+const (
+	NarrowNone       Narrowing = 1
+	NarrowActivities Narrowing = 2
+	NarrowRights     Narrowing = 3 // and activities
+)
+
 // SceneEntry is an activity in a scene.
 type SceneEntry struct {
 	Activity ActivityID `json:"activity"`
@@ -107,6 +117,19 @@ type Scene struct {
 	Strategy   Strategy     `json:"strategy"`
 	Activities []SceneEntry `json:"activities"`
 	Status     Status       `json:"status"`
+	Narrowing  Narrowing    `json:"narrowing,omitzero"`
+}
+
+// Narrows returns what a request may narrow. A scene that draws by weight lets it narrow nothing unless it says so: a
+// caller who narrows to one activity draws it with certainty.
+func (s *Scene) Narrows() Narrowing {
+	switch {
+	case s.Narrowing != 0:
+		return s.Narrowing
+	case s.Strategy == ChooseWeighted:
+		return NarrowNone
+	}
+	return NarrowRights
 }
 
 // Catalogue is an immutable snapshot of everything that is few: what the hot path reads without a lock. The

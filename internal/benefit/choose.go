@@ -8,12 +8,15 @@ import (
 )
 
 // Env is what a decision takes from outside besides its arguments: the ids, the draws and the rules. A simulation
-// seeds the first two. Certificate codes come from Rand, so where real ones are issued nobody may be able to guess
+// seeds the first two and fixes the secret. Certificate codes come from Rand, so where real ones are issued nobody may be able to guess
 // what it gives next.
 type Env struct {
 	IDs   *id.Generator
 	Rand  *rand.Rand
 	Rules Rules // may be nil where no activity has a rule
+	// Secret is what scenes of weighted activities draw by. It must be the same for the life of a store, and unknown
+	// to callers.
+	Secret []byte
 }
 
 // Claim is a request that was bound: to the issuance that stands under its key already, or to the user, the
@@ -59,6 +62,7 @@ func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	lines := r.Lines
 	if r.Asked.SceneCode != "" {
 		d := deciding{ballot: st.ballot(cat, r), cat: cat, st: st, request: r, user: c.User, newUser: c.NewUser, rules: env.Rules}
+		d.draw = func(eligible []*candidate) *candidate { return drawWeighted(eligible, r, env.Secret) }
 		d.begin()
 		lines, c.errors = d.decide()
 		c.basis = d.basis

@@ -2,6 +2,7 @@ package benefit
 
 import (
 	"cmp"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"math/bits"
@@ -59,6 +60,9 @@ func ballotOf(cat *Catalogue, r *Request) *ballot {
 	case scene.Status != Active:
 		return &ballot{scene: scene, errors: []DecisionError{{Kind: SceneError, Reason: SceneNotOpen}}}
 	}
+	if errors := scene.Narrows().forbids(&r.Asked); len(errors) > 0 {
+		return &ballot{scene: scene, errors: errors}
+	}
 	b := &ballot{scene: scene}
 	n := narrowing{asked: &r.Asked, rightFound: make([]bool, len(r.Asked.Rights)), actFound: make([]bool, len(r.Asked.ActCodes))}
 	for _, e := range scene.Activities {
@@ -72,6 +76,25 @@ func ballotOf(cat *Catalogue, r *Request) *ballot {
 	}
 	b.errors = n.missing()
 	return b
+}
+
+// forbids returns an error for each name in the request that the scene does not let callers narrow by. Such a request
+// gets nothing: what is left in could be chosen by the caller, and a scene that draws would have nothing to decide.
+func (n Narrowing) forbids(asked *Asked) (errors []DecisionError) {
+	if n == NarrowNone {
+		for _, code := range asked.ActCodes {
+			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: code, Reason: NarrowingNotAllowed})
+		}
+	}
+	for _, pair := range asked.Rights {
+		switch {
+		case pair.RightID != 0 && n != NarrowRights:
+			errors = append(errors, DecisionError{Kind: RightError, ActCode: pair.ActCode, RightID: pair.RightID, Reason: NarrowingNotAllowed})
+		case pair.RightID == 0 && n == NarrowNone: // it narrows as act_codes does
+			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: pair.ActCode, Reason: NarrowingNotAllowed})
+		}
+	}
+	return errors
 }
 
 // narrowing leaves in what a request asks for, and remembers which of its names were found.
@@ -149,9 +172,10 @@ type deciding struct {
 	user    *User
 	newUser bool
 	rules   Rules
-	in      *RuleInput   // one for all rules, made when the first is asked
-	basis   *Basis       // what was looked at so far
-	told    *Explanation // nil: nobody wants to know
+	draw    func(eligible []*candidate) *candidate // picks one where the scene chooses by weight; nil is none
+	in      *RuleInput                             // one for all rules, made when the first is asked
+	basis   *Basis                                 // what was looked at so far
+	told    *Explanation                           // nil: nobody wants to know
 }
 
 // decide chooses among the candidates. Nothing may be chosen.
@@ -287,7 +311,9 @@ func (d *deciding) choose(eligible []*candidate) (chosen []*candidate) {
 			return cmp.Compare(a.activity.Priority, b.activity.Priority)
 		})}
 	case ChooseWeighted:
-		chosen = []*candidate{drawWeighted(eligible, d.request)}
+		if c := d.draw(eligible); c != nil {
+			chosen = []*candidate{c}
+		}
 	default:
 		chosen = eligible
 	}
@@ -305,18 +331,20 @@ func (d *deciding) choose(eligible []*candidate) (chosen []*candidate) {
 	})
 }
 
-// drawWeighted picks one candidate by its weight. The draw is a hash of the scope and the key, so it is the same at
-// every attempt with nothing stored; it is pinned by a test, because changing it would change retries under way.
-func drawWeighted(eligible []*candidate, r *Request) *candidate {
+// drawWeighted picks one candidate by its weight. The draw is an HMAC of the scope and the key, so it is the same at
+// every attempt with nothing stored, and nobody without the secret can find a key that draws what he wants. It is
+// pinned by a test, because changing it would change retries under way.
+func drawWeighted(eligible []*candidate, r *Request, secret []byte) *candidate {
 	var total uint64
 	for _, c := range eligible {
 		total += uint64(c.weight)
 	}
-	b := append([]byte("weighted/"), r.Scope...)
-	b = append(append(b, '/'), r.Key...)
-	sum := sha256.Sum256(b)
+	mac := hmac.New(sha256.New, secret)
+	b := binary.AppendUvarint(nil, uint64(len(r.Scope)))
+	mac.Write(append(append(b, r.Scope...), r.Key...))
+	sum := mac.Sum(nil)
 	// The high word of a product maps 64 random bits onto 0 … total-1; no weight gains more than 2⁻⁴⁰ by it.
-	at, _ := bits.Mul64(binary.BigEndian.Uint64(sum[:]), total)
+	at, _ := bits.Mul64(binary.BigEndian.Uint64(sum), total)
 	for _, c := range eligible {
 		if at < uint64(c.weight) {
 			return c

@@ -72,7 +72,8 @@ type LineTold struct {
 }
 
 // Explain makes a decision again from what is kept of it, under the catalogue of the version that it was made by, and
-// tells each step. It is pure, and the choice comes out as it did then. Under another catalogue it tells what it can:
+// tells each step. It is pure, and the choice comes out as it did then; what a weighted scene drew is taken from the
+// record. Under another catalogue it tells what it can:
 // what was not looked at then is not told, and was not chosen.
 func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 	e := &Explanation{Now: i.At(), Catalogue: cat.Version, Errors: i.Errors}
@@ -89,7 +90,7 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 		if d.scene != nil {
 			e.Scene, e.Strategy = d.scene.Name, d.scene.Strategy
 		}
-		d.basis = &Basis{}
+		d.basis, d.draw = &Basis{}, i.drawn
 		d.decide()
 	}
 	for k := range i.Lines {
@@ -99,6 +100,16 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 		e.Lines = append(e.Lines, told)
 	}
 	return e
+}
+
+// drawn returns the candidate whose lines the issuance has; nil if there is none.
+func (i *Issuance) drawn(eligible []*candidate) *candidate {
+	for _, c := range eligible {
+		if slices.ContainsFunc(i.Lines, func(l IssuedLine) bool { return l.Activity == c.activity.ID }) {
+			return c
+		}
+	}
+	return nil
 }
 
 // state is a state that says what the basis says, for a user whose person has one other member.

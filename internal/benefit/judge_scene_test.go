@@ -1,11 +1,12 @@
 package benefit_test
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 
 	. "faquan/internal/benefit"
 	"faquan/internal/store/storetest"
@@ -147,6 +148,9 @@ func (j *judge) options(r *Request) (*Scene, []option, []DecisionError) {
 	if scene.Status != Active {
 		return nil, nil, []DecisionError{{Kind: SceneError, Reason: SceneNotOpen}}
 	}
+	if errors := forbidden(scene, r); len(errors) > 0 {
+		return scene, nil, errors
+	}
 	has := func(p ActRight, act *Activity, i Item) bool {
 		t := j.cat.Templates[i.Template]
 		return (p.ActCode == "" || p.ActCode == act.ActCode) && (p.RightID == 0 || t != nil && t.RightID == p.RightID)
@@ -191,6 +195,28 @@ func (j *judge) options(r *Request) (*Scene, []option, []DecisionError) {
 		errors = append(errors, e)
 	}
 	return scene, all, errors
+}
+
+// forbidden are the errors for what the scene does not let a request name: whoever names anything may get nothing.
+func forbidden(s *Scene, r *Request) (errors []DecisionError) {
+	mayName := map[Narrowing]string{NarrowNone: "", NarrowActivities: "act", NarrowRights: "act right"}[s.Narrowing]
+	if s.Narrowing == 0 && s.Strategy != ChooseWeighted {
+		mayName = "act right"
+	}
+	named := slices.Clone(r.Asked.Rights)
+	for k, code := range r.Asked.ActCodes {
+		named = slices.Insert(named, k, ActRight{ActCode: code})
+	}
+	for _, n := range named {
+		kind, word := ActivityError, "act"
+		if n.RightID != 0 {
+			kind, word = RightError, "right"
+		}
+		if !strings.Contains(mayName, word) {
+			errors = append(errors, DecisionError{Kind: kind, ActCode: n.ActCode, RightID: n.RightID, Reason: NarrowingNotAllowed})
+		}
+	}
+	return errors
 }
 
 // decide chooses again.
@@ -265,8 +291,9 @@ func chosen(s Strategy, eligible []option, r *Request) []option {
 	for _, o := range eligible {
 		total += o.weight
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "weighted/%s/%s", r.Scope, r.Key))
-	at := new(big.Int).SetUint64(binary.BigEndian.Uint64(sum[:8]))
+	mac := hmac.New(sha256.New, storetest.DrawSecret)
+	fmt.Fprintf(mac, "%c%s%s", len(r.Scope), r.Scope, r.Key) // the scopes are short: one byte of length
+	at := new(big.Int).SetBytes(mac.Sum(nil)[:8])
 	at.Rsh(at.Mul(at, big.NewInt(total)), 64)
 	for _, o := range eligible {
 		if at.Int64() < o.weight {

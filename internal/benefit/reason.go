@@ -23,6 +23,8 @@ const (
 	ActivityNotFound Reason = 23
 	// RightNotFound: the request names a right that is not in the scene.
 	RightNotFound Reason = 24
+	// NarrowingNotAllowed: the request names an activity or a right, and the scene does not let callers narrow by it.
+	NarrowingNotAllowed Reason = 25
 	// TemplateDraft: not active yet.
 	TemplateDraft Reason = 30
 	// TemplatePaused: paused by the operator.
@@ -68,7 +70,8 @@ var reasonNames = map[Reason]string{
 	NotRefused: "NOT_REFUSED", KeyConflict: "KEY_CONFLICT",
 	TemplateNotFound: "TEMPLATE_NOT_FOUND", UserNotFound: "USER_NOT_FOUND",
 	SceneNotFound: "SCENE_NOT_FOUND", ActivityNotFound: "ACTIVITY_NOT_FOUND", RightNotFound: "RIGHT_NOT_FOUND",
-	TemplateDraft: "TEMPLATE_DRAFT", TemplatePaused: "TEMPLATE_PAUSED", TemplateNotOpen: "TEMPLATE_NOT_OPEN",
+	NarrowingNotAllowed: "NARROWING_NOT_ALLOWED",
+	TemplateDraft:       "TEMPLATE_DRAFT", TemplatePaused: "TEMPLATE_PAUSED", TemplateNotOpen: "TEMPLATE_NOT_OPEN",
 	ActivityNotOpen: "ACTIVITY_NOT_OPEN", SceneNotOpen: "SCENE_NOT_OPEN", TemplateEnded: "TEMPLATE_ENDED",
 	Guarded:    "GUARDED",
 	UserFrozen: "USER_FROZEN", UserLimit: "USER_LIMIT", PersonLimit: "PERSON_LIMIT",
@@ -81,9 +84,9 @@ var reasonNames = map[Reason]string{
 // Reasons lists every reason of a refusal in the order in which they win.
 func Reasons() []Reason {
 	return []Reason{
-		KeyConflict, TemplateNotFound, UserNotFound, SceneNotFound, ActivityNotFound, RightNotFound, TemplateDraft,
-		TemplatePaused, TemplateNotOpen, ActivityNotOpen, SceneNotOpen, TemplateEnded, Guarded, UserFrozen, UserLimit,
-		PersonLimit, UserDayLimit, StockEmpty, BudgetEmpty, DayStockEmpty, DayBudgetEmpty, CodesEmpty, AmountNotAllowed,
+		KeyConflict, TemplateNotFound, UserNotFound, SceneNotFound, ActivityNotFound, RightNotFound, NarrowingNotAllowed,
+		TemplateDraft, TemplatePaused, TemplateNotOpen, ActivityNotOpen, SceneNotOpen, TemplateEnded, Guarded, UserFrozen,
+		UserLimit, PersonLimit, UserDayLimit, StockEmpty, BudgetEmpty, DayStockEmpty, DayBudgetEmpty, CodesEmpty, AmountNotAllowed,
 		AmountMissing, AmountOutOfRange,
 	}
 }

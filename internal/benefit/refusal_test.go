@@ -90,7 +90,7 @@ var infeasible = map[[2]Reason]string{
 }
 
 // ofDecisions are the reasons that only a request for a scene meets: see TestDecisionErrors.
-var ofDecisions = []Reason{SceneNotFound, ActivityNotFound, RightNotFound, SceneNotOpen}
+var ofDecisions = []Reason{SceneNotFound, ActivityNotFound, RightNotFound, NarrowingNotAllowed, SceneNotOpen}
 
 // ofLines are the reasons that a line meets.
 func ofLines() []Reason {

@@ -131,12 +131,50 @@ func TestStrategyWeightedIsPinned(t *testing.T) {
 	}
 }
 
-// goldenDraws are what sha256("weighted/b/1/biz/key-N") draws by the weights 1, 2 and 7, N from 0 on. They were made
+// goldenDraws are what the HMAC of "b/1/biz" and "key-N" draws by the weights 1, 2 and 7, N from 0 on. They were made
 // with other code:
 //
-//	python3 -c 'import hashlib;print("".join(str((lambda a:1 if a<1 else 2 if a<3 else 3)(int.from_bytes(
-//	hashlib.sha256(b"weighted/b/1/biz/key-%d"%n).digest()[:8],"big")*10>>64)) for n in range(40)))'
-const goldenDraws = "3313333333333133333333332233333332232133"
+//	python3 -c 'import hmac;print("".join(str((lambda a:1 if a<1 else 2 if a<3 else 3)(int.from_bytes(hmac.new(
+//	b"tests draw by this",b"\x07b/1/bizkey-%d"%n,"sha256").digest()[:8],"big")*10>>64)) for n in range(40)))'
+const goldenDraws = "3312233323313133323233323323323332333333"
+
+// What is drawn depends on the secret: who does not have it cannot choose a key that draws what he wants.
+func TestStrategyWeightedIsSecret(t *testing.T) {
+	draws := func(secret string) (all []ActivityID) {
+		d := newSceneDesk(t, ChooseWeighted)
+		d.committer.Env.Secret = []byte(secret)
+		for n := range 40 {
+			all = append(all, chosenFrom(d.ask(inScene(fmt.Sprint("key-", n), "a")))...)
+		}
+		return all
+	}
+	one, other := draws("one"), draws("other")
+	if len(one) != 40 || slices.Equal(one, other) {
+		t.Errorf("two secrets draw %v and %v", one, other)
+	}
+	if again := draws("one"); !slices.Equal(one, again) {
+		t.Errorf("one secret draws %v, and then %v", one, again)
+	}
+}
+
+// What was drawn is explained from the record, whatever secret or rule drew it.
+func TestExplainedDraw(t *testing.T) {
+	d := newSceneDesk(t, ChooseWeighted)
+	for n := range 20 {
+		o := d.ask(inScene(fmt.Sprint("key-", n), "a"))
+		// As if another rule had drawn: the next activity, which was as eligible.
+		i := *o.Issuance
+		i.Lines = slices.Clone(i.Lines)
+		i.Lines[0].Activity = 1 + i.Lines[0].Activity%3
+		for _, of := range []*Issuance{o.Issuance, &i} {
+			for _, c := range Explain(d.committer.Catalogue, of, storetest.Rules{}).Candidates {
+				if want := c.Activity == d.committer.Catalogue.Activities[of.Lines[0].Activity].Name; c.Chosen != want {
+					t.Errorf("key %d: activity %s is explained as chosen: %v, want %v", n, c.Activity, c.Chosen, want)
+				}
+			}
+		}
+	}
+}
 
 // Over many keys each is drawn as often as its weight says, and one without weight never.
 func TestStrategyWeightedIsFair(t *testing.T) {
@@ -231,6 +269,58 @@ func TestNarrowing(t *testing.T) {
 		if diff := storetest.Diff(c.errors, again.Errors); diff != "" {
 			t.Errorf("%s: a replay tells other errors (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+// A scene says what a request may narrow. One that narrows more gets an error for each name and nothing else; a key
+// that is bound stays bound.
+func TestNarrowingAllowed(t *testing.T) {
+	act := func(code string) DecisionError {
+		return DecisionError{Kind: ActivityError, ActCode: code, Reason: NarrowingNotAllowed}
+	}
+	right := func(code string, right int64) DecisionError {
+		return DecisionError{Kind: RightError, ActCode: code, RightID: right, Reason: NarrowingNotAllowed}
+	}
+	acts, rights := []string{"A1", "A9"}, []ActRight{{ActCode: "A1"}, {ActCode: "A1", RightID: 101}, {RightID: 999}}
+	none := []DecisionError{act("A1"), act("A9"), act("A1"), right("A1", 101), right("", 999)}
+	activities := none[3:]
+	for name, c := range map[string]struct {
+		strategy  Strategy
+		narrowing Narrowing
+		want      []DecisionError
+	}{
+		"all by default":      {ChooseAll, 0, nil},
+		"first by default":    {ChooseFirst, 0, nil},
+		"weighted by default": {ChooseWeighted, 0, none},
+		"none":                {ChooseAll, NarrowNone, none},
+		"activities":          {ChooseAll, NarrowActivities, activities},
+		"rights":              {ChooseAll, NarrowRights, nil},
+		"weighted activities": {ChooseWeighted, NarrowActivities, activities},
+		"weighted rights":     {ChooseWeighted, NarrowRights, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newSceneDesk(t, c.strategy)
+			d.scene.Narrowing = c.narrowing
+			d.renew()
+			d.wantChosen(d.ask(inScene("plain", "a")), chosenFrom(d.ask(inScene("plain", "a")))...)
+			o := d.ask(inScene("k", "a", narrow(acts, rights...)))
+			if c.want == nil {
+				if o.Issuance == nil || slices.ContainsFunc(o.Errors, func(e DecisionError) bool { return e.Reason == NarrowingNotAllowed }) {
+					t.Errorf("refused for %v", o.Errors)
+				}
+				d.scene.Narrowing = NarrowNone
+				d.renew()
+				if again := d.ask(inScene("k", "a", narrow(acts, rights...))); again.Issuance == nil || again.Issuance.ID != o.Issuance.ID {
+					t.Errorf("the bound key came to %v", again.Reason)
+				}
+				return
+			}
+			if diff := cmp.Diff(c.want, o.Errors); diff != "" || o.Issuance != nil || len(o.Lines) > 0 || o.Reason != NarrowingNotAllowed {
+				t.Errorf("%v, %d lines (-want +got):\n%s", o.Reason, len(o.Lines), diff)
+			}
+			d.ask(inScene("k", "a")) // the key is free
+			d.wants(KeyConflict, inScene("k", "a", narrow(acts, rights...)))
+		})
 	}
 }
 

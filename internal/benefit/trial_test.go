@@ -6,6 +6,7 @@ import (
 
 	. "faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/store/storetest"
 )
 
 // now is when trials take place: 2026-11-11 10:00:00 at +08:00.
@@ -83,7 +84,7 @@ func (x *trial) state() *State {
 
 func testEnv(seed uint64) Env {
 	r := rand.New(rand.NewPCG(seed, 1))
-	return Env{IDs: id.NewGenerator(r, 0), Rand: r}
+	return Env{IDs: id.NewGenerator(r, 0), Rand: r, Secret: storetest.DrawSecret}
 }
 
 // decide answers the request, and takes its effect into the state.

@@ -232,7 +232,7 @@ func TestAnyCatalogueSurvivesExport(t *testing.T) {
 			templates = append(templates, drawTemplate(rt, k+1))
 			entities = append(entities, templates[k])
 		}
-		scene := &benefit.Scene{ID: 1, Name: "s", Merchant: 1, SceneCode: "1e5", Strategy: benefit.Strategy(rapid.IntRange(1, 3).Draw(rt, "strategy")), Status: drawStatus(rt)}
+		scene := &benefit.Scene{ID: 1, Name: "s", Merchant: 1, SceneCode: "1e5", Strategy: benefit.Strategy(rapid.IntRange(1, 3).Draw(rt, "strategy")), Status: drawStatus(rt), Narrowing: benefit.Narrowing(rapid.IntRange(0, 3).Draw(rt, "narrowing"))}
 		for k := range 2 {
 			if a := drawActivity(rt, k+1, templates); len(a.Items) > 0 {
 				entry := benefit.SceneEntry{Activity: a.ID}

@@ -134,6 +134,7 @@ func (p *parser) scene(o *object) *sceneDoc {
 	d := &sceneDoc{merchant: o.ref("merchant"), scene: benefit.Scene{
 		Name: scalar(o, "name", handle), SceneCode: scalar(o, "scene_code", token(maxCode)),
 		Strategy: scalar(o, "strategy", strategies.read), Status: scalar(o, "status", statuses.read),
+		Narrowing: scalar(o, "narrowing", narrowings.read),
 	}}
 	if !o.has("strategy") {
 		d.scene.Strategy = benefit.ChooseAll

@@ -227,6 +227,9 @@ var (
 	strategies = words[benefit.Strategy]{
 		{"ALL", benefit.ChooseAll}, {"FIRST", benefit.ChooseFirst}, {"WEIGHTED", benefit.ChooseWeighted},
 	}
+	narrowings = words[benefit.Narrowing]{
+		{"none", benefit.NarrowNone}, {"activities", benefit.NarrowActivities}, {"rights", benefit.NarrowRights},
+	}
 	openWords     = words[bool]{{"registered", false}, {"open", true}}
 	frozenWords   = words[bool]{{"ACTIVE", false}, {"FROZEN", true}}
 	disabledWords = words[bool]{{"ACTIVE", false}, {"DISABLED", true}}

@@ -420,6 +420,9 @@ func sceneNode(s *benefit.Scene, in names) *yaml.Node {
 		}
 	}
 	m.list("activities", entries)
+	if s.Narrowing != 0 {
+		m.plain("narrowing", narrowings.of(s.Narrowing))
+	}
 	m.plain("status", statuses.of(s.Status))
 	return m.Node
 }

@@ -36,7 +36,7 @@ func newCommitter(i *Issuer, r *rand.Rand, queue int) *committer {
 	}
 	return &committer{
 		Issuer: i, queue: newQueue(queue), state: benefit.NewState(),
-		env: benefit.Env{Rand: r, IDs: ids(r, i.store.LastIDMillis()), Rules: i.rules},
+		env: benefit.Env{Rand: r, IDs: ids(r, i.store.LastIDMillis()), Rules: i.rules, Secret: i.drawSecret},
 	}
 }
 

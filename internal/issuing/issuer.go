@@ -27,6 +27,9 @@ type Options struct {
 	AcceptClock bool
 	// Rand gives the draws, certificate codes among them, and the ids' random starts. The default cannot be guessed.
 	Rand *rand.Rand
+	// DrawSecret is what scenes of weighted activities draw by: see benefit.Env. It must be the same in all processes
+	// of a store and after every restart. The default is good for one process.
+	DrawSecret []byte
 	// Rules evaluates the rules of activities; nil where none has a rule.
 	Rules benefit.Rules
 	// Refusals is how many refused requests are remembered for explanations. Default 1024.
@@ -48,6 +51,7 @@ type Issuer struct {
 	clock      func() benefit.Instant
 	time       clockCheck
 	rules      benefit.Rules
+	drawSecret []byte
 	most       int
 	log        *slog.Logger
 	refusals   *ring
@@ -64,7 +68,7 @@ type Issuer struct {
 func New(ctx context.Context, o Options) (*Issuer, error) {
 	o.defaults()
 	i := &Issuer{
-		store: o.Store, clock: o.Clock, rules: o.Rules, most: o.Batch, log: o.Log, refusals: newRing(o.Refusals), seed: maphash.MakeSeed(),
+		store: o.Store, clock: o.Clock, rules: o.Rules, drawSecret: o.DrawSecret, most: o.Batch, log: o.Log, refusals: newRing(o.Refusals), seed: maphash.MakeSeed(),
 		pace: make(chan struct{}, 1),
 		time: clockCheck{elapsed: o.Elapsed, confirm: o.AcceptClock, last: o.Store.LastNow(), log: o.Log},
 	}
@@ -94,6 +98,10 @@ func (o *Options) defaults() {
 	}
 	if o.Committers == 0 {
 		o.Committers = 1
+	}
+	if len(o.DrawSecret) == 0 {
+		o.DrawSecret = make([]byte, 32)
+		_, _ = crand.Read(o.DrawSecret) // it never fails
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

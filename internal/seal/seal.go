@@ -48,6 +48,7 @@ var (
 type Box struct {
 	aead  cipher.AEAD
 	proof []byte
+	draws []byte
 }
 
 // New makes the box of a key of KeySize bytes.
@@ -67,12 +68,20 @@ func New(key []byte) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Box{aead: aead, proof: proof}, nil
+	draws, err := hkdf.Key(sha256.New, key, nil, "faquan weighted draws", KeySize)
+	if err != nil {
+		return nil, err
+	}
+	return &Box{aead: aead, proof: proof, draws: draws}, nil
 }
 
 // Proof is 32 bytes that are the same for the same key, different for every other one, and tell nothing of it. Processes
 // that share a database keep it there, so that one that comes with another key is noticed before it seals anything.
 func (b *Box) Proof() []byte { return bytes.Clone(b.proof) }
+
+// DrawSecret returns 32 bytes that are the same for the same key and tell nothing of it, by which scenes of weighted
+// activities draw. All processes that share a database have the same key, and so do its copies and restored backups.
+func (b *Box) DrawSecret() []byte { return bytes.Clone(b.draws) }
 
 // Seal seals a secret for a context. Sealing twice gives different bytes.
 func (b *Box) Seal(secret []byte, context string) []byte {

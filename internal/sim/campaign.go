@@ -58,7 +58,8 @@ func (w *world) attributes() []byte {
 func (w *world) scene(n benefit.SceneID) *benefit.Scene {
 	s := &benefit.Scene{
 		ID: n, Name: fmt.Sprint("s", n), SceneCode: fmt.Sprint("scene", n), Merchant: storetest.OpenMerchant, Status: benefit.Active,
-		Strategy: some(w, benefit.ChooseAll, benefit.ChooseFirst, benefit.ChooseWeighted),
+		Strategy:  some(w, benefit.ChooseAll, benefit.ChooseFirst, benefit.ChooseWeighted),
+		Narrowing: some(w, 0, 0, benefit.NarrowRights, benefit.NarrowActivities, benefit.NarrowNone),
 	}
 	if n == scenes {
 		s.Merchant = storetest.RegisteredMerchant

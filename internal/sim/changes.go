@@ -118,6 +118,7 @@ func (w *world) changeScene(_ benefit.Instant, cat *benefit.Catalogue) any {
 		s.Activities = w.entries()
 	case 1:
 		s.Strategy = some(w, benefit.ChooseAll, benefit.ChooseFirst, benefit.ChooseWeighted)
+		s.Narrowing = some(w, 0, 0, benefit.NarrowRights, benefit.NarrowActivities, benefit.NarrowNone)
 	default:
 		s.Status = some(w, benefit.Active, benefit.Active, benefit.Active, benefit.Paused)
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
 	"math/big"
@@ -8,6 +9,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/money"
+	"faquan/internal/store/storetest"
 )
 
 // choice is what the rules of the specification give to a request that names a scene.
@@ -36,6 +38,9 @@ func (l *ledger) candidates(r *benefit.Request) *choice {
 	if scene.Status != benefit.Active {
 		return &choice{errors: []benefit.DecisionError{{Kind: benefit.SceneError, Reason: benefit.SceneNotOpen}}}
 	}
+	if errors := namedAgainst(r, scene); len(errors) > 0 {
+		return &choice{errors: errors}
+	}
 	c := &choice{scene: scene}
 	for _, e := range scene.Activities {
 		act := l.cat.Activities[e.Activity]
@@ -51,6 +56,31 @@ func (l *ledger) candidates(r *benefit.Request) *choice {
 	}
 	c.errors = l.namedInVain(r, scene)
 	return c
+}
+
+// namedAgainst lists what the request names although the scene lets callers name no activity, or no right.
+func namedAgainst(r *benefit.Request, scene *benefit.Scene) (errors []benefit.DecisionError) {
+	activities, rights := true, true
+	switch {
+	case scene.Narrowing == benefit.NarrowNone, scene.Narrowing == 0 && scene.Strategy == benefit.ChooseWeighted:
+		activities, rights = false, false
+	case scene.Narrowing == benefit.NarrowActivities:
+		rights = false
+	}
+	for _, code := range r.Asked.ActCodes {
+		if !activities {
+			errors = append(errors, benefit.DecisionError{Kind: benefit.ActivityError, ActCode: code, Reason: benefit.NarrowingNotAllowed})
+		}
+	}
+	for _, p := range r.Asked.Rights {
+		switch {
+		case p.RightID == 0 && !activities:
+			errors = append(errors, benefit.DecisionError{Kind: benefit.ActivityError, ActCode: p.ActCode, Reason: benefit.NarrowingNotAllowed})
+		case p.RightID != 0 && !rights:
+			errors = append(errors, benefit.DecisionError{Kind: benefit.RightError, ActCode: p.ActCode, RightID: p.RightID, Reason: benefit.NarrowingNotAllowed})
+		}
+	}
+	return errors
 }
 
 // narrowed says that both narrowings leave the item in.
@@ -141,14 +171,15 @@ func (t *trial) choose(r *benefit.Request, c *choice) {
 	c.chosen = all
 }
 
-// draw is which option the key takes: 64 bits of a hash, as a fraction of the sum of the weights.
+// draw is which option the key takes: 64 bits of an HMAC, as a fraction of the sum of the weights.
 func draw(all []option, r *benefit.Request) int {
 	sum := int64(0)
 	for _, o := range all {
 		sum += o.weight
 	}
-	hash := sha256.Sum256(fmt.Appendf(nil, "weighted/%s/%s", r.Scope, r.Key))
-	at := new(big.Int).SetBytes(hash[:8])
+	mac := hmac.New(sha256.New, storetest.DrawSecret)
+	fmt.Fprintf(mac, "%c%s%s", len(r.Scope), r.Scope, r.Key) // the scopes are short: one byte of length
+	at := new(big.Int).SetBytes(mac.Sum(nil)[:8])
 	at.Rsh(at.Mul(at, big.NewInt(sum)), 64)
 	below := int64(0)
 	for k, o := range all {

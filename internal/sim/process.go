@@ -9,6 +9,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/issuing"
 	"faquan/internal/store"
+	"faquan/internal/store/storetest"
 )
 
 // process is one of those that issue on the store: one on the embedded store, one or several on a database.
@@ -34,7 +35,7 @@ func (s *simulation) newIssuer(p *process) {
 	var err error
 	p.issuer, err = issuing.New(s.ctx, issuing.Options{
 		Store: p.store, Clock: s.back.now,
-		Rand: rand.New(rand.NewPCG(s.rng.Uint64(), 5)), Batch: s.batch, Rules: rules{},
+		Rand: rand.New(rand.NewPCG(s.rng.Uint64(), 5)), Batch: s.batch, Rules: rules{}, DrawSecret: storetest.DrawSecret,
 	})
 	if err != nil {
 		s.failf("the issuer does not start: %v", err)

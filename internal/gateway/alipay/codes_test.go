@@ -63,7 +63,8 @@ func TestThePageHasEveryRefusal(t *testing.T) {
 
 // elsewhere are the reasons of requests that name a scene or an activity, which those of this wire do not.
 var elsewhere = []benefit.Reason{
-	benefit.SceneNotFound, benefit.ActivityNotFound, benefit.RightNotFound, benefit.SceneNotOpen, benefit.Guarded,
+	benefit.SceneNotFound, benefit.ActivityNotFound, benefit.RightNotFound, benefit.NarrowingNotAllowed,
+	benefit.SceneNotOpen, benefit.Guarded,
 }
 
 func TestEveryReasonHasOneCode(t *testing.T) {

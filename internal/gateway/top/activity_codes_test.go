@@ -18,7 +18,8 @@ const activityPage = "taobao-mobile-promotion-benefit-activity-send"
 // Every reason that an activity can bring about has a row, which is a failure or a message and not both.
 func TestEveryReasonOfASend(t *testing.T) {
 	elsewhere := []benefit.Reason{ // reasons of requests that name a scene
-		benefit.SceneNotFound, benefit.ActivityNotFound, benefit.RightNotFound, benefit.SceneNotOpen,
+		benefit.SceneNotFound, benefit.ActivityNotFound, benefit.RightNotFound, benefit.NarrowingNotAllowed,
+		benefit.SceneNotOpen,
 	}
 	for _, reason := range benefit.Reasons() {
 		row, ok := activityRefusals[reason]

@@ -76,6 +76,9 @@ func TestGoldenDecisionSend(t *testing.T) {
 		{name: "SCENE_NOT_OPEN", change: func(d *draft) { d.scene.Status = benefit.Paused }, calls: []goldenCall{traced("k", nil)}},
 		calls("ACTIVITY_NOT_FOUND", traced("k", object{"act_codes": "act-z"})),
 		calls("RIGHT_NOT_FOUND", traced("k", object{"act_right_top_infos": []object{{"act_code": "act-a", "right_id": 99}}})),
+		{name: "NARROWING_NOT_ALLOWED", change: func(d *draft) { d.scene.Narrowing = benefit.NarrowNone }, calls: []goldenCall{
+			traced("k", object{"act_codes": "act-a", "act_right_top_infos": []object{{"act_code": "act-b"}, {"right_id": 99}}}),
+		}},
 		{name: "USER_NOT_FOUND", change: func(d *draft) { d.merchants[0].Open = false }, calls: []goldenCall{traced("k", object{"user_id": "x"})}},
 		calls("USER_FROZEN", traced("k", object{"user_id": "frozen"})),
 		missing("scene_code"), missing("request_id"), missing("biz_code"), missing("user_type"), missing("user_id"),
@@ -87,7 +90,7 @@ func TestGoldenDecisionSend(t *testing.T) {
 	}
 	for _, reason := range benefit.Reasons() {
 		if reason >= benefit.TemplateNotFound && reason != benefit.SceneNotFound && reason != benefit.ActivityNotFound &&
-			reason != benefit.RightNotFound && reason != benefit.SceneNotOpen {
+			reason != benefit.RightNotFound && reason != benefit.NarrowingNotAllowed && reason != benefit.SceneNotOpen {
 			cases = append(cases, calls("line "+reason.String(), refusing(traced("k", nil), reason)))
 		}
 	}

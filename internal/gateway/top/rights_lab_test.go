@@ -21,6 +21,7 @@ import (
 	"faquan/internal/issuing"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
+	"faquan/internal/store/storetest"
 )
 
 const (
@@ -183,7 +184,7 @@ func (l *lab) start() {
 	var err error
 	l.issuer, err = issuing.New(context.Background(), issuing.Options{
 		Store: l.store, Clock: func() benefit.Instant { return benefit.InstantOf(l.now()) },
-		Rand: mathrand.New(mathrand.NewPCG(1, 2)), Rules: wordRules{},
+		Rand: mathrand.New(mathrand.NewPCG(1, 2)), Rules: wordRules{}, DrawSecret: storetest.DrawSecret,
 	})
 	if err != nil {
 		l.t.Fatal(err)

@@ -66,11 +66,14 @@ func Request(key, alipay string, lines ...benefit.Line) *benefit.Request {
 	}
 }
 
+// DrawSecret is what weighted scenes draw by in tests.
+var DrawSecret = []byte("tests draw by this")
+
 // Env is what decisions need, from a seed. Its ids are later than all those of the store, its rules of the language of
 // [Rules].
 func Env(st store.Store, seed uint64) benefit.Env {
 	r := rand.New(rand.NewPCG(seed, 0))
-	return benefit.Env{IDs: id.NewGenerator(r, st.LastIDMillis()), Rand: r, Rules: Rules{}}
+	return benefit.Env{IDs: id.NewGenerator(r, st.LastIDMillis()), Rand: r, Rules: Rules{}, Secret: DrawSecret}
 }
 
 // Committer issues on a store as the real one does, but at once and for one caller: load, choose, apply, commit.

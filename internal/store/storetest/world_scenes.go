@@ -46,7 +46,7 @@ func (w *World) drawScenes() []*benefit.Scene {
 	all := []*benefit.Scene{
 		{ID: 1, Name: "all", Merchant: OpenMerchant, SceneCode: "ALL", Strategy: benefit.ChooseAll, Status: benefit.Active},
 		{ID: 2, Name: "first", Merchant: OpenMerchant, SceneCode: "FIRST", Strategy: benefit.ChooseFirst, Status: benefit.Active},
-		{ID: 3, Name: "weighted", Merchant: OpenMerchant, SceneCode: "WEIGHTED", Strategy: benefit.ChooseWeighted, Status: benefit.Active},
+		{ID: 3, Name: "weighted", Merchant: OpenMerchant, SceneCode: "WEIGHTED", Strategy: benefit.ChooseWeighted, Status: benefit.Active, Narrowing: benefit.NarrowRights},
 		{ID: 4, Name: "other", Merchant: RegisteredMerchant, SceneCode: "OTHER", Strategy: benefit.ChooseAll, Status: benefit.Active},
 	}
 	for _, s := range all {
@@ -89,6 +89,7 @@ func (w *World) changeScene() *benefit.Changes {
 		s.Status = some(w, benefit.Active, benefit.Active, benefit.Paused)
 	} else {
 		s.Strategy = some(w, benefit.ChooseAll, benefit.ChooseFirst, benefit.ChooseWeighted)
+		s.Narrowing = some(w, 0, benefit.NarrowRights, benefit.NarrowRights, benefit.NarrowActivities, benefit.NarrowNone)
 	}
 	w.scenes = slices.Clone(w.scenes)
 	w.scenes[k] = &s
