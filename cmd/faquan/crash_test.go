@@ -120,11 +120,11 @@ type crashProcess struct {
 	err bytes.Buffer
 }
 
-func (w *crashWorld) launch() *crashProcess {
+func (w *crashWorld) launch(flags ...string) *crashProcess {
 	w.t.Helper()
 	p := &crashProcess{t: w.t}
-	p.cmd = exec.Command("faquan", "serve", "--data", w.data(), "--listen", "127.0.0.1:0",
-		"--apply", filepath.Join(w.dir, "catalog.yaml"), "--log-level", "warn")
+	p.cmd = exec.Command("faquan", append([]string{"serve", "--data", w.data(), "--listen", "127.0.0.1:0",
+		"--apply", filepath.Join(w.dir, "catalog.yaml"), "--log-level", "warn"}, flags...)...)
 	p.cmd.Stderr, p.cmd.Env = &p.err, bareEnviron()
 	if err := p.cmd.Start(); err != nil {
 		w.t.Fatal(err)
@@ -139,9 +139,9 @@ func bareEnviron() []string {
 }
 
 // start launches the program and waits until it serves.
-func (w *crashWorld) start() *crashProcess {
+func (w *crashWorld) start(flags ...string) *crashProcess {
 	w.t.Helper()
-	p := w.launch()
+	p := w.launch(flags...)
 	s := w.waitFor(p)
 	c, err := control.Dial(w.data())
 	if err != nil {

@@ -41,6 +41,9 @@ func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, log 
 	g := &gateways{desk: desk, log: log}
 	// A caller is not cut off while its call may still wait, plus what reading and writing take.
 	g.limits.Write = 15*time.Second + c.Request.Timeout
+	if err := limitRequests(&g.limits, c.Request, memoryLimit(), fileLimit()); err != nil {
+		return nil, err
+	}
 	g.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) {
 		return storeSessions{desk.Store}, nil
 	}, 0)
@@ -133,7 +136,9 @@ func (g *gateways) reload(ctx context.Context) error {
 }
 
 // server serves h within limits that no slow or greedy caller gets around.
-func (g *gateways) server(h http.Handler) *http.Server { return gateway.NewServer(h, g.limits, g.log) }
+func (g *gateways) server(h http.Handler) *gateway.Server {
+	return gateway.NewServer(h, g.limits, g.log)
+}
 
 // storeSessions asks a store for sessions, which needs no reader of it.
 type storeSessions struct{ store.Store }

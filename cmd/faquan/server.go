@@ -14,6 +14,7 @@ import (
 
 	"faquan/internal/config"
 	"faquan/internal/control"
+	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay"
 	"faquan/internal/gateway/top"
 )
@@ -27,7 +28,7 @@ type server struct {
 	gateways   *gateways
 	log        *slog.Logger
 	ready      atomic.Bool // takes calls
-	public     *http.Server
+	public     *gateway.Server
 	socket     *http.Server // nil on a database whose processes cannot be asked
 	background background
 	drain      time.Duration
@@ -94,7 +95,11 @@ func (s *server) listen(ctx context.Context, c *config.Config) (err error) {
 		return err
 	}
 	s.desk.Changed = s.gateways.reload
-	l, err := listenPublic(c)
+	secure, err := certificate(c)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return err
 	}
@@ -103,7 +108,17 @@ func (s *server) listen(ctx context.Context, c *config.Config) (err error) {
 		return errors.Join(err, l.Close())
 	}
 	s.public = s.gateways.server(s.handler(s.gateways))
-	s.serve(s.public, l)
+	if files := fileLimit() + 1; files < minFiles {
+		s.log.Warn("few file descriptors; raise the limit (ulimit -n, LimitNOFILE=)", "limit", files, "recommended", minFiles)
+	}
+	s.log.Info("request limits", "memory", s.gateways.limits.Memory+int64(s.gateways.limits.Connections)*gateway.ConnMemory,
+		"connections", s.gateways.limits.Connections, "body_rate", s.gateways.limits.BodyRate)
+	s.serve(func() error {
+		if secure != nil {
+			return s.public.ServeTLS(l, secure)
+		}
+		return s.public.Serve(l)
+	})
 	return nil
 }
 
@@ -123,24 +138,20 @@ func (s *server) listenSocket(c *config.Config) error {
 		return err
 	}
 	s.socket = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	s.serve(s.socket, l)
+	s.serve(func() error { return s.socket.Serve(l) })
 	return nil
 }
 
-func listenPublic(c *config.Config) (net.Listener, error) {
-	var secure *tls.Config
-	if c.TLS.Cert != "" {
-		cert, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
-		if err != nil {
-			return nil, fmt.Errorf("tls.cert, tls.key: %w", err)
-		}
-		secure = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+// certificate is the configuration of TLS; nil without a certificate.
+func certificate(c *config.Config) (*tls.Config, error) {
+	if c.TLS.Cert == "" {
+		return nil, nil
 	}
-	l, err := net.Listen("tcp", c.Listen)
-	if err != nil || secure == nil {
-		return l, err
+	cert, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
+	if err != nil {
+		return nil, fmt.Errorf("tls.cert, tls.key: %w", err)
 	}
-	return tls.NewListener(l, secure), nil
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
 func urlOf(l net.Listener, c *config.Config) string {
@@ -150,9 +161,9 @@ func urlOf(l net.Listener, c *config.Config) string {
 	return "http://" + l.Addr().String()
 }
 
-func (s *server) serve(server *http.Server, l net.Listener) {
+func (s *server) serve(run func() error) {
 	go func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := run(); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- err
 		}
 	}()
@@ -227,9 +238,9 @@ func (s *server) wait(ctx context.Context) error {
 
 func (s *server) listeners() []*http.Server {
 	if s.socket == nil {
-		return []*http.Server{s.public}
+		return []*http.Server{&s.public.Server}
 	}
-	return []*http.Server{s.public, s.socket}
+	return []*http.Server{&s.public.Server, s.socket}
 }
 
 // stop takes no more calls, lets the running ones end, then the committer, and closes the store last.

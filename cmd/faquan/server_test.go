@@ -52,10 +52,13 @@ templates:
 }
 
 // testServer starts a server in this process.
-func testServer(t *testing.T, dir string, doc *control.Document) *server {
+func testServer(t *testing.T, dir string, doc *control.Document, change ...func(*config.Config)) *server {
 	t.Helper()
 	c := config.Default()
 	c.Data, c.Listen = dir, "127.0.0.1:0"
+	for _, change := range change {
+		change(&c)
+	}
 	s, err := startServer(context.Background(), &c, serverOptions{log: slog.New(slog.DiscardHandler), document: doc})
 	if err != nil {
 		t.Fatal(err)

@@ -76,6 +76,14 @@ type Issuing struct {
 type Request struct {
 	Timeout time.Duration `koanf:"timeout"` // how long a caller waits for its outcome
 	Bytes   int           `koanf:"bytes"`   // of the query and of the body, each
+	// Memory is the memory that open connections and the requests on them may take, in bytes; 0 is a share of the
+	// machine's.
+	Memory int `koanf:"memory"`
+	// Connections is how many connections may be open at the same time; 0 is as many as half of Memory is for, and as
+	// the limit of file descriptors allows.
+	Connections int `koanf:"connections"`
+	// Rate is the minimum rate at which a body must arrive, in bytes per second.
+	Rate int `koanf:"rate"`
 }
 
 // Alipay is what only the Alipay gateway knows.
@@ -147,7 +155,7 @@ func Default() Config {
 		Listen:   "127.0.0.1:8080",
 		Log:      Log{Level: "info", Format: "text", Calls: "debug"},
 		Issuing:  Issuing{Queue: 8192, Batch: 1024, Committers: 2},
-		Request:  Request{Timeout: 5 * time.Second, Bytes: 1 << 20},
+		Request:  Request{Timeout: 5 * time.Second, Bytes: 1 << 20, Rate: 8 << 10},
 		TOP:      TOP{Tolerance: 10 * time.Minute, Zones: "+08:00", BusinessCode: 50, Batch: 20},
 		OAuth:    OAuth{Code: 10 * time.Minute, Access: 24 * time.Hour, Refresh: 30 * 24 * time.Hour},
 		Shutdown: Shutdown{Timeout: 20 * time.Second},
@@ -235,6 +243,9 @@ func (c *Config) validate() error {
 		{"issuing.batch", int64(c.Issuing.Batch), 1, 8192, "requests"},
 		{"issuing.committers", int64(c.Issuing.Committers), 1, 64, "committers"},
 		{"request.bytes", int64(c.Request.Bytes), 1 << 10, 64 << 20, "bytes"},
+		{"request.memory", int64(c.Request.Memory), 0, 1 << 40, "bytes"},
+		{"request.connections", int64(c.Request.Connections), 0, 1_000_000, "connections"},
+		{"request.rate", int64(c.Request.Rate), 1, 1 << 20, "bytes per second"},
 		{"request.timeout", c.Request.Timeout.Milliseconds(), 10, 60_000, "ms"},
 		{"alipay.tolerance", c.Alipay.Tolerance.Milliseconds(), 0, 86_400_000, "ms"},
 		{"top.tolerance", c.TOP.Tolerance.Milliseconds(), 0, 86_400_000, "ms"},

@@ -11,7 +11,8 @@
 //   - [Apps] derives from each version of the catalogue what a call needs of its app: parsed public keys and the
 //     rate limiter. It is bounded by the apps that exist.
 //   - [Sessions] remembers session look-ups up to a number. Whoever changes sessions calls Forget.
-//   - [NewServer] bounds how long and how large a connection may be.
+//   - [NewServer] bounds how many connections there are, how long and how large their requests may be, and how much
+//     memory all of them take together.
 //
 // Nothing here decides who gets what: package issuing does.
 package gateway

@@ -1,32 +1,138 @@
 package gateway
 
 import (
+	"crypto/tls"
+	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
-// ServerLimits bounds what one connection may take of the server, so that slow or greedy clients cannot hold it.
+// MaxHeaderBytes is the default limit of a request line and its headers.
+const MaxHeaderBytes = 64 << 10
+
+// ServerLimits bounds what connections may take of the server, so that slow or greedy clients cannot hold it.
 // Zero fields take the default. The size of a body is for the protocols to bound, which answer in their own words.
 type ServerLimits struct {
 	ReadHeader  time.Duration // until the request line and headers are read; default 5 s
 	Read        time.Duration // until the whole request is read; default 15 s
 	Write       time.Duration // from the headers to the end of the answer; default 30 s, above any deadline of a call
 	Idle        time.Duration // between two requests on one connection; default 120 s
-	HeaderBytes int           // of request line and headers; default 64 KiB
+	HeaderBytes int           // of request line and headers; default MaxHeaderBytes
+	Connections int           // open at the same time; default 2048. Each takes ConnMemory
+	Memory      int64         // bytes that requests share in addition to that; default 128 MiB
+	BodyRate    int           // bytes per second that a body must arrive with, on average over 5 s; default 8 KiB
+}
+
+// Server is an HTTP server that bounds its connections and their memory. It speaks HTTP/1.1 alone, where a connection
+// has one request at a time.
+type Server struct {
+	http.Server
+	admission *admission
 }
 
 // NewServer makes an HTTP server with the limits. It logs what goes wrong with connections.
-func NewServer(handler http.Handler, l ServerLimits, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           handler,
+func NewServer(handler http.Handler, l ServerLimits, log *slog.Logger) *Server {
+	l.Read = or(l.Read, 15*time.Second)
+	l.Connections = or(l.Connections, 2048)
+	l.Memory = or(l.Memory, 128<<20)
+	l.BodyRate = or(l.BodyRate, 8<<10)
+	a := newAdmission(l, log)
+	s := &Server{admission: a, Server: http.Server{
+		Handler:           a.handler(handler),
 		ReadHeaderTimeout: or(l.ReadHeader, 5*time.Second),
-		ReadTimeout:       or(l.Read, 15*time.Second),
+		ReadTimeout:       l.Read,
 		WriteTimeout:      or(l.Write, 30*time.Second),
 		IdleTimeout:       or(l.Idle, 120*time.Second),
-		MaxHeaderBytes:    or(l.HeaderBytes, 64<<10),
+		MaxHeaderBytes:    or(l.HeaderBytes, MaxHeaderBytes),
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ConnContext:       withConn,
+		ConnState:         a.changed,
+		Protocols:         new(http.Protocols),
+	}}
+	s.Protocols.SetHTTP1(true)
+	return s
+}
+
+// Serve serves HTTP on the listener.
+func (s *Server) Serve(l net.Listener) error { return s.Server.Serve(&listener{l, s, nil}) }
+
+// ServeTLS serves HTTPS on the listener.
+func (s *Server) ServeTLS(l net.Listener, secure *tls.Config) error {
+	return s.Server.Serve(&listener{l, s, secure})
+}
+
+// listener accepts connections within the bounds.
+type listener struct {
+	net.Listener
+	server *Server
+	secure *tls.Config // nil for plain HTTP
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := l.server.admission.admit(raw)
+		if c == nil {
+			_ = raw.Close()
+			continue
+		}
+		if l.secure != nil {
+			c.Conn = &tlsConn{Conn: tls.Server(raw, l.secure), server: l.server}
+		}
+		return c, nil
 	}
+}
+
+// tlsConn does at its first Read what the HTTP server does for a *tls.Conn: what is charged for must be read above TLS,
+// so that server does not see one.
+type tlsConn struct {
+	*tls.Conn
+	server *Server
+	ready  bool
+}
+
+func (c *tlsConn) Read(p []byte) (int, error) {
+	if !c.ready {
+		if err := c.handshake(); err != nil {
+			return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: err}
+		}
+		c.ready = true
+	}
+	return c.Conn.Read(p)
+}
+
+// handshake is under the deadline for headers, which the HTTP server has set.
+func (c *tlsConn) handshake() error {
+	_ = c.SetWriteDeadline(time.Now().Add(c.server.ReadHeaderTimeout))
+	err := c.Handshake()
+	if err == nil {
+		return c.SetWriteDeadline(time.Time{})
+	}
+	reason := err.Error()
+	var foreign tls.RecordHeaderError
+	if errors.As(err, &foreign) && foreign.Conn != nil && isPlainHTTP(foreign.RecordHeader) {
+		_, _ = io.WriteString(foreign.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+		reason = "client sent an HTTP request to an HTTPS server"
+	}
+	c.server.ErrorLog.Printf("http: TLS handshake error from %s: %s", c.RemoteAddr(), reason)
+	return err
+}
+
+// isPlainHTTP reports whether what came instead of a TLS record begins an HTTP request.
+func isPlainHTTP(start [5]byte) bool {
+	method, _, _ := strings.Cut(string(start[:]), " ")
+	switch method {
+	case "GET", "HEAD", "POST", "PUT", "OPTIO":
+		return true
+	}
+	return false
 }
 
 func or[T ~int | ~int64](value, fallback T) T {

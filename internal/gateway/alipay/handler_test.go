@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +18,7 @@ import (
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay"
 	"faquan/internal/gateway/alipay/wire"
+	"faquan/internal/gateway/form"
 	"faquan/internal/issuing"
 	"faquan/internal/store"
 )
@@ -390,6 +393,28 @@ func TestTheRecord(t *testing.T) {
 	for _, secret := range []string{c.sign, "13196215350", "token-others", "a memo", "mini", "order-2", `"sign"`} {
 		if strings.Contains(log, secret) {
 			t.Errorf("the log has %q: %s", secret, log)
+		}
+	}
+}
+
+// A body for which there is no memory is refused in a way that says that nothing was issued. SDKs find the signature
+// that they check, under the method where the query has it.
+func TestRefusedBodies(t *testing.T) {
+	w := newWorld(t, nil)
+	for method, query := range map[string]string{"": "", "alipay.marketing.voucher.send": "?method=alipay.marketing.voucher.send"} {
+		for cause, want := range map[error]string{
+			form.ErrBusy: "40004 SYSTEM_ERROR 系统繁忙，本次请求未处理，请稍后重试",
+			form.ErrSlow: "40002 isv.invalid-parameter 接收请求超时，请稍后重试",
+		} {
+			res := httptest.NewRecorder()
+			w.ServeHTTP(res, httptest.NewRequest(http.MethodPost, alipay.Path+query, iotest.ErrReader(cause)))
+			answer, err := wire.VerifyAnswer(res.Body.Bytes(), wire.UTF8, method, &platformKey().PublicKey, wire.RSA2)
+			if err != nil {
+				t.Fatalf("%v: %s", err, res.Body)
+			}
+			if got := code(answer) + " " + answer.SubMsg; got != want {
+				t.Errorf("%v: got %s, want %s", cause, got, want)
+			}
 		}
 	}
 }

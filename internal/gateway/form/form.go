@@ -2,6 +2,7 @@ package form
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -58,6 +59,15 @@ type Form struct {
 // TooLarge is the problem with a query or a body beyond the limit.
 var TooLarge = &Problem{Text: "请求过大"}
 
+// Busy is the problem when the server has no memory for a body. Nothing is wrong with the request.
+var Busy = &Problem{Text: "系统繁忙，本次请求未处理，请稍后重试"}
+
+// The errors by which a server ends the reading of a body that it does not want to wait for.
+var (
+	ErrBusy = errors.New("no memory for the request") // is answered with Busy
+	ErrSlow = errors.New("the body arrives too slowly")
+)
+
 // Read reads the parameters from the query and the body of a call. A body is read as multipart when its Content-Type
 // says so, as a URL-encoded form when it says that or nothing. Files of a multipart body are skipped: no SDK signs
 // them.
@@ -96,7 +106,7 @@ func (f *Form) read(r *http.Request, scratch *bytes.Buffer) *Problem {
 		return TooLarge
 	}
 	scratch.WriteString(query)
-	f.arena.Grow(len(query) + int(min(max(r.ContentLength, 0), int64(f.options.Bytes))))
+	f.arena.Grow(len(query))
 	if bad := f.pairs(scratch.Bytes(), true); bad != nil {
 		return bad
 	}
@@ -109,6 +119,7 @@ func (f *Form) read(r *http.Request, scratch *bytes.Buffer) *Problem {
 	switch {
 	case f.options.RawBody:
 	case kind == "" || kind == "application/x-www-form-urlencoded":
+		f.arena.Grow(scratch.Len())
 		return f.pairs(scratch.Bytes(), false)
 	case kind == "multipart/form-data":
 		return f.multipart(scratch.Bytes(), contentType)
@@ -125,7 +136,12 @@ func readBody(r *http.Request, into *bytes.Buffer, maxBytes int) *Problem {
 		return TooLarge
 	}
 	n, err := into.ReadFrom(io.LimitReader(r.Body, int64(maxBytes)+1))
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrBusy):
+		return Busy
+	case errors.Is(err, ErrSlow):
+		return &Problem{Text: "接收请求超时，请稍后重试"}
+	case err != nil:
 		return &Problem{Text: "读取请求失败"}
 	}
 	if n > int64(maxBytes) {

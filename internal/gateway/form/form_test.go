@@ -4,8 +4,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -83,6 +85,24 @@ func TestLargeIsRefusedUnread(t *testing.T) {
 	}
 	if _, bad := Read(request("a=12", "", ""), Options{Bytes: 3}); bad != TooLarge {
 		t.Errorf("a large query: got %v", bad)
+	}
+}
+
+// What a body announces takes no memory before it arrives.
+func TestMemoryFollowsWhatHasArrived(t *testing.T) {
+	const reads = 50
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range reads {
+		r := request("", "", "")
+		r.ContentLength, r.Body = DefaultBytes, io.NopCloser(io.MultiReader(strings.NewReader("a=1"), iotest.ErrReader(ErrSlow)))
+		if _, bad := Read(r, Options{}); bad == nil {
+			t.Fatal("it was read")
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / reads; each > 64<<10 {
+		t.Errorf("a body of which 3 bytes have arrived took %d bytes of memory", each)
 	}
 }
 

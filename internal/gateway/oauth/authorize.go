@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"faquan/internal/gateway"
+	"faquan/internal/gateway/form"
 	"faquan/internal/session"
 )
 
@@ -93,7 +94,10 @@ func (a *asked) back(w http.ResponseWriter, answer url.Values) {
 
 // decide takes what the person decided.
 func (h *Handler) decide(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); err != nil {
+	if err := r.ParseForm(); errors.Is(err, form.ErrBusy) {
+		showError(w, http.StatusServiceUnavailable, "系统繁忙，请稍后再试。")
+		return
+	} else if err != nil {
 		showError(w, http.StatusBadRequest, "请求格式不正确。")
 		return
 	}

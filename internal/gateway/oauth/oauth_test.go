@@ -7,17 +7,20 @@ import (
 	"fmt"
 	"mime/multipart"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	gatewayform "faquan/internal/gateway/form"
 	"faquan/internal/gateway/oauth"
 	"faquan/internal/issuing"
 	"faquan/internal/session"
@@ -451,6 +454,24 @@ func TestOurSideCannot(t *testing.T) {
 		}
 		if a := w.call("taobao.top.auth.token.create", "", map[string]string{"code": "c"}); fmt.Sprint(a["code"]) != "10" {
 			t.Errorf("%v: in band %v", err, a)
+		}
+	}
+}
+
+// A request for which there is no memory may be sent again.
+func TestRefusedBodies(t *testing.T) {
+	h := oauth.New(oauth.Options{ConsentKey: consentKey})
+	for _, test := range []struct{ path, contentType, want string }{
+		{oauth.TokenPath, "application/x-www-form-urlencoded", "temporarily_unavailable"},
+		{oauth.TokenPath, "multipart/form-data; boundary=x", "temporarily_unavailable"},
+		{oauth.AuthorizePath, "application/x-www-form-urlencoded", "系统繁忙"},
+	} {
+		r := httptest.NewRequest(http.MethodPost, test.path, iotest.ErrReader(gatewayform.ErrBusy))
+		r.Header.Set("Content-Type", test.contentType)
+		res := httptest.NewRecorder()
+		h.ServeHTTP(res, r)
+		if res.Code != http.StatusServiceUnavailable || !strings.Contains(res.Body.String(), test.want) {
+			t.Errorf("%s, %s: %d %s", test.path, test.contentType, res.Code, res.Body)
 		}
 	}
 }

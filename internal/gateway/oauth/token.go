@@ -10,6 +10,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
+	"faquan/internal/gateway/form"
 	"faquan/internal/session"
 )
 
@@ -79,18 +80,20 @@ func tokenForm(r *http.Request) (map[string]string, *refusal) {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "multipart/form-data" {
 		parse = func() error { return r.ParseMultipartForm(maxForm) }
 	}
-	if err := parse(); err != nil {
+	if err := parse(); errors.Is(err, form.ErrBusy) {
+		return nil, errBusy
+	} else if err != nil {
 		return nil, invalid("请求格式不正确")
 	}
-	form := map[string]string{}
+	values := map[string]string{}
 	for _, name := range []string{"grant_type", "client_id", "client_secret", "code", "redirect_uri", "refresh_token"} {
 		value, ok := one(r.Form, name)
 		if !ok {
 			return nil, invalid("参数重复：" + name)
 		}
-		form[name] = value
+		values[name] = value
 	}
-	return form, nil
+	return values, nil
 }
 
 // client finds the app that asks, by its key and secret, which may also come as RFC 6749, 2.3.1 has it.

@@ -8,12 +8,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
+	"faquan/internal/gateway/form"
 	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
 )
@@ -411,5 +413,21 @@ func TestBatchOfAnApp(t *testing.T) {
 	l = newActivityLab(t, func(d *draft) { d.apps[0].Disabled = true })
 	if got := l.batch(call, []map[string]string{clock}); !strings.Contains(got[0], "isv.app-disabled") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A call or a batch for which there is no memory is refused with the code that says that nothing was done.
+func TestRefusedBodies(t *testing.T) {
+	l := newActivityLab(t, nil)
+	for _, path := range []string{top.Path, top.BatchPath} {
+		for cause, want := range map[error]string{
+			form.ErrBusy: `"code":10,"msg":"Service currently unavailable","sub_msg":"系统繁忙，本次请求未处理，请稍后重试"`,
+			form.ErrSlow: `"code":43,"msg":"Parameter error","sub_msg":"接收请求超时，请稍后重试"`,
+		} {
+			r := httptest.NewRequest(http.MethodPost, path+"?format=json&method=taobao.time.get", iotest.ErrReader(cause))
+			if got := l.do(r).Body.String(); !strings.Contains(got, want) {
+				t.Errorf("%s, %v: got %s, want %s", path, cause, got, want)
+			}
+		}
 	}
 }

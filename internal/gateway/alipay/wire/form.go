@@ -121,8 +121,11 @@ func (r *Request) decode() {
 
 // refusal is a problem with the form as this platform tells it; nil when there is none.
 func refusal(p *form.Problem) *Error {
-	if p == nil {
+	switch p {
+	case nil:
 		return nil
+	case form.Busy:
+		return Business("SYSTEM_ERROR", p.Text)
 	}
 	return ErrInvalidParameter.With(p.Error())
 }

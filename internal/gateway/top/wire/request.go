@@ -119,6 +119,9 @@ func decode(raw []form.Param) (params []Param, bad *Error) {
 
 // unreadable is the refusal of a call whose parameters cannot be read.
 func unreadable(p *form.Problem) *Error {
+	if p == form.Busy {
+		return ErrUnavailable.With(p.Text)
+	}
 	if p.Name != "" {
 		return Invalid(p.Name, p.Text)
 	}

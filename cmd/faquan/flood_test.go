@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	floodMemory      = 64 << 20
+	floodConnections = 300
+	// floodMargin is for what calls need that are served meanwhile, and for what the collector has not collected yet.
+	floodMargin = 128 << 20
+)
+
+// Memory stays within the bounds, and calls are served, while strangers hold as many connections as they can, each
+// with as much of a request as it can be made to hold. Without the bounds each kind takes several hundred MB.
+func TestFloods(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a process and floods it")
+	}
+	body := bytes.Repeat([]byte("x"), 1<<20-1)
+	var fields strings.Builder
+	for i := range 9000 {
+		fmt.Fprintf(&fields, "%x:\n", 4096+i)
+	}
+	for _, kind := range []struct{ name, sent string }{
+		{"all of a body but one byte", "POST /gateway.do HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n" + string(body)},
+		{"all of a chunked body but its end", "POST /router/rest HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n" + string(body)},
+		{"a header of many fields", "GET /gateway.do HTTP/1.1\r\n" + fields.String()},
+		{"nothing", ""},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			w := newCrashWorld(t, testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`))
+			p := w.start("--request-memory", strconv.Itoa(floodMemory), "--request-connections", strconv.Itoa(floodConnections))
+			send := func(caller *caller, key string) {
+				t.Helper()
+				e, err := caller.send(context.Background(), &voucherSend{TemplateID: "T", UserID: "2088000000000001", OutBizNo: key})
+				if err != nil || !e.answer.OK() {
+					t.Errorf("%s: %+v, %v", key, e, err)
+				}
+			}
+			send(&w.app, "before")
+			before := memoryOf(t, p.cmd.Process.Pid, "VmRSS")
+			flood(t, w.app.url, kind.sent, 2*floodConnections, func(n int) {
+				send(&w.app, fmt.Sprint("established-", n))
+				fresh := w.app
+				fresh.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+				send(&fresh, fmt.Sprint("new-", n))
+			})
+			peak := memoryOf(t, p.cmd.Process.Pid, "VmHWM")
+			t.Logf("%d MiB before, %d MiB at most", before>>20, peak>>20)
+			if peak > before+floodMemory+floodMargin {
+				t.Errorf("%d MiB at most, %d MiB before: more than %d MiB beside it", peak>>20, before>>20, (floodMemory+floodMargin)>>20)
+			}
+			p.stop()
+		})
+	}
+}
+
+// flood opens connections that send what they are given and stay silent. At every tenth of them it calls meanwhile.
+func flood(t *testing.T, url, sent string, connections int, meanwhile func(n int)) {
+	t.Helper()
+	var writers sync.WaitGroup
+	for n := range connections {
+		c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		writers.Go(func() { _, _ = io.WriteString(c, sent) }) // fails when the server lets go of it
+		if n%(connections/10) == 0 {
+			meanwhile(n)
+		}
+	}
+	writers.Wait()
+	meanwhile(connections)
+}
+
+// memoryOf is a line of a process's status, in bytes.
+func memoryOf(t *testing.T, pid int, name string) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Skip(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if f := strings.Fields(line); len(f) >= 2 && f[0] == name+":" {
+			kb, err := strconv.ParseInt(f[1], 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kb << 10
+		}
+	}
+	t.Fatalf("the status of the process has no %s", name)
+	return 0
+}

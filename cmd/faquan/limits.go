@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"faquan/internal/config"
+	"faquan/internal/gateway"
+)
+
+const (
+	minRequestMemory = 64 << 20
+	maxRequestMemory = 1 << 30
+	minFiles         = 4096 // a warning is logged when the hard limit is lower
+	ownFiles         = 64   // descriptors that the process needs beside its connections
+)
+
+// limitRequests sets the bounds of memory and connections from the settings. Where they name none, they follow from the
+// memory, in bytes, and from the limit of file descriptors.
+func limitRequests(l *gateway.ServerLimits, r config.Request, memory int64, files uint64) error {
+	total := int64(r.Memory)
+	if total == 0 {
+		total = min(max(memory/4, minRequestMemory), maxRequestMemory)
+	}
+	l.Connections = r.Connections
+	if l.Connections == 0 {
+		l.Connections = int(min(uint64(total/2/gateway.ConnMemory), files/4*3))
+	}
+	if uint64(l.Connections)+ownFiles > files {
+		return fmt.Errorf("request.connections: %d connections need a higher limit of file descriptors than %d (ulimit -n, LimitNOFILE=)",
+			l.Connections, files)
+	}
+	l.Memory = total - int64(l.Connections)*gateway.ConnMemory
+	if need := int64(r.Bytes+gateway.MaxHeaderBytes) * gateway.ByteMemory; l.Memory < need {
+		return fmt.Errorf("request.memory: %d bytes are too few: %d connections take %d bytes each, and a request of request.bytes takes %d",
+			total, l.Connections, gateway.ConnMemory, need)
+	}
+	l.BodyRate = r.Rate
+	return nil
+}
+
+// fileLimit is the limit of file descriptors. The Go runtime has raised it at the start, to one below the hard limit.
+func fileLimit() uint64 {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	return uint64(limit.Cur)
+}
+
+// memoryLimit is how much memory the process may use, in bytes: the least of GOMEMLIMIT, the limits of its control
+// groups, and the machine's memory. Where none is known it is 1 GiB.
+func memoryLimit() int64 {
+	least := min(debug.SetMemoryLimit(-1), machineMemory(), groupMemory())
+	if least == math.MaxInt64 {
+		return 1 << 30
+	}
+	return least
+}
+
+// machineMemory is the machine's, as Linux tells it.
+func machineMemory() int64 {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return math.MaxInt64
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) >= 2 && f[0] == "MemTotal:" {
+			return min(number(f[1]), math.MaxInt64>>10) << 10
+		}
+	}
+	return math.MaxInt64
+}
+
+// groupMemory is the least limit of the process's control groups, of version 2 and of version 1.
+func groupMemory() int64 {
+	least := int64(math.MaxInt64)
+	text, _ := os.ReadFile("/proc/self/cgroup")
+	for line := range strings.Lines(string(text)) {
+		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, group, _ := strings.Cut(rest, ":")
+		root, file := "/sys/fs/cgroup", "memory.max"
+		switch controllers {
+		case "":
+		case "memory":
+			root, file = "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
+		default:
+			continue
+		}
+		for at := path.Clean("/" + group); ; at = path.Dir(at) {
+			if limit, err := os.ReadFile(path.Join(root, at, file)); err == nil {
+				least = min(least, number(strings.TrimSpace(string(limit))))
+			}
+			if at == "/" {
+				break
+			}
+		}
+	}
+	return least
+}
+
+// number reads a limit; "max", which is none, is the largest number.
+func number(text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n <= 0 {
+		return math.MaxInt64
+	}
+	return n
+}

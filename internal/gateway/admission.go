@@ -1,0 +1,391 @@
+package gateway
+
+import (
+	"bytes"
+	"container/list"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"faquan/internal/gateway/form"
+)
+
+// What connections and requests are charged, in bytes of memory. They were measured: a body is kept as it arrives and
+// as it is decoded, and the collector needs room beside both; a header field is a line on the wire and a map entry in
+// memory.
+const (
+	// ConnMemory is the charge of an open connection, whatever arrives on it: goroutine, buffers, TLS, and ownMemory.
+	ConnMemory = 64 << 10
+	// ByteMemory is the charge of one byte of a request.
+	ByteMemory = 4
+
+	lineMemory = 128      // of a line of the header, in addition to its bytes
+	ownMemory  = 32 << 10 // of a request, before it needs the shared memory: enough for nearly all calls of the SDKs
+)
+
+const (
+	bodyGrace    = 5 * time.Second // how long a body may be slower than the minimum rate
+	holdPatience = time.Second     // how old an unfinished request is before others may take its shared memory
+	discardTime  = time.Second     // how long the rest of a refused body is read, so that its sender reads the answer
+	discardBytes = 1 << 20
+)
+
+// admission bounds the number of connections and the memory of the requests on them.
+//
+// Each connection pays for itself and for a small request (ConnMemory); what a request needs beyond that comes out of
+// memory that all share. Where something is full, what is slow gives way: a new connection replaces the one that has
+// waited longest for the rest of its request or for its next one; a request takes the shared memory of the oldest one
+// that is still arriving. Neither touches a request that is complete. So an attacker who holds everything loses it to
+// the next caller, and small requests do not need the shared memory at all.
+//
+// A connection that is closed, or refused, had no complete request: nothing of it has been processed.
+type admission struct {
+	maxConns int
+	memory   int64         // shared
+	rate     int64         // bytes of a body per second
+	read     time.Duration // until a whole request has arrived
+	log      *slog.Logger
+
+	connsLog, memoryLog rate.Sometimes
+
+	mu      sync.Mutex
+	open    int       // connections
+	used    int64     // of memory
+	waiting list.List // the *conn without a complete request, those that have waited longest first
+	holding list.List // the *conn among them that hold shared memory, in the order in which they began to
+}
+
+func newAdmission(l ServerLimits, log *slog.Logger) *admission {
+	return &admission{
+		maxConns: l.Connections, memory: l.Memory, rate: int64(l.BodyRate), read: l.Read, log: log,
+		connsLog: rate.Sometimes{Interval: 10 * time.Second}, memoryLog: rate.Sometimes{Interval: 10 * time.Second},
+	}
+}
+
+// phase is what a connection waits for.
+type phase byte
+
+const (
+	idle    phase = iota // the first byte of a request
+	header               // the rest of a header
+	body                 // the rest of a body
+	handled              // nothing: its request is complete
+)
+
+// conn is a connection as the HTTP server sees it.
+type conn struct {
+	net.Conn // with TLS, if there is any
+	raw      net.Conn
+	a        *admission
+
+	refused atomic.Bool // the body of the current request is not kept; set under a.mu
+
+	// Guarded by a.mu.
+	phase           phase
+	since           time.Time // when the current wait for a request began, or the request
+	charged, shared int64     // by the request, and how much of it is shared memory
+	waits, holds    *list.Element
+	closed          bool // by us or by the server: what still arrives is not processed
+}
+
+// admit registers a connection. It returns nil when there is no room for it.
+func (a *admission) admit(raw net.Conn) *conn {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.open >= a.maxConns {
+		a.connsLog.Do(func() {
+			a.log.Warn("too many connections; the longest-waiting ones are closed", "request.connections", a.maxConns)
+		})
+		longest := a.waiting.Front()
+		if longest == nil {
+			return nil
+		}
+		a.drop(longest.Value.(*conn))
+	}
+	c := &conn{Conn: raw, raw: raw, a: a, since: time.Now()}
+	a.open++
+	c.waits = a.waiting.PushBack(c)
+	return c
+}
+
+// drop closes a connection that has no complete request. The caller holds a.mu.
+func (a *admission) drop(c *conn) {
+	a.forget(c)
+	_ = c.raw.Close() // not that of TLS, which may wait for its peer
+}
+
+// forget takes a connection out of the books. The caller holds a.mu.
+func (a *admission) forget(c *conn) {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	a.open--
+	a.release(c)
+	a.finishWait(c)
+}
+
+// release gives the shared memory of a request back. The caller holds a.mu.
+func (a *admission) release(c *conn) {
+	a.used -= c.shared
+	c.charged, c.shared = 0, 0
+	remove(&a.holding, &c.holds)
+}
+
+// finishWait takes a connection out of those that may be dropped. The caller holds a.mu.
+func (a *admission) finishWait(c *conn) {
+	remove(&a.waiting, &c.waits)
+	remove(&a.holding, &c.holds)
+}
+
+func remove(l *list.List, e **list.Element) {
+	if *e != nil {
+		l.Remove(*e)
+		*e = nil
+	}
+}
+
+func (c *conn) Close() error {
+	c.a.mu.Lock()
+	c.a.forget(c)
+	c.a.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// CloseWrite lets the HTTP server end an answer before it closes the connection.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// Read charges what it reads to the request.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.a.received(c, p[:n]) {
+		return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: form.ErrBusy}
+	}
+	return n, err
+}
+
+// received charges bytes to the request that they belong to. It returns false when the connection is of no use any
+// more. A body that cannot be paid for is marked as refused: see bodyReader.
+func (a *admission) received(c *conn, p []byte) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	if c.phase == idle {
+		c.phase, c.since = header, time.Now()
+		a.waiting.MoveToBack(c.waits)
+	}
+	cost := int64(len(p)) * ByteMemory
+	switch c.phase {
+	case header:
+		cost += int64(bytes.Count(p, []byte{'\n'})) * lineMemory
+	case handled: // one byte, by which the HTTP server notices that the client goes away
+		return true
+	}
+	if c.refused.Load() || a.charge(c, cost) {
+		return true
+	}
+	a.memoryLog.Do(func() { a.log.Warn("no memory for large requests; they are refused", "shared", a.memory) })
+	if c.phase == header {
+		return false
+	}
+	a.release(c)
+	c.refused.Store(true)
+	return true
+}
+
+// charge reports whether there is memory for a request's next bytes. The caller holds a.mu.
+func (a *admission) charge(c *conn, cost int64) bool {
+	c.charged += cost
+	need := c.charged - ownMemory - c.shared
+	if need <= 0 {
+		return true
+	}
+	for a.used+need > a.memory {
+		if !a.takeFromOldest(c) {
+			return false
+		}
+	}
+	a.used += need
+	c.shared += need
+	if c.holds == nil {
+		c.holds = a.holding.PushBack(c)
+	}
+	return true
+}
+
+// takeFromOldest takes the shared memory of the request that has been arriving for longest, unless that is the
+// asking one or has begun only now. The caller holds a.mu.
+func (a *admission) takeFromOldest(asking *conn) bool {
+	oldest := a.holding.Front()
+	if oldest == nil {
+		return false
+	}
+	c := oldest.Value.(*conn)
+	if c == asking || time.Since(c.since) < holdPatience {
+		return false
+	}
+	if c.phase == header {
+		a.drop(c)
+		return true
+	}
+	a.release(c)
+	c.refused.Store(true)
+	_ = c.raw.SetReadDeadline(past) // wakes its reader, which answers
+	return true
+}
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
+// complete marks the request as complete. It returns false when the connection was dropped, or the request refused,
+// before.
+func (a *admission) complete(c *conn) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c.closed || c.refused.Load() {
+		return false
+	}
+	a.finishWait(c)
+	c.phase = handled
+	return true
+}
+
+// expectBody begins the body of a request and returns until when it must have arrived.
+func (a *admission) expectBody(c *conn) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c.phase = body
+	return c.since.Add(a.read)
+}
+
+// changed gives back what a request held when it is answered.
+func (a *admission) changed(nc net.Conn, state http.ConnState) {
+	c, ours := nc.(*conn)
+	if !ours || state != http.StateIdle {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c.closed {
+		return
+	}
+	a.release(c)
+	a.finishWait(c)
+	c.phase, c.since = idle, time.Now()
+	c.refused.Store(false)
+	c.waits = a.waiting.PushBack(c)
+}
+
+// connKey finds the connection in the context of a request.
+type connKey struct{}
+
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// handler passes requests on whose bodies are read under the bounds. A request of another server's is left alone.
+func (a *admission) handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, ours := r.Context().Value(connKey{}).(*conn)
+		if !ours {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if r.Body == http.NoBody {
+			if !a.complete(c) {
+				panic(http.ErrAbortHandler)
+			}
+			next.ServeHTTP(w, r)
+			return
+		}
+		bounded := r.WithContext(r.Context()) // a copy: the HTTP server looks at the body of its own
+		reader := &bodyReader{ReadCloser: r.Body, c: c, control: http.NewResponseController(w), end: a.expectBody(c)}
+		bounded.Body = reader
+		next.ServeHTTP(w, bounded)
+		if reader.err == form.ErrBusy {
+			reader.discard() // now that the handler has let go of what it had read
+		}
+	})
+}
+
+// bodyReader reads a body at no less than the minimum rate. Its errors are form.ErrBusy, form.ErrSlow and those of the
+// connection.
+type bodyReader struct {
+	io.ReadCloser
+	c       *conn
+	control *http.ResponseController // http.Request's own way to the deadlines of the connection
+	end     time.Time                // until when the whole body must have arrived
+	due     time.Time                // until when the next byte must have, by the rate
+	err     error
+}
+
+func (b *bodyReader) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.read(p)
+	if err != nil {
+		b.err = err
+	}
+	return n, err
+}
+
+func (b *bodyReader) read(p []byte) (int, error) {
+	if b.due.IsZero() {
+		b.due = time.Now().Add(bodyGrace)
+	}
+	if err := b.control.SetReadDeadline(earlier(b.due, b.end)); err != nil {
+		return 0, err
+	}
+	if b.c.refused.Load() { // looked at when the deadline is set: whoever refuses it sets another one afterwards
+		return 0, form.ErrBusy
+	}
+	n, err := b.ReadCloser.Read(p)
+	var timeout net.Error
+	switch {
+	case b.c.refused.Load():
+		return 0, form.ErrBusy
+	case err == io.EOF:
+		_ = b.control.SetReadDeadline(time.Time{})
+		if !b.c.a.complete(b.c) {
+			return 0, form.ErrBusy
+		}
+		return n, io.EOF
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return n, form.ErrSlow
+	}
+	// Each byte pays for a moment; what is saved up is never more than the grace.
+	b.due = earlier(b.due.Add(time.Duration(n)*time.Second/time.Duration(b.c.a.rate)), time.Now().Add(bodyGrace))
+	return n, err
+}
+
+// discard reads the rest of a refused body for a moment: a client that is still sending when the connection is closed
+// may not see the answer.
+func (b *bodyReader) discard() {
+	_ = b.control.SetReadDeadline(time.Now().Add(discardTime))
+	if _, err := io.CopyN(io.Discard, b.ReadCloser, discardBytes); err == io.EOF {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
