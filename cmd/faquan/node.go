@@ -167,7 +167,7 @@ func (n *node) desk() *control.Desk {
 // nothing was cut off.
 func (n *node) facts() []any {
 	if n.files == nil {
-		return []any{"store", config.StoreName(n.at.store)}
+		return []any{"store", config.StoreName(n.at.store), "schema", n.database.Schema()}
 	}
 	head := n.files.Head()
 	return []any{"journal_record", head.Seq, "journal_hash", hex.EncodeToString(head.Hash[:])}

@@ -97,7 +97,7 @@ func TestNotEveryDatabase(t *testing.T) {
 		"another program's": {[]string{"CREATE TABLE users (id int)", "CREATE TABLE goose_db_version (id int)"}, ErrForeign},
 		"a view of theirs":  {[]string{"CREATE VIEW v AS SELECT 1"}, ErrForeign},
 		"elsewhere":         {[]string{"CREATE SCHEMA theirs", "CREATE TABLE theirs.users (id int)"}, nil},
-		"hidden":            {[]string{"CREATE TABLE turn ()", "CREATE TABLE claim ()", "CREATE TABLE issuance ()", "CREATE SCHEMA postgres"}, ErrHidden},
+		"hidden":            {[]string{"CREATE TABLE turn ()", "CREATE TABLE claim ()", "CREATE TABLE issuance ()", "CREATE SCHEMA postgres"}, ErrWhichSchema},
 		"a name to quote":   {[]string{`CREATE SCHEMA "Shop.1"`, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = "Shop.1"', current_database()); END $$`}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

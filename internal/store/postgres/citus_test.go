@@ -59,7 +59,7 @@ func citusSchema(t *testing.T, dsn string) string {
 		t.Fatal(err)
 	}
 	q := u.Query()
-	q.Set("search_path", name+",public")
+	q.Set(schemaParameter, name)
 	u.RawQuery = q.Encode()
 	return u.String()
 }

@@ -17,19 +17,29 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the schema up to date, where the database is one for faquan. Processes that start at the same time wait
+// migrate brings the schema up to date and returns the id of the store in it. Processes that start at the same time wait
 // for the first of them.
-func migrate(ctx context.Context, pool *pgxpool.Pool, partitions int) error {
-	if err := acceptable(ctx, pool); err != nil {
-		return err
-	}
+func migrate(ctx context.Context, config *pgxpool.Config, partitions int) (store string, err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err == nil && partitions > 0 {
 		files, err = partitioned(files, partitions)
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return "", err
+	}
+	defer pool.Close()
+	if err := migrateTo(ctx, pool, files); err != nil {
+		return "", err
+	}
+	err = pool.QueryRow(ctx, readStoreID.text).Scan(&store)
+	return store, err
+}
+
+func migrateTo(ctx context.Context, pool *pgxpool.Pool, files fs.FS) error {
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close()
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))

@@ -62,7 +62,8 @@ import (
 // Options of a store. Only URL is required.
 type Options struct {
 	// URL names the database: postgres://user:password@host:port/database, or several hosts with commas. Parameters
-	// are those of libpq and pgxpool; target_session_attrs is read-write unless it is given.
+	// are those of libpq and pgxpool, and schema, the schema of the tables; target_session_attrs is read-write unless it
+	// is given.
 	URL string
 	Log *slog.Logger
 	// CallerClock takes the clock of Begin instead of the database's. It is for tests that turn days.
@@ -78,6 +79,9 @@ type Store struct {
 
 	log         *slog.Logger
 	callerClock bool
+
+	schema string // of the tables
+	id     string // of the store: that of each connection
 
 	issuing *pgxpool.Pool // of batches and changes: planned for keys
 	reading *pgxpool.Pool // of everything else
@@ -114,11 +118,17 @@ func open(ctx context.Context, o Options, filling bool) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if err := s.connect(ctx, o.URL); err != nil {
+	config, schema, err := poolConfig(o.URL)
+	if err != nil {
 		return nil, err
 	}
-	err := s.prepare(ctx, o.Partitions)
-	if err == nil && !filling {
+	if err := s.prepare(ctx, config, schema, o.Partitions); err != nil {
+		return nil, err
+	}
+	if err := s.connect(ctx, config); err != nil {
+		return nil, err
+	}
+	if err = s.readBounds(ctx); err == nil && !filling {
 		err = s.refuseMarked(ctx)
 	}
 	if err != nil {
@@ -128,10 +138,43 @@ func open(ctx context.Context, o Options, filling bool) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) connect(ctx context.Context, url string) (err error) {
-	config, err := poolConfig(url)
+// prepare checks the server, finds the schema, migrates it, and reads which store it is. The connections of the config
+// are then to that schema.
+func (s *Store) prepare(ctx context.Context, config *pgxpool.Config, named string, partitions int) error {
+	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
 	if err != nil {
-		return err
+		return fmt.Errorf("connecting: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var fsync, pages string
+	err = conn.QueryRow(ctx, `SELECT current_setting('fsync'), current_setting('full_page_writes')`).Scan(&fsync, &pages)
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	if (fsync != "on" || pages != "on") && !s.callerClock {
+		return ErrUnsafe
+	}
+	if s.schema, err = s.findSchema(ctx, conn, named); err != nil {
+		return fmt.Errorf("the schema: %w", err)
+	}
+	// A parameter of the connection stands above what ALTER ROLE, ALTER DATABASE or options say.
+	config.ConnConfig.RuntimeParams["search_path"] = searchPath(s.schema)
+	if s.id, err = migrate(ctx, config.Copy(), partitions); err != nil {
+		return fmt.Errorf("the schema: %w", err)
+	}
+	return nil
+}
+
+// connect makes the pools. Each of their connections, and each other one of their config, is to this store.
+func (s *Store) connect(ctx context.Context, config *pgxpool.Config) (err error) {
+	primary := config.ConnConfig.ValidateConnect
+	config.ConnConfig.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		if primary != nil {
+			if err := primary(ctx, conn); err != nil {
+				return err
+			}
+		}
+		return s.sameStore(ctx, conn)
 	}
 	if s.reading, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return err
@@ -147,19 +190,8 @@ func (s *Store) connect(ctx context.Context, url string) (err error) {
 	return nil
 }
 
-// prepare checks the server, migrates the schema and reads what the store starts with.
-func (s *Store) prepare(ctx context.Context, partitions int) error {
-	var fsync, pages string
-	err := s.reading.QueryRow(ctx, `SELECT current_setting('fsync'), current_setting('full_page_writes')`).Scan(&fsync, &pages)
-	if err != nil {
-		return fmt.Errorf("connecting: %w", err)
-	}
-	if (fsync != "on" || pages != "on") && !s.callerClock {
-		return ErrUnsafe
-	}
-	if err := migrate(ctx, s.reading, partitions); err != nil {
-		return fmt.Errorf("the schema: %w", err)
-	}
+// readBounds reads what the store starts with.
+func (s *Store) readBounds(ctx context.Context) error {
 	var millis int64
 	if err := s.reading.QueryRow(ctx, readBounds.text).Scan(&s.opened, &millis); err != nil {
 		return err
@@ -170,6 +202,9 @@ func (s *Store) prepare(ctx context.Context, partitions int) error {
 
 var readBounds = spanning("read_bounds", "a row of each slot", `SELECT coalesce(max(now), 0), coalesce(max(id_millis), 0) FROM clock`)
 
+// Schema returns the schema of the store's tables.
+func (s *Store) Schema() string { return s.schema }
+
 // hotSettings make the planner take the index for every key: its statistics may be of a table that was empty, and a
 // plan for a thousand keys must not become one that reads a table.
 var hotSettings = map[string]string{
@@ -177,15 +212,15 @@ var hotSettings = map[string]string{
 	"plan_cache_mode": "force_generic_plan", "jit": "off",
 }
 
-// poolConfig reads a URL and adds what it leaves out.
-func poolConfig(url string) (*pgxpool.Config, error) {
-	url, err := withDefaults(url)
+// poolConfig reads a URL, adds what it leaves out, and returns the schema that it names, if any, apart.
+func poolConfig(url string) (config *pgxpool.Config, schema string, err error) {
+	url, schema, err = withDefaults(url)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	config, err := pgxpool.ParseConfig(url)
+	config, err = pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("the store's URL: %w", err) // pgx leaves out the password
+		return nil, "", fmt.Errorf("the store's URL: %w", err) // pgx leaves out the password
 	}
 	params := config.ConnConfig.RuntimeParams
 	for name, value := range map[string]string{
@@ -211,7 +246,7 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 		}
 		return uncancelled{conn}, nil
 	}
-	return config, nil
+	return config, schema, nil
 }
 
 // afterConnect lets no commit be answered before it is durable, whatever the server's defaults are.
@@ -318,6 +353,8 @@ func (s *Store) broken(err error) error {
 	case err == nil || errors.Is(err, store.ErrConflict): // the batch's own finding
 		return err
 	case errors.Is(err, context.Canceled): // the caller went away, not the server
+		return err
+	case errors.Is(err, ErrOtherStore): // a new connection; those that are there lead to this store
 		return err
 	case !errors.As(err, &pg): // the way to it
 		s.reset()
