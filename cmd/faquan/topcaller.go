@@ -118,7 +118,7 @@ func (c *topCaller) sendBatch(ctx context.Context, items []map[string]string) ([
 		return nil, err
 	}
 	took := time.Since(start)
-	answers := strings.Split(body, wire.DefaultSeparator)
+	answers := strings.Split(body, wire.Separator)
 	if len(answers) != len(items) {
 		e, err := c.read("", nil, body, took) // the batch as a whole may be refused
 		if err == nil && e.reply.Refusal != nil {

@@ -271,13 +271,14 @@ func (f *Form) add(name, raw string, inQuery bool) *Problem {
 }
 
 // isName accepts printable ASCII without a space, 1 to 128 bytes: all that the platforms ever used, and the one set
-// whose order all languages agree on.
+// whose order all languages agree on. "=" and "&" are left out: in a text to sign that joins "name=value" by "&", a
+// name with one of them could hold another parameter.
 func isName(name string) bool {
 	if name == "" || len(name) > maxNameBytes {
 		return false
 	}
 	for i := 0; i < len(name); i++ {
-		if name[i] <= ' ' || name[i] >= 0x7F {
+		if c := name[i]; c <= ' ' || c >= 0x7F || c == '=' || c == '&' {
 			return false
 		}
 	}

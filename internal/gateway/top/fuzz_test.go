@@ -103,8 +103,8 @@ func FuzzBatch(f *testing.F) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodPost, top.BatchPath+"?"+signedBatch(call, body), strings.NewReader(body))
 		l.ServeHTTP(w, r)
-		answers := strings.Split(w.Body.String(), wire.DefaultSeparator)
-		want := strings.Count(body, wire.DefaultSeparator) + 1
+		answers := strings.Split(w.Body.String(), wire.Separator)
+		want := strings.Count(body, wire.Separator) + 1
 		if strings.HasPrefix(body, "#PUBLIC#") {
 			want--
 		}

@@ -367,7 +367,7 @@ func (l *lab) batch(call *wire.Call, items []map[string]string) []string {
 	query, body := call.Batch(labSecret, items)
 	r := httptest.NewRequest(http.MethodPost, top.BatchPath+"?"+query, strings.NewReader(body))
 	r.Header.Set("Content-Type", "text/plain;charset=UTF-8")
-	return strings.Split(l.do(r).Body.String(), wire.DefaultSeparator)
+	return strings.Split(l.do(r).Body.String(), wire.Separator)
 }
 
 // A batch that is refused as a whole has one answer, and nothing of it is served.

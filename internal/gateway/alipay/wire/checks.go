@@ -185,7 +185,7 @@ func checkSignature(c *checking) *Error {
 		if v.OK() {
 			c.match = v.Variant
 			c.req.dropUncovered(v.Variant)
-			return nil
+			return c.req.hidden()
 		}
 		// What is said of one key may be wrong for another: a fitting algorithm
 		// tells most, a length that fits no key only if it fits none.

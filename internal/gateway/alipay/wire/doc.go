@@ -27,6 +27,11 @@
 // of its charset. The SDKs disagree on small things (empty values, "0"); type
 // Variant lists the strings that are tried.
 //
+// What is decided on is exactly what was signed: the signed bytes, decoded by the
+// charset among them. Nothing that the signature does not cover may make another
+// request of them: not the charset of a Content-Type or of the URL, not parameters
+// that the matching Variant leaves out, not "&" inside a value (see hidden).
+//
 // # Answers
 //
 //	{"alipay_marketing_voucher_send_response":{"code":"10000",…},"sign":"BASE64"}
@@ -45,13 +50,13 @@
 //  3. app_id                    present, known, usable
 //  4. sign_type                 present, RSA2 or RSA
 //  5. sign                      present
-//  6. charset                   supported; every value valid in it
+//  6. charset                   supported; every value valid in it, and the same in the URL's
 //  7. timestamp                 present, yyyy-MM-dd HH:mm:ss, within the tolerance
 //  8. version                   present, 1.0
 //  9. format                    absent or JSON
 //  10. encryption               encrypt_type is refused
 //  11. certificate              app_cert_sn, alipay_root_cert_sn are refused
-//  12. signature                verifies under a key of the app
+//  12. signature                verifies under a key of the app, and covers one request only
 //
 // The real gateway validates app_id before the signature, even before its
 // presence; the rest of the order is ours. Business parameters, tokens and grants

@@ -23,11 +23,7 @@ func (r *Request) Explain(v Verdict, t SignType) Explanation {
 	if variant == NoMatch {
 		variant = WithoutEmpties
 	}
-	text, ok := r.Charset.decode(string(r.StringToSign(variant)))
-	if !ok {
-		text = string(r.StringToSign(AlwaysUTF8))
-	}
-	return Explanation{Verdict: v, StringToSign: text, SignType: t}
+	return Explanation{Verdict: v, StringToSign: string(r.recoded().StringToSign(variant)), SignType: t}
 }
 
 // maxEcho bounds the string to sign in a sub_msg, in bytes: an answer must not

@@ -25,7 +25,9 @@ type Param struct {
 type Request struct {
 	// Charset decoded the parameters and encodes the answer; UTF-8 when the
 	// request names none. After a charset that does not exist or does not fit the
-	// bytes it is one for the answer alone, which every client can read.
+	// bytes it is one for the answer alone, which every client can read. When the
+	// query names another charset than the body, and all values decode to the same
+	// text under both, it is the query's: that is what gopay reads the answer in.
 	Charset Charset
 	// Params are sorted by name. Before Policy.Check has passed they are
 	// unverified, and after it they hold only what the signature covers.
@@ -70,21 +72,20 @@ func (r *Request) AnswerSignType() SignType {
 //
 // The same name twice with the same value counts once. With different values the
 // request is refused, since only one of them can be what the caller signed. The
-// exception is charset, which gopay always writes into the query as utf-8,
-// whatever the body says: the query's tells how to decode, the body's is signed.
+// exception is charset, which gopay always writes into the query as utf-8, whatever
+// the body says: the body's is the one that is signed.
+//
+// Values are decoded by the charset that the signature covers, and by nothing else:
+// by another one, the same signed bytes would be another request. So the charset of
+// a Content-Type is ignored, and that of the query must give the same text.
 func Parse(r *http.Request, limits Limits) (*Request, *Error) {
-	contentType := r.Header.Get("Content-Type")
 	f, problem := form.Read(r, form.Options{Bytes: limits.Bytes, Params: limits.Params})
 	bad := refusal(problem)
 	if bad == nil && f.Body != "" {
 		bad = ErrInvalidParameter.With("不支持的Content-Type，请使用application/x-www-form-urlencoded")
 	}
 	req := &Request{}
-	name := charsetName(f, contentType)
-	var known bool
-	if req.Charset, known = ParseCharset(name); !known && name != "" {
-		req.charsetProblem = ErrInvalidCharset
-	}
+	inQuery := queryCharset(f)
 	if dup := f.Merge("charset"); bad == nil {
 		bad = refusal(dup)
 	}
@@ -92,20 +93,22 @@ func Parse(r *http.Request, limits Limits) (*Request, *Error) {
 	for i := range f.Params {
 		req.Params[i] = Param{Name: f.Params[i].Name, raw: f.Params[i].Raw}
 	}
-	req.decode()
-	// The one that is signed must exist too, even where the Content-Type tells how to decode.
-	if _, known := ParseCharset(req.Get("charset")); !known && req.Get("charset") != "" && req.charsetProblem == nil {
-		req.charsetProblem = ErrInvalidCharset
-	}
+	req.decode(inQuery)
 	if req.charsetProblem != nil {
 		req.Charset = escaped
 	}
 	return req, bad
 }
 
-// decode fills the values from the bytes. Under an unknown charset the ASCII ones,
-// which are all that the checks before it look at, come out right too.
-func (r *Request) decode() {
+// decode fills the values from the bytes, by the charset among the parameters. Under
+// an unknown charset the ASCII ones, which are all that the checks before it look at,
+// come out right too. inQuery is the charset that the query names, if it is another.
+func (r *Request) decode(inQuery string) {
+	var known bool
+	signed := r.rawOf("charset")
+	if r.Charset, known = ParseCharset(signed); !known && signed != "" {
+		r.charsetProblem = ErrInvalidCharset
+	}
 	for i := range r.Params {
 		p := &r.Params[i]
 		text, ok := r.Charset.decode(p.raw)
@@ -117,6 +120,36 @@ func (r *Request) decode() {
 		}
 		p.Value = text
 	}
+	other, known := ParseCharset(inQuery)
+	switch {
+	case inQuery == "" || r.charsetProblem != nil:
+	case !known:
+		r.charsetProblem = ErrInvalidCharset
+	default:
+		r.agree(other)
+	}
+}
+
+// agree requires that all values decode to the same text by the query's charset.
+func (r *Request) agree(inQuery Charset) {
+	for i := range r.Params {
+		p := &r.Params[i]
+		if text, ok := inQuery.decode(p.raw); !ok || text != p.Value {
+			r.charsetProblem = ErrInvalidCharset.With("URL中的charset为" + inQuery.String() + "，而签名的charset为" +
+				r.Charset.String() + "，参数" + p.Name + "的内容在两种编码下不同")
+			return
+		}
+	}
+	r.Charset = inQuery
+}
+
+func (r *Request) rawOf(name string) string {
+	for i := range r.Params {
+		if r.Params[i].Name == name {
+			return r.Params[i].raw
+		}
+	}
+	return ""
 }
 
 // refusal is a problem with the form as this platform tells it; nil when there is none.
@@ -130,36 +163,11 @@ func refusal(p *form.Problem) *Error {
 	return ErrInvalidParameter.With(p.Error())
 }
 
-// charsetName is the charset that the caller encoded with: named in the query,
-// else in the Content-Type, else in the body, else "". The query comes first
-// because SDKs that split the parameters put it there in order that it can be read
-// before anything is decoded. A charset in the Content-Type that is none of ours is
-// passed over: HTTP libraries write ISO-8859-1 there on their own.
-func charsetName(f *form.Form, contentType string) string {
-	inBody := ""
+// queryCharset is the charset that the query names, "" when it names none.
+func queryCharset(f *form.Form) string {
 	for i := range f.Params {
-		if p := &f.Params[i]; p.Name == "charset" && p.Raw != "" {
-			if p.InQuery {
-				return p.Raw
-			}
-			inBody = p.Raw
-		}
-	}
-	if name := contentTypeCharset(contentType); name != "" {
-		if _, known := ParseCharset(name); known {
-			return name
-		}
-	}
-	return inBody
-}
-
-func contentTypeCharset(contentType string) string {
-	for rest := contentType; rest != ""; {
-		var attribute string
-		attribute, rest, _ = strings.Cut(rest, ";")
-		name, value, _ := strings.Cut(attribute, "=")
-		if strings.EqualFold(strings.TrimSpace(name), "charset") {
-			return strings.Trim(strings.TrimSpace(value), `"`)
+		if p := &f.Params[i]; p.InQuery && p.Name == "charset" && p.Raw != "" {
+			return p.Raw
 		}
 	}
 	return ""

@@ -324,7 +324,7 @@ func TestReadersSeeWhatWasWritten(t *testing.T) {
 			if diff := cmp.Diff(expected, got); diff != "" {
 				t.Fatalf("%s: %s\n%s", f, diff, body)
 			}
-			if strings.Contains(body, DefaultSeparator) {
+			if strings.Contains(body, Separator) {
 				t.Fatalf("the default separator of a batch is in %q", body)
 			}
 			if reply, err := ReadReply([]byte(body), f, "taobao.a.b"); err != nil || reply.RequestID != requestID {

@@ -7,31 +7,24 @@ import (
 	"faquan/internal/gateway/form"
 )
 
-// SeparatorHeader is the request header that names a separator of the caller's own between the items of a batch.
+// SeparatorHeader is the request header by which a caller names another separator between the items of a batch. A
+// batch that has it is refused: no signature covers a header, and by another separator the signed body would be other
+// calls.
 const SeparatorHeader = "Top-Api-Separator"
 
-// DefaultSeparator stands between the items, and between their answers, when the caller names none. No answer holds
-// it: both shapes write a carriage return as an escape. With a separator of its own a caller has to see to that.
-const DefaultSeparator = "\r\n-S-\r\n"
+// Separator stands between the items of a batch, and between their answers. No answer holds it: both shapes write a
+// carriage return as an escape.
+const Separator = "\r\n-S-\r\n"
 
 const (
 	publicPrefix = "#PUBLIC#"
 	noParams     = "N" // an item without parameters of its own
-	maxSeparator = 64
 )
 
 // Item is one call of a batch: a request to serve, or, when it cannot be read or names no known method, its refusal.
 type Item struct {
 	Request *Request
 	Refusal *Error
-}
-
-// Separator is what stands between the items of a batch and between their answers.
-func (r *Request) Separator() string {
-	if r.separator == "" {
-		return DefaultSeparator
-	}
-	return r.separator
 }
 
 // Items splits a batch that CheckBatch has passed. An item's parameters are those of the query, under those of the
@@ -44,13 +37,9 @@ func (p *Policy) Items(batch *Request) ([]Item, *Error) {
 	if limit == 0 {
 		limit = DefaultBatchItems
 	}
-	separator, body := batch.Separator(), batch.Body
-	if len(separator) > maxSeparator {
-		return nil, ErrParameter.With("批量请求的分隔符过长")
-	}
-	public := batch.Params
+	public, body := batch.Params, batch.Body
 	if rest, ok := strings.CutPrefix(body, publicPrefix); ok {
-		first, more, _ := strings.Cut(rest, separator)
+		first, more, _ := strings.Cut(rest, Separator)
 		body = more
 		shared, bad := batch.readItem(first)
 		if bad != nil {
@@ -61,11 +50,11 @@ func (p *Policy) Items(batch *Request) ([]Item, *Error) {
 	if body == "" {
 		return nil, ErrParameter.With("批量请求中没有API调用")
 	}
-	if strings.Count(body, separator) >= limit {
+	if strings.Count(body, Separator) >= limit {
 		return nil, ErrParameter.With("批量请求最多包含" + strconv.Itoa(limit) + "个API调用")
 	}
 	var items []Item
-	for text := range strings.SplitSeq(body, separator) {
+	for text := range strings.SplitSeq(body, Separator) {
 		own, bad := batch.readItem(text)
 		req := &Request{Params: overlay(public, own), limits: batch.limits}
 		if bad == nil {

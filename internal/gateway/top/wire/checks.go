@@ -82,7 +82,22 @@ func Order() []string {
 func (p *Policy) Check(req *Request) (Variant, *Error) { return p.check(req, order) }
 
 // CheckBatch is Check for what stands around a batch: all but the method, which each item has for itself. See Items.
-func (p *Policy) CheckBatch(req *Request) (Variant, *Error) { return p.check(req, order[1:]) }
+func (p *Policy) CheckBatch(req *Request) (Variant, *Error) {
+	variant, bad := p.check(req, order[1:])
+	if bad == nil {
+		bad = checkBoundary(req)
+	}
+	return variant, bad
+}
+
+// checkBoundary sees to it that the signed body begins where it seems to. Nothing stands between the last parameter
+// and the body in the text to sign, so a parameter behind v could have the first items of a body as its value.
+func checkBoundary(req *Request) *Error {
+	if last := req.Params[len(req.Params)-1].Name; last != "v" {
+		return ErrParameter.With("批量请求的URL不支持参数" + last)
+	}
+	return nil
+}
 
 func (p *Policy) check(req *Request, steps []check) (Variant, *Error) {
 	c := checking{policy: p, req: req}

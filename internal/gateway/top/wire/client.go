@@ -74,7 +74,7 @@ func (c *Call) Batch(secret string, items []map[string]string) (query, body stri
 		}
 		elements = append(elements, text)
 	}
-	body = strings.Join(elements, DefaultSeparator)
+	body = strings.Join(elements, Separator)
 	params := c.params()
 	delete(params, "method")
 	return signForm(params, body, secret, c.signMethod()), body

@@ -69,6 +69,6 @@
 // # Batches
 //
 // ParseBatch, CheckBatch and Items read a call of /router/batch: one signature over the query and the raw body, and
-// in the body items, each a URL-encoded text, joined by a separator. SendBatch joins their answers by the same. An
+// in the body items, each a URL-encoded text, joined by Separator. SendBatch joins their answers by the same. An
 // item that cannot be read is refused alone; the others are served.
 package wire

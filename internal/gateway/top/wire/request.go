@@ -25,8 +25,7 @@ type Request struct {
 	// Body is a body that is no form (a batch, JSON, XML), as it was sent; it is signed. Else "".
 	Body string
 
-	limits    Limits
-	separator string // of a batch
+	limits Limits
 }
 
 // NewRequest makes a request of parameters that were read elsewhere, for the command line and for tests.
@@ -87,7 +86,7 @@ func parse(r *http.Request, limits Limits, batch bool) (*Request, *Error) {
 	if dup := f.Merge(""); problem == nil {
 		problem = dup
 	}
-	req := &Request{Body: f.Body, limits: limits, separator: r.Header.Get(SeparatorHeader)}
+	req := &Request{Body: f.Body, limits: limits}
 	var bad *Error
 	req.Params, bad = decode(f.Params)
 	switch {
@@ -95,6 +94,8 @@ func parse(r *http.Request, limits Limits, batch bool) (*Request, *Error) {
 		bad = ErrVerb
 	case problem != nil:
 		bad = unreadable(problem)
+	case batch && r.Header.Get(SeparatorHeader) != "":
+		bad = ErrParameter.With("不支持请求头top-api-separator，因为签名不包含它，请使用默认的分隔符")
 	case bad == nil && !utf8.ValidString(f.Body):
 		bad = ErrInvalidEncoding.With("请求体不是合法的UTF-8编码")
 	}

@@ -25,12 +25,12 @@ func Send(w http.ResponseWriter, r *http.Request, a *Answer) error {
 	return send(w, r, a.format, a.Body())
 }
 
-// SendBatch writes the answers of a batch, in the order of its items and joined by its separator, and releases them.
+// SendBatch writes the answers of a batch, in the order of its items and joined by Separator, and releases them.
 func SendBatch(w http.ResponseWriter, r *http.Request, batch *Request, answers []*Answer) error {
 	var body []byte
 	for i, a := range answers {
 		if i > 0 {
-			body = append(body, batch.Separator()...)
+			body = append(body, Separator...)
 		}
 		body = append(body, a.Body()...)
 		a.Release()
