@@ -36,6 +36,18 @@ type App struct {
 	RedirectURIs []string `json:"redirect_uris,omitzero"`
 }
 
+// IsCallerID reports whether an app may be known by the text on a wire, as app_id or app_key: printable ASCII without
+// spaces, not "0", and not with "@" in front. PHP SDKs leave those two out of what they sign, so that a call which
+// verifies may not name its app at all.
+func IsCallerID(text string) bool {
+	for i := 0; i < len(text); i++ {
+		if text[i] <= ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return text != "" && text != "0" && text[0] != '@'
+}
+
 // Granted says that the app may call the method.
 func (a *App) Granted(method string) bool {
 	return len(a.Methods) == 0 || slices.Contains(a.Methods, method)

@@ -105,7 +105,7 @@ func (p *parser) app(o *object) *appDoc {
 	o.require("name", "merchant")
 	d := &appDoc{merchant: o.ref("merchant"), app: benefit.App{
 		Name:   scalar(o, "name", handle),
-		AppKey: scalar(o, "app_key", token(maxAppKey)), AppID: scalar(o, "app_id", token(maxAppID)),
+		AppKey: scalar(o, "app_key", callerID(maxAppKey)), AppID: scalar(o, "app_id", callerID(maxAppID)),
 		RatePerSecond: scalar(o, "rate_per_second", number(1, maxSendRate)),
 		Disabled:      scalar(o, "status", disabledWords.read),
 		Methods:       scalars(o, "methods", method),

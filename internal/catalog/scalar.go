@@ -64,6 +64,17 @@ func token(max int) func(string) (string, error) {
 	}
 }
 
+// callerID reads an app_key or app_id.
+func callerID(max int) func(string) (string, error) {
+	return func(s string) (string, error) {
+		s, err := token(max)(s)
+		if err == nil && !benefit.IsCallerID(s) {
+			return "", errors.New("is 0 or begins with @, which PHP SDKs leave out of the signed text")
+		}
+		return s, err
+	}
+}
+
 // number reads a whole number between min and max, decimal digits alone, exactly.
 func number(min, max int64) func(string) (int64, error) {
 	return func(s string) (int64, error) {

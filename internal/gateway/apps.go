@@ -38,18 +38,18 @@ type AppSet struct {
 	apps      map[benefit.AppID]*App
 }
 
-// ByAppID finds the app that Alipay's wire calls app_id; nil when there is none.
-func (s *AppSet) ByAppID(appID string) *App {
-	a := s.Catalogue.AppByAppID(appID)
-	if a == nil {
+// ByAppID returns the app that Alipay's wire calls app_id; nil when there is none.
+func (s *AppSet) ByAppID(appID string) *App { return s.find(appID, s.Catalogue.AppByAppID) }
+
+// ByAppKey returns the app that TOP's wire calls app_key; nil when there is none.
+func (s *AppSet) ByAppKey(appKey string) *App { return s.find(appKey, s.Catalogue.AppByAppKey) }
+
+// find looks for what can be an id of an app only: a catalogue written by an older version may have others.
+func (s *AppSet) find(callerID string, in func(string) *benefit.App) *App {
+	if !benefit.IsCallerID(callerID) {
 		return nil
 	}
-	return s.apps[a.ID]
-}
-
-// ByAppKey finds the app that TOP's wire calls app_key; nil when there is none.
-func (s *AppSet) ByAppKey(appKey string) *App {
-	a := s.Catalogue.AppByAppKey(appKey)
+	a := in(callerID)
 	if a == nil {
 		return nil
 	}

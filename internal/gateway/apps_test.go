@@ -57,6 +57,20 @@ func (s *shop) stock(apps ...*benefit.App) {
 	s.cat = benefit.NewCatalogue(1, nil, apps, nil, nil, nil)
 }
 
+// An id that a signature may leave out names no app, although an older catalogue may have it.
+func TestIDsThatNameNoApp(t *testing.T) {
+	for _, id := range []string{"0", "@1", "@", "a b", "优"} {
+		set := newShop(&benefit.App{ID: 1, AppID: id, AppKey: id}).apps.Current()
+		if set.ByAppID(id) != nil || set.ByAppKey(id) != nil {
+			t.Errorf("%q names an app", id)
+		}
+	}
+	set := newShop(&benefit.App{ID: 1, AppID: "00", AppKey: "a@b"}).apps.Current()
+	if set.ByAppID("00") == nil || set.ByAppKey("a@b") == nil {
+		t.Error("good ids are refused")
+	}
+}
+
 func TestAppsFollowTheCatalogue(t *testing.T) {
 	key := publicPEM(t, &rsaKey().PublicKey)
 	s := newShop(&benefit.App{ID: 1, AppID: "a", PublicKey: key})

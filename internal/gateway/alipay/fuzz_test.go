@@ -8,7 +8,9 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"faquan/internal/benefit"
 	"faquan/internal/gateway/alipay/wire"
+	"faquan/internal/issuing"
 )
 
 // FuzzUnsigned sends what nobody signed: it is refused in the protocol's form whatever it is, and never reaches
@@ -18,6 +20,9 @@ func FuzzUnsigned(f *testing.F) {
 	f.Add("GET", "method="+method+"&app_id="+appID+"&sign_type=RSA&sign=x&timestamp=2026-11-22+12:00:00&version=1.0", "", "")
 	f.Add("PUT", "method=<b>&sign_type=RSA", "multipart/form-data; boundary=x", "--x\r\n")
 	f.Add("POST", "%", "text/plain", "\x00")
+	for _, id := range []string{"0", "@1", "%20", "@"} {
+		f.Add("POST", "", "", "method="+method+"&app_id="+id+"&sign_type=RSA2&sign=x&timestamp=2026-11-22+12:00:00&version=1.0")
+	}
 	w := newWorld(f, nil)
 	f.Fuzz(func(t *testing.T, verb, query, contentType, body string) {
 		r := httptest.NewRequest("POST", "/gateway.do", strings.NewReader(body))
@@ -26,6 +31,7 @@ func FuzzUnsigned(f *testing.F) {
 		res := httptest.NewRecorder()
 		w.ServeHTTP(res, r)
 		got := res.Body.String()
+		w.noPanic(t)
 		if res.Code != http.StatusOK || strings.Contains(got, `"code":"10000"`) || w.request.Load() != nil {
 			t.Fatalf("status %d: %s", res.Code, got)
 		}
@@ -34,6 +40,54 @@ func FuzzUnsigned(f *testing.F) {
 		}
 		if utf8.ValidString(got) && !json.Valid([]byte(got)) {
 			t.Errorf("no JSON: %s", got)
+		}
+	})
+}
+
+// noPanic looks for a panic in the log, which a caller sees as an unknown outcome.
+func (w *world) noPanic(t testing.TB) {
+	if strings.Contains(w.log.String(), "panic") {
+		t.Fatalf("a call panicked: %s", w.log)
+	}
+	w.log.Reset()
+}
+
+// FuzzSigned signs a call with one parameter set to anything, by each rule of the SDKs: there is no panic, and the core
+// gets the request of the caller or none.
+func FuzzSigned(f *testing.F) {
+	for rule := range uint8(len(signingRules)) {
+		for _, name := range []string{"app_id", "method", "sign_type", "app_auth_token", "charset", "biz_content", "version"} {
+			for _, value := range []string{"", "0", "@1", "@", " "} {
+				f.Add(name, value, rule)
+			}
+		}
+	}
+	w := newWorld(f, nil)
+	w.broken = issuing.ErrBusy
+	for i, id := range []string{"0", "@1", "@"} { // of a catalogue that is older than their rule
+		w.change(f, &benefit.App{ID: benefit.AppID(20 + i), Name: "old" + id, Merchant: ours, AppID: id, PublicKey: appPEM()})
+	}
+	f.Fuzz(func(t *testing.T, name, value string, rule uint8) {
+		w.request.Store(nil)
+		c := goodCall().with("charset", "utf-8").with(name, value)
+		var call []pair
+		for name, value := range c.params {
+			if name != "sign" {
+				call = append(call, pair{name, value})
+			}
+		}
+		keep := signingRules[int(rule)%len(signingRules)]
+		call = append(call, pair{"sign", c.signature(signedText(call, keep))})
+		r := httptest.NewRequest(http.MethodPost, "/gateway.do", strings.NewReader(encodePairs(call)))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		res := httptest.NewRecorder()
+		w.ServeHTTP(res, r)
+		w.noPanic(t)
+		if res.Code != http.StatusOK {
+			t.Fatalf("status %d", res.Code)
+		}
+		if reached := w.request.Load(); reached != nil && reached.App != 1 {
+			t.Errorf("%s=%q makes it a call of app %d", name, value, reached.App)
 		}
 	})
 }
@@ -47,6 +101,7 @@ func FuzzBizContent(f *testing.F) {
 	f.Add(`{"memo":"\u0000"}`)
 	w := newWorld(f, nil)
 	f.Fuzz(func(t *testing.T, biz string) {
+		defer w.noPanic(t)
 		if !utf8.ValidString(biz) {
 			return
 		}

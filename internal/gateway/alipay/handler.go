@@ -148,11 +148,11 @@ func (h *Handler) serve(ctx context.Context, c *call) (success answer, bad *wire
 
 // authenticate runs the checks of the protocol, the last of which is the signature.
 func (h *Handler) authenticate(c *call) *wire.Error {
+	var app *gateway.App
 	policy := wire.Policy{
 		KnownMethod: func(name string) bool { return h.methods[name] != nil },
 		Keys: func(appID string) ([]*rsa.PublicKey, *wire.Error) {
-			app := c.apps.ByAppID(appID)
-			if app == nil {
+			if app = c.apps.ByAppID(appID); app == nil {
 				return nil, wire.ErrInvalidAppID
 			}
 			return app.Keys, nil
@@ -165,7 +165,7 @@ func (h *Handler) authenticate(c *call) *wire.Error {
 		return bad
 	}
 	c.record.Variant = variant.String()
-	c.app = c.apps.ByAppID(c.req.AppID())
+	c.app = app
 	return nil
 }
 

@@ -95,7 +95,7 @@ func (w *world) addApp(t *testing.T, appID string) {
 }
 
 // change puts an entity into the catalogue as an operator does.
-func (w *world) change(t *testing.T, entity any) {
+func (w *world) change(t testing.TB, entity any) {
 	t.Helper()
 	e, err := benefit.EntityOf(entity)
 	if err != nil {

@@ -7,12 +7,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"faquan/internal/benefit"
 	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
+	"faquan/internal/issuing"
 )
 
 // wellFormed says whether an answer can be read in the shape that its Content-Type names.
@@ -36,6 +39,8 @@ func FuzzUnsigned(f *testing.F) {
 	f.Add("PUT", false, "method=<b>&format=json&simplify=true", "multipart/form-data; boundary=x", "--x\r\n")
 	f.Add("POST", true, "app_key="+labKey+"&timestamp=2026-11-22+12:00:00&v=2.0&sign="+strings.Repeat("0", 32), "text/plain", "#PUBLIC#method=taobao.time.get\r\n-S-\r\nN")
 	f.Add("POST", true, "%", "text/plain", "\x00")
+	f.Add("POST", true, "app_key=@key&timestamp=2026-11-22+12:00:00&v=2.0&sign="+strings.Repeat("0", 32), "text/plain", "N")
+	f.Add("POST", false, "app_key=@key&method="+activityMethod+"&timestamp=2026-11-22+12:00:00&v=2.0&sign="+strings.Repeat("0", 32), "", "")
 	l := newActivityLab(f, nil)
 	f.Fuzz(func(t *testing.T, verb string, batch bool, query, contentType, body string) {
 		path := top.Path
@@ -47,11 +52,66 @@ func FuzzUnsigned(f *testing.F) {
 		r.Header.Set("Content-Type", contentType)
 		w := httptest.NewRecorder()
 		l.ServeHTTP(w, r)
+		l.noPanic(t)
 		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "error_response") || l.request.Load() != nil {
 			t.Fatalf("status %d: %s", w.Code, w.Body)
 		}
 		if text := w.Body.String(); !wellFormed(w) {
 			t.Errorf("got %s", text)
+		}
+	})
+}
+
+// noPanic looks for a panic in the log.
+func (l *lab) noPanic(t testing.TB) {
+	if strings.Contains(l.log.String(), "panic") {
+		t.Fatalf("a call panicked: %s", &l.log)
+	}
+	l.log.Reset()
+}
+
+// FuzzSigned signs a call with one parameter set to anything, with and without values that begin with "@" and blank
+// ones: there is no panic, and the core gets the request of the caller or none.
+func FuzzSigned(f *testing.F) {
+	for rule := range uint8(3) {
+		for _, name := range []string{"app_key", "method", "session", "sign_method", "format", "v", "single_benefit_request"} {
+			for _, value := range []string{"", "0", "@key", "@", " "} {
+				f.Add(name, value, rule, name == "session")
+			}
+		}
+	}
+	l := newActivityLab(f, func(d *draft) {
+		d.apps = append(d.apps, &benefit.App{ID: 30, Name: "old", Merchant: 1, AppKey: "@key", AppSecret: []byte(labSecret)})
+	})
+	l.broken = issuing.ErrBusy
+	send := sending("K", "many", nil).paramsAt(wire.JSON, labNoon)
+	f.Fuzz(func(t *testing.T, name, value string, rule uint8, batch bool) {
+		l.request.Store(nil)
+		params := map[string]string{
+			"app_key": labKey, "method": activityMethod, "session": "carol", "v": "2.0", "timestamp": "2026-11-22 12:00:00",
+			"single_benefit_request": send.Params["single_benefit_request"],
+		}
+		params[name] = value
+		delete(params, "sign")
+		path, body := top.Path, ""
+		if batch {
+			path, body = top.BatchPath, "N"
+		}
+		variant := []wire.Variant{wire.AsSent, wire.WithoutBlanks, wire.WithoutFiles}[rule%3]
+		query := url.Values{"sign": {wire.Sign(wire.StringToSign(params, body, variant), labSecret, wire.MD5)}}
+		for name, value := range params {
+			query.Set(name, value)
+		}
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+		r.URL.RawQuery = query.Encode()
+		w := httptest.NewRecorder()
+		l.ServeHTTP(w, r)
+		l.noPanic(t)
+		if w.Code != http.StatusOK || !wellFormed(w) {
+			t.Fatalf("status %d: %s", w.Code, w.Body)
+		}
+		if reached := l.request.Load(); reached != nil && reached.App != 1 {
+			t.Errorf("%s=%q makes it a call of app %d", name, value, reached.App)
 		}
 	})
 }
