@@ -18,9 +18,10 @@ import (
 // it; prepared statements; and indexes for the same look-ups. It implements as much of store.Store as a benchmark
 // needs.
 type direct struct {
-	conn      *sqlite.Conn
-	now       benefit.Instant
-	catalogue *benefit.Changes // kept in memory: it is written once
+	store.Finder // nil: no benchmark asks
+	conn         *sqlite.Conn
+	now          benefit.Instant
+	catalogue    *benefit.Changes // kept in memory: it is written once
 }
 
 const directSchema = `

@@ -56,11 +56,28 @@ type Store interface {
 	// Session is the session whose key has the digest, as of the last commit; nil when there is none. Like Entities it
 	// is quicker than Read: gateways ask for every session that they have not seen yet.
 	Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
+	// Finder answers the questions that callers ask over the wire.
+	Finder
 	// Read opens a consistent view that holds everything acknowledged before the call. Close it soon: it keeps
 	// the store from reclaiming what changes meanwhile.
 	Read(ctx context.Context) (Reader, error)
 	// Close waits for what is under way and leaves the store so that the next Open is quick.
 	Close() error
+}
+
+// Finder answers questions about single keys and users. Each call sees everything that was acknowledged before it.
+// Calls are cheap, unlike those of Store.Read, and never make a batch wait: callers outside may ask often. A row that
+// does not exist is nil.
+type Finder interface {
+	// Claim returns what Reader.Claim does.
+	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
+	// Recipient returns what Reader.Recipient does.
+	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
+	// RecentIssuances iterates over a user's issuances, each once, the newest first: by id, where ids grow from commit to
+	// commit. An issuance that was continued may stand where it was continued. What is issued during the iteration need
+	// not appear in it. The work is done as the iteration proceeds, so a caller that stops early has not paid for the
+	// rest; nothing is held between two elements. Iteration ends at the first error, which is its last element.
+	RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error]
 }
 
 // Tx is one batch under way. Nothing of it is visible to anybody before Commit returned.

@@ -15,6 +15,7 @@ func (s *Store) abandon() {
 	s.closing.Do(func() {
 		close(s.stop)
 		s.work.Wait()
+		_ = s.closeFinders()
 		s.loader.Close()
 		s.writer.Close()
 		s.lock.Close()

@@ -22,10 +22,12 @@ type overlay struct {
 	bodiesAt  int32
 	size      int // of the records, bytes
 	issuances []issuanceRow
+	added     []int32                   // where the issuances of the last record lie in issuances
 	claims    map[benefit.ClaimID]int32 // into issuances: of keys and of certificate codes
 	keys      []keyRow
 	traces    []traceRow
 	ledger    []ledgerRow
+	byUser    byUser                     // of the ledger
 	quotas    map[benefit.QuotaKey]int32 // into ledger
 	joins     []joinRow
 	joined    map[benefit.ParticipationKey]int32 // into joins
@@ -93,6 +95,7 @@ type ledgerRow struct {
 	benefit.Quota
 	at       int64
 	issuance id.ID
+	row      int32 // of the issuance, into overlay.issuances; it means nothing without one
 }
 
 type templateDay struct {
@@ -186,6 +189,9 @@ type goneLink struct {
 // commitOrder is a number that grows with every issuance of every commit.
 func commitOrder(seq uint64, k int) int64 { return int64(seq)<<12 | int64(k) }
 
+// indexIn returns the index of the issuance in its commit, given its place in the order of commits.
+func indexIn(order int64) int { return int(order & (maxIssuances - 1)) }
+
 // maxIssuances is how many issuances one record may hold, so that commitOrder stays unique.
 const maxIssuances = 1 << 12
 
@@ -199,8 +205,9 @@ func (o *overlay) add(r *record) {
 	at := int32(len(o.records))
 	o.records = append(o.records, r.bytes)
 	o.size += len(r.bytes)
+	o.added = o.added[:0]
 	for k, i := range c.Issuances {
-		o.addIssuance(i, r.claims[k], place{at, int32(r.bodies[k][0]), int32(r.bodies[k][1])})
+		o.added = append(o.added, o.addIssuance(i, r.claims[k], place{at, int32(r.bodies[k][0]), int32(r.bodies[k][1])}))
 	}
 	for _, code := range r.codes {
 		o.claims[code.claim] = o.claims[r.claims[code.k]]
@@ -213,6 +220,9 @@ func (o *overlay) add(r *record) {
 	for _, row := range ledgerOf(r.seq, c) {
 		if row.Total != noCounters {
 			o.quotas[row.QuotaKey] = int32(len(o.ledger))
+		}
+		if row.issuance != 0 {
+			row.row = o.added[indexIn(row.at)]
 		}
 		o.ledger = append(o.ledger, row)
 	}
@@ -244,13 +254,15 @@ func (o *overlay) add(r *record) {
 	}
 }
 
-func (o *overlay) addIssuance(i *benefit.Issuance, claim benefit.ClaimID, body place) {
+// addIssuance returns the issuance's index in issuances.
+func (o *overlay) addIssuance(i *benefit.Issuance, claim benefit.ClaimID, body place) int32 {
 	o.idMillis = max(o.idMillis, i.ID.Millis())
 	if k, ok := o.claims[claim]; ok && o.issuances[k].id == i.ID { // continued while still here
 		o.issuances[k].body = body
-		return
+		return k
 	}
-	o.claims[claim] = int32(len(o.issuances))
+	row := int32(len(o.issuances))
+	o.claims[claim] = row
 	o.issuances = append(o.issuances, issuanceRow{i.ID, body})
 	o.keys = append(o.keys, keyRow{claim, i.ID})
 	if i.Note.TraceID != "" {
@@ -263,6 +275,7 @@ func (o *overlay) addIssuance(i *benefit.Issuance, claim benefit.ClaimID, body p
 			o.lists[t] = append(o.lists[t], i.ID)
 		}
 	}
+	return row
 }
 
 // templatesOf lists the templates of the issuance's lines, each once, whether they issued yet or not.

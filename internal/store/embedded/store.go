@@ -112,6 +112,9 @@ type Store struct {
 	asking sync.Mutex   // guards asker
 	asker  *sqlite.Conn // of whoever asks for one row; nil when the store is closed
 
+	// finders are the connections of callers' questions, idle ones; nil for one that was not opened yet.
+	finders chan *sqlite.Conn
+
 	// flushing orders the flushes, and loading keeps an overlay that is in the view by now in memory while a
 	// load is under way: the load may be reading an older snapshot of the view. Both are taken before mu.
 	flushing, loading sync.Mutex
@@ -191,6 +194,11 @@ func open(o Options, lock io.Closer) (_ *Store, err error) {
 		users:  newCache[benefit.UserID, *benefit.User](max(o.CacheEntries/20, 1)),
 		quotas: newCache[benefit.QuotaKey, benefit.Quota](o.CacheEntries),
 		joined: newCache[benefit.ParticipationKey, benefit.Participation](max(o.CacheEntries/2, 1)),
+
+		finders: make(chan *sqlite.Conn, maxFinders),
+	}
+	for range maxFinders {
+		s.finders <- nil
 	}
 	s.drained.L = &s.mu
 	defer func() {
@@ -487,6 +495,7 @@ func (s *Store) release() error {
 		s.asker = nil
 	}
 	s.asking.Unlock()
+	errs = append(errs, s.closeFinders())
 	if s.loader != nil {
 		errs = append(errs, s.loader.Close())
 	}

@@ -14,6 +14,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"math"
+	"slices"
 	"sync"
 
 	"faquan/internal/benefit"
@@ -104,6 +107,45 @@ func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Se
 		return nil, err
 	}
 	return r.Session(ctx, digest)
+}
+
+// Claim is the newest issuance under a key.
+func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
+	r, err := s.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.Claim(ctx, scope, key)
+}
+
+// Recipient is the user that an identifier names.
+func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
+	r, err := s.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.Recipient(ctx, ident)
+}
+
+// RecentIssuances iterates over a user's issuances, by descending id.
+func (s *Store) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
+	return func(yield func(*benefit.Issuance, error) bool) {
+		r, err := s.Read(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		all, err := r.UserIssuances(ctx, user, 0, math.MaxInt)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, i := range slices.Backward(all) {
+			if !yield(i, nil) {
+				return
+			}
+		}
+	}
 }
 
 // Read opens a view of everything committed so far.

@@ -133,13 +133,18 @@ var (
 )
 
 func (r *reader) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
+	return claimIn(ctx, r.ask(), r.ask(), scope, key)
+}
+
+// claimIn is what was issued under a key: claims has the keys, and rest the issuances.
+func claimIn(ctx context.Context, claims, rest asker, scope benefit.Scope, key string) (*benefit.Issuance, error) {
 	hash := benefit.ClaimIDOf(scope, key)
-	bound, err := one(ctx, r.ask(), readClaim, pgx.RowTo[int64], bucketOf(hash), uuidOf(hash))
+	bound, err := one(ctx, claims, readClaim, pgx.RowTo[int64], bucketOf(hash), uuidOf(hash))
 	if err != nil || bound == 0 {
 		return nil, err
 	}
 	// None when the claim was bound and not applied yet: then nothing was issued under it.
-	i, err := one(ctx, r.ask(), readIssuance, scanIssuance, homeBucket(id.ID(bound)), bound)
+	i, err := one(ctx, rest, readIssuance, scanIssuance, homeBucket(id.ID(bound)), bound)
 	if err != nil || i == nil || !i.Under(scope, key) {
 		return nil, err
 	}
@@ -186,20 +191,25 @@ func (r *reader) TraceIssuances(ctx context.Context, traceID string, after id.ID
 }
 
 func (r *reader) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
+	return recipientIn(ctx, r.ask(), ident)
+}
+
+// recipientIn is the user that an identifier names.
+func recipientIn(ctx context.Context, from asker, ident benefit.Identifier) (*benefit.User, error) {
 	if u, ok := ident.Ref(); ok {
-		return r.User(ctx, u)
+		return userIn(ctx, from, u)
 	}
-	return r.linked(ctx, ident, func(u *benefit.User) bool { return slices.Contains(u.Identifiers, ident) })
+	return linked(ctx, from, ident, func(u *benefit.User) bool { return slices.Contains(u.Identifiers, ident) })
 }
 
 // linked is the user that the table link says, if it really is.
-func (r *reader) linked(ctx context.Context, ident benefit.Identifier, really func(u *benefit.User) bool) (*benefit.User, error) {
+func linked(ctx context.Context, from asker, ident benefit.Identifier, really func(u *benefit.User) bool) (*benefit.User, error) {
 	bucket, hash := linkKey(ident)
-	user, err := one(ctx, r.ask(), readLink, pgx.RowTo[int64], bucket, hash)
+	user, err := one(ctx, from, readLink, pgx.RowTo[int64], bucket, hash)
 	if err != nil || user == 0 {
 		return nil, err
 	}
-	u, err := r.User(ctx, benefit.UserID(user))
+	u, err := userIn(ctx, from, benefit.UserID(user))
 	if err != nil || u == nil || !really(u) {
 		return nil, err
 	}
@@ -207,11 +217,15 @@ func (r *reader) linked(ctx context.Context, ident benefit.Identifier, really fu
 }
 
 func (r *reader) User(ctx context.Context, user benefit.UserID) (*benefit.User, error) {
-	return one(ctx, r.ask(), readUser, scanUser, homeBucket(user), int64(user))
+	return userIn(ctx, r.ask(), user)
+}
+
+func userIn(ctx context.Context, from asker, user benefit.UserID) (*benefit.User, error) {
+	return one(ctx, from, readUser, scanUser, homeBucket(user), int64(user))
 }
 
 func (r *reader) UserByName(ctx context.Context, name string) (*benefit.User, error) {
-	return r.linked(ctx, nameLink(name), func(u *benefit.User) bool { return name != "" && u.Name == name })
+	return linked(ctx, r.ask(), nameLink(name), func(u *benefit.User) bool { return name != "" && u.Name == name })
 }
 
 func (r *reader) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {

@@ -17,6 +17,12 @@ SELECT body FROM issuance WHERE bucket = $1 AND id <= $2 ORDER BY id DESC LIMIT 
 	readUserIssuances = hot("read_user_issuances", `
 SELECT body FROM issuance WHERE bucket = $1 AND user_id = $2 AND id > $3 ORDER BY id LIMIT $4`)
 
+	// The primary key, read backwards. The order names the user, too, so that no other index has it: with user_id = $2 the
+	// planner may go backwards through the ids of all users instead.
+	readRecentIssuances = hot("read_recent_issuances", `
+SELECT body FROM issuance WHERE bucket = $1 AND user_id >= $2 AND (user_id, id) < ($2, $3)
+ORDER BY user_id DESC, id DESC LIMIT $4`)
+
 	readTemplateIssuances = spanning("read_template_issuances", "a template's vouchers are everybody's", `
 WITH k AS (
   (SELECT bucket, id FROM issuance WHERE template = $1 AND id > $2 ORDER BY id LIMIT $3)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/url"
 
-	"github.com/jackc/pgx/v5"
-
 	"faquan/internal/benefit"
-	"faquan/internal/id"
 	"faquan/internal/store"
 )
 
@@ -94,6 +92,23 @@ func (s *split) Session(ctx context.Context, digest benefit.Digest) (*benefit.Se
 // LastNow is the now of the last commit of either.
 func (s *split) LastNow() benefit.Instant { return max(s.claims.LastNow(), s.rest.LastNow()) }
 
+// Claim is what was issued under a key, see splitReader.Claim.
+func (s *split) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	return claimIn(ctx, s.claims.reading, s.rest.reading, scope, key)
+}
+
+// Recipient is the rest's.
+func (s *split) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
+	return s.rest.Recipient(ctx, ident)
+}
+
+// RecentIssuances are the rest's.
+func (s *split) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
+	return s.rest.RecentIssuances(ctx, user)
+}
+
 // Close waits for what is under way.
 func (s *split) Close() error { return errors.Join(s.rest.Close(), s.claims.Close()) }
 
@@ -143,17 +158,7 @@ type splitReader struct {
 
 // Claim is what was issued under a key. A key that was bound for a while, bound again and not applied leads nowhere.
 func (r *splitReader) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
-	hash := benefit.ClaimIDOf(scope, key)
-	bound, err := one(ctx, r.claims.ask(), readClaim, pgx.RowTo[int64], bucketOf(hash), uuidOf(hash))
-	if err != nil || bound == 0 {
-		return nil, err
-	}
-	rest := r.Reader.(*reader)
-	i, err := one(ctx, rest.ask(), readIssuance, scanIssuance, homeBucket(id.ID(bound)), bound)
-	if err != nil || i == nil || !i.Under(scope, key) {
-		return nil, err
-	}
-	return i, nil
+	return claimIn(ctx, r.claims.ask(), r.Reader.(*reader).ask(), scope, key)
 }
 
 func (r *splitReader) Close() error { return errors.Join(r.claims.Close(), r.Reader.Close()) }

@@ -1,0 +1,114 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"zombiezen.com/go/sqlite"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store/codec"
+)
+
+// maxFinders is how many connections to the view answer the questions of callers. They are apart from the committer's,
+// and few: what callers ask takes no more of the machine than they can.
+const maxFinders = 2
+
+// find runs a question on a connection of its own, in read transactions that end with its statements. What it asks the
+// overlays it must ask before: a row that moves from an overlay to the view meanwhile is then found in one of them.
+func (s *Store) find(ctx context.Context, question func(conn *sqlite.Conn) error) (err error) {
+	var conn *sqlite.Conn
+	select {
+	case conn = <-s.finders:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.stop:
+		return errClosed
+	}
+	defer func() { s.finders <- conn }()
+	if conn == nil {
+		if conn, err = openConn(ViewPath(s.o.Dir), true); err != nil {
+			return err
+		}
+	}
+	defer interrupt(ctx, conn)()
+	return question(conn)
+}
+
+// closeFinders waits for the questions under way. No later one finds a connection.
+func (s *Store) closeFinders() error {
+	var errs []error
+	for range maxFinders {
+		if conn := <-s.finders; conn != nil {
+			errs = append(errs, conn.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Claim is the newest issuance under a key.
+func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (found *benefit.Issuance, err error) {
+	claim := benefit.ClaimIDOf(scope, key)
+	s.mu.Lock()
+	body, ok := s.overlayClaim(claim)
+	gens := s.gensWith(func(g *generation) bool { return g.perhapsClaim(claim) })
+	s.mu.Unlock()
+	switch {
+	case ok:
+		found = mustIssuance(body)
+	case len(gens) > 0:
+		err = s.find(ctx, func(conn *sqlite.Conn) error {
+			found, err = viewClaim(conn, gens, claim)
+			return err
+		})
+	}
+	if err != nil || found == nil || !found.Under(scope, key) {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Recipient is the user that an identifier names.
+func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
+	if ref, ok := ident.Ref(); ok {
+		return s.findUser(ctx, ref)
+	}
+	key := codec.IdentifierHash(ident)
+	s.mu.Lock()
+	l, ok := s.memoryLink(key)
+	absent := !ok && len(s.gensWith(func(g *generation) bool { return g.perhapsClaim(key) })) == 0
+	s.mu.Unlock()
+	if absent {
+		return nil, nil
+	}
+	if !ok {
+		err := s.find(ctx, func(conn *sqlite.Conn) (err error) {
+			l, ok, err = viewLink(conn, key)
+			return err
+		})
+		if err != nil || !ok {
+			return nil, err
+		}
+	}
+	if l.plain {
+		return benefit.PlainUser(l.user, ident), nil
+	}
+	u, err := s.findUser(ctx, l.user)
+	if err != nil || u == nil || !slices.Contains(u.Identifiers, ident) { // it named the user once
+		return nil, err
+	}
+	return u, nil
+}
+
+// findUser is a user by id.
+func (s *Store) findUser(ctx context.Context, user benefit.UserID) (found *benefit.User, err error) {
+	if found = s.overlayUser(user); found != nil {
+		return found, nil
+	}
+	err = s.find(ctx, func(conn *sqlite.Conn) error {
+		found, err = viewUser(conn, user)
+		return err
+	})
+	return found, err
+}

@@ -1,0 +1,294 @@
+package embedded
+
+import (
+	"context"
+	"iter"
+	"math"
+	"slices"
+	"sync"
+
+	"zombiezen.com/go/sqlite"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+)
+
+// RecentIssuances goes through the user's rows of the ledger in the order of commits, the newest first: through those
+// of the overlays, and then, generation after generation, those of the view. It writes no overlay to the view, and
+// neither a lock nor a read transaction is held while the caller looks at an issuance.
+func (s *Store) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
+	return func(yield func(*benefit.Issuance, error) bool) {
+		r := s.newRecent(user)
+		for {
+			part, err := r.next(ctx)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(part) == 0 {
+				return
+			}
+			for _, i := range part {
+				if !yield(i, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// recent is an iteration over a user's issuances.
+type recent struct {
+	s        *Store
+	user     benefit.UserID
+	overlays []overlayRows  // not gone through yet, newest first
+	gens     []int64        // of the view, not begun yet, newest first
+	runs     []*ledgerRun   // of the generation that is under way
+	before   int64          // the place in the order of commits at which the overlays begin: what is older is in the view
+	size     int            // of the next part
+	seen     map[id.ID]bool // an issuance has a row for each template, and for each time that it was continued
+}
+
+// How many issuances an iteration reads at once: few at first, as most callers stop early, then more. An overlay is
+// locked for that many.
+const (
+	minRecent = 16
+	maxRecent = 128
+)
+
+// newRecent notes what was committed so far.
+func (s *Store) newRecent(user benefit.UserID) *recent {
+	r := &recent{s: s, user: user, size: minRecent, seen: map[id.ID]bool{}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.before = commitOrder(s.seq+1, 0)
+	for _, o := range []*overlay{s.active, s.behind} {
+		if o != nil && !o.empty() {
+			r.overlays = append(r.overlays, overlayRows{o: o, rows: o.ledger, at: -1})
+			r.before = commitOrder(o.first, 0)
+		}
+	}
+	for _, g := range slices.Backward(s.gens) {
+		r.gens = append(r.gens, g.gen)
+	}
+	return r
+}
+
+// next returns the next issuances; none at the end.
+func (r *recent) next(ctx context.Context) (part []*benefit.Issuance, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	size := r.size
+	r.size = min(2*size, maxRecent)
+	for len(r.overlays) > 0 {
+		if part := r.fromOverlay(&r.overlays[0], size); len(part) > 0 {
+			return part, nil
+		}
+		r.overlays = r.overlays[1:]
+	}
+	err = r.s.find(ctx, func(conn *sqlite.Conn) error {
+		for len(part) == 0 && (len(r.runs) > 0 || len(r.gens) > 0) {
+			if len(r.runs) == 0 {
+				if r.runs, err = ledgerRuns(conn, r.gens[0], r.user, r.before); err != nil {
+					return err
+				}
+				r.gens = r.gens[1:]
+			}
+			if part, err = r.fromView(conn, size); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return part, err
+}
+
+// first reports whether the issuance comes for the first time.
+func (r *recent) first(issuance id.ID) bool {
+	if issuance == 0 || r.seen[issuance] {
+		return false
+	}
+	r.seen[issuance] = true
+	return true
+}
+
+// overlayRows is what of an overlay an iteration goes through.
+type overlayRows struct {
+	o     *overlay
+	rows  []ledgerRow // as of the start
+	begun bool
+	at    int32   // the user's next row; -1: none
+	prev  []int32 // see byUser
+}
+
+// fromOverlay returns the next issuances of an overlay, at most size.
+func (r *recent) fromOverlay(x *overlayRows, size int) []*benefit.Issuance {
+	if !x.begun {
+		x.at, x.prev = x.o.byUser.newest(x.rows, r.user)
+		x.begun = true
+	}
+	var wanted []int32
+	for ; x.at >= 0 && len(wanted) < size; x.at = x.prev[x.at] {
+		if row := &x.rows[x.at]; r.first(row.issuance) {
+			wanted = append(wanted, row.row)
+		}
+	}
+	bodies := make([][]byte, len(wanted))
+	r.s.mu.Lock()
+	for k, row := range wanted {
+		bodies[k] = x.o.bytes(x.o.issuances[row].body)
+	}
+	r.s.mu.Unlock()
+	part := make([]*benefit.Issuance, len(wanted))
+	for k, body := range bodies {
+		part[k] = mustIssuance(body)
+	}
+	return part
+}
+
+// byUser finds the rows of a user in a ledger that grows. Those who ask make it, as far as they need it, so that a commit
+// does not pay for it.
+type byUser struct {
+	mu   sync.Mutex
+	last map[benefit.UserID]int32 // the user's newest row
+	prev []int32                  // for each row the one of the same user before it, or -1
+}
+
+// newest returns the user's newest of the rows, -1 when there is none, and for each row the one before it. The rows
+// are all that the ledger had at some moment.
+func (b *byUser) newest(rows []ledgerRow, user benefit.UserID) (int32, []int32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.last == nil {
+		b.last = map[benefit.UserID]int32{}
+	}
+	for k := len(b.prev); k < len(rows); k++ {
+		before, ok := b.last[rows[k].User]
+		if !ok {
+			before = -1
+		}
+		b.prev = append(b.prev, before)
+		b.last[rows[k].User] = int32(k)
+	}
+	at, ok := b.last[user]
+	if !ok {
+		return -1, b.prev
+	}
+	for int(at) >= len(rows) && at >= 0 { // what came after the rows
+		at = b.prev[at]
+	}
+	return at, b.prev
+}
+
+// ledgerRun is a user's rows of one template in one generation of the view, the newest first.
+type ledgerRun struct {
+	gen      int64
+	template benefit.TemplateID
+	rows     []listed // that were read and not taken yet
+	before   int64    // rows from this place on were read
+	ended    bool     // there are no older ones
+}
+
+// listed says where in the order of commits an issuance is listed.
+type listed struct {
+	at       int64
+	issuance id.ID
+}
+
+// runRows is how many rows of a run are read at a time.
+const runRows = 64
+
+// The statements of an iteration. Each is answered by the primary key of the ledger alone. LIMIT stands in the text:
+// SQLite would plan a statement anew for each value of a parameter there.
+const (
+	nextTemplate = "SELECT template FROM ledger WHERE gen=? AND user=? AND template>? ORDER BY template LIMIT 1"
+	nextListed   = "SELECT at, issuance FROM ledger WHERE gen=? AND user=? AND template=? AND at<? ORDER BY at DESC LIMIT 64"
+)
+
+// ledgerRuns begins a generation: it finds the user's templates, one look-up for each.
+func ledgerRuns(conn *sqlite.Conn, gen int64, user benefit.UserID, before int64) (runs []*ledgerRun, err error) {
+	stmt, err := conn.Prepare(nextTemplate)
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Reset()
+	for template := int64(math.MinInt64); ; {
+		stmt.BindInt64(1, gen)
+		stmt.BindInt64(2, int64(user))
+		stmt.BindInt64(3, template)
+		more, err := stmt.Step()
+		if err != nil {
+			return nil, err
+		}
+		if !more {
+			return runs, nil
+		}
+		template = stmt.ColumnInt64(0)
+		if err := stmt.Reset(); err != nil {
+			return nil, err
+		}
+		runs = append(runs, &ledgerRun{gen: gen, template: benefit.TemplateID(template), before: before})
+	}
+}
+
+// fill reads more rows of the run when it has none.
+func (l *ledgerRun) fill(conn *sqlite.Conn, user benefit.UserID) error {
+	if len(l.rows) > 0 || l.ended {
+		return nil
+	}
+	stmt, err := conn.Prepare(nextListed)
+	if err != nil {
+		return err
+	}
+	defer stmt.Reset()
+	stmt.BindInt64(1, l.gen)
+	stmt.BindInt64(2, int64(user))
+	stmt.BindInt64(3, int64(l.template))
+	stmt.BindInt64(4, l.before)
+	for {
+		more, err := stmt.Step()
+		if err != nil {
+			return err
+		}
+		if !more {
+			break
+		}
+		l.before = stmt.ColumnInt64(0)
+		l.rows = append(l.rows, listed{l.before, id.ID(stmt.ColumnInt64(1))})
+	}
+	l.ended = len(l.rows) < runRows
+	return nil
+}
+
+// fromView returns the next issuances of the generation that is under way, at most size. None are left when it leaves no
+// run.
+func (r *recent) fromView(conn *sqlite.Conn, size int) (part []*benefit.Issuance, err error) {
+	for len(part) < size && len(r.runs) > 0 {
+		for _, run := range r.runs {
+			if err := run.fill(conn, r.user); err != nil {
+				return nil, err
+			}
+		}
+		r.runs = slices.DeleteFunc(r.runs, func(l *ledgerRun) bool { return len(l.rows) == 0 })
+		if len(r.runs) == 0 {
+			break
+		}
+		newest := r.runs[0]
+		for _, run := range r.runs[1:] {
+			if run.rows[0].at > newest.rows[0].at {
+				newest = run
+			}
+		}
+		issuance := newest.rows[0].issuance
+		newest.rows = newest.rows[1:]
+		if r.first(issuance) {
+			i, err := viewIssuance(conn, issuance)
+			if err != nil {
+				return nil, err
+			}
+			part = append(part, i)
+		}
+	}
+	return part, nil
+}

@@ -1,0 +1,206 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"testing"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store/storetest"
+)
+
+// issueTo issues n vouchers of the templates in turn to one user, a commit for each, and returns the user.
+func issueTo(t testing.TB, s *Store, recipient string, from, n int, templates ...benefit.TemplateID) benefit.UserID {
+	t.Helper()
+	var all []*benefit.Template
+	for _, template := range templates {
+		all = append(all, storetest.Template(template))
+	}
+	c := storetest.NewCommitter(s, storetest.Catalogue(all...), uint64(from)+1)
+	var user benefit.UserID
+	for k := range n {
+		r := storetest.Request(fmt.Sprint(recipient, "-", from+k), recipient, storetest.Line(templates[k%len(templates)]))
+		done, err := c.Issue(t.Context(), storetest.Start+benefit.Instant(from+k), r)
+		if err != nil || done[0].Issuance == nil {
+			t.Fatal(done, err)
+		}
+		user = done[0].Issuance.User
+	}
+	return user
+}
+
+// Rows are found in each of the places where they may lie, and asking for them moves none.
+func TestFindersMoveNothing(t *testing.T) {
+	s := newMemPlace(t, Options{}).open(t)
+	defer s.abandon()
+	user := issueTo(t, s, "20881", 0, 40, 1, 2)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	issueTo(t, s, "20881", 40, 30, 1, 2)
+	s.swap() // a flush that goes no further
+	issueTo(t, s, "20881", 70, 20, 1, 2)
+	active, behind := s.active.first, s.behind.first
+
+	for n := range 90 {
+		i, err := s.Claim(t.Context(), benefit.TemplateScope(benefit.TemplateID(1+n%2)), fmt.Sprint("20881-", n))
+		if err != nil || i == nil {
+			t.Fatalf("Claim of %d: %v, %v", n, i, err)
+		}
+	}
+	if u, err := s.Recipient(t.Context(), benefit.Identifier{Type: benefit.AlipayID, Value: "20881"}); err != nil || u == nil || u.ID != user {
+		t.Errorf("Recipient: %v, %v", u, err)
+	}
+	for k, i := range storetest.Recent(t, s, user, -1) {
+		if want := fmt.Sprint("20881-", 89-k); i.Key != want {
+			t.Fatalf("element %d is %s, want %s", k, i.Key, want)
+		}
+	}
+	at, err := readPosition(s.writer)
+	if err != nil || at.seq != behind-1 {
+		t.Errorf("the view has come to %d, %v", at.seq, err)
+	}
+	if s.active.first != active || s.behind == nil || s.behind.first != behind {
+		t.Error("an overlay was moved")
+	}
+}
+
+// An iteration that is under way, and questions that have all the connections, keep no commit, flush or checkpoint
+// waiting.
+func TestQueriesHoldUpNothing(t *testing.T) {
+	s := newMemPlace(t, Options{}).open(t)
+	defer s.abandon()
+	user := issueTo(t, s, "20881", 0, 300, 1, 2)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	next, stop := iter.Pull2(s.RecentIssuances(t.Context(), user))
+	defer stop()
+	for range 20 {
+		if _, err, ok := next(); err != nil || !ok {
+			t.Fatal(err)
+		}
+	}
+	issueTo(t, s, "20882", 0, 50, 1, 2)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	// A read transaction that is open would keep frames from being copied into the file.
+	err := sqlitex.ExecuteTransient(s.writer, "PRAGMA wal_checkpoint(PASSIVE)", &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
+		if frames, copied := stmt.ColumnInt(1), stmt.ColumnInt(2); frames != copied || frames == 0 {
+			t.Errorf("of %d frames %d are copied", frames, copied)
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Neither the committer nor the flusher needs what the questions of callers have.
+	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	for range maxFinders {
+		go func() {
+			done <- s.find(t.Context(), func(*sqlite.Conn) error {
+				entered <- struct{}{}
+				<-leave
+				return nil
+			})
+		}()
+		<-entered
+	}
+	issueTo(t, s, "20881", 300, 10, 1, 2)
+	issueTo(t, s, "20882", 50, 10, 1, 2)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Claim(ended, benefit.TemplateScope(1), "20881-0"); !errors.Is(err, context.Canceled) {
+		t.Errorf("a question without a connection: %v", err)
+	}
+	close(leave)
+	for range maxFinders {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The beginning of a list costs the same however long the list is.
+func TestRecentReadsWhatItGives(t *testing.T) {
+	s := newMemPlace(t, Options{}).open(t)
+	defer s.abandon()
+	few, many := issueTo(t, s, "20881", 0, 200, 1, 2, 3), issueTo(t, s, "20882", 0, 3000, 1, 2, 3)
+	read := func(user benefit.UserID) (rows int) {
+		r := s.newRecent(user)
+		for given := 0; given < 21; {
+			part, err := r.next(t.Context())
+			if err != nil || len(part) == 0 {
+				t.Fatal(part, err)
+			}
+			given += len(part)
+		}
+		for _, run := range r.runs {
+			rows += len(run.rows)
+		}
+		return rows + len(r.seen)
+	}
+	for _, when := range []string{"in the overlay", "in the view"} {
+		if a, b := read(few), read(many); a != b || a > 3*runRows {
+			t.Errorf("%s: %d rows of a short list, %d of a long one", when, a, b)
+		}
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for query, want := range map[string]string{
+		nextTemplate: "USING PRIMARY KEY (gen=? AND user=? AND template>?)",
+		nextListed:   "USING PRIMARY KEY (gen=? AND user=? AND template=? AND at<?)",
+	} {
+		var plan []string
+		err := sqlitex.ExecuteTransient(s.loader, "EXPLAIN QUERY PLAN "+query, &sqlitex.ExecOptions{Args: make([]any, strings.Count(query, "?")), ResultFunc: func(stmt *sqlite.Stmt) error {
+			plan = append(plan, stmt.ColumnText(3))
+			return nil
+		}})
+		if err != nil || len(plan) != 1 || !strings.Contains(plan[0], want) {
+			t.Errorf("%s: %q, %v", query, plan, err)
+		}
+	}
+	if !strings.HasSuffix(nextListed, fmt.Sprint(" LIMIT ", runRows)) {
+		t.Error("the limit of the statement is not runRows")
+	}
+}
+
+// A closed store answers an error, and waits for nobody.
+func TestFindersOfAClosedStore(t *testing.T) {
+	s := newMemPlace(t, Options{}).open(t)
+	user := issueTo(t, s, "20881", 0, 300, 1)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	next, stop := iter.Pull2(s.RecentIssuances(t.Context(), user))
+	defer stop()
+	if _, err, _ := next(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		_, err, ok := next()
+		if !ok {
+			t.Fatal("the iteration ended without an error")
+		}
+		if err != nil {
+			break
+		}
+	}
+	if _, err := s.Claim(t.Context(), benefit.TemplateScope(1), "20881-1"); !errors.Is(err, errClosed) {
+		t.Errorf("Claim: %v", err)
+	}
+}
