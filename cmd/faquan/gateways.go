@@ -95,7 +95,7 @@ func (g *gateways) newTOP(c *config.Config, apps *gateway.Apps) (*top.Handler, e
 	}
 	return top.New(top.Options{
 		Issuer: g.desk.Issuer, Apps: apps, Sessions: g.sessions, Tokens: g.oauth,
-		Read:   func(ctx context.Context) (top.Reader, error) { return g.desk.Store.Read(ctx) },
+		Finder: g.desk.Store,
 		Limits: topwire.Limits{Bytes: c.Request.Bytes}, Tolerance: tolerance, Zones: zones, BatchItems: c.TOP.Batch,
 		BusinessCode: c.TOP.BusinessCode, Deadline: c.Request.Timeout, Log: g.log, Calls: levelOfCalls(c.Log.Calls),
 	}), nil

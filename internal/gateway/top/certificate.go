@@ -144,12 +144,17 @@ func writeValidity(a *wire.Answer, w benefit.Window) {
 	}
 }
 
-// refuseCertificate writes an answer without a model.
+// refuseCertificate answers certificate.send without a certificate.
 func (c *call) refuseCertificate(code string) (*wire.Answer, *wire.Error) {
+	return c.withoutModel(code, certificateTexts[code])
+}
+
+// withoutModel writes an answer that has a result code only.
+func (c *call) withoutModel(code, text string) (*wire.Answer, *wire.Error) {
 	c.record.SubCode = code
 	a := c.success()
 	a.Object("result", func() {
-		a.Text("message", certificateTexts[code])
+		a.Text("message", text)
 		a.Text("code", code)
 	})
 	return a, nil

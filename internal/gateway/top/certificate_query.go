@@ -2,16 +2,17 @@ package top
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway"
 	"faquan/internal/gateway/top/wire"
-	"faquan/internal/id"
 )
 
-// certificateQuery is tmall.nrt.certificate.query: the certificates of one open_id, by their codes, or all of them.
+// certificateQuery is tmall.nrt.certificate.query: the certificates of one open_id, by their codes, or the newest.
 // The platform asks for codes always; who waits for an unknown outcome has none, so faquan lists them without.
 var certificateQuery = &method{
 	name:    "tmall.nrt.certificate.query",
@@ -21,12 +22,17 @@ var certificateQuery = &method{
 		if bad != nil {
 			return nil, bad
 		}
-		found, err := h.findCertificates(ctx, c, q)
-		if err != nil {
+		page, err := h.findCertificates(ctx, c, q)
+		switch {
+		case err == errNotSearched:
+			return c.refuseQuery(queryTooWide)
+		case errors.Is(err, gateway.ErrReadersBusy):
+			return c.refuseQuery(certificateBusy)
+		case err != nil:
 			c.record.Err = err
-			return c.refuseCertificate(certificateBusy)
+			return c.refuseQuery(certificateBusy)
 		}
-		return c.answerQuery(q, found, h.o.Clock())
+		return c.answerQuery(q, page, h.o.Clock())
 	},
 }
 
@@ -38,15 +44,34 @@ const (
 	maxCodeDigits   = 64
 )
 
-// maxReaders is how many readers of the store may be open at once for queries.
-const maxReaders = 4
+// maxListed bounds a query without codes: it looks at no more of a user's issuances than the newest so many, and
+// answers no page beyond so many certificates. Older ones are found by their codes.
+const maxListed = 1000
 
-// queryPage is how many issuances of a user are read at a time.
-const queryPage = 500
+// How many queries may run at once, and how long one waits for room.
+const (
+	maxReaders      = 4
+	maxReadersOfApp = 2
+	readersWait     = time.Second
+)
+
+// queryTooWide is the result code of a page that is empty because the search ended, see errNotSearched.
+const queryTooWide = "QUERY_TOO_WIDE"
+
+// queryTexts says what each result code of the query means. The page of the API in docs/reference has the same table.
+var queryTexts = map[string]string{
+	certificateOK:   certificateTexts[certificateOK],
+	certificateBusy: certificateTexts[certificateBusy],
+	queryTooWide:    "已查询该用户最近" + strconv.Itoa(maxListed) + "次领取，未找到更多电子凭证，更早的请传入codes查询",
+}
+
+func (c *call) refuseQuery(code string) (*wire.Answer, *wire.Error) {
+	return c.withoutModel(code, queryTexts[code])
+}
 
 type certificateQueryOrder struct {
 	openID, bizCode string
-	codes           []string // none: all
+	codes           []string // none: the newest
 	size, page      int64
 }
 
@@ -61,6 +86,9 @@ func readCertificateQuery(args *wire.Args) (q certificateQueryOrder, bad *wire.E
 	q.openID = dto.RequiredText("open_id", benefit.MaxIdentifier)
 	q.codes = dto.Texts("codes", maxQueriedCodes, maxCodeDigits)
 	q.bizCode = dto.Text("biz_code", maxBizCode)
+	if len(q.codes) == 0 && q.page > maxListed/q.size {
+		dto.Fail(wire.Invalid("current_page", "未传codes时current_page与page_size的乘积最大为"+strconv.Itoa(maxListed)))
+	}
 	return q, args.Err()
 }
 
@@ -84,44 +112,48 @@ type issuedCertificate struct {
 	outID      int64
 }
 
+// certificatePage is a page of what a query found.
+type certificatePage struct {
+	shown []issuedCertificate
+	total int64 // by codes: of all pages; else one more than the pages up to this one when there are others, or may be
+}
+
+// errNotSearched is returned when a page is empty because the search ended at maxListed, so that nobody knows whether
+// there is anything. An empty page would say that nothing was issued.
+var errNotSearched = errors.New("the search ended before the page began")
+
 // findCertificates gives those that match: by codes in the order of the codes, else the newest first.
-func (h *Handler) findCertificates(ctx context.Context, c *call, q certificateQueryOrder) ([]issuedCertificate, error) {
-	// A reader is dear to open, and a caller may ask as often as its rate allows.
-	select {
-	case h.reading <- struct{}{}:
-		defer func() { <-h.reading }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	reader, err := h.o.Read(ctx)
+func (h *Handler) findCertificates(ctx context.Context, c *call, q certificateQueryOrder) (certificatePage, error) {
+	leave, err := h.readers.Enter(ctx, c.app.ID)
 	if err != nil {
-		return nil, err
+		return certificatePage{}, err
 	}
-	defer reader.Close()
-	f := finding{call: c, query: q, reader: reader, recipient: openID(q.openID, c.app.ID)}
+	defer leave()
+	f := finding{call: c, query: q, finder: h.o.Finder, recipient: openID(q.openID, c.app.ID)}
 	if len(q.codes) > 0 {
 		return f.byCodes(ctx)
 	}
-	return f.all(ctx)
+	return f.newest(ctx)
 }
 
 // finding is one search.
 type finding struct {
 	call      *call
 	query     certificateQueryOrder
-	reader    Reader
+	finder    Finder
 	recipient benefit.Identifier
 }
 
 // byCodes looks each code up, once.
-func (f *finding) byCodes(ctx context.Context) (found []issuedCertificate, err error) {
+func (f *finding) byCodes(ctx context.Context) (page certificatePage, err error) {
+	var found []issuedCertificate
 	for k, code := range f.query.codes {
 		if slices.Contains(f.query.codes[:k], code) {
 			continue
 		}
-		i, err := f.reader.Claim(ctx, benefit.CodeScope, code)
+		i, err := f.finder.Claim(ctx, benefit.CodeScope, code)
 		if err != nil {
-			return nil, err
+			return page, err
 		}
 		if i == nil {
 			continue
@@ -132,30 +164,44 @@ func (f *finding) byCodes(ctx context.Context) (found []issuedCertificate, err e
 			}
 		}
 	}
-	return found, nil
+	page.total = int64(len(found))
+	first := page.total // a page behind the last one is empty
+	if f.query.page-1 <= page.total/f.query.size {
+		first = min((f.query.page-1)*f.query.size, page.total)
+	}
+	page.shown = found[first:min(first+f.query.size, page.total)]
+	return page, nil
 }
 
-// all goes through what the user of the open_id has received.
-func (f *finding) all(ctx context.Context) (found []issuedCertificate, err error) {
-	user, err := f.reader.Recipient(ctx, f.recipient)
+// newest goes through what the user of the open_id has received, until the page is full and one more is found.
+func (f *finding) newest(ctx context.Context) (page certificatePage, err error) {
+	user, err := f.finder.Recipient(ctx, f.recipient)
 	if err != nil || user == nil {
-		return nil, err
+		return page, err
 	}
-	for after := id.ID(0); ; {
-		page, err := f.reader.UserIssuances(ctx, user.ID, after, queryPage)
+	end := f.query.page * f.query.size // at most maxListed
+	looked := 0
+	for i, err := range f.finder.RecentIssuances(ctx, user.ID) {
 		if err != nil {
-			return nil, err
+			return certificatePage{}, err
 		}
-		for _, i := range page {
-			found = append(found, f.of(i)...)
+		if looked++; looked > maxListed {
+			if len(page.shown) == 0 {
+				return page, errNotSearched
+			}
+			page.total = end + 1
+			return page, nil
 		}
-		if len(page) < queryPage {
-			break
+		for _, one := range slices.Backward(f.of(i)) {
+			if page.total++; page.total > end {
+				return page, nil
+			}
+			if page.total > end-f.query.size {
+				page.shown = append(page.shown, one)
+			}
 		}
-		after = page[len(page)-1].ID
 	}
-	slices.Reverse(found)
-	return found, nil
+	return page, nil
 }
 
 // of gives the certificates of an issuance that the caller may see: issued to this open_id of this app, of a template
@@ -178,22 +224,17 @@ func (f *finding) of(i *benefit.Issuance) (found []issuedCertificate) {
 
 // answerQuery writes one page. Status and out_id have other types than in tmall.nrt.certificate.send, and paging
 // values are texts; so it is on the platform.
-func (c *call) answerQuery(q certificateQueryOrder, found []issuedCertificate, now time.Time) (*wire.Answer, *wire.Error) {
-	total := int64(len(found))
-	first := total // a page behind the last one is empty
-	if q.page-1 <= total/q.size {
-		first = min((q.page-1)*q.size, total)
-	}
-	shown := found[first:min(first+q.size, total)]
+func (c *call) answerQuery(q certificateQueryOrder, page certificatePage, now time.Time) (*wire.Answer, *wire.Error) {
+	shown := page.shown
 	a := c.success()
 	a.Object("result", func() {
 		a.Object("model", func() {
 			a.Objects("data_list", "nrt_certificate_instance_response_dto", len(shown), func(i int) { shown[i].write(a, q.openID, now) })
 			a.Text("page_size", strconv.FormatInt(q.size, 10))
 			a.Text("current_page", strconv.FormatInt(q.page, 10))
-			a.Text("total_item", strconv.FormatInt(total, 10))
+			a.Text("total_item", strconv.FormatInt(page.total, 10))
 		})
-		a.Text("message", certificateTexts[certificateOK])
+		a.Text("message", queryTexts[certificateOK])
 		a.Text("code", certificateOK)
 	})
 	return a, nil

@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/top"
-	"faquan/internal/gateway/top/wire"
+	"faquan/internal/id"
 	"faquan/internal/issuing"
 )
 
@@ -282,12 +285,15 @@ func TestQueryWithoutCodes(t *testing.T) {
 	}{
 		"all":               {nil, []string{sent[4], sent[3], sent[2], sent[1], sent[0]}, `"20"/"1"/"5"`},
 		"of a biz_code":     {object{"biz_code": "biz1"}, []string{sent[3], sent[1]}, `"20"/"1"/"2"`},
+		"the first page":    {object{"page_size": 2}, []string{sent[4], sent[3]}, `"2"/"1"/"3"`},
 		"a page":            {object{"page_size": 2, "current_page": 2}, []string{sent[2], sent[1]}, `"2"/"2"/"5"`},
 		"the last page":     {object{"page_size": "2", "current_page": "3"}, []string{sent[0]}, `"2"/"3"/"5"`},
 		"behind the last":   {object{"page_size": 2, "current_page": 4}, nil, `"2"/"4"/"5"`},
-		"far behind it":     {object{"page_size": 100, "current_page": int64(1) << 62}, nil, `"100"/"4611686018427387904"/"5"`},
+		"a full page":       {object{"page_size": 5}, []string{sent[4], sent[3], sent[2], sent[1], sent[0]}, `"5"/"1"/"5"`},
+		"far behind it":     {object{"page_size": 100, "current_page": 10}, nil, `"100"/"10"/"5"`},
+		"by codes, far":     {object{"codes": sent[0], "page_size": 100, "current_page": int64(1) << 62}, nil, `"100"/"4611686018427387904"/"1"`},
 		"of somebody":       {object{"open_id": "nobody"}, nil, `"20"/"1"/"0"`},
-		"codes given empty": {object{"codes": "", "page_size": 1}, sent[4:], `"1"/"1"/"5"`},
+		"codes given empty": {object{"codes": "", "page_size": 1}, sent[4:], `"1"/"1"/"2"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			codes, paging := l.listed(query(x.ask))
@@ -298,15 +304,106 @@ func TestQueryWithoutCodes(t *testing.T) {
 	}
 }
 
-// More than one page of the store is read.
-func TestQueryReadsToTheEnd(t *testing.T) {
-	l := newLab(t, nil)
-	const n = 1001
-	for range n {
-		l.sent(certificate(nil))
+// manyFinder finds a user's newest issuance n times, under other ids; those that unlike names have another biz_code.
+type manyFinder struct {
+	top.Finder
+	n      int
+	unlike func(k int) bool
+	looked int // how many the caller has taken
+}
+
+func (f *manyFinder) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
+	return func(yield func(*benefit.Issuance, error) bool) {
+		for i, err := range f.Finder.RecentIssuances(ctx, user) {
+			for k := range f.n {
+				f.looked++
+				again := *i
+				again.ID -= id.ID(k)
+				if f.unlike != nil && f.unlike(k) {
+					again.Asked.BizCode = "unlike"
+				}
+				if !yield(&again, err) {
+					return
+				}
+			}
+			return
+		}
 	}
-	if _, paging := l.listed(query(nil)); paging != fmt.Sprintf(`"20"/"1"/"%d"`, n) {
-		t.Error(paging)
+}
+
+// A page costs what it shows, however many certificates the user has, and says whether there are more.
+func TestQueryStopsAtThePage(t *testing.T) {
+	l := newLab(t, nil)
+	l.sent(certificate(nil))
+	for _, x := range []struct {
+		n          int
+		ask        object
+		want, read int
+		total      string
+	}{
+		{20, nil, 20, 20, "20"},
+		{21, nil, 20, 21, "21"},
+		{30_000, nil, 20, 21, "21"},
+		{30_000, object{"page_size": 10, "current_page": 3}, 10, 31, "31"},
+		{30_000, object{"page_size": 100, "current_page": 10}, 100, 1001, "1001"},
+		{1000, object{"page_size": 100, "current_page": 10}, 100, 1000, "1000"},
+	} {
+		f := &manyFinder{Finder: l.store, n: x.n}
+		l.finder = f
+		codes, paging := l.listed(query(x.ask))
+		if total := paging[strings.LastIndex(paging, "/")+1:]; len(codes) != x.want || f.looked != x.read || total != `"`+x.total+`"` {
+			t.Errorf("%d certificates, %v: %d shown, %d read, total %s; want %d, %d, %s",
+				x.n, x.ask, len(codes), f.looked, total, x.want, x.read, x.total)
+		}
+	}
+}
+
+// A search ends after the newest thousand issuances. A page that it has filled in part says that there may be more; one on
+// which it has found nothing is refused, for an empty page says that nothing was issued.
+func TestQueryOfAUserWithTooMuch(t *testing.T) {
+	l := newLab(t, nil)
+	l.sent(certificate(nil))
+	look := func(n int, match ...int) (shown int, paging string) {
+		f := &manyFinder{Finder: l.store, n: n, unlike: func(k int) bool { return !slices.Contains(match, k) }}
+		l.finder = f
+		codes, paging := l.listed(query(object{"biz_code": "23"}))
+		if f.looked > 1001 {
+			t.Errorf("%d were read", f.looked)
+		}
+		return len(codes), paging
+	}
+	if shown, paging := look(30_000, 3, 999); shown != 2 || paging != `"20"/"1"/"21"` {
+		t.Errorf("a page in part: %d shown, %s", shown, paging)
+	}
+	if shown, paging := look(1000, 3, 999); shown != 2 || paging != `"20"/"1"/"2"` {
+		t.Errorf("a search to the end: %d shown, %s", shown, paging)
+	}
+	if shown, paging := look(1000); shown != 0 || paging != `"20"/"1"/"0"` {
+		t.Errorf("nothing there: %d shown, %s", shown, paging)
+	}
+	l.finder = &manyFinder{Finder: l.store, n: 30_000}
+	if got := l.resultCode(query(object{"biz_code": "none"})); got != "QUERY_TOO_WIDE" {
+		t.Error("nothing among the newest thousand:", got)
+	}
+	// The page after the last match among them is not known to be empty.
+	l.finder = &manyFinder{Finder: l.store, n: 30_000, unlike: func(k int) bool { return k >= 940 }}
+	if got := l.resultCode(query(object{"biz_code": "23", "page_size": 20, "current_page": 48})); got != "QUERY_TOO_WIDE" {
+		t.Error("the page after the last match:", got)
+	}
+}
+
+// A page that would need more than the newest thousand is refused before anything is read.
+func TestQueryPageTooFar(t *testing.T) {
+	l := newLab(t, nil)
+	l.finder = brokenFinder{}
+	for _, ask := range []object{
+		{"current_page": 51}, {"page_size": 100, "current_page": 11}, {"page_size": 100, "current_page": int64(1) << 62},
+		{"page_size": 3, "current_page": 334},
+	} {
+		r := l.call(query(ask))
+		if r.Refusal == nil || r.Refusal.SubCode != "isv.invalid-parameter:current_page" {
+			t.Error(ask, r.Refusal, r.Root)
+		}
 	}
 }
 
@@ -358,32 +455,74 @@ func TestQueryTypes(t *testing.T) {
 	}
 }
 
-// A store that cannot be read is busy, and how many read at once is bounded.
+// gateFinder holds each look-up up until its gate opens.
+type gateFinder struct {
+	top.Finder
+	gate chan struct{}
+	open atomic.Int64 // look-ups that wait
+}
+
+func (f *gateFinder) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
+	f.open.Add(1)
+	defer f.open.Add(-1)
+	<-f.gate
+	return f.Finder.Recipient(ctx, ident)
+}
+
+// How many queries run at once is bounded, for one app and for all. Who finds no room in time is told to come again,
+// and so is who asks a store that cannot be read.
 func TestQueryReaders(t *testing.T) { synctest.Test(t, testQueryReaders) }
 
 func testQueryReaders(t *testing.T) {
-	l := newLab(t, nil)
-	l.reading = func(context.Context) (top.Reader, error) { return nil, errors.New("broken") }
+	l := newLab(t, func(d *draft) {
+		for k := range 3 {
+			d.apps = append(d.apps, &benefit.App{ID: benefit.AppID(10 + k), Name: fmt.Sprint("app", k), Merchant: 1, AppKey: fmt.Sprint("2308860", k), AppSecret: []byte(labSecret)})
+			d.sessions = append(d.sessions, &benefit.Session{Digest: benefit.SessionDigest(fmt.Sprint("session", k)), App: benefit.AppID(10 + k), Merchant: 1})
+		}
+	})
+	l.finder = brokenFinder{}
 	if got := l.resultCode(query(nil)); got != "SYSTEM_BUSY" {
 		t.Error(got)
 	}
-	var open atomic.Int64
-	gate := make(chan struct{})
-	l.reading = func(ctx context.Context) (top.Reader, error) {
-		open.Add(1)
-		<-gate
-		return l.store.Read(ctx)
-	}
+	f := &gateFinder{Finder: l.store, gate: make(chan struct{})}
+	l.finder = f
 	var all sync.WaitGroup
-	for range 12 {
-		all.Go(func() { l.post(query(nil), wire.JSON) })
+	var busy atomic.Int64
+	asking := func(n int, app, session string) {
+		for range n {
+			all.Go(func() {
+				c := query(nil)
+				c.app, c.session = app, session
+				if l.resultCode(c) == "SYSTEM_BUSY" {
+					busy.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
 	}
-	synctest.Wait() // for a fifth to come
-	if n := open.Load(); n != 4 {
-		t.Errorf("%d readers are open at once", n)
+	asking(12, labKey, "ours")
+	if n := f.open.Load(); n != 2 || busy.Load() != 0 {
+		t.Errorf("one app: %d run, %d are busy", n, busy.Load())
 	}
-	close(gate)
+	asking(1, "23088600", "session0")
+	if n := f.open.Load(); n != 3 {
+		t.Errorf("beside another app: %d run", n)
+	}
+	asking(1, "23088601", "session1")
+	asking(1, "23088602", "session2")
+	if n := f.open.Load(); n != 4 {
+		t.Errorf("all apps: %d run", n)
+	}
+	time.Sleep(2 * time.Second) // of the bubble
+	synctest.Wait()
+	if n := busy.Load(); n != 10+1 {
+		t.Errorf("%d are busy after a while, want 11", n)
+	}
+	close(f.gate)
 	all.Wait()
+	if n := busy.Load(); n != 11 || l.resultCode(query(nil)) != "0" {
+		t.Errorf("%d were busy", n)
+	}
 }
 
 // Codes of certificates are secrets of whoever holds them: they are not in the log.

@@ -1,13 +1,10 @@
 package top_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"testing"
 
 	"faquan/internal/benefit"
-	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
 	"faquan/internal/issuing"
 )
@@ -131,7 +128,15 @@ func TestGoldenCertificateSend(t *testing.T) {
 type unreadable struct{ *labCall }
 
 func (c unreadable) ask(l *lab, f wire.Format) string {
-	l.reading = func(context.Context) (top.Reader, error) { return nil, errors.New("broken") }
+	l.finder = brokenFinder{}
+	return c.labCall.ask(l, f)
+}
+
+// tooMany is a call for a user who has received too much to be searched.
+type tooMany struct{ *labCall }
+
+func (c tooMany) ask(l *lab, f wire.Format) string {
+	l.finder = &manyFinder{Finder: l.store, n: 1001}
 	return c.labCall.ask(l, f)
 }
 
@@ -153,10 +158,12 @@ func TestGoldenCertificateQuery(t *testing.T) {
 		{name: "by codes", calls: three(query(object{"codes": codes + "000000000000"}))},
 		calls("none", query(nil)),
 		calls("SYSTEM_BUSY", unreadable{query(nil)}),
+		calls("QUERY_TOO_WIDE", certificate(nil), tooMany{query(object{"biz_code": "none"})}),
 		calls("no session", in),
 		calls("without open_id", query(object{"open_id": nil})),
 		calls("page_size", query(object{"page_size": 101})),
 		calls("current_page", query(object{"current_page": 0})),
+		calls("a page too far", query(object{"current_page": 51})),
 		calls("missing object", &labCall{method: queryMethod, session: "ours"}),
 	})
 }

@@ -3,6 +3,7 @@ package top
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -13,7 +14,6 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/top/wire"
-	"faquan/internal/id"
 )
 
 // Where the platform's SDKs look for the gateway. A trailing slash is accepted.
@@ -32,15 +32,15 @@ type Sessions interface {
 	Session(ctx context.Context, key string) (*benefit.Session, error)
 }
 
-// Reader is what methods that look things up need of a reader of the store.
-type Reader interface {
+// Finder is what methods that look things up need of the store; every store.Store is one. What was acknowledged before
+// a call is seen by it.
+type Finder interface {
 	// Claim is what stands under a key; nil when nothing does.
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
 	// Recipient is the user that an identifier names; nil when nobody is.
 	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
-	// UserIssuances lists a user's issuances with an id above after, in id order, at most limit.
-	UserIssuances(ctx context.Context, user benefit.UserID, after id.ID, limit int) ([]*benefit.Issuance, error)
-	Close() error
+	// RecentIssuances iterates over a user's issuances, the newest first. An error is its last element.
+	RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error]
 }
 
 // Options of a Handler.
@@ -48,8 +48,8 @@ type Options struct {
 	Issuer   Issuer
 	Apps     *gateway.Apps // with secrets: see gateway.Apps.WithSecrets
 	Sessions Sessions
-	// Read opens a view of the store that holds everything acknowledged before.
-	Read func(ctx context.Context) (Reader, error)
+	// Finder looks up what was issued.
+	Finder Finder
 	// Tokens answers the methods taobao.top.auth.token.*; nil: they are not available.
 	Tokens Tokens
 	// Limits bounds what is read of a request; zero fields take their defaults.
@@ -78,7 +78,7 @@ type Handler struct {
 	o       Options
 	methods map[string]*method
 	policy  atomic.Pointer[policy]
-	reading chan struct{} // has room for the readers that may be open at once
+	readers *gateway.Readers // bounds the queries
 
 	deadlines *gateway.Deadlines
 }
@@ -101,7 +101,7 @@ func New(o Options) *Handler {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{
-		o: o, methods: map[string]*method{}, reading: make(chan struct{}, maxReaders),
+		o: o, methods: map[string]*method{}, readers: gateway.NewReaders(maxReaders, maxReadersOfApp, readersWait),
 		deadlines: gateway.NewDeadlines(o.Deadline),
 	}
 	for _, m := range methods() {

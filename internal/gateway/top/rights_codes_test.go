@@ -65,6 +65,10 @@ func TestThePageOfCertificateSend(t *testing.T) {
 	checkPage(t, "tmall-nrt-certificate-send", certificateTexts)
 }
 
+func TestThePageOfCertificateQuery(t *testing.T) {
+	checkPage(t, "tmall-nrt-certificate-query", queryTexts)
+}
+
 // Every reason has one code, and every code a text.
 func TestEveryReasonHasACode(t *testing.T) {
 	var decisions, certificates []benefit.Reason

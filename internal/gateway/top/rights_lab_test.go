@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"iter"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net/http"
@@ -148,10 +150,10 @@ type lab struct {
 	store   *memory.Store
 	issuer  *issuing.Issuer
 	stop    func()
-	broken  error                                     // what the issuer answers instead of issuing
-	crafted func(*benefit.Request) benefit.Outcome    // or this
-	request atomic.Pointer[benefit.Request]           // the last one that reached the core
-	reading func(context.Context) (top.Reader, error) // what Read does instead
+	broken  error                                  // what the issuer answers instead of issuing
+	crafted func(*benefit.Request) benefit.Outcome // or this
+	request atomic.Pointer[benefit.Request]        // the last one that reached the core
+	finder  top.Finder                             // what looks things up instead of the store; may be nil
 	log     bytes.Buffer
 }
 
@@ -202,14 +204,38 @@ func (l *lab) start() {
 	l.Handler = top.New(top.Options{
 		Issuer: l, Apps: apps.WithSecrets(func(a *benefit.App) (string, error) { return string(a.AppSecret), nil }),
 		Sessions: gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return l.store.Read(ctx) }, 0),
-		Read: func(ctx context.Context) (top.Reader, error) {
-			if l.reading != nil {
-				return l.reading(ctx)
-			}
-			return l.store.Read(ctx)
-		},
-		Clock: l.now, Log: log,
+		Finder:   labFinder{l},
+		Clock:    l.now, Log: log,
 	})
+}
+
+// labFinder asks the lab's finder, or else its store.
+type labFinder struct{ l *lab }
+
+func (f labFinder) now() top.Finder {
+	if f.l.finder != nil {
+		return f.l.finder
+	}
+	return f.l.store
+}
+
+func (f labFinder) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
+	return f.now().Claim(ctx, scope, key)
+}
+
+func (f labFinder) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
+	return f.now().Recipient(ctx, ident)
+}
+
+func (f labFinder) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
+	return f.now().RecentIssuances(ctx, user)
+}
+
+// brokenFinder cannot be read.
+type brokenFinder struct{ top.Finder }
+
+func (brokenFinder) Recipient(context.Context, benefit.Identifier) (*benefit.User, error) {
+	return nil, errors.New("broken")
 }
 
 // restart stops the process and starts it again on what was committed.

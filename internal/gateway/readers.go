@@ -1,0 +1,94 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"faquan/internal/benefit"
+)
+
+// ErrReadersBusy is returned by Readers.Enter when there was no room in time.
+var ErrReadersBusy = errors.New("too many queries at once")
+
+// Readers bounds how many queries run at once, in all and for each app: queries leave the store and the processors to
+// issuing, and one app leaves room to the others. It is safe for concurrent use.
+type Readers struct {
+	perApp int
+	wait   time.Duration
+	all    chan struct{}
+
+	mu   sync.Mutex
+	apps map[benefit.AppID]*appReaders // those with a query that runs or waits
+}
+
+type appReaders struct {
+	room    chan struct{}
+	queries int // that run or wait; Readers.mu guards it
+}
+
+// NewReaders makes a bound of so many queries, and so many for each app. A query that finds no room waits that long.
+func NewReaders(all, perApp int, wait time.Duration) *Readers {
+	return &Readers{
+		perApp: perApp, wait: wait, all: make(chan struct{}, all), apps: map[benefit.AppID]*appReaders{},
+	}
+}
+
+// Enter waits until a query of the app may run. When it returns no error, leave must be called at the end of the
+// query. Errors are ErrReadersBusy and those of the context.
+func (r *Readers) Enter(ctx context.Context, app benefit.AppID) (leave func(), err error) {
+	a := r.enlist(app)
+	defer func() {
+		if err != nil {
+			r.delist(app, a)
+		}
+	}()
+	timeout := time.NewTimer(r.wait)
+	defer timeout.Stop()
+	// The app's room comes first: the queries of an app that wait for each other keep nobody else waiting.
+	taken := make([]chan struct{}, 0, 2)
+	for _, room := range []chan struct{}{a.room, r.all} {
+		select {
+		case room <- struct{}{}:
+			taken = append(taken, room)
+			continue
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-timeout.C:
+			err = ErrReadersBusy
+		}
+		release(taken)
+		return nil, err
+	}
+	return func() {
+		release(taken)
+		r.delist(app, a)
+	}, nil
+}
+
+func release(taken []chan struct{}) {
+	for _, room := range taken {
+		<-room
+	}
+}
+
+func (r *Readers) enlist(app benefit.AppID) *appReaders {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.apps[app]
+	if a == nil {
+		a = &appReaders{room: make(chan struct{}, r.perApp)}
+		r.apps[app] = a
+	}
+	a.queries++
+	return a
+}
+
+func (r *Readers) delist(app benefit.AppID, a *appReaders) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a.queries--; a.queries == 0 {
+		delete(r.apps, app)
+	}
+}
