@@ -49,12 +49,12 @@ var Rules = []Rule{
 	{"internal/gateway/form", nil, nil},
 	{"internal/gateway/alipay/wire", []string{"internal/gateway/form"}, []string{text}},
 	{"internal/gateway/top/wire", []string{"internal/gateway/form"}, nil},
-	{"internal/gateway", []string{"internal/benefit", "internal/id"}, []string{"golang.org/x/time"}},
+	{"internal/gateway", []string{"internal/gateway/form", "internal/benefit", "internal/id"}, []string{"golang.org/x/time"}},
 	{"internal/gateway/alipay", []string{
 		"internal/gateway", "internal/gateway/alipay/wire", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
 	}, nil},
 
-	{"internal/gateway/oauth", []string{"internal/gateway", "internal/session", "internal/benefit"}, []string{"golang.org/x/time"}},
+	{"internal/gateway/oauth", []string{"internal/gateway", "internal/gateway/form", "internal/session", "internal/benefit"}, []string{"golang.org/x/time"}},
 	{"internal/gateway/top", []string{
 		"internal/gateway", "internal/gateway/top/wire", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
 	}, nil},
