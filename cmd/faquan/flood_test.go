@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +15,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"faquan/internal/config"
+	"faquan/internal/gateway/top/wire"
 )
 
 const (
@@ -104,4 +109,78 @@ func memoryOf(t *testing.T, pid int, name string) int64 {
 	}
 	t.Fatalf("the status of the process has no %s", name)
 	return 0
+}
+
+// A call that is verified, on whichever gateway, makes its connection a known one, which strangers do not displace.
+func TestKnownCallersKeepTheirConnections(t *testing.T) {
+	doc := testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`)
+	doc.Text = bytes.Replace(doc.Text, []byte("apps:"), []byte(`apps:
+  - {name: top, merchant: acme, app_key: "12345678", app_secret: helloworld, redirect_uris: ["https://x.example/"]}`), 1)
+	s := testServer(t, t.TempDir(), doc, func(c *config.Config) { c.Request.Connections = 16 })
+	defer s.stop()
+	app := testCaller(t, s.desk, s.url)
+	top := func(secret string) string {
+		return wire.SignRequest(map[string]string{"method": "taobao.time.get", "app_key": "12345678", "v": "2.0",
+			"timestamp": wire.FormatTimestamp(time.Now())}, secret, wire.MD5)
+	}
+	batch := &wire.Call{AppKey: "12345678", Format: wire.JSON, At: time.Now()}
+	query, items := batch.Batch("helloworld", []map[string]string{{"method": "taobao.time.get"}})
+	token := func(secret string) string {
+		return "grant_type=refresh_token&refresh_token=x&client_id=12345678&client_secret=" + secret
+	}
+	alipayForm, err := app.form((&voucherSend{TemplateID: "T", UserID: "2088000000000001", OutBizNo: "k"}).text(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	type caller struct {
+		name, path, body string
+		known            bool
+		conn             net.Conn
+	}
+	callers := []*caller{
+		{name: "alipay", path: "/gateway.do", body: alipayForm, known: true},
+		{name: "alipay, badly signed", path: "/gateway.do", body: alipayForm + "&more=1"},
+		{name: "top", path: "/router/rest", body: top("helloworld"), known: true},
+		{name: "top, badly signed", path: "/router/rest", body: top("another")},
+		{name: "batch", path: "/router/batch?" + query, body: items, known: true},
+		{name: "batch, badly signed", path: "/router/batch?" + query, body: items + "x"},
+		{name: "token", path: "/token", body: token("helloworld"), known: true},
+		{name: "token, wrong secret", path: "/token", body: token("another")},
+		{name: "livez", path: "/livez"},
+	}
+	address := strings.TrimPrefix(s.url, "http://")
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	for _, c := range callers {
+		c.conn = dial()
+		_, err := fmt.Fprintf(c.conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
+			c.path, len(c.body), c.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(c.conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(1100 * time.Millisecond) // strangers have a second
+	for range 16 - 4 {
+		dial()
+	}
+	for _, c := range callers {
+		_ = c.conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		_, err := c.conn.Read(make([]byte, 1))
+		if isOpen := errors.Is(err, os.ErrDeadlineExceeded); isOpen != c.known {
+			t.Errorf("%s: open is %v, want %v: %v", c.name, isOpen, c.known, err)
+		}
+	}
 }

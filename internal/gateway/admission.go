@@ -33,7 +33,7 @@ const (
 
 const (
 	bodyGrace    = 5 * time.Second // how long a body may be slower than the minimum rate
-	holdPatience = time.Second     // how old an unfinished request is before others may take its shared memory
+	patience     = time.Second     // how long a request may be under way before it gives way to others
 	discardTime  = time.Second     // how long the rest of a refused body is read, so that its sender reads the answer
 	discardBytes = 1 << 20
 )
@@ -42,9 +42,9 @@ const (
 //
 // Each connection pays for itself and for a small request (ConnMemory); what a request needs beyond that comes out of
 // memory that all share. Where something is full, what is slow gives way: a new connection replaces the one that has
-// waited longest for the rest of its request or for its next one; a request takes the shared memory of the oldest one
-// that is still arriving. Neither touches a request that is complete. So an attacker who holds everything loses it to
-// the next caller, and small requests do not need the shared memory at all.
+// waited longest for the rest of its request or for its next one, strangers first; a request takes the shared memory of
+// the oldest one that is still arriving. Neither touches a request that is complete. So an attacker who holds everything
+// loses it to the next caller, and small requests do not need the shared memory at all.
 //
 // A connection that is closed, or refused, had no complete request: nothing of it has been processed.
 type admission struct {
@@ -56,11 +56,13 @@ type admission struct {
 
 	connsLog, memoryLog rate.Sometimes
 
-	mu      sync.Mutex
-	open    int       // connections
-	used    int64     // of memory
-	waiting list.List // the *conn without a complete request, those that have waited longest first
-	holding list.List // the *conn among them that hold shared memory, in the order in which they began to
+	mu   sync.Mutex
+	open int   // connections
+	used int64 // of memory
+	// The *conn without a complete request, those that have waited longest first: those on which a call was verified,
+	// and the others.
+	known, strangers list.List
+	holding          list.List // the *conn among both that hold shared memory, in the order in which they began to
 }
 
 func newAdmission(l ServerLimits, log *slog.Logger) *admission {
@@ -93,6 +95,7 @@ type conn struct {
 	since           time.Time // when the current wait for a request began, or the request
 	charged, shared int64     // by the request, and how much of it is shared memory
 	waits, holds    *list.Element
+	verified        bool // a call on it was
 	closed          bool // by us or by the server: what still arrives is not processed
 }
 
@@ -104,16 +107,41 @@ func (a *admission) admit(raw net.Conn) *conn {
 		a.connsLog.Do(func() {
 			a.log.Warn("too many connections; the longest-waiting ones are closed", "request.connections", a.maxConns)
 		})
-		longest := a.waiting.Front()
+		longest := a.longestWaiting()
 		if longest == nil {
 			return nil
 		}
-		a.drop(longest.Value.(*conn))
+		a.drop(longest)
 	}
 	c := &conn{Conn: raw, raw: raw, a: a, since: time.Now()}
 	a.open++
-	c.waits = a.waiting.PushBack(c)
+	c.waits = a.strangers.PushBack(c)
 	return c
+}
+
+// longestWaiting returns the connection that is to be closed for a new one: a stranger that has had the time to send a
+// request, else one that waits for its next call. It is nil when all have complete requests. The caller holds a.mu.
+func (a *admission) longestWaiting() *conn {
+	stranger, known := front(&a.strangers), front(&a.known)
+	if stranger == nil || known != nil && time.Since(stranger.since) < patience {
+		return known
+	}
+	return stranger
+}
+
+func front(l *list.List) *conn {
+	if e := l.Front(); e != nil {
+		return e.Value.(*conn)
+	}
+	return nil
+}
+
+// waiting is the list that a connection waits in.
+func (a *admission) waiting(c *conn) *list.List {
+	if c.verified {
+		return &a.known
+	}
+	return &a.strangers
 }
 
 // drop closes a connection that has no complete request. The caller holds a.mu.
@@ -142,7 +170,7 @@ func (a *admission) release(c *conn) {
 
 // finishWait takes a connection out of those that may be dropped. The caller holds a.mu.
 func (a *admission) finishWait(c *conn) {
-	remove(&a.waiting, &c.waits)
+	remove(a.waiting(c), &c.waits)
 	remove(&a.holding, &c.holds)
 }
 
@@ -187,7 +215,7 @@ func (a *admission) received(c *conn, p []byte) bool {
 	}
 	if c.phase == idle {
 		c.phase, c.since = header, time.Now()
-		a.waiting.MoveToBack(c.waits)
+		a.waiting(c).MoveToBack(c.waits)
 	}
 	cost := int64(len(p)) * ByteMemory
 	switch c.phase {
@@ -231,12 +259,8 @@ func (a *admission) charge(c *conn, cost int64) bool {
 // takeFromOldest takes the shared memory of the request that has been arriving for longest, unless that is the
 // asking one or has begun only now. The caller holds a.mu.
 func (a *admission) takeFromOldest(asking *conn) bool {
-	oldest := a.holding.Front()
-	if oldest == nil {
-		return false
-	}
-	c := oldest.Value.(*conn)
-	if c == asking || time.Since(c.since) < holdPatience {
+	c := front(&a.holding)
+	if c == nil || c == asking || time.Since(c.since) < patience {
 		return false
 	}
 	if c.phase == header {
@@ -288,11 +312,24 @@ func (a *admission) changed(nc net.Conn, state http.ConnState) {
 	a.finishWait(c)
 	c.phase, c.since = idle, time.Now()
 	c.refused.Store(false)
-	c.waits = a.waiting.PushBack(c)
+	c.waits = a.waiting(c).PushBack(c)
 }
 
 // connKey finds the connection in the context of a request.
 type connKey struct{}
+
+// Verified marks the connection of a request, whose context is given, as one that serves a caller with a good signature or
+// secret. While connections are short, strangers are closed before it.
+func Verified(ctx context.Context) {
+	c, ours := ctx.Value(connKey{}).(*conn)
+	if !ours {
+		return
+	}
+	c.a.mu.Lock()
+	defer c.a.mu.Unlock()
+	remove(c.a.waiting(c), &c.waits) // where its body was not read to the end
+	c.verified = true
+}
 
 func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)

@@ -70,6 +70,9 @@ func inBubble(t *testing.T, l gateway.ServerLimits, test func(t *testing.T, s *g
 				return
 			}
 			_, err := io.Copy(io.Discard, r.Body)
+			if r.URL.Path == "/verified" {
+				gateway.Verified(r.Context())
+			}
 			switch {
 			case errors.Is(err, form.ErrBusy):
 				w.WriteHeader(http.StatusServiceUnavailable)
@@ -237,6 +240,43 @@ func TestConnectionsAreBounded(t *testing.T) {
 		}
 		if connections, _ := s.InUse(); connections != 3 || isClosed(working) {
 			t.Errorf("%d connections", connections)
+		}
+	})
+}
+
+// While strangers hold connections that they do not use, those of callers that are known stay open.
+func TestStrangersGiveWayFirst(t *testing.T) {
+	inBubble(t, gateway.ServerLimits{Connections: 3}, func(t *testing.T, s *gateway.Server, p *pipes) {
+		isOpen := func(c net.Conn) bool {
+			go func() { _, _ = io.WriteString(c, post("/verified", 3, 3)) }()
+			return status(c) == 200
+		}
+		known := p.dial("")
+		if !isOpen(known) {
+			t.Fatal("not answered")
+		}
+		p.dial("")
+		for range 10 {
+			time.Sleep(2 * time.Second)
+			p.dial(post("/", 3, 2))
+		}
+		if !isOpen(known) {
+			t.Fatal("a known caller is closed for a stranger")
+		}
+		time.Sleep(time.Minute)
+		// Where the others are known, too, or too new to judge, the one that has waited longest goes.
+		second := p.dial("")
+		if !isOpen(second) {
+			t.Fatal("a second caller is not answered")
+		}
+		fresh := p.dial("")
+		time.Sleep(time.Millisecond)
+		last := p.dial("")
+		if !isOpen(fresh) || !isOpen(last) || !isOpen(second) {
+			t.Error("a connection that is newer than a second is closed before one that waits for its next call")
+		}
+		if isOpen(known) {
+			t.Error("four connections are open")
 		}
 	})
 }

@@ -122,6 +122,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		success, bad = h.serve(ctx, c)
 		cancel()
 	}
+	if c.record.Variant != "" {
+		gateway.Verified(r.Context())
+	}
 	h.send(w, c, success, bad)
 	c.record.Took = time.Since(start)
 	c.record.Log(r.Context(), h.o.Log, h.o.Calls)

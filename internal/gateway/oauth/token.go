@@ -55,6 +55,7 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request) {
 	}
 	var body any
 	if bad == nil {
+		gateway.Verified(r.Context())
 		var g *session.Grant
 		if g, bad = h.give(r.Context(), app, form); bad == nil {
 			body = answerOf(app.App, g)

@@ -134,6 +134,9 @@ func (h *Handler) serveOne(w http.ResponseWriter, r *http.Request) {
 	if bad != nil {
 		a = h.refuse(c, bad)
 	}
+	if c.record.Variant != "" {
+		gateway.Verified(r.Context())
+	}
 	// A write that fails has lost its caller; the retry settles it.
 	_ = wire.Send(w, r, a)
 	h.log(r.Context(), c, start)
@@ -151,6 +154,7 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 		var variant wire.Variant
 		if variant, bad = p.CheckBatch(req); bad == nil {
 			outer.record.Variant = variant.String()
+			gateway.Verified(r.Context())
 			items, bad = p.Items(req)
 		}
 	}
