@@ -200,7 +200,7 @@ func (c *conn) CloseWrite() error {
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.a.received(c, p[:n]) {
-		return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: form.ErrBusy}
+		return 0, errBusy(c)
 	}
 	return n, err
 }
@@ -227,13 +227,19 @@ func (a *admission) received(c *conn, p []byte) bool {
 	if c.refused.Load() || a.charge(c, cost) {
 		return true
 	}
-	a.memoryLog.Do(func() { a.log.Warn("no memory for large requests; they are refused", "shared", a.memory) })
 	if c.phase == header {
 		return false
 	}
 	a.release(c)
 	c.refused.Store(true)
 	return true
+}
+
+// keep reports whether there is memory for bytes of a connection that are not those of a request yet.
+func (a *admission) keep(c *conn, bytes int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !c.closed && a.charge(c, int64(bytes)*ByteMemory)
 }
 
 // charge reports whether there is memory for a request's next bytes. The caller holds a.mu.
@@ -245,12 +251,13 @@ func (a *admission) charge(c *conn, cost int64) bool {
 	}
 	for a.used+need > a.memory {
 		if !a.takeFromOldest(c) {
+			a.memoryLog.Do(func() { a.log.Warn("no memory for large requests; they are refused", "shared", a.memory) })
 			return false
 		}
 	}
 	a.used += need
 	c.shared += need
-	if c.holds == nil {
+	if c.holds == nil && c.phase != handled {
 		c.holds = a.holding.PushBack(c)
 	}
 	return true
@@ -263,7 +270,7 @@ func (a *admission) takeFromOldest(asking *conn) bool {
 	if c == nil || c == asking || time.Since(c.since) < patience {
 		return false
 	}
-	if c.phase == header {
+	if c.phase != body {
 		a.drop(c)
 		return true
 	}

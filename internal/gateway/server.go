@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"faquan/internal/gateway/form"
 )
 
 // MaxHeaderBytes is the default limit of a request line and its headers.
@@ -84,7 +86,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			continue
 		}
 		if l.secure != nil {
-			c.Conn = &tlsConn{Conn: tls.Server(raw, l.secure), server: l.server}
+			c.Conn = newTLSConn(c, l.secure, l.server)
 		}
 		return c, nil
 	}
@@ -95,7 +97,40 @@ func (l *listener) Accept() (net.Conn, error) {
 type tlsConn struct {
 	*tls.Conn
 	server *Server
+	below  *belowTLS
 	ready  bool
+}
+
+// belowTLS charges for what TLS keeps to itself: parts of handshake messages, which have up to 64 KiB each.
+type belowTLS struct {
+	net.Conn
+	c    *conn
+	kept int // bytes that were read since TLS gave some on
+	free int // how many of them are not charged for
+}
+
+// How much TLS may keep without a charge: a large ClientHello, and then a record with what is read together with it.
+const (
+	freeHandshake = 8 << 10
+	freeRecord    = 24 << 10
+)
+
+func newTLSConn(c *conn, secure *tls.Config, server *Server) *tlsConn {
+	below := &belowTLS{Conn: c.raw, c: c, free: freeHandshake}
+	return &tlsConn{Conn: tls.Server(below, secure), server: server, below: below}
+}
+
+func (b *belowTLS) Read(p []byte) (int, error) {
+	n, err := b.Conn.Read(p)
+	if b.kept += n; b.kept > b.free && !b.c.a.keep(b.c, n) {
+		return 0, errBusy(b)
+	}
+	return n, err
+}
+
+// errBusy is the error of a connection that is closed because there is no memory. The HTTP server does not answer it.
+func errBusy(c net.Conn) error {
+	return &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: form.ErrBusy}
 }
 
 func (c *tlsConn) Read(p []byte) (int, error) {
@@ -103,9 +138,13 @@ func (c *tlsConn) Read(p []byte) (int, error) {
 		if err := c.handshake(); err != nil {
 			return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: err}
 		}
-		c.ready = true
+		c.ready, c.below.free = true, freeRecord
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.below.kept = 0
+	}
+	return n, err
 }
 
 // handshake is under the deadline for headers, which the HTTP server has set.

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -122,4 +123,26 @@ type lines chan string
 func (l lines) Write(p []byte) (int, error) {
 	l <- string(p)
 	return len(p), nil
+}
+
+// What TLS keeps to itself, such as half a ClientHello of 64 KiB, is charged for as well; a large body is not in the
+// way of itself.
+func TestMemoryOfTLS(t *testing.T) {
+	address := serveTLS(t, gateway.ServerLimits{Memory: 64 << 10, ReadHeader: generous, Read: generous}, io.Discard)
+	record := "\x16\x03\x01\x40\x00" + strings.Repeat("z", 1<<14)
+	hello := "\x16\x03\x01\x40\x00\x01\x00\xff\xff\x03\x03" + strings.Repeat("z", 1<<14-6) + record + record
+	c := dial(t, address, "")
+	go func() { _, _ = io.WriteString(c, hello) }()
+	_ = c.SetReadDeadline(time.Now().Add(generous / 2))
+	if _, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("half a ClientHello of 64 KiB is kept, where there is no memory for it")
+	}
+	large := dialTLS(t, serveTLS(t, gateway.ServerLimits{Memory: 8 << 20}, io.Discard))
+	if _, err := io.WriteString(large, post("/", 1<<20, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(large), nil)
+	if err != nil || res.StatusCode != 200 {
+		t.Errorf("a body of 1 MiB, where there is room for two: %v, %v", res, err)
+	}
 }
