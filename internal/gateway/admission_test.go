@@ -382,3 +382,28 @@ func TestPipelining(t *testing.T) {
 		}
 	})
 }
+
+// A client that waits for "100 Continue" gets it when the body is read, and the answer at once when it is not.
+func TestExpectContinue(t *testing.T) {
+	inBubble(t, gateway.ServerLimits{}, func(t *testing.T, s *gateway.Server, p *pipes) {
+		for path, want := range map[string]int{"/": 100, "/unread": 200} {
+			start := time.Now()
+			c := p.dial("POST " + path + " HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+			answers := bufio.NewReader(c)
+			res, err := http.ReadResponse(answers, nil)
+			if err != nil || res.StatusCode != want {
+				t.Fatalf("%s: %+v, %v", path, res, err)
+			}
+			if want == 100 {
+				go func() { _, _ = io.WriteString(c, "xxx") }()
+				if res, err = http.ReadResponse(answers, nil); err != nil || res.StatusCode != 200 {
+					t.Errorf("%s: with the body: %+v, %v", path, res, err)
+				}
+			}
+			if took := time.Since(start); took > 0 {
+				t.Errorf("%s: it took %v", path, took)
+			}
+			c.Close()
+		}
+	})
+}
