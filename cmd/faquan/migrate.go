@@ -16,6 +16,7 @@ import (
 
 	"faquan/internal/audit"
 	"faquan/internal/config"
+	"faquan/internal/datadir"
 	"faquan/internal/migrate"
 	"faquan/internal/seal"
 	"faquan/internal/store/postgres"
@@ -47,7 +48,11 @@ sealed under it: every process needs a copy in its own --data.`,
 			if err := config.CheckStore(to); err != nil {
 				return err
 			}
-			if err := mustExist(from); err != nil {
+			from, err := datadir.Find(from)
+			if err == nil {
+				err = mustExist(from)
+			}
+			if err != nil {
 				return err
 			}
 			return migrateStore(cmd.Context(), from, to, cmd.OutOrStdout(), cmd.ErrOrStderr())

@@ -14,6 +14,7 @@ import (
 	"faquan/internal/catalog"
 	"faquan/internal/config"
 	"faquan/internal/control"
+	"faquan/internal/datadir"
 	"faquan/internal/issuing"
 	"faquan/internal/rule"
 	"faquan/internal/seal"
@@ -46,6 +47,14 @@ type nodeOptions struct {
 
 // openNode opens the store of a place, or makes it, and starts the committer.
 func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error) {
+	if at.dir, err = datadir.Find(at.dir); err != nil {
+		return nil, err
+	}
+	if warning, err := datadir.Check(at.dir); err != nil {
+		return nil, err
+	} else if warning != "" && o.log != nil {
+		o.log.Warn("the data directory is not private", "reason", warning)
+	}
 	n := &node{at: at, stopped: make(chan error, 1)}
 	if err := n.open(ctx, o.log); err != nil {
 		return nil, err

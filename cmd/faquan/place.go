@@ -11,6 +11,7 @@ import (
 
 	"faquan/internal/config"
 	"faquan/internal/control"
+	"faquan/internal/datadir"
 	"faquan/internal/store/embedded"
 	"faquan/internal/vfs"
 )
@@ -43,7 +44,12 @@ func placeFlags(cmd *cobra.Command, at *place) {
 		if !cmd.Flags().Changed("store") {
 			at.store = os.Getenv("FAQUAN_STORE")
 		}
-		return config.CheckStore(at.store)
+		if err := config.CheckStore(at.store); err != nil {
+			return err
+		}
+		dir, err := datadir.Find(at.dir)
+		at.dir = dir
+		return err
 	}
 }
 

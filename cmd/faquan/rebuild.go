@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"faquan/internal/datadir"
 	"faquan/internal/store/embedded"
 	"faquan/internal/vfs"
 )
@@ -25,7 +26,14 @@ It is for a view that the audit found wrong. One that is missing or unusable is 
 		Example: `  faquan rebuild --data ./data && faquan audit --data ./data`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := mustExist(dir); err != nil {
+			dir, err := datadir.Find(dir)
+			if err == nil {
+				err = mustExist(dir)
+			}
+			if err == nil {
+				_, err = datadir.Check(dir)
+			}
+			if err != nil {
 				return err
 			}
 			return rebuild(cmd.Context(), dir, cmd.OutOrStdout(), cmd.ErrOrStderr())

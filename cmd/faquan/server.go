@@ -73,7 +73,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 	}
 	s.startBackground()
 	s.ready.Store(true)
-	s.log.Info("faquan serves", append([]any{"url", s.url, "data", c.Data, "version", version(), "pid", os.Getpid()}, facts...)...)
+	s.log.Info("faquan serves", append([]any{"url", s.url, "data", s.node.at.dir, "version", version(), "pid", os.Getpid()}, facts...)...)
 	return s, nil
 }
 
@@ -129,7 +129,7 @@ func (s *server) listenSocket(c *config.Config) error {
 	if c.Store != "" {
 		listen, handler = control.ListenShared, control.SharedHandler(s.desk.Find, s.status)
 	}
-	l, err := listen(c.Data)
+	l, err := listen(s.node.at.dir)
 	switch {
 	case err != nil && c.Store != "":
 		s.log.Warn("explain --refusals cannot ask this process", "err", err)

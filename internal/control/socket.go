@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"faquan/internal/datadir"
 )
 
 // SocketName is the name of the socket in a data directory.
@@ -45,13 +47,28 @@ func listen(dir, name string) (net.Listener, error) {
 	if err := errors.Join(os.Chmod(made, 0o600), os.Rename(made, path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("control socket: %w", err), l.Close())
 	}
-	return &socket{l, path}, nil
+	return &socket{l, path, os.Geteuid()}, nil
 }
 
-// socket removes its name when it is closed.
+// socket accepts its own user and root alone, and removes its name when it is closed.
 type socket struct {
 	*net.UnixListener
 	path string
+	self int // the user that this process runs as
+}
+
+// Accept closes connections of other users and waits for the next one.
+func (s *socket) Accept() (net.Conn, error) {
+	for {
+		conn, err := s.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		if uid, err := peer(conn); err == nil && datadir.Trusted(uid, s.self) {
+			return conn, nil
+		}
+		conn.Close()
+	}
 }
 
 func (s *socket) Close() error {
@@ -61,18 +78,67 @@ func (s *socket) Close() error {
 	return s.UnixListener.Close()
 }
 
-// connect opens a connection to a socket in a data directory.
+// ErrUntrusted is wrapped when a socket, or the process behind it, may be another user's: nothing was sent to it.
+var ErrUntrusted = errors.New("the control socket is not trusted")
+
+// connect opens a connection to a socket in a data directory, which must be this user's or root's. Root connects to that
+// of the directory's owner, too.
 func connect(dir, name string) (net.Conn, error) {
+	return connectAs(dir, name, os.Geteuid())
+}
+
+func connectAs(dir, name string, self int) (net.Conn, error) {
 	address, release, err := shorten(dir, name)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	conn, err := net.Dial("unix", filepath.Join(address, name))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, fmt.Errorf("%w: %w", ErrNotServed, err)
+	path := filepath.Join(address, name)
+	trusted, err := trustedAt(address, self)
+	if err == nil {
+		err = checkSocket(path, trusted)
 	}
-	return conn, err
+	var conn *net.UnixConn
+	if err == nil {
+		conn, err = net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: path})
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("%w: %w", ErrNotServed, err)
+	case err != nil:
+		return nil, err
+	}
+	// The file may have been replaced since.
+	if uid, err := peer(conn); err != nil || !trusted(uid) {
+		conn.Close()
+		return nil, errors.Join(fmt.Errorf("%w: the process behind %s runs as user %d", ErrUntrusted, filepath.Join(dir, name), uid), err)
+	}
+	return conn, nil
+}
+
+// trustedAt returns which users' processes self talks to in a directory.
+func trustedAt(dir string, self int) (func(uid int) bool, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	owner := datadir.Owner(info)
+	return func(uid int) bool { return datadir.Trusted(uid, self) || self == 0 && uid == owner }, nil
+}
+
+func checkSocket(path string, trusted func(uid int) bool) error {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%w: %s is no socket", ErrUntrusted, path)
+	case !trusted(datadir.Owner(info)):
+		return fmt.Errorf("%w: %s belongs to user %d", ErrUntrusted, path, datadir.Owner(info))
+	case info.Mode().Perm()&0o022 != 0: // who may write may connect
+		return fmt.Errorf("%w: %s has mode %#o: other users can connect", ErrUntrusted, path, info.Mode().Perm())
+	}
+	return nil
 }
 
 // shorten gives a name of the directory that is short enough for the address of a socket in it: on Linux any directory

@@ -1,0 +1,26 @@
+package control
+
+import (
+	"net"
+	"syscall"
+)
+
+// peer returns the user that the process at the other end of a connection runs as, or ran as when it connected.
+func peer(conn *net.UnixConn) (uid int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var cred *syscall.Ucred
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		cred, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return -1, err
+	}
+	return int(cred.Uid), nil
+}

@@ -1,0 +1,145 @@
+//go:build unix
+
+// Package datadir says where the files of a data directory are, and whether other users could change them.
+//
+//	dir, err := datadir.Find("/data")      // /data, or /data/faquan on a volume that others can write to
+//	warning, err := datadir.Check(dir)
+//
+// Who can write to the directory can replace the key file, the journal and the socket, and who owns it can let others.
+// Container platforms make volumes whose root everybody can write to, or belongs to root with a group that can write;
+// there faquan keeps its files in a directory of its own.
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Private is the name of the directory in a volume that holds the files when the volume is not private.
+const Private = "faquan"
+
+// held are the files that show that a directory is in use.
+var held = []string{"journal", "secret.key"}
+
+// ErrExposed is wrapped when other users could change what is in a data directory.
+var ErrExposed = errors.New("the data directory is not private")
+
+// Find returns the directory that holds the files of a data directory: dir itself, or dir/faquan if the files are
+// there, or if there are none yet and dir is the root of a mounted volume that is not private. It makes nothing.
+func Find(dir string) (string, error) {
+	sub := filepath.Join(dir, Private)
+	inDir, inSub := holds(dir), holds(sub)
+	switch {
+	case inDir && inSub:
+		return "", fmt.Errorf("%s and %s both hold files of faquan: move those away that are not in use", dir, sub)
+	case inSub:
+		return sub, nil
+	case inDir:
+		return dir, nil
+	}
+	f, err := look(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return dir, nil
+	case err != nil:
+		return "", err
+	case f.mount && f.exposed(os.Geteuid()) != nil:
+		return sub, nil
+	}
+	return dir, nil
+}
+
+func holds(dir string) bool {
+	for _, name := range held {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Check returns an error that wraps ErrExposed when other users could change what is in a directory that Find returned,
+// and a warning when they can read it. A directory that does not exist is good: it will be made with mode 0700.
+func Check(dir string) (warning string, err error) {
+	f, err := look(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return f.judge(os.Geteuid())
+}
+
+// facts are what counts of a directory.
+type facts struct {
+	dir      string
+	owner    int
+	link     int // the owner of the symbolic link that leads to it; its own where there is none
+	mode     fs.FileMode
+	mount    bool // it is the root of a mounted file system
+	readOnly bool // nobody can write to that file system
+	holds    bool // it holds files of faquan
+}
+
+func look(dir string) (facts, error) {
+	dir = filepath.Clean(dir)
+	link, err := os.Lstat(dir)
+	if err != nil {
+		return facts{}, err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return facts{}, err
+	}
+	if !info.IsDir() {
+		return facts{}, &fs.PathError{Op: "data directory", Path: dir, Err: syscall.ENOTDIR}
+	}
+	parent, err := os.Stat(dir + "/..") // not filepath.Join, which would take the parent of a link
+	if err != nil {
+		return facts{}, err
+	}
+	return facts{
+		dir: dir, owner: Owner(info), link: Owner(link), mode: info.Mode(),
+		mount: device(info) != device(parent) || os.SameFile(info, parent), readOnly: readOnly(dir), holds: holds(dir),
+	}, nil
+}
+
+// Owner returns the user that a file belongs to.
+func Owner(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
+
+func device(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Dev) }
+
+// Trusted reports whether a user may change what a process of self works with: the user itself, and root.
+func Trusted(uid, self int) bool { return uid == self || uid == 0 }
+
+// exposed returns an error when other users could change what is in the directory.
+func (f *facts) exposed(self int) error {
+	switch {
+	case f.readOnly:
+		return nil
+	case !Trusted(f.owner, self) || !Trusted(f.link, self):
+		return fmt.Errorf("%w: %s belongs to user %d, and this process runs as user %d; run it as that user, or chown the directory",
+			ErrExposed, f.dir, max(f.owner, f.link), self)
+	case f.mode.Perm()&0o022 != 0:
+		return fmt.Errorf("%w: other users can write to %s (mode %#o); see who has, then chmod 700", ErrExposed, f.dir, f.mode.Perm())
+	}
+	return nil
+}
+
+func (f *facts) judge(self int) (warning string, err error) {
+	err = f.exposed(self)
+	switch {
+	case err != nil && f.mount && f.holds: // of an earlier version, on a volume that only its platform can make private
+		return fmt.Sprintf("%v; better: stop, and move everything in it to %s with mode 0700", err, filepath.Join(f.dir, Private)), nil
+	case err != nil:
+		return "", err
+	case f.mode.Perm()&0o055 != 0:
+		return fmt.Sprintf("other users can read %s (mode %#o); chmod 700", f.dir, f.mode.Perm()), nil
+	}
+	return "", nil
+}

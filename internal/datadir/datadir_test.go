@@ -1,0 +1,132 @@
+package datadir
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestJudge(t *testing.T) {
+	const self = 1000
+	tests := map[string]struct {
+		facts   facts
+		exposed bool
+		warning string
+	}{
+		"private":                          {facts{owner: self, link: self, mode: 0o700}, false, ""},
+		"root's":                           {facts{owner: 0, link: 0, mode: 0o700}, false, ""},
+		"readable":                         {facts{owner: self, link: self, mode: 0o755}, false, "can read"},
+		"readable by the group":            {facts{owner: self, link: self, mode: 0o750}, false, "can read"},
+		"writable":                         {facts{owner: self, link: self, mode: 0o777}, true, ""},
+		"writable and sticky":              {facts{owner: self, link: self, mode: 0o777 | fs.ModeSticky}, true, ""},
+		"writable by the group":            {facts{owner: self, link: self, mode: 0o770}, true, ""},
+		"of another user":                  {facts{owner: 1001, link: self, mode: 0o700}, true, ""},
+		"behind a link of another user":    {facts{owner: self, link: 1001, mode: 0o700}, true, ""},
+		"writable on a mount root":         {facts{owner: 0, link: 0, mode: 0o777, mount: true}, true, ""},
+		"the same with a store":            {facts{owner: 0, link: 0, mode: 0o777, mount: true, holds: true}, false, "move everything"},
+		"writable, with a store":           {facts{owner: self, link: self, mode: 0o777, holds: true}, true, ""},
+		"writable, on a read-only volume":  {facts{owner: 0, link: 0, mode: 0o777, mount: true, readOnly: true}, false, "can read"},
+		"of another user, with everything": {facts{owner: 1001, link: 1001, mode: 0o777, holds: true}, true, ""},
+	}
+	for name, test := range tests {
+		warning, err := test.facts.judge(self)
+		if errors.Is(err, ErrExposed) != test.exposed || !test.exposed && err != nil {
+			t.Errorf("%s: error %v", name, err)
+		}
+		if !strings.Contains(warning, test.warning) || test.warning == "" && warning != "" {
+			t.Errorf("%s: warning %q, want %q", name, warning, test.warning)
+		}
+	}
+	if _, err := (&facts{owner: 1000, mode: 0o700}).judge(0); !errors.Is(err, ErrExposed) {
+		t.Errorf("root in a directory of another user: %v", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "dir")
+	if warning, err := Check(dir); warning != "" || err != nil {
+		t.Errorf("a directory that does not exist: %q, %v", warning, err)
+	}
+	for mode, exposed := range map[fs.FileMode]bool{0o700: false, 0o755: false, 0o777: true, 0o770: true, 0o702: true} {
+		mustMake(t, dir, mode)
+		if _, err := Check(dir); errors.Is(err, ErrExposed) != exposed || !exposed && err != nil {
+			t.Errorf("mode %o: %v", mode, err)
+		}
+		if got, err := Find(dir); got != dir || err != nil {
+			t.Errorf("mode %o: Find gave %q, %v", mode, got, err)
+		}
+	}
+	if os.Geteuid() == 0 {
+		mustMake(t, dir, 0o700)
+		if err := os.Chown(dir, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Check(dir); !errors.Is(err, ErrExposed) {
+			t.Errorf("a directory of another user: %v", err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Check(file); err == nil {
+		t.Error("a file is a data directory")
+	}
+}
+
+// What is there is found where it is, whatever the modes are by now.
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	sub := filepath.Join(dir, Private)
+	want := func(what, want string) {
+		t.Helper()
+		got, err := Find(dir)
+		if (err != nil) != (want == "") || got != want {
+			t.Errorf("%s: Find gave %q, %v; want %q", what, got, err, want)
+		}
+		if again, err := Find(got); want != "" && (again != got || err != nil) {
+			t.Errorf("%s: Find of what it found gave %q, %v", what, again, err)
+		}
+	}
+	want("empty", dir)
+	mustMake(t, filepath.Join(sub, "journal"), 0o700)
+	want("a store in the private directory", sub)
+	if err := os.WriteFile(filepath.Join(dir, "secret.key"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want("files in both", "")
+	if err := os.RemoveAll(sub); err != nil {
+		t.Fatal(err)
+	}
+	want("a key file in the directory", dir)
+}
+
+// On the root of a volume that everybody can write to a new store gets a directory of its own. /dev/shm is such a root.
+func TestFindOnMount(t *testing.T) {
+	const root = "/dev/shm"
+	f, err := look(root)
+	if err != nil || !f.mount || f.exposed(os.Geteuid()) == nil || f.holds || holds(filepath.Join(root, Private)) {
+		t.Logf("%s is no empty volume that everybody can write to: %+v, %v", root, f, err)
+		f = facts{mount: true, mode: 0o777}
+		if f.exposed(0) == nil {
+			t.Error("such a volume counts as private")
+		}
+		return
+	}
+	if got, err := Find(root); got != filepath.Join(root, Private) || err != nil {
+		t.Errorf("Find gave %q, %v", got, err)
+	}
+	if f, err := look(t.TempDir()); err != nil || f.mount {
+		t.Errorf("a directory in a directory counts as a mount root: %+v, %v", f, err)
+	}
+}
+
+func mustMake(t *testing.T, dir string, mode fs.FileMode) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chmod(dir, mode)); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build unix && !linux
+
+package datadir
+
+func readOnly(string) bool { return false }
