@@ -64,12 +64,14 @@ type Apps struct {
 
 	now atomic.Pointer[AppSet]
 	mu  sync.Mutex // held while a set is built
+
+	failures *failures
 }
 
 // NewApps makes the apps of what catalogue returns, which is the snapshot in force at each call. All gateways of a
 // process share one, so that an app has one rate limit whichever it calls.
 func NewApps(catalogue func() *benefit.Catalogue, log *slog.Logger) *Apps {
-	return &Apps{catalogue: catalogue, log: log}
+	return &Apps{catalogue: catalogue, log: log, failures: newFailures()}
 }
 
 // WithSecrets makes the apps' secrets known, which the catalogue holds sealed: open gives that of an app. It is called

@@ -32,6 +32,24 @@ type Record struct {
 	Replayed    bool  // the key had been bound before
 	Took        time.Duration
 	Err         error // what went wrong on our side, if anything did
+
+	// Quiet keeps the call out of the log, unless something went wrong on our side: see Apps.Failed.
+	Quiet bool
+	// Suppressed is the number of calls that were kept out before this one.
+	Suppressed int64
+
+	failed bool // Failed was called
+}
+
+// Failed counts the call as one that fails to authenticate, once, and reports whether it may be explained: see
+// Apps.Failed.
+func (r *Record) Failed(apps *Apps, app benefit.AppID, address string, now time.Time) bool {
+	if !r.failed {
+		r.failed = true
+		within, suppressed := apps.Failed(app, address, now)
+		r.Quiet, r.Suppressed = !within, suppressed
+	}
+	return !r.Quiet
 }
 
 // maxLogged bounds texts in a record that a caller chose, in bytes.
@@ -47,10 +65,10 @@ func (r *Record) Log(ctx context.Context, log *slog.Logger, calls slog.Level) {
 	if r.Err != nil {
 		level = slog.LevelWarn
 	}
-	if level == NoCalls || !log.Enabled(ctx, level) {
+	if level == NoCalls || r.Quiet && r.Err == nil || !log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 15)
+	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs, slog.String("protocol", r.Protocol), slog.String("trace", r.TraceID),
 		slog.String("method", cut(r.Method)))
 	attrs = appendText(attrs, "app_id", cut(r.AppID))
@@ -65,6 +83,9 @@ func (r *Record) Log(ctx context.Context, log *slog.Logger, calls slog.Level) {
 	attrs = appendText(attrs, "caller_trace", cut(r.CallerTrace))
 	if r.Voucher != 0 {
 		attrs = append(attrs, slog.Int64("voucher", int64(r.Voucher)), slog.Bool("replayed", r.Replayed))
+	}
+	if r.Suppressed > 0 {
+		attrs = append(attrs, slog.Int64("suppressed", r.Suppressed))
 	}
 	attrs = append(attrs, slog.Duration("took", r.Took))
 	if r.Err != nil {

@@ -67,11 +67,13 @@ type answer interface{ write(n *wire.Node) }
 
 // call is one call on its way through the checks.
 type call struct {
-	req    *wire.Request
-	apps   *gateway.AppSet
-	app    *gateway.App       // nil until the signature is verified
-	acting benefit.MerchantID // on whose behalf: the app's merchant, or that of the app_auth_token
-	record gateway.Record
+	req     *wire.Request
+	address string // it comes from
+	apps    *gateway.AppSet
+	named   benefit.AppID      // the app that the call says it is of; 0 for none
+	app     *gateway.App       // nil until the signature is verified
+	acting  benefit.MerchantID // on whose behalf: the app's merchant, or that of the app_auth_token
+	record  gateway.Record
 }
 
 // cachedFailures is how many signatures of failures are remembered, times two at most.
@@ -114,7 +116,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
 		bad = errVerb
 	}
-	c := &call{req: req, apps: h.o.Apps.Current()}
+	c := &call{req: req, address: r.RemoteAddr, apps: h.o.Apps.Current()}
 	c.record = gateway.Record{Protocol: "alipay", TraceID: gateway.NewTraceID(), Method: req.Method(), AppID: req.AppID()}
 	var success answer
 	if bad == nil {
@@ -124,6 +126,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if c.record.Variant != "" {
 		gateway.Verified(r.Context())
+	}
+	if c.app == nil {
+		h.failed(c)
 	}
 	h.send(w, c, success, bad)
 	c.record.Took = time.Since(start)
@@ -158,12 +163,16 @@ func (h *Handler) authenticate(c *call) *wire.Error {
 			if app = c.apps.ByAppID(appID); app == nil {
 				return nil, wire.ErrInvalidAppID
 			}
+			c.named = app.ID
 			return app.Keys, nil
 		},
 		Tolerance: h.o.Tolerance,
 		Now:       h.o.Clock,
 	}
 	variant, bad := policy.Check(c.req)
+	if bad == wire.ErrInvalidSignature && h.failed(c) {
+		return policy.Why(c.req)
+	}
 	if bad != nil {
 		return bad
 	}
@@ -172,7 +181,13 @@ func (h *Handler) authenticate(c *call) *wire.Error {
 	return nil
 }
 
-// admit checks what the app may do, and for whom it acts.
+// failed counts a call that does not authenticate, by its signature or by its token. It reports whether the reason may
+// be explained.
+func (h *Handler) failed(c *call) bool {
+	return c.record.Failed(h.o.Apps, c.named, c.address, h.o.Clock())
+}
+
+// admit checks what the app may do, and for whom it acts. Only a call that passes all the rest counts against the rate.
 func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 	switch {
 	case c.app.Disabled:
@@ -181,10 +196,15 @@ func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 		return errSignType
 	case !c.app.Granted(c.req.Method()):
 		return wire.ErrInsufficientPermissions
-	case !c.app.Allow(h.o.Clock()):
+	}
+	if bad := h.actFor(ctx, c); bad != nil {
+		h.failed(c)
+		return bad
+	}
+	if !c.app.Allow(h.o.Clock()) {
 		return wire.ErrAppCallLimited
 	}
-	return h.actFor(ctx, c)
+	return nil
 }
 
 var errSignType = wire.ErrInvalidSignatureType.With("应用未启用该签名类型，请使用应用配置的sign_type")

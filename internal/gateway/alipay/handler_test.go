@@ -1,6 +1,8 @@
 package alipay_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -58,8 +60,8 @@ func TestOrderOfChecks(t *testing.T) {
 		{"disabled", "40003 isv.invalid-app-state", func(c *caller) { c.params["app_id"] = "9-disabled" }},
 		{"sign_type", "40002 isv.invalid-signature-type", func(c *caller) { c.params["sign_type"] = "RSA" }},
 		{"grant", "40006 isv.insufficient-isv-permissions", func(c *caller) { c.params["app_id"] += "-ungranted" }},
-		{"rate", "40005 isv.app-call-limited", func(c *caller) { c.params["app_id"] += "-limited" }},
 		{"token", "20001 aop.invalid-app-auth-token", func(c *caller) { c.params["app_auth_token"] = "nobody's" }},
+		{"rate", "40005 isv.app-call-limited", func(c *caller) { c.params["app_id"] += "-limited" }},
 		{"json", "40002 isv.illegal-json", func(c *caller) { c.params["biz_content"] = "{" }},
 	}
 	for i := range wrongs {
@@ -273,7 +275,57 @@ func TestStrangersDoNotUseTheRateUp(t *testing.T) {
 		c.key = strangerKey()
 		w.expect(t, c, "40002 isv.invalid-signature")
 	}
+	for _, token := range []string{"nobody's", "token-over", "token-revoked", "token-stranger"} {
+		c := offCall(offID, "K").with("app_id", "2014072300000005").with("app_auth_token", token)
+		if got := code(first(w.call(t, c))); !strings.HasPrefix(got, "20001") {
+			t.Errorf("%s: got %s", token, got)
+		}
+	}
 	w.expect(t, offCall(offID, "K").with("app_id", "2014072300000005"), "OK")
+}
+
+func first[A, B any](a A, _ B) A { return a }
+
+// Calls that do not authenticate are refused in the same way however many there are. Beyond a number for one app and
+// address they are no longer explained and logged. Other calls are not affected.
+func TestAFloodOfWrongSignatures(t *testing.T) {
+	now := noon
+	w := newWorld(t, func(o *alipay.Options) { o.Clock = func() time.Time { return now } })
+	wrong := offCall(offID, "K")
+	wrong.key = strangerKey()
+	raw := wrong.raw()
+	from := func(address string) (explained bool) {
+		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.RemoteAddr = address
+		res := httptest.NewRecorder()
+		w.ServeHTTP(res, r)
+		answer, err := wire.VerifyAnswer(res.Body.Bytes(), wire.UTF8, method, &platformKey().PublicKey, wire.RSA2)
+		if err != nil || answer.SubCode != "isv.invalid-signature" {
+			t.Fatalf("%v: %s", err, res.Body)
+		}
+		return strings.Contains(answer.SubMsg, "网关生成的验签字符串")
+	}
+	explained := 0
+	for range 100 {
+		if from("192.0.2.1:4000") {
+			explained++
+		}
+	}
+	if logged := strings.Count(w.log.String(), "isv.invalid-signature"); explained != 60 || logged != 60 {
+		t.Errorf("%d of 100 are explained, %d logged; want 60", explained, logged)
+	}
+	w.expect(t, offCall(offID, "K"), "OK") // without an address of its own
+	if !from("192.0.2.2:4000") {
+		t.Error("the bound holds for another address")
+	}
+	w.log.Reset()
+	now = now.Add(time.Second)
+	if !from("192.0.2.1:4001") || from("192.0.2.1:4001") || !strings.Contains(w.log.String(), `"suppressed":40`) {
+		t.Errorf("a second later: %s", w.log)
+	}
 }
 
 // slow is an issuer that never gets to a request.

@@ -315,6 +315,32 @@ func TestTokenRefusals(t *testing.T) {
 }
 
 // Parameters come in the query, in a form, in parts, or with the client in a header.
+// However many refusals there are, the log gets a bounded number of them.
+func TestAFloodOfBogusTokenCalls(t *testing.T) {
+	w := newWorld(t)
+	h := func(form url.Values) int {
+		res, err := w.client.PostForm(w.url+oauth.TokenPath, form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		return res.StatusCode
+	}
+	bogus := exchange("c")
+	bogus.Set("client_secret", "wrong")
+	for range 100 {
+		if status := h(bogus); status != http.StatusBadRequest {
+			t.Fatalf("status %d", status)
+		}
+	}
+	w.logged.Lock()
+	logged := strings.Count(w.log.String(), "no session given out")
+	w.logged.Unlock()
+	if logged != 60 {
+		t.Errorf("%d of 100 are logged, want 60", logged)
+	}
+}
+
 func TestWhereParametersTravel(t *testing.T) {
 	w := newWorld(t)
 	inQuery := w.post(oauth.TokenPath+"?"+exchange(w.code()).Encode(), nil)

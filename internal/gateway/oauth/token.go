@@ -64,15 +64,23 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	if bad != nil {
 		body, status = bad, bad.status
-		name := ""
-		if app != nil {
-			name = app.Name
-		}
-		h.o.Log.Info("no session given out", "app", name, "error", bad.Error, "description", bad.Description)
+		h.logRefusal(r, app, bad)
 	}
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body)
+}
+
+// logRefusal logs that nothing was given out, as often as one app and address may fail.
+func (h *Handler) logRefusal(r *http.Request, app *gateway.App, bad *refusal) {
+	id, name := benefit.AppID(0), ""
+	if app != nil {
+		id, name = app.ID, app.Name
+	}
+	if within, suppressed := h.o.Apps.Failed(id, r.RemoteAddr, h.o.Clock()); within {
+		h.o.Log.Info("no session given out",
+			"app", name, "error", bad.Error, "description", bad.Description, "suppressed", suppressed)
+	}
 }
 
 // tokenForm are the parameters, of the query and of the form together: callers use either.

@@ -126,10 +126,13 @@ func (h *Handler) serveOne(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	req, bad := wire.Parse(r, h.o.Limits)
 	p := h.current()
-	c := h.newCall(req, p)
+	c := h.newCall(req, p, r.RemoteAddr)
 	var a *wire.Answer
 	if bad == nil {
 		a, bad = h.serve(h.deadlines.From(start), p, c)
+	}
+	if c.app == nil {
+		h.failed(c)
 	}
 	if bad != nil {
 		a = h.refuse(c, bad)
@@ -148,17 +151,21 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	req, bad := wire.ParseBatch(r, h.o.Limits)
 	p := h.current()
-	outer := h.newCall(req, p)
+	outer := h.newCall(req, p, r.RemoteAddr)
 	var items []wire.Item
 	if bad == nil {
 		var variant wire.Variant
-		if variant, bad = p.CheckBatch(req); bad == nil {
+		if variant, bad = p.CheckBatch(req); bad == wire.ErrInvalidSignature && h.failed(outer) {
+			bad = p.Why(req)
+		}
+		if bad == nil {
 			outer.record.Variant = variant.String()
 			gateway.Verified(r.Context())
 			items, bad = p.Items(req)
 		}
 	}
 	if bad != nil {
+		h.failed(outer)
 		_ = wire.Send(w, r, h.refuse(outer, bad))
 		h.log(r.Context(), outer, start)
 		return
@@ -166,16 +173,16 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 	ctx := h.deadlines.From(start)
 	answers := make([]*wire.Answer, len(items))
 	for i := range items {
-		answers[i] = h.serveItem(ctx, p, &items[i], outer.record.Variant)
+		answers[i] = h.serveItem(ctx, p, &items[i], outer)
 	}
 	_ = wire.SendBatch(w, r, req, answers)
 }
 
 // serveItem answers one call of a batch.
-func (h *Handler) serveItem(ctx context.Context, p *policy, item *wire.Item, variant string) *wire.Answer {
+func (h *Handler) serveItem(ctx context.Context, p *policy, item *wire.Item, outer *call) *wire.Answer {
 	start := time.Now()
-	c := h.newCall(item.Request, p)
-	c.record.Variant = variant
+	c := h.newCall(item.Request, p, outer.address)
+	c.record.Variant = outer.record.Variant
 	bad := item.Refusal
 	var a *wire.Answer
 	if bad == nil {
@@ -210,8 +217,8 @@ func (h *Handler) current() *policy {
 	return p
 }
 
-func (h *Handler) newCall(req *wire.Request, p *policy) *call {
-	c := &call{req: req, apps: p.apps}
+func (h *Handler) newCall(req *wire.Request, p *policy, address string) *call {
+	c := &call{req: req, address: address, apps: p.apps}
 	c.record = gateway.Record{
 		Protocol: "top", TraceID: wire.NewRequestID(), Method: req.Method(), AppKey: req.AppKey(),
 	}
@@ -221,11 +228,24 @@ func (h *Handler) newCall(req *wire.Request, p *policy) *call {
 // serve checks the call and runs its method.
 func (h *Handler) serve(ctx context.Context, p *policy, c *call) (*wire.Answer, *wire.Error) {
 	variant, bad := p.Check(c.req)
+	if bad == wire.ErrInvalidSignature && h.failed(c) {
+		return nil, p.Why(c.req)
+	}
 	if bad != nil {
 		return nil, bad
 	}
 	c.record.Variant = variant.String()
 	return h.admitAndRun(ctx, c)
+}
+
+// failed counts a call that does not authenticate, by its signature or by its session. It reports whether the reason
+// may be explained.
+func (h *Handler) failed(c *call) bool {
+	app := benefit.AppID(0)
+	if named := c.apps.ByAppKey(c.req.AppKey()); named != nil {
+		app = named.ID
+	}
+	return c.record.Failed(h.o.Apps, app, c.address, h.o.Clock())
 }
 
 // admitAndRun serves a call whose signature is verified.
@@ -249,12 +269,13 @@ func (h *Handler) admitAndRun(ctx context.Context, c *call) (a *wire.Answer, bad
 
 var errAppDisabled = &wire.Error{Code: 11, Msg: wire.ErrAppPermissions.Msg, SubCode: "isv.app-disabled", SubMsg: "应用已停用"}
 
-// admit checks for whom the app acts, and what it may do.
+// admit checks for whom the app acts, and what it may do. Only a call that passes all the rest counts against the rate.
 func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 	if c.app.Disabled {
 		return errAppDisabled
 	}
 	if bad := h.openSession(ctx, c); bad != nil {
+		h.failed(c)
 		return bad
 	}
 	switch {

@@ -248,12 +248,46 @@ func TestRateOfAnApp(t *testing.T) {
 	}
 }
 
+// Calls with a wrong session do not use the rate up, and beyond a number they are no longer logged.
+func TestAFloodOfWrongSessions(t *testing.T) {
+	l := newActivityLab(t, func(d *draft) { d.apps[0].RatePerSecond = 1 })
+	call := sellerCall("nick")
+	for _, session := range []string{"made up", "carol-over", "carol-revoked", "carol-other"} {
+		call["session"] = session
+		for range 25 {
+			if got := l.refusal(http.MethodPost, call, labSecret); !strings.HasPrefix(got, "27 ") {
+				t.Fatalf("%s: got %s", session, got)
+			}
+		}
+	}
+	if logged := strings.Count(l.log.String(), `"msg":"call"`); logged != 60 {
+		t.Errorf("%d of 100 are logged, want 60", logged)
+	}
+	if got := l.refusal(http.MethodPost, sellerCall("nick"), labSecret); got != "" {
+		t.Errorf("a good call: %s", got)
+	}
+}
+
+// Beyond a number for one app and address, a wrong signature is no longer explained. It is refused as before.
+func TestAFloodOfWrongSignatures(t *testing.T) {
+	l := newActivityLab(t, func(d *draft) { d.apps[0].ExplainSignature = true })
+	got := map[string]int{}
+	for range 100 {
+		got[l.refusal(http.MethodPost, sellerCall("nick"), "another")]++
+	}
+	if diff := cmp.Diff(map[string]int{"25 isv.invalid-signature": 60, "25": 40}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if got := l.refusal(http.MethodPost, sellerCall("nick"), labSecret); got != "" {
+		t.Errorf("a good call: %s", got)
+	}
+}
+
 // A wrong signature explains itself only where the app says so, and never with the secret.
 func TestExplainedSignatures(t *testing.T) {
 	for _, explain := range []bool{false, true} {
 		l := newActivityLab(t, func(d *draft) { d.apps[0].ExplainSignature = explain })
 		params := sellerCall("nick")
-		params["note"] = labSecret
 		form := strings.Replace(wire.SignRequest(params, labSecret, wire.MD5), "sign=", "sign=0", 1)
 		w := l.do(httptest.NewRequest(http.MethodGet, top.Path+"?"+form, nil))
 		text := w.Body.String()

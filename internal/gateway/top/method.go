@@ -48,6 +48,7 @@ const (
 // call is one call on its way through the checks.
 type call struct {
 	req     *wire.Request
+	address string // it comes from
 	method  *method
 	apps    *gateway.AppSet
 	app     *gateway.App     // nil until the signature is verified

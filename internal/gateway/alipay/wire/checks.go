@@ -179,21 +179,37 @@ func checkCertificate(c *checking) *Error {
 
 func checkSignature(c *checking) *Error {
 	t := c.req.AnswerSignType()
-	var verdict Verdict
-	for i, key := range c.keys {
-		v := c.req.Verify(key, t)
-		if v.OK() {
-			c.match = v.Variant
-			c.req.dropUncovered(v.Variant)
+	for _, key := range c.keys {
+		signature, hint := decodeSignature(c.req.Get("sign"), key)
+		if hint != "" {
+			continue
+		}
+		if c.match = c.req.match(key, t, signature, c.req.variants()); c.match != NoMatch {
+			c.req.dropUncovered(c.match)
 			return c.req.hidden()
 		}
+	}
+	return ErrInvalidSignature
+}
+
+// Why is the refusal of a request that Check refused for its signature, with the reason. It is apart from Check since
+// it costs several verifications: see gateway.Apps.Failed.
+func (p *Policy) Why(req *Request) *Error {
+	t := req.AnswerSignType()
+	keys, bad := p.Keys(req.AppID())
+	if bad != nil {
+		return bad
+	}
+	var verdict Verdict
+	for i, key := range keys {
+		v := req.Verify(key, t)
 		// What is said of one key may be wrong for another: a fitting algorithm
 		// tells most, a length that fits no key only if it fits none.
 		if i == 0 || v.Other != "" || v.Hint == "" && verdict.Other == "" {
 			verdict = v
 		}
 	}
-	return ErrInvalidSignature.With(c.req.Explain(verdict, t).SubMsg())
+	return ErrInvalidSignature.With(req.Explain(verdict, t).SubMsg())
 }
 
 // beijing is the zone of every time on this wire. It has had no summer time since

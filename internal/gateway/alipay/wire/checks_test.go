@@ -145,7 +145,7 @@ func TestRefusalUnderSeveralKeys(t *testing.T) {
 	for i, test := range tests {
 		policy := testPolicy()
 		policy.Keys = func(string) ([]*rsa.PublicKey, *Error) { return test.keys, nil }
-		_, bad := policy.Check(parse(t, encode(test.call)))
+		bad := policy.Why(parse(t, encode(test.call)))
 		if !same(bad, ErrInvalidSignature) || !strings.Contains(bad.SubMsg, test.want) || strings.Contains(bad.SubMsg, test.not) {
 			t.Errorf("%d: got %v %s", i, bad, bad.SubMsg)
 		}

@@ -87,6 +87,15 @@ func TestVerifyHints(t *testing.T) {
 	}
 }
 
+// explainedCheck is Check, and for a wrong signature the reason.
+func explainedCheck(req *Request) *Error {
+	_, bad := testPolicy().Check(req)
+	if bad == ErrInvalidSignature {
+		bad = testPolicy().Why(req)
+	}
+	return bad
+}
+
 // Each string is verified once: a variant that gives no new text is not tried.
 func TestVariantsAreDistinct(t *testing.T) {
 	tests := []struct {
@@ -131,7 +140,7 @@ func TestUnsignedParametersAreDropped(t *testing.T) {
 func TestInvalidSignatureSubMsg(t *testing.T) {
 	p := signed(params())
 	p["biz_content"] = `{"memo":"<优酷>"}`
-	_, bad := testPolicy().Check(parse(t, encode(p)))
+	bad := explainedCheck(parse(t, encode(p)))
 	want := `网关生成的验签字符串为：app_id=2014072300007148&amp;biz_content={&quot;memo&quot;:&quot;&lt;优酷&gt;&quot;}&amp;` +
 		`charset=utf-8&amp;format=JSON&amp;method=alipay.marketing.voucher.send&amp;sign_type=RSA2&amp;timestamp=2014-07-24 03:07:50&amp;version=1.0`
 	if !same(bad, ErrInvalidSignature) || !strings.HasSuffix(bad.SubMsg, want) {
@@ -139,7 +148,7 @@ func TestInvalidSignatureSubMsg(t *testing.T) {
 	}
 	p = params()
 	p["sign"] = signText(RSA, signedString(p, all))
-	_, bad = testPolicy().Check(parse(t, encode(p)))
+	bad = explainedCheck(parse(t, encode(p)))
 	if want := "sign_type为RSA2，而签名是按RSA生成的"; bad == nil || !strings.Contains(bad.SubMsg, want) {
 		t.Errorf("got %v, want %s", bad, want)
 	}
@@ -258,7 +267,7 @@ func TestHiddenParameters(t *testing.T) {
 		{[]string{"notify_url", "http://shop/?a=1&charset=gbk&method=x&app_id=1&timestamp=2"}, ""},
 		{[]string{"alipay_sdk", "app_auth_token=T&b=1&app_auth_token"}, ""},
 	} {
-		_, bad := testPolicy().Check(parse(t, encode(signed(with(test.changes...)))))
+		bad := explainedCheck(parse(t, encode(signed(with(test.changes...)))))
 		if test.want == "" && bad != nil || test.want != "" && (!same(bad, ErrInvalidParameter) || !strings.HasPrefix(bad.SubMsg, test.want)) {
 			t.Errorf("%q: got %v", test.changes, bad)
 		}
@@ -270,7 +279,7 @@ func TestAnotherEncodingIsSigned(t *testing.T) {
 	p := with("charset", "GBK")
 	sent := gbkBytes(p)
 	sent["sign"] = signText(RSA2, signedString(p, all))
-	_, bad := testPolicy().Check(parse(t, encode(sent)))
+	bad := explainedCheck(parse(t, encode(sent)))
 	if want := "签名是按utf-8编码计算的，而charset为GBK"; !same(bad, ErrInvalidSignature) || !strings.Contains(bad.SubMsg, want) {
 		t.Errorf("got %v, want %s", bad, want)
 	}

@@ -12,8 +12,8 @@ import (
 type Credentials struct {
 	// Secrets of the app, more than one while it changes its secret. None refuses every signature.
 	Secrets []string
-	// Explain puts the string that the gateway signed into the refusal of a wrong signature, with the secret
-	// masked. For an operator to switch on while an app is being connected.
+	// Explain puts the string that the gateway signed into the refusal of a wrong signature, without the secret.
+	// For an operator to switch on while an app is being connected.
 	Explain bool
 }
 
@@ -204,26 +204,24 @@ func checkSignature(c *checking) *Error {
 			return nil
 		}
 	}
-	if c.creds.Explain {
-		return explained(c)
-	}
 	return ErrInvalidSignature
 }
 
-// explained is the refusal of a wrong signature with the reason. What is said of one secret may be wrong for another;
-// a fitting method tells most.
-func explained(c *checking) *Error {
-	var verdict Verdict
-	var secret string
-	for _, s := range c.creds.Secrets {
-		if v := c.req.Verify(s, c.method); secret == "" || v.Other != "" {
-			verdict, secret = v, s
-		}
-	}
-	if secret == "" {
+// Why is the refusal of a request that Check or CheckBatch refused for its signature, with the reason if the app wants
+// that. What is said of one secret may be wrong for another; a fitting method tells most.
+func (p *Policy) Why(req *Request) *Error {
+	creds, bad := p.Credentials(req.AppKey())
+	method, known := ParseSignMethod(req.Get("sign_method"))
+	if bad != nil || !known || !creds.Explain || len(creds.Secrets) == 0 {
 		return ErrInvalidSignature
 	}
-	bad := ErrInvalidSignature.With(c.req.Explain(verdict, secret, c.method))
+	var verdict Verdict
+	for _, secret := range creds.Secrets {
+		if v := req.Verify(secret, method); secret != "" && v.Other != "" {
+			verdict = v
+		}
+	}
+	bad = ErrInvalidSignature.With(req.Explain(verdict, method))
 	bad.SubCode = "isv.invalid-signature"
 	return bad
 }

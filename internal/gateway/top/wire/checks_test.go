@@ -154,28 +154,55 @@ func TestUncoveredParametersAreDropped(t *testing.T) {
 	}
 }
 
+// why is the refusal of a wrong signature, explained.
+func why(t *testing.T, p map[string]string) *Error {
+	t.Helper()
+	req, bad := Parse(post("", encode(p)), Limits{})
+	if bad == nil {
+		_, bad = testPolicy().Check(req)
+	}
+	if bad != ErrInvalidSignature {
+		t.Fatalf("got %v", bad)
+	}
+	return testPolicy().Why(req)
+}
+
 func TestExplain(t *testing.T) {
-	p := with("app_key", "explain", "app_secret", secret, "memo", "优<&>")
+	p := with("app_key", "explain", "memo", "优<&>")
 	p["sign"] = signText("hmac", textOfParams(p))
-	got := check1(p)
-	if got == nil || got.Code != 25 || got.SubCode != "isv.invalid-signature" ||
+	got := why(t, p)
+	if got.Code != 25 || got.SubCode != "isv.invalid-signature" ||
 		!strings.Contains(got.SubMsg, "sign_method为md5，而签名是按hmac生成的") {
 		t.Fatalf("got %+v", got)
 	}
-	if strings.Contains(got.SubMsg, secret) || !strings.Contains(got.SubMsg, "：***app_keyexplainapp_secret***formatjsonmemo优<&>") {
+	if strings.Contains(got.SubMsg, secret) || !strings.Contains(got.SubMsg, "：***app_keyexplainformatjsonmemo优<&>") {
 		t.Errorf("got %s", got.SubMsg)
 	}
 	for sign, want := range map[string]string{"00": "md5的签名应为32位十六进制字符", strings.Repeat("0", 32): "请检查待签名字符串和应用的密钥"} {
-		if got := check1(with("app_key", "explain", "sign", sign)); !strings.Contains(got.SubMsg, want) {
+		if got := why(t, with("app_key", "explain", "sign", sign)); !strings.Contains(got.SubMsg, want) {
 			t.Errorf("%s: got %s", sign, got.SubMsg)
 		}
 	}
-	long := check1(with("app_key", "explain", "sign", "00", "x", strings.Repeat("优", 4000)))
+	long := why(t, with("app_key", "explain", "sign", "00", "x", strings.Repeat("优", 4000)))
 	if len(long.SubMsg) > maxEcho+300 || !strings.Contains(long.SubMsg, "…（共") {
 		t.Errorf("%d bytes of explanation", len(long.SubMsg))
 	}
-	if got := check1(with("sign", "00")); got.SubMsg != "" || got.SubCode != "" {
+	if got := why(t, with("sign", "00")); got.SubMsg != "" || got.SubCode != "" {
 		t.Errorf("explained to an app for which it is off: %+v", got)
+	}
+}
+
+// Whether a guess among the parameters is the secret makes no difference to the explanation: not in the text, and not in
+// the length that stands for what was cut.
+func TestExplainAnswersNoGuess(t *testing.T) {
+	wrong := strings.Repeat("g", len(secret))
+	for _, filler := range []string{"", strings.Repeat("x", maxEcho)} {
+		explain := func(guess string) string {
+			return why(t, with("app_key", "explain", "sign", "00", "a", filler, "guess", guess)).SubMsg
+		}
+		if right := explain(secret); strings.Replace(right, secret, wrong, 1) != explain(wrong) {
+			t.Errorf("the explanation tells the right guess: %s", right)
+		}
 	}
 }
 

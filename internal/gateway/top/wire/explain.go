@@ -10,13 +10,14 @@ import (
 // maxEcho bounds the string to sign in a sub_msg, in bytes: an answer must not grow with a hostile request.
 const maxEcho = 4096
 
-// masked stands where a secret stood.
+// masked stands for the secret, whatever its length.
 const masked = "***"
 
 // Explain tells in Chinese why a signature is not right, with the string that the gateway built, because callers
-// compare it with their own. The secret never stands in it, not even where the caller put it among the parameters.
-// What the caller sent does, the session key among it: it is for the caller, never for a log.
-func (r *Request) Explain(v Verdict, secret string, m SignMethod) string {
+// compare it with their own. It depends on nothing but what the caller sent: to mask the secret where it occurs among
+// the parameters, or to count what is left then, would answer every guess at the secret. It is for the caller, never
+// for a log: the session key stands in it.
+func (r *Request) Explain(v Verdict, m SignMethod) string {
 	var b strings.Builder
 	b.WriteString("验签出错")
 	size := 2 * m.size()
@@ -29,17 +30,16 @@ func (r *Request) Explain(v Verdict, secret string, m SignMethod) string {
 		b.WriteString("，请检查待签名字符串和应用的密钥")
 	}
 	b.WriteString("，网关生成的待签名字符串为：")
-	text := r.StringToSign(AsSent)
-	if secret != "" {
-		text = strings.ReplaceAll(text, secret, masked)
-	}
+	around := ""
 	if m == MD5 {
-		text = masked + text + masked
+		around = masked
 	}
+	text := r.StringToSign(AsSent)
 	echo := form.Cut(text, maxEcho)
-	b.WriteString(echo)
+	b.WriteString(around + echo)
 	if len(echo) < len(text) {
 		b.WriteString("…（共" + strconv.Itoa(len(text)) + "字节）")
 	}
+	b.WriteString(around)
 	return b.String()
 }
