@@ -363,6 +363,34 @@ func TestUnforeseenErrors(t *testing.T) {
 	w.expect(t, goodCall(), "40004 SYSTEM_ERROR")
 }
 
+// What a caller chose comes back as text: nothing in the answer is HTML, and its signature is over what is sent.
+func TestNoHTMLInAnswers(t *testing.T) {
+	w := newWorld(t, nil)
+	const script = `<script>alert("&")</script>`
+	for name, c := range map[string]*caller{
+		"a value in an explanation": goodCall().with("memo", script),
+		"the name of a member":      send(`{"` + "<script>" + `":1,"` + "<script>" + `":2}`),
+	} {
+		if strings.HasPrefix(name, "a value") {
+			c.key = strangerKey()
+		}
+		answer, res := w.call(t, c) // verifies it
+		if strings.ContainsAny(res.Body.String(), "<>") || !strings.Contains(answer.SubMsg, "&lt;script&gt;") {
+			t.Errorf("%s: %s", name, res.Body)
+		}
+	}
+	r := httptest.NewRequest(http.MethodPost, alipay.Path, strings.NewReader("%3Cimg/src%3E=1&%3Cimg/src%3E=2&method="+method))
+	res := httptest.NewRecorder()
+	w.ServeHTTP(res, r)
+	answer, err := wire.VerifyAnswer(res.Body.Bytes(), wire.UTF8, method, &platformKey().PublicKey, wire.RSA2)
+	if err != nil || answer.SubMsg != "参数&lt;img/src&gt;重复且取值不同" || strings.Contains(res.Body.String(), `\u003c`) {
+		t.Errorf("the name of a parameter: %v, %s", err, res.Body)
+	}
+	if got := res.Header().Get("X-Content-Type-Options"); got != "nosniff" {
+		t.Errorf("X-Content-Type-Options %q", got)
+	}
+}
+
 func TestOtherPaths(t *testing.T) {
 	w := newWorld(t, nil)
 	for _, path := range []string{"/", "/gateway.do/", "/gateway"} {

@@ -22,7 +22,7 @@ import (
 //     root name of every method and error_response.
 //
 // A JSON parser reads the same text either way. Slashes and & < > are written as
-// they are: only the Java and PHP SDKs can undo an escaped slash before they verify.
+// they are (see Failure for those of a sub_msg): only the Java and PHP SDKs can undo an escaped slash before they verify.
 // What is not valid UTF-8 becomes U+FFFD.
 type Node struct {
 	charset Charset
@@ -40,12 +40,15 @@ func (n *Node) Success() {
 	n.Text("msg", "Success")
 }
 
-// Failure writes a whole failure.
+// Failure writes a whole failure. The sub_msg may hold text of the caller, such as the
+// name of a parameter, and the type of the answer is text/html: so it is escaped as
+// HTML, as the platform's own is. \u003c would do for a browser, but Java SDKs misread
+// it.
 func (n *Node) Failure(e *Error) {
 	n.Text("code", e.Code)
 	n.Text("msg", e.Msg)
 	n.Text("sub_code", e.SubCode)
-	n.Text("sub_msg", e.SubMsg)
+	n.Text("sub_msg", htmlEscaper.Replace(e.SubMsg))
 }
 
 // Text adds a string. Amounts go out as strings too, in yuan with two decimals.
@@ -206,6 +209,7 @@ func Send(w http.ResponseWriter, cs Charset, body []byte, traceID string) error 
 	h := w.Header()
 	h.Set("Content-Type", "text/html;charset="+cs.String())
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	h.Set("X-Content-Type-Options", "nosniff") // so that no page can load it as a script
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if traceID != "" {
 		h.Set("trace_id", traceID)

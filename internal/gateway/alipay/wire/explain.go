@@ -31,8 +31,8 @@ func (r *Request) Explain(v Verdict, t SignType) Explanation {
 const maxEcho = 4096
 
 // SubMsg is the Chinese text of an isv.invalid-signature answer. Like the
-// platform's it ends with the string that the gateway built, HTML-escaped
-// (&amp;), because callers compare it with their own.
+// platform's it ends with the string that the gateway built, because callers compare
+// it with their own. In the answer it is HTML-escaped (&amp;): see Node.Failure.
 func (e Explanation) SubMsg() string {
 	var b strings.Builder
 	b.WriteString("验签出错")
@@ -46,7 +46,7 @@ func (e Explanation) SubMsg() string {
 	}
 	b.WriteString("，网关生成的验签字符串为：")
 	text := form.Cut(e.StringToSign, maxEcho)
-	htmlEscaper.WriteString(&b, text)
+	b.WriteString(text)
 	if len(text) < len(e.StringToSign) {
 		b.WriteString("…（共" + strconv.Itoa(len(e.StringToSign)) + "字节）")
 	}

@@ -142,9 +142,10 @@ func TestInvalidSignatureSubMsg(t *testing.T) {
 	p["biz_content"] = `{"memo":"<优酷>"}`
 	bad := explainedCheck(parse(t, encode(p)))
 	want := `网关生成的验签字符串为：app_id=2014072300007148&amp;biz_content={&quot;memo&quot;:&quot;&lt;优酷&gt;&quot;}&amp;` +
-		`charset=utf-8&amp;format=JSON&amp;method=alipay.marketing.voucher.send&amp;sign_type=RSA2&amp;timestamp=2014-07-24 03:07:50&amp;version=1.0`
-	if !same(bad, ErrInvalidSignature) || !strings.HasSuffix(bad.SubMsg, want) {
-		t.Errorf("got %s", bad.SubMsg)
+		`charset=utf-8&amp;format=JSON&amp;method=alipay.marketing.voucher.send&amp;sign_type=RSA2&amp;timestamp=2014-07-24 03:07:50&amp;version=1.0"`
+	node := NewNode(UTF8)
+	if node.Failure(bad); !same(bad, ErrInvalidSignature) || !strings.HasSuffix(string(node.buf), want) {
+		t.Errorf("got %s", node.buf)
 	}
 	p = params()
 	p["sign"] = signText(RSA, signedString(p, all))
