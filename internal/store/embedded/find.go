@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/benefit"
 	"faquan/internal/store/codec"
@@ -15,8 +16,8 @@ import (
 // and few: what callers ask takes no more of the machine than they can.
 const maxFinders = 2
 
-// find runs a question on a connection of its own, in read transactions that end with its statements. What it asks the
-// overlays it must ask before: a row that moves from an overlay to the view meanwhile is then found in one of them.
+// find runs a question on a connection of its own, in one read transaction, which must be short. What the caller asks
+// the overlays it must ask before: a row that moves from an overlay to the view meanwhile is then found in one of them.
 func (s *Store) find(ctx context.Context, question func(conn *sqlite.Conn) error) (err error) {
 	var conn *sqlite.Conn
 	select {
@@ -33,6 +34,8 @@ func (s *Store) find(ctx context.Context, question func(conn *sqlite.Conn) error
 		}
 	}
 	defer interrupt(ctx, conn)()
+	end := sqlitex.Transaction(conn)
+	defer end(&err)
 	return question(conn)
 }
 

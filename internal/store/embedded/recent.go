@@ -52,7 +52,7 @@ type recent struct {
 // How many issuances an iteration reads at once: few at first, as most callers stop early, then more. An overlay is
 // locked for that many.
 const (
-	minRecent = 16
+	minRecent = 32
 	maxRecent = 128
 )
 
