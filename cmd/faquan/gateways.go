@@ -69,7 +69,8 @@ func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, log 
 func (g *gateways) newOAuth(c *config.Config, apps *gateway.Apps) (*oauth.Handler, error) {
 	o := oauth.Options{Apps: apps, Deadline: c.Request.Timeout, Log: g.log}
 	o.Desk = session.NewDesk(session.Options{
-		Change: g.desk.Issuer.Change, Read: g.desk.Store.Read, Box: g.desk.Box, Forget: g.sessions.Forget,
+		Change: g.desk.Issuer.Change, Read: g.desk.Store.Read, Session: g.desk.Store.Session, Box: g.desk.Box,
+		Forget:    g.sessions.Forget,
 		Lifetimes: session.Lifetimes{Code: c.OAuth.Code, Access: c.OAuth.Access, Refresh: c.OAuth.Refresh},
 	})
 	if file := c.OAuth.ConsentKeyFile; file != "" {

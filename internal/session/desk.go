@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"faquan/internal/benefit"
@@ -40,6 +41,9 @@ type Options struct {
 	Change func(ctx context.Context, fn issuing.ChangeFunc) error
 	// Read opens a view of the store: store.Store.Read. Only Revoke by the beginning of a digest needs it.
 	Read func(ctx context.Context) (store.Reader, error)
+	// Session looks a session up: store.Store.Session. With it codes and refresh tokens that can give nothing are refused
+	// without a change, for which everybody who issues waits. Nil: they are refused by the change.
+	Session func(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
 	// Box seals the keys that an export with secrets shows.
 	Box *seal.Box
 	// Forget, unless nil, is called after every change with the sessions that it touched, before its method returns.
@@ -155,6 +159,9 @@ const AnyRedirect = ""
 // that the code was sent to, or AnyRedirect. It fails with ErrNotFound, ErrExpired, ErrRedirect, or ErrEnded: then
 // what the code gave out before has ended, too.
 func (d *Desk) Exchange(ctx context.Context, app benefit.AppID, code, redirect string) (*Grant, error) {
+	if err := d.hopeless(ctx, app, code, benefit.CodeSession); err != nil {
+		return nil, err
+	}
 	return d.giving(ctx, func(p *plan) (*Grant, error) {
 		head, err := p.find(app, code, benefit.CodeSession)
 		switch {
@@ -177,6 +184,9 @@ func (d *Desk) Exchange(ctx context.Context, app benefit.AppID, code, redirect s
 // Refresh gives a session out for a refresh session of the app, in place of the family's one in force. It fails with
 // ErrNotFound, ErrExpired or ErrEnded.
 func (d *Desk) Refresh(ctx context.Context, app benefit.AppID, token string) (*Grant, error) {
+	if err := d.hopeless(ctx, app, token, benefit.RefreshSession); err != nil {
+		return nil, err
+	}
 	return d.giving(ctx, func(p *plan) (*Grant, error) {
 		old, err := p.find(app, token, benefit.RefreshSession)
 		switch {
@@ -197,6 +207,42 @@ func (d *Desk) Refresh(ctx context.Context, app benefit.AppID, token string) (*G
 		refresh, key := p.begin(benefit.RefreshSession, old, d.o.Lifetimes.Refresh)
 		return p.give(head, refresh, key, d.o.Access)
 	})
+}
+
+// hopeless returns the error of a code or refresh token that a change would only refuse, and nil for any other. It looks
+// at what does not change any more: a key that was never given out, or a session that has ended or expired. A code that
+// was used before still needs the change as long as something that it gave out is in force.
+func (d *Desk) hopeless(ctx context.Context, app benefit.AppID, key string, kind benefit.SessionKind) error {
+	if d.o.Session == nil {
+		return nil
+	}
+	s, err := d.o.Session(ctx, benefit.SessionDigest(key))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", issuing.ErrNotIssued, err)
+	case s == nil || s.App != app || s.Kind != kind:
+		return ErrNotFound
+	case s.Ended == 0 && s.ExpiredAt(benefit.InstantOf(d.o.Clock())):
+		return ErrExpired
+	case s.Ended == 0:
+		return nil
+	}
+	if kind != benefit.CodeSession {
+		return ErrEnded
+	}
+	for _, digest := range []benefit.Digest{s.Access, s.Refresh, s.Digest} {
+		given, err := d.o.Session(ctx, digest)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%w: %w", issuing.ErrNotIssued, err)
+		case given == nil && digest == (benefit.Digest{}):
+		case given == nil || given.Ended == 0:
+			return nil
+		case digest == s.Digest && (given.Access != s.Access || given.Refresh != s.Refresh): // refreshed meanwhile
+			return nil
+		}
+	}
+	return ErrEnded
 }
 
 // giving commits a change that gives sessions out.

@@ -35,6 +35,7 @@ type world struct {
 	store    store.Store
 	sessions *gateway.Sessions
 	now      atomic.Int64 // benefit.Instant
+	changes  atomic.Int64 // that were asked for
 	stop     func()
 }
 
@@ -88,7 +89,11 @@ func worldOn(t *testing.T, s store.Store) *world {
 	}
 	w.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return s.Read(ctx) }, 0)
 	w.Desk = session.NewDesk(session.Options{
-		Change: issuer.Change, Read: s.Read, Box: box, Forget: w.sessions.Forget,
+		Change: func(ctx context.Context, fn issuing.ChangeFunc) error {
+			w.changes.Add(1)
+			return issuer.Change(ctx, fn)
+		},
+		Read: s.Read, Session: s.Session, Box: box, Forget: w.sessions.Forget,
 		Clock:     func() time.Time { return w.instant().Time() },
 		Lifetimes: session.Lifetimes{Code: time.Minute, Access: time.Hour, Refresh: 24 * time.Hour},
 	})
@@ -328,6 +333,50 @@ func TestExchange(t *testing.T) {
 	if _, err := w.Exchange(t.Context(), 1, w.code(), session.AnyRedirect); err != nil {
 		t.Errorf("without a redirect_uri: %v", err)
 	}
+}
+
+// Codes and refresh tokens that can give nothing cost no change, for which everybody who issues would wait.
+func TestRefusedWithoutAChange(t *testing.T) {
+	w := newWorld(t)
+	first := w.exchange(w.code())
+	used := w.code()
+	given := w.exchange(used)
+	late := w.code()
+	if _, err := w.Exchange(t.Context(), 1, used, callback); !errors.Is(err, session.ErrEnded) || w.good(given.Access) {
+		t.Fatalf("a used code: %v, and what it gave is good: %v", err, w.good(given.Access))
+	}
+	next, err := w.Refresh(t.Context(), 1, first.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.at(2 * time.Minute)
+	before := w.changes.Load()
+	for _, x := range []struct {
+		what string
+		do   func(ctx context.Context, app benefit.AppID, key string) (*session.Grant, error)
+		app  benefit.AppID
+		key  string
+		want error
+	}{
+		{"a code that never was", w.exchangeAny, 1, "made up", session.ErrNotFound},
+		{"a code of another app", w.exchangeAny, 2, late, session.ErrNotFound},
+		{"a refresh token for a code", w.exchangeAny, 1, next.Refresh, session.ErrNotFound},
+		{"a code that has expired", w.exchangeAny, 1, late, session.ErrExpired},
+		{"a used code, again", w.exchangeAny, 1, used, session.ErrEnded},
+		{"a refresh token that never was", w.Refresh, 1, "made up", session.ErrNotFound},
+		{"a used refresh token", w.Refresh, 1, first.Refresh, session.ErrEnded},
+	} {
+		if _, err := x.do(t.Context(), x.app, x.key); !errors.Is(err, x.want) {
+			t.Errorf("%s: %v, want %v", x.what, err, x.want)
+		}
+	}
+	if n := w.changes.Load() - before; n != 0 {
+		t.Errorf("%d changes were made", n)
+	}
+}
+
+func (w *world) exchangeAny(ctx context.Context, app benefit.AppID, key string) (*session.Grant, error) {
+	return w.Exchange(ctx, app, key, session.AnyRedirect)
 }
 
 // A code that comes again ends what it gave out, even when that has been refreshed since.
