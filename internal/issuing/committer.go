@@ -204,8 +204,8 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 	switch err := c.load(ctx, tx, cat, batch); {
 	case errors.Is(err, store.ErrConflict):
 		return err
-	case errors.Is(err, ErrInvalid) && len(batch) > 1:
-		tx.Rollback()
+	case (errors.Is(err, ErrInvalid) || errors.Is(err, store.ErrDamaged)) && len(batch) > 1:
+		tx.Rollback() // the others of the batch are good
 		return c.stepHalves(ctx, batch)
 	case err != nil:
 		return c.unloaded(batch, err)

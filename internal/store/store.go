@@ -25,6 +25,9 @@ var (
 	// ErrConflict: an ErrNotCommitted because another process was first with a row of the batch. Deciding it again, on
 	// what stands there now, will do. Load answers it as well.
 	ErrConflict = fmt.Errorf("%w: another process was first", ErrNotCommitted)
+	// ErrDamaged is returned when a row names another that is not there, a claim its issuance for one. What was issued
+	// under that key is not known, so nothing may be issued under it. Load answers it.
+	ErrDamaged = errors.New("the store is damaged")
 	// ErrUnconfirmed: what the batch has read may not be durable, so nothing may be answered from it either.
 	ErrUnconfirmed = errors.New("what was read may not be durable")
 	// ErrFailed: the store can no longer be trusted with a commit. Every later call answers it too; the process

@@ -60,6 +60,11 @@ func (p *testPlace) harness() storetest.Harness {
 	return storetest.Harness{
 		Open:  func(t testing.TB) store.Store { return p.open(t) },
 		Crash: func(_ testing.TB, st store.Store) { p.kill(st.(*Store)) },
+		Lose: func(t testing.TB, st store.Store, what storetest.Lost) {
+			if err := exec(st.(*Store), "DELETE FROM "+[]string{"issuance", "user"}[what]); err != nil {
+				t.Fatal(err)
+			}
+		},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/store"
 	"faquan/internal/store/codec"
 )
 
@@ -251,7 +252,7 @@ func viewIssuance(conn *sqlite.Conn, i id.ID) (found *benefit.Issuance, err erro
 			return err
 		}})
 	if err == nil && found == nil {
-		err = fmt.Errorf("%w: an index names issuance %d, which is not there", errView, i)
+		err = fmt.Errorf("%w: %w: an index names issuance %d, which is not there", store.ErrDamaged, errView, i)
 	}
 	return found, err
 }
@@ -491,7 +492,7 @@ func (s *Store) user(u benefit.UserID) (*benefit.User, error) {
 		return nil, err
 	}
 	if found == nil {
-		return nil, fmt.Errorf("%w: an identifier names user %d, which is not there", errView, u)
+		return nil, fmt.Errorf("%w: %w: an identifier names user %d, which is not there", store.ErrDamaged, errView, u)
 	}
 	s.mu.Lock()
 	s.users.put(u, found)

@@ -132,7 +132,10 @@ func (f *Filling) mark(ctx context.Context, source string) error {
 		if _, err := tx.Exec(ctx, createMark); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, insertMark, source)
+		tag, err := tx.Exec(ctx, insertMark, source)
+		if err == nil {
+			err = allRows(1)(tag)
+		}
 		return err
 	})
 }
@@ -186,7 +189,11 @@ func (f *Filling) Write(ctx context.Context, c *benefit.Changes, step int, rows 
 
 // Bound notes the last committed now and the latest millisecond of an id of the other store, so that neither goes back.
 func (f *Filling) Bound(ctx context.Context, now benefit.Instant, idMillis int64) error {
-	if _, err := f.s.issuing.Exec(ctx, writeClock.text, int16(0), int64(now), idMillis); err != nil {
+	tag, err := f.s.issuing.Exec(ctx, writeClock.text, int16(0), int64(now), idMillis)
+	if err == nil {
+		err = allRows(1)(tag)
+	}
+	if err != nil {
 		return err
 	}
 	raise(&f.s.idMillis, idMillis)

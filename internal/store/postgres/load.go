@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -60,7 +61,9 @@ func (t *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) 
 	if err := l.follow(ctx); err != nil {
 		return err
 	}
-	l.setClaims()
+	if err := l.setClaims(); err != nil {
+		return err
+	}
 	l.setTemplates()
 	return l.setRecipients(ctx)
 }
@@ -135,6 +138,20 @@ func (s *Store) makeTurns(ctx context.Context, all []turnKey) error {
 func (s *Store) forgetTurns(all []turnKey) {
 	for _, k := range all {
 		s.turns.Delete(k)
+	}
+}
+
+// errSwallowed is returned when a statement changed fewer rows than it always does.
+var errSwallowed = errors.New("the database did not write every row; has a table got a trigger or a rule?")
+
+// allRows is what a statement is checked by that changes so many rows whatever other processes do: an insert that meets
+// no other row, or replaces it.
+func allRows(n int) func(ct pgconn.CommandTag) error {
+	return func(ct pgconn.CommandTag) error {
+		if got := ct.RowsAffected(); got != int64(n) {
+			return fmt.Errorf("%w: %d rows of %d", errSwallowed, got, n)
+		}
+		return nil
 	}
 }
 
@@ -374,12 +391,19 @@ func (l *loading) queueUsers(b *pgx.Batch) {
 	})
 }
 
-func (l *loading) setClaims() {
+// setClaims gives what stands under the keys. A key that is bound and leads to no issuance is not free: both were one
+// commit, and issuances stay.
+func (l *loading) setClaims() error {
 	for k, c := range l.keys.Claims {
+		i := l.found[l.ids[k]]
+		if i == nil && l.ids[k] != 0 {
+			return fmt.Errorf("%w: a claim names issuance %d, which is not there", store.ErrDamaged, l.ids[k])
+		}
 		l.t.claims[c.ID] = l.ids[k]
-		l.t.noteKey(c.ID, l.found[l.ids[k]])
-		l.into.SetClaim(c.ID, l.found[l.ids[k]])
+		l.t.noteKey(c.ID, i)
+		l.into.SetClaim(c.ID, i)
 	}
+	return nil
 }
 
 // setTemplates gives the counters as the day of now sees them.
@@ -407,7 +431,11 @@ func (l *loading) setRecipients(ctx context.Context) error {
 	}
 	for k, ident := range l.keys.Recipients {
 		u := l.users[l.links[k]]
-		if _, ref := ident.Ref(); u != nil && !ref && !slices.Contains(u.Identifiers, ident) {
+		_, ref := ident.Ref()
+		if u == nil && !ref && l.links[k] != 0 {
+			return fmt.Errorf("%w: an identifier names user %d, which is not there", store.ErrDamaged, l.links[k])
+		}
+		if u != nil && !ref && !slices.Contains(u.Identifiers, ident) {
 			u = nil // another identifier with the same hash
 		}
 		var all []benefit.UserID

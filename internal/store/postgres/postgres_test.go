@@ -26,6 +26,9 @@ func harness(t *testing.T, o postgres.Options) storetest.Harness {
 	return storetest.Harness{
 		Open:  func(t testing.TB) store.Store { return open(t, o) },
 		Crash: func(t testing.TB, st store.Store) { crash(t, o.URL, st) },
+		Lose: func(t testing.TB, _ store.Store, what storetest.Lost) {
+			execute(t, o.URL, "DELETE FROM "+[]string{"issuance", "users"}[what])
+		},
 	}
 }
 

@@ -133,7 +133,7 @@ func (t *tx) Confirm(ctx context.Context) error {
 // sendClock leaves now for the batches to come. A slot a connection: whoever shares it waits for a commit at most.
 func (t *tx) sendClock(q *stream, idMillis int64) {
 	slot := int16(t.conn.Conn().PgConn().PID() % 64)
-	q.exec(writeClock, nil, slot, int64(t.now), idMillis)
+	q.exec(writeClock, allRows(1), slot, int64(t.now), idMillis)
 }
 
 // commit sends the commit alone, so that an error after it is known to be one of its answer. It is never cancelled.

@@ -44,9 +44,9 @@ JOIN claim c ON c.bucket = k.bucket AND c.hash = k.hash`))
 SELECT i.id, i.version, i.body FROM unnest($1::smallint[], $2::bigint[]) k(bucket, id)
 JOIN issuance i ON i.bucket = k.bucket AND i.id = k.id`))
 
-	loadLinks = hot("load_links", `
+	loadLinks = streamed(hot("load_links", `
 SELECT k.ord, l.user_id, l.plain FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY k(bucket, hash, ord)
-JOIN link l ON l.bucket = k.bucket AND l.hash = k.hash`)
+JOIN link l ON l.bucket = k.bucket AND l.hash = k.hash`))
 
 	loadUsers = hot("load_users", `
 SELECT u.body FROM unnest($1::smallint[], $2::bigint[]) k(bucket, id)
@@ -94,8 +94,10 @@ UPDATE issuance i SET version = i.version + 1, template = k.template, trace = k.
 FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::uuid[], $5::bytea[], $6::integer[]) k(bucket, id, template, trace, body, version)
 WHERE i.bucket = k.bucket AND i.id = k.id AND i.version = k.version`))
 
-	insertIssuanceTemplates = streamed(hot("insert_issuance_templates", `
-INSERT INTO issuance_template (bucket, template, id) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) ON CONFLICT DO NOTHING`))
+	// The rows of an issuance that is continued are there already; written again, they count.
+	writeIssuanceTemplates = streamed(hot("write_issuance_templates", `
+INSERT INTO issuance_template (bucket, template, id) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[])
+ON CONFLICT (bucket, template, id) DO UPDATE SET id = excluded.id`))
 
 	insertQuotas = streamed(hot("insert_quotas", `
 INSERT INTO quota (bucket, user_id, template, total, day, day_total)

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"faquan/internal/benefit"
@@ -141,7 +143,7 @@ func (t *tx) sendClaims(q *stream, all []*benefit.Issuance) {
 			t.claims[c.ID] = i.ID
 		}
 	}
-	send := func(s *statement, rows []claimRow, rebind bool) {
+	send := func(s *statement, rows []claimRow, rebind bool, check func(int) func(pgconn.CommandTag) error) {
 		if len(rows) == 0 {
 			return
 		}
@@ -155,10 +157,10 @@ func (t *tx) sendClaims(q *stream, all []*benefit.Issuance) {
 		if rebind {
 			args = append(args, before)
 		}
-		q.exec(s, wantRows(n), args...)
+		q.exec(s, check(n), args...)
 	}
-	send(insertClaims, fresh, false)
-	send(rebindClaims, again, true)
+	send(insertClaims, fresh, false, allRows)
+	send(rebindClaims, again, true, wantRows)
 }
 
 // linkRow is one name of a user.
@@ -216,8 +218,8 @@ func sendNewUsers(q *stream, users []*benefit.User) {
 	for _, u := range users {
 		links = linksOf(links, u)
 	}
-	sendLinks(q, insertLinks, wantRows(len(links)), links)
-	sendUsers(q, insertUsers, wantRows(len(users)), users)
+	sendLinks(q, insertLinks, allRows(len(links)), links)
+	sendUsers(q, insertUsers, allRows(len(users)), users)
 }
 
 // readChanged reads the users that a change replaces, as they are.
@@ -247,10 +249,31 @@ func sendChangedUsers(q *stream, users, before []*benefit.User) {
 		links = linksOf(links, u)
 	}
 	if len(gone) > 0 {
-		sendLinks(q, deleteLinks, nil, gone)
+		sendLinks(q, deleteLinks, nil, gone) // how many there are is not known
+		sendGone(q, gone)
 	}
-	sendLinks(q, writeLinks, nil, lastOfEach(links))
-	sendUsers(q, writeUsers, nil, users)
+	links = lastOfEach(links)
+	sendLinks(q, writeLinks, allRows(len(links)), links)
+	sendUsers(q, writeUsers, allRows(len(users)), users)
+}
+
+// sendGone checks that the names lead to their users no more.
+func sendGone(q *stream, gone []linkRow) {
+	buckets, hashes := make([]int16, len(gone)), make([]uuid, len(gone))
+	for k, r := range gone {
+		buckets[k], hashes[k] = r.bucket, r.hash
+	}
+	q.query(loadLinks, func(rows pgx.Rows) error {
+		var ord, user int64
+		var plain bool
+		_, err := pgx.ForEachRow(rows, []any{&ord, &user, &plain}, func() error {
+			if benefit.UserID(user) == gone[ord-1].user {
+				return fmt.Errorf("%w: a name of user %d is still there", errSwallowed, user)
+			}
+			return nil
+		})
+		return err
+	}, buckets, hashes)
 }
 
 // lastOfEach keeps the last row of each name.
@@ -286,13 +309,13 @@ func (t *tx) sendIssuances(q *stream, all []*benefit.Issuance) {
 		more.add(i)
 	}
 	if n := len(fresh.ids); n > 0 {
-		q.exec(insertIssuances, wantRows(n), fresh.buckets, fresh.ids, fresh.users, fresh.templates, fresh.traces, fresh.bodies)
+		q.exec(insertIssuances, allRows(n), fresh.buckets, fresh.ids, fresh.users, fresh.templates, fresh.traces, fresh.bodies)
 	}
 	if n := len(again.ids); n > 0 {
 		q.exec(updateIssuances, wantRows(n), again.buckets, again.ids, again.templates, again.traces, again.bodies, again.versions)
 	}
 	if len(more.ids) > 0 {
-		q.exec(insertIssuanceTemplates, nil, more.buckets, more.templates, more.ids)
+		q.exec(writeIssuanceTemplates, allRows(len(more.ids)), more.buckets, more.templates, more.ids)
 	}
 }
 
@@ -368,7 +391,7 @@ func (t *tx) sendQuotas(q *stream, all []benefit.Quota) {
 		case there:
 			q.exec(updateQuotas, wantRows(len(users)), buckets, users, templates, totals, days, dayTotals, before)
 		default:
-			q.exec(insertQuotas, wantRows(len(users)), buckets, users, templates, totals, days, dayTotals)
+			q.exec(insertQuotas, allRows(len(users)), buckets, users, templates, totals, days, dayTotals)
 		}
 	}
 }
@@ -397,7 +420,7 @@ func (t *tx) sendParticipations(q *stream, all []benefit.Participation) {
 		case there:
 			q.exec(updateParticipations, wantRows(len(users)), buckets, users, activities, totals, at, bodies, before)
 		default:
-			q.exec(insertParticipations, wantRows(len(users)), buckets, users, activities, totals, at, bodies)
+			q.exec(insertParticipations, allRows(len(users)), buckets, users, activities, totals, at, bodies)
 		}
 	}
 }
@@ -408,14 +431,14 @@ func sendCounts(q *stream, c *benefit.Changes) {
 		for k, x := range c.Templates {
 			ids[k], counts[k], amounts[k] = int64(x.Template), x.Count, x.Amount
 		}
-		q.exec(writeCounts, nil, ids, counts, amounts)
+		q.exec(writeCounts, allRows(n), ids, counts, amounts)
 	}
 	if n := len(c.Days); n > 0 {
 		ids, days, counts, amounts := make([]int64, n), make([]int32, n), make([]int64, n), make([]int64, n)
 		for k, x := range c.Days {
 			ids[k], days[k], counts[k], amounts[k] = int64(x.Template), int32(x.Day), x.Count, x.Amount
 		}
-		q.exec(writeDays, nil, ids, days, counts, amounts)
+		q.exec(writeDays, allRows(n), ids, days, counts, amounts)
 	}
 }
 
@@ -426,16 +449,16 @@ func sendCatalogue(q *stream, c *benefit.Changes) {
 		for k, s := range c.Sessions {
 			buckets[k], digests[k], expires[k], bodies[k] = bucketOf(s.Digest), uuidOf(s.Digest), int64(s.Expires), codec.EncodeSession(s)
 		}
-		q.exec(writeSessions, nil, buckets, digests, expires, bodies)
+		q.exec(writeSessions, allRows(n), buckets, digests, expires, bodies)
 	}
 	if n := len(c.Entities); n > 0 {
 		kinds, ids, bodies := make([]int16, n), make([]int64, n), make([][]byte, n)
 		for k, e := range c.Entities {
 			kinds[k], ids[k], bodies[k] = int16(e.Kind), e.ID, e.Body
 		}
-		q.exec(writeEntities, nil, kinds, ids, bodies)
-		q.exec(writeVersion, nil, kinds, ids, bodies, c.Catalogue)
+		q.exec(writeEntities, allRows(n), kinds, ids, bodies)
+		q.exec(writeVersion, allRows(n), kinds, ids, bodies, c.Catalogue)
 	}
-	q.exec(writeState, wantRows(1), c.Catalogue)
+	q.exec(writeState, allRows(1), c.Catalogue)
 	q.exec(notifyChange, nil, channel)
 }

@@ -41,7 +41,18 @@ type Harness struct {
 	// Crash abandons an open store the way a process that is killed does: without Close, in whatever state it
 	// is. What it had acknowledged must be there at the next Open. Nil when the store cannot be abandoned.
 	Crash func(t testing.TB, st store.Store)
+	// Lose removes all issuances, or all users, and leaves everything that names them. Nil where nothing can.
+	Lose func(t testing.TB, st store.Store, what Lost)
 }
+
+// Lost is what Harness.Lose removes.
+type Lost int
+
+// What can be lost.
+const (
+	LostIssuances Lost = iota
+	LostUsers
+)
 
 // Run holds a store to its contract. newHarness is called once for each test, with a place of its own.
 func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
@@ -83,6 +94,7 @@ func Cases(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"ManyRows", testManyRows},
 		{"StoppedIteration", testStoppedIteration},
 		{"ReadingBeside", testReadingBeside},
+		{"Damage", testDamage},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, newHarness(t)) })
 	}
