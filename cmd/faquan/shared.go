@@ -27,6 +27,7 @@ func (s *server) startBackground() {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.background.stop = stop
+	s.firstHealth(ctx, db)
 	for _, work := range []func(context.Context, *postgres.Store){s.watchHealth, s.followChanges, s.sweepSessions} {
 		s.background.work.Go(func() { work(ctx, db) })
 	}
@@ -50,6 +51,13 @@ const (
 )
 
 var errSlow = fmt.Errorf("no answer within %s", pingSlow)
+
+// firstHealth has an answer for the first probe of /readyz: the start has made no connection of those that issue.
+func (s *server) firstHealth(ctx context.Context, db *postgres.Store) {
+	asked, cancel := context.WithTimeout(ctx, pingSlow)
+	defer cancel()
+	s.setHealth(ctx, db.Ping(asked))
+}
 
 func (s *server) watchHealth(ctx context.Context, db *postgres.Store) {
 	seen := false // whether the clock was looked at

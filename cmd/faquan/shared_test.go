@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,6 +25,7 @@ import (
 	"faquan/internal/pgtest/cutproxy"
 	"faquan/internal/seal"
 	"faquan/internal/session"
+	"faquan/internal/store/postgres"
 )
 
 // testPostgres is one server for the tests that do not hurt it. It syncs, because faquan takes no other.
@@ -246,6 +249,42 @@ func TestDatabaseGoesAndComes(t *testing.T) {
 		if !bytes.Contains(log.Bytes(), []byte(line)) {
 			t.Errorf("the log does not say: %s", line)
 		}
+	}
+}
+
+// A process whose role gets no connection for a batch is not ready, from the first probe on.
+func TestReadyNeedsAConnectionForABatch(t *testing.T) {
+	at := testDatabase(t)
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pg, err := testPostgres()
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := "r_" + strings.ToLower(crand.Text())
+	exec := func(statement string) {
+		t.Helper()
+		if err := pg.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("CREATE ROLE " + role + " LOGIN")
+	exec("ALTER DATABASE " + strings.TrimPrefix(u.Path, "/") + " OWNER TO " + role)
+	u.User = url.User(role)
+	db, err := postgres.Open(t.Context(), postgres.Options{URL: u.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	exec("ALTER ROLE " + role + " CONNECTION LIMIT 0")
+	s := &server{node: &node{database: db}, log: slog.New(slog.DiscardHandler)}
+	s.ready.Store(true)
+	s.startBackground()
+	defer s.stopBackground()
+	if s.unready() == "" {
+		t.Error("it is ready without a connection to issue on")
 	}
 }
 

@@ -51,26 +51,45 @@ func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Se
 	return found, s.broken(err)
 }
 
-// Ping says whether a batch could begin and commit now: that the server answers, is a primary, and confirms a commit,
-// which it does not while a synchronous standby is away.
+// Ping reports whether a batch could begin and commit now. It takes the way of a batch: a connection of the same pool, a
+// share of the store's lock, a commit. So it fails when there is no room for such a connection, when the server answers
+// no more or takes no writes, and when a commit would wait for a synchronous standby.
 func (s *Store) Ping(ctx context.Context) error {
+	begun, err := s.Begin(ctx, 0)
+	if err != nil {
+		return err
+	}
+	t := begun.(*tx)
+	defer t.Rollback()
 	var readOnly string
-	if err := s.reading.QueryRow(ctx, askReadOnly.text).Scan(&readOnly); err != nil {
-		return s.broken(err)
+	var waits bool
+	b := &pgx.Batch{}
+	b.Queue(askReadOnly.text).QueryRow(func(row pgx.Row) error { return row.Scan(&readOnly) })
+	b.Queue(askWaiting.text).QueryRow(func(row pgx.Row) error { return row.Scan(&waits) })
+	if err := t.send(ctx, b); err != nil {
+		return err
 	}
 	if readOnly != "off" {
 		s.reset() // there may be another primary
 		return ErrReadOnly
 	}
-	var waits bool
-	if err := s.reading.QueryRow(ctx, askWaiting.text).Scan(&waits); err != nil {
-		return s.broken(err)
-	}
 	if waits {
 		return ErrNoStandby
 	}
-	_, err := s.reading.Exec(ctx, tryCommit.text)
-	return s.broken(err)
+	return t.commitNothing(ctx)
+}
+
+// commitNothing ends the batch by a commit that changes nothing.
+func (t *tx) commitNothing(ctx context.Context) error {
+	conn := t.conn
+	t.conn = nil
+	defer conn.Release() // which closes one that is not done
+	for _, statement := range []string{tryCommit.text, "commit"} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return t.s.broken(err)
+		}
+	}
+	return nil
 }
 
 // ErrNoStandby: a commit waits for a synchronous standby. Ping adds none to it: it would wait as long, and the server keeps

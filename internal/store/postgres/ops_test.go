@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -142,6 +143,45 @@ func TestPing(t *testing.T) {
 	}
 	server.StartAgain(t)
 	until(t, "back", func() bool { return ping() == nil })
+}
+
+// Ping fails when there is no room for a connection that issues, though others are open.
+func TestPingWithoutRoom(t *testing.T) {
+	l := limitedDatabase(t)
+	st := open(t, postgres.Options{URL: l.url})
+	defer st.Close()
+	role := must(url.Parse(l.url)).User.Username()
+	execute(t, l.super, "ALTER ROLE "+role+" CONNECTION LIMIT 0")
+	if _, _, err := st.Entities(t.Context()); err != nil {
+		t.Fatalf("the connection that is open: %v", err)
+	}
+	if err := st.Ping(t.Context()); err == nil {
+		t.Error("it is ready to issue")
+	}
+	execute(t, l.super, "ALTER ROLE "+role+" CONNECTION LIMIT -1")
+	if err := st.Ping(t.Context()); err != nil {
+		t.Errorf("when there is room again: %v", err)
+	}
+}
+
+// Ping fails while a change has the store, which no batch shares then.
+func TestPingDuringAChange(t *testing.T) {
+	l := limitedDatabase(t)
+	st := open(t, postgres.Options{URL: l.url})
+	defer st.Close()
+	change, err := st.BeginChange(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	impatient := open(t, postgres.Options{URL: withParameter(t, l.url, "lock_timeout", "50ms")})
+	defer impatient.Close()
+	if err := impatient.Ping(t.Context()); err == nil {
+		t.Error("it is ready to issue beside a change")
+	}
+	change.Rollback()
+	if err := impatient.Ping(t.Context()); err != nil {
+		t.Errorf("after the change: %v", err)
+	}
 }
 
 // Sessions are removed when they expired before the instant, and never more than asked at a time.
