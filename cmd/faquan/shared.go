@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/outage"
 	"faquan/internal/store/postgres"
 )
 
@@ -97,13 +99,17 @@ const takeUpAgain = 200 * time.Millisecond
 
 // followChanges takes up what other processes change: the catalogue, the platform's key, sessions.
 func (s *server) followChanges(ctx context.Context, db *postgres.Store) {
+	failures := outage.New(s.log, time.Now)
 	db.Watch(ctx, func() {
 		for ctx.Err() == nil {
 			err := s.takeUp(ctx)
+			if err == nil {
+				failures.Worked("the changes by other processes are taken up")
+			}
 			if err == nil || ctx.Err() != nil {
 				return
 			}
-			s.log.Warn("a change by another process cannot be taken up yet", "err", err)
+			failures.Failed(slog.LevelWarn, "a change by another process cannot be taken up yet", err)
 			wait(ctx, takeUpAgain)
 		}
 	})

@@ -21,6 +21,7 @@ import (
 	"faquan/internal/catalog"
 	"faquan/internal/config"
 	"faquan/internal/control"
+	"faquan/internal/outage"
 	"faquan/internal/pgtest"
 	"faquan/internal/pgtest/cutproxy"
 	"faquan/internal/seal"
@@ -224,8 +225,12 @@ func TestDatabaseGoesAndComes(t *testing.T) {
 		t.Fatalf("%d %s", status, body)
 	}
 
+	away := time.Now()
 	if err := postgres.Kill(); err != nil {
 		t.Fatal(err)
+	}
+	for range 30 {
+		send("k1")
 	}
 	within(t, "not ready", func() bool {
 		status, body := get(t, s.url+"/readyz")
@@ -245,9 +250,17 @@ func TestDatabaseGoesAndComes(t *testing.T) {
 	})
 	within(t, "the same voucher", func() bool { return send("k1").voucherID() == first.voucherID() })
 	within(t, "another voucher", func() bool { return send("k2").answer.OK() })
-	for _, line := range []string{"the database takes no commits; callers are told to retry", "the database takes commits again"} {
+	for _, line := range []string{
+		"the database takes no commits; callers are told to retry", "the database takes commits again", "batches are committed again",
+	} {
 		if !bytes.Contains(log.Bytes(), []byte(line)) {
 			t.Errorf("the log does not say: %s", line)
+		}
+	}
+	most := 1 + int(time.Since(away)/outage.Every)
+	for _, line := range []string{"a batch could not be ", "changes of other processes cannot be heard of", "background work failed"} {
+		if n := bytes.Count(log.Bytes(), []byte(line)); n > most {
+			t.Errorf("%d lines of %q, want at most %d", n, line, most)
 		}
 	}
 }

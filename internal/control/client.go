@@ -43,7 +43,7 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 // Apply implements Platform.
 func (c *Client) Apply(ctx context.Context, d *Document) (*catalog.Plan, error) {
 	plan := new(catalog.Plan)
-	return plan, c.call(ctx, http.MethodPost, "/apply", d, plan)
+	return plan, advised(c.call(ctx, http.MethodPost, "/apply", d, plan), applyAgain)
 }
 
 // Diff implements Platform.
@@ -91,7 +91,7 @@ func (c *Client) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	return c.call(ctx, http.MethodPost, "/key", keyBody{der}, nil)
+	return advised(c.call(ctx, http.MethodPost, "/key", keyBody{der}, nil), rotateAgain)
 }
 
 // Decide implements Platform.
@@ -141,7 +141,10 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	if out == nil {
 		return nil
 	}
-	return json.NewDecoder(resp.Body).Decode(out)
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("%w: %w", errNoAnswer, err)
+	}
+	return nil
 }
 
 // do sends a request and turns an answer that is no success into its error.
@@ -151,8 +154,12 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 		return nil, err
 	}
 	resp, err := c.http.Do(req)
-	if err != nil {
+	var way *net.OpError
+	switch {
+	case errors.Is(err, ErrNotServed), errors.As(err, &way) && way.Op == "dial": // it was not asked
 		return nil, fmt.Errorf("asking the serving process: %w", err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil

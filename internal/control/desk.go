@@ -116,7 +116,7 @@ func (d *Desk) Apply(ctx context.Context, doc *Document) (*catalog.Plan, error) 
 		return changes, err
 	})
 	if err != nil {
-		return nil, err
+		return nil, advised(err, applyAgain)
 	}
 	return plan, nil
 }
@@ -190,7 +190,7 @@ func (d *Desk) PrivateKey(ctx context.Context) (*rsa.PrivateKey, error) {
 
 // RotateKey implements Platform.
 func (d *Desk) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
-	return d.change(ctx, issuing.ChangeFunc(catalog.RotatePlatformKey(d.Box, key)))
+	return advised(d.change(ctx, issuing.ChangeFunc(catalog.RotatePlatformKey(d.Box, key))), rotateAgain)
 }
 
 // EnsureKey makes the platform's key when there is none.

@@ -17,12 +17,14 @@ func (d *Desk) sessions() *session.Desk {
 
 // NewSession implements Platform.
 func (d *Desk) NewSession(ctx context.Context, o session.Order) (*session.Grant, error) {
-	return d.sessions().New(ctx, o)
+	g, err := d.sessions().New(ctx, o)
+	return g, advised(err, sessionAgain)
 }
 
 // RevokeSession implements Platform.
 func (d *Desk) RevokeSession(ctx context.Context, name string) (ended int, err error) {
-	return d.sessions().Revoke(ctx, name)
+	ended, err = d.sessions().Revoke(ctx, name)
+	return ended, advised(err, revokeAgain)
 }
 
 // ListSessions implements Platform.
@@ -43,7 +45,7 @@ func (d *Desk) ListSessions(ctx context.Context, f session.Filter) ([]session.In
 func (c *Client) NewSession(ctx context.Context, o session.Order) (*session.Grant, error) {
 	g := new(session.Grant)
 	if err := c.call(ctx, http.MethodPost, "/session/new", o, g); err != nil {
-		return nil, err
+		return nil, advised(err, sessionAgain)
 	}
 	return g, nil
 }
@@ -51,7 +53,7 @@ func (c *Client) NewSession(ctx context.Context, o session.Order) (*session.Gran
 // RevokeSession implements Platform.
 func (c *Client) RevokeSession(ctx context.Context, name string) (ended int, err error) {
 	err = c.call(ctx, http.MethodPost, "/session/revoke", name, &ended)
-	return ended, err
+	return ended, advised(err, revokeAgain)
 }
 
 // ListSessions implements Platform.

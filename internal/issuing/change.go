@@ -2,6 +2,7 @@ package issuing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -83,7 +84,11 @@ func (c *committer) commitChange(ctx context.Context, planned *change) (next *be
 	}
 	changes.Now = tx.Now()
 	if err := tx.Commit(ctx, changes); err != nil {
-		return nil, err, fmt.Errorf("the change of the catalogue: %w", err)
+		why := fmt.Errorf("the change of the catalogue: %w", err)
+		if !errors.Is(err, store.ErrNotCommitted) {
+			why = fmt.Errorf("%w: %w", ErrChangeUnknown, err)
+		}
+		return nil, err, why
 	}
 	return next, nil, nil
 }

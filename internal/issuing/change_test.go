@@ -97,6 +97,7 @@ func TestChangeErrors(t *testing.T) {
 		"reading":                     {spoil: func(f *faulty) { f.read = func() error { return errDisk } }, wanted: errDisk},
 		"begin":                       {spoil: func(f *faulty) { f.begin = func() error { return errDisk } }, wanted: issuing.ErrNotIssued},
 		"not committed":               {spoil: func(f *faulty) { f.commit = failing(store.ErrNotCommitted, false) }, wanted: store.ErrNotCommitted},
+		"perhaps committed":           {spoil: func(f *faulty) { f.commit = failing(errDisk, false) }, wanted: issuing.ErrChangeUnknown},
 		"the caller is gone":          {ctx: gone, wanted: issuing.ErrGaveUp},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,6 +122,8 @@ func TestChangeErrors(t *testing.T) {
 			b.step()
 			if a := b.result(p); a.err == nil || !errors.Is(a.err, c.wanted) && c.wanted != nil {
 				t.Errorf("Change: %v, want %v", a.err, c.wanted)
+			} else if unknown := errors.Is(a.err, issuing.ErrChangeUnknown); unknown != (c.wanted == issuing.ErrChangeUnknown) {
+				t.Errorf("Change: %v: unknown is %v", a.err, unknown)
 			}
 			if got := b.issuer.Catalogue().Version; got != 1 {
 				t.Errorf("the catalogue of version %d is in force", got)

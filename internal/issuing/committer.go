@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -276,7 +277,7 @@ func (c *committer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogu
 // unloaded answers a batch that got no further than reading. Nothing was written, but what an earlier attempt
 // left under the same keys could not be looked up either, so the outcome of the keys is not known.
 func (c *committer) unloaded(batch []*pending, err error) error {
-	c.log.Error("a batch could not be loaded", "requests", len(batch), "err", err)
+	c.failures.Failed(slog.LevelError, "a batch could not be loaded", err, "requests", len(batch))
 	if len(c.committers) > 1 && !errors.Is(err, ErrInvalid) {
 		c.among.Store(true) // the next batch is of all that waits: nobody waits for the failures of others first
 	}
@@ -312,7 +313,9 @@ func (c *committer) decide(cat *benefit.Catalogue, p *pending) {
 // settleAll answers a batch once it is known how the commit went.
 func (c *committer) settleAll(batch []*pending, commit error) error {
 	if commit != nil {
-		c.log.Error("a batch could not be committed", "requests", len(batch), "err", commit)
+		c.failures.Failed(slog.LevelError, "a batch could not be committed", commit, "requests", len(batch))
+	} else {
+		c.failures.Worked("batches are committed again")
 	}
 	for _, p := range batch {
 		c.settle(p, commit)

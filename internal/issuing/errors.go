@@ -2,7 +2,7 @@ package issuing
 
 import "errors"
 
-// Why a request has no outcome. Of all of them but ErrUnknown it is sure that this attempt issued nothing.
+// Why a request has no outcome. Of all of them but ErrUnknown and ErrChangeUnknown it is sure that this attempt issued and changed nothing.
 var (
 	// ErrBusy: too many requests wait already. Try again later.
 	ErrBusy = errors.New("busy, retry: the queue is full")
@@ -14,6 +14,8 @@ var (
 	ErrNotIssued = errors.New("busy, retry: the batch was not committed")
 	// ErrInvalid: the request is not one that the core takes. It is a defect of the façade that built it.
 	ErrInvalid = errors.New("invalid request")
+	// ErrChangeUnknown is returned when it is not known whether a change of the catalogue was made.
+	ErrChangeUnknown = errors.New("it is not known whether the change was made")
 	// ErrUnknown: whether something was issued is not known. A retry with the same key is safe and settles it.
 	ErrUnknown = errors.New("the outcome is unknown: retry with the same key")
 )

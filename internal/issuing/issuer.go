@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/outage"
 	"faquan/internal/store"
 )
 
@@ -54,6 +55,7 @@ type Issuer struct {
 	drawSecret []byte
 	most       int
 	log        *slog.Logger
+	failures   *outage.Reporter // of batches
 	refusals   *ring
 	catalogue  atomic.Pointer[benefit.Catalogue]
 	taking     sync.Mutex   // one at a time replaces the catalogue, so that none puts an older one over a newer
@@ -72,6 +74,7 @@ func New(ctx context.Context, o Options) (*Issuer, error) {
 		pace: make(chan struct{}, 1),
 		time: clockCheck{elapsed: o.Elapsed, confirm: o.AcceptClock, last: o.Store.LastNow(), log: o.Log},
 	}
+	i.failures = outage.New(o.Log, func() time.Time { return time.UnixMilli(int64(o.Clock())) })
 	for k := range o.Committers {
 		r := o.Rand
 		switch {

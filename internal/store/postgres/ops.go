@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"faquan/internal/benefit"
+	"faquan/internal/outage"
 )
 
 var (
@@ -137,16 +139,18 @@ const (
 // at the beginning. It returns when ctx ends.
 func (s *Store) Watch(ctx context.Context, changed func()) {
 	last := int64(-1)
+	failures := outage.New(s.log, time.Now)
+	asked := func() { failures.Worked("changes of other processes are heard of again") }
 	for ctx.Err() == nil {
-		if err := s.watch(ctx, &last, changed); err != nil && ctx.Err() == nil {
-			s.log.Warn("changes of other processes cannot be heard of", "err", s.broken(err))
+		if err := s.watch(ctx, &last, asked, changed); err != nil && ctx.Err() == nil {
+			failures.Failed(slog.LevelWarn, "changes of other processes cannot be heard of", s.broken(err))
 			sleep(ctx, retryAfter)
 		}
 	}
 }
 
 // watch listens on one connection, and asks at each word and at each silence.
-func (s *Store) watch(ctx context.Context, last *int64, changed func()) error {
+func (s *Store) watch(ctx context.Context, last *int64, asked, changed func()) error {
 	conn, err := pgx.ConnectConfig(ctx, s.reading.Config().ConnConfig)
 	if err != nil {
 		return err
@@ -160,6 +164,7 @@ func (s *Store) watch(ctx context.Context, last *int64, changed func()) error {
 		if err != nil {
 			return err
 		}
+		asked()
 		if changes != *last {
 			*last = changes
 			changed()
@@ -184,9 +189,17 @@ func askChanges(ctx context.Context, conn *pgx.Conn) (changes int64, err error) 
 // The context of work ends as well when the connection that keeps the others out is lost. Work that returns early is
 // run again after a while, by this process or another.
 func (s *Store) Once(ctx context.Context, name string, work func(ctx context.Context) error) {
+	failures := outage.New(s.log, time.Now)
+	const goesOn = "background work goes on"
+	begun := func(ctx context.Context) error {
+		failures.Worked(goesOn)
+		return work(ctx)
+	}
 	for ctx.Err() == nil {
-		if err := s.once(ctx, name, work); err != nil && ctx.Err() == nil {
-			s.log.Warn("background work failed", "work", name, "err", s.broken(err))
+		if err := s.once(ctx, name, begun); err != nil && ctx.Err() == nil {
+			failures.Failed(slog.LevelWarn, "background work failed", s.broken(err), "work", name)
+		} else if err == nil {
+			failures.Worked(goesOn) // by another process
 		}
 		sleep(ctx, retryAfter)
 	}

@@ -1,0 +1,87 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"faquan/internal/issuing"
+	"faquan/internal/session"
+)
+
+// Whoever changes something through a process that ends before it answers reads that the outcome is not known, and what
+// to do.
+func TestServingProcessEnds(t *testing.T) {
+	key := testKey()
+	ends := map[string]http.HandlerFunc{
+		"before the answer": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"in the answer": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			fmt.Fprint(w, `{"Chan`)
+			panic(http.ErrAbortHandler)
+		},
+	}
+	calls := map[string]struct {
+		call   func(ctx context.Context, c *Client) error
+		advice string // "": it changes nothing
+	}{
+		"apply":   {func(ctx context.Context, c *Client) error { _, err := c.Apply(ctx, &Document{}); return err }, "Applying the same file again is safe"},
+		"rotate":  {func(ctx context.Context, c *Client) error { return c.RotateKey(ctx, key) }, "faquan key show"},
+		"session": {func(ctx context.Context, c *Client) error { _, err := c.NewSession(ctx, session.Order{}); return err }, "faquan session list"},
+		"revoke":  {func(ctx context.Context, c *Client) error { _, err := c.RevokeSession(ctx, "k"); return err }, "Revoking it again is safe"},
+		"diff":    {func(ctx context.Context, c *Client) error { _, err := c.Diff(ctx, &Document{}); return err }, ""},
+	}
+	for when, end := range ends {
+		c := serveHandler(t, end)
+		for name, call := range calls {
+			if name == "rotate" && when == "in the answer" {
+				continue // the answer is empty
+			}
+			err := call.call(t.Context(), c)
+			if err == nil {
+				t.Errorf("%s, %s: no error", name, when)
+				continue
+			}
+			if unknown := errors.Is(err, issuing.ErrChangeUnknown); unknown != (call.advice != "") || !strings.Contains(err.Error(), call.advice) {
+				t.Errorf("%s, %s: %v", name, when, err)
+			}
+			if call.advice == "" && !strings.Contains(err.Error(), "no answer from the serving process") {
+				t.Errorf("%s, %s: %v", name, when, err)
+			}
+		}
+	}
+}
+
+// A change that could not even be asked for was surely not made.
+func TestServingProcessIsGone(t *testing.T) {
+	dir := t.TempDir()
+	c, err := Dial(dir)
+	if !errors.Is(err, ErrNotServed) {
+		t.Fatal(err)
+	}
+	if _, err := c.Apply(t.Context(), &Document{}); !errors.Is(err, ErrNotServed) || errors.Is(err, issuing.ErrChangeUnknown) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// serveHandler serves a handler on a socket of its own and returns a client of it.
+func serveHandler(t *testing.T, h http.Handler) *Client {
+	t.Helper()
+	dir := t.TempDir()
+	l, err := Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: h}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	t.Cleanup(func() { server.Close(); <-ended })
+	c, err := Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
