@@ -212,7 +212,7 @@ func (s *Store) once(ctx context.Context, name string, work func(ctx context.Con
 	}
 	defer conn.Close(context.Background())
 	hash := fnv.New64a()
-	hash.Write([]byte("faquan/" + name))
+	hash.Write([]byte("faquan/" + s.id + "/" + name)) // another store of the database has work of its own
 	var ours bool
 	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(hash.Sum64())).Scan(&ours); err != nil || !ours {
 		return err

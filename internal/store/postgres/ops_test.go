@@ -81,6 +81,22 @@ func TestOnce(t *testing.T) {
 	}
 }
 
+// The work of one store does not hold up that of another one in the same database.
+func TestOnceForEachStore(t *testing.T) {
+	url, stores := opened(t)
+	sql(t, url, "CREATE SCHEMA other")
+	other := open(t, postgres.Options{URL: withParameter(t, url, "schema", "other"), CallerClock: true})
+	defer other.Close()
+	var works atomic.Int64
+	err := stores[0].TryOnce(t.Context(), "work", func(ctx context.Context) error {
+		count := func(context.Context) error { works.Add(1); return nil }
+		return errors.Join(stores[1].TryOnce(ctx, "work", count), other.TryOnce(ctx, "work", count))
+	})
+	if err != nil || works.Load() != 1 {
+		t.Errorf("%d works were done beside that of the store, %v; want the one of the other store", works.Load(), err)
+	}
+}
+
 // A change is heard of also when its notification is lost, and when the connection that listened is.
 func TestWatch(t *testing.T) {
 	url, stores := opened(t)
