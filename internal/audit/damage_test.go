@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/journal"
 	"faquan/internal/store/embedded"
+	"faquan/internal/store/embedded/sumvfs"
 	"faquan/internal/store/storetest"
 )
 
@@ -76,7 +76,11 @@ func (d directory) copyOf(t testing.TB) directory {
 
 func (d directory) sql(t testing.TB, script string) {
 	t.Helper()
-	conn, err := sqlite.OpenConn(embedded.ViewPath(d.o.Dir), sqlite.OpenReadWrite)
+	uri, err := sumvfs.URI(embedded.ViewPath(d.o.Dir)) // what it changes has checksums that match
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := sqlite.OpenConn(uri, sqlite.OpenReadWrite|sqlite.OpenURI)
 	if err != nil {
 		t.Fatalf("opening the view: %v", err)
 	}
@@ -101,34 +105,6 @@ func changesOf(t testing.TB, conn *sqlite.Conn) (n int64) {
 		t.Fatalf("total_changes: %v", err)
 	}
 	return n
-}
-
-// dump is everything that the view says, as text. An error says that it cannot be read.
-func (d directory) dump() (string, error) {
-	conn, err := sqlite.OpenConn(embedded.ViewPath(d.o.Dir), sqlite.OpenReadOnly)
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	var all strings.Builder
-	for _, query := range []string{
-		"PRAGMA integrity_check", "SELECT * FROM position", "SELECT * FROM issuance", "SELECT * FROM claim", "SELECT * FROM ledger",
-		"SELECT * FROM template_block", "SELECT * FROM template_count", "SELECT * FROM template_day", "SELECT * FROM user",
-		"SELECT * FROM link", "SELECT * FROM session", "SELECT * FROM entity", "SELECT * FROM generation",
-		"SELECT * FROM trace", "SELECT * FROM participation", "SELECT * FROM entity_version",
-	} {
-		if err := sqlitex.ExecuteTransient(conn, query, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
-			for col := range stmt.ColumnCount() {
-				b := make([]byte, stmt.ColumnLen(col))
-				stmt.ColumnBytes(col, b)
-				fmt.Fprintf(&all, "%v %s;", stmt.ColumnType(col), hex.EncodeToString(b))
-			}
-			return nil
-		}}); err != nil {
-			return "", err
-		}
-	}
-	return all.String(), nil
 }
 
 // Every row of the view that is changed, lost or made up is found, and named.
@@ -219,33 +195,19 @@ func TestDamagedView(t *testing.T) {
 	}
 }
 
-// A flipped bit anywhere in the view's file is found, unless it lies where no row and no structure is.
+// A flipped bit anywhere in the view's file is found, also where no row and no structure is.
 func TestFlippedPages(t *testing.T) {
 	whole := fixture(t)
-	before, err := whole.dump()
-	if err != nil {
-		t.Fatalf("reading the view: %v", err)
-	}
 	r := rand.New(rand.NewPCG(1, 1))
-	found := 0
-	for range 150 {
+	for range 100 {
 		d := whole.copyOf(t)
 		at := flip(t, embedded.ViewPath(d.o.Dir), r)
-		after, err := d.dump()
-		report, auditErr := Embedded(t.Context(), EmbeddedOptions{Store: d.o})
-		switch {
-		case auditErr != nil:
-			t.Errorf("bit %d: the audit failed: %v", at, auditErr)
-		case report.OK() && (err != nil || after != before):
-			t.Errorf("bit %d: no findings, and what the view says has changed: %v", at, err)
-		case !report.OK() && err == nil && after == before:
-			t.Errorf("bit %d: a finding where nothing has changed: %v", at, report.Findings)
-		case !report.OK():
-			found++
+		report, err := Embedded(t.Context(), EmbeddedOptions{Store: d.o})
+		if err != nil {
+			t.Errorf("bit %d: the audit failed: %v", at, err)
+		} else if report.OK() {
+			t.Errorf("bit %d: no findings", at)
 		}
-	}
-	if found < 20 {
-		t.Errorf("only %d of the bits mattered", found)
 	}
 }
 

@@ -70,6 +70,11 @@ func lockQuietly(dir string) (lock io.Closer, live bool, err error) {
 }
 
 func (c *Check) openView(ctx context.Context) (err error) {
+	if have, err := plainVersion(ViewPath(c.o.Dir)); err != nil {
+		return err
+	} else if have > 0 {
+		return otherSchema(fmt.Sprint(have))
+	}
 	if c.view, err = openReader(ctx, ViewPath(c.o.Dir)); err != nil {
 		return unusable(err)
 	}
@@ -88,7 +93,7 @@ var ErrView = errView
 // unusable marks an error of SQLite that means a damaged file.
 func unusable(err error) error {
 	if err != nil && damaged(err) && !errors.Is(err, ErrView) {
-		return fmt.Errorf("%w: %w", ErrView, err)
+		return fmt.Errorf("%w: %w", ErrView, explained(err))
 	}
 	return err
 }
@@ -97,9 +102,13 @@ func unusable(err error) error {
 func checkSchema(conn *sqlite.Conn) error {
 	have, err := textOf(conn, "PRAGMA user_version")
 	if err == nil && have != fmt.Sprint(viewVersion) {
-		err = fmt.Errorf("the view has schema %s and this program %d: start the program that belongs to it first", have, viewVersion)
+		err = otherSchema(have)
 	}
 	return unusable(err)
+}
+
+func otherSchema(have string) error {
+	return fmt.Errorf("the view has schema %s and this program %d: start the program that belongs to it first", have, viewVersion)
 }
 
 // Live says that another process has the directory open.
@@ -257,6 +266,6 @@ func (x *comparison) broken(table string, err error) error {
 	if err == nil || !damaged(err) {
 		return err
 	}
-	x.fault(Fault{table, "structure", "readable", err.Error()})
+	x.fault(Fault{table, "structure", "readable", explained(err).Error()})
 	return nil
 }

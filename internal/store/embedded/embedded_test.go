@@ -18,6 +18,8 @@ func (s *Store) abandon() {
 		_ = s.closeFinders()
 		s.loader.Close()
 		s.writer.Close()
+		s.asker.Close()
+		s.sums.Close()
 		s.lock.Close()
 	})
 }

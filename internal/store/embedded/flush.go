@@ -54,7 +54,7 @@ func (s *Store) flushBehind() error {
 	if s.closed {
 		return errClosed
 	}
-	err := applyOverlay(s.writer, o, full)
+	err := s.viewError(applyOverlay(s.writer, o, full))
 	s.loading.Lock()
 	s.mu.Lock()
 	s.stuck = err
@@ -67,7 +67,7 @@ func (s *Store) flushBehind() error {
 	if err != nil {
 		return err
 	}
-	return checkpoint(s.writer, "PASSIVE")
+	return s.viewError(s.checkpoint("PASSIVE")) // without waiting for readers
 }
 
 // swap puts the active overlay behind and starts a new one, unless there is nothing to write. Nothing is behind when

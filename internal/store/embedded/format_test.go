@@ -110,7 +110,8 @@ func (p *testPlace) wantSound(t testing.TB) {
 
 // A view of an older schema is not migrated but made again, and holds the same.
 func TestOlderSchema(t *testing.T) {
-	for _, killed := range []bool{false, true} {
+	for n := range 4 {
+		killed, summed := n%2 == 0, n < 2
 		p := newMemPlace(t, Options{GenerationSize: 9, MaxOverlay: 8})
 		s := p.open(t)
 		want := contentsOf(t, fill(t, s, 11, 60))
@@ -123,7 +124,7 @@ func TestOlderSchema(t *testing.T) {
 			}
 			p.disk = p.disk.CrashProcess()
 		}
-		makeSchemaOne(t, p)
+		makeSchemaOne(t, p, summed)
 		o := p.o
 		o.JournalFS = p.disk
 		if check, err := OpenCheck(t.Context(), o); err == nil || !strings.Contains(err.Error(), "schema 1") || errors.Is(err, ErrView) {
@@ -140,14 +141,24 @@ func TestOlderSchema(t *testing.T) {
 	}
 }
 
-// makeSchemaOne makes of a view one as the first schema had it.
-func makeSchemaOne(t *testing.T, p *testPlace) {
+// makeSchemaOne makes of a view one as the first schema had it; empty and without checksums, unless it is summed.
+func makeSchemaOne(t *testing.T, p *testPlace, summed bool) {
 	t.Helper()
-	conn, err := sqlite.OpenConn(ViewPath(p.dir), sqlite.OpenReadWrite)
-	if err != nil {
-		t.Fatal(err)
+	var conn *sqlite.Conn
+	script := ""
+	if summed {
+		conn = openSummed(t, ViewPath(p.dir))
+	} else {
+		err := removeView(ViewPath(p.dir))
+		if err == nil {
+			conn, err = sqlite.OpenConn(ViewPath(p.dir), sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenWAL)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		script = viewSchema
 	}
-	script := "DROP TABLE participation; DROP TABLE trace; DROP TABLE entity_version; DELETE FROM issuance; PRAGMA user_version=1;"
+	script += "DROP TABLE participation; DROP TABLE trace; DROP TABLE entity_version; DELETE FROM issuance; PRAGMA user_version=1;"
 	if err := errors.Join(sqlitex.ExecuteScript(conn, script, nil), conn.Close()); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"faquan/internal/id"
 	"faquan/internal/money"
 	"faquan/internal/store"
+	"faquan/internal/store/embedded/sumvfs"
 	"faquan/internal/store/storetest"
 	"faquan/internal/vfs/faultfs"
 )
@@ -142,7 +143,7 @@ func copyView(t testing.TB, from, to string) {
 	if err := removeView(ViewPath(to)); err != nil {
 		t.Fatal(err)
 	}
-	for _, suffix := range []string{"", "-wal"} {
+	for _, suffix := range []string{"", sumvfs.LogSuffix, sumvfs.MarkSuffix} {
 		in, err := os.Open(ViewPath(from) + suffix)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -16,7 +16,11 @@ import (
 
 // Load puts rows into the state: from the caches and overlays, and what is not there from the view. The view is
 // read after the overlays, so a row that moves from one to the other meanwhile is found in one of them.
-func (t *tx) Load(_ context.Context, keys *benefit.Keys, into *benefit.State) (err error) {
+func (t *tx) Load(_ context.Context, keys *benefit.Keys, into *benefit.State) error {
+	return t.s.viewError(t.load(keys, into))
+}
+
+func (t *tx) load(keys *benefit.Keys, into *benefit.State) (err error) {
 	s := t.s
 	s.loading.Lock()
 	defer s.loading.Unlock()

@@ -67,7 +67,8 @@ func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Se
 	if s.asker == nil {
 		return nil, errClosed
 	}
-	return (&reader{conn: s.asker}).Session(ctx, digest)
+	found, err := (&reader{conn: s.asker}).Session(ctx, digest)
+	return found, s.viewError(err)
 }
 
 // mergeEntities puts newer entities over older ones, and keeps the order by kind and id.

@@ -29,6 +29,7 @@ import (
 	"faquan/internal/journal"
 	"faquan/internal/store"
 	"faquan/internal/store/codec"
+	"faquan/internal/store/embedded/sumvfs"
 	"faquan/internal/vfs"
 )
 
@@ -106,8 +107,9 @@ type Store struct {
 	o       Options
 	lock    io.Closer // keeps a second process out of the directory
 	journal *journal.Journal
-	writer  *sqlite.Conn // of the flusher
-	loader  *sqlite.Conn // of the committer
+	sums    *sumvfs.Database // the view's checksums
+	writer  *sqlite.Conn     // of the flusher
+	loader  *sqlite.Conn     // of the committer
 
 	asking sync.Mutex   // guards asker
 	asker  *sqlite.Conn // of whoever asks for one row; nil when the store is closed
@@ -228,6 +230,14 @@ func open(o Options, lock io.Closer) (_ *Store, err error) {
 }
 
 func (s *Store) openView() (at position, err error) {
+	if have, err := plainVersion(ViewPath(s.o.Dir)); err != nil {
+		return at, fmt.Errorf("opening the view: %w", err)
+	} else if have > 0 {
+		return at, olderSchema(have)
+	}
+	if s.sums, err = sumvfs.Open(ViewPath(s.o.Dir), s.viewDamaged); err != nil {
+		return at, fmt.Errorf("opening the view: %w", err)
+	}
 	if s.writer, err = openConn(ViewPath(s.o.Dir), false); err != nil {
 		return at, err
 	}
@@ -398,7 +408,7 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	}
 	gone, err := s.goneLinks(c)
 	if err != nil {
-		return fmt.Errorf("%w: %w", store.ErrNotCommitted, err)
+		return fmt.Errorf("%w: %w", store.ErrNotCommitted, s.viewError(err))
 	}
 	payload, bodies := codec.EncodeChanges(make([]byte, 0, s.buf+s.buf/8+512), c, make([][2]int, 0, len(c.Issuances)))
 	s.buf = len(payload)
@@ -423,10 +433,37 @@ func (s *Store) appendFailed(err error) error {
 	case errors.Is(err, journal.ErrNotWritten):
 		return fmt.Errorf("%w: %w", store.ErrNotCommitted, err)
 	}
+	return s.fail(err)
+}
+
+// fail ends what the store can be used for.
+func (s *Store) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failed = fmt.Errorf("%w: %w", store.ErrFailed, err)
+	if s.failed == nil {
+		s.failed = fmt.Errorf("%w: %w", store.ErrFailed, err)
+	}
 	return s.failed
+}
+
+// viewDamaged is called when bytes of the view are not those that were written, whoever reads them: from then on nothing
+// is decided.
+func (s *Store) viewDamaged(err error) {
+	s.mu.Lock()
+	first := s.failed == nil
+	s.mu.Unlock()
+	if first {
+		s.o.Log.Error("the view is damaged and must be made again: stop, faquan rebuild", "err", err)
+	}
+	s.fail(fmt.Errorf("%w: %w", errView, err))
+}
+
+// viewError returns an error of the view, as a failure of the store if it means that the view is damaged.
+func (s *Store) viewError(err error) error {
+	if !damaged(err) {
+		return err
+	}
+	return s.fail(unusable(err))
 }
 
 // awaitView holds a commit back while the view is too far behind.
@@ -484,7 +521,7 @@ func (s *Store) keepFilters() error {
 	if err := saveFilters(s.writer, &sealed{*last, s.seq}); err != nil {
 		return err
 	}
-	return checkpoint(s.writer, "TRUNCATE")
+	return s.checkpoint("TRUNCATE")
 }
 
 func (s *Store) release() error {
@@ -500,7 +537,11 @@ func (s *Store) release() error {
 		errs = append(errs, s.loader.Close())
 	}
 	if s.writer != nil {
-		errs = append(errs, s.writer.Close())
+		// The last connection that closes makes a checkpoint.
+		errs = append(errs, s.mark(), s.writer.Close())
+	}
+	if s.sums != nil {
+		s.sums.Close()
 	}
 	if s.journal != nil {
 		errs = append(errs, s.journal.Close())

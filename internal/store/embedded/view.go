@@ -5,14 +5,13 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strings"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/benefit"
+	"faquan/internal/store/embedded/sumvfs"
 )
 
 //go:embed view.sql
@@ -20,7 +19,23 @@ var viewSchema string
 
 // viewVersion numbers the schema, in the file's user_version. A view of an older one is not migrated but made again
 // from the journal, so that there is one way only to come to a view.
-const viewVersion = 2
+const viewVersion = 3
+
+// firstSummed is the first version whose pages have checksums.
+const firstSummed = 3
+
+// plainVersion returns the version of a view from before there were checksums; 0 for any other.
+func plainVersion(path string) (int, error) {
+	version, err := sumvfs.PlainVersion(path)
+	if version >= firstSummed { // a damaged header
+		version = 0
+	}
+	return version, err
+}
+
+func olderSchema(have int) error {
+	return fmt.Errorf("%w (its schema %d is older than %d)", errView, have, viewVersion)
+}
 
 // minSQLite is the first version without the defect that can corrupt a database when a WAL is reset while
 // another connection checkpoints.
@@ -41,11 +56,15 @@ var errView = errors.New("the view cannot be used; `faquan rebuild` makes it aga
 // openConn opens a connection to the view with the settings that it relies on, and reads them back: a pragma that
 // is misspelt is ignored in silence.
 func openConn(path string, readOnly bool) (*sqlite.Conn, error) {
-	flags := sqlite.OpenReadWrite | sqlite.OpenCreate | sqlite.OpenWAL
+	flags := sqlite.OpenReadWrite | sqlite.OpenWAL
 	if readOnly {
 		flags = sqlite.OpenReadOnly
 	}
-	conn, err := sqlite.OpenConn(path, flags)
+	uri, err := sumvfs.URI(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the view: %w", err)
+	}
+	conn, err := sqlite.OpenConn(uri, flags|sqlite.OpenURI)
 	if err != nil {
 		return nil, fmt.Errorf("opening the view: %w", err)
 	}
@@ -57,12 +76,11 @@ func openConn(path string, readOnly bool) (*sqlite.Conn, error) {
 }
 
 // settings of every connection. synchronous=NORMAL is enough because the journal is what is durable: a view that
-// loses its last transactions in a power cut is an older view, and catches up. mmap spares readers a copy of each
-// page. The checkpoints are ours to make, see checkpoint.
+// loses its last transactions in a power cut is an older view, and catches up. The checkpoints are ours to make, see
+// checkpoint.
 var settings = []struct{ name, value, writer string }{
 	{name: "busy_timeout", value: "10000"},
 	{name: "synchronous", value: "1"},
-	{name: "mmap_size", value: "8589934592"},
 	{name: "cache_size", value: "-65536"},
 	{name: "temp_store", value: "2"},
 	{name: "wal_autocheckpoint", value: "0"},
@@ -78,8 +96,7 @@ func configure(conn *sqlite.Conn, readOnly bool) error {
 		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+s.name+"="+s.value, nil); err != nil {
 			return err
 		}
-		// mmap_size may be capped by the build; everything else must be as asked.
-		if got, err := textOf(conn, "PRAGMA "+s.name); err != nil || got != s.value && s.name != "mmap_size" {
+		if got, err := textOf(conn, "PRAGMA "+s.name); err != nil || got != s.value {
 			return fmt.Errorf("%s is %q, not %s: %w", s.name, got, s.value, err)
 		}
 	}
@@ -125,7 +142,7 @@ func createView(conn *sqlite.Conn) error {
 	case have > viewVersion:
 		return fmt.Errorf("the view has schema %d, this program knows %d: a newer faquan wrote it", have, viewVersion)
 	case have > 0:
-		return fmt.Errorf("%w (its schema %d is older than %d)", errView, have, viewVersion)
+		return olderSchema(have)
 	}
 	return sqlitex.ExecuteScript(conn, fmt.Sprintf("%s;PRAGMA user_version=%d;", viewSchema, viewVersion), nil)
 }
@@ -145,28 +162,48 @@ func readPosition(conn *sqlite.Conn) (p position, err error) {
 	return p, err
 }
 
-// checkpoint moves what the WAL holds into the file, without waiting for readers.
-func checkpoint(conn *sqlite.Conn, mode string) error {
-	return sqlitex.ExecuteTransient(conn, "PRAGMA wal_checkpoint("+mode+")", nil)
+// checkpoint moves what the WAL holds into the file.
+func (s *Store) checkpoint(mode string) error {
+	if err := s.mark(); err != nil {
+		return err
+	}
+	return sqlitex.ExecuteTransient(s.writer, "PRAGMA wal_checkpoint("+mode+")", nil)
+}
+
+// mark notes how much of the WAL a checkpoint may move.
+func (s *Store) mark() error {
+	frames := 0
+	if err := sqlitex.ExecuteTransient(s.writer, "PRAGMA wal_checkpoint(NOOP)", &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
+		frames = stmt.ColumnInt(1)
+		return nil
+	}}); err != nil {
+		return err
+	}
+	return s.sums.Mark(frames)
 }
 
 // removeView deletes the view's files.
-func removeView(path string) error {
-	for _, name := range []string{path, path + "-wal", path + "-shm"} {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
+func removeView(path string) error { return sumvfs.Remove(path) }
 
 // damaged says that an error of SQLite means a file that cannot be used, and not a full disk or a lock.
 func damaged(err error) bool {
-	switch sqlite.ErrCode(err).ToPrimary() {
+	switch code := sqlite.ErrCode(err); code.ToPrimary() {
 	case sqlite.ResultCorrupt, sqlite.ResultNotADB, sqlite.ResultFormat:
 		return true
+	case sqlite.ResultIOErr:
+		if code == sumvfs.Mismatch {
+			return true
+		}
 	}
-	return errors.Is(err, errView) || err != nil && strings.Contains(err.Error(), "no such table")
+	return errors.Is(err, errView) || errors.Is(err, sumvfs.ErrDamaged) || err != nil && strings.Contains(err.Error(), "no such table")
+}
+
+// explained returns an error with what SQLite has no words for.
+func explained(err error) error {
+	if sqlite.ErrCode(err) == sumvfs.Mismatch {
+		return fmt.Errorf("a page does not match its checksum: %w", err)
+	}
+	return err
 }
 
 // interrupt ties a connection to a context for as long as the returned function is not called.
