@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	syscall.Umask(0o022) // a directory that a group can write to is refused
 	testscript.Main(m, map[string]func(){
 		"faquan": func() { os.Exit(run()) },
 	})
