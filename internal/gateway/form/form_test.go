@@ -59,6 +59,8 @@ func TestReadRefuses(t *testing.T) {
 		{"params", "", "a&b&c&d", "参数个数过多"},
 		{"escape", "", "a=%4", "参数的URL编码有误"},
 		{"name", "", "a%20b=1", "参数名无效"},
+		{"equals sign in a name", "", "a%3Db=1", "参数名无效"},
+		{"ampersand in a name", "", "a%26b=1", "参数名无效"},
 		{"long name", "", strings.Repeat("a", 128), ""},
 		{"longer name", "", strings.Repeat("a", 129), "参数名无效"},
 		{"control", "", "a=%00", "参数a含有控制字符"},
