@@ -176,6 +176,44 @@ func TestRecentReadsWhatItGives(t *testing.T) {
 	}
 }
 
+// Lists are whole and in order while others commit and the view is written.
+func TestRecentBesideCommits(t *testing.T) {
+	o := Options{Dir: memDir(t), MaxOverlay: 16, GenerationSize: 50}
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const n = 300
+	user := issueTo(t, s, "20881", 0, 1, 1, 2)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		issueTo(t, s, "20881", 1, n-1, 1, 2)
+	}()
+	least := 1
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		all := storetest.Recent(t, s, user, -1)
+		if len(all) < least {
+			t.Fatalf("%d are listed, after %d were", len(all), least)
+		}
+		least = len(all)
+		for k, i := range all {
+			if want := fmt.Sprint("20881-", len(all)-1-k); i.Key != want {
+				t.Fatalf("element %d of %d is %s, want %s", k, len(all), i.Key, want)
+			}
+		}
+	}
+	if least != n {
+		t.Errorf("%d are listed at last, want %d", least, n)
+	}
+}
+
 // A closed store answers an error, and waits for nobody.
 func TestFindersOfAClosedStore(t *testing.T) {
 	s := newMemPlace(t, Options{}).open(t)

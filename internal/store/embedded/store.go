@@ -49,9 +49,9 @@ type Options struct {
 	// Foreground leaves the background work to the caller: nothing is written to the view but by Flush, and by
 	// the calls that need it. A simulation uses it.
 	Foreground bool
-	// FlushAfter is how long a commit may stay in the overlay when there are few. Whoever reads has the overlay
-	// written at once, so nobody sees the lag; a write for a handful of rows costs almost as much as one for
-	// thousands, because each lands on a page of its own. Default 2 s.
+	// FlushAfter is how long a commit may stay in the overlay when there are few. Read has the overlay written at once,
+	// and look-ups ask it as well, so nobody sees the lag; a write for a handful of rows costs almost as much as one
+	// for thousands, because each lands on a page of its own. Default 2 s.
 	FlushAfter time.Duration
 	// MaxOverlay is how many issuances the overlay may hold before commits wait for the view; with long notes, or
 	// many vouchers each, how many KiB their records may have together. It is written when
