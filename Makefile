@@ -1,6 +1,6 @@
 # What there is to do. Every target has its line in the help.
 .DEFAULT_GOAL := help
-.PHONY: help test race sim sim-database fuzz bench mutants
+.PHONY: help test race sim sim-database flips fuzz bench mutants
 
 SEED  ?= 0
 SEEDS ?= 1000
@@ -30,6 +30,9 @@ ifeq ($(SEED),0)
 else
 	go test ./internal/sim -run 'TestDatabase$$' -count=1 -v -sim.seed=$(SEED)
 endif
+
+flips: ## flip every bit of a small view and of its log, under a running store
+	go test ./internal/store/embedded -run TestFlipped -count=1 -timeout=0 -flip.all
 
 fuzz: ## run every fuzz target for TIME
 	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \

@@ -272,7 +272,13 @@ func TestFlippedAfterKill(t *testing.T) {
 			open(view, flipped(log, at, mask), mark, fmt.Sprintf("%s, byte %d of the log, bits %x", name, at, mask))
 		}
 		flips(0, 32+24, sparse(5), flip) // the header, and that of the first frame
-		flips(32+24, len(log), 997*sparse(5), flip)
+		step := 997 * sparse(5)
+		if *everyBit { // not here: each opens a store
+			step = 61
+		}
+		for at := 32 + 24; at < len(log); at += step {
+			flip(at, 1<<(at%8))
+		}
 		if remade == 0 {
 			t.Errorf("%s: a view without its log is taken for sound", name)
 		}
