@@ -70,13 +70,13 @@ func TestMeaningGolden(t *testing.T) {
 
 const meaningGolden = `
 table               rows  vouchers  fen   sha256
-issuances           8     15        3000  db8e2c7bff694629d392556569a3f95a358b67273e746d8f7b13d10c0526c8f0
+issuances           8     15        3000  f5fc16d30151deece9dd0fb0f783afc797a1bae68ba56064ee36e50b58d42ae7
 claims              11    0         0     542b1c7867db04a58b3a36e6af0f4f4f6a2cafb2c74f74345bd162229a49ea3e
 quotas              3     15        0     0b660961d81c6f604216b7c462731a696d0b837345fc29f365c6f90f1ed95fe4
 participations      3     13        0     cb47af6a667faaecb51fa8b2f5f2926c3b6cb2e885283cfabd01686ad93584e6
 template counters   3     15        3000  4ef9f5c49833c5905ab92be60937909054bdf903f717bf8115e9857185e9a6c5
 template days       4     15        3000  30352c54b5ad95ea3896ae97748f17ae9058b5e52648337086d263290c647d96
-users               1     0         0     712a4a5338fb2936e4c7a62a115797b8c611ece0f516c587e99594c306af831d
+users               1     0         0     22d424c87066c25aed1690abf09347f9e5f869fc905de38ac4180979a9323c53
 sessions            1     0         0     f51d6243e5ec6ac2df2f0843a48d127cc03e2449c8d9873fec16ae752851e241
 entities            8     0         0     fdb98d146a4f9aca8abe0b9364c6e90b1b781911b01a12a8909071ed47e2a8a9
 catalogue versions  8     0         0     539bbbe41b0badcc84c7c5f485936e13f3d52180e2f78419ed9a2f4bf4d3bfe0

@@ -164,6 +164,9 @@ func (a *applying) lone(l *Line) (Reason, Counters) {
 		return TemplateNotFound, Counters{}
 	}
 	seen := a.counters(t)
+	if !a.accepts(t) {
+		return UserNotFound, seen
+	}
 	reason := a.closed(t, l)
 	if reason == NotRefused {
 		reason = a.noRoom(t, l, amount(t, *l, 0, nil)*money.Fen(l.Quantity), seen)
@@ -177,7 +180,7 @@ func (a *applying) refusal(t *Template, l *Line, worth money.Fen) Reason {
 	if t == nil {
 		return TemplateNotFound
 	}
-	if a.user == nil {
+	if a.user == nil || !a.accepts(t) {
 		return UserNotFound
 	}
 	if reason := a.closed(t, l); reason != NotRefused {
@@ -216,6 +219,10 @@ func (a *applying) noRoom(t *Template, l *Line, worth money.Fen, seen Counters) 
 	}
 	return wrong
 }
+
+// accepts reports whether the template's owner accepts the user as a recipient: a user that issuing made is as unknown
+// as nobody to an owner who asks for registered ones, or any open merchant would register recipients for all others.
+func (a *applying) accepts(t *Template) bool { return !a.user.Unregistered || a.cat.open(t) }
 
 // closed checks the states and windows of the template and the activity.
 func (a *applying) closed(t *Template, l *Line) Reason {

@@ -164,6 +164,12 @@ type Catalogue struct {
 	scenesByCode     map[string]*Scene
 }
 
+// open reports whether the template's owner accepts recipients that are not registered.
+func (c *Catalogue) open(t *Template) bool {
+	owner := c.Merchants[t.Merchant]
+	return owner != nil && owner.Open
+}
+
 // NewCatalogue builds a snapshot. The entities must not be changed afterwards.
 func NewCatalogue(version int64, merchants []*Merchant, apps []*App, templates []*Template, activities []*Activity, scenes []*Scene) *Catalogue {
 	c := &Catalogue{

@@ -91,7 +91,7 @@ func acceptsUnknown(cat *Catalogue, st *State, r *Request) bool {
 		if t == nil {
 			continue
 		}
-		if owner := cat.Merchants[t.Merchant]; owner == nil || !owner.Open {
+		if !cat.open(t) {
 			return false
 		}
 	}

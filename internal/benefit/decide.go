@@ -202,12 +202,24 @@ func (d *deciding) decide() (lines []Line, errors []DecisionError) {
 // unfit is why the recipient can receive nothing at all, if there is a reason.
 func (d *deciding) unfit() Reason {
 	switch {
-	case d.user == nil:
+	case d.user == nil, d.user.Unregistered && !d.anyOpen():
 		return UserNotFound
 	case d.user.Frozen:
 		return UserFrozen
 	}
 	return NotRefused
+}
+
+// anyOpen reports whether a right among the candidates is one that an unregistered user may receive.
+func (d *deciding) anyOpen() bool {
+	for _, c := range d.candidates {
+		for _, l := range c.lines {
+			if t := d.cat.Templates[l.Template]; t == nil || d.cat.open(t) {
+				return true
+			}
+		}
+	}
+	return len(d.candidates) == 0
 }
 
 // eligible says that the activity is open, that its rule holds, and that all its rights have room for the user: each

@@ -12,7 +12,8 @@ type Basis struct {
 	Now            Instant         `json:"now"`
 	Known          bool            `json:"known"` // the recipient was known before
 	Frozen         bool            `json:"frozen,omitzero"`
-	Attributes     []byte          `json:"attributes"` // of the recipient: a JSON object, or empty
+	Unregistered   bool            `json:"unregistered,omitzero"` // see User
+	Attributes     []byte          `json:"attributes"`            // of the recipient: a JSON object, or empty
 	Templates      []TemplateSeen  `json:"templates"`
 	Participations []Participation `json:"participations"`
 }
@@ -84,7 +85,7 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 			ballot: ballotOf(cat, r), cat: cat, request: r, newUser: !b.Known, rules: rules, told: e,
 		}
 		if i.User != 0 {
-			d.user = &User{ID: i.User, Frozen: b.Frozen, Person: "1", Attributes: b.Attributes}
+			d.user = &User{ID: i.User, Frozen: b.Frozen, Unregistered: b.Unregistered, Person: "1", Attributes: b.Attributes}
 			d.st = b.state(d.user)
 		}
 		if d.scene != nil {
@@ -161,7 +162,7 @@ func (d *deciding) kept(t *Template) bool { return t == nil || d.st.templates[t.
 func (d *deciding) begin() {
 	d.basis = &Basis{Now: d.st.Now, Known: !d.newUser}
 	if d.user != nil {
-		d.basis.Frozen, d.basis.Attributes = d.user.Frozen, d.user.Attributes
+		d.basis.Frozen, d.basis.Unregistered, d.basis.Attributes = d.user.Frozen, d.user.Unregistered, d.user.Attributes
 	}
 }
 

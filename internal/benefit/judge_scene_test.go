@@ -225,7 +225,14 @@ func (j *judge) decide(t *tryout, r *Request, known bool) decision {
 	if len(all) == 0 && len(errors) > 0 {
 		return decision{errors: errors}
 	}
-	if t.user == nil {
+	stranger := t.user != nil && t.user.Unregistered && len(all) > 0
+	for _, o := range all {
+		for _, l := range o.lines {
+			tmpl := j.cat.Templates[l.Template]
+			stranger = stranger && tmpl != nil && tmpl.Merchant == storetest.RegisteredMerchant
+		}
+	}
+	if t.user == nil || stranger {
 		return decision{errors: append([]DecisionError{{Kind: SceneError, Reason: UserNotFound}}, errors...)}
 	}
 	if t.user.Frozen {

@@ -70,9 +70,9 @@ func (j *judge) verdict(r *Request, o Outcome, now Instant) error {
 			t.user = nil
 		}
 	case user == nil && j.mayBeNew(r):
-		t.user = &User{ID: -1}
+		t.user = &User{ID: -1, Unregistered: true}
 		if o.Issuance != nil {
-			t.user = &User{ID: o.Issuance.User, Identifiers: []Identifier{r.Recipient}}
+			t.user = &User{ID: o.Issuance.User, Identifiers: []Identifier{r.Recipient}, Unregistered: true}
 		}
 	}
 	d := decision{lines: r.Lines}
@@ -375,6 +375,7 @@ func (t *tryout) reasons(l Line, worth int64) (all []Reason) {
 	if tmpl == nil {
 		return append(all, TemplateNotFound)
 	}
+	add(UserNotFound, t.user != nil && t.user.Unregistered && tmpl.Merchant == storetest.RegisteredMerchant)
 	add(TemplateDraft, tmpl.Status == Draft)
 	add(TemplatePaused, tmpl.Status == Paused)
 	add(TemplateNotOpen, tmpl.Publish.Start > t.now)

@@ -2,6 +2,7 @@ package benefit_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	. "faquan/internal/benefit"
@@ -54,6 +55,62 @@ func TestPolicy(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A user that an open merchant's template made stays unknown to a merchant who asks for registered recipients, until the
+// operator's directory names it: then it is the same user, with its vouchers.
+func TestIssuingRegistersNobody(t *testing.T) {
+	d := newDesk(t, template(1), template(2, registered, status(Paused)), template(3, registered))
+	made := d.ask(request("open", "a", 1))
+	d.wants(UserNotFound, request("paused", "a", 2)) // as for an unknown user, before the status
+	d.wants(UserNotFound, request("k", "a", 3))
+	d.wants(UserNotFound, request("by id", "", 3, func(r *Request) { r.Recipient = RefTo(made.Issuance.User) }))
+	line := func(n TemplateID) Line { return Line{Template: n, Sends: 1, Quantity: 1} }
+	both := func() *Request { return request("both", "a", 1, lines(line(1), line(3)), continues) }
+	wantReasons(t, "each line by its owner", d.ask(both()), NotRefused, UserNotFound)
+	o := d.batch(request("new", "b", 1), request("new", "b", 3))
+	if o[0].Reason != NotRefused || o[1].Reason != UserNotFound {
+		t.Errorf("in the batch that makes the user: %s, %s", o[0].Reason, o[1].Reason)
+	}
+
+	users := d.contents().Users
+	at := slices.IndexFunc(users, func(u *User) bool { return u.ID == made.Issuance.User })
+	if at < 0 || !users[at].Unregistered {
+		t.Fatalf("issuing made %+v", users)
+	}
+	u := *users[at]
+	u.Unregistered = false
+	d.users(&u)
+	if o := d.wants(NotRefused, request("k", "a", 3)); o.Issuance.User != made.Issuance.User {
+		t.Errorf("issued to user %d, want %d", o.Issuance.User, made.Issuance.User)
+	}
+	wantReasons(t, "a frozen line", d.ask(both()), NotRefused, NotRefused)
+	u.Unregistered = true
+	d.users(&u)
+	if o := d.ask(request("k", "a", 3)); !o.Replayed || o.Issuance == nil {
+		t.Errorf("a bound key came to %+v", o)
+	}
+}
+
+// A scene gives an unregistered user the rights of open merchants only, and explains that afterwards.
+func TestUnregisteredUserOfAScene(t *testing.T) {
+	d := newSceneDesk(t, ChooseAll)
+	d.ask(request("makes the user", "new", 1))
+	d.templates[1].Merchant = storetest.RegisteredMerchant
+	d.renew()
+	o := d.ask(inScene("some", "new"))
+	d.wantChosen(o, 1, 3)
+	for _, c := range Explain(d.committer.Catalogue, o.Issuance, storetest.Rules{}).Candidates {
+		if want := c.ActCode != "A2"; c.Chosen != want {
+			t.Errorf("%s is explained as chosen: %v", c.ActCode, c.Chosen)
+		}
+	}
+	for _, tmpl := range d.templates {
+		tmpl.Merchant = storetest.RegisteredMerchant
+	}
+	d.renew()
+	d.wants(UserNotFound, inScene("none", "new"))
+	d.wantChosen(d.ask(inScene("known", "a")), 1, 2, 3)
 }
 
 // The user's row is made by the commit that issues, once, in the home bucket of its first identifier.

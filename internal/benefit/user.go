@@ -13,7 +13,7 @@ type UserID = id.ID
 
 // PlainUser is the user of which an identifier is all: what an unknown recipient becomes with its first issue.
 func PlainUser(u UserID, i Identifier) *User {
-	user := &User{ID: u, Identifiers: []Identifier{i}}
+	user := &User{ID: u, Identifiers: []Identifier{i}, Unregistered: true}
 	if i.Type == AlipayID {
 		user.Alipay = i.Value
 	}
@@ -22,7 +22,7 @@ func PlainUser(u UserID, i Identifier) *User {
 
 // Plain says that the user's identifier is all there is to it, so that a store need not read more than that.
 func (u *User) Plain() bool {
-	return len(u.Identifiers) == 1 && u.Name == "" && !u.Frozen && u.Person == "" && len(u.Attributes) == 0 &&
+	return u.Unregistered && len(u.Identifiers) == 1 && u.Name == "" && !u.Frozen && u.Person == "" && len(u.Attributes) == 0 &&
 		u.Alipay == PlainUser(u.ID, u.Identifiers[0]).Alipay
 }
 
@@ -91,6 +91,9 @@ type User struct {
 	ID     UserID `json:"id"`
 	Name   string `json:"name,omitzero"` // the operator's handle, for users of a catalogue file
 	Frozen bool   `json:"frozen,omitzero"`
+	// Unregistered says that issuing made the user and the operator's directory does not name it. Merchants who accept
+	// registered recipients only do not know it.
+	Unregistered bool `json:"unregistered,omitzero"`
 	// Person groups the users of one natural person; empty: a person of its own.
 	Person string `json:"person,omitzero"`
 	// Alipay is the user's first ALIPAY id, which Alipay's answers show when another identifier was sent.

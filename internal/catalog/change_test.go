@@ -323,6 +323,46 @@ func TestUsersThatIssuingMade(t *testing.T) {
 	}
 }
 
+// A file that names a user that issuing made registers it; one that says registered: false leaves it, or takes it back.
+// An export says so, so that applying it elsewhere registers nobody.
+func TestRegisteringUsers(t *testing.T) {
+	w := newWorld(t)
+	made := benefit.PlainUser(w.env.IDs.Block(0, 5, 1), benefit.Identifier{Type: "ALIPAY", Value: "2088"})
+	w.commit(&benefit.Changes{Users: []*benefit.User{made}})
+	unregistered := func(w *world) bool {
+		t.Helper()
+		u, err := w.reader().Recipient(context.Background(), made.Identifiers[0])
+		if err != nil || u == nil {
+			t.Fatalf("%+v, %v", u, err)
+		}
+		return u.Unregistered
+	}
+	export := w.export(false)
+	if !strings.Contains(export, "registered: false") {
+		t.Errorf("the export does not say that the user is not registered:\n%s", export)
+	}
+	other := newWorld(t)
+	if other.mustApply(export); !unregistered(other) {
+		t.Error("applying an export registered a user")
+	}
+	if plan := w.mustApply(`users: [{ids: {ALIPAY: ["2088"]}, registered: false}]`); !plan.Empty() {
+		t.Errorf("stated as it is: %+v", plan)
+	}
+	plan := w.mustApply(`users: [{ids: {ALIPAY: ["2088"]}}]`)
+	if unregistered(w) || len(plan.Changes) != 1 || len(plan.Changes[0].Fields) != 1 || plan.Changes[0].Fields[0].Field != "registered" {
+		t.Errorf("registered: %v, %+v", !unregistered(w), plan.Changes)
+	}
+	if u, err := w.reader().Recipient(context.Background(), made.Identifiers[0]); err != nil || u.ID != made.ID {
+		t.Errorf("registered as user %d, want %d (%v)", u.ID, made.ID, err)
+	}
+	if w.mustApply(`users: [{ids: {ALIPAY: ["2088"]}, registered: true}]`); unregistered(w) {
+		t.Error("registered: true unregistered the user")
+	}
+	if w.mustApply(`users: [{ids: {ALIPAY: ["2088"]}, registered: false}]`); !unregistered(w) {
+		t.Error("registered: false left the user registered")
+	}
+}
+
 func TestIdentifiersOfTwoUsersDoNotJoinThem(t *testing.T) {
 	w := newWorld(t)
 	w.mustApply("users:\n  - {ids: {ALIPAY: [\"1\"]}}\n  - {ids: {ALIPAY: [\"2\"]}}")

@@ -213,6 +213,7 @@ func (p *parser) user(o *object) *userDoc {
 		Name: scalar(o, "name", handle), Frozen: scalar(o, "status", frozenWords.read),
 		Person: scalar(o, "person", text(maxPerson)),
 	}}
+	d.user.Unregistered = !scalar(o, "registered", yesNo.read) && o.has("registered")
 	if n := o.take("attributes"); n != nil {
 		d.user.Attributes = p.attributes(n, o.what+": attributes")
 	}

@@ -196,6 +196,9 @@ func userNode(u *benefit.User, app func(benefit.AppID) string) *yaml.Node {
 	}
 	m.nested("ids", ids)
 	m.plain("status", frozenWords.of(u.Frozen))
+	if u.Unregistered {
+		m.plain("registered", yesNo.of(false))
+	}
 	if len(u.Attributes) > 0 {
 		m.add("attributes", attributesNode(u.Attributes))
 	}

@@ -138,8 +138,15 @@ func (t *trial) choose(r *benefit.Request, c *choice) {
 	if len(c.candidates) == 0 && len(c.errors) > 0 {
 		return
 	}
+	stranger := t.user != nil && t.user.Unregistered && len(c.candidates) > 0
+	for _, o := range c.candidates {
+		for _, l := range o.lines {
+			tp := t.cat.Templates[l.Template]
+			stranger = stranger && tp != nil && !t.cat.Merchants[tp.Merchant].Open
+		}
+	}
 	for reason, unfit := range map[benefit.Reason]bool{
-		benefit.UserNotFound: t.user == nil, benefit.UserFrozen: t.user != nil && t.user.Frozen,
+		benefit.UserNotFound: t.user == nil || stranger, benefit.UserFrozen: t.user != nil && t.user.Frozen,
 	} {
 		if unfit {
 			c.errors = append([]benefit.DecisionError{{Kind: benefit.SceneError, Reason: reason}}, c.errors...)

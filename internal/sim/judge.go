@@ -36,7 +36,7 @@ func (l *ledger) judge(r *benefit.Request, o benefit.Outcome, now benefit.Instan
 	t := &trial{ledger: l, now: now, user: user, guarded: r.Guarded, taken: map[benefit.TemplateID]tally{}}
 	c := l.wishes(r, bound)
 	if user == nil && bound == nil && l.takesUnknown(r, c) {
-		t.fresh, t.user = true, &benefit.User{Identifiers: []benefit.Identifier{r.Recipient}}
+		t.fresh, t.user = true, &benefit.User{Identifiers: []benefit.Identifier{r.Recipient}, Unregistered: true}
 		if o.Issuance != nil {
 			t.user.ID = o.Issuance.User
 		}

@@ -192,7 +192,7 @@ func (t *trial) reason(asked benefit.Line, worth int64) benefit.Reason {
 	switch {
 	case tp == nil:
 		return benefit.TemplateNotFound
-	case t.user == nil:
+	case t.user == nil, t.user.Unregistered && !t.cat.Merchants[tp.Merchant].Open:
 		return benefit.UserNotFound
 	}
 	takes := tp.Kind == benefit.Cash && tp.Amount.From == benefit.FromRequest

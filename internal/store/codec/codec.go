@@ -283,10 +283,32 @@ func (d *decoder) face() benefit.Face {
 	}
 }
 
+// Bits of the byte that once told only whether a user, or the user of a basis, was frozen. A user has one of the last
+// two; one from before has neither, and is unregistered if its identifier is all there is to it: issuing makes no others.
+const (
+	flagFrozen = 1 << iota
+	flagUnregistered
+	flagRegistered
+)
+
+func userFlags(frozen, unregistered bool) (flags uint8) {
+	if frozen {
+		flags |= flagFrozen
+	}
+	if unregistered {
+		flags |= flagUnregistered
+	}
+	return flags
+}
+
 func (e *encoder) user(u *benefit.User) {
 	e.fixed(int64(u.ID))
 	e.text(u.Name)
-	e.bool(u.Frozen)
+	flags := userFlags(u.Frozen, u.Unregistered)
+	if !u.Unregistered {
+		flags |= flagRegistered
+	}
+	e.byte(flags)
 	e.text(u.Person)
 	e.text(u.Alipay)
 	e.bytes(u.Attributes)
@@ -297,14 +319,22 @@ func (e *encoder) user(u *benefit.User) {
 }
 
 func (d *decoder) user() *benefit.User {
-	u := &benefit.User{
-		ID: benefit.UserID(d.fixed()), Name: d.text(), Frozen: d.bool(), Person: d.text(), Alipay: d.text(), Attributes: d.bytes(),
+	u := &benefit.User{ID: benefit.UserID(d.fixed()), Name: d.text()}
+	flags := d.byte()
+	if flags > flagFrozen|flagUnregistered && flags != flagRegistered && flags != flagRegistered|flagFrozen {
+		d.fail()
 	}
+	u.Frozen, u.Unregistered = flags&flagFrozen != 0, flags&flagUnregistered != 0
+	u.Person, u.Alipay, u.Attributes = d.text(), d.text(), d.bytes()
 	if n := d.size(3); n > 0 {
 		u.Identifiers = make([]benefit.Identifier, n)
 		for k := range u.Identifiers {
 			u.Identifiers[k] = d.identifier()
 		}
+	}
+	if flags&(flagUnregistered|flagRegistered) == 0 {
+		u.Unregistered = true
+		u.Unregistered = u.Plain()
 	}
 	return u
 }

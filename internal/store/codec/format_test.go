@@ -1,6 +1,8 @@
 package codec
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"os"
 	"strings"
@@ -70,6 +72,58 @@ func TestIdentifierHashIsPinned(t *testing.T) {
 	} {
 		if got := IdentifierHash(i).String(); got != want {
 			t.Errorf("%+v: %s, want %s", i, got, want)
+		}
+	}
+}
+
+// Users of earlier formats do not say whether they are registered. Issuing made those that are only an identifier, which
+// a whole record tells for sure: a commit that issues nothing is the operator's.
+func TestUsersThatDoNotSayWhetherTheyAreRegistered(t *testing.T) {
+	const user benefit.UserID = 1<<40 + 9
+	ident := benefit.Identifier{Type: benefit.AlipayID, Value: "2088"}
+	// old takes out of what is written now what was not written then: the flags stand behind the id and the name.
+	old := func(written []byte) []byte {
+		id := binary.BigEndian.AppendUint64(nil, uint64(user))
+		at := bytes.LastIndex(written, append(id, 0)) + 9
+		if written[at]&^(flagUnregistered|flagRegistered) > flagFrozen {
+			t.Fatalf("no flags at %d: %x", at, written)
+		}
+		written[at] &= flagFrozen
+		return written
+	}
+	for name, c := range map[string]struct {
+		change             func(*benefit.User)
+		alone, issue, made bool // unregistered: in a row, in a record that issues, in one that does not
+	}{
+		"only an identifier": {func(*benefit.User) {}, true, true, false},
+		"frozen":             {func(u *benefit.User) { u.Frozen = true }, false, false, false},
+		"with a person":      {func(u *benefit.User) { u.Person = "p" }, false, false, false},
+		"two identifiers": {func(u *benefit.User) {
+			u.Identifiers = append(u.Identifiers, benefit.Identifier{Type: benefit.Login, Value: "a@b"})
+		}, false, false, false},
+	} {
+		u := benefit.PlainUser(user, ident)
+		c.change(u)
+		got, err := DecodeUser(old(AppendUser(nil, u)))
+		if err != nil || got.Unregistered != c.alone || got.Frozen != u.Frozen {
+			t.Errorf("%s: a row says %+v, %v", name, got, err)
+		}
+		for _, issuances := range [][]*benefit.Issuance{nil, formatOneChanges().Issuances} {
+			record, _ := EncodeChanges(nil, &benefit.Changes{Issuances: issuances, Users: []*benefit.User{u}}, nil)
+			record = old(record)
+			record[0] = 2
+			want := c.made
+			if issuances != nil {
+				want = c.issue
+			}
+			whole, _, err := DecodeChanges(record)
+			if err != nil || whole.Users[0].Unregistered != want {
+				t.Errorf("%s, %d issuances: unregistered is %v, want %v; %v", name, len(issuances), !want, want, err)
+			}
+			skimmed, err := Skim(record)
+			if err != nil || skimmed.Users[0].Unregistered != want {
+				t.Errorf("%s, %d issuances: skimmed, unregistered is %v, want %v; %v", name, len(issuances), !want, want, err)
+			}
 		}
 	}
 }

@@ -142,7 +142,7 @@ func (d *decoder) scene(a *benefit.Asked) {
 func (e *encoder) basis(b *benefit.Basis) {
 	e.int(int64(b.Now))
 	e.bool(b.Known)
-	e.bool(b.Frozen)
+	e.byte(userFlags(b.Frozen, b.Unregistered))
 	e.bytes(b.Attributes)
 	e.uint(uint64(len(b.Templates)))
 	for _, t := range b.Templates {
@@ -158,7 +158,10 @@ func (e *encoder) basis(b *benefit.Basis) {
 }
 
 func (d *decoder) basis() *benefit.Basis {
-	b := &benefit.Basis{Now: benefit.Instant(d.int()), Known: d.bool(), Frozen: d.bool(), Attributes: d.bytes()}
+	b := &benefit.Basis{Now: benefit.Instant(d.int()), Known: d.bool()}
+	flags := d.byte()
+	b.Frozen, b.Unregistered = flags&flagFrozen != 0, flags&flagUnregistered != 0
+	b.Attributes = d.bytes()
 	for range d.size(8) {
 		t := benefit.TemplateSeen{Template: benefit.TemplateID(d.int())}
 		for _, n := range [...]*int64{&t.Count, &t.Amount, &t.DayCount, &t.DayAmount, &t.User, &t.UserDay, &t.Person} {

@@ -8,8 +8,9 @@ import (
 )
 
 // RecordFormat is the format of the records that EncodeChanges writes. A record starts with it; a program refuses
-// formats that it does not know, and reads every one that was ever written. Format 1 has no participations.
-const RecordFormat = 2
+// formats that it does not know, and reads every one that was ever written. Format 1 has no participations; up to format 2
+// users do not say whether they are registered.
+const RecordFormat = 3
 
 func (e *encoder) quota(q benefit.Quota) {
 	e.fixed(int64(q.User))
@@ -74,6 +75,19 @@ func EncodeChanges(b []byte, c *benefit.Changes, at [][2]int) ([]byte, [][2]int)
 	return e.b, at
 }
 
+// users reads the users of a record. Where they do not say so themselves, the record tells whether they are registered:
+// only a commit that issues makes users that are not.
+func (d *decoder) users(format uint8, issues bool) (all []*benefit.User) {
+	for range d.size(1) {
+		u := d.user()
+		if format < 3 {
+			u.Unregistered = u.Unregistered && issues
+		}
+		all = append(all, u)
+	}
+	return all
+}
+
 func (e *encoder) catalogue(c *benefit.Changes) {
 	e.int(c.Catalogue)
 	e.uint(uint64(len(c.Entities)))
@@ -127,9 +141,7 @@ func DecodeChanges(record []byte) (c *benefit.Changes, at [][2]int, err error) {
 		}
 		c.Issuances = append(c.Issuances, i)
 	}
-	for range d.size(1) {
-		c.Users = append(c.Users, d.user())
-	}
+	c.Users = d.users(format, len(c.Issuances) > 0)
 	for range d.size(1) {
 		c.Quotas = append(c.Quotas, d.quota())
 	}
@@ -163,16 +175,15 @@ type Skimmed struct {
 // Skim reads of a record what need not be counted.
 func Skim(record []byte) (s Skimmed, err error) {
 	d := decoder{b: record}
-	if format := d.byte(); format < 1 || format > RecordFormat {
+	format := d.byte()
+	if format < 1 || format > RecordFormat {
 		return s, unknownFormat(format)
 	}
 	d.int()
 	for range d.size(1) {
 		s.Issuances = append(s.Issuances, d.raw())
 	}
-	for range d.size(1) {
-		s.Users = append(s.Users, d.user())
-	}
+	s.Users = d.users(format, len(s.Issuances) > 0)
 	for range d.size(1) {
 		d.quota()
 	}

@@ -88,21 +88,29 @@ func testUsers(t *testing.T, h Harness) {
 	g := newIDs()
 	full, a, b := fullUser(g.take(Start, 1)), named(g.take(Start, 1), "a"), named(g.take(Start, 1), "b")
 	bare := &benefit.User{ID: g.take(Start, 1), Identifiers: []benefit.Identifier{{Type: "MEMBER", Value: "1"}}}
+	made := benefit.PlainUser(g.take(Start, 1), benefit.Identifier{Type: benefit.AlipayID, Value: "2088unregistered"})
+	frozen := *benefit.PlainUser(g.take(Start, 1), benefit.Identifier{Type: benefit.AlipayID, Value: "2088frozen"})
+	frozen.Frozen = true
+	registered := *made
+	registered.Unregistered = false
 	extra := benefit.Identifier{Type: benefit.Nick, Value: "moves"}
 	steps := []struct {
 		name  string
 		users []*benefit.User
 	}{
-		{"made", []*benefit.User{full, a, b, bare}},
+		{"made", []*benefit.User{full, a, b, bare, made, &frozen}},
 		{"an identifier is added", []*benefit.User{named(a.ID, "a", extra)}},
 		{"it moves to another user", []*benefit.User{named(a.ID, "a"), named(b.ID, "b", extra)}},
 		{"it goes, with the first one, and the name changes", []*benefit.User{{ID: b.ID, Name: "c", Identifiers: []benefit.Identifier{{Type: benefit.Login, Value: "13800138000"}}}}},
 		{"frozen, without a person and attributes", []*benefit.User{{ID: full.ID, Name: full.Name, Frozen: true, Identifiers: full.Identifiers[1:]}}},
 		{"thawed, in another person", []*benefit.User{{ID: full.ID, Name: full.Name, Person: "p", Attributes: []byte(`{}`), Identifiers: full.Identifiers}}},
+		{"one that issuing made is registered", []*benefit.User{&registered}},
+		{"and is not any more", []*benefit.User{made}},
 	}
-	idents := slices.Concat(full.Identifiers, a.Identifiers, b.Identifiers, bare.Identifiers, []benefit.Identifier{
+	idents := slices.Concat(made.Identifiers, frozen.Identifiers, full.Identifiers, a.Identifiers, b.Identifiers, bare.Identifiers, []benefit.Identifier{
 		extra, {Type: benefit.Login, Value: "13800138000"}, {Type: benefit.OpenID, Value: "2088302001456115", App: 2},
 		{Type: benefit.OpenID, Value: "2088302001456115"}, {Type: benefit.TaobaoID, Value: "2088a"}, {Type: benefit.AlipayID, Value: "2088A"},
+		benefit.RefTo(made.ID), benefit.RefTo(bare.ID),
 	})
 	for _, step := range steps {
 		for _, s := range []store.Store{st, model} {
@@ -118,7 +126,7 @@ func testUsers(t *testing.T, h Harness) {
 			want(t, step.name+": the user named "+name,
 				found[*benefit.User](t)(wanted.UserByName(t.Context(), name)), found[*benefit.User](t)(got.UserByName(t.Context(), name)))
 		}
-		for _, user := range []benefit.UserID{full.ID, a.ID, b.ID, bare.ID, 1} {
+		for _, user := range []benefit.UserID{full.ID, a.ID, b.ID, bare.ID, made.ID, frozen.ID, 1} {
 			want(t, step.name+": the user by id",
 				found[*benefit.User](t)(wanted.User(t.Context(), user)), found[*benefit.User](t)(got.User(t.Context(), user)))
 			if st.LastIDMillis() < bare.ID.Millis() {
