@@ -147,13 +147,13 @@ func TestDamagedDatabase(t *testing.T) {
 
 		{"DELETE FROM users" + aUser, "database: link: of user: want a user, got none"},
 		{"UPDATE users SET bucket = " + another + aUser, "database: users: user: bucket"},
-		{"UPDATE link SET plain = NOT plain" + aLink, "database: link: want identifiers that the user has"},
+		{"UPDATE link SET bare = NOT bare" + aLink, "database: link: want identifiers that the user has"},
 		{"UPDATE users SET person = 'somebody'" + aUser, "database: users: person: want what the user's body says"},
 		{"UPDATE users SET body = '\\x00'" + aUser, "database: want a body that can be read"},
 		{"DELETE FROM link" + aLink, "database: link: of user: want a row for each of its identifiers and its handle, got 1 missing"},
 		{"UPDATE link SET bucket = " + another + aLink, "database: link: want identifiers that the user has"},
 		{"UPDATE link SET user_id = (SELECT max(id) FROM users)" + aLink, "database: link: want identifiers that the user has"},
-		{"INSERT INTO link SELECT 1, gen_random_uuid(), 99, plain FROM link LIMIT 1", "database: link: of user 99: want a user"},
+		{"INSERT INTO link SELECT 1, gen_random_uuid(), 99, bare FROM link LIMIT 1", "database: link: of user 99: want a user"},
 
 		{"UPDATE quota SET bucket = " + another + aQuota, "database: quota: bucket"},
 		{"UPDATE quota SET total = total + 1" + aQuota, "limits: "},

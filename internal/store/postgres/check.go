@@ -104,7 +104,7 @@ SELECT id, bucket, template FROM issuance_template ORDER BY id`)
 
 	checkUsers = spanning("check_users", wholeTable, `SELECT bucket, id, coalesce(person, ''), body FROM users ORDER BY id`)
 
-	checkLinks = spanning("check_links", wholeTable, `SELECT user_id, bucket, hash, plain FROM link ORDER BY user_id`)
+	checkLinks = spanning("check_links", wholeTable, `SELECT user_id, bucket, hash, bare FROM link ORDER BY user_id`)
 
 	checkQuotas = spanning("check_quotas", wholeTable, `SELECT bucket, user_id, template FROM quota ORDER BY user_id, template`)
 

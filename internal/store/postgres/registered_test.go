@@ -1,8 +1,11 @@
 package postgres_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
@@ -52,6 +55,7 @@ func TestUsersFromBeforeRegistration(t *testing.T) {
 	}
 	// As the version before wrote them.
 	execute(t, url, "UPDATE users SET body = set_byte(body, 9, 0) WHERE get_byte(body, 8) = 0")
+	execute(t, url, "ALTER TABLE link RENAME COLUMN bare TO plain")
 	execute(t, url, "UPDATE link SET plain = true WHERE user_id <> $1", int64(named.ID))
 	execute(t, url, "DELETE FROM goose_db_version WHERE version_id = 2")
 
@@ -74,6 +78,12 @@ func TestUsersFromBeforeRegistration(t *testing.T) {
 		if err != nil || byID == nil || byID.Unregistered != want.unregistered {
 			t.Errorf("%s by id is %+v, %v", name, byID, err)
 		}
+	}
+	conn := connect(t, url)
+	defer conn.Close(t.Context())
+	var pg *pgconn.PgError
+	if _, err := conn.Exec(t.Context(), "SELECT plain FROM link"); !errors.As(err, &pg) || pg.Code != "42703" {
+		t.Errorf("a statement of the version before answers %v", err)
 	}
 	check, err := st.OpenCheck(t.Context())
 	if err != nil {

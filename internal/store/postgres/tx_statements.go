@@ -45,7 +45,7 @@ SELECT i.id, i.version, i.body FROM unnest($1::smallint[], $2::bigint[]) k(bucke
 JOIN issuance i ON i.bucket = k.bucket AND i.id = k.id`))
 
 	loadLinks = streamed(hot("load_links", `
-SELECT k.ord, l.user_id, l.plain FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY k(bucket, hash, ord)
+SELECT k.ord, l.user_id, l.bare FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY k(bucket, hash, ord)
 JOIN link l ON l.bucket = k.bucket AND l.hash = k.hash`))
 
 	loadUsers = hot("load_users", `
@@ -78,7 +78,7 @@ UPDATE claim c SET issuance = k.issuance, body = NULL FROM unnest($1::smallint[]
 WHERE c.bucket = k.bucket AND c.hash = k.hash AND c.issuance = k.before`))
 
 	insertLinks = streamed(hot("insert_links", `
-INSERT INTO link (bucket, hash, user_id, plain) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[])`))
+INSERT INTO link (bucket, hash, user_id, bare) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[])`))
 
 	insertUsers = streamed(hot("insert_users", `
 INSERT INTO users (bucket, id, person, body) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::bytea[])`))
@@ -137,8 +137,8 @@ DELETE FROM link l USING unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bo
 WHERE l.bucket = k.bucket AND l.hash = k.hash AND l.user_id = k.user_id`))
 
 	writeLinks = streamed(hot("write_links", `
-INSERT INTO link (bucket, hash, user_id, plain) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[])
-ON CONFLICT (bucket, hash) DO UPDATE SET user_id = excluded.user_id, plain = excluded.plain`))
+INSERT INTO link (bucket, hash, user_id, bare) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[])
+ON CONFLICT (bucket, hash) DO UPDATE SET user_id = excluded.user_id, bare = excluded.bare`))
 
 	writeUsers = streamed(hot("write_users", `
 INSERT INTO users (bucket, id, person, body) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::bytea[])

@@ -15,3 +15,7 @@ WHERE l.plain AND u.id = l.user_id AND u.bucket = (l.user_id >> 13) & 1023
 UPDATE link l SET plain = false
 FROM users u
 WHERE l.plain AND u.id = l.user_id AND u.bucket = (l.user_id >> 13) & 1023 AND get_byte(u.body, 9) = 4;
+
+-- A process of an earlier version would take a registered user for a frozen one. With another name for the column its
+-- statements fail instead.
+ALTER TABLE link RENAME COLUMN plain TO bare;
