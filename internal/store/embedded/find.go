@@ -18,7 +18,11 @@ const maxFinders = 2
 
 // find runs a question on a connection of its own, in one read transaction, which must be short. What the caller asks
 // the overlays it must ask before: a row that moves from an overlay to the view meanwhile is then found in one of them.
-func (s *Store) find(ctx context.Context, question func(conn *sqlite.Conn) error) (err error) {
+func (s *Store) find(ctx context.Context, question func(conn *sqlite.Conn) error) error {
+	return s.viewError(s.onFinder(ctx, question))
+}
+
+func (s *Store) onFinder(ctx context.Context, question func(conn *sqlite.Conn) error) (err error) {
 	var conn *sqlite.Conn
 	select {
 	case conn = <-s.finders:
