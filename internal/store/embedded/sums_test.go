@@ -140,6 +140,26 @@ func TestFlippedBits(t *testing.T) {
 			t.Errorf("page %d: only %d of at least %d flips are noticed", page+1, stops, all)
 		}
 	}
+	cuts := 0
+	for page := range pages {
+		if err := f.Truncate(int64(page*4096 + 3000)); err != nil {
+			t.Fatal(err)
+		}
+		forget(t, s)
+		what := fmt.Sprintf("cut in page %d", page+1)
+		if err := askAgain(t, s, 25, what); err != nil {
+			wantStopped(t, s, err, what)
+			if strings.Contains(err.Error(), "does not match its checksum") {
+				cuts++
+			}
+		}
+		if _, err := f.WriteAt(f.was, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cuts == 0 {
+		t.Error("no cut is noticed by checksums")
+	}
 	forget(t, s)
 	if err := askAgain(t, s, 25, "restored"); err != nil {
 		t.Errorf("restored: %v", err)

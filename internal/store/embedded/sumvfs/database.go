@@ -13,8 +13,8 @@
 // torn tail, but not when a later frame has been moved into the database by then: old and new pages would be mixed. Before
 // each checkpoint Mark therefore notes how much of the log may be moved, and Open compares.
 //
-// Pages and checksums in memory are not protected, nor is the file of shared memory beside the log: no process believes
-// what another has left in it.
+// Pages and checksums in memory are not protected, nor is the shared memory beside the log, which whoever opens the database
+// first makes anew.
 package sumvfs
 
 import (
