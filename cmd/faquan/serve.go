@@ -29,7 +29,7 @@ On a database --data holds secret.key alone, and every process needs the same on
 the others. A password belongs into the environment (FAQUAN_STORE, PGPASSWORD) or a file (~/.pgpass), since everybody on
 the machine can see arguments.
 
-A clock that is more than a year after the last commit when it starts, or that runs ahead of the time that passes by more
+A clock that is more than a year after the last commit at the start, or that runs ahead of the time that passes by more
 than a day, is refused: callers are told to retry until it is right. --accept-clock confirms what it shows at the start.
 
 Every setting can be given in the --config file (YAML), in the environment and as a flag. Flags win over the

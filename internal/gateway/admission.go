@@ -119,11 +119,13 @@ func (a *admission) admit(raw net.Conn) *conn {
 	return c
 }
 
-// longestWaiting returns the connection that is to be closed for a new one: a stranger that has had the time to send a
-// request, else one that waits for its next call. It is nil when all have complete requests. The caller holds a.mu.
+// longestWaiting returns the connection that is to be closed for a new one, or nil when all have complete requests. It is a
+// stranger, unless those are few and have not had the time to send a request: then it is one that waits for its next call.
+// The caller holds a.mu.
 func (a *admission) longestWaiting() *conn {
 	stranger, known := front(&a.strangers), front(&a.known)
-	if stranger == nil || known != nil && time.Since(stranger.since) < patience {
+	few := a.strangers.Len() <= a.maxConns/2
+	if stranger == nil || known != nil && few && time.Since(stranger.since) < patience {
 		return known
 	}
 	return stranger

@@ -263,8 +263,14 @@ func TestStrangersGiveWayFirst(t *testing.T) {
 		if !isOpen(known) {
 			t.Fatal("a known caller is closed for a stranger")
 		}
+		for range 10 { // faster than they can be judged
+			p.dial(post("/", 3, 2))
+		}
+		if !isOpen(known) {
+			t.Fatal("a known caller is closed for one of many strangers")
+		}
 		time.Sleep(time.Minute)
-		// Where the others are known, too, or too new to judge, the one that has waited longest goes.
+		// Where the others are known, too, or few and too new to judge, the one that has waited longest goes.
 		second := p.dial("")
 		if !isOpen(second) {
 			t.Fatal("a second caller is not answered")

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway"
 	gatewayform "faquan/internal/gateway/form"
 	"faquan/internal/gateway/oauth"
 	"faquan/internal/issuing"
@@ -486,7 +487,8 @@ func TestOurSideCannot(t *testing.T) {
 
 // A request for which there is no memory may be sent again.
 func TestRefusedBodies(t *testing.T) {
-	h := oauth.New(oauth.Options{ConsentKey: consentKey})
+	apps := gateway.NewApps(func() *benefit.Catalogue { return &benefit.Catalogue{} }, nil)
+	h := oauth.New(oauth.Options{Apps: apps, ConsentKey: consentKey})
 	for _, test := range []struct{ path, contentType, want string }{
 		{oauth.TokenPath, "application/x-www-form-urlencoded", "temporarily_unavailable"},
 		{oauth.TokenPath, "multipart/form-data; boundary=x", "temporarily_unavailable"},
