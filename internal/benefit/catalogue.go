@@ -104,7 +104,7 @@ const (
 	ChooseWeighted Strategy = 3
 )
 
-// Narrowing is what of a scene's choice a request may narrow.
+// Narrowing says by which names a request may limit what a scene chooses from.
 type Narrowing uint8
 
 // The narrowings. The numbers are stored; 0 leaves it to the strategy: see Scene.Narrows.

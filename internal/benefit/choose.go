@@ -8,8 +8,8 @@ import (
 )
 
 // Env is what a decision takes from outside besides its arguments: the ids, the draws and the rules. A simulation
-// seeds the first two and fixes the secret. Certificate codes come from Rand, so where real ones are issued nobody may be able to guess
-// what it gives next.
+// seeds the first two and fixes the secret. Certificate codes come from Rand, so where real ones are issued nobody may
+// be able to guess what it gives next.
 type Env struct {
 	IDs   *id.Generator
 	Rand  *rand.Rand

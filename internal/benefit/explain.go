@@ -74,8 +74,7 @@ type LineTold struct {
 
 // Explain makes a decision again from what is kept of it, under the catalogue of the version that it was made by, and
 // tells each step. It is pure, and the choice comes out as it did then; what a weighted scene drew is taken from the
-// record. Under another catalogue it tells what it can:
-// what was not looked at then is not told, and was not chosen.
+// record. Under another catalogue it tells what it can: what was not looked at then is not told, and was not chosen.
 func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 	e := &Explanation{Now: i.At(), Catalogue: cat.Version, Errors: i.Errors}
 	if b := i.Basis; b != nil {

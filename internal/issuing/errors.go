@@ -2,7 +2,8 @@ package issuing
 
 import "errors"
 
-// Why a request has no outcome. Of all of them but ErrUnknown and ErrChangeUnknown it is sure that this attempt issued and changed nothing.
+// Why a request has no outcome. With each of them but ErrUnknown and ErrChangeUnknown, this attempt surely issued and
+// changed nothing.
 var (
 	// ErrBusy: too many requests wait already. Try again later.
 	ErrBusy = errors.New("busy, retry: the queue is full")

@@ -24,7 +24,7 @@ var certificateQuery = &method{
 		}
 		page, err := h.findCertificates(ctx, c, q)
 		switch {
-		case err == errNotSearched:
+		case errors.Is(err, errNotSearched):
 			return c.refuseQuery(queryTooWide)
 		case errors.Is(err, gateway.ErrReadersBusy):
 			return c.refuseQuery(certificateBusy)
@@ -62,7 +62,7 @@ const queryTooWide = "QUERY_TOO_WIDE"
 var queryTexts = map[string]string{
 	certificateOK:   certificateTexts[certificateOK],
 	certificateBusy: certificateTexts[certificateBusy],
-	queryTooWide:    "已查询该用户最近" + strconv.Itoa(maxListed) + "次领取，未找到更多电子凭证，更早的请传入codes查询",
+	queryTooWide:    "已查询该用户最近" + strconv.Itoa(maxListed) + "次领取，未找到更多电子凭证，更早的凭证请传入codes查询",
 }
 
 func (c *call) refuseQuery(code string) (*wire.Answer, *wire.Error) {

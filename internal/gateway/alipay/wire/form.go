@@ -136,7 +136,7 @@ func (r *Request) agree(inQuery Charset) {
 		p := &r.Params[i]
 		if text, ok := inQuery.decode(p.raw); !ok || text != p.Value {
 			r.charsetProblem = ErrInvalidCharset.With("URL中的charset为" + inQuery.String() + "，而签名的charset为" +
-				r.Charset.String() + "，参数" + p.Name + "的内容在两种编码下不同")
+				r.Charset.String() + "，参数" + p.Name + "的值按两种编码解码的结果不同")
 			return
 		}
 	}

@@ -14,9 +14,10 @@ const maxEcho = 4096
 const masked = "***"
 
 // Explain tells in Chinese why a signature is not right, with the string that the gateway built, because callers
-// compare it with their own. It depends on nothing but what the caller sent: to mask the secret where it occurs among
-// the parameters, or to count what is left then, would answer every guess at the secret. It is for the caller, never
-// for a log: the session key stands in it.
+// compare it with their own. Apart from a sign_method that would fit, which a call with that method shows as well, it
+// depends on nothing but what the caller sent: to mask the secret where it occurs among the parameters, or to count what
+// is left then, would answer every guess at the secret. It is for the caller, never for a log: the session key stands
+// in it.
 func (r *Request) Explain(v Verdict, m SignMethod) string {
 	var b strings.Builder
 	b.WriteString("验签出错")

@@ -95,7 +95,7 @@ func parse(r *http.Request, limits Limits, batch bool) (*Request, *Error) {
 	case problem != nil:
 		bad = unreadable(problem)
 	case batch && r.Header.Get(SeparatorHeader) != "":
-		bad = ErrParameter.With("不支持请求头top-api-separator，因为签名不包含它，请使用默认的分隔符")
+		bad = ErrParameter.With("不支持请求头top-api-separator，因为签名未覆盖该请求头，请使用默认的分隔符")
 	case bad == nil && !utf8.ValidString(f.Body):
 		bad = ErrInvalidEncoding.With("请求体不是合法的UTF-8编码")
 	}
