@@ -56,9 +56,9 @@ type admission struct {
 
 	connsLog, memoryLog rate.Sometimes
 
-	mu   sync.Mutex
-	open int   // connections
-	used int64 // of memory
+	mu   sync.Mutex // nothing is logged under it: every Read needs it, and a log may be slow
+	open int        // connections
+	used int64      // of memory
 	// The *conn without a complete request, those that have waited longest first: those on which a call was verified,
 	// and the others.
 	known, strangers list.List
@@ -101,22 +101,35 @@ type conn struct {
 
 // admit registers a connection. It returns nil when there is no room for it.
 func (a *admission) admit(raw net.Conn) *conn {
+	c, full := a.register(raw)
+	if full && due(&a.connsLog) {
+		a.log.Warn("too many connections; the longest-waiting ones are closed", "request.connections", a.maxConns)
+	}
+	return c
+}
+
+// register is admit without the log. It reports whether the connections were used up.
+func (a *admission) register(raw net.Conn) (c *conn, full bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.open >= a.maxConns {
-		a.connsLog.Do(func() {
-			a.log.Warn("too many connections; the longest-waiting ones are closed", "request.connections", a.maxConns)
-		})
+		full = true
 		longest := a.longestWaiting()
 		if longest == nil {
-			return nil
+			return nil, full
 		}
 		a.drop(longest)
 	}
-	c := &conn{Conn: raw, raw: raw, a: a, since: time.Now()}
+	c = &conn{Conn: raw, raw: raw, a: a, since: time.Now()}
 	a.open++
 	c.waits = a.strangers.PushBack(c)
-	return c
+	return c, full
+}
+
+// due reports whether something may be logged again. The caller logs it after the call: Do holds a lock, too.
+func due(s *rate.Sometimes) (yes bool) {
+	s.Do(func() { yes = true })
+	return yes
 }
 
 // longestWaiting returns the connection that is to be closed for a new one, or nil when all have complete requests. It is a
@@ -210,10 +223,19 @@ func (c *conn) Read(p []byte) (int, error) {
 // received charges bytes to the request that they belong to. It returns false when the connection is of no use any
 // more. A body that cannot be paid for is marked as refused: see bodyReader.
 func (a *admission) received(c *conn, p []byte) bool {
+	usable, paid := a.account(c, p)
+	if !paid {
+		a.logNoMemory()
+	}
+	return usable
+}
+
+// account is received without the log. It reports whether there was memory for the bytes.
+func (a *admission) account(c *conn, p []byte) (usable, paid bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if c.closed {
-		return false
+		return false, true
 	}
 	if c.phase == idle {
 		c.phase, c.since = header, time.Now()
@@ -224,24 +246,35 @@ func (a *admission) received(c *conn, p []byte) bool {
 	case header:
 		cost += int64(bytes.Count(p, []byte{'\n'})) * lineMemory
 	case handled: // one byte, by which the HTTP server notices that the client goes away
-		return true
+		return true, true
 	}
 	if c.refused.Load() || a.charge(c, cost) {
-		return true
+		return true, true
 	}
 	if c.phase == header {
-		return false
+		return false, false
 	}
 	a.release(c)
 	c.refused.Store(true)
-	return true
+	return true, false
+}
+
+func (a *admission) logNoMemory() {
+	if due(&a.memoryLog) {
+		a.log.Warn("no memory for large requests; they are refused", "shared", a.memory)
+	}
 }
 
 // keep reports whether there is memory for bytes of a connection that are not those of a request yet.
 func (a *admission) keep(c *conn, bytes int) bool {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	return !c.closed && a.charge(c, int64(bytes)*ByteMemory)
+	open := !c.closed
+	paid := open && a.charge(c, int64(bytes)*ByteMemory)
+	a.mu.Unlock()
+	if open && !paid {
+		a.logNoMemory()
+	}
+	return paid
 }
 
 // charge reports whether there is memory for a request's next bytes. The caller holds a.mu.
@@ -253,7 +286,6 @@ func (a *admission) charge(c *conn, cost int64) bool {
 	}
 	for a.used+need > a.memory {
 		if !a.takeFromOldest(c) {
-			a.memoryLog.Do(func() { a.log.Warn("no memory for large requests; they are refused", "shared", a.memory) })
 			return false
 		}
 	}
