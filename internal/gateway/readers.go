@@ -47,29 +47,29 @@ func (r *Readers) Enter(ctx context.Context, app benefit.AppID) (leave func(), e
 	timeout := time.NewTimer(r.wait)
 	defer timeout.Stop()
 	// The app's room comes first: the queries of an app that wait for each other keep nobody else waiting.
-	taken := make([]chan struct{}, 0, 2)
-	for _, room := range []chan struct{}{a.room, r.all} {
-		select {
-		case room <- struct{}{}:
-			taken = append(taken, room)
-			continue
-		case <-ctx.Done():
-			err = ctx.Err()
-		case <-timeout.C:
-			err = ErrReadersBusy
-		}
-		release(taken)
+	if err := take(ctx, a.room, timeout); err != nil {
+		return nil, err
+	}
+	if err := take(ctx, r.all, timeout); err != nil {
+		<-a.room
 		return nil, err
 	}
 	return func() {
-		release(taken)
+		<-r.all
+		<-a.room
 		r.delist(app, a)
 	}, nil
 }
 
-func release(taken []chan struct{}) {
-	for _, room := range taken {
-		<-room
+// take waits for a place in the room until the timer fires.
+func take(ctx context.Context, room chan struct{}, timeout *time.Timer) error {
+	select {
+	case room <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timeout.C:
+		return ErrReadersBusy
 	}
 }
 
