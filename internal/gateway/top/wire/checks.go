@@ -215,13 +215,16 @@ func (p *Policy) Why(req *Request) *Error {
 	if bad != nil || !known || !creds.Explain || len(creds.Secrets) == 0 {
 		return ErrInvalidSignature
 	}
-	var verdict Verdict
+	var other SignMethod
 	for _, secret := range creds.Secrets {
-		if v := req.Verify(secret, method); secret != "" && v.Other != "" {
-			verdict = v
+		if secret == "" {
+			continue // it signs for nobody: see checkSignature
+		}
+		if v := req.Verify(secret, method); v.Other != "" {
+			other = v.Other
 		}
 	}
-	bad = ErrInvalidSignature.With(req.Explain(verdict, method))
+	bad = ErrInvalidSignature.With(req.Explain(other, method))
 	bad.SubCode = "isv.invalid-signature"
 	return bad
 }

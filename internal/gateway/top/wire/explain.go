@@ -13,18 +13,18 @@ const maxEcho = 4096
 // masked stands for the secret, whatever its length.
 const masked = "***"
 
-// Explain tells in Chinese why a signature is not right, with the string that the gateway built, because callers
-// compare it with their own. Apart from a sign_method that would fit, which a call with that method shows as well, it
-// depends on nothing but what the caller sent: to mask the secret where it occurs among the parameters, or to count what
-// is left then, would answer every guess at the secret. It is for the caller, never for a log: the session key stands
-// in it.
-func (r *Request) Explain(v Verdict, m SignMethod) string {
+// Explain tells in Chinese why a signature is not right by the method m, with the string that the gateway built, because
+// callers compare it with their own. Other is the method by which it is right, "" for none. Apart from that, which a call
+// with the method shows as well, the text depends on nothing but what the caller sent: to mask the secret where it
+// occurs among the parameters, or to count what is left then, would answer every guess at the secret. It is for the
+// caller, never for a log: the session key stands in it.
+func (r *Request) Explain(other, m SignMethod) string {
 	var b strings.Builder
 	b.WriteString("验签出错")
 	size := 2 * m.size()
 	switch sign := r.Get("sign"); {
-	case v.Other != "":
-		b.WriteString("，sign_method为" + string(m) + "，而签名是按" + string(v.Other) + "生成的")
+	case other != "":
+		b.WriteString("，sign_method为" + string(m) + "，而签名是按" + string(other) + "生成的")
 	case len(sign) != size:
 		b.WriteString("，" + string(m) + "的签名应为" + strconv.Itoa(size) + "位十六进制字符")
 	default:
