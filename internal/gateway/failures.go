@@ -12,8 +12,8 @@ import (
 )
 
 // failures counts calls that fail to authenticate, by app and address. What is over the bound is refused all the same,
-// but neither explained nor logged: an explanation costs signatures, and a log a disk. A call that authenticates never
-// asks for it, so that a flood of others cannot hold it up.
+// but neither explained nor logged: an explanation costs signatures, and a log a disk. A call with a good signature and
+// session never asks for it, so that a flood of others cannot hold it up.
 //
 // The buckets are a fixed number, and pairs of app and address share them by a hash: the memory is bounded whatever
 // callers make up. Who shares a bucket with a flood loses explanations, no more.
