@@ -22,11 +22,15 @@ const (
 // defaultCard is the card of a call that names none: 游戏惊喜.
 const defaultCard = "game"
 
+// activityObject is the name of the object parameter of activitySend.
+const activityObject = "single_benefit_request"
+
 // activitySend is taobao.mobile.promotion.benefit.activity.send: it sends an item of an activity to the session's
 // user.
 var activitySend = &method{
 	name:    "taobao.mobile.promotion.benefit.activity.send",
 	session: requiredSession,
+	object:  activityObject,
 	run:     (*Handler).activitySend,
 	unknown: activityUnknown,
 }
@@ -77,7 +81,7 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 
 // readActivityOrder reads what the call alone says. What needs the catalogue is for line.
 func readActivityOrder(args *wire.Args) (*activityOrder, *wire.Error) {
-	dto := args.Object("single_benefit_request")
+	dto := args.Object(activityObject)
 	o := &activityOrder{}
 	o.benefitType, _ = dto.RequiredInt("benefit_type")
 	o.sends, _ = dto.RequiredInt("send_count")

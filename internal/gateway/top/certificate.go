@@ -15,12 +15,16 @@ import (
 
 // certificateSend is tmall.nrt.certificate.send: one certificate of a template for one open_id.
 //
+// certificateObject is the name of the object parameter of certificateSend.
+const certificateObject = "nrt_certificate_send_d_t_o"
+
 // No idempotency key travels on this wire. Where a template has a repeat window the call itself is the key, as long as
 // the window lasts; otherwise each call issues. So an unknown outcome never has a code that a retrying client would
 // send again on.
 var certificateSend = &method{
 	name:    "tmall.nrt.certificate.send",
 	session: requiredSession,
+	object:  certificateObject,
 	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
 		o, bad := readCertificate(c.req.Args())
 		if bad != nil {
@@ -60,7 +64,7 @@ type certificateOrder struct {
 // readCertificate reads the parameters by the rules of the page. The object is optional there; nothing can be issued
 // without it.
 func readCertificate(args *wire.Args) (o certificateOrder, bad *wire.Error) {
-	dto := args.Object("nrt_certificate_send_d_t_o")
+	dto := args.Object(certificateObject)
 	o.channel, _ = dto.RequiredInt("channel")
 	o.openID = strings.Clone(dto.RequiredText("open_id", benefit.MaxIdentifier))
 	o.outID, _ = dto.RequiredInt("out_id")

@@ -12,11 +12,15 @@ import (
 	"faquan/internal/gateway/top/wire"
 )
 
+// queryObject is the name of the object parameter of certificateQuery.
+const queryObject = "nrt_certificate_instance_query_d_t_o"
+
 // certificateQuery is tmall.nrt.certificate.query: the certificates of one open_id, by their codes, or the newest.
 // The platform asks for codes always; who waits for an unknown outcome has none, so faquan lists them without.
 var certificateQuery = &method{
 	name:    "tmall.nrt.certificate.query",
 	session: requiredSession,
+	object:  queryObject,
 	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
 		q, bad := readCertificateQuery(c.req.Args())
 		if bad != nil {
@@ -77,7 +81,7 @@ type certificateQueryOrder struct {
 
 // readCertificateQuery reads the parameters by the rules of the page.
 func readCertificateQuery(args *wire.Args) (q certificateQueryOrder, bad *wire.Error) {
-	dto := args.Object("nrt_certificate_instance_query_d_t_o")
+	dto := args.Object(queryObject)
 	q.size = positive(dto, "page_size", defaultPageSize)
 	if q.size > maxPageSize {
 		dto.Fail(wire.Invalid("page_size", "最大为"+strconv.Itoa(maxPageSize)))

@@ -13,11 +13,15 @@ import (
 	"faquan/internal/gateway/top/wire"
 )
 
+// decisionObject is the name of the object parameter of decisionSend.
+const decisionObject = "decision_send_top_req"
+
 // decisionSend is alibaba.alsc.upp.right.decisionsend: it chooses among the rights of a scene and issues them, as one
 // request under request_id. A failure of the business is an answer with success false, never an error_response: a
 // caller looks at can_retry.
 var decisionSend = &method{
-	name: "alibaba.alsc.upp.right.decisionsend",
+	name:   "alibaba.alsc.upp.right.decisionsend",
+	object: decisionObject,
 	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
 		r, bad := readDecision(c)
 		if bad != nil {
@@ -56,7 +60,7 @@ const (
 // a request lies in one piece, all of which would stay in memory with any part of it.
 func readDecision(c *call) (*benefit.Request, *wire.Error) {
 	args := c.req.Args()
-	dto := args.Object("decision_send_top_req")
+	dto := args.Object(decisionObject)
 	scene := strings.Clone(dto.RequiredText("scene_code", maxSceneCode))
 	codes := readActCodes(dto)
 	key := strings.Clone(dto.RequiredText("request_id", benefit.MaxKey))

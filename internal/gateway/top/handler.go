@@ -77,6 +77,7 @@ type Options struct {
 type Handler struct {
 	o       Options
 	methods map[string]*method
+	objects map[string]string // of methods: see wire.Policy
 	policy  atomic.Pointer[policy]
 	readers *gateway.Readers // bounds the queries
 
@@ -101,11 +102,14 @@ func New(o Options) *Handler {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{
-		o: o, methods: map[string]*method{}, readers: gateway.NewReaders(maxReaders, maxReadersOfApp, readersWait),
+		o: o, methods: map[string]*method{}, objects: map[string]string{}, readers: gateway.NewReaders(maxReaders, maxReadersOfApp, readersWait),
 		deadlines: gateway.NewDeadlines(o.Deadline),
 	}
 	for _, m := range methods() {
 		h.methods[m.name] = m
+		if m.object != "" {
+			h.objects[m.name] = m.object
+		}
 	}
 	return h
 }
@@ -204,6 +208,7 @@ func (h *Handler) current() *policy {
 	p := &policy{apps: apps}
 	p.Policy = wire.Policy{
 		KnownMethod: func(name string) bool { return h.methods[name] != nil },
+		Objects:     h.objects,
 		Credentials: func(appKey string) (wire.Credentials, *wire.Error) {
 			app := apps.ByAppKey(appKey)
 			if app == nil {

@@ -27,6 +27,8 @@ const DefaultBatchItems = 20
 type Policy struct {
 	// KnownMethod tells whether the gateway has a method.
 	KnownMethod func(method string) bool
+	// Objects names the object parameter of each method that has one.
+	Objects map[string]string
 	// Credentials finds those of an app. It may refuse with any Error: ErrInvalidAppKey for an unknown app.
 	Credentials func(appKey string) (Credentials, *Error)
 	// Tolerance is how far the timestamp may be from now, either way: 0 is DefaultTolerance, less turns the check
@@ -79,34 +81,24 @@ func Order() []string {
 
 // Check runs all checks and returns the first refusal, nil when the request is authentic. Afterwards req holds only
 // what the signature covers. The variant tells which string matched, for logs and metrics.
-func (p *Policy) Check(req *Request) (Variant, *Error) { return p.check(req, order) }
+func (p *Policy) Check(req *Request) (Variant, *Error) {
+	return p.check(req, order, p.checkReading)
+}
 
 // CheckBatch is Check for what stands around a batch: all but the method, which each item has for itself. See Items.
 func (p *Policy) CheckBatch(req *Request) (Variant, *Error) {
-	variant, bad := p.check(req, order[1:])
-	if bad == nil {
-		bad = checkBoundary(req)
-	}
-	return variant, bad
+	return p.check(req, order[1:], p.checkBatchReading)
 }
 
-// checkBoundary sees to it that the signed body begins where it seems to. Nothing stands between the last parameter
-// and the body in the text to sign, so a parameter behind v could have the first items of a body as its value.
-func checkBoundary(req *Request) *Error {
-	if last := req.Params[len(req.Params)-1].Name; last != "v" {
-		return ErrParameter.With("批量请求的URL不支持参数" + last)
-	}
-	return nil
-}
-
-func (p *Policy) check(req *Request, steps []check) (Variant, *Error) {
+// check runs the steps and then, on what the signature covers, whether the signed text is this request and no other.
+func (p *Policy) check(req *Request, steps []check, reading func(*Request) *Error) (Variant, *Error) {
 	c := checking{policy: p, req: req}
 	for _, step := range steps {
 		if bad := step.run(&c); bad != nil {
 			return NoMatch, bad
 		}
 	}
-	return c.match, nil
+	return c.match, reading(req)
 }
 
 func checkMethod(c *checking) *Error {

@@ -92,6 +92,9 @@ func testPolicy() *Policy {
 		KnownMethod: func(method string) bool {
 			return method == "taobao.mobile.promotion.benefit.activity.send" || method == "tmall.nrt.certificate.send"
 		},
+		Objects: map[string]string{
+			"taobao.mobile.promotion.benefit.activity.send": "single_benefit_request", "tmall.nrt.certificate.send": "nrt_certificate_send_d_t_o",
+		},
 		Credentials: func(appKey string) (Credentials, *Error) {
 			switch appKey {
 			case "12345678", strings.Repeat("1", 65): // the long one must be refused before anyone asks here

@@ -94,6 +94,9 @@ func parse(r *http.Request, limits Limits, batch bool) (*Request, *Error) {
 		bad = ErrVerb
 	case problem != nil:
 		bad = unreadable(problem)
+	case !batch && f.Body != "":
+		// A signature covers it behind the parameters, where it could take up the rest of another call.
+		bad = ErrParameter.With("不支持的Content-Type，请使用application/x-www-form-urlencoded")
 	case batch && r.Header.Get(SeparatorHeader) != "":
 		bad = ErrParameter.With("不支持请求头top-api-separator，因为签名未覆盖该请求头，请使用默认的分隔符")
 	case bad == nil && !utf8.ValidString(f.Body):
