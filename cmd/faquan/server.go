@@ -236,11 +236,17 @@ func (s *server) wait(ctx context.Context) error {
 	}
 }
 
-func (s *server) listeners() []*http.Server {
+// listener is what accepts calls: a *gateway.Server or an *http.Server.
+type listener interface {
+	Shutdown(ctx context.Context) error
+	Close() error
+}
+
+func (s *server) listeners() []listener {
 	if s.socket == nil {
-		return []*http.Server{&s.public.Server}
+		return []listener{s.public}
 	}
-	return []*http.Server{&s.public.Server, s.socket}
+	return []listener{s.public, s.socket}
 }
 
 // stop takes no more calls, lets the running ones end, then the committer, and closes the store last.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -32,7 +33,7 @@ type ServerLimits struct {
 // Server is an HTTP server that bounds its connections and their memory. It speaks HTTP/1.1 alone, where a connection
 // has one request at a time.
 type Server struct {
-	http.Server
+	http      http.Server // its own ways to listen and serve would pass the admission by
 	admission *admission
 }
 
@@ -43,7 +44,7 @@ func NewServer(handler http.Handler, l ServerLimits, log *slog.Logger) *Server {
 	l.Memory = or(l.Memory, 128<<20)
 	l.BodyRate = or(l.BodyRate, 8<<10)
 	a := newAdmission(l, log)
-	s := &Server{admission: a, Server: http.Server{
+	s := &Server{admission: a, http: http.Server{
 		Handler:           a.handler(handler),
 		ReadHeaderTimeout: or(l.ReadHeader, 5*time.Second),
 		ReadTimeout:       l.Read,
@@ -55,17 +56,23 @@ func NewServer(handler http.Handler, l ServerLimits, log *slog.Logger) *Server {
 		ConnState:         a.changed,
 		Protocols:         new(http.Protocols),
 	}}
-	s.Protocols.SetHTTP1(true)
+	s.http.Protocols.SetHTTP1(true)
 	return s
 }
 
 // Serve serves HTTP on the listener.
-func (s *Server) Serve(l net.Listener) error { return s.Server.Serve(&listener{l, s, nil}) }
+func (s *Server) Serve(l net.Listener) error { return s.http.Serve(&listener{l, s, nil}) }
 
 // ServeTLS serves HTTPS on the listener.
 func (s *Server) ServeTLS(l net.Listener, secure *tls.Config) error {
-	return s.Server.Serve(&listener{l, s, secure})
+	return s.http.Serve(&listener{l, s, secure})
 }
+
+// Shutdown waits for the running requests, until the context is done: see http.Server.Shutdown.
+func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
+
+// Close closes the listeners and all connections: see http.Server.Close.
+func (s *Server) Close() error { return s.http.Close() }
 
 // listener accepts connections within the bounds.
 type listener struct {
@@ -149,7 +156,7 @@ func (c *tlsConn) Read(p []byte) (int, error) {
 
 // handshake is under the deadline for headers, which the HTTP server has set.
 func (c *tlsConn) handshake() error {
-	_ = c.SetWriteDeadline(time.Now().Add(c.server.ReadHeaderTimeout))
+	_ = c.SetWriteDeadline(time.Now().Add(c.server.http.ReadHeaderTimeout))
 	err := c.Handshake()
 	if err == nil {
 		return c.SetWriteDeadline(time.Time{})
@@ -160,7 +167,7 @@ func (c *tlsConn) handshake() error {
 		_, _ = io.WriteString(foreign.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
 		reason = "client sent an HTTP request to an HTTPS server"
 	}
-	c.server.ErrorLog.Printf("http: TLS handshake error from %s: %s", c.RemoteAddr(), reason)
+	c.server.http.ErrorLog.Printf("http: TLS handshake error from %s: %s", c.RemoteAddr(), reason)
 	return err
 }
 

@@ -112,7 +112,7 @@ func TestLargeHeaders(t *testing.T) {
 
 // No limit is off by default.
 func TestDefaultLimits(t *testing.T) {
-	s := gateway.NewServer(http.NotFoundHandler(), gateway.ServerLimits{}, slog.New(slog.DiscardHandler))
+	s := gateway.NewServer(http.NotFoundHandler(), gateway.ServerLimits{}, slog.New(slog.DiscardHandler)).HTTP()
 	for name, limit := range map[string]time.Duration{
 		"header": s.ReadHeaderTimeout, "read": s.ReadTimeout, "write": s.WriteTimeout, "idle": s.IdleTimeout,
 	} {
@@ -125,5 +125,13 @@ func TestDefaultLimits(t *testing.T) {
 	}
 	if s.WriteTimeout <= 5*time.Second {
 		t.Errorf("write: %v, which cuts calls off that wait for the default deadline of 5 s", s.WriteTimeout)
+	}
+}
+
+// What http.Server does by itself, such as listening, would pass the bounds by.
+func TestServerHidesHTTPServer(t *testing.T) {
+	var s any = gateway.NewServer(http.NotFoundHandler(), gateway.ServerLimits{}, slog.New(slog.DiscardHandler))
+	if _, promoted := s.(interface{ ListenAndServe() error }); promoted {
+		t.Error("a Server has ListenAndServe")
 	}
 }
