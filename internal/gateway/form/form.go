@@ -62,10 +62,13 @@ var TooLarge = &Problem{Text: "请求过大"}
 // Busy is the problem when the server has no memory for a body. Nothing is wrong with the request.
 var Busy = &Problem{Text: "系统繁忙，本次请求未处理，请稍后重试"}
 
+// Slow is the problem when a body does not arrive in time.
+var Slow = &Problem{Text: "接收请求超时，请稍后重试"}
+
 // The errors by which a server ends the reading of a body that it does not want to wait for.
 var (
-	ErrBusy = errors.New("no memory for the request") // is answered with Busy
-	ErrSlow = errors.New("the body arrives too slowly")
+	ErrBusy = errors.New("no memory for the request")   // is answered with Busy
+	ErrSlow = errors.New("the body arrives too slowly") // is answered with Slow
 )
 
 // Read reads the parameters from the query and the body of a call. A body is read as multipart when its Content-Type
@@ -140,7 +143,7 @@ func readBody(r *http.Request, into *bytes.Buffer, maxBytes int) *Problem {
 	case errors.Is(err, ErrBusy):
 		return Busy
 	case errors.Is(err, ErrSlow):
-		return &Problem{Text: "接收请求超时，请稍后重试"}
+		return Slow
 	case err != nil:
 		return &Problem{Text: "读取请求失败"}
 	}

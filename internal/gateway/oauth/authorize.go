@@ -94,10 +94,14 @@ func (a *asked) back(w http.ResponseWriter, answer url.Values) {
 
 // decide takes what the person decided.
 func (h *Handler) decide(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); errors.Is(err, form.ErrBusy) {
+	switch err := r.ParseForm(); {
+	case errors.Is(err, form.ErrBusy):
 		showError(w, http.StatusServiceUnavailable, "系统繁忙，请稍后再试。")
 		return
-	} else if err != nil {
+	case errors.Is(err, form.ErrSlow):
+		showError(w, http.StatusBadRequest, form.Slow.Text+"。")
+		return
+	case err != nil:
 		showError(w, http.StatusBadRequest, "请求格式不正确。")
 		return
 	}

@@ -485,21 +485,30 @@ func TestOurSideCannot(t *testing.T) {
 	}
 }
 
-// A request for which there is no memory may be sent again.
+// A request for which there is no memory may be sent again, and one that arrives too slowly is refused as such.
 func TestRefusedBodies(t *testing.T) {
 	apps := gateway.NewApps(func() *benefit.Catalogue { return &benefit.Catalogue{} }, nil)
 	h := oauth.New(oauth.Options{Apps: apps, ConsentKey: consentKey})
-	for _, test := range []struct{ path, contentType, want string }{
-		{oauth.TokenPath, "application/x-www-form-urlencoded", "temporarily_unavailable"},
-		{oauth.TokenPath, "multipart/form-data; boundary=x", "temporarily_unavailable"},
-		{oauth.AuthorizePath, "application/x-www-form-urlencoded", "系统繁忙"},
+	const urlEncoded, multipart = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
+	for _, test := range []struct {
+		path, contentType string
+		cause             error
+		status            int
+		want              string
+	}{
+		{oauth.TokenPath, urlEncoded, gatewayform.ErrBusy, http.StatusServiceUnavailable, "temporarily_unavailable"},
+		{oauth.TokenPath, multipart, gatewayform.ErrBusy, http.StatusServiceUnavailable, "temporarily_unavailable"},
+		{oauth.AuthorizePath, urlEncoded, gatewayform.ErrBusy, http.StatusServiceUnavailable, "系统繁忙"},
+		{oauth.TokenPath, urlEncoded, gatewayform.ErrSlow, http.StatusBadRequest, "接收请求超时"},
+		{oauth.TokenPath, multipart, gatewayform.ErrSlow, http.StatusBadRequest, "接收请求超时"},
+		{oauth.AuthorizePath, urlEncoded, gatewayform.ErrSlow, http.StatusBadRequest, "接收请求超时"},
 	} {
-		r := httptest.NewRequest(http.MethodPost, test.path, iotest.ErrReader(gatewayform.ErrBusy))
+		r := httptest.NewRequest(http.MethodPost, test.path, iotest.ErrReader(test.cause))
 		r.Header.Set("Content-Type", test.contentType)
 		res := httptest.NewRecorder()
 		h.ServeHTTP(res, r)
-		if res.Code != http.StatusServiceUnavailable || !strings.Contains(res.Body.String(), test.want) {
-			t.Errorf("%s, %s: %d %s", test.path, test.contentType, res.Code, res.Body)
+		if res.Code != test.status || !strings.Contains(res.Body.String(), test.want) {
+			t.Errorf("%s, %s, %v: %d %s", test.path, test.contentType, test.cause, res.Code, res.Body)
 		}
 	}
 }

@@ -89,9 +89,12 @@ func tokenForm(r *http.Request) (map[string]string, *refusal) {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "multipart/form-data" {
 		parse = func() error { return r.ParseMultipartForm(maxForm) }
 	}
-	if err := parse(); errors.Is(err, form.ErrBusy) {
+	switch err := parse(); {
+	case errors.Is(err, form.ErrBusy):
 		return nil, errBusy
-	} else if err != nil {
+	case errors.Is(err, form.ErrSlow):
+		return nil, invalid(form.Slow.Text)
+	case err != nil:
 		return nil, invalid("请求格式不正确")
 	}
 	values := map[string]string{}
