@@ -126,8 +126,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if c.record.Variant != "" {
 		gateway.Verified(r.Context())
-	}
-	if c.app == nil {
+	} else {
 		h.failed(c)
 	}
 	h.send(w, c, success, bad)
@@ -154,7 +153,8 @@ func (h *Handler) serve(ctx context.Context, c *call) (success answer, bad *wire
 	return h.methods[c.req.Method()](ctx, c)
 }
 
-// authenticate runs the checks of the protocol, the last of which is the signature.
+// authenticate runs the checks of the protocol, the last of which is the signature. A refusal for something that only a
+// good signature makes known leaves the call authenticated.
 func (h *Handler) authenticate(c *call) *wire.Error {
 	var app *gateway.App
 	policy := wire.Policy{
@@ -170,15 +170,14 @@ func (h *Handler) authenticate(c *call) *wire.Error {
 		Now:       h.o.Clock,
 	}
 	variant, bad := policy.Check(c.req)
+	if variant != wire.NoMatch {
+		c.record.Variant = variant.String()
+		c.app = app
+	}
 	if bad == wire.ErrInvalidSignature && h.failed(c) {
 		return policy.Why(c.req)
 	}
-	if bad != nil {
-		return bad
-	}
-	c.record.Variant = variant.String()
-	c.app = app
-	return nil
+	return bad
 }
 
 // failed counts a call that does not authenticate, by its signature or by its token. It reports whether the reason may

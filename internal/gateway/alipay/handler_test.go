@@ -328,6 +328,24 @@ func TestAFloodOfWrongSignatures(t *testing.T) {
 	}
 }
 
+// A call whose signature is good is authenticated, even if nobody can say what was signed: it does not use up what is
+// explained to those who fail to sign, and all of them are logged.
+func TestAFloodOfHiddenParameters(t *testing.T) {
+	w := newWorld(t, nil)
+	hidden := offCall(offID, "K").with("alipay_sdk", "java&app_auth_token=T")
+	for range 100 {
+		w.expect(t, hidden, "40002 isv.invalid-parameter")
+	}
+	if logged := strings.Count(w.log.String(), `"variant":"`); logged != 100 {
+		t.Errorf("%d of 100 are logged as authenticated", logged)
+	}
+	wrong := offCall(offID, "K")
+	wrong.key = strangerKey()
+	if answer := first(w.call(t, wrong)); !strings.Contains(answer.SubMsg, "网关生成的验签字符串") {
+		t.Errorf("a wrong signature is not explained: %s", answer.SubMsg)
+	}
+}
+
 // slow is an issuer that never gets to a request.
 type slow struct{}
 

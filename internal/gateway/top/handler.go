@@ -135,14 +135,9 @@ func (h *Handler) serveOne(w http.ResponseWriter, r *http.Request) {
 	if bad == nil {
 		a, bad = h.serve(h.deadlines.From(start), p, c)
 	}
-	if c.app == nil {
-		h.failed(c)
-	}
+	h.settle(r.Context(), c)
 	if bad != nil {
 		a = h.refuse(c, bad)
-	}
-	if c.record.Variant != "" {
-		gateway.Verified(r.Context())
 	}
 	// A write that fails has lost its caller; the retry settles it.
 	_ = wire.Send(w, r, a)
@@ -158,18 +153,13 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 	outer := h.newCall(req, p, r.RemoteAddr)
 	var items []wire.Item
 	if bad == nil {
-		var variant wire.Variant
-		if variant, bad = p.CheckBatch(req); bad == wire.ErrInvalidSignature && h.failed(outer) {
-			bad = p.Why(req)
-		}
-		if bad == nil {
-			outer.record.Variant = variant.String()
-			gateway.Verified(r.Context())
-			items, bad = p.Items(req)
-		}
+		bad = h.authenticate(p, outer, p.CheckBatch)
+	}
+	h.settle(r.Context(), outer)
+	if bad == nil {
+		items, bad = p.Items(req)
 	}
 	if bad != nil {
-		h.failed(outer)
 		_ = wire.Send(w, r, h.refuse(outer, bad))
 		h.log(r.Context(), outer, start)
 		return
@@ -232,15 +222,32 @@ func (h *Handler) newCall(req *wire.Request, p *policy, address string) *call {
 
 // serve checks the call and runs its method.
 func (h *Handler) serve(ctx context.Context, p *policy, c *call) (*wire.Answer, *wire.Error) {
-	variant, bad := p.Check(c.req)
-	if bad == wire.ErrInvalidSignature && h.failed(c) {
-		return nil, p.Why(c.req)
-	}
-	if bad != nil {
+	if bad := h.authenticate(p, c, p.Check); bad != nil {
 		return nil, bad
 	}
-	c.record.Variant = variant.String()
 	return h.admitAndRun(ctx, c)
+}
+
+// authenticate runs the checks of the protocol. A refusal for something that only a good signature makes known leaves
+// the call authenticated.
+func (h *Handler) authenticate(p *policy, c *call, check func(*wire.Request) (wire.Variant, *wire.Error)) *wire.Error {
+	variant, bad := check(c.req)
+	if variant != wire.NoMatch {
+		c.record.Variant = variant.String()
+	}
+	if bad == wire.ErrInvalidSignature && h.failed(c) {
+		return p.Why(c.req)
+	}
+	return bad
+}
+
+// settle marks the connection of a call that is authenticated, and counts one that is not.
+func (h *Handler) settle(ctx context.Context, c *call) {
+	if c.record.Variant != "" {
+		gateway.Verified(ctx)
+	} else {
+		h.failed(c)
+	}
 }
 
 // failed counts a call that does not authenticate, by its signature or by its session. It reports whether the reason

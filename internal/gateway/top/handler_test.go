@@ -1,11 +1,16 @@
 package top_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -463,5 +468,82 @@ func TestRefusedBodies(t *testing.T) {
 				t.Errorf("%s, %v: got %s, want %s", path, cause, got, want)
 			}
 		}
+	}
+}
+
+// A batch whose signature is good is authenticated, whatever else is wrong with it: it does not use up what is explained
+// to those who fail to sign, and all of them are logged.
+func TestAFloodOfRefusedBatches(t *testing.T) {
+	l := newActivityLab(t, func(d *draft) { d.apps[0].ExplainSignature = true }).with(func(o *top.Options) { o.BatchItems = 1 })
+	call := &wire.Call{AppKey: labKey, Format: wire.JSON, At: labNoon}
+	clock := map[string]string{"method": "taobao.time.get"}
+	for range 100 {
+		if got := l.batch(call, []map[string]string{clock, clock}); !strings.Contains(got[0], `"code":43`) {
+			t.Fatalf("got %s", got)
+		}
+	}
+	if logged := strings.Count(l.log.String(), `"variant":"as sent"`); logged != 100 {
+		t.Errorf("%d of 100 are logged as authenticated", logged)
+	}
+	if got := l.refusal(http.MethodPost, sellerCall("nick"), "another"); got != "25 isv.invalid-signature" {
+		t.Errorf("a wrong signature: %s, want an explanation", got)
+	}
+}
+
+// The connection of a refused batch with a good signature stays open while strangers hold the others.
+func TestRefusedBatchIsNoStranger(t *testing.T) {
+	l := newActivityLab(t, nil)
+	server := gateway.NewServer(l, gateway.ServerLimits{Connections: 3}, slog.New(slog.DiscardHandler))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.Close()
+		<-ended
+	})
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	// send returns what a request is answered.
+	send := func(c net.Conn, head, body string) (string, error) {
+		_, err := fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", head, len(body), body)
+		if err != nil {
+			return "", err
+		}
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return "", err
+		}
+		answer, err := io.ReadAll(res.Body)
+		return string(answer), err
+	}
+	const body = "method=taobao.time.get"
+	params := map[string]string{
+		"app_key": labKey, "v": "2.0", "format": "json", "sign_method": "md5", "timestamp": "2026-11-22 12:00:00", "x": "behind v",
+	}
+	query := url.Values{"sign": {wire.Sign(wire.StringToSign(params, body, wire.AsSent), labSecret, wire.MD5)}}
+	for name, value := range params {
+		query.Set(name, value)
+	}
+	head := "POST " + top.BatchPath + "?" + query.Encode()
+	batch := dial()
+	if answer, err := send(batch, head, body); err != nil || !strings.Contains(answer, "批量请求的URL不支持参数x") {
+		t.Fatalf("%v: %s", err, answer)
+	}
+	dial()
+	dial()
+	if _, err := send(dial(), "GET /", ""); err != nil { // once it is answered, all three are admitted
+		t.Fatal(err)
+	}
+	if _, err := send(batch, head, body); err != nil {
+		t.Errorf("closed for a stranger: %v", err)
 	}
 }

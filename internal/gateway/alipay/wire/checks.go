@@ -63,12 +63,13 @@ func Order() []string {
 
 // Check runs all checks and returns the first refusal, nil when the request is
 // authentic. Afterwards req holds only what the signature covers. The variant tells
-// which string matched, for metrics.
+// which string matched, for metrics; with a refusal it is NoMatch unless the signature
+// is good.
 func (p *Policy) Check(req *Request) (Variant, *Error) {
 	c := checking{policy: p, req: req}
 	for _, step := range order {
 		if bad := step.run(&c); bad != nil {
-			return NoMatch, bad
+			return c.match, bad
 		}
 	}
 	return c.match, nil

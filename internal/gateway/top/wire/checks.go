@@ -85,7 +85,8 @@ func (p *Policy) Check(req *Request) (Variant, *Error) {
 	return p.check(req, order, p.checkReading)
 }
 
-// CheckBatch is Check for what stands around a batch: all but the method, which each item has for itself. See Items.
+// CheckBatch is Check for what stands around a batch: all but the method, which each item has for itself. See Items. The
+// variant is also there when a batch with a good signature is refused.
 func (p *Policy) CheckBatch(req *Request) (Variant, *Error) {
 	return p.check(req, order[1:], p.checkBatchReading)
 }
