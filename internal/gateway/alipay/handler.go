@@ -70,7 +70,7 @@ type call struct {
 	req     *wire.Request
 	address string // it comes from
 	apps    *gateway.AppSet
-	named   benefit.AppID      // the app that the call says it is of; 0 for none
+	named   benefit.AppID      // the app that the call says it is of; 0 for none, and for a call that could not be read
 	app     *gateway.App       // nil until the signature is verified
 	acting  benefit.MerchantID // on whose behalf: the app's merchant, or that of the app_auth_token
 	record  gateway.Record
@@ -197,7 +197,9 @@ func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 		return wire.ErrInsufficientPermissions
 	}
 	if bad := h.actFor(ctx, c); bad != nil {
-		h.failed(c)
+		if c.record.Err == nil { // the token was looked up, and is not good
+			h.failed(c)
+		}
 		return bad
 	}
 	if !c.app.Allow(h.o.Clock()) {

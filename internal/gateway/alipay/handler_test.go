@@ -346,6 +346,32 @@ func TestAFloodOfHiddenParameters(t *testing.T) {
 	}
 }
 
+// Calls that the server could not read or look up do not use up what is explained to those who fail to authenticate.
+func TestOwnFailuresAreNotTheCallers(t *testing.T) {
+	for name, call := range map[string]func(*world){
+		"no memory for the body": func(w *world) {
+			query := "?app_id=" + appID + "&method=" + method
+			r := httptest.NewRequest(http.MethodPost, alipay.Path+query, iotest.ErrReader(form.ErrBusy))
+			w.ServeHTTP(httptest.NewRecorder(), r)
+		},
+		"the sessions cannot be read": func(w *world) {
+			w.expect(t, offCall(offID, "K").with("app_auth_token", "token-others"), "40004 SYSTEM_ERROR")
+		},
+	} {
+		w := newWorld(t, func(o *alipay.Options) {
+			o.Sessions = gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errors.New("of the test") }, 0)
+		})
+		for range 100 {
+			call(w)
+		}
+		wrong := offCall(offID, "K")
+		wrong.key = strangerKey()
+		if answer := first(w.call(t, wrong)); !strings.Contains(answer.SubMsg, "网关生成的验签字符串") {
+			t.Errorf("%s: then a wrong signature is not explained: %s", name, answer.SubMsg)
+		}
+	}
+}
+
 // slow is an issuer that never gets to a request.
 type slow struct{}
 

@@ -176,7 +176,7 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) serveItem(ctx context.Context, p *policy, item *wire.Item, outer *call) *wire.Answer {
 	start := time.Now()
 	c := h.newCall(item.Request, p, outer.address)
-	c.record.Variant = outer.record.Variant
+	c.named, c.record.Variant = outer.named, outer.record.Variant
 	bad := item.Refusal
 	var a *wire.Answer
 	if bad == nil {
@@ -231,6 +231,9 @@ func (h *Handler) serve(ctx context.Context, p *policy, c *call) (*wire.Answer, 
 // authenticate runs the checks of the protocol. A refusal for something that only a good signature makes known leaves
 // the call authenticated.
 func (h *Handler) authenticate(p *policy, c *call, check func(*wire.Request) (wire.Variant, *wire.Error)) *wire.Error {
+	if named := c.apps.ByAppKey(c.req.AppKey()); named != nil {
+		c.named = named.ID
+	}
 	variant, bad := check(c.req)
 	if variant != wire.NoMatch {
 		c.record.Variant = variant.String()
@@ -253,11 +256,7 @@ func (h *Handler) settle(ctx context.Context, c *call) {
 // failed counts a call that does not authenticate, by its signature or by its session. It reports whether the reason
 // may be explained.
 func (h *Handler) failed(c *call) bool {
-	app := benefit.AppID(0)
-	if named := c.apps.ByAppKey(c.req.AppKey()); named != nil {
-		app = named.ID
-	}
-	return c.record.Failed(h.o.Apps, app, c.address, h.o.Clock())
+	return c.record.Failed(h.o.Apps, c.named, c.address, h.o.Clock())
 }
 
 // admitAndRun serves a call whose signature is verified.
@@ -287,7 +286,9 @@ func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 		return errAppDisabled
 	}
 	if bad := h.openSession(ctx, c); bad != nil {
-		h.failed(c)
+		if bad != wire.ErrMissingSession && c.record.Err == nil { // a session was looked up, and is not good
+			h.failed(c)
+		}
 		return bad
 	}
 	switch {

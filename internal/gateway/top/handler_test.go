@@ -547,3 +547,38 @@ func TestRefusedBatchIsNoStranger(t *testing.T) {
 		t.Errorf("closed for a stranger: %v", err)
 	}
 }
+
+// What is no attempt to authenticate does not use up what is explained to those who fail to: calls that the server could
+// not read or look up, and those without a session.
+func TestNoAttemptIsNoFailure(t *testing.T) {
+	broken := gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errors.New("of the test") }, 0)
+	sessionless := sellerCall("nick")
+	delete(sessionless, "session")
+	unread := func(cause error) func(*lab) {
+		return func(l *lab) {
+			form := wire.SignRequest(sellerCall("nick"), labSecret, wire.MD5)
+			l.do(httptest.NewRequest(http.MethodPost, top.Path+"?"+form, iotest.ErrReader(cause)))
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		call   func(*lab)
+		logged int
+	}{
+		{"no memory for the body", unread(form.ErrBusy), 60}, // nobody has signed it: there is a bound for the log
+		{"a slow body", unread(form.ErrSlow), 60},
+		{"the sessions cannot be read", func(l *lab) { l.refusal(http.MethodPost, sellerCall("nick"), labSecret) }, 100},
+		{"no session", func(l *lab) { l.refusal(http.MethodPost, sessionless, labSecret) }, 100},
+	} {
+		l := newActivityLab(t, func(d *draft) { d.apps[0].ExplainSignature = true }).with(func(o *top.Options) { o.Sessions = broken })
+		for range 100 {
+			test.call(l)
+		}
+		if logged := strings.Count(l.log.String(), `"msg":"call"`); logged != test.logged {
+			t.Errorf("%s: %d of 100 are logged, want %d", test.name, logged, test.logged)
+		}
+		if got := l.refusal(http.MethodPost, sellerCall("nick"), "another"); got != "25 isv.invalid-signature" {
+			t.Errorf("%s: then a wrong signature: %s, want an explanation", test.name, got)
+		}
+	}
+}

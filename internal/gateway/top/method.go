@@ -52,6 +52,7 @@ type call struct {
 	address string // it comes from
 	method  *method
 	apps    *gateway.AppSet
+	named   benefit.AppID    // the app that the call says it is of; 0 for none, and for a call that could not be read
 	app     *gateway.App     // nil until the signature is verified
 	session *benefit.Session // nil when the call has none, or the method takes none
 	record  gateway.Record   // record.TraceID is the request_id of the answer
