@@ -182,6 +182,14 @@ func (n *node) facts() []any {
 	return []any{"journal_record", head.Seq, "journal_hash", hex.EncodeToString(head.Hash[:])}
 }
 
+// failed gives the failure of a data directory's store, which any reader may meet; of a database nothing.
+func (n *node) failed() <-chan error {
+	if n.files == nil {
+		return nil
+	}
+	return n.files.Failed()
+}
+
 // close lets the committer finish what waits and closes the store. After a failure of the store it returns that.
 func (n *node) close() error {
 	n.issuer.Stop()

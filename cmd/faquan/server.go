@@ -226,13 +226,11 @@ func (s *server) wait(ctx context.Context) error {
 		s.log.Error("a listener failed", "err", err)
 		return errors.Join(err, s.stop())
 	case err := <-s.node.stopped:
-		s.log.Error("the store has failed; start again", "err", err)
-		s.ready.Store(false)
-		s.stopBackground()
-		for _, server := range s.listeners() {
-			err = errors.Join(err, server.Close())
-		}
-		return errors.Join(err, s.node.store.Close())
+		return s.abort(err)
+	case err := <-s.node.failed():
+		s.node.issuer.Stop()
+		<-s.node.stopped // with the same failure, if a batch met it
+		return s.abort(err)
 	}
 }
 
@@ -240,6 +238,17 @@ func (s *server) wait(ctx context.Context) error {
 type listener interface {
 	Shutdown(ctx context.Context) error
 	Close() error
+}
+
+// abort ends the server after a failure of the store. The committer has ended.
+func (s *server) abort(err error) error {
+	s.log.Error("the store has failed; start again", "err", err)
+	s.ready.Store(false)
+	s.stopBackground()
+	for _, server := range s.listeners() {
+		err = errors.Join(err, server.Close())
+	}
+	return errors.Join(err, s.node.store.Close())
 }
 
 func (s *server) listeners() []listener {

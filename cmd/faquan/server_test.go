@@ -19,10 +19,12 @@ import (
 	"time"
 
 	"faquan/internal/audit"
+	"faquan/internal/benefit"
 	"faquan/internal/config"
 	"faquan/internal/control"
 	"faquan/internal/gateway/alipay/wire"
 	"faquan/internal/store"
+	"faquan/internal/store/embedded"
 )
 
 // testKey is the app's, made once.
@@ -175,6 +177,55 @@ func TestFailedStoreEndsServer(t *testing.T) {
 	}
 	if _, err := http.Get(s.url + "/livez"); err == nil {
 		t.Error("it still answers")
+	}
+}
+
+// Damage of the view that only a look-up meets ends the server, too, though no batch comes.
+func TestDamagedViewEndsServer(t *testing.T) {
+	dir := t.TempDir()
+	s := testServer(t, dir, nil)
+	r, err := s.node.store.Read(context.Background()) // which writes everything to the view
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	damagePages(t, embedded.ViewPath(dir), 0, 4096)
+	damagePages(t, embedded.ViewPath(dir)+"-wal", 32+24, 4096+24)
+	if _, err := s.node.store.Session(context.Background(), benefit.Digest{1}); !errors.Is(err, store.ErrFailed) {
+		t.Fatalf("a session is looked up in a damaged view: %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.wait(context.Background()) }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, store.ErrFailed) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it goes on")
+	}
+	if _, err := http.Get(s.url + "/readyz"); err == nil {
+		t.Error("it still answers")
+	}
+}
+
+// damagePages changes a byte of each page of a file.
+func damagePages(t *testing.T, path string, first, step int) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := first + 2000; at < len(b); at += step {
+		b[at] ^= 1
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteAt(b, 0)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -3,6 +3,8 @@ package embedded
 import (
 	"errors"
 	"time"
+
+	"faquan/internal/store"
 )
 
 // flushLoop writes the overlay to the view whenever something waits: at once when much does, else after a while.
@@ -17,7 +19,10 @@ func (s *Store) flushLoop() {
 		case <-s.kick:
 		case <-tick.C:
 		}
-		if err := s.Flush(); err != nil {
+		switch err := s.Flush(); {
+		case errors.Is(err, store.ErrFailed): // it was logged, and no commit comes any more
+			return
+		case err != nil:
 			s.o.Log.Error("the view cannot be written; commits go on until the overlay is full", "err", err)
 			select { // a full disk is not made emptier by trying all the time
 			case <-s.stop:

@@ -130,7 +130,7 @@ type Store struct {
 	now       benefit.Instant
 	idMillis  int64
 	catalogue int64                                        // its version
-	failed    error                                        // the journal's failure, or nil
+	failed    error                                        // why the store has failed, or nil
 	stuck     error                                        // why the view does not keep up, or nil
 	counts    map[benefit.TemplateID]benefit.TemplateCount // of every template asked for so far
 	days      map[benefit.TemplateID]benefit.TemplateDay   // of its latest day
@@ -145,6 +145,7 @@ type Store struct {
 	stop chan struct{}
 	work sync.WaitGroup
 
+	ended    chan error // gets the failure, for Failed
 	closing  sync.Once
 	closeErr error
 }
@@ -190,7 +191,7 @@ func openLocked(o Options, lock io.Closer) (*Store, error) {
 
 func open(o Options, lock io.Closer) (_ *Store, err error) {
 	s := &Store{
-		o: o, lock: lock, kick: make(chan struct{}, 1), stop: make(chan struct{}),
+		o: o, lock: lock, kick: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan error, 1),
 		counts: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[benefit.TemplateID]benefit.TemplateDay{},
 		links:  newCache[linkKey, link](o.CacheEntries),
 		users:  newCache[benefit.UserID, *benefit.User](max(o.CacheEntries/20, 1)),
@@ -442,9 +443,15 @@ func (s *Store) fail(err error) error {
 	defer s.mu.Unlock()
 	if s.failed == nil {
 		s.failed = fmt.Errorf("%w: %w", store.ErrFailed, err)
+		s.ended <- s.failed
+		s.drained.Broadcast()
 	}
 	return s.failed
 }
+
+// Failed returns a channel that gets the error, once, when the store fails: a journal that cannot be written, or a damaged
+// view, whoever reads it. The process must stop then: without a batch the committer would not notice.
+func (s *Store) Failed() <-chan error { return s.ended }
 
 // viewDamaged is called when bytes of the view are not those that were written, whoever reads them: from then on nothing
 // is decided.
@@ -480,6 +487,9 @@ func (s *Store) awaitView(ctx context.Context) error {
 			}
 			continue
 		}
+		if s.failed != nil { // the flusher has ended
+			return s.failed
+		}
 		if s.stuck != nil {
 			return fmt.Errorf("the view is behind and does not keep up: %w", s.stuck)
 		}
@@ -498,7 +508,7 @@ func (s *Store) nudge() {
 }
 
 // Close writes everything to the view, notes a clean stop in the journal and releases the directory. After a
-// failure of the journal it only releases, and returns the failure. A second Close answers what the first did.
+// failure it writes what it can, and returns what it cannot. A second Close returns what the first did.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		close(s.stop)

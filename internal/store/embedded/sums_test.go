@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -112,6 +113,14 @@ func wantStopped(t *testing.T, s *Store, err error, what string) {
 		if !errors.Is(err, store.ErrFailed) || !errors.Is(err, ErrView) || !strings.Contains(fmt.Sprint(err), "faquan rebuild") {
 			t.Fatalf("%s: %v", what, err)
 		}
+	}
+	select {
+	case err := <-s.Failed():
+		if !errors.Is(err, store.ErrFailed) {
+			t.Fatalf("%s: Failed gave %v", what, err)
+		}
+	default:
+		t.Fatalf("%s: Failed gave nothing", what)
 	}
 	s.failed = nil
 }
@@ -324,6 +333,33 @@ func TestFlippedUnderReader(t *testing.T) {
 	}
 	if _, err := s.Begin(t.Context(), storetest.Start); !errors.Is(err, store.ErrFailed) {
 		t.Errorf("Begin: %v", err)
+	}
+}
+
+// The flusher ends when it meets damage: nothing can be written any more, and the same error each second helps nobody.
+func TestFlusherEnds(t *testing.T) {
+	s := newMemPlace(t, Options{}).open(t)
+	defer s.abandon()
+	newClient(s).mustAsk(t, 0, 1)
+	if err := exec(s, "DROP TABLE issuance"); err != nil {
+		t.Fatal(err)
+	}
+	s.nudge()
+	s.work.Add(1)
+	ended := make(chan error, 1)
+	go func() {
+		s.flushLoop()
+		s.stuck = nil                             // as when only the checkpoint failed
+		s.o.Foreground, s.o.MaxOverlay = false, 0 // a batch that began before finds no room
+		ended <- s.awaitView(t.Context())
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, store.ErrFailed) {
+			t.Errorf("a commit for which the overlay has no room: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on, or a commit waits for it")
 	}
 }
 
