@@ -31,8 +31,16 @@ var ErrExposed = errors.New("the data directory is not private")
 // Find returns the directory that holds the files of a data directory: dir itself, or dir/faquan if the files are
 // there, or if there are none yet and dir is the root of a mounted volume that is not private. It makes nothing.
 func Find(dir string) (string, error) {
+	self := os.Geteuid()
+	f, err := look(dir, self)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return dir, nil
+	case err != nil:
+		return "", err
+	}
 	sub := filepath.Join(dir, Private)
-	inDir, inSub := holds(dir), holds(sub)
+	inDir, inSub := holds(dir, f.counts(self)), holds(sub, f.counts(self))
 	switch {
 	case inDir && inSub:
 		return "", fmt.Errorf("%s and %s both hold files of faquan: move those away that are not in use", dir, sub)
@@ -40,22 +48,16 @@ func Find(dir string) (string, error) {
 		return sub, nil
 	case inDir:
 		return dir, nil
-	}
-	f, err := look(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return dir, nil
-	case err != nil:
-		return "", err
-	case f.mount && f.exposed(os.Geteuid()) != nil:
+	case f.mount && f.exposed(self) != nil:
 		return sub, nil
 	}
 	return dir, nil
 }
 
-func holds(dir string) bool {
+// holds reports whether a directory holds files of faquan that belong to users who count.
+func holds(dir string, counts func(uid int) bool) bool {
 	for _, name := range held {
-		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+		if info, err := os.Lstat(filepath.Join(dir, name)); err == nil && counts(Owner(info)) {
 			return true
 		}
 	}
@@ -65,14 +67,15 @@ func holds(dir string) bool {
 // Check returns an error that wraps ErrExposed when other users could change what is in a directory that Find returned,
 // and a warning when they can read it. A directory that does not exist is good: it will be made with mode 0700.
 func Check(dir string) (warning string, err error) {
-	f, err := look(dir)
+	self := os.Geteuid()
+	f, err := look(dir, self)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	return f.judge(os.Geteuid())
+	return f.judge(self)
 }
 
 // facts are what counts of a directory.
@@ -82,11 +85,11 @@ type facts struct {
 	link     int // the owner of the symbolic link that leads to it; its own where there is none
 	mode     fs.FileMode
 	mount    bool // it is the root of a mounted file system
-	readOnly bool // nobody can write to that file system
-	holds    bool // it holds files of faquan
+	readOnly bool // nobody can write through this mount
+	holds    bool // it holds files of faquan that this user or root made
 }
 
-func look(dir string) (facts, error) {
+func look(dir string, self int) (facts, error) {
 	dir = filepath.Clean(dir)
 	link, err := os.Lstat(dir)
 	if err != nil {
@@ -105,7 +108,8 @@ func look(dir string) (facts, error) {
 	}
 	return facts{
 		dir: dir, owner: Owner(info), link: Owner(link), mode: info.Mode(),
-		mount: device(info) != device(parent) || os.SameFile(info, parent), readOnly: readOnly(dir), holds: holds(dir),
+		mount: device(info) != device(parent) || os.SameFile(info, parent), readOnly: readOnly(dir),
+		holds: holds(dir, func(uid int) bool { return Trusted(uid, self) }),
 	}, nil
 }
 
@@ -117,14 +121,23 @@ func device(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t
 // Trusted reports whether a user may change what a process of self works with: the user itself, and root.
 func Trusted(uid, self int) bool { return uid == self || uid == 0 }
 
+// counts returns whose files show that the directory, or the private one in it, is in use. Where others can write to the
+// directory, they can make files with those names: these must not decide where a store is.
+func (f *facts) counts(self int) func(uid int) bool {
+	return func(uid int) bool { return f.mode.Perm()&0o022 == 0 || uid == f.owner || Trusted(uid, self) }
+}
+
 // exposed returns an error when other users could change what is in the directory.
 func (f *facts) exposed(self int) error {
 	switch {
 	case f.readOnly:
 		return nil
-	case !Trusted(f.owner, self) || !Trusted(f.link, self):
+	case !Trusted(f.owner, self):
 		return fmt.Errorf("%w: %s belongs to user %d, and this process runs as user %d; run it as that user, or chown the directory",
-			ErrExposed, f.dir, max(f.owner, f.link), self)
+			ErrExposed, f.dir, f.owner, self)
+	case !Trusted(f.link, self):
+		return fmt.Errorf("%w: the symbolic link %s belongs to user %d, and this process runs as user %d; name the directory itself, or chown -h the link",
+			ErrExposed, f.dir, f.link, self)
 	case f.mode.Perm()&0o022 != 0:
 		return fmt.Errorf("%w: other users can write to %s (mode %#o); see who has, then chmod 700", ErrExposed, f.dir, f.mode.Perm())
 	}

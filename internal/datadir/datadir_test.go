@@ -40,6 +40,15 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: warning %q, want %q", name, warning, test.warning)
 		}
 	}
+	for want, f := range map[string]facts{
+		": /data belongs to user 1001":                  {dir: "/data", owner: 1001, link: 2000},
+		": /data belongs to user 1002":                  {dir: "/data", owner: 1002, link: self},
+		": the symbolic link /data belongs to user 999": {dir: "/data", owner: self, link: 999},
+	} {
+		if _, err := f.judge(self); !errors.Is(err, ErrExposed) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", f, err, want)
+		}
+	}
 	if _, err := (&facts{owner: 1000, mode: 0o700}).judge(0); !errors.Is(err, ErrExposed) {
 		t.Errorf("root in a directory of another user: %v", err)
 	}
@@ -104,11 +113,49 @@ func TestFind(t *testing.T) {
 	want("a key file in the directory", dir)
 }
 
+// What others make under the names of faquan's files does not count where they can.
+func TestFilesOfOthers(t *testing.T) {
+	const self, owner, other = 1000, 1001, 1002
+	for _, test := range []struct {
+		self, uid int
+		mode      fs.FileMode
+		want      bool
+	}{
+		{self, self, 0o777, true}, {self, 0, 0o777, true}, {self, other, 0o777, false}, {self, other, 0o770, false},
+		{self, other, 0o755, true}, // a user of a command, who is refused later
+		{0, owner, 0o777, true}, {0, other, 0o777, false}, {0, other, 0o700, true},
+	} {
+		if got := (&facts{owner: owner, mode: test.mode}).counts(test.self)(test.uid); got != test.want {
+			t.Errorf("%+v: %t", test, got)
+		}
+	}
+	dir := t.TempDir()
+	mustMake(t, filepath.Join(dir, "journal"), 0o700)
+	mustMake(t, dir, 0o777)
+	if holds(dir, func(int) bool { return false }) || !holds(dir, func(uid int) bool { return uid == os.Geteuid() }) {
+		t.Error("the owner of a file is not asked for")
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	mustMake(t, filepath.Join(dir, Private, "journal"), 0o700)
+	if err := os.Chown(filepath.Join(dir, "journal"), 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := look(dir, 0); err != nil || f.holds {
+		t.Errorf("a journal of another user counts: %+v, %v", f, err)
+	}
+	if got, err := Find(dir); got != filepath.Join(dir, Private) || err != nil {
+		t.Errorf("Find gave %q, %v", got, err)
+	}
+}
+
 // On the root of a volume that everybody can write to a new store gets a directory of its own. /dev/shm is such a root.
 func TestFindOnMount(t *testing.T) {
 	const root = "/dev/shm"
-	f, err := look(root)
-	if err != nil || !f.mount || f.exposed(os.Geteuid()) == nil || f.holds || holds(filepath.Join(root, Private)) {
+	self := os.Geteuid()
+	f, err := look(root, self)
+	if err != nil || !f.mount || f.exposed(self) == nil || f.holds || holds(filepath.Join(root, Private), f.counts(self)) {
 		t.Logf("%s is no empty volume that everybody can write to: %+v, %v", root, f, err)
 		f = facts{mount: true, mode: 0o777}
 		if f.exposed(0) == nil {
@@ -119,7 +166,7 @@ func TestFindOnMount(t *testing.T) {
 	if got, err := Find(root); got != filepath.Join(root, Private) || err != nil {
 		t.Errorf("Find gave %q, %v", got, err)
 	}
-	if f, err := look(t.TempDir()); err != nil || f.mount {
+	if f, err := look(t.TempDir(), self); err != nil || f.mount {
 		t.Errorf("a directory in a directory counts as a mount root: %+v, %v", f, err)
 	}
 }
