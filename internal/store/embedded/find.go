@@ -102,8 +102,13 @@ func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benef
 		return benefit.PlainUser(l.user, ident), nil
 	}
 	u, err := s.findUser(ctx, l.user)
-	if err != nil || u == nil || !slices.Contains(u.Identifiers, ident) { // it named the user once
+	switch {
+	case err != nil:
 		return nil, err
+	case u == nil: // "nobody" would be an answer, and nobody knows whether it is right
+		return nil, s.viewError(lostUser(l.user))
+	case !slices.Contains(u.Identifiers, ident): // it named the user once
+		return nil, nil
 	}
 	return u, nil
 }

@@ -496,12 +496,17 @@ func (s *Store) user(u benefit.UserID) (*benefit.User, error) {
 		return nil, err
 	}
 	if found == nil {
-		return nil, fmt.Errorf("%w: %w: an identifier names user %d, which is not there", store.ErrDamaged, errView, u)
+		return nil, lostUser(u)
 	}
 	s.mu.Lock()
 	s.users.put(u, found)
 	s.mu.Unlock()
 	return found, nil
+}
+
+// lostUser is the error of a link that leads nowhere.
+func lostUser(u benefit.UserID) error {
+	return fmt.Errorf("%w: %w: an identifier names user %d, which is not there", store.ErrDamaged, errView, u)
 }
 
 // goneLinks lists the identifiers that changed users no longer have. Only an operator changes users; a commit that

@@ -336,6 +336,28 @@ func TestFlippedUnderReader(t *testing.T) {
 	}
 }
 
+// The identifier of a user who is gone is not one that nobody has: whoever looks it up hears of the damage.
+func TestLostUserIsLookedUp(t *testing.T) {
+	s := newMemPlace(t, Options{}).open(t)
+	defer s.abandon()
+	if err := commit(t, s, fullUserOf(t, s, 1)); err != nil {
+		t.Fatal(err)
+	}
+	contentsOf(t, s)
+	ident := benefit.Identifier{Type: benefit.AlipayID, Value: "2088large"}
+	if u, err := s.Recipient(t.Context(), ident); err != nil || u == nil {
+		t.Fatalf("the user: %+v, %v", u, err)
+	}
+	if err := exec(s, "DELETE FROM user"); err != nil {
+		t.Fatal(err)
+	}
+	u, err := s.Recipient(t.Context(), ident)
+	if !errors.Is(err, store.ErrDamaged) {
+		t.Fatalf("the lost user: %+v, %v", u, err)
+	}
+	wantStopped(t, s, err, "the lost user")
+}
+
 // The flusher ends when it meets damage: nothing can be written any more, and the same error each second helps nobody.
 func TestFlusherEnds(t *testing.T) {
 	s := newMemPlace(t, Options{}).open(t)
