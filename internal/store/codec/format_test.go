@@ -76,6 +76,24 @@ func TestIdentifierHashIsPinned(t *testing.T) {
 	}
 }
 
+// What this program does not know of the user of a basis is not passed over.
+func TestUnknownFlagsOfABasis(t *testing.T) {
+	var e encoder
+	e.basis(&benefit.Basis{Now: 1, Frozen: true, Unregistered: true})
+	const at = 2 // behind the instant and whether the user is known
+	if e.b[at] != flagFrozen|flagUnregistered {
+		t.Fatalf("no flags at %d: %x", at, e.b)
+	}
+	for flags := range 256 {
+		e.b[at] = byte(flags)
+		d := decoder{b: e.b}
+		b := d.basis()
+		if known := flags <= flagFrozen|flagUnregistered; (d.err == nil) != known {
+			t.Errorf("flags %x: %+v, %v", flags, b, d.err)
+		}
+	}
+}
+
 // Users of earlier formats do not say whether they are registered. Issuing made those that are only an identifier, which
 // a whole record tells for sure: a commit that issues nothing is the operator's.
 func TestUsersThatDoNotSayWhetherTheyAreRegistered(t *testing.T) {

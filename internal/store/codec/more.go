@@ -160,6 +160,9 @@ func (e *encoder) basis(b *benefit.Basis) {
 func (d *decoder) basis() *benefit.Basis {
 	b := &benefit.Basis{Now: benefit.Instant(d.int()), Known: d.bool()}
 	flags := d.byte()
+	if flags > flagFrozen|flagUnregistered {
+		d.fail()
+	}
 	b.Frozen, b.Unregistered = flags&flagFrozen != 0, flags&flagUnregistered != 0
 	b.Attributes = d.bytes()
 	for range d.size(8) {
