@@ -31,9 +31,20 @@ func dial(dir, name string) (*Client, error) {
 		first.Close()
 	}
 	return &Client{&http.Client{Transport: &http.Transport{
-		DialContext: func(context.Context, string, string) (net.Conn, error) { return connect(dir, name) },
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			conn, err := connect(dir, name)
+			if err != nil {
+				return nil, &notAsked{err}
+			}
+			return conn, nil
+		},
 	}}}, err
 }
+
+// notAsked is the error of a connection that was not made: nothing was sent.
+type notAsked struct{ error }
+
+func (e *notAsked) Unwrap() error { return e.error }
 
 // Status asks the process about itself.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
@@ -154,9 +165,9 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 		return nil, err
 	}
 	resp, err := c.http.Do(req)
-	var way *net.OpError
+	var notAsked *notAsked
 	switch {
-	case errors.Is(err, ErrNotServed), errors.As(err, &way) && way.Op == "dial": // it was not asked
+	case errors.As(err, &notAsked):
 		return nil, fmt.Errorf("asking the serving process: %w", err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", errNoAnswer, err)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -64,6 +66,41 @@ func TestServingProcessIsGone(t *testing.T) {
 	}
 	if _, err := c.Apply(t.Context(), &Document{}); !errors.Is(err, ErrNotServed) || errors.Is(err, issuing.ErrChangeUnknown) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// So is one that was not sent because of what stands where the socket was.
+func TestServingProcessIsNotAsked(t *testing.T) {
+	for name, replace := range map[string]func(dir string) error{
+		"a socket that is not trusted": func(dir string) error { return os.Chmod(filepath.Join(dir, SocketName), 0o666) },
+		"a file": func(dir string) error {
+			path := filepath.Join(dir, SocketName)
+			return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600))
+		},
+		"no directory": func(dir string) error {
+			return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)) // ENOTDIR
+		},
+	} {
+		dir := filepath.Join(t.TempDir(), "data")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		l, err := Listen(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		c, err := Dial(dir)
+		if err == nil {
+			err = replace(dir)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Apply(t.Context(), &Document{})
+		if err == nil || errors.Is(err, issuing.ErrChangeUnknown) || strings.Contains(err.Error(), "no answer") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
