@@ -41,15 +41,16 @@ type clockCheck struct {
 // check accepts now, or returns an error that wraps ErrClock.
 func (c *clockCheck) check(now benefit.Instant) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	err := c.judge(max(now, c.last))
-	switch {
-	case err != nil && c.refused == nil:
+	before := c.refused
+	c.refused = err
+	c.mu.Unlock()
+	switch { // without the lock: a log may be slow to write to
+	case err != nil && before == nil:
 		c.log.Error("the clock is refused; callers are told to retry", "err", err)
-	case err == nil && c.refused != nil:
+	case err == nil && before != nil:
 		c.log.Info("the clock is accepted again")
 	}
-	c.refused = err
 	return err
 }
 

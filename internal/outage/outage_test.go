@@ -2,6 +2,7 @@ package outage
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -69,6 +70,54 @@ level=WARN msg=no failures=500 err=e
 level=INFO msg=again failures=0
 `)
 }
+
+// A failure right after a recovery, and the last for long, is logged when there may be another line. It is no part of what
+// fails later.
+func TestLastFailure(t *testing.T) {
+	l := newLines()
+	l.Failed(slog.LevelError, "no", errors.New("e1"))
+	l.Worked("again")
+	l.at = l.at.Add(time.Second)
+	l.Failed(slog.LevelWarn, "no", errors.New("e2"), "requests", 7)
+	l.Worked("again")
+	l.at = l.at.Add(Every - time.Second - time.Millisecond)
+	l.Worked("again")
+	l.want(t, "level=ERROR msg=no failures=1 err=e1\nlevel=INFO msg=again failures=0\n")
+	l.at = l.at.Add(time.Millisecond)
+	l.Worked("again")
+	l.Worked("again")
+	l.want(t, "level=WARN msg=no requests=7 failures=1 at=2026-11-11T00:00:01.000Z err=e2\nlevel=INFO msg=again failures=0\n")
+	l.at = l.at.Add(time.Hour)
+	l.Failed(slog.LevelError, "no", errors.New("e3"))
+	l.want(t, "level=ERROR msg=no failures=1 err=e3\n")
+}
+
+// No line is written under the lock: a log that is slow to write to holds up only the caller that writes to it.
+func TestLogsUnlocked(t *testing.T) {
+	var r *Reporter
+	lines := 0
+	r = New(slog.New(hook(func() {
+		lines++
+		if !r.mu.TryLock() {
+			t.Error("a line is written under the lock")
+			return
+		}
+		r.mu.Unlock()
+	})), time.Now)
+	r.Failed(slog.LevelError, "no", errors.New("e"))
+	r.Worked("again")
+	if lines != 2 {
+		t.Errorf("%d lines, want 2", lines)
+	}
+}
+
+// hook is a handler that is called for each line.
+type hook func()
+
+func (h hook) Enabled(context.Context, slog.Level) bool  { return true }
+func (h hook) Handle(context.Context, slog.Record) error { h(); return nil }
+func (h hook) WithAttrs([]slog.Attr) slog.Handler        { return h }
+func (h hook) WithGroup(string) slog.Handler             { return h }
 
 // A clock that steps back silences nothing.
 func TestClockStepsBack(t *testing.T) {
