@@ -148,6 +148,36 @@ func TestClockOfOldDatabase(t *testing.T) {
 	}
 }
 
+// The clock of a database that could not be asked for it at first is looked at when it can be.
+func TestClockIsLookedAtLater(t *testing.T) {
+	url, role := roleDatabase(t)
+	dir, discard := t.TempDir(), slog.New(slog.DiscardHandler)
+	c := config.Default()
+	c.Data, c.Listen, c.Store = dir, "127.0.0.1:0", url
+	first, err := startServer(t.Context(), &c, serverOptions{log: discard, document: testDocument(clockTemplates)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "UPDATE clock SET now = now - 2::bigint*366*24*3600*1000"); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close(t.Context())
+	s := onDatabase(t, url, dir, nil, discard)
+	execute(t, "ALTER ROLE "+role+" CONNECTION LIMIT 0")
+	execute(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+role+"'")
+	within(t, "the database is away", func() bool { return s.background.down.Load() })
+	time.Sleep(100 * time.Millisecond) // it is asked for its clock now, if ever
+	execute(t, "ALTER ROLE "+role+" CONNECTION LIMIT -1")
+	within(t, "the clock is refused", func() bool { return errors.Is(s.node.issuer.ClockError(), issuing.ErrClock) })
+}
+
 // The clock of a node is held against the time that passes.
 func TestClockIsWatched(t *testing.T) {
 	now := benefit.InstantOf(time.Now())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/issuing"
 	"faquan/internal/outage"
 	"faquan/internal/store/postgres"
 )
@@ -67,19 +69,29 @@ func (s *server) watchHealth(ctx context.Context, db *postgres.Store) {
 		asked, cancel := context.WithTimeout(ctx, pingTimeout)
 		answer := make(chan error, 1)
 		go func() { answer <- db.Ping(asked) }()
+		var err error
 		select {
-		case err := <-answer:
+		case err = <-answer:
 			s.setHealth(ctx, err)
 		case <-time.After(pingSlow):
 			s.setHealth(ctx, errSlow)
-			s.setHealth(ctx, <-answer)
-		}
-		if !seen || s.node.issuer.ClockError() != nil {
-			seen = true
-			_ = s.node.issuer.CheckClock(asked) // a process whose clock is refused may get no calls that would find it right again
+			err = <-answer
+			s.setHealth(ctx, err)
 		}
 		cancel()
+		if err == nil && (!seen || s.node.issuer.ClockError() != nil) {
+			seen = s.checkClock(ctx)
+		}
 	}
+}
+
+// checkClock looks at the clock, and reports whether that succeeded: a process whose clock is refused may get no calls that
+// would find it right again.
+func (s *server) checkClock(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	err := s.node.issuer.CheckClock(ctx)
+	return err == nil || errors.Is(err, issuing.ErrClock)
 }
 
 // setHealth keeps what the database said, and logs when that is another thing than before.

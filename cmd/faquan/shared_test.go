@@ -265,33 +265,41 @@ func TestDatabaseGoesAndComes(t *testing.T) {
 	}
 }
 
-// A process whose role gets no connection for a batch is not ready, from the first probe on.
-func TestReadyNeedsAConnectionForABatch(t *testing.T) {
-	at := testDatabase(t)
-	u, err := url.Parse(at)
+// roleDatabase makes an empty database that a new role owns.
+func roleDatabase(t *testing.T) (at, role string) {
+	t.Helper()
+	u, err := url.Parse(testDatabase(t))
 	if err != nil {
 		t.Fatal(err)
 	}
+	role = "r_" + strings.ToLower(crand.Text())
+	execute(t, "CREATE ROLE "+role+" LOGIN")
+	execute(t, "ALTER DATABASE "+strings.TrimPrefix(u.Path, "/")+" OWNER TO "+role)
+	u.User = url.User(role)
+	return u.String(), role
+}
+
+// execute runs a statement on the server of the tests, as its superuser.
+func execute(t *testing.T, statement string) {
+	t.Helper()
 	pg, err := testPostgres()
 	if err != nil {
 		t.Fatal(err)
 	}
-	role := "r_" + strings.ToLower(crand.Text())
-	exec := func(statement string) {
-		t.Helper()
-		if err := pg.Exec(statement); err != nil {
-			t.Fatal(err)
-		}
+	if err := pg.Exec(statement); err != nil {
+		t.Fatal(err)
 	}
-	exec("CREATE ROLE " + role + " LOGIN")
-	exec("ALTER DATABASE " + strings.TrimPrefix(u.Path, "/") + " OWNER TO " + role)
-	u.User = url.User(role)
-	db, err := postgres.Open(t.Context(), postgres.Options{URL: u.String()})
+}
+
+// A process whose role gets no connection for a batch is not ready, from the first probe on.
+func TestReadyNeedsAConnectionForABatch(t *testing.T) {
+	at, role := roleDatabase(t)
+	db, err := postgres.Open(t.Context(), postgres.Options{URL: at})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	exec("ALTER ROLE " + role + " CONNECTION LIMIT 0")
+	execute(t, "ALTER ROLE "+role+" CONNECTION LIMIT 0")
 	s := &server{node: &node{database: db}, log: slog.New(slog.DiscardHandler)}
 	s.ready.Store(true)
 	s.startBackground()

@@ -158,3 +158,32 @@ func TestAskingForChangesEnds(t *testing.T) {
 	}
 	proxy.Thaw()
 }
+
+// Who asks whether the database takes commits can stop to wait for a network that says nothing, though a batch would wait
+// on.
+func TestPingEndsWithItsContext(t *testing.T) {
+	proxy := cutproxy.Start(t, pgtest.Shared(t).Database(t))
+	s, err := Open(t.Context(), Options{URL: proxy.URL(), CallerClock: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.HavePatience(time.Hour, time.Hour)
+	if err := s.Ping(t.Context()); err != nil { // there is a connection now
+		t.Fatal(err)
+	}
+	proxy.Freeze()
+	defer proxy.Thaw()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() { answer <- s.Ping(ctx) }()
+	select {
+	case err := <-answer:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("it said %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it still waits")
+	}
+}

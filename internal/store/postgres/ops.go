@@ -55,20 +55,21 @@ func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Se
 
 // Ping reports whether a batch could begin and commit now. It takes the way of a batch: a connection of the same pool, a
 // share of the store's lock, a commit. So it fails when there is no room for such a connection, when the server answers
-// no more or takes no writes, and when a commit would wait for a synchronous standby.
+// no more or takes no writes, and when a commit would wait for a synchronous standby. Unlike a batch, it ends when ctx
+// ends, at the price of its connection.
 func (s *Store) Ping(ctx context.Context) error {
-	begun, err := s.Begin(ctx, 0)
+	asking, cancel := context.WithTimeout(ctx, s.stepTimeout)
+	defer cancel()
+	t, b, err := s.prepareTx(asking, 0, lockShared)
 	if err != nil {
 		return err
 	}
-	t := begun.(*tx)
 	defer t.Rollback()
 	var readOnly string
 	var waits bool
-	b := &pgx.Batch{}
 	b.Queue(askReadOnly.text).QueryRow(func(row pgx.Row) error { return row.Scan(&readOnly) })
 	b.Queue(askWaiting.text).QueryRow(func(row pgx.Row) error { return row.Scan(&waits) })
-	if err := t.send(ctx, b); err != nil {
+	if err := s.broken(t.conn.SendBatch(asking, b).Close()); err != nil {
 		return err
 	}
 	if readOnly != "off" {

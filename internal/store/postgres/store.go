@@ -325,24 +325,33 @@ const storeLock = 0x66617175616e
 func (s *Store) begin(ctx context.Context, clock benefit.Instant, lock *statement) (store.Tx, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.stepTimeout)
 	defer cancel()
-	conn, err := s.issuing.Acquire(ctx)
+	t, b, err := s.prepareTx(ctx, clock, lock)
 	if err != nil {
-		return nil, s.broken(err)
-	}
-	t := newTx(s, conn, clock, lock == lockExclusive)
-	if err := t.prepareStreams(ctx); err != nil {
-		t.Rollback()
 		return nil, err
 	}
-	b := &pgx.Batch{}
-	b.Queue("begin isolation level read committed") // not "read write": a server may be fenced by read only
-	b.Queue(lock.text, int64(storeLock))
-	t.queueState(b)
 	if err := t.send(ctx, b); err != nil {
 		t.Rollback()
 		return nil, err
 	}
 	return t, nil
+}
+
+// prepareTx returns a connection for a batch, and the statements that begin it.
+func (s *Store) prepareTx(ctx context.Context, clock benefit.Instant, lock *statement) (*tx, *pgx.Batch, error) {
+	conn, err := s.issuing.Acquire(ctx)
+	if err != nil {
+		return nil, nil, s.broken(err)
+	}
+	t := newTx(s, conn, clock, lock == lockExclusive)
+	if err := t.prepareStreams(ctx); err != nil {
+		t.Rollback()
+		return nil, nil, err
+	}
+	b := &pgx.Batch{}
+	b.Queue("begin isolation level read committed") // not "read write": a server may be fenced by read only
+	b.Queue(lock.text, int64(storeLock))
+	t.queueState(b)
+	return t, b, nil
 }
 
 // broken looks at an error of the server or the way to it. After some of them no connection of the pools is worth
