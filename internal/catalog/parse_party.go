@@ -283,7 +283,7 @@ type sessionDoc struct {
 func (p *parser) session(o *object) *sessionDoc {
 	o.require("key", "app")
 	d := &sessionDoc{
-		key: scalar(o, "key", token(maxSession)), app: o.ref("app"), merchant: o.ref("merchant"),
+		key: scalar(o, "key", callerID(maxSession)), app: o.ref("app"), merchant: o.ref("merchant"),
 		user:    ref{scalar(o, "user", text(maxType+maxName+benefit.MaxIdentifier+2)), o.lineOf("user")},
 		expires: scalar(o, "expires", instant),
 	}

@@ -64,7 +64,7 @@ func token(max int) func(string) (string, error) {
 	}
 }
 
-// callerID reads an app_key or app_id.
+// callerID reads an app_key, an app_id or the key of a session.
 func callerID(max int) func(string) (string, error) {
 	return func(s string) (string, error) {
 		s, err := token(max)(s)

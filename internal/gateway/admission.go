@@ -27,7 +27,7 @@ const (
 	// ByteMemory is the charge of one byte of a request.
 	ByteMemory = 4
 
-	lineMemory = 128      // of a line of the header, in addition to its bytes
+	lineMemory = 384      // of a line of the header, in addition to its bytes
 	ownMemory  = 32 << 10 // of a request, before it needs the shared memory: enough for nearly all calls of the SDKs
 )
 

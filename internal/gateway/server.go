@@ -5,11 +5,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"faquan/internal/gateway/form"
 )
@@ -51,7 +54,7 @@ func NewServer(handler http.Handler, l ServerLimits, log *slog.Logger) *Server {
 		WriteTimeout:      or(l.Write, 30*time.Second),
 		IdleTimeout:       or(l.Idle, 120*time.Second),
 		MaxHeaderBytes:    or(l.HeaderBytes, MaxHeaderBytes),
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:          stdlog.New(&serverLog{log: log, limit: rate.NewLimiter(rate.Every(time.Second), 20)}, "", 0),
 		ConnContext:       withConn,
 		ConnState:         a.changed,
 		Protocols:         new(http.Protocols),

@@ -233,6 +233,8 @@ func poolConfig(url string) (config *pgxpool.Config, schema string, err error) {
 			params[name] = value
 		}
 	}
+	// Rows that a policy hides would make keys look free. With this they are an error.
+	params["row_security"] = "off"
 	config.AfterConnect = afterConnect
 	config.ConnConfig.OnNotice = keepWarning
 	dial := config.ConnConfig.DialFunc
