@@ -209,6 +209,8 @@ func (d *Database) noteSalt(header []byte) {
 }
 
 // Mark notes that the first frames of the log may be moved into the database from now on. Call it before each checkpoint.
+// The mark is not synced. It matters when a process was killed, and is there then; SQLite syncs the log before it moves
+// anything, so after a power cut that took the mark the log is whole.
 func (d *Database) Mark(frames int) error {
 	if frames <= 0 {
 		return nil
@@ -251,6 +253,9 @@ func (d *Database) readLog() error {
 		return nil // nothing of the log was ever moved
 	} else if err != nil {
 		return err
+	}
+	if m == ([16]byte{}) { // made, but what it says was lost in a power cut; see Mark
+		return nil
 	}
 	marked := int(binary.BigEndian.Uint32(m[8:]))
 	switch {

@@ -202,7 +202,7 @@ func databaseFor(file uintptr) *Database {
 // the size of pages; it then compares that with the first page, read as a page.
 func readPage(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32 {
 	rc := function[bytesFunc](originalOf(file).FxRead)(tls, file, buffer, n, offset)
-	if !complete(rc) || offset+int64(n) <= 100 {
+	if !filled(rc) || offset+int64(n) <= 100 {
 		return rc
 	}
 	if n != pageSize || offset%pageSize != 0 || !stamped(bytesAt(buffer, n), pageNumber(offset)) {
@@ -214,8 +214,8 @@ func readPage(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32 
 	return rc
 }
 
-// complete reports whether a read has filled its buffer. Behind the end of a file that was cut are zeros; SQLite believes them.
-func complete(rc int32) bool { return rc == lib.SQLITE_OK || rc == lib.SQLITE_IOERR_SHORT_READ }
+// filled reports whether a read has filled its buffer, if only with zeros behind the end of the file, which SQLite believes.
+func filled(rc int32) bool { return rc == lib.SQLITE_OK || rc == lib.SQLITE_IOERR_SHORT_READ }
 
 func pageNumber(offset int64) uint32 { return uint32(offset/pageSize) + 1 }
 
@@ -240,7 +240,7 @@ func frame(n int32, offset int64) (int, bool) {
 func readLog(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32 {
 	rc := function[bytesFunc](originalOf(file).FxRead)(tls, file, buffer, n, offset)
 	d := databaseFor(file)
-	if !complete(rc) || d == nil {
+	if !filled(rc) || d == nil {
 		return rc
 	}
 	if k, ok := frame(n, offset); ok && !d.isFrame(k, crc32.Checksum(bytesAt(buffer, n), castagnoli)) {
