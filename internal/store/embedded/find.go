@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"zombiezen.com/go/sqlite"
@@ -15,6 +16,10 @@ import (
 // maxFinders is how many connections to the view answer the questions of callers. They are apart from the committer's,
 // and few: what callers ask takes no more of the machine than they can.
 const maxFinders = 2
+
+// finderCache is the cache_size of each, in place of the one in settings: enough for the inner pages of the indexes. The rest
+// the operating system has.
+const finderCache = "-4096"
 
 // find runs a question on a connection of its own, in one read transaction, which must be short. What the caller asks
 // the overlays it must ask before: a row that moves from an overlay to the view meanwhile is then found in one of them.
@@ -33,7 +38,7 @@ func (s *Store) onFinder(ctx context.Context, question func(conn *sqlite.Conn) e
 	}
 	defer func() { s.finders <- conn }()
 	if conn == nil {
-		if conn, err = openConn(ViewPath(s.o.Dir), true); err != nil {
+		if conn, err = openFinder(ViewPath(s.o.Dir)); err != nil {
 			return err
 		}
 	}
@@ -41,6 +46,18 @@ func (s *Store) onFinder(ctx context.Context, question func(conn *sqlite.Conn) e
 	end := sqlitex.Transaction(conn)
 	defer end(&err)
 	return question(conn)
+}
+
+func openFinder(path string) (*sqlite.Conn, error) {
+	conn, err := openConn(path, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := sqlitex.ExecuteTransient(conn, "PRAGMA cache_size="+finderCache, nil); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("opening the view: %w", err)
+	}
+	return conn, nil
 }
 
 // closeFinders waits for the questions under way. No later one finds a connection.

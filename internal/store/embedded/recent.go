@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"math"
 	"slices"
@@ -201,9 +202,9 @@ const runRows = 64
 
 // The statements of an iteration. Each is answered by the primary key of the ledger alone. LIMIT stands in the text:
 // SQLite would plan a statement anew for each value of a parameter there.
-const (
+var (
 	nextTemplate = "SELECT template FROM ledger WHERE gen=? AND user=? AND template>? ORDER BY template LIMIT 1"
-	nextListed   = "SELECT at, issuance FROM ledger WHERE gen=? AND user=? AND template=? AND at<? ORDER BY at DESC LIMIT 64"
+	nextListed   = fmt.Sprint("SELECT at, issuance FROM ledger WHERE gen=? AND user=? AND template=? AND at<? ORDER BY at DESC LIMIT ", runRows)
 )
 
 // ledgerRuns begins a generation: it finds the user's templates, one look-up for each.

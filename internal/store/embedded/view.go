@@ -75,7 +75,7 @@ func openConn(path string, readOnly bool) (*sqlite.Conn, error) {
 	return conn, nil
 }
 
-// settings of every connection. synchronous=NORMAL is enough because the journal is what is durable: a view that
+// settings of every connection; finders have a smaller cache. synchronous=NORMAL is enough because the journal is what is durable: a view that
 // loses its last transactions in a power cut is an older view, and catches up. The checkpoints are ours to make, see
 // checkpoint.
 var settings = []struct{ name, value, writer string }{
