@@ -143,15 +143,8 @@ const (
 
 // sweepSessions removes sessions that have long been over. One process does it for all.
 func (s *server) sweepSessions(ctx context.Context, db *postgres.Store) {
-	db.Once(ctx, "sessions", func(ctx context.Context) error {
-		for {
-			if err := removeSessions(ctx, db, time.Now().Add(-sessionsKept)); err != nil {
-				return err
-			}
-			if !wait(ctx, sweepEvery) {
-				return nil
-			}
-		}
+	db.Once(ctx, "sessions", sweepEvery, func(ctx context.Context) error {
+		return removeSessions(ctx, db, time.Now().Add(-sessionsKept))
 	})
 }
 

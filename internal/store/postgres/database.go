@@ -37,9 +37,11 @@ var ErrOtherStore = errors.New("the database holds another store than the one th
 const oldestServer = 15_00_00
 
 // readStores lists the schemas that hold a store, in one statement so that it sees all tables of a migration under way or none.
+// Names that begin with pg_ are the server's: a temporary schema goes with its connection.
 var readStores = spanning("read_stores", "the catalogue of the database", `
 SELECT coalesce(current_schema()::text, ''), ARRAY(SELECT nspname::text FROM pg_namespace n
   WHERE 3 = (SELECT count(*) FROM pg_class WHERE relnamespace = n.oid AND relname IN ('turn', 'claim', 'issuance') AND relkind IN ('r', 'p'))
+    AND nspname !~ '^pg_'
   ORDER BY nspname)`)
 
 // readSchema describes a schema. What an extension has brought along is not counted.

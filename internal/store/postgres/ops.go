@@ -186,18 +186,24 @@ func askChanges(ctx context.Context, conn *pgx.Conn) (changes int64, err error) 
 	return changes, conn.QueryRow(ctx, readChanges.text).Scan(&changes)
 }
 
-// Once runs work in one process at a time, and lets another take over when that one is gone. It returns when ctx ends.
-// The context of work ends as well when the connection that keeps the others out is lost. Work that returns early is
-// run again after a while, by this process or another.
-func (s *Store) Once(ctx context.Context, name string, work func(ctx context.Context) error) {
+// Once runs work again and again, with a pause of every between two runs, in one process at a time, and lets another take
+// over when that one is gone. It returns when ctx ends. The context of work ends as well when the connection that keeps the
+// others out is lost. Work that fails is run again after a moment, by this process or another.
+func (s *Store) Once(ctx context.Context, name string, every time.Duration, work func(ctx context.Context) error) {
 	failures := outage.New(s.log, time.Now)
 	const goesOn = "background work goes on"
-	begun := func(ctx context.Context) error {
-		failures.Worked(goesOn)
-		return work(ctx)
+	rounds := func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			if err := work(ctx); err != nil {
+				return err
+			}
+			failures.Worked(goesOn) // not before: work may fail each time
+			sleep(ctx, every)
+		}
+		return nil
 	}
 	for ctx.Err() == nil {
-		if err := s.once(ctx, name, begun); err != nil && ctx.Err() == nil {
+		if err := s.once(ctx, name, rounds); err != nil && ctx.Err() == nil {
 			failures.Failed(slog.LevelWarn, "background work failed", s.broken(err), "work", name)
 		} else if err == nil {
 			failures.Worked(goesOn) // by another process

@@ -1,9 +1,12 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -56,7 +59,7 @@ func TestOnce(t *testing.T) {
 	ended := make(chan struct{})
 	once := func(st *postgres.Store) {
 		defer func() { ended <- struct{}{} }()
-		st.Once(ctx, "work", func(ctx context.Context) error {
+		st.Once(ctx, "work", time.Hour, func(ctx context.Context) error {
 			begun.Add(1)
 			<-ctx.Done()
 			told.Add(1)
@@ -78,6 +81,33 @@ func TestOnce(t *testing.T) {
 	<-ended
 	if n := told.Load(); n != 2 {
 		t.Errorf("%d of 2 works were told to end", n)
+	}
+}
+
+// Work that fails each time is never said to go on. When it succeeds once it is.
+func TestOnceFailsAgain(t *testing.T) {
+	var log bytes.Buffer
+	st := open(t, postgres.Options{URL: pgtest.Shared(t).Database(t), CallerClock: true, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	defer st.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	const goesOn = "background work goes on"
+	rounds := 0
+	st.Once(ctx, "work", time.Millisecond, func(context.Context) error {
+		switch rounds++; rounds {
+		case 1, 2, 3:
+			return errors.New("it failed")
+		case 4:
+			if got := log.String(); strings.Contains(got, goesOn) || !strings.Contains(got, "background work failed") {
+				t.Errorf("while it failed:\n%s", got)
+			}
+		case 5:
+			stop()
+		}
+		return nil
+	})
+	if got := log.String(); strings.Count(got, goesOn) != 1 {
+		t.Errorf("when it works:\n%s", got)
 	}
 }
 

@@ -1,11 +1,14 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"faquan/internal/benefit"
 	"faquan/internal/store"
@@ -187,6 +190,22 @@ func TestStoreIsReplaced(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Temporary tables of another connection are not taken for a second store.
+func TestTemporaryTablesAreNoStore(t *testing.T) {
+	l := limitedDatabase(t)
+	open(t, postgres.Options{URL: l.url}).Close()
+	conn, err := pgx.Connect(t.Context(), l.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	const shadows = "CREATE TEMPORARY TABLE turn (n int); CREATE TEMPORARY TABLE claim (n int); CREATE TEMPORARY TABLE issuance (n int)"
+	if _, err := conn.Exec(t.Context(), shadows); err != nil {
+		t.Fatal(err)
+	}
+	open(t, postgres.Options{URL: l.url}).Close()
 }
 
 // A temporary table is not taken for one of the store.

@@ -71,7 +71,7 @@ func TestOnceIsTakenOver(t *testing.T) {
 	defer cancel()
 	began, ended := make(chan int, 10), make(chan int, 10)
 	for n, p := range all {
-		go p.st.Once(ctx, "work", func(ctx context.Context) error {
+		go p.st.Once(ctx, "work", time.Hour, func(ctx context.Context) error {
 			began <- n
 			<-ctx.Done()
 			ended <- n
