@@ -19,13 +19,16 @@
 //     shows only at the next start. Every later call returns the same error; the
 //     owner answers "unknown" to whoever waits and stops the process. The same
 //     when LOCK or the directory was deleted or replaced, which is looked at
-//     before each change of segments.
+//     before each change of segments, or when another process has the next
+//     segment locked.
 //
 // # What is on the disk
 //
 // The directory holds segments 00000001.seg, 00000002.seg, … of one fixed size,
 // and LOCK, which keeps a second process out together with a lock on the
-// directory itself.
+// directory itself. The current segment is locked, too, before anything is
+// written to it: a copy of the directory made of hard links has the same files.
+// Read and Verify need none of these locks.
 //
 //	| header | frame | frame | … | zeros                  | seal |
 //	| header | frame | frame | clean stop | frame | zeros | zeros |

@@ -18,7 +18,7 @@ var (
 
 // FailedError says that a write or sync failed in a way that leaves the outcome
 // of the current record unknown, or that another process may be writing to the
-// journal (it wraps vfs.ErrLockLost then). It is final: every later call returns
+// journal (it wraps vfs.ErrLockLost or vfs.ErrLocked then). It is final: every later call returns
 // it.
 type FailedError struct {
 	Seq uint64 // the first sequence whose fate is unknown

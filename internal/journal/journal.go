@@ -234,6 +234,9 @@ func (j *Journal) roll() error {
 	if err := j.needNext(); err != nil {
 		return err
 	}
+	if err := j.lockResult(j.next.Lock()); err != nil {
+		return err
+	}
 	if !j.sealed {
 		s := seal{segment: j.seg.segment, lastSeq: j.head.Seq, end: j.off, hash: j.head.Hash}
 		if err := j.put(j.file, s.encode(j.seg.align, j.seed), j.seg.size-j.seg.align); err != nil {
@@ -262,9 +265,12 @@ func (j *Journal) roll() error {
 
 // checkLock latches when the lock is no longer where another process would look
 // for it: that process may have begun to write.
-func (j *Journal) checkLock() error {
-	err := j.lock.Check()
-	if errors.Is(err, vfs.ErrLockLost) {
+func (j *Journal) checkLock() error { return j.lockResult(j.lock.Check()) }
+
+// lockResult returns the error of an operation on a lock as one of Append. It
+// latches when another process may be writing to the journal.
+func (j *Journal) lockResult(err error) error {
+	if errors.Is(err, vfs.ErrLockLost) || errors.Is(err, vfs.ErrLocked) {
 		return j.fail(err)
 	}
 	if err != nil {

@@ -72,6 +72,14 @@ func TestOneProcessAtATime(t *testing.T) {
 	mustClose(t, j)
 	j, _ = mustOpen(t, tiny(fsys))
 	mustClose(t, j)
+	lock, err := fsys.Lock(filepath.Join(testDir, lockName)) // as a process does that has no segment yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(tiny(fsys), nil); !errors.Is(err, vfs.ErrLocked) {
+		t.Fatalf("Open of a locked directory: got %v, want ErrLocked", err)
+	}
+	lock.Close()
 }
 
 // A journal whose LOCK was deleted stays closed to others, and fails at the next
@@ -121,6 +129,127 @@ func TestLockLostAtClose(t *testing.T) {
 	}
 	if report, err := Verify(vfs.OS, dir, VerifyOptions{}); err != nil || report.CleanStop {
 		t.Fatalf("Verify: %+v, %v; want no clean stop", report, err)
+	}
+}
+
+// linked returns a directory with hard links to the segments of another.
+func linked(t *testing.T, dir string) string {
+	t.Helper()
+	other := t.TempDir()
+	names, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%d segments, %v", len(names), err)
+	}
+	for _, name := range names {
+		if err := os.Link(name, filepath.Join(other, filepath.Base(name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return other
+}
+
+// A directory with hard links to the segments of an open journal cannot be
+// opened, before and after a change of segments, and can be read.
+func TestHardLinks(t *testing.T) {
+	o := Options{Dir: t.TempDir(), SegmentBytes: 32 << 10}
+	j, _ := mustOpen(t, o)
+	mustAppend(t, j, 3)
+	wantRefused := func() {
+		t.Helper()
+		other := o
+		other.Dir = linked(t, o.Dir)
+		if _, err := Open(other, nil); !errors.Is(err, vfs.ErrLocked) {
+			t.Fatalf("Open of hard links in segment %d: got %v, want ErrLocked", j.Stats().Segment, err)
+		}
+		if report, err := Verify(vfs.OS, other.Dir, VerifyOptions{Heads: []Head{j.Head()}}); err != nil || report.Head != j.Head() {
+			t.Fatalf("Verify: %+v, %v; want the head %v", report, err, j.Head())
+		}
+	}
+	wantRefused()
+	for j.Stats().Segment < 3 {
+		mustAppend(t, j, 1)
+	}
+	wantRefused()
+	mustClose(t, j)
+	j, _ = mustOpen(t, o)
+	wantRefused()
+	mustClose(t, j)
+	other := o
+	other.Dir = linked(t, o.Dir)
+	j, _ = mustOpen(t, other)
+	defer mustClose(t, j)
+	if _, err := Open(o, nil); !errors.Is(err, vfs.ErrLocked) {
+		t.Fatalf("Open beside a journal of hard links: got %v, want ErrLocked", err)
+	}
+}
+
+// A journal whose next segment another process has locked fails without a write.
+func TestNextSegmentLocked(t *testing.T) {
+	fsys := faultfs.New(seeded(1))
+	j, _ := mustOpen(t, tiny(fsys))
+	if err := j.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := fsys.Open(filepath.Join(testDir, segmentName(2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil && j.Stats().Segment == 1 {
+		_, err = j.Append(1, nil)
+	}
+	last := j.Head()
+	var failed *FailedError
+	if !errors.As(err, &failed) || !errors.Is(err, vfs.ErrLocked) {
+		t.Fatalf("at the end of the segment: got %v, want a *FailedError that wraps ErrLocked", err)
+	}
+	if err := j.Close(); !errors.Is(err, vfs.ErrLocked) {
+		t.Fatalf("Close: got %v", err)
+	}
+	report, err := Verify(fsys, testDir, VerifyOptions{Heads: []Head{last}})
+	if err != nil || report.Head != last || report.CleanStop {
+		t.Fatalf("Verify: %+v, %v; want the head %v and no clean stop", report, err, last)
+	}
+}
+
+// movingFS lets something happen just before a file is opened for writing.
+type movingFS struct {
+	vfs.FS
+	before func()
+}
+
+func (f movingFS) Open(name string) (vfs.File, error) {
+	f.before()
+	return f.FS.Open(name)
+}
+
+// The process that has the files changes segments while another one, which has
+// read the headers of hard links to them already, starts.
+func TestSegmentChangeBesideOpen(t *testing.T) {
+	o := Options{Dir: t.TempDir(), SegmentBytes: 32 << 10}
+	j, _ := mustOpen(t, o)
+	mustAppend(t, j, 3)
+	if err := j.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	other := o
+	other.Dir = linked(t, o.Dir)
+	other.FS = movingFS{vfs.OS, func() {
+		for j.Stats().Segment < 2 {
+			mustAppend(t, j, 1)
+		}
+	}}
+	if _, err := Open(other, nil); !errors.Is(err, vfs.ErrLocked) {
+		t.Fatalf("Open of hard links: got %v, want ErrLocked", err)
+	}
+	mustAppend(t, j, 3)
+	last := j.Head()
+	mustClose(t, j)
+	if report, err := Verify(vfs.OS, o.Dir, VerifyOptions{}); err != nil || report.Head != last {
+		t.Fatalf("Verify: %+v, %v; want the head %v", report, err, last)
 	}
 }
 

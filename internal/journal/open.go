@@ -49,6 +49,9 @@ func (j *Journal) recover(replay func(Record) error) error {
 		}
 		return j.begin()
 	}
+	if l, err = j.lockTail(l); err != nil {
+		return err
+	}
 	start, err := l.holding(j.opts.From + 1)
 	if err != nil {
 		return err
@@ -96,7 +99,35 @@ func (j *Journal) begin() error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	j.use(f, h, tail{end: h.align, head: Head{Hash: h.prev}})
+	if err := f.Lock(); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
 	return nil
+}
+
+// lockTail opens and locks the last segment. The directory's lock does not keep
+// out a process that has the same files in another directory, as hard links.
+//
+// It returns a second survey, since the first one may be older than the last
+// write of a process that held the lock until a moment ago. If that process has
+// gone on to another segment, it is still running.
+func (j *Journal) lockTail(l *layout) (*layout, error) {
+	path := l.tail().path
+	f, err := j.opts.FS.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	j.file = f // released when anything fails
+	if err := f.Lock(); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	if l, err = survey(j.opts.FS, j.opts.Dir); err != nil {
+		return nil, err
+	}
+	if len(l.segs) == 0 || l.tail().path != path {
+		return nil, fmt.Errorf("journal: %s is no longer the last segment: %w", path, vfs.ErrLocked)
+	}
+	return l, nil
 }
 
 // use makes a segment the current one.
@@ -108,12 +139,7 @@ func (j *Journal) use(f vfs.File, h header, t tail) {
 
 // openTail finds the end in the last segment and makes it the current one.
 func (j *Journal) openTail(seg *segment) (tail, error) {
-	f, err := j.opts.FS.Open(seg.path)
-	if err != nil {
-		return tail{}, fmt.Errorf("journal: %w", err)
-	}
-	j.file = f // released when anything fails
-	t, err := readTail(f, seg, func(*frame) error { return nil })
+	t, err := readTail(j.file, seg, func(*frame) error { return nil })
 	if err != nil {
 		return t, err
 	}
@@ -121,7 +147,7 @@ func (j *Journal) openTail(seg *segment) (tail, error) {
 		return t, seg.damage(t.end, t.head.Seq+1, "the journal ends with record %d, but record %d is known to have been durable",
 			t.head.Seq, j.opts.KnownDurable)
 	}
-	j.use(f, seg.header, t)
+	j.use(j.file, seg.header, t)
 	return t, nil
 }
 

@@ -88,14 +88,14 @@ func (osFS) Lock(name string) (Lock, error) {
 
 func lockIn(dir *os.File, name string) (*os.File, error) {
 	// Some file systems cannot lock directories. There the file's lock is all.
-	if err := flock(dir); errors.Is(err, syscall.EWOULDBLOCK) {
+	if err := flock(int(dir.Fd())); errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, fmt.Errorf("lock %s: %w", dir.Name(), ErrLocked)
 	}
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	err = flock(file)
+	err = flock(int(file.Fd()))
 	if err == nil {
 		return file, nil
 	}
@@ -106,8 +106,8 @@ func lockIn(dir *os.File, name string) (*os.File, error) {
 	return nil, fmt.Errorf("lock %s: %w", name, err)
 }
 
-func flock(f *os.File) error {
-	return retryInterrupted(func() error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) })
+func flock(fd int) error {
+	return retryInterrupted(func() error { return syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) })
 }
 
 func (l *osLock) Check() error { return errors.Join(sameFile(l.dir), sameFile(l.file)) }
@@ -156,6 +156,13 @@ func (f *osFile) Allocate(size int64) error {
 		return &os.PathError{Op: "allocate", Path: f.Name(), Err: err}
 	}
 	return nil
+}
+
+func (f *osFile) Lock() error {
+	if err := flock(f.fd); errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("lock %s: %w", f.Name(), ErrLocked)
+	}
+	return nil // as in lockIn, a file system without such locks is no obstacle
 }
 
 func (f *osFile) SyncData() error {

@@ -159,7 +159,7 @@ func TestLockOfFileAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := flock(f); err != nil {
+	if err := flock(int(f.Fd())); err != nil {
 		t.Fatal(err)
 	}
 	_, err = OS.Lock(name)
@@ -174,5 +174,36 @@ func TestLockOfFileAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	wantIs(t, flock(f), syscall.EWOULDBLOCK)
+	wantIs(t, flock(int(f.Fd())), syscall.EWOULDBLOCK)
+}
+
+// The lock of a file holds for all hard links to it, and readers do not need it.
+func TestFileLock(t *testing.T) {
+	dir := t.TempDir()
+	name, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := WriteFile(OS, name, []byte("content")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(name, link); err != nil {
+		t.Fatal(err)
+	}
+	open := func(name string) File {
+		f, err := OS.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	first, second := open(name), open(link)
+	for range 2 {
+		wantIs(t, first.Lock(), nil)
+	}
+	wantIs(t, second.Lock(), ErrLocked)
+	if _, err := ReadFile(OS, link); err != nil {
+		t.Fatalf("reading a locked file: %v", err)
+	}
+	wantIs(t, second.Lock(), ErrLocked) // the reader's Close has not ended the lock
+	first.Close()
+	wantIs(t, second.Lock(), nil)
 }

@@ -28,8 +28,8 @@ import (
 	"syscall"
 )
 
-// ErrLocked is returned (wrapped) by Lock while another process, or another
-// holder in this process, has the lock.
+// ErrLocked is returned (wrapped) by FS.Lock and File.Lock while another
+// process, or another holder in this process, has the lock.
 var ErrLocked = errors.New("locked by another process")
 
 // ErrLockLost is returned (wrapped) by Lock.Check when the locked file or its
@@ -93,6 +93,13 @@ type File interface {
 	// and cheaply that a disk is full. It says nothing about content or
 	// durability, and does nothing where it is not supported.
 	Allocate(size int64) error
+	// Lock takes an exclusive lock on the file itself, whatever names lead to
+	// it: hard links to one file share its lock. It never waits: while another
+	// open file holds the lock the error wraps ErrLocked. It succeeds without a
+	// lock where the file system has none, and again while this file holds the
+	// lock. Reads and writes do not need the lock, which ends with Close or with
+	// the process.
+	Lock() error
 	// SyncData makes the bytes written so far durable, but is relied upon only
 	// where neither the size nor the blocks of the file have changed since the
 	// last Sync.

@@ -91,6 +91,7 @@ func (f *FS) clone(rng *rand.Rand) *FS {
 
 func (ino *inode) clone() *inode {
 	next := *ino
+	next.locker = nil
 	next.data, next.disk = slices.Clone(ino.data), slices.Clone(ino.disk)
 	next.dirty = make(map[int64][][]byte, len(ino.dirty))
 	for sector, versions := range ino.dirty {

@@ -61,7 +61,8 @@ const (
 	List     Kind = "list"
 	MkdirAll Kind = "mkdir"
 	SyncDir  Kind = "syncdir"
-	Lock     Kind = "lock"
+	Lock     Kind = "lock"     // of FS
+	LockFile Kind = "lockfile" // of a file
 	Read     Kind = "read"
 	Write    Kind = "write"
 	SyncData Kind = "syncdata"

@@ -164,6 +164,45 @@ func TestProcessCrashKeepsTheCache(t *testing.T) {
 	must(t, lock.Close())
 }
 
+// The lock of a file ends with Close and with the process.
+func TestFileLock(t *testing.T) {
+	fsys := New(seeded(1))
+	first, err := fsys.Create("/file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock := func(fsys *FS) (vfs.File, error) {
+		f, err := fsys.Open("/file")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f, f.Lock()
+	}
+	for range 2 {
+		if err := first.Lock(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, err := lock(fsys)
+	if !errors.Is(err, vfs.ErrLocked) {
+		t.Fatalf("of a locked file: got %v, want ErrLocked", err)
+	}
+	other.Close()
+	if _, err := lock(fsys); !errors.Is(err, vfs.ErrLocked) {
+		t.Fatalf("after another file was closed: got %v, want ErrLocked", err)
+	}
+	if _, err := lock(fsys.Clone(seeded(1))); err != nil {
+		t.Fatalf("in another file system: %v", err)
+	}
+	first.Close()
+	if _, err := lock(fsys); err != nil {
+		t.Fatalf("after Close: %v", err)
+	}
+	if _, err := lock(fsys.CrashProcess()); err != nil {
+		t.Fatalf("after the process: %v", err)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	fsys := New(seeded(1))
 	f := durableFile(t, fsys)

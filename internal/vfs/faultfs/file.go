@@ -1,10 +1,13 @@
 package faultfs
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
 	"syscall"
+
+	"faquan/internal/vfs"
 )
 
 // inode is one file: data is what programs read, disk what the platters hold.
@@ -17,6 +20,8 @@ type inode struct {
 	// dirty has the sectors written since the last sync, each with the values
 	// that it held on the way (without the disk's and without the newest).
 	dirty map[int64][][]byte
+	// locker is the open file that holds the lock, if any.
+	locker *file
 }
 
 type file struct {
@@ -33,8 +38,25 @@ func (f *file) Close() error {
 	if !f.closed {
 		f.closed = true
 		f.fs.open--
+		if f.ino.locker == f {
+			f.ino.locker = nil
+		}
 	}
 	return nil
+}
+
+func (f *file) Lock() error {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	fault := f.fs.begin(LockFile, f.name)
+	if fault.prevents() {
+		return fault.Err
+	}
+	if f.ino.locker != nil && f.ino.locker != f {
+		return fmt.Errorf("lock %s: %w", f.name, vfs.ErrLocked)
+	}
+	f.ino.locker = f
+	return fault.Err
 }
 
 func (f *file) Size() (int64, error) {
