@@ -70,16 +70,17 @@ type Store interface {
 
 // Finder answers questions about single keys and users. Each call sees everything that was acknowledged before it.
 // Calls are cheap, unlike those of Store.Read, and never make a batch wait: callers outside may ask often. A row that
-// does not exist is nil.
+// does not exist is nil. A row that names another that is not there is ErrDamaged, as for Tx.Load: what was issued is not
+// known, and a caller must not hear that it was nothing.
 type Finder interface {
 	// Claim returns what Reader.Claim does.
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
 	// Recipient returns what Reader.Recipient does.
 	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
 	// RecentIssuances iterates over a user's issuances, each once, the newest first: by id, where ids grow from commit to
-	// commit. An issuance that was continued may stand where it was continued. What is issued during the iteration need
-	// not appear in it. The work is done as the iteration proceeds, so a caller that stops early has not paid for the
-	// rest; nothing is held between two elements. Iteration ends at the first error, which is its last element.
+	// commit. An issuance that was continued, or closed, may stand where that was done. What is issued during the
+	// iteration need not appear in it. The work is done as the iteration proceeds, so a caller that stops early has not
+	// paid for the rest; nothing is held between two elements. Iteration ends at the first error, which is its last element.
 	RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error]
 }
 

@@ -32,6 +32,46 @@ func TestLostIssuanceInABatch(t *testing.T) {
 	wantIssuances(t, p, 3)
 }
 
+// A caller who asks for what is lost is not answered that there never was anything, and the question costs no connection.
+func TestLookUpsOfLostRows(t *testing.T) {
+	url := pgtest.Shared(t).Database(t)
+	st := open(t, postgres.Options{URL: url, CallerClock: true})
+	defer st.Close()
+	login := benefit.Identifier{Type: benefit.Login, Value: "somebody"}
+	somebody := &benefit.User{ID: 1 << 30, Name: "somebody", Identifiers: []benefit.Identifier{login}}
+	if err := storetest.Write(t.Context(), st, storetest.Start, &benefit.Changes{Users: []*benefit.User{somebody}}); err != nil {
+		t.Fatal(err)
+	}
+	c := storetest.NewCommitter(st, storetest.Catalogue(storetest.Template(1)), 1)
+	first := issued(t, c, "lost").Issuance
+	execute(t, url, "DELETE FROM issuance; DELETE FROM users")
+	pids := sessions(t, url)
+	if i, err := st.Claim(t.Context(), first.Scope, first.Key); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("the key of a lost issuance: %+v, %v", i, err)
+	}
+	if i, err := st.Claim(t.Context(), first.Scope, "another"); i != nil || err != nil {
+		t.Errorf("another key: %+v, %v", i, err)
+	}
+	if u, err := st.Recipient(t.Context(), login); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("the identifier of a lost user: %+v, %v", u, err)
+	}
+	if u, err := st.Recipient(t.Context(), benefit.RefTo(somebody.ID)); u != nil || err != nil {
+		t.Errorf("a reference to a lost user: %+v, %v", u, err)
+	}
+	wantKept(t, url, pids)
+	r, err := st.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if i, err := r.Claim(t.Context(), first.Scope, first.Key); i != nil || err != nil {
+		t.Errorf("the key of a lost issuance, of a reader: %+v, %v", i, err)
+	}
+	if u, err := r.Recipient(t.Context(), login); u != nil || err != nil {
+		t.Errorf("the identifier of a lost user, of a reader: %+v, %v", u, err)
+	}
+}
+
 // What a table's trigger swallows is not acknowledged, and nothing else of that commit stays.
 func TestSwallowedWrites(t *testing.T) {
 	cat := storetest.Catalogue(storetest.Template(1), storetest.Template(2))

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -133,20 +134,34 @@ var (
 )
 
 func (r *reader) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
-	return claimIn(ctx, r.ask(), r.ask(), scope, key)
+	return unlessDangling(claimIn(ctx, r.ask(), r.ask(), scope, key))
 }
 
-// claimIn is what was issued under a key: claims has the keys, and rest the issuances.
+// unlessDangling makes of store.ErrDamaged a row that is not there: who reads the whole store goes on, and reports the row
+// that leads nowhere.
+func unlessDangling[T any](found *T, err error) (*T, error) {
+	if errors.Is(err, store.ErrDamaged) {
+		return nil, nil
+	}
+	return found, err
+}
+
+// claimIn is what was issued under a key: claims has the keys, and rest the issuances. It returns store.ErrDamaged when the
+// key is bound and leads to no issuance.
 func claimIn(ctx context.Context, claims, rest asker, scope benefit.Scope, key string) (*benefit.Issuance, error) {
 	hash := benefit.ClaimIDOf(scope, key)
 	bound, err := one(ctx, claims, readClaim, pgx.RowTo[int64], bucketOf(hash), uuidOf(hash))
 	if err != nil || bound == 0 {
 		return nil, err
 	}
-	// None when the claim was bound and not applied yet: then nothing was issued under it.
 	i, err := one(ctx, rest, readIssuance, scanIssuance, homeBucket(id.ID(bound)), bound)
-	if err != nil || i == nil || !i.Under(scope, key) {
+	switch {
+	case err != nil:
 		return nil, err
+	case i == nil:
+		return nil, fmt.Errorf("%w: a claim names issuance %d, which is not there", store.ErrDamaged, bound)
+	case !i.Under(scope, key): // another key with the same hash
+		return nil, nil
 	}
 	return i, nil
 }
@@ -191,7 +206,7 @@ func (r *reader) TraceIssuances(ctx context.Context, traceID string, after id.ID
 }
 
 func (r *reader) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
-	return recipientIn(ctx, r.ask(), ident)
+	return unlessDangling(recipientIn(ctx, r.ask(), ident))
 }
 
 // recipientIn is the user that an identifier names.
@@ -202,7 +217,7 @@ func recipientIn(ctx context.Context, from asker, ident benefit.Identifier) (*be
 	return linked(ctx, from, ident, func(u *benefit.User) bool { return slices.Contains(u.Identifiers, ident) })
 }
 
-// linked is the user that the table link says, if it really is.
+// linked is the user that the table link says, if it really is. It returns store.ErrDamaged when there is no such user.
 func linked(ctx context.Context, from asker, ident benefit.Identifier, really func(u *benefit.User) bool) (*benefit.User, error) {
 	bucket, hash := linkKey(ident)
 	user, err := one(ctx, from, readLink, pgx.RowTo[int64], bucket, hash)
@@ -210,8 +225,13 @@ func linked(ctx context.Context, from asker, ident benefit.Identifier, really fu
 		return nil, err
 	}
 	u, err := userIn(ctx, from, benefit.UserID(user))
-	if err != nil || u == nil || !really(u) {
+	switch {
+	case err != nil:
 		return nil, err
+	case u == nil:
+		return nil, fmt.Errorf("%w: an identifier names user %d, which is not there", store.ErrDamaged, user)
+	case !really(u): // another identifier with the same hash, or one that the user had
+		return nil, nil
 	}
 	return u, nil
 }
@@ -225,7 +245,7 @@ func userIn(ctx context.Context, from asker, user benefit.UserID) (*benefit.User
 }
 
 func (r *reader) UserByName(ctx context.Context, name string) (*benefit.User, error) {
-	return linked(ctx, r.ask(), nameLink(name), func(u *benefit.User) bool { return name != "" && u.Name == name })
+	return unlessDangling(linked(ctx, r.ask(), nameLink(name), func(u *benefit.User) bool { return name != "" && u.Name == name }))
 }
 
 func (r *reader) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {

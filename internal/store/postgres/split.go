@@ -96,7 +96,7 @@ func (s *split) LastNow() benefit.Instant { return max(s.claims.LastNow(), s.res
 func (s *split) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	return claimIn(ctx, s.claims.reading, s.rest.reading, scope, key)
+	return unlessDangling(claimIn(ctx, s.claims.reading, s.rest.reading, scope, key))
 }
 
 // Recipient is the rest's.
@@ -158,7 +158,7 @@ type splitReader struct {
 
 // Claim is what was issued under a key. A key that was bound for a while, bound again and not applied leads nowhere.
 func (r *splitReader) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
-	return claimIn(ctx, r.claims.ask(), r.Reader.(*reader).ask(), scope, key)
+	return unlessDangling(claimIn(ctx, r.claims.ask(), r.Reader.(*reader).ask(), scope, key))
 }
 
 func (r *splitReader) Close() error { return errors.Join(r.claims.Close(), r.Reader.Close()) }

@@ -361,7 +361,7 @@ func (s *Store) prepareTx(ctx context.Context, clock benefit.Instant, lock *stat
 func (s *Store) broken(err error) error {
 	var pg *pgconn.PgError
 	switch {
-	case err == nil || errors.Is(err, store.ErrConflict) || errors.Is(err, errSwallowed): // the batch's own finding
+	case err == nil || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrDamaged) || errors.Is(err, errSwallowed): // our own finding
 		return err
 	case errors.Is(err, context.Canceled): // the caller went away, not the server
 		return err
