@@ -69,7 +69,8 @@ type Store interface {
 }
 
 // Finder answers questions about single keys and users. Each call sees everything that was acknowledged before it.
-// Calls are cheap, unlike those of Store.Read, and never make a batch wait: callers outside may ask often. A row that
+// Calls are cheap, unlike those of Store.Read, so callers outside may ask often. They take no lock that a batch waits for,
+// but a shared store answers them on connections that a batch may need for a moment: bound how many run at once. A row that
 // does not exist is nil. A row that names another that is not there is ErrDamaged, as for Tx.Load: what was issued is not
 // known, and a caller must not hear that it was nothing.
 type Finder interface {
