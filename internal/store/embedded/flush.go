@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"faquan/internal/store"
+	"faquan/internal/vfs"
 )
 
 // flushLoop writes the overlay to the view whenever something waits: at once when much does, else after a while.
@@ -29,6 +30,27 @@ func (s *Store) flushLoop() {
 				return
 			case <-time.After(time.Second):
 			}
+		}
+	}
+}
+
+// watchLock fails the store soon after its lock is lost: when the directory was moved away, say, and another process
+// serves a copy in its place. The journal looks only where a segment ends, which a quiet store takes days to reach. A
+// flush may take long, so this is not done in flushLoop.
+func (s *Store) watchLock() {
+	defer s.work.Done()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		}
+		if err := s.lock.Check(); errors.Is(err, vfs.ErrLockLost) {
+			s.o.Log.Error("the data directory may be another process's; nothing more is committed", "err", err)
+			s.fail(err)
+			return
 		}
 	}
 }

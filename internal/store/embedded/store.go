@@ -105,7 +105,7 @@ const recordKind = 1
 // Store is an open embedded store. It implements store.Store.
 type Store struct {
 	o       Options
-	lock    io.Closer // keeps a second process out of the directory
+	lock    vfs.Lock // keeps a second process out of the directory
 	journal *journal.Journal
 	sums    *sumvfs.Database // the view's checksums
 	writer  *sqlite.Conn     // of the flusher
@@ -177,7 +177,7 @@ func Open(o Options) (*Store, error) {
 // lockName is the file in the data directory that its one process has locked.
 const lockName = "LOCK"
 
-func openLocked(o Options, lock io.Closer) (*Store, error) {
+func openLocked(o Options, lock vfs.Lock) (*Store, error) {
 	s, err := open(o, lock)
 	if err == nil || !damaged(err) {
 		return s, err
@@ -189,7 +189,7 @@ func openLocked(o Options, lock io.Closer) (*Store, error) {
 	return open(o, lock)
 }
 
-func open(o Options, lock io.Closer) (_ *Store, err error) {
+func open(o Options, lock vfs.Lock) (_ *Store, err error) {
 	s := &Store{
 		o: o, lock: lock, kick: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan error, 1),
 		counts: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[benefit.TemplateID]benefit.TemplateDay{},
@@ -223,9 +223,10 @@ func open(o Options, lock io.Closer) (_ *Store, err error) {
 		return nil, err
 	}
 	if !o.Foreground {
-		s.work.Add(2)
+		s.work.Add(3)
 		go s.flushLoop()
 		go s.fillFilters()
+		go s.watchLock()
 	}
 	return s, nil
 }

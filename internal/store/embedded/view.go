@@ -170,8 +170,12 @@ func (s *Store) checkpoint(mode string) error {
 	return sqlitex.ExecuteTransient(s.writer, "PRAGMA wal_checkpoint("+mode+")", nil)
 }
 
-// mark notes how much of the WAL a checkpoint may move.
+// mark notes how much of the WAL a checkpoint may move. The note is a file found by its name, so it must still be this
+// store's.
 func (s *Store) mark() error {
+	if err := s.lock.Check(); err != nil {
+		return err
+	}
 	frames := 0
 	if err := sqlitex.ExecuteTransient(s.writer, "PRAGMA wal_checkpoint(NOOP)", &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
 		frames = stmt.ColumnInt(1)

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
@@ -20,6 +22,7 @@ import (
 	"faquan/internal/journal"
 	"faquan/internal/store"
 	"faquan/internal/store/codec"
+	"faquan/internal/store/embedded/sumvfs"
 	"faquan/internal/store/storetest"
 	"faquan/internal/vfs"
 )
@@ -311,6 +314,69 @@ func TestLockFilesDeleted(t *testing.T) {
 	}
 	if err := Rebuild(Options{Dir: dir, SegmentBytes: 1 << 20}, nil); !errors.Is(err, vfs.ErrLocked) {
 		t.Errorf("Rebuild of an open store: %v", err)
+	}
+}
+
+// A store whose directory was moved away commits nothing more, though its journal is in the middle of a segment.
+func TestDirectoryReplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	o := Options{Dir: dir, SegmentBytes: 1 << 20, FlushAfter: time.Hour} // the view is written by Flush alone
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c := newClient(s)
+	c.mustAsk(t, 0, 2)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	moved := dir + "-moved"
+	if err := os.Rename(dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(dir, os.DirFS(moved)); err != nil {
+		t.Fatal(err)
+	}
+	second, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the first store has failed", func() bool {
+		_, err := s.Begin(t.Context(), 0)
+		return errors.Is(err, store.ErrFailed) && errors.Is(err, vfs.ErrLockLost)
+	})
+	if err := c.ask(2); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("issuing on the first store: %v", err)
+	}
+	newClient(second).mustAsk(t, 2, 4)
+	if err := second.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	files := func() map[string]string {
+		found := map[string]string{}
+		for _, suffix := range []string{"", sumvfs.LogSuffix, sumvfs.MarkSuffix} {
+			b, err := os.ReadFile(ViewPath(dir) + suffix)
+			found[suffix] = fmt.Sprint(err, sha256.Sum256(b))
+		}
+		return found
+	}
+	before := files()
+	if err := s.Close(); !errors.Is(err, vfs.ErrLockLost) {
+		t.Errorf("Close of the first store: %v", err)
+	}
+	if diff := cmp.Diff(before, files()); diff != "" {
+		t.Errorf("Close of the first store changed the view of the second (-before +after):\n%s", diff)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if second, err = Open(o); err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if n := len(contentsOf(t, second).Issuances); n != 4 {
+		t.Errorf("%d issuances in the second store", n)
 	}
 }
 
