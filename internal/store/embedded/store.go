@@ -232,6 +232,9 @@ func open(o Options, lock vfs.Lock) (_ *Store, err error) {
 }
 
 func (s *Store) openView() (at position, err error) {
+	if err := checkLinks(ViewPath(s.o.Dir)); err != nil {
+		return at, fmt.Errorf("opening the view: %w", err)
+	}
 	if have, err := plainVersion(ViewPath(s.o.Dir)); err != nil {
 		return at, fmt.Errorf("opening the view: %w", err)
 	} else if have > 0 {

@@ -5,7 +5,10 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
+	"syscall"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -184,6 +187,22 @@ func (s *Store) mark() error {
 		return err
 	}
 	return s.sums.Mark(frames)
+}
+
+// checkLinks returns an error if the file of the view has a second name: in a copy of the data directory made of hard
+// links, another process may write to it. The view is then made again as a file that only this store has.
+func checkLinks(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Nlink > 1 {
+		return fmt.Errorf("%w: %s has %d hard links", errView, path, stat.Nlink)
+	}
+	return nil
 }
 
 // removeView deletes the view's files.

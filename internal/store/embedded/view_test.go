@@ -317,6 +317,35 @@ func TestLockFilesDeleted(t *testing.T) {
 	}
 }
 
+// A copy of the directory made of hard links does not share the view with the original.
+func TestViewHardLinks(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	o := Options{Dir: dir, SegmentBytes: 1 << 20}
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newClient(s).mustAsk(t, 0, 3)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(ViewPath(dir), ViewPath(other)); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(o); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n := len(contentsOf(t, s).Issuances); n != 3 {
+		t.Errorf("%d issuances", n)
+	}
+	mine, err1 := os.Stat(ViewPath(dir))
+	theirs, err2 := os.Stat(ViewPath(other))
+	if err := errors.Join(err1, err2); err != nil || os.SameFile(mine, theirs) {
+		t.Errorf("both directories have one view (%v)", err)
+	}
+}
+
 // A store whose directory was moved away commits nothing more, though its journal is in the middle of a segment.
 func TestDirectoryReplaced(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
