@@ -27,8 +27,8 @@
 // # Signature
 //
 // The string to sign is every parameter of query and body but sign, sorted by name in byte order, as name and value
-// one after the other with nothing between, values not URL-encoded; a body that is no form (JSON, XML, a batch)
-// follows as it was sent. What is done with it depends on sign_method:
+// one after the other with nothing between, values not URL-encoded; the body of a batch follows as it was sent. What
+// is done with it depends on sign_method:
 //
 //	md5          MD5(secret + string + secret)
 //	hmac         HMAC-MD5 under the secret
@@ -37,9 +37,8 @@
 // and the result travels as upper-case hex. The official SDKs for Java, .NET, PHP, Python and Node all do this; what
 // they do differently is in type Variant. Parameters that the matching string leaves out are dropped after the check.
 //
-// Nothing stands between a name and its value, so a=bc and ab=c sign alike: who sees a signed call can cut its text
-// into other parameters. That is the protocol's; the timestamp bounds it in time, idempotency keys in effect, and
-// TLS keeps calls from being seen.
+// Nothing stands between a name and its value, so a=bc and ab=c sign alike: who sees a signed call could cut its text
+// into another one, where he had chosen a part of it. See checkReading.
 //
 // # Answers
 //
@@ -62,6 +61,7 @@
 //  10. sign                     present (24)
 //  11. the app                  known (29)
 //  12. the signature            verifies under a secret of the app (25)
+//  13. the reading              the signed text is this request and no other (41; 43 for a batch)
 //
 // The platform documents no order. That a fake app_key is found after method, timestamp and format has been seen;
 // the rest is ours. Session, permission, quota and business parameters come after all of these.
