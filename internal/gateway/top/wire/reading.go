@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -17,16 +18,14 @@ var common = []string{
 	"app_key", "format", "partner_id", "session", "sign_method", "simplify", "target_app_key", "timestamp", "v",
 }
 
-// checkReading refuses a call in whose signed text the name of a parameter that decides stands anywhere but at the
-// beginning of that parameter. Only inside an object parameter of the API itself it may: JSON has one end. Other parameters may
-// have any name, as SDKs let callers add some, but then their text is not free.
+// checkReading refuses a call whose signed text holds the name of a parameter that decides anywhere but at the beginning
+// of that parameter. It may stand inside the object parameter of the API itself, since JSON has one end. Callers may add
+// parameters of any other name, as SDKs let them, but then the text of these is not free.
 func (p *Policy) checkReading(req *Request) *Error {
-	names := slices.Clone(deciding)
-	for _, object := range p.Objects {
-		names = append(names, object)
-	}
-	// free is the signed text without what is known to be a name, an object, or the app and session that must exist. A zero
-	// byte stands for each of these.
+	names := slices.AppendSeq(slices.Clone(deciding), maps.Values(p.Objects))
+	slices.Sort(names) // of two wrongs the same one is answered
+	// free is the signed text without known names, the API's object, and the app, which must exist: a zero byte stands for
+	// each of these. Keys of sessions, which must exist, too, may hold the word session.
 	var free strings.Builder
 	var ends []int // of each parameter in it
 	for i := range req.Params {
@@ -55,9 +54,8 @@ func (p *Policy) checkReading(req *Request) *Error {
 	return nil
 }
 
-// checkBatchReading does the same for what stands around a batch. There are no other parameters than those of the protocol, and
-// none has a free text, so that the signed body begins where it seems to and a call of /router/rest, which has a method, is
-// no batch.
+// checkBatchReading does the same for what stands around a batch. It also refuses all parameters but the protocol's own, so
+// that the signed body begins where it seems to, and a call of /router/rest, which has a method, is no batch.
 func (p *Policy) checkBatchReading(req *Request) *Error {
 	for i := range req.Params {
 		if name := req.Params[i].Name; name != "sign" && !slices.Contains(common, name) {
