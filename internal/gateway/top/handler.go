@@ -78,6 +78,7 @@ type Handler struct {
 	o       Options
 	methods map[string]*method
 	objects map[string]string // of methods: see wire.Policy
+	keys    map[string]string
 	policy  atomic.Pointer[policy]
 	readers *gateway.Readers // bounds the queries
 
@@ -102,13 +103,16 @@ func New(o Options) *Handler {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{
-		o: o, methods: map[string]*method{}, objects: map[string]string{}, readers: gateway.NewReaders(maxReaders, maxReadersOfApp, readersWait),
+		o: o, methods: map[string]*method{}, objects: map[string]string{}, keys: map[string]string{}, readers: gateway.NewReaders(maxReaders, maxReadersOfApp, readersWait),
 		deadlines: gateway.NewDeadlines(o.Deadline),
 	}
 	for _, m := range methods() {
 		h.methods[m.name] = m
 		if m.object != "" {
 			h.objects[m.name] = m.object
+		}
+		if m.key != "" {
+			h.keys[m.name] = m.key
 		}
 	}
 	return h
@@ -198,7 +202,7 @@ func (h *Handler) current() *policy {
 	p := &policy{apps: apps}
 	p.Policy = wire.Policy{
 		KnownMethod: func(name string) bool { return h.methods[name] != nil },
-		Objects:     h.objects,
+		Objects:     h.objects, Keys: h.keys,
 		Credentials: func(appKey string) (wire.Credentials, *wire.Error) {
 			app := apps.ByAppKey(appKey)
 			if app == nil {

@@ -16,6 +16,7 @@ type method struct {
 	name    string
 	session need
 	object  string // the name of its object parameter; "" when it has none
+	key     string // of a method without an object, the parameter that must exist and decides
 	// run answers a call that passed every check of the gateway: by an answer that c.success began, or a refusal.
 	run func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error)
 	// unknown answers a call of which nobody knows whether it issued: a timeout, a panic. Nil for methods that

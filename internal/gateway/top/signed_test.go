@@ -118,7 +118,10 @@ func drawSigning(t *rapid.T) signing {
 			if rapid.Bool().Draw(t, "own session") {
 				element = "session=dave&" + element
 			}
-			elements = append(elements, rapid.SampledFrom([]string{"", "x_id=1&", "zone=1&"}).Draw(t, "first")+element)
+			if len(elements) > 0 {
+				element = rapid.SampledFrom([]string{"", "x_id=1&", "zone=1&"}).Draw(t, "first") + element
+			}
+			elements = append(elements, element)
 		}
 		s.body = strings.Join(elements, wire.Separator)
 	} else {
@@ -252,6 +255,8 @@ func TestSignedTextIsNotCutElsewhere(t *testing.T) {
 	inside := "timestamp" + at + "v2.0" + element
 	victim := object("victim", inside)
 	head, tail, _ := strings.Cut(victim, inside)
+	open, close := strings.TrimSuffix(evil, `"}`), `"}`
+	batch := "single_benefit_request=" + url.QueryEscape(object("victim", "t")) + "&method=" + activityMethod
 	fields := "xformatjsonmethod" + activityMethod + "sessioncarolsign_methodmd5single_benefit_request" + evil
 	for _, test := range []struct {
 		name, signed string // what the caller signs
@@ -274,6 +279,16 @@ func TestSignedTextIsNotCutElsewhere(t *testing.T) {
 		{"the rest in a body", textOf(common(pair{"fields", fields + "timestamp" + at + "v2.0"}, pair{"method", "taobao.user.seller.get"}, session)), top.Path,
 			common(pair{"fields", "x"}, activity, session, pair{"single_benefit_request", evil}),
 			"formatjsonmethodtaobao.user.seller.getsessioncarolsign_methodmd5timestamp" + at + "v2.0"},
+		{"an object that takes up the method", textOf(common(pair{"fields", "xmethod" + activityMethod + "sessioncarolsingle_benefit_request" + open},
+			pair{"method", "taobao.user.seller.get"}, session, pair{"store_name", close})), top.Path,
+			[]pair{{"app_key", labKey}, {"fields", "x"}, activity, session, {"single_benefit_request",
+				open + "formatjsonmethodtaobao.user.seller.getsessioncarolsign_methodmd5store_name" + close}, {"timestamp", at}, {"v", "2.0"}}, ""},
+		{"the end of a query in a body", textOf(common(session, pair{"partner_id", "xsessioncarolsign_methodmd5timestamp" + at + "v2.0" + element + wire.Separator})) + batch, top.BatchPath,
+			common(session, pair{"partner_id", "x"}), element + wire.Separator + "sessioncarolsign_methodmd5timestamp" + at + "v2.0" + batch},
+		{"a parameter in a body", textOf(common(session, pair{"z", "=1&" + element + wire.Separator})) + batch, top.BatchPath,
+			common(session), "z=1&" + element + wire.Separator + batch},
+		{"another token", textOf(common(pair{"method", "taobao.top.auth.token.refresh"}, pair{"partner_id", "xrefresh_tokenSTOLEN"}, pair{"refresh_token", "GOOD"})), top.Path,
+			common(pair{"method", "taobao.top.auth.token.refresh"}, pair{"partner_id", "x"}, pair{"refresh_token", "STOLEN"}, pair{"refresh_tokenGOOD", ""}), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			sortPairs(test.pairs)

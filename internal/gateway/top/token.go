@@ -18,6 +18,7 @@ type Tokens interface {
 // neither the app's secret nor a redirect_uri travels. Its uuid is of no use here: a code is good once.
 var tokenCreate = &method{
 	name: "taobao.top.auth.token.create",
+	key:  "code",
 	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
 		args := c.req.Args()
 		args.Text("uuid", maxToken)
@@ -28,6 +29,7 @@ var tokenCreate = &method{
 // tokenRefresh is taobao.top.auth.token.refresh.
 var tokenRefresh = &method{
 	name: "taobao.top.auth.token.refresh",
+	key:  "refresh_token",
 	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
 		return h.giveToken(ctx, c, c.req.Args(), "refresh_token", Tokens.Refresh)
 	},

@@ -6,6 +6,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -192,29 +193,60 @@ func decodeSignature(sign string, key *rsa.PublicKey) (signature []byte, hint st
 	return signature, ""
 }
 
-// decisive are the parameters that say what a call asks for, and for whom.
-var decisive = []string{
-	"alipay_root_cert_sn", "app_auth_token", "app_cert_sn", "app_id", "biz_content", "charset", "encrypt_type", "format", "method",
+// decisive are the parameters that say what a call asks for, and for whom, with what
+// their values begin with; nil: anything. Those that only make a call refused need to
+// be found in parameters before them alone.
+var decisive = []struct {
+	name   string
+	value  *regexp.Regexp
+	before bool
+}{
+	{"alipay_root_cert_sn", nil, true},
+	{"app_auth_token", nil, false},
+	{"app_cert_sn", nil, true},
+	{"app_id", nil, true},
+	{"biz_content", regexp.MustCompile(`^\s*\{`), false},
+	{"charset", nil, false},
+	{"encrypt_type", nil, true},
+	{"format", nil, true},
+	{"method", aMethod, false},
+	{"timestamp", regexp.MustCompile(`^[0-9]{4}-`), false},
 }
 
-// hidden finds a decisive parameter that may have been moved into the value of one
-// before it: "a=1" and "charset=gbk" are signed as "a=1&charset=gbk", and so is one a
-// with the value "1&charset=gbk". Of two such requests nobody can say which was
-// signed. biz_content can hold none, since nothing may follow its JSON object, and the
-// URLs that callers send have names behind all of these.
+var aMethod = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`)
+
+// hidden finds a decisive parameter that may have been moved into another value, where
+// it can come from since "a=1" and "charset=gbk" are signed as "a=1&charset=gbk", and so
+// is one a with the value "1&charset=gbk". Of two such requests nobody can say which was
+// signed. biz_content ends where its JSON ends, so it can hold anything but the method
+// of another call, which it would have taken up.
 func (r *Request) hidden() *Error {
 	for i := range r.Params {
 		p := &r.Params[i]
-		if p.Name == "biz_content" || !strings.Contains(p.raw, "&") {
+		if !strings.Contains(p.raw, "&") {
 			continue
 		}
-		for _, name := range decisive {
-			if p.Name < name && strings.Contains(p.raw, "&"+name+"=") {
-				return ErrInvalidParameter.With("参数" + p.Name + "的值含有“&" + name + "=”，签名无法区分它与参数" + name)
+		for _, d := range decisive {
+			if p.Name == "biz_content" && d.name != "method" || d.before && p.Name >= d.name {
+				continue
+			}
+			if holds(p.raw, "&"+d.name+"=", d.value) {
+				return ErrInvalidParameter.With("参数" + p.Name + "的值含有“&" + d.name + "=”，签名无法区分它与参数" + d.name)
 			}
 		}
 	}
 	return nil
+}
+
+// holds reports whether the parameter stands in the text with what its value begins with.
+func holds(text, parameter string, value *regexp.Regexp) bool {
+	for {
+		_, after, found := strings.Cut(text, parameter)
+		if !found || value == nil || value.MatchString(after) {
+			return found
+		}
+		text = after
+	}
 }
 
 // dropUncovered removes the parameters that the variant's text leaves out. They

@@ -265,7 +265,15 @@ func TestHiddenParameters(t *testing.T) {
 		{[]string{"alipay_sdk", "java&app_auth_token=T", "app_auth_token", "U"}, "参数alipay_sdk的值含有“&app_auth_token=”"},
 		{[]string{"format", "-", "extra", "&a=1&format=xml"}, "参数extra的值含有“&format=”"},
 		{[]string{"charset", "-", "biz_content", `{"memo":"&charset=gbk"}`}, ""},
-		{[]string{"notify_url", "http://shop/?a=1&charset=gbk&method=x&app_id=1&timestamp=2"}, ""},
+		{[]string{"notify_url", "http://shop/?a=1&method=x&app_id=1&timestamp=2&format=json"}, ""},
+		{[]string{"notify_url", "http://shop/?a=1&charset=gbk"}, "参数notify_url的值含有“&charset=”"},
+		// What another call was signed with, in a value behind its place.
+		{[]string{"n", "&charset=utf-8&method=alipay.user.info.share"}, "参数n的值含有“&charset=”"},
+		{[]string{"n", "&x=1&method=alipay.user.info.share"}, "参数n的值含有“&method=”"},
+		{[]string{"tz", "&timestamp=2026-11-01 00:00:00"}, "参数tz的值含有“&timestamp=”"},
+		{[]string{"biz_d", `&biz_content={"a":1}`}, "参数biz_d的值含有“&biz_content=”"},
+		{[]string{"biz_content", `{"x":"&method=alipay.user.info.share&notify_url="}`}, "参数biz_content的值含有“&method=”"},
+		{[]string{"biz_content", `{"memo":"http://shop/?a=1&method=post&charset=gbk"}`}, ""},
 		{[]string{"alipay_sdk", "app_auth_token=T&b=1&app_auth_token"}, ""},
 	} {
 		bad := explainedCheck(parse(t, encode(signed(with(test.changes...)))))

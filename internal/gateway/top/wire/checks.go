@@ -29,6 +29,8 @@ type Policy struct {
 	KnownMethod func(method string) bool
 	// Objects names the object parameter of each method that has one.
 	Objects map[string]string
+	// Keys names the one parameter, which must exist somewhere, by which a method without an object decides.
+	Keys map[string]string
 	// Credentials finds those of an app. It may refuse with any Error: ErrInvalidAppKey for an unknown app.
 	Credentials func(appKey string) (Credentials, *Error)
 	// Tolerance is how far the timestamp may be from now, either way: 0 is DefaultTolerance, less turns the check

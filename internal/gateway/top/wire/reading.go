@@ -2,65 +2,114 @@ package wire
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
 
 // The text that a call signs has nothing between names and values, so "a=bc" and "ab=c" have one signature. Where a
-// stranger chose a part of what a caller signs, he could cut the text at other places and make another call of it. So a
-// call is refused unless its text can be read in one way only, as far as the parameters go that decide.
+// stranger chose a part of what a caller signs, he could cut the text at other places and make another call of it. What the
+// caller signed as a parameter that decides would then stand inside another value. So a call is refused when something
+// that looks like such a parameter stands anywhere but at its place.
 
-// deciding are the common parameters that decide who asks for what. The object parameters of the APIs belong to them, too.
-var deciding = []string{"app_key", "method", "session", "sign_method", "timestamp"}
+// decisive are the common parameters that decide who asks for what, with what their values begin with; nil: anything.
+var decisive = []struct {
+	name  string
+	value *regexp.Regexp
+}{
+	{"method", regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.`)},
+	{"session", nil},
+	{"sign_method", regexp.MustCompile(`^(?i:md5|hmac)`)},
+	{"timestamp", regexp.MustCompile(`^[0-9]{4}`)},
+}
+
+var beginsObject = regexp.MustCompile(`^\s*\{`)
 
 // common are all parameters of the protocol itself, without the method and the signature.
 var common = []string{
 	"app_key", "format", "partner_id", "session", "sign_method", "simplify", "target_app_key", "timestamp", "v",
 }
 
-// checkReading refuses a call whose signed text holds the name of a parameter that decides anywhere but at the beginning
-// of that parameter. It may stand inside the object parameter of the API itself, since JSON has one end. Callers may add
-// parameters of any other name, as SDKs let them, but then the text of these is not free.
+// contains reports whether the name stands anywhere in the text with what a value of it begins with.
+func contains(text, name string, value *regexp.Regexp) bool {
+	for {
+		i := strings.Index(text, name)
+		if i < 0 {
+			return false
+		}
+		text = text[i+len(name):]
+		if value == nil || value.MatchString(text) {
+			return true
+		}
+	}
+}
+
+// checkReading refuses a call whose signed text may be that of another call. Inside the object parameter of the API
+// other names may stand, since JSON has one end, but not the method of another call. Callers may add parameters of any other
+// name, as SDKs let them.
 func (p *Policy) checkReading(req *Request) *Error {
-	names := slices.AppendSeq(slices.Clone(deciding), maps.Values(p.Objects))
-	slices.Sort(names) // of two wrongs the same one is answered
-	// free is the signed text without known names, the API's object, and the app, which must exist: a zero byte stands for
-	// each of these. Keys of sessions, which must exist, too, may hold the word session.
+	object, key := p.Objects[req.Method()], p.Keys[req.Method()]
+	// free is the signed text without known names, the API's object and what must exist: a zero byte stands for each of these.
+	// Keys of sessions, which must exist where they decide, may hold the word session.
 	var free strings.Builder
-	var ends []int // of each parameter in it
 	for i := range req.Params {
 		param := &req.Params[i]
 		switch {
 		case param.Name == "sign":
-		case param.Name == p.Objects[req.Method()], param.Name == "app_key":
+		case param.Name == object:
+			if contains(param.Value, "method", decisive[0].value) {
+				return Invalid(object, "的内容含有“method”及API名称，签名无法将它与参数method区分")
+			}
+			free.WriteByte(0)
+		case param.Name == key:
 			free.WriteByte(0)
 		case param.Name == "session":
 			free.WriteString("\x00" + strings.ReplaceAll(param.Value, "session", "\x00"))
-		case param.Name == "method", slices.Contains(common, param.Name), slices.Contains(names, param.Name):
-			free.WriteByte(0)
-			free.WriteString(param.Value)
+		case param.Name == "method", slices.Contains(common, param.Name):
+			free.WriteString("\x00" + param.Value)
 		default:
-			free.WriteString(param.Name)
-			free.WriteString(param.Value)
+			free.WriteString(param.Name + param.Value)
 		}
-		ends = append(ends, free.Len())
 	}
-	for _, name := range names {
-		if at := strings.Index(free.String(), name); at >= 0 {
-			i, _ := slices.BinarySearch(ends, at+1)
-			return Invalid(req.Params[i].Name, "的名称或内容含有“"+name+"”，签名无法将它与参数"+name+"区分")
+	text := free.String()
+	for _, d := range decisive {
+		if contains(text, d.name, d.value) {
+			return ambiguous(d.name)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Values(p.Objects)) {
+		if contains(text, name, beginsObject) {
+			return ambiguous(name)
+		}
+	}
+	if key != "" && contains(text, key, nil) {
+		return ambiguous(key)
 	}
 	return nil
 }
 
-// checkBatchReading does the same for what stands around a batch. It also refuses all parameters but the protocol's own, so
-// that the signed body begins where it seems to, and a call of /router/rest, which has a method, is no batch.
+// ambiguous refuses a call in which a parameter that decides may be hidden.
+func ambiguous(name string) *Error {
+	return Invalid(name, "的名称出现在其他参数的名称或内容中，签名无法区分")
+}
+
+// inBody is the end of a query that was signed as such and is part of a body now.
+var inBody = regexp.MustCompile(`timestamp([0-9]{10}|[0-9]{4}-[0-9]{2}-[0-9]{2} )`)
+
+// checkBatchReading does the same for what stands around a batch, and sees to it that the signed body begins where it
+// seems to. All parameters are the protocol's own, and v is the last of them: a parameter behind it would be
+// the beginning of the body, and what comes before it ends with the timestamp.
 func (p *Policy) checkBatchReading(req *Request) *Error {
 	for i := range req.Params {
 		if name := req.Params[i].Name; name != "sign" && !slices.Contains(common, name) {
 			return ErrParameter.With("批量请求的URL不支持参数" + name)
 		}
 	}
-	return p.checkReading(req)
+	if bad := p.checkReading(req); bad != nil {
+		return bad
+	}
+	if first, _, _ := strings.Cut(req.Body, "="); first > "v" || inBody.MatchString(req.Body) {
+		return ErrParameter.With("批量请求体的开头或内容可能属于URL中的参数，签名无法区分，请以参数method开始每个请求")
+	}
+	return nil
 }
