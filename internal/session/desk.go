@@ -220,7 +220,7 @@ func (d *Desk) hopeless(ctx context.Context, app benefit.AppID, key string, kind
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", issuing.ErrNotIssued, err)
-	case s == nil || s.App != app || s.Kind != kind:
+	case !givenTo(s, app, kind):
 		return ErrNotFound
 	case s.Ended == 0 && s.ExpiredAt(benefit.InstantOf(d.o.Clock())):
 		return ErrExpired

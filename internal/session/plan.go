@@ -92,10 +92,15 @@ func (p *plan) find(app benefit.AppID, key string, kind benefit.SessionKind) (*b
 	if err != nil {
 		return nil, err
 	}
-	if s == nil || s.App != app || s.Kind != kind {
+	if !givenTo(s, app, kind) {
 		return nil, ErrNotFound
 	}
 	return s, nil
+}
+
+// givenTo reports whether a session is of the kind, and was given to the app.
+func givenTo(s *benefit.Session, app benefit.AppID, kind benefit.SessionKind) bool {
+	return s != nil && s.App == app && s.Kind == kind
 }
 
 // end ends a session, unless it has ended before.
