@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"faquan/internal/gateway/form"
 )
 
 // SignType is the algorithm of a signature, RSA PKCS#1 v1.5 over a digest.
@@ -230,23 +232,12 @@ func (r *Request) hidden() *Error {
 			if p.Name == "biz_content" && d.name != "method" || d.before && p.Name >= d.name {
 				continue
 			}
-			if holds(p.raw, "&"+d.name+"=", d.value) {
+			if form.Holds(p.raw, "&"+d.name+"=", d.value) {
 				return ErrInvalidParameter.With("参数" + p.Name + "的值含有“&" + d.name + "=”，签名无法区分它与参数" + d.name)
 			}
 		}
 	}
 	return nil
-}
-
-// holds reports whether the parameter stands in the text with what its value begins with.
-func holds(text, parameter string, value *regexp.Regexp) bool {
-	for {
-		_, after, found := strings.Cut(text, parameter)
-		if !found || value == nil || value.MatchString(after) {
-			return found
-		}
-		text = after
-	}
 }
 
 // dropUncovered removes the parameters that the variant's text leaves out. They

@@ -1,10 +1,11 @@
 package wire
 
 import (
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
+
+	"faquan/internal/gateway/form"
 )
 
 // The text that a call signs has nothing between names and values, so "a=bc" and "ab=c" have one signature. Where a
@@ -17,31 +18,19 @@ var decisive = []struct {
 	name  string
 	value *regexp.Regexp
 }{
-	{"method", regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.`)},
+	{"method", apiName},
 	{"session", nil},
 	{"sign_method", regexp.MustCompile(`^(?i:md5|hmac)`)},
 	{"timestamp", regexp.MustCompile(`^[0-9]{4}`)},
 }
+
+var apiName = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.`)
 
 var beginsObject = regexp.MustCompile(`^\s*\{`)
 
 // common are all parameters of the protocol itself, without the method and the signature.
 var common = []string{
 	"app_key", "format", "partner_id", "session", "sign_method", "simplify", "target_app_key", "timestamp", "v",
-}
-
-// contains reports whether the name stands anywhere in the text with what a value of it begins with.
-func contains(text, name string, value *regexp.Regexp) bool {
-	for {
-		i := strings.Index(text, name)
-		if i < 0 {
-			return false
-		}
-		text = text[i+len(name):]
-		if value == nil || value.MatchString(text) {
-			return true
-		}
-	}
 }
 
 // checkReading refuses a call whose signed text may be that of another call. Inside the object parameter of the API
@@ -57,7 +46,7 @@ func (p *Policy) checkReading(req *Request) *Error {
 		switch {
 		case param.Name == "sign":
 		case param.Name == object:
-			if contains(param.Value, "method", decisive[0].value) {
+			if form.Holds(param.Value, "method", apiName) {
 				return Invalid(object, "的内容含有“method”及API名称，签名无法将它与参数method区分")
 			}
 			free.WriteByte(0)
@@ -73,16 +62,20 @@ func (p *Policy) checkReading(req *Request) *Error {
 	}
 	text := free.String()
 	for _, d := range decisive {
-		if contains(text, d.name, d.value) {
+		if form.Holds(text, d.name, d.value) {
 			return ambiguous(d.name)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Values(p.Objects)) {
-		if contains(text, name, beginsObject) {
-			return ambiguous(name)
+	hidden := ""
+	for _, name := range p.Objects {
+		if form.Holds(text, name, beginsObject) && (hidden == "" || name < hidden) { // of two the same one is answered
+			hidden = name
 		}
 	}
-	if key != "" && contains(text, key, nil) {
+	if hidden != "" {
+		return ambiguous(hidden)
+	}
+	if key != "" && form.Holds(text, key, nil) {
 		return ambiguous(key)
 	}
 	return nil
