@@ -11,10 +11,12 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"text/template"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -119,7 +121,7 @@ func (d *demo) start(ctx context.Context) error {
 		client: &http.Client{Transport: &http.Transport{}}}
 	d.top = topCaller{appKey: demoAppKey, secret: rand.Text(), session: rand.Text(), signMethod: topwire.HMACSHA256,
 		format: topwire.JSON, client: d.app.client}
-	if err := writePair(key, d.file("app_private.pem"), d.file("app_public.pem")); err != nil {
+	if err := writePair(key, "pkcs8", d.file("app_private.pem"), d.file("app_public.pem")); err != nil {
 		return err
 	}
 	text, err := demoFiles.ReadFile("demo/catalog.yaml")
@@ -165,7 +167,36 @@ func (d *demo) meetGateway(ctx context.Context) error {
 
 func (d *demo) file(name string) string { return filepath.Join(d.dir, name) }
 
-// invite says what to paste next.
+// command returns how a shell in the same directory starts this program: `go run` leaves nothing in the PATH.
+func command() string {
+	self, err := os.Executable()
+	if err != nil {
+		return "faquan"
+	}
+	if found, err := exec.LookPath("faquan"); err == nil {
+		if a, err := os.Stat(found); err == nil {
+			if b, err := os.Stat(self); err == nil && os.SameFile(a, b) {
+				return "faquan"
+			}
+		}
+	}
+	if _, err := os.Stat("cmd/faquan/main.go"); err == nil && strings.Contains(self, "go-build") {
+		return "go run ./cmd/faquan"
+	}
+	return quote(self)
+}
+
+// quote returns text as one word of a shell.
+func quote(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_./:@%+=,", r)
+	}) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// invite prints what to paste next.
 func (d *demo) invite() error {
 	program, err := template.ParseFS(demoFiles, "demo/send.mjs")
 	if err != nil {
@@ -184,30 +215,13 @@ func (d *demo) invite() error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(d.out, `faquan stays up at %s. In another terminal:
-
-One voucher by curl. The call is signed already; paste it twice, and the answer is the same voucher:
-
-curl -sS '%s' --data '%s'
-
-The platform's own SDK, with one URL changed (%s):
-
-cd %s && npm install --no-save alipay-sdk@4 && node send.mjs
-
-A right by TOP, and why it was given:
-
-faquan send --url %s --method %s --app-key %s --secret-file %s \
-    --json '{"scene_code":"1512AINNA61","request_id":"by-hand","biz_code":"DEMO","user_type":"ALIPAY","user_id":"2088000000000011"}'
-faquan explain --data %s --key by-hand --app demo --biz-code DEMO
-faquan decide --explain --data %s --app demo --scene 1512AINNA61 --biz-code DEMO --user-id 2088000000000012
-
-What was issued, held to its promises; and the catalogue, to change and apply:
-
-faquan audit --data %s
-faquan diff -f %s --data %s
-
-Ctrl-C ends the demo.
-`, d.server.url, d.app.endpoint(), form, d.file("send.mjs"), d.dir,
-		d.server.url, decisionSend, demoAppKey, d.file("app_secret.txt"), d.dir, d.dir, d.dir, d.file("catalog.yaml"), d.dir)
-	return err
+	text, err := template.ParseFS(demoFiles, "demo/invitation.txt")
+	if err != nil {
+		return err
+	}
+	return text.Execute(d.out, map[string]string{
+		"Faquan": command(), "Dir": quote(d.dir), "URL": d.server.url,
+		"Endpoint": d.app.endpoint(), "Form": form, "Program": d.file("send.mjs"),
+		"Method": decisionSend, "AppKey": demoAppKey, "SecretFile": quote(d.file("app_secret.txt")), "Catalog": quote(d.file("catalog.yaml")),
+	})
 }

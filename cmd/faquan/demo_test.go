@@ -57,7 +57,7 @@ func TestDemoCommands(t *testing.T) {
 		{"explain", "activity members (act-members): open, CHOSEN", ""},
 		{"decide", "rule user.level >= 2", "nothing would be issued"},
 	} {
-		line := regexp.MustCompile("(?m)^faquan " + c.command + " .*$").FindString(printed)
+		line := regexp.MustCompile("(?m)^" + regexp.QuoteMeta(command()) + " " + c.command + " .*$").FindString(printed)
 		var args []string
 		for _, m := range regexp.MustCompile(`'([^']*)'|(\S+)`).FindAllStringSubmatch(line, -1) {
 			args = append(args, m[1]+m[2])

@@ -85,17 +85,17 @@ func checkSearch(s *control.Search, bizCode bool) error {
 	scoped := s.Scope.Template != "" || s.Scope.App != "" && (s.Scope.Relation != 0 || bizCode)
 	switch {
 	case s.Refusals && (s.Voucher != "" || s.Code != ""):
-		return errors.New("a refused request has no voucher and no code; look by --trace or --key")
+		return usagef("a refused request has no voucher and no code; look by --trace or --key")
 	case named > 1:
-		return errors.New("give one of --voucher, --code, --trace and --key")
+		return usagef("give one of --voucher, --code, --trace and --key")
 	case s.Refusals:
 		return nil
 	case named == 0:
-		return errors.New("give one of --voucher, --code, --trace and --key, or --refusals")
+		return usagef("give one of --voucher, --code, --trace and --key, or --refusals")
 	case s.Key != "" && !scoped:
-		return errors.New("a key is unique in its scope: give --template, or --app with --relation or --biz-code")
+		return usagef("a key is unique in its scope: give --template, or --app with --relation or --biz-code")
 	case s.Key == "" && s.Scope != (control.ScopeName{}):
-		return errors.New("--template, --app, --relation and --biz-code go with --key")
+		return usagef("--template, --app, --relation and --biz-code go with --key")
 	}
 	return nil
 }

@@ -33,23 +33,32 @@ know its public key, which "faquan key show" prints.`,
 
 func newKeyNew() *cobra.Command {
 	var bits int
+	var format string
 	cmd := &cobra.Command{
-		Use:   "new PREFIX",
-		Short: "Make a pair for an app",
-		Long: `Make an RSA pair for an app: PREFIX_private.pem (PKCS#8, readable by you alone) and PREFIX_public.pem. Files that exist
-are never overwritten. The catalogue names the public one (apps: public_key_file); the app keeps the private one.`,
-		Example: `  faquan key new shop`,
-		Args:    cobra.ExactArgs(1),
+		Use:        "new PREFIX",
+		SuggestFor: []string{"make", "create", "add", "generate"},
+		Short:      "Make a pair for an app",
+		Long: `Make an RSA pair for an app: PREFIX_private.pem, readable by you alone, and PREFIX_public.pem. Files that exist are
+never overwritten. The catalogue names the public one (apps: public_key_file); the app keeps the private one.
+
+The private key is PKCS#8 (BEGIN PRIVATE KEY), as the Java SDK and most tools want it. --format pkcs1 writes PKCS#1
+(BEGIN RSA PRIVATE KEY), the form that alipay-sdk for Node.js expects unless it is told keyType: 'PKCS8'.`,
+		Example: `  faquan key new shop
+  faquan key new shop --format pkcs1`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if bits < 2048 || bits > 8192 {
-				return fmt.Errorf("%d bits: a key has 2048 to 8192", bits)
+				return usagef("--bits %d: the size of a key is 2048 to 8192 bits", bits)
+			}
+			if format != "pkcs8" && format != "pkcs1" {
+				return usagef("format %q is neither pkcs8 nor pkcs1", format)
 			}
 			key, err := rsa.GenerateKey(rand.Reader, bits)
 			if err != nil {
 				return err
 			}
 			private, public := args[0]+"_private.pem", args[0]+"_public.pem"
-			if err := writePair(key, private, public); err != nil {
+			if err := writePair(key, format, private, public); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n%s\n", private, public)
@@ -57,19 +66,27 @@ are never overwritten. The catalogue names the public one (apps: public_key_file
 		},
 	}
 	cmd.Flags().IntVar(&bits, "bits", 2048, "`SIZE` of the key")
+	cmd.Flags().StringVar(&format, "format", "pkcs8", "of the private key: pkcs8 or pkcs1")
 	return cmd
 }
 
-// writePair writes both halves of a key as PEM.
-func writePair(key *rsa.PrivateKey, private, public string) error {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
+// writePair writes both halves of a key as PEM, or none; format is that of the private one, pkcs8 or pkcs1.
+func writePair(key *rsa.PrivateKey, format, private, public string) error {
+	label, der := "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)
+	if format == "pkcs8" {
+		label = "PRIVATE KEY"
+		var err error
+		if der, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
+			return err
+		}
+	}
+	if err := writeNew(private, label, der, 0o600); err != nil {
 		return err
 	}
-	if err := writeNew(private, "PRIVATE KEY", der, 0o600); err != nil {
-		return err
+	if err := writeNew(public, "PUBLIC KEY", publicDER(&key.PublicKey), 0o644); err != nil {
+		return errors.Join(err, os.Remove(private))
 	}
-	return writeNew(public, "PUBLIC KEY", publicDER(&key.PublicKey), 0o644)
+	return nil
 }
 
 func writeNew(file, label string, der []byte, mode os.FileMode) error {
@@ -102,7 +119,7 @@ most SDKs and consoles take.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "pem" && format != "base64" && format != "both" {
-				return fmt.Errorf("format %q is none of pem, base64, both", format)
+				return usagef("format %q is none of pem, base64, both", format)
 			}
 			if err := at.mustExist(); err != nil {
 				return err

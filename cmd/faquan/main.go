@@ -13,7 +13,8 @@
 // Each command is one file here, and thin: it reads its flags, calls the packages that do the work, and prints.
 // `faquan help COMMAND` tells what each one does, with examples.
 //
-// Exit codes: 0 when all went well, 1 when something did not, which the last lines on standard error explain.
+// Exit codes: 0 when all went well, 1 when something did not, 2 when the command line is wrong: an unknown command or
+// flag, a missing argument. The last lines on standard error explain.
 package main
 
 import (
@@ -37,7 +38,7 @@ func run() int {
 	context.AfterFunc(ctx, stop) // the first signal asks to stop, the second one kills at once
 	if err := newRoot().ExecuteContext(ctx); err != nil {
 		report(os.Stderr, err)
-		return 1
+		return exitCode(err)
 	}
 	return 0
 }

@@ -18,5 +18,9 @@ faquan issues each benefit exactly once, within stock, budget and limits, and an
 		newDemo(), newServe(), newBench(), newApply(), newDiff(), newExport(), newKey(), newSession(),
 		newDecide(), newExplain(), newSend(), newSign(), newVerifySign(), newAudit(), newRebuild(), newMigrateStore(), newVersion(),
 	)
+	helpTopics(root)
+	root.InitDefaultCompletionCmd()
+	completeValues(root)
+	checkUsage(root)
 	return root
 }

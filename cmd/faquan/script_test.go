@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"regexp"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -33,6 +36,7 @@ func TestMain(m *testing.M) {
 //	database NAME      make an empty PostgreSQL database; its URL is $NAME
 //	port NAME          find a port that is free; it is $NAME
 //	serving URL        wait until a process serves the gateways at the URL
+//	exits CODE COMMAND run a command, which must end with the exit code
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -44,8 +48,25 @@ func TestScripts(t *testing.T) {
 			"database": func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv(args[0], testDatabase(t)) },
 			"port":     func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv(args[0], freePort(t)) },
 			"serving":  serving,
+			"exits":    exits,
 		},
 	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND…")
+	}
+	code := 0
+	var ended *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &ended) {
+		code = ended.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got := strconv.Itoa(code); got != args[0] {
+		ts.Fatalf("%v: exit code %s, want %s", args[1:], got, args[0])
+	}
 }
 
 func ready(ts *testscript.TestScript, neg bool, args []string) {

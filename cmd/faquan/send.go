@@ -67,7 +67,7 @@ func passedOver(flags *pflag.FlagSet, gateway, called string) error {
 	var bad error
 	flags.Visit(func(f *pflag.Flag) {
 		if bad == nil && strings.HasPrefix(f.Usage, gateway+": ") {
-			bad = fmt.Errorf("--%s is not for %s; --method says what is called", f.Name, called)
+			bad = usagef("--%s is not for %s; --method says what is called", f.Name, called)
 		}
 	})
 	return bad
@@ -102,7 +102,7 @@ func (a *alipaySend) flags(f *pflag.FlagSet) {
 func (a *alipaySend) run(cmd *cobra.Command) (err error) {
 	for _, name := range []string{"app-id", "key", "template"} {
 		if !cmd.Flags().Changed(name) {
-			return fmt.Errorf("%s needs --%s", sendMethod, name)
+			return usagef("%s needs --%s", sendMethod, name)
 		}
 	}
 	c := &a.caller
@@ -134,11 +134,11 @@ func (a *alipaySend) run(cmd *cobra.Command) (err error) {
 func parseSigning(signType, charset string) (wire.SignType, wire.Charset, error) {
 	t := wire.SignType(strings.ToUpper(signType))
 	if t != wire.RSA2 && t != wire.RSA {
-		return "", 0, fmt.Errorf("sign type %q is neither RSA2 nor RSA", signType)
+		return "", 0, usagef("sign type %q is neither RSA2 nor RSA", signType)
 	}
 	cs, ok := wire.ParseCharset(charset)
 	if !ok {
-		return "", 0, fmt.Errorf("charset %q is none of utf-8, gbk, gb2312, gb18030", charset)
+		return "", 0, usagef("charset %q is none of utf-8, gbk, gb2312, gb18030", charset)
 	}
 	return t, cs, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -38,7 +37,7 @@ func (t *topSend) flags(f *pflag.FlagSet) {
 
 func (t *topSend) run(cmd *cobra.Command) (err error) {
 	if t.caller.appKey == "" {
-		return errors.New("the TOP gateway needs --app-key")
+		return usagef("the TOP gateway needs --app-key")
 	}
 	if t.caller.secret, err = t.signing.topSecret(); err != nil {
 		return err
@@ -67,15 +66,15 @@ func (t *topSend) run(cmd *cobra.Command) (err error) {
 func (t *topSend) shape() error {
 	var ok bool
 	if t.caller.signMethod, ok = wire.ParseSignMethod(t.signMethod); !ok {
-		return fmt.Errorf("sign method %q is none of md5, hmac, hmac-sha256", t.signMethod)
+		return usagef("sign method %q is none of md5, hmac, hmac-sha256", t.signMethod)
 	}
 	switch {
 	case t.format == "xml" && t.simplify:
-		return errors.New("--simplify is for JSON")
+		return usagef("--simplify is for JSON")
 	case t.format == "xml":
 		t.caller.format = wire.XML
 	case t.format != "json":
-		return fmt.Errorf("format %q is neither json nor xml", t.format)
+		return usagef("format %q is neither json nor xml", t.format)
 	case t.simplify:
 		t.caller.format = wire.SimplifiedJSON
 	default:

@@ -39,8 +39,9 @@ func newSessionNew() *cobra.Command {
 	var at place
 	var o session.Order
 	cmd := &cobra.Command{
-		Use:   "new --app APP",
-		Short: "Give a session out and print its key, once",
+		Use:        "new --app APP",
+		SuggestFor: []string{"make", "create", "add"},
+		Short:      "Give a session out and print its key, once",
 		Long: `Give a session out and print its key. It is shown this once: what is stored is sealed, and only an export with
 --secrets shows it again.
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -38,13 +37,13 @@ func (s *signing) flags(cmd *cobra.Command) {
 	f.StringVar(&s.charset, "charset", wire.UTF8.String(), "alipay: utf-8, gbk, gb2312 or gb18030")
 }
 
-var errNoKey = errors.New("alipay needs --key")
+var errNoKey = usagef("alipay needs --key")
 
 // topSecret is the secret of either flag.
 func (s *signing) topSecret() (string, error) {
 	if s.secretFile == "" {
 		if s.secret == "" {
-			return "", errors.New("top needs --secret-file or --secret")
+			return "", usagef("top needs --secret-file or --secret")
 		}
 		return s.secret, nil
 	}
@@ -89,10 +88,10 @@ func parseParams(args []string) (map[string]string, error) {
 	for _, arg := range args {
 		name, value, ok := strings.Cut(arg, "=")
 		if !ok || name == "" {
-			return nil, fmt.Errorf("%q is not NAME=VALUE", arg)
+			return nil, usagef("%q is not NAME=VALUE", arg)
 		}
 		if _, twice := params[name]; twice {
-			return nil, fmt.Errorf("%s is given twice", name)
+			return nil, usagef("%s is given twice", name)
 		}
 		params[name] = value
 	}
@@ -110,7 +109,7 @@ func (s *signing) sign(params map[string]string) (*signed, error) {
 	case "top":
 		return s.signTOP(withDefaults(params, map[string]string{"timestamp": now, "v": "2.0", "format": "json"}))
 	}
-	return nil, fmt.Errorf("protocol %q is neither alipay nor top", s.protocol)
+	return nil, usagef("protocol %q is neither alipay nor top", s.protocol)
 }
 
 func withDefaults(params, defaults map[string]string) map[string]string {
@@ -163,7 +162,7 @@ func alipayRequest(form string) (*wire.Request, error) {
 func (s *signing) signTOP(params map[string]string) (*signed, error) {
 	m, ok := topwire.ParseSignMethod(s.signType)
 	if !ok {
-		return nil, fmt.Errorf("sign method %q is none of md5, hmac, hmac-sha256", s.signType)
+		return nil, usagef("sign method %q is none of md5, hmac, hmac-sha256", s.signType)
 	}
 	secret, err := s.topSecret()
 	if err != nil {
@@ -205,7 +204,7 @@ func (s *signed) show(w io.Writer, what string) error {
 	case "all":
 		_, err = fmt.Fprintf(w, "string to sign:\n%s\n\nsign:\n%s\n\nform:\n%s\n", s.text, s.sign, s.form)
 	default:
-		return fmt.Errorf("--print %q is none of all, string, sign, form", what)
+		return usagef("--print %q is none of all, string, sign, form", what)
 	}
 	return err
 }

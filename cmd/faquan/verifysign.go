@@ -111,7 +111,7 @@ func (s *signing) verify(form string) (*verdict, error) {
 	case "top":
 		return s.verifyTOP(form)
 	}
-	return nil, fmt.Errorf("protocol %q is neither alipay nor top", s.protocol)
+	return nil, usagef("protocol %q is neither alipay nor top", s.protocol)
 }
 
 func (s *signing) verifyAlipay(form string) (*verdict, error) {
@@ -160,7 +160,7 @@ func (s *signing) verifyTOP(form string) (*verdict, error) {
 	}
 	m, ok := topwire.ParseSignMethod(name)
 	if !ok {
-		return nil, fmt.Errorf("sign method %q is none of md5, hmac, hmac-sha256", name)
+		return nil, usagef("sign method %q is none of md5, hmac, hmac-sha256", name)
 	}
 	found := topwire.Verify(params, s.body, secret, m)
 	variant := found.Variant

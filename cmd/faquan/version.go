@@ -11,39 +11,64 @@ import (
 // release is set by the linker for a release: -ldflags "-X main.release=v1.2.3".
 var release string
 
-// version is the release, or else the commit that the binary was built from.
-func version() string {
-	if release != "" {
-		return release
+// buildVersion is what the binary knows about its own source.
+type buildVersion struct {
+	release string // or "devel"
+	commit  string // "unknown" if it was built without version control, as by go build -buildvcs=false
+	date    string // of the commit, RFC 3339 in UTC
+	changed bool   // built with changes that are not in the commit
+}
+
+func readBuildVersion() buildVersion {
+	v := buildVersion{release: release, commit: "unknown", date: "unknown"}
+	if v.release == "" {
+		v.release = "devel"
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "unknown"
+		return v
 	}
-	revision, dirty := "", ""
 	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = s.Value[:min(12, len(s.Value))]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "+changes"
+		switch s.Key {
+		case "vcs.revision":
+			v.commit = s.Value[:min(12, len(s.Value))]
+		case "vcs.time":
+			v.date = s.Value
+		case "vcs.modified":
+			v.changed = s.Value == "true"
 		}
 	}
-	if revision == "" {
-		return "devel"
+	return v
+}
+
+// version returns the release, or else the commit that the binary was built from, in one word.
+func version() string {
+	v := readBuildVersion()
+	if v.release != "devel" || v.commit == "unknown" {
+		return v.release
 	}
-	return "devel-" + revision + dirty
+	if v.changed {
+		return "devel-" + v.commit + "+changes"
+	}
+	return "devel-" + v.commit
 }
 
 func newVersion() *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Say which faquan this is",
-		Long:    `Print the version of faquan, and of the Go that built it: what to put into a bug report.`,
+		Use:   "version",
+		Short: "Print which faquan this is",
+		Long: `Print the release, the commit and its date, and the Go version that built it: what to put into a bug report.
+A binary that was not built as a release is "devel".`,
 		Example: `  faquan version`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "faquan %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			v := readBuildVersion()
+			changed := ""
+			if v.changed {
+				changed = ", with local changes"
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "faquan %s\ncommit %s%s\ndate   %s\ngo     %s %s/%s\n",
+				v.release, v.commit, changed, v.date, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}
