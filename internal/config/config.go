@@ -98,7 +98,7 @@ type TOP struct {
 	// Tolerance is how far a request's timestamp may be from now, either way; 0 does not look.
 	Tolerance time.Duration `koanf:"tolerance"`
 	// Zones are those in which a timestamp may be, joined by commas: +HH:MM, -HH:MM, UTC, or local for the server's.
-	// Several SDKs send the caller's local time.
+	// Several SDKs send the caller's local time, which in a container is UTC. "+08:00" alone is what the platform says.
 	Zones string `koanf:"zones"`
 	// BusinessCode is the code of business errors: 50, as the pages of the APIs show, or 15, as real traffic has.
 	BusinessCode int `koanf:"business_code"`
@@ -156,7 +156,7 @@ func Default() Config {
 		Log:      Log{Level: "info", Format: "text", Calls: "debug"},
 		Issuing:  Issuing{Queue: 8192, Batch: 1024, Committers: 2},
 		Request:  Request{Timeout: 5 * time.Second, Bytes: 1 << 20, Rate: 8 << 10},
-		TOP:      TOP{Tolerance: 10 * time.Minute, Zones: "+08:00", BusinessCode: 50, Batch: 20},
+		TOP:      TOP{Tolerance: 10 * time.Minute, Zones: "+08:00,UTC", BusinessCode: 50, Batch: 20},
 		OAuth:    OAuth{Code: 10 * time.Minute, Access: 24 * time.Hour, Refresh: 30 * 24 * time.Hour},
 		Shutdown: Shutdown{Timeout: 20 * time.Second},
 	}

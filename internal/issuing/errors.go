@@ -20,3 +20,14 @@ var (
 	// ErrUnknown: whether something was issued is not known. A retry with the same key is safe and settles it.
 	ErrUnknown = errors.New("the outcome is unknown: retry with the same key")
 )
+
+// NothingIssued reports whether an error of Issue says for sure that this request issued nothing. An earlier request with
+// the same key may have. Any other error leaves the outcome unknown.
+func NothingIssued(err error) bool {
+	for _, sure := range []error{ErrBusy, ErrStopping, ErrNotIssued, ErrGaveUp, ErrInvalid} {
+		if errors.Is(err, sure) {
+			return true
+		}
+	}
+	return false
+}

@@ -271,8 +271,8 @@ func try(ctx context.Context, dir string, world *World, command []string) error 
 		return err
 	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	// Clients of TOP for Node.js send the time of their machine's zone, and the gateway takes it for +08:00.
-	cmd.Env = append(os.Environ(), "SDKTEST_WORLD="+file, "TZ=Etc/GMT-8")
+	// Clients of TOP for Node.js send the time of their machine's zone, which in a container is UTC.
+	cmd.Env = append(os.Environ(), "SDKTEST_WORLD="+file, "TZ=UTC")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second

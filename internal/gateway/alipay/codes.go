@@ -1,8 +1,6 @@
 package alipay
 
 import (
-	"errors"
-
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/alipay/wire"
 	"faquan/internal/issuing"
@@ -45,7 +43,7 @@ var refusals = []struct {
 const invalidParameter = "INVALID_PARAMETER"
 
 // errNotIssued: this attempt surely issued nothing, and nobody decided either.
-var errNotIssued = wire.Business("SYSTEM_ERROR", "系统繁忙，本次未发券，请稍后重试")
+var errNotIssued = wire.Business("SYSTEM_ERROR", "系统繁忙，本次请求未发券，此前的请求可能已发券，请稍后以原out_biz_no重试")
 
 var byReason = func() map[benefit.Reason]*wire.Error {
 	m := make(map[benefit.Reason]*wire.Error, len(refusals))
@@ -63,15 +61,10 @@ func refused(reason benefit.Reason) *wire.Error {
 	return errNotIssued
 }
 
-// undecided is what an error of the issuer is called. Any that does not say that nothing was issued leaves the
-// outcome unknown.
+// undecided returns the answer to a call that the issuer ended with an error.
 func undecided(err error) *wire.Error {
-	for _, sure := range []error{
-		issuing.ErrBusy, issuing.ErrStopping, issuing.ErrNotIssued, issuing.ErrGaveUp, issuing.ErrInvalid,
-	} {
-		if errors.Is(err, sure) {
-			return errNotIssued
-		}
+	if issuing.NothingIssued(err) {
+		return errNotIssued
 	}
 	return wire.ErrUnknown
 }

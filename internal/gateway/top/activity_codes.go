@@ -16,10 +16,12 @@ var (
 	errCardWithoutBox = wire.Invalid("card_type", "不能填写，活动没有赢宝箱")
 )
 
-// systemBusy is the error_code of a call that surely issued nothing and was not decided.
-const systemBusy = "SYSTEM_BUSY"
-
-const busyMessage = "系统繁忙，本次未发放，请稍后用相同的unique_id重试"
+// The texts of isp.E1000. The first says what this call did; what became of an earlier one with the same unique_id is
+// not known before one is decided.
+const (
+	activityBusyText    = "权益发放失败，系统繁忙，本次请求未发放，此前的请求可能已发放，请用相同的unique_id重试"
+	activityUnknownText = "权益发放失败，结果未知，请用相同的unique_id重试，不会重复发放"
+)
 
 // activityRefusal is what a reason of the core is called by activity.send: a failure under error_response, or an
 // answer with is_success false whose error_code is the reason's name. The page of the API in docs/reference has the

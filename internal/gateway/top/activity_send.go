@@ -33,6 +33,7 @@ var activitySend = &method{
 	object:  activityObject,
 	run:     (*Handler).activitySend,
 	unknown: activityUnknown,
+	busy:    activityBusy,
 }
 
 // activityOrder is the single_benefit_request.
@@ -65,10 +66,10 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 	c.record.Template = line.Template
 	outcome, err := h.issue(ctx, c, r)
 	switch {
-	case err == errUnknown:
-		return activityUnknown(c)
+	case err == errNotIssued:
+		return activityBusy(c)
 	case err != nil:
-		return order.notIssued(c), nil
+		return activityUnknown(c)
 	}
 	if bad := activityRefusals[outcome.Reason].failure; bad != nil {
 		if outcome.Reason == benefit.TemplateNotFound && mismatch != nil {
@@ -225,26 +226,21 @@ func (o *activityOrder) results(a *wire.Answer, result activityResult) {
 	a.Text("unique_id", o.key)
 }
 
-// notIssued answers a call of which it is sure that it issued nothing, though nobody decided either. It carries no
-// code of isp.*: clients that retry on those at once would only add to the load.
-func (o *activityOrder) notIssued(c *call) *wire.Answer {
-	c.record.SubCode = systemBusy
-	a := c.success()
-	a.Object("send_result", func() {
-		a.Text("error_message", busyMessage)
-		a.Text("error_code", systemBusy)
-		a.Bool("is_success", false)
-		o.results(a, activityResult{index: o.detailID, failed: o.sends, codes: []string{systemBusy}})
-	})
-	return a
-}
-
-// activityUnknown answers a call of unknown outcome: the platform's word for it, which clients take for "send again".
-// With the same unique_id that is safe.
-func activityUnknown(c *call) (*wire.Answer, *wire.Error) {
+// activityUndecided answers a call that was not decided, with the platform's word for it. Clients send a call again on
+// every isp.* and only on those, so both kinds have this code: a client that stopped would report a failure, though an
+// earlier call with the same unique_id may have issued. Sending it again never issues twice.
+func activityUndecided(c *call, text string) (*wire.Answer, *wire.Error) {
 	trace := c.record.CallerTrace
 	if trace == "" {
 		trace = c.record.TraceID
 	}
-	return nil, wire.Business("isp.E1000", "权益发放失败，结果未知，请用相同的unique_id重试，traceId："+trace)
+	return nil, wire.Business("isp.E1000", text+"，traceId："+trace)
+}
+
+// activityBusy answers a call that surely issued nothing.
+func activityBusy(c *call) (*wire.Answer, *wire.Error) { return activityUndecided(c, activityBusyText) }
+
+// activityUnknown answers a call of unknown outcome.
+func activityUnknown(c *call) (*wire.Answer, *wire.Error) {
+	return activityUndecided(c, activityUnknownText)
 }

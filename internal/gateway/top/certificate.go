@@ -37,7 +37,7 @@ var certificateSend = &method{
 		outcome, err := h.issue(ctx, c, o.request(t, c.app.ID))
 		switch {
 		case err == errNotIssued:
-			return c.refuseCertificate(certificateBusy)
+			return c.method.busy(c)
 		case err != nil:
 			return certificateUnknown(c)
 		case outcome.Reason == benefit.TemplateNotFound && !o.allowed(t):
@@ -48,6 +48,7 @@ var certificateSend = &method{
 		return c.answerCertificate(o, outcome.Issuance, h.o.Clock())
 	},
 	unknown: certificateUnknown,
+	busy:    func(c *call) (*wire.Answer, *wire.Error) { return c.refuseCertificate(certificateBusy) },
 }
 
 // certificateUnknown answers when nobody knows whether a certificate was issued.

@@ -38,6 +38,7 @@ var certificateQuery = &method{
 		}
 		return c.answerQuery(q, page, h.o.Clock())
 	},
+	busy: func(c *call) (*wire.Answer, *wire.Error) { return c.refuseQuery(certificateBusy) },
 }
 
 // Bounds of nrt_certificate_instance_query_d_t_o.

@@ -272,7 +272,10 @@ func (h *Handler) admitAndRun(ctx context.Context, c *call) (a *wire.Answer, bad
 		}
 	}()
 	c.method, c.app = h.methods[c.req.Method()], c.apps.ByAppKey(c.req.AppKey())
-	if bad := h.admit(ctx, c); bad != nil {
+	switch bad := h.admit(ctx, c); {
+	case bad == wire.ErrUnavailable && c.method.busy != nil:
+		return c.method.busy(c)
+	case bad != nil:
 		return nil, bad
 	}
 	a, bad = c.method.run(h, ctx, c)

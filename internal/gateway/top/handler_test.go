@@ -194,7 +194,7 @@ func TestOptions(t *testing.T) {
 		{"more than ten minutes", func(*top.Options) {}, at("2026-11-22 12:10:01"), "31"},
 		{"an hour", func(o *top.Options) { o.Tolerance = time.Hour }, at("2026-11-22 11:00:00"), ""},
 		{"any time", func(o *top.Options) { o.Tolerance = -1 }, at("2006-11-22 11:00:00"), ""},
-		{"UTC", func(*top.Options) {}, at("2026-11-22 04:00:00"), "31"},
+		{"UTC, strict", func(*top.Options) {}, at("2026-11-22 04:00:00"), "31"},
 		{"UTC among the zones", func(o *top.Options) { o.Zones = []*time.Location{benefit.Shanghai, time.UTC} }, at("2026-11-22 04:00:00"), ""},
 		{"small requests", func(o *top.Options) { o.Limits.Params = 3 }, sellerCall("nick"), "43"},
 		{"business errors", func(*top.Options) {}, mine("userless"), "50 isp.225"},
@@ -202,6 +202,9 @@ func TestOptions(t *testing.T) {
 		{"no session store", func(o *top.Options) {
 			o.Sessions = gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errors.New("of the test") }, 0)
 		}, sellerCall("nick"), "10"},
+		{"no session store, activity.send", func(o *top.Options) {
+			o.Sessions = gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errors.New("of the test") }, 0)
+		}, mine("carol"), "50 isp.E1000"},
 	} {
 		l := newActivityLab(t, nil).with(test.change)
 		if got := l.refusal(http.MethodPost, test.params, labSecret); got != test.want {

@@ -22,6 +22,8 @@ type method struct {
 	// unknown answers a call of which nobody knows whether it issued: a timeout, a panic. Nil for methods that
 	// change nothing.
 	unknown func(c *call) (*wire.Answer, *wire.Error)
+	// busy answers a call that was not decided and surely issued nothing. Nil where wire.ErrUnavailable will do.
+	busy func(c *call) (*wire.Answer, *wire.Error)
 }
 
 // methods are the APIs of the gateway.
@@ -118,14 +120,10 @@ var (
 	errUnknown = errors.New("unknown outcome")
 )
 
-// undecided sorts the issuer's errors. Any that does not say that nothing was issued leaves the outcome unknown.
+// undecided sorts the issuer's errors.
 func undecided(err error) error {
-	for _, sure := range []error{
-		issuing.ErrBusy, issuing.ErrStopping, issuing.ErrNotIssued, issuing.ErrGaveUp, issuing.ErrInvalid,
-	} {
-		if errors.Is(err, sure) {
-			return errNotIssued
-		}
+	if issuing.NothingIssued(err) {
+		return errNotIssued
 	}
 	return errUnknown
 }

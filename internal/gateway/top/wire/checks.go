@@ -136,7 +136,11 @@ func checkTimestamp(c *checking) *Error {
 		tolerance = DefaultTolerance
 	}
 	if now := c.policy.Now(); tolerance > 0 && stamp.Off(now, c.policy.Zones) > tolerance {
-		return ErrInvalidTimestamp.With("参数timestamp与网关时间" + FormatTimestamp(now) + "（北京时间）相差过大，请使用北京时间并校准时钟")
+		text := "参数timestamp与网关时间" + FormatTimestamp(now) + "（北京时间）相差过大，"
+		if zone := stamp.Zone(now, tolerance); zone != "" {
+			text += "按" + zone + "时区解读则相符，而网关未启用该时区，"
+		}
+		return ErrInvalidTimestamp.With(text + "请使用北京时间并校准时钟")
 	}
 	return nil
 }
@@ -278,6 +282,20 @@ func (t Timestamp) Off(now time.Time, zones []*time.Location) time.Duration {
 		}
 	}
 	return least
+}
+
+// Zone returns the offset from UTC, such as +09:00, in which the timestamp is nearest to now, if that is within the
+// tolerance; or else "". It looks at whole hours only, because by finer ones a clock that is wrong would fit, too.
+func (t Timestamp) Zone(now time.Time, tolerance time.Duration) string {
+	offset := inZone(t.at, time.UTC).Sub(now).Round(time.Hour)
+	if !t.wall || offset < -12*time.Hour || offset > 14*time.Hour {
+		return ""
+	}
+	zone := time.FixedZone("", int(offset/time.Second))
+	if now.Sub(inZone(t.at, zone)).Abs() > tolerance {
+		return ""
+	}
+	return now.In(zone).Format("-07:00")
 }
 
 // inZone is the instant at which a clock in the zone shows what wall shows in UTC.

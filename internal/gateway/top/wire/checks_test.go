@@ -132,6 +132,27 @@ func TestTimestamp(t *testing.T) {
 	}
 }
 
+// A refusal names the zone in which the timestamp would fit.
+func TestTimestampOfAnotherZone(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{"2016-01-01 04:00:00", "+00:00"},
+		{"2016-01-01 04:09:00", "+00:00"},
+		{"2015-12-31 20:00:00", "-08:00"},
+		{"2016-01-01 11:40:00", ""}, // a clock that is wrong
+		{"2016-01-03 12:00:00", ""},
+		{"1451606400000", ""}, // an instant has no zone
+	} {
+		req, _ := Parse(post("", encode(signed(with("timestamp", test.text)))), Limits{})
+		_, bad := testPolicy().Check(req)
+		if !same(bad, ErrInvalidTimestamp) {
+			t.Fatalf("%s: %v", test.text, bad)
+		}
+		if _, zone, found := strings.Cut(bad.SubMsg, "按"); found != (test.want != "") || !strings.HasPrefix(zone, test.want) {
+			t.Errorf("%s: %s", test.text, bad.SubMsg)
+		}
+	}
+}
+
 // What the signature does not cover is gone after the check: else anyone could add it to a call that he has seen.
 func TestUncoveredParametersAreDropped(t *testing.T) {
 	for _, test := range []struct {
