@@ -18,8 +18,12 @@ import (
 //   - sign or alipay_cert_sn as a whole name or value, or at its end after a quote,
 //     has its first letter written as \uXXXX (elsewhere the quote behind it is
 //     written \", which no SDK searches for);
-//   - the underscore of every "_response" is written as \u005f, which covers the
-//     root name of every method and error_response.
+//   - the r of every "_response" is written as \u0072, which covers the root name of
+//     every method and error_response.
+//
+// Both Java SDKs misread the letters a to f in \uXXXX. So those escapes have digits
+// alone, controls have their short forms, and the text of a failure is ASCII where the
+// charset cannot be used. What remains are the few characters that a GB charset lacks.
 //
 // A JSON parser reads the same text either way. Slashes and & < > are written as
 // they are (see Failure for those of a sub_msg): only the Java and PHP SDKs can undo an escaped slash before they verify.
@@ -48,7 +52,11 @@ func (n *Node) Failure(e *Error) {
 	n.Text("code", e.Code)
 	n.Text("msg", e.Msg)
 	n.Text("sub_code", e.SubCode)
-	n.Text("sub_msg", htmlEscaper.Replace(e.SubMsg))
+	text := e.SubMsg
+	if n.charset == escaped && !isASCII(text) {
+		text = e.SubCode + "; the charset is not supported, or a parameter is not encoded in it: send utf-8, gbk, gb2312 or gb18030"
+	}
+	n.Text("sub_msg", htmlEscaper.Replace(text))
 }
 
 // Text adds a string. Amounts go out as strings too, in yuan with two decimals.
@@ -121,7 +129,9 @@ func (n *Node) string(s string) {
 	n.buf = append(n.buf, '"')
 	for i, r := range s {
 		switch {
-		case r < ' ', r == '_' && strings.HasPrefix(s[i:], "_response"), isCutWord(s, i):
+		case r < ' ':
+			n.buf = appendControl(n.buf, byte(r))
+		case isCutWord(s, i):
 			n.buf = appendEscape(n.buf, r)
 		case r == '"' || r == '\\':
 			n.buf = append(n.buf, '\\', byte(r))
@@ -134,8 +144,11 @@ func (n *Node) string(s string) {
 	n.buf = append(n.buf, '"')
 }
 
-// isCutWord tells whether a word that SDKs search for in quotes begins at s[i].
+// isCutWord reports whether s[i] begins a word that SDKs search for in quotes, or is the r of "_response".
 func isCutWord(s string, i int) bool {
+	if s[i] == 'r' {
+		return i > 0 && strings.HasPrefix(s[i-1:], "_response")
+	}
 	return (s[i:] == "sign" || s[i:] == "alipay_cert_sn") && (i == 0 || s[i-1] == '"')
 }
 
@@ -144,6 +157,14 @@ func (n *Node) rune(r rune) {
 	if n.buf, ok = n.charset.appendRune(n.buf, r); !ok {
 		n.buf = appendEscape(n.buf, r)
 	}
+}
+
+// appendControl writes a control character by its short form, if it has one.
+func appendControl(dst []byte, c byte) []byte {
+	if k := strings.IndexByte("\b\f\n\r\t", c); k >= 0 {
+		return append(dst, '\\', "bfnrt"[k])
+	}
+	return appendEscape(dst, rune(c))
 }
 
 // appendEscape writes \uXXXX, twice (a surrogate pair) above the basic plane.

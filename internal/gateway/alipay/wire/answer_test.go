@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http/httptest"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,7 +42,7 @@ func TestSealGolden(t *testing.T) {
 	n.Object("rule", func() { n.Text("a", "1"); n.Bool("b", false) })
 	n.Objects("rows", 2, func(i int) { n.Int("i", int64(i)) })
 	want := `{"alipay_marketing_voucher_send_response":{"code":"10000","msg":"Success","voucher_id":"20160906000730020020002U8CBS",` +
-		`"odd":"\"\\/<&>\u000a\u0001优😀` + "\u2028\uFFFD\x7F" + `","count":-7,"done":true,"list":["a","\u0073ign"],"none":[],` +
+		`"odd":"\"\\/<&>\n\u0001优😀` + "\u2028\uFFFD\x7F" + `","count":-7,"done":true,"list":["a","\u0073ign"],"none":[],` +
 		`"rule":{"a":"1","b":false},"rows":[{"i":0},{"i":1}]},"sign":"SIGNRSA2"}`
 	if diff := cmp.Diff(want, seal(t, voucherSend, n)); diff != "" {
 		t.Error(diff)
@@ -53,6 +54,25 @@ func TestSealGolden(t *testing.T) {
 		t.Error(diff)
 	}
 	if body := seal(t, "a.b", NewNode(UTF8)); body != `{"a_b_response":{},"sign":"SIGNRSA2"}` {
+		t.Error(body)
+	}
+}
+
+// Both Java SDKs misread the letters of \uXXXX, so answers have digits alone there.
+func TestEscapesWithoutLetters(t *testing.T) {
+	withLetters := regexp.MustCompile(`\\u[0-9a-f]{0,3}[a-f]`)
+	for _, e := range []*Error{ErrInvalidCharset, ErrMissingMethod, ErrInvalidSignature.With("memo=x_response \n\f \"sign\"")} {
+		for _, cs := range []Charset{UTF8, GBK, GB2312, GB18030, escaped} {
+			n := NewNode(cs)
+			n.Failure(e)
+			if body := seal(t, voucherSend, n); withLetters.MatchString(body) {
+				t.Errorf("charset %d: %s", cs, body)
+			}
+		}
+	}
+	n := NewNode(UTF8)
+	n.Text("memo", "x_response, error_response")
+	if body := seal(t, voucherSend, n); !strings.Contains(body, `"x_\u0072esponse, error_\u0072esponse"`) {
 		t.Error(body)
 	}
 }

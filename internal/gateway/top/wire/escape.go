@@ -34,6 +34,8 @@ func appendJSON(dst []byte, s string) []byte {
 				dst = append(dst, '\\', 'r')
 			case '\t':
 				dst = append(dst, '\\', 't')
+			case '\f': // its code has a letter, which Java clients misread
+				dst = append(dst, '\\', 'f')
 			default:
 				dst = append(dst, `\u00`...)
 				dst = append(dst, hex[c>>4], hex[c&15])
