@@ -42,7 +42,7 @@ A process that serves the data directory is asked through its socket; otherwise 
 people are masked unless --unmasked. The exit code is 0 when something would be issued, else 1.`,
 		Example: `  faquan decide --explain --app shop --scene 1512AINNA61 --biz-code XXXX --user-type ALIPAY --user-id 2088302001456115
   faquan decide --json --app shop --scene 1512AINNA61 --biz-code XXXX --user-type ALIPAY --user-id 2088302001456115 \
-      --act-codes b4d3rkj7d29kwlqg --rights b4d3rkj7d29kwlqg:2203102002536848287 --request-id order-1`,
+      --act-codes b4d3rkj7d29kwlqg --rights b4d3rkj7d29kwlqg:220310200 --request-id order-1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			question, err := q.question()

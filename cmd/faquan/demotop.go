@@ -22,7 +22,7 @@ type topAct struct {
 }
 
 const (
-	demoBox = `{"benefit_type":1,"send_count":2,"unique_id":"%s","relation_id":12345234,"purchaser_id":2203102002536848287,` +
+	demoBox = `{"benefit_type":1,"send_count":2,"unique_id":"%s","relation_id":12345234,"purchaser_id":725677994,` +
 		`"detail_id":123235235,"trace_id":"demo-%s","biz_id":"12457112","card_type":"%s"}`
 	demoDecision = `{"scene_code":"1512AINNA61","request_id":"%s","biz_code":"DEMO","user_type":"ALIPAY","user_id":"%s"}`
 )

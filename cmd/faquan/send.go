@@ -37,8 +37,8 @@ The exit code is 0 when something was issued, or an asked for answer came, and 1
       --gateway-key gateway_public.txt --template 20140601000730010040000000EB --user 2088302001456115
 
   faquan send --method taobao.mobile.promotion.benefit.activity.send --app-key 12345678 --secret-file secret.txt \
-      --session 6100e23a5b7c9d1f --json '{"unique_id":"u-1","relation_id":12345234,"detail_id":9007199254740995,
-      "biz_id":"12457112","purchaser_id":2203102002536848287,"benefit_type":1,"send_count":1,"trace_id":"t-1"}'
+      --session 6100e23a5b7c9d1f --json '{"unique_id":"u-1","relation_id":12345234,"detail_id":123235235,
+      "biz_id":"12457112","purchaser_id":725677994,"benefit_type":1,"send_count":1,"trace_id":"t-1"}'
   faquan send --method taobao.user.seller.get --param fields=nick,user_id --app-key … --secret-file … --session …
   faquan send --batch calls.json --format xml --app-key … --secret-file …`,
 		Args: cobra.NoArgs,
