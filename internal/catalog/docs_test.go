@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/docpages"
 )
 
 // The page of the catalogue and the example beside it are read by people who then write their own. These tests
@@ -29,30 +30,6 @@ func readText(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(data)
-}
-
-// block is a fenced block of a page.
-type block struct {
-	language, text string
-	line           int // of its first line
-}
-
-func blocks(page string) []block {
-	var all []block
-	var open *block
-	for k, line := range strings.Split(page, "\n") {
-		language, fence := strings.CutPrefix(line, "```")
-		switch {
-		case fence && open == nil:
-			open = &block{language: language, line: k + 2}
-		case fence:
-			all = append(all, *open)
-			open = nil
-		case open != nil:
-			open.text += line + "\n"
-		}
-	}
-	return all
 }
 
 // exampleWorld is a store with the example applied, of whose first template two vouchers are out.
@@ -82,49 +59,67 @@ func TestTheExampleOfTheDocumentation(t *testing.T) {
 	}
 }
 
-// Every YAML block of the page is applied over the example. The text block that follows it says what comes of that:
-// the plan, or why it is refused.
-func TestTheBlocksOfThePage(t *testing.T) {
-	all := blocks(readText(t, docPage))
+// Every YAML block of every page but the operators' is applied over the example. The text block that follows it says what
+// comes of that: the plan, or why it is refused.
+func TestTheBlocksOfThePages(t *testing.T) {
+	pages, err := docpages.Read("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	plans, refused := 0, 0
-	for k, b := range all {
-		if b.language != "yaml" {
-			continue
+	for _, page := range pages {
+		blocks, _, err := page.Blocks()
+		if err != nil {
+			t.Fatal(err)
 		}
-		t.Run(fmt.Sprintf("line %d", b.line), func(t *testing.T) {
-			plan, err := exampleWorld(t).apply(b.text)
-			said := ""
-			if k+1 < len(all) && all[k+1].language == "text" {
-				said = all[k+1].text
+		for k, b := range blocks {
+			if b.Language != "yaml" || b.NotRun != "" || page.Name == "docs/operating.md" {
+				continue
 			}
-			if strings.HasPrefix(said, "catalog.yaml:") {
-				refused++
-				var problems Problems
-				if !errors.As(err, &problems) {
-					t.Fatalf("%v, want Problems", err)
+			t.Run(fmt.Sprintf("%s line %d", page.Name, b.Line), func(t *testing.T) {
+				said := ""
+				if k+1 < len(blocks) && blocks[k+1].Language == "text" && blocks[k+1].Follows {
+					said = blocks[k+1].Text
 				}
-				if d := cmp.Diff(said, problems.Error()+"\n"); d != "" {
-					t.Error(d)
+				switch {
+				case strings.HasPrefix(said, "catalog.yaml:"):
+					refused++
+				case said != "":
+					plans++
 				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if said != "" {
-				plans++
-				var shown strings.Builder
-				if _, err := plan.WriteTo(&shown); err != nil {
-					t.Fatal(err)
-				}
-				if d := cmp.Diff(said, shown.String()); d != "" {
-					t.Error(d)
-				}
-			}
-		})
+				checkBlock(t, b.Text, said)
+			})
+		}
 	}
 	if plans < 2 || refused < 2 {
-		t.Errorf("%d plans and %d refusals were compared: the page lost its blocks", plans, refused)
+		t.Errorf("%d plans and %d refusals were compared: the pages lost their blocks", plans, refused)
+	}
+}
+
+func checkBlock(t *testing.T, text, said string) {
+	plan, err := exampleWorld(t).apply(text)
+	if strings.HasPrefix(said, "catalog.yaml:") {
+		var problems Problems
+		if !errors.As(err, &problems) {
+			t.Fatalf("%v, want Problems", err)
+		}
+		if d := cmp.Diff(said, problems.Error()+"\n"); d != "" {
+			t.Error(d)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said == "" {
+		return
+	}
+	var shown strings.Builder
+	if _, err := plan.WriteTo(&shown); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(said, shown.String()); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"faquan/internal/docpages"
 )
 
 const operatingPage = "../../docs/operating.md"
@@ -56,6 +58,31 @@ func TestThePageHasEverySetting(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-the program +the page)\n%s", d)
+	}
+}
+
+// Every YAML block of the page is a configuration file.
+func TestTheBlocksOfThePage(t *testing.T) {
+	text, err := os.ReadFile(operatingPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, _, err := docpages.Page{Name: operatingPage, Text: string(text)}.Blocks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, b := range blocks {
+		if b.Language != "yaml" || b.NotRun != "" {
+			continue
+		}
+		n++
+		if _, err := Load(write(t, b.Text), nil, nil); err != nil {
+			t.Errorf("line %d: %v", b.Line, err)
+		}
+	}
+	if n == 0 {
+		t.Error("the page shows no configuration file")
 	}
 }
 

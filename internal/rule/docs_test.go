@@ -3,9 +3,10 @@ package rule
 import (
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
+
+	"faquan/internal/docpages"
 )
 
 // The page is read by people who then write rules. What it shows must be so.
@@ -19,15 +20,29 @@ func page(t *testing.T) string {
 	return string(text)
 }
 
-func TestTheExamplesOfThePageAreRules(t *testing.T) {
-	all := regexp.MustCompile("(?s)```cel\n(.*?)```").FindAllStringSubmatch(page(t), -1)
-	if len(all) < 8 {
-		t.Errorf("%d examples", len(all))
+func TestTheExamplesOfThePagesAreRules(t *testing.T) {
+	pages, err := docpages.Read("../..")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, m := range all {
-		if _, err := Compile(m[1]); err != nil {
-			t.Errorf("%s: %v", m[1], err)
+	n := 0
+	for _, page := range pages {
+		blocks, _, err := page.Blocks()
+		if err != nil {
+			t.Fatal(err)
 		}
+		for _, b := range blocks {
+			if b.Language != "cel" || b.NotRun != "" {
+				continue
+			}
+			n++
+			if _, err := Compile(b.Text); err != nil {
+				t.Errorf("%s:%d: %v", page.Name, b.Line, err)
+			}
+		}
+	}
+	if n < 8 {
+		t.Errorf("%d examples", n)
 	}
 }
 
