@@ -50,6 +50,7 @@ type docPage struct {
 // replacements are what the pages write and what is run instead.
 func (p *docPage) replacements() []string {
 	r := []string{
+		"--listen :8080", "--listen 127.0.0.1:" + p.port, // a test listens on loopback alone
 		"8080", p.port,
 		"faquan send ", "faquan send --url http://127.0.0.1:" + p.port + " ", // its default is 8080; a later --url wins
 		"/var/lib/faquan", filepath.Join(p.dir, "var"),
