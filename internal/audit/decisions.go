@@ -194,9 +194,47 @@ func (d decided) errors() {
 			want = append(want, benefit.DecisionError{Kind: benefit.RightError, ActCode: r.ActCode, RightID: r.RightID, Reason: benefit.RightNotFound})
 		}
 	}
-	if !slices.Equal(want, d.i.Errors) {
-		d.broke("what it says is missing", fmt.Sprintf("%d names, which the scene does not have", len(want)), fmt.Sprintf("%d, or others", len(d.i.Errors)))
+	var told []benefit.DecisionError
+	for _, e := range d.i.Errors {
+		if e.Reason == benefit.OtherMerchant {
+			d.foreign(e)
+		} else {
+			told = append(told, e)
+		}
 	}
+	if !slices.Equal(want, told) {
+		d.broke("what it says is missing", fmt.Sprintf("%d names, which the scene does not have", len(want)), fmt.Sprintf("%d, or others", len(told)))
+	}
+}
+
+// foreign checks that what is told to be another merchant's is so. That nothing else of the scene was can not be asked of
+// all issuances: those from before it was refused may have been given it.
+func (d decided) foreign(e benefit.DecisionError) {
+	there := slices.ContainsFunc(d.hall.activities, func(act *benefit.Activity) bool {
+		if act.ActCode != e.ActCode {
+			return false
+		}
+		if e.Kind == benefit.ActivityError {
+			return act.Merchant != d.hall.scene.Merchant
+		}
+		return slices.ContainsFunc(act.Items, func(item benefit.Item) bool {
+			t, _ := d.c.rules.at(item.Template, d.i.Catalogue)
+			return t != nil && t.RightID == e.RightID && t.Merchant != d.hall.scene.Merchant && !slices.Contains(t.GrantedTo, d.i.App)
+		})
+	})
+	if !there || slices.ContainsFunc(d.i.Lines, func(l benefit.IssuedLine) bool { return d.codeOf(l.Activity) == e.ActCode }) {
+		d.broke("what it says is another merchant's", "something of the scene that is, and that was not given", fmt.Sprintf("%q, right %d", e.ActCode, e.RightID))
+	}
+}
+
+// codeOf is the act_code of an activity of the scene.
+func (d decided) codeOf(a benefit.ActivityID) string {
+	for _, act := range d.hall.activities {
+		if act.ID == a {
+			return act.ActCode
+		}
+	}
+	return ""
 }
 
 // basis checks that the counters that the choice looked at can have been those of its moment: they bound one another,

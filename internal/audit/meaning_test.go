@@ -70,13 +70,13 @@ func TestMeaningGolden(t *testing.T) {
 
 const meaningGolden = `
 table               rows  vouchers  fen   sha256
-issuances           8     15        3000  f5fc16d30151deece9dd0fb0f783afc797a1bae68ba56064ee36e50b58d42ae7
-claims              11    0         0     542b1c7867db04a58b3a36e6af0f4f4f6a2cafb2c74f74345bd162229a49ea3e
-quotas              3     15        0     0b660961d81c6f604216b7c462731a696d0b837345fc29f365c6f90f1ed95fe4
-participations      3     13        0     cb47af6a667faaecb51fa8b2f5f2926c3b6cb2e885283cfabd01686ad93584e6
+issuances           8     15        3000  e2d20487a266ea7677b1787891a5c80b4102eb1e123b1def19c9a7eebd27ec5a
+claims              11    0         0     163cb3c9d61f8aa4374f8e34ae7872a351e77be0f2701e206c45013d3f4c05d7
+quotas              3     15        0     61b0e9405b4a92a69ef27da8337f7838bc1b0b4157c3e47bd16ee4bdc95cc505
+participations      3     13        0     e1c218626618b633791f9b7ab2f1c5b529b65bb9a4605a072c40c5f8fce352ef
 template counters   3     15        3000  4ef9f5c49833c5905ab92be60937909054bdf903f717bf8115e9857185e9a6c5
 template days       4     15        3000  30352c54b5ad95ea3896ae97748f17ae9058b5e52648337086d263290c647d96
-users               1     0         0     22d424c87066c25aed1690abf09347f9e5f869fc905de38ac4180979a9323c53
+users               1     0         0     1f048209b11dbace39799017dc74f7febc1da8d089557f9934627895d078e84f
 sessions            1     0         0     f51d6243e5ec6ac2df2f0843a48d127cc03e2449c8d9873fec16ae752851e241
 entities            8     0         0     fdb98d146a4f9aca8abe0b9364c6e90b1b781911b01a12a8909071ed47e2a8a9
 catalogue versions  8     0         0     539bbbe41b0badcc84c7c5f485936e13f3d52180e2f78419ed9a2f4bf4d3bfe0

@@ -111,7 +111,7 @@ func (s *stage) play(t testing.TB, st store.Store) {
 	c := storetest.NewCommitter(st, cat, 3)
 	ask := func(clock benefit.Instant, r *benefit.Request, want int) {
 		t.Helper()
-		r.App, r.Recipient = storetest.App, benefit.Identifier{Type: benefit.AlipayID, Value: "2088stage"}
+		r.App, r.Recipient = storetest.App, benefit.Identifier{Type: benefit.AlipayID, Value: "20880"}
 		r.Meaning, r.Note.TraceID = benefit.MeaningOf(nil, r.Key), "trace "+r.Key
 		all, err := c.Issue(t.Context(), clock, r)
 		if err != nil {
@@ -282,6 +282,17 @@ func TestStage(t *testing.T) {
 		{"an item that gives more", func(s *stage) { s.activities[1].Items[1].Quantity = 2 }, []string{"decisions: activity 61, line 1 of it", "decisions: activity 61, line 1 of it"}},
 		{"a name that is not told to be missing", func(s *stage) { s.issuance(4).Errors = nil }, []string{"decisions: what it says is missing"}},
 		{"a name that is there", func(s *stage) { s.issuance(4).Asked.ActCodes = []string{"A2"} }, []string{"decisions: what it says is missing"}},
+		{"a right that is called another merchant's", func(s *stage) {
+			s.issuance(5).Errors = []benefit.DecisionError{{Kind: benefit.RightError, ActCode: "A3", RightID: 12, Reason: benefit.OtherMerchant}}
+		}, []string{"decisions: what it says is another merchant's"}},
+		{"another merchant's activity that was given", func(s *stage) {
+			s.activities[1].Merchant = 77
+			s.issuance(5).Errors = []benefit.DecisionError{{Kind: benefit.ActivityError, ActCode: "A2", Reason: benefit.OtherMerchant}}
+		}, []string{"decisions: what it says is another merchant's"}},
+		{"another merchant's activity", func(s *stage) {
+			s.activities[2].Merchant = 77
+			s.issuance(5).Errors = []benefit.DecisionError{{Kind: benefit.ActivityError, ActCode: "A3", Reason: benefit.OtherMerchant}}
+		}, nil},
 		{"no scene", func(s *stage) { s.issuance(3).Asked.SceneCode = "NONE" }, []string{"decisions: its scene: want one in the catalogue, got none"}},
 		{"a scene that is not open", func(s *stage) { s.scenes[1].Status = benefit.Paused }, []string{"decisions: its scene: want open, got not open"}},
 		{"an activity that is not open", func(s *stage) { s.activities[2].Status = benefit.Paused }, []string{"decisions: activity 62: want open"}},
@@ -415,7 +426,7 @@ func TestBoxOfOtherCommits(t *testing.T) {
 			c := storetest.NewCommitter(st, half, 3)
 			ask := func(clock benefit.Instant, key, card string, continues bool, lines ...benefit.Line) *benefit.Issuance {
 				t.Helper()
-				r := storetest.Request(key, "2088stage", lines...)
+				r := storetest.Request(key, "20880", lines...)
 				r.Asked.Card, r.Continues = card, continues
 				all, err := c.Issue(t.Context(), clock, r)
 				if err != nil || all[0].Issuance == nil {

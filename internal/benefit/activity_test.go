@@ -13,7 +13,7 @@ import (
 // setUp puts a catalogue of activities and scenes in place, under the open merchant and its app.
 func (d *desk) setUp(templates []*Template, activities []*Activity, scenes ...*Scene) {
 	version := d.committer.Catalogue.Version + 1
-	d.committer.Catalogue = NewCatalogue(version, []*Merchant{{ID: 1, Name: "open", Open: true}, {ID: 2, Name: "registered"}},
+	d.committer.Catalogue = NewCatalogue(version, []*Merchant{{ID: 1, Name: "open", Open: true, UserTypes: []string{AlipayID, TaobaoID, OpenID}}, {ID: 2, Name: "registered"}},
 		[]*App{{ID: 1, Name: "app", Merchant: 1}}, templates, activities, scenes)
 }
 
@@ -43,7 +43,7 @@ func card(name string) func(*Request) { return func(r *Request) { r.Asked.Card =
 func guardDesk(t *testing.T) *desk {
 	d := newDesk(t)
 	d.setUp([]*Template{template(1)}, []*Activity{activity(1), activity(2), activity(3, func(a *Activity) { a.NoGuard = true })})
-	d.users(&User{ID: 11, Identifiers: []Identifier{{Type: AlipayID, Value: "a"}, {Type: Login, Value: "a@"}}})
+	d.users(&User{ID: 11, Identifiers: []Identifier{{Type: TaobaoID, Value: "a"}, {Type: Login, Value: "a@"}}})
 	return d
 }
 

@@ -19,7 +19,10 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	if c.Bound != nil && !c.Bound.Claimed && !(c.Bound.Continues && c.Request.Continues) {
 		return outcomeOf(c.Bound, true), nil
 	}
-	a := applying{cat: cat, st: st, user: c.User, newUser: c.NewUser, guarded: c.Request.Guarded, card: c.Request.Asked.Card}
+	a := applying{
+		cat: cat, st: st, user: c.User, newUser: c.NewUser, request: c.Request, bound: c.Bound != nil,
+		guarded: c.Request.Guarded, card: c.Request.Asked.Card,
+	}
 	result := a.issuance(c)
 	issued := false
 	for k := range result.Lines {
@@ -84,6 +87,8 @@ type applying struct {
 	st      *State
 	user    *User
 	newUser bool
+	request *Request
+	bound   bool // the key was bound before
 	guarded bool
 	card    string
 	taken   []taken
@@ -164,7 +169,10 @@ func (a *applying) lone(l *Line) (Reason, Counters) {
 		return TemplateNotFound, Counters{}
 	}
 	seen := a.counters(t)
-	if !a.accepts(t) {
+	switch {
+	case !a.cat.takesType(a.request.Recipient, t):
+		return UserTypeNotAllowed, seen
+	case !a.accepts(t):
 		return UserNotFound, seen
 	}
 	reason := a.closed(t, l)
@@ -177,11 +185,19 @@ func (a *applying) lone(l *Line) (Reason, Counters) {
 // refusal checks one send of the line, worth so many fen together, against every rule. The order of the checks
 // is the order in which refusals win.
 func (a *applying) refusal(t *Template, l *Line, worth money.Fen) Reason {
+	if !a.bound { // a key is bound by what was a good recipient then
+		if reason := a.cat.invalidRecipient(a.request, t); reason != NotRefused {
+			return reason
+		}
+	}
 	if t == nil {
 		return TemplateNotFound
 	}
 	if a.user == nil || !a.accepts(t) {
 		return UserNotFound
+	}
+	if !a.owned(t) {
+		return OtherMerchant
 	}
 	if reason := a.closed(t, l); reason != NotRefused {
 		return reason
@@ -223,6 +239,16 @@ func (a *applying) noRoom(t *Template, l *Line, worth money.Fen, seen Counters) 
 // accepts reports whether the template's owner accepts the user as a recipient: a user that issuing made is as unknown
 // as nobody to an owner who asks for registered ones, or any open merchant would register recipients for all others.
 func (a *applying) accepts(t *Template) bool { return !a.user.Unregistered || a.cat.open(t) }
+
+// owned reports whether the request's app may issue the template that a scene gave. Lines that were frozen with a key
+// may be of another merchant from before that was refused: see Catalogue.foreign.
+func (a *applying) owned(t *Template) bool {
+	if a.request.Asked.SceneCode == "" {
+		return true // the façade looked at it
+	}
+	app := a.cat.Apps[a.request.App]
+	return app != nil && app.MayIssue(t, app.Merchant)
+}
 
 // closed checks the states and windows of the template and the activity.
 func (a *applying) closed(t *Template, l *Line) Reason {

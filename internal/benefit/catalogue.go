@@ -11,6 +11,18 @@ type Merchant struct {
 	// Open accepts an unknown primary identifier as a recipient of the merchant's templates; otherwise every
 	// recipient must be known.
 	Open bool `json:"open,omitzero"`
+	// UserTypes are the types of primary identifiers that an Open merchant accepts. None means any: merchants from before
+	// the field have it so.
+	UserTypes []string `json:"user_types,omitzero"`
+	// AnyUserID accepts any ALIPAY identifier as a user_id on the Alipay gateway, for test data. Otherwise it must be one
+	// of the platform's form.
+	AnyUserID bool `json:"any_user_id,omitzero"`
+}
+
+// TakesType reports whether the merchant, if it is Open, accepts recipients that are named by identifiers of the type.
+// Aliases never make a user, so no list says anything of them.
+func (m *Merchant) TakesType(t string) bool {
+	return len(m.UserTypes) == 0 || IsAlias(t) || slices.Contains(m.UserTypes, t)
 }
 
 // App is an open-platform caller. Its secrets are sealed: only the service that holds the key file opens them.

@@ -160,7 +160,7 @@ func TestClaimedMakesUserOnce(t *testing.T) {
 // Somebody else has made the user since: what was claimed is his, under the ids of the claim where his vouchers stand
 // in their bucket, and else under others.
 func TestClaimedUserIsThereByNow(t *testing.T) {
-	phone := Identifier{Type: "PHONE", Value: "a"}
+	phone := Identifier{Type: "MEMBER", Value: "a"}
 	for _, same := range []bool{true, false} {
 		d := newClaimDesk(t, template(1), template(2))
 		k := request("k", "", 1, func(r *Request) { r.Recipient = phone })
@@ -186,7 +186,7 @@ func TestClaimedUserIsThereByNow(t *testing.T) {
 // A claim for a user that was there is not given to the one that has the identifier now, nor is a user made for it.
 func TestClaimedForTheFirstUser(t *testing.T) {
 	d := newClaimDesk(t, template(1))
-	a := Identifier{Type: AlipayID, Value: "a"}
+	a := Identifier{Type: TaobaoID, Value: "a"}
 	d.users(&User{ID: 11, Identifiers: []Identifier{a}}, &User{ID: 12})
 	d.claim(request("k", "a", 1))
 	d.users(&User{ID: 11}, &User{ID: 12, Identifiers: []Identifier{a}})
@@ -204,7 +204,7 @@ func TestClaimedScene(t *testing.T) {
 	d := newSceneDesk(t, ChooseFirst)
 	st := storetest.NewClaiming()
 	d.store, d.committer.Store = st.Store, st
-	d.users(&User{ID: 11, Identifiers: []Identifier{{Type: AlipayID, Value: "a"}}})
+	d.users(&User{ID: 11, Identifiers: []Identifier{{Type: TaobaoID, Value: "a"}}})
 	once := func(r *Request) { r.Continues = false }
 	st.Stop = storetest.BetweenParts
 	if _, err := d.committer.Issue(t.Context(), d.clock, inScene("k", "a", once)); !errors.Is(err, storetest.ErrStopped) {

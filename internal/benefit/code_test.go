@@ -226,7 +226,7 @@ func TestRecipientByID(t *testing.T) {
 		return request(key, "", 1, func(r *Request) { r.Recipient = RefTo(u) })
 	}
 	d := newDesk(t, template(1))
-	d.users(&User{ID: 11, Alipay: "2088", Identifiers: []Identifier{{Type: AlipayID, Value: "a"}}}, &User{ID: 12, Frozen: true})
+	d.users(&User{ID: 11, Alipay: "2088", Identifiers: []Identifier{{Type: TaobaoID, Value: "a"}}}, &User{ID: 12, Frozen: true})
 	o := d.wants(NotRefused, to("1", 11))
 	if i := o.Issuance; i.User != 11 || i.Alipay != "2088" || i.Recipient != RefTo(11) {
 		t.Errorf("issued to %+v", i)

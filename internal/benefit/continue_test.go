@@ -79,7 +79,7 @@ func TestRetryContinuesOpenLines(t *testing.T) {
 // A line that a retry refuses for good is closed in the record, also when the retry issues nothing: it is never issued
 // later, whatever changes. Nothing else of the record changes, and an unchanged record is not written again.
 func TestFinalReasonIsStored(t *testing.T) {
-	a := Identifier{Type: AlipayID, Value: "a"}
+	a := Identifier{Type: TaobaoID, Value: "a"}
 	limit := func(per func(*Template) *int64) func(d *desk) {
 		return func(d *desk) {
 			t1 := template(1)
@@ -182,7 +182,7 @@ func TestRetryWithOtherLines(t *testing.T) {
 	d := newDesk(t, template(1), template(2, status(Paused)), template(3), template(4))
 	meaning := MeaningOf(nil, "scene")
 	ask := func(n ...TemplateID) *Request {
-		r := &Request{Scope: "app/1", Key: "k", App: 1, Recipient: Identifier{Type: AlipayID, Value: "a"}, Meaning: meaning, Continues: true}
+		r := &Request{Scope: "app/1", Key: "k", App: 1, Recipient: Identifier{Type: TaobaoID, Value: "a"}, Meaning: meaning, Continues: true}
 		for _, n := range n {
 			r.Lines = append(r.Lines, Line{Template: n, Sends: 1, Quantity: 1})
 		}
@@ -207,7 +207,7 @@ func TestLineFrozenWithoutTemplate(t *testing.T) {
 // What is continued belongs to the user of the first time: whoever has the identifier now gets nothing of it.
 func TestContinuedForTheFirstUser(t *testing.T) {
 	d := newDesk(t, template(1), template(2, status(Paused)), template(3, func(t *Template) { t.Limits.PerUser = 1 }))
-	a := Identifier{Type: AlipayID, Value: "a"}
+	a := Identifier{Type: TaobaoID, Value: "a"}
 	d.users(&User{ID: 11, Identifiers: []Identifier{a}}, &User{ID: 12})
 	wantReasons(t, "at first", d.ask(threeLines()), NotRefused, TemplatePaused, NotRefused)
 	d.users(&User{ID: 11}, &User{ID: 12, Identifiers: []Identifier{a}})

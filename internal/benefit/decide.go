@@ -21,8 +21,8 @@ const (
 	RightError    ErrorKind = 3
 )
 
-// DecisionError tells what a request named and could not have: a scene that is not there or not open, an activity
-// or a right that is not in the scene, or a recipient who may receive nothing of it.
+// DecisionError tells what a request could not have: a scene that is not there or not open, an activity or a right that
+// is not in the scene or is another merchant's, or a recipient who may receive nothing of it.
 type DecisionError struct {
 	Kind    ErrorKind `json:"kind"`
 	ActCode string    `json:"act_code,omitzero"`
@@ -51,8 +51,10 @@ type ballot struct {
 	errors     []DecisionError
 }
 
-// ballotOf lists what the request may be given, in the order of the scene, and what it names that is not there.
-func ballotOf(cat *Catalogue, r *Request) *ballot {
+// ballotOf lists what the request may be given, in the order of the scene, and what it may not have of that, or names in
+// vain. own leaves out what belongs to other merchants; a choice that was made before that was refused is explained
+// without it.
+func ballotOf(cat *Catalogue, r *Request, own bool) *ballot {
 	app, scene := cat.Apps[r.App], cat.SceneByCode(r.Asked.SceneCode)
 	switch {
 	case scene == nil || app == nil || scene.Merchant != app.Merchant:
@@ -70,12 +72,35 @@ func ballotOf(cat *Catalogue, r *Request) *ballot {
 		if act == nil {
 			continue
 		}
-		if lines := n.lines(cat, act); len(lines) > 0 {
-			b.candidates = append(b.candidates, candidate{activity: act, weight: e.Weight, lines: lines})
+		lines := n.lines(cat, act)
+		if len(lines) == 0 {
+			continue
+		}
+		if own {
+			if foreign := cat.foreign(app, scene, act, lines); len(foreign) > 0 {
+				b.errors = append(b.errors, foreign...)
+				continue
+			}
+		}
+		b.candidates = append(b.candidates, candidate{activity: act, weight: e.Weight, lines: lines})
+	}
+	b.errors = append(b.errors, n.missing()...)
+	return b
+}
+
+// foreign returns an error for what the scene may not give of an activity, because it belongs to another merchant: the
+// activity, or rights of it that are not granted to the app either. The catalogue refuses such scenes, but a store may
+// have one from before. An activity gives all that it holds or nothing, so it is then left out as a whole.
+func (c *Catalogue) foreign(app *App, scene *Scene, act *Activity, lines []Line) (errors []DecisionError) {
+	if act.Merchant != scene.Merchant {
+		return []DecisionError{{Kind: ActivityError, ActCode: act.ActCode, Reason: OtherMerchant}}
+	}
+	for k := range lines {
+		if t := c.Templates[lines[k].Template]; t != nil && !app.MayIssue(t, scene.Merchant) {
+			errors = append(errors, DecisionError{Kind: RightError, ActCode: act.ActCode, RightID: t.RightID, Reason: OtherMerchant})
 		}
 	}
-	b.errors = n.missing()
-	return b
+	return errors
 }
 
 // forbids returns an error for each name in the request that the scene does not let callers narrow by. Such a request
@@ -171,6 +196,7 @@ type deciding struct {
 	request *Request
 	user    *User
 	newUser bool
+	invalid Reason // why the recipient is wrong as a parameter, NotRefused if it is not
 	rules   Rules
 	draw    func(eligible []*candidate) *candidate // picks one where the scene chooses by weight; nil is none
 	in      *RuleInput                             // one for all rules, made when the first is asked
@@ -180,6 +206,9 @@ type deciding struct {
 
 // decide chooses among the candidates. Nothing may be chosen.
 func (d *deciding) decide() (lines []Line, errors []DecisionError) {
+	if d.invalid != NotRefused {
+		return nil, []DecisionError{{Kind: SceneError, Reason: d.invalid}}
+	}
 	if len(d.errors) > 0 && len(d.candidates) == 0 {
 		return nil, d.errors
 	}
@@ -210,6 +239,20 @@ func (d *deciding) unfit() Reason {
 	return NotRefused
 }
 
+// invalidRecipient returns why the recipient is wrong as a parameter of the request. A type that some owner of a right
+// among the candidates accepts is right; what the others own is not eligible.
+func (d *deciding) invalidRecipient() Reason {
+	reason := d.cat.invalidRecipient(d.request, nil)
+	for k := range d.candidates {
+		for l := range d.candidates[k].lines {
+			if reason = d.cat.invalidRecipient(d.request, d.cat.Templates[d.candidates[k].lines[l].Template]); reason == NotRefused {
+				return NotRefused
+			}
+		}
+	}
+	return reason
+}
+
 // anyOpen reports whether a right among the candidates is one that an unregistered user may receive.
 func (d *deciding) anyOpen() bool {
 	for _, c := range d.candidates {
@@ -233,7 +276,7 @@ func (d *deciding) eligible(c *candidate) bool {
 		return false
 	}
 	ok := true
-	a := applying{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser}
+	a := applying{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser, request: d.request}
 	for k := range c.lines {
 		l := &c.lines[k]
 		reason, seen := a.lone(l)

@@ -87,8 +87,9 @@ func cash(from AmountFrom, lowest, highest int64) func(*Template) {
 }
 
 // request asks for one voucher of the template, or for what the changes make of it.
-func request(key, alipay string, n TemplateID, changes ...func(*Request)) *Request {
-	r := storetest.Request(key, alipay, storetest.Line(n))
+func request(key, taobao string, n TemplateID, changes ...func(*Request)) *Request {
+	r := storetest.Request(key, "", storetest.Line(n))
+	r.Recipient = Identifier{Type: TaobaoID, Value: taobao}
 	for _, change := range changes {
 		change(r)
 	}

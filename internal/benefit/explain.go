@@ -81,7 +81,12 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 		e.Now = b.Now
 		r := &Request{Scope: i.Scope, Key: i.Key, App: i.App, Recipient: i.Recipient, Asked: i.Asked}
 		d := deciding{
-			ballot: ballotOf(cat, r), cat: cat, request: r, newUser: !b.Known, rules: rules, told: e,
+			ballot: ballotOf(cat, r, i.failedBy(OtherMerchant)), cat: cat, request: r, newUser: !b.Known, rules: rules, told: e,
+		}
+		for _, reason := range []Reason{IdentifierInvalid, UserTypeNotAllowed} {
+			if i.failedBy(reason) {
+				d.invalid = reason
+			}
 		}
 		if i.User != 0 {
 			d.user = &User{ID: i.User, Frozen: b.Frozen, Unregistered: b.Unregistered, Person: "1", Attributes: b.Attributes}
@@ -100,6 +105,11 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 		e.Lines = append(e.Lines, told)
 	}
 	return e
+}
+
+// failedBy reports whether something that the request asked for was refused for the reason.
+func (i *Issuance) failedBy(reason Reason) bool {
+	return slices.ContainsFunc(i.Errors, func(e DecisionError) bool { return e.Reason == reason })
 }
 
 // drawn returns the candidate whose lines the issuance has; nil if there is none.

@@ -69,7 +69,7 @@ func TestExplainIsOfThen(t *testing.T) {
 	o := d.ask(inScene("k", "a"))
 	want := Explain(then, o.Issuance, storetest.Rules{})
 	d.ask(inScene("l", "b"))
-	d.users(&User{ID: 11, Frozen: true, Identifiers: []Identifier{{Type: AlipayID, Value: "a"}}})
+	d.users(&User{ID: 11, Frozen: true, Identifiers: []Identifier{{Type: TaobaoID, Value: "a"}}})
 	d.clock += 48 * hour
 	if diff := cmp.Diff(want, Explain(then, o.Issuance, storetest.Rules{})); diff != "" {
 		t.Errorf("(-then +now):\n%s", diff)
@@ -125,7 +125,7 @@ func TestExplainRefusal(t *testing.T) {
 		t.Errorf("%d candidates, %d lines", len(e.Candidates), len(e.Lines))
 	}
 	for name, user := range map[string]string{"frozen": "frozen", "unknown": "x"} {
-		d.templates[0].Merchant = 2
+		grantedByOther(d.templates[0])
 		d.renew()
 		o := d.ask(inScene(name, user))
 		if e := Explain(d.committer.Catalogue, o.Attempt, storetest.Rules{}); len(e.Errors) != 1 || len(e.Candidates) != 0 {

@@ -156,6 +156,7 @@ func (j *judge) options(r *Request) (*Scene, []option, []DecisionError) {
 		return (p.ActCode == "" || p.ActCode == act.ActCode) && (p.RightID == 0 || t != nil && t.RightID == p.RightID)
 	}
 	var all []option
+	var errors []DecisionError
 	foundActs, foundRights := map[string]bool{}, map[ActRight]bool{}
 	for _, e := range scene.Activities {
 		o := option{act: j.cat.Activities[e.Activity], weight: e.Weight}
@@ -174,11 +175,17 @@ func (j *judge) options(r *Request) (*Scene, []option, []DecisionError) {
 				o.lines = append(o.lines, l)
 			}
 		}
-		if len(o.lines) > 0 {
+		others := 0
+		for _, l := range o.lines {
+			if tmpl := j.cat.Templates[l.Template]; tmpl != nil && !j.mayGive(r, tmpl) {
+				errors = append(errors, DecisionError{Kind: RightError, ActCode: o.act.ActCode, RightID: tmpl.RightID, Reason: OtherMerchant})
+				others++
+			}
+		}
+		if len(o.lines) > 0 && others == 0 {
 			all = append(all, o)
 		}
 	}
-	var errors []DecisionError
 	for _, code := range r.Asked.ActCodes {
 		if !foundActs[code] {
 			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: code, Reason: ActivityNotFound})
@@ -195,6 +202,11 @@ func (j *judge) options(r *Request) (*Scene, []option, []DecisionError) {
 		errors = append(errors, e)
 	}
 	return scene, all, errors
+}
+
+// mayGive says that the app's merchant owns the template, or that it is granted to the app.
+func (j *judge) mayGive(r *Request, t *Template) bool {
+	return t.Merchant == j.cat.Apps[r.App].Merchant || slices.Contains(t.GrantedTo, r.App)
 }
 
 // forbidden are the errors for what the scene does not let a request name: whoever names anything may get nothing.
@@ -222,6 +234,17 @@ func forbidden(s *Scene, r *Request) (errors []DecisionError) {
 // decide chooses again.
 func (j *judge) decide(t *tryout, r *Request, known bool) decision {
 	scene, all, errors := j.options(r)
+	invalid, wrong := wrongRecipient(r, nil)
+	for n, o := range all {
+		for k, l := range o.lines {
+			if reason, is := wrongRecipient(r, j.cat.Templates[l.Template]); n+k == 0 || !is {
+				invalid, wrong = reason, is
+			}
+		}
+	}
+	if wrong {
+		return decision{errors: []DecisionError{{Kind: SceneError, Reason: invalid}}}
+	}
 	if len(all) == 0 && len(errors) > 0 {
 		return decision{errors: errors}
 	}

@@ -2,7 +2,9 @@ package benefit_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	. "faquan/internal/benefit"
 	"faquan/internal/store/storetest"
@@ -61,7 +63,7 @@ func (j *judge) verdict(r *Request, o Outcome, now Instant) error {
 	if o.Reason == KeyConflict {
 		return fmt.Errorf("a conflict with nothing")
 	}
-	t := &tryout{judge: j, now: now, user: user, given: j.given, guarded: r.Guarded}
+	t := &tryout{judge: j, now: now, request: r, user: user, given: j.given, guarded: r.Guarded}
 	known := user != nil
 	switch {
 	case old != nil:
@@ -239,6 +241,23 @@ func (j *judge) named(ident Identifier) *User {
 	return nil
 }
 
+// wrongRecipient is why the recipient is wrong as a parameter, and whether it is.
+func wrongRecipient(r *Request, t *Template) (Reason, bool) {
+	i := r.Recipient
+	switch {
+	case strings.Contains(i.Value, "\n"):
+		return IdentifierInvalid, true
+	case t == nil:
+	case r.OnAlipay && i.Type == AlipayID && t.Merchant == storetest.RegisteredMerchant && !userID.MatchString(i.Value):
+		return IdentifierInvalid, true
+	case i.Type == "INVENTED" && t.Merchant == storetest.OpenMerchant:
+		return UserTypeNotAllowed, true
+	}
+	return NotRefused, false
+}
+
+var userID = regexp.MustCompile(`^2088\d{12}$`)
+
 // mayBeNew says that an unknown recipient is taken.
 func (j *judge) mayBeNew(r *Request) bool {
 	if slices.Contains([]string{Login, Nick, "@USER"}, r.Recipient.Type) {
@@ -261,11 +280,12 @@ func (j *judge) mayBeNew(r *Request) bool {
 
 // tryout is one request on its way: what it was given so far is on its list.
 type tryout struct {
-	judge  *judge
-	now    Instant
-	user   *User
-	given  []given
-	frozen []IssuedLine // of a request that continues
+	judge   *judge
+	now     Instant
+	request *Request
+	user    *User
+	given   []given
+	frozen  []IssuedLine // of a request that continues
 
 	guarded bool      // the lines are under the guard of their activities
 	decided *Issuance // what the core made of it
@@ -372,10 +392,14 @@ func (t *tryout) reasons(l Line, worth int64) (all []Reason) {
 		add(ActivityNotOpen, a.Status != Active || t.now < a.Window.Start)
 	}
 	tmpl := t.judge.cat.Templates[l.Template]
+	if t.frozen == nil {
+		add(wrongRecipient(t.request, tmpl))
+	}
 	if tmpl == nil {
 		return append(all, TemplateNotFound)
 	}
 	add(UserNotFound, t.user != nil && t.user.Unregistered && tmpl.Merchant == storetest.RegisteredMerchant)
+	add(OtherMerchant, t.request.Asked.SceneCode != "" && !t.judge.mayGive(t.request, tmpl))
 	add(TemplateDraft, tmpl.Status == Draft)
 	add(TemplatePaused, tmpl.Status == Paused)
 	add(TemplateNotOpen, tmpl.Publish.Start > t.now)

@@ -91,7 +91,7 @@ func TestMeaning(t *testing.T) {
 		"no fen":   change(func(l *Line) { l.HasAmount = true }),
 		"lines":    request("k", "a", 1, lines(line, line)),
 		"user":     request("k", "b", 1, lines(line)),
-		"type":     with(func(r *Request) { r.Recipient.Type = TaobaoID }),
+		"type":     with(func(r *Request) { r.Recipient.Type = OpenID }),
 	} {
 		if o := d.wants(KeyConflict, r); o.Issuance != nil || len(o.Lines) != 0 {
 			t.Errorf("another %s: the conflict shows what stands under the key: %+v", name, o)
@@ -117,28 +117,28 @@ func TestMeaningCountsTheTextsApart(t *testing.T) {
 // user is a conflict.
 func TestKeyAndRecipient(t *testing.T) {
 	d := newDesk(t, template(1))
-	alipay := func(v string) Identifier { return Identifier{Type: AlipayID, Value: v} }
+	taobao := func(v string) Identifier { return Identifier{Type: TaobaoID, Value: v} }
 	login, nick := Identifier{Type: Login, Value: "13800138000"}, Identifier{Type: Nick, Value: "小二"}
-	d.users(&User{ID: 11, Identifiers: []Identifier{alipay("a"), login}}, &User{ID: 12, Identifiers: []Identifier{alipay("b")}})
+	d.users(&User{ID: 11, Identifiers: []Identifier{taobao("a"), login}}, &User{ID: 12, Identifiers: []Identifier{taobao("b")}})
 	as := func(ident Identifier) *Request {
 		return request("k", "", 1, func(r *Request) { r.Recipient = ident })
 	}
-	first := d.wants(NotRefused, as(alipay("a")))
+	first := d.wants(NotRefused, as(taobao("a")))
 	if o := d.wants(NotRefused, as(login)); o.Issuance != first.Issuance {
 		t.Error("another identifier of the same user got another issuance")
 	}
-	d.wants(KeyConflict, as(alipay("b")))
-	d.wants(KeyConflict, as(alipay("unknown")))
+	d.wants(KeyConflict, as(taobao("b")))
+	d.wants(KeyConflict, as(taobao("unknown")))
 	d.wants(KeyConflict, as(nick))
 
 	// The user is called otherwise now: the text as sent is the same still.
 	d.users(&User{ID: 11, Identifiers: []Identifier{nick}})
-	d.wants(NotRefused, as(alipay("a")))
+	d.wants(NotRefused, as(taobao("a")))
 	d.wants(NotRefused, as(nick))
 	d.wants(KeyConflict, as(login))
 	// And somebody else has got the text: it is what was sent, so it is answered, and nothing is issued.
-	d.users(&User{ID: 12, Identifiers: []Identifier{alipay("a")}})
-	if o := d.wants(NotRefused, as(alipay("a"))); !o.Replayed {
+	d.users(&User{ID: 12, Identifiers: []Identifier{taobao("a")}})
+	if o := d.wants(NotRefused, as(taobao("a"))); !o.Replayed {
 		t.Error("a moved identifier was issued again")
 	}
 	d.wants(NotRefused, request("another", "a", 1))

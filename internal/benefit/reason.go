@@ -13,6 +13,10 @@ const (
 	NotRefused Reason = 0
 	// KeyConflict: the key is bound to another meaning.
 	KeyConflict Reason = 10
+	// IdentifierInvalid: the recipient's identifier breaks a rule for its value: see Identifier.Breaks.
+	IdentifierInvalid Reason = 11
+	// UserTypeNotAllowed: the template owner does not accept recipients of the identifier's type.
+	UserTypeNotAllowed Reason = 12
 	// TemplateNotFound: no such template, or not one that the caller may issue.
 	TemplateNotFound Reason = 20
 	// UserNotFound: the recipient is not known, and the template owner's policy asks for known ones.
@@ -25,6 +29,8 @@ const (
 	RightNotFound Reason = 24
 	// NarrowingNotAllowed: the request names an activity or a right, and the scene does not let callers narrow by it.
 	NarrowingNotAllowed Reason = 25
+	// OtherMerchant: the scene holds an activity or a right of another merchant, who did not grant it to the app.
+	OtherMerchant Reason = 26
 	// TemplateDraft: not active yet.
 	TemplateDraft Reason = 30
 	// TemplatePaused: paused by the operator.
@@ -68,10 +74,11 @@ const (
 // reasonNames are the names in logs and documentation.
 var reasonNames = map[Reason]string{
 	NotRefused: "NOT_REFUSED", KeyConflict: "KEY_CONFLICT",
+	IdentifierInvalid: "IDENTIFIER_INVALID", UserTypeNotAllowed: "USER_TYPE_NOT_ALLOWED",
 	TemplateNotFound: "TEMPLATE_NOT_FOUND", UserNotFound: "USER_NOT_FOUND",
 	SceneNotFound: "SCENE_NOT_FOUND", ActivityNotFound: "ACTIVITY_NOT_FOUND", RightNotFound: "RIGHT_NOT_FOUND",
-	NarrowingNotAllowed: "NARROWING_NOT_ALLOWED",
-	TemplateDraft:       "TEMPLATE_DRAFT", TemplatePaused: "TEMPLATE_PAUSED", TemplateNotOpen: "TEMPLATE_NOT_OPEN",
+	NarrowingNotAllowed: "NARROWING_NOT_ALLOWED", OtherMerchant: "OTHER_MERCHANT",
+	TemplateDraft: "TEMPLATE_DRAFT", TemplatePaused: "TEMPLATE_PAUSED", TemplateNotOpen: "TEMPLATE_NOT_OPEN",
 	ActivityNotOpen: "ACTIVITY_NOT_OPEN", SceneNotOpen: "SCENE_NOT_OPEN", TemplateEnded: "TEMPLATE_ENDED",
 	Guarded:    "GUARDED",
 	UserFrozen: "USER_FROZEN", UserLimit: "USER_LIMIT", PersonLimit: "PERSON_LIMIT",
@@ -84,7 +91,8 @@ var reasonNames = map[Reason]string{
 // Reasons lists every reason of a refusal in the order in which they win.
 func Reasons() []Reason {
 	return []Reason{
-		KeyConflict, TemplateNotFound, UserNotFound, SceneNotFound, ActivityNotFound, RightNotFound, NarrowingNotAllowed,
+		KeyConflict, IdentifierInvalid, UserTypeNotAllowed, TemplateNotFound, UserNotFound, SceneNotFound, ActivityNotFound,
+		RightNotFound, NarrowingNotAllowed, OtherMerchant,
 		TemplateDraft, TemplatePaused, TemplateNotOpen, ActivityNotOpen, SceneNotOpen, TemplateEnded, Guarded, UserFrozen,
 		UserLimit, PersonLimit, UserDayLimit, StockEmpty, BudgetEmpty, DayStockEmpty, DayBudgetEmpty, CodesEmpty, AmountNotAllowed,
 		AmountMissing, AmountOutOfRange,

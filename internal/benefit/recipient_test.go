@@ -12,6 +12,9 @@ import (
 
 func registered(t *Template) { t.Merchant = storetest.RegisteredMerchant }
 
+// grantedByOther makes the template one of a merchant that accepts registered recipients, which the app may issue.
+func grantedByOther(t *Template) { t.Merchant, t.GrantedTo = storetest.RegisteredMerchant, []AppID{1} }
+
 // Who is accepted, by policy and by type of identifier.
 func TestPolicy(t *testing.T) {
 	for _, c := range []struct {
@@ -19,17 +22,17 @@ func TestPolicy(t *testing.T) {
 		open     Reason // from a merchant that takes unknown recipients
 		register Reason // from one that does not
 	}{
-		{Identifier{Type: AlipayID, Value: "new"}, NotRefused, UserNotFound},
+		{Identifier{Type: AlipayID, Value: "2088"}, NotRefused, UserNotFound},
 		{Identifier{Type: TaobaoID, Value: "new"}, NotRefused, UserNotFound},
 		{Identifier{Type: OpenID, Value: "new", App: 1}, NotRefused, UserNotFound},
-		{Identifier{Type: "会员", Value: "new"}, NotRefused, UserNotFound},
+		{Identifier{Type: "MEMBER", Value: "new"}, NotRefused, UserNotFound},
 		{Identifier{Type: Login, Value: "new"}, UserNotFound, UserNotFound},
 		{Identifier{Type: Nick, Value: "new"}, UserNotFound, UserNotFound},
-		{Identifier{Type: AlipayID}, UserNotFound, UserNotFound},
-		{Identifier{Type: AlipayID, Value: "known"}, NotRefused, NotRefused},
+		{Identifier{Type: TaobaoID}, UserNotFound, UserNotFound},
+		{Identifier{Type: TaobaoID, Value: "known"}, NotRefused, NotRefused},
 		{Identifier{Type: Login, Value: "known"}, NotRefused, NotRefused},
 		{Identifier{Type: Nick, Value: "known"}, NotRefused, NotRefused},
-		{Identifier{Type: AlipayID, Value: "frozen"}, UserFrozen, UserFrozen},
+		{Identifier{Type: TaobaoID, Value: "frozen"}, UserFrozen, UserFrozen},
 		{Identifier{Type: OpenID, Value: "known", App: 1}, NotRefused, NotRefused},
 		{Identifier{Type: OpenID, Value: "known", App: 2}, NotRefused, UserNotFound}, // another app's is another user
 	} {
@@ -42,13 +45,13 @@ func TestPolicy(t *testing.T) {
 				d := newDesk(t, policy.tmpl)
 				d.users(
 					&User{ID: 11, Identifiers: []Identifier{
-						{Type: AlipayID, Value: "known"}, {Type: Login, Value: "known"}, {Type: Nick, Value: "known"},
+						{Type: TaobaoID, Value: "known"}, {Type: Login, Value: "known"}, {Type: Nick, Value: "known"},
 						{Type: OpenID, Value: "known", App: 1},
 					}},
-					&User{ID: 12, Frozen: true, Identifiers: []Identifier{{Type: AlipayID, Value: "frozen"}}})
+					&User{ID: 12, Frozen: true, Identifiers: []Identifier{{Type: TaobaoID, Value: "frozen"}}})
 				known := len(d.contents().Users)
 				d.wants(policy.want, request("k", "", 1, func(r *Request) { r.Recipient = c.ident }))
-				made := policy.want == NotRefused && (c.ident.Value == "new" || c.ident.App == 2)
+				made := policy.want == NotRefused && (c.ident.Value == "new" || c.ident.Value == "2088" || c.ident.App == 2)
 				if got := len(d.contents().Users) - known; (got == 1) != made {
 					t.Errorf("made %d users", got)
 				}
@@ -96,7 +99,7 @@ func TestIssuingRegistersNobody(t *testing.T) {
 func TestUnregisteredUserOfAScene(t *testing.T) {
 	d := newSceneDesk(t, ChooseAll)
 	d.ask(request("makes the user", "new", 1))
-	d.templates[1].Merchant = storetest.RegisteredMerchant
+	grantedByOther(d.templates[1])
 	d.renew()
 	o := d.ask(inScene("some", "new"))
 	d.wantChosen(o, 1, 3)
@@ -106,7 +109,7 @@ func TestUnregisteredUserOfAScene(t *testing.T) {
 		}
 	}
 	for _, tmpl := range d.templates {
-		tmpl.Merchant = storetest.RegisteredMerchant
+		grantedByOther(tmpl)
 	}
 	d.renew()
 	d.wants(UserNotFound, inScene("none", "new"))
@@ -116,7 +119,7 @@ func TestUnregisteredUserOfAScene(t *testing.T) {
 // The user's row is made by the commit that issues, once, in the home bucket of its first identifier.
 func TestNewUser(t *testing.T) {
 	d := newDesk(t, template(1), template(2))
-	o := d.batch(request("k", "2088", 1), request("l", "2088", 2), request("m", "2088", 1, func(r *Request) { r.Recipient.Type = TaobaoID }))
+	o := d.batch(request("k", "2088", 1), request("l", "2088", 2), request("m", "2088", 1, func(r *Request) { r.Recipient.Type = AlipayID }))
 	users := d.contents().Users
 	if len(users) != 2 || o[0].Issuance.User != o[1].Issuance.User || o[0].Issuance.User == o[2].Issuance.User {
 		t.Fatalf("made %d users; the issuances are of %d, %d, %d", len(users), o[0].Issuance.User, o[1].Issuance.User, o[2].Issuance.User)
@@ -141,7 +144,8 @@ func TestNewUser(t *testing.T) {
 func TestAlipayIDIsKept(t *testing.T) {
 	d := newDesk(t, template(1))
 	d.users(&User{ID: 11, Alipay: "2088", Identifiers: []Identifier{{Type: AlipayID, Value: "2088"}, {Type: Login, Value: "a@b"}}})
-	if i := d.ask(request("k", "2088", 1)).Issuance; i.Alipay != "" || i.User != 11 {
+	byID := func(r *Request) { r.Recipient.Type = AlipayID }
+	if i := d.ask(request("k", "2088", 1, byID)).Issuance; i.Alipay != "" || i.User != 11 {
 		t.Errorf("by the Alipay id: %q", i.Alipay)
 	}
 	i := d.ask(request("l", "", 1, func(r *Request) { r.Recipient = Identifier{Type: Login, Value: "a@b"} })).Issuance
@@ -156,7 +160,7 @@ func TestMixedOwners(t *testing.T) {
 	line := func(n TemplateID) Line { return Line{Template: n, Sends: 1, Quantity: 1} }
 	wantReasons(t, "unknown", d.ask(request("k", "a", 1, lines(line(1), line(2)))), UserNotFound, UserNotFound)
 	wantReasons(t, "a template without a merchant", d.ask(request("k", "a", 3)), UserNotFound)
-	d.users(&User{ID: 11, Identifiers: []Identifier{{Type: AlipayID, Value: "a"}}})
+	d.users(&User{ID: 11, Identifiers: []Identifier{{Type: TaobaoID, Value: "a"}}})
 	wantReasons(t, "known", d.ask(request("k", "a", 1, lines(line(1), line(2), line(3)))), NotRefused, NotRefused, NotRefused)
 }
 
@@ -164,7 +168,7 @@ func TestMixedOwners(t *testing.T) {
 func TestPersonLimitOverLinkedUsers(t *testing.T) {
 	d := newDesk(t, template(1, func(t *Template) { t.Limits.PerPerson = 3 }))
 	user := func(n UserID, person string) *User {
-		return &User{ID: n, Person: person, Identifiers: []Identifier{{Type: AlipayID, Value: fmt.Sprint(int64(n))}}}
+		return &User{ID: n, Person: person, Identifiers: []Identifier{{Type: TaobaoID, Value: fmt.Sprint(int64(n))}}}
 	}
 	d.users(user(1, "p"), user(2, "p"), user(3, "q"), user(4, ""))
 	o := d.batch(request("a", "1", 1), request("b", "2", 1), request("c", "3", 1), request("d", "2", 1), request("e", "1", 1), request("f", "2", 1))

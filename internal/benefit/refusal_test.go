@@ -12,6 +12,11 @@ var wrongs = map[Reason]func(*trial){
 	KeyConflict: func(x *trial) {
 		x.bound = &Issuance{ID: 5, Scope: x.request.Scope, Key: x.request.Key, Meaning: MeaningOf(nil, "another"), Recipient: x.request.Recipient, User: 11}
 	},
+	IdentifierInvalid: func(x *trial) { x.rename(x.request.Recipient.Type, "two\nlines") },
+	UserTypeNotAllowed: func(x *trial) {
+		x.merchant.Open = true
+		x.rename("INVENTED", x.request.Recipient.Value)
+	},
 	TemplateNotFound: func(x *trial) { x.request.Lines[0].Template = 99 },
 	UserNotFound:     func(x *trial) { x.user = nil },
 	TemplateDraft:    func(x *trial) { x.template.Status = Draft },
@@ -59,38 +64,39 @@ var wrongs = map[Reason]func(*trial){
 
 // infeasible are the pairs that no request can be, and why.
 var infeasible = map[[2]Reason]string{
-	{TemplateDraft, TemplatePaused}:      "a template has one status",
-	{UserNotFound, UserFrozen}:           "a user that is not known is not frozen",
-	{UserNotFound, UserLimit}:            "a user that is not known has nothing",
-	{UserNotFound, PersonLimit}:          "a user that is not known is linked to nobody",
-	{UserNotFound, UserDayLimit}:         "a user that is not known has nothing",
-	{AmountNotAllowed, AmountMissing}:    "an amount came, or it did not",
-	{AmountNotAllowed, AmountOutOfRange}: "a template that takes no amount has no range for it",
-	{AmountMissing, AmountOutOfRange}:    "an amount that did not come is in no range",
-	{TemplateNotFound, TemplateDraft}:    noTemplate,
-	{TemplateNotFound, TemplatePaused}:   noTemplate,
-	{TemplateNotFound, TemplateNotOpen}:  noTemplate,
-	{TemplateNotFound, TemplateEnded}:    noTemplate,
-	{TemplateNotFound, UserLimit}:        noTemplate,
-	{TemplateNotFound, PersonLimit}:      noTemplate,
-	{TemplateNotFound, UserDayLimit}:     noTemplate,
-	{TemplateNotFound, StockEmpty}:       noTemplate,
-	{TemplateNotFound, BudgetEmpty}:      noTemplate,
-	{TemplateNotFound, DayStockEmpty}:    noTemplate,
-	{TemplateNotFound, DayBudgetEmpty}:   noTemplate,
-	{TemplateNotFound, CodesEmpty}:       noTemplate,
-	{UserNotFound, Guarded}:              "a user that is not known has received nothing",
-	{BudgetEmpty, CodesEmpty}:            "a certificate is worth no money",
-	{DayBudgetEmpty, CodesEmpty}:         "a certificate is worth no money",
-	{CodesEmpty, AmountMissing}:          "a certificate takes no amount",
-	{CodesEmpty, AmountOutOfRange}:       "a certificate takes no amount",
-	{TemplateNotFound, AmountNotAllowed}: noTemplate,
-	{TemplateNotFound, AmountMissing}:    noTemplate,
-	{TemplateNotFound, AmountOutOfRange}: noTemplate,
+	{TemplateDraft, TemplatePaused}:        "a template has one status",
+	{UserNotFound, UserFrozen}:             "a user that is not known is not frozen",
+	{UserNotFound, UserLimit}:              "a user that is not known has nothing",
+	{UserNotFound, PersonLimit}:            "a user that is not known is linked to nobody",
+	{UserNotFound, UserDayLimit}:           "a user that is not known has nothing",
+	{AmountNotAllowed, AmountMissing}:      "an amount came, or it did not",
+	{AmountNotAllowed, AmountOutOfRange}:   "a template that takes no amount has no range for it",
+	{AmountMissing, AmountOutOfRange}:      "an amount that did not come is in no range",
+	{UserTypeNotAllowed, TemplateNotFound}: "a template that does not exist has no owner",
+	{TemplateNotFound, TemplateDraft}:      noTemplate,
+	{TemplateNotFound, TemplatePaused}:     noTemplate,
+	{TemplateNotFound, TemplateNotOpen}:    noTemplate,
+	{TemplateNotFound, TemplateEnded}:      noTemplate,
+	{TemplateNotFound, UserLimit}:          noTemplate,
+	{TemplateNotFound, PersonLimit}:        noTemplate,
+	{TemplateNotFound, UserDayLimit}:       noTemplate,
+	{TemplateNotFound, StockEmpty}:         noTemplate,
+	{TemplateNotFound, BudgetEmpty}:        noTemplate,
+	{TemplateNotFound, DayStockEmpty}:      noTemplate,
+	{TemplateNotFound, DayBudgetEmpty}:     noTemplate,
+	{TemplateNotFound, CodesEmpty}:         noTemplate,
+	{UserNotFound, Guarded}:                "a user that is not known has received nothing",
+	{BudgetEmpty, CodesEmpty}:              "a certificate is worth no money",
+	{DayBudgetEmpty, CodesEmpty}:           "a certificate is worth no money",
+	{CodesEmpty, AmountMissing}:            "a certificate takes no amount",
+	{CodesEmpty, AmountOutOfRange}:         "a certificate takes no amount",
+	{TemplateNotFound, AmountNotAllowed}:   noTemplate,
+	{TemplateNotFound, AmountMissing}:      noTemplate,
+	{TemplateNotFound, AmountOutOfRange}:   noTemplate,
 }
 
 // ofDecisions are the reasons that only a request for a scene meets: see TestDecisionErrors.
-var ofDecisions = []Reason{SceneNotFound, ActivityNotFound, RightNotFound, NarrowingNotAllowed, SceneNotOpen}
+var ofDecisions = []Reason{SceneNotFound, ActivityNotFound, RightNotFound, NarrowingNotAllowed, OtherMerchant, SceneNotOpen}
 
 // ofLines are the reasons that a line meets.
 func ofLines() []Reason {

@@ -137,10 +137,13 @@ type Request struct {
 	Key       string
 	App       AppID
 	Recipient Identifier // as sent
-	Meaning   Digest     // of everything but the recipient that must be equal for a retry to be one: see MeaningOf
-	Lines     []Line     // none when Asked names a scene
-	Asked     Asked
-	Note      Note
+	// OnAlipay says that the request came over the Alipay gateway, where a user_id has a form of its own unless the owner of
+	// the template relaxes it: see Merchant.AnyUserID.
+	OnAlipay bool
+	Meaning  Digest // of everything but the recipient that must be equal for a retry to be one: see MeaningOf
+	Lines    []Line // none when Asked names a scene
+	Asked    Asked
+	Note     Note
 	// BindMillis is how long after the first issue the key stays bound, in milliseconds; 0 is for ever.
 	BindMillis int64
 	// Guarded says that the one-second guard of the lines' activities holds for this request.

@@ -30,9 +30,9 @@ func newSceneDesk(t *testing.T, strategy Strategy) *sceneDesk {
 		d.scene.Activities = append(d.scene.Activities, SceneEntry{Activity: ActivityID(n + 1), Weight: 1})
 	}
 	d.users(
-		&User{ID: 11, Person: "p", Attributes: []byte(`{"level":"gold"}`), Identifiers: []Identifier{{Type: AlipayID, Value: "a"}}},
-		&User{ID: 12, Person: "p", Identifiers: []Identifier{{Type: AlipayID, Value: "b"}}},
-		&User{ID: 13, Frozen: true, Identifiers: []Identifier{{Type: AlipayID, Value: "frozen"}}},
+		&User{ID: 11, Person: "p", Attributes: []byte(`{"level":"gold"}`), Identifiers: []Identifier{{Type: TaobaoID, Value: "a"}}},
+		&User{ID: 12, Person: "p", Identifiers: []Identifier{{Type: TaobaoID, Value: "b"}}},
+		&User{ID: 13, Frozen: true, Identifiers: []Identifier{{Type: TaobaoID, Value: "frozen"}}},
 	)
 	d.renew()
 	return d
@@ -57,7 +57,7 @@ func (d *sceneDesk) renew() {
 // inScene asks for what the scene S gives.
 func inScene(key, user string, changes ...func(*Request)) *Request {
 	r := &Request{
-		Scope: BizScope(1, "biz"), Key: key, App: 1, Recipient: Identifier{Type: AlipayID, Value: user}, Continues: true,
+		Scope: BizScope(1, "biz"), Key: key, App: 1, Recipient: Identifier{Type: TaobaoID, Value: user}, Continues: true,
 		Asked: Asked{BizCode: "biz", SceneCode: "S"},
 	}
 	for _, change := range changes {
@@ -337,7 +337,7 @@ func TestDecisionErrors(t *testing.T) {
 		"draft":              {"a", func(d *sceneDesk) { d.scene.Status = Draft }, nil, SceneNotOpen},
 		"paused":             {"frozen", func(d *sceneDesk) { d.scene.Status = Paused }, nil, SceneNotOpen},
 		"frozen":             {"frozen", nil, nil, UserFrozen},
-		"unknown":            {"x", func(d *sceneDesk) { d.templates[1].Merchant = 2 }, nil, UserNotFound},
+		"unknown":            {"x", func(d *sceneDesk) { grantedByOther(d.templates[1]) }, nil, UserNotFound},
 		"an unknown alias":   {"x", nil, func(r *Request) { r.Recipient.Type = Login }, UserNotFound},
 		"nobody's id":        {"x", nil, func(r *Request) { r.Recipient = RefTo(99) }, UserNotFound},
 	} {

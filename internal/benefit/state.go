@@ -216,7 +216,7 @@ func (s *State) lines(cat *Catalogue, r *Request) iter.Seq[*Line] {
 func (s *State) ballot(cat *Catalogue, r *Request) *ballot {
 	b := s.ballots[r]
 	if b == nil {
-		b = ballotOf(cat, r)
+		b = ballotOf(cat, r, true)
 		s.ballots[r] = b
 	}
 	return b

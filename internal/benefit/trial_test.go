@@ -39,7 +39,7 @@ func newTrial() *trial {
 	recipient := Identifier{Type: AlipayID, Value: "2088001"}
 	return &trial{
 		now:      now,
-		merchant: &Merchant{ID: 1, Name: "m"},
+		merchant: &Merchant{ID: 1, Name: "m", UserTypes: []string{AlipayID}},
 		template: &Template{
 			ID: 1, Name: "t", Merchant: 1, Kind: Cash, Amount: AmountRule{From: FromRequest, Min: 100, Max: 1000},
 			Valid: Validity{ForMillis: 60_000}, Stock: UnlimitedStock(), Status: Active,
@@ -51,6 +51,14 @@ func newTrial() *trial {
 			Scope: "s", Key: "k", App: 1, Recipient: recipient, Meaning: MeaningOf(nil, "as asked"),
 			Lines: []Line{{Template: 1, Activity: 1, Sends: 1, Quantity: 1, Amount: 500, HasAmount: true}},
 		},
+	}
+}
+
+// rename gives the recipient another identifier.
+func (x *trial) rename(kind, value string) {
+	x.request.Recipient = Identifier{Type: kind, Value: value}
+	if x.bound != nil {
+		x.bound.Recipient = x.request.Recipient
 	}
 }
 

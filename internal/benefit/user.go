@@ -1,9 +1,7 @@
 package benefit
 
 import (
-	"fmt"
 	"strconv"
-	"strings"
 
 	"faquan/internal/id"
 )
@@ -26,36 +24,6 @@ func (u *User) Plain() bool {
 		u.Alipay == PlainUser(u.ID, u.Identifiers[0]).Alipay
 }
 
-// Types of identifiers that faquan knows by name. Operators may use any other as a primary type.
-const (
-	AlipayID = "ALIPAY"
-	TaobaoID = "TAOBAO"
-	OpenID   = "OPEN_ID" // belongs to one app
-	Login    = "LOGIN"   // alias: a mobile number or an e-mail address
-	Nick     = "NICK"    // alias: a Taobao nick
-)
-
-// Miswritten gives the type of identifiers that faquan knows by name and that t is but for upper and lower case, else
-// "". As a type of its own it would make a second user, with fresh limits, of somebody who has one.
-func Miswritten(t string) string {
-	for _, known := range []string{AlipayID, TaobaoID, OpenID, Login, Nick} {
-		if t != known && strings.EqualFold(t, known) {
-			return known
-		}
-	}
-	return ""
-}
-
-// MaxIdentifier is the longest identifier value, in characters.
-const MaxIdentifier = 128
-
-// Identifier names a user: a type and a value, and for an OPEN_ID the app that it belongs to.
-type Identifier struct {
-	Type  string `json:"type"`
-	Value string `json:"value"`
-	App   AppID  `json:"app,omitzero"`
-}
-
 // userRef is the type of an identifier that names a user by faquan's own id.
 const userRef = "@USER"
 
@@ -72,18 +40,6 @@ func (i Identifier) Ref() (u UserID, ok bool) {
 	}
 	n, err := strconv.ParseInt(i.Value, 10, 64)
 	return UserID(n), err == nil
-}
-
-// Alias says that the identifier only points to a user that is known by another one, so that it can never
-// make a new user.
-func (i Identifier) Alias() bool { return i.Type == Login || i.Type == Nick }
-
-// String is the identifier's canonical text, from which the home bucket of a user is taken.
-func (i Identifier) String() string {
-	if i.App != 0 {
-		return fmt.Sprintf("%s/%d:%s", i.Type, i.App, i.Value)
-	}
-	return i.Type + ":" + i.Value
 }
 
 // User receives vouchers.

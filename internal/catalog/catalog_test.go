@@ -34,7 +34,7 @@ func TestTheExampleMeansWhatItSays(t *testing.T) {
 		t.Errorf("version %d", cat.Version)
 	}
 	want := []any{
-		&benefit.Merchant{ID: 1, Name: "acme", Title: "优酷旗舰店", SellerID: 2203102002536848287},
+		&benefit.Merchant{ID: 1, Name: "acme", Title: "优酷旗舰店", SellerID: 2203102002536848287, UserTypes: []string{"ALIPAY", "TAOBAO", "OPEN_ID"}},
 		&benefit.Template{
 			ID: 1, Name: "cinema-20", Merchant: 1, Title: "平台红包", Kind: benefit.Reduction,
 			TemplateID: "20140601000730010040000000EB", RightID: 2203102002536848287, BizID: cat.Templates[1].BizID,

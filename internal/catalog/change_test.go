@@ -206,7 +206,7 @@ func TestRefusedChanges(t *testing.T) {
 		"code":                    {1, `channels: [7]`, `channels: [7], code: {digits: 16}`, 12, `its code rule is fixed`},
 		"code before":             {0, `channels: [7]`, `channels: [7], code: {digits: 16}`, 0, ``},
 		"channels":                {1, `channels: [7]`, `channels: [7, 8]`, 0, ``},
-		"merchant":                {1, "  - {name: t, merchant: m", "  - {name: t, merchant: n", 11, `its merchant is fixed`},
+		"merchant":                {1, "  - {name: t, merchant: m", "  - {name: t, granted_to: [a], merchant: n", 11, `its merchant is fixed`},
 		"count below issued":      {8, "count: 10", "count: 7", 11, `stock count 7 is below the 8 that are issued`},
 		"count to issued":         {8, "count: 10", "count: 8", 0, ``},
 		"amount below issued":     {8, `amount: "20"`, `amount: "7.99"`, 11, `stock amount 7.99 is below the 8.00 that is issued`},

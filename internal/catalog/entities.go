@@ -14,13 +14,25 @@ import (
 func (p *planner) merchantDocs() {
 	for _, d := range p.file.merchants {
 		m := d.merchant
-		if old := p.merchants.old[m.ID]; old != nil {
+		old := p.merchants.old[m.ID]
+		if old != nil {
 			keep(&m.SellerID, old.SellerID)
+		}
+		switch {
+		case d.has("user_types"):
+		case old != nil:
+			m.UserTypes = old.UserTypes // of merchants from before there was a list: any
+		default:
+			m.UserTypes = defaultUserTypes()
 		}
 		p.merchants.all[m.ID] = &m
 		p.wireID("seller_id", owner{int64(m.ID), m.Name}, d.of("seller_id"), numberSlot(&m.SellerID), numberForm)
 	}
 }
+
+// defaultUserTypes are those of a new merchant: the platforms' own. A caller cannot make recipients with fresh limits by
+// inventing types.
+func defaultUserTypes() []string { return []string{benefit.AlipayID, benefit.TaobaoID, benefit.OpenID} }
 
 // appSecret is what an app's secret is sealed for.
 func appSecret(id benefit.AppID) string { return fmt.Sprintf("app/%d/app_secret", id) }
@@ -270,4 +282,61 @@ func (p *planner) sceneDocs() {
 		p.scenes.all[s.ID] = &s
 		p.wireID("scene_code", owner{int64(s.ID), s.Name}, d.of("scene_code"), textSlot(&s.SceneCode), sceneForm)
 	}
+	p.sceneOwners()
+}
+
+// sceneOwners refuses scenes that hold what belongs to another merchant, for all that the file touches of them: an
+// activity, or a right that is not granted to an app of the scene's merchant. A decision looks at it again.
+func (p *planner) sceneOwners() {
+	docs := map[benefit.SceneID]*sceneDoc{}
+	for _, d := range p.file.scenes {
+		docs[d.scene.ID] = d
+	}
+	for _, s := range p.scenes.values() {
+		for k, e := range s.Activities {
+			act := p.activities.all[e.Activity]
+			if act == nil {
+				continue // a dangling reference, which was reported
+			}
+			at, touched := p.activities.stated[act.ID]
+			if d := docs[s.ID]; d != nil {
+				at, touched = place{line: d.entries[k].activity.line}, true
+			}
+			if act.Merchant != s.Merchant {
+				if touched && act.Merchant != 0 && s.Merchant != 0 {
+					p.report(at.line, "scene %q: activity %q belongs to merchant %q; a scene lists activities of its own merchant",
+						s.Name, act.Name, p.names().merchant(act.Merchant))
+				}
+				continue
+			}
+			p.rightOwners(s, act, at, touched)
+		}
+	}
+}
+
+func (p *planner) rightOwners(s *benefit.Scene, act *benefit.Activity, at place, touched bool) {
+	for _, item := range act.Items {
+		t := p.templates.all[item.Template]
+		if t == nil || t.Merchant == 0 || p.givenBy(t, s.Merchant) {
+			continue
+		}
+		if stated, is := p.templates.stated[t.ID]; is && !touched {
+			p.foreignRight(s, act, t, stated)
+		} else if touched {
+			p.foreignRight(s, act, t, at)
+		}
+	}
+}
+
+func (p *planner) foreignRight(s *benefit.Scene, act *benefit.Activity, t *benefit.Template, at place) {
+	p.report(at.line, "scene %q: activity %q holds template %q of merchant %q; list an app of merchant %q in the template's granted_to, or take it out",
+		s.Name, act.Name, t.Name, p.names().merchant(t.Merchant), p.names().merchant(s.Merchant))
+}
+
+// givenBy reports whether an app of the merchant may issue the template.
+func (p *planner) givenBy(t *benefit.Template, merchant benefit.MerchantID) bool {
+	return t.Merchant == merchant || slices.ContainsFunc(t.GrantedTo, func(id benefit.AppID) bool {
+		app := p.apps.all[id]
+		return app != nil && app.Merchant == merchant
+	})
 }

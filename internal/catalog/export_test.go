@@ -225,7 +225,9 @@ func TestAnyCatalogueSurvivesExport(t *testing.T) {
 			RedirectURIs:     rapid.SampledFrom([][]string{nil, {"https://shop.example/back?a=b&c=%23", "http://127.0.0.1:8080"}}).Draw(rt, "redirect"),
 			ExplainSignature: rapid.Bool().Draw(rt, "explain"),
 		}
-		merchant := &benefit.Merchant{ID: 1, Name: "m", Title: drawTitle(rt), SellerID: 1<<63 - 1, Open: rapid.Bool().Draw(rt, "open")}
+		merchant := &benefit.Merchant{ID: 1, Name: "m", Title: drawTitle(rt), SellerID: 1<<63 - 1, Open: rapid.Bool().Draw(rt, "open"),
+			UserTypes: rapid.SampledFrom([][]string{nil, {"ALIPAY"}, {"true", "1", "OPEN_ID"}}).Draw(rt, "user types"), AnyUserID: rapid.Bool().Draw(rt, "any user id"),
+		}
 		entities := []any{merchant, app}
 		var templates []*benefit.Template
 		for k := range rapid.IntRange(1, 4).Draw(rt, "templates") {

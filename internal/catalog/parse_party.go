@@ -24,8 +24,6 @@ const (
 	maxAppKey    = 64
 	maxSecret    = 256
 	maxSession   = 256
-	maxAlipayID  = 16 // user_id of alipay.marketing.voucher.send
-	maxType      = 32
 	maxPerson    = 64
 	maxSendRate  = 1_000_000
 	minKeyBits   = 2048               // of the platform's own key; callers' keys may be shorter, as wire allows
@@ -89,9 +87,39 @@ func (p *parser) merchant(o *object) *merchantDoc {
 	d := &merchantDoc{merchant: benefit.Merchant{
 		Name: scalar(o, "name", handle), Title: scalar(o, "title", text(maxTitle)),
 		SellerID: scalar(o, "seller_id", wireNumber), Open: scalar(o, "recipients", openWords.read),
+		UserTypes: o.userTypes(), AnyUserID: scalar(o, "alipay_user_ids", anyUserIDWords.read),
 	}}
 	d.place = o.done()
 	return d
+}
+
+// anyType is what user_types says in place of a list.
+const anyType = "any"
+
+// userTypes reads a list of types, or any, which is none.
+func (o *object) userTypes() []string {
+	const field = "user_types"
+	if n := o.nodes[field]; n != nil && n.Kind == yaml.ScalarNode {
+		scalar(o, field, func(s string) (string, error) {
+			if s != anyType {
+				return "", fmt.Errorf("must be a list of types, or %s: %q", anyType, clip(s))
+			}
+			return s, nil
+		})
+		return nil
+	}
+	types := scalars(o, field, func(s string) (string, error) {
+		s, err := identifierType(s)
+		if err == nil && benefit.IsAlias(s) {
+			err = fmt.Errorf("%s is an alias: it never makes a user, and is always accepted", s)
+		}
+		return s, err
+	})
+	o.unique(field, types)
+	if o.empty(field) {
+		o.report(field, "is an empty list: no recipient could be named; write %s, or set recipients: registered", anyType)
+	}
+	return types
 }
 
 type appDoc struct {
@@ -217,9 +245,10 @@ func (p *parser) user(o *object) *userDoc {
 	if n := o.take("attributes"); n != nil {
 		d.user.Attributes = p.attributes(n, o.what+": attributes")
 	}
+	unchecked := scalar(o, "unchecked_ids", yesNo.read)
 	if ids := o.object("ids"); ids != nil {
 		for _, key := range ids.keys {
-			d.idents = append(d.idents, ids.idents(key)...)
+			d.idents = append(d.idents, ids.idents(key, unchecked)...)
 		}
 	}
 	if !o.has("name") && len(d.idents) == 0 {
@@ -229,17 +258,29 @@ func (p *parser) user(o *object) *userDoc {
 	return d
 }
 
-// idents reads the identifiers of one type.
-func (o *object) idents(key *yaml.Node) []identDoc {
-	kind, err := token(maxType)(key.Value)
-	if err != nil || strings.ContainsAny(kind, ":/") || strings.HasPrefix(kind, "@") {
-		// @ is for identifiers that only faquan itself makes (benefit.RefTo).
-		o.p.report(key.Line, "%s: a type of identifiers has 1 to %d printable ASCII characters, no white space, colon or slash, and does not begin with @", o.what, maxType)
+// identifierType reads a type of identifiers.
+func identifierType(s string) (string, error) {
+	if !benefit.ValidIdentifierType(s) {
+		return "", fmt.Errorf("a type of identifiers has 1 to %d printable ASCII characters, no white space, colon or slash, and does not begin with @: %q",
+			benefit.MaxIdentifierType, clip(s))
+	}
+	if known := benefit.Miswritten(s); known != "" {
+		return "", fmt.Errorf("%q is %s in other letters; write %s", s, known, known)
+	}
+	return s, nil
+}
+
+// idents reads the identifiers of one type. Unchecked ones are those of users from before identifiers had rules.
+func (o *object) idents(key *yaml.Node, unchecked bool) []identDoc {
+	kind, err := identifierType(key.Value)
+	if err != nil {
+		o.p.report(key.Line, "%s: %v", o.what, err)
 		o.take(key.Value)
 		return nil
 	}
-	if known := benefit.Miswritten(kind); known != "" {
-		o.p.report(key.Line, "%s: %q is %s in other letters; write %s", o.what, kind, known, known)
+	read := identifier(kind)
+	if unchecked {
+		read = uncheckedIdentifier
 	}
 	var all []identDoc
 	o.each(key.Value, func(n *yaml.Node) {
@@ -250,10 +291,10 @@ func (o *object) idents(key *yaml.Node) []identDoc {
 				return
 			}
 			open.require("app", "id")
-			d.app, d.Value = open.ref("app"), scalar(open, "id", text(benefit.MaxIdentifier))
+			d.app, d.Value = open.ref("app"), scalar(open, "id", read)
 			open.done()
 		} else {
-			d.Value, _ = scalarNode(o.p, n, o.what+": "+kind, identifier(kind))
+			d.Value, _ = scalarNode(o.p, n, o.what+": "+kind, read)
 		}
 		if d.Value != "" {
 			d.Type = kind
@@ -263,12 +304,20 @@ func (o *object) idents(key *yaml.Node) []identDoc {
 	return all
 }
 
-// identifier reads the value of an identifier.
+// identifier reads the value of an identifier, by the rules that it has for calls.
 func identifier(kind string) func(string) (string, error) {
-	if kind == benefit.AlipayID {
-		return text(maxAlipayID)
+	return func(s string) (string, error) {
+		_, err := uncheckedIdentifier(s)
+		if rule := (benefit.Identifier{Type: kind, Value: s}).Breaks(); err == nil && rule != "" {
+			err = fmt.Errorf("%s; for a user who has it already, set unchecked_ids: true", rule)
+		}
+		return s, err
 	}
-	return text(benefit.MaxIdentifier)
+}
+
+// uncheckedIdentifier reads a value that a call may have come with before identifiers had rules.
+func uncheckedIdentifier(s string) (string, error) {
+	return lines(benefit.MaxIdentifier, s, func(rune) bool { return false })
 }
 
 type sessionDoc struct {
@@ -280,11 +329,17 @@ type sessionDoc struct {
 	user     ref // a name, or TYPE:value, or OPEN_ID/app:value
 }
 
+// userReference reads how a session names its user. The identifier may be one from before identifiers had rules: whether
+// there is such a user is found later.
+func userReference(s string) (string, error) {
+	return lines(benefit.MaxIdentifierType+maxName+benefit.MaxIdentifier+2, s, func(rune) bool { return false })
+}
+
 func (p *parser) session(o *object) *sessionDoc {
 	o.require("key", "app")
 	d := &sessionDoc{
 		key: scalar(o, "key", callerID(maxSession)), app: o.ref("app"), merchant: o.ref("merchant"),
-		user:    ref{scalar(o, "user", text(maxType+maxName+benefit.MaxIdentifier+2)), o.lineOf("user")},
+		user:    ref{scalar(o, "user", userReference), o.lineOf("user")},
 		expires: scalar(o, "expires", instant),
 	}
 	d.place = o.done()

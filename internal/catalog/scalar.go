@@ -241,13 +241,14 @@ var (
 	narrowings = words[benefit.Narrowing]{
 		{"none", benefit.NarrowNone}, {"activities", benefit.NarrowActivities}, {"rights", benefit.NarrowRights},
 	}
-	openWords     = words[bool]{{"registered", false}, {"open", true}}
-	frozenWords   = words[bool]{{"ACTIVE", false}, {"FROZEN", true}}
-	disabledWords = words[bool]{{"ACTIVE", false}, {"DISABLED", true}}
-	noGuardWords  = words[bool]{{"on", false}, {"off", true}}
-	sendsWords    = words[bool]{{"cards", false}, {"sends", true}}
-	yesNo         = words[bool]{{"true", true}, {"false", false}}
-	signTypes     = words[string]{{"RSA2", "RSA2"}, {"RSA", "RSA"}}
+	anyUserIDWords = words[bool]{{"platform", false}, {"digits", true}}
+	openWords      = words[bool]{{"registered", false}, {"open", true}}
+	frozenWords    = words[bool]{{"ACTIVE", false}, {"FROZEN", true}}
+	disabledWords  = words[bool]{{"ACTIVE", false}, {"DISABLED", true}}
+	noGuardWords   = words[bool]{{"on", false}, {"off", true}}
+	sendsWords     = words[bool]{{"cards", false}, {"sends", true}}
+	yesNo          = words[bool]{{"true", true}, {"false", false}}
+	signTypes      = words[string]{{"RSA2", "RSA2"}, {"RSA", "RSA"}}
 )
 
 // clip keeps foreign text from filling a message.

@@ -3,6 +3,7 @@ package catalog
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -149,6 +150,11 @@ func merchantNode(e *benefit.Merchant) *yaml.Node {
 	m.text("title", e.Title)
 	m.number("seller_id", e.SellerID)
 	m.plain("recipients", openWords.of(e.Open))
+	if len(e.UserTypes) == 0 {
+		m.plain("user_types", anyType)
+	}
+	m.list("user_types", textNodes(e.UserTypes, itself))
+	m.plain("alipay_user_ids", anyUserIDWords.of(e.AnyUserID))
 	return m.Node
 }
 
@@ -195,6 +201,9 @@ func userNode(u *benefit.User, app func(benefit.AppID) string) *yaml.Node {
 		ids.Content[len(ids.Content)-2] = textNode(t) // a type may need quotes as well
 	}
 	m.nested("ids", ids)
+	if slices.ContainsFunc(u.Identifiers, func(i benefit.Identifier) bool { return i.Breaks() != "" }) {
+		m.plain("unchecked_ids", yesNo.of(true))
+	}
 	m.plain("status", frozenWords.of(u.Frozen))
 	if u.Unregistered {
 		m.plain("registered", yesNo.of(false))

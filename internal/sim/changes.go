@@ -48,7 +48,9 @@ func (w *world) changeTemplate(clock benefit.Instant, cat *benefit.Catalogue) an
 			return &t
 		}
 	}
-	switch w.pick(8) {
+	switch w.pick(9) {
+	case 8:
+		t.GrantedTo = granted(w)
 	case 0:
 		t.Limits = w.limits()
 	case 1, 2, 3:
@@ -146,7 +148,7 @@ func (w *world) changeUsers(users []*benefit.User) *benefit.Changes {
 			one.Identifiers = append(slices.Clone(one.Identifiers), more)
 		}
 	case 3: // known by another id from now on, and no more by its first
-		if more := (benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("2088moved", w.pick(4))}); free(users, more) {
+		if more := (benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("20881", w.pick(4))}); free(users, more) {
 			one.Identifiers = append(slices.Clone(one.Identifiers[1:]), more)
 			one.Alipay = firstAlipay(one.Identifiers)
 		}

@@ -42,6 +42,7 @@ func (l *ledger) candidates(r *benefit.Request) *choice {
 		return &choice{errors: errors}
 	}
 	c := &choice{scene: scene}
+	var foreign []benefit.DecisionError
 	for _, e := range scene.Activities {
 		act := l.cat.Activities[e.Activity]
 		o := option{act: act, weight: e.Weight}
@@ -50,12 +51,34 @@ func (l *ledger) candidates(r *benefit.Request) *choice {
 				o.lines = append(o.lines, l.itemLine(act, item))
 			}
 		}
-		if len(o.lines) > 0 {
+		theirs := l.ofOthers(r, scene, o)
+		foreign = append(foreign, theirs...)
+		if len(o.lines) > 0 && len(theirs) == 0 {
 			c.candidates = append(c.candidates, o)
 		}
 	}
-	c.errors = l.namedInVain(r, scene)
+	c.errors = append(foreign, l.namedInVain(r, scene)...)
 	return c
+}
+
+// ofOthers lists what the scene may not give of an activity, because it belongs to another merchant.
+func (l *ledger) ofOthers(r *benefit.Request, scene *benefit.Scene, o option) (errors []benefit.DecisionError) {
+	if o.act.Merchant != scene.Merchant && len(o.lines) > 0 {
+		return []benefit.DecisionError{{Kind: benefit.ActivityError, ActCode: o.act.ActCode, Reason: benefit.OtherMerchant}}
+	}
+	for _, line := range o.lines {
+		if !l.mayGive(r, line) {
+			right := l.cat.Templates[line.Template].RightID
+			errors = append(errors, benefit.DecisionError{Kind: benefit.RightError, ActCode: o.act.ActCode, RightID: right, Reason: benefit.OtherMerchant})
+		}
+	}
+	return errors
+}
+
+// mayGive says that the app's merchant owns the template, or that it is granted to the app.
+func (l *ledger) mayGive(r *benefit.Request, line benefit.Line) bool {
+	t := l.cat.Templates[line.Template]
+	return t == nil || t.Merchant == l.cat.Apps[r.App].Merchant || slices.Contains(t.GrantedTo, r.App)
 }
 
 // namedAgainst lists what the request names although the scene lets callers name no activity, or no right.

@@ -33,7 +33,7 @@ func (l *ledger) judge(r *benefit.Request, o benefit.Outcome, now benefit.Instan
 	if bound != nil && user != nil && user.ID != bound.User {
 		user = nil // it is another's by now
 	}
-	t := &trial{ledger: l, now: now, user: user, guarded: r.Guarded, taken: map[benefit.TemplateID]tally{}}
+	t := &trial{ledger: l, now: now, request: r, user: user, guarded: r.Guarded, taken: map[benefit.TemplateID]tally{}}
 	c := l.wishes(r, bound)
 	if user == nil && bound == nil && l.takesUnknown(r, c) {
 		t.fresh, t.user = true, &benefit.User{Identifiers: []benefit.Identifier{r.Recipient}, Unregistered: true}

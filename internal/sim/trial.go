@@ -13,6 +13,7 @@ import (
 type trial struct {
 	*ledger
 	now     benefit.Instant
+	request *benefit.Request
 	user    *benefit.User
 	fresh   bool                         // the user is new
 	guarded bool                         // the one-second guard holds
@@ -194,6 +195,8 @@ func (t *trial) reason(asked benefit.Line, worth int64) benefit.Reason {
 		return benefit.TemplateNotFound
 	case t.user == nil, t.user.Unregistered && !t.cat.Merchants[tp.Merchant].Open:
 		return benefit.UserNotFound
+	case t.request.Asked.SceneCode != "" && !t.mayGive(t.request, asked):
+		return benefit.OtherMerchant
 	}
 	takes := tp.Kind == benefit.Cash && tp.Amount.From == benefit.FromRequest
 	outOfRange := asked.Amount < tp.Amount.Min || asked.Amount > tp.Amount.Max

@@ -70,7 +70,7 @@ func entities(changes *benefit.Changes, all ...any) error {
 }
 
 func (w *world) newUser(clock benefit.Instant, n int, env benefit.Env) *benefit.User {
-	alipay := fmt.Sprint("2088u", n)
+	alipay := fmt.Sprint("20880", n)
 	return &benefit.User{
 		ID: env.IDs.Block(int64(clock), id.BucketOf(alipay), 1), Name: fmt.Sprint("u", n), Alipay: alipay, Person: some(w, "", "p", "p", "q"),
 		Attributes:  w.attributes(),
@@ -91,9 +91,15 @@ func (w *world) template(n benefit.TemplateID) *benefit.Template {
 		certificate(1), certificate(2), certificate(3)))
 	t.Name, t.RightID = fmt.Sprint("t", n), 100+int64(n)
 	t.Merchant = some(w, storetest.OpenMerchant, storetest.OpenMerchant, storetest.OpenMerchant, storetest.OpenMerchant, storetest.RegisteredMerchant)
+	t.GrantedTo = granted(w)
 	t.Stock = benefit.Stock{Count: w.cap(80), Amount: w.cap(300), CountPerDay: w.cap(30), AmountPerDay: w.cap(120)}
 	t.Limits = w.limits()
 	return t
+}
+
+// granted are the apps of other merchants that may issue a template. Scenes give only what they may.
+func granted(w *world) []benefit.AppID {
+	return some(w, nil, []benefit.AppID{storetest.App}, []benefit.AppID{storetest.App})
 }
 
 // certificate makes a template give codes of so few digits that they meet and run out.

@@ -61,10 +61,11 @@ func TestThePageHasEveryRefusal(t *testing.T) {
 	}
 }
 
-// elsewhere are the reasons of requests that name a scene or an activity, which those of this wire do not.
+// elsewhere are the reasons of requests that name a scene or an activity, which those of this wire do not, and those that
+// wrongRecipient answers.
 var elsewhere = []benefit.Reason{
 	benefit.SceneNotFound, benefit.ActivityNotFound, benefit.RightNotFound, benefit.NarrowingNotAllowed,
-	benefit.SceneNotOpen, benefit.Guarded,
+	benefit.OtherMerchant, benefit.SceneNotOpen, benefit.Guarded, benefit.IdentifierInvalid, benefit.UserTypeNotAllowed,
 }
 
 func TestEveryReasonHasOneCode(t *testing.T) {

@@ -140,7 +140,7 @@ func TestTheRequestToTheCore(t *testing.T) {
 			w.expect(t, c, "OK")
 			line := benefit.Line{Template: 1, Sends: 1, Quantity: 1, Amount: 1050, HasAmount: true}
 			want := &benefit.Request{
-				Scope: benefit.TemplateScope(1), Key: "单号 1", App: 1, Recipient: test.want, Lines: []benefit.Line{line},
+				Scope: benefit.TemplateScope(1), Key: "单号 1", App: 1, Recipient: test.want, OnAlipay: true, Lines: []benefit.Line{line},
 				Meaning: benefit.MeaningOf([]benefit.Line{line}),
 				Note:    benefit.Note{Memo: "优酷·会员 🎁", Extend: `{"k":"值"}`},
 			}
@@ -541,4 +541,37 @@ func TestRefusedBodies(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An identifier that can be nobody's is refused before it makes a user with fresh limits, and the answer names the rule.
+func TestIdentifiers(t *testing.T) {
+	w := newWorld(t, nil)
+	call := func(key, who string) *caller {
+		return send(`{"template_id":"` + offID + `","out_biz_no":"` + key + `",` + who + `}`)
+	}
+	refused := map[string]string{
+		`"user_id":"2088"`:                "参数user_id应为2088开头的16位数字",
+		`"user_id":"x y"`:                 "参数user_id应为1至16位数字",
+		`"open_id":"undefined"`:           "参数open_id不是用户标识，调用方的变量可能没有值",
+		`"login_id":" 13196215350"`:       "参数login_id首尾不能有空白字符",
+		`"taobao_nick":"越yue54333\u3000"`: "参数taobao_nick首尾不能有空白字符",
+		`"open_id":"two\nlines"`:          "参数open_id含有控制字符",
+	}
+	for who, want := range refused {
+		_, recorded := w.call(t, call("K", who))
+		if text := recorded.Body.String(); !strings.Contains(text, `"code":"40004"`) || !strings.Contains(text, `"sub_code":"INVALID_PARAMETER","sub_msg":"`+want+`"`) {
+			t.Errorf("%s: %s", who, text)
+		}
+	}
+
+	// The owner of the template relaxes the form of user_id, and takes it back: what was bound is replayed.
+	w.change(t, &benefit.Merchant{ID: ours, Name: "ours", Open: true, AnyUserID: true, UserTypes: []string{benefit.AlipayID}})
+	w.expect(t, call("K", `"user_id":"2088"`), "OK")
+	w.expect(t, call("L", `"user_id":"x y"`), "40004 INVALID_PARAMETER")
+	w.expect(t, call("L", `"open_id":"new"`), "40004 INVALID_PARAMETER")
+	w.expect(t, call("M", `"login_id":"13196215350"`), "OK")
+	w.change(t, &benefit.Merchant{ID: ours, Name: "ours", Open: true})
+	w.expect(t, call("K", `"user_id":"2088"`), "OK")
+	w.expect(t, call("L", `"user_id":"2088"`), "40004 INVALID_PARAMETER")
+	w.expect(t, call("L", `"open_id":"new"`), "OK")
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay/wire"
 	"faquan/internal/id"
 	"faquan/internal/money"
@@ -15,7 +16,7 @@ import (
 // names no length for extend_info; open_id has the length of every identifier.
 const (
 	maxTemplateID = 28
-	maxUserID     = 16
+	maxUserID     = benefit.MaxAlipayID
 	maxOpenID     = benefit.MaxIdentifier
 	maxLoginID    = 128
 	maxTaobaoNick = 128
@@ -48,15 +49,21 @@ func (h *Handler) voucherSend(ctx context.Context, c *call) (answer, *wire.Error
 		return nil, refused(benefit.TemplateNotFound)
 	}
 	c.record.Template, c.record.Key = t.ID, order.key
-	outcome, err := h.o.Issuer.Issue(ctx, order.request(t, c.app.ID))
+	r := order.request(t, c.app.ID)
+	outcome, err := h.o.Issuer.Issue(ctx, r)
 	if err != nil {
 		c.record.Err = err
 		return nil, undecided(err)
 	}
-	if outcome.Reason == benefit.AmountOutOfRange {
+	switch outcome.Reason {
+	case benefit.NotRefused:
+	case benefit.AmountOutOfRange:
 		return nil, outOfRange(t.Amount)
-	}
-	if outcome.Reason != benefit.NotRefused {
+	case benefit.IdentifierInvalid:
+		return nil, wrongRecipient(r, gateway.IdentifierRule(c.apps.Catalogue, r, t))
+	case benefit.UserTypeNotAllowed:
+		return nil, wrongRecipient(r, "不是商家接受的用户标识类型")
+	default:
 		return nil, refused(outcome.Reason)
 	}
 	c.record.Voucher, c.record.Replayed = outcome.Issuance.Lines[0].First, outcome.Replayed
@@ -138,11 +145,25 @@ func (o *sendOrder) recipient(app benefit.AppID) benefit.Identifier {
 
 func (o *sendOrder) request(t *benefit.Template, app benefit.AppID) *benefit.Request {
 	r := &benefit.Request{
-		Scope: benefit.TemplateScope(t.ID), Key: o.key, App: app, Recipient: o.recipient(app), Note: o.note,
+		Scope: benefit.TemplateScope(t.ID), Key: o.key, App: app, Recipient: o.recipient(app), OnAlipay: true, Note: o.note,
 		Lines: []benefit.Line{{Template: t.ID, Sends: 1, Quantity: 1, Amount: o.amount, HasAmount: o.hasAmount}},
 	}
 	r.Meaning = benefit.MeaningOf(r.Lines)
 	return r
+}
+
+// wrongRecipient is the error of a request whose recipient breaks a rule. It names the member of biz_content.
+func wrongRecipient(r *benefit.Request, rule string) *wire.Error {
+	member := "taobao_nick"
+	switch r.Recipient.Type {
+	case benefit.AlipayID:
+		member = "user_id"
+	case benefit.OpenID:
+		member = "open_id"
+	case benefit.Login:
+		member = "login_id"
+	}
+	return wire.Business(invalidParameter, "参数"+member+rule)
 }
 
 // outOfRange says what range the amount is out of.

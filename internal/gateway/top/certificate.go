@@ -34,7 +34,13 @@ var certificateSend = &method{
 		if t == nil {
 			return c.refuseCertificate(certificateCode(benefit.TemplateNotFound))
 		}
-		outcome, err := h.issue(ctx, c, o.request(t, c.app.ID))
+		r := o.request(t, c.app.ID)
+		outcome, err := h.issue(ctx, c, r)
+		if err == nil {
+			if bad := c.wrongRecipient(r, t, "open_id", outcome.Reason); bad != nil {
+				return nil, bad
+			}
+		}
 		switch {
 		case err == errNotIssued:
 			return c.method.busy(c)

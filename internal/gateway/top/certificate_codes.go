@@ -10,7 +10,8 @@ const (
 	channelNotAllowed    = "CHANNEL_NOT_ALLOWED"
 )
 
-// certificateRefusals is what each reason of the core is called in result.code. The page of the API in docs/reference
+// certificateRefusals is what each reason of the core is called in result.code; those that call.wrongRecipient answers have
+// none. The page of the API in docs/reference
 // has the same table.
 var certificateRefusals = []struct {
 	reason benefit.Reason
@@ -23,6 +24,7 @@ var certificateRefusals = []struct {
 	{benefit.ActivityNotFound, "ACTIVITY_NOT_FOUND"},
 	{benefit.RightNotFound, "RIGHT_NOT_FOUND"},
 	{benefit.NarrowingNotAllowed, "NARROWING_NOT_ALLOWED"},
+	{benefit.OtherMerchant, "OTHER_MERCHANT"},
 	{benefit.TemplateDraft, "TEMPLATE_DRAFT"},
 	{benefit.TemplatePaused, "TEMPLATE_PAUSED"},
 	{benefit.TemplateNotOpen, "TEMPLATE_NOT_OPEN"},
@@ -57,6 +59,7 @@ var certificateTexts = map[string]string{
 	"ACTIVITY_NOT_FOUND":    "活动不存在",
 	"RIGHT_NOT_FOUND":       "权益不存在",
 	"NARROWING_NOT_ALLOWED": "不允许指定活动或权益",
+	"OTHER_MERCHANT":        "权益属于其他商家",
 	"TEMPLATE_DRAFT":        "电子凭证模板未激活，请在激活后重试",
 	"TEMPLATE_PAUSED":       "电子凭证模板已暂停，请在恢复后重试",
 	"TEMPLATE_NOT_OPEN":     "电子凭证未到发放开始时间，请在开始后重试",

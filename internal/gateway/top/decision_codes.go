@@ -13,7 +13,7 @@ const (
 )
 
 // decisionRefusals is what each reason of the core is called in an error_code, and in the result_code when it is the
-// first. The page of the API in docs/reference has the same table.
+// first; those that call.wrongRecipient answers have none. The page of the API in docs/reference has the same table.
 var decisionRefusals = []struct {
 	reason benefit.Reason
 	code   string
@@ -25,6 +25,7 @@ var decisionRefusals = []struct {
 	{benefit.ActivityNotFound, "ACTIVITY_NOT_FOUND"},
 	{benefit.RightNotFound, "RIGHT_NOT_FOUND"},
 	{benefit.NarrowingNotAllowed, "NARROWING_NOT_ALLOWED"},
+	{benefit.OtherMerchant, "OTHER_MERCHANT"},
 	{benefit.TemplateDraft, "TEMPLATE_DRAFT"},
 	{benefit.TemplatePaused, "TEMPLATE_PAUSED"},
 	{benefit.TemplateNotOpen, "TEMPLATE_NOT_OPEN"},
@@ -60,6 +61,7 @@ var decisionTexts = map[string]string{
 	"ACTIVITY_NOT_FOUND":    "场景中没有该活动，请核对act_code",
 	"RIGHT_NOT_FOUND":       "场景中没有该权益，请核对act_code和right_id",
 	"NARROWING_NOT_ALLOWED": "该场景不允许指定此活动或权益，请去掉act_codes和act_right_top_infos中的相应内容后重试",
+	"OTHER_MERCHANT":        "场景中的此活动或权益属于其他商家，不可发放，请联系商家检查场景配置",
 	"TEMPLATE_DRAFT":        "权益未激活，激活后可以原request_id重试",
 	"TEMPLATE_PAUSED":       "权益已暂停，恢复后可以原request_id重试",
 	"TEMPLATE_NOT_OPEN":     "权益未到发放开始时间，开始后可以原request_id重试",

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway"
 	"faquan/internal/gateway/top/wire"
 )
 
@@ -30,6 +31,9 @@ var decisionSend = &method{
 		outcome, err := h.issue(ctx, c, r)
 		switch err {
 		case nil:
+			if bad := c.wrongRecipient(r, nil, "user_id", outcome.Reason); bad != nil {
+				return nil, bad
+			}
 			return c.answerDecision(decisionOf(h.o.Apps.Current().Catalogue, r, &outcome))
 		case errNotIssued:
 			return c.answerDecision(&decision{status: statusFail, canRetry: true, code: decisionBusy})
@@ -51,8 +55,6 @@ const (
 	maxActCodes  = 100
 	maxRights    = 100
 	maxBizCode   = 64
-	maxUserType  = 32  // as in a catalogue
-	maxAlipayID  = 16  // as in a catalogue
 	maxTraceID   = 256 // of which are kept
 )
 
@@ -115,27 +117,48 @@ func readActRights(dto *wire.Args) []benefit.ActRight {
 	return slices.Compact(all)
 }
 
-// readRecipient reads who receives. The types are those that a catalogue may name: an @ at the front is the core's,
-// and a colon or a slash would make one identifier read like another.
+// readRecipient reads who receives. The types are those that a catalogue may name. The rules for the value are the core's,
+// which answers a bound key first.
 func readRecipient(dto *wire.Args, app benefit.AppID) benefit.Identifier {
 	ident := benefit.Identifier{
-		Type:  strings.Clone(dto.RequiredText("user_type", maxUserType)),
+		Type:  strings.Clone(dto.RequiredText("user_type", benefit.MaxIdentifierType)),
 		Value: strings.Clone(dto.RequiredText("user_id", benefit.MaxIdentifier)),
 	}
 	switch {
-	case strings.HasPrefix(ident.Type, "@"), strings.ContainsFunc(ident.Type, notInUserType):
+	case ident.Type != "" && !benefit.ValidIdentifierType(ident.Type):
 		dto.Fail(wire.Invalid("user_type", "应为不含空格、冒号和斜杠的ASCII字符，且不以@开头"))
 	case benefit.Miswritten(ident.Type) != "":
 		dto.Fail(wire.Invalid("user_type", "区分大小写，应为"+benefit.Miswritten(ident.Type)))
-	case ident.Type == benefit.AlipayID && utf8.RuneCountInString(ident.Value) > maxAlipayID:
-		dto.Fail(wire.Invalid("user_id", "最多"+strconv.Itoa(maxAlipayID)+"个字符"))
+	case ident.Type == benefit.AlipayID && utf8.RuneCountInString(ident.Value) > benefit.MaxAlipayID:
+		dto.Fail(wire.Invalid("user_id", "最多"+strconv.Itoa(benefit.MaxAlipayID)+"个字符"))
 	case ident.Type == benefit.OpenID:
 		ident.App = app
 	}
 	return ident
 }
 
-func notInUserType(r rune) bool { return r <= ' ' || r > '~' || r == ':' || r == '/' }
+// wrongRecipient is the error of a request whose recipient is wrong as a parameter, for the parameter that has its value;
+// nil for any other reason. Both are final for the caller: no client sends an isv error again by itself.
+func (c *call) wrongRecipient(r *benefit.Request, t *benefit.Template, parameter string, reason benefit.Reason) *wire.Error {
+	switch reason {
+	case benefit.IdentifierInvalid:
+		return wire.Invalid(parameter, gateway.IdentifierRule(c.apps.Catalogue, r, t))
+	case benefit.UserTypeNotAllowed:
+		if parameter == "user_id" {
+			parameter = "user_type"
+		}
+		return wire.Invalid(parameter, "不是商家接受的用户类型"+c.acceptedTypes())
+	}
+	return nil
+}
+
+// acceptedTypes lists the user types of the app's merchant, for an error; nothing where it accepts any.
+func (c *call) acceptedTypes() string {
+	if m := c.apps.Catalogue.Merchants[c.app.Merchant]; m != nil && m.Open && len(m.UserTypes) > 0 {
+		return "，应为" + strings.Join(m.UserTypes, "、") + "之一"
+	}
+	return ""
+}
 
 // answerDecision writes the answer in the order of the page.
 func (c *call) answerDecision(d *decision) (*wire.Answer, *wire.Error) {

@@ -78,7 +78,7 @@ func TestMeaningOfADecision(t *testing.T) {
 		"fewer pairs":       narrow("act-a,act-b", pair),
 		"half of a pair":    narrow("act-a,act-b", object{"act_code": "act-b"}, object{"act_code": "act-a"}),
 		"codes as pairs":    narrow("act-a", object{"act_code": "act-b"}, object{"act_code": "act-b"}, pair),
-		"another recipient": {"act_codes": "act-a,act-b", "act_right_top_infos": []object{{"act_code": "act-b"}, pair}, "user_id": "another"},
+		"another recipient": {"act_codes": "act-a,act-b", "act_right_top_infos": []object{{"act_code": "act-b"}, pair}, "user_id": "666450009"},
 		"another scene":     {"act_codes": "act-a,act-b", "act_right_top_infos": []object{{"act_code": "act-b"}, pair}, "scene_code": "S"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestNothingIsBoundByARefusal(t *testing.T) {
 		t.Error(got)
 	}
 	l.change(func(d *draft) { d.scene.Status = benefit.Active })
-	if got := l.decide(decide("k", object{"user_id": "somebody else"})); got.Status != "SUCCESS" {
+	if got := l.decide(decide("k", object{"user_id": "666450009"})); got.Status != "SUCCESS" {
 		t.Error(got)
 	}
 }

@@ -76,11 +76,18 @@ func TestGoldenDecisionSend(t *testing.T) {
 		{name: "NARROWING_NOT_ALLOWED", change: func(d *draft) { d.scene.Narrowing = benefit.NarrowNone }, calls: []goldenCall{
 			traced("k", object{"act_codes": "act-a", "act_right_top_infos": []object{{"act_code": "act-b"}, {"right_id": 99}}}),
 		}},
-		{name: "USER_NOT_FOUND", change: func(d *draft) { d.merchants[0].Open = false }, calls: []goldenCall{traced("k", object{"user_id": "x"})}},
-		calls("USER_FROZEN", traced("k", object{"user_id": "frozen"})),
+		{name: "USER_NOT_FOUND", change: func(d *draft) { d.merchants[0].Open = false }, calls: []goldenCall{traced("k", object{"user_id": "1"})}},
+		calls("USER_FROZEN", traced("k", object{"user_id": labFrozen})),
 		missing("scene_code"), missing("request_id"), missing("biz_code"), missing("user_type"), missing("user_id"),
 		calls("an empty pair", traced("k", object{"act_right_top_infos": []object{{}}})),
 		calls("a right_id of none", traced("k", object{"act_right_top_infos": []object{{"right_id": 0}}})),
+		{name: "OTHER_MERCHANT", change: func(d *draft) {
+			d.templates["off"].Merchant, d.activities["act-b"].Merchant = 3, 3
+		}, calls: []goldenCall{traced("k", nil)}},
+		calls("a user_id that is no number", traced("k", object{"user_id": "x y"})),
+		calls("a placeholder", traced("k", object{"user_type": "TAOBAO", "user_id": "undefined"})),
+		{name: "a user_type that is not accepted", change: func(d *draft) { d.merchants[0].UserTypes = []string{"ALIPAY", "MEMBER"} },
+			calls: []goldenCall{traced("k", object{"user_type": "INVENTED"}), traced("k", object{"user_type": "MEMBER"})}},
 		calls("a wrong user_type", traced("k", object{"user_type": "@USER"})),
 		calls("missing object", &labCall{method: decisionMethod}),
 		calls("broken object", &labCall{method: decisionMethod, body: `{"scene_code":`}),
@@ -115,6 +122,7 @@ func TestGoldenCertificateSend(t *testing.T) {
 		calls("unknown session", in("made up")),
 		calls("expired session", in("over")),
 		missing("channel"), missing("open_id"), missing("out_id"), missing("biz_code"),
+		calls("an open_id of two lines", certificate(object{"open_id": "two\nlines"})),
 		calls("a channel that is no number", certificate(object{"channel": "7.5"})),
 		calls("missing object", &labCall{method: sendMethod, session: "ours"}),
 	}

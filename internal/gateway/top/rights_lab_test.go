@@ -34,6 +34,7 @@ const (
 	labKey, labSecret = "23088511", "a secret of the tests"
 	labScene          = "1512AINNA61"
 	labUser           = "666450000"
+	labFrozen         = "666450001"
 	labOpenID         = "AXBZ"
 )
 
@@ -79,7 +80,7 @@ func newDraft() *draft {
 	}
 	user("alice", false, benefit.Identifier{Type: benefit.AlipayID, Value: labUser},
 		benefit.Identifier{Type: benefit.OpenID, Value: labOpenID, App: 1})
-	user("frozen", true, benefit.Identifier{Type: benefit.AlipayID, Value: "frozen"},
+	user("frozen", true, benefit.Identifier{Type: benefit.AlipayID, Value: labFrozen},
 		benefit.Identifier{Type: benefit.OpenID, Value: "frozen", App: 1})
 
 	d.template("off", benefit.Reduction).Face = benefit.Face{Reduction: 1050, Threshold: 10000}

@@ -24,7 +24,8 @@ func activity(n benefit.ActivityID, gives benefit.TemplateID, name string, chang
 func given(key, user string, n benefit.TemplateID, card string) *benefit.Request {
 	line := storetest.Line(n)
 	line.Activity = 1
-	r := storetest.Request(key, user, line)
+	r := storetest.Request(key, "", line)
+	r.Recipient = named(user)
 	r.Guarded, r.Asked.Card = true, card
 	return r
 }
@@ -86,7 +87,7 @@ func scene(n benefit.SceneID, code string, of benefit.ActivityID) *benefit.Scene
 func chosen(key, user, scene string) *benefit.Request {
 	return &benefit.Request{
 		Scope: benefit.BizScope(storetest.App, "b"), Key: key, App: storetest.App, Continues: true,
-		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: user},
+		Recipient: named(user),
 		Meaning:   benefit.MeaningOf(nil, scene), Asked: benefit.Asked{BizCode: "b", SceneCode: scene},
 	}
 }

@@ -53,7 +53,7 @@ func TestBatchWaitsForChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		u, err := r.Recipient(t.Context(), benefit.Identifier{Type: benefit.AlipayID, Value: "1"})
+		u, err := r.Recipient(t.Context(), named("1"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -70,7 +70,7 @@ func TestLastOfAPerson(t *testing.T) {
 	var users []*benefit.User
 	env := storetest.Env(all[0].st, 5)
 	for k, name := range []string{"1", "2"} {
-		ident := benefit.Identifier{Type: benefit.AlipayID, Value: name}
+		ident := named(name)
 		id := env.IDs.Block(int64(storetest.Start), k*100, 1)
 		users = append(users, &benefit.User{ID: benefit.UserID(id), Identifiers: []benefit.Identifier{ident}, Person: "p"})
 	}

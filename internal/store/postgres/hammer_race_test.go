@@ -229,7 +229,7 @@ func several(draw storetest.Pick, templates, users int) *benefit.Request {
 		lines[k].Activity = benefit.ActivityID(n)
 	}
 	slices.Reverse(lines)
-	r := storetest.Request(fmt.Sprint("k", draw(100_000)), fmt.Sprint("u", draw(users)), lines...)
+	r := storetest.Request(fmt.Sprint("k", draw(100_000)), fmt.Sprint("2088", draw(users)), lines...)
 	r.Scope, r.Continues = "s", draw(2) == 0
 	return r
 }

@@ -272,9 +272,16 @@ func template(n benefit.TemplateID, changes ...func(*benefit.Template)) *benefit
 	}}, changes...)...)
 }
 
+// named is an identifier whose value may be any name.
+func named(user string) benefit.Identifier {
+	return benefit.Identifier{Type: benefit.TaobaoID, Value: user}
+}
+
 // asks is a request of a user for one voucher of a template.
 func asks(key, user string, n benefit.TemplateID) *benefit.Request {
-	return storetest.Request(key, user, storetest.Line(n))
+	r := storetest.Request(key, "", storetest.Line(n))
+	r.Recipient = named(user)
+	return r
 }
 
 // A process hears of others by their commits, not by its own.

@@ -27,7 +27,7 @@ func Catalogue(templates ...*benefit.Template) *benefit.Catalogue {
 
 func merchants() []*benefit.Merchant {
 	return []*benefit.Merchant{
-		{ID: OpenMerchant, Name: "open", Open: true},
+		{ID: OpenMerchant, Name: "open", Open: true, AnyUserID: true, UserTypes: []string{benefit.AlipayID, benefit.TaobaoID, benefit.OpenID, "MEMBER"}},
 		{ID: RegisteredMerchant, Name: "registered"},
 	}
 }

@@ -74,7 +74,9 @@ func (w *World) template(n benefit.TemplateID) *benefit.Template {
 		func(t *benefit.Template) { t.Kind, t.Face = benefit.Exchange, benefit.Face{} },
 		cash(benefit.FromRequest, 2, 9), cash(benefit.Random, 2, 9), cash(benefit.Fixed, 4, 4), certificate(1), certificate(2)))
 	t.Name, t.RightID = fmt.Sprint("t", n), rightOf(n)
-	t.Merchant = some(w, OpenMerchant, OpenMerchant, RegisteredMerchant)
+	if t.Merchant = some(w, OpenMerchant, OpenMerchant, RegisteredMerchant); t.Merchant != OpenMerchant && w.pick(3) > 0 {
+		t.GrantedTo = []benefit.AppID{App}
+	}
 	t.Stock = benefit.Stock{Count: w.cap(20), Amount: w.cap(60), CountPerDay: w.cap(12), AmountPerDay: w.cap(40)}
 	t.Limits = w.limits()
 	return t
@@ -244,7 +246,7 @@ func (w *World) request() *benefit.Request {
 	r := &benefit.Request{
 		Scope: some[benefit.Scope](w, "w/1", "w/2"), Key: fmt.Sprint("k", len(w.past)), App: App,
 		Recipient: w.recipient(), Continues: w.pick(3) == 0, Note: benefit.Note{Memo: "第", TraceID: fmt.Sprint(len(w.past))},
-		Guarded: w.pick(2) == 0, Asked: benefit.Asked{Card: some(w, "", "a", "b", "c")},
+		Guarded: w.pick(2) == 0, Asked: benefit.Asked{Card: some(w, "", "a", "b", "c")}, OnAlipay: w.pick(10) == 0,
 	}
 	switch w.pick(8) {
 	case 0, 1, 2:
@@ -261,12 +263,13 @@ func (w *World) request() *benefit.Request {
 func (w *World) recipient() benefit.Identifier {
 	n := w.pick(4)
 	return some(w,
-		benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("2088u", n)},
-		benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("2088u", n)},
+		benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("20880", n)},
+		benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("20880", n)},
 		benefit.Identifier{Type: benefit.Login, Value: fmt.Sprint("u", n)},
-		benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("unknown", n)},
+		benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("20889", n)},
 		benefit.Identifier{Type: benefit.OpenID, Value: "unknown", App: App},
 		benefit.Identifier{Type: benefit.Nick, Value: "unknown"},
+		benefit.Identifier{Type: some(w, benefit.TaobaoID, "INVENTED"), Value: some(w, "unknown", "two\nlines")},
 		benefit.RefTo(w.Users[n].ID),
 		benefit.RefTo(benefit.UserID(n)), // nobody
 	)
