@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -16,9 +17,15 @@ func fileFlag(cmd *cobra.Command, file *string) {
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
 }
 
+// uncappedFlag adds --allow-uncapped to a command that plans a catalogue file.
+func uncappedFlag(cmd *cobra.Command, allow *bool) {
+	cmd.Flags().BoolVar(allow, "allow-uncapped", false, "let the file take caps and limits away from templates that issue")
+}
+
 func newApply() *cobra.Command {
 	var at place
 	var file string
+	var uncapped bool
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Apply a catalogue file: merchants, apps, users, templates, activities",
@@ -28,7 +35,8 @@ What the file leaves out is kept. What it states is stated as a whole, but for s
 identifiers, which are kept when they are left out. Applying a file twice changes nothing the second time.
 
 A process that serves the directory applies it between two batches: when this command returns, the change is durable
-and in force there, without a restart. On a database it is in force for whatever any process issues from then on; what
+and in force there, without a restart. A file that takes a cap or a limit away from a template that issues, which is
+often an omission, needs --allow-uncapped. On a database it is in force for whatever any process issues from then on; what
 their gateways keep (apps, sessions, the platform's key) follows within a second.`,
 		Example: `  faquan apply -f catalog.yaml --data ./data
   faquan diff -f catalog.yaml --data ./data     # look first
@@ -39,18 +47,21 @@ their gateways keep (apps, sessions, the platform's key) follows within a second
 			if err != nil {
 				return err
 			}
+			doc.AllowUncapped = uncapped
 			return showPlan(cmd, at, doc, control.Platform.Apply)
 		},
 	}
 	placeFlags(cmd, &at)
 	clockFlag(cmd, &at.acceptClock)
 	fileFlag(cmd, &file)
+	uncappedFlag(cmd, &uncapped)
 	return cmd
 }
 
 func newDiff() *cobra.Command {
 	var at place
 	var file string
+	var uncapped bool
 	cmd := &cobra.Command{
 		Use:   "diff -f FILE",
 		Short: "Show what applying a catalogue file would change",
@@ -63,6 +74,7 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 			if err != nil {
 				return err
 			}
+			doc.AllowUncapped = uncapped
 			if err := at.mustExist(); err != nil {
 				return err
 			}
@@ -72,6 +84,7 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 	placeFlags(cmd, &at)
 	clockFlag(cmd, &at.acceptClock)
 	fileFlag(cmd, &file)
+	uncappedFlag(cmd, &uncapped)
 	return cmd
 }
 
@@ -82,6 +95,9 @@ func showPlan(cmd *cobra.Command, at place, doc *control.Document,
 		shown, err := plan(p, cmd.Context(), doc)
 		if err != nil {
 			return err
+		}
+		for _, w := range shown.Warnings {
+			fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
 		}
 		_, err = shown.WriteTo(cmd.OutOrStdout())
 		return err

@@ -211,7 +211,7 @@ func TestRefusedChanges(t *testing.T) {
 		"count to issued":         {8, "count: 10", "count: 8", 0, ``},
 		"amount below issued":     {8, `amount: "20"`, `amount: "7.99"`, 11, `stock amount 7.99 is below the 8.00 that is issued`},
 		"amount to issued":        {8, `amount: "20"`, `amount: "8"`, 0, ``},
-		"unlimited":               {8, `stock: {count: 10, amount: "20"}, `, ``, 0, ``},
+		"uncapped":                {0, `stock: {count: 10, amount: "20"}, `, ``, 11, `template "t": the file leaves out stock.count, stock.amount, which cap it now`},
 		"per day":                 {8, `count: 10`, `count: 10, count_per_day: 1`, 0, ``},
 		"ended again active":      {0, "activities: [x], status: ENDED", "activities: [x], status: ACTIVE", 17, `scene "s": it has ENDED, which is final`},
 		"paused again draft":      {0, "status: PAUSED", "status: DRAFT", 11, `template "t": it is PAUSED and cannot become a DRAFT again`},

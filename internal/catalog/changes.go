@@ -30,6 +30,7 @@ func (f *File) Changes(
 	p.activityDocs()
 	p.sceneDocs()
 	p.generate()
+	p.guardCaps()
 	for _, step := range []func() error{p.guardIssued, p.userDocs, p.sessionDocs, p.platformDoc} {
 		if err := step(); err != nil {
 			return nil, nil, err
@@ -41,6 +42,7 @@ func (f *File) Changes(
 	if err := p.finish(); err != nil {
 		return nil, nil, err
 	}
+	p.warn()
 	return p.changes, p.plan, nil
 }
 

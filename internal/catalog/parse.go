@@ -12,11 +12,18 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"faquan/internal/benefit"
 )
 
 // File is a catalogue file that was read and is right in itself: every field is known and has the right type and
 // range. Whether it fits what exists is found by [File.Plan] and [File.Changes].
 type File struct {
+	// AllowUncapped confirms that the file may take away caps and limits of templates that issue.
+	AllowUncapped bool
+	// Now is when the file is applied; it is for warnings alone.
+	Now benefit.Instant
+
 	name     string
 	attached map[string][]byte
 

@@ -27,6 +27,10 @@ type Plan struct {
 	Changes []Change
 	// Same counts the entities that the file states as they are.
 	Same int
+	// Applied reports whether the changes were made.
+	Applied bool
+	// Warnings are what the file may change, and yet looks like a mistake.
+	Warnings Problems
 }
 
 // Change is what happens to one entity.
@@ -69,7 +73,11 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 			b.WriteString("    " + d.String() + "\n")
 		}
 	}
-	fmt.Fprintf(&b, "%d to change, %d as they are\n", len(p.Changes), p.Same)
+	count := "%d to change, %d as they are\n"
+	if p.Applied {
+		count = "%d changed, %d as they were\n"
+	}
+	fmt.Fprintf(&b, count, len(p.Changes), p.Same)
 	n, err := io.WriteString(w, b.String())
 	return int64(n), err
 }

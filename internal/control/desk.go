@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"faquan/internal/benefit"
 	"faquan/internal/catalog"
@@ -50,6 +51,8 @@ type Document struct {
 	Name     string // for problems
 	Text     []byte
 	Attached map[string][]byte // the key files, under the names that the text gives them
+	// AllowUncapped confirms that templates that issue may lose caps and limits.
+	AllowUncapped bool
 }
 
 // ReadDocument reads a catalogue file, "-" for the standard input, and the key files that it names, whose places
@@ -81,13 +84,18 @@ func ReadDocument(path string, stdin io.Reader) (*Document, error) {
 }
 
 func (d *Document) parse() (*catalog.File, error) {
-	return catalog.Parse(d.Name, d.Text, func(name string) ([]byte, error) {
+	file, err := catalog.Parse(d.Name, d.Text, func(name string) ([]byte, error) {
 		data, ok := d.Attached[name]
 		if !ok {
 			return nil, fmt.Errorf("%s: %w", name, os.ErrNotExist)
 		}
 		return data, nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	file.AllowUncapped, file.Now = d.AllowUncapped, benefit.InstantOf(time.Now())
+	return file, nil
 }
 
 // Desk is the Platform of the process that has the store open.
@@ -118,6 +126,7 @@ func (d *Desk) Apply(ctx context.Context, doc *Document) (*catalog.Plan, error) 
 	if err != nil {
 		return nil, advised(err, applyAgain)
 	}
+	plan.Applied = true
 	return plan, nil
 }
 

@@ -1,0 +1,113 @@
+package catalog
+
+import (
+	"fmt"
+	"math/bits"
+	"strings"
+
+	"faquan/internal/benefit"
+)
+
+// capsOf returns the caps and limits of a template by their fields in a file; those it does not have are left out.
+func capsOf(t *benefit.Template) map[string]int64 {
+	caps := map[string]int64{}
+	for field, c := range map[string]benefit.Cap{
+		"stock.count": t.Stock.Count, "stock.amount": t.Stock.Amount,
+		"stock.count_per_day": t.Stock.CountPerDay, "stock.amount_per_day": t.Stock.AmountPerDay,
+	} {
+		if c != benefit.Unlimited {
+			caps[field] = int64(c)
+		}
+	}
+	for field, limit := range map[string]int64{
+		"limits.per_user": t.Limits.PerUser, "limits.per_user_per_day": t.Limits.PerUserPerDay, "limits.per_person": t.Limits.PerPerson,
+	} {
+		if limit != 0 {
+			caps[field] = limit
+		}
+	}
+	return caps
+}
+
+var capFields = []string{
+	"stock.count", "stock.amount", "stock.count_per_day", "stock.amount_per_day",
+	"limits.per_user", "limits.per_user_per_day", "limits.per_person",
+}
+
+// guardCaps refuses a file that leaves out a cap or a limit of a template that is no draft: more likely it was
+// forgotten than meant, and nothing would stop the issuing.
+func (p *planner) guardCaps() {
+	if p.file.AllowUncapped {
+		return
+	}
+	for _, d := range p.file.templates {
+		old, t := p.templates.old[d.template.ID], p.templates.all[d.template.ID]
+		if old == nil || old.Status == benefit.Draft {
+			continue
+		}
+		before, after := capsOf(old), capsOf(t)
+		var gone []string
+		for _, field := range capFields {
+			if _, had := before[field]; had {
+				if _, has := after[field]; !has {
+					gone = append(gone, field)
+				}
+			}
+		}
+		if len(gone) > 0 {
+			p.report(d.line, "template %q: the file leaves out %s, which cap it now; state them, or confirm with --allow-uncapped",
+				t.Name, strings.Join(gone, ", "))
+		}
+	}
+}
+
+// warn adds to the plan what is allowed and yet looks like a mistake, in what the file changes.
+func (p *planner) warn() {
+	changed := map[string]bool{}
+	for _, c := range p.plan.Changes {
+		changed[c.Kind+" "+c.Name] = true
+	}
+	warn := func(at place, kind, name string, suspicions []string) {
+		if len(suspicions) > 0 && changed[kind+" "+name] {
+			p.plan.Warnings = append(p.plan.Warnings,
+				Problem{p.file.name, at.line, fmt.Sprintf("%s %q: %s", kind, name, strings.Join(suspicions, "; "))})
+		}
+	}
+	for _, d := range p.file.templates {
+		t := p.templates.all[d.template.ID]
+		warn(d.place, "template", t.Name, suspicions(t, p.file.Now))
+	}
+	for _, d := range p.file.activities {
+		if a := p.activities.all[d.activity.ID]; a.Window.Over(p.file.Now) {
+			warn(d.place, "activity", a.Name, []string{"window is over already, since " + a.Window.End.String()})
+		}
+	}
+}
+
+// suspicions returns what looks like a mistake in a template.
+func suspicions(t *benefit.Template, now benefit.Instant) (all []string) {
+	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
+	f := t.Face
+	if f.Threshold != 0 && f.Threshold < f.Reduction {
+		say("threshold %s is below reduction %s", f.Threshold.Yuan(), f.Reduction.Yuan())
+	}
+	if t.Kind == benefit.Discount && f.Percent < 1000 {
+		say("percent is what remains to be paid, less than 10 %%: 8.8折 is percent: \"88\"")
+	}
+	face := f.Reduction
+	if t.Kind == benefit.Cash && t.Amount.From != benefit.FromRequest {
+		face = t.Amount.Min
+	}
+	if count, amount := t.Stock.Count, t.Stock.Amount; count != benefit.Unlimited && amount != benefit.Unlimited && face > 0 {
+		if high, worth := bits.Mul64(uint64(count), uint64(face)); high > 0 || worth > uint64(amount) {
+			say("stock.count × %s is more than stock.amount, so the budget ends first", face.Yuan())
+		}
+	}
+	if t.Publish.Over(now) {
+		say("publish is over already, since %s", t.Publish.End)
+	}
+	if t.Valid.Absolute.Over(now) {
+		say("valid is over already, since %s", t.Valid.Absolute.End)
+	}
+	return all
+}
