@@ -1,6 +1,7 @@
 package top_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -80,6 +81,8 @@ func TestGoldenDecisionSend(t *testing.T) {
 		calls("USER_FROZEN", traced("k", object{"user_id": labFrozen})),
 		missing("scene_code"), missing("request_id"), missing("biz_code"), missing("user_type"), missing("user_id"),
 		calls("an empty pair", traced("k", object{"act_right_top_infos": []object{{}}})),
+		calls("a right_id beyond 64 bits", traced("k", object{"act_right_top_infos": []object{{"right_id": json.Number("-9223372036854775809")}}})),
+		calls("a key without quotes", traced("1796000000", nil), traced("k", object{"request_id": 1796000000})),
 		calls("a right_id of none", traced("k", object{"act_right_top_infos": []object{{"right_id": 0}}})),
 		{name: "OTHER_MERCHANT", change: func(d *draft) {
 			d.templates["off"].Merchant, d.activities["act-b"].Merchant = 3, 3
@@ -124,6 +127,8 @@ func TestGoldenCertificateSend(t *testing.T) {
 		missing("channel"), missing("open_id"), missing("out_id"), missing("biz_code"),
 		calls("an open_id of two lines", certificate(object{"open_id": "two\nlines"})),
 		calls("a channel that is no number", certificate(object{"channel": "7.5"})),
+		calls("integers with a fraction of zeros", certificate(object{"channel": json.Number("7.0"), "out_id": "123.00"})),
+		calls("an out_id beyond 64 bits", certificate(object{"out_id": json.Number("9223372036854775808")})),
 		calls("missing object", &labCall{method: sendMethod, session: "ours"}),
 	}
 	for _, reason := range benefit.Reasons() {
@@ -171,6 +176,7 @@ func TestGoldenCertificateQuery(t *testing.T) {
 		calls("without open_id", query(object{"open_id": nil})),
 		calls("page_size", query(object{"page_size": 101})),
 		calls("current_page", query(object{"current_page": 0})),
+		calls("a page_size beyond 64 bits", query(object{"page_size": json.Number("1e30")}), query(object{"page_size": json.Number("10000000000000000000")})),
 		calls("a page too far", query(object{"current_page": 51})),
 		calls("missing object", &labCall{method: queryMethod, session: "ours"}),
 	})

@@ -1,9 +1,8 @@
 package wire
 
 import (
+	"slices"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"faquan/internal/gateway/form"
 )
@@ -63,10 +62,10 @@ func (b *Biz) Fail(field, rule string) {
 	}
 }
 
-// Text is an optional string of at most max characters.
+// Text is an optional string of at most max characters: see form.Member.AsText.
 func (b *Biz) Text(name string, max int) string {
-	text := b.get(name, "应为字符串", form.String)
-	b.checkText(name, text, max)
+	text, broken := b.find(name).AsText(max)
+	b.check(name, broken)
 	return text
 }
 
@@ -84,23 +83,20 @@ func (b *Biz) RequiredText(name string, max int) string {
 // a float; whether the text is a price is for the reader of money to say.
 func (b *Biz) Price(name string, max int) string {
 	text := b.get(name, "应为数字或字符串", form.Number, form.String)
-	b.checkText(name, text, max)
+	b.check(name, form.CheckText(text, max))
 	return text
 }
 
-// Int is an optional whole number, sent as a number or a string of digits. ok is
-// false when it is absent or broken.
+// Int is an optional whole number: see form.Member.AsInteger. ok is false when it
+// is absent or broken.
 func (b *Biz) Int(name string) (value int64, ok bool) {
-	text := b.get(name, "应为整数", form.Number, form.String)
-	if text == "" {
+	m := b.find(name)
+	if m.Text == "" {
 		return 0, false
 	}
-	value, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || text[0] == '+' {
-		b.Fail(name, "应为整数")
-		return 0, false
-	}
-	return value, true
+	value, broken := m.AsInteger()
+	b.check(name, broken)
+	return value, broken == ""
 }
 
 // Bool is an optional true or false. ok is false when it is absent or broken.
@@ -118,15 +114,15 @@ func (b *Biz) Texts(name string, maxItems, max int) []string {
 	}
 	var texts []string
 	_ = form.Elements(source, func(kind form.Kind, text string) bool { // it was read once already: it is an array
+		text, broken := form.Member{Kind: kind, Text: text}.AsText(max)
 		switch {
-		case kind != form.String:
-			b.Fail(name, "应为字符串数组")
+		case broken != "":
+			b.Fail(name, "的元素"+broken)
 		case text == "":
 			b.Fail(name, "的元素不能为空")
 		case len(texts) == maxItems:
 			b.Fail(name, "最多"+strconv.Itoa(maxItems)+"个元素")
 		default:
-			b.checkText(name, text, max)
 			texts = append(texts, text)
 			return true
 		}
@@ -142,28 +138,27 @@ func (b *Biz) Raw(name string) string {
 
 // get finds a member of one of the kinds; rule is told when it is of another.
 func (b *Biz) get(name, rule string, kinds ...form.Kind) string {
-	for i := range b.members {
-		m := &b.members[i]
-		if m.Name != name || m.Kind == form.Null {
-			continue
-		}
-		for _, k := range kinds {
-			if m.Kind == k {
-				return m.Text
-			}
-		}
-		b.Fail(name, rule)
+	m := b.find(name)
+	if m.Text == "" || slices.Contains(kinds, m.Kind) {
+		return m.Text
 	}
+	b.Fail(name, rule)
 	return ""
 }
 
-// checkText holds the rules of every text. Controls can only come from an escape:
-// a database may cut at NUL, a log or a console be fooled by the others.
-func (b *Biz) checkText(name, text string, max int) {
-	if len(text) > max && utf8.RuneCountInString(text) > max {
-		b.Fail(name, "最多"+strconv.Itoa(max)+"个字符")
+// find is the member of a name; an absent one and null are an empty text.
+func (b *Biz) find(name string) form.Member {
+	for _, m := range b.members {
+		if m.Name == name && m.Kind != form.Null {
+			return m
+		}
 	}
-	if form.HasControl(text) || strings.ContainsRune(text, 0x7F) {
-		b.Fail(name, "含有控制字符")
+	return form.Member{}
+}
+
+// check records the rule of a value, if it is broken.
+func (b *Biz) check(name, broken string) {
+	if broken != "" {
+		b.Fail(name, broken)
 	}
 }

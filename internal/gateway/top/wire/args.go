@@ -1,9 +1,9 @@
 package wire
 
 import (
+	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"faquan/internal/gateway/form"
 )
@@ -47,14 +47,13 @@ func (a *Args) Fail(bad *Error) {
 
 // Has tells whether a member is there and not empty.
 func (a *Args) Has(name string) bool {
-	_, text := a.find(name)
-	return text != ""
+	return a.find(name).Text != ""
 }
 
-// Text is an optional string of at most max characters.
+// Text is an optional string of at most max characters: see form.Member.AsText.
 func (a *Args) Text(name string, max int) string {
-	text := a.get(name, "应为字符串", form.String, form.Number)
-	a.checkText(name, text, max)
+	text, broken := a.find(name).AsText(max)
+	a.check(name, broken)
 	return text
 }
 
@@ -64,17 +63,15 @@ func (a *Args) RequiredText(name string, max int) string {
 	return a.Text(name, max)
 }
 
-// Int is an optional whole number. ok is false when it is absent or broken.
+// Int is an optional whole number: see form.Member.AsInteger. ok is false when it is absent or broken.
 func (a *Args) Int(name string) (value int64, ok bool) {
-	text := a.get(name, "应为整数", form.Number, form.String)
-	if text == "" {
+	m := a.find(name)
+	if m.Text == "" {
 		return 0, false
 	}
-	value, ok = parseInt(text)
-	if !ok {
-		a.Fail(Invalid(name, "应为整数"))
-	}
-	return value, ok
+	value, broken := m.AsInteger()
+	a.check(name, broken)
+	return value, broken == ""
 }
 
 // RequiredInt is a whole number. ok is false when it is broken, or absent, which is an error too.
@@ -100,25 +97,22 @@ func (a *Args) Bool(name string) (value, ok bool) {
 // Texts is an optional list of at most maxItems strings, each of 1 to max characters: an array, or a text of them
 // joined by commas.
 func (a *Args) Texts(name string, maxItems, max int) []string {
-	values := a.list(name, maxItems, form.String, form.Number)
-	for _, text := range values {
-		a.checkText(name, text, max)
+	var texts []string
+	for _, m := range a.list(name, maxItems, form.String, form.Number) {
+		text, broken := m.AsText(max)
+		a.checkElement(name, broken)
+		texts = append(texts, text)
 	}
-	return values
+	return texts
 }
 
 // Ints is an optional list of at most maxItems whole numbers: an array, or a text of them joined by commas.
 func (a *Args) Ints(name string, maxItems int) []int64 {
-	texts := a.list(name, maxItems, form.Number, form.String)
-	if texts == nil {
-		return nil
-	}
-	values := make([]int64, len(texts))
-	for i, text := range texts {
-		var ok bool
-		if values[i], ok = parseInt(text); !ok {
-			a.Fail(Invalid(name, "的元素应为整数"))
-		}
+	var values []int64
+	for _, m := range a.list(name, maxItems, form.Number, form.String) {
+		value, broken := m.AsInteger()
+		a.checkElement(name, broken)
+		values = append(values, value)
 	}
 	return values
 }
@@ -133,8 +127,8 @@ func (a *Args) Object(name string) *Args {
 // Objects is an optional list of at most maxItems objects: an array, or the JSON text of one.
 func (a *Args) Objects(name string, maxItems int) []*Args {
 	var objects []*Args
-	for _, text := range a.array(name, a.get(name, "应为JSON数组", form.Array, form.String), maxItems, form.Object) {
-		objects = append(objects, a.object(name, text))
+	for _, m := range a.array(name, a.get(name, "应为JSON数组", form.Array, form.String), maxItems, form.Object) {
+		objects = append(objects, a.object(name, m.Text))
 	}
 	return objects
 }
@@ -156,46 +150,48 @@ func (a *Args) object(name, text string) *Args {
 	return o
 }
 
-// list is the texts of a list of simple values.
-func (a *Args) list(name string, maxItems int, kinds ...form.Kind) []string {
-	kind, text := a.find(name)
-	if text == "" {
+// list is the elements of a list of simple values.
+func (a *Args) list(name string, maxItems int, kinds ...form.Kind) []form.Member {
+	m := a.find(name)
+	if m.Text == "" {
 		return nil
 	}
-	if kind == form.Array || kind == form.String && text[0] == '[' {
-		return a.array(name, text, maxItems, kinds...)
+	if m.Kind == form.Array || m.Kind == form.String && m.Text[0] == '[' {
+		return a.array(name, m.Text, maxItems, kinds...)
 	}
-	if text = a.get(name, "应为数组", form.String, form.Number); text == "" {
+	text := a.get(name, "应为数组", form.String, form.Number)
+	if text == "" {
 		return nil
 	}
 	if strings.Count(text, ",") >= maxItems {
 		a.Fail(tooMany(name, maxItems))
 		return nil
 	}
-	values := strings.Split(text, ",")
-	for _, value := range values {
+	var values []form.Member
+	for value := range strings.SplitSeq(text, ",") {
 		if value == "" {
-			a.Fail(Invalid(name, "的元素不能为空"))
+			a.checkElement(name, "不能为空")
 		}
+		values = append(values, form.Member{Kind: m.Kind, Text: value})
 	}
 	return values
 }
 
-// array is the texts of a JSON array whose values must be of one of the kinds, and not empty.
-func (a *Args) array(name, text string, maxItems int, kinds ...form.Kind) (texts []string) {
+// array is the elements of a JSON array, which must be of one of the kinds, and not empty.
+func (a *Args) array(name, text string, maxItems int, kinds ...form.Kind) (values []form.Member) {
 	if text == "" {
 		return nil
 	}
 	problem := form.Elements(text, func(kind form.Kind, text string) bool {
 		switch {
-		case !oneOf(kind, kinds):
-			a.Fail(Invalid(name, "的元素类型有误"))
+		case !slices.Contains(kinds, kind):
+			a.checkElement(name, "类型有误")
 		case text == "":
-			a.Fail(Invalid(name, "的元素不能为空"))
-		case len(texts) == maxItems:
+			a.checkElement(name, "不能为空")
+		case len(values) == maxItems:
 			a.Fail(tooMany(name, maxItems))
 		default:
-			texts = append(texts, text)
+			values = append(values, form.Member{Kind: kind, Text: text})
 			return true
 		}
 		return false
@@ -203,7 +199,7 @@ func (a *Args) array(name, text string, maxItems int, kinds ...form.Kind) (texts
 	if problem != nil {
 		a.Fail(Invalid(name, "不是合法的JSON数组："+problem.Text))
 	}
-	return texts
+	return values
 }
 
 func tooMany(name string, maxItems int) *Error {
@@ -217,51 +213,40 @@ func (a *Args) require(name string) {
 }
 
 // find is the member of a name; an absent one and null are an empty text.
-func (a *Args) find(name string) (form.Kind, string) {
+func (a *Args) find(name string) form.Member {
 	for i := range a.params {
 		if a.params[i].Name == name {
-			return form.String, a.params[i].Value
+			return form.Member{Kind: form.String, Text: a.params[i].Value}
 		}
 	}
-	for i := range a.members {
-		if m := &a.members[i]; m.Name == name && m.Kind != form.Null {
-			return m.Kind, m.Text
+	for _, m := range a.members {
+		if m.Name == name && m.Kind != form.Null {
+			return m
 		}
 	}
-	return form.String, ""
+	return form.Member{}
 }
 
 // get is the text of a member of one of the kinds; the rule is told when it is of another.
 func (a *Args) get(name, rule string, kinds ...form.Kind) string {
-	kind, text := a.find(name)
-	if !oneOf(kind, kinds) {
+	m := a.find(name)
+	if !slices.Contains(kinds, m.Kind) {
 		a.Fail(Invalid(name, rule))
 		return ""
 	}
-	return text
+	return m.Text
 }
 
-func oneOf(kind form.Kind, kinds []form.Kind) bool {
-	for _, k := range kinds {
-		if k == kind {
-			return true
-		}
+// check records the rule of a value, if it is broken.
+func (a *Args) check(name, broken string) {
+	if broken != "" {
+		a.Fail(Invalid(name, broken))
 	}
-	return false
 }
 
-// parseInt reads a whole number as JSON writes one; leading zeros are forgiven.
-func parseInt(text string) (int64, bool) {
-	value, err := strconv.ParseInt(text, 10, 64)
-	return value, err == nil && text[0] != '+'
-}
-
-// checkText holds the rules of every text. Controls can only come from an escape in JSON.
-func (a *Args) checkText(name, text string, max int) {
-	if len(text) > max && utf8.RuneCountInString(text) > max {
-		a.Fail(Invalid(name, "最多"+strconv.Itoa(max)+"个字符"))
-	}
-	if form.HasControl(text) || strings.ContainsRune(text, 0x7F) {
-		a.Fail(Invalid(name, "含有控制字符"))
+// checkElement is check for an element of a list.
+func (a *Args) checkElement(name, broken string) {
+	if broken != "" {
+		a.check(name, "的元素"+broken)
 	}
 }
