@@ -41,6 +41,8 @@ func TestFloods(t *testing.T) {
 	for _, kind := range []struct{ name, sent string }{
 		{"all of a body but one byte", "POST /gateway.do HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n" + string(body)},
 		{"all of a chunked body but its end", "POST /router/rest HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n" + string(body)},
+		{"all of a query but its end", "GET /gateway.do?a=" + string(body)},
+		{"a header of as many fields as can be", "GET /gateway.do HTTP/1.1\r\n" + strings.Repeat("a:\n", 1<<20/3)},
 		{"a header of many fields", "GET /gateway.do HTTP/1.1\r\n" + fields.String()},
 		{"nothing", ""},
 	} {

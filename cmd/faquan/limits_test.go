@@ -1,15 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"faquan/internal/config"
 	"faquan/internal/gateway"
+	"faquan/internal/gateway/alipay/wire"
+	topwire "faquan/internal/gateway/top/wire"
 )
 
 func TestLimitRequests(t *testing.T) {
@@ -67,9 +72,55 @@ func TestSettingsReachTheServer(t *testing.T) {
 		c.Request.Memory, c.Request.Connections, c.Request.Rate = 100<<20, 77, 4321
 	})
 	defer s.stop()
-	want := gateway.ServerLimits{Write: s.gateways.limits.Write, Connections: 77, BodyRate: 4321, Memory: 100<<20 - 77*gateway.ConnMemory}
+	want := gateway.ServerLimits{Write: s.gateways.limits.Write, Connections: 77, BodyRate: 4321, Memory: 100<<20 - 77*gateway.ConnMemory,
+		HeaderBytes: 1<<20 + 64<<10}
 	if s.gateways.limits != want {
 		t.Errorf("got %+v, want %+v", s.gateways.limits, want)
+	}
+}
+
+// A query is read up to request.bytes, and one beyond that is answered by its protocol, in the format that it asks for.
+func TestLongQueries(t *testing.T) {
+	doc := testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`)
+	doc.Text = bytes.Replace(doc.Text, []byte("apps:"), []byte(`apps:
+  - {name: top, merchant: acme, app_key: "12345678", app_secret: helloworld}`), 1)
+	s := testServer(t, t.TempDir(), doc, func(c *config.Config) { c.Request.Bytes = 2 << 20 })
+	defer s.stop()
+	app := testCaller(t, s.desk, s.url)
+	now := time.Now()
+	alipay := func(pad string) string {
+		query, err := wire.SignRequest(map[string]string{
+			"app_id": app.appID, "method": sendMethod, "version": "1.0", "timestamp": wire.FormatTimestamp(now),
+			"biz_content": (&voucherSend{TemplateID: "T", UserID: "2088000000000001", OutBizNo: "k"}).text(), "pad": pad,
+		}, app.key, app.signType, app.charset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return query
+	}
+	top := func(pad string) string {
+		return topwire.SignRequest(map[string]string{"method": "taobao.time.get", "app_key": "12345678", "v": "2.0", "format": "json",
+			"timestamp": topwire.FormatTimestamp(now), "pad": pad}, "helloworld", topwire.MD5)
+	}
+	for _, c := range []struct {
+		path      string
+		query     func(pad string) string
+		good, bad string
+	}{
+		{"/gateway.do", alipay, `{"alipay_marketing_voucher_send_response":{"code":"10000"`,
+			`{"alipay_marketing_voucher_send_response":{"code":"40002","msg":"Invalid Arguments","sub_code":"isv.invalid-parameter","sub_msg":"请求过大"}`},
+		{"/router/rest", top, `{"time_get_response":`, `{"error_response":{"code":`},
+	} {
+		rest := len(c.query("-"))
+		for more, want := range map[int]string{-1000: c.good, 1000: c.bad, 60 << 10: c.bad} { // signatures differ in length
+			status, body := get(t, s.url+c.path+"?"+c.query(strings.Repeat("x", 2<<20-rest+more)))
+			if status != http.StatusOK || !strings.HasPrefix(body, want) || want == c.bad && !strings.Contains(body, "请求过大") {
+				t.Errorf("%s, %d bytes beyond the limit: %d %.200s", c.path, more, status, body)
+			}
+		}
+		if status, body := get(t, s.url+c.path+"?"+c.query(strings.Repeat("x", 2<<20+80<<10))); status != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("%s, far beyond the limit: %d %.200s", c.path, status, body)
+		}
 	}
 }
 

@@ -118,8 +118,8 @@ func TestRequestMemoryIsReleased(t *testing.T) {
 		{name: "hijacked", sent: post("/hijack", size, size)},
 		{name: "too slow", sent: post("/", size, size-1), unfinished: true},
 		{name: "the client goes away in the body", sent: post("/", size, size-1), unfinished: true, closes: true},
-		{name: "the client goes away in the header", sent: "GET /?" + strings.Repeat("x", 60<<10), unfinished: true, closes: true},
-		{name: "a header that does not end", sent: "GET /?" + strings.Repeat("x", 60<<10), unfinished: true},
+		{name: "the client goes away in the header", sent: "GET /?" + strings.Repeat("x", 1<<20), unfinished: true, closes: true},
+		{name: "a header that does not end", sent: "GET /?" + strings.Repeat("x", 1<<20), unfinished: true},
 		{name: "a chunk that does not end", sent: "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n" + strings.Repeat("x", size), unfinished: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -17,7 +17,8 @@ import (
 	"faquan/internal/gateway/form"
 )
 
-// MaxHeaderBytes is the default limit of a request line and its headers.
+// MaxHeaderBytes is how long a header may be beside the query. A query that is too long for its protocol by less than
+// that is answered by the protocol; a longer one by the HTTP server, with the status 431.
 const MaxHeaderBytes = 64 << 10
 
 // ServerLimits bounds what connections may take of the server, so that slow or greedy clients cannot hold it.
@@ -27,7 +28,7 @@ type ServerLimits struct {
 	Read        time.Duration // until the whole request is read; default 15 s
 	Write       time.Duration // from the headers to the end of the answer; default 30 s, above any deadline of a call
 	Idle        time.Duration // between two requests on one connection; default 120 s
-	HeaderBytes int           // of request line and headers; default MaxHeaderBytes
+	HeaderBytes int           // of request line and headers; default MaxHeaderBytes and a query of form.DefaultBytes
 	Connections int           // open at the same time; default 2048. Each takes ConnMemory
 	Memory      int64         // bytes that requests share in addition to that; default 128 MiB
 	BodyRate    int           // bytes per second that a body must arrive with, on average over 5 s; default 8 KiB
@@ -53,7 +54,7 @@ func NewServer(handler http.Handler, l ServerLimits, log *slog.Logger) *Server {
 		ReadTimeout:       l.Read,
 		WriteTimeout:      or(l.Write, 30*time.Second),
 		IdleTimeout:       or(l.Idle, 120*time.Second),
-		MaxHeaderBytes:    or(l.HeaderBytes, MaxHeaderBytes),
+		MaxHeaderBytes:    or(l.HeaderBytes, MaxHeaderBytes+form.DefaultBytes),
 		ErrorLog:          stdlog.New(&serverLog{log: log, limit: rate.NewLimiter(rate.Every(time.Second), 20)}, "", 0),
 		ConnContext:       withConn,
 		ConnState:         a.changed,

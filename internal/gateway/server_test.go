@@ -120,7 +120,7 @@ func TestDefaultLimits(t *testing.T) {
 			t.Errorf("%s: %v", name, limit)
 		}
 	}
-	if s.MaxHeaderBytes != 64<<10 {
+	if s.MaxHeaderBytes != 1<<20+64<<10 {
 		t.Errorf("headers: %d bytes", s.MaxHeaderBytes)
 	}
 	if s.WriteTimeout <= 5*time.Second {

@@ -105,12 +105,13 @@ func putScratch(b *bytes.Buffer) {
 // read parses query and body, in this order, and stops at the first problem.
 func (f *Form) read(r *http.Request, scratch *bytes.Buffer) *Problem {
 	query := r.URL.RawQuery
-	if len(query) > f.options.Bytes {
-		return TooLarge
-	}
 	scratch.WriteString(query)
 	f.arena.Grow(len(query))
-	if bad := f.pairs(scratch.Bytes(), true); bad != nil {
+	bad := f.pairs(scratch.Bytes(), true)
+	if len(query) > f.options.Bytes {
+		return TooLarge // it was read all the same, for the answer to have the method and the format of the call
+	}
+	if bad != nil {
 		return bad
 	}
 	scratch.Reset()

@@ -181,3 +181,15 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// A call whose query is too large is answered in the format that it asks for, wherever in the query that stands.
+func TestTooLargeQueryIsRead(t *testing.T) {
+	query := "a=" + strings.Repeat("x", 100) + "&format=json"
+	f, bad := Read(request(query, "", ""), Options{Bytes: len(query) - 1})
+	if bad != TooLarge || len(f.Params) != 2 || f.Params[1].Raw != "json" {
+		t.Errorf("got %v, %v", f.Params, bad)
+	}
+	if _, bad := Read(request(query, "", ""), Options{Bytes: len(query)}); bad != nil {
+		t.Error(bad)
+	}
+}

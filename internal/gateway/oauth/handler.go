@@ -54,7 +54,7 @@ type Handler struct {
 }
 
 const (
-	maxForm       = 64 << 10        // bytes of a body
+	maxForm       = 64 << 10        // bytes of a query and of a body, each
 	attemptsBurst = 10              // attempts at the consent key at once
 	attemptsEvery = 3 * time.Second // and one more after this
 )
@@ -91,6 +91,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("Pragma", "no-cache")
 	header.Set("X-Content-Type-Options", "nosniff")
+	if len(r.URL.RawQuery) > maxForm { // what is in it comes back in a page, and larger than it was
+		http.Error(w, "请求过大", http.StatusRequestURITooLong)
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	ctx, cancel := context.WithTimeout(r.Context(), h.o.Deadline)
 	defer cancel()

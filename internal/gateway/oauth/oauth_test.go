@@ -512,3 +512,15 @@ func TestRefusedBodies(t *testing.T) {
 		}
 	}
 }
+
+// A page repeats what stands in the query, so a long one would make a longer answer.
+func TestLongQueryIsRefused(t *testing.T) {
+	w := newWorld(t)
+	state := strings.Repeat(`"`, 64<<10)
+	if a := w.get(url.Values{"state": {state}}); a.status != http.StatusRequestURITooLong {
+		t.Errorf("/authorize: %d", a.status)
+	}
+	if a := w.post(oauth.TokenPath+"?state="+url.QueryEscape(state), refresh("r")); a.status != http.StatusRequestURITooLong {
+		t.Errorf("/token: %d", a.status)
+	}
+}
