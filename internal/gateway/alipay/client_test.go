@@ -26,13 +26,15 @@ import (
 
 // caller makes one call, signed as the platform's documentation says and without any code of package wire.
 type caller struct {
-	params   map[string]string
-	via      string          // how the parameters travel, see request
-	charset  string          // of the bytes, and of the parameter charset unless that is set
-	key      *rsa.PrivateKey // signs
-	signAs   string          // the algorithm to sign by; "" is sign_type
-	sign     string          // instead of a signature, if not ""
-	unsigned bool            // no sign at all
+	params         map[string]string
+	via            string          // how the parameters travel, see request
+	charset        string          // of the bytes, and of the parameter charset unless that is set
+	key            *rsa.PrivateKey // signs
+	signAs         string          // the algorithm to sign by; "" is sign_type
+	sign           string          // instead of a signature, if not ""
+	unsigned       bool            // no sign at all
+	blanksUnsigned bool            // values of blanks alone are not signed
+	blanksAround   bool            // white space stands around the signature
 }
 
 // goodCall is the call of the platform's page.
@@ -87,7 +89,7 @@ func (c *caller) pairs() [][2]string {
 	}
 	slices.SortFunc(pairs, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 	for _, p := range pairs {
-		if p[1] != "" {
+		if p[1] != "" && !(c.blanksUnsigned && strings.TrimSpace(p[1]) == "") {
 			toSign = append(toSign, p[0]+"="+p[1])
 		}
 	}
@@ -97,7 +99,11 @@ func (c *caller) pairs() [][2]string {
 	if c.sign == "" {
 		c.sign = c.signature(strings.Join(toSign, "&"))
 	}
-	return append(pairs, [2]string{"sign", c.sign})
+	sent := c.sign
+	if c.blanksAround {
+		sent = " " + sent + "\r\n"
+	}
+	return append(pairs, [2]string{"sign", sent})
 }
 
 func (c *caller) signature(text string) string {

@@ -91,6 +91,9 @@ func replay(t *testing.T, text string) string {
 //	sign-with stranger   another key than the app's
 //	sign VALUE        a text instead of the signature
 //	unsigned          no parameter sign
+//	blank NAME        a parameter of blanks alone
+//	sign-no-blanks    values of blanks alone are not signed
+//	sign-in-blanks    white space stands around the signature
 //	issuer ERROR      what the issuer answers instead of issuing
 func (w *world) directive(t *testing.T, c *caller, line string) {
 	t.Helper()
@@ -114,6 +117,12 @@ func (w *world) directive(t *testing.T, c *caller, line string) {
 		c.key = strangerKey()
 	case "sign":
 		c.sign = rest
+	case "blank":
+		c.params[rest] = " \t"
+	case "sign-no-blanks":
+		c.blanksUnsigned = true
+	case "sign-in-blanks":
+		c.blanksAround = true
 	case "unsigned":
 		c.unsigned = true
 	case "issuer":

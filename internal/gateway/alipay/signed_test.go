@@ -33,11 +33,12 @@ func signedText(pairs []pair, keep func(raw string) bool) string {
 	return strings.Join(text, "&")
 }
 
-// signingRules are those of Java, of Python and of PHP.
+// signingRules are those of gopay, of Python, of Java and of PHP.
 var signingRules = []func(raw string) bool{
 	func(raw string) bool { return raw != "" },
 	func(string) bool { return true },
-	func(raw string) bool { return raw != "" && raw != "0" && raw[0] != '@' },
+	func(raw string) bool { return strings.TrimSpace(raw) != "" },
+	func(raw string) bool { return strings.TrimSpace(raw) != "" && raw != "0" && raw[0] != '@' },
 }
 
 // TestOneSignatureOneRequest presents what was signed once in all ways that the signature leaves open: it is the same
@@ -116,7 +117,7 @@ func drawCall(t *rapid.T) []pair {
 	for _, p := range []pair{
 		{"app_auth_token", "token-others"}, {"alipay_sdk", "sdk"}, {"alipay_sdk", "s&app_auth_token=token-others"}, {"body", "主题"},
 		{"brand", "x&charset=gbk"}, {"notify_url", "http://shop/?a=1&method=x&charset=gbk"}, {"prod_code", "0"}, {"terminal_info", "@x"},
-		{"return_url", ""},
+		{"return_url", ""}, {"quit_url", " \t"}, {"app_auth_token", " "},
 	} {
 		if slices.ContainsFunc(call, func(q pair) bool { return q.name == p.name }) || !rapid.Bool().Draw(t, p.name) {
 			continue
@@ -148,6 +149,7 @@ func presentation(t *rapid.T, signed []pair, sign, kind string) (verb, query, bo
 		call = append(call, rapid.SampledFrom([]pair{
 			{"charset", ""}, {"app_auth_token", "@token-others"}, {"app_auth_token", "0"}, {"app_auth_token", ""}, {"format", "@xml"},
 			{"app_id[]", ""}, {"biz_content[0]", "@x"}, {"biz_content", "@{}"}, {"app_id", "0"}, {"app_id", "@1"}, {"method", ""},
+			{"charset", " "}, {"app_auth_token", " "}, {"biz_content", "\n"}, {"app_id", " "}, {"encrypt_type", " "}, {"quit_url", "  "},
 		}).Draw(t, "extra"))
 	}
 	var inQuery, inBody []pair

@@ -36,15 +36,31 @@ type Request struct {
 	charsetProblem *Error // found while decoding, reported in its place by Policy.Check
 }
 
-// Get is the value of a parameter, "" when it is absent.
+// Get is the value of a parameter, "" when it is absent. A value of blanks alone
+// counts as absent, as an empty one does: some SDKs sign it and some do not, so it
+// must not say anything, neither before the signature is checked nor after.
 func (r *Request) Get(name string) string {
-	for i := range r.Params {
-		if r.Params[i].Name == name {
-			return r.Params[i].Value
-		}
+	if p := r.find(name); p != nil {
+		return p.Value
 	}
 	return ""
 }
+
+// find is the parameter of a name, nil when it is absent.
+func (r *Request) find(name string) *Param {
+	for i := range r.Params {
+		if p := &r.Params[i]; p.Name == name && !isBlank(p.raw) {
+			return p
+		}
+	}
+	return nil
+}
+
+// blanks are white space in the bytes of every charset of the platform.
+const blanks = " \t\r\n"
+
+// isBlank reports whether a value is empty or of blanks alone.
+func isBlank(raw string) bool { return strings.Trim(raw, blanks) == "" }
 
 // Method is the name of the API called, such as "alipay.marketing.voucher.send".
 func (r *Request) Method() string { return r.Get("method") }
@@ -105,7 +121,10 @@ func Parse(r *http.Request, limits Limits) (*Request, *Error) {
 // come out right too. inQuery is the charset that the query names, if it is another.
 func (r *Request) decode(inQuery string) {
 	var known bool
-	signed := r.rawOf("charset")
+	signed := ""
+	if p := r.find("charset"); p != nil {
+		signed = p.raw
+	}
 	if r.Charset, known = ParseCharset(signed); !known && signed != "" {
 		r.charsetProblem = ErrInvalidCharset
 	}
@@ -143,15 +162,6 @@ func (r *Request) agree(inQuery Charset) {
 	r.Charset = inQuery
 }
 
-func (r *Request) rawOf(name string) string {
-	for i := range r.Params {
-		if r.Params[i].Name == name {
-			return r.Params[i].raw
-		}
-	}
-	return ""
-}
-
 // refusal is a problem with the form as this platform tells it; nil when there is none.
 func refusal(p *form.Problem) *Error {
 	switch p {
@@ -166,7 +176,7 @@ func refusal(p *form.Problem) *Error {
 // queryCharset is the charset that the query names, "" when it names none.
 func queryCharset(f *form.Form) string {
 	for i := range f.Params {
-		if p := &f.Params[i]; p.InQuery && p.Name == "charset" && p.Raw != "" {
+		if p := &f.Params[i]; p.InQuery && p.Name == "charset" && !isBlank(p.Raw) {
 			return p.Raw
 		}
 	}

@@ -88,7 +88,8 @@ func signedString(p map[string]string, keep func(name, value string) bool) strin
 
 func all(_, _ string) bool              { return true }
 func notEmpty(_, value string) bool     { return value != "" }
-func notFalsy(_, value string) bool     { return value != "" && value != "0" && value[0] != '@' }
+func notBlank(_, value string) bool     { return strings.TrimSpace(value) != "" }
+func notFalsy(_, value string) bool     { return notBlank("", value) && value != "0" && value[0] != '@' }
 func encode(p map[string]string) string { return urlValues(p).Encode() }
 func urlValues(p map[string]string) url.Values {
 	v := url.Values{}

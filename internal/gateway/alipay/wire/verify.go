@@ -49,14 +49,17 @@ const (
 	// NoMatch: no variant gave the signature.
 	NoMatch Variant = iota
 	// WithoutEmpties leaves out empty values, as the documentation says and the
-	// Java, .NET and gopay SDKs do.
+	// .NET and gopay SDKs do.
 	WithoutEmpties
 	// WithEmpties keeps them, as the Python, Node and smartwalle SDKs do.
 	WithEmpties
-	// PHP leaves out empty values, the value "0" (PHP's array_filter takes it for
+	// PHP leaves out blank values, the value "0" (PHP's array_filter takes it for
 	// false) and values that begin with "@" (an old notation for files), as the
 	// PHP SDK does.
 	PHP
+	// WithoutBlanks leaves out empty values and those of blanks alone, which the
+	// Java SDK takes for empty.
+	WithoutBlanks
 )
 
 // There is no variant for a caller who sends one encoding and signs another: the
@@ -65,7 +68,7 @@ const (
 
 // String names the variant in logs, metrics and on the command line.
 func (v Variant) String() string {
-	return [...]string{"no-match", "without-empties", "with-empties", "php"}[v]
+	return [...]string{"no-match", "without-empties", "with-empties", "php", "without-blanks"}[v]
 }
 
 // covers tells whether the variant's text holds the parameter.
@@ -75,8 +78,10 @@ func (v Variant) covers(p *Param) bool {
 		return false
 	case v == WithoutEmpties:
 		return p.raw != ""
+	case v == WithoutBlanks:
+		return !isBlank(p.raw)
 	case v == PHP:
-		return p.raw != "" && p.raw != "0" && p.raw[0] != '@'
+		return !isBlank(p.raw) && p.raw != "0" && p.raw[0] != '@'
 	}
 	return true
 }
@@ -104,13 +109,17 @@ func (r *Request) StringToSign(v Variant) []byte {
 
 // variants lists those whose texts differ for this request.
 func (r *Request) variants() []Variant {
-	var empty, falsy bool
+	var empty, blank, falsy bool
 	for i := range r.Params {
 		p := &r.Params[i]
 		empty = empty || p.raw == ""
-		falsy = falsy || !PHP.covers(p) && WithoutEmpties.covers(p)
+		blank = blank || !WithoutBlanks.covers(p) && WithoutEmpties.covers(p)
+		falsy = falsy || !PHP.covers(p) && WithoutBlanks.covers(p)
 	}
-	list := append(make([]Variant, 0, 3), WithoutEmpties)
+	list := append(make([]Variant, 0, 4), WithoutEmpties)
+	if blank {
+		list = append(list, WithoutBlanks)
+	}
 	if empty {
 		list = append(list, WithEmpties)
 	}
@@ -137,8 +146,8 @@ type Verdict struct {
 func (v Verdict) OK() bool { return v.Variant != NoMatch }
 
 // Verify checks the parameter sign under the key. It tries each distinct string
-// once, at most three, then looks for what may be wrong: whether the signature fits
-// the other algorithm, or the same text in UTF-8. That costs at most nine RSA
+// once, at most four, then looks for what may be wrong: whether the signature fits
+// the other algorithm, or the same text in UTF-8. That costs at most twelve RSA
 // verifications, one for a good call from most SDKs.
 func (r *Request) Verify(key *rsa.PublicKey, t SignType) Verdict {
 	signature, hint := decodeSignature(r.Get("sign"), key)
@@ -183,8 +192,11 @@ func verifyBytes(key *rsa.PublicKey, t SignType, text, signature []byte) bool {
 
 // decodeSignature reads the base64 of a signature. The hint is for the caller.
 func decodeSignature(sign string, key *rsa.PublicKey) (signature []byte, hint string) {
-	signature, err := base64.StdEncoding.DecodeString(sign)
-	switch {
+	signature, err := base64.StdEncoding.DecodeString(sign) // which passes over line breaks
+	switch inner := strings.Trim(sign, blanks); {
+	case err != nil && len(inner) < len(sign) && base64.StdEncoding.EncodedLen(key.Size()) == len(inner):
+		// Without them the length is right, so no plus sign stood in their place.
+		return nil, "sign的首尾有空格或换行，请去掉"
 	case err != nil && strings.Contains(sign, " "):
 		return nil, "sign中的加号未做URL编码，被解析为空格"
 	case err != nil:
@@ -242,7 +254,8 @@ func (r *Request) hidden() *Error {
 
 // dropUncovered removes the parameters that the variant's text leaves out. They
 // are not authenticated: anyone who saw a call of the PHP SDK could add
-// "name=@value" to it and keep its signature.
+// "name=@value" to it and keep its signature. A blank value cannot say anything
+// either, covered or not: see Get.
 func (r *Request) dropUncovered(v Variant) {
 	kept := r.Params[:0]
 	for i := range r.Params {

@@ -25,6 +25,7 @@ func gbkBytes(p map[string]string) map[string]string {
 // TestVerifyVariants signs as each SDK does.
 func TestVerifyVariants(t *testing.T) {
 	odd := []string{"notify_url", "", "prod_code", "0", "terminal_info", "@x"}
+	blank := append([]string{"alipay_sdk", " \t\r\n"}, odd...)
 	gbk := gbkBytes(with("charset", "GBK"))
 	tests := []struct {
 		name string
@@ -32,7 +33,12 @@ func TestVerifyVariants(t *testing.T) {
 		text string // what the SDK signs
 		want Variant
 	}{
-		{"java", with(odd...), signedString(with(odd...), notEmpty), WithoutEmpties},
+		{"gopay, .net", with(odd...), signedString(with(odd...), notEmpty), WithoutEmpties},
+		{"gopay, .net, a blank value", with(blank...), signedString(with(blank...), notEmpty), WithoutEmpties},
+		{"java, a blank value", with(blank...), signedString(with(blank...), notBlank), WithoutBlanks},
+		{"python, node, smartwalle, a blank value", with(blank...), signedString(with(blank...), all), WithEmpties},
+		{"php, a blank value", with(blank...), signedString(with(blank...), notFalsy), PHP},
+		{"one of two blank values signed", with("a", " ", "b", "  "), signedString(with("a", " "), all), NoMatch},
 		{"python, node, smartwalle", with(odd...), signedString(with(odd...), all), WithEmpties},
 		{"php", with(odd...), signedString(with(odd...), notFalsy), PHP},
 		{"java in GBK", gbk, signedString(gbk, notEmpty), WithoutEmpties},
@@ -70,12 +76,18 @@ func TestVerifyNamesTheOtherAlgorithm(t *testing.T) {
 }
 
 func TestVerifyHints(t *testing.T) {
+	good, wrong := signText(RSA2, signedString(params(), all)), signText(RSA2, "something else")
 	tests := []struct{ sign, want string }{
 		{"", "长度"}, // Policy.Check says that it is missing
 		{"%%%", "不是合法的Base64"},
 		{"a b=", "加号未做URL编码"},
 		{"AAAA", "长度与应用公钥不符"},
-		{signText(RSA2, "something else"), ""},
+		{" " + good + "\r\n", "首尾有空格或换行"},
+		{good + "\t", "首尾有空格或换行"},
+		{"\n" + wrong + " ", "首尾有空格或换行"},
+		{" " + good[1:], "加号未做URL编码"},
+		{strings.Replace(good, "==", " =", 1), "加号未做URL编码"},
+		{wrong, ""},
 	}
 	for _, test := range tests {
 		p := params()
@@ -106,6 +118,11 @@ func TestVariantsAreDistinct(t *testing.T) {
 		{[]string{"a", ""}, 2},
 		{[]string{"a", "0"}, 2},
 		{[]string{"a", "", "b", "@x"}, 3},
+		{[]string{"a", " "}, 2},
+		{[]string{"a", " ", "b", "\n"}, 2},
+		{[]string{"a", " ", "b", "@x"}, 3},
+		{[]string{"a", " ", "b", ""}, 3},
+		{[]string{"a", " ", "b", "", "c", "0"}, 4},
 	}
 	for _, test := range tests {
 		req := parse(t, encode(with(test.changes...)))
@@ -134,6 +151,34 @@ func TestUnsignedParametersAreDropped(t *testing.T) {
 	}
 	if diff := cmp.Diff(p, values(req)); diff != "" || len(req.Params) != len(p) {
 		t.Errorf("%d parameters are left, want %d:\n%s", len(req.Params), len(p), diff)
+	}
+}
+
+// A value of blanks alone may be added to a call that was signed without it. It says nothing, and so does one that was
+// signed.
+func TestBlankParametersSayNothing(t *testing.T) {
+	for name, want := range map[string]*Error{
+		"method": ErrMissingMethod, "app_id": ErrMissingAppID, "sign_type": ErrMissingSignatureType, "sign": ErrMissingSignature,
+		"timestamp": ErrMissingTimestamp, "version": ErrMissingVersion, "biz_content": nil, "charset": nil, "format": nil,
+		"app_auth_token": nil, "encrypt_type": nil, "app_cert_sn": nil, "alipay_root_cert_sn": nil,
+	} {
+		for _, keep := range []func(string, string) bool{all, notBlank} {
+			p := with(name, " \n")
+			if name != "sign" {
+				p["sign"] = signText(RSA2, signedString(p, keep))
+			}
+			req := parse(t, encode(p))
+			if _, bad := testPolicy().Check(req); !same(bad, want) {
+				t.Errorf("%s: got %v, want %v", name, bad, want)
+			}
+			if req.Get(name) != "" || req.Charset != UTF8 {
+				t.Errorf("%s is %q, the charset %v", name, req.Get(name), req.Charset)
+			}
+		}
+	}
+	query := post("charset=+", encode(gbkBytes(with("charset", "GBK"))))
+	if req, bad := Parse(query, Limits{}); bad != nil || req.charsetProblem != nil || req.Charset != GBK {
+		t.Errorf("a blank charset in the query: %v, %+v", bad, req)
 	}
 }
 
