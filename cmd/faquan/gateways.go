@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -74,11 +73,11 @@ func (g *gateways) newOAuth(c *config.Config, apps *gateway.Apps) (*oauth.Handle
 		Lifetimes: session.Lifetimes{Code: c.OAuth.Code, Access: c.OAuth.Access, Refresh: c.OAuth.Refresh},
 	})
 	if file := c.OAuth.ConsentKeyFile; file != "" {
-		text, err := os.ReadFile(file)
+		text, err := readText(file)
 		if err != nil {
 			return nil, fmt.Errorf("oauth.consent_key_file: %w", err)
 		}
-		if o.ConsentKey = strings.TrimSpace(string(text)); utf8.RuneCountInString(o.ConsentKey) < oauth.MinConsentKey {
+		if o.ConsentKey = strings.TrimSpace(text); utf8.RuneCountInString(o.ConsentKey) < oauth.MinConsentKey {
 			return nil, fmt.Errorf("oauth.consent_key_file: the key in %s has fewer than %d characters", file, oauth.MinConsentKey)
 		}
 	}

@@ -31,10 +31,10 @@ func TestOAuthServes(t *testing.T) {
   app_key: "1", app_secret: hush, redirect_uris: ["https://shop.example/back"]}]}`),
 		}})
 	}
-	if _, err := serve("short"); err == nil || !strings.Contains(err.Error(), "fewer than 16 characters") {
+	if _, err := serve("\uFEFFfifteen letters"); err == nil || !strings.Contains(err.Error(), "fewer than 16 characters") {
 		t.Fatalf("a short key: %v", err)
 	}
-	s, err := serve("a key that is long enough")
+	s, err := serve("\uFEFFa key that is long enough") // as an editor may have saved it
 	if err != nil {
 		t.Fatal(err)
 	}

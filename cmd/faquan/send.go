@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"faquan/internal/gateway/alipay/wire"
+	"faquan/internal/gateway/form"
 )
 
 func newSend() *cobra.Command {
@@ -143,12 +144,18 @@ func parseSigning(signType, charset string) (wire.SignType, wire.Charset, error)
 	return t, cs, nil
 }
 
-func readPrivateKey(file string) (*rsa.PrivateKey, error) {
+// readText reads a file with a key, a secret or another text, without the byte order mark that an editor may have put there.
+func readText(file string) (string, error) {
 	text, err := os.ReadFile(file)
+	return form.WithoutBOM(string(text)), err
+}
+
+func readPrivateKey(file string) (*rsa.PrivateKey, error) {
+	text, err := readText(file)
 	if err != nil {
 		return nil, err
 	}
-	key, err := wire.ParsePrivateKey(string(text))
+	key, err := wire.ParsePrivateKey(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -156,11 +163,11 @@ func readPrivateKey(file string) (*rsa.PrivateKey, error) {
 }
 
 func readPublicKey(file string) (*rsa.PublicKey, error) {
-	text, err := os.ReadFile(file)
+	text, err := readText(file)
 	if err != nil {
 		return nil, err
 	}
-	key, err := wire.ParsePublicKey(string(text))
+	key, err := wire.ParsePublicKey(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}

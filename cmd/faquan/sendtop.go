@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"faquan/internal/gateway/form"
 	"faquan/internal/gateway/top/wire"
 )
 
@@ -89,7 +90,7 @@ func (t *topSend) exchange(cmd *cobra.Command) ([]*topExchange, error) {
 		if err != nil {
 			return nil, err
 		}
-		items, err := readBatch(text, t.method)
+		items, err := readBatch([]byte(form.WithoutBOM(string(text))), t.method)
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -47,8 +46,8 @@ func (s *signing) topSecret() (string, error) {
 		}
 		return s.secret, nil
 	}
-	text, err := os.ReadFile(s.secretFile)
-	return strings.TrimSpace(string(text)), err
+	text, err := readText(s.secretFile)
+	return strings.TrimSpace(text), err
 }
 
 func newSign() *cobra.Command {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"faquan/internal/gateway/alipay/wire"
+	"faquan/internal/gateway/form"
 	topwire "faquan/internal/gateway/top/wire"
 )
 
@@ -66,7 +67,7 @@ func readRequest(args []string, stdin io.Reader) (string, error) {
 		}
 		text = string(all)
 	}
-	text = strings.TrimSpace(text)
+	text = strings.TrimSpace(form.WithoutBOM(text))
 	if _, query, isURL := strings.Cut(text, "?"); isURL {
 		text = query
 	}
@@ -82,8 +83,8 @@ func textOrFile(text string) (string, error) {
 	if !isFile {
 		return text, nil
 	}
-	all, err := os.ReadFile(file)
-	return strings.TrimRight(string(all), "\r\n"), err
+	text, err := readText(file)
+	return strings.TrimRight(text, "\r\n"), err
 }
 
 // wholeTextOrFile reads @FILE as it is: line ends of a body are signed.

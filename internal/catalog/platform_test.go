@@ -76,6 +76,31 @@ func TestThePlatformsKeyIsRotated(t *testing.T) {
 	}
 }
 
+// A key file may begin with a byte order mark, as the catalogue file itself may.
+func TestKeyFilesAfterByteOrderMarks(t *testing.T) {
+	files := map[string]bool{}
+	f, err := Parse("catalog.yaml", []byte("\uFEFF"+string(example(t))), func(name string) ([]byte, error) {
+		data, err := readKeyFile(name)
+		files[name] = true
+		return append([]byte("\uFEFF"), data...), err
+	})
+	if err != nil || len(files) != 2 {
+		t.Fatal(files, err)
+	}
+	plain, err := Parse("catalog.yaml", example(t), readKeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !f.platform.key.Equal(plain.platform.key) {
+		t.Error("the platform's key is another one")
+	}
+	for k := range plain.apps {
+		if f.apps[k].app.PublicKey != plain.apps[k].app.PublicKey {
+			t.Errorf("the key of %s is another one", plain.apps[k].app.Name)
+		}
+	}
+}
+
 func TestSealedValues(t *testing.T) {
 	ctx := context.Background()
 	for text, want := range map[string]bool{

@@ -15,7 +15,10 @@
 // What is wrong is a [Problem]; which code of which platform that is, its gateway knows.
 package form
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // Problem says what is wrong with a request, in Chinese, for the caller.
 type Problem struct {
@@ -41,6 +44,10 @@ func HasControl(s string) bool {
 	}
 	return false
 }
+
+// WithoutBOM returns the text without the byte order mark that editors on Windows put at the start of a file. Keys, secrets
+// and JSON often come out of such a file.
+func WithoutBOM(text string) string { return strings.TrimPrefix(text, "\uFEFF") }
 
 // Cut is at most max bytes of text, ending between two characters.
 func Cut(text string, max int) string {

@@ -31,9 +31,10 @@ type Member struct {
 }
 
 // ParseObject reads a JSON object strictly (RFC 8259): nothing after it, no name twice, no broken characters, at most
-// 32 levels. What is inside a nested object or array is read by ParseObject or Elements in its turn.
+// 32 levels. What is inside a nested object or array is read by ParseObject or Elements in its turn. A byte order mark at
+// the start is passed over.
 func ParseObject(text string) ([]Member, *Problem) {
-	s := scanner{text: text}
+	s := scanner{text: WithoutBOM(text)}
 	list := make([]Member, 0, 8)
 	var twice *Problem
 	seen := names{}

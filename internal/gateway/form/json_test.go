@@ -22,7 +22,8 @@ func TestParseObjectRefuses(t *testing.T) {
 	for _, text := range []string{
 		``, `null`, `[]`, `{`, `{"a"}`, `{"a":1,}`, `{a:1}`, `{"a":1}{}`, "{}\x00", `{"a":01}`, `{"a":.5}`, `{"a":NaN}`,
 		`{"a":True}`, `{"a":"\x"}`, `{"a":"\ud83d"}`, `{"a":"\ude00\ud83d"}`, "{\"a\":\"\n\"}", "{\"a\":\"\xFF\"}",
-		`{"a":[1,]}`, `{"a":[` + deep + `]}`, "\uFEFF{}",
+		`{"a":[1,]}`, `{"a":[` + deep + `]}`, "\uFEFF\uFEFF{}", " \uFEFF{}",
+		"{\uFEFF}",
 	} {
 		if _, bad := ParseObject(text); bad == nil || bad.Name != "" {
 			t.Errorf("%q: got %v", text, bad)
@@ -39,6 +40,13 @@ func TestParseObjectRefuses(t *testing.T) {
 		if _, bad := ParseObject(text); bad == nil || bad.Name == "" || bad.Text != "重复" {
 			t.Errorf("%.40s: got %v", text, bad)
 		}
+	}
+}
+
+func TestByteOrderMark(t *testing.T) {
+	got, bad := ParseObject("\uFEFF {\"a\":\"\uFEFFx\"}")
+	if diff := cmp.Diff([]Member{{"a", String, "\uFEFFx"}}, got); bad != nil || diff != "" {
+		t.Error(bad, diff)
 	}
 }
 
@@ -63,7 +71,7 @@ func TestElements(t *testing.T) {
 // FuzzParseObject compares with encoding/json, which is looser: what we accept it reads to the same values.
 func FuzzParseObject(f *testing.F) {
 	for _, seed := range []string{``, `{}`, `{"a":9.90,"b":"优\u4f18\ud83d\ude00"}`, `{"a":[1,{"b":null}],"c":true}`, `{"a":1,"a":2}`,
-		`{"a":"\ud83d"}`, `{"a":1e5}`, "{\"a\":\"\xFF\"}"} {
+		`{"a":"\ud83d"}`, `{"a":1e5}`, "\uFEFF{}", "{\"a\":\"\xFF\"}"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -72,7 +80,7 @@ func FuzzParseObject(f *testing.F) {
 			return
 		}
 		var reference map[string]json.RawMessage
-		if err := json.Unmarshal([]byte(text), &reference); err != nil || len(reference) != len(members) {
+		if err := json.Unmarshal([]byte(WithoutBOM(text)), &reference); err != nil || len(reference) != len(members) {
 			t.Fatalf("accepted %q, encoding/json: %v, %d members of %d", text, err, len(members), len(reference))
 		}
 		for _, m := range members {

@@ -137,6 +137,7 @@ func TestGoldenActivitySend(t *testing.T) {
 		calls("a key that is no integer", sending("A", "many", object{"unique_id": json.Number("1.5")})),
 		calls("missing member", sending("A", "many", object{"biz_id": nil})),
 		calls("missing object", &labCall{method: activityMethod, session: "carol"}),
+		calls("an object after a byte order mark", sending("A", "many", nil), marked{sending("A", "many", nil)}),
 		calls("broken object", &labCall{method: activityMethod, session: "carol", body: `{"unique_id":`}),
 		{name: "busy", broken: issuing.ErrBusy, calls: []goldenCall{sending("A", "many", nil)}},
 		{name: "unknown outcome", broken: issuing.ErrUnknown, calls: []goldenCall{sending("A", "many", nil)}},
@@ -171,6 +172,19 @@ func (c crafting) ask(l *lab, f wire.Format) string {
 	}
 	return c.labCall.ask(l, f)
 }
+
+// marked is a call whose object comes after a byte order mark.
+type marked struct{ *labCall }
+
+func (c marked) ask(l *lab, f wire.Format) string {
+	text, err := json.Marshal(c.body)
+	if err != nil {
+		panic(err)
+	}
+	return l.post(&labCall{method: c.method, session: c.session, body: "\uFEFF" + string(text)}, f)
+}
+
+func (c marked) String() string { return "after a byte order mark: " + c.labCall.String() }
 
 // rawCall is a call of user.seller.get with parameters that are wrong in some way.
 type rawCall struct {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"faquan/internal/gateway/form"
 )
 
 // Sizes of RSA keys that are accepted, in bits. Below 1024 a key can be factored;
@@ -106,7 +108,7 @@ func checkPublicKey(key *rsa.PublicKey) error {
 // It is more forgiving than encoding/pem: a key that went through a configuration
 // file or an environment variable often lost its line breaks or kept them as \n.
 func unwrapKey(text string) (label string, der []byte, err error) {
-	text = strings.TrimSpace(strings.ReplaceAll(text, `\n`, "\n"))
+	text = strings.TrimSpace(strings.ReplaceAll(form.WithoutBOM(text), `\n`, "\n"))
 	if text == "" {
 		return "", nil, errors.New("is empty")
 	}

@@ -27,7 +27,9 @@ func spellings(label string, der []byte) map[string]string {
 		"PEM, indented":        "  " + strings.ReplaceAll(text, "\n", "\n    "),
 		"PEM, on one line":     strings.ReplaceAll(text, "\n", " "),
 		"PEM, \\n spelled out": strings.ReplaceAll(text, "\n", `\n`),
+		"PEM, after a BOM":     "\uFEFF" + text,
 		"bare":                 bare,
+		"bare, after a BOM":    "\uFEFF" + bare,
 		"bare, in lines":       bare[:64] + "\n" + bare[64:] + "\n",
 	}
 }

@@ -219,7 +219,7 @@ var decisive = []struct {
 	{"app_auth_token", nil, false},
 	{"app_cert_sn", nil, true},
 	{"app_id", nil, true},
-	{"biz_content", regexp.MustCompile(`^\s*\{`), false},
+	{"biz_content", nil, false},
 	{"charset", nil, false},
 	{"encrypt_type", nil, true},
 	{"format", nil, true},

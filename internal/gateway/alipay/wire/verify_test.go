@@ -317,6 +317,7 @@ func TestHiddenParameters(t *testing.T) {
 		{[]string{"n", "&x=1&method=alipay.user.info.share"}, "参数n的值含有“&method=”"},
 		{[]string{"tz", "&timestamp=2026-11-01 00:00:00"}, "参数tz的值含有“&timestamp=”"},
 		{[]string{"biz_d", `&biz_content={"a":1}`}, "参数biz_d的值含有“&biz_content=”"},
+		{[]string{"biz_d", "&biz_content=\uFEFF{}"}, "参数biz_d的值含有“&biz_content=”"},
 		{[]string{"biz_content", `{"x":"&method=alipay.user.info.share&notify_url="}`}, "参数biz_content的值含有“&method=”"},
 		{[]string{"biz_content", `{"memo":"http://shop/?a=1&method=post&charset=gbk"}`}, ""},
 		{[]string{"alipay_sdk", "app_auth_token=T&b=1&app_auth_token"}, ""},

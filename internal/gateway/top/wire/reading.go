@@ -26,7 +26,7 @@ var decisive = []struct {
 
 var apiName = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.`)
 
-var beginsObject = regexp.MustCompile(`^\s*\{`)
+var beginsObject = regexp.MustCompile(`^\x{FEFF}?\s*\{`)
 
 // common are all parameters of the protocol itself, without the method and the signature.
 var common = []string{
