@@ -59,6 +59,9 @@ type admission struct {
 	mu   sync.Mutex // nothing is logged under it: every Read needs it, and a log may be slow
 	open int        // connections
 	used int64      // of memory
+	// How often something gave way: connections that were closed for others, and requests that were refused for want of
+	// memory.
+	dropped, starved int64
 	// The *conn without a complete request, those that have waited longest first: those on which a call was verified,
 	// and the others.
 	known, strangers list.List
@@ -114,6 +117,7 @@ func (a *admission) register(raw net.Conn) (c *conn, full bool) {
 	defer a.mu.Unlock()
 	if a.open >= a.maxConns {
 		full = true
+		a.dropped++
 		longest := a.longestWaiting()
 		if longest == nil {
 			return nil, full
@@ -286,6 +290,7 @@ func (a *admission) charge(c *conn, cost int64) bool {
 	}
 	for a.used+need > a.memory {
 		if !a.takeFromOldest(c) {
+			a.starved++
 			return false
 		}
 	}
@@ -304,6 +309,7 @@ func (a *admission) takeFromOldest(asking *conn) bool {
 	if c == nil || c == asking || time.Since(c.since) < patience {
 		return false
 	}
+	a.starved++
 	if c.phase != body {
 		a.drop(c)
 		return true

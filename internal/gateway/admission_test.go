@@ -128,21 +128,20 @@ func TestRequestMemoryIsReleased(t *testing.T) {
 				c := p.dial(test.sent)
 				sample := func() {
 					synctest.Wait()
-					_, memory := s.InUse()
-					most = max(most, memory)
+					most = max(most, s.Stats().Memory)
 				}
 				sample()
 				if !test.closes {
 					go func() { _, _ = io.Copy(io.Discard, c) }()
 					time.Sleep(time.Minute)
-					if _, memory := s.InUse(); memory != 0 {
+					if memory := s.Stats().Memory; memory != 0 {
 						t.Errorf("%d bytes are held before the connection is closed", memory)
 					}
 				}
 				c.Close()
 				sample()
-				if connections, memory := s.InUse(); connections != 0 || memory != 0 {
-					t.Errorf("%d connections hold %d bytes", connections, memory)
+				if at := s.Stats(); at.Connections != 0 || at.Memory != 0 {
+					t.Errorf("%d connections hold %d bytes", at.Connections, at.Memory)
 				}
 				if most == 0 && test.unfinished {
 					t.Error("nothing was charged")
@@ -238,8 +237,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 		if fourth := next(""); !isClosed(fourth) {
 			t.Error("a fourth connection, where three have complete requests")
 		}
-		if connections, _ := s.InUse(); connections != 3 || isClosed(working) {
-			t.Errorf("%d connections", connections)
+		if at := s.Stats(); at.Connections != 3 || at.MaxConnections != 3 || at.Dropped != 4 || isClosed(working) {
+			t.Errorf("%+v", at)
 		}
 	})
 }
@@ -313,6 +312,9 @@ func TestLargeRequestsAreRefused(t *testing.T) {
 			t.Errorf("a small header is answered %d", got)
 		}
 		c.Close()
+		if at := s.Stats(); at.Starved != 3 || at.MaxMemory != 64<<10 {
+			t.Errorf("three requests were refused: %+v", at)
+		}
 	})
 }
 
@@ -352,6 +354,9 @@ func TestSlowRequestsLoseSharedMemory(t *testing.T) {
 		if n, err := io.Copy(io.Discard, header); n != 0 || err != nil {
 			t.Errorf("half a header is answered by %d bytes, %v", n, err)
 		}
+		if at := s.Stats(); at.Starved != 3 {
+			t.Errorf("three requests were refused: %+v", at)
+		}
 	})
 }
 
@@ -367,7 +372,7 @@ func TestCompleteRequestsKeepTheirMemory(t *testing.T) {
 			t.Errorf("answered %d", got)
 		}
 		c.Close()
-		if _, memory := s.InUse(); memory == 0 {
+		if memory := s.Stats().Memory; memory == 0 {
 			t.Error("a request that is being handled holds nothing")
 		}
 	})

@@ -23,6 +23,8 @@ type Record struct {
 	Variant  string // which string to sign matched
 	Code     string // of the answer
 	SubCode  string // of the answer; "" for a success
+	Outcome  Outcome
+	Reason   benefit.Reason // of the core, when the outcome is Refused
 
 	Template benefit.TemplateID // 0 when the call got not that far
 	Key      string             // the idempotency key

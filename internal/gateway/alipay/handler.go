@@ -50,6 +50,8 @@ type Options struct {
 	// Calls is the level of the record of a call that went well on our side, whatever it was answered: see
 	// gateway.NoCalls. The others are warnings.
 	Calls slog.Level
+	// Observe gets the record of each call, for metrics; nil: it is not called.
+	Observe func(*gateway.Record)
 }
 
 // Handler serves the gateway. It is safe for concurrent use.
@@ -76,6 +78,11 @@ type call struct {
 	record  gateway.Record
 }
 
+const voucherSend = "alipay.marketing.voucher.send"
+
+// Methods are the names of the APIs of the gateway.
+func Methods() []string { return []string{voucherSend} }
+
 // cachedFailures is how many signatures of failures are remembered, times two at most.
 const cachedFailures = 1024
 
@@ -92,7 +99,7 @@ func New(o Options) *Handler {
 	}
 	h := &Handler{o: o}
 	h.methods = map[string]method{
-		"alipay.marketing.voucher.send": h.voucherSend,
+		voucherSend: h.voucherSend,
 	}
 	h.SetSigner(o.Signer)
 	return h
@@ -119,7 +126,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{req: req, address: r.RemoteAddr, apps: h.o.Apps.Current()}
 	c.record = gateway.Record{Protocol: "alipay", TraceID: gateway.NewTraceID(), Method: req.Method(), AppID: req.AppID()}
 	var success answer
-	if bad == nil {
+	if bad != nil {
+		c.record.Outcome = gateway.Unread(bad.SubMsg)
+	} else {
 		ctx, cancel := context.WithTimeout(r.Context(), h.o.Deadline)
 		success, bad = h.serve(ctx, c)
 		cancel()
@@ -131,6 +140,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.send(w, c, success, bad)
 	c.record.Took = time.Since(start)
+	if h.o.Observe != nil {
+		h.o.Observe(&c.record)
+	}
 	c.record.Log(r.Context(), h.o.Log, h.o.Calls)
 }
 
@@ -141,6 +153,7 @@ func (h *Handler) serve(ctx context.Context, c *call) (success answer, bad *wire
 		if cause := recover(); cause != nil {
 			c.record.Err = fmt.Errorf("panic: %v", cause)
 			h.o.Log.Error("a call panicked", "trace", c.record.TraceID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			c.record.Outcome = gateway.Unknown
 			success, bad = nil, wire.ErrUnknown
 		}
 	}()
@@ -150,6 +163,7 @@ func (h *Handler) serve(ctx context.Context, c *call) (success answer, bad *wire
 	if bad := h.admit(ctx, c); bad != nil {
 		return nil, bad
 	}
+	c.record.Outcome = gateway.Invalid // unless the method says otherwise
 	return h.methods[c.req.Method()](ctx, c)
 }
 
@@ -173,6 +187,8 @@ func (h *Handler) authenticate(c *call) *wire.Error {
 	if variant != wire.NoMatch {
 		c.record.Variant = variant.String()
 		c.app = app
+	} else {
+		c.record.Outcome = gateway.Unauthorized
 	}
 	if bad == wire.ErrInvalidSignature && h.failed(c) {
 		return policy.Why(c.req)
@@ -188,6 +204,7 @@ func (h *Handler) failed(c *call) bool {
 
 // admit checks what the app may do, and for whom it acts. Only a call that passes all the rest counts against the rate.
 func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
+	c.record.Outcome = gateway.Unauthorized
 	switch {
 	case c.app.Disabled:
 		return wire.ErrInvalidAppState
@@ -203,6 +220,7 @@ func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 		return bad
 	}
 	if !c.app.Allow(h.o.Clock()) {
+		c.record.Outcome = gateway.Limited
 		return wire.ErrAppCallLimited
 	}
 	return nil
@@ -230,6 +248,7 @@ func (h *Handler) actFor(ctx context.Context, c *call) *wire.Error {
 	switch {
 	case err != nil:
 		c.record.Err = fmt.Errorf("reading the session: %w", err)
+		c.record.Outcome = gateway.Busy
 		return errNotIssued
 	case session == nil || session.App != c.app.ID || session.Merchant == 0 || session.Ended != 0:
 		return wire.ErrInvalidAppAuthToken
@@ -255,6 +274,7 @@ func (h *Handler) send(w http.ResponseWriter, c *call, success answer, bad *wire
 	if err != nil {
 		// Without a signature no SDK would believe the answer, so there is none: to the caller the outcome is unknown.
 		c.record.Err = errors.Join(c.record.Err, err)
+		c.record.Outcome = gateway.Unknown
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}

@@ -46,6 +46,7 @@ func (h *Handler) voucherSend(ctx context.Context, c *call) (answer, *wire.Error
 	}
 	t := c.apps.Catalogue.TemplateByWireID(order.templateID)
 	if t == nil || !c.app.MayIssue(t, c.acting) {
+		c.record.Refuse(benefit.TemplateNotFound)
 		return nil, refused(benefit.TemplateNotFound)
 	}
 	c.record.Template, c.record.Key = t.ID, order.key
@@ -53,8 +54,13 @@ func (h *Handler) voucherSend(ctx context.Context, c *call) (answer, *wire.Error
 	outcome, err := h.o.Issuer.Issue(ctx, r)
 	if err != nil {
 		c.record.Err = err
-		return nil, undecided(err)
+		bad := undecided(err)
+		if c.record.Outcome = gateway.Busy; bad == wire.ErrUnknown {
+			c.record.Outcome = gateway.Unknown
+		}
+		return nil, bad
 	}
+	c.record.Decided(&outcome)
 	switch outcome.Reason {
 	case benefit.NotRefused:
 	case benefit.AmountOutOfRange:

@@ -44,6 +44,8 @@ type Options struct {
 	Clock func() time.Time
 	// Log gets what was given out and what was refused; default: nothing.
 	Log *slog.Logger
+	// Observe gets a record of each call of /token, for metrics; nil: it is not called.
+	Observe func(*gateway.Record)
 }
 
 // Handler serves OAuth. It is safe for concurrent use.

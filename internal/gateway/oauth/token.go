@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"time"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
@@ -48,6 +49,7 @@ var grantRefusals = []struct {
 
 // token gives a session out for a code or a refresh token.
 func (h *Handler) token(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
 	form, bad := tokenForm(r)
 	var app *gateway.App
 	if bad == nil {
@@ -69,6 +71,27 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body)
+	if h.o.Observe != nil {
+		h.o.Observe(&gateway.Record{Protocol: "oauth", Method: TokenPath, Outcome: outcomeOf(bad), Took: time.Since(start)})
+	}
+}
+
+// outcomeOf returns the outcome of a call of /token, bad being nil for a success.
+func outcomeOf(bad *refusal) gateway.Outcome {
+	if bad == nil {
+		return gateway.Answered
+	}
+	switch bad.status {
+	case http.StatusTooManyRequests:
+		return gateway.Limited
+	case http.StatusServiceUnavailable:
+		return gateway.Busy
+	}
+	switch bad.Error {
+	case "invalid_client", "unauthorized_client", "invalid_grant":
+		return gateway.Unauthorized
+	}
+	return gateway.Invalid
 }
 
 // logRefusal logs that nothing was given out, as often as one app and address may fail.

@@ -157,7 +157,7 @@ func (l *lab) with(change func(*top.Options)) *lab {
 	o := top.Options{
 		Issuer: l, Apps: apps.WithSecrets(func(a *benefit.App) (string, error) { return string(a.AppSecret), nil }),
 		Sessions: gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return l.store.Read(ctx) }, 0),
-		Finder:   l.store,
+		Finder:   labFinder{l},
 		Clock:    l.now, Log: log,
 	}
 	change(&o)

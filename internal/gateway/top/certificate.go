@@ -32,6 +32,7 @@ var certificateSend = &method{
 		}
 		t := c.certificateTemplate(o.outID)
 		if t == nil {
+			c.record.Refuse(benefit.TemplateNotFound)
 			return c.refuseCertificate(certificateCode(benefit.TemplateNotFound))
 		}
 		r := o.request(t, c.app.ID)

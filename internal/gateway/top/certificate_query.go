@@ -29,11 +29,14 @@ var certificateQuery = &method{
 		page, err := h.findCertificates(ctx, c, q)
 		switch {
 		case errors.Is(err, errNotSearched):
+			c.record.Outcome = gateway.Invalid
 			return c.refuseQuery(queryTooWide)
 		case errors.Is(err, gateway.ErrReadersBusy):
+			c.record.Outcome = gateway.Busy
 			return c.refuseQuery(certificateBusy)
 		case err != nil:
 			c.record.Err = err
+			c.record.Outcome = gateway.Busy
 			return c.refuseQuery(certificateBusy)
 		}
 		return c.answerQuery(q, page, h.o.Clock())

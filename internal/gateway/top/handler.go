@@ -71,6 +71,8 @@ type Options struct {
 	// Calls is the level of the record of a call that went well on our side, whatever it was answered: see
 	// gateway.NoCalls. The others are warnings.
 	Calls slog.Level
+	// Observe gets the record of each call, for metrics; nil: it is not called.
+	Observe func(*gateway.Record)
 }
 
 // Handler serves the gateway. It is safe for concurrent use.
@@ -136,7 +138,9 @@ func (h *Handler) serveOne(w http.ResponseWriter, r *http.Request) {
 	p := h.current()
 	c := h.newCall(req, p, r.RemoteAddr)
 	var a *wire.Answer
-	if bad == nil {
+	if bad != nil {
+		c.record.Outcome = gateway.Unread(bad.SubMsg)
+	} else {
 		a, bad = h.serve(h.deadlines.From(start), p, c)
 	}
 	h.settle(r.Context(), c)
@@ -156,7 +160,9 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 	p := h.current()
 	outer := h.newCall(req, p, r.RemoteAddr)
 	var items []wire.Item
-	if bad == nil {
+	if bad != nil {
+		outer.record.Outcome = gateway.Unread(bad.SubMsg)
+	} else {
 		bad = h.authenticate(p, outer, p.CheckBatch)
 	}
 	h.settle(r.Context(), outer)
@@ -241,6 +247,8 @@ func (h *Handler) authenticate(p *policy, c *call, check func(*wire.Request) (wi
 	variant, bad := check(c.req)
 	if variant != wire.NoMatch {
 		c.record.Variant = variant.String()
+	} else {
+		c.record.Outcome = gateway.Unauthorized
 	}
 	if bad == wire.ErrInvalidSignature && h.failed(c) {
 		return p.Why(c.req)
@@ -278,9 +286,13 @@ func (h *Handler) admitAndRun(ctx context.Context, c *call) (a *wire.Answer, bad
 	case bad != nil:
 		return nil, bad
 	}
+	c.record.Outcome = gateway.Answered // unless the method says otherwise
 	a, bad = c.method.run(h, ctx, c)
-	if bad == nil {
+	switch {
+	case bad == nil:
 		c.record.Code = "0"
+	case c.record.Outcome == gateway.Answered:
+		c.record.Outcome = gateway.Invalid
 	}
 	return a, bad
 }
@@ -289,6 +301,7 @@ var errAppDisabled = &wire.Error{Code: 11, Msg: wire.ErrAppPermissions.Msg, SubC
 
 // admit checks for whom the app acts, and what it may do. Only a call that passes all the rest counts against the rate.
 func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
+	c.record.Outcome = gateway.Unauthorized
 	if c.app.Disabled {
 		return errAppDisabled
 	}
@@ -302,6 +315,7 @@ func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 	case !c.app.Granted(c.method.name):
 		return wire.ErrAppPermissions
 	case !c.app.Allow(h.o.Clock()):
+		c.record.Outcome = gateway.Limited
 		return wire.ErrCallLimited
 	}
 	return nil
@@ -324,6 +338,7 @@ func (h *Handler) openSession(ctx context.Context, c *call) *wire.Error {
 	switch {
 	case err != nil:
 		c.record.Err = fmt.Errorf("reading the session: %w", err)
+		c.record.Outcome = gateway.Busy
 		return wire.ErrUnavailable
 	case session == nil || session.App != c.app.ID:
 		return wire.ErrInvalidSession
@@ -345,5 +360,8 @@ func (h *Handler) refuse(c *call, bad *wire.Error) *wire.Answer {
 
 func (h *Handler) log(ctx context.Context, c *call, start time.Time) {
 	c.record.Took = time.Since(start)
+	if h.o.Observe != nil {
+		h.o.Observe(&c.record)
+	}
 	c.record.Log(ctx, h.o.Log, h.o.Calls)
 }

@@ -40,6 +40,14 @@ func methods() []*method {
 	}
 }
 
+// Methods are the names of the APIs of the gateway.
+func Methods() (names []string) {
+	for _, m := range methods() {
+		names = append(names, m.name)
+	}
+	return names
+}
+
 // need says whether a method takes a session.
 type need uint8
 
@@ -103,8 +111,13 @@ func (h *Handler) issue(ctx context.Context, c *call, r *benefit.Request) (benef
 	outcome, err := h.o.Issuer.Issue(ctx, r)
 	if err != nil {
 		c.record.Err = err
-		return outcome, undecided(err)
+		err = undecided(err)
+		if c.record.Outcome = gateway.Busy; err == errUnknown {
+			c.record.Outcome = gateway.Unknown
+		}
+		return outcome, err
 	}
+	c.record.Decided(&outcome)
 	c.record.Replayed = outcome.Replayed
 	if outcome.Reason == benefit.NotRefused && outcome.Issuance != nil {
 		c.record.Voucher = outcome.Issuance.ID
@@ -132,7 +145,9 @@ func undecided(err error) error {
 func (c *call) panicked(cause any) (*wire.Answer, *wire.Error) {
 	c.record.Err = fmt.Errorf("panic: %v", cause)
 	if c.method == nil || c.method.unknown == nil {
+		c.record.Outcome = gateway.Busy
 		return nil, wire.ErrUnavailable
 	}
+	c.record.Outcome = gateway.Unknown
 	return c.method.unknown(c)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway"
 	"faquan/internal/gateway/top/wire"
 )
 
@@ -54,6 +55,7 @@ func (h *Handler) giveToken(
 	switch {
 	case err != nil:
 		c.record.Err = err
+		c.record.Outcome = gateway.Busy
 		return nil, wire.ErrUnavailable
 	case refused != "":
 		return nil, wire.Invalid(name, "无效："+refused)
