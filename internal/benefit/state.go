@@ -405,6 +405,16 @@ type taken struct {
 	amount   int64
 }
 
+// Vouchers returns how many vouchers the request issues.
+func (e *Effect) Vouchers() (n int64) {
+	if e != nil {
+		for _, t := range e.taken {
+			n += t.vouchers
+		}
+	}
+	return n
+}
+
 // Absorb takes a request's effect, so that the next request of the batch sees it.
 func (s *State) Absorb(e *Effect) {
 	if e == nil {

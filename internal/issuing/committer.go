@@ -21,13 +21,15 @@ type committer struct {
 	queue *queue
 	env   benefit.Env
 
-	entered bool // no other committer gathers a batch meanwhile
-	whole   bool // its batch has what waited for the others, too
+	entered bool  // no other committer gathers a batch meanwhile
+	whole   bool  // its batch has what waited for the others, too
+	issued  int64 // vouchers of the batch under way
 
 	// Kept from batch to batch for their memory.
 	batch    []*pending
 	state    *benefit.State
 	requests []*benefit.Request
+	waited   []time.Duration // for the observer
 }
 
 func newCommitter(i *Issuer, r *rand.Rand, queue int) *committer {
@@ -120,7 +122,18 @@ func (c *committer) step() (bool, error) {
 	}
 	defer c.underWay.Add(-1)
 	c.underWay.Add(1)
+	c.observeWait(batch)
 	return true, c.stepBatch(ctx, batch)
+}
+
+// observeWait tells the observer how long the requests of a batch had waited.
+func (c *committer) observeWait(batch []*pending) {
+	c.waited = c.waited[:0]
+	now := c.observer.Now()
+	for _, p := range batch {
+		c.waited = append(c.waited, now-p.since)
+	}
+	c.observer.Batch(c.waited)
 }
 
 // One committer at a time gathers a batch and loads it: the next one's grows until this one has its turns, instead of
@@ -172,6 +185,7 @@ func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
 		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
+		c.observer.Conflict()
 		switch {
 		case len(batch) > 1 && try == triesWhole:
 			return c.stepHalves(ctx, batch)
@@ -197,6 +211,7 @@ func (c *committer) refuse(batch []*pending, err error) {
 
 // attempt loads, decides and commits a batch, and answers its callers. On store.ErrConflict nobody was answered.
 func (c *committer) attempt(ctx context.Context, batch []*pending) error {
+	began := c.observer.Now()
 	tx, cat, err := c.begin(ctx)
 	if err != nil {
 		return c.unloaded(batch, err)
@@ -211,14 +226,17 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 	case err != nil:
 		return c.unloaded(batch, err)
 	}
+	began = c.observeStep(Load, began)
 	c.loaded(tx)
 	if err := c.time.check(tx.Now()); err != nil {
 		c.refuse(batch, err)
 		return nil
 	}
+	c.issued = 0
 	for _, p := range batch {
 		c.decide(cat, p)
 	}
+	began = c.observeStep(Decide, began)
 	if changes := c.state.Changes(); changes.Empty() {
 		err = tx.Confirm(ctx)
 	} else {
@@ -229,8 +247,18 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 		return err
 	case errors.Is(err, store.ErrTooLarge) && len(batch) > 1:
 		return c.stepHalves(ctx, batch)
+	case err == nil:
+		c.observeStep(Commit, began)
+		c.observer.Issued(c.issued)
 	}
 	return c.settleAll(batch, err)
+}
+
+// observeStep tells the observer that a step is done which began at some time of its clock. It returns the time of now.
+func (c *committer) observeStep(s Step, began time.Duration) time.Duration {
+	now := c.observer.Now()
+	c.observer.Step(s, now-began)
+	return now
 }
 
 // begin starts a batch on the catalogue in force, which another process may have changed.
@@ -278,6 +306,7 @@ func (c *committer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogu
 // left under the same keys could not be looked up either, so the outcome of the keys is not known.
 func (c *committer) unloaded(batch []*pending, err error) error {
 	c.failures.Failed(slog.LevelError, "a batch could not be loaded", err, "requests", len(batch))
+	c.observer.Failed(Load)
 	if len(c.committers) > 1 && !errors.Is(err, ErrInvalid) {
 		c.among.Store(true) // the next batch is of all that waits: nobody waits for the failures of others first
 	}
@@ -297,12 +326,14 @@ func (c *committer) decide(cat *benefit.Catalogue, p *pending) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			p.effect, p.err = false, fmt.Errorf("%w: %v", ErrInvalid, cause)
+			c.observer.Failed(Decide)
 			c.log.Error("a request could not be decided", "scope", p.request.Scope, "cause", fmt.Sprint(cause))
 		}
 	}()
 	claim := benefit.Choose(cat, c.state, p.request, c.env)
 	outcome, effect := benefit.Apply(cat, claim, c.state)
 	c.state.Absorb(effect)
+	c.issued += effect.Vouchers()
 	p.outcome, p.now, p.catalogue = outcome, c.state.Now, cat
 	p.effect = effect != nil || c.state.Uncommitted(outcome.Issuance)
 	p.tried = outcome.Issuance == nil || p.request.Continues && slices.ContainsFunc(outcome.Lines, func(l benefit.LineOutcome) bool {
@@ -314,6 +345,7 @@ func (c *committer) decide(cat *benefit.Catalogue, p *pending) {
 func (c *committer) settleAll(batch []*pending, commit error) error {
 	if commit != nil {
 		c.failures.Failed(slog.LevelError, "a batch could not be committed", commit, "requests", len(batch))
+		c.observer.Failed(Commit)
 	} else {
 		c.failures.Worked("batches are committed again")
 	}

@@ -44,6 +44,8 @@ type Options struct {
 	Committers int
 	// Log gets what an operator must know of: poisoned requests, failed commits. Default: nothing.
 	Log *slog.Logger
+	// Observer is told how batches go. Default: nobody is.
+	Observer Observer
 }
 
 // Issuer issues on one store. Issue and Change are safe for concurrent use; Run (or Step) has one caller.
@@ -56,6 +58,7 @@ type Issuer struct {
 	most       int
 	log        *slog.Logger
 	failures   *outage.Reporter // of batches
+	observer   Observer
 	refusals   *ring
 	catalogue  atomic.Pointer[benefit.Catalogue]
 	taking     sync.Mutex   // one at a time replaces the catalogue, so that none puts an older one over a newer
@@ -70,7 +73,7 @@ type Issuer struct {
 func New(ctx context.Context, o Options) (*Issuer, error) {
 	o.defaults()
 	i := &Issuer{
-		store: o.Store, clock: o.Clock, rules: o.Rules, drawSecret: o.DrawSecret, most: o.Batch, log: o.Log, refusals: newRing(o.Refusals), seed: maphash.MakeSeed(),
+		store: o.Store, clock: o.Clock, rules: o.Rules, drawSecret: o.DrawSecret, most: o.Batch, log: o.Log, observer: o.Observer, refusals: newRing(o.Refusals), seed: maphash.MakeSeed(),
 		pace: make(chan struct{}, 1),
 		time: clockCheck{elapsed: o.Elapsed, confirm: o.AcceptClock, last: o.Store.LastNow(), log: o.Log},
 	}
@@ -108,6 +111,9 @@ func (o *Options) defaults() {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Observer == nil {
+		o.Observer = unobserved{}
 	}
 }
 
@@ -177,7 +183,7 @@ func (i *Issuer) Submit(r *benefit.Request) (Pending, error) {
 	if err := check(r); err != nil {
 		return Pending{}, err
 	}
-	p := &pending{request: r, done: make(chan struct{}, 1)}
+	p := &pending{request: r, since: i.observer.Now(), done: make(chan struct{}, 1)}
 	for k := range r.Lines {
 		p.size += r.Lines[k].Vouchers()
 	}

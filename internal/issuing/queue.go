@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"faquan/internal/benefit"
 )
@@ -12,10 +13,11 @@ import (
 // a batch) moves it out of waiting.
 type pending struct {
 	request *benefit.Request
-	change  *change // a change of the catalogue instead of a request
-	asks    *ask    // a question about the request: it is decided and not issued
-	size    int     // the vouchers that the request's lines ask for
-	queue   *queue  // where it waits
+	change  *change       // a change of the catalogue instead of a request
+	asks    *ask          // a question about the request: it is decided and not issued
+	size    int           // the vouchers that the request's lines ask for
+	queue   *queue        // where it waits
+	since   time.Duration // when it came, by the observer's clock
 	state   atomic.Int32
 	done    chan struct{} // gets one value when outcome and err are set
 	outcome benefit.Outcome

@@ -29,6 +29,11 @@ func (j *Journal) Stats() Stats {
 	}
 }
 
+// Short reports whether the last attempt to make the next segment failed. Then
+// appends stop when the current one is full, unless that attempt succeeds. It is
+// safe for concurrent use.
+func (j *Journal) Short() bool { return j.short.Load() }
+
 // Prepare makes the next segment now, unless it is made. It is for owners
 // without Background, who call it when there is time; Append calls it when there
 // is no room left. An error other than a *FailedError may be tried again.

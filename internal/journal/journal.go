@@ -40,6 +40,10 @@ type Options struct {
 	// segment is made in Prepare, or else in the Append that needs it.
 	Background bool
 
+	// Syncing is called before a record is synced, and what it returns when that
+	// is done, by whoever measures it; nil: nobody does.
+	Syncing func() (synced func())
+
 	Logger *slog.Logger // default: discards
 	Rand   io.Reader    // for the id of a new journal; default crypto/rand
 }
@@ -80,6 +84,7 @@ type Journal struct {
 	maker   *maker   // making it; nil when none is at work
 	reserve vfs.File // see keepReserve; of the maker while it is at work
 	filled  atomic.Int64
+	short   atomic.Bool // the last attempt to make the next segment failed
 
 	failed *FailedError
 	closed bool
@@ -185,7 +190,13 @@ func (j *Journal) put(f vfs.File, b []byte, off int64) error {
 	if err != nil {
 		return j.cutBack(f, off, min(len(b), max(n, int(j.seg.align))), err)
 	}
-	if err := f.SyncData(); err != nil {
+	synced := func() {}
+	if j.opts.Syncing != nil {
+		synced = j.opts.Syncing()
+	}
+	err = f.SyncData()
+	synced()
+	if err != nil {
 		return j.fail(err)
 	}
 	return nil

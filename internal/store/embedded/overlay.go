@@ -13,7 +13,7 @@ type overlay struct {
 	floor       int64  // no new id carries an earlier millisecond
 	first, last uint64 // journal records, first 0 when there are none
 	hash        [32]byte
-	now         benefit.Instant
+	began, now  benefit.Instant // of the first commit and of the last
 	idMillis    int64
 	catalogue   int64
 
@@ -198,7 +198,7 @@ const maxIssuances = 1 << 12
 // add takes a record with its digests.
 func (o *overlay) add(r *record) {
 	if o.first == 0 {
-		o.first = r.seq
+		o.first, o.began = r.seq, r.changes.Now
 	}
 	c := r.changes
 	o.last, o.hash, o.now = r.seq, r.hash, c.Now

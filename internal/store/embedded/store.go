@@ -64,6 +64,9 @@ type Options struct {
 	// entries of about 50 bytes. Default 1,000,000.
 	CacheEntries int
 
+	// Syncing is called before a commit is made durable, and what it returns when that is done; nil: it is not called.
+	Syncing func() (synced func())
+
 	Log *slog.Logger
 
 	replayed func(seq uint64) // hears of each journal record that a start replays; may be nil
@@ -273,7 +276,7 @@ func (s *Store) openJournal(at position) (err error) {
 	}
 	s.journal, err = journal.Open(journal.Options{
 		FS: s.o.JournalFS, Dir: s.o.JournalDir, SegmentBytes: s.o.SegmentBytes,
-		From: from, KnownDurable: at.seq, Background: !s.o.Foreground, Logger: s.o.Log, Rand: s.o.JournalRand,
+		From: from, KnownDurable: at.seq, Background: !s.o.Foreground, Syncing: s.o.Syncing, Logger: s.o.Log, Rand: s.o.JournalRand,
 	}, func(r journal.Record) error { return s.replay(at, r) })
 	return err
 }

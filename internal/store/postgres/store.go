@@ -66,6 +66,8 @@ type Options struct {
 	// is given.
 	URL string
 	Log *slog.Logger
+	// Syncing is called before a commit is sent, and what it returns when the server has answered; nil: it is not called.
+	Syncing func() (synced func())
 	// CallerClock takes the clock of Begin instead of the database's. It is for tests that turn days.
 	CallerClock bool
 	// Partitions, when not 0, makes a new schema with so many partitions of each table that grows. It is for tests of
@@ -78,6 +80,7 @@ type Store struct {
 	stepTimeout, commitTimeout time.Duration // as the constants say; tests are less patient
 
 	log         *slog.Logger
+	syncing     func() (synced func())
 	callerClock bool
 
 	schema string // of the tables
@@ -114,9 +117,12 @@ func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, 
 
 // open is Open; to fill the store, it may be marked as one that is being filled.
 func open(ctx context.Context, o Options, filling bool) (*Store, error) {
-	s := &Store{stepTimeout: stepTimeout, commitTimeout: commitTimeout, log: o.Log, callerClock: o.CallerClock}
+	s := &Store{stepTimeout: stepTimeout, commitTimeout: commitTimeout, log: o.Log, syncing: o.Syncing, callerClock: o.CallerClock}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.syncing == nil {
+		s.syncing = func() func() { return func() {} }
 	}
 	config, schema, err := poolConfig(o.URL)
 	if err != nil {

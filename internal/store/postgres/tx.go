@@ -145,7 +145,9 @@ func (t *tx) commit(ctx context.Context) error {
 	defer conn.Release()
 	warned := forgetWarnings(conn)
 	raise(&t.s.ours, int64(t.now))
+	synced := t.s.syncing()
 	tag, err := conn.Exec(ctx, "commit")
+	synced()
 	var pg *pgconn.PgError
 	switch {
 	case err == nil && tag.String() == "COMMIT" && warned() == "":

@@ -1,0 +1,28 @@
+package embedded
+
+import "faquan/internal/benefit"
+
+// Status is how a store does, for metrics.
+type Status struct {
+	Failed bool // see Failed
+	// Behind is how many issuances the view has not got yet, or how many KiB their records have if that is more. Commits wait
+	// at MaxBehind. BehindSince is the time of the first of them; 0 when the view has everything.
+	Behind, MaxBehind int
+	BehindSince       benefit.Instant
+	Stuck             bool // the view could not be written when that was last tried
+	Short             bool // see journal.Journal.Short
+}
+
+// Status returns how the store does. It is safe for concurrent use, also beside Close.
+func (s *Store) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := Status{
+		Failed: s.failed != nil, MaxBehind: s.o.MaxOverlay, Stuck: s.stuck != nil, Short: s.journal.Short(),
+		Behind: s.active.weight(), BehindSince: s.active.began,
+	}
+	if s.behind != nil {
+		at.Behind, at.BehindSince = at.Behind+s.behind.weight(), s.behind.began
+	}
+	return at
+}

@@ -1,0 +1,82 @@
+package embedded
+
+import (
+	"syscall"
+	"testing"
+
+	"faquan/internal/vfs/faultfs"
+)
+
+// The status tells how far the view is behind, and since when.
+func TestStatus(t *testing.T) {
+	p := newMemPlace(t, Options{MaxOverlay: 50})
+	s := p.open(t)
+	c := newClient(s)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	want := Status{MaxBehind: 50}
+	if got := s.Status(); got != want {
+		t.Errorf("the view has everything: %+v", got)
+	}
+	c.mustAsk(t, 0, 1)
+	first := s.LastNow()
+	c.mustAsk(t, 1, 3)
+	want.Behind, want.BehindSince = 3, first
+	if got := s.Status(); got != want || first == 0 || first == s.LastNow() {
+		t.Errorf("three behind: %+v, want %+v; last %v", got, want, s.LastNow())
+	}
+
+	// What could not be written counts together with what came since.
+	if err := exec(s, "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(); err == nil {
+		t.Fatal("the view was written inside another transaction")
+	}
+	c.mustAsk(t, 3, 5)
+	want.Behind, want.Stuck = 5, true
+	if got := s.Status(); got != want {
+		t.Errorf("two more: %+v, want %+v", got, want)
+	}
+	if err := exec(s, "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Status(); got != (Status{MaxBehind: 50}) {
+		t.Errorf("the view has everything again: %+v", got)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Status(); got.Failed {
+		t.Errorf("closed: %+v", got)
+	}
+}
+
+// It tells that there is no room for the journal, and that the store has failed.
+func TestStatusOfABadDisk(t *testing.T) {
+	p := newMemPlace(t, Options{})
+	p.o.SegmentBytes = 32 << 10
+	s := p.open(t)
+	c := newClient(s)
+	c.mustAsk(t, 0, 2)
+	p.disk.SetCapacity(p.disk.Used())
+	for n := 2; c.ask(n) == nil; n++ {
+	}
+	if got := s.Status(); !got.Short || got.Failed {
+		t.Errorf("a full disk: %+v", got)
+	}
+	p.disk.SetCapacity(-1)
+	c.mustAsk(t, 1000, 1001)
+	if got := s.Status(); got.Short {
+		t.Errorf("with room again: %+v", got)
+	}
+	p.disk.FailAt(1, faultfs.Fault{Err: syscall.EIO})
+	if c.ask(1001) == nil || !s.Status().Failed {
+		t.Errorf("a broken disk: %+v", s.Status())
+	}
+	_ = s.Close()
+}
