@@ -16,6 +16,7 @@ import (
 	"faquan/internal/audit"
 	"faquan/internal/control"
 	"faquan/internal/journal"
+	"faquan/internal/store/postgres"
 )
 
 func newAudit() *cobra.Command {
@@ -105,7 +106,7 @@ func auditPlace(ctx context.Context, at place, o audit.EmbeddedOptions) (*audit.
 	if len(o.Heads) > 0 {
 		return nil, errors.New("--head is of a journal, and a database has none")
 	}
-	db, err := openDatabase(ctx, at, nil)
+	db, err := openDatabase(ctx, at, postgres.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func benchTOP(ctx context.Context, load *benchLoad) error {
 			SoldOut: func(n int) string { return benchForm(n, load.users, 2) },
 			Issued:  `"is_success":true`, Refused: `"error_code":"STOCK_EMPTY"`,
 		}
-		gateways, err := newGateways(ctx, c, s.desk, s.log)
+		gateways, err := newGateways(ctx, c, s.desk, nil, s.log)
 		if err != nil {
 			return err
 		}

@@ -33,11 +33,12 @@ type gateways struct {
 	oauth    *oauth.Handler
 	log      *slog.Logger
 	limits   gateway.ServerLimits
+	observe  func(*gateway.Record) // each call, for metrics; may be nil
 }
 
 // newGateways puts the gateways on a desk. The platform's key must exist.
-func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, log *slog.Logger) (*gateways, error) {
-	g := &gateways{desk: desk, log: log}
+func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, observe func(*gateway.Record), log *slog.Logger) (*gateways, error) {
+	g := &gateways{desk: desk, log: log, observe: observe}
 	// A caller is not cut off while its call may still wait, plus what reading and writing take.
 	g.limits.Write = 15*time.Second + c.Request.Timeout
 	if err := limitRequests(&g.limits, c.Request, memoryLimit(), fileLimit()); err != nil {
@@ -56,7 +57,7 @@ func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, log 
 	g.alipay = alipay.New(alipay.Options{
 		Issuer: desk.Issuer, Apps: apps, Sessions: g.sessions, Signer: signer,
 		Limits: wire.Limits{Bytes: c.Request.Bytes}, Tolerance: c.Alipay.Tolerance, Deadline: c.Request.Timeout,
-		Log: log, Calls: levelOfCalls(c.Log.Calls),
+		Log: log, Calls: levelOfCalls(c.Log.Calls), Observe: g.observe,
 	})
 	if g.oauth, err = g.newOAuth(c, apps); err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, log 
 }
 
 func (g *gateways) newOAuth(c *config.Config, apps *gateway.Apps) (*oauth.Handler, error) {
-	o := oauth.Options{Apps: apps, Deadline: c.Request.Timeout, Log: g.log}
+	o := oauth.Options{Apps: apps, Deadline: c.Request.Timeout, Log: g.log, Observe: g.observe}
 	o.Desk = session.NewDesk(session.Options{
 		Change: g.desk.Issuer.Change, Read: g.desk.Store.Read, Session: g.desk.Store.Session, Box: g.desk.Box,
 		Forget:    g.sessions.Forget,
@@ -98,6 +99,7 @@ func (g *gateways) newTOP(c *config.Config, apps *gateway.Apps) (*top.Handler, e
 		Finder: g.desk.Store,
 		Limits: topwire.Limits{Bytes: c.Request.Bytes}, Tolerance: tolerance, Zones: zones, BatchItems: c.TOP.Batch,
 		BusinessCode: c.TOP.BusinessCode, Deadline: c.Request.Timeout, Log: g.log, Calls: levelOfCalls(c.Log.Calls),
+		Observe: g.observe,
 	}), nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"faquan/internal/control"
 	"faquan/internal/datadir"
 	"faquan/internal/issuing"
+	"faquan/internal/metrics"
 	"faquan/internal/rule"
 	"faquan/internal/seal"
 	"faquan/internal/store"
@@ -42,6 +43,7 @@ type node struct {
 type nodeOptions struct {
 	queue, batch, committers int
 	log                      *slog.Logger
+	metrics                  *metrics.Metrics       // nil: nothing is measured
 	clock                    func() benefit.Instant // nil: the system's
 }
 
@@ -56,7 +58,7 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 		o.log.Warn("the data directory is not private", "reason", warning)
 	}
 	n := &node{at: at, stopped: make(chan error, 1)}
-	if err := n.open(ctx, o.log); err != nil {
+	if err := n.open(ctx, o); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -75,11 +77,15 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 	if o.clock == nil {
 		o.clock = func() benefit.Instant { return benefit.InstantOf(time.Now()) }
 	}
-	n.issuer, err = issuing.New(ctx, issuing.Options{
+	options := issuing.Options{
 		Store: n.store, Rules: rule.New(), Queue: o.queue, Batch: o.batch, Committers: o.committers, Log: o.log,
 		Clock: o.clock, Elapsed: elapsed, AcceptClock: at.acceptClock,
 		DrawSecret: n.box.DrawSecret(),
-	})
+	}
+	if o.metrics != nil {
+		options.Observer = o.metrics
+	}
+	n.issuer, err = issuing.New(ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -90,15 +96,19 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 	return n, nil
 }
 
-func (n *node) open(ctx context.Context, log *slog.Logger) (err error) {
+func (n *node) open(ctx context.Context, o nodeOptions) (err error) {
+	var syncing func() func()
+	if o.metrics != nil {
+		syncing = o.metrics.Syncing
+	}
 	if n.at.store != "" {
-		if n.database, err = openDatabase(ctx, n.at, log); err != nil {
+		if n.database, err = openDatabase(ctx, n.at, postgres.Options{Log: o.log, Syncing: syncing}); err != nil {
 			return err
 		}
 		n.store = n.database
 		return nil
 	}
-	if n.files, err = embedded.Open(embedded.Options{Dir: n.at.dir, Log: log}); err != nil {
+	if n.files, err = embedded.Open(embedded.Options{Dir: n.at.dir, Log: o.log, Syncing: syncing}); err != nil {
 		return explainOpen(ctx, n.at.dir, err)
 	}
 	n.store = n.files
@@ -106,8 +116,9 @@ func (n *node) open(ctx context.Context, log *slog.Logger) (err error) {
 }
 
 // openDatabase connects to the database of a place. Its error names the database, and not the password.
-func openDatabase(ctx context.Context, at place, log *slog.Logger) (*postgres.Store, error) {
-	db, err := postgres.Open(ctx, postgres.Options{URL: at.store, Log: log})
+func openDatabase(ctx context.Context, at place, o postgres.Options) (*postgres.Store, error) {
+	o.URL = at.store
+	db, err := postgres.Open(ctx, o)
 	if err != nil {
 		return nil, unusable(at.store, err)
 	}

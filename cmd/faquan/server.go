@@ -29,7 +29,8 @@ type server struct {
 	log        *slog.Logger
 	ready      atomic.Bool // takes calls
 	public     *gateway.Server
-	socket     *http.Server // nil on a database whose processes cannot be asked
+	socket     *http.Server   // nil on a database whose processes cannot be asked
+	metrics    *metricsServer // nil when nothing is measured
 	background background
 	drain      time.Duration
 	failed     chan error // what ends the server besides a signal: a listener that broke
@@ -53,8 +54,16 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 			return nil, err
 		}
 	}
-	s := &server{log: o.log, drain: c.Shutdown.Timeout, failed: make(chan error, 2)}
-	s.node, err = openNode(ctx, place{dir: c.Data, store: c.Store, acceptClock: o.acceptClock}, nodeOptions{queue: c.Issuing.Queue, batch: c.Issuing.Batch, committers: c.Issuing.Committers, log: o.log})
+	s := &server{log: o.log, drain: c.Shutdown.Timeout, failed: make(chan error, 3)}
+	if s.metrics, err = listenMetrics(c.Metrics.Listen, c.Store, o.log); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.metrics.close())
+		}
+	}()
+	s.node, err = openNode(ctx, place{dir: c.Data, store: c.Store, acceptClock: o.acceptClock}, nodeOptions{queue: c.Issuing.Queue, batch: c.Issuing.Batch, committers: c.Issuing.Committers, log: o.log, metrics: s.metrics.metrics()})
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +81,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 		return nil, err
 	}
 	s.startBackground()
+	s.serveMetrics(c.Issuing.Queue)
 	s.ready.Store(true)
 	s.log.Info("faquan serves", append([]any{"url", s.url, "data", s.node.at.dir, "version", version(), "pid", os.Getpid()}, facts...)...)
 	return s, nil
@@ -91,7 +101,7 @@ func (s *server) prepare(ctx context.Context, doc *control.Document) error {
 
 // listen opens the gateway's address and the socket, and serves both.
 func (s *server) listen(ctx context.Context, c *config.Config) (err error) {
-	if s.gateways, err = newGateways(ctx, c, s.desk, s.log); err != nil {
+	if s.gateways, err = newGateways(ctx, c, s.desk, s.metrics.observe(), s.log); err != nil {
 		return err
 	}
 	s.desk.Changed = s.gateways.reload
@@ -252,10 +262,14 @@ func (s *server) abort(err error) error {
 }
 
 func (s *server) listeners() []listener {
-	if s.socket == nil {
-		return []listener{s.public}
+	all := []listener{s.public}
+	if s.socket != nil {
+		all = append(all, s.socket)
 	}
-	return []listener{s.public, s.socket}
+	if s.metrics != nil {
+		all = append(all, s.metrics.http)
+	}
+	return all
 }
 
 // stop takes no more calls, lets the running ones end, then the committer, and closes the store last.

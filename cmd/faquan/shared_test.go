@@ -43,10 +43,13 @@ func testDatabase(t *testing.T) string {
 }
 
 // onDatabase starts a server of this process on a database. Those with one directory have one key.
-func onDatabase(t *testing.T, store, dir string, doc *control.Document, log *slog.Logger) *server {
+func onDatabase(t *testing.T, store, dir string, doc *control.Document, log *slog.Logger, change ...func(*config.Config)) *server {
 	t.Helper()
 	c := config.Default()
 	c.Data, c.Listen, c.Store = dir, "127.0.0.1:0", store
+	for _, change := range change {
+		change(&c)
+	}
 	s, err := startServer(context.Background(), &c, serverOptions{log: log, document: doc})
 	if err != nil {
 		t.Fatal(err)
@@ -207,7 +210,7 @@ func TestDatabaseGoesAndComes(t *testing.T) {
 	postgres := pgtest.Start(t)
 	var log syncBuffer
 	s := onDatabase(t, postgres.Database(t), t.TempDir(),
-		testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`), slog.New(slog.NewTextHandler(&log, nil)))
+		testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`), slog.New(slog.NewTextHandler(&log, nil)), withMetrics)
 	app := testCaller(t, s.desk, s.url)
 	defer app.client.CloseIdleConnections()
 	send := func(key string) *exchange {
@@ -223,6 +226,10 @@ func TestDatabaseGoesAndComes(t *testing.T) {
 	}
 	if status, body := get(t, s.url+"/readyz"); status != http.StatusOK {
 		t.Fatalf("%d %s", status, body)
+	}
+	s.shows(t, map[string]float64{"faquan_ready": 1, "faquan_store_up": 1, callsOf("issued"): 1})
+	if at := scrape(t, s); at[`faquan_postgres_connections{pool="issuing",state="idle"}`] < 1 || at["faquan_sync_duration_seconds_count"] < 2 {
+		t.Errorf("%v", at)
 	}
 
 	away := time.Now()
@@ -242,12 +249,17 @@ func TestDatabaseGoesAndComes(t *testing.T) {
 	if e := send("k1"); e.answer.Code != "20000" && e.answer.SubCode != "SYSTEM_ERROR" {
 		t.Errorf("without the database: %s", e.raw)
 	}
+	s.shows(t, map[string]float64{"faquan_ready": 0, "faquan_store_up": 0})
+	if at := scrape(t, s); at[callsOf("unknown")]+at[callsOf("busy")] < 30 || at[`faquan_batch_failures_total{step="load"}`] < 1 {
+		t.Errorf("the calls without the database: %v", at)
+	}
 
 	postgres.StartAgain(t)
 	within(t, "ready again", func() bool {
 		status, _ := get(t, s.url+"/readyz")
 		return status == http.StatusOK
 	})
+	s.shows(t, map[string]float64{"faquan_ready": 1, "faquan_store_up": 1})
 	within(t, "the same voucher", func() bool { return send("k1").voucherID() == first.voucherID() })
 	within(t, "another voucher", func() bool { return send("k2").answer.OK() })
 	for _, line := range []string{

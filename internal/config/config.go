@@ -41,6 +41,7 @@ type Config struct {
 	// Apply is a catalogue file to apply before the gateway opens; empty for none.
 	Apply    string   `koanf:"apply"`
 	TLS      TLS      `koanf:"tls"`
+	Metrics  Metrics  `koanf:"metrics"`
 	Log      Log      `koanf:"log"`
 	Issuing  Issuing  `koanf:"issuing"`
 	Request  Request  `koanf:"request"`
@@ -55,6 +56,11 @@ type Config struct {
 type TLS struct {
 	Cert string `koanf:"cert"`
 	Key  string `koanf:"key"`
+}
+
+// Metrics says where what is measured is shown.
+type Metrics struct {
+	Listen string `koanf:"listen"` // HOST:PORT; empty: nothing is measured
 }
 
 // Log says what is logged and how.
@@ -210,16 +216,23 @@ func anyValues(texts map[string]string) map[string]any {
 	return values
 }
 
+// isAddress reports whether a text is HOST:PORT.
+func isAddress(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	return err == nil && port != ""
+}
+
 // validate checks the ranges. The messages name the setting, since its value may come from four places.
 func (c *Config) validate() error {
-	_, port, err := net.SplitHostPort(c.Listen)
 	switch {
 	case c.Data == "":
 		return fmt.Errorf("data: a directory is needed")
 	case CheckStore(c.Store) != nil:
 		return CheckStore(c.Store)
-	case err != nil || port == "":
+	case !isAddress(c.Listen):
 		return fmt.Errorf("listen: %q is not HOST:PORT", c.Listen)
+	case c.Metrics.Listen != "" && !isAddress(c.Metrics.Listen):
+		return fmt.Errorf("metrics.listen: %q is not HOST:PORT", c.Metrics.Listen)
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
 		return fmt.Errorf("tls.cert, tls.key: both or none")
 	case c.Log.Format != "text" && c.Log.Format != "json":

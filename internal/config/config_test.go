@@ -86,6 +86,7 @@ func TestRefusals(t *testing.T) {
 		{name: "a refresh token for ever", file: "oauth: {refresh: 1000000h}\n", want: "oauth.refresh"},
 		{name: "no time to stop", file: "shutdown: {timeout: 0s}\n", want: "shutdown.timeout"},
 		{name: "no port", file: "listen: localhost\n", want: `listen: "localhost" is not HOST:PORT`},
+		{name: "no port of the metrics", file: "metrics: {listen: localhost}\n", want: `metrics.listen: "localhost" is not HOST:PORT`},
 		{name: "no directory", environ: []string{"FAQUAN_DATA="}, want: "data: a directory"},
 		{name: "another database", environ: []string{"FAQUAN_STORE=mysql://u:hush@h/db"}, want: "store: not a URL like postgres://"},
 		{name: "half of TLS", file: "tls: {cert: c.pem}\n", want: "tls.cert, tls.key: both or none"},
@@ -150,5 +151,21 @@ func TestShownDefaults(t *testing.T) {
 	want := Default()
 	if diff := cmp.Diff(&want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// The example is one that serve takes. It shows the metrics, which are off by default.
+func TestTheExample(t *testing.T) {
+	got, err := Load("../../examples/faquan.yaml", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Data, want.Metrics.Listen, want.Log.Format = "/var/lib/faquan", "127.0.0.1:9464", "json"
+	if diff := cmp.Diff(&want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if listen := Default().Metrics.Listen; listen != "" {
+		t.Errorf("metrics are on by default, at %s", listen)
 	}
 }

@@ -40,6 +40,7 @@ func Settings() []Setting {
 		{"apply", d.Apply, "catalogue `FILE` to apply before the gateway opens"},
 		{"tls.cert", d.TLS.Cert, "PEM `FILE` of the certificate chain; with tls-key the gateway speaks HTTPS"},
 		{"tls.key", d.TLS.Key, "PEM `FILE` of the certificate's private key"},
+		{"metrics.listen", d.Metrics.Listen, "`HOST:PORT` of the metrics for Prometheus, at /metrics; without it nothing is measured"},
 		{"log.level", d.Log.Level, "`LEVEL` from which to log: debug, info, warn or error"},
 		{"log.format", d.Log.Format, "`FORMAT` of the log on standard error: text or json"},
 		{"log.calls", d.Log.Calls, "`LEVEL` of a call without trouble on our side: info, debug or off"},

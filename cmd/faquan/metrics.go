@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"faquan/internal/datadir"
+	"faquan/internal/gateway"
+	"faquan/internal/gateway/alipay"
+	"faquan/internal/gateway/oauth"
+	"faquan/internal/gateway/top"
+	"faquan/internal/metrics"
+)
+
+// metricsServer measures a server and shows that on an address of its own. A nil one does neither.
+type metricsServer struct {
+	*metrics.Metrics
+	listener net.Listener
+	http     *gateway.Server
+}
+
+// metricsLimits are for a few scrapers, which ask seldom and send next to nothing.
+var metricsLimits = gateway.ServerLimits{
+	ReadHeader: 5 * time.Second, Read: 5 * time.Second, Write: 20 * time.Second, Idle: 2 * time.Minute,
+	HeaderBytes: 8 << 10, Connections: 16, Memory: 1 << 20,
+}
+
+// listenMetrics takes the address of the metrics; nil without one. It changes nothing else, and serves nothing yet.
+func listenMetrics(address, store string, log *slog.Logger) (*metricsServer, error) {
+	if address == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("metrics.listen: %w", err)
+	}
+	kind := "embedded"
+	if store != "" {
+		kind = "postgres"
+	}
+	m := metrics.New(metrics.Options{Version: version(), Store: kind, Methods: map[string][]string{
+		"alipay": alipay.Methods(), "top": top.Methods(), "oauth": {oauth.TokenPath},
+	}})
+	return &metricsServer{Metrics: m, listener: l, http: gateway.NewServer(m.Handler(log), metricsLimits, log)}, nil
+}
+
+// url is where the metrics are.
+func (m *metricsServer) url() string { return "http://" + m.listener.Addr().String() + metrics.Path }
+
+// close gives the address back.
+func (m *metricsServer) close() error {
+	if m == nil {
+		return nil
+	}
+	return m.listener.Close()
+}
+
+// metrics returns what is measured, or nil.
+func (m *metricsServer) metrics() *metrics.Metrics {
+	if m == nil {
+		return nil
+	}
+	return m.Metrics
+}
+
+// observe returns what is told of each call, or nil.
+func (m *metricsServer) observe() func(*gateway.Record) {
+	if m == nil {
+		return nil
+	}
+	return m.Call
+}
+
+// serveMetrics serves what is measured of the server, if anything is.
+func (s *server) serveMetrics(maxWaiting int) {
+	m := s.metrics
+	if m == nil {
+		return
+	}
+	sources := metrics.Sources{
+		Ready:        func() bool { return s.unready() == "" },
+		ClockRefused: func() bool { return s.clockError() != nil },
+		Waiting:      s.node.issuer.Waiting, MaxWaiting: maxWaiting,
+		Server: s.public.Stats,
+	}
+	if db := s.node.database; db != nil {
+		sources.StoreUp = func() bool { return !s.background.down.Load() }
+		sources.Pools = db.Pools
+	} else {
+		sources.StoreUp = func() bool { return !s.node.files.Status().Failed }
+		sources.Embedded = s.node.files.Status
+		sources.Free = func() (uint64, error) { return datadir.Free(s.node.at.dir) }
+		sources.Clock = time.Now
+	}
+	m.Watch(sources)
+	s.serve(func() error { return m.http.Serve(m.listener) })
+	s.log.Info("metrics", "url", m.url())
+}

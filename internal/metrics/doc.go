@@ -1,0 +1,18 @@
+// Package metrics is what a server shows at /metrics, in the format of Prometheus: how calls end and how long they take, how
+// batches go, how the store does.
+//
+//	m := metrics.New(metrics.Options{Version: version, Store: "embedded", Methods: …})
+//	alipay.New(alipay.Options{Observe: m.Call, …})
+//	issuing.New(ctx, issuing.Options{Observer: m, …})
+//	embedded.Open(embedded.Options{Syncing: m.Syncing, …})
+//	m.Watch(metrics.Sources{…})
+//	handler := m.Handler(log)
+//
+// Whoever is measured knows nothing of Prometheus. Events are counted as they happen, on children that are resolved when
+// New makes them; states are read from the [Sources] when somebody asks for them.
+//
+// The number of series is bounded, whatever callers send: labels have values of fixed sets only, and never name a user,
+// a voucher, a key, an app or a free text. A method that no gateway has is counted as [Other].
+//
+// docs/metrics.md has a table of all metrics, which a test compares with what is here.
+package metrics

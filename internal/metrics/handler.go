@@ -1,0 +1,46 @@
+package metrics
+
+import (
+	stdlog "log"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Path is where the metrics are.
+const Path = "/metrics"
+
+// Bounds of scrapes.
+const (
+	maxScrapes    = 4 // at the same time; more are answered 503
+	scrapeTimeout = 10 * time.Second
+)
+
+// Handler answers GET of Path, and nothing else.
+func (m *Metrics) Handler(log *slog.Logger) http.Handler {
+	scrape := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		MaxRequestsInFlight: maxScrapes, Timeout: scrapeTimeout,
+		ErrorLog: stdlog.New(errorLog{log}, "", 0),
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path != Path:
+			http.NotFound(w, r)
+		case r.Method != http.MethodGet:
+			w.Header().Set("Allow", http.MethodGet)
+			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+		default:
+			scrape.ServeHTTP(w, r)
+		}
+	})
+}
+
+// errorLog logs why metrics could not be collected or sent.
+type errorLog struct{ log *slog.Logger }
+
+func (l errorLog) Write(line []byte) (int, error) {
+	l.log.Warn("metrics could not be answered", "err", string(line))
+	return len(line), nil
+}
