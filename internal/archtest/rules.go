@@ -100,7 +100,7 @@ var Rules = []Rule{
 
 	// The program wires everything; the benchmark is a command of it.
 	{"internal/bench", []string{All}, []string{sqlite, pgx}},
-	{"cmd/faquan", []string{All}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar/v3"}},
+	{"cmd/faquan", []string{All}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar/v3", yaml}},
 
 	// The benchmarks start private servers with it, as the tests do.
 	{"internal/sandbox", nil, nil},
