@@ -64,6 +64,9 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 		r.Asked.Card = order.card
 	}
 	c.record.Template = line.Template
+	if a, bad := h.refuseKey(ctx, c, r, "unique_id"); a != nil || bad != nil {
+		return a, bad
+	}
 	outcome, err := h.issue(ctx, c, r)
 	switch {
 	case err == errNotIssued:

@@ -28,6 +28,9 @@ var decisionSend = &method{
 		if bad != nil {
 			return nil, bad
 		}
+		if a, bad := h.refuseKey(ctx, c, r, "request_id"); a != nil || bad != nil {
+			return a, bad
+		}
 		outcome, err := h.issue(ctx, c, r)
 		switch err {
 		case nil:

@@ -91,6 +91,7 @@ func TestGoldenDecisionSend(t *testing.T) {
 		calls("a placeholder", traced("k", object{"user_type": "TAOBAO", "user_id": "undefined"})),
 		{name: "a user_type that is not accepted", change: func(d *draft) { d.merchants[0].UserTypes = []string{"ALIPAY", "MEMBER"} },
 			calls: []goldenCall{traced("k", object{"user_type": "INVENTED"}), traced("k", object{"user_type": "MEMBER"})}},
+		calls("a key that XML cannot carry", traced("k\uFFFF", nil)),
 		calls("a wrong user_type", traced("k", object{"user_type": "@USER"})),
 		calls("missing object", &labCall{method: decisionMethod}),
 		calls("broken object", &labCall{method: decisionMethod, body: `{"scene_code":`}),

@@ -135,6 +135,7 @@ func TestGoldenActivitySend(t *testing.T) {
 		calls("numbers of another spelling", sending("1796000000", "many", nil), sending("A", "many", object{"unique_id": 1796000000, "send_count": json.Number("1.0")})),
 		calls("relation_id beyond 64 bits", sending("A", "many", object{"relation_id": json.Number("9223372036854775808")})),
 		calls("a key that is no integer", sending("A", "many", object{"unique_id": json.Number("1.5")})),
+		calls("a key that XML cannot carry", sending("A\uFFFE", "many", nil)),
 		calls("missing member", sending("A", "many", object{"biz_id": nil})),
 		calls("missing object", &labCall{method: activityMethod, session: "carol"}),
 		calls("an object after a byte order mark", sending("A", "many", nil), marked{sending("A", "many", nil)}),

@@ -235,6 +235,10 @@ func (f labFinder) RecentIssuances(ctx context.Context, user benefit.UserID) ite
 // brokenFinder cannot be read.
 type brokenFinder struct{ top.Finder }
 
+func (brokenFinder) Claim(context.Context, benefit.Scope, string) (*benefit.Issuance, error) {
+	return nil, errors.New("broken")
+}
+
 func (brokenFinder) Recipient(context.Context, benefit.Identifier) (*benefit.User, error) {
 	return nil, errors.New("broken")
 }

@@ -1,6 +1,9 @@
 package wire
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // appendJSON writes the inside of a JSON string. What is not valid UTF-8 becomes U+FFFD. U+2028 and U+2029 are
 // escaped because the type of the answer says JavaScript, where they would end the line.
@@ -57,7 +60,7 @@ func appendXML(dst []byte, s string) []byte {
 		if c >= utf8.RuneSelf {
 			var r rune
 			r, size = utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 || r == 0xFFFE || r == 0xFFFF {
+			if r == utf8.RuneError && size == 1 || notInXML(r) {
 				escape = "\uFFFD"
 			}
 		} else {
@@ -71,6 +74,12 @@ func appendXML(dst []byte, s string) []byte {
 	}
 	return append(dst, s[run:]...)
 }
+
+// InXML reports whether XML can carry a text. A text of a call is in UTF-8 and has no control characters, so of what XML 1.0
+// lacks only two characters are left.
+func InXML(text string) bool { return !strings.ContainsFunc(text, notInXML) }
+
+func notInXML(r rune) bool { return r == 0xFFFE || r == 0xFFFF }
 
 // xmlEscapes has what is written for a byte below 0x80; "" is the byte itself.
 var xmlEscapes = func() (table [utf8.RuneSelf]string) {
