@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -131,9 +130,7 @@ func auditDir(ctx context.Context, dir string, o audit.EmbeddedOptions) (*audit.
 // showReport prints the report. Its error says that something is wrong with the store.
 func showReport(w io.Writer, r *audit.Report, took time.Duration, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(r); err != nil {
+		if err := writeJSON(w, r); err != nil {
 			return err
 		}
 	} else {
@@ -152,16 +149,16 @@ func writeReport(w io.Writer, r *audit.Report, took time.Duration) {
 	fmt.Fprintf(w, "checked %d keys and codes (%d codes), %d participations in activities, %d decisions of scenes\n",
 		c.Keys, c.Codes, c.Participations, c.Decisions)
 	for _, note := range r.Notes {
-		fmt.Fprintf(w, "note: %s\n", note)
+		fmt.Fprintf(w, "note: %s\n", oneLine(note))
 	}
 	for _, promise := range r.NotKept {
 		fmt.Fprintf(w, "not checked: %s\n", promise)
 	}
 	for _, d := range r.Doubts {
-		fmt.Fprintf(w, "doubt: %s, %s: %d rows, the first %s\n", d.Of(), d.Rule, d.Rows, d.First)
+		fmt.Fprintf(w, "doubt: %s, %s: %d rows, the first %s\n", oneLine(d.Of()), d.Rule, d.Rows, oneLine(d.First.String()))
 	}
 	for _, f := range r.Findings {
-		fmt.Fprintf(w, "FINDING %s\n", f)
+		fmt.Fprintf(w, "FINDING %s\n", oneLine(f.String()))
 	}
 	if r.More > 0 {
 		fmt.Fprintf(w, "and %d findings more\n", r.More)

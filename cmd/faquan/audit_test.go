@@ -16,7 +16,7 @@ import (
 func TestShowReport(t *testing.T) {
 	sound := &audit.Report{
 		Checked: audit.Checked{Vouchers: 3, Issuances: 2, Keys: 5, Codes: 3, Participations: 4, Decisions: 1}, NotKept: []string{"5: events"}, Notes: []string{"the view is behind"},
-		Doubts: []audit.Doubt{{Invariant: audit.Limits, Template: 7, Rule: "per person", Rows: 2}, {Invariant: audit.Guard, Activity: 8, Rule: "guard", Rows: 1}},
+		Doubts: []audit.Doubt{{Invariant: audit.Limits, Template: "coupon", Rule: "per person", Rows: 2}, {Invariant: audit.Guard, Activity: "spring", Rule: "guard", Rows: 1}},
 	}
 	var out bytes.Buffer
 	if err := showReport(&out, sound, time.Second, false); err != nil {
@@ -24,7 +24,7 @@ func TestShowReport(t *testing.T) {
 	}
 	for _, want := range []string{"checked 3 vouchers of 2 issuances", "not checked: 5: events", "note: the view is behind",
 		"checked 5 keys and codes (3 codes), 4 participations in activities, 1 decisions of scenes",
-		"doubt: template 7, per person: 2 rows", "doubt: activity 8, guard: 1 rows", "nothing is wrong"} {
+		"doubt: template coupon, per person: 2 rows", "doubt: activity spring, guard: 1 rows", "nothing is wrong"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}

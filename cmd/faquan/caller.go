@@ -58,6 +58,7 @@ type exchange struct {
 	biz    string // what was asked
 	answer wire.Answer
 	raw    string // the body of the answer, as it came
+	trace  string // the header trace_id
 	took   time.Duration
 }
 
@@ -96,10 +97,11 @@ func (c *caller) send(ctx context.Context, v *voucherSend) (*exchange, error) {
 		return nil, err
 	}
 	start := time.Now()
-	body, err := c.post(ctx, form)
+	body, trace, err := c.post(ctx, form)
 	if err != nil {
 		return nil, err
 	}
+	e.trace = trace
 	e.raw, e.took = string(body), time.Since(start)
 	if c.gatewayKey == nil {
 		return e, readUnverified(body, &e.answer)
@@ -112,10 +114,10 @@ func (c *caller) send(ctx context.Context, v *voucherSend) (*exchange, error) {
 	return e, nil
 }
 
-func (c *caller) post(ctx context.Context, form string) ([]byte, error) {
+func (c *caller) post(ctx context.Context, form string) (body []byte, trace string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint(), strings.NewReader(form))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded;charset="+c.charset.String())
 	client := c.client
@@ -124,17 +126,16 @@ func (c *caller) post(ctx context.Context, form string) ([]byte, error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-	if err != nil {
-		return nil, err
+	if body, err = io.ReadAll(io.LimitReader(resp.Body, 16<<20)); err != nil {
+		return nil, "", err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the gateway answered %s", resp.Status)
+		return nil, "", fmt.Errorf("the gateway answered %s", resp.Status)
 	}
-	return body, nil
+	return body, resp.Header.Get("trace_id"), nil
 }
 
 // readUnverified reads an answer without its signature.
@@ -152,10 +153,13 @@ func readUnverified(body []byte, into *wire.Answer) error {
 
 // show writes the exchange for people.
 func (e *exchange) show(w io.Writer, verified bool) {
-	fmt.Fprintf(w, "→ %s\n  %s\n", sendMethod, e.biz)
+	fmt.Fprintf(w, "→ %s\n  %s\n", sendMethod, indented(e.biz))
 	signature := "signature not checked"
 	if verified {
 		signature = "signature good"
 	}
-	fmt.Fprintf(w, "← %s in %.1f ms, %s\n  %s\n", e.answer.Code, float64(e.took.Microseconds())/1000, signature, e.answer.Node)
+	if e.trace != "" {
+		signature += ", trace_id " + quoted(e.trace)
+	}
+	fmt.Fprintf(w, "← %s in %.1f ms, %s\n  %s\n", quoted(e.answer.Code), float64(e.took.Microseconds())/1000, signature, indented(string(e.answer.Node)))
 }

@@ -23,13 +23,15 @@ func newExplain() *cobra.Command {
 		Long: `Tell how issued vouchers came about: who asked for what under which key, by which version of the catalogue it was
 decided, what the rules looked at, the counters seen and the caps and limits they were held against.
 
-What was issued is found by one of --voucher, --code (of a certificate), --trace (the caller's trace id: all of them, in
-the order of issue) and --key with its scope: --template for alipay.marketing.voucher.send, --app and --relation for
-taobao.mobile.promotion.benefit.activity.send, --app and --biz-code for alibaba.alsc.upp.right.decisionsend.
+What was issued is found by one of --voucher, --code (of a certificate), --trace (the trace id that the caller sent: all
+of them, in the order of issue; or the one that it was answered) and --key with its scope: --template for
+alipay.marketing.voucher.send, --app and --relation for taobao.mobile.promotion.benefit.activity.send, --app and
+--biz-code for alibaba.alsc.upp.right.decisionsend.
 
-What was refused leaves nothing in the store. The serving process remembers the latest such requests: --refusals lists
-them, newest first, all or those of a --trace or a --key. Of a database it asks all processes on this machine that were
-started with this --data, and says whose each is; those on other machines have to be asked there.
+What was refused leaves nothing in the store. The serving process remembers the latest such calls with what they were
+answered: a --trace or --key under which nothing was issued is looked for among them. --refusals lists them, newest
+first, all or those of a --trace or a --key. Of a database it asks all processes on this machine that were started with
+this --data, and says whose each is; those on other machines have to be asked there.
 
 Codes and identifiers of people are masked unless --unmasked. The exit code is 1 when nothing is found.`,
 		Example: `  faquan explain --voucher 2203102002536848287
@@ -46,29 +48,28 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 			if err := at.mustExist(); err != nil {
 				return err
 			}
-			if s.Refusals {
-				p, err := whoRefused(cmd.ErrOrStderr(), at)
-				if err != nil {
+			if !s.Refusals {
+				err := withPlatform(cmd.Context(), at, func(p control.Platform) error {
+					return explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON)
+				})
+				if !errors.Is(err, control.ErrNotFound) || s.Trace == "" && s.Key == "" {
 					return err
 				}
-				return explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON)
 			}
-			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
-				return explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON)
-			})
+			return explainRefusals(cmd, at, s, asJSON)
 		},
 	}
 	placeFlags(cmd, &at)
 	f := cmd.Flags()
 	f.StringVar(&s.Voucher, "voucher", "", "`ID` of a voucher, a number or Alipay's voucher_id")
 	f.StringVar(&s.Code, "code", "", "`CODE` of a certificate")
-	f.StringVar(&s.Trace, "trace", "", "trace `ID` of the caller")
+	f.StringVar(&s.Trace, "trace", "", "trace `ID` that the caller sent, or was answered: trace_id on Alipay, request_id on TOP")
 	f.StringVar(&s.Key, "key", "", "idempotency `KEY`")
 	f.StringVar(&s.Scope.Template, "template", "", "`NAME` of the key's template, or its template_id")
 	f.StringVar(&s.Scope.App, "app", "", "`NAME` of the key's app")
 	f.Int64Var(&s.Scope.Relation, "relation", 0, "relation_id of the key's activity")
 	f.StringVar(&s.Scope.BizCode, "biz-code", "", "biz_code of the key")
-	f.BoolVar(&s.Refusals, "refusals", false, "look among the latest refused requests of the serving process")
+	f.BoolVar(&s.Refusals, "refusals", false, "look among the latest calls that issued nothing, of the serving process")
 	f.IntVar(&s.Limit, "limit", 100, "how many at most")
 	tellFlags(f, &asJSON, &s.Unmasked)
 	return cmd
@@ -126,6 +127,24 @@ func whoRefused(note io.Writer, at place) (finder, error) {
 		fmt.Fprintf(note, "asking %d of the processes, those on this machine with --data %s\n", len(all), at.dir)
 	}
 	return p, err
+}
+
+// explainRefusals looks among what was refused: because it was asked for, or because nothing else was found.
+func explainRefusals(cmd *cobra.Command, at place, s control.Search, asJSON bool) error {
+	wanted := s.Refusals
+	s.Refusals = true
+	p, err := whoRefused(cmd.ErrOrStderr(), at)
+	if err == nil {
+		err = explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON)
+	}
+	switch {
+	case wanted:
+	case errors.Is(err, control.ErrNotServed):
+		return fmt.Errorf("%w among what was issued; what was refused is known to a serving process alone, and none serves the data directory", control.ErrNotFound)
+	case errors.Is(err, control.ErrNotFound):
+		return fmt.Errorf("%w, neither issued nor among the latest refusals", err)
+	}
+	return err
 }
 
 func explain(ctx context.Context, w io.Writer, p finder, s *control.Search, asJSON bool) error {

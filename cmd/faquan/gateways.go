@@ -54,8 +54,9 @@ func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, obse
 	apps := gateway.NewApps(desk.Issuer.Catalogue, log).WithSecrets(func(a *benefit.App) (string, error) {
 		return catalog.AppSecret(a, desk.Box)
 	})
+	desk.Refusals = gateway.NewRefusals()
 	g.alipay = alipay.New(alipay.Options{
-		Issuer: desk.Issuer, Apps: apps, Sessions: g.sessions, Signer: signer,
+		Issuer: desk.Issuer, Apps: apps, Sessions: g.sessions, Signer: signer, Refusals: desk.Refusals,
 		Limits: wire.Limits{Bytes: c.Request.Bytes}, Tolerance: c.Alipay.Tolerance, Deadline: c.Request.Timeout,
 		Log: log, Calls: levelOfCalls(c.Log.Calls), Observe: g.observe,
 	})
@@ -96,7 +97,7 @@ func (g *gateways) newTOP(c *config.Config, apps *gateway.Apps) (*top.Handler, e
 	}
 	return top.New(top.Options{
 		Issuer: g.desk.Issuer, Apps: apps, Sessions: g.sessions, Tokens: g.oauth,
-		Finder: g.desk.Store,
+		Finder: g.desk.Store, Refusals: g.desk.Refusals,
 		Limits: topwire.Limits{Bytes: c.Request.Bytes}, Tolerance: tolerance, Zones: zones, BatchItems: c.TOP.Batch,
 		BusinessCode: c.TOP.BusinessCode, Deadline: c.Request.Timeout, Log: g.log, Calls: levelOfCalls(c.Log.Calls),
 		Observe: g.observe,

@@ -48,9 +48,9 @@ func run() int {
 func report(w io.Writer, err error) {
 	var problems catalog.Problems
 	if errors.As(err, &problems) {
-		fmt.Fprintln(w, err)
+		fmt.Fprintln(w, printable(err.Error()))
 		fmt.Fprintln(w, "faquan: nothing was applied")
 		return
 	}
-	fmt.Fprintln(w, "faquan:", err)
+	fmt.Fprintln(w, "faquan:", printable(err.Error()))
 }

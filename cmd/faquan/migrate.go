@@ -106,10 +106,10 @@ func writeMove(w io.Writer, r *migrate.Result) error {
 			continue
 		}
 		for _, f := range end.report.Findings {
-			fmt.Fprintf(w, "FINDING in the %s: %s\n", end.name, f)
+			fmt.Fprintf(w, "FINDING in the %s: %s\n", end.name, oneLine(f.String()))
 		}
 		for _, d := range end.report.Doubts {
-			fmt.Fprintf(w, "doubt of the %s: %s, %s: %d rows, the first %s\n", end.name, d.Of(), d.Rule, d.Rows, d.First)
+			fmt.Fprintf(w, "doubt of the %s: %s, %s: %d rows, the first %s\n", end.name, oneLine(d.Of()), d.Rule, d.Rows, oneLine(d.First.String()))
 		}
 	}
 	if r.Target == nil || r.Target.Meaning == nil {

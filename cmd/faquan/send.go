@@ -127,7 +127,7 @@ func (a *alipaySend) run(cmd *cobra.Command) (err error) {
 	}
 	e.show(cmd.OutOrStdout(), c.gatewayKey != nil)
 	if !e.answer.OK() {
-		return fmt.Errorf("not issued: %s %s", e.answer.SubCode, e.answer.SubMsg)
+		return fmt.Errorf("not issued: %s %s", oneLine(e.answer.SubCode), oneLine(e.answer.SubMsg))
 	}
 	return nil
 }

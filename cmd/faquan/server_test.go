@@ -316,7 +316,7 @@ func TestSettingsReachTheGateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := app.post(context.Background(), form)
+	body, _, err := app.post(context.Background(), form)
 	if err != nil || !strings.Contains(string(body), "isv.invalid-timestamp") {
 		t.Errorf("a timestamp beyond alipay.tolerance: %s, %v", body, err)
 	}

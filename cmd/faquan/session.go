@@ -125,13 +125,17 @@ func showSessions(w io.Writer, all []session.Info) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "DIGEST\tKIND\tSTATE\tAPP\tMERCHANT\tUSER\tEXPIRES")
 	for _, s := range all {
-		user := s.User
-		if user == "" {
-			user = "-"
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Digest, s.Kind, s.State, s.App, s.Merchant, user, expiry(s.Expires))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Digest, s.Kind, s.State, cell(s.App), cell(s.Merchant), cell(s.User), expiry(s.Expires))
 	}
 	return table.Flush()
+}
+
+// cell is a name in a column of a table.
+func cell(name string) string {
+	if name == "" {
+		return "-"
+	}
+	return quoted(name)
 }
 
 func newSessionRevoke() *cobra.Command {

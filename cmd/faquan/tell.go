@@ -23,18 +23,24 @@ func tellFlags(f *pflag.FlagSet, asJSON, unmasked *bool) {
 }
 
 func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(printableJSON(b.Bytes()))
+	return err
 }
 
-// page collects lines, indented by two spaces for each level.
+// page collects lines, indented by two spaces for each level. A line stays one, whatever is in it; what callers sent is
+// quoted besides.
 type page struct{ bytes.Buffer }
 
 func (p *page) line(level int, format string, args ...any) {
 	p.WriteString(strings.Repeat("  ", level))
-	fmt.Fprintf(p, format, args...)
+	p.WriteString(oneLine(fmt.Sprintf(format, args...)))
 	p.WriteByte('\n')
 }
 
@@ -64,26 +70,62 @@ func showTold(w io.Writer, told *control.Told) error {
 }
 
 func (p *page) head(told *control.Told) {
-	p.line(0, "%s  app %s  key %s in %s  recipient %s", told.At, told.App, told.Key, told.Scope, told.Recipient)
+	p.line(0, "%s", asked(told))
 	if told.Issuance != "" {
 		p.line(1, "issuance %s to user %s", told.Issuance, told.User)
 	}
 	if told.Process != "" {
 		p.line(1, "remembered by process %s", told.Process)
 	}
-	if told.TraceID != "" {
-		p.line(1, "trace id %s", told.TraceID)
+	if told.Answer.Method != "" {
+		p.line(1, "%s  trace id answered %s", quoted(told.Answer.Method), quoted(told.Answer.Trace))
+	}
+	if told.CallerTrace != "" {
+		p.line(1, "trace id of the caller %s", quoted(told.CallerTrace))
 	}
 	if told.Catalogue != 0 {
 		scene := ""
 		if told.Scene != "" {
-			scene = fmt.Sprintf("; scene %s chooses %s", told.Scene, told.Strategy)
+			scene = fmt.Sprintf("; scene %s chooses %s", quoted(told.Scene), told.Strategy)
 		}
 		p.line(1, "decided by version %d of the catalogue%s", told.Catalogue, scene)
 	}
 	if told.Remark != "" {
 		p.line(1, "%s", told.Remark)
 	}
+}
+
+// asked is the line that says who asked for what, as far as the call said it.
+func asked(told *control.Told) string {
+	parts := []string{told.At}
+	if told.App != "" {
+		parts = append(parts, "app "+quoted(told.App))
+	}
+	of := scopeName(told.Scope)
+	if told.Key != "" {
+		of = strings.TrimSpace("key " + quoted(told.Key) + " " + of)
+	}
+	if of != "" {
+		parts = append(parts, of)
+	}
+	if told.Recipient != "" {
+		kind, value, _ := strings.Cut(told.Recipient, " ")
+		parts = append(parts, "recipient "+quoted(kind)+" "+quoted(value))
+	}
+	return strings.Join(parts, "  ")
+}
+
+// scopeName names the scope of a key as the flags do. The app stands beside it.
+func scopeName(n control.ScopeName) string {
+	switch {
+	case n.Template != "":
+		return "of template " + quoted(n.Template)
+	case n.Relation != 0:
+		return fmt.Sprint("of relation ", n.Relation)
+	case n.BizCode != "":
+		return "of biz_code " + quoted(n.BizCode)
+	}
+	return ""
 }
 
 // candidate tells of one activity of the scene.
@@ -96,9 +138,9 @@ func (p *page) candidate(c *benefit.CandidateTold) {
 	if !c.Open {
 		open = "not open"
 	}
-	name := c.Activity
+	name := quoted(c.Activity)
 	if c.ActCode != "" {
-		name += " (" + c.ActCode + ")"
+		name += " (" + quoted(c.ActCode) + ")"
 	}
 	p.line(1, "activity %s: %s, %s", name, open, verdict)
 	if c.Rule != "" {
@@ -135,16 +177,15 @@ func (p *page) rule(c *benefit.CandidateTold) {
 
 func (p *page) past(what string, all map[string]benefit.Past) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		p.line(3, "received of %s %s: %d, today %d", what, name, all[name].Total, all[name].Today)
+		p.line(3, "received of %s %s: %d, today %d", what, quoted(name), all[name].Total, all[name].Today)
 	}
 }
 
 // right tells of one line: what is given of it, and the counters with what they were held against.
 func (p *page) right(level int, l *benefit.LineTold) {
-	name := l.Template
-	if name == "" {
-		// Or the parameters did not agree with the catalogue: the caller heard which, and the core was asked about the key alone.
-		name = "(none that the request may name)"
+	name := "(none that the request may name)"
+	if l.Template != "" {
+		name = quoted(l.Template)
 	}
 	switch {
 	case l.Issued > 0 && l.Issued < l.Vouchers:
@@ -159,7 +200,7 @@ func (p *page) right(level int, l *benefit.LineTold) {
 	}
 	s := l.Seen
 	p.line(level+1, "issued before: %d of %s, today %d of %s", s.Count, capOf(l.Stock.Count), s.DayCount, capOf(l.Stock.CountPerDay))
-	if l.Stock.Amount != benefit.Unlimited || l.Stock.AmountPerDay != benefit.Unlimited {
+	if l.Stock.Amount != nil || l.Stock.AmountPerDay != nil {
 		p.line(level+1, "yuan before: %s of %s, today %s of %s", money.Fen(s.Amount).Yuan(), yuanOf(l.Stock.Amount), money.Fen(s.DayAmount).Yuan(), yuanOf(l.Stock.AmountPerDay))
 	}
 	p.line(level+1, "this user before: %d of %s, today %d of %s", s.User, limitOf(l.Limits.PerUser), s.UserDay, limitOf(l.Limits.PerUserPerDay))
@@ -168,18 +209,18 @@ func (p *page) right(level int, l *benefit.LineTold) {
 	}
 }
 
-func capOf(c benefit.Cap) string {
-	if c == benefit.Unlimited {
+func capOf(c *int64) string {
+	if c == nil {
 		return "any number"
 	}
-	return fmt.Sprint(int64(c))
+	return fmt.Sprint(*c)
 }
 
-func yuanOf(c benefit.Cap) string {
-	if c == benefit.Unlimited {
+func yuanOf(c *int64) string {
+	if c == nil {
 		return "any amount"
 	}
-	return money.Fen(c).Yuan()
+	return money.Fen(*c).Yuan()
 }
 
 func limitOf(limit int64) string {
@@ -192,20 +233,54 @@ func limitOf(limit int64) string {
 // outcome tells what comes of it.
 func (p *page) outcome(told *control.Told) {
 	for _, e := range told.Errors {
-		what := e.ActCode
-		if e.RightID != 0 {
-			what += fmt.Sprintf(" %d", e.RightID)
+		what := []string{"error", e.Kind}
+		if e.ActCode != "" {
+			what = append(what, quoted(e.ActCode))
 		}
-		p.line(1, "error %s %s: %s", e.Kind, strings.TrimSpace(what), e.Reason)
+		if e.RightID != 0 {
+			what = append(what, fmt.Sprint(e.RightID))
+		}
+		p.line(1, "%s: %s", strings.Join(what, " "), e.Reason)
 	}
 	switch told.Outcome {
 	case control.Refused:
-		p.line(0, "→ refused: %s", told.Reason)
+		p.line(0, "%s", strings.Join(append([]string{"→ refused:"}, reasons(told)...), " "))
 	case control.NothingChosen:
-		p.line(0, "→ nothing is chosen")
+		p.line(0, "%s", strings.Join(append([]string{"→ nothing is chosen"}, answered(told)...), ", "))
+	case control.Undecided:
+		p.line(0, "%s", strings.Join(append([]string{"→ not decided"}, answered(told)...), ", "))
+		p.line(1, "%s", told.Answer.Err)
 	default:
 		p.issues(told)
 	}
+}
+
+// reasons are the core's, if it has refused, and what the wire has for it.
+func reasons(told *control.Told) []string {
+	switch all := answered(told); {
+	case told.Reason == "":
+		return all
+	case len(all) == 0:
+		return []string{told.Reason}
+	default:
+		return append([]string{told.Reason + ","}, all...)
+	}
+}
+
+// answered is what the caller was answered; nothing for a decision that was only asked for.
+func answered(told *control.Told) []string {
+	a := &told.Answer
+	if a.Code == "" {
+		return nil
+	}
+	text := "answered " + a.Code
+	if a.SubCode != "" {
+		text += " " + quoted(a.SubCode)
+	}
+	if a.SubMsg != "" {
+		text += " " + a.SubMsg
+	}
+	return []string{text}
 }
 
 func (p *page) issues(told *control.Told) {
@@ -220,13 +295,13 @@ func (p *page) issues(told *control.Told) {
 	if len(told.Vouchers) == 0 {
 		for _, l := range told.Lines {
 			if l.Issued > 0 {
-				p.line(1, "%d of %s", l.Issued, l.Template)
+				p.line(1, "%d of %s", l.Issued, quoted(l.Template))
 			}
 		}
 	}
 	for _, l := range told.Lines {
 		if len(told.Vouchers) > 0 && l.Issued < l.Vouchers {
-			p.line(1, "%d of %s not: %s", l.Vouchers-l.Issued, l.Template, l.Reason)
+			p.line(1, "%d of %s not: %s", l.Vouchers-l.Issued, quoted(l.Template), l.Reason)
 		}
 	}
 	for _, v := range told.Vouchers {
@@ -237,6 +312,6 @@ func (p *page) issues(told *control.Told) {
 		if v.Code != "" {
 			code = ", code " + v.Code
 		}
-		p.line(1, "voucher %s of %s%s%s, good %s to %s", v.ID, v.Template, amount, code, v.Start, v.End)
+		p.line(1, "voucher %s of %s%s%s, good %s to %s", v.ID, quoted(v.Template), amount, code, v.Start, v.End)
 	}
 }

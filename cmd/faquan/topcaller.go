@@ -165,26 +165,26 @@ func (c *topCaller) post(ctx context.Context, url, contentType, body string) (st
 // failure says what went wrong, nil when nothing did.
 func (e *topExchange) failure() error {
 	if r := e.reply.Refusal; r != nil {
-		return fmt.Errorf("refused: %d %s %s %s", r.Code, r.Msg, r.SubCode, r.SubMsg)
+		return fmt.Errorf("refused: %d %s %s %s", r.Code, oneLine(r.Msg), oneLine(r.SubCode), oneLine(r.SubMsg))
 	}
 	m := topMethods[e.method]
 	if m.succeeded == nil || e.reply.Text(m.succeeded...) == m.value {
 		return nil
 	}
-	return fmt.Errorf("not done: %s %s", e.reply.Text(m.failed[0]...), e.reply.Text(m.failed[1]...))
+	return fmt.Errorf("not done: %s %s", oneLine(e.reply.Text(m.failed[0]...)), oneLine(e.reply.Text(m.failed[1]...)))
 }
 
 // show writes the exchange for people.
 func (e *topExchange) show(w io.Writer) {
-	fmt.Fprintf(w, "→ %s\n", e.method)
+	fmt.Fprintf(w, "→ %s\n", quoted(e.method))
 	for _, name := range slices.Sorted(maps.Keys(e.params)) {
 		value := e.params[name]
 		if name == "session" {
 			value = "…" // it is a secret
 		}
-		fmt.Fprintf(w, "  %s=%s\n", name, value)
+		fmt.Fprintf(w, "  %s=%s\n", quoted(name), indented(value))
 	}
-	fmt.Fprintf(w, "← %s in %.1f ms\n  %s\n", e.verdict(), float64(e.took.Microseconds())/1000, strings.TrimSpace(e.raw))
+	fmt.Fprintf(w, "← %s in %.1f ms\n  %s\n", e.verdict(), float64(e.took.Microseconds())/1000, indented(strings.TrimSpace(e.raw)))
 }
 
 func (e *topExchange) verdict() string {

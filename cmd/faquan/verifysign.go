@@ -187,13 +187,13 @@ func (v *verdict) show(w io.Writer, theirs string) error {
 	if v.good {
 		fmt.Fprintf(w, "the signature is right: %s\n", v.matched)
 	}
-	fmt.Fprintf(w, "the gateway's string to sign:\n%s\n", v.expected.StringToSign)
+	fmt.Fprintf(w, "the gateway's string to sign:\n%s\n", printable(v.expected.StringToSign))
 	if v.reason != "" {
-		fmt.Fprintln(w, v.reason)
+		fmt.Fprintln(w, printable(v.reason))
 	}
 	if theirs != "" {
 		if d, differ := v.expected.Compare(theirs); differ {
-			fmt.Fprintf(w, "the strings differ from byte %d on:\n  gateway: %s\n  caller:  %s\n", d.Offset, orEnd(d.Ours), orEnd(d.Theirs))
+			fmt.Fprintf(w, "the strings differ from byte %d on:\n  gateway: %s\n  caller:  %s\n", d.Offset, oneLine(orEnd(d.Ours)), oneLine(orEnd(d.Theirs)))
 		} else {
 			fmt.Fprintln(w, "the strings are the same: if the signature is not right, the key is another one")
 		}

@@ -74,7 +74,7 @@ var Rules = []Rule{
 		"internal/benefit", "internal/catalog", "internal/issuing", "internal/seal", "internal/store",
 	}, nil},
 	{"internal/control", []string{
-		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/id", "internal/issuing", "internal/seal", "internal/session", "internal/store",
+		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/id", "internal/issuing", "internal/seal", "internal/session", "internal/store",
 	}, nil},
 	{"internal/datadir", nil, nil},
 	{"internal/config", nil, []string{yaml, koanf}},

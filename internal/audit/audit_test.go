@@ -390,7 +390,7 @@ func TestDoubts(t *testing.T) {
 	wantFindings(t, report)
 	var rules []string
 	for _, d := range report.Doubts {
-		rules = append(rules, fmt.Sprintf("%s: %s of template %d, %d rows", d.Invariant, d.Rule, d.Template, d.Rows))
+		rules = append(rules, fmt.Sprintf("%s: %s of template %s, %d rows", d.Invariant, d.Rule, d.Template, d.Rows))
 	}
 	if diff := cmp.Diff([]string{
 		"limits: limit per person of template 1, 1 rows", "limits: limit per user of template 1, 2 rows",

@@ -83,6 +83,7 @@ func countAgain(ctx context.Context, r store.Reader, o Options) (*recount, error
 		cards:  boxCards{numbers: map[string]uint16{}, names: []string{""}},
 		linked: map[benefit.UserID]int32{}, persons: map[string]int32{}, shares: map[share]*crowd{},
 	}
+	c.reporter.cat = catalogue
 	return c, c.passes(ctx)
 }
 

@@ -46,21 +46,21 @@ func (f Finding) String() string {
 // Doubt is a rule that rows of a template, of an activity or of decisions break as it stands today, and may have kept as it stood when they were
 // written: the store does not keep enough to tell.
 type Doubt struct {
-	Invariant Invariant          `json:"invariant"`
-	Template  benefit.TemplateID `json:"template"`
-	Activity  benefit.ActivityID `json:"activity,omitzero"` // instead of the template
-	Rule      string             `json:"rule"`
-	Rows      int64              `json:"rows"`  // how many
-	First     Finding            `json:"first"` // the first of them
+	Invariant Invariant `json:"invariant"`
+	Template  string    `json:"template,omitzero"` // its name
+	Activity  string    `json:"activity,omitzero"` // its name, instead of the template's
+	Rule      string    `json:"rule"`
+	Rows      int64     `json:"rows"`  // how many
+	First     Finding   `json:"first"` // the first of them
 }
 
 // Of names what the rule belongs to.
 func (d *Doubt) Of() string {
 	switch {
-	case d.Template != 0:
-		return fmt.Sprint("template ", d.Template)
-	case d.Activity != 0:
-		return fmt.Sprint("activity ", d.Activity)
+	case d.Template != "":
+		return "template " + d.Template
+	case d.Activity != "":
+		return "activity " + d.Activity
 	}
 	return string(d.Invariant)
 }
@@ -136,6 +136,7 @@ type reporter struct {
 	report Report
 	most   int
 	doubts map[doubtKey]*Doubt
+	cat    *benefit.Catalogue // for names; nil where the rows are not counted
 
 	embedded *EmbeddedReport
 }
@@ -177,7 +178,20 @@ func (r *reporter) doubtOf(k doubtKey, f Finding) {
 		d.Rows++
 		return
 	}
-	r.doubts[k] = &Doubt{Invariant: k.invariant, Template: k.template, Activity: k.activity, Rule: k.rule, Rows: 1, First: f}
+	d := &Doubt{Invariant: k.invariant, Rule: k.rule, Rows: 1, First: f}
+	switch {
+	case k.template != 0:
+		d.Template = fmt.Sprint(k.template)
+		if t := r.cat.Templates[k.template]; t != nil {
+			d.Template = t.Name
+		}
+	case k.activity != 0:
+		d.Activity = fmt.Sprint(k.activity)
+		if a := r.cat.Activities[k.activity]; a != nil {
+			d.Activity = a.Name
+		}
+	}
+	r.doubts[k] = d
 }
 
 // done is the report, with the doubts in a fixed order.

@@ -34,6 +34,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	if !issued {
 		o, e := refused(c, result)
 		o.BoxDone = done
+		result.Catalogue = cat.Version // by which it was refused, which need not be the one that bound its key
 		return o, e
 	}
 	result.BoxDone = done

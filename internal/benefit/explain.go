@@ -68,8 +68,27 @@ type LineTold struct {
 	Issued   int      `json:"issued"` // vouchers
 	Reason   string   `json:"reason"`
 	Seen     Counters `json:"seen"`
-	Stock    Stock    `json:"stock"`
+	Stock    CapsTold `json:"stock"`
 	Limits   Limits   `json:"limits"`
+}
+
+// CapsTold are the caps of a template. One that it does not have is nil.
+type CapsTold struct {
+	Count        *int64 `json:"count,omitzero"`
+	Amount       *int64 `json:"amount,omitzero"` // fen
+	CountPerDay  *int64 `json:"count_per_day,omitzero"`
+	AmountPerDay *int64 `json:"amount_per_day,omitzero"` // fen
+}
+
+func capsTold(s Stock) CapsTold {
+	told := func(c Cap) *int64 {
+		if c == Unlimited {
+			return nil
+		}
+		n := int64(c)
+		return &n
+	}
+	return CapsTold{told(s.Count), told(s.Amount), told(s.CountPerDay), told(s.AmountPerDay)}
 }
 
 // Explain makes a decision again from what is kept of it, under the catalogue of the version that it was made by, and
@@ -266,7 +285,7 @@ func (e *Explanation) chosen(c *candidate) {
 func lineTold(cat *Catalogue, l *Line, reason Reason, seen Counters) LineTold {
 	told := LineTold{Vouchers: l.Vouchers(), Reason: reason.String(), Seen: seen}
 	if t := cat.Templates[l.Template]; t != nil {
-		told.Template, told.Stock, told.Limits = t.Name, t.Stock, t.Limits
+		told.Template, told.Stock, told.Limits = t.Name, capsTold(t.Stock), t.Limits
 	}
 	return told
 }

@@ -112,10 +112,13 @@ type IssuedLine struct {
 
 // Counters are the counters that a decision looks at.
 type Counters struct {
-	Count, Amount       int64 // of the template, in total; vouchers and fen
-	DayCount, DayAmount int64 // of the template, today
-	User, UserDay       int64 // of the user and template
-	Person              int64 // of the user's person and the template, where it limits persons
+	Count     int64 `json:"count"`      // vouchers of the template, in total
+	Amount    int64 `json:"amount"`     // fen of the template, in total
+	DayCount  int64 `json:"day_count"`  // vouchers of the template, today
+	DayAmount int64 `json:"day_amount"` // fen of the template, today
+	User      int64 `json:"user"`       // vouchers of the user and template, in total
+	UserDay   int64 `json:"user_day"`   // vouchers of the user and template, today
+	Person    int64 `json:"person"`     // vouchers of the user's person and the template, where it limits persons
 }
 
 // VoucherStatus is where a voucher is in its life.
@@ -172,6 +175,16 @@ func (i *Issuance) Voucher(v id.ID) (Voucher, bool) {
 	return Voucher{}, false
 }
 
+// FirstVoucher returns the id of the first voucher that was issued, or 0 if none was.
+func (i *Issuance) FirstVoucher() id.ID {
+	for k := range i.Lines {
+		if i.Lines[k].Issued > 0 {
+			return i.Lines[k].First
+		}
+	}
+	return 0
+}
+
 func (l *IssuedLine) issuedVouchers() int { return l.Issued * l.Quantity }
 
 // Tally is how many vouchers the line issued, and their amount together.
@@ -224,7 +237,8 @@ type Outcome struct {
 	Errors []DecisionError
 	// BoxDone says that the recipient's task of a treasure box is done for the day.
 	BoxDone bool
-	// Attempt is what was refused as a whole, with what it looked at; nil otherwise. It is for explanations.
+	// Attempt is what was refused as a whole, with what it looked at and the catalogue's version; nil otherwise. It is for
+	// explanations.
 	Attempt *Issuance
 }
 

@@ -115,7 +115,7 @@ type Note struct {
 // ActRight names a right of an activity, or only one of the two.
 type ActRight struct {
 	ActCode string `json:"act_code,omitzero"`
-	RightID int64  `json:"right_id,omitzero"`
+	RightID int64  `json:"right_id,string,omitzero"` // as text: many readers of JSON round numbers of this size
 }
 
 // Asked is what a request says besides its lines and its recipient. It is kept with the issuance.

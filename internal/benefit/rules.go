@@ -11,7 +11,10 @@ type Rules interface {
 }
 
 // Past is how many vouchers a user has received before.
-type Past struct{ Total, Today int64 }
+type Past struct {
+	Total int64 `json:"total"`
+	Today int64 `json:"today"`
+}
 
 // RuleInput is what a rule may look at.
 type RuleInput struct {

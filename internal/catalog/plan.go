@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -68,7 +70,7 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 		if c.Action == Added {
 			sign = "+"
 		}
-		b.WriteString(strings.TrimSpace(sign+" "+c.Kind+" "+c.Name) + "\n")
+		b.WriteString(strings.TrimSpace(sign+" "+c.Kind+" "+printable(c.Name)) + "\n")
 		for _, d := range c.Fields {
 			b.WriteString("    " + d.String() + "\n")
 		}
@@ -101,10 +103,17 @@ func shown(value string) string {
 		return "(left out)"
 	case len(value) > 120:
 		return fmt.Sprintf("%.24q… (sha256 %.8x)", value, sha256.Sum256([]byte(value)))
-	case strings.ContainsAny(value, "\n\t"):
-		return fmt.Sprintf("%q", value)
 	}
-	return value
+	return printable(value)
+}
+
+// printable returns a text that is on one line and no command to a terminal: it may be of callers, whose identifiers
+// users have.
+func printable(text string) string {
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 // field is one value of an entity with its path.

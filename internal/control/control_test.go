@@ -143,7 +143,7 @@ func TestRoundTrips(t *testing.T) {
 		t.Errorf("decide: %v (-want +got)\n%s", err, diff)
 	}
 	found, err := c.Find(ctx, &Search{Key: "k", Trace: "t"})
-	if diff := cmp.Diff([]*Told{{Outcome: Refused, Key: "k", TraceID: "t"}}, found); diff != "" || err != nil {
+	if diff := cmp.Diff([]*Told{{Outcome: Refused, Key: "k", CallerTrace: "t"}}, found); diff != "" || err != nil {
 		t.Errorf("find: %v (-want +got)\n%s", err, diff)
 	}
 	order := session.Order{App: "shop", Merchant: "acme", User: "alice", Lifetime: 1, Refresh: 2}
@@ -299,5 +299,5 @@ func (f *fake) Decide(_ context.Context, q *Question, unmasked bool) (*Told, err
 }
 
 func (f *fake) Find(_ context.Context, s *Search) ([]*Told, error) {
-	return []*Told{{Outcome: Refused, Key: s.Key, TraceID: s.Trace}}, f.err
+	return []*Told{{Outcome: Refused, Key: s.Key, CallerTrace: s.Trace}}, f.err
 }

@@ -12,6 +12,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/catalog"
+	"faquan/internal/gateway"
 	"faquan/internal/issuing"
 	"faquan/internal/seal"
 	"faquan/internal/session"
@@ -103,6 +104,8 @@ type Desk struct {
 	Store  store.Store
 	Issuer *issuing.Issuer
 	Box    *seal.Box
+	// Refusals are the calls that issued nothing, of a process that has gateways.
+	Refusals *gateway.Refusals
 	// Changed, unless nil, is called after every change was committed, so that what a gateway derived from the
 	// store is derived again before the command that made the change returns.
 	Changed func(ctx context.Context) error

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway"
 	"faquan/internal/id"
-	"faquan/internal/issuing"
 	"faquan/internal/store"
 )
 
@@ -23,10 +24,10 @@ type Question struct {
 // ScopeName names the scope of a key in the operator's words. Exactly one way is taken: Template (the scope of
 // voucher.send), App with Relation (activity.send), or App with BizCode (decisionsend).
 type ScopeName struct {
-	Template string `json:",omitempty"` // the operator's handle or the template_id
-	App      string `json:",omitempty"` // the operator's handle
-	Relation int64  `json:",omitempty"` // relation_id
-	BizCode  string `json:",omitempty"`
+	Template string `json:"template,omitzero"` // the operator's handle or the template_id
+	App      string `json:"app,omitzero"`      // the operator's handle
+	Relation int64  `json:"relation_id,string,omitzero"`
+	BizCode  string `json:"biz_code,omitzero"`
 }
 
 // of finds the scope in a catalogue.
@@ -65,10 +66,10 @@ func appByName(cat *benefit.Catalogue, name string) (*benefit.App, error) {
 type Search struct {
 	Voucher string    `json:",omitempty"` // its id, or its voucher_id of 28 digits
 	Code    string    `json:",omitempty"` // of a certificate
-	Trace   string    `json:",omitempty"` // the caller's trace id
+	Trace   string    `json:",omitempty"` // the caller's trace id, or the one that it was answered
 	Key     string    `json:",omitempty"`
 	Scope   ScopeName // of Key; without Refusals it must be named
-	// Refusals looks among the latest requests that issued nothing, which only the serving process remembers.
+	// Refusals looks among the latest calls that issued nothing, which only the serving process remembers.
 	Refusals bool
 	Limit    int  // how many at most; 0 is 100
 	Unmasked bool // shows codes and identifiers of people whole
@@ -209,7 +210,7 @@ func (d *Desk) Find(ctx context.Context, s *Search) ([]*Told, error) {
 func (s *Search) issuances(ctx context.Context, r store.Reader, cat *benefit.Catalogue) ([]*benefit.Issuance, error) {
 	switch {
 	case s.Trace != "":
-		return r.TraceIssuances(ctx, s.Trace, 0, s.Limit)
+		return s.traced(ctx, r)
 	case s.Voucher != "":
 		v, err := voucherID(s.Voucher)
 		if err != nil {
@@ -226,6 +227,24 @@ func (s *Search) issuances(ctx context.Context, r store.Reader, cat *benefit.Cat
 	return one(r.Claim(ctx, scope, s.Key))
 }
 
+// traced returns the issuances with the caller's trace id, and the one that was answered under it.
+func (s *Search) traced(ctx context.Context, r store.Reader) ([]*benefit.Issuance, error) {
+	found, err := r.TraceIssuances(ctx, s.Trace, 0, s.Limit)
+	if err != nil {
+		return nil, err
+	}
+	if v, ok := gateway.VoucherOf(s.Trace); ok {
+		i, err := r.IssuanceOf(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		if i != nil && !slices.ContainsFunc(found, func(x *benefit.Issuance) bool { return x.ID == i.ID }) {
+			found = append(found, i)
+		}
+	}
+	return found, nil
+}
+
 func one(i *benefit.Issuance, err error) ([]*benefit.Issuance, error) {
 	if i == nil || err != nil {
 		return nil, err
@@ -233,34 +252,70 @@ func one(i *benefit.Issuance, err error) ([]*benefit.Issuance, error) {
 	return []*benefit.Issuance{i}, nil
 }
 
-// refusals are the remembered ones that match, newest first.
+// refusals are the remembered calls that match, newest first.
 func (d *Desk) refusals(ctx context.Context, r store.Reader, t teller, s *Search) ([]*Told, error) {
-	var scope benefit.Scope // "": any
-	if s.Scope != (ScopeName{}) {
-		var err error
-		if scope, err = s.Scope.of(t.cat); err != nil {
-			return nil, err
-		}
+	inScope, err := s.Scope.matches(t.cat)
+	if err != nil {
+		return nil, err
 	}
-	match := func(f *issuing.Refusal) bool {
-		a := f.Attempt
-		return (s.Trace == "" || a.Note.TraceID == s.Trace) && (s.Key == "" || a.Key == s.Key) && (scope == "" || a.Scope == scope)
+	match := func(c *gateway.Record) bool {
+		return (s.Trace == "" || c.TraceID == s.Trace || c.CallerTrace == s.Trace) && (s.Key == "" || c.Key == s.Key) && inScope(c)
 	}
 	var all []*Told
-	for _, f := range d.Issuer.Refusals(match, s.Limit) {
-		attempt := *f.Attempt
-		attempt.Catalogue = f.Catalogue.Version // under which it was refused, which is not the one that bound its key
-		told, err := d.tell(ctx, r, t, &attempt)
+	for _, c := range d.Refusals.Find(match, s.Limit) {
+		told, err := d.tellRefusal(ctx, r, t, &c)
 		if err != nil {
 			return nil, err
-		}
-		told.Outcome, told.Reason, told.At, told.AtMillis = Refused, f.Reason.String(), f.At.String(), int64(f.At)
-		if f.Reason == benefit.NotRefused {
-			told.Outcome = NothingChosen
 		}
 		all = append(all, told)
 	}
 	return all, nil
+}
+
+// matches returns whether a call is in the scope; any call is in none. A template that there is not is found by the
+// name that the call gave it.
+func (n ScopeName) matches(cat *benefit.Catalogue) (func(*gateway.Record) bool, error) {
+	if n == (ScopeName{}) {
+		return func(*gateway.Record) bool { return true }, nil
+	}
+	scope, err := n.of(cat)
+	if err != nil && n.Template != "" {
+		return func(c *gateway.Record) bool { return c.Template == n.Template }, nil
+	}
+	return func(c *gateway.Record) bool { return c.Request != nil && c.Request.Scope == scope }, err
+}
+
+// tellRefusal tells of a call that issued nothing: what it was answered, and what the core looked at, as far as it was asked.
+func (d *Desk) tellRefusal(ctx context.Context, r store.Reader, t teller, c *gateway.Record) (told *Told, err error) {
+	switch {
+	case c.Attempt != nil:
+		if told, err = d.tell(ctx, r, t, c.Attempt); err != nil {
+			return nil, err
+		}
+	case c.Request != nil:
+		told = t.request(c.Request)
+	default:
+		told = &Told{Scope: ScopeName{Template: c.Template}}
+		if c.App != 0 {
+			told.App = t.app(c.App)
+		}
+	}
+	told.Outcome, told.Reason = Refused, ""
+	at := benefit.InstantOf(c.At)
+	told.At, told.AtMillis, told.Key, told.CallerTrace = at.String(), int64(at), c.Key, c.CallerTrace
+	told.Answer = Answer{Method: c.Method, Trace: c.TraceID, Code: c.Code, SubCode: c.SubCode, SubMsg: c.Message}
+	switch {
+	case c.Err != nil:
+		told.Outcome, told.Answer.Err = Undecided, c.Err.Error()
+	case c.Reason != benefit.NotRefused:
+		told.Reason = c.Reason.String()
+	case c.Attempt != nil:
+		told.Outcome = NothingChosen
+	}
+	if c.Reason == benefit.KeyConflict {
+		told.Remark = remarkConflict
+	}
+	return told, nil
 }
 
 // voucherID reads an id as TOP shows it or as Alipay does.

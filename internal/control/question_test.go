@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"faquan/internal/benefit"
+	"faquan/internal/gateway"
 	"faquan/internal/issuing"
 	"faquan/internal/rule"
 	"faquan/internal/store"
@@ -33,7 +36,7 @@ func deskWorld(t *testing.T) *Desk {
 			t.Error(err)
 		}
 	})
-	d := &Desk{Store: st, Issuer: issuer}
+	d := &Desk{Store: st, Issuer: issuer, Refusals: gateway.NewRefusals()}
 	changes := &benefit.Changes{Catalogue: 1}
 	for _, v := range []any{
 		&benefit.Merchant{ID: 1, Name: "acme", Open: true},
@@ -136,14 +139,104 @@ func TestFindOnlyWhatWasIssued(t *testing.T) {
 			t.Errorf("voucher %d: %v, want %v", n, err, want)
 		}
 	}
-	if o = d.mustIssue(t, &benefit.Request{
-		Scope: benefit.TemplateScope(1), Key: "k2", Meaning: benefit.MeaningOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}},
-	}); o.Reason != benefit.StockEmpty {
-		t.Fatal(o.Reason)
+}
+
+// What was refused is told with what was answered beside our reason, and found by each id that the caller knows.
+func TestFindRefusals(t *testing.T) {
+	d := deskWorld(t)
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, benefit.Shanghai)
+	ask := func(key string, sends int) *benefit.Request {
+		return &benefit.Request{
+			Scope: benefit.TemplateScope(1), Key: key, Meaning: benefit.MeaningOf(nil, strconv.Itoa(sends)), Note: benefit.Note{TraceID: "theirs-" + key},
+			Lines: []benefit.Line{{Template: 1, Sends: sends, Quantity: 1}},
+		}
 	}
-	found, err := d.Find(t.Context(), &Search{Refusals: true, Scope: ScopeName{Template: "C"}})
-	if err != nil || len(found) != 1 || found[0].Key != "k2" || found[0].Reason != "STOCK_EMPTY" || found[0].Lines[0].Seen.Count != 2 {
-		t.Errorf("refusals: %+v, %v", found, err)
+	// note remembers a call as a gateway does.
+	note := func(r *benefit.Request, c gateway.Record) {
+		c.Protocol, c.Method, c.App, c.Template, c.At = "alipay", "m", 1, "coupon", at
+		if r != nil {
+			o := d.mustIssue(t, r)
+			c.Request, c.Attempt, c.Reason, c.Key, c.CallerTrace = r, o.Attempt, o.Reason, r.Key, r.Note.TraceID
+		}
+		d.Refusals.Note(&c, at)
+	}
+	d.mustIssue(t, ask("bound", 2))
+	note(ask("empty", 1), gateway.Record{TraceID: "ours-1", Code: "40004", SubCode: "STOCK_NOT_ENOUGH", Message: "模板库存不足"})
+	note(ask("bound", 1), gateway.Record{TraceID: "ours-2", Code: "40004", SubCode: "OUT_BIZ_NO_CONFLICT"})
+	note(nil, gateway.Record{TraceID: "ours-3", Key: "wrong", Code: "40", SubCode: "isv.invalid-parameter:purchaser_id"})
+	note(nil, gateway.Record{TraceID: "ours-4", Key: "busy", Code: "50", SubCode: "isp.E1000", Err: issuing.ErrUnknown})
+
+	for name, test := range map[string]struct {
+		search Search
+		want   []string // key, outcome, reason, code and sub_code of each
+	}{
+		"all": {Search{}, []string{"busy UNDECIDED  50 isp.E1000", "wrong REFUSED  40 isv.invalid-parameter:purchaser_id",
+			"bound REFUSED KEY_CONFLICT 40004 OUT_BIZ_NO_CONFLICT", "empty REFUSED STOCK_EMPTY 40004 STOCK_NOT_ENOUGH"}},
+		"by what was answered": {Search{Trace: "ours-3"}, []string{"wrong REFUSED  40 isv.invalid-parameter:purchaser_id"}},
+		"by what was sent":     {Search{Trace: "theirs-bound"}, []string{"bound REFUSED KEY_CONFLICT 40004 OUT_BIZ_NO_CONFLICT"}},
+		"by key":               {Search{Key: "wrong"}, []string{"wrong REFUSED  40 isv.invalid-parameter:purchaser_id"}},
+		"by key and scope":     {Search{Key: "empty", Scope: ScopeName{Template: "C"}}, []string{"empty REFUSED STOCK_EMPTY 40004 STOCK_NOT_ENOUGH"}},
+		"of a scope":           {Search{Scope: ScopeName{Template: "coupon"}}, []string{"bound REFUSED KEY_CONFLICT 40004 OUT_BIZ_NO_CONFLICT", "empty REFUSED STOCK_EMPTY 40004 STOCK_NOT_ENOUGH"}},
+		"of another scope":     {Search{Scope: ScopeName{Template: "gift"}}, nil},
+		"at most one":          {Search{Limit: 1}, []string{"busy UNDECIDED  50 isp.E1000"}},
+	} {
+		test.search.Refusals = true
+		found, err := d.Find(t.Context(), &test.search)
+		if (len(test.want) == 0) != errors.Is(err, ErrNotFound) || err != nil && !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+		var got []string
+		for _, told := range found {
+			got = append(got, strings.Join([]string{told.Key, told.Outcome, told.Reason, told.Answer.Code, told.Answer.SubCode}, " "))
+			if told.App != "shop" || told.At != "2026-11-22 12:00:00" {
+				t.Errorf("%s: told as %+v", name, told)
+			}
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+	}
+	found, err := d.Find(t.Context(), &Search{Refusals: true, Key: "empty"})
+	if err != nil || found[0].Lines[0].Seen.Count != 2 || found[0].Catalogue != 1 {
+		t.Errorf("what it looked at: %+v, %v", found, err)
+	}
+}
+
+// The scope of a key is named as the flags that find it name it.
+func TestScopeNames(t *testing.T) {
+	cat := deskWorld(t).Issuer.Catalogue()
+	for scope, want := range map[benefit.Scope]ScopeName{
+		benefit.TemplateScope(1):        {Template: "coupon"},
+		benefit.RelationScope(1, 1<<62): {App: "shop", Relation: 1 << 62},
+		benefit.BizScope(1, "a/b\n"):    {App: "shop", BizCode: "a/b\n"},
+	} {
+		got := teller{cat: cat}.scope(scope)
+		if got != want {
+			t.Errorf("%s: %+v", scope, got)
+		}
+		if back, err := got.of(cat); back != scope || err != nil {
+			t.Errorf("%s is found as %s, %v", scope, back, err)
+		}
+	}
+	if got := (teller{cat: cat}).scope(benefit.CertificateScope(1)); got != (ScopeName{App: "shop"}) {
+		t.Errorf("of a certificate: %+v", got)
+	}
+}
+
+// A trace id that we answered leads to what was issued, which has no trace id of the caller.
+func TestFindAnsweredTrace(t *testing.T) {
+	d := deskWorld(t)
+	o := d.mustIssue(t, &benefit.Request{
+		Scope: benefit.TemplateScope(1), Key: "k", Meaning: benefit.MeaningOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}},
+	})
+	c := gateway.Record{TraceID: gateway.NewTraceID()}
+	if found, err := d.Find(t.Context(), &Search{Trace: c.TraceID}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("before it was issued: %v, %v", found, err)
+	}
+	c.Issued(o.Issuance.FirstVoucher(), false)
+	found, err := d.Find(t.Context(), &Search{Trace: c.TraceID})
+	if err != nil || len(found) != 1 || found[0].Key != "k" {
+		t.Errorf("%v, %v", found, err)
 	}
 }
 

@@ -12,27 +12,29 @@ const (
 	Issues        = "ISSUES" // would issue, or has issued, something
 	Refused       = "REFUSED"
 	NothingChosen = "NOTHING_CHOSEN" // the scene had nothing for the recipient, and nothing failed
+	Undecided     = "UNDECIDED"      // something went wrong on our side; what was answered says whether the outcome is unknown
 )
 
 // Told is one decision as people read it: what was asked, what came of it, and why. Codes of certificates and
 // identifiers of people are masked unless they were asked for.
 type Told struct {
 	Outcome  string `json:"outcome"`
-	Reason   string `json:"reason"` // the first one, NOT_REFUSED when something is issued
+	Reason   string `json:"reason,omitzero"` // the first one, NOT_REFUSED when something is issued; "" when the core did not decide
+	Answer   Answer `json:"answer,omitzero"` // of a call that issued nothing
 	Replayed bool   `json:"replayed,omitzero"`
 	At       string `json:"at,omitzero"`        // at +08:00
 	AtMillis int64  `json:"at_millis,omitzero"` // the same, of a refusal; Unix milliseconds
 	Issuance string `json:"issuance,omitzero"`
 
-	App       string        `json:"app"` // the operator's handle
-	Scope     string        `json:"scope"`
-	Key       string        `json:"key"`
-	Recipient string        `json:"recipient"` // as sent
-	User      string        `json:"user,omitzero"`
-	TraceID   string        `json:"trace_id,omitzero"`
-	Asked     benefit.Asked `json:"asked"`
+	App         string        `json:"app,omitzero"` // the operator's handle
+	Scope       ScopeName     `json:"scope"`
+	Key         string        `json:"key,omitzero"`
+	Recipient   string        `json:"recipient,omitzero"` // as sent
+	User        string        `json:"user,omitzero"`
+	CallerTrace string        `json:"caller_trace,omitzero"` // the trace id that the caller sent
+	Asked       benefit.Asked `json:"asked"`
 
-	Catalogue  int64                   `json:"catalogue"` // the version it was decided by
+	Catalogue  int64                   `json:"catalogue,omitzero"` // the version it was decided by
 	Scene      string                  `json:"scene,omitzero"`
 	Strategy   string                  `json:"strategy,omitzero"`
 	Errors     []ToldError             `json:"errors,omitempty"`
@@ -43,11 +45,21 @@ type Told struct {
 	Process    string                  `json:"process,omitzero"` // that remembers it, where several were asked
 }
 
+// Answer is what a call was answered, under the names that the log has for it.
+type Answer struct {
+	Method  string `json:"method"`
+	Trace   string `json:"trace"` // the trace id in the answer
+	Code    string `json:"code"`
+	SubCode string `json:"sub_code,omitzero"`
+	SubMsg  string `json:"sub_msg,omitzero"`
+	Err     string `json:"err,omitzero"` // what went wrong on our side
+}
+
 // ToldError is what a request named and could not have.
 type ToldError struct {
 	Kind    string `json:"kind"` // SCENE, ACT or RIGHT
 	ActCode string `json:"act_code,omitzero"`
-	RightID int64  `json:"right_id,omitzero"`
+	RightID int64  `json:"right_id,string,omitzero"`
 	Reason  string `json:"reason"`
 }
 
@@ -90,6 +102,27 @@ func (t teller) template(of benefit.TemplateID) string {
 	return strconv.FormatInt(int64(of), 10)
 }
 
+// scope names a scope as ScopeName.of reads it, with names of the catalogue.
+func (t teller) scope(of benefit.Scope) ScopeName {
+	kind, rest, _ := strings.Cut(string(of), "/")
+	name, more, _ := strings.Cut(rest, "/")
+	id, err := strconv.ParseInt(name, 10, 64)
+	if err != nil {
+		return ScopeName{}
+	}
+	if kind == "t" {
+		return ScopeName{Template: t.template(benefit.TemplateID(id))}
+	}
+	n := ScopeName{App: t.app(benefit.AppID(id))}
+	switch kind {
+	case "r":
+		n.Relation, _ = strconv.ParseInt(more, 10, 64)
+	case "b":
+		n.BizCode = more
+	}
+	return n
+}
+
 func (t teller) recipient(of benefit.Identifier) string {
 	if u, ok := of.Ref(); ok {
 		return "the session's user " + strconv.FormatInt(int64(u), 10)
@@ -117,16 +150,16 @@ func mask(text string, first, last int) string {
 
 func (t teller) request(r *benefit.Request) *Told {
 	return &Told{
-		App: t.app(r.App), Scope: string(r.Scope), Key: r.Key, Recipient: t.recipient(r.Recipient),
-		TraceID: r.Note.TraceID, Asked: r.Asked,
+		App: t.app(r.App), Scope: t.scope(r.Scope), Key: r.Key, Recipient: t.recipient(r.Recipient),
+		CallerTrace: r.Note.TraceID, Asked: r.Asked,
 	}
 }
 
 func (t teller) issuance(i *benefit.Issuance) *Told {
 	told := &Told{
 		Outcome: Issues, Reason: benefit.NotRefused.String(), At: i.At().String(), Issuance: strconv.FormatInt(int64(i.ID), 10),
-		App: t.app(i.App), Scope: string(i.Scope), Key: i.Key, Recipient: t.recipient(i.Recipient),
-		TraceID: i.Note.TraceID, Asked: i.Asked, Catalogue: i.Catalogue,
+		App: t.app(i.App), Scope: t.scope(i.Scope), Key: i.Key, Recipient: t.recipient(i.Recipient),
+		CallerTrace: i.Note.TraceID, Asked: i.Asked, Catalogue: i.Catalogue,
 	}
 	if i.User != 0 {
 		told.User = strconv.FormatInt(int64(i.User), 10)
@@ -147,10 +180,12 @@ func (t teller) issuance(i *benefit.Issuance) *Told {
 	return told
 }
 
+const remarkConflict = "the key is bound to another request; nothing of that one is shown"
+
 // explain adds why. There is no explanation for a key that is bound to something else.
 func (t teller) explain(told *Told, e *benefit.Explanation) {
 	if e == nil {
-		told.Remark = "the key is bound to another request; nothing of that one is shown"
+		told.Remark = remarkConflict
 		return
 	}
 	if told.At == "" {

@@ -106,7 +106,7 @@ type conn struct {
 func (a *admission) admit(raw net.Conn) *conn {
 	c, full := a.register(raw)
 	if full && due(&a.connsLog) {
-		a.log.Warn("too many connections; the longest-waiting ones are closed", "request.connections", a.maxConns)
+		a.log.Warn("too many connections; the longest-waiting ones are closed", "connections", a.maxConns)
 	}
 	return c
 }

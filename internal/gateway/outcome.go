@@ -58,6 +58,7 @@ func Unread(message string) Outcome {
 
 // Decided notes what the core decided.
 func (r *Record) Decided(o *benefit.Outcome) {
+	r.Attempt = o.Attempt
 	switch {
 	case o.Reason != benefit.NotRefused:
 		r.Refuse(o.Reason)

@@ -4,16 +4,17 @@ import (
 	"context"
 	"log/slog"
 	"math"
-	"math/rand/v2"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 )
 
-// Record is what the log keeps of one call. It has no place for what must not be in a log: signatures, tokens,
-// certificate codes, phone numbers and other names of recipients, and free text such as a memo.
+// Record is what is kept of one call, in the log and, if it issued nothing, in Refusals. What must not be in a log is
+// not logged: names of recipients, certificate codes and free text such as a memo, which are in Request and Attempt
+// alone. Signatures and tokens are in none of its fields.
 type Record struct {
 	Protocol string // "alipay" or "top"
 	TraceID  string // also in the answer
@@ -24,16 +25,26 @@ type Record struct {
 	Code     string // of the answer
 	SubCode  string // of the answer; "" for a success
 	Outcome  Outcome
-	Reason   benefit.Reason // of the core, when the outcome is Refused
+	// Reason is the core's, beside the codes of the wire. It is NotRefused when the core did not refuse: something was
+	// issued, or the call was refused before the core decided, or nobody decided.
+	Reason benefit.Reason
 
-	Template benefit.TemplateID // 0 when the call got not that far
-	Key      string             // the idempotency key
+	Template string // the name in the catalogue, or what the call names and there is not; "" when the call got not that far
+	Key      string // the idempotency key as sent, which may be too long to be one
 	// CallerTrace is the trace id that the caller sent, "" for none. Callers look for their calls by it.
 	CallerTrace string
 	Voucher     id.ID // the first one issued; 0 for none
 	Replayed    bool  // the key had been bound before
 	Took        time.Duration
-	Err         error // what went wrong on our side, if anything did
+	Err         error // what went wrong on our side, if anything did: then nobody decided
+
+	// What follows is not logged.
+
+	At      time.Time         // of the answer; set by Refusals
+	App     benefit.AppID     // the app that the call says it is of; 0 for none
+	Message string            // sub_msg of a refusal
+	Request *benefit.Request  // what the core was asked; nil when it was not
+	Attempt *benefit.Issuance // what the core refused; nil when it did not get so far
 
 	// Quiet keeps the call out of the log, unless something went wrong on our side: see Apps.Failed.
 	Quiet bool
@@ -54,6 +65,16 @@ func (r *Record) Failed(apps *Apps, app benefit.AppID, address string, now time.
 	return !r.Quiet
 }
 
+// Issued notes what the call was answered with. Its trace id leads to the voucher from then on, so an answer must not be
+// begun before.
+func (r *Record) Issued(voucher id.ID, replayed bool) {
+	r.Voucher, r.Replayed = voucher, replayed
+	r.TraceID = issuedTrace(r.TraceID, voucher)
+}
+
+// Refused reports whether the answer is no success.
+func (r *Record) Refused() bool { return r.SubCode != "" || r.Code != "0" && r.Code != "10000" }
+
 // maxLogged bounds texts in a record that a caller chose, in bytes.
 const maxLogged = 128
 
@@ -70,7 +91,7 @@ func (r *Record) Log(ctx context.Context, log *slog.Logger, calls slog.Level) {
 	if level == NoCalls || r.Quiet && r.Err == nil || !log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 16)
+	attrs := make([]slog.Attr, 0, 17)
 	attrs = append(attrs, slog.String("protocol", r.Protocol), slog.String("trace", r.TraceID),
 		slog.String("method", cut(r.Method)))
 	attrs = appendText(attrs, "app_id", cut(r.AppID))
@@ -78,18 +99,19 @@ func (r *Record) Log(ctx context.Context, log *slog.Logger, calls slog.Level) {
 	attrs = appendText(attrs, "code", r.Code)
 	attrs = appendText(attrs, "sub_code", r.SubCode)
 	attrs = appendText(attrs, "variant", r.Variant)
-	if r.Template != 0 {
-		attrs = append(attrs, slog.Int64("template", int64(r.Template)))
+	if r.Reason != benefit.NotRefused {
+		attrs = append(attrs, slog.String("reason", r.Reason.String()))
 	}
-	attrs = appendText(attrs, "key", r.Key)
+	attrs = appendText(attrs, "template", cut(r.Template))
+	attrs = appendText(attrs, "key", cutKey(r.Key))
 	attrs = appendText(attrs, "caller_trace", cut(r.CallerTrace))
 	if r.Voucher != 0 {
-		attrs = append(attrs, slog.Int64("voucher", int64(r.Voucher)), slog.Bool("replayed", r.Replayed))
+		attrs = append(attrs, slog.String("voucher", strconv.FormatInt(int64(r.Voucher), 10)), slog.Bool("replayed", r.Replayed))
 	}
 	if r.Suppressed > 0 {
 		attrs = append(attrs, slog.Int64("suppressed", r.Suppressed))
 	}
-	attrs = append(attrs, slog.Duration("took", r.Took))
+	attrs = append(attrs, slog.Float64("took_ms", float64(r.Took.Microseconds())/1000))
 	if r.Err != nil {
 		attrs = append(attrs, slog.Any("err", r.Err))
 	}
@@ -105,14 +127,5 @@ func appendText(attrs []slog.Attr, key, value string) []slog.Attr {
 
 func cut(text string) string { return text[:min(len(text), maxLogged)] }
 
-// NewTraceID makes the name of a call that both its answer and its record carry: 32 hex digits. It is no secret.
-func NewTraceID() string {
-	var room [32]byte
-	b := appendHex(room[:0], rand.Uint64())
-	return string(appendHex(b, rand.Uint64()))
-}
-
-func appendHex(b []byte, n uint64) []byte {
-	// The top bit is set so that all 16 digits are there.
-	return strconv.AppendUint(b, n|1<<63, 16)
-}
+// cutKey bounds a key that may be none because it is too long. One that can be bound stays whole.
+func cutKey(key string) string { return key[:min(len(key), benefit.MaxKey*utf8.UTFMax)] }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"faquan/internal/benefit"
 	"faquan/internal/gateway"
 )
 
@@ -20,16 +21,16 @@ func TestRecord(t *testing.T) {
 		want   string
 	}{
 		{
-			gateway.Record{Protocol: "alipay", TraceID: "t", Method: "m", AppID: "a", Variant: "php", Code: "10000", Template: 3, Key: "k", Voucher: 4, Replayed: true, Took: time.Second},
-			"level=INFO msg=call protocol=alipay trace=t method=m app_id=a code=10000 variant=php template=3 key=k voucher=4 replayed=true took=1s\n",
+			gateway.Record{Protocol: "alipay", TraceID: "t", Method: "m", AppID: "a", Variant: "php", Code: "10000", Template: "coupon", Key: "k", Voucher: 1<<62 + 1, Replayed: true, Took: time.Second},
+			"level=INFO msg=call protocol=alipay trace=t method=m app_id=a code=10000 variant=php template=coupon key=k voucher=4611686018427387905 replayed=true took_ms=1000\n",
 		},
 		{
 			gateway.Record{Protocol: "top", TraceID: "t", Method: "m", AppKey: "a", Code: "0", CallerTrace: "c" + long},
-			"level=INFO msg=call protocol=top trace=t method=m app_key=a code=0 caller_trace=c" + long[:127] + " took=0s\n",
+			"level=INFO msg=call protocol=top trace=t method=m app_key=a code=0 caller_trace=c" + long[:127] + " took_ms=0\n",
 		},
 		{
-			gateway.Record{Protocol: "alipay", TraceID: "t", Method: long, AppID: long, Code: "40002", SubCode: "s", Key: "unverified", Err: errors.New("broken")},
-			"level=WARN msg=call protocol=alipay trace=t method=" + long[:128] + " app_id=" + long[:128] + " code=40002 sub_code=s key=unverified took=0s err=broken\n",
+			gateway.Record{Protocol: "alipay", TraceID: "t", Method: long, AppID: long, Code: "40002", SubCode: "s", Reason: benefit.UserLimit, Key: "unverified", Err: errors.New("broken")},
+			"level=WARN msg=call protocol=alipay trace=t method=" + long[:128] + " app_id=" + long[:128] + " code=40002 sub_code=s reason=USER_LIMIT key=unverified took_ms=0 err=broken\n",
 		},
 	}
 	for _, test := range tests {

@@ -3,9 +3,7 @@ package issuing_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -235,94 +233,4 @@ func TestExplainFromTheStore(t *testing.T) {
 	if _, err := w.issuer.Explain(t.Context(), reader, &of); !errors.Is(err, store.ErrNoVersion) {
 		t.Errorf("of a version that is not known: %v", err)
 	}
-}
-
-// refusals lists the keys of the remembered ones, newest first.
-func (b *bench) refusals(limit int, keys ...string) []string {
-	found := []string{}
-	for _, r := range b.issuer.Refusals(func(r *issuing.Refusal) bool { return len(keys) == 0 || slices.Contains(keys, r.Attempt.Key) }, limit) {
-		found = append(found, r.Attempt.Key)
-	}
-	return found
-}
-
-func (b *bench) wantRefusals(what string, got []string, want ...string) {
-	b.t.Helper()
-	if !slices.Equal(got, want) {
-		b.t.Errorf("%s: %v, want %v", what, got, want)
-	}
-}
-
-// The latest refusals are remembered, so many and no more, the newest first.
-func TestRefusalsAreBounded(t *testing.T) {
-	b := newBench(t, func(o *issuing.Options) { o.Refusals = 3 })
-	b.wantRefusals("none", b.refusals(9))
-	want := []string{}
-	for n := range 8 {
-		key := fmt.Sprint("k", n)
-		b.want(key, b.issue(ask(key, 1, 99))[0], nil, benefit.TemplateNotFound)
-		want = slices.Insert(want, 0, key)
-		want = want[:min(len(want), 3)]
-		b.wantRefusals("after "+key, b.refusals(9), want...)
-	}
-	b.wantRefusals("at most two", b.refusals(2), "k7", "k6")
-	b.wantRefusals("one that matches", b.refusals(1, "k5", "k6"), "k6")
-	b.wantRefusals("one that is forgotten", b.refusals(9, "k4"))
-	b.wantRefusals("at most none", b.refusals(0))
-	all := b.issuer.Refusals(func(*issuing.Refusal) bool { return true }, 1)
-	if r := all[0]; r.At != storetest.Start || r.Reason != benefit.TemplateNotFound || r.Catalogue != b.issuer.Catalogue() || r.Attempt.Lines[0].Reason != r.Reason {
-		t.Errorf("it tells %+v", r)
-	}
-}
-
-// Only what issued nothing is remembered: no replay, no conflict, nothing whose batch failed, no question.
-func TestWhatIsARefusal(t *testing.T) {
-	b := newBench(t)
-	b.issue(ask("issued", 1, 1))
-	b.issue(ask("issued", 1, 1))
-	b.want("a conflict", b.issue(ask("issued", 2, 1))[0], nil, benefit.KeyConflict)
-	b.store.commit = failing(store.ErrNotCommitted, false)
-	b.want("lost with its batch", b.issue(ask("other", 1, 1), ask("lost", 1, 99))[1], issuing.ErrNotIssued, 0)
-	b.store.commit = nil
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if _, _, err := b.issuer.Ask(t.Context(), ask("question", 1, 99)); err != nil {
-			t.Errorf("Ask: %v", err)
-		}
-	}()
-	soon(t, "the question waits", func() bool { return b.issuer.Waiting() == 1 })
-	b.step()
-	<-done
-	b.wantRefusals("so far", b.refusals(9))
-	b.issue(ask("refused", 1, 99))
-	b.wantRefusals("in the end", b.refusals(9), "refused")
-}
-
-// Refusals are read while they are made.
-func TestRefusalsWhileIssuing(t *testing.T) {
-	b := newBench(t, func(o *issuing.Options) { o.Refusals = 4 })
-	b.run()
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				if n := len(b.refusals(9)); n > 4 {
-					t.Errorf("%d refusals", n)
-				}
-			}
-		}
-	}()
-	for n := range 200 {
-		if _, err := b.issuer.Issue(t.Context(), ask(fmt.Sprint(n), 1, 99)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	close(stop)
-	<-done
-	b.wantRefusals("in the end", b.refusals(2), "199", "198")
 }

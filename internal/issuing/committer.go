@@ -334,7 +334,7 @@ func (c *committer) decide(cat *benefit.Catalogue, p *pending) {
 	outcome, effect := benefit.Apply(cat, claim, c.state)
 	c.state.Absorb(effect)
 	c.issued += effect.Vouchers()
-	p.outcome, p.now, p.catalogue = outcome, c.state.Now, cat
+	p.outcome = outcome
 	p.effect = effect != nil || c.state.Uncommitted(outcome.Issuance)
 	p.tried = outcome.Issuance == nil || p.request.Continues && slices.ContainsFunc(outcome.Lines, func(l benefit.LineOutcome) bool {
 		return l.Issued == 0
@@ -362,7 +362,6 @@ func (c *committer) settle(p *pending, commit error) {
 	case p.err != nil:
 		p.answer(benefit.Outcome{}, p.err)
 	case commit == nil:
-		c.refusals.note(p)
 		p.answer(p.outcome, nil)
 	case p.effect && !errors.Is(commit, store.ErrNotCommitted):
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))

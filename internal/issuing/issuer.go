@@ -33,8 +33,6 @@ type Options struct {
 	DrawSecret []byte
 	// Rules evaluates the rules of activities; nil where none has a rule.
 	Rules benefit.Rules
-	// Refusals is how many refused requests are remembered for explanations. Default 1024.
-	Refusals int
 	// Queue is how many requests may wait; more are turned away with ErrBusy. Default 8192.
 	Queue int
 	// Batch is how many requests one commit takes at most; fewer when they ask for many vouchers. Default 1024.
@@ -59,7 +57,6 @@ type Issuer struct {
 	log        *slog.Logger
 	failures   *outage.Reporter // of batches
 	observer   Observer
-	refusals   *ring
 	catalogue  atomic.Pointer[benefit.Catalogue]
 	taking     sync.Mutex   // one at a time replaces the catalogue, so that none puts an older one over a newer
 	seed       maphash.Seed // spreads recipients over the committers
@@ -73,7 +70,7 @@ type Issuer struct {
 func New(ctx context.Context, o Options) (*Issuer, error) {
 	o.defaults()
 	i := &Issuer{
-		store: o.Store, clock: o.Clock, rules: o.Rules, drawSecret: o.DrawSecret, most: o.Batch, log: o.Log, observer: o.Observer, refusals: newRing(o.Refusals), seed: maphash.MakeSeed(),
+		store: o.Store, clock: o.Clock, rules: o.Rules, drawSecret: o.DrawSecret, most: o.Batch, log: o.Log, observer: o.Observer, seed: maphash.MakeSeed(),
 		pace: make(chan struct{}, 1),
 		time: clockCheck{elapsed: o.Elapsed, confirm: o.AcceptClock, last: o.Store.LastNow(), log: o.Log},
 	}
@@ -93,9 +90,6 @@ func New(ctx context.Context, o Options) (*Issuer, error) {
 }
 
 func (o *Options) defaults() {
-	if o.Refusals == 0 {
-		o.Refusals = 1024
-	}
 	if o.Batch == 0 {
 		o.Batch = 1024
 	}

@@ -21,12 +21,9 @@ type pending struct {
 	state   atomic.Int32
 	done    chan struct{} // gets one value when outcome and err are set
 	outcome benefit.Outcome
-	// The outcome was decided at now, by the catalogue.
-	now       benefit.Instant
-	catalogue *benefit.Catalogue
-	err       error
-	effect    bool // the outcome rests on a commit of this batch
-	tried     bool // the outcome has a refusal of now, which may rest on what others of this batch took
+	err     error
+	effect  bool // the outcome rests on a commit of this batch
+	tried   bool // the outcome has a refusal of now, which may rest on what others of this batch took
 }
 
 const (

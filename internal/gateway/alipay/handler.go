@@ -41,6 +41,8 @@ type Options struct {
 	Limits wire.Limits
 	// Tolerance is how far a timestamp may be from now, either way; 0 turns the check off.
 	Tolerance time.Duration
+	// Refusals remembers the calls that issue nothing; nil: they are not remembered.
+	Refusals *gateway.Refusals
 	// Deadline is how long a call may wait for its outcome; default 5 s.
 	Deadline time.Duration
 	// Clock judges timestamps, expiries and rates; default time.Now.
@@ -143,6 +145,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.o.Observe != nil {
 		h.o.Observe(&c.record)
 	}
+	h.o.Refusals.Note(&c.record, h.o.Clock())
 	c.record.Log(r.Context(), h.o.Log, h.o.Calls)
 }
 
@@ -177,7 +180,7 @@ func (h *Handler) authenticate(c *call) *wire.Error {
 			if app = c.apps.ByAppID(appID); app == nil {
 				return nil, wire.ErrInvalidAppID
 			}
-			c.named = app.ID
+			c.named, c.record.App = app.ID, app.ID
 			return app.Keys, nil
 		},
 		Tolerance: h.o.Tolerance,
@@ -264,7 +267,7 @@ func (h *Handler) send(w http.ResponseWriter, c *call, success answer, bad *wire
 	node := wire.NewNode(c.req.Charset)
 	if bad != nil {
 		node.Failure(bad)
-		c.record.Code, c.record.SubCode = bad.Code, bad.SubCode
+		c.record.Code, c.record.SubCode, c.record.Message = bad.Code, bad.SubCode, bad.SubMsg
 	} else {
 		node.Success()
 		success.write(node)

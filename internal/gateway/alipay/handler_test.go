@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -506,8 +507,8 @@ func TestTheRecord(t *testing.T) {
 
 	log := w.log.String()
 	for _, want := range []string{
-		`"protocol":"alipay"`, `"method":"` + method + `"`, `"app_id":"` + appID + `"`, `"code":"10000"`, `"template":17`,
-		`"key":"order-1"`, `"voucher":765483968103834896`, `"replayed":false`, `"variant":"without-empties"`,
+		`"protocol":"alipay"`, `"method":"` + method + `"`, `"app_id":"` + appID + `"`, `"code":"10000"`, `"template":"OTHERS"`,
+		`"key":"order-1"`, `"voucher":"765483968103834896"`, `"replayed":false`, `"variant":"without-empties"`,
 		`"trace":"` + res.Header().Get("trace_id") + `"`, `"sub_code":"isv.invalid-signature"`,
 	} {
 		if !strings.Contains(log, want) {
@@ -517,6 +518,52 @@ func TestTheRecord(t *testing.T) {
 	for _, secret := range []string{c.sign, "13196215350", "token-others", "a memo", "mini", "order-2", `"sign"`} {
 		if strings.Contains(log, secret) {
 			t.Errorf("the log has %q: %s", secret, log)
+		}
+	}
+}
+
+// A call that issues nothing is remembered with what it was answered: by our trace id and by its key, as far as it said one;
+// the trace id of one that issues leads to its voucher.
+func TestRefusalsOfCalls(t *testing.T) {
+	refusals := gateway.NewRefusals()
+	w := newWorld(t, func(o *alipay.Options) { o.Refusals = refusals })
+	good := `{"template_id":"` + offID + `","user_id":"` + aliceID + `","out_biz_no":"k"}`
+	answer, res := w.call(t, send(good))
+	var issued struct {
+		VoucherID string `json:"voucher_id"`
+	}
+	if err := json.Unmarshal(answer.Node, &issued); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := gateway.VoucherOf(res.Header().Get("trace_id")); !ok || v.Long() != issued.VoucherID {
+		t.Errorf("the trace id %s leads to %s, want %s", res.Header().Get("trace_id"), v.Long(), issued.VoucherID)
+	}
+	wrongKey := send(good)
+	wrongKey.key = strangerKey()
+	for _, test := range []struct {
+		call              *caller
+		subCode, key      string
+		reason            benefit.Reason
+		template, message string
+		asked, attempted  bool
+	}{
+		{send(`{"template_id":"` + offID + `","user_id":"` + bobID + `","out_biz_no":"k"}`), "OUT_BIZ_NO_CONFLICT", "k", benefit.KeyConflict, w.name(offID), "已用于内容不同的请求", true, false},
+		{send(`{"template_id":"NOPE","user_id":"` + bobID + `","out_biz_no":"k"}`), "TEMPLATE_NOT_EXIST", "k", benefit.TemplateNotFound, "NOPE", "模板不存在", false, false},
+		{send(`{"template_id":"` + offID + `","out_biz_no":"k2"}`), "INVALID_PARAMETER", "k2", 0, offID, "user_id、open_id", false, false},
+		{send(`{"template_id":"` + offID + `"`), "isv.illegal-json", "", 0, "", "", false, false},
+		{send(`{"template_id":"` + offID + `","user_id":"` + frozenID + `","out_biz_no":"k3"}`), "USER_STATUS_ERROR", "k3", benefit.UserFrozen, w.name(offID), "用户状态不可用", true, true},
+		{wrongKey, "isv.invalid-signature", "", 0, "", "", false, false},
+	} {
+		_, res := w.call(t, test.call)
+		found := refusals.Find(func(c *gateway.Record) bool { return c.TraceID == res.Header().Get("trace_id") }, 9)
+		if len(found) != 1 {
+			t.Errorf("%s: %d are found by the trace id that was answered", test.subCode, len(found))
+			continue
+		}
+		c := found[0]
+		if c.SubCode != test.subCode || c.Key != test.key || c.Reason != test.reason || c.Template != test.template || c.App != 1 ||
+			!strings.Contains(c.Message, test.message) || (c.Request != nil) != test.asked || (c.Attempt != nil) != test.attempted || c.At != noon {
+			t.Errorf("%s: remembered as %+v", test.subCode, c)
 		}
 	}
 }

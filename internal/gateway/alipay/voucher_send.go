@@ -41,6 +41,7 @@ type sendOrder struct {
 // voucherSend is alipay.marketing.voucher.send: one voucher of a template for one user.
 func (h *Handler) voucherSend(ctx context.Context, c *call) (answer, *wire.Error) {
 	order, bad := readSend(c.req.Get("biz_content"))
+	c.record.Template, c.record.Key = order.templateID, order.key
 	if bad != nil {
 		return nil, bad
 	}
@@ -49,8 +50,8 @@ func (h *Handler) voucherSend(ctx context.Context, c *call) (answer, *wire.Error
 		c.record.Refuse(benefit.TemplateNotFound)
 		return nil, refused(benefit.TemplateNotFound)
 	}
-	c.record.Template, c.record.Key = t.ID, order.key
 	r := order.request(t, c.app.ID)
+	c.record.Template, c.record.Request = t.Name, r
 	outcome, err := h.o.Issuer.Issue(ctx, r)
 	if err != nil {
 		c.record.Err = err
@@ -72,25 +73,26 @@ func (h *Handler) voucherSend(ctx context.Context, c *call) (answer, *wire.Error
 	default:
 		return nil, refused(outcome.Reason)
 	}
-	c.record.Voucher, c.record.Replayed = outcome.Issuance.Lines[0].First, outcome.Replayed
+	c.record.Issued(outcome.Issuance.Lines[0].First, outcome.Replayed)
 	return sendAnswer{
 		voucher: c.record.Voucher, userID: answerUserID(order, outcome.Issuance), openID: order.openID,
 	}, nil
 }
 
-// readSend reads biz_content by the rules of the page.
+// readSend reads biz_content by the rules of the page, as much of it as there is when something is wrong with it.
 func readSend(text string) (*sendOrder, *wire.Error) {
+	o := &sendOrder{}
 	if text == "" {
-		return nil, wire.Business(invalidParameter, "参数biz_content不能为空")
+		return o, wire.Business(invalidParameter, "参数biz_content不能为空")
 	}
 	biz, broken := wire.ParseBiz(text)
 	if broken != nil {
 		if broken.Field == "" {
-			return nil, wire.ErrIllegalJSON.With(broken.Error())
+			return o, wire.ErrIllegalJSON.With(broken.Error())
 		}
-		return nil, wire.Business(invalidParameter, broken.Error())
+		return o, wire.Business(invalidParameter, broken.Error())
 	}
-	o := &sendOrder{
+	*o = sendOrder{
 		templateID: biz.RequiredText("template_id", maxTemplateID),
 		userID:     biz.Text("user_id", maxUserID),
 		openID:     biz.Text("open_id", maxOpenID),
@@ -107,7 +109,7 @@ func readSend(text string) (*sendOrder, *wire.Error) {
 	o.note.Memo = strings.Clone(biz.Text("memo", maxMemo))
 	o.note.Extend = strings.Clone(biz.Text("extend_info", maxExtend))
 	if broken := biz.Err(); broken != nil {
-		return nil, wire.Business(invalidParameter, broken.Error())
+		return o, wire.Business(invalidParameter, broken.Error())
 	}
 	return o, nil
 }

@@ -242,6 +242,11 @@ func newWorld(t testing.TB, change func(*alipay.Options)) *world {
 	return w
 }
 
+// name is the name in the catalogue of the template with a template_id.
+func (w *world) name(templateID string) string {
+	return w.issuer.Catalogue().TemplateByWireID(templateID).Name
+}
+
 // write commits rows as an operator's change does.
 func (w *world) write(c *benefit.Changes) {
 	w.t.Helper()

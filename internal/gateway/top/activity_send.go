@@ -51,11 +51,12 @@ type activityOrder struct {
 
 func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
 	order, bad := readActivityOrder(c.req.Args())
+	c.record.Key, c.record.CallerTrace = order.key, order.trace
 	if bad != nil {
 		return nil, bad
 	}
-	c.record.CallerTrace = order.trace
 	if c.session.User == 0 {
+		c.record.Reason = benefit.UserNotFound
 		return nil, errNoRecipient
 	}
 	line, box, mismatch := order.line(c)
@@ -63,7 +64,7 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 	if box {
 		r.Asked.Card = order.card
 	}
-	c.record.Template = line.Template
+	c.record.Template = c.templateName(line.Template)
 	if a, bad := h.refuseKey(ctx, c, r, "unique_id"); a != nil || bad != nil {
 		return a, bad
 	}
@@ -77,13 +78,17 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 	if bad := activityRefusals[outcome.Reason].failure; bad != nil {
 		if outcome.Reason == benefit.TemplateNotFound && mismatch != nil {
 			bad = mismatch
+			if bad != errNoActivity {
+				c.unasked()
+			}
 		}
 		return nil, bad
 	}
 	return order.answer(c, &outcome, box), nil
 }
 
-// readActivityOrder reads what the call alone says. What needs the catalogue is for line.
+// readActivityOrder reads what the call alone says, as much of it as there is when something is wrong with it. What needs
+// the catalogue is for line.
 func readActivityOrder(args *wire.Args) (*activityOrder, *wire.Error) {
 	dto := args.Object(activityObject)
 	o := &activityOrder{}
@@ -132,6 +137,14 @@ func (o *activityOrder) line(c *call) (line benefit.Line, box bool, mismatch *wi
 		return o.noLine(mismatch)
 	}
 	return item.Line(cat, act, int(o.sends)), act.Box != nil, nil
+}
+
+// templateName is a template's name in the catalogue, "" for none.
+func (c *call) templateName(of benefit.TemplateID) string {
+	if t := c.apps.Catalogue.Templates[of]; t != nil {
+		return t.Name
+	}
+	return ""
 }
 
 // mayUse says that the app may issue something of the activity. That others exist is nobody else's business.

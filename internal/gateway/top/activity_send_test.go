@@ -2,6 +2,7 @@ package top_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,8 +14,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway"
 	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
+	"faquan/internal/id"
 	"faquan/internal/issuing"
 )
 
@@ -333,6 +336,61 @@ func TestSendsWithoutAnOutcome(t *testing.T) {
 			t.Errorf("%v: no warning in %s", test.err, &l.log)
 		}
 	}
+}
+
+// A call that issues nothing is remembered with what it was answered, by the caller's trace id, ours and its key. What is
+// wrong in it is not said to be its template.
+func TestRefusalsOfCalls(t *testing.T) {
+	refusals := gateway.NewRefusals()
+	l := newActivityLab(t, nil).with(func(o *top.Options) { o.Refusals = refusals })
+	issued := l.call(sending("K", "many", nil))
+	if v, ok := gateway.VoucherOf(issued.RequestID); !ok || v != l.voucherUnder("K") {
+		t.Errorf("the request_id %s leads to %d, want %d", issued.RequestID, v, l.voucherUnder("K"))
+	}
+	for _, test := range []struct {
+		call          *labCall
+		broken        error
+		code, subCode string
+		reason        benefit.Reason
+		template      string
+		attempted     bool
+	}{
+		{call: sending("K", "many", object{"send_count": 2}), code: "0", subCode: "KEY_CONFLICT", reason: benefit.KeyConflict, template: "many"},
+		{call: sending("K2", "many", object{"purchaser_id": 7}), code: "41", subCode: "isv.invalid-parameter:purchaser_id"},
+		{call: sending("K3", "many", object{"benefit_type": 7}), code: "41", subCode: "isv.invalid-parameter:benefit_type"},
+		{call: sending("K4", "many", object{"send_count": 0}), code: "41", subCode: "isv.invalid-parameter:send_count"},
+		{call: sending("K5", "many", object{"detail_id": 7}), code: "50", subCode: "isp.295", reason: benefit.TemplateNotFound, attempted: true},
+		{call: sending("K6", "none", nil).as("dave"), code: "0", subCode: "STOCK_EMPTY", reason: benefit.StockEmpty, template: "none", attempted: true},
+		{call: sending("K7", "many", nil).as("no-such-session"), code: "27", subCode: "invalid-sessionkey"},
+		{call: sending("K8", "many", nil), broken: issuing.ErrUnknown, code: "50", subCode: "isp.E1000", template: "many"},
+	} {
+		l.broken = test.broken
+		reply := l.call(test.call)
+		found := refusals.Find(func(c *gateway.Record) bool { return c.TraceID == reply.RequestID }, 9)
+		if len(found) != 1 {
+			t.Errorf("%s: %d are found by the request_id that was answered", test.subCode, len(found))
+			continue
+		}
+		c := found[0]
+		if c.Code != test.code || c.SubCode != test.subCode || c.Reason != test.reason || c.Template != test.template || !errors.Is(c.Err, test.broken) ||
+			(c.Attempt != nil) != test.attempted || c.Method != activityMethod {
+			t.Errorf("%s: remembered as %+v", test.subCode, c)
+		}
+		sent := test.call.body.(object)
+		if session := test.code == "27"; !session && (c.Key != sent["unique_id"] || c.CallerTrace != sent["trace_id"]) {
+			t.Errorf("%s: key %s, trace id %s", test.subCode, c.Key, c.CallerTrace)
+		}
+	}
+}
+
+// voucherUnder is the first voucher under a key of plainRelation.
+func (l *lab) voucherUnder(key string) id.ID {
+	l.t.Helper()
+	i, err := l.store.Claim(l.t.Context(), benefit.RelationScope(1, plainRelation), key)
+	if err != nil || i == nil {
+		l.t.Fatalf("the claim of %s: %v, %v", key, i, err)
+	}
+	return i.FirstVoucher()
 }
 
 // A call that panics behind the hand-over may have issued.

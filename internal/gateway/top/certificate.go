@@ -35,6 +35,7 @@ var certificateSend = &method{
 			c.record.Refuse(benefit.TemplateNotFound)
 			return c.refuseCertificate(certificateCode(benefit.TemplateNotFound))
 		}
+		c.record.Template = t.Name
 		r := o.request(t, c.app.ID)
 		outcome, err := h.issue(ctx, c, r)
 		if err == nil {
@@ -48,6 +49,7 @@ var certificateSend = &method{
 		case err != nil:
 			return certificateUnknown(c)
 		case outcome.Reason == benefit.TemplateNotFound && !o.allowed(t):
+			c.unasked()
 			return c.refuseCertificate(channelNotAllowed)
 		case outcome.Reason != benefit.NotRefused:
 			return c.refuseCertificate(certificateCode(outcome.Reason))

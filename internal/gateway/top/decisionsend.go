@@ -72,7 +72,8 @@ func readDecision(c *call) (*benefit.Request, *wire.Error) {
 	bizCode := strings.Clone(dto.RequiredText("biz_code", maxBizCode))
 	rights := readActRights(dto)
 	recipient := readRecipient(dto, c.app.ID)
-	trace := cmp.Or(dto.Text("trace_id", math.MaxInt), args.Text("trace_id", math.MaxInt), c.record.TraceID)
+	trace := cmp.Or(dto.Text("trace_id", math.MaxInt), args.Text("trace_id", math.MaxInt))
+	c.record.Key, c.record.CallerTrace = key, strings.Clone(firstCharacters(trace, maxTraceID))
 	if bad := args.Err(); bad != nil {
 		return nil, bad
 	}
@@ -80,7 +81,7 @@ func readDecision(c *call) (*benefit.Request, *wire.Error) {
 	return &benefit.Request{
 		Scope: benefit.BizScope(c.app.ID, bizCode), Key: key, App: c.app.ID, Recipient: recipient, Continues: true,
 		Meaning: asked.DecisionMeaning(), Asked: asked,
-		Note: benefit.Note{TraceID: strings.Clone(firstCharacters(trace, maxTraceID))},
+		Note: benefit.Note{TraceID: c.record.CallerTrace},
 	}, nil
 }
 
@@ -168,10 +169,6 @@ func (c *call) answerDecision(d *decision) (*wire.Answer, *wire.Error) {
 	if !d.success() {
 		c.record.SubCode = d.code
 	}
-	trace := cmp.Or(c.record.CallerTrace, c.record.TraceID)
-	if c.record.CallerTrace == c.record.TraceID {
-		c.record.CallerTrace = "" // the caller sent none: ours is in the log already
-	}
 	a := c.success()
 	a.Object("result", func() {
 		a.Bool("can_retry", d.canRetry)
@@ -179,7 +176,7 @@ func (c *call) answerDecision(d *decision) (*wire.Answer, *wire.Error) {
 		a.Text("result_msg", decisionText(d.code))
 		a.Object("result_obj", func() { d.write(a) })
 		a.Bool("success", d.success())
-		a.Text("trace_id", trace)
+		a.Text("trace_id", cmp.Or(c.record.CallerTrace, c.record.TraceID))
 	})
 	return a, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway"
 	"faquan/internal/gateway/top/wire"
 	"faquan/internal/issuing"
 	"faquan/internal/money"
@@ -373,7 +374,8 @@ func TestYuanWithoutTrailingZeros(t *testing.T) {
 	}
 }
 
-// The trace is the caller's, as a member or as a parameter, or else the call's own; it is kept, cut to 256 characters.
+// The trace is the caller's, as a member or as a parameter, which is kept, cut to 256 characters; or else the call's own,
+// which leads to the voucher.
 func TestTraceOfADecision(t *testing.T) {
 	l := newLab(t, nil)
 	long := strings.Repeat("长", 300)
@@ -384,11 +386,18 @@ func TestTraceOfADecision(t *testing.T) {
 		long[:3*256]: decide("k4", object{"trace_id": long}),
 	} {
 		r := l.call(c)
+		kept := l.request.Load().Note.TraceID
+		if kept != want {
+			t.Errorf("kept %q, want %q", kept, want)
+		}
 		if want == "" {
 			want = r.RequestID
+			if _, ok := gateway.VoucherOf(want); !ok {
+				t.Errorf("the request_id %s leads to no voucher", want)
+			}
 		}
-		if got := r.Text("result", "trace_id"); got != want || l.request.Load().Note.TraceID != want {
-			t.Errorf("got %q, kept %q, want %q", got, l.request.Load().Note.TraceID, want)
+		if got := r.Text("result", "trace_id"); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package top
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -62,6 +63,8 @@ type Options struct {
 	BatchItems int
 	// BusinessCode is the code of business errors: 0 is 50, the other one in use is 15.
 	BusinessCode int
+	// Refusals remembers the calls that issue nothing; nil: they are not remembered.
+	Refusals *gateway.Refusals
 	// Deadline is how long a call, or a whole batch, may wait for its outcome; default 5 s.
 	Deadline time.Duration
 	// Clock judges timestamps, expiries and rates; default time.Now.
@@ -186,7 +189,7 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) serveItem(ctx context.Context, p *policy, item *wire.Item, outer *call) *wire.Answer {
 	start := time.Now()
 	c := h.newCall(item.Request, p, outer.address)
-	c.named, c.record.Variant = outer.named, outer.record.Variant
+	c.named, c.record.App, c.record.Variant = outer.named, outer.named, outer.record.Variant
 	bad := item.Refusal
 	var a *wire.Answer
 	if bad == nil {
@@ -242,7 +245,7 @@ func (h *Handler) serve(ctx context.Context, p *policy, c *call) (*wire.Answer, 
 // the call authenticated.
 func (h *Handler) authenticate(p *policy, c *call, check func(*wire.Request) (wire.Variant, *wire.Error)) *wire.Error {
 	if named := c.apps.ByAppKey(c.req.AppKey()); named != nil {
-		c.named = named.ID
+		c.named, c.record.App = named.ID, named.ID
 	}
 	variant, bad := check(c.req)
 	if variant != wire.NoMatch {
@@ -354,7 +357,7 @@ func (h *Handler) openSession(ctx context.Context, c *call) *wire.Error {
 // refuse writes a refusal.
 func (h *Handler) refuse(c *call, bad *wire.Error) *wire.Answer {
 	bad = bad.Carried(h.o.BusinessCode)
-	c.record.Code, c.record.SubCode = strconv.Itoa(bad.Code), bad.SubCode
+	c.record.Code, c.record.SubCode, c.record.Message = strconv.Itoa(bad.Code), bad.SubCode, cmp.Or(bad.SubMsg, bad.Msg)
 	return wire.Failure(c.req.Format(), bad, c.record.TraceID)
 }
 
@@ -363,5 +366,6 @@ func (h *Handler) log(ctx context.Context, c *call, start time.Time) {
 	if h.o.Observe != nil {
 		h.o.Observe(&c.record)
 	}
+	h.o.Refusals.Note(&c.record, h.o.Clock())
 	c.record.Log(ctx, h.o.Log, h.o.Calls)
 }

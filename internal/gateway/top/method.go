@@ -107,7 +107,7 @@ func firstCharacters(text string, n int) string {
 // issue hands a request to the core. When there is no outcome the record tells why, and the error is either
 // errUnknown or errNotIssued.
 func (h *Handler) issue(ctx context.Context, c *call, r *benefit.Request) (benefit.Outcome, error) {
-	c.record.Key, c.record.CallerTrace = r.Key, r.Note.TraceID
+	c.record.Request, c.record.Key, c.record.CallerTrace = r, r.Key, r.Note.TraceID
 	outcome, err := h.o.Issuer.Issue(ctx, r)
 	if err != nil {
 		c.record.Err = err
@@ -118,9 +118,8 @@ func (h *Handler) issue(ctx context.Context, c *call, r *benefit.Request) (benef
 		return outcome, err
 	}
 	c.record.Decided(&outcome)
-	c.record.Replayed = outcome.Replayed
 	if outcome.Reason == benefit.NotRefused && outcome.Issuance != nil {
-		c.record.Voucher = outcome.Issuance.ID
+		c.record.Issued(outcome.Issuance.FirstVoucher(), outcome.Replayed)
 	}
 	return outcome, nil
 }
@@ -140,6 +139,10 @@ func undecided(err error) error {
 	}
 	return errUnknown
 }
+
+// unasked takes back that the core has refused a call: it was asked about the key alone, because the parameters of the
+// call do not fit the catalogue.
+func (c *call) unasked() { c.record.Reason, c.record.Attempt = benefit.NotRefused, nil }
 
 // panicked answers a call that panicked. It may have been after the request was handed on.
 func (c *call) panicked(cause any) (*wire.Answer, *wire.Error) {
