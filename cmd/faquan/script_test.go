@@ -3,14 +3,20 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -37,6 +43,7 @@ func TestMain(m *testing.M) {
 //	port NAME          find a port that is free; it is $NAME
 //	serving URL        wait until a process serves the gateways at the URL
 //	exits CODE COMMAND run a command, which must end with the exit code
+//	json FILE          see that the file, stdout or stderr holds JSON in the one style of faquan
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -49,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"port":     func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv(args[0], freePort(t)) },
 			"serving":  serving,
 			"exits":    exits,
+			"json":     checkJSON,
 		},
 	})
 }
@@ -96,6 +104,92 @@ func keep(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s is not in the output, or has not one group", args[1])
 	}
 	ts.Setenv(args[0], found[1])
+}
+
+// checkJSON sees that each value in a file is JSON whose keys are snake_case and in which no number is so large that
+// readers like jq round it. What has names of a catalogue for keys, or is a user's attributes, has the operator's style.
+func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: json FILE")
+	}
+	text := ts.ReadFile(args[0])
+	if bytes.ContainsFunc([]byte(text), unprintable) {
+		ts.Fatalf("%s has characters that are not printable: %q", args[0], text)
+	}
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	values := 0
+	for ; ; values++ {
+		var value any
+		if err := decoder.Decode(&value); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			ts.Fatalf("%s: %v", args[0], err)
+		}
+		if wrong := wrongJSON(value); wrong != "" {
+			ts.Fatalf("%s: %s in %v", args[0], wrong, value)
+		}
+	}
+	if values == 0 {
+		ts.Fatalf("%s has no JSON", args[0])
+	}
+}
+
+var snakeCase = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+
+// wrongJSON says what in a value is not in the style, "" for nothing.
+func wrongJSON(value any) string {
+	switch v := value.(type) {
+	case json.Number:
+		if n, err := v.Float64(); err != nil || math.Abs(n) >= 1<<53 {
+			return "the number " + v.String()
+		}
+	case []any:
+		for _, element := range v {
+			if wrong := wrongJSON(element); wrong != "" {
+				return wrong
+			}
+		}
+	case map[string]any:
+		for key, member := range v {
+			names, named := member.(map[string]any)
+			switch {
+			case !snakeCase.MatchString(key):
+				return "the key " + key
+			case key == "user" && named: // of a rule
+				continue
+			case key == "of_template" || key == "in_activity":
+				member = slices.Collect(maps.Values(names))
+			}
+			if wrong := wrongJSON(member); wrong != "" {
+				return wrong
+			}
+		}
+	}
+	return ""
+}
+
+// The check of the style finds what breaks it.
+func TestWrongJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"a_b":[1,-9007199254740991,0.5,null,true,"Text",{"took_ms":1}]}`: "",
+		`[{"a":9007199254740993}]`:                                  "the number 9007199254740993",
+		`{"a":-765483968103695632}`:                                 "the number -765483968103695632",
+		`{"a":{"DayCount":1}}`:                                      "the key DayCount",
+		`{"request.connections":1}`:                                 "the key request.connections",
+		`{"user":{"isVIP":true},"of_template":{"T-1":{"total":1}}}`: "",
+		`{"of_template":{"T-1":{"Total":1}}}`:                       "the key Total",
+	} {
+		decoder := json.NewDecoder(strings.NewReader(text))
+		decoder.UseNumber()
+		var value any
+		if err := decoder.Decode(&value); err != nil {
+			t.Fatal(err)
+		}
+		if got := wrongJSON(value); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
 }
 
 func flip(ts *testscript.TestScript, neg bool, args []string) {

@@ -1,6 +1,7 @@
 // Package telemetry is how faquan tells its operator what happens: structured logs without secrets.
 //
-// Every log line has a constant message and its facts as attributes with stable names. What must never be in a log
+// Every log line has a constant message and its facts as attributes with stable names, in snake_case. Ids are text, because
+// many readers of JSON round numbers beyond 2⁵³; a duration is a number of milliseconds, which its name says. What must never be in a log
 // (secrets, signatures, session keys, certificate codes, phone numbers) is kept out where the line is written; the
 // handler here is the second barrier, which hides the value of an attribute whose name says that it is one of
 // these.
@@ -29,7 +30,7 @@ var secret = map[string]bool{
 // NewLogger makes a logger that writes lines of the format, text or json, from the level on: debug, info, warn or
 // error.
 func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
-	o := &slog.HandlerOptions{ReplaceAttr: hide}
+	o := &slog.HandlerOptions{ReplaceAttr: replace}
 	var from slog.Level
 	if err := from.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("log level: %w", err)
@@ -44,10 +45,26 @@ func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("log format: %q is neither text nor json", format)
 }
 
-// hide takes away the value of an attribute with a secret name, in whatever group it stands.
-func hide(_ []string, a slog.Attr) slog.Attr {
+// replace hides the value of an attribute with a secret name, in whatever group it stands, and writes durations and large
+// numbers in the one way of all lines.
+func replace(_ []string, a slog.Attr) slog.Attr {
 	if secret[strings.ToLower(a.Key)] {
-		a.Value = slog.StringValue(Hidden)
+		return slog.String(a.Key, Hidden)
+	}
+	switch v := a.Value; v.Kind() {
+	case slog.KindDuration:
+		return slog.Float64(a.Key+"_ms", float64(v.Duration().Microseconds())/1000)
+	case slog.KindInt64:
+		if n := v.Int64(); n > maxExact || n < -maxExact {
+			return slog.String(a.Key, v.String())
+		}
+	case slog.KindUint64:
+		if v.Uint64() > maxExact {
+			return slog.String(a.Key, v.String())
+		}
 	}
 	return a
 }
+
+// maxExact is the largest number up to which a double has all whole numbers.
+const maxExact = 1 << 53

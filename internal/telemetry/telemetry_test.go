@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSecretsAreHidden(t *testing.T) {
@@ -40,5 +41,24 @@ func TestLevelsAndFormats(t *testing.T) {
 	}
 	if _, err := NewLogger(&out, "text", "loud"); err == nil {
 		t.Error("the level loud was accepted")
+	}
+}
+
+// Durations have a unit, and no number is larger than readers of JSON can hold, whatever is logged.
+func TestNumbers(t *testing.T) {
+	for format, want := range map[string]string{
+		"text": "took_ms=1.5 g.took_ms=2000 voucher=765483968103695632 big=18446744073709551615 low=-9007199254740993 n=9007199254740992\n",
+		"json": `"took_ms":1.5,"g":{"took_ms":2000},"voucher":"765483968103695632","big":"18446744073709551615","low":"-9007199254740993","n":9007199254740992}` + "\n",
+	} {
+		var out bytes.Buffer
+		log, err := NewLogger(&out, format, "info")
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Info("m", "took", 1500*time.Microsecond, slog.Group("g", "took", 2*time.Second), "voucher", int64(765483968103695632),
+			"big", uint64(1<<64-1), "low", int64(-1<<53-1), "n", int64(1<<53))
+		if !strings.HasSuffix(out.String(), want) {
+			t.Errorf("%s: got %s", format, &out)
+		}
 	}
 }
