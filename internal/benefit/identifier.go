@@ -70,7 +70,7 @@ func (i Identifier) String() string {
 // IdentifierRule is a rule for the value of an identifier. Its text says which, for the operator.
 type IdentifierRule string
 
-// The rules. A value that breaks one would be a user of its own, with fresh limits, beside the one who is meant.
+// The rules. The first also keeps out U+FFFE and U+FFFF, which XML cannot carry. A value that breaks one would be a user of its own, with fresh limits, beside the one who is meant.
 const (
 	RuleControl     IdentifierRule = "has a control character"
 	RuleSpace       IdentifierRule = "begins or ends with white space"
@@ -84,7 +84,7 @@ const (
 func (i Identifier) Breaks() IdentifierRule {
 	v := i.Value
 	switch {
-	case strings.ContainsFunc(v, unicode.IsControl):
+	case strings.ContainsFunc(v, func(r rune) bool { return unicode.IsControl(r) || r == 0xFFFE || r == 0xFFFF }):
 		return RuleControl
 	case strings.TrimSpace(v) != v:
 		return RuleSpace

@@ -23,6 +23,7 @@ func TestIdentifierRules(t *testing.T) {
 		{"MEMBER", "m-77", ""},
 		{OpenID, "Null", ""}, // somebody may be called so
 		{OpenID, "two\nlines", RuleControl},
+		{OpenID, "x\uFFFF", RuleControl},
 		{Nick, "x\x00", RuleControl},
 		{Nick, "x\u0085y", RuleControl},
 		{Login, " a@b", RuleSpace},
