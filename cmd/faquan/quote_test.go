@@ -72,6 +72,9 @@ func TestForgedLines(t *testing.T) {
 			t.Errorf("a forged field in %s", line)
 		}
 	}
+	if got := recipient(control.SessionUser + "7"); got != "the session's user 7" {
+		t.Errorf("a recipient of a session: %s", got)
+	}
 	for k, line := range lines {
 		if strings.HasPrefix(line, "→") != (k == len(lines)-1) {
 			t.Errorf("line %d is %s", k, line)

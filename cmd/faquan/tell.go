@@ -109,10 +109,18 @@ func asked(told *control.Told) string {
 		parts = append(parts, of)
 	}
 	if told.Recipient != "" {
-		kind, value, _ := strings.Cut(told.Recipient, " ")
-		parts = append(parts, "recipient "+quoted(kind)+" "+quoted(value))
+		parts = append(parts, "recipient "+recipient(told.Recipient))
 	}
 	return strings.Join(parts, "  ")
+}
+
+// recipient quotes the two parts of an identifier.
+func recipient(text string) string {
+	if user, ok := strings.CutPrefix(text, control.SessionUser); ok {
+		return control.SessionUser + quoted(user)
+	}
+	kind, value, _ := strings.Cut(text, " ")
+	return quoted(kind) + " " + quoted(value)
 }
 
 // scopeName names the scope of a key as the flags do. The app stands beside it.

@@ -393,9 +393,9 @@ func TestDoubts(t *testing.T) {
 		rules = append(rules, fmt.Sprintf("%s: %s of template %s, %d rows", d.Invariant, d.Rule, d.Template, d.Rows))
 	}
 	if diff := cmp.Diff([]string{
-		"limits: limit per person of template 1, 1 rows", "limits: limit per user of template 1, 2 rows",
-		"limits: limit per user and day of template 1, 1 rows", "totals: stock of the day of template 1, 1 rows",
-		"vouchers: validity of template 1, 2 rows",
+		"limits: limit per person of template template, 1 rows", "limits: limit per user of template template, 2 rows",
+		"limits: limit per user and day of template template, 1 rows", "totals: stock of the day of template template, 1 rows",
+		"vouchers: validity of template template, 2 rows",
 	}, rules); diff != "" {
 		t.Errorf("doubts (-want +got):\n%s", diff)
 	}

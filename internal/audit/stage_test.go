@@ -395,7 +395,7 @@ func TestStageDoubts(t *testing.T) {
 	for _, d := range report.Doubts {
 		doubts = append(doubts, fmt.Sprintf("%s: %s of %s", d.Invariant, d.Rule, d.Of()))
 	}
-	if diff := storetest.Diff([]string{"boxes: a treasure box that is done of activity 60", "decisions: its activities of decisions"}, doubts); diff != "" {
+	if diff := storetest.Diff([]string{"boxes: a treasure box that is done of activity boxed", "decisions: its activities of decisions"}, doubts); diff != "" {
 		t.Errorf("doubts (-want +got):\n%s", diff)
 	}
 	wantFindings(t, auditOf(t, st, Options{History: then}), "guard: got 999 ms")

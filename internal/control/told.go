@@ -123,9 +123,12 @@ func (t teller) scope(of benefit.Scope) ScopeName {
 	return n
 }
 
+// SessionUser begins the text of a recipient that the session of the call names, and its user's number follows.
+const SessionUser = "the session's user "
+
 func (t teller) recipient(of benefit.Identifier) string {
 	if u, ok := of.Ref(); ok {
-		return "the session's user " + strconv.FormatInt(int64(u), 10)
+		return SessionUser + strconv.FormatInt(int64(u), 10)
 	}
 	value := of.Value
 	if !t.unmasked {
