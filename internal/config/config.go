@@ -9,6 +9,8 @@
 //	--request-timeout      as a flag
 //	Config.Request.Timeout here
 //
+// A relative path in the file is relative to the file; one in the environment or in a flag to the working directory.
+//
 // Nothing is passed over in silence: an unknown key of the file, an unknown variable that begins with FAQUAN_, a
 // key without a value and a value out of range are errors that name the place. A misspelt limit that is ignored
 // is worse than a process that does not start.
@@ -18,9 +20,12 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -151,6 +156,7 @@ type OAuth struct {
 
 // Shutdown bounds a graceful stop.
 type Shutdown struct {
+	Drain   time.Duration `koanf:"drain"`   // how long calls are taken after the signal, while /readyz fails
 	Timeout time.Duration `koanf:"timeout"` // how long running calls may take to end
 }
 
@@ -164,7 +170,7 @@ func Default() Config {
 		Request:  Request{Timeout: 5 * time.Second, Bytes: 1 << 20, Rate: 8 << 10},
 		TOP:      TOP{Tolerance: 10 * time.Minute, Zones: "+08:00,UTC", BusinessCode: 50, Batch: 20},
 		OAuth:    OAuth{Code: 10 * time.Minute, Access: 24 * time.Hour, Refresh: 30 * 24 * time.Hour},
-		Shutdown: Shutdown{Timeout: 20 * time.Second},
+		Shutdown: Shutdown{Drain: 5 * time.Second, Timeout: 20 * time.Second},
 	}
 }
 
@@ -172,8 +178,10 @@ func Default() Config {
 // flags that were given, by their setting's key.
 func Load(file string, environ []string, flags map[string]string) (*Config, error) {
 	k := koanf.New(".")
+	var moved []path
 	if file != "" {
-		if err := loadFile(k, file); err != nil {
+		var err error
+		if moved, err = loadFile(k, file); err != nil {
 			return nil, err
 		}
 	}
@@ -186,6 +194,11 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 			return nil, err
 		}
 	}
+	for _, p := range moved {
+		if err := p.check(k); err != nil {
+			return nil, err
+		}
+	}
 	c := Default()
 	if err := k.Unmarshal("", &c); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -193,19 +206,54 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 	return &c, c.validate()
 }
 
-func loadFile(k *koanf.Koanf, file string) error {
+// loadFile loads the file, and returns the paths in it that it took as relative to the file.
+func loadFile(k *koanf.Koanf, file string) ([]path, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkFile(file, data); err != nil {
-		return err
+		return nil, err
 	}
 	values, err := yaml.Parser().Unmarshal(data)
 	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return k.Load(confmap.Provider(values, ""), nil)
+	if err := k.Load(confmap.Provider(values, ""), nil); err != nil {
+		return nil, err
+	}
+	var relative []path
+	for _, key := range paths {
+		written := k.String(key)
+		if written == "" || written == "-" || filepath.IsAbs(written) { // - is the standard input
+			continue
+		}
+		p := path{file: file, key: key, written: written, meant: filepath.Join(filepath.Dir(file), written)}
+		if err := k.Set(key, p.meant); err != nil {
+			return nil, err
+		}
+		relative = append(relative, p)
+	}
+	return relative, nil
+}
+
+// path is a relative path in the file.
+type path struct{ file, key, written, meant string }
+
+// check refuses a path, unless a later layer has replaced it, that leads nowhere from the file but somewhere from the working
+// directory, which earlier versions took it from: a data directory would begin anew, and know nothing of what was issued.
+func (p *path) check(k *koanf.Koanf) error {
+	if k.String(p.key) != p.meant {
+		return nil
+	}
+	if _, err := os.Stat(p.meant); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if _, err := os.Stat(p.written); err != nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %s: %s is relative to this file, and there is no %s; %s in the working directory is not used. Write the absolute path",
+		p.file, p.key, p.written, p.meant, p.written)
 }
 
 func anyValues(texts map[string]string) map[string]any {
@@ -266,6 +314,7 @@ func (c *Config) validate() error {
 		{"oauth.code", c.OAuth.Code.Milliseconds(), 1000, 3_600_000, "ms"},
 		{"oauth.access", c.OAuth.Access.Milliseconds(), 60_000, 10 * 365 * 86_400_000, "ms"},
 		{"oauth.refresh", c.OAuth.Refresh.Milliseconds(), 60_000, 10 * 365 * 86_400_000, "ms"},
+		{"shutdown.drain", c.Shutdown.Drain.Milliseconds(), 0, 600_000, "ms"},
 		{"shutdown.timeout", c.Shutdown.Timeout.Milliseconds(), 10, 600_000, "ms"},
 	} {
 		if r.value < r.low || r.value > r.high {

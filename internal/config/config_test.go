@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +86,7 @@ func TestRefusals(t *testing.T) {
 		{name: "a code for days", file: "oauth: {code: 48h}\n", want: "oauth.code: 172800000 ms is out of range"},
 		{name: "a session for a moment", file: "oauth: {access: 1s}\n", want: "oauth.access"},
 		{name: "a refresh token for ever", file: "oauth: {refresh: 1000000h}\n", want: "oauth.refresh"},
+		{name: "a negative drain", file: "shutdown: {drain: -1s}\n", want: "shutdown.drain: -1000 ms is out of range"},
 		{name: "no time to stop", file: "shutdown: {timeout: 0s}\n", want: "shutdown.timeout"},
 		{name: "no port", file: "listen: localhost\n", want: `listen: "localhost" is not HOST:PORT`},
 		{name: "no port of the metrics", file: "metrics: {listen: localhost}\n", want: `metrics.listen: "localhost" is not HOST:PORT`},
@@ -154,18 +157,93 @@ func TestShownDefaults(t *testing.T) {
 	}
 }
 
-// The example is one that serve takes. It shows the metrics, which are off by default.
-func TestTheExample(t *testing.T) {
-	got, err := Load("../../examples/faquan.yaml", nil, nil)
+// A relative path of the file is relative to the file, whatever the working directory is. Others are not.
+func TestPathsOfTheFile(t *testing.T) {
+	file := write(t, "data: d\napply: ../catalog.yaml\ntls: {cert: c.pem, key: /k.pem}\noauth: {consent_key_file: consent}\n")
+	dir := filepath.Dir(file)
+	got, err := Load(file, []string{"FAQUAN_APPLY=from-env.yaml"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Default()
-	want.Data, want.Metrics.Listen, want.Log.Format = "/var/lib/faquan", "127.0.0.1:9464", "json"
+	want.Data, want.Apply = filepath.Join(dir, "d"), "from-env.yaml"
+	want.TLS = TLS{Cert: filepath.Join(dir, "c.pem"), Key: "/k.pem"}
+	want.OAuth.ConsentKeyFile = filepath.Join(dir, "consent")
 	if diff := cmp.Diff(&want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if listen := Default().Metrics.Listen; listen != "" {
-		t.Errorf("metrics are on by default, at %s", listen)
+	if got, err = Load(file, nil, map[string]string{"data": "of-flag"}); err != nil || got.Data != "of-flag" {
+		t.Errorf("a flag: %v, %v", got, err)
+	}
+	if got.Apply != filepath.Join(filepath.Dir(dir), "catalog.yaml") {
+		t.Errorf("apply: %s", got.Apply)
+	}
+	if got, err = Load(write(t, "apply: \"-\"\n"), nil, nil); err != nil || got.Apply != "-" {
+		t.Errorf("the standard input: %v, %v", got, err)
+	}
+}
+
+// Every setting that names a file or a directory is one of the paths.
+func TestPathsAreListed(t *testing.T) {
+	for _, s := range Settings() {
+		names := strings.Contains(s.Usage, "`FILE`") || strings.Contains(s.Usage, "`DIR`")
+		if names != slices.Contains(paths, s.Key) {
+			t.Errorf("%s: names a file: %t, is among the paths: %t", s.Key, names, !names)
+		}
+	}
+}
+
+// Earlier versions took the working directory. A store that they made there is not passed over for a new one.
+func TestPathOfTheWorkingDirectory(t *testing.T) {
+	file := write(t, "data: store\n")
+	t.Chdir(t.TempDir())
+	if _, err := Load(file, nil, nil); err != nil {
+		t.Fatalf("a first start: %v", err)
+	}
+	if err := os.Mkdir("store", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(file, nil, nil); err == nil || !strings.Contains(err.Error(), "data: store is relative to this file") {
+		t.Errorf("a store in the working directory is passed over: %v", err)
+	}
+	if _, err := Load(file, nil, map[string]string{"data": "store"}); err != nil {
+		t.Errorf("named by a flag: %v", err)
+	}
+	if err := os.Mkdir(filepath.Join(filepath.Dir(file), "store"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(file, nil, nil); err != nil {
+		t.Errorf("both are there: %v", err)
+	}
+}
+
+// The example names every setting. As it stands it sets nothing but the data directory, and what it shows as defaults are.
+func TestExample(t *testing.T) {
+	const example = "../../examples/faquan.yaml"
+	got, err := Load(example, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Data = "/var/lib/faquan"
+	if diff := cmp.Diff(&want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	text, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range Settings() {
+		_, name, grouped := strings.Cut(s.Key, ".")
+		if !grouped {
+			name = s.Key
+		}
+		value := ""
+		if s.Default != "" && s.Key != "data" {
+			value = `"?` + regexp.QuoteMeta(s.Default) + `"?`
+		}
+		if !regexp.MustCompile(`(?m)^ *#? *` + name + `: *` + value).Match(text) {
+			t.Errorf("%s is not in the example with its default %q", s.Key, s.Default)
+		}
 	}
 }

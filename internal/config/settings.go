@@ -61,9 +61,13 @@ func Settings() []Setting {
 		{"oauth.code", d.OAuth.Code.String(), "`DURATION` that an authorization code is good, 1s to 1h"},
 		{"oauth.access", d.OAuth.Access.String(), "`DURATION` that a session from OAuth is good"},
 		{"oauth.refresh", d.OAuth.Refresh.String(), "`DURATION` that a refresh token from OAuth is good"},
+		{"shutdown.drain", d.Shutdown.Drain.String(), "`DURATION` that calls are still taken after SIGTERM, while /readyz fails; 0 stops at once"},
 		{"shutdown.timeout", d.Shutdown.Timeout.String(), "`DURATION` that running calls get to end when the process stops"},
 	}
 }
+
+// paths are the settings that name a file or a directory.
+var paths = []string{"data", "apply", "tls.cert", "tls.key", "oauth.consent_key_file"}
 
 // variables picks our settings out of the environment.
 func variables(environ []string) (map[string]any, error) {
