@@ -133,9 +133,10 @@ func (w *crashWorld) launch(flags ...string) *crashProcess {
 	return p
 }
 
-// bareEnviron leaves out the settings that whoever runs the tests may have.
+// bareEnviron leaves out the settings that whoever runs the tests may have. A process stops without waiting.
 func bareEnviron() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, config.EnvPrefix) })
+	environ := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, config.EnvPrefix) })
+	return append(environ, config.EnvPrefix+"SHUTDOWN_DRAIN=0s")
 }
 
 // start launches the program and waits until it serves.

@@ -144,7 +144,7 @@ func (d *demo) start(ctx context.Context) error {
 		return err
 	}
 	c := config.Default()
-	c.Data, c.Listen = d.dir, d.listen
+	c.Data, c.Listen, c.Shutdown.Drain = d.dir, d.listen, 0
 	if d.server, err = startServer(ctx, &c, serverOptions{log: log, document: doc}); err != nil {
 		return err
 	}

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"faquan/internal/benefit"
@@ -32,18 +30,12 @@ type gateways struct {
 	top      *top.Handler
 	oauth    *oauth.Handler
 	log      *slog.Logger
-	limits   gateway.ServerLimits
 	observe  func(*gateway.Record) // each call, for metrics; may be nil
 }
 
 // newGateways puts the gateways on a desk. The platform's key must exist.
 func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, observe func(*gateway.Record), log *slog.Logger) (*gateways, error) {
 	g := &gateways{desk: desk, log: log, observe: observe}
-	// A caller is not cut off while its call may still wait, plus what reading and writing take.
-	g.limits.Write = 15*time.Second + c.Request.Timeout
-	if err := limitRequests(&g.limits, c.Request, memoryLimit(), fileLimit()); err != nil {
-		return nil, err
-	}
 	g.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) {
 		return storeSessions{desk.Store}, nil
 	}, 0)
@@ -74,16 +66,27 @@ func (g *gateways) newOAuth(c *config.Config, apps *gateway.Apps) (*oauth.Handle
 		Forget:    g.sessions.Forget,
 		Lifetimes: session.Lifetimes{Code: c.OAuth.Code, Access: c.OAuth.Access, Refresh: c.OAuth.Refresh},
 	})
-	if file := c.OAuth.ConsentKeyFile; file != "" {
-		text, err := readText(file)
-		if err != nil {
-			return nil, fmt.Errorf("oauth.consent_key_file: %w", err)
-		}
-		if o.ConsentKey = strings.TrimSpace(text); utf8.RuneCountInString(o.ConsentKey) < oauth.MinConsentKey {
-			return nil, fmt.Errorf("oauth.consent_key_file: the key in %s has fewer than %d characters", file, oauth.MinConsentKey)
-		}
+	var err error
+	if o.ConsentKey, err = consentKey(c.OAuth.ConsentKeyFile); err != nil {
+		return nil, err
 	}
 	return oauth.New(o), nil
+}
+
+// consentKey reads the key that whoever consents must know; "" without a file.
+func consentKey(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	text, err := readText(file)
+	if err != nil {
+		return "", fmt.Errorf("oauth.consent_key_file: %w", err)
+	}
+	key := strings.TrimSpace(text)
+	if utf8.RuneCountInString(key) < oauth.MinConsentKey {
+		return "", fmt.Errorf("oauth.consent_key_file: the key in %s has fewer than %d characters", file, oauth.MinConsentKey)
+	}
+	return key, nil
 }
 
 func (g *gateways) newTOP(c *config.Config, apps *gateway.Apps) (*top.Handler, error) {
@@ -136,11 +139,6 @@ func (g *gateways) reload(ctx context.Context) error {
 	}
 	g.alipay.SetSigner(signer)
 	return nil
-}
-
-// server serves h within limits that no slow or greedy caller gets around.
-func (g *gateways) server(h http.Handler) *gateway.Server {
-	return gateway.NewServer(h, g.limits, g.log)
 }
 
 // storeSessions asks a store for sessions, which needs no reader of it.

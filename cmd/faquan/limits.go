@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"faquan/internal/config"
 	"faquan/internal/gateway"
@@ -20,6 +21,14 @@ const (
 	minFiles         = 4096 // a warning is logged when the hard limit is lower
 	ownFiles         = 64   // descriptors that the process needs beside its connections
 )
+
+// serverLimits are the bounds of connections and their memory, which no slow or greedy caller gets around.
+func serverLimits(c *config.Config) (gateway.ServerLimits, error) {
+	// A caller is not cut off while its call may still wait, plus what reading and writing take.
+	l := gateway.ServerLimits{Write: 15*time.Second + c.Request.Timeout}
+	err := limitRequests(&l, c.Request, memoryLimit(), fileLimit())
+	return l, err
+}
 
 // limitRequests sets the bounds of memory and connections from the settings. Where they name none, they follow from the
 // memory, in bytes, and from the limit of file descriptors.

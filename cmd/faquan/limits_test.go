@@ -72,10 +72,10 @@ func TestSettingsReachTheServer(t *testing.T) {
 		c.Request.Memory, c.Request.Connections, c.Request.Rate = 100<<20, 77, 4321
 	})
 	defer s.stop()
-	want := gateway.ServerLimits{Write: s.gateways.limits.Write, Connections: 77, BodyRate: 4321, Memory: 100<<20 - 77*gateway.ConnMemory,
+	want := gateway.ServerLimits{Write: s.limits.Write, Connections: 77, BodyRate: 4321, Memory: 100<<20 - 77*gateway.ConnMemory,
 		HeaderBytes: 1<<20 + 64<<10}
-	if s.gateways.limits != want {
-		t.Errorf("got %+v, want %+v", s.gateways.limits, want)
+	if s.limits != want {
+		t.Errorf("got %+v, want %+v", s.limits, want)
 	}
 }
 

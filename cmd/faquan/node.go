@@ -21,6 +21,7 @@ import (
 	"faquan/internal/seal"
 	"faquan/internal/store"
 	"faquan/internal/store/embedded"
+	"faquan/internal/store/memory"
 	"faquan/internal/store/postgres"
 	"faquan/internal/vfs"
 )
@@ -42,12 +43,14 @@ type node struct {
 // nodeOptions are the bounds of the issuer; zero takes its defaults.
 type nodeOptions struct {
 	queue, batch, committers int
+	document                 *control.Document // shall be applied; see openNode
 	log                      *slog.Logger
 	metrics                  *metrics.Metrics       // nil: nothing is measured
 	clock                    func() benefit.Instant // nil: the system's
 }
 
-// openNode opens the store of a place, or makes it, and starts the committer.
+// openNode opens the store of a place, or makes it, and starts the committer. A store is not made for a document that it
+// would refuse.
 func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error) {
 	if at.dir, err = datadir.Find(at.dir); err != nil {
 		return nil, err
@@ -58,6 +61,11 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 		o.log.Warn("the data directory is not private", "reason", warning)
 	}
 	n := &node{at: at, stopped: make(chan error, 1)}
+	if at.store == "" && at.mustExist() != nil {
+		if err := fitsEmpty(ctx, memory.New(), o.document); err != nil {
+			return nil, err
+		}
+	}
 	if err := n.open(ctx, o); err != nil {
 		return nil, err
 	}
@@ -66,7 +74,7 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 			err = errors.Join(err, n.store.Close())
 		}
 	}()
-	if err = n.openBox(ctx); err != nil {
+	if err = n.openBox(ctx, o.document); err != nil {
 		return nil, err
 	}
 	if n.files != nil {
@@ -153,20 +161,39 @@ func explainOpen(ctx context.Context, dir string, err error) error {
 	return fmt.Errorf("data directory %s is in use by %s; only one process may have it: %w", dir, holder, vfs.ErrLocked)
 }
 
-// openBox opens the key file. A store with sealed values and no key file is a loss, or a process more that was not
-// given the key, and not a first start.
-func (n *node) openBox(ctx context.Context) error {
+// fitsEmpty returns why a document, if there is one, cannot be applied to a store without sealed values.
+func fitsEmpty(ctx context.Context, s store.Store, doc *control.Document) error {
+	if doc == nil {
+		return nil
+	}
+	key := make([]byte, seal.KeySize)
+	_, _ = rand.Read(key) // it never fails
+	box, err := seal.New(key)
+	if err != nil {
+		return err
+	}
+	_, err = (&control.Desk{Store: s, Box: box}).Diff(ctx, doc)
+	return err
+}
+
+// openBox opens the key file, or makes one. A store with sealed values and no key file is a loss, or a process more that
+// was not given the key, and not a first start.
+func (n *node) openBox(ctx context.Context, doc *control.Document) error {
 	dir := n.at.dir
 	entities, _, err := n.store.Entities(ctx)
 	if err != nil {
 		return err
 	}
-	if n.database != nil { // an embedded store has made the directory
+	sealed := catalog.SealedValues(entities)
+	if n.database != nil && !sealed { // an embedded store has made the directory
+		if err := fitsEmpty(ctx, n.store, doc); err != nil {
+			return err
+		}
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 	}
-	if n.box, err = seal.OpenKeyFile(dir, catalog.SealedValues(entities), rand.Reader); err != nil || n.database == nil {
+	if n.box, err = seal.OpenKeyFile(dir, sealed, rand.Reader); err != nil || n.database == nil {
 		return err
 	}
 	switch err := n.database.CheckKey(ctx, n.box.Proof()); {

@@ -20,8 +20,9 @@ database, which any number of processes share.
 
 The Alipay gateway is at /gateway.do, that of TOP at /router/rest and /router/batch; apps get sessions at /authorize and
 /token. /livez answers as long as the process does, /readyz while it takes calls and can issue.
-On the first signal the process takes no more calls, lets the running ones end and closes the store; a second signal
-ends it at once, which loses nothing that was answered. When the store fails, a disk error say, the process exits with
+On the first signal /readyz fails at once, and calls are served for --shutdown-drain, so that a balancer can send them
+elsewhere. Then the process takes no more calls, lets the running ones end and closes the store. A second signal ends it
+at once, which loses nothing that was answered. A start that fails changes nothing; --apply is its last step. When the store fails, a disk error say, the process exits with
 1 at once: its supervisor should start it again. When a database fails or moves to another host, the process stays,
 tells callers to retry, and goes on by itself.
 
@@ -34,7 +35,8 @@ than a day, is refused: callers are told to retry until it is right. --accept-cl
 
 Every setting can be given in the --config file (YAML), in the environment and as a flag. Flags win over the
 environment, that over the file. --log-level is log.level or log: {level: …} in the file and FAQUAN_LOG_LEVEL in the
-environment, and so on. Unknown keys and unknown FAQUAN_ variables are refused.`,
+environment, and so on. Relative paths in the file are relative to it, others to the working directory. Unknown keys and
+unknown FAQUAN_ variables are refused.`,
 		Example: `  faquan serve --data ./data --listen 127.0.0.1:8080 --apply catalog.yaml
   faquan serve --config /etc/faquan.yaml
   faquan serve --data /etc/faquan --store postgres://faquan@db1:5432,db2:5432/faquan --listen :8080

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,13 +26,16 @@ type server struct {
 	desk       *control.Desk
 	gateways   *gateways
 	log        *slog.Logger
-	ready      atomic.Bool // takes calls
+	ready      atomic.Bool                   // takes calls, and is not about to stop
+	entry      atomic.Pointer[http.ServeMux] // what takes calls at the address
 	public     *gateway.Server
-	socket     *http.Server   // nil on a database whose processes cannot be asked
-	metrics    *metricsServer // nil when nothing is measured
+	limits     gateway.ServerLimits // of public
+	socket     *http.Server         // nil on a database whose processes cannot be asked
+	metrics    *metricsServer       // nil when nothing is measured
 	background background
-	drain      time.Duration
-	failed     chan error // what ends the server besides a signal: a listener that broke
+	// How long calls are taken after a signal, and how long running ones may take then.
+	drain, timeout time.Duration
+	failed         chan error // what ends the server besides a signal: a listener that broke
 }
 
 // serverOptions are what a server gets besides its configuration.
@@ -45,7 +47,8 @@ type serverOptions struct {
 	acceptClock bool
 }
 
-// startServer opens the store, applies the catalogue that the configuration names, and opens the gateway.
+// startServer checks the settings, takes the address, opens the store, applies the catalogue that the configuration
+// names, and opens the gateways. The order makes a start that fails leave everything as it was; see also openNode.
 // When it returns an error nothing is left running.
 func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *server, err error) {
 	doc := o.document
@@ -54,7 +57,18 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 			return nil, err
 		}
 	}
-	s := &server{log: o.log, drain: c.Shutdown.Timeout, failed: make(chan error, 3)}
+	s := &server{log: o.log, drain: c.Shutdown.Drain, timeout: c.Shutdown.Timeout, failed: make(chan error, 3)}
+	if _, err = consentKey(c.OAuth.ConsentKeyFile); err != nil {
+		return nil, err
+	}
+	if err = s.listen(c); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.public.Close())
+		}
+	}()
 	if s.metrics, err = listenMetrics(c.Metrics.Listen, c.Store, o.log); err != nil {
 		return nil, err
 	}
@@ -63,7 +77,9 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 			err = errors.Join(err, s.metrics.close())
 		}
 	}()
-	s.node, err = openNode(ctx, place{dir: c.Data, store: c.Store, acceptClock: o.acceptClock}, nodeOptions{queue: c.Issuing.Queue, batch: c.Issuing.Batch, committers: c.Issuing.Committers, log: o.log, metrics: s.metrics.metrics()})
+	s.node, err = openNode(ctx, place{dir: c.Data, store: c.Store, acceptClock: o.acceptClock}, nodeOptions{
+		queue: c.Issuing.Queue, batch: c.Issuing.Batch, committers: c.Issuing.Committers, document: doc, log: o.log, metrics: s.metrics.metrics(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -74,38 +90,21 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 	}()
 	facts := s.node.facts() // as the store stood at the start
 	s.desk = s.node.desk()
-	if err = s.prepare(ctx, doc); err != nil {
+	if err = s.open(ctx, c, doc); err != nil {
 		return nil, err
 	}
-	if err = s.listen(ctx, c); err != nil {
-		return nil, err
-	}
-	s.startBackground()
-	s.serveMetrics(c.Issuing.Queue)
-	s.ready.Store(true)
 	s.log.Info("faquan serves", append([]any{"url", s.url, "data", s.node.at.dir, "version", version(), "pid", os.Getpid()}, facts...)...)
 	return s, nil
 }
 
-// prepare makes the platform's key if there is none and applies the document, if there is one.
-func (s *server) prepare(ctx context.Context, doc *control.Document) error {
-	if doc != nil {
-		plan, err := s.desk.Apply(ctx, doc)
-		if err != nil {
-			return err
-		}
-		s.log.Info("catalogue applied", "file", doc.Name, "changes", len(plan.Changes), "same", plan.Same)
-	}
-	return s.desk.EnsureKey(ctx)
-}
-
-// listen opens the gateway's address and the socket, and serves both.
-func (s *server) listen(ctx context.Context, c *config.Config) (err error) {
-	if s.gateways, err = newGateways(ctx, c, s.desk, s.metrics.observe(), s.log); err != nil {
+// listen takes the gateways' address. Until open has put the gateways there, it answers that the process is starting: a
+// store may take long to open.
+func (s *server) listen(c *config.Config) error {
+	var err error
+	if s.limits, err = serverLimits(c); err != nil {
 		return err
 	}
-	s.desk.Changed = s.gateways.reload
-	secure, err := certificate(c)
+	secure, err := certificate(c, s.log)
 	if err != nil {
 		return err
 	}
@@ -114,15 +113,13 @@ func (s *server) listen(ctx context.Context, c *config.Config) (err error) {
 		return err
 	}
 	s.url = urlOf(l, c) // which the socket tells
-	if err := s.listenSocket(c); err != nil {
-		return errors.Join(err, l.Close())
-	}
-	s.public = s.gateways.server(s.handler(s.gateways))
 	if files := fileLimit() + 1; files < minFiles {
 		s.log.Warn("few file descriptors; raise the limit (ulimit -n, LimitNOFILE=)", "limit", files, "recommended", minFiles)
 	}
-	s.log.Info("request limits", "memory", s.gateways.limits.Memory+int64(s.gateways.limits.Connections)*gateway.ConnMemory,
-		"connections", s.gateways.limits.Connections, "body_rate", s.gateways.limits.BodyRate)
+	s.log.Info("request limits", "memory", s.limits.Memory+int64(s.limits.Connections)*gateway.ConnMemory,
+		"connections", s.limits.Connections, "body_rate", s.limits.BodyRate)
+	s.entry.Store(starting())
+	s.public = gateway.NewServer(http.HandlerFunc(s.answer), s.limits, s.log)
 	s.serve(func() error {
 		if secure != nil {
 			return s.public.ServeTLS(l, secure)
@@ -132,9 +129,54 @@ func (s *server) listen(ctx context.Context, c *config.Config) (err error) {
 	return nil
 }
 
-// listenSocket lets the other commands in. Those of a database open it themselves, and ask the process for nothing but
-// what is in its memory; it serves without that, too, where nothing can be written beside the key file.
-func (s *server) listenSocket(c *config.Config) error {
+// open applies the document, if there is one, and opens the gateways and the socket.
+func (s *server) open(ctx context.Context, c *config.Config, doc *control.Document) (err error) {
+	if _, err := s.desk.PrivateKey(ctx); err != nil { // under another key file, say
+		return err
+	}
+	socket, err := s.listenSocket(c)
+	if err != nil {
+		return err
+	}
+	if s.gateways, err = s.prepare(ctx, c, doc); err != nil {
+		if socket != nil {
+			err = errors.Join(err, socket.Close())
+		}
+		return err
+	}
+	s.startBackground()
+	s.serveMetrics(c.Issuing.Queue)
+	s.entry.Store(s.handler(s.gateways))
+	s.ready.Store(true)
+	if socket != nil {
+		s.serve(func() error { return s.socket.Serve(socket) })
+	}
+	return nil
+}
+
+// prepare applies the document, makes the platform's key if there is none, and makes the gateways.
+func (s *server) prepare(ctx context.Context, c *config.Config, doc *control.Document) (*gateways, error) {
+	if doc != nil {
+		plan, err := s.desk.Apply(ctx, doc)
+		if err != nil {
+			return nil, err
+		}
+		s.log.Info("catalogue applied", "file", doc.Name, "changes", len(plan.Changes), "same", plan.Same)
+	}
+	if err := s.desk.EnsureKey(ctx); err != nil {
+		return nil, err
+	}
+	g, err := newGateways(ctx, c, s.desk, s.metrics.observe(), s.log)
+	if err == nil {
+		s.desk.Changed = g.reload
+	}
+	return g, err
+}
+
+// listenSocket makes the socket for the other commands; nil where there is none. Those of a database open it themselves,
+// and ask the process for nothing but what is in its memory; it serves without that, too, where nothing can be written
+// beside the key file.
+func (s *server) listenSocket(c *config.Config) (net.Listener, error) {
 	listen, handler := control.Listen, control.Handler(s.desk, s.status)
 	if c.Store != "" {
 		listen, handler = control.ListenShared, control.SharedHandler(s.desk.Find, s.status)
@@ -143,25 +185,12 @@ func (s *server) listenSocket(c *config.Config) error {
 	switch {
 	case err != nil && c.Store != "":
 		s.log.Warn("explain --refusals cannot ask this process", "err", err)
-		return nil
+		return nil, nil
 	case err != nil:
-		return err
+		return nil, err
 	}
 	s.socket = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	s.serve(func() error { return s.socket.Serve(l) })
-	return nil
-}
-
-// certificate is the configuration of TLS; nil without a certificate.
-func certificate(c *config.Config) (*tls.Config, error) {
-	if c.TLS.Cert == "" {
-		return nil, nil
-	}
-	cert, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
-	if err != nil {
-		return nil, fmt.Errorf("tls.cert, tls.key: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+	return l, nil
 }
 
 func urlOf(l net.Listener, c *config.Config) string {
@@ -179,10 +208,29 @@ func (s *server) serve(run func() error) {
 	}()
 }
 
-// handler adds what is not a gateway.
-func (s *server) handler(gateways *gateways) http.Handler {
+// answer hands a call to what takes calls at this moment. A process that is starting or stopping asks callers to leave their
+// connections, so that none sends the next call on one that is about to be closed.
+func (s *server) answer(w http.ResponseWriter, r *http.Request) {
+	if !s.ready.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	s.entry.Load().ServeHTTP(w, r)
+}
+
+// starting answers while the store is opened: the process lives, and takes no calls.
+func starting() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /livez", livez)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "starting", http.StatusServiceUnavailable) })
+	return mux
+}
+
+func livez(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+
+// handler adds what is not a gateway.
+func (s *server) handler(gateways *gateways) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", livez)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if reason := s.unready(); reason != "" {
 			http.Error(w, reason, http.StatusServiceUnavailable)
@@ -228,19 +276,33 @@ func (s *server) status() control.Status {
 // wait serves until ctx ends and then stops in good order, or until something fails. A failed store ends the
 // server at once: nothing that runs could still be answered well.
 func (s *server) wait(ctx context.Context) error {
+	if failed, err := s.serveUntil(ctx.Done()); failed {
+		return err
+	}
+	s.ready.Store(false)
+	s.log.Info("stopping: /readyz is 503, and calls are taken until shutdown.drain has passed", "drain", s.drain)
+	drained, cancel := context.WithTimeout(context.Background(), s.drain)
+	defer cancel()
+	if failed, err := s.serveUntil(drained.Done()); failed {
+		return err
+	}
+	return s.stop()
+}
+
+// serveUntil returns when done is closed, or else when something has failed and the server is stopped.
+func (s *server) serveUntil(done <-chan struct{}) (failed bool, err error) {
 	select {
-	case <-ctx.Done():
-		s.log.Info("stopping: running calls may end")
-		return s.stop()
+	case <-done:
+		return false, nil
 	case err := <-s.failed:
 		s.log.Error("a listener failed", "err", err)
-		return errors.Join(err, s.stop())
+		return true, errors.Join(err, s.stop())
 	case err := <-s.node.stopped:
-		return s.abort(err)
+		return true, s.abort(err)
 	case err := <-s.node.failed():
 		s.node.issuer.Stop()
 		<-s.node.stopped // with the same failure, if a batch met it
-		return s.abort(err)
+		return true, s.abort(err)
 	}
 }
 
@@ -275,7 +337,7 @@ func (s *server) listeners() []listener {
 // stop takes no more calls, lets the running ones end, then the committer, and closes the store last.
 func (s *server) stop() error {
 	s.ready.Store(false)
-	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
+	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
 	for _, server := range s.listeners() {
 		if err := server.Shutdown(ctx); err != nil {

@@ -187,7 +187,7 @@ func start(ctx context.Context, program *faquan, dir string) (*server, error) {
 		return nil, err
 	}
 	s := &server{address: address, log: &bytes.Buffer{}, ended: make(chan error, 1)}
-	s.cmd = program.command("serve", "--data", filepath.Join(dir, "data"), "--listen", address,
+	s.cmd = program.command("serve", "--data", filepath.Join(dir, "data"), "--listen", address, "--shutdown-drain", "0s",
 		"--apply", filepath.Join(dir, "catalog.yaml"))
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
