@@ -1,15 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +35,11 @@ func testCertificate(t *testing.T, dir string) (config.TLS, trust) {
 		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &testKey().PublicKey, testKey())
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +47,7 @@ func testCertificate(t *testing.T, dir string) (config.TLS, trust) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := x509.MarshalPKCS8PrivateKey(testKey())
+	key, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,4 +62,100 @@ func testCertificate(t *testing.T, dir string) (config.TLS, trust) {
 	pool := x509.NewCertPool()
 	pool.AddCert(cert)
 	return files, trust{pool}
+}
+
+// replaceCertificate puts another certificate, and another key, in the place of the files, each at once.
+func replaceCertificate(t *testing.T, files config.TLS, what ...string) trust {
+	t.Helper()
+	made, pool := testCertificate(t, t.TempDir())
+	for from, to := range map[string]string{made.Cert: files.Cert, made.Key: files.Key} {
+		if slices.Contains(what, filepath.Base(from)) {
+			if err := os.Rename(from, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return pool
+}
+
+// A certificate that is replaced is used from the next handshake on that comes a second after the last look. One that does
+// not fit its key changes nothing, and is warned about once.
+func TestCertificateIsReadAgain(t *testing.T) {
+	files, _ := testCertificate(t, t.TempDir())
+	var log bytes.Buffer
+	at := time.Now()
+	f := &certificateFiles{files: files, log: slog.New(slog.NewTextHandler(&log, nil)), now: func() time.Time { return at }}
+	if err := f.load(f.state()); err != nil {
+		t.Fatal(err)
+	}
+	use := func(later time.Duration) *tls.Certificate {
+		t.Helper()
+		at = at.Add(later)
+		pair, err := f.get(nil)
+		if err != nil || pair == nil {
+			t.Fatalf("no certificate: %v", err)
+		}
+		return pair
+	}
+	lines := func(want string, count int) {
+		t.Helper()
+		if got := strings.Count(log.String(), want); got != count {
+			t.Errorf("%d lines with %q, want %d:\n%s", got, want, count, &log)
+		}
+	}
+	first := use(0)
+	if again := use(time.Hour); again != first {
+		t.Error("files that are the same were read again")
+	}
+	replaceCertificate(t, files, "cert.pem", "key.pem")
+	if early := use(lookEvery - 1); early != first {
+		t.Error("it is looked more often than once a second")
+	}
+	second := use(1)
+	if second == first {
+		t.Fatal("the new certificate is not used")
+	}
+	lines("the certificate was read again", 1)
+	replaceCertificate(t, files, "cert.pem") // the key of the one before
+	for range 3 {
+		if half := use(time.Second); half != second {
+			t.Error("a certificate without its key is used")
+		}
+	}
+	lines("the new certificate cannot be used", 1)
+	if err := os.Remove(files.Key); err != nil {
+		t.Fatal(err)
+	}
+	use(time.Second)
+	use(time.Second)
+	lines("the new certificate cannot be used", 2)
+	replaceCertificate(t, files, "cert.pem", "key.pem")
+	if third := use(time.Second); third == second {
+		t.Error("a good pair is not used after a bad one")
+	}
+	lines("the certificate was read again", 2)
+}
+
+// A running server presents the new certificate, without a restart.
+func TestCertificateOfARunningServer(t *testing.T) {
+	files, old := testCertificate(t, t.TempDir())
+	s := testServer(t, t.TempDir(), nil, func(c *config.Config) { c.TLS = files })
+	defer s.stop()
+	reaches := func(pool trust) bool {
+		client := pool.Client()
+		defer client.CloseIdleConnections()
+		resp, err := client.Get(s.url + "/livez")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err == nil
+	}
+	if !reaches(old) {
+		t.Fatal("the first certificate is not presented")
+	}
+	renewed := replaceCertificate(t, files, "cert.pem", "key.pem")
+	within(t, "the new certificate is presented", func() bool { return reaches(renewed) })
+	if reaches(old) {
+		t.Error("the old one still is")
+	}
 }
