@@ -159,7 +159,7 @@ func (d *demo) meetGateway(ctx context.Context) error {
 	}
 	d.app.url, d.app.gatewayKey, d.top.url = d.server.url, key, d.server.url
 	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER(key)})
-	if err := os.WriteFile(d.file("gateway_public.pem"), public, 0o644); err != nil {
+	if err := os.WriteFile(d.file("gateway_public.pem"), public, 0o600); err != nil {
 		return errors.Join(err, d.server.stop())
 	}
 	return nil

@@ -314,7 +314,7 @@ func (p *docPage) bash(text, stdin string) docCommand {
 	cmd.Dir = p.dir
 	cmd.Stdin = strings.NewReader(stdin)
 	// A command without --listen has another port than 8080, too. A client of TOP sends the time of its zone.
-	cmd.Env = append(bareEnviron(), "FAQUAN_LISTEN=127.0.0.1:"+p.port, "TZ=UTC")
+	cmd.Env = append(bareEnviron(), "FAQUAN_LISTEN=127.0.0.1:"+p.port, "TZ=UTC", "FAQUAN_SHUTDOWN_DRAIN=0s")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return docCommand{cmd}
 }

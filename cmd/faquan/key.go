@@ -80,17 +80,17 @@ func writePair(key *rsa.PrivateKey, format, private, public string) error {
 			return err
 		}
 	}
-	if err := writeNew(private, label, der, 0o600); err != nil {
+	if err := writeNew(private, label, der); err != nil {
 		return err
 	}
-	if err := writeNew(public, "PUBLIC KEY", publicDER(&key.PublicKey), 0o644); err != nil {
+	if err := writeNew(public, "PUBLIC KEY", publicDER(&key.PublicKey)); err != nil {
 		return errors.Join(err, os.Remove(private))
 	}
 	return nil
 }
 
-func writeNew(file, label string, der []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+func writeNew(file, label string, der []byte) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

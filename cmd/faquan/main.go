@@ -33,6 +33,7 @@ func main() { os.Exit(run()) }
 
 // run is main with an exit code, so that the scripts of the tests can call it.
 func run() int {
+	syscall.Umask(0o077) // whatever a command makes, SQLite's files among it, other users cannot read
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the first signal asks to stop, the second one kills at once

@@ -120,6 +120,13 @@ func (n *node) open(ctx context.Context, o nodeOptions) (err error) {
 		return explainOpen(ctx, n.at.dir, err)
 	}
 	n.store = n.files
+	tightened, err := datadir.Tighten(n.at.dir)
+	if len(tightened) > 0 && o.log != nil {
+		o.log.Warn("other users could read files of the data directory; now they have mode 0600", "files", tightened)
+	}
+	if err != nil && o.log != nil {
+		o.log.Warn("other users may be able to read files of the data directory; chmod 600", "err", err)
+	}
 	return nil
 }
 

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -41,6 +43,7 @@ func TestMain(m *testing.M) {
 //	flip FILE TEXT     flip one bit of the file, where the text stands first
 //	database NAME      make an empty PostgreSQL database; its URL is $NAME
 //	port NAME          find a port that is free; it is $NAME
+//	private DIR        fail if another user could read a file in the directory
 //	serving URL        wait until a process serves the gateways at the URL
 //	exits CODE COMMAND run a command, which must end with the exit code
 //	json FILE          see that the file, stdout or stderr holds JSON in the one style of faquan
@@ -61,6 +64,7 @@ func TestScripts(t *testing.T) {
 			"serving":  serving,
 			"exits":    exits,
 			"json":     checkJSON,
+			"private":  private,
 		},
 	})
 }
@@ -209,6 +213,30 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	data[at] ^= 1
 	ts.Check(os.WriteFile(file, data, 0o600))
+}
+
+// private looks at every file, sockets included.
+func private(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: private DIR")
+	}
+	files := 0
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if files++; info.Mode().Perm() != 0o600 {
+			return fmt.Errorf("%s has mode %#o", path, info.Mode().Perm())
+		}
+		return nil
+	}))
+	if files == 0 {
+		ts.Fatalf("%s holds no file", args[0])
+	}
 }
 
 // ports counts what freePort has given.

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -76,6 +77,34 @@ func Check(dir string) (warning string, err error) {
 		return "", err
 	}
 	return f.judge(self)
+}
+
+// Tighten gives the files of the journal and the view mode 0600 where an earlier version, or a copy, left them open to
+// other users. It returns the names of those it changed. The key file is not among them: whoever could read it must be
+// asked about, see package seal.
+func Tighten(dir string) (changed []string, err error) {
+	for _, part := range []string{"", "journal", "rebuild"} {
+		entries, readErr := os.ReadDir(filepath.Join(dir, part))
+		if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
+			err = errors.Join(err, readErr)
+		}
+		for _, e := range entries {
+			name := filepath.Join(part, e.Name())
+			if part == "" && name != "LOCK" && !strings.HasPrefix(name, "view.db") {
+				continue // not of faquan, perhaps
+			}
+			info, infoErr := e.Info()
+			if infoErr != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+				continue // it is gone, or good
+			}
+			if chmodErr := os.Chmod(filepath.Join(dir, name), 0o600); chmodErr != nil {
+				err = errors.Join(err, chmodErr)
+				continue
+			}
+			changed = append(changed, name)
+		}
+	}
+	return changed, err
 }
 
 // facts are what counts of a directory.

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -175,5 +176,45 @@ func mustMake(t *testing.T, dir string, mode fs.FileMode) {
 	t.Helper()
 	if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chmod(dir, mode)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Files of the journal and the view become private. Others are not touched, and neither is what a link leads to.
+func TestTighten(t *testing.T) {
+	dir := t.TempDir()
+	mustMake(t, filepath.Join(dir, "journal"), 0o755)
+	outside := filepath.Join(t.TempDir(), "outside")
+	for name, mode := range map[string]fs.FileMode{
+		"view.db": 0o644, "view.db-wal": 0o640, "LOCK": 0o600, "journal/00000001.seg": 0o604,
+		"secret.key": 0o644, "catalog.yaml": 0o644, outside: 0o644,
+	} {
+		path := filepath.Join(dir, name)
+		if filepath.IsAbs(name) {
+			path = name
+		}
+		if err := os.WriteFile(path, nil, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(outside, filepath.Join(dir, "view.db-mark")); err != nil {
+		t.Fatal(err)
+	}
+	changed, err := Tighten(dir)
+	want := []string{"view.db", "view.db-wal", "journal/00000001.seg"}
+	if err != nil || !slices.Equal(changed, want) {
+		t.Errorf("changed %q, %v; want %q", changed, err, want)
+	}
+	for name, mode := range map[string]fs.FileMode{
+		"view.db": 0o600, "view.db-wal": 0o600, "journal/00000001.seg": 0o600, "secret.key": 0o644, "catalog.yaml": 0o644, "view.db-mark": 0o644,
+	} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%s has mode %v, %v", name, info.Mode().Perm(), err)
+		}
+	}
+	if again, err := Tighten(dir); err != nil || len(again) > 0 {
+		t.Errorf("the second time it changed %q, %v", again, err)
 	}
 }

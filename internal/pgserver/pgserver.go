@@ -91,7 +91,7 @@ var errEnded = errors.New("PostgreSQL has ended at its start")
 
 // start runs the postmaster and waits until it takes connections.
 func (s *Server) start() error {
-	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
