@@ -98,7 +98,7 @@ func memoryOf(t *testing.T, pid int, name string) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		t.Skip(err)
+		t.Skip("the memory of a process is read in /proc: ", err)
 	}
 	for line := range strings.Lines(string(status)) {
 		if f := strings.Fields(line); len(f) >= 2 && f[0] == name+":" {

@@ -127,7 +127,7 @@ func TestLongQueries(t *testing.T) {
 // A process takes as many file descriptors as it may have, and says so when they are few.
 func TestFileLimit(t *testing.T) {
 	if _, err := os.Stat("/proc/self/limits"); err != nil {
-		t.Skip(err)
+		t.Skip("the limits of a process are read in /proc: ", err)
 	}
 	w := newCrashWorld(t, testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`))
 	for hard, warns := range map[int]bool{1000: true, 4096: false} {

@@ -246,8 +246,8 @@ func TestDamagedJournal(t *testing.T) {
 	}
 	report := d.audit(t)
 	wantFindings(t, report, "journal: "+filepath.Base(path)+" at offset 8192, record ")
-	if len(report.Notes) != 1 || report.Checked.Issuances != 0 {
-		t.Errorf("notes %q and %d issuances, want one note and none", report.Notes, report.Checked.Issuances)
+	if !strings.Contains(fmt.Sprint(report.NotKept), "the view and the rows, because the journal is damaged") || report.Checked.Issuances != 0 {
+		t.Errorf("not checked %q, and %d issuances checked; want the rows not checked", report.NotKept, report.Checked.Issuances)
 	}
 
 	for name, heads := range map[string][]journal.Head{
@@ -284,8 +284,8 @@ func TestOtherViews(t *testing.T) {
 	}
 	report := set(older)
 	wantFindings(t, report)
-	if got := report.Checked.Issuances; got != 60 || whole != 100 || !strings.Contains(fmt.Sprint(report.Notes), "journal records behind") {
-		t.Errorf("%d of %d issuances audited, want 60 of 100, and notes %q", got, whole, report.Notes)
+	if got := report.Checked.Issuances; got != 60 || whole != 100 || !strings.Contains(fmt.Sprint(report.NotKept), "journal records behind") {
+		t.Errorf("%d of %d issuances audited, want 60 of 100, and not checked %q", got, whole, report.NotKept)
 	}
 	wantFindings(t, set([]byte(strings.Repeat("no database ", 10_000))), "view: view.db")
 	other, err := os.ReadFile(embedded.ViewPath(fixture(t).o.Dir))
@@ -300,8 +300,8 @@ func TestOtherViews(t *testing.T) {
 	}
 	report = d.audit(t)
 	wantFindings(t, report)
-	if !strings.Contains(fmt.Sprint(report.Notes), "there is no view") {
-		t.Errorf("notes %q of a directory without a view", report.Notes)
+	if !strings.Contains(fmt.Sprint(report.NotKept), "there is no view") {
+		t.Errorf("not checked %q of a directory without a view", report.NotKept)
 	}
 }
 

@@ -40,7 +40,7 @@
 //     Rules are not evaluated again, nor is the draw: the explanation of an issuance shows those.
 //
 // Events and redemptions (invariants 5 and 6 of the specification) are not kept yet, so there is nothing of them
-// to check; a report says so in NotKept. Nor can a voucher be voided yet: every voucher counts.
+// to check. A report says in NotKept what was not checked. Nor can a voucher be voided yet: every voucher counts.
 //
 // No rule is taken from the code that decides. That code adds one voucher to a counter; this one adds up all
 // vouchers and compares.

@@ -75,16 +75,16 @@ func (e *embeddedAudit) run(ctx context.Context, check *embedded.Check) (*Report
 		return nil, err
 	}
 	if !sound {
-		e.note("the view and the rows were not audited, because the journal is damaged")
+		e.notChecked("the view and the rows, because the journal is damaged. Restore the directory from a backup, and audit that")
 		return e.done(), nil
 	}
 	if check.Reader() == nil {
-		e.note("there is no view, so that no rows were audited; the next start makes it")
+		e.notChecked("the rows, because there is no view. The next start of faquan makes it, or `faquan rebuild`; audit again then")
 		return e.done(), nil
 	}
 	if behind := e.embedded.Journal.Seq - at.Seq; behind > 0 {
-		e.note(fmt.Sprintf("the view is %d of %d journal records behind, which is no fault; rows were audited up to record %d",
-			behind, e.embedded.Journal.Seq, at.Seq))
+		e.notChecked("the rows of journal records from %d on, because the view is %d of %d journal records behind, which is not a fault. "+
+			"The next start of faquan brings it up to date; audit again then", at.Seq+1, behind, e.embedded.Journal.Seq)
 	}
 	sound, err = e.compare(ctx, check)
 	if err != nil {
@@ -99,7 +99,7 @@ func (e *embeddedAudit) run(ctx context.Context, check *embedded.Check) (*Report
 // withoutView verifies the journal alone.
 func (e *embeddedAudit) withoutView() (*Report, error) {
 	e.embedded = &EmbeddedReport{}
-	e.note("the rows were not audited, because the view cannot be read")
+	e.notChecked("the rows, because the view cannot be read. Stop faquan, run `faquan rebuild`, and audit again")
 	if _, err := e.verify(false, 0); err != nil {
 		return nil, err
 	}
@@ -114,10 +114,15 @@ func (e *embeddedAudit) verify(live bool, position uint64) (bool, error) {
 	o := journal.VerifyOptions{Heads: e.o.Heads}
 	if live {
 		if position == 0 {
-			e.note("the view has reached nothing yet, so that nothing of the journal was audited")
+			e.notChecked("the journal, because the process that serves the directory has written nothing to the view yet. Audit again in a minute")
 			return true, nil
 		}
 		o.UpTo = position // heads beyond it are not looked for then
+		for _, head := range e.o.Heads {
+			if head.Seq > position {
+				e.notChecked("the head %d, because the view has reached record %d only and the process goes on writing. Audit again in a minute", head.Seq, position)
+			}
+		}
 	}
 	fsys, dir := e.o.Store.JournalFS, e.o.Store.JournalDir
 	if fsys == nil {
@@ -138,11 +143,11 @@ func (e *embeddedAudit) verify(live bool, position uint64) (bool, error) {
 	e.embedded.Journal = JournalHead{report.Head.Seq, fmt.Sprintf("%x", report.Head.Hash)}
 	e.embedded.Records = report.Records
 	if r := report.Residue; r != nil {
-		e.note(fmt.Sprintf("%d bytes behind the journal's end, in %s at %d: %s; after an unclean stop that is no fault", r.Bytes, r.Segment, r.Offset, r.Reason))
+		e.note(fmt.Sprintf("%d bytes behind the journal's end, in %s at %d: %s; which is not a fault after an unclean stop", r.Bytes, r.Segment, r.Offset, r.Reason))
 	}
 	if report.Head.Seq < position {
 		e.find(Finding{View, "its position", fmt.Sprintf("record %d of the journal or before", report.Head.Seq), fmt.Sprintf("record %d", position)})
-		e.note("the view and the rows were not audited, because the view is of another journal")
+		e.notChecked("the view and the rows, because the view belongs to another journal. Stop faquan, run `faquan rebuild`, and audit again")
 		return false, nil
 	}
 	return true, nil
@@ -161,7 +166,7 @@ func (e *embeddedAudit) compare(ctx context.Context, check *embedded.Check) (boo
 	}
 	e.report.More += compared.More
 	if len(compared.Faults) > 0 {
-		e.note("the rows were not counted again, because the view is not what the journal says; `faquan rebuild` makes it again")
+		e.notChecked("what the rows add up to, because the view is not what the journal says. Stop faquan, run `faquan rebuild`, and audit again")
 		return false, nil
 	}
 	e.o.History, e.o.former = NewHistory(), compared.Persons
@@ -185,6 +190,9 @@ func (e *embeddedAudit) recount(ctx context.Context, check *embedded.Check) (*Re
 	if err := c.mean(ctx); err != nil {
 		return nil, err
 	}
-	c.report.Notes, c.embedded = e.report.Notes, e.embedded
+	c.report.Notes, c.embedded, c.skipped = e.report.Notes, e.embedded, append(e.skipped, c.skipped...)
+	if len(e.o.Heads) == 0 {
+		c.notChecked("that nothing was cut off the end of the journal, because no head is known. Give one with --head RECORD:HASH, from an earlier audit or the log of serve")
+	}
 	return c.done(), nil
 }

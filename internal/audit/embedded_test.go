@@ -2,9 +2,11 @@ package audit
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +99,40 @@ func TestHealthyDirectory(t *testing.T) {
 	}
 }
 
+// What was not checked is told, with what to do about it; once that is done it is told no more.
+func TestWhatIsNotChecked(t *testing.T) {
+	d := newDirectory(t)
+	st := d.open(t)
+	crowdOf(t, st, 10, 1)
+	closeStore(t, st)
+	told := func(o EmbeddedOptions) (string, *Report) {
+		o.Store = d.o
+		report, err := Embedded(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(report.NotKept, "\n"), report
+	}
+	text, report := told(EmbeddedOptions{})
+	for _, want := range []string{"--lookup-every 1", "--head RECORD:HASH", "this version writes no events", "this version redeems none"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("not told: %s, in\n%s", want, text)
+		}
+	}
+	head := journal.Head{Seq: report.Embedded.Journal.Seq}
+	if _, err := hex.Decode(head.Hash[:], []byte(report.Embedded.Journal.Hash)); err != nil {
+		t.Fatal(err)
+	}
+	text, report = told(EmbeddedOptions{Options: Options{LookupEvery: 1}, Heads: []journal.Head{head}})
+	wantFindings(t, report)
+	if strings.Contains(text, "--") || len(report.NotKept) != 2 {
+		t.Errorf("all that can be checked was, and told as not checked is\n%s", text)
+	}
+	if text, _ = told(EmbeddedOptions{Options: Options{LookupEvery: -1}}); !strings.Contains(text, "--lookup-every -1 leaves that out") {
+		t.Errorf("look-ups that are left out are not told:\n%s", text)
+	}
+}
+
 // Beside a process that issues all the time, everything that the view has reached is audited, and nothing that is
 // on its way is taken for a fault.
 func TestBesideIssuing(t *testing.T) {
@@ -177,12 +213,15 @@ func TestAfterKill(t *testing.T) {
 		t.Fatalf("Embedded: %v", err)
 	}
 	wantFindings(t, live)
+	if !strings.Contains(fmt.Sprint(live.NotKept), fmt.Sprintf("the head %d, because", 1<<40)) {
+		t.Errorf("a head that was not looked for is not told: %q", live.NotKept)
+	}
 	killed := d.copyOf(t) // while it is open: as the disk would be
 	closeStore(t, st)
 	report := killed.audit(t)
 	wantFindings(t, report)
-	if got := report.Checked.Issuances; got != 60 || len(report.Notes) == 0 {
-		t.Errorf("%d issuances and notes %q, want 60 and that the view is behind", got, report.Notes)
+	if got := report.Checked.Issuances; got != 60 || !strings.Contains(fmt.Sprint(report.NotKept), "journal records behind") {
+		t.Errorf("%d issuances, not checked %q, want 60 and that the view is behind", got, report.NotKept)
 	}
 	again := killed.open(t)
 	closeStore(t, again)

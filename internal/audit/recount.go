@@ -84,6 +84,12 @@ func countAgain(ctx context.Context, r store.Reader, o Options) (*recount, error
 		linked: map[benefit.UserID]int32{}, persons: map[string]int32{}, shares: map[share]*crowd{},
 	}
 	c.reporter.cat = catalogue
+	switch every := o.LookupEvery; {
+	case every < 0:
+		c.notChecked("that issuances and users are found by their keys and identifiers, because --lookup-every -1 leaves that out. --lookup-every 1 checks all of them")
+	case every > 1:
+		c.notChecked("that all issuances and users are found by their keys and identifiers, because that takes several reads for each; one of %d was looked up. --lookup-every 1 checks all of them", every)
+	}
 	return c, c.passes(ctx)
 }
 

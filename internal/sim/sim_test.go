@@ -74,7 +74,7 @@ func TestSimRepeats(t *testing.T) {
 // The histories must meet what they are made for, or the checks prove nothing.
 func TestSimMeetsEverything(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it takes many seeds")
+		t.Skip("takes many seeds")
 	}
 	var all Report
 	for seed := uint64(1001); seed <= 1015; seed++ {

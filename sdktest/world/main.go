@@ -85,6 +85,7 @@ type faquan struct{ path, store string }
 func (f *faquan) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(f.path, args...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FAQUAN_") })
+	cmd.Env = append(cmd.Env, "FAQUAN_SHUTDOWN_DRAIN=0s") // nothing balances the calls of a test
 	if f.store != "" {
 		cmd.Env = append(cmd.Env, "FAQUAN_STORE="+f.store)
 	}

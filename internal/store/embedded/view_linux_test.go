@@ -15,7 +15,7 @@ import (
 func mount(t *testing.T, dir, options string) {
 	t.Helper()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Skipf("a file system of its own cannot be had here: %v", err)
+		t.Skipf("this test mounts a file system, which takes the rights of root: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 }
@@ -72,7 +72,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, "size=32m"); err != nil {
-		t.Skipf("it cannot be made read-only: %v", err)
+		t.Skipf("the mounted file system cannot be made read-only here: %v", err)
 	}
 	if _, err := Open(o); !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), "data directory") {
 		t.Errorf("Open: %v", err)

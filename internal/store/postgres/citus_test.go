@@ -22,7 +22,7 @@ const citusDSN = "FAQUAN_CITUS_DSN"
 func TestCitus(t *testing.T) {
 	dsn := os.Getenv(citusDSN)
 	if dsn == "" {
-		t.Skip(citusDSN + " is not set: nothing of this was tested on Citus. Set it to the URL of a Citus coordinator's database.")
+		t.Skip(citusDSN + " is not set, so nothing was tested on Citus. Set it to the URL of a database on a Citus coordinator")
 	}
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		o := Options{URL: citusSchema(t, dsn), CallerClock: true}

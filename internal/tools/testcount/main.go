@@ -8,6 +8,8 @@
 // Each line of the file is one part: its name, passed, failed, skipped. A test and each of its subtests count one
 // each, as go test -v and node --test list them; of lines each that begins with "ok " or "FAIL " counts one.
 //
+// With -skips FILE each skipped test is added to that file, one a line: part, test and reason.
+//
 // Two silences are counted as a failure, because they look like success: a command that fails without naming a
 // failed test (it did not build, it was killed), and one that ran no test at all. The exit status is 0 when nothing
 // failed, 1 otherwise, 2 for a wrong call.
@@ -31,6 +33,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	part := flags.String("part", "tests", "name of the part, one word")
 	file := flags.String("counts", "", "file to add the counts to")
+	skips := flags.String("skips", "", "file to add the skipped tests and their reasons to; empty for none")
 	format := flags.String("format", "go", "what the command prints: go (test -json), node (--test) or lines (ok …, FAIL …)")
 	if flags.Parse(args) != nil {
 		return 2
@@ -44,7 +47,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintf(stdout, "testcount: %s: %v\n", *part, err)
 	}
-	if err := total.add(*file, *part); err != nil {
+	if err := errors.Join(total.add(*file, *part), total.addSkips(*skips, *part)); err != nil {
 		fmt.Fprintln(stderr, "testcount:", err)
 		return 1
 	}
@@ -77,6 +80,8 @@ func count(command []string, read reader, stdout, stderr io.Writer) (counts, err
 
 type counts struct {
 	passed, failed, skipped int
+
+	skips []string // which, and why
 }
 
 // judge counts the silences as failures.
@@ -90,7 +95,7 @@ func (c counts) judge(exit, reading error) (counts, error) {
 		return c, fmt.Errorf("no test failed, but the command did: %w", exit)
 	case exit == nil && c.failed > 0:
 		return c, errors.New("tests failed, but the command says it succeeded")
-	case c == counts{}:
+	case c.passed+c.failed+c.skipped == 0:
 		c.failed++
 		return c, errors.New("no test ran")
 	}
@@ -98,10 +103,25 @@ func (c counts) judge(exit, reading error) (counts, error) {
 }
 
 func (c counts) add(file, part string) error {
+	return appendTo(file, fmt.Sprintln(part, c.passed, c.failed, c.skipped))
+}
+
+func (c counts) addSkips(file, part string) error {
+	if file == "" || len(c.skips) == 0 {
+		return nil
+	}
+	var text string
+	for _, skip := range c.skips {
+		text += part + ": " + skip + "\n"
+	}
+	return appendTo(file, text)
+}
+
+func appendTo(file, text string) error {
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(f, part, c.passed, c.failed, c.skipped)
+	_, err = io.WriteString(f, text)
 	return errors.Join(err, f.Close())
 }

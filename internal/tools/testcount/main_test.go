@@ -16,6 +16,10 @@ func TestCounts(t *testing.T) {
 {"Action":"output","Package":"p","Test":"TestA","Output":"quiet\n"}
 {"Action":"pass","Package":"p","Test":"TestA/sub"}
 {"Action":"pass","Package":"p","Test":"TestA"}
+{"Action":"output","Package":"p","Test":"TestB","Output":"=== RUN   TestB\n"}
+{"Action":"output","Package":"p","Test":"TestB","Output":"    b_test.go:7: about to look\n"}
+{"Action":"output","Package":"p","Test":"TestB","Output":"    b_test.go:9: NO_SERVER is not set: set it\n"}
+{"Action":"output","Package":"p","Test":"TestB","Output":"--- SKIP: TestB (0.00s)\n"}
 {"Action":"skip","Package":"p","Test":"TestB"}
 {"Action":"pass","Package":"p","Elapsed":1}
 {"Action":"skip","Package":"without/tests"}
@@ -84,6 +88,32 @@ func script(t *testing.T, dir, lines string) string {
 		return "cat '" + stream + "'; exit 1"
 	}
 	return "cat '" + stream + "'"
+}
+
+// Each skipped test is named with its reason.
+func TestSkipsAreNamed(t *testing.T) {
+	for format, c := range map[string]struct{ stream, want string }{
+		"go": {`{"Action":"output","Package":"p","Test":"TestB","Output":"    b_test.go:7: about to look\n"}
+{"Action":"output","Package":"p","Test":"TestB","Output":"    b_test.go:9: NO_SERVER is not set: set it\n"}
+{"Action":"output","Package":"p","Test":"TestB","Output":"--- SKIP: TestB (0.00s)\n"}
+{"Action":"skip","Package":"p","Test":"TestB"}
+{"Action":"skip","Package":"p","Test":"TestC/sub"}
+{"Action":"pass","Package":"p","Test":"TestC"}
+{"Action":"skip","Package":"without/tests"}
+`, "x: p TestB: NO_SERVER is not set: set it\nx: p TestC/sub: no reason given\n"},
+		"node": {"✔ a (0.1ms)\n﹣ b (1) (1.2ms) # why (1)\n  ﹣ c (0.3ms) # SKIP\nok 4 - d # SKIP no server\nℹ pass 1\nℹ skipped 3\n",
+			"x: b (1): why (1)\nx: c: no reason given\nx: d: no server\n"},
+	} {
+		dir := t.TempDir()
+		skips := filepath.Join(dir, "skips")
+		args := []string{"-part", "x", "-counts", filepath.Join(dir, "counts"), "-skips", skips, "-format", format, "sh", "-c", script(t, dir, c.stream)}
+		if got := run(args, io.Discard, io.Discard); got != 0 {
+			t.Errorf("%s: exit %d", format, got)
+		}
+		if text, err := os.ReadFile(skips); err != nil || string(text) != c.want {
+			t.Errorf("%s: %q (%v), want %q", format, text, err, c.want)
+		}
+	}
 }
 
 func TestCountsAreAdded(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -90,6 +91,7 @@ func (g *goTests) test(e event) {
 		g.total.passed++
 	case "skip":
 		g.total.skipped++
+		g.total.skips = append(g.total.skips, e.Package+" "+e.Test+": "+skipReason(g.take(e)))
 	case "fail":
 		g.total.failed++
 		g.failed[e.Package] = true
@@ -99,6 +101,18 @@ func (g *goTests) test(e event) {
 	}
 	g.tests[e.Package]++
 	g.take(e)
+}
+
+// skipLog is what t.Skip logs: file, line and reason.
+var skipLog = regexp.MustCompile(`(?m)^\s+\S+\.go:\d+: (.*)$`)
+
+// skipReason finds the reason in the output of a skipped test, which logs it last.
+func skipReason(output string) string {
+	all := skipLog.FindAllStringSubmatch(output, -1)
+	if len(all) == 0 {
+		return "no reason given"
+	}
+	return all[len(all)-1][1]
 }
 
 func (g *goTests) pkg(e event) {
@@ -122,10 +136,16 @@ func (g *goTests) pkg(e event) {
 // nodeSummary is a line of the summary that every reporter of node --test ends with: "# pass 3" or "ℹ pass 3".
 var nodeSummary = regexp.MustCompile(`^(?:#|ℹ) (pass|fail|cancelled|skipped|todo) (\d+)\s*$`)
 
+// nodeSkip is the line of a test that did not run, in the two forms: "﹣ name (0.1ms) # reason", "ok 1 - name # SKIP reason".
+var nodeSkip = regexp.MustCompile(`^\s*(?:\S+ (.+?) \([\d.]+ms\)|ok \d+ - (.+?)) # (?:SKIP|TODO)? ?(.*)$`)
+
 // readNode shows everything and counts by the summary.
 func readNode(in io.Reader, out io.Writer) (counts, error) {
 	var total counts
 	err := eachLine(in, out, func(line string) error {
+		if m := nodeSkip.FindStringSubmatch(line); m != nil {
+			total.skips = append(total.skips, m[1]+m[2]+": "+cmp.Or(m[3], "no reason given"))
+		}
 		m := nodeSummary.FindStringSubmatch(line)
 		if m == nil {
 			return nil
