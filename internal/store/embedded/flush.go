@@ -94,7 +94,11 @@ func (s *Store) flushBehind() error {
 	if err != nil {
 		return err
 	}
-	return s.viewError(s.checkpoint("PASSIVE")) // without waiting for readers
+	err = s.viewError(s.checkpoint("PASSIVE")) // without waiting for readers
+	s.mu.Lock()
+	s.inWAL = err != nil
+	s.mu.Unlock()
+	return err
 }
 
 // swap puts the active overlay behind and starts a new one, unless there is nothing to write. Nothing is behind when

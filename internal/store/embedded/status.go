@@ -9,7 +9,7 @@ type Status struct {
 	// at MaxBehind. BehindSince is the time of the first of them; 0 when the view has everything.
 	Behind, MaxBehind int
 	BehindSince       benefit.Instant
-	Stuck             bool // the view could not be written when that was last tried
+	Stuck             bool // the view, or its file behind the write-ahead log, could not be written when that was last tried
 	Short             bool // see journal.Journal.Short
 }
 
@@ -18,7 +18,7 @@ func (s *Store) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := Status{
-		Failed: s.failed != nil, MaxBehind: s.o.MaxOverlay, Stuck: s.stuck != nil, Short: s.journal.Short(),
+		Failed: s.failed != nil, MaxBehind: s.o.MaxOverlay, Stuck: s.stuck != nil || s.inWAL, Short: s.journal.Short(),
 		Behind: s.active.weight(), BehindSince: s.active.began,
 	}
 	if s.behind != nil {

@@ -1,9 +1,11 @@
 package embedded
 
 import (
+	"errors"
 	"syscall"
 	"testing"
 
+	"faquan/internal/vfs"
 	"faquan/internal/vfs/faultfs"
 )
 
@@ -48,6 +50,22 @@ func TestStatus(t *testing.T) {
 	if got := s.Status(); got != (Status{MaxBehind: 50}) {
 		t.Errorf("the view has everything again: %+v", got)
 	}
+
+	// What is in the write-ahead log alone is in the view, but there is no room for more.
+	whole := s.lock
+	s.lock = noCheckpoint{whole}
+	c.mustAsk(t, 5, 6)
+	if err := s.Flush(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("a checkpoint that fails: %v", err)
+	}
+	if got := s.Status(); got != (Status{MaxBehind: 50, Stuck: true}) {
+		t.Errorf("a checkpoint that fails: %+v", got)
+	}
+	s.lock = whole
+	c.mustAsk(t, 6, 7)
+	if err := s.Flush(); err != nil || s.Status().Stuck {
+		t.Errorf("the next one: %v, %+v", err, s.Status())
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +73,11 @@ func TestStatus(t *testing.T) {
 		t.Errorf("closed: %+v", got)
 	}
 }
+
+// noCheckpoint is a lock that lets no checkpoint begin.
+type noCheckpoint struct{ vfs.Lock }
+
+func (noCheckpoint) Check() error { return syscall.ENOSPC }
 
 // It tells that there is no room for the journal, and that the store has failed.
 func TestStatusOfABadDisk(t *testing.T) {

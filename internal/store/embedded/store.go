@@ -135,6 +135,7 @@ type Store struct {
 	catalogue int64                                        // its version
 	failed    error                                        // why the store has failed, or nil
 	stuck     error                                        // why the view does not keep up, or nil
+	inWAL     bool                                         // the last checkpoint failed: the view keeps up, in its write-ahead log
 	counts    map[benefit.TemplateID]benefit.TemplateCount // of every template asked for so far
 	days      map[benefit.TemplateID]benefit.TemplateDay   // of its latest day
 	links     *cache[linkKey, link]
