@@ -57,6 +57,7 @@ func (o *benchEngine) flags(f *pflag.FlagSet) {
 
 	f.StringVar(&o.Dir, "dir", "", "embedded: `DIR`ectory for the stores, on the disk to measure (default: the system's for temporary files)")
 	f.BoolVar(&o.Keep, "keep", false, "embedded: leave the store for bench start")
+	f.BoolVar(&o.Metrics, "metrics", false, "embedded: measure what serve with --metrics-listen does")
 	f.BoolVar(&o.NoDirect, "no-direct", false, "embedded: leave direct SQLite out; it takes longest")
 	f.Int64Var(&o.DirectMeasured, "direct-measured", 100_000, "embedded: issues of each step on which direct SQLite is measured")
 
@@ -89,8 +90,8 @@ func (o *benchEngine) run(cmd *cobra.Command) error {
 		o.Out = cmd.OutOrStdout()
 		return bench.RunEngine(cmd.Context(), o.EngineOptions)
 	}
-	if o.Dir != "" || o.Keep {
-		return fmt.Errorf("--dir and --keep are for the embedded store; a private server lies where TMPDIR says")
+	if o.Dir != "" || o.Keep || o.Metrics {
+		return fmt.Errorf("--dir, --keep and --metrics are for the embedded store; a private server lies where TMPDIR says")
 	}
 	d.Workload, d.Callers, d.Millions, d.Step = o.Workload, o.Callers, o.millions, o.Step
 	d.Out, d.Progress, d.Worker = cmd.OutOrStdout(), cmd.ErrOrStderr(), benchWorkers(cmd.Flag("cpuprofile").Value.String())

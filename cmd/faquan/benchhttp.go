@@ -69,6 +69,7 @@ With --store the gateway issues on PostgreSQL, in a database that is made for it
 	f.IntVar(&o.connections, "connections", 0, "connections of the load; 0: 64 for alipay, 256 for top, where nothing but the disk makes a call wait")
 	f.IntVar(&o.rounds, "rounds", 5, "rounds; medians are over them")
 	f.Float64Var(&o.seconds, "seconds", 5, "seconds of each measurement")
+	f.BoolVar(&o.metrics, "metrics", false, "measure as serve does with --metrics-listen")
 	f.IntVar(&o.users, "users", 20_000, "top: users, each with a session")
 	return cmd
 }
@@ -79,6 +80,7 @@ type benchLoad struct {
 	dir                        string
 	connections, rounds, users int
 	seconds                    float64
+	metrics                    bool
 	out                        io.Writer
 
 	name string // of the store, to show
@@ -93,6 +95,9 @@ func (o *benchLoad) serve(ctx context.Context, catalogue string, fn func(*server
 	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
 	c := config.Default()
 	c.Data, c.Listen = o.dir, "127.0.0.1:0"
+	if o.metrics {
+		c.Metrics.Listen = "127.0.0.1:0"
+	}
 	closeStore, err := o.openStore(ctx, &c)
 	if err != nil {
 		return err

@@ -7,7 +7,7 @@ import "testing"
 func TestEngineSmall(t *testing.T) {
 	err := RunEngine(t.Context(), EngineOptions{
 		Workload: Workload{Templates: 1, Users: 500, PerUser: 5, RetryEvery: 20},
-		Dir:      t.TempDir(), Callers: 16, Millions: 5, Step: 2000, DirectMeasured: 200, Out: testWriter{t},
+		Dir:      t.TempDir(), Callers: 16, Millions: 5, Step: 2000, DirectMeasured: 200, Metrics: true, Out: testWriter{t},
 	})
 	if err != nil {
 		t.Fatal(err)

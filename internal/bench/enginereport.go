@@ -9,7 +9,9 @@ import (
 	"runtime"
 	"slices"
 
+	"faquan/internal/issuing"
 	"faquan/internal/journal"
+	"faquan/internal/metrics"
 	"faquan/internal/store/embedded"
 )
 
@@ -21,6 +23,8 @@ type EngineOptions struct {
 	Callers  int    // in a closed loop
 	Millions int    // how large the store gets
 	Step     int64  // asks in one step; a million, but for trying things
+	// Metrics has the embedded store and its issuer measured, as serve with metrics.listen does.
+	Metrics bool
 	// NoDirect leaves direct SQLite out: filling it takes longest.
 	NoDirect bool
 	// DirectMeasured is how many issues of each step direct SQLite is measured on; before them it is filled up
@@ -47,12 +51,21 @@ func RunEngine(ctx context.Context, o EngineOptions) error {
 		}
 		fmt.Fprintln(o.Out, "kept:", filepath.Join(dir, "store"))
 	}()
-	st, err := embedded.Open(embedded.Options{Dir: filepath.Join(dir, "store")})
+	var (
+		storeOptions  = embedded.Options{Dir: filepath.Join(dir, "store")}
+		issuerOptions issuing.Options
+	)
+	if o.Metrics {
+		m := metrics.New(metrics.Options{Store: "embedded"})
+		storeOptions.Syncing, issuerOptions.Observer = m.Syncing, m
+	}
+	st, err := embedded.Open(storeOptions)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	engine, err := NewEngine(ctx, st, o.Workload, o.Callers, dir)
+	issuerOptions.Store = st
+	engine, err := NewEngineOf(ctx, issuerOptions, o.Workload, o.Callers, dir)
 	if err != nil {
 		return err
 	}
