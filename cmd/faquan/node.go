@@ -40,10 +40,11 @@ type node struct {
 	stopped chan error
 }
 
-// nodeOptions are the bounds of the issuer; zero takes its defaults.
+// nodeOptions are the bounds of the issuer and the store; zero takes their defaults.
 type nodeOptions struct {
 	queue, batch, committers int
 	document                 *control.Document // shall be applied; see openNode
+	segmentBytes             int64             // of the journal
 	log                      *slog.Logger
 	metrics                  *metrics.Metrics       // nil: nothing is measured
 	clock                    func() benefit.Instant // nil: the system's
@@ -116,7 +117,7 @@ func (n *node) open(ctx context.Context, o nodeOptions) (err error) {
 		n.store = n.database
 		return nil
 	}
-	if n.files, err = embedded.Open(embedded.Options{Dir: n.at.dir, Log: o.log, Syncing: syncing}); err != nil {
+	if n.files, err = embedded.Open(embedded.Options{Dir: n.at.dir, SegmentBytes: o.segmentBytes, Log: o.log, Syncing: syncing}); err != nil {
 		return explainOpen(ctx, n.at.dir, err)
 	}
 	n.store = n.files

@@ -22,9 +22,10 @@ The Alipay gateway is at /gateway.do, that of TOP at /router/rest and /router/ba
 /token. /livez answers as long as the process does, /readyz while it takes calls and can issue.
 On the first signal /readyz fails at once, and calls are served for --shutdown-drain, so that a balancer can send them
 elsewhere. Then the process takes no more calls, lets the running ones end and closes the store. A second signal ends it
-at once, which loses nothing that was answered. A start that fails changes nothing; --apply is its last step. When the store fails, a disk error say, the process exits with
-1 at once: its supervisor should start it again. When a database fails or moves to another host, the process stays,
-tells callers to retry, and goes on by itself.
+at once, which loses nothing that was answered. A start that fails changes nothing; --apply is its last step.
+When the store fails, a disk error say, the process exits with 1 at once: its supervisor should start it again. When the
+disk is full, or a database fails or moves to another host, the process stays, tells callers to retry, and goes on by
+itself.
 
 On a database --data holds secret.key alone, and every process needs the same one: the first start makes it, copy it to
 the others. A password belongs into the environment (FAQUAN_STORE, PGPASSWORD) or a file (~/.pgpass), since everybody on

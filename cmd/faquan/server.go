@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"faquan/internal/config"
@@ -45,6 +46,8 @@ type serverOptions struct {
 	document *control.Document
 	// acceptClock confirms the clock; see issuing.Options.
 	acceptClock bool
+	// segmentBytes is the size of the journal's segments; 0 takes the default.
+	segmentBytes int64
 }
 
 // startServer checks the settings, takes the address, opens the store, applies the catalogue that the configuration
@@ -78,7 +81,8 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 		}
 	}()
 	s.node, err = openNode(ctx, place{dir: c.Data, store: c.Store, acceptClock: o.acceptClock}, nodeOptions{
-		queue: c.Issuing.Queue, batch: c.Issuing.Batch, committers: c.Issuing.Committers, document: doc, log: o.log, metrics: s.metrics.metrics(),
+		queue: c.Issuing.Queue, batch: c.Issuing.Batch, committers: c.Issuing.Committers, document: doc,
+		segmentBytes: o.segmentBytes, log: o.log, metrics: s.metrics.metrics(),
 	})
 	if err != nil {
 		return nil, err
@@ -254,6 +258,11 @@ func (s *server) unready() string {
 		return "stopping"
 	case s.background.down.Load():
 		return "the database takes no commits; callers are told to retry"
+	case s.node.files != nil && s.node.files.Refusing() != nil:
+		if errors.Is(s.node.files.Refusing(), syscall.ENOSPC) {
+			return "the disk is full; callers are told to retry"
+		}
+		return "the data directory cannot be written; callers are told to retry"
 	case s.clockError() != nil:
 		return "the clock is refused; callers are told to retry"
 	}

@@ -1,11 +1,16 @@
 package embedded
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"faquan/internal/benefit"
 	"faquan/internal/journal"
@@ -113,10 +118,29 @@ func TestEveryFault(t *testing.T) {
 	}
 }
 
+// logBuffer is a log that goroutines may write to.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // A full disk refuses commits and nothing else; with room again they go on.
 func TestFullDisk(t *testing.T) {
-	p := newMemPlace(t, Options{})
-	p.o.SegmentBytes = 32 << 10
+	var log logBuffer
+	p := newMemPlace(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	p.o.SegmentBytes, p.o.Foreground = 32<<10, false
 	s := p.open(t)
 	c := newClient(s)
 	c.mustAsk(t, 0, 2)
@@ -130,8 +154,22 @@ func TestFullDisk(t *testing.T) {
 	if err := c.ask(n); !errors.Is(err, store.ErrNotCommitted) || !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("a commit on a full disk: %v", err)
 	}
+	if err := s.Refusing(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("it refuses commits for %v", err)
+	}
 	c.wantTold(t, s)
 	p.disk.SetCapacity(-1)
+	for end := time.Now().Add(time.Minute); s.Refusing() != nil; time.Sleep(10 * time.Millisecond) { // though no commit comes
+		if time.Now().After(end) {
+			t.Fatalf("there is room, and it still refuses commits: %v", s.Refusing())
+		}
+	}
+	if got := strings.Count(log.String(), "the journal cannot be written"); got != 1 {
+		t.Errorf("%d lines about the full disk:\n%s", got, &log)
+	}
+	if got := strings.Count(log.String(), "the journal can be written again"); got != 1 {
+		t.Errorf("%d lines about the room:\n%s", got, &log)
+	}
 	c.mustAsk(t, n+1, n+4)
 	p.kill(s)
 	s = p.open(t)

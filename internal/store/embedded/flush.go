@@ -13,6 +13,7 @@ func (s *Store) flushLoop() {
 	defer s.work.Done()
 	tick := time.NewTicker(s.o.FlushAfter)
 	defer tick.Stop()
+	failing := false
 	for {
 		select {
 		case <-s.stop:
@@ -24,20 +25,24 @@ func (s *Store) flushLoop() {
 		case errors.Is(err, store.ErrFailed): // it was logged, and no commit comes any more
 			return
 		case err != nil:
-			s.o.Log.Error("the view cannot be written; commits go on until the overlay is full", "err", err)
+			if !failing {
+				s.o.Log.Error("the view cannot be written; commits go on until the overlay is full", "err", err)
+			}
+			failing = true
 			select { // a full disk is not made emptier by trying all the time
 			case <-s.stop:
 				return
 			case <-time.After(time.Second):
 			}
+		case failing:
+			s.o.Log.Info("the view can be written again")
+			failing = false
 		}
 	}
 }
 
-// watchLock fails the store soon after its lock is lost: when the directory was moved away, say, and another process
-// serves a copy in its place. The journal looks only where a segment ends, which a quiet store takes days to reach. A
-// flush may take long, so this is not done in flushLoop.
-func (s *Store) watchLock() {
+// watch looks at the lock, and at a journal that refuses, once a second.
+func (s *Store) watch() {
 	defer s.work.Done()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -47,12 +52,24 @@ func (s *Store) watchLock() {
 			return
 		case <-tick.C:
 		}
-		if err := s.lock.Check(); errors.Is(err, vfs.ErrLockLost) {
-			s.o.Log.Error("the data directory may be another process's; nothing more is committed", "err", err)
-			s.fail(err)
+		if !s.checkLock() {
 			return
 		}
+		s.tryJournal()
 	}
+}
+
+// checkLock fails the store soon after its lock is lost: when the directory was moved away, say, and another process
+// serves a copy in its place. The journal looks only where a segment ends, which a quiet store takes days to reach. A
+// flush may take long, so this is not done in flushLoop.
+func (s *Store) checkLock() (held bool) {
+	err := s.lock.Check()
+	if !errors.Is(err, vfs.ErrLockLost) {
+		return true
+	}
+	s.o.Log.Error("the data directory may be another process's; nothing more is committed", "err", err)
+	s.fail(err)
+	return false
 }
 
 var errClosed = errors.New("the store is closed")

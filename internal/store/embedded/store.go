@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -136,12 +137,15 @@ type Store struct {
 	failed    error                                        // why the store has failed, or nil
 	stuck     error                                        // why the view does not keep up, or nil
 	inWAL     bool                                         // the last checkpoint failed: the view keeps up, in its write-ahead log
+	refused   error                                        // why the journal took nothing the last time, or nil
 	counts    map[benefit.TemplateID]benefit.TemplateCount // of every template asked for so far
 	days      map[benefit.TemplateID]benefit.TemplateDay   // of its latest day
 	links     *cache[linkKey, link]
 	users     *cache[benefit.UserID, *benefit.User] // those that are not plain
 	quotas    *cache[benefit.QuotaKey, benefit.Quota]
 	joined    *cache[benefit.ParticipationKey, benefit.Participation]
+
+	appending sync.Mutex // guards the journal while it is written to; taken before mu
 
 	seq  uint64 // the last committed record, of the committer
 	buf  int    // the size of the last record, a guess for the next
@@ -230,7 +234,7 @@ func open(o Options, lock vfs.Lock) (_ *Store, err error) {
 		s.work.Add(3)
 		go s.flushLoop()
 		go s.fillFilters()
-		go s.watchLock()
+		go s.watch()
 	}
 	return s, nil
 }
@@ -421,12 +425,15 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	}
 	payload, bodies := codec.EncodeChanges(make([]byte, 0, s.buf+s.buf/8+512), c, make([][2]int, 0, len(c.Issuances)))
 	s.buf = len(payload)
+	s.appending.Lock()
+	defer s.appending.Unlock()
 	seq, err := s.journal.Append(recordKind, payload)
 	if err != nil {
 		return s.appendFailed(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.accepted()
 	s.absorb(record{seq: seq, hash: s.journal.Head().Hash, bytes: payload, changes: c, bodies: bodies, gone: gone})
 	if s.active.weight() >= s.o.MaxOverlay/2 || !c.OnlyIssues() {
 		s.nudge()
@@ -440,9 +447,65 @@ func (s *Store) appendFailed(err error) error {
 	case errors.Is(err, journal.ErrTooLarge):
 		return fmt.Errorf("%w: %w", store.ErrTooLarge, err)
 	case errors.Is(err, journal.ErrNotWritten):
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.refused == nil {
+			s.o.Log.Error("the journal cannot be written; callers are told to retry until it can", "err", err)
+		}
+		s.refused = err
 		return fmt.Errorf("%w: %w", store.ErrNotCommitted, err)
 	}
 	return s.fail(err)
+}
+
+// accepted notes that the journal can be written. The caller holds mu.
+func (s *Store) accepted() {
+	if s.refused != nil {
+		s.o.Log.Info("the journal can be written again")
+		s.refused = nil
+	}
+}
+
+// Refusing returns why commits are refused at present, or nil. The error of a full disk wraps syscall.ENOSPC. It becomes nil
+// soon after there is room, even if no commit is tried.
+func (s *Store) Refusing() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.failed != nil:
+		return s.failed
+	case s.refused != nil:
+		return s.refused
+	case s.active.weight() >= s.o.MaxOverlay:
+		if sqlite.ErrCode(s.stuck).ToPrimary() == sqlite.ResultFull {
+			return fmt.Errorf("%w: %w", syscall.ENOSPC, s.stuck)
+		}
+		return s.stuck
+	}
+	return nil
+}
+
+// tryJournal finds out whether a journal that refused a commit can be written by now, since no commit may come: a process that
+// is not ready gets no calls.
+func (s *Store) tryJournal() {
+	s.mu.Lock()
+	refused := s.refused != nil
+	s.mu.Unlock()
+	if !refused {
+		return
+	}
+	s.appending.Lock()
+	defer s.appending.Unlock()
+	err := s.journal.Prepare()
+	var failed *journal.FailedError
+	switch {
+	case errors.As(err, &failed):
+		s.fail(err)
+	case err == nil:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.accepted()
+	}
 }
 
 // fail ends what the store can be used for.
