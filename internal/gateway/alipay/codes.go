@@ -43,8 +43,14 @@ var refusals = []struct {
 // the rule.
 const invalidParameter = "INVALID_PARAMETER"
 
-// errNotIssued: this attempt surely issued nothing, and nobody decided either.
-var errNotIssued = wire.Business("SYSTEM_ERROR", "系统繁忙，本次请求未发券，此前的请求可能已发券，请稍后以原out_biz_no重试")
+// The two ways in which a call has no outcome: see docs/reference/undecided.md.
+var (
+	// errNotIssued: this attempt surely issued nothing, and nobody decided either. An earlier attempt with the same
+	// key may have issued all the same.
+	errNotIssued = wire.Business("SYSTEM_ERROR", "系统繁忙，本次调用未发券，此前的调用可能已发券，请稍后用相同的out_biz_no重试")
+	// errUnknown: whether anything was issued is not known.
+	errUnknown = wire.ErrUnknown.With("系统繁忙，发券结果未知，请用相同的out_biz_no重试")
+)
 
 var byReason = func() map[benefit.Reason]*wire.Error {
 	m := make(map[benefit.Reason]*wire.Error, len(refusals))
@@ -67,5 +73,5 @@ func undecided(err error) *wire.Error {
 	if issuing.NothingIssued(err) {
 		return errNotIssued
 	}
-	return wire.ErrUnknown
+	return errUnknown
 }

@@ -13,12 +13,15 @@ import (
 	"faquan/internal/benefit"
 )
 
-const page = "../../../docs/reference/alipay-marketing-voucher-send.md"
+const page = "alipay-marketing-voucher-send"
 
-// rows are the rows of the table under a heading of the page, without the backquotes.
-func rows(t *testing.T, heading string) [][]string {
+// Rows is pageRows for the tests outside the package.
+var Rows = pageRows
+
+// pageRows are the rows of the table under a heading of a page, without the backquotes.
+func pageRows(t *testing.T, page, heading string) [][]string {
 	t.Helper()
-	text, err := os.ReadFile(page)
+	text, err := os.ReadFile("../../../docs/reference/" + page + ".md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +54,7 @@ func TestThePageHasEveryRefusal(t *testing.T) {
 		want = append(want, r.subCode+" "+r.subMsg)
 	}
 	var got []string
-	for _, row := range rows(t, "Business codes") {
+	for _, row := range pageRows(t, page, "Business codes") {
 		got = append(got, row[0]+" "+row[1])
 	}
 	slices.Sort(want)
@@ -103,12 +106,12 @@ var answered = regexp.MustCompile(`"code":"(\d+)","msg":"[^"]+"(?:,"sub_code":"(
 // The page has the codes that the golden cases show, and each code of the page has a golden case.
 func TestThePageAndTheGoldenCases(t *testing.T) {
 	want := map[string]bool{}
-	for _, row := range rows(t, "Business codes") {
+	for _, row := range pageRows(t, page, "Business codes") {
 		if row[0] != "ACTIVITY_NOT_OPEN" && row[0] != "CODE_NOT_ENOUGH" {
 			want["40004 "+row[0]] = true
 		}
 	}
-	for _, row := range rows(t, "Gateway codes") {
+	for _, row := range pageRows(t, page, "Gateway codes") {
 		want[row[0]+" "+row[1]] = true
 	}
 	want["10000 "] = true

@@ -157,7 +157,7 @@ func (h *Handler) serve(ctx context.Context, c *call) (success answer, bad *wire
 			c.record.Err = fmt.Errorf("panic: %v", cause)
 			h.o.Log.Error("a call panicked", "trace", c.record.TraceID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 			c.record.Outcome = gateway.Unknown
-			success, bad = nil, wire.ErrUnknown
+			success, bad = nil, errUnknown
 		}
 	}()
 	if bad := h.authenticate(c); bad != nil {

@@ -575,7 +575,7 @@ func TestRefusedBodies(t *testing.T) {
 	for method, query := range map[string]string{"": "", "alipay.marketing.voucher.send": "?method=alipay.marketing.voucher.send"} {
 		for cause, want := range map[error]string{
 			form.ErrBusy: "40004 SYSTEM_ERROR 系统繁忙，本次请求未处理，请稍后重试",
-			form.ErrSlow: "40002 isv.invalid-parameter 接收请求超时，请稍后重试",
+			form.ErrSlow: "40004 SYSTEM_ERROR 接收请求超时，请稍后重试",
 		} {
 			res := httptest.NewRecorder()
 			w.ServeHTTP(res, httptest.NewRequest(http.MethodPost, alipay.Path+query, iotest.ErrReader(cause)))

@@ -56,7 +56,7 @@ func (h *Handler) voucherSend(ctx context.Context, c *call) (answer, *wire.Error
 	if err != nil {
 		c.record.Err = err
 		bad := undecided(err)
-		if c.record.Outcome = gateway.Busy; bad == wire.ErrUnknown {
+		if c.record.Outcome = gateway.Busy; bad == errUnknown {
 			c.record.Outcome = gateway.Unknown
 		}
 		return nil, bad

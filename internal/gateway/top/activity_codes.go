@@ -5,22 +5,19 @@ import (
 	"faquan/internal/gateway/top/wire"
 )
 
-// The failures of activity.send that stand under error_response. The first three are the platform's own.
+// The failures of activity.send that stand under error_response. Those of isp.* are the platform's own.
 var (
 	errNoRecipient = wire.Business("isp.225", "权益接收者不存在")
 	errNoActivity  = wire.Business("isp.295", "关联活动详情为空")
 	errGuarded     = wire.Business("isp.107", "mdb一秒防并发")
 
+	// The two ways of having no outcome. The trace id follows.
+	errActivityNotIssued = wire.Business("isp.E1000", "权益发放失败，本次调用未发放，此前的调用可能已发放，请用相同的unique_id重试，traceId：")
+	errActivityUnknown   = wire.Business("isp.E1000", "权益发放失败，结果未知，请用相同的unique_id重试，traceId：")
+
 	errPurchaser      = wire.Invalid("purchaser_id", "不是活动的卖家用户id")
 	errBenefitType    = wire.Invalid("benefit_type", "与活动详情的权益类型不一致")
 	errCardWithoutBox = wire.Invalid("card_type", "不能填写，活动没有赢宝箱")
-)
-
-// The texts of isp.E1000. The first says what this call did; what became of an earlier one with the same unique_id is
-// not known before one is decided.
-const (
-	activityBusyText    = "权益发放失败，系统繁忙，本次请求未发放，此前的请求可能已发放，请用相同的unique_id重试"
-	activityUnknownText = "权益发放失败，结果未知，请用相同的unique_id重试，不会重复发放"
 )
 
 // activityRefusal is what a reason of the core is called by activity.send: a failure under error_response, or an

@@ -1,6 +1,7 @@
 package top
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -28,12 +29,11 @@ const activityObject = "single_benefit_request"
 // activitySend is taobao.mobile.promotion.benefit.activity.send: it sends an item of an activity to the session's
 // user.
 var activitySend = &method{
-	name:    "taobao.mobile.promotion.benefit.activity.send",
-	session: requiredSession,
-	object:  activityObject,
-	run:     (*Handler).activitySend,
-	unknown: activityUnknown,
-	busy:    activityBusy,
+	name:      "taobao.mobile.promotion.benefit.activity.send",
+	session:   requiredSession,
+	object:    activityObject,
+	run:       (*Handler).activitySend,
+	undecided: activityUndecided,
 }
 
 // activityOrder is the single_benefit_request.
@@ -69,11 +69,8 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 		return a, bad
 	}
 	outcome, err := h.issue(ctx, c, r)
-	switch {
-	case err == errNotIssued:
-		return activityBusy(c)
-	case err != nil:
-		return activityUnknown(c)
+	if err != nil {
+		return activityUndecided(c, err)
 	}
 	if bad := activityRefusals[outcome.Reason].failure; bad != nil {
 		if outcome.Reason == benefit.TemplateNotFound && mismatch != nil {
@@ -242,21 +239,19 @@ func (o *activityOrder) results(a *wire.Answer, result activityResult) {
 	a.Text("unique_id", o.key)
 }
 
-// activityUndecided answers a call that was not decided, with the platform's word for it. Clients send a call again on
-// every isp.* and only on those, so both kinds have this code: a client that stopped would report a failure, though an
-// earlier call with the same unique_id may have issued. Sending it again never issues twice.
-func activityUndecided(c *call, text string) (*wire.Answer, *wire.Error) {
-	trace := c.record.CallerTrace
-	if trace == "" {
-		trace = c.record.TraceID
+// activityUndecided answers a call without an outcome by the platform's word for it, on which clients send the call
+// again. With the same unique_id that is right whether the outcome is unknown or nothing was issued: an answer that
+// stopped them could report a failure although an earlier call had issued.
+func activityUndecided(c *call, err error) (*wire.Answer, *wire.Error) {
+	if c.record.CallerTrace == "" { // the call came not as far as its parameters
+		args := c.req.Args()
+		if trace := args.Object(activityObject).Text("trace_id", math.MaxInt); args.Err() == nil {
+			c.record.CallerTrace = strings.Clone(firstCharacters(trace, maxTrace))
+		}
 	}
-	return nil, wire.Business("isp.E1000", text+"，traceId："+trace)
-}
-
-// activityBusy answers a call that surely issued nothing.
-func activityBusy(c *call) (*wire.Answer, *wire.Error) { return activityUndecided(c, activityBusyText) }
-
-// activityUnknown answers a call of unknown outcome.
-func activityUnknown(c *call) (*wire.Answer, *wire.Error) {
-	return activityUndecided(c, activityUnknownText)
+	bad := errActivityUnknown
+	if err == errNotIssued {
+		bad = errActivityNotIssued
+	}
+	return nil, bad.With(bad.SubMsg + cmp.Or(c.record.CallerTrace, c.record.TraceID))
 }

@@ -44,10 +44,8 @@ var certificateSend = &method{
 			}
 		}
 		switch {
-		case err == errNotIssued:
-			return c.method.busy(c)
 		case err != nil:
-			return certificateUnknown(c)
+			return certificateUndecided(c, err)
 		case outcome.Reason == benefit.TemplateNotFound && !o.allowed(t):
 			c.unasked()
 			return c.refuseCertificate(channelNotAllowed)
@@ -56,12 +54,14 @@ var certificateSend = &method{
 		}
 		return c.answerCertificate(o, outcome.Issuance, h.o.Clock())
 	},
-	unknown: certificateUnknown,
-	busy:    func(c *call) (*wire.Answer, *wire.Error) { return c.refuseCertificate(certificateBusy) },
+	undecided: certificateUndecided,
 }
 
-// certificateUnknown answers when nobody knows whether a certificate was issued.
-func certificateUnknown(c *call) (*wire.Answer, *wire.Error) {
+// certificateUndecided answers a call without an outcome.
+func certificateUndecided(c *call, err error) (*wire.Answer, *wire.Error) {
+	if err == errNotIssued {
+		return c.refuseCertificate(certificateBusy)
+	}
 	return c.refuseCertificate(certificateIsUnknown)
 }
 

@@ -49,7 +49,7 @@ var certificateRefusals = []struct {
 // certificateTexts says what each code means and what the caller can do.
 var certificateTexts = map[string]string{
 	certificateOK:           "成功",
-	certificateBusy:         "系统繁忙，本次请求未处理，请稍后重试",
+	certificateBusy:         "系统繁忙，本次调用未发放，请稍后重试；此前结果未知的调用请先通过tmall.nrt.certificate.query查询",
 	certificateIsUnknown:    "发放结果未知，请勿直接重试，请先通过tmall.nrt.certificate.query按open_id查询",
 	channelNotAllowed:       "该投放渠道不可发放此电子凭证，请核对channel",
 	"KEY_CONFLICT":          "请求冲突，未发放",

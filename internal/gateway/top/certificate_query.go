@@ -41,7 +41,6 @@ var certificateQuery = &method{
 		}
 		return c.answerQuery(q, page, h.o.Clock())
 	},
-	busy: func(c *call) (*wire.Answer, *wire.Error) { return c.refuseQuery(certificateBusy) },
 }
 
 // Bounds of nrt_certificate_instance_query_d_t_o.
@@ -69,7 +68,7 @@ const queryTooWide = "QUERY_TOO_WIDE"
 // queryTexts says what each result code of the query means. The page of the API in docs/reference has the same table.
 var queryTexts = map[string]string{
 	certificateOK:   certificateTexts[certificateOK],
-	certificateBusy: certificateTexts[certificateBusy],
+	certificateBusy: "系统繁忙，本次查询未完成，不代表没有电子凭证，请稍后重试",
 	queryTooWide:    "已查询该用户最近" + strconv.Itoa(maxListed) + "次领取，未找到更多电子凭证，更早的凭证请传入codes查询",
 }
 

@@ -52,7 +52,7 @@ var decisionTexts = map[string]string{
 	statusSuccess:           "成功",
 	statusSending:           "权益发放中，请稍后以原request_id重试获取结果",
 	statusNothing:           "没有适合该用户的权益，未发放",
-	decisionBusy:            "系统繁忙，本次请求未发放，此前的请求可能已发放，请稍后以原request_id重试",
+	decisionBusy:            "系统繁忙，本次调用未发放，此前的调用可能已发放，请稍后以原request_id重试",
 	decisionIsUnknown:       "发放结果未知，请以原request_id重试，不会重复发放",
 	campTriggerError:        "活动发奖调用异常，请联系商家检查权益配置，修复后可以原request_id重试",
 	"KEY_CONFLICT":          "request_id已用于内容不同的请求，新的请求请使用新的request_id",

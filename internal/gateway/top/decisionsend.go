@@ -32,23 +32,24 @@ var decisionSend = &method{
 			return a, bad
 		}
 		outcome, err := h.issue(ctx, c, r)
-		switch err {
-		case nil:
-			if bad := c.wrongRecipient(r, nil, "user_id", outcome.Reason); bad != nil {
-				return nil, bad
-			}
-			return c.answerDecision(decisionOf(h.o.Apps.Current().Catalogue, r, &outcome))
-		case errNotIssued:
-			return c.answerDecision(&decision{status: statusFail, canRetry: true, code: decisionBusy})
+		if err != nil {
+			return decisionUndecided(c, err)
 		}
-		return decisionUnknown(c)
+		if bad := c.wrongRecipient(r, nil, "user_id", outcome.Reason); bad != nil {
+			return nil, bad
+		}
+		return c.answerDecision(decisionOf(h.o.Apps.Current().Catalogue, r, &outcome))
 	},
-	unknown: decisionUnknown,
+	undecided: decisionUndecided,
 }
 
-// decisionUnknown answers when nobody knows whether anything was issued. The same request_id settles it.
-func decisionUnknown(c *call) (*wire.Answer, *wire.Error) {
-	return c.answerDecision(&decision{status: statusFail, canRetry: true, code: decisionIsUnknown})
+// decisionUndecided answers a call without an outcome. The same request_id settles it.
+func decisionUndecided(c *call, err error) (*wire.Answer, *wire.Error) {
+	code := decisionIsUnknown
+	if err == errNotIssued {
+		code = decisionBusy
+	}
+	return c.answerDecision(&decision{status: statusFail, canRetry: true, code: code})
 }
 
 // Bounds of decision_send_top_req, in characters and elements. The platform's page names none.

@@ -27,7 +27,7 @@
 // What each reason of the core is called is for the methods, in one table each. Two rules hold for all:
 //
 //   - The Java SDK's retrying client sends a call again on every sub_code that begins with "isp.". Only what the
-//     platform's own pages call so, and an unknown outcome under an idempotency key, has one.
+//     platform's own pages call so, and what may be sent again as it is, has one. See docs/reference/undecided.md.
 //   - A panic is an unknown outcome: it may have come after the request was handed on.
 //
 // The request_id of an answer is also the trace in the log.

@@ -283,10 +283,7 @@ func (h *Handler) admitAndRun(ctx context.Context, c *call) (a *wire.Answer, bad
 		}
 	}()
 	c.method, c.app = h.methods[c.req.Method()], c.apps.ByAppKey(c.req.AppKey())
-	switch bad := h.admit(ctx, c); {
-	case bad == wire.ErrUnavailable && c.method.busy != nil:
-		return c.method.busy(c)
-	case bad != nil:
+	if bad := h.admit(ctx, c); bad != nil {
 		return nil, bad
 	}
 	c.record.Outcome = gateway.Answered // unless the method says otherwise
@@ -342,7 +339,7 @@ func (h *Handler) openSession(ctx context.Context, c *call) *wire.Error {
 	case err != nil:
 		c.record.Err = fmt.Errorf("reading the session: %w", err)
 		c.record.Outcome = gateway.Busy
-		return wire.ErrUnavailable
+		return wire.ErrBusy
 	case session == nil || session.App != c.app.ID:
 		return wire.ErrInvalidSession
 	case session.Ended != 0:
@@ -354,8 +351,17 @@ func (h *Handler) openSession(ctx context.Context, c *call) *wire.Error {
 	return nil
 }
 
-// refuse writes a refusal.
+// refuse writes a refusal. A call that the gateway was too busy for is answered like one that the core was too busy for,
+// where the API is known.
 func (h *Handler) refuse(c *call, bad *wire.Error) *wire.Answer {
+	if m := h.methods[c.req.Method()]; m != nil && m.undecided != nil && bad.Is(wire.ErrBusy) {
+		c.method = m
+		var a *wire.Answer
+		if a, bad = m.undecided(c, errNotIssued); bad == nil {
+			c.record.Code = "0"
+			return a
+		}
+	}
 	bad = bad.Carried(h.o.BusinessCode)
 	c.record.Code, c.record.SubCode, c.record.Message = strconv.Itoa(bad.Code), bad.SubCode, cmp.Or(bad.SubMsg, bad.Msg)
 	return wire.Failure(c.req.Format(), bad, c.record.TraceID)

@@ -201,7 +201,7 @@ func TestOptions(t *testing.T) {
 		{"recent business errors", func(o *top.Options) { o.BusinessCode = 15 }, mine("userless"), "15 isp.225"},
 		{"no session store", func(o *top.Options) {
 			o.Sessions = gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errors.New("of the test") }, 0)
-		}, sellerCall("nick"), "10"},
+		}, sellerCall("nick"), "10 isp.system-busy"},
 		{"no session store, activity.send", func(o *top.Options) {
 			o.Sessions = gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errors.New("of the test") }, 0)
 		}, mine("carol"), "50 isp.E1000"},
@@ -463,8 +463,8 @@ func TestRefusedBodies(t *testing.T) {
 	l := newActivityLab(t, nil)
 	for _, path := range []string{top.Path, top.BatchPath} {
 		for cause, want := range map[error]string{
-			form.ErrBusy: `"code":10,"msg":"Service currently unavailable","sub_msg":"系统繁忙，本次请求未处理，请稍后重试"`,
-			form.ErrSlow: `"code":43,"msg":"Parameter error","sub_msg":"接收请求超时，请稍后重试"`,
+			form.ErrBusy: `"code":10,"msg":"Service currently unavailable","sub_code":"isp.system-busy","sub_msg":"系统繁忙，本次请求未处理，请稍后重试"`,
+			form.ErrSlow: `"code":10,"msg":"Service currently unavailable","sub_code":"isp.system-busy","sub_msg":"接收请求超时，请稍后重试"`,
 		} {
 			r := httptest.NewRequest(http.MethodPost, path+"?format=json&method=taobao.time.get", iotest.ErrReader(cause))
 			if got := l.do(r).Body.String(); !strings.Contains(got, want) {

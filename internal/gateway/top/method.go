@@ -19,11 +19,9 @@ type method struct {
 	key     string // of a method without an object, the parameter that must exist and decides
 	// run answers a call that passed every check of the gateway: by an answer that c.success began, or a refusal.
 	run func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error)
-	// unknown answers a call of which nobody knows whether it issued: a timeout, a panic. Nil for methods that
-	// change nothing.
-	unknown func(c *call) (*wire.Answer, *wire.Error)
-	// busy answers a call that was not decided and surely issued nothing. Nil where wire.ErrUnavailable will do.
-	busy func(c *call) (*wire.Answer, *wire.Error)
+	// undecided answers a call that has no outcome: err is errNotIssued or errUnknown. What the SDKs make of each of
+	// these answers is in docs/reference/undecided.md. It is nil for methods that issue nothing.
+	undecided func(c *call, err error) (*wire.Answer, *wire.Error)
 }
 
 // methods are the APIs of the gateway.
@@ -126,7 +124,8 @@ func (h *Handler) issue(ctx context.Context, c *call, r *benefit.Request) (benef
 
 // The two ways in which a request has no outcome.
 var (
-	// errNotIssued: this attempt surely issued nothing, and nobody decided either. It may be sent again.
+	// errNotIssued: this attempt surely issued nothing, and nobody decided either. It may be sent again. An earlier
+	// attempt with the same key may have issued all the same.
 	errNotIssued = errors.New("surely not issued")
 	// errUnknown: whether anything was issued is not known.
 	errUnknown = errors.New("unknown outcome")
@@ -147,10 +146,10 @@ func (c *call) unasked() { c.record.Reason, c.record.Attempt = benefit.NotRefuse
 // panicked answers a call that panicked. It may have been after the request was handed on.
 func (c *call) panicked(cause any) (*wire.Answer, *wire.Error) {
 	c.record.Err = fmt.Errorf("panic: %v", cause)
-	if c.method == nil || c.method.unknown == nil {
+	if c.method == nil || c.method.undecided == nil {
 		c.record.Outcome = gateway.Busy
 		return nil, wire.ErrUnavailable
 	}
 	c.record.Outcome = gateway.Unknown
-	return c.method.unknown(c)
+	return c.method.undecided(c, errUnknown)
 }

@@ -42,6 +42,9 @@ func pageRows(t *testing.T, page, heading string) [][]string {
 	return all[1:]
 }
 
+// PageRows is pageRows for the tests outside the package.
+var PageRows = pageRows
+
 // checkPage compares the table of codes and texts of a page with those of the code.
 func checkPage(t *testing.T, page string, texts map[string]string) {
 	t.Helper()

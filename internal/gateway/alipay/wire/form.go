@@ -167,7 +167,7 @@ func refusal(p *form.Problem) *Error {
 	switch p {
 	case nil:
 		return nil
-	case form.Busy:
+	case form.Busy, form.Slow:
 		return Business("SYSTEM_ERROR", p.Text)
 	}
 	return ErrInvalidParameter.With(p.Error())

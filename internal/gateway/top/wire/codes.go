@@ -73,6 +73,7 @@ var (
 	ErrAPICallLimited     = &Error{7, "App Call Limited", "accesscontrol.limited-by-app-api-access-count", "This ban will last for 1 more seconds"}
 	ErrVerb               = &Error{Code: 9, Msg: "Http action not allowed"}
 	ErrUnavailable        = &Error{Code: 10, Msg: "Service currently unavailable"}
+	ErrBusy               = &Error{10, "Service currently unavailable", "isp.system-busy", "系统繁忙，本次请求未处理，请稍后重试"} // nothing was done, so clients may repeat
 	ErrAppPermissions     = &Error{11, "Insufficient isv permissions", "isv.permission-api-package-not-allowed", "应用没有调用该接口的权限"}
 	ErrUserPermissions    = &Error{Code: 12, Msg: "Insufficient user permissions"}
 	ErrMissingMethod      = &Error{Code: 21, Msg: "Missing method"}

@@ -123,8 +123,8 @@ func decode(raw []form.Param) (params []Param, bad *Error) {
 
 // unreadable is the refusal of a call whose parameters cannot be read.
 func unreadable(p *form.Problem) *Error {
-	if p == form.Busy {
-		return ErrUnavailable.With(p.Text)
+	if p == form.Busy || p == form.Slow {
+		return ErrBusy.With(p.Text)
 	}
 	if p.Name != "" {
 		return Invalid(p.Name, p.Text)
