@@ -59,3 +59,25 @@ func Cut(text string, max int) string {
 	}
 	return text[:max]
 }
+
+// ControlEscape returns how a control character is written inside a JSON string of an answer. It returns "" for one
+// that has to be replaced: it has no short form, and its code has a letter. The Java SDKs of both platforms decode the
+// letters of \uXXXX wrongly, so that they read \u001f as another character.
+func ControlEscape(c rune) string {
+	switch c {
+	case '\b':
+		return `\b`
+	case '\t':
+		return `\t`
+	case '\n':
+		return `\n`
+	case '\f':
+		return `\f`
+	case '\r':
+		return `\r`
+	}
+	if high, low := c>>4, c&15; low <= 9 {
+		return `\u00` + string('0'+high) + string('0'+low)
+	}
+	return ""
+}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"faquan/internal/benefit"
@@ -70,7 +72,7 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
+	_ = encode(w, body)
 	if h.o.Observe != nil {
 		h.o.Observe(&gateway.Record{Protocol: "oauth", Method: TokenPath, Outcome: outcomeOf(bad), Took: time.Since(start)})
 	}
@@ -92,6 +94,13 @@ func outcomeOf(bad *refusal) gateway.Outcome {
 		return gateway.Unauthorized
 	}
 	return gateway.Invalid
+}
+
+// encode writes JSON. Characters of HTML are not escaped, since the Java SDKs misread the letters of \u003c.
+func encode(w io.Writer, body any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(body)
 }
 
 // logRefusal logs that nothing was given out, as often as one app and address may fail.
@@ -222,6 +231,7 @@ func (h *Handler) inBand(app *benefit.App, g *session.Grant, err error) (result,
 	case bad != nil:
 		return "", bad.Description, nil
 	}
-	body, err := json.Marshal(answerOf(app, g))
-	return string(body), "", err
+	var body strings.Builder
+	err = encode(&body, answerOf(app, g))
+	return strings.TrimSuffix(body.String(), "\n"), "", err
 }

@@ -106,7 +106,7 @@ func writeCatalogue(t *testing.T, s *memory.Store) {
 	t.Helper()
 	c := &benefit.Changes{Catalogue: 1, Users: []*benefit.User{{ID: 1 << 40, Name: "alice", Identifiers: []benefit.Identifier{
 		{Type: benefit.AlipayID, Value: "2088"}, {Type: benefit.TaobaoID, Value: "77"}, {Type: benefit.TaobaoID, Value: "78"},
-		{Type: benefit.Nick, Value: "爱丽丝 &"}, {Type: benefit.OpenID, Value: "other's", App: 2}, {Type: benefit.OpenID, Value: "ours", App: 1},
+		{Type: benefit.Nick, Value: "爱丽丝 &"}, {Type: benefit.OpenID, Value: "other's", App: 2}, {Type: benefit.OpenID, Value: "<ours>", App: 1},
 	}}}}
 	uris := []string{callback, withQuery, "javascript:alert(1)", "https://shop.example/#fragment", "//shop.example/x", "https://a@shop.example/"}
 	for _, v := range []any{

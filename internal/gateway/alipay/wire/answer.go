@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"faquan/internal/gateway/form"
 )
 
 // Node is the JSON object that answers a call, written member by member as the
@@ -18,16 +20,17 @@ import (
 //   - sign or alipay_cert_sn as a whole name or value, or at its end after a quote,
 //     has its first letter written as \uXXXX (elsewhere the quote behind it is
 //     written \", which no SDK searches for);
-//   - the r of every "_response" is written as \u0072, which covers the root name of
+//   - the "r" of every "_response" is written as \u0072, which covers the root name of
 //     every method and error_response.
 //
-// Both Java SDKs misread the letters a to f in \uXXXX. So those escapes have digits
-// alone, controls have their short forms, and the text of a failure is ASCII where the
-// charset cannot be used. What remains are the few characters that a GB charset lacks.
+// A JSON parser reads the same text either way. Only codes of digits are used, because
+// Java SDKs decode the letters of \uXXXX wrongly: \u005f reads as K. The exception is a
+// character of the caller that GBK, GB2312 or GB18030 cannot carry: see appendRune.
 //
-// A JSON parser reads the same text either way. Slashes and & < > are written as
+// Slashes and & < > are written as
 // they are (see Failure for those of a sub_msg): only the Java and PHP SDKs can undo an escaped slash before they verify.
-// What is not valid UTF-8 becomes U+FFFD.
+// What is not valid UTF-8, and a control character that form.ControlEscape cannot
+// write, becomes U+FFFD, or ? where the charset has no such character.
 type Node struct {
 	charset Charset
 	buf     []byte
@@ -47,15 +50,15 @@ func (n *Node) Success() {
 // Failure writes a whole failure. The sub_msg may hold text of the caller, such as the
 // name of a parameter, and the type of the answer is text/html: so it is escaped as
 // HTML, as the platform's own is. \u003c would do for a browser, but Java SDKs misread
-// it.
+// it. For the same reason it is in ASCII when the charset of the request is unknown.
 func (n *Node) Failure(e *Error) {
+	text := e.SubMsg
+	if n.charset == escaped {
+		text = e.ascii()
+	}
 	n.Text("code", e.Code)
 	n.Text("msg", e.Msg)
 	n.Text("sub_code", e.SubCode)
-	text := e.SubMsg
-	if n.charset == escaped && !isASCII(text) {
-		text = e.SubCode + "; the charset is not supported, or a parameter is not encoded in it: send utf-8, gbk, gb2312 or gb18030"
-	}
 	n.Text("sub_msg", htmlEscaper.Replace(text))
 }
 
@@ -130,7 +133,11 @@ func (n *Node) string(s string) {
 	for i, r := range s {
 		switch {
 		case r < ' ':
-			n.buf = appendControl(n.buf, byte(r))
+			if escape := form.ControlEscape(r); escape != "" {
+				n.buf = append(n.buf, escape...)
+			} else {
+				n.rune(utf8.RuneError)
+			}
 		case isCutWord(s, i):
 			n.buf = appendEscape(n.buf, r)
 		case r == '"' || r == '\\':
@@ -144,12 +151,16 @@ func (n *Node) string(s string) {
 	n.buf = append(n.buf, '"')
 }
 
-// isCutWord reports whether s[i] begins a word that SDKs search for in quotes, or is the r of "_response".
+// isCutWord reports whether s[i] has to be escaped because it is the first letter of a word that SDKs search for in
+// quotes, or of the end of a root name.
 func isCutWord(s string, i int) bool {
-	if s[i] == 'r' {
+	switch s[i] {
+	case 's', 'a':
+		return (s[i:] == "sign" || s[i:] == "alipay_cert_sn") && (i == 0 || s[i-1] == '"')
+	case 'r':
 		return i > 0 && strings.HasPrefix(s[i-1:], "_response")
 	}
-	return (s[i:] == "sign" || s[i:] == "alipay_cert_sn") && (i == 0 || s[i-1] == '"')
+	return false
 }
 
 func (n *Node) rune(r rune) {
@@ -157,14 +168,6 @@ func (n *Node) rune(r rune) {
 	if n.buf, ok = n.charset.appendRune(n.buf, r); !ok {
 		n.buf = appendEscape(n.buf, r)
 	}
-}
-
-// appendControl writes a control character by its short form, if it has one.
-func appendControl(dst []byte, c byte) []byte {
-	if k := strings.IndexByte("\b\f\n\r\t", c); k >= 0 {
-		return append(dst, '\\', "bfnrt"[k])
-	}
-	return appendEscape(dst, rune(c))
 }
 
 // appendEscape writes \uXXXX, twice (a surrogate pair) above the basic plane.

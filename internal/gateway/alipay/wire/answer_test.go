@@ -5,15 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http/httptest"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"pgregory.net/rapid"
+
+	"faquan/internal/gateway/form"
 )
 
 const voucherSend = "alipay.marketing.voucher.send"
@@ -58,22 +60,66 @@ func TestSealGolden(t *testing.T) {
 	}
 }
 
-// Both Java SDKs misread the letters of \uXXXX, so answers have digits alone there.
-func TestEscapesWithoutLetters(t *testing.T) {
-	withLetters := regexp.MustCompile(`\\u[0-9a-f]{0,3}[a-f]`)
-	for _, e := range []*Error{ErrInvalidCharset, ErrMissingMethod, ErrInvalidSignature.With("memo=x_response \n\f \"sign\"")} {
-		for _, cs := range []Charset{UTF8, GBK, GB2312, GB18030, escaped} {
-			n := NewNode(cs)
-			n.Failure(e)
-			if body := seal(t, voucherSend, n); withLetters.MatchString(body) {
-				t.Errorf("charset %d: %s", cs, body)
-			}
+// The words that SDKs search for are escaped in a way that Java SDKs, which misread the letters of \uXXXX, read too.
+func TestEscapesThatJavaReads(t *testing.T) {
+	for text, want := range map[string]string{
+		"x_response":        `x_\u0072esponse`,
+		"error_response":    `error_\u0072esponse`,
+		"response":          `response`,
+		"sign":              `\u0073ign`,
+		"alipay_cert_sn":    `\u0061lipay_cert_sn`,
+		"\b\t\n\f\r":        `\b\t\n\f\r`,
+		"\x00\x09\x19\x7f":  "\\u0000\\t\\u0019\x7f",
+		"\x0b\x0e\x1a\x1b!": "\uFFFD\uFFFD\uFFFD\uFFFD!",
+	} {
+		n := NewNode(UTF8)
+		n.string(text)
+		if got := string(n.buf[1:]); got != `"`+want+`"` {
+			t.Errorf("%q: got %s, want %s", text, got, want)
 		}
 	}
-	n := NewNode(UTF8)
-	n.Text("memo", "x_response, error_response")
-	if body := seal(t, voucherSend, n); !strings.Contains(body, `"x_\u0072esponse, error_\u0072esponse"`) {
-		t.Error(body)
+	n := NewNode(GBK)
+	n.string("\x1f\xff")
+	if got := string(n.buf[1:]); got != `"??"` {
+		t.Errorf("GBK: got %s", got)
+	}
+}
+
+// Where the charset of the request is unknown, the whole answer is ASCII that needs no escape.
+func TestAnswerInASCII(t *testing.T) {
+	for _, test := range []struct {
+		name, value, want string // value is as sent
+		params            map[string]string
+	}{
+		{"charset", "big5", "charset must be utf-8, gbk, gb2312 or gb18030", nil},
+		{"memo", "\xD3\xC5", "the value of memo is not valid utf-8", nil},
+		{"charset", "big5", "Missing Required Arguments: isv.missing-method", map[string]string{"method": ""}},
+		{"charset", "big5", "Invalid Arguments: isv.invalid-signature-type", map[string]string{"sign_type": "SM2"}},
+	} {
+		p := with(test.name, test.value)
+		for name, value := range test.params {
+			p[name] = value
+		}
+		p["sign"] = "x"
+		req, bad := Parse(post("", encode(p)), Limits{})
+		if bad == nil {
+			_, bad = testPolicy().Check(req)
+		}
+		if bad == nil {
+			t.Fatalf("%s=%q is accepted", test.name, test.value)
+		}
+		n := NewNode(req.Charset)
+		n.Failure(bad)
+		body := seal(t, voucherSend, n)
+		var v map[string]json.RawMessage
+		must(t, json.Unmarshal([]byte(body), &v))
+		var node struct {
+			SubMsg string `json:"sub_msg"`
+		}
+		must(t, json.Unmarshal(v[RootName(voucherSend)], &node))
+		if node.SubMsg != test.want || !isASCII(body) || misread(body) != "" {
+			t.Errorf("%s=%q: got %s, want %s", test.name, test.value, body, test.want)
+		}
 	}
 }
 
@@ -153,8 +199,37 @@ func TestAnswerHoldsNoCutWord(t *testing.T) {
 		if strings.Contains(string(body), `"alipay_cert_sn"`) {
 			t.Fatalf("%q", body)
 		}
+		if escape := misread(string(body)); escape != "" && (cs == UTF8 || escape < `\u0080`) {
+			t.Fatalf("Java reads %s wrongly in %q", escape, body)
+		}
 		checkReads(t, cs, body, value, list)
 	})
+}
+
+// misread returns the first \uXXXX that the Java SDKs read wrongly, "" when there is none.
+func misread(body string) string {
+	for i := 0; i < len(body); i++ {
+		if body[i] != '\\' {
+			continue
+		}
+		if i++; body[i] == 'u' && strings.ContainsAny(body[i:i+5], "abcdef") {
+			return body[i-1 : i+5]
+		}
+	}
+	return ""
+}
+
+// shown is what a reader sees of a text: what cannot be written is replaced.
+func shown(cs Charset, text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && form.ControlEscape(r) == "" {
+			r = utf8.RuneError
+		}
+		if r == utf8.RuneError && cs != UTF8 && cs != escaped {
+			r = '?'
+		}
+		return r
+	}, text)
 }
 
 func checkReads(t *rapid.T, cs Charset, body []byte, value string, list []string) {
@@ -177,12 +252,12 @@ func checkReads(t *rapid.T, cs Charset, body []byte, value string, list []string
 	for _, text := range node["list_of_texts"].([]any) {
 		texts = append(texts, text.(string))
 	}
-	if strings.Join(texts, "|") != strings.Join(list, "|") {
+	if strings.Join(texts, "|") != shown(cs, strings.Join(list, "|")) {
 		t.Fatalf("list %q became %q", list, texts)
 	}
 	delete(node, "list_of_texts")
 	for _, got := range node {
-		if got != value {
+		if got != shown(cs, value) {
 			t.Fatalf("%q became %q", value, got)
 		}
 	}

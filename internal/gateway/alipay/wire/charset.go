@@ -20,9 +20,9 @@ const (
 	GB2312
 	GB18030
 
-	// escaped is the charset of an answer to a request whose own charset could not
-	// be found out: all ASCII, with \uXXXX for the rest, so that every client reads
-	// and verifies it whatever it decodes with.
+	// escaped is the charset of an answer to a request whose own charset is unknown:
+	// all ASCII, so that every client reads and verifies it whatever it decodes with.
+	// Failure writes ASCII texts only, see Error.ASCII; \uXXXX is for what is left.
 	escaped
 )
 
@@ -112,12 +112,18 @@ func isASCII(s string) bool {
 // area, what gb2312 leaves out of GBK. A character whose second byte would be ASCII
 // is left out too, so that in the bytes of an answer a brace, a quote or a backslash
 // is always one: some SDKs cut before they decode.
+//
+// Where \uXXXX has letters Java SDKs read another character. For a character of the
+// caller there is no better way: the other SDKs read it right. Our own texts do without.
 func (cs Charset) appendRune(dst []byte, r rune) (out []byte, ok bool) {
 	switch cs {
 	case UTF8:
 		return utf8.AppendRune(dst, r), true
 	case escaped:
 		return dst, false
+	}
+	if r == utf8.RuneError {
+		return append(dst, '?'), true
 	}
 	code := gbkTable()[r]
 	if code == 0 || cs == GB2312 && !inGB2312(code) {

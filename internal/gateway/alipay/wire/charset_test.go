@@ -1,6 +1,11 @@
 package wire
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -183,4 +188,39 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The texts of the gateway itself need no \uXXXX with letters, which Java SDKs misread, in any charset.
+func TestOwnTextsNeedNoEscape(t *testing.T) {
+	found := 0
+	for _, dir := range []string{".", "..", "../../form"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		must(t, err)
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+			must(t, err)
+			ast.Inspect(file, func(node ast.Node) bool {
+				lit, ok := node.(*ast.BasicLit)
+				if !ok || lit.Kind != token.STRING || isASCII(lit.Value) {
+					return true
+				}
+				text, err := strconv.Unquote(lit.Value)
+				must(t, err)
+				found++
+				for _, cs := range []Charset{UTF8, GBK, GB2312, GB18030} {
+					n := NewNode(cs)
+					if n.string(text); misread(string(n.buf)) != "" {
+						t.Errorf("%s, %v: %q needs %s", name, cs, text, misread(string(n.buf)))
+					}
+				}
+				return true
+			})
+		}
+	}
+	if found < 50 {
+		t.Errorf("only %d texts were found", found)
+	}
 }

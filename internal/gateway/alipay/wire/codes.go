@@ -1,5 +1,7 @@
 package wire
 
+import "cmp"
+
 // Error is a refusal in the platform's words. Code, Msg and SubCode are never
 // empty, since the Java, .NET and Python SDKs take an answer without sub_code as a
 // success whatever its code says.
@@ -8,6 +10,7 @@ type Error struct {
 	Msg     string // the fixed English text of Code
 	SubCode string // such as "isv.invalid-signature"
 	SubMsg  string // Chinese text for the caller
+	ASCII   string // the same in English, for an answer in ASCII; "" is made of Msg and SubCode
 }
 
 // Error gives the code and texts for a log. SubMsg may hold the caller's own
@@ -24,9 +27,19 @@ func (e *Error) Is(target error) bool {
 // With is a copy of e with another sub_msg.
 func (e *Error) With(subMsg string) *Error {
 	other := *e
-	other.SubMsg = subMsg
+	other.SubMsg, other.ASCII = subMsg, ""
 	return &other
 }
+
+// withASCII is a copy of e with another text for answers in ASCII.
+func (e *Error) withASCII(text string) *Error {
+	other := *e
+	other.ASCII = text
+	return &other
+}
+
+// ascii returns the sub_msg of an answer in ASCII.
+func (e *Error) ascii() string { return cmp.Or(e.ASCII, e.Msg+": "+e.SubCode) }
 
 // Gateway codes and their messages.
 const (
@@ -90,7 +103,7 @@ var (
 	ErrInvalidEncryptType      = newError(codeInvalid, "isv.invalid-encrypt-type", "不支持的加密类型，请勿传入encrypt_type")
 	ErrInvalidAppID            = newError(codeInvalid, "isv.invalid-app-id", "无效的AppID参数")
 	ErrInvalidTimestamp        = newError(codeInvalid, "isv.invalid-timestamp", "非法的时间戳参数，格式应为yyyy-MM-dd HH:mm:ss")
-	ErrInvalidCharset          = newError(codeInvalid, "isv.invalid-charset", "字符集错误，支持utf-8、gbk、gb2312和gb18030")
+	ErrInvalidCharset          = newError(codeInvalid, "isv.invalid-charset", "字符集错误，支持utf-8、gbk、gb2312和gb18030").withASCII("charset must be utf-8, gbk, gb2312 or gb18030")
 	ErrNotSupportAppAuth       = newError(codeInvalid, "isv.not-support-app-auth", "当前接口不支持第三方代理调用")
 	ErrIllegalJSON             = newError(codeInvalid, "isv.illegal-json", "业务参数biz_content不是合法的JSON对象")
 	ErrForbiddenAPI            = newError(codeInvalid, "isv.forbidden-api", "不允许使用当前接口")

@@ -132,7 +132,8 @@ func (r *Request) decode(inQuery string) {
 		p := &r.Params[i]
 		text, ok := r.Charset.decode(p.raw)
 		if !ok && r.charsetProblem == nil {
-			r.charsetProblem = ErrInvalidCharset.With("参数" + p.Name + "的内容不是合法的" + r.Charset.String() + "编码")
+			r.charsetProblem = ErrInvalidCharset.With("参数" + p.Name + "的内容不是合法的" + r.Charset.String() + "编码").
+				withASCII("the value of " + p.Name + " is not valid " + r.Charset.String())
 		}
 		if !ok {
 			text = strings.ToValidUTF8(p.raw, "\uFFFD")
@@ -155,7 +156,9 @@ func (r *Request) agree(inQuery Charset) {
 		p := &r.Params[i]
 		if text, ok := inQuery.decode(p.raw); !ok || text != p.Value {
 			r.charsetProblem = ErrInvalidCharset.With("URL中的charset为" + inQuery.String() + "，而签名的charset为" +
-				r.Charset.String() + "，参数" + p.Name + "的值按两种编码解码的结果不同")
+				r.Charset.String() + "，参数" + p.Name + "的值按两种编码解码的结果不同").
+				withASCII("charset is " + inQuery.String() + " in the URL and " + r.Charset.String() + " in the signed parameters, and the value of " +
+					p.Name + " differs between the two")
 			return
 		}
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"faquan/internal/gateway/form"
 )
 
 const requestID = "101yxmwbhzd8t"
@@ -162,16 +164,16 @@ func panics(do func()) (did bool) {
 }
 
 func TestEscapes(t *testing.T) {
-	text := "a\x00\x01\t\n\r\x1f\"'\\/<&>]]>\x7f\u0085\u2028\uFFFE\uFFFF\xff优😀"
+	text := "a\x00\x01\t\n\r\b\f\x0b\x1f\"'\\/<&>]]>\x7f\u0085\u2028\uFFFE\uFFFF\xff优😀"
 	a := Success(JSON, "a.b", requestID)
 	a.Text("x", text)
-	want := `{"a_b_response":{"x":"a\u0000\u0001\t\n\r\u001f\"'\\/<&>]]>` + "\x7f\u0085" + `\u2028` + "\uFFFE\uFFFF\uFFFD优😀" + `","request_id":"101yxmwbhzd8t"}}`
+	want := `{"a_b_response":{"x":"a\u0000\u0001\t\n\r\b\f` + "\uFFFD\uFFFD" + `\"'\\/<&>]]>` + "\x7f\u0085" + `\u2028` + "\uFFFE\uFFFF\uFFFD优😀" + `","request_id":"101yxmwbhzd8t"}}`
 	if diff := cmp.Diff(want, finish(a)); diff != "" {
 		t.Error(diff)
 	}
 	a = Success(XML, "a.b", requestID)
 	a.Text("x", text)
-	want = "<x>a\uFFFD\uFFFD\t\n&#xD;\uFFFD\"'\\/&lt;&amp;&gt;]]&gt;\x7f\u0085\u2028\uFFFD\uFFFD\uFFFD优😀</x>"
+	want = "<x>a\uFFFD\uFFFD\t\n&#xD;\uFFFD\uFFFD\uFFFD\uFFFD\"'\\/&lt;&amp;&gt;]]&gt;\x7f\u0085\u2028\uFFFD\uFFFD\uFFFD优😀</x>"
 	if got := finish(a); !strings.Contains(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -334,13 +336,14 @@ func TestReadersSeeWhatWasWritten(t *testing.T) {
 	})
 }
 
-// jsonText replaces what is no UTF-8, one byte at a time.
+// jsonText replaces what is not valid UTF-8, one byte at a time, and the controls that Java SDKs would misread.
 func jsonText(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		b.WriteRune(r)
-	}
-	return b.String()
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && form.ControlEscape(r) == "" {
+			return 0xFFFD
+		}
+		return r
+	}, s)
 }
 
 // xmlText replaces what XML 1.0 has no place for besides.

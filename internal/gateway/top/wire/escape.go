@@ -1,14 +1,17 @@
 package wire
 
 import (
+	"cmp"
 	"strings"
 	"unicode/utf8"
+
+	"faquan/internal/gateway/form"
 )
 
 // appendJSON writes the inside of a JSON string. What is not valid UTF-8 becomes U+FFFD. U+2028 and U+2029 are
-// escaped because the type of the answer says JavaScript, where they would end the line.
+// escaped because the type of the answer says JavaScript, where they would end the line. The codes of both have digits
+// only: see form.ControlEscape.
 func appendJSON(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
 	run := 0 // start of the bytes not yet copied
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -20,7 +23,7 @@ func appendJSON(dst []byte, s string) []byte {
 				run = i + size
 			case r == '\u2028' || r == '\u2029':
 				dst = append(append(dst, s[run:i]...), `\u202`...)
-				dst = append(dst, hex[r&15])
+				dst = append(dst, '0'+byte(r&15))
 				run = i + size
 			}
 			i += size
@@ -28,20 +31,10 @@ func appendJSON(dst []byte, s string) []byte {
 		}
 		if c < ' ' || c == '"' || c == '\\' {
 			dst = append(dst, s[run:i]...)
-			switch c {
-			case '"', '\\':
+			if c >= ' ' {
 				dst = append(dst, '\\', c)
-			case '\n':
-				dst = append(dst, '\\', 'n')
-			case '\r':
-				dst = append(dst, '\\', 'r')
-			case '\t':
-				dst = append(dst, '\\', 't')
-			case '\f': // its code has a letter, which Java clients misread
-				dst = append(dst, '\\', 'f')
-			default:
-				dst = append(dst, `\u00`...)
-				dst = append(dst, hex[c>>4], hex[c&15])
+			} else {
+				dst = append(dst, cmp.Or(form.ControlEscape(rune(c)), "\uFFFD")...)
 			}
 			run = i + 1
 		}
