@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -10,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -159,19 +162,27 @@ func showKey(w io.Writer, key *rsa.PublicKey, format string) error {
 func newKeyRotate() *cobra.Command {
 	var at place
 	var file string
+	var yes bool
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Put another key in the place of the platform's",
 		Long: `Put another key in the place of the one that signs the answers of the Alipay gateway, and print its public half.
 The new key signs from the next answer on (on a database, in all processes within a second), and there is no overlap:
 callers that verify by the old public key refuse every answer until they have the new one. Their vouchers are issued all
-the same, so they should retry with the same out_biz_no.`,
+the same, so they should retry with the same out_biz_no.
+
+On a terminal it asks first. Elsewhere it needs --yes, and exits with 2 without it.`,
 		Example: `  faquan key rotate --data ./data
-  faquan key rotate --data ./data --key gateway_private.pem    # one that you made`,
+  faquan key rotate --data ./data --yes --key gateway_private.pem    # in a script, with a key that you made`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := at.mustExist(); err != nil {
 				return err
+			}
+			if !yes {
+				if err := confirmRotation(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr(), isTerminal(cmd.InOrStdin())); err != nil {
+					return err
+				}
 			}
 			key, err := nextPlatformKey(file)
 			if err != nil {
@@ -188,7 +199,39 @@ the same, so they should retry with the same out_biz_no.`,
 	placeFlags(cmd, &at)
 	clockFlag(cmd, &at.acceptClock)
 	cmd.Flags().StringVar(&file, "key", "", "`FILE` with the new private key; without it one is made")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
+}
+
+const rotationBreaks = "callers that verify answers by the old public key (SDKs do) refuse every answer until they have the new one"
+
+// confirmRotation asks on a terminal whether to rotate the platform's key. It returns nil for yes alone.
+func confirmRotation(ctx context.Context, in io.Reader, out io.Writer, terminal bool) error {
+	refused := usagef("key rotate needs --yes where there is no terminal to ask on: %s", rotationBreaks)
+	if !terminal {
+		return refused
+	}
+	fmt.Fprintf(out, "After this, %s.\nRotate the platform's key? [y/N] ", rotationBreaks)
+	answers := make(chan string, 1)
+	go func() {
+		answer, err := bufio.NewReader(in).ReadString('\n')
+		if err != nil && answer == "" {
+			answer = "none"
+		}
+		answers <- strings.ToLower(strings.TrimSpace(answer))
+	}()
+	select {
+	case <-ctx.Done(): // an interrupt
+		return ctx.Err()
+	case answer := <-answers:
+		switch answer {
+		case "y", "yes":
+			return nil
+		case "none":
+			return refused
+		}
+		return errors.New("the key was not rotated")
+	}
 }
 
 func nextPlatformKey(file string) (*rsa.PrivateKey, error) {

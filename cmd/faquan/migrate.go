@@ -150,8 +150,9 @@ func newBar(w io.Writer) *moveBar {
 	return &moveBar{w: w}
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// isTerminal reports whether a stream is a terminal, or another device of characters.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	if !ok {
 		return false
 	}

@@ -3,7 +3,10 @@ package main
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -16,8 +19,9 @@ import (
 
 func newSend() *cobra.Command {
 	var (
-		a alipaySend
-		t topSend
+		a  alipaySend
+		t  topSend
+		ca string
 	)
 	cmd := &cobra.Command{
 		Use:   "send",
@@ -41,9 +45,15 @@ The exit code is 0 when something was issued, or an asked for answer came, and 1
       --session 6100e23a5b7c9d1f --json '{"unique_id":"u-1","relation_id":12345234,"detail_id":123235235,
       "biz_id":"12457112","purchaser_id":725677994,"benefit_type":1,"send_count":1,"trace_id":"t-1"}'
   faquan send --method taobao.user.seller.get --param fields=nick,user_id --app-key … --secret-file … --session …
+  faquan send --url https://faquan.example.com --ca ca.pem --app-id … --key … --template … --user …
   faquan send --batch calls.json --format xml --app-key … --secret-file …`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := trusting(ca, a.caller.url)
+			if err != nil {
+				return err
+			}
+			a.caller.client, t.caller.client = client, client
 			if (t.method == "" || t.method == sendMethod) && t.batch == "" {
 				if err := passedOver(cmd.Flags(), "top", sendMethod); err != nil {
 					return err
@@ -57,9 +67,32 @@ The exit code is 0 when something was issued, or an asked for answer came, and 1
 		},
 	}
 	cmd.Flags().StringVar(&a.caller.url, "url", "http://127.0.0.1:8080", "`URL` of the gateway")
+	cmd.Flags().StringVar(&ca, "ca", "", "PEM `FILE` with the certificates to trust instead of the system's, for https URLs")
+	_ = cmd.MarkFlagFilename("ca", "pem", "crt")
 	a.flags(cmd.Flags())
 	t.flags(cmd.Flags())
 	return cmd
+}
+
+// trusting returns a client that trusts the certificates in a file, and no others; nil, the default client, without a file.
+func trusting(file, url string) (*http.Client, error) {
+	if file == "" {
+		return nil, nil
+	}
+	if !strings.HasPrefix(strings.ToLower(url), "https://") {
+		return nil, usagef("--ca is for https URLs, and --url is %s", url)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("--ca: %s holds no certificate in PEM", file)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return &http.Client{Transport: transport}, nil
 }
 
 // passedOver refuses flags of the gateway that is not called, which would change nothing. What a flag is for stands at

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -157,5 +158,47 @@ func TestCertificateOfARunningServer(t *testing.T) {
 	within(t, "the new certificate is presented", func() bool { return reaches(renewed) })
 	if reaches(old) {
 		t.Error("the old one still is")
+	}
+}
+
+// send trusts what --ca names, and nothing else, on both gateways.
+func TestSendCA(t *testing.T) {
+	dir := t.TempDir()
+	files, _ := testCertificate(t, dir)
+	other, _ := testCertificate(t, t.TempDir())
+	s := testServer(t, filepath.Join(dir, "data"), testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`),
+		func(c *config.Config) { c.TLS = files })
+	defer s.stop()
+	der, err := x509.MarshalPKCS8PrivateKey(testKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, junk := filepath.Join(dir, "app.pem"), filepath.Join(dir, "junk.pem")
+	for name, text := range map[string][]byte{key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), junk: []byte("junk")} {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	voucher := []string{"--app-id", testAppID, "--key", key, "--template", "T", "--user", "2088000000000001"}
+	ask := []string{"--method", "taobao.time.get", "--app-key", "1", "--secret", "hush"}
+	for name, test := range map[string]struct {
+		args []string
+		want string // in the error; "" for none
+	}{
+		"trusted":           {append([]string{"--url", s.url, "--ca", files.Cert}, voucher...), ""},
+		"trusted, TOP":      {append([]string{"--url", s.url, "--ca", files.Cert}, ask...), "isv.appkey-not-exists"}, // it was answered
+		"no --ca":           {append([]string{"--url", s.url}, voucher...), "certificate"},
+		"no --ca, TOP":      {append([]string{"--url", s.url}, ask...), "certificate"},
+		"another":           {append([]string{"--url", s.url, "--ca", other.Cert}, voucher...), "certificate"},
+		"no certificate":    {append([]string{"--url", s.url, "--ca", junk}, voucher...), "holds no certificate in PEM"},
+		"no file":           {append([]string{"--url", s.url, "--ca", junk + "x"}, voucher...), "no such file"},
+		"a URL without TLS": {append([]string{"--url", "http://127.0.0.1:1", "--ca", files.Cert}, voucher...), "--ca is for https URLs"},
+	} {
+		cmd := newRoot()
+		cmd.SetArgs(append([]string{"send"}, test.args...))
+		cmd.SetOut(io.Discard)
+		if err := cmd.ExecuteContext(t.Context()); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want an error with %q", name, err, test.want)
+		}
 	}
 }
