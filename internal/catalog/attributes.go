@@ -33,7 +33,7 @@ func (p *parser) attributes(n *yaml.Node, what string) []byte {
 		return nil
 	}
 	if len(body) > maxAttribute {
-		p.report(n.Line, "%s: take %d bytes as JSON, at most %d are allowed", what, len(body), maxAttribute)
+		p.report(n.Line, "%s: has %d bytes as JSON, at most %d are allowed", what, len(body), maxAttribute)
 	}
 	return body
 }
@@ -43,7 +43,7 @@ func (p *parser) attribute(n *yaml.Node, what string, depth int) (any, bool) {
 		return nil, false
 	}
 	if depth == 0 {
-		p.report(n.Line, "%s: nest deeper than %d", what, maxDepth)
+		p.report(n.Line, "%s: is nested more than %d levels deep", what, maxDepth)
 		return nil, false
 	}
 	switch n.Kind {
@@ -98,7 +98,7 @@ func jsonNumber(n *yaml.Node) (any, error) {
 	}
 	var v float64
 	if err := n.Decode(&v); err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
-		return nil, errors.New("is not a number that JSON can hold; quote it to make it text")
+		return nil, errors.New("is not a number that JSON can represent; quote it to make it text")
 	}
 	if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
 		return int64(v), nil // also takes the sign off a zero

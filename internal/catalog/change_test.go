@@ -196,32 +196,32 @@ func TestRefusedChanges(t *testing.T) {
 		line   int
 		reason string // empty: allowed
 	}{
-		"kind":                    {1, "kind: DISCOUNT, percent: \"88\"", "kind: EXCHANGE", 13, `template "d": its kind is fixed`},
+		"kind":                    {1, "kind: DISCOUNT, percent: \"88\"", "kind: EXCHANGE", 13, `template "d": the kind cannot change`},
 		"kind before":             {0, "kind: DISCOUNT, percent: \"88\"", "kind: EXCHANGE", 0, ""},
-		"reduction":               {1, `reduction: "1"`, `reduction: "2"`, 11, `its reduction is fixed`},
+		"reduction":               {1, `reduction: "1"`, `reduction: "2"`, 11, `the reduction cannot change`},
 		"reduction before":        {0, `reduction: "1"`, `reduction: "2"`, 0, ``},
-		"threshold":               {1, `threshold: "2"`, `threshold: "3"`, 11, `its threshold is fixed`},
-		"percent":                 {1, `percent: "88"`, `percent: "87.5"`, 13, `its percent is fixed`},
-		"ceiling":                 {1, `percent: "88"`, `percent: "88", ceiling: "3"`, 13, `its ceiling is fixed`},
-		"code":                    {1, `channels: [7]`, `channels: [7], code: {digits: 16}`, 12, `its code rule is fixed`},
+		"threshold":               {1, `threshold: "2"`, `threshold: "3"`, 11, `the threshold cannot change`},
+		"percent":                 {1, `percent: "88"`, `percent: "87.5"`, 13, `the percent cannot change`},
+		"ceiling":                 {1, `percent: "88"`, `percent: "88", ceiling: "3"`, 13, `the ceiling cannot change`},
+		"code":                    {1, `channels: [7]`, `channels: [7], code: {digits: 16}`, 12, `the code rule cannot change`},
 		"code before":             {0, `channels: [7]`, `channels: [7], code: {digits: 16}`, 0, ``},
 		"channels":                {1, `channels: [7]`, `channels: [7, 8]`, 0, ``},
-		"merchant":                {1, "  - {name: t, merchant: m", "  - {name: t, granted_to: [a], merchant: n", 11, `its merchant is fixed`},
-		"count below issued":      {8, "count: 10", "count: 7", 11, `stock count 7 is below the 8 that are issued`},
+		"merchant":                {1, "  - {name: t, merchant: m", "  - {name: t, granted_to: [a], merchant: n", 11, `the merchant cannot change`},
+		"count below issued":      {8, "count: 10", "count: 7", 11, `stock.count 7 is below the 8 vouchers issued so far`},
 		"count to issued":         {8, "count: 10", "count: 8", 0, ``},
-		"amount below issued":     {8, `amount: "20"`, `amount: "7.99"`, 11, `stock amount 7.99 is below the 8.00 that is issued`},
+		"amount below issued":     {8, `amount: "20"`, `amount: "7.99"`, 11, `stock.amount 7.99 is below the 8.00 yuan issued so far`},
 		"amount to issued":        {8, `amount: "20"`, `amount: "8"`, 0, ``},
 		"uncapped":                {0, `stock: {count: 10, amount: "20"}, `, ``, 11, `template "t": the file leaves out stock.count, stock.amount, which cap it now`},
 		"per day":                 {8, `count: 10`, `count: 10, count_per_day: 1`, 0, ``},
-		"ended again active":      {0, "activities: [x], status: ENDED", "activities: [x], status: ACTIVE", 17, `scene "s": it has ENDED, which is final`},
-		"paused again draft":      {0, "status: PAUSED", "status: DRAFT", 11, `template "t": it is PAUSED and cannot become a DRAFT again`},
+		"ended again active":      {0, "activities: [x], status: ENDED", "activities: [x], status: ACTIVE", 17, `scene "s": cannot leave status ENDED, which is final`},
+		"paused again draft":      {0, "status: PAUSED", "status: DRAFT", 11, `template "t": cannot go from status PAUSED back to DRAFT`},
 		"paused active":           {0, "status: PAUSED", "status: ACTIVE", 0, ``},
 		"draft ended":             {0, "status: DRAFT", "status: ENDED", 0, ``},
 		"a wire id moves":         {0, "right_id: 2", "right_id: 777", 0, ``},
-		"a wire id is another's":  {0, "percent: \"88\"", "percent: \"88\", template_id: T", 13, `template "d": template_id T belongs to template "t" already`},
+		"a wire id is another's":  {0, "percent: \"88\"", "percent: \"88\", template_id: T", 13, `template "d": template_id T already belongs to template "t"`},
 		"detail ids stay inside":  {0, "{template: t, detail_id: 5}, {template: d, detail_id: 6}", "{template: d, detail_id: 5}, {template: t, detail_id: 6}", 0, ``},
-		"an identifier moves":     {0, `- {name: u,`, `- {name: u2,`, 7, `user "u2": this ALIPAY belongs to user "u" already`},
-		"an identifier moves too": {0, "sessions:\n", "  - {name: v, ids: {TAOBAO: [\"5\"], ALIPAY: [\"100\"]}}\nsessions:\n", 8, `user "v": this ALIPAY belongs to user "u"`},
+		"an identifier moves":     {0, `- {name: u,`, `- {name: u2,`, 7, `user "u2": this ALIPAY already belongs to user "u"`},
+		"an identifier moves too": {0, "sessions:\n", "  - {name: v, ids: {TAOBAO: [\"5\"], ALIPAY: [\"100\"]}}\nsessions:\n", 8, `user "v": this ALIPAY already belongs to user "u"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -261,7 +261,7 @@ func TestFixedEvenWhenAllVouchersWereTakenBack(t *testing.T) {
 	w.issue(1, 1, 100)
 	w.commit(&benefit.Changes{Templates: []benefit.TemplateCount{{Template: 1}}})
 	_, err := w.apply(strings.Replace(smallFile, `reduction: "1"`, `reduction: "2"`, 1))
-	if err == nil || !strings.Contains(err.Error(), "its reduction is fixed") {
+	if err == nil || !strings.Contains(err.Error(), "the reduction cannot change") {
 		t.Error(err)
 	}
 }
@@ -310,11 +310,11 @@ func TestUsersThatIssuingMade(t *testing.T) {
 		t.Errorf("found by identifier: %+v, %v", bob, err)
 	}
 	_, err = w.apply("users:\n  - {name: bob}\n  - {ids: {TAOBAO: [\"7\"]}}")
-	if err == nil || !strings.Contains(err.Error(), `catalog.yaml:3: user: this TAOBAO belongs to user "bob"`) {
+	if err == nil || !strings.Contains(err.Error(), `catalog.yaml:3: user: this TAOBAO already belongs to user "bob"`) {
 		t.Errorf("one user twice: %v", err)
 	}
 	_, err = w.apply("users:\n  - {ids: {TAOBAO: [\"7\"]}}\n  - {name: bob}")
-	if err == nil || !strings.Contains(err.Error(), `catalog.yaml:3: user "bob" is the user of line 2 already`) {
+	if err == nil || !strings.Contains(err.Error(), `catalog.yaml:3: user "bob" is already stated in line 2`) {
 		t.Errorf("one user twice, the other way round: %v", err)
 	}
 	_, err = w.apply("users:\n  - {ids: {ALIPAY: [\"1\"]}}\n  - {ids: {ALIPAY: [\"2\"]}}\n  - {ids: {ALIPAY: [\"1\", \"2\"]}}")
@@ -367,7 +367,7 @@ func TestIdentifiersOfTwoUsersDoNotJoinThem(t *testing.T) {
 	w := newWorld(t)
 	w.mustApply("users:\n  - {ids: {ALIPAY: [\"1\"]}}\n  - {ids: {ALIPAY: [\"2\"]}}")
 	_, err := w.apply("users:\n  - name: both\n    ids: {ALIPAY:\n      [\"1\",\n      \"2\"]}")
-	if err == nil || !strings.Contains(err.Error(), "catalog.yaml:5: user \"both\": this ALIPAY belongs to the user without a name") {
+	if err == nil || !strings.Contains(err.Error(), "catalog.yaml:5: user \"both\": this ALIPAY already belongs to the user without a name") {
 		t.Error(err)
 	}
 }
@@ -541,10 +541,10 @@ func TestAttributes(t *testing.T) {
 		}
 	}
 	for text, reason := range map[string]string{
-		`{a: ` + strings.Repeat("[", 8) + strings.Repeat("]", 8) + `}`:                     "nest deeper than 8",
+		`{a: ` + strings.Repeat("[", 8) + strings.Repeat("]", 8) + `}`:                     "is nested more than 8 levels deep",
 		`{a: "` + strings.Repeat("x", 5000) + `", b: "` + strings.Repeat("y", 5000) + `"}`: "at most 8192 are allowed",
 		`{a: 1, a: 2}`: "a is given twice",
-		`{a: .nan}`:    "is not a number that JSON can hold",
+		`{a: .nan}`:    "is not a number that JSON can represent",
 	} {
 		_, err := newWorld(t).apply(`users: [{name: u, ids: {TAOBAO: ["1"]}, attributes: ` + text + `}]`)
 		if err == nil || !strings.Contains(err.Error(), reason) {

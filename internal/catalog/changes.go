@@ -142,7 +142,7 @@ func (p *planner) wireID(field string, to owner, line int, s slot, form func([32
 	ids, value := p.wire[field], s.get()
 	if value != "" {
 		if holder, ok := ids.claim(value, to); !ok {
-			p.report(line, "%s %q: %s %s belongs to %s %q already", ids.kind, to.name, field, value, ids.kind, holder.name)
+			p.report(line, "%s %q: %s %s already belongs to %s %q", ids.kind, to.name, field, value, ids.kind, holder.name)
 		}
 		return
 	}

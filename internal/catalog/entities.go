@@ -65,7 +65,7 @@ func (p *planner) credentials(d *appDoc, a *benefit.App) {
 	case !top && !alipay:
 		p.report(d.line, "app %q: needs app_key and app_secret (TOP), or app_id and public_key (Alipay), or both", a.Name)
 	case top && a.AppSecret == nil:
-		p.report(d.of("app_key"), "app %q: app_secret is missing, and there is none yet that could be kept", a.Name)
+		p.report(d.of("app_key"), "app %q: app_secret is missing, and none is stored yet", a.Name)
 	case alipay && a.PublicKey == "":
 		p.report(d.of("app_id"), "app %q: public_key is missing", a.Name)
 	}
@@ -141,9 +141,9 @@ func (p *planner) status(what string, line int, was, want benefit.Status) benefi
 	case want == 0:
 		return was
 	case was == benefit.Ended && want != benefit.Ended:
-		p.report(line, "%s: it has ENDED, which is final", what)
+		p.report(line, "%s: cannot leave status ENDED, which is final", what)
 	case was != 0 && was != benefit.Draft && want == benefit.Draft:
-		p.report(line, "%s: it is %s and cannot become a DRAFT again; PAUSED stops it", what, statuses.of(was))
+		p.report(line, "%s: cannot go from status %s back to DRAFT; use PAUSED to stop it", what, statuses.of(was))
 	}
 	return want
 }

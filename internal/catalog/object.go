@@ -69,9 +69,9 @@ func (p *parser) object(n *yaml.Node, what string) *object {
 func (p *parser) ordinary(n *yaml.Node, what string) bool {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		p.report(n.Line, "%s: anchors and aliases are not part of this format", what)
+		p.report(n.Line, "%s: anchors and aliases are not supported", what)
 	case n.Style&yaml.TaggedStyle != 0:
-		p.report(n.Line, "%s: tags are not part of this format", what)
+		p.report(n.Line, "%s: tags are not supported", what)
 	default:
 		return true
 	}
@@ -187,7 +187,7 @@ func scalarNode[T any](p *parser, n *yaml.Node, what string, read func(text stri
 		return v, false
 	}
 	if n.Kind != yaml.ScalarNode {
-		p.report(n.Line, "%s: must be one value", what)
+		p.report(n.Line, "%s: must be a single value", what)
 		return v, false
 	}
 	if n.Value == "" && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) == 0 {

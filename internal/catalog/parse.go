@@ -92,7 +92,7 @@ func (p *parser) root(data []byte) *yaml.Node {
 	}
 	switch err := in.Decode(&more); {
 	case err == nil:
-		p.report(more.Line, "a catalogue file holds one document; this is a second one")
+		p.report(more.Line, "a catalogue file must have one YAML document, and a second one begins here")
 	case !errors.Is(err, io.EOF):
 		p.syntax(data, err)
 	}
@@ -120,12 +120,12 @@ func (p *parser) syntax(data []byte, err error) {
 	}
 	if line > 0 && grammar.MatchString(reason) {
 		line++
-		reason += " in what begins here"
+		reason += " in the block that begins here"
 	}
 	if line == 0 {
 		line = 1 + bytes.Count(data[:firstOdd(data)], []byte("\n"))
 	}
-	p.report(line, "not YAML: %s", reason)
+	p.report(line, "invalid YAML: %s", reason)
 }
 
 // firstOdd is the place of the first control character or byte that is not UTF-8; the start when there is none.
@@ -173,7 +173,7 @@ func section[T any](o *object, field, kind string, read func(*object) T) []T {
 		}
 		if name != nil {
 			if line, twice := first[name.Value]; twice {
-				o.p.report(name.Line, "%s is stated twice, first in line %d", entity.what, line)
+				o.p.report(name.Line, "%s is given twice, first in line %d", entity.what, line)
 			} else {
 				first[name.Value] = name.Line
 			}
@@ -227,7 +227,7 @@ func (o *object) keyText(inline, file string) string {
 		o.report(file, "%s is given as well; give one of them", inline)
 		return ""
 	case o.p.readFile == nil:
-		o.report(file, "key files cannot be read here; give %s", inline)
+		o.report(file, "key files cannot be read here; use %s", inline)
 		return ""
 	}
 	data, err := o.p.readFile(path)

@@ -48,7 +48,7 @@ func (p *parser) activity(o *object) *activityDoc {
 		}
 	})
 	if o.has("items") && len(d.items) == 0 {
-		o.report("items", "an activity needs at least one")
+		o.report("items", "must not be empty: an activity needs at least one item")
 	}
 	d.place = o.done()
 	return d
@@ -109,9 +109,9 @@ func (o *object) box() *benefit.Box {
 	b.unique("cards", box.Cards)
 	switch {
 	case b.has("cards") && len(box.Cards) == 0:
-		b.report("cards", "a box needs at least one")
+		b.report("cards", "must not be empty: a box needs at least one card")
 	case !box.CountSends && box.DoneAfter > len(box.Cards):
-		b.report("done_after", "%d different cards are asked for, the box has %d", box.DoneAfter, len(box.Cards))
+		b.report("done_after", "needs %d different cards, but the box has %d", box.DoneAfter, len(box.Cards))
 	}
 	b.done()
 	return box
@@ -141,7 +141,7 @@ func (p *parser) scene(o *object) *sceneDoc {
 	}
 	o.each("activities", func(n *yaml.Node) { d.entries = append(d.entries, o.entry(n, d.scene.Strategy)) })
 	if o.has("activities") && len(d.entries) == 0 {
-		o.report("activities", "a scene needs at least one")
+		o.report("activities", "must not be empty: a scene needs at least one activity")
 	}
 	for k, e := range d.entries {
 		if e.activity.given() && slices.ContainsFunc(d.entries[:k], func(x entryDoc) bool { return x.activity.name == e.activity.name }) {

@@ -152,12 +152,12 @@ func (p *parser) app(o *object) *appDoc {
 	case d.app.PublicKey != "" && !o.has("sign_types"):
 		d.app.SignTypes = []string{"RSA2"}
 	case o.empty("sign_types"):
-		o.report("sign_types", "is an empty list: no request could be signed")
+		o.report("sign_types", "must not be empty; leave it out for RSA2")
 	case o.has("sign_types") && !o.has("public_key") && !o.has("public_key_file"):
-		o.report("sign_types", "there is no public_key to verify with")
+		o.report("sign_types", "needs a public_key to verify signatures with")
 	}
 	if o.empty("methods") {
-		o.report("methods", "is an empty list; leave it out to grant all methods, or set status: DISABLED")
+		o.report("methods", "must not be empty; leave it out to grant all methods, or set status: DISABLED")
 	}
 	o.unsupported("encrypted requests", "aes_key")
 	o.unsupported("certificate mode; give public_key", "certificate_mode", "app_cert", "app_cert_file", "alipay_root_cert", "alipay_root_cert_file")
@@ -261,11 +261,11 @@ func (p *parser) user(o *object) *userDoc {
 // identifierType reads a type of identifiers.
 func identifierType(s string) (string, error) {
 	if !benefit.ValidIdentifierType(s) {
-		return "", fmt.Errorf("a type of identifiers has 1 to %d printable ASCII characters, no white space, colon or slash, and does not begin with @: %q",
-			benefit.MaxIdentifierType, clip(s))
+		return "", fmt.Errorf("an identifier type must have 1 to %d printable ASCII characters without white space, colon or slash, and must not begin with @",
+			benefit.MaxIdentifierType)
 	}
 	if known := benefit.Miswritten(s); known != "" {
-		return "", fmt.Errorf("%q is %s in other letters; write %s", s, known, known)
+		return "", fmt.Errorf("identifier type %q must be written %s", s, known)
 	}
 	return s, nil
 }

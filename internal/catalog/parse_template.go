@@ -60,7 +60,7 @@ func (p *parser) template(o *object) *templateDoc {
 		o.kindFields(kind)
 	}
 	if kind == benefit.Certificate && o.empty("channels") {
-		o.report("channels", "is an empty list: no call could name an allowed channel")
+		o.report("channels", "must not be empty: a call must name an allowed channel")
 	}
 	for k, c := range d.template.Channels {
 		if slices.Contains(d.template.Channels[:k], c) {
@@ -77,7 +77,7 @@ func (o *object) kindFields(kind benefit.Kind) {
 	o.require(needed...)
 	for _, f := range allKindFields {
 		if o.has(f) && !slices.Contains(needed, f) && !slices.Contains(allowed, f) {
-			o.report(f, "kind %s has none", kinds.of(kind))
+			o.report(f, "is not allowed for kind %s", kinds.of(kind))
 		}
 	}
 }
@@ -239,7 +239,7 @@ func (o *object) repeat() int64 {
 	r.require("window")
 	millis := scalar(r, "window", duration)
 	if millis > maxRepeat {
-		r.report("window", "is longer than 30d")
+		r.report("window", "must be at most 30d")
 	}
 	r.done()
 	return millis

@@ -56,7 +56,7 @@ func (p Platform) Key(box *seal.Box) (*rsa.PrivateKey, error) {
 	}
 	private, ok := key.(*rsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%s: is %T, not RSA", platformKey, key)
+		return nil, fmt.Errorf("%s: is a %T, not an RSA key", platformKey, key)
 	}
 	return private, nil
 }

@@ -35,9 +35,9 @@ func lines(max int, s string, refused func(rune) bool) (string, error) {
 	case n > max:
 		return "", fmt.Errorf("has %d characters, at most %d are allowed", n, max)
 	case !utf8.ValidString(s):
-		return "", errors.New("is not UTF-8")
+		return "", errors.New("is not valid UTF-8")
 	case strings.IndexFunc(s, refused) >= 0:
-		return "", errors.New("has a control character")
+		return "", errors.New("contains a control character")
 	}
 	return s, nil
 }
@@ -49,7 +49,7 @@ const maxName = 64
 // where a user is named by one.
 func handle(s string) (string, error) {
 	if strings.ContainsAny(s, ":/") || strings.ContainsFunc(s, unicode.IsSpace) {
-		return "", fmt.Errorf("a name has no white space, no colon and no slash: %q", clip(s))
+		return "", fmt.Errorf("a name must not contain white space, a colon or a slash: %q", clip(s))
 	}
 	return text(maxName)(s)
 }
@@ -58,7 +58,7 @@ func handle(s string) (string, error) {
 func token(max int) func(string) (string, error) {
 	return func(s string) (string, error) {
 		if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return "", errors.New("has a character that is not printable ASCII, or white space")
+			return "", errors.New("must be printable ASCII without white space")
 		}
 		return text(max)(s)
 	}
@@ -69,7 +69,7 @@ func callerID(max int) func(string) (string, error) {
 	return func(s string) (string, error) {
 		s, err := token(max)(s)
 		if err == nil && !benefit.IsCallerID(s) {
-			return "", errors.New("is 0 or begins with @, which PHP SDKs leave out of the signed text")
+			return "", errors.New("must not be 0 or begin with @, because PHP SDKs leave such values out of the signed text")
 		}
 		return s, err
 	}
@@ -120,7 +120,7 @@ func someYuan(s string) (money.Fen, error) {
 func percent(s string) (int64, error) {
 	hundredths, err := money.ParseYuan(s) // the same syntax: at most two decimals, no sign, no exponent
 	if err != nil || hundredths < 1 || hundredths > 9999 {
-		return 0, fmt.Errorf("must be what is left to pay in percent, from 0.01 to 99.99 with at most two decimals: %q", clip(s))
+		return 0, fmt.Errorf("must be the percentage left to pay, from 0.01 to 99.99 with at most two decimals: %q", clip(s))
 	}
 	return int64(hundredths), nil
 }
@@ -145,7 +145,7 @@ func instant(s string) (benefit.Instant, error) {
 			continue
 		}
 		if t.Before(firstTime) || t.After(lastTime) {
-			return 0, fmt.Errorf("must lie between %s and %s", firstTime.Format(time.DateTime), lastTime.Format(time.DateTime))
+			return 0, fmt.Errorf("must be between %s and %s", firstTime.Format(time.DateTime), lastTime.Format(time.DateTime))
 		}
 		return benefit.InstantOf(t), nil
 	}
@@ -167,7 +167,7 @@ var units = []struct {
 
 // duration reads a stretch of time such as 10s, 12h or 1d12h into milliseconds, more than 0.
 func duration(s string) (int64, error) {
-	wrong := fmt.Errorf("must be a stretch of time like 10s, 90m, 12h, 30d or 1d12h, at most 36500d: %q", clip(s))
+	wrong := fmt.Errorf("must be a duration like 10s, 90m, 12h, 30d or 1d12h, at most 36500d: %q", clip(s))
 	rest, total := s, int64(0)
 	for _, u := range units {
 		before, after, found := strings.Cut(rest, string(u.letter))

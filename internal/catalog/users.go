@@ -26,13 +26,13 @@ func (p *planner) userDocs() error {
 		}
 		u := d.over(old)
 		if len(u.Identifiers) == 0 {
-			p.report(d.line, "user %q: ids are missing, and there are none yet that could be kept", u.Name)
+			p.report(d.line, "user %q: ids is missing; a new user needs at least one identifier", u.Name)
 			continue
 		}
 		if old == nil {
 			u.ID = p.env.IDs.Block(0, home(u), 1) // 0: as early as the generator allows
 		} else if line, twice := seen[u.ID]; twice {
-			p.report(d.line, "%s is the user of line %d already", userLabel(u), line)
+			p.report(d.line, "%s is already stated in line %d", userLabel(u), line)
 		}
 		seen[u.ID] = d.line
 		if u.Name != "" {
@@ -65,7 +65,7 @@ func (p *planner) match(d *userDoc) (old *benefit.User, fits bool, err error) {
 		if slices.ContainsFunc(d.idents[:k], func(x identDoc) bool { return x.Identifier == i.Identifier }) {
 			p.report(i.line, "%s: %s is given twice", userLabel(&d.user), i.Type)
 		} else if u := p.identifiers[i.Identifier]; u != nil {
-			p.report(i.line, "%s: this %s belongs to %s", userLabel(&d.user), i.Type, userLabel(u))
+			p.report(i.line, "%s: this %s already belongs to %s", userLabel(&d.user), i.Type, userLabel(u))
 		}
 	}
 	if len(p.all) > reported {
@@ -89,7 +89,7 @@ func (p *planner) match(d *userDoc) (old *benefit.User, fits bool, err error) {
 		case old == nil && (holder.Name == "" || d.user.Name == ""):
 			old = holder // known by this identifier; a user without a name gets one so
 		case old == nil || holder.ID != old.ID:
-			p.report(i.line, "%s: this %s belongs to %s already, and identifiers do not move between users",
+			p.report(i.line, "%s: this %s already belongs to %s, and identifiers cannot move between users",
 				userLabel(&d.user), i.Type, userLabel(holder))
 		}
 	}
@@ -175,7 +175,7 @@ func (p *planner) sessionDocs() error {
 	for _, d := range p.file.sessions {
 		s := &benefit.Session{Digest: benefit.SessionDigest(d.key), Expires: d.expires}
 		if line, twice := seen[s.Digest]; twice {
-			p.report(d.of("key"), "session: the key is that of line %d", line)
+			p.report(d.of("key"), "session: the key is already used in line %d", line)
 			continue
 		}
 		seen[s.Digest] = d.of("key")
@@ -199,7 +199,7 @@ func (p *planner) sessionDocs() error {
 		var sealed []byte
 		if old != nil {
 			if old.Kind != benefit.AccessSession {
-				p.report(d.of("key"), "session: the key is that of an authorization code or a refresh token")
+				p.report(d.of("key"), "session: the key is an authorization code or a refresh token, not a session")
 				continue
 			}
 			sealed = old.Sealed

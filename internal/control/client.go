@@ -91,7 +91,7 @@ func (c *Client) PublicKey(ctx context.Context) (*rsa.PublicKey, error) {
 	}
 	public, ok := key.(*rsa.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("the platform's key is %T, not RSA", key)
+		return nil, fmt.Errorf("the platform's key is a %T, not an RSA key", key)
 	}
 	return public, nil
 }
@@ -129,7 +129,7 @@ func rotateDER(ctx context.Context, p Platform, der []byte) error {
 	}
 	private, ok := key.(*rsa.PrivateKey)
 	if !ok {
-		return fmt.Errorf("the key is %T, not RSA", key)
+		return fmt.Errorf("the key is a %T, not an RSA key", key)
 	}
 	return p.RotateKey(ctx, private)
 }

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
@@ -83,13 +82,7 @@ func firstOf(issues *cel.Issues) error {
 
 // at is an error at a location, whose lines count from 1 and columns from 0; both are -1 or 0 when there is none.
 func at(l common.Location, message string) error {
-	// CEL's words, and then perhaps (did you mean …?).
-	if name, unknown := strings.CutPrefix(message, "undeclared reference to "); unknown {
-		if message = "unknown name " + name; name == "'request'" {
-			message = "request has the fields scene_code, biz_code, act_codes, user_type, user_id and request_id, and each is always there"
-		}
-	}
-	return &Error{max(l.Line(), 1), max(l.Column()+1, 1), message}
+	return &Error{max(l.Line(), 1), max(l.Column()+1, 1), plainly(message)}
 }
 
 // compiling is one rule that CEL has checked, on its way to a program.
@@ -107,9 +100,9 @@ func (c *compiling) result() error {
 	case out.IsExactType(cel.BoolType):
 		return nil
 	case out.IsExactType(cel.DynType):
-		return &Error{1, 1, "the result must be true or false, and what an attribute is is not known beforehand: compare it, as in user.vip == true"}
+		return &Error{1, 1, "the result must be true or false, and the type of an attribute is not known in advance. Compare it, as in user.vip == true"}
 	default:
-		return &Error{1, 1, fmt.Sprintf("the result must be true or false, and is of type %s", out)}
+		return &Error{1, 1, fmt.Sprintf("the result must be true or false, but has type %s", out)}
 	}
 }
 
@@ -119,7 +112,7 @@ func (c *compiling) cost() error {
 		return &Error{1, 1, err.Error()}
 	}
 	if c.rule.Cost = estimate.Max; c.rule.Cost > MaxCost {
-		return &Error{1, 1, fmt.Sprintf("the rule could cost %d, at most %d are allowed: fewer loops in each other, or shorter texts", c.rule.Cost, MaxCost)}
+		return &Error{1, 1, fmt.Sprintf("the rule could cost %d units, at most %d are allowed. Use fewer nested loops, or shorter texts", c.rule.Cost, MaxCost)}
 	}
 	return nil
 }
@@ -130,7 +123,7 @@ func (c *compiling) plan() (err error) {
 		options = append(options, cel.CostTracking(counter{c.rule.patterns}), cel.CostLimit(MaxCost))
 	}
 	if c.rule.program, err = c.env.Program(c.checked, options...); err != nil {
-		return &Error{1, 1, err.Error()}
+		return &Error{1, 1, plainly(err.Error())}
 	}
 	return nil
 }
@@ -140,7 +133,7 @@ func (c *compiling) walk() error {
 	ast.PreOrderVisit(c.tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		switch e.Kind() {
 		case ast.MapKind, ast.StructKind:
-			c.refuse(e, "maps and messages cannot be made in a rule")
+			c.refuse(e, "a rule cannot create maps or messages")
 		case ast.ComprehensionKind:
 			c.rule.counted = true
 		case ast.CallKind:
@@ -164,7 +157,7 @@ func (c *compiling) refuse(e ast.Expr, reason string) {
 func (c *compiling) pattern(call, arg ast.Expr) {
 	text, ok := literal(arg)
 	if !ok {
-		c.refuse(call, "matches takes its pattern in quotes, nothing that is computed")
+		c.refuse(call, "the pattern of matches must be a text in quotes, not a computed one")
 		return
 	}
 	c.rule.counted = true
@@ -202,7 +195,7 @@ func (c *compiling) call(e ast.Expr) {
 		overloads.TimeGetSeconds, overloads.TimeGetMilliseconds:
 		for _, arg := range call.Args() {
 			if text, ok := literal(arg); !ok || !zone.MatchString(text) {
-				c.refuse(arg, name+`: a time zone is written as an offset in quotes, such as "+08:00"`)
+				c.refuse(arg, name+`: the time zone must be an offset in quotes, such as "+08:00"`)
 			}
 		}
 	}

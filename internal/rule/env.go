@@ -84,7 +84,7 @@ func lookUp(variable, kind string) cel.Macro {
 		}
 		name, ok := literal(args[0])
 		if !ok || name == "" {
-			return nil, eh.NewError(args[0].ID(), fmt.Sprintf("%s takes the name of the %s in quotes, nothing that is computed", function, kind))
+			return nil, eh.NewError(args[0].ID(), fmt.Sprintf("%s takes the name of the %s in quotes, not a computed one", function, kind))
 		}
 		return eh.NewCall(operators.Index, eh.NewIdent(variable), args[0]), nil
 	})

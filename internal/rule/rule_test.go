@@ -123,7 +123,7 @@ func TestARuleThatCannotBeEvaluatedDoesNotHold(t *testing.T) {
 		{`user.level && true`, `{"level":3}`, "no such overload"},
 		{`user.tags[5] == "a"`, `{"tags":["a"]}`, "index out of bounds"},
 		{`1 / user.level == 1`, `{"level":0}`, "division by zero"},
-		{`user.level`, `{"level":true}`, "compare it"},
+		{`user.level`, `{"level":true}`, "Compare it"},
 		{`known`, `[]`, "the attributes"},
 		{`known`, `{"a":"` + strings.Repeat("x", MaxAttributes) + `"}`, "the attributes have 8200 bytes"},
 	} {
