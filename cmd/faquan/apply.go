@@ -35,9 +35,11 @@ What the file leaves out is kept. What it states is stated as a whole, but for s
 identifiers, which are kept when they are left out. Applying a file twice changes nothing the second time.
 
 A process that serves the directory applies it between two batches: when this command returns, the change is durable
-and in force there, without a restart. A file that takes a cap or a limit away from a template that issues, which is
-often an omission, needs --allow-uncapped. On a database it is in force for whatever any process issues from then on; what
-their gateways keep (apps, sessions, the platform's key) follows within a second.`,
+and in force there, without a restart. On a database it is in force for whatever any process issues from then on; what
+their gateways keep (apps, sessions, the platform's key) follows within a second.
+
+A file that takes a cap or a limit away from a template that issues, which is often an omission, needs
+--allow-uncapped. Other likely mistakes are warned about.`,
 		Example: `  faquan apply -f catalog.yaml --data ./data
   faquan diff -f catalog.yaml --data ./data     # look first
   faquan apply -f catalog.yaml --data /etc/faquan --store postgres://faquan@db:5432/faquan`,
