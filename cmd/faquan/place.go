@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -69,7 +70,10 @@ func (at place) mustExist() error {
 
 func mustExist(dir string) error {
 	if _, err := os.Stat(embedded.JournalDir(dir)); err != nil {
-		return fmt.Errorf("%s is no data directory of faquan: %w", dir, err)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is not a faquan data directory: %w", dir, err)
+		}
+		return fmt.Errorf("the data directory cannot be read: %w", err)
 	}
 	return nil
 }

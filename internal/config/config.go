@@ -318,8 +318,13 @@ func (c *Config) validate() error {
 		{"shutdown.timeout", c.Shutdown.Timeout.Milliseconds(), 10, 600_000, "ms"},
 	} {
 		if r.value < r.low || r.value > r.high {
+			if r.unit == "ms" {
+				return fmt.Errorf("%s: %s is out of range, %s to %s", r.name, millis(r.value), millis(r.low), millis(r.high))
+			}
 			return fmt.Errorf("%s: %d %s is out of range, %d to %d", r.name, r.value, r.unit, r.low, r.high)
 		}
 	}
 	return nil
 }
+
+func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -160,7 +160,7 @@ func parsePublicKey(text string) (*rsa.PublicKey, error) {
 	}
 	public, ok := key.(*rsa.PublicKey)
 	if !ok {
-		return nil, errors.New("is no RSA key")
+		return nil, errors.New("not an RSA key")
 	}
 	return public, nil
 }

@@ -123,7 +123,7 @@ func begin(ctx context.Context, o Options) (m *move, err error) {
 		o.piece = pieceRows
 	}
 	if _, err := os.Stat(embedded.JournalDir(o.From)); err != nil {
-		return nil, fmt.Errorf("%s is no data directory of faquan: %w", o.From, err)
+		return nil, fmt.Errorf("%s is not a faquan data directory: %w", o.From, err)
 	}
 	m = &move{o: o}
 	m.tell("opening the data directory")

@@ -329,8 +329,8 @@ func TestRefused(t *testing.T) {
 		want error
 		text string
 	}{
-		{"no such directory", Options{From: filepath.Join(t.TempDir(), "none"), To: none}, fs.ErrNotExist, "is no data directory of faquan"},
-		{"no data directory", Options{From: t.TempDir(), To: none}, fs.ErrNotExist, "is no data directory of faquan"},
+		{"no such directory", Options{From: filepath.Join(t.TempDir(), "none"), To: none}, fs.ErrNotExist, "is not a faquan data directory"},
+		{"no data directory", Options{From: t.TempDir(), To: none}, fs.ErrNotExist, "is not a faquan data directory"},
 		{"no database", Options{From: p.dir, To: postgres.Options{URL: "postgres://u:secret@127.0.0.1:1/d"}}, nil, "127.0.0.1"},
 		{"no URL", Options{From: p.dir, To: postgres.Options{URL: "/some/file"}}, nil, "must be postgres://"},
 	} {
