@@ -123,7 +123,7 @@ func TestMetricsAreBounded(t *testing.T) {
 	random := func() string { return strconv.FormatUint(rand.Uint64()>>12, 10) }
 	const calls = 60
 	for range calls {
-		if _, err := app.send(context.Background(), &voucherSend{TemplateID: "T", UserID: "2088" + random()[:10], OutBizNo: random()}); err != nil {
+		if _, err := app.send(context.Background(), &voucherSend{TemplateID: "T", UserID: fmt.Sprintf("2088%012d", rand.Uint64N(1_000_000_000_000)), OutBizNo: random()}); err != nil {
 			t.Fatal(err)
 		}
 		for _, path := range []string{alipay.Path, top.Path, top.BatchPath, "/token"} {
