@@ -39,7 +39,7 @@ type certificateFiles struct {
 	pair   *tls.Certificate
 }
 
-// fileState tells one content of a file from another.
+// fileState identifies the content of a file.
 type fileState struct {
 	info fs.FileInfo // nil when there is no file
 	err  string

@@ -473,7 +473,7 @@ func checkCommand(t *testing.T, at, line string) {
 	}
 }
 
-// README says which Go it needs, as go.mod does.
+// README names the Go version of go.mod.
 func TestReadmeSaysWhichGo(t *testing.T) {
 	mod, err := os.ReadFile(repository(t, "go.mod"))
 	if err != nil {

@@ -145,7 +145,7 @@ func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 
 var snakeCase = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 
-// wrongJSON says what in a value is not in the style, "" for nothing.
+// wrongJSON returns what in a value is not in the style, or "".
 func wrongJSON(value any) string {
 	switch v := value.(type) {
 	case json.Number:

@@ -204,7 +204,7 @@ func (j *judge) options(r *Request) (*Scene, []option, []DecisionError) {
 	return scene, all, errors
 }
 
-// mayGive says that the app's merchant owns the template, or that it is granted to the app.
+// mayGive reports whether the app's merchant owns the template, or that it is granted to the app.
 func (j *judge) mayGive(r *Request, t *Template) bool {
 	return t.Merchant == j.cat.Apps[r.App].Merchant || slices.Contains(t.GrantedTo, r.App)
 }

@@ -137,7 +137,7 @@ type Request struct {
 	Key       string
 	App       AppID
 	Recipient Identifier // as sent
-	// OnAlipay says that the request came over the Alipay gateway, where a user_id has a form of its own unless the owner of
+	// OnAlipay reports whether the request came over the Alipay gateway, where a user_id has a form of its own unless the owner of
 	// the template relaxes it: see Merchant.AnyUserID.
 	OnAlipay bool
 	Meaning  Digest // of everything but the recipient that must be equal for a retry to be one: see MeaningOf

@@ -63,7 +63,7 @@ type TLS struct {
 	Key  string `koanf:"key"`
 }
 
-// Metrics says where what is measured is shown.
+// Metrics is where metrics are served.
 type Metrics struct {
 	Listen string `koanf:"listen"` // HOST:PORT; empty: nothing is measured
 }

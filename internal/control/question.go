@@ -285,7 +285,7 @@ func (n ScopeName) matches(cat *benefit.Catalogue) (func(*gateway.Record) bool, 
 	return func(c *gateway.Record) bool { return c.Request != nil && c.Request.Scope == scope }, err
 }
 
-// tellRefusal tells of a call that issued nothing: what it was answered, and what the core looked at, as far as it was asked.
+// tellRefusal prints a call that issued nothing: what it was answered, and what the core looked at, as far as it was asked.
 func (d *Desk) tellRefusal(ctx context.Context, r store.Reader, t teller, c *gateway.Record) (told *Told, err error) {
 	switch {
 	case c.Attempt != nil:

@@ -126,7 +126,7 @@ func (c *committer) step() (bool, error) {
 	return true, c.stepBatch(ctx, batch)
 }
 
-// observeWait tells the observer how long the requests of a batch had waited.
+// observeWait reports to the observer how long the requests of a batch had waited.
 func (c *committer) observeWait(batch []*pending) {
 	c.waited = c.waited[:0]
 	now := c.observer.Now()

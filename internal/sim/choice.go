@@ -75,7 +75,7 @@ func (l *ledger) ofOthers(r *benefit.Request, scene *benefit.Scene, o option) (e
 	return errors
 }
 
-// mayGive says that the app's merchant owns the template, or that it is granted to the app.
+// mayGive reports whether the app's merchant owns the template, or that it is granted to the app.
 func (l *ledger) mayGive(r *benefit.Request, line benefit.Line) bool {
 	t := l.cat.Templates[line.Template]
 	return t == nil || t.Merchant == l.cat.Apps[r.App].Merchant || slices.Contains(t.GrantedTo, r.App)
