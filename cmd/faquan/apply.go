@@ -50,6 +50,7 @@ A file that takes a cap or a limit away from a template that issues, which is of
 				return err
 			}
 			doc.AllowUncapped = uncapped
+			at.document = doc
 			return showPlan(cmd, at, doc, control.Platform.Apply)
 		},
 	}

@@ -43,8 +43,7 @@ type node struct {
 // nodeOptions are the bounds of the issuer and the store; zero takes their defaults.
 type nodeOptions struct {
 	queue, batch, committers int
-	document                 *control.Document // shall be applied; see openNode
-	segmentBytes             int64             // of the journal
+	segmentBytes             int64 // of the journal
 	log                      *slog.Logger
 	metrics                  *metrics.Metrics       // nil: nothing is measured
 	clock                    func() benefit.Instant // nil: the system's
@@ -63,7 +62,7 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 	}
 	n := &node{at: at, stopped: make(chan error, 1)}
 	if at.store == "" && at.mustExist() != nil {
-		if err := fitsEmpty(ctx, memory.New(), o.document); err != nil {
+		if err := fitsEmpty(ctx, memory.New(), at.document); err != nil {
 			return nil, err
 		}
 	}
@@ -75,7 +74,7 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 			err = errors.Join(err, n.store.Close())
 		}
 	}()
-	if err = n.openBox(ctx, o.document); err != nil {
+	if err = n.openBox(ctx); err != nil {
 		return nil, err
 	}
 	if n.files != nil {
@@ -186,7 +185,7 @@ func fitsEmpty(ctx context.Context, s store.Store, doc *control.Document) error 
 
 // openBox opens the key file, or makes one. A store with sealed values and no key file is a loss, or a process more that
 // was not given the key, and not a first start.
-func (n *node) openBox(ctx context.Context, doc *control.Document) error {
+func (n *node) openBox(ctx context.Context) error {
 	dir := n.at.dir
 	entities, _, err := n.store.Entities(ctx)
 	if err != nil {
@@ -194,7 +193,7 @@ func (n *node) openBox(ctx context.Context, doc *control.Document) error {
 	}
 	sealed := catalog.SealedValues(entities)
 	if n.database != nil && !sealed { // an embedded store has made the directory
-		if err := fitsEmpty(ctx, n.store, doc); err != nil {
+		if err := fitsEmpty(ctx, n.store, n.at.document); err != nil {
 			return err
 		}
 		if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -24,6 +24,8 @@ type place struct {
 	store string // the database's URL, which may hold a password; "" for the store in the directory
 
 	acceptClock bool // the operator confirms that the clock is right; see issuing.Options
+	// document, unless nil, shall be applied there: no store is made when it would be refused.
+	document *control.Document
 }
 
 // dataFlag adds --data to a command that works on a data directory.

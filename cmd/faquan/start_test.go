@@ -54,18 +54,19 @@ func TestFailedStartChangesNothing(t *testing.T) {
 		mode   os.FileMode       // of a directory that exists; 0: 0700
 		want   string
 	}{
-		"the port is in use":       {change: func(c *config.Config) { c.Listen = busy.url[len("http://"):] }, want: "address already in use"},
-		"a host that is not ours":  {change: func(c *config.Config) { c.Listen = "192.0.2.1:0" }, want: "listen tcp"},
-		"no certificate":           {change: func(c *config.Config) { c.TLS = config.TLS{Cert: filepath.Join(other, "none"), Key: certificate.Key} }, want: "tls.cert"},
-		"no key of a certificate":  {change: func(c *config.Config) { c.TLS = config.TLS{Cert: certificate.Cert, Key: certificate.Cert} }, want: "tls.key"},
-		"no file of consent":       {change: func(c *config.Config) { c.OAuth.ConsentKeyFile = filepath.Join(other, "none") }, want: "oauth.consent_key_file"},
-		"a short key of consent":   {change: func(c *config.Config) { c.OAuth.ConsentKeyFile = write("short", "hush") }, want: "oauth.consent_key_file"},
-		"too little memory":        {change: func(c *config.Config) { c.Request.Memory = 1 }, want: "request.memory"},
-		"no catalogue file":        {change: func(c *config.Config) { c.Apply = filepath.Join(other, "none") }, want: "no such file"},
-		"a wrong catalogue file":   {change: func(c *config.Config) { c.Apply = write("wrong.yaml", "merchant: []\n") }, want: "wrong.yaml:1"},
-		"a catalogue that dangles": {doc: dangling, want: "nobody"},
-		"no database":              {change: func(c *config.Config) { c.Store = "postgres://nobody@127.0.0.1:1/none" }, want: "cannot be used"},
-		"a directory for others":   {mode: 0o777, want: "not private"},
+		"the port is in use":          {change: func(c *config.Config) { c.Listen = busy.url[len("http://"):] }, want: "address already in use"},
+		"the metrics' port is in use": {change: func(c *config.Config) { c.Metrics.Listen = busy.url[len("http://"):] }, want: "address already in use"},
+		"a host that is not ours":     {change: func(c *config.Config) { c.Listen = "192.0.2.1:0" }, want: "listen tcp"},
+		"no certificate":              {change: func(c *config.Config) { c.TLS = config.TLS{Cert: filepath.Join(other, "none"), Key: certificate.Key} }, want: "tls.cert"},
+		"no key of a certificate":     {change: func(c *config.Config) { c.TLS = config.TLS{Cert: certificate.Cert, Key: certificate.Cert} }, want: "tls.key"},
+		"no file of consent":          {change: func(c *config.Config) { c.OAuth.ConsentKeyFile = filepath.Join(other, "none") }, want: "oauth.consent_key_file"},
+		"a short key of consent":      {change: func(c *config.Config) { c.OAuth.ConsentKeyFile = write("short", "hush") }, want: "oauth.consent_key_file"},
+		"too little memory":           {change: func(c *config.Config) { c.Request.Memory = 1 }, want: "request.memory"},
+		"no catalogue file":           {change: func(c *config.Config) { c.Apply = filepath.Join(other, "none") }, want: "no such file"},
+		"a wrong catalogue file":      {change: func(c *config.Config) { c.Apply = write("wrong.yaml", "merchant: []\n") }, want: "wrong.yaml:1"},
+		"a catalogue that dangles":    {doc: dangling, want: "nobody"},
+		"no database":                 {change: func(c *config.Config) { c.Store = "postgres://nobody@127.0.0.1:1/none" }, want: "cannot be used"},
+		"a directory for others":      {mode: 0o777, want: "not private"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mode := test.mode
