@@ -23,6 +23,7 @@ func TestReadinessOnFullDisk(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Unmount(volume, syscall.MNT_DETACH) })
 	c := config.Default()
 	c.Data, c.Listen = filepath.Join(volume, "data"), "127.0.0.1:0"
+	withMetrics(&c)
 	s, err := startServer(t.Context(), &c, serverOptions{log: slog.New(slog.DiscardHandler), segmentBytes: 1 << 20,
 		document: testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`)})
 	if err != nil {
@@ -52,6 +53,9 @@ func TestReadinessOnFullDisk(t *testing.T) {
 	if status, body := get(t, s.url+"/readyz"); status != http.StatusServiceUnavailable || body != "the disk is full; callers are told to retry\n" {
 		t.Errorf("on a full disk: %d %q", status, body)
 	}
+	s.shows(t, map[string]float64{
+		"faquan_ready": 0, "faquan_store_up": 0, "faquan_journal_segment_failed": 1, "faquan_data_free_bytes": 0, callsOf("busy"): 1,
+	})
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
@@ -59,4 +63,5 @@ func TestReadinessOnFullDisk(t *testing.T) {
 		status, _ := get(t, s.url+"/readyz")
 		return status == http.StatusOK
 	})
+	s.shows(t, map[string]float64{"faquan_ready": 1, "faquan_store_up": 1, "faquan_journal_segment_failed": 0, callsOf("busy"): 1})
 }

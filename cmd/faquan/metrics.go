@@ -89,7 +89,7 @@ func (s *server) serveMetrics(maxWaiting int) {
 		sources.StoreUp = func() bool { return !s.background.down.Load() }
 		sources.Pools = db.Pools
 	} else {
-		sources.StoreUp = func() bool { return !s.node.files.Status().Failed }
+		sources.StoreUp = func() bool { return s.node.files.Refusing() == nil }
 		sources.Embedded = s.node.files.Status
 		sources.Free = func() (uint64, error) { return datadir.Free(s.node.at.dir) }
 		sources.Clock = time.Now

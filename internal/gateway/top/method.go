@@ -141,7 +141,9 @@ func undecided(err error) error {
 
 // unasked takes back that the core has refused a call: it was asked about the key alone, because the parameters of the
 // call do not fit the catalogue.
-func (c *call) unasked() { c.record.Reason, c.record.Attempt = benefit.NotRefused, nil }
+func (c *call) unasked() {
+	c.record.Outcome, c.record.Reason, c.record.Attempt = gateway.Invalid, benefit.NotRefused, nil
+}
 
 // panicked answers a call that panicked. It may have been after the request was handed on.
 func (c *call) panicked(cause any) (*wire.Answer, *wire.Error) {

@@ -4,7 +4,6 @@ import "faquan/internal/benefit"
 
 // Status is how a store does, for metrics.
 type Status struct {
-	Failed bool // see Failed
 	// Behind is how many issuances the view has not got yet, or how many KiB their records have if that is more. Commits wait
 	// at MaxBehind. BehindSince is the time of the first of them; 0 when the view has everything.
 	Behind, MaxBehind int
@@ -18,7 +17,7 @@ func (s *Store) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := Status{
-		Failed: s.failed != nil, MaxBehind: s.o.MaxOverlay, Stuck: s.stuck != nil || s.inWAL, Short: s.journal.Short(),
+		MaxBehind: s.o.MaxOverlay, Stuck: s.stuck != nil || s.inWAL, Short: s.journal.Short(),
 		Behind: s.active.weight(), BehindSince: s.active.began,
 	}
 	if s.behind != nil {
