@@ -21,7 +21,7 @@ func TestIdentifierRules(t *testing.T) {
 		{Login, "13196215350", ""},
 		{Nick, "小二 2号", ""},
 		{"MEMBER", "m-77", ""},
-		{OpenID, "Null", ""}, // somebody may be called so
+		{OpenID, "Null", ""}, // a user may have this name
 		{OpenID, "two\nlines", RuleControl},
 		{OpenID, "x\uFFFF", RuleControl},
 		{Nick, "x\x00", RuleControl},

@@ -9,7 +9,7 @@
 //	handler := m.Handler(log)
 //
 // Whoever is measured knows nothing of Prometheus. Events are counted as they happen, on children that are resolved when
-// New makes them; states are read from the [Sources] when somebody asks for them.
+// New makes them; states are read from the [Sources] at each scrape.
 //
 // The number of series is bounded, whatever callers send: labels have values of fixed sets only, and never name a user,
 // a voucher, a key, an app or a free text. A method that no gateway has is counted as [Other].

@@ -78,7 +78,7 @@ type noCheckpoint struct{ vfs.Lock }
 
 func (noCheckpoint) Check() error { return syscall.ENOSPC }
 
-// It tells that there is no room for the journal.
+// It reports that there is no room for the journal.
 func TestStatusOfAFullDisk(t *testing.T) {
 	p := newMemPlace(t, Options{})
 	p.o.SegmentBytes = 32 << 10
