@@ -50,16 +50,17 @@ var Rules = []Rule{
 
 	// Gateways: the wire packages know only bytes, the handlers never see a store.
 	{"internal/gateway/form", nil, nil},
+	{"internal/gateway/scope", []string{"internal/benefit"}, nil},
 	{"internal/gateway/alipay/wire", []string{"internal/gateway/form"}, []string{text}},
 	{"internal/gateway/top/wire", []string{"internal/gateway/form"}, nil},
 	{"internal/gateway", []string{"internal/gateway/form", "internal/benefit", "internal/id"}, []string{"golang.org/x/time"}},
 	{"internal/gateway/alipay", []string{
-		"internal/gateway", "internal/gateway/alipay/wire", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
+		"internal/gateway", "internal/gateway/alipay/wire", "internal/gateway/scope", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
 	}, nil},
 
 	{"internal/gateway/oauth", []string{"internal/gateway", "internal/gateway/form", "internal/session", "internal/benefit"}, []string{"golang.org/x/time"}},
 	{"internal/gateway/top", []string{
-		"internal/gateway", "internal/gateway/top/wire", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
+		"internal/gateway", "internal/gateway/scope", "internal/gateway/top/wire", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
 	}, nil},
 
 	// Rules of activities; the core knows them by the interface benefit.Rules.
@@ -74,7 +75,7 @@ var Rules = []Rule{
 		"internal/benefit", "internal/catalog", "internal/issuing", "internal/seal", "internal/store",
 	}, nil},
 	{"internal/control", []string{
-		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/id", "internal/issuing", "internal/seal", "internal/session", "internal/store",
+		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/issuing", "internal/seal", "internal/session", "internal/store",
 	}, nil},
 	{"internal/datadir", nil, nil},
 	{"internal/config", nil, []string{yaml, koanf}},
@@ -89,7 +90,7 @@ var Rules = []Rule{
 	// The audit shares nothing with what decides: it has the vocabulary and the rows, and for the embedded store
 	// that store's own proof.
 	{"internal/audit", []string{
-		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/store/embedded", "internal/store/postgres",
+		"internal/benefit", "internal/gateway/scope", "internal/id", "internal/money", "internal/store", "internal/store/embedded", "internal/store/postgres",
 		"internal/journal", "internal/vfs",
 	}, nil},
 
@@ -110,7 +111,7 @@ var Rules = []Rule{
 	{"internal/archtest", nil, nil},
 	{"internal/sim", []string{All}, []string{sqlite}},
 	{"internal/store/storetest", []string{
-		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/store/memory",
+		"internal/benefit", "internal/gateway/scope", "internal/id", "internal/money", "internal/store", "internal/store/memory",
 	}, []string{gocmp}},
 	{"internal/pgtest", []string{"internal/pgserver"}, nil},
 	{"internal/pgtest/cutproxy", nil, nil},

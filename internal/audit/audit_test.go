@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/money"
 	"faquan/internal/store"
@@ -218,7 +219,7 @@ func (s *shop) issue(g *id.Generator, u *benefit.User, template benefit.Template
 	first := g.Block(int64(at), u.ID.Bucket(), len(amounts))
 	start := at - at%1000
 	return &benefit.Issuance{
-		ID: first, Scope: benefit.TemplateScope(template), Key: fmt.Sprint("k", first), App: storetest.App,
+		ID: first, Scope: scope.Template(template), Key: fmt.Sprint("k", first), App: storetest.App,
 		Recipient: u.Identifiers[0], User: u.ID, Catalogue: 1,
 		Lines: []benefit.IssuedLine{{
 			Line: line, First: first, Amounts: amounts, Issued: len(amounts), At: at, Catalogue: 1,

@@ -7,9 +7,9 @@ import (
 	"iter"
 	"math"
 	"slices"
-	"strings"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 )
 
@@ -36,9 +36,6 @@ const (
 	settled                         // in the last commit of the issuance
 	continued                       // in a later commit than the first
 )
-
-// relationScopes are the scopes of the calls for which the one-second guard holds.
-const relationScopes = "r/"
 
 // boxCards numbers the cards of treasure boxes. There are few; those beyond are all one, and not judged.
 type boxCards struct {
@@ -73,7 +70,7 @@ func (c *recount) join(i *benefit.Issuance) {
 			continue
 		}
 		j := joining{user: i.User, issuance: i.ID, activity: c.activityNumber(l.Activity)}
-		if strings.HasPrefix(string(i.Scope), relationScopes) {
+		if scope.IsRelation(i.Scope) { // the guard holds for activity.send alone
 			j.flags |= guarded
 		}
 		if i.BoxDone {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/money"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
@@ -124,16 +125,16 @@ func (s *stage) play(t testing.TB, st store.Store) {
 	send := func(key, card string, sends int) *benefit.Request {
 		act := cat.Activities[boxed]
 		return &benefit.Request{
-			Scope: benefit.RelationScope(storetest.App, 5), Key: key, Guarded: true, Asked: benefit.Asked{Card: card},
+			Scope: scope.Relation(storetest.App, 5), Key: key, Guarded: true, Asked: benefit.Asked{Card: card},
 			Lines: []benefit.Line{act.Items[0].Line(cat, act, sends)},
 		}
 	}
 	decide := func(key string, asked benefit.Asked) *benefit.Request {
-		return &benefit.Request{Scope: benefit.BizScope(storetest.App, "b"), Key: key, Continues: true, Asked: asked}
+		return &benefit.Request{Scope: scope.Biz(storetest.App, "b"), Key: key, Continues: true, Asked: asked}
 	}
 	bind := func() *benefit.Request {
 		return &benefit.Request{
-			Scope: benefit.CertificateScope(storetest.App), Key: "window", BindMillis: 60_000, Lines: []benefit.Line{storetest.Line(certificate)},
+			Scope: scope.Certificate(storetest.App), Key: "window", BindMillis: 60_000, Lines: []benefit.Line{storetest.Line(certificate)},
 		}
 	}
 	ask(midnight-1500, send("send 0", "game", 2), 1)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/issuing"
 	"faquan/internal/rule"
@@ -165,7 +166,7 @@ func (d *decideBench) catalogue() *benefit.Changes {
 // request is what both kinds of requests have.
 func (d *decideBench) request(n int) *benefit.Request {
 	return &benefit.Request{
-		Scope: benefit.BizScope(1, "BIZ"), Key: "bench-" + strconv.Itoa(n), App: 1,
+		Scope: scope.Biz(1, "BIZ"), Key: "bench-" + strconv.Itoa(n), App: 1,
 		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: decideUser(n * 611_953 % d.Users)},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 )
 
 // Workload is what the callers of an engine benchmark ask for. The n-th ask is a function of n alone, so that a
@@ -121,7 +122,7 @@ func (w Workload) Ask(n, settled int64, r *rand.Rand) (request *benefit.Request,
 func (w Workload) request(n int64) *benefit.Request {
 	lines := []benefit.Line{{Template: w.template(n), Sends: 1, Quantity: 1}}
 	return &benefit.Request{
-		Scope: benefit.TemplateScope(lines[0].Template), Key: "bench-20261122-" + strconv.FormatInt(n, 10), App: 1,
+		Scope: scope.Template(lines[0].Template), Key: "bench-20261122-" + strconv.FormatInt(n, 10), App: 1,
 		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: strconv.FormatInt(2_088_000_000_000_000+w.user(n), 10)},
 		Meaning:   benefit.MeaningOf(lines), Lines: lines, Note: benefit.Note{Memo: "优酷3个月兑换券"},
 	}

@@ -155,7 +155,7 @@ func TestCodesAreLookedUp(t *testing.T) {
 
 // certificateSend asks as certificate.send does: the key is bound for so long.
 func certificateSend(user string, millis int64) *Request {
-	return request("window", user, 1, func(r *Request) { r.Scope, r.BindMillis = CertificateScope(1), millis })
+	return request("window", user, 1, func(r *Request) { r.Scope, r.BindMillis = "c/1", millis })
 }
 
 // A key that is bound for a while is free when the while is over. It counts from the first issue, whoever asks again.

@@ -42,26 +42,8 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Scope is where an idempotency key is unique, as text. A façade builds it with one of the functions below.
+// Scope is where an idempotency key is unique, as text. Each API has its own: the package gateway/scope names them.
 type Scope string
-
-// TemplateScope is the scope of alipay.marketing.voucher.send: the template.
-func TemplateScope(t TemplateID) Scope { return Scope("t/" + strconv.FormatInt(int64(t), 10)) }
-
-// RelationScope is the scope of taobao.mobile.promotion.benefit.activity.send: the app and the activity's
-// relation_id as sent, so that a key is found even when the activity is gone.
-func RelationScope(a AppID, relationID int64) Scope {
-	return Scope("r/" + strconv.FormatInt(int64(a), 10) + "/" + strconv.FormatInt(relationID, 10))
-}
-
-// BizScope is the scope of alibaba.alsc.upp.right.decisionsend: the app and its biz_code.
-func BizScope(a AppID, bizCode string) Scope {
-	return Scope("b/" + strconv.FormatInt(int64(a), 10) + "/" + bizCode)
-}
-
-// CertificateScope is the scope of tmall.nrt.certificate.send: the app. No key travels on that wire; the façade
-// makes one.
-func CertificateScope(a AppID) Scope { return Scope("c/" + strconv.FormatInt(int64(a), 10)) }
 
 // CodeScope is where certificate codes are unique: the whole platform. A code is looked up like a key.
 const CodeScope Scope = "code"

@@ -57,7 +57,7 @@ func (d *sceneDesk) renew() {
 // inScene asks for what the scene S gives.
 func inScene(key, user string, changes ...func(*Request)) *Request {
 	r := &Request{
-		Scope: BizScope(1, "biz"), Key: key, App: 1, Recipient: Identifier{Type: TaobaoID, Value: user}, Continues: true,
+		Scope: "b/1/biz", Key: key, App: 1, Recipient: Identifier{Type: TaobaoID, Value: user}, Continues: true,
 		Asked: Asked{BizCode: "biz", SceneCode: "S"},
 	}
 	for _, change := range changes {

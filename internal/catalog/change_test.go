@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/money"
 	"faquan/internal/seal"
 )
@@ -40,7 +41,7 @@ scenes:
 func (w *world) issue(template benefit.TemplateID, count int64, amount money.Fen) {
 	w.t.Helper()
 	i := &benefit.Issuance{
-		ID: w.env.IDs.Block(1_700_000_000_000, 1, 1), Scope: benefit.TemplateScope(template), Key: fmt.Sprint("k", template),
+		ID: w.env.IDs.Block(1_700_000_000_000, 1, 1), Scope: scope.Template(template), Key: fmt.Sprint("k", template),
 		Recipient: benefit.Identifier{Type: "ALIPAY", Value: "100"}, User: 1,
 		Lines: []benefit.IssuedLine{{Line: benefit.Line{Template: template, Sends: 1, Quantity: 1}, Issued: 1, Amounts: []money.Fen{amount}}},
 	}

@@ -9,6 +9,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/store"
 )
@@ -40,16 +41,16 @@ func (n ScopeName) of(cat *benefit.Catalogue) (benefit.Scope, error) {
 		if t == nil {
 			return "", fmt.Errorf("there is no template %q", n.Template)
 		}
-		return benefit.TemplateScope(t.ID), nil
+		return scope.Template(t.ID), nil
 	}
 	app, err := appByName(cat, n.App)
 	if err != nil {
 		return "", err
 	}
 	if n.Relation != 0 {
-		return benefit.RelationScope(app.ID, n.Relation), nil
+		return scope.Relation(app.ID, n.Relation), nil
 	}
-	return benefit.BizScope(app.ID, n.BizCode), nil
+	return scope.Biz(app.ID, n.BizCode), nil
 }
 
 func appByName(cat *benefit.Catalogue, name string) (*benefit.App, error) {

@@ -12,6 +12,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/issuing"
 	"faquan/internal/rule"
 	"faquan/internal/store"
@@ -108,7 +109,7 @@ func TestDecideIssuesNothing(t *testing.T) {
 func TestFindMasks(t *testing.T) {
 	d := deskWorld(t)
 	o := d.mustIssue(t, &benefit.Request{
-		Scope: benefit.CertificateScope(1), Key: "k", Meaning: benefit.MeaningOf(nil), Note: benefit.Note{TraceID: "t"},
+		Scope: scope.Certificate(1), Key: "k", Meaning: benefit.MeaningOf(nil), Note: benefit.Note{TraceID: "t"},
 		Lines: []benefit.Line{{Template: 2, Sends: 1, Quantity: 1}},
 	})
 	code := o.Issuance.Vouchers()[0].Code
@@ -131,7 +132,7 @@ func TestFindMasks(t *testing.T) {
 func TestFindOnlyWhatWasIssued(t *testing.T) {
 	d := deskWorld(t)
 	o := d.mustIssue(t, &benefit.Request{
-		Scope: benefit.TemplateScope(1), Key: "k", Meaning: benefit.MeaningOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 3, Quantity: 1}},
+		Scope: scope.Template(1), Key: "k", Meaning: benefit.MeaningOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 3, Quantity: 1}},
 	})
 	for n, want := range []error{nil, nil, ErrNotFound} {
 		_, err := d.Find(t.Context(), &Search{Voucher: strconv.Itoa(int(o.Issuance.ID) + n)})
@@ -147,7 +148,7 @@ func TestFindRefusals(t *testing.T) {
 	at := time.Date(2026, 11, 22, 12, 0, 0, 0, benefit.Shanghai)
 	ask := func(key string, sends int) *benefit.Request {
 		return &benefit.Request{
-			Scope: benefit.TemplateScope(1), Key: key, Meaning: benefit.MeaningOf(nil, strconv.Itoa(sends)), Note: benefit.Note{TraceID: "theirs-" + key},
+			Scope: scope.Template(1), Key: key, Meaning: benefit.MeaningOf(nil, strconv.Itoa(sends)), Note: benefit.Note{TraceID: "theirs-" + key},
 			Lines: []benefit.Line{{Template: 1, Sends: sends, Quantity: 1}},
 		}
 	}
@@ -205,20 +206,20 @@ func TestFindRefusals(t *testing.T) {
 // The scope of a key is named as the flags that find it name it.
 func TestScopeNames(t *testing.T) {
 	cat := deskWorld(t).Issuer.Catalogue()
-	for scope, want := range map[benefit.Scope]ScopeName{
-		benefit.TemplateScope(1):        {Template: "coupon"},
-		benefit.RelationScope(1, 1<<62): {App: "shop", Relation: 1 << 62},
-		benefit.BizScope(1, "a/b\n"):    {App: "shop", BizCode: "a/b\n"},
+	for name, want := range map[benefit.Scope]ScopeName{
+		scope.Template(1):        {Template: "coupon"},
+		scope.Relation(1, 1<<62): {App: "shop", Relation: 1 << 62},
+		scope.Biz(1, "a/b\n"):    {App: "shop", BizCode: "a/b\n"},
 	} {
-		got := teller{cat: cat}.scope(scope)
+		got := teller{cat: cat}.scope(name)
 		if got != want {
-			t.Errorf("%s: %+v", scope, got)
+			t.Errorf("%s: %+v", name, got)
 		}
-		if back, err := got.of(cat); back != scope || err != nil {
-			t.Errorf("%s is found as %s, %v", scope, back, err)
+		if back, err := got.of(cat); back != name || err != nil {
+			t.Errorf("%s is found as %s, %v", name, back, err)
 		}
 	}
-	if got := (teller{cat: cat}).scope(benefit.CertificateScope(1)); got != (ScopeName{App: "shop"}) {
+	if got := (teller{cat: cat}).scope(scope.Certificate(1)); got != (ScopeName{App: "shop"}) {
 		t.Errorf("of a certificate: %+v", got)
 	}
 }
@@ -227,7 +228,7 @@ func TestScopeNames(t *testing.T) {
 func TestFindAnsweredTrace(t *testing.T) {
 	d := deskWorld(t)
 	o := d.mustIssue(t, &benefit.Request{
-		Scope: benefit.TemplateScope(1), Key: "k", Meaning: benefit.MeaningOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}},
+		Scope: scope.Template(1), Key: "k", Meaning: benefit.MeaningOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}},
 	})
 	c := gateway.Record{TraceID: gateway.NewTraceID()}
 	if found, err := d.Find(t.Context(), &Search{Trace: c.TraceID}); !errors.Is(err, ErrNotFound) {
@@ -246,7 +247,7 @@ func TestDecideBoundKey(t *testing.T) {
 	d := deskWorld(t)
 	q := question("k")
 	r := q.Request
-	r.Scope = benefit.BizScope(1, "B")
+	r.Scope = scope.Biz(1, "B")
 	o := d.mustIssue(t, &r)
 	told, err := d.Decide(t.Context(), question("k"), false)
 	if err != nil || !told.Replayed || len(told.Vouchers) != 1 || told.Vouchers[0].ID != strconv.Itoa(int(o.Issuance.ID)) || told.Lines[0].Seen.Count != 0 {
@@ -265,7 +266,7 @@ func TestFindLongTrace(t *testing.T) {
 	d := deskWorld(t)
 	trace := strings.Repeat("线", 300)
 	d.mustIssue(t, &benefit.Request{
-		Scope: benefit.TemplateScope(1), Key: "k", Meaning: benefit.MeaningOf(nil), Note: benefit.Note{TraceID: string([]rune(trace)[:256])},
+		Scope: scope.Template(1), Key: "k", Meaning: benefit.MeaningOf(nil), Note: benefit.Note{TraceID: string([]rune(trace)[:256])},
 		Lines: []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}},
 	})
 	if found, err := d.Find(t.Context(), &Search{Trace: trace}); err != nil || len(found) != 1 {

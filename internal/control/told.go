@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 )
 
 // The outcomes of a Told.
@@ -104,23 +105,14 @@ func (t teller) template(of benefit.TemplateID) string {
 
 // scope names a scope as ScopeName.of reads it, with names of the catalogue.
 func (t teller) scope(of benefit.Scope) ScopeName {
-	kind, rest, _ := strings.Cut(string(of), "/")
-	name, more, _ := strings.Cut(rest, "/")
-	id, err := strconv.ParseInt(name, 10, 64)
-	if err != nil {
+	parts, ok := scope.Parse(of)
+	switch {
+	case !ok:
 		return ScopeName{}
+	case parts.Template != 0:
+		return ScopeName{Template: t.template(parts.Template)}
 	}
-	if kind == "t" {
-		return ScopeName{Template: t.template(benefit.TemplateID(id))}
-	}
-	n := ScopeName{App: t.app(benefit.AppID(id))}
-	switch kind {
-	case "r":
-		n.Relation, _ = strconv.ParseInt(more, 10, 64)
-	case "b":
-		n.BizCode = more
-	}
-	return n
+	return ScopeName{App: t.app(parts.App), Relation: parts.RelationID, BizCode: parts.BizCode}
 }
 
 // SessionUser begins the text of a recipient that the session of the call names, and its user's number follows.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/issuing"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
@@ -209,7 +210,7 @@ func TestExplainFromTheStore(t *testing.T) {
 	w.change(entities(1, &benefit.Merchant{ID: 1, Open: true}, &benefit.App{ID: 1, Merchant: 1}, storetest.Template(1), activity,
 		&benefit.Scene{ID: 1, Name: "s", Merchant: 1, SceneCode: "S", Strategy: benefit.ChooseAll, Status: benefit.Active, Activities: []benefit.SceneEntry{{Activity: 1}}}))
 	r := &benefit.Request{
-		Scope: benefit.BizScope(1, "b"), Key: "k", App: 1, Recipient: benefit.Identifier{Type: benefit.TaobaoID, Value: "a"},
+		Scope: scope.Biz(1, "b"), Key: "k", App: 1, Recipient: benefit.Identifier{Type: benefit.TaobaoID, Value: "a"},
 		Asked: benefit.Asked{SceneCode: "S"}, Continues: true,
 	}
 	o, err := w.issuer.Issue(t.Context(), r)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/money"
 	"faquan/internal/store/storetest"
 )
@@ -154,7 +155,7 @@ func (w *world) activitySend() *wish {
 	if w.pick(5) == 0 {
 		x.Recipient = w.recipient()
 	}
-	x.Scope = benefit.RelationScope(x.App, 1000+int64(x.relation))
+	x.Scope = scope.Relation(x.App, 1000+int64(x.relation))
 	x.Meaning = benefit.MeaningOf(nil, fmt.Sprint(x.detail), fmt.Sprint(x.sends), x.Asked.Card)
 	return x
 }
@@ -179,7 +180,7 @@ func (w *world) decisionSend() *wish {
 		asked.Rights = []benefit.ActRight{{RightID: right()}}
 	}
 	return &wish{Request: benefit.Request{
-		Scope: benefit.BizScope(storetest.App, asked.BizCode), Key: w.key(), App: storetest.App, Recipient: w.recipient(),
+		Scope: scope.Biz(storetest.App, asked.BizCode), Key: w.key(), App: storetest.App, Recipient: w.recipient(),
 		Asked: asked, Note: w.note(), Continues: true, Meaning: benefit.MeaningOf(nil, asked.SceneCode, fmt.Sprint(asked.ActCodes, asked.Rights)),
 	}}
 }
@@ -188,7 +189,7 @@ func (w *world) decisionSend() *wish {
 func (w *world) certificateSend() *wish {
 	template, n := benefit.TemplateID(1+w.pick(w.templates)), w.pick(3)
 	r := benefit.Request{
-		Scope: benefit.CertificateScope(storetest.App), Key: w.key(), App: storetest.App, Note: w.note(),
+		Scope: scope.Certificate(storetest.App), Key: w.key(), App: storetest.App, Note: w.note(),
 		Recipient: benefit.Identifier{Type: benefit.OpenID, Value: fmt.Sprint("o", n), App: storetest.App},
 		Meaning:   benefit.MeaningOf(nil, fmt.Sprint(template)),
 		Lines:     []benefit.Line{w.line(template)}, Asked: benefit.Asked{Channel: int64(n)},

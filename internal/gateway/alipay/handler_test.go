@@ -22,6 +22,7 @@ import (
 	"faquan/internal/gateway/alipay"
 	"faquan/internal/gateway/alipay/wire"
 	"faquan/internal/gateway/form"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/issuing"
 	"faquan/internal/store"
 )
@@ -141,7 +142,7 @@ func TestTheRequestToTheCore(t *testing.T) {
 			w.expect(t, c, "OK")
 			line := benefit.Line{Template: 1, Sends: 1, Quantity: 1, Amount: 1050, HasAmount: true}
 			want := &benefit.Request{
-				Scope: benefit.TemplateScope(1), Key: "单号 1", App: 1, Recipient: test.want, OnAlipay: true, Lines: []benefit.Line{line},
+				Scope: scope.Template(1), Key: "单号 1", App: 1, Recipient: test.want, OnAlipay: true, Lines: []benefit.Line{line},
 				Meaning: benefit.MeaningOf([]benefit.Line{line}),
 				Note:    benefit.Note{Memo: "优酷·会员 🎁", Extend: `{"k":"值"}`},
 			}

@@ -8,6 +8,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay/wire"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/money"
 )
@@ -153,7 +154,7 @@ func (o *sendOrder) recipient(app benefit.AppID) benefit.Identifier {
 
 func (o *sendOrder) request(t *benefit.Template, app benefit.AppID) *benefit.Request {
 	r := &benefit.Request{
-		Scope: benefit.TemplateScope(t.ID), Key: o.key, App: app, Recipient: o.recipient(app), OnAlipay: true, Note: o.note,
+		Scope: scope.Template(t.ID), Key: o.key, App: app, Recipient: o.recipient(app), OnAlipay: true, Note: o.note,
 		Lines: []benefit.Line{{Template: t.ID, Sends: 1, Quantity: 1, Amount: o.amount, HasAmount: o.hasAmount}},
 	}
 	r.Meaning = benefit.MeaningOf(r.Lines)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/gateway/top/wire"
 )
 
@@ -176,7 +177,7 @@ func (o *activityOrder) fits(act *benefit.Activity, item *benefit.Item) *wire.Er
 func (o *activityOrder) request(c *call, line benefit.Line) *benefit.Request {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	return &benefit.Request{
-		Scope: benefit.RelationScope(c.app.ID, o.relationID), Key: o.key, App: c.app.ID,
+		Scope: scope.Relation(c.app.ID, o.relationID), Key: o.key, App: c.app.ID,
 		Recipient: benefit.RefTo(c.session.User),
 		Meaning: benefit.MeaningOf(nil, number(o.detailID), o.bizID, number(o.purchaserID), number(o.benefitType),
 			number(o.sends), o.card),

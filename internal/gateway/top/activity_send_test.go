@@ -15,6 +15,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
 	"faquan/internal/id"
@@ -29,7 +30,7 @@ func TestTheRequestOfASend(t *testing.T) {
 	got := l.request.Load()
 	carol := l.user("carol")
 	want := &benefit.Request{
-		Scope: benefit.RelationScope(1, plainRelation), Key: "K", App: 1, Recipient: benefit.RefTo(carol),
+		Scope: scope.Relation(1, plainRelation), Key: "K", App: 1, Recipient: benefit.RefTo(carol),
 		Meaning: benefit.MeaningOf(nil, "100", "12457112", "1001", "1", "3", "game"),
 		Lines:   []benefit.Line{{Template: l.draft.templates["many"].ID, Activity: l.draft.activities["plain"].ID, DetailID: 100, Sends: 3, Quantity: 1}},
 		Guarded: true, Note: benefit.Note{TraceID: strings.Repeat("线", 256)},
@@ -386,7 +387,7 @@ func TestRefusalsOfCalls(t *testing.T) {
 // voucherUnder is the first voucher under a key of plainRelation.
 func (l *lab) voucherUnder(key string) id.ID {
 	l.t.Helper()
-	i, err := l.store.Claim(l.t.Context(), benefit.RelationScope(1, plainRelation), key)
+	i, err := l.store.Claim(l.t.Context(), scope.Relation(1, plainRelation), key)
 	if err != nil || i == nil {
 		l.t.Fatalf("the claim of %s: %v, %v", key, i, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/gateway/top/wire"
 )
 
@@ -105,7 +106,7 @@ func (o *certificateOrder) request(t *benefit.Template, app benefit.AppID) *bene
 	}
 	meaning := benefit.MeaningOf(nil, strconv.FormatInt(o.outID, 10), strconv.FormatInt(o.channel, 10), o.bizCode)
 	return &benefit.Request{
-		Scope: benefit.CertificateScope(app), Key: o.key(t, app), App: app, Recipient: openID(o.openID, app),
+		Scope: scope.Certificate(app), Key: o.key(t, app), App: app, Recipient: openID(o.openID, app),
 		Meaning: meaning, Lines: []benefit.Line{line}, BindMillis: t.RepeatMillis,
 		Asked: benefit.Asked{BizCode: o.bizCode, Channel: o.channel},
 	}

@@ -9,6 +9,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/gateway/top/wire"
 )
 
@@ -223,7 +224,7 @@ func (f *finding) of(i *benefit.Issuance) (found []issuedCertificate) {
 			continue
 		}
 		found = append(found, issuedCertificate{
-			Voucher: v, channel: i.Asked.Channel, hasChannel: i.Scope == benefit.CertificateScope(i.App), outID: t.OutID,
+			Voucher: v, channel: i.Asked.Channel, hasChannel: i.Scope == scope.Certificate(i.App), outID: t.OutID,
 		})
 	}
 	return found

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/gateway/top"
 	"faquan/internal/id"
 	"faquan/internal/issuing"
@@ -57,7 +58,7 @@ func TestWhatACertificateAsks(t *testing.T) {
 	l.sent(certificate(object{"out_id": "123", "channel": "8"}))
 	got := l.request.Load()
 	want := &benefit.Request{
-		Scope: benefit.CertificateScope(1), Key: got.Key, App: 1, Meaning: got.Meaning, BindMillis: 10_000,
+		Scope: scope.Certificate(1), Key: got.Key, App: 1, Meaning: got.Meaning, BindMillis: 10_000,
 		Recipient: benefit.Identifier{Type: "OPEN_ID", Value: labOpenID, App: 1},
 		Lines:     []benefit.Line{{Template: l.draft.templates["code"].ID, Sends: 1, Quantity: 1}},
 		Asked:     benefit.Asked{BizCode: "23", Channel: 8},

@@ -11,6 +11,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/gateway/top/wire"
 )
 
@@ -80,7 +81,7 @@ func readDecision(c *call) (*benefit.Request, *wire.Error) {
 	}
 	asked := benefit.Asked{BizCode: bizCode, SceneCode: scene, ActCodes: codes, Rights: rights}
 	return &benefit.Request{
-		Scope: benefit.BizScope(c.app.ID, bizCode), Key: key, App: c.app.ID, Recipient: recipient, Continues: true,
+		Scope: scope.Biz(c.app.ID, bizCode), Key: key, App: c.app.ID, Recipient: recipient, Continues: true,
 		Meaning: asked.DecisionMeaning(), Asked: asked,
 		Note: benefit.Note{TraceID: c.record.CallerTrace},
 	}, nil

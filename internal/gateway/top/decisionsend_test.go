@@ -12,6 +12,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/gateway/top/wire"
 	"faquan/internal/issuing"
 	"faquan/internal/money"
@@ -28,7 +29,7 @@ func TestWhatADecisionAsks(t *testing.T) {
 	}))
 	got := l.request.Load()
 	want := &benefit.Request{
-		Scope: benefit.BizScope(1, "业务 1"), Key: "k1", App: 1, Continues: true, Meaning: got.Meaning, Note: got.Note,
+		Scope: scope.Biz(1, "业务 1"), Key: "k1", App: 1, Continues: true, Meaning: got.Meaning, Note: got.Note,
 		Recipient: benefit.Identifier{Type: "OPEN_ID", Value: labOpenID, App: 1},
 		Asked: benefit.Asked{
 			BizCode: "业务 1", SceneCode: labScene, ActCodes: []string{"act-a", "act-b"},
@@ -244,7 +245,7 @@ func (l *lab) drawn(key string) string {
 		l.t.Fatal(err)
 	}
 	defer reader.Close()
-	i, err := reader.Claim(l.t.Context(), benefit.BizScope(1, "XXXX"), key)
+	i, err := reader.Claim(l.t.Context(), scope.Biz(1, "XXXX"), key)
 	if err != nil || i == nil {
 		l.t.Fatal(i, err)
 	}

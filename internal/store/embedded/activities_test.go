@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
@@ -271,7 +272,7 @@ func TestReboundKeys(t *testing.T) {
 		codes := map[string]bool{}
 		for n := range 50 {
 			r := storetest.Request(fmt.Sprint("w", x.r.IntN(3)), "20881", storetest.Line(certTemplate))
-			r.Scope, r.BindMillis = benefit.CertificateScope(storetest.App), 1000
+			r.Scope, r.BindMillis = scope.Certificate(storetest.App), 1000
 			clock += benefit.Instant([]int{0, 999, 1000, 1}[x.r.IntN(4)])
 			o := x.issue(t, clock, r)
 			x.disturb(t)

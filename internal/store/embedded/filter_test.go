@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/store/storetest"
 )
@@ -201,7 +202,7 @@ func TestFilterFilledAfterRotation(t *testing.T) {
 	last.fill(claims, quotas)
 	wantReplays(t, s, 10)
 	for n := range 10 {
-		if !last.perhapsClaim(benefit.ClaimIDOf(benefit.TemplateScope(1), fmt.Sprint("k", n))) {
+		if !last.perhapsClaim(benefit.ClaimIDOf(scope.Template(1), fmt.Sprint("k", n))) {
 			t.Errorf("k%d is hidden", n)
 		}
 	}

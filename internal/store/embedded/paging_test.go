@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
@@ -64,7 +65,7 @@ func model2088(t *testing.T, model *memory.Store, k int) string {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	i, err := r.Claim(t.Context(), benefit.TemplateScope(1), fmt.Sprint("k", k))
+	i, err := r.Claim(t.Context(), scope.Template(1), fmt.Sprint("k", k))
 	if err != nil || i == nil {
 		return "20880"
 	}

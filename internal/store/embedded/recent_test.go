@@ -12,6 +12,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/store/storetest"
 )
 
@@ -49,7 +50,7 @@ func TestFindersMoveNothing(t *testing.T) {
 	active, behind := s.active.first, s.behind.first
 
 	for n := range 90 {
-		i, err := s.Claim(t.Context(), benefit.TemplateScope(benefit.TemplateID(1+n%2)), fmt.Sprint("20881-", n))
+		i, err := s.Claim(t.Context(), scope.Template(benefit.TemplateID(1+n%2)), fmt.Sprint("20881-", n))
 		if err != nil || i == nil {
 			t.Fatalf("Claim of %d: %v, %v", n, i, err)
 		}
@@ -120,7 +121,7 @@ func TestQueriesHoldUpNothing(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Claim(ended, benefit.TemplateScope(1), "20881-0"); !errors.Is(err, context.Canceled) {
+	if _, err := s.Claim(ended, scope.Template(1), "20881-0"); !errors.Is(err, context.Canceled) {
 		t.Errorf("a question without a connection: %v", err)
 	}
 	close(leave)
@@ -251,7 +252,7 @@ func TestFindersOfAClosedStore(t *testing.T) {
 			break
 		}
 	}
-	if _, err := s.Claim(t.Context(), benefit.TemplateScope(1), "20881-1"); !errors.Is(err, errClosed) {
+	if _, err := s.Claim(t.Context(), scope.Template(1), "20881-1"); !errors.Is(err, errClosed) {
 		t.Errorf("Claim: %v", err)
 	}
 }

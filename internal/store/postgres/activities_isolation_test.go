@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/store/storetest"
 )
 
@@ -86,7 +87,7 @@ func scene(n benefit.SceneID, code string, of benefit.ActivityID) *benefit.Scene
 // chosen is a request that leaves the lines to a scene.
 func chosen(key, user, scene string) *benefit.Request {
 	return &benefit.Request{
-		Scope: benefit.BizScope(storetest.App, "b"), Key: key, App: storetest.App, Continues: true,
+		Scope: scope.Biz(storetest.App, "b"), Key: key, App: storetest.App, Continues: true,
 		Recipient: named(user),
 		Meaning:   benefit.MeaningOf(nil, scene), Asked: benefit.Asked{BizCode: "b", SceneCode: scene},
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/store"
 )
@@ -60,7 +61,7 @@ func Line(template benefit.TemplateID) benefit.Line {
 // Alipay id.
 func Request(key, alipay string, lines ...benefit.Line) *benefit.Request {
 	return &benefit.Request{
-		Scope: benefit.TemplateScope(lines[0].Template), Key: key, App: App,
+		Scope: scope.Template(lines[0].Template), Key: key, App: App,
 		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: alipay},
 		Meaning:   benefit.MeaningOf(lines), Lines: lines,
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/money"
 )
@@ -29,7 +30,7 @@ func plain(first id.ID, key string, user benefit.UserID, template benefit.Templa
 		amounts[k] = 500
 	}
 	return &benefit.Issuance{
-		ID: first, Scope: benefit.TemplateScope(template), Key: key, App: App, Meaning: benefit.MeaningOf([]benefit.Line{line}),
+		ID: first, Scope: scope.Template(template), Key: key, App: App, Meaning: benefit.MeaningOf([]benefit.Line{line}),
 		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("2088", user)}, User: user, Catalogue: 1,
 		Lines: []benefit.IssuedLine{{
 			Line: line, First: first, Amounts: amounts, Issued: vouchers,

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
 )
 
 // rightOf is the right_id of a world's template.
@@ -99,7 +100,7 @@ func (w *World) changeScene() *benefit.Changes {
 
 // sceneRequest makes a request one that leaves the lines to a scene.
 func (w *World) sceneRequest(r *benefit.Request) {
-	r.Scope, r.Lines, r.Guarded, r.OnAlipay, r.Continues = benefit.BizScope(App, "w"), nil, false, false, w.pick(5) > 0
+	r.Scope, r.Lines, r.Guarded, r.OnAlipay, r.Continues = scope.Biz(App, "w"), nil, false, false, w.pick(5) > 0
 	r.Asked = benefit.Asked{
 		BizCode: "w", SceneCode: some(w, "ALL", "ALL", "FIRST", "WEIGHTED", "WEIGHTED", "OTHER", "NONE"),
 		ActCodes: some(w, nil, nil, nil, nil, []string{"A1"}, []string{"A1", "A3", "A4"}, []string{"A1", "A9"}),
@@ -112,7 +113,7 @@ func (w *World) sceneRequest(r *benefit.Request) {
 // windowRequest makes a request one whose key is bound for a while only.
 func (w *World) windowRequest(r *benefit.Request) {
 	n := w.pick(3)
-	r.Scope, r.Key, r.Continues = benefit.CertificateScope(App), fmt.Sprint("w", n), false
+	r.Scope, r.Key, r.Continues = scope.Certificate(App), fmt.Sprint("w", n), false
 	r.Recipient = benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("20880", n)}
 	r.Lines = []benefit.Line{Line(benefit.TemplateID(1 + n%len(w.Templates)))}
 	r.Meaning, r.BindMillis = benefit.MeaningOf(r.Lines), int64(some(w, 1, 700, int(hour)))
