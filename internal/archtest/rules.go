@@ -49,7 +49,7 @@ var Rules = []Rule{
 	}, []string{pgx, "github.com/pressly/goose"}},
 
 	// Gateways: the wire packages know only bytes, the handlers never see a store.
-	{"internal/gateway/form", nil, nil},
+	{"internal/gateway/form", nil, []string{"github.com/go-json-experiment/json"}},
 	{"internal/gateway/scope", []string{"internal/benefit"}, nil},
 	{"internal/gateway/alipay/wire", []string{"internal/gateway/form"}, []string{text}},
 	{"internal/gateway/top/wire", []string{"internal/gateway/form"}, nil},

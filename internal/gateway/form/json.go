@@ -1,12 +1,14 @@
 package form
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Kind is the JSON type of a value.
@@ -34,52 +36,51 @@ type Member struct {
 // 32 levels. What is inside a nested object or array is read by ParseObject or Elements in its turn. A byte order mark at
 // the start is passed over.
 func ParseObject(text string) ([]Member, *Problem) {
-	s := scanner{text: WithoutBOM(text)}
+	r := newReader(WithoutBOM(text))
+	defer r.release()
+	if bad := r.begin('{'); bad != nil {
+		return nil, bad
+	}
 	list := make([]Member, 0, 8)
-	var twice *Problem
 	seen := names{}
-	err := s.members(func(name string) error {
-		if !seen.add(name, list) {
-			twice = &Problem{Name: Cut(name, 64), Text: "重复"}
-			return errStop
+	for r.PeekKind() != '}' {
+		_, name, bad := r.value("格式有误")
+		switch {
+		case bad != nil:
+			return nil, bad
+		case !seen.add(name, list):
+			return nil, &Problem{Name: Cut(name, 64), Text: "重复"}
 		}
-		kind, text, err := s.value(1)
+		kind, text, bad := r.value("不是合法的值")
+		if bad != nil {
+			return nil, bad
+		}
 		list = append(list, Member{name, kind, text})
-		return err
-	})
-	if twice != nil {
-		return nil, twice
 	}
-	if err == nil {
-		err = s.end()
-	}
-	if err != nil {
-		return nil, &Problem{Text: err.Error()}
+	if bad := r.end(); bad != nil {
+		return nil, bad
 	}
 	return list, nil
 }
 
 // Elements reads a JSON array and gives each of its values to take, as Member has them, until take returns false.
 func Elements(text string, take func(kind Kind, text string) bool) *Problem {
-	s := scanner{text: text}
-	err := s.elements(func() error {
-		kind, text, err := s.value(1)
-		if err == nil && !take(kind, text) {
-			return errStop
+	r := newReader(text)
+	defer r.release()
+	if bad := r.begin('['); bad != nil {
+		return bad
+	}
+	for r.PeekKind() != ']' {
+		kind, text, bad := r.value("不是合法的值")
+		if bad != nil {
+			return bad
 		}
-		return err
-	})
-	if err == nil {
-		err = s.end()
+		if !take(kind, text) {
+			return nil
+		}
 	}
-	if err != nil && err != errStop {
-		return &Problem{Text: err.Error()}
-	}
-	return nil
+	return r.end()
 }
-
-// errStop ends a scan whose problem is recorded elsewhere.
-var errStop = errors.New("stop")
 
 // names finds a name that comes twice: by looking through the members while they are few, as in every honest call,
 // by a map when they are many.
@@ -111,253 +112,105 @@ func (n names) add(name string, members []Member) bool {
 // maxDepth bounds nesting.
 const maxDepth = 32
 
-// scanner reads strict JSON. It exists because encoding/json takes the last of two equal names, replaces broken
-// characters, and matches names in any letter case.
-type scanner struct {
-	text string
-	at   int
+// reader reads the values of one object or array. jsontext holds the text to the grammar; what is returned is cut out of
+// the text, so that nothing is copied and numbers stay as they were written.
+type reader struct {
+	jsontext.Decoder
+	source bytes.Buffer
+	text   string
 }
 
-func (s *scanner) fail(what string) error {
-	return fmt.Errorf("第%d字节处%s", s.at, what)
+// readers keeps decoders with their buffers.
+var readers = sync.Pool{New: func() any { return new(reader) }}
+
+// duplicates is left to ParseObject, because it names what is twice, and because what is inside a value that nobody asks
+// for does not matter.
+var duplicates = jsontext.AllowDuplicateNames(true)
+
+func newReader(text string) *reader {
+	r := readers.Get().(*reader)
+	r.text = text
+	r.source.WriteString(text)
+	r.Reset(&r.source, duplicates)
+	return r
 }
 
-// end says that nothing but white space follows.
-func (s *scanner) end() error {
-	if s.space(); s.at < len(s.text) {
-		return s.fail("有多余内容")
+func (r *reader) release() {
+	if r.source.Cap() <= 64<<10 { // one large text must not stay in memory for ever
+		r.text = ""
+		r.source.Reset()
+		readers.Put(r)
+	}
+}
+
+// begin reads the bracket that opens the object or array.
+func (r *reader) begin(bracket jsontext.Kind) *Problem {
+	if r.PeekKind() != bracket {
+		return problemAt(r.next(space), "应为"+strconv.QuoteRune(rune(bracket)))
+	}
+	_, err := r.ReadToken()
+	return syntaxProblem(err, "格式有误")
+}
+
+// end reads the bracket that closes it. Nothing but white space may follow.
+func (r *reader) end() *Problem {
+	if _, err := r.ReadToken(); err != nil {
+		return syntaxProblem(err, "格式有误")
+	}
+	if at := r.next(space); at < len(r.text) {
+		return problemAt(at, "有多余内容")
 	}
 	return nil
 }
 
-func (s *scanner) space() {
-	for s.at < len(s.text) && strings.IndexByte(" \t\n\r", s.text[s.at]) >= 0 {
-		s.at++
+// value reads a value, or the name of a member. For a string it returns the decoded text, else the source. wrong is what
+// is said when there is none.
+func (r *reader) value(wrong string) (Kind, string, *Problem) {
+	kind, start, outside := r.PeekKind(), r.next(space+",:"), r.StackDepth()
+	for {
+		if r.StackDepth()-outside == maxDepth && r.PeekKind() != '}' && r.PeekKind() != ']' {
+			return 0, "", problemAt(r.next(space+",:"), "嵌套过深")
+		}
+		if _, err := r.ReadToken(); err != nil {
+			return 0, "", syntaxProblem(err, wrong)
+		}
+		if r.StackDepth() == outside {
+			break
+		}
 	}
+	text := r.text[start:r.InputOffset()]
+	if kind != '"' {
+		return kinds[kind], text, nil
+	}
+	if !strings.Contains(text, `\`) {
+		return String, text[1 : len(text)-1], nil
+	}
+	decoded, err := jsontext.AppendUnquote(nil, text)
+	return String, string(decoded), syntaxProblem(err, wrong)
 }
 
-// peek is the next byte after white space, 0 at the end.
-func (s *scanner) peek() byte {
-	s.space()
-	if s.at == len(s.text) {
-		return 0
-	}
-	return s.text[s.at]
+// kinds are those of jsontext, which are the bytes that a value begins with; 0 begins every number.
+var kinds = [...]Kind{'0': Number, 't': Bool, 'f': Bool, 'n': Null, '{': Object, '[': Array}
+
+const space = " \t\r\n"
+
+// next returns the offset behind what was read and behind the characters of skip.
+func (r *reader) next(skip string) int {
+	return len(r.text) - len(strings.TrimLeft(r.text[r.InputOffset():], skip))
 }
 
-// take skips one expected byte.
-func (s *scanner) take(c byte) error {
-	if s.peek() != c {
-		return s.fail("应为" + strconv.QuoteRune(rune(c)))
-	}
-	s.at++
-	return nil
+func problemAt(offset int, what string) *Problem {
+	return &Problem{Text: fmt.Sprintf("第%d字节处%s", offset, what)}
 }
 
-// members reads an object and calls each with every member's name, at its value.
-func (s *scanner) members(each func(name string) error) error {
-	if err := s.take('{'); err != nil {
-		return err
-	}
-	if s.peek() == '}' {
-		s.at++
+// syntaxProblem returns what is wrong where jsontext met an error, and nil if there is none.
+func syntaxProblem(err error, what string) *Problem {
+	if err == nil {
 		return nil
 	}
-	for {
-		if s.peek() != '"' {
-			return s.fail("应为参数名")
-		}
-		name, err := s.string()
-		if err != nil {
-			return err
-		}
-		if err := s.take(':'); err != nil {
-			return err
-		}
-		if err := each(name); err != nil {
-			return err
-		}
-		if s.peek() != ',' {
-			return s.take('}')
-		}
-		s.at++
+	var at int64
+	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		at = e.ByteOffset
 	}
-}
-
-// elements reads an array and calls each at every value.
-func (s *scanner) elements(each func() error) error {
-	if err := s.take('['); err != nil {
-		return err
-	}
-	if s.peek() == ']' {
-		s.at++
-		return nil
-	}
-	for {
-		if err := each(); err != nil {
-			return err
-		}
-		if s.peek() != ',' {
-			return s.take(']')
-		}
-		s.at++
-	}
-}
-
-// value reads any value. For a string it returns the decoded text, else the source.
-func (s *scanner) value(depth int) (Kind, string, error) {
-	if depth > maxDepth {
-		return 0, "", s.fail("嵌套过深")
-	}
-	c := s.peek()
-	start := s.at
-	var k Kind
-	var err error
-	switch {
-	case c == '"':
-		text, err := s.string()
-		return String, text, err
-	case c == '{':
-		k = Object
-		err = s.members(func(string) error { _, _, err := s.value(depth + 1); return err })
-	case c == '[':
-		k = Array
-		err = s.elements(func() error { _, _, err := s.value(depth + 1); return err })
-	case c == '-' || '0' <= c && c <= '9':
-		k = Number
-		err = s.number()
-	default:
-		k, err = s.literal()
-	}
-	return k, s.text[start:s.at], err
-}
-
-func (s *scanner) literal() (Kind, error) {
-	for _, l := range []struct {
-		text string
-		kind Kind
-	}{{"true", Bool}, {"false", Bool}, {"null", Null}} {
-		if strings.HasPrefix(s.text[s.at:], l.text) {
-			s.at += len(l.text)
-			return l.kind, nil
-		}
-	}
-	return 0, s.fail("不是合法的值")
-}
-
-// number reads -?int(.digits)?([eE][+-]?digits)?, no leading zeros.
-func (s *scanner) number() error {
-	s.skip("-")
-	if !s.skip("0") && s.digits() == 0 {
-		return s.fail("数字格式有误")
-	}
-	if s.skip(".") && s.digits() == 0 {
-		return s.fail("数字格式有误")
-	}
-	if s.skip("eE") {
-		s.skip("+-")
-		if s.digits() == 0 {
-			return s.fail("数字格式有误")
-		}
-	}
-	return nil
-}
-
-// skip passes one byte if it is in set.
-func (s *scanner) skip(set string) bool {
-	if s.at < len(s.text) && strings.IndexByte(set, s.text[s.at]) >= 0 {
-		s.at++
-		return true
-	}
-	return false
-}
-
-func (s *scanner) digits() (count int) {
-	for s.skip("0123456789") {
-		count++
-	}
-	return count
-}
-
-// string reads a string at its opening quote. Without an escape it is a part of the
-// source and costs nothing.
-func (s *scanner) string() (string, error) {
-	s.at++
-	start := s.at
-	var decoded []byte // nil until the first escape
-	for s.at < len(s.text) {
-		switch c := s.text[s.at]; {
-		case c == '"':
-			text := s.text[start:s.at]
-			if decoded != nil {
-				text = string(append(decoded, text...))
-			}
-			s.at++
-			if !utf8.ValidString(text) {
-				return "", s.fail("字符编码有误")
-			}
-			return text, nil
-		case c == '\\':
-			decoded = append(decoded, s.text[start:s.at]...)
-			r, err := s.escape()
-			if err != nil {
-				return "", err
-			}
-			decoded = utf8.AppendRune(decoded, r)
-			start = s.at
-		case c < ' ':
-			return "", s.fail("字符串含有控制字符")
-		default:
-			s.at++
-		}
-	}
-	return "", s.fail("字符串未结束")
-}
-
-// escape reads one escape at its backslash, a surrogate pair as one.
-func (s *scanner) escape() (rune, error) {
-	if s.at+1 >= len(s.text) {
-		return 0, s.fail("字符串未结束")
-	}
-	c := s.text[s.at+1]
-	if c != 'u' {
-		i := strings.IndexByte(`"\/bfnrt`, c)
-		if i < 0 {
-			return 0, s.fail("转义有误")
-		}
-		s.at += 2
-		return rune("\"\\/\b\f\n\r\t"[i]), nil
-	}
-	r, err := s.hex4()
-	if err != nil || !utf16.IsSurrogate(r) {
-		return r, err
-	}
-	if !strings.HasPrefix(s.text[s.at:], `\u`) {
-		return 0, s.fail("转义有误")
-	}
-	low, err := s.hex4()
-	if err != nil {
-		return 0, err
-	}
-	if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
-		return 0, s.fail("转义有误")
-	}
-	return r, nil
-}
-
-// hex4 reads \uXXXX.
-func (s *scanner) hex4() (rune, error) {
-	if s.at+6 > len(s.text) {
-		return 0, s.fail("转义有误")
-	}
-	var r rune
-	for _, c := range []byte(s.text[s.at+2 : s.at+6]) {
-		digit := unhex(c)
-		if digit < 0 {
-			return 0, s.fail("转义有误")
-		}
-		r = r<<4 | rune(digit)
-	}
-	s.at += 6
-	return r, nil
+	return problemAt(int(at), what)
 }
