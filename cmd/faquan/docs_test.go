@@ -24,10 +24,10 @@ import (
 // What a page of the documentation shows is run as it is written, from its first block to its last, as a reader would:
 //
 //   - sh is run by bash, in a directory that the page has for itself. What `cd` and `export` say holds for the later blocks.
-//   - A block that ends with `serve` or `demo` keeps running, in a terminal of its own, to the end of its section. Then it is
-//     interrupted, as by Ctrl-C, and must end well.
+//   - A block that ends with `serve` or `demo` keeps running, in a terminal of its own, to the next heading of the first or
+//     second level. Then it is interrupted, as by Ctrl-C, and must end well.
 //   - Its exit code is 0, or the one in the comment <!-- exit code 1 --> before it.
-//   - js is a program; its first line names the file.
+//   - js and go are programs; the first line names the file.
 //   - sql goes to a private PostgreSQL server, as its superuser.
 //   - text that follows sh directly is the output: each of its lines is in it, in this order; … stands for any text.
 //
@@ -71,15 +71,22 @@ func (p *docPage) replacements() []string {
 	return r
 }
 
-// docSetups are what a page supposes. Every page but README begins with a copy of examples/, and `faquan` on the PATH.
+// A page that builds ./cmd/faquan begins in a fresh clone of the repository. Every other page begins with a copy of
+// examples/ and with `faquan` on the PATH; docSetups has the commands that the page supposes besides.
+func beginsInClone(blocks []docpages.Block) bool {
+	return slices.ContainsFunc(blocks, func(b docpages.Block) bool { return runsHere(&b) && strings.Contains(b.Text, " ./cmd/faquan") })
+}
+
 var docSetups = map[string]string{
 	"docs/explaining.md": "faquan key new app\nfaquan apply -f catalog.yaml",
 	"docs/operating.md":  "faquan key new app\nfaquan apply -f catalog.yaml --data DIR",
 	"docs/sessions.md":   "faquan key new app\nfaquan apply -f catalog.yaml\nmkdir etc",
 }
 
-// otherwiseRun are the languages of blocks that are run by other tests.
-var otherwiseRun = []string{"yaml", "cel"}
+var (
+	otherwiseRun = []string{"yaml", "cel"}     // languages of blocks that are run by other tests
+	notRunnable  = []string{"text", "mermaid"} // and of those that are no program
+)
 
 func TestDocs(t *testing.T) {
 	pages := readPages(t)
@@ -91,6 +98,8 @@ func TestDocs(t *testing.T) {
 			}
 		}
 	}
+	var clone sync.Mutex
+	cloneDir := filepath.Join(t.TempDir(), "faquan")
 	for _, page := range pages {
 		t.Run(page.Name, func(t *testing.T) {
 			t.Parallel()
@@ -99,7 +108,12 @@ func TestDocs(t *testing.T) {
 				return
 			}
 			p := &docPage{t: t, dir: t.TempDir(), port: freePort(t), sql: sql}
-			if page.Name == "README.md" {
+			inClone := beginsInClone(blocks)
+			if inClone {
+				// One after the other in one directory, because the compiler's cache knows packages by their directory.
+				clone.Lock()
+				t.Cleanup(clone.Unlock)
+				p.dir = cloneDir
 				p.clone()
 			} else {
 				p.mustRun("cp "+repository(t, "examples/catalog.yaml")+" .\n"+docSetups[page.Name], "")
@@ -109,8 +123,8 @@ func TestDocs(t *testing.T) {
 			}
 			t.Cleanup(p.kill)
 			p.run(page.Name, blocks)
-			if page.Name == "README.md" && !t.Failed() {
-				p.nothingToCommit()
+			if inClone && !t.Failed() {
+				p.nothingToCommit(strings.Contains(page.Text, "\ncd try\n"))
 			}
 		})
 	}
@@ -145,12 +159,18 @@ func repository(t *testing.T, name string) string {
 }
 
 func runsHere(b *docpages.Block) bool {
-	return b.NotRun == "" && slices.Contains([]string{"sh", "js", "sql"}, b.Language)
+	return b.NotRun == "" && slices.Contains([]string{"sh", "js", "go", "sql"}, b.Language)
 }
 
-// clone makes what a fresh clone has, as far as the page needs it, and what `npm install` would put there.
+// clone makes what a fresh clone has, as far as the page needs it, and what `npm install` and `go get` would put there.
 func (p *docPage) clone() {
 	p.t.Helper()
+	if err := os.RemoveAll(p.dir); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.Mkdir(p.dir, 0o755); err != nil {
+		p.t.Fatal(err)
+	}
 	for _, name := range []string{"cmd", "internal", "examples"} {
 		if err := os.CopyFS(filepath.Join(p.dir, name), os.DirFS(repository(p.t, name))); err != nil {
 			p.t.Fatal(err)
@@ -160,7 +180,7 @@ func (p *docPage) clone() {
 	p.mustRun("cp "+root+"/go.mod "+root+"/go.sum "+root+"/.gitignore .\n"+
 		"git init -q && git add -A && git -c user.name=docs -c user.email=docs@localhost commit -q -m clone", "")
 	for _, install := range []struct{ as, from string }{
-		{"alipay-sdk", "alipay-sdk-4"}, {"node-taobao-topclient", "node-taobao-topclient"},
+		{"alipay-sdk", "alipay-sdk-4"}, {"node-taobao-topclient", "node-taobao-topclient"}, {"topsdk", "topsdk"},
 	} {
 		from := filepath.Join(root, "sdktest/node/node_modules", install.from)
 		if _, err := os.Stat(from); err != nil {
@@ -168,15 +188,20 @@ func (p *docPage) clone() {
 		}
 		p.mustRun("mkdir -p node_modules && ln -s "+from+" node_modules/"+install.as, "")
 	}
+	p.mustRun("mkdir -p try/alipay && cp "+root+"/sdktest/go/go.mod "+root+"/sdktest/go/go.sum try/alipay", "")
 }
 
-// nothingToCommit reports what `git add .` would commit of what the reader has made.
-func (p *docPage) nothingToCommit() {
+// nothingToCommit reports what `git add .` would commit of what the reader has made. With inTry the page makes keys and secrets, in
+// the directory try.
+func (p *docPage) nothingToCommit(inTry bool) {
 	p.t.Helper()
 	cmd := exec.Command("git", "status", "--porcelain")
 	cmd.Dir = p.dir
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		p.t.Errorf("git status after the steps of the page: %v\n%s", err, out)
+	}
+	if !inTry {
+		return
 	}
 	for _, secret := range []string{"app_private.pem", "secret.txt", "catalog.yaml", "data/secret.key"} {
 		if _, err := os.Stat(filepath.Join(p.dir, "try", secret)); err != nil {
@@ -196,14 +221,14 @@ func (p *docPage) run(page string, blocks []docpages.Block) {
 		}
 		at := fmt.Sprintf("%s:%d", page, b.Line)
 		switch {
-		case b.NotRun != "" || slices.Contains(otherwiseRun, b.Language):
+		case b.NotRun != "" || b.Language == "mermaid" || slices.Contains(otherwiseRun, b.Language):
 		case b.Language == "text":
 			if k > 0 && b.Follows && blocks[k-1].Language == "sh" && blocks[k-1].NotRun == "" {
 				p.compare(at, b.Text)
 			}
 		case b.Language == "sh":
 			p.shell(at, b.Text, b.ExitCode)
-		case b.Language == "js":
+		case b.Language == "js", b.Language == "go":
 			p.program(at, b.Text)
 		case b.Language == "sql":
 			p.statements(at, b.Text)
@@ -238,7 +263,7 @@ func (p *docPage) statements(at, text string) {
 }
 
 var (
-	fileName = regexp.MustCompile(`^// (\S+\.mjs)\n`)
+	fileName = regexp.MustCompile(`^// (\S+\.(?:mjs|go))\n`)
 	staying  = regexp.MustCompile(`(?m)^(?:\S*faquan|go run \./cmd/faquan) (?:serve|demo)\b[^&|\n]*$`)
 	upNow    = regexp.MustCompile(`msg="faquan serves|faquan stays up`)
 )
@@ -247,7 +272,7 @@ var (
 func (p *docPage) program(at, text string) {
 	m := fileName.FindStringSubmatch(text)
 	if m == nil {
-		p.t.Errorf("%s: the first line does not name the file, as // NAME.mjs", at)
+		p.t.Errorf("%s: the first line does not name the file, as // NAME", at)
 		return
 	}
 	p.mustRun("cat >"+m[1], strings.NewReplacer(p.replacements()...).Replace(text))
@@ -418,7 +443,7 @@ func TestDocsAreAllRun(t *testing.T) {
 		}
 		for _, b := range blocks {
 			at := fmt.Sprintf("%s:%d", page.Name, b.Line)
-			if !runsHere(&b) && b.NotRun == "" && b.Language != "text" && !slices.Contains(otherwiseRun, b.Language) {
+			if !runsHere(&b) && b.NotRun == "" && !slices.Contains(notRunnable, b.Language) && !slices.Contains(otherwiseRun, b.Language) {
 				t.Errorf("%s: no test runs blocks of %q; say why in a comment before it: <!-- not run: … -->", at, b.Language)
 			}
 			for line := range strings.Lines(strings.ReplaceAll(b.Text, "\\\n", " ")) {
@@ -473,19 +498,81 @@ func checkCommand(t *testing.T, at, line string) {
 	}
 }
 
-// README names the Go version of go.mod.
-func TestReadmeSaysWhichGo(t *testing.T) {
+var (
+	link        = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	headingLine = regexp.MustCompile(`(?m)^#+ +(.*)$`)
+	notInAnchor = regexp.MustCompile(`[^\p{L}\p{N}\-_ ]`)
+)
+
+// anchors are the names that GitHub gives to the headings of a page.
+func anchors(t *testing.T, page docpages.Page) []string {
+	t.Helper()
+	_, prose, err := page.Blocks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, m := range headingLine.FindAllStringSubmatch(prose, -1) {
+		all = append(all, strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return all
+}
+
+// TestLinksResolve: every relative link of a page leads to a file of the repository, and its anchor to a heading there.
+func TestLinksResolve(t *testing.T) {
+	changelog, err := os.ReadFile(repository(t, "CHANGELOG.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := append(readPages(t), docpages.Page{Name: "CHANGELOG.md", Text: string(changelog)})
+	headings := map[string][]string{}
+	for _, page := range pages {
+		headings[page.Name] = anchors(t, page)
+	}
+	for _, page := range pages {
+		_, prose, err := page.Blocks()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(prose, -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			file, anchor, hasAnchor := strings.Cut(m[1], "#")
+			target := page.Name
+			if file != "" {
+				target = filepath.Join(filepath.Dir(page.Name), file)
+			}
+			if _, err := os.Stat(repository(t, target)); err != nil {
+				t.Errorf("%s: the link %s leads nowhere: %v", page.Name, m[1], err)
+			} else if hasAnchor && !slices.Contains(headings[target], anchor) {
+				t.Errorf("%s: the link %s: %s has no such heading", page.Name, m[1], target)
+			}
+		}
+	}
+}
+
+// goVersion is what the READMEs and the quickstarts say, in either language.
+var goVersion = regexp.MustCompile(`Go ?[(（](\d+\.\d+)`)
+
+// TestPagesNameTheGoVersion: every page that says which Go it needs says the one of go.mod.
+func TestPagesNameTheGoVersion(t *testing.T) {
 	mod, err := os.ReadFile(repository(t, "go.mod"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(mod)
-	readme, err := os.ReadFile(repository(t, "README.md"))
-	if err != nil {
-		t.Fatal(err)
+	want := string(regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(mod)[1])
+	n := 0
+	for _, page := range readPages(t) {
+		for _, m := range goVersion.FindAllStringSubmatch(page.Text, -1) {
+			n++
+			if m[1] != want {
+				t.Errorf("%s names Go %s, and go.mod has %s", page.Name, m[1], want)
+			}
+		}
 	}
-	if want := fmt.Sprintf("Go (%s or newer)", m[1]); !strings.Contains(string(readme), want) {
-		t.Errorf("README.md does not say %q", want)
+	if n < 4 {
+		t.Errorf("%d pages name a version of Go; two READMEs and two quickstarts should", n)
 	}
 }
 

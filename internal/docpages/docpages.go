@@ -1,8 +1,8 @@
 // Package docpages reads the pages of the documentation for the tests that keep them true.
 //
 // A page's fenced blocks are commands and files that a reader copies. Each has a language, and each language has a test
-// that runs it: package main of cmd/faquan runs sh, js and sql, and holds all pages to these rules; package catalog
-// applies yaml (of operating.md package config loads it); package rule compiles cel. A block of text is not run.
+// that runs it: package main of cmd/faquan runs sh, js, go and sql, and holds all pages to these rules; package catalog
+// applies yaml (of operating.md package config loads it); package rule compiles cel. Blocks of text and mermaid are not run.
 // Any other block that no test can run says why, in a comment on the line before it:
 //
 //	<!-- not run: it needs systemd -->
@@ -30,7 +30,7 @@ type Block struct {
 	Language string
 	Text     string
 	Line     int    // of its first line
-	Section  string // the nearest heading above it
+	Section  string // the nearest heading of the first or second level above it
 	NotRun   string // why no test runs it; empty when one must
 	ExitCode int    // with which it must end
 	Follows  bool   // nothing but white space stands between the block before it and this one
@@ -38,8 +38,8 @@ type Block struct {
 
 // Read returns every page of the repository at root.
 func Read(root string) ([]Page, error) {
-	names := []string{"README.md", "CONTRIBUTING.md", "sdktest/README.md"}
-	for _, pattern := range []string{"docs/*.md", "docs/*/*.md"} {
+	var names []string
+	for _, pattern := range []string{"README*.md", "CONTRIBUTING.md", "sdktest/README.md", "docs/*.md", "docs/*/*.md"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			return nil, err
@@ -64,7 +64,7 @@ func Read(root string) ([]Page, error) {
 }
 
 var (
-	heading  = regexp.MustCompile(`^#+ (.*)`)
+	heading  = regexp.MustCompile(`^#{1,2} (.*)`)
 	notRun   = regexp.MustCompile(`^<!-- not run: (.+) -->$`)
 	exitCode = regexp.MustCompile(`^<!-- exit code (\d+) -->$`)
 )
