@@ -78,9 +78,11 @@ func beginsInClone(blocks []docpages.Block) bool {
 }
 
 var docSetups = map[string]string{
-	"docs/explaining.md": "faquan key new app\nfaquan apply -f catalog.yaml",
-	"docs/operating.md":  "faquan key new app\nfaquan apply -f catalog.yaml --data DIR",
-	"docs/sessions.md":   "faquan key new app\nfaquan apply -f catalog.yaml\nmkdir etc",
+	"docs/explaining.md":      "faquan key new app\nfaquan apply -f catalog.yaml",
+	"docs/operating.md":       "faquan key new app\nfaquan apply -f catalog.yaml --data DIR",
+	"docs/postgresql.md":      "faquan key new app\nfaquan apply -f catalog.yaml --data /var/lib/faquan",
+	"docs/sessions.md":        "faquan key new app\nfaquan apply -f catalog.yaml\nmkdir etc",
+	"docs/troubleshooting.md": "faquan key new app\nfaquan apply -f catalog.yaml --data DIR",
 }
 
 var (
@@ -116,7 +118,8 @@ func TestDocs(t *testing.T) {
 				p.dir = cloneDir
 				p.clone()
 			} else {
-				p.mustRun("cp "+repository(t, "examples/catalog.yaml")+" .\n"+docSetups[page.Name], "")
+				setup := strings.NewReplacer(p.replacements()...).Replace(docSetups[page.Name])
+				p.mustRun("cp "+repository(t, "examples/catalog.yaml")+" .\n"+setup, "")
 			}
 			if strings.Contains(page.Text, "db1:5432") {
 				p.pg = pgtest.Start(t)

@@ -12,12 +12,15 @@ import (
 	"faquan/internal/docpages"
 )
 
-const operatingPage = "../../docs/operating.md"
+const (
+	operatingPage       = "../../docs/operating.md"
+	troubleshootingPage = "../../docs/troubleshooting.md"
+)
 
 // rows are the cells of the tables of a page whose first head is the given one.
-func rows(t *testing.T, head string) [][]string {
+func rows(t *testing.T, file, head string) [][]string {
 	t.Helper()
-	page, err := os.ReadFile(operatingPage)
+	page, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +43,7 @@ func rows(t *testing.T, head string) [][]string {
 		}
 	}
 	if len(all) == 0 {
-		t.Fatalf("the page has no table of %s", head)
+		t.Fatalf("%s has no table of %s", file, head)
 	}
 	return all
 }
@@ -53,7 +56,7 @@ func TestThePageHasEverySetting(t *testing.T) {
 	for _, s := range Settings() {
 		want = append(want, []string{s.Key, s.Env(), s.Default})
 	}
-	for _, cells := range rows(t, "setting") {
+	for _, cells := range rows(t, operatingPage, "setting") {
 		got = append(got, []string{code(cells[0]), code(cells[1]), code(cells[2])})
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -90,7 +93,7 @@ func TestTheBlocksOfThePage(t *testing.T) {
 // log must find it. An ellipsis stands for what differs from case to case.
 func TestThePageQuotesRealMessages(t *testing.T) {
 	source := sources(t)
-	for _, cells := range rows(t, "message") {
+	for _, cells := range rows(t, troubleshootingPage, "message") {
 		message := code(cells[0])
 		for _, part := range strings.Split(message, "…") {
 			part = strings.TrimSpace(part)
