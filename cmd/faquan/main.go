@@ -7,7 +7,6 @@
 //	faquan send, sign, verify-sign  try a call, or find out why a signature does not fit
 //	faquan decide, explain          why something is issued, would be, or was not
 //	faquan audit, rebuild           prove the store, make its index again
-//	faquan bench                    measure this machine
 //	faquan key, version, completion
 //
 // Each command is one file here, and thin: it reads its flags, calls the packages that do the work, and prints.

@@ -19,6 +19,8 @@ const (
 	koanf  = "github.com/knadh/koanf"
 	pgx    = "github.com/jackc/pgx/v5"
 	gocmp  = "github.com/google/go-cmp"
+	cobra  = "github.com/spf13/cobra"
+	pflag  = "github.com/spf13/pflag"
 )
 
 // Rules is the table, from the core outwards.
@@ -99,9 +101,9 @@ var Rules = []Rule{
 		"internal/audit", "internal/benefit", "internal/store", "internal/store/embedded", "internal/store/postgres",
 	}, nil},
 
-	// The program wires everything; the benchmark is a command of it.
-	{"internal/bench", []string{All}, []string{sqlite, pgx}},
-	{"cmd/faquan", []string{All}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar/v3", yaml}},
+	// The program wires everything. The benchmarks are a program of their own, which is not shipped.
+	{"cmd/faquan", []string{All}, []string{cobra, pflag, "github.com/schollz/progressbar/v3", yaml}},
+	{"bench", []string{All}, []string{cobra, pflag, sqlite, pgx}},
 
 	// The benchmarks start private servers with it, as the tests do.
 	{"internal/sandbox", nil, nil},

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -13,17 +13,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/issuing"
 	"faquan/internal/rule"
-	"faquan/internal/store"
 	"faquan/internal/store/embedded"
 )
 
-// DecideOptions say what `faquan bench decide` runs.
-type DecideOptions struct {
+// decideOptions are the flags of bench decide.
+type decideOptions struct {
 	Dir        string // for the store, which is removed afterwards
 	Callers    int    // in a closed loop
 	Users      int
@@ -40,10 +41,39 @@ const (
 	decideFirst = benefit.UserID(1 << 40) // the users have consecutive ids, as no generator makes them
 )
 
-// RunDecide measures what a decision costs on top of an issue. Each round issues the one right that a request names,
+func newDecide() *cobra.Command {
+	o := decideOptions{}
+	cmd := &cobra.Command{
+		Use:   "decide",
+		Short: "What a decision among activities with rules costs on top of an issue",
+		Long: `Measure what a decision costs: the same users receive one right that the request names, and then one that a scene
+chooses among its activities, each with a rule over the user's attributes and a right of its own. All rights have room;
+--holding is the number of rules that hold. Both go through the core and the embedded store and are durable before they
+are answered; they take turns, and the difference of their CPU times is the decision.`,
+		Example: `  go run ./bench decide
+  go run ./bench decide --holding 3
+  go run ./bench decide --activities 5 --holding 5 --cpuprofile decide.prof`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Out = cmd.OutOrStdout()
+			return measureDecisions(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	dirFlag(f, &o.Dir)
+	f.IntVar(&o.Callers, "callers", 256, "callers in the closed loop")
+	f.IntVar(&o.Users, "users", 20_000, "users, who are known and have attributes")
+	f.IntVar(&o.Activities, "activities", 20, "activities of the scene")
+	f.IntVar(&o.Holding, "holding", 20, "activities whose rules hold for a user, the last ones of the scene")
+	f.IntVar(&o.Rounds, "rounds", 5, "rounds; medians are over them")
+	f.IntVar(&o.Requests, "requests", 200_000, "requests of each measurement")
+	return profileFlag(cmd)
+}
+
+// measureDecisions measures what a decision costs on top of an issue. Each round issues the one right that a request names,
 // and then the one that a scene chooses among its activities by their rules, through the same core and store. The
 // activities whose rules hold are the last ones, and the last has the greatest priority, so that nothing is left out.
-func RunDecide(ctx context.Context, o DecideOptions) (err error) {
+func measureDecisions(ctx context.Context, o decideOptions) (err error) {
 	if o.Holding < 1 || o.Holding > o.Activities {
 		return fmt.Errorf("%d of %d rules cannot hold; at least one must", o.Holding, o.Activities)
 	}
@@ -57,14 +87,12 @@ func RunDecide(ctx context.Context, o DecideOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	d := &decideBench{DecideOptions: o, meter: newMeter(dir)}
-	d.issuer, err = issuing.New(ctx, issuing.Options{Store: st, Clock: clock, Rules: rule.New()})
+	issuer, stop, err := startIssuer(ctx, issuing.Options{Store: st, Rules: rule.New()})
 	if err != nil {
 		return err
 	}
-	done := make(chan error, 1)
-	go func() { done <- d.issuer.Run() }()
-	defer func() { d.issuer.Stop(); err = errors.Join(err, <-done) }()
+	defer func() { err = errors.Join(err, stop()) }()
+	d := &decideBench{decideOptions: o, meter: newMeter(dir), issuer: issuer}
 	if err := d.furnish(ctx); err != nil {
 		return err
 	}
@@ -72,7 +100,7 @@ func RunDecide(ctx context.Context, o DecideOptions) (err error) {
 }
 
 type decideBench struct {
-	DecideOptions
+	decideOptions
 	meter  meter
 	issuer *issuing.Issuer
 	next   int
@@ -94,17 +122,14 @@ func (d *decideBench) report(ctx context.Context) error {
 		plain, chosen, more = append(plain, p.CPUMicros), append(chosen, c.CPUMicros), append(more, c.CPUMicros-p.CPUMicros)
 	}
 	fmt.Fprintf(d.Out, "\nmedian CPU: plain %.1f µs, with a decision %.1f µs; the decision costs %.1f µs\n", median(plain), median(chosen), median(more))
+	newResult("decide").number("plain_cpu_us", median(plain)).number("decision_cpu_us", median(chosen)).
+		number("difference_cpu_us", median(more)).print(d.Out)
 	return nil
 }
 
 // furnish puts the catalogue and the users into the store.
 func (d *decideBench) furnish(ctx context.Context) error {
-	change := func(c *benefit.Changes) error {
-		return d.issuer.Change(ctx, func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
-			return c, nil
-		})
-	}
-	if err := change(d.catalogue()); err != nil {
+	if err := change(ctx, d.issuer, d.catalogue()); err != nil {
 		return err
 	}
 	const chunk = 2000
@@ -117,7 +142,7 @@ func (d *decideBench) furnish(ctx context.Context) error {
 			u.Identifiers = []benefit.Identifier{{Type: benefit.AlipayID, Value: u.Alipay}}
 			c.Users = append(c.Users, u)
 		}
-		if err := change(c); err != nil {
+		if err := change(ctx, d.issuer, c); err != nil {
 			return err
 		}
 	}

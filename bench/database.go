@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -158,24 +155,4 @@ func (s *Server) usage(ctx context.Context, database string) (serverUsage, error
 		return conn.QueryRow(ctx, `SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, pg_database_size(current_database())`).Scan(&u.wal, &u.size)
 	})
 	return u, err
-}
-
-// tick is the unit of processor time in /proc; it is 1/100 s wherever Go runs on Linux.
-const tick = 10 * time.Millisecond
-
-// processorTime sums the time of processes and of their children that have ended.
-func processorTime(pids []int) (sum time.Duration) {
-	for _, pid := range pids {
-		line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-		if err != nil {
-			continue // it has ended: its parent has its time
-		}
-		_, rest, _ := strings.Cut(string(line), ") ") // the command before it may hold blanks
-		fields := strings.Fields(rest)
-		for k := 14; k <= 17 && k-3 < len(fields); k++ { // as proc(5) counts them; the first of the rest is 3
-			n, _ := strconv.ParseInt(fields[k-3], 10, 64)
-			sum += time.Duration(n) * tick
-		}
-	}
-	return sum
 }

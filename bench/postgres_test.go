@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -21,30 +20,11 @@ import (
 	"faquan/internal/store"
 )
 
-const actAsWorker = "FAQUAN_BENCH_TEST_WORKER"
-
-// TestMain lets the test binary be a worker.
-func TestMain(m *testing.M) {
-	if os.Getenv(actAsWorker) != "" {
-		if err := RunWorker(context.Background(), os.Stdin, os.Stdout); err != nil {
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
-func testWorker() (*exec.Cmd, error) {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), actAsWorker+"=yes")
-	return cmd, nil
-}
-
 func smallPostgres(t *testing.T, server string) PostgresOptions {
 	return PostgresOptions{
 		Workload: Workload{Templates: 1, Users: 240, PerUser: 5, RetryEvery: 10},
 		Store:    server, Processes: []int{1, 3}, Callers: 8, Committers: 2, Rounds: 2, Asks: 300, Step: 200,
-		Worker: testWorker, Out: testWriter{t}, Progress: io.Discard,
+		Out: testWriter{t}, Progress: io.Discard,
 	}
 }
 
@@ -168,7 +148,7 @@ func TestWorkerEnds(t *testing.T) {
 // TestFailedWorker: what a worker failed of is told.
 func TestFailedWorker(t *testing.T) {
 	t.Parallel()
-	_, err := startCrew(testWorker, workerTask{URL: "postgres://nobody:hush@127.0.0.1:1/none?connect_timeout=1", Callers: 1})
+	_, err := startCrew(workerTask{URL: "postgres://nobody:hush@127.0.0.1:1/none?connect_timeout=1", Callers: 1}, func() []string { return nil })
 	if err == nil || !strings.Contains(err.Error(), "worker 0: ") || strings.Contains(err.Error(), "hush") {
 		t.Errorf("got %v", err)
 	}

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -21,29 +21,42 @@ type Engine struct {
 
 	meter   meter
 	issuer  *issuing.Issuer
-	done    chan error
+	stop    func() error
 	settled int64 // asks below it have surely been answered, those of other processes included; the next run begins with it
 }
 
-// NewEngine starts an issuer on the store, which lies in dir, and puts the workload's catalogue there.
-func NewEngine(ctx context.Context, st store.Store, w Workload, callers int, dir string) (*Engine, error) {
-	return NewEngineOf(ctx, issuing.Options{Store: st}, w, callers, dir)
-}
-
-// NewEngineOf is NewEngine for an issuer that is set up in another way.
-func NewEngineOf(ctx context.Context, o issuing.Options, w Workload, callers int, dir string) (*Engine, error) {
+// startIssuer starts an issuer. stop ends it, and leaves the store open.
+func startIssuer(ctx context.Context, o issuing.Options) (_ *issuing.Issuer, stop func() error, err error) {
 	o.Clock = clock
 	issuer, err := issuing.New(ctx, o)
 	if err != nil {
+		return nil, nil, err
+	}
+	done := make(chan error, 1)
+	go func() { done <- issuer.Run() }()
+	return issuer, func() error {
+		issuer.Stop()
+		return <-done
+	}, nil
+}
+
+// NewEngine starts an issuer on a store, which lies in dir, and puts the workload's catalogue there if it has none.
+func NewEngine(ctx context.Context, o issuing.Options, w Workload, callers int, dir string) (*Engine, error) {
+	issuer, stop, err := startIssuer(ctx, o)
+	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Workload: w, Callers: callers, meter: newMeter(dir), issuer: issuer, done: make(chan error, 1), settled: 1}
-	go func() { e.done <- issuer.Run() }()
+	e := &Engine{Workload: w, Callers: callers, meter: newMeter(dir), issuer: issuer, stop: stop, settled: 1}
 	if issuer.Catalogue().Version > 0 {
 		return e, nil
 	}
-	return e, issuer.Change(ctx, func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
-		return w.Catalogue(), nil
+	return e, change(ctx, issuer, w.Catalogue())
+}
+
+// change puts changes into the store as they are.
+func change(ctx context.Context, issuer *issuing.Issuer, c *benefit.Changes) error {
+	return issuer.Change(ctx, func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
+		return c, nil
 	})
 }
 
@@ -128,7 +141,4 @@ func retryable(err error) bool {
 }
 
 // Close ends the issuer. The store stays open.
-func (e *Engine) Close() error {
-	e.issuer.Stop()
-	return <-e.done
-}
+func (e *Engine) Close() error { return e.stop() }

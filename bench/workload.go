@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
@@ -25,6 +27,14 @@ type Workload struct {
 	// SharedUsers: every process asks for every user, a few batches after its neighbour. Otherwise a user has one
 	// process, if Users can be divided by Processes.
 	SharedUsers bool
+}
+
+// flags are those of what the callers ask for.
+func (w *Workload) flags(f *pflag.FlagSet) {
+	f.IntVar(&w.Templates, "templates", 1, "1: one hot template; more: asks spread over them")
+	f.Int64Var(&w.Users, "users", 1_000_000, "users")
+	f.Int64Var(&w.PerUser, "per-user", 5, "the limit per user and template")
+	f.Int64Var(&w.RetryEvery, "retry-every", 100, "one ask in so many repeats an earlier one; 0: none")
 }
 
 // Check says what is wrong with a workload, if anything.

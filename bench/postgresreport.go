@@ -1,4 +1,4 @@
-package bench
+package main
 
 import "fmt"
 
@@ -22,6 +22,11 @@ func (b *pgBench) printComparison(rounds []pgRound) {
 			of(func(m *measured) float64 { return m.P50Millis }), of(func(m *measured) float64 { return m.P99Millis }), of(func(m *measured) float64 { return m.P999Millis }),
 			of(func(m *measured) float64 { return m.WALBytes }), known(of(func(m *measured) float64 { return m.WriteBytes })), of(func(m *measured) float64 { return m.SizeBytes }),
 			of(func(m *measured) float64 { return m.BatchSize }), of(func(m *measured) float64 { return float64(m.Conflicts) }))
+		name := fmt.Sprintf("processes_%d_", n)
+		b.result.number(name+"issues_per_second", of(func(m *measured) float64 { return m.PerSecond })).
+			number(name+"cpu_us", of(func(m *measured) float64 { return m.CPUMicros })).
+			number(name+"server_cpu_us", of(func(m *measured) float64 { return m.ServerMicros })).
+			number(name+"p99_ms", of(func(m *measured) float64 { return m.P99Millis }))
 	}
 	b.printPeers(rounds)
 }
@@ -50,10 +55,12 @@ func (b *pgBench) printPeers(rounds []pgRound) {
 		fmt.Fprintf(b.Out, "| %s | %.0f | %.1f | %.2f / %.2f |", name, rate, of((*peerResult).cpuMicros),
 			of(func(p *peerResult) float64 { return p.P50Millis }), of(func(p *peerResult) float64 { return p.P99Millis }))
 		for _, n := range b.Processes {
-			fmt.Fprintf(b.Out, " %.2f |", over(rounds, func(r pgRound) (float64, bool) {
+			times := over(rounds, func(r pgRound) (float64, bool) {
 				p, ok := r.peers[name]
 				return r.own[n].PerSecond / p.PerSecond, ok
-			}))
+			})
+			fmt.Fprintf(b.Out, " %.2f |", times)
+			b.result.number(fmt.Sprintf("processes_%d_issues_of_%s", n, slug(name)), times)
 		}
 		fmt.Fprintln(b.Out)
 	}
@@ -89,9 +96,15 @@ func (b *pgBench) printGrowth(steps []*measured) {
 		fmt.Fprintf(b.Out, "| %d | %.0f | %.1f / %s | %.2f / %.2f / %.2f | %.0f / %s / %.0f |\n", k+1, m.PerSecond,
 			m.CPUMicros, tenths(m.ServerMicros), m.P50Millis, m.P99Millis, m.P999Millis, m.WALBytes, known(m.WriteBytes), m.SizeBytes)
 	}
+	if n := len(steps); n > 0 {
+		last := steps[n-1]
+		b.result.number("last_step_issues_per_second", last.PerSecond).number("last_step_cpu_us", last.CPUMicros).
+			number("last_step_server_cpu_us", last.ServerMicros)
+	}
 	if n := len(steps); n >= 5 {
 		cost := func(k int) float64 { return steps[k].CPUMicros + steps[k].ServerMicros }
 		early, late := (cost(1)+cost(2))/2, (cost(n-2)+cost(n-1))/2
+		b.result.number("cpu_us_growth", late/early)
 		fmt.Fprintf(b.Out, "\nCPU per issue, server included, grew from %.1f to %.1f µs (%+.0f %%) between steps 2-3 and %d-%d\n", early, late, 100*(late/early-1), n-1, n)
 	}
 }

@@ -1,12 +1,10 @@
-package bench
+package main
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,10 +62,9 @@ func openPeers(ctx context.Context, at string, o *PostgresOptions) (*peers, erro
 		return nil, err
 	}
 	p.program, p.remove = filepath.Join(dir, "peers"), func() { _ = os.RemoveAll(dir) }
-	out, err := exec.CommandContext(ctx, "go", "-C", at, "build", "-buildvcs=false", "-o", p.program, ".").CombinedOutput()
-	if err != nil {
+	if err := goBuild(ctx, at, p.program, "."); err != nil {
 		p.remove()
-		return nil, fmt.Errorf("building the peers in %s: %w\n%s", at, err, out)
+		return nil, err
 	}
 	return p, nil
 }
@@ -84,7 +81,7 @@ func (p *peers) measure(ctx context.Context, name string) (r peerResult, err err
 	switch {
 	case err != nil && failed != nil:
 		return r, fmt.Errorf("%s: %w: %s", name, failed, bytes.TrimSpace(complaints.Bytes()))
-	case errors.Is(err, io.EOF) || err != nil:
+	case err != nil:
 		return r, fmt.Errorf("%s: its output cannot be read: %w", name, err)
 	case r.Error != "":
 		return r, fmt.Errorf("%s: %s", name, r.Error)

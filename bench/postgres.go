@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os/exec"
 	"runtime"
 	"slices"
 	"time"
 
+	"faquan/internal/issuing"
 	"faquan/internal/store/postgres"
 )
 
-// PostgresOptions say what `faquan bench engine --store` runs.
+// PostgresOptions are the flags of bench engine --store.
 type PostgresOptions struct {
 	Workload
 	Store     string // the URL of a database, or Private
@@ -31,9 +31,9 @@ type PostgresOptions struct {
 	PeerNames   []string // which of them
 	PeerSeconds float64  // how long a peer is measured in a round
 
-	Worker   func() (*exec.Cmd, error) // starts a process that runs RunWorker
-	Out      io.Writer                 // the report
-	Progress io.Writer                 // what is under way, for whoever waits
+	Profile  string    // file of a CPU profile; workers have their own, with a number at the end
+	Out      io.Writer // the report
+	Progress io.Writer // what is under way, for whoever waits
 }
 
 // leastCallers of a process: with fewer its batches stay small because nobody asks.
@@ -73,6 +73,18 @@ type pgBench struct {
 	server *Server
 	peers  *peers           // nil: none
 	failed map[string]error // of peers
+	result *result
+
+	profiles int // of workers
+}
+
+// workerArgs are the arguments of the next worker.
+func (b *pgBench) workerArgs() []string {
+	if b.Profile == "" {
+		return nil
+	}
+	b.profiles++
+	return []string{"--cpuprofile", fmt.Sprintf("%s.%d", b.Profile, b.profiles)}
 }
 
 // RunPostgres measures the core on PostgreSQL, in one and in several processes, beside the peers, and then as the
@@ -81,7 +93,7 @@ func RunPostgres(ctx context.Context, o PostgresOptions) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
-	b := &pgBench{PostgresOptions: o, failed: map[string]error{}}
+	b := &pgBench{PostgresOptions: o, failed: map[string]error{}, result: newResult("engine").text("store", "postgres")}
 	if o.Peers != "" && o.Rounds > 0 {
 		b.progress("building the peers")
 		if b.peers, err = openPeers(ctx, o.Peers, &o); err != nil {
@@ -99,6 +111,9 @@ func RunPostgres(ctx context.Context, o PostgresOptions) (err error) {
 	err = b.compare(ctx)
 	if ctx.Err() == nil {
 		err = errors.Join(err, b.grow(ctx))
+	}
+	if err == nil {
+		b.result.print(b.Out)
 	}
 	return errors.Join(err, errors.Join(slices.Collect(maps.Values(b.failed))...))
 }
@@ -161,7 +176,7 @@ func (b *pgBench) in(ctx context.Context, processes int, fn func(url string, c c
 		return err
 	}
 	callers := min(max(b.Callers/processes, leastCallers), b.Callers)
-	c, err := startCrew(b.Worker, workerTask{URL: url, Workload: w, Callers: callers, Committers: b.Committers})
+	c, err := startCrew(workerTask{URL: url, Workload: w, Callers: callers, Committers: b.Committers}, b.workerArgs)
 	if err != nil {
 		return err
 	}
@@ -181,7 +196,7 @@ func offer(ctx context.Context, url string, w Workload) error {
 	if err != nil {
 		return err
 	}
-	engine, err := NewEngine(ctx, db, w, 0, "")
+	engine, err := NewEngine(ctx, issuing.Options{Store: db}, w, 0, "")
 	if engine != nil {
 		err = errors.Join(err, engine.Close())
 	}

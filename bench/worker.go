@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"context"
@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"runtime/debug"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"faquan/internal/issuing"
 	"faquan/internal/store/postgres"
@@ -37,6 +41,24 @@ type workerReport struct {
 	CPU       time.Duration // callers included
 	Seconds   float64
 	Latency   map[int]int64 // of the histogram
+}
+
+func newWorker() *cobra.Command {
+	return profileFlag(&cobra.Command{
+		Use:    "worker",
+		Hidden: true,
+		Short:  "One process of bench engine",
+		Long: `One of the processes that bench engine --processes starts. It gets its task on its standard input, and ends when that
+does.`,
+		Example: `  go run ./bench worker   # started by bench engine`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(400) // as faquan serve on a database
+			}
+			return RunWorker(context.WithoutCancel(cmd.Context()), cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	})
 }
 
 // RunWorker is a worker: it works for whoever has started it, over its input and output.
@@ -79,7 +101,7 @@ func work(ctx context.Context, task *workerTask, orders <-chan workerOrder, answ
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	st := &counted{Store: db}
-	engine, err := NewEngineOf(ctx, issuing.Options{Store: st, Committers: task.Committers}, task.Workload, task.Callers, "")
+	engine, err := NewEngine(ctx, issuing.Options{Store: st, Committers: task.Committers}, task.Workload, task.Callers, "")
 	if err != nil {
 		return err
 	}
@@ -116,15 +138,16 @@ type worker struct {
 	said  *json.Decoder
 }
 
-// startCrew starts as many workers as the workload has processes, and returns when all are ready.
-func startCrew(spawn func() (*exec.Cmd, error), task workerTask) (c crew, err error) {
+// startCrew starts as many workers as the workload has processes, and returns when all are ready. Each gets the
+// arguments.
+func startCrew(task workerTask, args func() []string) (c crew, err error) {
 	defer func() {
 		if err != nil {
 			c.close()
 		}
 	}()
 	for k := range max(task.Workload.Processes, 1) {
-		w, err := startWorker(spawn)
+		w, err := startWorker(append([]string{"worker"}, args()...)...)
 		if err != nil {
 			return c, err
 		}
@@ -138,8 +161,9 @@ func startCrew(spawn func() (*exec.Cmd, error), task workerTask) (c crew, err er
 	return c, err
 }
 
-func startWorker(spawn func() (*exec.Cmd, error)) (*worker, error) {
-	cmd, err := spawn()
+// startWorker starts this program again, with pipes to it.
+func startWorker(args ...string) (*worker, error) {
+	cmd, err := self(args...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package bench
+package main
 
 import (
 	"bytes"
@@ -11,16 +11,16 @@ import (
 
 // loader puts finished requests on servers, over connections that it opens for each measurement.
 type loader struct {
-	dir   string // where the store lies, for the bytes written
-	width int    // connections
+	disk   string // where the store lies, for the bytes written; empty: not known
+	width  int    // connections
+	server int    // the process that is measured, whose CPU counts beside that of this one
 }
 
 // each runs fn so many times at once and waits.
 func each(n int, fn func(k int)) {
 	var all sync.WaitGroup
 	for k := range n {
-		all.Add(1)
-		go func() { defer all.Done(); fn(k) }()
+		all.Go(func() { fn(k) })
 	}
 	all.Wait()
 }
@@ -36,7 +36,7 @@ func (l *loader) connections(address string, fn func(*rawConn) error) error {
 	return errors.Join(errs...)
 }
 
-// spin sends the requests again and again for so many seconds and gives the answers per second. Each answer must
+// spin sends the requests again and again for so many seconds and returns the answers per second. Each answer must
 // hold the text want.
 func (l *loader) spin(address string, requests [][]byte, seconds float64, want []byte) (float64, error) {
 	began := time.Now()
@@ -81,7 +81,7 @@ func (l *loader) load(address string, requests [][]byte, wait func(k int64) time
 	var latency Histogram
 	var next atomic.Int64
 	answers := make([][]byte, len(requests))
-	m := newMeter(l.dir)
+	m := newMeter(l.disk, l.server)
 	from := m.read()
 	err := l.connections(address, func(c *rawConn) (err error) {
 		for k := next.Add(1) - 1; k < int64(len(requests)) && err == nil; k = next.Add(1) - 1 {

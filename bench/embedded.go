@@ -1,7 +1,8 @@
-package bench
+package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,16 +16,15 @@ import (
 	"faquan/internal/store/embedded"
 )
 
-// EngineOptions say what `faquan bench engine` runs.
-type EngineOptions struct {
+// EmbeddedOptions are the flags of bench engine on the embedded store.
+type EmbeddedOptions struct {
 	Workload
 	Dir      string // for the stores; what is made there is removed afterwards, unless Keep
 	Keep     bool   // leaves the embedded store, in store/ of the directory that is named at the end
 	Callers  int    // in a closed loop
 	Millions int    // how large the store gets
 	Step     int64  // asks in one step; a million, but for trying things
-	// Metrics has the embedded store and its issuer measured, as serve with metrics.listen does.
-	Metrics bool
+	Metrics  bool   // collects metrics of the store and its issuer, as serve with metrics.listen does
 	// NoDirect leaves direct SQLite out: filling it takes longest.
 	NoDirect bool
 	// DirectMeasured is how many issues of each step direct SQLite is measured on; before them it is filled up
@@ -38,19 +38,15 @@ type engineStep struct {
 	engine, bare, direct Figures
 }
 
-// RunEngine measures the embedded store, and in each step the bare journal and direct SQLite beside it.
-func RunEngine(ctx context.Context, o EngineOptions) error {
+// RunEmbedded measures the embedded store, and in each step the bare journal and direct SQLite beside it.
+func RunEmbedded(ctx context.Context, o EmbeddedOptions) (err error) {
 	dir, err := os.MkdirTemp(o.Dir, "faquan-bench-")
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if !o.Keep {
-			os.RemoveAll(dir)
-			return
-		}
-		fmt.Fprintln(o.Out, "kept:", filepath.Join(dir, "store"))
-	}()
+	if !o.Keep {
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
 	var (
 		storeOptions  = embedded.Options{Dir: filepath.Join(dir, "store")}
 		issuerOptions issuing.Options
@@ -63,9 +59,9 @@ func RunEngine(ctx context.Context, o EngineOptions) error {
 	if err != nil {
 		return err
 	}
-	defer st.Close()
+	defer func() { err = errors.Join(err, st.Close()) }()
 	issuerOptions.Store = st
-	engine, err := NewEngineOf(ctx, issuerOptions, o.Workload, o.Callers, dir)
+	engine, err := NewEngine(ctx, issuerOptions, o.Workload, o.Callers, dir)
 	if err != nil {
 		return err
 	}
@@ -73,7 +69,7 @@ func RunEngine(ctx context.Context, o EngineOptions) error {
 	if err != nil {
 		return err
 	}
-	defer bare.Close()
+	defer func() { err = errors.Join(err, bare.Close()) }()
 	rival := &rival{o: o}
 	if !o.NoDirect {
 		if err := rival.open(ctx, filepath.Join(dir, "direct.db")); err != nil {
@@ -100,8 +96,14 @@ func RunEngine(ctx context.Context, o EngineOptions) error {
 		steps = append(steps, s)
 		printStep(o.Out, k+1, s)
 	}
+	if err := engine.Close(); err != nil {
+		return err
+	}
+	if o.Keep {
+		fmt.Fprintln(o.Out, "\nkept:", filepath.Join(dir, "store"))
+	}
 	printSummary(o.Out, steps)
-	return engine.Close()
+	return nil
 }
 
 func templatesText(n int) string {
@@ -128,7 +130,7 @@ func journalBytes(dir string, steps int, step int64) int64 {
 
 // rival is direct SQLite under the same load.
 type rival struct {
-	o      EngineOptions
+	o      EmbeddedOptions
 	store  *direct
 	engine *Engine
 }
@@ -138,7 +140,7 @@ func (r *rival) open(ctx context.Context, path string) error {
 	if r.store, err = openDirect(path); err != nil {
 		return err
 	}
-	r.engine, err = NewEngine(ctx, r.store, r.o.Workload, r.o.Callers, filepath.Dir(path))
+	r.engine, err = NewEngine(ctx, issuing.Options{Store: r.store}, r.o.Workload, r.o.Callers, filepath.Dir(path))
 	return err
 }
 
@@ -173,8 +175,9 @@ func printStep(w io.Writer, million int, s engineStep) {
 // printSummary gives medians over the steps, and how the cost grows: the mean of the last two steps against that of
 // the second and third, the first one being the one that makes the users.
 func printSummary(w io.Writer, steps []engineStep) {
-	var rate, bare, sqlite []float64
+	var rate, cpu, p99, bare, sqlite []float64
 	for _, s := range steps {
+		cpu, p99 = append(cpu, s.engine.CPUMicros), append(p99, s.engine.P99Millis)
 		rate = append(rate, s.engine.PerSecond)
 		bare = append(bare, s.engine.PerSecond/s.bare.PerSecond)
 		if s.direct.Issues > 0 {
@@ -191,9 +194,10 @@ func printSummary(w io.Writer, steps []engineStep) {
 		late := (steps[n-2].engine.CPUMicros + steps[n-1].engine.CPUMicros) / 2
 		fmt.Fprintf(w, "CPU per issue grew from %.1f to %.1f µs (%+.0f %%) between steps 2-3 and %d-%d\n", early, late, 100*(late/early-1), n-1, n)
 	}
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
+	r := newResult("engine").text("store", "embedded").number("issues_per_second", median(rate)).number("cpu_us", median(cpu)).
+		number("p99_ms", median(p99)).number("issues_of_bare_journal", median(bare))
+	if len(sqlite) > 0 {
+		r.number("issues_of_direct_sqlite", median(sqlite))
+	}
+	r.print(w)
 }
