@@ -103,7 +103,7 @@ func auditPlace(ctx context.Context, at place, o audit.EmbeddedOptions) (*audit.
 		return auditDir(ctx, at.dir, o)
 	}
 	if len(o.Heads) > 0 {
-		return nil, errors.New("--head is of a journal, and a database has none")
+		return nil, errors.New("--head names a record of a journal, and a database has none")
 	}
 	db, err := openDatabase(ctx, at, postgres.Options{})
 	if err != nil {

@@ -142,7 +142,7 @@ func (c *caller) post(ctx context.Context, form string) (body []byte, trace stri
 func readUnverified(body []byte, into *wire.Answer) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
-		return fmt.Errorf("the answer is no JSON object: %w", err)
+		return fmt.Errorf("the answer is not a JSON object: %w", err)
 	}
 	into.Node = members[wire.RootName(sendMethod)]
 	if into.Node == nil {

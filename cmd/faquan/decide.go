@@ -88,7 +88,7 @@ func (q *decision) question() (*control.Question, error) {
 	})
 	asked.Rights = slices.Compact(asked.Rights)
 	if known := benefit.Miswritten(q.userType); known != "" {
-		return nil, fmt.Errorf("--user-type %q is written %s", q.userType, known)
+		return nil, fmt.Errorf("--user-type %q must be written %s", q.userType, known)
 	}
 	key := q.requestID
 	if key == "" {
@@ -112,7 +112,7 @@ func parseRight(text string) (r benefit.ActRight, err error) {
 	r.ActCode = act
 	if right != "" {
 		if r.RightID, err = strconv.ParseInt(right, 10, 64); err != nil {
-			return r, fmt.Errorf("--rights %q: the right_id is no number", text)
+			return r, fmt.Errorf("--rights %q: the right_id is not a number", text)
 		}
 	}
 	return r, nil

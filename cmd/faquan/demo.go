@@ -106,7 +106,7 @@ func (d *demo) makeDir() (remove func() error, err error) {
 	}
 	entries, err := os.ReadDir(d.dir)
 	if err == nil && len(entries) > 0 {
-		err = fmt.Errorf("%s is not empty; the demo starts with nothing, and faquan serve --data %s goes on with it", d.dir, d.dir)
+		err = fmt.Errorf("%s is not empty; the demo needs an empty directory. To go on with this one: faquan serve --data %s", d.dir, d.dir)
 	}
 	return func() error { return nil }, err
 }

@@ -43,7 +43,7 @@ sealed under it: every process needs a copy in its own --data.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if to == "" {
-				return errors.New("--to: which database?")
+				return errors.New("--to is missing: give the URL of an empty database")
 			}
 			if err := config.CheckStore(to); err != nil {
 				return err
@@ -132,7 +132,7 @@ func unmoved(r *migrate.Result) error {
 	if r.Target == nil {
 		return fmt.Errorf("nothing was moved: the audit of the data directory has %d findings", int64(len(r.Source.Findings))+r.Source.More)
 	}
-	return fmt.Errorf("the database is not what the directory is, and nobody can serve it: %d findings, differences: %q",
+	return fmt.Errorf("the database differs from the directory and cannot be served: %d findings, differences: %q",
 		int64(len(r.Target.Findings))+r.Target.More, r.Differences)
 }
 

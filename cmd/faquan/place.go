@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -70,15 +68,7 @@ func (at place) mustExist() error {
 	return mustExist(at.dir)
 }
 
-func mustExist(dir string) error {
-	if _, err := os.Stat(embedded.JournalDir(dir)); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s is not a faquan data directory: %w", dir, err)
-		}
-		return fmt.Errorf("the data directory cannot be read: %w", err)
-	}
-	return nil
-}
+func mustExist(dir string) error { return embedded.CheckExists(dir) }
 
 // lockedWait is how long a command waits for a process that has the directory and no socket yet: it is starting,
 // or about to end.

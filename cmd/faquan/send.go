@@ -168,11 +168,11 @@ func (a *alipaySend) run(cmd *cobra.Command) (err error) {
 func parseSigning(signType, charset string) (wire.SignType, wire.Charset, error) {
 	t := wire.SignType(strings.ToUpper(signType))
 	if t != wire.RSA2 && t != wire.RSA {
-		return "", 0, usagef("sign type %q is neither RSA2 nor RSA", signType)
+		return "", 0, usagef("sign type %q is not RSA2 or RSA", signType)
 	}
 	cs, ok := wire.ParseCharset(charset)
 	if !ok {
-		return "", 0, usagef("charset %q is none of utf-8, gbk, gb2312, gb18030", charset)
+		return "", 0, usagef("charset %q is not utf-8, gbk, gb2312 or gb18030", charset)
 	}
 	return t, cs, nil
 }

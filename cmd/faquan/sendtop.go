@@ -67,7 +67,7 @@ func (t *topSend) run(cmd *cobra.Command) (err error) {
 func (t *topSend) shape() error {
 	var ok bool
 	if t.caller.signMethod, ok = wire.ParseSignMethod(t.signMethod); !ok {
-		return usagef("sign method %q is none of md5, hmac, hmac-sha256", t.signMethod)
+		return usagef("sign method %q is not md5, hmac or hmac-sha256", t.signMethod)
 	}
 	switch {
 	case t.format == "xml" && t.simplify:
@@ -75,7 +75,7 @@ func (t *topSend) shape() error {
 	case t.format == "xml":
 		t.caller.format = wire.XML
 	case t.format != "json":
-		return usagef("format %q is neither json nor xml", t.format)
+		return usagef("format %q is not json or xml", t.format)
 	case t.simplify:
 		t.caller.format = wire.SimplifiedJSON
 	default:

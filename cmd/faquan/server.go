@@ -165,6 +165,9 @@ func (s *server) prepare(ctx context.Context, c *config.Config, doc *control.Doc
 		if err != nil {
 			return nil, err
 		}
+		for _, w := range plan.Warnings {
+			s.log.Warn("the catalogue file may have a mistake", "file", w.File, "line", w.Line, "reason", w.Reason)
+		}
 		s.log.Info("catalogue applied", "file", doc.Name, "changes", len(plan.Changes), "same", plan.Same)
 	}
 	if err := s.desk.EnsureKey(ctx); err != nil {

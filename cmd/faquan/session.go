@@ -175,7 +175,7 @@ func sessionName(cmd *cobra.Command, arg string) (string, error) {
 	}
 	in := bufio.NewScanner(cmd.InOrStdin())
 	if !in.Scan() {
-		return "", errors.Join(errors.New("the standard input has no key"), in.Err())
+		return "", errors.Join(errors.New("standard input has no key"), in.Err())
 	}
 	return strings.TrimSpace(in.Text()), nil
 }

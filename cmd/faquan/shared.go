@@ -116,12 +116,12 @@ func (s *server) followChanges(ctx context.Context, db *postgres.Store) {
 		for ctx.Err() == nil {
 			err := s.takeUp(ctx)
 			if err == nil {
-				failures.Worked("the changes by other processes are taken up")
+				failures.Worked("the changes by other processes are loaded")
 			}
 			if err == nil || ctx.Err() != nil {
 				return
 			}
-			failures.Failed(slog.LevelWarn, "a change by another process cannot be taken up yet", err)
+			failures.Failed(slog.LevelWarn, "cannot load a change by another process yet; retrying", err)
 			wait(ctx, takeUpAgain)
 		}
 	})

@@ -108,7 +108,7 @@ func (s *signing) sign(params map[string]string) (*signed, error) {
 	case "top":
 		return s.signTOP(withDefaults(params, map[string]string{"timestamp": now, "v": "2.0", "format": "json"}))
 	}
-	return nil, usagef("protocol %q is neither alipay nor top", s.protocol)
+	return nil, usagef("protocol %q is not alipay or top", s.protocol)
 }
 
 func withDefaults(params, defaults map[string]string) map[string]string {
@@ -161,7 +161,7 @@ func alipayRequest(form string) (*wire.Request, error) {
 func (s *signing) signTOP(params map[string]string) (*signed, error) {
 	m, ok := topwire.ParseSignMethod(s.signType)
 	if !ok {
-		return nil, usagef("sign method %q is none of md5, hmac, hmac-sha256", s.signType)
+		return nil, usagef("sign method %q is not md5, hmac or hmac-sha256", s.signType)
 	}
 	secret, err := s.topSecret()
 	if err != nil {
@@ -203,7 +203,7 @@ func (s *signed) show(w io.Writer, what string) error {
 	case "all":
 		_, err = fmt.Fprintf(w, "string to sign:\n%s\n\nsign:\n%s\n\nform:\n%s\n", s.text, s.sign, s.form)
 	default:
-		return usagef("--print %q is none of all, string, sign, form", what)
+		return usagef("--print %q is not all, string, sign or form", what)
 	}
 	return err
 }

@@ -242,7 +242,10 @@ func limitOf(limit int64) string {
 func (p *page) outcome(told *control.Told) {
 	for _, e := range told.Errors {
 		what := []string{"error", e.Kind}
-		if e.ActCode != "" {
+		switch {
+		case e.Kind == "SCENE":
+			what = append(what, quoted(told.Asked.SceneCode))
+		case e.ActCode != "":
 			what = append(what, quoted(e.ActCode))
 		}
 		if e.RightID != 0 {

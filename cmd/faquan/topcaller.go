@@ -205,13 +205,13 @@ func topParamsOf(method string, params map[string]string, object string) (map[st
 	}
 	m := topMethods[method]
 	if m.object == "" {
-		return nil, fmt.Errorf("which parameter of %q is the JSON? give it as --param NAME='{…}'", method)
+		return nil, fmt.Errorf("the parameter of method %q that takes the JSON is not known; give it as --param NAME='{…}'", method)
 	}
 	if _, twice := all[m.object]; twice {
 		return nil, fmt.Errorf("%s is given by --param and by --json", m.object)
 	}
 	if !json.Valid([]byte(object)) {
-		return nil, errors.New("--json is no JSON")
+		return nil, errors.New("--json is not valid JSON")
 	}
 	all[m.object] = object
 	return all, nil
@@ -226,7 +226,7 @@ func readBatch(text []byte, method string) (items []map[string]string, err error
 		if err := decoder.Decode(&members); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, fmt.Errorf("the %d. call of the batch: %w", len(items)+1, err)
+			return nil, fmt.Errorf("call %d of the batch: %w", len(items)+1, err)
 		}
 		item := map[string]string{"method": method}
 		for name, raw := range members {
@@ -237,7 +237,7 @@ func readBatch(text []byte, method string) (items []map[string]string, err error
 			}
 		}
 		if item["method"] == "" {
-			return nil, fmt.Errorf("the %d. call of the batch has no method", len(items)+1)
+			return nil, fmt.Errorf("call %d of the batch has no method", len(items)+1)
 		}
 		items = append(items, item)
 	}

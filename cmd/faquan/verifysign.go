@@ -72,7 +72,7 @@ func readRequest(args []string, stdin io.Reader) (string, error) {
 		text = query
 	}
 	if text == "" {
-		return "", errors.New("there is no request to look at")
+		return "", errors.New("no request is given")
 	}
 	return text, nil
 }
@@ -112,7 +112,7 @@ func (s *signing) verify(form string) (*verdict, error) {
 	case "top":
 		return s.verifyTOP(form)
 	}
-	return nil, usagef("protocol %q is neither alipay nor top", s.protocol)
+	return nil, usagef("protocol %q is not alipay or top", s.protocol)
 }
 
 func (s *signing) verifyAlipay(form string) (*verdict, error) {
@@ -161,7 +161,7 @@ func (s *signing) verifyTOP(form string) (*verdict, error) {
 	}
 	m, ok := topwire.ParseSignMethod(name)
 	if !ok {
-		return nil, usagef("sign method %q is none of md5, hmac, hmac-sha256", name)
+		return nil, usagef("sign method %q is not md5, hmac or hmac-sha256", name)
 	}
 	found := topwire.Verify(params, s.body, secret, m)
 	variant := found.Variant
@@ -180,7 +180,7 @@ func (s *signing) verifyTOP(form string) (*verdict, error) {
 }
 
 // errBadSignature ends verify-sign with 1.
-var errBadSignature = errors.New("the signature is not right")
+var errBadSignature = errors.New("the signature does not match")
 
 // show explains the verdict. theirs is the string that the caller signed, "" when it is not known.
 func (v *verdict) show(w io.Writer, theirs string) error {
@@ -195,7 +195,7 @@ func (v *verdict) show(w io.Writer, theirs string) error {
 		if d, differ := v.expected.Compare(theirs); differ {
 			fmt.Fprintf(w, "the strings differ from byte %d on:\n  gateway: %s\n  caller:  %s\n", d.Offset, oneLine(orEnd(d.Ours)), oneLine(orEnd(d.Theirs)))
 		} else {
-			fmt.Fprintln(w, "the strings are the same: if the signature is not right, the key is another one")
+			fmt.Fprintln(w, "the strings are the same: if the signature does not match, the key is another one")
 		}
 	}
 	if !v.good {

@@ -21,7 +21,7 @@ import (
 type File struct {
 	// AllowUncapped confirms that the file may take away caps and limits of templates that issue.
 	AllowUncapped bool
-	// Now is when the file is applied; it is for warnings alone.
+	// Now is the time that windows are compared with, to warn about those that have ended; zero for no such warnings.
 	Now benefit.Instant
 
 	name     string

@@ -26,6 +26,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -139,7 +141,7 @@ func location(name string) (*time.Location, error) {
 	}
 	at, err := time.Parse("-07:00", name)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no zone: +08:00, UTC or local", name)
+		return nil, fmt.Errorf("%q is not a zone like +08:00, UTC or local", name)
 	}
 	_, offset := at.Zone()
 	return time.FixedZone(name, offset), nil
@@ -199,11 +201,14 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 			return nil, err
 		}
 	}
+	if err := checkTypes(k, reflect.TypeFor[Config](), ""); err != nil {
+		return nil, err
+	}
 	c := Default()
 	if err := k.Unmarshal("", &c); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	return &c, c.validate()
+	return &c, c.validate(k)
 }
 
 // loadFile loads the file, and returns the paths in it that it took as relative to the file.
@@ -256,6 +261,57 @@ func (p *path) check(k *koanf.Koanf) error {
 		p.file, p.key, p.written, p.meant, p.written)
 }
 
+// checkTypes returns an error that names the setting when a value is not of the type of its field, and shows the value
+// as it was written.
+func checkTypes(k *koanf.Koanf, t reflect.Type, prefix string) error {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key := prefix + f.Tag.Get("koanf")
+		if f.Type.Kind() == reflect.Struct {
+			if err := checkTypes(k, f.Type, key+"."); err != nil {
+				return err
+			}
+			continue
+		}
+		if !k.Exists(key) {
+			continue
+		}
+		text := written(k, key)
+		switch f.Type {
+		case reflect.TypeFor[int]():
+			if _, err := strconv.ParseInt(text, 0, 64); err != nil && text != "" {
+				return fmt.Errorf("%s: %q is not a whole number", key, text)
+			}
+		case reflect.TypeFor[time.Duration]():
+			_, err := time.ParseDuration(text)
+			if _, notNumber := strconv.ParseInt(text, 10, 64); err != nil && notNumber == nil {
+				return fmt.Errorf("%s: %s has no unit; write %ss for seconds", key, text, text)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %q is not a duration like 500ms, 5s, 10m or 24h", key, text)
+			}
+		}
+	}
+	return nil
+}
+
+// written returns the value of a setting as it was written.
+func written(k *koanf.Koanf, key string) string { return fmt.Sprint(k.Get(key)) }
+
+// bound returns the end of a range in the form in which the setting is written.
+func bound(n int64, unit string) string {
+	if unit != "ms" {
+		return strconv.FormatInt(n, 10)
+	}
+	text := (time.Duration(n) * time.Millisecond).String()
+	for _, zero := range []string{"m0s", "h0m"} { // 10m0s, 24h0m0s
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
+}
+
 func anyValues(texts map[string]string) map[string]any {
 	values := make(map[string]any, len(texts))
 	for name, text := range texts {
@@ -271,26 +327,26 @@ func isAddress(text string) bool {
 }
 
 // validate checks the ranges. The messages name the setting, since its value may come from four places.
-func (c *Config) validate() error {
+func (c *Config) validate(k *koanf.Koanf) error {
 	switch {
 	case c.Data == "":
-		return fmt.Errorf("data: a directory is needed")
+		return errors.New("data: must not be empty; give a directory")
 	case CheckStore(c.Store) != nil:
 		return CheckStore(c.Store)
 	case !isAddress(c.Listen):
-		return fmt.Errorf("listen: %q is not HOST:PORT", c.Listen)
+		return fmt.Errorf("listen: %q is not HOST:PORT, such as 127.0.0.1:8080", c.Listen)
 	case c.Metrics.Listen != "" && !isAddress(c.Metrics.Listen):
-		return fmt.Errorf("metrics.listen: %q is not HOST:PORT", c.Metrics.Listen)
+		return fmt.Errorf("metrics.listen: %q is not HOST:PORT, such as 127.0.0.1:9090", c.Metrics.Listen)
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
-		return fmt.Errorf("tls.cert, tls.key: both or none")
+		return errors.New("tls.cert, tls.key: set both or neither")
 	case c.Log.Format != "text" && c.Log.Format != "json":
-		return fmt.Errorf("log.format: %q is neither text nor json", c.Log.Format)
+		return fmt.Errorf("log.format: %q is not text or json", c.Log.Format)
 	case c.Log.Level != "debug" && c.Log.Level != "info" && c.Log.Level != "warn" && c.Log.Level != "error":
-		return fmt.Errorf("log.level: %q is none of debug, info, warn, error", c.Log.Level)
+		return fmt.Errorf("log.level: %q is not debug, info, warn or error", c.Log.Level)
 	case c.Log.Calls != "debug" && c.Log.Calls != "info" && c.Log.Calls != "off":
-		return fmt.Errorf("log.calls: %q is none of debug, info, off", c.Log.Calls)
+		return fmt.Errorf("log.calls: %q is not debug, info or off", c.Log.Calls)
 	case c.TOP.BusinessCode != 50 && c.TOP.BusinessCode != 15:
-		return fmt.Errorf("top.business_code: %d is neither 50 nor 15", c.TOP.BusinessCode)
+		return fmt.Errorf("top.business_code: %d is not 50 or 15", c.TOP.BusinessCode)
 	}
 	if _, err := c.TOP.Locations(); err != nil {
 		return fmt.Errorf("top.zones: %w", err)
@@ -318,13 +374,13 @@ func (c *Config) validate() error {
 		{"shutdown.timeout", c.Shutdown.Timeout.Milliseconds(), 10, 600_000, "ms"},
 	} {
 		if r.value < r.low || r.value > r.high {
+			unit := " " + r.unit
 			if r.unit == "ms" {
-				return fmt.Errorf("%s: %s is out of range, %s to %s", r.name, millis(r.value), millis(r.low), millis(r.high))
+				unit = "" // it is in the value
 			}
-			return fmt.Errorf("%s: %d %s is out of range, %d to %d", r.name, r.value, r.unit, r.low, r.high)
+			return fmt.Errorf("%s: %s is out of range; it must be from %s to %s%s",
+				r.name, written(k, r.name), bound(r.low, r.unit), bound(r.high, r.unit), unit)
 		}
 	}
 	return nil
 }
-
-func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -105,11 +105,11 @@ func checkNode(file, key string, n *yaml.Node) []error {
 	place := fmt.Sprintf("%s:%d", file, n.Line)
 	switch {
 	case !known && !group:
-		return []error{fmt.Errorf("%s: unknown key %q", place, key)}
+		return []error{fmt.Errorf("%s: unknown key %q; `faquan serve --help` lists the settings", place, key)}
 	case known && (n.Kind != yaml.ScalarNode || n.Tag == "!!null"):
-		return []error{fmt.Errorf("%s: %s needs one value", place, key)}
+		return []error{fmt.Errorf("%s: %s needs a single value", place, key)}
 	case group && n.Kind != yaml.MappingNode:
-		return []error{fmt.Errorf("%s: %q needs keys under it, as in the output of `faquan serve --help`", place, key)}
+		return []error{fmt.Errorf("%s: %q is a group of settings; `faquan serve --help` lists them", place, key)}
 	}
 	var errs []error
 	for i := 0; i+1 < len(n.Content); i += 2 {

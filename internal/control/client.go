@@ -178,7 +178,7 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 	defer resp.Body.Close()
 	var why failure
 	if err := json.NewDecoder(resp.Body).Decode(&why); err != nil {
-		return nil, fmt.Errorf("the serving process answered %s; is it another version?", resp.Status)
+		return nil, fmt.Errorf("the serving process answered %s; it may be another version of faquan", resp.Status)
 	}
 	if why.NotFound {
 		return nil, ErrNotFound

@@ -223,7 +223,7 @@ func (d *Desk) Settle(ctx context.Context) error {
 }
 
 // errNotShown says that a change is durable although something went wrong after it.
-var errNotShown = errors.New("the change is stored, but the gateway could not take it up; restart it")
+var errNotShown = errors.New("the change is stored, but the gateway reload failed; restart faquan serve")
 
 func (d *Desk) change(ctx context.Context, fn issuing.ChangeFunc) error {
 	if err := d.Issuer.Change(ctx, fn); err != nil {

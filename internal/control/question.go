@@ -326,7 +326,7 @@ func voucherID(text string) (id.ID, error) {
 	}
 	v, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || v <= 0 {
-		return 0, fmt.Errorf("%q is no voucher id", text)
+		return 0, fmt.Errorf("%q is not a voucher id", text)
 	}
 	return id.ID(v), nil
 }

@@ -105,6 +105,8 @@ func connectAs(dir, name string, self int) (net.Conn, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("%w: %w", ErrNotServed, err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("control socket: %w; run the command as the user that owns the data directory", err)
 	case err != nil:
 		return nil, err
 	}
@@ -132,7 +134,7 @@ func checkSocket(path string, trusted func(uid int) bool) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%w: %s is no socket", ErrUntrusted, path)
+		return fmt.Errorf("%w: %s is not a socket", ErrUntrusted, path)
 	case !trusted(datadir.Owner(info)):
 		return fmt.Errorf("%w: %s belongs to user %d", ErrUntrusted, path, datadir.Owner(info))
 	case info.Mode().Perm()&0o022 != 0: // who may write may connect

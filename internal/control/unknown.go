@@ -15,7 +15,7 @@ var errNoAnswer = errors.New("no answer from the serving process")
 const (
 	applyAgain   = "Applying the same file again is safe"
 	rotateAgain  = "Compare `faquan key show` with the key that callers have, or rotate again"
-	sessionAgain = "Nobody has the key of a session that was made: `faquan session list` shows it, revoke it and make another"
+	sessionAgain = "If a session was made, its key is lost: `faquan session list` shows it, revoke it and make another"
 	revokeAgain  = "Revoking it again is safe"
 )
 

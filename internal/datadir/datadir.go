@@ -44,7 +44,7 @@ func Find(dir string) (string, error) {
 	inDir, inSub := holds(dir, f.counts(self)), holds(sub, f.counts(self))
 	switch {
 	case inDir && inSub:
-		return "", fmt.Errorf("%s and %s both hold files of faquan: move those away that are not in use", dir, sub)
+		return "", fmt.Errorf("%s and %s both hold faquan files; move those away that are not in use", dir, sub)
 	case inSub:
 		return sub, nil
 	case inDir:
@@ -168,7 +168,7 @@ func (f *facts) exposed(self int) error {
 		return fmt.Errorf("%w: the symbolic link %s belongs to user %d, and this process runs as user %d; name the directory itself, or chown -h the link",
 			ErrExposed, f.dir, f.link, self)
 	case f.mode.Perm()&0o022 != 0:
-		return fmt.Errorf("%w: other users can write to %s (mode %#o); see who has, then chmod 700", ErrExposed, f.dir, f.mode.Perm())
+		return fmt.Errorf("%w: other users can write to %s (mode %#o); find out who did, then chmod 700", ErrExposed, f.dir, f.mode.Perm())
 	}
 	return nil
 }

@@ -198,7 +198,7 @@ func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
 
 // giveUp answers a request that others were first with each time. It may not even have been decided.
 func (c *committer) giveUp(batch []*pending, err error) {
-	c.log.Error("a request was always late", "tries", triesAlone, "err", err)
+	c.log.Error("a request gave up after too many conflicts", "tries", triesAlone, "err", err)
 	c.refuse(batch, err)
 }
 

@@ -129,7 +129,7 @@ func (j *Journal) startMaker() {
 		defer close(m.done)
 		m.file, m.err = j.makeSegment(id, nil, m.pace)
 		if m.err != nil && !errors.Is(m.err, errStopped) {
-			j.opts.Logger.Warn("journal: the next segment cannot be made; appends stop when the current one is full", "err", m.err)
+			j.opts.Logger.Warn("journal: cannot create the next segment; appends stop when the current one is full", "err", m.err)
 		}
 	}()
 }

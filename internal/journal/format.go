@@ -107,7 +107,7 @@ func decodeHeader(b []byte) (header, error) {
 		id:       journalID(b[72:88]),
 	}
 	if !validAlign(h.align) || h.size%h.align != 0 || h.size < 4*h.align || h.firstSeq == 0 {
-		return header{}, errors.New("the segment header makes no sense")
+		return header{}, errors.New("the segment header is invalid")
 	}
 	return h, nil
 }
@@ -156,7 +156,7 @@ func decodeSeal(b []byte, h header) (seal, error) {
 	}
 	if s.segment != h.segment || s.lastSeq+1 < h.firstSeq || s.end < h.align || s.end > h.size-h.align ||
 		!isZero(b[blockBytes:]) {
-		return seal{}, errors.New("the seal makes no sense")
+		return seal{}, errors.New("the seal is invalid")
 	}
 	return s, nil
 }
@@ -228,7 +228,7 @@ func decodeFrameHeader(b []byte) (frameHeader, error) {
 	length, shift := le.Uint32(b[8:]), b[14]
 	if length > MaxRecordBytes || shift > 16 || !validAlign(1<<shift) || b[15] != 0 ||
 		b[13] != typeRecord && b[13] != typeCleanStop || b[13] == typeCleanStop && length != 0 {
-		return frameHeader{}, errors.New("the header of the record makes no sense")
+		return frameHeader{}, errors.New("the header of the record is invalid")
 	}
 	return frameHeader{
 		length:  int(length),

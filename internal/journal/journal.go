@@ -108,7 +108,7 @@ func (o *Options) complete() error {
 	}
 	o.KnownDurable = max(o.KnownDurable, o.From)
 	if o.Dir == "" || !validAlign(int64(o.Align)) || o.SegmentBytes < 8*int64(o.Align) {
-		return fmt.Errorf("journal: options make no sense: directory %q, alignment %d, segments of %d bytes", o.Dir, o.Align, o.SegmentBytes)
+		return fmt.Errorf("journal: invalid options: directory %q, alignment %d, segments of %d bytes", o.Dir, o.Align, o.SegmentBytes)
 	}
 	o.SegmentBytes = (o.SegmentBytes + int64(o.Align) - 1) &^ (int64(o.Align) - 1)
 	return nil
@@ -267,7 +267,7 @@ func (j *Journal) roll() error {
 	j.off, j.sealed, j.clean, j.next = h.align, false, false, nil
 	j.filled.Store(j.off)
 	if err := old.Close(); err != nil { // all of it is synced: nothing is lost
-		j.opts.Logger.Warn("journal: close of a full segment", "err", err)
+		j.opts.Logger.Warn("journal: closing a full segment failed", "err", err)
 	}
 	j.keepReserve()
 	j.startMaker()

@@ -88,7 +88,7 @@ func (j *Journal) begin() error {
 	}
 	var id journalID
 	if _, err := io.ReadFull(j.opts.Rand, id[:]); err != nil {
-		return fmt.Errorf("journal: draw an id: %w", err)
+		return fmt.Errorf("journal: reading random bytes for an id: %w", err)
 	}
 	h := header{
 		align: int64(j.opts.Align), segment: 1, size: j.opts.SegmentBytes,

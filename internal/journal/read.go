@@ -26,7 +26,7 @@ func Read(fsys vfs.FS, dir string, r Range, fn func(Record) error) error {
 		return err
 	}
 	if len(l.segs) == 0 {
-		return fmt.Errorf("journal: there is none in %s", dir)
+		return fmt.Errorf("journal: no journal in %s", dir)
 	}
 	start, err := l.holding(r.After + 1)
 	if err != nil {

@@ -180,7 +180,7 @@ func (l *layout) readSeal(fsys vfs.FS, i int) error {
 	if err == nil {
 		seg.seal = &s
 	} else if i < len(l.segs)-1 {
-		return seg.damage(at, 0, "no good seal (%v), though another segment follows", err)
+		return seg.damage(at, 0, "no valid seal (%v), although another segment follows", err)
 	}
 	return nil
 }

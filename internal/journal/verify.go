@@ -50,7 +50,7 @@ func Verify(fsys vfs.FS, dir string, opts VerifyOptions) (Report, error) {
 		return Report{}, err
 	}
 	if len(l.segs) == 0 {
-		return Report{}, fmt.Errorf("journal: there is none in %s", dir)
+		return Report{}, fmt.Errorf("journal: no journal in %s", dir)
 	}
 	v := verifier{fsys: fsys, layout: l, opts: opts, heads: map[uint64][32]byte{}}
 	for _, h := range opts.Heads {
@@ -126,7 +126,7 @@ func (v *verifier) sealed(f vfs.File, seg *segment, visit func(*frame) error) er
 	s.seg.size = s.limit // leave out the seal, which is good
 	rest, err := s.rest(s.off, s.off)
 	if err == nil && rest.end != 0 {
-		err = seg.damage(s.off, s.seq+1, "there are bytes behind the last record that should be zero")
+		err = seg.damage(s.off, s.seq+1, "there are bytes after the last record that should be zero")
 	}
 	return err
 }

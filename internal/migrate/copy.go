@@ -32,7 +32,7 @@ func (m *move) fill(ctx context.Context) error {
 	}
 	m.tell("taking up the bounds")
 	if err := m.to.Bound(ctx, m.now, m.from.LastIDMillis()); err != nil {
-		return fmt.Errorf("taking up the bounds: %w", err)
+		return fmt.Errorf("reading where to go on: %w", err)
 	}
 	if m.o.Proof != nil {
 		if err := m.to.Store().CheckKey(ctx, m.o.Proof); err != nil {

@@ -22,7 +22,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"faquan/internal/audit"
 	"faquan/internal/benefit"
@@ -122,8 +121,8 @@ func begin(ctx context.Context, o Options) (m *move, err error) {
 	if o.piece == 0 {
 		o.piece = pieceRows
 	}
-	if _, err := os.Stat(embedded.JournalDir(o.From)); err != nil {
-		return nil, fmt.Errorf("%s is not a faquan data directory: %w", o.From, err)
+	if err := embedded.CheckExists(o.From); err != nil {
+		return nil, err
 	}
 	m = &move{o: o}
 	m.tell("opening the data directory")
@@ -169,7 +168,7 @@ func (m *move) auditSource(ctx context.Context) (err error) {
 		return fmt.Errorf("auditing %s: %w", m.o.From, err)
 	}
 	if m.result.Source.OK() && m.result.Source.Meaning == nil {
-		return fmt.Errorf("auditing %s: its rows could not be read; serve it once, or run `faquan rebuild`", m.o.From)
+		return fmt.Errorf("auditing %s: its rows cannot be read; run `faquan rebuild`, then try again", m.o.From)
 	}
 	return nil
 }

@@ -15,11 +15,11 @@ const KeyFile = "secret.key"
 // Why a key file is refused.
 var (
 	// ErrNoKey: the file is missing although sealed values exist. A new key would open none of them.
-	ErrNoKey = errors.New("the key file is missing, and the store holds secrets sealed under it; put it back from a backup")
+	ErrNoKey = errors.New("the key file is missing, and the store holds secrets sealed under it; restore it from a backup")
 	// ErrExposed: somebody besides the owner may read or write the file.
-	ErrExposed = errors.New("the key file is open to other people; make it private (chmod 600) and consider its secrets known")
+	ErrExposed = errors.New("other users can read the key file; make it private (chmod 600), and consider the secrets known to them")
 	// ErrMalformed: the file is not 32 bytes, or not a regular file.
-	ErrMalformed = errors.New("not a key file: it must be a regular file of exactly 32 bytes; put it back from a backup")
+	ErrMalformed = errors.New("not a key file, which is a regular file of exactly 32 bytes; restore it from a backup")
 )
 
 // OpenKeyFile opens the key file of a data directory. When there is none it makes one from the random source
@@ -67,7 +67,7 @@ func readKey(path string) ([]byte, error) {
 func makeKey(dir, path string, random io.Reader) ([]byte, error) {
 	key := make([]byte, KeySize)
 	if _, err := io.ReadFull(random, key); err != nil {
-		return nil, fmt.Errorf("no random bytes for %s: %w", path, err)
+		return nil, fmt.Errorf("reading random bytes for %s: %w", path, err)
 	}
 	temp, err := os.CreateTemp(dir, KeyFile+".*") // made with mode 0600
 	if err != nil {
@@ -83,7 +83,7 @@ func makeKey(dir, path string, random io.Reader) ([]byte, error) {
 		return readKey(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the key file cannot be made: %w", err)
+		return nil, fmt.Errorf("cannot create the key file: %w", err)
 	}
 	return key, syncDir(dir)
 }

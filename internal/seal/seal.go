@@ -38,10 +38,10 @@ var (
 	// ErrNotSealed: the bytes cannot have been made by Seal.
 	ErrNotSealed = errors.New("not a sealed value")
 	// ErrNewer: a later version of this program sealed the value.
-	ErrNewer = errors.New("sealed in a form that this program does not know")
+	ErrNewer = errors.New("sealed in a newer form than this program knows; use the newer program")
 	// ErrWrongKey: the value was sealed under another key or for another context, or was changed since. The
 	// three cannot be told apart.
-	ErrWrongKey = errors.New("does not open: another key file, or the value was moved or damaged")
+	ErrWrongKey = errors.New("cannot be decrypted: the key file is another one, or the value was moved or damaged")
 )
 
 // Box seals and opens under one key. It is safe for concurrent use.

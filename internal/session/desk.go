@@ -19,10 +19,10 @@ var (
 	ErrNoMerchant = errors.New("there is no such merchant")
 	ErrNoUser     = errors.New("there is no such user")
 	ErrNotFound   = errors.New("there is no such session")
-	ErrExpired    = errors.New("it has expired")
-	ErrEnded      = errors.New("it was used already, or revoked")
+	ErrExpired    = errors.New("the session has expired")
+	ErrEnded      = errors.New("the session was already used or revoked")
 	ErrRedirect   = errors.New("the redirect_uri is not the one that the code was sent to")
-	ErrLifetime   = errors.New("a lifetime is at most a hundred years, and not negative")
+	ErrLifetime   = errors.New("a lifetime must be from 0 to 100 years")
 )
 
 // maxLifetime is what a session may live, so that expiries are instants that everybody can show.

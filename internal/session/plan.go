@@ -66,7 +66,7 @@ func (p *plan) put(s *benefit.Session) {
 func (p *plan) row(digest benefit.Digest) (*benefit.Session, error) {
 	s, err := p.lookUp(digest)
 	if s == nil && err == nil {
-		err = fmt.Errorf("the family of a session lacks %.8s…", digest)
+		err = fmt.Errorf("session %.8s… is missing from its family", digest)
 	}
 	return s, err
 }

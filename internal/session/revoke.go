@@ -14,7 +14,7 @@ import (
 const minPrefix = 8
 
 // ErrAmbiguous: a beginning of a digest is that of more than one session.
-var ErrAmbiguous = errors.New("more than one session begins so: give more digits")
+var ErrAmbiguous = errors.New("more than one session begins with these digits; give more")
 
 // Revoke ends a session and everything else of its family. It is named by its key, or by its digest in hex, of which
 // the first 8 digits or more will do. It gives the number of sessions that ended: 0 when all had ended before. It

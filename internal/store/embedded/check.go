@@ -108,7 +108,7 @@ func checkSchema(conn *sqlite.Conn) error {
 }
 
 func otherSchema(have string) error {
-	return fmt.Errorf("the view has schema %s and this program %d: start the program that belongs to it first", have, viewVersion)
+	return fmt.Errorf("the view has schema %s, and this program uses schema %d; run the audit of the program that wrote it, or start this one first", have, viewVersion)
 }
 
 // Live says that another process has the directory open.

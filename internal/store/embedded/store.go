@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -95,6 +96,17 @@ func (o *Options) defaults() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+}
+
+// CheckExists returns an error when a directory is not a data directory, or when that cannot be found out.
+func CheckExists(dir string) error {
+	switch _, err := os.Stat(JournalDir(dir)); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s is not a faquan data directory: %w", dir, err)
+	case err != nil:
+		return fmt.Errorf("data directory %s cannot be read: %w", dir, err)
+	}
+	return nil
 }
 
 // JournalDir and ViewPath are where a data directory keeps its two parts.
@@ -531,7 +543,7 @@ func (s *Store) viewDamaged(err error) {
 	first := s.failed == nil
 	s.mu.Unlock()
 	if first {
-		s.o.Log.Error("the view is damaged and must be made again: stop, faquan rebuild", "err", err)
+		s.o.Log.Error("the view is damaged; stop faquan and run faquan rebuild", "err", err)
 	}
 	s.fail(fmt.Errorf("%w: %w", errView, err))
 }

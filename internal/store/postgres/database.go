@@ -19,7 +19,7 @@ var (
 	// ErrEncoding: the database could not keep every text.
 	ErrEncoding = errors.New("the database's encoding is not UTF8; make another with ENCODING 'UTF8'")
 	// ErrForeign: the schema has tables, and they are not faquan's.
-	ErrForeign = errors.New("the database holds tables of something else; give faquan a database of its own, which is empty at first")
+	ErrForeign = errors.New("the database holds tables of another program; give faquan an empty database of its own")
 	// ErrNoSchema is returned when the schema that is to be used does not exist.
 	ErrNoSchema = errors.New("the schema does not exist")
 	// ErrNoUsage is returned when the user may not use the schema.

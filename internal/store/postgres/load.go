@@ -142,7 +142,7 @@ func (s *Store) forgetTurns(all []turnKey) {
 }
 
 // errSwallowed is returned when a statement changed fewer rows than it always does.
-var errSwallowed = errors.New("the database did not write every row; has a table got a trigger or a rule?")
+var errSwallowed = errors.New("the database did not write every row; a table may have a trigger or a rule")
 
 // allRows is what a statement is checked by that changes so many rows whatever other processes do: an insert that meets
 // no other row, or replaces it.

@@ -97,7 +97,7 @@ func (t *tx) commitNothing(ctx context.Context) error {
 
 // ErrNoStandby: a commit waits for a synchronous standby. Ping adds none to it: it would wait as long, and the server keeps
 // what waits so when nobody listens any more.
-var ErrNoStandby = errors.New("the database confirms no commit: its synchronous standby is away")
+var ErrNoStandby = errors.New("the database confirms no commits: its synchronous standby is away")
 
 var askWaiting = spanning("ask_waiting", "no table", `
 SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'
@@ -107,7 +107,7 @@ SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() A
 var tryCommit = spanning("try_commit", "an empty message in the server's log", `SELECT pg_logical_emit_message(true, 'faquan', '')`)
 
 // ErrReadOnly: the server is a standby, or it was told to take no writes.
-var ErrReadOnly = errors.New("the database takes no writes: a standby, or default_transaction_read_only is on")
+var ErrReadOnly = errors.New("the database takes no writes: it is a standby, or default_transaction_read_only is on")
 
 // ErrOtherKey: the store's secrets are sealed under another key than this process has.
 var ErrOtherKey = errors.New("the store's secrets are sealed under another key file: every process needs the same one")
@@ -141,10 +141,10 @@ const (
 func (s *Store) Watch(ctx context.Context, changed func()) {
 	last := int64(-1)
 	failures := outage.New(s.log, time.Now)
-	asked := func() { failures.Worked("changes of other processes are heard of again") }
+	asked := func() { failures.Worked("LISTEN connection works again") }
 	for ctx.Err() == nil {
 		if err := s.watch(ctx, &last, asked, changed); err != nil && ctx.Err() == nil {
-			failures.Failed(slog.LevelWarn, "changes of other processes cannot be heard of", s.broken(err))
+			failures.Failed(slog.LevelWarn, "LISTEN connection lost; retrying", s.broken(err))
 			sleep(ctx, retryAfter)
 		}
 	}
@@ -191,7 +191,7 @@ func askChanges(ctx context.Context, conn *pgx.Conn) (changes int64, err error) 
 // others out is lost. Work that fails is run again after a moment, by this process or another.
 func (s *Store) Once(ctx context.Context, name string, every time.Duration, work func(ctx context.Context) error) {
 	failures := outage.New(s.log, time.Now)
-	const goesOn = "background work goes on"
+	const goesOn = "background work works again"
 	rounds := func(ctx context.Context) error {
 		for ctx.Err() == nil {
 			if err := work(ctx); err != nil {

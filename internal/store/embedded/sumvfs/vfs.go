@@ -104,7 +104,7 @@ func register() error {
 		*v = *vfs.original
 		v.FpNext, v.FzName, v.FxOpen = 0, name, address(open)
 		if rc := lib.Xsqlite3_vfs_register(tls, ours, 0); rc != lib.SQLITE_OK {
-			vfs.err = fmt.Errorf("SQLite does not take a VFS: code %d", rc)
+			vfs.err = fmt.Errorf("SQLite refuses the VFS: code %d", rc)
 		}
 	})
 	return vfs.err
