@@ -22,7 +22,7 @@ func TestParseObjectRefuses(t *testing.T) {
 	for _, text := range []string{
 		``, `null`, `[]`, `{`, `{"a"}`, `{"a":1,}`, `{a:1}`, `{"a":1}{}`, "{}\x00", `{"a":01}`, `{"a":.5}`, `{"a":NaN}`,
 		`{"a":True}`, `{"a":"\x"}`, `{"a":"\ud83d"}`, `{"a":"\ude00\ud83d"}`, "{\"a\":\"\n\"}", "{\"a\":\"\xFF\"}",
-		`{"a":[1,]}`, `{"a":[` + deep + `]}`, `{"a":` + strings.Replace(deep, "[]", "[1]", 1) + `}`, `{"a":1},`, `{"a":1,"a"`, "\uFEFF\uFEFF{}", " \uFEFF{}",
+		`{"a":[1,]}`, `{"a":[` + deep + `]}`, `{"a":` + strings.Replace(deep, "[]", "[1]", 1) + `}`, `{"a":1},`, "\uFEFF\uFEFF{}", " \uFEFF{}",
 		"{\uFEFF}",
 	} {
 		if _, bad := ParseObject(text); bad == nil || bad.Name != "" {
