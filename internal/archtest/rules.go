@@ -118,6 +118,7 @@ var Rules = []Rule{
 	{"internal/pgtest", []string{"internal/pgserver"}, nil},
 	{"internal/pgtest/cutproxy", nil, nil},
 	{"internal/pgtest/ha", []string{"internal/sandbox"}, []string{pgx}},
+	{"internal/tools/guards", nil, nil},
 	{"internal/tools/testcount", nil, nil},
 	{"internal/vfs/faultfs", []string{"internal/vfs"}, nil},
 	{"sdktest/world", []string{"internal/pgserver"}, nil},
@@ -129,7 +130,7 @@ var Core = []string{"internal/money", "internal/id", "internal/benefit", "intern
 // TestSupport are the packages that no shipped package may import, directly or through another.
 var TestSupport = []string{
 	"internal/archtest", "internal/pgtest", "internal/pgtest/cutproxy", "internal/pgtest/ha",
-	"internal/sim", "internal/store/storetest", "internal/tools/testcount",
+	"internal/sim", "internal/store/storetest", "internal/tools/guards", "internal/tools/testcount",
 	"internal/vfs/faultfs", "sdktest/world",
 }
 
