@@ -9,8 +9,8 @@
 //
 //	if user.Frozen { //guard:TestEachReasonAlone
 //
-// See mark.go for what a mark can say and mutate.go for how a statement is taken out. Guards that no mark can express
-// are patches in testdata/guards; see patch.go.
+// See mark.go for what a mark can say, mutate.go for how a statement is taken out and check.go for what is then run.
+// Guards that no mark can express are patches in testdata/guards; see patch.go.
 //
 // Nothing is written to the tree. Each line of the output is "ok   NAME" or "FAIL NAME: what"; the last one is the sum.
 package main
@@ -67,8 +67,9 @@ type guard struct {
 	flags []string // of the test program, beside -run
 	brief bool     // whether a test that runs out of time has noticed: loops that are flipped do not end
 
-	// mutants returns the ways to take it out, the best first. The first that compiles is used.
-	mutants func() ([]mutant, error)
+	source *source // and the ways to take it out, the best first: the first that compiles is used
+	edits  []edit
+	patch  func() (mutant, error) // for those that are patches
 }
 
 // A mutant has the contents of the files that differ from the tree.

@@ -116,10 +116,14 @@ func marksOf(name string, src []byte) (guards []*guard, err error) {
 			if m.pkg == "" {
 				m.pkg = filepath.ToSlash(filepath.Dir(name))
 			}
+			edits, markErr := f.edits(m, f.guarded(c))
+			if markErr != nil {
+				err = errors.Join(err, fmt.Errorf("%s:%d: %w", name, at, markErr))
+				continue
+			}
 			guards = append(guards, &guard{
 				name: fmt.Sprintf("%s:%d %s", name, at, strings.TrimPrefix(c.Text, markPrefix)),
-				file: name, pkg: m.pkg, run: m.run, flags: m.flags,
-				mutants: func() ([]mutant, error) { return f.mutants(m, f.guarded(c)) },
+				file: name, pkg: m.pkg, run: m.run, flags: m.flags, source: f, edits: edits,
 			})
 		}
 	}
@@ -142,6 +146,7 @@ func parseSource(name string, src []byte) (*source, error) {
 
 func (f *source) line(p token.Pos) int   { return f.fset.Position(p).Line }
 func (f *source) offset(p token.Pos) int { return f.fset.Position(p).Offset }
+func (f *source) lineAt(offset int) int  { return 1 + bytes.Count(f.src[:offset], []byte("\n")) }
 
 // text returns the source of a node.
 func (f *source) text(n ast.Node) string { return string(f.src[f.offset(n.Pos()):f.offset(n.End())]) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"go/ast"
 	"go/scanner"
@@ -12,100 +13,163 @@ import (
 	"strings"
 )
 
-// An edit replaces a part of a file.
+// An edit takes something out of a file. Most put text around it that looks at a switch, so that one program can do
+// without any of many guards. The others replace it.
 type edit struct {
-	from, to int // offsets
-	text     string
+	from, to      int // offsets
+	before, after string
+	replaces      bool // by before
 }
 
-// zero is added to files whose edits use it. What it takes stays in use, so that the file still compiles.
-const zero = "\n\nfunc guardZero[T any](T) (zero T) { return }\n"
+// out stands for the condition under which a guard is out: always, or when the program is told so.
+const out = "\x00"
 
-// apply returns the file with an edit.
-func (f *source) apply(e edit) mutant {
-	src := string(f.src[:e.from]) + e.text + string(f.src[e.to:])
-	if strings.Contains(e.text, "guardZero(") {
-		src += zero
+// helpers is added to each package with edits.
+const helpers = `
+import "os"
+
+var guardOut = os.Getenv("GUARD_OUT")
+
+func guardZero[T any](out bool, v T) (zero T) {
+	if out {
+		return zero
 	}
-	return mutant{f.name: src}
+	return v
+}
+`
+
+// compose returns the file with edits, each with its condition. Edits within others are within them afterwards, too.
+func (f *source) compose(edits []edit, conditions []string) string {
+	var b strings.Builder
+	var open []int
+	at := 0
+	copyTo := func(to int) {
+		b.Write(f.src[at:max(at, to)])
+		at = max(at, to)
+	}
+	write := func(k int, text string) { b.WriteString(strings.ReplaceAll(text, out, conditions[k])) }
+	closeUpTo := func(offset int) {
+		for len(open) > 0 && edits[open[len(open)-1]].to <= offset {
+			k := open[len(open)-1]
+			open = open[:len(open)-1]
+			copyTo(edits[k].to)
+			write(k, edits[k].after)
+		}
+	}
+	order := make([]int, len(edits))
+	for k := range order {
+		order[k] = k
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(edits[a].from, edits[b].from), cmp.Compare(edits[b].to, edits[a].to))
+	})
+	for _, k := range order {
+		closeUpTo(edits[k].from)
+		copyTo(edits[k].from)
+		write(k, edits[k].before)
+		if edits[k].replaces {
+			at = edits[k].to
+		} else {
+			open = append(open, k)
+		}
+	}
+	closeUpTo(len(f.src))
+	copyTo(len(f.src))
+	return b.String()
 }
 
-// mutants returns the file without what is marked at a line, the best way first.
-func (f *source) mutants(m mark, line int) (all []mutant, err error) {
+// edits returns the ways to take out what is marked at a line, the best first.
+func (f *source) edits(m mark, line int) ([]edit, error) {
 	path := f.nodeAt(line)
-	if len(path) == 0 {
-		return nil, fmt.Errorf("there is no statement at line %d", line)
-	}
-	var edits []edit
 	switch {
+	case len(path) == 0:
+		return nil, fmt.Errorf("there is no statement at line %d", line)
 	case m.without != "":
-		edits, err = f.without(path, m.without, line)
+		return f.without(path, m.without, line)
 	case m.old != "":
-		edits, err = f.instead(path, m.old, m.new, line)
-	default:
-		edits = f.removed(path)
+		return f.instead(path, m.old, m.new, line)
 	}
-	for _, e := range edits {
-		all = append(all, f.apply(e))
-	}
-	return all, err
+	return []edit{f.removed(path)}, nil
+}
+
+func (f *source) around(n ast.Node, before, after string) edit {
+	return edit{from: f.offset(n.Pos()), to: f.offset(n.End()), before: before, after: after}
 }
 
 func (f *source) replaced(n ast.Node, text string) edit {
-	return edit{f.offset(n.Pos()), f.offset(n.End()), text}
+	return edit{from: f.offset(n.Pos()), to: f.offset(n.End()), before: text, replaces: true}
 }
 
+func (f *source) always(n ast.Node) edit   { return f.around(n, "("+out+" || (", "))") }
+func (f *source) never(n ast.Node) edit    { return f.around(n, "(!("+out+") && (", "))") }
+func (f *source) inverted(n ast.Node) edit { return f.around(n, "("+out+") != (", ")") }
+func (f *source) zero(n ast.Node) edit     { return f.around(n, "guardZero("+out+", ", ")") }
+
 // removed takes a statement out.
-func (f *source) removed(path []ast.Node) []edit {
+func (f *source) removed(path []ast.Node) edit {
 	n := path[len(path)-1]
-	text := f.text(n)
 	switch n := n.(type) {
 	case *ast.IfStmt:
 		if n.Else != nil {
-			return []edit{f.replaced(n.Cond, "!("+f.text(n.Cond)+")")}
+			return f.inverted(n.Cond)
 		}
 		if a, is := n.Init.(*ast.AssignStmt); n.Init != nil && (!is || a.Tok != token.DEFINE) { // what it does to others stays
-			return []edit{f.replaced(n.Cond, "false && ("+f.text(n.Cond)+")")}
+			return f.never(n.Cond)
 		}
 	case *ast.CaseClause:
-		if isTagless(path) && len(n.List) > 0 {
-			return []edit{f.cases(n, "false && (")}
+		if isTagless(path) && len(n.List) == 1 {
+			return f.never(n.List[0])
 		}
-		return []edit{f.replaced(n, "")}
+		return f.replaced(n, "")
 	case *ast.CommClause:
-		return []edit{f.replaced(n, "")}
+		return f.replaced(n, "")
 	case *ast.ReturnStmt:
-		return f.returned(n)
+		if len(n.Results) > 0 {
+			return f.returned(path, n)
+		}
 	case *ast.AssignStmt:
 		if n.Tok == token.DEFINE {
 			last := f.text(n.Lhs[len(n.Lhs)-1])
-			return []edit{f.replaced(n, text+"; "+last+" = guardZero("+last+")")}
+			return f.around(n, "", "; "+last+" = guardZero("+out+", "+last+")")
 		}
 	}
-	return []edit{f.replaced(n, "if false { "+text+" }")}
+	return f.around(n, "if !("+out+") { ", " }")
 }
 
-// returned inverts a bool that is returned last, or returns nil in place of an error without computing it.
-func (f *source) returned(n *ast.ReturnStmt) []edit {
-	text := f.text(n)
-	if len(n.Results) == 0 {
-		return []edit{f.replaced(n, "if false { return }")}
-	}
+// returned inverts a bool that is returned last, or returns nil, in place of an error most of the time, without
+// computing what would be returned.
+func (f *source) returned(path []ast.Node, n *ast.ReturnStmt) edit {
 	last := n.Results[len(n.Results)-1]
-	return []edit{
-		f.replaced(last, "!("+f.text(last)+")"),
-		f.replaced(n, "if false { "+text+" }; "+strings.TrimSuffix(text, f.text(last))+"nil"),
-		f.replaced(last, "guardZero("+f.text(last)+")"),
+	switch t := lastResult(path).(type) {
+	case *ast.Ident:
+		switch t.Name {
+		case "bool":
+			return f.inverted(last)
+		case "error", "any":
+		default:
+			return f.zero(last)
+		}
+	case *ast.SelectorExpr:
+		return f.zero(last)
 	}
+	return f.around(n, "if "+out+" { "+strings.TrimSuffix(f.text(n), f.text(last))+"nil }; ", "")
 }
 
-// cases puts each condition of a case into brackets.
-func (f *source) cases(n *ast.CaseClause, before string) edit {
-	var list []string
-	for _, x := range n.List {
-		list = append(list, before+f.text(x)+")")
+// lastResult returns the type of the last result of the innermost function.
+func lastResult(path []ast.Node) ast.Expr {
+	for _, n := range slices.Backward(path) {
+		var t *ast.FuncType
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			t = n.Type
+		case *ast.FuncDecl:
+			t = n.Type
+		default:
+			continue
+		}
+		return t.Results.List[len(t.Results.List)-1].Type
 	}
-	return edit{f.offset(n.List[0].Pos()), f.offset(n.List[len(n.List)-1].End()), strings.Join(list, ", ")}
+	return nil
 }
 
 // isTagless reports whether the cases of the last node's switch are conditions.
@@ -159,33 +223,31 @@ func (f *source) without(path []ast.Node, expr string, line int) ([]edit, error)
 // takenOut takes an expression out of what is around it.
 func (f *source) takenOut(path []ast.Node) []edit {
 	n, parent := path[len(path)-1], path[len(path)-2]
-	text := f.text(n)
-	always, never := f.replaced(n, "(true || ("+text+"))"), f.replaced(n, "(false && ("+text+"))")
-	gone := []edit{f.replaced(n, "guardZero("+text+")"), f.replaced(n, "0")} // a constant can be of any type
+	gone := []edit{f.zero(n), f.replaced(n, "0")} // a constant can be of any type
 	switch p := parent.(type) {
 	case *ast.ParenExpr:
 		return f.takenOut(path[:len(path)-1])
 	case *ast.IfStmt, *ast.ForStmt:
-		return []edit{always}
+		return []edit{f.always(n)}
 	case *ast.CaseClause:
 		switch {
 		case !isTagless(path[:len(path)-1]):
 			return []edit{f.dropped(n, p.List)}
 		case len(p.List) == 1:
-			return []edit{always}
+			return []edit{f.always(n)}
 		}
-		return []edit{never}
+		return []edit{f.never(n)}
 	case *ast.BinaryExpr:
 		switch p.Op {
 		case token.LAND:
-			return []edit{always}
+			return []edit{f.always(n)}
 		case token.LOR:
-			return []edit{never}
+			return []edit{f.never(n)}
 		case token.ADD, token.SUB, token.MUL, token.QUO, token.REM, token.AND, token.OR:
 			if n == p.Y {
-				return []edit{{f.offset(p.X.End()), f.offset(p.End()), ""}}
+				return []edit{f.replaced(p, f.text(p.X))}
 			}
-			return []edit{{f.offset(p.Pos()), f.offset(p.Y.Pos()), ""}}
+			return []edit{f.replaced(p, f.text(p.Y))}
 		}
 	case *ast.CallExpr:
 		if n == p.Fun && len(p.Args) == 1 {
@@ -193,8 +255,8 @@ func (f *source) takenOut(path []ast.Node) []edit {
 		}
 		return append([]edit{f.dropped(n, p.Args)}, gone...)
 	case *ast.CompositeLit:
-		if pair, is := n.(*ast.KeyValueExpr); is { // if nothing else uses the value, it must stay
-			return []edit{f.dropped(n, p.Elts), f.replaced(pair.Value, "guardZero("+f.text(pair.Value)+")")}
+		if pair, is := n.(*ast.KeyValueExpr); is {
+			return []edit{f.zero(pair.Value), f.dropped(n, p.Elts)}
 		}
 		return append([]edit{f.dropped(n, p.Elts)}, gone...)
 	}
@@ -206,9 +268,9 @@ func (f *source) dropped(n ast.Node, list []ast.Expr) edit {
 	k := slices.IndexFunc(list, func(x ast.Expr) bool { return x == n })
 	switch {
 	case k < len(list)-1:
-		return edit{f.offset(n.Pos()), f.offset(list[k+1].Pos()), ""}
+		return edit{from: f.offset(n.Pos()), to: f.offset(list[k+1].Pos()), replaces: true}
 	case k > 0:
-		return edit{f.offset(list[k-1].End()), f.offset(n.End()), ""}
+		return edit{from: f.offset(list[k-1].End()), to: f.offset(n.End()), replaces: true}
 	}
 	return f.replaced(n, "")
 }
@@ -219,7 +281,7 @@ func (f *source) instead(path []ast.Node, before, after string, line int) ([]edi
 	if err != nil {
 		return f.inText(path, before, after, err)
 	}
-	at.text = after
+	at.before = after
 	return []edit{at}, nil
 }
 
@@ -234,7 +296,7 @@ func (f *source) find(path []ast.Node, text string, line int) (edit, error) {
 			continue
 		}
 		last := all[k+len(want)-1]
-		e := edit{from: from + all[k].at, to: from + last.at + len(last.text)}
+		e := edit{from: from + all[k].at, to: from + last.at + len(last.text), replaces: true}
 		found = append(found, e)
 		if f.line(n.Pos())+strings.Count(string(f.src[from:e.from]), "\n") == line {
 			onLine = append(onLine, e)
@@ -261,7 +323,7 @@ func (f *source) inText(path []ast.Node, before, after string, notFound error) (
 		return nil, notFound
 	}
 	at := from + strings.Index(src, old)
-	return []edit{{at, at + len(old), text}}, nil
+	return []edit{{from: at, to: at + len(old), before: text, replaces: true}}, nil
 }
 
 type word struct {
@@ -301,7 +363,7 @@ func branches(root, name string) (guards []*guard, err error) {
 	add := func(n ast.Node, e edit) {
 		guards = append(guards, &guard{
 			name: fmt.Sprintf("%s:%d", name, f.line(n.Pos())), file: name, pkg: filepath.ToSlash(filepath.Dir(name)), brief: true,
-			mutants: func() ([]mutant, error) { return []mutant{f.apply(e)}, nil },
+			source: f, edits: []edit{e},
 		})
 	}
 	var path []ast.Node
@@ -313,12 +375,14 @@ func branches(root, name string) (guards []*guard, err error) {
 		path = append(path, n)
 		switch n := n.(type) {
 		case *ast.IfStmt:
-			add(n, f.replaced(n.Cond, "!("+f.text(n.Cond)+")"))
+			add(n, f.inverted(n.Cond))
 		case *ast.CaseClause:
 			if !isTagless(path) {
 				add(n, f.replaced(n, ""))
-			} else if len(n.List) > 0 {
-				add(n, f.cases(n, "!("))
+				break
+			}
+			for _, x := range n.List {
+				add(x, f.inverted(x))
 			}
 		}
 		return true

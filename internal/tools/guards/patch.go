@@ -38,14 +38,14 @@ func readPatches(root string) (guards []*guard, err error) {
 		}
 		guards = append(guards, &guard{
 			name: name, file: files[0][1], pkg: test[1], run: test[2], flags: strings.Fields(test[3]),
-			mutants: func() ([]mutant, error) { return patched(root, path, files) },
+			patch: func() (mutant, error) { return patched(root, path, files) },
 		})
 	}
 	return guards, nil
 }
 
 // patched applies a patch to copies of its files.
-func patched(root, patch string, files [][]string) ([]mutant, error) {
+func patched(root, patch string, files [][]string) (mutant, error) {
 	dir, err := os.MkdirTemp("", "guards-patch-")
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func patched(root, patch string, files [][]string) ([]mutant, error) {
 		}
 		m[file[1]] = string(text)
 	}
-	return []mutant{m}, nil
+	return m, nil
 }
 
 func copyFile(to, from string) error {
