@@ -1,6 +1,6 @@
 # What there is to do. Every target has its line in the help.
 .DEFAULT_GOAL := help
-.PHONY: help test race sim sim-database flips fuzz bench mutants
+.PHONY: help test race sim sim-database flips fuzz bench guards
 
 SEED  ?= 0
 SEEDS ?= 1000
@@ -44,5 +44,5 @@ fuzz: ## run every fuzz target for TIME
 bench: ## run every benchmark once, briefly
 	go test ./... -run '^$$' -bench . -benchtime 1s
 
-mutants: ## take each guard away and see its test fail
-	scripts/check-guards
+guards: ## take each guard out and see its test fail
+	go run ./internal/tools/guards -j 2
