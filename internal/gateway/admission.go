@@ -115,7 +115,7 @@ func (a *admission) admit(raw net.Conn) *conn {
 func (a *admission) register(raw net.Conn) (c *conn, full bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.open >= a.maxConns {
+	if a.open >= a.maxConns { //guard:TestConnectionsAreBounded
 		full = true
 		a.dropped++
 		longest := a.longestWaiting()
@@ -141,7 +141,7 @@ func due(s *rate.Sometimes) (yes bool) {
 // The caller holds a.mu.
 func (a *admission) longestWaiting() *conn {
 	stranger, known := front(&a.strangers), front(&a.known)
-	few := a.strangers.Len() <= a.maxConns/2
+	few := a.strangers.Len() <= a.maxConns/2 //guard:TestStrangersGiveWayFirst a.strangers.Len() <= a.maxConns/2 -> true
 	if stranger == nil || known != nil && few && time.Since(stranger.since) < patience {
 		return known
 	}
@@ -157,7 +157,7 @@ func front(l *list.List) *conn {
 
 // waiting is the list that a connection waits in.
 func (a *admission) waiting(c *conn) *list.List {
-	if c.verified {
+	if c.verified { //guard:TestStrangersGiveWayFirst
 		return &a.known
 	}
 	return &a.strangers
@@ -248,7 +248,8 @@ func (a *admission) account(c *conn, p []byte) (usable, paid bool) {
 	cost := int64(len(p)) * ByteMemory
 	switch c.phase {
 	case header:
-		cost += int64(bytes.Count(p, []byte{'\n'})) * lineMemory
+		//guard:TestRequestMemoryIsReleased cost += -> cost =
+		cost += int64(bytes.Count(p, []byte{'\n'})) * lineMemory //guard:TestLargeRequestsAreRefused without lineMemory
 	case handled: // one byte, by which the HTTP server notices that the client goes away
 		return true, true
 	}
@@ -288,7 +289,7 @@ func (a *admission) charge(c *conn, cost int64) bool {
 	if need <= 0 {
 		return true
 	}
-	for a.used+need > a.memory {
+	for a.used+need > a.memory { //guard:TestLargeRequestsAreRefused
 		if !a.takeFromOldest(c) {
 			a.starved++
 			return false
@@ -306,7 +307,7 @@ func (a *admission) charge(c *conn, cost int64) bool {
 // asking one or has begun only now. The caller holds a.mu.
 func (a *admission) takeFromOldest(asking *conn) bool {
 	c := front(&a.holding)
-	if c == nil || c == asking || time.Since(c.since) < patience {
+	if c == nil || c == asking || time.Since(c.since) < patience { //guard:TestSlowRequestsLoseSharedMemory patience -> time.Hour
 		return false
 	}
 	a.starved++
@@ -331,7 +332,7 @@ func (a *admission) complete(c *conn) bool {
 	if c.closed || c.refused.Load() {
 		return false
 	}
-	a.finishWait(c)
+	a.finishWait(c) //guard:TestConnectionsAreBounded
 	c.phase = handled
 	return true
 }
@@ -355,7 +356,7 @@ func (a *admission) changed(nc net.Conn, state http.ConnState) {
 	if c.closed {
 		return
 	}
-	a.release(c)
+	a.release(c) //guard:TestRequestMemoryIsReleased
 	a.finishWait(c)
 	c.phase, c.since = idle, time.Now()
 	c.refused.Store(false)
@@ -433,7 +434,7 @@ func (b *bodyReader) read(p []byte) (int, error) {
 	if b.due.IsZero() {
 		b.due = time.Now().Add(bodyGrace)
 	}
-	if err := b.control.SetReadDeadline(earlier(b.due, b.end)); err != nil {
+	if err := b.control.SetReadDeadline(earlier(b.due, b.end)); err != nil { //guard:TestSlowBodies earlier(b.due, b.end) -> b.end
 		return 0, err
 	}
 	if b.c.refused.Load() { // looked at when the deadline is set: whoever refuses it sets another one afterwards
@@ -454,6 +455,7 @@ func (b *bodyReader) read(p []byte) (int, error) {
 		return n, form.ErrSlow
 	}
 	// Each byte pays for a moment; what is saved up is never more than the grace.
+	//guard:TestSlowBodies bodyGrace -> time.Hour
 	b.due = earlier(b.due.Add(time.Duration(n)*time.Second/time.Duration(b.c.a.rate)), time.Now().Add(bodyGrace))
 	return n, err
 }

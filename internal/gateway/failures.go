@@ -47,7 +47,7 @@ func newFailures() *failures {
 // It has nothing to do with the rate of the app, which only calls that authenticate can use up.
 func (a *Apps) Failed(app benefit.AppID, address string, now time.Time) (within bool, suppressed int64) {
 	b := a.failures.bucket(app, address)
-	if !b.limiter.AllowN(now, 1) {
+	if !b.limiter.AllowN(now, 1) { //guard:internal/gateway/alipay.TestAFloodOfWrongSignatures
 		b.suppressed.Add(1)
 		return false, 0
 	}

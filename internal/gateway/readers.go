@@ -31,6 +31,7 @@ type appReaders struct {
 // NewReaders makes a bound of so many queries, and so many for each app. A query that finds no room waits that long.
 func NewReaders(all, perApp int, wait time.Duration) *Readers {
 	return &Readers{
+		//guard:internal/gateway/top.TestQueryReaders struct{}, all -> struct{}, all+99
 		perApp: perApp, wait: wait, all: make(chan struct{}, all), apps: map[benefit.AppID]*appReaders{},
 	}
 }
@@ -78,7 +79,7 @@ func (r *Readers) enlist(app benefit.AppID) *appReaders {
 	defer r.mu.Unlock()
 	a := r.apps[app]
 	if a == nil {
-		a = &appReaders{room: make(chan struct{}, r.perApp)}
+		a = &appReaders{room: make(chan struct{}, r.perApp)} //guard:internal/gateway/top.TestQueryReaders r.perApp -> r.perApp+99
 		r.apps[app] = a
 	}
 	a.queries++

@@ -69,7 +69,7 @@ func (r *Record) Failed(apps *Apps, app benefit.AppID, address string, now time.
 // begun before.
 func (r *Record) Issued(voucher id.ID, replayed bool) {
 	r.Voucher, r.Replayed = voucher, replayed
-	r.TraceID = issuedTrace(r.TraceID, voucher)
+	r.TraceID = issuedTrace(r.TraceID, voucher) //guard:TestTraceOfAVoucher
 }
 
 // Refused reports whether the answer is no success.

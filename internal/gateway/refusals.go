@@ -33,7 +33,7 @@ func NewRefusals() *Refusals {
 // Note remembers a call that was answered at now, unless it was a success. Calls that do not authenticate are
 // remembered as far as they are logged: see Apps.Failed.
 func (r *Refusals) Note(call *Record, now time.Time) {
-	if r == nil || !call.Refused() || call.failed && call.Quiet {
+	if r == nil || !call.Refused() || call.failed && call.Quiet { //guard:TestWhatIsARefusal without !call.Refused()
 		return
 	}
 	kept := *call
@@ -50,7 +50,7 @@ func (r *Refusals) Note(call *Record, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if kept.failed {
-		r.strangers.add(kept)
+		r.strangers.add(kept) //guard:TestRefusalsOfStrangers r.strangers.add -> r.known.add
 	} else {
 		r.known.add(kept)
 	}
@@ -77,7 +77,7 @@ type ring struct {
 func newRing(size int) ring { return ring{all: make([]Record, 0, size)} }
 
 func (r *ring) add(record Record) {
-	if len(r.all) < cap(r.all) {
+	if len(r.all) < cap(r.all) { //guard:TestRefusalsAreBounded without len(r.all) < cap(r.all)
 		r.all = append(r.all, record)
 		return
 	}
@@ -87,6 +87,7 @@ func (r *ring) add(record Record) {
 
 func (r *ring) find(match func(*Record) bool, limit int) (found []Record) {
 	for k := range r.all {
+		//guard:TestRefusalsAreBounded r.next - 1 - k + 2*len(r.all) -> r.next + k
 		at := (r.next - 1 - k + 2*len(r.all)) % len(r.all)
 		if len(found) < limit && match(&r.all[at]) {
 			found = append(found, r.all[at])

@@ -133,7 +133,7 @@ func newTLSConn(c *conn, secure *tls.Config, server *Server) *tlsConn {
 
 func (b *belowTLS) Read(p []byte) (int, error) {
 	n, err := b.Conn.Read(p)
-	if b.kept += n; b.kept > b.free && !b.c.a.keep(b.c, n) {
+	if b.kept += n; b.kept > b.free && !b.c.a.keep(b.c, n) { //guard:TestMemoryOfTLS
 		return 0, errBusy(b)
 	}
 	return n, err

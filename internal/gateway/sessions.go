@@ -82,7 +82,7 @@ func (s *Sessions) Forget(digests ...benefit.Digest) {
 // code and a refresh token admit no call. An error means that it could not be read, or that ctx ended first.
 func (s *Sessions) Session(ctx context.Context, key string) (*benefit.Session, error) {
 	session, err := s.find(ctx, benefit.SessionDigest(key))
-	if session != nil && session.Kind != benefit.AccessSession {
+	if session != nil && session.Kind != benefit.AccessSession { //guard:TestOnlyAccessSessionsAreSessions
 		return nil, err
 	}
 	return session, err

@@ -253,6 +253,7 @@ func (h *Handler) actFor(ctx context.Context, c *call) *wire.Error {
 		c.record.Err = fmt.Errorf("reading the session: %w", err)
 		c.record.Outcome = gateway.Busy
 		return errNotIssued
+	//guard:TestTokenExpiry without session.Ended != 0
 	case session == nil || session.App != c.app.ID || session.Merchant == 0 || session.Ended != 0:
 		return wire.ErrInvalidAppAuthToken
 	case session.ExpiredAt(benefit.InstantOf(h.o.Clock())):

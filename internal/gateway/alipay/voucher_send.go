@@ -57,7 +57,7 @@ func (h *Handler) voucherSend(ctx context.Context, c *call) (answer, *wire.Error
 	if err != nil {
 		c.record.Err = err
 		bad := undecided(err)
-		if c.record.Outcome = gateway.Busy; bad == errUnknown {
+		if c.record.Outcome = gateway.Busy; bad == errUnknown { //guard:TestOutcomes
 			c.record.Outcome = gateway.Unknown
 		}
 		return nil, bad
@@ -154,6 +154,7 @@ func (o *sendOrder) recipient(app benefit.AppID) benefit.Identifier {
 
 func (o *sendOrder) request(t *benefit.Template, app benefit.AppID) *benefit.Request {
 	r := &benefit.Request{
+		//guard:TestIdentifiers without OnAlipay: true
 		Scope: scope.Template(t.ID), Key: o.key, App: app, Recipient: o.recipient(app), OnAlipay: true, Note: o.note,
 		Lines: []benefit.Line{{Template: t.ID, Sends: 1, Quantity: 1, Amount: o.amount, HasAmount: o.hasAmount}},
 	}

@@ -32,7 +32,7 @@ func (h *Handler) ask(w http.ResponseWriter, r *http.Request) {
 
 // check checks what the app sent. It answers itself, and gives nil, when there is nothing to consent to.
 func (h *Handler) check(w http.ResponseWriter, form url.Values) *asked {
-	if h.o.ConsentKey == "" {
+	if h.o.ConsentKey == "" { //guard:TestSwitchedOff
 		showError(w, http.StatusForbidden, "本平台未开启授权页面，请联系平台运营人员。")
 		return nil
 	}
@@ -67,10 +67,11 @@ func (h *Handler) check(w http.ResponseWriter, form url.Values) *asked {
 
 // registered is the redirect_uri, when it is the app's and one that a browser may be sent to; else nil.
 func registered(app *gateway.App, uri string) *url.URL {
-	if !slices.Contains(app.RedirectURIs, uri) {
+	if !slices.Contains(app.RedirectURIs, uri) { //guard:TestNoOpenRedirect
 		return nil
 	}
 	u, err := url.Parse(uri)
+	//guard:TestNoOpenRedirect without u.Scheme != "https" && u.Scheme != "http"
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.Contains(uri, "#") {
 		return nil
 	}
@@ -125,13 +126,14 @@ func (h *Handler) decide(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) agree(w http.ResponseWriter, r *http.Request, page *formPage) {
 	a := page.asked
 	log := h.o.Log.With("app", a.app.Name, "remote", r.RemoteAddr)
+	//guard:TestAttemptsAreLimited
 	if !h.attempts.AllowN(h.o.Clock(), 1) { // before the key is looked at, or guesses would still be answered
 		log.Warn("too many attempts at the consent key")
 		page.Problem = "尝试过于频繁，请稍后再试。"
 		showForm(w, http.StatusTooManyRequests, page)
 		return
 	}
-	if !same(r.PostForm.Get("consent_key"), h.o.ConsentKey) {
+	if !same(r.PostForm.Get("consent_key"), h.o.ConsentKey) { //guard:TestConsentIsRefused
 		log.Warn("a wrong consent key")
 		page.Problem = "授权密钥不正确。"
 		showForm(w, http.StatusForbidden, page)

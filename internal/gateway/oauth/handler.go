@@ -76,6 +76,7 @@ func New(o Options) *Handler {
 	h.mux.HandleFunc("GET "+AuthorizePath, h.ask)
 	// The consent key is asked for at each consent, so there is nothing that a foreign page could make use of. This
 	// keeps it from trying, too.
+	//guard:TestThePageIsGuarded without http.NewCrossOriginProtection().Handler
 	h.mux.Handle("POST "+AuthorizePath, http.NewCrossOriginProtection().Handler(http.HandlerFunc(h.decide)))
 	h.mux.HandleFunc("POST "+TokenPath, h.token)
 	return h
@@ -90,7 +91,7 @@ func (h *Handler) Mount(mux *http.ServeMux) {
 // ServeHTTP answers a browser or an app.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	header.Set("Cache-Control", "no-store")
+	header.Set("Cache-Control", "no-store") //guard:TestTheWholeWay
 	header.Set("Pragma", "no-cache")
 	header.Set("X-Content-Type-Options", "nosniff")
 	if len(r.URL.RawQuery) > maxForm { // what is in it comes back in a page, and larger than it was

@@ -159,7 +159,7 @@ func (h *Handler) client(r *http.Request, form map[string]string) (*gateway.App,
 		}
 	}
 	switch {
-	case !known:
+	case !known: //guard:TestTokenRefusals !known -> app == nil
 		return nil, errClient
 	case app.Disabled:
 		return nil, errDisabled

@@ -12,6 +12,7 @@ var (
 	errGuarded     = wire.Business("isp.107", "mdb一秒防并发")
 
 	// The two ways of having no outcome. The trace id follows.
+	//guard:TestARetryThatFindsTheServerBusy "isp.E1000" -> "SYSTEM_BUSY"
 	errActivityNotIssued = wire.Business("isp.E1000", "权益发放失败，本次调用未发放，此前的调用可能已发放，请用相同的unique_id重试，traceId：")
 	errActivityUnknown   = wire.Business("isp.E1000", "权益发放失败，结果未知，请用相同的unique_id重试，traceId：")
 

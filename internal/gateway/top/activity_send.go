@@ -56,10 +56,11 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 	if bad != nil {
 		return nil, bad
 	}
-	if c.session.User == 0 {
+	if c.session.User == 0 { //guard:TestRefusalsOfSends
 		c.record.Reason = benefit.UserNotFound
 		return nil, errNoRecipient
 	}
+	//guard:TestBoundKeysOutliveTheCatalogue order.line(c) -> order.line(c); if mismatch != nil { return nil, mismatch }
 	line, box, mismatch := order.line(c)
 	r := order.request(c, line)
 	if box {
@@ -116,7 +117,7 @@ func readActivityOrder(args *wire.Args) (*activityOrder, *wire.Error) {
 func (o *activityOrder) line(c *call) (line benefit.Line, box bool, mismatch *wire.Error) {
 	cat := c.apps.Catalogue
 	act := cat.ActivityByRelationID(o.relationID)
-	if act == nil || !c.mayUse(act) {
+	if act == nil || !c.mayUse(act) { //guard:TestRefusalsOfSends without !c.mayUse(act)
 		return o.noLine(errNoActivity)
 	}
 	if owner := cat.Merchants[act.Merchant]; owner == nil || owner.SellerID != o.purchaserID {
@@ -128,7 +129,8 @@ func (o *activityOrder) line(c *call) (line benefit.Line, box bool, mismatch *wi
 	}
 	item := &act.Items[at]
 	t := cat.Templates[item.Template]
-	if t == nil || t.BizID != o.bizID || !c.app.MayIssue(t, c.actsFor()) {
+	//guard:TestBoundKeysOutliveTheCatalogue without !c.app.MayIssue(t, c.actsFor())
+	if t == nil || t.BizID != o.bizID || !c.app.MayIssue(t, c.actsFor()) { //guard:TestRefusalsOfSends without t.BizID != o.bizID
 		return o.noLine(errNoActivity)
 	}
 	if mismatch := o.fits(act, item); mismatch != nil {
@@ -162,7 +164,7 @@ func (o *activityOrder) fits(act *benefit.Activity, item *benefit.Item) *wire.Er
 	switch {
 	case o.benefitType != item.BenefitType:
 		return errBenefitType
-	case o.sends > int64(item.MaxSends):
+	case o.sends > int64(item.MaxSends): //guard:TestRefusalsOfSends
 		return wire.Invalid("send_count", "最大为"+strconv.Itoa(item.MaxSends))
 	case act.Box == nil && o.card != defaultCard:
 		return errCardWithoutBox
@@ -180,7 +182,8 @@ func (o *activityOrder) request(c *call, line benefit.Line) *benefit.Request {
 		Scope: scope.Relation(c.app.ID, o.relationID), Key: o.key, App: c.app.ID,
 		Recipient: benefit.RefTo(c.session.User),
 		Meaning: benefit.MeaningOf(nil, number(o.detailID), o.bizID, number(o.purchaserID), number(o.benefitType),
-			number(o.sends), o.card),
+			number(o.sends), o.card), //guard:TestOutcomesOfSends without number(o.sends)
+		//guard:TestOneSecondGuard without Guarded: true
 		Lines: []benefit.Line{line}, Guarded: true, Note: benefit.Note{TraceID: o.trace},
 	}
 }
@@ -195,6 +198,7 @@ func (o *activityOrder) answer(c *call, outcome *benefit.Outcome, box bool) *wir
 	}
 	result.add(outcome.Reason)
 	if outcome.Issuance != nil && len(outcome.Lines) > 0 {
+		//guard:TestTreasureBox
 		box = outcome.Issuance.Asked.Card != "" // as it was when it was issued
 	}
 	return o.write(c, outcome.Reason, result, box, outcome.BoxDone)

@@ -60,7 +60,7 @@ var certificateSend = &method{
 
 // certificateUndecided answers a call without an outcome.
 func certificateUndecided(c *call, err error) (*wire.Answer, *wire.Error) {
-	if err == errNotIssued {
+	if err == errNotIssued { //guard:TestCertificatesWithoutAnOutcome err == errNotIssued -> err != nil
 		return c.refuseCertificate(certificateBusy)
 	}
 	return c.refuseCertificate(certificateIsUnknown)
@@ -86,6 +86,8 @@ func readCertificate(args *wire.Args) (o certificateOrder, bad *wire.Error) {
 // certificateTemplate is the template that the caller may issue certificates of; nil when there is none.
 func (c *call) certificateTemplate(outID int64) *benefit.Template {
 	t := c.apps.Catalogue.TemplateByOutID(outID)
+	//guard:TestCertificateRefusals without !c.app.MayIssue(t, c.actsFor())
+	//guard:TestCertificateRefusals without t.Kind != benefit.Certificate
 	if t == nil || t.Kind != benefit.Certificate || !c.app.MayIssue(t, c.actsFor()) {
 		return nil
 	}
@@ -101,12 +103,13 @@ func (o *certificateOrder) allowed(t *benefit.Template) bool {
 // window still runs is given again, since the channel was allowed when it was issued, and nothing new is issued.
 func (o *certificateOrder) request(t *benefit.Template, app benefit.AppID) *benefit.Request {
 	line := benefit.Line{Template: t.ID, Sends: 1, Quantity: 1}
-	if !o.allowed(t) {
+	if !o.allowed(t) { //guard:TestCertificateRefusals
 		line.Template = 0
 	}
 	meaning := benefit.MeaningOf(nil, strconv.FormatInt(o.outID, 10), strconv.FormatInt(o.channel, 10), o.bizCode)
 	return &benefit.Request{
 		Scope: scope.Certificate(app), Key: o.key(t, app), App: app, Recipient: openID(o.openID, app),
+		//guard:TestRepeatWindow$ without BindMillis: t.RepeatMillis
 		Meaning: meaning, Lines: []benefit.Line{line}, BindMillis: t.RepeatMillis,
 		Asked: benefit.Asked{BizCode: o.bizCode, Channel: o.channel},
 	}
@@ -121,11 +124,12 @@ func openID(value string, app benefit.AppID) benefit.Identifier {
 func (o *certificateOrder) key(t *benefit.Template, app benefit.AppID) string {
 	if t.RepeatMillis == 0 {
 		var room [16]byte
+		//guard:TestEveryCallIssues
 		_, _ = rand.Read(room[:]) // it never fails
 		return "n" + hex.EncodeToString(room[:])
 	}
 	return "w" + benefit.MeaningOf(nil, strconv.FormatInt(int64(t.ID), 10), strconv.FormatInt(int64(app), 10),
-		o.openID, o.bizCode, strconv.FormatInt(o.channel, 10)).String()
+		o.openID, o.bizCode, strconv.FormatInt(o.channel, 10)).String() //guard:TestSamenessInTheWindow without o.bizCode
 }
 
 // answerCertificate writes the success.

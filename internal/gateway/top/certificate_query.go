@@ -137,6 +137,7 @@ func (h *Handler) findCertificates(ctx context.Context, c *call, q certificateQu
 		return certificatePage{}, err
 	}
 	defer leave()
+	//guard:TestQueryByCodes c.app.ID -> 1
 	f := finding{call: c, query: q, finder: h.o.Finder, recipient: openID(q.openID, c.app.ID)}
 	if len(q.codes) > 0 {
 		return f.byCodes(ctx)
@@ -194,14 +195,14 @@ func (f *finding) newest(ctx context.Context) (page certificatePage, err error) 
 			return certificatePage{}, err
 		}
 		if looked++; looked > maxListed {
-			if len(page.shown) == 0 {
+			if len(page.shown) == 0 { //guard:TestQueryOfAUserWithTooMuch
 				return page, errNotSearched
 			}
 			page.total = end + 1
 			return page, nil
 		}
 		for _, one := range slices.Backward(f.of(i)) {
-			if page.total++; page.total > end {
+			if page.total++; page.total > end { //guard:TestQueryStopsAtThePage
 				return page, nil
 			}
 			if page.total > end-f.query.size {
@@ -215,11 +216,13 @@ func (f *finding) newest(ctx context.Context) (page certificatePage, err error) 
 // of gives the certificates of an issuance that the caller may see: issued to this open_id of this app, of a template
 // that it may issue for the merchant of its session. Those of others are answered like codes that do not exist.
 func (f *finding) of(i *benefit.Issuance) (found []issuedCertificate) {
+	//guard:TestQueryByCodes without i.Recipient != f.recipient
 	if i.Recipient != f.recipient || f.query.bizCode != "" && i.Asked.BizCode != f.query.bizCode {
 		return nil
 	}
 	for _, v := range i.Vouchers() {
 		t := f.call.apps.Catalogue.Templates[v.Template]
+		//guard:TestQueryByCodes without !f.call.app.MayIssue(t, f.call.actsFor())
 		if v.Kind != benefit.Certificate || t == nil || !f.call.app.MayIssue(t, f.call.actsFor()) {
 			continue
 		}

@@ -50,6 +50,7 @@ func decisionUndecided(c *call, err error) (*wire.Answer, *wire.Error) {
 	if err == errNotIssued {
 		code = decisionBusy
 	}
+	//guard:TestDecisionsWithoutAnOutcome canRetry: true -> canRetry: code == decisionBusy
 	return c.answerDecision(&decision{status: statusFail, canRetry: true, code: code})
 }
 
@@ -81,6 +82,7 @@ func readDecision(c *call) (*benefit.Request, *wire.Error) {
 	}
 	asked := benefit.Asked{BizCode: bizCode, SceneCode: scene, ActCodes: codes, Rights: rights}
 	return &benefit.Request{
+		//guard:TestPartOfAllRights without Continues: true
 		Scope: scope.Biz(c.app.ID, bizCode), Key: key, App: c.app.ID, Recipient: recipient, Continues: true,
 		Meaning: asked.DecisionMeaning(), Asked: asked,
 		Note: benefit.Note{TraceID: c.record.CallerTrace},
@@ -133,12 +135,12 @@ func readRecipient(dto *wire.Args, app benefit.AppID) benefit.Identifier {
 	switch {
 	case ident.Type != "" && !benefit.ValidIdentifierType(ident.Type):
 		dto.Fail(wire.Invalid("user_type", "应为不含空格、冒号和斜杠的ASCII字符，且不以@开头"))
-	case benefit.Miswritten(ident.Type) != "":
+	case benefit.Miswritten(ident.Type) != "": //guard:TestRecipientOfADecision
 		dto.Fail(wire.Invalid("user_type", "区分大小写，应为"+benefit.Miswritten(ident.Type)))
 	case ident.Type == benefit.AlipayID && utf8.RuneCountInString(ident.Value) > benefit.MaxAlipayID:
 		dto.Fail(wire.Invalid("user_id", "最多"+strconv.Itoa(benefit.MaxAlipayID)+"个字符"))
 	case ident.Type == benefit.OpenID:
-		ident.App = app
+		ident.App = app //guard:TestRecipientOfADecision
 	}
 	return ident
 }

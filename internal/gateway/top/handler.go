@@ -205,7 +205,7 @@ func (h *Handler) serveItem(ctx context.Context, p *policy, item *wire.Item, out
 // current is the policy of the catalogue in force.
 func (h *Handler) current() *policy {
 	apps := h.o.Apps.Current()
-	if p := h.policy.Load(); p != nil && p.apps == apps {
+	if p := h.policy.Load(); p != nil && p.apps == apps { //guard:TestChangesOfAnApp without p.apps == apps
 		return p
 	}
 	p := &policy{apps: apps}
@@ -302,7 +302,7 @@ var errAppDisabled = &wire.Error{Code: 11, Msg: wire.ErrAppPermissions.Msg, SubC
 // admit checks for whom the app acts, and what it may do. Only a call that passes all the rest counts against the rate.
 func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 	c.record.Outcome = gateway.Unauthorized
-	if c.app.Disabled {
+	if c.app.Disabled { //guard:TestOrderOfChecks
 		return errAppDisabled
 	}
 	if bad := h.openSession(ctx, c); bad != nil {
@@ -312,9 +312,9 @@ func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 		return bad
 	}
 	switch {
-	case !c.app.Granted(c.method.name):
+	case !c.app.Granted(c.method.name): //guard:TestOrderOfChecks
 		return wire.ErrAppPermissions
-	case !c.app.Allow(h.o.Clock()):
+	case !c.app.Allow(h.o.Clock()): //guard:TestRateOfAnApp
 		c.record.Outcome = gateway.Limited
 		return wire.ErrCallLimited
 	}
@@ -340,11 +340,11 @@ func (h *Handler) openSession(ctx context.Context, c *call) *wire.Error {
 		c.record.Err = fmt.Errorf("reading the session: %w", err)
 		c.record.Outcome = gateway.Busy
 		return wire.ErrBusy
-	case session == nil || session.App != c.app.ID:
+	case session == nil || session.App != c.app.ID: //guard:TestRefusalsOfSends without session.App != c.app.ID
 		return wire.ErrInvalidSession
-	case session.Ended != 0:
+	case session.Ended != 0: //guard:internal/gateway/oauth.TestTheWholeWay
 		return wire.ErrSessionRevoked
-	case session.ExpiredAt(benefit.InstantOf(h.o.Clock())):
+	case session.ExpiredAt(benefit.InstantOf(h.o.Clock())): //guard:TestSessionsThatSend h.o.Clock()) -> h.o.Clock()) - 1
 		return wire.ErrSessionExpired
 	}
 	c.session = session
@@ -354,6 +354,7 @@ func (h *Handler) openSession(ctx context.Context, c *call) *wire.Error {
 // refuse writes a refusal. A call that the gateway was too busy for is answered like one that the core was too busy for,
 // where the API is known.
 func (h *Handler) refuse(c *call, bad *wire.Error) *wire.Answer {
+	//guard:TestTheTraceOfAnUnreadSession
 	if m := h.methods[c.req.Method()]; m != nil && m.undecided != nil && bad.Is(wire.ErrBusy) {
 		c.method = m
 		var a *wire.Answer

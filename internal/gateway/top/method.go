@@ -110,7 +110,7 @@ func (h *Handler) issue(ctx context.Context, c *call, r *benefit.Request) (benef
 	if err != nil {
 		c.record.Err = err
 		err = undecided(err)
-		if c.record.Outcome = gateway.Busy; err == errUnknown {
+		if c.record.Outcome = gateway.Busy; err == errUnknown { //guard:TestOutcomes
 			c.record.Outcome = gateway.Unknown
 		}
 		return outcome, err
@@ -136,13 +136,13 @@ func undecided(err error) error {
 	if issuing.NothingIssued(err) {
 		return errNotIssued
 	}
-	return errUnknown
+	return errUnknown //guard:TestSendsWithoutAnOutcome errUnknown -> errNotIssued
 }
 
 // unasked takes back that the core has refused a call: it was asked about the key alone, because the parameters of the
 // call do not fit the catalogue.
 func (c *call) unasked() {
-	c.record.Outcome, c.record.Reason, c.record.Attempt = gateway.Invalid, benefit.NotRefused, nil
+	c.record.Outcome, c.record.Reason, c.record.Attempt = gateway.Invalid, benefit.NotRefused, nil //guard:TestRefusalsOfCalls
 }
 
 // panicked answers a call that panicked. It may have been after the request was handed on.
@@ -153,5 +153,6 @@ func (c *call) panicked(cause any) (*wire.Answer, *wire.Error) {
 		return nil, wire.ErrUnavailable
 	}
 	c.record.Outcome = gateway.Unknown
+	//guard:TestAPanicIsAnUnknownOutcome c.method.undecided(c, errUnknown) -> nil, wire.ErrUnavailable
 	return c.method.undecided(c, errUnknown)
 }

@@ -49,7 +49,7 @@ func (r *Request) Get(name string) string {
 // find is the parameter of a name, nil when it is absent.
 func (r *Request) find(name string) *Param {
 	for i := range r.Params {
-		if p := &r.Params[i]; p.Name == name && !isBlank(p.raw) {
+		if p := &r.Params[i]; p.Name == name && !isBlank(p.raw) { //guard:TestBlankParametersSayNothing without !isBlank(p.raw)
 			return p
 		}
 	}
@@ -125,6 +125,7 @@ func (r *Request) decode(inQuery string) {
 	if p := r.find("charset"); p != nil {
 		signed = p.raw
 	}
+	//guard:internal/gateway/alipay.TestUnsignedCharsets if r.Charset -> if inQuery != "" { signed = inQuery }; if r.Charset
 	if r.Charset, known = ParseCharset(signed); !known && signed != "" {
 		r.charsetProblem = ErrInvalidCharset
 	}

@@ -162,6 +162,7 @@ func (r *Request) Verify(key *rsa.PublicKey, t SignType) Verdict {
 		return Verdict{Other: t.other()}
 	}
 	if r.Charset != UTF8 && r.recoded().match(key, t, signature, variants) != NoMatch {
+		//guard:TestVerifyVariants Verdict{Hint: -> Verdict{Variant: WithEmpties, Hint:
 		return Verdict{Hint: "签名是按utf-8编码计算的，而charset为" + r.Charset.String() + "，请按charset编码后再签名"}
 	}
 	return Verdict{}
@@ -241,6 +242,7 @@ func (r *Request) hidden() *Error {
 			continue
 		}
 		for _, d := range decisive {
+			//guard:TestHiddenParameters without d.before
 			if p.Name == "biz_content" && d.name != "method" || d.before && p.Name >= d.name {
 				continue
 			}

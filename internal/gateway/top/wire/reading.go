@@ -26,6 +26,7 @@ var decisive = []struct {
 
 var apiName = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.`)
 
+//guard:internal/gateway/top.TestSignedTextIsNotCutElsewhere without `\x{FEFF}?`
 var beginsObject = regexp.MustCompile(`^\x{FEFF}?\s*\{`)
 
 // common are all parameters of the protocol itself, without the method and the signature.
@@ -46,6 +47,7 @@ func (p *Policy) checkReading(req *Request) *Error {
 		switch {
 		case param.Name == "sign":
 		case param.Name == object:
+			//guard:internal/gateway/top.TestSignedTextIsNotCutElsewhere/an_object_that_takes_up_the_method
 			if form.Holds(param.Value, "method", apiName) {
 				return Invalid(object, "的内容含有“method”及API名称，签名无法将它与参数method区分")
 			}
@@ -94,13 +96,14 @@ var inBody = regexp.MustCompile(`timestamp([0-9]{10}|[0-9]{4}-[0-9]{2}-[0-9]{2} 
 // the beginning of the body, and what comes before it ends with the timestamp.
 func (p *Policy) checkBatchReading(req *Request) *Error {
 	for i := range req.Params {
-		if name := req.Params[i].Name; name != "sign" && !slices.Contains(common, name) {
+		if name := req.Params[i].Name; name != "sign" && !slices.Contains(common, name) { //guard:TestBatchIsRefusedAsAWhole
 			return ErrParameter.With("批量请求的URL不支持参数" + name)
 		}
 	}
 	if bad := p.checkReading(req); bad != nil {
 		return bad
 	}
+	//guard:internal/gateway/top.TestSignedTextIsNotCutElsewhere/the_end_of_a_query_in_a_body without inBody.MatchString(req.Body)
 	if first, _, _ := strings.Cut(req.Body, "="); first > "v" || inBody.MatchString(req.Body) {
 		return ErrParameter.With("批量请求体的开头或内容可能属于URL中的参数，签名无法区分，请以参数method开始每个请求")
 	}

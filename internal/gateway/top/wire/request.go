@@ -94,7 +94,7 @@ func parse(r *http.Request, limits Limits, batch bool) (*Request, *Error) {
 		bad = ErrVerb
 	case problem != nil:
 		bad = unreadable(problem)
-	case !batch && f.Body != "":
+	case !batch && f.Body != "": //guard:internal/gateway/top.TestSignedTextIsNotCutElsewhere/the_rest_in_a_body
 		// A signature covers it behind the parameters, where it could take up the rest of another call.
 		bad = ErrParameter.With("不支持的Content-Type，请使用application/x-www-form-urlencoded")
 	case batch && r.Header.Get(SeparatorHeader) != "":
