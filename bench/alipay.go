@@ -70,11 +70,8 @@ func newAlipay(b *gatewayBench) (files catalogue, err error) {
 		return nil, err
 	}
 	b.load = gatewayLoad{
-		title: "Alipay gateway, RSA2 with 2048 bits", issues: l.issues, check: l.check,
-		bounds: []bound{{"signing alone", l.signing}, {"empty handler", func() (float64, error) {
-			call := postForm(b.standIn.Empty, alipay.Path, "app_id=1")
-			return b.spin(b.standIn.Empty, [][]byte{call}, b.seconds, nil)
-		}}},
+		title: "Alipay gateway, RSA2 with 2048 bits", call: l.call, check: l.check,
+		bounds: []bound{{"signing alone", l.signing}, {"empty handler", b.emptyRate}},
 	}
 	return catalogue{
 		catalogueFile:         []byte(alipayCatalogue),
@@ -98,19 +95,7 @@ func (l *alipayLoad) signing() (float64, error) {
 	return float64(count.Load()) / time.Since(began).Seconds(), errors.Join(errs...)
 }
 
-// issues implements gatewayLoad.
-func (l *alipayLoad) issues(n int) ([][]byte, error) {
-	all, errs := make([][]byte, n), make([]error, runtime.NumCPU())
-	first := l.next
-	l.next += n
-	each(len(errs), func(c int) {
-		for k := c; k < n && errs[c] == nil; k += len(errs) {
-			all[k], errs[c] = l.call(first + k)
-		}
-	})
-	return all, errors.Join(errs...)
-}
-
+// call implements gatewayLoad.
 func (l *alipayLoad) call(n int) ([]byte, error) {
 	form, err := wire.SignRequest(map[string]string{
 		"app_id": alipayAppID, "method": sendMethod, "charset": "utf-8", "version": "1.0", "format": "JSON",

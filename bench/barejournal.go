@@ -2,15 +2,14 @@ package main
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"faquan/internal/journal"
 )
 
-// BareJournal is the ceiling: callers whose entries are gathered, appended and synced, and nothing else. There is
+// bareJournal is the ceiling: callers whose entries are gathered, appended and synced, and nothing else. There is
 // no state to look up or to keep, so nothing is decided.
-type BareJournal struct {
+type bareJournal struct {
 	Journal    *journal.Journal
 	Callers    int
 	EntryBytes int // what an issue takes in the store's journal
@@ -25,30 +24,25 @@ type bareQueue struct {
 }
 
 // Run appends so many entries.
-func (b *BareJournal) Run(entries int64) (Figures, error) {
+func (b *bareJournal) Run(entries int64) (Figures, error) {
 	q := &bareQueue{wake: make(chan struct{}, 1)}
-	var (
-		latency Histogram
-		next    atomic.Int64
-		callers sync.WaitGroup
-	)
+	var latency histogram
 	meter := newMeter(b.Dir)
 	from := meter.read()
-	for range b.Callers {
-		callers.Add(1)
-		go func() {
-			defer callers.Done()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_ = closedLoop(b.Callers, 0, entries, 1, func(int) func(int64) error {
 			answered := make(chan struct{}, 1)
-			for next.Add(1) <= entries {
+			return func(int64) error {
 				began := time.Now()
 				q.put(answered)
 				<-answered
 				latency.Add(time.Since(began))
+				return nil
 			}
-		}()
-	}
-	over := make(chan struct{})
-	go func() { callers.Wait(); close(over) }()
+		})
+	}()
 	err := b.commit(q, over)
 	return figures(from, meter.read(), entries, &latency), err
 }
@@ -63,7 +57,7 @@ func (q *bareQueue) put(answer chan struct{}) {
 	}
 }
 
-func (b *BareJournal) commit(q *bareQueue, over chan struct{}) error {
+func (b *bareJournal) commit(q *bareQueue, over chan struct{}) error {
 	var batch []chan struct{}
 	payload := make([]byte, 0, b.Callers*b.EntryBytes)
 	entry := make([]byte, b.EntryBytes)

@@ -33,32 +33,32 @@ var shownSettings = []string{
 	"fsync", "full_page_writes", "synchronous_commit", "wal_level",
 }
 
-// Server is the PostgreSQL that is measured. Everything happens in databases that it makes and drops again, never in
+// pgServer is the PostgreSQL that is measured. Everything happens in databases that it makes and drops again, never in
 // the one that was named.
-type Server struct {
+type pgServer struct {
 	url     string
-	private *pgserver.Server // nil: somebody else's, of which nothing but the database is seen
+	private *pgserver.Server // nil: a server that runs already, of which only the databases can be seen
 }
 
-// OpenServer starts a private server, or takes the one that a URL names, whose user must be allowed to make databases.
+// openPGServer starts a private server, or takes the one that a URL names, whose user must be allowed to make databases.
 // A private one is put where temporary files are (TMPDIR), which should lie on the disk that is to be measured.
-func OpenServer(store string) (*Server, error) {
+func openPGServer(store string) (*pgServer, error) {
 	if store != Private {
 		if store == "" || config.StoreName(store) == "" {
 			return nil, errors.New("the store is neither a URL like postgres://user@host:5432/database nor the word private")
 		}
-		return &Server{url: store}, nil
+		return &pgServer{url: store}, nil
 	}
 	private, err := pgserver.Open(privateSettings...)
 	if err != nil {
 		return nil, err
 	}
 	syscall.Sync() // the files of a new server; to write them is no part of what is measured
-	return &Server{url: private.URL("postgres"), private: private}, nil
+	return &pgServer{url: private.URL("postgres"), private: private}, nil
 }
 
 // Close ends a private server and removes all of it.
-func (s *Server) Close() error {
+func (s *pgServer) Close() error {
 	if s.private == nil {
 		return nil
 	}
@@ -66,15 +66,15 @@ func (s *Server) Close() error {
 }
 
 // Dir is where a private server has its data; empty for another.
-func (s *Server) Dir() string {
+func (s *pgServer) Dir() string {
 	if s.private == nil {
 		return ""
 	}
 	return s.private.Dir()
 }
 
-// Describe says which server it is, and its settings that figures depend on.
-func (s *Server) Describe(ctx context.Context) (string, error) {
+// Describe returns which server it is, with the settings that figures depend on.
+func (s *pgServer) Describe(ctx context.Context) (string, error) {
 	name := "a private server"
 	if s.private == nil {
 		name = config.StoreName(s.url)
@@ -93,7 +93,7 @@ func (s *Server) Describe(ctx context.Context) (string, error) {
 	return "PostgreSQL, " + name + " (" + strings.Join(all, ", ") + ")", err
 }
 
-func (s *Server) use(ctx context.Context, url string, fn func(*pgx.Conn) error) error {
+func (s *pgServer) use(ctx context.Context, url string, fn func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func (s *Server) use(ctx context.Context, url string, fn func(*pgx.Conn) error) 
 	return fn(conn)
 }
 
-func (s *Server) exec(ctx context.Context, statement string) error {
+func (s *pgServer) exec(ctx context.Context, statement string) error {
 	return s.use(ctx, s.url, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, statement)
 		return err
@@ -110,7 +110,7 @@ func (s *Server) exec(ctx context.Context, statement string) error {
 }
 
 // Database makes an empty database and returns its URL. drop removes it, also when the context has ended.
-func (s *Server) Database(ctx context.Context) (at string, drop func() error, err error) {
+func (s *pgServer) Database(ctx context.Context) (at string, drop func() error, err error) {
 	u, err := url.Parse(s.url)
 	if err != nil {
 		return "", nil, errors.New("the store's URL cannot be read") // not the error: it holds the password
@@ -128,8 +128,8 @@ func (s *Server) Database(ctx context.Context) (at string, drop func() error, er
 }
 
 // checkpoint writes what the server has not written yet, so that one measurement does not pay for another, and says
-// how long that took. On somebody else's server it needs the role pg_checkpoint, and is left out without it.
-func (s *Server) checkpoint(ctx context.Context) (time.Duration, error) {
+// how long that took. On a server that runs already it needs the role pg_checkpoint, and is left out without it.
+func (s *pgServer) checkpoint(ctx context.Context) (time.Duration, error) {
 	began := time.Now()
 	if err := s.exec(ctx, "CHECKPOINT"); err != nil && s.private != nil {
 		return 0, err
@@ -145,7 +145,7 @@ type serverUsage struct {
 	size    int64         // of the measured database on the disk, in bytes
 }
 
-func (s *Server) usage(ctx context.Context, database string) (serverUsage, error) {
+func (s *pgServer) usage(ctx context.Context, database string) (serverUsage, error) {
 	var u serverUsage
 	if s.private != nil {
 		u.cpu = processorTime(s.private.Processes())

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,7 +91,7 @@ func measureDecisions(ctx context.Context, o decideOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	d := &decideBench{decideOptions: o, meter: newMeter(dir), issuer: issuer}
-	if err := d.furnish(ctx); err != nil {
+	if err := d.fill(ctx); err != nil {
 		return err
 	}
 	return d.report(ctx)
@@ -103,7 +101,7 @@ type decideBench struct {
 	decideOptions
 	meter  meter
 	issuer *issuing.Issuer
-	next   int
+	next   int64
 }
 
 func (d *decideBench) report(ctx context.Context) error {
@@ -127,8 +125,8 @@ func (d *decideBench) report(ctx context.Context) error {
 	return nil
 }
 
-// furnish puts the catalogue and the users into the store.
-func (d *decideBench) furnish(ctx context.Context) error {
+// fill puts the catalogue and the users into the store.
+func (d *decideBench) fill(ctx context.Context) error {
 	if err := change(ctx, d.issuer, d.catalogue()); err != nil {
 		return err
 	}
@@ -215,35 +213,20 @@ func (d *decideBench) decision(n int) *benefit.Request {
 
 // measure makes the requests of one kind in a closed loop.
 func (d *decideBench) measure(ctx context.Context, ask func(n int) *benefit.Request) (Figures, error) {
-	var (
-		latency Histogram
-		next    atomic.Int64
-		failed  atomic.Pointer[error]
-		callers sync.WaitGroup
-	)
+	var latency histogram
 	first := d.next
-	d.next += d.Requests
+	d.next += int64(d.Requests)
+	one := func(n int64) error {
+		request := ask(int(n))
+		began := time.Now()
+		outcome, err := d.issuer.Issue(ctx, request)
+		latency.Add(time.Since(began))
+		if err == nil && (outcome.Reason != benefit.NotRefused || len(outcome.Lines) != 1 || outcome.Lines[0].Issued != 1) {
+			err = fmt.Errorf("request %d: %s, %d lines", n, outcome.Reason, len(outcome.Lines))
+		}
+		return err
+	}
 	from := d.meter.read()
-	for range d.Callers {
-		callers.Go(func() {
-			for n := int(next.Add(1)); n <= d.Requests && failed.Load() == nil; n = int(next.Add(1)) {
-				request := ask(first + n)
-				began := time.Now()
-				outcome, err := d.issuer.Issue(ctx, request)
-				latency.Add(time.Since(began))
-				if err == nil && (outcome.Reason != benefit.NotRefused || len(outcome.Lines) != 1 || outcome.Lines[0].Issued != 1) {
-					err = fmt.Errorf("request %d: %s, %d lines", n, outcome.Reason, len(outcome.Lines))
-				}
-				if err != nil {
-					failed.Store(&err)
-				}
-			}
-		})
-	}
-	callers.Wait()
-	f := figures(from, d.meter.read(), int64(d.Requests), &latency)
-	if err := failed.Load(); err != nil {
-		return f, *err
-	}
-	return f, nil
+	err := closedLoop(d.Callers, first, d.next, 1, func(int) func(int64) error { return one })
+	return figures(from, d.meter.read(), int64(d.Requests), &latency), err
 }

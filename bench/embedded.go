@@ -16,8 +16,8 @@ import (
 	"faquan/internal/store/embedded"
 )
 
-// EmbeddedOptions are the flags of bench engine on the embedded store.
-type EmbeddedOptions struct {
+// embeddedOptions are the flags of bench engine on the embedded store.
+type embeddedOptions struct {
 	Workload
 	Dir      string // for the stores; what is made there is removed afterwards, unless Keep
 	Keep     bool   // leaves the embedded store, in store/ of the directory that is named at the end
@@ -38,8 +38,8 @@ type engineStep struct {
 	engine, bare, direct Figures
 }
 
-// RunEmbedded measures the embedded store, and in each step the bare journal and direct SQLite beside it.
-func RunEmbedded(ctx context.Context, o EmbeddedOptions) (err error) {
+// measureEmbedded measures the embedded store, and in each step the bare journal and direct SQLite beside it.
+func measureEmbedded(ctx context.Context, o embeddedOptions) (err error) {
 	dir, err := os.MkdirTemp(o.Dir, "faquan-bench-")
 	if err != nil {
 		return err
@@ -70,9 +70,9 @@ func RunEmbedded(ctx context.Context, o EmbeddedOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, bare.Close()) }()
-	rival := &rival{o: o}
+	direct := &sqliteRun{o: o}
 	if !o.NoDirect {
-		if err := rival.open(ctx, filepath.Join(dir, "direct.db")); err != nil {
+		if err := direct.open(ctx, filepath.Join(dir, "direct.db")); err != nil {
 			return err
 		}
 	}
@@ -85,11 +85,11 @@ func RunEmbedded(ctx context.Context, o EmbeddedOptions) (err error) {
 			return err
 		}
 		entry := int(journalBytes(filepath.Join(dir, "store", "journal"), k+1, o.Step))
-		if s.bare, err = (&BareJournal{bare, o.Callers, entry, dir}).Run(o.Step / 2); err != nil {
+		if s.bare, err = (&bareJournal{bare, o.Callers, entry, dir}).Run(o.Step / 2); err != nil {
 			return err
 		}
 		if !o.NoDirect {
-			if s.direct, err = rival.step(ctx, o.Step); err != nil {
+			if s.direct, err = direct.step(ctx, o.Step); err != nil {
 				return err
 			}
 		}
@@ -128,14 +128,14 @@ func journalBytes(dir string, steps int, step int64) int64 {
 	return min(max((total-128<<20)/(int64(steps)*step), 150), 600)
 }
 
-// rival is direct SQLite under the same load.
-type rival struct {
-	o      EmbeddedOptions
+// sqliteRun is direct SQLite under the same load.
+type sqliteRun struct {
+	o      embeddedOptions
 	store  *direct
 	engine *Engine
 }
 
-func (r *rival) open(ctx context.Context, path string) error {
+func (r *sqliteRun) open(ctx context.Context, path string) error {
 	var err error
 	if r.store, err = openDirect(path); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (r *rival) open(ctx context.Context, path string) error {
 }
 
 // step fills the store without syncs and measures the last issues with them.
-func (r *rival) step(ctx context.Context, asks int64) (Figures, error) {
+func (r *sqliteRun) step(ctx context.Context, asks int64) (Figures, error) {
 	measured := min(r.o.DirectMeasured, asks)
 	if err := r.store.setSynchronous("OFF"); err != nil {
 		return Figures{}, err
@@ -172,7 +172,7 @@ func printStep(w io.Writer, million int, s engineStep) {
 	}
 }
 
-// printSummary gives medians over the steps, and how the cost grows: the mean of the last two steps against that of
+// printSummary prints medians over the steps, and how the cost grows: the mean of the last two steps against that of
 // the second and third, the first one being the one that makes the users.
 func printSummary(w io.Writer, steps []engineStep) {
 	var rate, cpu, p99, bare, sqlite []float64

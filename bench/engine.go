@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,8 +61,8 @@ func change(ctx context.Context, issuer *issuing.Issuer, c *benefit.Changes) err
 
 // stretch is what came of a run of asks.
 type stretch struct {
-	issued, again atomic.Int64 // again: asks that were told to retry, and did
-	latency       Histogram
+	issued, again atomic.Int64 // again: retries of asks that were answered with an error to retry
+	latency       histogram
 }
 
 // Run makes so many asks, then drain (if any) until the work behind the answers is done as well, and reports. Of
@@ -81,32 +80,37 @@ func (e *Engine) Run(ctx context.Context, asks int64, drain func() error) (Figur
 }
 
 func (e *Engine) run(ctx context.Context, asks int64) (*stretch, error) {
-	var (
-		s       stretch
-		next    atomic.Int64
-		failed  atomic.Pointer[error]
-		callers sync.WaitGroup
-	)
+	var s stretch
 	settled, stride := e.settled, e.stride()
-	last := settled + asks
-	next.Store(settled + ((int64(e.Process)-settled)%stride+stride)%stride)
-	for c := range e.Callers {
-		callers.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(c), uint64(settled)))
-			for n := next.Add(stride) - stride; n < last && failed.Load() == nil; n = next.Add(stride) - stride {
-				if err := e.ask(ctx, n, settled, r, &s); err != nil {
-					failed.Store(&err)
-					return
-				}
+	first := settled + ((int64(e.Process)-settled)%stride+stride)%stride
+	e.settled += asks
+	err := closedLoop(e.Callers, first, e.settled, stride, func(caller int) func(int64) error {
+		r := rand.New(rand.NewPCG(uint64(caller), uint64(settled)))
+		return func(n int64) error { return e.ask(ctx, n, settled, r, &s) }
+	})
+	return &s, err
+}
+
+// closedLoop makes the asks first, first+stride and so on below end, until one fails. Each caller makes the next ask when
+// its last one is answered; caller returns how.
+func closedLoop(callers int, first, end, stride int64, caller func(c int) func(n int64) error) error {
+	var (
+		next   atomic.Int64
+		failed atomic.Pointer[error]
+	)
+	next.Store(first)
+	each(callers, func(c int) {
+		ask := caller(c)
+		for n := next.Add(stride) - stride; n < end && failed.Load() == nil; n = next.Add(stride) - stride {
+			if err := ask(n); err != nil {
+				failed.Store(&err)
 			}
-		})
-	}
-	callers.Wait()
-	e.settled = last
+		}
+	})
 	if err := failed.Load(); err != nil {
-		return nil, *err
+		return *err
 	}
-	return &s, nil
+	return nil
 }
 
 // ask makes the n-th ask, and checks what comes of it. Told to retry it does, as any caller would.
@@ -114,7 +118,7 @@ func (e *Engine) ask(ctx context.Context, n, settled int64, r *rand.Rand, s *str
 	request, replay := e.Ask(n, settled, r)
 	began := time.Now()
 	outcome, err := e.issuer.Issue(ctx, request)
-	for tries := 0; retryable(err) && tries < mostRetries && ctx.Err() == nil; tries++ {
+	for tries := 0; retryable(err) && tries < maxRetries && ctx.Err() == nil; tries++ {
 		s.again.Add(1)
 		time.Sleep(retryAfter)
 		outcome, err = e.issuer.Issue(ctx, request)
@@ -130,10 +134,10 @@ func (e *Engine) ask(ctx context.Context, n, settled int64, r *rand.Rand, s *str
 	return err
 }
 
-// A caller that is told to retry does so for some seconds.
+// A caller retries for some seconds.
 const (
-	mostRetries = 500
-	retryAfter  = 10 * time.Millisecond
+	maxRetries = 500
+	retryAfter = 10 * time.Millisecond
 )
 
 func retryable(err error) bool {

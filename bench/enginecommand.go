@@ -9,8 +9,8 @@ import (
 
 // engineCommand are the flags of bench engine.
 type engineCommand struct {
-	EmbeddedOptions                 // both stores have its workload
-	database        PostgresOptions // for PostgreSQL
+	embeddedOptions                 // both stores have its workload
+	database        postgresOptions // for PostgreSQL
 	millions        int             // 0: what suits the store
 }
 
@@ -88,12 +88,12 @@ func (o *engineCommand) run(cmd *cobra.Command) error {
 			o.Millions = 10
 		}
 		o.Out = cmd.OutOrStdout()
-		return RunEmbedded(cmd.Context(), o.EmbeddedOptions)
+		return measureEmbedded(cmd.Context(), o.embeddedOptions)
 	}
 	if o.Dir != "" || o.Keep || o.Metrics {
 		return errors.New("--dir, --keep and --metrics are for the embedded store; a private server lies where TMPDIR says")
 	}
 	d.Workload, d.Callers, d.Millions, d.Step = o.Workload, o.Callers, o.millions, o.Step
 	d.Out, d.Progress, d.Profile = cmd.OutOrStdout(), cmd.ErrOrStderr(), cmd.Flag("cpuprofile").Value.String()
-	return RunPostgres(cmd.Context(), *d)
+	return measurePostgres(cmd.Context(), *d)
 }

@@ -36,14 +36,13 @@ data directory. Each issue is durable before it is answered. Requests are signed
 are checked after it has stopped. The load shares the machine.
 
 Each round measures upper bounds, then issues as fast as they go, and then issues at 70 % of that rate, with latencies
-counted from the moment at which each request should have been sent. The bounds run in a process of their own, as the
-gateway does:
+counted from the moment at which each request should have been sent. One bound is an empty handler behind the same HTTP
+server, in a process of its own, that answers the same bytes. The others are:
 
---protocol alipay: signing alone (what the machine could answer if nothing else took time), and an empty handler behind
-the same HTTP server. A sample of the answers is verified.
+--protocol alipay: signing alone, what the machine could answer if nothing else took time. A sample of the answers is
+verified.
 
---protocol top: activity.send with hmac-sha256 and one hot template. The bounds are an empty handler that answers the
-same bytes, and the gateway with an issuer that issues nothing; refusals of a template without stock are measured, too.
+--protocol top: refusals of a template without stock. The calls are activity.send with hmac-sha256 and one hot template.
 
 With --store the gateway issues on PostgreSQL, in a database that is made for it and dropped again. --faquan measures
 another program than that of this checkout, for example an older version.`,
@@ -74,8 +73,8 @@ another program than that of this checkout, for example an older version.`,
 type gatewayLoad struct {
 	title  string
 	bounds []bound // measured in each round before the issues; shares are of the first one
-	// issues returns signed calls, each of which issues a voucher under a new key.
-	issues func(count int) ([][]byte, error)
+	// call returns the n-th signed call. It issues a voucher under a key of its own.
+	call func(n int) ([]byte, error)
 	// check returns how many of the answers it has looked at, and an error if one of them is not that of an issue.
 	check func(answers [][]byte) (int, error)
 }
@@ -115,10 +114,6 @@ func measureGateway(ctx context.Context, o gatewayOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.program.stop()) }()
-	if b.standIn, err = startStandIn(o.protocol, o.users); err != nil {
-		return err
-	}
-	defer b.standIn.close()
 	b.server = b.program.cmd.Process.Pid
 	return b.run()
 }
@@ -131,10 +126,12 @@ type gatewayBench struct {
 	warm     func() error // before the first round; may be nil
 	database string       // URL of the database that the program issues on; empty: the embedded store
 	program  *program
-	standIn  *standIn
+	empty    *emptyServer
 
-	storeName string // to show
-	next      int    // the next key
+	storeName string   // to show
+	next      int      // number of the next call that issues
+	calls     [][]byte // the last ones, which the empty handler gets, too
+	checked   int      // answers
 }
 
 // openStore makes a database if --store asks for one. closeStore removes it.
@@ -142,7 +139,7 @@ func (b *gatewayBench) openStore(ctx context.Context) (closeStore func() error, 
 	if b.store == "" {
 		return func() error { return nil }, nil
 	}
-	db, err := OpenServer(b.store)
+	db, err := openPGServer(b.store)
 	if err != nil {
 		return nil, err
 	}
@@ -181,11 +178,13 @@ func (b *gatewayBench) run() error {
 			return err
 		}
 	}
-	first, checked, err := b.issue(16*b.width, 0)
+	rate, err := b.start()
 	if err != nil {
 		return err
 	}
-	rate := first.PerSecond
+	if b.empty != nil {
+		defer b.empty.close()
+	}
 	var rounds []gatewayRound
 	for k := range b.rounds {
 		r := gatewayRound{}
@@ -196,38 +195,65 @@ func (b *gatewayBench) run() error {
 			}
 			r.bounds = append(r.bounds, rate)
 		}
-		var seen [2]int
-		if r.full, seen[0], err = b.issue(int(rate*b.seconds), 0); err != nil {
+		if r.full, _, err = b.issue(int(rate*b.seconds), 0); err != nil {
 			return err
 		}
 		rate = r.full.PerSecond
-		if r.open, seen[1], err = b.issue(int(openShare*rate*b.seconds), openShare*rate); err != nil {
+		if r.open, _, err = b.issue(int(openShare*rate*b.seconds), openShare*rate); err != nil {
 			return err
 		}
-		checked += seen[0] + seen[1]
 		rounds = append(rounds, r)
 		b.printRound(k+1, &r)
 	}
-	b.printMedians(rounds, checked)
+	b.printMedians(rounds)
 	return nil
 }
 
+// start issues for the first time, and starts the empty handler with one of the answers. It returns the rate of issues,
+// from which the first round takes how many there shall be.
+func (b *gatewayBench) start() (float64, error) {
+	f, answers, err := b.issue(16*b.width, 0)
+	if err != nil {
+		return 0, err
+	}
+	b.empty, err = startEmptyServer(answers[0])
+	return f.PerSecond, err
+}
+
+// emptyRate returns the rate of the empty handler.
+func (b *gatewayBench) emptyRate() (float64, error) {
+	return b.spin(b.empty.address, b.calls, b.seconds, nil)
+}
+
 // issue makes calls that issue: as fast as answers come, or at a rate per second.
-func (b *gatewayBench) issue(count int, rate float64) (f Figures, checked int, err error) {
-	calls, err := b.load.issues(max(count, 1))
-	if err != nil {
-		return f, 0, err
+func (b *gatewayBench) issue(count int, rate float64) (f Figures, answers [][]byte, err error) {
+	count = max(count, 1)
+	if b.calls, err = signed(b.next, count, b.load.call); err != nil {
+		return f, nil, err
 	}
-	send := func() (Figures, [][]byte, error) { return b.closed(b.program.address(), calls) }
+	b.next += count
 	if rate > 0 {
-		send = func() (Figures, [][]byte, error) { return b.openLoop(b.program.address(), calls, rate) }
+		f, answers, err = b.openLoop(b.program.address(), b.calls, rate)
+	} else {
+		f, answers, err = b.closed(b.program.address(), b.calls)
 	}
-	f, answers, err := send()
 	if err != nil {
-		return f, 0, err
+		return f, nil, err
 	}
-	checked, err = b.load.check(answers)
-	return f, checked, err
+	checked, err := b.load.check(answers)
+	b.checked += checked
+	return f, answers, err
+}
+
+// signed returns the calls with the numbers first and following, made on all CPUs.
+func signed(first, count int, call func(n int) ([]byte, error)) ([][]byte, error) {
+	all, errs := make([][]byte, count), make([]error, runtime.NumCPU())
+	each(len(errs), func(c int) {
+		for k := c; k < count && errs[c] == nil; k += len(errs) {
+			all[k], errs[c] = call(first + k)
+		}
+	})
+	return all, errors.Join(errs...)
 }
 
 func (b *gatewayBench) printRound(number int, r *gatewayRound) {
@@ -239,7 +265,7 @@ func (b *gatewayBench) printRound(number int, r *gatewayRound) {
 	fmt.Fprintf(b.out, "  %-15s %s\n", "open loop", r.open)
 }
 
-func (b *gatewayBench) printMedians(rounds []gatewayRound, checked int) {
+func (b *gatewayBench) printMedians(rounds []gatewayRound) {
 	over := func(figure func(r *gatewayRound) float64) float64 {
 		var all []float64
 		for k := range rounds {
@@ -251,7 +277,7 @@ func (b *gatewayBench) printMedians(rounds []gatewayRound, checked int) {
 	share := over(func(r *gatewayRound) float64 { return r.full.PerSecond / r.bounds[0] })
 	p99 := over(func(r *gatewayRound) float64 { return r.open.P99Millis })
 	fmt.Fprintf(b.out, "\nmedian %.0f issues/s, %.2f of %s; p99 at 70 %% load %.2f ms; %d answers checked\n",
-		rate, share, b.load.bounds[0].name, p99, checked)
+		rate, share, b.load.bounds[0].name, p99, b.checked)
 	result := newResult("http").text("protocol", b.protocol).text("store", storeKind(b.store)).
 		number("issues_per_second", rate).number("cpu_us", over(func(r *gatewayRound) float64 { return r.full.CPUMicros })).
 		number("p99_ms_at_70_percent", p99).number("issues_of_"+slug(b.load.bounds[0].name), share)

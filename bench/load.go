@@ -25,7 +25,7 @@ func each(n int, fn func(k int)) {
 	all.Wait()
 }
 
-// connections opens the connections, and when all are open gives one to each call of fn.
+// connections opens the connections, and when all are open calls fn with each.
 func (l *loader) connections(address string, fn func(*rawConn) error) error {
 	conns, errs := make([]*rawConn, l.width), make([]error, l.width)
 	each(l.width, func(k int) { conns[k], errs[k] = dialRaw(address) })
@@ -78,7 +78,7 @@ func (l *loader) openLoop(address string, requests [][]byte, rate float64) (Figu
 // load sends all requests over the connections. wait returns when the k-th may be sent, with the moment from which
 // its latency counts.
 func (l *loader) load(address string, requests [][]byte, wait func(k int64) time.Time) (Figures, [][]byte, error) {
-	var latency Histogram
+	var latency histogram
 	var next atomic.Int64
 	answers := make([][]byte, len(requests))
 	m := newMeter(l.disk, l.server)

@@ -56,11 +56,11 @@ output has the medians as name=value pairs, for scripts.`,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true // `go run` has no completion
-	root.AddCommand(newEngine(), newDecide(), newHTTP(), newStart(), newWorker(), newStandIn())
+	root.AddCommand(newEngine(), newDecide(), newHTTP(), newStart(), newWorker(), newEmpty())
 	return root
 }
 
-// profileFlag gives a command the flag --cpuprofile, which profiles the process that runs it.
+// profileFlag adds the flag --cpuprofile to a command, which profiles the process that runs it.
 func profileFlag(cmd *cobra.Command) *cobra.Command {
 	file, measure := "", cmd.RunE
 	cmd.Flags().StringVar(&file, "cpuprofile", "", "write a CPU profile to `FILE`, for go tool pprof")

@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// Histogram counts durations in buckets that are about one sixteenth wide. It is safe for concurrent use.
-type Histogram struct {
+// histogram counts durations in buckets that are about one sixteenth wide. It is safe for concurrent use.
+type histogram struct {
 	buckets [64 * 16]atomic.Int64
 }
 
 // Add counts one duration.
-func (h *Histogram) Add(d time.Duration) { h.buckets[bucketOf(uint64(max(d, 1)))].Add(1) }
+func (h *histogram) Add(d time.Duration) { h.buckets[bucketOf(uint64(max(d, 1)))].Add(1) }
 
 // counts are the buckets that have any.
-func (h *Histogram) counts() map[int]int64 {
+func (h *histogram) counts() map[int]int64 {
 	all := map[int]int64{}
 	for k := range h.buckets {
 		if n := h.buckets[k].Load(); n > 0 {
@@ -33,7 +33,7 @@ func (h *Histogram) counts() map[int]int64 {
 }
 
 // merge adds the counts of another histogram.
-func (h *Histogram) merge(counts map[int]int64) {
+func (h *histogram) merge(counts map[int]int64) {
 	for k, n := range counts {
 		if k >= 0 && k < len(h.buckets) {
 			h.buckets[k].Add(n)
@@ -59,7 +59,7 @@ func upper(bucket int) time.Duration {
 }
 
 // Quantile is the duration that a share q of all stays within; 0 when there are none.
-func (h *Histogram) Quantile(q float64) time.Duration {
+func (h *histogram) Quantile(q float64) time.Duration {
 	var total int64
 	for k := range h.buckets {
 		total += h.buckets[k].Load()
@@ -154,7 +154,7 @@ type Figures struct {
 	P999Millis float64
 }
 
-func figures(from, to usage, issues int64, latency *Histogram) Figures {
+func figures(from, to usage, issues int64, latency *histogram) Figures {
 	n, wall := float64(max(issues, 1)), to.at.Sub(from.at).Seconds()
 	f := Figures{
 		Issues: issues, Seconds: wall, PerSecond: float64(issues) / wall,

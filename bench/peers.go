@@ -48,7 +48,7 @@ type peers struct {
 
 // openPeers builds the peers in a directory, so that no compiler runs beside a measurement; a file is a program that
 // was built before.
-func openPeers(ctx context.Context, at string, o *PostgresOptions) (*peers, error) {
+func openPeers(ctx context.Context, at string, o *postgresOptions) (*peers, error) {
 	p := &peers{program: at, remove: func() {}, args: []string{
 		"--callers", strconv.Itoa(max(o.Callers, 2)), "--seconds", strconv.FormatFloat(o.PeerSeconds, 'f', -1, 64),
 		"--templates", strconv.Itoa(o.Templates), "--users", strconv.FormatInt(o.Users, 10),

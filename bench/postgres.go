@@ -14,14 +14,14 @@ import (
 	"faquan/internal/store/postgres"
 )
 
-// PostgresOptions are the flags of bench engine --store.
-type PostgresOptions struct {
+// postgresOptions are the flags of bench engine --store.
+type postgresOptions struct {
 	Workload
 	Store     string // the URL of a database, or Private
 	Processes []int  // how many processes issue at once, one measurement for each
 	// Committers of each process: see issuing.Options.
 	Committers int
-	Callers    int   // of all processes together, but at least leastCallers each
+	Callers    int   // of all processes together, but at least minCallers each
 	Rounds     int   // of the comparison; 0: none. Each measures all of Processes and all peers, one after the other
 	Asks       int64 // of one measurement; a tenth as many go before it, unmeasured
 	Millions   int   // how large a database gets for the cost at its size; 0: not measured
@@ -36,18 +36,18 @@ type PostgresOptions struct {
 	Progress io.Writer // what is under way, for whoever waits
 }
 
-// leastCallers of a process: with fewer its batches stay small because nobody asks.
-const leastCallers = 128
+// minCallers is the number of callers that a process has at least: with fewer its batches stay small.
+const minCallers = 128
 
-// mostProcesses is a bound for slips of the finger.
-const mostProcesses = 64
+// maxProcesses is a bound for slips of the finger.
+const maxProcesses = 64
 
-func (o *PostgresOptions) check() error {
+func (o *postgresOptions) check() error {
 	for _, n := range o.Processes {
 		w := o.Workload
 		w.Processes = n
-		if n < 1 || n > mostProcesses {
-			return fmt.Errorf("%d processes: 1 to %d", n, mostProcesses)
+		if n < 1 || n > maxProcesses {
+			return fmt.Errorf("%d processes: 1 to %d", n, maxProcesses)
 		}
 		if err := w.Check(); err != nil {
 			return err
@@ -69,8 +69,8 @@ func (o *PostgresOptions) check() error {
 
 // pgBench is such a run.
 type pgBench struct {
-	PostgresOptions
-	server *Server
+	postgresOptions
+	server *pgServer
 	peers  *peers           // nil: none
 	failed map[string]error // of peers
 	result *result
@@ -87,13 +87,13 @@ func (b *pgBench) workerArgs() []string {
 	return []string{"--cpuprofile", fmt.Sprintf("%s.%d", b.Profile, b.profiles)}
 }
 
-// RunPostgres measures the core on PostgreSQL, in one and in several processes, beside the peers, and then as the
-// database grows. A peer that fails is left out and told of in the end.
-func RunPostgres(ctx context.Context, o PostgresOptions) (err error) {
+// measurePostgres measures the core on PostgreSQL, in one and in several processes, beside the peers, and then as the
+// database grows. A peer that fails is left out and is part of the error in the end.
+func measurePostgres(ctx context.Context, o postgresOptions) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
-	b := &pgBench{PostgresOptions: o, failed: map[string]error{}, result: newResult("engine").text("store", "postgres")}
+	b := &pgBench{postgresOptions: o, failed: map[string]error{}, result: newResult("engine").text("store", "postgres")}
 	if o.Peers != "" && o.Rounds > 0 {
 		b.progress("building the peers")
 		if b.peers, err = openPeers(ctx, o.Peers, &o); err != nil {
@@ -101,7 +101,7 @@ func RunPostgres(ctx context.Context, o PostgresOptions) (err error) {
 		}
 		defer b.peers.remove()
 	}
-	if b.server, err = OpenServer(o.Store); err != nil {
+	if b.server, err = openPGServer(o.Store); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.server.Close()) }()
@@ -122,7 +122,7 @@ func (b *pgBench) progress(format string, args ...any) {
 	fmt.Fprintf(b.Progress, time.Now().Format(time.TimeOnly)+"  "+format+"\n", args...)
 }
 
-// head says what is measured, and on what.
+// head prints what is measured, and on what.
 func (b *pgBench) head(ctx context.Context) error {
 	server, err := b.server.Describe(ctx)
 	if err != nil {
@@ -133,7 +133,7 @@ func (b *pgBench) head(ctx context.Context) error {
 		users = "every process asks for every user"
 	}
 	fmt.Fprintf(b.Out, "%s\n%d callers, at least %d in each process, %d users with a limit of %d per template, %s, %s, one ask in %d a retry; %d committers in each process; %d CPUs, %s/%s\n",
-		server, b.Callers, min(leastCallers, b.Callers), b.Users, b.PerUser, templatesText(b.Templates), users, b.RetryEvery, b.Committers, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+		server, b.Callers, min(minCallers, b.Callers), b.Users, b.PerUser, templatesText(b.Templates), users, b.RetryEvery, b.Committers, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	return nil
 }
 
@@ -145,7 +145,7 @@ type measured struct {
 	SizeBytes    float64 // by which the database has grown, per issue
 	BatchSize    float64 // issues in a commit
 	Conflicts    int64   // batches that were decided again because another process was first
-	Again        int64   // asks that were told to retry, and did
+	Again        int64   // retries of asks that were answered with an error to retry
 	Uneven       float64 // how much longer the last process took than the first; 0: as long
 	Checkpoint   time.Duration
 }
@@ -155,7 +155,7 @@ func (m *measured) String() string {
 	line := fmt.Sprintf("%s  server %s µs CPU, %.0f B WAL, grew %.0f B; %.0f issues in a commit, %d conflicts",
 		m.Figures, tenths(m.ServerMicros), m.WALBytes, m.SizeBytes, m.BatchSize, m.Conflicts)
 	if m.Again > 0 {
-		line += fmt.Sprintf(", %d told to retry", m.Again)
+		line += fmt.Sprintf(", %d retries", m.Again)
 	}
 	if m.Uneven > 0.1 {
 		line += fmt.Sprintf(", the slowest process took %.0f %% longer", 100*m.Uneven)
@@ -175,7 +175,7 @@ func (b *pgBench) in(ctx context.Context, processes int, fn func(url string, c c
 	if err := offer(ctx, url, w); err != nil {
 		return err
 	}
-	callers := min(max(b.Callers/processes, leastCallers), b.Callers)
+	callers := min(max(b.Callers/processes, minCallers), b.Callers)
 	c, err := startCrew(workerTask{URL: url, Workload: w, Callers: callers, Committers: b.Committers}, b.workerArgs)
 	if err != nil {
 		return err
@@ -232,7 +232,7 @@ func (b *pgBench) stretch(ctx context.Context, url string, c crew, asks int64) (
 func sum(wall time.Duration, reports []workerReport) *measured {
 	var (
 		m       measured
-		latency Histogram
+		latency histogram
 		cpu     time.Duration
 		batches int64
 		seconds []float64

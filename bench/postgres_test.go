@@ -20,8 +20,8 @@ import (
 	"faquan/internal/store"
 )
 
-func smallPostgres(t *testing.T, server string) PostgresOptions {
-	return PostgresOptions{
+func smallPostgres(t *testing.T, server string) postgresOptions {
+	return postgresOptions{
 		Workload: Workload{Templates: 1, Users: 240, PerUser: 5, RetryEvery: 10},
 		Store:    server, Processes: []int{1, 3}, Callers: 8, Committers: 2, Rounds: 2, Asks: 300, Step: 200,
 		Out: testWriter{t}, Progress: io.Discard,
@@ -53,7 +53,7 @@ echo '{"peer":"'$name'","issues":50,"issues_per_second":50,"client_cpu_seconds":
 	o.Millions, o.Peers, o.PeerNames, o.PeerSeconds = 5, peer, []string{"redis-everysec", "naive", "redis-always"}, 1
 	var out bytes.Buffer
 	o.Out = &out
-	if err := RunPostgres(t.Context(), o); err == nil || err.Error() != "redis-everysec: exit status 1: no memory" {
+	if err := measurePostgres(t.Context(), o); err == nil || err.Error() != "redis-everysec: exit status 1: no memory" {
 		t.Fatalf("want the failure of one peer and nothing else: %v", err)
 	}
 	for _, want := range []string{
@@ -78,11 +78,11 @@ echo '{"peer":"'$name'","issues":50,"issues_per_second":50,"client_cpu_seconds":
 // TestCounts: what the workers say they issued stands in the database, once, and retries issue nothing.
 func TestCounts(t *testing.T) {
 	t.Parallel()
-	server := &Server{url: pgtest.Start(t).URL("postgres")}
+	server := &pgServer{url: pgtest.Start(t).URL("postgres")}
 	for _, shared := range []bool{false, true} {
 		o := smallPostgres(t, "")
 		o.SharedUsers = shared
-		b := &pgBench{PostgresOptions: o, server: server}
+		b := &pgBench{postgresOptions: o, server: server}
 		err := b.in(t.Context(), 3, func(url string, c crew) error {
 			for range 2 {
 				m, err := b.stretch(t.Context(), url, c, 500)
@@ -112,13 +112,13 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// TestWorkerEnds: a worker gives up what is under way when nobody waits for it any more.
+// TestWorkerEnds: a worker gives up what is under way when the process that started it has gone.
 func TestWorkerEnds(t *testing.T) {
 	t.Parallel()
 	in, orders := io.Pipe()
 	said, answers := io.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- RunWorker(context.Background(), in, answers) }()
+	go func() { ended <- runWorker(context.Background(), in, answers) }()
 	task := workerTask{
 		URL: pgtest.Start(t).Database(t), Callers: 4, Committers: 1,
 		Workload: Workload{Templates: 1, Users: 1_000_000, PerUser: 5},
@@ -145,7 +145,7 @@ func TestWorkerEnds(t *testing.T) {
 	}
 }
 
-// TestFailedWorker: what a worker failed of is told.
+// TestFailedWorker: the error of a worker is reported, without the password of the URL.
 func TestFailedWorker(t *testing.T) {
 	t.Parallel()
 	_, err := startCrew(workerTask{URL: "postgres://nobody:hush@127.0.0.1:1/none?connect_timeout=1", Callers: 1}, func() []string { return nil })
@@ -219,7 +219,7 @@ func fakePeer(t *testing.T, script string) string {
 	return path
 }
 
-// TestConflictsAreCounted wherever they are told.
+// TestConflictsAreCounted in loads and in commits.
 func TestConflictsAreCounted(t *testing.T) {
 	st := &counted{Store: conflicting{}}
 	for range 3 {
@@ -255,12 +255,12 @@ func (conflictingTx) Commit(context.Context, *benefit.Changes) error { return st
 // TestServerIsNamed without its password.
 func TestServerIsNamed(t *testing.T) {
 	for _, bad := range []string{"", "privat", "postgres:u:hush@h/db"} {
-		if _, err := OpenServer(bad); err == nil || strings.Contains(err.Error(), "hush") {
+		if _, err := openPGServer(bad); err == nil || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 	url := strings.Replace(pgtest.Shared(t).URL("postgres"), "postgres@", "postgres:hush@", 1)
-	server, err := OpenServer(url)
+	server, err := openPGServer(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,10 +283,10 @@ func TestProcessorTime(t *testing.T) {
 }
 
 func TestHistogramsAreMerged(t *testing.T) {
-	var a, b, both Histogram
+	var a, b, both histogram
 	for k := range 1000 {
 		d := time.Duration(k*k) * time.Microsecond
-		[]*Histogram{&a, &b}[k%2].Add(d)
+		[]*histogram{&a, &b}[k%2].Add(d)
 		both.Add(d)
 	}
 	a.merge(b.counts())

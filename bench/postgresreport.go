@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// printComparison gives medians over the rounds, as tables for docs/performance.md. Ratios are taken within a round.
+// printComparison prints medians over the rounds, as tables for docs/performance.md. Ratios are taken within a round.
 func (b *pgBench) printComparison(rounds []pgRound) {
 	if len(rounds) == 0 {
 		return
@@ -87,7 +87,7 @@ func over(rounds []pgRound, figure func(pgRound) (float64, bool)) float64 {
 	return median(all)
 }
 
-// printGrowth gives the steps as a table, and how the cost grows: the mean of the last two steps against that of the
+// printGrowth prints the steps as a table, and how the cost grows: the mean of the last two steps against that of the
 // second and third, the first one being the one that makes the users.
 func (b *pgBench) printGrowth(steps []*measured) {
 	fmt.Fprintln(b.Out, "\n| million | issues/s | CPU µs per issue: faquan / server | p50 / p99 / p99.9 ms | bytes per issue: WAL / written / size |")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -42,29 +41,30 @@ const (
 	topEmpty = 2
 )
 
-// topRing is how many calls the measurements that issue nothing send again and again.
+// topRing is how many refused calls are sent again and again. A refusal binds no key.
 const topRing = 20_000
 
 // newTOP prepares the load of the TOP gateway, and returns the catalogue that it needs.
 func newTOP(b *gatewayBench) (catalogue, error) {
-	// The calls that issue nothing have the first topRing keys, which no call that issues has.
-	ring := func(address string, relation int) [][]byte { return b.topCalls(address, relation, 0, topRing) }
-	spin := func(address string, relation int, want string) (float64, error) {
-		return b.spin(address, ring(address, relation), b.seconds, []byte(want))
+	call := func(relation int) func(n int) ([]byte, error) {
+		return func(n int) ([]byte, error) {
+			return postForm(b.program.address(), top.Path, topForm(n, b.users, relation)), nil
+		}
 	}
-	b.next = topRing
+	refused := func() ([][]byte, error) { return signed(0, topRing, call(topEmpty)) }
 	b.load = gatewayLoad{
 		title: "TOP gateway, hmac-sha256",
 		bounds: []bound{
-			{"empty handler", func() (float64, error) { return spin(b.standIn.Empty, topHot, topIssued) }},
-			{"without issuing", func() (float64, error) { return spin(b.standIn.WithoutIssuing, topHot, topIssued) }},
-			{"sold out", func() (float64, error) { return spin(b.program.address(), topEmpty, topSoldOut) }},
+			{"empty handler", b.emptyRate},
+			{"sold out", func() (float64, error) {
+				calls, err := refused()
+				if err != nil {
+					return 0, err
+				}
+				return b.spin(b.program.address(), calls, b.seconds, []byte(topSoldOut))
+			}},
 		},
-		issues: func(n int) ([][]byte, error) {
-			first := b.next
-			b.next += n
-			return b.topCalls(b.program.address(), topHot, first, n), nil
-		},
+		call: call(topHot),
 		check: func(answers [][]byte) (int, error) {
 			for _, answer := range answers {
 				if !bytes.Contains(answer, []byte(topIssued)) {
@@ -76,25 +76,13 @@ func newTOP(b *gatewayBench) (catalogue, error) {
 	}
 	// The first call of a session reads it from the store, which is not what is measured.
 	b.warm = func() error {
-		_, _, err := b.closed(b.standIn.WithoutIssuing, ring(b.standIn.WithoutIssuing, topHot))
+		calls, err := refused()
 		if err == nil {
-			_, _, err = b.closed(b.program.address(), ring(b.program.address(), topEmpty))
+			_, _, err = b.closed(b.program.address(), calls)
 		}
 		return err
 	}
 	return catalogue{catalogueFile: []byte(topCatalogue)}, nil
-}
-
-// topCalls returns the signed calls number first and following.
-func (b *gatewayBench) topCalls(address string, relation, first, count int) [][]byte {
-	all := make([][]byte, count)
-	workers := runtime.NumCPU()
-	each(workers, func(c int) {
-		for k := c; k < count; k += workers {
-			all[k] = postForm(address, top.Path, topForm(first+k, b.users, relation))
-		}
-	})
-	return all
 }
 
 // topForm is the signed form of the n-th call.

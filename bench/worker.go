@@ -35,7 +35,7 @@ type workerOrder struct{ Asks int64 }
 type workerReport struct {
 	Error     string
 	Issues    int64
-	Again     int64         // asks that were told to retry, and did
+	Again     int64         // retries of asks that were answered with an error to retry
 	Batches   int64         // commits
 	Conflicts int64         // batches that were decided again because another process was first
 	CPU       time.Duration // callers included
@@ -56,13 +56,13 @@ does.`,
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(400) // as faquan serve on a database
 			}
-			return RunWorker(context.WithoutCancel(cmd.Context()), cmd.InOrStdin(), cmd.OutOrStdout())
+			return runWorker(context.WithoutCancel(cmd.Context()), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	})
 }
 
-// RunWorker is a worker: it works for whoever has started it, over its input and output.
-func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
+// runWorker is a worker: it works for whoever has started it, over its input and output.
+func runWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	lines, answers := json.NewDecoder(in), json.NewEncoder(out)
@@ -193,7 +193,7 @@ func (c crew) run(asks int64) (time.Duration, []workerReport, error) {
 	return time.Since(began), all, err
 }
 
-// reports waits for a line of each worker. All are heard before a failure is told, because the first to be heard may
+// reports waits for a line of each worker. It reads all of them before it returns an error, because the first worker may
 // have failed because of another.
 func (c crew) reports() ([]workerReport, error) {
 	all, errs := make([]workerReport, len(c)), make([]error, len(c))
@@ -214,7 +214,7 @@ func (c crew) close() {
 	}
 	for _, w := range c {
 		late := time.AfterFunc(20*time.Second, func() { _ = w.cmd.Process.Kill() })
-		_ = w.cmd.Wait() // what it failed of, it has told
+		_ = w.cmd.Wait() // its failure came as a report
 		late.Stop()
 	}
 }

@@ -37,7 +37,7 @@ func (w *Workload) flags(f *pflag.FlagSet) {
 	f.Int64Var(&w.RetryEvery, "retry-every", 100, "one ask in so many repeats an earlier one; 0: none")
 }
 
-// Check says what is wrong with a workload, if anything.
+// Check returns an error if the workload is impossible.
 func (w Workload) Check() error {
 	switch {
 	case w.Templates < 1 || w.Users < 1 || w.PerUser < 1 || w.RetryEvery < 0:
@@ -98,7 +98,7 @@ func (w Workload) retry(n int64) bool {
 }
 
 // template and user of the n-th ask. Users come in an order that is far from sorted, each once before any of them
-// twice, so that nobody reaches a limit and every issue is a real one.
+// twice, so that no user reaches a limit and every issue is a real one.
 func (w Workload) template(n int64) benefit.TemplateID {
 	if w.Templates > 1 {
 		return benefit.TemplateID(mix(uint64(n)^0x5851f42d4c957f2d)%uint64(w.Templates)) + 1
