@@ -35,6 +35,9 @@ func run() int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal kills at once
 	if err := newRoot().ExecuteContext(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1
 	}
