@@ -10,43 +10,8 @@ const (
 	channelNotAllowed    = "CHANNEL_NOT_ALLOWED"
 )
 
-// certificateRefusals is what each reason of the core is called in result.code; those that call.wrongRecipient answers have
-// none. The page of the API in docs/reference
-// has the same table.
-var certificateRefusals = []struct {
-	reason benefit.Reason
-	code   string
-}{
-	{benefit.KeyConflict, "KEY_CONFLICT"},
-	{benefit.TemplateNotFound, "TEMPLATE_NOT_FOUND"},
-	{benefit.UserNotFound, "USER_NOT_FOUND"},
-	{benefit.SceneNotFound, "SCENE_NOT_FOUND"},
-	{benefit.ActivityNotFound, "ACTIVITY_NOT_FOUND"},
-	{benefit.RightNotFound, "RIGHT_NOT_FOUND"},
-	{benefit.NarrowingNotAllowed, "NARROWING_NOT_ALLOWED"},
-	{benefit.OtherMerchant, "OTHER_MERCHANT"},
-	{benefit.TemplateDraft, "TEMPLATE_DRAFT"},
-	{benefit.TemplatePaused, "TEMPLATE_PAUSED"},
-	{benefit.TemplateNotOpen, "TEMPLATE_NOT_OPEN"},
-	{benefit.ActivityNotOpen, "ACTIVITY_NOT_OPEN"},
-	{benefit.SceneNotOpen, "SCENE_NOT_OPEN"},
-	{benefit.TemplateEnded, "TEMPLATE_ENDED"},
-	{benefit.Guarded, "GUARDED"},
-	{benefit.UserFrozen, "USER_FROZEN"},
-	{benefit.UserLimit, "USER_LIMIT"},
-	{benefit.PersonLimit, "PERSON_LIMIT"},
-	{benefit.UserDayLimit, "USER_DAY_LIMIT"},
-	{benefit.StockEmpty, "STOCK_EMPTY"},
-	{benefit.BudgetEmpty, "BUDGET_EMPTY"},
-	{benefit.DayStockEmpty, "DAY_STOCK_EMPTY"},
-	{benefit.DayBudgetEmpty, "DAY_BUDGET_EMPTY"},
-	{benefit.CodesEmpty, "CODES_EMPTY"},
-	{benefit.AmountNotAllowed, "AMOUNT_NOT_ALLOWED"},
-	{benefit.AmountMissing, "AMOUNT_MISSING"},
-	{benefit.AmountOutOfRange, "AMOUNT_OUT_OF_RANGE"},
-}
-
-// certificateTexts says what each code means and what the caller can do.
+// certificateTexts says what each code means and what the caller can do. The page of the API in docs/reference has the same
+// table.
 var certificateTexts = map[string]string{
 	certificateOK:           "成功",
 	certificateBusy:         "系统繁忙，本次调用未发放，请稍后重试；此前结果未知的调用请先通过tmall.nrt.certificate.query查询",
@@ -81,18 +46,11 @@ var certificateTexts = map[string]string{
 	"AMOUNT_OUT_OF_RANGE":   "电子凭证没有金额",
 }
 
-var certificateCodes = func() map[benefit.Reason]string {
-	m := make(map[benefit.Reason]string, len(certificateRefusals))
-	for _, r := range certificateRefusals {
-		m[r.reason] = r.code
-	}
-	return m
-}()
-
-// certificateCode is what a reason is called. One that the table lacks still says for sure that nothing was issued.
+// certificateCode returns what a reason of the core is called in result.code: its name. One that is no code of the API still
+// says for sure that nothing was issued.
 func certificateCode(reason benefit.Reason) string {
-	if code, ok := certificateCodes[reason]; ok {
-		return code
+	if name := reason.String(); certificateTexts[name] != "" {
+		return name
 	}
 	return certificateBusy
 }

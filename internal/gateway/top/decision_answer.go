@@ -130,7 +130,7 @@ func (f *decisionFailure) write(a *wire.Answer) {
 	code := decisionCode(f.reason)
 	a.TextIfAny("act_code", f.actCode)
 	a.Text("error_code", code)
-	a.Text("error_desc", decisionText(code))
+	a.Text("error_desc", decisionTexts[code])
 	if f.rightID != 0 {
 		a.Text("right_id", strconv.FormatInt(f.rightID, 10))
 	}

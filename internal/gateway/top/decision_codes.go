@@ -12,42 +12,8 @@ const (
 	decisionIsUnknown = "SYSTEM_UNKNOWN"
 )
 
-// decisionRefusals is what each reason of the core is called in an error_code, and in the result_code when it is the
-// first; those that call.wrongRecipient answers have none. The page of the API in docs/reference has the same table.
-var decisionRefusals = []struct {
-	reason benefit.Reason
-	code   string
-}{
-	{benefit.KeyConflict, "KEY_CONFLICT"},
-	{benefit.TemplateNotFound, campTriggerError},
-	{benefit.UserNotFound, "USER_NOT_FOUND"},
-	{benefit.SceneNotFound, "SCENE_NOT_FOUND"},
-	{benefit.ActivityNotFound, "ACTIVITY_NOT_FOUND"},
-	{benefit.RightNotFound, "RIGHT_NOT_FOUND"},
-	{benefit.NarrowingNotAllowed, "NARROWING_NOT_ALLOWED"},
-	{benefit.OtherMerchant, "OTHER_MERCHANT"},
-	{benefit.TemplateDraft, "TEMPLATE_DRAFT"},
-	{benefit.TemplatePaused, "TEMPLATE_PAUSED"},
-	{benefit.TemplateNotOpen, "TEMPLATE_NOT_OPEN"},
-	{benefit.ActivityNotOpen, "ACTIVITY_NOT_OPEN"},
-	{benefit.SceneNotOpen, "SCENE_NOT_OPEN"},
-	{benefit.TemplateEnded, "TEMPLATE_ENDED"},
-	{benefit.Guarded, "GUARDED"},
-	{benefit.UserFrozen, "USER_FROZEN"},
-	{benefit.UserLimit, "USER_LIMIT"},
-	{benefit.PersonLimit, "PERSON_LIMIT"},
-	{benefit.UserDayLimit, "USER_DAY_LIMIT"},
-	{benefit.StockEmpty, "STOCK_EMPTY"},
-	{benefit.BudgetEmpty, "BUDGET_EMPTY"},
-	{benefit.DayStockEmpty, "DAY_STOCK_EMPTY"},
-	{benefit.DayBudgetEmpty, "DAY_BUDGET_EMPTY"},
-	{benefit.CodesEmpty, campTriggerError},
-	{benefit.AmountNotAllowed, campTriggerError},
-	{benefit.AmountMissing, campTriggerError},
-	{benefit.AmountOutOfRange, campTriggerError},
-}
-
-// decisionTexts says what each code means and what the caller can do.
+// decisionTexts says what each code means and what the caller can do. The page of the API in docs/reference has the same
+// table.
 var decisionTexts = map[string]string{
 	statusSuccess:           "成功",
 	statusSending:           "权益发放中，请稍后以原request_id重试获取结果",
@@ -79,20 +45,11 @@ var decisionTexts = map[string]string{
 	"DAY_BUDGET_EMPTY":      "权益当日预算不足，请于次日以原request_id重试",
 }
 
-var decisionCodes = func() map[benefit.Reason]string {
-	m := make(map[benefit.Reason]string, len(decisionRefusals))
-	for _, r := range decisionRefusals {
-		m[r.reason] = r.code
-	}
-	return m
-}()
-
-// decisionCode is what a reason is called. One that the table lacks is no fault of the caller either.
+// decisionCode returns what a reason of the core is called in an error_code, and in the result_code when it is the first: its
+// name, where that is a code of the API. The others are no fault of the caller.
 func decisionCode(reason benefit.Reason) string {
-	if code, ok := decisionCodes[reason]; ok {
-		return code
+	if name := reason.String(); decisionTexts[name] != "" {
+		return name
 	}
 	return campTriggerError
 }
-
-func decisionText(code string) string { return decisionTexts[code] }

@@ -177,7 +177,7 @@ func (c *call) answerDecision(d *decision) (*wire.Answer, *wire.Error) {
 	a.Object("result", func() {
 		a.Bool("can_retry", d.canRetry)
 		a.Text("result_code", d.code)
-		a.Text("result_msg", decisionText(d.code))
+		a.Text("result_msg", decisionTexts[d.code])
 		a.Object("result_obj", func() { d.write(a) })
 		a.Bool("success", d.success())
 		a.Text("trace_id", cmp.Or(c.record.CallerTrace, c.record.TraceID))

@@ -64,67 +64,12 @@ func (n *Node) Failure(e *Error) {
 
 // Text adds a string. Amounts go out as strings too, in yuan with two decimals.
 func (n *Node) Text(name, value string) {
-	n.name(name)
-	n.string(value)
-}
-
-// Int adds a bare number.
-func (n *Node) Int(name string, value int64) {
-	n.name(name)
-	n.buf = strconv.AppendInt(n.buf, value, 10)
-}
-
-// Bool adds true or false.
-func (n *Node) Bool(name string, value bool) {
-	n.name(name)
-	n.buf = strconv.AppendBool(n.buf, value)
-}
-
-// Texts adds a list of strings, [] when it is empty.
-func (n *Node) Texts(name string, values []string) {
-	n.name(name)
-	n.buf = append(n.buf, '[')
-	for _, value := range values {
-		n.comma()
-		n.string(value)
-	}
-	n.buf = append(n.buf, ']')
-}
-
-// Object adds an object; write adds its members to the same node.
-func (n *Node) Object(name string, write func()) {
-	n.name(name)
-	n.object(write)
-}
-
-// Objects adds a list of count objects; write adds the members of the i-th.
-func (n *Node) Objects(name string, count int, write func(i int)) {
-	n.name(name)
-	n.buf = append(n.buf, '[')
-	for i := range count {
-		n.comma()
-		n.object(func() { write(i) })
-	}
-	n.buf = append(n.buf, ']')
-}
-
-func (n *Node) object(write func()) {
-	n.buf = append(n.buf, '{')
-	write()
-	n.buf = append(n.buf, '}')
-}
-
-func (n *Node) name(name string) {
-	n.comma()
-	n.string(name)
-	n.buf = append(n.buf, ':')
-}
-
-// comma separates from what went before, if anything did in this object or list.
-func (n *Node) comma() {
-	if last := n.buf[len(n.buf)-1]; last != '{' && last != '[' {
+	if len(n.buf) > len("{") {
 		n.buf = append(n.buf, ',')
 	}
+	n.string(name)
+	n.buf = append(n.buf, ':')
+	n.string(value)
 }
 
 // string writes a JSON string under the rules of Node.

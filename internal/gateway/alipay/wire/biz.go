@@ -2,7 +2,6 @@ package wire
 
 import (
 	"slices"
-	"strconv"
 
 	"faquan/internal/gateway/form"
 )
@@ -85,55 +84,6 @@ func (b *Biz) Price(name string, max int) string {
 	text := b.get(name, "应为数字或字符串", form.Number, form.String)
 	b.check(name, form.CheckText(text, max))
 	return text
-}
-
-// Int is an optional whole number: see form.Member.AsInteger. ok is false when it
-// is absent or broken.
-func (b *Biz) Int(name string) (value int64, ok bool) {
-	m := b.find(name)
-	if m.Text == "" {
-		return 0, false
-	}
-	value, broken := m.AsInteger()
-	b.check(name, broken)
-	return value, broken == ""
-}
-
-// Bool is an optional true or false. ok is false when it is absent or broken.
-func (b *Biz) Bool(name string) (value, ok bool) {
-	text := b.get(name, "应为true或false", form.Bool)
-	return text == "true", text != ""
-}
-
-// Texts is an optional list of at most maxItems strings, each of 1 to max
-// characters.
-func (b *Biz) Texts(name string, maxItems, max int) []string {
-	source := b.get(name, "应为字符串数组", form.Array)
-	if source == "" {
-		return nil
-	}
-	var texts []string
-	_ = form.Elements(source, func(kind form.Kind, text string) bool { // it was read once already: it is an array
-		text, broken := form.Member{Kind: kind, Text: text}.AsText(max)
-		switch {
-		case broken != "":
-			b.Fail(name, "的元素"+broken)
-		case text == "":
-			b.Fail(name, "的元素不能为空")
-		case len(texts) == maxItems:
-			b.Fail(name, "最多"+strconv.Itoa(maxItems)+"个元素")
-		default:
-			texts = append(texts, text)
-			return true
-		}
-		return false
-	})
-	return texts
-}
-
-// Raw is the JSON source of an optional object or array.
-func (b *Biz) Raw(name string) string {
-	return b.get(name, "应为对象或数组", form.Object, form.Array)
 }
 
 // get finds a member of one of the kinds; rule is told when it is of another.

@@ -82,16 +82,11 @@ var (
 	// ErrUnknown: the outcome is unknown; the same call may be sent again.
 	ErrUnknown = newError(codeUnavailable, "isp.unknow-error", "系统繁忙")
 
-	ErrInvalidAuthToken        = newError(codeToken, "aop.invalid-auth-token", "无效的访问令牌")
-	ErrAuthTokenTimeOut        = newError(codeToken, "aop.auth-token-time-out", "访问令牌已过期")
 	ErrInvalidAppAuthToken     = newError(codeToken, "aop.invalid-app-auth-token", "无效的应用授权令牌")
-	ErrInvalidAppAuthTokenAPI  = newError(codeToken, "aop.invalid-app-auth-token-no-api", "商户未授权当前接口")
 	ErrAppAuthTokenTimeOut     = newError(codeToken, "aop.app-auth-token-time-out", "应用授权令牌已过期")
-	ErrNoProductRegByPartner   = newError(codeToken, "aop.no-product-reg-by-partner", "商户未签约此产品")
 	ErrMissingMethod           = newError(codeMissing, "isv.missing-method", "缺少方法名参数")
 	ErrMissingSignature        = newError(codeMissing, "isv.missing-signature", "缺少签名参数")
 	ErrMissingSignatureType    = newError(codeMissing, "isv.missing-signature-type", "缺少签名类型参数")
-	ErrMissingSignatureKey     = newError(codeMissing, "isv.missing-signature-key", "缺少签名配置")
 	ErrMissingAppID            = newError(codeMissing, "isv.missing-app-id", "缺少appId参数")
 	ErrMissingTimestamp        = newError(codeMissing, "isv.missing-timestamp", "缺少时间戳参数")
 	ErrMissingVersion          = newError(codeMissing, "isv.missing-version", "缺少版本参数")
@@ -104,16 +99,11 @@ var (
 	ErrInvalidAppID            = newError(codeInvalid, "isv.invalid-app-id", "无效的AppID参数")
 	ErrInvalidTimestamp        = newError(codeInvalid, "isv.invalid-timestamp", "非法的时间戳参数，格式应为yyyy-MM-dd HH:mm:ss")
 	ErrInvalidCharset          = newError(codeInvalid, "isv.invalid-charset", "字符集错误，支持utf-8、gbk、gb2312和gb18030").withASCII("charset must be utf-8, gbk, gb2312 or gb18030")
-	ErrNotSupportAppAuth       = newError(codeInvalid, "isv.not-support-app-auth", "当前接口不支持第三方代理调用")
 	ErrIllegalJSON             = newError(codeInvalid, "isv.illegal-json", "业务参数biz_content不是合法的JSON对象")
-	ErrForbiddenAPI            = newError(codeInvalid, "isv.forbidden-api", "不允许使用当前接口")
 	ErrMissingSignatureConfig  = newError(codeConditions, "isv.missing-signature-config", "应用未配置对应签名算法的公钥")
-	ErrInvalidAuthRelations    = newError(codeConditions, "invalid-auth-relations", "商户与应用的授权关系无效")
 	ErrInvalidAppState         = newError(codeConditions, "isv.invalid-app-state", "应用状态不可用")
 	ErrAppCallLimited          = newError(codeLimited, "isv.app-call-limited", "应用调用次数超限")
-	ErrMethodCallLimited       = newError(codeLimited, "isv.method-call-limited", "接口调用次数超限")
 	ErrInsufficientPermissions = newError(codePermission, "isv.insufficient-isv-permissions", "应用没有调用当前接口的权限")
-	ErrInsufficientUser        = newError(codePermission, "isv.insufficient-user-permissions", "用户权限不足")
 )
 
 // Things that the platform has and faquan does not, each under the nearest code of

@@ -98,8 +98,8 @@ func TestGoldenFailures(t *testing.T) {
 			`<code>50</code><msg>Remote service error</msg><sub_code>isp.295</sub_code><sub_msg>关联活动详情为空</sub_msg>`},
 		{Business("isp.295", "").Carried(RemoteServiceRecent), `"code":15,"msg":"Remote service error","sub_code":"isp.295"`,
 			`<code>15</code><msg>Remote service error</msg><sub_code>isp.295</sub_code>`},
-		{CallLimited(3), `"code":7,"msg":"App Call Limited","sub_code":"accesscontrol.limited-by-app-access-count","sub_msg":"This ban will last for 3 more seconds"`,
-			`<code>7</code><msg>App Call Limited</msg><sub_code>accesscontrol.limited-by-app-access-count</sub_code><sub_msg>This ban will last for 3 more seconds</sub_msg>`},
+		{ErrCallLimited, `"code":7,"msg":"App Call Limited","sub_code":"accesscontrol.limited-by-app-access-count","sub_msg":"This ban will last for 1 more seconds"`,
+			`<code>7</code><msg>App Call Limited</msg><sub_code>accesscontrol.limited-by-app-access-count</sub_code><sub_msg>This ban will last for 1 more seconds</sub_msg>`},
 	} {
 		asJSON := `{"error_response":{` + test.json + `,"request_id":"101yxmwbhzd8t"}}`
 		asXML := `<?xml version="1.0" encoding="utf-8" ?><error_response>` + test.xml + `<request_id>101yxmwbhzd8t</request_id></error_response>`

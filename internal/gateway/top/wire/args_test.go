@@ -149,7 +149,7 @@ func TestFirstRefusalWins(t *testing.T) {
 	dto := args.Object("dto")
 	dto.Int("a")
 	args.RequiredText("b", 1)
-	dto.Fail(ErrForbidden)
+	dto.Fail(ErrInvalidFormat)
 	if got := args.Err(); !same(got, Invalid("a", "")) || got.Msg != "Invalid arguments:a" || dto.Err() != got {
 		t.Errorf("got %v", got)
 	}

@@ -72,15 +72,6 @@ var order = []check{
 	{"signature", checkSignature},
 }
 
-// Order lists the names of the checks, for documentation and tests.
-func Order() []string {
-	names := make([]string, len(order))
-	for i, c := range order {
-		names[i] = c.name
-	}
-	return names
-}
-
 // Check runs all checks and returns the first refusal, nil when the request is authentic. Afterwards req holds only
 // what the signature covers. The variant tells which string matched, for logs and metrics.
 func (p *Policy) Check(req *Request) (Variant, *Error) {

@@ -62,20 +62,13 @@ func Invalid(name, rule string) *Error {
 	return &Error{41, "Invalid arguments:" + name, "isv.invalid-parameter:" + name, "参数" + name + rule}
 }
 
-// CallLimited refuses a call over the app's rate limit. Clients read the seconds out of the text.
-func CallLimited(seconds int) *Error {
-	return ErrCallLimited.With("This ban will last for " + strconv.Itoa(max(seconds, 1)) + " more seconds")
-}
-
 // The refusals of the gateway.
 var (
-	ErrCallLimited        = &Error{7, "App Call Limited", "accesscontrol.limited-by-app-access-count", "This ban will last for 1 more seconds"}
-	ErrAPICallLimited     = &Error{7, "App Call Limited", "accesscontrol.limited-by-app-api-access-count", "This ban will last for 1 more seconds"}
+	ErrCallLimited        = &Error{7, "App Call Limited", "accesscontrol.limited-by-app-access-count", "This ban will last for 1 more seconds"} // clients read the seconds out of it
 	ErrVerb               = &Error{Code: 9, Msg: "Http action not allowed"}
 	ErrUnavailable        = &Error{Code: 10, Msg: "Service currently unavailable"}
 	ErrBusy               = &Error{10, "Service currently unavailable", "isp.system-busy", "系统繁忙，本次请求未处理，请稍后重试"} // nothing was done, so clients may repeat
 	ErrAppPermissions     = &Error{11, "Insufficient isv permissions", "isv.permission-api-package-not-allowed", "应用没有调用该接口的权限"}
-	ErrUserPermissions    = &Error{Code: 12, Msg: "Insufficient user permissions"}
 	ErrMissingMethod      = &Error{Code: 21, Msg: "Missing method"}
 	ErrInvalidMethod      = &Error{Code: 22, Msg: "Invalid method"}
 	ErrInvalidFormat      = &Error{Code: 23, Msg: "Invalid format", SubMsg: "参数format应为xml或json"}
@@ -92,7 +85,6 @@ var (
 	ErrMissingVersion     = &Error{Code: 32, Msg: "Missing version"}
 	ErrInvalidVersion     = &Error{Code: 33, Msg: "Invalid version", SubMsg: "参数v应为2.0"}
 	ErrUnsupportedVersion = &Error{Code: 34, Msg: "Unsupported version", SubMsg: "参数v应为2.0"}
-	ErrForbidden          = &Error{Code: 42, Msg: "Forbidden request"}
 	ErrParameter          = &Error{Code: 43, Msg: "Parameter error"}
 	ErrInvalidEncoding    = &Error{Code: 47, Msg: "Invalid encoding"}
 )
