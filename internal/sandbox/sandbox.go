@@ -198,7 +198,12 @@ func (b *Box) Close() error {
 		word = "\n" // it tries again
 	}
 	_, werr := io.WriteString(b.word, word)
-	return errors.Join(err, werr, b.word.Close(), b.reaper.Wait())
+	err = errors.Join(err, werr, b.word.Close())
+	if reaped := b.reaper.Wait(); reaped != nil {
+		// Its account may not be allowed to remove the directory from the one above.
+		err = errors.Join(err, os.RemoveAll(b.dir))
+	}
+	return err
 }
 
 // watch starts the reaper. It works outside the box, else it would end itself.
