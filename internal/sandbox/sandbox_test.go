@@ -7,7 +7,15 @@ import (
 
 // TestCloseInPrivateDirectory: a box of root goes away, too, where its account cannot write beside it.
 func TestCloseInPrivateDirectory(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	dir, err := os.MkdirTemp("", "faquan-sandbox-test-") // not t.TempDir, into which other accounts cannot look
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	t.Setenv("TMPDIR", dir)
 	b, err := New("test")
 	if err != nil {
 		t.Fatal(err)
