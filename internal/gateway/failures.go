@@ -43,8 +43,8 @@ func newFailures() *failures {
 
 // Failed counts a call that fails to authenticate: of an app, 0 for one that does not exist and for a call that could not
 // be read, from an address as in http.Request.RemoteAddr. It reports whether the call may be explained and logged, and
-// how many before it were not.
-// It has nothing to do with the rate of the app, which only calls that authenticate can use up.
+// how many before it were not. It has nothing to do with the rate of the app, which only calls that authenticate can use
+// up.
 func (a *Apps) Failed(app benefit.AppID, address string, now time.Time) (within bool, suppressed int64) {
 	b := a.failures.bucket(app, address)
 	if !b.limiter.AllowN(now, 1) { //guard:internal/gateway/alipay.TestAFloodOfWrongSignatures

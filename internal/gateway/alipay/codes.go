@@ -7,8 +7,7 @@ import (
 )
 
 // refusals is what each reason of the core is called on this wire, always under code 40004; wrongRecipient answers two
-// more. The page of the API
-// in docs/reference has the same table.
+// more. The page of the API in docs/reference has the same table.
 var refusals = []struct {
 	reason  benefit.Reason
 	subCode string

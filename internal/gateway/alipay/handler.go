@@ -100,9 +100,7 @@ func New(o Options) *Handler {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{o: o}
-	h.methods = map[string]method{
-		voucherSend: h.voucherSend,
-	}
+	h.methods = map[string]method{voucherSend: h.voucherSend}
 	h.SetSigner(o.Signer)
 	return h
 }
@@ -135,18 +133,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		success, bad = h.serve(ctx, c)
 		cancel()
 	}
-	if c.record.Variant != "" {
-		gateway.Verified(r.Context())
-	} else {
-		h.failed(c)
-	}
+	h.settle(r.Context(), c)
 	h.send(w, c, success, bad)
-	c.record.Took = time.Since(start)
-	if h.o.Observe != nil {
-		h.o.Observe(&c.record)
-	}
-	h.o.Refusals.Note(&c.record, h.o.Clock())
-	c.record.Log(r.Context(), h.o.Log, h.o.Calls)
+	h.log(r.Context(), c, start)
 }
 
 // serve checks the call and runs its method. A panic is an unknown outcome: it may have come after the request was
@@ -197,6 +186,15 @@ func (h *Handler) authenticate(c *call) *wire.Error {
 		return policy.Why(c.req)
 	}
 	return bad
+}
+
+// settle marks the connection of a call that is authenticated, and counts one that is not.
+func (h *Handler) settle(ctx context.Context, c *call) {
+	if c.record.Variant != "" {
+		gateway.Verified(ctx)
+	} else {
+		h.failed(c)
+	}
 }
 
 // failed counts a call that does not authenticate, by its signature or by its token. It reports whether the reason may
@@ -284,4 +282,13 @@ func (h *Handler) send(w http.ResponseWriter, c *call, success answer, bad *wire
 	}
 	// A write that fails has lost its caller; the retry settles it.
 	_ = wire.Send(w, c.req.Charset, body, c.record.TraceID)
+}
+
+func (h *Handler) log(ctx context.Context, c *call, start time.Time) {
+	c.record.Took = time.Since(start)
+	if h.o.Observe != nil {
+		h.o.Observe(&c.record)
+	}
+	h.o.Refusals.Note(&c.record, h.o.Clock())
+	c.record.Log(ctx, h.o.Log, h.o.Calls)
 }

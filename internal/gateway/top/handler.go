@@ -80,13 +80,12 @@ type Options struct {
 
 // Handler serves the gateway. It is safe for concurrent use.
 type Handler struct {
-	o       Options
-	methods map[string]*method
-	objects map[string]string // of methods: see wire.Policy
-	keys    map[string]string
-	policy  atomic.Pointer[policy]
-	readers *gateway.Readers // bounds the queries
-
+	o         Options
+	methods   map[string]*method
+	objects   map[string]string // of methods: see wire.Policy
+	keys      map[string]string // as objects
+	policy    atomic.Pointer[policy]
+	readers   *gateway.Readers // bounds the queries
 	deadlines *gateway.Deadlines
 }
 
@@ -108,7 +107,8 @@ func New(o Options) *Handler {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{
-		o: o, methods: map[string]*method{}, objects: map[string]string{}, keys: map[string]string{}, readers: gateway.NewReaders(maxReaders, maxReadersOfApp, readersWait),
+		o: o, methods: map[string]*method{}, objects: map[string]string{}, keys: map[string]string{},
+		readers:   gateway.NewReaders(maxReaders, maxReadersOfApp, readersWait),
 		deadlines: gateway.NewDeadlines(o.Deadline),
 	}
 	for _, m := range methods() {
