@@ -318,12 +318,6 @@ func (s *server) serveUntil(done <-chan struct{}) (failed bool, err error) {
 	}
 }
 
-// listener is what accepts calls: a *gateway.Server or an *http.Server.
-type listener interface {
-	Shutdown(ctx context.Context) error
-	Close() error
-}
-
 // abort ends the server after a failure of the store. The committer has ended.
 func (s *server) abort(err error) error {
 	s.log.Error("the store has failed; start again", "err", err)
@@ -333,6 +327,12 @@ func (s *server) abort(err error) error {
 		err = errors.Join(err, server.Close())
 	}
 	return errors.Join(err, s.node.store.Close())
+}
+
+// listener is what accepts calls: a *gateway.Server or an *http.Server.
+type listener interface {
+	Shutdown(ctx context.Context) error
+	Close() error
 }
 
 func (s *server) listeners() []listener {

@@ -3,8 +3,6 @@ package catalog
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -123,15 +121,8 @@ func TestTimesWithAZone(t *testing.T) {
 	}
 }
 
-func TestLoadFindsKeyFilesBesideTheFile(t *testing.T) {
-	dir := t.TempDir()
-	for name, data := range map[string][]byte{"c.yaml": example(t), "gateway_private_pkcs8.pem": keyFiles()["gateway_private_pkcs8.pem"],
-		"app_public.pem": keyFiles()["app_public.pem"]} {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f, err := Load(filepath.Join(dir, "c.yaml"))
+func TestAttachedFiles(t *testing.T) {
+	f, err := Parse("c.yaml", example(t), func(name string) ([]byte, error) { return keyFiles()[name], nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -43,20 +41,6 @@ func (f *File) Name() string { return f.name }
 // Attached are the key files that the file names, as they were read, under the names that it gives them. With the
 // text of the file they are all that Parse needs to read it again elsewhere.
 func (f *File) Attached() map[string][]byte { return f.attached }
-
-// Load reads a catalogue file. Key files that it names are relative to its own place.
-func Load(path string) (*File, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return Parse(path, data, func(name string) ([]byte, error) {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(filepath.Dir(path), name)
-		}
-		return os.ReadFile(name)
-	})
-}
 
 // Parse reads the text of a catalogue file. The name is for problems; readFile reads the key files that the text
 // names, and nil refuses them. An error is Problems, all that were found.

@@ -29,6 +29,3 @@ func (c *cache[K, V]) put(key K, v V) {
 	}
 	c.young[key] = v
 }
-
-// drop forgets everything.
-func (c *cache[K, V]) drop() { c.young, c.old = map[K]V{}, nil }

@@ -51,6 +51,9 @@ type client struct {
 	not  map[string]bool              // keys of which it was told that nothing was committed
 }
 
+// drop forgets everything.
+func (c *cache[K, V]) drop() { c.young, c.old = map[K]V{}, nil }
+
 // newClient makes a client of a store with the catalogue of template 1, without limits.
 func newClient(st store.Store) *client {
 	return &client{
