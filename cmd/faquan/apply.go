@@ -19,7 +19,7 @@ func fileFlag(cmd *cobra.Command, file *string) {
 
 // uncappedFlag adds --allow-uncapped to a command that plans a catalogue file.
 func uncappedFlag(cmd *cobra.Command, allow *bool) {
-	cmd.Flags().BoolVar(allow, "allow-uncapped", false, "let the file take caps and limits away from templates that issue")
+	cmd.Flags().BoolVar(allow, "allow-uncapped", false, "allow the file to remove caps and limits of templates that are not drafts")
 }
 
 func newApply() *cobra.Command {
@@ -31,14 +31,14 @@ func newApply() *cobra.Command {
 		Short: "Apply a catalogue file: merchants, apps, users, templates, activities",
 		Long: `Apply a catalogue file to a data directory or a database, as a whole or not at all, and print what changed.
 
-What the file leaves out is kept. What it states is stated as a whole, but for secrets, ids on the wire, status and
-identifiers, which are kept when they are left out. Applying a file twice changes nothing the second time.
+What the file leaves out is kept. What it states replaces what is stored, except for secrets, ids on the wire, status
+and identifiers, which are kept when they are left out. Applying a file twice changes nothing the second time.
 
 A process that serves the directory applies it between two batches: when this command returns, the change is durable
-and in force there, without a restart. On a database it is in force for whatever any process issues from then on; what
-their gateways keep (apps, sessions, the platform's key) follows within a second.
+and in force there, without a restart. On a database it is in force for everything that is issued from then on, by any
+process; what the gateways keep in memory (apps, sessions, the platform's key) follows within a second.
 
-A file that takes a cap or a limit away from a template that issues, which is often an omission, needs
+A file that removes a cap or a limit of a template that is not a draft, which is often an oversight, needs
 --allow-uncapped. Other likely mistakes are warned about.`,
 		Example: `  faquan apply -f catalog.yaml --data ./data
   faquan diff -f catalog.yaml --data ./data     # look first

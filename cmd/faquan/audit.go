@@ -28,20 +28,20 @@ func newAudit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Prove that the store keeps its promises",
-		Long: `Read the whole journal to the last bit, compare the view with it row by row, and count everything again from the rows:
-stock, budgets and limits are kept, every counter is what its vouchers say, every key has one outcome (one at a time
-where keys are bound for a window), every voucher has its issuance and is found; what users did in activities is what
-their vouchers say, the one-second guard held, treasure boxes are told to be done when they are, certificate codes are
-unique, and what a scene chose it could choose. Nothing is changed. Beside a running process it audits what was
-committed when it began, while that goes on issuing.
+		Long: `Read the whole journal, compare the view with it row by row, and count everything again from the rows: stock, budgets
+and limits are kept; every counter agrees with its vouchers; every key has one outcome (one at a time where keys are
+bound for a period); every voucher has its issuance and can be found; participations in activities agree with their
+vouchers; the one-second guard held; treasure boxes were answered as done when they were; certificate codes are unique;
+and a scene chose nothing that it could not choose. Nothing is changed. Beside a running process it audits what was
+committed when it began, while the process goes on issuing.
 
-Whatever is wrong is printed with the promise it breaks, the row by its ids, and what the row should say; then the exit
-code is 1. A doubt is a row that today's rules would not allow and those of its day may have; doubts do not count.
+Each finding is printed with the promise that is broken, the ids of the row, and what the row should have; then the exit
+code is 1. A doubt is a row that today's rules would not allow, but those of its day may have; doubts do not count.
 
-A database has no journal and no view: of it the rows alone are counted again, and its indexes and keys held to them.
+A database has no journal and no view: its rows are counted again, and its indexes and keys are compared with them.
 
-The last line but one says the head of the journal. Keep it elsewhere, or that which serve logs at its start: given
-with --head to a later audit it shows that nothing was cut off since.`,
+The line before the last has the head of the journal. Keep it elsewhere, or keep the one that serve logs at its start:
+with --head, a later audit shows that nothing was cut off since.`,
 		Example: `  faquan audit --data ./data
   faquan audit --data ./data --head 1234:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
   faquan audit --data ./data --json | jq .checked
@@ -65,8 +65,8 @@ with --head to a later audit it shows that nothing was cut off since.`,
 	}
 	placeFlags(cmd, &at)
 	f := cmd.Flags()
-	f.StringArrayVar(&heads, "head", nil, "`RECORD:HASH` of the journal that was noted elsewhere; may be given again")
-	f.IntVar(&o.LookupEvery, "lookup-every", 0, "ask back for every `N`th issuance and user; 1 is all, -1 none (default 100)")
+	f.StringArrayVar(&heads, "head", nil, "`RECORD:HASH` of the journal, noted elsewhere; may be repeated")
+	f.IntVar(&o.LookupEvery, "lookup-every", 0, "look up every `N`th issuance and user by its keys; 1 is all, -1 none (default 100)")
 	f.IntVar(&o.MaxFindings, "max-findings", 0, "list `N` findings at most (default 1000)")
 	f.BoolVar(&o.Meaning, "meaning", false, "say what the store means, a hash for each table, to compare it with another")
 	f.BoolVar(&asJSON, "json", false, "print the report as JSON")

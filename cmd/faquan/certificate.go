@@ -79,10 +79,10 @@ func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return f.pair, nil
 	}
 	if err := f.load(now); err != nil {
-		f.log.Warn("the new certificate cannot be used; the one before it stays", "err", err)
+		f.log.Warn("the new certificate cannot be used; the previous one stays in use", "err", err)
 		return f.pair, nil
 	}
-	f.log.Info("the certificate was read again", "file", f.files.Cert, "not_after", f.pair.Leaf.NotAfter)
+	f.log.Info("the certificate was reloaded", "file", f.files.Cert, "not_after", f.pair.Leaf.NotAfter)
 	return f.pair, nil
 }
 

@@ -33,10 +33,10 @@ func newDecide() *cobra.Command {
 		Long: `Ask what alibaba.alsc.upp.right.decisionsend would issue now, without issuing it. Nothing is changed: no voucher, no
 counter, no key.
 
-With --explain every candidate is told: whether it is open, its rule with all that the rule looked at and its result,
-and for each right the counters seen, the caps and limits that they are held against, and the reason if there is no
-room; then the scene's strategy and what it chooses. A WEIGHTED scene draws by the key: give the --request-id of the
-call in question. For a key that is bound the answer is what was decided then.
+With --explain every candidate is shown: whether it is open; its rule, the values that the rule read and its result;
+and for each right the counters, the caps and limits that they are compared with, and the reason if there is no room;
+then the strategy of the scene and what it chooses. A WEIGHTED scene draws by the key: give the --request-id of the
+call in question. For a key that is bound already, the answer is what was decided then.
 
 A process that serves the data directory is asked through its socket; otherwise the directory is opened. Identifiers of
 people are masked unless --unmasked. The exit code is 0 when something would be issued, else 1.`,
@@ -60,13 +60,13 @@ people are masked unless --unmasked. The exit code is 0 when something would be 
 	f := cmd.Flags()
 	f.StringVar(&q.app, "app", "", "`NAME` of the calling app in the catalogue")
 	f.StringVar(&q.scene, "scene", "", "scene_code")
-	f.StringVar(&q.bizCode, "biz-code", "", "biz_code, which rules may look at")
+	f.StringVar(&q.bizCode, "biz-code", "", "biz_code, which rules may read")
 	f.StringVar(&q.userType, "user-type", benefit.AlipayID, "user_type of the recipient")
 	f.StringVar(&q.userID, "user-id", "", "user_id of the recipient")
 	f.StringSliceVar(&q.acts, "act-codes", nil, "only these activities")
 	f.StringSliceVar(&q.rights, "rights", nil, "only these rights, each `ACT_CODE:RIGHT_ID`; one of the two may be empty")
 	f.StringVar(&q.requestID, "request-id", "", "request_id; a new one when left out")
-	f.BoolVar(&q.explain, "explain", false, "tell every step")
+	f.BoolVar(&q.explain, "explain", false, "show every step")
 	tellFlags(f, &q.asJSON, &q.unmasked)
 	for _, name := range []string{"app", "scene", "user-id"} {
 		_ = cmd.MarkFlagRequired(name)

@@ -40,14 +40,14 @@ func newDemo() *cobra.Command {
 	var d demo
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Watch faquan issue, with nothing set up",
+		Short: "Watch faquan issue vouchers, with no setup",
 		Long: `Start a whole faquan on loopback with a small catalogue and fresh keys, and issue through its gateways while you watch.
 On Alipay: a first call, a retry of it, a sold-out template, a user over the limit, and eight callers at once. On TOP: a
 treasure box, fewer benefits than were asked for, a decision with its reasons, and a certificate. Every request is
 really signed and posted, and the signature of every answer that has one is verified.
 
-Afterwards it stays up until Ctrl-C and says what to paste next: a curl line, and a program for the official SDK. The
-data lies in a temporary directory, which is removed at the end, unless --data names one, which must be new.`,
+Afterwards it stays up until Ctrl-C and shows what to try next: a curl command, and a program for the official SDK. The
+data is in a temporary directory, which is removed at the end, unless --data names one, which must be new or empty.`,
 		Example: `  faquan demo
   faquan demo --exit                  # end after the show
   faquan demo --data ./demo           # keep what it made; go on with faquan serve --data ./demo`,

@@ -28,7 +28,7 @@ var acts = []act{
 		same:  true,
 	},
 	{
-		title: "The same number for somebody else: refused, and nobody's voucher is shown.",
+		title: "The same number for another user: refused, and no voucher is shown.",
 		send:  voucherSend{TemplateID: "DEMO-TEN-OFF", UserID: "2088000000000002", OutBizNo: "order-1"},
 		want:  "OUT_BIZ_NO_CONFLICT",
 	},

@@ -55,17 +55,17 @@ var topActs = []topAct{
 		want: map[string]string{"result.success": "true", "result.result_obj.status": "SUCCESS"},
 	},
 	{
-		title:  "Somebody to whom no rule gives anything.",
+		title:  "A user to whom no rule gives anything.",
 		method: decisionSend, object: fmt.Sprintf(demoDecision, "decide-2", "2088000000000012"),
 		want: map[string]string{"result.success": "false", "result.result_obj.status": "NO_DECISION_ITEM"},
 	},
 	{
-		title:  "A certificate, with a code that nobody can guess.",
+		title:  "A certificate, with a code that cannot be guessed.",
 		method: certificateSend, object: `{"channel":7,"open_id":"AXBZ","out_id":282399,"biz_code":"DEMO"}`,
 		want: map[string]string{"result.code": "0", "result.model.status": "0"},
 	},
 	{
-		title:  "And found again by its code.",
+		title:  "The same certificate, found by its code.",
 		method: certificateQuery, object: `{"open_id":"AXBZ","codes":"CODE"}`,
 		want: map[string]string{"result.code": "0", "result.model.total_item": "1"},
 	},

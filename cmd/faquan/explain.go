@@ -19,19 +19,19 @@ func newExplain() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "explain",
-		Short: "Tell afterwards why something was issued, or refused",
-		Long: `Tell how issued vouchers came about: who asked for what under which key, by which version of the catalogue it was
-decided, what the rules looked at, the counters seen and the caps and limits they were held against.
+		Short: "Explain why something was issued or refused",
+		Long: `Explain how issued vouchers came about: who asked for what under which key, which version of the catalogue decided,
+what the rules read, the counters, and the caps and limits that they were compared with.
 
-What was issued is found by one of --voucher, --code (of a certificate), --trace (the trace id that the caller sent: all
-of them, in the order of issue; or the one that it was answered) and --key with its scope: --template for
+What was issued is found by one of --voucher, --code (of a certificate), --trace (a trace id that the caller sent, which
+finds all its issuances in order, or one that the caller received) and --key with its scope: --template for
 alipay.marketing.voucher.send, --app and --relation for taobao.mobile.promotion.benefit.activity.send, --app and
 --biz-code for alibaba.alsc.upp.right.decisionsend.
 
-What was refused leaves nothing in the store. The serving process remembers the latest such calls with what they were
-answered: a --trace or --key under which nothing was issued is looked for among them. --refusals lists them, newest
-first, all or those of a --trace or a --key. Of a database it asks all processes on this machine that were started with
-this --data, and says whose each is; those on other machines have to be asked there.
+A call that was refused leaves nothing in the store. The serving process remembers the latest of them and their answers:
+a --trace or --key under which nothing was issued is looked up there. --refusals lists them, newest first: all, or those
+of a --trace or a --key. On a database it asks all processes on this machine that were started with this --data, and
+names the process of each call; processes on other machines have to be asked there.
 
 Codes and identifiers of people are masked unless --unmasked. The exit code is 1 when nothing is found.`,
 		Example: `  faquan explain --voucher 2203102002536848287
@@ -124,7 +124,7 @@ func whoRefused(note io.Writer, at place) (finder, error) {
 		return nil, fmt.Errorf("only the process that refused a request remembers it: %w", err)
 	}
 	if err == nil && at.store != "" {
-		fmt.Fprintf(note, "asking %d of the processes, those on this machine with --data %s\n", len(all), at.dir)
+		fmt.Fprintf(note, "asking %d processes, those on this machine with --data %s\n", len(all), at.dir)
 	}
 	return p, err
 }
@@ -140,7 +140,7 @@ func explainRefusals(cmd *cobra.Command, at place, s control.Search, asJSON bool
 	switch {
 	case wanted:
 	case errors.Is(err, control.ErrNotServed):
-		return fmt.Errorf("%w among what was issued; what was refused is known to a serving process alone, and none serves the data directory", control.ErrNotFound)
+		return fmt.Errorf("%w among what was issued; only a serving process knows what was refused, and none serves the data directory", control.ErrNotFound)
 	case errors.Is(err, control.ErrNotFound):
 		return fmt.Errorf("%w, neither issued nor among the latest refusals", err)
 	}

@@ -12,10 +12,10 @@ func newExport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write the whole catalogue as a file",
-		Long: `Write the whole catalogue to standard output, in the form that apply takes. Generated ids are in it.
+		Long: `Write the whole catalogue to standard output, in the form that apply takes, with all generated ids.
 
-Secrets are left out unless --secrets asks for them: app secrets, the platform's private key, and sessions, which are
-their key. Applied where it came from, a file without secrets keeps them; applied elsewhere, it has none.`,
+Without --secrets, app secrets, the platform's private key and sessions are left out. Applied to the same store, such a
+file keeps those that exist; applied elsewhere, they are missing.`,
 		Example: `  faquan export --data ./data > catalog.yaml
   faquan export --data ./data --secrets > complete.yaml    # keep it as safe as the secrets in it`,
 		Args: cobra.NoArgs,
@@ -29,6 +29,6 @@ their key. Applied where it came from, a file without secrets keeps them; applie
 		},
 	}
 	placeFlags(cmd, &at)
-	cmd.Flags().BoolVar(&secrets, "secrets", false, "write secrets too, as they are")
+	cmd.Flags().BoolVar(&secrets, "secrets", false, "include secrets, in plain text")
 	return cmd
 }

@@ -41,7 +41,7 @@ func newKeyNew() *cobra.Command {
 		Use:        "new PREFIX",
 		SuggestFor: []string{"make", "create", "add", "generate"},
 		Short:      "Make a pair for an app",
-		Long: `Make an RSA pair for an app: PREFIX_private.pem, readable by you alone, and PREFIX_public.pem. Files that exist are
+		Long: `Make an RSA pair for an app: PREFIX_private.pem, which only you can read, and PREFIX_public.pem. Files that exist are
 never overwritten. The catalogue names the public one (apps: public_key_file); the app keeps the private one.
 
 The private key is PKCS#8 (BEGIN PRIVATE KEY), as the Java SDK and most tools want it. --format pkcs1 writes PKCS#1
@@ -51,10 +51,10 @@ The private key is PKCS#8 (BEGIN PRIVATE KEY), as the Java SDK and most tools wa
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if bits < 2048 || bits > 8192 {
-				return usagef("--bits %d: the size of a key is 2048 to 8192 bits", bits)
+				return usagef("--bits %d is out of range; a key must have 2048 to 8192 bits", bits)
 			}
 			if format != "pkcs8" && format != "pkcs1" {
-				return usagef("format %q is neither pkcs8 nor pkcs1", format)
+				return usagef("format %q is not pkcs8 or pkcs1", format)
 			}
 			key, err := rsa.GenerateKey(rand.Reader, bits)
 			if err != nil {
@@ -122,7 +122,7 @@ most SDKs and consoles take.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "pem" && format != "base64" && format != "both" {
-				return usagef("format %q is none of pem, base64, both", format)
+				return usagef("format %q is not pem, base64 or both", format)
 			}
 			if err := at.mustExist(); err != nil {
 				return err
@@ -165,8 +165,8 @@ func newKeyRotate() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "rotate",
-		Short: "Put another key in the place of the platform's",
-		Long: `Put another key in the place of the one that signs the answers of the Alipay gateway, and print its public half.
+		Short: "Replace the platform's key",
+		Long: `Replace the key that signs the answers of the Alipay gateway, and print the public half of the new one.
 The new key signs from the next answer on (on a database, in all processes within a second), and there is no overlap:
 callers that verify by the old public key refuse every answer until they have the new one. Their vouchers are issued all
 the same, so they should retry with the same out_biz_no.
@@ -198,7 +198,7 @@ On a terminal it asks first. Elsewhere it needs --yes, and exits with 2 without 
 	}
 	placeFlags(cmd, &at)
 	clockFlag(cmd, &at.acceptClock)
-	cmd.Flags().StringVar(&file, "key", "", "`FILE` with the new private key; without it one is made")
+	cmd.Flags().StringVar(&file, "key", "", "`FILE` with the new private key; generated when left out")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }
@@ -207,7 +207,7 @@ const rotationBreaks = "callers that verify answers by the old public key (SDKs 
 
 // confirmRotation asks on a terminal whether to rotate the platform's key. It returns nil for yes alone.
 func confirmRotation(ctx context.Context, in io.Reader, out io.Writer, terminal bool) error {
-	refused := usagef("key rotate needs --yes where there is no terminal to ask on: %s", rotationBreaks)
+	refused := usagef("key rotate needs --yes when there is no terminal to ask on: %s", rotationBreaks)
 	if !terminal {
 		return refused
 	}

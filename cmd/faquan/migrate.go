@@ -27,16 +27,16 @@ func newMigrateStore() *cobra.Command {
 	var from, to string
 	cmd := &cobra.Command{
 		Use:   "migrate-store",
-		Short: "Move a data directory over to PostgreSQL",
-		Long: `Move everything in a data directory over to an empty PostgreSQL database: vouchers, keys, counters, users, sessions,
-the catalogue with all its versions. No process may serve the directory meanwhile, and none is let onto the database
-before it is whole.
+		Short: "Move a data directory to PostgreSQL",
+		Long: `Move everything in a data directory to an empty PostgreSQL database: vouchers, keys, counters, users, sessions, the
+catalogue with all its versions. No process may serve the directory meanwhile, and none can serve the database before
+it is complete.
 
-It audits the directory, copies it table by table, audits the database, and compares the two: rows, sums, and a hash of
-what each table means. Only when all of it agrees the database can be served; otherwise the exit code is 1 and it stays
-marked. When it is interrupted, however that was, run the same command again: it goes on where it was.
+The command audits the directory, copies it table by table, audits the database, and compares the two: rows, sums, and
+a hash of each table. The database can be served only when all of them agree; otherwise the exit code is 1, and the
+database stays marked as incomplete. After an interruption, run the same command again: it continues where it stopped.
 
-Nothing in the directory is changed; it is a backup from then on. Its key file goes along by hand, because secrets stay
+Nothing in the directory is changed; it is a backup from then on. Copy its key file by hand, because the secrets stay
 sealed under it: every process needs a copy in its own --data.`,
 		Example: `  faquan migrate-store --from ./data --to postgres://faquan@db:5432/faquan
   PGPASSWORD=… faquan migrate-store --from ./data --to postgres://faquan@db1,db2/faquan`,
@@ -89,7 +89,7 @@ func migrateStore(ctx context.Context, from, to string, out, progress io.Writer)
 	if !result.OK() {
 		return unmoved(result)
 	}
-	_, err = fmt.Fprintf(out, `moved %s to %s in %s: %d rows, and %d before; the audit found nothing wrong in either, and both mean the same
+	_, err = fmt.Fprintf(out, `moved %s to %s in %s: %d rows, and %d before; the audit found nothing wrong in either, and both hold the same
 now copy %s into the --data directory of every process, and serve --store; do not serve %s any more
 `, from, config.StoreName(to), time.Since(start).Round(time.Millisecond), result.Copied, result.Resumed,
 		filepath.Join(from, seal.KeyFile), from)

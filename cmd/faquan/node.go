@@ -122,7 +122,7 @@ func (n *node) open(ctx context.Context, o nodeOptions) (err error) {
 	n.store = n.files
 	tightened, err := datadir.Tighten(n.at.dir)
 	if len(tightened) > 0 && o.log != nil {
-		o.log.Warn("other users could read files of the data directory; now they have mode 0600", "files", tightened)
+		o.log.Warn("files of the data directory were readable by other users; their mode is now 0600", "files", tightened)
 	}
 	if err != nil && o.log != nil {
 		o.log.Warn("other users may be able to read files of the data directory; chmod 600", "err", err)

@@ -18,11 +18,11 @@ func newRebuild() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "rebuild",
-		Short: "Make the view again from the journal",
-		Long: `Make the view, the SQLite file in which a data directory is looked up, again from the journal, which alone is the
-truth. No process may serve the directory meanwhile. The old view is replaced when the new one is complete.
+		Short: "Rebuild the view from the journal",
+		Long: `Rebuild the view, the SQLite file in which a data directory is looked up, from the journal. When the two differ, the
+journal is right. No process may serve the directory meanwhile. The old view is replaced when the new one is complete.
 
-It is for a view that the audit found wrong. One that is missing or unusable is made again by the next start anyway.`,
+Use it when the audit found the view wrong. A view that is missing or unusable is rebuilt by the next start anyway.`,
 		Example: `  faquan rebuild --data ./data && faquan audit --data ./data`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -56,7 +56,7 @@ func rebuild(ctx context.Context, dir string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "made the view again from %d journal records in %s\n", records, time.Since(start).Round(time.Millisecond))
+	_, err = fmt.Fprintf(out, "rebuilt the view from %d journal records in %s\n", records, time.Since(start).Round(time.Millisecond))
 	return err
 }
 

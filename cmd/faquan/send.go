@@ -25,18 +25,18 @@ func newSend() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "send",
-		Short: "Make one call of a gateway, to try things",
-		Long: `Make one call of a gateway as an SDK would: sign the request, post it, and print request and answer.
+		Short: "Make one call to a gateway",
+		Long: `Make one call to a gateway as an SDK would: sign the request, post it, and print request and answer.
 
 Without --method it is alipay.marketing.voucher.send: it needs --app-id, --key and --template, and the signature of the
 answer is verified with --gateway-key. Without --out-biz-no the call gets a new number; give the number of an earlier
 call to see that a retry answers the same voucher.
 
-Any other --method is called on the TOP gateway: it needs --app-key and --secret-file. --json is the object that the
-methods of faquan take their request in; --param gives any parameter by name. --batch makes the calls in a FILE as one
-batch: JSON objects one after the other, whose members are the parameters of a call, method and session among them.
+Any other --method is called on the TOP gateway: it needs --app-key and --secret-file. --json is the
+request object of a method; --param gives any parameter by name. --batch makes the calls in a FILE as one batch: a
+sequence of JSON objects, whose members are the parameters of a call, including method and session.
 
-The exit code is 0 when something was issued, or an asked for answer came, and 1 for everything else.`,
+The exit code is 0 when something was issued or a query was answered, and 1 otherwise.`,
 		Example: `  faquan key show --data ./data --format base64 > gateway_public.txt
   faquan send --url http://127.0.0.1:8080 --app-id 2014072300007148 --key app_private.pem \
       --gateway-key gateway_public.txt --template 20140601000730010040000000EB --user 2088302001456115
@@ -80,7 +80,7 @@ func trusting(file, url string) (*http.Client, error) {
 		return nil, nil
 	}
 	if !strings.HasPrefix(strings.ToLower(url), "https://") {
-		return nil, usagef("--ca is for https URLs, and --url is %s", url)
+		return nil, usagef("--ca is only for https URLs, and --url is %s", url)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -88,7 +88,7 @@ func trusting(file, url string) (*http.Client, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("--ca: %s holds no certificate in PEM", file)
+		return nil, fmt.Errorf("--ca: %s has no PEM certificate", file)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
@@ -101,7 +101,7 @@ func passedOver(flags *pflag.FlagSet, gateway, called string) error {
 	var bad error
 	flags.Visit(func(f *pflag.Flag) {
 		if bad == nil && strings.HasPrefix(f.Usage, gateway+": ") {
-			bad = usagef("--%s is not for %s; --method says what is called", f.Name, called)
+			bad = usagef("--%s is not for %s; choose the API with --method", f.Name, called)
 		}
 	})
 	return bad

@@ -25,11 +25,11 @@ type topSend struct {
 func (t *topSend) flags(f *pflag.FlagSet) {
 	f.StringVar(&t.method, "method", "", "`NAME` of the API; "+sendMethod+" when left out")
 	f.StringVar(&t.caller.appKey, "app-key", "", "top: the app's `KEY`")
-	f.StringVar(&t.signing.secret, "secret", "", "top: the app's secret; other users of the machine may see it, so better use --secret-file")
+	f.StringVar(&t.signing.secret, "secret", "", "top: the app's secret; other users of the machine can see it, so prefer --secret-file")
 	f.StringVar(&t.signing.secretFile, "secret-file", "", "top: `FILE` with the app's secret")
 	f.StringVar(&t.caller.session, "session", "", "top: session `KEY`, for APIs that need one")
 	f.StringVar(&t.object, "json", "", "top: the request object of the API, as `JSON`; - reads it from standard input")
-	f.StringArrayVar(&t.params, "param", nil, "top: a parameter, as `NAME=VALUE`; may be given again")
+	f.StringArrayVar(&t.params, "param", nil, "top: a parameter, as `NAME=VALUE`; may be repeated")
 	f.StringVar(&t.batch, "batch", "", "top: `FILE` of calls to make as one batch; - reads standard input")
 	f.StringVar(&t.signMethod, "sign-method", string(wire.HMACSHA256), "top: md5, hmac or hmac-sha256")
 	f.StringVar(&t.format, "format", "json", "top: json or xml")

@@ -15,29 +15,29 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the gateways on a data directory, or on a PostgreSQL database",
-		Long: `Serve the gateways until SIGTERM or SIGINT: on a data directory, which one process has, or with --store on a PostgreSQL
-database, which any number of processes share.
+		Long: `Serve the gateways until SIGTERM or SIGINT: on a data directory, which only one process can use, or with --store on a
+PostgreSQL database, which any number of processes share.
 
-The Alipay gateway is at /gateway.do, that of TOP at /router/rest and /router/batch; apps get sessions at /authorize and
-/token. /livez answers as long as the process does, /readyz while it takes calls and can issue.
-On the first signal /readyz fails at once, and calls are served for --shutdown-drain, so that a balancer can send them
-elsewhere. Then the process takes no more calls, lets the running ones end and closes the store. A second signal ends it
-at once, which loses nothing that was answered. A start that fails changes nothing; --apply is its last step.
-When the store fails, a disk error say, the process exits with 1 at once: its supervisor should start it again. When the
-disk is full, or a database fails or moves to another host, the process stays, tells callers to retry, and goes on by
-itself.
+The Alipay gateway is at /gateway.do, the TOP gateway at /router/rest and /router/batch; apps get sessions at /authorize
+and /token. /livez succeeds while the process runs, /readyz while it takes calls and can issue.
+On the first signal /readyz fails at once, and calls are served for --shutdown-drain, so that a load balancer can send
+them elsewhere. Then the process takes no more calls, waits for the running ones and closes the store. A second signal
+ends it at once, which loses nothing that was answered. A start that fails changes nothing; --apply is its last step.
+When the store fails, for example on a disk error, the process exits with 1 at once: its supervisor should start it
+again. When the disk is full, or a database fails or moves to another host, the process keeps running, tells callers to
+retry, and recovers by itself.
 
-On a database --data holds secret.key alone, and every process needs the same one: the first start makes it, copy it to
-the others. A password belongs into the environment (FAQUAN_STORE, PGPASSWORD) or a file (~/.pgpass), since everybody on
+On a database --data holds only secret.key, and every process needs the same one: the first start makes it; copy it to
+the others. Put a password in the environment (FAQUAN_STORE, PGPASSWORD) or in a file (~/.pgpass), because every user of
 the machine can see arguments.
 
-A clock that is more than a year after the last commit at the start, or that runs ahead of the time that passes by more
-than a day, is refused: callers are told to retry until it is right. --accept-clock confirms what it shows at the start.
+A clock that is more than a year after the last commit at the start, or that later jumps ahead by more than a day, is
+refused: callers are told to retry until it is right. --accept-clock confirms the time that it shows at the start.
 
 Every setting can be given in the --config file (YAML), in the environment and as a flag. Flags win over the
-environment, that over the file. --log-level is log.level or log: {level: …} in the file and FAQUAN_LOG_LEVEL in the
-environment, and so on. Relative paths in the file are relative to it, others to the working directory. Unknown keys and
-unknown FAQUAN_ variables are refused.`,
+environment, and the environment over the file. --log-level is log.level, or log: {level: …}, in the file and
+FAQUAN_LOG_LEVEL in the environment, and so on. Relative paths in the file are relative to it, others to the working
+directory. Unknown keys and unknown FAQUAN_ variables are refused.`,
 		Example: `  faquan serve --data ./data --listen 127.0.0.1:8080 --apply catalog.yaml
   faquan serve --config /etc/faquan.yaml
   faquan serve --data /etc/faquan --store postgres://faquan@db1:5432,db2:5432/faquan --listen :8080

@@ -292,7 +292,7 @@ func (s *server) wait(ctx context.Context) error {
 		return err
 	}
 	s.ready.Store(false)
-	s.log.Info("stopping: /readyz is 503, and calls are taken until shutdown.drain has passed", "drain", s.drain)
+	s.log.Info("stopping: /readyz answers 503, and calls are served until shutdown.drain has passed", "drain", s.drain)
 	drained, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()
 	if failed, err := s.serveUntil(drained.Done()); failed {

@@ -20,13 +20,12 @@ import (
 func newSession() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "session",
-		Short: "Give out, list and revoke sessions",
-		Long: `A session is a grant that an app acts for a merchant and, for some calls, that a user receives. Calls on TOP come
-with its key as session, calls on Alipay as app_auth_token. What OAuth gives out are sessions, too; docs/sessions.md
-has the whole of it.
+		Short: "Create, list and revoke sessions",
+		Long: `A session lets an app act for a merchant and, for some calls, names the user who receives. Calls on TOP have its key
+in the parameter session, calls on Alipay in app_auth_token. OAuth creates sessions, too: see docs/sessions.md.
 
-A process that serves the directory does the work; when the command returns, it is durable and in force there. On a
-database the processes hear of it within a second.`,
+If a process serves the directory, it makes the change; when the command returns, the change is durable and in force
+there. On a database the processes follow within a second.`,
 		Example: `  faquan session new --app shop --merchant acme --user alice --expires 24h
   faquan session list
   faquan session revoke 1f9a3c5e`,
@@ -41,12 +40,12 @@ func newSessionNew() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:        "new --app APP",
 		SuggestFor: []string{"make", "create", "add"},
-		Short:      "Give a session out and print its key, once",
-		Long: `Give a session out and print its key. It is shown this once: what is stored is sealed, and only an export with
---secrets shows it again.
+		Short:      "Create a session and print its key",
+		Long: `Create a session and print its key. The key is shown only once: it is stored sealed, and only an export with --secrets
+shows it again.
 
 The user is the one with that name in the catalogue, or TYPE:value for any other, such as TAOBAO:2054398. --refresh
-gives a refresh token, too, with which the app gets the next session by itself: see docs/sessions.md.`,
+also creates a refresh token, with which the app gets the next session by itself: see docs/sessions.md.`,
 		Example: `  faquan session new --app shop                                 # for the app's own merchant
   faquan session new --app shop --merchant acme --user alice --expires 24h
   faquan session new --app shop --refresh 720h`,
@@ -69,8 +68,8 @@ gives a refresh token, too, with which the app gets the next session by itself: 
 	cmd.Flags().StringVar(&o.App, "app", "", "`NAME` of the app that may use it")
 	cmd.Flags().StringVar(&o.Merchant, "merchant", "", "`NAME` of the merchant that it acts for (default the app's own)")
 	cmd.Flags().StringVar(&o.User, "user", "", "the `USER` that receives: a name, or TYPE:value (default none)")
-	cmd.Flags().DurationVar(&o.Lifetime, "expires", 24*time.Hour, "`DURATION` that it is good; 0 is for ever")
-	cmd.Flags().DurationVar(&o.Refresh, "refresh", 0, "give a refresh token too, good for this `DURATION`")
+	cmd.Flags().DurationVar(&o.Lifetime, "expires", 24*time.Hour, "`DURATION` that it is valid; 0 is forever")
+	cmd.Flags().DurationVar(&o.Refresh, "refresh", 0, "also create a refresh token, valid for this `DURATION`")
 	_ = cmd.MarkFlagRequired("app")
 	return cmd
 }
@@ -98,8 +97,8 @@ func newSessionList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List sessions, without their keys",
-		Long: `List the sessions that are good now: their digest, which names them to "faquan session revoke", what they are
-for, and until when, at +08:00. Keys are not shown. --all lists those that have expired or ended, too.`,
+		Long: `List the sessions that are valid now: their digest, by which "faquan session revoke" takes them, what they are for,
+and when they expire, at +08:00. Keys are not shown. --all also lists those that have expired or ended.`,
 		Example: `  faquan session list --app shop --all`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -117,7 +116,7 @@ for, and until when, at +08:00. Keys are not shown. --all lists those that have 
 	}
 	placeFlags(cmd, &at)
 	cmd.Flags().StringVar(&f.App, "app", "", "only those of the app with this `NAME`")
-	cmd.Flags().BoolVar(&f.All, "all", false, "also those that are no longer good")
+	cmd.Flags().BoolVar(&f.All, "all", false, "also those that are no longer valid")
 	return cmd
 }
 
@@ -143,11 +142,11 @@ func newSessionRevoke() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke DIGEST|KEY|-",
 		Short: "Revoke a session and what belongs to it",
-		Long: `Revoke a session, its refresh token, and everything else that was given out for the same consent. When the command
-returns, no call with any of it is admitted any more; on a database, by the other processes, within a second.
+		Long: `Revoke a session, its refresh token, and everything else that was issued for the same consent. When the command
+returns, calls with any of them are refused; on a database, other processes follow within a second.
 
-The session is named by its digest, of which the first 8 digits will do, by its key, or by "-": then the key is read
-from the standard input, where other users of the machine cannot see it in the list of processes.`,
+Name the session by its digest, of which the first 8 digits are enough, by its key, or by "-" to read the key from
+standard input, where other users of the machine cannot see it in the list of processes.`,
 		Example: `  faquan session revoke 1f9a3c5e
   faquan session revoke - < key.txt`,
 		Args: cobra.ExactArgs(1),
@@ -186,7 +185,7 @@ func revoke(ctx context.Context, w io.Writer, p control.Platform, name string) e
 		return err
 	}
 	if ended == 0 {
-		_, err = fmt.Fprintln(w, "it had ended before")
+		_, err = fmt.Fprintln(w, "it had already ended")
 	} else {
 		_, err = fmt.Fprintf(w, "ended: %d\n", ended)
 	}

@@ -116,7 +116,7 @@ func (s *server) followChanges(ctx context.Context, db *postgres.Store) {
 		for ctx.Err() == nil {
 			err := s.takeUp(ctx)
 			if err == nil {
-				failures.Worked("the changes by other processes are loaded")
+				failures.Worked("changes by other processes are loaded again")
 			}
 			if err == nil || ctx.Err() != nil {
 				return

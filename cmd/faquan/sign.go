@@ -30,7 +30,7 @@ func (s *signing) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.protocol, "protocol", "alipay", "alipay or top")
 	f.StringVar(&s.keyFile, "key", "", "alipay: `FILE` with "+s.alipayKey+", PEM or bare base64")
-	f.StringVar(&s.secret, "secret", "", "top: the app's secret; other users of the machine may see it, so better use --secret-file")
+	f.StringVar(&s.secret, "secret", "", "top: the app's secret; other users of the machine can see it, so prefer --secret-file")
 	f.StringVar(&s.secretFile, "secret-file", "", "top: `FILE` with the app's secret")
 	f.StringVar(&s.signType, "sign-type", "", s.signFlag)
 	f.StringVar(&s.charset, "charset", wire.UTF8.String(), "alipay: utf-8, gbk, gb2312 or gb18030")
@@ -184,7 +184,7 @@ func topParams(form string) (map[string]string, error) {
 	params := make(map[string]string, len(values))
 	for name, all := range values {
 		if len(all) > 1 {
-			return nil, fmt.Errorf("the request cannot be read: %s stands in it %d times", name, len(all))
+			return nil, fmt.Errorf("the request cannot be read: it has %s %d times", name, len(all))
 		}
 		params[name] = all[0]
 	}

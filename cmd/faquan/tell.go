@@ -19,7 +19,7 @@ import (
 // tellFlags are how a decision is shown.
 func tellFlags(f *pflag.FlagSet, asJSON, unmasked *bool) {
 	f.BoolVar(asJSON, "json", false, "write JSON")
-	f.BoolVar(unmasked, "unmasked", false, "show codes and identifiers of people whole")
+	f.BoolVar(unmasked, "unmasked", false, "do not mask codes and identifiers of people")
 }
 
 func writeJSON(w io.Writer, v any) error {
@@ -297,7 +297,7 @@ func answered(told *control.Told) []string {
 func (p *page) issues(told *control.Told) {
 	switch {
 	case told.Replayed:
-		p.line(0, "→ the key is bound: a retry is answered what was issued then")
+		p.line(0, "→ the key is bound: a retry gets what was issued then")
 	case len(told.Vouchers) > 0:
 		p.line(0, "→ issued")
 	default:

@@ -116,7 +116,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	if second == first {
 		t.Fatal("the new certificate is not used")
 	}
-	lines("the certificate was read again", 1)
+	lines("the certificate was reloaded", 1)
 	replaceCertificate(t, files, "cert.pem") // the key of the one before
 	for range 3 {
 		if half := use(time.Second); half != second {
@@ -134,7 +134,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	if third := use(time.Second); third == second {
 		t.Error("a good pair is not used after a bad one")
 	}
-	lines("the certificate was read again", 2)
+	lines("the certificate was reloaded", 2)
 }
 
 // A running server presents the new certificate, without a restart.

@@ -171,7 +171,7 @@ func (e *topExchange) failure() error {
 	if m.succeeded == nil || e.reply.Text(m.succeeded...) == m.value {
 		return nil
 	}
-	return fmt.Errorf("not done: %s %s", oneLine(e.reply.Text(m.failed[0]...)), oneLine(e.reply.Text(m.failed[1]...)))
+	return fmt.Errorf("failed: %s %s", oneLine(e.reply.Text(m.failed[0]...)), oneLine(e.reply.Text(m.failed[1]...)))
 }
 
 // show writes the exchange for people.
@@ -192,7 +192,7 @@ func (e *topExchange) verdict() string {
 	case e.reply.Refusal != nil:
 		return fmt.Sprintf("error %d", e.reply.Refusal.Code)
 	case e.failure() != nil:
-		return "answered: no success"
+		return "answered: failure"
 	}
 	return "success"
 }

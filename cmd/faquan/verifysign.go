@@ -15,13 +15,13 @@ import (
 )
 
 func newVerifySign() *cobra.Command {
-	s := signing{alipayKey: "the app's public key", signFlag: "what the signature was made with; left out: what the request says"}
+	s := signing{alipayKey: "the app's public key", signFlag: "the algorithm of the signature; the one that the request names when left out"}
 	var theirs string
 	cmd := &cobra.Command{
 		Use:   "verify-sign [REQUEST]",
-		Short: "Find out whether a signature is right, and if not, why",
+		Short: "Check a signature, and explain why it is wrong",
 		Long: `Check the signature of a request as the gateway does, and explain the verdict: the string that the gateway builds,
-which of the SDKs' ways to build it matched, whether the signature fits another algorithm than the request says.
+which of the SDKs' ways to build it matched, and whether the signature fits another algorithm than the request names.
 
 REQUEST is what was sent, URL-encoded: the query and the form of a body joined with &, or a URL; - or nothing reads it
 from standard input. Give the string that the caller has signed with --string (or --string @FILE) to see the first byte
@@ -49,7 +49,7 @@ in which the two differ. The exit code is 0 when the signature is right, else 1.
 		},
 	}
 	s.flags(cmd)
-	cmd.Flags().StringVar(&s.body, "body", "", "top: the body of a call whose body is no form, such as a batch, or @FILE; REQUEST is its query")
+	cmd.Flags().StringVar(&s.body, "body", "", "top: the body of a call that is not a form, such as a batch, or @FILE; REQUEST is its query")
 	cmd.Flags().StringVar(&theirs, "string", "", "the string that the caller signed, or @FILE; the first difference is shown")
 	return cmd
 }
@@ -195,7 +195,7 @@ func (v *verdict) show(w io.Writer, theirs string) error {
 		if d, differ := v.expected.Compare(theirs); differ {
 			fmt.Fprintf(w, "the strings differ from byte %d on:\n  gateway: %s\n  caller:  %s\n", d.Offset, oneLine(orEnd(d.Ours)), oneLine(orEnd(d.Theirs)))
 		} else {
-			fmt.Fprintln(w, "the strings are the same: if the signature does not match, the key is another one")
+			fmt.Fprintln(w, "the strings are the same: if the signature does not match, the key is a different one")
 		}
 	}
 	if !v.good {

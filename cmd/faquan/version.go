@@ -56,8 +56,8 @@ func version() string {
 func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print which faquan this is",
-		Long: `Print the release, the commit and its date, and the Go version that built it: what to put into a bug report.
+		Short: "Print the version of faquan",
+		Long: `Print the release, the commit and its date, and the Go version that built it: what a bug report needs.
 A binary that was not built as a release is "devel".`,
 		Example: `  faquan version`,
 		Args:    cobra.NoArgs,

@@ -66,7 +66,7 @@ func TestCheckFinds(t *testing.T) {
 	}{
 		{"sound", "", "", nil},
 		{"no line", "more/more.go", "// Package more " + words + "package more\n",
-			[]string{"more is not in the table of internal/archtest/rules.go: give it a line that says what it may import"}},
+			[]string{"more is not in the table of internal/archtest/rules.go: give it a line with what it may import"}},
 		{"ours", "adapter/x.go", "package adapter\nimport \"m/app\"\n",
 			[]string{"adapter imports app, which its line in the table does not allow"}},
 		{"another's", "adapter/x.go", "package adapter\nimport \"example.org/dbx\"\n",
@@ -74,20 +74,20 @@ func TestCheckFinds(t *testing.T) {
 		{"behind a build tag", "adapter/x.go", "//go:build never\n\npackage adapter\nimport \"example.org/dbx\"\n",
 			[]string{"adapter imports example.org/dbx, which its line in the table does not allow"}},
 		{"core", "core/x.go", "package core\nimport \"example.org/db\"\n",
-			[]string{"core is of the core and imports example.org/db: the core has the standard library only"}},
+			[]string{"core package core imports example.org/db; the core may only import the standard library"}},
 		{"for tests", "adapter/x.go", "package adapter\nimport \"example.org/check\"\n",
 			[]string{"adapter imports example.org/check, which is for tests only"}},
 		{"for tests, shipped", "app/x.go", "package main\nimport \"m/helper\"\n",
 			[]string{"app, which is shipped, imports helper, which is for tests only"}},
 		{"in tests", "core/x_test.go", "package core_test\nimport \"example.org/unknown\"\n",
-			[]string{"the tests of core import example.org/unknown, which is in no line of the table"}},
+			[]string{"the tests of core import example.org/unknown, which is not in the table"}},
 		{"no comment", "core/core.go", "package core\n", []string{`core has no package comment that begins with "Package core "`}},
 		{"little comment", "core/core.go", "// Package core is it.\npackage core\n",
-			[]string{`the package comment of core does not say much: "Package core is it."`}},
+			[]string{`the package comment of core is too short: "Package core is it."`}},
 		{"clock", "core/x.go", "package core\nimport t \"time\"\nvar _ = t.Now\n",
-			[]string{"core uses time.Now: its time comes in through parameters"}},
+			[]string{"core uses time.Now; pass the time as a parameter"}},
 		{"dice", "core/x.go", "package core\nimport \"math/rand/v2\"\nvar _ = rand.IntN(6)\n",
-			[]string{"core uses rand.IntN: its randomness comes in through parameters"}},
+			[]string{"core uses rand.IntN; pass the source of randomness as a parameter"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			files := fstest.MapFS{}
@@ -111,7 +111,7 @@ func TestCheckFinds(t *testing.T) {
 		soft.Rules = append([]Rule{}, small.Rules...)
 		soft.Rules[0] = Rule{"core", []string{"adapter", "gone"}, nil}
 		got := soft.Check("m", []*Package{{Path: "core", Imports: []string{"m/adapter"}}})
-		if text := strings.Join(got, "\n"); !strings.Contains(text, "core is of the core and imports adapter") ||
+		if text := strings.Join(got, "\n"); !strings.Contains(text, "core package core imports adapter") ||
 			!strings.Contains(text, "the table names gone, which does not exist") {
 			t.Errorf("findings: %q", got)
 		}

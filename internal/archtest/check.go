@@ -65,7 +65,7 @@ func of(path string, modules []string) bool {
 func (c *checker) imports(p *Package) {
 	rule, known := c.rules[p.Path]
 	if !known {
-		c.report("%s is not in the table of internal/archtest/rules.go: give it a line that says what it may import", p.Path)
+		c.report("%s is not in the table of internal/archtest/rules.go: give it a line with what it may import", p.Path)
 		return
 	}
 	core, support := slices.Contains(c.Core, p.Path), slices.Contains(c.TestSupport, p.Path)
@@ -75,10 +75,10 @@ func (c *checker) imports(p *Package) {
 		case ours && !slices.Contains(rule.Ours, inside) && !slices.Contains(rule.Ours, All):
 			c.report("%s imports %s, which its line in the table does not allow", p.Path, inside)
 		case ours && core && !slices.Contains(c.Core, inside):
-			c.report("%s is of the core and imports %s, which is not", p.Path, inside)
+			c.report("core package %s imports %s, which is not a core package", p.Path, inside)
 		case ours || standard(i):
 		case core:
-			c.report("%s is of the core and imports %s: the core has the standard library only", p.Path, i)
+			c.report("core package %s imports %s; the core may only import the standard library", p.Path, i)
 		case of(i, c.TestOnly) && !support:
 			c.report("%s imports %s, which is for tests only", p.Path, i)
 		case !of(i, rule.Others):
@@ -95,7 +95,7 @@ func (c *checker) tests(p *Package) {
 	}
 	for _, i := range p.Tests {
 		if _, ours := c.ours(i); !ours && !standard(i) && !of(i, allowed) {
-			c.report("the tests of %s import %s, which is in no line of the table", p.Path, i)
+			c.report("the tests of %s import %s, which is not in the table", p.Path, i)
 		}
 	}
 }
@@ -111,7 +111,7 @@ func (c *checker) comment(p *Package) {
 	case !strings.HasPrefix(p.Doc, want):
 		c.report("%s has no package comment that begins with %q", p.Path, want)
 	case len(strings.Fields(p.Doc)) < 15:
-		c.report("the package comment of %s does not say much: %q", p.Path, strings.TrimSpace(p.Doc))
+		c.report("the package comment of %s is too short: %q", p.Path, strings.TrimSpace(p.Doc))
 	}
 }
 
@@ -124,11 +124,11 @@ var (
 func (c *checker) pure(p *Package) {
 	for _, call := range p.Calls {
 		if slices.Contains(c.Clockless, p.Path) && slices.Contains(clocks, call) {
-			c.report("%s uses %s: its time comes in through parameters", p.Path, call)
+			c.report("%s uses %s; pass the time as a parameter", p.Path, call)
 		}
 		name, isRand := strings.CutPrefix(call, "math/rand/v2.")
 		if slices.Contains(c.Diceless, p.Path) && isRand && !slices.Contains(seeded, name) {
-			c.report("%s uses rand.%s: its randomness comes in through parameters", p.Path, name)
+			c.report("%s uses rand.%s; pass the source of randomness as a parameter", p.Path, name)
 		}
 	}
 }

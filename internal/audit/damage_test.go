@@ -126,7 +126,7 @@ func TestDamagedView(t *testing.T) {
 		{"a claim that says two things", "INSERT INTO claim SELECT gen+1, hash, id+1 FROM claim WHERE gen=1 LIMIT 1", []string{
 			"view: generation: generation 2, claim  & hides it", "view: claim: claim  & want no such row, got listed",
 		}},
-		{"a claim where nobody looks", "UPDATE claim SET gen=77 WHERE gen=2", []string{"view: claim: generation 77: want a generation that is listed"}},
+		{"a claim where nobody looks", "UPDATE claim SET gen=77 WHERE gen=2", []string{"view: claim: generation 77: want a listed generation"}},
 		{"a counter of the ledger", "UPDATE ledger SET total=total+1 WHERE at=(SELECT min(at) FROM ledger)", []string{"view: ledger: user "}},
 		{"a high bit of the ledger", "UPDATE ledger SET day=day+(1<<40) WHERE at=(SELECT min(at) FROM ledger)", []string{"view: ledger: user "}},
 		{"a missing row of the ledger", "DELETE FROM ledger WHERE at=(SELECT max(at) FROM ledger)", []string{"view: ledger: user  & got no such row"}},
@@ -173,7 +173,7 @@ func TestDamagedView(t *testing.T) {
 		{"a trace of another issuance", "UPDATE trace SET id=id+1 WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: trace of issuance  & got no such row", "view: trace: trace of issuance  & want no such row"}},
 		{"a missing trace", "DELETE FROM trace WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: trace of issuance  & want listed, got no such row"}},
 		{"a trace that is made up", "INSERT INTO trace SELECT gen, hash+1, id FROM trace WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: trace of issuance  & want no such row, got listed"}},
-		{"a trace where nobody looks", "UPDATE trace SET gen=77 WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: generation 77: want a generation that is listed"}},
+		{"a trace where nobody looks", "UPDATE trace SET gen=77 WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: generation 77: want a listed generation"}},
 		{"a participation", "UPDATE participation SET body=(SELECT body FROM participation WHERE activity=60 ORDER BY at LIMIT 1) WHERE at=(SELECT max(at) FROM participation WHERE activity=60)", []string{"view: participation: user  & activity 60, journal record"}},
 		{"a missing participation", "DELETE FROM participation WHERE at=(SELECT max(at) FROM participation WHERE activity=60)", []string{"view: participation: user  & activity 60 & got no such row"}},
 		{"a participation that is made up", "INSERT INTO participation SELECT gen, user, activity, at+(1<<12), body FROM participation WHERE at=(SELECT max(at) FROM participation WHERE activity=60)", []string{"view: participation: user  & want no such row"}},
@@ -181,7 +181,7 @@ func TestDamagedView(t *testing.T) {
 		{"an entity of a version", "UPDATE entity_version SET body=CAST(body||' ' AS BLOB) WHERE kind=4 AND id=60", []string{"view: entity_version: kind 4, id 60 in version 1"}},
 		{"a missing entity of a version", "DELETE FROM entity_version WHERE kind=4 AND id=60", []string{"view: entity_version: kind 4, id 60 in version 1 & got no such row"}},
 		{"an entity of a version that is made up", "INSERT INTO entity_version SELECT version+9999, kind, id, body FROM entity_version WHERE kind=4 AND id=60", []string{"view: entity_version: kind 4, id 60 in version 10000: want no such row"}},
-		{"a missing generation", "DELETE FROM generation WHERE gen=1", []string{"view: claim: generation 1: want a generation that is listed"}},
+		{"a missing generation", "DELETE FROM generation WHERE gen=1", []string{"view: claim: generation 1: want a listed generation"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := whole.copyOf(t)

@@ -83,7 +83,7 @@ func (e *embeddedAudit) run(ctx context.Context, check *embedded.Check) (*Report
 		return e.done(), nil
 	}
 	if behind := e.embedded.Journal.Seq - at.Seq; behind > 0 {
-		e.notChecked("the rows of journal records from %d on, because the view is %d of %d journal records behind, which is not a fault. "+
+		e.notChecked("the rows of journal records from %d on, because the view is %d of %d journal records behind, which is normal.  "+
 			"The next start of faquan brings it up to date; audit again then", at.Seq+1, behind, e.embedded.Journal.Seq)
 	}
 	sound, err = e.compare(ctx, check)
@@ -120,7 +120,7 @@ func (e *embeddedAudit) verify(live bool, position uint64) (bool, error) {
 		o.UpTo = position // heads beyond it are not looked for then
 		for _, head := range e.o.Heads {
 			if head.Seq > position {
-				e.notChecked("the head %d, because the view has reached record %d only and the process goes on writing. Audit again in a minute", head.Seq, position)
+				e.notChecked("the head %d, because the view has only reached record %d, and the process is still writing. Audit again in a minute", head.Seq, position)
 			}
 		}
 	}
@@ -143,7 +143,7 @@ func (e *embeddedAudit) verify(live bool, position uint64) (bool, error) {
 	e.embedded.Journal = JournalHead{report.Head.Seq, fmt.Sprintf("%x", report.Head.Hash)}
 	e.embedded.Records = report.Records
 	if r := report.Residue; r != nil {
-		e.note(fmt.Sprintf("%d bytes behind the journal's end, in %s at %d: %s; which is not a fault after an unclean stop", r.Bytes, r.Segment, r.Offset, r.Reason))
+		e.note(fmt.Sprintf("%d bytes after the journal's end, in %s at %d: %s; this is normal after an unclean stop", r.Bytes, r.Segment, r.Offset, r.Reason))
 	}
 	if report.Head.Seq < position {
 		e.find(Finding{View, "its position", fmt.Sprintf("record %d of the journal or before", report.Head.Seq), fmt.Sprintf("record %d", position)})
@@ -166,7 +166,7 @@ func (e *embeddedAudit) compare(ctx context.Context, check *embedded.Check) (boo
 	}
 	e.report.More += compared.More
 	if len(compared.Faults) > 0 {
-		e.notChecked("what the rows add up to, because the view is not what the journal says. Stop faquan, run `faquan rebuild`, and audit again")
+		e.notChecked("the sums of the rows, because the view differs from the journal. Stop faquan, run `faquan rebuild`, and audit again")
 		return false, nil
 	}
 	e.o.History, e.o.former = NewHistory(), compared.Persons

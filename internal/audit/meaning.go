@@ -284,7 +284,7 @@ func (m *Meaning) Differences(other *Meaning) (all []string) {
 		two := other.Table(one.Table)
 		switch {
 		case two == nil:
-			all = append(all, one.Table+": there and not there")
+			all = append(all, one.Table+": in one store only")
 		case one != *two:
 			all = append(all, one.Table+": "+one.against(two))
 		}
@@ -296,7 +296,7 @@ func (t *TableMeaning) against(other *TableMeaning) string {
 	if t.Rows != other.Rows || t.Vouchers != other.Vouchers || t.Fen != other.Fen {
 		return t.String() + " and " + other.String()
 	}
-	return t.String() + " in both, but not the same ones"
+	return t.String() + " in both, with different content"
 }
 
 func (t *TableMeaning) String() string {

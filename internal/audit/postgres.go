@@ -37,9 +37,9 @@ func Postgres(ctx context.Context, st *postgres.Store, o Options) (*Report, erro
 	case len(compared.Faults) == 0 || ctx.Err() != nil:
 		return nil, err
 	default:
-		c.notChecked("what the rows add up to, because some of them cannot be read: %v. Repair the database, and audit again", err)
+		c.notChecked("the sums of the rows, because some rows cannot be read: %v. Repair the database, and audit again", err)
 	}
-	c.notChecked("that no row was changed in a way that rows still agree with, because a database has no journal. " +
+	c.notChecked("that no rows were changed consistently with each other, because a database has no journal. " +
 		"Restrict who can write to the database, and enable its data checksums (pg_checksums)")
 	for _, f := range compared.Faults {
 		c.find(Finding{Database, f.Table + ": " + f.Row, f.Want, f.Got})

@@ -160,7 +160,7 @@ func (b *Basis) state(u *User) *State {
 }
 
 // errNotKept is why an explanation cannot say whether a rule held.
-var errNotKept = errors.New("what the rule asks for was not looked at when this was decided")
+var errNotKept = errors.New("the rule needs values that were not recorded with this decision")
 
 // keptLines says that the basis has the counters of all templates of the lines.
 func (d *deciding) keptLines(lines []Line) bool {

@@ -74,7 +74,7 @@ type IdentifierRule string
 const (
 	RuleControl     IdentifierRule = "has a control character"
 	RuleSpace       IdentifierRule = "begins or ends with white space"
-	RulePlaceholder IdentifierRule = "is what a program writes in place of a value that it does not have"
+	RulePlaceholder IdentifierRule = "is a placeholder that programs write for a missing value"
 	RuleDigits      IdentifierRule = "must be 1 to 16 decimal digits"
 	RuleUserID      IdentifierRule = "must be 16 decimal digits that begin with 2088" // on the Alipay gateway alone
 )

@@ -79,7 +79,7 @@ func (p *planner) warn() {
 	}
 	for _, d := range p.file.activities {
 		if a := p.activities.all[d.activity.ID]; a.Window.Over(p.file.Now) {
-			warn(d.place, "activity", a.Name, []string{"window is over already, since " + a.Window.End.String()})
+			warn(d.place, "activity", a.Name, []string{"window ended at " + a.Window.End.String()})
 		}
 	}
 }
@@ -92,7 +92,7 @@ func suspicions(t *benefit.Template, now benefit.Instant) (all []string) {
 		say("threshold %s is below reduction %s", f.Threshold.Yuan(), f.Reduction.Yuan())
 	}
 	if t.Kind == benefit.Discount && f.Percent < 1000 {
-		say("percent is what remains to be paid, less than 10 %%: 8.8折 is percent: \"88\"")
+		say("percent is the part left to pay, here below 10 %%; 8.8折 is written percent: \"88\"")
 	}
 	face := f.Reduction
 	if t.Kind == benefit.Cash && t.Amount.From != benefit.FromRequest {
@@ -100,14 +100,14 @@ func suspicions(t *benefit.Template, now benefit.Instant) (all []string) {
 	}
 	if count, amount := t.Stock.Count, t.Stock.Amount; count != benefit.Unlimited && amount != benefit.Unlimited && face > 0 {
 		if high, worth := bits.Mul64(uint64(count), uint64(face)); high > 0 || worth > uint64(amount) {
-			say("stock.count × %s is more than stock.amount, so the budget ends first", face.Yuan())
+			say("stock.count × %s is more than stock.amount, so the budget runs out first", face.Yuan())
 		}
 	}
 	if t.Publish.Over(now) {
-		say("publish is over already, since %s", t.Publish.End)
+		say("publish ended at %s", t.Publish.End)
 	}
 	if t.Valid.Absolute.Over(now) {
-		say("valid is over already, since %s", t.Valid.Absolute.End)
+		say("valid ended at %s", t.Valid.Absolute.End)
 	}
 	return all
 }

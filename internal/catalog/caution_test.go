@@ -77,10 +77,10 @@ func TestWarnings(t *testing.T) {
 		template(`kind: REDUCTION, reduction: "2", valid: {days: 1}, stock: {count: 11, amount: "20"}`):                                                     `stock.count × 2.00 is more than stock.amount`,
 		template(`kind: REDUCTION, reduction: "2", valid: {days: 1}, stock: {count: 10, amount: "20"}`):                                                     "",
 		template(`kind: CASH, amount: {fixed: "2"}, valid: {days: 1}, stock: {count: 11, amount: "20"}`):                                                    `stock.count × 2.00 is more than stock.amount`,
-		template(`kind: EXCHANGE, valid: {days: 1}, publish: {end: 2026-11-29 00:00:00}`):                                                                   `publish is over already, since 2026-11-29 00:00:00`,
-		template(`kind: EXCHANGE, valid: {start: 2025-01-01 00:00:00, end: 2025-02-01 00:00:00}`):                                                           `valid is over already`,
+		template(`kind: EXCHANGE, valid: {days: 1}, publish: {end: 2026-11-29 00:00:00}`):                                                                   `publish ended at 2026-11-29 00:00:00`,
+		template(`kind: EXCHANGE, valid: {start: 2025-01-01 00:00:00, end: 2025-02-01 00:00:00}`):                                                           `valid ended`,
 		template(`kind: EXCHANGE, valid: {days: 1}, publish: {end: 2026-12-29 00:00:00}`):                                                                   "",
-		template(`kind: EXCHANGE, valid: {days: 1}`) + "activities: [{name: a, merchant: m, window: {end: 2026-11-29 00:00:00}, items: [{template: t}]}]\n": `activity "a": window is over already`,
+		template(`kind: EXCHANGE, valid: {days: 1}`) + "activities: [{name: a, merchant: m, window: {end: 2026-11-29 00:00:00}, items: [{template: t}]}]\n": `activity "a": window ended`,
 	} {
 		w := newWorld(t)
 		const now = "2026-11-30 12:00:00"

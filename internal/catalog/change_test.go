@@ -109,7 +109,7 @@ func TestOneFieldChanges(t *testing.T) {
 	if _, err := plan.WriteTo(&text); err != nil {
 		t.Fatal(err)
 	}
-	wantText := "~ template t\n    stock.count: 10 → 11\n    stock.count_per_day: 5\n1 to change, 8 as they are\n"
+	wantText := "~ template t\n    stock.count: 10 → 11\n    stock.count_per_day: 5\n1 to change, 8 unchanged\n"
 	if d := cmp.Diff(wantText, text.String()); d != "" {
 		t.Error(d)
 	}

@@ -75,9 +75,9 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 			b.WriteString("    " + d.String() + "\n")
 		}
 	}
-	count := "%d to change, %d as they are\n"
+	count := "%d to change, %d unchanged\n"
 	if p.Applied {
-		count = "%d changed, %d as they were\n"
+		count = "%d changed, %d unchanged\n"
 	}
 	fmt.Fprintf(&b, count, len(p.Changes), p.Same)
 	n, err := io.WriteString(w, b.String())

@@ -104,7 +104,7 @@ func (d *Desk) Decide(ctx context.Context, q *Question, unmasked bool) (*Told, e
 	t.explain(told, explanation)
 	bound, err := d.bound(ctx, &r)
 	if bound && explanation != nil {
-		told.Remark = "the key is bound: a retry goes on with what was chosen then, of which some was issued before"
+		told.Remark = "the key is bound: a retry continues with what was chosen then, part of which was issued"
 	}
 	return told, err
 }
@@ -155,7 +155,7 @@ func (d *Desk) tell(ctx context.Context, r store.Reader, t teller, i *benefit.Is
 	explanation, err := d.Issuer.Explain(ctx, r, i)
 	switch {
 	case errors.Is(err, store.ErrNoVersion):
-		told.Remark = fmt.Sprintf("the store does not know version %d of the catalogue, by which this was decided", i.Catalogue)
+		told.Remark = fmt.Sprintf("version %d of the catalogue, by which this was decided, is not in the store", i.Catalogue)
 		return told, nil
 	case err != nil:
 		return nil, err

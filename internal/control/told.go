@@ -175,7 +175,7 @@ func (t teller) issuance(i *benefit.Issuance) *Told {
 	return told
 }
 
-const remarkConflict = "the key is bound to another request; nothing of that one is shown"
+const remarkConflict = "the key is bound to another request, which is not shown"
 
 // explain adds why. There is no explanation for a key that is bound to something else.
 func (t teller) explain(told *Told, e *benefit.Explanation) {

@@ -44,7 +44,7 @@ func Find(dir string) (string, error) {
 	inDir, inSub := holds(dir, f.counts(self)), holds(sub, f.counts(self))
 	switch {
 	case inDir && inSub:
-		return "", fmt.Errorf("%s and %s both hold faquan files; move those away that are not in use", dir, sub)
+		return "", fmt.Errorf("%s and %s both hold faquan files; move away those that are not in use", dir, sub)
 	case inSub:
 		return sub, nil
 	case inDir:
@@ -177,7 +177,7 @@ func (f *facts) judge(self int) (warning string, err error) {
 	err = f.exposed(self)
 	switch {
 	case err != nil && f.mount && f.holds: // of an earlier version, on a volume that only its platform can make private
-		return fmt.Sprintf("%v; better: stop, and move everything in it to %s with mode 0700", err, filepath.Join(f.dir, Private)), nil
+		return fmt.Sprintf("%v; stop faquan and move everything in it to %s with mode 0700", err, filepath.Join(f.dir, Private)), nil
 	case err != nil:
 		return "", err
 	case f.mode.Perm()&0o055 != 0:

@@ -77,7 +77,7 @@ func (i ID) Long() string {
 }
 
 // ErrNotLong is what ParseLong answers for text that Long cannot have made.
-var ErrNotLong = errors.New("not a voucher id: 28 digits, the first eight of them its date")
+var ErrNotLong = errors.New("not a voucher id: must have 28 digits, the first eight of them a date")
 
 // ParseLong reads what Long wrote. A date that does not match the number is refused, so that a mistyped id is
 // not taken for another one.

@@ -274,7 +274,7 @@ func (j *Journal) openSpare(l *layout) (unfit []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	j.opts.Logger.Info("journal: the segment made ahead is made anew", "segment", l.spare, "size", size, "used", used)
+	j.opts.Logger.Info("journal: the prepared segment is made again", "segment", l.spare, "size", size, "used", used)
 	return []string{l.spare}, nil
 }
 
@@ -290,7 +290,7 @@ func readSpare(f vfs.File, l *layout) (size, used int64, err error) {
 	rest, err := s.rest(0, -1)
 	if err == nil && rest.proof != nil {
 		err = &DamageError{Segment: l.spare, Seq: rest.proof.seq, Reason: fmt.Sprintf(
-			"the segment has no good header, but the frame at offset %d (record %d) is intact", rest.proof.offset, rest.proof.seq)}
+			"the segment has no valid header, but the frame at offset %d (record %d) is intact", rest.proof.offset, rest.proof.seq)}
 	}
 	return size, rest.end, err
 }

@@ -155,7 +155,7 @@ func checkHeader(path string, h header, b []byte, size int64, id uint64) error {
 	case h.size != size:
 		reason = fmt.Sprintf("the file has %d bytes, its header says %d", size, h.size)
 	case !isZero(b[blockBytes:h.align]):
-		reason = "there are bytes behind the header that should be zero"
+		reason = "there are bytes after the header that should be zero"
 	case h.firstSeq == 1 && h.prev != h.id.genesis():
 		reason = "the chain does not begin where it should"
 	default:

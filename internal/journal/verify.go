@@ -162,7 +162,7 @@ func (v *verifier) spare() error {
 	defer f.Close()
 	_, used, err := readSpare(f, v.layout)
 	if err == nil && used > 0 && v.report.Residue == nil {
-		v.report.Residue = &Residue{Segment: v.layout.spare, Bytes: used, Reason: "a segment made ahead, without records, is not all zero"}
+		v.report.Residue = &Residue{Segment: v.layout.spare, Bytes: used, Reason: "a prepared segment, without records, is not all zero"}
 	}
 	return err
 }

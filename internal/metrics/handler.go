@@ -41,6 +41,6 @@ func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 type errorLog struct{ log *slog.Logger }
 
 func (l errorLog) Write(line []byte) (int, error) {
-	l.log.Warn("metrics could not be answered", "err", string(line))
+	l.log.Warn("the metrics were not sent", "err", string(line))
 	return len(line), nil
 }

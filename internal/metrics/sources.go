@@ -63,17 +63,17 @@ func (m *Metrics) Watch(s Sources) {
 
 		connections:    newState(gauge, "faquan_connections", "Open connections of the gateways."),
 		maxConnections: newState(gauge, "faquan_connections_limit", "Connections that may be open at the same time."),
-		dropped:        newState(counter, "faquan_connections_dropped_total", "Connections that were closed for want of room."),
-		memory:         newState(gauge, "faquan_request_memory_bytes", "Memory that large requests have of what all share."),
+		dropped:        newState(counter, "faquan_connections_dropped_total", "Connections that were closed because there was no room."),
+		memory:         newState(gauge, "faquan_request_memory_bytes", "Memory that large requests use of what they share."),
 		maxMemory:      newState(gauge, "faquan_request_memory_limit_bytes", "Memory that large requests share."),
-		starved:        newState(counter, "faquan_request_memory_refusals_total", "Requests that were refused for want of memory."),
+		starved:        newState(counter, "faquan_request_memory_refusals_total", "Requests that were refused because there was no memory."),
 
-		lagSeconds: newState(gauge, "faquan_view_lag_seconds", "Age of the oldest commit that the view has not got yet; 0 when it has all."),
-		lag:        newState(gauge, "faquan_view_lag_issuances", "Issuances that the view has not got yet, or KiB of their records if that is more."),
+		lagSeconds: newState(gauge, "faquan_view_lag_seconds", "Age of the oldest commit that is not in the view yet; 0 when there is none."),
+		lag:        newState(gauge, "faquan_view_lag_issuances", "Issuances that are not in the view yet, or KiB of their records if that is more."),
 		maxLag:     newState(gauge, "faquan_view_lag_limit_issuances", "The lag of the view at which issuing waits for it."),
 		stuck:      newState(gauge, "faquan_view_write_failed", "Whether the last attempt to write the view failed: 1 or 0."),
 		short:      newState(gauge, "faquan_journal_segment_failed", "Whether the last attempt to make the journal's next segment failed: 1 or 0."),
-		free:       newState(gauge, "faquan_data_free_bytes", "Room that the file system of the data directory has left."),
+		free:       newState(gauge, "faquan_data_free_bytes", "Free space of the file system of the data directory."),
 
 		pool:    newState(gauge, "faquan_postgres_connections", "Connections to the database, by what they are for and what they do.", "pool", "state"),
 		maxPool: newState(gauge, "faquan_postgres_connections_limit", "Connections to the database that a pool may have.", "pool"),

@@ -30,9 +30,9 @@ func (m *move) fill(ctx context.Context) error {
 			return err
 		}
 	}
-	m.tell("taking up the bounds")
+	m.tell("setting the clock and the latest id")
 	if err := m.to.Bound(ctx, m.now, m.from.LastIDMillis()); err != nil {
-		return fmt.Errorf("reading where to go on: %w", err)
+		return fmt.Errorf("reading the progress: %w", err)
 	}
 	if m.o.Proof != nil {
 		if err := m.to.Store().CheckKey(ctx, m.o.Proof); err != nil {

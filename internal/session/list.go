@@ -23,7 +23,7 @@ type Info struct {
 // Filter says which sessions to list.
 type Filter struct {
 	App string // only of the app with this name; empty: of all
-	All bool   // also those that are no longer good
+	All bool   // also those that are no longer valid
 }
 
 var kinds = map[benefit.SessionKind]string{

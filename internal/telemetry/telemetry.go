@@ -42,7 +42,7 @@ func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, o)), nil
 	}
-	return nil, fmt.Errorf("log format: %q is neither text nor json", format)
+	return nil, fmt.Errorf("log format: %q is not text or json", format)
 }
 
 // replace hides the value of an attribute with a secret name, in whatever group it stands, and writes durations and large

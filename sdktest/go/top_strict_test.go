@@ -213,7 +213,7 @@ func (c strictClient) parse(body []byte) (root any, name string, err error) {
 		return nil, "", err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, "", fmt.Errorf("something follows the document")
+		return nil, "", fmt.Errorf("there is data after the document")
 	}
 	if refused, ok := document["error_response"]; ok && len(document) == 1 {
 		return refused, "error_response", nil

@@ -134,7 +134,7 @@ func (h *Handler) agree(w http.ResponseWriter, r *http.Request, page *formPage) 
 		return
 	}
 	if !same(r.PostForm.Get("consent_key"), h.o.ConsentKey) { //guard:TestConsentIsRefused
-		log.Warn("a wrong consent key")
+		log.Warn("wrong consent key")
 		page.Problem = "授权密钥不正确。"
 		showForm(w, http.StatusForbidden, page)
 		return
@@ -149,7 +149,7 @@ func (h *Handler) agree(w http.ResponseWriter, r *http.Request, page *formPage) 
 		h.notAgreed(w, log, page, err)
 		return
 	}
-	log.Info("authorization code given out", "merchant", page.Merchant)
+	log.Info("authorization code issued", "merchant", page.Merchant)
 	a.back(w, url.Values{"code": {code}})
 }
 
@@ -161,7 +161,7 @@ func (h *Handler) notAgreed(w http.ResponseWriter, log *slog.Logger, page *formP
 	case errors.Is(err, session.ErrNoUser):
 		page.Problem = "没有这个用户。"
 	default:
-		log.Warn("no authorization code could be given out", "err", err)
+		log.Warn("cannot issue an authorization code", "err", err)
 		status, page.Problem = http.StatusServiceUnavailable, "系统繁忙，请稍后再试。"
 	}
 	showForm(w, status, page)

@@ -335,7 +335,7 @@ func TestAFloodOfBogusTokenCalls(t *testing.T) {
 		}
 	}
 	w.logged.Lock()
-	logged := strings.Count(w.log.String(), "no session given out")
+	logged := strings.Count(w.log.String(), "session refused")
 	w.logged.Unlock()
 	if logged != 60 {
 		t.Errorf("%d of 100 are logged, want 60", logged)

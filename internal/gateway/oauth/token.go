@@ -110,7 +110,7 @@ func (h *Handler) logRefusal(r *http.Request, app *gateway.App, bad *refusal) {
 		id, name = app.ID, app.Name
 	}
 	if within, suppressed := h.o.Apps.Failed(id, r.RemoteAddr, h.o.Clock()); within {
-		h.o.Log.Info("no session given out",
+		h.o.Log.Info("session refused",
 			"app", name, "error", bad.Error, "description", bad.Description, "suppressed", suppressed)
 	}
 }
@@ -194,7 +194,7 @@ func (h *Handler) give(ctx context.Context, app *gateway.App, form map[string]st
 // given logs what was given out to the app, and says what the errors of the desk are on this wire.
 func (h *Handler) given(app *benefit.App, g *session.Grant, err error) (*session.Grant, *refusal) {
 	if err == nil {
-		h.o.Log.Info("session given out", "app", app.Name, "digest", g.Digest.String()[:8], "merchant", g.Merchant.Name)
+		h.o.Log.Info("session issued", "app", app.Name, "digest", g.Digest.String()[:8], "merchant", g.Merchant.Name)
 		return g, nil
 	}
 	for _, r := range grantRefusals {
@@ -202,12 +202,12 @@ func (h *Handler) given(app *benefit.App, g *session.Grant, err error) (*session
 			return nil, &refusal{"invalid_grant", r.text, http.StatusBadRequest}
 		}
 	}
-	h.o.Log.Warn("no session could be given out", "app", app.Name, "err", err)
+	h.o.Log.Warn("cannot issue a session", "app", app.Name, "err", err)
 	return nil, errBusy
 }
 
 // ErrBusy: our side cannot give a session out now.
-var ErrBusy = errors.New("no session could be given out")
+var ErrBusy = errors.New("cannot issue a session")
 
 // Create is the exchange of a code in a signed call (taobao.top.auth.token.create), where the app is known by its
 // signature and no redirect_uri travels. The result is the JSON of /token. Refused says in Chinese why there is none;

@@ -84,7 +84,7 @@ type genCheck struct {
 func (g *genCheck) of(t table, gen int64) *checkedGen {
 	found, listed := g.all[gen]
 	if !listed {
-		g.x.fault(Fault{t.String(), fmt.Sprint("generation ", gen), "a generation that is listed", "one that no look-up asks"})
+		g.x.fault(Fault{t.String(), fmt.Sprint("generation ", gen), "a listed generation", "one that no look-up reads"})
 		g.all[gen] = nil // once is enough
 	}
 	return found
@@ -136,7 +136,7 @@ func (g *genCheck) participation(gen int64, k benefit.ParticipationKey) {
 }
 
 func (g *genCheck) hidden(t table, gen int64, name string) {
-	g.x.fault(Fault{"generation", fmt.Sprintf("generation %d, %s", gen, name), "a filter that knows of it", "one that hides it from " + t.String()})
+	g.x.fault(Fault{"generation", fmt.Sprintf("generation %d, %s", gen, name), "a filter that contains it", "one that hides it from " + t.String()})
 }
 
 // order looks for commits that lie in an older generation than earlier ones: the newest generation with counters

@@ -67,7 +67,7 @@ func (s *Store) checkLock() (held bool) {
 	if !errors.Is(err, vfs.ErrLockLost) {
 		return true
 	}
-	s.o.Log.Error("the data directory may be another process's; nothing more is committed", "err", err)
+	s.o.Log.Error("another process may have the data directory; nothing more is committed", "err", err)
 	s.fail(err)
 	return false
 }
@@ -171,14 +171,14 @@ func (s *Store) fillFilters() {
 func (s *Store) fillFilter(g *generation) bool {
 	conn, err := openConn(ViewPath(s.o.Dir), true)
 	if err != nil {
-		s.o.Log.Warn("the filters of a generation cannot be made", "generation", g.gen, "err", err)
+		s.o.Log.Warn("cannot build the filters of a generation", "generation", g.gen, "err", err)
 		return false
 	}
 	defer conn.Close()
 	conn.SetInterrupt(s.stop)
 	claims, quotas, err := readFilters(conn, g.gen, s.filterCapacity())
 	if err != nil {
-		s.o.Log.Warn("the filters of a generation cannot be made", "generation", g.gen, "err", err)
+		s.o.Log.Warn("cannot build the filters of a generation", "generation", g.gen, "err", err)
 		return false
 	}
 	s.mu.Lock()

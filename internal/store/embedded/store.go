@@ -202,7 +202,7 @@ func openLocked(o Options, lock vfs.Lock) (*Store, error) {
 	if err == nil || !damaged(err) {
 		return s, err
 	}
-	o.Log.Warn("the view cannot be used and is made again from the journal", "err", err)
+	o.Log.Warn("the view cannot be used; rebuilding it from the journal", "err", err)
 	if err := removeView(ViewPath(o.Dir)); err != nil {
 		return nil, err
 	}

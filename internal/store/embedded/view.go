@@ -54,7 +54,7 @@ type position struct {
 }
 
 // errView wraps what is wrong with the view: it can be made again from the journal.
-var errView = errors.New("the view cannot be used; stop faquan and run faquan rebuild, which makes it again from the journal")
+var errView = errors.New("the view cannot be used; stop faquan and run faquan rebuild, which rebuilds it from the journal")
 
 // openConn opens a connection to the view with the settings that it relies on, and reads them back: a pragma that
 // is misspelt is ignored in silence.

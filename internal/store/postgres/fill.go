@@ -15,11 +15,11 @@ import (
 // Errors of Fill, and of Open on a store that is being filled.
 var (
 	// ErrFilling: a move from another store has begun and has not been verified, so nobody may serve what is there.
-	ErrFilling = errors.New("the database is being filled from another store (faquan migrate-store); run that again until it says that both are the same")
+	ErrFilling = errors.New("the database is being filled from another store (faquan migrate-store); run it again until it reports that both are the same")
 	// ErrNotEmpty: only an empty store can be filled.
 	ErrNotEmpty = errors.New("the database is not empty")
 	// ErrOtherSource: what is there so far came from another store, or from this one before it went on.
-	ErrOtherSource = errors.New("the database was filled half from another source, or the source has changed since")
+	ErrOtherSource = errors.New("the database was partly filled from another source, or the source has changed since")
 	// ErrInUse: another process has the store's lock, and does not let go of it.
 	ErrInUse = errors.New("another process uses the database")
 )

@@ -191,7 +191,7 @@ func askChanges(ctx context.Context, conn *pgx.Conn) (changes int64, err error) 
 // others out is lost. Work that fails is run again after a moment, by this process or another.
 func (s *Store) Once(ctx context.Context, name string, every time.Duration, work func(ctx context.Context) error) {
 	failures := outage.New(s.log, time.Now)
-	const goesOn = "background work works again"
+	const goesOn = "background work succeeds again"
 	rounds := func(ctx context.Context) error {
 		for ctx.Err() == nil {
 			if err := work(ctx); err != nil {

@@ -91,7 +91,7 @@ func TestOnceFailsAgain(t *testing.T) {
 	defer st.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	const goesOn = "background work works again"
+	const goesOn = "background work succeeds again"
 	rounds := 0
 	st.Once(ctx, "work", time.Millisecond, func(context.Context) error {
 		switch rounds++; rounds {

@@ -301,15 +301,15 @@ func TestVerifyAnswerRefusesLayouts(t *testing.T) {
 	}
 	tests := []struct{ name, body, want string }{
 		{"sign first", `{"sign":"` + sign(node) + `","a_b_response":` + node + `}`, "does not begin with"},
-		{"white space", `{"a_b_response": ` + node + `,"sign":"` + sign(node) + `"}`, "no object"},
+		{"white space", `{"a_b_response": ` + node + `,"sign":"` + sign(node) + `"}`, "not an object"},
 		{"white space at the end", `{"a_b_response":` + node + `,"sign":"` + sign(node) + "\"}\n", "does not end with"},
 		{"unsigned", `{"a_b_response":` + node + `}`, "not signed"},
 		{"other root", `{"error_response":` + node + `,"sign":"` + sign(node) + `"}`, "does not begin with"},
 		{"root again", `{"a_b_response":{"m":"a_b_response"},"sign":"` + sign(`{"m":"a_b_response"}`) + `"}`, "twice"},
-		{"sign inside", `{"a_b_response":{"m":["sign"]},"sign":"` + sign(`{"m":["sign"]}`) + `"}`, "moves the cut"},
+		{"sign inside", `{"a_b_response":{"m":["sign"]},"sign":"` + sign(`{"m":["sign"]}`) + `"}`, "in the wrong place"},
 		{"not base64", `{"a_b_response":{},"sign":"%"}`, "base64"},
-		{"no node", `{"a_b_response":,"sign":""}`, "no object"},
-		{"no object", `{"a_b_response":"x","sign":"` + sign(`"x"`) + `"}`, "no object"},
+		{"no node", `{"a_b_response":,"sign":""}`, "not an object"},
+		{"not an object", `{"a_b_response":"x","sign":"` + sign(`"x"`) + `"}`, "not an object"},
 	}
 	for _, test := range tests {
 		_, err := VerifyAnswer([]byte(test.body), UTF8, "a.b", &platformKey().PublicKey, RSA2)

@@ -105,9 +105,9 @@ func cutAnswer(body []byte, root string) (node []byte, sign string, err error) {
 	case bytes.Contains(rest, []byte(root)):
 		return nil, "", fmt.Errorf("holds %s twice", root)
 	case bytes.Count(rest, []byte(`"sign"`)) != 1 || bytes.Contains(rest, []byte(`"alipay_cert_sn"`)):
-		return nil, "", errors.New("holds a word inside the node that moves the cut of some SDKs")
+		return nil, "", errors.New("has a word inside the node at which some SDKs cut the answer in the wrong place")
 	case len(node) < 2 || node[0] != '{' || node[len(node)-1] != '}':
-		return nil, "", errors.New("has a node that is no object")
+		return nil, "", errors.New("has a node that is not an object")
 	}
 	return node, string(signBytes), nil
 }

@@ -96,7 +96,7 @@ func privateKeyDER(der []byte) (*rsa.PrivateKey, error) {
 
 func checkPublicKey(key *rsa.PublicKey) error {
 	if bits := key.N.BitLen(); bits < MinKeyBits || bits > MaxKeyBits {
-		return fmt.Errorf("is of %d bits, must be of %d to %d", bits, MinKeyBits, MaxKeyBits)
+		return fmt.Errorf("has %d bits, must have %d to %d", bits, MinKeyBits, MaxKeyBits)
 	}
 	if key.E < 3 || key.E%2 == 0 {
 		return errors.New("has an impossible exponent")
@@ -118,7 +118,7 @@ func unwrapKey(text string) (label string, der []byte, err error) {
 		label, rest, okHead = strings.Cut(rest, "-----")
 		body, rest, okFoot = strings.Cut(rest, "-----END "+label+"-----")
 		if !okHead || !okFoot || strings.TrimSpace(rest) != "" {
-			return "", nil, errors.New("is not one whole PEM block")
+			return "", nil, errors.New("is not a single complete PEM block")
 		}
 		text = body
 	}

@@ -90,8 +90,8 @@ func TestKeysRefused(t *testing.T) {
 		{"nothing", " \n", "is empty", "is empty"},
 		{"junk", "hello!", "not base64", "not base64"},
 		{"base64 of junk", "aGVsbG8=", "neither PKIX nor PKCS#1", "neither PKCS#8 nor PKCS#1"},
-		{"half a PEM", armour("PUBLIC KEY", public)[:100], "not one whole PEM", "not one whole PEM"},
-		{"two PEMs", armour("PUBLIC KEY", public) + armour("PUBLIC KEY", public), "not one whole PEM", "not one whole PEM"},
+		{"half a PEM", armour("PUBLIC KEY", public)[:100], "not a single complete PEM", "not a single complete PEM block"},
+		{"two PEMs", armour("PUBLIC KEY", public) + armour("PUBLIC KEY", public), "not a single complete PEM", "not a single complete PEM block"},
 		{"certificate", armour("CERTIFICATE", public), "certificate mode is not supported", "neither"},
 		{"encrypted", armour("ENCRYPTED PRIVATE KEY", private), "this is a private key", "is encrypted"},
 		{"private", armour("PRIVATE KEY", private), "this is a private key", ""},
@@ -99,8 +99,8 @@ func TestKeysRefused(t *testing.T) {
 		{"public", armour("PUBLIC KEY", public), "", "this is a public key"},
 		{"elliptic curve", armour("PUBLIC KEY", pkix(t, &curve.PublicKey)), "not RSA", "public key"},
 		{"elliptic curve, private", armour("PRIVATE KEY", pkcs8(t, curve)), "private key", "not RSA"},
-		{"1023 bits", armour("PUBLIC KEY", small), "is of 1023 bits, must be of 1024 to 8192", "public key"},
-		{"8193 bits", armour("PUBLIC KEY", large), "is of 8193 bits", "public key"},
+		{"1023 bits", armour("PUBLIC KEY", small), "has 1023 bits, must have 1024 to 8192", "public key"},
+		{"8193 bits", armour("PUBLIC KEY", large), "has 8193 bits", "public key"},
 		{"even exponent", armour("PUBLIC KEY", even), "impossible exponent", "public key"},
 	}
 	for _, test := range tests {
@@ -137,7 +137,7 @@ func TestNewKeySignerRefuses(t *testing.T) {
 	}
 	small := rsa.PrivateKey{PublicKey: rsa.PublicKey{N: big.NewInt(15), E: 3}}
 	_, err := NewKeySigner(&small)
-	checkRefusal(t, "4 bits", "private", err, "is of 4 bits")
+	checkRefusal(t, "4 bits", "private", err, "has 4 bits")
 }
 
 func FuzzParsePublicKey(f *testing.F) {

@@ -105,7 +105,7 @@ func ReadReply(body []byte, f Format, method string) (*Reply, error) {
 	if name == "error_response" {
 		r.Refusal = &Error{Msg: textOf(root["msg"]), SubCode: textOf(root["sub_code"]), SubMsg: textOf(root["sub_msg"])}
 		if _, err := fmt.Sscan(textOf(root["code"]), &r.Refusal.Code); err != nil {
-			return nil, errors.New("answer: the code is no number")
+			return nil, errors.New("answer: the code is not a number")
 		}
 		r.Root = nil
 	}
@@ -124,7 +124,7 @@ func readTree(body []byte, f Format) (map[string]any, string, error) {
 		return nil, "", err
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return nil, "", errors.New("something follows the document")
+		return nil, "", errors.New("there is data after the document")
 	}
 	refused, _ := document["error_response"].(map[string]any)
 	switch {
