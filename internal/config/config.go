@@ -1,8 +1,8 @@
-// Package config is what `faquan serve` can be told about itself: one typed struct, filled in layers.
+// Package config is the configuration of `faquan serve`: one typed struct, filled in layers.
 //
 //	defaults < file (--config, YAML) < environment (FAQUAN_…) < flags
 //
-// Every setting has one name in four spellings, and the list Settings has them all:
+// Every setting has one name in four spellings; Settings lists all settings:
 //
 //	request.timeout        in the file, as request: {timeout: 5s}
 //	FAQUAN_REQUEST_TIMEOUT in the environment
@@ -11,12 +11,11 @@
 //
 // A relative path in the file is relative to the file; one in the environment or in a flag to the working directory.
 //
-// Nothing is passed over in silence: an unknown key of the file, an unknown variable that begins with FAQUAN_, a
+// Nothing is ignored silently: an unknown key of the file, an unknown variable that begins with FAQUAN_, a
 // key without a value and a value out of range are errors that name the place. A misspelt limit that is ignored
 // is worse than a process that does not start.
 //
-// What the platform hands out (templates, apps, users) is no configuration: it is the catalogue, see package
-// catalog.
+// Templates, apps, users and the like are not configuration: they are the catalogue, see package catalog.
 package config
 
 import (
@@ -36,12 +35,12 @@ import (
 	"github.com/knadh/koanf/v2"
 )
 
-// Config is everything that serve is told. The zero value is not usable; Default is.
+// Config holds all settings of serve. The zero value is not usable; Default returns one that is.
 type Config struct {
-	// Data is the data directory. It is made when it is missing. With a Store it holds the key file alone.
+	// Data is the data directory. It is made when it is missing. With a Store it holds only the key file.
 	Data string `koanf:"data"`
 	// Store is the postgres:// URL of the database to issue on; empty for the store in the data directory. It may hold a
-	// password: StoreName is what may be shown of it.
+	// password: show StoreName instead.
 	Store string `koanf:"store"`
 	// Listen is the HOST:PORT of the gateway; port 0 takes a free one.
 	Listen string `koanf:"listen"`
@@ -58,8 +57,8 @@ type Config struct {
 	Shutdown Shutdown `koanf:"shutdown"`
 }
 
-// TLS names the PEM files of the gateway's certificate chain and key. Both or none; without them it speaks plain
-// HTTP.
+// TLS names the PEM files of the gateway's certificate chain and key. Set both or neither; without them the gateway
+// serves plain HTTP.
 type TLS struct {
 	Cert string `koanf:"cert"`
 	Key  string `koanf:"key"`
@@ -67,21 +66,21 @@ type TLS struct {
 
 // Metrics is where metrics are served.
 type Metrics struct {
-	Listen string `koanf:"listen"` // HOST:PORT; empty: nothing is measured
+	Listen string `koanf:"listen"` // HOST:PORT; empty for no metrics
 }
 
-// Log says what is logged and how.
+// Log configures what is logged, and in which format.
 type Log struct {
 	Level  string `koanf:"level"`  // debug, info, warn or error
 	Format string `koanf:"format"` // text or json
-	Calls  string `koanf:"calls"`  // the level of a call without trouble on our side: info, debug, or off
+	Calls  string `koanf:"calls"`  // the level of the line of a call without an internal error: info, debug, or off
 }
 
 // Issuing bounds the queues in front of the committers.
 type Issuing struct {
 	Queue int `koanf:"queue"` // requests that may wait; more are told to retry
-	Batch int `koanf:"batch"` // requests that one commit takes at most
-	// Committers is how many batches are under way at the same time on a database; a data directory has one.
+	Batch int `koanf:"batch"` // the maximum number of requests in one commit
+	// Committers is the number of batches in progress at the same time on a database; a data directory has one.
 	Committers int `koanf:"committers"`
 }
 
@@ -92,34 +91,34 @@ type Request struct {
 	// Memory is the memory that open connections and the requests on them may take, in bytes; 0 is a share of the
 	// machine's.
 	Memory int `koanf:"memory"`
-	// Connections is how many connections may be open at the same time; 0 is as many as half of Memory is for, and as
-	// the limit of file descriptors allows.
+	// Connections is the maximum number of open connections; 0 is as many as half of Memory and the limit of file
+	// descriptors allow.
 	Connections int `koanf:"connections"`
 	// Rate is the minimum rate at which a body must arrive, in bytes per second.
 	Rate int `koanf:"rate"`
 }
 
-// Alipay is what only the Alipay gateway knows.
+// Alipay configures the Alipay gateway.
 type Alipay struct {
-	// Tolerance is how far a request's timestamp may be from now, either way; 0 does not look. Several SDKs send
+	// Tolerance is how far a request's timestamp may be from now, either way; 0 disables the check. Several SDKs send
 	// the local time of the caller, whatever its zone.
 	Tolerance time.Duration `koanf:"tolerance"`
 }
 
-// TOP is what only the TOP gateway knows.
+// TOP configures the TOP gateway.
 type TOP struct {
-	// Tolerance is how far a request's timestamp may be from now, either way; 0 does not look.
+	// Tolerance is how far a request's timestamp may be from now, either way; 0 disables the check.
 	Tolerance time.Duration `koanf:"tolerance"`
-	// Zones are those in which a timestamp may be, joined by commas: +HH:MM, -HH:MM, UTC, or local for the server's.
-	// Several SDKs send the caller's local time, which in a container is UTC. "+08:00" alone is what the platform says.
+	// Zones are the time zones that a timestamp may be in, joined by commas: +HH:MM, -HH:MM, UTC, or local for the server's.
+	// Several SDKs send the caller's local time, which in a container is UTC. The platform documents only "+08:00".
 	Zones string `koanf:"zones"`
-	// BusinessCode is the code of business errors: 50, as the pages of the APIs show, or 15, as real traffic has.
+	// BusinessCode is the code of business errors: 50, as in the pages of the APIs, or 15, as in real traffic.
 	BusinessCode int `koanf:"business_code"`
-	// Batch is how many calls one batch may hold.
+	// Batch is the maximum number of calls in one batch.
 	Batch int `koanf:"batch"`
 }
 
-// Locations are the zones.
+// Locations returns the zones.
 func (t TOP) Locations() ([]*time.Location, error) {
 	var all []*time.Location
 	for name := range strings.SplitSeq(t.Zones, ",") {
@@ -147,22 +146,22 @@ func location(name string) (*time.Location, error) {
 	return time.FixedZone(name, offset), nil
 }
 
-// OAuth is what is given out at /authorize and /token.
+// OAuth configures /authorize and /token.
 type OAuth struct {
-	// ConsentKeyFile holds the key that whoever consents must know; empty switches /authorize off.
+	// ConsentKeyFile is the file with the key that a person must enter to consent; empty disables /authorize.
 	ConsentKeyFile string        `koanf:"consent_key_file"`
-	Code           time.Duration `koanf:"code"`    // how long an authorization code is good
-	Access         time.Duration `koanf:"access"`  // how long a session is good
-	Refresh        time.Duration `koanf:"refresh"` // how long a refresh token is good; each refresh gives a new one
+	Code           time.Duration `koanf:"code"`    // lifetime of an authorization code
+	Access         time.Duration `koanf:"access"`  // lifetime of a session
+	Refresh        time.Duration `koanf:"refresh"` // lifetime of a refresh token; each refresh makes a new one
 }
 
 // Shutdown bounds a graceful stop.
 type Shutdown struct {
-	Drain   time.Duration `koanf:"drain"`   // how long calls are taken after the signal, while /readyz fails
-	Timeout time.Duration `koanf:"timeout"` // how long running calls may take to end
+	Drain   time.Duration `koanf:"drain"`   // how long calls are still served after the signal, while /readyz fails
+	Timeout time.Duration `koanf:"timeout"` // how long running calls may take to finish
 }
 
-// Default is what holds when nobody says anything.
+// Default returns the settings that apply when nothing is set.
 func Default() Config {
 	return Config{
 		Data:     "data",
@@ -176,8 +175,8 @@ func Default() Config {
 	}
 }
 
-// Load fills a Config from the file (empty for none), from the environment (as os.Environ gives it) and from the
-// flags that were given, by their setting's key.
+// Load returns the Config from the file (empty for none), the environment (as os.Environ returns it) and the flags
+// that were given, by the key of their setting.
 func Load(file string, environ []string, flags map[string]string) (*Config, error) {
 	k := koanf.New(".")
 	var moved []path
@@ -211,7 +210,7 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 	return &c, c.validate(k)
 }
 
-// loadFile loads the file, and returns the paths in it that it took as relative to the file.
+// loadFile loads the file, and returns the paths that it resolved relative to the file.
 func loadFile(k *koanf.Koanf, file string) ([]path, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -245,8 +244,9 @@ func loadFile(k *koanf.Koanf, file string) ([]path, error) {
 // path is a relative path in the file.
 type path struct{ file, key, written, meant string }
 
-// check refuses a path, unless a later layer has replaced it, that leads nowhere from the file but somewhere from the working
-// directory, which earlier versions took it from: a data directory would begin anew, and know nothing of what was issued.
+// check returns an error when nothing exists at the path relative to the file, but something does relative to the working
+// directory, as earlier versions resolved it: the process would start on an empty data directory. A path that a later
+// layer replaced is not checked.
 func (p *path) check(k *koanf.Koanf) error {
 	if k.String(p.key) != p.meant {
 		return nil
@@ -326,7 +326,7 @@ func isAddress(text string) bool {
 	return err == nil && port != ""
 }
 
-// validate checks the ranges. The messages name the setting, since its value may come from four places.
+// validate checks the ranges. Its errors name the setting, because the value may come from four places.
 func (c *Config) validate(k *koanf.Koanf) error {
 	switch {
 	case c.Data == "":

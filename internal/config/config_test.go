@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// write makes a configuration file and gives its path.
+// write makes a configuration file and returns its path.
 func write(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "faquan.yaml")
@@ -34,7 +34,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// Each layer says four things, and each later layer takes one of them away from those before.
+// Each layer sets four values, and each later layer overrides one of them.
 func TestLaterLayersWin(t *testing.T) {
 	file := write(t, "listen: 127.0.0.1:1\ndata: of-file\nlog: {format: json, level: debug}\nrequest: {timeout: 2s}\n")
 	environ := []string{"FAQUAN_DATA=of-env", "FAQUAN_LOG_LEVEL=warn", "FAQUAN_CONFIG=elsewhere"}
@@ -118,7 +118,7 @@ func TestNoSuchFile(t *testing.T) {
 	}
 }
 
-// A field that Settings does not list could be set by nobody, and a setting without a field would do nothing.
+// A field that Settings does not list could not be set, and a setting without a field would do nothing.
 func TestSettingsAreTheFields(t *testing.T) {
 	want := keysOf(reflect.TypeFor[Config](), "")
 	var got []string
@@ -144,7 +144,7 @@ func keysOf(t reflect.Type, prefix string) []string {
 	return keys
 }
 
-// The defaults that the help shows are the ones that hold.
+// The defaults that the help shows are those of Default.
 func TestShownDefaults(t *testing.T) {
 	shown := map[string]string{}
 	for _, s := range Settings() {

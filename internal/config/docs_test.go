@@ -17,7 +17,7 @@ const (
 	troubleshootingPage = "../../docs/troubleshooting.md"
 )
 
-// rows are the cells of the tables of a page whose first head is the given one.
+// rows returns the cells of the tables of a page whose first column has the given head.
 func rows(t *testing.T, file, head string) [][]string {
 	t.Helper()
 	page, err := os.ReadFile(file)
@@ -89,8 +89,8 @@ func TestTheBlocksOfThePage(t *testing.T) {
 	}
 }
 
-// Every message that the page explains is one that the program has: whoever searches the page for the line in the
-// log must find it. An ellipsis stands for what differs from case to case.
+// Every message that the page explains is in the source, so that an operator who searches the page for a line of the
+// log finds it. An ellipsis stands for the variable parts.
 func TestThePageQuotesRealMessages(t *testing.T) {
 	source := sources(t)
 	for _, cells := range rows(t, troubleshootingPage, "message") {
@@ -104,7 +104,7 @@ func TestThePageQuotesRealMessages(t *testing.T) {
 	}
 }
 
-// sources is the text of the program without its tests.
+// sources returns the source text of the program without its tests.
 func sources(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder

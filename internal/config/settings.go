@@ -9,28 +9,28 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// EnvPrefix begins the name of every environment variable that is ours.
+// EnvPrefix is the prefix of the environment variables of faquan.
 const EnvPrefix = "FAQUAN_"
 
-// FileVariable names the configuration file in the environment, as the flag --config does.
+// FileVariable is the environment variable that names the configuration file, as the flag --config does.
 const FileVariable = EnvPrefix + "CONFIG"
 
-// Setting is one thing that can be set.
+// Setting is one setting.
 type Setting struct {
 	Key     string // in the file, with dots
 	Default string // as text; empty for none
 	Usage   string // one line
 }
 
-// Flag is the name of the command-line flag, without dashes.
+// Flag returns the name of the command-line flag, without the leading dashes.
 func (s Setting) Flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.Key) }
 
-// Env is the name of the environment variable.
+// Env returns the name of the environment variable.
 func (s Setting) Env() string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(s.Key, ".", "_"))
 }
 
-// Settings lists every setting, in the order of the help text.
+// Settings returns all settings, in the order of the help text.
 func Settings() []Setting {
 	d := Default()
 	return []Setting{
@@ -69,7 +69,7 @@ func Settings() []Setting {
 // paths are the settings that name a file or a directory.
 var paths = []string{"data", "apply", "tls.cert", "tls.key", "oauth.consent_key_file"}
 
-// variables picks our settings out of the environment.
+// variables returns the settings of faquan in the environment.
 func variables(environ []string) (map[string]any, error) {
 	values := map[string]any{}
 	for _, entry := range environ {
@@ -86,7 +86,7 @@ func variables(environ []string) (map[string]any, error) {
 	return values, nil
 }
 
-// checkFile refuses what koanf would pass over: unknown keys, keys without a value, lists.
+// checkFile returns an error for what koanf would ignore: unknown keys, keys without a value, lists.
 func checkFile(file string, data []byte) error {
 	var root yaml.Node
 	if err := yaml.Unmarshal(data, &root); err != nil {
@@ -98,7 +98,7 @@ func checkFile(file string, data []byte) error {
 	return errors.Join(checkNode(file, "", root.Content[0])...)
 }
 
-// checkNode walks the file; key is where n stands, with dots.
+// checkNode walks the file; key is the path of n, with dots.
 func checkNode(file, key string, n *yaml.Node) []error {
 	known := slices.ContainsFunc(Settings(), func(s Setting) bool { return s.Key == key })
 	group := key == "" || slices.ContainsFunc(Settings(), func(s Setting) bool { return strings.HasPrefix(s.Key, key+".") })
@@ -117,7 +117,7 @@ func checkNode(file, key string, n *yaml.Node) []error {
 		if key != "" {
 			child = key + "." + child
 		}
-		n.Content[i+1].Line = n.Content[i].Line // the line of the name is the one to look at
+		n.Content[i+1].Line = n.Content[i].Line // errors show the line of the name
 		errs = append(errs, checkNode(file, child, n.Content[i+1])...)
 	}
 	return errs

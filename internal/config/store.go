@@ -9,7 +9,7 @@ import (
 // errStore does not show the URL because of its password.
 var errStore = errors.New("store: not a URL like postgres://user@host:5432/database, in which / @ ? # % of a password are written %2F %40 %3F %23 %25; it is not shown because of its password")
 
-// CheckStore refuses what is no URL of a PostgreSQL database; empty is none.
+// CheckStore returns an error for a store that is not empty and not the URL of a PostgreSQL database.
 func CheckStore(store string) error {
 	if store != "" && StoreName(store) == "" {
 		return errStore
@@ -17,9 +17,9 @@ func CheckStore(store string) error {
 	return nil
 }
 
-// StoreName is what may be shown and logged of a store's URL: scheme, user, hosts and database, without the password
-// and the parameters, which may hold one. It is empty for what is no URL of a PostgreSQL database: when it cannot be
-// told where a password ends, nothing is shown.
+// StoreName returns the part of a store's URL that may be shown and logged: scheme, user, hosts and database, without
+// the password and the parameters, which may hold one. It returns "" for anything but the URL of a PostgreSQL database:
+// when it is not clear where a password ends, nothing is shown.
 func StoreName(store string) string {
 	u, err := url.Parse(store)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Opaque != "" || strings.Contains(store, "#") {

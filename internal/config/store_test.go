@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The password is in nothing that is shown, whatever it is made of.
+// The password is never shown, whatever characters it has.
 func TestStoreName(t *testing.T) {
 	for store, want := range map[string]string{
 		"postgres://h/db":                     "postgres://h/db",
