@@ -12,19 +12,19 @@ import (
 // KeyFile is the name of the key file in a data directory.
 const KeyFile = "secret.key"
 
-// Why a key file is refused.
+// The reasons for which a key file is refused.
 var (
-	// ErrNoKey: the file is missing although sealed values exist. A new key would open none of them.
+	// ErrNoKey is returned when the file is missing although sealed values exist. A new key would open none of them.
 	ErrNoKey = errors.New("the key file is missing, and the store holds secrets sealed under it; restore it from a backup")
-	// ErrExposed: somebody besides the owner may read or write the file.
+	// ErrExposed is returned when users other than the owner may read or write the file.
 	ErrExposed = errors.New("other users can read the key file; make it private (chmod 600), and consider the secrets known to them")
-	// ErrMalformed: the file is not 32 bytes, or not a regular file.
+	// ErrMalformed is returned when the file does not have 32 bytes, or is not a regular file.
 	ErrMalformed = errors.New("not a key file, which is a regular file of exactly 32 bytes; restore it from a backup")
 )
 
 // OpenKeyFile opens the key file of a data directory. When there is none it makes one from the random source
-// (crypto/rand's Reader outside tests), durable before it returns; but not when sealedExist says that the store
-// holds sealed values already, because then the right key is somewhere else. Errors wrap ErrNoKey, ErrExposed or
+// (crypto/rand's Reader outside tests), durable before it returns. It makes none when sealedExist reports that the
+// store holds sealed values already, because then the right key is somewhere else. Errors wrap ErrNoKey, ErrExposed or
 // ErrMalformed, or come from the file system.
 func OpenKeyFile(dir string, sealedExist bool, random io.Reader) (*Box, error) {
 	path := filepath.Join(dir, KeyFile)
@@ -47,7 +47,7 @@ func readKey(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat() // of what was opened, so that the file cannot be exchanged in between
+	info, err := file.Stat() // of the open file, so that the file cannot be replaced in between
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +62,8 @@ func readKey(path string) ([]byte, error) {
 	return key, err
 }
 
-// makeKey writes the key beside its place and links it there, so that a crash never leaves half a key, and of several
-// processes that start at once all take the key of the first: a key that one of them has used is never replaced.
+// makeKey writes the key to a temporary file and links it to its name, so that a crash never leaves half a key. When
+// several processes start at once, all of them use the key of the first: a key that is in use is never replaced.
 func makeKey(dir, path string, random io.Reader) ([]byte, error) {
 	key := make([]byte, KeySize)
 	if _, err := io.ReadFull(random, key); err != nil {

@@ -10,10 +10,10 @@
 //	│ 1 byte  │ 12 bytes │            │ 16 bytes │
 //	└─────────┴──────────┴────────────┴──────────┘
 //
-// A value is sealed for a context, such as "app/3/app_secret", and opens only for the same one. Somebody who can
-// write to the store can therefore not move the secret of one app to another.
+// A value is sealed for a context, such as "app/3/app_secret", and opens only for the same one. Write access to the
+// store is therefore not enough to move the secret of one app to another.
 //
-// Whoever has the data directory has the key as well: sealing protects what leaves it without the key file, such
+// Access to the data directory includes the key: sealing protects what leaves the directory without the key file, such
 // as a copy of the database, a journal segment or an export.
 package seal
 
@@ -30,17 +30,17 @@ import (
 // KeySize is the size of a key in bytes.
 const KeySize = 32
 
-// version is the first byte of every sealed value. It is bound like the context, so it cannot be changed either.
+// version is the first byte of every sealed value. It is authenticated like the context, so it cannot be changed either.
 const version = 1
 
-// Why a sealed value does not open.
+// The reasons for which a sealed value does not open.
 var (
-	// ErrNotSealed: the bytes cannot have been made by Seal.
+	// ErrNotSealed is returned for bytes that Seal cannot have made.
 	ErrNotSealed = errors.New("not a sealed value")
-	// ErrNewer: a later version of this program sealed the value.
+	// ErrNewer is returned when a later version of this program sealed the value.
 	ErrNewer = errors.New("sealed in a newer form than this program knows; use the newer program")
-	// ErrWrongKey: the value was sealed under another key or for another context, or was changed since. The
-	// three cannot be told apart.
+	// ErrWrongKey is returned when the value was sealed under another key or for another context, or was changed
+	// since. The three cannot be distinguished.
 	ErrWrongKey = errors.New("cannot be decrypted: the key file is another one, or the value was moved or damaged")
 )
 
@@ -51,7 +51,7 @@ type Box struct {
 	draws []byte
 }
 
-// New makes the box of a key of KeySize bytes.
+// New returns the box of a key of KeySize bytes.
 func New(key []byte) (*Box, error) {
 	if len(key) != KeySize {
 		return nil, fmt.Errorf("a sealing key has %d bytes, not %d", KeySize, len(key))
@@ -75,20 +75,20 @@ func New(key []byte) (*Box, error) {
 	return &Box{aead: aead, proof: proof, draws: draws}, nil
 }
 
-// Proof is 32 bytes that are the same for the same key, different for every other one, and tell nothing of it. Processes
-// that share a database keep it there, so that one that comes with another key is noticed before it seals anything.
+// Proof returns 32 bytes that are the same for the same key, differ between keys, and reveal nothing about the key.
+// Processes that share a database keep it there, so that a process with another key is refused before it seals anything.
 func (b *Box) Proof() []byte { return bytes.Clone(b.proof) }
 
-// DrawSecret returns 32 bytes that are the same for the same key and tell nothing of it, by which scenes of weighted
-// activities draw. All processes that share a database have the same key, and so do its copies and restored backups.
+// DrawSecret returns 32 bytes that are the same for the same key and reveal nothing about it; WEIGHTED scenes draw with
+// them. All processes that share a database have the same key, and so do its copies and restored backups.
 func (b *Box) DrawSecret() []byte { return bytes.Clone(b.draws) }
 
-// Seal seals a secret for a context. Sealing twice gives different bytes.
+// Seal seals a secret for a context. Sealing the same secret twice returns different bytes.
 func (b *Box) Seal(secret []byte, context string) []byte {
 	return b.aead.Seal([]byte{version}, nil, secret, bound(context))
 }
 
-// Open gives back what was sealed for the context. Its errors wrap ErrNotSealed, ErrNewer or ErrWrongKey and name
+// Open returns the secret that was sealed for the context. Its errors wrap ErrNotSealed, ErrNewer or ErrWrongKey and name
 // the context, never the value.
 func (b *Box) Open(sealed []byte, context string) ([]byte, error) {
 	switch {
@@ -106,5 +106,5 @@ func (b *Box) Open(sealed []byte, context string) ([]byte, error) {
 	return secret, nil
 }
 
-// bound is what is authenticated beside the secret.
+// bound returns the additional data that is authenticated with the secret.
 func bound(context string) []byte { return append([]byte{version}, context...) }

@@ -149,12 +149,12 @@ func TestNoKeyFromTooFewRandomBytes(t *testing.T) {
 	}
 }
 
-// Processes that start at once on one directory all have one key, the one that stays in the file.
+// Processes that start at once on one directory all use one key, the one that stays in the file.
 func TestKeyFileIsMadeByOne(t *testing.T) {
 	for range 20 {
 		dir := t.TempDir()
 		boxes := make(chan *Box, 8)
-		var meet sync.WaitGroup // all have seen that there is no key before one makes it
+		var meet sync.WaitGroup // every process has found no key before one makes it
 		meet.Add(cap(boxes))
 		for range cap(boxes) {
 			go func() {
@@ -184,7 +184,7 @@ func TestKeyFileIsMadeByOne(t *testing.T) {
 	}
 }
 
-// meetingReader is crypto/rand, once all have come for their first bytes.
+// meetingReader reads from crypto/rand, once all processes wait for their first bytes.
 type meetingReader struct {
 	meet *sync.WaitGroup
 	once sync.Once
@@ -198,7 +198,7 @@ func (r *meetingReader) Read(b []byte) (int, error) {
 	return rand.Read(b)
 }
 
-// The proof is kept in databases, so it must be the same for ever.
+// The proof is stored in databases, so it must never change.
 func TestProof(t *testing.T) {
 	const want = "fb9246d8d9117ebdcf8287e5762e1a990b86e47dc3fd982c09d0291066e1789b"
 	if got := hex.EncodeToString(newBox(t, 1).Proof()); got != want {
