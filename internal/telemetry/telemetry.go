@@ -1,10 +1,9 @@
-// Package telemetry is how faquan tells its operator what happens: structured logs without secrets.
+// Package telemetry makes the loggers of faquan: structured logs without secrets.
 //
-// Every log line has a constant message and its facts as attributes with stable names, in snake_case. Ids are text, because
-// many readers of JSON round numbers beyond 2⁵³; a duration is a number of milliseconds, which its name says. What must never be in a log
-// (secrets, signatures, session keys, certificate codes, phone numbers) is kept out where the line is written; the
-// handler here is the second barrier, which hides the value of an attribute whose name says that it is one of
-// these.
+// Every log line has a constant message, and attributes with stable names in snake_case. Ids are text, because many
+// readers of JSON round numbers beyond 2⁵³; a duration is a number of milliseconds, and its name ends in _ms. Secrets,
+// signatures, session keys, certificate codes and phone numbers must never be in a log: the code that writes the line
+// leaves them out, and the handler here is the second barrier, which hides the values of attributes with such names.
 package telemetry
 
 import (
@@ -14,10 +13,10 @@ import (
 	"strings"
 )
 
-// Hidden is what stands in the place of a value that is not shown.
+// Hidden replaces a value that is not shown.
 const Hidden = "[hidden]"
 
-// secret are the names of attributes whose values are never shown: the wire's names and ours.
+// secret holds the names of attributes whose values are never shown: those of the wire and those of faquan.
 var secret = map[string]bool{
 	"sign": true, "signature": true, "biz_content": true, "body": true, "query": true,
 	"app_secret": true, "secret": true, "private_key": true, "aes_key": true, "password": true,
@@ -27,7 +26,7 @@ var secret = map[string]bool{
 	"login_id":         true, "phone": true, "mobile": true, "email": true,
 }
 
-// NewLogger makes a logger that writes lines of the format, text or json, from the level on: debug, info, warn or
+// NewLogger returns a logger that writes lines in the format, text or json, from the level on: debug, info, warn or
 // error.
 func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	o := &slog.HandlerOptions{ReplaceAttr: replace}
@@ -45,8 +44,8 @@ func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("log format: %q is not text or json", format)
 }
 
-// replace hides the value of an attribute with a secret name, in whatever group it stands, and writes durations and large
-// numbers in the one way of all lines.
+// replace hides the value of an attribute with a secret name, in any group. It writes durations as milliseconds and large
+// numbers as text.
 func replace(_ []string, a slog.Attr) slog.Attr {
 	if secret[strings.ToLower(a.Key)] {
 		return slog.String(a.Key, Hidden)
@@ -66,5 +65,5 @@ func replace(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// maxExact is the largest number up to which a double has all whole numbers.
+// maxExact is the largest number up to which a float64 represents every whole number.
 const maxExact = 1 << 53

@@ -44,7 +44,7 @@ func TestLevelsAndFormats(t *testing.T) {
 	}
 }
 
-// Durations have a unit, and no number is larger than readers of JSON can hold, whatever is logged.
+// Durations have a unit, and no number is larger than readers of JSON can represent.
 func TestNumbers(t *testing.T) {
 	for format, want := range map[string]string{
 		"text": "took_ms=1.5 g.took_ms=2000 voucher=765483968103695632 big=18446744073709551615 low=-9007199254740993 n=9007199254740992\n",
