@@ -9,16 +9,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Path is where the metrics are.
+// Path is the path of the metrics.
 const Path = "/metrics"
 
 // Bounds of scrapes.
 const (
-	maxScrapes    = 4 // at the same time; more are answered 503
+	maxScrapes    = 4 // at the same time; more get 503
 	scrapeTimeout = 10 * time.Second
 )
 
-// Handler answers GET of Path, and nothing else.
+// Handler returns a handler that answers only GET of Path.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	scrape := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		MaxRequestsInFlight: maxScrapes, Timeout: scrapeTimeout,

@@ -12,10 +12,10 @@ import (
 	"faquan/internal/issuing"
 )
 
-// Other is the label of methods that no gateway has.
+// Other is the label for methods that no gateway has.
 const Other = "other"
 
-// Options say what is measured.
+// Options are the options of New.
 type Options struct {
 	Version string              // of faquan
 	Store   string              // the kind of store: embedded or postgres
@@ -57,7 +57,7 @@ var (
 	batchSizes  = prometheus.ExponentialBuckets(1, 2, 14) // to 8192, the largest batch
 )
 
-// New makes the metrics, in a registry of their own.
+// New returns metrics in a registry of their own.
 func New(o Options) *Metrics {
 	r := &registrar{prometheus.NewRegistry()}
 	m := &Metrics{registry: r.Registry, start: time.Now(), calls: map[string]*apiCalls{}, refusals: map[benefit.Reason]prometheus.Counter{}}
@@ -129,8 +129,8 @@ func (m *Metrics) Call(r *gateway.Record) {
 	}
 }
 
-// Syncing measures how long a store takes to make a commit durable. It is called before that, and what it returns after
-// it.
+// Syncing measures how long a store takes to make a commit durable. Call it before, and the function that it returns
+// afterwards.
 func (m *Metrics) Syncing() (synced func()) {
 	began := time.Now()
 	return func() { m.sync.Observe(time.Since(began).Seconds()) }

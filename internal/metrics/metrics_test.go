@@ -27,7 +27,7 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// testMetrics are those of a server that has both stores.
+// testMetrics returns the metrics of a server that has both stores.
 func testMetrics() *Metrics {
 	m := New(Options{Version: "v1", Store: "embedded", Methods: map[string][]string{
 		"alipay": {"send"}, "top": {"send", "time"}, "oauth": {"/token"},
@@ -59,7 +59,7 @@ func scrape(t *testing.T, m *Metrics) []string {
 	return strings.Split(strings.TrimSpace(w.Body.String()), "\n")
 }
 
-// want checks that each line is among the metrics.
+// want checks that the metrics have each line.
 func want(t *testing.T, m *Metrics, lines ...string) {
 	t.Helper()
 	all := scrape(t, m)
@@ -134,7 +134,7 @@ func TestStates(t *testing.T) {
 		`faquan_postgres_connections_limit{pool="issuing"} 4`)
 }
 
-// What a store does not have is not shown, nor what cannot be read.
+// A state that the store does not have, or that cannot be read, is not shown.
 func TestStatesThatAreMissing(t *testing.T) {
 	m := New(Options{})
 	yes := func() bool { return true }
@@ -152,7 +152,7 @@ func TestStatesThatAreMissing(t *testing.T) {
 	want(t, m, `faquan_view_lag_seconds 0`, `faquan_clock_refused 1`)
 }
 
-// Whatever callers send, the number of series stays what it was.
+// Whatever callers send, the number of series does not grow.
 func TestSeriesAreBounded(t *testing.T) {
 	m := testMetrics()
 	before := len(scrape(t, m))
@@ -172,7 +172,7 @@ func TestSeriesAreBounded(t *testing.T) {
 	}
 }
 
-// The address answers GET of the path alone.
+// The address only answers GET of the path.
 func TestHandler(t *testing.T) {
 	h := testMetrics().Handler(slog.New(slog.DiscardHandler))
 	for _, c := range []struct {
@@ -196,7 +196,7 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// The answer can be read, and our names, types and help texts are as Prometheus wants them.
+// The answer can be parsed, and the names, types and help texts follow the conventions of Prometheus.
 func TestLint(t *testing.T) {
 	found, err := promlint.New(strings.NewReader(strings.Join(scrape(t, testMetrics()), "\n") + "\n")).Lint()
 	if err != nil {
@@ -209,7 +209,7 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// documented are our metrics as the page shows them: name, type and labels.
+// documented returns the metrics of the page: name, type and labels.
 func documented(t *testing.T, m *Metrics) (all [][]string) {
 	t.Helper()
 	families, err := m.registry.Gather()
@@ -241,7 +241,7 @@ func page(t *testing.T) string {
 	return string(text)
 }
 
-// cells are the rows of the page's tables whose first cell begins so.
+// cells returns the rows of the page's tables whose first cell begins with the prefix.
 func cells(t *testing.T, first string) (all [][]string) {
 	t.Helper()
 	for line := range strings.SplitSeq(page(t), "\n") {
@@ -257,7 +257,7 @@ func cells(t *testing.T, first string) (all [][]string) {
 	return all
 }
 
-// The page has every metric, with its type and labels, and each has a unit in its name that the page names too.
+// The page has every metric, with its type and labels, and each has a unit in its name that the page also names.
 func TestThePageHasEveryMetric(t *testing.T) {
 	want := documented(t, testMetrics())
 	var got [][]string
@@ -298,7 +298,7 @@ func TestThePageHasEveryOutcome(t *testing.T) {
 	}
 }
 
-// The alerts ask for metrics and labels that there are.
+// The alerts only use metrics and labels that exist.
 func TestAlertsNameWhatThereIs(t *testing.T) {
 	_, rules, found := strings.Cut(page(t), "rules:\n")
 	if !found {

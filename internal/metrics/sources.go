@@ -10,11 +10,11 @@ import (
 	"faquan/internal/store/postgres"
 )
 
-// Sources are where the states of a server are read, at each scrape. None of them may wait for anything. Those of the store
-// that the server does not have are nil.
+// Sources are the functions that read the states of a server at each scrape. None of them may block. Those of the store
+// that the server does not use are nil.
 type Sources struct {
-	Ready        func() bool // what /readyz answers
-	StoreUp      func() bool // the store takes commits, as far as is known
+	Ready        func() bool // the answer of /readyz
+	StoreUp      func() bool // reports whether the store takes commits, as far as is known
 	ClockRefused func() bool
 	Waiting      func() int // requests in the queues
 	MaxWaiting   int
@@ -22,12 +22,12 @@ type Sources struct {
 
 	Embedded func() embedded.Status
 	Free     func() (bytes uint64, err error) // of the data directory's file system
-	Clock    func() time.Time                 // by which commits of an embedded store are dated
+	Clock    func() time.Time                 // the clock that dates commits of an embedded store
 
 	Pools func() []postgres.Pool
 }
 
-// state is a gauge or a counter that is read.
+// state is a gauge or a counter that is read at a scrape.
 type state struct {
 	*prometheus.Desc
 	kind prometheus.ValueType
@@ -50,7 +50,7 @@ type watcher struct {
 	pool, maxPool state
 }
 
-// Watch shows the states of a server from now on. It is called once.
+// Watch adds the states of a server to the metrics. Call it once.
 func (m *Metrics) Watch(s Sources) {
 	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
 	m.registry.MustRegister(&watcher{
@@ -80,7 +80,7 @@ func (m *Metrics) Watch(s Sources) {
 	})
 }
 
-// Describe describes nothing, as which metrics there are depends on the store.
+// Describe describes nothing, because the set of metrics depends on the store.
 func (w *watcher) Describe(chan<- *prometheus.Desc) {}
 
 // Collect reads the states.
