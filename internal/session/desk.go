@@ -12,8 +12,8 @@ import (
 	"faquan/internal/store"
 )
 
-// Why nothing was given out or ended. Other errors are those of issuing.Issuer.Change: of all of them but
-// issuing.ErrUnknown and a failed store it is sure that nothing changed.
+// The reasons for which no session was issued or ended. Other errors are those of issuing.Issuer.Change: nothing has
+// changed unless the error is issuing.ErrUnknown or that of a failed store.
 var (
 	ErrNoApp      = errors.New("there is no such app")
 	ErrNoMerchant = errors.New("there is no such merchant")
@@ -25,39 +25,39 @@ var (
 	ErrLifetime   = errors.New("a lifetime must be from 0 to 100 years")
 )
 
-// maxLifetime is what a session may live, so that expiries are instants that everybody can show.
+// maxLifetime bounds the lifetime of a session, so that every expiry can be printed.
 const maxLifetime = 100 * 365 * 24 * time.Hour
 
-// Lifetimes are how long what OAuth gives out is good. Each is cut to milliseconds.
+// Lifetimes are the lifetimes of what OAuth issues. Each is cut to milliseconds.
 type Lifetimes struct {
 	Code    time.Duration // default 10 minutes
 	Access  time.Duration // default 24 hours
-	Refresh time.Duration // default 30 days; each refresh gives a new one
+	Refresh time.Duration // default 30 days; each refresh makes a new one
 }
 
-// Options of a Desk.
+// Options are the options of a Desk.
 type Options struct {
-	// Change commits: issuing.Issuer.Change.
+	// Change commits a change: issuing.Issuer.Change.
 	Change func(ctx context.Context, fn issuing.ChangeFunc) error
 	// Read opens a view of the store: store.Store.Read. Only Revoke by the beginning of a digest needs it.
 	Read func(ctx context.Context) (store.Reader, error)
-	// Session looks a session up: store.Store.Session. With it codes and refresh tokens that can give nothing are refused
-	// without a change, for which everybody who issues waits. Nil: they are refused by the change.
+	// Session looks up a session: store.Store.Session. With it, codes and refresh tokens that cannot succeed are refused
+	// without a change, because all issuing waits for a change. When it is nil, the change refuses them.
 	Session func(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
-	// Box seals the keys that an export with secrets shows.
+	// Box seals the keys of sessions, which an export with secrets shows.
 	Box *seal.Box
-	// Forget, unless nil, is called after every change with the sessions that it touched, before its method returns.
-	// See gateway.Sessions.Forget.
+	// Forget, unless nil, is called after every change with the sessions that it touched, before the method that made the
+	// change returns. See gateway.Sessions.Forget.
 	Forget func(...benefit.Digest)
-	// Clock judges expiries; default time.Now.
+	// Clock is what expiries are compared with; default time.Now.
 	Clock func() time.Time
 	Lifetimes
 }
 
-// Desk gives sessions out and ends them. It is safe for concurrent use.
+// Desk issues sessions and ends them. It is safe for concurrent use.
 type Desk struct{ o Options }
 
-// NewDesk makes a desk.
+// NewDesk returns a desk.
 func NewDesk(o Options) *Desk {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -76,21 +76,21 @@ func NewDesk(o Options) *Desk {
 	return &Desk{o}
 }
 
-// Order is what an operator asks for.
+// Order is an operator's request for a session.
 type Order struct {
 	App      string // its name
 	Merchant string // its name; empty: the app's own
 	User     string // a name, or TYPE:value, where OPEN_ID is that of the app; empty: none
-	// Lifetime is how long it is good; 0: for ever.
+	// Lifetime is how long the session is valid; 0: forever.
 	Lifetime time.Duration
-	// Refresh asks for a refresh session, too, and is how long that is good; 0: none.
+	// Refresh is the lifetime of a refresh session, which is issued too; 0: none is issued.
 	Refresh time.Duration
 }
 
-// Grant is what was given out. Its keys are shown once: the store keeps their digests.
+// Grant is what was issued. Its keys are shown only once: the store keeps their digests.
 type Grant struct {
 	Access         string
-	Refresh        string // empty: none was given
+	Refresh        string // empty: none was issued
 	Made           benefit.Instant
 	Expires        benefit.Instant // 0: never
 	RefreshExpires benefit.Instant // 0: never
@@ -100,7 +100,7 @@ type Grant struct {
 	User     *benefit.User // nil: none
 }
 
-// New gives a session out on an operator's word. It fails with ErrNoApp, ErrNoMerchant, ErrNoUser or ErrLifetime.
+// New issues a session for an operator. It fails with ErrNoApp, ErrNoMerchant, ErrNoUser or ErrLifetime.
 func (d *Desk) New(ctx context.Context, o Order) (*Grant, error) {
 	if min(o.Lifetime, o.Refresh) < 0 || max(o.Lifetime, o.Refresh) > maxLifetime {
 		return nil, ErrLifetime
@@ -121,7 +121,7 @@ func (d *Desk) New(ctx context.Context, o Order) (*Grant, error) {
 	})
 }
 
-// Consent is what a person agreed to: that the app acts for a merchant, and perhaps that a user receives.
+// Consent is what a person agreed to: the app may act for a merchant, and possibly a user receives.
 type Consent struct {
 	App      benefit.AppID
 	Merchant string // its name
@@ -129,7 +129,7 @@ type Consent struct {
 	Redirect string // the redirect_uri that the code is sent to
 }
 
-// Authorize gives an authorization code out.
+// Authorize issues an authorization code.
 func (d *Desk) Authorize(ctx context.Context, c Consent) (code string, err error) {
 	err = d.commit(ctx, func(p *plan) error {
 		app := p.cat.Apps[c.App]
@@ -152,12 +152,12 @@ func (d *Desk) Authorize(ctx context.Context, c Consent) (code string, err error
 	return code, nil
 }
 
-// AnyRedirect stands for the redirect_uri where the protocol has none: the app's signature is the proof then.
+// AnyRedirect replaces the redirect_uri in a protocol without one: there the signature of the app is the proof.
 const AnyRedirect = ""
 
-// Exchange gives a session out for an authorization code of the app, which uses the code up. The redirect is the one
-// that the code was sent to, or AnyRedirect. It fails with ErrNotFound, ErrExpired, ErrRedirect, or ErrEnded: then
-// what the code gave out before has ended, too.
+// Exchange issues a session for an authorization code of the app, and ends the code. The redirect is the one that the
+// code was sent to, or AnyRedirect. It fails with ErrNotFound, ErrExpired, ErrRedirect or ErrEnded. With ErrEnded, what
+// was issued for the code before has ended, too.
 func (d *Desk) Exchange(ctx context.Context, app benefit.AppID, code, redirect string) (*Grant, error) {
 	if err := d.hopeless(ctx, app, code, benefit.CodeSession); err != nil {
 		return nil, err
@@ -181,8 +181,8 @@ func (d *Desk) Exchange(ctx context.Context, app benefit.AppID, code, redirect s
 	})
 }
 
-// Refresh gives a session out for a refresh session of the app, in place of the family's one in force. It fails with
-// ErrNotFound, ErrExpired or ErrEnded.
+// Refresh issues a session for a refresh session of the app; it replaces the one of the family that is in force. It fails
+// with ErrNotFound, ErrExpired or ErrEnded.
 func (d *Desk) Refresh(ctx context.Context, app benefit.AppID, token string) (*Grant, error) {
 	if err := d.hopeless(ctx, app, token, benefit.RefreshSession); err != nil {
 		return nil, err
@@ -209,9 +209,9 @@ func (d *Desk) Refresh(ctx context.Context, app benefit.AppID, token string) (*G
 	})
 }
 
-// hopeless returns the error of a code or refresh token that a change would only refuse, and nil for any other. It looks
-// at what does not change any more: a key that was never given out, or a session that has ended or expired. A code that
-// was used before still needs the change as long as something that it gave out is in force.
+// hopeless returns the error of a code or refresh token that a change would only refuse, and nil for any other. It relies
+// on what cannot change any more: a key that was never issued, or a session that has ended or expired. A code that was
+// used before still needs the change while something that was issued for it is in force.
 func (d *Desk) hopeless(ctx context.Context, app benefit.AppID, key string, kind benefit.SessionKind) error {
 	if d.o.Session == nil {
 		return nil
@@ -245,7 +245,7 @@ func (d *Desk) hopeless(ctx context.Context, app benefit.AppID, key string, kind
 	return ErrEnded
 }
 
-// giving commits a change that gives sessions out.
+// giving commits a change that issues sessions.
 func (d *Desk) giving(ctx context.Context, fn func(p *plan) (*Grant, error)) (*Grant, error) {
 	var g *Grant
 	err := d.commit(ctx, func(p *plan) (err error) {

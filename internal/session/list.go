@@ -8,7 +8,7 @@ import (
 	"faquan/internal/store"
 )
 
-// Info is what may be shown of a session: everything but its key.
+// Info describes a session without its key, and may be shown.
 type Info struct {
 	Digest   benefit.Digest
 	Kind     string // access, refresh or code
@@ -20,9 +20,9 @@ type Info struct {
 	State    string          // good, expired or ended
 }
 
-// Filter says which sessions to list.
+// Filter selects the sessions to list.
 type Filter struct {
-	App string // only of the app with this name; empty: of all
+	App string // only those of the app with this name; empty: all
 	All bool   // also those that are no longer valid
 }
 
@@ -30,7 +30,7 @@ var kinds = map[benefit.SessionKind]string{
 	benefit.AccessSession: "access", benefit.RefreshSession: "refresh", benefit.CodeSession: "code",
 }
 
-// List gives the sessions as they are at now, in the order of their digests.
+// List returns the sessions in their state at now, in the order of their digests.
 func List(ctx context.Context, r store.Reader, cat *benefit.Catalogue, now benefit.Instant, f Filter) ([]Info, error) {
 	var all []Info
 	for s, err := range r.AllSessions(ctx) {

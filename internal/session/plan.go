@@ -12,7 +12,7 @@ import (
 	"faquan/internal/store"
 )
 
-// plan is a change under way in the committer.
+// plan is a change in progress in the committer.
 type plan struct {
 	ctx context.Context
 	d   *Desk
@@ -20,12 +20,12 @@ type plan struct {
 	cat *benefit.Catalogue
 	now benefit.Instant
 
-	rows    map[benefit.Digest]*benefit.Session // read: copies, which may be changed
+	rows    map[benefit.Digest]*benefit.Session // the rows that were read: copies, which may be changed
 	changed []*benefit.Session
-	refused error // what to tell the caller although there is something to commit
+	refused error // the error for the caller, although there is something to commit
 }
 
-// commit has fn plan a change in the committer and commits what it put. An error of fn changes nothing.
+// commit lets fn plan a change in the committer, and commits the rows that it put. An error of fn changes nothing.
 func (d *Desk) commit(ctx context.Context, fn func(p *plan) error) error {
 	p := &plan{d: d, rows: map[benefit.Digest]*benefit.Session{}}
 	err := d.o.Change(ctx, func(
@@ -37,7 +37,7 @@ func (d *Desk) commit(ctx context.Context, fn func(p *plan) error) error {
 		}
 		return &benefit.Changes{Sessions: p.changed}, nil
 	})
-	// After an error, too: an outcome that is not known may have been the change.
+	// After an error, too: when the outcome is unknown, the change may have been made.
 	if len(p.changed) > 0 {
 		touched := make([]benefit.Digest, len(p.changed))
 		for k, s := range p.changed {
@@ -51,7 +51,7 @@ func (d *Desk) commit(ctx context.Context, fn func(p *plan) error) error {
 	return p.refused
 }
 
-// put has a row written.
+// put adds a row to the change.
 func (p *plan) put(s *benefit.Session) {
 	for _, c := range p.changed {
 		if c == s {
@@ -62,7 +62,7 @@ func (p *plan) put(s *benefit.Session) {
 	p.changed = append(p.changed, s)
 }
 
-// row is a row that another one names, to be changed and put. It must be there.
+// row returns a row that another row names, to be changed and put. It must exist.
 func (p *plan) row(digest benefit.Digest) (*benefit.Session, error) {
 	s, err := p.lookUp(digest)
 	if s == nil && err == nil {
@@ -71,7 +71,7 @@ func (p *plan) row(digest benefit.Digest) (*benefit.Session, error) {
 	return s, err
 }
 
-// lookUp is a copy of a row, the same at each call; nil when there is none.
+// lookUp returns a copy of a row, the same at each call; nil when there is none.
 func (p *plan) lookUp(digest benefit.Digest) (*benefit.Session, error) {
 	if s := p.rows[digest]; s != nil {
 		return s, nil
@@ -85,8 +85,8 @@ func (p *plan) lookUp(digest benefit.Digest) (*benefit.Session, error) {
 	return &own, nil
 }
 
-// find is the session of a key. That of another app, or of another kind, is not found: it is nobody else's business
-// that it exists.
+// find returns the session of a key. A session of another app, or of another kind, is not found, so that its existence
+// is not revealed.
 func (p *plan) find(app benefit.AppID, key string, kind benefit.SessionKind) (*benefit.Session, error) {
 	s, err := p.lookUp(benefit.SessionDigest(key))
 	if err != nil {
@@ -98,12 +98,12 @@ func (p *plan) find(app benefit.AppID, key string, kind benefit.SessionKind) (*b
 	return s, nil
 }
 
-// givenTo reports whether a session is of the kind, and was given to the app.
+// givenTo reports whether a session is of the kind, and was issued to the app.
 func givenTo(s *benefit.Session, app benefit.AppID, kind benefit.SessionKind) bool {
 	return s != nil && s.App == app && s.Kind == kind
 }
 
-// end ends a session, unless it has ended before.
+// end ends a session, unless it has already ended.
 func (p *plan) end(s *benefit.Session) {
 	if s.Ended == 0 {
 		s.Ended = p.now
@@ -111,7 +111,7 @@ func (p *plan) end(s *benefit.Session) {
 	}
 }
 
-// endFamily ends everything of a family that is in force.
+// endFamily ends all sessions of a family that are in force.
 func (p *plan) endFamily(head *benefit.Session) error {
 	for _, digest := range []benefit.Digest{head.Access, head.Refresh} {
 		if digest == (benefit.Digest{}) {
@@ -127,7 +127,7 @@ func (p *plan) endFamily(head *benefit.Session) error {
 	return nil
 }
 
-// begin makes a session for the parties of another one, with a new key of 130 random bits.
+// begin returns a session for the parties of another one, with a new key of 130 random bits.
 func (p *plan) begin(kind benefit.SessionKind, of *benefit.Session, lifetime time.Duration) (*benefit.Session, string) {
 	key := rand.Text()
 	s := &benefit.Session{
@@ -143,7 +143,7 @@ func (p *plan) begin(kind benefit.SessionKind, of *benefit.Session, lifetime tim
 	return s, key
 }
 
-// give puts a new access session and the refresh session, which has the key, in force in the family of the head.
+// give puts a new access session, and the refresh session with the key, in force in the family of the head.
 func (p *plan) give(head, refresh *benefit.Session, key string, lifetime time.Duration) (*Grant, error) {
 	access, accessKey := p.begin(benefit.AccessSession, head, lifetime)
 	head.Access, head.Refresh = access.Digest, refresh.Digest
@@ -153,7 +153,7 @@ func (p *plan) give(head, refresh *benefit.Session, key string, lifetime time.Du
 	return p.grant(access, accessKey, refresh, key)
 }
 
-// grant is what the caller gets. There may be no refresh session.
+// grant returns the result for the caller. The refresh session may be nil.
 func (p *plan) grant(access *benefit.Session, key string, refresh *benefit.Session, refreshKey string) (*Grant, error) {
 	g := &Grant{
 		Access: key, Refresh: refreshKey, Made: access.Made, Expires: access.Expires, Digest: access.Digest,
@@ -170,7 +170,7 @@ func (p *plan) grant(access *benefit.Session, key string, refresh *benefit.Sessi
 	return g, err
 }
 
-// parties are the app, the merchant and the user that names stand for.
+// parties returns the app, the merchant and the user with the names.
 func (p *plan) parties(o Order) (*benefit.Session, error) {
 	app := named(p.cat.Apps, o.App, func(a *benefit.App) string { return a.Name })
 	if app == nil {
@@ -198,7 +198,7 @@ func (p *plan) parties(o Order) (*benefit.Session, error) {
 	return s, nil
 }
 
-// user finds a user by name or by TYPE:value; nil when there is none.
+// user returns the user with a name or a TYPE:value; nil when there is none.
 func (p *plan) user(app benefit.AppID, text string) (*benefit.User, error) {
 	kind, value, byIdentifier := strings.Cut(text, ":")
 	if !byIdentifier {
@@ -211,7 +211,7 @@ func (p *plan) user(app benefit.AppID, text string) (*benefit.User, error) {
 	return p.r.Recipient(p.ctx, ident)
 }
 
-// named finds by name; nil when there is none.
+// named returns the entity with a name; nil when there is none.
 func named[K comparable, V any](all map[K]*V, name string, of func(*V) string) *V {
 	for _, v := range all {
 		if of(v) == name {

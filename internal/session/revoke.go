@@ -10,15 +10,15 @@ import (
 	"faquan/internal/benefit"
 )
 
-// minPrefix is how many hex digits of a digest name a session, at least.
+// minPrefix is the minimum number of hex digits of a digest that name a session.
 const minPrefix = 8
 
-// ErrAmbiguous: a beginning of a digest is that of more than one session.
+// ErrAmbiguous is returned when the digests of several sessions begin with the prefix.
 var ErrAmbiguous = errors.New("more than one session begins with these digits; give more")
 
-// Revoke ends a session and everything else of its family. It is named by its key, or by its digest in hex, of which
-// the first 8 digits or more will do. It gives the number of sessions that ended: 0 when all had ended before. It
-// fails with ErrNotFound or ErrAmbiguous.
+// Revoke ends a session and everything else of its family. The session is named by its key, or by its digest in hex, of
+// which the first 8 digits are enough. Revoke returns the number of sessions that ended: 0 when all had ended before.
+// It fails with ErrNotFound or ErrAmbiguous.
 func (d *Desk) Revoke(ctx context.Context, name string) (ended int, err error) {
 	ended, err = d.revoke(ctx, benefit.SessionDigest(name))
 	if !errors.Is(err, ErrNotFound) {
@@ -56,8 +56,8 @@ func (d *Desk) revoke(ctx context.Context, digest benefit.Digest) (ended int, er
 	return ended, err
 }
 
-// digestOf is the one digest that begins so, in hex. It may go through all sessions, so it does so outside of the
-// committer: digests never change.
+// digestOf returns the only digest that begins with the hex digits. It may read all sessions, so it runs outside of the
+// committer, which is safe because digests never change.
 func (d *Desk) digestOf(ctx context.Context, prefix string) (found benefit.Digest, err error) {
 	switch {
 	case len(prefix) < minPrefix || strings.Trim(prefix, "0123456789abcdef") != "":

@@ -23,12 +23,12 @@ import (
 
 const callback = "https://shop.example/callback?a=1"
 
-// alice is the user of that name.
+// alice is the user named alice.
 const alice benefit.UserID = 1 << 40
 
 var start = time.Date(2026, 11, 22, 12, 0, 0, 0, benefit.Shanghai)
 
-// world is a desk on a store, with the gateway's memory of sessions and a clock that stands still.
+// world is a desk on a store, with the gateway's cache of sessions and a fixed clock.
 type world struct {
 	*session.Desk
 	t        *testing.T
@@ -105,7 +105,7 @@ func (w *world) instant() benefit.Instant { return benefit.Instant(w.now.Load())
 // at moves the clock to some milliseconds after the start.
 func (w *world) at(after time.Duration) { w.now.Store(start.Add(after).UnixMilli()) }
 
-// good says that a gateway would admit a call with the key now.
+// good reports whether a gateway would admit a call with the key now.
 func (w *world) good(key string) bool {
 	w.t.Helper()
 	s, err := w.sessions.Session(w.t.Context(), key)
@@ -182,7 +182,7 @@ func TestNewSession(t *testing.T) {
 	}
 }
 
-// A key is good in the last millisecond before its expiry and no longer in the next.
+// A key is valid in the last millisecond before its expiry, and invalid in the next.
 func TestExpiryIsExact(t *testing.T) {
 	w := newWorld(t)
 	g, err := w.New(t.Context(), session.Order{App: "shop", Lifetime: time.Second})
@@ -216,7 +216,7 @@ func TestExpiryIsExact(t *testing.T) {
 	}
 }
 
-// Whatever the memory of the gateway holds, once Revoke returned the session admits nothing.
+// Whatever the gateway has cached, once Revoke returned the session admits nothing.
 func TestRevokeIsExact(t *testing.T) {
 	w := newWorld(t)
 	for k, by := range []func(*session.Grant) string{
@@ -257,7 +257,7 @@ func TestRevokeIsExact(t *testing.T) {
 	}
 }
 
-// The beginning of a digest names a session when it is that of one alone.
+// The beginning of a digest names a session when it is unique.
 func TestAmbiguousDigest(t *testing.T) {
 	w := newWorld(t)
 	c := &benefit.Changes{}
@@ -335,7 +335,7 @@ func TestExchange(t *testing.T) {
 	}
 }
 
-// Codes and refresh tokens that can give nothing cost no change, for which everybody who issues would wait.
+// Codes and refresh tokens that cannot succeed cost no change, because all issuing waits for a change.
 func TestRefusedWithoutAChange(t *testing.T) {
 	w := newWorld(t)
 	first := w.exchange(w.code())
@@ -379,7 +379,7 @@ func (w *world) exchangeAny(ctx context.Context, app benefit.AppID, key string) 
 	return w.Exchange(ctx, app, key, session.AnyRedirect)
 }
 
-// A code that comes again ends what it gave out, even when that has been refreshed since.
+// A second use of a code ends what was issued for it, even when that has been refreshed since.
 func TestReuseRevokes(t *testing.T) {
 	w := newWorld(t)
 	code := w.code()
@@ -403,7 +403,7 @@ func TestReuseRevokes(t *testing.T) {
 	}
 }
 
-// Of exchanges and refreshes at once one succeeds.
+// Of concurrent exchanges and refreshes exactly one succeeds.
 func TestOneOfManySucceeds(t *testing.T) {
 	w := newWorld(t)
 	race := func(do func() (*session.Grant, error)) *session.Grant {
@@ -501,7 +501,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// What was given out, used up and revoked is so after a restart.
+// What was issued, used and revoked is still so after a restart.
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	open := func() *embedded.Store {
