@@ -15,14 +15,14 @@ import (
 	"faquan/internal/catalog"
 )
 
-// Client is the Platform of another process, reached through the socket.
+// Client is the Platform of another process, called through its socket.
 type Client struct{ http *http.Client }
 
 var _ Platform = (*Client)(nil)
 
 type planFunc = func(context.Context, *Document) (*catalog.Plan, error)
 
-// Dial reaches the process that serves a data directory. The error wraps ErrNotServed when there is none.
+// Dial connects to the process that serves a data directory. The error wraps ErrNotServed when there is none.
 func Dial(dir string) (*Client, error) { return dial(dir, SocketName) }
 
 func dial(dir, name string) (*Client, error) {
@@ -41,12 +41,12 @@ func dial(dir, name string) (*Client, error) {
 	}}}, err
 }
 
-// notAsked is the error of a connection that was not made: nothing was sent.
+// notAsked is the error of a connection that could not be made: nothing was sent.
 type notAsked struct{ error }
 
 func (e *notAsked) Unwrap() error { return e.error }
 
-// Status asks the process about itself.
+// Status returns the status of the process.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.call(ctx, http.MethodGet, "/status", nil, &s)
 }
@@ -121,7 +121,7 @@ func (c *Client) Settle(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/settle", nil, nil)
 }
 
-// rotateDER is the other end of Client.RotateKey.
+// rotateDER is the server's side of Client.RotateKey.
 func rotateDER(ctx context.Context, p Platform, der []byte) error {
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
@@ -134,7 +134,7 @@ func rotateDER(ctx context.Context, p Platform, der []byte) error {
 	return p.RotateKey(ctx, private)
 }
 
-// call sends in as JSON, unless it is nil, and reads the answer into out, unless that is nil.
+// call sends in as JSON, unless it is nil, and decodes the answer into out, unless that is nil.
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -158,7 +158,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	return nil
 }
 
-// do sends a request and turns an answer that is no success into its error.
+// do sends a request, and returns the error that the answer has if it is not a success.
 func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://faquan"+path, body)
 	if err != nil {

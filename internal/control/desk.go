@@ -19,31 +19,31 @@ import (
 	"faquan/internal/store"
 )
 
-// Platform is what the commands do with a data directory.
+// Platform is the set of operations of the commands on a data directory.
 type Platform interface {
-	// Apply applies a catalogue file as a whole, or nothing of it; a file that does not fit is catalog.Problems.
+	// Apply applies a catalogue file as a whole or not at all; the error of a file that does not fit is catalog.Problems.
 	// When it returns a plan without error, the plan is in force and durable.
 	Apply(ctx context.Context, d *Document) (*catalog.Plan, error)
-	// Diff is the plan of Apply without its effect.
+	// Diff returns the plan of Apply without applying it.
 	Diff(ctx context.Context, d *Document) (*catalog.Plan, error)
-	// Export writes the whole catalogue as a file, with the secrets only if asked.
+	// Export writes the whole catalogue as a file, with or without the secrets.
 	Export(ctx context.Context, w io.Writer, secrets bool) error
-	// PublicKey is the platform's key, by which callers verify Alipay answers; nil before there is one.
+	// PublicKey returns the platform's key, by which callers verify Alipay answers; nil before there is one.
 	PublicKey(ctx context.Context) (*rsa.PublicKey, error)
-	// RotateKey puts another private key in its place, in force at once.
+	// RotateKey replaces the private key; the new one is in force at once.
 	RotateKey(ctx context.Context, key *rsa.PrivateKey) error
-	// Decide tells how a request would be decided now, without issuing anything.
+	// Decide returns how a request would be decided now, without issuing anything.
 	Decide(ctx context.Context, q *Question, unmasked bool) (*Told, error)
-	// Find tells of decisions that were made, oldest first (refusals newest first); ErrNotFound when there are none.
+	// Find returns decisions that were made, oldest first (refusals newest first); ErrNotFound when there are none.
 	Find(ctx context.Context, s *Search) ([]*Told, error)
 
-	// NewSession gives a session out; the answer has its key. RevokeSession ends one, and what belongs to it, and
-	// says how many ended; ListSessions shows what there is, but for the keys. See package session.
+	// NewSession issues a session; the answer has its key. RevokeSession ends a session and its family, and returns how
+	// many ended; ListSessions returns the sessions without their keys. See package session.
 	NewSession(ctx context.Context, o session.Order) (*session.Grant, error)
 	RevokeSession(ctx context.Context, name string) (ended int, err error)
 	ListSessions(ctx context.Context, f session.Filter) ([]session.Info, error)
 
-	// Settle writes out what was committed so far, so that a reader of the directory's files sees it.
+	// Settle writes what was committed so far to the directory's files, so that a reader of the files sees it.
 	Settle(ctx context.Context) error
 }
 
@@ -51,13 +51,13 @@ type Platform interface {
 type Document struct {
 	Name     string // for problems
 	Text     []byte
-	Attached map[string][]byte // the key files, under the names that the text gives them
-	// AllowUncapped confirms that templates that issue may lose caps and limits.
+	Attached map[string][]byte // the key files, by their names in the text
+	// AllowUncapped allows the file to remove caps and limits of templates that are not drafts.
 	AllowUncapped bool
 }
 
-// ReadDocument reads a catalogue file, "-" for the standard input, and the key files that it names, whose places
-// are relative to its own. A file that is wrong in itself is refused here already, with catalog.Problems.
+// ReadDocument reads a catalogue file, "-" for standard input, and the key files that it names, whose paths are relative
+// to it. A file that is wrong in itself is refused here already, with catalog.Problems.
 func ReadDocument(path string, stdin io.Reader) (*Document, error) {
 	d := &Document{Name: path}
 	dir := filepath.Dir(path)
@@ -104,10 +104,10 @@ type Desk struct {
 	Store  store.Store
 	Issuer *issuing.Issuer
 	Box    *seal.Box
-	// Refusals are the calls that issued nothing, of a process that has gateways.
+	// Refusals holds the calls that issued nothing, in a process with gateways.
 	Refusals *gateway.Refusals
-	// Changed, unless nil, is called after every change was committed, so that what a gateway derived from the
-	// store is derived again before the command that made the change returns.
+	// Changed, unless nil, is called after every committed change, so that the gateways reload what they derived from the
+	// store before the command that made the change returns.
 	Changed func(ctx context.Context) error
 }
 
@@ -169,7 +169,7 @@ func (d *Desk) Export(ctx context.Context, w io.Writer, secrets bool) error {
 	return catalog.Export(ctx, w, r, cat, o)
 }
 
-// catalogueOf is the catalogue of the reader's snapshot; the issuer's may be a newer one.
+// catalogueOf returns the catalogue of the reader's snapshot; the issuer's may be newer.
 func catalogueOf(ctx context.Context, r store.Reader) (*benefit.Catalogue, error) {
 	entities, version, err := r.Entities(ctx)
 	if err != nil {
@@ -187,7 +187,7 @@ func (d *Desk) PublicKey(ctx context.Context) (*rsa.PublicKey, error) {
 	return &key.PublicKey, nil
 }
 
-// PrivateKey is the platform's key, with which the gateway signs; nil before there is one.
+// PrivateKey returns the platform's key, with which the gateway signs; nil before there is one.
 func (d *Desk) PrivateKey(ctx context.Context) (*rsa.PrivateKey, error) {
 	entities, _, err := d.Store.Entities(ctx)
 	if err != nil {
@@ -205,7 +205,7 @@ func (d *Desk) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
 	return advised(d.change(ctx, issuing.ChangeFunc(catalog.RotatePlatformKey(d.Box, key))), rotateAgain)
 }
 
-// EnsureKey makes the platform's key when there is none.
+// EnsureKey makes the platform's key if there is none.
 func (d *Desk) EnsureKey(ctx context.Context) error {
 	if key, err := d.PrivateKey(ctx); key != nil || err != nil {
 		return err
@@ -222,7 +222,7 @@ func (d *Desk) Settle(ctx context.Context) error {
 	return r.Close()
 }
 
-// errNotShown says that a change is durable although something went wrong after it.
+// errNotShown is returned when a change is durable, but the gateways failed to load it.
 var errNotShown = errors.New("the change is stored, but the gateway reload failed; restart faquan serve")
 
 func (d *Desk) change(ctx context.Context, fn issuing.ChangeFunc) error {
@@ -232,7 +232,7 @@ func (d *Desk) change(ctx context.Context, fn issuing.ChangeFunc) error {
 	if d.Changed == nil {
 		return nil
 	}
-	if err := d.Changed(context.WithoutCancel(ctx)); err != nil { // whoever asked may have left
+	if err := d.Changed(context.WithoutCancel(ctx)); err != nil { // the caller may have gone
 		return fmt.Errorf("%w: %w", errNotShown, err)
 	}
 	return nil

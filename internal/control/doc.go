@@ -1,17 +1,18 @@
-// Package control is how the commands of faquan reach a data directory, whoever holds it.
+// Package control lets the commands of faquan work on a data directory, also while another process has it open.
 //
 // Only one process at a time may have a data directory open. While `faquan serve` has it, the other commands
 // (apply, diff, export, key, decide, explain) ask that process, through a socket in the directory; otherwise they open the
-// directory themselves. Both ways are a Platform, so that a command does not care:
+// directory themselves. Both ways implement Platform, so that a command need not distinguish them:
 //
 //	Desk    does the work, on an open store
 //	Client  asks the Desk of another process through the socket
 //	Handler serves a Desk on the socket
 //
-// Processes on a database share it: a command opens the database beside them, and no socket is needed. Only what they
-// have in their memory, the latest refusals, is asked for: each has a small socket in its directory, see Processes.
+// Processes on a database share it: a command opens the database beside them, and no socket is needed. Only the latest
+// refusals, which are in the memory of each process, are requested from the processes: each has a small socket in its
+// directory, see Processes.
 //
-// The socket is DIR/faquan.sock with mode 0600: who may open it is who may read the directory, and there is no
-// other authentication. It speaks HTTP, one path for each operation; the paths are no public interface and change
-// with the program.
+// The socket is DIR/faquan.sock with mode 0600: the user that may read the directory may open it, and there is no
+// other authentication. The protocol is HTTP with one path for each operation; the paths are not a public interface and
+// change with the program.
 package control

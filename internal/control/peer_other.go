@@ -7,6 +7,6 @@ import (
 	"os"
 )
 
-// peer returns the user of this process: what the system knows of the other end is asked on Linux alone. The mode of the
-// socket and its owner count here.
+// peer returns the user of this process: the user at the other end is only known on Linux. Here the mode and the owner of
+// the socket are what protects it.
 func peer(*net.UnixConn) (uid int, err error) { return os.Geteuid(), nil }

@@ -17,26 +17,26 @@ import (
 	"time"
 )
 
-// Processes are those that serve a database with one directory for their key file, on this machine. What only a process
-// knows, its refusals, is asked of all of them.
+// Processes are the processes on this machine that serve a database with the same directory for their key file. Refusals,
+// which only each process itself knows, are requested from all of them.
 type Processes []*Client
 
-// sharedName is the name of one of several sockets in a directory. It holds the machine, because a directory on a network
-// file system may have sockets of another one, which look as if nobody listened; and a random part, because process ids
-// repeat in containers.
+// sharedName returns the name of one of several sockets in a directory. It has the name of the machine, because a
+// directory on a network file system may have sockets of another machine, which look as if no process listened; and a
+// random part, because process ids repeat in containers.
 func sharedName() string {
 	return sharedNames() + strings.ToLower(rand.Text()[:8]) + ".sock"
 }
 
-// sharedNames is how the names of this machine's sockets begin.
+// sharedNames returns the prefix of the names of this machine's sockets.
 func sharedNames() string {
-	host, _ := os.Hostname() // without a name all machines are one
+	host, _ := os.Hostname() // without a name, all machines count as one
 	sum := sha256.Sum256([]byte(host))
 	return fmt.Sprintf("faquan-%x-", sum[:4])
 }
 
-// ListenShared makes a socket of this process in a directory that others may have too, and removes those that were left
-// behind by processes of this machine. SharedHandler belongs on it.
+// ListenShared makes a socket for this process in a directory that other processes may use too, and removes the sockets
+// that ended processes of this machine left behind. Serve SharedHandler on it.
 func ListenShared(dir string) (net.Listener, error) {
 	left, _ := filepath.Glob(filepath.Join(escaped(dir), sharedNames()+"*.sock"))
 	for _, path := range left {
@@ -50,10 +50,10 @@ func ListenShared(dir string) (net.Listener, error) {
 	return listen(dir, sharedName())
 }
 
-// SharedHandler answers Processes.
+// SharedHandler returns the handler that answers the requests of Processes.
 func SharedHandler(find findFunc, status func() Status) http.Handler { return asked(find, status) }
 
-// DialShared reaches the processes of this machine that have their key file in the directory. The error wraps
+// DialShared connects to the processes of this machine that have their key file in the directory. The error wraps
 // ErrNotServed when there is none.
 func DialShared(dir string) (Processes, error) {
 	paths, err := filepath.Glob(filepath.Join(escaped(dir), "faquan-*.sock"))
@@ -63,7 +63,7 @@ func DialShared(dir string) (Processes, error) {
 	var all Processes
 	for _, path := range paths {
 		c, err := dial(dir, filepath.Base(path))
-		if !errors.Is(err, ErrNotServed) { // that one has gone, or is another machine's; Find tells of other errors
+		if !errors.Is(err, ErrNotServed) { // the process has ended, or is on another machine; Find returns other errors
 			all = append(all, c)
 		}
 	}
@@ -73,16 +73,17 @@ func DialShared(dir string) (Processes, error) {
 	return all, nil
 }
 
-// escaped is a path as a pattern that matches it alone.
+// escaped returns a pattern that only matches the path.
 func escaped(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// processPatience is how long one process may take to answer. One that stands still does not hide what others know.
+// processPatience bounds the answer of one process, so that one that hangs does not hide the refusals of the others.
 const processPatience = 10 * time.Second
 
-// Find asks all of them, and puts what they say in one order, newest first, at most s.Limit. Each says whose it is. When
-// some do not answer, it returns what the others know together with an error. ErrNotFound when all know nothing.
+// Find asks all of them, and returns their refusals in one order, newest first, at most s.Limit. Each names its process.
+// When some do not answer, it returns the refusals of the others together with an error. It returns ErrNotFound when
+// there are none.
 func (all Processes) Find(ctx context.Context, s *Search) ([]*Told, error) {
 	ctx, cancel := context.WithTimeout(ctx, processPatience)
 	defer cancel()
@@ -104,7 +105,7 @@ func (all Processes) Find(ctx context.Context, s *Search) ([]*Told, error) {
 	return found, err
 }
 
-// findNamed is Find, with the name of the process in each answer. To know nothing is no error.
+// findNamed is Find of one process, with the name of the process in each answer. It is not an error to find nothing.
 func (c *Client) findNamed(ctx context.Context, s *Search) ([]*Told, error) {
 	status, err := c.Status(ctx)
 	if err != nil {

@@ -14,15 +14,15 @@ import (
 	"faquan/internal/store"
 )
 
-// Question asks how a request would be decided, without issuing.
+// Question is a request to be decided without issuing.
 type Question struct {
-	App string // the operator's handle of the caller
-	// Request is the request but for App and, for an OPEN_ID, the recipient's app, which are filled in.
+	App string // the name of the calling app in the catalogue
+	// Request is the request without App and, for an OPEN_ID, the recipient's app, which are filled in.
 	Request benefit.Request
 	Scope   ScopeName
 }
 
-// ScopeName names the scope of a key in the operator's words. Exactly one way is taken: Template (the scope of
+// ScopeName names the scope of a key by names of the catalogue. Exactly one form is used: Template (the scope of
 // voucher.send), App with Relation (activity.send), or App with BizCode (decisionsend).
 type ScopeName struct {
 	Template string `json:"template,omitzero"` // the operator's handle or the template_id
@@ -31,7 +31,7 @@ type ScopeName struct {
 	BizCode  string `json:"biz_code,omitzero"`
 }
 
-// of finds the scope in a catalogue.
+// of returns the scope in a catalogue.
 func (n ScopeName) of(cat *benefit.Catalogue) (benefit.Scope, error) {
 	if n.Template != "" {
 		t := cat.TemplateByName(n.Template)
@@ -62,18 +62,18 @@ func appByName(cat *benefit.Catalogue, name string) (*benefit.App, error) {
 	return nil, fmt.Errorf("there is no app %q", name)
 }
 
-// Search names decisions that were made. Exactly one of Voucher, Code, Trace and Key is set, or, with Refusals, one of
-// the last two or none.
+// Search selects decisions that were made. Exactly one of Voucher, Code, Trace and Key is set; with Refusals, one of Trace
+// and Key, or none.
 type Search struct {
 	Voucher string    `json:",omitempty"` // its id, or its voucher_id of 28 digits
 	Code    string    `json:",omitempty"` // of a certificate
-	Trace   string    `json:",omitempty"` // the caller's trace id, or the one that it was answered
+	Trace   string    `json:",omitempty"` // the trace id that the caller sent, or received
 	Key     string    `json:",omitempty"`
-	Scope   ScopeName // of Key; without Refusals it must be named
-	// Refusals looks among the latest calls that issued nothing, which only the serving process remembers.
+	Scope   ScopeName // of Key; required without Refusals
+	// Refusals searches the latest calls that issued nothing, which only the serving process remembers.
 	Refusals bool
-	Limit    int  // how many at most; 0 is 100
-	Unmasked bool // shows codes and identifiers of people whole
+	Limit    int  // the maximum number of results; 0 is 100
+	Unmasked bool // do not mask codes and identifiers of people
 }
 
 // Decide implements Platform.
@@ -109,7 +109,7 @@ func (d *Desk) Decide(ctx context.Context, q *Question, unmasked bool) (*Told, e
 	return told, err
 }
 
-// bound says that something stands under the request's key.
+// bound reports whether the request's key is bound.
 func (d *Desk) bound(ctx context.Context, r *benefit.Request) (bool, error) {
 	reader, err := d.Store.Read(ctx)
 	if err != nil {
@@ -120,8 +120,8 @@ func (d *Desk) bound(ctx context.Context, r *benefit.Request) (bool, error) {
 	return i != nil, err
 }
 
-// tellBound tells of what stands under a key that is bound: what was decided then, and not by the catalogue of now.
-// Where a retry tried some lines again, the reasons are those of now.
+// tellBound explains the issuance under a bound key: what was decided then, under the catalogue of that time. Where a
+// retry tried some lines again, the reasons are the current ones.
 func (d *Desk) tellBound(ctx context.Context, t teller, o *benefit.Outcome, now *benefit.Explanation) (*Told, error) {
 	r, err := d.Store.Read(ctx)
 	if err != nil {
@@ -149,7 +149,7 @@ func outcomeName(o *benefit.Outcome) string {
 	return Issues
 }
 
-// tell tells of an issuance under the catalogue of its own time.
+// tell explains an issuance under the catalogue of its own time.
 func (d *Desk) tell(ctx context.Context, r store.Reader, t teller, i *benefit.Issuance) (*Told, error) {
 	told := t.issuance(i)
 	explanation, err := d.Issuer.Explain(ctx, r, i)
@@ -164,10 +164,10 @@ func (d *Desk) tell(ctx context.Context, r store.Reader, t teller, i *benefit.Is
 	return told, nil
 }
 
-// keptTrace is how many characters of a trace id are kept with an issuance.
+// keptTrace is the number of characters of a trace id that are kept with an issuance.
 const keptTrace = 256
 
-// ErrNotFound: there is nothing of what a Search names.
+// ErrNotFound is returned when a Search finds nothing.
 var ErrNotFound = errors.New("nothing is found")
 
 // Find implements Platform.
@@ -207,7 +207,7 @@ func (d *Desk) Find(ctx context.Context, s *Search) ([]*Told, error) {
 	return all, err
 }
 
-// issuances are those that the search names.
+// issuances returns those that the search selects.
 func (s *Search) issuances(ctx context.Context, r store.Reader, cat *benefit.Catalogue) ([]*benefit.Issuance, error) {
 	switch {
 	case s.Trace != "":
@@ -228,7 +228,7 @@ func (s *Search) issuances(ctx context.Context, r store.Reader, cat *benefit.Cat
 	return one(r.Claim(ctx, scope, s.Key))
 }
 
-// traced returns the issuances with the caller's trace id, and the one that was answered under it.
+// traced returns the issuances with the caller's trace id, and the one whose answer had it.
 func (s *Search) traced(ctx context.Context, r store.Reader) ([]*benefit.Issuance, error) {
 	found, err := r.TraceIssuances(ctx, s.Trace, 0, s.Limit)
 	if err != nil {
@@ -253,7 +253,7 @@ func one(i *benefit.Issuance, err error) ([]*benefit.Issuance, error) {
 	return []*benefit.Issuance{i}, nil
 }
 
-// refusals are the remembered calls that match, newest first.
+// refusals returns the remembered calls that match, newest first.
 func (d *Desk) refusals(ctx context.Context, r store.Reader, t teller, s *Search) ([]*Told, error) {
 	inScope, err := s.Scope.matches(t.cat)
 	if err != nil {
@@ -273,8 +273,8 @@ func (d *Desk) refusals(ctx context.Context, r store.Reader, t teller, s *Search
 	return all, nil
 }
 
-// matches returns whether a call is in the scope; any call is in none. A template that there is not is found by the
-// name that the call gave it.
+// matches reports whether a call is in the scope; every call is in the empty scope. A template that does not exist matches
+// by the name that the call used.
 func (n ScopeName) matches(cat *benefit.Catalogue) (func(*gateway.Record) bool, error) {
 	if n == (ScopeName{}) {
 		return func(*gateway.Record) bool { return true }, nil
@@ -286,7 +286,7 @@ func (n ScopeName) matches(cat *benefit.Catalogue) (func(*gateway.Record) bool, 
 	return func(c *gateway.Record) bool { return c.Request != nil && c.Request.Scope == scope }, err
 }
 
-// tellRefusal prints a call that issued nothing: what it was answered, and what the core looked at, as far as it was asked.
+// tellRefusal explains a call that issued nothing: its answer, and what the core read, if the call reached it.
 func (d *Desk) tellRefusal(ctx context.Context, r store.Reader, t teller, c *gateway.Record) (told *Told, err error) {
 	switch {
 	case c.Attempt != nil:
@@ -319,7 +319,7 @@ func (d *Desk) tellRefusal(ctx context.Context, r store.Reader, t teller, c *gat
 	return told, nil
 }
 
-// voucherID reads an id as TOP shows it or as Alipay does.
+// voucherID parses an id in the form of TOP or of Alipay.
 func voucherID(text string) (id.ID, error) {
 	if v, err := id.ParseLong(text); err == nil {
 		return v, nil

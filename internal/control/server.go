@@ -11,27 +11,27 @@ import (
 	"faquan/internal/catalog"
 )
 
-// Status is what a serving process says about itself.
+// Status describes a serving process.
 type Status struct {
 	Version string // of the program
 	PID     int
 	URL     string // of the gateway
 }
 
-// maxDocument bounds a catalogue file with its key files, in bytes of JSON.
+// maxDocument is the maximum size of a catalogue file with its key files, in bytes of JSON.
 const maxDocument = 1 << 30
 
-// errorTrailer carries an error that came when the answer had begun.
+// errorTrailer carries an error that occurred after the answer had begun.
 const errorTrailer = "Faquan-Error"
 
-// failure is the body of an answer that is no success.
+// failure is the body of an answer that is not a success.
 type failure struct {
 	Error    string
 	Problems catalog.Problems `json:",omitempty"`
 	NotFound bool             `json:",omitempty"` // the error is ErrNotFound
 }
 
-// Handler serves a Platform to Clients. It belongs on the socket and nowhere else: it asks nobody who they are.
+// Handler serves a Platform to Clients. Serve it only on the socket, because it does not authenticate its callers.
 func Handler(p Platform, status func() Status) http.Handler {
 	mux := asked(p.Find, status)
 	mux.HandleFunc("POST /apply", func(w http.ResponseWriter, r *http.Request) { plan(w, r, p.Apply) })
@@ -47,10 +47,10 @@ func Handler(p Platform, status func() Status) http.Handler {
 	return mux
 }
 
-// findFunc is Find of a Platform.
+// findFunc is the Find method of a Platform.
 type findFunc = func(context.Context, *Search) ([]*Told, error)
 
-// asked serves what changes nothing and shows no secret.
+// asked serves the operations that change nothing and show no secret.
 func asked(find findFunc, status func() Status) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, status(), nil) })
@@ -60,7 +60,7 @@ func asked(find findFunc, status func() Status) *http.ServeMux {
 	return mux
 }
 
-// answer writes a result, or an error in its place.
+// answer writes a result, or an error instead.
 func answer(w http.ResponseWriter, result any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
@@ -82,7 +82,7 @@ func plan(w http.ResponseWriter, r *http.Request, do planFunc) {
 	answer(w, result, err)
 }
 
-// maxQuestion bounds what is asked, in bytes of JSON.
+// maxQuestion is the maximum size of a question, in bytes of JSON.
 const maxQuestion = 1 << 20
 
 func ask[Q any](w http.ResponseWriter, r *http.Request, do func(*Q) (any, error)) {
@@ -103,7 +103,7 @@ func export(w http.ResponseWriter, r *http.Request, p Platform) {
 	}
 }
 
-// keyBody carries a key as DER, PKIX or PKCS#8; empty when there is none.
+// keyBody holds a key as DER, PKIX or PKCS#8; empty when there is none.
 type keyBody struct{ DER []byte }
 
 func showKey(w http.ResponseWriter, r *http.Request, p Platform) {

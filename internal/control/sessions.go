@@ -68,7 +68,7 @@ func handleSessions(mux *http.ServeMux, p Platform) {
 	mux.HandleFunc("POST /session/list", func(w http.ResponseWriter, r *http.Request) { handle(w, r, p.ListSessions) })
 }
 
-// handle answers what do makes of the body.
+// handle answers with the result of do for the body.
 func handle[In, Out any](w http.ResponseWriter, r *http.Request, do func(context.Context, In) (Out, error)) {
 	var in In
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&in); err != nil {

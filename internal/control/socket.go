@@ -16,14 +16,14 @@ import (
 // SocketName is the name of the socket in a data directory.
 const SocketName = "faquan.sock"
 
-// ErrNotServed is wrapped by Dial when no process serves the directory: there is no socket, or it was left behind
-// by one that is gone.
+// ErrNotServed is returned by Dial when no process serves the directory: there is no socket, or a process that has
+// ended left it behind.
 var ErrNotServed = errors.New("no process serves the data directory")
 
-// maxSocketPath is how long the path of a socket may be for the system call, on Linux and with room to spare.
+// maxSocketPath is the maximum length of a socket's path: the limit of the system call on Linux, with a margin.
 const maxSocketPath = 100
 
-// Listen makes the socket of a data directory, which the caller must hold: a socket that is there already was
+// Listen makes the socket of a data directory. The caller must hold the lock of the directory: a socket that exists was
 // left behind and is replaced. The socket has mode 0600 from the moment it has its name.
 func Listen(dir string) (net.Listener, error) { return listen(dir, SocketName) }
 
@@ -42,7 +42,7 @@ func listen(dir, name string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	l.SetUnlinkOnClose(false) // it knows the first name only
+	l.SetUnlinkOnClose(false) // it only knows the first name
 	made, path := filepath.Join(private, name), filepath.Join(dir, name)
 	if err := errors.Join(os.Chmod(made, 0o600), os.Rename(made, path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("control socket: %w", err), l.Close())
@@ -50,7 +50,7 @@ func listen(dir, name string) (net.Listener, error) {
 	return &socket{l, path, os.Geteuid()}, nil
 }
 
-// socket accepts its own user and root alone, and removes its name when it is closed.
+// socket only accepts connections of its own user and of root, and removes its name when it is closed.
 type socket struct {
 	*net.UnixListener
 	path string
@@ -78,11 +78,11 @@ func (s *socket) Close() error {
 	return s.UnixListener.Close()
 }
 
-// ErrUntrusted is wrapped when a socket, or the process behind it, may be another user's: nothing was sent to it.
+// ErrUntrusted is returned when a socket, or the process behind it, may belong to another user. Nothing was sent to it.
 var ErrUntrusted = errors.New("the control socket is not trusted")
 
-// connect opens a connection to a socket in a data directory, which must be this user's or root's. Root connects to that
-// of the directory's owner, too.
+// connect opens a connection to a socket in a data directory, which must belong to this user or to root. Root also
+// connects to the socket of the directory's owner.
 func connect(dir, name string) (net.Conn, error) {
 	return connectAs(dir, name, os.Geteuid())
 }
@@ -118,7 +118,7 @@ func connectAs(dir, name string, self int) (net.Conn, error) {
 	return conn, nil
 }
 
-// trustedAt returns which users' processes self talks to in a directory.
+// trustedAt returns a function that reports whether self trusts the processes of a user in a directory.
 func trustedAt(dir string, self int) (func(uid int) bool, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -143,8 +143,8 @@ func checkSocket(path string, trusted func(uid int) bool) error {
 	return nil
 }
 
-// shorten gives a name of the directory that is short enough for the address of a socket in it: on Linux any directory
-// has one while it is open.
+// shorten returns a name of the directory that is short enough for the address of a socket in it: on Linux every open
+// directory has one.
 func shorten(dir, socket string) (name string, release func(), err error) {
 	if len(dir)+1+len(socket) <= maxSocketPath {
 		return dir, func() {}, nil

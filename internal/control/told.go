@@ -10,24 +10,24 @@ import (
 
 // The outcomes of a Told.
 const (
-	Issues        = "ISSUES" // would issue, or has issued, something
+	Issues        = "ISSUES" // something would be issued, or was issued
 	Refused       = "REFUSED"
 	NothingChosen = "NOTHING_CHOSEN" // the scene had nothing for the recipient, and nothing failed
-	Undecided     = "UNDECIDED"      // something went wrong on our side; what was answered says whether the outcome is unknown
+	Undecided     = "UNDECIDED"      // an internal error; the answer has whether the outcome is unknown
 )
 
-// Told is one decision as people read it: what was asked, what came of it, and why. Codes of certificates and
-// identifiers of people are masked unless they were asked for.
+// Told is one decision in a form for people: the request, the outcome, and the reasons. Codes of certificates and
+// identifiers of people are masked unless the search asks for them unmasked.
 type Told struct {
 	Outcome  string `json:"outcome"`
-	Reason   string `json:"reason,omitzero"` // the first one, NOT_REFUSED when something is issued; "" when the core did not decide
+	Reason   string `json:"reason,omitzero"` // the first reason; NOT_REFUSED when something is issued; "" when the core did not decide
 	Answer   Answer `json:"answer,omitzero"` // of a call that issued nothing
 	Replayed bool   `json:"replayed,omitzero"`
 	At       string `json:"at,omitzero"`        // at +08:00
 	AtMillis int64  `json:"at_millis,omitzero"` // the same, of a refusal; Unix milliseconds
 	Issuance string `json:"issuance,omitzero"`
 
-	App         string        `json:"app,omitzero"` // the operator's handle
+	App         string        `json:"app,omitzero"` // the name in the catalogue
 	Scope       ScopeName     `json:"scope"`
 	Key         string        `json:"key,omitzero"`
 	Recipient   string        `json:"recipient,omitzero"` // as sent
@@ -35,18 +35,18 @@ type Told struct {
 	CallerTrace string        `json:"caller_trace,omitzero"` // the trace id that the caller sent
 	Asked       benefit.Asked `json:"asked"`
 
-	Catalogue  int64                   `json:"catalogue,omitzero"` // the version it was decided by
+	Catalogue  int64                   `json:"catalogue,omitzero"` // the version that it was decided by
 	Scene      string                  `json:"scene,omitzero"`
 	Strategy   string                  `json:"strategy,omitzero"`
 	Errors     []ToldError             `json:"errors,omitempty"`
 	Candidates []benefit.CandidateTold `json:"candidates,omitempty"`
-	Lines      []benefit.LineTold      `json:"lines,omitempty"` // what was tried to issue
+	Lines      []benefit.LineTold      `json:"lines,omitempty"` // the lines that were to be issued
 	Vouchers   []ToldVoucher           `json:"vouchers,omitempty"`
 	Remark     string                  `json:"remark,omitzero"`
-	Process    string                  `json:"process,omitzero"` // that remembers it, where several were asked
+	Process    string                  `json:"process,omitzero"` // the process that remembers it, when several were asked
 }
 
-// Answer is what a call was answered, under the names that the log has for it.
+// Answer is the answer of a call, with the names that the log uses.
 type Answer struct {
 	Method  string `json:"method"`
 	Trace   string `json:"trace"` // the trace id in the answer
@@ -56,7 +56,7 @@ type Answer struct {
 	Err     string `json:"err,omitzero"` // what went wrong on our side
 }
 
-// ToldError is what a request named and could not have.
+// ToldError is an activity, a right or a scene that a request named and could not have.
 type ToldError struct {
 	Kind    string `json:"kind"` // SCENE, ACT or RIGHT
 	ActCode string `json:"act_code,omitzero"`
@@ -83,7 +83,7 @@ var (
 	}
 )
 
-// teller tells of decisions. Names are those of the catalogue.
+// teller formats decisions. Names are those of the catalogue.
 type teller struct {
 	cat      *benefit.Catalogue
 	unmasked bool
@@ -103,7 +103,7 @@ func (t teller) template(of benefit.TemplateID) string {
 	return strconv.FormatInt(int64(of), 10)
 }
 
-// scope names a scope as ScopeName.of reads it, with names of the catalogue.
+// scope returns the inverse of ScopeName.of: the scope with names of the catalogue.
 func (t teller) scope(of benefit.Scope) ScopeName {
 	parts, ok := scope.Parse(of)
 	switch {
@@ -115,7 +115,7 @@ func (t teller) scope(of benefit.Scope) ScopeName {
 	return ScopeName{App: t.app(parts.App), Relation: parts.RelationID, BizCode: parts.BizCode}
 }
 
-// SessionUser begins the text of a recipient that the session of the call names, and its user's number follows.
+// SessionUser is the prefix of a recipient that comes from the session of the call; the user's number follows it.
 const SessionUser = "the session's user "
 
 func (t teller) recipient(of benefit.Identifier) string {
@@ -129,10 +129,10 @@ func (t teller) recipient(of benefit.Identifier) string {
 	return of.Type + " " + value
 }
 
-// maskCode leaves the last four characters of a code, where it has more than twice as many.
+// maskCode masks a code up to its last four characters, or all of it when it has fewer than eight.
 func maskCode(code string) string { return mask(code, 0, 4) }
 
-// maskIdentifier leaves the first and the last three characters.
+// maskIdentifier masks an identifier except for its first and last three characters.
 func maskIdentifier(value string) string { return mask(value, 3, 3) }
 
 func mask(text string, first, last int) string {
@@ -177,7 +177,7 @@ func (t teller) issuance(i *benefit.Issuance) *Told {
 
 const remarkConflict = "the key is bound to another request, which is not shown"
 
-// explain adds why. There is no explanation for a key that is bound to something else.
+// explain adds the reasons. There are none for a key that is bound to another request.
 func (t teller) explain(told *Told, e *benefit.Explanation) {
 	if e == nil {
 		told.Remark = remarkConflict

@@ -7,11 +7,11 @@ import (
 	"faquan/internal/issuing"
 )
 
-// errNoAnswer is returned when the serving process, once connected, has not answered: it ended, or the caller did not
-// wait for it.
+// errNoAnswer is returned when the serving process did not answer after the connection was made: it ended, or the caller
+// did not wait for it.
 var errNoAnswer = errors.New("no answer from the serving process")
 
-// What to do when it is not known whether a change was made.
+// Advice for when it is unknown whether a change was made.
 const (
 	applyAgain   = "Applying the same file again is safe"
 	rotateAgain  = "Compare `faquan key show` with the key that callers have, or rotate again"
@@ -19,7 +19,7 @@ const (
 	revokeAgain  = "Revoking it again is safe"
 )
 
-// advised adds what to do to the error of a change whose outcome is not known.
+// advised adds advice to the error of a change whose outcome is unknown.
 func advised(err error, advice string) error {
 	if errors.Is(err, errNoAnswer) {
 		err = fmt.Errorf("%w: %w", issuing.ErrChangeUnknown, err)
