@@ -117,7 +117,7 @@ func TestDamagedDatabase(t *testing.T) {
 	wantFindings(t, auditPostgres(t, at))
 	const (
 		one     = " WHERE id = (SELECT max(id) FROM issuance)"
-		aClaim  = " WHERE (bucket, hash) = (SELECT bucket, hash FROM claim c WHERE body IS NULL ORDER BY issuance LIMIT 1)"
+		aClaim  = " WHERE (bucket, hash) = (SELECT bucket, hash FROM claim ORDER BY issuance LIMIT 1)"
 		aLink   = " WHERE (bucket, hash) = (SELECT bucket, hash FROM link ORDER BY user_id LIMIT 1)"
 		aUser   = " WHERE id = (SELECT min(id) FROM users)"
 		aQuota  = " WHERE (user_id, template) = (SELECT user_id, template FROM quota ORDER BY 1, 2 LIMIT 1)"
@@ -139,7 +139,7 @@ func TestDamagedDatabase(t *testing.T) {
 		{"UPDATE claim SET hash = gen_random_uuid()" + aClaim, "database: claim: want keys and codes of its own, got another"},
 		{"UPDATE claim SET issuance = 5" + aClaim, "database: claim: of issuance 5: want an issuance, got none"},
 		{"UPDATE claim SET issuance = (SELECT max(id) FROM issuance)" + aClaim, "database: claim: want keys and codes of its own, got another"},
-		{"INSERT INTO claim VALUES (1, gen_random_uuid(), 99, NULL)", "database: claim: of issuance 99: want an issuance"},
+		{"INSERT INTO claim VALUES (1, gen_random_uuid(), 99)", "database: claim: of issuance 99: want an issuance"},
 		{"INSERT INTO issuance_template SELECT bucket, 999, id FROM issuance" + one, "database: issuance_template: template 999: want nothing, got a row"},
 		{"INSERT INTO issuance_template VALUES (3, 999, 77)", "database: issuance_template: of issuance 77: want an issuance, got none"},
 		{"DELETE FROM issuance_template WHERE id = (SELECT max(id) FROM issuance_template)", "database: issuance_template: want a row, got none"},

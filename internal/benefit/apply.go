@@ -16,7 +16,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	if c.Conflict {
 		return Outcome{Reason: KeyConflict}, nil
 	}
-	if c.Bound != nil && !c.Bound.Claimed && !(c.Bound.Continues && c.Request.Continues) {
+	if c.Bound != nil && !(c.Bound.Continues && c.Request.Continues) {
 		return outcomeOf(c.Bound, true), nil
 	}
 	a := applying{
@@ -45,13 +45,9 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	return outcomeOf(result, false), e
 }
 
-// refused is the outcome of an attempt that issued nothing: what stood under the key, with the reasons of now. A claim
-// stays what it was, and as nothing of it was issued nobody is told of it.
+// refused is the outcome of an attempt that issued nothing: what stood under the key, with the reasons of now.
 func refused(c *Claim, attempt *Issuance) (o Outcome, e *Effect) {
 	stands := c.Bound
-	if stands != nil && stands.Claimed {
-		stands = nil
-	}
 	o = outcomeOf(attempt, stands != nil)
 	if stands != nil {
 		if closed := stands.closing(attempt); closed != nil {
@@ -100,11 +96,12 @@ type applying struct {
 // issuance is the record that the attempt fills in: a new one, or a copy of the one that is continued.
 func (a *applying) issuance(c *Claim) *Issuance {
 	if c.Bound != nil {
-		again := c.Bound.again(a.user)
+		again := *c.Bound
+		again.Lines = slices.Clone(c.Bound.Lines)
 		for k := range again.Lines {
 			a.moreCodes(c.Request, &again.Lines[k])
 		}
-		return again
+		return &again
 	}
 	r := c.Request
 	i := &Issuance{
@@ -113,7 +110,10 @@ func (a *applying) issuance(c *Claim) *Issuance {
 		Asked: r.Asked, Note: r.Note, Errors: c.errors, Basis: c.basis,
 	}
 	if a.user != nil {
-		i.to(a.user)
+		i.User = a.user.ID
+		if r.Recipient.Type != AlipayID {
+			i.Alipay = a.user.Alipay
+		}
 	}
 	return i
 }

@@ -44,16 +44,12 @@ type Claim struct {
 // them to a scene, and freezes what each line would give. Whether a line is issued is for Apply to decide.
 func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	c := &Claim{Request: r, User: st.recipient(r.Recipient), key: r.Claim()}
-	switch bound := st.claim(c.key); {
-	case bound == nil:
-	case bound.Claimed:
-		if c.bindClaimed(bound) {
-			return c
-		}
-	case bound.binds(st.Now):
+	if bound := st.claim(c.key); bound != nil && bound.binds(st.Now) {
 		c.Bound = bound
 		c.Conflict = !sameMeaning(bound, r, c.User)
-		c.notAnother(bound)
+		if c.User != nil && c.User.ID != bound.User {
+			c.User = nil // the identifier moved: what is continued for the first user is not given to another
+		}
 		return c
 	}
 	if c.User == nil && acceptsUnknown(cat, st, r) {

@@ -32,13 +32,6 @@ type Issuance struct {
 	Errors []DecisionError
 	// Basis is what the choice of the lines looked at; nil when the request named them.
 	Basis *Basis
-
-	// Claimed says that the key is bound to these ids, amounts and codes, and that nothing of them is issued yet. It is
-	// false everywhere but between the two commits of a store that claims and applies apart: see Unapplied. No
-	// issuance that a store lists has it.
-	Claimed bool
-	// MakesUser says, of a Claimed one, that its user is made with the first issue, under the id in User.
-	MakesUser bool
 }
 
 // At is when the issuance was first issued.
@@ -50,14 +43,6 @@ func (i *Issuance) At() Instant {
 		}
 	}
 	return first
-}
-
-// to makes the user the one who receives.
-func (i *Issuance) to(u *User) {
-	i.User = u.ID
-	if i.Recipient.Type != AlipayID {
-		i.Alipay = u.Alipay
-	}
 }
 
 // Claims are what the issuance stands under: its key and the codes of its vouchers.

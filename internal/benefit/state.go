@@ -243,7 +243,10 @@ func (s *State) RowsOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 			w.candidates(deciding{ballot: s.ballot(cat, r), cat: cat, st: s, request: r, user: u, rules: env.Rules})
 		}
 		w.keys.Claims = append(w.keys.Claims, s.draw(cat, r, env)...)
-		if bound := s.claim(r.Claim()); bound != nil && (r.Continues || bound.Claimed) {
+		if !r.Continues {
+			continue
+		}
+		if bound := s.claim(r.Claim()); bound != nil {
 			for k := range bound.Lines {
 				w.line(u, &bound.Lines[k].Line)
 			}

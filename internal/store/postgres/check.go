@@ -97,7 +97,7 @@ var (
 SELECT bucket, id, user_id, template, trace, body FROM issuance ORDER BY id`)
 
 	checkClaims = spanning("check_claims", wholeTable, `
-SELECT issuance, bucket, hash, body IS NOT NULL FROM claim ORDER BY issuance`)
+SELECT issuance, bucket, hash FROM claim ORDER BY issuance`)
 
 	checkLists = spanning("check_lists", wholeTable, `
 SELECT id, bucket, template FROM issuance_template ORDER BY id`)
@@ -136,7 +136,6 @@ type claimLead struct {
 	issuance id.ID
 	bucket   int16
 	hash     uuid
-	bound    bool // and perhaps not applied
 }
 
 type listLead struct {
@@ -148,7 +147,7 @@ type listLead struct {
 // issuances goes through the issuances with the claims and lists that lead to them beside.
 func (c *Check) issuances(ctx context.Context) error {
 	claims := follow(c, "claim", listed(ctx, c.r, checkClaims, func(row pgx.CollectableRow) (l claimLead, err error) {
-		err = row.Scan(&l.issuance, &l.bucket, &l.hash, &l.bound)
+		err = row.Scan(&l.issuance, &l.bucket, &l.hash)
 		return l, err
 	}), func(l *claimLead) int64 { return int64(l.issuance) })
 	defer claims.stop()
@@ -158,9 +157,7 @@ func (c *Check) issuances(ctx context.Context) error {
 	}), func(l *listLead) int64 { return int64(l.id) })
 	defer lists.stop()
 	nowhere := func(l claimLead) {
-		if !l.bound {
-			c.fault("claim", fmt.Sprint("of issuance ", l.issuance), "an issuance", "none")
-		}
+		c.fault("claim", fmt.Sprint("of issuance ", l.issuance), "an issuance", "none")
 	}
 	none := func(l listLead) {
 		c.fault("issuance_template", fmt.Sprint("of issuance ", l.id), "an issuance", "none")

@@ -15,7 +15,7 @@ import (
 func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	i, err := claimIn(ctx, s.reading, s.reading, scope, key)
+	i, err := claimIn(ctx, s.reading, scope, key)
 	return i, s.lookupFailed(ctx, err)
 }
 

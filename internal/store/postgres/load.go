@@ -178,8 +178,7 @@ func (l *loading) queueClaims(b *pgx.Batch) {
 	l.ids = make([]id.ID, n)
 	b.Queue(loadClaims.text, buckets, hashes).Query(func(rows pgx.Rows) error {
 		var ord, issuance int64
-		var body []byte
-		_, err := pgx.ForEachRow(rows, []any{&ord, &issuance, &body}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&ord, &issuance}, func() error {
 			l.ids[ord-1] = id.ID(issuance)
 			return nil
 		})

@@ -134,7 +134,7 @@ var (
 )
 
 func (r *reader) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
-	return unlessDangling(claimIn(ctx, r.ask(), r.ask(), scope, key))
+	return unlessDangling(claimIn(ctx, r.ask(), scope, key))
 }
 
 // unlessDangling makes of store.ErrDamaged a row that is not there: who reads the whole store goes on, and reports the row
@@ -146,15 +146,14 @@ func unlessDangling[T any](found *T, err error) (*T, error) {
 	return found, err
 }
 
-// claimIn is what was issued under a key: claims has the keys, and rest the issuances. It returns store.ErrDamaged when the
-// key is bound and leads to no issuance.
-func claimIn(ctx context.Context, claims, rest asker, scope benefit.Scope, key string) (*benefit.Issuance, error) {
+// claimIn is what was issued under a key. It returns store.ErrDamaged when the key is bound and leads to no issuance.
+func claimIn(ctx context.Context, from asker, scope benefit.Scope, key string) (*benefit.Issuance, error) {
 	hash := benefit.ClaimIDOf(scope, key)
-	bound, err := one(ctx, claims, readClaim, pgx.RowTo[int64], bucketOf(hash), uuidOf(hash))
+	bound, err := one(ctx, from, readClaim, pgx.RowTo[int64], bucketOf(hash), uuidOf(hash))
 	if err != nil || bound == 0 {
 		return nil, err
 	}
-	i, err := one(ctx, rest, readIssuance, scanIssuance, homeBucket(id.ID(bound)), bound)
+	i, err := one(ctx, from, readIssuance, scanIssuance, homeBucket(id.ID(bound)), bound)
 	switch {
 	case err != nil:
 		return nil, err

@@ -50,8 +50,7 @@ func (t *tx) sendClaimsStill(q *stream, keys []benefit.ClaimID) {
 	q.query(loadClaims, func(rows pgx.Rows) error {
 		now := make([]id.ID, len(keys))
 		var ord, issuance int64
-		var body []byte
-		_, err := pgx.ForEachRow(rows, []any{&ord, &issuance, &body}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&ord, &issuance}, func() error {
 			now[ord-1] = id.ID(issuance)
 			return nil
 		})

@@ -37,7 +37,7 @@ SELECT template, day, count, amount FROM template_day WHERE template = ANY($1::b
 
 var (
 	loadClaims = streamed(hot("load_claims", `
-SELECT k.ord, c.issuance, c.body FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY k(bucket, hash, ord)
+SELECT k.ord, c.issuance FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY k(bucket, hash, ord)
 JOIN claim c ON c.bucket = k.bucket AND c.hash = k.hash`))
 
 	loadIssuances = streamed(hot("load_issuances", `
@@ -74,7 +74,7 @@ INSERT INTO claim (bucket, hash, issuance) SELECT * FROM unnest($1::smallint[], 
 
 	// A key that was bound for a while is bound again.
 	rebindClaims = streamed(hot("rebind_claims", `
-UPDATE claim c SET issuance = k.issuance, body = NULL FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[]) k(bucket, hash, issuance, before)
+UPDATE claim c SET issuance = k.issuance FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[]) k(bucket, hash, issuance, before)
 WHERE c.bucket = k.bucket AND c.hash = k.hash AND c.issuance = k.before`))
 
 	insertLinks = streamed(hot("insert_links", `

@@ -24,9 +24,6 @@ func withDefaults(text string) (_, schema string, err error) {
 	}
 	u.RawQuery = strings.ReplaceAll(u.RawQuery, "+", "%2B") // to libpq, and to pgx, it is a plus sign and no space
 	q := u.Query()
-	if q.Has(claimsParameter) {
-		return "", "", ErrSplit
-	}
 	schema = q.Get(schemaParameter)
 	if q.Has(schemaParameter) && schema == "" {
 		return "", "", errNoName

@@ -31,13 +31,6 @@ func (t *tx) write(ctx context.Context, c *benefit.Changes) error {
 	q := t.stream(ctx)
 	t.sendClaims(q, c.Issuances)
 	t.sendStill(q)
-	t.sendApply(q, c, before)
-	return q.end()
-}
-
-// sendApply sends all but the claims: what stands in the buckets of the users, and what is not distributed. Before are
-// the users that a change changes, as they were.
-func (t *tx) sendApply(q *stream, c *benefit.Changes, before []*benefit.User) {
 	if t.change {
 		sendChangedUsers(q, c.Users, before)
 	} else {
@@ -53,6 +46,7 @@ func (t *tx) sendApply(q *stream, c *benefit.Changes, before []*benefit.User) {
 	t.now = max(t.now, c.Now)
 	t.last = lastMillis(c)
 	t.sendClock(q, t.last)
+	return q.end()
 }
 
 // lastMillis is the latest millisecond that an id of the changes carries.

@@ -56,12 +56,6 @@ const (
 
 // Run holds a store to its contract. newHarness is called once for each test, with a place of its own.
 func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
-	Cases(t, newHarness)
-	t.Run("Histories", func(t *testing.T) { testHistories(t, newHarness) })
-}
-
-// Cases are the first two parts alone, for a store that has random histories of its own.
-func Cases(t *testing.T, newHarness func(t *testing.T) Harness) {
 	for _, part := range []struct {
 		name string
 		run  func(t *testing.T, h Harness)
@@ -98,6 +92,7 @@ func Cases(t *testing.T, newHarness func(t *testing.T) Harness) {
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, newHarness(t)) })
 	}
+	t.Run("Histories", func(t *testing.T) { testHistories(t, newHarness) })
 }
 
 // open opens the harness's store and closes it with the test.
