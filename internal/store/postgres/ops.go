@@ -17,7 +17,7 @@ import (
 
 var (
 	readEntities = spanning("read_entities", "the catalogue is not distributed", `
-SELECT s.catalogue, e.kind, e.id, e.body FROM state s LEFT JOIN entity e ON true ORDER BY e.kind, e.id`)
+SELECT s.catalogue_version, e.kind, e.id, e.body FROM state s LEFT JOIN entity e ON true ORDER BY e.kind, e.id`)
 
 	readSession = hot("read_session", `SELECT body FROM session WHERE bucket = $1 AND digest = $2`)
 

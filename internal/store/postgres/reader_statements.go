@@ -39,7 +39,7 @@ SELECT body FROM issuance WHERE trace = $1 AND id > $2 ORDER BY id LIMIT $3`)
 
 	readUser = hot("read_user", `SELECT body FROM users WHERE bucket = $1 AND id = $2`)
 
-	readVersion = spanning("read_version", "one row", `SELECT catalogue FROM state`)
+	readVersion = spanning("read_version", "one row", `SELECT catalogue_version FROM state`)
 
 	readEntitiesAt = spanning("read_entities_at", "the catalogue is not distributed", `
 SELECT DISTINCT ON (kind, id) kind, id, body FROM entity_version WHERE version <= $1 ORDER BY kind, id, version DESC`)

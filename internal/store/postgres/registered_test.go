@@ -54,6 +54,7 @@ func TestUsersFromBeforeRegistration(t *testing.T) {
 		t.Fatal(err)
 	}
 	// As the version before wrote them.
+	toSchema2(t, url)
 	execute(t, url, "UPDATE users SET body = set_byte(body, 9, 0) WHERE get_byte(body, 8) = 0")
 	execute(t, url, "ALTER TABLE link RENAME COLUMN bare TO plain")
 	execute(t, url, "UPDATE link SET plain = true WHERE user_id <> $1", int64(named.ID))

@@ -5,7 +5,7 @@ package postgres
 
 // What all batches look at, in one statement so that it is of one moment. The database's clock is the one that counts.
 var readState = spanning("read_state", "one row, and one of each slot", `
-SELECT catalogue, coalesce((SELECT max(now) FROM clock), 0), floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+SELECT catalogue_version, coalesce((SELECT max(now) FROM clock), 0), floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
 FROM state`)
 
 // A batch shares this lock; a change has it alone. It is a lock of the database's and no row's, because those queue
@@ -156,7 +156,7 @@ ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body`))
 INSERT INTO entity_version (version, kind, id, body) SELECT $4, k.* FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) k`))
 
 	writeState = streamed(spanning("write_state", "one row", `
-UPDATE state SET changes = changes + 1, catalogue = CASE WHEN $1::bigint = 0 THEN catalogue ELSE $1 END`))
+UPDATE state SET changes = changes + 1, catalogue_version = CASE WHEN $1::bigint = 0 THEN catalogue_version ELSE $1 END`))
 
 	notifyChange = streamed(spanning("notify_change", "no table", `SELECT pg_notify($1, '')`))
 )
