@@ -175,6 +175,7 @@ func TestDamagedDatabase(t *testing.T) {
 		{"UPDATE template_count SET count = count + 1", "totals: "},
 	} {
 		t.Run(test.statement[:min(len(test.statement), 50)], func(t *testing.T) {
+			t.Parallel()
 			copied := copyDatabase(t, server, at)
 			damage(t, copied, test.statement)
 			st := openPostgres(t, copied)

@@ -142,6 +142,7 @@ func openSource(t testing.TB, dir string) *embedded.Store {
 func TestMove(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
 			p := newPast(t, seed, 200)
 			to := target(t)
 			wantOK(t, run(t, p.options(to)))

@@ -177,6 +177,7 @@ func TestHeld(t *testing.T) {
 		"commit": {cut: cutproxy.CommitHeld, rows: 0, wantState: "idle in transaction"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			conn := w.insert()
 			pid := conn.PgConn().PID()

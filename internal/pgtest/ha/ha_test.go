@@ -43,6 +43,9 @@ func rows(t *testing.T, url string) (all []int) {
 // TestFailover: a commit waits for both nodes, the loss of the primary loses no commit, and the pair can lose the other
 // one, too, when the first is back.
 func TestFailover(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: TestHA of cmd/faquan loses a primary, too")
+	}
 	began := time.Now()
 	pair := ha.Start(t)
 	t.Logf("the pair took %v", time.Since(began))

@@ -71,12 +71,16 @@ func (p *testPlace) harness() storetest.Harness {
 }
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Harness { return newPlace(t, Options{}).harness() })
+	storetest.Run(t, func(t *testing.T) storetest.Harness {
+		t.Parallel()
+		return newPlace(t, Options{}).harness()
+	})
 }
 
 // Tiny generations, overlays and caches take the paths that are rare otherwise.
 func TestConformanceTiny(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
+		t.Parallel()
 		return newPlace(t, Options{GenerationSize: 7, MaxOverlay: 8, CacheEntries: 3, Foreground: true}).harness()
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
+		t.Parallel()
 		st := memory.New()
 		return storetest.Harness{
 			Open: func(testing.TB) store.Store {

@@ -38,6 +38,7 @@ func TestAnswerLost(t *testing.T) {
 		"the answer is held": {cutproxy.AnswerHeld, 1, true}, "the commit is held": {cutproxy.CommitHeld, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p, proxy := behind(t, template(1, func(t *benefit.Template) { t.Limits.PerUser = 1 }))
 			wantReason(t, "before", p.issue(asks("before", "9", 1)), benefit.NotRefused)
 			if c.held {

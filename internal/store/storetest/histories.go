@@ -9,14 +9,19 @@ import (
 )
 
 const (
-	histories    = 20
-	historySteps = 60
+	histories      = 20
+	shortHistories = 8
+	historySteps   = 60
 )
 
 // testHistories runs random histories on the store and on the plain one: the same outcomes at every step, the
 // same rows in the end, also when the store is closed or crashes on the way.
 func testHistories(t *testing.T, newHarness func(t *testing.T) Harness) {
-	for seed := range histories {
+	n := histories
+	if testing.Short() {
+		n = shortHistories
+	}
+	for seed := range n {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { runHistory(t, newHarness(t), uint64(seed)) })
 	}
 }

@@ -54,7 +54,8 @@ const (
 	LostUsers
 )
 
-// Run holds a store to its contract. newHarness is called once for each test, with a place of its own.
+// Run holds a store to its contract. newHarness is called once for each test, with a place of its own; it may call
+// t.Parallel. With -short there are fewer random histories.
 func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 	for _, part := range []struct {
 		name string
