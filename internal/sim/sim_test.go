@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	seeds   = flag.Int("sim.seeds", 300, "how many seeds TestSim runs")
+	seeds   = flag.Int("sim.seeds", 300, "how many seeds TestSim runs; 50 at most with -short")
 	from    = flag.Uint64("sim.from", 1, "the first seed that TestSim runs")
 	oneSeed = flag.Uint64("sim.seed", 0, "the one seed to run, with its trace when -v is given; 0: as many as -sim.seeds")
 )
@@ -48,7 +48,7 @@ func TestSim(t *testing.T) {
 	}
 	n := *seeds
 	if testing.Short() {
-		n = min(n, 10)
+		n = min(n, 50)
 	}
 	for seed := *from; seed < *from+uint64(n); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -60,11 +60,7 @@ func TestSim(t *testing.T) {
 
 // One seed is one history: without that a failing seed could not be repeated.
 func TestSimRepeats(t *testing.T) {
-	all := []uint64{3, 27, 41, 1<<40 + 1}
-	if testing.Short() {
-		all = all[:1]
-	}
-	for _, seed := range all {
+	for _, seed := range []uint64{3, 27, 41, 1<<40 + 1} {
 		if first, second := run(t, seed, nil), run(t, seed, nil); first != second {
 			t.Errorf("seed %d came to\n%+v, and then to\n%+v", seed, first, second)
 		}
@@ -73,9 +69,6 @@ func TestSimRepeats(t *testing.T) {
 
 // The histories must meet what they are made for, or the checks prove nothing.
 func TestSimMeetsEverything(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes many seeds")
-	}
 	var all Report
 	for seed := uint64(1001); seed <= 1015; seed++ {
 		r := run(t, seed, nil)
