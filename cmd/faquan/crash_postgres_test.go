@@ -23,12 +23,10 @@ import (
 //   - a process does not notice that another one was killed;
 //   - no process ends because the database was killed: it serves again when that is back.
 func TestCrashPostgres(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts and kills processes for a while")
-	}
+	t.Parallel()
 	postgres := pgtest.Start(t)
 	w := newSharedCrash(t, postgres.Database(t))
-	for round := range *crashRounds {
+	for round := range killRounds(2) {
 		process, database := round%3 != 1, round%3 != 0
 		lost := w.load(process, func() {
 			time.Sleep(time.Duration(200+w.draws.IntN(1000)) * time.Millisecond)

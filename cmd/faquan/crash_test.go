@@ -23,7 +23,16 @@ import (
 	"faquan/internal/gateway/alipay/wire"
 )
 
-var crashRounds = flag.Int("crash.rounds", 6, "how often TestCrash kills the program")
+var crashRounds = flag.Int("crash.rounds", 6, "how often TestCrash and its like kill the program; each way of a kill once with -short")
+
+// killRounds returns how many rounds a crash test has: crash.rounds, or with -short so many that each way of a kill comes
+// once.
+func killRounds(ways int) int {
+	if testing.Short() {
+		return min(*crashRounds, ways)
+	}
+	return *crashRounds
+}
 
 const (
 	crashClients = 32
@@ -48,11 +57,9 @@ const crashTemplates = `
 //   - stock, budget and limits are reached exactly: never exceeded, and never lost to a crash;
 //   - the audit finds nothing.
 func TestCrash(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts and kills processes for a while")
-	}
+	t.Parallel()
 	w := newCrashWorld(t, testDocument(crashTemplates))
-	for round := range *crashRounds {
+	for round := range killRounds(1) {
 		p := w.start()
 		w.settle()
 		w.load(p, time.Duration(200+w.draws.IntN(1300))*time.Millisecond)

@@ -57,11 +57,9 @@ scenes:
 //     retried, so each one whose answer was lost may have taken one;
 //   - the audit finds nothing.
 func TestCrashTOP(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts and kills processes for a while")
-	}
+	t.Parallel()
 	w := &crashTOP{crashWorld: newCrashWorld(t, crashTOPDocument())}
-	for round := range *crashRounds {
+	for round := range killRounds(1) {
 		p := w.startTOP()
 		w.settle()
 		w.most += 350

@@ -91,6 +91,7 @@ var (
 )
 
 func TestDocs(t *testing.T) {
+	t.Parallel()
 	pages := readPages(t)
 	sql := ""
 	for _, page := range pages {

@@ -30,9 +30,6 @@ const (
 // Memory stays within the bounds, and calls are served, while strangers hold as many connections as they can, each
 // with as much of a request as it can be made to hold. Without the bounds each kind takes several hundred MB.
 func TestFloods(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a process and floods it")
-	}
 	body := bytes.Repeat([]byte("x"), 1<<20-1)
 	var fields strings.Builder
 	for i := range 9000 {

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	haRounds  = 2
+	haRounds  = 2 // kills; one with -short
 	haClients = 24
 	haUsers   = 60  // of each round
 	haLimit   = 3   // vouchers of "limited" for each user
@@ -33,7 +33,7 @@ const haTemplates = `
   - {name: open, merchant: acme, kind: EXCHANGE, template_id: open, valid: {days: 1}}
 `
 
-// TestHA kills the machine of the primary, twice, under the load of two processes: the server and its keeper, with the
+// TestHA kills the machine of the primary, twice (once with -short), under the load of two processes: the server and its keeper, with the
 // standby taking over, and the machine that took over when the first is back. Each kill comes when a stock is nearly used
 // up and most users are at their limits, and when the standby has heard nothing for a moment. The callers go on through the outage: who is told to retry asks again with the
 // same key, the other process next, until there is an answer. Some keys are sent to both processes at once. Then:
@@ -45,18 +45,19 @@ const haTemplates = `
 //   - both processes said that they could not issue while that was so, and issue again without a hand;
 //   - the audit finds nothing.
 func TestHA(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a minute")
-	}
+	t.Parallel()
 	pair := ha.Start(t)
-	w := &haWorld{pair: pair, refusals: map[string]int{},
+	w := &haWorld{pair: pair, rounds: haRounds, refusals: map[string]int{},
 		sharedCrash: &sharedCrash{crashWorld: newCrashWorld(t, testDocument(haTemplates)), store: pair.Database(t)}}
+	if testing.Short() {
+		w.rounds = 1
+	}
 	w.answersEarly()
 	w.several = make([]*caller, len(w.processes))
 	for k := range w.processes {
 		w.start(k)
 	}
-	for round := range haRounds {
+	for round := range w.rounds {
 		if round > 0 {
 			began := time.Now()
 			pair.Revive(t)
@@ -78,8 +79,9 @@ func TestHA(t *testing.T) {
 // haWorld is a sharedCrash whose callers ask until they have an answer.
 type haWorld struct {
 	*sharedCrash
-	pair  *ha.Pair
-	round int
+	pair   *ha.Pair
+	rounds int
+	round  int
 
 	// Under the lock of crashWorld.
 	known    []*haCall
@@ -367,12 +369,12 @@ func (w *haWorld) useUp() {
 		}
 	}
 	var rest []*haCall
-	for user := range haRounds * haUsers {
+	for user := range w.rounds * haUsers {
 		for range max(0, haLimit-have[fmt.Sprintf("2088%012d", user)]) + 1 {
 			rest = append(rest, w.make("limited", user))
 		}
 	}
-	for round := range haRounds {
+	for round := range w.rounds {
 		scarce := fmt.Sprint("scarce-", round)
 		for n := range max(0, haStock-w.issued(scarce)) + 5 {
 			rest = append(rest, w.make(scarce, n))
@@ -405,7 +407,11 @@ func (w *haWorld) check() {
 			w.t.Errorf("user %s has %d vouchers of a limit of %d", user, n, haLimit)
 		}
 	}
-	for template, want := range map[string]int{"limited": haRounds * haUsers * haLimit, "scarce-0": haStock, "scarce-1": haStock} {
+	wanted := map[string]int{"limited": w.rounds * haUsers * haLimit}
+	for round := range w.rounds {
+		wanted[fmt.Sprint("scarce-", round)] = haStock
+	}
+	for template, want := range wanted {
 		if of[template] != want {
 			w.t.Errorf("%s: %d vouchers, there were exactly %d", template, of[template], want)
 		}

@@ -58,6 +58,7 @@ func manyVouchers(t *testing.T, dir string, n int) {
 
 // A move that is killed in the middle goes on where it was, and is proved in the end.
 func TestMigrateKilled(t *testing.T) {
+	t.Parallel()
 	dir, store := filepath.Join(t.TempDir(), "data"), testDatabase(t)
 	const vouchers = 20_000
 	manyVouchers(t, dir, vouchers)

@@ -48,6 +48,7 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND run a command, which must end with the exit code
 //	json FILE          see that the file, stdout or stderr holds JSON in the one style of faquan
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,

@@ -324,6 +324,7 @@ func TestReadyNeedsAConnectionForABatch(t *testing.T) {
 // A network that stops without a word, as when the machine of the primary is gone, is given up after some seconds: calls
 // and the news of other processes come by another host of the URL.
 func TestSilentDatabase(t *testing.T) {
+	t.Parallel()
 	store, dir, ctx := testDatabase(t), t.TempDir(), context.Background()
 	discard := slog.New(slog.DiscardHandler)
 	other := onDatabase(t, store, dir, testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`), discard)
@@ -354,9 +355,7 @@ func TestSilentDatabase(t *testing.T) {
 		}
 		return e
 	}
-	if e := send(); !e.answer.OK() {
-		t.Fatal(e.raw)
-	}
+	within(t, "a voucher", func() bool { return send().answer.OK() }) // a busy machine may take longer than a call waits
 	proxy.Freeze()
 	if e := send(); e.answer.Code != "20000" && e.answer.SubCode != "SYSTEM_ERROR" {
 		t.Errorf("while nothing passes: %s", e.raw)
