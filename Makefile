@@ -35,11 +35,7 @@ flips: ## flip every bit of a small view and of its log, under a running store
 	go test ./internal/store/embedded -run TestFlipped -count=1 -timeout=0 -flip.all
 
 fuzz: ## run every fuzz target for TIME
-	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \
-		for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | cut -c6-); do \
-			echo "$$pkg $$target"; go test ./$$pkg -run '^$$' -fuzz "^$$target\$$" -fuzztime $(TIME) || exit 1; \
-		done; \
-	done
+	scripts/fuzz $(TIME)
 
 bench: ## run every benchmark once, briefly
 	go test ./... -run '^$$' -bench . -benchtime 1s
