@@ -13,6 +13,9 @@
 // Two silences are counted as a failure, because they look like success: a command that fails without naming a
 // failed test (it did not build, it was killed), and one that ran no test at all. The exit status is 0 when nothing
 // failed, 1 otherwise, 2 for a wrong call.
+//
+// It is not gotestsum because that counts tests of Go alone, and neither tells how many passed when a package does not
+// build nor fails when no test ran.
 package main
 
 import (
