@@ -9,15 +9,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxDepth is how deep attributes may nest.
+// maxDepth is the maximum nesting of attributes.
 const maxDepth = 8
 
-// attributes reads what rules may ask about a user into canonical JSON: names sorted, no white space. Attributes
-// have no declared type, so here alone YAML's own reading decides what is a number, true, false or null. Nil when
+// attributes reads the attributes of a user, which rules may read, into canonical JSON: names sorted, no white space.
+// Attributes have no declared type, so only here YAML decides what is a number, true, false or null. It returns nil when
 // there are none.
 func (p *parser) attributes(n *yaml.Node, what string) []byte {
 	if n.Kind != yaml.MappingNode {
-		p.object(n, what) // says why not
+		p.object(n, what) // reports why not
 		return nil
 	}
 	if len(n.Content) == 0 {
@@ -91,7 +91,7 @@ func attributeScalar(n *yaml.Node) (any, error) {
 	return text(maxAttribute)(n.Value) // also what YAML takes for a time
 }
 
-// jsonNumber keeps whole numbers exact; everything else is the nearest float.
+// jsonNumber returns whole numbers exactly, and other numbers as the nearest float.
 func jsonNumber(n *yaml.Node) (any, error) {
 	if v, err := strconv.ParseInt(n.Value, 10, 64); err == nil {
 		return v, nil

@@ -8,7 +8,7 @@ import (
 	"faquan/internal/benefit"
 )
 
-// capsOf returns the caps and limits of a template by their fields in a file; those it does not have are left out.
+// capsOf returns the caps and limits that a template has, by their fields in a file.
 func capsOf(t *benefit.Template) map[string]int64 {
 	caps := map[string]int64{}
 	for field, c := range map[string]benefit.Cap{
@@ -34,8 +34,8 @@ var capFields = []string{
 	"limits.per_user", "limits.per_user_per_day", "limits.per_person",
 }
 
-// guardCaps refuses a file that leaves out a cap or a limit of a template that is no draft: more likely it was
-// forgotten than meant, and nothing would stop the issuing.
+// guardCaps refuses a file that leaves out a cap or a limit of a template that is not a draft: that is more likely an
+// oversight than intended, and nothing would stop the issuing.
 func (p *planner) guardCaps() {
 	if p.file.AllowUncapped {
 		return
@@ -61,7 +61,7 @@ func (p *planner) guardCaps() {
 	}
 }
 
-// warn adds to the plan what is allowed and yet looks like a mistake, in what the file changes.
+// warn adds warnings to the plan: values that are allowed but look like mistakes, in what the file changes.
 func (p *planner) warn() {
 	changed := map[string]bool{}
 	for _, c := range p.plan.Changes {
@@ -84,7 +84,7 @@ func (p *planner) warn() {
 	}
 }
 
-// suspicions returns what looks like a mistake in a template.
+// suspicions returns the values of a template that look like mistakes.
 func suspicions(t *benefit.Template, now benefit.Instant) (all []string) {
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	f := t.Face

@@ -9,7 +9,7 @@ import (
 	"faquan/internal/benefit"
 )
 
-// planned returns the plan of a file over what the world has, at a time.
+// planned returns the plan of a file for the catalogue of the world, at a time.
 func (w *world) planned(text string, allowUncapped bool, now string) (*Plan, error) {
 	w.t.Helper()
 	f, err := Parse("catalog.yaml", []byte(text), readKeyFile)
@@ -25,7 +25,7 @@ func (w *world) planned(text string, allowUncapped bool, now string) (*Plan, err
 	return f.Plan(context.Background(), w.reader(), w.catalogue(), w.box)
 }
 
-// Each cap and each limit of a template that is no draft is taken away only when that is confirmed.
+// Each cap and each limit of a template that is not a draft is removed only when that is confirmed.
 func TestCapsAreNotForgotten(t *testing.T) {
 	const stated = `
 merchants: [{name: m}]

@@ -17,7 +17,7 @@ import (
 	"faquan/internal/seal"
 )
 
-// small is a catalogue with one of everything that changes are about.
+// small is a catalogue with one entity of each kind.
 const smallFile = `
 merchants:
   - {name: m, seller_id: 1}
@@ -37,7 +37,7 @@ scenes:
   - {name: s, merchant: m, scene_code: S, activities: [x], status: ENDED}
 `
 
-// issue puts into the store what a batch that issued would: counters, and an issuance when there are vouchers.
+// issue writes what an issuing batch would: counters, and an issuance when there are vouchers.
 func (w *world) issue(template benefit.TemplateID, count int64, amount money.Fen) {
 	w.t.Helper()
 	i := &benefit.Issuance{
@@ -267,7 +267,7 @@ func TestFixedEvenWhenAllVouchersWereTakenBack(t *testing.T) {
 	}
 }
 
-// TestAWireIDDoesNotMoveInOneStep holds even when the entity that has it is given another one by the same file.
+// A wire id does not move even when the same file gives another one to the entity that has it.
 func TestAWireIDDoesNotMoveInOneStep(t *testing.T) {
 	w := newWorld(t)
 	w.mustApply(`merchants: [{name: a, seller_id: 1}, {name: b, seller_id: 2}]`)
@@ -324,8 +324,8 @@ func TestUsersThatIssuingMade(t *testing.T) {
 	}
 }
 
-// A file that names a user that issuing made registers it; one that says registered: false leaves it, or takes it back.
-// An export says so, so that applying it elsewhere registers nobody.
+// A file that names a user that issuing made registers the user; registered: false does not, or takes it back. An export
+// has registered: false, so that applying it elsewhere registers no one.
 func TestRegisteringUsers(t *testing.T) {
 	w := newWorld(t)
 	made := benefit.PlainUser(w.env.IDs.Block(0, 5, 1), benefit.Identifier{Type: "ALIPAY", Value: "2088"})
@@ -416,8 +416,8 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// A revoked session stays revoked when the file that has it is applied again, and is not exported: where the export
-// is applied it would be good. Nor is a refresh token, which would become a session there.
+// A revoked session stays revoked when its file is applied again. It is not exported, because it would be valid where the
+// export is applied. Nor is a refresh token, which would become a session there.
 func TestRevokedSessionStaysRevoked(t *testing.T) {
 	w := newWorld(t)
 	file := smallFile
@@ -477,13 +477,13 @@ scenes: [{name: s, merchant: m, activities: [x]}]`
 	if plan := w.mustApply(text); !plan.Empty() {
 		t.Errorf("applied again: %+v", plan.Changes)
 	}
-	// The same file elsewhere makes the same ids.
+	// The same file makes the same ids in another store.
 	other := newWorld(t)
 	other.mustApply(text)
 	if d := cmp.Diff(w.export(true), other.export(true)); d != "" {
 		t.Error(d)
 	}
-	// What a name would give is taken: the next is made.
+	// The id that the name yields is taken, so the next one is used.
 	third := newWorld(t)
 	third.mustApply(fmt.Sprintf(`merchants: [{name: first, seller_id: %d}]`, cat.Merchants[1].SellerID))
 	third.mustApply(text)
@@ -494,7 +494,7 @@ scenes: [{name: s, merchant: m, activities: [x]}]`
 
 func TestReadersOfScalars(t *testing.T) {
 	w := newWorld(t)
-	// As YAML would have it these are numbers, times and truth values.
+	// YAML would read these as numbers, times and booleans.
 	w.mustApply(`
 merchants: [{name: on, title: 1.50, seller_id: "007"}]
 apps: [{name: true, merchant: on, app_key: 20140601000730010040000000e12, app_secret: 0x10}]

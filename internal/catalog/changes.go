@@ -11,11 +11,11 @@ import (
 	"faquan/internal/store"
 )
 
-// Changes plans what the file changes: the rows to commit, and the plan to show. Nothing else may change what the
-// reader and the catalogue say before the commit; the committer sees to that (issuing.Issuer.Change).
+// Changes plans what the file changes: it returns the rows to commit, and the plan to show. What the reader and the
+// catalogue return must not change before the commit; the committer ensures that (issuing.Issuer.Change).
 //
 // A file that does not fit is refused as a whole, with Problems. The changes are empty when the file states what
-// is there already. The catalogue gets a new version when an entity changes; users and sessions alone give none.
+// exists already. The catalogue gets a new version when an entity changes, but not for users and sessions alone.
 func (f *File) Changes(
 	ctx context.Context, r store.Reader, cat *benefit.Catalogue, env benefit.Env, box *seal.Box,
 ) (*benefit.Changes, *Plan, error) {
@@ -46,15 +46,15 @@ func (f *File) Changes(
 	return p.changes, p.plan, nil
 }
 
-// Plan is the plan of Changes without the changes: what applying the file would do now.
+// Plan returns the plan of Changes without the changes: what applying the file would do now.
 func (f *File) Plan(ctx context.Context, r store.Reader, cat *benefit.Catalogue, box *seal.Box) (*Plan, error) {
-	// The ids of new users are drawn and thrown away, so any will do; no plan shows them.
+	// The ids of new users are discarded, and no plan shows them, so any source is fine.
 	draws := rand.New(rand.NewPCG(1, 1))
 	_, plan, err := f.Changes(ctx, r, cat, benefit.Env{IDs: id.NewGenerator(draws, 0), Rand: draws}, box)
 	return plan, err
 }
 
-// planner is a file on its way over what exists.
+// planner plans the changes of one file.
 type planner struct {
 	problems
 	ctx  context.Context
@@ -71,7 +71,7 @@ type planner struct {
 	scenes     *table[benefit.SceneID, benefit.Scene]
 
 	wire      map[string]*wireIDs // by field
-	later     []func()            // generate what the file left out, once all that it gives is known
+	later     []func()            // generate the ids that the file leaves out, once all that it states are known
 	generated map[string]bool     // the fields that were, see mark
 
 	users       map[string]*benefit.User             // of the file, by name
@@ -101,7 +101,7 @@ func newPlanner(
 	return p
 }
 
-// takeWireIDs gives every id on the wire to the entity that has it now.
+// takeWireIDs claims every id on the wire for the entity that has it now.
 func (p *planner) takeWireIDs() {
 	p.wire = map[string]*wireIDs{}
 	for kind, fields := range map[string][]string{
@@ -137,7 +137,7 @@ func (p *planner) takeWireIDs() {
 	}
 }
 
-// wireID claims the id of a field for an entity, or has it generated when there is none and form makes one.
+// wireID claims the id of a field for an entity, or generates one with form when there is none.
 func (p *planner) wireID(field string, to owner, line int, s slot, form func([32]byte) string) {
 	ids, value := p.wire[field], s.get()
 	if value != "" {
@@ -154,7 +154,7 @@ func (p *planner) wireID(field string, to owner, line int, s slot, form func([32
 	}
 }
 
-// mark names a generated value for the plan.
+// mark records that a value is generated, for the plan.
 func mark(kind, value string) string { return kind + " " + value }
 
 func (p *planner) generate() {
@@ -163,7 +163,7 @@ func (p *planner) generate() {
 	}
 }
 
-// state gives every entity of the file its id first, so that references may point forward.
+// state assigns an id to every entity of the file first, so that references may point forward.
 func (p *planner) state() {
 	for _, d := range p.file.merchants {
 		d.merchant.ID = p.merchants.state(d.merchant.Name, d.place)

@@ -1,5 +1,5 @@
 // Package catalog reads, checks, plans and writes catalogue files: the YAML in which an operator states merchants,
-// apps, users, sessions, templates, activities and scenes. `faquan apply`, `diff` and `export` are thin on top.
+// apps, users, sessions, templates, activities and scenes. The commands apply, diff and export are thin layers over it.
 //
 //	Load or Parse(text)   → File      every field known, of the right type and in range, or Problems with lines
 //	File.Plan(store)      → Plan      what applying would do, field by field
@@ -8,47 +8,45 @@
 //
 // # The file
 //
-// testdata/example.yaml shows every part. A scalar is read by the type of its field from the text as it is written,
-// whatever YAML would make of it: an unquoted 2014e12 is an id, ids above 2^53 are exact, amounts are text in yuan,
-// and a time without a zone is at +08:00. The attributes of users have no declared type; there alone YAML's own
-// reading counts. Anchors, aliases and tags are refused.
+// testdata/example.yaml shows every part. A scalar is parsed by the type of its field from the text as it is written,
+// regardless of YAML's own types: an unquoted 2014e12 is an id, ids above 2^53 are exact, amounts are text in yuan,
+// and a time without a zone is at +08:00. Only the attributes of users, which have no declared type, follow YAML's
+// types. Anchors, aliases and tags are refused.
 //
-// Whatever is wrong is refused with file, line and reason, as many reasons as can be found at once, and then nothing
-// is applied: unknown fields, fields given twice, names or wire ids that two entities have, references to what
-// neither the file nor the store has, fields that a kind does not have, values out of range.
+// Errors have file, line and reason, as many as can be found at once, and then nothing is applied: unknown fields,
+// fields given twice, names or wire ids of two entities, references to what neither the file nor the store has, fields
+// that a kind does not have, values out of range.
 //
-// What the comments of the example leave open:
+// In addition to the comments of the example:
 //
-//   - A DISCOUNT has percent, what is left to pay: "88" is 12 % off; up to two decimals, and optionally a ceiling on
-//     what it takes off and a threshold. A FIXED_PRICE has price. A threshold is for REDUCTION and DISCOUNT.
+//   - A DISCOUNT has percent, the part that is left to pay: "88" is 12 % off. It has up to two decimals, and optionally a
+//     ceiling of the amount taken off, and a threshold. A FIXED_PRICE has price. A threshold is for REDUCTION and DISCOUNT.
 //   - amount: {from: request} without min and max allows 0.01 and up.
-//   - valid: {after, for, to_day_end}: stretches of time are written 10s, 90m, 12h, 30d or 1d12h.
-//   - A CERTIFICATE has channels, and code: {digits: 12} unless it says otherwise (8 to 64).
+//   - valid: {after, for, to_day_end}: durations are written 10s, 90m, 12h, 30d or 1d12h.
+//   - A CERTIFICATE has channels, and code: {digits: 12} by default (8 to 64).
 //   - apps: methods lists the granted ones (see [Methods]; left out: all), rate_per_second is 1 to 1,000,000 (left
 //     out: no limit), status is ACTIVE or DISABLED. aes_key and certificate mode are not supported yet.
 //   - public_key and platform.alipay_private_key hold a key inline, public_key_file and alipay_private_key_file name
 //     a file: PEM, or the bare base64 of its body. Callers' keys have 1024 bits or more, the platform's 2048.
 //   - The user of a session may be named by an identifier, TYPE:value or OPEN_ID/app:value.
-//   - A rule is compiled (package rule); one that does not compile, costs too much or asks for a template or an
+//   - A rule is compiled (package rule); one that does not compile, costs too much or names a template or an
 //     activity that does not exist is refused. redirect_uris are absolute http or https addresses without a fragment.
 //
 // # Applying over what exists
 //
 // An entity is found by its name, a user by name or else by identifiers, a session by its key. Entities that the
-// file leaves out are kept. An entity that the file states is stated as a whole: an optional field that is left out
-// goes back to its default. These are kept when they are left out, because losing them by leaving them out would
-// be an accident:
+// file leaves out are kept. An entity that the file states replaces the stored one: an optional field that is left out
+// goes back to its default. These are kept when they are left out, because losing them that way would be an accident:
 //
 //   - secrets: app_secret, the platform's key, and sessions, which are their key;
 //   - ids on the wire, which callers know; new entities get generated ones, the same for the same file;
-//   - status, so that a file that does not speak of it sets nothing going that was paused or frozen. A new entity
-//     is ACTIVE;
-//   - the identifiers of a user. They can be added, never taken away, because an unknown identifier might make a new
+//   - status, so that a file without it does not start what was paused or frozen. A new entity is ACTIVE;
+//   - the identifiers of a user. They can be added, but never removed, because an unknown identifier might make a new
 //     user with fresh limits.
 //
-// Some changes are refused: an ENDED entity stays so, and none becomes a DRAFT again. Once vouchers of a template
-// were issued its kind, face, code rule and merchant are fixed. Stock in total does not fall below what is issued. A
-// wire id does not move to another entity in one step, an identifier never to another user.
+// Some changes are refused: an ENDED entity stays ENDED, and none becomes a DRAFT again. Once vouchers of a template
+// were issued, its kind, face, code rule and merchant are fixed. The total stock cannot be set below what is issued. A
+// wire id does not move to another entity in one step, and an identifier never to another user.
 //
 // Applying a file twice changes nothing the second time, and makes no new version.
 package catalog

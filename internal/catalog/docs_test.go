@@ -15,8 +15,7 @@ import (
 	"faquan/internal/docpages"
 )
 
-// The page of the catalogue and the example beside it are read by people who then write their own. These tests
-// keep both true.
+// Readers copy from the page of the catalogue and from the example. These tests keep both correct.
 
 const (
 	docPage     = "../../docs/catalogue.md"
@@ -32,7 +31,7 @@ func readText(t *testing.T, path string) string {
 	return string(data)
 }
 
-// exampleWorld is a store with the example applied, of whose first template two vouchers are out.
+// exampleWorld returns a store with the example applied, and two vouchers of its first template.
 func exampleWorld(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)
@@ -59,8 +58,8 @@ func TestTheExampleOfTheDocumentation(t *testing.T) {
 	}
 }
 
-// Every YAML block of every page but the operators' is applied over the example. The text block that follows it says what
-// comes of that: the plan, or why it is refused.
+// Every YAML block of every page but the operators' is applied over the example. The text block that follows it has the
+// result: the plan, or the reasons of the refusal.
 func TestTheBlocksOfThePages(t *testing.T) {
 	pages, err := docpages.Read("../..")
 	if err != nil {
@@ -139,7 +138,7 @@ scenes: [{name: p, zz: 1, activities: [{zz: 1}]}]
 
 var unknown = regexp.MustCompile(`^(\w+)[^:]*((?:: \w+)*): unknown field "zz" \(known: (.*)\)$`)
 
-// knownFields are the fields that the parser reads, as section/path.
+// knownFields returns the fields that the parser reads, as section/path.
 func knownFields(t *testing.T) []string {
 	t.Helper()
 	_, err := Parse("probe", []byte(probe), nil)
@@ -180,7 +179,7 @@ func knownFields(t *testing.T) []string {
 
 var fieldRow = regexp.MustCompile("^\\| `([^`]+)` \\|")
 
-// shownFields are the rows of the page's tables of fields, as section/path.
+// shownFields returns the rows of the page's tables of fields, as section/path.
 func shownFields(t *testing.T) []string {
 	t.Helper()
 	var all []string
@@ -201,7 +200,7 @@ func shownFields(t *testing.T) []string {
 	return all
 }
 
-// A field that the page does not have is known to nobody; one that only the page has is refused.
+// The page has exactly the fields that the parser reads.
 func TestThePageHasEveryField(t *testing.T) {
 	if d := cmp.Diff(knownFields(t), shownFields(t)); d != "" {
 		t.Errorf("(-the program +the page)\n%s", d)

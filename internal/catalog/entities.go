@@ -8,8 +8,8 @@ import (
 	"faquan/internal/benefit"
 )
 
-// Each of these puts the entities of the file over what exists: ids, references, and what a file keeps by leaving
-// it out.
+// Each of these merges the entities of the file with the stored ones: ids, references, and the fields that are kept when
+// the file leaves them out.
 
 func (p *planner) merchantDocs() {
 	for _, d := range p.file.merchants {
@@ -21,7 +21,7 @@ func (p *planner) merchantDocs() {
 		switch {
 		case d.has("user_types"):
 		case old != nil:
-			m.UserTypes = old.UserTypes // of merchants from before there was a list: any
+			m.UserTypes = old.UserTypes // merchants from before the list existed accept any
 		default:
 			m.UserTypes = defaultUserTypes()
 		}
@@ -30,11 +30,11 @@ func (p *planner) merchantDocs() {
 	}
 }
 
-// defaultUserTypes are those of a new merchant: the platforms' own. A caller cannot make recipients with fresh limits by
-// inventing types.
+// defaultUserTypes are the user types of a new merchant: those of the platforms. A caller cannot make recipients with
+// fresh limits by inventing types.
 func defaultUserTypes() []string { return []string{benefit.AlipayID, benefit.TaobaoID, benefit.OpenID} }
 
-// appSecret is what an app's secret is sealed for.
+// appSecret is the context for which an app's secret is sealed.
 func appSecret(id benefit.AppID) string { return fmt.Sprintf("app/%d/app_secret", id) }
 
 func (p *planner) appDocs() {
@@ -57,7 +57,7 @@ func (p *planner) appDocs() {
 	}
 }
 
-// credentials sees to it that an app can call at least one gateway, and has both halves of what that takes.
+// credentials checks that an app can call at least one gateway, and has both credentials that the gateway needs.
 func (p *planner) credentials(d *appDoc, a *benefit.App) {
 	to := owner{int64(a.ID), a.Name}
 	top, alipay := a.AppKey != "" || a.AppSecret != nil, a.AppID != "" || a.PublicKey != ""
@@ -77,7 +77,7 @@ func (p *planner) credentials(d *appDoc, a *benefit.App) {
 	}
 }
 
-// resealed is the sealed form of a secret: the one there is, when the file leaves the secret out or states the same.
+// resealed returns the sealed secret: the stored one if the file leaves the secret out or states the same one.
 func (p *planner) resealed(old []byte, secret, context string) []byte {
 	if secret == "" {
 		return old
@@ -120,20 +120,20 @@ func (p *planner) templateIDs(d *templateDoc, t *benefit.Template) {
 	to := owner{int64(t.ID), t.Name}
 	if t.Kind == benefit.Certificate {
 		p.wireID("out_id", to, d.of("out_id"), numberSlot(&t.OutID), numberForm)
-		// Alipay's answer has no place for a code, so a certificate is given there only where somebody wants it.
+		// Alipay's answer has no field for a code, so a certificate is only issued there when its template allows it.
 		p.wireID("template_id", to, d.of("template_id"), textSlot(&t.TemplateID), nil)
 	} else {
 		p.wireID("template_id", to, d.of("template_id"), textSlot(&t.TemplateID), templateForm)
 	}
 	p.wireID("right_id", to, d.of("right_id"), numberSlot(&t.RightID), numberForm)
 	if t.BizID == "" {
-		// The campaign's id in its own system: templates of one campaign may share it, so nobody owns it.
+		// The campaign's id in its own system: templates of one campaign may share it, so it is not claimed.
 		t.BizID = newWireIDs("template", "biz_id").generate(to, numberForm)
 		p.generated[mark("template", t.BizID)] = true
 	}
 }
 
-// status is where an entity is put: where it is when the file does not say, ACTIVE when it is new.
+// status returns the status of an entity: that of the file, else the stored one, else ACTIVE.
 func (p *planner) status(what string, line int, was, want benefit.Status) benefit.Status {
 	switch {
 	case want == 0 && was == 0:
@@ -175,7 +175,7 @@ func (p *planner) activityDocs() {
 	p.items()
 }
 
-// ruleNames sees to it that what a rule asks of the past exists: for a name that is nobody's it would count 0 for ever.
+// ruleNames checks that the templates and activities that a rule counts exist: an unknown name would count 0 forever.
 func (p *planner) ruleNames(what string, d *activityDoc) {
 	if d.rule == nil {
 		return
@@ -188,7 +188,7 @@ func (p *planner) ruleNames(what string, d *activityDoc) {
 	}
 }
 
-// keepDetails gives items that leave their detail_id out the one of an old item with the same template.
+// keepDetails sets a detail_id that an item leaves out to that of the old item with the same template.
 func keepDetails(items, old []benefit.Item) {
 	for k := range items {
 		if items[k].DetailID != 0 {
@@ -216,8 +216,8 @@ func (p *planner) detailIDs(d *activityDoc, a *benefit.Activity) {
 				p.report(d.items[k].of("detail_id"), "activity %q: two items have detail_id %d", a.Name, i.DetailID)
 			}
 		}
-		// The activity owns the id, so that an item may change its template and keep it; the item's own name only
-		// makes what is generated its own.
+		// The activity owns the id, so that an item may change its template and keep it; the item's name only makes
+		// its generated id unique.
 		to := owner{int64(a.ID), a.Name}
 		if i.DetailID == 0 {
 			to.name = fmt.Sprintf("%s/%s/%d", a.Name, d.items[k].template.name, same)
@@ -226,7 +226,7 @@ func (p *planner) detailIDs(d *activityDoc, a *benefit.Activity) {
 	}
 }
 
-// items checks what items and their templates say of each other, for all that the file touches on either side.
+// items checks items against their templates, where the file touches either of them.
 func (p *planner) items() {
 	docs := map[benefit.ActivityID]*activityDoc{}
 	for _, d := range p.file.activities {
@@ -250,7 +250,7 @@ func (p *planner) items() {
 	}
 }
 
-// itemProblem says why an item could issue nothing of its template; empty when it can.
+// itemProblem returns why an item could not issue its template; "" when it can.
 func itemProblem(t *benefit.Template, i *benefit.Item) string {
 	switch amount := itemAmount(i); {
 	case t.TakesAmount() && amount == 0:
@@ -285,8 +285,8 @@ func (p *planner) sceneDocs() {
 	p.sceneOwners()
 }
 
-// sceneOwners refuses scenes that hold what belongs to another merchant, for all that the file touches of them: an
-// activity, or a right that is not granted to an app of the scene's merchant. A decision looks at it again.
+// sceneOwners refuses scenes with an activity of another merchant, or with a right that is not granted to an app of the
+// scene's merchant, where the file touches any of them. A decision checks this again.
 func (p *planner) sceneOwners() {
 	docs := map[benefit.SceneID]*sceneDoc{}
 	for _, d := range p.file.scenes {
@@ -296,7 +296,7 @@ func (p *planner) sceneOwners() {
 		for k, e := range s.Activities {
 			act := p.activities.all[e.Activity]
 			if act == nil {
-				continue // a dangling reference, which was reported
+				continue // a dangling reference, which is reported elsewhere
 			}
 			at, touched := p.activities.stated[act.ID]
 			if d := docs[s.ID]; d != nil {

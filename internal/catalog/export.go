@@ -17,17 +17,16 @@ import (
 	"faquan/internal/store"
 )
 
-// ExportOptions says what Export writes.
+// ExportOptions are the options of Export.
 type ExportOptions struct {
-	// Secrets opens app secrets, session keys and the platform's private key, which are then written as they are.
-	// Nil leaves them out; sessions, which are nothing without their key, are left out as a whole.
+	// Secrets opens app secrets, session keys and the platform's private key, which are then written in plain text.
+	// When it is nil they are left out, and so are sessions, which are useless without their key.
 	Secrets *seal.Box
 }
 
-// Export writes everything as a catalogue file. Applied to an empty store the file makes the same catalogue, when
-// it has the secrets; applied where it came from it changes nothing. Entities stand in the order in which they were
-// made, users and sessions in the order of their keys. Users are written as they are read, so their number costs no
-// memory.
+// Export writes the catalogue as a file. Applied to an empty store, a file with the secrets makes the same catalogue;
+// applied to the same store, it changes nothing. Entities are in the order in which they were made, users and sessions in
+// the order of their keys. Users are written while they are read, so their number costs no memory.
 func Export(ctx context.Context, w io.Writer, r store.Reader, cat *benefit.Catalogue, options ExportOptions) error {
 	e := &exporter{ctx: ctx, w: bufio.NewWriter(w), r: r, cat: cat, in: namesOf(cat), box: options.Secrets}
 	fmt.Fprintf(e.w, "# The catalogue, version %d.\n", cat.Version)
@@ -133,8 +132,8 @@ func (e *exporter) sessions() error {
 	})
 }
 
-// goodSessions are the sessions that calls may come with. Revoked ones would come back to life where the file is
-// applied to another store, and codes and refresh tokens would become what they are not.
+// goodSessions returns the sessions that a call may use. Others are not exported: in another store revoked ones would be
+// valid, and codes and refresh tokens would become sessions.
 func (e *exporter) goodSessions() iter.Seq2[*benefit.Session, error] {
 	return func(yield func(*benefit.Session, error) bool) {
 		for s, err := range e.r.AllSessions(e.ctx) {
@@ -148,7 +147,7 @@ func (e *exporter) goodSessions() iter.Seq2[*benefit.Session, error] {
 	}
 }
 
-// anyOf forgets the type of what is iterated.
+// anyOf returns the sequence with elements of type any.
 func anyOf[T any](all iter.Seq2[T, error]) iter.Seq2[any, error] {
 	return func(yield func(any, error) bool) {
 		for v, err := range all {
@@ -159,7 +158,7 @@ func anyOf[T any](all iter.Seq2[T, error]) iter.Seq2[any, error] {
 	}
 }
 
-// inOrder goes through the entities of one kind by id.
+// inOrder returns the entities of one kind in the order of their ids.
 func inOrder[ID ~int64, T any](all map[ID]*T) iter.Seq2[any, error] {
 	return func(yield func(any, error) bool) {
 		for _, v := range newTable("", all, func(*T) string { return "" }).values() {

@@ -83,7 +83,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// The generators of catalogues draw entities that are valid, as they are stored, and have every field.
+// The generators draw entities that are valid, in the form in which they are stored, with every field.
 
 var titles = rapid.StringOf(rapid.OneOf(
 	rapid.RuneFrom([]rune("ab1 -:#&*!|>'\"%@`,[]{}?~=<\\/.券红包\u00a0\u2028\ufeff😀é")), rapid.RuneFrom(nil, asciiGraphic),
@@ -215,7 +215,7 @@ func drawUser(t *rapid.T, k int) *benefit.User {
 	return u
 }
 
-// TestAnyCatalogueSurvivesExport is the round trip over what is stored, not over what a file happens to say.
+// The round trip starts from what is stored, and not from a file.
 func TestAnyCatalogueSurvivesExport(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t)

@@ -7,7 +7,7 @@ import (
 	"faquan/internal/benefit"
 )
 
-// finish turns what the planner holds into the rows that differ from what is stored.
+// finish returns the rows that differ from what is stored.
 func (p *planner) finish() error {
 	if err := finishTable(p, p.merchants, nil); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (p *planner) names() names {
 	return names{p.merchants.all, p.apps.all, p.templates.all, p.activities.all}
 }
 
-// finishTable compares the entities of one kind that the file states. extra tells what their form in a file hides.
+// finishTable compares the entities of one kind that the file states. extra returns the differences that their form in a file hides.
 func finishTable[ID ~int64, T any](p *planner, t *table[ID, T], extra func(old, now *T) []Difference) error {
 	for _, id := range t.ids() {
 		at, stated := t.stated[id]
@@ -73,7 +73,7 @@ func finishTable[ID ~int64, T any](p *planner, t *table[ID, T], extra func(old, 
 	return nil
 }
 
-// nameOf is the name that an id was given.
+// nameOf returns the name of the entity with an id.
 func (t *table[ID, T]) nameOf(id ID) string {
 	for name, known := range t.byName {
 		if known == id {
@@ -83,7 +83,7 @@ func (t *table[ID, T]) nameOf(id ID) string {
 	return ""
 }
 
-// appSecretDifference says that a secret is new, never which.
+// appSecretDifference returns a difference for a new secret, without the secret.
 func appSecretDifference(old, now *benefit.App) []Difference {
 	d := Difference{Field: "app_secret", New: secret}
 	switch {

@@ -12,8 +12,8 @@ import (
 	"faquan/internal/benefit"
 )
 
-// FuzzParse feeds anything to the parser. It never panics; what it refuses has a line of the text; and what it
-// takes and what fits an empty store comes out of an export as it went in.
+// FuzzParse feeds arbitrary text to the parser. It never panics; every refusal has a line of the text; and a file that is
+// accepted and fits an empty store is the same after an export.
 func FuzzParse(f *testing.F) {
 	f.Add(string(example(f)))
 	f.Add(smallFile)
@@ -23,7 +23,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) { takenOrRefused(t, t, text) })
 }
 
-// failer is what a test and a property have in common.
+// failer is the common interface of a test and a property.
 type failer interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -62,7 +62,7 @@ func takenOrRefused(f failer, t testing.TB, text string) {
 	}
 }
 
-// TestBrokenExamples does to the example what people do: lines lost, doubled, moved in or out, values exchanged.
+// TestBrokenExamples makes the mistakes of people in the example: lines lost, doubled, indented, values exchanged.
 func TestBrokenExamples(t *testing.T) {
 	whole := strings.Split(string(example(t)), "\n")
 	values := []string{
@@ -126,7 +126,7 @@ func TestAttachedFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The attached files are all that it takes to parse the text elsewhere.
+	// The attached files are enough to parse the text elsewhere.
 	again, err := Parse(f.Name(), example(t), func(name string) ([]byte, error) {
 		if data, ok := f.Attached()[name]; ok {
 			return data, nil

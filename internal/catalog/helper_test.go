@@ -58,7 +58,7 @@ func example(t testing.TB) []byte {
 	return data
 }
 
-// world is a store with what is needed to apply files to it.
+// world is a store, and what is needed to apply files to it.
 type world struct {
 	t     testing.TB
 	store store.Store
@@ -112,7 +112,7 @@ func (w *world) commit(changes *benefit.Changes) {
 	}
 }
 
-// apply parses and commits a text, and gives the plan.
+// apply parses and commits a text, and returns the plan.
 func (w *world) apply(text string) (*Plan, error) {
 	w.t.Helper()
 	f, err := Parse("catalog.yaml", []byte(text), readKeyFile)
@@ -129,7 +129,7 @@ func (w *world) apply(text string) (*Plan, error) {
 	return plan, nil
 }
 
-// mustApply is apply of a text that is right.
+// mustApply is apply for a text that must be accepted.
 func (w *world) mustApply(text string) *Plan {
 	w.t.Helper()
 	plan, err := w.apply(text)
@@ -154,5 +154,5 @@ func (w *world) export(secrets bool) string {
 
 func fenOf(n int64) money.Fen { return money.Fen(n) }
 
-// asciiGraphic are the visible characters of ASCII, each of which YAML gives a meaning somewhere.
+// asciiGraphic are the visible characters of ASCII, each of which has a meaning somewhere in YAML.
 var asciiGraphic = &unicode.RangeTable{R16: []unicode.Range16{{Lo: ' ', Hi: '~', Stride: 1}}, LatinOffset: 1}

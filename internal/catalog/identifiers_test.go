@@ -24,7 +24,7 @@ templates:
   - {name: t, merchant: m, kind: EXCHANGE, valid: {days: 1}}
 `
 
-// drawIdentifier draws one that a gateway hands on: what it refuses before the key is looked up is left out.
+// drawIdentifier draws an identifier that a gateway accepts before the key is looked up.
 func drawIdentifier(t *rapid.T) benefit.Identifier {
 	odd := rapid.StringOf(rapid.OneOf(
 		rapid.RuneFrom([]rune("ab1 -:#&*!|>'\"%@`,[]{}?~=<\\/.券\u00a0\u2028\u0085\ufeff\ufffe\u200b😀é\n\t\r\x00\x7f")), rapid.Rune(),
@@ -46,8 +46,8 @@ func drawIdentifier(t *rapid.T) benefit.Identifier {
 	return i
 }
 
-// Whatever calls made users, and whatever users there are from before identifiers had rules, the export can be applied to
-// an empty store, and what is then exported is the same.
+// With any users that calls made, and any users from before identifiers had rules, the export can be applied to an empty
+// store, and the export of that store is the same.
 func TestUsersOfCallsSurviveExport(t *testing.T) {
 	made, before := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -103,7 +103,7 @@ func TestUsersOfCallsSurviveExport(t *testing.T) {
 	}
 }
 
-// entries are the entries of an export, sorted: users stand in the order of their ids, which are others in another store.
+// entries returns the entries of an export, sorted: users are in the order of their ids, which differ between stores.
 func entries(exported string) []string {
 	all := strings.Split(exported, "\n  - ")
 	for k := range all {
@@ -113,7 +113,7 @@ func entries(exported string) []string {
 	return all
 }
 
-// A user from before keeps its identifier, and a file that says nothing of that is told what to do.
+// A user from before the rules keeps its identifier, and the refusal of a file without unchecked_ids names that field.
 func TestIdentifiersFromBefore(t *testing.T) {
 	w := newWorld(t)
 	w.mustApply(openFile)
@@ -129,8 +129,8 @@ func TestIdentifiersFromBefore(t *testing.T) {
 	}
 }
 
-// A merchant from before there was a list of user types keeps accepting any, until a file says otherwise. A new one has
-// the default.
+// A merchant from before the list of user types existed accepts any type until a file sets the list. A new one has the
+// default.
 func TestUserTypes(t *testing.T) {
 	w := newWorld(t)
 	e, err := benefit.EntityOf(&benefit.Merchant{ID: 1, Name: "m", SellerID: 1, Open: true})

@@ -5,11 +5,11 @@ import (
 	"faquan/internal/money"
 )
 
-// guardIssued refuses what a template may not change once vouchers of it are out: its kind, face, code rule and
-// owner; and caps below what is issued.
+// guardIssued refuses changes of a template with vouchers: of its kind, face, code rule and owner; and caps below what is
+// issued.
 //
-// The caps per day are not among them: they are about days to come. Lowered below what today has had already,
-// they simply give no more today.
+// The caps per day may be lowered: they are about days to come. Below what was issued today, nothing more is issued
+// today.
 func (p *planner) guardIssued() error {
 	var counts map[benefit.TemplateID]benefit.TemplateCount
 	for _, d := range p.file.templates {

@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// object is a YAML mapping being read. It remembers which fields were asked for, so that done can refuse the rest:
-// what a file may say is then written in one place, the code that reads it.
+// object is a YAML mapping that is being read. It remembers which fields were read, so that done can refuse the rest: the
+// code that reads a file is then the only list of its fields.
 type object struct {
 	p     *parser
 	what  string // for messages: `template "cinema-20"`
@@ -19,13 +19,13 @@ type object struct {
 	asked []string
 }
 
-// place is where an entity stands in its file, for problems that are found after parsing.
+// place is the position of an entity in its file, for problems that are found after parsing.
 type place struct {
 	line   int
 	fields map[string]int
 }
 
-// of is the line of a field; of the entity when the file leaves the field out.
+// of returns the line of a field, or that of the entity when the file leaves the field out.
 func (p place) of(field string) int {
 	if line, ok := p.fields[field]; ok {
 		return line
@@ -33,10 +33,10 @@ func (p place) of(field string) int {
 	return p.line
 }
 
-// has says that the file states the field.
+// has reports whether the file states the field.
 func (p place) has(field string) bool { return p.fields[field] != 0 }
 
-// object reads a mapping; nil, with the problem reported, when the node is none.
+// object reads a mapping; it reports a problem and returns nil when the node is not a mapping.
 func (p *parser) object(n *yaml.Node, what string) *object {
 	if !p.ordinary(n, what) {
 		return nil
@@ -65,7 +65,7 @@ func (p *parser) object(n *yaml.Node, what string) *object {
 	return o
 }
 
-// ordinary refuses the parts of YAML that this format does not use, because they say more than they show.
+// ordinary refuses the parts of YAML that this format does not use, because they hide what they mean.
 func (p *parser) ordinary(n *yaml.Node, what string) bool {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
@@ -78,7 +78,7 @@ func (p *parser) ordinary(n *yaml.Node, what string) bool {
 	return false
 }
 
-// take gives the node of a field, nil when it is left out.
+// take returns the node of a field, nil when it is left out.
 func (o *object) take(field string) *yaml.Node {
 	o.asked = append(o.asked, field)
 	return o.nodes[field]
@@ -86,13 +86,13 @@ func (o *object) take(field string) *yaml.Node {
 
 func (o *object) has(field string) bool { return o.nodes[field] != nil }
 
-// empty says that a field is there and is a list of nothing. A list whose elements were all refused is not empty.
+// empty reports whether a field is an empty list. A list whose elements were all refused is not empty.
 func (o *object) empty(field string) bool {
 	n := o.nodes[field]
 	return n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0
 }
 
-// lineOf is the line of a field's value.
+// lineOf returns the line of a field's value.
 func (o *object) lineOf(field string) int {
 	if n := o.nodes[field]; n != nil {
 		return n.Line
@@ -104,7 +104,7 @@ func (o *object) report(field, format string, args ...any) {
 	o.p.report(o.lineOf(field), "%s: %s: %s", o.what, field, fmt.Sprintf(format, args...))
 }
 
-// require reports fields that are left out.
+// require reports a problem for each field that is left out.
 func (o *object) require(fields ...string) {
 	for _, f := range fields {
 		if !o.has(f) {
@@ -113,7 +113,7 @@ func (o *object) require(fields ...string) {
 	}
 }
 
-// unsupported refuses a field that the documentation knows and this version does not.
+// unsupported refuses a field that is documented, but not supported by this version.
 func (o *object) unsupported(reason string, fields ...string) {
 	for _, f := range fields {
 		if n := o.take(f); n != nil {
@@ -122,7 +122,7 @@ func (o *object) unsupported(reason string, fields ...string) {
 	}
 }
 
-// done refuses the fields that nobody asked for, and gives the place of the rest.
+// done refuses the fields that were not read, and returns the place of the others.
 func (o *object) done() place {
 	at := place{line: o.line, fields: make(map[string]int, len(o.nodes))}
 	for _, key := range o.keys {
@@ -158,8 +158,8 @@ func (o *object) object(field string) *object {
 	return o.p.object(n, o.what+": "+field)
 }
 
-// scalar reads a field by the type that read gives it, from the text as it was written. The zero value stands for a
-// field that is left out or wrong; has tells the first, the problems the second.
+// scalar reads a field with read, from the text as it was written. It returns the zero value for a field that is left out
+// or wrong; has distinguishes the first, and the problems have the second.
 func scalar[T any](o *object, field string, read func(text string) (T, error)) T {
 	n := o.take(field)
 	if n == nil {
@@ -181,7 +181,7 @@ func scalars[T any](o *object, field string, read func(text string) (T, error)) 
 	return all
 }
 
-// scalarNode reads one scalar; false, with the problem reported, when it is none or read refuses it.
+// scalarNode reads one scalar; it reports a problem and returns false when the node is not a scalar or read refuses it.
 func scalarNode[T any](p *parser, n *yaml.Node, what string, read func(text string) (T, error)) (v T, ok bool) {
 	if !p.ordinary(n, what) {
 		return v, false

@@ -14,10 +14,10 @@ import (
 	"faquan/internal/benefit"
 )
 
-// File is a catalogue file that was read and is right in itself: every field is known and has the right type and
+// File is a catalogue file that was read and is valid in itself: every field is known and has the right type and
 // range. Whether it fits what exists is found by [File.Plan] and [File.Changes].
 type File struct {
-	// AllowUncapped confirms that the file may take away caps and limits of templates that issue.
+	// AllowUncapped allows the file to remove caps and limits of templates that are not drafts.
 	AllowUncapped bool
 	// Now is the time that windows are compared with, to warn about those that have ended; zero for no such warnings.
 	Now benefit.Instant
@@ -35,15 +35,15 @@ type File struct {
 	scenes     []*sceneDoc
 }
 
-// Name is the file's name, as problems show it.
+// Name returns the file's name, as problems show it.
 func (f *File) Name() string { return f.name }
 
-// Attached are the key files that the file names, as they were read, under the names that it gives them. With the
-// text of the file they are all that Parse needs to read it again elsewhere.
+// Attached returns the contents of the key files that the file names, by their names in the file. Together with the text
+// of the file they are all that Parse needs elsewhere.
 func (f *File) Attached() map[string][]byte { return f.attached }
 
-// Parse reads the text of a catalogue file. The name is for problems; readFile reads the key files that the text
-// names, and nil refuses them. An error is Problems, all that were found.
+// Parse reads the text of a catalogue file. The name is for problems; readFile reads the key files that the text names;
+// when it is nil they are refused. The error is Problems, with all that were found.
 func Parse(name string, data []byte, readFile func(name string) ([]byte, error)) (*File, error) {
 	p := &parser{problems: problems{file: name}, readFile: readFile, attached: map[string][]byte{}}
 	f := &File{name: name, attached: p.attached}
@@ -56,14 +56,14 @@ func Parse(name string, data []byte, readFile func(name string) ([]byte, error))
 	return f, nil
 }
 
-// parser is one file being read.
+// parser reads one file.
 type parser struct {
 	problems
 	readFile func(name string) ([]byte, error)
 	attached map[string][]byte
 }
 
-// root reads the text as YAML; nil when it holds nothing, or is no YAML.
+// root parses the text as YAML; it returns nil when it is empty or not YAML.
 func (p *parser) root(data []byte) *yaml.Node {
 	var doc, more yaml.Node
 	in := yaml.NewDecoder(bytes.NewReader(data))
@@ -86,16 +86,16 @@ func (p *parser) root(data []byte) *yaml.Node {
 	return doc.Content[0]
 }
 
-// nothing is what stands after a name with no value, or in a document of comments alone.
+// nothing reports whether a node has no value, as after a name alone or in a document of comments.
 func nothing(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Value == "" && n.Style == 0 }
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// grammar are the reasons for which the YAML reader counts lines from 0, and gives the line in which the block or
-// list that went wrong begins.
+// grammar matches the errors in which the YAML parser counts lines from 0, and names the line in which the block or list
+// with the error begins.
 var grammar = regexp.MustCompile(`^did not find expected (key|node content|'-' indicator|',' or|<)`)
 
-// syntax reports what the YAML reader said. Where it names no line it met a byte that no YAML may hold.
+// syntax reports the error of the YAML parser. An error without a line is about a byte that YAML does not allow.
 func (p *parser) syntax(data []byte, err error) {
 	reason, line := err.Error(), 0
 	if m := yamlLine.FindStringSubmatch(reason); m != nil {
@@ -112,7 +112,7 @@ func (p *parser) syntax(data []byte, err error) {
 	p.report(line, "invalid YAML: %s", reason)
 }
 
-// firstOdd is the place of the first control character or byte that is not UTF-8; the start when there is none.
+// firstOdd returns the line of the first control character or byte that is not UTF-8; the first line when there is none.
 func firstOdd(data []byte) int {
 	place := bytes.IndexFunc(data, func(r rune) bool {
 		return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == '\u007f' || r == '\uFFFD'
@@ -138,7 +138,7 @@ func (p *parser) file(f *File, root *yaml.Node) {
 	o.done()
 }
 
-// section reads the list of one kind of entities, and sees to it that no name is given twice.
+// section reads the list of one kind of entities, and checks that no name is given twice.
 func section[T any](o *object, field, kind string, read func(*object) T) []T {
 	if n := o.nodes[field]; n != nil && nothing(n) {
 		o.asked = append(o.asked, field)
@@ -167,7 +167,7 @@ func section[T any](o *object, field, kind string, read func(*object) T) []T {
 	return all
 }
 
-// nameNode is what a mapping says under name; nil when that is nothing.
+// nameNode returns the value of name in a mapping; nil when there is none.
 func nameNode(n *yaml.Node) *yaml.Node {
 	for k := 0; k+1 < len(n.Content) && n.Kind == yaml.MappingNode; k += 2 {
 		if key, value := n.Content[k], n.Content[k+1]; key.Value == "name" && value.Kind == yaml.ScalarNode && value.Value != "" {
@@ -183,7 +183,7 @@ type ref struct {
 	line int
 }
 
-// given says that the file states the reference.
+// given reports whether the file states the reference.
 func (r ref) given() bool { return r.name != "" }
 
 func (o *object) ref(field string) ref {
@@ -200,7 +200,7 @@ func (o *object) refs(field string) []ref {
 	return all
 }
 
-// keyText reads a key that is given inline in one field or as a file in another; empty when neither is.
+// keyText returns a key that is given inline in one field or as a file in another; empty when neither is.
 func (o *object) keyText(inline, file string) string {
 	text := scalar(o, inline, longText(20_000))
 	path := scalar(o, file, longText(4096))

@@ -64,7 +64,7 @@ func (o *object) rule(text string) *rule.Rule {
 		return r
 	}
 	line := o.lineOf("rule")
-	// Where the rule stands in the file as it is, line by line, the file's line can be told.
+	// When the rule is in the file verbatim, line by line, the line of the file is known.
 	if at := (*rule.Error)(nil); errors.As(err, &at) && o.nodes["rule"].Style&yaml.LiteralStyle != 0 {
 		line += at.Line
 	}
@@ -93,7 +93,7 @@ func (p *parser) item(o *object) itemDoc {
 	return d
 }
 
-// itemAmount is the item's own amount, for messages and export.
+// itemAmount returns the item's own amount, for messages and export.
 func itemAmount(i *benefit.Item) money.Fen { return money.Fen(i.Amount) }
 
 func (o *object) box() *benefit.Box {

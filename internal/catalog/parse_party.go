@@ -17,7 +17,7 @@ import (
 	"faquan/internal/rule"
 )
 
-// Lengths, in characters. The ones that a wire fixes name it.
+// Maximum lengths, in characters. Those that a protocol prescribes name it.
 const (
 	maxTitle     = 128
 	maxAppID     = 32 // app_id of the Alipay gateway
@@ -44,8 +44,8 @@ func Methods() []string {
 	}
 }
 
-// platformDoc and the other docs are the entities as a file states them: what is right in itself, with references
-// still names.
+// platformDoc and the other docs are entities as a file states them: valid in themselves, with references that are still
+// names.
 type platformDoc struct {
 	place
 	key *rsa.PrivateKey // nil when left out
@@ -93,10 +93,10 @@ func (p *parser) merchant(o *object) *merchantDoc {
 	return d
 }
 
-// anyType is what user_types says in place of a list.
+// anyType is the value of user_types that accepts any type.
 const anyType = "any"
 
-// userTypes reads a list of types, or any, which is none.
+// userTypes reads a list of types; for any it returns none.
 func (o *object) userTypes() []string {
 	const field = "user_types"
 	if n := o.nodes[field]; n != nil && n.Kind == yaml.ScalarNode {
@@ -172,8 +172,8 @@ func method(s string) (string, error) {
 	return s, nil
 }
 
-// redirectURI reads where a browser with an authorization code may be sent. It is compared to the letter, so what is
-// no plain address is a mistake: a fragment would swallow the code, a user name would show another host than it is.
+// redirectURI reads an address to which a browser with an authorization code may be sent. It is compared byte by byte, so
+// only plain addresses are allowed: a fragment would swallow the code, and a user name can look like another host.
 func redirectURI(s string) (string, error) {
 	if _, err := token(maxRedirect)(s); err != nil {
 		return "", err
@@ -190,7 +190,7 @@ func redirectURI(s string) (string, error) {
 	return s, nil
 }
 
-// unique refuses a list that says something twice.
+// unique refuses a list with a duplicate.
 func (o *object) unique(field string, all []string) {
 	for k, v := range all {
 		if slices.Contains(all[:k], v) {
@@ -199,7 +199,7 @@ func (o *object) unique(field string, all []string) {
 	}
 }
 
-// publicKey reads the app's key in any form that is in use, and gives it in the one that is stored.
+// publicKey reads the app's key in any common form, and returns it in the form that is stored.
 func (o *object) publicKey() string {
 	const inline, file = "public_key", "public_key_file"
 	text := o.keyText(inline, file)
@@ -229,7 +229,7 @@ type userDoc struct {
 	idents []identDoc
 }
 
-// identDoc is an identifier whose app, if it has one, is still a name.
+// identDoc is an identifier; its app, if it has one, is still a name.
 type identDoc struct {
 	benefit.Identifier
 	app  ref
@@ -270,7 +270,7 @@ func identifierType(s string) (string, error) {
 	return s, nil
 }
 
-// idents reads the identifiers of one type. Unchecked ones are those of users from before identifiers had rules.
+// idents reads the identifiers of one type. Unchecked identifiers are those from before identifiers had rules.
 func (o *object) idents(key *yaml.Node, unchecked bool) []identDoc {
 	kind, err := identifierType(key.Value)
 	if err != nil {
@@ -304,7 +304,7 @@ func (o *object) idents(key *yaml.Node, unchecked bool) []identDoc {
 	return all
 }
 
-// identifier reads the value of an identifier, by the rules that it has for calls.
+// identifier reads the value of an identifier, by the same rules as for calls.
 func identifier(kind string) func(string) (string, error) {
 	return func(s string) (string, error) {
 		_, err := uncheckedIdentifier(s)
@@ -315,7 +315,7 @@ func identifier(kind string) func(string) (string, error) {
 	}
 }
 
-// uncheckedIdentifier reads a value that a call may have come with before identifiers had rules.
+// uncheckedIdentifier reads a value that calls may have used before identifiers had rules.
 func uncheckedIdentifier(s string) (string, error) {
 	return lines(benefit.MaxIdentifier, s, func(rune) bool { return false })
 }
@@ -329,8 +329,8 @@ type sessionDoc struct {
 	user     ref // a name, or TYPE:value, or OPEN_ID/app:value
 }
 
-// userReference reads how a session names its user. The identifier may be one from before identifiers had rules: whether
-// there is such a user is found later.
+// userReference reads the user of a session. The identifier may be one from before identifiers had rules: whether the
+// user exists is checked later.
 func userReference(s string) (string, error) {
 	return lines(benefit.MaxIdentifierType+maxName+benefit.MaxIdentifier+2, s, func(rune) bool { return false })
 }

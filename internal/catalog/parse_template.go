@@ -25,7 +25,7 @@ type templateDoc struct {
 	grantedTo []ref
 }
 
-// kindFields are the fields that only some kinds have: those that a kind needs, then those that it may have.
+// kindFields are the fields that only some kinds have: first those that a kind requires, then those that it allows.
 var kindFields = map[benefit.Kind][2][]string{
 	benefit.Cash:        {{"amount"}, nil},
 	benefit.Reduction:   {{"reduction"}, {"threshold"}},
@@ -71,7 +71,7 @@ func (p *parser) template(o *object) *templateDoc {
 	return d
 }
 
-// kindFields refuses the fields that the kind does not have and asks for those that it needs.
+// kindFields refuses the fields that the kind does not have, and reports the required ones that are missing.
 func (o *object) kindFields(kind benefit.Kind) {
 	needed, allowed := kindFields[kind][0], kindFields[kind][1]
 	o.require(needed...)
@@ -169,7 +169,7 @@ func (o *object) validity() benefit.Validity {
 	case v.has("days") && !relative && !absolute:
 		valid.ForMillis = days * dayMillis
 	case relative && !absolute && !v.has("days"):
-		if !valid.ToDayEnd { // which alone means: to the end of the day of the issue
+		if !valid.ToDayEnd { // to_day_end alone means: to the end of the day of the issue
 			v.require("for")
 		}
 	default:
@@ -179,7 +179,7 @@ func (o *object) validity() benefit.Validity {
 	return valid
 }
 
-// stock reads the caps. Amounts are for the kinds whose vouchers carry one.
+// stock reads the caps. Amounts are only for the kinds whose vouchers have one.
 func (o *object) stock(kind benefit.Kind) benefit.Stock {
 	stock := benefit.UnlimitedStock()
 	s := o.object("stock")

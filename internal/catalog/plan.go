@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Action is what a plan does to an entity.
+// Action is the action of a plan on an entity.
 type Action string
 
 // The actions.
@@ -21,37 +21,37 @@ const (
 	Unchanged Action = "unchanged"
 )
 
-// Plan tells what applying a file would do, entity by entity in the order of the file. It shows no secrets.
+// Plan lists what applying a file does, entity by entity in the order of the file. It has no secrets.
 type Plan struct {
-	// Version is the catalogue version that applying makes; 0 when the catalogue stays as it is.
+	// Version is the catalogue version that applying makes; 0 when the catalogue does not change.
 	Version int64
-	// Changes are all that the file states and that differ from what is there.
+	// Changes are the entities that the file states and that differ from the stored ones.
 	Changes []Change
-	// Same counts the entities that the file states as they are.
+	// Same is the number of entities that the file states unchanged.
 	Same int
 	// Applied reports whether the changes were made.
 	Applied bool
-	// Warnings are what the file may change, and yet looks like a mistake.
+	// Warnings are changes that are allowed but look like mistakes.
 	Warnings Problems
 }
 
-// Change is what happens to one entity.
+// Change is the change of one entity.
 type Change struct {
 	Kind   string // merchant, app, user, session, template, activity, scene or platform
-	Name   string // the operator's handle; empty for a user without one
+	Name   string // the name in the file; empty for a user without one
 	Line   int    // of the file
 	Action Action
 	Fields []Difference
 }
 
-// Difference is one field, in the words of the file: "stock.count", "items[0].template".
+// Difference is the change of one field, by its path in the file: "stock.count", "items[0].template".
 type Difference struct {
 	Field     string
 	Old, New  string // empty: left out
 	Generated bool   // faquan made the new value, because the file leaves it out
 }
 
-// Empty says that applying would change nothing.
+// Empty reports whether applying would change nothing.
 func (p *Plan) Empty() bool { return len(p.Changes) == 0 }
 
 func (p *Plan) add(c Change) {
@@ -84,7 +84,7 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
-// String is the difference on one line.
+// String returns the difference on one line.
 func (d Difference) String() string {
 	text := d.Field + ": " + shown(d.New)
 	if d.Old != "" {
@@ -96,7 +96,7 @@ func (d Difference) String() string {
 	return text
 }
 
-// shown keeps a value on one line; of a long one, such as a key, it shows the beginning and a digest.
+// shown returns a value on one line; for a long one, such as a key, its beginning and a digest.
 func shown(value string) string {
 	switch {
 	case value == "":
@@ -107,8 +107,8 @@ func shown(value string) string {
 	return printable(value)
 }
 
-// printable returns a text that is on one line and no command to a terminal: it may be of callers, whose identifiers
-// users have.
+// printable returns a text without line breaks and terminal commands, because it may come from callers: users have their
+// identifiers.
 func printable(text string) string {
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return strconv.Quote(text)
@@ -121,7 +121,7 @@ type field struct{ path, value string }
 
 type fields []field
 
-// flatten lists the values of an entity in order. The name is left out: it says which entity it is.
+// flatten returns the values of an entity in order, without the name, which identifies the entity.
 func flatten(n *yaml.Node) fields {
 	var all fields
 	var walk func(path string, n *yaml.Node)
@@ -149,7 +149,7 @@ func flatten(n *yaml.Node) fields {
 	return all
 }
 
-// difference compares two lists of values: the new ones in order, then those that are gone.
+// difference returns the differences of two lists of values: the new ones in order, then those that are gone.
 func difference(old, now fields, generated func(value string) bool) []Difference {
 	was := make(map[string]string, len(old))
 	for _, f := range old {

@@ -15,19 +15,19 @@ import (
 	"faquan/internal/store"
 )
 
-// Platform is the platform's own settings: the entity of kind benefit.PlatformEntity with the id PlatformID.
+// Platform holds the platform's own settings: the entity of kind benefit.PlatformEntity with the id PlatformID.
 type Platform struct {
 	// AlipayPrivateKey signs the answers of the Alipay gateway: PKCS#8, sealed.
 	AlipayPrivateKey []byte `json:"alipay_private_key,omitzero"`
 }
 
-// PlatformID is the id of the one platform entity.
+// PlatformID is the id of the only platform entity.
 const PlatformID = 1
 
-// platformKey is what the private key is sealed for.
+// platformKey is the context for which the private key is sealed.
 const platformKey = "platform/alipay_private_key"
 
-// PlatformOf finds the platform's settings among stored entities; the zero Platform when there are none.
+// PlatformOf returns the platform's settings among stored entities; the zero Platform when there are none.
 func PlatformOf(entities []benefit.Entity) (Platform, error) {
 	var platform Platform
 	for _, e := range entities {
@@ -41,7 +41,7 @@ func PlatformOf(entities []benefit.Entity) (Platform, error) {
 	return platform, nil
 }
 
-// Key opens the private key; nil when there is none yet. Errors wrap those of package seal.
+// Key returns the opened private key; nil when there is none yet. Errors wrap those of package seal.
 func (p Platform) Key(box *seal.Box) (*rsa.PrivateKey, error) {
 	if len(p.AlipayPrivateKey) == 0 {
 		return nil, nil
@@ -61,7 +61,7 @@ func (p Platform) Key(box *seal.Box) (*rsa.PrivateKey, error) {
 	return private, nil
 }
 
-// with gives the settings as an entity with another key.
+// with returns the settings with another key, as an entity.
 func (p Platform) with(key *rsa.PrivateKey, box *seal.Box) (benefit.Entity, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -75,11 +75,11 @@ func (p Platform) with(key *rsa.PrivateKey, box *seal.Box) (benefit.Entity, erro
 // ChangeFunc has the form of issuing.ChangeFunc.
 type ChangeFunc = func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error)
 
-// NewPlatformKey makes a key for the platform.
+// NewPlatformKey returns a new key for the platform.
 func NewPlatformKey() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, minKeyBits) }
 
-// EnsurePlatformKey is the change of the first start: it makes a private key when there is none, else changes
-// nothing.
+// EnsurePlatformKey returns the change of the first start: it makes a private key when there is none, and otherwise
+// changes nothing.
 func EnsurePlatformKey(box *seal.Box) ChangeFunc {
 	return func(ctx context.Context, r store.Reader, cat *benefit.Catalogue, _ benefit.Env) (*benefit.Changes, error) {
 		entities, _, err := r.Entities(ctx)
@@ -98,8 +98,8 @@ func EnsurePlatformKey(box *seal.Box) ChangeFunc {
 	}
 }
 
-// RotatePlatformKey is the change that puts another key, of 2048 bits or more, in the place of the platform's.
-// Answers are signed with it from then on: callers need its public key at once.
+// RotatePlatformKey returns the change that replaces the platform's key with another one of 2048 bits or more. Answers
+// are signed with it from then on: callers need its public key at once.
 func RotatePlatformKey(box *seal.Box, key *rsa.PrivateKey) ChangeFunc {
 	return func(ctx context.Context, r store.Reader, cat *benefit.Catalogue, _ benefit.Env) (*benefit.Changes, error) {
 		if key.N.BitLen() < minKeyBits {
@@ -125,7 +125,7 @@ func platformChange(platform Platform, key *rsa.PrivateKey, box *seal.Box, cat *
 	return &benefit.Changes{Catalogue: cat.Version + 1, Entities: []benefit.Entity{entity}}, nil
 }
 
-// platformDoc puts the file's private key in the place of the platform's.
+// platformDoc replaces the platform's private key with that of the file.
 func (p *planner) platformDoc() error {
 	d := p.file.platform
 	if d == nil || d.key == nil {
@@ -161,8 +161,8 @@ func (p *planner) platformDoc() error {
 	return nil
 }
 
-// SealedValues says that entities hold something sealed, so that a missing key file is a loss and not a first
-// start. Sessions are sealed as well; they need no look, because every store in use has the platform's key.
+// SealedValues reports whether entities have sealed values, so that a missing key file is a loss and not a first start.
+// Sessions are sealed as well, but need no check, because every store in use has the platform's key.
 func SealedValues(entities []benefit.Entity) bool {
 	for _, e := range entities {
 		if e.Kind == benefit.AppEntity && bytes.Contains(e.Body, []byte(`"app_secret"`)) ||

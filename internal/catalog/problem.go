@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with a file, and where.
+// Problem is one error in a file, with its line.
 type Problem struct {
 	File   string
-	Line   int // 1 is the first; 0 when the problem has no place
+	Line   int // 1 is the first; 0 when the problem has no line
 	Reason string
 }
 
-// Error is file:line: reason.
+// Error returns file:line: reason.
 func (p Problem) Error() string {
 	if p.Line == 0 {
 		return p.File + ": " + p.Reason
@@ -21,14 +21,13 @@ func (p Problem) Error() string {
 	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Reason)
 }
 
-// Problems is the error of a file that is refused: everything that was found wrong, in the order of the lines. No
-// reason quotes a secret.
+// Problems is the error of a file that is refused: all problems, in the order of the lines. No reason quotes a secret.
 type Problems []Problem
 
-// maxShown bounds the text of the error, for a file that is wrong in every line.
+// maxShown bounds the text of the error, for a file with an error in every line.
 const maxShown = 50
 
-// Error lists the problems, one a line.
+// Error returns the problems, one a line.
 func (p Problems) Error() string {
 	var b strings.Builder
 	for k, one := range p {
@@ -44,7 +43,7 @@ func (p Problems) Error() string {
 	return b.String()
 }
 
-// problems collects what is wrong with one file.
+// problems collects the problems of one file.
 type problems struct {
 	file string
 	all  Problems
@@ -54,7 +53,7 @@ func (p *problems) report(line int, format string, args ...any) {
 	p.all = append(p.all, Problem{p.file, line, fmt.Sprintf(format, args...)})
 }
 
-// err is nil when nothing was reported.
+// err returns nil when nothing was reported.
 func (p *problems) err() error {
 	if len(p.all) == 0 {
 		return nil

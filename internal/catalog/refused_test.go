@@ -43,7 +43,7 @@ func refusedCases(t testing.TB) []refusedCase {
 	return cases
 }
 
-// oddKeys are key files that are no good.
+// oddKeys are key files that are refused.
 func oddKeys(t testing.TB) map[string][]byte {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 1024)
@@ -54,7 +54,7 @@ func oddKeys(t testing.TB) map[string][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// No key, but of the form of one: 512 bits.
+	// A key of 512 bits, in the right form.
 	small, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 511, 1), E: 65537})
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"faquan/internal/money"
 )
 
-// The readers of scalars. Each takes the text as it stands in the file, whatever YAML would make of it.
+// The readers of scalars. Each parses the text as it is written in the file, regardless of YAML's own types.
 
 // text reads text of 1 to max characters without control characters.
 func text(max int) func(string) (string, error) {
@@ -42,11 +42,11 @@ func lines(max int, s string, refused func(rune) bool) (string, error) {
 	return s, nil
 }
 
-// maxName is the longest operator's handle, in characters.
+// maxName is the maximum length of a name, in characters.
 const maxName = 64
 
-// handle reads an operator's handle. The two characters that it may not have separate a type from an identifier
-// where a user is named by one.
+// handle reads the name of an entity. The two characters that it may not have separate a type from an identifier where an
+// identifier names a user.
 func handle(s string) (string, error) {
 	if strings.ContainsAny(s, ":/") || strings.ContainsFunc(s, unicode.IsSpace) {
 		return "", fmt.Errorf("a name must not contain white space, a colon or a slash: %q", clip(s))
@@ -54,7 +54,7 @@ func handle(s string) (string, error) {
 	return text(maxName)(s)
 }
 
-// token reads printable ASCII without white space: what wires carry as keys and codes.
+// token reads printable ASCII without white space, as for keys and codes of the protocols.
 func token(max int) func(string) (string, error) {
 	return func(s string) (string, error) {
 		if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -75,7 +75,7 @@ func callerID(max int) func(string) (string, error) {
 	}
 }
 
-// number reads a whole number between min and max, decimal digits alone, exactly.
+// number reads a whole number from min to max, exactly; only decimal digits are allowed.
 func number(min, max int64) func(string) (int64, error) {
 	return func(s string) (int64, error) {
 		digits := s
@@ -125,13 +125,13 @@ func percent(s string) (int64, error) {
 	return int64(hundredths), nil
 }
 
-// layouts are the ways in which a time may be written; the first two are at +08:00.
+// layouts are the accepted forms of a time; the first two are at +08:00.
 var layouts = []string{
 	time.DateTime, "2006-01-02T15:04:05",
 	time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 Z07:00",
 }
 
-// Times lie between these; the first is no restriction in practice, and keeps the zero Instant free.
+// The range of times; the first does not restrict in practice, and keeps the zero Instant free.
 var (
 	firstTime = time.Date(1971, 1, 1, 0, 0, 0, 0, benefit.Shanghai)
 	lastTime  = time.Date(9999, 12, 31, 23, 59, 59, 0, benefit.Shanghai)
@@ -159,13 +159,13 @@ const (
 	maxDuration = 36500 * dayMillis
 )
 
-// units of a duration, the largest first.
+// units are the units of a duration, the largest first.
 var units = []struct {
 	letter byte
 	millis int64
 }{{'d', dayMillis}, {'h', 3600 * secondMillis}, {'m', 60 * secondMillis}, {'s', secondMillis}}
 
-// duration reads a stretch of time such as 10s, 12h or 1d12h into milliseconds, more than 0.
+// duration reads a duration such as 10s, 12h or 1d12h into milliseconds, more than 0.
 func duration(s string) (int64, error) {
 	wrong := fmt.Errorf("must be a duration like 10s, 90m, 12h, 30d or 1d12h, at most 36500d: %q", clip(s))
 	rest, total := s, int64(0)
@@ -200,7 +200,7 @@ func durationText(millis int64) string {
 	return b.String()
 }
 
-// words are the values of a field that takes one of a few.
+// words are the values of an enumerated field.
 type words[T comparable] []struct {
 	word  string
 	value T
@@ -251,7 +251,7 @@ var (
 	signTypes      = words[string]{{"RSA2", "RSA2"}, {"RSA", "RSA"}}
 )
 
-// clip keeps foreign text from filling a message.
+// clip shortens a text, so that it does not fill a message.
 func clip(s string) string {
 	r := []rune(s)
 	if len(r) > 40 {

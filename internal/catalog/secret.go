@@ -5,7 +5,7 @@ import (
 	"faquan/internal/seal"
 )
 
-// AppSecret opens the secret that an app signs with on TOP; "" when it has none. Errors wrap those of package seal.
+// AppSecret returns the opened secret of an app on TOP; "" when it has none. Errors wrap those of package seal.
 func AppSecret(a *benefit.App, box *seal.Box) (string, error) {
 	if len(a.AppSecret) == 0 {
 		return "", nil

@@ -5,11 +5,11 @@ import (
 	"slices"
 )
 
-// table is the entities of one kind while a change is planned: as they are, with what the file states over them.
+// table holds the entities of one kind while a change is planned: the stored ones, merged with those of the file.
 type table[ID ~int64, T any] struct {
 	kind   string // for messages
 	old    map[ID]*T
-	all    map[ID]*T // old, with what the file states over it
+	all    map[ID]*T // old, merged with what the file states
 	byName map[string]ID
 	stated map[ID]place // where the file states an entity
 	last   ID
@@ -25,7 +25,7 @@ func newTable[ID ~int64, T any](kind string, old map[ID]*T, name func(*T) string
 	return t
 }
 
-// state gives the id of an entity that the file states: the one it has, or the next.
+// state returns the id of an entity that the file states: its stored id, or the next.
 func (t *table[ID, T]) state(name string, at place) ID {
 	id, known := t.byName[name]
 	if !known {
@@ -37,10 +37,10 @@ func (t *table[ID, T]) state(name string, at place) ID {
 	return id
 }
 
-// ids are those of all entities, in order.
+// ids returns the ids of all entities, in order.
 func (t *table[ID, T]) ids() []ID { return slices.Sorted(maps.Keys(t.all)) }
 
-// values are all entities in the order of their ids.
+// values returns all entities in the order of their ids.
 func (t *table[ID, T]) values() []*T {
 	all := make([]*T, 0, len(t.all))
 	for _, id := range t.ids() {
@@ -49,8 +49,8 @@ func (t *table[ID, T]) values() []*T {
 	return all
 }
 
-// find resolves a reference of the entity that what names; 0, with the problem reported, when it dangles. A
-// reference that is left out is 0 too: whoever needs it asked for it while parsing.
+// find resolves a reference of the entity that what names. It reports a problem and returns 0 when the reference dangles.
+// It also returns 0 for a reference that is left out: the parser has checked those that are required.
 func (t *table[ID, T]) find(p *problems, what string, r ref) ID {
 	if !r.given() {
 		return 0

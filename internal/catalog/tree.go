@@ -13,13 +13,13 @@ import (
 	"faquan/internal/money"
 )
 
-// The entities in the form of the file. Export writes it, and a plan compares it, so that a difference is told in
-// the words of the file.
+// The entities in the form of the file. Export writes it, and a plan compares it, so that differences have the names of
+// the file's fields.
 
-// secret stands for what is not shown.
+// secret replaces what is not shown.
 const secret = "(secret)"
 
-// names finds what references point to.
+// names holds the entities that references name, by their ids.
 type names struct {
 	merchants  map[benefit.MerchantID]*benefit.Merchant
 	apps       map[benefit.AppID]*benefit.App
@@ -120,7 +120,7 @@ func styled(value string, style yaml.Style) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Style: style}
 }
 
-// textNode quotes whatever is not an ordinary word, so that no reader of YAML takes it for something else.
+// textNode quotes everything but ordinary words, so that every YAML parser reads it as text.
 func textNode(value string) *yaml.Node {
 	if strings.HasPrefix(value, "-----BEGIN ") {
 		return styled(value, yaml.LiteralStyle)
@@ -131,7 +131,7 @@ func textNode(value string) *yaml.Node {
 			return quoted(value)
 		}
 	}
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value} // quoted all the same when it is a word like true
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value} // the encoder quotes it when it is a word like true
 }
 
 func textNodes[T any](values []T, text func(T) string) []*yaml.Node {
@@ -158,7 +158,7 @@ func merchantNode(e *benefit.Merchant) *yaml.Node {
 	return m.Node
 }
 
-// appNode writes an app; its secret only when one is given.
+// appNode returns an app; with its secret only if one is given.
 func appNode(e *benefit.App, shownSecret string, in names) *yaml.Node {
 	m := newMapping()
 	m.text("name", e.Name)
@@ -215,7 +215,7 @@ func userNode(u *benefit.User, app func(benefit.AppID) string) *yaml.Node {
 	return m.Node
 }
 
-// attributesNode writes JSON as the YAML that it is.
+// attributesNode returns attributes, which are JSON, as YAML.
 func attributesNode(body []byte) *yaml.Node {
 	var doc yaml.Node
 	if !json.Valid(body) || yaml.Unmarshal(body, &doc) != nil || len(doc.Content) == 0 {
@@ -226,7 +226,7 @@ func attributesNode(body []byte) *yaml.Node {
 	return node
 }
 
-// reflow takes the quotes off what needs none.
+// reflow removes quotes that are not needed.
 func reflow(n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
 		*n = *textNode(n.Value)
@@ -241,7 +241,7 @@ func reflow(n *yaml.Node) {
 	}
 }
 
-// userRef names a user in a session: by name, else by the first identifier.
+// userRef returns the user of a session: the name, else the first identifier.
 func userRef(u *benefit.User, app func(benefit.AppID) string) string {
 	switch {
 	case u == nil:
@@ -358,7 +358,7 @@ func validNode(v benefit.Validity) mapping {
 	return m
 }
 
-// stockNode leaves out what is unlimited; 0 is a cap.
+// stockNode leaves out unlimited caps; 0 is a cap.
 func stockNode(s benefit.Stock) mapping {
 	m := newMapping().inline()
 	count := func(field string, c benefit.Cap) {
@@ -439,7 +439,7 @@ func sceneNode(s *benefit.Scene, in names) *yaml.Node {
 	return m.Node
 }
 
-// entityNode writes any of the entities.
+// entityNode returns any of the entities.
 func entityNode(v any, in names) *yaml.Node {
 	switch v := v.(type) {
 	case *benefit.Merchant:

@@ -11,9 +11,9 @@ import (
 	"faquan/internal/id"
 )
 
-// userDocs puts the users of the file over the directory. A user is found by name, else by identifiers. An
-// identifier never moves from one user to another, because vouchers and limits belong to users; and none is ever
-// taken away, because an unknown identifier might make a new user with fresh limits.
+// userDocs merges the users of the file with the stored ones. A user is found by name, else by identifiers. An identifier
+// never moves from one user to another, because vouchers and limits belong to users; and none is ever removed, because an
+// unknown identifier might make a new user with fresh limits.
 func (p *planner) userDocs() error {
 	seen := map[benefit.UserID]int{} // lines
 	for _, d := range p.file.users {
@@ -48,7 +48,7 @@ func (p *planner) userDocs() error {
 	return nil
 }
 
-// home is the bucket of a new user: the person's when the user has one, so that the users of a person share it.
+// home returns the bucket of a new user: that of the person, if any, so that the users of a person share it.
 func home(u *benefit.User) int {
 	if u.Person != "" {
 		return id.BucketOf(u.Person)
@@ -56,7 +56,7 @@ func home(u *benefit.User) int {
 	return id.BucketOf(u.Identifiers[0].String())
 }
 
-// match finds the user that a doc means, nil when it is a new one. It resolves the doc's identifiers on the way.
+// match returns the user that a doc states, nil when it is a new one. It also resolves the doc's identifiers.
 func (p *planner) match(d *userDoc) (old *benefit.User, fits bool, err error) {
 	reported := len(p.all)
 	for k := range d.idents {
@@ -78,7 +78,7 @@ func (p *planner) match(d *userDoc) (old *benefit.User, fits bool, err error) {
 	}
 	for _, i := range d.idents {
 		if old != nil && slices.Contains(old.Identifiers, i.Identifier) {
-			continue // what is there already, which is almost all of a file that is applied again
+			continue // stored already, as almost all of a file that is applied again
 		}
 		holder, err := p.r.Recipient(p.ctx, i.Identifier)
 		if err != nil {
@@ -96,7 +96,7 @@ func (p *planner) match(d *userDoc) (old *benefit.User, fits bool, err error) {
 	return old, len(p.all) == reported, nil
 }
 
-// over is the user as the doc states it over what is there.
+// over returns the stored user merged with the doc.
 func (d *userDoc) over(old *benefit.User) *benefit.User {
 	u := d.user
 	if old != nil {
@@ -121,7 +121,7 @@ func (d *userDoc) over(old *benefit.User) *benefit.User {
 	return &u
 }
 
-// userLabel names a user in messages, without showing an identifier.
+// userLabel returns a user's name for messages, without an identifier.
 func userLabel(u *benefit.User) string {
 	switch {
 	case u.Name != "":
@@ -157,7 +157,7 @@ func (p *planner) userChange(d *userDoc, old, u *benefit.User) error {
 	return nil
 }
 
-// appName is the name of an app after the change.
+// appName returns the name of an app after the change.
 func (p *planner) appName(app benefit.AppID) string {
 	if a := p.apps.all[app]; a != nil {
 		return a.Name
@@ -165,11 +165,11 @@ func (p *planner) appName(app benefit.AppID) string {
 	return fmt.Sprintf("?%d", app)
 }
 
-// SessionKey is what the key of a session is sealed for.
+// SessionKey is the context for which the key of a session is sealed.
 func SessionKey(d benefit.Digest) string { return "session/" + d.String() }
 
-// sessionDocs puts the sessions of the file over those that exist. A session is found by its key. What happened to
-// it stays: a file that is applied again does not bring a revoked session back.
+// sessionDocs merges the sessions of the file with the stored ones. A session is found by its key. Its state is kept: a
+// file that is applied again does not make a revoked session valid.
 func (p *planner) sessionDocs() error {
 	seen := map[benefit.Digest]int{}
 	for _, d := range p.file.sessions {
@@ -213,8 +213,8 @@ func (p *planner) sessionDocs() error {
 	return nil
 }
 
-// sessionUser resolves the user of a session; nil when the session has none, or, with the problem reported, when
-// the reference dangles.
+// sessionUser returns the user of a session. It returns nil when the session has none, and reports a problem and returns
+// nil when the reference dangles.
 func (p *planner) sessionUser(r ref) (u *benefit.User, err error) {
 	if !r.given() {
 		return nil, nil

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// wireIDs are the values of one id on the wire, such as template_id, and which entity each belongs to. Each value
+// wireIDs are the values of one id on the wire, such as template_id, with the entity that each belongs to. A value
 // belongs to one entity.
 type wireIDs struct {
 	field string
@@ -27,7 +27,7 @@ func newWireIDs(kind, field string) *wireIDs {
 	return &wireIDs{field: field, kind: kind, owner: map[string]owner{}}
 }
 
-// claim gives a value to an entity; false when it belongs to another one. An empty value is none.
+// claim assigns a value to an entity, and reports whether it was free or the entity's own. An empty value is none.
 func (w *wireIDs) claim(value string, to owner) (holder owner, ok bool) {
 	if value == "" {
 		return to, true
@@ -39,8 +39,8 @@ func (w *wireIDs) claim(value string, to owner) (holder owner, ok bool) {
 	return to, true
 }
 
-// generate makes a value that nobody has and gives it to the entity. The same catalogue file on two empty stores
-// gets the same values, because they come from the entity's name alone; a number is counted up on a clash.
+// generate makes an unused value and assigns it to the entity. The same catalogue file gets the same values on two empty
+// stores, because they are derived from the entity's name alone; a counter resolves clashes.
 func (w *wireIDs) generate(to owner, form func(sum [32]byte) string) string {
 	for n := 0; ; n++ {
 		value := form(sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d", w.kind, w.field, to.name, n)))
@@ -59,8 +59,8 @@ func numberForm(sum [32]byte) string {
 	return strconv.FormatUint(low+binary.BigEndian.Uint64(sum[:8])%span, 10)
 }
 
-// templateForm has 28 digits like a published template_id. Voucher ids of that length begin with the date; this
-// begins with 9, so that the two are not mistaken for each other.
+// templateForm has 28 digits, like a published template_id. Voucher ids of that length begin with the date; this
+// begins with 9, so that the two cannot be confused.
 func templateForm(sum [32]byte) string {
 	digits := new(big.Int).SetBytes(sum[:]).String()
 	return "9" + fmt.Sprintf("%027s", digits[max(0, len(digits)-27):])
@@ -72,7 +72,7 @@ var alphabet = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPaddin
 func actForm(sum [32]byte) string   { return alphabet.EncodeToString(sum[:10]) }
 func sceneForm(sum [32]byte) string { return strings.ToUpper(alphabet.EncodeToString(sum[:10]))[:12] }
 
-// slot is a field that holds an id on the wire, whether as a number or as text. Empty is none.
+// slot is a field with an id on the wire, as a number or as text. Empty is none.
 type slot struct {
 	get func() string
 	set func(value string)
@@ -94,7 +94,7 @@ func numberSlot(field *int64) slot {
 	}
 }
 
-// keep gives a field that the file leaves out the value that it has.
+// keep sets a field that the file leaves out to its stored value.
 func keep[T comparable](field *T, old T) {
 	var none T
 	if *field == none {
