@@ -190,9 +190,9 @@ func TestSendCA(t *testing.T) {
 		"no --ca":           {append([]string{"--url", s.url}, voucher...), "certificate"},
 		"no --ca, TOP":      {append([]string{"--url", s.url}, ask...), "certificate"},
 		"another":           {append([]string{"--url", s.url, "--ca", other.Cert}, voucher...), "certificate"},
-		"no certificate":    {append([]string{"--url", s.url, "--ca", junk}, voucher...), "holds no certificate in PEM"},
+		"no certificate":    {append([]string{"--url", s.url, "--ca", junk}, voucher...), "has no PEM certificate"},
 		"no file":           {append([]string{"--url", s.url, "--ca", junk + "x"}, voucher...), "no such file"},
-		"a URL without TLS": {append([]string{"--url", "http://127.0.0.1:1", "--ca", files.Cert}, voucher...), "--ca is for https URLs"},
+		"a URL without TLS": {append([]string{"--url", "http://127.0.0.1:1", "--ca", files.Cert}, voucher...), "--ca is only for https URLs"},
 	} {
 		cmd := newRoot()
 		cmd.SetArgs(append([]string{"send"}, test.args...))

@@ -203,7 +203,7 @@ func (d decided) errors() {
 		}
 	}
 	if !slices.Equal(want, told) {
-		d.broke("the names that it reports as missing", fmt.Sprintf("%d names, which the scene does not have", len(want)), fmt.Sprintf("%d, or others", len(told)))
+		d.broke("its names reported as missing", fmt.Sprintf("%d names, which the scene does not have", len(want)), fmt.Sprintf("%d, or others", len(told)))
 	}
 }
 
@@ -223,7 +223,7 @@ func (d decided) foreign(e benefit.DecisionError) {
 		})
 	})
 	if !there || slices.ContainsFunc(d.i.Lines, func(l benefit.IssuedLine) bool { return d.codeOf(l.Activity) == e.ActCode }) {
-		d.broke("what it reports as another merchant's", "something of the scene that belongs to another merchant, and was not issued", fmt.Sprintf("%q, right %d", e.ActCode, e.RightID))
+		d.broke("its names reported as another merchant's", "something of the scene that belongs to another merchant, and was not issued", fmt.Sprintf("%q, right %d", e.ActCode, e.RightID))
 	}
 }
 

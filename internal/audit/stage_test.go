@@ -271,7 +271,7 @@ func TestStage(t *testing.T) {
 
 		{"another activity", func(s *stage) { s.scenes[0].Activities = s.scenes[0].Activities[1:] }, []string{
 			"decisions: its activity: want one of the scene, got activity 61", "decisions: its activities: want each of 1 once, got 2",
-			"decisions: its activity: want one of the scene", "decisions: what it says is missing",
+			"decisions: its activity: want one of the scene", "decisions: its names reported as missing",
 		}},
 		{"two activities of one", func(s *stage) { s.scenes[0].Strategy = benefit.ChooseWeighted }, []string{"decisions: its activities: want one, by the strategy of the scene, got 2"}},
 		{"an act_code that leaves it out", func(s *stage) { s.issuance(3).Asked.ActCodes = []string{"A3"} }, []string{"decisions: activity 61: want 0 lines & got 2"}},
@@ -281,15 +281,15 @@ func TestStage(t *testing.T) {
 		{"a scene that allows what was named", func(s *stage) { s.scenes[0].Narrowing = benefit.NarrowRights }, nil},
 		{"a right that leaves it out", func(s *stage) { s.issuance(5).Asked.Rights[0].RightID = 11 }, []string{"decisions: activity 61, line 0 of it"}},
 		{"an item that gives more", func(s *stage) { s.activities[1].Items[1].Quantity = 2 }, []string{"decisions: activity 61, line 1 of it", "decisions: activity 61, line 1 of it"}},
-		{"a name that is not told to be missing", func(s *stage) { s.issuance(4).Errors = nil }, []string{"decisions: what it says is missing"}},
-		{"a name that is there", func(s *stage) { s.issuance(4).Asked.ActCodes = []string{"A2"} }, []string{"decisions: what it says is missing"}},
+		{"a name that is not told to be missing", func(s *stage) { s.issuance(4).Errors = nil }, []string{"decisions: its names reported as missing"}},
+		{"a name that is there", func(s *stage) { s.issuance(4).Asked.ActCodes = []string{"A2"} }, []string{"decisions: its names reported as missing"}},
 		{"a right that is called another merchant's", func(s *stage) {
 			s.issuance(5).Errors = []benefit.DecisionError{{Kind: benefit.RightError, ActCode: "A3", RightID: 12, Reason: benefit.OtherMerchant}}
-		}, []string{"decisions: what it says is another merchant's"}},
+		}, []string{"decisions: its names reported as another merchant's"}},
 		{"another merchant's activity that was given", func(s *stage) {
 			s.activities[1].Merchant = 77
 			s.issuance(5).Errors = []benefit.DecisionError{{Kind: benefit.ActivityError, ActCode: "A2", Reason: benefit.OtherMerchant}}
-		}, []string{"decisions: what it says is another merchant's"}},
+		}, []string{"decisions: its names reported as another merchant's"}},
 		{"another merchant's activity", func(s *stage) {
 			s.activities[2].Merchant = 77
 			s.issuance(5).Errors = []benefit.DecisionError{{Kind: benefit.ActivityError, ActCode: "A3", Reason: benefit.OtherMerchant}}
