@@ -91,7 +91,7 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 	return cmd
 }
 
-// showPlan has a document planned, or applied, and prints the plan.
+// showPlan plans or applies a document, and prints the plan.
 func showPlan(cmd *cobra.Command, at place, doc *control.Document,
 	plan func(control.Platform, context.Context, *control.Document) (*catalog.Plan, error)) error {
 	return withPlatform(cmd.Context(), at, func(p control.Platform) error {

@@ -84,7 +84,7 @@ func parseHeads(texts []string) (all []journal.Head, err error) {
 	return all, nil
 }
 
-// parseHead reads RECORD:HASH.
+// parseHead parses RECORD:HASH.
 func parseHead(text string) (h journal.Head, err error) {
 	seq, hash, _ := strings.Cut(text, ":")
 	h.Seq, err = strconv.ParseUint(seq, 10, 64)
@@ -96,8 +96,8 @@ func parseHead(text string) (h journal.Head, err error) {
 	return h, nil
 }
 
-// auditPlace audits a store, wherever it is. A database is opened beside whoever serves it, and without the key file:
-// nothing is unsealed.
+// auditPlace audits a data directory or a database. A database is opened beside the processes that serve it, and without
+// the key file, because nothing is unsealed.
 func auditPlace(ctx context.Context, at place, o audit.EmbeddedOptions) (*audit.Report, error) {
 	if at.store == "" {
 		return auditDir(ctx, at.dir, o)
@@ -113,8 +113,8 @@ func auditPlace(ctx context.Context, at place, o audit.EmbeddedOptions) (*audit.
 	return audit.Postgres(ctx, db, o.Options)
 }
 
-// auditDir audits a data directory, that of a serving process included: that one is asked to write out first what it
-// holds back, so that the audit covers everything answered before it began.
+// auditDir audits a data directory, also while a process serves it: the process first writes what it has only in memory,
+// so that the audit covers everything that was answered before it began.
 func auditDir(ctx context.Context, dir string, o audit.EmbeddedOptions) (*audit.Report, error) {
 	c, err := control.Dial(dir)
 	if err == nil {
@@ -127,7 +127,7 @@ func auditDir(ctx context.Context, dir string, o audit.EmbeddedOptions) (*audit.
 	return audit.Embedded(ctx, o)
 }
 
-// showReport prints the report. Its error says that something is wrong with the store.
+// showReport prints the report. It returns an error when the report has findings.
 func showReport(w io.Writer, r *audit.Report, took time.Duration, asJSON bool) error {
 	if asJSON {
 		if err := writeJSON(w, r); err != nil {

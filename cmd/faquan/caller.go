@@ -32,7 +32,7 @@ type voucherSend struct {
 	ExtendInfo string `json:"extend_info,omitempty"`
 }
 
-// text is the JSON as an SDK sends it, with nothing escaped that need not be.
+// text returns the JSON as an SDK sends it, without unnecessary escapes.
 func (v *voucherSend) text() string {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -53,7 +53,7 @@ type caller struct {
 	client     *http.Client // nil: the default one
 }
 
-// exchange is one call and its answer.
+// exchange is a call and its answer.
 type exchange struct {
 	biz    string // what was asked
 	answer wire.Answer
@@ -62,7 +62,7 @@ type exchange struct {
 	took   time.Duration
 }
 
-// voucherID is the voucher of a success.
+// voucherID returns the voucher id of a success.
 func (e *exchange) voucherID() string {
 	var node struct {
 		VoucherID string `json:"voucher_id"`
@@ -71,7 +71,7 @@ func (e *exchange) voucherID() string {
 	return node.VoucherID
 }
 
-// form signs a call, and gives the body to post.
+// form signs a call, and returns the body to post.
 func (c *caller) form(biz string, at time.Time) (string, error) {
 	return wire.SignRequest(map[string]string{
 		"app_id": c.appID, "method": sendMethod, "format": "JSON", "version": "1.0",
@@ -79,7 +79,7 @@ func (c *caller) form(biz string, at time.Time) (string, error) {
 	}, c.key, c.signType, c.charset)
 }
 
-// endpoint is where the form goes. SDKs put charset into the query, so that a gateway knows it before the body.
+// endpoint returns the URL to post to. SDKs put charset into the query, so that a gateway knows it before the body.
 func (c *caller) endpoint() string {
 	url := strings.TrimSuffix(c.url, "/")
 	if !strings.HasSuffix(url, alipay.Path) {
@@ -88,8 +88,8 @@ func (c *caller) endpoint() string {
 	return url + "?charset=" + c.charset.String()
 }
 
-// send makes one call. An error means that there is no answer that can be believed: the outcome is unknown, and a
-// retry with the same out_biz_no is safe.
+// send makes one call. An error means that there is no trustworthy answer: the outcome is unknown, and a retry with the
+// same out_biz_no is safe.
 func (c *caller) send(ctx context.Context, v *voucherSend) (*exchange, error) {
 	e := &exchange{biz: v.text()}
 	form, err := c.form(e.biz, time.Now())
@@ -138,7 +138,7 @@ func (c *caller) post(ctx context.Context, form string) (body []byte, trace stri
 	return body, resp.Header.Get("trace_id"), nil
 }
 
-// readUnverified reads an answer without its signature.
+// readUnverified parses an answer without checking its signature.
 func readUnverified(body []byte, into *wire.Answer) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {

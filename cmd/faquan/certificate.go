@@ -12,10 +12,10 @@ import (
 	"faquan/internal/config"
 )
 
-// lookEvery is how far two looks at the certificate's files are apart, at least.
+// lookEvery is the minimum time between two checks of the certificate's files.
 const lookEvery = time.Second
 
-// certificate is the configuration of TLS; nil without a certificate.
+// certificate returns the configuration of TLS; nil without a certificate.
 func certificate(c *config.Config, log *slog.Logger) (*tls.Config, error) {
 	if c.TLS.Cert == "" {
 		return nil, nil
@@ -27,7 +27,7 @@ func certificate(c *config.Config, log *slog.Logger) (*tls.Config, error) {
 	return &tls.Config{GetCertificate: f.get, MinVersion: tls.VersionTLS12}, nil
 }
 
-// certificateFiles are a certificate and its key, read again when the files have changed.
+// certificateFiles are a certificate and its key, which are reloaded when the files change.
 type certificateFiles struct {
 	files config.TLS
 	log   *slog.Logger
@@ -35,7 +35,7 @@ type certificateFiles struct {
 
 	mu     sync.Mutex
 	looked time.Time
-	seen   [2]fileState // of what was read last, whether it was good or not
+	seen   [2]fileState // of the files that were read last, valid or not
 	pair   *tls.Certificate
 }
 
@@ -64,8 +64,8 @@ func (f *certificateFiles) state() (now [2]fileState) {
 	return now
 }
 
-// get returns the certificate for a handshake. A pair that cannot be used changes nothing: half of it may still be on its
-// way.
+// get returns the certificate for a handshake. A pair that cannot be used is ignored: one of its files may not have been
+// replaced yet.
 func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -86,7 +86,7 @@ func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return f.pair, nil
 }
 
-// load reads the files, which had the given state just before: what changes meanwhile is seen at the next look.
+// load reads the files, which had the given state just before. A change in between is noticed at the next check.
 func (f *certificateFiles) load(now [2]fileState) error {
 	f.seen = now
 	pair, err := tls.LoadX509KeyPair(f.files.Cert, f.files.Key)

@@ -24,7 +24,7 @@ var (
 	allSignMethods = append([]string{"RSA2", "RSA"}, topSignMethods...)
 )
 
-// flagValues are the values of the flags that have few, by command and flag.
+// flagValues are the values of flags with a fixed set of values, by command and flag.
 var flagValues = map[string][]string{
 	"send charset":          charsets,
 	"send sign-type":        {"RSA2", "RSA"},
@@ -45,7 +45,7 @@ var flagValues = map[string][]string{
 	"serve log-calls":       {"info", "debug", "off"},
 }
 
-// names are the names in a catalogue that a flag may take.
+// names selects the names of a catalogue that are values of a flag.
 type names struct {
 	Merchants []named
 	Apps      []named
@@ -61,7 +61,7 @@ type named struct {
 	SceneCode  string `yaml:"scene_code"`
 }
 
-// flagNames are the names that a flag takes, by the flag alone or by command and flag.
+// flagNames are the names that are values of a flag, by the flag alone or by command and flag.
 var flagNames = map[string]func(*names) []string{
 	"merchant":      func(n *names) []string { return each(n.Merchants, func(m named) string { return m.Name }) },
 	"app":           func(n *names) []string { return each(n.Apps, func(a named) string { return a.Name }) },
@@ -72,7 +72,7 @@ var flagNames = map[string]func(*names) []string{
 	"send template": func(n *names) []string { return each(n.Templates, func(t named) string { return t.TemplateID }) },
 }
 
-// each returns the texts of all that have one.
+// each returns the non-empty texts of the elements.
 func each(all []named, text func(named) string) []string {
 	var texts []string
 	for _, n := range all {
@@ -107,8 +107,8 @@ func completeValues(cmd *cobra.Command) {
 	})
 }
 
-// catalogueNames returns the names in the catalogue that the command's flags, or the environment, lead to. It is empty
-// when nothing serves that directory: a key press must not open a store.
+// catalogueNames returns the names in the catalogue of the place that the command's flags, or the environment, name. It
+// returns none when no process serves that directory: a key press must not open a store.
 func catalogueNames(cmd *cobra.Command) *names {
 	at := place{dir: "data", store: os.Getenv("FAQUAN_STORE")}
 	if dir := os.Getenv("FAQUAN_DATA"); dir != "" {

@@ -15,7 +15,7 @@ import (
 	"faquan/internal/control"
 )
 
-// decision is a question of the command line.
+// decision holds the flags of decide.
 type decision struct {
 	app, scene, bizCode, userType, userID, requestID string
 	acts, rights                                     []string
@@ -103,7 +103,7 @@ func (q *decision) question() (*control.Question, error) {
 	}, nil
 }
 
-// parseRight reads ACT_CODE:RIGHT_ID.
+// parseRight parses ACT_CODE:RIGHT_ID.
 func parseRight(text string) (r benefit.ActRight, err error) {
 	act, right, ok := strings.Cut(text, ":")
 	if !ok || act == "" && right == "" {

@@ -85,7 +85,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	err = d.show(ctx)
-	d.app.client.CloseIdleConnections() // or stopping would wait for those that were never used
+	d.app.client.CloseIdleConnections() // otherwise the stop waits for connections that were never used
 	if err == nil && !d.exit {
 		err = d.invite()
 	}
@@ -95,7 +95,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	return d.server.wait(ctx)
 }
 
-// makeDir makes the data directory, and says how to remove it if it is temporary.
+// makeDir makes the data directory, and returns a function that removes it if it is temporary.
 func (d *demo) makeDir() (remove func() error, err error) {
 	if d.dir == "" {
 		d.dir, err = os.MkdirTemp("", "faquan-demo-")
@@ -111,7 +111,7 @@ func (d *demo) makeDir() (remove func() error, err error) {
 	return func() error { return nil }, err
 }
 
-// start makes the keys and the files beside them, and starts a server as serve would.
+// start makes the keys and the other files, and starts a server as serve does.
 func (d *demo) start(ctx context.Context) error {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -151,7 +151,7 @@ func (d *demo) start(ctx context.Context) error {
 	return d.meetGateway(ctx)
 }
 
-// meetGateway takes the platform's public key to the caller.
+// meetGateway gives the platform's public key to the caller.
 func (d *demo) meetGateway(ctx context.Context) error {
 	key, err := d.server.desk.PublicKey(ctx)
 	if err != nil {
@@ -167,7 +167,7 @@ func (d *demo) meetGateway(ctx context.Context) error {
 
 func (d *demo) file(name string) string { return filepath.Join(d.dir, name) }
 
-// command returns how a shell in the same directory starts this program: `go run` leaves nothing in the PATH.
+// command returns the command that starts this program in the same directory: with `go run` it is not in the PATH.
 func command() string {
 	self, err := os.Executable()
 	if err != nil {
@@ -186,7 +186,7 @@ func command() string {
 	return quote(self)
 }
 
-// quote returns text as one word of a shell.
+// quote returns the text quoted as one word for a shell.
 func quote(text string) string {
 	if !strings.ContainsFunc(text, func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_./:@%+=,", r)
@@ -196,7 +196,7 @@ func quote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// invite prints what to paste next.
+// invite prints the commands to try next.
 func (d *demo) invite() error {
 	program, err := template.ParseFS(demoFiles, "demo/send.mjs")
 	if err != nil {

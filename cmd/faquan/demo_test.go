@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// The curl line that the demo prints works as it stands, twice, and answers one voucher.
+// The curl command that the demo prints works verbatim, twice, and yields one voucher.
 func TestDemoInvitation(t *testing.T) {
 	var out bytes.Buffer
 	d := demo{dir: t.TempDir(), listen: "127.0.0.1:0", out: &out, err: io.Discard}
@@ -35,8 +35,7 @@ func TestDemoInvitation(t *testing.T) {
 	}
 }
 
-// The commands that the demo prints for TOP work as they stand: what is sent is explained, and what somebody would
-// get is told.
+// The commands that the demo prints for TOP work verbatim: one sends and explains a call, one shows what a user would get.
 func TestDemoCommands(t *testing.T) {
 	var out bytes.Buffer
 	d := demo{dir: t.TempDir(), listen: "127.0.0.1:0", out: &out, err: io.Discard}

@@ -8,7 +8,7 @@ import (
 	"faquan/internal/audit"
 )
 
-// act is one call of the show, and what must come of it.
+// act is one call of the demo, with its expected result.
 type act struct {
 	title string
 	send  voucherSend
@@ -16,7 +16,7 @@ type act struct {
 	same  bool   // the voucher of the act before
 }
 
-// acts are the show. What each one promises is checked, so that the demo is a test of itself.
+// acts are the calls of the demo. The result of each is checked, so that the demo is a test of itself.
 var acts = []act{
 	{
 		title: "A first call issues a voucher.",
@@ -56,7 +56,7 @@ var acts = []act{
 	},
 }
 
-// show plays the acts, the crowd after them, and counts everything again at the end.
+// show makes the calls, then the concurrent ones, and audits the store at the end.
 func (d *demo) show(ctx context.Context) error {
 	fmt.Fprintf(d.out, "A faquan of your own serves %s, with its data in %s.\nEach call is signed by the app; each answer of Alipay is signed by the gateway and verified.\n\n", d.server.url, d.dir)
 	last := ""
@@ -101,7 +101,7 @@ func (a *act) check(e *exchange, last string) error {
 	return nil
 }
 
-// crowd sends one call from eight callers at once.
+// crowd sends one call from eight callers concurrently.
 func (d *demo) crowd(ctx context.Context, number int) error {
 	const callers = 8
 	fmt.Fprintf(d.out, "%d. The same call from eight callers at once: eight answers, one voucher.\n", number)

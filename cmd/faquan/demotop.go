@@ -9,15 +9,15 @@ import (
 	"faquan/internal/control"
 )
 
-// topAct is one call of the show on TOP, and what must come of it.
+// topAct is one call of the demo on TOP, with its expected result.
 type topAct struct {
 	title  string
 	method string
 	object string            // the request; CODE is the code of the last certificate
 	want   map[string]string // texts of the answer, by path
-	// same is the number of acts before this one whose answer it is, but for request_id; 0: it is another one.
+	// same is the distance to the earlier act with the same answer, apart from request_id; 0: the answer is a new one.
 	same int
-	// explain asks first how it would be decided.
+	// explain first shows how the request would be decided.
 	explain bool
 }
 
@@ -27,7 +27,7 @@ const (
 	demoDecision = `{"scene_code":"1512AINNA61","request_id":"%s","biz_code":"DEMO","user_type":"ALIPAY","user_id":"%s"}`
 )
 
-// topActs are the show on TOP.
+// topActs are the calls of the demo on TOP.
 var topActs = []topAct{
 	{
 		title:  "TOP, another protocol and the same core: two benefits to the user of the session. There were three.",
@@ -71,7 +71,7 @@ var topActs = []topAct{
 	},
 }
 
-// showTOP plays the acts on TOP.
+// showTOP makes the calls on TOP.
 func (d *demo) showTOP(ctx context.Context, number int) error {
 	var answers []string // without their request_id
 	code := ""
@@ -112,7 +112,7 @@ func (a *topAct) check(e *topExchange, answers []string) error {
 	return nil
 }
 
-// explain tells how the scene would decide for the demo's user, as `faquan decide --explain` does.
+// explain prints how the scene would decide for the demo's user, as `faquan decide --explain` does.
 func (d *demo) explain(ctx context.Context) error {
 	q := decision{app: "demo", scene: "1512AINNA61", bizCode: "DEMO", userType: benefit.AlipayID, userID: "2088000000000011", requestID: "decide-1"}
 	question, err := q.question()

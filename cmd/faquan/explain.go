@@ -75,7 +75,7 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 	return cmd
 }
 
-// checkSearch refuses a search that names nothing, or several things.
+// checkSearch returns an error for a search that names nothing, or more than one thing.
 func checkSearch(s *control.Search, bizCode bool) error {
 	named := 0
 	for _, text := range []string{s.Voucher, s.Code, s.Trace, s.Key} {
@@ -101,13 +101,13 @@ func checkSearch(s *control.Search, bizCode bool) error {
 	return nil
 }
 
-// finder is who knows of decisions.
+// finder finds decisions.
 type finder interface {
 	Find(context.Context, *control.Search) ([]*control.Told, error)
 }
 
-// whoRefused is who remembers what was refused: the process that serves the directory, or those of this machine on the
-// database. It notes how many were asked, because there may be others elsewhere.
+// whoRefused returns the finder of refusals: the process that serves the directory, or those of this machine on the
+// database. It prints how many are asked, because other machines may have more.
 func whoRefused(note io.Writer, at place) (finder, error) {
 	var (
 		p   finder
@@ -129,7 +129,7 @@ func whoRefused(note io.Writer, at place) (finder, error) {
 	return p, err
 }
 
-// explainRefusals looks among what was refused: because it was asked for, or because nothing else was found.
+// explainRefusals searches the refusals: with --refusals, or when nothing that was issued is found.
 func explainRefusals(cmd *cobra.Command, at place, s control.Search, asJSON bool) error {
 	wanted := s.Refusals
 	s.Refusals = true

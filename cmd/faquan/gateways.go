@@ -22,7 +22,7 @@ import (
 	"faquan/internal/store"
 )
 
-// gateways are the faces to the callers, on one address.
+// gateways are the gateways of both platforms and OAuth, on one address.
 type gateways struct {
 	desk     *control.Desk
 	sessions *gateway.Sessions
@@ -33,7 +33,7 @@ type gateways struct {
 	observe  func(*gateway.Record) // each call, for metrics; may be nil
 }
 
-// newGateways puts the gateways on a desk. The platform's key must exist.
+// newGateways returns the gateways on a desk. The platform's key must exist.
 func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, observe func(*gateway.Record), log *slog.Logger) (*gateways, error) {
 	g := &gateways{desk: desk, log: log, observe: observe}
 	g.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) {
@@ -73,7 +73,7 @@ func (g *gateways) newOAuth(c *config.Config, apps *gateway.Apps) (*oauth.Handle
 	return oauth.New(o), nil
 }
 
-// consentKey reads the key that whoever consents must know; "" without a file.
+// consentKey reads the key that a person must enter to consent; "" without a file.
 func consentKey(file string) (string, error) {
 	if file == "" {
 		return "", nil
@@ -96,7 +96,7 @@ func (g *gateways) newTOP(c *config.Config, apps *gateway.Apps) (*top.Handler, e
 	}
 	tolerance := c.TOP.Tolerance
 	if tolerance == 0 {
-		tolerance = -1 // to the gateway 0 is the default
+		tolerance = -1 // for the gateway, 0 is the default
 	}
 	return top.New(top.Options{
 		Issuer: g.desk.Issuer, Apps: apps, Sessions: g.sessions, Tokens: g.oauth,
@@ -107,7 +107,7 @@ func (g *gateways) newTOP(c *config.Config, apps *gateway.Apps) (*top.Handler, e
 	}), nil
 }
 
-// levelOfCalls is the level that the setting log.calls names.
+// levelOfCalls returns the level that the setting log.calls names.
 func levelOfCalls(name string) slog.Level {
 	switch name {
 	case "info":
@@ -130,7 +130,7 @@ func (g *gateways) signer(ctx context.Context) (wire.Signer, error) {
 	return wire.NewKeySigner(key)
 }
 
-// reload takes up what a change of the store brought. The catalogue needs nothing: the gateways read the issuer's.
+// reload loads what a change of the store changed. The catalogue is not reloaded: the gateways read the issuer's.
 func (g *gateways) reload(ctx context.Context) error {
 	g.sessions.Forget()
 	signer, err := g.signer(ctx)
@@ -141,8 +141,8 @@ func (g *gateways) reload(ctx context.Context) error {
 	return nil
 }
 
-// storeSessions asks a store for sessions, which needs no reader of it.
+// storeSessions looks up sessions in a store without opening a reader.
 type storeSessions struct{ store.Store }
 
-// Close leaves the store open.
+// Close does nothing: the store stays open.
 func (storeSessions) Close() error { return nil }

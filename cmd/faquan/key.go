@@ -73,7 +73,7 @@ The private key is PKCS#8 (BEGIN PRIVATE KEY), as the Java SDK and most tools wa
 	return cmd
 }
 
-// writePair writes both halves of a key as PEM, or none; format is that of the private one, pkcs8 or pkcs1.
+// writePair writes both halves of a key as PEM, or neither; format is that of the private key, pkcs8 or pkcs1.
 func writePair(key *rsa.PrivateKey, format, private, public string) error {
 	label, der := "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)
 	if format == "pkcs8" {
@@ -100,7 +100,7 @@ func writeNew(file, label string, der []byte) error {
 	return errors.Join(pem.Encode(f, &pem.Block{Type: label, Bytes: der}), f.Close())
 }
 
-// publicDER is the key as PKIX.
+// publicDER returns the key as PKIX.
 func publicDER(key *rsa.PublicKey) []byte {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
@@ -205,7 +205,7 @@ On a terminal it asks first. Elsewhere it needs --yes, and exits with 2 without 
 
 const rotationBreaks = "callers that verify answers by the old public key (SDKs do) refuse every answer until they have the new one"
 
-// confirmRotation asks on a terminal whether to rotate the platform's key. It returns nil for yes alone.
+// confirmRotation asks on a terminal whether to rotate the platform's key. It returns nil only for yes.
 func confirmRotation(ctx context.Context, in io.Reader, out io.Writer, terminal bool) error {
 	refused := usagef("key rotate needs --yes when there is no terminal to ask on: %s", rotationBreaks)
 	if !terminal {

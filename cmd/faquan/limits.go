@@ -19,18 +19,18 @@ const (
 	minRequestMemory = 64 << 20
 	maxRequestMemory = 1 << 30
 	minFiles         = 4096 // a warning is logged when the hard limit is lower
-	ownFiles         = 64   // descriptors that the process needs beside its connections
+	ownFiles         = 64   // descriptors that the process needs in addition to its connections
 )
 
-// serverLimits are the bounds of connections and their memory, which no slow or greedy caller gets around.
+// serverLimits returns the bounds of connections and their memory, which hold for slow and greedy callers too.
 func serverLimits(c *config.Config) (gateway.ServerLimits, error) {
-	// A caller is not cut off while its call may still wait, plus what reading and writing take.
+	// A connection stays open while its call may wait, plus the time for reading and writing.
 	l := gateway.ServerLimits{Write: 15*time.Second + c.Request.Timeout}
 	err := limitRequests(&l, c.Request, memoryLimit(), fileLimit())
 	return l, err
 }
 
-// limitRequests sets the bounds of memory and connections from the settings. Where they name none, they follow from the
+// limitRequests sets the bounds of memory and connections from the settings. Without settings, they follow from the
 // memory, in bytes, and from the limit of file descriptors.
 func limitRequests(l *gateway.ServerLimits, r config.Request, memory int64, files uint64) error {
 	total := int64(r.Memory)
@@ -55,7 +55,7 @@ func limitRequests(l *gateway.ServerLimits, r config.Request, memory int64, file
 	return nil
 }
 
-// fileLimit is the limit of file descriptors. The Go runtime has raised it at the start, to one below the hard limit.
+// fileLimit returns the limit of file descriptors. The Go runtime has raised it at the start, to one below the hard limit.
 func fileLimit() uint64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -64,8 +64,8 @@ func fileLimit() uint64 {
 	return uint64(limit.Cur)
 }
 
-// memoryLimit is how much memory the process may use, in bytes: the least of GOMEMLIMIT, the limits of its control
-// groups, and the machine's memory. Where none is known it is 1 GiB.
+// memoryLimit returns how much memory the process may use, in bytes: the minimum of GOMEMLIMIT, the limits of its control
+// groups, and the machine's memory. If none is known it is 1 GiB.
 func memoryLimit() int64 {
 	least := min(debug.SetMemoryLimit(-1), machineMemory(), groupMemory())
 	if least == math.MaxInt64 {
@@ -74,7 +74,7 @@ func memoryLimit() int64 {
 	return least
 }
 
-// machineMemory is the machine's, as Linux tells it.
+// machineMemory returns the machine's memory, as Linux reports it.
 func machineMemory() int64 {
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
@@ -88,7 +88,7 @@ func machineMemory() int64 {
 	return math.MaxInt64
 }
 
-// groupMemory is the least limit of the process's control groups, of version 2 and of version 1.
+// groupMemory returns the minimum limit of the process's control groups, of version 2 and of version 1.
 func groupMemory() int64 {
 	least := int64(math.MaxInt64)
 	text, _ := os.ReadFile("/proc/self/cgroup")
@@ -115,7 +115,7 @@ func groupMemory() int64 {
 	return least
 }
 
-// number reads a limit; "max", which is none, is the largest number.
+// number parses a limit; "max", which is no limit, is the largest number.
 func number(text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n <= 0 {

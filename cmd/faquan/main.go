@@ -1,19 +1,19 @@
 // Command faquan is the whole platform in one binary: the server that issues vouchers, and the tools around it.
 //
-//	faquan demo                     watch it issue, with nothing set up
+//	faquan demo                     watch it issue vouchers, with no setup
 //	faquan serve --data DIR         serve the gateways on a data directory
 //	faquan serve --store URL        the same on a PostgreSQL database, by several processes
-//	faquan apply, diff, export      the catalogue: what is handed out, and to whom
-//	faquan send, sign, verify-sign  try a call, or find out why a signature does not fit
-//	faquan decide, explain          why something is issued, would be, or was not
-//	faquan audit, rebuild           prove the store, make its index again
+//	faquan apply, diff, export      the catalogue: templates, activities, apps, users
+//	faquan send, sign, verify-sign  make a call, or find out why a signature does not match
+//	faquan decide, explain          why something would be, was or was not issued
+//	faquan audit, rebuild           check the store, rebuild its index
 //	faquan key, version, completion
 //
 // Each command is one file here, and thin: it reads its flags, calls the packages that do the work, and prints.
-// `faquan help COMMAND` tells what each one does, with examples.
+// `faquan help COMMAND` describes each one, with examples.
 //
-// Exit codes: 0 when all went well, 1 when something did not, 2 when the command line is wrong: an unknown command or
-// flag, a missing argument. The last lines on standard error explain.
+// Exit codes: 0 for success, 1 for a failure, 2 for a mistake on the command line, such as an unknown command or flag or
+// a missing argument. The last lines on standard error have the reason.
 package main
 
 import (
@@ -30,12 +30,12 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run is main with an exit code, so that the scripts of the tests can call it.
+// run is main, but returns the exit code, so that the scripts of the tests can call it.
 func run() int {
-	syscall.Umask(0o077) // whatever a command makes, SQLite's files among it, other users cannot read
+	syscall.Umask(0o077) // other users cannot read the files that a command makes, including those of SQLite
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // the first signal asks to stop, the second one kills at once
+	context.AfterFunc(ctx, stop) // the first signal stops gracefully, the second one kills at once
 	if err := newRoot().ExecuteContext(ctx); err != nil {
 		report(os.Stderr, err)
 		return exitCode(err)
@@ -43,7 +43,7 @@ func run() int {
 	return 0
 }
 
-// report prints the error that ends the program. Problems of a catalogue file stand by themselves, as file:line:
+// report prints the error that ends the program. Problems of a catalogue file are printed without a prefix, as file:line:
 // reason, so that an editor can jump there.
 func report(w io.Writer, err error) {
 	var problems catalog.Problems

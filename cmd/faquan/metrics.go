@@ -14,20 +14,20 @@ import (
 	"faquan/internal/metrics"
 )
 
-// metricsServer measures a server and shows that on an address of its own. A nil one does neither.
+// metricsServer measures a server and serves the metrics on an address of its own. A nil one does neither.
 type metricsServer struct {
 	*metrics.Metrics
 	listener net.Listener
 	http     *gateway.Server
 }
 
-// metricsLimits are for a few scrapers, which ask seldom and send next to nothing.
+// metricsLimits suit a few scrapers, whose requests are rare and small.
 var metricsLimits = gateway.ServerLimits{
 	ReadHeader: 5 * time.Second, Read: 5 * time.Second, Write: 20 * time.Second, Idle: 2 * time.Minute,
 	HeaderBytes: 8 << 10, Connections: 16, Memory: 1 << 20,
 }
 
-// listenMetrics takes the address of the metrics; nil without one. It changes nothing else, and serves nothing yet.
+// listenMetrics listens on the address of the metrics; nil without one. It changes nothing else, and serves nothing yet.
 func listenMetrics(address, store string, log *slog.Logger) (*metricsServer, error) {
 	if address == "" {
 		return nil, nil
@@ -46,10 +46,10 @@ func listenMetrics(address, store string, log *slog.Logger) (*metricsServer, err
 	return &metricsServer{Metrics: m, listener: l, http: gateway.NewServer(m.Handler(log), metricsLimits, log)}, nil
 }
 
-// url is where the metrics are.
+// url returns the URL of the metrics.
 func (m *metricsServer) url() string { return "http://" + m.listener.Addr().String() + metrics.Path }
 
-// close gives the address back.
+// close releases the address.
 func (m *metricsServer) close() error {
 	if m == nil {
 		return nil
@@ -57,7 +57,7 @@ func (m *metricsServer) close() error {
 	return m.listener.Close()
 }
 
-// metrics returns what is measured, or nil.
+// metrics returns the metrics, or nil.
 func (m *metricsServer) metrics() *metrics.Metrics {
 	if m == nil {
 		return nil
@@ -65,7 +65,7 @@ func (m *metricsServer) metrics() *metrics.Metrics {
 	return m.Metrics
 }
 
-// observe returns what is told of each call, or nil.
+// observe returns the function that observes each call, or nil.
 func (m *metricsServer) observe() func(*gateway.Record) {
 	if m == nil {
 		return nil
@@ -73,7 +73,7 @@ func (m *metricsServer) observe() func(*gateway.Record) {
 	return m.Call
 }
 
-// serveMetrics serves what is measured of the server, if anything is.
+// serveMetrics serves the metrics of the server, if there are any.
 func (s *server) serveMetrics(maxWaiting int) {
 	m := s.metrics
 	if m == nil {

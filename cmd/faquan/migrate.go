@@ -96,7 +96,7 @@ now copy %s into the --data directory of every process, and serve --store; do no
 	return err
 }
 
-// writeMove prints what was found on both ends.
+// writeMove prints the findings in the directory and in the database.
 func writeMove(w io.Writer, r *migrate.Result) error {
 	for _, end := range []struct {
 		name   string
@@ -127,7 +127,7 @@ func writeMove(w io.Writer, r *migrate.Result) error {
 	return tab.Flush()
 }
 
-// unmoved says why the database stays marked.
+// unmoved returns why the database stays marked.
 func unmoved(r *migrate.Result) error {
 	if r.Target == nil {
 		return fmt.Errorf("nothing was moved: the audit of the data directory has %d findings", int64(len(r.Source.Findings))+r.Source.More)
@@ -179,11 +179,11 @@ func (b *moveBar) tell(p migrate.Progress) {
 		b.bar.Describe(p.Doing)
 	}
 	if p.Total > 0 {
-		_ = b.bar.Set64(min(p.Done, p.Total-1)) // the last row is not the end
+		_ = b.bar.Set64(min(p.Done, p.Total-1)) // the last row is not the end of the work
 	}
 }
 
-// end takes the bar away.
+// end removes the bar.
 func (b *moveBar) end() {
 	if b.bar != nil {
 		_ = b.bar.Clear()

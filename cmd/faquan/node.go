@@ -26,7 +26,7 @@ import (
 	"faquan/internal/vfs"
 )
 
-// node is an open store, the key file that seals its secrets, and the issuer on top.
+// node is an open store, with the key file that seals its secrets and with its issuer.
 type node struct {
 	at    place
 	store store.Store
@@ -36,20 +36,20 @@ type node struct {
 
 	box    *seal.Box
 	issuer *issuing.Issuer
-	// stopped gives what the committer returned, once: nil after close, else the failure of the store.
+	// stopped receives the result of the committer, once: nil after close, else the failure of the store.
 	stopped chan error
 }
 
-// nodeOptions are the bounds of the issuer and the store; zero takes their defaults.
+// nodeOptions are the bounds of the issuer and the store; zero values are their defaults.
 type nodeOptions struct {
 	queue, batch, committers int
 	segmentBytes             int64 // of the journal
 	log                      *slog.Logger
-	metrics                  *metrics.Metrics       // nil: nothing is measured
+	metrics                  *metrics.Metrics       // nil: no metrics
 	clock                    func() benefit.Instant // nil: the system's
 }
 
-// openNode opens the store of a place, or makes it, and starts the committer. A store is not made for a document that it
+// openNode opens or makes the store of a place, and starts the committer. It makes no store for a document that the store
 // would refuse.
 func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error) {
 	if at.dir, err = datadir.Find(at.dir); err != nil {
@@ -130,7 +130,7 @@ func (n *node) open(ctx context.Context, o nodeOptions) (err error) {
 	return nil
 }
 
-// openDatabase connects to the database of a place. Its error names the database, and not the password.
+// openDatabase connects to the database of a place. Its error names the database without the password.
 func openDatabase(ctx context.Context, at place, o postgres.Options) (*postgres.Store, error) {
 	o.URL = at.store
 	db, err := postgres.Open(ctx, o)
@@ -140,12 +140,12 @@ func openDatabase(ctx context.Context, at place, o postgres.Options) (*postgres.
 	return db, nil
 }
 
-// unusable is the error of a database that was to be used.
+// unusable returns the error of a database that cannot be used.
 func unusable(store string, err error) error {
 	return fmt.Errorf("the database %s cannot be used: %s%w", config.StoreName(store), advised(err), err)
 }
 
-// advised is what to do about an error of a database, to stand before it, or "".
+// advised returns advice about an error of a database, as a prefix of the error, or "".
 func advised(err error) string {
 	advice := postgres.Advice(err)
 	if advice != "" {
@@ -154,7 +154,7 @@ func advised(err error) string {
 	return advice
 }
 
-// explainOpen says who has a directory that is locked.
+// explainOpen returns an error that names the process that has locked the directory.
 func explainOpen(ctx context.Context, dir string, err error) error {
 	if !errors.Is(err, vfs.ErrLocked) {
 		return fmt.Errorf("data directory %s: %w", dir, err)
@@ -183,8 +183,8 @@ func fitsEmpty(ctx context.Context, s store.Store, doc *control.Document) error 
 	return err
 }
 
-// openBox opens the key file, or makes one. A store with sealed values and no key file is a loss, or a process more that
-// was not given the key, and not a first start.
+// openBox opens the key file, or makes one. When the store has sealed values, a missing key file is a loss, or was not
+// copied to a further process: it is not a first start.
 func (n *node) openBox(ctx context.Context) error {
 	dir := n.at.dir
 	entities, _, err := n.store.Entities(ctx)
@@ -212,13 +212,13 @@ func (n *node) openBox(ctx context.Context) error {
 	return nil
 }
 
-// desk is what the commands use of the node.
+// desk returns the operations of the commands on the node.
 func (n *node) desk() *control.Desk {
 	return &control.Desk{Store: n.store, Issuer: n.issuer, Box: n.box}
 }
 
-// facts are what the log keeps of the store at the start and at the stop: of a journal its head, which proves later that
-// nothing was cut off.
+// facts returns the attributes of the store that are logged at the start and at the stop: for a journal its head, which
+// proves later that nothing was cut off.
 func (n *node) facts() []any {
 	if n.files == nil {
 		return []any{"store", config.StoreName(n.at.store), "schema", n.database.Schema()}
@@ -227,7 +227,7 @@ func (n *node) facts() []any {
 	return []any{"journal_record", head.Seq, "journal_hash", hex.EncodeToString(head.Hash[:])}
 }
 
-// failed gives the failure of a data directory's store, which any reader may meet; of a database nothing.
+// failed receives the failure of a data directory's store, which any reader may find; for a database it is nil.
 func (n *node) failed() <-chan error {
 	if n.files == nil {
 		return nil
@@ -235,7 +235,7 @@ func (n *node) failed() <-chan error {
 	return n.files.Failed()
 }
 
-// close lets the committer finish what waits and closes the store. After a failure of the store it returns that.
+// close waits until the committer has finished what waits, and closes the store. It returns a failure of the store.
 func (n *node) close() error {
 	n.issuer.Stop()
 	return errors.Join(<-n.stopped, n.store.Close())

@@ -15,14 +15,14 @@ import (
 	"faquan/internal/vfs"
 )
 
-// place is where the platform is: a data directory with everything in it, or a database and a directory with the key
-// file.
+// place is the location of the store: a data directory with everything in it, or a database and a directory with the
+// key file.
 type place struct {
 	dir   string
 	store string // the database's URL, which may hold a password; "" for the store in the directory
 
 	acceptClock bool // the operator confirms that the clock is right; see issuing.Options
-	// document, unless nil, shall be applied there: no store is made when it would be refused.
+	// document, unless nil, is about to be applied: no store is made when the document would be refused.
 	document *control.Document
 }
 
@@ -36,8 +36,8 @@ func dataFlag(cmd *cobra.Command, dir *string) {
 	_ = cmd.MarkFlagDirname("data")
 }
 
-// placeFlags adds --data and --store to a command that works on either. What the environment says of the store is no
-// preset, because a help text shows those, and it may hold a password.
+// placeFlags adds --data and --store to a command that works on either. The store in the environment is not the default
+// of the flag, because a help text shows defaults, and the URL may hold a password.
 func placeFlags(cmd *cobra.Command, at *place) {
 	dataFlag(cmd, &at.dir)
 	cmd.Flags().StringVar(&at.store, "store", "", "`URL` of a PostgreSQL database in place of the store in --data; also FAQUAN_STORE")
@@ -59,8 +59,8 @@ func clockFlag(cmd *cobra.Command, accept *bool) {
 	cmd.Flags().BoolVar(accept, "accept-clock", false, "confirm that the clock is right, more than a year after the last commit")
 }
 
-// mustExist refuses to make a data directory where a command only asks: the name is misspelt, surely. A database must
-// exist in any case.
+// mustExist returns an error when the data directory does not exist, for commands that only read: the name is probably
+// misspelt. A database must exist in any case.
 func (at place) mustExist() error {
 	if at.store != "" {
 		return nil
@@ -70,12 +70,12 @@ func (at place) mustExist() error {
 
 func mustExist(dir string) error { return embedded.CheckExists(dir) }
 
-// lockedWait is how long a command waits for a process that has the directory and no socket yet: it is starting,
+// lockedWait is how long a command waits for a process that has locked the directory and has no socket: it is starting,
 // or about to end.
 const lockedWait = 5 * time.Second
 
-// withPlatform calls fn on the platform: on a database beside all who serve it; on a data directory through the process
-// that serves it, or else by opening it.
+// withPlatform calls fn on the platform: on a database directly, beside the processes that serve it; on a data directory
+// through the process that serves it, or else by opening it.
 func withPlatform(ctx context.Context, at place, fn func(control.Platform) error) error {
 	for start := time.Now(); ; {
 		if at.store == "" {

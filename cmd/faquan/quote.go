@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// What callers send (keys, trace ids, biz_codes, identifiers) may hold line breaks, which would forge lines of an output,
-// and control sequences, which a terminal obeys. So a text of theirs is printed by quoted, and a text of several words
-// or lines, such as the body of an answer, by oneLine or indented.
+// Texts of callers (keys, trace ids, biz_codes, identifiers) may hold line breaks, which would forge lines of an output,
+// and control sequences for a terminal. So such a text is printed with quoted, and a text of several words or lines, such
+// as the body of an answer, with oneLine or indented.
 
-// quoted returns a text as it is if it is one word of printable characters, and else between quotation marks, with
-// escapes as in Go. Words of other scripts are as printable as those in ASCII; what turns the direction of writing is not.
+// quoted returns a text unchanged if it is one word of printable characters, and otherwise between quotation marks, with
+// escapes as in Go. Words of all scripts are printable; characters that change the direction of writing are not.
 func quoted(text string) string {
 	if text == "" || !utf8.ValidString(text) || strings.ContainsFunc(text, inQuotes) {
 		return strconv.Quote(text)
@@ -22,7 +22,7 @@ func quoted(text string) string {
 
 func inQuotes(r rune) bool { return !strconv.IsPrint(r) || r == ' ' || r == '"' || r == '\\' }
 
-// printable returns a text with escapes in the place of what is neither printable nor a line break.
+// printable returns a text with escapes for everything that is neither printable nor a line break.
 func printable(text string) string {
 	if utf8.ValidString(text) && !strings.ContainsFunc(text, unprintable) {
 		return text
@@ -43,10 +43,10 @@ func printable(text string) string {
 	return b.String()
 }
 
-// oneLine is printable for a text that stands on one line with others.
+// oneLine is printable for a text that shares its line with other texts.
 func oneLine(text string) string { return strings.ReplaceAll(printable(text), "\n", `\n`) }
 
-// indented is printable for a text that stands under a line of ours: its own lines cannot look like one.
+// indented is printable for a text below a line of faquan: it indents the text, so that no line of it looks like one.
 func indented(text string) string { return strings.ReplaceAll(printable(text), "\n", "\n  ") }
 
 // unprintable allows the tabs and the kinds of spaces that text in columns and Chinese text have.
@@ -54,7 +54,7 @@ func unprintable(r rune) bool {
 	return !strconv.IsPrint(r) && r != '\n' && r != '\t' && r != '\u3000'
 }
 
-// printableJSON escapes what is not printable in a JSON text as JSON does, so that its meaning stays.
+// printableJSON escapes what is not printable in a JSON text as JSON does, so that its value stays the same.
 func printableJSON(text []byte) []byte {
 	var b []byte
 	for _, r := range string(text) {

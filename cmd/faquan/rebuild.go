@@ -60,7 +60,7 @@ func rebuild(ctx context.Context, dir string, out, progress io.Writer) error {
 	return err
 }
 
-// teller shows progress on a terminal, a line that is written over, and nothing elsewhere.
+// teller shows progress on a terminal, on a line that is overwritten, and nothing elsewhere.
 func teller(w io.Writer) func(done, total uint64) {
 	if !isTerminal(w) {
 		return func(uint64, uint64) {}

@@ -74,7 +74,7 @@ The exit code is 0 when something was issued or a query was answered, and 1 othe
 	return cmd
 }
 
-// trusting returns a client that trusts the certificates in a file, and no others; nil, the default client, without a file.
+// trusting returns a client that only trusts the certificates in a file; nil, the default client, without a file.
 func trusting(file, url string) (*http.Client, error) {
 	if file == "" {
 		return nil, nil
@@ -95,8 +95,8 @@ func trusting(file, url string) (*http.Client, error) {
 	return &http.Client{Transport: transport}, nil
 }
 
-// passedOver refuses flags of the gateway that is not called, which would change nothing. What a flag is for stands at
-// the beginning of its usage.
+// passedOver returns an error for flags of the gateway that is not called, because they would be ignored. The usage of a
+// flag begins with its gateway.
 func passedOver(flags *pflag.FlagSet, gateway, called string) error {
 	var bad error
 	flags.Visit(func(f *pflag.Flag) {
@@ -177,7 +177,7 @@ func parseSigning(signType, charset string) (wire.SignType, wire.Charset, error)
 	return t, cs, nil
 }
 
-// readText reads a file with a key, a secret or another text, without the byte order mark that an editor may have put there.
+// readText reads a file with a key, a secret or another text, without the byte order mark that some editors add.
 func readText(file string) (string, error) {
 	text, err := os.ReadFile(file)
 	return form.WithoutBOM(string(text)), err

@@ -16,7 +16,7 @@ import (
 type topSend struct {
 	method, object, batch string
 	params                []string
-	signing               signing // of which the secret's flags are used
+	signing               signing // only the flags of the secret are used
 	signMethod, format    string
 	simplify              bool
 	caller                topCaller
@@ -63,7 +63,7 @@ func (t *topSend) run(cmd *cobra.Command) (err error) {
 	return errors.Join(failed...)
 }
 
-// shape reads how the call is signed and answered.
+// shape parses the flags for the signature and the format of the answer.
 func (t *topSend) shape() error {
 	var ok bool
 	if t.caller.signMethod, ok = wire.ParseSignMethod(t.signMethod); !ok {
@@ -117,7 +117,7 @@ func (t *topSend) exchange(cmd *cobra.Command) ([]*topExchange, error) {
 	return []*topExchange{e}, nil
 }
 
-// readFileOr reads a file, or standard input where the name is "-".
+// readFileOr reads a file, or standard input when the name is "-".
 func readFileOr(stdin io.Reader, name string) ([]byte, error) {
 	if name == "-" {
 		return io.ReadAll(stdin)

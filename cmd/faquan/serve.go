@@ -65,7 +65,7 @@ directory. Unknown keys and unknown FAQUAN_ variables are refused.`,
 	return cmd
 }
 
-// givenSettings are the settings that stand on the command line, by key.
+// givenSettings returns the settings on the command line, by key.
 func givenSettings(flags *pflag.FlagSet) map[string]string {
 	given := map[string]string{}
 	for _, s := range config.Settings() {

@@ -19,40 +19,41 @@ import (
 	"faquan/internal/gateway/top"
 )
 
-// server is a running `faquan serve`: a node and the gateways on it. Beside those it has a socket, on a data directory for
-// the other commands, on a database to tell what only this process remembers; there it follows what others do, too.
+// server is a running `faquan serve`: a node and its gateways. It also has a socket: on a data directory for the other
+// commands, on a database for the refusals that only this process remembers. On a database it also follows the changes of
+// other processes.
 type server struct {
 	url        string
 	node       *node
 	desk       *control.Desk
 	gateways   *gateways
 	log        *slog.Logger
-	ready      atomic.Bool                   // takes calls, and is not about to stop
-	entry      atomic.Pointer[http.ServeMux] // what takes calls at the address
+	ready      atomic.Bool                   // it takes calls, and is not about to stop
+	entry      atomic.Pointer[http.ServeMux] // the current handler of the address
 	public     *gateway.Server
 	limits     gateway.ServerLimits // of public
 	socket     *http.Server         // nil on a database whose processes cannot be asked
-	metrics    *metricsServer       // nil when nothing is measured
+	metrics    *metricsServer       // nil without metrics
 	background background
-	// How long calls are taken after a signal, and how long running ones may take then.
+	// How long calls are served after a signal, and how long running ones may take after that.
 	drain, timeout time.Duration
-	failed         chan error // what ends the server besides a signal: a listener that broke
+	failed         chan error // the failure of a listener, which ends the server as a signal does
 }
 
-// serverOptions are what a server gets besides its configuration.
+// serverOptions are the options of a server that are not settings.
 type serverOptions struct {
 	log *slog.Logger
-	// document is applied before the gateway opens, as the setting apply is, when there is no file of it.
+	// document is applied before the gateways open, in place of the file of the setting apply.
 	document *control.Document
 	// acceptClock confirms the clock; see issuing.Options.
 	acceptClock bool
-	// segmentBytes is the size of the journal's segments; 0 takes the default.
+	// segmentBytes is the size of the journal's segments; 0 is the default.
 	segmentBytes int64
 }
 
 // startServer checks the settings, takes the address, opens the store, applies the catalogue that the configuration
-// names, and opens the gateways. The order makes a start that fails leave everything as it was; see also openNode.
-// When it returns an error nothing is left running.
+// names, and opens the gateways. In this order a start that fails changes nothing; see also openNode. When it returns an
+// error, nothing is left running.
 func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *server, err error) {
 	doc := o.document
 	if c.Apply != "" {
@@ -92,7 +93,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 			err = errors.Join(err, s.node.close())
 		}
 	}()
-	facts := s.node.facts() // as the store stood at the start
+	facts := s.node.facts() // of the store at the start
 	s.desk = s.node.desk()
 	if err = s.open(ctx, c, doc); err != nil {
 		return nil, err
@@ -101,8 +102,8 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 	return s, nil
 }
 
-// listen takes the gateways' address. Until open has put the gateways there, it answers that the process is starting: a
-// store may take long to open.
+// listen listens on the address of the gateways. Until open has installed the gateways, every call is answered that the
+// process is starting, because a store may take long to open.
 func (s *server) listen(c *config.Config) error {
 	var err error
 	if s.limits, err = serverLimits(c); err != nil {
@@ -116,7 +117,7 @@ func (s *server) listen(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	s.url = urlOf(l, c) // which the socket tells
+	s.url = urlOf(l, c) // for the status on the socket
 	if files := fileLimit() + 1; files < minFiles {
 		s.log.Warn("few file descriptors; raise the limit (ulimit -n, LimitNOFILE=)", "limit", files, "recommended", minFiles)
 	}
@@ -135,7 +136,7 @@ func (s *server) listen(c *config.Config) error {
 
 // open applies the document, if there is one, and opens the gateways and the socket.
 func (s *server) open(ctx context.Context, c *config.Config, doc *control.Document) (err error) {
-	if _, err := s.desk.PrivateKey(ctx); err != nil { // under another key file, say
+	if _, err := s.desk.PrivateKey(ctx); err != nil { // for example with another key file
 		return err
 	}
 	socket, err := s.listenSocket(c)
@@ -158,7 +159,7 @@ func (s *server) open(ctx context.Context, c *config.Config, doc *control.Docume
 	return nil
 }
 
-// prepare applies the document, makes the platform's key if there is none, and makes the gateways.
+// prepare applies the document, makes the platform's key if there is none, and returns the gateways.
 func (s *server) prepare(ctx context.Context, c *config.Config, doc *control.Document) (*gateways, error) {
 	if doc != nil {
 		plan, err := s.desk.Apply(ctx, doc)
@@ -180,9 +181,9 @@ func (s *server) prepare(ctx context.Context, c *config.Config, doc *control.Doc
 	return g, err
 }
 
-// listenSocket makes the socket for the other commands; nil where there is none. Those of a database open it themselves,
-// and ask the process for nothing but what is in its memory; it serves without that, too, where nothing can be written
-// beside the key file.
+// listenSocket makes the socket for the other commands; nil when there is none. On a database, commands open the database
+// themselves, and use the socket only for what the process has in memory. So the process serves without a socket when
+// none can be made beside the key file.
 func (s *server) listenSocket(c *config.Config) (net.Listener, error) {
 	listen, handler := control.Listen, control.Handler(s.desk, s.status)
 	if c.Store != "" {
@@ -215,8 +216,8 @@ func (s *server) serve(run func() error) {
 	}()
 }
 
-// answer hands a call to what takes calls at this moment. A process that is starting or stopping asks callers to leave their
-// connections, so that none sends the next call on one that is about to be closed.
+// answer passes a call to the current handler. While the process starts or stops, it asks callers to close their
+// connections, so that no call is sent on a connection that is about to be closed.
 func (s *server) answer(w http.ResponseWriter, r *http.Request) {
 	if !s.ready.Load() {
 		w.Header().Set("Connection", "close")
@@ -224,7 +225,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request) {
 	s.entry.Load().ServeHTTP(w, r)
 }
 
-// starting answers while the store is opened: the process lives, and takes no calls.
+// starting answers calls while the store is opened: the process is alive, but not ready.
 func starting() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", livez)
@@ -234,7 +235,7 @@ func starting() *http.ServeMux {
 
 func livez(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
-// handler adds what is not a gateway.
+// handler returns the handler of the gateways and of the health checks.
 func (s *server) handler(gateways *gateways) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", livez)
@@ -254,7 +255,7 @@ func (s *server) handler(gateways *gateways) *http.ServeMux {
 	return mux
 }
 
-// unready says why this process can issue nothing; "" when it can.
+// unready returns why this process cannot issue; "" when it can.
 func (s *server) unready() string {
 	switch {
 	case !s.ready.Load():
@@ -272,8 +273,8 @@ func (s *server) unready() string {
 	return ""
 }
 
-// clockError returns why the clock is refused, or nil. A database's clock is looked at by batches and in the background,
-// so that probes cannot load it.
+// clockError returns why the clock is refused, or nil. A database's clock is checked by batches and in the background, so
+// that probes do not load the database.
 func (s *server) clockError() error {
 	if s.node.database != nil {
 		return s.node.issuer.ClockError()
@@ -285,8 +286,8 @@ func (s *server) status() control.Status {
 	return control.Status{Version: version(), PID: os.Getpid(), URL: s.url}
 }
 
-// wait serves until ctx ends and then stops in good order, or until something fails. A failed store ends the
-// server at once: nothing that runs could still be answered well.
+// wait serves until ctx ends and then stops gracefully, or until something fails. A failed store ends the server at once,
+// because running calls could not be answered correctly.
 func (s *server) wait(ctx context.Context) error {
 	if failed, err := s.serveUntil(ctx.Done()); failed {
 		return err
@@ -301,7 +302,7 @@ func (s *server) wait(ctx context.Context) error {
 	return s.stop()
 }
 
-// serveUntil returns when done is closed, or else when something has failed and the server is stopped.
+// serveUntil returns when done is closed, or when something has failed and the server is stopped.
 func (s *server) serveUntil(done <-chan struct{}) (failed bool, err error) {
 	select {
 	case <-done:
@@ -313,7 +314,7 @@ func (s *server) serveUntil(done <-chan struct{}) (failed bool, err error) {
 		return true, s.abort(err)
 	case err := <-s.node.failed():
 		s.node.issuer.Stop()
-		<-s.node.stopped // with the same failure, if a batch met it
+		<-s.node.stopped // with the same failure, if a batch found it
 		return true, s.abort(err)
 	}
 }
@@ -346,7 +347,7 @@ func (s *server) listeners() []listener {
 	return all
 }
 
-// stop takes no more calls, lets the running ones end, then the committer, and closes the store last.
+// stop refuses new calls, waits for the running ones and for the committer, and closes the store last.
 func (s *server) stop() error {
 	s.ready.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)

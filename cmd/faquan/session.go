@@ -83,7 +83,7 @@ func showGrant(w io.Writer, g *session.Grant) error {
 	return err
 }
 
-// expiry is when a session is over, at +08:00.
+// expiry returns the time at which a session expires, at +08:00.
 func expiry(at benefit.Instant) string {
 	if at == 0 {
 		return "never"
@@ -129,7 +129,7 @@ func showSessions(w io.Writer, all []session.Info) error {
 	return table.Flush()
 }
 
-// cell is a name in a column of a table.
+// cell returns a name for a column of a table.
 func cell(name string) string {
 	if name == "" {
 		return "-"

@@ -15,15 +15,15 @@ import (
 	"faquan/internal/store/postgres"
 )
 
-// background is what a server on a database does beside answering calls: it looks whether the database takes commits,
-// takes up what other processes changed, and does the work that one process does for all.
+// background is the background work of a server on a database: it checks whether the database takes commits, loads the
+// changes of other processes, and does the work that one process does for all.
 type background struct {
-	down atomic.Bool // the database takes no commits
+	down atomic.Bool // whether the database takes no commits
 	stop context.CancelFunc
 	work sync.WaitGroup
 }
 
-// startBackground starts what a database needs; for a data directory, which no other process can change, nothing.
+// startBackground starts the background work of a database. A data directory, which no other process can change, needs none.
 func (s *server) startBackground() {
 	db := s.node.database
 	if db == nil {
@@ -37,7 +37,7 @@ func (s *server) startBackground() {
 	}
 }
 
-// stopBackground returns when all of it has ended.
+// stopBackground waits until all of it has ended.
 func (s *server) stopBackground() {
 	if s.background.stop != nil {
 		s.background.stop()
@@ -45,9 +45,9 @@ func (s *server) stopBackground() {
 	s.background.work.Wait()
 }
 
-// How often the database is asked whether it takes commits, after how long without an answer it counts as away, and
-// when it is asked anew: to find another host of the URL takes longer. Probes of /readyz are answered from what it said
-// last, so they cannot load it.
+// How often the health of the database is checked, after how long without an answer it counts as down, and when the check
+// is retried: finding another host of the URL takes longer. Probes of /readyz get the latest result, so they do not load
+// the database.
 const (
 	pingEvery   = time.Second
 	pingSlow    = 2 * time.Second
@@ -56,7 +56,7 @@ const (
 
 var errSlow = fmt.Errorf("no answer within %s", pingSlow)
 
-// firstHealth has an answer for the first probe of /readyz: the start has made no connection of those that issue.
+// firstHealth checks the health for the first probe of /readyz: the start has not yet used a connection for issuing.
 func (s *server) firstHealth(ctx context.Context, db *postgres.Store) {
 	asked, cancel := context.WithTimeout(ctx, pingSlow)
 	defer cancel()
@@ -64,7 +64,7 @@ func (s *server) firstHealth(ctx context.Context, db *postgres.Store) {
 }
 
 func (s *server) watchHealth(ctx context.Context, db *postgres.Store) {
-	seen := false // whether the clock was looked at
+	seen := false // whether the clock was checked
 	for wait(ctx, pingEvery) {
 		asked, cancel := context.WithTimeout(ctx, pingTimeout)
 		answer := make(chan error, 1)
@@ -85,8 +85,8 @@ func (s *server) watchHealth(ctx context.Context, db *postgres.Store) {
 	}
 }
 
-// checkClock looks at the clock, and reports whether that succeeded: a process whose clock is refused may get no calls that
-// would find it right again.
+// checkClock checks the clock, and reports whether it could be read. A process whose clock is refused may get no calls, so
+// only this check notices that the clock is right again.
 func (s *server) checkClock(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -94,7 +94,7 @@ func (s *server) checkClock(ctx context.Context) bool {
 	return err == nil || errors.Is(err, issuing.ErrClock)
 }
 
-// setHealth keeps what the database said, and logs when that is another thing than before.
+// setHealth keeps the health of the database, and logs a change.
 func (s *server) setHealth(ctx context.Context, err error) {
 	if down := err != nil; ctx.Err() != nil || s.background.down.Swap(down) == down {
 		return
@@ -106,10 +106,10 @@ func (s *server) setHealth(ctx context.Context, err error) {
 	s.log.Info("the database takes commits again")
 }
 
-// takeUpAgain is how long a failed attempt to take up a change waits for the next one.
+// takeUpAgain is the time between two attempts to load a change.
 const takeUpAgain = 200 * time.Millisecond
 
-// followChanges takes up what other processes change: the catalogue, the platform's key, sessions.
+// followChanges loads the changes of other processes: the catalogue, the platform's key, sessions.
 func (s *server) followChanges(ctx context.Context, db *postgres.Store) {
 	failures := outage.New(s.log, time.Now)
 	db.Watch(ctx, func() {
@@ -134,14 +134,14 @@ func (s *server) takeUp(ctx context.Context) error {
 	return s.gateways.reload(ctx)
 }
 
-// Sessions are kept for a while when they are no longer good, so that `faquan session list --all` can tell of them.
+// Sessions are kept for a while after they have expired, so that `faquan session list --all` can list them.
 const (
 	sessionsKept = 30 * 24 * time.Hour
 	sweepEvery   = time.Hour
-	sweepMost    = 1000 // rows of one commit
+	sweepMost    = 1000 // rows in one commit
 )
 
-// sweepSessions removes sessions that have long been over. One process does it for all.
+// sweepSessions removes sessions that expired long ago. One process does it for all.
 func (s *server) sweepSessions(ctx context.Context, db *postgres.Store) {
 	db.Once(ctx, "sessions", sweepEvery, func(ctx context.Context) error {
 		return removeSessions(ctx, db, time.Now().Add(-sessionsKept))
@@ -157,7 +157,7 @@ func removeSessions(ctx context.Context, db *postgres.Store, before time.Time) e
 	}
 }
 
-// wait says whether the time has passed; false when ctx ended first.
+// wait reports whether the time has passed; it returns false when ctx ends first.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -17,12 +17,12 @@ import (
 	topwire "faquan/internal/gateway/top/wire"
 )
 
-// signing is what sign and verify-sign are told about the protocol and its key.
+// signing holds the flags of sign and verify-sign about the protocol and its key.
 type signing struct {
 	protocol, keyFile   string
 	secret, secretFile  string
 	signType, charset   string
-	body                string // top: of a call whose body is no form
+	body                string // top: of a call whose body is not a form
 	alipayKey, signFlag string // help texts, which differ between the two commands
 }
 
@@ -38,7 +38,7 @@ func (s *signing) flags(cmd *cobra.Command) {
 
 var errNoKey = usagef("alipay needs --key")
 
-// topSecret is the secret of either flag.
+// topSecret returns the secret of either flag.
 func (s *signing) topSecret() (string, error) {
 	if s.secretFile == "" {
 		if s.secret == "" {
@@ -81,7 +81,7 @@ With --print only one of the three is printed, for scripts.`,
 	return cmd
 }
 
-// parseParams reads NAME=VALUE arguments.
+// parseParams parses NAME=VALUE arguments.
 func parseParams(args []string) (map[string]string, error) {
 	params := map[string]string{}
 	for _, arg := range args {
@@ -144,7 +144,7 @@ func (s *signing) signAlipay(params map[string]string) (*signed, error) {
 	return &signed{why.StringToSign, req.Get("sign"), form}, nil
 }
 
-// alipayRequest reads a form as the gateway does.
+// alipayRequest parses a form as the gateway does.
 func alipayRequest(form string) (*wire.Request, error) {
 	r, err := http.NewRequest(http.MethodPost, alipay.Path, strings.NewReader(form))
 	if err != nil {
@@ -175,7 +175,7 @@ func (s *signing) signTOP(params map[string]string) (*signed, error) {
 	return &signed{topwire.StringToSign(sent, "", topwire.AsSent), sent["sign"], form}, nil
 }
 
-// topParams reads a form, each name once.
+// topParams parses a form in which each name is given once.
 func topParams(form string) (map[string]string, error) {
 	values, err := url.ParseQuery(form)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"faquan/internal/money"
 )
 
-// tellFlags are how a decision is shown.
+// tellFlags are the flags for the output of a decision.
 func tellFlags(f *pflag.FlagSet, asJSON, unmasked *bool) {
 	f.BoolVar(asJSON, "json", false, "write JSON")
 	f.BoolVar(unmasked, "unmasked", false, "do not mask codes and identifiers of people")
@@ -34,8 +34,8 @@ func writeJSON(w io.Writer, v any) error {
 	return err
 }
 
-// page collects lines, indented by two spaces for each level. A line stays one, whatever is in it; what callers sent is
-// quoted besides.
+// page collects lines, indented by two spaces for each level. Line breaks in a line are escaped; texts of callers are also
+// quoted.
 type page struct{ bytes.Buffer }
 
 func (p *page) line(level int, format string, args ...any) {
@@ -44,7 +44,7 @@ func (p *page) line(level int, format string, args ...any) {
 	p.WriteByte('\n')
 }
 
-// showOutcome tells what comes of a request, and not why.
+// showOutcome prints the outcome of a request without the reasons.
 func showOutcome(w io.Writer, told *control.Told) error {
 	var p page
 	p.outcome(told)
@@ -52,7 +52,7 @@ func showOutcome(w io.Writer, told *control.Told) error {
 	return err
 }
 
-// showTold tells of a decision step by step.
+// showTold prints a decision step by step.
 func showTold(w io.Writer, told *control.Told) error {
 	var p page
 	p.head(told)
@@ -95,7 +95,7 @@ func (p *page) head(told *control.Told) {
 	}
 }
 
-// asked is the line that says who asked for what, as far as the call said it.
+// asked prints the line of the request: who asked for what, as far as the call named it.
 func asked(told *control.Told) string {
 	parts := []string{told.At}
 	if told.App != "" {
@@ -123,7 +123,7 @@ func recipient(text string) string {
 	return quoted(kind) + " " + quoted(value)
 }
 
-// scopeName names the scope of a key as the flags do. The app stands beside it.
+// scopeName returns the scope of a key in the words of the flags, without the app.
 func scopeName(n control.ScopeName) string {
 	switch {
 	case n.Template != "":
@@ -136,7 +136,7 @@ func scopeName(n control.ScopeName) string {
 	return ""
 }
 
-// candidate tells of one activity of the scene.
+// candidate prints one activity of the scene.
 func (p *page) candidate(c *benefit.CandidateTold) {
 	verdict := "not chosen"
 	if c.Chosen {
@@ -189,7 +189,7 @@ func (p *page) past(what string, all map[string]benefit.Past) {
 	}
 }
 
-// right tells of one line: what is given of it, and the counters with what they were held against.
+// right prints one line: what is issued of it, and the counters with the caps and limits that they are compared with.
 func (p *page) right(level int, l *benefit.LineTold) {
 	name := "(none that the request may name)"
 	if l.Template != "" {
@@ -238,7 +238,7 @@ func limitOf(limit int64) string {
 	return fmt.Sprint(limit)
 }
 
-// outcome tells what comes of it.
+// outcome prints the outcome.
 func (p *page) outcome(told *control.Told) {
 	for _, e := range told.Errors {
 		what := []string{"error", e.Kind}
@@ -266,7 +266,7 @@ func (p *page) outcome(told *control.Told) {
 	}
 }
 
-// reasons are the core's, if it has refused, and what the wire has for it.
+// reasons returns the reason of the core, if it has refused, and the codes of the protocol.
 func reasons(told *control.Told) []string {
 	switch all := answered(told); {
 	case told.Reason == "":
@@ -278,7 +278,7 @@ func reasons(told *control.Told) []string {
 	}
 }
 
-// answered is what the caller was answered; nothing for a decision that was only asked for.
+// answered returns the answer that the caller got; nothing for a dry run.
 func answered(told *control.Told) []string {
 	a := &told.Answer
 	if a.Code == "" {

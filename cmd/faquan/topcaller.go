@@ -16,15 +16,15 @@ import (
 	"faquan/internal/gateway/top/wire"
 )
 
-// topMethod is what the tools know of an API on the TOP gateway.
+// topMethod describes an API on the TOP gateway.
 type topMethod struct {
 	// object is the parameter that holds the request as JSON; "" when the API has none.
 	object string
-	// succeeded are the path and the value of the answer that say that it went well. Without them every answer that
-	// is no error_response did.
+	// succeeded is the path whose value, below, is in the answer of a success. Without it every answer that is not an
+	// error_response is a success.
 	succeeded []string
 	value     string
-	// failed are the paths of the code and the text that say what went wrong, in an answer of the API itself.
+	// failed are the paths of the code and the text of an error, in an answer of the API itself.
 	failed [2][]string
 }
 
@@ -74,7 +74,7 @@ type topExchange struct {
 	took   time.Duration
 }
 
-// endpoint is the gateway's URL with the path of single calls, or of batches.
+// endpoint returns the gateway's URL with the path of single calls, or of batches.
 func (c *topCaller) endpoint(path string) string {
 	url := strings.TrimSuffix(c.url, "/")
 	for _, known := range []string{topPath, topBatchPath} {
@@ -162,7 +162,7 @@ func (c *topCaller) post(ctx context.Context, url, contentType, body string) (st
 	return string(text), nil
 }
 
-// failure says what went wrong, nil when nothing did.
+// failure returns the error of the answer; nil for a success.
 func (e *topExchange) failure() error {
 	if r := e.reply.Refusal; r != nil {
 		return fmt.Errorf("refused: %d %s %s %s", r.Code, oneLine(r.Msg), oneLine(r.SubCode), oneLine(r.SubMsg))
@@ -197,7 +197,7 @@ func (e *topExchange) verdict() string {
 	return "success"
 }
 
-// topParamsOf makes the parameters of a call from those given as text and the JSON of the method's object.
+// topParamsOf returns the parameters of a call, from those given as text and the JSON of the method's object.
 func topParamsOf(method string, params map[string]string, object string) (map[string]string, error) {
 	all := maps.Clone(params)
 	if object == "" {
@@ -217,8 +217,8 @@ func topParamsOf(method string, params map[string]string, object string) (map[st
 	return all, nil
 }
 
-// readBatch reads the calls of a batch: JSON objects one after the other, whose members are the parameters of a
-// call, method and session among them. A member that is an object or a list goes out as its JSON text.
+// readBatch reads the calls of a batch: a sequence of JSON objects, whose members are the parameters of a call, including
+// method and session. A member that is an object or a list is sent as its JSON text.
 func readBatch(text []byte, method string) (items []map[string]string, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	for {

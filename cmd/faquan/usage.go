@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// failure is an error of a command that ran. Every other error is a mistake on the command line that cobra found.
+// failure is the error of a command that ran. Every other error is a mistake on the command line that cobra found.
 type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
@@ -27,7 +27,7 @@ func exitCode(err error) int {
 	return 2
 }
 
-// checkUsage makes cmd and the commands below it tell mistakes on the command line from failures, and refuse unknown
+// checkUsage makes cmd and the commands below it distinguish mistakes on the command line from failures, and refuse unknown
 // subcommands, for which cobra prints the help and reports success.
 func checkUsage(cmd *cobra.Command) {
 	for _, child := range cmd.Commands() {
@@ -54,7 +54,7 @@ func failing(run func(*cobra.Command, []string) error) func(*cobra.Command, []st
 	}
 }
 
-// unknownCommand returns an error if args, which follow the name of a command that only groups others, name anything.
+// unknownCommand returns an error if there are args, which follow the name of a command that only groups others.
 func unknownCommand(group *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -74,12 +74,12 @@ func unknownCommand(group *cobra.Command, args []string) error {
 	return fmt.Errorf("%s; `%s --help` lists the commands", text, group.CommandPath())
 }
 
-// helpTopics makes `help` refuse what is not a command; cobra's prints a usage text and reports success.
+// helpTopics makes `help` refuse unknown commands; cobra's help prints a usage text and reports success.
 func helpTopics(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	help, _, err := root.Find([]string{"help"})
 	if err != nil {
-		panic(err) // it has just been made
+		panic(err) // the command was just added
 	}
 	help.Args = func(_ *cobra.Command, args []string) error {
 		found, rest, err := root.Find(args)

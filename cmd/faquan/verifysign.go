@@ -54,7 +54,7 @@ in which the two differ. The exit code is 0 when the signature is right, else 1.
 	return cmd
 }
 
-// readRequest is the URL-encoded form of a request, from the argument or from standard input; a URL's query.
+// readRequest returns the URL-encoded form of a request, or the query of a URL, from the argument or standard input.
 func readRequest(args []string, stdin io.Reader) (string, error) {
 	text := "-"
 	if len(args) == 1 {
@@ -87,7 +87,7 @@ func textOrFile(text string) (string, error) {
 	return strings.TrimRight(text, "\r\n"), err
 }
 
-// wholeTextOrFile reads @FILE as it is: line ends of a body are signed.
+// wholeTextOrFile reads @FILE unchanged: line ends of a body are signed.
 func wholeTextOrFile(text string) (string, error) {
 	file, isFile := strings.CutPrefix(text, "@")
 	if !isFile {
@@ -97,11 +97,11 @@ func wholeTextOrFile(text string) (string, error) {
 	return string(all), err
 }
 
-// verdict is what is found about a signature, of either protocol.
+// verdict is the result of a check of a signature, of either protocol.
 type verdict struct {
 	good     bool
-	matched  string // by what the signature is right
-	reason   string // why not, as far as it is known
+	matched  string // the variant that matches
+	reason   string // why none matches, as far as it is known
 	expected wire.Explanation
 }
 
@@ -179,7 +179,7 @@ func (s *signing) verifyTOP(form string) (*verdict, error) {
 	return v, nil
 }
 
-// errBadSignature ends verify-sign with 1.
+// errBadSignature makes verify-sign exit with 1.
 var errBadSignature = errors.New("the signature does not match")
 
 // show explains the verdict. theirs is the string that the caller signed, "" when it is not known.

@@ -11,7 +11,7 @@ import (
 // release is set by the linker for a release: -ldflags "-X main.release=v1.2.3".
 var release string
 
-// buildVersion is what the binary knows about its own source.
+// buildVersion describes the source that the binary was built from.
 type buildVersion struct {
 	release string // or "devel"
 	commit  string // "unknown" if it was built without version control, as by go build -buildvcs=false
