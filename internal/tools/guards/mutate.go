@@ -30,11 +30,13 @@ import "os"
 
 var guardOut = os.Getenv("GUARD_OUT")
 
-func guardZero[T any](out bool, v T) (zero T) {
+func guardZero[T any](out bool, v T) (zero T) { return guardPick(out, zero, v) }
+
+func guardPick[T any](out bool, without, with T) T {
 	if out {
-		return zero
+		return without
 	}
-	return v
+	return with
 }
 `
 
@@ -201,7 +203,15 @@ func (f *source) without(path []ast.Node, expr string, line int) ([]edit, error)
 	if err != nil {
 		return f.inText(path, expr, `""`, err)
 	}
-	var found []ast.Node
+	found := f.expression(path, at)
+	if found == nil {
+		return nil, fmt.Errorf("%s is not an expression there", expr)
+	}
+	return f.takenOut(found), nil
+}
+
+// expression returns the path to the expression that is somewhere in a statement.
+func (f *source) expression(path []ast.Node, at edit) (found []ast.Node) {
 	stack := slices.Clone(path[:len(path)-1])
 	ast.Inspect(path[len(path)-1], func(n ast.Node) bool {
 		if n == nil {
@@ -214,16 +224,12 @@ func (f *source) without(path []ast.Node, expr string, line int) ([]edit, error)
 		}
 		return true
 	})
-	if found == nil {
-		return nil, fmt.Errorf("%s is not an expression there", expr)
-	}
-	return f.takenOut(found), nil
+	return found
 }
 
 // takenOut takes an expression out of what is around it.
 func (f *source) takenOut(path []ast.Node) []edit {
 	n, parent := path[len(path)-1], path[len(path)-2]
-	gone := []edit{f.zero(n), f.replaced(n, "0")} // a constant can be of any type
 	switch p := parent.(type) {
 	case *ast.ParenExpr:
 		return f.takenOut(path[:len(path)-1])
@@ -253,14 +259,14 @@ func (f *source) takenOut(path []ast.Node) []edit {
 		if n == p.Fun && len(p.Args) == 1 {
 			return []edit{f.replaced(p, f.text(p.Args[0]))}
 		}
-		return append([]edit{f.dropped(n, p.Args)}, gone...)
+		return []edit{f.zero(n), f.dropped(n, p.Args)} // a constant may not have the type of the parameter
 	case *ast.CompositeLit:
 		if pair, is := n.(*ast.KeyValueExpr); is {
 			return []edit{f.zero(pair.Value), f.dropped(n, p.Elts)}
 		}
-		return append([]edit{f.dropped(n, p.Elts)}, gone...)
+		return []edit{f.zero(n), f.dropped(n, p.Elts)}
 	}
-	return gone
+	return []edit{f.zero(n)}
 }
 
 // dropped takes one expression out of a list.
@@ -282,7 +288,36 @@ func (f *source) instead(path []ast.Node, before, after string, line int) ([]edi
 		return f.inText(path, before, after, err)
 	}
 	at.before = after
-	return []edit{at}, nil
+	kept := at // so that what only it uses stays in use
+	kept.before = "guardPick(true, " + after + ", " + string(f.src[at.from:at.to]) + ")"
+	edits := []edit{at, kept}
+	if found := f.expression(path, at); found != nil {
+		n := found[len(found)-1]
+		switch {
+		case isCondition(n):
+			edits = slices.Insert(edits, 0, f.around(n, "("+out+" && ("+after+") || !("+out+") && (", "))"))
+		case !strings.Contains(before+after, "(") && !isStored(found): // both can be computed, whichever is taken
+			edits = slices.Insert(edits, 0, f.around(n, "guardPick("+out+", "+after+", ", ")"))
+		}
+	}
+	return edits, nil
+}
+
+// isCondition reports whether an expression is surely a bool.
+func isCondition(n ast.Node) bool {
+	switch n := n.(type) {
+	case *ast.BinaryExpr:
+		return slices.Contains([]token.Token{token.LAND, token.LOR, token.EQL, token.NEQ, token.LSS, token.LEQ, token.GTR, token.GEQ}, n.Op)
+	case *ast.UnaryExpr:
+		return n.Op == token.NOT
+	}
+	return false
+}
+
+// isStored reports whether the last node is what an assignment writes to.
+func isStored(path []ast.Node) bool {
+	n, is := path[len(path)-2].(*ast.AssignStmt)
+	return is && slices.ContainsFunc(n.Lhs, func(x ast.Expr) bool { return x == path[len(path)-1] })
 }
 
 // find returns where tokens are in a statement: once on the marked line, or else once at all.
@@ -317,13 +352,18 @@ func (f *source) inText(path []ast.Node, before, after string, notFound error) (
 	old, err := strconv.Unquote(before)
 	text, afterErr := strconv.Unquote(after)
 	n := path[len(path)-1]
-	from := f.offset(n.Pos())
-	src := string(f.src[from:f.offset(header(n))])
-	if err != nil || afterErr != nil || strings.Count(src, old) != 1 {
+	var found []*ast.BasicLit
+	ast.Inspect(n, func(x ast.Node) bool {
+		if x, is := x.(*ast.BasicLit); is && x.Pos() < header(n) && x.Kind == token.STRING && strings.Contains(x.Value, old) {
+			found = append(found, x)
+		}
+		return true
+	})
+	if err != nil || afterErr != nil || len(found) != 1 || strings.Count(found[0].Value, old) != 1 {
 		return nil, notFound
 	}
-	at := from + strings.Index(src, old)
-	return []edit{{from: at, to: at + len(old), before: text, replaces: true}}, nil
+	changed := strings.Replace(found[0].Value, old, text, 1)
+	return []edit{f.around(found[0], "guardPick("+out+", "+changed+", ", ")"), f.replaced(found[0], changed)}, nil
 }
 
 type word struct {

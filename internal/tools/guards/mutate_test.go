@@ -33,13 +33,15 @@ func TestMutations(t *testing.T) {
 		{"operand of ||", "if a > 0 || b > 0 { //guard:TestX without a > 0\n\t}", "if (!(OUT) && (a > 0)) || b > 0 { //guard:TestX without a > 0"},
 		{"blanks do not matter", "if a > 0 || b > 0 { //guard:TestX without a>0\n\t}", "if (!(OUT) && (a > 0)) || b > 0 { //guard:TestX without a>0"},
 		{"operand of +", "a = a + b //guard:TestX without b", "a = a //guard:TestX without b"},
-		{"argument", "a = max(a, b) //guard:TestX without b", "a = max(a) //guard:TestX without b"},
+		{"argument", "a = max(a, b) //guard:TestX without b", "a = max(a, guardZero(OUT, b)) //guard:TestX without b"},
 		{"function", "a = g(a) //guard:TestX without g", "a = a //guard:TestX without g"},
 		{"element", "s = S{A: 1, B: 2} //guard:TestX without A: 1", "s = S{A: guardZero(OUT, 1), B: 2} //guard:TestX without A: 1"},
-		{"another value", "if a > 10 { //guard:TestX 10 -> 11\n\t}", "if a > 11 { //guard:TestX 10 -> 11"},
+		{"another value", "if a > 10 { //guard:TestX 10 -> 11\n\t}", "if a > guardPick(OUT, 11, 10) { //guard:TestX 10 -> 11"},
+		{"another condition", "if a > 0 { //guard:TestX a > 0 -> f(a)\n\t}", "if (OUT && (f(a)) || !(OUT) && (a > 0)) { //guard:TestX a > 0 -> f(a)"},
+		{"another call", "a = f(a) //guard:TestX f(a) -> f(b)", "a = f(b) //guard:TestX f(a) -> f(b)"},
 		{"more words", "if a > 10 { //guard:TestX a > -> a >=\n\t}", "if a >= 10 { //guard:TestX a > -> a >="},
-		{"words of a string", "query(`SELECT 1 FOR UPDATE`) //guard:TestX without \" FOR UPDATE\"", "query(`SELECT 1`) //guard:TestX without \" FOR UPDATE\""},
-		{"other words of a string", "//guard:TestX \"LIMIT 1\" -> \"LIMIT 2\"\n\tquery(`SELECT 1\n\t\tLIMIT 1`)", "LIMIT 2`)"},
+		{"words of a string", "query(`SELECT 1 FOR UPDATE`) //guard:TestX without \" FOR UPDATE\"", "query(guardPick(OUT, `SELECT 1`, `SELECT 1 FOR UPDATE`)) //guard:TestX without \" FOR UPDATE\""},
+		{"other words of a string", "//guard:TestX \"LIMIT 1\" -> \"LIMIT 2\"\n\tquery(`SELECT 1\n\t\tLIMIT 1`)", "LIMIT 2`, `SELECT 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			src := "package p\n\nfunc x() {\n\t" + c.code + "\n}\n"
