@@ -16,7 +16,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	if c.Conflict {
 		return Outcome{Reason: KeyConflict}, nil
 	}
-	if c.Bound != nil && !(c.Bound.Continues && c.Request.Continues) {
+	if c.Bound != nil && !(c.Bound.Continues && c.Request.Continues) { //guard:TestRetryThatDoesNotContinue
 		return outcomeOf(c.Bound, true), nil
 	}
 	a := applying{
@@ -31,13 +31,13 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 		}
 	}
 	done := a.boxDone(result)
-	if !issued {
+	if !issued { //guard:TestRefusedKeyStaysFree
 		o, e := refused(c, result)
 		o.BoxDone = done
 		result.Catalogue = cat.Version // by which it was refused, which need not be the one that bound its key
 		return o, e
 	}
-	result.BoxDone = done
+	result.BoxDone = done //guard:TestBoxOfDifferentCards
 	e := &Effect{Issuance: result, claim: c.key, taken: a.taken, quotas: a.quotas, joined: a.joined}
 	if c.NewUser {
 		e.NewUser = c.User
@@ -49,7 +49,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 func refused(c *Claim, attempt *Issuance) (o Outcome, e *Effect) {
 	stands := c.Bound
 	o = outcomeOf(attempt, stands != nil)
-	if stands != nil {
+	if stands != nil { //guard:TestFinalReasonIsStored
 		if closed := stands.closing(attempt); closed != nil {
 			stands, e = closed, &Effect{Issuance: closed, claim: c.key}
 		}
@@ -146,6 +146,8 @@ func (a *applying) line(l *IssuedLine) bool {
 			}
 		}
 		l.Reason = a.refusal(t, &l.Line, worth)
+		//guard:TestOrderOfRefusals without l.Reason > CodesEmpty
+		//guard:TestCodesRunOut
 		if short := t != nil && t.Kind == Certificate && len(l.Codes) < from+l.Quantity; short && (l.Reason == NotRefused || l.Reason > CodesEmpty) {
 			l.Reason = CodesEmpty
 		}
@@ -173,7 +175,7 @@ func (a *applying) lone(l *Line) (Reason, Counters) {
 	switch {
 	case !a.cat.takesType(a.request.Recipient, t):
 		return UserTypeNotAllowed, seen
-	case !a.accepts(t):
+	case !a.accepts(t): //guard:TestUnregisteredUserOfAScene
 		return UserNotFound, seen
 	}
 	reason := a.closed(t, l)
@@ -186,6 +188,7 @@ func (a *applying) lone(l *Line) (Reason, Counters) {
 // refusal checks one send of the line, worth so many fen together, against every rule. The order of the checks
 // is the order in which refusals win.
 func (a *applying) refusal(t *Template, l *Line, worth money.Fen) Reason {
+	//guard:TestInvalidRecipientContinues without !a.bound
 	if !a.bound { // a key is bound by what was a good recipient then
 		if reason := a.cat.invalidRecipient(a.request, t); reason != NotRefused {
 			return reason
@@ -194,10 +197,10 @@ func (a *applying) refusal(t *Template, l *Line, worth money.Fen) Reason {
 	if t == nil {
 		return TemplateNotFound
 	}
-	if a.user == nil || !a.accepts(t) {
+	if a.user == nil || !a.accepts(t) { //guard:TestIssuingRegistersNobody without !a.accepts(t)
 		return UserNotFound
 	}
-	if !a.owned(t) {
+	if !a.owned(t) { //guard:TestFrozenLineOfAnotherMerchant
 		return OtherMerchant
 	}
 	if reason := a.closed(t, l); reason != NotRefused {
@@ -217,21 +220,22 @@ func (a *applying) noRoom(t *Template, l *Line, worth money.Fen, seen Counters) 
 	switch {
 	case a.tooSoon(l):
 		return Guarded
-	case a.user.Frozen:
+	case a.user.Frozen: //guard:TestEachReasonAlone
 		return UserFrozen
-	case over(t.Limits.PerUser, seen.User, n):
+	case over(t.Limits.PerUser, seen.User, n): //guard:TestEachReasonAlone
 		return UserLimit
-	case over(t.Limits.PerPerson, seen.Person, n):
+	//guard:internal/sim.TestSim$ -sim.seeds=30
+	case over(t.Limits.PerPerson, seen.Person, n): //guard:TestEachReasonAlone
 		return PersonLimit
-	case over(t.Limits.PerUserPerDay, seen.UserDay, n):
+	case over(t.Limits.PerUserPerDay, seen.UserDay, n): //guard:TestEachReasonAlone
 		return UserDayLimit
-	case t.Stock.Count.Room(seen.Count) < n:
+	case t.Stock.Count.Room(seen.Count) < n: //guard:TestEachReasonAlone
 		return StockEmpty
-	case t.Stock.Amount.Room(seen.Amount) < int64(worth):
+	case t.Stock.Amount.Room(seen.Amount) < int64(worth): //guard:TestEachReasonAlone
 		return BudgetEmpty
-	case t.Stock.CountPerDay.Room(seen.DayCount) < n:
+	case t.Stock.CountPerDay.Room(seen.DayCount) < n: //guard:TestEachReasonAlone
 		return DayStockEmpty
-	case t.Stock.AmountPerDay.Room(seen.DayAmount) < int64(worth):
+	case t.Stock.AmountPerDay.Room(seen.DayAmount) < int64(worth): //guard:TestEachReasonAlone
 		return DayBudgetEmpty
 	}
 	return wrong
@@ -263,7 +267,7 @@ func (a *applying) closed(t *Template, l *Line) Reason {
 }
 
 // over says that n more would break a limit. A limit of 0 is none.
-func over(limit, have, n int64) bool { return limit > 0 && have+n > limit }
+func over(limit, have, n int64) bool { return limit > 0 && have+n > limit } //guard:TestCapsAndLimitsAreExact have+n > limit -> have+n >= limit
 
 // wrongAmount checks the amount that came with the request, or did not.
 func wrongAmount(t *Template, l *Line) Reason {
@@ -284,7 +288,7 @@ func (a *applying) counters(t *Template) Counters {
 	seen := Counters{Count: c.count.Count, Amount: c.count.Amount, DayCount: c.day.Count, DayAmount: c.day.Amount}
 	for _, x := range a.taken {
 		if x.template == t.ID {
-			seen.Count += x.vouchers
+			seen.Count += x.vouchers //guard:TestLinesShareTheCaps
 			seen.DayCount += x.vouchers
 			seen.Amount += x.amount
 			seen.DayAmount += x.amount
@@ -314,7 +318,7 @@ func (a *applying) quota(k QuotaKey) Quota {
 // personTotal is what the users of the recipient's person have together.
 func (a *applying) personTotal(t *Template) int64 {
 	var sum int64
-	for _, member := range a.st.sharing(a.user, t) {
+	for _, member := range a.st.sharing(a.user, t) { //guard:TestPersonLimitOverLinkedUsers a.st.sharing(a.user, t) -> []UserID{a.user.ID}
 		sum += a.quota(QuotaKey{member, t.ID}).Total
 	}
 	return sum
@@ -346,12 +350,14 @@ func (a *applying) take(t *Template, l *IssuedLine, worth int64) {
 // tooSoon says that the one-second guard of the line's activity refuses the request. What this request itself has
 // taken does not count.
 func (a *applying) tooSoon(l *Line) bool {
-	if !a.guarded || l.Activity == 0 || a.newUser {
+	if !a.guarded || l.Activity == 0 || a.newUser { //guard:TestGuardHoldsBackNothingElse without !a.guarded
 		return false
 	}
 	act := a.cat.Activities[l.Activity]
+	//guard:TestGuardAndLinesOfOneRequest|TestGuardInABatch a.st.participation -> a.participation
 	p := a.st.participation(ParticipationKey{a.user.ID, l.Activity})
-	return act != nil && !act.NoGuard && p.guards(a.st.Now)
+	//guard:TestGuardHoldsForASecond p.guards(a.st.Now) -> false
+	return act != nil && !act.NoGuard && p.guards(a.st.Now) //guard:TestGuardHoldsBackNothingElse without !act.NoGuard
 }
 
 // participation is what the user has done in an activity today, counting what this request gave already.

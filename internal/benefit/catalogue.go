@@ -150,7 +150,7 @@ func (s *Scene) Narrows() Narrowing {
 	switch {
 	case s.Narrowing != 0:
 		return s.Narrowing
-	case s.Strategy == ChooseWeighted:
+	case s.Strategy == ChooseWeighted: //guard:TestNarrowingAllowed
 		return NarrowNone
 	}
 	return NarrowRights

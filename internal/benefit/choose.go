@@ -44,10 +44,11 @@ type Claim struct {
 // them to a scene, and freezes what each line would give. Whether a line is issued is for Apply to decide.
 func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	c := &Claim{Request: r, User: st.recipient(r.Recipient), key: r.Claim()}
+	//guard:TestWindowKey$ bound.binds(st.Now) -> bound.BindMillis == 0 && bound.binds(st.Now)
 	if bound := st.claim(c.key); bound != nil && bound.binds(st.Now) {
 		c.Bound = bound
 		c.Conflict = !sameMeaning(bound, r, c.User)
-		if c.User != nil && c.User.ID != bound.User {
+		if c.User != nil && c.User.ID != bound.User { //guard:TestContinuedForTheFirstUser
 			c.User = nil // the identifier moved: what is continued for the first user is not given to another
 		}
 		return c
@@ -71,15 +72,19 @@ func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 // sameMeaning says that a request asks what the issuance under its key was asked. The recipient is the same
 // when the text is, or when it resolves to the user of the first time.
 func sameMeaning(bound *Issuance, r *Request, u *User) bool {
-	if bound.Scope != r.Scope || bound.Key != r.Key {
+	if bound.Scope != r.Scope || bound.Key != r.Key { //guard:TestDigestClashIsAConflict
 		// Two keys with one digest: as good as impossible, and never an answer with somebody else's voucher.
 		return false
 	}
+	//guard:TestKeyAndRecipient without (bound.Recipient == r.Recipient || u != nil && u.ID == bound.User)
+	//guard:TestMeaning$ without bound.Meaning == r.Meaning
 	return bound.Meaning == r.Meaning && (bound.Recipient == r.Recipient || u != nil && u.ID == bound.User)
 }
 
 // acceptsUnknown says that every template owner among the lines, or the candidates, takes an unknown recipient.
 func acceptsUnknown(cat *Catalogue, st *State, r *Request) bool {
+	//guard:TestRecipientByID ref || r.Recipient.Alias() -> r.Recipient.Alias()
+	//guard:TestPolicy|TestNewUser without r.Recipient.Alias()
 	if _, ref := r.Recipient.Ref(); ref || r.Recipient.Alias() || r.Recipient.Value == "" {
 		return false
 	}

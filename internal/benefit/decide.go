@@ -57,12 +57,13 @@ type ballot struct {
 func ballotOf(cat *Catalogue, r *Request, own bool) *ballot {
 	app, scene := cat.Apps[r.App], cat.SceneByCode(r.Asked.SceneCode)
 	switch {
+	//guard:TestDecisionErrors without scene.Merchant != app.Merchant
 	case scene == nil || app == nil || scene.Merchant != app.Merchant:
 		return &ballot{errors: []DecisionError{{Kind: SceneError, Reason: SceneNotFound}}}
-	case scene.Status != Active:
+	case scene.Status != Active: //guard:TestDecisionErrors
 		return &ballot{scene: scene, errors: []DecisionError{{Kind: SceneError, Reason: SceneNotOpen}}}
 	}
-	if errors := scene.Narrows().forbids(&r.Asked); len(errors) > 0 {
+	if errors := scene.Narrows().forbids(&r.Asked); len(errors) > 0 { //guard:TestNarrowingAllowed
 		return &ballot{scene: scene, errors: errors}
 	}
 	b := &ballot{scene: scene}
@@ -137,7 +138,7 @@ func (n *narrowing) lines(cat *Catalogue, act *Activity) (lines []Line) {
 		}
 	}
 	for k := range act.Items {
-		if n.right(cat, act, &act.Items[k]) && in {
+		if n.right(cat, act, &act.Items[k]) && in { //guard:TestNarrowing n.right(cat, act, &act.Items[k]) && in -> n.right(cat, act, &act.Items[k]) || in
 			lines = append(lines, act.Items[k].Line(cat, act, 1))
 		}
 	}
@@ -233,7 +234,7 @@ func (d *deciding) unfit() Reason {
 	switch {
 	case d.user == nil, d.user.Unregistered && !d.anyOpen():
 		return UserNotFound
-	case d.user.Frozen:
+	case d.user.Frozen: //guard:TestDecisionErrors
 		return UserFrozen
 	}
 	return NotRefused
@@ -272,6 +273,7 @@ func (d *deciding) eligible(c *candidate) bool {
 		d.told.candidate(c, false, nil, false, nil)
 		return false
 	}
+	//guard:TestExplainUnderNewerCatalogue without d.told != nil && !d.keptLines(c.lines)
 	if !d.holds(c) || d.told != nil && !d.keptLines(c.lines) {
 		return false
 	}
@@ -282,7 +284,7 @@ func (d *deciding) eligible(c *candidate) bool {
 		reason, seen := a.lone(l)
 		d.see(l.Template, seen)
 		d.told.line(d.cat, l, reason, seen)
-		ok = ok && reason == NotRefused
+		ok = ok && reason == NotRefused //guard:TestEligible$ without reason == NotRefused
 	}
 	return ok
 }
@@ -294,19 +296,19 @@ func (d *deciding) holds(c *candidate) bool {
 		d.told.candidate(c, true, nil, true, nil)
 		return true
 	}
-	if d.told != nil && !d.keptAsked(rule) {
+	if d.told != nil && !d.keptAsked(rule) { //guard:TestExplainUnderNewerCatalogue
 		d.told.candidate(c, true, nil, false, errNotKept)
 		return false
 	}
 	ruled := c.ruled
 	if ruled == nil { // it asks for the past, and is evaluated anew for each decision of a batch
 		d.seeAsked(rule)
-		ruled = &verdict{}
+		ruled = &verdict{} //guard:TestSceneRuleTwiceInBatch &verdict{} -> &verdict{}; c.ruled = ruled
 		ruled.holds, ruled.err = d.rules.Holds(rule, d.input())
 	}
 	d.told.candidate(c, true, d.in, ruled.holds, ruled.err)
 	d.told.asked(d.rules, d.in)
-	return ruled.holds && ruled.err == nil
+	return ruled.holds && ruled.err == nil //guard:TestEligible$ ruled.holds && ruled.err == nil -> true
 }
 
 // ruledOut says that a candidate is not eligible whatever the counters say, so that its rows need not be loaded: it is
@@ -363,7 +365,7 @@ func (d *deciding) choose(eligible []*candidate) (chosen []*candidate) {
 	case ChooseFirst:
 		// The greatest priority; of equal ones the first in the scene.
 		chosen = []*candidate{slices.MaxFunc(eligible, func(a, b *candidate) int {
-			return cmp.Compare(a.activity.Priority, b.activity.Priority)
+			return cmp.Compare(a.activity.Priority, b.activity.Priority) //guard:TestStrategyFirst
 		})}
 	case ChooseWeighted:
 		if c := d.draw(eligible); c != nil {
@@ -378,7 +380,7 @@ func (d *deciding) choose(eligible []*candidate) (chosen []*candidate) {
 		for _, l := range c.lines {
 			n += l.Vouchers()
 		}
-		if n > room {
+		if n > room { //guard:TestDecisionIsBounded
 			return true
 		}
 		room -= n
@@ -392,11 +394,11 @@ func (d *deciding) choose(eligible []*candidate) (chosen []*candidate) {
 func drawWeighted(eligible []*candidate, r *Request, secret []byte) *candidate {
 	var total uint64
 	for _, c := range eligible {
-		total += uint64(c.weight)
+		total += uint64(c.weight) //guard:TestStrategyWeightedIsFair uint64(c.weight) -> uint64(c.weight) + 1
 	}
-	mac := hmac.New(sha256.New, secret)
+	mac := hmac.New(sha256.New, secret) //guard:TestStrategyWeightedIsSecret without secret
 	b := binary.AppendUvarint(nil, uint64(len(r.Scope)))
-	mac.Write(append(append(b, r.Scope...), r.Key...))
+	mac.Write(append(append(b, r.Scope...), r.Key...)) //guard:TestStrategyWeightedIsPinned without r.Scope
 	sum := mac.Sum(nil)
 	// The high word of a product maps 64 random bits onto 0 … total-1; no weight gains more than 2⁻⁴⁰ by it.
 	at, _ := bits.Mul64(binary.BigEndian.Uint64(sum), total)

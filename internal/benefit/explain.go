@@ -150,6 +150,7 @@ func (b *Basis) state(u *User) *State {
 	st.members[u.Person] = []UserID{u.ID, other}
 	for _, t := range b.Templates {
 		st.SetTemplate(TemplateCount{t.Template, t.Count, t.Amount}, TemplateDay{t.Template, today, t.DayCount, t.DayAmount})
+		//guard:TestExplain t.User, today, t.UserDay -> 0, today, 0
 		st.SetQuota(Quota{QuotaKey{u.ID, t.Template}, t.User, today, t.UserDay})
 		st.SetQuota(Quota{QuotaKey: QuotaKey{other, t.Template}, Total: t.Person - t.User})
 	}

@@ -27,10 +27,14 @@ const (
 // that only faquan makes: see RefTo.
 func ValidIdentifierType(t string) bool {
 	for i := 0; i < len(t); i++ {
+		//guard:internal/gateway/top.TestRecipientOfADecision without t[i] == ':'
+		//guard:internal/gateway/top.TestRecipientOfADecision without t[i] == '/'
 		if t[i] <= ' ' || t[i] > '~' || t[i] == ':' || t[i] == '/' {
 			return false
 		}
 	}
+	//guard:internal/gateway/top.TestRecipientOfADecision without t[0] != '@'
+	//guard:internal/catalog.TestWrongFilesAreRefused without t[0] != '@'
 	return t != "" && len(t) <= MaxIdentifierType && t[0] != '@'
 }
 
@@ -122,13 +126,14 @@ func (c *Catalogue) RecipientBreaks(r *Request, t *Template) IdentifierRule {
 func (c *Catalogue) takesType(i Identifier, t *Template) bool {
 	_, ref := i.Ref()
 	owner := c.Merchants[t.Merchant]
+	//guard:TestUserTypesOfAScene owner.TakesType(i.Type) -> i.Type != ""
 	return ref || owner == nil || !owner.Open || owner.TakesType(i.Type)
 }
 
 // invalidRecipient returns why the request's recipient is wrong as a parameter, whoever it names; the template may be
 // nil. It is looked at only for a key that is not bound.
 func (c *Catalogue) invalidRecipient(r *Request, t *Template) Reason {
-	if c.RecipientBreaks(r, t) != "" {
+	if c.RecipientBreaks(r, t) != "" { //guard:TestEachReasonAlone/IDENTIFIER_INVALID
 		return IdentifierInvalid
 	}
 	if t != nil && !c.takesType(r.Recipient, t) {

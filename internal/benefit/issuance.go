@@ -66,7 +66,7 @@ func (i *Issuance) Under(scope Scope, key string) bool {
 
 // binds says that the key is still bound at now.
 func (i *Issuance) binds(now Instant) bool {
-	return i.BindMillis == 0 || now < i.At()+Instant(i.BindMillis)
+	return i.BindMillis == 0 || now < i.At()+Instant(i.BindMillis) //guard:TestWindowKey$ now < i.At()+Instant(i.BindMillis) -> now <= i.At()+Instant(i.BindMillis)
 }
 
 // IssuedLine is one line of an issuance: what was frozen, what was issued, why the rest was not.

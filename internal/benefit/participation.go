@@ -25,6 +25,7 @@ type Participation struct {
 // today is the participation as the day of now sees it: what was of an earlier day is gone.
 func (p Participation) today(now Instant) Participation {
 	if p.At.Day() != now.Day() {
+		//guard:TestBoxAtMidnight p.DaySends, p.Cards, p.Done = 0, 0, nil, false -> p.DaySends = 0, 0
 		p.DayTotal, p.DaySends, p.Cards, p.Done = 0, 0, nil, false
 	}
 	return p
@@ -34,7 +35,7 @@ func (p Participation) today(now Instant) Participation {
 const guardMillis = 1000
 
 // guards says that the one-second guard refuses at now.
-func (p *Participation) guards(now Instant) bool { return p.At != 0 && now < p.At+guardMillis }
+func (p *Participation) guards(now Instant) bool { return p.At != 0 && now < p.At+guardMillis } //guard:TestGuardHoldsForASecond now < p.At+guardMillis -> now <= p.At+guardMillis
 
 // play counts a send, of so many vouchers, into a participation of today.
 func (p *Participation) play(box *Box, card string, vouchers int64, now Instant) {
@@ -45,12 +46,12 @@ func (p *Participation) play(box *Box, card string, vouchers int64, now Instant)
 	if box == nil {
 		return
 	}
-	if card != "" && !slices.Contains(p.Cards, card) {
+	if card != "" && !slices.Contains(p.Cards, card) { //guard:TestBoxOfDifferentCards without !slices.Contains(p.Cards, card)
 		p.Cards = append(p.Cards[:len(p.Cards):len(p.Cards)], card) // the state's own is not changed in place
 	}
 	done := int64(len(p.Cards))
 	if box.CountSends {
 		done = p.DaySends
 	}
-	p.Done = p.Done || done >= int64(box.DoneAfter)
+	p.Done = p.Done || done >= int64(box.DoneAfter) //guard:TestBoxThatIsChanged p.Done || done >= int64(box.DoneAfter) -> done >= int64(box.DoneAfter)
 }

@@ -166,7 +166,7 @@ func MeaningOf(lines []Line, more ...string) Digest {
 // request alone: the catalogue may have changed by the time of a retry.
 func (a *Asked) DecisionMeaning() Digest {
 	texts := append([]string{a.SceneCode, strconv.Itoa(len(a.ActCodes))}, a.ActCodes...)
-	for _, pair := range a.Rights {
+	for _, pair := range a.Rights { //guard:internal/gateway/top.TestMeaningOfADecision
 		texts = append(texts, pair.ActCode, strconv.FormatInt(pair.RightID, 10))
 	}
 	return MeaningOf(nil, texts...)

@@ -156,7 +156,7 @@ func (s *State) quota(k QuotaKey) Quota {
 			return rows.quotas[at].Quota
 		}
 	}
-	if s.newUsers[k.User] {
+	if s.newUsers[k.User] { //guard:TestRowsThatWereNotLoaded without s.newUsers[k.User]
 		return Quota{QuotaKey: k}
 	}
 	panic(fmt.Sprintf("benefit: the quota of user %d and template %d was not loaded", k.User, k.Template))
@@ -169,7 +169,7 @@ func (s *State) participation(k ParticipationKey) Participation {
 			return rows.joins[at].Participation
 		}
 	}
-	if s.newUsers[k.User] {
+	if s.newUsers[k.User] { //guard:TestRowsThatWereNotLoaded without s.newUsers[k.User]
 		return Participation{ParticipationKey: k}
 	}
 	panic(fmt.Sprintf("benefit: the participation of user %d in activity %d was not loaded", k.User, k.Activity))

@@ -48,7 +48,7 @@ type Quota struct {
 
 // on is how many the user received on the day.
 func (q *Quota) on(d Day) int64 {
-	if q.Day == d {
+	if q.Day == d { //guard:TestDayCountersOfAnotherDayDoNotCount without q.Day == d
 		return q.DayTotal
 	}
 	return 0
@@ -153,7 +153,7 @@ func (s *State) MoveTo(now Instant) {
 	s.Now = now
 	for _, b := range s.ballots {
 		for k := range b.candidates {
-			b.candidates[k].ruled = nil
+			b.candidates[k].ruled = nil //guard:TestRuleByTheNowOfTheDecision
 		}
 	}
 }
@@ -216,7 +216,7 @@ func (s *State) lines(cat *Catalogue, r *Request) iter.Seq[*Line] {
 func (s *State) ballot(cat *Catalogue, r *Request) *ballot {
 	b := s.ballots[r]
 	if b == nil {
-		b = ballotOf(cat, r, true)
+		b = ballotOf(cat, r, true) //guard:TestSceneOfOtherMerchants true -> false
 		s.ballots[r] = b
 	}
 	return b
@@ -260,7 +260,7 @@ func (s *State) RowsOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 func (s *State) RedrawOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 	var k *Keys
 	for _, r := range requests {
-		if drawn := s.draw(cat, r, env); len(drawn) > 0 {
+		if drawn := s.draw(cat, r, env); len(drawn) > 0 { //guard:TestCodesAreDrawnAgain|TestCodesRunOut len(drawn) > 0 -> false
 			if k == nil {
 				k = &Keys{}
 			}
@@ -299,7 +299,7 @@ func (w *wants) candidates(d deciding) {
 			w.line(u, &c.lines[l])
 		}
 		rule := c.activity.Rule
-		if rule == "" {
+		if rule == "" { //guard:TestRuleOfAnotherTemplate rule == "" -> rule == "" || u == nil
 			continue
 		}
 		templates, activities := rules.Asks(rule)

@@ -139,7 +139,7 @@ func (t *Template) closed(now Instant) Reason {
 	switch {
 	case t.Status == Draft:
 		return TemplateDraft
-	case t.Status == Paused:
+	case t.Status == Paused: //guard:TestEachReasonAlone
 		return TemplatePaused
 	case t.Publish.Before(now):
 		return TemplateNotOpen

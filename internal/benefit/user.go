@@ -93,6 +93,8 @@ type Session struct {
 }
 
 // ExpiredAt says that the session is over at now by its expiry alone.
+//
+//guard:internal/session.TestExpiryIsExact now >= s.Expires -> now > s.Expires
 func (s *Session) ExpiredAt(now Instant) bool { return s.Expires != 0 && now >= s.Expires }
 
 // GoodAt says that the session's key is good at now, for what its kind is for.

@@ -54,7 +54,7 @@ func (p *planner) guardCaps() {
 				}
 			}
 		}
-		if len(gone) > 0 {
+		if len(gone) > 0 { //guard:TestCapsAreNotForgotten
 			p.report(d.line, "template %q: the file leaves out %s, which cap it now; state them, or confirm with --allow-uncapped",
 				t.Name, strings.Join(gone, ", "))
 		}

@@ -177,7 +177,7 @@ func (p *planner) activityDocs() {
 
 // ruleNames checks that the templates and activities that a rule counts exist: an unknown name would count 0 forever.
 func (p *planner) ruleNames(what string, d *activityDoc) {
-	if d.rule == nil {
+	if d.rule == nil { //guard:TestWrongFilesAreRefused without d.rule == nil
 		return
 	}
 	for _, name := range d.rule.Templates {
@@ -303,7 +303,7 @@ func (p *planner) sceneOwners() {
 				at, touched = place{line: d.entries[k].activity.line}, true
 			}
 			if act.Merchant != s.Merchant {
-				if touched && act.Merchant != 0 && s.Merchant != 0 {
+				if touched && act.Merchant != 0 && s.Merchant != 0 { //guard:TestWrongFilesAreRefused
 					p.report(at.line, "scene %q: activity %q belongs to merchant %q; a scene lists activities of its own merchant",
 						s.Name, act.Name, p.names().merchant(act.Merchant))
 				}

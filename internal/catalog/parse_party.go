@@ -182,7 +182,7 @@ func redirectURI(s string) (string, error) {
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "":
 		return "", fmt.Errorf("must be an absolute http or https address: %q", clip(s))
-	case strings.Contains(s, "#"):
+	case strings.Contains(s, "#"): //guard:TestWrongFilesAreRefused
 		return "", fmt.Errorf("must have no fragment (#…): %q", clip(s))
 	case u.User != nil:
 		return "", errors.New("must have no user name or password")

@@ -201,6 +201,7 @@ func userNode(u *benefit.User, app func(benefit.AppID) string) *yaml.Node {
 		ids.Content[len(ids.Content)-2] = textNode(t) // a type may need quotes as well
 	}
 	m.nested("ids", ids)
+	//guard:TestUsersOfCallsSurviveExport
 	if slices.ContainsFunc(u.Identifiers, func(i benefit.Identifier) bool { return i.Breaks() != "" }) {
 		m.plain("unchecked_ids", yesNo.of(true))
 	}

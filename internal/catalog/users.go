@@ -203,6 +203,7 @@ func (p *planner) sessionDocs() error {
 				continue
 			}
 			sealed = old.Sealed
+			//guard:TestRevokedSessionStaysRevoked s.Ended -> _
 			s.Made, s.Ended, s.Family, s.Access, s.Refresh = old.Made, old.Ended, old.Family, old.Access, old.Refresh
 		}
 		s.Sealed = p.resealed(sealed, d.key, SessionKey(s.Digest))

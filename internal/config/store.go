@@ -26,6 +26,7 @@ func StoreName(store string) string {
 		return ""
 	}
 	// A password with a bare / or ? ends what looks like the host too early.
+	//guard:TestStoreName without u.User == nil && strings.Contains(store, "@")
 	if before, _, _ := strings.Cut(store, "?"); u.User == nil && strings.Contains(store, "@") || strings.Count(before, "@") > 1 {
 		return ""
 	}

@@ -167,7 +167,7 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 	resp, err := c.http.Do(req)
 	var notAsked *notAsked
 	switch {
-	case errors.As(err, &notAsked):
+	case errors.As(err, &notAsked): //guard:TestServingProcessIsNotAsked
 		return nil, fmt.Errorf("asking the serving process: %w", err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", errNoAnswer, err)

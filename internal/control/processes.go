@@ -63,6 +63,7 @@ func DialShared(dir string) (Processes, error) {
 	var all Processes
 	for _, path := range paths {
 		c, err := dial(dir, filepath.Base(path))
+		//guard:TestSocketsLeftBehind without !errors.Is(err, ErrNotServed)
 		if !errors.Is(err, ErrNotServed) { // the process has ended, or is on another machine; Find returns other errors
 			all = append(all, c)
 		}
@@ -92,8 +93,10 @@ func (all Processes) Find(ctx context.Context, s *Search) ([]*Told, error) {
 	for k, c := range all {
 		asked.Go(func() { answers[k], errs[k] = c.findNamed(ctx, s) })
 	}
+	//guard:TestProcessesThatKnowNothing asked.Wait() -> asked.Wait(); if err := errors.Join(errs...); err != nil { return nil, err }
 	asked.Wait()
 	found := slices.Concat(answers...)
+	//guard:TestProcessesInOneSecond without cmp.Compare(b.AtMillis, a.AtMillis)
 	slices.SortStableFunc(found, func(a, b *Told) int { return cmp.Or(cmp.Compare(b.AtMillis, a.AtMillis), cmp.Compare(b.At, a.At)) })
 	if s.Limit > 0 && len(found) > s.Limit {
 		found = found[:s.Limit]

@@ -96,7 +96,7 @@ func (d *Desk) Decide(ctx context.Context, q *Question, unmasked bool) (*Told, e
 		return nil, err
 	}
 	t := teller{cat: cat, unmasked: unmasked}
-	if o.Issuance != nil && o.Replayed {
+	if o.Issuance != nil && o.Replayed { //guard:TestDecideBoundKey
 		return d.tellBound(ctx, t, &o, explanation)
 	}
 	told := t.request(&r)

@@ -161,9 +161,9 @@ func (g *Generator) Block(nowMillis int64, bucket, n int) ID {
 	if n < 1 || n > MaxBlock || bucket < 0 || bucket >= Buckets {
 		panic(fmt.Sprintf("id: a block of %d in bucket %d", n, bucket))
 	}
-	g.millis = max(g.millis, nowMillis)
+	g.millis = max(g.millis, nowMillis) //guard:TestGeneratorNeverRepeats max(g.millis, nowMillis) -> nowMillis
 	s := &g.slots[bucket]
-	if g.shared {
+	if g.shared { //guard:TestSharedGeneratorsOverlapFromTheFirst
 		first := g.blockIn(s, classOf(n))
 		return idOf(s.millis, bucket, first)
 	}
@@ -180,7 +180,7 @@ func (g *Generator) Block(nowMillis int64, bucket, n int) ID {
 }
 
 func idOf(millis int64, bucket, sequence int) ID {
-	if millis > MaxMillis {
+	if millis > MaxMillis { //guard:TestIDsEnd
 		panic(fmt.Sprintf("id: no id can carry millisecond %d", millis))
 	}
 	return ID((millis-epochMillis)<<(bucketBits+sequenceBits) | int64(bucket)<<sequenceBits | int64(sequence))

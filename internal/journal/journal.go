@@ -154,7 +154,7 @@ func (j *Journal) usable() error {
 	if j.closed {
 		return ErrClosed
 	}
-	if j.failed != nil {
+	if j.failed != nil { //guard:TestErrorAtEveryCall|TestWhatLatches
 		return j.failed
 	}
 	return nil
@@ -194,7 +194,8 @@ func (j *Journal) put(f vfs.File, b []byte, off int64) error {
 	if j.opts.Syncing != nil {
 		synced = j.opts.Syncing()
 	}
-	err = f.SyncData()
+	//guard:internal/sim.TestSim$ -sim.seeds=30
+	err = f.SyncData() //guard:TestPowerCutAtEveryCall
 	synced()
 	if err != nil {
 		return j.fail(err)
@@ -239,13 +240,13 @@ func (j *Journal) fail(err error) error {
 // roll seals the current segment and begins the next one. When it fails without
 // latching, the following Append continues where it stopped.
 func (j *Journal) roll() error {
-	if err := j.checkLock(); err != nil {
+	if err := j.checkLock(); err != nil { //guard:TestLockLost$
 		return err
 	}
 	if err := j.needNext(); err != nil {
 		return err
 	}
-	if err := j.lockResult(j.next.Lock()); err != nil {
+	if err := j.lockResult(j.next.Lock()); err != nil { //guard:TestHardLinks|TestNextSegmentLocked
 		return err
 	}
 	if !j.sealed {

@@ -99,7 +99,7 @@ func (j *Journal) begin() error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	j.use(f, h, tail{end: h.align, head: Head{Hash: h.prev}})
-	if err := f.Lock(); err != nil {
+	if err := f.Lock(); err != nil { //guard:TestHardLinks
 		return fmt.Errorf("journal: %w", err)
 	}
 	return nil
@@ -118,13 +118,14 @@ func (j *Journal) lockTail(l *layout) (*layout, error) {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	j.file = f // released when anything fails
+	//guard:TestHardLinks
 	if err := f.Lock(); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	if l, err = survey(j.opts.FS, j.opts.Dir); err != nil {
 		return nil, err
 	}
-	if len(l.segs) == 0 || l.tail().path != path {
+	if len(l.segs) == 0 || l.tail().path != path { //guard:TestSegmentChangeBesideOpen without l.tail().path != path
 		return nil, fmt.Errorf("journal: %s is no longer the last segment: %w", path, vfs.ErrLocked)
 	}
 	return l, nil
@@ -143,7 +144,7 @@ func (j *Journal) openTail(seg *segment) (tail, error) {
 	if err != nil {
 		return t, err
 	}
-	if t.head.Seq < j.opts.KnownDurable {
+	if t.head.Seq < j.opts.KnownDurable { //guard:TestFilesMissingOrChanged|TestEveryBitFlipped
 		return t, seg.damage(t.end, t.head.Seq+1, "the journal ends with record %d, but record %d is known to have been durable",
 			t.head.Seq, j.opts.KnownDurable)
 	}
@@ -185,7 +186,7 @@ func readTail(f vfs.File, seg *segment, visit func(*frame) error) (tail, error) 
 	if err != nil {
 		return t, err
 	}
-	if rest.proof != nil {
+	if rest.proof != nil { //guard:TestEveryBitFlipped
 		return t, seg.damage(s.off, s.seq+1, "%v, but the frame at offset %d (record %d) was written after this one was durable",
 			stopped, rest.proof.offset, rest.proof.seq)
 	}
@@ -218,7 +219,7 @@ func checkSealed(seg *segment, s *scanner, stopped error) error {
 		return seg.damage(s.off, s.seq+1, "%v, but the seal says that the segment ends at offset %d with record %d",
 			stopped, want.end, want.lastSeq)
 	}
-	if s.hash != want.hash {
+	if s.hash != want.hash { //guard:TestSealHoldsTheFrames
 		return seg.damage(s.last, s.seq, "the chain hash of the last record is not that of the seal")
 	}
 	return nil
@@ -248,7 +249,7 @@ func rewrite(f vfs.File, t *tail) error {
 	if n, err := f.ReadAt(b, t.last); n < len(b) {
 		return err
 	}
-	if _, err := f.WriteAt(b, t.last); err != nil {
+	if _, err := f.WriteAt(b, t.last); err != nil { //guard:TestShownMeansDurable|TestErrorAtEveryCall|TestRandomHistories
 		return err
 	}
 	return f.Sync()

@@ -226,6 +226,7 @@ func (j *Journal) makeSegment(id uint64, first []byte, pace func(done int64) err
 		_ = fsys.Remove(temp) // the next start removes it otherwise
 		return nil, fmt.Errorf("make %s: %w", path, err)
 	}
+	//guard:TestNoDescriptorAtEveryOpen|TestReserve j.lock.SyncDir() -> fsys.SyncDir(j.opts.Dir)
 	if err := j.lock.SyncDir(); err != nil {
 		f.Close()
 		return nil, dirSyncError{fmt.Errorf("make %s: %w", path, err)}
@@ -241,7 +242,7 @@ func (j *Journal) create(name string) (vfs.File, error) {
 	}
 	_ = j.reserve.Close() // it was only read
 	j.reserve = nil
-	return j.opts.FS.Create(name)
+	return j.opts.FS.Create(name) //guard:TestReserve j.opts.FS.Create(name) -> f, err
 }
 
 // keepReserve opens a file that is not needed, so that the next segment can be

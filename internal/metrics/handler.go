@@ -28,7 +28,7 @@ func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 		switch {
 		case r.URL.Path != Path:
 			http.NotFound(w, r)
-		case r.Method != http.MethodGet:
+		case r.Method != http.MethodGet: //guard:TestHandler
 			w.Header().Set("Allow", http.MethodGet)
 			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 		default:

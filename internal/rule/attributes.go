@@ -91,5 +91,6 @@ func (o *object) Find(key ref.Val) (ref.Val, bool) {
 
 // Iterator goes through the keys.
 func (o *object) Iterator() traits.Iterator {
+	//guard:TestOrderOfAttributes types.NewRefValList(adapter{}, o.keys) -> o.Mapper
 	return types.NewRefValList(adapter{}, o.keys).Iterator()
 }

@@ -111,7 +111,7 @@ func (c *compiling) cost() error {
 	if err != nil {
 		return &Error{1, 1, err.Error()}
 	}
-	if c.rule.Cost = estimate.Max; c.rule.Cost > MaxCost {
+	if c.rule.Cost = estimate.Max; c.rule.Cost > MaxCost { //guard:TestCompileRefuses
 		return &Error{1, 1, fmt.Sprintf("the rule could cost %d units, at most %d are allowed. Use fewer nested loops, or shorter texts", c.rule.Cost, MaxCost)}
 	}
 	return nil
@@ -119,7 +119,7 @@ func (c *compiling) cost() error {
 
 func (c *compiling) plan() (err error) {
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if c.rule.counted {
+	if c.rule.counted { //guard:TestALoopEndsAtItsCost
 		options = append(options, cel.CostTracking(counter{c.rule.patterns}), cel.CostLimit(MaxCost))
 	}
 	if c.rule.program, err = c.env.Program(c.checked, options...); err != nil {
@@ -132,7 +132,7 @@ func (c *compiling) plan() (err error) {
 func (c *compiling) walk() error {
 	ast.PreOrderVisit(c.tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		switch e.Kind() {
-		case ast.MapKind, ast.StructKind:
+		case ast.MapKind, ast.StructKind: //guard:TestCompileRefuses without ast.MapKind
 			c.refuse(e, "a rule cannot create maps or messages")
 		case ast.ComprehensionKind:
 			c.rule.counted = true
@@ -194,7 +194,7 @@ func (c *compiling) call(e ast.Expr) {
 		overloads.TimeGetDayOfMonth, overloads.TimeGetDayOfWeek, overloads.TimeGetHours, overloads.TimeGetMinutes,
 		overloads.TimeGetSeconds, overloads.TimeGetMilliseconds:
 		for _, arg := range call.Args() {
-			if text, ok := literal(arg); !ok || !zone.MatchString(text) {
+			if text, ok := literal(arg); !ok || !zone.MatchString(text) { //guard:TestCompileRefuses
 				c.refuse(arg, name+`: the time zone must be an offset in quotes, such as "+08:00"`)
 			}
 		}

@@ -45,6 +45,7 @@ func (s *scope) begin(in *benefit.RuleInput) error {
 	case len(r.Asked.ActCodes) > MaxActCodes:
 		return fmt.Errorf("rule: the request has %d act_codes, at most %d are looked at", len(r.Asked.ActCodes), MaxActCodes)
 	}
+	//guard:TestNothingIsLeftOfTheLastInput without !bytes.Equal(s.attributes, in.Attributes)
 	if s.user == nil || !bytes.Equal(s.attributes, in.Attributes) {
 		user, err := attributesOf(in.Attributes)
 		if err != nil {
@@ -139,7 +140,7 @@ type text struct {
 }
 
 func (t *text) value(s string) ref.Val {
-	if t.val == nil || t.last != s {
+	if t.val == nil || t.last != s { //guard:TestNothingIsLeftOfTheLastInput without t.last != s
 		t.last, t.val = s, types.String(s)
 	}
 	return t.val

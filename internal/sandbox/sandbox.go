@@ -32,6 +32,9 @@ import (
 // first pass may meet a process that is just making another, and a file that is just being written, so it does
 // not stop at one. A server that was killed has left a small segment of System V shared memory behind, of which the
 // system has only so many: its id is the second number in line 7 of postmaster.pid.
+//
+//guard:internal/pgtest.TestClose "ipcrm -m" -> ":"
+//guard:internal/pgtest.TestKilledTest "kill -9" -> ":"
 const reaperScript = `
 read -r word
 for turn in 1 2 3 4 5 6 7 8 9 10; do

@@ -167,12 +167,12 @@ func (d *Desk) Exchange(ctx context.Context, app benefit.AppID, code, redirect s
 		switch {
 		case err != nil:
 			return nil, err
-		case head.Ended != 0:
+		case head.Ended != 0: //guard:TestOneOfManySucceeds
 			p.refused = ErrEnded
-			return nil, p.endFamily(head)
+			return nil, p.endFamily(head) //guard:TestReuseRevokes
 		case head.ExpiredAt(p.now):
 			return nil, ErrExpired
-		case redirect != AnyRedirect && redirect != head.Redirect:
+		case redirect != AnyRedirect && redirect != head.Redirect: //guard:TestExchange
 			return nil, ErrRedirect
 		}
 		head.Ended = p.now
@@ -192,7 +192,7 @@ func (d *Desk) Refresh(ctx context.Context, app benefit.AppID, token string) (*G
 		switch {
 		case err != nil:
 			return nil, err
-		case old.Ended != 0:
+		case old.Ended != 0: //guard:TestOneOfManySucceeds
 			return nil, ErrEnded
 		case old.ExpiredAt(p.now):
 			return nil, ErrExpired
@@ -201,7 +201,7 @@ func (d *Desk) Refresh(ctx context.Context, app benefit.AppID, token string) (*G
 		if err != nil {
 			return nil, err
 		}
-		if err := p.endFamily(head); err != nil {
+		if err := p.endFamily(head); err != nil { //guard:TestRefreshRotates
 			return nil, err
 		}
 		refresh, key := p.begin(benefit.RefreshSession, old, d.o.Lifetimes.Refresh)
@@ -213,7 +213,7 @@ func (d *Desk) Refresh(ctx context.Context, app benefit.AppID, token string) (*G
 // on what cannot change any more: a key that was never issued, or a session that has ended or expired. A code that was
 // used before still needs the change while something that was issued for it is in force.
 func (d *Desk) hopeless(ctx context.Context, app benefit.AppID, key string, kind benefit.SessionKind) error {
-	if d.o.Session == nil {
+	if d.o.Session == nil { //guard:TestRefusedWithoutAChange without d.o.Session == nil
 		return nil
 	}
 	s, err := d.o.Session(ctx, benefit.SessionDigest(key))

@@ -151,7 +151,7 @@ func (l *link) backend() {
 			return
 		}
 		switch l.broken() {
-		case AnswerLost, AnswerHeld:
+		case AnswerLost, AnswerHeld: //guard:TestCuts/simple/answer without AnswerLost
 			if answer == "" {
 				answer = answerTo(message)
 			}
@@ -202,7 +202,7 @@ func (l *link) held(err error) bool {
 	if err == nil {
 		return false
 	}
-	if cut := l.broken(); cut == AnswerHeld || cut == CommitHeld {
+	if cut := l.broken(); cut == AnswerHeld || cut == CommitHeld { //guard:TestHeld
 		<-l.ended
 	}
 	return true

@@ -160,7 +160,7 @@ func (e *encoder) basis(b *benefit.Basis) {
 func (d *decoder) basis() *benefit.Basis {
 	b := &benefit.Basis{Now: benefit.Instant(d.int()), Known: d.bool()}
 	flags := d.byte()
-	if flags > flagFrozen|flagUnregistered {
+	if flags > flagFrozen|flagUnregistered { //guard:TestUnknownFlagsOfABasis
 		d.fail()
 	}
 	b.Frozen, b.Unregistered = flags&flagFrozen != 0, flags&flagUnregistered != 0

@@ -81,7 +81,7 @@ func (d *decoder) users(format uint8, issues bool) (all []*benefit.User) {
 	for range d.size(1) {
 		u := d.user()
 		if format < 3 {
-			u.Unregistered = u.Unregistered && issues
+			u.Unregistered = u.Unregistered && issues //guard:TestUsersThatDoNotSay u.Unregistered && issues -> u.Unregistered || issues
 		}
 		all = append(all, u)
 	}
@@ -154,7 +154,7 @@ func DecodeChanges(record []byte) (c *benefit.Changes, at [][2]int, err error) {
 		})
 	}
 	c.Catalogue, c.Entities, c.Sessions = d.catalogue()
-	if format > 1 {
+	if format > 1 { //guard:TestFormatOne 1 -> 0
 		for range d.size(1) {
 			c.Participations = append(c.Participations, d.participation())
 		}
