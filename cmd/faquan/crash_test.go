@@ -140,7 +140,7 @@ func (w *crashWorld) launch(flags ...string) *crashProcess {
 	return p
 }
 
-// bareEnviron leaves out the settings that whoever runs the tests may have. A process stops without waiting.
+// bareEnviron returns the environment without settings of faquan. A process stops without waiting.
 func bareEnviron() []string {
 	environ := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, config.EnvPrefix) })
 	return append(environ, config.EnvPrefix+"SHUTDOWN_DRAIN=0s")

@@ -162,7 +162,7 @@ func (w *crashTOP) attempt(c *crashTOPCall) (answered bool) {
 	return true
 }
 
-// refusalFits says that nothing but the stock, or a rule, refused.
+// refusalFits reports whether the stock or a rule refused.
 func refusalFits(e *topExchange) bool {
 	return slices.ContainsFunc([]string{"STOCK_EMPTY", "NO_DECISION_ITEM"}, func(text string) bool { return strings.Contains(e.raw, text) })
 }

@@ -357,7 +357,7 @@ func (c docCommand) output() (string, error) {
 type docServer struct {
 	at    string
 	cmd   *exec.Cmd
-	goRun bool // go run, which exits with 1 after an interrupt, whatever its program does
+	goRun bool // go run, which always exits with 1 after an interrupt
 	ended chan struct{}
 	err   error // once it has ended
 

@@ -113,7 +113,7 @@ func TestMetrics(t *testing.T) {
 	s.shows(t, map[string]float64{"faquan_ready": 0, "faquan_store_up": 1})
 }
 
-// Whatever callers send, there are no more series than at the start.
+// Whatever callers send, the number of series does not grow.
 func TestMetricsAreBounded(t *testing.T) {
 	s := testServer(t, t.TempDir(), testDocument(metricsTemplates), withMetrics)
 	defer s.stop()
@@ -186,7 +186,7 @@ func TestMetricsOfAFullQueue(t *testing.T) {
 	s.shows(t, map[string]float64{callsOf("busy"): 1, callsOf("issued"): 1, "faquan_queue_requests": 0})
 }
 
-// A request for which there is no memory is counted, and so is the call that was told to retry for it.
+// A request that is refused because there is no memory is counted, and so is its call.
 func TestMetricsOfNoMemory(t *testing.T) {
 	const body = 60_000
 	s := testServer(t, t.TempDir(), nil, withMetrics, func(c *config.Config) {

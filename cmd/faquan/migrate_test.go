@@ -131,7 +131,7 @@ func movedRows(t *testing.T, conn *pgx.Conn) (n int64) {
 	return n
 }
 
-// On a terminal the bar tells what is going on and how far it is; elsewhere nothing is written.
+// On a terminal the bar shows the current step and its progress; elsewhere nothing is written.
 func TestMoveBar(t *testing.T) {
 	var out bytes.Buffer
 	b := &moveBar{w: &out}

@@ -205,7 +205,7 @@ func TestPausedEverywhere(t *testing.T) {
 	}
 }
 
-// A process outlives its database: it says that it cannot issue, tells callers to retry, and goes on by itself.
+// A process outlives its database: it reports that it cannot issue, tells callers to retry, and recovers by itself.
 func TestDatabaseGoesAndComes(t *testing.T) {
 	postgres := pgtest.Start(t)
 	var log syncBuffer

@@ -25,8 +25,8 @@ import (
 	"faquan/internal/seal"
 )
 
-// A start that fails changes nothing: what is no data directory yet is not made, and one that exists stays as it is. A
-// catalogue that could be applied is not, whatever else is wrong.
+// A start that fails changes nothing: a new data directory is not made, and an existing one stays unchanged. A valid
+// catalogue is not applied when anything else is wrong.
 func TestFailedStartChangesNothing(t *testing.T) {
 	busy := testServer(t, t.TempDir(), nil)
 	defer busy.stop()
@@ -198,7 +198,7 @@ func TestKilledStart(t *testing.T) {
 	}
 }
 
-// While the store is opened the process says that it lives and takes no calls.
+// While the store is opened, the process is alive but not ready.
 func TestStarting(t *testing.T) {
 	c := config.Default()
 	c.Listen = "127.0.0.1:0"

@@ -23,7 +23,7 @@ import (
 	"faquan/internal/session"
 )
 
-// fake is a Platform that answers what it is told to.
+// fake is a Platform with given answers.
 type fake struct {
 	plan     *catalog.Plan
 	text     string

@@ -71,7 +71,7 @@ func findIn(t *testing.T, dir string, limit int) ([]string, error) {
 	return texts, err
 }
 
-// Whoever asks hears what all processes know, in one order, whichever of them was called.
+// Find returns the refusals of all processes, in one order.
 func TestProcessesTogether(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a[b]*", strings.Repeat("deep/", 30)) // no pattern, and too long for a socket
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -124,7 +124,7 @@ func TestSocketThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// That nobody knows anything is said as with one process, and one that fails does not hide what the others know.
+// When no process has a refusal, the error is that of one process; one that fails does not hide those of the others.
 func TestProcessesThatKnowNothing(t *testing.T) {
 	dir := t.TempDir()
 	serveShared(t, dir, remembers{url: "http://a"})
@@ -172,7 +172,7 @@ func TestSocketsLeftBehind(t *testing.T) {
 	}
 }
 
-// The socket of a process on a database tells of decisions; it neither changes anything nor shows a secret.
+// The socket of a process on a database only serves decisions; it neither changes anything nor shows a secret.
 func TestSharedSocketOnlyTells(t *testing.T) {
 	dir := t.TempDir()
 	serveShared(t, dir, remembers{})

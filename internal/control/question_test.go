@@ -142,7 +142,7 @@ func TestFindOnlyWhatWasIssued(t *testing.T) {
 	}
 }
 
-// What was refused is told with what was answered beside our reason, and found by each id that the caller knows.
+// A refusal is shown with its answer and its reason, and is found by each id that the caller knows.
 func TestFindRefusals(t *testing.T) {
 	d := deskWorld(t)
 	at := time.Date(2026, 11, 22, 12, 0, 0, 0, benefit.Shanghai)
