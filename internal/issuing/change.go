@@ -68,7 +68,7 @@ func (c *committer) commitChange(ctx context.Context, planned *change) (next *be
 		return nil, err, fmt.Errorf("%w: %w", ErrNotIssued, err)
 	}
 	defer tx.Rollback()
-	if err := c.time.check(tx.Now()); err != nil {
+	if err := c.time.check(tx.Now()); err != nil { //guard:TestClockJumps
 		return nil, nil, fmt.Errorf("%w: %w", ErrNotIssued, err)
 	}
 	cat := c.Catalogue()
@@ -83,6 +83,7 @@ func (c *committer) commitChange(ctx context.Context, planned *change) (next *be
 		return nil, nil, err
 	}
 	changes.Now = tx.Now()
+	//guard:TestChangeErrors if err := tx.Commit -> c.catalogue.Store(next); if err := tx.Commit
 	if err := tx.Commit(ctx, changes); err != nil {
 		why := fmt.Errorf("the change of the catalogue: %w", err)
 		if !errors.Is(err, store.ErrNotCommitted) {

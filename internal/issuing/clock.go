@@ -55,11 +55,11 @@ func (c *clockCheck) check(now benefit.Instant) error {
 }
 
 func (c *clockCheck) judge(now benefit.Instant) error {
-	if now > latestNow {
+	if now > latestNow { //guard:TestClockBeyondIDs
 		return fmt.Errorf("%w: it shows %v, and ids end in November 2058", ErrClock, now)
 	}
 	if c.first == 0 {
-		if ahead := sub(now, c.last); ahead > mostAtStart && c.last != 0 && !c.confirm {
+		if ahead := sub(now, c.last); ahead > mostAtStart && c.last != 0 && !c.confirm { //guard:TestClockAtStart
 			return fmt.Errorf("%w: it shows %v, and the last commit was at %v, more than a year before; "+
 				"correct the clock, or confirm it with --accept-clock", ErrClock, now, c.last)
 		}
@@ -72,7 +72,7 @@ func (c *clockCheck) judge(now benefit.Instant) error {
 	if c.elapsed == nil {
 		return nil
 	}
-	if passed := c.elapsed() - c.at; sub(now, c.first)-passed > mostRunning {
+	if passed := c.elapsed() - c.at; sub(now, c.first)-passed > mostRunning { //guard:TestClockJumps
 		return fmt.Errorf("%w: it shows %v, and only %v have passed since it showed %v; "+
 			"correct the clock, or restart to confirm it", ErrClock, now, passed.Round(time.Second), c.first)
 	}

@@ -141,7 +141,7 @@ func (c *committer) observeWait(batch []*pending) {
 // for what a batch costs however small it is: then there is one batch at a time, of all that waits in this process.
 
 func (c *committer) enter() {
-	c.pace <- struct{}{}
+	c.pace <- struct{}{} //guard:TestNextBatchGathers c.pace <- struct{}{} -> c.entered = false; return
 	c.entered = true
 }
 
@@ -155,7 +155,7 @@ func (c *committer) leave() {
 // gather takes what waits for this committer; among other processes, what waits for the others as well.
 func (c *committer) gather() []*pending {
 	c.batch = c.queue.take(c.batch[:0], c.most)
-	c.whole = len(c.batch) > 0 && !c.batch[0].alone() && c.among.Load() && c.underWay.Load() == 0
+	c.whole = len(c.batch) > 0 && !c.batch[0].alone() && c.among.Load() && c.underWay.Load() == 0 //guard:TestOneBatchAmongOthers
 	if c.whole {
 		for _, other := range c.committers {
 			c.batch = other.queue.take(c.batch, c.most)
@@ -167,7 +167,8 @@ func (c *committer) gather() []*pending {
 // loaded lets the next batch be gathered, unless this one holds what is the others'.
 func (c *committer) loaded(tx store.Tx) {
 	c.among.Store(tx.Among())
-	if !c.whole && !tx.Among() {
+	//guard:TestBatchesOverlap
+	if !c.whole && !tx.Among() { //guard:TestOneBatchAmongOthers without !tx.Among()
 		c.leave()
 	}
 }
@@ -182,15 +183,15 @@ const (
 func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
 	for try := 1; ; try++ {
 		err := c.attempt(ctx, batch)
-		if !errors.Is(err, store.ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) { //guard:TestConflictIsDecidedAgain without !errors.Is(err, store.ErrConflict)
 			return err
 		}
 		c.observer.Conflict()
 		switch {
-		case len(batch) > 1 && try == triesWhole:
+		case len(batch) > 1 && try == triesWhole: //guard:TestConflictOfOne
 			return c.stepHalves(ctx, batch)
 		case try == triesAlone:
-			c.giveUp(batch, err)
+			c.giveUp(batch, err) //guard:TestConflict c.giveUp(batch, err) -> return c.settleAll(batch, err)
 			return nil
 		}
 	}
@@ -220,6 +221,8 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 	switch err := c.load(ctx, tx, cat, batch); {
 	case errors.Is(err, store.ErrConflict):
 		return err
+	//guard:TestPoisonedBeforeLoading without errors.Is(err, ErrInvalid)
+	//guard:internal/store/postgres.TestLostIssuanceInABatch without errors.Is(err, store.ErrDamaged)
 	case (errors.Is(err, ErrInvalid) || errors.Is(err, store.ErrDamaged)) && len(batch) > 1:
 		tx.Rollback() // the others of the batch are good
 		return c.stepHalves(ctx, batch)
@@ -228,7 +231,7 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 	}
 	began = c.observeStep(Load, began)
 	c.loaded(tx)
-	if err := c.time.check(tx.Now()); err != nil {
+	if err := c.time.check(tx.Now()); err != nil { //guard:TestClockJumps|TestClockAtStart
 		c.refuse(batch, err)
 		return nil
 	}
@@ -269,7 +272,7 @@ func (c *committer) begin(ctx context.Context) (store.Tx, *benefit.Catalogue, er
 			return nil, nil, err
 		}
 		cat := c.Catalogue()
-		if tx.Catalogue() == cat.Version {
+		if tx.Catalogue() == cat.Version { //guard:TestCatalogueOfAnotherProcess tx.Catalogue() == cat.Version -> tx.Catalogue() >= cat.Version
 			return tx, cat, nil
 		}
 		tx.Rollback()
@@ -307,11 +310,11 @@ func (c *committer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogu
 func (c *committer) unloaded(batch []*pending, err error) error {
 	c.failures.Failed(slog.LevelError, "a batch could not be loaded", err, "requests", len(batch))
 	c.observer.Failed(Load)
-	if len(c.committers) > 1 && !errors.Is(err, ErrInvalid) {
+	if len(c.committers) > 1 && !errors.Is(err, ErrInvalid) { //guard:TestFailuresTogether
 		c.among.Store(true) // the next batch is of all that waits: nobody waits for the failures of others first
 	}
 	if !errors.Is(err, ErrInvalid) {
-		err = fmt.Errorf("%w: %w", ErrUnknown, err)
+		err = fmt.Errorf("%w: %w", ErrUnknown, err) //guard:TestLoadError ErrUnknown -> ErrNotIssued
 	}
 	for _, p := range batch {
 		p.answer(benefit.Outcome{}, err)
@@ -324,7 +327,7 @@ func (c *committer) unloaded(batch []*pending, err error) error {
 func (c *committer) decide(cat *benefit.Catalogue, p *pending) {
 	p.err = nil // it may be the second time
 	defer func() {
-		if cause := recover(); cause != nil {
+		if cause := recover(); cause != nil { //guard:TestPoisonedRequest
 			p.effect, p.err = false, fmt.Errorf("%w: %v", ErrInvalid, cause)
 			c.observer.Failed(Decide)
 			c.log.Error("a request could not be decided", "scope", p.request.Scope, "cause", fmt.Sprint(cause))
@@ -335,6 +338,7 @@ func (c *committer) decide(cat *benefit.Catalogue, p *pending) {
 	c.state.Absorb(effect)
 	c.issued += effect.Vouchers()
 	p.outcome = outcome
+	//guard:TestUnknownCommit|TestNotCommitted without c.state.Uncommitted(outcome.Issuance)
 	p.effect = effect != nil || c.state.Uncommitted(outcome.Issuance)
 	p.tried = outcome.Issuance == nil || p.request.Continues && slices.ContainsFunc(outcome.Lines, func(l benefit.LineOutcome) bool {
 		return l.Issued == 0
@@ -363,11 +367,12 @@ func (c *committer) settle(p *pending, commit error) {
 		p.answer(benefit.Outcome{}, p.err)
 	case commit == nil:
 		p.answer(p.outcome, nil)
-	case p.effect && !errors.Is(commit, store.ErrNotCommitted):
+	//guard:internal/sim.TestDatabase$ -sim.seed=102
+	case p.effect && !errors.Is(commit, store.ErrNotCommitted): //guard:TestUnknownCommit
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))
-	case p.effect || p.tried:
+	case p.effect || p.tried: //guard:TestNotCommitted without p.tried
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, commit))
-	case errors.Is(commit, store.ErrUnconfirmed):
+	case errors.Is(commit, store.ErrUnconfirmed): //guard:TestReplay
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))
 	default: // a replay of something committed long before
 		p.answer(p.outcome, nil)

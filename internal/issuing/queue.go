@@ -55,14 +55,14 @@ func newQueue(bound int) *queue { return &queue{bound: bound, wake: make(chan st
 func (q *queue) put(p *pending) error {
 	p.queue = q
 	q.mu.Lock()
-	if q.stopping {
+	if q.stopping { //guard:TestStopDrains
 		q.mu.Unlock()
 		return ErrStopping
 	}
 	if len(q.waiting) >= q.bound {
 		q.dropGone()
 	}
-	if len(q.waiting) >= q.bound {
+	if len(q.waiting) >= q.bound { //guard:TestQueueBound
 		q.mu.Unlock()
 		return ErrBusy
 	}
@@ -114,7 +114,11 @@ func (q *queue) size() int {
 }
 
 // alone says that it makes a batch of its own.
-func (p *pending) alone() bool { return p.change != nil || p.asks != nil }
+func (p *pending) alone() bool {
+	//guard:TestChangeKeepsItsPlace without p.change != nil
+	//guard:TestAskIsAlone without p.asks != nil
+	return p.change != nil || p.asks != nil
+}
 
 // batchVouchers is how many vouchers the lines of a batch may ask for together, so that a batch of large requests is
 // not decided several times before its parts fit into a commit.
@@ -130,11 +134,12 @@ func (q *queue) take(batch []*pending, most int) []*pending {
 		size += p.size
 	}
 	for _, p := range q.waiting {
+		//guard:TestBatchOfLargeRequests without size+p.size > batchVouchers
 		if len(batch) >= most || len(batch) > 0 && (p.alone() || batch[0].alone() || size+p.size > batchVouchers) {
 			break
 		}
 		used++
-		if p.take() {
+		if p.take() { //guard:TestGaveUp without p.take()
 			batch = append(batch, p)
 			size += p.size
 		} else {

@@ -73,6 +73,7 @@ func (f *filter) marshal() []byte {
 var errFilter = errors.New("the stored filter is damaged")
 
 func unmarshalFilter(data []byte) (*filter, error) {
+	//guard:TestDamagedFilter|TestDamagedStoredFilter without crc32.Checksum(data[4:], castagnoli) != binary.LittleEndian.Uint32(data)
 	if len(data) < 36 || (len(data)-4)%32 != 0 || crc32.Checksum(data[4:], castagnoli) != binary.LittleEndian.Uint32(data) {
 		return nil, errFilter
 	}

@@ -123,7 +123,7 @@ func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benef
 	case err != nil:
 		return nil, err
 	case u == nil: // "nobody" would be an answer, and nobody knows whether it is right
-		return nil, s.viewError(lostUser(l.user))
+		return nil, s.viewError(lostUser(l.user)) //guard:TestLostUserIsLookedUp
 	case !slices.Contains(u.Identifiers, ident): // it named the user once
 		return nil, nil
 	}

@@ -55,7 +55,7 @@ func (g *generation) complete() bool { return g.claims != nil && g.quotas != nil
 // fill completes the filters with what was read from the view.
 func (g *generation) fill(claims, quotas *filter) {
 	if g.freshClaims != nil {
-		claims.or(g.freshClaims)
+		claims.or(g.freshClaims) //guard:TestFilterFilledAfterRotation
 		quotas.or(g.freshQuotas)
 		g.freshClaims, g.freshQuotas = claims, quotas
 	}
@@ -95,10 +95,10 @@ func (g *generation) perhapsJoined(k benefit.ParticipationKey) bool {
 // note adds what a record brings.
 func (g *generation) note(r *record) {
 	for _, c := range r.claims {
-		g.freshClaims.add(claimHash(c))
+		g.freshClaims.add(claimHash(c)) //guard:internal/sim.TestSim$ -sim.seeds=30
 	}
 	for _, c := range r.codes {
-		g.freshClaims.add(claimHash(c.claim))
+		g.freshClaims.add(claimHash(c.claim)) //guard:TestFiltersOfActivities$
 	}
 	for _, l := range r.links {
 		g.freshClaims.add(claimHash(l))
@@ -107,7 +107,7 @@ func (g *generation) note(r *record) {
 		g.freshQuotas.add(quotaHash(q.User, q.Template))
 	}
 	for _, p := range r.changes.Participations {
-		g.freshQuotas.add(joinHash(p.ParticipationKey))
+		g.freshQuotas.add(joinHash(p.ParticipationKey)) //guard:TestFiltersOfActivities$
 	}
 }
 

@@ -173,7 +173,7 @@ func (s *Store) memoryLink(k linkKey) (link, bool) {
 // gensWith lists the generations that may hold a key, newest first.
 func (s *Store) gensWith(perhaps func(*generation) bool) []int64 {
 	var gens []int64
-	for _, g := range slices.Backward(s.gens) {
+	for _, g := range slices.Backward(s.gens) { //guard:TestReboundKeys without slices.Backward
 		if perhaps(g) {
 			gens = append(gens, g.gen)
 		}
@@ -255,7 +255,7 @@ func viewIssuance(conn *sqlite.Conn, i id.ID) (found *benefit.Issuance, err erro
 			found, err = codec.DecodeIssuance(columnBytes(stmt, 0))
 			return err
 		}})
-	if err == nil && found == nil {
+	if err == nil && found == nil { //guard:TestConformance/Damage
 		err = fmt.Errorf("%w: %w: an index names issuance %d, which is not there", store.ErrDamaged, errView, i)
 	}
 	return found, err
@@ -393,6 +393,7 @@ func viewCount(conn *sqlite.Conn, t benefit.TemplateID) (benefit.TemplateCount, 
 // viewLatestDay gives the counters of the last day on which something of the template was issued, if there is one.
 func viewLatestDay(conn *sqlite.Conn, t benefit.TemplateID) (benefit.TemplateDay, error) {
 	d := benefit.TemplateDay{Template: t}
+	//guard:TestDayAfterStepBack "LIMIT 1" -> "LIMIT 1 OFFSET 1"
 	err := sqlitex.Execute(conn, "SELECT day, count, amount FROM template_day WHERE template=? ORDER BY day DESC LIMIT 1", &sqlitex.ExecOptions{
 		Args: []any{int64(t)}, ResultFunc: func(stmt *sqlite.Stmt) error {
 			d.Day, d.Count, d.Amount = benefit.Day(stmt.ColumnInt(0)), stmt.ColumnInt64(1), stmt.ColumnInt64(2)
@@ -528,7 +529,7 @@ func (s *Store) goneLinks(c *benefit.Changes) (gone []goneLink, err error) {
 			continue
 		}
 		for _, i := range old.Identifiers {
-			if !slices.Contains(u.Identifiers, i) {
+			if !slices.Contains(u.Identifiers, i) { //guard:TestMovedIdentifiers
 				gone = append(gone, goneLink{codec.IdentifierHash(i), u.ID})
 			}
 		}

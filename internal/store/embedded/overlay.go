@@ -138,6 +138,7 @@ func (o *overlay) weight() int { return max(o.share(), o.size>>10) }
 // share is how much of a generation the overlay takes: its issuances, or where they have many codes or many lines, as
 // many as usually fill the filters so far. Filters that are too full say "perhaps" of everything.
 func (o *overlay) share() int {
+	//guard:TestGenerationOfManyCodes without (len(o.keys)+len(o.links))/3
 	return max(len(o.issuances), (len(o.keys)+len(o.links))/3, (len(o.ledger)+len(o.joins))/2)
 }
 
@@ -210,7 +211,9 @@ func (o *overlay) add(r *record) {
 		o.added = append(o.added, o.addIssuance(i, r.claims[k], place{at, int32(r.bodies[k][0]), int32(r.bodies[k][1])}))
 	}
 	for _, code := range r.codes {
+		//guard:TestCodesAcrossCrashes
 		o.claims[code.claim] = o.claims[r.claims[code.k]]
+		//guard:TestCodesAcrossCrashes
 		o.keys = append(o.keys, keyRow{code.claim, c.Issuances[code.k].ID})
 	}
 	for _, p := range c.Participations {

@@ -20,7 +20,7 @@ func (s *Store) Status() Status {
 		MaxBehind: s.o.MaxOverlay, Stuck: s.stuck != nil || s.inWAL, Short: s.journal.Short(),
 		Behind: s.active.weight(), BehindSince: s.active.began,
 	}
-	if s.behind != nil {
+	if s.behind != nil { //guard:TestStatus
 		at.Behind, at.BehindSince = at.Behind+s.behind.weight(), s.behind.began
 	}
 	return at

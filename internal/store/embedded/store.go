@@ -101,7 +101,7 @@ func (o *Options) defaults() {
 // CheckExists returns an error when a directory is not a data directory, or when that cannot be found out.
 func CheckExists(dir string) error {
 	switch _, err := os.Stat(JournalDir(dir)); {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist): //guard:TestCheckExists errors.Is(err, fs.ErrNotExist) -> err != nil
 		return fmt.Errorf("%s is not a faquan data directory: %w", dir, err)
 	case err != nil:
 		return fmt.Errorf("data directory %s cannot be read: %w", dir, err)
@@ -300,12 +300,12 @@ func (s *Store) openJournal(at position) (err error) {
 
 func (s *Store) replay(at position, r journal.Record) error {
 	if r.Seq == at.seq {
-		if r.Hash != at.hash {
+		if r.Hash != at.hash { //guard:TestViewOfAnotherJournal
 			return fmt.Errorf("%w: its position is not in this journal (record %d)", errView, r.Seq)
 		}
 		return nil
 	}
-	if r.Kind != recordKind {
+	if r.Kind != recordKind { //guard:TestNewer
 		return fmt.Errorf("journal record %d has kind %d, which this program does not know: a newer faquan wrote it", r.Seq, r.Kind)
 	}
 	payload := append([]byte(nil), r.Payload...)
@@ -353,6 +353,7 @@ func (s *Store) absorb(r record) {
 	}
 	links := r.links
 	for _, u := range r.changes.Users {
+		//guard:TestRecipientsByID
 		if !u.Plain() || len(r.changes.Issuances) == 0 {
 			s.users.put(u.ID, u)
 		}
@@ -370,7 +371,7 @@ func (s *Store) Begin(_ context.Context, clock benefit.Instant) (store.Tx, error
 	if s.failed != nil {
 		return nil, s.failed
 	}
-	return &tx{s: s, now: max(clock, s.now), catalogue: s.catalogue}, nil
+	return &tx{s: s, now: max(clock, s.now), catalogue: s.catalogue}, nil //guard:TestConformance$/Clock without s.now
 }
 
 // BeginChange is Begin: one process has the directory, and its one committer makes the changes, too.
@@ -525,7 +526,7 @@ func (s *Store) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed == nil {
-		s.failed = fmt.Errorf("%w: %w", store.ErrFailed, err)
+		s.failed = fmt.Errorf("%w: %w", store.ErrFailed, err) //guard:TestEveryFault store.ErrFailed -> store.ErrNotCommitted
 		s.ended <- s.failed
 		s.drained.Broadcast()
 	}
@@ -545,7 +546,7 @@ func (s *Store) viewDamaged(err error) {
 	if first {
 		s.o.Log.Error("the view is damaged; stop faquan and run faquan rebuild", "err", err)
 	}
-	s.fail(fmt.Errorf("%w: %w", errView, err))
+	s.fail(fmt.Errorf("%w: %w", errView, err)) //guard:TestFlippedUnderReader
 }
 
 // viewError returns an error of the view, as a failure of the store if it means that the view is damaged.
@@ -560,7 +561,7 @@ func (s *Store) viewError(err error) error {
 func (s *Store) awaitView(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.active.weight() >= s.o.MaxOverlay {
+	for s.active.weight() >= s.o.MaxOverlay { //guard:TestStuckView
 		if s.o.Foreground {
 			s.mu.Unlock()
 			err := s.Flush()

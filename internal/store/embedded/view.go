@@ -142,9 +142,9 @@ func createView(conn *sqlite.Conn) error {
 	switch {
 	case have == viewVersion:
 		return nil
-	case have > viewVersion:
+	case have > viewVersion: //guard:TestNewer
 		return fmt.Errorf("the view has schema %d, this program knows %d: a newer faquan wrote it", have, viewVersion)
-	case have > 0:
+	case have > 0: //guard:TestOlderSchema
 		return olderSchema(have)
 	}
 	return sqlitex.ExecuteScript(conn, fmt.Sprintf("%s;PRAGMA user_version=%d;", viewSchema, viewVersion), nil)
@@ -176,7 +176,7 @@ func (s *Store) checkpoint(mode string) error {
 // mark notes how much of the WAL a checkpoint may move. The note is a file found by its name, so it must still be this
 // store's.
 func (s *Store) mark() error {
-	if err := s.lock.Check(); err != nil {
+	if err := s.lock.Check(); err != nil { //guard:TestDirectoryReplaced
 		return err
 	}
 	frames := 0
@@ -199,6 +199,7 @@ func checkLinks(path string) error {
 	if err != nil {
 		return err
 	}
+	//guard:TestViewHardLinks
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Nlink > 1 {
 		return fmt.Errorf("%w: %s has %d hard links", errView, path, stat.Nlink)
 	}

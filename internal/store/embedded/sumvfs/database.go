@@ -254,6 +254,7 @@ func (d *Database) readLog() error {
 	} else if err != nil {
 		return err
 	}
+	//guard:internal/store/embedded.TestFlippedAfterKill
 	if m == ([16]byte{}) { // made, but what it says was lost in a power cut; see Mark
 		return nil
 	}
@@ -261,9 +262,9 @@ func (d *Database) readLog() error {
 	switch {
 	case binary.BigEndian.Uint32(m[12:]) != crc32.Checksum(m[:12], castagnoli):
 		return fmt.Errorf("%w: %s does not match its checksum", ErrDamaged, d.path+MarkSuffix)
-	case committed < 0:
+	case committed < 0: //guard:internal/store/embedded.TestFlippedAfterKill
 		return fmt.Errorf("%w: the header of %s does not match its checksum", ErrDamaged, d.path+LogSuffix)
-	case [8]byte(m[:8]) == d.salt && committed < marked:
+	case [8]byte(m[:8]) == d.salt && committed < marked: //guard:internal/store/embedded.TestFlippedAfterKill
 		return fmt.Errorf("%w: frame %d of %s does not match its checksum, and the database may hold later ones",
 			ErrDamaged, len(d.frames)+1, d.path+LogSuffix)
 	}

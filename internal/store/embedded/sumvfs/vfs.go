@@ -205,6 +205,7 @@ func readPage(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32 
 	if !filled(rc) || offset+int64(n) <= 100 {
 		return rc
 	}
+	//guard:internal/store/embedded.TestFlippedBits without !stamped(bytesAt(buffer, n), pageNumber(offset))
 	if n != pageSize || offset%pageSize != 0 || !stamped(bytesAt(buffer, n), pageNumber(offset)) {
 		if d := databaseFor(file); d != nil {
 			d.damaged(fmt.Errorf("page %d of %s does not match its checksum", pageNumber(offset), d.path))
@@ -243,6 +244,7 @@ func readLog(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32 {
 	if !filled(rc) || d == nil {
 		return rc
 	}
+	//guard:internal/store/embedded.TestFlippedLogBits
 	if k, ok := frame(n, offset); ok && !d.isFrame(k, crc32.Checksum(bytesAt(buffer, n), castagnoli)) {
 		d.damaged(fmt.Errorf("frame %d of %s does not match its checksum", k+1, d.path+LogSuffix))
 		return lib.SQLITE_IOERR_DATA
