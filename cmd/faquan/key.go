@@ -179,7 +179,7 @@ On a terminal it asks first. Elsewhere it needs --yes, and exits with 2 without 
 			if err := at.mustExist(); err != nil {
 				return err
 			}
-			if !yes {
+			if !yes { //guard:TestScripts/key$
 				if err := confirmRotation(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr(), isTerminal(cmd.InOrStdin())); err != nil {
 					return err
 				}

@@ -32,6 +32,7 @@ func main() { os.Exit(run()) }
 
 // run is main, but returns the exit code, so that the scripts of the tests can call it.
 func run() int {
+	//guard:TestScripts/modes$
 	syscall.Umask(0o077) // other users cannot read the files that a command makes, including those of SQLite
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -55,13 +55,14 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 	if at.dir, err = datadir.Find(at.dir); err != nil {
 		return nil, err
 	}
-	if warning, err := datadir.Check(at.dir); err != nil {
+	if warning, err := datadir.Check(at.dir); err != nil { //guard:TestExposedDirectory
 		return nil, err
 	} else if warning != "" && o.log != nil {
 		o.log.Warn("the data directory is not private", "reason", warning)
 	}
 	n := &node{at: at, stopped: make(chan error, 1)}
 	if at.store == "" && at.mustExist() != nil {
+		//guard:TestFailedStartChangesNothing without at.document
 		if err := fitsEmpty(ctx, memory.New(), at.document); err != nil {
 			return nil, err
 		}
@@ -87,8 +88,8 @@ func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error)
 	}
 	options := issuing.Options{
 		Store: n.store, Rules: rule.New(), Queue: o.queue, Batch: o.batch, Committers: o.committers, Log: o.log,
-		Clock: o.clock, Elapsed: elapsed, AcceptClock: at.acceptClock,
-		DrawSecret: n.box.DrawSecret(),
+		Clock: o.clock, Elapsed: elapsed, AcceptClock: at.acceptClock, //guard:TestClockIsWatched without Elapsed: elapsed
+		DrawSecret: n.box.DrawSecret(), //guard:TestDrawsFollowTheKeyFile without DrawSecret: n.box.DrawSecret()
 	}
 	if o.metrics != nil {
 		options.Observer = o.metrics
@@ -205,7 +206,7 @@ func (n *node) openBox(ctx context.Context) error {
 	}
 	switch err := n.database.CheckKey(ctx, n.box.Proof()); {
 	case errors.Is(err, postgres.ErrOtherKey):
-		return fmt.Errorf("%s of %s: %w", seal.KeyFile, dir, err)
+		return fmt.Errorf("%s of %s: %w", seal.KeyFile, dir, err) //guard:TestScripts/^postgres$
 	case err != nil:
 		return unusable(n.at.store, err)
 	}
@@ -232,7 +233,7 @@ func (n *node) failed() <-chan error {
 	if n.files == nil {
 		return nil
 	}
-	return n.files.Failed()
+	return n.files.Failed() //guard:TestDamagedViewEndsServer
 }
 
 // close waits until the committer has finished what waits, and closes the store. It returns a failure of the store.

@@ -40,6 +40,7 @@ func dataFlag(cmd *cobra.Command, dir *string) {
 // of the flag, because a help text shows defaults, and the URL may hold a password.
 func placeFlags(cmd *cobra.Command, at *place) {
 	dataFlag(cmd, &at.dir)
+	//guard:TestScripts/^postgres$ "store", "" -> "store", os.Getenv("FAQUAN_STORE")
 	cmd.Flags().StringVar(&at.store, "store", "", "`URL` of a PostgreSQL database in place of the store in --data; also FAQUAN_STORE")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		if !cmd.Flags().Changed("store") {
@@ -49,7 +50,7 @@ func placeFlags(cmd *cobra.Command, at *place) {
 			return err
 		}
 		dir, err := datadir.Find(at.dir)
-		at.dir = dir
+		at.dir = dir //guard:TestPrivateDirectory
 		return err
 	}
 }

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script/*.txtar, which read like a manual. Beside the commands of testscript they have
 //
-//	ready DIR          wait until a process serves the data directory; its URL is $URL
+//	ready DIR          wait until a process serves the data directory; its URL is $URL, its id $PID
 //	keep NAME REGEXP   put what the first group finds in the last standard output into $NAME
 //	flip FILE TEXT     flip one bit of the file, where the text stands first
 //	database NAME      make an empty PostgreSQL database; its URL is $NAME
@@ -95,6 +95,7 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 		if c, err := control.Dial(dir); err == nil {
 			if s, err := c.Status(context.Background()); err == nil {
 				ts.Setenv("URL", s.URL)
+				ts.Setenv("PID", strconv.Itoa(s.PID))
 				return
 			}
 		}

@@ -62,7 +62,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 		}
 	}
 	s := &server{log: o.log, drain: c.Shutdown.Drain, timeout: c.Shutdown.Timeout, failed: make(chan error, 3)}
-	if _, err = consentKey(c.OAuth.ConsentKeyFile); err != nil {
+	if _, err = consentKey(c.OAuth.ConsentKeyFile); err != nil { //guard:TestFailedStartChangesNothing
 		return nil, err
 	}
 	if err = s.listen(c); err != nil {
@@ -260,9 +260,9 @@ func (s *server) unready() string {
 	switch {
 	case !s.ready.Load():
 		return "stopping"
-	case s.background.down.Load():
+	case s.background.down.Load(): //guard:TestDatabaseGoesAndComes
 		return "the database takes no commits; callers are told to retry"
-	case s.node.files != nil && s.node.files.Refusing() != nil:
+	case s.node.files != nil && s.node.files.Refusing() != nil: //guard:TestReadinessOnFullDisk
 		if errors.Is(s.node.files.Refusing(), syscall.ENOSPC) {
 			return "the disk is full; callers are told to retry"
 		}
@@ -294,7 +294,7 @@ func (s *server) wait(ctx context.Context) error {
 	}
 	s.ready.Store(false)
 	s.log.Info("stopping: /readyz answers 503, and calls are served until shutdown.drain has passed", "drain", s.drain)
-	drained, cancel := context.WithTimeout(context.Background(), s.drain)
+	drained, cancel := context.WithTimeout(context.Background(), s.drain) //guard:TestDrain$ without s.drain
 	defer cancel()
 	if failed, err := s.serveUntil(drained.Done()); failed {
 		return err

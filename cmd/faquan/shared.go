@@ -31,7 +31,7 @@ func (s *server) startBackground() {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.background.stop = stop
-	s.firstHealth(ctx, db)
+	s.firstHealth(ctx, db) //guard:TestReadyNeedsAConnection
 	for _, work := range []func(context.Context, *postgres.Store){s.watchHealth, s.followChanges, s.sweepSessions} {
 		s.background.work.Go(func() { work(ctx, db) })
 	}
@@ -128,10 +128,10 @@ func (s *server) followChanges(ctx context.Context, db *postgres.Store) {
 }
 
 func (s *server) takeUp(ctx context.Context) error {
-	if err := s.node.issuer.Refresh(ctx); err != nil {
+	if err := s.node.issuer.Refresh(ctx); err != nil { //guard:TestChangesReachOtherProcesses
 		return err
 	}
-	return s.gateways.reload(ctx)
+	return s.gateways.reload(ctx) //guard:TestChangesReachOtherProcesses
 }
 
 // Sessions are kept for a while after they have expired, so that `faquan session list --all` can list them.
@@ -144,7 +144,7 @@ const (
 // sweepSessions removes sessions that expired long ago. One process does it for all.
 func (s *server) sweepSessions(ctx context.Context, db *postgres.Store) {
 	db.Once(ctx, "sessions", sweepEvery, func(ctx context.Context) error {
-		return removeSessions(ctx, db, time.Now().Add(-sessionsKept))
+		return removeSessions(ctx, db, time.Now().Add(-sessionsKept)) //guard:TestSweptSessions Add(-sessionsKept) -> Add(0)
 	})
 }
 
