@@ -123,6 +123,7 @@ func (s *pgServer) Database(ctx context.Context) (at string, drop func() error, 
 	return u.String(), func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
+		//guard:TestPostgresSmall "DROP DATABASE "+name+" WITH (FORCE)" -> "SELECT 1"
 		return s.exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
 	}, nil
 }

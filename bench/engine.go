@@ -101,6 +101,7 @@ func closedLoop(callers int, first, end, stride int64, caller func(c int) func(n
 	next.Store(first)
 	each(callers, func(c int) {
 		ask := caller(c)
+		//guard:TestCounts n = next.Add(stride) - stride -> n = next.Add(1) - 1
 		for n := next.Add(stride) - stride; n < end && failed.Load() == nil; n = next.Add(stride) - stride {
 			if err := ask(n); err != nil {
 				failed.Store(&err)

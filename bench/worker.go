@@ -82,7 +82,7 @@ func ordersOf(lines *json.Decoder, end func()) <-chan workerOrder {
 	orders := make(chan workerOrder)
 	go func() {
 		defer close(orders)
-		defer end()
+		defer end() //guard:TestWorkerEnds
 		for {
 			var order workerOrder
 			if lines.Decode(&order) != nil {

@@ -17,7 +17,7 @@ type uuid = pgtype.UUID
 func uuidOf(d benefit.Digest) uuid { return uuid{Bytes: d, Valid: true} }
 
 // bucketOf is the bucket of a digest, 0 to 1023: what id.BucketOf says of the text that was hashed.
-func bucketOf(d benefit.Digest) int16 { return int16(binary.BigEndian.Uint64(d[:8]) % id.Buckets) }
+func bucketOf(d benefit.Digest) int16 { return int16(binary.BigEndian.Uint64(d[:8]) % id.Buckets) } //guard:TestBucket d[:8] -> d[8:]
 
 // homeBucket is the bucket that an id carries.
 func homeBucket(i id.ID) int16 { return int16(i.Bucket()) }

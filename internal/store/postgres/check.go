@@ -157,7 +157,7 @@ func (c *Check) issuances(ctx context.Context) error {
 	}), func(l *listLead) int64 { return int64(l.id) })
 	defer lists.stop()
 	nowhere := func(l claimLead) {
-		c.fault("claim", fmt.Sprint("of issuance ", l.issuance), "an issuance", "none")
+		c.fault("claim", fmt.Sprint("of issuance ", l.issuance), "an issuance", "none") //guard:internal/audit.TestDamagedDatabase
 	}
 	none := func(l listLead) {
 		c.fault("issuance_template", fmt.Sprint("of issuance ", l.id), "an issuance", "none")
@@ -203,6 +203,7 @@ func (c *Check) issuance(ctx context.Context, row *issuanceRow, claims []claimLe
 		first = int64(i.Lines[0].Template)
 	}
 	same(c, "issuance", name+": id", i.ID, row.id)
+	//guard:internal/audit.TestDamagedDatabase homeBucket(i.ID) -> row.bucket
 	same(c, "issuance", name+": bucket", homeBucket(i.ID), row.bucket)
 	same(c, "issuance", name+": user", int64(i.User), row.user)
 	same(c, "issuance", name+": template", first, row.template)

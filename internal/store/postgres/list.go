@@ -24,7 +24,7 @@ func listed[T any](ctx context.Context, r *reader, s *statement, scan pgx.RowToF
 			yield(*new(T), err)
 			return
 		}
-		defer c.close()
+		defer c.close() //guard:TestListsInterleave
 		for {
 			page, err := fetch(ctx, c, scan)
 			for k := range page {

@@ -75,7 +75,7 @@ func (l *loading) queueTurns(ctx context.Context, b *pgx.Batch) error {
 	for _, x := range l.keys.Templates {
 		want = append(want, turnKey{templateTurn, int64(x)})
 	}
-	for _, x := range l.keys.Activities {
+	for _, x := range l.keys.Activities { //guard:TestGuardOfAnActivity|TestRulesThatExcludeEachOther/activities
 		want = append(want, turnKey{activityTurn, int64(x)})
 	}
 	want = slices.DeleteFunc(want, func(k turnKey) bool { return l.t.turns[k] })
@@ -97,11 +97,11 @@ func (l *loading) queueTurns(ctx context.Context, b *pgx.Batch) error {
 	b.Queue(takeTurns.text, kinds, ids).Exec(func(ct pgconn.CommandTag) error {
 		err := wantRows(len(want))(ct)
 		if err != nil { // a standby took over that never had them
-			l.t.s.forgetTurns(want)
+			l.t.s.forgetTurns(want) //guard:TestTurnsAreMadeAgain without want
 		}
 		return err
 	})
-	l.t.queueState(b)
+	l.t.queueState(b) //guard:TestNowIsReadAfterTheTurns
 	return nil
 }
 
@@ -149,7 +149,7 @@ var errSwallowed = errors.New("the database did not write every row; a table may
 func allRows(n int) func(ct pgconn.CommandTag) error {
 	return func(ct pgconn.CommandTag) error {
 		if got := ct.RowsAffected(); got != int64(n) {
-			return fmt.Errorf("%w: %d rows of %d", errSwallowed, got, n)
+			return fmt.Errorf("%w: %d rows of %d", errSwallowed, got, n) //guard:TestSwallowedWrites
 		}
 		return nil
 	}
@@ -352,7 +352,7 @@ func (l *loading) queueIssuances(b *pgx.Batch) {
 				return err
 			}
 			// It may come again, behind a code that was drawn: then it must be what the key has shown.
-			if before, read := l.t.issuances[id.ID(i)]; read && before.version != version {
+			if before, read := l.t.issuances[id.ID(i)]; read && before.version != version { //guard:TestIssuanceReadTwice
 				return fmt.Errorf("%w: an issuance that was read", store.ErrConflict)
 			}
 			l.t.issuances[id.ID(i)] = issuanceSeen{version, found.Scope, found.Key}
@@ -395,7 +395,7 @@ func (l *loading) queueUsers(b *pgx.Batch) {
 func (l *loading) setClaims() error {
 	for k, c := range l.keys.Claims {
 		i := l.found[l.ids[k]]
-		if i == nil && l.ids[k] != 0 {
+		if i == nil && l.ids[k] != 0 { //guard:TestConformance/Damage
 			return fmt.Errorf("%w: a claim names issuance %d, which is not there", store.ErrDamaged, l.ids[k])
 		}
 		l.t.claims[c.ID] = l.ids[k]
@@ -431,7 +431,7 @@ func (l *loading) setRecipients(ctx context.Context) error {
 	for k, ident := range l.keys.Recipients {
 		u := l.users[l.links[k]]
 		_, ref := ident.Ref()
-		if u == nil && !ref && l.links[k] != 0 {
+		if u == nil && !ref && l.links[k] != 0 { //guard:TestConformance/Damage
 			return fmt.Errorf("%w: an identifier names user %d, which is not there", store.ErrDamaged, l.links[k])
 		}
 		if u != nil && !ref && !slices.Contains(u.Identifiers, ident) {

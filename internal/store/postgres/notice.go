@@ -11,6 +11,7 @@ const warningKey = "faquan.warning"
 // keepWarning hears what the server says beside its answers. There is one that matters: a commit whose wait for the
 // standby was cancelled is answered as if it had been replicated, with a warning that it has not.
 func keepWarning(conn *pgconn.PgConn, n *pgconn.Notice) {
+	//guard:TestWarningInAnotherLanguage n.SeverityUnlocalized -> n.Severity
 	if n.SeverityUnlocalized == "WARNING" { // Severity is in the language of the server
 		conn.CustomData()[warningKey] = n.Message
 	}

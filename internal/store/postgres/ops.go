@@ -76,10 +76,10 @@ func (s *Store) Ping(ctx context.Context) error {
 		s.reset() // there may be another primary
 		return ErrReadOnly
 	}
-	if waits {
+	if waits { //guard:TestStandbyDidNotConfirm
 		return ErrNoStandby
 	}
-	return t.commitNothing(ctx)
+	return t.commitNothing(ctx) //guard:TestStandbyDidNotConfirm
 }
 
 // commitNothing ends the batch by a commit that changes nothing.
@@ -118,7 +118,7 @@ func (s *Store) CheckKey(ctx context.Context, proof []byte) error {
 	if err := s.reading.QueryRow(ctx, bindKey.text, proof).Scan(&kept); err != nil {
 		return s.broken(err)
 	}
-	if !bytes.Equal(kept, proof) {
+	if !bytes.Equal(kept, proof) { //guard:TestCheckKey
 		return ErrOtherKey
 	}
 	return nil
@@ -174,6 +174,7 @@ func (s *Store) watch(ctx context.Context, last *int64, asked, changed func()) e
 		_, err = conn.WaitForNotification(wait)
 		silent := wait.Err() != nil
 		cancel()
+		//guard:TestWatch$ if err != nil -> if silent && ctx.Err() == nil { _, err = conn.WaitForNotification(ctx) }; if err != nil
 		if err != nil && (!silent || ctx.Err() != nil) {
 			return err
 		}
@@ -181,7 +182,7 @@ func (s *Store) watch(ctx context.Context, last *int64, asked, changed func()) e
 }
 
 func askChanges(ctx context.Context, conn *pgx.Conn) (changes int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout) //guard:TestAskingForChangesEnds askTimeout -> 1<<62
 	defer cancel()
 	return changes, conn.QueryRow(ctx, readChanges.text).Scan(&changes)
 }
@@ -221,6 +222,7 @@ func (s *Store) once(ctx context.Context, name string, work func(ctx context.Con
 	hash := fnv.New64a()
 	hash.Write([]byte("faquan/" + s.id + "/" + name)) // another store of the database has work of its own
 	var ours bool
+	//guard:TestOnce$ without !ours
 	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(hash.Sum64())).Scan(&ours); err != nil || !ours {
 		return err
 	}
@@ -230,7 +232,7 @@ func (s *Store) once(ctx context.Context, name string, work func(ctx context.Con
 		defer close(done)
 		for ctx.Err() == nil {
 			if _, err := askChanges(ctx, conn); err != nil {
-				cancel(fmt.Errorf("the lock is lost: %w", err))
+				cancel(fmt.Errorf("the lock is lost: %w", err)) //guard:TestOnce$
 			}
 			sleep(ctx, retryAfter)
 		}

@@ -27,7 +27,7 @@ var _ store.Reader = (*reader)(nil)
 
 // beginReading starts the transaction of a reader. It may stand longer than one of a batch: who exports a store does
 // something with what he reads.
-const beginReading = `BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL idle_in_transaction_session_timeout = '1h'`
+const beginReading = `BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL idle_in_transaction_session_timeout = '1h'` //guard:TestConformance$/Visibility without "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 // openReader takes a connection and a snapshot. The pool may hold connections to a server that is gone; as nothing was
 // read yet, others can be tried.
@@ -42,6 +42,7 @@ func openReader(ctx context.Context, pool *pgxpool.Pool) (store.Reader, error) {
 		}
 		lost := conn.Conn().IsClosed()
 		release(conn)
+		//guard:TestReaderAfterLostConnections without !lost || ctx.Err() != nil || tries == 3
 		if !lost || ctx.Err() != nil || tries == 3 {
 			return nil, err
 		}
@@ -158,7 +159,9 @@ func claimIn(ctx context.Context, from asker, scope benefit.Scope, key string) (
 	case err != nil:
 		return nil, err
 	case i == nil:
+		//guard:TestLookUpsOfLostRows
 		return nil, fmt.Errorf("%w: a claim names issuance %d, which is not there", store.ErrDamaged, bound)
+	//guard:TestReaderHashClashes
 	case !i.Under(scope, key): // another key with the same hash
 		return nil, nil
 	}
@@ -193,6 +196,7 @@ func (r *reader) TraceIssuances(ctx context.Context, traceID string, after id.ID
 			return nil, err
 		}
 		for _, i := range page {
+			//guard:TestReaderHashClashes without i.Note.TraceID == traceID
 			if after = i.ID; i.Note.TraceID == traceID { // else another text with the same hash
 				all = append(all, i)
 			}
@@ -229,6 +233,7 @@ func linked(ctx context.Context, from asker, ident benefit.Identifier, really fu
 		return nil, err
 	case u == nil:
 		return nil, fmt.Errorf("%w: an identifier names user %d, which is not there", store.ErrDamaged, user)
+	//guard:TestReaderHashClashes
 	case !really(u): // another identifier with the same hash, or one that the user had
 		return nil, nil
 	}

@@ -19,6 +19,7 @@ SELECT body FROM issuance WHERE bucket = $1 AND user_id = $2 AND id > $3 ORDER B
 
 	// The primary key, read backwards. The order names the user, too, so that no other index has it: with user_id = $2 the
 	// planner may go backwards through the ids of all users instead.
+	//guard:TestRecentIssuancesAreReadBackwards without "user_id DESC, "
 	readRecentIssuances = hot("read_recent_issuances", `
 SELECT body FROM issuance WHERE bucket = $1 AND user_id >= $2 AND (user_id, id) < ($2, $3)
 ORDER BY user_id DESC, id DESC LIMIT $4`)

@@ -25,7 +25,7 @@ func (t *tx) noteKey(c benefit.ClaimID, i *benefit.Issuance) {
 // sendStill asks for the keys that may have changed and that the batch does not write; those that it does write are
 // marked in t.claims already. Without a turn nothing was decided that a key could stand against.
 func (t *tx) sendStill(q *stream) {
-	if len(t.turns) == 0 || t.change {
+	if len(t.turns) == 0 || t.change { //guard:internal/sim.TestDatabase$ -sim.seed=110 without len(t.turns) == 0 || t.change
 		return
 	}
 	var keys []benefit.ClaimID
@@ -55,7 +55,7 @@ func (t *tx) sendClaimsStill(q *stream, keys []benefit.ClaimID) {
 			return nil
 		})
 		for k, c := range keys {
-			if err == nil && now[k] != t.claims[c] {
+			if err == nil && now[k] != t.claims[c] { //guard:TestKeyNewToBoth/last_one|TestWindowBoundTwice
 				err = fmt.Errorf("%w: a key that was read", store.ErrConflict)
 			}
 		}
@@ -81,7 +81,7 @@ func (t *tx) sendIssuancesStill(q *stream, keys []benefit.ClaimID) {
 		var body []byte
 		changed := false
 		_, err := pgx.ForEachRow(rows, []any{&i, &version, &body}, func() error {
-			changed = changed || version != t.issuances[id.ID(i)].version
+			changed = changed || version != t.issuances[id.ID(i)].version //guard:TestContinuedTwice/the_last_one
 			return nil
 		})
 		if err == nil && changed {

@@ -164,7 +164,7 @@ func (s *Store) prepare(ctx context.Context, config *pgxpool.Config, named strin
 		return fmt.Errorf("the schema: %w", err)
 	}
 	// A parameter of the connection stands above what ALTER ROLE, ALTER DATABASE or options say.
-	config.ConnConfig.RuntimeParams["search_path"] = searchPath(s.schema)
+	config.ConnConfig.RuntimeParams["search_path"] = searchPath(s.schema) //guard:TestSearchPathMovesNoStore
 	if s.id, err = migrate(ctx, config.Copy(), partitions); err != nil {
 		return fmt.Errorf("the schema: %w", err)
 	}
@@ -180,7 +180,7 @@ func (s *Store) connect(ctx context.Context, config *pgxpool.Config) (err error)
 				return err
 			}
 		}
-		return s.sameStore(ctx, conn)
+		return s.sameStore(ctx, conn) //guard:TestStoreIsReplaced/another
 	}
 	if s.reading, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return err
@@ -252,13 +252,14 @@ func poolConfig(url string) (config *pgxpool.Config, schema string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return uncancelled{conn}, nil
+		return uncancelled{conn}, nil //guard:TestAnswerLost/held uncancelled{conn} -> conn
 	}
 	return config, schema, nil
 }
 
 // afterConnect lets no commit be answered before it is durable, whatever the server's defaults are.
 func afterConnect(ctx context.Context, conn *pgx.Conn) error {
+	//guard:cmd/faquan.TestHA$ "current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')" -> "false"
 	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')`)
 	return err
 }
@@ -356,6 +357,7 @@ func (s *Store) prepareTx(ctx context.Context, clock benefit.Instant, lock *stat
 		return nil, nil, err
 	}
 	b := &pgx.Batch{}
+	//guard:TestFencedServer "read committed" -> "read committed, read write"
 	b.Queue("begin isolation level read committed") // not "read write": a server may be fenced by read only
 	b.Queue(lock.text, int64(storeLock))
 	t.queueState(b)
@@ -375,10 +377,13 @@ func (s *Store) broken(err error) error {
 		return err
 	case !errors.As(err, &pg): // the way to it
 		s.reset()
+	//guard:TestTooManyConnections
 	case pg.Code == "53300": // too many connections: those that are there are worth more than ever
 		return err
+	//guard:TestKeyBoundTwice|TestUserMadeTwice|TestCodeDrawnTwice without pg.Code == "23505"
 	case pg.Code == "40001" || pg.Code == "40P01" || pg.Code == "23505":
 		return fmt.Errorf("%w: %w", store.ErrConflict, err)
+	//guard:TestLockTimeout$ pg.Code == "25006" -> pg.Code == "25006" || pg.Code == "55P03"
 	case pg.Code == "25006" || pg.Code[:2] == "57" || pg.Code[:2] == "08" || pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC":
 		s.reset()
 	}

@@ -69,11 +69,12 @@ func (t *tx) queueState(b *pgx.Batch) {
 			return err
 		}
 		t.among = last > t.s.ours.Load()
-		if t.s.callerClock {
+		if t.s.callerClock { //guard:TestNowOfTheDatabase without t.s.callerClock
 			clock = int64(t.clock)
 		} else {
 			last++ // batches that wait for each other have an instant each, so that rows tell their order
 		}
+		//guard:TestNowNeverGoesBack without benefit.Instant(last)
 		t.now = max(t.now, benefit.Instant(last), benefit.Instant(clock))
 		return nil
 	})
@@ -115,7 +116,7 @@ func (t *tx) Confirm(ctx context.Context) error {
 	defer t.Rollback()
 	q := t.stream(ctx)
 	t.sendStill(q)
-	if t.rested {
+	if t.rested { //guard:TestStandbyDidNotConfirm if t.rested -> if t.rested = false; t.rested
 		t.sendClock(q, 0)
 	}
 	if err := q.end(); err != nil {
@@ -138,6 +139,7 @@ func (t *tx) sendClock(q *stream, idMillis int64) {
 
 // commit sends the commit alone, so that an error after it is known to be one of its answer. It is never cancelled.
 func (t *tx) commit(ctx context.Context) error {
+	//guard:TestAnswerLost/the_answer_is_held t.s.commitTimeout -> 1<<62
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.s.commitTimeout)
 	defer cancel()
 	conn := t.conn
@@ -150,7 +152,7 @@ func (t *tx) commit(ctx context.Context) error {
 	synced()
 	var pg *pgconn.PgError
 	switch {
-	case err == nil && tag.String() == "COMMIT" && warned() == "":
+	case err == nil && tag.String() == "COMMIT" && warned() == "": //guard:TestStandbyDidNotConfirm without warned() == ""
 		raise(&t.s.idMillis, t.last)
 		return nil
 	case err == nil && tag.String() == "COMMIT":
@@ -158,10 +160,12 @@ func (t *tx) commit(ctx context.Context) error {
 		err = errors.New(warned())
 	case err == nil:
 		return fmt.Errorf("%w: %w: the server answered %s", store.ErrNotCommitted, store.ErrUnconfirmed, tag)
+	//guard:TestAnswerLost/the_answer_is_lost && pg.SeverityUnlocalized == "ERROR" -> || true
 	case errors.As(err, &pg) && pg.SeverityUnlocalized == "ERROR":
 		return fmt.Errorf("%w: %w: %w", store.ErrNotCommitted, store.ErrUnconfirmed, t.s.broken(err))
 	}
 	_ = conn.Conn().Close(ctx)
+	//guard:internal/sim.TestDatabase$ -sim.seed=103
 	return fmt.Errorf("%w: the answer to the commit: %w", store.ErrUnconfirmed, t.s.broken(err))
 }
 

@@ -11,7 +11,9 @@ FROM state`)
 // A batch shares this lock; a change has it alone. It is a lock of the database's and no row's, because those queue
 // fairly: a change does not wait for ever for a moment without batches.
 var (
-	lockShared    = spanning("lock_shared", "a lock of the whole store", `SELECT pg_advisory_xact_lock_shared($1)`)
+	//guard:TestChangeWaitsForBatches "pg_advisory_xact_lock_shared($1)" -> "$1::bigint"
+	lockShared = spanning("lock_shared", "a lock of the whole store", `SELECT pg_advisory_xact_lock_shared($1)`)
+	//guard:TestBatchWaitsForChanges "pg_advisory_xact_lock($1)" -> "pg_advisory_xact_lock_shared($1)"
 	lockExclusive = spanning("lock_exclusive", "a lock of the whole store", `SELECT pg_advisory_xact_lock($1)`)
 )
 
@@ -19,6 +21,8 @@ var (
 	makeTurns = spanning("make_turns", "turns are not distributed", `
 INSERT INTO turn (kind, id) SELECT * FROM unnest($1::smallint[], $2::bigint[]) ON CONFLICT DO NOTHING`)
 
+	//guard:TestLastOfATemplate/STOCK_EMPTY without "FOR UPDATE OF t"
+	//guard:TestLastOfAPerson without "FOR UPDATE OF t"
 	takeTurns = spanning("take_turns", "turns are not distributed", `
 SELECT t.kind, t.id FROM turn t JOIN unnest($1::smallint[], $2::bigint[]) k(kind, id) ON t.kind = k.kind AND t.id = k.id
 ORDER BY t.kind, t.id FOR UPDATE OF t`)
@@ -73,6 +77,7 @@ var (
 INSERT INTO claim (bucket, hash, issuance) SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::bigint[])`))
 
 	// A key that was bound for a while is bound again.
+	//guard:TestWindowBoundTwice/enough without " AND c.issuance = k.before"
 	rebindClaims = streamed(hot("rebind_claims", `
 UPDATE claim c SET issuance = k.issuance FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::bigint[]) k(bucket, hash, issuance, before)
 WHERE c.bucket = k.bucket AND c.hash = k.hash AND c.issuance = k.before`))
@@ -103,6 +108,7 @@ ON CONFLICT (bucket, template, id) DO UPDATE SET id = excluded.id`))
 INSERT INTO quota (bucket, user_id, template, total, day, day_total)
 SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[])`))
 
+	//guard:TestHotStatementsStayInTheirBucket without "q.bucket = k.bucket AND "
 	updateQuotas = streamed(hot("update_quotas", `
 UPDATE quota q SET total = k.total, day = k.day, day_total = k.day_total
 FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[], $7::bigint[]) k(bucket, user_id, template, total, day, day_total, before)
