@@ -65,7 +65,7 @@ func (s *pgServer) Close() error {
 	return s.private.Close()
 }
 
-// Dir is where a private server has its data; empty for another.
+// Dir returns where a private server has its data; empty for another.
 func (s *pgServer) Dir() string {
 	if s.private == nil {
 		return ""

@@ -186,7 +186,7 @@ func (d *decideBench) catalogue() *benefit.Changes {
 	return changes
 }
 
-// request is what both kinds of requests have.
+// request returns what both kinds of requests have.
 func (d *decideBench) request(n int) *benefit.Request {
 	return &benefit.Request{
 		Scope: scope.Biz(1, "BIZ"), Key: "bench-" + strconv.Itoa(n), App: 1,

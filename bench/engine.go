@@ -21,7 +21,7 @@ type Engine struct {
 	meter   meter
 	issuer  *issuing.Issuer
 	stop    func() error
-	settled int64 // asks below it have surely been answered, those of other processes included; the next run begins with it
+	settled int64 // asks below it have certainly been answered, those of other processes included; the next run begins with it
 }
 
 // startIssuer starts an issuer. stop ends it, and leaves the store open.

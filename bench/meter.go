@@ -21,7 +21,7 @@ type histogram struct {
 // Add counts one duration.
 func (h *histogram) Add(d time.Duration) { h.buckets[bucketOf(uint64(max(d, 1)))].Add(1) }
 
-// counts are the buckets that have any.
+// counts returns the buckets that have any.
 func (h *histogram) counts() map[int]int64 {
 	all := map[int]int64{}
 	for k := range h.buckets {
@@ -49,7 +49,7 @@ func bucketOf(n uint64) int {
 	return (exp-3)*16 + int(n>>(exp-4))&15
 }
 
-// upper is the largest duration of a bucket.
+// upper returns the largest duration of a bucket.
 func upper(bucket int) time.Duration {
 	if bucket < 16 {
 		return time.Duration(bucket)
@@ -58,7 +58,7 @@ func upper(bucket int) time.Duration {
 	return time.Duration(1<<exp + (bucket%16+1)<<(exp-4) - 1)
 }
 
-// Quantile is the duration that a share q of all stays within; 0 when there are none.
+// Quantile returns the duration that a share q of all stays within; 0 when there are none.
 func (h *histogram) Quantile(q float64) time.Duration {
 	var total int64
 	for k := range h.buckets {
@@ -166,13 +166,13 @@ func figures(from, to usage, issues int64, latency *histogram) Figures {
 	return f
 }
 
-// String is the figures on one line.
+// String returns the figures on one line.
 func (f Figures) String() string {
 	return fmt.Sprintf("%8.0f issues/s  %6.1f µs CPU  %6s B written  p50 %6.2f  p99 %6.2f  p99.9 %6.2f ms",
 		f.PerSecond, f.CPUMicros, known(f.WriteBytes), f.P50Millis, f.P99Millis, f.P999Millis)
 }
 
-// known is a figure without decimals, or a dash when it could not be seen.
+// known returns a figure without decimals, or a dash when it could not be seen.
 func known(v float64) string {
 	if v == 0 {
 		return "-"

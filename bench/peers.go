@@ -30,7 +30,7 @@ type peerResult struct {
 	Error     string   `json:"error"`
 }
 
-// cpuMicros is the processor time of an issue, client and server, in µs.
+// cpuMicros returns the processor time of an issue, client and server, in µs.
 func (r *peerResult) cpuMicros() float64 {
 	sum := r.ClientCPU
 	if r.ServerCPU != nil {

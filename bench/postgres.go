@@ -78,7 +78,7 @@ type pgBench struct {
 	profiles int // of workers
 }
 
-// workerArgs are the arguments of the next worker.
+// workerArgs returns the arguments of the next worker.
 func (b *pgBench) workerArgs() []string {
 	if b.Profile == "" {
 		return nil
@@ -150,7 +150,7 @@ type measured struct {
 	Checkpoint   time.Duration
 }
 
-// String is the figures on one line.
+// String returns the figures on one line.
 func (m *measured) String() string {
 	line := fmt.Sprintf("%s  server %s µs CPU, %.0f B WAL, grew %.0f B; %.0f issues in a commit, %d conflicts",
 		m.Figures, tenths(m.ServerMicros), m.WALBytes, m.SizeBytes, m.BatchSize, m.Conflicts)

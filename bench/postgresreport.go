@@ -73,7 +73,7 @@ func processesText(n int) string {
 	return fmt.Sprintf("%d processes", n)
 }
 
-// over is the median of a figure over the rounds that have it; 0 when none has.
+// over returns the median of a figure over the rounds that have it; 0 when none has.
 func over(rounds []pgRound, figure func(pgRound) (float64, bool)) float64 {
 	var all []float64
 	for _, r := range rounds {

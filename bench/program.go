@@ -126,7 +126,7 @@ func (p *program) serve(cmd *exec.Cmd) error {
 	}
 }
 
-// address is the host:port of the gateways.
+// address returns the host:port of the gateways.
 func (p *program) address() string { return strings.TrimPrefix(p.url, "http://") }
 
 // stop stops the program as an operator does.

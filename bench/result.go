@@ -31,7 +31,7 @@ func (r *result) number(name string, value float64) *result {
 
 func (r *result) print(w io.Writer) { fmt.Fprintln(w, strings.Join(r.pairs, " ")) }
 
-// storeKind is the value of store in a result.
+// storeKind returns the value of store in a result.
 func storeKind(store string) string {
 	if store == "" {
 		return "embedded"

@@ -85,7 +85,7 @@ func newTOP(b *gatewayBench) (catalogue, error) {
 	return catalogue{catalogueFile: []byte(topCatalogue)}, nil
 }
 
-// topForm is the signed form of the n-th call.
+// topForm returns the signed form of the n-th call.
 func topForm(n, users, relation int) string {
 	rel, key := strconv.Itoa(relation), strconv.Itoa(n)
 	call := wire.Call{

@@ -48,7 +48,7 @@ func (w Workload) Check() error {
 	return nil
 }
 
-// stride is the distance between two asks of one process.
+// stride returns the distance between two asks of one process.
 func (w Workload) stride() int64 { return int64(max(w.Processes, 1)) }
 
 // hotFor is after how many asks one hot template gives way to the next: before a user can reach the limit.
@@ -116,7 +116,7 @@ func (w Workload) user(n int64) int64 {
 // behind is by how many asks a process comes to a user later than its neighbour.
 const behind = 977
 
-// Ask is the n-th request. replay says that it repeats an earlier one; settled is below which asks have surely
+// Ask returns the n-th request. replay says that it repeats an earlier one; settled is below which asks have certainly
 // been answered.
 func (w Workload) Ask(n, settled int64, r *rand.Rand) (request *benefit.Request, replay bool) {
 	if w.retry(n) && settled > 0 {

@@ -28,8 +28,8 @@ import (
 //go:embed schema.sql
 var tables string
 
-// Connections is how many connections do best for so many templates, measured on a machine with two cores. At a hot
-// template more of them only wait for its row.
+// Connections returns how many connections do best for so many templates, measured on a machine with two cores. At a
+// hot template more of them only wait for its row.
 func Connections(templates int) int {
 	if templates == 1 {
 		return 8

@@ -171,7 +171,7 @@ func (r *run) figures(from, to usage, res *Result) {
 	}
 }
 
-// quantile is the latency, in milliseconds, within which so many of a hundred stay.
+// quantile returns the latency, in milliseconds, within which so many of a hundred stay.
 func quantile(sorted []time.Duration, percent int) float64 {
 	if len(sorted) == 0 {
 		return 0

@@ -51,7 +51,7 @@ type Voucher struct {
 	User     int64
 }
 
-// About says what a peer is.
+// About describes what a peer is.
 type About struct {
 	Name       string            // stable, for programs
 	How        string            // in a few words, for people
@@ -70,9 +70,9 @@ type Peer interface {
 	Issue(ctx context.Context, r Request) (Answer, error)
 	// Vouchers calls each with every voucher that is kept.
 	Vouchers(ctx context.Context, each func(Voucher) error) error
-	// Counted is how many vouchers of each template the peer's own counters say it has issued.
+	// Counted returns how many vouchers of each template the peer's own counters say it has issued.
 	Counted(ctx context.Context) (map[int64]int64, error)
-	// ServerCPU is what the server has used of the processors so far; false where that cannot be seen.
+	// ServerCPU returns what the server has used of the processors so far; false where that cannot be seen.
 	ServerCPU() (time.Duration, bool)
 	// Close takes away all that the peer has made.
 	Close() error

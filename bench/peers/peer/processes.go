@@ -36,7 +36,7 @@ func readStat(pid int) (s stat, ok bool) {
 	}, true
 }
 
-// Parent is the parent of a process of this machine, when that runs the same program; else 0.
+// Parent returns the parent of a process of this machine, when that runs the same program; else 0.
 func Parent(pid int, command string) int {
 	child, ok := readStat(pid)
 	if !ok || child.command != command {
@@ -48,7 +48,7 @@ func Parent(pid int, command string) int {
 	return child.parent
 }
 
-// CPU is the processor time of a process and of its children, those that have ended included; false when there is
+// CPU returns the processor time of a process and of its children, those that have ended included; false when there is
 // no such process or no /proc.
 func CPU(pid int) (time.Duration, bool) {
 	s, ok := readStat(pid)

@@ -30,7 +30,7 @@ const (
 func (w Workload) scarce() int64 { return int64(w.Templates) + 1 }
 func (w Workload) greedy() int64 { return int64(w.Templates) + 2 }
 
-// Offer is the templates that the requests name: those of the load, then the two of the probe.
+// Offer returns the templates that the requests name: those of the load, then the two of the probe.
 func (w Workload) Offer() []Template {
 	var all []Template
 	for t := range int64(w.Templates) {
@@ -43,7 +43,7 @@ func (w Workload) Offer() []Template {
 
 const keyPrefix = "bench-20261122-"
 
-// Request is the n-th.
+// Request returns the n-th.
 func (w Workload) Request(n int64) Request {
 	r := Request{Key: keyPrefix + strconv.FormatInt(n, 10)}
 	switch {
@@ -58,7 +58,7 @@ func (w Workload) Request(n int64) Request {
 	return r
 }
 
-// number is the n of a key.
+// number returns the n of a key.
 func number(key string) (int64, error) {
 	digits, ours := strings.CutPrefix(key, keyPrefix)
 	n, err := strconv.ParseInt(digits, 10, 64)

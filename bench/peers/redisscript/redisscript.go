@@ -168,7 +168,7 @@ func (p *Peer) Counted(ctx context.Context) (map[int64]int64, error) {
 	return counted, nil
 }
 
-// ServerCPU is the server's, with that of the processes in which it rewrites its file.
+// ServerCPU returns the server's, with that of the processes in which it rewrites its file.
 func (p *Peer) ServerCPU() (time.Duration, bool) { return peer.CPU(p.server.PID()) }
 
 // Close ends the server.

@@ -94,7 +94,7 @@ func (s *Server) start(program string, sync Sync) error {
 	return nil
 }
 
-// PID is the server's process id.
+// PID returns the server's process id.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 // Close ends the server and removes its directory.
