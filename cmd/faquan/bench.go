@@ -2,7 +2,7 @@ package main
 
 import "github.com/spf13/cobra"
 
-// newBench is what is left of a command that became a program of its own.
+// newBench returns what is left of a command that became a program of its own.
 func newBench() *cobra.Command {
 	return &cobra.Command{
 		Use:                "bench",

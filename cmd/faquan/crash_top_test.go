@@ -22,7 +22,7 @@ const (
 	crashTOPCodes    = 500  // of certificate.send
 )
 
-// crashTOPDocument is the platform of TestCrashTOP: an item in a treasure box, a scene, and certificates.
+// crashTOPDocument returns the platform of TestCrashTOP: an item in a treasure box, a scene, and certificates.
 func crashTOPDocument() *control.Document {
 	var users, sessions strings.Builder
 	for n := range crashTOPUsers {
@@ -181,7 +181,7 @@ func (w *crashTOP) load(p *crashProcess, after time.Duration) {
 	clients.Wait()
 }
 
-// unknown are the calls without an answer that a retry can settle.
+// unknown returns the calls without an answer that a retry can settle.
 func (w *crashTOP) unknown() []*crashTOPCall {
 	return slices.DeleteFunc(slices.Clone(w.calls), func(c *crashTOPCall) bool { return !c.unknown || c.method == certificateSend })
 }

@@ -47,7 +47,7 @@ type docPage struct {
 	output  string          // of the last block that was run by sh
 }
 
-// replacements are what the pages write and what is run instead.
+// replacements returns what the pages write and what is run instead.
 func (p *docPage) replacements() []string {
 	r := []string{
 		"--listen :8080", "--listen 127.0.0.1:" + p.port, // a test listens on loopback alone
@@ -508,7 +508,7 @@ var (
 	notInAnchor = regexp.MustCompile(`[^\p{L}\p{N}\-_ ]`)
 )
 
-// anchors are the names that GitHub gives to the headings of a page.
+// anchors returns the names that GitHub gives to the headings of a page.
 func anchors(t *testing.T, page docpages.Page) []string {
 	t.Helper()
 	_, prose, err := page.Blocks()

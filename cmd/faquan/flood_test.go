@@ -90,7 +90,7 @@ func flood(t *testing.T, url, sent string, connections int, meanwhile func(n int
 	meanwhile(connections)
 }
 
-// memoryOf is a line of a process's status, in bytes.
+// memoryOf returns a line of a process's status, in bytes.
 func memoryOf(t *testing.T, pid int, name string) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

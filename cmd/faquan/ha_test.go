@@ -350,7 +350,8 @@ func (w *haWorld) issuesSince(from time.Time) (n int) {
 	return n
 }
 
-// outage is the longest time without a new voucher around a kill, and how long after the new primary took writes it ended.
+// outage returns the longest time without a new voucher around a kill, and how long after the new primary took writes
+// it ended.
 func (w *haWorld) outage(killed, back time.Time) (longest, after time.Duration) {
 	for n := 1; n < len(w.issues); n++ {
 		if gap := w.issues[n].Sub(w.issues[n-1]); gap > longest && w.issues[n].After(killed) {

@@ -117,7 +117,7 @@ func TestMigrateKilled(t *testing.T) {
 	}
 }
 
-// movedRows is how many users and issuances were copied so far.
+// movedRows returns how many users and issuances were copied so far.
 func movedRows(t *testing.T, conn *pgx.Conn) (n int64) {
 	t.Helper()
 	var there bool

@@ -244,7 +244,7 @@ func private(ts *testscript.TestScript, neg bool, args []string) {
 // ports counts what freePort has given.
 var ports atomic.Int64
 
-// freePort is a port that nothing on loopback listens on, and that nobody else takes: no other test gets it, the
+// freePort returns a port that nothing on loopback listens on, and that nobody else takes: no other test gets it, the
 // servers that tests start have theirs from 15000 on, and Linux gives connections and listeners those from 32768 on.
 func freePort(t *testing.T) string {
 	for range 1000 {

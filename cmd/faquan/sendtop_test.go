@@ -18,7 +18,7 @@ const (
 	testSecret = "helloworld"
 )
 
-// topStub is a TOP gateway that verifies as the real one does and answers activity.send by the unique_id: "bad" is
+// topStub returns a TOP gateway that verifies as the real one does and answers activity.send by the unique_id: "bad" is
 // not issued, "refused" is refused, everything else is issued. taobao.time.get answers the session.
 func topStub(t *testing.T) string {
 	t.Helper()

@@ -38,7 +38,7 @@ var testKey = sync.OnceValue(func() *rsa.PrivateKey {
 
 const testAppID = "2014072300007148"
 
-// testDocument is a catalogue of one app and the templates.
+// testDocument returns a catalogue of one app and the templates.
 func testDocument(templates string) *control.Document {
 	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER(&testKey().PublicKey)})
 	return &control.Document{

@@ -138,8 +138,8 @@ func TestFailedStartChangesNothing(t *testing.T) {
 	}
 }
 
-// contents are the files in a directory: their modes, and of the journal and the key, which alone are the truth, what is in
-// them.
+// contents returns the files in a directory: their modes, and of the journal and the key, which alone are the truth,
+// what is in them.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
