@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Table is what a tree is held to; the variables of rules.go are faquan's own.
+// Table is the set of rules for a tree; the variables of rules.go are faquan's own.
 type Table struct {
 	Rules       []Rule
 	Core        []string
@@ -46,18 +46,18 @@ func (c *checker) report(format string, args ...any) {
 	c.findings = append(c.findings, fmt.Sprintf(format, args...))
 }
 
-// ours is the path inside the module of an import of ours.
+// ours returns the path inside the module of an import of ours.
 func (c *checker) ours(path string) (inside string, is bool) {
 	return strings.CutPrefix(path, c.module+"/")
 }
 
-// standard says that an import path belongs to the standard library: only there the first element has no dot.
+// standard reports whether an import path belongs to the standard library: only there the first element has no dot.
 func standard(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return !strings.Contains(first, ".")
 }
 
-// of says that an import path is of one of the modules.
+// of reports whether an import path is of one of the modules.
 func of(path string, modules []string) bool {
 	return slices.ContainsFunc(modules, func(m string) bool { return path == m || strings.HasPrefix(path, m+"/") })
 }

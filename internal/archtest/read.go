@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Package is what the source of one package says.
+// Package is the parsed source of one package.
 type Package struct {
 	Path    string // inside the module, such as "internal/money"
 	Name    string
@@ -58,7 +58,7 @@ func moduleName(root fs.FS) (string, error) {
 	return "", errors.New("go.mod names no module")
 }
 
-// skipped says which directories the go command does not look into either.
+// skipped returns which directories the go command does not look into either.
 func skipped(root fs.FS, dir string) bool {
 	if dir == "." {
 		return false
@@ -125,7 +125,7 @@ func unquoted(i *ast.ImportSpec) string {
 	return p
 }
 
-// calls are the names of other packages that a file uses, under the import path's own name whatever the file calls
+// calls returns the names of other packages that a file uses, under the import path's own name whatever the file calls
 // it.
 func calls(file *ast.File) []string {
 	names := map[string]string{}

@@ -1,6 +1,6 @@
 package archtest
 
-// Rule says what one package may import, beside the standard library. Its tests may import anything of ours, the
+// Rule describes what one package may import, beside the standard library. Its tests may import anything of ours, the
 // modules in TestOnly and those that some line of the table has.
 type Rule struct {
 	Package string
