@@ -80,7 +80,7 @@ func wantFindings(t testing.TB, report *Report, want ...string) {
 	}
 }
 
-// matches says that the finding is what wantFindings writes so.
+// matches reports whether the finding is what wantFindings writes so.
 func matches(f Finding, want string) bool {
 	invariant, parts, _ := strings.Cut(want, ": ")
 	ok := string(f.Invariant) == invariant
@@ -228,10 +228,10 @@ func (s *shop) issue(g *id.Generator, u *benefit.User, template benefit.Template
 	}
 }
 
-// line is the line of the n-th issuance, counted from 0.
+// line returns the line of the n-th issuance, counted from 0.
 func (s *shop) line(n int) *benefit.IssuedLine { return &s.changes.Issuances[n].Lines[0] }
 
-// open is a store with the rows.
+// open returns a store with the rows.
 func (s *shop) open(t testing.TB) store.Store {
 	t.Helper()
 	st := memory.New()

@@ -9,7 +9,7 @@ import (
 
 // canonical appends the form of a row that its hash is made of. It is made of the row's fields, not of the bytes in
 // which a store keeps it, so that stores which keep the same rows in different ways agree; and it goes through the
-// fields by reflection, so that one which is added later is in it without anybody thinking of it.
+// fields by reflection, so that one which is added later is in it without further changes.
 //
 //	struct   each field that is not empty, in the order of its declaration: its name as a text, its value; then an
 //	         empty text. A field that a row does not use leaves no trace, so an older row keeps its hash.

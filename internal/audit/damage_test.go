@@ -19,7 +19,7 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// fixture is a closed directory with several generations and rows of every kind, many of them written more than
+// fixture returns a closed directory with several generations and rows of every kind, many of them written more than
 // once.
 func fixture(t testing.TB) directory {
 	t.Helper()
@@ -40,7 +40,7 @@ func fixture(t testing.TB) directory {
 	return d
 }
 
-// codeHash is the look-up id of a certificate code of the directory, as SQL.
+// codeHash returns the look-up id of a certificate code of the directory, as SQL.
 func codeHash(t testing.TB, d directory) string {
 	t.Helper()
 	check, err := embedded.OpenCheck(t.Context(), d.o)
@@ -63,7 +63,7 @@ func codeHash(t testing.TB, d directory) string {
 	return ""
 }
 
-// copyOf is the directory once more, for damage.
+// copyOf returns the directory once more, for damage.
 func (d directory) copyOf(t testing.TB) directory {
 	t.Helper()
 	c := d

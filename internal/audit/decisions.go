@@ -8,7 +8,7 @@ import (
 	"faquan/internal/money"
 )
 
-// hall is a scene with its activities as they stood in a version.
+// hall is a scene with its activities in one version of the catalogue.
 type hall struct {
 	scene      *benefit.Scene // nil: there was none with the code
 	activities []*benefit.Activity
@@ -137,14 +137,15 @@ func (d decided) activity(a benefit.ActivityID, lines []benefit.IssuedLine) {
 	}
 }
 
-// openAt says that the activity is active and within its window, whose last second belongs to it.
+// openAt reports whether the activity is active and within its window, whose last second belongs to it.
 func openAt(act *benefit.Activity, at benefit.Instant) bool {
 	const second = 1000
 	w := act.Window
 	return act.Status == benefit.Active && (w.Start == 0 || w.Start <= at) && (w.End == 0 || at/second <= w.End/second)
 }
 
-// wanted are the lines that an activity gives to the request: one send of each item that the two narrowings leave in.
+// wanted returns the lines that an activity gives to the request: one send of each item that the two narrowings leave
+// in.
 func (d decided) wanted(act *benefit.Activity) (lines []benefit.Line) {
 	asked := &d.i.Asked
 	if len(asked.ActCodes) > 0 && !slices.Contains(asked.ActCodes, act.ActCode) { //guard:TestStage$
@@ -164,7 +165,7 @@ func (d decided) wanted(act *benefit.Activity) (lines []benefit.Line) {
 	return lines
 }
 
-// names says that a pair of the request means the item.
+// names reports whether a pair of the request means the item.
 func (d decided) names(r benefit.ActRight, act *benefit.Activity, item benefit.Item) bool {
 	if r.ActCode != "" && r.ActCode != act.ActCode {
 		return false
@@ -173,7 +174,7 @@ func (d decided) names(r benefit.ActRight, act *benefit.Activity, item benefit.I
 	return r.RightID == 0 || t != nil && t.RightID == r.RightID
 }
 
-// errors checks that what is told to be missing is exactly what the scene does not have.
+// errors checks that the names reported as missing are exactly those that the scene does not have.
 func (d decided) errors() {
 	var want []benefit.DecisionError
 	for _, code := range d.i.Asked.ActCodes {
@@ -207,8 +208,8 @@ func (d decided) errors() {
 	}
 }
 
-// foreign checks that what is told to be another merchant's is so. That nothing else of the scene was can not be asked of
-// all issuances: those from before it was refused may have been given it.
+// foreign checks that what was reported as another merchant's is another merchant's. That nothing else of the scene was
+// can not be asked of all issuances: those from before it was refused may have been given it.
 func (d decided) foreign(e benefit.DecisionError) {
 	there := slices.ContainsFunc(d.hall.activities, func(act *benefit.Activity) bool {
 		if act.ActCode != e.ActCode {
@@ -227,7 +228,7 @@ func (d decided) foreign(e benefit.DecisionError) {
 	}
 }
 
-// codeOf is the act_code of an activity of the scene.
+// codeOf returns the act_code of an activity of the scene.
 func (d decided) codeOf(a benefit.ActivityID) string {
 	for _, act := range d.hall.activities {
 		if act.ID == a {

@@ -20,7 +20,7 @@ type EmbeddedOptions struct {
 	Heads []journal.Head
 }
 
-// EmbeddedReport says what was looked at besides the rows.
+// EmbeddedReport describes what was checked besides the rows.
 type EmbeddedReport struct {
 	Live    bool             `json:"live"`    // another process had the directory open
 	Journal JournalHead      `json:"journal"` // the last record that was verified: note it elsewhere
@@ -39,8 +39,8 @@ type JournalHead struct {
 // view against the journal row by row, and then the rows as [Store] does, by the catalogue as it was when each of
 // them was written.
 //
-// The directory may be one that nobody has open (then it is locked for as long as the audit takes, so that nobody
-// opens it meanwhile) or one that another process serves: then everything up to the position that the view has
+// The directory may be one that no process has open (then it is locked for as long as the audit takes, so that no
+// process opens it meanwhile) or one that another process serves: then everything up to the position that the view has
 // reached by now is audited beside it. Nothing is changed.
 //
 // A view that is older than the journal, or not there, is no fault: the next start brings it up to date. The

@@ -17,7 +17,7 @@ import (
 	"faquan/internal/vfs"
 )
 
-// directory is a data directory whose generations and overlays are tiny, so that little makes many.
+// directory is a data directory whose generations and memtables are tiny, so that little makes many.
 type directory struct{ o embedded.Options }
 
 func newDirectory(t testing.TB) directory {

@@ -7,7 +7,7 @@ import (
 	"faquan/internal/benefit"
 )
 
-// History knows each template, activity and scene as it stood in each version of the catalogue.
+// History has each template, activity and scene in each version of the catalogue.
 type History struct {
 	templates  map[benefit.TemplateID][]dated[benefit.Template]
 	activities map[benefit.ActivityID][]dated[benefit.Activity]
@@ -57,7 +57,7 @@ func date[K comparable, V any](all map[K][]dated[V], k K, version int64, body []
 	return nil
 }
 
-// atVersion is an entity as it stood in a version; nil when it was not there.
+// atVersion returns an entity as it stood in a version; nil when it was not there.
 func atVersion[V any](all []dated[V], version int64) *V {
 	var found *V
 	for _, d := range all {
@@ -69,13 +69,13 @@ func atVersion[V any](all []dated[V], version int64) *V {
 	return found
 }
 
-// rules are what to judge by.
+// rules are the rules in force at a time.
 type rules struct {
 	now     *benefit.Catalogue
 	history *History // nil: unknown
 }
 
-// at is the template by which a line of the version is judged. sure says that it stood so at that version;
+// at returns the template by which a line of the version is judged. sure says that it stood so at that version;
 // otherwise it is today's.
 func (r *rules) at(t benefit.TemplateID, version int64) (found *benefit.Template, sure bool) {
 	if r.history != nil {
@@ -86,7 +86,7 @@ func (r *rules) at(t benefit.TemplateID, version int64) (found *benefit.Template
 	return r.now.Templates[t], version == r.now.Version
 }
 
-// activity is the same of an activity.
+// activity returns the same of an activity.
 func (r *rules) activity(a benefit.ActivityID, version int64) (found *benefit.Activity, sure bool) {
 	if r.history != nil {
 		if found := atVersion(r.history.activities[a], version); found != nil {
@@ -96,7 +96,7 @@ func (r *rules) activity(a benefit.ActivityID, version int64) (found *benefit.Ac
 	return r.now.Activities[a], version == r.now.Version
 }
 
-// scene is the scene that had the code in a version; nil when none had.
+// scene returns the scene that had the code in a version; nil when none had.
 func (r *rules) scene(code string, version int64) (found *benefit.Scene, sure bool) {
 	if r.history != nil {
 		for _, all := range r.history.scenes {
@@ -113,7 +113,7 @@ func (r *rules) scene(code string, version int64) (found *benefit.Scene, sure bo
 	return found, version == r.now.Version
 }
 
-// everBox says that the activity is a treasure box, or ever was one.
+// everBox reports whether the activity is or ever was a treasure box.
 func (r *rules) everBox(a benefit.ActivityID) bool {
 	if now := r.now.Activities[a]; now != nil && now.Box != nil {
 		return true
@@ -128,7 +128,7 @@ func (r *rules) everBox(a benefit.ActivityID) bool {
 	return false
 }
 
-// lowestPerPerson is the lowest limit per person that the template has, or ever had; 0: it never had one.
+// lowestPerPerson returns the lowest limit per person that the template has, or ever had; 0: it never had one.
 func (r *rules) lowestPerPerson(t benefit.TemplateID) int64 {
 	var lowest int64
 	take := func(t *benefit.Template) {

@@ -13,7 +13,7 @@ import (
 	"faquan/internal/id"
 )
 
-// joining is what one commit gave to a user by one line of an activity. A line that issued nothing, or nothing in the
+// joining is what one commit issued to a user by one line of an activity. A line that issued nothing, or nothing in the
 // issuance's last commit, has one of no vouchers where that commit said whether a treasure box was done.
 type joining struct {
 	user            benefit.UserID
@@ -104,7 +104,7 @@ func (c *recount) join(i *benefit.Issuance) {
 
 func small(n int) uint16 { return uint16(min(max(n, 0), math.MaxUint16)) }
 
-// moments are when an issuance was first and last issued, and the version of the catalogue that the last was under.
+// moments returns when an issuance was first and last issued, and the version of the catalogue that the last was under.
 func moments(i *benefit.Issuance) (first, last benefit.Instant, version int32) {
 	for k := range i.Lines {
 		l := &i.Lines[k]
@@ -134,11 +134,11 @@ func (c *recount) activityNumber(a benefit.ActivityID) int32 {
 	return n
 }
 
-// joined is what a user has done in an activity, counted.
+// joined holds the recounted participation of a user in an activity.
 type joined struct {
 	benefit.Participation
 	cards []uint16
-	// unsure says that it is not known what the box was when something of the day was issued; mixed, that it is not
+	// unsure means that it is not known what the box was when something of the day was issued; mixed, that it is not
 	// known in which order cards came.
 	unsure, mixed bool
 	// The commit that issued last, and the one before it.
@@ -282,13 +282,13 @@ func (c *recount) play(l *joining, states map[benefit.ActivityID]*joined, unorde
 	}
 }
 
-// apart is how far the one-second guard keeps issues apart, in milliseconds.
+// apart is the interval of the one-second guard, in milliseconds.
 const apart = 1000
 
 func (c *recount) guard(l *joining, s *joined, sure bool) {
 	gap := l.at - s.before.at
 	//guard:TestStage$ apart -> apart-1
-	if s.before.at == 0 || gap >= apart || gap == 0 && (s.before.continued || s.now.continued) { // then nobody knows which came first
+	if s.before.at == 0 || gap >= apart || gap == 0 && (s.before.continued || s.now.continued) { // then the order is not known
 		return
 	}
 	c.brokeActivity(sure, s.Activity, "one-second guard", Finding{

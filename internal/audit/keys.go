@@ -28,13 +28,13 @@ func (c *recount) printOf(k scopedKey) keyPrint {
 	return keyPrint{h.Sum64()}
 }
 
-// scopedKey is what an issuance stands under: its key, or the code of one of its vouchers.
+// scopedKey is a key that an issuance is stored under: its own key, or the code of one of its vouchers.
 type scopedKey struct {
 	scope benefit.Scope
 	key   string
 }
 
-// keysOf goes through what an issuance stands under.
+// keysOf iterates over the keys that an issuance is stored under.
 func keysOf(i *benefit.Issuance) iter.Seq[scopedKey] {
 	return func(yield func(scopedKey) bool) {
 		if !yield(scopedKey{i.Scope, i.Key}) {
@@ -70,7 +70,7 @@ func (c *recount) settleKeys(ctx context.Context) error {
 	return nil
 }
 
-// holder is an issuance that stands under a key.
+// holder is the issuance stored under a key.
 type holder struct {
 	issuance id.ID
 	first    benefit.Instant // when it was first issued
@@ -116,7 +116,7 @@ func (c *recount) standsAgain(k scopedKey, before, after holder) {
 	}
 }
 
-// lookUp asks for an issuance in every way in which it can be asked for.
+// lookUp looks up an issuance in every possible way.
 func (c *recount) lookUp(ctx context.Context, i *benefit.Issuance) error {
 	one := func(all []*benefit.Issuance, err error) (*benefit.Issuance, error) {
 		if len(all) == 0 {
@@ -186,7 +186,7 @@ func (c *recount) asked(ctx context.Context, i *benefit.Issuance, how string, as
 	return nil
 }
 
-// lookUpUser asks for a user by its id, and by each of its identifiers.
+// lookUpUser looks up a user by its id and by each of its identifiers.
 func (c *recount) lookUpUser(ctx context.Context, u *benefit.User) error {
 	byID := func() (*benefit.User, error) { return c.r.User(ctx, u.ID) }
 	if err := c.askedUser(ctx, u, "its id", byID); err != nil {

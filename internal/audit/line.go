@@ -21,7 +21,7 @@ func (l row) String() string {
 	return fmt.Sprintf("issuance %d, line %d, template %d", l.i.ID, l.k, l.Template)
 }
 
-// vouchers is how many the line issued, and what they are worth together. A line that claims to have issued more
+// vouchers returns how many the line issued, and what they are worth together. A line that claims to have issued more
 // than it holds counts for what it holds.
 func (l row) vouchers() (n, amount int64) {
 	n = int64(l.Issued) * int64(l.Quantity)
@@ -36,7 +36,7 @@ func (c *recount) wrong(where fmt.Stringer, what string, want, got any) {
 	c.find(Finding{Vouchers, where.String() + ": " + what, fmt.Sprint(want), fmt.Sprint(got)})
 }
 
-// whole names an issuance.
+// whole refers to an issuance in a finding.
 type whole struct{ i *benefit.Issuance }
 
 func (w whole) String() string { return fmt.Sprintf("issuance %d", w.i.ID) }
@@ -114,7 +114,7 @@ func (c *recount) issued(l row) {
 	j.caps(n, amount)
 }
 
-// judging is a line before the rules of its template.
+// judging checks a line against the rules of its template.
 type judging struct {
 	c *recount
 	row
@@ -188,7 +188,7 @@ func (j judging) caps(n, amount int64) {
 	j.bounded(Limits, rulePerUserADay, limitCap(j.t.Limits.PerUserPerDay), seen.UserDay, n)
 }
 
-// limitCap is a limit, of which 0 is none, as a cap.
+// limitCap returns a limit, of which 0 is none, as a cap.
 func limitCap(limit int64) benefit.Cap {
 	if limit == 0 {
 		return benefit.Unlimited
@@ -210,7 +210,7 @@ func (j judging) bounded(invariant Invariant, rule string, most benefit.Cap, hav
 	}
 }
 
-// validity is the window of a voucher that is issued at an instant.
+// validity returns the window of a voucher that is issued at an instant.
 func validity(v benefit.Validity, at benefit.Instant) benefit.Window {
 	if v.Absolute.Start != 0 || v.Absolute.End != 0 {
 		return v.Absolute

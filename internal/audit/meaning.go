@@ -17,18 +17,18 @@ import (
 	"faquan/internal/store"
 )
 
-// Meaning is what a store says, whatever kind of store it is: of each table how many rows it has, what they add up
-// to, and a hash of all of them. Two stores mean the same when their Meanings are equal, and when a table differs its
-// name says where to look.
+// Meaning is the checksum of a store, independent of the kind of store: for each table the number of rows, what they
+// add up to, and a hash of all of them. Two stores mean the same when their Meanings are equal, and when a table
+// differs its name says where to look.
 //
-// It says nothing of how a store keeps its rows, nor of what only one of them keeps: the journal, generations,
-// the order of commits.
+// It does not cover how a store keeps its rows, nor what only one kind of store keeps: the journal, generations, the
+// order of commits.
 type Meaning struct {
 	Version int64          `json:"catalogue_version"`
 	Tables  []TableMeaning `json:"tables"` // always the same ones, in the same order
 }
 
-// TableMeaning is what one table says.
+// TableMeaning is the checksum of one table.
 type TableMeaning struct {
 	Table string `json:"table"`
 	Rows  int64  `json:"rows"`
@@ -55,9 +55,9 @@ const (
 	tableVersions       = "catalogue versions"
 )
 
-// Digest says what the store means. It reads each table once, in the order of its keys, and keeps nothing of it but the
-// catalogue; each version of that is read by itself. A counter of nothing means the same as no row, and is
-// left out. tell, which may be nil, hears now and then how many rows were read.
+// Digest computes the checksum of the store's contents. It reads each table once, in the order of its keys, and keeps
+// nothing of it but the catalogue; each version of that is read by itself. A counter of nothing means the same as no
+// row, and is left out. tell, which may be nil, hears now and then how many rows were read.
 func Digest(ctx context.Context, r store.Reader, tell func(rows int64)) (*Meaning, error) {
 	d := &digester{ctx: ctx, r: r, tell: tell, meaning: &Meaning{}}
 	for _, step := range []func() error{
@@ -106,7 +106,7 @@ func (t *table) done() {
 	t.d.meaning.Tables = append(t.d.meaning.Tables, t.TableMeaning)
 }
 
-// told says how far it is, every 1,000 rows, and at the end.
+// told reports progress every 1,000 rows, and at the end.
 func (d *digester) told(n int64) {
 	d.rows += n
 	if d.tell != nil && (n == 0 || d.rows%1000 == 0) {
@@ -218,13 +218,13 @@ func (d *digester) versions() error {
 	return nil
 }
 
-// VersionChange is what a version of the catalogue changed.
+// VersionChange is the change that a version of the catalogue made.
 type VersionChange struct {
 	Version  int64
 	Entities []benefit.Entity // new, or in another form than before; by kind and id
 }
 
-// Versions goes through the versions of the catalogue, from 1 to the last, with what each changed. It reads the whole
+// Versions iterates over the versions of the catalogue, from 1 to the last, with what each changed. It reads the whole
 // catalogue as it was at each of them.
 func Versions(ctx context.Context, r store.Reader, last int64) iter.Seq2[VersionChange, error] {
 	type name struct {
@@ -258,7 +258,7 @@ func Versions(ctx context.Context, r store.Reader, last int64) iter.Seq2[Version
 	}
 }
 
-// Table is what a table says; nil when there is none of that name.
+// Table returns what a table says; nil when there is none of that name.
 func (m *Meaning) Table(name string) *TableMeaning {
 	for k := range m.Tables {
 		if m.Tables[k].Table == name {

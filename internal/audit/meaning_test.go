@@ -270,7 +270,7 @@ func (q quotasOnly) AllQuotas(context.Context) iter.Seq2[benefit.Quota, error] {
 	}
 }
 
-// one goes through a table with its one row; without one it is unreadable.
+// one iterates over a table with its one row; without one it is unreadable.
 func one[V any](o oneOfEach, table string) iter.Seq2[*V, error] {
 	return func(yield func(*V, error) bool) {
 		if row, ok := o.rows[table]; ok {

@@ -50,7 +50,7 @@ type personTemplate struct {
 	template benefit.TemplateID
 }
 
-// replay goes through the commits in order.
+// replay iterates over the commits in order.
 type replay struct {
 	c       *recount
 	users   map[benefit.UserID]string   // who ever belonged to the persons, and to whom they belong now

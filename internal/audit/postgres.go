@@ -7,7 +7,7 @@ import (
 	"faquan/internal/store/postgres"
 )
 
-// PostgresReport says what was looked at besides the rows.
+// PostgresReport describes what was checked besides the rows.
 type PostgresReport struct {
 	Rows map[string]int64 `json:"rows"` // that were compared with their columns and with what leads to them, by table
 }
@@ -65,7 +65,7 @@ func countDatabase(ctx context.Context, check *postgres.Check, o Options) (c *re
 	return c, c.mean(ctx)
 }
 
-// historyOf are the versions of the catalogue, which the store keeps.
+// historyOf returns the versions of the catalogue, which the store keeps.
 func historyOf(ctx context.Context, check *postgres.Check) (*History, error) {
 	r := check.Reader()
 	_, last, err := r.Entities(ctx)

@@ -198,7 +198,7 @@ func TestDamagedDatabase(t *testing.T) {
 	}
 }
 
-// partsInOrder says that the text has the parts, one after the other.
+// partsInOrder reports whether the text has the parts, one after the other.
 func partsInOrder(text string, parts []string) bool {
 	for _, p := range parts {
 		_, after, found := strings.Cut(text, p)

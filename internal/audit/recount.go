@@ -25,7 +25,7 @@ func Store(ctx context.Context, r store.Reader, o Options) (*Report, error) {
 	return c.done(), nil
 }
 
-// mean says what the store means, if that was asked.
+// mean computes the checksum of the store, if it was requested.
 func (c *recount) mean(ctx context.Context) (err error) {
 	if c.o.Meaning {
 		c.report.Meaning, err = Digest(ctx, c.r, nil)
@@ -149,7 +149,7 @@ func (c *recount) issuance(ctx context.Context, i *benefit.Issuance) error {
 	return nil
 }
 
-// due says that it is time to ask a row back.
+// due reports whether it is time to look up a row again.
 func (c *recount) due() bool {
 	if c.lookups++; c.o.LookupEvery < 0 || c.lookups < c.o.LookupEvery {
 		return false
@@ -158,7 +158,7 @@ func (c *recount) due() bool {
 	return true
 }
 
-// number is the short number of a template.
+// number returns the short number of a template.
 func (c *recount) number(t benefit.TemplateID) int32 {
 	n, ok := c.numbers[t]
 	if !ok {

@@ -84,7 +84,7 @@ type Checked struct {
 	Passes  int64 `json:"passes"` // over all issuances
 }
 
-// Report says what an audit found.
+// Report is the result of an audit.
 type Report struct {
 	Checked  Checked         `json:"checked"`
 	Findings []Finding       `json:"findings"`          // at most Options.MaxFindings
@@ -97,13 +97,13 @@ type Report struct {
 	Meaning  *Meaning        `json:"meaning,omitzero"`  // nil unless Options.Meaning, and where the rows were not counted
 }
 
-// OK says that nothing is wrong. Doubts do not count.
+// OK reports whether nothing is wrong. Doubts do not count.
 func (r *Report) OK() bool { return len(r.Findings) == 0 }
 
 // Options of an audit. The zero value is usable.
 type Options struct {
-	// LookupEvery asks back for every n-th issuance and user. 1 is all of them, which takes several random reads
-	// each. Default 100; negative: none.
+	// LookupEvery looks up every n-th issuance and user again. 1 is all of them, which takes several random reads each.
+	// Default 100; negative: none.
 	LookupEvery int
 	// MaxFindings bounds Report.Findings. Default 1,000.
 	MaxFindings int
@@ -192,7 +192,7 @@ func (r *reporter) doubtOf(k doubtKey, f Finding) {
 	r.doubts[k] = d
 }
 
-// done is the report, with the doubts in a fixed order.
+// done returns the report, with the doubts in a fixed order.
 func (r *reporter) done() *Report {
 	for _, d := range r.doubts {
 		r.report.Doubts = append(r.report.Doubts, *d)

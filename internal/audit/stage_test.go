@@ -147,7 +147,7 @@ func (s *stage) play(t testing.TB, st store.Store) {
 	ask(midnight+100_000, bind(), 1)
 }
 
-// played is a stage with the rows of a memory store on which it was played.
+// played returns a stage with the rows of a memory store on which it was played.
 func played(t testing.TB) *stage {
 	t.Helper()
 	st, s := memory.New(), newStage()
@@ -192,7 +192,7 @@ func clone(i *benefit.Issuance) *benefit.Issuance {
 	return &c
 }
 
-// open is a store with the rows.
+// open returns a store with the rows.
 func (s *stage) open(t testing.TB) store.Store {
 	t.Helper()
 	st := memory.New()
@@ -203,7 +203,7 @@ func (s *stage) open(t testing.TB) store.Store {
 
 func (s *stage) issuance(n int) *benefit.Issuance { return s.changes.Issuances[n] }
 
-// participation is the row of an activity.
+// participation returns the row of an activity.
 func (s *stage) participation(a benefit.ActivityID) *benefit.Participation {
 	for k := range s.changes.Participations {
 		if p := &s.changes.Participations[k]; p.Activity == a {

@@ -11,7 +11,7 @@ import (
 	"faquan/internal/benefit"
 )
 
-// tally is what the vouchers of a template add up to.
+// tally is the total of a template's vouchers.
 type tally struct {
 	sum
 	days map[benefit.Day]*sum
@@ -58,7 +58,7 @@ func (s *sum) add(seeds [2]maphash.Seed, seen state, n, amount int64) {
 	}
 }
 
-// sequence says that the lines follow one another from nothing to the sum.
+// sequence reports whether the lines follow one another from nothing to the sum.
 func (s *sum) sequence(seeds [2]maphash.Seed) bool {
 	for k, seed := range seeds {
 		if s.starts[k]+maphash.Comparable(seed, state{s.count, s.amount}) != s.ends[k]+maphash.Comparable(seed, state{}) {

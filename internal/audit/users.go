@@ -12,7 +12,7 @@ import (
 	"faquan/internal/id"
 )
 
-// given is what one line gave to a user.
+// given is what one line issued to a user.
 type given struct {
 	user     benefit.UserID
 	issuance id.ID
@@ -156,7 +156,7 @@ func showQuota(q benefit.Quota) string {
 // share names what a person has of a template.
 type share struct{ person, template int32 }
 
-// crowd is what the users of one person have of a template together.
+// crowd is the total that the users of one person have of a template.
 type crowd struct {
 	person   string
 	user     benefit.UserID // one of them
@@ -172,7 +172,7 @@ func (p crowd) finding() Finding {
 	}
 }
 
-// personNumber is the short number of a person.
+// personNumber returns the short number of a person.
 func (c *recount) personNumber(name string) int32 {
 	n, ok := c.persons[name]
 	if !ok {

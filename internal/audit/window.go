@@ -34,11 +34,10 @@ func (w *window[T]) add(v T) {
 	w.rows = append(w.rows, v)
 }
 
-// holds says that the group belongs to this pass.
+// holds reports whether the group belongs to this pass.
 func (w *window[T]) holds(group uint64) bool { return !w.done && w.from <= group && group <= w.to }
 
-// cut gives up the upper half of the groups. When they are all one there is nothing to give up, and the window
-// must grow.
+// cut drops the upper half of the groups. When they are all one there is nothing to give up, and the window must grow.
 func (w *window[T]) cut() {
 	slices.SortFunc(w.rows, func(a, b T) int { return cmp.Compare(w.group(a), w.group(b)) })
 	first, middle, last := w.group(w.rows[0]), w.group(w.rows[len(w.rows)/2]), w.group(w.rows[len(w.rows)-1])
