@@ -17,7 +17,7 @@ func (d *desk) setUp(templates []*Template, activities []*Activity, scenes ...*S
 		[]*App{{ID: 1, Name: "app", Merchant: 1}}, templates, activities, scenes)
 }
 
-// activity is an open one that gives template 1.
+// activity returns an open one that gives template 1.
 func activity(n ActivityID, changes ...func(*Activity)) *Activity {
 	a := &Activity{
 		ID: n, Name: fmt.Sprint("a", n), Merchant: 1, ActCode: fmt.Sprint("A", n), Status: Active,

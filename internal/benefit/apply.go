@@ -6,8 +6,8 @@ import (
 	"faquan/internal/money"
 )
 
-// Apply decides a claim: it issues what every rule allows and says why the rest is refused. It changes nothing;
-// the effect, nil when nothing changes, is for State.Absorb.
+// Apply decides a claim: it issues what every rule allows and gives the reason why the rest is refused. It changes
+// nothing; the effect, nil when nothing changes, is for State.Absorb.
 //
 // A request with several sends is issued as far as it goes. One that can issue nothing leaves no trace: its key
 // stays free, and a later retry may succeed. The exception is a retry that finds a frozen line to be refused for good:
@@ -45,7 +45,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	return outcomeOf(result, false), e
 }
 
-// refused is the outcome of an attempt that issued nothing: what stood under the key, with the reasons of now.
+// refused returns the outcome of an attempt that issued nothing: what stood under the key, with the reasons of now.
 func refused(c *Claim, attempt *Issuance) (o Outcome, e *Effect) {
 	stands := c.Bound
 	o = outcomeOf(attempt, stands != nil)
@@ -78,7 +78,7 @@ func (i *Issuance) closing(attempt *Issuance) *Issuance {
 	return closed
 }
 
-// applying is one request on its way through Apply. What it has taken so far is kept apart from the state.
+// applying applies one request. What the request has used so far is kept apart from the state.
 type applying struct {
 	cat     *Catalogue
 	st      *State
@@ -93,7 +93,7 @@ type applying struct {
 	joined  []Participation
 }
 
-// issuance is the record that the attempt fills in: a new one, or a copy of the one that is continued.
+// issuance returns the record that the attempt fills in: a new one, or a copy of the one that is continued.
 func (a *applying) issuance(c *Claim) *Issuance {
 	if c.Bound != nil {
 		again := *c.Bound
@@ -118,7 +118,7 @@ func (a *applying) issuance(c *Claim) *Issuance {
 	return i
 }
 
-// moreCodes gives a line that was frozen with too few codes what was drawn for this attempt.
+// moreCodes adds the codes drawn for this attempt to a line that was frozen with too few.
 func (a *applying) moreCodes(r *Request, l *IssuedLine) {
 	t := a.cat.Templates[l.Template]
 	if missing := l.Vouchers() - len(l.Codes); t != nil && missing > 0 && l.open() {
@@ -165,7 +165,7 @@ func (a *applying) line(l *IssuedLine) bool {
 	return true
 }
 
-// lone is how a line would fare if one send of it were asked for alone, for the least that it can be worth.
+// lone returns the result of issuing one send of the line alone, at its minimum worth.
 func (a *applying) lone(l *Line) (Reason, Counters) {
 	t := a.cat.Templates[l.Template]
 	if t == nil {
@@ -185,8 +185,8 @@ func (a *applying) lone(l *Line) (Reason, Counters) {
 	return reason, seen
 }
 
-// refusal checks one send of the line, worth so many fen together, against every rule. The order of the checks
-// is the order in which refusals win.
+// refusal checks one send of the line, worth worth fen in total, against every rule. The order of the checks is the
+// order in which refusals win.
 func (a *applying) refusal(t *Template, l *Line, worth money.Fen) Reason {
 	//guard:TestInvalidRecipientContinues without !a.bound
 	if !a.bound { // a key is bound by what was a good recipient then
@@ -209,12 +209,12 @@ func (a *applying) refusal(t *Template, l *Line, worth money.Fen) Reason {
 	return a.noRoom(t, l, worth, a.counters(t))
 }
 
-// noRoom is the part of refusal that looks at counters.
+// noRoom checks the counters against the limits, the stock and the budgets.
 func (a *applying) noRoom(t *Template, l *Line, worth money.Fen, seen Counters) Reason {
 	n := int64(l.Quantity)
 	wrong := wrongAmount(t, l)
 	if wrong != NotRefused && t.TakesAmount() {
-		// An amount that cannot be given is not held against the budget; the least that could be given is.
+		// An invalid amount is not compared with the budget; the minimum valid amount is.
 		worth = t.Amount.Min * money.Fen(n)
 	}
 	switch {
@@ -241,8 +241,8 @@ func (a *applying) noRoom(t *Template, l *Line, worth money.Fen, seen Counters) 
 	return wrong
 }
 
-// accepts reports whether the template's owner accepts the user as a recipient: a user that issuing made is as unknown
-// as nobody to an owner who asks for registered ones, or any open merchant would register recipients for all others.
+// accepts reports whether the template's owner accepts the user as a recipient: to an owner who asks for registered
+// users, a user that issuing created is unknown, or any open merchant would register recipients for all others.
 func (a *applying) accepts(t *Template) bool { return !a.user.Unregistered || a.cat.open(t) }
 
 // owned reports whether the request's app may issue the template that a scene gave. Lines that were frozen with a key
@@ -266,10 +266,10 @@ func (a *applying) closed(t *Template, l *Line) Reason {
 	return reason
 }
 
-// over says that n more would break a limit. A limit of 0 is none.
+// over reports whether n more would exceed a limit. A limit of 0 means unlimited.
 func over(limit, have, n int64) bool { return limit > 0 && have+n > limit } //guard:TestCapsAndLimitsAreExact have+n > limit -> have+n >= limit
 
-// wrongAmount checks the amount that came with the request, or did not.
+// wrongAmount checks the amount in the request, or its absence.
 func wrongAmount(t *Template, l *Line) Reason {
 	switch {
 	case l.HasAmount && !t.TakesAmount():
@@ -282,7 +282,7 @@ func wrongAmount(t *Template, l *Line) Reason {
 	return NotRefused
 }
 
-// counters are what the state says plus what this request has taken already.
+// counters returns the state's counters plus what this request has already used.
 func (a *applying) counters(t *Template) Counters {
 	c := a.st.template(t.ID)
 	seen := Counters{Count: c.count.Count, Amount: c.count.Amount, DayCount: c.day.Count, DayAmount: c.day.Amount}
@@ -302,7 +302,7 @@ func (a *applying) counters(t *Template) Counters {
 	return seen
 }
 
-// quota is what a user has, counting what this request gave already.
+// quota returns the quota of a user, including what this request has already issued.
 func (a *applying) quota(k QuotaKey) Quota {
 	for _, q := range a.quotas {
 		if q.QuotaKey == k {
@@ -315,7 +315,7 @@ func (a *applying) quota(k QuotaKey) Quota {
 	return a.st.quota(k)
 }
 
-// personTotal is what the users of the recipient's person have together.
+// personTotal returns the total of all users of the recipient's person.
 func (a *applying) personTotal(t *Template) int64 {
 	var sum int64
 	for _, member := range a.st.sharing(a.user, t) { //guard:TestPersonLimitOverLinkedUsers a.st.sharing(a.user, t) -> []UserID{a.user.ID}
@@ -324,7 +324,7 @@ func (a *applying) personTotal(t *Template) int64 {
 	return sum
 }
 
-// take books one send of the line, its vouchers together worth so many fen.
+// take records one send of the line whose vouchers together are worth worth fen.
 func (a *applying) take(t *Template, l *IssuedLine, worth int64) {
 	n := int64(l.Quantity)
 	if k := slices.IndexFunc(a.taken, func(x taken) bool { return x.template == t.ID }); k >= 0 {
@@ -347,8 +347,8 @@ func (a *applying) take(t *Template, l *IssuedLine, worth int64) {
 	}
 }
 
-// tooSoon says that the one-second guard of the line's activity refuses the request. What this request itself has
-// taken does not count.
+// tooSoon reports whether the one-second guard of the line's activity refuses the request. What this request itself has
+// issued does not count.
 func (a *applying) tooSoon(l *Line) bool {
 	if !a.guarded || l.Activity == 0 || a.newUser { //guard:TestGuardHoldsBackNothingElse without !a.guarded
 		return false
@@ -360,7 +360,7 @@ func (a *applying) tooSoon(l *Line) bool {
 	return act != nil && !act.NoGuard && p.guards(a.st.Now) //guard:TestGuardHoldsBackNothingElse without !act.NoGuard
 }
 
-// participation is what the user has done in an activity today, counting what this request gave already.
+// participation returns the user's participation in an activity today, including what this request has already issued.
 func (a *applying) participation(k ParticipationKey) Participation {
 	for _, p := range a.joined {
 		if p.ParticipationKey == k {
@@ -373,7 +373,7 @@ func (a *applying) participation(k ParticipationKey) Participation {
 	return a.st.participation(k).today(a.st.Now)
 }
 
-// join books one send of so many vouchers in its activity.
+// join records one send of n vouchers in its activity.
 func (a *applying) join(activity ActivityID, n int64) {
 	p := a.participation(ParticipationKey{a.user.ID, activity})
 	p.play(a.cat.Activities[activity].Box, a.card, n, a.st.Now)
@@ -384,7 +384,7 @@ func (a *applying) join(activity ActivityID, n int64) {
 	}
 }
 
-// boxDone says that the user's task of a treasure box among the lines is done today.
+// boxDone reports whether the user's task of a treasure box among the lines is done today.
 func (a *applying) boxDone(i *Issuance) bool {
 	if a.user == nil {
 		return false

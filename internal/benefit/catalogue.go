@@ -11,8 +11,8 @@ type Merchant struct {
 	// Open accepts an unknown primary identifier as a recipient of the merchant's templates; otherwise every
 	// recipient must be known.
 	Open bool `json:"open,omitzero"`
-	// UserTypes are the types of primary identifiers that an Open merchant accepts. None means any: merchants from before
-	// the field have it so.
+	// UserTypes are the types of primary identifiers that an Open merchant accepts. Empty means any, as for merchants
+	// stored before the field existed.
 	UserTypes []string `json:"user_types,omitzero"`
 	// AnyUserID accepts any ALIPAY identifier as a user_id on the Alipay gateway, for test data. Otherwise it must be one
 	// of the platform's form.
@@ -20,7 +20,7 @@ type Merchant struct {
 }
 
 // TakesType reports whether the merchant, if it is Open, accepts recipients that are named by identifiers of the type.
-// Aliases never make a user, so no list says anything of them.
+// Aliases never create a user, so they are in no list.
 func (m *Merchant) TakesType(t string) bool {
 	return len(m.UserTypes) == 0 || IsAlias(t) || slices.Contains(m.UserTypes, t)
 }
@@ -41,8 +41,8 @@ type App struct {
 	RatePerSecond int64    `json:"rate_per_second,omitzero"` // 0: no limit
 	Disabled      bool     `json:"disabled,omitzero"`
 
-	// ExplainSignature tells the app's callers on TOP why a signature is wrong, with the string that the gateway
-	// signed. It is for while an app is being connected.
+	// ExplainSignature makes TOP answers explain why a signature is wrong, with the string that the gateway signed. Use
+	// it while an app is being integrated.
 	ExplainSignature bool `json:"explain_signature,omitzero"`
 	// RedirectURIs are where an authorization code may be sent; a redirect_uri must be one of them to the letter.
 	RedirectURIs []string `json:"redirect_uris,omitzero"`
@@ -60,12 +60,12 @@ func IsCallerID(text string) bool {
 	return text != "" && text != "0" && text[0] != '@'
 }
 
-// Granted says that the app may call the method.
+// Granted reports whether the app may call the method.
 func (a *App) Granted(method string) bool {
 	return len(a.Methods) == 0 || slices.Contains(a.Methods, method)
 }
 
-// MayIssue says that the app, acting for the merchant, may issue the template.
+// MayIssue reports whether the app, acting for the merchant, may issue the template.
 func (a *App) MayIssue(t *Template, acting MerchantID) bool {
 	return t.Merchant == acting || slices.Contains(t.GrantedTo, a.ID)
 }
@@ -103,10 +103,10 @@ type Activity struct {
 	Items      []Item     `json:"items"`
 }
 
-// OpenAt says that the activity gives its items at now.
+// OpenAt reports whether the activity issues its items at now.
 func (a *Activity) OpenAt(now Instant) bool { return a.Status == Active && a.Window.Holds(now) }
 
-// Strategy is how a scene chooses among its activities.
+// Strategy determines how a scene chooses among its activities.
 type Strategy uint8
 
 // The strategies. The numbers are stored.
@@ -116,7 +116,7 @@ const (
 	ChooseWeighted Strategy = 3
 )
 
-// Narrowing says by which names a request may limit what a scene chooses from.
+// Narrowing is the set of names by which a request may limit a scene's candidates.
 type Narrowing uint8
 
 // The narrowings. The numbers are stored; 0 leaves it to the strategy: see Scene.Narrows.
@@ -156,8 +156,8 @@ func (s *Scene) Narrows() Narrowing {
 	return NarrowRights
 }
 
-// Catalogue is an immutable snapshot of everything that is few: what the hot path reads without a lock. The
-// indexes are built once by NewCatalogue.
+// Catalogue is an immutable snapshot of all catalogue entities, which the hot path reads without a lock. The indexes
+// are built once by NewCatalogue.
 type Catalogue struct {
 	Version    int64
 	Merchants  map[MerchantID]*Merchant
@@ -203,7 +203,7 @@ func NewCatalogue(version int64, merchants []*Merchant, apps []*App, templates [
 	return c
 }
 
-// given indexes by keys that not all have.
+// given indexes all elements whose key is not zero.
 func given[K comparable, V any](all []V, key func(V) K) map[K]V {
 	m := index(all, key)
 	var none K

@@ -7,29 +7,29 @@ import (
 	"faquan/internal/money"
 )
 
-// Env is what a decision takes from outside besides its arguments: the ids, the draws and the rules. A simulation
-// seeds the first two and fixes the secret. Certificate codes come from Rand, so where real ones are issued nobody may
-// be able to guess what it gives next.
+// Env holds what a decision needs besides its arguments: the ids, the random draws and the rules. A simulation seeds
+// the first two and fixes the secret. Certificate codes come from Rand, so where real ones are issued its output must
+// be unpredictable.
 type Env struct {
 	IDs   *id.Generator
 	Rand  *rand.Rand
 	Rules Rules // may be nil where no activity has a rule
-	// Secret is what scenes of weighted activities draw by. It must be the same for the life of a store, and unknown
-	// to callers.
+	// Secret is the key of the draws in scenes of weighted activities. It must be the same for the life of a store, and
+	// unknown to callers.
 	Secret []byte
 }
 
-// Claim is a request that was bound: to the issuance that stands under its key already, or to the user, the
-// amounts and the voucher ids of a new one.
+// Claim is a bound request: bound to the issuance already stored under its key, or to the user, the amounts and the
+// voucher ids of a new one.
 type Claim struct {
 	Request *Request
-	// Bound is what stands under the key; nil for a new claim.
+	// Bound is the issuance stored under the key; nil for a new claim.
 	Bound *Issuance
-	// Conflict says that the key is bound to another meaning.
+	// Conflict reports whether the key is bound to a different request.
 	Conflict bool
-	// User receives; nil when the recipient is unknown and cannot be made known.
+	// User is the recipient; nil when it is unknown and cannot be created.
 	User *User
-	// NewUser says that the user's row is made by the commit that issues.
+	// NewUser reports whether the user's row is made by the commit that issues.
 	NewUser bool
 
 	key    ClaimID // the request's
@@ -69,11 +69,12 @@ func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	return c
 }
 
-// sameMeaning says that a request asks what the issuance under its key was asked. The recipient is the same
-// when the text is, or when it resolves to the user of the first time.
+// sameMeaning reports whether a request asks for the same as the one that made the issuance under its key. The
+// recipient is the same when the text is, or when it resolves to the user of the first time.
 func sameMeaning(bound *Issuance, r *Request, u *User) bool {
 	if bound.Scope != r.Scope || bound.Key != r.Key { //guard:TestDigestClashIsAConflict
-		// Two keys with one digest: as good as impossible, and never an answer with somebody else's voucher.
+		// Two keys with one digest are practically impossible, and must never be answered with another caller's
+		// voucher.
 		return false
 	}
 	//guard:TestKeyAndRecipient without (bound.Recipient == r.Recipient || u != nil && u.ID == bound.User)
@@ -81,7 +82,7 @@ func sameMeaning(bound *Issuance, r *Request, u *User) bool {
 	return bound.Meaning == r.Meaning && (bound.Recipient == r.Recipient || u != nil && u.ID == bound.User)
 }
 
-// acceptsUnknown says that every template owner among the lines, or the candidates, takes an unknown recipient.
+// acceptsUnknown reports whether every template owner among the lines, or the candidates, takes an unknown recipient.
 func acceptsUnknown(cat *Catalogue, st *State, r *Request) bool {
 	//guard:TestRecipientByID ref || r.Recipient.Alias() -> r.Recipient.Alias()
 	//guard:TestPolicy|TestNewUser without r.Recipient.Alias()
@@ -139,7 +140,7 @@ func amounts(t *Template, l Line, left money.Fen, r *rand.Rand) []money.Fen {
 	return all
 }
 
-// amount is what one voucher is worth when left is what the budgets still hold.
+// amount returns what one voucher is worth when left is what the budgets still hold.
 func amount(t *Template, l Line, left money.Fen, r *rand.Rand) money.Fen {
 	switch {
 	case t.Kind == Reduction:
@@ -157,8 +158,7 @@ func amount(t *Template, l Line, left money.Fen, r *rand.Rand) money.Fen {
 	return t.Amount.Min
 }
 
-// room is what is left of the template's budgets, in total and today, when the earlier lines of the request are
-// issued.
+// room returns what is left of the template's budgets, in total and today, after the earlier lines of the request.
 func room(t *Template, st *State, earlier []IssuedLine) money.Fen {
 	c := st.template(t.ID)
 	left := money.Fen(min(t.Stock.Amount.Room(c.count.Amount), t.Stock.AmountPerDay.Room(c.day.Amount)))

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// CodeKey is what a certificate code is looked up by.
+// CodeKey returns what a certificate code is looked up by.
 func CodeKey(code string) ClaimKey {
 	return ClaimKey{ID: ClaimIDOf(CodeScope, code), Scope: CodeScope, Key: code}
 }
@@ -18,7 +18,7 @@ type codes struct {
 	of    map[codeWish]*codeDraw
 }
 
-// codeWish is a request's wish for codes of a length.
+// codeWish is a request's need for codes of a length.
 type codeWish struct {
 	r      *Request
 	digits int
@@ -41,7 +41,7 @@ func (c *codes) reset() {
 	clear(c.of)
 }
 
-// draw draws the codes that a request may need and does not have yet, and says what to look up.
+// draw draws the codes that a request may still need, and returns the keys to look up.
 func (s *State) draw(cat *Catalogue, r *Request, env Env) (keys []ClaimKey) {
 	var need map[int]int // by digits; most requests need none
 	for l := range s.lines(cat, r) {
@@ -87,7 +87,7 @@ func (s *State) drawFor(wish codeWish, need int, r *rand.Rand) []ClaimKey {
 	return d.keys[had:]
 }
 
-// takeCodes gives out so many free codes, or as many as there are; none for a template without codes.
+// takeCodes returns n free codes, or as many as there are; none for a template without codes.
 func (s *State) takeCodes(r *Request, t *Template, n int) (free []string) {
 	if t.Kind != Certificate {
 		return nil

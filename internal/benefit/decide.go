@@ -11,7 +11,7 @@ import (
 	"faquan/internal/money"
 )
 
-// ErrorKind says what a DecisionError is about.
+// ErrorKind describes what a DecisionError is about.
 type ErrorKind uint8
 
 // The kinds. The numbers are stored.
@@ -21,8 +21,8 @@ const (
 	RightError    ErrorKind = 3
 )
 
-// DecisionError tells what a request could not have: a scene that is not there or not open, an activity or a right that
-// is not in the scene or is another merchant's, or a recipient who may receive nothing of it.
+// DecisionError describes what a request could not have: a scene that is not there or not open, an activity or a right
+// that is not in the scene or is another merchant's, or a recipient who may receive nothing of it.
 type DecisionError struct {
 	Kind    ErrorKind `json:"kind"`
 	ActCode string    `json:"act_code,omitzero"`
@@ -35,25 +35,25 @@ type candidate struct {
 	activity *Activity
 	weight   int64
 	lines    []Line
-	ruled    *verdict // of a rule that asks nothing of the past; nil: it was not evaluated yet
+	ruled    *verdict // of a rule that does not depend on past issues; nil: not evaluated yet
 }
 
-// verdict is what a rule came to.
+// verdict is the result of a rule.
 type verdict struct {
 	holds bool
 	err   error
 }
 
-// ballot is what a scene lets be chosen for a request. It depends on the catalogue and the request alone.
+// ballot is the set of candidates of a scene for a request. It depends only on the catalogue and the request.
 type ballot struct {
 	scene      *Scene // nil: there is none that the caller may use
 	candidates []candidate
 	errors     []DecisionError
 }
 
-// ballotOf lists what the request may be given, in the order of the scene, and what it may not have of that, or names in
-// vain. own leaves out what belongs to other merchants; a choice that was made before that was refused is explained
-// without it.
+// ballotOf returns the candidates of the request, in the order of the scene, and an error for everything that it names
+// but cannot have. own excludes what belongs to other merchants; it is false to explain a choice from before such
+// candidates were refused.
 func ballotOf(cat *Catalogue, r *Request, own bool) *ballot {
 	app, scene := cat.Apps[r.App], cat.SceneByCode(r.Asked.SceneCode)
 	switch {
@@ -123,13 +123,13 @@ func (n Narrowing) forbids(asked *Asked) (errors []DecisionError) {
 	return errors
 }
 
-// narrowing leaves in what a request asks for, and remembers which of its names were found.
+// narrowing keeps the candidates that a request asks for, and records which of its names were found.
 type narrowing struct {
 	asked                *Asked
 	actFound, rightFound []bool
 }
 
-// lines are what an activity of the scene would give to the request; none when the request leaves the activity out.
+// lines returns what an activity of the scene would give to the request; none when the request leaves the activity out.
 func (n *narrowing) lines(cat *Catalogue, act *Activity) (lines []Line) {
 	in := len(n.asked.ActCodes) == 0
 	for k, code := range n.asked.ActCodes {
@@ -145,7 +145,7 @@ func (n *narrowing) lines(cat *Catalogue, act *Activity) (lines []Line) {
 	return lines
 }
 
-// right says that the pairs of the request leave the item in.
+// right reports whether the pairs of the request include the item.
 func (n *narrowing) right(cat *Catalogue, act *Activity, item *Item) bool {
 	in := len(n.asked.Rights) == 0
 	var right int64
@@ -160,7 +160,7 @@ func (n *narrowing) right(cat *Catalogue, act *Activity, item *Item) bool {
 	return in
 }
 
-// missing tells which names of the request the scene does not have.
+// missing returns an error for each name of the request that the scene does not have.
 func (n *narrowing) missing() (errors []DecisionError) {
 	for k, found := range n.actFound {
 		if !found {
@@ -180,7 +180,7 @@ func (n *narrowing) missing() (errors []DecisionError) {
 	return errors
 }
 
-// Line is what so many sends of the item ask for.
+// Line returns the line for a number of sends of the item.
 func (i *Item) Line(cat *Catalogue, act *Activity, sends int) Line {
 	l := Line{Template: i.Template, Activity: act.ID, DetailID: i.DetailID, Sends: sends, Quantity: i.Quantity}
 	if t := cat.Templates[i.Template]; t != nil && t.TakesAmount() && i.Amount != 0 {
@@ -189,7 +189,7 @@ func (i *Item) Line(cat *Catalogue, act *Activity, sends int) Line {
 	return l
 }
 
-// deciding is the choice of the lines of one request.
+// deciding chooses the lines of one request.
 type deciding struct {
 	*ballot
 	cat     *Catalogue
@@ -202,10 +202,10 @@ type deciding struct {
 	draw    func(eligible []*candidate) *candidate // picks one where the scene chooses by weight; nil is none
 	in      *RuleInput                             // one for all rules, made when the first is asked
 	basis   *Basis                                 // what was looked at so far
-	told    *Explanation                           // nil: nobody wants to know
+	told    *Explanation                           // nil: no trace is wanted
 }
 
-// decide chooses among the candidates. Nothing may be chosen.
+// decide chooses among the candidates. It may choose none.
 func (d *deciding) decide() (lines []Line, errors []DecisionError) {
 	if d.invalid != NotRefused {
 		return nil, []DecisionError{{Kind: SceneError, Reason: d.invalid}}
@@ -229,7 +229,7 @@ func (d *deciding) decide() (lines []Line, errors []DecisionError) {
 	return lines, d.errors
 }
 
-// unfit is why the recipient can receive nothing at all, if there is a reason.
+// unfit returns the reason why the recipient can receive nothing at all, or NotRefused.
 func (d *deciding) unfit() Reason {
 	switch {
 	case d.user == nil, d.user.Unregistered && !d.anyOpen():
@@ -266,8 +266,8 @@ func (d *deciding) anyOpen() bool {
 	return len(d.candidates) == 0
 }
 
-// eligible says that the activity is open, that its rule holds, and that all its rights have room for the user: each
-// would be issued if it were asked for alone. What it looks at on the way is noted in the basis.
+// eligible reports whether the activity is open, its rule holds, and each of its rights would be issued to the user if
+// it were requested alone. What it reads is recorded in the basis.
 func (d *deciding) eligible(c *candidate) bool {
 	if !c.activity.OpenAt(d.st.Now) {
 		d.told.candidate(c, false, nil, false, nil)
@@ -301,7 +301,7 @@ func (d *deciding) holds(c *candidate) bool {
 		return false
 	}
 	ruled := c.ruled
-	if ruled == nil { // it asks for the past, and is evaluated anew for each decision of a batch
+	if ruled == nil { // it depends on past issues, and is evaluated again for each decision of a batch
 		d.seeAsked(rule)
 		ruled = &verdict{} //guard:TestSceneRuleTwiceInBatch &verdict{} -> &verdict{}; c.ruled = ruled
 		ruled.holds, ruled.err = d.rules.Holds(rule, d.input())
@@ -311,8 +311,9 @@ func (d *deciding) holds(c *candidate) bool {
 	return ruled.holds && ruled.err == nil //guard:TestEligible$ ruled.holds && ruled.err == nil -> true
 }
 
-// ruledOut says that a candidate is not eligible whatever the counters say, so that its rows need not be loaded: it is
-// closed, or its rule does not hold and asks nothing of the past. What the rule came to is kept for the decision.
+// ruledOut reports whether a candidate is not eligible for any counters, so that its rows need not be loaded: it is
+// closed, or its rule does not hold and does not depend on past issues. The result of the rule is kept for the
+// decision.
 func (d *deciding) ruledOut(c *candidate) bool {
 	if !c.activity.OpenAt(d.st.Now) {
 		return true
@@ -330,7 +331,7 @@ func (d *deciding) ruledOut(c *candidate) bool {
 	return !c.ruled.holds || c.ruled.err != nil
 }
 
-// input is what the rules may look at.
+// input returns the input of the rules.
 func (d *deciding) input() *RuleInput {
 	if d.in != nil {
 		return d.in
@@ -389,7 +390,7 @@ func (d *deciding) choose(eligible []*candidate) (chosen []*candidate) {
 }
 
 // drawWeighted picks one candidate by its weight. The draw is an HMAC of the scope and the key, so it is the same at
-// every attempt with nothing stored, and nobody without the secret can find a key that draws what he wants. It is
+// every attempt with nothing stored, and a key that draws a wanted candidate cannot be found without the secret. It is
 // pinned by a test, because changing it would change retries under way.
 func drawWeighted(eligible []*candidate, r *Request, secret []byte) *candidate {
 	var total uint64

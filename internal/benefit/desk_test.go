@@ -63,7 +63,7 @@ func (d *desk) users(users ...*User) {
 	}
 }
 
-// contents is all that the store holds.
+// contents returns all that the store holds.
 func (d *desk) contents() *storetest.Contents {
 	d.t.Helper()
 	c, err := storetest.ContentsOf(d.t.Context(), d.store)
@@ -73,7 +73,7 @@ func (d *desk) contents() *storetest.Contents {
 	return c
 }
 
-// template is an active template without caps, changed by the changes.
+// template returns an active template without caps, changed by the changes.
 func template(n TemplateID, changes ...func(*Template)) *Template {
 	return storetest.Template(n, changes...)
 }

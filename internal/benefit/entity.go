@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// EntityKind says what the body of an Entity is.
+// EntityKind describes what the body of an Entity is.
 type EntityKind uint8
 
 // The kinds of catalogue entities. The numbers are stored.

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Basis is what a choice among a scene's activities looked at, besides the catalogue and the request. It is kept
-// with the issuance, so that the choice can be made again and told step by step.
+// Basis records what a choice among a scene's activities read, besides the catalogue and the request. It is stored with
+// the issuance, so that the choice can be repeated and explained step by step.
 type Basis struct {
 	Now            Instant         `json:"now"`
 	Known          bool            `json:"known"` // the recipient was known before
@@ -18,13 +18,13 @@ type Basis struct {
 	Participations []Participation `json:"participations"`
 }
 
-// TemplateSeen is what the counters of a template said.
+// TemplateSeen holds the counters of a template when they were read.
 type TemplateSeen struct {
 	Template TemplateID `json:"template"`
 	Counters
 }
 
-// Explanation tells how a request was decided, step by step.
+// Explanation is the trace of a decision, step by step.
 type Explanation struct {
 	Now       Instant         `json:"now"`
 	Catalogue int64           `json:"catalogue"` // the version
@@ -33,11 +33,11 @@ type Explanation struct {
 	Errors    []DecisionError `json:"errors,omitempty"`
 	// Candidates are in the order of the scene.
 	Candidates []CandidateTold `json:"candidates,omitempty"`
-	// Lines are what was tried to issue: the request's lines, or those that were chosen.
+	// Lines are the lines that were decided: the request's lines, or those that were chosen.
 	Lines []LineTold `json:"lines,omitempty"`
 }
 
-// CandidateTold tells of one activity of the scene.
+// CandidateTold traces the decision about one activity of the scene.
 type CandidateTold struct {
 	Activity string `json:"activity"` // the operator's handle
 	ActCode  string `json:"act_code,omitzero"`
@@ -52,7 +52,7 @@ type CandidateTold struct {
 	Chosen bool       `json:"chosen"`
 }
 
-// InputTold is what a rule looked at.
+// InputTold holds the inputs of a rule.
 type InputTold struct {
 	User       json.RawMessage `json:"user,omitzero"`
 	Request    Asked           `json:"request"`
@@ -60,8 +60,8 @@ type InputTold struct {
 	InActivity map[string]Past `json:"in_activity,omitempty"`
 }
 
-// LineTold tells of one line: its reason, NOT_REFUSED when it was or would be issued, the counters seen and the caps
-// and limits that they were held against.
+// LineTold traces one line: its reason, NOT_REFUSED when it was or would be issued, the counters seen and the caps and
+// limits that they were compared with.
 type LineTold struct {
 	Template string   `json:"template"` // the operator's handle
 	Vouchers int      `json:"vouchers"`
@@ -91,9 +91,9 @@ func capsTold(s Stock) CapsTold {
 	return CapsTold{told(s.Count), told(s.Amount), told(s.CountPerDay), told(s.AmountPerDay)}
 }
 
-// Explain makes a decision again from what is kept of it, under the catalogue of the version that it was made by, and
-// tells each step. It is pure, and the choice comes out as it did then; what a weighted scene drew is taken from the
-// record. Under another catalogue it tells what it can: what was not looked at then is not told, and was not chosen.
+// Explain repeats a decision from its stored record, under the catalogue version that it was made by, and traces each
+// step. It is pure and gives the same choice; the draw of a weighted scene is taken from the record. Under another
+// catalogue the trace is partial: it leaves out what the decision did not read, and that was not chosen.
 func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 	e := &Explanation{Now: i.At(), Catalogue: cat.Version, Errors: i.Errors}
 	if b := i.Basis; b != nil {
@@ -141,7 +141,7 @@ func (i *Issuance) drawn(eligible []*candidate) *candidate {
 	return nil
 }
 
-// state is a state that says what the basis says, for a user whose person has one other member.
+// state returns a state with the counters of the basis, for a user whose person has one other member.
 func (b *Basis) state(u *User) *State {
 	st := NewState()
 	st.Reset(b.Now)
@@ -160,15 +160,15 @@ func (b *Basis) state(u *User) *State {
 	return st
 }
 
-// errNotKept is why an explanation cannot say whether a rule held.
+// errNotKept is returned when the record does not hold the inputs of a rule.
 var errNotKept = errors.New("the rule needs values that were not recorded with this decision")
 
-// keptLines says that the basis has the counters of all templates of the lines.
+// keptLines reports whether the basis has the counters of all templates of the lines.
 func (d *deciding) keptLines(lines []Line) bool {
 	return !slices.ContainsFunc(lines, func(l Line) bool { return !d.kept(d.cat.Templates[l.Template]) })
 }
 
-// keptAsked says that the basis has what the rule asks of the past.
+// keptAsked reports whether the basis has the past issues that the rule depends on.
 func (d *deciding) keptAsked(rule string) bool {
 	templates, activities := d.rules.Asks(rule)
 	for _, name := range templates {
@@ -184,7 +184,7 @@ func (d *deciding) keptAsked(rule string) bool {
 	return true
 }
 
-// kept says that the counters of a template are in the basis; of one that there is not, none are needed.
+// kept reports whether the counters of a template are in the basis. A template that does not exist needs none.
 func (d *deciding) kept(t *Template) bool { return t == nil || d.st.templates[t.ID] != nil }
 
 // begin starts the basis of the choice.
@@ -195,7 +195,7 @@ func (d *deciding) begin() {
 	}
 }
 
-// see notes counters that were looked at.
+// see records counters that were read.
 func (d *deciding) see(t TemplateID, seen Counters) {
 	for k := range d.basis.Templates {
 		if d.basis.Templates[k].Template == t {
@@ -208,7 +208,7 @@ func (d *deciding) see(t TemplateID, seen Counters) {
 	d.basis.Templates = append(d.basis.Templates, TemplateSeen{t, seen})
 }
 
-// seeAsked notes what a rule asks of the past.
+// seeAsked records the past issues that a rule depends on.
 func (d *deciding) seeAsked(rule string) {
 	templates, activities := d.rules.Asks(rule)
 	if len(templates)+len(activities) == 0 {
@@ -232,7 +232,7 @@ func (d *deciding) seeAsked(rule string) {
 	}
 }
 
-// The methods below note what happens. A nil Explanation notes nothing.
+// The methods below record what happens. A nil Explanation records nothing.
 
 func (e *Explanation) candidate(c *candidate, open bool, in *RuleInput, holds bool, err error) {
 	if e == nil {
@@ -248,7 +248,7 @@ func (e *Explanation) candidate(c *candidate, open bool, in *RuleInput, holds bo
 	e.Candidates = append(e.Candidates, told)
 }
 
-// asked notes what the last candidate's rule asked of the past.
+// asked records the past issues that the last candidate's rule read.
 func (e *Explanation) asked(rules Rules, in *RuleInput) {
 	if e == nil || in == nil {
 		return

@@ -38,8 +38,8 @@ func ValidIdentifierType(t string) bool {
 	return t != "" && len(t) <= MaxIdentifierType && t[0] != '@'
 }
 
-// Miswritten gives the type of identifiers that faquan knows by name and that t is but for upper and lower case, else
-// "". As a type of its own it would make a second user, with fresh limits, of somebody who has one.
+// Miswritten returns the well-known identifier type that equals t except for case, or "". As a type of its own it would
+// create a second user, with fresh limits, for a recipient who already has one.
 func Miswritten(t string) string {
 	for _, known := range []string{AlipayID, TaobaoID, OpenID, Login, Nick} {
 		if t != known && strings.EqualFold(t, known) {
@@ -56,14 +56,14 @@ type Identifier struct {
 	App   AppID  `json:"app,omitzero"`
 }
 
-// Alias says that the identifier only points to a user that is known by another one, so that it can never
-// make a new user.
+// Alias reports whether the identifier only points to a user known by another identifier, so that it never creates a
+// user.
 func (i Identifier) Alias() bool { return IsAlias(i.Type) }
 
 // IsAlias reports whether identifiers of the type are aliases.
 func IsAlias(t string) bool { return t == Login || t == Nick }
 
-// String is the identifier's canonical text, from which the home bucket of a user is taken.
+// String returns the identifier's canonical text, from which the home bucket of a user is taken.
 func (i Identifier) String() string {
 	if i.App != 0 {
 		return fmt.Sprintf("%s/%d:%s", i.Type, i.App, i.Value)
@@ -130,8 +130,8 @@ func (c *Catalogue) takesType(i Identifier, t *Template) bool {
 	return ref || owner == nil || !owner.Open || owner.TakesType(i.Type)
 }
 
-// invalidRecipient returns why the request's recipient is wrong as a parameter, whoever it names; the template may be
-// nil. It is looked at only for a key that is not bound.
+// invalidRecipient returns why the request's recipient is wrong as a parameter, independent of the user it names; the
+// template may be nil. It is looked at only for a key that is not bound.
 func (c *Catalogue) invalidRecipient(r *Request, t *Template) Reason {
 	if c.RecipientBreaks(r, t) != "" { //guard:TestEachReasonAlone/IDENTIFIER_INVALID
 		return IdentifierInvalid

@@ -20,13 +20,13 @@ var Shanghai = time.FixedZone("+08:00", 8*60*60)
 // WireTime is the layout of times on the wire, at +08:00.
 const WireTime = "2006-01-02 15:04:05"
 
-// InstantOf is the instant of t, cut to milliseconds.
+// InstantOf returns the instant of t, cut to milliseconds.
 func InstantOf(t time.Time) Instant { return Instant(t.UnixMilli()) }
 
-// Time is the instant at +08:00.
+// Time returns the instant at +08:00.
 func (i Instant) Time() time.Time { return time.UnixMilli(int64(i)).In(Shanghai) }
 
-// String is the instant as the wire shows it; empty for none.
+// String returns the instant as the wire shows it; empty for none.
 func (i Instant) String() string {
 	if i == 0 {
 		return ""
@@ -34,7 +34,7 @@ func (i Instant) String() string {
 	return i.Time().Format(WireTime)
 }
 
-// Day is the day, at +08:00, that holds the instant.
+// Day returns the day, at +08:00, that holds the instant.
 func (i Instant) Day() Day {
 	n := int64(i) + eastEight
 	if n < 0 {
@@ -43,10 +43,10 @@ func (i Instant) Day() Day {
 	return Day(n / day)
 }
 
-// Start is the first instant of the day.
+// Start returns the first instant of the day.
 func (d Day) Start() Instant { return Instant(int64(d)*day - eastEight) }
 
-// String is the day as yyyy-MM-dd.
+// String returns the day as yyyy-MM-dd.
 func (d Day) String() string { return d.Start().Time().Format(time.DateOnly) }
 
 // wholeSecond cuts i to the second that the wire can show.
@@ -59,16 +59,16 @@ type Window struct {
 	End   Instant `json:"end,omitzero"`
 }
 
-// Before says that i lies before the window.
+// Before reports whether i is before the window.
 func (w Window) Before(i Instant) bool { return w.Start != 0 && i < w.Start }
 
-// Over says that i lies after the window.
+// Over reports whether i is after the window.
 func (w Window) Over(i Instant) bool { return w.End != 0 && i >= w.End.wholeSecond()+second }
 
-// Holds says that i lies inside the window.
+// Holds reports whether i is inside the window.
 func (w Window) Holds(i Instant) bool { return !w.Before(i) && !w.Over(i) }
 
-// Validity says when an issued voucher can be used: an absolute window, or one relative to the issue.
+// Validity describes when an issued voucher can be used: an absolute window, or one relative to the issue.
 type Validity struct {
 	// Absolute is the window of every voucher of the template. When it is set the rest is not used.
 	Absolute Window `json:"absolute,omitzero"`
@@ -80,7 +80,7 @@ type Validity struct {
 	ToDayEnd bool `json:"to_day_end,omitzero"`
 }
 
-// Of is the window of a voucher issued at the given instant, in whole seconds.
+// Of returns the window of a voucher issued at the given instant, in whole seconds.
 func (v Validity) Of(issued Instant) Window {
 	if v.Absolute != (Window{}) {
 		return v.Absolute

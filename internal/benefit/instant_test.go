@@ -9,7 +9,7 @@ import (
 	. "faquan/internal/benefit"
 )
 
-// at is the instant that the wire writes so.
+// at returns the instant that the wire writes so.
 func at(t testing.TB, wire string) Instant {
 	t.Helper()
 	v, err := time.ParseInLocation("2006-01-02 15:04:05.999", wire, Shanghai)

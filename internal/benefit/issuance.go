@@ -26,15 +26,15 @@ type Issuance struct {
 	Lines      []IssuedLine
 	Asked      Asked
 	Note       Note
-	// BoxDone says that the recipient's task of a treasure box was done for the day when this was issued.
+	// BoxDone reports whether the recipient's task of a treasure box was done for the day when this was issued.
 	BoxDone bool
-	// Errors tells what the request named and the scene did not have.
+	// Errors lists what the request named and the scene did not have.
 	Errors []DecisionError
-	// Basis is what the choice of the lines looked at; nil when the request named them.
+	// Basis records what the choice of the lines read; nil when the request named them.
 	Basis *Basis
 }
 
-// At is when the issuance was first issued.
+// At returns when the issuance was first issued.
 func (i *Issuance) At() Instant {
 	var first Instant
 	for k := range i.Lines {
@@ -45,7 +45,7 @@ func (i *Issuance) At() Instant {
 	return first
 }
 
-// Claims are what the issuance stands under: its key and the codes of its vouchers.
+// Claims returns the keys that the issuance is stored under: its own key and the codes of its vouchers.
 func (i *Issuance) Claims() []ClaimKey {
 	all := []ClaimKey{{ID: ClaimIDOf(i.Scope, i.Key), Scope: i.Scope, Key: i.Key}}
 	for k := range i.Lines {
@@ -56,7 +56,7 @@ func (i *Issuance) Claims() []ClaimKey {
 	return all
 }
 
-// Under says that the issuance stands under the key: that it is its own, or a code of one of its vouchers.
+// Under reports whether the issuance is stored under the key: its own key, or a code of one of its vouchers.
 func (i *Issuance) Under(scope Scope, key string) bool {
 	if scope != CodeScope {
 		return i.Scope == scope && i.Key == key
@@ -64,7 +64,7 @@ func (i *Issuance) Under(scope Scope, key string) bool {
 	return slices.ContainsFunc(i.Lines, func(l IssuedLine) bool { return slices.Contains(l.Codes, key) })
 }
 
-// binds says that the key is still bound at now.
+// binds reports whether the key is still bound at now.
 func (i *Issuance) binds(now Instant) bool {
 	return i.BindMillis == 0 || now < i.At()+Instant(i.BindMillis) //guard:TestWindowKey$ now < i.At()+Instant(i.BindMillis) -> now <= i.At()+Instant(i.BindMillis)
 }
@@ -78,11 +78,11 @@ type IssuedLine struct {
 	Amounts []money.Fen
 	// Issued counts the sends that were issued: vouchers First … First+Issued×Quantity-1.
 	Issued int
-	// Reason says why the other sends were refused.
+	// Reason is why the other sends were refused.
 	Reason Reason
 	// Codes are the certificate codes of the vouchers issued, for kinds that carry one.
 	Codes []string
-	// Sending says that the vouchers are in the hands of a downstream, which has not said how it went.
+	// Sending reports whether the vouchers were passed to a downstream system that has not reported the result yet.
 	Sending bool
 
 	// What follows is set when something was issued.
@@ -131,7 +131,7 @@ type Voucher struct {
 	Code     string
 }
 
-// Size is how many vouchers the lines may issue together.
+// Size returns how many vouchers the lines may issue together.
 func (i *Issuance) Size() int {
 	n := 0
 	for k := range i.Lines {
@@ -172,7 +172,7 @@ func (i *Issuance) FirstVoucher() id.ID {
 
 func (l *IssuedLine) issuedVouchers() int { return l.Issued * l.Quantity }
 
-// Tally is how many vouchers the line issued, and their amount together.
+// Tally returns how many vouchers the line issued, and their amount together.
 func (l *IssuedLine) Tally() (vouchers int64, amount money.Fen) {
 	n := l.issuedVouchers()
 	for _, a := range l.Amounts[:n] {
@@ -181,7 +181,7 @@ func (l *IssuedLine) Tally() (vouchers int64, amount money.Fen) {
 	return int64(n), amount
 }
 
-// open says that a retry continues the line. One that issued something is done, even when not all of its sends
+// open reports whether a retry continues the line. One that issued something is done, even when not all of its sends
 // were issued: its vouchers have one moment of issue and one window.
 func (l *IssuedLine) open() bool { return l.Issued == 0 && !l.Reason.Final() }
 
@@ -206,31 +206,31 @@ func (l *IssuedLine) voucher(of *Issuance, n int) Voucher {
 	return v
 }
 
-// Outcome is what a request came to. It is told to the caller only after the commit.
+// Outcome is the result of a request. The caller receives it only after the commit.
 type Outcome struct {
-	// Issuance is what stands under the key; nil when nothing does. It is shared and must not be changed.
+	// Issuance is the issuance stored under the key; nil when there is none. It is shared and must not be changed.
 	Issuance *Issuance
-	// Replayed says that the key had been bound before and nothing new was issued now.
+	// Replayed reports whether the key had been bound before and nothing new was issued now.
 	Replayed bool
-	// Lines tells for each line of the request how it went. For a KEY_CONFLICT it is empty: nothing of another
-	// request is ever shown.
+	// Lines has the result of each line of the request. For a KEY_CONFLICT it is empty: nothing of another request is
+	// ever shown.
 	Lines []LineOutcome
 	// Reason is NotRefused when at least one send was issued, else the first error's or the first line's. A decision
 	// that chose nothing and met no error has none either: see Empty.
 	Reason Reason
-	// Errors tells what the request named and the scene did not have.
+	// Errors lists what the request named and the scene did not have.
 	Errors []DecisionError
-	// BoxDone says that the recipient's task of a treasure box is done for the day.
+	// BoxDone reports whether the recipient's task of a treasure box is done for the day.
 	BoxDone bool
-	// Attempt is what was refused as a whole, with what it looked at and the catalogue's version; nil otherwise. It is for
-	// explanations.
+	// Attempt is an attempt that was refused as a whole, with what it read and the catalogue's version; nil otherwise.
+	// It is used for explanations.
 	Attempt *Issuance
 }
 
-// Empty says that the decision chose no line.
+// Empty reports whether the decision chose no line.
 func (o *Outcome) Empty() bool { return o.Reason == NotRefused && len(o.Lines) == 0 }
 
-// LineOutcome is how one line went.
+// LineOutcome is the result of one line.
 type LineOutcome struct {
 	Template TemplateID
 	Issued   int    // sends
@@ -239,10 +239,10 @@ type LineOutcome struct {
 	Sending  bool   // those issued are in the hands of a downstream
 }
 
-// Final says that a retry would not change the line: all of it was issued, or it was refused for good.
+// Final reports whether a retry would not change the line: all of it was issued, or it was refused for good.
 func (l *LineOutcome) Final() bool { return !l.Sending && (l.Issued > 0 || l.Reason.Final()) }
 
-// outcomeOf tells what an issuance says.
+// outcomeOf returns the outcome that an issuance records.
 func outcomeOf(i *Issuance, replayed bool) Outcome {
 	o := Outcome{
 		Issuance: i, Replayed: replayed, Lines: make([]LineOutcome, len(i.Lines)), Errors: i.Errors, BoxDone: i.BoxDone,
@@ -255,7 +255,7 @@ func outcomeOf(i *Issuance, replayed bool) Outcome {
 	return o
 }
 
-// firstReason is the first error's or line's reason when no line issued anything.
+// firstReason returns the first error's or line's reason when no line issued anything.
 func firstReason(errors []DecisionError, lines []LineOutcome) Reason {
 	first := NotRefused
 	if len(errors) > 0 {

@@ -67,7 +67,7 @@ func (j *judge) send(user UserID, l Line, card string, now Instant) {
 	j.sent = append(j.sent, s)
 }
 
-// boxDone says that a task of the lines' activities is done on the day of now.
+// boxDone reports whether a task of the lines' activities is done on the day of now.
 func (j *judge) boxDone(user *User, lines []Line, now Instant) bool {
 	for _, l := range lines {
 		if a := j.cat.Activities[l.Activity]; user == nil || a == nil || a.Box == nil {
@@ -81,7 +81,7 @@ func (j *judge) boxDone(user *User, lines []Line, now Instant) bool {
 	return false
 }
 
-// participations are what the sends come to, in the order of the table.
+// participations returns what the sends come to, in the order of the table.
 func (j *judge) participations() (all []Participation) {
 	for _, s := range j.sent {
 		if slices.ContainsFunc(all, func(p Participation) bool { return p.User == s.user && p.Activity == s.activity }) {
@@ -209,7 +209,7 @@ func (j *judge) mayGive(r *Request, t *Template) bool {
 	return t.Merchant == j.cat.Apps[r.App].Merchant || slices.Contains(t.GrantedTo, r.App)
 }
 
-// forbidden are the errors for what the scene does not let a request name: whoever names anything may get nothing.
+// forbidden returns the errors for what the scene does not let a request name: whoever names anything may get nothing.
 func forbidden(s *Scene, r *Request) (errors []DecisionError) {
 	mayName := map[Narrowing]string{NarrowNone: "", NarrowActivities: "act", NarrowRights: "act right"}[s.Narrowing]
 	if s.Narrowing == 0 && s.Strategy != ChooseWeighted {

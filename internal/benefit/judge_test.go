@@ -98,7 +98,7 @@ func (j *judge) verdict(r *Request, o Outcome, now Instant) error {
 	return j.lines(t, key, r, o, old, d)
 }
 
-// attemptOf is what was decided now: issued or refused.
+// attemptOf returns what was decided now: issued or refused.
 func attemptOf(o Outcome) *Issuance {
 	if o.Attempt != nil {
 		return o.Attempt
@@ -209,7 +209,7 @@ func (j *judge) keep(t *tryout, key string, r *Request, o Outcome, old *record) 
 	j.records[key] = kept
 }
 
-// firstReason is the reason of an outcome with these errors and lines.
+// firstReason returns the reason of an outcome with these errors and lines.
 func firstReason(errors []DecisionError, lines []LineOutcome) Reason {
 	var all []Reason
 	for _, e := range errors {
@@ -223,7 +223,7 @@ func firstReason(errors []DecisionError, lines []LineOutcome) Reason {
 	return append(all, NotRefused)[0]
 }
 
-// named is the user that an identifier names.
+// named returns the user that an identifier names.
 func (j *judge) named(ident Identifier) *User {
 	if ident.Type == "@USER" {
 		for _, u := range j.users {
@@ -241,7 +241,7 @@ func (j *judge) named(ident Identifier) *User {
 	return nil
 }
 
-// wrongRecipient is why the recipient is wrong as a parameter, and whether it is.
+// wrongRecipient returns why the recipient is wrong as a parameter, and whether it is.
 func wrongRecipient(r *Request, t *Template) (Reason, bool) {
 	i := r.Recipient
 	switch {
@@ -258,7 +258,7 @@ func wrongRecipient(r *Request, t *Template) (Reason, bool) {
 
 var userID = regexp.MustCompile(`^2088\d{12}$`)
 
-// mayBeNew says that an unknown recipient is taken.
+// mayBeNew reports whether an unknown recipient is taken.
 func (j *judge) mayBeNew(r *Request) bool {
 	if slices.Contains([]string{Login, Nick, "@USER"}, r.Recipient.Type) {
 		return false
@@ -334,7 +334,8 @@ func (t *tryout) line(k int, l Line, o Outcome) error {
 	return nil
 }
 
-// tooSoon says that the guard of the line's activity holds the request back. What the request itself got does not.
+// tooSoon reports whether the guard of the line's activity holds the request back. What the request itself got does
+// not.
 func (t *tryout) tooSoon(l Line) bool {
 	if !t.guarded || l.Activity == 0 || t.user == nil || t.judge.cat.Activities[l.Activity].NoGuard {
 		return false
@@ -344,7 +345,7 @@ func (t *tryout) tooSoon(l Line) bool {
 	})
 }
 
-// codesEmpty says that the line has no code for the next send, and that so many are taken that this may be.
+// codesEmpty reports whether the line has no code for the next send, and that so many are taken that this may be.
 func (t *tryout) codesEmpty(k int, l Line, told LineOutcome) bool {
 	tmpl := t.judge.cat.Templates[l.Template]
 	if tmpl == nil || tmpl.Kind != Certificate || t.decided == nil {
@@ -360,7 +361,7 @@ func (t *tryout) codesEmpty(k int, l Line, told LineOutcome) bool {
 	return len(t.decided.Lines[k].Codes) < (told.Issued+1)*l.Quantity && (tmpl.Code.Digits == 1 || taken > 25)
 }
 
-// least is the least that a send of the line is worth.
+// least returns the least that a send of the line is worth.
 func (t *tryout) least(k int, l Line) (worth int64) {
 	tmpl := t.judge.cat.Templates[l.Template]
 	switch {
@@ -379,7 +380,7 @@ func (t *tryout) least(k int, l Line) (worth int64) {
 	return worth
 }
 
-// reasons are all that hold against one send of the line.
+// reasons returns all that hold against one send of the line.
 func (t *tryout) reasons(l Line, worth int64) (all []Reason) {
 	add := func(r Reason, holds bool) {
 		if holds {
@@ -424,7 +425,7 @@ func (t *tryout) reasons(l Line, worth int64) (all []Reason) {
 	return all
 }
 
-// counters are what an explanation of the decision must show.
+// counters returns what an explanation of the decision must show.
 func (t *tryout) counters(l Line) (c Counters) {
 	for _, g := range t.given {
 		if g.template != l.Template {

@@ -22,7 +22,7 @@ type Participation struct {
 	Done     bool     // the task of the treasure box is done
 }
 
-// today is the participation as the day of now sees it: what was of an earlier day is gone.
+// today returns the participation on the day of now: the counters of an earlier day are reset.
 func (p Participation) today(now Instant) Participation {
 	if p.At.Day() != now.Day() {
 		//guard:TestBoxAtMidnight p.DaySends, p.Cards, p.Done = 0, 0, nil, false -> p.DaySends = 0, 0
@@ -34,10 +34,10 @@ func (p Participation) today(now Instant) Participation {
 // guardMillis is how long after an issue the one-second guard refuses the user's other keys, in milliseconds.
 const guardMillis = 1000
 
-// guards says that the one-second guard refuses at now.
+// guards reports whether the one-second guard refuses at now.
 func (p *Participation) guards(now Instant) bool { return p.At != 0 && now < p.At+guardMillis } //guard:TestGuardHoldsForASecond now < p.At+guardMillis -> now <= p.At+guardMillis
 
-// play counts a send, of so many vouchers, into a participation of today.
+// play adds a send of n vouchers to a participation of today.
 func (p *Participation) play(box *Box, card string, vouchers int64, now Instant) {
 	p.At = now
 	p.Total += vouchers

@@ -2,10 +2,10 @@ package benefit
 
 import "fmt"
 
-// Reason says why a line was refused. There is one list for all façades; each maps it to its own codes in one
-// table. The order of the constants is the order in which refusals win: of two reasons that both hold, the
-// smaller one is answered, so that a request that is wrong in two ways always gets the same answer. The
-// numbers are stored; new reasons get new numbers.
+// Reason describes why a line was refused. There is one list for all façades; each maps it to its own codes in one
+// table. The order of the constants is the order in which refusals win: of two reasons that both hold, the smaller one
+// is answered, so that a request that is wrong in two ways always gets the same answer. The numbers are stored; new
+// reasons get new numbers.
 type Reason uint8
 
 // The reasons, in the order in which they win.
@@ -99,7 +99,7 @@ func Reasons() []Reason {
 	}
 }
 
-// String is the reason's name, such as STOCK_EMPTY.
+// String returns the reason's name, such as STOCK_EMPTY.
 func (r Reason) String() string {
 	if name, ok := reasonNames[r]; ok {
 		return name
@@ -107,7 +107,7 @@ func (r Reason) String() string {
 	return fmt.Sprintf("REASON_%d", uint8(r))
 }
 
-// Final says that a line refused for this reason is not tried again when its key is retried. It matters only
+// Final reports whether a line refused for this reason is not tried again when its key is retried. It matters only
 // where the lines of a key are frozen ([Request.Continues]); elsewhere a refusal does not bind the key at all.
 func (r Reason) Final() bool {
 	switch r {

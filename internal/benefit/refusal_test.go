@@ -98,7 +98,7 @@ var infeasible = map[[2]Reason]string{
 // ofDecisions are the reasons that only a request for a scene meets: see TestDecisionErrors.
 var ofDecisions = []Reason{SceneNotFound, ActivityNotFound, RightNotFound, NarrowingNotAllowed, OtherMerchant, SceneNotOpen}
 
-// ofLines are the reasons that a line meets.
+// ofLines returns the reasons that a line meets.
 func ofLines() []Reason {
 	return slices.DeleteFunc(Reasons(), func(r Reason) bool { return slices.Contains(ofDecisions, r) })
 }
@@ -139,7 +139,7 @@ func TestOrderOfRefusals(t *testing.T) {
 	}
 }
 
-// An amount that the template does not take is not held against its budget: what the template gives is.
+// An amount that the template does not take is not compared with its budget: what the template gives is.
 func TestOrderOfAmountNotAllowedByFace(t *testing.T) {
 	x := newTrial()
 	x.template.Kind, x.template.Amount, x.template.Face = Reduction, AmountRule{}, Face{Reduction: 500}
@@ -150,7 +150,7 @@ func TestOrderOfAmountNotAllowedByFace(t *testing.T) {
 	x.wantReason(t, DayBudgetEmpty)
 }
 
-// Of an amount that cannot be given the least that could be is held against the budget.
+// Of an amount that cannot be given the least that could be is compared with the budget.
 func TestOrderOfAmountsAtTheBudget(t *testing.T) {
 	for _, amount := range []Line{{}, {HasAmount: true, Amount: 99}, {HasAmount: true, Amount: 1001}} {
 		x := newTrial()

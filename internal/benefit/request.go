@@ -27,7 +27,7 @@ func digest(parts ...[]byte) Digest {
 	return Digest(sum[:16])
 }
 
-// String is the digest in lower-case hex.
+// String returns the digest in lower-case hex.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
 // MarshalText writes the digest in hex.
@@ -51,13 +51,13 @@ const CodeScope Scope = "code"
 // MaxKey is the longest idempotency key, in characters. The shortest has one.
 const MaxKey = 64
 
-// ValidKey says that the text can be an idempotency key.
+// ValidKey reports whether the text can be an idempotency key.
 func ValidKey(key string) bool { return key != "" && utf8.RuneCountInString(key) <= MaxKey }
 
-// ClaimID is what the claim of a key in a scope is looked up by.
+// ClaimID is the look-up id of a key in a scope.
 type ClaimID = Digest
 
-// ClaimIDOf is the look-up id of a key in its scope.
+// ClaimIDOf returns the look-up id of a key in its scope.
 func ClaimIDOf(scope Scope, key string) ClaimID {
 	// Written out, and not by way of digest, because every request on the hot path makes one.
 	var room [256]byte
@@ -76,18 +76,18 @@ type Line struct {
 	Sends    int        // how many sends are asked, 1 or more
 	Quantity int        // vouchers per send, 1 or more
 	Amount   money.Fen  // the amount of each voucher, when HasAmount
-	// HasAmount says that an amount came with the request (or with the item); templates that set their own
-	// refuse it.
+	// HasAmount reports whether an amount came with the request (or with the item); templates that set their own refuse
+	// it.
 	HasAmount bool
 }
 
-// Vouchers is how many vouchers the line asks for.
+// Vouchers returns how many vouchers the line asks for.
 func (l Line) Vouchers() int { return l.Sends * l.Quantity }
 
 // MaxLineVouchers is the most vouchers that one request may ask for over all its lines.
 const MaxLineVouchers = 4096
 
-// Note is what is kept with an issuance for people to read. It is no part of the meaning.
+// Note is stored with an issuance for people to read. It is not part of the fingerprint.
 type Note struct {
 	Memo    string // remark of the caller
 	Extend  string // extend_info as sent
@@ -100,7 +100,7 @@ type ActRight struct {
 	RightID int64  `json:"right_id,string,omitzero"` // as text: many readers of JSON round numbers of this size
 }
 
-// Asked is what a request says besides its lines and its recipient. It is kept with the issuance.
+// Asked holds the parameters of a request besides its lines and its recipient. It is stored with the issuance.
 type Asked struct {
 	Card    string `json:"card,omitzero"`     // the card of a treasure box; empty for an activity without one
 	BizCode string `json:"biz_code,omitzero"` // of decisionsend and certificate.send
@@ -128,19 +128,19 @@ type Request struct {
 	Note     Note
 	// BindMillis is how long after the first issue the key stays bound, in milliseconds; 0 is for ever.
 	BindMillis int64
-	// Guarded says that the one-second guard of the lines' activities holds for this request.
+	// Guarded reports whether the one-second guard of the lines' activities holds for this request.
 	Guarded bool
-	// Continues says that the lines are frozen under the key and that a retry continues those that are not
-	// final. Otherwise a retry of a bound key gets the first outcome, whatever it was.
+	// Continues reports whether the lines are frozen under the key and that a retry continues those that are not final.
+	// Otherwise a retry of a bound key gets the first outcome, whatever it was.
 	Continues bool
 }
 
-// Claim is the look-up id of the request's key.
+// Claim returns the look-up id of the request's key.
 func (r *Request) Claim() ClaimID { return ClaimIDOf(r.Scope, r.Key) }
 
-// MeaningOf digests what a request means, apart from its recipient: its lines, and other texts that the façade
-// counts in (a card type, a scene code, the narrowing). Memo, trace id, extend info and session are not among
-// them.
+// MeaningOf returns the fingerprint of a request, apart from its recipient: a digest of its lines and of other texts
+// that the façade includes (a card type, a scene code, the narrowing). Memo, trace id, extend info and session are not
+// among them.
 func MeaningOf(lines []Line, more ...string) Digest {
 	var room [256]byte
 	b := binary.AppendUvarint(room[:0], uint64(len(lines)))
@@ -162,8 +162,8 @@ func MeaningOf(lines []Line, more ...string) Digest {
 	return Digest(sum[:16])
 }
 
-// DecisionMeaning is what must be equal for a retry of a decision to be one, apart from the recipient. It is made of the
-// request alone: the catalogue may have changed by the time of a retry.
+// DecisionMeaning returns the fingerprint of a decision request, apart from the recipient. It depends on the request
+// alone: the catalogue may have changed by the time of a retry.
 func (a *Asked) DecisionMeaning() Digest {
 	texts := append([]string{a.SceneCode, strconv.Itoa(len(a.ActCodes))}, a.ActCodes...)
 	for _, pair := range a.Rights { //guard:internal/gateway/top.TestMeaningOfADecision

@@ -2,13 +2,13 @@ package benefit
 
 import "fmt"
 
-// userRows are one user's rows of a batch: few, so that looking through them costs less than a map of all.
+// userRows are one user's rows of a batch. They are few, so scanning them is cheaper than a map.
 type userRows struct {
 	quotas []quotaRow
 	joins  []joinRow
 }
 
-// A row is wanted when it stands here, and loaded when a store has given it.
+// A row that is here is needed by the batch. It is loaded once a store has set it.
 
 type quotaRow struct {
 	Quota
@@ -20,7 +20,7 @@ type joinRow struct {
 	loaded, dirty bool
 }
 
-// quota finds the row of a template, -1 when it is not there.
+// quota returns the index of a template's row, or -1.
 func (u *userRows) quota(t TemplateID) int {
 	for k := range u.quotas {
 		if u.quotas[k].Template == t {
@@ -30,7 +30,7 @@ func (u *userRows) quota(t TemplateID) int {
 	return -1
 }
 
-// join finds the row of an activity, -1 when it is not there.
+// join returns the index of an activity's row, or -1.
 func (u *userRows) join(a ActivityID) int {
 	for k := range u.joins {
 		if u.joins[k].Activity == a {
@@ -67,7 +67,7 @@ func (a *allRows) reset() {
 	a.dirtyQuotas, a.dirtyJoins = a.dirtyQuotas[:0], a.dirtyJoins[:0]
 }
 
-// user gives the rows of a user, none at first.
+// user returns the rows of a user, adding an empty set if there are none.
 func (a *allRows) user(u UserID) *userRows {
 	rows := a.of[u]
 	if rows == nil {
@@ -82,7 +82,7 @@ func (a *allRows) user(u UserID) *userRows {
 	return rows
 }
 
-// wantQuota says that the quota was not wanted before.
+// wantQuota adds a quota to load, and reports whether it is new.
 func (a *allRows) wantQuota(k QuotaKey) bool {
 	rows := a.user(k.User)
 	if rows.quota(k.Template) >= 0 {
@@ -92,7 +92,7 @@ func (a *allRows) wantQuota(k QuotaKey) bool {
 	return true
 }
 
-// wantJoin says that the participation was not wanted before.
+// wantJoin adds a participation to load, and reports whether it is new.
 func (a *allRows) wantJoin(k ParticipationKey) bool {
 	rows := a.user(k.User)
 	if rows.join(k.Activity) >= 0 {
@@ -102,7 +102,7 @@ func (a *allRows) wantJoin(k ParticipationKey) bool {
 	return true
 }
 
-// setQuota gives a row its content.
+// setQuota sets a row.
 func (a *allRows) setQuota(q Quota, dirty bool) {
 	rows := a.user(q.User)
 	at := rows.quota(q.Template)
@@ -131,7 +131,7 @@ func (a *allRows) setJoin(p Participation, dirty bool) {
 	*row = joinRow{p, true, row.dirty || dirty}
 }
 
-// joinLoaded says that a store has given the participation.
+// joinLoaded reports whether a store has set the participation.
 func (a *allRows) joinLoaded(k ParticipationKey) bool {
 	rows := a.of[k.User]
 	if rows == nil {
@@ -143,13 +143,13 @@ func (a *allRows) joinLoaded(k ParticipationKey) bool {
 
 // The Set methods below are for stores, see State.SetClaim.
 
-// SetQuota gives what a user has of a template; the zero counts when nothing.
+// SetQuota sets a user's quota of a template; zero counts when there is none.
 func (s *State) SetQuota(q Quota) { s.rows.setQuota(q, false) }
 
-// SetParticipation gives what a user has done in an activity; the zero counts when nothing.
+// SetParticipation sets a user's participation in an activity; zero counts when there is none.
 func (s *State) SetParticipation(p Participation) { s.rows.setJoin(p, false) }
 
-// quota is what a user has of a template.
+// quota returns a user's quota of a template.
 func (s *State) quota(k QuotaKey) Quota {
 	if rows := s.rows.of[k.User]; rows != nil {
 		if at := rows.quota(k.Template); at >= 0 && rows.quotas[at].loaded {
@@ -162,7 +162,7 @@ func (s *State) quota(k QuotaKey) Quota {
 	panic(fmt.Sprintf("benefit: the quota of user %d and template %d was not loaded", k.User, k.Template))
 }
 
-// participation is what a user has done in an activity.
+// participation returns a user's participation in an activity.
 func (s *State) participation(k ParticipationKey) Participation {
 	if rows := s.rows.of[k.User]; rows != nil {
 		if at := rows.join(k.Activity); at >= 0 && rows.joins[at].loaded {

@@ -3,7 +3,7 @@ package benefit
 // Rules evaluates the rules of activities. The core knows of a rule only its text; package rule compiles it.
 // It is safe for concurrent use, and pure: the same text and input give the same result.
 type Rules interface {
-	// Asks lists the templates and activities, by name, whose past issues to the recipient the rule looks at.
+	// Asks returns the templates and activities, by name, whose past issues to the recipient the rule reads.
 	Asks(rule string) (templates, activities []string)
 	// Holds evaluates the rule. An error means that it could not be evaluated (it took too long, or asked for an
 	// attribute that the user does not have); then it does not hold.
@@ -16,13 +16,13 @@ type Past struct {
 	Today int64 `json:"today"`
 }
 
-// RuleInput is what a rule may look at.
+// RuleInput is the input of a rule.
 type RuleInput struct {
 	Now        Instant
 	Attributes []byte // the recipient's: a JSON object, or empty
 	Known      bool   // the recipient was known before
 	Request    *Request
-	// OfTemplate and InActivity tell of the recipient's past issues, by name. They answer only for names that Asks
-	// listed.
+	// OfTemplate and InActivity return the recipient's past issues, by name. They answer only for names that Asks
+	// returned.
 	OfTemplate, InActivity func(name string) Past
 }

@@ -15,12 +15,12 @@ type Keys struct {
 
 	Participations []ParticipationKey
 
-	// Activities are those that the batch looks at. Nothing of their own is loaded: a store that several processes
-	// share lets one batch at a time have them, as it does with Templates.
+	// Activities are those that the batch reads. They have no rows of their own: a store that several processes share
+	// locks them for the batch, as it does with Templates.
 	Activities []ActivityID
 }
 
-// Empty says that there is nothing to load.
+// Empty reports whether there is nothing to load.
 func (k *Keys) Empty() bool {
 	return len(k.Claims)+len(k.Recipients)+len(k.Templates)+len(k.Quotas)+len(k.Participations)+len(k.Activities) == 0
 }
@@ -46,7 +46,7 @@ type Quota struct {
 	DayTotal int64 // vouchers, on that day
 }
 
-// on is how many the user received on the day.
+// on returns how many the user received on the day.
 func (q *Quota) on(d Day) int64 {
 	if q.Day == d { //guard:TestDayCountersOfAnotherDayDoNotCount without q.Day == d
 		return q.DayTotal
@@ -88,19 +88,19 @@ type Changes struct {
 	Sessions  []*Session
 }
 
-// Empty says that there is nothing to write.
+// Empty reports whether there is nothing to write.
 func (c *Changes) Empty() bool {
 	return len(c.Issuances) == 0 && len(c.Users) == 0 && len(c.Sessions) == 0 && c.Catalogue == 0
 }
 
-// OnlyIssues says that the catalogue and what belongs to it do not change.
+// OnlyIssues reports whether the catalogue and what belongs to it do not change.
 func (c *Changes) OnlyIssues() bool {
 	return len(c.Sessions) == 0 && c.Catalogue == 0
 }
 
-// State is what a store loaded for a batch, changed by the requests of the batch that were decided already.
-// It is not safe for concurrent use. Asking it for a row that was not loaded panics: a counter that is taken
-// for 0 because nobody loaded it would issue too much.
+// State is what a store loaded for a batch, changed by the requests of the batch that were decided already. It is not
+// safe for concurrent use. Asking it for a row that was not loaded panics: a counter that is taken for 0 because it was
+// not loaded would issue too much.
 type State struct {
 	Now        Instant // of the batch; set by the store when it begins
 	claims     map[ClaimID]*Issuance
@@ -145,10 +145,10 @@ func (s *State) Reset(now Instant) {
 	clear(s.ballots)
 	s.codes.reset()
 	s.dirtyTemplates = s.dirtyTemplates[:0]
-	s.changes = Changes{} // the last one belongs to whoever took it
+	s.changes = Changes{} // the last one belongs to the caller that took it
 }
 
-// MoveTo moves Now forward in the middle of a batch. What rules came to before may not hold any more.
+// MoveTo moves Now forward in the middle of a batch. Earlier results of rules may no longer hold.
 func (s *State) MoveTo(now Instant) {
 	s.Now = now
 	for _, b := range s.ballots {
@@ -160,11 +160,11 @@ func (s *State) MoveTo(now Instant) {
 
 // The Set methods are for stores: each gives the state a row that was asked for, present or absent.
 
-// SetClaim says what stands under a key; nil when nothing does.
+// SetClaim sets the issuance stored under a key; nil when there is none.
 func (s *State) SetClaim(c ClaimID, i *Issuance) { s.claims[c] = i }
 
-// SetRecipient says whom an identifier names; nil when nobody. members are all users of the user's person, when
-// it has one.
+// SetRecipient sets the user that an identifier names; nil when there is none. members are all users of the user's
+// person, when it has one.
 func (s *State) SetRecipient(ident Identifier, u *User, members []UserID) {
 	s.links[ident] = u
 	if u != nil && u.Person != "" {
@@ -172,7 +172,7 @@ func (s *State) SetRecipient(ident Identifier, u *User, members []UserID) {
 	}
 }
 
-// SetTemplate gives a template's counters, those of the day being the ones of the day of Now.
+// SetTemplate sets a template's counters, in total and on the day of Now.
 func (s *State) SetTemplate(c TemplateCount, d TemplateDay) {
 	s.templates[c.Template] = &templateState{count: c, day: d}
 }
@@ -191,7 +191,7 @@ func (s *State) KeysOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 	return k
 }
 
-// lines goes through the lines that a request names, or those of its candidates.
+// lines calls its function for each line that a request names, or each line of its candidates.
 func (s *State) lines(cat *Catalogue, r *Request) iter.Seq[*Line] {
 	return func(yield func(*Line) bool) {
 		for k := range r.Lines {
@@ -212,7 +212,7 @@ func (s *State) lines(cat *Catalogue, r *Request) iter.Seq[*Line] {
 	}
 }
 
-// ballot is what a request's scene lets be chosen.
+// ballot returns the candidates of a request's scene.
 func (s *State) ballot(cat *Catalogue, r *Request) *ballot {
 	b := s.ballots[r]
 	if b == nil {
@@ -279,7 +279,7 @@ type wants struct {
 	templates map[TemplateID]bool // in keys
 }
 
-// line wants what deciding a line for u looks at. An unknown user has nothing.
+// line adds the rows that deciding a line for u reads. An unknown user has none.
 func (w *wants) line(u *User, l *Line) {
 	t := w.cat.Templates[l.Template]
 	w.template(t)
@@ -287,7 +287,7 @@ func (w *wants) line(u *User, l *Line) {
 	w.participation(u, w.cat.Activities[l.Activity])
 }
 
-// candidates wants what choosing among them looks at: their rights, and what their rules ask for.
+// candidates adds the rows that choosing among them reads: of their rights, and of what their rules refer to.
 func (w *wants) candidates(d deciding) {
 	u, rules := d.user, d.rules
 	for k := range d.candidates {
@@ -306,7 +306,7 @@ func (w *wants) candidates(d deciding) {
 		for _, name := range templates {
 			t := w.cat.TemplateByName(name)
 			w.quotas(u, t)
-			w.template(t) // also for an unknown user: whoever receives now is kept with what the rule saw
+			w.template(t) // also for an unknown user: the recipient is recorded with what the rule saw
 		}
 		for _, name := range activities {
 			w.participation(u, w.cat.ActivityByName(name))
@@ -322,7 +322,7 @@ func (w *wants) template(t *Template) {
 	w.keys.Templates = append(w.keys.Templates, t.ID)
 }
 
-// participation wants what u, when known, has done in an activity, and the activity for the batch alone.
+// participation adds the participation of u, when known, in an activity, and locks the activity for the batch.
 func (w *wants) participation(u *User, act *Activity) {
 	if act == nil {
 		return
@@ -339,7 +339,7 @@ func (w *wants) participation(u *User, act *Activity) {
 	}
 }
 
-// quotas wants the quotas that a decision about u and t looks at.
+// quotas adds the quotas that a decision about u and t reads.
 func (w *wants) quotas(u *User, t *Template) {
 	if u == nil || t == nil {
 		return
@@ -401,7 +401,7 @@ type Effect struct {
 	joined   []Participation
 }
 
-// taken is what the request took of one template.
+// taken is what the request used of one template.
 type taken struct {
 	template TemplateID
 	vouchers int64
@@ -460,13 +460,13 @@ func (s *State) take(t taken) {
 	c.day.Amount += t.amount
 }
 
-// Uncommitted says that the issuance was made, continued or closed by an effect that this state absorbed.
+// Uncommitted reports whether an effect that this state absorbed created, continued or closed the issuance.
 func (s *State) Uncommitted(i *Issuance) bool {
 	return i != nil && slices.Contains(s.changes.Issuances, i)
 }
 
-// Changes are the rows that the absorbed effects write. The caller may keep them; the state gets new ones at
-// the next Reset.
+// Changes returns the rows that the absorbed effects write. The caller may keep them; the state gets new ones at the
+// next Reset.
 func (s *State) Changes() *Changes {
 	c := s.changes
 	c.Now = s.Now

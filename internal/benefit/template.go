@@ -15,7 +15,7 @@ type (
 	SceneID    int64
 )
 
-// Kind says what a template issues.
+// Kind describes what a template issues.
 type Kind uint8
 
 // The kinds. The numbers are stored.
@@ -46,7 +46,7 @@ type Cap int64
 // Unlimited is a cap that is never reached.
 const Unlimited Cap = -1
 
-// Room is how much of the cap is left when taken of it is used up. It is never negative.
+// Room returns how much of the cap is left when taken of it is used up. It is never negative.
 func (c Cap) Room(taken int64) int64 {
 	if c == Unlimited {
 		return math.MaxInt64 - max(taken, 0)
@@ -54,7 +54,7 @@ func (c Cap) Room(taken int64) int64 {
 	return max(int64(c)-taken, 0)
 }
 
-// Stock is how much of a template there is: counts of vouchers and amounts in fen, in total and per day.
+// Stock is how much of a template can be issued: counts of vouchers and amounts in fen, in total and per day.
 type Stock struct {
 	Count        Cap `json:"count"`
 	Amount       Cap `json:"amount"`
@@ -72,7 +72,7 @@ type Limits struct {
 	PerPerson     int64 `json:"per_person,omitzero"`
 }
 
-// AmountFrom says where the amount of a CASH voucher comes from.
+// AmountFrom describes where the amount of a CASH voucher comes from.
 type AmountFrom uint8
 
 // The sources of an amount. The numbers are stored.
@@ -83,14 +83,14 @@ const (
 	Random       AmountFrom = 3 // drawn between Min and Max, or what is left of the budget
 )
 
-// AmountRule is how the amount of a CASH voucher comes about.
+// AmountRule determines the amount of a CASH voucher.
 type AmountRule struct {
 	From AmountFrom `json:"from,omitzero"`
 	Min  money.Fen  `json:"min,omitzero"`
 	Max  money.Fen  `json:"max,omitzero"`
 }
 
-// Face is what a voucher is worth. A voucher carries its own copy; what does not apply to a kind is zero.
+// Face is the face value of a voucher. A voucher has its own copy; fields that do not apply to its kind are zero.
 type Face struct {
 	Reduction money.Fen `json:"reduction,omitzero"` // REDUCTION: the amount off
 	Threshold money.Fen `json:"threshold,omitzero"` // what must be spent before it applies
@@ -99,7 +99,7 @@ type Face struct {
 	Price     money.Fen `json:"price,omitzero"`     // FIXED_PRICE: the price
 }
 
-// CodeRule says what codes the vouchers of a CERTIFICATE template carry.
+// CodeRule describes what codes the vouchers of a CERTIFICATE template carry.
 type CodeRule struct {
 	Digits int `json:"digits,omitzero"`
 }
@@ -131,10 +131,10 @@ type Template struct {
 	RepeatMillis int64   `json:"repeat_ms,omitzero"`  // the repeat window of certificate.send, in milliseconds; 0 is none
 }
 
-// TakesAmount says that the amount comes with the request.
+// TakesAmount reports whether the amount comes with the request.
 func (t *Template) TakesAmount() bool { return t.Kind == Cash && t.Amount.From == FromRequest }
 
-// closed is the reason why the template issues nothing at now, if there is one.
+// closed returns the reason why the template issues nothing at now, or NotRefused.
 func (t *Template) closed(now Instant) Reason {
 	switch {
 	case t.Status == Draft:

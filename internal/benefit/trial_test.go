@@ -24,7 +24,7 @@ type trial struct {
 	user     *User // the recipient; nil when unknown
 	partner  *User // the other user of the same person
 	request  *Request
-	bound    *Issuance // what stands under the key
+	bound    *Issuance // the issuance under the key
 
 	count        TemplateCount
 	day          TemplateDay
@@ -33,7 +33,7 @@ type trial struct {
 	codesTaken   bool // every code that is drawn belongs to another voucher
 }
 
-// newTrial is a registered user, linked to a partner, asking for a cash amount that the template takes from the
+// newTrial returns a registered user, linked to a partner, asking for a cash amount that the template takes from the
 // request.
 func newTrial() *trial {
 	recipient := Identifier{Type: AlipayID, Value: "2088001"}
@@ -66,7 +66,7 @@ func (x *trial) catalogue() *Catalogue {
 	return NewCatalogue(3, []*Merchant{x.merchant}, nil, []*Template{x.template}, []*Activity{x.activity}, nil)
 }
 
-// state is what a store would have loaded.
+// state returns what a store would have loaded.
 func (x *trial) state() *State {
 	st := NewState()
 	st.Reset(x.now)

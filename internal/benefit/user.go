@@ -9,7 +9,7 @@ import (
 // UserID is faquan's own id of a user. It carries the user's home bucket.
 type UserID = id.ID
 
-// PlainUser is the user of which an identifier is all: what an unknown recipient becomes with its first issue.
+// PlainUser returns a user that has nothing but an identifier: an unknown recipient after its first issue.
 func PlainUser(u UserID, i Identifier) *User {
 	user := &User{ID: u, Identifiers: []Identifier{i}, Unregistered: true}
 	if i.Type == AlipayID {
@@ -18,7 +18,7 @@ func PlainUser(u UserID, i Identifier) *User {
 	return user
 }
 
-// Plain says that the user's identifier is all there is to it, so that a store need not read more than that.
+// Plain reports whether the user has nothing but its identifier, so that a store need not read its row.
 func (u *User) Plain() bool {
 	return u.Unregistered && len(u.Identifiers) == 1 && u.Name == "" && !u.Frozen && u.Person == "" && len(u.Attributes) == 0 &&
 		u.Alipay == PlainUser(u.ID, u.Identifiers[0]).Alipay
@@ -33,7 +33,7 @@ func RefTo(u UserID) Identifier {
 	return Identifier{Type: userRef, Value: strconv.FormatInt(int64(u), 10)}
 }
 
-// Ref is the user that an identifier made by RefTo names.
+// Ref returns the user that an identifier made by RefTo names.
 func (i Identifier) Ref() (u UserID, ok bool) {
 	if i.Type != userRef {
 		return 0, false
@@ -47,8 +47,8 @@ type User struct {
 	ID     UserID `json:"id"`
 	Name   string `json:"name,omitzero"` // the operator's handle, for users of a catalogue file
 	Frozen bool   `json:"frozen,omitzero"`
-	// Unregistered says that issuing made the user and the operator's directory does not name it. Merchants who accept
-	// registered recipients only do not know it.
+	// Unregistered reports whether issuing made the user and the operator's directory does not name it. Merchants who
+	// accept registered recipients only do not know it.
 	Unregistered bool `json:"unregistered,omitzero"`
 	// Person groups the users of one natural person; empty: a person of its own.
 	Person string `json:"person,omitzero"`
@@ -60,7 +60,7 @@ type User struct {
 	Identifiers []Identifier `json:"identifiers,omitzero"`
 }
 
-// SessionKind says what the key of a session is good for.
+// SessionKind is the purpose of a session's key.
 type SessionKind uint8
 
 // The kinds of sessions. The numbers are stored.
@@ -92,13 +92,13 @@ type Session struct {
 	Refresh  Digest  `json:"refresh,omitzero"`  // of a head: the family's refresh session in force
 }
 
-// ExpiredAt says that the session is over at now by its expiry alone.
+// ExpiredAt reports whether the session is over at now by its expiry alone.
 //
 //guard:internal/session.TestExpiryIsExact now >= s.Expires -> now > s.Expires
 func (s *Session) ExpiredAt(now Instant) bool { return s.Expires != 0 && now >= s.Expires }
 
-// GoodAt says that the session's key is good at now, for what its kind is for.
+// GoodAt reports whether the session's key is valid at now.
 func (s *Session) GoodAt(now Instant) bool { return s.Ended == 0 && !s.ExpiredAt(now) }
 
-// SessionDigest is what a session is looked up by.
+// SessionDigest returns what a session is looked up by.
 func SessionDigest(key string) Digest { return digest([]byte("session"), []byte(key)) }
