@@ -30,11 +30,11 @@ func (p *planner) merchantDocs() {
 	}
 }
 
-// defaultUserTypes are the user types of a new merchant: those of the platforms. A caller cannot make recipients with
-// fresh limits by inventing types.
+// defaultUserTypes returns the user types of a new merchant: those of the platforms. A caller cannot make recipients
+// with fresh limits by inventing types.
 func defaultUserTypes() []string { return []string{benefit.AlipayID, benefit.TaobaoID, benefit.OpenID} }
 
-// appSecret is the context for which an app's secret is sealed.
+// appSecret returns the context for which an app's secret is sealed.
 func appSecret(id benefit.AppID) string { return fmt.Sprintf("app/%d/app_secret", id) }
 
 func (p *planner) appDocs() {

@@ -32,7 +32,7 @@ const (
 	maxRedirects = 32
 )
 
-// Methods are the API methods that an app may be granted: the four that issue, and their helpers.
+// Methods returns the API methods that an app may be granted: the four that issue, and their helpers.
 func Methods() []string {
 	return []string{
 		"alipay.marketing.voucher.send",

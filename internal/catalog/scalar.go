@@ -187,7 +187,7 @@ func duration(s string) (int64, error) {
 	return total, nil
 }
 
-// durationText is the inverse of duration.
+// durationText returns the inverse of duration.
 func durationText(millis int64) string {
 	var b strings.Builder
 	for _, u := range units {

@@ -165,7 +165,7 @@ func (p *planner) appName(app benefit.AppID) string {
 	return fmt.Sprintf("?%d", app)
 }
 
-// SessionKey is the context for which the key of a session is sealed.
+// SessionKey returns the context for which the key of a session is sealed.
 func SessionKey(d benefit.Digest) string { return "session/" + d.String() }
 
 // sessionDocs merges the sessions of the file with the stored ones. A session is found by its key. Its state is kept: a
