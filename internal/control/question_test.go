@@ -19,7 +19,7 @@ import (
 	"faquan/internal/store/memory"
 )
 
-// deskWorld is a desk on a store in memory with one app, one certificate and one voucher in a scene.
+// deskWorld returns a desk on a store in memory with one app, one certificate and one voucher in a scene.
 func deskWorld(t *testing.T) *Desk {
 	t.Helper()
 	st := memory.New()

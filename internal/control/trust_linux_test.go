@@ -32,7 +32,7 @@ func asNobody(t *testing.T, fn func()) {
 	}
 }
 
-// dirForAll is a directory that other users can write to.
+// dirForAll returns a directory that other users can write to.
 func dirForAll(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "faquan-trust-")

@@ -57,7 +57,7 @@ func TestServingProcessEnds(t *testing.T) {
 	}
 }
 
-// A change that could not even be asked for was surely not made.
+// A change that could not even be asked for was certainly not made.
 func TestServingProcessIsGone(t *testing.T) {
 	dir := t.TempDir()
 	c, err := Dial(dir)
