@@ -80,9 +80,9 @@ func Check(dir string) (warning string, err error) {
 	return f.judge(self)
 }
 
-// Tighten gives the files of the journal and the view mode 0600 where an earlier version, or a copy, left them open to
-// other users. It returns the names of those it changed. The key file is not among them: whoever could read it must be
-// asked about, see package seal.
+// Tighten returns the files of the journal and the view mode 0600 where an earlier version, or a copy, left them open
+// to other users. It returns the names of those it changed. The key file is not among them: anyone who could read it
+// must be asked about, see package seal.
 func Tighten(dir string) (changed []string, err error) {
 	for _, part := range []string{"", "journal", "rebuild"} {
 		entries, readErr := os.ReadDir(filepath.Join(dir, part))
@@ -108,14 +108,14 @@ func Tighten(dir string) (changed []string, err error) {
 	return changed, err
 }
 
-// facts are what counts of a directory.
+// facts are the properties of a directory that Check judges.
 type facts struct {
 	dir      string
 	owner    int
 	link     int // the owner of the symbolic link that leads to it; its own where there is none
 	mode     fs.FileMode
 	mount    bool // it is the root of a mounted file system
-	readOnly bool // nobody can write through this mount
+	readOnly bool // the mount is read-only
 	holds    bool // it holds files of faquan that this user or root made
 }
 
