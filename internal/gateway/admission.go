@@ -155,7 +155,7 @@ func front(l *list.List) *conn {
 	return nil
 }
 
-// waiting is the list that a connection waits in.
+// waiting returns the list that a connection waits in.
 func (a *admission) waiting(c *conn) *list.List {
 	if c.verified { //guard:TestStrangersGiveWayFirst
 		return &a.known
@@ -180,7 +180,7 @@ func (a *admission) forget(c *conn) {
 	a.finishWait(c)
 }
 
-// release gives the shared memory of a request back. The caller holds a.mu.
+// release returns the shared memory of a request. The caller holds a.mu.
 func (a *admission) release(c *conn) {
 	a.used -= c.shared
 	c.charged, c.shared = 0, 0
@@ -345,7 +345,7 @@ func (a *admission) expectBody(c *conn) time.Time {
 	return c.since.Add(a.read)
 }
 
-// changed gives back what a request held when it is answered.
+// changed releases what a request held once it is answered.
 func (a *admission) changed(nc net.Conn, state http.ConnState) {
 	c, ours := nc.(*conn)
 	if !ours || state != http.StateIdle {

@@ -91,7 +91,7 @@ func inBubble(t *testing.T, l gateway.ServerLimits, test func(t *testing.T, s *g
 	})
 }
 
-// status is what a connection is answered, 0 for nothing.
+// status returns what a connection is answered, 0 for nothing.
 func status(c net.Conn) int {
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {

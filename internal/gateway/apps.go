@@ -56,7 +56,7 @@ func (s *AppSet) find(callerID string, in func(string) *benefit.App) *App {
 	return s.apps[a.ID]
 }
 
-// Apps gives the AppSet of the catalogue in force. It is safe for concurrent use.
+// Apps returns the AppSet of the current catalogue. It is safe for concurrent use.
 type Apps struct {
 	catalogue func() *benefit.Catalogue
 	log       *slog.Logger
@@ -81,7 +81,7 @@ func (a *Apps) WithSecrets(open func(*benefit.App) (string, error)) *Apps {
 	return a
 }
 
-// Current is the set of the catalogue in force. The first call after a change builds it, and those beside it wait:
+// Current returns the set of the catalogue in force. The first call after a change builds it, and those beside it wait:
 // none of them is judged by the old one.
 func (a *Apps) Current() *AppSet {
 	cat := a.catalogue()

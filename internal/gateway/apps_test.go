@@ -20,7 +20,7 @@ import (
 	"faquan/internal/gateway"
 )
 
-// publicPEM is a public key in the form in which the catalogue keeps it.
+// publicPEM returns a public key in the form in which the catalogue keeps it.
 func publicPEM(t *testing.T, key any) string {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key)

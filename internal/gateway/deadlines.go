@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Deadlines gives calls contexts that end when they have waited long enough. Calls that come shortly after one another
+// Deadlines creates contexts that end when a call has waited long enough. Calls that come shortly after one another
 // share a context, because a timer for each would cost more than most of what a call does. It is safe for concurrent
 // use.
 //
@@ -29,7 +29,7 @@ func NewDeadlines(wait time.Duration) *Deadlines {
 	return &Deadlines{wait: wait, share: wait / shares}
 }
 
-// From is the context of a call that begins now.
+// From returns the context of a call that begins now.
 func (d *Deadlines) From(now time.Time) context.Context {
 	d.mu.Lock()
 	defer d.mu.Unlock()

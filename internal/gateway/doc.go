@@ -11,7 +11,7 @@
 //   - [Apps] derives from each version of the catalogue what a call needs of its app: parsed public keys and the
 //     rate limiter. It is bounded by the apps that exist. Apps.Failed counts calls that fail to authenticate, in a
 //     fixed number of buckets.
-//   - [Sessions] remembers session look-ups up to a number. Whoever changes sessions calls Forget.
+//   - [Sessions] remembers session look-ups up to a number. Call Forget after sessions were changed.
 //   - [NewServer] bounds how many connections there are, how long and how large their requests may be, and how much
 //     memory all of them take together.
 //

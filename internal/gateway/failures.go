@@ -62,8 +62,8 @@ func (f *failures) bucket(app benefit.AppID, address string) *failureBucket {
 	return &f.buckets[maphash.Comparable(f.seed, pair{app, networkOf(address)})%failureBuckets]
 }
 
-// networkOf is what one caller has of addresses: an IPv4 address, or the 64 bits of IPv6 that a network is given at
-// least. It is the zero Prefix for what is no address, such as that of a Unix socket.
+// networkOf returns what one caller has of addresses: an IPv4 address, or the 64 bits of IPv6 that a network is given
+// at least. It is the zero Prefix for what is no address, such as that of a Unix socket.
 func networkOf(address string) netip.Prefix {
 	port, err := netip.ParseAddrPort(address)
 	if err != nil {

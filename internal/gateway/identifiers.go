@@ -2,7 +2,7 @@ package gateway
 
 import "faquan/internal/benefit"
 
-// identifierRules are the rules for identifiers as callers are told them, behind the name of the parameter.
+// identifierRules are the texts of the identifier rules for callers, shown after the name of the parameter.
 var identifierRules = map[benefit.IdentifierRule]string{
 	benefit.RuleControl:     "含有控制字符",
 	benefit.RuleSpace:       "首尾不能有空白字符",

@@ -5,7 +5,7 @@ import (
 	"faquan/internal/gateway/form"
 )
 
-// Outcome is how a call ended, whatever its protocol calls that. The names are those of metrics.
+// Outcome is the result of a call, independent of its protocol. The names are those of metrics.
 type Outcome uint8
 
 // The outcomes. Each call has one of them.
@@ -22,11 +22,11 @@ const (
 	Nothing
 	// Issued: something was issued under the key now.
 	Issued
-	// Replayed: the key was bound before; the call was answered what stands under it.
+	// Replayed: the key was bound before; the call was answered from the issuance stored under it.
 	Replayed
 	// Answered: a call that issues nothing was answered.
 	Answered
-	// Busy: surely nothing was issued by the call, and nobody decided. The caller is told to retry.
+	// Busy: the call certainly issued nothing, and the core made no decision. The caller is told to retry.
 	Busy
 	// Unknown: whether something was issued is not known to the caller. A retry with the same key settles it.
 	Unknown

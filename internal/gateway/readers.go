@@ -47,7 +47,7 @@ func (r *Readers) Enter(ctx context.Context, app benefit.AppID) (leave func(), e
 	}()
 	timeout := time.NewTimer(r.wait)
 	defer timeout.Stop()
-	// The app's room comes first: the queries of an app that wait for each other keep nobody else waiting.
+	// The app's room comes first: the queries of an app that wait for each other do not keep others waiting.
 	if err := take(ctx, a.room, timeout); err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ type Record struct {
 	SubCode  string // of the answer; "" for a success
 	Outcome  Outcome
 	// Reason is the core's, beside the codes of the wire. It is NotRefused when the core did not refuse: something was
-	// issued, or the call was refused before the core decided, or nobody decided.
+	// issued, or the call was refused before the core decided, or no decision was made.
 	Reason benefit.Reason
 
 	Template string // the name in the catalogue, or what the call names and there is not; "" when the call got not that far
@@ -36,7 +36,7 @@ type Record struct {
 	Voucher     id.ID // the first one issued; 0 for none
 	Replayed    bool  // the key had been bound before
 	Took        time.Duration
-	Err         error // what went wrong on our side, if anything did: then nobody decided
+	Err         error // what went wrong on our side, if anything did: then no decision was made
 
 	// What follows is not logged.
 

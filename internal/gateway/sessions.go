@@ -8,10 +8,10 @@ import (
 	"faquan/internal/benefit"
 )
 
-// SessionReader is what Sessions needs of a reader of a store, which sees everything committed before it was
+// SessionReader is the part of a store's reader that Sessions needs, which sees everything committed before it was
 // opened.
 type SessionReader interface {
-	// Session is the session whose key has the digest; nil when there is none.
+	// Session returns the session whose key has the digest; nil when there is none.
 	Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
 	Close() error
 }
@@ -34,7 +34,7 @@ type Sessions struct {
 	mu         sync.Mutex
 	generation int // counts calls of Forget
 	now, last  map[benefit.Digest]*benefit.Session
-	next       *round // collects keys for the next reader; nil when nobody waits
+	next       *round // collects keys for the next reader; nil when no caller waits
 }
 
 // round is the look-ups that share one reader. Found and err are set when done is closed.
@@ -78,7 +78,7 @@ func (s *Sessions) Forget(digests ...benefit.Digest) {
 	// The round that collects has no reader yet, so it may go on.
 }
 
-// Session is the access session of a key, expired and revoked ones too; nil when there is none: an authorization
+// Session returns the access session of a key, expired and revoked ones too; nil when there is none: an authorization
 // code and a refresh token admit no call. An error means that it could not be read, or that ctx ended first.
 func (s *Sessions) Session(ctx context.Context, key string) (*benefit.Session, error) {
 	session, err := s.find(ctx, benefit.SessionDigest(key))

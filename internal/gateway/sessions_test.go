@@ -75,7 +75,7 @@ func (v view) Close() error {
 	return nil
 }
 
-// merchantOf is whom a key acts for; 0 when there is no such session.
+// merchantOf returns whom a key acts for; 0 when there is no such session.
 func merchantOf(t *testing.T, s *gateway.Sessions, key string) benefit.MerchantID {
 	t.Helper()
 	session, err := s.Session(t.Context(), key)

@@ -37,7 +37,7 @@ type caller struct {
 	blanksAround   bool            // white space stands around the signature
 }
 
-// goodCall is the call of the platform's page.
+// goodCall returns the call of the platform's page.
 func goodCall() *caller {
 	return &caller{
 		params: map[string]string{
@@ -50,7 +50,7 @@ func goodCall() *caller {
 	}
 }
 
-// send is a good call with another biz_content.
+// send returns a good call with another biz_content.
 func send(biz string) *caller {
 	c := goodCall()
 	c.params["biz_content"] = biz
@@ -62,7 +62,7 @@ func (c *caller) with(name, value string) *caller {
 	return c
 }
 
-// encode gives the bytes of text in the caller's charset.
+// encode returns the bytes of text in the caller's charset.
 func (c *caller) encode(text string) string {
 	var err error
 	switch strings.ToLower(c.charset) {
@@ -77,7 +77,7 @@ func (c *caller) encode(text string) string {
 	return text
 }
 
-// pairs are the parameters in the order of their names, sign last, in the bytes that are sent.
+// pairs returns the parameters in the order of their names, sign last, in the bytes that are sent.
 func (c *caller) pairs() [][2]string {
 	if _, set := c.params["charset"]; !set {
 		c.params["charset"] = c.charset
@@ -132,7 +132,7 @@ func urlEncoded(pairs [][2]string) string {
 	return strings.Join(all, "&")
 }
 
-// raw is the call as bytes of HTTP/1.1.
+// raw returns the call as bytes of HTTP/1.1.
 //
 //	post      all in the body (smartwalle, .NET)
 //	split     biz_content in the body, the rest in the query (Java, PHP, Python, Node)

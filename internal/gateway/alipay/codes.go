@@ -44,8 +44,8 @@ const invalidParameter = "INVALID_PARAMETER"
 
 // The two ways in which a call has no outcome: see docs/reference/undecided.md.
 var (
-	// errNotIssued: this attempt surely issued nothing, and nobody decided either. An earlier attempt with the same
-	// key may have issued all the same.
+	// errNotIssued: this attempt certainly issued nothing, and the core made no decision either. An earlier attempt
+	// with the same key may have issued all the same.
 	errNotIssued = wire.Business("SYSTEM_ERROR", "系统繁忙，本次调用未发券，此前的调用可能已发券，请稍后用相同的out_biz_no重试")
 	// errUnknown: whether anything was issued is not known.
 	errUnknown = wire.ErrUnknown.With("系统繁忙，发券结果未知，请用相同的out_biz_no重试")
@@ -59,7 +59,7 @@ var byReason = func() map[benefit.Reason]*wire.Error {
 	return m
 }()
 
-// refused is what a reason is called. One that the table lacks still says for sure that nothing was issued.
+// refused returns what a reason is called. One that the table lacks still says for sure that nothing was issued.
 func refused(reason benefit.Reason) *wire.Error {
 	if e := byReason[reason]; e != nil {
 		return e

@@ -18,7 +18,7 @@ const page = "alipay-marketing-voucher-send"
 // Rows is pageRows for the tests outside the package.
 var Rows = pageRows
 
-// pageRows are the rows of the table under a heading of a page, without the backquotes.
+// pageRows returns the rows of the table under a heading of a page, without the backquotes.
 func pageRows(t *testing.T, page, heading string) [][]string {
 	t.Helper()
 	text, err := os.ReadFile("../../../docs/reference/" + page + ".md")

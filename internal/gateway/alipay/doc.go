@@ -23,7 +23,7 @@
 // # Outcomes
 //
 // A refusal is code 40004 with a sub_code of its own: file codes.go has the one table. Where it is sure that the
-// attempt issued nothing but nobody decided either (the queue is full, the process stops) the answer is
-// SYSTEM_ERROR; where the outcome is unknown it is code 20000, isp.unknow-error. Both may be sent again with the
-// same out_biz_no, which is how an unknown outcome gets known.
+// attempt issued nothing but the core made no decision either (the queue is full, the process stops) the answer is
+// SYSTEM_ERROR; where the outcome is unknown it is code 20000, isp.unknow-error. Both may be sent again with the same
+// out_biz_no, which is how an unknown outcome gets known.
 package alipay

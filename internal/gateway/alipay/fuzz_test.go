@@ -13,8 +13,8 @@ import (
 	"faquan/internal/issuing"
 )
 
-// FuzzUnsigned sends what nobody signed: it is refused in the protocol's form whatever it is, and never reaches
-// the core.
+// FuzzUnsigned sends unsigned requests: it is refused in the protocol's form whatever it is, and never reaches the
+// core.
 func FuzzUnsigned(f *testing.F) {
 	f.Add("POST", "charset=gbk", "application/x-www-form-urlencoded", "method="+method+"&app_id="+appID+"&biz_content=%D3%C5")
 	f.Add("GET", "method="+method+"&app_id="+appID+"&sign_type=RSA&sign=x&timestamp=2026-11-22+12:00:00&version=1.0", "", "")

@@ -82,7 +82,7 @@ type call struct {
 
 const voucherSend = "alipay.marketing.voucher.send"
 
-// Methods are the names of the APIs of the gateway.
+// Methods returns the names of the APIs of the gateway.
 func Methods() []string { return []string{voucherSend} }
 
 // cachedFailures is how many signatures of failures are remembered, times two at most.
@@ -229,7 +229,7 @@ func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 
 var errSignType = wire.ErrInvalidSignatureType.With("应用未启用该签名类型，请使用应用配置的sign_type")
 
-// mayUse says that the app signs by the algorithm. An app that names none signs by RSA2.
+// mayUse reports whether the app signs by the algorithm. An app that names none signs by RSA2.
 func mayUse(app *gateway.App, t wire.SignType) bool {
 	if len(app.SignTypes) == 0 {
 		return t == wire.RSA2
@@ -237,8 +237,8 @@ func mayUse(app *gateway.App, t wire.SignType) bool {
 	return slices.Contains(app.SignTypes, string(t))
 }
 
-// actFor finds the merchant that the app acts for. A token of another app is answered like one that does not
-// exist: it is nobody else's business that it does.
+// actFor finds the merchant that the app acts for. A token of another app is answered like one that does not exist: it
+// is not for other callers to know that it does.
 func (h *Handler) actFor(ctx context.Context, c *call) *wire.Error {
 	c.acting = c.app.Merchant
 	token := c.req.Get("app_auth_token")

@@ -27,7 +27,7 @@ import (
 	"faquan/internal/store"
 )
 
-// code is what an answer comes to.
+// code returns what an answer comes to.
 func code(a *wire.Answer) string {
 	if a.OK() {
 		return "OK"

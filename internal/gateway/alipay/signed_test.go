@@ -21,7 +21,7 @@ import (
 // pair is a parameter in the bytes that are sent.
 type pair struct{ name, raw string }
 
-// signedText is what the caller of pairs signs, by one of the rules of the SDKs.
+// signedText returns what the caller of pairs signs, by one of the rules of the SDKs.
 func signedText(pairs []pair, keep func(raw string) bool) string {
 	var text []string
 	for _, p := range pairs {
@@ -91,7 +91,7 @@ func (w *world) present(t *rapid.T, verb, query, body, contentType string) *bene
 	return w.request.Load()
 }
 
-// drawCall is a call as its caller signs it, sorted by name.
+// drawCall returns a call as its caller signs it, sorted by name.
 func drawCall(t *rapid.T) []pair {
 	charset := rapid.SampledFrom([]string{"", "utf-8", "UTF-8", "GBK", "gb2312", "gb18030"}).Draw(t, "charset")
 	wrong := rapid.Bool().Draw(t, "UTF-8 all the same")
@@ -128,7 +128,7 @@ func drawCall(t *rapid.T) []pair {
 	return call
 }
 
-// presentation is a call with everything changed that no signature covers.
+// presentation returns a call with everything changed that no signature covers.
 func presentation(t *rapid.T, signed []pair, sign, kind string) (verb, query, body, contentType string) {
 	call := slices.Clone(signed)
 	if rapid.IntRange(0, 3).Draw(t, "cut") == 0 {
@@ -198,7 +198,7 @@ func cutAnew(t *rapid.T, call []pair) []pair {
 	return cut
 }
 
-// parted is a multipart body, with headers of the parts that say what they like.
+// parted returns a multipart body, with headers of the parts that say what they like.
 func parted(t *rapid.T, pairs []pair, charset string) string {
 	var b strings.Builder
 	for _, p := range pairs {

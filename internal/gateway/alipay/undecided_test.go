@@ -52,7 +52,7 @@ var undecidedCauses = map[string]func(t *testing.T) []*wire.Answer{
 	},
 }
 
-// answersToErrors are the answers to a call for which the issuer has no outcome.
+// answersToErrors returns the answers to a call for which the issuer has no outcome.
 func answersToErrors(t *testing.T, errs ...error) (answers []*wire.Answer) {
 	w := newWorld(t, nil)
 	for _, err := range errs {

@@ -134,8 +134,8 @@ func (o *sendOrder) readAmount(biz *wire.Biz) {
 	}
 }
 
-// recipient is the first identifier present, in the order of the page. There is no fall-back to the next when
-// nobody is known by it: a caller who sends a wrong user_id must hear of it.
+// recipient returns the first identifier present, in the order of the page. There is no fall-back to the next when no
+// user is known by it: a caller who sends a wrong user_id must get an error.
 func (o *sendOrder) recipient(app benefit.AppID) benefit.Identifier {
 	ident := benefit.Identifier{}
 	switch {
@@ -162,7 +162,7 @@ func (o *sendOrder) request(t *benefit.Template, app benefit.AppID) *benefit.Req
 	return r
 }
 
-// wrongRecipient is the error of a request whose recipient breaks a rule. It names the member of biz_content.
+// wrongRecipient returns the error of a request whose recipient breaks a rule. It names the member of biz_content.
 func wrongRecipient(r *benefit.Request, rule string) *wire.Error {
 	member := "taobao_nick"
 	switch r.Recipient.Type {
@@ -176,13 +176,13 @@ func wrongRecipient(r *benefit.Request, rule string) *wire.Error {
 	return wire.Business(invalidParameter, "参数"+member+rule)
 }
 
-// outOfRange says what range the amount is out of.
+// outOfRange returns what range the amount is out of.
 func outOfRange(rule benefit.AmountRule) *wire.Error {
 	e := refused(benefit.AmountOutOfRange)
 	return e.With(e.SubMsg + "，应为" + rule.Min.Yuan() + "至" + rule.Max.Yuan() + "元")
 }
 
-// answerUserID is the Alipay id that was sent; else the one that the key was bound with; else the user's first,
+// answerUserID returns the Alipay id that was sent; else the one that the key was bound with; else the user's first,
 // which may be none.
 func answerUserID(o *sendOrder, i *benefit.Issuance) string {
 	switch {

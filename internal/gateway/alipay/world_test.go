@@ -168,7 +168,7 @@ func users() []*benefit.User {
 	}
 }
 
-// sessions are the app_auth_tokens of the world, by key.
+// sessions returns the app_auth_tokens of the world, by key.
 func sessions() []*benefit.Session {
 	session := func(key string, app benefit.AppID, merchant benefit.MerchantID, expires time.Time) *benefit.Session {
 		s := &benefit.Session{Digest: benefit.SessionDigest(key), App: app, Merchant: merchant}
@@ -242,7 +242,7 @@ func newWorld(t testing.TB, change func(*alipay.Options)) *world {
 	return w
 }
 
-// name is the name in the catalogue of the template with a template_id.
+// name returns the name in the catalogue of the template with a template_id.
 func (w *world) name(templateID string) string {
 	return w.issuer.Catalogue().TemplateByWireID(templateID).Name
 }

@@ -20,13 +20,13 @@ import (
 	"unicode/utf8"
 )
 
-// Problem says what is wrong with a request, in Chinese, for the caller.
+// Problem describes what is wrong with a request, in Chinese, for the caller.
 type Problem struct {
 	Name string // the parameter or member; "" when it is about the whole
 	Text string // such as "重复且取值不同"
 }
 
-// Error is the problem with the name before it.
+// Error returns the problem with the name before it.
 func (p *Problem) Error() string {
 	if p.Name == "" {
 		return p.Text

@@ -154,7 +154,7 @@ func readBody(r *http.Request, into *bytes.Buffer, maxBytes int) *Problem {
 	return nil
 }
 
-// mediaType is the type in a Content-Type, in lower case, without its parameters. It forgives parameters that
+// mediaType returns the type in a Content-Type, in lower case, without its parameters. It forgives parameters that
 // mime.ParseMediaType refuses.
 func mediaType(contentType string) string {
 	kind, _, _ := strings.Cut(contentType, ";")

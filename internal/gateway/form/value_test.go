@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// member is the member that a JSON value makes.
+// member returns the member that a JSON value makes.
 func member(t *testing.T, value string) Member {
 	t.Helper()
 	members, bad := ParseObject(`{"x":` + value + `}`)

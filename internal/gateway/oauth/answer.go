@@ -46,7 +46,7 @@ func answerOf(app *benefit.App, g *session.Grant) *answer {
 	return a
 }
 
-// names are who the session stands for: its user, or else its merchant.
+// names returns who the session stands for: its user, or else its merchant.
 func names(app *benefit.App, g *session.Grant) (userID, nick, openUID string) {
 	if g.User == nil {
 		if nick = g.Merchant.Title; nick == "" {

@@ -13,7 +13,7 @@ import (
 	"faquan/internal/session"
 )
 
-// asked is a request for consent that was checked: who asks, and where the answer goes.
+// asked is a checked request for consent: the app, and where the answer goes.
 type asked struct {
 	app      *gateway.App
 	redirect *url.URL // one of the app's
@@ -65,7 +65,7 @@ func (h *Handler) check(w http.ResponseWriter, form url.Values) *asked {
 	return a
 }
 
-// registered is the redirect_uri, when it is the app's and one that a browser may be sent to; else nil.
+// registered returns the redirect_uri, when it is the app's and one that a browser may be sent to; else nil.
 func registered(app *gateway.App, uri string) *url.URL {
 	if !slices.Contains(app.RedirectURIs, uri) { //guard:TestNoOpenRedirect
 		return nil
@@ -122,7 +122,7 @@ func (h *Handler) decide(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// agree gives a code out to somebody who knows the consent key.
+// agree issues a code to a person who knows the consent key.
 func (h *Handler) agree(w http.ResponseWriter, r *http.Request, page *formPage) {
 	a := page.asked
 	log := h.o.Log.With("app", a.app.Name, "remote", r.RemoteAddr)

@@ -22,10 +22,10 @@ const (
 	TokenPath     = "/token"
 )
 
-// MinConsentKey is how long a consent key is at least, in characters.
+// MinConsentKey is the minimum length of a consent key, in characters.
 const MinConsentKey = 16
 
-// Desk gives sessions out; *session.Desk is one.
+// Desk creates sessions; *session.Desk implements it.
 type Desk interface {
 	Authorize(ctx context.Context, c session.Consent) (code string, err error)
 	Exchange(ctx context.Context, app benefit.AppID, code, redirect string) (*session.Grant, error)
@@ -36,7 +36,7 @@ type Desk interface {
 type Options struct {
 	Apps *gateway.Apps // with secrets: see gateway.Apps.WithSecrets
 	Desk Desk
-	// ConsentKey is what somebody who consents must know; empty switches /authorize off.
+	// ConsentKey is the key that a person who consents must enter; empty switches /authorize off.
 	ConsentKey string
 	// Deadline is how long a request may wait for its outcome; default 5 s.
 	Deadline time.Duration
@@ -110,7 +110,7 @@ func same(given, want string) bool {
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
-// one is the value of a parameter; ok is false when it is there with different values, of which none is to be
+// one returns the value of a parameter; ok is false when it is there with different values, of which none is to be
 // believed.
 func one(form url.Values, name string) (value string, ok bool) {
 	all := form[name]

@@ -86,7 +86,7 @@ func show(w http.ResponseWriter, status int, t *template.Template, data any, ori
 	_, _ = page.WriteTo(w)
 }
 
-// originOf is the origin of a URL as a source of a policy; empty when it has characters that would mean something
+// originOf returns the origin of a URL as a source of a policy; empty when it has characters that would mean something
 // else there.
 func originOf(u *url.URL) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]_"

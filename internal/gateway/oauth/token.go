@@ -28,7 +28,7 @@ func invalid(description string) *refusal {
 	return &refusal{"invalid_request", description, http.StatusBadRequest}
 }
 
-// One answer for all that is wrong with who asks: which app keys exist is nobody's business.
+// One answer for all that is wrong with who asks: which app keys exist is not disclosed.
 var errClient = &refusal{"invalid_client", "client_id或client_secret不正确", http.StatusBadRequest}
 
 var (
@@ -49,7 +49,7 @@ var grantRefusals = []struct {
 	{session.ErrRedirect, "redirect_uri与获取授权码时不一致"},
 }
 
-// token gives a session out for a code or a refresh token.
+// token returns a session for a code or a refresh token.
 func (h *Handler) token(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	form, bad := tokenForm(r)
@@ -115,7 +115,7 @@ func (h *Handler) logRefusal(r *http.Request, app *gateway.App, bad *refusal) {
 	}
 }
 
-// tokenForm are the parameters, of the query and of the form together: callers use either.
+// tokenForm returns the parameters, of the query and of the form together: callers use either.
 func tokenForm(r *http.Request) (map[string]string, *refusal) {
 	parse := r.ParseForm
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "multipart/form-data" {
@@ -209,7 +209,7 @@ func (h *Handler) given(app *benefit.App, g *session.Grant, err error) (*session
 // ErrBusy: our side cannot give a session out now.
 var ErrBusy = errors.New("cannot issue a session")
 
-// Create is the exchange of a code in a signed call (taobao.top.auth.token.create), where the app is known by its
+// Create returns the exchange of a code in a signed call (taobao.top.auth.token.create), where the app is known by its
 // signature and no redirect_uri travels. The result is the JSON of /token. Refused says in Chinese why there is none;
 // the error is ErrBusy.
 func (h *Handler) Create(ctx context.Context, app *benefit.App, code string) (result, refused string, err error) {
@@ -217,7 +217,7 @@ func (h *Handler) Create(ctx context.Context, app *benefit.App, code string) (re
 	return h.inBand(app, g, err)
 }
 
-// Refresh is the same for a refresh token (taobao.top.auth.token.refresh).
+// Refresh returns the same for a refresh token (taobao.top.auth.token.refresh).
 func (h *Handler) Refresh(ctx context.Context, app *benefit.App, token string) (result, refused string, err error) {
 	g, err := h.o.Desk.Refresh(ctx, app.ID, token)
 	return h.inBand(app, g, err)

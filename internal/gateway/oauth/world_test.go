@@ -144,7 +144,7 @@ func form(base url.Values, change ...string) url.Values {
 	return f
 }
 
-// request is a good request for consent, and consent a good answer of the person.
+// request returns a good request for consent, and consent a good answer of the person.
 func request(change ...string) url.Values {
 	return form(url.Values{
 		"response_type": {"code"}, "client_id": {appKey}, "redirect_uri": {callback}, "state": {"x&y=1"}, "view": {"web"},

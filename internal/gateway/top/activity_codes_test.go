@@ -56,7 +56,7 @@ func TestThePageOfActivitySend(t *testing.T) {
 	}
 }
 
-// goldenAnswers are what a pattern finds in the JSON answers of a folder of golden cases, each once.
+// goldenAnswers returns what a pattern finds in the JSON answers of a folder of golden cases, each once.
 func goldenAnswers(t *testing.T, folder string, pattern *regexp.Regexp) (found []string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", "golden", folder, "*.txt"))

@@ -165,7 +165,7 @@ func (l *lab) with(change func(*top.Options)) *lab {
 	return l
 }
 
-// sending is a call of activity.send by carol's session, for one of what details names; change is put over the
+// sending returns a call of activity.send by carol's session, for one of what details names; change is put over the
 // members.
 func sending(key, what string, change object) *labCall {
 	body := object{

@@ -139,7 +139,7 @@ func (o *activityOrder) line(c *call) (line benefit.Line, box bool, mismatch *wi
 	return item.Line(cat, act, int(o.sends)), act.Box != nil, nil
 }
 
-// templateName is a template's name in the catalogue, "" for none.
+// templateName returns a template's name in the catalogue, "" for none.
 func (c *call) templateName(of benefit.TemplateID) string {
 	if t := c.apps.Catalogue.Templates[of]; t != nil {
 		return t.Name
@@ -147,7 +147,8 @@ func (c *call) templateName(of benefit.TemplateID) string {
 	return ""
 }
 
-// mayUse says that the app may issue something of the activity. That others exist is nobody else's business.
+// mayUse reports whether the app may issue something of the activity. That others exist is not for other callers to
+// know.
 func (c *call) mayUse(act *benefit.Activity) bool {
 	return slices.ContainsFunc(act.Items, func(i benefit.Item) bool {
 		t := c.apps.Catalogue.Templates[i.Template]
@@ -174,7 +175,7 @@ func (o *activityOrder) fits(act *benefit.Activity, item *benefit.Item) *wire.Er
 	return nil
 }
 
-// request is what the core is asked. The meaning is made of the wire's words alone, so that a retry means the same
+// request returns what the core is asked. The meaning is made of the wire's words alone, so that a retry means the same
 // whatever the catalogue says by then.
 func (o *activityOrder) request(c *call, line benefit.Line) *benefit.Request {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }

@@ -44,7 +44,7 @@ func TestTheRequestOfASend(t *testing.T) {
 	}
 }
 
-// user is the id of a user of the draft.
+// user returns the id of a user of the draft.
 func (l *lab) user(name string) benefit.UserID {
 	for _, u := range l.draft.users {
 		if u.Name == name {
@@ -384,7 +384,7 @@ func TestRefusalsOfCalls(t *testing.T) {
 	}
 }
 
-// voucherUnder is the first voucher under a key of plainRelation.
+// voucherUnder returns the first voucher under a key of plainRelation.
 func (l *lab) voucherUnder(key string) id.ID {
 	l.t.Helper()
 	i, err := l.store.Claim(l.t.Context(), scope.Relation(1, plainRelation), key)
@@ -410,7 +410,7 @@ func TestAPanicIsAnUnknownOutcome(t *testing.T) {
 	}
 }
 
-// A caller that hears nothing in time hears that the outcome is unknown or surely nothing, and its retry settles it.
+// A caller that hears nothing in time hears that the outcome is unknown or certainly nothing, and its retry settles it.
 func TestACallThatWaitsTooLong(t *testing.T) {
 	l := newActivityLab(t, nil)
 	hold := make(chan struct{})

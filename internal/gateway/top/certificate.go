@@ -83,7 +83,7 @@ func readCertificate(args *wire.Args) (o certificateOrder, bad *wire.Error) {
 	return o, args.Err()
 }
 
-// certificateTemplate is the template that the caller may issue certificates of; nil when there is none.
+// certificateTemplate returns the template that the caller may issue certificates of; nil when there is none.
 func (c *call) certificateTemplate(outID int64) *benefit.Template {
 	t := c.apps.Catalogue.TemplateByOutID(outID)
 	//guard:TestCertificateRefusals without !c.app.MayIssue(t, c.actsFor())
@@ -94,13 +94,13 @@ func (c *call) certificateTemplate(outID int64) *benefit.Template {
 	return t
 }
 
-// allowed says that the template may be issued on the channel.
+// allowed reports whether the template may be issued on the channel.
 func (o *certificateOrder) allowed(t *benefit.Template) bool {
 	return slices.Contains(t.Channels, o.channel)
 }
 
-// request is what the core is asked. On a channel that is not allowed no template is asked for: a certificate whose
-// window still runs is given again, since the channel was allowed when it was issued, and nothing new is issued.
+// request returns what the core is asked. On a channel that is not allowed no template is asked for: a certificate
+// whose window still runs is given again, since the channel was allowed when it was issued, and nothing new is issued.
 func (o *certificateOrder) request(t *benefit.Template, app benefit.AppID) *benefit.Request {
 	line := benefit.Line{Template: t.ID, Sends: 1, Quantity: 1}
 	if !o.allowed(t) { //guard:TestCertificateRefusals
@@ -119,7 +119,7 @@ func openID(value string, app benefit.AppID) benefit.Identifier {
 	return benefit.Identifier{Type: benefit.OpenID, Value: value, App: app}
 }
 
-// key is the idempotency key that the wire lacks. Without a repeat window no two calls have the same one; with a
+// key returns the idempotency key that the wire lacks. Without a repeat window no two calls have the same one; with a
 // window calls that the policy takes for one do. The letters in front keep the two apart.
 func (o *certificateOrder) key(t *benefit.Template, app benefit.AppID) string {
 	if t.RepeatMillis == 0 {

@@ -10,7 +10,7 @@ const (
 	channelNotAllowed    = "CHANNEL_NOT_ALLOWED"
 )
 
-// certificateTexts says what each code means and what the caller can do. The page of the API in docs/reference has the same
+// certificateTexts explains each code and what the caller can do. The page of the API in docs/reference has the same
 // table.
 var certificateTexts = map[string]string{
 	certificateOK:           "成功",

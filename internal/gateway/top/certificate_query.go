@@ -66,7 +66,7 @@ const (
 // queryTooWide is the result code of a page that is empty because the search ended, see errNotSearched.
 const queryTooWide = "QUERY_TOO_WIDE"
 
-// queryTexts says what each result code of the query means. The page of the API in docs/reference has the same table.
+// queryTexts explains each result code of the query. The page of the API in docs/reference has the same table.
 var queryTexts = map[string]string{
 	certificateOK:   certificateTexts[certificateOK],
 	certificateBusy: "系统繁忙，本次查询未完成，不代表没有电子凭证，请稍后重试",
@@ -100,7 +100,7 @@ func readCertificateQuery(args *wire.Args) (q certificateQueryOrder, bad *wire.E
 	return q, args.Err()
 }
 
-// positive is an optional whole number from 1.
+// positive returns an optional whole number from 1.
 func positive(dto *wire.Args, name string, without int64) int64 {
 	n, given := dto.Int(name)
 	if !given {
@@ -126,11 +126,11 @@ type certificatePage struct {
 	total int64 // by codes: of all pages; else one more than the pages up to this one when there are others, or may be
 }
 
-// errNotSearched is returned when a page is empty because the search ended at maxListed, so that nobody knows whether
-// there is anything. An empty page would say that nothing was issued.
+// errNotSearched is returned when a page is empty because the search ended at maxListed, so that it is not known
+// whether there is anything. An empty page would say that nothing was issued.
 var errNotSearched = errors.New("the search ended before the page began")
 
-// findCertificates gives those that match: by codes in the order of the codes, else the newest first.
+// findCertificates returns those that match: by codes in the order of the codes, else the newest first.
 func (h *Handler) findCertificates(ctx context.Context, c *call, q certificateQueryOrder) (certificatePage, error) {
 	leave, err := h.readers.Enter(ctx, c.app.ID)
 	if err != nil {
@@ -145,7 +145,7 @@ func (h *Handler) findCertificates(ctx context.Context, c *call, q certificateQu
 	return f.newest(ctx)
 }
 
-// finding is one search.
+// finding is one search for certificates.
 type finding struct {
 	call      *call
 	query     certificateQueryOrder
@@ -182,7 +182,7 @@ func (f *finding) byCodes(ctx context.Context) (page certificatePage, err error)
 	return page, nil
 }
 
-// newest goes through what the user of the open_id has received, until the page is full and one more is found.
+// newest iterates over what the user of the open_id has received, until the page is full and one more is found.
 func (f *finding) newest(ctx context.Context) (page certificatePage, err error) {
 	user, err := f.finder.Recipient(ctx, f.recipient)
 	if err != nil || user == nil {
@@ -213,7 +213,7 @@ func (f *finding) newest(ctx context.Context) (page certificatePage, err error) 
 	return page, nil
 }
 
-// of gives the certificates of an issuance that the caller may see: issued to this open_id of this app, of a template
+// of returns the certificates of an issuance that the caller may see: issued to this open_id of this app, of a template
 // that it may issue for the merchant of its session. Those of others are answered like codes that do not exist.
 func (f *finding) of(i *benefit.Issuance) (found []issuedCertificate) {
 	//guard:TestQueryByCodes without i.Recipient != f.recipient

@@ -255,7 +255,7 @@ func TestExpiredCertificate(t *testing.T) {
 	}
 }
 
-// listed are the codes that a query answers, and the paging values.
+// listed returns the codes that a query answers, and the paging values.
 func (l *lab) listed(c *labCall) (codes []string, paging string) {
 	l.t.Helper()
 	r := l.call(c)

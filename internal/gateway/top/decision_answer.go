@@ -44,8 +44,8 @@ type decisionFailure struct {
 	reason    benefit.Reason
 }
 
-// decisionOf says what came of a request. The catalogue gives the names of what was chosen; what has been taken out of
-// it since goes without.
+// decisionOf returns what came of a request. The catalogue gives the names of what was chosen; what has been taken out
+// of it since goes without.
 func decisionOf(cat *benefit.Catalogue, r *benefit.Request, o *benefit.Outcome) *decision {
 	d := &decision{}
 	switch {
@@ -85,7 +85,7 @@ func decisionOf(cat *benefit.Catalogue, r *benefit.Request, o *benefit.Outcome) 
 	return d
 }
 
-// refusedLine is the failure of the k-th line that was chosen. Without an issuance it is in the attempt.
+// refusedLine returns the failure of the k-th line that was chosen. Without an issuance it is in the attempt.
 func refusedLine(cat *benefit.Catalogue, r *benefit.Request, o *benefit.Outcome, k int) decisionFailure {
 	f := decisionFailure{kind: benefit.RightError, sceneCode: r.Asked.SceneCode, reason: o.Lines[k].Reason}
 	if t := cat.Templates[o.Lines[k].Template]; t != nil {
@@ -104,7 +104,7 @@ func refusedLine(cat *benefit.Catalogue, r *benefit.Request, o *benefit.Outcome,
 	return f
 }
 
-// sentRights are the vouchers that the user has; those in the hands of a downstream are not among them.
+// sentRights returns the vouchers that the user has; those in the hands of a downstream are not among them.
 func sentRights(cat *benefit.Catalogue, r *benefit.Request, i *benefit.Issuance) (all []sentRight) {
 	for _, v := range i.Vouchers() {
 		if v.Status == benefit.Sending { //guard:TestSending
@@ -168,7 +168,7 @@ func (s *sentRight) write(a *wire.Answer) {
 	a.TextIfAny("fixed_price", fen(s.Face.Price))
 }
 
-// fen is an amount in fen as text; "" for none.
+// fen returns an amount in fen as text; "" for none.
 func fen(f money.Fen) string {
 	if f == 0 {
 		return ""
@@ -176,7 +176,7 @@ func fen(f money.Fen) string {
 	return strconv.FormatInt(int64(f), 10)
 }
 
-// yuan is an amount in yuan without trailing zeros, such as 10.5 and 100; "" for none.
+// yuan returns an amount in yuan without trailing zeros, such as 10.5 and 100; "" for none.
 func yuan(f money.Fen) string {
 	if f == 0 {
 		return ""

@@ -12,7 +12,7 @@ const (
 	decisionIsUnknown = "SYSTEM_UNKNOWN"
 )
 
-// decisionTexts says what each code means and what the caller can do. The page of the API in docs/reference has the same
+// decisionTexts explains each code and what the caller can do. The page of the API in docs/reference has the same
 // table.
 var decisionTexts = map[string]string{
 	statusSuccess:           "成功",

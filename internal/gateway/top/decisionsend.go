@@ -95,7 +95,7 @@ var errEmptyPair = &wire.Error{
 	SubMsg: "参数act_right_top_infos的元素应有act_code或right_id",
 }
 
-// readActCodes gives the activities that the request names, sorted and each once.
+// readActCodes returns the activities that the request names, sorted and each once.
 func readActCodes(dto *wire.Args) []string {
 	var all []string
 	for _, code := range dto.Texts("act_codes", maxActCodes, maxActCode) {
@@ -105,7 +105,7 @@ func readActCodes(dto *wire.Args) []string {
 	return slices.Compact(all)
 }
 
-// readActRights gives the pairs that the request names, sorted and each once. A pair may lack one of its members.
+// readActRights returns the pairs that the request names, sorted and each once. A pair may lack one of its members.
 func readActRights(dto *wire.Args) []benefit.ActRight {
 	var all []benefit.ActRight
 	for _, o := range dto.Objects("act_right_top_infos", maxRights) {
@@ -145,8 +145,8 @@ func readRecipient(dto *wire.Args, app benefit.AppID) benefit.Identifier {
 	return ident
 }
 
-// wrongRecipient is the error of a request whose recipient is wrong as a parameter, for the parameter that has its value;
-// nil for any other reason. Both are final for the caller: no client sends an isv error again by itself.
+// wrongRecipient returns the error of a request whose recipient is wrong as a parameter, for the parameter that has its
+// value; nil for any other reason. Both are final for the caller: no client sends an isv error again by itself.
 func (c *call) wrongRecipient(r *benefit.Request, t *benefit.Template, parameter string, reason benefit.Reason) *wire.Error {
 	switch reason {
 	case benefit.IdentifierInvalid:

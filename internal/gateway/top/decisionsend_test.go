@@ -238,7 +238,7 @@ func TestWeightedDraws(t *testing.T) {
 	}
 }
 
-// drawn is the activity that issued under a key.
+// drawn returns the activity that issued under a key.
 func (l *lab) drawn(key string) string {
 	reader, err := l.store.Read(l.t.Context())
 	if err != nil {
@@ -300,7 +300,7 @@ func TestSending(t *testing.T) {
 	}
 }
 
-// crafted is an outcome of lines of the reduction, each of its own activity: what issued stands under the key.
+// crafted returns an outcome of lines of the reduction, each of its own activity: what issued stands under the key.
 func crafted(r *benefit.Request, lines ...benefit.LineOutcome) benefit.Outcome {
 	o := benefit.Outcome{Lines: lines, Reason: lines[0].Reason}
 	i := &benefit.Issuance{ID: 7, Scope: r.Scope, Key: r.Key, App: 1, Recipient: r.Recipient, Asked: r.Asked}

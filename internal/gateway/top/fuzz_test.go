@@ -18,7 +18,7 @@ import (
 	"faquan/internal/issuing"
 )
 
-// wellFormed says whether an answer can be read in the shape that its Content-Type names.
+// wellFormed reports whether an answer can be read in the shape that its Content-Type names.
 func wellFormed(w *httptest.ResponseRecorder) bool {
 	if strings.HasPrefix(w.Header().Get("Content-Type"), "text/javascript") {
 		return json.Valid(w.Body.Bytes())
@@ -31,7 +31,7 @@ func wellFormed(w *httptest.ResponseRecorder) bool {
 	}
 }
 
-// FuzzUnsigned sends what nobody signed, to both paths: it is refused in the protocol's form whatever it is, and never
+// FuzzUnsigned sends unsigned requests, to both paths: it is refused in the protocol's form whatever it is, and never
 // reaches the core.
 func FuzzUnsigned(f *testing.F) {
 	f.Add("POST", false, "v=2.0", "application/x-www-form-urlencoded", "method="+activityMethod+"&app_key="+labKey+"&format=json")
@@ -179,7 +179,7 @@ func FuzzBatch(f *testing.F) {
 	})
 }
 
-// signedBatch is the query of a batch with a body that no client would make.
+// signedBatch returns the query of a batch with a body that no client would make.
 func signedBatch(call *wire.Call, body string) string {
 	params := map[string]string{
 		"app_key": call.AppKey, "v": "2.0", "format": "json", "timestamp": wire.FormatTimestamp(call.At), "sign_method": "md5",

@@ -21,7 +21,7 @@ func (c outcomeCall) ask(l *lab, f wire.Format) string {
 	return c.labCall.ask(l, f)
 }
 
-// refusing is a call of which one line is refused.
+// refusing returns a call of which one line is refused.
 func refusing(c *labCall, reason benefit.Reason) outcomeCall {
 	return outcomeCall{c, func(r *benefit.Request) benefit.Outcome {
 		return crafted(r, benefit.LineOutcome{Template: 1, Refused: 1, Reason: reason})
@@ -41,7 +41,7 @@ func (c later) ask(l *lab, f wire.Format) string {
 	return c.labCall.ask(l, f)
 }
 
-// traced is a call of decisionsend with a trace id, so that the answer is always the same.
+// traced returns a call of decisionsend with a trace id, so that the answer is always the same.
 func traced(key string, change object) *labCall {
 	c := decide(key, object{"trace_id": "the caller's trace"})
 	put(c.body.(object), change)

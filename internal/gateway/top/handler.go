@@ -33,12 +33,12 @@ type Sessions interface {
 	Session(ctx context.Context, key string) (*benefit.Session, error)
 }
 
-// Finder is what methods that look things up need of the store; every store.Store is one. What was acknowledged before
-// a call is seen by it.
+// Finder is the part of the store that methods which look things up need; every store.Store implements it. What was
+// acknowledged before a call is seen by it.
 type Finder interface {
-	// Claim is what stands under a key; nil when nothing does.
+	// Claim returns the issuance under a key; nil when nothing does.
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
-	// Recipient is the user that an identifier names; nil when nobody is.
+	// Recipient returns the user that an identifier names; nil when there is none.
 	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
 	// RecentIssuances iterates over a user's issuances, the newest first. An error is its last element.
 	RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error]
@@ -202,7 +202,7 @@ func (h *Handler) serveItem(ctx context.Context, p *policy, item *wire.Item, out
 	return a
 }
 
-// current is the policy of the catalogue in force.
+// current returns the policy of the catalogue in force.
 func (h *Handler) current() *policy {
 	apps := h.o.Apps.Current()
 	if p := h.policy.Load(); p != nil && p.apps == apps { //guard:TestChangesOfAnApp without p.apps == apps
@@ -322,7 +322,7 @@ func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 }
 
 // openSession finds the session of a call whose method takes one. That of another app is answered like one that does
-// not exist: it is nobody else's business that it does.
+// not exist: it is not for other callers to know that it does.
 func (h *Handler) openSession(ctx context.Context, c *call) *wire.Error {
 	if c.method.session == noSession {
 		return nil

@@ -103,7 +103,7 @@ func TestOrderOfChecks(t *testing.T) {
 	}
 }
 
-// sellerCall is the parameters of a good call of user.seller.get.
+// sellerCall returns the parameters of a good call of user.seller.get.
 func sellerCall(fields string) map[string]string {
 	return map[string]string{
 		"method": "taobao.user.seller.get", "app_key": labKey, "session": "carol", "v": "2.0", "format": "json",
@@ -213,7 +213,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// mine is a good call of activity.send as parameters, by a session.
+// mine returns a good call of activity.send as parameters, by a session.
 func mine(session string) map[string]string {
 	c := sending("K", "many", nil).paramsAt(wire.JSON, labNoon)
 	return map[string]string{

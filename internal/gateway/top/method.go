@@ -24,7 +24,7 @@ type method struct {
 	undecided func(c *call, err error) (*wire.Answer, *wire.Error)
 }
 
-// methods are the APIs of the gateway.
+// methods returns the APIs of the gateway.
 func methods() []*method {
 	return []*method{
 		activitySend,
@@ -38,7 +38,7 @@ func methods() []*method {
 	}
 }
 
-// Methods are the names of the APIs of the gateway.
+// Methods returns the names of the APIs of the gateway.
 func Methods() (names []string) {
 	for _, m := range methods() {
 		names = append(names, m.name)
@@ -46,7 +46,7 @@ func Methods() (names []string) {
 	return names
 }
 
-// need says whether a method takes a session.
+// need reports whether a method takes a session.
 type need uint8
 
 const (
@@ -72,7 +72,7 @@ func (c *call) success() *wire.Answer {
 	return wire.Success(c.req.Format(), c.method.name, c.record.TraceID)
 }
 
-// merchant is the merchant that the session acts for; nil without a session, or when it acts for none.
+// merchant returns the merchant that the session acts for; nil without a session, or when it acts for none.
 func (c *call) merchant() *benefit.Merchant {
 	if c.session == nil {
 		return nil
@@ -80,7 +80,7 @@ func (c *call) merchant() *benefit.Merchant {
 	return c.apps.Catalogue.Merchants[c.session.Merchant]
 }
 
-// actsFor is the merchant on whose behalf the app calls: the session's, or else its own.
+// actsFor returns the merchant on whose behalf the app calls: the session's, or else its own.
 func (c *call) actsFor() benefit.MerchantID {
 	if c.session != nil && c.session.Merchant != 0 {
 		return c.session.Merchant
@@ -124,8 +124,8 @@ func (h *Handler) issue(ctx context.Context, c *call, r *benefit.Request) (benef
 
 // The two ways in which a request has no outcome.
 var (
-	// errNotIssued: this attempt surely issued nothing, and nobody decided either. It may be sent again. An earlier
-	// attempt with the same key may have issued all the same.
+	// errNotIssued: this attempt certainly issued nothing, and the core made no decision either. It may be sent again.
+	// An earlier attempt with the same key may have issued all the same.
 	errNotIssued = errors.New("surely not issued")
 	// errUnknown: whether anything was issued is not known.
 	errUnknown = errors.New("unknown outcome")

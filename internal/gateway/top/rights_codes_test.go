@@ -13,7 +13,7 @@ import (
 	"faquan/internal/benefit"
 )
 
-// pageRows are the rows of the table under a heading of a page in docs/reference, without the backquotes.
+// pageRows returns the rows of the table under a heading of a page in docs/reference, without the backquotes.
 func pageRows(t *testing.T, page, heading string) [][]string {
 	t.Helper()
 	text, err := os.ReadFile("../../../docs/reference/" + page + ".md")

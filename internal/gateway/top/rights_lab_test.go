@@ -340,21 +340,21 @@ func (l *lab) call(c *labCall) *wire.Reply {
 
 type object = map[string]any
 
-// decide is a call of decisionsend for labUser; change is put over the members.
+// decide returns a call of decisionsend for labUser; change is put over the members.
 func decide(key string, change object) *labCall {
 	body := object{"scene_code": labScene, "request_id": key, "biz_code": "XXXX", "user_type": "ALIPAY", "user_id": labUser}
 	put(body, change)
 	return &labCall{method: decisionMethod, body: body}
 }
 
-// certificate is a call of certificate.send for labOpenID; change is put over the members.
+// certificate returns a call of certificate.send for labOpenID; change is put over the members.
 func certificate(change object) *labCall {
 	body := object{"channel": 7, "open_id": labOpenID, "out_id": 123, "biz_code": "23"}
 	put(body, change)
 	return &labCall{method: sendMethod, session: "ours", body: body}
 }
 
-// query is a call of certificate.query for labOpenID; change is put over the members.
+// query returns a call of certificate.query for labOpenID; change is put over the members.
 func query(change object) *labCall {
 	body := object{"open_id": labOpenID}
 	put(body, change)
@@ -402,7 +402,7 @@ func (l *lab) decide(c *labCall) decided {
 	return d
 }
 
-// issued is how many vouchers the store holds.
+// issued returns how many vouchers the store holds.
 func (l *lab) issued() (n int) {
 	l.t.Helper()
 	reader, err := l.store.Read(context.Background())

@@ -91,7 +91,7 @@ func among(some, all []*benefit.Request) bool {
 	return len(some) == 0
 }
 
-// drawSigning is a call, or a batch of some, as its caller signs it.
+// drawSigning returns a call, or a batch of some, as its caller signs it.
 func drawSigning(t *rapid.T) signing {
 	send := func(key string) string {
 		return fmt.Sprintf(`{"benefit_type":1,"send_count":1,"unique_id":"%s","relation_id":%d,"purchaser_id":1001,`+
@@ -149,7 +149,7 @@ func sortPairs(pairs []pair) {
 	slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.name, b.name) })
 }
 
-// presentation is a call with everything changed that no signature covers.
+// presentation returns a call with everything changed that no signature covers.
 func presentation(t *rapid.T, s signing, kind string) (query, body string, header http.Header) {
 	pairs, body := slices.Clone(s.pairs), s.body
 	switch rapid.IntRange(0, 3).Draw(t, "cut") {
@@ -209,7 +209,7 @@ func presentation(t *rapid.T, s signing, kind string) (query, body string, heade
 	return encodePairs(inQuery), encodePairs(inBody), header
 }
 
-// parted is a multipart body, with headers of the parts that say what they like.
+// parted returns a multipart body, with headers of the parts that say what they like.
 func parted(t *rapid.T, pairs []pair) string {
 	var b strings.Builder
 	for _, p := range pairs {
@@ -314,7 +314,7 @@ func TestSignedTextIsNotCutElsewhere(t *testing.T) {
 	}
 }
 
-// textOf is what is signed of parameters without a body.
+// textOf returns what is signed of parameters without a body.
 func textOf(pairs []pair) (text string) {
 	sortPairs(pairs)
 	for _, p := range pairs {

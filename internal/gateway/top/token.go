@@ -8,8 +8,8 @@ import (
 	"faquan/internal/gateway/top/wire"
 )
 
-// Tokens gives sessions out for authorization codes and refresh tokens; *oauth.Handler is one. The result is the JSON
-// that /token answers. Refused says in Chinese why there is none; an error means that it is our side that cannot.
+// Tokens creates sessions for authorization codes and refresh tokens; *oauth.Handler implements it. The result is the
+// JSON that /token answers. Refused says in Chinese why there is none; an error means that it is our side that cannot.
 type Tokens interface {
 	Create(ctx context.Context, app *benefit.App, code string) (result, refused string, err error)
 	Refresh(ctx context.Context, app *benefit.App, token string) (result, refused string, err error)
@@ -36,7 +36,7 @@ var tokenRefresh = &method{
 	},
 }
 
-// maxToken is how long codes and tokens may be, in characters.
+// maxToken is the maximum length of codes and tokens, in characters.
 const maxToken = 256
 
 // giveToken answers with the session that what the parameter holds buys.

@@ -142,10 +142,9 @@ func Seal(method string, n *Node, t SignType, s Signer) ([]byte, error) {
 	return body, nil
 }
 
-// RootName is the name of the answer's node: the method with underscores for dots,
-// and "_response". It is "error_response", the old form, for a method that is no
-// legal name, so that nobody can have junk echoed as a name; most SDKs read it, but
-// gopay and Node do not, so a legal method that does not exist keeps its own.
+// RootName returns the name of the answer's node: the method with underscores for dots, and "_response". It is
+// "error_response", the old form, for a method that is no legal name, so that arbitrary text cannot be echoed as a
+// name; most SDKs read it, but gopay and Node do not, so a legal method that does not exist keeps its own.
 func RootName(method string) string {
 	if !isMethodName(method) {
 		return "error_response"

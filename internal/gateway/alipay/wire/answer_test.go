@@ -216,7 +216,7 @@ func misread(body string) string {
 	return ""
 }
 
-// shown is what a reader sees of a text: what cannot be written is replaced.
+// shown returns what a reader sees of a text: what cannot be written is replaced.
 func shown(cs Charset, text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' && form.ControlEscape(r) == "" {

@@ -17,8 +17,8 @@ import (
 //	amount := biz.Price("amount", 10)
 //	if bad := biz.Err(); bad != nil { … }
 //
-// An absent member, null and "" are the same. Members that nobody asks for are
-// ignored, as the platform does. Lengths count characters, not bytes.
+// An absent member, null and "" are the same. Members that the gateway does not ask for are ignored, as the platform
+// does. Lengths count characters, not bytes.
 type Biz struct {
 	members []form.Member
 	broken  *FieldError
@@ -31,7 +31,7 @@ type FieldError struct {
 	Rule  string // such as "最多128个字符"
 }
 
-// Error is the text for a sub_msg.
+// Error returns the text for a sub_msg.
 func (e *FieldError) Error() string {
 	if e.Field == "" {
 		return "biz_content不是合法的JSON对象：" + e.Rule
@@ -50,7 +50,7 @@ func ParseBiz(text string) (*Biz, *FieldError) {
 	return &Biz{members: members}, nil
 }
 
-// Err is the first broken rule, nil when there is none.
+// Err returns the first broken rule, nil when there is none.
 func (b *Biz) Err() *FieldError { return b.broken }
 
 // Fail records a rule that the handler found broken itself, unless an earlier one
@@ -61,14 +61,14 @@ func (b *Biz) Fail(field, rule string) {
 	}
 }
 
-// Text is an optional string of at most max characters: see form.Member.AsText.
+// Text returns an optional string of at most max characters: see form.Member.AsText.
 func (b *Biz) Text(name string, max int) string {
 	text, broken := b.find(name).AsText(max)
 	b.check(name, broken)
 	return text
 }
 
-// RequiredText is a string of 1 to max characters.
+// RequiredText returns a string of 1 to max characters.
 func (b *Biz) RequiredText(name string, max int) string {
 	text := b.Text(name, max)
 	if text == "" {
@@ -77,9 +77,9 @@ func (b *Biz) RequiredText(name string, max int) string {
 	return text
 }
 
-// Price is an optional amount, sent as a number (9.99) or a string ("9.99"): its
-// text exactly as written, of at most max characters. A number never passes through
-// a float; whether the text is a price is for the reader of money to say.
+// Price returns an optional amount, sent as a number (9.99) or a string ("9.99"): its text exactly as written, of at
+// most max characters. A number never passes through a float; whether the text is a price is for the reader of money to
+// say.
 func (b *Biz) Price(name string, max int) string {
 	text := b.get(name, "应为数字或字符串", form.Number, form.String)
 	b.check(name, form.CheckText(text, max))
@@ -96,7 +96,7 @@ func (b *Biz) get(name, rule string, kinds ...form.Kind) string {
 	return ""
 }
 
-// find is the member of a name; an absent one and null are an empty text.
+// find returns the member of a name; an absent one and null are an empty text.
 func (b *Biz) find(name string) form.Member {
 	for _, m := range b.members {
 		if m.Name == name && m.Kind != form.Null {

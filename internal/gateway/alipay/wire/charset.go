@@ -42,7 +42,7 @@ func ParseCharset(name string) (cs Charset, ok bool) {
 	return UTF8, false
 }
 
-// String is the name as it stands in a Content-Type.
+// String returns the name as it stands in a Content-Type.
 func (cs Charset) String() string {
 	return [...]string{"utf-8", "GBK", "GB2312", "GB18030", "utf-8"}[cs]
 }
@@ -132,8 +132,8 @@ func (cs Charset) appendRune(dst []byte, r rune) (out []byte, ok bool) {
 	return append(dst, byte(code>>8), byte(code)), true
 }
 
-// inGB2312 tells whether a two-byte code is a character of GB 2312: both bytes in
-// the upper half, rows 1 to 3 (punctuation, full-width forms) and 16 to 87.
+// inGB2312 reports whether a two-byte code is a character of GB 2312: both bytes in the upper half, rows 1 to 3
+// (punctuation, full-width forms) and 16 to 87.
 func inGB2312(code uint16) bool {
 	lead, trail := byte(code>>8), byte(code)
 	return trail >= 0xA1 && (lead >= 0xA1 && lead <= 0xA3 || lead >= 0xB0 && lead <= 0xF7)

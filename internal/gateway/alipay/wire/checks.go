@@ -9,7 +9,7 @@ import (
 
 // Policy holds what the checks need to know of the server.
 type Policy struct {
-	// KnownMethod tells whether the gateway has a method.
+	// KnownMethod reports whether the gateway has a method.
 	KnownMethod func(method string) bool
 	// Keys finds the public keys of an app, more than one while the app changes
 	// its key. It may refuse with any Error: ErrInvalidAppID for an unknown app,
@@ -19,7 +19,7 @@ type Policy struct {
 	// Tolerance is how far the timestamp may be from now, either way. Zero turns
 	// the check off: several SDKs send the caller's local time, in whatever zone.
 	Tolerance time.Duration
-	// Now is the clock; needed only with a Tolerance.
+	// Now returns the clock; needed only with a Tolerance.
 	Now func() time.Time
 }
 
@@ -184,8 +184,8 @@ func checkSignature(c *checking) *Error {
 	return ErrInvalidSignature
 }
 
-// Why is the refusal of a request that Check refused for its signature, with the reason. It is apart from Check since
-// it costs several verifications: see gateway.Apps.Failed.
+// Why returns the refusal of a request that Check refused for its signature, with the reason. It is apart from Check
+// since it costs several verifications: see gateway.Apps.Failed.
 func (p *Policy) Why(req *Request) *Error {
 	t := req.AnswerSignType()
 	keys, bad := p.Keys(req.AppID())

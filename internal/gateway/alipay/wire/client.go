@@ -55,7 +55,7 @@ type Answer struct {
 	Node []byte `json:"-"`
 }
 
-// OK tells success by the strictest rule of the SDKs: code 10000 and no sub_code.
+// OK reports success by the strictest rule of the SDKs: code 10000 and no sub_code.
 func (a *Answer) OK() bool { return a.Code == "10000" && a.SubCode == "" }
 
 // ErrNotVerified is wrapped by VerifyAnswer when the layout is right and the

@@ -13,8 +13,8 @@ type Error struct {
 	ASCII   string // the same in English, for an answer in ASCII; "" is made of Msg and SubCode
 }
 
-// Error gives the code and texts for a log. SubMsg may hold the caller's own
-// parameters (see Policy), so it is left out.
+// Error returns the code and texts for a log. SubMsg may hold the caller's own parameters (see Policy), so it is left
+// out.
 func (e *Error) Error() string { return "alipay: " + e.Code + " " + e.SubCode }
 
 // Is makes errors.Is match any Error of the same code and sub_code, whatever its
@@ -24,14 +24,14 @@ func (e *Error) Is(target error) bool {
 	return ok && e.Code == other.Code && e.SubCode == other.SubCode
 }
 
-// With is a copy of e with another sub_msg.
+// With returns a copy of e with another sub_msg.
 func (e *Error) With(subMsg string) *Error {
 	other := *e
 	other.SubMsg, other.ASCII = subMsg, ""
 	return &other
 }
 
-// withASCII is a copy of e with another text for answers in ASCII.
+// withASCII returns a copy of e with another text for answers in ASCII.
 func (e *Error) withASCII(text string) *Error {
 	other := *e
 	other.ASCII = text
@@ -68,8 +68,8 @@ func newError(code, subCode, subMsg string) *Error {
 	return &Error{Code: code, Msg: messages[code], SubCode: subCode, SubMsg: subMsg}
 }
 
-// Business is a failure of the API itself (code 40004). An empty subCode would
-// read as success, so it becomes SYSTEM_ERROR.
+// Business returns a failure of the API itself (code 40004). An empty subCode would read as success, so it becomes
+// SYSTEM_ERROR.
 func Business(subCode, subMsg string) *Error {
 	if subCode == "" {
 		subCode = "SYSTEM_ERROR"

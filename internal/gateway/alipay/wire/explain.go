@@ -8,8 +8,7 @@ import (
 	"faquan/internal/gateway/form"
 )
 
-// Explanation tells why a signature did or did not verify, for the sub_msg of a
-// refusal and for the command line.
+// Explanation describes why a signature did or did not verify, for the sub_msg of a refusal and for the command line.
 type Explanation struct {
 	Verdict
 	StringToSign string // of the first variant, or of the one that matched; as UTF-8
@@ -30,9 +29,9 @@ func (r *Request) Explain(v Verdict, t SignType) Explanation {
 // grow with a hostile request.
 const maxEcho = 4096
 
-// SubMsg is the Chinese text of an isv.invalid-signature answer. Like the
-// platform's it ends with the string that the gateway built, because callers compare
-// it with their own. In the answer it is HTML-escaped (&amp;): see Node.Failure.
+// SubMsg returns the Chinese text of an isv.invalid-signature answer. Like the platform's it ends with the string that
+// the gateway built, because callers compare it with their own. In the answer it is HTML-escaped (&amp;): see
+// Node.Failure.
 func (e Explanation) SubMsg() string {
 	var b strings.Builder
 	b.WriteString("验签出错")

@@ -36,9 +36,9 @@ type Request struct {
 	charsetProblem *Error // found while decoding, reported in its place by Policy.Check
 }
 
-// Get is the value of a parameter, "" when it is absent. A value of blanks alone
-// counts as absent, as an empty one does: some SDKs sign it and some do not, so it
-// must not say anything, neither before the signature is checked nor after.
+// Get returns the value of a parameter, "" when it is absent. A value of blanks alone counts as absent, as an empty one
+// does: some SDKs sign it and some do not, so it must not say anything, neither before the signature is checked nor
+// after.
 func (r *Request) Get(name string) string {
 	if p := r.find(name); p != nil {
 		return p.Value
@@ -46,7 +46,7 @@ func (r *Request) Get(name string) string {
 	return ""
 }
 
-// find is the parameter of a name, nil when it is absent.
+// find returns the parameter of a name, nil when it is absent.
 func (r *Request) find(name string) *Param {
 	for i := range r.Params {
 		if p := &r.Params[i]; p.Name == name && !isBlank(p.raw) { //guard:TestBlankParametersSayNothing without !isBlank(p.raw)
@@ -62,14 +62,13 @@ const blanks = " \t\r\n"
 // isBlank reports whether a value is empty or of blanks alone.
 func isBlank(raw string) bool { return strings.Trim(raw, blanks) == "" }
 
-// Method is the name of the API called, such as "alipay.marketing.voucher.send".
+// Method returns the name of the API called, such as "alipay.marketing.voucher.send".
 func (r *Request) Method() string { return r.Get("method") }
 
-// AppID is the caller's app_id.
+// AppID returns the caller's app_id.
 func (r *Request) AppID() string { return r.Get("app_id") }
 
-// AnswerSignType is the algorithm to sign the answer with: the request's own,
-// RSA2 when it names none that exists.
+// AnswerSignType returns the algorithm to sign the answer with: the request's own, RSA2 when it names none that exists.
 func (r *Request) AnswerSignType() SignType {
 	if r.Get("sign_type") == string(RSA) {
 		return RSA
@@ -166,7 +165,7 @@ func (r *Request) agree(inQuery Charset) {
 	r.Charset = inQuery
 }
 
-// refusal is a problem with the form as this platform tells it; nil when there is none.
+// refusal returns a problem with the form as this platform tells it; nil when there is none.
 func refusal(p *form.Problem) *Error {
 	switch p {
 	case nil:
@@ -177,7 +176,7 @@ func refusal(p *form.Problem) *Error {
 	return ErrInvalidParameter.With(p.Error())
 }
 
-// queryCharset is the charset that the query names, "" when it names none.
+// queryCharset returns the charset that the query names, "" when it names none.
 func queryCharset(f *form.Form) string {
 	for i := range f.Params {
 		if p := &f.Params[i]; p.InQuery && p.Name == "charset" && !isBlank(p.Raw) {

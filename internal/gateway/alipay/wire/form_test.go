@@ -18,7 +18,7 @@ import (
 	"faquan/internal/gateway/form"
 )
 
-// values is what Parse made of a request.
+// values returns what Parse made of a request.
 func values(req *Request) map[string]string {
 	m := map[string]string{}
 	for _, p := range req.Params {

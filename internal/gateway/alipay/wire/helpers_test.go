@@ -49,7 +49,7 @@ func signText(t SignType, text string) string {
 	return base64.StdEncoding.EncodeToString(signature)
 }
 
-// params is a good call, unsigned, as the seed page shows it.
+// params returns a good call, unsigned, as the seed page shows it.
 func params() map[string]string {
 	return map[string]string{
 		"app_id": "2014072300007148", "method": "alipay.marketing.voucher.send",

@@ -17,7 +17,7 @@ func armour(label string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: label, Bytes: der}))
 }
 
-// spellings are the ways in which one key arrives.
+// spellings returns the ways in which one key arrives.
 func spellings(label string, der []byte) map[string]string {
 	text := armour(label, der)
 	bare := base64.StdEncoding.EncodeToString(der)

@@ -71,7 +71,7 @@ func (v Variant) String() string {
 	return [...]string{"no-match", "without-empties", "with-empties", "php", "without-blanks"}[v]
 }
 
-// covers tells whether the variant's text holds the parameter.
+// covers reports whether the variant's text holds the parameter.
 func (v Variant) covers(p *Param) bool {
 	switch {
 	case p.Name == "sign":
@@ -86,8 +86,8 @@ func (v Variant) covers(p *Param) bool {
 	return true
 }
 
-// StringToSign builds the text of one variant, in the bytes that the caller sent:
-// nobody can encode a GBK text as the caller did as well as the caller.
+// StringToSign builds the text of one variant, in the bytes that the caller sent: only the caller can encode a GBK text
+// exactly as the caller did.
 func (r *Request) StringToSign(v Variant) []byte {
 	size := 0
 	for i := range r.Params {
@@ -129,7 +129,7 @@ func (r *Request) variants() []Variant {
 	return list
 }
 
-// Verdict is what Verify found.
+// Verdict is the result of Verify.
 type Verdict struct {
 	// Variant is the string to sign under which the signature verifies by the
 	// algorithm asked for; NoMatch when there is none.
@@ -142,7 +142,7 @@ type Verdict struct {
 	Hint string
 }
 
-// OK tells whether the signature is good.
+// OK reports whether the signature is good.
 func (v Verdict) OK() bool { return v.Variant != NoMatch }
 
 // Verify checks the parameter sign under the key. It tries each distinct string
@@ -168,7 +168,7 @@ func (r *Request) Verify(key *rsa.PublicKey, t SignType) Verdict {
 	return Verdict{}
 }
 
-// recoded is the request as if it had been sent in UTF-8.
+// recoded returns the request as if it had been sent in UTF-8.
 func (r *Request) recoded() *Request {
 	other := &Request{Params: slices.Clone(r.Params)}
 	for i := range other.Params {
@@ -230,11 +230,10 @@ var decisive = []struct {
 
 var aMethod = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`)
 
-// hidden finds a decisive parameter that may have been moved into another value, where
-// it can come from since "a=1" and "charset=gbk" are signed as "a=1&charset=gbk", and so
-// is one a with the value "1&charset=gbk". Of two such requests nobody can say which was
-// signed. biz_content ends where its JSON ends, so it can hold anything but the method
-// of another call, which it would have taken up.
+// hidden finds a decisive parameter that may have been moved into another value, where it can come from since "a=1" and
+// "charset=gbk" are signed as "a=1&charset=gbk", and so is one a with the value "1&charset=gbk". Of two such requests
+// it cannot be known which was signed. biz_content ends where its JSON ends, so it can hold anything but the method of
+// another call, which it would have taken up.
 func (r *Request) hidden() *Error {
 	for i := range r.Params {
 		p := &r.Params[i]

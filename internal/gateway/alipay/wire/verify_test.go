@@ -9,7 +9,7 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 )
 
-// gbkBytes is the text of a map in GBK, made by the library and not by the package.
+// gbkBytes returns the text of a map in GBK, made by the library and not by the package.
 func gbkBytes(p map[string]string) map[string]string {
 	raw := map[string]string{}
 	for name, value := range p {

@@ -52,7 +52,7 @@ func Success(f Format, method, requestID string) *Answer {
 	return begin(f, method, requestID)
 }
 
-// Failure is the whole answer of a call that is refused. A code stands in every shape under error_response.
+// Failure returns the whole answer of a call that is refused. A code stands in every shape under error_response.
 func Failure(f Format, e *Error, requestID string) *Answer {
 	if f == SimplifiedJSON {
 		f = JSON // errors keep their root
@@ -102,7 +102,7 @@ func (a *Answer) Body() []byte {
 	return a.buf
 }
 
-// Release gives the answer's room to the next one. Send and SendBatch do it themselves.
+// Release makes the answer's buffer available to the next one. Send and SendBatch do it themselves.
 func (a *Answer) Release() {
 	if cap(a.buf) <= 64<<10 {
 		answerPool.Put(a)
@@ -290,7 +290,7 @@ func (a *Answer) guard(name string) {
 	}
 }
 
-// RootName is the name of an answer's root: the method with underscores for dots, without a leading "taobao.", and
+// RootName returns the name of an answer's root: the method with underscores for dots, without a leading "taobao.", and
 // "_response".
 func RootName(method string) string { return string(appendRoot(nil, method)) }
 

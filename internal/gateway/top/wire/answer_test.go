@@ -19,7 +19,7 @@ import (
 
 const requestID = "101yxmwbhzd8t"
 
-// finish is the text of an answer.
+// finish returns the text of an answer.
 func finish(a *Answer) string {
 	defer a.Release()
 	return string(a.Body())
@@ -243,7 +243,7 @@ func write(a *Answer, members []member) {
 	}
 }
 
-// want is what a reader must see of them. show is what becomes of a text.
+// want returns what a reader must see of them. show is what becomes of a text.
 func want(members []member, f Format, show func(string) string) (list []tree) {
 	for _, m := range members {
 		var texts []string

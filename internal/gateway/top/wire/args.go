@@ -18,8 +18,8 @@ import (
 //	cards := dto.Texts("card_types", 10, 32)
 //	if bad := args.Err(); bad != nil { … }
 //
-// An absent member, null and "" are the same. What nobody asks for is ignored, as the platform does. Lengths count
-// characters, not bytes. Refusals have the codes 40 and 41 and name the member.
+// An absent member, null and "" are the same. What the gateway does not ask for is ignored, as the platform does.
+// Lengths count characters, not bytes. Refusals have the codes 40 and 41 and name the member.
 //
 // Callers in PHP and by hand often quote numbers and booleans, and leave quotes from numeric texts: whatever has the
 // right text is accepted. Numbers never pass through a float, so that ids beyond 2^53 are exact.
@@ -31,11 +31,11 @@ type Args struct {
 
 type refusal struct{ bad *Error }
 
-// Args are the parameters of the call. Object parameters among them are JSON texts, lists of simple values are
+// Args returns the parameters of the call. Object parameters among them are JSON texts, lists of simple values are
 // joined by commas (or JSON as well).
 func (r *Request) Args() *Args { return &Args{params: r.Params, first: &refusal{}} }
 
-// Err is the first broken rule of all that was read out of the call, nil when there is none.
+// Err returns the first broken rule of all that was read out of the call, nil when there is none.
 func (a *Args) Err() *Error { return a.first.bad }
 
 // Fail records a refusal that the method found itself, unless there is an earlier one.
@@ -45,25 +45,25 @@ func (a *Args) Fail(bad *Error) {
 	}
 }
 
-// Has tells whether a member is there and not empty.
+// Has reports whether a member is there and not empty.
 func (a *Args) Has(name string) bool {
 	return a.find(name).Text != ""
 }
 
-// Text is an optional string of at most max characters: see form.Member.AsText.
+// Text returns an optional string of at most max characters: see form.Member.AsText.
 func (a *Args) Text(name string, max int) string {
 	text, broken := a.find(name).AsText(max)
 	a.check(name, broken)
 	return text
 }
 
-// RequiredText is a string of 1 to max characters.
+// RequiredText returns a string of 1 to max characters.
 func (a *Args) RequiredText(name string, max int) string {
 	a.require(name)
 	return a.Text(name, max)
 }
 
-// Int is an optional whole number: see form.Member.AsInteger. ok is false when it is absent or broken.
+// Int returns an optional whole number: see form.Member.AsInteger. ok is false when it is absent or broken.
 func (a *Args) Int(name string) (value int64, ok bool) {
 	m := a.find(name)
 	if m.Text == "" {
@@ -74,7 +74,7 @@ func (a *Args) Int(name string) (value int64, ok bool) {
 	return value, broken == ""
 }
 
-// RequiredInt is a whole number. ok is false when it is broken, or absent, which is an error too.
+// RequiredInt returns a whole number. ok is false when it is broken, or absent, which is an error too.
 func (a *Args) RequiredInt(name string) (value int64, ok bool) {
 	a.require(name)
 	return a.Int(name)
@@ -94,7 +94,7 @@ func (a *Args) Bool(name string) (value, ok bool) {
 	return false, false
 }
 
-// Texts is an optional list of at most maxItems strings, each of 1 to max characters: an array, or a text of them
+// Texts returns an optional list of at most maxItems strings, each of 1 to max characters: an array, or a text of them
 // joined by commas.
 func (a *Args) Texts(name string, maxItems, max int) []string {
 	var texts []string
@@ -106,7 +106,7 @@ func (a *Args) Texts(name string, maxItems, max int) []string {
 	return texts
 }
 
-// Ints is an optional list of at most maxItems whole numbers: an array, or a text of them joined by commas.
+// Ints returns an optional list of at most maxItems whole numbers: an array, or a text of them joined by commas.
 func (a *Args) Ints(name string, maxItems int) []int64 {
 	var values []int64
 	for _, m := range a.list(name, maxItems, form.Number, form.String) {
@@ -117,14 +117,14 @@ func (a *Args) Ints(name string, maxItems int) []int64 {
 	return values
 }
 
-// Object is a member that is an object, or the JSON text of one. An absent one is an error; what is then read out of
-// the result is absent and no further error.
+// Object returns a member that is an object, or the JSON text of one. An absent one is an error; what is then read out
+// of the result is absent and no further error.
 func (a *Args) Object(name string) *Args {
 	a.require(name)
 	return a.object(name, a.get(name, "应为JSON对象", form.Object, form.String))
 }
 
-// Objects is an optional list of at most maxItems objects: an array, or the JSON text of one.
+// Objects returns an optional list of at most maxItems objects: an array, or the JSON text of one.
 func (a *Args) Objects(name string, maxItems int) []*Args {
 	var objects []*Args
 	for _, m := range a.array(name, a.get(name, "应为JSON数组", form.Array, form.String), maxItems, form.Object) {
@@ -150,7 +150,7 @@ func (a *Args) object(name, text string) *Args {
 	return o
 }
 
-// list is the elements of a list of simple values.
+// list returns the elements of a list of simple values.
 func (a *Args) list(name string, maxItems int, kinds ...form.Kind) []form.Member {
 	m := a.find(name)
 	if m.Text == "" {
@@ -177,7 +177,7 @@ func (a *Args) list(name string, maxItems int, kinds ...form.Kind) []form.Member
 	return values
 }
 
-// array is the elements of a JSON array, which must be of one of the kinds, and not empty.
+// array returns the elements of a JSON array, which must be of one of the kinds, and not empty.
 func (a *Args) array(name, text string, maxItems int, kinds ...form.Kind) (values []form.Member) {
 	if text == "" {
 		return nil
@@ -212,7 +212,7 @@ func (a *Args) require(name string) {
 	}
 }
 
-// find is the member of a name; an absent one and null are an empty text.
+// find returns the member of a name; an absent one and null are an empty text.
 func (a *Args) find(name string) form.Member {
 	for i := range a.params {
 		if a.params[i].Name == name {
@@ -227,7 +227,7 @@ func (a *Args) find(name string) form.Member {
 	return form.Member{}
 }
 
-// get is the text of a member of one of the kinds; the rule is told when it is of another.
+// get returns the text of a member of one of the kinds; the rule is told when it is of another.
 func (a *Args) get(name, rule string, kinds ...form.Kind) string {
 	m := a.find(name)
 	if !slices.Contains(kinds, m.Kind) {

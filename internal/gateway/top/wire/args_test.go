@@ -11,7 +11,7 @@ import (
 	"faquan/internal/gateway/form"
 )
 
-// argsOf are the members of an object parameter named dto.
+// argsOf returns the members of an object parameter named dto.
 func argsOf(object string) *Args {
 	return NewRequest(map[string]string{"dto": object}, "").Args().Object("dto")
 }

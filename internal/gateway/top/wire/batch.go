@@ -80,7 +80,7 @@ func (r *Request) readItem(text string) ([]Param, *Error) {
 	return decode(f.Params)
 }
 
-// outer tells the parameters that only the query can set.
+// outer holds the parameters that only the query can set.
 func outer(name string) bool {
 	switch name {
 	case "app_key", "sign", "sign_method", "timestamp", "v", "format", "simplify", "partner_id":
@@ -89,8 +89,8 @@ func outer(name string) bool {
 	return false
 }
 
-// overlay is the parameters of under and over, sorted; where both have a name, over's. The signature is left out, as
-// nothing more is to be checked against it.
+// overlay returns the parameters of under and over, sorted; where both have a name, over's. The signature is left out,
+// as nothing more is to be checked against it.
 func overlay(under, over []Param) []Param {
 	all := make([]Param, 0, len(under)+len(over))
 	for len(under) > 0 || len(over) > 0 {

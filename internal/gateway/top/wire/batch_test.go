@@ -11,7 +11,7 @@ import (
 
 const sendMethod = "taobao.mobile.promotion.benefit.activity.send"
 
-// batchQuery is the query of a batch with this body, signed.
+// batchQuery returns the query of a batch with this body, signed.
 func batchQuery(body string, more ...string) string {
 	p := with(append([]string{"method", "-", "session", "-", "single_benefit_request", "-"}, more...)...)
 	p["sign"] = signText("md5", textOfParams(p)+body)

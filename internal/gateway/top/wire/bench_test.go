@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// benchCall is a call as most SDKs send it, with a new body each time.
+// benchCall returns a call as most SDKs send it, with a new body each time.
 func benchCall(b *testing.B, m SignMethod) func() *http.Request {
 	b.Helper()
 	p := with("sign_method", string(m), "single_benefit_request",

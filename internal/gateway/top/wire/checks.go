@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Credentials are what a signature is checked against.
+// Credentials are the secrets that a signature is checked against.
 type Credentials struct {
 	// Secrets of the app, more than one while it changes its secret. None refuses every signature.
 	Secrets []string
@@ -25,7 +25,7 @@ const DefaultBatchItems = 20
 
 // Policy holds what the checks need to know of the server.
 type Policy struct {
-	// KnownMethod tells whether the gateway has a method.
+	// KnownMethod reports whether the gateway has a method.
 	KnownMethod func(method string) bool
 	// Objects names the object parameter of each method that has one.
 	Objects map[string]string
@@ -39,7 +39,7 @@ type Policy struct {
 	// Zones are the zones that a timestamp without one may be in; none is +08:00 alone, as documented. The SDKs for
 	// .NET, PHP, Node and Go send the local time of the caller's machine.
 	Zones []*time.Location
-	// Now is the clock.
+	// Now returns the clock.
 	Now func() time.Time
 	// BatchItems bounds the items of a batch; 0 is DefaultBatchItems.
 	BatchItems int
@@ -156,7 +156,7 @@ func checkFormat(c *checking) *Error {
 	return ErrInvalidFormat
 }
 
-// checkSignMethod refuses what nobody documents a code for; 25 would send the caller to look for a wrong secret.
+// checkSignMethod refuses a case for which no code is documented; 25 would send the caller to look for a wrong secret.
 func checkSignMethod(c *checking) *Error {
 	var ok bool
 	if c.method, ok = ParseSignMethod(c.req.Get("sign_method")); !ok {
@@ -197,8 +197,8 @@ func checkSignature(c *checking) *Error {
 	return ErrInvalidSignature
 }
 
-// Why is the refusal of a request that Check or CheckBatch refused for its signature, with the reason if the app wants
-// that. What is said of one secret may be wrong for another; a fitting method tells most.
+// Why returns the refusal of a request that Check or CheckBatch refused for its signature, with the reason if the app
+// wants that. What is said of one secret may be wrong for another; a fitting method tells most.
 func (p *Policy) Why(req *Request) *Error {
 	creds, bad := p.Credentials(req.AppKey())
 	method, known := ParseSignMethod(req.Get("sign_method"))
@@ -257,7 +257,7 @@ var errTimestamp = errors.New("timestamp: neither yyyy-MM-dd HH:mm:ss nor millis
 // documentedZones are the zones of a policy that names none.
 var documentedZones = []*time.Location{beijing}
 
-// Off is how far the timestamp is from now, in that of its readings, and of the zones, in which it is nearest. No
+// Off returns how far the timestamp is from now, in that of its readings, and of the zones, in which it is nearest. No
 // zones are +08:00 alone.
 func (t Timestamp) Off(now time.Time, zones []*time.Location) time.Duration {
 	if len(zones) == 0 {
@@ -289,7 +289,7 @@ func (t Timestamp) Zone(now time.Time, tolerance time.Duration) string {
 	return now.In(zone).Format("-07:00")
 }
 
-// inZone is the instant at which a clock in the zone shows what wall shows in UTC.
+// inZone returns the instant at which a clock in the zone shows what wall shows in UTC.
 func inZone(wall time.Time, zone *time.Location) time.Time {
 	return time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), 0, zone)
 }

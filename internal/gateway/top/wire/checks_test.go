@@ -179,7 +179,7 @@ func TestUncoveredParametersAreDropped(t *testing.T) {
 	}
 }
 
-// why is the refusal of a wrong signature, explained.
+// why returns the refusal of a wrong signature, explained.
 func why(t *testing.T, p map[string]string) *Error {
 	t.Helper()
 	req, bad := Parse(post("", encode(p)), Limits{})

@@ -112,7 +112,7 @@ func ReadReply(body []byte, f Format, method string) (*Reply, error) {
 	return r, nil
 }
 
-// readTree gives the members of the root and its name, "" for the simplified shape.
+// readTree returns the members of the root and its name, "" for the simplified shape.
 func readTree(body []byte, f Format) (map[string]any, string, error) {
 	if f == XML {
 		return readXML(body)
@@ -206,10 +206,10 @@ func addChild(children map[string]any, name string, child any) {
 	}
 }
 
-// Text is the text of a number, a string, or true or false at the end of the path; "" when there is none.
+// Text returns the text of a number, a string, or true or false at the end of the path; "" when there is none.
 func (r *Reply) Text(path ...string) string { return textOf(r.at(path)) }
 
-// List is the elements of a list: those named item in the list at the end of the path. Every shape gives the same.
+// List returns the elements of a list: those named item in the list at the end of the path. Every shape gives the same.
 func (r *Reply) List(item string, path ...string) []any {
 	node := r.at(path)
 	if r.format != SimplifiedJSON {

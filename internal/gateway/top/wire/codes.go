@@ -10,7 +10,7 @@ type Error struct {
 	SubMsg  string // text for the caller; "" when there is none
 }
 
-// Error gives the codes for a log. SubMsg may hold the caller's own parameters (see Explain), so it is left out.
+// Error returns the codes for a log. SubMsg may hold the caller's own parameters (see Explain), so it is left out.
 func (e *Error) Error() string { return "top: " + strconv.Itoa(e.Code) + " " + e.SubCode }
 
 // Is makes errors.Is match any Error of the same code and sub_code, whatever its sub_msg says.
@@ -19,7 +19,7 @@ func (e *Error) Is(target error) bool {
 	return ok && e.Code == other.Code && e.SubCode == other.SubCode
 }
 
-// With is a copy of e with another sub_msg.
+// With returns a copy of e with another sub_msg.
 func (e *Error) With(subMsg string) *Error {
 	other := *e
 	other.SubMsg = subMsg
@@ -33,7 +33,7 @@ const (
 	RemoteServiceRecent = 15
 )
 
-// Business is a failure of the API itself, under RemoteService.
+// Business returns a failure of the API itself, under RemoteService.
 //
 // The Java SDK's retrying client sends a call again whenever subCode begins with "isp.": only what may be tried
 // again with the same parameters may begin so.

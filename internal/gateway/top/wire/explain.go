@@ -13,9 +13,9 @@ const maxEcho = 4096
 // masked stands for the secret, whatever its length.
 const masked = "***"
 
-// Explain tells in Chinese why a signature is not right by the method m, with the string that the gateway built, because
-// callers compare it with their own. Other is the method by which it is right, "" for none. Apart from that, which a call
-// with the method shows as well, the text depends on nothing but what the caller sent: to mask the secret where it
+// Explain explains in Chinese why a signature is wrong by the method m, with the string that the gateway built, because
+// callers compare it with their own. Other is the method by which it is right, "" for none. Apart from that, which a
+// call with the method shows as well, the text depends on nothing but what the caller sent: to mask the secret where it
 // occurs among the parameters, or to count what is left then, would answer every guess at the secret. It is for the
 // caller, never for a log: the session key stands in it.
 func (r *Request) Explain(other, m SignMethod) string {

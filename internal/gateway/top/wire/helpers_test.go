@@ -19,7 +19,7 @@ import (
 
 const secret = "helloworld"
 
-// params is a good call, unsigned.
+// params returns a good call, unsigned.
 func params() map[string]string {
 	return map[string]string{
 		"app_key": "12345678", "method": "taobao.mobile.promotion.benefit.activity.send", "format": "json", "v": "2.0",

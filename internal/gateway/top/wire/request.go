@@ -38,7 +38,7 @@ func NewRequest(params map[string]string, body string) *Request {
 	return r
 }
 
-// Get is the value of a parameter, "" when it is absent.
+// Get returns the value of a parameter, "" when it is absent.
 func (r *Request) Get(name string) string {
 	for i := range r.Params {
 		if r.Params[i].Name == name {
@@ -48,17 +48,17 @@ func (r *Request) Get(name string) string {
 	return ""
 }
 
-// Method is the name of the API called, such as "tmall.nrt.certificate.send".
+// Method returns the name of the API called, such as "tmall.nrt.certificate.send".
 func (r *Request) Method() string { return r.Get("method") }
 
-// AppKey is the caller's app_key.
+// AppKey returns the caller's app_key.
 func (r *Request) AppKey() string { return r.Get("app_key") }
 
-// Session is the session key, "" when the call has none.
+// Session returns the session key, "" when the call has none.
 func (r *Request) Session() string { return r.Get("session") }
 
-// Format is the shape to answer in: XML unless the request asks for JSON, also when it asks for what does not exist.
-// Simplify is ignored for XML.
+// Format returns the shape to answer in: XML unless the request asks for JSON, also when it asks for what does not
+// exist. Simplify is ignored for XML.
 func (r *Request) Format() Format {
 	switch {
 	case !strings.EqualFold(r.Get("format"), "json"):
@@ -121,7 +121,7 @@ func decode(raw []form.Param) (params []Param, bad *Error) {
 	return params, bad
 }
 
-// unreadable is the refusal of a call whose parameters cannot be read.
+// unreadable returns the refusal of a call whose parameters cannot be read.
 func unreadable(p *form.Problem) *Error {
 	if p == form.Busy || p == form.Slow {
 		return ErrBusy.With(p.Text)

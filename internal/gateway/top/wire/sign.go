@@ -23,7 +23,7 @@ const (
 	HMACSHA256 SignMethod = "hmac-sha256"
 )
 
-// SignMethods are all of them.
+// SignMethods returns all of them.
 func SignMethods() []SignMethod { return []SignMethod{MD5, HMAC, HMACSHA256} }
 
 // ParseSignMethod reads the parameter sign_method. Callers that send none mean md5, the platform's first one; ok is
@@ -40,7 +40,7 @@ func ParseSignMethod(name string) (m SignMethod, ok bool) {
 	return SignMethod(name), false
 }
 
-// size is the length of a signature in bytes, before it is written as hex.
+// size returns the length of a signature in bytes, before it is written as hex.
 func (m SignMethod) size() int {
 	if m == HMACSHA256 {
 		return sha256.Size
@@ -86,7 +86,7 @@ func (v Variant) leavesOut(name, value string) bool {
 	return false
 }
 
-// covers tells whether the variant's text holds the parameter.
+// covers reports whether the variant's text holds the parameter.
 func (v Variant) covers(p *Param) bool { return p.Name != "sign" && !v.leavesOut(p.Name, p.Value) }
 
 // StringToSign builds the text of one variant. Body is that of a call whose body is no form, else "".
@@ -168,7 +168,7 @@ func signForm(params map[string]string, body, secret string, m SignMethod) strin
 	return form.Encode()
 }
 
-// Verdict is what Verify found.
+// Verdict is the result of Verify.
 type Verdict struct {
 	// Variant is the string under which the signature is right by the method asked for; NoMatch when there is none.
 	Variant Variant
@@ -177,7 +177,7 @@ type Verdict struct {
 	Other SignMethod
 }
 
-// OK tells whether the signature is good.
+// OK reports whether the signature is good.
 func (v Verdict) OK() bool { return v.Variant != NoMatch }
 
 // Verify checks the parameter sign under an app's secret. Hex in lower case is accepted. Body is as for
@@ -204,7 +204,7 @@ func (r *Request) Verify(secret string, m SignMethod) Verdict {
 	return Verdict{}
 }
 
-// signature is the parameter sign as bytes; ok is false when it is no hex.
+// signature returns the parameter sign as bytes; ok is false when it is no hex.
 func (r *Request) signature() (theirs []byte, ok bool) {
 	theirs, err := hex.DecodeString(r.Get("sign"))
 	return theirs, err == nil
@@ -229,7 +229,7 @@ func (r *Request) match(secret string, m SignMethod, theirs []byte) Variant {
 	return NoMatch
 }
 
-// differs tells whether the variant leaves out anything that was sent.
+// differs reports whether the variant leaves out anything that was sent.
 func (r *Request) differs(v Variant) bool {
 	for i := range r.Params {
 		if v.leavesOut(r.Params[i].Name, r.Params[i].Value) {

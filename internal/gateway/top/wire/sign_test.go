@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// published is the platform's own example, whose secret is "helloworld". The md5 value is published with it; the
+// published returns the platform's own example, whose secret is "helloworld". The md5 value is published with it; the
 // others follow from the same rule.
 func published(m SignMethod) map[string]string {
 	return map[string]string{
