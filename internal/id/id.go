@@ -45,15 +45,15 @@ const MaxBlock = sequences / 2
 // ID is a generated id. The zero ID means none.
 type ID int64
 
-// Millis is the instant that the id carries, in Unix milliseconds. It is close to the moment of its making,
-// and never earlier; it runs ahead when a bucket needs more than about 4,096 ids in one millisecond.
+// Millis returns the instant that the id carries, in Unix milliseconds. It is close to the moment of its making, and
+// never earlier; it runs ahead when a bucket needs more than about 4,096 ids in one millisecond.
 func (i ID) Millis() int64 { return int64(i>>(bucketBits+sequenceBits)) + epochMillis }
 
-// Bucket is the home bucket that the id carries, 0 to 1023.
+// Bucket returns the home bucket that the id carries, 0 to 1023.
 func (i ID) Bucket() int { return int(i>>sequenceBits) & (Buckets - 1) }
 
-// BucketOf is the home bucket of a name: the first eight bytes of its SHA-256, big-endian, modulo Buckets.
-// The function is pinned by a golden test, because stored rows depend on it.
+// BucketOf returns the home bucket of a name: the first eight bytes of its SHA-256, big-endian, modulo Buckets. The
+// function is pinned by a golden test, because stored rows depend on it.
 func BucketOf(name string) int {
 	sum := sha256.Sum256([]byte(name))
 	return int(binary.BigEndian.Uint64(sum[:8]) % Buckets)
@@ -65,8 +65,8 @@ var zone = time.FixedZone("+08:00", 8*60*60)
 // longLen is the length of the form that Long gives.
 const longLen = 28
 
-// Long is the 28-digit form that the Alipay façade shows as voucher_id: the date at +08:00 as yyyyMMdd, then
-// the number with leading zeros to 20 digits.
+// Long returns the 28-digit form that the Alipay façade shows as voucher_id: the date at +08:00 as yyyyMMdd, then the
+// number with leading zeros to 20 digits.
 func (i ID) Long() string {
 	b := time.UnixMilli(i.Millis()).In(zone).AppendFormat(make([]byte, 0, longLen), "20060102")
 	digits := strconv.AppendInt(make([]byte, 0, 20), int64(i), 10)
@@ -76,7 +76,7 @@ func (i ID) Long() string {
 	return string(append(b, digits...))
 }
 
-// ErrNotLong is what ParseLong answers for text that Long cannot have made.
+// ErrNotLong is returned by ParseLong for text that Long cannot have made.
 var ErrNotLong = errors.New("not a voucher id: must have 28 digits, the first eight of them a date")
 
 // ParseLong reads what Long wrote. A date that does not match the number is refused, so that a mistyped id is
@@ -138,8 +138,8 @@ func classOf(n int) class {
 	panic("id: no class") // Block has checked n
 }
 
-// blockIn gives the number at which a block of the class begins in the millisecond in use, or in the next one. Within a
-// millisecond and bucket the numbers only grow.
+// blockIn returns the number at which a block of the class begins in the millisecond in use, or in the next one. Within
+// a millisecond and bucket the numbers only grow.
 func (g *Generator) blockIn(s *slot, c class) int {
 	if s.millis == g.millis && s.next+c.size > c.to {
 		g.millis++
@@ -155,7 +155,7 @@ func (g *Generator) blockIn(s *slot, c class) int {
 	return first
 }
 
-// Block gives n consecutive ids of the bucket, and returns the first. All of them carry the same millisecond,
+// Block allocates n consecutive ids of the bucket, and returns the first. All of them carry the same millisecond,
 // nowMillis or later. n is 1 to MaxBlock. Block panics when that millisecond is after MaxMillis.
 func (g *Generator) Block(nowMillis int64, bucket, n int) ID {
 	if n < 1 || n > MaxBlock || bucket < 0 || bucket >= Buckets {
