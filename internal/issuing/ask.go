@@ -9,14 +9,14 @@ import (
 	"faquan/internal/store"
 )
 
-// ask is a question: how would the request be decided now?
+// ask is a dry run: how would the request be decided now?
 type ask struct {
 	told *benefit.Explanation
 }
 
-// Ask decides a request without issuing anything, and tells each step. The outcome is what Issue would have answered
+// Ask decides a request without issuing anything, and traces each step. The outcome is what Issue would have answered
 // at that moment; its ids, draws and codes are not kept, so Issue will draw others. For a key that is bound the
-// explanation is that of the issuance under it, as far as the catalogue of now can tell.
+// explanation is that of the issuance under it, as far as the current catalogue allows.
 func (i *Issuer) Ask(ctx context.Context, r *benefit.Request) (benefit.Outcome, *benefit.Explanation, error) {
 	if err := check(r); err != nil {
 		return benefit.Outcome{}, nil, err
@@ -32,7 +32,7 @@ func (i *Issuer) Ask(ctx context.Context, r *benefit.Request) (benefit.Outcome, 
 	return o, p.asks.told, nil
 }
 
-// stepAsk answers a question.
+// stepAsk answers a dry run.
 func (c *committer) stepAsk(ctx context.Context, p *pending) error {
 	for try := 1; ; try++ {
 		err := c.tryAsk(ctx, p)
@@ -46,7 +46,7 @@ func (c *committer) stepAsk(ctx context.Context, p *pending) error {
 	}
 }
 
-// tryAsk answers a question, unless another process is first with its rows: then it answers store.ErrConflict.
+// tryAsk answers a dry run. It returns store.ErrConflict when another process changed its rows first.
 func (c *committer) tryAsk(ctx context.Context, p *pending) error {
 	tx, cat, err := c.begin(ctx)
 	if err != nil {
@@ -67,7 +67,7 @@ func (c *committer) tryAsk(ctx context.Context, p *pending) error {
 	return nil
 }
 
-// answerAsk runs the core on what was loaded. A request that makes it panic is turned away.
+// answerAsk runs the core on the loaded rows. A request that makes it panic is rejected.
 func (c *committer) answerAsk(cat *benefit.Catalogue, p *pending) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -84,7 +84,7 @@ func (c *committer) answerAsk(cat *benefit.Catalogue, p *pending) {
 	p.answer(outcome, nil)
 }
 
-// decided is the issuance that an outcome is about: what was refused, or else what stands under the key.
+// decided returns the issuance that an outcome is about: the refused attempt, or else the one stored under the key.
 func decided(o *benefit.Outcome) *benefit.Issuance {
 	if o.Attempt != nil {
 		return o.Attempt
@@ -92,7 +92,7 @@ func decided(o *benefit.Outcome) *benefit.Issuance {
 	return o.Issuance
 }
 
-// Explain tells how an issuance of the store was decided. It fails when the store does not know the catalogue of that
+// Explain returns how an issuance of the store was decided. It fails when the store does not know the catalogue of that
 // time.
 func (i *Issuer) Explain(ctx context.Context, r store.Reader, of *benefit.Issuance) (*benefit.Explanation, error) {
 	entities, err := r.EntitiesAt(ctx, of.Catalogue)

@@ -19,11 +19,11 @@ type change struct {
 	fn  ChangeFunc
 }
 
-// Change commits a change of the catalogue between two batches. When it returns without error the change is
-// durable and in force: no batch after it decides by the old catalogue, so a template that was paused issues
-// nothing more. An error of fn, or a catalogue that would not load, changes nothing. When ctx ends while the change
-// waits, nothing is changed either. Once it is under way Change waits for it: who keeps what was derived from the
-// old state must hear when that is no longer in force.
+// Change commits a change of the catalogue between two batches. When it returns without error the change is durable and
+// in force: no batch after it decides by the old catalogue, so a template that was paused issues nothing more. An error
+// of fn, or a catalogue that would not load, changes nothing. When ctx ends while the change waits, nothing is changed
+// either. Once it is under way Change waits for it: callers that keep data derived from the old state must learn when
+// it is no longer in force.
 func (i *Issuer) Change(ctx context.Context, fn ChangeFunc) error {
 	p, err := i.SubmitChange(ctx, fn)
 	if err != nil {
@@ -112,7 +112,7 @@ func (c *committer) planChange(ctx context.Context, cat *benefit.Catalogue, fn C
 	return changes, next, err
 }
 
-// merge puts the changed entities over the old ones.
+// merge replaces the old entities by the changed ones.
 func merge(old, changed []benefit.Entity) []benefit.Entity {
 	type name struct {
 		kind benefit.EntityKind

@@ -13,7 +13,7 @@ import (
 )
 
 // ErrClock is wrapped when the clock is refused: it is so far ahead that it must be wrong. Nothing is committed by it,
-// because the store would keep its now for good.
+// because the store would keep its now for ever.
 var ErrClock = errors.New("the clock is refused")
 
 // How far ahead the clock may be of the last commit at the start, and of the time that has passed since.

@@ -10,7 +10,7 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// mixed is a batch of every kind of request: old was issued before, rest continues what was issued before.
+// mixed returns a batch of every kind of request: old was issued before, rest continues what was issued before.
 func mixed(b *bench) (old, rest *benefit.Request, batch []*benefit.Request) {
 	b.t.Helper()
 	old = ask("old", 1, 1)
@@ -28,7 +28,7 @@ func mixed(b *bench) (old, rest *benefit.Request, batch []*benefit.Request) {
 	}
 }
 
-// A batch that was surely not committed: what rests on it is "not issued", and so is a refusal, which may rest on
+// A batch that was certainly not committed: what rests on it is "not issued", and so is a refusal, which may rest on
 // what others of the batch were about to take. What was issued long before is answered.
 func TestNotCommitted(t *testing.T) {
 	b := newBench(t)

@@ -15,7 +15,7 @@ import (
 	"faquan/internal/store"
 )
 
-// committer takes batches from its queue through to their answers, one at a time.
+// committer processes the batches of its queue to their answers, one at a time.
 type committer struct {
 	*Issuer
 	queue *queue
@@ -63,8 +63,8 @@ func (c *committer) run() error {
 }
 
 // letCallersReturn waits while the queues still grow: the callers just answered are about to ask again, and a batch
-// that waits for them a moment costs one sync less. It only yields, so that a lone caller waits for nobody; but after
-// a large batch it sleeps, if another committer or another process has the turns meanwhile anyway.
+// that waits for them a moment costs one sync less. It only yields, so that a single caller does not wait for others;
+// but after a large batch it sleeps, if another committer or another process has the turns meanwhile anyway.
 func (c *committer) letCallersReturn() {
 	wait := runtime.Gosched
 	if len(c.batch) >= manyCallers && (c.among.Load() || c.underWay.Load() > 0) {
@@ -85,7 +85,7 @@ const (
 	returnTime  = 300 * time.Microsecond // far less than a batch of so many takes
 )
 
-// fail answers everybody who still waits when the store has failed.
+// fail answers all waiting callers when the store has failed.
 func (c *committer) fail(err error) {
 	c.queue.stop()
 	for {
@@ -99,7 +99,7 @@ func (c *committer) fail(err error) {
 	}
 }
 
-// step takes one batch through to its answers, if there is one.
+// step processes one batch to its answers, if there is one.
 func (c *committer) step() (bool, error) {
 	if c.queue.size() == 0 {
 		return false, nil
@@ -152,7 +152,8 @@ func (c *committer) leave() {
 	}
 }
 
-// gather takes what waits for this committer; among other processes, what waits for the others as well.
+// gather takes the requests that wait for this committer; under contention with other processes, those of the other
+// committers as well.
 func (c *committer) gather() []*pending {
 	c.batch = c.queue.take(c.batch[:0], c.most)
 	c.whole = len(c.batch) > 0 && !c.batch[0].alone() && c.among.Load() && c.underWay.Load() == 0 //guard:TestOneBatchAmongOthers
@@ -164,7 +165,7 @@ func (c *committer) gather() []*pending {
 	return c.batch
 }
 
-// loaded lets the next batch be gathered, unless this one holds what is the others'.
+// loaded allows the next batch to be gathered, unless this one holds requests of the other committers.
 func (c *committer) loaded(tx store.Tx) {
 	c.among.Store(tx.Among())
 	//guard:TestBatchesOverlap
@@ -197,20 +198,21 @@ func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
 	}
 }
 
-// giveUp answers a request that others were first with each time. It may not even have been decided.
+// giveUp answers a request that lost every conflict. It may not even have been decided.
 func (c *committer) giveUp(batch []*pending, err error) {
 	c.log.Error("a request gave up after too many conflicts", "tries", triesAlone, "err", err)
 	c.refuse(batch, err)
 }
 
-// refuse answers a batch of which surely nothing is issued.
+// refuse answers a batch of which certainly nothing was issued.
 func (c *committer) refuse(batch []*pending, err error) {
 	for _, p := range batch {
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, err))
 	}
 }
 
-// attempt loads, decides and commits a batch, and answers its callers. On store.ErrConflict nobody was answered.
+// attempt loads, decides and commits a batch, and answers its callers. On store.ErrConflict no caller has been
+// answered.
 func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 	began := c.observer.Now()
 	tx, cat, err := c.begin(ctx)
@@ -257,14 +259,15 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 	return c.settleAll(batch, err)
 }
 
-// observeStep tells the observer that a step is done which began at some time of its clock. It returns the time of now.
+// observeStep reports a finished step that began at the given time of the observer's clock. It returns the current
+// time.
 func (c *committer) observeStep(s Step, began time.Duration) time.Duration {
 	now := c.observer.Now()
 	c.observer.Step(s, now-began)
 	return now
 }
 
-// begin starts a batch on the catalogue in force, which another process may have changed.
+// begin starts a batch under the current catalogue, which another process may have changed.
 func (c *committer) begin(ctx context.Context) (store.Tx, *benefit.Catalogue, error) {
 	for {
 		tx, err := c.store.Begin(ctx, c.clock())
@@ -305,13 +308,13 @@ func (c *committer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogu
 	return store.LoadFor(ctx, tx, c.requests, cat, c.env, c.state)
 }
 
-// unloaded answers a batch that got no further than reading. Nothing was written, but what an earlier attempt
-// left under the same keys could not be looked up either, so the outcome of the keys is not known.
+// unloaded answers a batch whose load failed. Nothing was written, but what an earlier attempt left under the same keys
+// could not be looked up either, so the outcome of the keys is not known.
 func (c *committer) unloaded(batch []*pending, err error) error {
 	c.failures.Failed(slog.LevelError, "a batch could not be loaded", err, "requests", len(batch))
 	c.observer.Failed(Load)
 	if len(c.committers) > 1 && !errors.Is(err, ErrInvalid) { //guard:TestFailuresTogether
-		c.among.Store(true) // the next batch is of all that waits: nobody waits for the failures of others first
+		c.among.Store(true) // the next batch holds everything that waits, so no request waits for the failures of others first
 	}
 	if !errors.Is(err, ErrInvalid) {
 		err = fmt.Errorf("%w: %w", ErrUnknown, err) //guard:TestLoadError ErrUnknown -> ErrNotIssued
@@ -322,8 +325,8 @@ func (c *committer) unloaded(batch []*pending, err error) error {
 	return fatal(err)
 }
 
-// decide takes one request through the core. A request that makes the core panic is turned away alone: until
-// Absorb it has changed nothing.
+// decide runs one request through the core. Only the request that makes the core panic is rejected: until Absorb it has
+// changed nothing.
 func (c *committer) decide(cat *benefit.Catalogue, p *pending) {
 	p.err = nil // it may be the second time
 	defer func() {
@@ -345,7 +348,7 @@ func (c *committer) decide(cat *benefit.Catalogue, p *pending) {
 	})
 }
 
-// settleAll answers a batch once it is known how the commit went.
+// settleAll answers a batch after its commit.
 func (c *committer) settleAll(batch []*pending, commit error) error {
 	if commit != nil {
 		c.failures.Failed(slog.LevelError, "a batch could not be committed", commit, "requests", len(batch))
@@ -359,8 +362,8 @@ func (c *committer) settleAll(batch []*pending, commit error) error {
 	return fatal(commit)
 }
 
-// settle answers a caller once it is known how the commit went. When it failed, an outcome that rests on it is
-// lost or unknown; and a refusal may rest on what others of the batch did not get, so it says "retry" instead.
+// settle answers a caller after the commit. When it failed, an outcome that rests on it is lost or unknown; and a
+// refusal may rest on what others of the batch did not get, so it says "retry" instead.
 func (c *committer) settle(p *pending, commit error) {
 	switch {
 	case p.err != nil:

@@ -11,14 +11,14 @@
 // package promises is about the way of a request:
 //
 //   - An answer is given only when it is durable.
-//   - A request that is refused, turned away or given up before its batch has surely issued nothing.
+//   - A request that is refused, rejected or given up before its batch has certainly issued nothing.
 //   - When a commit fails, exactly the callers whose outcome is unknown hear that it is; a retry with the same
 //     key settles it.
 //   - One bad request never fails its batch. A batch that is too much for one commit is committed in parts.
 //
 // On a store that several processes share there may be several committers, each with a share of the recipients, and
-// other processes beside them: whoever is late with a row decides its batch again, and each batch is decided by the
-// catalogue that is in force in the store.
+// other processes beside them: a process that loses a conflict on a row decides its batch again, and each batch is
+// decided by the catalogue that is in force in the store.
 //
 // The committer is a step function. Run loops over Step; a simulator calls Step itself, and the same seed gives
 // the same history.

@@ -2,22 +2,23 @@ package issuing
 
 import "errors"
 
-// Why a request has no outcome. With each of them but ErrUnknown and ErrChangeUnknown, this attempt surely issued and
-// changed nothing.
+// Why a request has no outcome. With each of them but ErrUnknown and ErrChangeUnknown, this attempt certainly issued
+// and changed nothing.
 var (
-	// ErrBusy: too many requests wait already. Try again later.
+	// ErrBusy is returned when too many requests wait. Try again later.
 	ErrBusy = errors.New("busy, retry: the queue is full")
-	// ErrStopping: the process is about to stop and takes no more requests.
+	// ErrStopping is returned when the process is about to stop and takes no more requests.
 	ErrStopping = errors.New("busy, retry: stopping")
-	// ErrGaveUp: the caller's context ended before the request was in a batch.
+	// ErrGaveUp is returned when the caller's context ended before the request was in a batch.
 	ErrGaveUp = errors.New("the caller gave up before the request was in a batch")
-	// ErrNotIssued: the batch could not be committed, and surely was not. Try again later.
+	// ErrNotIssued is returned when the batch was certainly not committed. Try again later.
 	ErrNotIssued = errors.New("busy, retry: the batch was not committed")
-	// ErrInvalid: the request is not one that the core takes. It is a defect of the façade that built it.
+	// ErrInvalid is returned for a request that the core does not accept. It is a defect of the façade that built it.
 	ErrInvalid = errors.New("invalid request")
 	// ErrChangeUnknown is returned when it is not known whether a change of the catalogue was made.
 	ErrChangeUnknown = errors.New("it is not known whether the change was made")
-	// ErrUnknown: whether something was issued is not known. A retry with the same key is safe and settles it.
+	// ErrUnknown is returned when it is not known whether something was issued. A retry with the same key is safe and
+	// settles it.
 	ErrUnknown = errors.New("the outcome is unknown: retry with the same key")
 )
 

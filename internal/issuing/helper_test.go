@@ -96,7 +96,7 @@ func (t *faultyTx) Confirm(ctx context.Context) error {
 	return t.f.confirm(func() error { return t.Tx.Confirm(ctx) })
 }
 
-// failing is a commit hook that answers an error, after the commit when done.
+// failing returns a commit hook that answers an error, after the commit when done.
 func failing(err error, done bool) func(write func() error) error {
 	return func(write func() error) error {
 		if done {
@@ -230,7 +230,7 @@ func (b *bench) wantIssued(n int) {
 	}
 }
 
-// ask is a request of user n for a template.
+// ask returns a request of user n for a template.
 func ask(key string, n int, template benefit.TemplateID) *benefit.Request {
 	return storetest.Request(key, fmt.Sprint("2088", n), storetest.Line(template))
 }

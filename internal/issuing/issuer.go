@@ -19,30 +19,31 @@ import (
 // Options of an Issuer. The zero value of each field but Store and Clock has a default.
 type Options struct {
 	Store store.Store
-	// Clock tells the time. Now never goes back even if it does.
+	// Clock returns the time. Now never goes back, even if the clock does.
 	Clock func() benefit.Instant
-	// Elapsed returns how much time has passed since some moment, by a clock that nobody can set and that does not stop
+	// Elapsed returns how much time has passed since some moment, by a clock that cannot be set and that does not stop
 	// while the machine sleeps. Now may not run away from it; see ErrClock. nil: time is simulated, and Now may jump.
 	Elapsed func() time.Duration
 	// AcceptClock accepts what the clock shows at first, however long after the last commit that is.
 	AcceptClock bool
-	// Rand gives the draws, certificate codes among them, and the ids' random starts. The default cannot be guessed.
+	// Rand is the source of the draws, including certificate codes, and of the ids' random starts. The default cannot
+	// be guessed.
 	Rand *rand.Rand
-	// DrawSecret is what scenes of weighted activities draw by: see benefit.Env. It must be the same in all processes
-	// of a store and after every restart. The default is good for one process.
+	// DrawSecret is the key of the draws in scenes of weighted activities: see benefit.Env. It must be the same in all
+	// processes of a store and after every restart. The default is good for one process.
 	DrawSecret []byte
 	// Rules evaluates the rules of activities; nil where none has a rule.
 	Rules benefit.Rules
-	// Queue is how many requests may wait; more are turned away with ErrBusy. Default 8192.
+	// Queue is how many requests may wait; more are rejected with ErrBusy. Default 8192.
 	Queue int
 	// Batch is how many requests one commit takes at most; fewer when they ask for many vouchers. Default 1024.
 	Batch int
 	// Committers is how many batches may be under way at the same time, each with its own share of the recipients; a
 	// store for one process takes one. Default 1.
 	Committers int
-	// Log gets what an operator must know of: poisoned requests, failed commits. Default: nothing.
+	// Log receives what an operator must know: requests that panic, failed commits. The default discards it.
 	Log *slog.Logger
-	// Observer is told how batches go. Default: nobody is.
+	// Observer receives events about batches. The default observes nothing.
 	Observer Observer
 }
 
@@ -111,14 +112,14 @@ func (o *Options) defaults() {
 	}
 }
 
-// unguessable gives draws that nobody can foresee from others.
+// unguessable returns a source of unpredictable draws.
 func unguessable() *rand.Rand {
 	var seed [32]byte
 	_, _ = crand.Read(seed[:]) // it never fails
 	return rand.New(rand.NewChaCha8(seed))
 }
 
-// Catalogue is the snapshot in force. Take it once per request.
+// Catalogue returns the snapshot in force. Take it once per request.
 func (i *Issuer) Catalogue() *benefit.Catalogue { return i.catalogue.Load() }
 
 // Refresh takes the catalogue of the store in force, if it is another one: another process has changed it. Batches do
@@ -141,7 +142,7 @@ func (i *Issuer) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// Waiting is how many requests wait for a batch.
+// Waiting returns how many requests wait for a batch.
 func (i *Issuer) Waiting() (n int) {
 	for _, c := range i.committers {
 		n += c.queue.size()
@@ -149,8 +150,8 @@ func (i *Issuer) Waiting() (n int) {
 	return n
 }
 
-// queueOf is where a recipient's requests wait: always in the same queue, so that batches beside each other do not meet
-// in a user. A batch of all queues has none beside it; see committer.gather.
+// queueOf returns where a recipient's requests wait: always in the same queue, so that batches beside each other do not
+// meet in a user. A batch of all queues has none beside it; see committer.gather.
 func (i *Issuer) queueOf(r benefit.Identifier) *queue {
 	if len(i.committers) == 1 {
 		return i.committers[0].queue
@@ -158,9 +159,9 @@ func (i *Issuer) queueOf(r benefit.Identifier) *queue {
 	return i.committers[maphash.Comparable(i.seed, r)%uint64(len(i.committers))].queue
 }
 
-// Issue puts a request into a batch and waits for its outcome. The request must not be changed until it returns,
-// nor afterwards when it returned ErrUnknown. When ctx ends first, the answer is ErrGaveUp (surely not issued by
-// this attempt) or ErrUnknown (it was in a batch).
+// Issue puts a request into a batch and waits for its outcome. The request must not be changed until it returns, nor
+// afterwards when it returned ErrUnknown. When ctx ends first, the answer is ErrGaveUp (certainly not issued by this
+// attempt) or ErrUnknown (it was in a batch).
 func (i *Issuer) Issue(ctx context.Context, r *benefit.Request) (benefit.Outcome, error) {
 	p, err := i.Submit(r)
 	if err != nil {
@@ -184,7 +185,7 @@ func (i *Issuer) Submit(r *benefit.Request) (Pending, error) {
 	return Pending{p}, i.queueOf(r.Recipient).put(p)
 }
 
-// Result tells how it went; ok is false while the request still waits. It may be asked once.
+// Result returns the outcome; ok is false while the request still waits. Call it once after that.
 func (p Pending) Result() (o benefit.Outcome, err error, ok bool) {
 	select {
 	case <-p.p.done:
@@ -195,7 +196,7 @@ func (p Pending) Result() (o benefit.Outcome, err error, ok bool) {
 }
 
 // Run commits batches until Stop was called and nothing waits, or until the store has failed; then it returns the
-// store's error and every later request is turned away.
+// store's error and every later request is rejected.
 func (i *Issuer) Run() error {
 	ended := make(chan error, len(i.committers))
 	for _, c := range i.committers {
@@ -211,18 +212,18 @@ func (i *Issuer) Run() error {
 	return failed
 }
 
-// Stop lets Run finish what waits already, and turns away everything else.
+// Stop lets Run finish the requests that wait already, and rejects all others.
 func (i *Issuer) Stop() {
 	for _, c := range i.committers {
 		c.queue.stop()
 	}
 }
 
-// Step takes one batch of the first committer through to its answers. It says whether there was anything to do. Its
+// Step processes one batch of the first committer to its answers. It reports whether there was anything to do. Its
 // error is store.ErrFailed: the store must be opened again.
 func (i *Issuer) Step() (bool, error) { return i.committers[0].step() }
 
-// check refuses what no façade may build.
+// check rejects requests that no façade may build.
 func check(r *benefit.Request) error {
 	if r.Scope == "" || !benefit.ValidKey(r.Key) {
 		return fmt.Errorf("%w: the key must have 1 to %d characters, in a scope", ErrInvalid, benefit.MaxKey)

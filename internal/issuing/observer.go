@@ -2,9 +2,9 @@ package issuing
 
 import "time"
 
-// Observer is told how batches go, for metrics. Committers call it beside each other, never once for each voucher.
+// Observer receives events about batches, for metrics. Committers call it concurrently, and never once per voucher.
 type Observer interface {
-	// Now returns the time since some moment, by a clock that nobody sets.
+	// Now returns the time since some moment, by a clock that is never set.
 	Now() time.Duration
 	// Batch is called when a batch was taken from the queue, with how long each of its requests had waited there.
 	Batch(waited []time.Duration)

@@ -15,8 +15,8 @@ import (
 // once in 2^39 times.)
 const crowd = 40
 
-// paced is an issuer with two committers. Their batches may overlap: what does not is hidden below begun, since this
-// store takes one at a time.
+// paced returns an issuer with two committers. Their batches may overlap: what does not is hidden below begun, since
+// this store takes one at a time.
 func paced(t *testing.T) (b *bench, begun *atomic.Int64) {
 	b, begun = newBench(t, func(o *issuing.Options) { o.Committers = 2 }), &atomic.Int64{}
 	free := make(chan struct{}, 1)

@@ -40,7 +40,7 @@ func (p *pending) answer(o benefit.Outcome, err error) {
 	p.done <- struct{}{}
 }
 
-// queue holds what waits for the committer, up to a bound.
+// queue holds the requests that wait for the committer, up to a bound.
 type queue struct {
 	mu       sync.Mutex
 	waiting  []*pending
@@ -75,7 +75,7 @@ func (q *queue) put(p *pending) error {
 	return nil
 }
 
-// giveUp takes a request back; false when it is in a batch already.
+// giveUp withdraws a request; it returns false when it is already in a batch.
 func (q *queue) giveUp(p *pending) bool {
 	if !p.state.CompareAndSwap(waiting, gone) {
 		return false
@@ -84,8 +84,8 @@ func (q *queue) giveUp(p *pending) bool {
 	return true
 }
 
-// dropGone makes room by forgetting requests whose callers gave up. It looks for them only if there are any: to turn
-// a request away must cost less than to issue.
+// dropGone makes room by removing requests whose callers gave up. It looks for them only if there are any: to turn a
+// request away must cost less than to issue.
 func (q *queue) dropGone() {
 	if q.gone.Load() <= 0 {
 		return
@@ -113,7 +113,7 @@ func (q *queue) size() int {
 	return len(q.waiting)
 }
 
-// alone says that it makes a batch of its own.
+// alone reports whether it makes a batch of its own.
 func (p *pending) alone() bool {
 	//guard:TestChangeKeepsItsPlace without p.change != nil
 	//guard:TestAskIsAlone without p.asks != nil
@@ -152,7 +152,7 @@ func (q *queue) take(batch []*pending, most int) []*pending {
 	return batch
 }
 
-// stop turns away what comes from now on.
+// stop rejects all further requests.
 func (q *queue) stop() {
 	q.mu.Lock()
 	q.stopping = true
@@ -160,7 +160,7 @@ func (q *queue) stop() {
 	q.nudge()
 }
 
-// ended says that nothing waits and nothing will.
+// ended reports whether nothing waits and nothing will.
 func (q *queue) ended() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -25,7 +25,7 @@ func TestQueueBound(t *testing.T) {
 	b.want("the third, later", b.issue(ask("3", 1, 1))[0], nil, benefit.NotRefused)
 }
 
-// asking is an Issue under way in a goroutine.
+// asking returns an Issue under way in a goroutine.
 func (b *bench) asking(ctx context.Context, r *benefit.Request) <-chan answer {
 	done := make(chan answer, 1)
 	go func() {

@@ -26,7 +26,7 @@ func (s *slow) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 	return all, version, err
 }
 
-// waitsForLock says that a function, or one that it calls, waits for a mutex. Nobody else can tell that it does.
+// waitsForLock reports whether a function, or one that it calls, waits for a mutex. Nobody else can tell that it does.
 func waitsForLock(function string) bool {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
