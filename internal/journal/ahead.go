@@ -9,7 +9,7 @@ import (
 	"faquan/internal/vfs"
 )
 
-// Stats is what an operator may want to watch.
+// Stats are the statistics of a journal, for operators.
 type Stats struct {
 	Head         Head
 	Segment      uint64 // number of the current segment
@@ -54,8 +54,7 @@ func (j *Journal) Prepare() error {
 
 func atOnce(int64) error { return nil }
 
-// needNext is Prepare for an Append: when it fails, the record is surely not
-// written.
+// needNext is Prepare for an Append: when it fails, the record is certainly not written.
 func (j *Journal) needNext() error {
 	err := j.Prepare()
 	if err == nil || j.failed != nil {

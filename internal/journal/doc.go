@@ -1,6 +1,5 @@
-// Package journal is an append-only log of records on one disk: what Append has
-// returned survives a crash of the process, of the system, and of the power.
-// It knows bytes and sequence numbers, nothing of benefits.
+// Package journal is an append-only log of records on one disk: what Append has returned survives a crash of the
+// process, of the system, and of the power. It handles bytes and sequence numbers and knows nothing about benefits.
 //
 //	j, err := journal.Open(journal.Options{FS: vfs.OS, Dir: dir, Background: true},
 //		func(r journal.Record) error { return state.apply(r.Kind, r.Payload) })
@@ -12,12 +11,12 @@
 //
 // # What an error of Append means
 //
-//   - ErrNotWritten, ErrTooLarge: surely not written, now or after any crash.
+//   - ErrNotWritten, ErrTooLarge: certainly not written, now or after any crash.
 //     The disk is full or the process has too many files open, say. Later calls
 //     may succeed.
-//   - *FailedError: nobody knows. The disk refused a sync, and what it holds
+//   - *FailedError: the outcome is unknown. The disk refused a sync, and what it holds
 //     shows only at the next start. Every later call returns the same error; the
-//     owner answers "unknown" to whoever waits and stops the process. The same
+//     owner answers "unknown" to all waiting callers and stops the process. The same
 //     when LOCK or the directory was deleted or replaced, which is looked at
 //     before each change of segments, or when another process has the next
 //     segment locked.

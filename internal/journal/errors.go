@@ -6,8 +6,8 @@ import (
 )
 
 var (
-	// ErrNotWritten is wrapped by an Append that surely left nothing behind,
-	// for example because the disk is full. The journal stays usable.
+	// ErrNotWritten is wrapped by an Append that certainly left nothing behind, for example because the disk is full.
+	// The journal stays usable.
 	ErrNotWritten = errors.New("journal: not written")
 	// ErrTooLarge is wrapped by an Append whose payload exceeds MaxPayload.
 	// Nothing was written.
@@ -16,10 +16,9 @@ var (
 	ErrClosed = errors.New("journal: closed")
 )
 
-// FailedError says that a write or sync failed in a way that leaves the outcome
-// of the current record unknown, or that another process may be writing to the
-// journal (it wraps vfs.ErrLockLost or vfs.ErrLocked then). It is final: every later call returns
-// it.
+// FailedError reports that a write or sync failed in a way that leaves the outcome of the current record unknown, or
+// that another process may be writing to the journal (it wraps vfs.ErrLockLost or vfs.ErrLocked then). It is final:
+// every later call returns it.
 type FailedError struct {
 	Seq uint64 // the first sequence whose fate is unknown
 	Err error
@@ -31,7 +30,7 @@ func (e *FailedError) Error() string {
 
 func (e *FailedError) Unwrap() error { return e.Err }
 
-// DamageError says that bytes which had been durable are gone or changed.
+// DamageError reports that bytes which had been durable are gone or changed.
 type DamageError struct {
 	Segment string // path of the file
 	Offset  int64  // in bytes from its start, where the damage was met
@@ -45,7 +44,7 @@ func (e *DamageError) Error() string {
 		e.Segment, e.Offset, e.Seq, e.Reason)
 }
 
-// VersionError says that a newer program wrote the journal.
+// VersionError reports that a newer program wrote the journal.
 type VersionError struct {
 	Segment string
 	Version uint32

@@ -38,11 +38,11 @@ var (
 // journalID tells journals apart: drawn at random when one is made.
 type journalID [16]byte
 
-// crcSeed is where the CRC of frames and seals starts. Because it is not known
-// outside the directory, bytes in a payload cannot pass for a frame.
+// crcSeed returns where the CRC of frames and seals starts. Because it is not known outside the directory, bytes in a
+// payload cannot pass for a frame.
 func (id journalID) crcSeed() uint32 { return crc32.Checksum(id[:], castagnoli) }
 
-// genesis is the chain hash before the first record.
+// genesis returns the chain hash before the first record.
 func (id journalID) genesis() [32]byte {
 	return sha256.Sum256(append([]byte("faquan journal "), id[:]...))
 }
@@ -242,7 +242,7 @@ func decodeFrameHeader(b []byte) (frameHeader, error) {
 	}, nil
 }
 
-// checkFrame tells whether b, a whole frame with its padding, is as written.
+// checkFrame reports whether b, a whole frame with its padding, is as written.
 func checkFrame(b []byte, seed uint32) bool {
 	return binary.LittleEndian.Uint32(b[4:]) == crc32.Update(seed, castagnoli, b[8:])
 }

@@ -31,7 +31,7 @@ func tiny(fsys *faultfs.FS) Options {
 	return Options{FS: fsys, Dir: testDir, SegmentBytes: 4096, Align: 512, Rand: randReader{seeded(1)}}
 }
 
-// payload is what record seq holds: its size varies, its bytes follow from seq.
+// payload returns what record seq holds: its size varies, its bytes follow from seq.
 func payload(seq uint64) []byte {
 	sizes := []int{0, 1, 300, 440, 441, 900, 1500}
 	p := make([]byte, sizes[seq%uint64(len(sizes))])

@@ -40,8 +40,8 @@ type Options struct {
 	// segment is made in Prepare, or else in the Append that needs it.
 	Background bool
 
-	// Syncing is called before a record is synced, and what it returns when that
-	// is done, by whoever measures it; nil: nobody does.
+	// Syncing is called before a record is synced, and what it returns when that is done, by the one that measures it;
+	// nil: it is not measured.
 	Syncing func() (synced func())
 
 	Logger *slog.Logger // default: discards
@@ -160,8 +160,8 @@ func (j *Journal) usable() error {
 	return nil
 }
 
-// fits tells whether a record has room in the current segment, with a block left
-// for a clean stop and one for the seal.
+// fits reports whether a record has room in the current segment, with a block left for a clean stop and one for the
+// seal.
 func (j *Journal) fits(length int) bool {
 	return !j.sealed && j.off+frameBytes(length, j.seg.align) <= j.seg.size-2*j.seg.align
 }

@@ -212,7 +212,7 @@ func (s *scanner) frames(visit func(*frame) error) (stopped, err error) {
 	}
 }
 
-// checkSealed tells whether the frames of a sealed segment end as its seal says.
+// checkSealed reports whether the frames of a sealed segment end as its seal says.
 func checkSealed(seg *segment, s *scanner, stopped error) error {
 	want := seg.seal
 	if s.off != want.end || s.seq != want.lastSeq {

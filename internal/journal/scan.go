@@ -11,7 +11,7 @@ import (
 // windowBytes is how much of a segment is read at once.
 const windowBytes = 256 << 10
 
-// badFrame is why the bytes at a scanner's offset are not the next frame.
+// badFrame describes why the bytes at a scanner's offset are not the next frame.
 type badFrame string
 
 func (b badFrame) Error() string { return string(b) }
@@ -87,7 +87,7 @@ func (s *scanner) next() (frame, error) {
 	return f, nil
 }
 
-// follows tells whether an intact frame is the one that must come next.
+// follows reports whether an intact frame is the one that must come next.
 func (s *scanner) follows(h *frameHeader) error {
 	want := s.seq
 	if h.typ == typeRecord {
@@ -122,7 +122,7 @@ func (s *scanner) peek(off, n int64) ([]byte, error) {
 	return s.window[from : from+n], nil
 }
 
-// remains is what lies behind the end of the frames.
+// remains describes what follows the last frame.
 type remains struct {
 	end   int64  // of the last block that is not zero; 0 when all are
 	proof *proof // that the bad block had been durable; nil: there is none

@@ -112,7 +112,7 @@ func listSegments(fsys vfs.FS, dir string) (ids []uint64, temps []string, err er
 	return ids, temps, nil
 }
 
-// badHeader is why a file does not begin with the header of its segment.
+// badHeader describes why a file does not begin with the header of its segment.
 type badHeader string
 
 func (b badHeader) Error() string { return string(b) }

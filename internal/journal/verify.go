@@ -19,7 +19,7 @@ type VerifyOptions struct {
 	Heads []Head
 }
 
-// Report is what Verify found in a journal without damage.
+// Report is the result of Verify on a journal without damage.
 type Report struct {
 	First     uint64 // sequence of the first record; 1 unless old segments were removed
 	Head      Head   // the last record checked

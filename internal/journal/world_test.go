@@ -177,7 +177,7 @@ func (w *world) script() {
 	}
 }
 
-// scriptOps is how many operations the script has.
+// scriptOps returns how many operations the script has.
 func scriptOps(t *testing.T) int {
 	w := newWorld(t, "without faults", 1)
 	w.script()
