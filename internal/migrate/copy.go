@@ -94,8 +94,8 @@ func (m *move) tables(ctx context.Context) []table {
 	return all
 }
 
-// copying is the step that copies the rows of a table. add puts one into the changes, and says how many rows of the
-// target it makes, about.
+// copying returns the step that copies the rows of a table. add puts one into the changes, and says how many rows of
+// the target it makes, about.
 func copying[V any](ctx context.Context, m *move, name string, rows iter.Seq2[V, error], add func(*benefit.Changes, V) int) table {
 	return table{name: name, copy: func(step int) error {
 		p := piece{ctx: ctx, m: m, name: name, step: step, changes: &benefit.Changes{}}

@@ -5,8 +5,8 @@
 //
 // It goes like this:
 //
-//  1. The source is opened, so that nobody serves it meanwhile; the target, which must be empty, is marked, so that
-//     nobody serves it before it is whole.
+//  1. The source is opened, so that no process serves it meanwhile; the target, which must be empty, is marked, so that
+//     no process serves it before it is complete.
 //  2. The source is audited: what is wrong is not moved.
 //  3. The rows are copied table by table, in the order of their keys, in pieces. Each piece is one commit, with a note
 //     how far that is. Whatever ends the copying, the next run goes on behind the last piece: the mark names the
@@ -15,7 +15,7 @@
 //  5. The target is audited, and both must mean the same: the same rows, sums and hashes in every table, see
 //     audit.Digest. Only then the mark is taken away.
 //
-// The source is not changed. It stays what it was, a backup, until somebody issues on it again.
+// The source is not changed. It remains a valid backup until vouchers are issued on it again.
 package migrate
 
 import (
@@ -36,7 +36,7 @@ type Options struct {
 	To   postgres.Options
 	// Proof is that of the key that the source's secrets are sealed under; see postgres.Store.CheckKey. Nil: it has none.
 	Proof []byte
-	// Tell hears how far it is; it may be nil.
+	// Tell is called with the progress; it may be nil.
 	Tell func(Progress)
 	// Audit are options of both audits.
 	Audit audit.Options
@@ -45,14 +45,14 @@ type Options struct {
 	after func() error // called after each of them; a test stops here
 }
 
-// Progress is how far a move is.
+// Progress is the progress of a migration.
 type Progress struct {
 	Doing string // in a few words
 	// Done of Total rows; Total is 0 while it is not known.
 	Done, Total int64
 }
 
-// Result says how it came out.
+// Result is the result of a migration.
 type Result struct {
 	Source, Target *audit.Report // with their Meanings; Target is nil when the source was not sound
 	Copied         int64         // rows, by this run
@@ -60,13 +60,13 @@ type Result struct {
 	Differences    []string      // between the two
 }
 
-// OK says that the target is sound and means the same as the source.
+// OK reports whether the target is sound and means the same as the source.
 func (r *Result) OK() bool {
 	//guard:TestDamagedOnTheWay without len(r.Differences) == 0
 	return r.Source.OK() && r.Target != nil && r.Target.OK() && len(r.Differences) == 0
 }
 
-// pieceRows is how many rows a commit takes. More are hardly faster.
+// pieceRows is the number of rows in one commit. More are hardly faster.
 const pieceRows = 2000
 
 // Run moves a store. An error means that it did not come to its end, and may be run again; whether the end is good says

@@ -36,7 +36,7 @@ type asked struct {
 	under   *benefit.Issuance
 }
 
-// options of a source whose generations and overlays are tiny, so that little makes many.
+// options of a source whose generations and memtables are tiny, so that little makes many.
 func options(dir string) embedded.Options {
 	return embedded.Options{Dir: dir, SegmentBytes: 256 << 10, Foreground: true, GenerationSize: 20, MaxOverlay: 40, CacheEntries: 10}
 }
