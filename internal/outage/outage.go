@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Every is how far two lines about failures are apart, at least.
+// Every is the minimum interval between two log lines about failures.
 const Every = 10 * time.Second
 
 // Reporter logs the failures of one thing. The first is logged at once. Those that follow are counted, and the next line
