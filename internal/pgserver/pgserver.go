@@ -23,7 +23,7 @@ import (
 	"faquan/internal/sandbox"
 )
 
-// patience is how long a server may take to start or to stop. A busy machine is slow; what never answers is broken.
+// patience is the timeout for starting and stopping a server. It is long, because a busy machine is slow.
 const patience = 90 * time.Second
 
 // Option changes a server before it starts.
@@ -48,7 +48,7 @@ type Server struct {
 	ended chan struct{} // closed when the postmaster is gone
 }
 
-// Open makes a server and starts it. Whoever opens one closes it.
+// Open creates a server and starts it. The caller closes it.
 func Open(options ...Option) (*Server, error) {
 	bin, err := sandbox.Postgres()
 	if err != nil {
@@ -145,18 +145,18 @@ func (s *Server) ready(ended <-chan struct{}) error {
 	}
 }
 
-// URL is the connection string of a database of this server.
+// URL returns the connection string of a database of this server.
 func (s *Server) URL(database string) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.port, database)
 }
 
-// Port is the TCP port; it stays the same when the server starts again.
+// Port returns the TCP port; it stays the same when the server starts again.
 func (s *Server) Port() int { return s.port }
 
-// Dir is the data directory.
+// Dir returns the data directory.
 func (s *Server) Dir() string { return s.data }
 
-// PID is the process id of the postmaster.
+// PID returns the process id of the postmaster.
 func (s *Server) PID() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,10 +176,10 @@ func (s *Server) Exec(statement string) error {
 	return err
 }
 
-// Processes are the ids of all its processes.
+// Processes returns the ids of all its processes.
 func (s *Server) Processes() []int { return s.box.Processes(s.data) }
 
-// Running says whether the postmaster runs.
+// Running reports whether the postmaster runs.
 func (s *Server) Running() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -237,7 +237,7 @@ func (s *Server) wait() error {
 
 func (s *Server) logFile() string { return filepath.Join(s.box.Dir(), "log") }
 
-// LogTail is the end of the server's log.
+// LogTail returns the end of the server's log.
 func (s *Server) LogTail() []byte {
 	log, err := os.ReadFile(s.logFile())
 	if err != nil {
