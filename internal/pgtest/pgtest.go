@@ -58,7 +58,7 @@ func Start(tb testing.TB, options ...Option) *Server {
 	return s
 }
 
-// Open is Start for what outlives a test. Whoever opens a server closes it, or it ends with the process.
+// Open is Start for a server that outlives a test. The caller closes it; otherwise it ends with the process.
 func Open(options ...Option) (*Server, error) {
 	s, err := pgserver.Open(options...)
 	if err != nil {
@@ -69,7 +69,7 @@ func Open(options ...Option) (*Server, error) {
 
 var shared = sync.OnceValues(func() (*Server, error) { return Open(NoSync()) })
 
-// Shared is the one server, without fsync, that the tests of a test binary share. It ends with the test process.
+// Shared returns the one server, without fsync, that the tests of a test binary share. It ends with the test process.
 func Shared(tb testing.TB) *Server {
 	tb.Helper()
 	s, err := shared()

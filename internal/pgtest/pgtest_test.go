@@ -40,7 +40,7 @@ func ask(t *testing.T, conn *pgx.Conn, question string) string {
 	return answer
 }
 
-// TestDatabases: each has its own tables, and goes away with its test, also while somebody is connected.
+// TestDatabases: each has its own tables, and goes away with its test, also while a client is connected.
 func TestDatabases(t *testing.T) {
 	server := pgtest.Shared(t)
 	var url string
@@ -201,7 +201,7 @@ func leftOf(dir, memory string) string {
 	return ""
 }
 
-// sharedMemory is the id of a server's segment of System V shared memory.
+// sharedMemory returns the id of a server's segment of System V shared memory.
 func sharedMemory(t *testing.T, dir string) string {
 	t.Helper()
 	pidFile, err := os.ReadFile(dir + "/postmaster.pid")

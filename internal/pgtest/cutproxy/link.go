@@ -101,7 +101,7 @@ func (l *link) frontend(from *bufio.Reader) {
 		if l.broken() == 0 && l.isCommit(message) && !l.meet(message, to) {
 			return
 		}
-		// The server answers a COMMIT at the Sync after it; whatever else comes is for nobody.
+		// The server answers a COMMIT at the Sync after it; any other message is not waiting for an answer.
 		if l.broken() == AnswerHeld && message[0] == 'X' {
 			continue
 		}
@@ -172,7 +172,7 @@ func (l *link) backend() {
 	}
 }
 
-// answered is what happens when the server has answered and the client is not to know.
+// answered acts after the server has answered, when the client must not see the answer.
 func (l *link) answered(answer string) {
 	if l.broken() == AnswerLost {
 		l.end() // before anybody hears of it
@@ -183,7 +183,7 @@ func (l *link) answered(answer string) {
 	}
 }
 
-// tell says that the cut has happened; only the first word counts.
+// tell reports that the cut has happened; only the first call counts.
 func (l *link) tell(answer string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -197,7 +197,7 @@ func (l *link) tell(answer string) {
 	l.said = nil // takes nothing more
 }
 
-// held says whether a side has ended, and waits for the cut when the other side is not to notice.
+// held reports whether a side has ended, and waits for the cut when the other side is not to notice.
 func (l *link) held(err error) bool {
 	if err == nil {
 		return false
@@ -250,7 +250,7 @@ func (l *link) broken() Cut {
 	return l.cut
 }
 
-// isCommit says whether a message makes the server commit, and remembers what is prepared for later.
+// isCommit reports whether a message makes the server commit, and remembers what is prepared for later.
 func (l *link) isCommit(message []byte) bool {
 	body := message[5:]
 	switch message[0] {
@@ -268,7 +268,7 @@ func (l *link) isCommit(message []byte) bool {
 	return false
 }
 
-// commits says whether a statement is a COMMIT, in one of its spellings.
+// commits reports whether a statement is a COMMIT, in one of its spellings.
 func commits(statement string) bool {
 	words := strings.Fields(strings.ToLower(strings.TrimRight(strings.TrimSpace(statement), ";")))
 	switch strings.Join(words, " ") {

@@ -71,7 +71,7 @@ func Start(tb testing.TB, target string) *Proxy {
 	return p
 }
 
-// Open is Start for a program that is no test. Whoever opens a proxy closes it.
+// Open is Start for a program that is not a test. The caller closes the proxy.
 func Open(target string) (*Proxy, error) {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -90,16 +90,16 @@ func Open(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// URL is the connection string through the proxy.
+// URL returns the connection string through the proxy.
 func (p *Proxy) URL() string {
 	u := *p.url
 	u.Host = p.listener.Addr().String()
 	return u.String()
 }
 
-// Arm says what happens to the next COMMIT, on whatever connection it comes; those after it pass again. When it
-// has happened the channel gets the server's answer: a command tag such as COMMIT, ROLLBACK when the transaction
-// had failed, or the SQLSTATE of an error; empty where nobody waits for an answer. An earlier Arm that nothing has met is
+// Arm returns what happens to the next COMMIT, on whatever connection it comes; those after it pass again. When it has
+// happened the channel gets the server's answer: a command tag such as COMMIT, ROLLBACK when the transaction had
+// failed, or the SQLSTATE of an error; empty where no answer is awaited. An earlier Arm that nothing has met is
 // forgotten.
 func (p *Proxy) Arm(cut Cut) <-chan string {
 	p.mu.Lock()
@@ -148,21 +148,21 @@ func (p *Proxy) CutAll() {
 	}
 }
 
-// Commits is how many COMMITs have come from clients.
+// Commits returns how many COMMITs have come from clients.
 func (p *Proxy) Commits() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.commits
 }
 
-// Cancels is how many cancel requests have come from clients. They are sent on to the server.
+// Cancels returns how many cancel requests have come from clients. They are sent on to the server.
 func (p *Proxy) Cancels() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cancels
 }
 
-// Connections is how many connections are open.
+// Connections returns how many connections are open.
 func (p *Proxy) Connections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

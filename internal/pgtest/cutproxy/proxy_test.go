@@ -46,7 +46,7 @@ func (w *world) do(conn *pgx.Conn, statement string) {
 	}
 }
 
-// rows are what the server has, whatever a client believes.
+// rows returns what the server has, whatever a client believes.
 func (w *world) rows() (n int) {
 	w.Helper()
 	if err := w.direct.QueryRow(w.Context(), "SELECT count(*) FROM kept").Scan(&n); err != nil {
@@ -104,7 +104,7 @@ func TestCuts(t *testing.T) {
 		name string
 		cut  cutproxy.Cut
 		tag  string
-		rows int // -1: nobody knows
+		rows int // -1: unknown
 	}{
 		{"answer lost", cutproxy.AnswerLost, "COMMIT", 1},
 		{"commit lost", cutproxy.CommitLost, "", 0},
@@ -212,7 +212,7 @@ func (w *world) eventually(what string, is func() bool) {
 	}
 }
 
-// state is what the server says of a connection; empty when there is none.
+// state returns what the server says of a connection; empty when there is none.
 func (w *world) state(pid uint32) (state string) {
 	w.Helper()
 	err := w.direct.QueryRow(w.Context(), "SELECT coalesce(max(state), '') FROM pg_stat_activity WHERE pid = $1", pid).Scan(&state)

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// URL is the connection string of a database: it names both nodes, and a client takes the one that takes writes.
+// URL returns the connection string of a database: it names both nodes, and a client takes the one that takes writes.
 func (p *Pair) URL(database string) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d,127.0.0.1:%d/%s?sslmode=disable&target_session_attrs=read-write",
 		p.nodes[0].port, p.nodes[1].port, database)
@@ -87,7 +87,7 @@ func (p *Pair) Revive(tb testing.TB) {
 	}
 }
 
-// writable is the node that takes writes.
+// writable returns the node that takes writes.
 func (p *Pair) writable(ctx context.Context) (*node, error) {
 	conn, err := pgx.Connect(ctx, p.URL("postgres"))
 	if err != nil {
@@ -106,8 +106,8 @@ func (p *Pair) writable(ctx context.Context) (*node, error) {
 	return nil, fmt.Errorf("a server on port %d, which is no node", port)
 }
 
-// inSync says whether a commit waits for both nodes: the monitor sees a primary and a secondary, and the primary has one
-// synchronous standby that streams.
+// inSync reports whether a commit waits for both nodes: the monitor sees a primary and a secondary, and the primary has
+// one synchronous standby that streams.
 func (p *Pair) inSync(ctx context.Context) error {
 	states, err := p.states(ctx)
 	if err != nil {
@@ -133,7 +133,7 @@ func (p *Pair) inSync(ctx context.Context) error {
 	return err
 }
 
-// states are what the monitor sees of each node, and what it wants: "secondary/secondary".
+// states returns what the monitor sees of each node, and what it wants: "secondary/secondary".
 func (p *Pair) states(ctx context.Context) ([]string, error) {
 	conn, err := pgx.Connect(ctx, p.monitor.url)
 	if err != nil {
@@ -148,7 +148,7 @@ func (p *Pair) states(ctx context.Context) ([]string, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// view is what the monitor knows of the nodes, for somebody who wonders why there was no failover.
+// view returns what the monitor knows of the nodes, to find out why there was no failover.
 func (p *Pair) view() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -7,8 +7,8 @@
 //	pair.WaitForNewPrimary(t)
 //
 // A commit is acknowledged when both nodes have it, so none may be missing on the new primary. Alone, that one takes
-// commits without waiting for anybody: this is how pg_auto_failover keeps the service up. [Pair.Revive] brings the
-// other node back.
+// commits without waiting for anybody: this is how pg_auto_failover keeps the service available. [Pair.Revive] brings
+// the other node back.
 //
 // The monitor is tuned to notice the end of a primary within a second or two, as a kill shows on loopback by refused
 // connections; against a node that is just slow it is patient for longer, because the machine that runs the tests may be
@@ -32,7 +32,7 @@ import (
 	"faquan/internal/sandbox"
 )
 
-// patience is how long a step of the pair may take on a busy machine.
+// patience is the timeout for a step of the pair, long enough for a busy machine.
 const patience = 2 * time.Minute
 
 // monitorSettings decide how fast a failover is; times are in milliseconds.
@@ -99,7 +99,7 @@ func Start(tb testing.TB) *Pair {
 	return p
 }
 
-// Open is Start for a program that is no test. Whoever opens a pair closes it.
+// Open is Start for a program that is not a test. The caller closes the pair.
 func Open() (*Pair, error) {
 	autoctl, err := sandbox.Program("pg_autoctl", "pg-auto-failover-cli")
 	if err != nil {
@@ -160,7 +160,7 @@ func (p *Pair) createMonitor() error {
 	})
 }
 
-// monitorConfig says that the monitor listens on loopback only.
+// monitorConfig reports that the monitor listens on loopback only.
 func (p *Pair) monitorConfig() error {
 	config := fmt.Sprintf(`[pg_autoctl]
 role = monitor
@@ -277,7 +277,7 @@ func (n *node) ping(ctx context.Context) error {
 
 func (p *Pair) logFile(n *node) string { return filepath.Join(p.box.Dir(), n.name+".log") }
 
-// logs are what the monitor knows, and the ends of what the keepers have said.
+// logs returns what the monitor knows, and the ends of what the keepers have said.
 func (p *Pair) logs() string {
 	var all strings.Builder
 	fmt.Fprintln(&all, p.view())
