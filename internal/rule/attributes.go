@@ -48,7 +48,7 @@ func objectOf(from map[string]any) *object {
 	return o
 }
 
-// valueOf is a JSON value as CEL's: a whole number is an int, any other a double.
+// valueOf returns a JSON value as CEL's: a whole number is an int, any other a double.
 func valueOf(v any) ref.Val {
 	switch v := v.(type) {
 	case map[string]any:
@@ -80,7 +80,7 @@ func number(text string) ref.Val {
 	return types.Double(f)
 }
 
-// Find is a field.
+// Find returns a field.
 func (o *object) Find(key ref.Val) (ref.Val, bool) {
 	if name, ok := key.(types.String); ok {
 		v, found := o.fields[string(name)]
@@ -89,7 +89,7 @@ func (o *object) Find(key ref.Val) (ref.Val, bool) {
 	return o.Mapper.Find(key)
 }
 
-// Iterator goes through the keys.
+// Iterator iterates over the keys.
 func (o *object) Iterator() traits.Iterator {
 	//guard:TestOrderOfAttributes types.NewRefValList(adapter{}, o.keys) -> o.Mapper
 	return types.NewRefValList(adapter{}, o.keys).Iterator()

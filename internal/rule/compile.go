@@ -23,13 +23,13 @@ type Rule struct {
 	// Cost is the most that the rule can cost; of a rule with loops or patterns, for lists of 100 elements and texts of
 	// 100 bytes. See MaxCost.
 	Cost uint64
-	// counted says that the cost is counted while the rule runs, because the rule has loops or patterns.
+	// counted reports whether the cost is counted while the rule runs, because the rule has loops or patterns.
 	counted bool
 	// patterns are the regular expressions of the rule and how many instructions each takes.
 	patterns map[string]uint64
 }
 
-// Error says why a text is no rule, and where.
+// Error describes why a text is not a valid rule, and where.
 type Error struct {
 	Line, Column int // 1 is the first; the column counts characters
 	Reason       string
@@ -85,7 +85,7 @@ func at(l common.Location, message string) error {
 	return &Error{max(l.Line(), 1), max(l.Column()+1, 1), plainly(message)}
 }
 
-// compiling is one rule that CEL has checked, on its way to a program.
+// compiling turns one rule that CEL has checked into a program.
 type compiling struct {
 	env     *cel.Env
 	checked *cel.Ast
@@ -167,7 +167,7 @@ func (c *compiling) pattern(call, arg ast.Expr) {
 	c.rule.patterns[text] = instructions(text)
 }
 
-// instructions is what a regular expression compiles to; CEL has seen that it does.
+// instructions returns what a regular expression compiles to; CEL has seen that it does.
 func instructions(pattern string) uint64 {
 	tree, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {

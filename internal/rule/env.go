@@ -23,7 +23,7 @@ const (
 	MaxAttributes = 8192
 	MaxText       = 1024
 	MaxActCodes   = 4096
-	// maxNesting is how deep loops may stand in each other.
+	// maxNesting is the maximum nesting depth of loops.
 	maxNesting = 2
 	// maxProgram bounds what a regular expression compiles to, in instructions.
 	maxProgram = 250
@@ -38,7 +38,7 @@ const (
 	issuedTodayIn = "@issuedTodayIn"
 )
 
-// environment is what all rules are compiled in.
+// environment is the CEL environment of all rules.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
 	numbers := cel.MapType(cel.StringType, cel.IntType)
 	return cel.NewEnv(
@@ -90,7 +90,7 @@ func lookUp(variable, kind string) cel.Macro {
 	})
 }
 
-// literal is the text of a string literal.
+// literal returns the text of a string literal.
 func literal(e ast.Expr) (string, bool) {
 	if e.Kind() != ast.LiteralKind {
 		return "", false

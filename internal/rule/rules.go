@@ -19,7 +19,7 @@ type Rules struct {
 	size atomic.Int64
 }
 
-// compiled is the rule of a text, or why there is none.
+// compiled is a compiled rule, or the error of its text.
 type compiled struct {
 	rule *Rule
 	err  error
@@ -27,7 +27,7 @@ type compiled struct {
 
 var _ benefit.Rules = (*Rules)(nil)
 
-// New is a cache with nothing in it.
+// New returns a cache with nothing in it.
 func New() *Rules {
 	r := &Rules{}
 	r.kept.Store(&sync.Map{})

@@ -13,9 +13,9 @@ import (
 	"faquan/internal/benefit"
 )
 
-// scope gives a running rule its variables. Each value is made when it is first asked for, and made anew only when
-// the input says something else than the one before; what is kept is compared by what it says and never by where it
-// lies, so that a scope may see the inputs of any requests in any order.
+// scope provides the variables of a running rule. Each value is made when it is first asked for, and made anew only
+// when the input says something else than the one before; what is kept is compared by what it says and never by where
+// it lies, so that a scope may see the inputs of any requests in any order.
 type scope struct {
 	in *benefit.RuleInput
 
@@ -59,7 +59,7 @@ func (s *scope) begin(in *benefit.RuleInput) error {
 	return nil
 }
 
-// end lets go of the request.
+// end releases the request.
 func (s *scope) end() {
 	s.in = nil
 	s.ofTemplate.of, s.ofTemplateToday.of, s.inActivity.of, s.inActivityToday.of = nil, nil, nil, nil
@@ -68,7 +68,7 @@ func (s *scope) end() {
 // Parent is none.
 func (s *scope) Parent() cel.Activation { return nil }
 
-// ResolveName is the value of a variable.
+// ResolveName returns the value of a variable.
 func (s *scope) ResolveName(name string) (any, bool) {
 	r := s.in.Request
 	switch name {
@@ -146,7 +146,7 @@ func (t *text) value(s string) ref.Val {
 	return t.val
 }
 
-// noMap is what a past is not asked for.
+// noMap is returned for an unsupported access to past issues.
 var noMap = types.NewRefValMap(adapter{}, nil)
 
 // past is a map from names to how many vouchers were received before.

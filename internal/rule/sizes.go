@@ -16,13 +16,13 @@ const (
 	usualElement = 16
 )
 
-// sizes tells the estimate of a rule's cost how large what it looks at can be, in bytes or elements.
+// sizes provides the maximum sizes of a rule's inputs, in bytes or elements, to the estimate of its cost.
 type sizes struct {
 	counted  bool
 	patterns map[string]uint64
 }
 
-// EstimateSize is the size of a variable or of a part of one; nil for what the rule makes itself.
+// EstimateSize returns the size of a variable or of a part of one; nil for what the rule makes itself.
 func (s sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	path := n.Path()
 	if len(path) == 0 {
@@ -46,7 +46,7 @@ func (s sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	return &cost.SizeEstimate{Max: largest}
 }
 
-// EstimateCallCost is the cost of matching a pattern; other calls are left to CEL's own model.
+// EstimateCallCost returns the cost of matching a pattern; other calls are left to CEL's own model.
 func (s sizes) EstimateCallCost(function, _ string, target *cost.AstNode, args []cost.AstNode) *cost.CallEstimate {
 	if function != overloads.Matches || len(args) == 0 {
 		return nil
@@ -69,7 +69,7 @@ func (s sizes) EstimateCallCost(function, _ string, target *cost.AstNode, args [
 // counter counts what patterns cost while a rule runs.
 type counter struct{ patterns map[string]uint64 }
 
-// CallCost is the cost of matching a pattern; nil leaves other calls to CEL's own model.
+// CallCost returns the cost of matching a pattern; nil leaves other calls to CEL's own model.
 func (c counter) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
 	//guard:TestAPatternEndsAtItsCost without function != overloads.Matches || len(args) != 2
 	if function != overloads.Matches || len(args) != 2 {
@@ -84,6 +84,6 @@ func (c counter) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64
 	return &n
 }
 
-// matching is what it costs to match a text. At worst each byte meets each instruction, which takes a third of a unit.
-// CEL counts the length of the pattern instead, and (x?){200} is much longer than it looks.
+// matching returns what it costs to match a text. At worst each byte meets each instruction, which takes a third of a
+// unit. CEL counts the length of the pattern instead, and (x?){200} is much longer than it looks.
 func matching(text, instructions uint64) uint64 { return 1 + text*instructions/3 }
