@@ -25,8 +25,8 @@ func Program(name, debianPackage string) (string, error) {
 	return slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) }), nil
 }
 
-// Postgres is the directory with the programs of a PostgreSQL server. It follows links, because what stands in PATH may
-// be a link to one program, without the others beside it.
+// Postgres returns the directory with the programs of a PostgreSQL server. It follows links, because what stands in
+// PATH may be a link to one program, without the others beside it.
 func Postgres() (dir string, err error) {
 	path, err := Program("postgres", "postgresql")
 	if err != nil {
@@ -36,7 +36,7 @@ func Postgres() (dir string, err error) {
 	return filepath.Dir(path), err
 }
 
-// version is the 15 of /usr/lib/postgresql/15/bin/postgres.
+// version returns the 15 of /usr/lib/postgresql/15/bin/postgres.
 func version(path string) int {
 	v, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
 	return v
@@ -49,8 +49,8 @@ const (
 	lastPort  = 32_000
 )
 
-// Port is a TCP port that nothing on loopback listens on. Another process may be faster to take it: whoever starts a
-// server with it tries another when the server ends at once.
+// Port returns a TCP port that nothing on loopback listens on. Another process may be faster to take it: whoever starts
+// a server with it tries another when the server ends at once.
 func Port() (int, error) {
 	for range 1000 {
 		port := firstPort + rand.IntN(lastPort-firstPort)

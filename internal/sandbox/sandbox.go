@@ -89,11 +89,11 @@ func New(name string) (*Box, error) {
 	return b, nil
 }
 
-// Dir is the directory of the box.
+// Dir returns the directory of the box.
 func (b *Box) Dir() string { return b.dir }
 
-// Account is the name of the account under which the programs of the box run: also that of the superuser of a server
-// that was initialised without another name.
+// Account returns the name of the account under which the programs of the box run: also that of the superuser of a
+// server that was initialised without another name.
 func (b *Box) Account() (string, error) {
 	uid := os.Getuid()
 	if b.account != nil {
@@ -139,9 +139,9 @@ func (b *Box) mkdirs(name string) error {
 	return err
 }
 
-// Command prepares a program to run inside the box: under its account, in its directory and in a session of its own,
-// so that an interrupt at the terminal is for the test alone. It has no variable of our environment
-// but PATH, so that no PGHOST of somebody's shell leads it astray.
+// Command prepares a program to run inside the box: under its account, in its directory and in a session of its own, so
+// that an interrupt at the terminal is for the test alone. It has no variable of our environment but PATH, so that a
+// PGHOST in the caller's environment does not affect it.
 func (b *Box) Command(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
 	cmd.Dir = b.dir
@@ -161,7 +161,8 @@ func (b *Box) Run(program string, args ...string) error {
 	return nil
 }
 
-// Processes are the ids of what runs inside a directory of the box, without what has ended and waits to be collected.
+// Processes returns the ids of what runs inside a directory of the box, without what has ended and waits to be
+// collected.
 func (b *Box) Processes(dir string) []int {
 	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
 	var pids []int
@@ -227,7 +228,7 @@ func (b *Box) own(path string) error {
 	return os.Chown(path, int(b.account.Uid), int(b.account.Gid))
 }
 
-// serverAccount is the account under which root runs a server: that of the distribution's package, else nobody.
+// serverAccount returns the account under which root runs a server: that of the distribution's package, else nobody.
 func serverAccount() (*syscall.Credential, error) {
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)
@@ -243,7 +244,7 @@ func serverAccount() (*syscall.Credential, error) {
 	return nil, errors.New("PostgreSQL does not run as root, and there is neither an account postgres nor nobody")
 }
 
-// searchable is the first of the directories that another account can reach.
+// searchable returns the first of the directories that another account can reach.
 func searchable(dirs ...string) (string, error) {
 	for _, dir := range dirs {
 		if reachable(dir) {
