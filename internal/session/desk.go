@@ -49,7 +49,7 @@ type Options struct {
 	// Forget, unless nil, is called after every change with the sessions that it touched, before the method that made the
 	// change returns. See gateway.Sessions.Forget.
 	Forget func(...benefit.Digest)
-	// Clock is what expiries are compared with; default time.Now.
+	// Clock returns what expiries are compared with; default time.Now.
 	Clock func() time.Time
 	Lifetimes
 }
