@@ -42,7 +42,7 @@ func (w *world) change(clock benefit.Instant) (string, issuing.ChangeFunc) {
 func (w *world) changeTemplate(clock benefit.Instant, cat *benefit.Catalogue) any {
 	t := *cat.Templates[benefit.TemplateID(1+w.pick(w.templates))]
 	if short := w.filter(func(x *wish) bool { return len(x.short) > 0 }); len(short) > 0 && w.pick(2) == 0 {
-		if wanted := cat.Templates[some(w, some(w, short...).short...)]; wanted != nil { // somebody waits for more of it
+		if wanted := cat.Templates[some(w, some(w, short...).short...)]; wanted != nil { // a request waits for more of it
 			t = *wanted
 			t.Stock, t.Status, t.Publish = w.restocked(t.Stock, 30), benefit.Active, benefit.Window{}
 			return &t
@@ -164,7 +164,7 @@ func (w *world) changeUsers(users []*benefit.User) *benefit.Changes {
 	return changes
 }
 
-// free says that nobody has the identifier.
+// free reports whether no user has the identifier.
 func free(users []*benefit.User, ident benefit.Identifier) bool {
 	return !slices.ContainsFunc(users, func(u *benefit.User) bool { return slices.Contains(u.Identifiers, ident) })
 }

@@ -22,7 +22,7 @@ func (s *simulation) contents(st store.Store) *storetest.Contents {
 	return all
 }
 
-// diff tells how two values differ; see storetest.Diff, which takes its time.
+// diff returns how two values differ; see storetest.Diff, which takes its time.
 func diff(want, got any) string {
 	if reflect.DeepEqual(want, got) {
 		return ""
@@ -45,7 +45,7 @@ func (s *simulation) settle(p *process, when string) {
 	s.check(when)
 }
 
-// hasNow says that the store's last commit was at least as late. It shows a commit that changed no row, too.
+// hasNow reports whether the store's last commit was at least as late. It shows a commit that changed no row, too.
 func (s *simulation) hasNow(st store.Store, now benefit.Instant) bool {
 	tx, err := st.Begin(s.ctx, 0)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *simulation) same() bool {
 	return diff(s.contents(s.model), s.contents(s.back.all())) == ""
 }
 
-// write gives the plain store and the ledger a commit that only the store knew of.
+// write applies a commit that only the store had to the plain store and the ledger.
 func (s *simulation) write(c *benefit.Changes) {
 	s.writePlain(c)
 	s.learn(c)

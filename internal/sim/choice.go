@@ -12,7 +12,7 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// choice is what the rules of the specification give to a request that names a scene.
+// choice is what the specification's rules give a request that names a scene.
 type choice struct {
 	scene      *benefit.Scene // nil: none that is there for the caller, and open
 	candidates []option
@@ -106,14 +106,14 @@ func namedAgainst(r *benefit.Request, scene *benefit.Scene) (errors []benefit.De
 	return errors
 }
 
-// narrowed says that both narrowings leave the item in.
+// narrowed reports whether both narrowings leave the item in.
 func (l *ledger) narrowed(r *benefit.Request, act *benefit.Activity, item benefit.Item) bool {
 	byCode := len(r.Asked.ActCodes) == 0 || slices.Contains(r.Asked.ActCodes, act.ActCode)
 	byRight := len(r.Asked.Rights) == 0 || slices.ContainsFunc(r.Asked.Rights, func(p benefit.ActRight) bool { return l.names(p, act, item) })
 	return byCode && byRight
 }
 
-// names says that a pair, of which one member may be missing, names the item.
+// names reports whether a pair, of which one member may be missing, names the item.
 func (l *ledger) names(p benefit.ActRight, act *benefit.Activity, item benefit.Item) bool {
 	return (p.ActCode == "" || p.ActCode == act.ActCode) && (p.RightID == 0 || p.RightID == l.cat.Templates[item.Template].RightID)
 }
@@ -143,7 +143,7 @@ func (l *ledger) namedInVain(r *benefit.Request, scene *benefit.Scene) (errors [
 	return errors
 }
 
-// itemLine is what one send of an item asks for.
+// itemLine returns what one send of an item asks for.
 func (l *ledger) itemLine(act *benefit.Activity, item benefit.Item) benefit.Line {
 	line := benefit.Line{Template: item.Template, Activity: act.ID, DetailID: item.DetailID, Sends: 1, Quantity: item.Quantity}
 	t := l.cat.Templates[item.Template]
@@ -201,7 +201,7 @@ func (t *trial) choose(r *benefit.Request, c *choice) {
 	c.chosen = all
 }
 
-// draw is which option the key takes: 64 bits of an HMAC, as a fraction of the sum of the weights.
+// draw returns which option the key takes: 64 bits of an HMAC, as a fraction of the sum of the weights.
 func draw(all []option, r *benefit.Request) int {
 	sum := int64(0)
 	for _, o := range all {
@@ -220,7 +220,7 @@ func draw(all []option, r *benefit.Request) int {
 	return len(all) - 1
 }
 
-// eligible says that the activity is open, its rule holds, and each of its lines would be issued alone.
+// eligible reports whether the activity is open, its rule holds, and each of its lines would be issued alone.
 func (t *trial) eligible(o *option) bool {
 	if o.act.Status != benefit.Active || t.now < o.act.Window.Start || ended(o.act.Window, t.now) || !t.ruleHolds(o.act.Rule) {
 		return false

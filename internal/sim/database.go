@@ -39,10 +39,10 @@ type onDatabase struct {
 	*simulation
 	Database
 	members map[*process]*member
-	control *postgres.Store // past the proxies: what nobody breaks but a crash of the server
+	control *postgres.Store // bypasses the proxies: only a crash of the server breaks it
 }
 
-// member is what a process has on the database.
+// member is the state of a process on the database.
 type member struct {
 	process *process
 	proxy   *cutproxy.Proxy
@@ -183,7 +183,7 @@ func (o *onDatabase) stopOne(p *process) {
 	o.join(p)
 }
 
-// holds says that the changes are there. Where they are what stood there before, it does not matter, but for now.
+// holds reports whether the changes are there. Where they are what stood there before, it does not matter, but for now.
 func (o *onDatabase) holds(maybe *benefit.Changes) bool {
 	o.confirmed = max(o.confirmed, maybe.Now)
 	return !o.same()

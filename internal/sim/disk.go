@@ -144,7 +144,7 @@ func (o *onDisk) crash(why string) {
 	p.queue = nil
 	old := o.views.dir()
 	o.views.crash(o.pick, fate)
-	_ = p.store.Close() // on a disk that is off and a view that nobody will look at again
+	_ = p.store.Close() // on a disk that is off and a view that will not be used again
 	o.views.drop(old)
 	o.start()
 }
@@ -275,7 +275,7 @@ func (v *views) crash(pick func(n int) int, fate int) {
 	}
 }
 
-// copyView copies the files of a view that nobody writes to at the moment.
+// copyView copies the files of a view that is not being written to.
 func copyView(from, to string) {
 	must(os.MkdirAll(to, 0o700))
 	for _, suffix := range []string{"", "-wal"} {
@@ -298,5 +298,5 @@ func must(err error) {
 	}
 }
 
-// viewDir is where a life of the process keeps its view.
+// viewDir returns where a life of the process keeps its view.
 func viewDir(root string, life int) string { return filepath.Join(root, fmt.Sprint("life-", life)) }

@@ -57,7 +57,7 @@ func (l *ledger) judge(r *benefit.Request, o benefit.Outcome, now benefit.Instan
 	return t.book(r, bound, lines, o)
 }
 
-// wishes is what a request's scene has for it; nothing for one without, or whose lines are frozen.
+// wishes returns what a request's scene has for it; nothing for one without, or whose lines are frozen.
 func (l *ledger) wishes(r *benefit.Request, bound *benefit.Issuance) *choice {
 	if bound != nil {
 		return &choice{errors: bound.Errors}
@@ -68,7 +68,7 @@ func (l *ledger) wishes(r *benefit.Request, bound *benefit.Issuance) *choice {
 	return l.candidates(r)
 }
 
-// linesOf are the lines that an attempt is about.
+// linesOf returns the lines that an attempt is about.
 func linesOf(r *benefit.Request, bound *benefit.Issuance, c *choice) (lines []benefit.Line) {
 	switch {
 	case bound != nil:
@@ -149,8 +149,8 @@ func (t *trial) book(r *benefit.Request, bound *benefit.Issuance, lines []benefi
 	return t.wantBox(lines, o)
 }
 
-// closedBy is what must stand under a key after an attempt that issued nothing: what stood there, with each line closed
-// that the answer says is final.
+// closedBy returns what must stand under a key after an attempt that issued nothing: what stood there, with each line
+// closed that the answer says is final.
 func closedBy(bound *benefit.Issuance, o benefit.Outcome) *benefit.Issuance {
 	closed := bound
 	for k, told := range o.Lines {
@@ -167,7 +167,7 @@ func closedBy(bound *benefit.Issuance, o benefit.Outcome) *benefit.Issuance {
 	return closed
 }
 
-// wantBox checks what is told of the treasure box.
+// wantBox checks what the answer reports about the treasure box.
 func (t *trial) wantBox(lines []benefit.Line, o benefit.Outcome) error {
 	if want := t.boxDone(t.user, lines, t.now); o.BoxDone != want {
 		return fmt.Errorf("the task of the box is done: %v, it should be %v", o.BoxDone, want)
@@ -199,7 +199,7 @@ func wantReplay(bound *benefit.Issuance, o benefit.Outcome) error {
 	return nil
 }
 
-// takesUnknown says that an unknown recipient becomes a user.
+// takesUnknown reports whether an unknown recipient becomes a user.
 func (l *ledger) takesUnknown(r *benefit.Request, c *choice) bool {
 	lines := slices.Clone(r.Lines)
 	for _, o := range c.candidates {

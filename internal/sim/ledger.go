@@ -10,8 +10,8 @@ import (
 	"faquan/internal/id"
 )
 
-// ledger is what the callers know together: which voucher was issued to whom under which key. All counts are
-// made from that. It judges answers by the rules as they are written in the specification.
+// ledger is the combined knowledge of all callers: which voucher was issued to which user under which key. All counts
+// are made from that. It judges answers by the rules as they are written in the specification.
 type ledger struct {
 	cat     *benefit.Catalogue
 	issued  map[claim]*benefit.Issuance
@@ -81,7 +81,7 @@ func (l *ledger) setCatalogue(cat *benefit.Catalogue) {
 	}
 }
 
-// seen is what a batch had read before it had its turns, when others came between. A refusal may rest on that: the
+// seen is what a batch had read before it had its locks, when others came between. A refusal may rest on that: the
 // batch is then as good as one that came before them.
 type seen struct {
 	users  map[benefit.UserID]*benefit.User
@@ -114,7 +114,7 @@ func (l *ledger) setUsers(users []*benefit.User) {
 	}
 }
 
-// recipient is whom an identifier names now; nil when nobody.
+// recipient returns the user that an identifier names now; nil when there is none.
 func (l *ledger) recipient(ident benefit.Identifier) *benefit.User {
 	if user, ok := ident.Ref(); ok {
 		return l.users[user]
@@ -127,7 +127,7 @@ func (l *ledger) recipient(ident benefit.Identifier) *benefit.User {
 	return nil
 }
 
-// standing is what stands under a key at now: a key that was bound for a while comes free again.
+// standing returns the issuance under a key at now: a key that was bound for a while comes free again.
 func (l *ledger) standing(k claim, now benefit.Instant) *benefit.Issuance {
 	i := l.issued[k]
 	if i != nil && i.BindMillis != 0 && now >= i.At()+benefit.Instant(i.BindMillis) {
@@ -166,7 +166,7 @@ func (l *ledger) add(i *benefit.Issuance) error {
 	return nil
 }
 
-// frozenOf is what of an issuance may never change, but for the codes.
+// frozenOf returns what of an issuance may never change, but for the codes.
 func frozenOf(i *benefit.Issuance) benefit.Issuance {
 	frozen := *i
 	frozen.BoxDone, frozen.Lines = false, nil

@@ -2,7 +2,7 @@ package sim
 
 import "faquan/internal/benefit"
 
-// Met counts what the answers of a run were about, so that a test can see that the histories meet everything.
+// Met counts the kinds of answers of a run, so that a test can check that the histories cover all of them.
 type Met struct {
 	Chosen, Nothing int // scenes that gave something, and that had nothing to give
 	Continued       int // keys that got more of their frozen lines

@@ -6,7 +6,7 @@ import (
 	"faquan/internal/benefit"
 )
 
-// play is what one line gave a user out of an activity.
+// play is what one line issued to a user from an activity.
 type play struct {
 	at              benefit.Instant
 	sends, vouchers int64
@@ -24,7 +24,7 @@ func (l *ledger) played(i *benefit.Issuance, line *benefit.IssuedLine) {
 	l.plays[k] = append(l.plays[k], p)
 }
 
-// participation is what a user has done in an activity, told from all that it got out of it.
+// participation returns what a user has done in an activity, told from all that it got out of it.
 func (l *ledger) participation(k benefit.ParticipationKey) benefit.Participation {
 	sum := benefit.Participation{ParticipationKey: k}
 	for _, p := range l.plays[k] {
@@ -36,7 +36,7 @@ func (l *ledger) participation(k benefit.ParticipationKey) benefit.Participation
 	return sum
 }
 
-// today is what a user has done in an activity on the day of now.
+// today returns what a user has done in an activity on the day of now.
 func (l *ledger) today(k benefit.ParticipationKey, now benefit.Instant) benefit.Participation {
 	sum := benefit.Participation{ParticipationKey: k}
 	for _, p := range l.plays[k] {
@@ -61,14 +61,14 @@ func (l *ledger) today(k benefit.ParticipationKey, now benefit.Instant) benefit.
 	return sum
 }
 
-// guarded says that the user received something from the activity less than a second ago.
+// guarded reports whether the user received something from the activity less than a second ago.
 func (l *ledger) guarded(user benefit.UserID, act *benefit.Activity, now benefit.Instant) bool {
 	return act != nil && !act.NoGuard && slices.ContainsFunc(l.plays[benefit.ParticipationKey{User: user, Activity: act.ID}], func(p play) bool {
 		return now-p.at < 1000
 	})
 }
 
-// boxDone says that one of the lines belongs to a treasure box whose task the user has done today.
+// boxDone reports whether one of the lines belongs to a treasure box whose task the user has done today.
 func (l *ledger) boxDone(user *benefit.User, lines []benefit.Line, now benefit.Instant) bool {
 	return user != nil && slices.ContainsFunc(lines, func(line benefit.Line) bool {
 		act := l.cat.Activities[line.Activity]

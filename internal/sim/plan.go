@@ -5,7 +5,7 @@ import (
 	"faquan/internal/pgtest/cutproxy"
 )
 
-// plan is what happens to a batch on a database, and where in it.
+// plan is a fault to inject into a batch on a database, and the point at which it happens.
 type plan struct {
 	what event
 	at   point
@@ -15,7 +15,7 @@ type plan struct {
 	heard <-chan string // what the server said to a commit that a proxy broke
 }
 
-// event is what may happen to a batch.
+// event is a fault that can happen to a batch.
 type event int
 
 const (
@@ -27,7 +27,7 @@ const (
 	serverDies       // the server is killed
 )
 
-// breaks says that the batch may fail for it.
+// breaks reports whether the batch may fail for it.
 func (p plan) breaks() bool { return p.what >= cut }
 
 // plan draws what happens to the batch that a process is about to take.
@@ -55,7 +55,7 @@ func (o *onDatabase) plan(p *process, batch []*asked) {
 	}
 }
 
-// others says that another process has a batch under way.
+// others reports whether another process has a batch under way.
 func (o *onDatabase) others(p *process) bool {
 	for _, q := range o.processes {
 		if q != p && q.busy {
@@ -185,7 +185,7 @@ func (o *onDatabase) broken(p *process, done plan) {
 	}
 }
 
-// unchanged says that changes only wrote what stood there before.
+// unchanged reports whether changes only wrote what stood there before.
 func (o *onDatabase) unchanged(c *benefit.Changes) bool {
 	return len(c.Issuances) == 0 && c.Catalogue == 0
 }

@@ -20,17 +20,17 @@ type process struct {
 	queue  []*asked         // what was submitted and is not answered
 	maybe  *benefit.Changes // what a commit of unknown outcome would have written
 	busy   bool             // a batch is under way
-	dead   bool             // it has ended in its batch: nobody hears of it
+	dead   bool             // it has ended in its batch, and no answer comes
 }
 
-// asked is one submitted request or change.
+// asked is a submitted request or change.
 type asked struct {
 	wish    *wish
 	request *benefit.Request // nil: a change
 	pending issuing.Pending
 }
 
-// newIssuer gives a process whose store was just opened an issuer.
+// newIssuer creates the issuer of a process whose store was just opened.
 func (s *simulation) newIssuer(p *process) {
 	var err error
 	p.issuer, err = issuing.New(s.ctx, issuing.Options{
@@ -70,7 +70,7 @@ func (s *simulation) change(p *process) {
 	}
 }
 
-// work lets a process's committer take one batch through.
+// work lets a process's committer process one batch.
 func (s *simulation) work(p *process) {
 	batch := p.nextBatch(s.batch)
 	p.store.begin()
@@ -95,7 +95,7 @@ func (s *simulation) work(p *process) {
 	s.back.ended(p, batch, failed)
 }
 
-// workAll works until nobody waits.
+// workAll works until no request waits.
 func (s *simulation) workAll() {
 	for _, p := range s.processes {
 		for len(p.queue) > 0 {

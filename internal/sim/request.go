@@ -11,7 +11,7 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// wish is what a caller wants and sends, as often as it takes: a request, but for what the façade takes from the
+// wish is a request as its caller sends it, as often as needed: a request, but for what the façade takes from the
 // catalogue of the moment.
 type wish struct {
 	benefit.Request
@@ -97,7 +97,7 @@ func (w *world) request() *wish {
 	return w.add(w.certificateSend())
 }
 
-// again is a wish that was asked before, mostly as it was.
+// again returns a wish that was asked before, mostly as it was.
 func (w *world) again(first *wish) *wish {
 	again := *first
 	switch w.pick(8) {
@@ -122,7 +122,7 @@ func (w *world) filter(wanted func(*wish) bool) []*wish {
 	return slices.DeleteFunc(slices.Clone(w.asked), func(x *wish) bool { return !wanted(x) })
 }
 
-// open are the wishes whose callers do not know how they went.
+// open returns the wishes whose callers do not know how they went.
 func (w *world) open() []*wish { return w.filter(func(x *wish) bool { return x.open }) }
 
 // key is one that was not asked before.
@@ -200,7 +200,7 @@ func (w *world) certificateSend() *wish {
 	return &wish{Request: r}
 }
 
-// user is a user named by id.
+// user returns a user named by id.
 func (w *world) user() benefit.Identifier {
 	ids := slices.Sorted(maps.Keys(w.ledger.users))
 	if len(ids) == 0 || w.pick(20) == 0 {

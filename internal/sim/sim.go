@@ -26,7 +26,7 @@ type Config struct {
 	Trace    io.Writer // gets a line for everything that happens; may be nil
 }
 
-// Report is what a run came to. Two runs of a seed give the same one.
+// Report is the result of a run. Two runs of a seed give the same one.
 type Report struct {
 	Hash [32]byte // of the trace
 
@@ -47,7 +47,7 @@ type backend interface {
 	happen(n int)
 	// recover starts again what fell over.
 	recover()
-	// now is what the clock of a process shows when it begins a batch.
+	// now returns what the clock of a process shows when it begins a batch.
 	now() benefit.Instant
 	// plan draws what goes wrong with the batch that a process is about to take.
 	plan(p *process, batch []*asked)
@@ -55,16 +55,16 @@ type backend interface {
 	reach(t *watchedTx, at point)
 	// ended is called when the batch is over and its callers have heard; failed is what Step said.
 	ended(p *process, batch []*asked, failed error)
-	// holds says that what a commit of unknown outcome would have written is there.
+	// holds reports whether what a commit of unknown outcome would have written is there.
 	holds(maybe *benefit.Changes) bool
-	// all is a store that shows everything that was committed.
+	// all returns a store that shows everything that was committed.
 	all() store.Store
 	// heal takes every planned fault back.
 	heal()
 	// crash ends all processes without a warning and starts again; stop does so in order.
 	crash(why string)
 	stop()
-	// end closes the store for good, and holds it to what only this store promises.
+	// end closes the store for the last time, and checks what only this store guarantees.
 	end()
 }
 
@@ -94,7 +94,7 @@ func Run(c Config) (report Report, err error) {
 	return
 }
 
-// violation is what a run panics with when something is broken.
+// violation is the value with which a run panics when an invariant is broken.
 type violation string
 
 type simulation struct {
@@ -202,7 +202,7 @@ func (s *simulation) turnClock() {
 	s.tracef("the clock shows %v and %d ms", s.clock, s.clock%1000)
 }
 
-// learn tells the ledger of a committed change.
+// learn applies a committed change to the ledger.
 func (s *simulation) learn(c *benefit.Changes) {
 	if c == nil {
 		return
@@ -270,7 +270,7 @@ func (s *simulation) finish() {
 	s.back.end()
 }
 
-// told is an answer in the trace.
+// told returns an answer as text for the trace.
 func told(o benefit.Outcome, err error) string {
 	if err != nil {
 		return class(err)
@@ -294,7 +294,7 @@ func told(o benefit.Outcome, err error) string {
 	return text
 }
 
-// class is an error in the trace, without what differs between two runs: paths, for example.
+// class returns an error in the trace, without what differs between two runs: paths, for example.
 func class(err error) string {
 	for _, known := range []error{
 		issuing.ErrUnknown, issuing.ErrNotIssued, issuing.ErrInvalid, issuing.ErrStopping, store.ErrNotCommitted, store.ErrFailed,

@@ -14,7 +14,7 @@ var (
 	oneSeed = flag.Uint64("sim.seed", 0, "the one seed to run, with its trace when -v is given; 0: as many as -sim.seeds")
 )
 
-// dir is a place for the views: in memory where there is such a place, because every crash copies them.
+// dir returns a place for the views: in memory where there is such a place, because every crash copies them.
 func dir(t testing.TB) string {
 	t.Helper()
 	if _, err := os.Stat("/dev/shm"); err != nil {

@@ -130,13 +130,13 @@ func (t *trial) stamped(asked benefit.Line, told benefit.LineOutcome, frozen *be
 	return nil
 }
 
-// codeless says that the line has no codes for one more send.
+// codeless reports whether the line has no codes for one more send.
 func (t *trial) codeless(asked benefit.Line, issued int, frozen *benefit.IssuedLine) bool {
 	tp := t.cat.Templates[asked.Template]
 	return tp != nil && tp.Kind == benefit.Certificate && frozen != nil && len(frozen.Codes) < (issued+1)*asked.Quantity
 }
 
-// scarce says that free codes may be hard to find: the others of a batch take part of those that there are.
+// scarce reports whether free codes may be hard to find: the others of a batch take part of those that there are.
 func (t *trial) scarce(asked benefit.Line) bool {
 	digits := t.cat.Templates[asked.Template].Code.Digits
 	taken := 0
@@ -148,7 +148,7 @@ func (t *trial) scarce(asked benefit.Line) bool {
 	return digits < 3 || taken > 500
 }
 
-// fits says that a voucher of the template can be worth so many fen.
+// fits reports whether a voucher of the template can be worth so many fen.
 func (t *trial) fits(asked benefit.Line, amount int64) bool {
 	tp := t.cat.Templates[asked.Template]
 	switch {
@@ -162,7 +162,7 @@ func (t *trial) fits(asked benefit.Line, amount int64) bool {
 	return amount >= int64(tp.Amount.Min) && amount <= int64(tp.Amount.Max)
 }
 
-// least is the least that the next send of a line could have been worth: as frozen under the key, or as the
+// least returns the least that the next send of a line could have been worth: as frozen under the key, or as the
 // template has it.
 func (t *trial) least(asked benefit.Line, issued int, frozen *benefit.IssuedLine, fresh bool) int64 {
 	tp, n := t.cat.Templates[asked.Template], int64(asked.Quantity)
@@ -187,7 +187,7 @@ func (t *trial) least(asked benefit.Line, issued int, frozen *benefit.IssuedLine
 	return n * int64(tp.Amount.Min)
 }
 
-// reason is the first of all reasons that holds against one more send worth so many fen.
+// reason returns the first of all reasons that holds against one more send worth so many fen.
 func (t *trial) reason(asked benefit.Line, worth int64) benefit.Reason {
 	tp := t.cat.Templates[asked.Template]
 	switch {
@@ -225,10 +225,10 @@ func (t *trial) reason(asked benefit.Line, worth int64) benefit.Reason {
 	return benefit.NotRefused
 }
 
-// ended says that a window is over: its last second has passed.
+// ended reports whether a window is over: its last second has passed.
 func ended(w benefit.Window, now benefit.Instant) bool { return w.End != 0 && now/1000 > w.End/1000 }
 
-// seen are the counters of a template and the user, with what the trial has taken.
+// seen returns the counters of a template and the user, with what the trial has taken.
 func (t *trial) seen(tp *benefit.Template) benefit.Counters {
 	taken := t.taken[tp.ID]
 	total, today := t.total[tp.ID].plus(taken), t.day[dayKey{tp.ID, t.now.Day()}].plus(taken)
@@ -249,7 +249,7 @@ func (t *trial) seen(tp *benefit.Template) benefit.Counters {
 	return c
 }
 
-// counted are the reasons that counting gives.
+// counted returns the reasons that counting gives.
 func (t *trial) counted(tp *benefit.Template, n, worth int64) map[benefit.Reason]bool {
 	c := t.seen(tp)
 	limited := func(limit, have int64) bool { return limit > 0 && have+n > limit }

@@ -165,7 +165,7 @@ func (t *watchedTx) Confirm(ctx context.Context) error {
 	return err
 }
 
-// writePlain gives the plain store a commit.
+// writePlain applies a commit to the plain store.
 func (s *simulation) writePlain(c *benefit.Changes) {
 	tx, err := s.model.Begin(s.ctx, c.Now)
 	if err == nil {

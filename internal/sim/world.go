@@ -97,7 +97,7 @@ func (w *world) template(n benefit.TemplateID) *benefit.Template {
 	return t
 }
 
-// granted are the apps of other merchants that may issue a template. Scenes give only what they may.
+// granted returns the apps of other merchants that may issue a template. Scenes give only what they may.
 func granted(w *world) []benefit.AppID {
 	return some(w, nil, []benefit.AppID{storetest.App}, []benefit.AppID{storetest.App})
 }
