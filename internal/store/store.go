@@ -1,4 +1,4 @@
-// Package store is what the core needs from a database, and the only thing that it knows of one.
+// Package store defines what the core needs from a database.
 //
 // A store is thin: it begins a batch, loads the rows that the batch needs, writes the rows that the decisions
 // made, commits. It decides nothing. Every rule that must be exact lives in package benefit, so that all stores
@@ -18,24 +18,25 @@ import (
 // The ways in which a commit fails that callers must be able to tell apart. Any other error of Commit means
 // that the outcome is unknown.
 var (
-	// ErrNotCommitted: surely nothing of the batch was written, now or later.
+	// ErrNotCommitted is returned when certainly nothing of the batch was written, now or later.
 	ErrNotCommitted = errors.New("nothing was committed")
-	// ErrTooLarge: an ErrNotCommitted because the changes are more than one commit holds. Fewer at a time may do.
+	// ErrTooLarge is an ErrNotCommitted: the changes are too large for one commit. Retry with fewer.
 	ErrTooLarge = fmt.Errorf("%w: too much for one commit", ErrNotCommitted)
-	// ErrConflict: an ErrNotCommitted because another process was first with a row of the batch. Deciding it again, on
-	// what stands there now, will do. Load answers it as well.
+	// ErrConflict is an ErrNotCommitted: another process changed a row of the batch first. Decide the batch again on
+	// the current rows. Load returns it as well.
 	ErrConflict = fmt.Errorf("%w: another process was first", ErrNotCommitted)
-	// ErrDamaged is returned when a row names another that is not there, a claim its issuance for one. What was issued
-	// under that key is not known, so nothing may be issued under it. Load answers it.
+	// ErrDamaged is returned when a row refers to one that does not exist, such as a claim to its issuance. What was
+	// issued under that key is not known, so nothing may be issued under it. Load returns it.
 	ErrDamaged = errors.New("the store is damaged")
-	// ErrUnconfirmed: what the batch has read may not be durable, so nothing may be answered from it either.
+	// ErrUnconfirmed is returned when what the batch has read may not be durable, so that nothing may be answered from
+	// it.
 	ErrUnconfirmed = errors.New("what was read may not be durable")
-	// ErrFailed: the store can no longer be trusted with a commit. Every later call answers it too; the process
-	// must stop and start again. What the failed commit wrote is unknown.
+	// ErrFailed is returned when the store can no longer commit reliably. Every later call returns it too; the process
+	// must restart. What the failed commit wrote is unknown.
 	ErrFailed = errors.New("the store has failed and must be opened again")
 )
 
-// ErrNoVersion: the store does not know the catalogue of that version.
+// ErrNoVersion is returned when the store does not have the catalogue of that version.
 var ErrNoVersion = errors.New("no such version of the catalogue")
 
 // Store is a database that faquan issues on. One committer drives it at a time (Begin … Commit or Rollback), or several
@@ -43,21 +44,22 @@ var ErrNoVersion = errors.New("no such version of the catalogue")
 type Store interface {
 	// Begin starts a batch. Its now is the clock, or the last committed now if that is later.
 	Begin(ctx context.Context, clock benefit.Instant) (Tx, error)
-	// BeginChange starts a batch that may write anything: users, sessions, the catalogue. While it is under way nobody
-	// issues, in this process or another, and what Read shows stays as it is until the batch ends.
+	// BeginChange starts a batch that may write anything: users, sessions, the catalogue. While it is under way no
+	// batch issues, in this process or another, and what Read shows stays as it is until the batch ends.
 	BeginChange(ctx context.Context, clock benefit.Instant) (Tx, error)
-	// Shared says that others, another process or another committer of this one, may write to the store at the same
+	// Shared reports whether another process, or another committer of this one, may write to the store at the same
 	// time.
 	Shared() bool
 	// LastIDMillis bounds the ids that the store may hold: none carries a later millisecond.
 	LastIDMillis() int64
-	// LastNow is the now of the last commit, or a later one of the commits that came since Open; 0 when there is none.
+	// LastNow returns the now of the last commit, or a later one of the commits that came since Open; 0 when there is
+	// none.
 	LastNow() benefit.Instant
-	// Entities are the entities of the catalogue as of the last commit, by kind and id, and its version. It is
-	// what a start needs, and quicker than Read: it waits for nothing that was issued.
+	// Entities returns the entities of the catalogue as of the last commit, by kind and id, and its version. It is what
+	// a start needs, and quicker than Read: it waits for nothing that was issued.
 	Entities(ctx context.Context) ([]benefit.Entity, int64, error)
-	// Session is the session whose key has the digest, as of the last commit; nil when there is none. Like Entities it
-	// is quicker than Read: gateways ask for every session that they have not seen yet.
+	// Session returns the session whose key has the digest, as of the last commit; nil when there is none. Like
+	// Entities it is quicker than Read: gateways ask for every session that they have not seen yet.
 	Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
 	// Finder answers the questions that callers ask over the wire.
 	Finder
@@ -85,14 +87,15 @@ type Finder interface {
 	RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error]
 }
 
-// Tx is one batch under way. Nothing of it is visible to anybody before Commit returned.
+// Tx is one batch under way. Nothing of it is visible before Commit returns.
 type Tx interface {
-	// Now is the instant at which the whole batch is decided. A store that several processes share reads it again
+	// Now returns the instant at which the whole batch is decided. A store that several processes share reads it again
 	// when the batch has its templates and activities for itself: then Load moves it, forward only.
 	Now() benefit.Instant
-	// Catalogue is the version of the catalogue in force. It stays in force until the batch ends.
+	// Catalogue returns the version of the catalogue in force. It stays in force until the batch ends.
 	Catalogue() int64
-	// Among says that the last commit before this batch was loaded was another process's: others issue beside this one.
+	// Among reports whether another process made the last commit before this batch was loaded, so that processes
+	// contend for the store.
 	Among() bool
 	// Load puts the rows of the keys into the state, absent ones as absent. What it names of templates and activities
 	// the batch has for itself from then on, against all other processes, until it ends; they are named together,
@@ -102,7 +105,7 @@ type Tx interface {
 	// written; on any other error the outcome is unknown. It ends the batch.
 	Commit(ctx context.Context, changes *benefit.Changes) error
 	// Confirm ends a batch that writes nothing. It returns when what the batch has read is durable; its error is an
-	// ErrUnconfirmed; or ErrConflict, when another process was first with what stands under a key that was read.
+	// ErrUnconfirmed; or ErrConflict, when another process was first with the issuance under a key that was read.
 	Confirm(ctx context.Context) error
 	// Rollback ends the batch without writing. After Commit it does nothing.
 	Rollback()
@@ -111,30 +114,30 @@ type Tx interface {
 // Reader answers questions about one consistent state of a store. A row that does not exist is nil, not an
 // error. What it returns is the caller's to keep, not to change.
 type Reader interface {
-	// Claim is what stands under a key: the newest issuance, when the key was bound more than once.
+	// Claim returns the issuance under a key: the newest issuance, when the key was bound more than once.
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
-	// IssuanceOf is the issuance that holds the voucher.
+	// IssuanceOf returns the issuance that holds the voucher.
 	IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error)
 	// UserIssuances lists a user's issuances with an id above after, in id order, at most limit.
 	UserIssuances(ctx context.Context, user benefit.UserID, after id.ID, limit int) ([]*benefit.Issuance, error)
 	// TemplateIssuances lists the issuances of a template with an id above after, in id order, at most limit.
 	TemplateIssuances(ctx context.Context, template benefit.TemplateID, after id.ID, limit int) ([]*benefit.Issuance, error)
 
-	// Recipient is the user that an identifier names.
+	// Recipient returns the user that an identifier names.
 	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
-	// User is a user by id.
+	// User returns a user by id.
 	User(ctx context.Context, user benefit.UserID) (*benefit.User, error)
-	// UserByName is the user with the operator's handle.
+	// UserByName returns the user with the operator's handle.
 	UserByName(ctx context.Context, name string) (*benefit.User, error)
-	// Session is the session whose key has the digest.
+	// Session returns the session whose key has the digest.
 	Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
 
 	// TraceIssuances lists the issuances with the trace id and an id above after, in id order, at most limit.
 	TraceIssuances(ctx context.Context, traceID string, after id.ID, limit int) ([]*benefit.Issuance, error)
 
-	// EntitiesAt are the entities of the catalogue as they were at a version; ErrNoVersion when it is not known.
+	// EntitiesAt returns the entities of the catalogue as they were at a version; ErrNoVersion when it is not known.
 	EntitiesAt(ctx context.Context, version int64) ([]benefit.Entity, error)
-	// Entities are the entities of the catalogue, by kind and id, and its version.
+	// Entities returns the entities of the catalogue, by kind and id, and its version.
 	Entities(ctx context.Context) ([]benefit.Entity, int64, error)
 
 	// The following go through whole tables, in key order, for audit and export. Iteration ends at the first

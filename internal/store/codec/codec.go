@@ -116,7 +116,7 @@ func (d *decoder) small() int {
 	return int(n)
 }
 
-// raw gives a slice of the input itself.
+// raw returns a slice of the input itself.
 func (d *decoder) raw() []byte {
 	n := d.size(1)
 	s := d.b[:n:n]

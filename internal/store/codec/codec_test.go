@@ -63,7 +63,7 @@ func anyLine(t *rapid.T) benefit.IssuedLine {
 	return l
 }
 
-// seldom is a value or none, so that every combination of what may be there comes up.
+// seldom returns a value or none, so that every combination of what may be there comes up.
 func seldom[V any](t *rapid.T, one func(t *rapid.T) V) (v V) {
 	if rapid.Bool().Draw(t, "there") {
 		v = one(t)

@@ -13,7 +13,7 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// formatOneChanges are what testdata/format-one.hex says: a journal record as the first format wrote it.
+// formatOneChanges returns what testdata/format-one.hex says: a journal record as the first format wrote it.
 func formatOneChanges() *benefit.Changes {
 	line := benefit.Line{Template: 7, Activity: 3, DetailID: 5, Sends: 2, Quantity: 1, Amount: 30, HasAmount: true}
 	open := benefit.Identifier{Type: benefit.OpenID, Value: "open", App: 1}

@@ -52,7 +52,7 @@ func DecodeParticipation(body []byte, k benefit.ParticipationKey) (benefit.Parti
 	return p, d.whole()
 }
 
-// EncodeSession is the body of a session: JSON.
+// EncodeSession returns the body of a session: JSON.
 func EncodeSession(s *benefit.Session) []byte {
 	body, err := json.Marshal(s)
 	if err != nil {
@@ -67,7 +67,8 @@ func DecodeSession(body []byte) (*benefit.Session, error) {
 	return s, json.Unmarshal(body, s)
 }
 
-// IdentifierHash is what an identifier is looked up by: 128 bits of SHA-256 over its parts. Stored rows depend on it.
+// IdentifierHash returns what an identifier is looked up by: 128 bits of SHA-256 over its parts. Stored rows depend on
+// it.
 func IdentifierHash(i benefit.Identifier) benefit.Digest {
 	var room [192]byte
 	b := binary.AppendUvarint(room[:0], uint64(len(i.Type)))

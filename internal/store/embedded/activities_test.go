@@ -81,7 +81,7 @@ func (x *pair) write(t testing.TB, c *benefit.Changes) {
 	}
 }
 
-// disturb does something that must change nothing: writes the overlay out, kills the process, takes the view away.
+// disturb does something that must change nothing: writes the memtable out, kills the process, takes the view away.
 func (x *pair) disturb(t testing.TB) {
 	t.Helper()
 	switch x.r.IntN(8) {

@@ -16,14 +16,14 @@ import (
 	"faquan/internal/store/codec"
 )
 
-// sealed is a generation that is full, with the filters to keep for it.
+// sealed is a full generation, with the filters to store for it.
 type sealed struct {
 	generation
 	seq uint64
 }
 
-// applyOverlay writes an overlay to the view in one transaction: table by table, each sorted by its key, so that
-// neighbouring rows are written together. full is the generation that this overlay fills up, if it does.
+// applyOverlay writes a memtable to the view in one transaction: table by table, each sorted by its key, so that
+// neighbouring rows are written together. full is the generation that this memtable fills up, if it does.
 func applyOverlay(conn *sqlite.Conn, o *overlay, full *sealed) (err error) {
 	end, err := sqlitex.ImmediateTransaction(conn)
 	if err != nil {

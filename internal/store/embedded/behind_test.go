@@ -31,7 +31,7 @@ func blockView(t *testing.T, s *Store) (unblock func()) {
 	}
 }
 
-// A flush that failed leaves its overlay behind. What was committed since is written with the next one as well, so
+// A flush that failed leaves its memtable behind. What was committed since is written with the next one as well, so
 // that whoever reads then sees all of it.
 func TestReadAfterFailedFlush(t *testing.T) {
 	s := newMemPlace(t, Options{}).open(t)
@@ -90,7 +90,7 @@ func TestHalfOfTheFilters(t *testing.T) {
 	}
 }
 
-// Commits wait for the view by what the overlay takes of the memory, not only by how many issuances it holds.
+// Commits wait for the view by what the memtable takes of the memory, not only by how many issuances it holds.
 func TestOverlayOfLargeNotes(t *testing.T) {
 	s := newMemPlace(t, Options{MaxOverlay: 64}).open(t)
 	defer s.Close()

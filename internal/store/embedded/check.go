@@ -24,8 +24,8 @@ import (
 // Check examines a data directory without changing anything in it: one snapshot of its view, and the journal up to
 // the position that the view says it has reached.
 //
-// It works on a directory that nobody has open, and then keeps others out until Close; and beside the process that
-// serves it, where it sees what the view had reached when the check began.
+// It works on a directory that no process has open, and then locks it until Close. It also works next to the process
+// that serves the directory; then it sees what the view had reached when the check began.
 type Check struct {
 	o    Options
 	lock io.Closer // nil: another process has the directory, or it cannot be written to
@@ -53,8 +53,8 @@ func OpenCheck(ctx context.Context, o Options) (_ *Check, err error) {
 	return c, c.openView(ctx)
 }
 
-// lockQuietly takes the directory's lock. live says that another process has it. A directory that cannot be
-// written to is nobody's to change, and needs no lock.
+// lockQuietly takes the directory's lock. live says that another process has it. A read-only directory cannot change,
+// and needs no lock.
 func lockQuietly(dir string) (lock io.Closer, live bool, err error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, false, err
@@ -87,7 +87,7 @@ func (c *Check) openView(ctx context.Context) (err error) {
 	return nil
 }
 
-// ErrView says that the view cannot be used. It can be made again from the journal.
+// ErrView reports that the view cannot be used. It can be made again from the journal.
 var ErrView = errView
 
 // unusable marks an error of SQLite that means a damaged file.
@@ -111,10 +111,10 @@ func otherSchema(have string) error {
 	return fmt.Errorf("the view has schema %s, and this program uses schema %d; run the audit of the program that wrote it, or start this one first", have, viewVersion)
 }
 
-// Live says that another process has the directory open.
+// Live reports whether another process has the directory open.
 func (c *Check) Live() bool { return c.live }
 
-// Position is the journal record that the view has reached, as the view says; the zero Head when it has reached
+// Position returns the journal record that the view has reached, as the view says; the zero Head when it has reached
 // none, or there is no view.
 func (c *Check) Position() journal.Head { return journal.Head{Seq: c.at.seq, Hash: c.at.hash} }
 
@@ -126,12 +126,12 @@ func (c *Check) Reader() store.Reader {
 	return borrowed{c.view}
 }
 
-// borrowed is a reader that its user may close without ending it.
+// borrowed is a reader whose Close does nothing: its owner closes it.
 type borrowed struct{ *reader }
 
 func (borrowed) Close() error { return nil }
 
-// Close gives the directory back.
+// Close releases the directory.
 func (c *Check) Close() error {
 	var errs []error
 	if c.view != nil {
@@ -189,7 +189,7 @@ func (c *Check) records(ctx context.Context, fn func(journal.Record) error) erro
 	})
 }
 
-// Fault is something in the view that is not as the journal says.
+// Fault is a difference between the view and the journal.
 type Fault struct {
 	Table string
 	Row   string // which, by ids
@@ -197,13 +197,13 @@ type Fault struct {
 	Got   string // what the view says
 }
 
-// CatalogueChange is what one version of the catalogue changed.
+// CatalogueChange is the change that one version of the catalogue made.
 type CatalogueChange struct {
 	Version  int64
 	Entities []benefit.Entity
 }
 
-// CheckReport says how the view and the journal compare.
+// CheckReport is the result of comparing the view with the journal.
 type CheckReport struct {
 	Records   uint64           // of the journal that were compared
 	Rows      map[string]int64 // of the view, by table
@@ -214,8 +214,8 @@ type CheckReport struct {
 	Persons map[benefit.UserID][]string
 }
 
-// Compare compares every row of the view with what the journal says it must be. It believes nothing of the view
-// but how far it has come, and that only when the chain hash of the journal there is the one that the view notes.
+// Compare compares every row of the view with what the journal says it must be. It trusts only the position of the
+// view, and that only when the chain hash of the journal there is the one that the view notes.
 //
 // The generations in which rows lie are left out of the comparison, since they depend on how the store was opened
 // and closed. Instead each key must be in a generation that exists and that its filters do not hide, and
@@ -243,7 +243,7 @@ func (c *Check) Compare(ctx context.Context, most int) (*CheckReport, error) {
 	return &x.report, nil
 }
 
-// emptyView says that nothing was ever written to the view, so that there is nothing to compare.
+// emptyView reports whether nothing was ever written to the view, so that there is nothing to compare.
 func (c *Check) emptyView() bool {
 	some, err := textOf(c.view.conn, "SELECT exists (SELECT 1 FROM issuance) OR exists (SELECT 1 FROM user) OR exists (SELECT 1 FROM claim)")
 	return err == nil && some == "0"

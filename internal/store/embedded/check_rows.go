@@ -118,8 +118,8 @@ func linkRow(emit rowFunc, k linkKey, l link) {
 	emit(linkTable, k[:], numbers(content[:0], int64(l.user), plain))
 }
 
-// goneLinkRow stands for an identifier that nobody has any more: there may be a row or none, as long as the user
-// that it names is asked.
+// goneLinkRow stands for an identifier that no user has any more: there may be a row or none, as long as the user that
+// it names is asked.
 const goneLinkRow = "gone"
 
 func leadsNowhere(content string, found bool) bool {
@@ -134,7 +134,7 @@ func entityRow(emit rowFunc, kind benefit.EntityKind, n int64, body []byte) {
 // journalRows makes the rows of the view from the records of the journal. Rows that are written again come again.
 type journalRows struct {
 	emit rowFunc
-	// repeated says that the row is written more than once, and repeat that it must be taken for one.
+	// repeated reports whether the row is written more than once, and repeat marks it as such.
 	repeated func(t table, key []byte) bool
 	repeat   func(t table, key []byte)
 	links    map[benefit.UserID][]linkKey // of users that are written more than once, as they are now
@@ -247,7 +247,7 @@ func rowName(t table, key, content []byte) string {
 // twice marks the content of a row that is there more than once.
 const twice = " twice"
 
-// seqOf is the journal record of a place in the order of commits.
+// seqOf returns the journal record of a place in the order of commits.
 func seqOf(at int64) uint64 { return uint64(at) >> 12 }
 
 // contentText shows what a row says, where that is short and no secret.

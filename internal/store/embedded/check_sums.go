@@ -19,10 +19,10 @@ const parts = 4096
 // does not fill the memory.
 const namedParts = 512
 
-// side is what one of the two, journal or view, says.
+// side holds the sums of one side, journal or view.
 type side struct {
-	// sums adds up two 64-bit hashes of each row, under seeds that nobody knows before: equal sums mean equal rows,
-	// in whatever order they came.
+	// sums adds up two 64-bit hashes of each row, under random seeds: equal sums mean equal rows, in whatever order
+	// they came.
 	sums [tableCount][parts][2]uint64
 	// latest holds the rows that are written more than once, by table and key.
 	latest map[string]string
@@ -70,7 +70,7 @@ func (x *comparison) hashOf(t table, key []byte) uint64 {
 	return maphash.Bytes(x.seeds[0], x.rowKey(t, key))
 }
 
-// isRepeated says that the row is compared by itself. Counters of templates always are: they are few, and written
+// isRepeated reports whether the row is compared by itself. Counters of templates always are: they are few, and written
 // by every commit. So are the entities of versions: there are few, too, and a version may be written twice.
 func (x *comparison) isRepeated(t table, hash uint64) bool {
 	return t == countTable || t == dayTable || t == entityTable || t == versionTable || x.repeated[hash]
@@ -93,8 +93,8 @@ func (x *comparison) take(s *side) rowFunc {
 	}
 }
 
-// keep remembers a row that is compared by itself. The newest counts; but a view that says two things of one key,
-// in two of its generations, is at fault.
+// keep remembers a row that is compared by itself. The newest counts; but a view that says two things of one key, in
+// two of its generations, is reported as a fault.
 func (x *comparison) keep(s *side, t table, key, content []byte) {
 	short := x.shorten(t, content)
 	if old, ok := s.latest[string(key)]; ok && s == &x.view && old != short {
@@ -103,7 +103,7 @@ func (x *comparison) keep(s *side, t table, key, content []byte) {
 	s.latest[string(key)] = short
 }
 
-// shorten is what is kept of a row's content: all of what is short, else a hash.
+// shorten returns what is kept of a row's content: all of what is short, else a hash.
 func (x *comparison) shorten(t table, content []byte) string {
 	switch t {
 	case issuanceTable, userTable, sessionTable, entityTable, versionTable, participationTable:
@@ -136,7 +136,7 @@ type repeats struct {
 	seen *filter
 }
 
-// again says that the key may have come before, and notes that it has now.
+// again reports whether the key may have come before, and notes that it has now.
 func (r *repeats) again(t table, key []byte) bool {
 	hash := r.x.hashOf(t, key)
 	if !r.seen.perhaps(hash) {

@@ -80,7 +80,7 @@ type genCheck struct {
 	all map[int64]*checkedGen
 }
 
-// of is the generation of a row; nil when it is not in the list.
+// of returns the generation of a row; nil when it is not in the list.
 func (g *genCheck) of(t table, gen int64) *checkedGen {
 	found, listed := g.all[gen]
 	if !listed {
@@ -99,7 +99,7 @@ func (g *genCheck) claim(gen int64, claim benefit.ClaimID, i id.ID) {
 	}
 }
 
-// link looks for an identifier in the filter that holds claims. One that is nobody's any more may be hidden.
+// link looks for an identifier in the filter that holds claims. An identifier that no user has any more may be hidden.
 func (g *genCheck) link(gen int64, key []byte, user id.ID) {
 	if g == nil || len(key) != len(linkKey{}) || g.x.journal.latest[string(g.x.rowKey(linkTable, key))] == goneLinkRow {
 		return
@@ -155,7 +155,7 @@ func (g *genCheck) order(gens []*checkedGen) {
 	}
 }
 
-// viewTable is how the rows of a table are read.
+// viewTable describes how the rows of a table are read.
 type viewTable struct {
 	table table
 	query string
@@ -199,8 +199,8 @@ func (x *comparison) viewRows(ctx context.Context, emit rowFunc, gens *genCheck)
 	return ctx.Err()
 }
 
-// typed says that the columns of a row have their types. SQLite keeps whatever a column was given: a digest that
-// became a text of the same bytes is another key.
+// typed reports whether the columns of a row have the right types. SQLite keeps whatever a column was given: a digest
+// that became a text of the same bytes is another key.
 func typed(stmt *sqlite.Stmt, types string) bool {
 	for col := range types {
 		switch got := stmt.ColumnType(col); types[col] {

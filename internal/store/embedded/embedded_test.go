@@ -77,7 +77,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// Tiny generations, overlays and caches take the paths that are rare otherwise.
+// Tiny generations, memtables and caches take the paths that are rare otherwise.
 func TestConformanceTiny(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		t.Parallel()

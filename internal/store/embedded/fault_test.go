@@ -18,7 +18,7 @@ import (
 	"faquan/internal/vfs/faultfs"
 )
 
-// faultHistory is a small history of two lives: it opens the store, issues, flushes, closes, opens again. It ends
+// faultHistory returns a small history of two lives: it opens the store, issues, flushes, closes, opens again. It ends
 // early where the process would. It returns what the client was told.
 func faultHistory(t *testing.T, p *testPlace) *client {
 	c := &client{told: map[string]*benefit.Issuance{}, not: map[string]bool{}}

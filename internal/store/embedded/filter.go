@@ -6,12 +6,12 @@ import (
 	"hash/crc32"
 )
 
-// filter is a split-block Bloom filter: it says "surely not" or "perhaps" of a 64-bit hash. One look-up touches
-// one 32-byte block. With 16 bits for each of capacity keys about one answer in a thousand is a needless
-// "perhaps"; with more keys than that the rate rises, and nothing else goes wrong.
+// filter is a split-block Bloom filter: it says "certainly not" or "perhaps" of a 64-bit hash. One look-up touches one
+// 32-byte block. With 16 bits for each of capacity keys about one answer in a thousand is a needless "perhaps"; with
+// more keys than that the rate rises, and nothing else goes wrong.
 //
 // An answer of the store never depends on a filter being there. One that is there must know everything that was
-// committed: every record is noted in it before the overlay takes the record.
+// committed: every record is noted in it before the memtable takes the record.
 type filter struct {
 	blocks [][8]uint32
 }

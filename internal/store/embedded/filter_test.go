@@ -14,7 +14,7 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// A filter never says "surely not" of what was added, also when it is too small, was stored or was merged.
+// A filter never says "certainly not" of what was added, also when it is too small, was stored or was merged.
 func TestFilterHidesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		capacity := rapid.IntRange(0, 300).Draw(t, "capacity")

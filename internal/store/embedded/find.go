@@ -22,7 +22,8 @@ const maxFinders = 2
 const finderCache = "-4096"
 
 // find runs a question on a connection of its own, in one read transaction, which must be short. What the caller asks
-// the overlays it must ask before: a row that moves from an overlay to the view meanwhile is then found in one of them.
+// the memtables it must ask before: a row that moves from a memtable to the view meanwhile is then found in one of
+// them.
 func (s *Store) find(ctx context.Context, question func(conn *sqlite.Conn) error) error {
 	return s.viewError(s.onFinder(ctx, question))
 }
@@ -71,7 +72,7 @@ func (s *Store) closeFinders() error {
 	return errors.Join(errs...)
 }
 
-// Claim is the newest issuance under a key.
+// Claim returns the newest issuance under a key.
 func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (found *benefit.Issuance, err error) {
 	claim := benefit.ClaimIDOf(scope, key)
 	s.mu.Lock()
@@ -93,7 +94,7 @@ func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (fou
 	return found, nil
 }
 
-// Recipient is the user that an identifier names.
+// Recipient returns the user that an identifier names.
 func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
 	if ref, ok := ident.Ref(); ok {
 		return s.findUser(ctx, ref)
@@ -130,7 +131,7 @@ func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benef
 	return u, nil
 }
 
-// findUser is a user by id.
+// findUser returns a user by id.
 func (s *Store) findUser(ctx context.Context, user benefit.UserID) (found *benefit.User, err error) {
 	if found = s.overlayUser(user); found != nil {
 		return found, nil

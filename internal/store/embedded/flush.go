@@ -8,7 +8,7 @@ import (
 	"faquan/internal/vfs"
 )
 
-// flushLoop writes the overlay to the view whenever something waits: at once when much does, else after a while.
+// flushLoop writes the memtable to the view whenever something waits: at once when much does, else after a while.
 func (s *Store) flushLoop() {
 	defer s.work.Done()
 	tick := time.NewTicker(s.o.FlushAfter)
@@ -86,7 +86,7 @@ func (s *Store) Flush() error {
 	return s.flushBehind()
 }
 
-// flushBehind writes the overlay that is behind, if one is.
+// flushBehind writes the memtable that is being flushed, if there is one.
 func (s *Store) flushBehind() error {
 	s.mu.Lock()
 	o := s.behind
@@ -118,8 +118,8 @@ func (s *Store) flushBehind() error {
 	return err
 }
 
-// swap puts the active overlay behind and starts a new one, unless there is nothing to write. Nothing is behind when
-// it is called.
+// swap makes the active memtable the one to flush and starts a new one, unless there is nothing to write. No flush is
+// pending when it is called.
 func (s *Store) swap() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,7 +136,7 @@ func (s *Store) swap() {
 	s.active = newOverlay(s.gens[len(s.gens)-1].gen, s.idMillis)
 }
 
-// sealedBy is the generation that ended with an overlay, or nil.
+// sealedBy returns the generation that ended with a memtable, or nil.
 func (s *Store) sealedBy(o *overlay) *sealed {
 	if last := s.gens[len(s.gens)-1]; o == nil || o.gen == last.gen {
 		return nil
@@ -167,7 +167,7 @@ func (s *Store) fillFilters() {
 	}
 }
 
-// fillFilter says whether to go on.
+// fillFilter reports whether to go on.
 func (s *Store) fillFilter(g *generation) bool {
 	conn, err := openConn(ViewPath(s.o.Dir), true)
 	if err != nil {

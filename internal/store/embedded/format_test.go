@@ -16,7 +16,8 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// formatOneRecord is a journal record as the first format wrote it. What it says is held by a test of package codec.
+// formatOneRecord returns a journal record as the first format wrote it. What it says is held by a test of package
+// codec.
 func formatOneRecord(t testing.TB) (record []byte, says *benefit.Changes) {
 	t.Helper()
 	text, err := os.ReadFile("../codec/testdata/format-one.hex")

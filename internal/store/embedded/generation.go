@@ -14,7 +14,7 @@ import (
 // that say what may be in it. A filter that is nil says "perhaps" of everything.
 type generation struct {
 	gen    int64
-	share  int // what it holds, in issuances; see overlay.share
+	share  int // what it holds, in issuances; see memtable.share
 	claims *filter
 	quotas *filter
 	// fresh are filters of what has come since the store was opened, while those above are being made from
@@ -22,7 +22,7 @@ type generation struct {
 	freshClaims, freshQuotas *filter
 }
 
-// newGeneration is an empty one, whose filters are complete from the start.
+// newGeneration returns an empty one, whose filters are complete from the start.
 func newGeneration(gen int64, capacity int) *generation {
 	claims, quotas := newFilters(capacity)
 	return &generation{gen: gen, claims: claims, quotas: quotas, freshClaims: claims, freshQuotas: quotas}
@@ -35,7 +35,7 @@ func newFilters(capacity int) (claims, quotas *filter) {
 	return newFilter(capacity * 2), newFilter(capacity * 3 / 2)
 }
 
-// resume lets a generation that was read from the view take new rows. empty says that the whole view is.
+// resume prepares a generation that was read from the view for new rows. empty says that the whole view is.
 func (g *generation) resume(capacity int, empty bool) {
 	switch {
 	case empty:
@@ -43,13 +43,13 @@ func (g *generation) resume(capacity int, empty bool) {
 	case g.complete():
 		g.freshClaims, g.freshQuotas = g.claims, g.quotas
 	default:
-		// One that is there alone would not hear of what comes, and hide it.
+		// A single filter would not get the new rows, and would hide them.
 		g.claims, g.quotas = nil, nil
 		g.freshClaims, g.freshQuotas = newFilters(capacity)
 	}
 }
 
-// complete says that the filters hold everything.
+// complete reports whether the filters hold everything.
 func (g *generation) complete() bool { return g.claims != nil && g.quotas != nil }
 
 // fill completes the filters with what was read from the view.

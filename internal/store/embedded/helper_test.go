@@ -23,7 +23,7 @@ import (
 	"faquan/internal/vfs/faultfs"
 )
 
-// memDir is a directory in memory, where there is such a place, for tests that open many stores.
+// memDir returns a directory in memory, where there is such a place, for tests that open many stores.
 func memDir(t testing.TB) string {
 	t.Helper()
 	if _, err := os.Stat("/dev/shm"); err != nil {
@@ -137,7 +137,7 @@ func wantSame(t testing.TB, what string, want, got *storetest.Contents) {
 	}
 }
 
-// copyView copies the files of a view that nobody writes to at the moment, over what is there.
+// copyView copies the files of a view that is not being written to, over what is there.
 func copyView(t testing.TB, from, to string) {
 	t.Helper()
 	if err := os.MkdirAll(to, 0o700); err != nil {
@@ -171,7 +171,7 @@ func commit(t testing.TB, s *Store, c *benefit.Changes) error {
 	return storetest.Write(t.Context(), s, storetest.Start, c)
 }
 
-// fullUserOf is a user with so many bytes of attributes.
+// fullUserOf returns a user with so many bytes of attributes.
 func fullUserOf(t testing.TB, s *Store, size int) *benefit.Changes {
 	t.Helper()
 	ids := storetest.Env(s, 9).IDs
@@ -210,7 +210,7 @@ func waitFor(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// sparse is the stride of a loop over every case: 1, or n when the tests are to be short.
+// sparse returns the stride of a loop over every case: 1, or n when the tests are to be short.
 func sparse(n int) int {
 	if testing.Short() {
 		return n

@@ -14,8 +14,8 @@ import (
 	"faquan/internal/store/codec"
 )
 
-// Load puts rows into the state: from the caches and overlays, and what is not there from the view. The view is
-// read after the overlays, so a row that moves from one to the other meanwhile is found in one of them.
+// Load puts rows into the state: from the caches and memtables, and what is not there from the view. The view is read
+// after the memtables, so a row that moves from one to the other meanwhile is found in one of them.
 func (t *tx) Load(_ context.Context, keys *benefit.Keys, into *benefit.State) error {
 	return t.s.viewError(t.load(keys, into))
 }
@@ -37,7 +37,7 @@ func (t *tx) load(keys *benefit.Keys, into *benefit.State) (err error) {
 	return s.loadFromView(missing, into)
 }
 
-// missing is what memory does not know.
+// missing lists the rows that are not in memory.
 type missing struct {
 	claims     []claimMiss
 	quotas     []quotaMiss
@@ -83,7 +83,7 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 			into.SetQuota(q)
 			continue
 		}
-		// What no filter knows was never written, not to an overlay either: that spares most keys the look there.
+		// What no filter knows was never written, not to a memtable either: that spares most keys the look there.
 		gens := s.gensWith(func(g *generation) bool { return g.perhapsQuota(k) })
 		if len(gens) == 0 {
 			into.SetQuota(benefit.Quota{QuotaKey: k})
@@ -342,7 +342,7 @@ func (s *Store) loadTemplates(templates []benefit.TemplateID, today benefit.Day,
 	return nil
 }
 
-// templateCounts gives a template's counters. They are kept in memory once they were asked for: templates are few.
+// templateCounts returns a template's counters. They are kept in memory once they were asked for: templates are few.
 func (s *Store) templateCounts(t benefit.TemplateID, today benefit.Day) (benefit.TemplateCount, benefit.TemplateDay, error) {
 	s.mu.Lock()
 	c, haveCount := s.counts[t]
@@ -390,7 +390,7 @@ func viewCount(conn *sqlite.Conn, t benefit.TemplateID) (benefit.TemplateCount, 
 	return c, err
 }
 
-// viewLatestDay gives the counters of the last day on which something of the template was issued, if there is one.
+// viewLatestDay returns the counters of the last day on which something of the template was issued, if there is one.
 func viewLatestDay(conn *sqlite.Conn, t benefit.TemplateID) (benefit.TemplateDay, error) {
 	d := benefit.TemplateDay{Template: t}
 	//guard:TestDayAfterStepBack "LIMIT 1" -> "LIMIT 1 OFFSET 1"
@@ -402,7 +402,7 @@ func viewLatestDay(conn *sqlite.Conn, t benefit.TemplateID) (benefit.TemplateDay
 	return d, err
 }
 
-// loadRecipient finds whom an identifier names and, when the user is one of several of a person, the others.
+// loadRecipient finds the user that an identifier names and, when the user is one of several of a person, the others.
 func (s *Store) loadRecipient(ident benefit.Identifier, into *benefit.State) error {
 	if u, ok := ident.Ref(); ok {
 		return s.loadRef(ident, u, into)
@@ -462,7 +462,7 @@ func (s *Store) loadRef(ident benefit.Identifier, ref benefit.UserID, into *bene
 	return s.setRecipient(ident, u, into)
 }
 
-// setRecipient gives the state a user with all users of the same person.
+// setRecipient sets a user in the state, with all users of the same person.
 func (s *Store) setRecipient(ident benefit.Identifier, u *benefit.User, into *benefit.State) error {
 	members, err := s.members(u.Person)
 	if err != nil {
@@ -505,7 +505,7 @@ func (s *Store) user(u benefit.UserID) (*benefit.User, error) {
 	return found, nil
 }
 
-// lostUser is the error of a link that leads nowhere.
+// lostUser returns the error of a dangling link.
 func lostUser(u benefit.UserID) error {
 	return fmt.Errorf("%w: %w: an identifier names user %d, which is not there", store.ErrDamaged, errView, u)
 }
@@ -564,7 +564,7 @@ func viewUser(conn *sqlite.Conn, u benefit.UserID) (found *benefit.User, err err
 	return found, err
 }
 
-// members lists the users of a person, by id. What the view says of a user gives way to what the overlays say.
+// members lists the users of a person, by id. What the view says of a user gives way to what the memtables say.
 func (s *Store) members(person string) ([]benefit.UserID, error) {
 	if person == "" {
 		return nil, nil

@@ -6,8 +6,8 @@ import (
 	"faquan/internal/store/codec"
 )
 
-// overlay holds what was committed to the journal and is not in the view yet. Its maps hold no pointers, so that
-// the garbage collector need not walk them: what is large stays encoded in the records, and places point there.
+// memtable holds what was committed to the journal and is not in the view yet. Its maps hold no pointers, so that the
+// garbage collector need not walk them: what is large stays encoded in the records, and places point there.
 type overlay struct {
 	gen         int64
 	floor       int64  // no new id carries an earlier millisecond
@@ -42,7 +42,7 @@ type overlay struct {
 	lists     map[benefit.TemplateID][]id.ID // new issuances, for the templates' lists
 }
 
-// place is where bytes lie in the records.
+// place locates bytes in the records.
 type place struct {
 	record     int32
 	start, end int32
@@ -53,7 +53,7 @@ type issuanceRow struct {
 	body place
 }
 
-// keyRow says which issuance stands under a claim. One that is continued may come twice.
+// keyRow maps a claim to its issuance. One that is continued may come twice.
 type keyRow struct {
 	claim benefit.ClaimID
 	id    id.ID
@@ -74,7 +74,7 @@ func traceHash(traceID string) int64 {
 	return int64(h)
 }
 
-// joinRow is what a user has done in an activity after a commit.
+// joinRow is a user's participation in an activity after a commit.
 type joinRow struct {
 	benefit.Participation
 	place int64
@@ -95,7 +95,7 @@ type ledgerRow struct {
 	benefit.Quota
 	at       int64
 	issuance id.ID
-	row      int32 // of the issuance, into overlay.issuances; it means nothing without one
+	row      int32 // of the issuance, into memtable.issuances; it means nothing without one
 }
 
 type templateDay struct {
@@ -108,14 +108,14 @@ type entityKey struct {
 	id   int64
 }
 
-// linkKey is what an identifier is looked up by, see codec.IdentifierHash.
+// linkKey is the look-up key of an identifier, see codec.IdentifierHash.
 type linkKey = benefit.Digest
 
-// link says whom an identifier names.
+// link is the user that an identifier names.
 type link struct {
 	user benefit.UserID
-	// plain says that the identifier is all there is to the user, so that no row need be read. Users that were
-	// made by issuing to an unknown recipient are plain; they are the many.
+	// plain reports whether the user has nothing but the identifier, so that no row need be read. Users that were
+	// created by issuing to an unknown recipient are plain; most users are.
 	plain bool
 }
 
@@ -131,12 +131,12 @@ func newOverlay(gen, floor int64) *overlay {
 
 func (o *overlay) empty() bool { return o.first == 0 }
 
-// weight bounds the overlay's memory: its share of a generation, which takes a few hundred bytes for each issuance, or
+// weight bounds the memtable's memory: its share of a generation, which takes a few hundred bytes for each issuance, or
 // when the issuances take more than 1 KiB on average, that many KiB.
 func (o *overlay) weight() int { return max(o.share(), o.size>>10) }
 
-// share is how much of a generation the overlay takes: its issuances, or where they have many codes or many lines, as
-// many as usually fill the filters so far. Filters that are too full say "perhaps" of everything.
+// share returns how much of a generation the memtable takes: its issuances, or where they have many codes or many
+// lines, as many as usually fill the filters so far. Filters that are too full say "perhaps" of everything.
 func (o *overlay) share() int {
 	//guard:TestGenerationOfManyCodes without (len(o.keys)+len(o.links))/3
 	return max(len(o.issuances), (len(o.keys)+len(o.links))/3, (len(o.ledger)+len(o.joins))/2)
@@ -187,7 +187,7 @@ type goneLink struct {
 	user benefit.UserID
 }
 
-// commitOrder is a number that grows with every issuance of every commit.
+// commitOrder returns a number that grows with every issuance of every commit.
 func commitOrder(seq uint64, k int) int64 { return int64(seq)<<12 | int64(k) }
 
 // indexIn returns the index of the issuance in its commit, given its place in the order of commits.
@@ -333,7 +333,7 @@ type quotaFinder struct {
 	by   map[benefit.QuotaKey]int
 }
 
-// find gives the place of a quota, -1 when there is none.
+// find returns the place of a quota, -1 when there is none.
 func (f *quotaFinder) find(k benefit.QuotaKey) int {
 	if f.next < len(f.all) && f.all[f.next].QuotaKey == k {
 		f.next++

@@ -57,7 +57,7 @@ func TestPagesOfACrowdedMillisecond(t *testing.T) {
 	}
 }
 
-// model2088 is the recipient of a key in the plain store.
+// model2088 returns the recipient of a key in the plain store.
 func model2088(t *testing.T, model *memory.Store, k int) string {
 	t.Helper()
 	r, err := model.Read(t.Context())

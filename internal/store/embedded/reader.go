@@ -25,9 +25,9 @@ func (s *Store) Read(ctx context.Context) (store.Reader, error) {
 	return openReader(ctx, ViewPath(s.o.Dir))
 }
 
-// Entities merges the overlays over what the view says, and so needs no flush.
+// Entities merges the memtables over what the view says, and so needs no flush.
 func (s *Store) Entities(context.Context) ([]benefit.Entity, int64, error) {
-	s.flushing.Lock() // nothing moves from the overlays to the view meanwhile
+	s.flushing.Lock() // nothing moves from the memtables to the view meanwhile
 	defer s.flushing.Unlock()
 	conn, err := openConn(ViewPath(s.o.Dir), true)
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Store) Entities(context.Context) ([]benefit.Entity, int64, error) {
 	return all, version, nil
 }
 
-// Session asks the overlays and then the view, so a row that moves from one to the other meanwhile is found.
+// Session asks the memtables and then the view, so a row that moves from one to the other meanwhile is found.
 func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
 	s.mu.Lock()
 	for _, o := range []*overlay{s.active, s.behind} {
@@ -329,7 +329,7 @@ func viewEntities(conn *sqlite.Conn) (all []benefit.Entity, version int64, err e
 	return all, at.catalogue, err
 }
 
-// rows goes through a query; one reads a row.
+// rows iterates over a query; one reads a row.
 func rows[T any](ctx context.Context, conn *sqlite.Conn, query string, one func(*sqlite.Stmt) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		defer interrupt(ctx, conn)()

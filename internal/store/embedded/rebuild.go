@@ -14,10 +14,10 @@ import (
 // rebuildDir is where a new view is made, in the data directory, so that it can be renamed into place.
 const rebuildDir = "rebuild"
 
-// Rebuild makes the view of a data directory again from its journal, and puts it in the place of the old one when
-// it is complete. Until then the old one is not touched, and a Rebuild that is interrupted leaves nothing but a
-// directory that the next one clears away. progress, which may be nil, hears how many of all journal records are
-// done; it is told of the last one, too.
+// Rebuild makes the view of a data directory again from its journal, and puts it in the place of the old one when it is
+// complete. Until then the old one is not touched, and a Rebuild that is interrupted leaves nothing but a directory
+// that the next one clears away. progress, which may be nil, hears how many of all journal records are done, including
+// the last one.
 //
 // Errors to expect: vfs.ErrLocked while another process has the directory, fs.ErrNotExist when there is no journal,
 // journal.DamageError, and those of the file system.
@@ -50,8 +50,8 @@ func Rebuild(o Options, progress func(done, total uint64)) error {
 	return os.RemoveAll(place)
 }
 
-// journalLength is how many records the journal has. One that is not there is not made: somebody has given the
-// wrong directory.
+// journalLength returns how many records the journal has. One that is not there is not made: the directory is the wrong
+// one.
 func journalLength(o Options) (uint64, error) {
 	names, err := o.JournalFS.List(o.JournalDir)
 	if err == nil && len(names) == 0 {

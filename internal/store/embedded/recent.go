@@ -14,8 +14,8 @@ import (
 	"faquan/internal/id"
 )
 
-// RecentIssuances goes through the user's rows of the ledger in the order of commits, the newest first: through those
-// of the overlays, and then, generation after generation, those of the view. It writes no overlay to the view, and
+// RecentIssuances iterates over the user's rows of the ledger in the order of commits, the newest first: through those
+// of the memtables, and then, generation after generation, those of the view. It writes no memtable to the view, and
 // neither a lock nor a read transaction is held while the caller looks at an issuance.
 func (s *Store) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
 	return func(yield func(*benefit.Issuance, error) bool) {
@@ -45,12 +45,12 @@ type recent struct {
 	overlays []overlayRows  // not gone through yet, newest first
 	gens     []int64        // of the view, not begun yet, newest first
 	runs     []*ledgerRun   // of the generation that is under way
-	before   int64          // the place in the order of commits at which the overlays begin: what is older is in the view
+	before   int64          // the place in the order of commits at which the memtables begin: what is older is in the view
 	size     int            // of the next part
 	seen     map[id.ID]bool // an issuance has a row for each template, and for each time that it was continued
 }
 
-// How many issuances an iteration reads at once: few at first, as most callers stop early, then more. An overlay is
+// How many issuances an iteration reads at once: few at first, as most callers stop early, then more. A memtable is
 // locked for that many.
 const (
 	minRecent = 32
@@ -114,7 +114,7 @@ func (r *recent) first(issuance id.ID) bool {
 	return true
 }
 
-// overlayRows is what of an overlay an iteration goes through.
+// overlayRows is the part of a memtable that an iteration reads.
 type overlayRows struct {
 	o     *overlay
 	rows  []ledgerRow // as of the start
@@ -123,7 +123,7 @@ type overlayRows struct {
 	prev  []int32 // see byUser
 }
 
-// fromOverlay returns the next issuances of an overlay, at most size.
+// fromOverlay returns the next issuances of a memtable, at most size.
 func (r *recent) fromOverlay(x *overlayRows, size int) []*benefit.Issuance {
 	if !x.begun {
 		x.at, x.prev = x.o.byUser.newest(x.rows, r.user)
@@ -191,7 +191,7 @@ type ledgerRun struct {
 	ended    bool     // there are no older ones
 }
 
-// listed says where in the order of commits an issuance is listed.
+// listed is the position of an issuance in the order of commits.
 type listed struct {
 	at       int64
 	issuance id.ID

@@ -2,17 +2,17 @@ package embedded
 
 import "faquan/internal/benefit"
 
-// Status is how a store does, for metrics.
+// Status is the state of a store, for metrics.
 type Status struct {
-	// Behind is how many issuances the view has not got yet, or how many KiB their records have if that is more. Commits wait
-	// at MaxBehind. BehindSince is the time of the first of them; 0 when the view has everything.
+	// Behind is how many issuances are not in the view yet, or the size of their records in KiB if that is more.
+	// Commits wait at MaxBehind. BehindSince is the time of the first of them; 0 when the view is complete.
 	Behind, MaxBehind int
 	BehindSince       benefit.Instant
 	Stuck             bool // the view, or its file behind the write-ahead log, could not be written when that was last tried
 	Short             bool // see journal.Journal.Short
 }
 
-// Status returns how the store does. It is safe for concurrent use, also beside Close.
+// Status returns the state of the store. It is safe for concurrent use, also beside Close.
 func (s *Store) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()

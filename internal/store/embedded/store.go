@@ -1,15 +1,15 @@
 // Package embedded is the store for one machine: a journal, which is the truth, and a SQLite view of it, which is
 // the index and the answers to queries.
 //
-//	commit ─▶ journal (one sync) ─▶ overlay (memory) ─▶ callers are answered
+//	commit ─▶ journal (one sync) ─▶ memtable (memory) ─▶ callers are answered
 //	                                   │ in the background, sorted, in one large transaction
 //	                                   ▼
 //	                                 view (SQLite)
 //
-// What was committed and is not in the view yet lies in the overlay. Loading asks the overlay, then a bounded
-// cache, then the view, and the view only where an in-memory filter says "perhaps". After a crash the view says
-// how far it had come, and the rest of the journal is replayed into a new overlay. The view may be older than the
-// journal, or gone: it catches up. It is never newer, and what it holds is never believed against the journal.
+// What was committed and is not in the view yet lies in the memtable. Loading asks the memtable, then a bounded cache,
+// then the view, and the view only where an in-memory filter says "perhaps". After a crash the view says how far it had
+// come, and the rest of the journal is replayed into a new memtable. The view may be older than the journal, or gone:
+// it catches up. It is never newer, and when the two differ, the journal always wins.
 package embedded
 
 import (
@@ -45,19 +45,19 @@ type Options struct {
 	JournalDir string
 	// SegmentBytes is the size of the journal's segments; see package journal.
 	SegmentBytes int64
-	// JournalRand gives the id of a new journal. Default: the system's. A simulation seeds it.
+	// JournalRand is the source of the id of a new journal. Default: the system's. A simulation seeds it.
 	JournalRand io.Reader
 
 	// Foreground leaves the background work to the caller: nothing is written to the view but by Flush, and by
 	// the calls that need it. A simulation uses it.
 	Foreground bool
-	// FlushAfter is how long a commit may stay in the overlay when there are few. Read has the overlay written at once,
-	// and look-ups ask it as well, so nobody sees the lag; a write for a handful of rows costs almost as much as one
-	// for thousands, because each lands on a page of its own. Default 2 s.
+	// FlushAfter is how long a commit may stay in the memtable when there are few. Read has the memtable written at
+	// once, and look-ups ask it as well, so the lag is never visible; a write for a handful of rows costs almost as
+	// much as one for thousands, because each lands on a page of its own. Default 2 s.
 	FlushAfter time.Duration
-	// MaxOverlay is how many issuances the overlay may hold before commits wait for the view; with long notes, or
-	// many vouchers each, how many KiB their records may have together. It is written when
-	// it is half full. Default 400,000, which takes about 250 MB when the view is slow.
+	// MaxOverlay is how many issuances the memtable may hold before commits wait for the view; with long notes, or many
+	// vouchers each, how many KiB their records may have together. It is written when it is half full. Default 400,000,
+	// which takes about 250 MB when the view is slow.
 	MaxOverlay int
 	// GenerationSize is about how many issuances share a generation of the view; fewer when they have many codes or
 	// lines. Default 1,000,000.
@@ -112,7 +112,7 @@ func CheckExists(dir string) error {
 // JournalDir and ViewPath are where a data directory keeps its two parts.
 func JournalDir(dir string) string { return filepath.Join(dir, "journal") }
 
-// ViewPath is the file of the view.
+// ViewPath returns the file of the view.
 func ViewPath(dir string) string { return filepath.Join(dir, "view.db") }
 
 // recordKind marks the journal records of this package.
@@ -128,20 +128,20 @@ type Store struct {
 	loader  *sqlite.Conn     // of the committer
 
 	asking sync.Mutex   // guards asker
-	asker  *sqlite.Conn // of whoever asks for one row; nil when the store is closed
+	asker  *sqlite.Conn // for single-row queries; nil when the store is closed
 
 	// finders are the connections of callers' questions, idle ones; nil for one that was not opened yet.
 	finders chan *sqlite.Conn
 
-	// flushing orders the flushes, and loading keeps an overlay that is in the view by now in memory while a
-	// load is under way: the load may be reading an older snapshot of the view. Both are taken before mu.
+	// flushing orders the flushes, and loading keeps a memtable that is in the view by now in memory while a load is
+	// under way: the load may be reading an older snapshot of the view. Both are taken before mu.
 	flushing, loading sync.Mutex
 	closed            bool // flushing guards it: the connections are gone
 
 	mu        sync.Mutex // guards what follows
 	drained   sync.Cond  // signalled when the view has caught up with a flush
 	active    *overlay   // takes commits
-	behind    *overlay   // on its way into the view; nil when none is
+	behind    *overlay   // being written to the view; nil when there is none
 	gens      []*generation
 	now       benefit.Instant
 	idMillis  int64
@@ -182,7 +182,7 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the data directory: %w", err)
 	}
-	// The lock comes before the view: who is second must not as much as look at it.
+	// The lock comes before the view: a second process must not even read it.
 	lock, err := vfs.OS.Lock(filepath.Join(o.Dir, lockName))
 	if err != nil {
 		return nil, fmt.Errorf("the data directory: %w", err)
@@ -281,7 +281,7 @@ func (s *Store) openView() (at position, err error) {
 	return at, nil
 }
 
-// filterCapacity is how many keys a filter is made for: a generation may grow by one overlay past its size.
+// filterCapacity returns how many keys a filter is made for: a generation may grow by one memtable past its size.
 func (s *Store) filterCapacity() int { return s.o.GenerationSize + s.o.MaxOverlay/2 }
 
 // openJournal opens the journal and replays what the view has not seen. The record at the view's position is
@@ -327,7 +327,7 @@ func (s *Store) replay(at position, r journal.Record) error {
 	return nil
 }
 
-// absorb takes a durable record into the overlay. The caller holds mu, or is alone.
+// absorb takes a durable record into the memtable. The caller holds mu, or is alone.
 func (s *Store) absorb(r record) {
 	r.digest()
 	s.active.add(&r)
@@ -389,7 +389,7 @@ func (s *Store) LastIDMillis() int64 {
 	return s.idMillis
 }
 
-// LastNow is the now of the last commit.
+// LastNow returns the now of the last commit.
 func (s *Store) LastNow() benefit.Instant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -419,7 +419,7 @@ func (t *tx) Confirm(context.Context) error {
 
 func (t *tx) Rollback() { t.done = true }
 
-// Commit appends the changes to the journal, syncs, and takes them into the overlay.
+// Commit appends the changes to the journal, syncs, and takes them into the memtable.
 func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	if t.done {
 		return fmt.Errorf("%w: the batch is over", store.ErrNotCommitted)
@@ -454,7 +454,7 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	return nil
 }
 
-// appendFailed sorts an error of the journal: surely not written, or nobody knows.
+// appendFailed classifies an error of the journal: certainly not written, or unknown.
 func (s *Store) appendFailed(err error) error {
 	switch {
 	case errors.Is(err, journal.ErrTooLarge):
@@ -537,8 +537,8 @@ func (s *Store) fail(err error) error {
 // view, whoever reads it. The process must stop then: without a batch the committer would not notice.
 func (s *Store) Failed() <-chan error { return s.ended }
 
-// viewDamaged is called when bytes of the view are not those that were written, whoever reads them: from then on nothing
-// is decided.
+// viewDamaged is called when any read finds bytes of the view that are not those that were written: from then on
+// nothing is decided.
 func (s *Store) viewDamaged(err error) {
 	s.mu.Lock()
 	first := s.failed == nil

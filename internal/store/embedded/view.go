@@ -44,7 +44,7 @@ func olderSchema(have int) error {
 // another connection checkpoints.
 const minSQLite = 3_051_003
 
-// position is how far the view has come.
+// position is the journal position of the view.
 type position struct {
 	seq       uint64
 	hash      [32]byte
@@ -129,8 +129,8 @@ func textOf(conn *sqlite.Conn, query string) (text string, err error) {
 	return text, err
 }
 
-// createView gives an empty file its schema. A view of an older schema is answered like a damaged one; one of a newer
-// schema than this program knows is refused.
+// createView creates the schema in an empty file. A view of an older schema is answered like a damaged one; one of a
+// newer schema than this program knows is refused.
 func createView(conn *sqlite.Conn) error {
 	var have int
 	if err := sqlitex.ExecuteTransient(conn, "PRAGMA user_version", &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
@@ -209,7 +209,7 @@ func checkLinks(path string) error {
 // removeView deletes the view's files.
 func removeView(path string) error { return sumvfs.Remove(path) }
 
-// damaged says that an error of SQLite means a file that cannot be used, and not a full disk or a lock.
+// damaged reports whether an error of SQLite means a file that cannot be used, and not a full disk or a lock.
 func damaged(err error) bool {
 	switch code := sqlite.ErrCode(err); code.ToPrimary() {
 	case sqlite.ResultCorrupt, sqlite.ResultNotADB, sqlite.ResultFormat:

@@ -160,7 +160,7 @@ func (p *testPlace) openFlipped(t *testing.T, want *storetest.Contents, what str
 	return "refused"
 }
 
-// audited says whether the comparison with the journal finds something.
+// audited reports whether the comparison with the journal finds something.
 func (p *testPlace) audited(t *testing.T, o Options, what string) bool {
 	t.Helper()
 	check, err := OpenCheck(t.Context(), o)
@@ -432,8 +432,8 @@ func TestSecondOpenKeepsTheView(t *testing.T) {
 	s.abandon()
 }
 
-// A view that cannot be written holds commits back when the overlay is full, refuses them, and lets them go on
-// when it can be written again. Nothing is lost meanwhile.
+// A view that cannot be written holds commits back when the memtable is full, refuses them, and lets them go on when it
+// can be written again. Nothing is lost meanwhile.
 func TestStuckView(t *testing.T) {
 	for _, foreground := range []bool{true, false} {
 		t.Run(fmt.Sprint("foreground ", foreground), func(t *testing.T) {
@@ -480,7 +480,7 @@ func (s *Store) limitPages(t *testing.T, on bool) {
 }
 
 // An identifier that was taken from a user names nobody, and one that was given to another names the other: in the
-// overlay, in the view, and after a start.
+// memtable, in the view, and after a start.
 func TestMovedIdentifiers(t *testing.T) {
 	p := newMemPlace(t, Options{CacheEntries: 1})
 	s := p.open(t)

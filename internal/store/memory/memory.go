@@ -43,8 +43,8 @@ var _ store.Store = (*Store)(nil)
 // New makes an empty store.
 func New() *Store { return &Store{rows: newTables()} }
 
-// Reopen gives a new store that holds what this one had committed, as opening the files of another store
-// would. A batch that was under way is forgotten. This store is closed by it.
+// Reopen returns a new store that holds what this one had committed, as opening the files of another store would. A
+// batch that was under way is forgotten. This store is closed by it.
 func (s *Store) Reopen() *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,21 +77,21 @@ func (s *Store) BeginChange(ctx context.Context, clock benefit.Instant) (store.T
 // Shared is false.
 func (s *Store) Shared() bool { return false }
 
-// LastIDMillis is the latest millisecond that an id in the store carries; 0 when there is none.
+// LastIDMillis returns the latest millisecond that an id in the store carries; 0 when there is none.
 func (s *Store) LastIDMillis() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rows.lastIDMillis
 }
 
-// LastNow is the now of the last commit.
+// LastNow returns the now of the last commit.
 func (s *Store) LastNow() benefit.Instant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rows.now
 }
 
-// Entities are the catalogue's.
+// Entities returns the catalogue's.
 func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 	r, err := s.Read(ctx)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 	return r.Entities(ctx)
 }
 
-// Session is a session by the digest of its key.
+// Session returns a session by the digest of its key.
 func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
 	r, err := s.Read(ctx)
 	if err != nil {
@@ -109,7 +109,7 @@ func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Se
 	return r.Session(ctx, digest)
 }
 
-// Claim is the newest issuance under a key.
+// Claim returns the newest issuance under a key.
 func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
 	r, err := s.Read(ctx)
 	if err != nil {
@@ -118,7 +118,7 @@ func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*be
 	return r.Claim(ctx, scope, key)
 }
 
-// Recipient is the user that an identifier names.
+// Recipient returns the user that an identifier names.
 func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
 	r, err := s.Read(ctx)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"faquan/internal/store"
 )
 
-// reader answers from tables that nobody writes to any more.
+// reader answers from tables that are no longer written to.
 type reader struct{ rows *tables }
 
 func (r reader) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
@@ -138,7 +138,7 @@ func (r reader) AllSessions(ctx context.Context) iter.Seq2[*benefit.Session, err
 
 func (r reader) Close() error { return nil }
 
-// inOrder goes through the rows of a table, in the order that compare makes.
+// inOrder iterates over the rows of a table, in the order that compare makes.
 func inOrder[K comparable, V any](ctx context.Context, table map[K]V, compare func(a, b V) int) iter.Seq2[V, error] {
 	return func(yield func(V, error) bool) {
 		for _, v := range slices.SortedFunc(maps.Values(table), compare) {

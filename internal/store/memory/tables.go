@@ -28,7 +28,7 @@ type tables struct {
 	participations map[benefit.ParticipationKey]benefit.Participation
 }
 
-// catalogueChange is what one version of the catalogue changed.
+// catalogueChange is the change that one version of the catalogue made.
 type catalogueChange struct {
 	version  int64
 	entities []benefit.Entity
@@ -70,7 +70,7 @@ func (t *tables) clone() *tables {
 	return &c
 }
 
-// load gives the state the rows of the keys.
+// load sets the rows of the keys in the state.
 func (t *tables) load(keys *benefit.Keys, now benefit.Instant, into *benefit.State) {
 	for _, c := range keys.Claims {
 		into.SetClaim(c.ID, t.issuances[t.claims[claimKey{c.Scope, c.Key}]])
@@ -97,7 +97,7 @@ func (t *tables) load(keys *benefit.Keys, now benefit.Instant, into *benefit.Sta
 	}
 }
 
-// recipient is whom an identifier names.
+// recipient returns whom an identifier names.
 func (t *tables) recipient(ident benefit.Identifier) *benefit.User {
 	if u, ok := ident.Ref(); ok {
 		return t.users[u]

@@ -9,7 +9,7 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// activity gives one template.
+// activity returns one template.
 func activity(n benefit.ActivityID, gives benefit.TemplateID, name string, changes ...func(*benefit.Activity)) *benefit.Activity {
 	a := &benefit.Activity{
 		ID: n, Name: name, ActCode: name, Merchant: storetest.OpenMerchant, Status: benefit.Active,
@@ -21,7 +21,7 @@ func activity(n benefit.ActivityID, gives benefit.TemplateID, name string, chang
 	return a
 }
 
-// given is a request for a template that the activity 1 gives, which the one-second guard holds for.
+// given returns a request for a template that the activity 1 gives, which the one-second guard holds for.
 func given(key, user string, n benefit.TemplateID, card string) *benefit.Request {
 	line := storetest.Line(n)
 	line.Activity = 1
@@ -84,7 +84,7 @@ func scene(n benefit.SceneID, code string, of benefit.ActivityID) *benefit.Scene
 	}
 }
 
-// chosen is a request that leaves the lines to a scene.
+// chosen returns a request that leaves the lines to a scene.
 func chosen(key, user, scene string) *benefit.Request {
 	return &benefit.Request{
 		Scope: scope.Biz(storetest.App, "b"), Key: key, App: storetest.App, Continues: true,

@@ -28,7 +28,8 @@ var advices = []struct{ code, text string }{
 
 const readOnlyAdvice = "a standby answers, and no primary that takes writes. If another server is being promoted, try again in a moment; otherwise name all hosts in the URL, postgres://user@db1,db2/name, without target_session_attrs"
 
-// Advice says what is wrong and what to do about an error of connecting to a database; "" when the error says all that there is to say.
+// Advice returns what is wrong and what to do about an error of connecting to a database; "" when the error says all
+// that there is to say.
 func Advice(err error) string {
 	if err == nil {
 		return ""
@@ -68,7 +69,7 @@ func wayAdvice(err error) string {
 	return ""
 }
 
-// leaves are the errors that an error is made of, without those that only wrap.
+// leaves returns the errors that an error is made of, without those that only wrap.
 func leaves(err error) []error {
 	switch e := err.(type) {
 	case nil:

@@ -15,7 +15,7 @@ import (
 	"faquan/internal/store/postgres"
 )
 
-// behind is a process whose connections go through a proxy, and the proxy.
+// behind returns a process whose connections go through a proxy, and the proxy.
 func behind(t *testing.T, entities ...any) (*process, *cutproxy.Proxy) {
 	t.Helper()
 	url := server(t).Database(t)

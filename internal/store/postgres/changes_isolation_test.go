@@ -13,7 +13,7 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// entities is a change of the catalogue.
+// entities returns a change of the catalogue.
 func entities(t testing.TB, version int64, all ...any) *benefit.Changes {
 	t.Helper()
 	c := &benefit.Changes{Catalogue: version}
@@ -171,10 +171,10 @@ func TestNowNeverGoesBack(t *testing.T) {
 	}
 }
 
-// Now is read when the batch has its turns: what it waited for them is over.
+// Now is read when the batch has its locks: what it waited for them is over.
 func TestNowIsReadAfterTheTurns(t *testing.T) {
 	all := processes(t, 1, template(1))
-	wantReason(t, "before", all[0].issue(asks("a", "1", 1)), benefit.NotRefused) // makes the turn
+	wantReason(t, "before", all[0].issue(asks("a", "1", 1)), benefit.NotRefused) // makes the lock
 	other := connect(t, all[0].url)
 	defer other.Close(context.Background())
 	for _, statement := range []string{"BEGIN", "SELECT * FROM turn FOR UPDATE"} {
@@ -196,7 +196,7 @@ func TestNowIsReadAfterTheTurns(t *testing.T) {
 	}
 }
 
-// A standby that takes over may never have had a turn that this process knows. It is made again.
+// A standby that takes over may never have had a lock that this process knows. It is made again.
 func TestTurnsAreMadeAgain(t *testing.T) {
 	all := processes(t, 1, template(1))
 	wantReason(t, "before", all[0].issue(asks("a", "1", 1)), benefit.NotRefused)

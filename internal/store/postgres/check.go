@@ -27,7 +27,7 @@ type Check struct {
 	now    benefit.Instant // of an issue
 }
 
-// CheckReport says what a check found.
+// CheckReport describes what a check found.
 type CheckReport struct {
 	Rows   map[string]int64 // that were compared, by table
 	Faults []Fault
@@ -54,12 +54,12 @@ func (s *Store) OpenCheck(ctx context.Context) (*Check, error) {
 // Reader answers from the snapshot. It ends with the check.
 func (c *Check) Reader() store.Reader { return borrowed{c.r} }
 
-// borrowed is a reader that its user may close without ending it.
+// borrowed is a reader whose Close does nothing: its owner closes it.
 type borrowed struct{ *reader }
 
 func (borrowed) Close() error { return nil }
 
-// Close gives the connection back.
+// Close releases the connection.
 func (c *Check) Close() error { return c.r.Close() }
 
 // Compare compares every row with its columns, its bucket and the rows that lead to it. It reads each table once, in
@@ -144,7 +144,7 @@ type listLead struct {
 	template benefit.TemplateID
 }
 
-// issuances goes through the issuances with the claims and lists that lead to them beside.
+// issuances iterates over the issuances with the claims and lists that lead to them beside.
 func (c *Check) issuances(ctx context.Context) error {
 	claims := follow(c, "claim", listed(ctx, c.r, checkClaims, func(row pgx.CollectableRow) (l claimLead, err error) {
 		err = row.Scan(&l.issuance, &l.bucket, &l.hash)
@@ -268,7 +268,7 @@ type userRow struct {
 	body   []byte
 }
 
-// users goes through the users with the links that lead to them beside.
+// users iterates over the users with the links that lead to them beside.
 func (c *Check) users(ctx context.Context) error {
 	links := follow(c, "link", listed(ctx, c.r, checkLinks, func(row pgx.CollectableRow) (l linkRow, err error) {
 		err = row.Scan(&l.user, &l.bucket, &l.hash, &l.plain)

@@ -10,7 +10,7 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// race has the first process hold its turns with one request while the second process asks for the other, which must
+// race has the first process hold its locks with one request while the second process asks for the other, which must
 // wait; then the first commits. It returns what the second was told.
 func race(t *testing.T, all []*process, first, second *benefit.Request) answered {
 	t.Helper()

@@ -149,8 +149,8 @@ func accept(version int, encoding string, tables []string) error {
 	return nil
 }
 
-// foreign says whether the tables are another program's. The migrations' own table does not count: other programs keep
-// theirs under the same name.
+// foreign reports whether the tables are another program's. The migrations' own table does not count: other programs
+// keep theirs under the same name.
 func foreign(tables []string) bool {
 	for _, ours := range []string{"state", "turn", "claim", "issuance"} {
 		if !slices.Contains(tables, ours) {

@@ -26,7 +26,7 @@ import (
 // into partitions by its bucket, as it would be into shards.
 const testPartitions = 8
 
-// growing are the tables that the migrations mark.
+// growing returns the tables that the migrations mark.
 func growing(t testing.TB) []string {
 	t.Helper()
 	var all []string

@@ -14,7 +14,7 @@ import (
 
 // Errors of Fill, and of Open on a store that is being filled.
 var (
-	// ErrFilling: a move from another store has begun and has not been verified, so nobody may serve what is there.
+	// ErrFilling: a move from another store has begun and has not been verified, so no process may serve it.
 	ErrFilling = errors.New("the database is being filled from another store (faquan migrate-store); run it again until it reports that both are the same")
 	// ErrNotEmpty: only an empty store can be filled.
 	ErrNotEmpty = errors.New("the database is not empty")
@@ -52,8 +52,8 @@ func (s *Store) refuseMarked(ctx context.Context) error {
 	return nil
 }
 
-// Filling is an empty store that takes the rows of another one, in pieces that are each a commit. While it is open
-// nobody else writes to the store; from its first moment to Done nobody opens it.
+// Filling is an empty store that takes the rows of another one, in pieces that are each a commit. While it is open no
+// other process writes to the store, and from its first moment to Done no other process opens it.
 type Filling struct {
 	s    *Store
 	step int
@@ -81,7 +81,7 @@ func Fill(ctx context.Context, o Options, source string) (_ *Filling, err error)
 	return f, f.mark(ctx, source)
 }
 
-// lockPatience is how long Fill waits for the batches of others.
+// lockPatience is how long Fill waits for the batches of other processes.
 var lockPatience = stepTimeout
 
 // lockForGood takes the store's lock for the one connection that the store then issues on, as long as that lasts.
@@ -159,8 +159,8 @@ func wantEmpty(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// Progress is what the last Write said: the step, and how many rows of it there are. A store that was just begun has
-// none of step 0.
+// Progress returns what the last Write said: the step, and how many rows of it there are. A store that was just begun
+// has none of step 0.
 func (f *Filling) Progress() (step int, rows int64) { return f.step, f.rows }
 
 // Write commits rows, and with them how far the filling has come. Rows come once each, but for issuances under one key:
@@ -206,7 +206,7 @@ func (f *Filling) Analyze(ctx context.Context) error {
 	return err
 }
 
-// Store is the store that is being filled, to read from. It ends with Close.
+// Store returns the store that is being filled, to read from. It ends with Close.
 func (f *Filling) Store() *Store { return f.s }
 
 // Done takes the mark away: from now on the store can be opened.
@@ -215,5 +215,5 @@ func (f *Filling) Done(ctx context.Context) error {
 	return err
 }
 
-// Close lets go of the store. Without Done it stays marked.
+// Close closes the store. Without Done it stays marked.
 func (f *Filling) Close() error { return f.s.Close() }

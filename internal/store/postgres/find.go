@@ -11,7 +11,7 @@ import (
 	"faquan/internal/id"
 )
 
-// Claim is the newest issuance under a key.
+// Claim returns the newest issuance under a key.
 func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
@@ -19,7 +19,7 @@ func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*be
 	return i, s.lookupFailed(ctx, err)
 }
 
-// Recipient is the user that an identifier names.
+// Recipient returns the user that an identifier names.
 func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()

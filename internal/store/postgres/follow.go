@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// follower goes through the rows of a table that lead to those of another, beside that: both in the order of the
+// follower iterates over the rows of a table that lead to those of another, beside that: both in the order of the
 // other's ids. Neither is held in memory.
 type follower[R any] struct {
 	c     *Check
@@ -28,7 +28,7 @@ func follow[R any](c *Check, table string, rows iter.Seq2[R, error], key func(*R
 	return &follower[R]{c: c, table: table, next: next, stop: stop, key: key}
 }
 
-// upTo gives the rows that lead to the key. Those before it lead nowhere.
+// upTo returns the rows that lead to the key. Those before it lead nowhere.
 func (f *follower[R]) upTo(key int64, nowhere func(R)) (its []R, err error) {
 	for {
 		if !f.ahead {

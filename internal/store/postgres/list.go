@@ -15,7 +15,7 @@ import (
 // fetchRows is how many rows of a whole table are in memory at a time.
 const fetchRows = 2000
 
-// listed goes through the rows of a statement by a cursor, so that several can be under way on the one connection,
+// listed iterates over the rows of a statement by a cursor, so that several can be under way on the one connection,
 // beside other questions, and none is held in memory as a whole. An iteration that is given up closes its cursor.
 func listed[T any](ctx context.Context, r *reader, s *statement, scan pgx.RowToFunc[T]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
@@ -79,7 +79,8 @@ func fetch[T any](ctx context.Context, c cursor, scan pgx.RowToFunc[T]) ([]T, er
 	return pgx.AppendRows(make([]T, 0, fetchRows), rows, scan)
 }
 
-// close lets go of what the server keeps for the cursor. It asks with a time of its own: the caller's may have ended.
+// close releases what the server keeps for the cursor. It uses a timeout of its own: the caller's context may have
+// ended.
 func (c cursor) close() {
 	if c.r.conn == nil || c.r.conn.Conn().IsClosed() {
 		return

@@ -27,7 +27,7 @@ const (
 	activityTurn int16 = 2
 )
 
-// loading is one Load: what was asked for, in the order in which it was sent, and what was found on the way.
+// loading is the state of one Load: what was requested, in the order in which it was sent, and what was found.
 type loading struct {
 	t      *tx
 	keys   *benefit.Keys
@@ -40,7 +40,7 @@ type loading struct {
 	found  map[id.ID]*benefit.Issuance
 }
 
-// Load takes the turns and reads the rows, see store.Tx.
+// Load takes the locks and reads the rows, see store.Tx.
 func (t *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
 	l := &loading{t: t, keys: keys, into: into, days: map[benefit.TemplateID]benefit.TemplateDay{}}
 	b := &pgx.Batch{}
@@ -68,8 +68,8 @@ func (t *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) 
 	return l.setRecipients(ctx)
 }
 
-// queueTurns waits for the turn of each template and activity that the batch does not have yet, and then asks for the
-// time again. Turns are taken once, in one order; whoever finds that it needs more has to begin again.
+// queueTurns waits for the lock of each template and activity that the batch does not hold yet, and then asks for the
+// time again. Locks are taken once, in one order; a batch that finds that it needs more begins again.
 func (l *loading) queueTurns(ctx context.Context, b *pgx.Batch) error {
 	var want []turnKey
 	for _, x := range l.keys.Templates {
@@ -112,8 +112,8 @@ func turnColumns(all []turnKey) (kinds []int16, ids []int64) {
 	return kinds, ids
 }
 
-// makeTurns makes the rows of turns that are new. It commits by itself: a row that a batch makes and does not commit
-// would keep the others waiting in no order.
+// makeTurns makes the lock rows that are new. It commits by itself: a row that a batch makes and does not commit would
+// keep the others waiting in no order.
 func (s *Store) makeTurns(ctx context.Context, all []turnKey) error {
 	fresh := slices.DeleteFunc(slices.Clone(all), func(k turnKey) bool {
 		_, there := s.turns.Load(k)
@@ -134,7 +134,7 @@ func (s *Store) makeTurns(ctx context.Context, all []turnKey) error {
 	return nil
 }
 
-// forgetTurns has the rows made again.
+// forgetTurns causes the rows to be created again.
 func (s *Store) forgetTurns(all []turnKey) {
 	for _, k := range all {
 		s.turns.Delete(k)
@@ -144,8 +144,8 @@ func (s *Store) forgetTurns(all []turnKey) {
 // errSwallowed is returned when a statement changed fewer rows than it always does.
 var errSwallowed = errors.New("the database did not write every row; a table may have a trigger or a rule")
 
-// allRows is what a statement is checked by that changes so many rows whatever other processes do: an insert that meets
-// no other row, or replaces it.
+// allRows returns what a statement is checked by that changes so many rows whatever other processes do: an insert that
+// meets no other row, or replaces it.
 func allRows(n int) func(ct pgconn.CommandTag) error {
 	return func(ct pgconn.CommandTag) error {
 		if got := ct.RowsAffected(); got != int64(n) {
@@ -155,7 +155,8 @@ func allRows(n int) func(ct pgconn.CommandTag) error {
 	}
 }
 
-// wantRows is what a statement is checked by that must touch so many rows: fewer mean that another process was first.
+// wantRows returns what a statement is checked by that must touch so many rows: fewer mean that another process was
+// first.
 func wantRows(n int) func(ct pgconn.CommandTag) error {
 	return func(ct pgconn.CommandTag) error {
 		if got := ct.RowsAffected(); got != int64(n) {
@@ -390,7 +391,7 @@ func (l *loading) queueUsers(b *pgx.Batch) {
 	})
 }
 
-// setClaims gives what stands under the keys. A key that is bound and leads to no issuance is not free: both were one
+// setClaims sets the issuances under the keys. A key that is bound and leads to no issuance is not free: both were one
 // commit, and issuances stay.
 func (l *loading) setClaims() error {
 	for k, c := range l.keys.Claims {
@@ -405,7 +406,7 @@ func (l *loading) setClaims() error {
 	return nil
 }
 
-// setTemplates gives the counters as the day of now sees them.
+// setTemplates sets the counters on the day of now.
 func (l *loading) setTemplates() {
 	counts := make(map[benefit.TemplateID]benefit.TemplateCount, len(l.counts))
 	for _, c := range l.counts {
@@ -422,7 +423,7 @@ func (l *loading) setTemplates() {
 	}
 }
 
-// setRecipients gives the users, and whoever shares a person with them.
+// setRecipients sets the users and all users of the same persons.
 func (l *loading) setRecipients(ctx context.Context) error {
 	members, err := l.members(ctx)
 	if err != nil {

@@ -67,7 +67,7 @@ func migrateTo(ctx context.Context, pool *pgxpool.Pool, files fs.FS) error {
 // distributed stands in the migrations behind each table that grows.
 const distributed = "/* distributed */"
 
-// partitioned is the schema with each table that grows in partitions by its bucket.
+// partitioned returns the schema with each table that grows in partitions by its bucket.
 func partitioned(files fs.FS, n int) (fs.FS, error) {
 	out := fstest.MapFS{}
 	names, err := fs.Glob(files, "*.sql")

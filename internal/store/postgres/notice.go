@@ -8,8 +8,8 @@ import (
 // warningKey is where a connection keeps the last warning that its server sent.
 const warningKey = "faquan.warning"
 
-// keepWarning hears what the server says beside its answers. There is one that matters: a commit whose wait for the
-// standby was cancelled is answered as if it had been replicated, with a warning that it has not.
+// keepWarning receives the server's notices. There is one that matters: a commit whose wait for the standby was
+// cancelled is answered as if it had been replicated, with a warning that it has not.
 func keepWarning(conn *pgconn.PgConn, n *pgconn.Notice) {
 	//guard:TestWarningInAnotherLanguage n.SeverityUnlocalized -> n.Severity
 	if n.SeverityUnlocalized == "WARNING" { // Severity is in the language of the server

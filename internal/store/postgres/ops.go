@@ -37,7 +37,7 @@ DELETE FROM session WHERE (bucket, digest) IN
 // nothing, for many minutes; what waits for it would miss all that other processes do.
 const askTimeout = 3 * time.Second
 
-// Entities are the entities of the catalogue and its version, of one moment.
+// Entities returns the entities of the catalogue and its version, of one moment.
 func (s *Store) Entities(ctx context.Context) (all []benefit.Entity, version int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
@@ -45,7 +45,7 @@ func (s *Store) Entities(ctx context.Context) (all []benefit.Entity, version int
 	return all, version, s.broken(err)
 }
 
-// Session is the session whose key has the digest.
+// Session returns the session whose key has the digest.
 func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
@@ -95,8 +95,8 @@ func (t *tx) commitNothing(ctx context.Context) error {
 	return nil
 }
 
-// ErrNoStandby: a commit waits for a synchronous standby. Ping adds none to it: it would wait as long, and the server keeps
-// what waits so when nobody listens any more.
+// ErrNoStandby: a commit waits for a synchronous standby. Ping adds none to it: it would wait as long, and the server
+// keeps such a wait when its client is gone.
 var ErrNoStandby = errors.New("the database confirms no commits: its synchronous standby is away")
 
 var askWaiting = spanning("ask_waiting", "no table", `
@@ -106,7 +106,7 @@ SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() A
 // A commit that changes nothing.
 var tryCommit = spanning("try_commit", "an empty message in the server's log", `SELECT pg_logical_emit_message(true, 'faquan', '')`)
 
-// ErrReadOnly: the server is a standby, or it was told to take no writes.
+// ErrReadOnly is returned when the server is a standby, or is configured as read-only.
 var ErrReadOnly = errors.New("the database takes no writes: it is a standby, or default_transaction_read_only is on")
 
 // ErrOtherKey: the store's secrets are sealed under another key than this process has.

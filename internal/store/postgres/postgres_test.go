@@ -20,7 +20,7 @@ func TestConformancePartitioned(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Harness { return harness(t, postgres.Options{Partitions: 8}) })
 }
 
-// harness is a database of its own on the server of the tests, beside those of other tests.
+// harness returns a database of its own on the server of the tests, beside those of other tests.
 func harness(t *testing.T, o postgres.Options) storetest.Harness {
 	t.Parallel()
 	o.URL, o.CallerClock = pgtest.Shared(t).Database(t), true

@@ -165,7 +165,7 @@ func (h *hand) first() *hand {
 	return h
 }
 
-// rows takes the turns and reads what the decision needs.
+// rows takes the locks and reads what the decision needs.
 func (h *hand) rows() *hand {
 	h.p.t.Helper()
 	if err := h.tx.Load(h.p.t.Context(), h.state.RowsOf(h.requests, h.cat, h.env), h.state); err != nil {
@@ -265,19 +265,19 @@ func wantReason(t testing.TB, what string, a answered, want benefit.Reason) {
 	}
 }
 
-// template is a template of storetest with a name of its own.
+// template returns a template of storetest with a name of its own.
 func template(n benefit.TemplateID, changes ...func(*benefit.Template)) *benefit.Template {
 	return storetest.Template(n, append([]func(*benefit.Template){func(t *benefit.Template) {
 		t.Name, t.RightID = fmt.Sprint("t", n), int64(n)
 	}}, changes...)...)
 }
 
-// named is an identifier whose value may be any name.
+// named returns an identifier whose value may be any name.
 func named(user string) benefit.Identifier {
 	return benefit.Identifier{Type: benefit.TaobaoID, Value: user}
 }
 
-// asks is a request of a user for one voucher of a template.
+// asks returns a request of a user for one voucher of a template.
 func asks(key, user string, n benefit.TemplateID) *benefit.Request {
 	r := storetest.Request(key, "", storetest.Line(n))
 	r.Recipient = named(user)

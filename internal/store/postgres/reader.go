@@ -69,7 +69,7 @@ func release(conn *pgxpool.Conn) {
 
 var errClosed = errors.New("postgres: the reader is closed")
 
-// Close gives the connection back.
+// Close releases the connection.
 func (r *reader) Close() error {
 	if r.conn != nil {
 		release(r.conn)
@@ -147,7 +147,8 @@ func unlessDangling[T any](found *T, err error) (*T, error) {
 	return found, err
 }
 
-// claimIn is what was issued under a key. It returns store.ErrDamaged when the key is bound and leads to no issuance.
+// claimIn returns what was issued under a key. It returns store.ErrDamaged when the key is bound and leads to no
+// issuance.
 func claimIn(ctx context.Context, from asker, scope benefit.Scope, key string) (*benefit.Issuance, error) {
 	hash := benefit.ClaimIDOf(scope, key)
 	bound, err := one(ctx, from, readClaim, pgx.RowTo[int64], bucketOf(hash), uuidOf(hash))
@@ -212,7 +213,7 @@ func (r *reader) Recipient(ctx context.Context, ident benefit.Identifier) (*bene
 	return unlessDangling(recipientIn(ctx, r.ask(), ident))
 }
 
-// recipientIn is the user that an identifier names.
+// recipientIn returns the user that an identifier names.
 func recipientIn(ctx context.Context, from asker, ident benefit.Identifier) (*benefit.User, error) {
 	if u, ok := ident.Ref(); ok {
 		return userIn(ctx, from, u)
@@ -220,7 +221,8 @@ func recipientIn(ctx context.Context, from asker, ident benefit.Identifier) (*be
 	return linked(ctx, from, ident, func(u *benefit.User) bool { return slices.Contains(u.Identifiers, ident) })
 }
 
-// linked is the user that the table link says, if it really is. It returns store.ErrDamaged when there is no such user.
+// linked returns the user that the table link says, if it really is. It returns store.ErrDamaged when there is no such
+// user.
 func linked(ctx context.Context, from asker, ident benefit.Identifier, really func(u *benefit.User) bool) (*benefit.User, error) {
 	bucket, hash := linkKey(ident)
 	user, err := one(ctx, from, readLink, pgx.RowTo[int64], bucket, hash)
@@ -256,7 +258,7 @@ func (r *reader) Session(ctx context.Context, digest benefit.Digest) (*benefit.S
 	return sessionIn(ctx, r.ask(), digest)
 }
 
-// sessionIn is the session whose key has the digest; nil when there is none.
+// sessionIn returns the session whose key has the digest; nil when there is none.
 func sessionIn(ctx context.Context, from asker, digest benefit.Digest) (*benefit.Session, error) {
 	return one(ctx, from, readSession, scanSession, bucketOf(digest), uuidOf(digest))
 }
@@ -265,7 +267,7 @@ func (r *reader) Entities(ctx context.Context) ([]benefit.Entity, int64, error) 
 	return entitiesIn(ctx, r.ask())
 }
 
-// entitiesIn are the entities of the catalogue, by kind and id, and its version, of one moment.
+// entitiesIn returns the entities of the catalogue, by kind and id, and its version, of one moment.
 func entitiesIn(ctx context.Context, from asker) (all []benefit.Entity, version int64, err error) {
 	rows, err := from.Query(ctx, readEntities.text)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// readingStore is a store with more rows than are fetched at a time, and a connection beside it.
+// readingStore returns a store with more rows than are fetched at a time, and a connection beside it.
 func readingStore(t *testing.T, users int) (*Store, *pgx.Conn) {
 	t.Helper()
 	url := pgtest.Shared(t).Database(t)

@@ -66,7 +66,7 @@ func (l *limited) room(n int) {
 	}
 }
 
-// sessions are the store's connections, by their process ids.
+// sessions returns the store's connections, by their process ids.
 func sessions(t testing.TB, url string) (pids []int64) {
 	t.Helper()
 	conn := connect(t, url)
@@ -80,7 +80,7 @@ ORDER BY pid`)
 	return pids
 }
 
-// kept says whether no session has ended since.
+// kept reports whether no session has ended since.
 func kept(t testing.TB, url string, before []int64) bool {
 	t.Helper()
 	after := sessions(t, url)
@@ -225,7 +225,7 @@ func TestLockTimeoutUnderLoad(t *testing.T) {
 	audited(t, p.url)
 }
 
-// patientFor is a process that waits for a lock so long.
+// patientFor returns a process that waits for a lock so long.
 func patientFor(t *testing.T, wait string, entities ...any) *process {
 	t.Helper()
 	url := server(t).Database(t)
@@ -249,7 +249,7 @@ func holding(t *testing.T, url, lock string) (release func()) {
 	return release
 }
 
-// timedOut says that a lock was waited for too long.
+// timedOut reports whether a lock was waited for too long.
 func timedOut(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "55P03"

@@ -6,7 +6,7 @@ package postgres
 type statement struct {
 	name string
 	text string
-	// spans says why the statement may touch all buckets; empty when it binds the bucket of each key.
+	// spans is why the statement may touch all buckets; empty when it binds the bucket of each key.
 	spans string
 }
 

@@ -2,7 +2,7 @@ package postgres
 
 import "github.com/jackc/pgx/v5/pgxpool"
 
-// Pool is how many connections a pool has, for metrics.
+// Pool describes the connections of a pool, for metrics.
 type Pool struct {
 	Name      string // issuing or reading
 	Used, Max int

@@ -10,20 +10,20 @@ import (
 	"faquan/internal/store"
 )
 
-// What stands under a key is read before the turns, and what a batch writes is checked when it is written. A refusal
-// writes nothing. But it may rest on what another process took, meanwhile, under the very same key: then the outcome of
-// that is to be told. So a batch that does not write a key asks, at its end, whether it stands as it was read.
+// Keys are read before the locks are taken, and what a batch writes is checked when it is written. A refusal writes
+// nothing. But it may rest on what another process took, meanwhile, under the very same key: then that outcome must be
+// answered. So a batch that does not write a key checks at its end that the key is unchanged.
 
-// noteKey remembers a key that another process may still bind, continue or bind again. What else stands under a key
-// stands for ever.
+// noteKey remembers a key that another process may still bind, continue or bind again. Any other issuance stays under
+// its key for ever.
 func (t *tx) noteKey(c benefit.ClaimID, i *benefit.Issuance) {
 	if i == nil || i.Continues || i.BindMillis > 0 {
 		t.unsettled = append(t.unsettled, c)
 	}
 }
 
-// sendStill asks for the keys that may have changed and that the batch does not write; those that it does write are
-// marked in t.claims already. Without a turn nothing was decided that a key could stand against.
+// sendStill reads again the keys that may have changed and that the batch does not write; those that it does write are
+// marked in t.claims already. Without a lock nothing was decided that could conflict with a key.
 func (t *tx) sendStill(q *stream) {
 	if len(t.turns) == 0 || t.change { //guard:internal/sim.TestDatabase$ -sim.seed=110 without len(t.turns) == 0 || t.change
 		return
@@ -63,7 +63,7 @@ func (t *tx) sendClaimsStill(q *stream, keys []benefit.ClaimID) {
 	}, buckets, hashes)
 }
 
-// sendIssuancesStill asks whether another process has continued what stands under the keys.
+// sendIssuancesStill checks whether another process has continued the issuances under the keys.
 func (t *tx) sendIssuancesStill(q *stream, keys []benefit.ClaimID) {
 	var buckets []int16
 	var ids []int64

@@ -5,7 +5,7 @@
 //
 //	begin        a share of the store's lock; which catalogue is in force
 //	load         claims, recipients                                 nothing is locked: see below
-//	             the turn of each template and activity of the batch, in one order;
+//	             the lock of each template and activity of the batch, in one order;
 //	             then the database's clock, counters, quotas, participations
 //	(decide)     in the process; the store decides nothing
 //	write        a statement for each table, over arrays, sent one by one
@@ -13,10 +13,10 @@
 //
 // # Why it is exact
 //
-// Whoever has the turn of a template alone reads and writes its counters and what its users have of it, persons
-// included; whoever has the turn of an activity alone reads and writes what users did in it. Turns are rows, made once
-// and never changed, so they can be locked when the rows that they stand for do not exist yet. What is read before the
-// turn is checked when it is written:
+// Only the holder of a template's lock reads and writes its counters and what its users have of it, persons included;
+// only the holder of an activity's lock reads and writes what users did in it. Locks are rows, made once and never
+// changed, so they can be locked when the rows that they stand for do not exist yet. What is read before the lock is
+// checked when it is written:
 //
 //   - A key or a user that was new to the batch is inserted. If a unique index has it already, another process was
 //     first: store.ErrConflict, and the batch is decided again. (ON CONFLICT DO NOTHING and a count of the rows would
@@ -31,7 +31,7 @@
 //
 // # Time
 //
-// Now is the database's clock, read when the batch has its turns, or the last committed now if that is later. Each
+// Now is the database's clock, read when the batch has its locks, or the last committed now if that is later. Each
 // commit leaves its now in the table clock.
 //
 // # Buckets
@@ -276,7 +276,7 @@ type noAddress struct{}
 func (noAddress) Network() string { return nowhere }
 func (noAddress) String() string  { return "" }
 
-// RemoteAddr is where the driver would send a cancel request.
+// RemoteAddr returns where the driver would send a cancel request.
 func (uncancelled) RemoteAddr() net.Addr { return noAddress{} }
 
 // Shared is true.
@@ -285,7 +285,7 @@ func (s *Store) Shared() bool { return true }
 // LastIDMillis bounds the ids that stood in the store when it was opened, and those of this process since.
 func (s *Store) LastIDMillis() int64 { return s.idMillis.Load() }
 
-// LastNow is the now of the last commit when the store was opened, or of this process's last one if that is later.
+// LastNow returns the now of the last commit when the store was opened, or of this process's last one if that is later.
 func (s *Store) LastNow() benefit.Instant {
 	return max(benefit.Instant(s.opened), benefit.Instant(s.ours.Load()))
 }
@@ -311,7 +311,7 @@ func (s *Store) closePools() {
 	s.reading.Close()
 }
 
-// Read opens a snapshot, or fails within a moment: a change opens one while nobody can issue.
+// Read opens a snapshot, or fails within a moment: a change opens one while no batch can issue.
 func (s *Store) Read(ctx context.Context) (store.Reader, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.stepTimeout)
 	defer cancel()
@@ -390,7 +390,7 @@ func (s *Store) broken(err error) error {
 	return err
 }
 
-// reset lets go of all connections, those in use when they come back.
+// reset closes all connections, those in use when they are returned.
 func (s *Store) reset() {
 	s.issuing.Reset()
 	s.reading.Reset()

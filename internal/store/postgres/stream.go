@@ -10,7 +10,7 @@ import (
 )
 
 // stream sends the statements of a write one by one: the server works on each while the next is still being put
-// together, which is less time in which nobody else has the turns. Their results are looked at in the end, all at once,
+// together, which shortens the time for which the locks are held. Their results are looked at in the end, all at once,
 // so it is one wait for the server.
 type stream struct {
 	t      *tx

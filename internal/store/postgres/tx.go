@@ -23,7 +23,7 @@ type tx struct {
 	now       benefit.Instant
 	catalogue int64
 	change    bool // it has the store for itself
-	among     bool // when it got its turns, the last commit was another process's
+	among     bool // when it got its locks, the last commit was another process's
 
 	turns     map[turnKey]bool
 	claims    map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
@@ -31,19 +31,19 @@ type tx struct {
 	quotas    map[benefit.QuotaKey]rowSeen
 	joined    map[benefit.ParticipationKey]rowSeen
 	unsettled []benefit.ClaimID // keys that were looked up, and that another process may still bind
-	rested    bool              // an answer may rest on an issuance that was read
+	rested    bool              // an answer may depend on a committed issuance that was read
 	made      []benefit.UserID  // the new users, in order; nil until they are asked for
 	last      int64             // the latest millisecond of an id that the batch writes
 }
 
-// issuanceSeen is how an issuance stood when it was read.
+// issuanceSeen is the state of an issuance when it was read.
 type issuanceSeen struct {
 	version int32
 	scope   benefit.Scope
 	key     string
 }
 
-// rowSeen is how a counter stood when it was read.
+// rowSeen is the state of a counter when it was read.
 type rowSeen struct {
 	there bool
 	total int64
@@ -61,7 +61,7 @@ func (t *tx) Now() benefit.Instant { return t.now }
 func (t *tx) Catalogue() int64     { return t.catalogue }
 func (t *tx) Among() bool          { return t.among }
 
-// queueState asks for what every batch looks at, and moves now to the later of what it was and what it is.
+// queueState queries the state that every batch reads, and moves now forward to it.
 func (t *tx) queueState(b *pgx.Batch) {
 	b.Queue(readState.text).QueryRow(func(row pgx.Row) error {
 		var last, clock int64
@@ -131,7 +131,8 @@ func (t *tx) Confirm(ctx context.Context) error {
 	return t.commit(ctx)
 }
 
-// sendClock leaves now for the batches to come. A slot a connection: whoever shares it waits for a commit at most.
+// sendClock leaves now for the batches to come. A slot a connection: processes that share a slot wait for one commit at
+// most.
 func (t *tx) sendClock(q *stream, idMillis int64) {
 	slot := int16(t.conn.Conn().PgConn().PID() % 64)
 	q.exec(writeClock, allRows(1), slot, int64(t.now), idMillis)

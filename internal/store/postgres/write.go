@@ -16,7 +16,7 @@ import (
 	"faquan/internal/store/codec"
 )
 
-// channel is where processes hear of changes.
+// channel is the LISTEN channel on which processes are notified of changes.
 const channel = "faquan_changes"
 
 // write sends all rows of the changes, and checks that each stood as the batch knew it.
@@ -49,7 +49,7 @@ func (t *tx) write(ctx context.Context, c *benefit.Changes) error {
 	return q.end()
 }
 
-// lastMillis is the latest millisecond that an id of the changes carries.
+// lastMillis returns the latest millisecond that an id of the changes carries.
 func lastMillis(c *benefit.Changes) (last int64) {
 	for _, i := range c.Issuances {
 		last = max(last, i.ID.Millis())
@@ -87,7 +87,7 @@ func (t *tx) readUnread(ctx context.Context, c *benefit.Changes) error {
 	return t.Load(ctx, keys, benefit.NewState())
 }
 
-// isNew says that a batch of requests makes the user, who therefore has nothing yet.
+// isNew reports whether a batch of requests makes the user, who therefore has nothing yet.
 func (t *tx) isNew(u benefit.UserID, c *benefit.Changes) bool {
 	if t.change {
 		return false
@@ -96,7 +96,7 @@ func (t *tx) isNew(u benefit.UserID, c *benefit.Changes) bool {
 	return found
 }
 
-// newUsers are the ids of the users of the changes, in order.
+// newUsers returns the ids of the users of the changes, in order.
 func (t *tx) newUsers(c *benefit.Changes) []benefit.UserID {
 	if t.made == nil {
 		t.made = make([]benefit.UserID, len(c.Users))
@@ -165,7 +165,7 @@ type linkRow struct {
 	plain  bool
 }
 
-// linksOf are the names that a user is found by: its identifiers, and the operator's handle.
+// linksOf returns the names that a user is found by: its identifiers, and the operator's handle.
 func linksOf(rows []linkRow, u *benefit.User) []linkRow {
 	plain := u.Plain()
 	for _, ident := range u.Identifiers {
@@ -314,7 +314,7 @@ func (t *tx) sendIssuances(q *stream, all []*benefit.Issuance) {
 	}
 }
 
-// latest are the issuances in the order of their keys, each as it was written last.
+// latest returns the issuances in the order of their keys, each as it was written last.
 func latest(all []*benefit.Issuance) []*benefit.Issuance {
 	all = slices.Clone(all)
 	slices.Reverse(all)

@@ -178,7 +178,7 @@ func testVisibility(t *testing.T, h Harness) {
 	}
 }
 
-// testCancelledCommit: a caller that gave up before the commit gets all or nothing, and is told which.
+// testCancelledCommit: a caller that gave up before the commit gets all or nothing, and learns which.
 func testCancelledCommit(t *testing.T, h Harness) {
 	st := h.open(t)
 	tx := mustBeginChange(t, st, Start)

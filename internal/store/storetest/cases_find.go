@@ -152,7 +152,7 @@ func wantRecent(t testing.TB, when string, all, got []*benefit.Issuance) {
 	want(t, when+": all", all, sorted)
 }
 
-// asked is what a store.Finder and a store.Reader have in common.
+// asked is the common part of a store.Finder and a store.Reader.
 type asked interface {
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
 	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)

@@ -58,7 +58,7 @@ func testParticipations(t *testing.T, h Harness) {
 	_ = st.Close()
 }
 
-// coded is an issuance of vouchers with the codes.
+// coded returns an issuance of vouchers with the codes.
 func coded(first id.ID, key string, codes ...string) *benefit.Issuance {
 	i := plain(first, key, 1, 1, len(codes))
 	l := &i.Lines[0]

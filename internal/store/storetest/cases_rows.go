@@ -325,7 +325,7 @@ func wantSample(t *testing.T, what string, wanted, got []*benefit.Issuance) {
 	}
 }
 
-// testStoppedIteration: whoever has seen enough of a table stops, and the store goes on.
+// testStoppedIteration: a caller may stop an iteration early, and the store goes on.
 func testStoppedIteration(t *testing.T, h Harness) {
 	st := h.open(t)
 	g := newIDs()

@@ -21,7 +21,7 @@ const (
 	App                benefit.AppID      = 1
 )
 
-// Catalogue is a catalogue of the templates, version 1, with the merchants and the app of the constants.
+// Catalogue returns a catalogue of the templates, version 1, with the merchants and the app of the constants.
 func Catalogue(templates ...*benefit.Template) *benefit.Catalogue {
 	return benefit.NewCatalogue(1, merchants(), apps(), templates, nil, nil)
 }
@@ -37,7 +37,7 @@ func apps() []*benefit.App {
 	return []*benefit.App{{ID: App, Name: "app", Merchant: OpenMerchant}}
 }
 
-// Template is an active template of OpenMerchant, 5 yuan off, valid for seven days, without caps or limits. The
+// Template returns an active template of OpenMerchant, 5 yuan off, valid for seven days, without caps or limits. The
 // changes are made to it.
 func Template(template benefit.TemplateID, changes ...func(*benefit.Template)) *benefit.Template {
 	t := &benefit.Template{
@@ -67,11 +67,11 @@ func Request(key, alipay string, lines ...benefit.Line) *benefit.Request {
 	}
 }
 
-// DrawSecret is what weighted scenes draw by in tests.
+// DrawSecret is the key of weighted draws in tests.
 var DrawSecret = []byte("tests draw by this")
 
-// Env is what decisions need, from a seed. Its ids are later than all those of the store, its rules of the language of
-// [Rules].
+// Env returns what decisions need, from a seed. Its ids are later than all those of the store, its rules of the
+// language of [Rules].
 func Env(st store.Store, seed uint64) benefit.Env {
 	r := rand.New(rand.NewPCG(seed, 0))
 	return benefit.Env{IDs: id.NewGenerator(r, st.LastIDMillis()), Rand: r, Rules: Rules{}, Secret: DrawSecret}

@@ -19,10 +19,10 @@ func newIDs() ids {
 	return ids{id.NewGenerator(rand.New(rand.NewPCG(7, 7)), 0)}
 }
 
-// take gives n consecutive ids, of the bucket that small user ids are of: an issuance carries its user's.
+// take returns n consecutive ids, of the bucket that small user ids are of: an issuance carries its user's.
 func (g ids) take(clock benefit.Instant, n int) id.ID { return g.Block(int64(clock), 0, n) }
 
-// plain is an issuance of one template, with so many vouchers.
+// plain returns an issuance of one template, with so many vouchers.
 func plain(first id.ID, key string, user benefit.UserID, template benefit.TemplateID, vouchers int) *benefit.Issuance {
 	line := benefit.Line{Template: template, Sends: vouchers, Quantity: 1}
 	amounts := make([]money.Fen, vouchers)
@@ -40,7 +40,7 @@ func plain(first id.ID, key string, user benefit.UserID, template benefit.Templa
 	}
 }
 
-// awkward is every character that a careless store gets wrong, up to a length of so many characters.
+// awkward returns every character that a careless store gets wrong, up to a length of so many characters.
 func awkward(length int) string {
 	text := []rune("发券 “é\u0301” 😀 '\"\\`%_;--\t\r\n\u2028 <b>&amp; 𠮷 €\u00a0\ufffd")
 	for len(text) < length {
@@ -132,7 +132,7 @@ func fullUser(user benefit.UserID) *benefit.User {
 	}
 }
 
-// named is a user with a handle, and with an Alipay id that says it.
+// named returns a user with a handle, and with an Alipay id that says it.
 func named(user benefit.UserID, name string, more ...benefit.Identifier) *benefit.User {
 	alipay := "2088" + name
 	return &benefit.User{

@@ -11,8 +11,8 @@ import (
 	"faquan/internal/benefit"
 )
 
-// DiffStates tells how two states differ that two stores loaded; it is empty when they do not. A store may give rows in
-// any order, and a state may keep those of a user in the order in which they came: that is no difference.
+// DiffStates returns how two states differ that two stores loaded; it is empty when they do not. A store may give rows
+// in any order, and a state may keep those of a user in the order in which they came: that is no difference.
 func DiffStates(want, got *benefit.State) string {
 	if reflect.DeepEqual(want, got) {
 		return ""

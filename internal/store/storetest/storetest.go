@@ -45,7 +45,7 @@ type Harness struct {
 	Lose func(t testing.TB, st store.Store, what Lost)
 }
 
-// Lost is what Harness.Lose removes.
+// Lost is the kind of rows that Harness.Lose removes.
 type Lost int
 
 // What can be lost.
@@ -179,8 +179,8 @@ func collect[V any](all *[]V, failed *error, table func(yield func(V, error) boo
 	}
 }
 
-// Diff tells how two values differ, unexported fields included; empty and absent lists are the same to it.
-// It is empty when they do not differ.
+// Diff returns how two values differ, unexported fields included; empty and absent lists are the same to it. It is
+// empty when they do not differ.
 func Diff(want, got any) string {
 	if state, ok := want.(*benefit.State); ok {
 		if other, ok := got.(*benefit.State); ok {

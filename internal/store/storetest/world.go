@@ -14,7 +14,7 @@ import (
 // that a number repeats.
 type Pick func(n int) int
 
-// Seeded is a Pick that repeats itself for the same seed.
+// Seeded returns a Pick that repeats itself for the same seed.
 func Seeded(seed uint64) Pick { return rand.New(rand.NewPCG(seed, seed)).IntN }
 
 // World makes random histories: a few templates with tight caps and limits, a few users that are linked,
@@ -106,12 +106,12 @@ func (w *World) limits() benefit.Limits {
 	}
 }
 
-// Catalogue is the catalogue as it stands.
+// Catalogue returns the catalogue as it stands.
 func (w *World) Catalogue() *benefit.Catalogue {
 	return benefit.NewCatalogue(w.version, merchants(), apps(), w.Templates, w.activities, w.scenes)
 }
 
-// Setup is the first step: the users, the catalogue and a session.
+// Setup returns the first step: the users, the catalogue and a session.
 func (w *World) Setup() Step {
 	var all []any
 	for _, m := range merchants() {
@@ -134,7 +134,7 @@ func (w *World) Setup() Step {
 	return Step{Clock: w.Clock, Changes: changes}
 }
 
-// entities are the rows of what was changed in the catalogue.
+// entities returns the rows of what was changed in the catalogue.
 func (w *World) entities(changed ...any) *benefit.Changes {
 	changes := &benefit.Changes{Catalogue: w.version}
 	for _, v := range changed {

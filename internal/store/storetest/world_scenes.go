@@ -8,7 +8,7 @@ import (
 	"faquan/internal/gateway/scope"
 )
 
-// rightOf is the right_id of a world's template.
+// rightOf returns the right_id of a world's template.
 func rightOf(t benefit.TemplateID) int64 { return 100 + int64(t) }
 
 // rules that a world's activities have.

@@ -56,9 +56,9 @@ var databases struct {
 	all  map[int]*Database
 }
 
-// Open prepares a database to be opened with URI, and makes an empty one where there is none. Nobody else may have it open to
-// write. damaged is called with what does not match whenever a read fails for that; it may be called by any goroutine that
-// uses a connection.
+// Open prepares a database to be opened with URI, and makes an empty one where there is none. No other process may have
+// it open to write. damaged is called with what does not match whenever a read fails for that; it may be called by any
+// goroutine that uses a connection.
 func Open(path string, damaged func(error)) (*Database, error) {
 	if err := create(path); err != nil {
 		return nil, err

@@ -19,7 +19,8 @@ import (
 const (
 	vfsName  = "faquan-sums"
 	pageSize = 4096
-	// reserved is how many bytes at the end of each page SQLite leaves alone: the page's number and its checksum.
+	// reserved is the number of bytes at the end of each page that SQLite does not use: the page's number and its
+	// checksum.
 	reserved = 8
 
 	logHeader   = 32 // of the write-ahead log
@@ -110,7 +111,7 @@ func register() error {
 	return vfs.err
 }
 
-// at is what lies at an address in C memory.
+// at returns what lies at an address in C memory.
 func at[T any](address uintptr) *T { return *(**T)(unsafe.Pointer(&address)) }
 
 // bytesAt are n bytes in C memory.
@@ -120,7 +121,7 @@ func bytesAt(address uintptr, n int32) []byte { return unsafe.Slice(at[byte](add
 // where it is.
 func address[F any](f F) uintptr { return *(*uintptr)(unsafe.Pointer(&f)) }
 
-// function is the inverse of address.
+// function returns the inverse of address.
 func function[F any](address uintptr) F { return *(*F)(unsafe.Pointer(&address)) }
 
 type (
@@ -230,7 +231,7 @@ func writePage(tls *libc.TLS, file, buffer uintptr, n int32, offset int64) int32
 	return function[bytesFunc](originalOf(file).FxWrite)(tls, file, buffer, n, offset)
 }
 
-// frame tells whether bytes of the write-ahead log are the page of a frame, and of which, counted from 0.
+// frame reports whether bytes of the write-ahead log are the page of a frame, and of which, counted from 0.
 func frame(n int32, offset int64) (int, bool) {
 	offset -= logHeader + frameHeader
 	return int(offset / frameSize), n == pageSize && offset >= 0 && offset%frameSize == 0
