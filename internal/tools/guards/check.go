@@ -182,7 +182,7 @@ func (b *batch) leaveOut(errs string) {
 	}
 }
 
-// flat is the name of a file of ours that takes the place of one in the tree.
+// flat returns the name of a file of ours that takes the place of one in the tree.
 func flat(name string) string { return strings.ReplaceAll(name, "/", "-") }
 
 // whole sees to it that a guard's test is there and is green as long as all guards are there, once for each test.

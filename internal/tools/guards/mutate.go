@@ -303,7 +303,7 @@ func (f *source) instead(path []ast.Node, before, after string, line int) ([]edi
 	return edits, nil
 }
 
-// isCondition reports whether an expression is surely a bool.
+// isCondition reports whether an expression is certainly a bool.
 func isCondition(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.BinaryExpr:
