@@ -21,7 +21,7 @@ type event struct {
 	Elapsed    float64
 }
 
-// goTests follows the packages of one run. Output is kept until it is known whether anybody wants to read it.
+// goTests follows the packages of one run. Output is kept until it is known whether it is needed.
 type goTests struct {
 	out    io.Writer
 	total  counts
@@ -74,7 +74,7 @@ func (g *goTests) keep(e event) {
 	g.output[key].WriteString(e.Output)
 }
 
-// take gives the kept output and forgets it.
+// take returns the kept output and forgets it.
 func (g *goTests) take(e event) string {
 	key := e.Package + "\n" + e.Test
 	kept := g.output[key]
@@ -103,7 +103,7 @@ func (g *goTests) test(e event) {
 	g.take(e)
 }
 
-// skipLog is what t.Skip logs: file, line and reason.
+// skipLog matches the log line of t.Skip: file, line and reason.
 var skipLog = regexp.MustCompile(`(?m)^\s+\S+\.go:\d+: (.*)$`)
 
 // skipReason finds the reason in the output of a skipped test, which logs it last.
