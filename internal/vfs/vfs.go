@@ -57,11 +57,9 @@ type FS interface {
 	MkdirAll(dir string) error
 	// SyncDir makes every earlier Create, Rename and Remove in dir durable.
 	SyncDir(dir string) error
-	// Lock takes an exclusive lock on a file, which it makes when it is
-	// missing, and on the directory that the file is in, so that deleting the
-	// file does not let a second holder in. It never waits: when somebody else
-	// holds either lock the error wraps ErrLocked. The lock ends with Close, or
-	// with the process.
+	// Lock takes an exclusive lock on a file, which it makes when it is missing, and on the directory that the file is
+	// in, so that deleting the file does not let a second holder in. It never waits: when another process holds either
+	// lock the error wraps ErrLocked. The lock ends with Close, or with the process.
 	Lock(name string) (Lock, error)
 }
 
@@ -89,9 +87,8 @@ type File interface {
 	io.Closer
 	// Size returns the length of the file in bytes.
 	Size() (int64, error)
-	// Allocate asks for room for the first size bytes and so finds out early
-	// and cheaply that a disk is full. It says nothing about content or
-	// durability, and does nothing where it is not supported.
+	// Allocate reserves room for the first size bytes and so finds out early and cheaply that a disk is full. It says
+	// nothing about content or durability, and does nothing where it is not supported.
 	Allocate(size int64) error
 	// Lock takes an exclusive lock on the file itself, whatever names lead to
 	// it: hard links to one file share its lock. It never waits: while another

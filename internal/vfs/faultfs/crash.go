@@ -53,8 +53,7 @@ func (f *FS) Clone(rng *rand.Rand) *FS {
 	return f.clone(rng)
 }
 
-// Fingerprint is a hash over everything that programs see and the disk holds,
-// to compare two runs of one seed.
+// Fingerprint returns a hash over everything that programs see and the disk holds, to compare two runs of one seed.
 func (f *FS) Fingerprint() [32]byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()

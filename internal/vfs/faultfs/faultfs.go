@@ -45,8 +45,8 @@ import (
 // SectorBytes is what the disk is assumed to keep or lose as one.
 const SectorBytes = 512
 
-// ErrPowerOff is what every operation returns once the power is cut, or once
-// Crash or CrashProcess has made the successor of this file system.
+// ErrPowerOff is returned by every operation once the power is cut, or once Crash or CrashProcess has made the
+// successor of this file system.
 var ErrPowerOff = errors.New("faultfs: the power is off")
 
 // Kind names an operation, for FailFunc.
@@ -77,17 +77,16 @@ type Op struct {
 	Name string
 }
 
-// Fault is how an operation fails.
+// Fault describes how an operation fails.
 type Fault struct {
 	Err error // nil means that it does not fail
-	// Short lets a write put the first half of its bytes in place before it
-	// fails.
+	// Short makes a write store the first half of its bytes before it fails.
 	Short bool
 	// Done lets the operation happen in full, although it reports the error.
 	Done bool
 }
 
-// prevents tells whether the operation does not happen.
+// prevents reports whether the operation does not happen.
 func (f Fault) prevents() bool { return f.Err != nil && !f.Done }
 
 // FS implements vfs.FS. It is safe for concurrent use.

@@ -190,7 +190,7 @@ type lock struct {
 	dir string
 }
 
-// Check never fails: nobody deletes files behind the back of their owner.
+// Check never fails: files are not deleted behind their owner's back.
 func (l lock) Check() error { return nil }
 
 func (l lock) SyncDir() error {
