@@ -54,7 +54,7 @@ func readJSON(t *testing.T, file string, into any) {
 	}
 }
 
-// client is an SDK for an app of the world. It verifies answers, as it does by default.
+// client returns an SDK for an app of the world. It verifies answers, as it does by default.
 func (w world) client(t *testing.T, appID string) *alipay.Client {
 	t.Helper()
 	c, err := alipay.New(appID, w.PrivateKey, true, alipay.WithProductionGateway(w.Gateway))

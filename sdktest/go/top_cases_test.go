@@ -122,8 +122,8 @@ func (s *topStep) check(t *testing.T, answers []map[string]any) {
 	}
 }
 
-// at is what stands at the end of a path such as "result.list.0.code", nil when there is nothing. The member around a
-// list has the name of its type.
+// at returns what stands at the end of a path such as "result.list.0.code", nil when there is nothing. The member
+// around a list has the name of its type.
 func at(node any, path string) any {
 	for _, name := range strings.Split(path, ".") {
 		if members, ok := node.(map[string]any); ok {
@@ -145,7 +145,7 @@ func at(node any, path string) any {
 	return node
 }
 
-// topParams are the parameters of a call as a form carries them.
+// topParams returns the parameters of a call as a form carries them.
 func (s *topStep) topParams(t *testing.T) map[string]string {
 	t.Helper()
 	params := map[string]string{}

@@ -198,7 +198,7 @@ type element struct {
 	children []*element
 }
 
-// parse gives the root and its name, which is "" in simplified JSON.
+// parse returns the root and its name, which is "" in simplified JSON.
 func (c strictClient) parse(body []byte) (root any, name string, err error) {
 	if c.format == "xml" {
 		e, err := parseXML(body)
@@ -270,8 +270,8 @@ func parseXML(body []byte) (*element, error) {
 	return above[0].children[0], nil
 }
 
-// read gives the members of a node by their declared types, in one form whatever the format. At the root request_id is
-// a member, too.
+// read returns the members of a node by their declared types, in one form whatever the format. At the root request_id
+// is a member, too.
 func (c strictClient) read(root any, members map[string]shape) (map[string]any, error) {
 	all := map[string]shape{"request_id": text}
 	for name, s := range members {
@@ -304,7 +304,7 @@ func (c strictClient) members(node any, declared map[string]shape) (map[string]a
 	return read, nil
 }
 
-// children are the members of an object, each once.
+// children returns the members of an object, each once.
 func (c strictClient) children(node any) (map[string]any, error) {
 	if members, ok := node.(map[string]any); ok {
 		return members, nil
