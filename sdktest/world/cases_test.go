@@ -87,7 +87,7 @@ var unprovoked = map[string]string{
 	"isv.missing-signature-config": "the catalogue refuses an app_id without a key",
 }
 
-// documented are the sub_codes in the tables of the method's page.
+// documented returns the sub_codes in the tables of the method's page.
 func documented(t *testing.T) []string {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/reference/alipay-marketing-voucher-send.md")

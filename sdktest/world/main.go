@@ -34,7 +34,7 @@ import (
 	"faquan/internal/pgserver"
 )
 
-// World is what a client needs to know.
+// World holds what a client needs to know.
 type World struct {
 	Gateway       string `json:"gateway"`         // URL of /gateway.do
 	AppID         string `json:"app_id"`          // the app whose key follows
@@ -198,7 +198,7 @@ func start(ctx context.Context, program *faquan, dir string) (*server, error) {
 	return s, s.ready(ctx)
 }
 
-// freeAddress finds a port of loopback that nobody listens on.
+// freeAddress finds a free loopback port.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -247,7 +247,7 @@ func (s *server) stop() error {
 	}
 }
 
-// tail gives the last n lines.
+// tail returns the last n lines.
 func tail(text string, n int) string {
 	lines := strings.SplitAfter(text, "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "")
