@@ -15,8 +15,8 @@ import (
 	"faquan/internal/control"
 )
 
-// decision holds the flags of decide.
-type decision struct {
+// decideFlags holds the flags of decide.
+type decideFlags struct {
 	app, scene, bizCode, userType, userID, requestID string
 	acts, rights                                     []string
 	explain, asJSON, unmasked                        bool
@@ -25,7 +25,7 @@ type decision struct {
 func newDecide() *cobra.Command {
 	var (
 		at place
-		q  decision
+		q  decideFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "decide",
@@ -74,7 +74,7 @@ people are masked unless --unmasked. The exit code is 0 when something would be 
 	return cmd
 }
 
-func (q *decision) question() (*control.Question, error) {
+func (q *decideFlags) question() (*control.Question, error) {
 	asked := benefit.Asked{BizCode: q.bizCode, SceneCode: q.scene, ActCodes: slices.Compact(slices.Sorted(slices.Values(q.acts)))}
 	for _, text := range q.rights {
 		right, err := parseRight(text)
@@ -118,22 +118,22 @@ func parseRight(text string) (r benefit.ActRight, err error) {
 	return r, nil
 }
 
-func (q *decision) ask(cmd *cobra.Command, p control.Platform, question *control.Question) error {
-	told, err := p.Decide(context.WithoutCancel(cmd.Context()), question, q.unmasked)
+func (q *decideFlags) ask(cmd *cobra.Command, p control.Platform, question *control.Question) error {
+	decision, err := p.Decide(context.WithoutCancel(cmd.Context()), question, q.unmasked)
 	if err != nil {
 		return err
 	}
 	w := cmd.OutOrStdout()
 	switch {
 	case q.asJSON:
-		err = writeJSON(w, told)
+		err = writeJSON(w, decision)
 	case q.explain:
-		err = showTold(w, told)
+		err = showDecision(w, decision)
 	default:
-		err = showOutcome(w, told)
+		err = showOutcome(w, decision)
 	}
-	if err == nil && told.Outcome != control.Issues {
-		err = fmt.Errorf("nothing would be issued: %s", told.Reason)
+	if err == nil && decision.Outcome != control.Issues {
+		err = fmt.Errorf("nothing would be issued: %s", decision.Reason)
 	}
 	return err
 }

@@ -114,15 +114,15 @@ func (a *topAct) check(e *topExchange, answers []string) error {
 
 // explain prints how the scene would decide for the demo's user, as `faquan decide --explain` does.
 func (d *demo) explain(ctx context.Context) error {
-	q := decision{app: "demo", scene: "1512AINNA61", bizCode: "DEMO", userType: benefit.AlipayID, userID: "2088000000000011", requestID: "decide-1"}
+	q := decideFlags{app: "demo", scene: "1512AINNA61", bizCode: "DEMO", userType: benefit.AlipayID, userID: "2088000000000011", requestID: "decide-1"}
 	question, err := q.question()
 	if err != nil {
 		return err
 	}
 	var p control.Platform = d.server.desk
-	told, err := p.Decide(ctx, question, false)
+	decision, err := p.Decide(ctx, question, false)
 	if err != nil {
 		return err
 	}
-	return showTold(d.out, told)
+	return showDecision(d.out, decision)
 }

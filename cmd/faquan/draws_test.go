@@ -42,14 +42,14 @@ scenes: [{name: s, merchant: m, scene_code: S, strategy: WEIGHTED, activities: [
 		for app = range n.issuer.Catalogue().Apps {
 		}
 		for k := range 40 {
-			_, told, err := n.issuer.Ask(ctx, &benefit.Request{
+			_, decision, err := n.issuer.Ask(ctx, &benefit.Request{
 				Scope: "b/draws", Key: fmt.Sprint(k), App: app, Continues: true, Asked: benefit.Asked{SceneCode: "S"},
 				Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: "2088"},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, c := range told.Candidates {
+			for _, c := range decision.Candidates {
 				if c.Chosen {
 					all += c.Activity
 				}

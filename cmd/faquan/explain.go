@@ -103,7 +103,7 @@ func checkSearch(s *control.Search, bizCode bool) error {
 
 // finder finds decisions.
 type finder interface {
-	Find(context.Context, *control.Search) ([]*control.Told, error)
+	Find(context.Context, *control.Search) ([]*control.Decision, error)
 }
 
 // whoRefused returns the finder of refusals: the process that serves the directory, or those of this machine on the
@@ -155,15 +155,15 @@ func explain(ctx context.Context, w io.Writer, p finder, s *control.Search, asJS
 	return errors.Join(err, showFound(w, found, s, asJSON))
 }
 
-func showFound(w io.Writer, found []*control.Told, s *control.Search, asJSON bool) error {
+func showFound(w io.Writer, found []*control.Decision, s *control.Search, asJSON bool) error {
 	if asJSON {
 		return writeJSON(w, found)
 	}
-	for k, told := range found {
+	for k, decision := range found {
 		if k > 0 {
 			fmt.Fprintln(w)
 		}
-		if err := showTold(w, told); err != nil {
+		if err := showDecision(w, decision); err != nil {
 			return err
 		}
 	}

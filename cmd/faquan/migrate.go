@@ -73,7 +73,7 @@ func migrateStore(ctx context.Context, from, to string, out, progress io.Writer)
 	}
 	start := time.Now()
 	bar := newBar(progress)
-	result, err := migrate.Run(ctx, migrate.Options{From: from, To: postgres.Options{URL: to}, Proof: box.Proof(), Tell: bar.tell})
+	result, err := migrate.Run(ctx, migrate.Options{From: from, To: postgres.Options{URL: to}, Proof: box.Proof(), OnProgress: bar.update})
 	bar.end()
 	switch {
 	case errors.Is(err, vfs.ErrLocked):
@@ -160,7 +160,7 @@ func isTerminal(stream any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-func (b *moveBar) tell(p migrate.Progress) {
+func (b *moveBar) update(p migrate.Progress) {
 	if b.w == nil {
 		return
 	}

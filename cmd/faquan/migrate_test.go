@@ -135,11 +135,11 @@ func movedRows(t *testing.T, conn *pgx.Conn) (n int64) {
 func TestMoveBar(t *testing.T) {
 	var out bytes.Buffer
 	b := &moveBar{w: &out}
-	b.tell(migrate.Progress{Doing: "auditing"})
-	b.tell(migrate.Progress{Doing: "copying users", Done: 0, Total: 10})
+	b.update(migrate.Progress{Doing: "auditing"})
+	b.update(migrate.Progress{Doing: "copying users", Done: 0, Total: 10})
 	time.Sleep(150 * time.Millisecond) // it is drawn ten times a second
-	b.tell(migrate.Progress{Doing: "copying users", Done: 5, Total: 10})
-	b.tell(migrate.Progress{Doing: "copying users", Done: 10, Total: 10})
+	b.update(migrate.Progress{Doing: "copying users", Done: 5, Total: 10})
+	b.update(migrate.Progress{Doing: "copying users", Done: 10, Total: 10})
 	b.end()
 	for _, part := range []string{"auditing", "copying users", "5/10"} {
 		if !strings.Contains(out.String(), part) {
@@ -148,7 +148,7 @@ func TestMoveBar(t *testing.T) {
 	}
 	out.Reset()
 	silent := newBar(&out)
-	silent.tell(migrate.Progress{Doing: "copying users", Done: 5, Total: 10})
+	silent.update(migrate.Progress{Doing: "copying users", Done: 5, Total: 10})
 	silent.end()
 	if out.Len() > 0 {
 		t.Errorf("what is no terminal gets %q", out.String())

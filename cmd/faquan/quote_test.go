@@ -53,14 +53,14 @@ func TestPrintableJSON(t *testing.T) {
 // No text of a caller makes a line of its own in an explanation, nor a field that is not there.
 func TestForgedLines(t *testing.T) {
 	const evil = "x\n→ issued\x1b[2J  app other\u202e"
-	told := &control.Told{
+	decision := &control.Decision{
 		Outcome: control.Refused, At: "2026-11-22 12:00:00", App: evil, Scope: control.ScopeName{App: evil, BizCode: evil}, Key: evil, Recipient: evil + " " + evil,
 		CallerTrace: evil, Scene: evil, Strategy: "ALL", Catalogue: 1, Remark: evil,
 		Answer: control.Answer{Method: evil, Trace: evil, Code: "41", SubCode: evil, SubMsg: evil},
-		Errors: []control.ToldError{{Kind: "ACT", ActCode: evil, Reason: "ACTIVITY_NOT_FOUND"}},
+		Errors: []control.DecisionError{{Kind: "ACT", ActCode: evil, Reason: "ACTIVITY_NOT_FOUND"}},
 	}
 	var b bytes.Buffer
-	if err := showTold(&b, told); err != nil {
+	if err := showDecision(&b, decision); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")

@@ -45,10 +45,10 @@ Use it when the audit found the view wrong. A view that is missing or unusable i
 
 func rebuild(ctx context.Context, dir string, out, progress io.Writer) error {
 	start, records := time.Now(), uint64(0)
-	tell := teller(progress)
+	onProgress := teller(progress)
 	err := embedded.Rebuild(embedded.Options{Dir: dir}, func(done, total uint64) {
 		records = total
-		tell(done, total)
+		onProgress(done, total)
 	})
 	if errors.Is(err, vfs.ErrLocked) {
 		return explainOpen(ctx, dir, err)

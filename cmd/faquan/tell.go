@@ -45,71 +45,71 @@ func (p *page) line(level int, format string, args ...any) {
 }
 
 // showOutcome prints the outcome of a request without the reasons.
-func showOutcome(w io.Writer, told *control.Told) error {
+func showOutcome(w io.Writer, decision *control.Decision) error {
 	var p page
-	p.outcome(told)
+	p.outcome(decision)
 	_, err := w.Write(p.Bytes())
 	return err
 }
 
-// showTold prints a decision step by step.
-func showTold(w io.Writer, told *control.Told) error {
+// showDecision prints a decision step by step.
+func showDecision(w io.Writer, decision *control.Decision) error {
 	var p page
-	p.head(told)
-	for k := range told.Candidates {
-		p.candidate(&told.Candidates[k])
+	p.head(decision)
+	for k := range decision.Candidates {
+		p.candidate(&decision.Candidates[k])
 	}
-	if len(told.Candidates) == 0 {
-		for k := range told.Lines {
-			p.right(1, &told.Lines[k])
+	if len(decision.Candidates) == 0 {
+		for k := range decision.Lines {
+			p.right(1, &decision.Lines[k])
 		}
 	}
-	p.outcome(told)
+	p.outcome(decision)
 	_, err := w.Write(p.Bytes())
 	return err
 }
 
-func (p *page) head(told *control.Told) {
-	p.line(0, "%s", asked(told))
-	if told.Issuance != "" {
-		p.line(1, "issuance %s to user %s", told.Issuance, told.User)
+func (p *page) head(decision *control.Decision) {
+	p.line(0, "%s", asked(decision))
+	if decision.Issuance != "" {
+		p.line(1, "issuance %s to user %s", decision.Issuance, decision.User)
 	}
-	if told.Process != "" {
-		p.line(1, "remembered by process %s", told.Process)
+	if decision.Process != "" {
+		p.line(1, "remembered by process %s", decision.Process)
 	}
-	if told.Answer.Method != "" {
-		p.line(1, "%s  trace id answered %s", quoted(told.Answer.Method), quoted(told.Answer.Trace))
+	if decision.Answer.Method != "" {
+		p.line(1, "%s  trace id answered %s", quoted(decision.Answer.Method), quoted(decision.Answer.Trace))
 	}
-	if told.CallerTrace != "" {
-		p.line(1, "trace id of the caller %s", quoted(told.CallerTrace))
+	if decision.CallerTrace != "" {
+		p.line(1, "trace id of the caller %s", quoted(decision.CallerTrace))
 	}
-	if told.Catalogue != 0 {
+	if decision.Catalogue != 0 {
 		scene := ""
-		if told.Scene != "" {
-			scene = fmt.Sprintf("; scene %s chooses %s", quoted(told.Scene), told.Strategy)
+		if decision.Scene != "" {
+			scene = fmt.Sprintf("; scene %s chooses %s", quoted(decision.Scene), decision.Strategy)
 		}
-		p.line(1, "decided by version %d of the catalogue%s", told.Catalogue, scene)
+		p.line(1, "decided by version %d of the catalogue%s", decision.Catalogue, scene)
 	}
-	if told.Remark != "" {
-		p.line(1, "%s", told.Remark)
+	if decision.Remark != "" {
+		p.line(1, "%s", decision.Remark)
 	}
 }
 
 // asked prints the line of the request: who asked for what, as far as the call named it.
-func asked(told *control.Told) string {
-	parts := []string{told.At}
-	if told.App != "" {
-		parts = append(parts, "app "+quoted(told.App))
+func asked(decision *control.Decision) string {
+	parts := []string{decision.At}
+	if decision.App != "" {
+		parts = append(parts, "app "+quoted(decision.App))
 	}
-	of := scopeName(told.Scope)
-	if told.Key != "" {
-		of = strings.TrimSpace("key " + quoted(told.Key) + " " + of)
+	of := scopeName(decision.Scope)
+	if decision.Key != "" {
+		of = strings.TrimSpace("key " + quoted(decision.Key) + " " + of)
 	}
 	if of != "" {
 		parts = append(parts, of)
 	}
-	if told.Recipient != "" {
-		parts = append(parts, "recipient "+recipient(told.Recipient))
+	if decision.Recipient != "" {
+		parts = append(parts, "recipient "+recipient(decision.Recipient))
 	}
 	return strings.Join(parts, "  ")
 }
@@ -137,7 +137,7 @@ func scopeName(n control.ScopeName) string {
 }
 
 // candidate prints one activity of the scene.
-func (p *page) candidate(c *benefit.CandidateTold) {
+func (p *page) candidate(c *benefit.CandidateTrace) {
 	verdict := "not chosen"
 	if c.Chosen {
 		verdict = "CHOSEN"
@@ -159,7 +159,7 @@ func (p *page) candidate(c *benefit.CandidateTold) {
 	}
 }
 
-func (p *page) rule(c *benefit.CandidateTold) {
+func (p *page) rule(c *benefit.CandidateTrace) {
 	result := "holds"
 	switch {
 	case c.RuleError != "":
@@ -190,7 +190,7 @@ func (p *page) past(what string, all map[string]benefit.Past) {
 }
 
 // right prints one line: what is issued of it, and the counters with the caps and limits that they are compared with.
-func (p *page) right(level int, l *benefit.LineTold) {
+func (p *page) right(level int, l *benefit.LineTrace) {
 	name := "(none that the request may name)"
 	if l.Template != "" {
 		name = quoted(l.Template)
@@ -239,12 +239,12 @@ func limitOf(limit int64) string {
 }
 
 // outcome prints the outcome.
-func (p *page) outcome(told *control.Told) {
-	for _, e := range told.Errors {
+func (p *page) outcome(decision *control.Decision) {
+	for _, e := range decision.Errors {
 		what := []string{"error", e.Kind}
 		switch {
 		case e.Kind == "SCENE":
-			what = append(what, quoted(told.Asked.SceneCode))
+			what = append(what, quoted(decision.Asked.SceneCode))
 		case e.ActCode != "":
 			what = append(what, quoted(e.ActCode))
 		}
@@ -253,34 +253,34 @@ func (p *page) outcome(told *control.Told) {
 		}
 		p.line(1, "%s: %s", strings.Join(what, " "), e.Reason)
 	}
-	switch told.Outcome {
+	switch decision.Outcome {
 	case control.Refused:
-		p.line(0, "%s", strings.Join(append([]string{"→ refused:"}, reasons(told)...), " "))
+		p.line(0, "%s", strings.Join(append([]string{"→ refused:"}, reasons(decision)...), " "))
 	case control.NothingChosen:
-		p.line(0, "%s", strings.Join(append([]string{"→ nothing is chosen"}, answered(told)...), ", "))
+		p.line(0, "%s", strings.Join(append([]string{"→ nothing is chosen"}, answered(decision)...), ", "))
 	case control.Undecided:
-		p.line(0, "%s", strings.Join(append([]string{"→ not decided"}, answered(told)...), ", "))
-		p.line(1, "%s", told.Answer.Err)
+		p.line(0, "%s", strings.Join(append([]string{"→ not decided"}, answered(decision)...), ", "))
+		p.line(1, "%s", decision.Answer.Err)
 	default:
-		p.issues(told)
+		p.issues(decision)
 	}
 }
 
 // reasons returns the reason of the core, if it has refused, and the codes of the protocol.
-func reasons(told *control.Told) []string {
-	switch all := answered(told); {
-	case told.Reason == "":
+func reasons(decision *control.Decision) []string {
+	switch all := answered(decision); {
+	case decision.Reason == "":
 		return all
 	case len(all) == 0:
-		return []string{told.Reason}
+		return []string{decision.Reason}
 	default:
-		return append([]string{told.Reason + ","}, all...)
+		return append([]string{decision.Reason + ","}, all...)
 	}
 }
 
 // answered returns the answer that the caller got; nothing for a dry run.
-func answered(told *control.Told) []string {
-	a := &told.Answer
+func answered(decision *control.Decision) []string {
+	a := &decision.Answer
 	if a.Code == "" {
 		return nil
 	}
@@ -294,28 +294,28 @@ func answered(told *control.Told) []string {
 	return []string{text}
 }
 
-func (p *page) issues(told *control.Told) {
+func (p *page) issues(decision *control.Decision) {
 	switch {
-	case told.Replayed:
+	case decision.Replayed:
 		p.line(0, "→ the key is bound: a retry gets what was issued then")
-	case len(told.Vouchers) > 0:
+	case len(decision.Vouchers) > 0:
 		p.line(0, "→ issued")
 	default:
 		p.line(0, "→ would be issued")
 	}
-	if len(told.Vouchers) == 0 {
-		for _, l := range told.Lines {
+	if len(decision.Vouchers) == 0 {
+		for _, l := range decision.Lines {
 			if l.Issued > 0 {
 				p.line(1, "%d of %s", l.Issued, quoted(l.Template))
 			}
 		}
 	}
-	for _, l := range told.Lines {
-		if len(told.Vouchers) > 0 && l.Issued < l.Vouchers {
+	for _, l := range decision.Lines {
+		if len(decision.Vouchers) > 0 && l.Issued < l.Vouchers {
 			p.line(1, "%d of %s not: %s", l.Vouchers-l.Issued, quoted(l.Template), l.Reason)
 		}
 	}
-	for _, v := range told.Vouchers {
+	for _, v := range decision.Vouchers {
 		amount, code := "", ""
 		if v.Amount != 0 {
 			amount = fmt.Sprintf(", %s yuan", money.Fen(v.Amount).Yuan())

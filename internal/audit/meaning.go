@@ -58,8 +58,8 @@ const (
 // Digest computes the checksum of the store's contents. It reads each table once, in the order of its keys, and keeps
 // nothing of it but the catalogue; each version of that is read by itself. A counter of nothing means the same as no
 // row, and is left out. tell, which may be nil, hears now and then how many rows were read.
-func Digest(ctx context.Context, r store.Reader, tell func(rows int64)) (*Meaning, error) {
-	d := &digester{ctx: ctx, r: r, tell: tell, meaning: &Meaning{}}
+func Digest(ctx context.Context, r store.Reader, onProgress func(rows int64)) (*Meaning, error) {
+	d := &digester{ctx: ctx, r: r, onProgress: onProgress, meaning: &Meaning{}}
 	for _, step := range []func() error{
 		d.issuances, d.quotas, d.participations, d.templates, d.days, d.users, d.sessions, d.entities, d.versions,
 	} {
@@ -67,18 +67,18 @@ func Digest(ctx context.Context, r store.Reader, tell func(rows int64)) (*Meanin
 			return nil, err
 		}
 	}
-	d.told(0)
+	d.reportProgress(0)
 	return d.meaning, nil
 }
 
 // digester makes a Meaning, table by table.
 type digester struct {
-	ctx     context.Context
-	r       store.Reader
-	tell    func(rows int64)
-	rows    int64
-	room    []byte
-	meaning *Meaning
+	ctx        context.Context
+	r          store.Reader
+	onProgress func(rows int64)
+	rows       int64
+	room       []byte
+	meaning    *Meaning
 }
 
 // table is one that is being read.
@@ -106,11 +106,11 @@ func (t *table) done() {
 	t.d.meaning.Tables = append(t.d.meaning.Tables, t.TableMeaning)
 }
 
-// told reports progress every 1,000 rows, and at the end.
-func (d *digester) told(n int64) {
+// reportProgress reports progress every 1,000 rows, and at the end.
+func (d *digester) reportProgress(n int64) {
 	d.rows += n
-	if d.tell != nil && (n == 0 || d.rows%1000 == 0) {
-		d.tell(d.rows)
+	if d.onProgress != nil && (n == 0 || d.rows%1000 == 0) {
+		d.onProgress(d.rows)
 	}
 }
 
@@ -124,7 +124,7 @@ func digestRows[V any](d *digester, name string, rows iter.Seq2[V, error], sum f
 		if sum(t, row) {
 			t.add(canonical(d.room, row))
 		}
-		d.told(1)
+		d.reportProgress(1)
 	}
 	t.done()
 	return nil
@@ -196,7 +196,7 @@ func (d *digester) entities() error {
 	t := d.table(tableEntities)
 	for _, e := range all {
 		t.add(canonical(d.room, e))
-		d.told(1)
+		d.reportProgress(1)
 	}
 	t.done()
 	return nil
@@ -212,7 +212,7 @@ func (d *digester) versions() error {
 		for _, e := range v.Entities {
 			t.add(canonical(binary.AppendVarint(d.room, v.Version), e))
 		}
-		d.told(1)
+		d.reportProgress(1)
 	}
 	t.done()
 	return nil

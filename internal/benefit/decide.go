@@ -202,7 +202,7 @@ type deciding struct {
 	draw    func(eligible []*candidate) *candidate // picks one where the scene chooses by weight; nil is none
 	in      *RuleInput                             // one for all rules, made when the first is asked
 	basis   *Basis                                 // what was looked at so far
-	told    *Explanation                           // nil: no trace is wanted
+	trace   *Explanation                           // nil: no trace is wanted
 }
 
 // decide chooses among the candidates. It may choose none.
@@ -224,7 +224,7 @@ func (d *deciding) decide() (lines []Line, errors []DecisionError) {
 	}
 	for _, c := range d.choose(eligible) {
 		lines = append(lines, c.lines...)
-		d.told.chosen(c)
+		d.trace.chosen(c)
 	}
 	return lines, d.errors
 }
@@ -270,11 +270,11 @@ func (d *deciding) anyOpen() bool {
 // it were requested alone. What it reads is recorded in the basis.
 func (d *deciding) eligible(c *candidate) bool {
 	if !c.activity.OpenAt(d.st.Now) {
-		d.told.candidate(c, false, nil, false, nil)
+		d.trace.candidate(c, false, nil, false, nil)
 		return false
 	}
 	//guard:TestExplainUnderNewerCatalogue without d.told != nil && !d.keptLines(c.lines)
-	if !d.holds(c) || d.told != nil && !d.keptLines(c.lines) {
+	if !d.holds(c) || d.trace != nil && !d.keptLines(c.lines) {
 		return false
 	}
 	ok := true
@@ -283,7 +283,7 @@ func (d *deciding) eligible(c *candidate) bool {
 		l := &c.lines[k]
 		reason, seen := a.lone(l)
 		d.see(l.Template, seen)
-		d.told.line(d.cat, l, reason, seen)
+		d.trace.line(d.cat, l, reason, seen)
 		ok = ok && reason == NotRefused //guard:TestEligible$ without reason == NotRefused
 	}
 	return ok
@@ -293,11 +293,11 @@ func (d *deciding) eligible(c *candidate) bool {
 func (d *deciding) holds(c *candidate) bool {
 	rule := c.activity.Rule
 	if rule == "" {
-		d.told.candidate(c, true, nil, true, nil)
+		d.trace.candidate(c, true, nil, true, nil)
 		return true
 	}
-	if d.told != nil && !d.keptAsked(rule) { //guard:TestExplainUnderNewerCatalogue
-		d.told.candidate(c, true, nil, false, errNotKept)
+	if d.trace != nil && !d.keptAsked(rule) { //guard:TestExplainUnderNewerCatalogue
+		d.trace.candidate(c, true, nil, false, errNotKept)
 		return false
 	}
 	ruled := c.ruled
@@ -306,8 +306,8 @@ func (d *deciding) holds(c *candidate) bool {
 		ruled = &verdict{} //guard:TestSceneRuleTwiceInBatch &verdict{} -> &verdict{}; c.ruled = ruled
 		ruled.holds, ruled.err = d.rules.Holds(rule, d.input())
 	}
-	d.told.candidate(c, true, d.in, ruled.holds, ruled.err)
-	d.told.asked(d.rules, d.in)
+	d.trace.candidate(c, true, d.in, ruled.holds, ruled.err)
+	d.trace.asked(d.rules, d.in)
 	return ruled.holds && ruled.err == nil //guard:TestEligible$ ruled.holds && ruled.err == nil -> true
 }
 

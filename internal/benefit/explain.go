@@ -32,63 +32,63 @@ type Explanation struct {
 	Strategy  Strategy        `json:"strategy,omitzero"`
 	Errors    []DecisionError `json:"errors,omitempty"`
 	// Candidates are in the order of the scene.
-	Candidates []CandidateTold `json:"candidates,omitempty"`
+	Candidates []CandidateTrace `json:"candidates,omitempty"`
 	// Lines are the lines that were decided: the request's lines, or those that were chosen.
-	Lines []LineTold `json:"lines,omitempty"`
+	Lines []LineTrace `json:"lines,omitempty"`
 }
 
-// CandidateTold traces the decision about one activity of the scene.
-type CandidateTold struct {
+// CandidateTrace traces the decision about one activity of the scene.
+type CandidateTrace struct {
 	Activity string `json:"activity"` // the operator's handle
 	ActCode  string `json:"act_code,omitzero"`
 	Open     bool   `json:"open"`
 	Rule     string `json:"rule,omitzero"`
 	// Holds is the rule's result, true without one; RuleError why it could not be evaluated.
-	Holds     bool       `json:"holds"`
-	RuleError string     `json:"rule_error,omitzero"`
-	Inputs    *InputTold `json:"inputs,omitzero"`
+	Holds     bool        `json:"holds"`
+	RuleError string      `json:"rule_error,omitzero"`
+	Inputs    *RuleInputs `json:"inputs,omitzero"`
 	// Lines are its rights; they were looked at only where the activity is open and its rule holds.
-	Lines  []LineTold `json:"lines,omitempty"`
-	Chosen bool       `json:"chosen"`
+	Lines  []LineTrace `json:"lines,omitempty"`
+	Chosen bool        `json:"chosen"`
 }
 
-// InputTold holds the inputs of a rule.
-type InputTold struct {
+// RuleInputs holds the inputs of a rule.
+type RuleInputs struct {
 	User       json.RawMessage `json:"user,omitzero"`
 	Request    Asked           `json:"request"`
 	OfTemplate map[string]Past `json:"of_template,omitempty"`
 	InActivity map[string]Past `json:"in_activity,omitempty"`
 }
 
-// LineTold traces one line: its reason, NOT_REFUSED when it was or would be issued, the counters seen and the caps and
+// LineTrace traces one line: its reason, NOT_REFUSED when it was or would be issued, the counters seen and the caps and
 // limits that they were compared with.
-type LineTold struct {
-	Template string   `json:"template"` // the operator's handle
-	Vouchers int      `json:"vouchers"`
-	Issued   int      `json:"issued"` // vouchers
-	Reason   string   `json:"reason"`
-	Seen     Counters `json:"seen"`
-	Stock    CapsTold `json:"stock"`
-	Limits   Limits   `json:"limits"`
+type LineTrace struct {
+	Template string    `json:"template"` // the operator's handle
+	Vouchers int       `json:"vouchers"`
+	Issued   int       `json:"issued"` // vouchers
+	Reason   string    `json:"reason"`
+	Seen     Counters  `json:"seen"`
+	Stock    StockCaps `json:"stock"`
+	Limits   Limits    `json:"limits"`
 }
 
-// CapsTold are the caps of a template. One that it does not have is nil.
-type CapsTold struct {
+// StockCaps are the caps of a template. One that it does not have is nil.
+type StockCaps struct {
 	Count        *int64 `json:"count,omitzero"`
 	Amount       *int64 `json:"amount,omitzero"` // fen
 	CountPerDay  *int64 `json:"count_per_day,omitzero"`
 	AmountPerDay *int64 `json:"amount_per_day,omitzero"` // fen
 }
 
-func capsTold(s Stock) CapsTold {
-	told := func(c Cap) *int64 {
+func stockCaps(s Stock) StockCaps {
+	limited := func(c Cap) *int64 {
 		if c == Unlimited {
 			return nil
 		}
 		n := int64(c)
 		return &n
 	}
-	return CapsTold{told(s.Count), told(s.Amount), told(s.CountPerDay), told(s.AmountPerDay)}
+	return StockCaps{limited(s.Count), limited(s.Amount), limited(s.CountPerDay), limited(s.AmountPerDay)}
 }
 
 // Explain repeats a decision from its stored record, under the catalogue version that it was made by, and traces each
@@ -100,7 +100,7 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 		e.Now = b.Now
 		r := &Request{Scope: i.Scope, Key: i.Key, App: i.App, Recipient: i.Recipient, Asked: i.Asked}
 		d := deciding{
-			ballot: ballotOf(cat, r, i.failedBy(OtherMerchant)), cat: cat, request: r, newUser: !b.Known, rules: rules, told: e,
+			ballot: ballotOf(cat, r, i.failedBy(OtherMerchant)), cat: cat, request: r, newUser: !b.Known, rules: rules, trace: e,
 		}
 		for _, reason := range []Reason{IdentifierInvalid, UserTypeNotAllowed} {
 			if i.failedBy(reason) {
@@ -119,9 +119,9 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 	}
 	for k := range i.Lines {
 		l := &i.Lines[k]
-		told := lineTold(cat, &l.Line, l.Reason, l.Seen)
-		told.Issued = l.issuedVouchers()
-		e.Lines = append(e.Lines, told)
+		trace := traceLine(cat, &l.Line, l.Reason, l.Seen)
+		trace.Issued = l.issuedVouchers()
+		e.Lines = append(e.Lines, trace)
 	}
 	return e
 }
@@ -238,14 +238,14 @@ func (e *Explanation) candidate(c *candidate, open bool, in *RuleInput, holds bo
 	if e == nil {
 		return
 	}
-	told := CandidateTold{Activity: c.activity.Name, ActCode: c.activity.ActCode, Open: open, Rule: c.activity.Rule, Holds: holds && err == nil}
+	trace := CandidateTrace{Activity: c.activity.Name, ActCode: c.activity.ActCode, Open: open, Rule: c.activity.Rule, Holds: holds && err == nil}
 	if err != nil {
-		told.RuleError = err.Error()
+		trace.RuleError = err.Error()
 	}
 	if in != nil {
-		told.Inputs = &InputTold{User: in.Attributes, Request: in.Request.Asked}
+		trace.Inputs = &RuleInputs{User: in.Attributes, Request: in.Request.Asked}
 	}
-	e.Candidates = append(e.Candidates, told)
+	e.Candidates = append(e.Candidates, trace)
 }
 
 // asked records the past issues that the last candidate's rule read.
@@ -269,7 +269,7 @@ func (e *Explanation) line(cat *Catalogue, l *Line, reason Reason, seen Counters
 		return
 	}
 	last := &e.Candidates[len(e.Candidates)-1]
-	last.Lines = append(last.Lines, lineTold(cat, l, reason, seen))
+	last.Lines = append(last.Lines, traceLine(cat, l, reason, seen))
 }
 
 func (e *Explanation) chosen(c *candidate) {
@@ -283,10 +283,10 @@ func (e *Explanation) chosen(c *candidate) {
 	}
 }
 
-func lineTold(cat *Catalogue, l *Line, reason Reason, seen Counters) LineTold {
-	told := LineTold{Vouchers: l.Vouchers(), Reason: reason.String(), Seen: seen}
+func traceLine(cat *Catalogue, l *Line, reason Reason, seen Counters) LineTrace {
+	trace := LineTrace{Vouchers: l.Vouchers(), Reason: reason.String(), Seen: seen}
 	if t := cat.Templates[l.Template]; t != nil {
-		told.Template, told.Stock, told.Limits = t.Name, capsTold(t.Stock), t.Limits
+		trace.Template, trace.Stock, trace.Limits = t.Name, stockCaps(t.Stock), t.Limits
 	}
-	return told
+	return trace
 }

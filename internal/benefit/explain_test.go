@@ -25,12 +25,12 @@ func TestExplainScene(t *testing.T) {
 	o := d.ask(inScene("k", "a", narrow([]string{"A1", "A2", "A3", "A9"})))
 	e := Explain(d.committer.Catalogue, o.Issuance, storetest.Rules{})
 
-	told := map[string][3]bool{}
+	trace := map[string][3]bool{}
 	for _, c := range e.Candidates {
-		told[c.Activity] = [3]bool{c.Open, c.Holds, c.Chosen}
+		trace[c.Activity] = [3]bool{c.Open, c.Holds, c.Chosen}
 	}
 	want := map[string][3]bool{"a1": {true, false, false}, "a2": {true, false, false}, "a3": {true, true, true}}
-	if diff := cmp.Diff(want, told); diff != "" {
+	if diff := cmp.Diff(want, trace); diff != "" {
 		t.Errorf("open, holds, chosen (-want +got):\n%s", diff)
 	}
 	if e.Scene != "scene" || e.Strategy != ChooseFirst || e.Now != d.clock || e.Catalogue != d.committer.Catalogue.Version {

@@ -167,9 +167,9 @@ func TestSceneOfOtherMerchants(t *testing.T) {
 			if diff := cmp.Diff(c.errors, o.Errors); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			for _, told := range Explain(d.committer.Catalogue, o.Issuance, storetest.Rules{}).Candidates {
-				if !told.Chosen {
-					t.Errorf("%s is explained as not chosen", told.ActCode)
+			for _, trace := range Explain(d.committer.Catalogue, o.Issuance, storetest.Rules{}).Candidates {
+				if !trace.Chosen {
+					t.Errorf("%s is explained as not chosen", trace.ActCode)
 				}
 			}
 			only := d.ask(inScene("only", "a", narrow([]string{"A2"})))

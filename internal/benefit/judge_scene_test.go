@@ -349,7 +349,7 @@ func checkExplanation(cat *Catalogue, i *Issuance, eligible map[string]bool) err
 		byName[a.Name] = a
 	}
 	var of []ActivityID // those chosen, once for each line
-	told := map[string]bool{}
+	trace := map[string]bool{}
 	for _, c := range e.Candidates {
 		ok := c.Open && c.Holds
 		for _, l := range c.Lines {
@@ -358,7 +358,7 @@ func checkExplanation(cat *Catalogue, i *Issuance, eligible map[string]bool) err
 				of = append(of, byName[c.Activity].ID)
 			}
 		}
-		told[c.Activity] = ok
+		trace[c.Activity] = ok
 	}
 	var were []ActivityID
 	for _, l := range i.Lines {
@@ -367,8 +367,8 @@ func checkExplanation(cat *Catalogue, i *Issuance, eligible map[string]bool) err
 	if !slices.Equal(of, were) {
 		return fmt.Errorf("it explains lines of the activities %v, and they were of %v", of, were)
 	}
-	if eligible != nil && fmt.Sprint(told) != fmt.Sprint(eligible) {
-		return fmt.Errorf("it explains that those are eligible: %v; it was %v", told, eligible)
+	if eligible != nil && fmt.Sprint(trace) != fmt.Sprint(eligible) {
+		return fmt.Errorf("it explains that those are eligible: %v; it was %v", trace, eligible)
 	}
 	return nil
 }

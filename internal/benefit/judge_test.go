@@ -169,9 +169,9 @@ func (j *judge) lines(t *tryout, key string, r *Request, o Outcome, old *record,
 func (old *record) close(o Outcome) error {
 	want := slices.Clone(old.lines)
 	for k := range want {
-		told := o.Lines[k].Reason
-		if want[k].Issued == 0 && slices.Contains([]Reason{TemplateEnded, UserFrozen, UserLimit, PersonLimit}, told) {
-			want[k].Reason, want[k].Seen = told, o.Issuance.Lines[k].Seen
+		trace := o.Lines[k].Reason
+		if want[k].Issued == 0 && slices.Contains([]Reason{TemplateEnded, UserFrozen, UserLimit, PersonLimit}, trace) {
+			want[k].Reason, want[k].Seen = trace, o.Issuance.Lines[k].Seen
 		}
 	}
 	if diff := storetest.Diff(want, o.Issuance.Lines); diff != "" {
@@ -293,12 +293,12 @@ type tryout struct {
 
 // line judges send after send.
 func (t *tryout) line(k int, l Line, o Outcome) error {
-	told := o.Lines[k]
-	if told.Template != l.Template || told.Issued+told.Refused != l.Sends || (told.Refused > 0) != (told.Reason != NotRefused) {
-		return fmt.Errorf("asked %+v, told %+v", l, told)
+	trace := o.Lines[k]
+	if trace.Template != l.Template || trace.Issued+trace.Refused != l.Sends || (trace.Refused > 0) != (trace.Reason != NotRefused) {
+		return fmt.Errorf("asked %+v, told %+v", l, trace)
 	}
 	seen := t.counters(l)
-	for n := range told.Issued {
+	for n := range trace.Issued {
 		line := o.Issuance.Lines[k]
 		if line.At != t.now || line.Catalogue != t.judge.cat.Version || line.Seen != seen {
 			return fmt.Errorf("issued at %s, version %d, and seen %+v; the counters were %+v", line.At, line.Catalogue, line.Seen, seen)
@@ -315,21 +315,21 @@ func (t *tryout) line(k int, l Line, o Outcome) error {
 			t.given = append(t.given, given{t.user.ID, l.Template, t.now.Day().String(), int64(a)})
 		}
 	}
-	if told.Refused == 0 {
+	if trace.Refused == 0 {
 		return nil
 	}
 	holds := t.reasons(l, t.least(k, l))
 	if t.tooSoon(l) {
 		holds = append(holds, Guarded)
 	}
-	if t.codesEmpty(k, l, told) {
+	if t.codesEmpty(k, l, trace) {
 		holds = append(holds, CodesEmpty)
 	}
 	if len(holds) == 0 {
-		return fmt.Errorf("refused for %s, and nothing holds it back", told.Reason)
+		return fmt.Errorf("refused for %s, and nothing holds it back", trace.Reason)
 	}
-	if smallest := slices.Min(holds); smallest != told.Reason {
-		return fmt.Errorf("refused for %s, and %v hold", told.Reason, holds)
+	if smallest := slices.Min(holds); smallest != trace.Reason {
+		return fmt.Errorf("refused for %s, and %v hold", trace.Reason, holds)
 	}
 	return nil
 }
@@ -346,7 +346,7 @@ func (t *tryout) tooSoon(l Line) bool {
 }
 
 // codesEmpty reports whether the line has no code for the next send, and that so many are taken that this may be.
-func (t *tryout) codesEmpty(k int, l Line, told LineOutcome) bool {
+func (t *tryout) codesEmpty(k int, l Line, trace LineOutcome) bool {
 	tmpl := t.judge.cat.Templates[l.Template]
 	if tmpl == nil || tmpl.Kind != Certificate || t.decided == nil {
 		return false
@@ -358,7 +358,7 @@ func (t *tryout) codesEmpty(k int, l Line, told LineOutcome) bool {
 		}
 	}
 	// The others of the batch may have drawn all ten codes of one digit, but never the hundred of two.
-	return len(t.decided.Lines[k].Codes) < (told.Issued+1)*l.Quantity && (tmpl.Code.Digits == 1 || taken > 25)
+	return len(t.decided.Lines[k].Codes) < (trace.Issued+1)*l.Quantity && (tmpl.Code.Digits == 1 || taken > 25)
 }
 
 // least returns the least that a send of the line is worth.

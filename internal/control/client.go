@@ -106,13 +106,13 @@ func (c *Client) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
 }
 
 // Decide implements Platform.
-func (c *Client) Decide(ctx context.Context, q *Question, unmasked bool) (*Told, error) {
-	told := new(Told)
-	return told, c.call(ctx, http.MethodPost, fmt.Sprintf("/decide?unmasked=%t", unmasked), q, told)
+func (c *Client) Decide(ctx context.Context, q *Question, unmasked bool) (*Decision, error) {
+	decision := new(Decision)
+	return decision, c.call(ctx, http.MethodPost, fmt.Sprintf("/decide?unmasked=%t", unmasked), q, decision)
 }
 
 // Find implements Platform.
-func (c *Client) Find(ctx context.Context, s *Search) (found []*Told, err error) {
+func (c *Client) Find(ctx context.Context, s *Search) (found []*Decision, err error) {
 	return found, c.call(ctx, http.MethodPost, "/find", s, &found)
 }
 

@@ -138,12 +138,12 @@ func TestRoundTrips(t *testing.T) {
 		t.Errorf("the key arrives as another one: %v", err)
 	}
 	asked := benefit.Asked{SceneCode: "S", Rights: []benefit.ActRight{{ActCode: "a", RightID: 1<<62 + 1}}}
-	told, err := c.Decide(ctx, &Question{App: "shop", Request: benefit.Request{Key: "k", Asked: asked}}, true)
-	if diff := cmp.Diff(&Told{Outcome: Issues, App: "shop", Key: "k", Asked: asked, Replayed: true}, told); diff != "" || err != nil {
+	decision, err := c.Decide(ctx, &Question{App: "shop", Request: benefit.Request{Key: "k", Asked: asked}}, true)
+	if diff := cmp.Diff(&Decision{Outcome: Issues, App: "shop", Key: "k", Asked: asked, Replayed: true}, decision); diff != "" || err != nil {
 		t.Errorf("decide: %v (-want +got)\n%s", err, diff)
 	}
 	found, err := c.Find(ctx, &Search{Key: "k", Trace: "t"})
-	if diff := cmp.Diff([]*Told{{Outcome: Refused, Key: "k", CallerTrace: "t"}}, found); diff != "" || err != nil {
+	if diff := cmp.Diff([]*Decision{{Outcome: Refused, Key: "k", CallerTrace: "t"}}, found); diff != "" || err != nil {
 		t.Errorf("find: %v (-want +got)\n%s", err, diff)
 	}
 	order := session.Order{App: "shop", Merchant: "acme", User: "alice", Lifetime: 1, Refresh: 2}
@@ -294,10 +294,10 @@ func TestReadDocument(t *testing.T) {
 	}
 }
 
-func (f *fake) Decide(_ context.Context, q *Question, unmasked bool) (*Told, error) {
-	return &Told{Outcome: Issues, App: q.App, Key: q.Request.Key, Asked: q.Request.Asked, Replayed: unmasked}, f.err
+func (f *fake) Decide(_ context.Context, q *Question, unmasked bool) (*Decision, error) {
+	return &Decision{Outcome: Issues, App: q.App, Key: q.Request.Key, Asked: q.Request.Asked, Replayed: unmasked}, f.err
 }
 
-func (f *fake) Find(_ context.Context, s *Search) ([]*Told, error) {
-	return []*Told{{Outcome: Refused, Key: s.Key, CallerTrace: s.Trace}}, f.err
+func (f *fake) Find(_ context.Context, s *Search) ([]*Decision, error) {
+	return []*Decision{{Outcome: Refused, Key: s.Key, CallerTrace: s.Trace}}, f.err
 }

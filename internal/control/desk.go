@@ -33,9 +33,9 @@ type Platform interface {
 	// RotateKey replaces the private key; the new one is in force at once.
 	RotateKey(ctx context.Context, key *rsa.PrivateKey) error
 	// Decide returns how a request would be decided now, without issuing anything.
-	Decide(ctx context.Context, q *Question, unmasked bool) (*Told, error)
+	Decide(ctx context.Context, q *Question, unmasked bool) (*Decision, error)
 	// Find returns decisions that were made, oldest first (refusals newest first); ErrNotFound when there are none.
-	Find(ctx context.Context, s *Search) ([]*Told, error)
+	Find(ctx context.Context, s *Search) ([]*Decision, error)
 
 	// NewSession issues a session; the answer has its key. RevokeSession ends a session and its family, and returns how
 	// many ended; ListSessions returns the sessions without their keys. See package session.

@@ -85,10 +85,10 @@ const processPatience = 10 * time.Second
 // Find asks all of them, and returns their refusals in one order, newest first, at most s.Limit. Each names its process.
 // When some do not answer, it returns the refusals of the others together with an error. It returns ErrNotFound when
 // there are none.
-func (all Processes) Find(ctx context.Context, s *Search) ([]*Told, error) {
+func (all Processes) Find(ctx context.Context, s *Search) ([]*Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, processPatience)
 	defer cancel()
-	answers, errs := make([][]*Told, len(all)), make([]error, len(all))
+	answers, errs := make([][]*Decision, len(all)), make([]error, len(all))
 	var asked sync.WaitGroup
 	for k, c := range all {
 		asked.Go(func() { answers[k], errs[k] = c.findNamed(ctx, s) })
@@ -97,7 +97,7 @@ func (all Processes) Find(ctx context.Context, s *Search) ([]*Told, error) {
 	asked.Wait()
 	found := slices.Concat(answers...)
 	//guard:TestProcessesInOneSecond without cmp.Compare(b.AtMillis, a.AtMillis)
-	slices.SortStableFunc(found, func(a, b *Told) int { return cmp.Or(cmp.Compare(b.AtMillis, a.AtMillis), cmp.Compare(b.At, a.At)) })
+	slices.SortStableFunc(found, func(a, b *Decision) int { return cmp.Or(cmp.Compare(b.AtMillis, a.AtMillis), cmp.Compare(b.At, a.At)) })
 	if s.Limit > 0 && len(found) > s.Limit {
 		found = found[:s.Limit]
 	}
@@ -109,7 +109,7 @@ func (all Processes) Find(ctx context.Context, s *Search) ([]*Told, error) {
 }
 
 // findNamed is Find of one process, with the name of the process in each answer. It is not an error to find nothing.
-func (c *Client) findNamed(ctx context.Context, s *Search) ([]*Told, error) {
+func (c *Client) findNamed(ctx context.Context, s *Search) ([]*Decision, error) {
 	status, err := c.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -118,8 +118,8 @@ func (c *Client) findNamed(ctx context.Context, s *Search) ([]*Told, error) {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("process %d at %s: %w", status.PID, status.URL, err)
 	}
-	for _, told := range found {
-		told.Process = fmt.Sprintf("%d at %s", status.PID, status.URL)
+	for _, decision := range found {
+		decision.Process = fmt.Sprintf("%d at %s", status.PID, status.URL)
 	}
 	return found, nil
 }

@@ -23,14 +23,14 @@ type remembers struct {
 	err    error
 }
 
-func (r remembers) find(_ context.Context, s *Search) ([]*Told, error) {
-	var found []*Told
+func (r remembers) find(_ context.Context, s *Search) ([]*Decision, error) {
+	var found []*Decision
 	for k, at := range r.at {
-		told := &Told{At: at, Key: s.Key}
+		decision := &Decision{At: at, Key: s.Key}
 		if r.millis != nil {
-			told.AtMillis = r.millis[k]
+			decision.AtMillis = r.millis[k]
 		}
-		found = append(found, told)
+		found = append(found, decision)
 	}
 	if r.err == nil && len(found) == 0 {
 		return nil, ErrNotFound
@@ -62,11 +62,11 @@ func findIn(t *testing.T, dir string, limit int) ([]string, error) {
 	}
 	found, err := all.Find(context.Background(), &Search{Key: "k", Limit: limit})
 	var texts []string
-	for _, told := range found {
-		if told.Key != "k" {
-			t.Errorf("it was asked for %q", told.Key)
+	for _, decision := range found {
+		if decision.Key != "k" {
+			t.Errorf("it was asked for %q", decision.Key)
 		}
-		texts = append(texts, told.At+" of "+told.Process)
+		texts = append(texts, decision.At+" of "+decision.Process)
 	}
 	return texts, err
 }

@@ -77,7 +77,7 @@ type Search struct {
 }
 
 // Decide implements Platform.
-func (d *Desk) Decide(ctx context.Context, q *Question, unmasked bool) (*Told, error) {
+func (d *Desk) Decide(ctx context.Context, q *Question, unmasked bool) (*Decision, error) {
 	cat := d.Issuer.Catalogue()
 	app, err := appByName(cat, q.App)
 	if err != nil {
@@ -97,16 +97,16 @@ func (d *Desk) Decide(ctx context.Context, q *Question, unmasked bool) (*Told, e
 	}
 	t := teller{cat: cat, unmasked: unmasked}
 	if o.Issuance != nil && o.Replayed { //guard:TestDecideBoundKey
-		return d.tellBound(ctx, t, &o, explanation)
+		return d.describeBound(ctx, t, &o, explanation)
 	}
-	told := t.request(&r)
-	told.Outcome, told.Reason = outcomeName(&o), o.Reason.String()
-	t.explain(told, explanation)
+	decision := t.request(&r)
+	decision.Outcome, decision.Reason = outcomeName(&o), o.Reason.String()
+	t.explain(decision, explanation)
 	bound, err := d.bound(ctx, &r)
 	if bound && explanation != nil {
-		told.Remark = "the key is bound: a retry continues with what was chosen then, part of which was issued"
+		decision.Remark = "the key is bound: a retry continues with what was chosen then, part of which was issued"
 	}
-	return told, err
+	return decision, err
 }
 
 // bound reports whether the request's key is bound.
@@ -120,23 +120,23 @@ func (d *Desk) bound(ctx context.Context, r *benefit.Request) (bool, error) {
 	return i != nil, err
 }
 
-// tellBound explains the issuance under a bound key: what was decided then, under the catalogue of that time. Where a
+// describeBound explains the issuance under a bound key: what was decided then, under the catalogue of that time. Where a
 // retry tried some lines again, the reasons are the current ones.
-func (d *Desk) tellBound(ctx context.Context, t teller, o *benefit.Outcome, now *benefit.Explanation) (*Told, error) {
+func (d *Desk) describeBound(ctx context.Context, t teller, o *benefit.Outcome, now *benefit.Explanation) (*Decision, error) {
 	r, err := d.Store.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	told, err := d.tell(ctx, r, t, o.Issuance)
+	decision, err := d.describe(ctx, r, t, o.Issuance)
 	if err != nil {
 		return nil, err
 	}
-	told.Replayed = true
+	decision.Replayed = true
 	if o.Attempt != nil && now != nil {
-		told.Lines = now.Lines
+		decision.Lines = now.Lines
 	}
-	return told, nil
+	return decision, nil
 }
 
 func outcomeName(o *benefit.Outcome) string {
@@ -149,19 +149,19 @@ func outcomeName(o *benefit.Outcome) string {
 	return Issues
 }
 
-// tell explains an issuance under the catalogue of its own time.
-func (d *Desk) tell(ctx context.Context, r store.Reader, t teller, i *benefit.Issuance) (*Told, error) {
-	told := t.issuance(i)
+// describe explains an issuance under the catalogue of its own time.
+func (d *Desk) describe(ctx context.Context, r store.Reader, t teller, i *benefit.Issuance) (*Decision, error) {
+	decision := t.issuance(i)
 	explanation, err := d.Issuer.Explain(ctx, r, i)
 	switch {
 	case errors.Is(err, store.ErrNoVersion):
-		told.Remark = fmt.Sprintf("version %d of the catalogue, by which this was decided, is not in the store", i.Catalogue)
-		return told, nil
+		decision.Remark = fmt.Sprintf("version %d of the catalogue, by which this was decided, is not in the store", i.Catalogue)
+		return decision, nil
 	case err != nil:
 		return nil, err
 	}
-	t.explain(told, explanation)
-	return told, nil
+	t.explain(decision, explanation)
+	return decision, nil
 }
 
 // keptTrace is the number of characters of a trace id that are kept with an issuance.
@@ -171,7 +171,7 @@ const keptTrace = 256
 var ErrNotFound = errors.New("nothing is found")
 
 // Find implements Platform.
-func (d *Desk) Find(ctx context.Context, s *Search) ([]*Told, error) {
+func (d *Desk) Find(ctx context.Context, s *Search) ([]*Decision, error) {
 	if s.Limit <= 0 {
 		s.Limit = 100
 	}
@@ -185,7 +185,7 @@ func (d *Desk) Find(ctx context.Context, s *Search) ([]*Told, error) {
 	defer r.Close()
 	cat := d.Issuer.Catalogue()
 	t := teller{cat: cat, unmasked: s.Unmasked}
-	var all []*Told
+	var all []*Decision
 	if s.Refusals {
 		all, err = d.refusals(ctx, r, t, s)
 	} else {
@@ -194,11 +194,11 @@ func (d *Desk) Find(ctx context.Context, s *Search) ([]*Told, error) {
 			return nil, err
 		}
 		for _, i := range found {
-			told, err := d.tell(ctx, r, t, i)
+			decision, err := d.describe(ctx, r, t, i)
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, told)
+			all = append(all, decision)
 		}
 	}
 	if err == nil && len(all) == 0 {
@@ -254,7 +254,7 @@ func one(i *benefit.Issuance, err error) ([]*benefit.Issuance, error) {
 }
 
 // refusals returns the remembered calls that match, newest first.
-func (d *Desk) refusals(ctx context.Context, r store.Reader, t teller, s *Search) ([]*Told, error) {
+func (d *Desk) refusals(ctx context.Context, r store.Reader, t teller, s *Search) ([]*Decision, error) {
 	inScope, err := s.Scope.matches(t.cat)
 	if err != nil {
 		return nil, err
@@ -262,13 +262,13 @@ func (d *Desk) refusals(ctx context.Context, r store.Reader, t teller, s *Search
 	match := func(c *gateway.Record) bool {
 		return (s.Trace == "" || c.TraceID == s.Trace || c.CallerTrace == s.Trace) && (s.Key == "" || c.Key == s.Key) && inScope(c)
 	}
-	var all []*Told
+	var all []*Decision
 	for _, c := range d.Refusals.Find(match, s.Limit) {
-		told, err := d.tellRefusal(ctx, r, t, &c)
+		decision, err := d.describeRefusal(ctx, r, t, &c)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, told)
+		all = append(all, decision)
 	}
 	return all, nil
 }
@@ -286,37 +286,37 @@ func (n ScopeName) matches(cat *benefit.Catalogue) (func(*gateway.Record) bool, 
 	return func(c *gateway.Record) bool { return c.Request != nil && c.Request.Scope == scope }, err
 }
 
-// tellRefusal explains a call that issued nothing: its answer, and what the core read, if the call reached it.
-func (d *Desk) tellRefusal(ctx context.Context, r store.Reader, t teller, c *gateway.Record) (told *Told, err error) {
+// describeRefusal explains a call that issued nothing: its answer, and what the core read, if the call reached it.
+func (d *Desk) describeRefusal(ctx context.Context, r store.Reader, t teller, c *gateway.Record) (decision *Decision, err error) {
 	switch {
 	case c.Attempt != nil:
-		if told, err = d.tell(ctx, r, t, c.Attempt); err != nil {
+		if decision, err = d.describe(ctx, r, t, c.Attempt); err != nil {
 			return nil, err
 		}
 	case c.Request != nil:
-		told = t.request(c.Request)
+		decision = t.request(c.Request)
 	default:
-		told = &Told{Scope: ScopeName{Template: c.Template}}
+		decision = &Decision{Scope: ScopeName{Template: c.Template}}
 		if c.App != 0 {
-			told.App = t.app(c.App)
+			decision.App = t.app(c.App)
 		}
 	}
-	told.Outcome, told.Reason = Refused, ""
+	decision.Outcome, decision.Reason = Refused, ""
 	at := benefit.InstantOf(c.At)
-	told.At, told.AtMillis, told.Key, told.CallerTrace = at.String(), int64(at), c.Key, c.CallerTrace
-	told.Answer = Answer{Method: c.Method, Trace: c.TraceID, Code: c.Code, SubCode: c.SubCode, SubMsg: c.Message}
+	decision.At, decision.AtMillis, decision.Key, decision.CallerTrace = at.String(), int64(at), c.Key, c.CallerTrace
+	decision.Answer = Answer{Method: c.Method, Trace: c.TraceID, Code: c.Code, SubCode: c.SubCode, SubMsg: c.Message}
 	switch {
 	case c.Err != nil:
-		told.Outcome, told.Answer.Err = Undecided, c.Err.Error()
+		decision.Outcome, decision.Answer.Err = Undecided, c.Err.Error()
 	case c.Reason != benefit.NotRefused:
-		told.Reason = c.Reason.String()
+		decision.Reason = c.Reason.String()
 	case c.Attempt != nil:
-		told.Outcome = NothingChosen
+		decision.Outcome = NothingChosen
 	}
 	if c.Reason == benefit.KeyConflict {
-		told.Remark = remarkConflict
+		decision.Remark = remarkConflict
 	}
-	return told, nil
+	return decision, nil
 }
 
 // voucherID parses an id in the form of TOP or of Alipay.

@@ -89,15 +89,15 @@ func question(key string) *Question {
 func TestDecideIssuesNothing(t *testing.T) {
 	d := deskWorld(t)
 	for n := range 5 { // more than the stock
-		told, err := d.Decide(t.Context(), question("k"), false)
+		decision, err := d.Decide(t.Context(), question("k"), false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if told.Outcome != Issues || len(told.Candidates) != 1 || !told.Candidates[0].Chosen || told.Lines[0].Seen.Count != 0 {
-			t.Fatalf("question %d: %+v", n, told)
+		if decision.Outcome != Issues || len(decision.Candidates) != 1 || !decision.Candidates[0].Chosen || decision.Lines[0].Seen.Count != 0 {
+			t.Fatalf("question %d: %+v", n, decision)
 		}
-		if len(told.Vouchers) > 0 || told.Issuance != "" {
-			t.Errorf("it shows vouchers that do not exist: %+v", told)
+		if len(decision.Vouchers) > 0 || decision.Issuance != "" {
+			t.Errorf("it shows vouchers that do not exist: %+v", decision)
 		}
 	}
 	if _, err := d.Find(t.Context(), &Search{Key: "k", Scope: ScopeName{App: "shop", BizCode: "B"}}); !errors.Is(err, ErrNotFound) {
@@ -187,10 +187,10 @@ func TestFindRefusals(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		var got []string
-		for _, told := range found {
-			got = append(got, strings.Join([]string{told.Key, told.Outcome, told.Reason, told.Answer.Code, told.Answer.SubCode}, " "))
-			if told.App != "shop" || told.At != "2026-11-22 12:00:00" {
-				t.Errorf("%s: told as %+v", name, told)
+		for _, decision := range found {
+			got = append(got, strings.Join([]string{decision.Key, decision.Outcome, decision.Reason, decision.Answer.Code, decision.Answer.SubCode}, " "))
+			if decision.App != "shop" || decision.At != "2026-11-22 12:00:00" {
+				t.Errorf("%s: told as %+v", name, decision)
 			}
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
@@ -249,15 +249,15 @@ func TestDecideBoundKey(t *testing.T) {
 	r := q.Request
 	r.Scope = scope.Biz(1, "B")
 	o := d.mustIssue(t, &r)
-	told, err := d.Decide(t.Context(), question("k"), false)
-	if err != nil || !told.Replayed || len(told.Vouchers) != 1 || told.Vouchers[0].ID != strconv.Itoa(int(o.Issuance.ID)) || told.Lines[0].Seen.Count != 0 {
-		t.Errorf("bound: %+v, %v", told, err)
+	decision, err := d.Decide(t.Context(), question("k"), false)
+	if err != nil || !decision.Replayed || len(decision.Vouchers) != 1 || decision.Vouchers[0].ID != strconv.Itoa(int(o.Issuance.ID)) || decision.Lines[0].Seen.Count != 0 {
+		t.Errorf("bound: %+v, %v", decision, err)
 	}
 	other := question("k")
 	other.Request.Meaning = benefit.MeaningOf(nil, "another")
-	told, err = d.Decide(t.Context(), other, false)
-	if err != nil || told.Reason != "KEY_CONFLICT" || len(told.Vouchers) > 0 || len(told.Candidates) > 0 || told.Remark == "" {
-		t.Errorf("conflict: %+v, %v", told, err)
+	decision, err = d.Decide(t.Context(), other, false)
+	if err != nil || decision.Reason != "KEY_CONFLICT" || len(decision.Vouchers) > 0 || len(decision.Candidates) > 0 || decision.Remark == "" {
+		t.Errorf("conflict: %+v, %v", decision, err)
 	}
 }
 

@@ -48,7 +48,7 @@ func Handler(p Platform, status func() Status) http.Handler {
 }
 
 // findFunc is the Find method of a Platform.
-type findFunc = func(context.Context, *Search) ([]*Told, error)
+type findFunc = func(context.Context, *Search) ([]*Decision, error)
 
 // asked serves the operations that change nothing and show no secret.
 func asked(find findFunc, status func() Status) *http.ServeMux {

@@ -11,7 +11,7 @@ import (
 
 // ask is a dry run: how would the request be decided now?
 type ask struct {
-	told *benefit.Explanation
+	trace *benefit.Explanation
 }
 
 // Ask decides a request without issuing anything, and traces each step. The outcome is what Issue would have answered
@@ -29,7 +29,7 @@ func (i *Issuer) Ask(ctx context.Context, r *benefit.Request) (benefit.Outcome, 
 	if err != nil {
 		return o, nil, err
 	}
-	return o, p.asks.told, nil
+	return o, p.asks.trace, nil
 }
 
 // stepAsk answers a dry run.
@@ -76,9 +76,9 @@ func (c *committer) answerAsk(cat *benefit.Catalogue, p *pending) {
 	}()
 	outcome, _ := benefit.Apply(cat, benefit.Choose(cat, c.state, p.request, c.env), c.state)
 	if of := decided(&outcome); of != nil {
-		p.asks.told = benefit.Explain(cat, of, c.env.Rules)
+		p.asks.trace = benefit.Explain(cat, of, c.env.Rules)
 		if outcome.Attempt != nil { // what was issued has its own time
-			p.asks.told.Now = c.state.Now
+			p.asks.trace.Now = c.state.Now
 		}
 	}
 	p.answer(outcome, nil)

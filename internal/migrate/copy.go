@@ -30,7 +30,7 @@ func (m *move) fill(ctx context.Context) error {
 			return err
 		}
 	}
-	m.tell("setting the clock and the latest id")
+	m.reportProgress("setting the clock and the latest id")
 	if err := m.to.Bound(ctx, m.now, m.from.LastIDMillis()); err != nil {
 		return fmt.Errorf("reading the progress: %w", err)
 	}
@@ -153,7 +153,7 @@ func (p *piece) write(step int, rows int64) error {
 	m.done += p.waiting
 	m.result.Copied += p.waiting
 	p.changes, p.waiting, p.weight = &benefit.Changes{}, 0, 0
-	m.tell("copying " + p.name)
+	m.reportProgress("copying " + p.name)
 	if m.o.after != nil {
 		return m.o.after()
 	}

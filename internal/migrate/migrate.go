@@ -36,8 +36,8 @@ type Options struct {
 	To   postgres.Options
 	// Proof is that of the key that the source's secrets are sealed under; see postgres.Store.CheckKey. Nil: it has none.
 	Proof []byte
-	// Tell is called with the progress; it may be nil.
-	Tell func(Progress)
+	// OnProgress is called with the progress; it may be nil.
+	OnProgress func(Progress)
 	// Audit are options of both audits.
 	Audit audit.Options
 
@@ -116,8 +116,8 @@ type move struct {
 
 // begin opens the source.
 func begin(ctx context.Context, o Options) (m *move, err error) {
-	if o.Tell == nil {
-		o.Tell = func(Progress) {}
+	if o.OnProgress == nil {
+		o.OnProgress = func(Progress) {}
 	}
 	if o.piece == 0 {
 		o.piece = pieceRows
@@ -126,7 +126,7 @@ func begin(ctx context.Context, o Options) (m *move, err error) {
 		return nil, err
 	}
 	m = &move{o: o}
-	m.tell("opening the data directory")
+	m.reportProgress("opening the data directory")
 	if m.from, err = embedded.Open(embedded.Options{Dir: o.From, Foreground: true, Log: o.To.Log}); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", o.From, err)
 	}
@@ -147,7 +147,9 @@ func begin(ctx context.Context, o Options) (m *move, err error) {
 	return m, err
 }
 
-func (m *move) tell(doing string) { m.o.Tell(Progress{Doing: doing, Done: m.done, Total: m.total}) }
+func (m *move) reportProgress(doing string) {
+	m.o.OnProgress(Progress{Doing: doing, Done: m.done, Total: m.total})
+}
 
 func (m *move) close() error {
 	var errs []error
@@ -162,7 +164,7 @@ func (m *move) close() error {
 
 // auditSource counts everything in the source again, and says what it means.
 func (m *move) auditSource(ctx context.Context) (err error) {
-	m.tell("auditing the data directory")
+	m.reportProgress("auditing the data directory")
 	o := audit.EmbeddedOptions{Options: m.o.Audit, Store: embedded.Options{Dir: m.o.From}}
 	o.Meaning = true
 	if m.result.Source, err = audit.Embedded(ctx, o); err != nil {
@@ -184,7 +186,7 @@ func (m *move) leave(ctx context.Context) error {
 
 // verify audits the target, and compares the two.
 func (m *move) verify(ctx context.Context) (err error) {
-	m.tell("auditing the database")
+	m.reportProgress("auditing the database")
 	o := m.o.Audit
 	o.Meaning = true
 	if m.result.Target, err = audit.Postgres(ctx, m.to.Store(), o); err != nil {

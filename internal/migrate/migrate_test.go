@@ -292,7 +292,7 @@ func TestDamagedOnTheWay(t *testing.T) {
 	} {
 		to := target(t)
 		o := p.options(to)
-		o.Tell = func(progress Progress) {
+		o.OnProgress = func(progress Progress) {
 			if progress.Doing == "auditing the database" {
 				execute(t, to.URL, damage)
 			}
@@ -419,7 +419,7 @@ func TestPieces(t *testing.T) {
 		var last Progress
 		o := p.options(target(t))
 		o.piece = size
-		o.Tell = func(progress Progress) {
+		o.OnProgress = func(progress Progress) {
 			if progress.Done < last.Done || progress.Total > 0 && progress.Done > progress.Total {
 				t.Errorf("pieces of %d: %+v after %+v", size, progress, last)
 			}

@@ -161,12 +161,12 @@ func (s *simulation) explain(c *storetest.Contents, most int) {
 		if most--; most < 0 {
 			return
 		}
-		told, err := s.processes[0].issuer.Explain(s.ctx, r, i)
+		result, err := s.processes[0].issuer.Explain(s.ctx, r, i)
 		if err != nil {
 			s.failf("explaining %d: %v", i.ID, err)
 		}
 		var names, want []string
-		for _, candidate := range told.Candidates {
+		for _, candidate := range result.Candidates {
 			for _, line := range candidate.Lines {
 				if candidate.Chosen {
 					names = append(names, fmt.Sprint(line.Template, "x", line.Vouchers))

@@ -281,20 +281,20 @@ func (c *choice) explained(e *benefit.Explanation) error {
 	for _, o := range c.chosen {
 		taken[o.act.Name] = true
 	}
-	for _, told := range e.Candidates {
-		eligible := told.Open && told.Holds
-		for _, line := range told.Lines {
+	for _, result := range e.Candidates {
+		eligible := result.Open && result.Holds
+		for _, line := range result.Lines {
 			eligible = eligible && line.Reason == benefit.NotRefused.String()
 		}
-		if eligible != want[told.Activity] || told.Chosen != taken[told.Activity] {
-			return fmt.Errorf("it is explained wrongly: of %s eligible %v, chosen %v; and it was %v, %v", told.Activity,
-				eligible, told.Chosen, want[told.Activity], taken[told.Activity])
+		if eligible != want[result.Activity] || result.Chosen != taken[result.Activity] {
+			return fmt.Errorf("it is explained wrongly: of %s eligible %v, chosen %v; and it was %v, %v", result.Activity,
+				eligible, result.Chosen, want[result.Activity], taken[result.Activity])
 		}
 	}
 	// Where the first that fits is taken, the others need not be looked at.
 	all := len(c.chosen) == 0 || len(e.Candidates) == len(c.candidates) || c.scene.Strategy == benefit.ChooseFirst
 	for name := range taken {
-		all = all && slices.ContainsFunc(e.Candidates, func(told benefit.CandidateTold) bool { return told.Activity == name })
+		all = all && slices.ContainsFunc(e.Candidates, func(result benefit.CandidateTrace) bool { return result.Activity == name })
 	}
 	if !all {
 		return fmt.Errorf("%d candidates are explained, there were %d", len(e.Candidates), len(c.candidates))

@@ -153,8 +153,8 @@ func (t *trial) book(r *benefit.Request, bound *benefit.Issuance, lines []benefi
 // closed that the answer says is final.
 func closedBy(bound *benefit.Issuance, o benefit.Outcome) *benefit.Issuance {
 	closed := bound
-	for k, told := range o.Lines {
-		if bound == nil || o.Issuance == nil || bound.Lines[k].Issued > 0 || final(bound.Lines[k].Reason) || !final(told.Reason) {
+	for k, result := range o.Lines {
+		if bound == nil || o.Issuance == nil || bound.Lines[k].Issued > 0 || final(bound.Lines[k].Reason) || !final(result.Reason) {
 			continue
 		}
 		if closed == bound {
@@ -162,7 +162,7 @@ func closedBy(bound *benefit.Issuance, o benefit.Outcome) *benefit.Issuance {
 			again.Lines = slices.Clone(bound.Lines)
 			closed = &again
 		}
-		closed.Lines[k].Reason, closed.Lines[k].Seen = told.Reason, o.Issuance.Lines[k].Seen
+		closed.Lines[k].Reason, closed.Lines[k].Seen = result.Reason, o.Issuance.Lines[k].Seen
 	}
 	return closed
 }

@@ -17,13 +17,13 @@ type Met struct {
 }
 
 // line counts one attempt at a line.
-func (m *Met) line(told benefit.LineOutcome) {
+func (m *Met) line(result benefit.LineOutcome) {
 	switch {
-	case told.Issued > 0 && told.Refused > 0:
+	case result.Issued > 0 && result.Refused > 0:
 		m.Partial++
-	case told.Reason == benefit.Guarded:
+	case result.Reason == benefit.Guarded:
 		m.Guarded++
-	case told.Reason == benefit.CodesEmpty:
+	case result.Reason == benefit.CodesEmpty:
 		m.Codeless++
 	}
 }

@@ -129,7 +129,7 @@ func (s *simulation) answers(p *process, batch []*asked) {
 			continue
 		}
 		r := a.request
-		s.tracef("  %s %q: %s", r.Scope, r.Key, told(o, err))
+		s.tracef("  %s %q: %s", r.Scope, r.Key, resultOf(o, err))
 		s.count(o, err)
 		if errors.Is(err, issuing.ErrUnknown) {
 			unknown[claim{r.Scope, r.Key}] = true
@@ -155,7 +155,7 @@ func (s *simulation) judge(p *process, r *benefit.Request, o benefit.Outcome, er
 		wrong = s.ledger.judge(r, o, p.store.now)
 	}
 	if wrong != nil {
-		s.failf("%s%s %q was told: %s: %v", p.name, r.Scope, r.Key, told(o, err), wrong)
+		s.failf("%s%s %q was told: %s: %v", p.name, r.Scope, r.Key, resultOf(o, err), wrong)
 	}
 }
 

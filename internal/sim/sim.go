@@ -270,8 +270,8 @@ func (s *simulation) finish() {
 	s.back.end()
 }
 
-// told returns an answer as text for the trace.
-func told(o benefit.Outcome, err error) string {
+// resultOf returns an answer as text for the trace.
+func resultOf(o benefit.Outcome, err error) string {
 	if err != nil {
 		return class(err)
 	}

@@ -30,26 +30,26 @@ func (t *trial) attempt(lines []benefit.Line, bound *benefit.Issuance, o benefit
 		record = o.Issuance
 	}
 	for k, asked := range lines {
-		told, frozen := o.Lines[k], (*benefit.IssuedLine)(nil)
+		result, frozen := o.Lines[k], (*benefit.IssuedLine)(nil)
 		if record != nil {
 			frozen = &record.Lines[k]
 		}
-		if frozen != nil && frozen.Line != asked || told.Template != asked.Template {
+		if frozen != nil && frozen.Line != asked || result.Template != asked.Template {
 			return fmt.Errorf("line %d is not what was asked, chosen or frozen: %+v, %+v", k, frozen, asked)
 		}
 		if bound != nil {
 			before := bound.Lines[k]
 			if before.Issued > 0 || final(before.Reason) {
-				if told.Issued != before.Issued || told.Reason != before.Reason {
+				if result.Issued != before.Issued || result.Reason != before.Reason {
 					return fmt.Errorf("line %d was settled, and is told otherwise now", k)
 				}
 				continue
 			}
 		}
-		if err := t.line(asked, told, frozen, bound == nil); err != nil {
+		if err := t.line(asked, result, frozen, bound == nil); err != nil {
 			return fmt.Errorf("line %d: %w", k, err)
 		}
-		t.ledger.met.line(told)
+		t.ledger.met.line(result)
 	}
 	return nil
 }
@@ -60,14 +60,14 @@ func final(r benefit.Reason) bool {
 }
 
 // line checks that each send that was issued could be, and that the next one could not.
-func (t *trial) line(asked benefit.Line, told benefit.LineOutcome, frozen *benefit.IssuedLine, fresh bool) error {
-	if told.Issued+told.Refused != asked.Sends {
-		return fmt.Errorf("%d and %d sends are told of, %d were asked", told.Issued, told.Refused, asked.Sends)
+func (t *trial) line(asked benefit.Line, result benefit.LineOutcome, frozen *benefit.IssuedLine, fresh bool) error {
+	if result.Issued+result.Refused != asked.Sends {
+		return fmt.Errorf("%d and %d sends are told of, %d were asked", result.Issued, result.Refused, asked.Sends)
 	}
-	if err := t.stamped(asked, told, frozen); err != nil {
+	if err := t.stamped(asked, result, frozen); err != nil {
 		return err
 	}
-	for n := range told.Issued {
+	for n := range result.Issued {
 		worth := int64(0)
 		for _, amount := range frozen.Amounts[n*asked.Quantity : (n+1)*asked.Quantity] {
 			if !t.fits(asked, int64(amount)) {
@@ -81,18 +81,18 @@ func (t *trial) line(asked benefit.Line, told benefit.LineOutcome, frozen *benef
 		t.taken[asked.Template] = t.taken[asked.Template].plus(tally{int64(asked.Quantity), worth})
 		t.issued++
 	}
-	if told.Refused == 0 {
+	if result.Refused == 0 {
 		return nil
 	}
 	want := benefit.TemplateNotFound // a template that came after the line was frozen gives it nothing
 	if fresh || frozen == nil || len(frozen.Amounts) > 0 {
-		want = t.reason(asked, t.least(asked, told.Issued, frozen, fresh))
+		want = t.reason(asked, t.least(asked, result.Issued, frozen, fresh))
 	}
-	if t.codeless(asked, told.Issued, frozen) && (want == benefit.NotRefused || want > benefit.CodesEmpty) {
+	if t.codeless(asked, result.Issued, frozen) && (want == benefit.NotRefused || want > benefit.CodesEmpty) {
 		want = benefit.CodesEmpty
 	}
-	if told.Reason != want {
-		return fmt.Errorf("refused for %v, it should be %v", told.Reason, want)
+	if result.Reason != want {
+		return fmt.Errorf("refused for %v, it should be %v", result.Reason, want)
 	}
 	if want == benefit.CodesEmpty && fresh && !t.scarce(asked) {
 		return errors.New("no free code was found, and most are free")
@@ -101,8 +101,8 @@ func (t *trial) line(asked benefit.Line, told benefit.LineOutcome, frozen *benef
 }
 
 // stamped checks what an issued line says of itself: when, by which catalogue, after what, with which codes.
-func (t *trial) stamped(asked benefit.Line, told benefit.LineOutcome, frozen *benefit.IssuedLine) error {
-	if told.Issued == 0 {
+func (t *trial) stamped(asked benefit.Line, result benefit.LineOutcome, frozen *benefit.IssuedLine) error {
+	if result.Issued == 0 {
 		return nil
 	}
 	tp := t.cat.Templates[asked.Template]
@@ -119,8 +119,8 @@ func (t *trial) stamped(asked benefit.Line, told benefit.LineOutcome, frozen *be
 	if tp.Kind == benefit.Certificate {
 		digits = tp.Code.Digits
 	}
-	if digits == 0 && len(frozen.Codes) > 0 || t.codeless(asked, told.Issued-1, frozen) {
-		return fmt.Errorf("%d sends with %d codes", told.Issued, len(frozen.Codes))
+	if digits == 0 && len(frozen.Codes) > 0 || t.codeless(asked, result.Issued-1, frozen) {
+		return fmt.Errorf("%d sends with %d codes", result.Issued, len(frozen.Codes))
 	}
 	for _, code := range frozen.Codes {
 		if len(code) != digits {

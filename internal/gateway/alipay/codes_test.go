@@ -84,7 +84,7 @@ func TestEveryReasonHasOneCode(t *testing.T) {
 }
 
 // Two reasons share a sub_code only where the platform has one for both.
-func TestRefusalsAreToldApart(t *testing.T) {
+func TestRefusalsAreDistinct(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range refusals {
 		if seen[r.subCode] && r.subCode != invalidParameter {

@@ -16,12 +16,12 @@ type link struct {
 	proxy  *Proxy
 	client net.Conn
 
-	mu     sync.Mutex
-	server net.Conn // nil until the client has said hello
-	over   bool
-	ended  chan struct{}
-	cut    Cut // what has happened to a COMMIT of this connection; set before the server gets it
-	said   chan string
+	mu       sync.Mutex
+	server   net.Conn // nil until the client has said hello
+	over     bool
+	ended    chan struct{}
+	cut      Cut // what has happened to a COMMIT of this connection; set before the server gets it
+	reported chan string
 
 	// What the client has prepared: whether it is a COMMIT. Only the client's direction looks at them.
 	statements map[string]bool
@@ -40,7 +40,7 @@ const maxMessage = 1 << 28
 
 func (l *link) run() {
 	defer l.proxy.remove(l)
-	defer l.tell("") // when the server has ended before its answer
+	defer l.reportCut("") // when the server has ended before its answer
 	defer l.end()
 	from := bufio.NewReaderSize(l.client, 1<<16)
 	hello, err := l.hello(from)
@@ -116,22 +116,22 @@ func (l *link) frontend(from *bufio.Reader) {
 
 // meet does to a COMMIT what the proxy was armed with. It is false when nothing more is to be carried to the server.
 func (l *link) meet(commit []byte, to *bufio.Writer) bool {
-	cut, said := l.proxy.commit()
+	cut, reported := l.proxy.commit()
 	l.mu.Lock()
-	l.cut, l.said = cut, said
+	l.cut, l.reported = cut, reported
 	l.mu.Unlock()
 	switch cut {
 	case CommitLost:
 		l.end()
-		l.tell("")
+		l.reportCut("")
 	case AtOnce:
 		_, _ = to.Write(commit)
 		_ = to.Flush()
 		l.end()
-		l.tell("")
+		l.reportCut("")
 	case CommitHeld:
 		_ = to.Flush()
-		l.tell("")
+		l.reportCut("")
 		<-l.ended
 	default:
 		return true
@@ -177,24 +177,24 @@ func (l *link) answered(answer string) {
 	if l.broken() == AnswerLost {
 		l.end() // before anybody hears of it
 	}
-	l.tell(answer)
+	l.reportCut(answer)
 	if l.broken() == AnswerHeld {
 		<-l.ended
 	}
 }
 
-// tell reports that the cut has happened; only the first call counts.
-func (l *link) tell(answer string) {
+// reportCut reports that the cut has happened; only the first call counts.
+func (l *link) reportCut(answer string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.cut == 0 {
 		return
 	}
 	select {
-	case l.said <- answer:
+	case l.reported <- answer:
 	default:
 	}
-	l.said = nil // takes nothing more
+	l.reported = nil // takes nothing more
 }
 
 // held reports whether a side has ended, and waits for the cut when the other side is not to notice.

@@ -49,14 +49,14 @@ type Proxy struct {
 	target   string // host:port
 	url      *url.URL
 
-	mu      sync.Mutex
-	open    chan struct{} // closed: messages pass
-	links   map[*link]struct{}
-	armed   Cut
-	said    chan string
-	commits int
-	cancels int
-	closed  bool
+	mu       sync.Mutex
+	open     chan struct{} // closed: messages pass
+	links    map[*link]struct{}
+	armed    Cut
+	reported chan string
+	commits  int
+	cancels  int
+	closed   bool
 }
 
 // Start makes a proxy in front of the server of a connection string such as those of package pgtest, and takes it away
@@ -104,8 +104,8 @@ func (p *Proxy) URL() string {
 func (p *Proxy) Arm(cut Cut) <-chan string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.armed, p.said = cut, make(chan string, 1)
-	return p.said
+	p.armed, p.reported = cut, make(chan string, 1)
+	return p.reported
 }
 
 // Disarm forgets the last Arm; it says whether a COMMIT had still to come.
@@ -215,7 +215,7 @@ func (p *Proxy) commit() (Cut, chan string) {
 	p.commits++
 	cut := p.armed
 	p.armed = 0
-	return cut, p.said
+	return cut, p.reported
 }
 
 func (p *Proxy) cancel() {

@@ -115,13 +115,13 @@ func TestCuts(t *testing.T) {
 			t.Run(name+"/"+c.name, func(t *testing.T) {
 				w := newWorld(t)
 				conn := w.insert()
-				said := w.proxy.Arm(c.cut)
+				reported := w.proxy.Arm(c.cut)
 				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 				defer cancel()
 				if err := commit(ctx, conn); err == nil || ctx.Err() != nil {
 					t.Fatalf("the client believes that it has committed, or still waits: %v", err)
 				}
-				if got := w.said(said); got != c.tag {
+				if got := w.said(reported); got != c.tag {
 					t.Errorf("the server answered %q, want %q", got, c.tag)
 				}
 				if got := w.rows(); c.rows >= 0 && got != c.rows {
@@ -145,22 +145,22 @@ func TestAnswers(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "SELECT nonsense"); err == nil {
 		t.Fatal("no error")
 	}
-	said := w.proxy.Arm(cutproxy.AnswerLost)
+	reported := w.proxy.Arm(cutproxy.AnswerLost)
 	if err := conn.PgConn().Exec(t.Context(), "COMMIT").Close(); err == nil {
 		t.Error("the client has got an answer")
 	}
-	if got := w.said(said); got != "ROLLBACK" {
+	if got := w.said(reported); got != "ROLLBACK" {
 		t.Errorf("a failed transaction: %q", got)
 	}
 
 	w.do(w.direct, "CREATE TABLE once (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
 	conn = w.insert()
 	w.do(conn, "INSERT INTO once VALUES (1), (1)")
-	said = w.proxy.Arm(cutproxy.AnswerLost)
+	reported = w.proxy.Arm(cutproxy.AnswerLost)
 	if err := conn.PgConn().Exec(t.Context(), "COMMIT").Close(); err == nil {
 		t.Error("the client has got an answer")
 	}
-	if got := w.said(said); got != "23505" {
+	if got := w.said(reported); got != "23505" {
 		t.Errorf("a commit that fails: %q", got)
 	}
 }
@@ -181,13 +181,13 @@ func TestHeld(t *testing.T) {
 			w := newWorld(t)
 			conn := w.insert()
 			pid := conn.PgConn().PID()
-			said := w.proxy.Arm(c.cut)
+			reported := w.proxy.Arm(c.cut)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			if _, err := conn.Exec(ctx, "COMMIT"); err == nil || !pgconn.Timeout(err) {
 				t.Errorf("the client has heard something: %v", err)
 			}
-			w.said(said)
+			w.said(reported)
 			conn.PgConn().Conn().Close()
 			time.Sleep(time.Second) // were the end to pass, it would pass now
 			if got := w.rows(); got != c.rows {

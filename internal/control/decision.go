@@ -8,7 +8,7 @@ import (
 	"faquan/internal/gateway/scope"
 )
 
-// The outcomes of a Told.
+// The outcomes of a Decision.
 const (
 	Issues        = "ISSUES" // something would be issued, or was issued
 	Refused       = "REFUSED"
@@ -16,9 +16,9 @@ const (
 	Undecided     = "UNDECIDED"      // an internal error; the answer has whether the outcome is unknown
 )
 
-// Told is one decision in a form for people: the request, the outcome, and the reasons. Codes of certificates and
+// Decision is one decision in a form for people: the request, the outcome, and the reasons. Codes of certificates and
 // identifiers of people are masked unless the search asks for them unmasked.
-type Told struct {
+type Decision struct {
 	Outcome  string `json:"outcome"`
 	Reason   string `json:"reason,omitzero"` // the first reason; NOT_REFUSED when something is issued; "" when the core did not decide
 	Answer   Answer `json:"answer,omitzero"` // of a call that issued nothing
@@ -35,15 +35,15 @@ type Told struct {
 	CallerTrace string        `json:"caller_trace,omitzero"` // the trace id that the caller sent
 	Asked       benefit.Asked `json:"asked"`
 
-	Catalogue  int64                   `json:"catalogue,omitzero"` // the version that it was decided by
-	Scene      string                  `json:"scene,omitzero"`
-	Strategy   string                  `json:"strategy,omitzero"`
-	Errors     []ToldError             `json:"errors,omitempty"`
-	Candidates []benefit.CandidateTold `json:"candidates,omitempty"`
-	Lines      []benefit.LineTold      `json:"lines,omitempty"` // the lines that were to be issued
-	Vouchers   []ToldVoucher           `json:"vouchers,omitempty"`
-	Remark     string                  `json:"remark,omitzero"`
-	Process    string                  `json:"process,omitzero"` // the process that remembers it, when several were asked
+	Catalogue  int64                    `json:"catalogue,omitzero"` // the version that it was decided by
+	Scene      string                   `json:"scene,omitzero"`
+	Strategy   string                   `json:"strategy,omitzero"`
+	Errors     []DecisionError          `json:"errors,omitempty"`
+	Candidates []benefit.CandidateTrace `json:"candidates,omitempty"`
+	Lines      []benefit.LineTrace      `json:"lines,omitempty"` // the lines that were to be issued
+	Vouchers   []DecisionVoucher        `json:"vouchers,omitempty"`
+	Remark     string                   `json:"remark,omitzero"`
+	Process    string                   `json:"process,omitzero"` // the process that remembers it, when several were asked
 }
 
 // Answer is the answer of a call, with the names that the log uses.
@@ -56,16 +56,16 @@ type Answer struct {
 	Err     string `json:"err,omitzero"` // what went wrong on our side
 }
 
-// ToldError is an activity, a right or a scene that a request named and could not have.
-type ToldError struct {
+// DecisionError is an activity, a right or a scene that a request named and could not have.
+type DecisionError struct {
 	Kind    string `json:"kind"` // SCENE, ACT or RIGHT
 	ActCode string `json:"act_code,omitzero"`
 	RightID int64  `json:"right_id,string,omitzero"`
 	Reason  string `json:"reason"`
 }
 
-// ToldVoucher is a voucher that was issued.
-type ToldVoucher struct {
+// DecisionVoucher is a voucher that was issued.
+type DecisionVoucher struct {
 	ID       string `json:"id"`
 	Template string `json:"template"`
 	Amount   int64  `json:"amount,omitzero"` // fen
@@ -143,52 +143,52 @@ func mask(text string, first, last int) string {
 	return string(r[:first]) + strings.Repeat("*", len(r)-first-last) + string(r[len(r)-last:])
 }
 
-func (t teller) request(r *benefit.Request) *Told {
-	return &Told{
+func (t teller) request(r *benefit.Request) *Decision {
+	return &Decision{
 		App: t.app(r.App), Scope: t.scope(r.Scope), Key: r.Key, Recipient: t.recipient(r.Recipient),
 		CallerTrace: r.Note.TraceID, Asked: r.Asked,
 	}
 }
 
-func (t teller) issuance(i *benefit.Issuance) *Told {
-	told := &Told{
+func (t teller) issuance(i *benefit.Issuance) *Decision {
+	decision := &Decision{
 		Outcome: Issues, Reason: benefit.NotRefused.String(), At: i.At().String(), Issuance: strconv.FormatInt(int64(i.ID), 10),
 		App: t.app(i.App), Scope: t.scope(i.Scope), Key: i.Key, Recipient: t.recipient(i.Recipient),
 		CallerTrace: i.Note.TraceID, Asked: i.Asked, Catalogue: i.Catalogue,
 	}
 	if i.User != 0 {
-		told.User = strconv.FormatInt(int64(i.User), 10)
+		decision.User = strconv.FormatInt(int64(i.User), 10)
 	}
 	for _, v := range i.Vouchers() {
 		code := v.Code
 		if !t.unmasked {
 			code = maskCode(code) //guard:TestFindMasks
 		}
-		told.Vouchers = append(told.Vouchers, ToldVoucher{
+		decision.Vouchers = append(decision.Vouchers, DecisionVoucher{
 			ID: strconv.FormatInt(int64(v.ID), 10), Template: t.template(v.Template), Amount: int64(v.Amount), Code: code,
 			Start: v.Valid.Start.String(), End: v.Valid.End.String(),
 		})
 	}
-	if len(told.Vouchers) == 0 { // an attempt: its ids were not kept
-		told.Issuance = ""
+	if len(decision.Vouchers) == 0 { // an attempt: its ids were not kept
+		decision.Issuance = ""
 	}
-	return told
+	return decision
 }
 
 const remarkConflict = "the key is bound to another request, which is not shown"
 
 // explain adds the reasons. There are none for a key that is bound to another request.
-func (t teller) explain(told *Told, e *benefit.Explanation) {
+func (t teller) explain(decision *Decision, e *benefit.Explanation) {
 	if e == nil {
-		told.Remark = remarkConflict
+		decision.Remark = remarkConflict
 		return
 	}
-	if told.At == "" {
-		told.At = e.Now.String()
+	if decision.At == "" {
+		decision.At = e.Now.String()
 	}
-	told.Catalogue, told.Scene, told.Strategy = e.Catalogue, e.Scene, strategyNames[e.Strategy]
-	told.Candidates, told.Lines = e.Candidates, e.Lines
+	decision.Catalogue, decision.Scene, decision.Strategy = e.Catalogue, e.Scene, strategyNames[e.Strategy]
+	decision.Candidates, decision.Lines = e.Candidates, e.Lines
 	for _, x := range e.Errors {
-		told.Errors = append(told.Errors, ToldError{errorKinds[x.Kind], x.ActCode, x.RightID, x.Reason.String()})
+		decision.Errors = append(decision.Errors, DecisionError{errorKinds[x.Kind], x.ActCode, x.RightID, x.Reason.String()})
 	}
 }
