@@ -141,7 +141,7 @@ func TestClockOfOldDatabase(t *testing.T) {
 	if got := ready(s); got != http.StatusOK {
 		t.Errorf("/readyz with a clock that is confirmed: %d", got)
 	}
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	defer app.client.CloseIdleConnections()
 	if e, err := app.send(t.Context(), &voucherSend{TemplateID: "T", UserID: "2088000000000001", OutBizNo: "k"}); err != nil || e.answer.SubCode != "" {
 		t.Errorf("a call: %+v, %v", e, err)

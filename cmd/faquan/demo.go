@@ -153,7 +153,7 @@ func (d *demo) start(ctx context.Context) error {
 
 // meetGateway gives the platform's public key to the caller.
 func (d *demo) meetGateway(ctx context.Context) error {
-	key, err := d.server.desk.PublicKey(ctx)
+	key, err := d.server.service.PublicKey(ctx)
 	if err != nil {
 		return errors.Join(err, d.server.stop())
 	}

@@ -119,7 +119,7 @@ func (d *demo) explain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var p control.Platform = d.server.desk
+	var p control.Platform = d.server.service
 	decision, err := p.Decide(ctx, question, false)
 	if err != nil {
 		return err

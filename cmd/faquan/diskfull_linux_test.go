@@ -13,8 +13,8 @@ import (
 	"faquan/internal/config"
 )
 
-// While the disk is full /readyz says so, and callers are told to retry. With room again the process is ready, though no call
-// comes that could find it out.
+// While the disk is full /readyz says so, and callers are told to retry. With room again the process is ready, though
+// no call comes that could find it out.
 func TestReadinessOnFullDisk(t *testing.T) {
 	volume := t.TempDir()
 	if err := syscall.Mount("tmpfs", volume, "tmpfs", 0, "size=24m,mode=0700"); err != nil {
@@ -37,7 +37,7 @@ func TestReadinessOnFullDisk(t *testing.T) {
 	if err := os.WriteFile(filler, make([]byte, 24<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("the disk is not full: %v", err)
 	}
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	defer app.client.CloseIdleConnections()
 	code, sent := "", 0
 	for ; code == "" && sent < 2000; sent++ {

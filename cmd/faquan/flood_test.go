@@ -117,7 +117,7 @@ func TestKnownCallersKeepTheirConnections(t *testing.T) {
   - {name: top, merchant: acme, app_key: "12345678", app_secret: helloworld, redirect_uris: ["https://x.example/"]}`), 1)
 	s := testServer(t, t.TempDir(), doc, func(c *config.Config) { c.Request.Connections = 16 })
 	defer s.stop()
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	top := func(secret string) string {
 		return wire.SignRequest(map[string]string{"method": "taobao.time.get", "app_key": "12345678", "v": "2.0",
 			"timestamp": wire.FormatTimestamp(time.Now())}, secret, wire.MD5)

@@ -24,7 +24,7 @@ import (
 
 // gateways are the gateways of both platforms and OAuth, on one address.
 type gateways struct {
-	desk     *control.Desk
+	service  *control.Service
 	sessions *gateway.Sessions
 	alipay   *alipay.Handler
 	top      *top.Handler
@@ -34,21 +34,21 @@ type gateways struct {
 }
 
 // newGateways returns the gateways on a desk. The platform's key must exist.
-func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, observe func(*gateway.Record), log *slog.Logger) (*gateways, error) {
-	g := &gateways{desk: desk, log: log, observe: observe}
+func newGateways(ctx context.Context, c *config.Config, service *control.Service, observe func(*gateway.Record), log *slog.Logger) (*gateways, error) {
+	g := &gateways{service: service, log: log, observe: observe}
 	g.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) {
-		return storeSessions{desk.Store}, nil
+		return storeSessions{service.Store}, nil
 	}, 0)
 	signer, err := g.signer(ctx)
 	if err != nil {
 		return nil, err
 	}
-	apps := gateway.NewApps(desk.Issuer.Catalogue, log).WithSecrets(func(a *benefit.App) (string, error) {
-		return catalog.AppSecret(a, desk.Box)
+	apps := gateway.NewApps(service.Issuer.Catalogue, log).WithSecrets(func(a *benefit.App) (string, error) {
+		return catalog.AppSecret(a, service.Box)
 	})
-	desk.Refusals = gateway.NewRefusals()
+	service.Refusals = gateway.NewRefusals()
 	g.alipay = alipay.New(alipay.Options{
-		Issuer: desk.Issuer, Apps: apps, Sessions: g.sessions, Signer: signer, Refusals: desk.Refusals,
+		Issuer: service.Issuer, Apps: apps, Sessions: g.sessions, Signer: signer, Refusals: service.Refusals,
 		Limits: wire.Limits{Bytes: c.Request.Bytes}, Tolerance: c.Alipay.Tolerance, Deadline: c.Request.Timeout,
 		Log: log, Calls: levelOfCalls(c.Log.Calls), Observe: g.observe,
 	})
@@ -61,8 +61,8 @@ func newGateways(ctx context.Context, c *config.Config, desk *control.Desk, obse
 
 func (g *gateways) newOAuth(c *config.Config, apps *gateway.Apps) (*oauth.Handler, error) {
 	o := oauth.Options{Apps: apps, Deadline: c.Request.Timeout, Log: g.log, Observe: g.observe}
-	o.Desk = session.NewDesk(session.Options{
-		Change: g.desk.Issuer.Change, Read: g.desk.Store.Read, Session: g.desk.Store.Session, Box: g.desk.Box,
+	o.Service = session.NewService(session.Options{
+		Change: g.service.Issuer.Change, Read: g.service.Store.Read, Session: g.service.Store.Session, Box: g.service.Box,
 		Forget:    g.sessions.Forget,
 		Lifetimes: session.Lifetimes{Code: c.OAuth.Code, Access: c.OAuth.Access, Refresh: c.OAuth.Refresh},
 	})
@@ -99,8 +99,8 @@ func (g *gateways) newTOP(c *config.Config, apps *gateway.Apps) (*top.Handler, e
 		tolerance = -1 // for the gateway, 0 is the default
 	}
 	return top.New(top.Options{
-		Issuer: g.desk.Issuer, Apps: apps, Sessions: g.sessions, Tokens: g.oauth,
-		Finder: g.desk.Store, Refusals: g.desk.Refusals,
+		Issuer: g.service.Issuer, Apps: apps, Sessions: g.sessions, Tokens: g.oauth,
+		Finder: g.service.Store, Refusals: g.service.Refusals,
 		Limits: topwire.Limits{Bytes: c.Request.Bytes}, Tolerance: tolerance, Zones: zones, BatchItems: c.TOP.Batch,
 		BusinessCode: c.TOP.BusinessCode, Deadline: c.Request.Timeout, Log: g.log, Calls: levelOfCalls(c.Log.Calls),
 		Observe: g.observe,
@@ -120,7 +120,7 @@ func levelOfCalls(name string) slog.Level {
 
 // signer signs with the platform's key in force.
 func (g *gateways) signer(ctx context.Context) (wire.Signer, error) {
-	key, err := g.desk.PrivateKey(ctx)
+	key, err := g.service.PrivateKey(ctx)
 	if err != nil {
 		return nil, err
 	}

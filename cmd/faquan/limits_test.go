@@ -86,7 +86,7 @@ func TestLongQueries(t *testing.T) {
   - {name: top, merchant: acme, app_key: "12345678", app_secret: helloworld}`), 1)
 	s := testServer(t, t.TempDir(), doc, func(c *config.Config) { c.Request.Bytes = 2 << 20 })
 	defer s.stop()
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	now := time.Now()
 	alipay := func(pad string) string {
 		query, err := wire.SignRequest(map[string]string{

@@ -74,7 +74,7 @@ func callsOf(outcome string) string {
 func TestMetrics(t *testing.T) {
 	s := testServer(t, t.TempDir(), testDocument(metricsTemplates), withMetrics)
 	defer s.stop()
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	defer app.client.CloseIdleConnections()
 	for _, call := range []voucherSend{
 		{TemplateID: "T", UserID: "2088000000000001", OutBizNo: "k1"}, {TemplateID: "T", UserID: "2088000000000002", OutBizNo: "k2"},
@@ -117,7 +117,7 @@ func TestMetrics(t *testing.T) {
 func TestMetricsAreBounded(t *testing.T) {
 	s := testServer(t, t.TempDir(), testDocument(metricsTemplates), withMetrics)
 	defer s.stop()
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	defer app.client.CloseIdleConnections()
 	before := scrape(t, s)
 	random := func() string { return strconv.FormatUint(rand.Uint64()>>12, 10) }
@@ -155,7 +155,7 @@ func TestMetricsAreBounded(t *testing.T) {
 func TestMetricsOfAFullQueue(t *testing.T) {
 	s := testServer(t, t.TempDir(), testDocument(metricsTemplates), withMetrics, func(c *config.Config) { c.Issuing.Queue = 1 })
 	defer s.stop()
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	defer app.client.CloseIdleConnections()
 	begun, end, changed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {

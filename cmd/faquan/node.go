@@ -180,7 +180,7 @@ func fitsEmpty(ctx context.Context, s store.Store, doc *control.Document) error 
 	if err != nil {
 		return err
 	}
-	_, err = (&control.Desk{Store: s, Box: box}).Diff(ctx, doc)
+	_, err = (&control.Service{Store: s, Box: box}).Diff(ctx, doc)
 	return err
 }
 
@@ -213,9 +213,9 @@ func (n *node) openBox(ctx context.Context) error {
 	return nil
 }
 
-// desk returns the operations of the commands on the node.
-func (n *node) desk() *control.Desk {
-	return &control.Desk{Store: n.store, Issuer: n.issuer, Box: n.box}
+// service returns the operations of the commands on the node.
+func (n *node) service() *control.Service {
+	return &control.Service{Store: n.store, Issuer: n.issuer, Box: n.box}
 }
 
 // facts returns the attributes of the store that are logged at the start and at the stop: for a journal its head, which

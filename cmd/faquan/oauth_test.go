@@ -54,7 +54,7 @@ func TestOAuthServes(t *testing.T) {
 	if again, err := exchangeAt(s.url, code); err != nil || again["error"] != "invalid_grant" {
 		t.Errorf("a used code after a restart: %v, %v", again, err)
 	}
-	if n, err := s.desk.RevokeSession(t.Context(), token); n != 0 || err != nil {
+	if n, err := s.service.RevokeSession(t.Context(), token); n != 0 || err != nil {
 		t.Errorf("its reuse ended what it had given out, but %d were left, %v", n, err)
 	}
 	if err := s.stop(); err != nil {

@@ -90,7 +90,7 @@ func withPlatform(ctx context.Context, at place, fn func(control.Platform) error
 		}
 		n, err := openNode(ctx, at, nodeOptions{})
 		if err == nil {
-			return errors.Join(fn(n.desk()), n.close())
+			return errors.Join(fn(n.service()), n.close())
 		}
 		if !errors.Is(err, vfs.ErrLocked) || time.Since(start) > lockedWait {
 			return err

@@ -64,7 +64,7 @@ apps: [{name: shop, merchant: acme, app_key: "12345678", app_secret: helloworld}
 		t.Fatal(err)
 	}
 	s := onDatabase(t, store, dir, nil, slog.New(slog.DiscardHandler))
-	if err := s.desk.Export(ctx, &after, true); err != nil {
+	if err := s.service.Export(ctx, &after, true); err != nil {
 		t.Fatal(err)
 	}
 	_, want, _ := bytes.Cut(before.Bytes(), []byte("\n")) // the first line has the version

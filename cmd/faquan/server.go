@@ -25,7 +25,7 @@ import (
 type server struct {
 	url        string
 	node       *node
-	desk       *control.Desk
+	service    *control.Service
 	gateways   *gateways
 	log        *slog.Logger
 	ready      atomic.Bool                   // it takes calls, and is not about to stop
@@ -94,7 +94,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 		}
 	}()
 	facts := s.node.facts() // of the store at the start
-	s.desk = s.node.desk()
+	s.service = s.node.service()
 	if err = s.open(ctx, c, doc); err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (s *server) listen(c *config.Config) error {
 
 // open applies the document, if there is one, and opens the gateways and the socket.
 func (s *server) open(ctx context.Context, c *config.Config, doc *control.Document) (err error) {
-	if _, err := s.desk.PrivateKey(ctx); err != nil { // for example with another key file
+	if _, err := s.service.PrivateKey(ctx); err != nil { // for example with another key file
 		return err
 	}
 	socket, err := s.listenSocket(c)
@@ -162,7 +162,7 @@ func (s *server) open(ctx context.Context, c *config.Config, doc *control.Docume
 // prepare applies the document, makes the platform's key if there is none, and returns the gateways.
 func (s *server) prepare(ctx context.Context, c *config.Config, doc *control.Document) (*gateways, error) {
 	if doc != nil {
-		plan, err := s.desk.Apply(ctx, doc)
+		plan, err := s.service.Apply(ctx, doc)
 		if err != nil {
 			return nil, err
 		}
@@ -171,12 +171,12 @@ func (s *server) prepare(ctx context.Context, c *config.Config, doc *control.Doc
 		}
 		s.log.Info("catalogue applied", "file", doc.Name, "changes", len(plan.Changes), "same", plan.Same)
 	}
-	if err := s.desk.EnsureKey(ctx); err != nil {
+	if err := s.service.EnsureKey(ctx); err != nil {
 		return nil, err
 	}
-	g, err := newGateways(ctx, c, s.desk, s.metrics.observe(), s.log)
+	g, err := newGateways(ctx, c, s.service, s.metrics.observe(), s.log)
 	if err == nil {
-		s.desk.Changed = g.reload
+		s.service.Changed = g.reload
 	}
 	return g, err
 }
@@ -185,9 +185,9 @@ func (s *server) prepare(ctx context.Context, c *config.Config, doc *control.Doc
 // themselves, and use the socket only for what the process has in memory. So the process serves without a socket when
 // none can be made beside the key file.
 func (s *server) listenSocket(c *config.Config) (net.Listener, error) {
-	listen, handler := control.Listen, control.Handler(s.desk, s.status)
+	listen, handler := control.Listen, control.Handler(s.service, s.status)
 	if c.Store != "" {
-		listen, handler = control.ListenShared, control.SharedHandler(s.desk.Find, s.status)
+		listen, handler = control.ListenShared, control.SharedHandler(s.service.Find, s.status)
 	}
 	l, err := listen(s.node.at.dir)
 	switch {

@@ -97,7 +97,7 @@ func get(t *testing.T, url string) (status int, body string) {
 func TestStopDrains(t *testing.T) {
 	dir := t.TempDir()
 	s := testServer(t, dir, testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`))
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	var (
 		calls    sync.WaitGroup
 		mu       sync.Mutex
@@ -262,7 +262,7 @@ func TestChangesAreTakenUp(t *testing.T) {
 	s := testServer(t, t.TempDir(), doc)
 	defer s.stop()
 	ctx := context.Background()
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	app.token = "token-1"
 	send := func(key string) string {
 		e, err := app.send(ctx, &voucherSend{TemplateID: "THEIRS", UserID: "2088000000000001", OutBizNo: key})
@@ -275,14 +275,14 @@ func TestChangesAreTakenUp(t *testing.T) {
 		t.Fatalf("before the session exists: %q", got)
 	}
 	session := &control.Document{Name: "s.yaml", Text: []byte("sessions:\n  - {key: token-1, app: shop, merchant: guest, expires: 2036-01-01 00:00:00}\n")}
-	if _, err := s.desk.Apply(ctx, session); err != nil {
+	if _, err := s.service.Apply(ctx, session); err != nil {
 		t.Fatal(err)
 	}
 	if got := send("k2"); got != "" {
 		t.Errorf("with the session: %q", got)
 	}
 	paused := &control.Document{Name: "p.yaml", Text: []byte("templates:\n  - {name: theirs, merchant: guest, kind: EXCHANGE, valid: {days: 1}, status: PAUSED}\n")}
-	if _, err := s.desk.Apply(ctx, paused); err != nil {
+	if _, err := s.service.Apply(ctx, paused); err != nil {
 		t.Fatal(err)
 	}
 	if got := send("k3"); got != "TEMPLATE_PAUSED" {
@@ -301,7 +301,7 @@ func TestSettingsReachTheGateway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.stop()
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	defer app.client.CloseIdleConnections()
 	v := voucherSend{TemplateID: "T", UserID: "2088000000000001", OutBizNo: "k"}
 	if e, err := app.send(context.Background(), &v); err != nil || !e.answer.OK() {

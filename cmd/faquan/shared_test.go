@@ -87,7 +87,7 @@ func TestChangesReachOtherProcesses(t *testing.T) {
 	discard := slog.New(slog.DiscardHandler)
 	one := onDatabase(t, store, dir, doc, discard)
 	two := onDatabase(t, store, dir, nil, discard)
-	app := testCaller(t, two.desk, two.url)
+	app := testCaller(t, two.service, two.url)
 	defer app.client.CloseIdleConnections()
 	n := 0
 	send := func(template string) string {
@@ -103,7 +103,7 @@ func TestChangesReachOtherProcesses(t *testing.T) {
 		t.Fatalf("before there is such a template: %q", got)
 	}
 	raised := &control.Document{Name: "n.yaml", Text: []byte("templates:\n  - {name: new, merchant: acme, kind: EXCHANGE, template_id: NEW, valid: {days: 1}}\n")}
-	if _, err := one.desk.Apply(ctx, raised); err != nil {
+	if _, err := one.service.Apply(ctx, raised); err != nil {
 		t.Fatal(err)
 	}
 	within(t, "a template of the other process", func() bool { return send("NEW") == "" })
@@ -111,7 +111,7 @@ func TestChangesReachOtherProcesses(t *testing.T) {
 	if got := send("THEIRS"); got != "TEMPLATE_NOT_EXIST" {
 		t.Fatalf("without a session: %q", got)
 	}
-	grant, err := one.desk.NewSession(ctx, session.Order{App: "shop", Merchant: "guest"})
+	grant, err := one.service.NewSession(ctx, session.Order{App: "shop", Merchant: "guest"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestChangesReachOtherProcesses(t *testing.T) {
 	if got := send("THEIRS"); got != "" {
 		t.Errorf("a new session of the other process, which nobody has asked for yet: %q", got)
 	}
-	if _, err := one.desk.RevokeSession(ctx, grant.Access); err != nil {
+	if _, err := one.service.RevokeSession(ctx, grant.Access); err != nil {
 		t.Fatal(err)
 	}
 	within(t, "a session that the other process has revoked", func() bool { return send("THEIRS") == "aop.invalid-app-auth-token" })
@@ -129,14 +129,14 @@ func TestChangesReachOtherProcesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := one.desk.RotateKey(ctx, key); err != nil {
+	if err := one.service.RotateKey(ctx, key); err != nil {
 		t.Fatal(err)
 	}
 	app.gatewayKey = &key.PublicKey
 	within(t, "the platform's key", func() bool { return send("T") == "" })
 
 	disabled := &control.Document{Name: "d.yaml", Text: bytes.ReplaceAll(doc.Text, []byte("public_key_file: app.pem}"), []byte("public_key_file: app.pem, status: DISABLED}")), Attached: doc.Attached}
-	if _, err := one.desk.Apply(ctx, disabled); err != nil {
+	if _, err := one.service.Apply(ctx, disabled); err != nil {
 		t.Fatal(err)
 	}
 	within(t, "an app that the other process has disabled", func() bool { return send("T") != "" })
@@ -157,7 +157,7 @@ func TestPausedEverywhere(t *testing.T) {
 	)
 	for i := range 8 {
 		s := servers[i%2]
-		app := testCaller(t, s.desk, s.url)
+		app := testCaller(t, s.service, s.url)
 		callers.Go(func() {
 			defer app.client.CloseIdleConnections()
 			for n := 0; !ended.Load(); n++ {
@@ -211,7 +211,7 @@ func TestDatabaseGoesAndComes(t *testing.T) {
 	var log syncBuffer
 	s := onDatabase(t, postgres.Database(t), t.TempDir(),
 		testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`), slog.New(slog.NewTextHandler(&log, nil)), withMetrics)
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	defer app.client.CloseIdleConnections()
 	send := func(key string) *exchange {
 		e, err := app.send(context.Background(), &voucherSend{TemplateID: "T", UserID: "2088000000000001", OutBizNo: key})
@@ -328,7 +328,7 @@ func TestSilentDatabase(t *testing.T) {
 	store, dir, ctx := testDatabase(t), t.TempDir(), context.Background()
 	discard := slog.New(slog.DiscardHandler)
 	other := onDatabase(t, store, dir, testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`), discard)
-	grant, err := other.desk.NewSession(ctx, session.Order{App: "shop"})
+	grant, err := other.service.NewSession(ctx, session.Order{App: "shop"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestSilentDatabase(t *testing.T) {
 	}
 	hosts.Host += "," + direct.Host
 	s := onDatabase(t, hosts.String(), dir, nil, discard)
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	defer app.client.CloseIdleConnections()
 	app.token = grant.Access
 	n := 0
@@ -362,7 +362,7 @@ func TestSilentDatabase(t *testing.T) {
 	}
 	within(t, "a voucher by the other host", func() bool { return send().answer.OK() })
 	within(t, "ready by the other host", func() bool { status, _ := get(t, s.url+"/readyz"); return status == http.StatusOK })
-	if _, err := other.desk.RevokeSession(ctx, grant.Access); err != nil {
+	if _, err := other.service.RevokeSession(ctx, grant.Access); err != nil {
 		t.Fatal(err)
 	}
 	within(t, "news by the other host", func() bool { return send().answer.SubCode == "aop.invalid-app-auth-token" })
@@ -416,7 +416,7 @@ func TestFirstStartsTogether(t *testing.T) {
 		}
 		defer s.stop()
 		proofs = append(proofs, s.node.box.Proof())
-		if e, err := testCaller(t, s.desk, s.url).send(context.Background(), &voucherSend{TemplateID: "T", UserID: "2088000000000001", OutBizNo: "k"}); err != nil || !e.answer.OK() {
+		if e, err := testCaller(t, s.service, s.url).send(context.Background(), &voucherSend{TemplateID: "T", UserID: "2088000000000001", OutBizNo: "k"}); err != nil || !e.answer.OK() {
 			t.Errorf("%+v, %v", e, err)
 		}
 	}
@@ -442,7 +442,7 @@ sessions:
 `)...)
 	s := onDatabase(t, store, t.TempDir(), doc, slog.New(slog.DiscardHandler))
 	count := func() int {
-		all, err := s.desk.ListSessions(ctx, session.Filter{All: true})
+		all, err := s.service.ListSessions(ctx, session.Filter{All: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -214,12 +214,12 @@ func TestStarting(t *testing.T) {
 	}
 }
 
-// After a signal the process says at once that it is not ready, and answers calls until shutdown.drain has passed. What ends
-// the server otherwise ends it meanwhile, too.
+// After a signal the process says at once that it is not ready, and answers calls until shutdown.drain has passed. What
+// ends the server otherwise ends it meanwhile, too.
 func TestDrain(t *testing.T) {
 	s := testServer(t, t.TempDir(), testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`),
 		func(c *config.Config) { c.Shutdown.Drain = time.Hour })
-	app := testCaller(t, s.desk, s.url)
+	app := testCaller(t, s.service, s.url)
 	defer app.client.CloseIdleConnections()
 	ctx, signal := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -5,8 +5,8 @@
 // directory themselves. Both ways implement Platform, so that a command need not distinguish them:
 //
 //	Desk    does the work, on an open store
-//	Client  asks the Desk of another process through the socket
-//	Handler serves a Desk on the socket
+//	Client  asks the Service of another process through the socket
+//	Handler serves a Service on the socket
 //
 // Processes on a database share it: a command opens the database beside them, and no socket is needed. Only the latest
 // refusals, which are in the memory of each process, are requested from the processes: each has a small socket in its

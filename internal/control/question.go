@@ -77,7 +77,7 @@ type Search struct {
 }
 
 // Decide implements Platform.
-func (d *Desk) Decide(ctx context.Context, q *Question, unmasked bool) (*Decision, error) {
+func (d *Service) Decide(ctx context.Context, q *Question, unmasked bool) (*Decision, error) {
 	cat := d.Issuer.Catalogue()
 	app, err := appByName(cat, q.App)
 	if err != nil {
@@ -110,7 +110,7 @@ func (d *Desk) Decide(ctx context.Context, q *Question, unmasked bool) (*Decisio
 }
 
 // bound reports whether the request's key is bound.
-func (d *Desk) bound(ctx context.Context, r *benefit.Request) (bool, error) {
+func (d *Service) bound(ctx context.Context, r *benefit.Request) (bool, error) {
 	reader, err := d.Store.Read(ctx)
 	if err != nil {
 		return false, err
@@ -122,7 +122,7 @@ func (d *Desk) bound(ctx context.Context, r *benefit.Request) (bool, error) {
 
 // describeBound explains the issuance under a bound key: what was decided then, under the catalogue of that time. Where a
 // retry tried some lines again, the reasons are the current ones.
-func (d *Desk) describeBound(ctx context.Context, t teller, o *benefit.Outcome, now *benefit.Explanation) (*Decision, error) {
+func (d *Service) describeBound(ctx context.Context, t teller, o *benefit.Outcome, now *benefit.Explanation) (*Decision, error) {
 	r, err := d.Store.Read(ctx)
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func outcomeName(o *benefit.Outcome) string {
 }
 
 // describe explains an issuance under the catalogue of its own time.
-func (d *Desk) describe(ctx context.Context, r store.Reader, t teller, i *benefit.Issuance) (*Decision, error) {
+func (d *Service) describe(ctx context.Context, r store.Reader, t teller, i *benefit.Issuance) (*Decision, error) {
 	decision := t.issuance(i)
 	explanation, err := d.Issuer.Explain(ctx, r, i)
 	switch {
@@ -171,7 +171,7 @@ const keptTrace = 256
 var ErrNotFound = errors.New("nothing is found")
 
 // Find implements Platform.
-func (d *Desk) Find(ctx context.Context, s *Search) ([]*Decision, error) {
+func (d *Service) Find(ctx context.Context, s *Search) ([]*Decision, error) {
 	if s.Limit <= 0 {
 		s.Limit = 100
 	}
@@ -254,7 +254,7 @@ func one(i *benefit.Issuance, err error) ([]*benefit.Issuance, error) {
 }
 
 // refusals returns the remembered calls that match, newest first.
-func (d *Desk) refusals(ctx context.Context, r store.Reader, t teller, s *Search) ([]*Decision, error) {
+func (d *Service) refusals(ctx context.Context, r store.Reader, t teller, s *Search) ([]*Decision, error) {
 	inScope, err := s.Scope.matches(t.cat)
 	if err != nil {
 		return nil, err
@@ -287,7 +287,7 @@ func (n ScopeName) matches(cat *benefit.Catalogue) (func(*gateway.Record) bool, 
 }
 
 // describeRefusal explains a call that issued nothing: its answer, and what the core read, if the call reached it.
-func (d *Desk) describeRefusal(ctx context.Context, r store.Reader, t teller, c *gateway.Record) (decision *Decision, err error) {
+func (d *Service) describeRefusal(ctx context.Context, r store.Reader, t teller, c *gateway.Record) (decision *Decision, err error) {
 	switch {
 	case c.Attempt != nil:
 		if decision, err = d.describe(ctx, r, t, c.Attempt); err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 // deskWorld returns a desk on a store in memory with one app, one certificate and one voucher in a scene.
-func deskWorld(t *testing.T) *Desk {
+func deskWorld(t *testing.T) *Service {
 	t.Helper()
 	st := memory.New()
 	issuer, err := issuing.New(t.Context(), issuing.Options{
@@ -37,7 +37,7 @@ func deskWorld(t *testing.T) *Desk {
 			t.Error(err)
 		}
 	})
-	d := &Desk{Store: st, Issuer: issuer, Refusals: gateway.NewRefusals()}
+	d := &Service{Store: st, Issuer: issuer, Refusals: gateway.NewRefusals()}
 	changes := &benefit.Changes{Catalogue: 1}
 	for _, v := range []any{
 		&benefit.Merchant{ID: 1, Name: "acme", Open: true},
@@ -67,7 +67,7 @@ func deskWorld(t *testing.T) *Desk {
 	return d
 }
 
-func (d *Desk) mustIssue(t *testing.T, r *benefit.Request) benefit.Outcome {
+func (d *Service) mustIssue(t *testing.T, r *benefit.Request) benefit.Outcome {
 	t.Helper()
 	r.App = 1
 	r.Recipient = benefit.Identifier{Type: benefit.AlipayID, Value: "2088302001456115"}

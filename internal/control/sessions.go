@@ -11,24 +11,24 @@ import (
 	"faquan/internal/session"
 )
 
-func (d *Desk) sessions() *session.Desk {
-	return session.NewDesk(session.Options{Change: d.change, Read: d.Store.Read, Box: d.Box})
+func (d *Service) sessions() *session.Service {
+	return session.NewService(session.Options{Change: d.change, Read: d.Store.Read, Box: d.Box})
 }
 
 // NewSession implements Platform.
-func (d *Desk) NewSession(ctx context.Context, o session.Order) (*session.Grant, error) {
+func (d *Service) NewSession(ctx context.Context, o session.Order) (*session.Grant, error) {
 	g, err := d.sessions().New(ctx, o)
 	return g, advised(err, sessionAgain)
 }
 
 // RevokeSession implements Platform.
-func (d *Desk) RevokeSession(ctx context.Context, name string) (ended int, err error) {
+func (d *Service) RevokeSession(ctx context.Context, name string) (ended int, err error) {
 	ended, err = d.sessions().Revoke(ctx, name)
 	return ended, advised(err, revokeAgain)
 }
 
 // ListSessions implements Platform.
-func (d *Desk) ListSessions(ctx context.Context, f session.Filter) ([]session.Info, error) {
+func (d *Service) ListSessions(ctx context.Context, f session.Filter) ([]session.Info, error) {
 	r, err := d.Store.Read(ctx)
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ import (
 // plan is a change in progress in the committer.
 type plan struct {
 	ctx context.Context
-	d   *Desk
+	d   *Service
 	r   store.Reader
 	cat *benefit.Catalogue
 	now benefit.Instant
@@ -26,7 +26,7 @@ type plan struct {
 }
 
 // commit lets fn plan a change in the committer, and commits the rows that it put. An error of fn changes nothing.
-func (d *Desk) commit(ctx context.Context, fn func(p *plan) error) error {
+func (d *Service) commit(ctx context.Context, fn func(p *plan) error) error {
 	p := &plan{d: d, rows: map[benefit.Digest]*benefit.Session{}}
 	err := d.o.Change(ctx, func(
 		ctx context.Context, r store.Reader, cat *benefit.Catalogue, _ benefit.Env,

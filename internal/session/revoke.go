@@ -19,7 +19,7 @@ var ErrAmbiguous = errors.New("more than one session begins with these digits; g
 // Revoke ends a session and everything else of its family. The session is named by its key, or by its digest in hex, of
 // which the first 8 digits are enough. Revoke returns the number of sessions that ended: 0 when all had ended before.
 // It fails with ErrNotFound or ErrAmbiguous.
-func (d *Desk) Revoke(ctx context.Context, name string) (ended int, err error) {
+func (d *Service) Revoke(ctx context.Context, name string) (ended int, err error) {
 	ended, err = d.revoke(ctx, benefit.SessionDigest(name))
 	if !errors.Is(err, ErrNotFound) {
 		return ended, err
@@ -31,7 +31,7 @@ func (d *Desk) Revoke(ctx context.Context, name string) (ended int, err error) {
 	return d.revoke(ctx, digest)
 }
 
-func (d *Desk) revoke(ctx context.Context, digest benefit.Digest) (ended int, err error) {
+func (d *Service) revoke(ctx context.Context, digest benefit.Digest) (ended int, err error) {
 	err = d.commit(ctx, func(p *plan) error {
 		s, err := p.lookUp(digest)
 		if err != nil {
@@ -58,7 +58,7 @@ func (d *Desk) revoke(ctx context.Context, digest benefit.Digest) (ended int, er
 
 // digestOf returns the only digest that begins with the hex digits. It may read all sessions, so it runs outside of the
 // committer, which is safe because digests never change.
-func (d *Desk) digestOf(ctx context.Context, prefix string) (found benefit.Digest, err error) {
+func (d *Service) digestOf(ctx context.Context, prefix string) (found benefit.Digest, err error) {
 	switch {
 	case len(prefix) < minPrefix || strings.Trim(prefix, "0123456789abcdef") != "":
 		return found, ErrNotFound

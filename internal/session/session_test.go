@@ -30,7 +30,7 @@ var start = time.Date(2026, 11, 22, 12, 0, 0, 0, benefit.Shanghai)
 
 // world is a desk on a store, with the gateway's cache of sessions and a fixed clock.
 type world struct {
-	*session.Desk
+	*session.Service
 	t        *testing.T
 	store    store.Store
 	sessions *gateway.Sessions
@@ -88,7 +88,7 @@ func worldOn(t *testing.T, s store.Store) *world {
 		t.Fatal(err)
 	}
 	w.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return s.Read(ctx) }, 0)
-	w.Desk = session.NewDesk(session.Options{
+	w.Service = session.NewService(session.Options{
 		Change: func(ctx context.Context, fn issuing.ChangeFunc) error {
 			w.changes.Add(1)
 			return issuer.Change(ctx, fn)

@@ -141,7 +141,7 @@ func (h *Handler) agree(w http.ResponseWriter, r *http.Request, page *formPage) 
 	}
 	code, err := "", session.ErrNoMerchant
 	if page.Merchant != "" { // an order without one would take the app's own
-		code, err = h.o.Desk.Authorize(r.Context(), session.Consent{
+		code, err = h.o.Service.Authorize(r.Context(), session.Consent{
 			App: a.app.ID, Merchant: page.Merchant, User: page.User, Redirect: a.uri,
 		})
 	}

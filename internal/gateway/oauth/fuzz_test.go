@@ -34,7 +34,7 @@ func FuzzHandler(f *testing.F) {
 		apps := gateway.NewApps(func() *benefit.Catalogue { return cat }, nil).WithSecrets(
 			func(a *benefit.App) (string, error) { return string(a.AppSecret), nil })
 		w := httptest.NewRecorder()
-		oauth.New(oauth.Options{Apps: apps, Desk: failing{issuing.ErrBusy}, ConsentKey: consentKey}).ServeHTTP(w, r)
+		oauth.New(oauth.Options{Apps: apps, Service: failing{issuing.ErrBusy}, ConsentKey: consentKey}).ServeHTTP(w, r)
 		to := w.Header().Get("Location")
 		if to == "" || w.Code != http.StatusSeeOther {
 			return // the mux cleans paths by redirects of its own, within this host

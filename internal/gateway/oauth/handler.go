@@ -25,8 +25,8 @@ const (
 // MinConsentKey is the minimum length of a consent key, in characters.
 const MinConsentKey = 16
 
-// Desk creates sessions; *session.Desk implements it.
-type Desk interface {
+// Service creates sessions; *session.Service implements it.
+type Service interface {
 	Authorize(ctx context.Context, c session.Consent) (code string, err error)
 	Exchange(ctx context.Context, app benefit.AppID, code, redirect string) (*session.Grant, error)
 	Refresh(ctx context.Context, app benefit.AppID, token string) (*session.Grant, error)
@@ -34,8 +34,8 @@ type Desk interface {
 
 // Options of a Handler.
 type Options struct {
-	Apps *gateway.Apps // with secrets: see gateway.Apps.WithSecrets
-	Desk Desk
+	Apps    *gateway.Apps // with secrets: see gateway.Apps.WithSecrets
+	Service Service
 	// ConsentKey is the key that a person who consents must enter; empty switches /authorize off.
 	ConsentKey string
 	// Deadline is how long a request may wait for its outcome; default 5 s.

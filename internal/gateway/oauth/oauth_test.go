@@ -473,7 +473,7 @@ func (f failing) Refresh(context.Context, benefit.AppID, string) (*session.Grant
 // When it is our side that cannot, callers hear so, and not that something is wrong with what they sent.
 func TestOurSideCannot(t *testing.T) {
 	for _, err := range []error{issuing.ErrBusy, issuing.ErrUnknown, context.DeadlineExceeded, errors.New("the disk")} {
-		w := newWorld(t, func(o *oauth.Options) { o.Desk = failing{err} })
+		w := newWorld(t, func(o *oauth.Options) { o.Service = failing{err} })
 		if a := w.post(oauth.AuthorizePath, consent()); a.status != http.StatusServiceUnavailable || a.to != nil {
 			t.Errorf("%v: /authorize %d to %v", err, a.status, a.to)
 		}

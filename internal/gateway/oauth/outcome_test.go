@@ -14,7 +14,7 @@ func TestOutcomes(t *testing.T) {
 	seen := make(chan *gateway.Record, 2)
 	observed := func(o *oauth.Options) { o.Observe = func(r *gateway.Record) { seen <- r } }
 	w := newWorld(t, observed)
-	broken := newWorld(t, observed, func(o *oauth.Options) { o.Desk = failing{errors.New("the disk")} })
+	broken := newWorld(t, observed, func(o *oauth.Options) { o.Service = failing{errors.New("the disk")} })
 	code := w.code()
 	for _, c := range []struct {
 		name string

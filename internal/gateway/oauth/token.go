@@ -179,13 +179,13 @@ func (h *Handler) give(ctx context.Context, app *gateway.App, form map[string]st
 				return nil, invalid("缺少参数：" + name)
 			}
 		}
-		g, err := h.o.Desk.Exchange(ctx, app.ID, form["code"], form["redirect_uri"])
+		g, err := h.o.Service.Exchange(ctx, app.ID, form["code"], form["redirect_uri"])
 		return h.given(app.App, g, err)
 	case "refresh_token":
 		if form["refresh_token"] == "" {
 			return nil, invalid("缺少参数：refresh_token")
 		}
-		g, err := h.o.Desk.Refresh(ctx, app.ID, form["refresh_token"])
+		g, err := h.o.Service.Refresh(ctx, app.ID, form["refresh_token"])
 		return h.given(app.App, g, err)
 	}
 	return nil, errType
@@ -213,13 +213,13 @@ var ErrBusy = errors.New("cannot issue a session")
 // signature and no redirect_uri travels. The result is the JSON of /token. Refused says in Chinese why there is none;
 // the error is ErrBusy.
 func (h *Handler) Create(ctx context.Context, app *benefit.App, code string) (result, refused string, err error) {
-	g, err := h.o.Desk.Exchange(ctx, app.ID, code, session.AnyRedirect)
+	g, err := h.o.Service.Exchange(ctx, app.ID, code, session.AnyRedirect)
 	return h.inBand(app, g, err)
 }
 
 // Refresh returns the same for a refresh token (taobao.top.auth.token.refresh).
 func (h *Handler) Refresh(ctx context.Context, app *benefit.App, token string) (result, refused string, err error) {
-	g, err := h.o.Desk.Refresh(ctx, app.ID, token)
+	g, err := h.o.Service.Refresh(ctx, app.ID, token)
 	return h.inBand(app, g, err)
 }
 

@@ -43,7 +43,7 @@ type world struct {
 	t      *testing.T
 	url    string
 	client *http.Client // follows no redirect
-	desk   *session.Desk
+	desk   *session.Service
 	now    atomic.Int64 // benefit.Instant
 	log    bytes.Buffer
 	logged sync.Mutex
@@ -79,13 +79,13 @@ func newWorld(t *testing.T, change ...func(*oauth.Options)) *world {
 	}
 	clock := func() time.Time { return time.UnixMilli(w.now.Load()) }
 	sessions := gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return s.Read(ctx) }, 0)
-	w.desk = session.NewDesk(session.Options{
+	w.desk = session.NewService(session.Options{
 		Change: issuer.Change, Read: s.Read, Box: box, Forget: sessions.Forget, Clock: clock,
 		Lifetimes: session.Lifetimes{Access: time.Hour, Refresh: 24 * time.Hour},
 	})
 	log := slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	apps := gateway.NewApps(issuer.Catalogue, log).WithSecrets(func(a *benefit.App) (string, error) { return string(a.AppSecret), nil })
-	o := oauth.Options{Apps: apps, Desk: w.desk, ConsentKey: consentKey, Clock: clock, Log: log}
+	o := oauth.Options{Apps: apps, Service: w.desk, ConsentKey: consentKey, Clock: clock, Log: log}
 	for _, c := range change {
 		c(&o)
 	}

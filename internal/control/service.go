@@ -99,8 +99,8 @@ func (d *Document) parse() (*catalog.File, error) {
 	return file, nil
 }
 
-// Desk is the Platform of the process that has the store open.
-type Desk struct {
+// Service is the Platform of the process that has the store open.
+type Service struct {
 	Store  store.Store
 	Issuer *issuing.Issuer
 	Box    *seal.Box
@@ -111,10 +111,10 @@ type Desk struct {
 	Changed func(ctx context.Context) error
 }
 
-var _ Platform = (*Desk)(nil)
+var _ Platform = (*Service)(nil)
 
 // Apply implements Platform.
-func (d *Desk) Apply(ctx context.Context, doc *Document) (*catalog.Plan, error) {
+func (d *Service) Apply(ctx context.Context, doc *Document) (*catalog.Plan, error) {
 	file, err := doc.parse()
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (d *Desk) Apply(ctx context.Context, doc *Document) (*catalog.Plan, error) 
 }
 
 // Diff implements Platform.
-func (d *Desk) Diff(ctx context.Context, doc *Document) (*catalog.Plan, error) {
+func (d *Service) Diff(ctx context.Context, doc *Document) (*catalog.Plan, error) {
 	file, err := doc.parse()
 	if err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (d *Desk) Diff(ctx context.Context, doc *Document) (*catalog.Plan, error) {
 }
 
 // Export implements Platform.
-func (d *Desk) Export(ctx context.Context, w io.Writer, secrets bool) error {
+func (d *Service) Export(ctx context.Context, w io.Writer, secrets bool) error {
 	r, err := d.Store.Read(ctx)
 	if err != nil {
 		return err
@@ -179,7 +179,7 @@ func catalogueOf(ctx context.Context, r store.Reader) (*benefit.Catalogue, error
 }
 
 // PublicKey implements Platform.
-func (d *Desk) PublicKey(ctx context.Context) (*rsa.PublicKey, error) {
+func (d *Service) PublicKey(ctx context.Context) (*rsa.PublicKey, error) {
 	key, err := d.PrivateKey(ctx)
 	if key == nil || err != nil {
 		return nil, err
@@ -188,7 +188,7 @@ func (d *Desk) PublicKey(ctx context.Context) (*rsa.PublicKey, error) {
 }
 
 // PrivateKey returns the platform's key, with which the gateway signs; nil before there is one.
-func (d *Desk) PrivateKey(ctx context.Context) (*rsa.PrivateKey, error) {
+func (d *Service) PrivateKey(ctx context.Context) (*rsa.PrivateKey, error) {
 	entities, _, err := d.Store.Entities(ctx)
 	if err != nil {
 		return nil, err
@@ -201,12 +201,12 @@ func (d *Desk) PrivateKey(ctx context.Context) (*rsa.PrivateKey, error) {
 }
 
 // RotateKey implements Platform.
-func (d *Desk) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
+func (d *Service) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
 	return advised(d.change(ctx, issuing.ChangeFunc(catalog.RotatePlatformKey(d.Box, key))), rotateAgain)
 }
 
 // EnsureKey makes the platform's key if there is none.
-func (d *Desk) EnsureKey(ctx context.Context) error {
+func (d *Service) EnsureKey(ctx context.Context) error {
 	if key, err := d.PrivateKey(ctx); key != nil || err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (d *Desk) EnsureKey(ctx context.Context) error {
 }
 
 // Settle implements Platform: a reader sees everything committed before it was opened.
-func (d *Desk) Settle(ctx context.Context) error {
+func (d *Service) Settle(ctx context.Context) error {
 	r, err := d.Store.Read(ctx)
 	if err != nil {
 		return err
@@ -225,7 +225,7 @@ func (d *Desk) Settle(ctx context.Context) error {
 // errNotShown is returned when a change is durable, but the gateways failed to load it.
 var errNotShown = errors.New("the change is stored, but the gateway reload failed; restart faquan serve")
 
-func (d *Desk) change(ctx context.Context, fn issuing.ChangeFunc) error {
+func (d *Service) change(ctx context.Context, fn issuing.ChangeFunc) error {
 	if err := d.Issuer.Change(ctx, fn); err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ type Lifetimes struct {
 	Refresh time.Duration // default 30 days; each refresh makes a new one
 }
 
-// Options are the options of a Desk.
+// Options are the options of a Service.
 type Options struct {
 	// Change commits a change: issuing.Issuer.Change.
 	Change func(ctx context.Context, fn issuing.ChangeFunc) error
@@ -54,11 +54,11 @@ type Options struct {
 	Lifetimes
 }
 
-// Desk issues sessions and ends them. It is safe for concurrent use.
-type Desk struct{ o Options }
+// Service issues sessions and ends them. It is safe for concurrent use.
+type Service struct{ o Options }
 
-// NewDesk returns a desk.
-func NewDesk(o Options) *Desk {
+// NewService returns a desk.
+func NewService(o Options) *Service {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -73,7 +73,7 @@ func NewDesk(o Options) *Desk {
 			*l.value = l.or
 		}
 	}
-	return &Desk{o}
+	return &Service{o}
 }
 
 // Order is an operator's request for a session.
@@ -101,7 +101,7 @@ type Grant struct {
 }
 
 // New issues a session for an operator. It fails with ErrNoApp, ErrNoMerchant, ErrNoUser or ErrLifetime.
-func (d *Desk) New(ctx context.Context, o Order) (*Grant, error) {
+func (d *Service) New(ctx context.Context, o Order) (*Grant, error) {
 	if min(o.Lifetime, o.Refresh) < 0 || max(o.Lifetime, o.Refresh) > maxLifetime {
 		return nil, ErrLifetime
 	}
@@ -130,7 +130,7 @@ type Consent struct {
 }
 
 // Authorize issues an authorization code.
-func (d *Desk) Authorize(ctx context.Context, c Consent) (code string, err error) {
+func (d *Service) Authorize(ctx context.Context, c Consent) (code string, err error) {
 	err = d.commit(ctx, func(p *plan) error {
 		app := p.cat.Apps[c.App]
 		if app == nil {
@@ -158,7 +158,7 @@ const AnyRedirect = ""
 // Exchange issues a session for an authorization code of the app, and ends the code. The redirect is the one that the
 // code was sent to, or AnyRedirect. It fails with ErrNotFound, ErrExpired, ErrRedirect or ErrEnded. With ErrEnded, what
 // was issued for the code before has ended, too.
-func (d *Desk) Exchange(ctx context.Context, app benefit.AppID, code, redirect string) (*Grant, error) {
+func (d *Service) Exchange(ctx context.Context, app benefit.AppID, code, redirect string) (*Grant, error) {
 	if err := d.hopeless(ctx, app, code, benefit.CodeSession); err != nil {
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func (d *Desk) Exchange(ctx context.Context, app benefit.AppID, code, redirect s
 
 // Refresh issues a session for a refresh session of the app; it replaces the one of the family that is in force. It fails
 // with ErrNotFound, ErrExpired or ErrEnded.
-func (d *Desk) Refresh(ctx context.Context, app benefit.AppID, token string) (*Grant, error) {
+func (d *Service) Refresh(ctx context.Context, app benefit.AppID, token string) (*Grant, error) {
 	if err := d.hopeless(ctx, app, token, benefit.RefreshSession); err != nil {
 		return nil, err
 	}
@@ -212,7 +212,7 @@ func (d *Desk) Refresh(ctx context.Context, app benefit.AppID, token string) (*G
 // hopeless returns the error of a code or refresh token that a change would only refuse, and nil for any other. It relies
 // on what cannot change any more: a key that was never issued, or a session that has ended or expired. A code that was
 // used before still needs the change while something that was issued for it is in force.
-func (d *Desk) hopeless(ctx context.Context, app benefit.AppID, key string, kind benefit.SessionKind) error {
+func (d *Service) hopeless(ctx context.Context, app benefit.AppID, key string, kind benefit.SessionKind) error {
 	if d.o.Session == nil { //guard:TestRefusedWithoutAChange without d.o.Session == nil
 		return nil
 	}
@@ -246,7 +246,7 @@ func (d *Desk) hopeless(ctx context.Context, app benefit.AppID, key string, kind
 }
 
 // giving commits a change that issues sessions.
-func (d *Desk) giving(ctx context.Context, fn func(p *plan) (*Grant, error)) (*Grant, error) {
+func (d *Service) giving(ctx context.Context, fn func(p *plan) (*Grant, error)) (*Grant, error) {
 	var g *Grant
 	err := d.commit(ctx, func(p *plan) (err error) {
 		g, err = fn(p)
