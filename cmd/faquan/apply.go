@@ -23,7 +23,7 @@ func uncappedFlag(cmd *cobra.Command, allow *bool) {
 }
 
 func newApply() *cobra.Command {
-	var at place
+	var at location
 	var file string
 	var uncapped bool
 	cmd := &cobra.Command{
@@ -54,7 +54,7 @@ A file that removes a cap or a limit of a template that is not a draft, which is
 			return showPlan(cmd, at, doc, control.Platform.Apply)
 		},
 	}
-	placeFlags(cmd, &at)
+	locationFlags(cmd, &at)
 	clockFlag(cmd, &at.acceptClock)
 	fileFlag(cmd, &file)
 	uncappedFlag(cmd, &uncapped)
@@ -62,7 +62,7 @@ A file that removes a cap or a limit of a template that is not a draft, which is
 }
 
 func newDiff() *cobra.Command {
-	var at place
+	var at location
 	var file string
 	var uncapped bool
 	cmd := &cobra.Command{
@@ -84,7 +84,7 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 			return showPlan(cmd, at, doc, control.Platform.Diff)
 		},
 	}
-	placeFlags(cmd, &at)
+	locationFlags(cmd, &at)
 	clockFlag(cmd, &at.acceptClock)
 	fileFlag(cmd, &file)
 	uncappedFlag(cmd, &uncapped)
@@ -92,9 +92,9 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 }
 
 // showPlan plans or applies a document, and prints the plan.
-func showPlan(cmd *cobra.Command, at place, doc *control.Document,
+func showPlan(cmd *cobra.Command, at location, doc *control.Document,
 	plan func(control.Platform, context.Context, *control.Document) (*catalog.Plan, error)) error {
-	return withPlatform(cmd.Context(), at, func(p control.Platform) error {
+	return openPlatform(cmd.Context(), at, func(p control.Platform) error {
 		shown, err := plan(p, cmd.Context(), doc)
 		if err != nil {
 			return err

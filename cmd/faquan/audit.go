@@ -20,7 +20,7 @@ import (
 
 func newAudit() *cobra.Command {
 	var (
-		at     place
+		at     location
 		o      audit.EmbeddedOptions
 		heads  []string
 		asJSON bool
@@ -56,14 +56,14 @@ with --head, a later audit shows that nothing was cut off since.`,
 				return err
 			}
 			start := time.Now()
-			report, err := auditPlace(cmd.Context(), at, o)
+			report, err := auditLocation(cmd.Context(), at, o)
 			if err != nil {
 				return err
 			}
 			return showReport(cmd.OutOrStdout(), report, time.Since(start), asJSON)
 		},
 	}
-	placeFlags(cmd, &at)
+	locationFlags(cmd, &at)
 	f := cmd.Flags()
 	f.StringArrayVar(&heads, "head", nil, "`RECORD:HASH` of the journal, noted elsewhere; may be repeated")
 	f.IntVar(&o.LookupEvery, "lookup-every", 0, "look up every `N`th issuance and user by its keys; 1 is all, -1 none (default 100)")
@@ -96,9 +96,9 @@ func parseHead(text string) (h journal.Head, err error) {
 	return h, nil
 }
 
-// auditPlace audits a data directory or a database. A database is opened beside the processes that serve it, and without
+// auditLocation audits a data directory or a database. A database is opened beside the processes that serve it, and without
 // the key file, because nothing is unsealed.
-func auditPlace(ctx context.Context, at place, o audit.EmbeddedOptions) (*audit.Report, error) {
+func auditLocation(ctx context.Context, at location, o audit.EmbeddedOptions) (*audit.Report, error) {
 	if at.store == "" {
 		return auditDir(ctx, at.dir, o)
 	}

@@ -48,19 +48,19 @@ func TestClockOfOldDirectory(t *testing.T) {
 	if _, err := startServer(t.Context(), &c, serverOptions{log: slog.New(slog.DiscardHandler)}); !errors.Is(err, issuing.ErrClock) {
 		t.Fatalf("the start: %v", err)
 	}
-	apply := func(at place) error {
-		return withPlatform(t.Context(), at, func(p control.Platform) error {
+	apply := func(at location) error {
+		return openPlatform(t.Context(), at, func(p control.Platform) error {
 			_, err := p.Apply(t.Context(), testDocument(clockTemplates))
 			return err
 		})
 	}
-	if err := apply(place{dir: dir}); !errors.Is(err, issuing.ErrClock) || !strings.Contains(err.Error(), "--accept-clock") {
+	if err := apply(location{dir: dir}); !errors.Is(err, issuing.ErrClock) || !strings.Contains(err.Error(), "--accept-clock") {
 		t.Errorf("apply: %v", err)
 	}
-	if err := apply(place{dir: dir, acceptClock: true}); err != nil {
+	if err := apply(location{dir: dir, acceptClock: true}); err != nil {
 		t.Errorf("apply with a clock that is confirmed: %v", err)
 	}
-	if err := apply(place{dir: dir}); err != nil {
+	if err := apply(location{dir: dir}); err != nil {
 		t.Errorf("after a commit: %v", err)
 	}
 }
@@ -111,8 +111,8 @@ func TestClockOfOldDatabase(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "UPDATE clock SET now = now - 2::bigint*366*24*3600*1000"); err != nil {
 		t.Fatal(err)
 	}
-	at := place{dir: dir, store: url}
-	if err := withPlatform(t.Context(), at, func(p control.Platform) error {
+	at := location{dir: dir, store: url}
+	if err := openPlatform(t.Context(), at, func(p control.Platform) error {
 		_, err := p.Apply(t.Context(), testDocument(clockTemplates))
 		return err
 	}); !errors.Is(err, issuing.ErrClock) {
@@ -181,7 +181,7 @@ func TestClockIsLookedAtLater(t *testing.T) {
 // The clock of a node is held against the time that passes.
 func TestClockIsWatched(t *testing.T) {
 	now := benefit.InstantOf(time.Now())
-	n, err := openNode(t.Context(), place{dir: t.TempDir()}, nodeOptions{clock: func() benefit.Instant { return now }})
+	n, err := openNode(t.Context(), location{dir: t.TempDir()}, nodeOptions{clock: func() benefit.Instant { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,7 +110,7 @@ func completeValues(cmd *cobra.Command) {
 // catalogueNames returns the names in the catalogue of the place that the command's flags, or the environment, name. It
 // returns none when no process serves that directory: a key press must not open a store.
 func catalogueNames(cmd *cobra.Command) *names {
-	at := place{dir: "data", store: os.Getenv("FAQUAN_STORE")}
+	at := location{dir: "data", store: os.Getenv("FAQUAN_STORE")}
 	if dir := os.Getenv("FAQUAN_DATA"); dir != "" {
 		at.dir = dir
 	}
@@ -131,7 +131,7 @@ func catalogueNames(cmd *cobra.Command) *names {
 }
 
 // servedBy returns a process of this machine that serves the place.
-func servedBy(at place) (*control.Client, error) {
+func servedBy(at location) (*control.Client, error) {
 	if at.store == "" {
 		return control.Dial(at.dir)
 	}

@@ -14,7 +14,8 @@ import (
 	"faquan/internal/datadir"
 )
 
-// A directory that others can write to is refused before anything is made in it, and one that they can read is warned about.
+// A directory that others can write to is refused before anything is made in it, and one that they can read is warned
+// about.
 func TestExposedDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -39,7 +40,7 @@ func TestExposedDirectory(t *testing.T) {
 		_, err := p.Apply(t.Context(), testDocument(clockTemplates))
 		return err
 	}
-	if err := withPlatform(t.Context(), place{dir: dir}, apply); !errors.Is(err, datadir.ErrExposed) {
+	if err := openPlatform(t.Context(), location{dir: dir}, apply); !errors.Is(err, datadir.ErrExposed) {
 		t.Errorf("apply: %v", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {

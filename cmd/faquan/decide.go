@@ -24,7 +24,7 @@ type decideFlags struct {
 
 func newDecide() *cobra.Command {
 	var (
-		at place
+		at location
 		q  decideFlags
 	)
 	cmd := &cobra.Command{
@@ -52,10 +52,10 @@ people are masked unless --unmasked. The exit code is 0 when something would be 
 			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), at, func(p control.Platform) error { return q.ask(cmd, p, question) })
+			return openPlatform(cmd.Context(), at, func(p control.Platform) error { return q.ask(cmd, p, question) })
 		},
 	}
-	placeFlags(cmd, &at)
+	locationFlags(cmd, &at)
 	clockFlag(cmd, &at.acceptClock)
 	f := cmd.Flags()
 	f.StringVar(&q.app, "app", "", "`NAME` of the calling app in the catalogue")

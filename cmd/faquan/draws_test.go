@@ -27,13 +27,13 @@ scenes: [{name: s, merchant: m, scene_code: S, strategy: WEIGHTED, activities: [
 `)}
 	ctx := context.Background()
 	draws := func(dir string) (all string) {
-		if err := withPlatform(ctx, place{dir: dir}, func(p control.Platform) error {
+		if err := openPlatform(ctx, location{dir: dir}, func(p control.Platform) error {
 			_, err := p.Apply(ctx, doc)
 			return err
 		}); err != nil {
 			t.Fatal(err)
 		}
-		n, err := openNode(ctx, place{dir: dir}, nodeOptions{})
+		n, err := openNode(ctx, location{dir: dir}, nodeOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 
 func newExplain() *cobra.Command {
 	var (
-		at     place
+		at     location
 		s      control.Search
 		asJSON bool
 	)
@@ -49,7 +49,7 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 				return err
 			}
 			if !s.Refusals {
-				err := withPlatform(cmd.Context(), at, func(p control.Platform) error {
+				err := openPlatform(cmd.Context(), at, func(p control.Platform) error {
 					return explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON)
 				})
 				if !errors.Is(err, control.ErrNotFound) || s.Trace == "" && s.Key == "" {
@@ -59,7 +59,7 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 			return explainRefusals(cmd, at, s, asJSON)
 		},
 	}
-	placeFlags(cmd, &at)
+	locationFlags(cmd, &at)
 	f := cmd.Flags()
 	f.StringVar(&s.Voucher, "voucher", "", "`ID` of a voucher, a number or Alipay's voucher_id")
 	f.StringVar(&s.Code, "code", "", "`CODE` of a certificate")
@@ -108,7 +108,7 @@ type finder interface {
 
 // whoRefused returns the finder of refusals: the process that serves the directory, or those of this machine on the
 // database. It prints how many are asked, because other machines may have more.
-func whoRefused(note io.Writer, at place) (finder, error) {
+func whoRefused(note io.Writer, at location) (finder, error) {
 	var (
 		p   finder
 		all control.Processes
@@ -130,7 +130,7 @@ func whoRefused(note io.Writer, at place) (finder, error) {
 }
 
 // explainRefusals searches the refusals: with --refusals, or when nothing that was issued is found.
-func explainRefusals(cmd *cobra.Command, at place, s control.Search, asJSON bool) error {
+func explainRefusals(cmd *cobra.Command, at location, s control.Search, asJSON bool) error {
 	wanted := s.Refusals
 	s.Refusals = true
 	p, err := whoRefused(cmd.ErrOrStderr(), at)

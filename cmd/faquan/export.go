@@ -7,7 +7,7 @@ import (
 )
 
 func newExport() *cobra.Command {
-	var at place
+	var at location
 	var secrets bool
 	cmd := &cobra.Command{
 		Use:   "export",
@@ -23,12 +23,12 @@ file keeps those that exist; applied elsewhere, they are missing.`,
 			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
+			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
 				return p.Export(cmd.Context(), cmd.OutOrStdout(), secrets)
 			})
 		},
 	}
-	placeFlags(cmd, &at)
+	locationFlags(cmd, &at)
 	cmd.Flags().BoolVar(&secrets, "secrets", false, "include secrets, in plain text")
 	return cmd
 }

@@ -110,7 +110,7 @@ func publicDER(key *rsa.PublicKey) []byte {
 }
 
 func newKeyShow() *cobra.Command {
-	var at place
+	var at location
 	var format string
 	cmd := &cobra.Command{
 		Use:   "show",
@@ -127,7 +127,7 @@ most SDKs and consoles take.`,
 			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
+			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
 				key, err := p.PublicKey(cmd.Context())
 				if err != nil {
 					return err
@@ -139,7 +139,7 @@ most SDKs and consoles take.`,
 			})
 		},
 	}
-	placeFlags(cmd, &at)
+	locationFlags(cmd, &at)
 	cmd.Flags().StringVar(&format, "format", "both", "pem, base64 or both")
 	return cmd
 }
@@ -160,7 +160,7 @@ func showKey(w io.Writer, key *rsa.PublicKey, format string) error {
 }
 
 func newKeyRotate() *cobra.Command {
-	var at place
+	var at location
 	var file string
 	var yes bool
 	cmd := &cobra.Command{
@@ -188,7 +188,7 @@ On a terminal it asks first. Elsewhere it needs --yes, and exits with 2 without 
 			if err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
+			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
 				if err := p.RotateKey(cmd.Context(), key); err != nil {
 					return err
 				}
@@ -196,7 +196,7 @@ On a terminal it asks first. Elsewhere it needs --yes, and exits with 2 without 
 			})
 		},
 	}
-	placeFlags(cmd, &at)
+	locationFlags(cmd, &at)
 	clockFlag(cmd, &at.acceptClock)
 	cmd.Flags().StringVar(&file, "key", "", "`FILE` with the new private key; generated when left out")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")

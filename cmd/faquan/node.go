@@ -28,7 +28,7 @@ import (
 
 // node is an open store, with the key file that seals its secrets and with its issuer.
 type node struct {
-	at    place
+	at    location
 	store store.Store
 	// One of the two is the store; the other is nil.
 	files    *embedded.Store
@@ -51,7 +51,7 @@ type nodeOptions struct {
 
 // openNode opens or makes the store of a place, and starts the committer. It makes no store for a document that the store
 // would refuse.
-func openNode(ctx context.Context, at place, o nodeOptions) (_ *node, err error) {
+func openNode(ctx context.Context, at location, o nodeOptions) (_ *node, err error) {
 	if at.dir, err = datadir.Find(at.dir); err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (n *node) open(ctx context.Context, o nodeOptions) (err error) {
 }
 
 // openDatabase connects to the database of a place. Its error names the database without the password.
-func openDatabase(ctx context.Context, at place, o postgres.Options) (*postgres.Store, error) {
+func openDatabase(ctx context.Context, at location, o postgres.Options) (*postgres.Store, error) {
 	o.URL = at.store
 	db, err := postgres.Open(ctx, o)
 	if err != nil {

@@ -21,12 +21,12 @@ import (
 // The key file of a database can be changed as the page for operators says: everything sealed goes along.
 func TestKeyFileOfDatabaseIsChanged(t *testing.T) {
 	store, dir, ctx := testDatabase(t), t.TempDir(), context.Background()
-	at := place{dir: dir, store: store}
+	at := location{dir: dir, store: store}
 	doc := &control.Document{Name: "test.yaml", Text: []byte(`merchants: [{name: acme}]
 apps: [{name: shop, merchant: acme, app_key: "12345678", app_secret: helloworld}]
 `)}
 	var before, after bytes.Buffer
-	err := withPlatform(ctx, at, func(p control.Platform) error {
+	err := openPlatform(ctx, at, func(p control.Platform) error {
 		if _, err := p.Apply(ctx, doc); err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ apps: [{name: shop, merchant: acme, app_key: "12345678", app_secret: helloworld}
 		_, err := p.Apply(ctx, complete)
 		return err
 	}
-	if err := withPlatform(ctx, at, apply); !errors.Is(err, postgres.ErrOtherKey) {
+	if err := openPlatform(ctx, at, apply); !errors.Is(err, postgres.ErrOtherKey) {
 		t.Fatalf("while the database knows the old key: %v", err)
 	}
 	conn, err := pgx.Connect(ctx, store)
@@ -60,7 +60,7 @@ apps: [{name: shop, merchant: acme, app_key: "12345678", app_secret: helloworld}
 	if _, err := conn.Exec(ctx, "UPDATE state SET key_check = NULL"); err != nil {
 		t.Fatal(err)
 	}
-	if err := withPlatform(ctx, at, apply); err != nil {
+	if err := openPlatform(ctx, at, apply); err != nil {
 		t.Fatal(err)
 	}
 	s := onDatabase(t, store, dir, nil, slog.New(slog.DiscardHandler))

@@ -81,7 +81,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 			err = errors.Join(err, s.metrics.close())
 		}
 	}()
-	s.node, err = openNode(ctx, place{dir: c.Data, store: c.Store, acceptClock: o.acceptClock, document: doc}, nodeOptions{
+	s.node, err = openNode(ctx, location{dir: c.Data, store: c.Store, acceptClock: o.acceptClock, document: doc}, nodeOptions{
 		queue: c.Issuing.Queue, batch: c.Issuing.Batch, committers: c.Issuing.Committers,
 		segmentBytes: o.segmentBytes, log: o.log, metrics: s.metrics.metrics(),
 	})

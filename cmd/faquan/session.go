@@ -35,7 +35,7 @@ there. On a database the processes follow within a second.`,
 }
 
 func newSessionNew() *cobra.Command {
-	var at place
+	var at location
 	var o session.Order
 	cmd := &cobra.Command{
 		Use:        "new --app APP",
@@ -54,7 +54,7 @@ also creates a refresh token, with which the app gets the next session by itself
 			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
+			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
 				g, err := p.NewSession(cmd.Context(), o)
 				if err != nil {
 					return err
@@ -63,7 +63,7 @@ also creates a refresh token, with which the app gets the next session by itself
 			})
 		},
 	}
-	placeFlags(cmd, &at)
+	locationFlags(cmd, &at)
 	clockFlag(cmd, &at.acceptClock)
 	cmd.Flags().StringVar(&o.App, "app", "", "`NAME` of the app that may use it")
 	cmd.Flags().StringVar(&o.Merchant, "merchant", "", "`NAME` of the merchant that it acts for (default the app's own)")
@@ -92,7 +92,7 @@ func expiry(at benefit.Instant) string {
 }
 
 func newSessionList() *cobra.Command {
-	var at place
+	var at location
 	var f session.Filter
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -105,7 +105,7 @@ and when they expire, at +08:00. Keys are not shown. --all also lists those that
 			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
+			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
 				all, err := p.ListSessions(cmd.Context(), f)
 				if err != nil {
 					return err
@@ -114,7 +114,7 @@ and when they expire, at +08:00. Keys are not shown. --all also lists those that
 			})
 		},
 	}
-	placeFlags(cmd, &at)
+	locationFlags(cmd, &at)
 	cmd.Flags().StringVar(&f.App, "app", "", "only those of the app with this `NAME`")
 	cmd.Flags().BoolVar(&f.All, "all", false, "also those that are no longer valid")
 	return cmd
@@ -138,7 +138,7 @@ func cell(name string) string {
 }
 
 func newSessionRevoke() *cobra.Command {
-	var at place
+	var at location
 	cmd := &cobra.Command{
 		Use:   "revoke DIGEST|KEY|-",
 		Short: "Revoke a session and what belongs to it",
@@ -158,12 +158,12 @@ standard input, where other users of the machine cannot see it in the list of pr
 			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return withPlatform(cmd.Context(), at, func(p control.Platform) error {
+			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
 				return revoke(cmd.Context(), cmd.OutOrStdout(), p, name)
 			})
 		},
 	}
-	placeFlags(cmd, &at)
+	locationFlags(cmd, &at)
 	clockFlag(cmd, &at.acceptClock)
 	return cmd
 }

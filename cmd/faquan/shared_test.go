@@ -196,7 +196,7 @@ func TestPausedEverywhere(t *testing.T) {
 	within(t, "some refusals", func() bool { return after.Load() > 100 || t.Failed() })
 	ended.Store(true)
 	callers.Wait()
-	report, err := auditPlace(ctx, place{dir: dir, store: store}, audit.EmbeddedOptions{})
+	report, err := auditLocation(ctx, location{dir: dir, store: store}, audit.EmbeddedOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -177,10 +177,10 @@ func TestSecretsAreStoredSealedAndShownNowhere(t *testing.T) {
 	for _, e := range entities {
 		stored = append(stored, e.Body...)
 	}
-	for place, text := range map[string]string{"store": string(stored), "plan": shown.String(), "export": w.export(false)} {
+	for pos, text := range map[string]string{"store": string(stored), "plan": shown.String(), "export": w.export(false)} {
 		for _, secret := range []string{"4b0f28396e072d67fae169684613bcd1", "6100e23a5b7c9d1f", "PRIVATE KEY"} {
 			if strings.Contains(text, secret) {
-				t.Errorf("the %s shows %s", place, secret)
+				t.Errorf("the %s shows %s", pos, secret)
 			}
 		}
 	}

@@ -67,7 +67,7 @@ func (p *planner) warn() {
 	for _, c := range p.plan.Changes {
 		changed[c.Kind+" "+c.Name] = true
 	}
-	warn := func(at place, kind, name string, suspicions []string) {
+	warn := func(at sourcePos, kind, name string, suspicions []string) {
 		if len(suspicions) > 0 && changed[kind+" "+name] {
 			p.plan.Warnings = append(p.plan.Warnings,
 				Problem{p.file.name, at.line, fmt.Sprintf("%s %q: %s", kind, name, strings.Join(suspicions, "; "))})
@@ -75,11 +75,11 @@ func (p *planner) warn() {
 	}
 	for _, d := range p.file.templates {
 		t := p.templates.all[d.template.ID]
-		warn(d.place, "template", t.Name, suspicions(t, p.file.Now))
+		warn(d.sourcePos, "template", t.Name, suspicions(t, p.file.Now))
 	}
 	for _, d := range p.file.activities {
 		if a := p.activities.all[d.activity.ID]; a.Window.Over(p.file.Now) {
-			warn(d.place, "activity", a.Name, []string{"window ended at " + a.Window.End.String()})
+			warn(d.sourcePos, "activity", a.Name, []string{"window ended at " + a.Window.End.String()})
 		}
 	}
 }

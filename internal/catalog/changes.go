@@ -166,18 +166,18 @@ func (p *planner) generate() {
 // state assigns an id to every entity of the file first, so that references may point forward.
 func (p *planner) state() {
 	for _, d := range p.file.merchants {
-		d.merchant.ID = p.merchants.state(d.merchant.Name, d.place)
+		d.merchant.ID = p.merchants.state(d.merchant.Name, d.sourcePos)
 	}
 	for _, d := range p.file.apps {
-		d.app.ID = p.apps.state(d.app.Name, d.place)
+		d.app.ID = p.apps.state(d.app.Name, d.sourcePos)
 	}
 	for _, d := range p.file.templates {
-		d.template.ID = p.templates.state(d.template.Name, d.place)
+		d.template.ID = p.templates.state(d.template.Name, d.sourcePos)
 	}
 	for _, d := range p.file.activities {
-		d.activity.ID = p.activities.state(d.activity.Name, d.place)
+		d.activity.ID = p.activities.state(d.activity.Name, d.sourcePos)
 	}
 	for _, d := range p.file.scenes {
-		d.scene.ID = p.scenes.state(d.scene.Name, d.place)
+		d.scene.ID = p.scenes.state(d.scene.Name, d.sourcePos)
 	}
 }

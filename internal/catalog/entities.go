@@ -238,7 +238,7 @@ func (p *planner) items() {
 			t := p.templates.all[i.Template]
 			at, touched := p.templates.stated[i.Template]
 			if d := docs[a.ID]; d != nil {
-				at, touched = d.items[k].place, true
+				at, touched = d.items[k].sourcePos, true
 			}
 			if t == nil || !touched {
 				continue
@@ -300,7 +300,7 @@ func (p *planner) sceneOwners() {
 			}
 			at, touched := p.activities.stated[act.ID]
 			if d := docs[s.ID]; d != nil {
-				at, touched = place{line: d.entries[k].activity.line}, true
+				at, touched = sourcePos{line: d.entries[k].activity.line}, true
 			}
 			if act.Merchant != s.Merchant {
 				if touched && act.Merchant != 0 && s.Merchant != 0 { //guard:TestWrongFilesAreRefused
@@ -314,7 +314,7 @@ func (p *planner) sceneOwners() {
 	}
 }
 
-func (p *planner) rightOwners(s *benefit.Scene, act *benefit.Activity, at place, touched bool) {
+func (p *planner) rightOwners(s *benefit.Scene, act *benefit.Activity, at sourcePos, touched bool) {
 	for _, item := range act.Items {
 		t := p.templates.all[item.Template]
 		if t == nil || t.Merchant == 0 || p.givenBy(t, s.Merchant) {
@@ -328,7 +328,7 @@ func (p *planner) rightOwners(s *benefit.Scene, act *benefit.Activity, at place,
 	}
 }
 
-func (p *planner) foreignRight(s *benefit.Scene, act *benefit.Activity, t *benefit.Template, at place) {
+func (p *planner) foreignRight(s *benefit.Scene, act *benefit.Activity, t *benefit.Template, at sourcePos) {
 	p.report(at.line, "scene %q: activity %q holds template %q of merchant %q; list an app of merchant %q in the template's granted_to, or take it out",
 		s.Name, act.Name, t.Name, p.names().merchant(t.Merchant), p.names().merchant(s.Merchant))
 }

@@ -19,14 +19,14 @@ type object struct {
 	asked []string
 }
 
-// place is the position of an entity in its file, for problems that are found after parsing.
-type place struct {
+// sourcePos is the position of an entity in its file, for problems that are found after parsing.
+type sourcePos struct {
 	line   int
 	fields map[string]int
 }
 
 // of returns the line of a field, or that of the entity when the file leaves the field out.
-func (p place) of(field string) int {
+func (p sourcePos) of(field string) int {
 	if line, ok := p.fields[field]; ok {
 		return line
 	}
@@ -34,7 +34,7 @@ func (p place) of(field string) int {
 }
 
 // has reports whether the file states the field.
-func (p place) has(field string) bool { return p.fields[field] != 0 }
+func (p sourcePos) has(field string) bool { return p.fields[field] != 0 }
 
 // object reads a mapping; it reports a problem and returns nil when the node is not a mapping.
 func (p *parser) object(n *yaml.Node, what string) *object {
@@ -123,8 +123,8 @@ func (o *object) unsupported(reason string, fields ...string) {
 }
 
 // done refuses the fields that were not read, and returns the place of the others.
-func (o *object) done() place {
-	at := place{line: o.line, fields: make(map[string]int, len(o.nodes))}
+func (o *object) done() sourcePos {
+	at := sourcePos{line: o.line, fields: make(map[string]int, len(o.nodes))}
 	for _, key := range o.keys {
 		at.fields[key.Value] = o.nodes[key.Value].Line
 		if !slices.Contains(o.asked, key.Value) {

@@ -114,10 +114,10 @@ func (p *parser) syntax(data []byte, err error) {
 
 // firstOdd returns the line of the first control character or byte that is not UTF-8; the first line when there is none.
 func firstOdd(data []byte) int {
-	place := bytes.IndexFunc(data, func(r rune) bool {
+	pos := bytes.IndexFunc(data, func(r rune) bool {
 		return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == '\u007f' || r == '\uFFFD'
 	})
-	return max(place, 0)
+	return max(pos, 0)
 }
 
 func (p *parser) file(f *File, root *yaml.Node) {

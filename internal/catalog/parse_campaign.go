@@ -19,7 +19,7 @@ const (
 )
 
 type activityDoc struct {
-	place
+	sourcePos
 	activity benefit.Activity // without items
 	merchant ref
 	items    []itemDoc
@@ -27,7 +27,7 @@ type activityDoc struct {
 }
 
 type itemDoc struct {
-	place
+	sourcePos
 	item     benefit.Item
 	template ref
 }
@@ -50,7 +50,7 @@ func (p *parser) activity(o *object) *activityDoc {
 	if o.has("items") && len(d.items) == 0 {
 		o.report("items", "must not be empty: an activity needs at least one item")
 	}
-	d.place = o.done()
+	d.sourcePos = o.done()
 	return d
 }
 
@@ -89,7 +89,7 @@ func (p *parser) item(o *object) itemDoc {
 	if n := d.item.MaxSends * d.item.Quantity; n > benefit.MaxLineVouchers {
 		p.report(o.line, "%s: max_send_count × quantity is %d, at most %d vouchers are issued in one call", o.what, n, benefit.MaxLineVouchers)
 	}
-	d.place = o.done()
+	d.sourcePos = o.done()
 	return d
 }
 
@@ -118,7 +118,7 @@ func (o *object) box() *benefit.Box {
 }
 
 type sceneDoc struct {
-	place
+	sourcePos
 	scene    benefit.Scene // without activities
 	merchant ref
 	entries  []entryDoc
@@ -148,7 +148,7 @@ func (p *parser) scene(o *object) *sceneDoc {
 			p.report(e.activity.line, "%s: activity %q is given twice", o.what, e.activity.name)
 		}
 	}
-	d.place = o.done()
+	d.sourcePos = o.done()
 	return d
 }
 

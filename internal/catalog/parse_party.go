@@ -47,7 +47,7 @@ func Methods() []string {
 // platformDoc and the other docs are entities as a file states them: valid in themselves, with references that are still
 // names.
 type platformDoc struct {
-	place
+	sourcePos
 	key *rsa.PrivateKey // nil when left out
 }
 
@@ -73,12 +73,12 @@ func (p *parser) platform(n *yaml.Node) *platformDoc {
 			d.key = key
 		}
 	}
-	d.place = o.done()
+	d.sourcePos = o.done()
 	return d
 }
 
 type merchantDoc struct {
-	place
+	sourcePos
 	merchant benefit.Merchant
 }
 
@@ -89,7 +89,7 @@ func (p *parser) merchant(o *object) *merchantDoc {
 		SellerID: scalar(o, "seller_id", wireNumber), Open: scalar(o, "recipients", openWords.read),
 		UserTypes: o.userTypes(), AnyUserID: scalar(o, "alipay_user_ids", anyUserIDWords.read),
 	}}
-	d.place = o.done()
+	d.sourcePos = o.done()
 	return d
 }
 
@@ -123,7 +123,7 @@ func (o *object) userTypes() []string {
 }
 
 type appDoc struct {
-	place
+	sourcePos
 	app      benefit.App
 	merchant ref
 	secret   string
@@ -161,7 +161,7 @@ func (p *parser) app(o *object) *appDoc {
 	}
 	o.unsupported("encrypted requests", "aes_key")
 	o.unsupported("certificate mode; give public_key", "certificate_mode", "app_cert", "app_cert_file", "alipay_root_cert", "alipay_root_cert_file")
-	d.place = o.done()
+	d.sourcePos = o.done()
 	return d
 }
 
@@ -224,7 +224,7 @@ func (o *object) publicKey() string {
 }
 
 type userDoc struct {
-	place
+	sourcePos
 	user   benefit.User
 	idents []identDoc
 }
@@ -254,7 +254,7 @@ func (p *parser) user(o *object) *userDoc {
 	if !o.has("name") && len(d.idents) == 0 {
 		p.report(o.line, "%s: needs a name or ids", o.what)
 	}
-	d.place = o.done()
+	d.sourcePos = o.done()
 	return d
 }
 
@@ -321,7 +321,7 @@ func uncheckedIdentifier(s string) (string, error) {
 }
 
 type sessionDoc struct {
-	place
+	sourcePos
 	key      string
 	expires  benefit.Instant
 	app      ref
@@ -342,6 +342,6 @@ func (p *parser) session(o *object) *sessionDoc {
 		user:    ref{scalar(o, "user", userReference), o.lineOf("user")},
 		expires: scalar(o, "expires", instant),
 	}
-	d.place = o.done()
+	d.sourcePos = o.done()
 	return d
 }

@@ -19,7 +19,7 @@ const (
 )
 
 type templateDoc struct {
-	place
+	sourcePos
 	template  benefit.Template
 	merchant  ref
 	grantedTo []ref
@@ -67,7 +67,7 @@ func (p *parser) template(o *object) *templateDoc {
 			o.report("channels", "%d is given twice", c)
 		}
 	}
-	d.place = o.done()
+	d.sourcePos = o.done()
 	return d
 }
 

@@ -11,12 +11,12 @@ type table[ID ~int64, T any] struct {
 	old    map[ID]*T
 	all    map[ID]*T // old, merged with what the file states
 	byName map[string]ID
-	stated map[ID]place // where the file states an entity
+	stated map[ID]sourcePos // where the file states an entity
 	last   ID
 }
 
 func newTable[ID ~int64, T any](kind string, old map[ID]*T, name func(*T) string) *table[ID, T] {
-	t := &table[ID, T]{kind: kind, old: old, all: make(map[ID]*T, len(old)), byName: map[string]ID{}, stated: map[ID]place{}}
+	t := &table[ID, T]{kind: kind, old: old, all: make(map[ID]*T, len(old)), byName: map[string]ID{}, stated: map[ID]sourcePos{}}
 	for id, v := range old {
 		t.all[id] = v
 		t.byName[name(v)] = id
@@ -26,7 +26,7 @@ func newTable[ID ~int64, T any](kind string, old map[ID]*T, name func(*T) string
 }
 
 // state returns the id of an entity that the file states: its stored id, or the next.
-func (t *table[ID, T]) state(name string, at place) ID {
+func (t *table[ID, T]) state(name string, at sourcePos) ID {
 	id, known := t.byName[name]
 	if !known {
 		t.last++

@@ -42,15 +42,15 @@ type overlay struct {
 	lists     map[benefit.TemplateID][]id.ID // new issuances, for the templates' lists
 }
 
-// place locates bytes in the records.
-type place struct {
+// span locates bytes in the records.
+type span struct {
 	record     int32
 	start, end int32
 }
 
 type issuanceRow struct {
 	id   id.ID
-	body place
+	body span
 }
 
 // keyRow maps a claim to its issuance. One that is continued may come twice.
@@ -87,7 +87,7 @@ type versionRow struct {
 }
 
 type overlayUserRow struct {
-	body  place
+	body  span
 	plain bool
 }
 
@@ -208,7 +208,7 @@ func (o *overlay) add(r *record) {
 	o.size += len(r.bytes)
 	o.added = o.added[:0]
 	for k, i := range c.Issuances {
-		o.added = append(o.added, o.addIssuance(i, r.claims[k], place{at, int32(r.bodies[k][0]), int32(r.bodies[k][1])}))
+		o.added = append(o.added, o.addIssuance(i, r.claims[k], span{at, int32(r.bodies[k][0]), int32(r.bodies[k][1])}))
 	}
 	for _, code := range r.codes {
 		//guard:TestCodesAcrossCrashes
@@ -258,7 +258,7 @@ func (o *overlay) add(r *record) {
 }
 
 // addIssuance returns the issuance's index in issuances.
-func (o *overlay) addIssuance(i *benefit.Issuance, claim benefit.ClaimID, body place) int32 {
+func (o *overlay) addIssuance(i *benefit.Issuance, claim benefit.ClaimID, body span) int32 {
 	o.idMillis = max(o.idMillis, i.ID.Millis())
 	if k, ok := o.claims[claim]; ok && o.issuances[k].id == i.ID { // continued while still here
 		o.issuances[k].body = body
@@ -366,7 +366,7 @@ func (o *overlay) addUser(u *benefit.User, keys []linkKey) {
 const bodyChunk = 64 << 10
 
 // keepUser encodes a user behind others.
-func (o *overlay) keepUser(u *benefit.User) place {
+func (o *overlay) keepUser(u *benefit.User) span {
 	if o.bodies == nil || cap(o.bodies)-len(o.bodies) < bodyChunk/16 {
 		o.bodies = make([]byte, 0, bodyChunk)
 		o.records = append(o.records, nil)
@@ -377,10 +377,10 @@ func (o *overlay) keepUser(u *benefit.User) place {
 	end := int32(len(o.bodies))
 	o.records[o.bodiesAt] = o.bodies
 	o.size += int(end - start)
-	return place{o.bodiesAt, start, end}
+	return span{o.bodiesAt, start, end}
 }
 
-func (o *overlay) bytes(p place) []byte { return o.records[p.record][p.start:p.end] }
+func (o *overlay) bytes(p span) []byte { return o.records[p.record][p.start:p.end] }
 
 // quota finds the counters of a user and template.
 func (o *overlay) quota(k benefit.QuotaKey) (benefit.Quota, bool) {

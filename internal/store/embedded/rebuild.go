@@ -37,17 +37,17 @@ func Rebuild(o Options, progress func(done, total uint64)) error {
 			progress(seq, total)
 		}
 	}
-	place := filepath.Join(o.Dir, rebuildDir)
-	if err := os.RemoveAll(place); err != nil {
+	span := filepath.Join(o.Dir, rebuildDir)
+	if err := os.RemoveAll(span); err != nil {
 		return err
 	}
-	if err := makeView(o, place); err != nil {
+	if err := makeView(o, span); err != nil {
 		return fmt.Errorf("making a new view: %w", err)
 	}
-	if err := replaceView(ViewPath(place), ViewPath(o.Dir)); err != nil {
+	if err := replaceView(ViewPath(span), ViewPath(o.Dir)); err != nil {
 		return fmt.Errorf("putting the new view in its place: %w", err)
 	}
-	return os.RemoveAll(place)
+	return os.RemoveAll(span)
 }
 
 // journalLength returns how many records the journal has. One that is not there is not made: the directory is the wrong
@@ -68,15 +68,15 @@ func journalLength(o Options) (uint64, error) {
 }
 
 // makeView opens a store in a place of its own on the journal, which writes everything to a view there.
-func makeView(o Options, place string) error {
-	if err := os.Mkdir(place, 0o700); err != nil {
+func makeView(o Options, span string) error {
+	if err := os.Mkdir(span, 0o700); err != nil {
 		return err
 	}
-	lock, err := vfs.OS.Lock(filepath.Join(place, lockName))
+	lock, err := vfs.OS.Lock(filepath.Join(span, lockName))
 	if err != nil {
 		return err
 	}
-	o.Dir, o.Foreground = place, true
+	o.Dir, o.Foreground = span, true
 	s, err := open(o, lock)
 	if err != nil {
 		return errors.Join(err, lock.Close())

@@ -15,9 +15,9 @@ import (
 	"faquan/internal/vfs"
 )
 
-// place is the location of the store: a data directory with everything in it, or a database and a directory with the
+// location is the location of the store: a data directory with everything in it, or a database and a directory with the
 // key file.
-type place struct {
+type location struct {
 	dir   string
 	store string // the database's URL, which may hold a password; "" for the store in the directory
 
@@ -36,9 +36,9 @@ func dataFlag(cmd *cobra.Command, dir *string) {
 	_ = cmd.MarkFlagDirname("data")
 }
 
-// placeFlags adds --data and --store to a command that works on either. The store in the environment is not the default
+// locationFlags adds --data and --store to a command that works on either. The store in the environment is not the default
 // of the flag, because a help text shows defaults, and the URL may hold a password.
-func placeFlags(cmd *cobra.Command, at *place) {
+func locationFlags(cmd *cobra.Command, at *location) {
 	dataFlag(cmd, &at.dir)
 	//guard:TestScripts/^postgres$ "store", "" -> "store", os.Getenv("FAQUAN_STORE")
 	cmd.Flags().StringVar(&at.store, "store", "", "`URL` of a PostgreSQL database in place of the store in --data; also FAQUAN_STORE")
@@ -62,7 +62,7 @@ func clockFlag(cmd *cobra.Command, accept *bool) {
 
 // mustExist returns an error when the data directory does not exist, for commands that only read: the name is probably
 // misspelt. A database must exist in any case.
-func (at place) mustExist() error {
+func (at location) mustExist() error {
 	if at.store != "" {
 		return nil
 	}
@@ -75,9 +75,9 @@ func mustExist(dir string) error { return embedded.CheckExists(dir) }
 // or about to end.
 const lockedWait = 5 * time.Second
 
-// withPlatform calls fn on the platform: on a database directly, beside the processes that serve it; on a data directory
+// openPlatform calls fn on the platform: on a database directly, beside the processes that serve it; on a data directory
 // through the process that serves it, or else by opening it.
-func withPlatform(ctx context.Context, at place, fn func(control.Platform) error) error {
+func openPlatform(ctx context.Context, at location, fn func(control.Platform) error) error {
 	for start := time.Now(); ; {
 		if at.store == "" {
 			c, err := control.Dial(at.dir)
