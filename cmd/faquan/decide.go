@@ -67,7 +67,7 @@ people are masked unless --unmasked. The exit code is 0 when something would be 
 	f.StringSliceVar(&q.rights, "rights", nil, "only these rights, each `ACT_CODE:RIGHT_ID`; one of the two may be empty")
 	f.StringVar(&q.requestID, "request-id", "", "request_id; a new one when left out")
 	f.BoolVar(&q.explain, "explain", false, "show every step")
-	tellFlags(f, &q.asJSON, &q.unmasked)
+	outputFlags(f, &q.asJSON, &q.unmasked)
 	for _, name := range []string{"app", "scene", "user-id"} {
 		_ = cmd.MarkFlagRequired(name)
 	}

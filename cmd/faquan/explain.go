@@ -71,7 +71,7 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 	f.StringVar(&s.Scope.BizCode, "biz-code", "", "biz_code of the key")
 	f.BoolVar(&s.Refusals, "refusals", false, "look among the latest calls that issued nothing, of the serving process")
 	f.IntVar(&s.Limit, "limit", 100, "how many at most")
-	tellFlags(f, &asJSON, &s.Unmasked)
+	outputFlags(f, &asJSON, &s.Unmasked)
 	return cmd
 }
 

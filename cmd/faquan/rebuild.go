@@ -45,7 +45,7 @@ Use it when the audit found the view wrong. A view that is missing or unusable i
 
 func rebuild(ctx context.Context, dir string, out, progress io.Writer) error {
 	start, records := time.Now(), uint64(0)
-	onProgress := teller(progress)
+	onProgress := progressLine(progress)
 	err := embedded.Rebuild(embedded.Options{Dir: dir}, func(done, total uint64) {
 		records = total
 		onProgress(done, total)
@@ -60,8 +60,8 @@ func rebuild(ctx context.Context, dir string, out, progress io.Writer) error {
 	return err
 }
 
-// teller shows progress on a terminal, on a line that is overwritten, and nothing elsewhere.
-func teller(w io.Writer) func(done, total uint64) {
+// progressLine shows progress on a terminal, on a line that is overwritten, and nothing elsewhere.
+func progressLine(w io.Writer) func(done, total uint64) {
 	if !isTerminal(w) {
 		return func(uint64, uint64) {}
 	}

@@ -83,20 +83,20 @@ var (
 	}
 )
 
-// teller formats decisions. Names are those of the catalogue.
-type teller struct {
+// formatter formats decisions. Names are those of the catalogue.
+type formatter struct {
 	cat      *benefit.Catalogue
 	unmasked bool
 }
 
-func (t teller) app(a benefit.AppID) string {
+func (t formatter) app(a benefit.AppID) string {
 	if app := t.cat.Apps[a]; app != nil {
 		return app.Name
 	}
 	return strconv.FormatInt(int64(a), 10)
 }
 
-func (t teller) template(of benefit.TemplateID) string {
+func (t formatter) template(of benefit.TemplateID) string {
 	if found := t.cat.Templates[of]; found != nil {
 		return found.Name
 	}
@@ -104,7 +104,7 @@ func (t teller) template(of benefit.TemplateID) string {
 }
 
 // scope returns the inverse of ScopeName.of: the scope with names of the catalogue.
-func (t teller) scope(of benefit.Scope) ScopeName {
+func (t formatter) scope(of benefit.Scope) ScopeName {
 	parts, ok := scope.Parse(of)
 	switch {
 	case !ok:
@@ -118,7 +118,7 @@ func (t teller) scope(of benefit.Scope) ScopeName {
 // SessionUser is the prefix of a recipient that comes from the session of the call; the user's number follows it.
 const SessionUser = "the session's user "
 
-func (t teller) recipient(of benefit.Identifier) string {
+func (t formatter) recipient(of benefit.Identifier) string {
 	if u, ok := of.Ref(); ok {
 		return SessionUser + strconv.FormatInt(int64(u), 10)
 	}
@@ -143,14 +143,14 @@ func mask(text string, first, last int) string {
 	return string(r[:first]) + strings.Repeat("*", len(r)-first-last) + string(r[len(r)-last:])
 }
 
-func (t teller) request(r *benefit.Request) *Decision {
+func (t formatter) request(r *benefit.Request) *Decision {
 	return &Decision{
 		App: t.app(r.App), Scope: t.scope(r.Scope), Key: r.Key, Recipient: t.recipient(r.Recipient),
 		CallerTrace: r.Note.TraceID, Asked: r.Asked,
 	}
 }
 
-func (t teller) issuance(i *benefit.Issuance) *Decision {
+func (t formatter) issuance(i *benefit.Issuance) *Decision {
 	decision := &Decision{
 		Outcome: Issues, Reason: benefit.NotRefused.String(), At: i.At().String(), Issuance: strconv.FormatInt(int64(i.ID), 10),
 		App: t.app(i.App), Scope: t.scope(i.Scope), Key: i.Key, Recipient: t.recipient(i.Recipient),
@@ -178,7 +178,7 @@ func (t teller) issuance(i *benefit.Issuance) *Decision {
 const remarkConflict = "the key is bound to another request, which is not shown"
 
 // explain adds the reasons. There are none for a key that is bound to another request.
-func (t teller) explain(decision *Decision, e *benefit.Explanation) {
+func (t formatter) explain(decision *Decision, e *benefit.Explanation) {
 	if e == nil {
 		decision.Remark = remarkConflict
 		return

@@ -95,7 +95,7 @@ func (d *Service) Decide(ctx context.Context, q *Question, unmasked bool) (*Deci
 	if err != nil {
 		return nil, err
 	}
-	t := teller{cat: cat, unmasked: unmasked}
+	t := formatter{cat: cat, unmasked: unmasked}
 	if o.Issuance != nil && o.Replayed { //guard:TestDecideBoundKey
 		return d.describeBound(ctx, t, &o, explanation)
 	}
@@ -122,7 +122,7 @@ func (d *Service) bound(ctx context.Context, r *benefit.Request) (bool, error) {
 
 // describeBound explains the issuance under a bound key: what was decided then, under the catalogue of that time. Where a
 // retry tried some lines again, the reasons are the current ones.
-func (d *Service) describeBound(ctx context.Context, t teller, o *benefit.Outcome, now *benefit.Explanation) (*Decision, error) {
+func (d *Service) describeBound(ctx context.Context, t formatter, o *benefit.Outcome, now *benefit.Explanation) (*Decision, error) {
 	r, err := d.Store.Read(ctx)
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func outcomeName(o *benefit.Outcome) string {
 }
 
 // describe explains an issuance under the catalogue of its own time.
-func (d *Service) describe(ctx context.Context, r store.Reader, t teller, i *benefit.Issuance) (*Decision, error) {
+func (d *Service) describe(ctx context.Context, r store.Reader, t formatter, i *benefit.Issuance) (*Decision, error) {
 	decision := t.issuance(i)
 	explanation, err := d.Issuer.Explain(ctx, r, i)
 	switch {
@@ -184,7 +184,7 @@ func (d *Service) Find(ctx context.Context, s *Search) ([]*Decision, error) {
 	}
 	defer r.Close()
 	cat := d.Issuer.Catalogue()
-	t := teller{cat: cat, unmasked: s.Unmasked}
+	t := formatter{cat: cat, unmasked: s.Unmasked}
 	var all []*Decision
 	if s.Refusals {
 		all, err = d.refusals(ctx, r, t, s)
@@ -254,7 +254,7 @@ func one(i *benefit.Issuance, err error) ([]*benefit.Issuance, error) {
 }
 
 // refusals returns the remembered calls that match, newest first.
-func (d *Service) refusals(ctx context.Context, r store.Reader, t teller, s *Search) ([]*Decision, error) {
+func (d *Service) refusals(ctx context.Context, r store.Reader, t formatter, s *Search) ([]*Decision, error) {
 	inScope, err := s.Scope.matches(t.cat)
 	if err != nil {
 		return nil, err
@@ -287,7 +287,7 @@ func (n ScopeName) matches(cat *benefit.Catalogue) (func(*gateway.Record) bool, 
 }
 
 // describeRefusal explains a call that issued nothing: its answer, and what the core read, if the call reached it.
-func (d *Service) describeRefusal(ctx context.Context, r store.Reader, t teller, c *gateway.Record) (decision *Decision, err error) {
+func (d *Service) describeRefusal(ctx context.Context, r store.Reader, t formatter, c *gateway.Record) (decision *Decision, err error) {
 	switch {
 	case c.Attempt != nil:
 		if decision, err = d.describe(ctx, r, t, c.Attempt); err != nil {

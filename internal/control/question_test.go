@@ -211,7 +211,7 @@ func TestScopeNames(t *testing.T) {
 		scope.Relation(1, 1<<62): {App: "shop", Relation: 1 << 62},
 		scope.Biz(1, "a/b\n"):    {App: "shop", BizCode: "a/b\n"},
 	} {
-		got := teller{cat: cat}.scope(name)
+		got := formatter{cat: cat}.scope(name)
 		if got != want {
 			t.Errorf("%s: %+v", name, got)
 		}
@@ -219,7 +219,7 @@ func TestScopeNames(t *testing.T) {
 			t.Errorf("%s is found as %s, %v", name, back, err)
 		}
 	}
-	if got := (teller{cat: cat}).scope(scope.Certificate(1)); got != (ScopeName{App: "shop"}) {
+	if got := (formatter{cat: cat}).scope(scope.Certificate(1)); got != (ScopeName{App: "shop"}) {
 		t.Errorf("of a certificate: %+v", got)
 	}
 }

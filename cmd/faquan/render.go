@@ -16,8 +16,8 @@ import (
 	"faquan/internal/money"
 )
 
-// tellFlags are the flags for the output of a decision.
-func tellFlags(f *pflag.FlagSet, asJSON, unmasked *bool) {
+// outputFlags are the flags for the output of a decision.
+func outputFlags(f *pflag.FlagSet, asJSON, unmasked *bool) {
 	f.BoolVar(asJSON, "json", false, "write JSON")
 	f.BoolVar(unmasked, "unmasked", false, "do not mask codes and identifiers of people")
 }
@@ -34,11 +34,11 @@ func writeJSON(w io.Writer, v any) error {
 	return err
 }
 
-// page collects lines, indented by two spaces for each level. Line breaks in a line are escaped; texts of callers are also
-// quoted.
-type page struct{ bytes.Buffer }
+// renderer collects lines, indented by two spaces for each level. Line breaks in a line are escaped; texts of callers
+// are also quoted.
+type renderer struct{ bytes.Buffer }
 
-func (p *page) line(level int, format string, args ...any) {
+func (p *renderer) line(level int, format string, args ...any) {
 	p.WriteString(strings.Repeat("  ", level))
 	p.WriteString(oneLine(fmt.Sprintf(format, args...))) //guard:TestForgedLines without oneLine
 	p.WriteByte('\n')
@@ -46,7 +46,7 @@ func (p *page) line(level int, format string, args ...any) {
 
 // showOutcome prints the outcome of a request without the reasons.
 func showOutcome(w io.Writer, decision *control.Decision) error {
-	var p page
+	var p renderer
 	p.outcome(decision)
 	_, err := w.Write(p.Bytes())
 	return err
@@ -54,7 +54,7 @@ func showOutcome(w io.Writer, decision *control.Decision) error {
 
 // showDecision prints a decision step by step.
 func showDecision(w io.Writer, decision *control.Decision) error {
-	var p page
+	var p renderer
 	p.head(decision)
 	for k := range decision.Candidates {
 		p.candidate(&decision.Candidates[k])
@@ -69,7 +69,7 @@ func showDecision(w io.Writer, decision *control.Decision) error {
 	return err
 }
 
-func (p *page) head(decision *control.Decision) {
+func (p *renderer) head(decision *control.Decision) {
 	p.line(0, "%s", asked(decision))
 	if decision.Issuance != "" {
 		p.line(1, "issuance %s to user %s", decision.Issuance, decision.User)
@@ -137,7 +137,7 @@ func scopeName(n control.ScopeName) string {
 }
 
 // candidate prints one activity of the scene.
-func (p *page) candidate(c *benefit.CandidateTrace) {
+func (p *renderer) candidate(c *benefit.CandidateTrace) {
 	verdict := "not chosen"
 	if c.Chosen {
 		verdict = "CHOSEN"
@@ -159,7 +159,7 @@ func (p *page) candidate(c *benefit.CandidateTrace) {
 	}
 }
 
-func (p *page) rule(c *benefit.CandidateTrace) {
+func (p *renderer) rule(c *benefit.CandidateTrace) {
 	result := "holds"
 	switch {
 	case c.RuleError != "":
@@ -183,14 +183,14 @@ func (p *page) rule(c *benefit.CandidateTrace) {
 	p.past("activity", c.Inputs.InActivity)
 }
 
-func (p *page) past(what string, all map[string]benefit.Past) {
+func (p *renderer) past(what string, all map[string]benefit.Past) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		p.line(3, "received of %s %s: %d, today %d", what, quoted(name), all[name].Total, all[name].Today)
 	}
 }
 
 // right prints one line: what is issued of it, and the counters with the caps and limits that they are compared with.
-func (p *page) right(level int, l *benefit.LineTrace) {
+func (p *renderer) right(level int, l *benefit.LineTrace) {
 	name := "(none that the request may name)"
 	if l.Template != "" {
 		name = quoted(l.Template)
@@ -239,7 +239,7 @@ func limitOf(limit int64) string {
 }
 
 // outcome prints the outcome.
-func (p *page) outcome(decision *control.Decision) {
+func (p *renderer) outcome(decision *control.Decision) {
 	for _, e := range decision.Errors {
 		what := []string{"error", e.Kind}
 		switch {
@@ -294,7 +294,7 @@ func answered(decision *control.Decision) []string {
 	return []string{text}
 }
 
-func (p *page) issues(decision *control.Decision) {
+func (p *renderer) issues(decision *control.Decision) {
 	switch {
 	case decision.Replayed:
 		p.line(0, "→ the key is bound: a retry gets what was issued then")
