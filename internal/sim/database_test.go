@@ -95,7 +95,7 @@ func runDatabase(t *testing.T, srv *pgtest.Server, seed uint64, trace io.Writer)
 func (r *Report) databaseCounts() []*int {
 	return []*int{
 		&r.Issued, &r.Replayed, &r.Refused, &r.Conflicts, &r.NotIssued, &r.Unknown, &r.Survived, &r.Lost, &r.Starts, &r.Changes,
-		&r.Met.Chosen, &r.Met.Nothing, &r.Met.Continued, &r.Met.Closed, &r.Met.Rebound, &r.Met.Partial, &r.Met.Guarded, &r.Met.BoxesDone, &r.Met.Codes,
+		&r.Coverage.Chosen, &r.Coverage.Nothing, &r.Coverage.Continued, &r.Coverage.Closed, &r.Coverage.Rebound, &r.Coverage.Partial, &r.Coverage.Guarded, &r.Coverage.BoxesDone, &r.Coverage.Codes,
 		&r.Broken.Cut, &r.Broken.CommitLost, &r.Broken.AnswerLost, &r.Broken.Deaths, &r.Broken.Crashes, &r.Broken.Between, &r.Broken.Late,
 	}
 }

@@ -124,7 +124,7 @@ func (t *trial) book(r *benefit.Request, bound *benefit.Issuance, lines []benefi
 			return fmt.Errorf("nothing new was issued, but what stands under the key is not as it should be (-should +is):\n%s", diff)
 		}
 		if want != bound {
-			l.met.Closed++
+			l.coverage.Closed++
 			l.issued[claim{r.Scope, r.Key}] = o.Issuance
 		}
 		return t.wantBox(lines, o)
@@ -139,7 +139,7 @@ func (t *trial) book(r *benefit.Request, bound *benefit.Issuance, lines []benefi
 	if i.Scope != r.Scope || i.Key != r.Key || i.BindMillis != r.BindMillis && bound == nil || i.Meaning != r.Meaning {
 		return errors.New("issued under another key, or another meaning")
 	}
-	l.met.note(l.issued[claim{r.Scope, r.Key}], bound, i)
+	l.coverage.note(l.issued[claim{r.Scope, r.Key}], bound, i)
 	if err := l.add(i); err != nil {
 		return err
 	}

@@ -11,8 +11,8 @@ type plan struct {
 	at   point
 	dies bool // the process ends with it
 
-	met   bool
-	heard <-chan string // what the server said to a commit that a proxy broke
+	reached  bool
+	reported <-chan string // what the server said to a commit that a proxy broke
 }
 
 // event is a fault that can happen to a batch.
@@ -74,10 +74,10 @@ func (o *onDatabase) reach(t *watchedTx, at point) {
 	if at > afterKeys && t.w.seen != nil {
 		t.w.seen.issued = nil // looked at again
 	}
-	if m.plan.met || m.plan.what == nothing || m.plan.at != at {
+	if m.plan.reached || m.plan.what == nothing || m.plan.at != at {
 		return
 	}
-	m.plan.met = true
+	m.plan.reached = true
 	m.process.dead = m.plan.dies
 	switch m.plan.what {
 	case between:
@@ -87,9 +87,9 @@ func (o *onDatabase) reach(t *watchedTx, at point) {
 		o.report.Broken.Cut++
 		m.proxy.CutAll()
 	case commitLost:
-		m.plan.heard = m.proxy.Arm(cutproxy.CommitLost)
+		m.plan.reported = m.proxy.Arm(cutproxy.CommitLost)
 	case answerLost:
-		m.plan.heard = m.proxy.Arm(cutproxy.AnswerLost)
+		m.plan.reported = m.proxy.Arm(cutproxy.AnswerLost)
 	case serverDies:
 		o.crashServer()
 		o.comeBack()
@@ -133,7 +133,7 @@ func (o *onDatabase) ended(p *process, batch []*asked, failed error) {
 	done := m.plan
 	m.plan = plan{}
 	o.report.Broken.Late += p.store.tries
-	if !done.met || !done.breaks() {
+	if !done.reached || !done.breaks() {
 		if p.store.commitErr != nil {
 			o.failf("%sthe batch failed for no reason: %v", p.name, p.store.commitErr)
 		}
@@ -154,14 +154,14 @@ func (o *onDatabase) ended(p *process, batch []*asked, failed error) {
 func (o *onDatabase) broken(p *process, done plan) {
 	committed := false
 	switch m := o.members[p]; {
-	case done.heard == nil:
+	case done.reported == nil:
 		if p.store.committed != nil || p.maybe != nil {
 			o.failf("%sit believes that a batch may be committed whose connection had ended before", p.name)
 		}
 	case m.proxy.Disarm(): // the batch had nothing to commit
 		return
 	default:
-		<-done.heard
+		<-done.reported
 		committed = done.what == answerLost
 		if p.store.commitErr == nil {
 			o.failf("%sit took a commit for done of which it did not hear", p.name)

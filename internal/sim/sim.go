@@ -35,7 +35,7 @@ type Report struct {
 	Survived, Lost                       int // commits of unknown outcome, as the next start found them
 	Starts, FailedStarts                 int
 	Changes                              int // of the catalogue and the users
-	Met                                  Met
+	Coverage                             Coverage
 	Broken                               Broken
 }
 
@@ -134,7 +134,7 @@ func newSimulation(c Config) *simulation {
 		s.back, s.cleanUp = newOnDisk(s, c)
 	}
 	s.batch, s.calm = some(s, 1, 3, 1024), some(s, 1, 1, 2, 8)
-	s.ledger.met = &s.report.Met
+	s.ledger.coverage = &s.report.Coverage
 	s.world = newWorld(s.pick, s.ledger)
 	return s
 }
@@ -231,7 +231,7 @@ func (s *simulation) count(o benefit.Outcome, err error) {
 	case o.Reason == benefit.KeyConflict:
 		s.report.Conflicts++
 	case o.Empty():
-		s.report.Met.Nothing++
+		s.report.Coverage.Nothing++
 	case o.Replayed:
 		s.report.Replayed++
 	case o.Issuance == nil:

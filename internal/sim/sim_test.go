@@ -87,7 +87,7 @@ func TestSimMeetsEverything(t *testing.T) {
 func (r *Report) counts() []*int {
 	return []*int{
 		&r.Issued, &r.Replayed, &r.Refused, &r.Conflicts, &r.NotIssued, &r.Unknown, &r.Survived, &r.Lost,
-		&r.Starts, &r.FailedStarts, &r.Changes, &r.Met.Chosen, &r.Met.Nothing, &r.Met.Continued, &r.Met.Closed, &r.Met.Rebound, &r.Met.Partial,
-		&r.Met.Guarded, &r.Met.BoxesDone, &r.Met.Codes, &r.Met.Codeless, &r.Met.ToUsers,
+		&r.Starts, &r.FailedStarts, &r.Changes, &r.Coverage.Chosen, &r.Coverage.Nothing, &r.Coverage.Continued, &r.Coverage.Closed, &r.Coverage.Rebound, &r.Coverage.Partial,
+		&r.Coverage.Guarded, &r.Coverage.BoxesDone, &r.Coverage.Codes, &r.Coverage.Codeless, &r.Coverage.ToUsers,
 	}
 }

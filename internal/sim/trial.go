@@ -49,7 +49,7 @@ func (t *trial) attempt(lines []benefit.Line, bound *benefit.Issuance, o benefit
 		if err := t.line(asked, result, frozen, bound == nil); err != nil {
 			return fmt.Errorf("line %d: %w", k, err)
 		}
-		t.ledger.met.line(result)
+		t.ledger.coverage.line(result)
 	}
 	return nil
 }

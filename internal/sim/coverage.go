@@ -2,8 +2,8 @@ package sim
 
 import "faquan/internal/benefit"
 
-// Met counts the kinds of answers of a run, so that a test can check that the histories cover all of them.
-type Met struct {
+// Coverage counts the kinds of answers of a run, so that a test can check that the histories cover all of them.
+type Coverage struct {
 	Chosen, Nothing int // scenes that gave something, and that had nothing to give
 	Continued       int // keys that got more of their frozen lines
 	Closed          int // keys of which an attempt that issued nothing closed lines
@@ -17,7 +17,7 @@ type Met struct {
 }
 
 // line counts one attempt at a line.
-func (m *Met) line(result benefit.LineOutcome) {
+func (m *Coverage) line(result benefit.LineOutcome) {
 	switch {
 	case result.Issued > 0 && result.Refused > 0:
 		m.Partial++
@@ -29,7 +29,7 @@ func (m *Met) line(result benefit.LineOutcome) {
 }
 
 // note counts an issuance: last is what stood under the key before it, bound the same if it still does.
-func (m *Met) note(last, bound, i *benefit.Issuance) {
+func (m *Coverage) note(last, bound, i *benefit.Issuance) {
 	switch {
 	case bound != nil:
 		m.Continued++
