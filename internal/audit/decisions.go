@@ -8,24 +8,24 @@ import (
 	"faquan/internal/money"
 )
 
-// hall is a scene with its activities in one version of the catalogue.
-type hall struct {
+// sceneSnapshot is a scene with its activities in one version of the catalogue.
+type sceneSnapshot struct {
 	scene      *benefit.Scene // nil: there was none with the code
 	activities []*benefit.Activity
 	sure       bool
 }
 
-type hallKey struct {
+type sceneSnapshotKey struct {
 	code    string
 	version int64
 }
 
-func (c *recount) hallOf(code string, version int64) *hall {
-	k := hallKey{code, version}
-	if h := c.halls[k]; h != nil {
+func (c *recount) sceneSnapshotOf(code string, version int64) *sceneSnapshot {
+	k := sceneSnapshotKey{code, version}
+	if h := c.sceneSnapshots[k]; h != nil {
 		return h
 	}
-	h := &hall{}
+	h := &sceneSnapshot{}
 	if h.scene, h.sure = c.rules.scene(code, version); h.scene != nil {
 		for _, e := range h.scene.Activities {
 			act, sure := c.rules.activity(e.Activity, version)
@@ -34,15 +34,15 @@ func (c *recount) hallOf(code string, version int64) *hall {
 			}
 		}
 	}
-	c.halls[k] = h
+	c.sceneSnapshots[k] = h
 	return h
 }
 
 // decided is an issuance whose lines a scene chose, before the catalogue of the version under which they were frozen.
 type decided struct {
-	c    *recount
-	i    *benefit.Issuance
-	hall *hall
+	c     *recount
+	i     *benefit.Issuance
+	scene *sceneSnapshot
 }
 
 // decision checks the lines that were frozen with a key. Which of the eligible activities a strategy would choose is
@@ -55,8 +55,8 @@ func (c *recount) decision(i *benefit.Issuance) {
 		return
 	}
 	c.report.Checked.Decisions++
-	d := decided{c, i, c.hallOf(i.Asked.SceneCode, i.Catalogue)}
-	switch s := d.hall.scene; {
+	d := decided{c, i, c.sceneSnapshotOf(i.Asked.SceneCode, i.Catalogue)}
+	switch s := d.scene.scene; {
 	case s == nil:
 		d.broke("its scene", "one in the catalogue", "none")
 		return
@@ -71,7 +71,7 @@ func (c *recount) decision(i *benefit.Issuance) {
 
 func (d decided) broke(rule string, want, got any) {
 	f := Finding{Decisions, whole{d.i}.String() + ": " + rule, fmt.Sprint(want), fmt.Sprint(got)}
-	if d.hall.sure {
+	if d.scene.sure {
 		d.c.find(f)
 	} else {
 		d.c.doubtOf(doubtKey{invariant: Decisions, rule: rule}, f)
@@ -81,7 +81,7 @@ func (d decided) broke(rule string, want, got any) {
 // named checks that the request names nothing that the scene forbids. A scene that does not say what it forbids may have
 // been chosen from before scenes could.
 func (d decided) named() {
-	narrowing, asked := d.hall.scene.Narrowing, &d.i.Asked
+	narrowing, asked := d.scene.scene.Narrowing, &d.i.Asked
 	activities := len(asked.ActCodes) > 0
 	rights := false
 	for _, r := range asked.Rights {
@@ -106,22 +106,22 @@ func (d decided) lines() {
 		rest = rest[n:]
 		chosen++
 	}
-	switch s := d.hall.scene.Strategy; {
+	switch s := d.scene.scene.Strategy; {
 	case chosen > 1 && s != benefit.ChooseAll:
 		d.broke("its activities", "one, by the strategy of the scene", chosen)
-	case chosen > len(d.hall.activities):
-		d.broke("its activities", fmt.Sprintf("each of %d once", len(d.hall.activities)), chosen)
+	case chosen > len(d.scene.activities):
+		d.broke("its activities", fmt.Sprintf("each of %d once", len(d.scene.activities)), chosen)
 	}
 }
 
 // activity checks the lines of one activity.
 func (d decided) activity(a benefit.ActivityID, lines []benefit.IssuedLine) {
-	at := slices.IndexFunc(d.hall.activities, func(act *benefit.Activity) bool { return act.ID == a })
+	at := slices.IndexFunc(d.scene.activities, func(act *benefit.Activity) bool { return act.ID == a })
 	if at < 0 {
 		d.broke("its activity", "one of the scene", fmt.Sprint("activity ", a))
 		return
 	}
-	act := d.hall.activities[at]
+	act := d.scene.activities[at]
 	if d.i.Basis != nil && !openAt(act, d.i.Basis.Now) {
 		d.broke(fmt.Sprint("activity ", a), "open when it was chosen", "not open")
 	}
@@ -178,13 +178,13 @@ func (d decided) names(r benefit.ActRight, act *benefit.Activity, item benefit.I
 func (d decided) errors() {
 	var want []benefit.DecisionError
 	for _, code := range d.i.Asked.ActCodes {
-		if !slices.ContainsFunc(d.hall.activities, func(act *benefit.Activity) bool { return act.ActCode == code }) {
+		if !slices.ContainsFunc(d.scene.activities, func(act *benefit.Activity) bool { return act.ActCode == code }) {
 			want = append(want, benefit.DecisionError{Kind: benefit.ActivityError, ActCode: code, Reason: benefit.ActivityNotFound})
 		}
 	}
 	for _, r := range d.i.Asked.Rights {
 		there := false
-		for _, act := range d.hall.activities {
+		for _, act := range d.scene.activities {
 			there = there || slices.ContainsFunc(act.Items, func(item benefit.Item) bool { return d.names(r, act, item) })
 		}
 		switch {
@@ -211,16 +211,16 @@ func (d decided) errors() {
 // foreign checks that what was reported as another merchant's is another merchant's. That nothing else of the scene was
 // can not be asked of all issuances: those from before it was refused may have been given it.
 func (d decided) foreign(e benefit.DecisionError) {
-	there := slices.ContainsFunc(d.hall.activities, func(act *benefit.Activity) bool {
+	there := slices.ContainsFunc(d.scene.activities, func(act *benefit.Activity) bool {
 		if act.ActCode != e.ActCode {
 			return false
 		}
 		if e.Kind == benefit.ActivityError {
-			return act.Merchant != d.hall.scene.Merchant
+			return act.Merchant != d.scene.scene.Merchant
 		}
 		return slices.ContainsFunc(act.Items, func(item benefit.Item) bool {
 			t, _ := d.c.rules.at(item.Template, d.i.Catalogue)
-			return t != nil && t.RightID == e.RightID && t.Merchant != d.hall.scene.Merchant && !slices.Contains(t.GrantedTo, d.i.App)
+			return t != nil && t.RightID == e.RightID && t.Merchant != d.scene.scene.Merchant && !slices.Contains(t.GrantedTo, d.i.App)
 		})
 	})
 	if !there || slices.ContainsFunc(d.i.Lines, func(l benefit.IssuedLine) bool { return d.codeOf(l.Activity) == e.ActCode }) {
@@ -230,7 +230,7 @@ func (d decided) foreign(e benefit.DecisionError) {
 
 // codeOf returns the act_code of an activity of the scene.
 func (d decided) codeOf(a benefit.ActivityID) string {
-	for _, act := range d.hall.activities {
+	for _, act := range d.scene.activities {
 		if act.ID == a {
 			return act.ActCode
 		}

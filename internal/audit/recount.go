@@ -54,7 +54,7 @@ type recount struct {
 	activityNumbers map[benefit.ActivityID]int32 // short numbers of activities, for the records
 	activities      []benefit.ActivityID
 	cards           boxCards
-	halls           map[hallKey]*hall
+	sceneSnapshots  map[sceneSnapshotKey]*sceneSnapshot
 
 	linked  map[benefit.UserID]int32 // users who are linked to a person, when persons are limited
 	persons map[string]int32
@@ -79,7 +79,7 @@ func countAgain(ctx context.Context, r store.Reader, o Options) (*recount, error
 		users:           newWindow(o.Memory/2, givenBytes, func(g given) uint64 { return uint64(g.user) }),
 		joins:           newWindow(o.Memory/3, joiningBytes, func(j joining) uint64 { return uint64(j.user) }),
 		keys:            newWindow(o.Memory/6, keyPrintBytes, func(k keyPrint) uint64 { return k.print }),
-		activityNumbers: map[benefit.ActivityID]int32{}, halls: map[hallKey]*hall{},
+		activityNumbers: map[benefit.ActivityID]int32{}, sceneSnapshots: map[sceneSnapshotKey]*sceneSnapshot{},
 		cards:  boxCards{numbers: map[string]uint16{}, names: []string{""}},
 		linked: map[benefit.UserID]int32{}, persons: map[string]int32{}, shares: map[share]*crowd{},
 	}
