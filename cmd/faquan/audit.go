@@ -68,7 +68,7 @@ with --head, a later audit shows that nothing was cut off since.`,
 	f.StringArrayVar(&heads, "head", nil, "`RECORD:HASH` of the journal, noted elsewhere; may be repeated")
 	f.IntVar(&o.LookupEvery, "lookup-every", 0, "look up every `N`th issuance and user by its keys; 1 is all, -1 none (default 100)")
 	f.IntVar(&o.MaxFindings, "max-findings", 0, "list `N` findings at most (default 1000)")
-	f.BoolVar(&o.Meaning, "meaning", false, "say what the store means, a hash for each table, to compare it with another")
+	f.BoolVar(&o.Checksum, "meaning", false, "say what the store means, a hash for each table, to compare it with another")
 	f.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	return cmd
 }
@@ -163,8 +163,8 @@ func writeReport(w io.Writer, r *audit.Report, took time.Duration) {
 	if r.More > 0 {
 		fmt.Fprintf(w, "and %d findings more\n", r.More)
 	}
-	if r.Meaning != nil {
-		_ = r.Meaning.Write(w)
+	if r.Checksum != nil {
+		_ = r.Checksum.Write(w)
 	}
 	if e := r.Embedded; e != nil {
 		fmt.Fprintf(w, "journal: %d records, head %d:%s\n", e.Records, e.Journal.Seq, e.Journal.Hash)

@@ -112,14 +112,14 @@ func writeMove(w io.Writer, r *migrate.Result) error {
 			fmt.Fprintf(w, "doubt of the %s: %s, %s: %d rows, the first %s\n", end.name, oneLine(d.Of()), d.Rule, d.Rows, oneLine(d.First.String()))
 		}
 	}
-	if r.Target == nil || r.Target.Meaning == nil {
+	if r.Target == nil || r.Target.Checksum == nil {
 		return nil
 	}
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tab, "table\trows\tvouchers\tfen\tsha256")
-	for _, t := range r.Source.Meaning.Tables {
+	for _, t := range r.Source.Checksum.Tables {
 		same := "the same"
-		if other := r.Target.Meaning.Table(t.Table); other == nil || *other != t {
+		if other := r.Target.Checksum.Table(t.Table); other == nil || *other != t {
 			same = "DIFFERENT"
 		}
 		fmt.Fprintf(tab, "%s\t%d\t%d\t%d\t%s…\t%s\n", t.Table, t.Rows, t.Vouchers, t.Fen, t.SHA256[:16], same)

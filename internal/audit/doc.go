@@ -53,10 +53,10 @@
 // the total, so that a line which claims to have come earlier than it did leaves a hole.
 //
 // [Store] takes the newest catalogue alone. The journal of the embedded store has all of them, a database keeps them,
-// and [Embedded] and [Postgres] judge by them ([Options.History]). Without a history a line of an older version that breaks a rule of today is
-// a [Doubt], not a finding: it may have been allowed then. The other way round a line that broke the rule of its
-// day and keeps that of today is not noticed. Caps in total cannot be lowered below what is issued, so what
-// exceeds them is always a finding.
+// and [Embedded] and [Postgres] judge by them ([Options.History]). Without a history a line of an older version that
+// breaks a rule of today is a [Doubt], not a finding: it may have been allowed then. The other way round a line that
+// broke the rule of its day and keeps that of today is not noticed. Caps in total cannot be lowered below what is
+// issued, so what exceeds them is always a finding.
 //
 // A limit per person counts the users linked to a person when a voucher was issued. The rows tell only how they
 // are linked now, so more than the limit is a Doubt, unless [Embedded] can replay how it came about.
@@ -65,7 +65,7 @@
 //
 // [Digest] says of each table how many rows it has, what they add up to, and a hash of all of them, in a form that does
 // not depend on how a store keeps them: the embedded store and PostgreSQL with the same history give the same
-// [Meaning]. That is how a move from one to the other is proved. [Options.Meaning] has a report say it.
+// [Meaning]. That is how a move from one to the other is proved. [Options.Checksum] has a report say it.
 //
 // # How much memory it takes
 //

@@ -187,7 +187,7 @@ func (e *embeddedAudit) recount(ctx context.Context, check *embedded.Check) (*Re
 	if err := c.replayPersons(ctx, check); err != nil {
 		return nil, err
 	}
-	if err := c.mean(ctx); err != nil {
+	if err := c.checksum(ctx); err != nil {
 		return nil, err
 	}
 	c.report.Notes, c.embedded, c.skipped = e.report.Notes, e.embedded, append(e.skipped, c.skipped...)

@@ -28,7 +28,7 @@ func auditPostgres(t testing.TB, url string) *Report {
 	t.Helper()
 	st := openPostgres(t, url)
 	defer st.Close()
-	report, err := Postgres(t.Context(), st, Options{LookupEvery: 1, Meaning: true})
+	report, err := Postgres(t.Context(), st, Options{LookupEvery: 1, Checksum: true})
 	if err != nil {
 		t.Fatalf("Postgres: %v", err)
 	}
@@ -52,7 +52,7 @@ func TestHealthyDatabase(t *testing.T) {
 				t.Errorf("seed %d: doubt: %+v", seed, d)
 			}
 		}
-		if got := meaningOf(t, model).Differences(report.Meaning); len(got) > 0 {
+		if got := checksumOf(t, model).Differences(report.Checksum); len(got) > 0 {
 			t.Errorf("seed %d: %q", seed, got)
 		}
 		for _, table := range []string{"issuance", "claim", "issuance_template", "users", "link", "quota", "participation", "session"} {

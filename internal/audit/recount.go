@@ -19,16 +19,16 @@ func Store(ctx context.Context, r store.Reader, o Options) (*Report, error) {
 	for _, p := range c.crowded {
 		c.doubt(p.template, rulePerPerson, p.finding())
 	}
-	if err := c.mean(ctx); err != nil {
+	if err := c.checksum(ctx); err != nil {
 		return nil, err
 	}
 	return c.done(), nil
 }
 
-// mean computes the checksum of the store, if it was requested.
-func (c *recount) mean(ctx context.Context) (err error) {
-	if c.o.Meaning {
-		c.report.Meaning, err = Digest(ctx, c.r, nil)
+// checksum computes the checksum of the store, if it was requested.
+func (c *recount) checksum(ctx context.Context) (err error) {
+	if c.o.Checksum {
+		c.report.Checksum, err = ComputeChecksum(ctx, c.r, nil)
 	}
 	return err
 }

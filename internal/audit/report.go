@@ -43,8 +43,8 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: %s: want %s, got %s", f.Invariant, f.Row, f.Want, f.Got)
 }
 
-// Doubt is a rule that rows of a template, of an activity or of decisions break as it stands today, and may have kept as it stood when they were
-// written: the store does not keep enough to tell.
+// Doubt is a rule that rows of a template, of an activity or of decisions break as it stands today, and may have kept
+// as it stood when they were written: the store does not keep enough to tell.
 type Doubt struct {
 	Invariant Invariant `json:"invariant"`
 	Template  string    `json:"template,omitzero"` // its name
@@ -94,7 +94,7 @@ type Report struct {
 	Notes    []string        `json:"notes,omitzero"`    // what is no fault, and worth knowing
 	Embedded *EmbeddedReport `json:"embedded,omitzero"` // nil but for Embedded
 	Postgres *PostgresReport `json:"postgres,omitzero"` // nil but for Postgres
-	Meaning  *Meaning        `json:"meaning,omitzero"`  // nil unless Options.Meaning, and where the rows were not counted
+	Checksum *Checksum       `json:"meaning,omitzero"`  // nil unless Options.Checksum, and where the rows were not counted
 }
 
 // OK reports whether nothing is wrong. Doubts do not count.
@@ -109,10 +109,11 @@ type Options struct {
 	MaxFindings int
 	// Memory bounds what a pass holds, in bytes; see the package comment. Default 768 MiB.
 	Memory int64
-	// Meaning has the report say what the store means, too, so that it can be compared with another: see Digest. It takes
+	// Checksum has the report say what the store means, too, so that it can be compared with another: see Digest. It takes
 	// one more pass over all rows.
-	Meaning bool
-	// History are the templates, activities and scenes of earlier catalogue versions, where they are known. Nil: only today's.
+	Checksum bool
+	// History are the templates, activities and scenes of earlier catalogue versions, where they are known. Nil: only
+	// today's.
 	History *History
 
 	// former are the persons to which users ever belonged, of users who may have belonged to several.

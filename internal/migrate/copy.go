@@ -80,13 +80,13 @@ func (m *move) tables(ctx context.Context) []table {
 			return 1
 		}),
 		// Last, because it is the catalogue that gives the rest its sense. Each version is a commit, as it was.
-		copying(ctx, m, "catalogue versions", audit.Versions(ctx, m.r, m.result.Source.Meaning.Version),
+		copying(ctx, m, "catalogue versions", audit.Versions(ctx, m.r, m.result.Source.Checksum.Version),
 			func(c *benefit.Changes, v audit.VersionChange) int {
 				c.Catalogue, c.Entities = v.Version, v.Entities
 				return m.o.piece
 			}),
 	}
-	means := m.result.Source.Meaning
+	means := m.result.Source.Checksum
 	for k := range all {
 		all[k].rows = means.Table(all[k].name).Rows
 	}

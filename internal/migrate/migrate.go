@@ -13,7 +13,7 @@
 //     journal record and the chain hash of the source, so it is only ever that of the same source in the same state.
 //  4. The bounds follow: the last committed now and the latest id, so that neither a day nor an id comes again.
 //  5. The target is audited, and both must mean the same: the same rows, sums and hashes in every table, see
-//     audit.Digest. Only then the mark is taken away.
+//     audit.ComputeChecksum. Only then the mark is taken away.
 //
 // The source is not changed. It remains a valid backup until vouchers are issued on it again.
 package migrate
@@ -166,11 +166,11 @@ func (m *move) close() error {
 func (m *move) auditSource(ctx context.Context) (err error) {
 	m.reportProgress("auditing the data directory")
 	o := audit.EmbeddedOptions{Options: m.o.Audit, Store: embedded.Options{Dir: m.o.From}}
-	o.Meaning = true
+	o.Checksum = true
 	if m.result.Source, err = audit.Embedded(ctx, o); err != nil {
 		return fmt.Errorf("auditing %s: %w", m.o.From, err)
 	}
-	if m.result.Source.OK() && m.result.Source.Meaning == nil {
+	if m.result.Source.OK() && m.result.Source.Checksum == nil {
 		return fmt.Errorf("auditing %s: its rows cannot be read; run `faquan rebuild`, then try again", m.o.From)
 	}
 	return nil
@@ -188,10 +188,10 @@ func (m *move) leave(ctx context.Context) error {
 func (m *move) verify(ctx context.Context) (err error) {
 	m.reportProgress("auditing the database")
 	o := m.o.Audit
-	o.Meaning = true
+	o.Checksum = true
 	if m.result.Target, err = audit.Postgres(ctx, m.to.Store(), o); err != nil {
 		return fmt.Errorf("auditing the database: %w", err)
 	}
-	m.result.Differences = m.result.Source.Meaning.Differences(m.result.Target.Meaning)
+	m.result.Differences = m.result.Source.Checksum.Differences(m.result.Target.Checksum)
 	return nil
 }

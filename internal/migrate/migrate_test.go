@@ -414,7 +414,7 @@ func TestEmptyAndKey(t *testing.T) {
 // What is told grows to its total, and pieces of any size make the same target.
 func TestPieces(t *testing.T) {
 	p := newPast(t, 7, 80)
-	var meanings []*audit.Meaning
+	var checksums []*audit.Checksum
 	for _, size := range []int{1, 3, 1 << 20} {
 		var last Progress
 		o := p.options(target(t))
@@ -430,10 +430,10 @@ func TestPieces(t *testing.T) {
 		if last.Done != last.Total || result.Copied != last.Total {
 			t.Errorf("pieces of %d: told %+v, copied %d", size, last, result.Copied)
 		}
-		meanings = append(meanings, result.Target.Meaning)
+		checksums = append(checksums, result.Target.Checksum)
 	}
-	for _, m := range meanings[1:] {
-		if diff := cmp.Diff(meanings[0], m); diff != "" {
+	for _, m := range checksums[1:] {
+		if diff := cmp.Diff(checksums[0], m); diff != "" {
 			t.Error(diff)
 		}
 	}

@@ -17,19 +17,19 @@ import (
 	"faquan/internal/store"
 )
 
-// Meaning is the checksum of a store, independent of the kind of store: for each table the number of rows, what they
+// Checksum is the checksum of a store, independent of the kind of store: for each table the number of rows, what they
 // add up to, and a hash of all of them. Two stores mean the same when their Meanings are equal, and when a table
 // differs its name says where to look.
 //
 // It does not cover how a store keeps its rows, nor what only one kind of store keeps: the journal, generations, the
 // order of commits.
-type Meaning struct {
-	Version int64          `json:"catalogue_version"`
-	Tables  []TableMeaning `json:"tables"` // always the same ones, in the same order
+type Checksum struct {
+	Version int64           `json:"catalogue_version"`
+	Tables  []TableChecksum `json:"tables"` // always the same ones, in the same order
 }
 
-// TableMeaning is the checksum of one table.
-type TableMeaning struct {
+// TableChecksum is the checksum of one table.
+type TableChecksum struct {
 	Table string `json:"table"`
 	Rows  int64  `json:"rows"`
 	// What the rows add up to, where that makes sense.
@@ -55,11 +55,11 @@ const (
 	tableVersions       = "catalogue versions"
 )
 
-// Digest computes the checksum of the store's contents. It reads each table once, in the order of its keys, and keeps
-// nothing of it but the catalogue; each version of that is read by itself. A counter of nothing means the same as no
-// row, and is left out. tell, which may be nil, hears now and then how many rows were read.
-func Digest(ctx context.Context, r store.Reader, onProgress func(rows int64)) (*Meaning, error) {
-	d := &digester{ctx: ctx, r: r, onProgress: onProgress, meaning: &Meaning{}}
+// ComputeChecksum computes the checksum of the store's contents. It reads each table once, in the order of its keys,
+// and keeps nothing of it but the catalogue; each version of that is read by itself. A counter of nothing means the
+// same as no row, and is left out. tell, which may be nil, hears now and then how many rows were read.
+func ComputeChecksum(ctx context.Context, r store.Reader, onProgress func(rows int64)) (*Checksum, error) {
+	d := &digester{ctx: ctx, r: r, onProgress: onProgress, checksum: &Checksum{}}
 	for _, step := range []func() error{
 		d.issuances, d.quotas, d.participations, d.templates, d.days, d.users, d.sessions, d.entities, d.versions,
 	} {
@@ -68,7 +68,7 @@ func Digest(ctx context.Context, r store.Reader, onProgress func(rows int64)) (*
 		}
 	}
 	d.reportProgress(0)
-	return d.meaning, nil
+	return d.checksum, nil
 }
 
 // digester makes a Meaning, table by table.
@@ -78,18 +78,18 @@ type digester struct {
 	onProgress func(rows int64)
 	rows       int64
 	room       []byte
-	meaning    *Meaning
+	checksum   *Checksum
 }
 
 // table is one that is being read.
 type table struct {
-	TableMeaning
+	TableChecksum
 	d    *digester
 	hash hash.Hash
 }
 
 func (d *digester) table(name string) *table {
-	return &table{TableMeaning: TableMeaning{Table: name}, d: d, hash: sha256.New()}
+	return &table{TableChecksum: TableChecksum{Table: name}, d: d, hash: sha256.New()}
 }
 
 // add takes the canonical form of the next row, which was appended to the digester's room.
@@ -103,7 +103,7 @@ func (t *table) add(row []byte) {
 
 func (t *table) done() {
 	t.SHA256 = hex.EncodeToString(t.hash.Sum(nil))
-	t.d.meaning.Tables = append(t.d.meaning.Tables, t.TableMeaning)
+	t.d.checksum.Tables = append(t.d.checksum.Tables, t.TableChecksum)
 }
 
 // reportProgress reports progress every 1,000 rows, and at the end.
@@ -192,7 +192,7 @@ func (d *digester) entities() error {
 	if err != nil {
 		return fmt.Errorf("reading the %s: %w", tableEntities, err)
 	}
-	d.meaning.Version = version
+	d.checksum.Version = version
 	t := d.table(tableEntities)
 	for _, e := range all {
 		t.add(canonical(d.room, e))
@@ -205,7 +205,7 @@ func (d *digester) entities() error {
 // versions takes what each version changed: an entity that it did not have before, or in another form.
 func (d *digester) versions() error {
 	t := d.table(tableVersions)
-	for v, err := range Versions(d.ctx, d.r, d.meaning.Version) {
+	for v, err := range Versions(d.ctx, d.r, d.checksum.Version) {
 		if err != nil {
 			return err
 		}
@@ -259,7 +259,7 @@ func Versions(ctx context.Context, r store.Reader, last int64) iter.Seq2[Version
 }
 
 // Table returns what a table says; nil when there is none of that name.
-func (m *Meaning) Table(name string) *TableMeaning {
+func (m *Checksum) Table(name string) *TableChecksum {
 	for k := range m.Tables {
 		if m.Tables[k].Table == name {
 			return &m.Tables[k]
@@ -270,7 +270,7 @@ func (m *Meaning) Table(name string) *TableMeaning {
 
 // Differences names what two stores do not agree on, in words; none when they mean the same. The other is nil where an
 // audit could not count its rows.
-func (m *Meaning) Differences(other *Meaning) (all []string) {
+func (m *Checksum) Differences(other *Checksum) (all []string) {
 	if other == nil {
 		return []string{"what the other means is not known"}
 	}
@@ -292,19 +292,19 @@ func (m *Meaning) Differences(other *Meaning) (all []string) {
 	return all
 }
 
-func (t *TableMeaning) against(other *TableMeaning) string {
+func (t *TableChecksum) against(other *TableChecksum) string {
 	if t.Rows != other.Rows || t.Vouchers != other.Vouchers || t.Fen != other.Fen {
 		return t.String() + " and " + other.String()
 	}
 	return t.String() + " in both, with different content"
 }
 
-func (t *TableMeaning) String() string {
+func (t *TableChecksum) String() string {
 	return fmt.Sprintf("%d rows, %d vouchers, %d fen", t.Rows, t.Vouchers, t.Fen)
 }
 
 // Write prints the meaning as a table, hashes in full.
-func (m *Meaning) Write(w io.Writer) error {
+func (m *Checksum) Write(w io.Writer) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tab, "table\trows\tvouchers\tfen\tsha256")
 	for _, t := range m.Tables {

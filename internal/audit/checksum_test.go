@@ -18,14 +18,14 @@ import (
 	"faquan/internal/store/memory"
 )
 
-func meaningOf(t testing.TB, st store.Store) *Meaning {
+func checksumOf(t testing.TB, st store.Store) *Checksum {
 	t.Helper()
 	r, err := st.Read(t.Context())
 	if err != nil {
 		t.Fatalf("Read: %v", err)
 	}
 	defer r.Close()
-	m, err := Digest(t.Context(), r, nil)
+	m, err := ComputeChecksum(t.Context(), r, nil)
 	if err != nil {
 		t.Fatalf("Digest: %v", err)
 	}
@@ -33,21 +33,21 @@ func meaningOf(t testing.TB, st store.Store) *Meaning {
 }
 
 // Two stores with the same history mean the same, whatever becomes of them on the way; one step more and they do not.
-func TestSameMeaning(t *testing.T) {
+func TestSameChecksum(t *testing.T) {
 	for seed := range uint64(6) {
 		d, model := newDirectory(t), memory.New()
 		st := d.open(t)
 		live(t, model, seed, 80)
 		live(t, st, seed, 80)
 		for _, when := range []string{"open", "opened again"} {
-			if got := meaningOf(t, model).Differences(meaningOf(t, st)); len(got) > 0 {
+			if got := checksumOf(t, model).Differences(checksumOf(t, st)); len(got) > 0 {
 				t.Errorf("seed %d, %s: %q", seed, when, got)
 			}
 			closeStore(t, st)
 			st = d.open(t)
 		}
 		crowdOf(t, st, 3, 1)
-		if got := meaningOf(t, model).Differences(meaningOf(t, st)); len(got) < 5 {
+		if got := checksumOf(t, model).Differences(checksumOf(t, st)); len(got) < 5 {
 			t.Errorf("seed %d: after more was issued on one of them: %q", seed, got)
 		}
 		closeStore(t, st)
@@ -55,20 +55,20 @@ func TestSameMeaning(t *testing.T) {
 }
 
 // The form of a row is pinned: what was noted of a store by one version must be what the next one says.
-func TestMeaningGolden(t *testing.T) {
+func TestChecksumGolden(t *testing.T) {
 	st := memory.New()
 	newStage().play(t, st)
 	write(t, st, midnight, &benefit.Changes{Sessions: []*benefit.Session{{Digest: benefit.Digest{1, 2}, Sealed: []byte("s"), App: 1, Expires: 9}}})
 	var out bytes.Buffer
-	if err := meaningOf(t, st).Write(&out); err != nil {
+	if err := checksumOf(t, st).Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(strings.TrimSpace(meaningGolden), strings.TrimSpace(out.String())); diff != "" {
+	if diff := cmp.Diff(strings.TrimSpace(checksumGolden), strings.TrimSpace(out.String())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-const meaningGolden = `
+const checksumGolden = `
 table               rows  vouchers  fen   sha256
 issuances           8     15        3000  e2d20487a266ea7677b1787891a5c80b4102eb1e123b1def19c9a7eebd27ec5a
 claims              11    0         0     163cb3c9d61f8aa4374f8e34ae7872a351e77be0f2701e206c45013d3f4c05d7
@@ -180,7 +180,7 @@ func changes(path string, v reflect.Value, fn func(path string)) {
 // Whatever is changed in a row changes what its table means, and nothing else does.
 func TestEveryFieldCounts(t *testing.T) {
 	o := newOneOfEach()
-	before, err := Digest(t.Context(), o, nil)
+	before, err := ComputeChecksum(t.Context(), o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestEveryFieldCounts(t *testing.T) {
 				}
 			}
 			n++
-			after, err := Digest(t.Context(), o, nil)
+			after, err := ComputeChecksum(t.Context(), o, nil)
 			if err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
@@ -219,11 +219,11 @@ func TestEveryFieldCounts(t *testing.T) {
 }
 
 // Two rows where one would do, and rows in another order, are not the same.
-func TestMeaningOfRows(t *testing.T) {
+func TestChecksumOfRows(t *testing.T) {
 	quota := func(n int64) benefit.Quota { return benefit.Quota{Total: n} }
 	seen := map[string]string{}
 	for _, rows := range [][]benefit.Quota{{}, {quota(1)}, {quota(1), quota(1)}, {quota(1), quota(2)}, {quota(2), quota(1)}} {
-		m, err := Digest(t.Context(), quotasOnly{newOneOfEach(), rows}, nil)
+		m, err := ComputeChecksum(t.Context(), quotasOnly{newOneOfEach(), rows}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,14 +233,14 @@ func TestMeaningOfRows(t *testing.T) {
 		}
 		seen[hash] = fmt.Sprint(rows)
 	}
-	none, err := Digest(t.Context(), quotasOnly{newOneOfEach(), []benefit.Quota{quota(0)}}, nil)
+	none, err := ComputeChecksum(t.Context(), quotasOnly{newOneOfEach(), []benefit.Quota{quota(0)}}, nil)
 	if err != nil || seen[none.Table(tableQuotas).SHA256] != "[]" {
 		t.Errorf("a counter of nothing does not mean the same as none: %v", err)
 	}
 }
 
 // A reader that fails says so, in every table.
-func TestMeaningOfUnreadable(t *testing.T) {
+func TestChecksumOfUnreadable(t *testing.T) {
 	o := newOneOfEach()
 	for name := range o.rows {
 		rows := map[string]any{}
@@ -249,7 +249,7 @@ func TestMeaningOfUnreadable(t *testing.T) {
 				rows[other] = row
 			}
 		}
-		if _, err := Digest(t.Context(), oneOfEach{rows: rows}, nil); err == nil || !strings.Contains(err.Error(), "unreadable") {
+		if _, err := ComputeChecksum(t.Context(), oneOfEach{rows: rows}, nil); err == nil || !strings.Contains(err.Error(), "unreadable") {
 			t.Errorf("%s cannot be read: %v", name, err)
 		}
 	}
