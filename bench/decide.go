@@ -198,7 +198,7 @@ func (d *decideBench) request(n int) *benefit.Request {
 func (d *decideBench) plain(n int) *benefit.Request {
 	r := d.request(n)
 	r.Lines = []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}}
-	r.Meaning = benefit.MeaningOf(r.Lines)
+	r.Fingerprint = benefit.FingerprintOf(r.Lines)
 	return r
 }
 
@@ -207,7 +207,7 @@ func (d *decideBench) decision(n int) *benefit.Request {
 	r := d.request(n)
 	r.Continues = true
 	r.Asked = benefit.Asked{SceneCode: decideScene, BizCode: "BIZ"}
-	r.Meaning = benefit.MeaningOf(nil, decideScene)
+	r.Fingerprint = benefit.FingerprintOf(nil, decideScene)
 	return r
 }
 

@@ -133,8 +133,8 @@ func (w Workload) request(n int64) *benefit.Request {
 	lines := []benefit.Line{{Template: w.template(n), Sends: 1, Quantity: 1}}
 	return &benefit.Request{
 		Scope: scope.Template(lines[0].Template), Key: "bench-20261122-" + strconv.FormatInt(n, 10), App: 1,
-		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: strconv.FormatInt(2_088_000_000_000_000+w.user(n), 10)},
-		Meaning:   benefit.MeaningOf(lines), Lines: lines, Note: benefit.Note{Memo: "优酷3个月兑换券"},
+		Recipient:   benefit.Identifier{Type: benefit.AlipayID, Value: strconv.FormatInt(2_088_000_000_000_000+w.user(n), 10)},
+		Fingerprint: benefit.FingerprintOf(lines), Lines: lines, Note: benefit.Note{Memo: "优酷3个月兑换券"},
 	}
 }
 

@@ -98,7 +98,7 @@ func (q *decideFlags) question() (*control.Question, error) {
 		App: q.app, Scope: control.ScopeName{App: q.app, BizCode: q.bizCode},
 		Request: benefit.Request{
 			Key: key, Recipient: benefit.Identifier{Type: q.userType, Value: q.userID}, Asked: asked,
-			Meaning: asked.DecisionMeaning(), Continues: true,
+			Fingerprint: asked.DecisionFingerprint(), Continues: true,
 		},
 	}, nil
 }

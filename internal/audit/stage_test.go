@@ -113,7 +113,7 @@ func (s *stage) play(t testing.TB, st store.Store) {
 	ask := func(clock benefit.Instant, r *benefit.Request, want int) {
 		t.Helper()
 		r.App, r.Recipient = storetest.App, benefit.Identifier{Type: benefit.AlipayID, Value: "20880"}
-		r.Meaning, r.Note.TraceID = benefit.MeaningOf(nil, r.Key), "trace "+r.Key
+		r.Fingerprint, r.Note.TraceID = benefit.FingerprintOf(nil, r.Key), "trace "+r.Key
 		all, err := c.Issue(t.Context(), clock, r)
 		if err != nil {
 			t.Fatalf("%s: %v", r.Key, err)

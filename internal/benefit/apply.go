@@ -105,7 +105,7 @@ func (a *applying) issuance(c *Claim) *Issuance {
 	}
 	r := c.Request
 	i := &Issuance{
-		ID: c.id, Scope: r.Scope, Key: r.Key, App: r.App, Meaning: r.Meaning, Recipient: r.Recipient,
+		ID: c.id, Scope: r.Scope, Key: r.Key, App: r.App, Fingerprint: r.Fingerprint, Recipient: r.Recipient,
 		Catalogue: a.cat.Version, Continues: r.Continues, BindMillis: r.BindMillis, Lines: c.lines,
 		Asked: r.Asked, Note: r.Note, Errors: c.errors, Basis: c.basis,
 	}

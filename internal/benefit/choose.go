@@ -47,7 +47,7 @@ func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	//guard:TestWindowKey$ bound.binds(st.Now) -> bound.BindMillis == 0 && bound.binds(st.Now)
 	if bound := st.claim(c.key); bound != nil && bound.binds(st.Now) {
 		c.Bound = bound
-		c.Conflict = !sameMeaning(bound, r, c.User)
+		c.Conflict = !sameRequest(bound, r, c.User)
 		if c.User != nil && c.User.ID != bound.User { //guard:TestContinuedForTheFirstUser
 			c.User = nil // the identifier moved: what is continued for the first user is not given to another
 		}
@@ -69,17 +69,17 @@ func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	return c
 }
 
-// sameMeaning reports whether a request asks for the same as the one that made the issuance under its key. The
+// sameRequest reports whether a request asks for the same as the one that made the issuance under its key. The
 // recipient is the same when the text is, or when it resolves to the user of the first time.
-func sameMeaning(bound *Issuance, r *Request, u *User) bool {
+func sameRequest(bound *Issuance, r *Request, u *User) bool {
 	if bound.Scope != r.Scope || bound.Key != r.Key { //guard:TestDigestClashIsAConflict
 		// Two keys with one digest are practically impossible, and must never be answered with another caller's
 		// voucher.
 		return false
 	}
 	//guard:TestKeyAndRecipient without (bound.Recipient == r.Recipient || u != nil && u.ID == bound.User)
-	//guard:TestMeaning$ without bound.Meaning == r.Meaning
-	return bound.Meaning == r.Meaning && (bound.Recipient == r.Recipient || u != nil && u.ID == bound.User)
+	//guard:TestFingerprint$ without bound.Meaning == r.Meaning
+	return bound.Fingerprint == r.Fingerprint && (bound.Recipient == r.Recipient || u != nil && u.ID == bound.User)
 }
 
 // acceptsUnknown reports whether every template owner among the lines, or the candidates, takes an unknown recipient.

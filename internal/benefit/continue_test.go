@@ -180,9 +180,9 @@ func TestRefusedRequestFreezesNothing(t *testing.T) {
 // The frozen lines are what a retry continues, even when it would ask for others today.
 func TestRetryWithOtherLines(t *testing.T) {
 	d := newDesk(t, template(1), template(2, status(Paused)), template(3), template(4))
-	meaning := MeaningOf(nil, "scene")
+	fingerprint := FingerprintOf(nil, "scene")
 	ask := func(n ...TemplateID) *Request {
-		r := &Request{Scope: "app/1", Key: "k", App: 1, Recipient: Identifier{Type: TaobaoID, Value: "a"}, Meaning: meaning, Continues: true}
+		r := &Request{Scope: "app/1", Key: "k", App: 1, Recipient: Identifier{Type: TaobaoID, Value: "a"}, Fingerprint: fingerprint, Continues: true}
 		for _, n := range n {
 			r.Lines = append(r.Lines, Line{Template: n, Sends: 1, Quantity: 1})
 		}

@@ -93,7 +93,7 @@ func request(key, taobao string, n TemplateID, changes ...func(*Request)) *Reque
 	for _, change := range changes {
 		change(r)
 	}
-	r.Meaning = MeaningOf(r.Lines)
+	r.Fingerprint = FingerprintOf(r.Lines)
 	return r
 }
 

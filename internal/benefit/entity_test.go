@@ -148,7 +148,7 @@ func TestDigestsArePinned(t *testing.T) {
 	for what, c := range map[string]struct{ got, want string }{
 		"session": {SessionDigest("key").String(), "7ec8ad57df58cbd6724250535a3b6687"},
 		"claim":   {ClaimIDOf("t/1", "k").String(), "6cdf4ddc3236975eb0f1506a6c0abfef"},
-		"meaning": {MeaningOf([]Line{{Template: 1, Sends: 1, Quantity: 1, HasAmount: true, Amount: 5}}, "x").String(), "cc777c0a5714b947fe35f6a6b6a4aa44"},
+		"meaning": {FingerprintOf([]Line{{Template: 1, Sends: 1, Quantity: 1, HasAmount: true, Amount: 5}}, "x").String(), "cc777c0a5714b947fe35f6a6b6a4aa44"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %s, want %s", what, c.got, c.want)

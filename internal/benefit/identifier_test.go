@@ -97,7 +97,7 @@ func TestInvalidRecipientOfABoundKey(t *testing.T) {
 		x := newTrial()
 		wrong(x)
 		x.bound = &Issuance{
-			ID: 5, Scope: x.request.Scope, Key: x.request.Key, Meaning: x.request.Meaning, Recipient: x.request.Recipient, User: 11,
+			ID: 5, Scope: x.request.Scope, Key: x.request.Key, Fingerprint: x.request.Fingerprint, Recipient: x.request.Recipient, User: 11,
 			Lines: []IssuedLine{{Line: x.request.Lines[0], Issued: 1}},
 		}
 		if o, _ := x.decide(); o.Reason != NotRefused || !o.Replayed || o.Issuance != x.bound {
@@ -116,7 +116,7 @@ func TestInvalidRecipientContinues(t *testing.T) {
 	wrongs[IdentifierInvalid](x)
 	x.request.Continues = true
 	x.bound = &Issuance{
-		ID: 5, Scope: x.request.Scope, Key: x.request.Key, Meaning: x.request.Meaning, Recipient: x.request.Recipient, User: 11,
+		ID: 5, Scope: x.request.Scope, Key: x.request.Key, Fingerprint: x.request.Fingerprint, Recipient: x.request.Recipient, User: 11,
 		Continues: true, Lines: []IssuedLine{{Line: x.request.Lines[0], Reason: StockEmpty, First: 6, Amounts: []money.Fen{500}}},
 	}
 	if o, _ := x.decide(); o.Reason != NotRefused || o.Issuance.Lines[0].Issued != 1 {

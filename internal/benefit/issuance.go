@@ -10,13 +10,13 @@ import (
 // Issuance is the record of what was issued under one idempotency key: its claim (the meaning and the frozen
 // lines) and its outcome. It exists only if something was issued. It is never changed in place.
 type Issuance struct {
-	ID        id.ID // also the id of the first voucher that its lines may issue
-	Scope     Scope
-	Key       string
-	App       AppID
-	Meaning   Digest
-	Recipient Identifier // as sent
-	User      UserID
+	ID          id.ID // also the id of the first voucher that its lines may issue
+	Scope       Scope
+	Key         string
+	App         AppID
+	Fingerprint Digest
+	Recipient   Identifier // as sent
+	User        UserID
 	// Alipay is the user's first ALIPAY id when another identifier was sent, because answers show it.
 	Alipay    string
 	Catalogue int64 // the version under which the key was bound

@@ -54,7 +54,7 @@ func (j *judge) verdict(r *Request, o Outcome, now Instant) error {
 		old = nil
 	}
 	user := j.named(r.Recipient)
-	if old != nil && (old.meaning != r.Meaning || old.recipient != r.Recipient && (user == nil || user.ID != old.user)) {
+	if old != nil && (old.meaning != r.Fingerprint || old.recipient != r.Recipient && (user == nil || user.ID != old.user)) {
 		if o.Reason != KeyConflict || o.Issuance != nil || len(o.Lines) != 0 {
 			return fmt.Errorf("the key means something else, and the outcome is %s", o.Reason)
 		}
@@ -197,7 +197,7 @@ func (j *judge) keep(t *tryout, key string, r *Request, o Outcome, old *record) 
 		}
 	}
 	kept := &record{
-		meaning: r.Meaning, recipient: o.Issuance.Recipient, user: t.user.ID, lines: o.Issuance.Lines, boxDone: o.BoxDone, errors: o.Errors,
+		meaning: r.Fingerprint, recipient: o.Issuance.Recipient, user: t.user.ID, lines: o.Issuance.Lines, boxDone: o.BoxDone, errors: o.Errors,
 	}
 	kept.continues = r.Continues
 	if old != nil {

@@ -62,7 +62,7 @@ func TestReplayWhateverHappenedSince(t *testing.T) {
 }
 
 // What is no part of the meaning may differ; what is may not.
-func TestMeaning(t *testing.T) {
+func TestFingerprint(t *testing.T) {
 	line := Line{Template: 1, Sends: 2, Quantity: 1}
 	change := func(f func(l *Line)) *Request {
 		l := line
@@ -102,10 +102,10 @@ func TestMeaning(t *testing.T) {
 	}
 }
 
-func TestMeaningCountsTheTextsApart(t *testing.T) {
+func TestFingerprintSeparatesTexts(t *testing.T) {
 	seen := map[Digest]string{}
 	for _, texts := range [][]string{nil, {""}, {"", ""}, {"ab", "c"}, {"a", "bc"}, {"abc"}, {"a", "b", "c"}} {
-		d := MeaningOf(nil, texts...)
+		d := FingerprintOf(nil, texts...)
 		if other, clash := seen[d]; clash {
 			t.Errorf("%q means what %s means", texts, other)
 		}
@@ -177,7 +177,7 @@ func TestOneKeyTwiceInABatch(t *testing.T) {
 // The digest finds the claim, the text decides: two keys with one digest are never each other's.
 func TestDigestClashIsAConflict(t *testing.T) {
 	x := newTrial()
-	x.bound = &Issuance{ID: 5, Scope: x.request.Scope, Key: "another key", Meaning: x.request.Meaning, Recipient: x.request.Recipient, User: 11}
+	x.bound = &Issuance{ID: 5, Scope: x.request.Scope, Key: "another key", Fingerprint: x.request.Fingerprint, Recipient: x.request.Recipient, User: 11}
 	x.wantReason(t, KeyConflict)
 	x.bound.Scope, x.bound.Key = "another scope", x.request.Key
 	x.wantReason(t, KeyConflict)

@@ -10,7 +10,7 @@ import (
 // wrongs make a trial wrong in one way each, without undoing what another way did.
 var wrongs = map[Reason]func(*trial){
 	KeyConflict: func(x *trial) {
-		x.bound = &Issuance{ID: 5, Scope: x.request.Scope, Key: x.request.Key, Meaning: MeaningOf(nil, "another"), Recipient: x.request.Recipient, User: 11}
+		x.bound = &Issuance{ID: 5, Scope: x.request.Scope, Key: x.request.Key, Fingerprint: FingerprintOf(nil, "another"), Recipient: x.request.Recipient, User: 11}
 	},
 	IdentifierInvalid: func(x *trial) { x.rename(x.request.Recipient.Type, "two\nlines") },
 	UserTypeNotAllowed: func(x *trial) {

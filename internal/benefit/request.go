@@ -119,13 +119,13 @@ type Request struct {
 	Key       string
 	App       AppID
 	Recipient Identifier // as sent
-	// OnAlipay reports whether the request came over the Alipay gateway, where a user_id has a form of its own unless the owner of
-	// the template relaxes it: see Merchant.AnyUserID.
-	OnAlipay bool
-	Meaning  Digest // of everything but the recipient that must be equal for a retry to be one: see MeaningOf
-	Lines    []Line // none when Asked names a scene
-	Asked    Asked
-	Note     Note
+	// OnAlipay reports whether the request came over the Alipay gateway, where a user_id has a form of its own unless
+	// the owner of the template relaxes it: see Merchant.AnyUserID.
+	OnAlipay    bool
+	Fingerprint Digest // of everything but the recipient that must be equal for a retry to be one: see FingerprintOf
+	Lines       []Line // none when Asked names a scene
+	Asked       Asked
+	Note        Note
 	// BindMillis is how long after the first issue the key stays bound, in milliseconds; 0 is for ever.
 	BindMillis int64
 	// Guarded reports whether the one-second guard of the lines' activities holds for this request.
@@ -138,10 +138,10 @@ type Request struct {
 // Claim returns the look-up id of the request's key.
 func (r *Request) Claim() ClaimID { return ClaimIDOf(r.Scope, r.Key) }
 
-// MeaningOf returns the fingerprint of a request, apart from its recipient: a digest of its lines and of other texts
+// FingerprintOf returns the fingerprint of a request, apart from its recipient: a digest of its lines and of other texts
 // that the façade includes (a card type, a scene code, the narrowing). Memo, trace id, extend info and session are not
 // among them.
-func MeaningOf(lines []Line, more ...string) Digest {
+func FingerprintOf(lines []Line, more ...string) Digest {
 	var room [256]byte
 	b := binary.AppendUvarint(room[:0], uint64(len(lines)))
 	for _, l := range lines {
@@ -162,12 +162,12 @@ func MeaningOf(lines []Line, more ...string) Digest {
 	return Digest(sum[:16])
 }
 
-// DecisionMeaning returns the fingerprint of a decision request, apart from the recipient. It depends on the request
+// DecisionFingerprint returns the fingerprint of a decision request, apart from the recipient. It depends on the request
 // alone: the catalogue may have changed by the time of a retry.
-func (a *Asked) DecisionMeaning() Digest {
+func (a *Asked) DecisionFingerprint() Digest {
 	texts := append([]string{a.SceneCode, strconv.Itoa(len(a.ActCodes))}, a.ActCodes...)
-	for _, pair := range a.Rights { //guard:internal/gateway/top.TestMeaningOfADecision
+	for _, pair := range a.Rights { //guard:internal/gateway/top.TestFingerprintOfADecision
 		texts = append(texts, pair.ActCode, strconv.FormatInt(pair.RightID, 10))
 	}
-	return MeaningOf(nil, texts...)
+	return FingerprintOf(nil, texts...)
 }

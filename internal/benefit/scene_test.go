@@ -63,7 +63,7 @@ func inScene(key, user string, changes ...func(*Request)) *Request {
 	for _, change := range changes {
 		change(r)
 	}
-	r.Meaning = MeaningOf(nil, r.Asked.SceneCode, fmt.Sprint(r.Asked.ActCodes, r.Asked.Rights))
+	r.Fingerprint = FingerprintOf(nil, r.Asked.SceneCode, fmt.Sprint(r.Asked.ActCodes, r.Asked.Rights))
 	return r
 }
 

@@ -48,7 +48,7 @@ func newTrial() *trial {
 		user:     &User{ID: 11, Person: "p", Identifiers: []Identifier{recipient}},
 		partner:  &User{ID: 12, Person: "p"},
 		request: &Request{
-			Scope: "s", Key: "k", App: 1, Recipient: recipient, Meaning: MeaningOf(nil, "as asked"),
+			Scope: "s", Key: "k", App: 1, Recipient: recipient, Fingerprint: FingerprintOf(nil, "as asked"),
 			Lines: []Line{{Template: 1, Activity: 1, Sends: 1, Quantity: 1, Amount: 500, HasAmount: true}},
 		},
 	}

@@ -81,7 +81,7 @@ func (d *Service) mustIssue(t *testing.T, r *benefit.Request) benefit.Outcome {
 func question(key string) *Question {
 	return &Question{App: "shop", Scope: ScopeName{App: "shop", BizCode: "B"}, Request: benefit.Request{
 		Key: key, Continues: true, Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: "2088302001456115"},
-		Asked: benefit.Asked{SceneCode: "S"}, Meaning: benefit.MeaningOf(nil, "S"),
+		Asked: benefit.Asked{SceneCode: "S"}, Fingerprint: benefit.FingerprintOf(nil, "S"),
 	}}
 }
 
@@ -109,7 +109,7 @@ func TestDecideIssuesNothing(t *testing.T) {
 func TestFindMasks(t *testing.T) {
 	d := deskWorld(t)
 	o := d.mustIssue(t, &benefit.Request{
-		Scope: scope.Certificate(1), Key: "k", Meaning: benefit.MeaningOf(nil), Note: benefit.Note{TraceID: "t"},
+		Scope: scope.Certificate(1), Key: "k", Fingerprint: benefit.FingerprintOf(nil), Note: benefit.Note{TraceID: "t"},
 		Lines: []benefit.Line{{Template: 2, Sends: 1, Quantity: 1}},
 	})
 	code := o.Issuance.Vouchers()[0].Code
@@ -132,7 +132,7 @@ func TestFindMasks(t *testing.T) {
 func TestFindOnlyWhatWasIssued(t *testing.T) {
 	d := deskWorld(t)
 	o := d.mustIssue(t, &benefit.Request{
-		Scope: scope.Template(1), Key: "k", Meaning: benefit.MeaningOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 3, Quantity: 1}},
+		Scope: scope.Template(1), Key: "k", Fingerprint: benefit.FingerprintOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 3, Quantity: 1}},
 	})
 	for n, want := range []error{nil, nil, ErrNotFound} {
 		_, err := d.Find(t.Context(), &Search{Voucher: strconv.Itoa(int(o.Issuance.ID) + n)})
@@ -148,7 +148,7 @@ func TestFindRefusals(t *testing.T) {
 	at := time.Date(2026, 11, 22, 12, 0, 0, 0, benefit.Shanghai)
 	ask := func(key string, sends int) *benefit.Request {
 		return &benefit.Request{
-			Scope: scope.Template(1), Key: key, Meaning: benefit.MeaningOf(nil, strconv.Itoa(sends)), Note: benefit.Note{TraceID: "theirs-" + key},
+			Scope: scope.Template(1), Key: key, Fingerprint: benefit.FingerprintOf(nil, strconv.Itoa(sends)), Note: benefit.Note{TraceID: "theirs-" + key},
 			Lines: []benefit.Line{{Template: 1, Sends: sends, Quantity: 1}},
 		}
 	}
@@ -228,7 +228,7 @@ func TestScopeNames(t *testing.T) {
 func TestFindAnsweredTrace(t *testing.T) {
 	d := deskWorld(t)
 	o := d.mustIssue(t, &benefit.Request{
-		Scope: scope.Template(1), Key: "k", Meaning: benefit.MeaningOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}},
+		Scope: scope.Template(1), Key: "k", Fingerprint: benefit.FingerprintOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}},
 	})
 	c := gateway.Record{TraceID: gateway.NewTraceID()}
 	if found, err := d.Find(t.Context(), &Search{Trace: c.TraceID}); !errors.Is(err, ErrNotFound) {
@@ -254,7 +254,7 @@ func TestDecideBoundKey(t *testing.T) {
 		t.Errorf("bound: %+v, %v", decision, err)
 	}
 	other := question("k")
-	other.Request.Meaning = benefit.MeaningOf(nil, "another")
+	other.Request.Fingerprint = benefit.FingerprintOf(nil, "another")
 	decision, err = d.Decide(t.Context(), other, false)
 	if err != nil || decision.Reason != "KEY_CONFLICT" || len(decision.Vouchers) > 0 || len(decision.Candidates) > 0 || decision.Remark == "" {
 		t.Errorf("conflict: %+v, %v", decision, err)
@@ -266,7 +266,7 @@ func TestFindLongTrace(t *testing.T) {
 	d := deskWorld(t)
 	trace := strings.Repeat("线", 300)
 	d.mustIssue(t, &benefit.Request{
-		Scope: scope.Template(1), Key: "k", Meaning: benefit.MeaningOf(nil), Note: benefit.Note{TraceID: string([]rune(trace)[:256])},
+		Scope: scope.Template(1), Key: "k", Fingerprint: benefit.FingerprintOf(nil), Note: benefit.Note{TraceID: string([]rune(trace)[:256])},
 		Lines: []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}},
 	})
 	if found, err := d.Find(t.Context(), &Search{Trace: trace}); err != nil || len(found) != 1 {

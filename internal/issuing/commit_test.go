@@ -19,7 +19,7 @@ func mixed(b *bench) (old, rest *benefit.Request, batch []*benefit.Request) {
 		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: "20881"},
 		Lines:     []benefit.Line{storetest.Line(1), {Template: 2, Sends: 1, Quantity: 2}}, // more than there are of 2
 	}
-	rest.Meaning = benefit.MeaningOf(rest.Lines)
+	rest.Fingerprint = benefit.FingerprintOf(rest.Lines)
 	for _, a := range b.issue(old, rest) {
 		b.want("before", a, nil, benefit.NotRefused)
 	}

@@ -21,7 +21,7 @@ func (l *ledger) judgeReplay(r *benefit.Request, o benefit.Outcome, now benefit.
 // books what it issued.
 func (l *ledger) judge(r *benefit.Request, o benefit.Outcome, now benefit.Instant) error {
 	user, bound := l.recipient(r.Recipient), l.standing(claim{r.Scope, r.Key}, now)
-	if bound != nil && (bound.Meaning != r.Meaning || bound.Recipient != r.Recipient && (user == nil || user.ID != bound.User)) {
+	if bound != nil && (bound.Fingerprint != r.Fingerprint || bound.Recipient != r.Recipient && (user == nil || user.ID != bound.User)) {
 		if o.Reason != benefit.KeyConflict || o.Issuance != nil || len(o.Lines) > 0 {
 			return errors.New("the key is bound to another meaning")
 		}
@@ -136,7 +136,7 @@ func (t *trial) book(r *benefit.Request, bound *benefit.Issuance, lines []benefi
 	if user := l.users[i.User]; user == nil || user.ID != t.user.ID {
 		return fmt.Errorf("issued to user %d, not to %d", i.User, t.user.ID)
 	}
-	if i.Scope != r.Scope || i.Key != r.Key || i.BindMillis != r.BindMillis && bound == nil || i.Meaning != r.Meaning {
+	if i.Scope != r.Scope || i.Key != r.Key || i.BindMillis != r.BindMillis && bound == nil || i.Fingerprint != r.Fingerprint {
 		return errors.New("issued under another key, or another meaning")
 	}
 	l.coverage.note(l.issued[claim{r.Scope, r.Key}], bound, i)

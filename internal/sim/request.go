@@ -104,10 +104,10 @@ func (w *world) again(first *wish) *wish {
 	case 0:
 		again.Recipient = w.recipient()
 	case 1:
-		again.Meaning = benefit.MeaningOf(again.Lines, "another")
+		again.Fingerprint = benefit.FingerprintOf(again.Lines, "another")
 		if len(again.Lines) > 0 {
 			again.Lines = w.lines(again.Continues)
-			again.Meaning = benefit.MeaningOf(again.Lines)
+			again.Fingerprint = benefit.FingerprintOf(again.Lines)
 		}
 	case 2:
 		again.Note.TraceID = "again"
@@ -139,7 +139,7 @@ func (w *world) plain() *wish {
 		Recipient: w.recipient(), Continues: w.pick(2) == 0, Note: w.note(),
 	}
 	r.Lines = w.lines(r.Continues)
-	r.Meaning = benefit.MeaningOf(r.Lines)
+	r.Fingerprint = benefit.FingerprintOf(r.Lines)
 	return &wish{Request: r}
 }
 
@@ -156,7 +156,7 @@ func (w *world) activitySend() *wish {
 		x.Recipient = w.recipient()
 	}
 	x.Scope = scope.Relation(x.App, 1000+int64(x.relation))
-	x.Meaning = benefit.MeaningOf(nil, fmt.Sprint(x.detail), fmt.Sprint(x.sends), x.Asked.Card)
+	x.Fingerprint = benefit.FingerprintOf(nil, fmt.Sprint(x.detail), fmt.Sprint(x.sends), x.Asked.Card)
 	return x
 }
 
@@ -181,7 +181,7 @@ func (w *world) decisionSend() *wish {
 	}
 	return &wish{Request: benefit.Request{
 		Scope: scope.Biz(storetest.App, asked.BizCode), Key: w.key(), App: storetest.App, Recipient: w.recipient(),
-		Asked: asked, Note: w.note(), Continues: true, Meaning: benefit.MeaningOf(nil, asked.SceneCode, fmt.Sprint(asked.ActCodes, asked.Rights)),
+		Asked: asked, Note: w.note(), Continues: true, Fingerprint: benefit.FingerprintOf(nil, asked.SceneCode, fmt.Sprint(asked.ActCodes, asked.Rights)),
 	}}
 }
 
@@ -190,9 +190,9 @@ func (w *world) certificateSend() *wish {
 	template, n := benefit.TemplateID(1+w.pick(w.templates)), w.pick(3)
 	r := benefit.Request{
 		Scope: scope.Certificate(storetest.App), Key: w.key(), App: storetest.App, Note: w.note(),
-		Recipient: benefit.Identifier{Type: benefit.OpenID, Value: fmt.Sprint("o", n), App: storetest.App},
-		Meaning:   benefit.MeaningOf(nil, fmt.Sprint(template)),
-		Lines:     []benefit.Line{w.line(template)}, Asked: benefit.Asked{Channel: int64(n)},
+		Recipient:   benefit.Identifier{Type: benefit.OpenID, Value: fmt.Sprint("o", n), App: storetest.App},
+		Fingerprint: benefit.FingerprintOf(nil, fmt.Sprint(template)),
+		Lines:       []benefit.Line{w.line(template)}, Asked: benefit.Asked{Channel: int64(n)},
 	}
 	if w.pick(4) > 0 {
 		r.Key, r.BindMillis = fmt.Sprintf("w%d-%d", template, n), some[int64](w, 1, 700, 5000, int64(hour))

@@ -143,8 +143,8 @@ func TestTheRequestToTheCore(t *testing.T) {
 			line := benefit.Line{Template: 1, Sends: 1, Quantity: 1, Amount: 1050, HasAmount: true}
 			want := &benefit.Request{
 				Scope: scope.Template(1), Key: "单号 1", App: 1, Recipient: test.want, OnAlipay: true, Lines: []benefit.Line{line},
-				Meaning: benefit.MeaningOf([]benefit.Line{line}),
-				Note:    benefit.Note{Memo: "优酷·会员 🎁", Extend: `{"k":"值"}`},
+				Fingerprint: benefit.FingerprintOf([]benefit.Line{line}),
+				Note:        benefit.Note{Memo: "优酷·会员 🎁", Extend: `{"k":"值"}`},
 			}
 			if diff := cmp.Diff(want, w.request.Load()); diff != "" {
 				t.Errorf("%s, %s (-want +got)\n%s", charset, test.who, diff)
@@ -523,8 +523,8 @@ func TestTheRecord(t *testing.T) {
 	}
 }
 
-// A call that issues nothing is remembered with what it was answered: by our trace id and by its key, as far as it said one;
-// the trace id of one that issues leads to its voucher.
+// A call that issues nothing is remembered with what it was answered: by our trace id and by its key, as far as it said
+// one; the trace id of one that issues leads to its voucher.
 func TestRefusalsOfCalls(t *testing.T) {
 	refusals := gateway.NewRefusals()
 	w := newWorld(t, func(o *alipay.Options) { o.Refusals = refusals })

@@ -158,7 +158,7 @@ func (o *sendOrder) request(t *benefit.Template, app benefit.AppID) *benefit.Req
 		Scope: scope.Template(t.ID), Key: o.key, App: app, Recipient: o.recipient(app), OnAlipay: true, Note: o.note,
 		Lines: []benefit.Line{{Template: t.ID, Sends: 1, Quantity: 1, Amount: o.amount, HasAmount: o.hasAmount}},
 	}
-	r.Meaning = benefit.MeaningOf(r.Lines)
+	r.Fingerprint = benefit.FingerprintOf(r.Lines)
 	return r
 }
 

@@ -182,7 +182,7 @@ func (o *activityOrder) request(c *call, line benefit.Line) *benefit.Request {
 	return &benefit.Request{
 		Scope: scope.Relation(c.app.ID, o.relationID), Key: o.key, App: c.app.ID,
 		Recipient: benefit.RefTo(c.session.User),
-		Meaning: benefit.MeaningOf(nil, number(o.detailID), o.bizID, number(o.purchaserID), number(o.benefitType),
+		Fingerprint: benefit.FingerprintOf(nil, number(o.detailID), o.bizID, number(o.purchaserID), number(o.benefitType),
 			number(o.sends), o.card), //guard:TestOutcomesOfSends without number(o.sends)
 		//guard:TestOneSecondGuard without Guarded: true
 		Lines: []benefit.Line{line}, Guarded: true, Note: benefit.Note{TraceID: o.trace},

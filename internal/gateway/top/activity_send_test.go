@@ -31,9 +31,9 @@ func TestTheRequestOfASend(t *testing.T) {
 	carol := l.user("carol")
 	want := &benefit.Request{
 		Scope: scope.Relation(1, plainRelation), Key: "K", App: 1, Recipient: benefit.RefTo(carol),
-		Meaning: benefit.MeaningOf(nil, "100", "12457112", "1001", "1", "3", "game"),
-		Lines:   []benefit.Line{{Template: l.draft.templates["many"].ID, Activity: l.draft.activities["plain"].ID, DetailID: 100, Sends: 3, Quantity: 1}},
-		Guarded: true, Note: benefit.Note{TraceID: strings.Repeat("线", 256)},
+		Fingerprint: benefit.FingerprintOf(nil, "100", "12457112", "1001", "1", "3", "game"),
+		Lines:       []benefit.Line{{Template: l.draft.templates["many"].ID, Activity: l.draft.activities["plain"].ID, DetailID: 100, Sends: 3, Quantity: 1}},
+		Guarded:     true, Note: benefit.Note{TraceID: strings.Repeat("线", 256)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -106,11 +106,11 @@ func (o *certificateOrder) request(t *benefit.Template, app benefit.AppID) *bene
 	if !o.allowed(t) { //guard:TestCertificateRefusals
 		line.Template = 0
 	}
-	meaning := benefit.MeaningOf(nil, strconv.FormatInt(o.outID, 10), strconv.FormatInt(o.channel, 10), o.bizCode)
+	fingerprint := benefit.FingerprintOf(nil, strconv.FormatInt(o.outID, 10), strconv.FormatInt(o.channel, 10), o.bizCode)
 	return &benefit.Request{
 		Scope: scope.Certificate(app), Key: o.key(t, app), App: app, Recipient: openID(o.openID, app),
 		//guard:TestRepeatWindow$ without BindMillis: t.RepeatMillis
-		Meaning: meaning, Lines: []benefit.Line{line}, BindMillis: t.RepeatMillis,
+		Fingerprint: fingerprint, Lines: []benefit.Line{line}, BindMillis: t.RepeatMillis,
 		Asked: benefit.Asked{BizCode: o.bizCode, Channel: o.channel},
 	}
 }
@@ -128,7 +128,7 @@ func (o *certificateOrder) key(t *benefit.Template, app benefit.AppID) string {
 		_, _ = rand.Read(room[:]) // it never fails
 		return "n" + hex.EncodeToString(room[:])
 	}
-	return "w" + benefit.MeaningOf(nil, strconv.FormatInt(int64(t.ID), 10), strconv.FormatInt(int64(app), 10),
+	return "w" + benefit.FingerprintOf(nil, strconv.FormatInt(int64(t.ID), 10), strconv.FormatInt(int64(app), 10),
 		o.openID, o.bizCode, strconv.FormatInt(o.channel, 10)).String() //guard:TestSamenessInTheWindow without o.bizCode
 }
 

@@ -58,7 +58,7 @@ func TestWhatACertificateAsks(t *testing.T) {
 	l.sent(certificate(object{"out_id": "123", "channel": "8"}))
 	got := l.request.Load()
 	want := &benefit.Request{
-		Scope: scope.Certificate(1), Key: got.Key, App: 1, Meaning: got.Meaning, BindMillis: 10_000,
+		Scope: scope.Certificate(1), Key: got.Key, App: 1, Fingerprint: got.Fingerprint, BindMillis: 10_000,
 		Recipient: benefit.Identifier{Type: "OPEN_ID", Value: labOpenID, App: 1},
 		Lines:     []benefit.Line{{Template: l.draft.templates["code"].ID, Sends: 1, Quantity: 1}},
 		Asked:     benefit.Asked{BizCode: "23", Channel: 8},

@@ -84,7 +84,7 @@ func readDecision(c *call) (*benefit.Request, *wire.Error) {
 	return &benefit.Request{
 		//guard:TestPartOfAllRights without Continues: true
 		Scope: scope.Biz(c.app.ID, bizCode), Key: key, App: c.app.ID, Recipient: recipient, Continues: true,
-		Meaning: asked.DecisionMeaning(), Asked: asked,
+		Fingerprint: asked.DecisionFingerprint(), Asked: asked,
 		Note: benefit.Note{TraceID: c.record.CallerTrace},
 	}, nil
 }

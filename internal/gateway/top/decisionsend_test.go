@@ -29,7 +29,7 @@ func TestWhatADecisionAsks(t *testing.T) {
 	}))
 	got := l.request.Load()
 	want := &benefit.Request{
-		Scope: scope.Biz(1, "业务 1"), Key: "k1", App: 1, Continues: true, Meaning: got.Meaning, Note: got.Note,
+		Scope: scope.Biz(1, "业务 1"), Key: "k1", App: 1, Continues: true, Fingerprint: got.Fingerprint, Note: got.Note,
 		Recipient: benefit.Identifier{Type: "OPEN_ID", Value: labOpenID, App: 1},
 		Asked: benefit.Asked{
 			BizCode: "业务 1", SceneCode: labScene, ActCodes: []string{"act-a", "act-b"},
@@ -60,7 +60,7 @@ func TestFormsOfActCodes(t *testing.T) {
 }
 
 // The same narrowing in another order is the same request, another narrowing is not; memo-like members do not count.
-func TestMeaningOfADecision(t *testing.T) {
+func TestFingerprintOfADecision(t *testing.T) {
 	narrow := func(acts string, rights ...object) object {
 		return object{"act_codes": acts, "act_right_top_infos": rights}
 	}

@@ -163,7 +163,7 @@ func (e *encoder) issuance(i *benefit.Issuance) {
 	e.text(string(i.Scope))
 	e.text(i.Key)
 	e.int(int64(i.App))
-	e.b = append(e.b, i.Meaning[:]...)
+	e.b = append(e.b, i.Fingerprint[:]...)
 	e.identifier(i.Recipient)
 	e.fixed(int64(i.User))
 	e.text(i.Alipay)
@@ -183,10 +183,10 @@ func (d *decoder) issuance() *benefit.Issuance {
 	i := &benefit.Issuance{
 		ID: id.ID(d.fixed()), Scope: benefit.Scope(d.text()), Key: d.text(), App: benefit.AppID(d.int()),
 	}
-	if len(d.b) < len(i.Meaning) {
+	if len(d.b) < len(i.Fingerprint) {
 		d.fail()
 	} else {
-		d.b = d.b[copy(i.Meaning[:], d.b):]
+		d.b = d.b[copy(i.Fingerprint[:], d.b):]
 	}
 	i.Recipient = d.identifier()
 	i.User = benefit.UserID(d.fixed())

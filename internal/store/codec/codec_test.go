@@ -115,7 +115,7 @@ func anyIssuance(t *rapid.T) *benefit.Issuance {
 		Asked: seldom(t, anyAsked), BindMillis: seldom(t, anyInt), BoxDone: rapid.Bool().Draw(t, "box"),
 		Errors: seldom(t, anyErrors), Basis: seldom(t, anyBasis),
 
-		ID: id.ID(anyInt(t)), Scope: benefit.Scope(anyText(t)), Key: anyText(t), App: benefit.AppID(anyInt(t)), Meaning: anyDigest(t),
+		ID: id.ID(anyInt(t)), Scope: benefit.Scope(anyText(t)), Key: anyText(t), App: benefit.AppID(anyInt(t)), Fingerprint: anyDigest(t),
 		Recipient: anyIdentifier(t), User: benefit.UserID(anyInt(t)), Alipay: anyText(t), Catalogue: anyInt(t),
 		Continues: rapid.Bool().Draw(t, "continues"), Lines: several(t, anyLine),
 		Note: benefit.Note{Memo: anyText(t), Extend: anyText(t), TraceID: anyText(t)},

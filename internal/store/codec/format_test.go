@@ -20,7 +20,7 @@ func formatOneChanges() *benefit.Changes {
 	return &benefit.Changes{
 		Now: storetest.Start,
 		Issuances: []*benefit.Issuance{{
-			ID: 1 << 40, Scope: "t/7", Key: "key", App: 1, Meaning: benefit.MeaningOf([]benefit.Line{line}), Recipient: open,
+			ID: 1 << 40, Scope: "t/7", Key: "key", App: 1, Fingerprint: benefit.FingerprintOf([]benefit.Line{line}), Recipient: open,
 			User: 1<<40 + 9, Alipay: "2088", Catalogue: 4, Continues: true,
 			Note: benefit.Note{Memo: "第", Extend: "{}", TraceID: "trace"},
 			Lines: []benefit.IssuedLine{{

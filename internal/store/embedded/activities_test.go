@@ -56,7 +56,7 @@ func newPair(t testing.TB, o Options, digits int, seed uint64) *pair {
 // issue issues on both, and wants the same outcome.
 func (x *pair) issue(t testing.TB, clock benefit.Instant, r *benefit.Request) benefit.Outcome {
 	t.Helper()
-	r.Meaning = benefit.MeaningOf(r.Lines, r.Asked.Card)
+	r.Fingerprint = benefit.FingerprintOf(r.Lines, r.Asked.Card)
 	x.real.Store = x.s
 	got, err := x.real.Issue(t.Context(), clock, r)
 	if err != nil {

@@ -88,7 +88,7 @@ func scene(n benefit.SceneID, code string, of benefit.ActivityID) *benefit.Scene
 func chosen(key, user, scene string) *benefit.Request {
 	return &benefit.Request{
 		Scope: scope.Biz(storetest.App, "b"), Key: key, App: storetest.App, Continues: true,
-		Recipient: named(user),
-		Meaning:   benefit.MeaningOf(nil, scene), Asked: benefit.Asked{BizCode: "b", SceneCode: scene},
+		Recipient:   named(user),
+		Fingerprint: benefit.FingerprintOf(nil, scene), Asked: benefit.Asked{BizCode: "b", SceneCode: scene},
 	}
 }

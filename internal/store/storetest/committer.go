@@ -62,8 +62,8 @@ func Line(template benefit.TemplateID) benefit.Line {
 func Request(key, alipay string, lines ...benefit.Line) *benefit.Request {
 	return &benefit.Request{
 		Scope: scope.Template(lines[0].Template), Key: key, App: App,
-		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: alipay},
-		Meaning:   benefit.MeaningOf(lines), Lines: lines,
+		Recipient:   benefit.Identifier{Type: benefit.AlipayID, Value: alipay},
+		Fingerprint: benefit.FingerprintOf(lines), Lines: lines,
 	}
 }
 

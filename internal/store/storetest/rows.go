@@ -30,7 +30,7 @@ func plain(first id.ID, key string, user benefit.UserID, template benefit.Templa
 		amounts[k] = 500
 	}
 	return &benefit.Issuance{
-		ID: first, Scope: scope.Template(template), Key: key, App: App, Meaning: benefit.MeaningOf([]benefit.Line{line}),
+		ID: first, Scope: scope.Template(template), Key: key, App: App, Fingerprint: benefit.FingerprintOf([]benefit.Line{line}),
 		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("2088", user)}, User: user, Catalogue: 1,
 		Lines: []benefit.IssuedLine{{
 			Line: line, First: first, Amounts: amounts, Issued: vouchers,
@@ -54,9 +54,9 @@ func fullIssuance(g ids) *benefit.Issuance {
 	first := g.Block(int64(Start), benefit.UserID(math.MaxInt64).Bucket(), 2+6+1)
 	return &benefit.Issuance{
 		ID: first, Scope: benefit.Scope("a/9223372036854775807/" + awkward(64)), Key: awkward(benefit.MaxKey), App: math.MaxInt64,
-		Meaning:   benefit.MeaningOf(nil, "full"),
-		Recipient: benefit.Identifier{Type: benefit.OpenID, Value: awkward(benefit.MaxIdentifier), App: math.MaxInt64},
-		User:      math.MaxInt64, Alipay: "2088" + awkward(12), Catalogue: math.MaxInt64, Continues: true,
+		Fingerprint: benefit.FingerprintOf(nil, "full"),
+		Recipient:   benefit.Identifier{Type: benefit.OpenID, Value: awkward(benefit.MaxIdentifier), App: math.MaxInt64},
+		User:        math.MaxInt64, Alipay: "2088" + awkward(12), Catalogue: math.MaxInt64, Continues: true,
 		BindMillis: math.MaxInt64 - 1, BoxDone: true,
 		Asked: benefit.Asked{
 			Card: awkward(32), BizCode: awkward(64), Channel: math.MaxInt64, SceneCode: awkward(64), ActCodes: []string{"A1", awkward(64)},

@@ -237,7 +237,7 @@ func (w *World) request() *benefit.Request {
 				break
 			}
 			r.Lines = w.lines(r.Continues)
-			r.Meaning = benefit.MeaningOf(r.Lines)
+			r.Fingerprint = benefit.FingerprintOf(r.Lines)
 		case 2:
 			r.Note.TraceID = "again"
 		}
@@ -255,7 +255,7 @@ func (w *World) request() *benefit.Request {
 		w.windowRequest(r)
 	default:
 		r.Lines = w.lines(r.Continues)
-		r.Meaning = benefit.MeaningOf(r.Lines)
+		r.Fingerprint = benefit.FingerprintOf(r.Lines)
 	}
 	return r
 }

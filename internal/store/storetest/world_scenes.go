@@ -107,7 +107,7 @@ func (w *World) sceneRequest(r *benefit.Request) {
 		Rights: some(w, nil, nil, nil, nil, []benefit.ActRight{{RightID: rightOf(1)}}, []benefit.ActRight{{ActCode: "A1"}, {ActCode: "A2", RightID: rightOf(2)}},
 			[]benefit.ActRight{{RightID: 999}, {ActCode: "A3"}, {ActCode: "A9"}}),
 	}
-	r.Meaning = benefit.MeaningOf(nil, r.Asked.SceneCode, fmt.Sprint(r.Asked.ActCodes), fmt.Sprint(r.Asked.Rights))
+	r.Fingerprint = benefit.FingerprintOf(nil, r.Asked.SceneCode, fmt.Sprint(r.Asked.ActCodes), fmt.Sprint(r.Asked.Rights))
 }
 
 // windowRequest makes a request one whose key is bound for a while only.
@@ -116,5 +116,5 @@ func (w *World) windowRequest(r *benefit.Request) {
 	r.Scope, r.Key, r.Continues = scope.Certificate(App), fmt.Sprint("w", n), false
 	r.Recipient = benefit.Identifier{Type: benefit.AlipayID, Value: fmt.Sprint("20880", n)}
 	r.Lines = []benefit.Line{Line(benefit.TemplateID(1 + n%len(w.Templates)))}
-	r.Meaning, r.BindMillis = benefit.MeaningOf(r.Lines), int64(some(w, 1, 700, int(hour)))
+	r.Fingerprint, r.BindMillis = benefit.FingerprintOf(r.Lines), int64(some(w, 1, 700, int(hour)))
 }
