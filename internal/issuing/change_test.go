@@ -35,7 +35,7 @@ func TestChangeIsExact(t *testing.T) {
 		work.Go(func() {
 			for n := range 60 {
 				before := paused.Load()
-				o, err := b.issuer.Issue(t.Context(), ask(fmt.Sprint(caller, "-", n), caller, 1))
+				o, err := b.issuer.Issue(t.Context(), dryRun(fmt.Sprint(caller, "-", n), caller, 1))
 				if err != nil || before && o.Reason != benefit.TemplatePaused {
 					t.Errorf("after the pause (%v): %v, %v", before, o.Reason, err)
 				}
@@ -43,7 +43,7 @@ func TestChangeIsExact(t *testing.T) {
 		})
 	}
 	soon(t, "something is issued", func() bool {
-		o, err := b.issuer.Issue(t.Context(), ask("one", 1, 1))
+		o, err := b.issuer.Issue(t.Context(), dryRun("one", 1, 1))
 		return err == nil && o.Issuance != nil
 	})
 	if err := b.issuer.Change(t.Context(), setStatus(benefit.Paused)); err != nil {
@@ -54,7 +54,7 @@ func TestChangeIsExact(t *testing.T) {
 		t.Errorf("the catalogue after Change: version %d, status %d", got.Version, got.Templates[1].Status)
 	}
 	work.Wait()
-	o, err := b.issuer.Issue(t.Context(), ask("one", 1, 1))
+	o, err := b.issuer.Issue(t.Context(), dryRun("one", 1, 1))
 	if err != nil || o.Issuance == nil || !o.Replayed {
 		t.Errorf("a replay of before the pause: %+v, %v", o, err)
 	}
@@ -63,12 +63,12 @@ func TestChangeIsExact(t *testing.T) {
 // A change is decided by where it stands in the queue: what came before it still goes by the old catalogue.
 func TestChangeKeepsItsPlace(t *testing.T) {
 	b := newBench(t)
-	before := b.submit(ask("before", 1, 1))
+	before := b.submit(dryRun("before", 1, 1))
 	planned, err := b.issuer.SubmitChange(t.Context(), setStatus(benefit.Paused))
 	if err != nil {
 		t.Fatal(err)
 	}
-	after := b.submit(ask("after", 2, 1))
+	after := b.submit(dryRun("after", 2, 1))
 	for range 3 {
 		b.step()
 	}
@@ -136,7 +136,7 @@ func TestChangeErrors(t *testing.T) {
 			if diff := storetest.Diff(before, after); diff != "" {
 				t.Errorf("the store changed:\n%s", diff)
 			}
-			b.want("issuing afterwards", b.issue(ask("k", 1, 1))[0], nil, benefit.NotRefused)
+			b.want("issuing afterwards", b.issue(dryRun("k", 1, 1))[0], nil, benefit.NotRefused)
 		})
 	}
 }

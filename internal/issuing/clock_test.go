@@ -47,7 +47,7 @@ func TestClockJumps(t *testing.T) {
 	issue := func(what string, want error) {
 		t.Helper()
 		n++
-		b.want(what, b.issue(ask(fmt.Sprint(n), n, 1))[0], want, benefit.NotRefused)
+		b.want(what, b.issue(dryRun(fmt.Sprint(n), n, 1))[0], want, benefit.NotRefused)
 	}
 	issue("at first", nil)
 	w.pass(400 * days)
@@ -66,7 +66,7 @@ func TestClockJumps(t *testing.T) {
 	if err := b.change(setStatus(benefit.Paused)); !errors.Is(err, issuing.ErrClock) || !errors.Is(err, issuing.ErrNotIssued) {
 		t.Errorf("a change: %v", err)
 	}
-	if _, err := b.ask(ask("question", 1, 1)); !errors.Is(err, issuing.ErrClock) {
+	if _, err := b.ask(dryRun("question", 1, 1)); !errors.Is(err, issuing.ErrClock) {
 		t.Errorf("a question: %v", err)
 	}
 	if got := b.store.LastNow(); got != last {
@@ -106,7 +106,7 @@ func TestClockAtStart(t *testing.T) {
 			w := &watch{now: storetest.Start}
 			w.set(test.ahead)
 			b := newBench(t, w.use, func(o *issuing.Options) { o.AcceptClock = test.confirm })
-			b.want("a request", b.issue(ask("1", 1, 1))[0], test.want, benefit.NotRefused)
+			b.want("a request", b.issue(dryRun("1", 1, 1))[0], test.want, benefit.NotRefused)
 			if err := b.issuer.CheckClock(t.Context()); !errors.Is(err, test.want) {
 				t.Errorf("CheckClock: %v, want %v", err, test.want)
 			}
@@ -115,13 +115,13 @@ func TestClockAtStart(t *testing.T) {
 				return
 			}
 			w.set(-test.ahead)
-			b.want("another request", b.issue(ask("2", 1, 1))[0], nil, benefit.NotRefused)
+			b.want("another request", b.issue(dryRun("2", 1, 1))[0], nil, benefit.NotRefused)
 			w.set(test.ahead + 25*time.Hour)
 			want := issuing.ErrClock
 			if test.ahead < 0 {
 				want = nil // that is earlier than the last commit
 			}
-			b.want("a jump after the start", b.issue(ask("3", 1, 1))[0], want, benefit.NotRefused)
+			b.want("a jump after the start", b.issue(dryRun("3", 1, 1))[0], want, benefit.NotRefused)
 		})
 	}
 }
@@ -134,7 +134,7 @@ func TestClockBeyondIDs(t *testing.T) {
 	} {
 		w := &watch{now: now}
 		b := newBench(t, w.use, func(o *issuing.Options) { o.AcceptClock = true })
-		b.want(fmt.Sprint("at ", int64(now)), b.issue(ask("1", 1, 1))[0], want, benefit.NotRefused)
+		b.want(fmt.Sprint("at ", int64(now)), b.issue(dryRun("1", 1, 1))[0], want, benefit.NotRefused)
 	}
 }
 
@@ -156,7 +156,7 @@ func (b *bench) ask(r *benefit.Request) (benefit.Outcome, error) {
 	done := make(chan error, 1)
 	go func() {
 		var err error
-		o, _, err = b.issuer.Ask(context.Background(), r)
+		o, _, err = b.issuer.DryRun(context.Background(), r)
 		done <- err
 	}()
 	soon(b.t, "the question waits", func() bool { return b.issuer.Waiting() > 0 })

@@ -13,7 +13,7 @@ import (
 // mixed returns a batch of every kind of request: old was issued before, rest continues what was issued before.
 func mixed(b *bench) (old, rest *benefit.Request, batch []*benefit.Request) {
 	b.t.Helper()
-	old = ask("old", 1, 1)
+	old = dryRun("old", 1, 1)
 	rest = &benefit.Request{
 		Scope: "continuing", Key: "rest", App: storetest.App, Continues: true,
 		Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: "20881"},
@@ -24,7 +24,7 @@ func mixed(b *bench) (old, rest *benefit.Request, batch []*benefit.Request) {
 		b.want("before", a, nil, benefit.NotRefused)
 	}
 	return old, rest, []*benefit.Request{
-		ask("new", 2, 2), ask("new", 2, 2), ask("too late", 3, 2), old, rest, storetest.Request("old", "20889", storetest.Line(1)),
+		dryRun("new", 2, 2), dryRun("new", 2, 2), dryRun("too late", 3, 2), old, rest, storetest.Request("old", "20889", storetest.Line(1)),
 	}
 }
 
@@ -82,7 +82,7 @@ func TestUnknownCommit(t *testing.T) {
 func TestFailedStore(t *testing.T) {
 	b := newBench(t, func(o *issuing.Options) { o.Batch = 1 })
 	b.store.commit = failing(store.ErrFailed, false)
-	in, behind := b.submit(ask("in the batch", 1, 1)), b.submit(ask("behind it", 2, 1))
+	in, behind := b.submit(dryRun("in the batch", 1, 1)), b.submit(dryRun("behind it", 2, 1))
 	planned, err := b.issuer.SubmitChange(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestFailedStore(t *testing.T) {
 	b.want("in the batch", b.result(in), issuing.ErrUnknown, 0)
 	b.want("behind it", b.result(behind), issuing.ErrNotIssued, 0)
 	b.want("a change behind it", b.result(planned), issuing.ErrNotIssued, 0)
-	if _, err := b.issuer.Submit(ask("later", 3, 1)); !errors.Is(err, issuing.ErrStopping) {
+	if _, err := b.issuer.Submit(dryRun("later", 3, 1)); !errors.Is(err, issuing.ErrStopping) {
 		t.Errorf("Submit after the failure: %v, want %v", err, issuing.ErrStopping)
 	}
 }
@@ -102,7 +102,7 @@ func TestFailedStore(t *testing.T) {
 func TestFailedBegin(t *testing.T) {
 	b := newBench(t)
 	b.store.begin = func() error { return store.ErrFailed }
-	p := b.submit(ask("k", 1, 1))
+	p := b.submit(dryRun("k", 1, 1))
 	if err := b.issuer.Run(); !errors.Is(err, store.ErrFailed) {
 		t.Fatalf("Run: %v, want %v", err, store.ErrFailed)
 	}
@@ -120,11 +120,11 @@ func TestLoadError(t *testing.T) {
 			}
 			return keys, nil
 		}
-		for _, a := range b.issue(ask("a", 1, 1), ask("b", 2, 1)) {
+		for _, a := range b.issue(dryRun("a", 1, 1), dryRun("b", 2, 1)) {
 			b.want("not loaded", a, issuing.ErrUnknown, 0)
 		}
 		b.wantIssued(0)
-		b.want("the next batch", b.issue(ask("a", 1, 1))[0], nil, benefit.NotRefused)
+		b.want("the next batch", b.issue(dryRun("a", 1, 1))[0], nil, benefit.NotRefused)
 		b.wantIssued(1)
 	}
 }
@@ -142,7 +142,7 @@ func TestPoisonedRequest(t *testing.T) {
 		}
 		return &left, nil
 	}
-	answers := b.issue(ask("before", 1, 1), ask("poison", 2, 2), ask("after", 3, 1))
+	answers := b.issue(dryRun("before", 1, 1), dryRun("poison", 2, 2), dryRun("after", 3, 1))
 	b.want("before", answers[0], nil, benefit.NotRefused)
 	b.want("poison", answers[1], issuing.ErrInvalid, 0)
 	b.want("after", answers[2], nil, benefit.NotRefused)
@@ -167,7 +167,7 @@ func TestInvalid(t *testing.T) {
 		},
 		"so many that they overflow": func(r *benefit.Request) { r.Lines[0].Sends, r.Lines[0].Quantity = 1<<32, 1<<32 },
 	} {
-		r := ask("k", 1, 1)
+		r := dryRun("k", 1, 1)
 		spoil(r)
 		if _, err := b.issuer.Submit(r); !errors.Is(err, issuing.ErrInvalid) {
 			t.Errorf("%s: %v, want %v", name, err, issuing.ErrInvalid)
@@ -182,7 +182,7 @@ func TestInvalid(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	b := newBench(t)
 	b.store.most = 2
-	answers := b.issue(ask("a", 1, 1), ask("b", 2, 2), ask("c", 3, 1), ask("c", 3, 1), ask("late", 4, 2), ask("d", 5, 1), ask("e", 6, 1))
+	answers := b.issue(dryRun("a", 1, 1), dryRun("b", 2, 2), dryRun("c", 3, 1), dryRun("c", 3, 1), dryRun("late", 4, 2), dryRun("d", 5, 1), dryRun("e", 6, 1))
 	b.want("refused", answers[4], nil, benefit.StockEmpty)
 	for _, k := range []int{0, 1, 2, 3, 5, 6} {
 		b.want("issued", answers[k], nil, benefit.NotRefused)
@@ -194,7 +194,7 @@ func TestTooLarge(t *testing.T) {
 func TestOneTooLarge(t *testing.T) {
 	b := newBench(t)
 	b.store.large = "large"
-	answers := b.issue(ask("a", 1, 1), ask("large", 2, 1), ask("b", 3, 1))
+	answers := b.issue(dryRun("a", 1, 1), dryRun("large", 2, 1), dryRun("b", 3, 1))
 	b.want("before", answers[0], nil, benefit.NotRefused)
 	b.want("too large", answers[1], issuing.ErrNotIssued, 0)
 	b.want("after", answers[2], nil, benefit.NotRefused)
@@ -213,7 +213,7 @@ func TestTooLargeThenFailed(t *testing.T) {
 		}
 		return write()
 	}
-	all := []issuing.Pending{b.submit(ask("a", 1, 1)), b.submit(ask("b", 2, 1)), b.submit(ask("c", 3, 1)), b.submit(ask("d", 4, 1))}
+	all := []issuing.Pending{b.submit(dryRun("a", 1, 1)), b.submit(dryRun("b", 2, 1)), b.submit(dryRun("c", 3, 1)), b.submit(dryRun("d", 4, 1))}
 	if err := b.issuer.Run(); !errors.Is(err, store.ErrFailed) {
 		t.Fatalf("Run: %v, want %v", err, store.ErrFailed)
 	}
@@ -234,7 +234,7 @@ func TestPoisonedBeforeLoading(t *testing.T) {
 		}
 		return keys, nil
 	}
-	answers := b.issue(ask("before", 1, 1), ask("poison", 2, 1), ask("after", 3, 1), ask("last", 4, 1))
+	answers := b.issue(dryRun("before", 1, 1), dryRun("poison", 2, 1), dryRun("after", 3, 1), dryRun("last", 4, 1))
 	b.want("before", answers[0], nil, benefit.NotRefused)
 	b.want("poison", answers[1], issuing.ErrInvalid, 0)
 	b.want("after", answers[2], nil, benefit.NotRefused)

@@ -117,8 +117,8 @@ func (c *committer) step() (bool, error) {
 	switch {
 	case batch[0].change != nil:
 		return true, c.stepChange(ctx, batch[0])
-	case batch[0].asks != nil:
-		return true, c.stepAsk(ctx, batch[0])
+	case batch[0].dryRun != nil:
+		return true, c.stepDryRun(ctx, batch[0])
 	}
 	defer c.underWay.Add(-1)
 	c.underWay.Add(1)

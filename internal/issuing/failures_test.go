@@ -29,14 +29,14 @@ func TestFailuresInTheLog(t *testing.T) {
 			})
 			spoil(b.store)
 			for n := range 1500 { // 15 s
-				if got := b.issue(ask(fmt.Sprint(n), 1, 1))[0]; !errors.Is(got.err, issuing.ErrUnknown) {
+				if got := b.issue(dryRun(fmt.Sprint(n), 1, 1))[0]; !errors.Is(got.err, issuing.ErrUnknown) {
 					t.Fatalf("answered %+v", got)
 				}
 				now += 10
 			}
 			*b.store = faulty{Store: b.store.Store}
 			for n := range 3 {
-				b.want("the store is back", b.issue(ask(fmt.Sprint("back", n), 1, 1))[0], nil, benefit.NotRefused)
+				b.want("the store is back", b.issue(dryRun(fmt.Sprint("back", n), 1, 1))[0], nil, benefit.NotRefused)
 			}
 			text := log.String()
 			if bad, again := strings.Count(text, "level=ERROR"), strings.Count(text, "batches are committed again"); bad != 2 || again != 1 {

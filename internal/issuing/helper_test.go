@@ -230,8 +230,8 @@ func (b *bench) wantIssued(n int) {
 	}
 }
 
-// ask returns a request of user n for a template.
-func ask(key string, n int, template benefit.TemplateID) *benefit.Request {
+// dryRun returns a request of user n for a template.
+func dryRun(key string, n int, template benefit.TemplateID) *benefit.Request {
 	return storetest.Request(key, fmt.Sprint("2088", n), storetest.Line(template))
 }
 

@@ -51,7 +51,7 @@ func TestObserver(t *testing.T) {
 	}
 
 	pair := storetest.Request("pair", "2088", benefit.Line{Template: 1, Sends: 2, Quantity: 3})
-	b.issue(ask("a", 1, 1), pair)
+	b.issue(dryRun("a", 1, 1), pair)
 	o.want(t, "two requests", batch("[2s 1s]", "issued 7")...)
 	b.issue(pair)
 	o.want(t, "a replay", batch("[1s]", "issued 0")...)
@@ -63,20 +63,20 @@ func TestObserver(t *testing.T) {
 		}
 		return write()
 	}
-	b.issue(ask("b", 1, 1))
+	b.issue(dryRun("b", 1, 1))
 	o.want(t, "a conflict", append([]string{"batch [1s]", "load 1s", "decide 1s", "conflict"}, append(steps, "issued 1")...)...)
 
 	b.store.commit = failing(errDisk, true)
-	b.issue(ask("c", 1, 1))
+	b.issue(dryRun("c", 1, 1))
 	o.want(t, "an unknown commit", "batch [1s]", "load 1s", "decide 1s", "commit failed")
 	b.store.commit = nil
 	b.store.begin = func() error { return errDisk }
-	b.issue(ask("d", 1, 1))
+	b.issue(dryRun("d", 1, 1))
 	o.want(t, "no store", "batch [1s]", "load failed")
 	b.store.begin = nil
 
 	b.store.most = 1
-	b.issue(ask("e", 1, 1), ask("f", 2, 1))
+	b.issue(dryRun("e", 1, 1), dryRun("f", 2, 1))
 	o.want(t, "a batch in parts", append(append([]string{"batch [2s 1s]", "load 1s", "decide 1s"},
 		append(steps, "issued 1")...), append(steps, "issued 1")...)...)
 	b.store.most = 0

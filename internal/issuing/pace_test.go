@@ -45,7 +45,7 @@ func (b *bench) submitCrowd() []issuing.Pending {
 	b.t.Helper()
 	all := make([]issuing.Pending, crowd)
 	for k := range all {
-		all[k] = b.submit(ask(fmt.Sprint("key ", k), k, 1))
+		all[k] = b.submit(dryRun(fmt.Sprint("key ", k), k, 1))
 	}
 	return all
 }
@@ -97,7 +97,7 @@ func TestBatchesOverlap(t *testing.T) {
 	h := newHeld()
 	defer h.release()
 	b.holdCommit(h)
-	first := b.submit(ask("first", 0, 1))
+	first := b.submit(dryRun("first", 0, 1))
 	b.run()
 	soon(t, "the first commit", func() bool { return h.came.Load() == 1 })
 	answered := b.crowd()
@@ -116,7 +116,7 @@ func TestNextBatchGathers(t *testing.T) {
 	b.store.load = func(keys *benefit.Keys) (*benefit.Keys, error) {
 		return keys, h.pass(func() error { return nil })
 	}
-	b.submit(ask("first", 0, 1))
+	b.submit(dryRun("first", 0, 1))
 	b.run()
 	soon(t, "the first load", func() bool { return h.came.Load() == 1 })
 	answered := b.crowd()
@@ -140,7 +140,7 @@ func TestOneBatchAmongOthers(t *testing.T) {
 		return keys, nil
 	}
 	b.holdCommit(h)
-	b.submit(ask("first", 0, 1))
+	b.submit(dryRun("first", 0, 1))
 	b.run()
 	soon(t, "the first commit", func() bool { return h.came.Load() == 1 })
 	answered := b.crowd()
@@ -172,7 +172,7 @@ func TestFailuresTogether(t *testing.T) {
 	b.store.begin = func() error {
 		return h.pass(func() error { return errDisk })
 	}
-	b.submit(ask("first", 0, 1))
+	b.submit(dryRun("first", 0, 1))
 	b.run()
 	soon(t, "the first batch", func() bool { return h.came.Load() == 1 })
 	all := b.submitCrowd()

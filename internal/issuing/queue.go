@@ -14,7 +14,7 @@ import (
 type pending struct {
 	request *benefit.Request
 	change  *change       // a change of the catalogue instead of a request
-	asks    *ask          // a question about the request: it is decided and not issued
+	dryRun  *dryRun       // a question about the request: it is decided and not issued
 	size    int           // the vouchers that the request's lines ask for
 	queue   *queue        // where it waits
 	since   time.Duration // when it came, by the observer's clock
@@ -116,8 +116,8 @@ func (q *queue) size() int {
 // alone reports whether it makes a batch of its own.
 func (p *pending) alone() bool {
 	//guard:TestChangeKeepsItsPlace without p.change != nil
-	//guard:TestAskIsAlone without p.asks != nil
-	return p.change != nil || p.asks != nil
+	//guard:TestDryRunIsAlone without p.asks != nil
+	return p.change != nil || p.dryRun != nil
 }
 
 // batchVouchers is how many vouchers the lines of a batch may ask for together, so that a batch of large requests is

@@ -12,8 +12,8 @@ import (
 
 func TestQueueBound(t *testing.T) {
 	b := newBench(t, func(o *issuing.Options) { o.Queue = 2 })
-	first, second := b.submit(ask("1", 1, 1)), b.submit(ask("2", 1, 1))
-	if _, err := b.issuer.Submit(ask("3", 1, 1)); !errors.Is(err, issuing.ErrBusy) {
+	first, second := b.submit(dryRun("1", 1, 1)), b.submit(dryRun("2", 1, 1))
+	if _, err := b.issuer.Submit(dryRun("3", 1, 1)); !errors.Is(err, issuing.ErrBusy) {
 		t.Fatalf("the third of two: %v, want %v", err, issuing.ErrBusy)
 	}
 	if err := b.issuer.Change(t.Context(), nil); !errors.Is(err, issuing.ErrBusy) {
@@ -22,7 +22,7 @@ func TestQueueBound(t *testing.T) {
 	b.step()
 	b.want("the first", b.result(first), nil, benefit.NotRefused)
 	b.want("the second", b.result(second), nil, benefit.NotRefused)
-	b.want("the third, later", b.issue(ask("3", 1, 1))[0], nil, benefit.NotRefused)
+	b.want("the third, later", b.issue(dryRun("3", 1, 1))[0], nil, benefit.NotRefused)
 }
 
 // asking returns an Issue under way in a goroutine.
@@ -39,12 +39,12 @@ func (b *bench) asking(ctx context.Context, r *benefit.Request) <-chan answer {
 func TestGaveUpWaiting(t *testing.T) {
 	b := newBench(t, func(o *issuing.Options) { o.Queue = 1 })
 	ctx, cancel := context.WithCancel(t.Context())
-	done := b.asking(ctx, ask("gone", 1, 1))
+	done := b.asking(ctx, dryRun("gone", 1, 1))
 	soon(t, "the request waits", func() bool { return b.issuer.Waiting() == 1 })
 	cancel()
 	b.want("gave up", <-done, issuing.ErrGaveUp, 0)
 
-	b.want("in its place", b.issue(ask("other", 2, 1))[0], nil, benefit.NotRefused)
+	b.want("in its place", b.issue(dryRun("other", 2, 1))[0], nil, benefit.NotRefused)
 	b.wantIssued(1)
 }
 
@@ -52,7 +52,7 @@ func TestGaveUpWaiting(t *testing.T) {
 func TestGaveUpAlone(t *testing.T) {
 	b := newBench(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	done := b.asking(ctx, ask("gone", 1, 1))
+	done := b.asking(ctx, dryRun("gone", 1, 1))
 	soon(t, "the request waits", func() bool { return b.issuer.Waiting() == 1 })
 	cancel()
 	<-done
@@ -66,7 +66,7 @@ func TestGaveUpAlone(t *testing.T) {
 func TestGaveUpInBatch(t *testing.T) {
 	b := newBench(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	done := b.asking(ctx, ask("k", 1, 1))
+	done := b.asking(ctx, dryRun("k", 1, 1))
 	soon(t, "the request waits", func() bool { return b.issuer.Waiting() == 1 })
 	b.store.commit = func(write func() error) error {
 		cancel()
@@ -75,7 +75,7 @@ func TestGaveUpInBatch(t *testing.T) {
 	}
 	b.step()
 	b.store.commit = nil
-	again := b.issue(ask("k", 1, 1))[0]
+	again := b.issue(dryRun("k", 1, 1))[0]
 	if b.want("a retry", again, nil, benefit.NotRefused); !again.Replayed {
 		t.Error("the retry issued again")
 	}
@@ -86,10 +86,10 @@ func TestStopDrains(t *testing.T) {
 	b := newBench(t, func(o *issuing.Options) { o.Batch = 2 })
 	var all []issuing.Pending
 	for _, key := range []string{"1", "2", "3", "4", "5"} {
-		all = append(all, b.submit(ask(key, 1, 1)))
+		all = append(all, b.submit(dryRun(key, 1, 1)))
 	}
 	b.issuer.Stop()
-	if _, err := b.issuer.Submit(ask("late", 1, 1)); !errors.Is(err, issuing.ErrStopping) {
+	if _, err := b.issuer.Submit(dryRun("late", 1, 1)); !errors.Is(err, issuing.ErrStopping) {
 		t.Errorf("Submit after Stop: %v, want %v", err, issuing.ErrStopping)
 	}
 	if err := b.issuer.Run(); err != nil {
@@ -117,11 +117,11 @@ func TestBatchOfLargeRequests(t *testing.T) {
 	b := newBench(t)
 	var all []issuing.Pending
 	for k := range 18 {
-		r := ask(fmt.Sprint("k", k), k, 1)
+		r := dryRun(fmt.Sprint("k", k), k, 1)
 		r.Lines[0].Quantity = benefit.MaxLineVouchers
 		all = append(all, b.submit(r))
 	}
-	all = append(all, b.submit(ask("small", 1, 1)))
+	all = append(all, b.submit(dryRun("small", 1, 1)))
 	for _, left := range []int{3, 0} {
 		b.step()
 		if got := b.issuer.Waiting(); got != left {

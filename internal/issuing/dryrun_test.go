@@ -63,7 +63,7 @@ func (b *worldBench) contents() *storetest.Contents {
 	return c
 }
 
-// asked is what Ask and Issue must agree on: everything but ids, draws and codes.
+// asked is what DryRun and Issue must agree on: everything but ids, draws and codes.
 type asked struct {
 	Reason   benefit.Reason
 	Replayed bool
@@ -110,7 +110,7 @@ func TestAskAgreesWithIssue(t *testing.T) {
 			}
 			before := b.contents()
 			for k, r := range step.Requests {
-				answer, told, err := b.issuer.Ask(t.Context(), r)
+				answer, told, err := b.issuer.DryRun(t.Context(), r)
 				if err != nil || (told == nil) != (answer.Reason == benefit.KeyConflict) {
 					t.Fatalf("seed %d: Ask: %s, explained %v, %v", seed, answer.Reason, told != nil, err)
 				}
@@ -138,16 +138,16 @@ func TestAskAgreesWithIssue(t *testing.T) {
 }
 
 // A question makes a batch of its own, between those before it and after it.
-func TestAskIsAlone(t *testing.T) {
+func TestDryRunIsAlone(t *testing.T) {
 	b := newBench(t)
-	before := b.submit(ask("1", 1, 2)) // takes the only one of template 2
+	before := b.submit(dryRun("1", 1, 2)) // takes the only one of template 2
 	done := make(chan answer, 1)
 	go func() {
-		o, _, err := b.issuer.Ask(t.Context(), ask("2", 2, 2))
+		o, _, err := b.issuer.DryRun(t.Context(), dryRun("2", 2, 2))
 		done <- answer{o, err}
 	}()
 	soon(t, "the question waits", func() bool { return b.issuer.Waiting() == 2 })
-	after := b.submit(ask("3", 3, 1))
+	after := b.submit(dryRun("3", 3, 1))
 	b.step()
 	b.want("before", b.result(before), nil, benefit.NotRefused)
 	if _, _, ok := after.Result(); ok {
@@ -165,8 +165,8 @@ func TestAskIsAlone(t *testing.T) {
 
 func TestAskInvalid(t *testing.T) {
 	b := newBench(t)
-	r := ask("", 1, 1)
-	if _, _, err := b.issuer.Ask(t.Context(), r); !errors.Is(err, issuing.ErrInvalid) {
+	r := dryRun("", 1, 1)
+	if _, _, err := b.issuer.DryRun(t.Context(), r); !errors.Is(err, issuing.ErrInvalid) {
 		t.Errorf("without a key: %v", err)
 	}
 }
@@ -176,16 +176,16 @@ func TestAskOfABrokenStore(t *testing.T) {
 	b := newBench(t)
 	b.run()
 	b.store.begin = func() error { return errDisk }
-	if _, told, err := b.issuer.Ask(t.Context(), ask("1", 1, 1)); !errors.Is(err, errDisk) || told != nil {
+	if _, told, err := b.issuer.DryRun(t.Context(), dryRun("1", 1, 1)); !errors.Is(err, errDisk) || told != nil {
 		t.Errorf("Ask: %v", err)
 	}
 	b.store.begin = nil
 	b.store.load = func(keys *benefit.Keys) (*benefit.Keys, error) { keys.Templates = nil; return keys, nil } // the core panics
-	if _, _, err := b.issuer.Ask(t.Context(), ask("1", 1, 1)); !errors.Is(err, issuing.ErrInvalid) {
+	if _, _, err := b.issuer.DryRun(t.Context(), dryRun("1", 1, 1)); !errors.Is(err, issuing.ErrInvalid) {
 		t.Errorf("Ask: %v", err)
 	}
 	b.store.load = nil
-	if o, told, err := b.issuer.Ask(t.Context(), ask("1", 1, 1)); err != nil || o.Reason != benefit.NotRefused || len(told.Lines) != 1 {
+	if o, told, err := b.issuer.DryRun(t.Context(), dryRun("1", 1, 1)); err != nil || o.Reason != benefit.NotRefused || len(told.Lines) != 1 {
 		t.Errorf("afterwards: %s, %v", o.Reason, err)
 	}
 	b.wantIssued(0)

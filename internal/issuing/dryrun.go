@@ -9,19 +9,19 @@ import (
 	"faquan/internal/store"
 )
 
-// ask is a dry run: how would the request be decided now?
-type ask struct {
+// dryRun is a dry run: how would the request be decided now?
+type dryRun struct {
 	trace *benefit.Explanation
 }
 
-// Ask decides a request without issuing anything, and traces each step. The outcome is what Issue would have answered
+// DryRun decides a request without issuing anything, and traces each step. The outcome is what Issue would have answered
 // at that moment; its ids, draws and codes are not kept, so Issue will draw others. For a key that is bound the
 // explanation is that of the issuance under it, as far as the current catalogue allows.
-func (i *Issuer) Ask(ctx context.Context, r *benefit.Request) (benefit.Outcome, *benefit.Explanation, error) {
+func (i *Issuer) DryRun(ctx context.Context, r *benefit.Request) (benefit.Outcome, *benefit.Explanation, error) {
 	if err := check(r); err != nil {
 		return benefit.Outcome{}, nil, err
 	}
-	p := &pending{request: r, asks: &ask{}, done: make(chan struct{}, 1)}
+	p := &pending{request: r, dryRun: &dryRun{}, done: make(chan struct{}, 1)}
 	if err := i.queueOf(r.Recipient).put(p); err != nil {
 		return benefit.Outcome{}, nil, err
 	}
@@ -29,13 +29,13 @@ func (i *Issuer) Ask(ctx context.Context, r *benefit.Request) (benefit.Outcome, 
 	if err != nil {
 		return o, nil, err
 	}
-	return o, p.asks.trace, nil
+	return o, p.dryRun.trace, nil
 }
 
-// stepAsk answers a dry run.
-func (c *committer) stepAsk(ctx context.Context, p *pending) error {
+// stepDryRun answers a dry run.
+func (c *committer) stepDryRun(ctx context.Context, p *pending) error {
 	for try := 1; ; try++ {
-		err := c.tryAsk(ctx, p)
+		err := c.tryDryRun(ctx, p)
 		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
@@ -46,8 +46,8 @@ func (c *committer) stepAsk(ctx context.Context, p *pending) error {
 	}
 }
 
-// tryAsk answers a dry run. It returns store.ErrConflict when another process changed its rows first.
-func (c *committer) tryAsk(ctx context.Context, p *pending) error {
+// tryDryRun answers a dry run. It returns store.ErrConflict when another process changed its rows first.
+func (c *committer) tryDryRun(ctx context.Context, p *pending) error {
 	tx, cat, err := c.begin(ctx)
 	if err != nil {
 		return c.unloaded([]*pending{p}, err)
@@ -63,29 +63,29 @@ func (c *committer) tryAsk(ctx context.Context, p *pending) error {
 		c.refuse([]*pending{p}, err)
 		return nil
 	}
-	c.answerAsk(cat, p)
+	c.answerDryRun(cat, p)
 	return nil
 }
 
-// answerAsk runs the core on the loaded rows. A request that makes it panic is rejected.
-func (c *committer) answerAsk(cat *benefit.Catalogue, p *pending) {
+// answerDryRun runs the core on the loaded rows. A request that makes it panic is rejected.
+func (c *committer) answerDryRun(cat *benefit.Catalogue, p *pending) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			p.answer(benefit.Outcome{}, fmt.Errorf("%w: %v", ErrInvalid, cause))
 		}
 	}()
 	outcome, _ := benefit.Apply(cat, benefit.Choose(cat, c.state, p.request, c.env), c.state)
-	if of := decided(&outcome); of != nil {
-		p.asks.trace = benefit.Explain(cat, of, c.env.Rules)
+	if of := decidedIssuance(&outcome); of != nil {
+		p.dryRun.trace = benefit.Explain(cat, of, c.env.Rules)
 		if outcome.Attempt != nil { // what was issued has its own time
-			p.asks.trace.Now = c.state.Now
+			p.dryRun.trace.Now = c.state.Now
 		}
 	}
 	p.answer(outcome, nil)
 }
 
-// decided returns the issuance that an outcome is about: the refused attempt, or else the one stored under the key.
-func decided(o *benefit.Outcome) *benefit.Issuance {
+// decidedIssuance returns the issuance that an outcome is about: the refused attempt, or else the one stored under the key.
+func decidedIssuance(o *benefit.Outcome) *benefit.Issuance {
 	if o.Attempt != nil {
 		return o.Attempt
 	}
