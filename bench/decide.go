@@ -206,7 +206,7 @@ func (d *decideBench) plain(n int) *benefit.Request {
 func (d *decideBench) decision(n int) *benefit.Request {
 	r := d.request(n)
 	r.Continues = true
-	r.Asked = benefit.Asked{SceneCode: decideScene, BizCode: "BIZ"}
+	r.Params = benefit.Params{SceneCode: decideScene, BizCode: "BIZ"}
 	r.Fingerprint = benefit.FingerprintOf(nil, decideScene)
 	return r
 }

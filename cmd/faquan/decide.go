@@ -75,7 +75,7 @@ people are masked unless --unmasked. The exit code is 0 when something would be 
 }
 
 func (q *decideFlags) question() (*control.Question, error) {
-	asked := benefit.Asked{BizCode: q.bizCode, SceneCode: q.scene, ActCodes: slices.Compact(slices.Sorted(slices.Values(q.acts)))}
+	asked := benefit.Params{BizCode: q.bizCode, SceneCode: q.scene, ActCodes: slices.Compact(slices.Sorted(slices.Values(q.acts)))}
 	for _, text := range q.rights {
 		right, err := parseRight(text)
 		if err != nil {
@@ -97,7 +97,7 @@ func (q *decideFlags) question() (*control.Question, error) {
 	return &control.Question{
 		App: q.app, Scope: control.ScopeName{App: q.app, BizCode: q.bizCode},
 		Request: benefit.Request{
-			Key: key, Recipient: benefit.Identifier{Type: q.userType, Value: q.userID}, Asked: asked,
+			Key: key, Recipient: benefit.Identifier{Type: q.userType, Value: q.userID}, Params: asked,
 			Fingerprint: asked.DecisionFingerprint(), Continues: true,
 		},
 	}, nil

@@ -244,7 +244,7 @@ func (p *renderer) outcome(decision *control.Decision) {
 		what := []string{"error", e.Kind}
 		switch {
 		case e.Kind == "SCENE":
-			what = append(what, quoted(decision.Asked.SceneCode))
+			what = append(what, quoted(decision.Params.SceneCode))
 		case e.ActCode != "":
 			what = append(what, quoted(e.ActCode))
 		}

@@ -48,14 +48,14 @@ type decided struct {
 // decision checks the lines that were frozen with a key. Which of the eligible activities a strategy would choose is
 // not made out again; that the choice was one that the scene, the strategy and the request allow is.
 func (c *recount) decision(i *benefit.Issuance) {
-	if i.Asked.SceneCode == "" {
+	if i.Params.SceneCode == "" {
 		if i.Basis != nil || len(i.Errors) > 0 {
 			c.find(Finding{Decisions, whole{i}.String(), "lines that the request named", "lines that were chosen"})
 		}
 		return
 	}
 	c.report.Checked.Decisions++
-	d := decided{c, i, c.sceneSnapshotOf(i.Asked.SceneCode, i.Catalogue)}
+	d := decided{c, i, c.sceneSnapshotOf(i.Params.SceneCode, i.Catalogue)}
 	switch s := d.scene.scene; {
 	case s == nil:
 		d.broke("its scene", "one in the catalogue", "none")
@@ -81,7 +81,7 @@ func (d decided) broke(rule string, want, got any) {
 // named checks that the request names nothing that the scene forbids. A scene that does not say what it forbids may have
 // been chosen from before scenes could.
 func (d decided) named() {
-	narrowing, asked := d.scene.scene.Narrowing, &d.i.Asked
+	narrowing, asked := d.scene.scene.Narrowing, &d.i.Params
 	activities := len(asked.ActCodes) > 0
 	rights := false
 	for _, r := range asked.Rights {
@@ -147,7 +147,7 @@ func openAt(act *benefit.Activity, at benefit.Instant) bool {
 // wanted returns the lines that an activity gives to the request: one send of each item that the two narrowings leave
 // in.
 func (d decided) wanted(act *benefit.Activity) (lines []benefit.Line) {
-	asked := &d.i.Asked
+	asked := &d.i.Params
 	if len(asked.ActCodes) > 0 && !slices.Contains(asked.ActCodes, act.ActCode) { //guard:TestStage$
 		return nil
 	}
@@ -177,12 +177,12 @@ func (d decided) names(r benefit.ActRight, act *benefit.Activity, item benefit.I
 // errors checks that the names reported as missing are exactly those that the scene does not have.
 func (d decided) errors() {
 	var want []benefit.DecisionError
-	for _, code := range d.i.Asked.ActCodes {
+	for _, code := range d.i.Params.ActCodes {
 		if !slices.ContainsFunc(d.scene.activities, func(act *benefit.Activity) bool { return act.ActCode == code }) {
 			want = append(want, benefit.DecisionError{Kind: benefit.ActivityError, ActCode: code, Reason: benefit.ActivityNotFound})
 		}
 	}
-	for _, r := range d.i.Asked.Rights {
+	for _, r := range d.i.Params.Rights {
 		there := false
 		for _, act := range d.scene.activities {
 			there = there || slices.ContainsFunc(act.Items, func(item benefit.Item) bool { return d.names(r, act, item) })

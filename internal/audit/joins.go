@@ -82,7 +82,7 @@ func (c *recount) join(i *benefit.Issuance) {
 			one.at, one.version = l.At, int32(l.Catalogue)
 			one.vouchers, one.sends = small(l.Issued*l.Quantity), small(l.Issued)
 			if everBox {
-				one.card = c.cards.number(i.Asked.Card)
+				one.card = c.cards.number(i.Params.Card)
 			}
 			if l.At != first {
 				one.flags |= continued

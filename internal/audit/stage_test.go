@@ -125,12 +125,12 @@ func (s *stage) play(t testing.TB, st store.Store) {
 	send := func(key, card string, sends int) *benefit.Request {
 		act := cat.Activities[boxed]
 		return &benefit.Request{
-			Scope: scope.Relation(storetest.App, 5), Key: key, Guarded: true, Asked: benefit.Asked{Card: card},
+			Scope: scope.Relation(storetest.App, 5), Key: key, Guarded: true, Params: benefit.Params{Card: card},
 			Lines: []benefit.Line{act.Items[0].Line(cat, act, sends)},
 		}
 	}
-	decide := func(key string, asked benefit.Asked) *benefit.Request {
-		return &benefit.Request{Scope: scope.Biz(storetest.App, "b"), Key: key, Continues: true, Asked: asked}
+	decide := func(key string, asked benefit.Params) *benefit.Request {
+		return &benefit.Request{Scope: scope.Biz(storetest.App, "b"), Key: key, Continues: true, Params: asked}
 	}
 	bind := func() *benefit.Request {
 		return &benefit.Request{
@@ -140,9 +140,9 @@ func (s *stage) play(t testing.TB, st store.Store) {
 	ask(midnight-1500, send("send 0", "game", 2), 1)
 	ask(midnight-500, send("send 1", "beauty", 1), 1)
 	ask(midnight+500, send("send 2", "game", 1), 1)
-	ask(midnight+10_000, decide("decide 3", benefit.Asked{SceneCode: "stage all"}), 3)
-	ask(midnight+20_000, decide("decide 4", benefit.Asked{SceneCode: "stage first", ActCodes: []string{"A2", "ZZ"}}), 2)
-	ask(midnight+30_000, decide("decide 5", benefit.Asked{SceneCode: "stage all", Rights: []benefit.ActRight{{ActCode: "A2", RightID: 13}}}), 1)
+	ask(midnight+10_000, decide("decide 3", benefit.Params{SceneCode: "stage all"}), 3)
+	ask(midnight+20_000, decide("decide 4", benefit.Params{SceneCode: "stage first", ActCodes: []string{"A2", "ZZ"}}), 2)
+	ask(midnight+30_000, decide("decide 5", benefit.Params{SceneCode: "stage all", Rights: []benefit.ActRight{{ActCode: "A2", RightID: 13}}}), 1)
 	ask(midnight+40_000, bind(), 1)
 	ask(midnight+100_000, bind(), 1)
 }
@@ -274,15 +274,15 @@ func TestStage(t *testing.T) {
 			"decisions: its activity: want one of the scene", "decisions: its names reported as missing",
 		}},
 		{"two activities of one", func(s *stage) { s.scenes[0].Strategy = benefit.ChooseWeighted }, []string{"decisions: its activities: want one, by the strategy of the scene, got 2"}},
-		{"an act_code that leaves it out", func(s *stage) { s.issuance(3).Asked.ActCodes = []string{"A3"} }, []string{"decisions: activity 61: want 0 lines & got 2"}},
-		{"an act_code that leaves in more", func(s *stage) { s.issuance(5).Asked.Rights = nil }, []string{"decisions: activity 61: want 2 lines & got 1"}},
+		{"an act_code that leaves it out", func(s *stage) { s.issuance(3).Params.ActCodes = []string{"A3"} }, []string{"decisions: activity 61: want 0 lines & got 2"}},
+		{"an act_code that leaves in more", func(s *stage) { s.issuance(5).Params.Rights = nil }, []string{"decisions: activity 61: want 2 lines & got 1"}},
 		{"a scene that forbids what was named", func(s *stage) { s.scenes[0].Narrowing = benefit.NarrowActivities }, []string{"decisions: what it names: want nothing that the scene forbids"}},
 		{"a scene that forbids activities", func(s *stage) { s.scenes[1].Narrowing = benefit.NarrowNone }, []string{"decisions: what it names: want nothing that the scene forbids"}},
 		{"a scene that allows what was named", func(s *stage) { s.scenes[0].Narrowing = benefit.NarrowRights }, nil},
-		{"a right that leaves it out", func(s *stage) { s.issuance(5).Asked.Rights[0].RightID = 11 }, []string{"decisions: activity 61, line 0 of it"}},
+		{"a right that leaves it out", func(s *stage) { s.issuance(5).Params.Rights[0].RightID = 11 }, []string{"decisions: activity 61, line 0 of it"}},
 		{"an item that gives more", func(s *stage) { s.activities[1].Items[1].Quantity = 2 }, []string{"decisions: activity 61, line 1 of it", "decisions: activity 61, line 1 of it"}},
 		{"a name that is not told to be missing", func(s *stage) { s.issuance(4).Errors = nil }, []string{"decisions: its names reported as missing"}},
-		{"a name that is there", func(s *stage) { s.issuance(4).Asked.ActCodes = []string{"A2"} }, []string{"decisions: its names reported as missing"}},
+		{"a name that is there", func(s *stage) { s.issuance(4).Params.ActCodes = []string{"A2"} }, []string{"decisions: its names reported as missing"}},
 		{"a right that is called another merchant's", func(s *stage) {
 			s.issuance(5).Errors = []benefit.DecisionError{{Kind: benefit.RightError, ActCode: "A3", RightID: 12, Reason: benefit.OtherMerchant}}
 		}, []string{"decisions: its names reported as another merchant's"}},
@@ -294,7 +294,7 @@ func TestStage(t *testing.T) {
 			s.activities[2].Merchant = 77
 			s.issuance(5).Errors = []benefit.DecisionError{{Kind: benefit.ActivityError, ActCode: "A3", Reason: benefit.OtherMerchant}}
 		}, nil},
-		{"no scene", func(s *stage) { s.issuance(3).Asked.SceneCode = "NONE" }, []string{"decisions: its scene: want one in the catalogue, got none"}},
+		{"no scene", func(s *stage) { s.issuance(3).Params.SceneCode = "NONE" }, []string{"decisions: its scene: want one in the catalogue, got none"}},
 		{"a scene that is not open", func(s *stage) { s.scenes[1].Status = benefit.Paused }, []string{"decisions: its scene: want open, got not open"}},
 		{"an activity that is not open", func(s *stage) { s.activities[2].Status = benefit.Paused }, []string{"decisions: activity 62: want open"}},
 		{"an activity that was over", func(s *stage) { s.activities[1].Window.End = midnight + 29_000 }, []string{"decisions: activity 61: want open"}},
@@ -428,7 +428,7 @@ func TestBoxOfOtherCommits(t *testing.T) {
 			ask := func(clock benefit.Instant, key, card string, continues bool, lines ...benefit.Line) *benefit.Issuance {
 				t.Helper()
 				r := storetest.Request(key, "20880", lines...)
-				r.Asked.Card, r.Continues = card, continues
+				r.Params.Card, r.Continues = card, continues
 				all, err := c.Issue(t.Context(), clock, r)
 				if err != nil || all[0].Issuance == nil {
 					t.Fatalf("%s: %+v, %v", key, all, err)

@@ -37,7 +37,7 @@ func from(n ActivityID, sends int) func(*Request) {
 	}
 }
 
-func card(name string) func(*Request) { return func(r *Request) { r.Asked.Card = name } }
+func card(name string) func(*Request) { return func(r *Request) { r.Params.Card = name } }
 
 // guardDesk has three activities; the third has no guard.
 func guardDesk(t *testing.T) *desk {

@@ -21,7 +21,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	}
 	a := applying{
 		cat: cat, st: st, user: c.User, newUser: c.NewUser, request: c.Request, bound: c.Bound != nil,
-		guarded: c.Request.Guarded, card: c.Request.Asked.Card,
+		guarded: c.Request.Guarded, card: c.Request.Params.Card,
 	}
 	result := a.issuance(c)
 	issued := false
@@ -107,7 +107,7 @@ func (a *applying) issuance(c *Claim) *Issuance {
 	i := &Issuance{
 		ID: c.id, Scope: r.Scope, Key: r.Key, App: r.App, Fingerprint: r.Fingerprint, Recipient: r.Recipient,
 		Catalogue: a.cat.Version, Continues: r.Continues, BindMillis: r.BindMillis, Lines: c.lines,
-		Asked: r.Asked, Note: r.Note, Errors: c.errors, Basis: c.basis,
+		Params: r.Params, Note: r.Note, Errors: c.errors, Basis: c.basis,
 	}
 	if a.user != nil {
 		i.User = a.user.ID
@@ -248,7 +248,7 @@ func (a *applying) accepts(t *Template) bool { return !a.user.Unregistered || a.
 // owned reports whether the request's app may issue the template that a scene gave. Lines that were frozen with a key
 // may be of another merchant from before that was refused: see Catalogue.foreign.
 func (a *applying) owned(t *Template) bool {
-	if a.request.Asked.SceneCode == "" {
+	if a.request.Params.SceneCode == "" {
 		return true // the façade looked at it
 	}
 	app := a.cat.Apps[a.request.App]

@@ -57,7 +57,7 @@ func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 		c.User, c.NewUser = newUser(r.Recipient, st.Now, env), true
 	}
 	lines := r.Lines
-	if r.Asked.SceneCode != "" {
+	if r.Params.SceneCode != "" {
 		d := deciding{ballot: st.ballot(cat, r), cat: cat, st: st, request: r, user: c.User, newUser: c.NewUser, rules: env.Rules}
 		d.invalid = d.invalidRecipient()
 		d.draw = func(eligible []*candidate) *candidate { return drawWeighted(eligible, r, env.Secret) }
@@ -106,18 +106,18 @@ func newUser(ident Identifier, now Instant, env Env) *User {
 }
 
 // freeze draws the voucher ids, the amounts and the codes of a new claim's lines.
-func freeze(cat *Catalogue, st *State, r *Request, asked []Line, u *User, env Env) (id.ID, []IssuedLine) {
+func freeze(cat *Catalogue, st *State, r *Request, params []Line, u *User, env Env) (id.ID, []IssuedLine) {
 	bucket, total := 0, 0
 	if u != nil {
 		bucket = u.ID.Bucket()
 	}
-	for _, l := range asked {
+	for _, l := range params {
 		total += l.Vouchers()
 	}
 	next := env.IDs.Block(int64(st.Now), bucket, max(total, 1))
 	first := next
-	lines := make([]IssuedLine, len(asked))
-	for k, l := range asked {
+	lines := make([]IssuedLine, len(params))
+	for k, l := range params {
 		lines[k] = IssuedLine{Line: l, First: next}
 		next += id.ID(l.Vouchers())
 		if t := cat.Templates[l.Template]; t != nil {

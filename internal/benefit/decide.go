@@ -55,7 +55,7 @@ type ballot struct {
 // but cannot have. own excludes what belongs to other merchants; it is false to explain a choice from before such
 // candidates were refused.
 func ballotOf(cat *Catalogue, r *Request, own bool) *ballot {
-	app, scene := cat.Apps[r.App], cat.SceneByCode(r.Asked.SceneCode)
+	app, scene := cat.Apps[r.App], cat.SceneByCode(r.Params.SceneCode)
 	switch {
 	//guard:TestDecisionErrors without scene.Merchant != app.Merchant
 	case scene == nil || app == nil || scene.Merchant != app.Merchant:
@@ -63,11 +63,11 @@ func ballotOf(cat *Catalogue, r *Request, own bool) *ballot {
 	case scene.Status != Active: //guard:TestDecisionErrors
 		return &ballot{scene: scene, errors: []DecisionError{{Kind: SceneError, Reason: SceneNotOpen}}}
 	}
-	if errors := scene.Narrows().forbids(&r.Asked); len(errors) > 0 { //guard:TestNarrowingAllowed
+	if errors := scene.Narrows().forbids(&r.Params); len(errors) > 0 { //guard:TestNarrowingAllowed
 		return &ballot{scene: scene, errors: errors}
 	}
 	b := &ballot{scene: scene}
-	n := narrowing{asked: &r.Asked, rightFound: make([]bool, len(r.Asked.Rights)), actFound: make([]bool, len(r.Asked.ActCodes))}
+	n := narrowing{params: &r.Params, rightFound: make([]bool, len(r.Params.Rights)), actFound: make([]bool, len(r.Params.ActCodes))}
 	for _, e := range scene.Activities {
 		act := cat.Activities[e.Activity]
 		if act == nil {
@@ -106,13 +106,13 @@ func (c *Catalogue) foreign(app *App, scene *Scene, act *Activity, lines []Line)
 
 // forbids returns an error for each name in the request that the scene does not let callers narrow by. Such a request
 // gets nothing: what is left in could be chosen by the caller, and a scene that draws would have nothing to decide.
-func (n Narrowing) forbids(asked *Asked) (errors []DecisionError) {
+func (n Narrowing) forbids(params *Params) (errors []DecisionError) {
 	if n == NarrowNone {
-		for _, code := range asked.ActCodes {
+		for _, code := range params.ActCodes {
 			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: code, Reason: NarrowingNotAllowed})
 		}
 	}
-	for _, pair := range asked.Rights {
+	for _, pair := range params.Rights {
 		switch {
 		case pair.RightID != 0 && n != NarrowRights:
 			errors = append(errors, DecisionError{Kind: RightError, ActCode: pair.ActCode, RightID: pair.RightID, Reason: NarrowingNotAllowed})
@@ -125,14 +125,14 @@ func (n Narrowing) forbids(asked *Asked) (errors []DecisionError) {
 
 // narrowing keeps the candidates that a request asks for, and records which of its names were found.
 type narrowing struct {
-	asked                *Asked
+	params               *Params
 	actFound, rightFound []bool
 }
 
 // lines returns what an activity of the scene would give to the request; none when the request leaves the activity out.
 func (n *narrowing) lines(cat *Catalogue, act *Activity) (lines []Line) {
-	in := len(n.asked.ActCodes) == 0
-	for k, code := range n.asked.ActCodes {
+	in := len(n.params.ActCodes) == 0
+	for k, code := range n.params.ActCodes {
 		if code == act.ActCode {
 			in, n.actFound[k] = true, true
 		}
@@ -147,12 +147,12 @@ func (n *narrowing) lines(cat *Catalogue, act *Activity) (lines []Line) {
 
 // right reports whether the pairs of the request include the item.
 func (n *narrowing) right(cat *Catalogue, act *Activity, item *Item) bool {
-	in := len(n.asked.Rights) == 0
+	in := len(n.params.Rights) == 0
 	var right int64
 	if t := cat.Templates[item.Template]; t != nil {
 		right = t.RightID
 	}
-	for k, pair := range n.asked.Rights {
+	for k, pair := range n.params.Rights {
 		if (pair.ActCode == "" || pair.ActCode == act.ActCode) && (pair.RightID == 0 || pair.RightID == right) {
 			in, n.rightFound[k] = true, true
 		}
@@ -164,11 +164,11 @@ func (n *narrowing) right(cat *Catalogue, act *Activity, item *Item) bool {
 func (n *narrowing) missing() (errors []DecisionError) {
 	for k, found := range n.actFound {
 		if !found {
-			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: n.asked.ActCodes[k], Reason: ActivityNotFound})
+			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: n.params.ActCodes[k], Reason: ActivityNotFound})
 		}
 	}
 	for k, found := range n.rightFound {
-		pair := n.asked.Rights[k]
+		pair := n.params.Rights[k]
 		switch {
 		case found:
 		case pair.RightID == 0:

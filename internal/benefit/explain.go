@@ -55,7 +55,7 @@ type CandidateTrace struct {
 // RuleInputs holds the inputs of a rule.
 type RuleInputs struct {
 	User       json.RawMessage `json:"user,omitzero"`
-	Request    Asked           `json:"request"`
+	Request    Params          `json:"request"`
 	OfTemplate map[string]Past `json:"of_template,omitempty"`
 	InActivity map[string]Past `json:"in_activity,omitempty"`
 }
@@ -98,7 +98,7 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 	e := &Explanation{Now: i.At(), Catalogue: cat.Version, Errors: i.Errors}
 	if b := i.Basis; b != nil {
 		e.Now = b.Now
-		r := &Request{Scope: i.Scope, Key: i.Key, App: i.App, Recipient: i.Recipient, Asked: i.Asked}
+		r := &Request{Scope: i.Scope, Key: i.Key, App: i.App, Recipient: i.Recipient, Params: i.Params}
 		d := deciding{
 			ballot: ballotOf(cat, r, i.failedBy(OtherMerchant)), cat: cat, request: r, newUser: !b.Known, rules: rules, trace: e,
 		}
@@ -243,7 +243,7 @@ func (e *Explanation) candidate(c *candidate, open bool, in *RuleInput, holds bo
 		trace.RuleError = err.Error()
 	}
 	if in != nil {
-		trace.Inputs = &RuleInputs{User: in.Attributes, Request: in.Request.Asked}
+		trace.Inputs = &RuleInputs{User: in.Attributes, Request: in.Request.Params}
 	}
 	e.Candidates = append(e.Candidates, trace)
 }

@@ -141,7 +141,7 @@ func TestUserTypesOfAScene(t *testing.T) {
 	grantedByOther(d.templates[1])
 	d.renew()
 	d.wantChosen(d.ask(invented("some")), 2)
-	d.wants(IdentifierInvalid, inScene("odd", "two\nlines", func(r *Request) { r.Asked.SceneCode = "none such" }))
+	d.wants(IdentifierInvalid, inScene("odd", "two\nlines", func(r *Request) { r.Params.SceneCode = "none such" }))
 }
 
 // A scene from before such scenes were refused gives nothing of another merchant.

@@ -24,7 +24,7 @@ type Issuance struct {
 	// BindMillis is how long the key stays bound after the issue, in milliseconds; 0 is for ever.
 	BindMillis int64
 	Lines      []IssuedLine
-	Asked      Asked
+	Params     Params
 	Note       Note
 	// BoxDone reports whether the recipient's task of a treasure box was done for the day when this was issued.
 	BoxDone bool

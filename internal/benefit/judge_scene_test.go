@@ -138,7 +138,7 @@ type option struct {
 func (j *judge) options(r *Request) (*Scene, []option, []DecisionError) {
 	var scene *Scene
 	for _, s := range j.cat.Scenes {
-		if s.SceneCode == r.Asked.SceneCode && s.Merchant == j.cat.Apps[r.App].Merchant {
+		if s.SceneCode == r.Params.SceneCode && s.Merchant == j.cat.Apps[r.App].Merchant {
 			scene = s
 		}
 	}
@@ -162,12 +162,12 @@ func (j *judge) options(r *Request) (*Scene, []option, []DecisionError) {
 		o := option{act: j.cat.Activities[e.Activity], weight: e.Weight}
 		foundActs[o.act.ActCode] = true
 		for _, i := range o.act.Items {
-			wanted := len(r.Asked.Rights) == 0
-			for _, p := range r.Asked.Rights {
+			wanted := len(r.Params.Rights) == 0
+			for _, p := range r.Params.Rights {
 				wanted = wanted || has(p, o.act, i)
 				foundRights[p] = foundRights[p] || has(p, o.act, i)
 			}
-			if wanted && (len(r.Asked.ActCodes) == 0 || slices.Contains(r.Asked.ActCodes, o.act.ActCode)) {
+			if wanted && (len(r.Params.ActCodes) == 0 || slices.Contains(r.Params.ActCodes, o.act.ActCode)) {
 				l := Line{Template: i.Template, Activity: o.act.ID, DetailID: i.DetailID, Sends: 1, Quantity: i.Quantity}
 				if t := j.cat.Templates[i.Template]; t != nil && t.Kind == Cash && t.Amount.From == FromRequest && i.Amount > 0 {
 					l.HasAmount, l.Amount = true, fen(i.Amount)
@@ -186,12 +186,12 @@ func (j *judge) options(r *Request) (*Scene, []option, []DecisionError) {
 			all = append(all, o)
 		}
 	}
-	for _, code := range r.Asked.ActCodes {
+	for _, code := range r.Params.ActCodes {
 		if !foundActs[code] {
 			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: code, Reason: ActivityNotFound})
 		}
 	}
-	for _, p := range r.Asked.Rights {
+	for _, p := range r.Params.Rights {
 		if foundRights[p] {
 			continue
 		}
@@ -215,8 +215,8 @@ func forbidden(s *Scene, r *Request) (errors []DecisionError) {
 	if s.Narrowing == 0 && s.Strategy != ChooseWeighted {
 		mayName = "act right"
 	}
-	named := slices.Clone(r.Asked.Rights)
-	for k, code := range r.Asked.ActCodes {
+	named := slices.Clone(r.Params.Rights)
+	for k, code := range r.Params.ActCodes {
 		named = slices.Insert(named, k, ActRight{ActCode: code})
 	}
 	for _, n := range named {
@@ -341,7 +341,7 @@ func checkExplanation(cat *Catalogue, i *Issuance, eligible map[string]bool) err
 	if len(e.Lines) != len(i.Lines) || fmt.Sprint(e.Errors) != fmt.Sprint(i.Errors) {
 		return fmt.Errorf("it explains %d lines of %d, and the errors %v", len(e.Lines), len(i.Lines), e.Errors)
 	}
-	if i.Asked.SceneCode == "" {
+	if i.Params.SceneCode == "" {
 		return nil
 	}
 	byName := map[string]*Activity{}

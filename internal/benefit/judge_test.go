@@ -84,7 +84,7 @@ func (j *judge) verdict(r *Request, o Outcome, now Instant) error {
 		for _, l := range old.lines {
 			d.lines = append(d.lines, l.Line)
 		}
-	case r.Asked.SceneCode != "":
+	case r.Params.SceneCode != "":
 		d = j.decide(t, r, known)
 	}
 	if storetest.Diff(d.errors, o.Errors) != "" {
@@ -108,13 +108,13 @@ func attemptOf(o Outcome) *Issuance {
 
 // lines judges each line, and keeps what was given.
 func (j *judge) lines(t *tryout, key string, r *Request, o Outcome, old *record, d decision) error {
-	asked := d.lines
-	if len(o.Lines) != len(asked) {
-		return fmt.Errorf("%d lines, asked for %d", len(o.Lines), len(asked))
+	params := d.lines
+	if len(o.Lines) != len(params) {
+		return fmt.Errorf("%d lines, asked for %d", len(o.Lines), len(params))
 	}
 	anyNew := false
 	t.decided = attemptOf(o)
-	for k, l := range asked {
+	for k, l := range params {
 		was := LineOutcome{}
 		if old != nil {
 			f := old.lines[k]
@@ -158,7 +158,7 @@ func (j *judge) lines(t *tryout, key string, r *Request, o Outcome, old *record,
 			}
 		}
 	}
-	if done := j.boxDone(t.user, asked, t.now); o.BoxDone != done {
+	if done := j.boxDone(t.user, params, t.now); o.BoxDone != done {
 		return fmt.Errorf("told that a task is done: %v, and it is: %v", o.BoxDone, done)
 	}
 	return nil
@@ -192,7 +192,7 @@ func (j *judge) keep(t *tryout, key string, r *Request, o Outcome, old *record) 
 	for k, l := range o.Issuance.Lines {
 		if old == nil || old.lines[k].Issued == 0 {
 			for range l.Issued {
-				j.send(t.user.ID, l.Line, o.Issuance.Asked.Card, t.now)
+				j.send(t.user.ID, l.Line, o.Issuance.Params.Card, t.now)
 			}
 		}
 	}
@@ -264,7 +264,7 @@ func (j *judge) mayBeNew(r *Request) bool {
 		return false
 	}
 	lines := slices.Clone(r.Lines)
-	if r.Asked.SceneCode != "" {
+	if r.Params.SceneCode != "" {
 		_, all, _ := j.options(r)
 		for _, o := range all {
 			lines = append(lines, o.lines...)
@@ -400,7 +400,7 @@ func (t *tryout) reasons(l Line, worth int64) (all []Reason) {
 		return append(all, TemplateNotFound)
 	}
 	add(UserNotFound, t.user != nil && t.user.Unregistered && tmpl.Merchant == storetest.RegisteredMerchant)
-	add(OtherMerchant, t.request.Asked.SceneCode != "" && !t.judge.mayGive(t.request, tmpl))
+	add(OtherMerchant, t.request.Params.SceneCode != "" && !t.judge.mayGive(t.request, tmpl))
 	add(TemplateDraft, tmpl.Status == Draft)
 	add(TemplatePaused, tmpl.Status == Paused)
 	add(TemplateNotOpen, tmpl.Publish.Start > t.now)

@@ -100,8 +100,8 @@ type ActRight struct {
 	RightID int64  `json:"right_id,string,omitzero"` // as text: many readers of JSON round numbers of this size
 }
 
-// Asked holds the parameters of a request besides its lines and its recipient. It is stored with the issuance.
-type Asked struct {
+// Params holds the parameters of a request besides its lines and its recipient. It is stored with the issuance.
+type Params struct {
 	Card    string `json:"card,omitzero"`     // the card of a treasure box; empty for an activity without one
 	BizCode string `json:"biz_code,omitzero"` // of decisionsend and certificate.send
 	Channel int64  `json:"channel,omitzero"`  // of certificate.send
@@ -123,8 +123,8 @@ type Request struct {
 	// the owner of the template relaxes it: see Merchant.AnyUserID.
 	OnAlipay    bool
 	Fingerprint Digest // of everything but the recipient that must be equal for a retry to be one: see FingerprintOf
-	Lines       []Line // none when Asked names a scene
-	Asked       Asked
+	Lines       []Line // none when Params names a scene
+	Params      Params
 	Note        Note
 	// BindMillis is how long after the first issue the key stays bound, in milliseconds; 0 is for ever.
 	BindMillis int64
@@ -164,7 +164,7 @@ func FingerprintOf(lines []Line, more ...string) Digest {
 
 // DecisionFingerprint returns the fingerprint of a decision request, apart from the recipient. It depends on the request
 // alone: the catalogue may have changed by the time of a retry.
-func (a *Asked) DecisionFingerprint() Digest {
+func (a *Params) DecisionFingerprint() Digest {
 	texts := append([]string{a.SceneCode, strconv.Itoa(len(a.ActCodes))}, a.ActCodes...)
 	for _, pair := range a.Rights { //guard:internal/gateway/top.TestFingerprintOfADecision
 		texts = append(texts, pair.ActCode, strconv.FormatInt(pair.RightID, 10))

@@ -58,17 +58,17 @@ func (d *sceneDesk) renew() {
 func inScene(key, user string, changes ...func(*Request)) *Request {
 	r := &Request{
 		Scope: "b/1/biz", Key: key, App: 1, Recipient: Identifier{Type: TaobaoID, Value: user}, Continues: true,
-		Asked: Asked{BizCode: "biz", SceneCode: "S"},
+		Params: Params{BizCode: "biz", SceneCode: "S"},
 	}
 	for _, change := range changes {
 		change(r)
 	}
-	r.Fingerprint = FingerprintOf(nil, r.Asked.SceneCode, fmt.Sprint(r.Asked.ActCodes, r.Asked.Rights))
+	r.Fingerprint = FingerprintOf(nil, r.Params.SceneCode, fmt.Sprint(r.Params.ActCodes, r.Params.Rights))
 	return r
 }
 
 func narrow(acts []string, rights ...ActRight) func(*Request) {
-	return func(r *Request) { r.Asked.ActCodes, r.Asked.Rights = acts, rights }
+	return func(r *Request) { r.Params.ActCodes, r.Params.Rights = acts, rights }
 }
 
 // chosenFrom lists the activities of the lines that were tried.
@@ -331,7 +331,7 @@ func TestDecisionErrors(t *testing.T) {
 		ask    func(*Request)
 		want   Reason
 	}{
-		"no such scene":      {"a", nil, func(r *Request) { r.Asked.SceneCode = "T" }, SceneNotFound},
+		"no such scene":      {"a", nil, func(r *Request) { r.Params.SceneCode = "T" }, SceneNotFound},
 		"another merchant's": {"a", func(d *sceneDesk) { d.scene.Merchant = 2 }, nil, SceneNotFound},
 		"no such app":        {"a", nil, func(r *Request) { r.App = 9 }, SceneNotFound},
 		"draft":              {"a", func(d *sceneDesk) { d.scene.Status = Draft }, nil, SceneNotOpen},

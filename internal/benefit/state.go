@@ -199,7 +199,7 @@ func (s *State) lines(cat *Catalogue, r *Request) iter.Seq[*Line] {
 				return
 			}
 		}
-		if r.Asked.SceneCode == "" {
+		if r.Params.SceneCode == "" {
 			return
 		}
 		for _, c := range s.ballot(cat, r).candidates {
@@ -239,7 +239,7 @@ func (s *State) RowsOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 		for k := range r.Lines {
 			w.line(u, &r.Lines[k])
 		}
-		if r.Asked.SceneCode != "" {
+		if r.Params.SceneCode != "" {
 			w.candidates(deciding{ballot: s.ballot(cat, r), cat: cat, st: s, request: r, user: u, rules: env.Rules})
 		}
 		w.keys.Claims = append(w.keys.Claims, s.draw(cat, r, env)...)

@@ -137,9 +137,9 @@ func TestRoundTrips(t *testing.T) {
 	if key, err := c.PublicKey(ctx); err != nil || !key.Equal(&testKey().PublicKey) || !p.key.Equal(testKey()) {
 		t.Errorf("the key arrives as another one: %v", err)
 	}
-	asked := benefit.Asked{SceneCode: "S", Rights: []benefit.ActRight{{ActCode: "a", RightID: 1<<62 + 1}}}
-	decision, err := c.Decide(ctx, &Question{App: "shop", Request: benefit.Request{Key: "k", Asked: asked}}, true)
-	if diff := cmp.Diff(&Decision{Outcome: Issues, App: "shop", Key: "k", Asked: asked, Replayed: true}, decision); diff != "" || err != nil {
+	asked := benefit.Params{SceneCode: "S", Rights: []benefit.ActRight{{ActCode: "a", RightID: 1<<62 + 1}}}
+	decision, err := c.Decide(ctx, &Question{App: "shop", Request: benefit.Request{Key: "k", Params: asked}}, true)
+	if diff := cmp.Diff(&Decision{Outcome: Issues, App: "shop", Key: "k", Params: asked, Replayed: true}, decision); diff != "" || err != nil {
 		t.Errorf("decide: %v (-want +got)\n%s", err, diff)
 	}
 	found, err := c.Find(ctx, &Search{Key: "k", Trace: "t"})
@@ -295,7 +295,7 @@ func TestReadDocument(t *testing.T) {
 }
 
 func (f *fake) Decide(_ context.Context, q *Question, unmasked bool) (*Decision, error) {
-	return &Decision{Outcome: Issues, App: q.App, Key: q.Request.Key, Asked: q.Request.Asked, Replayed: unmasked}, f.err
+	return &Decision{Outcome: Issues, App: q.App, Key: q.Request.Key, Params: q.Request.Params, Replayed: unmasked}, f.err
 }
 
 func (f *fake) Find(_ context.Context, s *Search) ([]*Decision, error) {

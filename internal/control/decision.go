@@ -27,13 +27,13 @@ type Decision struct {
 	AtMillis int64  `json:"at_millis,omitzero"` // the same, of a refusal; Unix milliseconds
 	Issuance string `json:"issuance,omitzero"`
 
-	App         string        `json:"app,omitzero"` // the name in the catalogue
-	Scope       ScopeName     `json:"scope"`
-	Key         string        `json:"key,omitzero"`
-	Recipient   string        `json:"recipient,omitzero"` // as sent
-	User        string        `json:"user,omitzero"`
-	CallerTrace string        `json:"caller_trace,omitzero"` // the trace id that the caller sent
-	Asked       benefit.Asked `json:"asked"`
+	App         string         `json:"app,omitzero"` // the name in the catalogue
+	Scope       ScopeName      `json:"scope"`
+	Key         string         `json:"key,omitzero"`
+	Recipient   string         `json:"recipient,omitzero"` // as sent
+	User        string         `json:"user,omitzero"`
+	CallerTrace string         `json:"caller_trace,omitzero"` // the trace id that the caller sent
+	Params      benefit.Params `json:"asked"`
 
 	Catalogue  int64                    `json:"catalogue,omitzero"` // the version that it was decided by
 	Scene      string                   `json:"scene,omitzero"`
@@ -146,7 +146,7 @@ func mask(text string, first, last int) string {
 func (t formatter) request(r *benefit.Request) *Decision {
 	return &Decision{
 		App: t.app(r.App), Scope: t.scope(r.Scope), Key: r.Key, Recipient: t.recipient(r.Recipient),
-		CallerTrace: r.Note.TraceID, Asked: r.Asked,
+		CallerTrace: r.Note.TraceID, Params: r.Params,
 	}
 }
 
@@ -154,7 +154,7 @@ func (t formatter) issuance(i *benefit.Issuance) *Decision {
 	decision := &Decision{
 		Outcome: Issues, Reason: benefit.NotRefused.String(), At: i.At().String(), Issuance: strconv.FormatInt(int64(i.ID), 10),
 		App: t.app(i.App), Scope: t.scope(i.Scope), Key: i.Key, Recipient: t.recipient(i.Recipient),
-		CallerTrace: i.Note.TraceID, Asked: i.Asked, Catalogue: i.Catalogue,
+		CallerTrace: i.Note.TraceID, Params: i.Params, Catalogue: i.Catalogue,
 	}
 	if i.User != 0 {
 		decision.User = strconv.FormatInt(int64(i.User), 10)

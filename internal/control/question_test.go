@@ -81,7 +81,7 @@ func (d *Service) mustIssue(t *testing.T, r *benefit.Request) benefit.Outcome {
 func question(key string) *Question {
 	return &Question{App: "shop", Scope: ScopeName{App: "shop", BizCode: "B"}, Request: benefit.Request{
 		Key: key, Continues: true, Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: "2088302001456115"},
-		Asked: benefit.Asked{SceneCode: "S"}, Fingerprint: benefit.FingerprintOf(nil, "S"),
+		Params: benefit.Params{SceneCode: "S"}, Fingerprint: benefit.FingerprintOf(nil, "S"),
 	}}
 }
 

@@ -211,7 +211,7 @@ func TestExplainFromTheStore(t *testing.T) {
 		&benefit.Scene{ID: 1, Name: "s", Merchant: 1, SceneCode: "S", Strategy: benefit.ChooseAll, Status: benefit.Active, Activities: []benefit.SceneEntry{{Activity: 1}}}))
 	r := &benefit.Request{
 		Scope: scope.Biz(1, "b"), Key: "k", App: 1, Recipient: benefit.Identifier{Type: benefit.TaobaoID, Value: "a"},
-		Asked: benefit.Asked{SceneCode: "S"}, Continues: true,
+		Params: benefit.Params{SceneCode: "S"}, Continues: true,
 	}
 	o, err := w.issuer.Issue(t.Context(), r)
 	if err != nil || len(o.Lines) != 1 {

@@ -228,7 +228,7 @@ func check(r *benefit.Request) error {
 	if r.Scope == "" || !benefit.ValidKey(r.Key) {
 		return fmt.Errorf("%w: the key must have 1 to %d characters, in a scope", ErrInvalid, benefit.MaxKey)
 	}
-	if (len(r.Lines) == 0) == (r.Asked.SceneCode == "") || r.Recipient.Type == "" {
+	if (len(r.Lines) == 0) == (r.Params.SceneCode == "") || r.Recipient.Type == "" {
 		return fmt.Errorf("%w: a recipient is needed, and lines or a scene", ErrInvalid)
 	}
 	if r.BindMillis < 0 || r.BindMillis > 0 && r.Continues {

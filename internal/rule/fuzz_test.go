@@ -94,8 +94,8 @@ func TestPure(t *testing.T) {
 		in.Attributes = []byte(rapid.SampledFrom([]string{
 			``, `{}`, `{"a":1,"b":2}`, `{"b":1,"a":3,"level":2}`, `{"level":1.5,"b":"x"}`, `{"a":1,"b":1,"c":1,"d":3}`, `{"a":[1]}`,
 		}).Draw(rt, "attributes"))
-		in.Request.Asked.BizCode = rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "biz")
-		in.Request.Asked.ActCodes = rapid.SliceOfN(rapid.SampledFrom([]string{"c", "d"}), 0, 2).Draw(rt, "acts")
+		in.Request.Params.BizCode = rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "biz")
+		in.Request.Params.ActCodes = rapid.SliceOfN(rapid.SampledFrom([]string{"c", "d"}), 0, 2).Draw(rt, "acts")
 		n := rapid.Int64Range(0, 5).Draw(rt, "past")
 		in.OfTemplate = func(string) benefit.Past { return benefit.Past{Total: n} }
 		text := rapid.SampledFrom(texts).Draw(rt, "text")

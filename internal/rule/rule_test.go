@@ -17,7 +17,7 @@ func input() *benefit.RuleInput {
 		Now: 1_700_000_000_000, Known: true, Attributes: []byte(`{"city":"杭州","level":3}`),
 		Request: &benefit.Request{
 			Scope: "b/1/XXXX", Key: "r-1", Recipient: benefit.Identifier{Type: "ALIPAY", Value: "2088302001456115"},
-			Asked: benefit.Asked{BizCode: "XXXX", SceneCode: "1512AINNA61", ActCodes: []string{"a1", "a2"}},
+			Params: benefit.Params{BizCode: "XXXX", SceneCode: "1512AINNA61", ActCodes: []string{"a1", "a2"}},
 		},
 		OfTemplate: none, InActivity: none,
 	}
@@ -144,9 +144,9 @@ func TestAnInputThatIsTooLarge(t *testing.T) {
 	rules := New()
 	for name, spoil := range map[string]func(r *benefit.Request){
 		"key":  func(r *benefit.Request) { r.Key = strings.Repeat("x", MaxText+1) },
-		"biz":  func(r *benefit.Request) { r.Asked.BizCode = strings.Repeat("x", MaxText+1) },
+		"biz":  func(r *benefit.Request) { r.Params.BizCode = strings.Repeat("x", MaxText+1) },
 		"id":   func(r *benefit.Request) { r.Recipient.Value = strings.Repeat("x", MaxText+1) },
-		"acts": func(r *benefit.Request) { r.Asked.ActCodes = make([]string, MaxActCodes+1) },
+		"acts": func(r *benefit.Request) { r.Params.ActCodes = make([]string, MaxActCodes+1) },
 	} {
 		in := input()
 		spoil(in.Request)
@@ -203,7 +203,7 @@ func TestNothingIsLeftOfTheLastInput(t *testing.T) {
 			Now: benefit.Instant(n-8) * 3_600_000, Known: true, Attributes: fmt.Appendf(nil, `{"level":%d}`, n),
 			Request: &benefit.Request{
 				Key: fmt.Sprint("k", n), Recipient: benefit.Identifier{Type: fmt.Sprint("T", n), Value: fmt.Sprint("u", n)},
-				Asked: benefit.Asked{BizCode: fmt.Sprint("b", n), SceneCode: fmt.Sprint("s", n), ActCodes: []string{fmt.Sprint("a", n)}},
+				Params: benefit.Params{BizCode: fmt.Sprint("b", n), SceneCode: fmt.Sprint("s", n), ActCodes: []string{fmt.Sprint("a", n)}},
 			},
 			OfTemplate: func(string) benefit.Past { return benefit.Past{Total: int64(n)} },
 			InActivity: func(string) benefit.Past { return benefit.Past{} },
@@ -223,7 +223,7 @@ func TestNothingIsLeftOfTheLastInput(t *testing.T) {
 		t.Error("does not hold")
 	}
 	copy(in.Attributes, `{"level":2}`)
-	in.Request.Asked.ActCodes[0] = "a2"
+	in.Request.Params.ActCodes[0] = "a2"
 	if holds(t, rules, `user.level == 1`, in) || holds(t, rules, `"a1" in request.act_codes`, in) {
 		t.Error("the last input is still there")
 	}

@@ -40,10 +40,10 @@ func (s *scope) begin(in *benefit.RuleInput) error {
 	switch r := in.Request; {
 	case len(in.Attributes) > MaxAttributes:
 		return fmt.Errorf("rule: the attributes have %d bytes, at most %d are looked at", len(in.Attributes), MaxAttributes)
-	case len(r.Asked.SceneCode) > MaxText || len(r.Asked.BizCode) > MaxText || len(r.Recipient.Value) > MaxText || len(r.Key) > MaxText:
+	case len(r.Params.SceneCode) > MaxText || len(r.Params.BizCode) > MaxText || len(r.Recipient.Value) > MaxText || len(r.Key) > MaxText:
 		return fmt.Errorf("rule: a text of the request has more than %d bytes", MaxText)
-	case len(r.Asked.ActCodes) > MaxActCodes:
-		return fmt.Errorf("rule: the request has %d act_codes, at most %d are looked at", len(r.Asked.ActCodes), MaxActCodes)
+	case len(r.Params.ActCodes) > MaxActCodes:
+		return fmt.Errorf("rule: the request has %d act_codes, at most %d are looked at", len(r.Params.ActCodes), MaxActCodes)
 	}
 	//guard:TestNothingIsLeftOfTheLastInput without !bytes.Equal(s.attributes, in.Attributes)
 	if s.user == nil || !bytes.Equal(s.attributes, in.Attributes) {
@@ -77,11 +77,11 @@ func (s *scope) ResolveName(name string) (any, bool) {
 	case "known":
 		return types.Bool(s.in.Known), true
 	case "request.scene_code":
-		return s.sceneCode.value(r.Asked.SceneCode), true
+		return s.sceneCode.value(r.Params.SceneCode), true
 	case "request.biz_code":
-		return s.bizCode.value(r.Asked.BizCode), true
+		return s.bizCode.value(r.Params.BizCode), true
 	case "request.act_codes":
-		return s.codes(r.Asked.ActCodes), true
+		return s.codes(r.Params.ActCodes), true
 	case "request.user_type":
 		return s.userType.value(r.Recipient.Type), true
 	case "request.user_id":

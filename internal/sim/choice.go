@@ -30,7 +30,7 @@ type option struct {
 
 // candidates finds what a request may be given, and what it names in vain.
 func (l *ledger) candidates(r *benefit.Request) *choice {
-	at := slices.IndexFunc(l.scenes, func(s *benefit.Scene) bool { return s.SceneCode == r.Asked.SceneCode })
+	at := slices.IndexFunc(l.scenes, func(s *benefit.Scene) bool { return s.SceneCode == r.Params.SceneCode })
 	if at < 0 || l.scenes[at].Merchant != l.cat.Apps[r.App].Merchant {
 		return &choice{errors: []benefit.DecisionError{{Kind: benefit.SceneError, Reason: benefit.SceneNotFound}}}
 	}
@@ -90,12 +90,12 @@ func namedAgainst(r *benefit.Request, scene *benefit.Scene) (errors []benefit.De
 	case scene.Narrowing == benefit.NarrowActivities:
 		rights = false
 	}
-	for _, code := range r.Asked.ActCodes {
+	for _, code := range r.Params.ActCodes {
 		if !activities {
 			errors = append(errors, benefit.DecisionError{Kind: benefit.ActivityError, ActCode: code, Reason: benefit.NarrowingNotAllowed})
 		}
 	}
-	for _, p := range r.Asked.Rights {
+	for _, p := range r.Params.Rights {
 		switch {
 		case p.RightID == 0 && !activities:
 			errors = append(errors, benefit.DecisionError{Kind: benefit.ActivityError, ActCode: p.ActCode, Reason: benefit.NarrowingNotAllowed})
@@ -108,8 +108,8 @@ func namedAgainst(r *benefit.Request, scene *benefit.Scene) (errors []benefit.De
 
 // narrowed reports whether both narrowings leave the item in.
 func (l *ledger) narrowed(r *benefit.Request, act *benefit.Activity, item benefit.Item) bool {
-	byCode := len(r.Asked.ActCodes) == 0 || slices.Contains(r.Asked.ActCodes, act.ActCode)
-	byRight := len(r.Asked.Rights) == 0 || slices.ContainsFunc(r.Asked.Rights, func(p benefit.ActRight) bool { return l.names(p, act, item) })
+	byCode := len(r.Params.ActCodes) == 0 || slices.Contains(r.Params.ActCodes, act.ActCode)
+	byRight := len(r.Params.Rights) == 0 || slices.ContainsFunc(r.Params.Rights, func(p benefit.ActRight) bool { return l.names(p, act, item) })
 	return byCode && byRight
 }
 
@@ -126,12 +126,12 @@ func (l *ledger) namedInVain(r *benefit.Request, scene *benefit.Scene) (errors [
 			return slices.ContainsFunc(act.Items, func(i benefit.Item) bool { return l.names(p, act, i) })
 		})
 	}
-	for _, code := range r.Asked.ActCodes {
+	for _, code := range r.Params.ActCodes {
 		if !has(benefit.ActRight{ActCode: code}) {
 			errors = append(errors, benefit.DecisionError{Kind: benefit.ActivityError, ActCode: code, Reason: benefit.ActivityNotFound})
 		}
 	}
-	for _, p := range r.Asked.Rights {
+	for _, p := range r.Params.Rights {
 		switch {
 		case has(p):
 		case p.RightID == 0:

@@ -35,7 +35,7 @@ func (m *Coverage) note(last, bound, i *benefit.Issuance) {
 		m.Continued++
 	case last != nil:
 		m.Rebound++
-	case i.Asked.SceneCode != "":
+	case i.Params.SceneCode != "":
 		m.Chosen++
 	}
 	if i.BoxDone {

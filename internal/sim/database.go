@@ -48,7 +48,7 @@ type member struct {
 	proxy   *cutproxy.Proxy
 	store   *postgres.Store
 	plan    plan
-	batch   []*asked // under way, or the last one
+	batch   []*submission // under way, or the last one
 }
 
 func newOnDatabase(s *simulation, c Config) (*onDatabase, func()) {
@@ -245,7 +245,7 @@ func reconnect(s *simulation, st *postgres.Store) {
 }
 
 // askAgain has the callers of a batch that was broken ask again, here or there: that settles what is not known.
-func (o *onDatabase) askAgain(batch []*asked) {
+func (o *onDatabase) askAgain(batch []*submission) {
 	for _, a := range batch {
 		if a.wish != nil && a.wish.open {
 			o.ask(o.anyProcess(), a.wish)

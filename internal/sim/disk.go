@@ -64,12 +64,12 @@ func (o *onDisk) happen(n int) {
 func (o *onDisk) now() benefit.Instant { return o.clock }
 
 // plan has nothing to do: the disk fails by itself; nor has reach.
-func (o *onDisk) plan(*process, []*asked) {}
+func (o *onDisk) plan(*process, []*submission) {}
 
 func (o *onDisk) reach(*watchedTx, point) {}
 
 // ended starts again when the store has failed.
-func (o *onDisk) ended(_ *process, _ []*asked, failed error) {
+func (o *onDisk) ended(_ *process, _ []*submission, failed error) {
 	if failed == nil {
 		return
 	}

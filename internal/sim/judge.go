@@ -41,7 +41,7 @@ func (l *ledger) judge(r *benefit.Request, o benefit.Outcome, now benefit.Instan
 			t.user.ID = o.Issuance.User
 		}
 	}
-	if bound == nil && r.Asked.SceneCode != "" {
+	if bound == nil && r.Params.SceneCode != "" {
 		t.choose(r, c)
 		if err := t.wantChoice(c, o); err != nil {
 			return err
@@ -62,7 +62,7 @@ func (l *ledger) wishes(r *benefit.Request, bound *benefit.Issuance) *choice {
 	if bound != nil {
 		return &choice{errors: bound.Errors}
 	}
-	if r.Asked.SceneCode == "" {
+	if r.Params.SceneCode == "" {
 		return &choice{}
 	}
 	return l.candidates(r)
@@ -75,7 +75,7 @@ func linesOf(r *benefit.Request, bound *benefit.Issuance, c *choice) (lines []be
 		for _, line := range bound.Lines {
 			lines = append(lines, line.Line)
 		}
-	case r.Asked.SceneCode != "":
+	case r.Params.SceneCode != "":
 		lines = c.lines()
 	default:
 		lines = r.Lines

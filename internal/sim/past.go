@@ -17,7 +17,7 @@ type play struct {
 // played books a line that an activity gave.
 func (l *ledger) played(i *benefit.Issuance, line *benefit.IssuedLine) {
 	k := benefit.ParticipationKey{User: i.User, Activity: line.Activity}
-	p := play{at: line.At, sends: int64(line.Issued), vouchers: int64(line.Issued * line.Quantity), card: i.Asked.Card}
+	p := play{at: line.At, sends: int64(line.Issued), vouchers: int64(line.Issued * line.Quantity), card: i.Params.Card}
 	if l.cat != nil {
 		p.box = l.cat.Activities[line.Activity].Box
 	}

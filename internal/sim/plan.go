@@ -31,7 +31,7 @@ const (
 func (p plan) breaks() bool { return p.what >= cut }
 
 // plan draws what happens to the batch that a process is about to take.
-func (o *onDatabase) plan(p *process, batch []*asked) {
+func (o *onDatabase) plan(p *process, batch []*submission) {
 	m := o.members[p]
 	m.plan, m.batch = plan{}, batch
 	if o.step == 0 || o.ending {
@@ -101,7 +101,7 @@ func (o *onDatabase) reach(t *watchedTx, at point) {
 
 // comeBetween has another process take a batch through while this one has read what it decides by, and has locked
 // nothing. Some of the callers may be the very same, who did not wait.
-func (o *onDatabase) comeBetween(batch []*asked) {
+func (o *onDatabase) comeBetween(batch []*submission) {
 	q := o.anyProcess()
 	if q.busy || len(q.queue) > 0 && q.queue[0].request == nil { // a change would wait for the batch
 		return
@@ -122,7 +122,7 @@ func (o *onDatabase) comeBetween(batch []*asked) {
 }
 
 // ended looks at what became of a batch, and has its callers ask again.
-func (o *onDatabase) ended(p *process, batch []*asked, failed error) {
+func (o *onDatabase) ended(p *process, batch []*submission, failed error) {
 	if failed != nil {
 		o.failf("Step: %v", failed)
 	}

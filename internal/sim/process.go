@@ -17,14 +17,14 @@ type process struct {
 	name   string // in the trace; empty when it is the only one
 	store  *watched
 	issuer *issuing.Issuer
-	queue  []*asked         // what was submitted and is not answered
+	queue  []*submission    // what was submitted and is not answered
 	maybe  *benefit.Changes // what a commit of unknown outcome would have written
 	busy   bool             // a batch is under way
 	dead   bool             // it has ended in its batch, and no answer comes
 }
 
-// asked is a submitted request or change.
-type asked struct {
+// submission is a submitted request or change.
+type submission struct {
 	wish    *wish
 	request *benefit.Request // nil: a change
 	pending issuing.Pending
@@ -56,7 +56,7 @@ func (s *simulation) ask(p *process, x *wish) {
 	pending, err := p.issuer.Submit(r)
 	s.tracef("%sask %s %q for %s:%s lines=%d: %v", p.name, r.Scope, r.Key, r.Recipient.Type, r.Recipient.Value, len(r.Lines), err)
 	if err == nil {
-		p.queue = append(p.queue, &asked{x, r, pending})
+		p.queue = append(p.queue, &submission{x, r, pending})
 	}
 }
 
@@ -66,7 +66,7 @@ func (s *simulation) change(p *process) {
 	pending, err := p.issuer.SubmitChange(s.ctx, plan)
 	s.tracef("%sask to %s: %v", p.name, what, err)
 	if err == nil {
-		p.queue = append(p.queue, &asked{nil, nil, pending})
+		p.queue = append(p.queue, &submission{nil, nil, pending})
 	}
 }
 
@@ -105,7 +105,7 @@ func (s *simulation) workAll() {
 }
 
 // nextBatch takes from the queue what the committer will take.
-func (p *process) nextBatch(most int) []*asked {
+func (p *process) nextBatch(most int) []*submission {
 	n := 0
 	for n < len(p.queue) && n < most && (n == 0 || p.queue[n].request != nil && p.queue[0].request != nil) {
 		n++
@@ -116,7 +116,7 @@ func (p *process) nextBatch(most int) []*asked {
 }
 
 // answers judges what the callers of a batch were told.
-func (s *simulation) answers(p *process, batch []*asked) {
+func (s *simulation) answers(p *process, batch []*submission) {
 	defer s.ledger.asSeenBy(p.store.seen)()
 	unknown := map[claim]bool{}
 	for _, a := range batch {

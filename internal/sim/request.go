@@ -49,7 +49,7 @@ func (w *world) build(x *wish) *benefit.Request {
 	}
 	r.Lines = []benefit.Line{line}
 	if act.Box == nil {
-		r.Asked.Card = ""
+		r.Params.Card = ""
 	}
 	return &r
 }
@@ -73,18 +73,18 @@ func (w *world) requests() (all []*wish) {
 
 // add takes a wish among those that come again.
 func (w *world) add(x *wish) *wish {
-	w.asked = append(w.asked, x)
+	w.submitted = append(w.submitted, x)
 	x.open = true
 	return x
 }
 
 // request draws a request: one that came before, one like it, or a new one.
 func (w *world) request() *wish {
-	if n := len(w.asked); n > 0 && w.pick(3) == 0 {
+	if n := len(w.submitted); n > 0 && w.pick(3) == 0 {
 		if rest := w.filter(func(x *wish) bool { return len(x.short) > 0 }); len(rest) > 0 && w.pick(2) == 0 {
 			return rest[w.pick(len(rest))]
 		}
-		return w.again(w.asked[w.pick(n)])
+		return w.again(w.submitted[w.pick(n)])
 	}
 	switch w.pick(10) {
 	case 0, 1, 2:
@@ -119,17 +119,17 @@ func (w *world) again(first *wish) *wish {
 
 // filter lists wishes in the order in which they were first asked.
 func (w *world) filter(wanted func(*wish) bool) []*wish {
-	return slices.DeleteFunc(slices.Clone(w.asked), func(x *wish) bool { return !wanted(x) })
+	return slices.DeleteFunc(slices.Clone(w.submitted), func(x *wish) bool { return !wanted(x) })
 }
 
 // open returns the wishes whose callers do not know how they went.
 func (w *world) open() []*wish { return w.filter(func(x *wish) bool { return x.open }) }
 
 // key is one that was not asked before.
-func (w *world) key() string { return fmt.Sprint("k", len(w.asked)) }
+func (w *world) key() string { return fmt.Sprint("k", len(w.submitted)) }
 
 func (w *world) note() benefit.Note {
-	return benefit.Note{Memo: "第", TraceID: some(w, "again", fmt.Sprint(len(w.asked)))}
+	return benefit.Note{Memo: "第", TraceID: some(w, "again", fmt.Sprint(len(w.submitted)))}
 }
 
 // plain names its lines, as voucher.send does, and some of them are frozen.
@@ -150,38 +150,38 @@ func (w *world) activitySend() *wish {
 	}
 	x.Request = benefit.Request{
 		Key: w.key(), App: storetest.App, Recipient: w.user(), Guarded: true, Note: w.note(),
-		Asked: benefit.Asked{Card: some(w, cards...)},
+		Params: benefit.Params{Card: some(w, cards...)},
 	}
 	if w.pick(5) == 0 {
 		x.Recipient = w.recipient()
 	}
 	x.Scope = scope.Relation(x.App, 1000+int64(x.relation))
-	x.Fingerprint = benefit.FingerprintOf(nil, fmt.Sprint(x.detail), fmt.Sprint(x.sends), x.Asked.Card)
+	x.Fingerprint = benefit.FingerprintOf(nil, fmt.Sprint(x.detail), fmt.Sprint(x.sends), x.Params.Card)
 	return x
 }
 
 // decisionSend is one of right.decisionsend: a scene is to choose.
 func (w *world) decisionSend() *wish {
-	asked := benefit.Asked{BizCode: some(w, "b1", "b2"), SceneCode: fmt.Sprint("scene", 1+w.pick(scenes+1))}
+	sub := benefit.Params{BizCode: some(w, "b1", "b2"), SceneCode: fmt.Sprint("scene", 1+w.pick(scenes+1))}
 	if w.pick(3) > 0 { // the others are there to be refused
-		asked.SceneCode = fmt.Sprint("scene", 1+w.pick(scenes-1))
+		sub.SceneCode = fmt.Sprint("scene", 1+w.pick(scenes-1))
 	}
 	act := func() string { return fmt.Sprint("act", firstCampaign+w.pick(w.campaigns+1)) }
 	right := func() int64 { return int64(101 + w.pick(w.templates+1)) }
 	switch w.pick(6) {
 	case 0:
-		asked.ActCodes = []string{act(), act()}
-		slices.Sort(asked.ActCodes)
-		asked.ActCodes = slices.Compact(asked.ActCodes)
+		sub.ActCodes = []string{act(), act()}
+		slices.Sort(sub.ActCodes)
+		sub.ActCodes = slices.Compact(sub.ActCodes)
 	case 1:
-		asked.Rights = []benefit.ActRight{some(w, benefit.ActRight{ActCode: act(), RightID: right()}, benefit.ActRight{RightID: right()}, benefit.ActRight{ActCode: act()})}
+		sub.Rights = []benefit.ActRight{some(w, benefit.ActRight{ActCode: act(), RightID: right()}, benefit.ActRight{RightID: right()}, benefit.ActRight{ActCode: act()})}
 	case 2:
-		asked.ActCodes = []string{act()}
-		asked.Rights = []benefit.ActRight{{RightID: right()}}
+		sub.ActCodes = []string{act()}
+		sub.Rights = []benefit.ActRight{{RightID: right()}}
 	}
 	return &wish{Request: benefit.Request{
-		Scope: scope.Biz(storetest.App, asked.BizCode), Key: w.key(), App: storetest.App, Recipient: w.recipient(),
-		Asked: asked, Note: w.note(), Continues: true, Fingerprint: benefit.FingerprintOf(nil, asked.SceneCode, fmt.Sprint(asked.ActCodes, asked.Rights)),
+		Scope: scope.Biz(storetest.App, sub.BizCode), Key: w.key(), App: storetest.App, Recipient: w.recipient(),
+		Params: sub, Note: w.note(), Continues: true, Fingerprint: benefit.FingerprintOf(nil, sub.SceneCode, fmt.Sprint(sub.ActCodes, sub.Rights)),
 	}}
 }
 
@@ -192,7 +192,7 @@ func (w *world) certificateSend() *wish {
 		Scope: scope.Certificate(storetest.App), Key: w.key(), App: storetest.App, Note: w.note(),
 		Recipient:   benefit.Identifier{Type: benefit.OpenID, Value: fmt.Sprint("o", n), App: storetest.App},
 		Fingerprint: benefit.FingerprintOf(nil, fmt.Sprint(template)),
-		Lines:       []benefit.Line{w.line(template)}, Asked: benefit.Asked{Channel: int64(n)},
+		Lines:       []benefit.Line{w.line(template)}, Params: benefit.Params{Channel: int64(n)},
 	}
 	if w.pick(4) > 0 {
 		r.Key, r.BindMillis = fmt.Sprintf("w%d-%d", template, n), some[int64](w, 1, 700, 5000, int64(hour))

@@ -50,11 +50,11 @@ type backend interface {
 	// now returns what the clock of a process shows when it begins a batch.
 	now() benefit.Instant
 	// plan draws what goes wrong with the batch that a process is about to take.
-	plan(p *process, batch []*asked)
+	plan(p *process, batch []*submission)
 	// reach is called at the points of a batch.
 	reach(t *watchedTx, at point)
 	// ended is called when the batch is over and its callers have heard; failed is what Step said.
-	ended(p *process, batch []*asked, failed error)
+	ended(p *process, batch []*submission, failed error)
 	// holds reports whether what a commit of unknown outcome would have written is there.
 	holds(maybe *benefit.Changes) bool
 	// all returns a store that shows everything that was committed.
@@ -249,7 +249,7 @@ func (s *simulation) setUp() {
 	if err != nil {
 		s.failf("the first change: %v", err)
 	}
-	p.queue = append(p.queue, &asked{nil, nil, pending})
+	p.queue = append(p.queue, &submission{nil, nil, pending})
 	s.work(p)
 }
 

@@ -29,13 +29,13 @@ func (t *trial) attempt(lines []benefit.Line, bound *benefit.Issuance, o benefit
 	if record == nil {
 		record = o.Issuance
 	}
-	for k, asked := range lines {
+	for k, sub := range lines {
 		result, frozen := o.Lines[k], (*benefit.IssuedLine)(nil)
 		if record != nil {
 			frozen = &record.Lines[k]
 		}
-		if frozen != nil && frozen.Line != asked || result.Template != asked.Template {
-			return fmt.Errorf("line %d is not what was asked, chosen or frozen: %+v, %+v", k, frozen, asked)
+		if frozen != nil && frozen.Line != sub || result.Template != sub.Template {
+			return fmt.Errorf("line %d is not what was asked, chosen or frozen: %+v, %+v", k, frozen, sub)
 		}
 		if bound != nil {
 			before := bound.Lines[k]
@@ -46,7 +46,7 @@ func (t *trial) attempt(lines []benefit.Line, bound *benefit.Issuance, o benefit
 				continue
 			}
 		}
-		if err := t.line(asked, result, frozen, bound == nil); err != nil {
+		if err := t.line(sub, result, frozen, bound == nil); err != nil {
 			return fmt.Errorf("line %d: %w", k, err)
 		}
 		t.ledger.coverage.line(result)
@@ -60,25 +60,25 @@ func final(r benefit.Reason) bool {
 }
 
 // line checks that each send that was issued could be, and that the next one could not.
-func (t *trial) line(asked benefit.Line, result benefit.LineOutcome, frozen *benefit.IssuedLine, fresh bool) error {
-	if result.Issued+result.Refused != asked.Sends {
-		return fmt.Errorf("%d and %d sends are told of, %d were asked", result.Issued, result.Refused, asked.Sends)
+func (t *trial) line(sub benefit.Line, result benefit.LineOutcome, frozen *benefit.IssuedLine, fresh bool) error {
+	if result.Issued+result.Refused != sub.Sends {
+		return fmt.Errorf("%d and %d sends are told of, %d were asked", result.Issued, result.Refused, sub.Sends)
 	}
-	if err := t.stamped(asked, result, frozen); err != nil {
+	if err := t.stamped(sub, result, frozen); err != nil {
 		return err
 	}
 	for n := range result.Issued {
 		worth := int64(0)
-		for _, amount := range frozen.Amounts[n*asked.Quantity : (n+1)*asked.Quantity] {
-			if !t.fits(asked, int64(amount)) {
+		for _, amount := range frozen.Amounts[n*sub.Quantity : (n+1)*sub.Quantity] {
+			if !t.fits(sub, int64(amount)) {
 				return fmt.Errorf("a voucher of %d fen, which the template does not give", amount)
 			}
 			worth += int64(amount)
 		}
-		if reason := t.reason(asked, worth); reason != benefit.NotRefused {
+		if reason := t.reason(sub, worth); reason != benefit.NotRefused {
 			return fmt.Errorf("send %d was issued in spite of %v", n+1, reason)
 		}
-		t.taken[asked.Template] = t.taken[asked.Template].plus(tally{int64(asked.Quantity), worth})
+		t.taken[sub.Template] = t.taken[sub.Template].plus(tally{int64(sub.Quantity), worth})
 		t.issued++
 	}
 	if result.Refused == 0 {
@@ -86,26 +86,26 @@ func (t *trial) line(asked benefit.Line, result benefit.LineOutcome, frozen *ben
 	}
 	want := benefit.TemplateNotFound // a template that came after the line was frozen gives it nothing
 	if fresh || frozen == nil || len(frozen.Amounts) > 0 {
-		want = t.reason(asked, t.least(asked, result.Issued, frozen, fresh))
+		want = t.reason(sub, t.least(sub, result.Issued, frozen, fresh))
 	}
-	if t.codeless(asked, result.Issued, frozen) && (want == benefit.NotRefused || want > benefit.CodesEmpty) {
+	if t.codeless(sub, result.Issued, frozen) && (want == benefit.NotRefused || want > benefit.CodesEmpty) {
 		want = benefit.CodesEmpty
 	}
 	if result.Reason != want {
 		return fmt.Errorf("refused for %v, it should be %v", result.Reason, want)
 	}
-	if want == benefit.CodesEmpty && fresh && !t.scarce(asked) {
+	if want == benefit.CodesEmpty && fresh && !t.scarce(sub) {
 		return errors.New("no free code was found, and most are free")
 	}
 	return nil
 }
 
 // stamped checks what an issued line says of itself: when, by which catalogue, after what, with which codes.
-func (t *trial) stamped(asked benefit.Line, result benefit.LineOutcome, frozen *benefit.IssuedLine) error {
+func (t *trial) stamped(sub benefit.Line, result benefit.LineOutcome, frozen *benefit.IssuedLine) error {
 	if result.Issued == 0 {
 		return nil
 	}
-	tp := t.cat.Templates[asked.Template]
+	tp := t.cat.Templates[sub.Template]
 	if tp == nil || t.user == nil {
 		return errors.New("issued without a template, or to nobody")
 	}
@@ -119,7 +119,7 @@ func (t *trial) stamped(asked benefit.Line, result benefit.LineOutcome, frozen *
 	if tp.Kind == benefit.Certificate {
 		digits = tp.Code.Digits
 	}
-	if digits == 0 && len(frozen.Codes) > 0 || t.codeless(asked, result.Issued-1, frozen) {
+	if digits == 0 && len(frozen.Codes) > 0 || t.codeless(sub, result.Issued-1, frozen) {
 		return fmt.Errorf("%d sends with %d codes", result.Issued, len(frozen.Codes))
 	}
 	for _, code := range frozen.Codes {
@@ -131,14 +131,14 @@ func (t *trial) stamped(asked benefit.Line, result benefit.LineOutcome, frozen *
 }
 
 // codeless reports whether the line has no codes for one more send.
-func (t *trial) codeless(asked benefit.Line, issued int, frozen *benefit.IssuedLine) bool {
-	tp := t.cat.Templates[asked.Template]
-	return tp != nil && tp.Kind == benefit.Certificate && frozen != nil && len(frozen.Codes) < (issued+1)*asked.Quantity
+func (t *trial) codeless(sub benefit.Line, issued int, frozen *benefit.IssuedLine) bool {
+	tp := t.cat.Templates[sub.Template]
+	return tp != nil && tp.Kind == benefit.Certificate && frozen != nil && len(frozen.Codes) < (issued+1)*sub.Quantity
 }
 
 // scarce reports whether free codes may be hard to find: the others of a batch take part of those that there are.
-func (t *trial) scarce(asked benefit.Line) bool {
-	digits := t.cat.Templates[asked.Template].Code.Digits
+func (t *trial) scarce(sub benefit.Line) bool {
+	digits := t.cat.Templates[sub.Template].Code.Digits
 	taken := 0
 	for code := range t.codes {
 		if len(code) == digits {
@@ -149,29 +149,29 @@ func (t *trial) scarce(asked benefit.Line) bool {
 }
 
 // fits reports whether a voucher of the template can be worth so many fen.
-func (t *trial) fits(asked benefit.Line, amount int64) bool {
-	tp := t.cat.Templates[asked.Template]
+func (t *trial) fits(sub benefit.Line, amount int64) bool {
+	tp := t.cat.Templates[sub.Template]
 	switch {
 	case tp.Kind == benefit.Reduction:
 		return amount == int64(tp.Face.Reduction)
 	case tp.Kind != benefit.Cash:
 		return amount == 0
 	case tp.Amount.From == benefit.FromRequest:
-		return amount == int64(asked.Amount)
+		return amount == int64(sub.Amount)
 	}
 	return amount >= int64(tp.Amount.Min) && amount <= int64(tp.Amount.Max)
 }
 
 // least returns the least that the next send of a line could have been worth: as frozen under the key, or as the
 // template has it.
-func (t *trial) least(asked benefit.Line, issued int, frozen *benefit.IssuedLine, fresh bool) int64 {
-	tp, n := t.cat.Templates[asked.Template], int64(asked.Quantity)
+func (t *trial) least(sub benefit.Line, issued int, frozen *benefit.IssuedLine, fresh bool) int64 {
+	tp, n := t.cat.Templates[sub.Template], int64(sub.Quantity)
 	if tp == nil {
 		return 0
 	}
 	if !fresh && frozen != nil {
 		sum := int64(0)
-		for _, amount := range frozen.Amounts[issued*asked.Quantity : (issued+1)*asked.Quantity] {
+		for _, amount := range frozen.Amounts[issued*sub.Quantity : (issued+1)*sub.Quantity] {
 			sum += int64(amount)
 		}
 		return sum
@@ -182,41 +182,41 @@ func (t *trial) least(asked benefit.Line, issued int, frozen *benefit.IssuedLine
 	case tp.Kind != benefit.Cash:
 		return 0
 	case tp.Amount.From == benefit.FromRequest:
-		return n * int64(asked.Amount)
+		return n * int64(sub.Amount)
 	}
 	return n * int64(tp.Amount.Min)
 }
 
 // reason returns the first of all reasons that holds against one more send worth so many fen.
-func (t *trial) reason(asked benefit.Line, worth int64) benefit.Reason {
-	tp := t.cat.Templates[asked.Template]
+func (t *trial) reason(sub benefit.Line, worth int64) benefit.Reason {
+	tp := t.cat.Templates[sub.Template]
 	switch {
 	case tp == nil:
 		return benefit.TemplateNotFound
 	case t.user == nil, t.user.Unregistered && !t.cat.Merchants[tp.Merchant].Open:
 		return benefit.UserNotFound
-	case t.request.Asked.SceneCode != "" && !t.mayGive(t.request, asked):
+	case t.request.Params.SceneCode != "" && !t.mayGive(t.request, sub):
 		return benefit.OtherMerchant
 	}
 	takes := tp.Kind == benefit.Cash && tp.Amount.From == benefit.FromRequest
-	outOfRange := asked.Amount < tp.Amount.Min || asked.Amount > tp.Amount.Max
-	if takes && (!asked.HasAmount || outOfRange) {
-		worth = int64(tp.Amount.Min) * int64(asked.Quantity)
+	outOfRange := sub.Amount < tp.Amount.Min || sub.Amount > tp.Amount.Max
+	if takes && (!sub.HasAmount || outOfRange) {
+		worth = int64(tp.Amount.Min) * int64(sub.Quantity)
 	}
-	act := t.cat.Activities[asked.Activity]
+	act := t.cat.Activities[sub.Activity]
 	holds := map[benefit.Reason]bool{
 		benefit.TemplateDraft:    tp.Status == benefit.Draft,
 		benefit.TemplatePaused:   tp.Status == benefit.Paused,
 		benefit.TemplateEnded:    tp.Status == benefit.Ended || ended(tp.Publish, t.now),
 		benefit.TemplateNotOpen:  t.now < tp.Publish.Start,
-		benefit.ActivityNotOpen:  asked.Activity != 0 && (act == nil || act.Status != benefit.Active || t.now < act.Window.Start || ended(act.Window, t.now)),
+		benefit.ActivityNotOpen:  sub.Activity != 0 && (act == nil || act.Status != benefit.Active || t.now < act.Window.Start || ended(act.Window, t.now)),
 		benefit.Guarded:          t.guarded && t.ledger.guarded(t.user.ID, act, t.now),
 		benefit.UserFrozen:       t.user.Frozen,
-		benefit.AmountNotAllowed: asked.HasAmount && !takes,
-		benefit.AmountMissing:    !asked.HasAmount && takes,
-		benefit.AmountOutOfRange: asked.HasAmount && takes && outOfRange,
+		benefit.AmountNotAllowed: sub.HasAmount && !takes,
+		benefit.AmountMissing:    !sub.HasAmount && takes,
+		benefit.AmountOutOfRange: sub.HasAmount && takes && outOfRange,
 	}
-	maps.Copy(holds, t.counted(tp, int64(asked.Quantity), worth))
+	maps.Copy(holds, t.counted(tp, int64(sub.Quantity), worth))
 	for _, r := range benefit.Reasons() {
 		if holds[r] {
 			return r

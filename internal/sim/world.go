@@ -21,7 +21,7 @@ type world struct {
 	ledger    *ledger // what stands in the catalogue, and who the users are
 	templates int
 	campaigns int
-	asked     []*wish // one for each key
+	submitted []*wish // one for each key
 }
 
 func newWorld(pick func(n int) int, l *ledger) *world {

@@ -13,8 +13,8 @@ import (
 	"faquan/internal/session"
 )
 
-// asked is a checked request for consent: the app, and where the answer goes.
-type asked struct {
+// consentRequest is a checked request for consent: the app, and where the answer goes.
+type consentRequest struct {
 	app      *gateway.App
 	redirect *url.URL // one of the app's
 	uri      string   // the same, as sent
@@ -31,7 +31,7 @@ func (h *Handler) ask(w http.ResponseWriter, r *http.Request) {
 }
 
 // check checks what the app sent. It answers itself, and gives nil, when there is nothing to consent to.
-func (h *Handler) check(w http.ResponseWriter, form url.Values) *asked {
+func (h *Handler) check(w http.ResponseWriter, form url.Values) *consentRequest {
 	if h.o.ConsentKey == "" { //guard:TestSwitchedOff
 		showError(w, http.StatusForbidden, "本平台未开启授权页面，请联系平台运营人员。")
 		return nil
@@ -45,7 +45,7 @@ func (h *Handler) check(w http.ResponseWriter, form url.Values) *asked {
 		}
 		value[name] = v
 	}
-	a := &asked{
+	a := &consentRequest{
 		app: h.o.Apps.Current().ByAppKey(value["client_id"]), uri: value["redirect_uri"],
 		state: value["state"], view: value["view"],
 	}
@@ -79,7 +79,7 @@ func registered(app *gateway.App, uri string) *url.URL {
 }
 
 // back sends the browser back to the app. What the redirect_uri has in its query stays.
-func (a *asked) back(w http.ResponseWriter, answer url.Values) {
+func (a *consentRequest) back(w http.ResponseWriter, answer url.Values) {
 	if a.state != "" {
 		answer.Set("state", a.state)
 	}

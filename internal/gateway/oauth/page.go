@@ -42,7 +42,7 @@ var errorTemplate = template.Must(template.New("error").Parse(head + `<h1>无法
 
 // formPage is the page that asks for consent, again when there was a problem. The key is never filled in.
 type formPage struct {
-	asked          *asked
+	asked          *consentRequest
 	Merchant, User string
 	Problem        string
 }

@@ -64,7 +64,7 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 	line, box, mismatch := order.line(c)
 	r := order.request(c, line)
 	if box {
-		r.Asked.Card = order.card
+		r.Params.Card = order.card
 	}
 	c.record.Template = c.templateName(line.Template)
 	if a, bad := h.refuseKey(ctx, c, r, "unique_id"); a != nil || bad != nil {
@@ -200,7 +200,7 @@ func (o *activityOrder) answer(c *call, outcome *benefit.Outcome, box bool) *wir
 	result.add(outcome.Reason)
 	if outcome.Issuance != nil && len(outcome.Lines) > 0 {
 		//guard:TestTreasureBox
-		box = outcome.Issuance.Asked.Card != "" // as it was when it was issued
+		box = outcome.Issuance.Params.Card != "" // as it was when it was issued
 	}
 	return o.write(c, outcome.Reason, result, box, outcome.BoxDone)
 }

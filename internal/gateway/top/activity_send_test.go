@@ -39,7 +39,7 @@ func TestTheRequestOfASend(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	l.send(sending("K", "box", object{"card_type": "beauty"}))
-	if got := l.request.Load().Asked; got.Card != "beauty" {
+	if got := l.request.Load().Params; got.Card != "beauty" {
 		t.Errorf("asked %+v", got)
 	}
 }

@@ -111,7 +111,7 @@ func (o *certificateOrder) request(t *benefit.Template, app benefit.AppID) *bene
 		Scope: scope.Certificate(app), Key: o.key(t, app), App: app, Recipient: openID(o.openID, app),
 		//guard:TestRepeatWindow$ without BindMillis: t.RepeatMillis
 		Fingerprint: fingerprint, Lines: []benefit.Line{line}, BindMillis: t.RepeatMillis,
-		Asked: benefit.Asked{BizCode: o.bizCode, Channel: o.channel},
+		Params: benefit.Params{BizCode: o.bizCode, Channel: o.channel},
 	}
 }
 

@@ -217,7 +217,7 @@ func (f *finding) newest(ctx context.Context) (page certificatePage, err error) 
 // that it may issue for the merchant of its session. Those of others are answered like codes that do not exist.
 func (f *finding) of(i *benefit.Issuance) (found []issuedCertificate) {
 	//guard:TestQueryByCodes without i.Recipient != f.recipient
-	if i.Recipient != f.recipient || f.query.bizCode != "" && i.Asked.BizCode != f.query.bizCode {
+	if i.Recipient != f.recipient || f.query.bizCode != "" && i.Params.BizCode != f.query.bizCode {
 		return nil
 	}
 	for _, v := range i.Vouchers() {
@@ -227,7 +227,7 @@ func (f *finding) of(i *benefit.Issuance) (found []issuedCertificate) {
 			continue
 		}
 		found = append(found, issuedCertificate{
-			Voucher: v, channel: i.Asked.Channel, hasChannel: i.Scope == scope.Certificate(i.App), outID: t.OutID,
+			Voucher: v, channel: i.Params.Channel, hasChannel: i.Scope == scope.Certificate(i.App), outID: t.OutID,
 		})
 	}
 	return found

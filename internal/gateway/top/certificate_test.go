@@ -61,7 +61,7 @@ func TestWhatACertificateAsks(t *testing.T) {
 		Scope: scope.Certificate(1), Key: got.Key, App: 1, Fingerprint: got.Fingerprint, BindMillis: 10_000,
 		Recipient: benefit.Identifier{Type: "OPEN_ID", Value: labOpenID, App: 1},
 		Lines:     []benefit.Line{{Template: l.draft.templates["code"].ID, Sends: 1, Quantity: 1}},
-		Asked:     benefit.Asked{BizCode: "23", Channel: 8},
+		Params:    benefit.Params{BizCode: "23", Channel: 8},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -321,7 +321,7 @@ func (f *manyFinder) RecentIssuances(ctx context.Context, user benefit.UserID) i
 				again := *i
 				again.ID -= id.ID(k)
 				if f.unlike != nil && f.unlike(k) {
-					again.Asked.BizCode = "unlike"
+					again.Params.BizCode = "unlike"
 				}
 				if !yield(&again, err) {
 					return

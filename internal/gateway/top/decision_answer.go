@@ -57,7 +57,7 @@ func decisionOf(cat *benefit.Catalogue, r *benefit.Request, o *benefit.Outcome) 
 		return d
 	}
 	for _, e := range o.Errors {
-		d.errors = append(d.errors, decisionFailure{e.Kind, e.ActCode, e.RightID, r.Asked.SceneCode, e.Reason})
+		d.errors = append(d.errors, decisionFailure{e.Kind, e.ActCode, e.RightID, r.Params.SceneCode, e.Reason})
 	}
 	sending := false
 	for k := range o.Lines {
@@ -87,7 +87,7 @@ func decisionOf(cat *benefit.Catalogue, r *benefit.Request, o *benefit.Outcome) 
 
 // refusedLine returns the failure of the k-th line that was chosen. Without an issuance it is in the attempt.
 func refusedLine(cat *benefit.Catalogue, r *benefit.Request, o *benefit.Outcome, k int) decisionFailure {
-	f := decisionFailure{kind: benefit.RightError, sceneCode: r.Asked.SceneCode, reason: o.Lines[k].Reason}
+	f := decisionFailure{kind: benefit.RightError, sceneCode: r.Params.SceneCode, reason: o.Lines[k].Reason}
 	if t := cat.Templates[o.Lines[k].Template]; t != nil {
 		f.rightID = t.RightID
 	}

@@ -80,11 +80,11 @@ func readDecision(c *call) (*benefit.Request, *wire.Error) {
 	if bad := args.Err(); bad != nil {
 		return nil, bad
 	}
-	asked := benefit.Asked{BizCode: bizCode, SceneCode: scene, ActCodes: codes, Rights: rights}
+	asked := benefit.Params{BizCode: bizCode, SceneCode: scene, ActCodes: codes, Rights: rights}
 	return &benefit.Request{
 		//guard:TestPartOfAllRights without Continues: true
 		Scope: scope.Biz(c.app.ID, bizCode), Key: key, App: c.app.ID, Recipient: recipient, Continues: true,
-		Fingerprint: asked.DecisionFingerprint(), Asked: asked,
+		Fingerprint: asked.DecisionFingerprint(), Params: asked,
 		Note: benefit.Note{TraceID: c.record.CallerTrace},
 	}, nil
 }

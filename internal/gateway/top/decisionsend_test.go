@@ -31,7 +31,7 @@ func TestWhatADecisionAsks(t *testing.T) {
 	want := &benefit.Request{
 		Scope: scope.Biz(1, "业务 1"), Key: "k1", App: 1, Continues: true, Fingerprint: got.Fingerprint, Note: got.Note,
 		Recipient: benefit.Identifier{Type: "OPEN_ID", Value: labOpenID, App: 1},
-		Asked: benefit.Asked{
+		Params: benefit.Params{
 			BizCode: "业务 1", SceneCode: labScene, ActCodes: []string{"act-a", "act-b"},
 			Rights: []benefit.ActRight{{RightID: 2}, {ActCode: "act-a", RightID: 2203102002536848287}, {ActCode: "act-b"}},
 		},
@@ -52,7 +52,7 @@ func TestFormsOfActCodes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, nil)
 			l.decide(decide("k", object{"act_codes": x.sent}))
-			if diff := cmp.Diff(x.want, l.request.Load().Asked.ActCodes); diff != "" {
+			if diff := cmp.Diff(x.want, l.request.Load().Params.ActCodes); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -303,7 +303,7 @@ func TestSending(t *testing.T) {
 // crafted returns an outcome of lines of the reduction, each of its own activity: what issued stands under the key.
 func crafted(r *benefit.Request, lines ...benefit.LineOutcome) benefit.Outcome {
 	o := benefit.Outcome{Lines: lines, Reason: lines[0].Reason}
-	i := &benefit.Issuance{ID: 7, Scope: r.Scope, Key: r.Key, App: 1, Recipient: r.Recipient, Asked: r.Asked}
+	i := &benefit.Issuance{ID: 7, Scope: r.Scope, Key: r.Key, App: 1, Recipient: r.Recipient, Params: r.Params}
 	for k, l := range lines {
 		i.Lines = append(i.Lines, benefit.IssuedLine{
 			Line:  benefit.Line{Template: l.Template, Activity: benefit.ActivityID(k + 1), Sends: 1, Quantity: 1},

@@ -71,8 +71,8 @@ func seldom[V any](t *rapid.T, one func(t *rapid.T) V) (v V) {
 	return v
 }
 
-func anyAsked(t *rapid.T) benefit.Asked {
-	return benefit.Asked{
+func anyAsked(t *rapid.T) benefit.Params {
+	return benefit.Params{
 		Card: seldom(t, anyText), BizCode: seldom(t, anyText), Channel: seldom(t, anyInt), SceneCode: seldom(t, anyText),
 		ActCodes: seldom(t, func(t *rapid.T) []string { return several(t, anyText) }),
 		Rights: seldom(t, func(t *rapid.T) []benefit.ActRight {
@@ -112,7 +112,7 @@ func anyParticipation(t *rapid.T) benefit.Participation {
 
 func anyIssuance(t *rapid.T) *benefit.Issuance {
 	return &benefit.Issuance{
-		Asked: seldom(t, anyAsked), BindMillis: seldom(t, anyInt), BoxDone: rapid.Bool().Draw(t, "box"),
+		Params: seldom(t, anyAsked), BindMillis: seldom(t, anyInt), BoxDone: rapid.Bool().Draw(t, "box"),
 		Errors: seldom(t, anyErrors), Basis: seldom(t, anyBasis),
 
 		ID: id.ID(anyInt(t)), Scope: benefit.Scope(anyText(t)), Key: anyText(t), App: benefit.AppID(anyInt(t)), Fingerprint: anyDigest(t),

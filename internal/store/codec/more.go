@@ -8,7 +8,7 @@ import (
 // What an issuance says only sometimes follows its lines, in groups: a byte tells which are there. An issuance of the
 // first format ends with its lines, and so does one that has none of these.
 const (
-	moreAsked = 1 << iota
+	extParams = 1 << iota
 	moreScene
 	moreBind
 	moreBoxDone
@@ -24,13 +24,13 @@ func (e *encoder) more(i *benefit.Issuance) {
 		return
 	}
 	e.byte(groups)
-	if groups&moreAsked != 0 {
-		e.text(i.Asked.Card)
-		e.text(i.Asked.BizCode)
-		e.int(i.Asked.Channel)
+	if groups&extParams != 0 {
+		e.text(i.Params.Card)
+		e.text(i.Params.BizCode)
+		e.int(i.Params.Channel)
 	}
 	if groups&moreScene != 0 {
-		e.scene(&i.Asked)
+		e.scene(&i.Params)
 	}
 	if groups&moreBind != 0 {
 		e.int(i.BindMillis)
@@ -60,13 +60,13 @@ func (e *encoder) more(i *benefit.Issuance) {
 }
 
 func groupsOf(i *benefit.Issuance) (groups uint8) {
-	a := &i.Asked
+	a := &i.Params
 	set := func(group uint8, there bool) {
 		if there {
 			groups |= group
 		}
 	}
-	set(moreAsked, a.Card != "" || a.BizCode != "" || a.Channel != 0)
+	set(extParams, a.Card != "" || a.BizCode != "" || a.Channel != 0)
 	set(moreScene, a.SceneCode != "" || len(a.ActCodes) > 0 || len(a.Rights) > 0)
 	set(moreBind, i.BindMillis != 0)
 	set(moreBoxDone, i.BoxDone)
@@ -84,11 +84,11 @@ func (d *decoder) more(i *benefit.Issuance) {
 		return
 	}
 	groups := d.byte()
-	if groups&moreAsked != 0 {
-		i.Asked.Card, i.Asked.BizCode, i.Asked.Channel = d.text(), d.text(), d.int()
+	if groups&extParams != 0 {
+		i.Params.Card, i.Params.BizCode, i.Params.Channel = d.text(), d.text(), d.int()
 	}
 	if groups&moreScene != 0 {
-		d.scene(&i.Asked)
+		d.scene(&i.Params)
 	}
 	if groups&moreBind != 0 {
 		i.BindMillis = d.int()
@@ -116,7 +116,7 @@ func (d *decoder) more(i *benefit.Issuance) {
 	}
 }
 
-func (e *encoder) scene(a *benefit.Asked) {
+func (e *encoder) scene(a *benefit.Params) {
 	e.text(a.SceneCode)
 	e.uint(uint64(len(a.ActCodes)))
 	for _, code := range a.ActCodes {
@@ -129,7 +129,7 @@ func (e *encoder) scene(a *benefit.Asked) {
 	}
 }
 
-func (d *decoder) scene(a *benefit.Asked) {
+func (d *decoder) scene(a *benefit.Params) {
 	a.SceneCode = d.text()
 	for range d.size(1) {
 		a.ActCodes = append(a.ActCodes, d.text())

@@ -56,7 +56,7 @@ func newPair(t testing.TB, o Options, digits int, seed uint64) *pair {
 // issue issues on both, and wants the same outcome.
 func (x *pair) issue(t testing.TB, clock benefit.Instant, r *benefit.Request) benefit.Outcome {
 	t.Helper()
-	r.Fingerprint = benefit.FingerprintOf(r.Lines, r.Asked.Card)
+	r.Fingerprint = benefit.FingerprintOf(r.Lines, r.Params.Card)
 	x.real.Store = x.s
 	got, err := x.real.Issue(t.Context(), clock, r)
 	if err != nil {
@@ -152,7 +152,7 @@ func TestParticipationsAcrossGenerations(t *testing.T) {
 			r := storetest.Request(fmt.Sprint("k", n), fmt.Sprint("2088", x.r.IntN(6)), benefit.Line{
 				Template: couponTemplate, Activity: boxActivity, Sends: 1 + x.r.IntN(2), Quantity: 1,
 			})
-			r.Asked.Card, r.Guarded = []string{"", "a", "b"}[x.r.IntN(3)], x.r.IntN(2) == 0
+			r.Params.Card, r.Guarded = []string{"", "a", "b"}[x.r.IntN(3)], x.r.IntN(2) == 0
 			clock += benefit.Instant([]int{0, 300, 999, 1000, 20_000_000}[x.r.IntN(5)])
 			if o := x.issue(t, clock, r); o.Issuance != nil {
 				users[o.Issuance.User] = true

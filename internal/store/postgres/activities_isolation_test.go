@@ -27,7 +27,7 @@ func given(key, user string, n benefit.TemplateID, card string) *benefit.Request
 	line.Activity = 1
 	r := storetest.Request(key, "", line)
 	r.Recipient = named(user)
-	r.Guarded, r.Asked.Card = true, card
+	r.Guarded, r.Params.Card = true, card
 	return r
 }
 
@@ -89,6 +89,6 @@ func chosen(key, user, scene string) *benefit.Request {
 	return &benefit.Request{
 		Scope: scope.Biz(storetest.App, "b"), Key: key, App: storetest.App, Continues: true,
 		Recipient:   named(user),
-		Fingerprint: benefit.FingerprintOf(nil, scene), Asked: benefit.Asked{BizCode: "b", SceneCode: scene},
+		Fingerprint: benefit.FingerprintOf(nil, scene), Params: benefit.Params{BizCode: "b", SceneCode: scene},
 	}
 }

@@ -152,8 +152,8 @@ func wantRecent(t testing.TB, when string, all, got []*benefit.Issuance) {
 	want(t, when+": all", all, sorted)
 }
 
-// asked is the common part of a store.Finder and a store.Reader.
-type asked interface {
+// lookups is the common part of a store.Finder and a store.Reader.
+type lookups interface {
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
 	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
 }
@@ -171,7 +171,7 @@ func testFinder(t *testing.T, h Harness) {
 			user     *benefit.User
 			err      error
 		}
-		ask := func(f asked) (all []answer) {
+		ask := func(f lookups) (all []answer) {
 			for _, i := range keys {
 				found, err := f.Claim(t.Context(), i.Scope, i.Key)
 				all = append(all, answer{found, nil, err})

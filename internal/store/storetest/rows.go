@@ -58,7 +58,7 @@ func fullIssuance(g ids) *benefit.Issuance {
 		Recipient:   benefit.Identifier{Type: benefit.OpenID, Value: awkward(benefit.MaxIdentifier), App: math.MaxInt64},
 		User:        math.MaxInt64, Alipay: "2088" + awkward(12), Catalogue: math.MaxInt64, Continues: true,
 		BindMillis: math.MaxInt64 - 1, BoxDone: true,
-		Asked: benefit.Asked{
+		Params: benefit.Params{
 			Card: awkward(32), BizCode: awkward(64), Channel: math.MaxInt64, SceneCode: awkward(64), ActCodes: []string{"A1", awkward(64)},
 			Rights: []benefit.ActRight{{RightID: math.MaxInt64}, {ActCode: awkward(64)}, {ActCode: "A", RightID: 1}},
 		},

@@ -232,7 +232,7 @@ func (w *World) request() *benefit.Request {
 		case 0:
 			r.Recipient = w.recipient()
 		case 1:
-			if r.Asked.SceneCode != "" {
+			if r.Params.SceneCode != "" {
 				w.sceneRequest(&r)
 				break
 			}
@@ -246,7 +246,7 @@ func (w *World) request() *benefit.Request {
 	r := &benefit.Request{
 		Scope: some[benefit.Scope](w, "w/1", "w/2"), Key: fmt.Sprint("k", len(w.past)), App: App,
 		Recipient: w.recipient(), Continues: w.pick(3) == 0, Note: benefit.Note{Memo: "第", TraceID: fmt.Sprint(len(w.past))},
-		Guarded: w.pick(2) == 0, Asked: benefit.Asked{Card: some(w, "", "a", "b", "c")}, OnAlipay: w.pick(10) == 0,
+		Guarded: w.pick(2) == 0, Params: benefit.Params{Card: some(w, "", "a", "b", "c")}, OnAlipay: w.pick(10) == 0,
 	}
 	switch w.pick(8) {
 	case 0, 1, 2:

@@ -101,13 +101,13 @@ func (w *World) changeScene() *benefit.Changes {
 // sceneRequest makes a request one that leaves the lines to a scene.
 func (w *World) sceneRequest(r *benefit.Request) {
 	r.Scope, r.Lines, r.Guarded, r.OnAlipay, r.Continues = scope.Biz(App, "w"), nil, false, false, w.pick(5) > 0
-	r.Asked = benefit.Asked{
+	r.Params = benefit.Params{
 		BizCode: "w", SceneCode: some(w, "ALL", "ALL", "FIRST", "WEIGHTED", "WEIGHTED", "OTHER", "NONE"),
 		ActCodes: some(w, nil, nil, nil, nil, []string{"A1"}, []string{"A1", "A3", "A4"}, []string{"A1", "A9"}),
 		Rights: some(w, nil, nil, nil, nil, []benefit.ActRight{{RightID: rightOf(1)}}, []benefit.ActRight{{ActCode: "A1"}, {ActCode: "A2", RightID: rightOf(2)}},
 			[]benefit.ActRight{{RightID: 999}, {ActCode: "A3"}, {ActCode: "A9"}}),
 	}
-	r.Fingerprint = benefit.FingerprintOf(nil, r.Asked.SceneCode, fmt.Sprint(r.Asked.ActCodes), fmt.Sprint(r.Asked.Rights))
+	r.Fingerprint = benefit.FingerprintOf(nil, r.Params.SceneCode, fmt.Sprint(r.Params.ActCodes), fmt.Sprint(r.Params.Rights))
 }
 
 // windowRequest makes a request one whose key is bound for a while only.
