@@ -94,7 +94,7 @@ func (t *directTx) Rollback()            {}
 
 func (t *directTx) Confirm(context.Context) error { return nil }
 
-func (t *directTx) Among() bool { return false }
+func (t *directTx) Contended() bool { return false }
 
 func (t *directTx) Catalogue() int64 {
 	if t.d.catalogue == nil {

@@ -67,7 +67,7 @@ func (c *committer) run() error {
 // but after a large batch it sleeps, if another committer or another process has the turns meanwhile anyway.
 func (c *committer) letCallersReturn() {
 	wait := runtime.Gosched
-	if len(c.batch) >= manyCallers && (c.among.Load() || c.underWay.Load() > 0) {
+	if len(c.batch) >= manyCallers && (c.contended.Load() || c.underWay.Load() > 0) {
 		wait = func() { time.Sleep(returnTime) }
 	}
 	for size, rounds := -1, 0; rounds < 8; rounds++ {
@@ -106,7 +106,7 @@ func (c *committer) step() (bool, error) {
 	}
 	c.enter()
 	defer c.leave()
-	if c.among.Load() {
+	if c.contended.Load() {
 		c.letCallersReturn() // of the batch that has just left
 	}
 	batch := c.gather()
@@ -156,7 +156,7 @@ func (c *committer) leave() {
 // committers as well.
 func (c *committer) gather() []*pending {
 	c.batch = c.queue.take(c.batch[:0], c.most)
-	c.whole = len(c.batch) > 0 && !c.batch[0].alone() && c.among.Load() && c.underWay.Load() == 0 //guard:TestOneBatchAmongOthers
+	c.whole = len(c.batch) > 0 && !c.batch[0].alone() && c.contended.Load() && c.underWay.Load() == 0 //guard:TestOneBatchAmongOthers
 	if c.whole {
 		for _, other := range c.committers {
 			c.batch = other.queue.take(c.batch, c.most)
@@ -167,9 +167,9 @@ func (c *committer) gather() []*pending {
 
 // loaded allows the next batch to be gathered, unless this one holds requests of the other committers.
 func (c *committer) loaded(tx store.Tx) {
-	c.among.Store(tx.Among())
+	c.contended.Store(tx.Contended())
 	//guard:TestBatchesOverlap
-	if !c.whole && !tx.Among() { //guard:TestOneBatchAmongOthers without !tx.Among()
+	if !c.whole && !tx.Contended() { //guard:TestOneBatchAmongOthers without !tx.Contended()
 		c.leave()
 	}
 }
@@ -314,7 +314,7 @@ func (c *committer) unloaded(batch []*pending, err error) error {
 	c.failures.Failed(slog.LevelError, "a batch could not be loaded", err, "requests", len(batch))
 	c.observer.Failed(Load)
 	if len(c.committers) > 1 && !errors.Is(err, ErrInvalid) { //guard:TestFailuresTogether
-		c.among.Store(true) // the next batch holds everything that waits, so no request waits for the failures of others first
+		c.contended.Store(true) // the next batch holds everything that waits, so no request waits for the failures of others first
 	}
 	if !errors.Is(err, ErrInvalid) {
 		err = fmt.Errorf("%w: %w", ErrUnknown, err) //guard:TestLoadError ErrUnknown -> ErrNotIssued

@@ -61,7 +61,7 @@ type faultyTx struct {
 	f *faulty
 }
 
-func (t *faultyTx) Among() bool { return t.f.among }
+func (t *faultyTx) Contended() bool { return t.f.among }
 
 func (t *faultyTx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
 	if t.f.load != nil {

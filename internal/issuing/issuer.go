@@ -63,7 +63,7 @@ type Issuer struct {
 	seed       maphash.Seed // spreads recipients over the committers
 	committers []*committer
 	pace       chan struct{} // see committer.enter
-	among      atomic.Bool   // other processes issue beside this one
+	contended  atomic.Bool   // other processes issue beside this one
 	underWay   atomic.Int32  // batches of this one
 }
 

@@ -80,10 +80,11 @@ type Finder interface {
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
 	// Recipient returns what Reader.Recipient does.
 	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
-	// RecentIssuances iterates over a user's issuances, each once, the newest first: by id, where ids grow from commit to
-	// commit. An issuance that was continued, or closed, may stand where that was done. What is issued during the
+	// RecentIssuances iterates over a user's issuances, each once, the newest first: by id, where ids grow from commit
+	// to commit. An issuance that was continued, or closed, may stand where that was done. What is issued during the
 	// iteration need not appear in it. The work is done as the iteration proceeds, so a caller that stops early has not
-	// paid for the rest; nothing is held between two elements. Iteration ends at the first error, which is its last element.
+	// paid for the rest; nothing is held between two elements. Iteration ends at the first error, which is its last
+	// element.
 	RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error]
 }
 
@@ -94,9 +95,9 @@ type Tx interface {
 	Now() benefit.Instant
 	// Catalogue returns the version of the catalogue in force. It stays in force until the batch ends.
 	Catalogue() int64
-	// Among reports whether another process made the last commit before this batch was loaded, so that processes
+	// Contended reports whether another process made the last commit before this batch was loaded, so that processes
 	// contend for the store.
-	Among() bool
+	Contended() bool
 	// Load puts the rows of the keys into the state, absent ones as absent. What it names of templates and activities
 	// the batch has for itself from then on, against all other processes, until it ends; they are named together,
 	// and those of a second call may answer ErrConflict.

@@ -408,8 +408,8 @@ func (t *tx) Now() benefit.Instant { return t.now }
 
 func (t *tx) Catalogue() int64 { return t.catalogue }
 
-// Among is false.
-func (t *tx) Among() bool { return false }
+// Contended is false.
+func (t *tx) Contended() bool { return false }
 
 // Confirm has nothing to wait for: what can be read was synced before.
 func (t *tx) Confirm(context.Context) error {
@@ -479,8 +479,8 @@ func (s *Store) accepted() {
 	}
 }
 
-// Refusing returns why commits are refused at present, or nil. The error of a full disk wraps syscall.ENOSPC. It becomes nil
-// soon after there is room, even if no commit is tried.
+// Refusing returns why commits are refused at present, or nil. The error of a full disk wraps syscall.ENOSPC. It
+// becomes nil soon after there is room, even if no commit is tried.
 func (s *Store) Refusing() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -498,8 +498,8 @@ func (s *Store) Refusing() error {
 	return nil
 }
 
-// tryJournal finds out whether a journal that refused a commit can be written by now, since no commit may come: a process that
-// is not ready gets no calls.
+// tryJournal finds out whether a journal that refused a commit can be written by now, since no commit may come: a
+// process that is not ready gets no calls.
 func (s *Store) tryJournal() {
 	s.mu.Lock()
 	refused := s.refused != nil

@@ -184,7 +184,7 @@ func (x *tx) Catalogue() int64 {
 	return x.store.rows.version
 }
 
-func (x *tx) Among() bool { return false }
+func (x *tx) Contended() bool { return false }
 
 func (x *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
 	if err := ctx.Err(); err != nil {

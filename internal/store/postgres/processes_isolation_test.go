@@ -290,7 +290,7 @@ func TestAmongOtherProcesses(t *testing.T) {
 	among := func(p *process, key string) bool {
 		t.Helper()
 		h := p.begin(asks(key, key, 1)).rows()
-		told := h.tx.Among()
+		told := h.tx.Contended()
 		h.mustIssue()
 		return told
 	}

@@ -23,7 +23,7 @@ type tx struct {
 	now       benefit.Instant
 	catalogue int64
 	change    bool // it has the store for itself
-	among     bool // when it got its locks, the last commit was another process's
+	contended bool // when it got its locks, the last commit was another process's
 
 	turns     map[turnKey]bool
 	claims    map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
@@ -59,7 +59,7 @@ func newTx(s *Store, conn *pgxpool.Conn, clock benefit.Instant, change bool) *tx
 
 func (t *tx) Now() benefit.Instant { return t.now }
 func (t *tx) Catalogue() int64     { return t.catalogue }
-func (t *tx) Among() bool          { return t.among }
+func (t *tx) Contended() bool      { return t.contended }
 
 // queueState queries the state that every batch reads, and moves now forward to it.
 func (t *tx) queueState(b *pgx.Batch) {
@@ -68,7 +68,7 @@ func (t *tx) queueState(b *pgx.Batch) {
 		if err := row.Scan(&t.catalogue, &last, &clock); err != nil {
 			return err
 		}
-		t.among = last > t.s.ours.Load()
+		t.contended = last > t.s.ours.Load()
 		if t.s.callerClock { //guard:TestNowOfTheDatabase without t.s.callerClock
 			clock = int64(t.clock)
 		} else {
