@@ -341,7 +341,7 @@ func (l *loading) queueIssuances(b *pgx.Batch) {
 	if len(ids) == 0 {
 		return
 	}
-	l.t.rested = true
+	l.t.readCommitted = true
 	l.found = make(map[id.ID]*benefit.Issuance, len(ids))
 	b.Queue(loadIssuances.text, buckets, ids).Query(func(rows pgx.Rows) error {
 		var i int64

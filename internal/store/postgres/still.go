@@ -18,7 +18,7 @@ import (
 // its key for ever.
 func (t *tx) noteKey(c benefit.ClaimID, i *benefit.Issuance) {
 	if i == nil || i.Continues || i.BindMillis > 0 {
-		t.unsettled = append(t.unsettled, c)
+		t.unsettledKeys = append(t.unsettledKeys, c)
 	}
 }
 
@@ -29,7 +29,7 @@ func (t *tx) sendStill(q *stream) {
 		return
 	}
 	var keys []benefit.ClaimID
-	for _, c := range t.unsettled {
+	for _, c := range t.unsettledKeys {
 		at := t.claims[c]
 		if _, read := t.issuances[at]; at == 0 || read {
 			keys = append(keys, c)

@@ -25,15 +25,15 @@ type tx struct {
 	change    bool // it has the store for itself
 	contended bool // when it got its locks, the last commit was another process's
 
-	turns     map[turnKey]bool
-	claims    map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
-	issuances map[id.ID]issuanceSeen    // that were read
-	quotas    map[benefit.QuotaKey]rowSeen
-	joined    map[benefit.ParticipationKey]rowSeen
-	unsettled []benefit.ClaimID // keys that were looked up, and that another process may still bind
-	rested    bool              // an answer may depend on a committed issuance that was read
-	made      []benefit.UserID  // the new users, in order; nil until they are asked for
-	last      int64             // the latest millisecond of an id that the batch writes
+	turns         map[turnKey]bool
+	claims        map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
+	issuances     map[id.ID]issuanceSeen    // that were read
+	quotas        map[benefit.QuotaKey]rowSeen
+	joined        map[benefit.ParticipationKey]rowSeen
+	unsettledKeys []benefit.ClaimID // keys that were looked up, and that another process may still bind
+	readCommitted bool              // an answer may depend on a committed issuance that was read
+	made          []benefit.UserID  // the new users, in order; nil until they are asked for
+	last          int64             // the latest millisecond of an id that the batch writes
 }
 
 // issuanceSeen is the state of an issuance when it was read.
@@ -116,7 +116,7 @@ func (t *tx) Confirm(ctx context.Context) error {
 	defer t.Rollback()
 	q := t.stream(ctx)
 	t.sendStill(q)
-	if t.rested { //guard:TestStandbyDidNotConfirm if t.rested -> if t.rested = false; t.rested
+	if t.readCommitted { //guard:TestStandbyDidNotConfirm if t.rested -> if t.rested = false; t.rested
 		t.sendClock(q, 0)
 	}
 	if err := q.end(); err != nil {
@@ -125,7 +125,7 @@ func (t *tx) Confirm(ctx context.Context) error {
 		}
 		return fmt.Errorf("%w: %w", store.ErrUnconfirmed, err)
 	}
-	if !t.rested {
+	if !t.readCommitted {
 		return nil
 	}
 	return t.commit(ctx)
