@@ -115,7 +115,7 @@ func (t *tx) Rollback() {
 func (t *tx) Confirm(ctx context.Context) error {
 	defer t.Rollback()
 	q := t.stream(ctx)
-	t.sendStill(q)
+	t.sendRevalidation(q)
 	if t.readCommitted { //guard:TestStandbyDidNotConfirm if t.rested -> if t.rested = false; t.rested
 		t.sendClock(q, 0)
 	}

@@ -30,7 +30,7 @@ func (t *tx) write(ctx context.Context, c *benefit.Changes) error {
 	}
 	q := t.stream(ctx)
 	t.sendClaims(q, c.Issuances)
-	t.sendStill(q)
+	t.sendRevalidation(q)
 	if t.change {
 		sendChangedUsers(q, c.Users, before)
 	} else {

@@ -22,9 +22,9 @@ func (t *tx) noteKey(c benefit.ClaimID, i *benefit.Issuance) {
 	}
 }
 
-// sendStill reads again the keys that may have changed and that the batch does not write; those that it does write are
-// marked in t.claims already. Without a lock nothing was decided that could conflict with a key.
-func (t *tx) sendStill(q *stream) {
+// sendRevalidation reads again the keys that may have changed and that the batch does not write; those that it does
+// write are marked in t.claims already. Without a lock nothing was decided that could conflict with a key.
+func (t *tx) sendRevalidation(q *stream) {
 	if len(t.turns) == 0 || t.change { //guard:internal/sim.TestDatabase$ -sim.seed=110 without len(t.turns) == 0 || t.change
 		return
 	}
@@ -38,11 +38,11 @@ func (t *tx) sendStill(q *stream) {
 	if len(keys) == 0 {
 		return
 	}
-	t.sendClaimsStill(q, keys)
-	t.sendIssuancesStill(q, keys)
+	t.revalidateClaims(q, keys)
+	t.revalidateIssuances(q, keys)
 }
 
-func (t *tx) sendClaimsStill(q *stream, keys []benefit.ClaimID) {
+func (t *tx) revalidateClaims(q *stream, keys []benefit.ClaimID) {
 	buckets, hashes := make([]int16, len(keys)), make([]uuid, len(keys))
 	for k, c := range keys {
 		buckets[k], hashes[k] = bucketOf(c), uuidOf(c)
@@ -63,8 +63,8 @@ func (t *tx) sendClaimsStill(q *stream, keys []benefit.ClaimID) {
 	}, buckets, hashes)
 }
 
-// sendIssuancesStill checks whether another process has continued the issuances under the keys.
-func (t *tx) sendIssuancesStill(q *stream, keys []benefit.ClaimID) {
+// revalidateIssuances checks whether another process has continued the issuances under the keys.
+func (t *tx) revalidateIssuances(q *stream, keys []benefit.ClaimID) {
 	var buckets []int16
 	var ids []int64
 	for _, c := range keys {
