@@ -30,7 +30,7 @@ type point int
 const (
 	afterBegin  point = iota
 	afterKeys         // claims and recipients were read; nothing is locked
-	afterTurns        // the templates and activities are the batch's alone
+	afterLocks        // the templates and activities are the batch's alone
 	beforeWrite       // everything was decided
 )
 
@@ -79,7 +79,7 @@ type watchedTx struct {
 	w      *watched
 	clock  benefit.Instant
 	change bool
-	turns  bool // it has its templates and activities
+	locks  bool // it has its templates and activities
 	// state is as the plain store loads it, loaded the same from the store. The state that decides holds more, such as
 	// the drawn codes, and cannot be compared.
 	state, loaded *benefit.State
@@ -113,16 +113,16 @@ func (t *watchedTx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.
 		t.w.unread = !errors.Is(err, store.ErrConflict)
 		return err
 	}
-	first := !t.turns && len(keys.Templates)+len(keys.Activities) > 0
+	first := !t.locks && len(keys.Templates)+len(keys.Activities) > 0
 	if first {
-		t.turns = true
+		t.locks = true
 		t.wantNow()
 	}
 	t.loadPlain(ctx, keys, into)
 	switch {
 	case first:
-		t.w.s.back.reach(t, afterTurns)
-	case !t.turns:
+		t.w.s.back.reach(t, afterLocks)
+	case !t.locks:
 		t.w.s.back.reach(t, afterKeys)
 	}
 	return nil

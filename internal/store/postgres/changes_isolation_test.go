@@ -172,7 +172,7 @@ func TestNowNeverGoesBack(t *testing.T) {
 }
 
 // Now is read when the batch has its locks: what it waited for them is over.
-func TestNowIsReadAfterTheTurns(t *testing.T) {
+func TestNowIsReadAfterTheLocks(t *testing.T) {
 	all := processes(t, 1, template(1))
 	wantReason(t, "before", all[0].issue(asks("a", "1", 1)), benefit.NotRefused) // makes the lock
 	other := connect(t, all[0].url)
@@ -197,7 +197,7 @@ func TestNowIsReadAfterTheTurns(t *testing.T) {
 }
 
 // A standby that takes over may never have had a lock that this process knows. It is made again.
-func TestTurnsAreMadeAgain(t *testing.T) {
+func TestLocksAreCreatedAgain(t *testing.T) {
 	all := processes(t, 1, template(1))
 	wantReason(t, "before", all[0].issue(asks("a", "1", 1)), benefit.NotRefused)
 	execute(t, all[0].url, "DELETE FROM turn")

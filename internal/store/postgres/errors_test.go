@@ -97,7 +97,7 @@ func TestNoEndlessWaitForAConnection(t *testing.T) {
 	if _, err := s.Read(ctx); err == nil || ctx.Err() != nil {
 		t.Errorf("Read: %v, after all that the caller would wait: %v", err, ctx.Err() != nil)
 	}
-	if err := s.makeTurns(ctx, []turnKey{{templateTurn, 1}}); err == nil || ctx.Err() != nil {
+	if err := s.createLocks(ctx, []lockKey{{templateLock, 1}}); err == nil || ctx.Err() != nil {
 		t.Errorf("turns: %v, after all that the caller would wait: %v", err, ctx.Err() != nil)
 	}
 }

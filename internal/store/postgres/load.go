@@ -16,15 +16,15 @@ import (
 	"faquan/internal/store/codec"
 )
 
-// turnKey names what batches take turns at.
-type turnKey struct {
+// lockKey names what batches take turns at.
+type lockKey struct {
 	kind int16
 	id   int64
 }
 
 const (
-	templateTurn int16 = 1
-	activityTurn int16 = 2
+	templateLock int16 = 1
+	activityLock int16 = 2
 )
 
 // loading is the state of one Load: what was requested, in the order in which it was sent, and what was found.
@@ -44,7 +44,7 @@ type loading struct {
 func (t *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
 	l := &loading{t: t, keys: keys, into: into, days: map[benefit.TemplateID]benefit.TemplateDay{}}
 	b := &pgx.Batch{}
-	if err := l.queueTurns(ctx, b); err != nil {
+	if err := l.queueLocks(ctx, b); err != nil {
 		return err
 	}
 	l.queueClaims(b)
@@ -68,55 +68,55 @@ func (t *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) 
 	return l.setRecipients(ctx)
 }
 
-// queueTurns waits for the lock of each template and activity that the batch does not hold yet, and then asks for the
+// queueLocks waits for the lock of each template and activity that the batch does not hold yet, and then asks for the
 // time again. Locks are taken once, in one order; a batch that finds that it needs more begins again.
-func (l *loading) queueTurns(ctx context.Context, b *pgx.Batch) error {
-	var want []turnKey
+func (l *loading) queueLocks(ctx context.Context, b *pgx.Batch) error {
+	var want []lockKey
 	for _, x := range l.keys.Templates {
-		want = append(want, turnKey{templateTurn, int64(x)})
+		want = append(want, lockKey{templateLock, int64(x)})
 	}
 	for _, x := range l.keys.Activities { //guard:TestGuardOfAnActivity|TestRulesThatExcludeEachOther/activities
-		want = append(want, turnKey{activityTurn, int64(x)})
+		want = append(want, lockKey{activityLock, int64(x)})
 	}
-	want = slices.DeleteFunc(want, func(k turnKey) bool { return l.t.turns[k] })
+	want = slices.DeleteFunc(want, func(k lockKey) bool { return l.t.locks[k] })
 	if len(want) == 0 {
 		return nil
 	}
-	if len(l.t.turns) > 0 {
+	if len(l.t.locks) > 0 {
 		return fmt.Errorf("%w: the batch needs more turns than it has taken", store.ErrConflict)
 	}
-	slices.SortFunc(want, func(a, b turnKey) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id)) })
+	slices.SortFunc(want, func(a, b lockKey) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id)) })
 	want = slices.Compact(want)
-	if err := l.t.s.makeTurns(ctx, want); err != nil {
+	if err := l.t.s.createLocks(ctx, want); err != nil {
 		return err
 	}
 	for _, k := range want {
-		l.t.turns[k] = true
+		l.t.locks[k] = true
 	}
-	kinds, ids := turnColumns(want)
-	b.Queue(takeTurns.text, kinds, ids).Exec(func(ct pgconn.CommandTag) error {
+	kinds, ids := lockColumns(want)
+	b.Queue(acquireLocks.text, kinds, ids).Exec(func(ct pgconn.CommandTag) error {
 		err := wantRows(len(want))(ct)
 		if err != nil { // a standby took over that never had them
-			l.t.s.forgetTurns(want) //guard:TestTurnsAreMadeAgain without want
+			l.t.s.forgetLocks(want) //guard:TestLocksAreCreatedAgain without want
 		}
 		return err
 	})
-	l.t.queueState(b) //guard:TestNowIsReadAfterTheTurns
+	l.t.queueState(b) //guard:TestNowIsReadAfterTheLocks
 	return nil
 }
 
-func turnColumns(all []turnKey) (kinds []int16, ids []int64) {
+func lockColumns(all []lockKey) (kinds []int16, ids []int64) {
 	for _, k := range all {
 		kinds, ids = append(kinds, k.kind), append(ids, k.id)
 	}
 	return kinds, ids
 }
 
-// makeTurns makes the lock rows that are new. It commits by itself: a row that a batch makes and does not commit would
+// createLocks makes the lock rows that are new. It commits by itself: a row that a batch makes and does not commit would
 // keep the others waiting in no order.
-func (s *Store) makeTurns(ctx context.Context, all []turnKey) error {
-	fresh := slices.DeleteFunc(slices.Clone(all), func(k turnKey) bool {
-		_, there := s.turns.Load(k)
+func (s *Store) createLocks(ctx context.Context, all []lockKey) error {
+	fresh := slices.DeleteFunc(slices.Clone(all), func(k lockKey) bool {
+		_, there := s.knownLocks.Load(k)
 		return there
 	})
 	if len(fresh) == 0 {
@@ -124,20 +124,20 @@ func (s *Store) makeTurns(ctx context.Context, all []turnKey) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.stepTimeout) // the batch holds the store's lock meanwhile
 	defer cancel()
-	kinds, ids := turnColumns(fresh)
-	if _, err := s.reading.Exec(ctx, makeTurns.text, kinds, ids); err != nil {
+	kinds, ids := lockColumns(fresh)
+	if _, err := s.reading.Exec(ctx, insertLocks.text, kinds, ids); err != nil {
 		return s.broken(err)
 	}
 	for _, k := range fresh {
-		s.turns.Store(k, struct{}{})
+		s.knownLocks.Store(k, struct{}{})
 	}
 	return nil
 }
 
-// forgetTurns causes the rows to be created again.
-func (s *Store) forgetTurns(all []turnKey) {
+// forgetLocks causes the rows to be created again.
+func (s *Store) forgetLocks(all []lockKey) {
 	for _, k := range all {
-		s.turns.Delete(k)
+		s.knownLocks.Delete(k)
 	}
 }
 

@@ -92,8 +92,8 @@ type Store struct {
 	opened int64        // the latest now in the store when it was opened
 	ours   atomic.Int64 // the latest now of this process's batches that write
 
-	idMillis atomic.Int64
-	turns    sync.Map // turnKey → struct{}: rows of table turn that are there
+	idMillis   atomic.Int64
+	knownLocks sync.Map // lockKey → struct{}: rows of table turn that are there
 }
 
 var _ store.Store = (*Store)(nil)

@@ -25,7 +25,7 @@ type tx struct {
 	change    bool // it has the store for itself
 	contended bool // when it got its locks, the last commit was another process's
 
-	turns         map[turnKey]bool
+	locks         map[lockKey]bool
 	claims        map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
 	issuances     map[id.ID]issuanceSeen    // that were read
 	quotas        map[benefit.QuotaKey]rowSeen
@@ -51,7 +51,7 @@ type rowSeen struct {
 
 func newTx(s *Store, conn *pgxpool.Conn, clock benefit.Instant, change bool) *tx {
 	return &tx{
-		s: s, conn: conn, clock: clock, change: change, turns: map[turnKey]bool{},
+		s: s, conn: conn, clock: clock, change: change, locks: map[lockKey]bool{},
 		claims: map[benefit.ClaimID]id.ID{}, issuances: map[id.ID]issuanceSeen{},
 		quotas: map[benefit.QuotaKey]rowSeen{}, joined: map[benefit.ParticipationKey]rowSeen{},
 	}

@@ -18,12 +18,12 @@ var (
 )
 
 var (
-	makeTurns = spanning("make_turns", "turns are not distributed", `
+	insertLocks = spanning("make_turns", "turns are not distributed", `
 INSERT INTO turn (kind, id) SELECT * FROM unnest($1::smallint[], $2::bigint[]) ON CONFLICT DO NOTHING`)
 
 	//guard:TestLastOfATemplate/STOCK_EMPTY without "FOR UPDATE OF t"
 	//guard:TestLastOfAPerson without "FOR UPDATE OF t"
-	takeTurns = spanning("take_turns", "turns are not distributed", `
+	acquireLocks = spanning("take_turns", "turns are not distributed", `
 SELECT t.kind, t.id FROM turn t JOIN unnest($1::smallint[], $2::bigint[]) k(kind, id) ON t.kind = k.kind AND t.id = k.id
 ORDER BY t.kind, t.id FOR UPDATE OF t`)
 
