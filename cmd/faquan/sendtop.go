@@ -16,7 +16,7 @@ import (
 type topSend struct {
 	method, object, batch string
 	params                []string
-	signing               signing // only the flags of the secret are used
+	signing               signOptions // only the flags of the secret are used
 	signMethod, format    string
 	simplify              bool
 	caller                topCaller

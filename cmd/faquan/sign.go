@@ -17,8 +17,8 @@ import (
 	topwire "faquan/internal/gateway/top/wire"
 )
 
-// signing holds the flags of sign and verify-sign about the protocol and its key.
-type signing struct {
+// signOptions holds the flags of sign and verify-sign about the protocol and its key.
+type signOptions struct {
 	protocol, keyFile   string
 	secret, secretFile  string
 	signType, charset   string
@@ -26,7 +26,7 @@ type signing struct {
 	alipayKey, signFlag string // help texts, which differ between the two commands
 }
 
-func (s *signing) flags(cmd *cobra.Command) {
+func (s *signOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.protocol, "protocol", "alipay", "alipay or top")
 	f.StringVar(&s.keyFile, "key", "", "alipay: `FILE` with "+s.alipayKey+", PEM or bare base64")
@@ -39,7 +39,7 @@ func (s *signing) flags(cmd *cobra.Command) {
 var errNoKey = usagef("alipay needs --key")
 
 // topSecret returns the secret of either flag.
-func (s *signing) topSecret() (string, error) {
+func (s *signOptions) topSecret() (string, error) {
 	if s.secretFile == "" {
 		if s.secret == "" {
 			return "", usagef("top needs --secret-file or --secret")
@@ -51,7 +51,7 @@ func (s *signing) topSecret() (string, error) {
 }
 
 func newSign() *cobra.Command {
-	s := signing{alipayKey: "the app's private key", signFlag: "alipay: RSA2 (default) or RSA; top: md5 (default), hmac or hmac-sha256"}
+	s := signOptions{alipayKey: "the app's private key", signFlag: "alipay: RSA2 (default) or RSA; top: md5 (default), hmac or hmac-sha256"}
 	var print string
 	cmd := &cobra.Command{
 		Use:   "sign NAME=VALUE…",
@@ -97,10 +97,10 @@ func parseParams(args []string) (map[string]string, error) {
 	return params, nil
 }
 
-// signed is a request that was made.
-type signed struct{ text, sign, form string }
+// signResult is a request that was made.
+type signResult struct{ text, sign, form string }
 
-func (s *signing) sign(params map[string]string) (*signed, error) {
+func (s *signOptions) sign(params map[string]string) (*signResult, error) {
 	now := time.Now().In(benefit.Shanghai).Format(benefit.WireTime)
 	switch s.protocol {
 	case "alipay":
@@ -117,7 +117,7 @@ func withDefaults(params, defaults map[string]string) map[string]string {
 	return all
 }
 
-func (s *signing) signAlipay(params map[string]string) (*signed, error) {
+func (s *signOptions) signAlipay(params map[string]string) (*signResult, error) {
 	if s.signType == "" {
 		s.signType = string(wire.RSA2)
 	}
@@ -141,7 +141,7 @@ func (s *signing) signAlipay(params map[string]string) (*signed, error) {
 		return nil, err
 	}
 	why := req.Explain(wire.Verdict{Variant: wire.WithoutEmpties}, t)
-	return &signed{why.StringToSign, req.Get("sign"), form}, nil
+	return &signResult{why.StringToSign, req.Get("sign"), form}, nil
 }
 
 // alipayRequest parses a form as the gateway does.
@@ -158,7 +158,7 @@ func alipayRequest(form string) (*wire.Request, error) {
 	return req, nil
 }
 
-func (s *signing) signTOP(params map[string]string) (*signed, error) {
+func (s *signOptions) signTOP(params map[string]string) (*signResult, error) {
 	m, ok := topwire.ParseSignMethod(s.signType)
 	if !ok {
 		return nil, usagef("sign method %q is not md5, hmac or hmac-sha256", s.signType)
@@ -172,7 +172,7 @@ func (s *signing) signTOP(params map[string]string) (*signed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &signed{topwire.StringToSign(sent, "", topwire.AsSent), sent["sign"], form}, nil
+	return &signResult{topwire.StringToSign(sent, "", topwire.AsSent), sent["sign"], form}, nil
 }
 
 // topParams parses a form in which each name is given once.
@@ -191,7 +191,7 @@ func topParams(form string) (map[string]string, error) {
 	return params, nil
 }
 
-func (s *signed) show(w io.Writer, what string) error {
+func (s *signResult) show(w io.Writer, what string) error {
 	var err error
 	switch what {
 	case "string":

@@ -15,7 +15,7 @@ import (
 )
 
 func newVerifySign() *cobra.Command {
-	s := signing{alipayKey: "the app's public key", signFlag: "the algorithm of the signature; the one that the request names when left out"}
+	s := signOptions{alipayKey: "the app's public key", signFlag: "the algorithm of the signature; the one that the request names when left out"}
 	var theirs string
 	cmd := &cobra.Command{
 		Use:   "verify-sign [REQUEST]",
@@ -105,7 +105,7 @@ type verdict struct {
 	expected wire.Explanation
 }
 
-func (s *signing) verify(form string) (*verdict, error) {
+func (s *signOptions) verify(form string) (*verdict, error) {
 	switch s.protocol {
 	case "alipay":
 		return s.verifyAlipay(form)
@@ -115,7 +115,7 @@ func (s *signing) verify(form string) (*verdict, error) {
 	return nil, usagef("protocol %q is not alipay or top", s.protocol)
 }
 
-func (s *signing) verifyAlipay(form string) (*verdict, error) {
+func (s *signOptions) verifyAlipay(form string) (*verdict, error) {
 	if s.keyFile == "" {
 		return nil, errNoKey
 	}
@@ -146,7 +146,7 @@ func (s *signing) verifyAlipay(form string) (*verdict, error) {
 	return v, nil
 }
 
-func (s *signing) verifyTOP(form string) (*verdict, error) {
+func (s *signOptions) verifyTOP(form string) (*verdict, error) {
 	secret, err := s.topSecret()
 	if err != nil {
 		return nil, err

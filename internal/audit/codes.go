@@ -18,7 +18,7 @@ func (c *recount) codes(l row) {
 		}
 		return
 	}
-	j := judging{c, l, t, sure}
+	j := lineJudge{c, l, t, sure}
 	least, most := l.Issued*l.Quantity, l.Sends*l.Quantity
 	if t.Kind != benefit.Certificate {
 		least, most = 0, 0

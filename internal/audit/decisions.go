@@ -38,8 +38,8 @@ func (c *recount) sceneSnapshotOf(code string, version int64) *sceneSnapshot {
 	return h
 }
 
-// decided is an issuance whose lines a scene chose, before the catalogue of the version under which they were frozen.
-type decided struct {
+// decisionCheck is an issuance whose lines a scene chose, before the catalogue of the version under which they were frozen.
+type decisionCheck struct {
 	c     *recount
 	i     *benefit.Issuance
 	scene *sceneSnapshot
@@ -55,7 +55,7 @@ func (c *recount) decision(i *benefit.Issuance) {
 		return
 	}
 	c.report.Checked.Decisions++
-	d := decided{c, i, c.sceneSnapshotOf(i.Params.SceneCode, i.Catalogue)}
+	d := decisionCheck{c, i, c.sceneSnapshotOf(i.Params.SceneCode, i.Catalogue)}
 	switch s := d.scene.scene; {
 	case s == nil:
 		d.broke("its scene", "one in the catalogue", "none")
@@ -69,7 +69,7 @@ func (c *recount) decision(i *benefit.Issuance) {
 	d.basis()
 }
 
-func (d decided) broke(rule string, want, got any) {
+func (d decisionCheck) broke(rule string, want, got any) {
 	f := Finding{Decisions, whole{d.i}.String() + ": " + rule, fmt.Sprint(want), fmt.Sprint(got)}
 	if d.scene.sure {
 		d.c.find(f)
@@ -80,7 +80,7 @@ func (d decided) broke(rule string, want, got any) {
 
 // named checks that the request names nothing that the scene forbids. A scene that does not say what it forbids may have
 // been chosen from before scenes could.
-func (d decided) named() {
+func (d decisionCheck) named() {
 	narrowing, asked := d.scene.scene.Narrowing, &d.i.Params
 	activities := len(asked.ActCodes) > 0
 	rights := false
@@ -94,7 +94,7 @@ func (d decided) named() {
 }
 
 // lines checks that the lines are the whole of what one or more activities of the scene give to the request.
-func (d decided) lines() {
+func (d decisionCheck) lines() {
 	rest := d.i.Lines
 	chosen := 0
 	for len(rest) > 0 {
@@ -115,7 +115,7 @@ func (d decided) lines() {
 }
 
 // activity checks the lines of one activity.
-func (d decided) activity(a benefit.ActivityID, lines []benefit.IssuedLine) {
+func (d decisionCheck) activity(a benefit.ActivityID, lines []benefit.IssuedLine) {
 	at := slices.IndexFunc(d.scene.activities, func(act *benefit.Activity) bool { return act.ID == a })
 	if at < 0 {
 		d.broke("its activity", "one of the scene", fmt.Sprint("activity ", a))
@@ -146,7 +146,7 @@ func openAt(act *benefit.Activity, at benefit.Instant) bool {
 
 // wanted returns the lines that an activity gives to the request: one send of each item that the two narrowings leave
 // in.
-func (d decided) wanted(act *benefit.Activity) (lines []benefit.Line) {
+func (d decisionCheck) wanted(act *benefit.Activity) (lines []benefit.Line) {
 	asked := &d.i.Params
 	if len(asked.ActCodes) > 0 && !slices.Contains(asked.ActCodes, act.ActCode) { //guard:TestStage$
 		return nil
@@ -166,7 +166,7 @@ func (d decided) wanted(act *benefit.Activity) (lines []benefit.Line) {
 }
 
 // names reports whether a pair of the request means the item.
-func (d decided) names(r benefit.ActRight, act *benefit.Activity, item benefit.Item) bool {
+func (d decisionCheck) names(r benefit.ActRight, act *benefit.Activity, item benefit.Item) bool {
 	if r.ActCode != "" && r.ActCode != act.ActCode {
 		return false
 	}
@@ -175,7 +175,7 @@ func (d decided) names(r benefit.ActRight, act *benefit.Activity, item benefit.I
 }
 
 // errors checks that the names reported as missing are exactly those that the scene does not have.
-func (d decided) errors() {
+func (d decisionCheck) errors() {
 	var want []benefit.DecisionError
 	for _, code := range d.i.Params.ActCodes {
 		if !slices.ContainsFunc(d.scene.activities, func(act *benefit.Activity) bool { return act.ActCode == code }) {
@@ -210,7 +210,7 @@ func (d decided) errors() {
 
 // foreign checks that what was reported as another merchant's is another merchant's. That nothing else of the scene was
 // can not be asked of all issuances: those from before it was refused may have been given it.
-func (d decided) foreign(e benefit.DecisionError) {
+func (d decisionCheck) foreign(e benefit.DecisionError) {
 	there := slices.ContainsFunc(d.scene.activities, func(act *benefit.Activity) bool {
 		if act.ActCode != e.ActCode {
 			return false
@@ -229,7 +229,7 @@ func (d decided) foreign(e benefit.DecisionError) {
 }
 
 // codeOf returns the act_code of an activity of the scene.
-func (d decided) codeOf(a benefit.ActivityID) string {
+func (d decisionCheck) codeOf(a benefit.ActivityID) string {
 	for _, act := range d.scene.activities {
 		if act.ID == a {
 			return act.ActCode
@@ -240,7 +240,7 @@ func (d decided) codeOf(a benefit.ActivityID) string {
 
 // basis checks that the counters that the choice looked at can have been those of its moment: they bound one another,
 // and the lines found as much or more.
-func (d decided) basis() {
+func (d decisionCheck) basis() {
 	b := d.i.Basis
 	if b == nil {
 		d.broke("its basis", "kept", "none")

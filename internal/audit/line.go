@@ -103,7 +103,7 @@ func (c *recount) issued(l row) {
 		c.wrong(l, "its template", "one in the catalogue", "none")
 		return
 	}
-	j := judging{c, l, t, sure}
+	j := lineJudge{c, l, t, sure}
 	if l.Kind != t.Kind || l.Face != t.Face { // fixed for good once something was issued
 		c.wrong(l, "kind and face", fmt.Sprint(t.Kind, t.Face), fmt.Sprint(l.Kind, l.Face))
 	}
@@ -114,8 +114,8 @@ func (c *recount) issued(l row) {
 	j.caps(n, amount)
 }
 
-// judging checks a line against the rules of its template.
-type judging struct {
+// lineJudge checks a line against the rules of its template.
+type lineJudge struct {
 	c *recount
 	row
 	t    *benefit.Template
@@ -123,7 +123,7 @@ type judging struct {
 }
 
 // broke reports a broken rule: a finding if that was the rule then, else a doubt.
-func (j judging) broke(invariant Invariant, rule string, want, got any) {
+func (j lineJudge) broke(invariant Invariant, rule string, want, got any) {
 	f := Finding{invariant, j.String() + ": " + rule, fmt.Sprint(want), fmt.Sprint(got)}
 	if j.sure {
 		j.c.find(f)
@@ -133,7 +133,7 @@ func (j judging) broke(invariant Invariant, rule string, want, got any) {
 }
 
 // amounts checks what the vouchers are worth.
-func (j judging) amounts(n int64) {
+func (j lineJudge) amounts(n int64) {
 	lowest, highest := money.Fen(0), money.Fen(0)
 	switch j.Kind {
 	case benefit.Reduction:
@@ -176,7 +176,7 @@ const (
 
 // caps checks the line against stock, budgets and limits, by the counters that it keeps. Whether those are true
 // is seen when all lines are there.
-func (j judging) caps(n, amount int64) {
+func (j lineJudge) caps(n, amount int64) {
 	seen, s := j.Seen, j.t.Stock
 	if j.sure { // if not: these two cannot be lowered below what is issued, and the totals are checked in the end
 		j.bounded(Totals, ruleCount, s.Count, seen.Count, n)
@@ -198,7 +198,7 @@ func limitCap(limit int64) benefit.Cap {
 
 // bounded checks that n more than have stay within the most. Nothing is taken from a cap that takes nothing: a
 // voucher worth nothing may come when the budget is gone.
-func (j judging) bounded(invariant Invariant, rule string, most benefit.Cap, have, n int64) {
+func (j lineJudge) bounded(invariant Invariant, rule string, most benefit.Cap, have, n int64) {
 	if most == benefit.Unlimited || n == 0 {
 		return
 	}

@@ -19,7 +19,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	if c.Bound != nil && !(c.Bound.Continues && c.Request.Continues) { //guard:TestRetryThatDoesNotContinue
 		return outcomeOf(c.Bound, true), nil
 	}
-	a := applying{
+	a := applier{
 		cat: cat, st: st, user: c.User, newUser: c.NewUser, request: c.Request, bound: c.Bound != nil,
 		guarded: c.Request.Guarded, card: c.Request.Params.Card,
 	}
@@ -78,8 +78,8 @@ func (i *Issuance) closing(attempt *Issuance) *Issuance {
 	return closed
 }
 
-// applying applies one request. What the request has used so far is kept apart from the state.
-type applying struct {
+// applier applies one request. What the request has used so far is kept apart from the state.
+type applier struct {
 	cat     *Catalogue
 	st      *State
 	user    *User
@@ -94,7 +94,7 @@ type applying struct {
 }
 
 // issuance returns the record that the attempt fills in: a new one, or a copy of the one that is continued.
-func (a *applying) issuance(c *Claim) *Issuance {
+func (a *applier) issuance(c *Claim) *Issuance {
 	if c.Bound != nil {
 		again := *c.Bound
 		again.Lines = slices.Clone(c.Bound.Lines)
@@ -119,7 +119,7 @@ func (a *applying) issuance(c *Claim) *Issuance {
 }
 
 // moreCodes adds the codes drawn for this attempt to a line that was frozen with too few.
-func (a *applying) moreCodes(r *Request, l *IssuedLine) {
+func (a *applier) moreCodes(r *Request, l *IssuedLine) {
 	t := a.cat.Templates[l.Template]
 	if missing := l.Vouchers() - len(l.Codes); t != nil && missing > 0 && l.open() {
 		l.Codes = append(slices.Clone(l.Codes), a.st.takeCodes(r, t, missing)...)
@@ -127,7 +127,7 @@ func (a *applying) moreCodes(r *Request, l *IssuedLine) {
 }
 
 // line issues the sends of a line until one is refused; every later one would be refused for the same reason.
-func (a *applying) line(l *IssuedLine) bool {
+func (a *applier) line(l *IssuedLine) bool {
 	t := a.cat.Templates[l.Template]
 	if len(l.Amounts) == 0 {
 		t = nil // the template came after the line was frozen, which therefore has nothing to give
@@ -166,7 +166,7 @@ func (a *applying) line(l *IssuedLine) bool {
 }
 
 // lone returns the result of issuing one send of the line alone, at its minimum worth.
-func (a *applying) lone(l *Line) (Reason, Counters) {
+func (a *applier) lone(l *Line) (Reason, Counters) {
 	t := a.cat.Templates[l.Template]
 	if t == nil {
 		return TemplateNotFound, Counters{}
@@ -187,7 +187,7 @@ func (a *applying) lone(l *Line) (Reason, Counters) {
 
 // refusal checks one send of the line, worth worth fen in total, against every rule. The order of the checks is the
 // order in which refusals win.
-func (a *applying) refusal(t *Template, l *Line, worth money.Fen) Reason {
+func (a *applier) refusal(t *Template, l *Line, worth money.Fen) Reason {
 	//guard:TestInvalidRecipientContinues without !a.bound
 	if !a.bound { // a key is bound by what was a good recipient then
 		if reason := a.cat.invalidRecipient(a.request, t); reason != NotRefused {
@@ -210,7 +210,7 @@ func (a *applying) refusal(t *Template, l *Line, worth money.Fen) Reason {
 }
 
 // noRoom checks the counters against the limits, the stock and the budgets.
-func (a *applying) noRoom(t *Template, l *Line, worth money.Fen, seen Counters) Reason {
+func (a *applier) noRoom(t *Template, l *Line, worth money.Fen, seen Counters) Reason {
 	n := int64(l.Quantity)
 	wrong := wrongAmount(t, l)
 	if wrong != NotRefused && t.TakesAmount() {
@@ -243,11 +243,11 @@ func (a *applying) noRoom(t *Template, l *Line, worth money.Fen, seen Counters) 
 
 // accepts reports whether the template's owner accepts the user as a recipient: to an owner who asks for registered
 // users, a user that issuing created is unknown, or any open merchant would register recipients for all others.
-func (a *applying) accepts(t *Template) bool { return !a.user.Unregistered || a.cat.open(t) }
+func (a *applier) accepts(t *Template) bool { return !a.user.Unregistered || a.cat.open(t) }
 
 // owned reports whether the request's app may issue the template that a scene gave. Lines that were frozen with a key
 // may be of another merchant from before that was refused: see Catalogue.foreign.
-func (a *applying) owned(t *Template) bool {
+func (a *applier) owned(t *Template) bool {
 	if a.request.Params.SceneCode == "" {
 		return true // the façade looked at it
 	}
@@ -256,7 +256,7 @@ func (a *applying) owned(t *Template) bool {
 }
 
 // closed checks the states and windows of the template and the activity.
-func (a *applying) closed(t *Template, l *Line) Reason {
+func (a *applier) closed(t *Template, l *Line) Reason {
 	reason := t.closed(a.st.Now)
 	if l.Activity != 0 && (reason == NotRefused || reason > ActivityNotOpen) {
 		if act := a.cat.Activities[l.Activity]; act == nil || !act.OpenAt(a.st.Now) {
@@ -283,7 +283,7 @@ func wrongAmount(t *Template, l *Line) Reason {
 }
 
 // counters returns the state's counters plus what this request has already used.
-func (a *applying) counters(t *Template) Counters {
+func (a *applier) counters(t *Template) Counters {
 	c := a.st.template(t.ID)
 	seen := Counters{Count: c.count.Count, Amount: c.count.Amount, DayCount: c.day.Count, DayAmount: c.day.Amount}
 	for _, x := range a.taken {
@@ -303,7 +303,7 @@ func (a *applying) counters(t *Template) Counters {
 }
 
 // quota returns the quota of a user, including what this request has already issued.
-func (a *applying) quota(k QuotaKey) Quota {
+func (a *applier) quota(k QuotaKey) Quota {
 	for _, q := range a.quotas {
 		if q.QuotaKey == k {
 			return q
@@ -316,7 +316,7 @@ func (a *applying) quota(k QuotaKey) Quota {
 }
 
 // personTotal returns the total of all users of the recipient's person.
-func (a *applying) personTotal(t *Template) int64 {
+func (a *applier) personTotal(t *Template) int64 {
 	var sum int64
 	for _, member := range a.st.sharing(a.user, t) { //guard:TestPersonLimitOverLinkedUsers a.st.sharing(a.user, t) -> []UserID{a.user.ID}
 		sum += a.quota(QuotaKey{member, t.ID}).Total
@@ -325,7 +325,7 @@ func (a *applying) personTotal(t *Template) int64 {
 }
 
 // take records one send of the line whose vouchers together are worth worth fen.
-func (a *applying) take(t *Template, l *IssuedLine, worth int64) {
+func (a *applier) take(t *Template, l *IssuedLine, worth int64) {
 	n := int64(l.Quantity)
 	if k := slices.IndexFunc(a.taken, func(x taken) bool { return x.template == t.ID }); k >= 0 {
 		a.taken[k].vouchers += n
@@ -349,7 +349,7 @@ func (a *applying) take(t *Template, l *IssuedLine, worth int64) {
 
 // tooSoon reports whether the one-second guard of the line's activity refuses the request. What this request itself has
 // issued does not count.
-func (a *applying) tooSoon(l *Line) bool {
+func (a *applier) tooSoon(l *Line) bool {
 	if !a.guarded || l.Activity == 0 || a.newUser { //guard:TestGuardHoldsBackNothingElse without !a.guarded
 		return false
 	}
@@ -361,7 +361,7 @@ func (a *applying) tooSoon(l *Line) bool {
 }
 
 // participation returns the user's participation in an activity today, including what this request has already issued.
-func (a *applying) participation(k ParticipationKey) Participation {
+func (a *applier) participation(k ParticipationKey) Participation {
 	for _, p := range a.joined {
 		if p.ParticipationKey == k {
 			return p
@@ -374,7 +374,7 @@ func (a *applying) participation(k ParticipationKey) Participation {
 }
 
 // join records one send of n vouchers in its activity.
-func (a *applying) join(activity ActivityID, n int64) {
+func (a *applier) join(activity ActivityID, n int64) {
 	p := a.participation(ParticipationKey{a.user.ID, activity})
 	p.play(a.cat.Activities[activity].Box, a.card, n, a.st.Now)
 	if k := slices.IndexFunc(a.joined, func(x Participation) bool { return x.ParticipationKey == p.ParticipationKey }); k >= 0 {
@@ -385,7 +385,7 @@ func (a *applying) join(activity ActivityID, n int64) {
 }
 
 // boxDone reports whether the user's task of a treasure box among the lines is done today.
-func (a *applying) boxDone(i *Issuance) bool {
+func (a *applier) boxDone(i *Issuance) bool {
 	if a.user == nil {
 		return false
 	}

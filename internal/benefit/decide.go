@@ -67,7 +67,7 @@ func ballotOf(cat *Catalogue, r *Request, own bool) *ballot {
 		return &ballot{scene: scene, errors: errors}
 	}
 	b := &ballot{scene: scene}
-	n := narrowing{params: &r.Params, rightFound: make([]bool, len(r.Params.Rights)), actFound: make([]bool, len(r.Params.ActCodes))}
+	n := narrower{params: &r.Params, rightFound: make([]bool, len(r.Params.Rights)), actFound: make([]bool, len(r.Params.ActCodes))}
 	for _, e := range scene.Activities {
 		act := cat.Activities[e.Activity]
 		if act == nil {
@@ -123,14 +123,14 @@ func (n Narrowing) forbids(params *Params) (errors []DecisionError) {
 	return errors
 }
 
-// narrowing keeps the candidates that a request asks for, and records which of its names were found.
-type narrowing struct {
+// narrower keeps the candidates that a request asks for, and records which of its names were found.
+type narrower struct {
 	params               *Params
 	actFound, rightFound []bool
 }
 
 // lines returns what an activity of the scene would give to the request; none when the request leaves the activity out.
-func (n *narrowing) lines(cat *Catalogue, act *Activity) (lines []Line) {
+func (n *narrower) lines(cat *Catalogue, act *Activity) (lines []Line) {
 	in := len(n.params.ActCodes) == 0
 	for k, code := range n.params.ActCodes {
 		if code == act.ActCode {
@@ -146,7 +146,7 @@ func (n *narrowing) lines(cat *Catalogue, act *Activity) (lines []Line) {
 }
 
 // right reports whether the pairs of the request include the item.
-func (n *narrowing) right(cat *Catalogue, act *Activity, item *Item) bool {
+func (n *narrower) right(cat *Catalogue, act *Activity, item *Item) bool {
 	in := len(n.params.Rights) == 0
 	var right int64
 	if t := cat.Templates[item.Template]; t != nil {
@@ -161,7 +161,7 @@ func (n *narrowing) right(cat *Catalogue, act *Activity, item *Item) bool {
 }
 
 // missing returns an error for each name of the request that the scene does not have.
-func (n *narrowing) missing() (errors []DecisionError) {
+func (n *narrower) missing() (errors []DecisionError) {
 	for k, found := range n.actFound {
 		if !found {
 			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: n.params.ActCodes[k], Reason: ActivityNotFound})
@@ -189,8 +189,8 @@ func (i *Item) Line(cat *Catalogue, act *Activity, sends int) Line {
 	return l
 }
 
-// deciding chooses the lines of one request.
-type deciding struct {
+// chooser chooses the lines of one request.
+type chooser struct {
 	*ballot
 	cat     *Catalogue
 	st      *State
@@ -206,7 +206,7 @@ type deciding struct {
 }
 
 // decide chooses among the candidates. It may choose none.
-func (d *deciding) decide() (lines []Line, errors []DecisionError) {
+func (d *chooser) decide() (lines []Line, errors []DecisionError) {
 	if d.invalid != NotRefused {
 		return nil, []DecisionError{{Kind: SceneError, Reason: d.invalid}}
 	}
@@ -230,7 +230,7 @@ func (d *deciding) decide() (lines []Line, errors []DecisionError) {
 }
 
 // unfit returns the reason why the recipient can receive nothing at all, or NotRefused.
-func (d *deciding) unfit() Reason {
+func (d *chooser) unfit() Reason {
 	switch {
 	case d.user == nil, d.user.Unregistered && !d.anyOpen():
 		return UserNotFound
@@ -242,7 +242,7 @@ func (d *deciding) unfit() Reason {
 
 // invalidRecipient returns why the recipient is wrong as a parameter of the request. A type that some owner of a right
 // among the candidates accepts is right; what the others own is not eligible.
-func (d *deciding) invalidRecipient() Reason {
+func (d *chooser) invalidRecipient() Reason {
 	reason := d.cat.invalidRecipient(d.request, nil)
 	for k := range d.candidates {
 		for l := range d.candidates[k].lines {
@@ -255,7 +255,7 @@ func (d *deciding) invalidRecipient() Reason {
 }
 
 // anyOpen reports whether a right among the candidates is one that an unregistered user may receive.
-func (d *deciding) anyOpen() bool {
+func (d *chooser) anyOpen() bool {
 	for _, c := range d.candidates {
 		for _, l := range c.lines {
 			if t := d.cat.Templates[l.Template]; t == nil || d.cat.open(t) {
@@ -268,7 +268,7 @@ func (d *deciding) anyOpen() bool {
 
 // eligible reports whether the activity is open, its rule holds, and each of its rights would be issued to the user if
 // it were requested alone. What it reads is recorded in the basis.
-func (d *deciding) eligible(c *candidate) bool {
+func (d *chooser) eligible(c *candidate) bool {
 	if !c.activity.OpenAt(d.st.Now) {
 		d.trace.candidate(c, false, nil, false, nil)
 		return false
@@ -278,7 +278,7 @@ func (d *deciding) eligible(c *candidate) bool {
 		return false
 	}
 	ok := true
-	a := applying{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser, request: d.request}
+	a := applier{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser, request: d.request}
 	for k := range c.lines {
 		l := &c.lines[k]
 		reason, seen := a.lone(l)
@@ -290,7 +290,7 @@ func (d *deciding) eligible(c *candidate) bool {
 }
 
 // holds evaluates the rule of an open activity, if it has one.
-func (d *deciding) holds(c *candidate) bool {
+func (d *chooser) holds(c *candidate) bool {
 	rule := c.activity.Rule
 	if rule == "" {
 		d.trace.candidate(c, true, nil, true, nil)
@@ -314,7 +314,7 @@ func (d *deciding) holds(c *candidate) bool {
 // ruledOut reports whether a candidate is not eligible for any counters, so that its rows need not be loaded: it is
 // closed, or its rule does not hold and does not depend on past issues. The result of the rule is kept for the
 // decision.
-func (d *deciding) ruledOut(c *candidate) bool {
+func (d *chooser) ruledOut(c *candidate) bool {
 	if !c.activity.OpenAt(d.st.Now) {
 		return true
 	}
@@ -332,7 +332,7 @@ func (d *deciding) ruledOut(c *candidate) bool {
 }
 
 // input returns the input of the rules.
-func (d *deciding) input() *RuleInput {
+func (d *chooser) input() *RuleInput {
 	if d.in != nil {
 		return d.in
 	}
@@ -358,7 +358,7 @@ func (d *deciding) input() *RuleInput {
 }
 
 // choose applies the scene's strategy, and keeps within what one request may issue.
-func (d *deciding) choose(eligible []*candidate) (chosen []*candidate) {
+func (d *chooser) choose(eligible []*candidate) (chosen []*candidate) {
 	if len(eligible) == 0 {
 		return nil
 	}

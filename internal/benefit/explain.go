@@ -99,7 +99,7 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 	if b := i.Basis; b != nil {
 		e.Now = b.Now
 		r := &Request{Scope: i.Scope, Key: i.Key, App: i.App, Recipient: i.Recipient, Params: i.Params}
-		d := deciding{
+		d := chooser{
 			ballot: ballotOf(cat, r, i.failedBy(OtherMerchant)), cat: cat, request: r, newUser: !b.Known, rules: rules, trace: e,
 		}
 		for _, reason := range []Reason{IdentifierInvalid, UserTypeNotAllowed} {
@@ -164,12 +164,12 @@ func (b *Basis) state(u *User) *State {
 var errNotKept = errors.New("the rule needs values that were not recorded with this decision")
 
 // keptLines reports whether the basis has the counters of all templates of the lines.
-func (d *deciding) keptLines(lines []Line) bool {
+func (d *chooser) keptLines(lines []Line) bool {
 	return !slices.ContainsFunc(lines, func(l Line) bool { return !d.kept(d.cat.Templates[l.Template]) })
 }
 
 // keptAsked reports whether the basis has the past issues that the rule depends on.
-func (d *deciding) keptAsked(rule string) bool {
+func (d *chooser) keptAsked(rule string) bool {
 	templates, activities := d.rules.Asks(rule)
 	for _, name := range templates {
 		if !d.kept(d.cat.TemplateByName(name)) {
@@ -185,10 +185,10 @@ func (d *deciding) keptAsked(rule string) bool {
 }
 
 // kept reports whether the counters of a template are in the basis. A template that does not exist needs none.
-func (d *deciding) kept(t *Template) bool { return t == nil || d.st.templates[t.ID] != nil }
+func (d *chooser) kept(t *Template) bool { return t == nil || d.st.templates[t.ID] != nil }
 
 // begin starts the basis of the choice.
-func (d *deciding) begin() {
+func (d *chooser) begin() {
 	d.basis = &Basis{Now: d.st.Now, Known: !d.newUser}
 	if d.user != nil {
 		d.basis.Frozen, d.basis.Unregistered, d.basis.Attributes = d.user.Frozen, d.user.Unregistered, d.user.Attributes
@@ -196,7 +196,7 @@ func (d *deciding) begin() {
 }
 
 // see records counters that were read.
-func (d *deciding) see(t TemplateID, seen Counters) {
+func (d *chooser) see(t TemplateID, seen Counters) {
 	for k := range d.basis.Templates {
 		if d.basis.Templates[k].Template == t {
 			return
@@ -209,12 +209,12 @@ func (d *deciding) see(t TemplateID, seen Counters) {
 }
 
 // seeAsked records the past issues that a rule depends on.
-func (d *deciding) seeAsked(rule string) {
+func (d *chooser) seeAsked(rule string) {
 	templates, activities := d.rules.Asks(rule)
 	if len(templates)+len(activities) == 0 {
 		return
 	}
-	a := applying{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser}
+	a := applier{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser}
 	for _, name := range templates {
 		if t := d.cat.TemplateByName(name); t != nil {
 			d.see(t.ID, a.counters(t))

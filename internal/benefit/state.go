@@ -240,7 +240,7 @@ func (s *State) RowsOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 			w.line(u, &r.Lines[k])
 		}
 		if r.Params.SceneCode != "" {
-			w.candidates(deciding{ballot: s.ballot(cat, r), cat: cat, st: s, request: r, user: u, rules: env.Rules})
+			w.candidates(chooser{ballot: s.ballot(cat, r), cat: cat, st: s, request: r, user: u, rules: env.Rules})
 		}
 		w.keys.Claims = append(w.keys.Claims, s.draw(cat, r, env)...)
 		if !r.Continues {
@@ -288,7 +288,7 @@ func (w *wants) line(u *User, l *Line) {
 }
 
 // candidates adds the rows that choosing among them reads: of their rights, and of what their rules refer to.
-func (w *wants) candidates(d deciding) {
+func (w *wants) candidates(d chooser) {
 	u, rules := d.user, d.rules
 	for k := range d.candidates {
 		c := &d.candidates[k]

@@ -53,7 +53,7 @@ func Compile(text string) (*Rule, error) {
 	if err := firstOf(issues); err != nil {
 		return nil, err
 	}
-	c := &compiling{env: env, checked: checked, tree: checked.NativeRep(), rule: &Rule{}}
+	c := &compiler{env: env, checked: checked, tree: checked.NativeRep(), rule: &Rule{}}
 	for _, step := range []func() error{c.walk, c.result, c.cost, c.plan} {
 		if err := step(); err != nil {
 			return nil, err
@@ -85,8 +85,8 @@ func at(l common.Location, message string) error {
 	return &Error{max(l.Line(), 1), max(l.Column()+1, 1), plainly(message)}
 }
 
-// compiling turns one rule that CEL has checked into a program.
-type compiling struct {
+// compiler turns one rule that CEL has checked into a program.
+type compiler struct {
 	env     *cel.Env
 	checked *cel.Ast
 	tree    *ast.AST
@@ -95,7 +95,7 @@ type compiling struct {
 }
 
 // result sees to it that the rule says true or false.
-func (c *compiling) result() error {
+func (c *compiler) result() error {
 	switch out := c.checked.OutputType(); {
 	case out.IsExactType(cel.BoolType):
 		return nil
@@ -106,7 +106,7 @@ func (c *compiling) result() error {
 	}
 }
 
-func (c *compiling) cost() error {
+func (c *compiler) cost() error {
 	estimate, err := c.env.EstimateCost(c.checked, sizes{c.rule.counted, c.rule.patterns})
 	if err != nil {
 		return &Error{1, 1, err.Error()}
@@ -117,7 +117,7 @@ func (c *compiling) cost() error {
 	return nil
 }
 
-func (c *compiling) plan() (err error) {
+func (c *compiler) plan() (err error) {
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
 	if c.rule.counted { //guard:TestALoopEndsAtItsCost
 		options = append(options, cel.CostTracking(counter{c.rule.patterns}), cel.CostLimit(MaxCost))
@@ -129,7 +129,7 @@ func (c *compiling) plan() (err error) {
 }
 
 // walk looks through the tree for what is not allowed, and for what the rule asks of the past.
-func (c *compiling) walk() error {
+func (c *compiler) walk() error {
 	ast.PreOrderVisit(c.tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		switch e.Kind() {
 		case ast.MapKind, ast.StructKind: //guard:TestCompileRefuses without ast.MapKind
@@ -147,14 +147,14 @@ func (c *compiling) walk() error {
 }
 
 // refuse keeps the first reason.
-func (c *compiling) refuse(e ast.Expr, reason string) {
+func (c *compiler) refuse(e ast.Expr, reason string) {
 	if c.err == nil {
 		c.err = at(c.tree.SourceInfo().GetStartLocation(e.ID()), reason)
 	}
 }
 
 // pattern notes how large a regular expression is.
-func (c *compiling) pattern(call, arg ast.Expr) {
+func (c *compiler) pattern(call, arg ast.Expr) {
 	text, ok := literal(arg)
 	if !ok {
 		c.refuse(call, "the pattern of matches must be a text in quotes, not a computed one")
@@ -183,7 +183,7 @@ func instructions(pattern string) uint64 {
 // zone is an offset from UTC, which means the same on every machine.
 var zone = regexp.MustCompile(`^[+-]([01][0-9]|2[0-3]):[0-5][0-9]$`)
 
-func (c *compiling) call(e ast.Expr) {
+func (c *compiler) call(e ast.Expr) {
 	call := e.AsCall()
 	switch name := call.FunctionName(); name {
 	case operators.Index:
@@ -202,7 +202,7 @@ func (c *compiling) call(e ast.Expr) {
 }
 
 // look notes what a look-up of past issues asks for.
-func (c *compiling) look(args []ast.Expr) {
+func (c *compiler) look(args []ast.Expr) {
 	if args[0].Kind() != ast.IdentKind {
 		return
 	}

@@ -138,15 +138,15 @@ func (h *Handler) findCertificates(ctx context.Context, c *call, q certificateQu
 	}
 	defer leave()
 	//guard:TestQueryByCodes c.app.ID -> 1
-	f := finding{call: c, query: q, finder: h.o.Finder, recipient: openID(q.openID, c.app.ID)}
+	f := certificateSearch{call: c, query: q, finder: h.o.Finder, recipient: openID(q.openID, c.app.ID)}
 	if len(q.codes) > 0 {
 		return f.byCodes(ctx)
 	}
 	return f.newest(ctx)
 }
 
-// finding is one search for certificates.
-type finding struct {
+// certificateSearch is one search for certificates.
+type certificateSearch struct {
 	call      *call
 	query     certificateQueryOrder
 	finder    Finder
@@ -154,7 +154,7 @@ type finding struct {
 }
 
 // byCodes looks each code up, once.
-func (f *finding) byCodes(ctx context.Context) (page certificatePage, err error) {
+func (f *certificateSearch) byCodes(ctx context.Context) (page certificatePage, err error) {
 	var found []issuedCertificate
 	for k, code := range f.query.codes {
 		if slices.Contains(f.query.codes[:k], code) {
@@ -183,7 +183,7 @@ func (f *finding) byCodes(ctx context.Context) (page certificatePage, err error)
 }
 
 // newest iterates over what the user of the open_id has received, until the page is full and one more is found.
-func (f *finding) newest(ctx context.Context) (page certificatePage, err error) {
+func (f *certificateSearch) newest(ctx context.Context) (page certificatePage, err error) {
 	user, err := f.finder.Recipient(ctx, f.recipient)
 	if err != nil || user == nil {
 		return page, err
@@ -215,7 +215,7 @@ func (f *finding) newest(ctx context.Context) (page certificatePage, err error) 
 
 // of returns the certificates of an issuance that the caller may see: issued to this open_id of this app, of a template
 // that it may issue for the merchant of its session. Those of others are answered like codes that do not exist.
-func (f *finding) of(i *benefit.Issuance) (found []issuedCertificate) {
+func (f *certificateSearch) of(i *benefit.Issuance) (found []issuedCertificate) {
 	//guard:TestQueryByCodes without i.Recipient != f.recipient
 	if i.Recipient != f.recipient || f.query.bizCode != "" && i.Params.BizCode != f.query.bizCode {
 		return nil

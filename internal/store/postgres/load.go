@@ -27,8 +27,8 @@ const (
 	activityLock int16 = 2
 )
 
-// loading is the state of one Load: what was requested, in the order in which it was sent, and what was found.
-type loading struct {
+// loader is the state of one Load: what was requested, in the order in which it was sent, and what was found.
+type loader struct {
 	t      *tx
 	keys   *benefit.Keys
 	into   *benefit.State
@@ -42,7 +42,7 @@ type loading struct {
 
 // Load takes the locks and reads the rows, see store.Tx.
 func (t *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
-	l := &loading{t: t, keys: keys, into: into, days: map[benefit.TemplateID]benefit.TemplateDay{}}
+	l := &loader{t: t, keys: keys, into: into, days: map[benefit.TemplateID]benefit.TemplateDay{}}
 	b := &pgx.Batch{}
 	if err := l.queueLocks(ctx, b); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (t *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) 
 
 // queueLocks waits for the lock of each template and activity that the batch does not hold yet, and then asks for the
 // time again. Locks are taken once, in one order; a batch that finds that it needs more begins again.
-func (l *loading) queueLocks(ctx context.Context, b *pgx.Batch) error {
+func (l *loader) queueLocks(ctx context.Context, b *pgx.Batch) error {
 	var want []lockKey
 	for _, x := range l.keys.Templates {
 		want = append(want, lockKey{templateLock, int64(x)})
@@ -166,7 +166,7 @@ func wantRows(n int) func(ct pgconn.CommandTag) error {
 	}
 }
 
-func (l *loading) queueClaims(b *pgx.Batch) {
+func (l *loader) queueClaims(b *pgx.Batch) {
 	n := len(l.keys.Claims)
 	if n == 0 {
 		return
@@ -187,7 +187,7 @@ func (l *loading) queueClaims(b *pgx.Batch) {
 	})
 }
 
-func (l *loading) queueLinks(b *pgx.Batch) {
+func (l *loader) queueLinks(b *pgx.Batch) {
 	n := len(l.keys.Recipients)
 	if n == 0 {
 		return
@@ -215,7 +215,7 @@ func (l *loading) queueLinks(b *pgx.Batch) {
 	})
 }
 
-func (l *loading) queueCounters(b *pgx.Batch) {
+func (l *loader) queueCounters(b *pgx.Batch) {
 	if len(l.keys.Templates) == 0 {
 		return
 	}
@@ -234,7 +234,7 @@ func (l *loading) queueCounters(b *pgx.Batch) {
 	b.Queue(loadLatestDays.text, ids).Query(l.scanDays)
 }
 
-func (l *loading) scanDays(rows pgx.Rows) error {
+func (l *loader) scanDays(rows pgx.Rows) error {
 	var d benefit.TemplateDay
 	_, err := pgx.ForEachRow(rows, []any{&d.Template, &d.Day, &d.Count, &d.Amount}, func() error {
 		l.days[d.Template] = d
@@ -243,7 +243,7 @@ func (l *loading) scanDays(rows pgx.Rows) error {
 	return err
 }
 
-func (l *loading) queueQuotas(b *pgx.Batch) {
+func (l *loader) queueQuotas(b *pgx.Batch) {
 	n := len(l.keys.Quotas)
 	if n == 0 {
 		return
@@ -275,7 +275,7 @@ func (l *loading) queueQuotas(b *pgx.Batch) {
 	})
 }
 
-func (l *loading) queueParticipations(b *pgx.Batch) {
+func (l *loader) queueParticipations(b *pgx.Batch) {
 	n := len(l.keys.Participations)
 	if n == 0 {
 		return
@@ -309,7 +309,7 @@ func (l *loading) queueParticipations(b *pgx.Batch) {
 }
 
 // follow reads what the first rows named: the issuances under the claims, the users behind the identifiers.
-func (l *loading) follow(ctx context.Context) error {
+func (l *loader) follow(ctx context.Context) error {
 	b := &pgx.Batch{}
 	l.queueIssuances(b)
 	l.queueUsers(b)
@@ -330,7 +330,7 @@ func (l *loading) follow(ctx context.Context) error {
 	return l.t.send(ctx, b)
 }
 
-func (l *loading) queueIssuances(b *pgx.Batch) {
+func (l *loader) queueIssuances(b *pgx.Batch) {
 	var buckets []int16
 	var ids []int64
 	for _, i := range l.ids {
@@ -364,7 +364,7 @@ func (l *loading) queueIssuances(b *pgx.Batch) {
 	})
 }
 
-func (l *loading) queueUsers(b *pgx.Batch) {
+func (l *loader) queueUsers(b *pgx.Batch) {
 	var buckets []int16
 	var ids []int64
 	for _, u := range l.links {
@@ -393,7 +393,7 @@ func (l *loading) queueUsers(b *pgx.Batch) {
 
 // setClaims sets the issuances under the keys. A key that is bound and leads to no issuance is not free: both were one
 // commit, and issuances stay.
-func (l *loading) setClaims() error {
+func (l *loader) setClaims() error {
 	for k, c := range l.keys.Claims {
 		i := l.found[l.ids[k]]
 		if i == nil && l.ids[k] != 0 { //guard:TestConformance/Damage
@@ -407,7 +407,7 @@ func (l *loading) setClaims() error {
 }
 
 // setTemplates sets the counters on the day of now.
-func (l *loading) setTemplates() {
+func (l *loader) setTemplates() {
 	counts := make(map[benefit.TemplateID]benefit.TemplateCount, len(l.counts))
 	for _, c := range l.counts {
 		counts[c.Template] = c
@@ -424,7 +424,7 @@ func (l *loading) setTemplates() {
 }
 
 // setRecipients sets the users and all users of the same persons.
-func (l *loading) setRecipients(ctx context.Context) error {
+func (l *loader) setRecipients(ctx context.Context) error {
 	members, err := l.members(ctx)
 	if err != nil {
 		return err
@@ -447,7 +447,7 @@ func (l *loading) setRecipients(ctx context.Context) error {
 	return nil
 }
 
-func (l *loading) members(ctx context.Context) (map[string][]benefit.UserID, error) {
+func (l *loader) members(ctx context.Context) (map[string][]benefit.UserID, error) {
 	var persons []string
 	for _, u := range l.users {
 		if u.Person != "" {

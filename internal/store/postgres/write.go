@@ -221,7 +221,7 @@ func (t *tx) readChanged(ctx context.Context, c *benefit.Changes) ([]*benefit.Us
 	if !t.change || len(c.Users) == 0 {
 		return nil, nil
 	}
-	l := &loading{t: t, keys: &benefit.Keys{}}
+	l := &loader{t: t, keys: &benefit.Keys{}}
 	for _, u := range c.Users {
 		l.links = append(l.links, u.ID)
 	}

@@ -26,10 +26,10 @@ type Policy struct {
 // check is one step; the steps share what earlier ones found.
 type check struct {
 	name string
-	run  func(*checking) *Error
+	run  func(*checker) *Error
 }
 
-type checking struct {
+type checker struct {
 	policy *Policy
 	req    *Request
 	keys   []*rsa.PublicKey
@@ -57,7 +57,7 @@ var order = []check{
 // which string matched, for metrics; with a refusal it is NoMatch unless the signature
 // is good.
 func (p *Policy) Check(req *Request) (Variant, *Error) {
-	c := checking{policy: p, req: req}
+	c := checker{policy: p, req: req}
 	for _, step := range order {
 		if bad := step.run(&c); bad != nil {
 			return c.match, bad
@@ -66,7 +66,7 @@ func (p *Policy) Check(req *Request) (Variant, *Error) {
 	return c.match, nil
 }
 
-func checkMethod(c *checking) *Error {
+func checkMethod(c *checker) *Error {
 	method := c.req.Method()
 	if method == "" {
 		return ErrMissingMethod
@@ -77,7 +77,7 @@ func checkMethod(c *checking) *Error {
 	return nil
 }
 
-func checkApp(c *checking) *Error {
+func checkApp(c *checker) *Error {
 	appID := c.req.AppID()
 	if appID == "" {
 		return ErrMissingAppID
@@ -95,7 +95,7 @@ func checkApp(c *checking) *Error {
 	return nil
 }
 
-func checkSignType(c *checking) *Error {
+func checkSignType(c *checker) *Error {
 	switch c.req.Get("sign_type") {
 	case "":
 		return ErrMissingSignatureType
@@ -107,16 +107,16 @@ func checkSignType(c *checking) *Error {
 	return ErrInvalidSignatureType
 }
 
-func checkSignPresent(c *checking) *Error {
+func checkSignPresent(c *checker) *Error {
 	if c.req.Get("sign") == "" {
 		return ErrMissingSignature
 	}
 	return nil
 }
 
-func checkCharset(c *checking) *Error { return c.req.charsetProblem }
+func checkCharset(c *checker) *Error { return c.req.charsetProblem }
 
-func checkTimestamp(c *checking) *Error {
+func checkTimestamp(c *checker) *Error {
 	text := c.req.Get("timestamp")
 	if text == "" {
 		return ErrMissingTimestamp
@@ -134,7 +134,7 @@ func checkTimestamp(c *checking) *Error {
 	return nil
 }
 
-func checkVersion(c *checking) *Error {
+func checkVersion(c *checker) *Error {
 	switch c.req.Get("version") {
 	case "":
 		return ErrMissingVersion
@@ -144,7 +144,7 @@ func checkVersion(c *checking) *Error {
 	return ErrInvalidParameter.With("参数version无效，固定为1.0")
 }
 
-func checkFormat(c *checking) *Error {
+func checkFormat(c *checker) *Error {
 	if format := c.req.Get("format"); format != "" && !strings.EqualFold(format, "json") {
 		return ErrInvalidFormat
 	}
@@ -153,7 +153,7 @@ func checkFormat(c *checking) *Error {
 
 // checkEncryption refuses rather than ignores: biz_content would be ciphertext, and
 // the caller would expect the answer to be.
-func checkEncryption(c *checking) *Error {
+func checkEncryption(c *checker) *Error {
 	if c.req.Get("encrypt_type") != "" {
 		return ErrInvalidEncryptType
 	}
@@ -162,14 +162,14 @@ func checkEncryption(c *checking) *Error {
 
 // checkCertificate refuses rather than ignores: in certificate mode the Java SDK
 // throws on every success without alipay_cert_sn, after the voucher was issued.
-func checkCertificate(c *checking) *Error {
+func checkCertificate(c *checker) *Error {
 	if c.req.Get("app_cert_sn") != "" || c.req.Get("alipay_root_cert_sn") != "" {
 		return ErrCertificateMode
 	}
 	return nil
 }
 
-func checkSignature(c *checking) *Error {
+func checkSignature(c *checker) *Error {
 	t := c.req.AnswerSignType()
 	for _, key := range c.keys {
 		signature, hint := decodeSignature(c.req.Get("sign"), key)

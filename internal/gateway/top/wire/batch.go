@@ -58,7 +58,7 @@ func (p *Policy) Items(batch *Request) ([]Item, *Error) {
 		own, bad := batch.readItem(text)
 		req := &Request{Params: overlay(public, own), limits: batch.limits}
 		if bad == nil {
-			bad = checkMethod(&checking{policy: p, req: req})
+			bad = checkMethod(&checker{policy: p, req: req})
 		}
 		items = append(items, Item{req, bad})
 	}

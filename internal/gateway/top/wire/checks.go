@@ -48,10 +48,10 @@ type Policy struct {
 // check is one step; the steps share what earlier ones found.
 type check struct {
 	name string
-	run  func(*checking) *Error
+	run  func(*checker) *Error
 }
 
-type checking struct {
+type checker struct {
 	policy *Policy
 	req    *Request
 	method SignMethod
@@ -86,7 +86,7 @@ func (p *Policy) CheckBatch(req *Request) (Variant, *Error) {
 
 // check runs the steps and then, on what the signature covers, whether the signed text is this request and no other.
 func (p *Policy) check(req *Request, steps []check, reading func(*Request) *Error) (Variant, *Error) {
-	c := checking{policy: p, req: req}
+	c := checker{policy: p, req: req}
 	for _, step := range steps {
 		if bad := step.run(&c); bad != nil {
 			return NoMatch, bad
@@ -95,7 +95,7 @@ func (p *Policy) check(req *Request, steps []check, reading func(*Request) *Erro
 	return c.match, reading(req) //guard:internal/gateway/top.TestSignedTextIsNotCutElsewhere
 }
 
-func checkMethod(c *checking) *Error {
+func checkMethod(c *checker) *Error {
 	method := c.req.Method()
 	if method == "" {
 		return ErrMissingMethod
@@ -106,14 +106,14 @@ func checkMethod(c *checking) *Error {
 	return nil
 }
 
-func checkAppKeyPresent(c *checking) *Error {
+func checkAppKeyPresent(c *checker) *Error {
 	if c.req.AppKey() == "" {
 		return ErrMissingAppKey
 	}
 	return nil
 }
 
-func checkTimestamp(c *checking) *Error {
+func checkTimestamp(c *checker) *Error {
 	text := c.req.Get("timestamp")
 	if text == "" {
 		return ErrMissingTimestamp
@@ -136,7 +136,7 @@ func checkTimestamp(c *checking) *Error {
 	return nil
 }
 
-func checkVersion(c *checking) *Error {
+func checkVersion(c *checker) *Error {
 	switch c.req.Get("v") {
 	case "":
 		return ErrMissingVersion
@@ -148,7 +148,7 @@ func checkVersion(c *checking) *Error {
 	return ErrInvalidVersion
 }
 
-func checkFormat(c *checking) *Error {
+func checkFormat(c *checker) *Error {
 	format := c.req.Get("format")
 	if format == "" || strings.EqualFold(format, "xml") || strings.EqualFold(format, "json") {
 		return nil
@@ -157,7 +157,7 @@ func checkFormat(c *checking) *Error {
 }
 
 // checkSignMethod refuses a case for which no code is documented; 25 would send the caller to look for a wrong secret.
-func checkSignMethod(c *checking) *Error {
+func checkSignMethod(c *checker) *Error {
 	var ok bool
 	if c.method, ok = ParseSignMethod(c.req.Get("sign_method")); !ok {
 		return Invalid("sign_method", "应为md5、hmac或hmac-sha256")
@@ -165,14 +165,14 @@ func checkSignMethod(c *checking) *Error {
 	return nil
 }
 
-func checkSignPresent(c *checking) *Error {
+func checkSignPresent(c *checker) *Error {
 	if c.req.Get("sign") == "" {
 		return ErrMissingSignature
 	}
 	return nil
 }
 
-func checkApp(c *checking) *Error {
+func checkApp(c *checker) *Error {
 	appKey := c.req.AppKey()
 	if len(appKey) > 64 { // real ones have 8 digits; a lookup need not see more
 		return ErrInvalidAppKey
@@ -182,7 +182,7 @@ func checkApp(c *checking) *Error {
 	return bad
 }
 
-func checkSignature(c *checking) *Error {
+func checkSignature(c *checker) *Error {
 	theirs, ok := c.req.signature()
 	for _, secret := range c.creds.Secrets {
 		if !ok || secret == "" {
