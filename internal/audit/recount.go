@@ -42,14 +42,14 @@ type recount struct {
 	first bool // the first pass, in which everything is looked at that a pass need not hold
 	seeds [2]maphash.Seed
 
-	next      id.ID // the first id that is free after the issuances so far
-	templates map[benefit.TemplateID]*tally
-	numbers   map[benefit.TemplateID]int32 // short numbers of templates, for the records
-	numbered  []benefit.TemplateID
-	users     *window[given]
-	joins     *window[joining]
-	keys      *window[keyPrint]
-	lookups   int // issuances and users since the last that was asked back
+	next           id.ID // the first id that is free after the issuances so far
+	templates      map[benefit.TemplateID]*tally
+	numbers        map[benefit.TemplateID]int32 // short numbers of templates, for the records
+	numbered       []benefit.TemplateID
+	users          *window[given]
+	activityGrants *window[activityGrant]
+	keys           *window[keyPrint]
+	lookups        int // issuances and users since the last that was asked back
 
 	activityNumbers map[benefit.ActivityID]int32 // short numbers of activities, for the records
 	activities      []benefit.ActivityID
@@ -77,7 +77,7 @@ func countAgain(ctx context.Context, r store.Reader, o Options) (*recount, error
 		seeds:     [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		templates: map[benefit.TemplateID]*tally{}, numbers: map[benefit.TemplateID]int32{},
 		users:           newWindow(o.Memory/2, givenBytes, func(g given) uint64 { return uint64(g.user) }),
-		joins:           newWindow(o.Memory/3, joiningBytes, func(j joining) uint64 { return uint64(j.user) }),
+		activityGrants:  newWindow(o.Memory/3, activityGrantBytes, func(j activityGrant) uint64 { return uint64(j.user) }),
 		keys:            newWindow(o.Memory/6, keyPrintBytes, func(k keyPrint) uint64 { return k.print }),
 		activityNumbers: map[benefit.ActivityID]int32{}, sceneSnapshots: map[sceneSnapshotKey]*sceneSnapshot{},
 		cards:  boxCards{numbers: map[string]uint16{}, names: []string{""}},
@@ -106,12 +106,12 @@ func (c *recount) passes(ctx context.Context) error {
 				return err
 			}
 		}
-		for _, settle := range []func(context.Context) error{c.settleUsers, c.settleQuotas, c.settleJoins, c.settleKeys} {
+		for _, settle := range []func(context.Context) error{c.settleUsers, c.settleQuotas, c.settleParticipations, c.settleKeys} {
 			if err := settle(ctx); err != nil {
 				return err
 			}
 		}
-		moreUsers, moreJoins, moreKeys := c.users.next(), c.joins.next(), c.keys.next()
+		moreUsers, moreJoins, moreKeys := c.users.next(), c.activityGrants.next(), c.keys.next()
 		more = moreUsers || moreJoins || moreKeys
 	}
 	c.settlePersons()
@@ -123,7 +123,7 @@ func (c *recount) issuance(ctx context.Context, i *benefit.Issuance) error {
 	for k := range keysOf(i) {
 		c.keys.add(c.printOf(k))
 	}
-	c.join(i)
+	c.addActivityGrant(i)
 	for k := range i.Lines {
 		if l := &i.Lines[k]; l.Issued > 0 {
 			c.users.add(c.givenBy(i, l))

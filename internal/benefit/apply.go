@@ -38,7 +38,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 		return o, e
 	}
 	result.BoxDone = done //guard:TestBoxOfDifferentCards
-	e := &Effect{Issuance: result, claim: c.key, taken: a.taken, quotas: a.quotas, joined: a.joined}
+	e := &Effect{Issuance: result, claim: c.key, taken: a.taken, quotas: a.quotas, participations: a.participations}
 	if c.NewUser {
 		e.NewUser = c.User
 	}
@@ -80,17 +80,17 @@ func (i *Issuance) closing(attempt *Issuance) *Issuance {
 
 // applier applies one request. What the request has used so far is kept apart from the state.
 type applier struct {
-	cat     *Catalogue
-	st      *State
-	user    *User
-	newUser bool
-	request *Request
-	bound   bool // the key was bound before
-	guarded bool
-	card    string
-	taken   []taken
-	quotas  []Quota
-	joined  []Participation
+	cat            *Catalogue
+	st             *State
+	user           *User
+	newUser        bool
+	request        *Request
+	bound          bool // the key was bound before
+	guarded        bool
+	card           string
+	taken          []taken
+	quotas         []Quota
+	participations []Participation
 }
 
 // issuance returns the record that the attempt fills in: a new one, or a copy of the one that is continued.
@@ -343,7 +343,7 @@ func (a *applier) take(t *Template, l *IssuedLine, worth int64) {
 		a.quotas = append(a.quotas, q)
 	}
 	if l.Activity != 0 {
-		a.join(l.Activity, n)
+		a.addParticipation(l.Activity, n)
 	}
 }
 
@@ -362,7 +362,7 @@ func (a *applier) tooSoon(l *Line) bool {
 
 // participation returns the user's participation in an activity today, including what this request has already issued.
 func (a *applier) participation(k ParticipationKey) Participation {
-	for _, p := range a.joined {
+	for _, p := range a.participations {
 		if p.ParticipationKey == k {
 			return p
 		}
@@ -373,14 +373,14 @@ func (a *applier) participation(k ParticipationKey) Participation {
 	return a.st.participation(k).today(a.st.Now)
 }
 
-// join records one send of n vouchers in its activity.
-func (a *applier) join(activity ActivityID, n int64) {
+// addParticipation records one send of n vouchers in its activity.
+func (a *applier) addParticipation(activity ActivityID, n int64) {
 	p := a.participation(ParticipationKey{a.user.ID, activity})
-	p.play(a.cat.Activities[activity].Box, a.card, n, a.st.Now)
-	if k := slices.IndexFunc(a.joined, func(x Participation) bool { return x.ParticipationKey == p.ParticipationKey }); k >= 0 {
-		a.joined[k] = p
+	p.record(a.cat.Activities[activity].Box, a.card, n, a.st.Now)
+	if k := slices.IndexFunc(a.participations, func(x Participation) bool { return x.ParticipationKey == p.ParticipationKey }); k >= 0 {
+		a.participations[k] = p
 	} else {
-		a.joined = append(a.joined, p)
+		a.participations = append(a.participations, p)
 	}
 }
 

@@ -177,7 +177,7 @@ func (d *chooser) keptAsked(rule string) bool {
 		}
 	}
 	for _, name := range activities {
-		if act := d.cat.ActivityByName(name); act != nil && !d.st.rows.joinLoaded(ParticipationKey{d.user.ID, act.ID}) {
+		if act := d.cat.ActivityByName(name); act != nil && !d.st.rows.participationLoaded(ParticipationKey{d.user.ID, act.ID}) {
 			return false
 		}
 	}

@@ -37,8 +37,8 @@ const guardMillis = 1000
 // guards reports whether the one-second guard refuses at now.
 func (p *Participation) guards(now Instant) bool { return p.At != 0 && now < p.At+guardMillis } //guard:TestGuardHoldsForASecond now < p.At+guardMillis -> now <= p.At+guardMillis
 
-// play adds a send of n vouchers to a participation of today.
-func (p *Participation) play(box *Box, card string, vouchers int64, now Instant) {
+// record adds a send of n vouchers to a participation of today.
+func (p *Participation) record(box *Box, card string, vouchers int64, now Instant) {
 	p.At = now
 	p.Total += vouchers
 	p.DayTotal += vouchers

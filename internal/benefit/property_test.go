@@ -202,7 +202,7 @@ func (h *history) recount() {
 	h.same("counts of days", days, keyed(c.Days, func(x TemplateDay) day { return day{x.Template, x.Day} }))
 	h.same("quotas", totals, keyed(c.Quotas, func(x Quota) QuotaKey { return x.QuotaKey }))
 	h.same("participations", keyed(h.judge.participations(), func(p Participation) ParticipationKey { return p.ParticipationKey }),
-		keyed(c.Joined, func(p Participation) ParticipationKey { return p.ParticipationKey }))
+		keyed(c.Participations, func(p Participation) ParticipationKey { return p.ParticipationKey }))
 	for _, t := range h.judge.cat.Templates {
 		n := counts[t.ID]
 		h.within(t, "count", t.Stock.Count, n.Count)

@@ -4,8 +4,8 @@ import "fmt"
 
 // userRows are one user's rows of a batch. They are few, so scanning them is cheaper than a map.
 type userRows struct {
-	quotas []quotaRow
-	joins  []joinRow
+	quotas         []quotaRow
+	participations []participationRow
 }
 
 // A row that is here is needed by the batch. It is loaded once a store has set it.
@@ -15,7 +15,7 @@ type quotaRow struct {
 	loaded, dirty bool
 }
 
-type joinRow struct {
+type participationRow struct {
 	Participation
 	loaded, dirty bool
 }
@@ -30,10 +30,10 @@ func (u *userRows) quota(t TemplateID) int {
 	return -1
 }
 
-// join returns the index of an activity's row, or -1.
-func (u *userRows) join(a ActivityID) int {
-	for k := range u.joins {
-		if u.joins[k].Activity == a {
+// participation returns the index of an activity's row, or -1.
+func (u *userRows) participation(a ActivityID) int {
+	for k := range u.participations {
+		if u.participations[k].Activity == a {
 			return k
 		}
 	}
@@ -46,7 +46,7 @@ type allRows struct {
 	used []*userRows
 	free []*userRows
 
-	dirtyQuotas, dirtyJoins []dirtyRow
+	dirtyQuotas, dirtyParticipations []dirtyRow
 }
 
 // dirtyRow names a row that was changed. The rows themselves move while more are added.
@@ -60,11 +60,11 @@ func newRows() allRows { return allRows{of: map[UserID]*userRows{}} }
 func (a *allRows) reset() {
 	clear(a.of)
 	for _, u := range a.used {
-		clear(u.joins) // they point to cards
-		u.quotas, u.joins = u.quotas[:0], u.joins[:0]
+		clear(u.participations) // they point to cards
+		u.quotas, u.participations = u.quotas[:0], u.participations[:0]
 	}
 	a.free, a.used = append(a.free, a.used...), a.used[:0]
-	a.dirtyQuotas, a.dirtyJoins = a.dirtyQuotas[:0], a.dirtyJoins[:0]
+	a.dirtyQuotas, a.dirtyParticipations = a.dirtyQuotas[:0], a.dirtyParticipations[:0]
 }
 
 // user returns the rows of a user, adding an empty set if there are none.
@@ -92,13 +92,13 @@ func (a *allRows) wantQuota(k QuotaKey) bool {
 	return true
 }
 
-// wantJoin adds a participation to load, and reports whether it is new.
-func (a *allRows) wantJoin(k ParticipationKey) bool {
+// wantParticipation adds a participation to load, and reports whether it is new.
+func (a *allRows) wantParticipation(k ParticipationKey) bool {
 	rows := a.user(k.User)
-	if rows.join(k.Activity) >= 0 {
+	if rows.participation(k.Activity) >= 0 {
 		return false
 	}
-	rows.joins = append(rows.joins, joinRow{Participation: Participation{ParticipationKey: k}})
+	rows.participations = append(rows.participations, participationRow{Participation: Participation{ParticipationKey: k}})
 	return true
 }
 
@@ -117,28 +117,28 @@ func (a *allRows) setQuota(q Quota, dirty bool) {
 	*row = quotaRow{q, true, row.dirty || dirty}
 }
 
-func (a *allRows) setJoin(p Participation, dirty bool) {
+func (a *allRows) setParticipation(p Participation, dirty bool) {
 	rows := a.user(p.User)
-	at := rows.join(p.Activity)
+	at := rows.participation(p.Activity)
 	if at < 0 {
-		at = len(rows.joins)
-		rows.joins = append(rows.joins, joinRow{})
+		at = len(rows.participations)
+		rows.participations = append(rows.participations, participationRow{})
 	}
-	row := &rows.joins[at]
+	row := &rows.participations[at]
 	if dirty && !row.dirty {
-		a.dirtyJoins = append(a.dirtyJoins, dirtyRow{rows, at})
+		a.dirtyParticipations = append(a.dirtyParticipations, dirtyRow{rows, at})
 	}
-	*row = joinRow{p, true, row.dirty || dirty}
+	*row = participationRow{p, true, row.dirty || dirty}
 }
 
-// joinLoaded reports whether a store has set the participation.
-func (a *allRows) joinLoaded(k ParticipationKey) bool {
+// participationLoaded reports whether a store has set the participation.
+func (a *allRows) participationLoaded(k ParticipationKey) bool {
 	rows := a.of[k.User]
 	if rows == nil {
 		return false
 	}
-	at := rows.join(k.Activity)
-	return at >= 0 && rows.joins[at].loaded
+	at := rows.participation(k.Activity)
+	return at >= 0 && rows.participations[at].loaded
 }
 
 // The Set methods below are for stores, see State.SetClaim.
@@ -147,7 +147,7 @@ func (a *allRows) joinLoaded(k ParticipationKey) bool {
 func (s *State) SetQuota(q Quota) { s.rows.setQuota(q, false) }
 
 // SetParticipation sets a user's participation in an activity; zero counts when there is none.
-func (s *State) SetParticipation(p Participation) { s.rows.setJoin(p, false) }
+func (s *State) SetParticipation(p Participation) { s.rows.setParticipation(p, false) }
 
 // quota returns a user's quota of a template.
 func (s *State) quota(k QuotaKey) Quota {
@@ -165,8 +165,8 @@ func (s *State) quota(k QuotaKey) Quota {
 // participation returns a user's participation in an activity.
 func (s *State) participation(k ParticipationKey) Participation {
 	if rows := s.rows.of[k.User]; rows != nil {
-		if at := rows.join(k.Activity); at >= 0 && rows.joins[at].loaded {
-			return rows.joins[at].Participation
+		if at := rows.participation(k.Activity); at >= 0 && rows.participations[at].loaded {
+			return rows.participations[at].Participation
 		}
 	}
 	if s.newUsers[k.User] { //guard:TestRowsThatWereNotLoaded without s.newUsers[k.User]

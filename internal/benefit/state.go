@@ -334,7 +334,7 @@ func (w *wants) participation(u *User, act *Activity) {
 	if u == nil {
 		return
 	}
-	if key := (ParticipationKey{u.ID, act.ID}); w.s.rows.wantJoin(key) {
+	if key := (ParticipationKey{u.ID, act.ID}); w.s.rows.wantParticipation(key) {
 		w.keys.Participations = append(w.keys.Participations, key)
 	}
 }
@@ -393,12 +393,12 @@ func (s *State) claim(c ClaimID) *Issuance {
 // Effect is what one decided request changes: it issues, or it closes lines of the issuance under its key. It is nothing
 // until Absorb takes it.
 type Effect struct {
-	Issuance *Issuance
-	NewUser  *User
-	claim    ClaimID
-	taken    []taken
-	quotas   []Quota
-	joined   []Participation
+	Issuance       *Issuance
+	NewUser        *User
+	claim          ClaimID
+	taken          []taken
+	quotas         []Quota
+	participations []Participation
 }
 
 // taken is what the request used of one template.
@@ -443,8 +443,8 @@ func (s *State) Absorb(e *Effect) {
 	for _, q := range e.quotas {
 		s.rows.setQuota(q, true)
 	}
-	for _, p := range e.joined {
-		s.rows.setJoin(p, true)
+	for _, p := range e.participations {
+		s.rows.setParticipation(p, true)
 	}
 }
 
@@ -477,8 +477,8 @@ func (s *State) Changes() *Changes {
 	for _, q := range s.rows.dirtyQuotas {
 		c.Quotas = append(c.Quotas, q.rows.quotas[q.at].Quota)
 	}
-	for _, p := range s.rows.dirtyJoins {
-		c.Participations = append(c.Participations, p.rows.joins[p.at].Participation)
+	for _, p := range s.rows.dirtyParticipations {
+		c.Participations = append(c.Participations, p.rows.participations[p.at].Participation)
 	}
 	return &c
 }

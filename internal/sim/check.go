@@ -128,21 +128,21 @@ func (s *simulation) recount(c *storetest.Contents) {
 	if len(c.Counts) != len(fresh.total) || len(c.Days) != len(fresh.day) || len(c.Quotas) != len(fresh.user) {
 		s.failf("there are counters without vouchers, or vouchers without counters")
 	}
-	s.recountJoined(c, fresh)
+	s.recountParticipations(c, fresh)
 	if err := l.withinCaps(); err != nil {
 		s.failf("%v", err)
 	}
 }
 
-// recountJoined compares what is kept of users in activities with what the activities gave.
-func (s *simulation) recountJoined(c *storetest.Contents, fresh *ledger) {
-	for _, row := range c.Joined {
+// recountParticipations compares what is kept of users in activities with what the activities gave.
+func (s *simulation) recountParticipations(c *storetest.Contents, fresh *ledger) {
+	for _, row := range c.Participations {
 		if diff := diff(s.ledger.participation(row.ParticipationKey), row); diff != "" {
 			s.failf("a participation (-should +is):\n%s", diff)
 		}
 	}
-	if len(c.Joined) != len(fresh.plays) || len(c.Joined) != len(s.ledger.plays) {
-		s.failf("%d participations are kept, there should be %d", len(c.Joined), len(fresh.plays))
+	if len(c.Participations) != len(fresh.participationEvents) || len(c.Participations) != len(s.ledger.participationEvents) {
+		s.failf("%d participations are kept, there should be %d", len(c.Participations), len(fresh.participationEvents))
 	}
 }
 

@@ -13,19 +13,19 @@ import (
 // ledger is the combined knowledge of all callers: which voucher was issued to which user under which key. All counts
 // are made from that. It judges answers by the rules as they are written in the specification.
 type ledger struct {
-	cat      *benefit.Catalogue
-	issued   map[claim]*benefit.Issuance
-	holders  map[id.ID]claim // of vouchers
-	total    map[benefit.TemplateID]tally
-	day      map[dayKey]tally
-	user     map[benefit.QuotaKey]int64
-	userDay  map[userDay]int64
-	users    map[benefit.UserID]*benefit.User
-	plays    map[benefit.ParticipationKey][]play // what an activity gave, line by line
-	codes    map[string]id.ID                    // the issuance that each certificate code went to
-	scenes   []*benefit.Scene                    // of the catalogue
-	loosest  map[benefit.TemplateID]benefit.Stock
-	coverage *Coverage
+	cat                 *benefit.Catalogue
+	issued              map[claim]*benefit.Issuance
+	holders             map[id.ID]claim // of vouchers
+	total               map[benefit.TemplateID]tally
+	day                 map[dayKey]tally
+	user                map[benefit.QuotaKey]int64
+	userDay             map[userDay]int64
+	users               map[benefit.UserID]*benefit.User
+	participationEvents map[benefit.ParticipationKey][]participationEvent // what an activity gave, line by line
+	codes               map[string]id.ID                                  // the issuance that each certificate code went to
+	scenes              []*benefit.Scene                                  // of the catalogue
+	loosest             map[benefit.TemplateID]benefit.Stock
+	coverage            *Coverage
 }
 
 type claim struct {
@@ -52,7 +52,7 @@ func newLedger() *ledger {
 	return &ledger{
 		issued: map[claim]*benefit.Issuance{}, holders: map[id.ID]claim{}, total: map[benefit.TemplateID]tally{},
 		day: map[dayKey]tally{}, user: map[benefit.QuotaKey]int64{}, userDay: map[userDay]int64{},
-		users: map[benefit.UserID]*benefit.User{}, plays: map[benefit.ParticipationKey][]play{}, codes: map[string]id.ID{},
+		users: map[benefit.UserID]*benefit.User{}, participationEvents: map[benefit.ParticipationKey][]participationEvent{}, codes: map[string]id.ID{},
 		loosest: map[benefit.TemplateID]benefit.Stock{}, coverage: &Coverage{},
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"faquan/internal/benefit"
 )
 
-// play is what one line issued to a user from an activity.
-type play struct {
+// participationEvent is what one line issued to a user from an activity.
+type participationEvent struct {
 	at              benefit.Instant
 	sends, vouchers int64
 	card            string
@@ -17,17 +17,17 @@ type play struct {
 // played books a line that an activity gave.
 func (l *ledger) played(i *benefit.Issuance, line *benefit.IssuedLine) {
 	k := benefit.ParticipationKey{User: i.User, Activity: line.Activity}
-	p := play{at: line.At, sends: int64(line.Issued), vouchers: int64(line.Issued * line.Quantity), card: i.Params.Card}
+	p := participationEvent{at: line.At, sends: int64(line.Issued), vouchers: int64(line.Issued * line.Quantity), card: i.Params.Card}
 	if l.cat != nil {
 		p.box = l.cat.Activities[line.Activity].Box
 	}
-	l.plays[k] = append(l.plays[k], p)
+	l.participationEvents[k] = append(l.participationEvents[k], p)
 }
 
 // participation returns what a user has done in an activity, told from all that it got out of it.
 func (l *ledger) participation(k benefit.ParticipationKey) benefit.Participation {
 	sum := benefit.Participation{ParticipationKey: k}
-	for _, p := range l.plays[k] {
+	for _, p := range l.participationEvents[k] {
 		sum.Total += p.vouchers
 		sum.At = max(sum.At, p.at)
 	}
@@ -39,7 +39,7 @@ func (l *ledger) participation(k benefit.ParticipationKey) benefit.Participation
 // today returns what a user has done in an activity on the day of now.
 func (l *ledger) today(k benefit.ParticipationKey, now benefit.Instant) benefit.Participation {
 	sum := benefit.Participation{ParticipationKey: k}
-	for _, p := range l.plays[k] {
+	for _, p := range l.participationEvents[k] {
 		if p.at.Day() != now.Day() {
 			continue
 		}
@@ -63,7 +63,7 @@ func (l *ledger) today(k benefit.ParticipationKey, now benefit.Instant) benefit.
 
 // guarded reports whether the user received something from the activity less than a second ago.
 func (l *ledger) guarded(user benefit.UserID, act *benefit.Activity, now benefit.Instant) bool {
-	return act != nil && !act.NoGuard && slices.ContainsFunc(l.plays[benefit.ParticipationKey{User: user, Activity: act.ID}], func(p play) bool {
+	return act != nil && !act.NoGuard && slices.ContainsFunc(l.participationEvents[benefit.ParticipationKey{User: user, Activity: act.ID}], func(p participationEvent) bool {
 		return now-p.at < 1000
 	})
 }

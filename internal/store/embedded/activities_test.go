@@ -222,8 +222,8 @@ func TestFiltersOfActivities(t *testing.T) {
 		}
 	}
 	x.s.links.drop()
-	x.s.joined.drop()
-	x.s.joined.drop()
+	x.s.participations.drop()
+	x.s.participations.drop()
 	ask(10, 12)
 }
 

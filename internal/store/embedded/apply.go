@@ -81,12 +81,12 @@ func writeTraces(conn *sqlite.Conn, o *overlay) error {
 }
 
 func writeParticipations(conn *sqlite.Conn, o *overlay) error {
-	order := sorted(len(o.joins), func(a, b int32) int {
-		x, y := &o.joins[a], &o.joins[b]
+	order := sorted(len(o.participations), func(a, b int32) int {
+		x, y := &o.participations[a], &o.participations[b]
 		return cmp.Or(cmp.Compare(x.User, y.User), cmp.Compare(x.Activity, y.Activity), cmp.Compare(x.place, y.place))
 	})
 	return insertRows(conn, "participation", 5, len(order), func(b *binder, k int) {
-		row := &o.joins[order[k]]
+		row := &o.participations[order[k]]
 		b.int(o.gen)
 		b.int(int64(row.User))
 		b.int(int64(row.Activity))

@@ -130,7 +130,7 @@ func (g *genCheck) participation(gen int64, k benefit.ParticipationKey) {
 	if g == nil {
 		return
 	}
-	if of := g.of(participationTable, gen); of != nil && of.quotas != nil && !of.quotas.perhaps(joinHash(k)) {
+	if of := g.of(participationTable, gen); of != nil && of.quotas != nil && !of.quotas.perhaps(participationHash(k)) {
 		g.hidden(participationTable, gen, fmt.Sprintf("user %d, activity %d", k.User, k.Activity))
 	}
 }

@@ -65,7 +65,7 @@ func TestJournalOfFormatOne(t *testing.T) {
 		if diff := storetest.Diff(want.Issuances, got.Issuances); diff != "" {
 			t.Errorf("%s: issuances (-want +got):\n%s", when, diff)
 		}
-		if diff := storetest.Diff(more.Participations, got.Joined); diff != "" {
+		if diff := storetest.Diff(more.Participations, got.Participations); diff != "" {
 			t.Errorf("%s: participations (-want +got):\n%s", when, diff)
 		}
 		r, err := s.Read(t.Context())

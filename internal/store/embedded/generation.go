@@ -75,8 +75,8 @@ func quotaHash(user id.ID, template benefit.TemplateID) uint64 {
 	return x ^ x>>32
 }
 
-// joinHash tells participations from quotas by a sign.
-func joinHash(k benefit.ParticipationKey) uint64 {
+// participationHash tells participations from quotas by a sign.
+func participationHash(k benefit.ParticipationKey) uint64 {
 	return quotaHash(k.User, benefit.TemplateID(^k.Activity))
 }
 
@@ -89,7 +89,7 @@ func (g *generation) perhapsQuota(k benefit.QuotaKey) bool {
 }
 
 func (g *generation) perhapsJoined(k benefit.ParticipationKey) bool {
-	return g.quotas == nil || g.quotas.perhaps(joinHash(k))
+	return g.quotas == nil || g.quotas.perhaps(participationHash(k))
 }
 
 // note adds what a record brings.
@@ -107,7 +107,7 @@ func (g *generation) note(r *record) {
 		g.freshQuotas.add(quotaHash(q.User, q.Template))
 	}
 	for _, p := range r.changes.Participations {
-		g.freshQuotas.add(joinHash(p.ParticipationKey)) //guard:TestFiltersOfActivities$
+		g.freshQuotas.add(participationHash(p.ParticipationKey)) //guard:TestFiltersOfActivities$
 	}
 }
 
@@ -195,7 +195,7 @@ func readFilters(conn *sqlite.Conn, gen int64, capacity int) (claims, quotas *fi
 		return nil, nil, err
 	}
 	err = sqlitex.ExecuteTransient(conn, "SELECT user, activity FROM participation WHERE gen=?", &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
-		quotas.add(joinHash(benefit.ParticipationKey{User: id.ID(stmt.ColumnInt64(0)), Activity: benefit.ActivityID(stmt.ColumnInt64(1))}))
+		quotas.add(participationHash(benefit.ParticipationKey{User: id.ID(stmt.ColumnInt64(0)), Activity: benefit.ActivityID(stmt.ColumnInt64(1))}))
 		return nil
 	}})
 	return claims, quotas, err

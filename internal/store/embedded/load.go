@@ -39,10 +39,10 @@ func (t *tx) load(keys *benefit.Keys, into *benefit.State) (err error) {
 
 // missing lists the rows that are not in memory.
 type missing struct {
-	claims     []claimMiss
-	quotas     []quotaMiss
-	joins      []joinMiss
-	recipients []benefit.Identifier
+	claims         []claimMiss
+	quotas         []quotaMiss
+	participations []participationMiss
+	recipients     []benefit.Identifier
 }
 
 type claimMiss struct {
@@ -55,12 +55,14 @@ type quotaMiss struct {
 	gens []int64
 }
 
-type joinMiss struct {
+type participationMiss struct {
 	key  benefit.ParticipationKey
 	gens []int64
 }
 
-func (m *missing) none() bool { return len(m.claims)+len(m.quotas)+len(m.joins)+len(m.recipients) == 0 }
+func (m *missing) none() bool {
+	return len(m.claims)+len(m.quotas)+len(m.participations)+len(m.recipients) == 0
+}
 
 func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 	s.mu.Lock()
@@ -94,17 +96,17 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 		}
 	}
 	for _, k := range keys.Participations {
-		if p, ok := s.joined.get(k); ok {
+		if p, ok := s.participations.get(k); ok {
 			into.SetParticipation(p)
 			continue
 		}
 		gens := s.gensWith(func(g *generation) bool { return g.perhapsJoined(k) })
 		if len(gens) == 0 {
 			into.SetParticipation(benefit.Participation{ParticipationKey: k})
-		} else if p, ok := s.overlayJoined(k); ok {
+		} else if p, ok := s.memtableParticipation(k); ok {
 			into.SetParticipation(p)
 		} else {
-			m.joins = append(m.joins, joinMiss{k, gens})
+			m.participations = append(m.participations, participationMiss{k, gens})
 		}
 	}
 	for _, ident := range keys.Recipients {
@@ -152,7 +154,7 @@ func (s *Store) overlayQuota(k benefit.QuotaKey) (benefit.Quota, bool) {
 	return s.behind.quota(k)
 }
 
-func (s *Store) overlayJoined(k benefit.ParticipationKey) (benefit.Participation, bool) {
+func (s *Store) memtableParticipation(k benefit.ParticipationKey) (benefit.Participation, bool) {
 	if p, ok := s.active.participation(k); ok || s.behind == nil {
 		return p, ok
 	}
@@ -199,13 +201,13 @@ func (s *Store) loadFromView(m *missing, into *benefit.State) error {
 		s.mu.Unlock()
 		into.SetQuota(q)
 	}
-	for _, miss := range m.joins {
+	for _, miss := range m.participations {
 		p, err := viewParticipation(s.loader, miss.gens, miss.key)
 		if err != nil {
 			return err
 		}
 		s.mu.Lock()
-		s.joined.put(p.ParticipationKey, p)
+		s.participations.put(p.ParticipationKey, p)
 		s.mu.Unlock()
 		into.SetParticipation(p)
 	}

@@ -17,29 +17,29 @@ type overlay struct {
 	idMillis    int64
 	catalogue   int64
 
-	records   [][]byte
-	bodies    []byte // of users, the record at bodiesAt
-	bodiesAt  int32
-	size      int // of the records, bytes
-	issuances []issuanceRow
-	added     []int32                   // where the issuances of the last record lie in issuances
-	claims    map[benefit.ClaimID]int32 // into issuances: of keys and of certificate codes
-	keys      []keyRow
-	traces    []traceRow
-	ledger    []ledgerRow
-	byUser    byUser                     // of the ledger
-	quotas    map[benefit.QuotaKey]int32 // into ledger
-	joins     []joinRow
-	joined    map[benefit.ParticipationKey]int32 // into joins
-	templates map[benefit.TemplateID]benefit.TemplateCount
-	days      map[templateDay]benefit.TemplateDay
-	users     map[benefit.UserID]overlayUserRow
-	links     map[linkKey]link
-	persons   map[string][]benefit.UserID
-	sessions  map[benefit.Digest]*benefit.Session
-	entities  map[entityKey]benefit.Entity
-	versions  []versionRow
-	lists     map[benefit.TemplateID][]id.ID // new issuances, for the templates' lists
+	records            [][]byte
+	bodies             []byte // of users, the record at bodiesAt
+	bodiesAt           int32
+	size               int // of the records, bytes
+	issuances          []issuanceRow
+	added              []int32                   // where the issuances of the last record lie in issuances
+	claims             map[benefit.ClaimID]int32 // into issuances: of keys and of certificate codes
+	keys               []keyRow
+	traces             []traceRow
+	ledger             []ledgerRow
+	byUser             byUser                     // of the ledger
+	quotas             map[benefit.QuotaKey]int32 // into ledger
+	participations     []participationEntry
+	participationIndex map[benefit.ParticipationKey]int32 // into joins
+	templates          map[benefit.TemplateID]benefit.TemplateCount
+	days               map[templateDay]benefit.TemplateDay
+	users              map[benefit.UserID]overlayUserRow
+	links              map[linkKey]link
+	persons            map[string][]benefit.UserID
+	sessions           map[benefit.Digest]*benefit.Session
+	entities           map[entityKey]benefit.Entity
+	versions           []versionRow
+	lists              map[benefit.TemplateID][]id.ID // new issuances, for the templates' lists
 }
 
 // span locates bytes in the records.
@@ -74,8 +74,8 @@ func traceHash(traceID string) int64 {
 	return int64(h)
 }
 
-// joinRow is a user's participation in an activity after a commit.
-type joinRow struct {
+// participationEntry is a user's participation in an activity after a commit.
+type participationEntry struct {
 	benefit.Participation
 	place int64
 }
@@ -125,7 +125,7 @@ func newOverlay(gen, floor int64) *overlay {
 		templates: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[templateDay]benefit.TemplateDay{},
 		users: map[benefit.UserID]overlayUserRow{}, links: map[linkKey]link{}, persons: map[string][]benefit.UserID{}, sessions: map[benefit.Digest]*benefit.Session{},
 		entities: map[entityKey]benefit.Entity{}, lists: map[benefit.TemplateID][]id.ID{},
-		joined: map[benefit.ParticipationKey]int32{},
+		participationIndex: map[benefit.ParticipationKey]int32{},
 	}
 }
 
@@ -139,7 +139,7 @@ func (o *overlay) weight() int { return max(o.share(), o.size>>10) }
 // lines, as many as usually fill the filters so far. Filters that are too full say "perhaps" of everything.
 func (o *overlay) share() int {
 	//guard:TestGenerationOfManyCodes without (len(o.keys)+len(o.links))/3
-	return max(len(o.issuances), (len(o.keys)+len(o.links))/3, (len(o.ledger)+len(o.joins))/2)
+	return max(len(o.issuances), (len(o.keys)+len(o.links))/3, (len(o.ledger)+len(o.participations))/2)
 }
 
 // record is one committed journal record with its changes, as commit or replay has it at hand.
@@ -217,8 +217,8 @@ func (o *overlay) add(r *record) {
 		o.keys = append(o.keys, keyRow{code.claim, c.Issuances[code.k].ID})
 	}
 	for _, p := range c.Participations {
-		o.joined[p.ParticipationKey] = int32(len(o.joins))
-		o.joins = append(o.joins, joinRow{p, commitOrder(r.seq, 0)})
+		o.participationIndex[p.ParticipationKey] = int32(len(o.participations))
+		o.participations = append(o.participations, participationEntry{p, commitOrder(r.seq, 0)})
 	}
 	for _, row := range ledgerOf(r.seq, c) {
 		if row.Total != noCounters {
@@ -400,8 +400,8 @@ func (o *overlay) claim(c benefit.ClaimID) ([]byte, bool) {
 
 // participation finds what a user has done in an activity.
 func (o *overlay) participation(k benefit.ParticipationKey) (benefit.Participation, bool) {
-	if n, ok := o.joined[k]; ok {
-		return o.joins[n].Participation, true
+	if n, ok := o.participationIndex[k]; ok {
+		return o.participations[n].Participation, true
 	}
 	return benefit.Participation{}, false
 }

@@ -138,24 +138,24 @@ type Store struct {
 	flushing, loading sync.Mutex
 	closed            bool // flushing guards it: the connections are gone
 
-	mu        sync.Mutex // guards what follows
-	drained   sync.Cond  // signalled when the view has caught up with a flush
-	active    *overlay   // takes commits
-	behind    *overlay   // being written to the view; nil when there is none
-	gens      []*generation
-	now       benefit.Instant
-	idMillis  int64
-	catalogue int64                                        // its version
-	failed    error                                        // why the store has failed, or nil
-	stuck     error                                        // why the view does not keep up, or nil
-	inWAL     bool                                         // the last checkpoint failed: the view keeps up, in its write-ahead log
-	refused   error                                        // why the journal took nothing the last time, or nil
-	counts    map[benefit.TemplateID]benefit.TemplateCount // of every template asked for so far
-	days      map[benefit.TemplateID]benefit.TemplateDay   // of its latest day
-	links     *cache[linkKey, link]
-	users     *cache[benefit.UserID, *benefit.User] // those that are not plain
-	quotas    *cache[benefit.QuotaKey, benefit.Quota]
-	joined    *cache[benefit.ParticipationKey, benefit.Participation]
+	mu             sync.Mutex // guards what follows
+	drained        sync.Cond  // signalled when the view has caught up with a flush
+	active         *overlay   // takes commits
+	behind         *overlay   // being written to the view; nil when there is none
+	gens           []*generation
+	now            benefit.Instant
+	idMillis       int64
+	catalogue      int64                                        // its version
+	failed         error                                        // why the store has failed, or nil
+	stuck          error                                        // why the view does not keep up, or nil
+	inWAL          bool                                         // the last checkpoint failed: the view keeps up, in its write-ahead log
+	refused        error                                        // why the journal took nothing the last time, or nil
+	counts         map[benefit.TemplateID]benefit.TemplateCount // of every template asked for so far
+	days           map[benefit.TemplateID]benefit.TemplateDay   // of its latest day
+	links          *cache[linkKey, link]
+	users          *cache[benefit.UserID, *benefit.User] // those that are not plain
+	quotas         *cache[benefit.QuotaKey, benefit.Quota]
+	participations *cache[benefit.ParticipationKey, benefit.Participation]
 
 	appending sync.Mutex // guards the journal while it is written to; taken before mu
 
@@ -213,10 +213,10 @@ func open(o Options, lock vfs.Lock) (_ *Store, err error) {
 	s := &Store{
 		o: o, lock: lock, kick: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan error, 1),
 		counts: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[benefit.TemplateID]benefit.TemplateDay{},
-		links:  newCache[linkKey, link](o.CacheEntries),
-		users:  newCache[benefit.UserID, *benefit.User](max(o.CacheEntries/20, 1)),
-		quotas: newCache[benefit.QuotaKey, benefit.Quota](o.CacheEntries),
-		joined: newCache[benefit.ParticipationKey, benefit.Participation](max(o.CacheEntries/2, 1)),
+		links:          newCache[linkKey, link](o.CacheEntries),
+		users:          newCache[benefit.UserID, *benefit.User](max(o.CacheEntries/20, 1)),
+		quotas:         newCache[benefit.QuotaKey, benefit.Quota](o.CacheEntries),
+		participations: newCache[benefit.ParticipationKey, benefit.Participation](max(o.CacheEntries/2, 1)),
 
 		finders: make(chan *sqlite.Conn, maxFinders),
 	}
@@ -346,7 +346,7 @@ func (s *Store) absorb(r record) {
 		s.quotas.put(q.QuotaKey, q)
 	}
 	for _, p := range r.changes.Participations {
-		s.joined.put(p.ParticipationKey, p)
+		s.participations.put(p.ParticipationKey, p)
 	}
 	for _, g := range r.gone {
 		s.links.put(g.key, link{user: g.user})

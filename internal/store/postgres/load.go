@@ -291,15 +291,15 @@ func (l *loader) queueParticipations(b *pgx.Batch) {
 		_, err := pgx.ForEachRow(rows, []any{&ord, &body}, func() (err error) {
 			key := l.keys.Participations[ord-1]
 			found[ord-1], err = codec.DecodeParticipation(body, key)
-			l.t.joined[key] = rowSeen{true, found[ord-1].Total}
+			l.t.participations[key] = rowSeen{true, found[ord-1].Total}
 			return err
 		})
 		if err != nil {
 			return err
 		}
 		for k, key := range l.keys.Participations {
-			if _, there := l.t.joined[key]; !there {
-				l.t.joined[key] = rowSeen{}
+			if _, there := l.t.participations[key]; !there {
+				l.t.participations[key] = rowSeen{}
 			}
 			found[k].ParticipationKey = key
 			l.into.SetParticipation(found[k])

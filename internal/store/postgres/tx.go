@@ -25,15 +25,15 @@ type tx struct {
 	change    bool // it has the store for itself
 	contended bool // when it got its locks, the last commit was another process's
 
-	locks         map[lockKey]bool
-	claims        map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
-	issuances     map[id.ID]issuanceSeen    // that were read
-	quotas        map[benefit.QuotaKey]rowSeen
-	joined        map[benefit.ParticipationKey]rowSeen
-	unsettledKeys []benefit.ClaimID // keys that were looked up, and that another process may still bind
-	readCommitted bool              // an answer may depend on a committed issuance that was read
-	made          []benefit.UserID  // the new users, in order; nil until they are asked for
-	last          int64             // the latest millisecond of an id that the batch writes
+	locks          map[lockKey]bool
+	claims         map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
+	issuances      map[id.ID]issuanceSeen    // that were read
+	quotas         map[benefit.QuotaKey]rowSeen
+	participations map[benefit.ParticipationKey]rowSeen
+	unsettledKeys  []benefit.ClaimID // keys that were looked up, and that another process may still bind
+	readCommitted  bool              // an answer may depend on a committed issuance that was read
+	made           []benefit.UserID  // the new users, in order; nil until they are asked for
+	last           int64             // the latest millisecond of an id that the batch writes
 }
 
 // issuanceSeen is the state of an issuance when it was read.
@@ -53,7 +53,7 @@ func newTx(s *Store, conn *pgxpool.Conn, clock benefit.Instant, change bool) *tx
 	return &tx{
 		s: s, conn: conn, clock: clock, change: change, locks: map[lockKey]bool{},
 		claims: map[benefit.ClaimID]id.ID{}, issuances: map[id.ID]issuanceSeen{},
-		quotas: map[benefit.QuotaKey]rowSeen{}, joined: map[benefit.ParticipationKey]rowSeen{},
+		quotas: map[benefit.QuotaKey]rowSeen{}, participations: map[benefit.ParticipationKey]rowSeen{},
 	}
 }
 

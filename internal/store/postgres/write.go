@@ -77,7 +77,7 @@ func (t *tx) readUnread(ctx context.Context, c *benefit.Changes) error {
 		}
 	}
 	for _, p := range c.Participations {
-		if _, read := t.joined[p.ParticipationKey]; !read && !t.isNew(p.User, c) {
+		if _, read := t.participations[p.ParticipationKey]; !read && !t.isNew(p.User, c) {
 			keys.Participations = append(keys.Participations, p.ParticipationKey)
 		}
 	}
@@ -402,7 +402,7 @@ func (t *tx) sendParticipations(q *stream, all []benefit.Participation) {
 		var bodies [][]byte
 		for k := range all {
 			p := &all[k]
-			seen := t.joined[p.ParticipationKey]
+			seen := t.participations[p.ParticipationKey]
 			if seen.there != there {
 				continue
 			}

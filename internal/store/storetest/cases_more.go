@@ -47,7 +47,7 @@ func testParticipations(t *testing.T, h Harness) {
 		st = h.Open(t)
 		want(t, "after a crash", mustContents(t, model), mustContents(t, st))
 	}
-	got := mustContents(t, st).Joined
+	got := mustContents(t, st).Participations
 	var order []benefit.ParticipationKey
 	for _, p := range got {
 		order = append(order, p.ParticipationKey)

@@ -115,15 +115,15 @@ func (h Harness) reopen(t testing.TB, st store.Store) store.Store {
 
 // Contents are all the rows of a store.
 type Contents struct {
-	Issuances []*benefit.Issuance
-	Quotas    []benefit.Quota
-	Joined    []benefit.Participation
-	Counts    []benefit.TemplateCount
-	Days      []benefit.TemplateDay
-	Users     []*benefit.User
-	Sessions  []*benefit.Session
-	Entities  []benefit.Entity
-	Version   int64 // of the catalogue
+	Issuances      []*benefit.Issuance
+	Quotas         []benefit.Quota
+	Participations []benefit.Participation
+	Counts         []benefit.TemplateCount
+	Days           []benefit.TemplateDay
+	Users          []*benefit.User
+	Sessions       []*benefit.Session
+	Entities       []benefit.Entity
+	Version        int64 // of the catalogue
 }
 
 // ContentsOf reads everything that the store holds, in the order in which the store gives it.
@@ -153,7 +153,7 @@ func contents(ctx context.Context, r store.Reader) (*Contents, error) {
 	var err error
 	collect(&c.Issuances, &err, r.AllIssuances(ctx))
 	collect(&c.Quotas, &err, r.AllQuotas(ctx))
-	collect(&c.Joined, &err, r.AllParticipations(ctx))
+	collect(&c.Participations, &err, r.AllParticipations(ctx))
 	collect(&c.Counts, &err, r.AllTemplateCounts(ctx))
 	collect(&c.Days, &err, r.AllTemplateDays(ctx))
 	collect(&c.Users, &err, r.AllUsers(ctx))

@@ -13,9 +13,9 @@ import (
 	"faquan/internal/id"
 )
 
-// joining is what one commit issued to a user by one line of an activity. A line that issued nothing, or nothing in the
-// issuance's last commit, has one of no vouchers where that commit said whether a treasure box was done.
-type joining struct {
+// activityGrant is what one commit issued to a user by one line of an activity. A line that issued nothing, or nothing
+// in the issuance's last commit, has one of no vouchers where that commit said whether a treasure box was done.
+type activityGrant struct {
 	user            benefit.UserID
 	issuance        id.ID
 	at              benefit.Instant
@@ -23,18 +23,18 @@ type joining struct {
 	version         int32 // of the catalogue
 	vouchers, sends uint16
 	card            uint16 // short number; 0: none
-	flags           joinFlags
+	flags           grantFlags
 }
 
-const joiningBytes = 40
+const activityGrantBytes = 40
 
-type joinFlags uint8
+type grantFlags uint8
 
 const (
-	guarded   joinFlags = 1 << iota // the one-second guard was asked for
-	boxDone                         // the issuance says that a box was done
-	settled                         // in the last commit of the issuance
-	continued                       // in a later commit than the first
+	guarded   grantFlags = 1 << iota // the one-second guard was asked for
+	boxDone                          // the issuance says that a box was done
+	settled                          // in the last commit of the issuance
+	continued                        // in a later commit than the first
 )
 
 // boxCards numbers the cards of treasure boxes. There are few; those beyond are all one, and not judged.
@@ -61,15 +61,15 @@ func (b *boxCards) number(card string) uint16 {
 	return n
 }
 
-// join takes what an issuance gave by activities.
-func (c *recount) join(i *benefit.Issuance) {
+// addActivityGrant takes what an issuance gave by activities.
+func (c *recount) addActivityGrant(i *benefit.Issuance) {
 	first, last, version := moments(i)
 	for k := range i.Lines {
 		l := &i.Lines[k]
 		if l.Activity == 0 {
 			continue
 		}
-		j := joining{user: i.User, issuance: i.ID, activity: c.activityNumber(l.Activity)}
+		j := activityGrant{user: i.User, issuance: i.ID, activity: c.activityNumber(l.Activity)}
 		if scope.IsRelation(i.Scope) { // the guard holds for activity.send alone
 			j.flags |= guarded
 		}
@@ -90,14 +90,14 @@ func (c *recount) join(i *benefit.Issuance) {
 			if l.At == last {
 				one.flags |= settled
 			}
-			c.joins.add(one)
+			c.activityGrants.add(one)
 		}
 		if (l.Issued == 0 || l.At != last) && (everBox || i.BoxDone) {
 			j.at, j.version, j.flags = last, version, j.flags|settled
 			if last != first {
 				j.flags |= continued
 			}
-			c.joins.add(j)
+			c.activityGrants.add(j)
 		}
 	}
 }
@@ -134,8 +134,8 @@ func (c *recount) activityNumber(a benefit.ActivityID) int32 {
 	return n
 }
 
-// joined holds the recounted participation of a user in an activity.
-type joined struct {
+// participationTotals holds the recounted participation of a user in an activity.
+type participationTotals struct {
 	benefit.Participation
 	cards []uint16
 	// unsure means that it is not known what the box was when something of the day was issued; mixed, that it is not
@@ -151,10 +151,10 @@ type commitOf struct {
 	continued bool
 }
 
-// settleJoins counts user by user what was done in activities, and compares it with the participations.
-func (c *recount) settleJoins(ctx context.Context) error {
-	all := c.joins.rows
-	slices.SortFunc(all, func(a, b joining) int {
+// settleParticipations counts user by user what was done in activities, and compares it with the participations.
+func (c *recount) settleParticipations(ctx context.Context) error {
+	all := c.activityGrants.rows
+	slices.SortFunc(all, func(a, b activityGrant) int {
 		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.at, b.at), cmp.Compare(a.issuance, b.issuance),
 			cmp.Compare(c.activities[a.activity], c.activities[b.activity]), cmp.Compare(b.sends, a.sends))
 	})
@@ -181,12 +181,12 @@ func (c *recount) settleJoins(ctx context.Context) error {
 }
 
 // played counts what one user has done, and holds it to the guard and the boxes. The records come in their order.
-func (c *recount) played(all []joining) map[benefit.ActivityID]*joined {
-	states := map[benefit.ActivityID]*joined{}
+func (c *recount) played(all []activityGrant) map[benefit.ActivityID]*participationTotals {
+	states := map[benefit.ActivityID]*participationTotals{}
 	for len(all) > 0 {
 		same := 1 // of the same instant
 		many := false
-		var mixed joinFlags
+		var mixed grantFlags
 		for mixed = all[0].flags; same < len(all) && all[same].at == all[0].at; same++ {
 			many = many || all[same].issuance != all[0].issuance
 			mixed |= all[same].flags
@@ -206,10 +206,10 @@ func (c *recount) played(all []joining) map[benefit.ActivityID]*joined {
 }
 
 // commit counts what one commit gave by one issuance.
-func (c *recount) commit(lines []joining, states map[benefit.ActivityID]*joined, unordered bool) {
+func (c *recount) commit(lines []activityGrant, states map[benefit.ActivityID]*participationTotals, unordered bool) {
 	for k := range lines {
 		if l := &lines[k]; l.sends > 0 {
-			c.play(l, states, unordered)
+			c.countGrant(l, states, unordered)
 		}
 	}
 	want, sure := false, true
@@ -242,12 +242,12 @@ func (c *recount) brokeActivity(sure bool, a benefit.ActivityID, rule string, f 
 	}
 }
 
-// play counts one line.
-func (c *recount) play(l *joining, states map[benefit.ActivityID]*joined, unordered bool) {
+// countGrant counts one line.
+func (c *recount) countGrant(l *activityGrant, states map[benefit.ActivityID]*participationTotals, unordered bool) {
 	a := c.activities[l.activity]
 	s := states[a]
 	if s == nil {
-		s = &joined{}
+		s = &participationTotals{}
 		s.User, s.Activity = l.user, a
 		states[a] = s
 	}
@@ -285,7 +285,7 @@ func (c *recount) play(l *joining, states map[benefit.ActivityID]*joined, unorde
 // apart is the interval of the one-second guard, in milliseconds.
 const apart = 1000
 
-func (c *recount) guard(l *joining, s *joined, sure bool) {
+func (c *recount) guard(l *activityGrant, s *participationTotals, sure bool) {
 	gap := l.at - s.before.at
 	//guard:TestStage$ apart -> apart-1
 	if s.before.at == 0 || gap >= apart || gap == 0 && (s.before.continued || s.now.continued) { // then the order is not known
@@ -312,7 +312,7 @@ func (r *participationRows) advance() error {
 		if err != nil {
 			return fmt.Errorf("reading the participations: %w", err)
 		}
-		if r.row, r.more = row, more; !more || r.c.joins.holds(uint64(row.User)) {
+		if r.row, r.more = row, more; !more || r.c.activityGrants.holds(uint64(row.User)) {
 			return nil
 		}
 	}
@@ -331,7 +331,7 @@ func (r *participationRows) unknown(before benefit.UserID) error {
 
 func (r *participationRows) stray() {
 	r.c.report.Checked.Participations++
-	r.c.find(Finding{Participations, memberOf(r.row.ParticipationKey), "nothing, by the vouchers", showJoined(&r.row, len(r.row.Cards)) + ", by the row"})
+	r.c.find(Finding{Participations, memberOf(r.row.ParticipationKey), "nothing, by the vouchers", showParticipation(&r.row, len(r.row.Cards)) + ", by the row"})
 }
 
 func memberOf(k benefit.ParticipationKey) string {
@@ -339,32 +339,32 @@ func memberOf(k benefit.ParticipationKey) string {
 }
 
 // user compares the rows of one user.
-func (r *participationRows) user(u benefit.UserID, counted map[benefit.ActivityID]*joined) error {
+func (r *participationRows) user(u benefit.UserID, counted map[benefit.ActivityID]*participationTotals) error {
 	for r.more && r.row.User == u {
 		if want := counted[r.row.Activity]; want == nil {
 			r.stray()
 		} else {
 			r.c.report.Checked.Participations++
-			r.c.sameJoined(want, &r.row)
+			r.c.sameParticipation(want, &r.row)
 			delete(counted, r.row.Activity)
 		}
 		if err := r.advance(); err != nil {
 			return err
 		}
 	}
-	var missing []*joined
+	var missing []*participationTotals
 	for _, want := range counted {
 		missing = append(missing, want)
 	}
-	slices.SortFunc(missing, func(a, b *joined) int { return cmp.Compare(a.Activity, b.Activity) })
+	slices.SortFunc(missing, func(a, b *participationTotals) int { return cmp.Compare(a.Activity, b.Activity) })
 	for _, want := range missing {
-		r.c.find(Finding{Participations, memberOf(want.ParticipationKey), showJoined(&want.Participation, len(want.cards)) + ", by the vouchers", "no row"})
+		r.c.find(Finding{Participations, memberOf(want.ParticipationKey), showParticipation(&want.Participation, len(want.cards)) + ", by the vouchers", "no row"})
 	}
 	return nil
 }
 
-// sameJoined compares what was counted with the row.
-func (c *recount) sameJoined(want *joined, got *benefit.Participation) {
+// sameParticipation compares what was counted with the row.
+func (c *recount) sameParticipation(want *participationTotals, got *benefit.Participation) {
 	cards := make([]string, len(want.cards))
 	for k, n := range want.cards {
 		if n != tooManyCards {
@@ -384,7 +384,7 @@ func (c *recount) sameJoined(want *joined, got *benefit.Participation) {
 	}
 	f := Finding{
 		Participations, memberOf(want.ParticipationKey),
-		showJoined(&want.Participation, len(cards)) + ", by the vouchers", showJoined(got, len(stored)) + ", by the row",
+		showParticipation(&want.Participation, len(cards)) + ", by the vouchers", showParticipation(got, len(stored)) + ", by the row",
 	}
 	if counts && want.Done == got.Done && len(cards) == len(stored) {
 		f.Want, f.Got = "the cards that were played, in their order", "others"
@@ -392,7 +392,7 @@ func (c *recount) sameJoined(want *joined, got *benefit.Participation) {
 	c.brokeActivity(!counts || !want.unsure, want.Activity, "cards and done", f)
 }
 
-func showJoined(p *benefit.Participation, cards int) string {
+func showParticipation(p *benefit.Participation, cards int) string {
 	return fmt.Sprintf("%d vouchers, the last at %d; on its day %d vouchers by %d sends, %d cards, done %v",
 		p.Total, int64(p.At), p.DayTotal, p.DaySends, cards, p.Done)
 }
