@@ -46,7 +46,7 @@ type recount struct {
 	templates      map[benefit.TemplateID]*tally
 	numbers        map[benefit.TemplateID]int32 // short numbers of templates, for the records
 	numbered       []benefit.TemplateID
-	users          *window[given]
+	users          *window[grant]
 	activityGrants *window[activityGrant]
 	keys           *window[keyPrint]
 	lookups        int // issuances and users since the last that was asked back
@@ -58,8 +58,8 @@ type recount struct {
 
 	linked  map[benefit.UserID]int32 // users who are linked to a person, when persons are limited
 	persons map[string]int32
-	shares  map[share]*crowd
-	crowded []crowd // that have more than a limit, in a fixed order
+	shares  map[share]*personTotal
+	crowded []personTotal // that have more than a limit, in a fixed order
 }
 
 func countAgain(ctx context.Context, r store.Reader, o Options) (*recount, error) {
@@ -76,12 +76,12 @@ func countAgain(ctx context.Context, r store.Reader, o Options) (*recount, error
 		reporter: newReporter(o.MaxFindings), r: r, o: o, rules: rules{catalogue, o.History},
 		seeds:     [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		templates: map[benefit.TemplateID]*tally{}, numbers: map[benefit.TemplateID]int32{},
-		users:           newWindow(o.Memory/2, givenBytes, func(g given) uint64 { return uint64(g.user) }),
+		users:           newWindow(o.Memory/2, grantBytes, func(g grant) uint64 { return uint64(g.user) }),
 		activityGrants:  newWindow(o.Memory/3, activityGrantBytes, func(j activityGrant) uint64 { return uint64(j.user) }),
 		keys:            newWindow(o.Memory/6, keyPrintBytes, func(k keyPrint) uint64 { return k.print }),
 		activityNumbers: map[benefit.ActivityID]int32{}, sceneSnapshots: map[sceneSnapshotKey]*sceneSnapshot{},
 		cards:  boxCards{numbers: map[string]uint16{}, names: []string{""}},
-		linked: map[benefit.UserID]int32{}, persons: map[string]int32{}, shares: map[share]*crowd{},
+		linked: map[benefit.UserID]int32{}, persons: map[string]int32{}, shares: map[share]*personTotal{},
 	}
 	c.reporter.cat = catalogue
 	switch every := o.LookupEvery; {
@@ -126,7 +126,7 @@ func (c *recount) issuance(ctx context.Context, i *benefit.Issuance) error {
 	c.addActivityGrant(i)
 	for k := range i.Lines {
 		if l := &i.Lines[k]; l.Issued > 0 {
-			c.users.add(c.givenBy(i, l))
+			c.users.add(c.grantedBy(i, l))
 		}
 	}
 	if !c.first {

@@ -12,8 +12,8 @@ import (
 	"faquan/internal/id"
 )
 
-// given is what one line issued to a user.
-type given struct {
+// grant is what one line issued to a user.
+type grant struct {
 	user     benefit.UserID
 	issuance id.ID
 	seen     int64 // vouchers that the user had of the template, as the line says
@@ -23,10 +23,10 @@ type given struct {
 	day      benefit.Day
 }
 
-const givenBytes = 40
+const grantBytes = 40
 
-func (c *recount) givenBy(i *benefit.Issuance, l *benefit.IssuedLine) given {
-	return given{
+func (c *recount) grantedBy(i *benefit.Issuance, l *benefit.IssuedLine) grant {
+	return grant{
 		user: i.User, issuance: i.ID, seen: l.Seen.User, seenDay: int32(min(max(l.Seen.UserDay, math.MinInt32), math.MaxInt32)),
 		n: int32(l.Issued * l.Quantity), template: c.number(l.Template), day: l.At.Day(),
 	}
@@ -36,7 +36,7 @@ func (c *recount) givenBy(i *benefit.Issuance, l *benefit.IssuedLine) given {
 // learns who is linked to a person, and asks some of them back by their identifiers.
 func (c *recount) settleUsers(ctx context.Context) error {
 	all := c.users.rows
-	slices.SortFunc(all, func(a, b given) int {
+	slices.SortFunc(all, func(a, b grant) int {
 		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(c.numbered[a.template], c.numbered[b.template]),
 			cmp.Compare(a.seen, b.seen), cmp.Compare(a.issuance, b.issuance))
 	})
@@ -105,7 +105,7 @@ func (c *recount) settleQuotas(ctx context.Context) error {
 	return nil
 }
 
-func (c *recount) compare(g given, k benefit.QuotaKey) int {
+func (c *recount) compare(g grant, k benefit.QuotaKey) int {
 	return cmp.Or(cmp.Compare(g.user, k.User), cmp.Compare(c.numbered[g.template], k.Template))
 }
 
@@ -115,7 +115,7 @@ func ownerOf(k benefit.QuotaKey) string {
 
 // group takes what a user has of one template, which stands first in the records, and the counters of it; nil:
 // there are none. It returns the rest.
-func (c *recount) group(all []given, counted *benefit.Quota) (rest []given) {
+func (c *recount) group(all []grant, counted *benefit.Quota) (rest []grant) {
 	key := benefit.QuotaKey{User: all[0].user, Template: c.numbered[all[0].template]}
 	want := benefit.Quota{QuotaKey: key}
 	broken := ""
@@ -156,8 +156,8 @@ func showQuota(q benefit.Quota) string {
 // share names what a person has of a template.
 type share struct{ person, template int32 }
 
-// crowd is the total that the users of one person have of a template.
-type crowd struct {
+// personTotal is the total that the users of one person have of a template.
+type personTotal struct {
 	person   string
 	user     benefit.UserID // one of them
 	template benefit.TemplateID
@@ -165,7 +165,7 @@ type crowd struct {
 	limit    int64 // today's; 0: none
 }
 
-func (p crowd) finding() Finding {
+func (p personTotal) finding() Finding {
 	return Finding{
 		Limits, fmt.Sprintf("the users of the person of user %d, template %d: %s", p.user, p.template, rulePerPerson),
 		fmt.Sprint("at most ", p.limit), fmt.Sprint(p.total),
@@ -202,7 +202,7 @@ func (c *recount) share(k benefit.QuotaKey, total int64) {
 func (c *recount) addShare(person int32, k benefit.QuotaKey, total int64) {
 	s := share{person, c.number(k.Template)}
 	if c.shares[s] == nil {
-		c.shares[s] = &crowd{user: k.User, template: k.Template}
+		c.shares[s] = &personTotal{user: k.User, template: k.Template}
 	}
 	c.shares[s].total += total
 }

@@ -38,7 +38,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 		return o, e
 	}
 	result.BoxDone = done //guard:TestBoxOfDifferentCards
-	e := &Effect{Issuance: result, claim: c.key, taken: a.taken, quotas: a.quotas, participations: a.participations}
+	e := &Effect{Issuance: result, claim: c.key, usages: a.usages, quotas: a.quotas, participations: a.participations}
 	if c.NewUser {
 		e.NewUser = c.User
 	}
@@ -88,7 +88,7 @@ type applier struct {
 	bound          bool // the key was bound before
 	guarded        bool
 	card           string
-	taken          []taken
+	usages         []usage
 	quotas         []Quota
 	participations []Participation
 }
@@ -286,7 +286,7 @@ func wrongAmount(t *Template, l *Line) Reason {
 func (a *applier) counters(t *Template) Counters {
 	c := a.st.template(t.ID)
 	seen := Counters{Count: c.count.Count, Amount: c.count.Amount, DayCount: c.day.Count, DayAmount: c.day.Amount}
-	for _, x := range a.taken {
+	for _, x := range a.usages {
 		if x.template == t.ID {
 			seen.Count += x.vouchers //guard:TestLinesShareTheCaps
 			seen.DayCount += x.vouchers
@@ -327,11 +327,11 @@ func (a *applier) personTotal(t *Template) int64 {
 // take records one send of the line whose vouchers together are worth worth fen.
 func (a *applier) take(t *Template, l *IssuedLine, worth int64) {
 	n := int64(l.Quantity)
-	if k := slices.IndexFunc(a.taken, func(x taken) bool { return x.template == t.ID }); k >= 0 {
-		a.taken[k].vouchers += n
-		a.taken[k].amount += worth
+	if k := slices.IndexFunc(a.usages, func(x usage) bool { return x.template == t.ID }); k >= 0 {
+		a.usages[k].vouchers += n
+		a.usages[k].amount += worth
 	} else {
-		a.taken = append(a.taken, taken{t.ID, n, worth})
+		a.usages = append(a.usages, usage{t.ID, n, worth})
 	}
 	q := a.quota(QuotaKey{a.user.ID, t.ID})
 	today := a.st.Now.Day()

@@ -192,19 +192,19 @@ func NewCatalogue(version int64, merchants []*Merchant, apps []*App, templates [
 		Activities: index(activities, func(a *Activity) ActivityID { return a.ID }),
 		Scenes:     index(scenes, func(s *Scene) SceneID { return s.ID }),
 	}
-	c.templatesByWire = given(templates, func(t *Template) string { return t.TemplateID })
-	c.templatesByName = given(templates, func(t *Template) string { return t.Name })
-	c.templatesByOut = given(templates, func(t *Template) int64 { return t.OutID })
-	c.appsByID = given(apps, func(a *App) string { return a.AppID })
-	c.appsByKey = given(apps, func(a *App) string { return a.AppKey })
-	c.activitiesByName = given(activities, func(a *Activity) string { return a.Name })
-	c.relations = given(activities, func(a *Activity) int64 { return a.RelationID })
-	c.scenesByCode = given(scenes, func(s *Scene) string { return s.SceneCode })
+	c.templatesByWire = indexNonZero(templates, func(t *Template) string { return t.TemplateID })
+	c.templatesByName = indexNonZero(templates, func(t *Template) string { return t.Name })
+	c.templatesByOut = indexNonZero(templates, func(t *Template) int64 { return t.OutID })
+	c.appsByID = indexNonZero(apps, func(a *App) string { return a.AppID })
+	c.appsByKey = indexNonZero(apps, func(a *App) string { return a.AppKey })
+	c.activitiesByName = indexNonZero(activities, func(a *Activity) string { return a.Name })
+	c.relations = indexNonZero(activities, func(a *Activity) int64 { return a.RelationID })
+	c.scenesByCode = indexNonZero(scenes, func(s *Scene) string { return s.SceneCode })
 	return c
 }
 
-// given indexes all elements whose key is not zero.
-func given[K comparable, V any](all []V, key func(V) K) map[K]V {
+// indexNonZero indexes all elements whose key is not zero.
+func indexNonZero[K comparable, V any](all []V, key func(V) K) map[K]V {
 	m := index(all, key)
 	var none K
 	delete(m, none)

@@ -16,7 +16,7 @@ import (
 type judge struct {
 	cat     *Catalogue
 	users   map[UserID]*User
-	given   []given
+	given   []indexNonZero
 	sent    []sent
 	codes   map[string]bool // that were given out or are kept for a line
 	records map[string]*record
@@ -26,8 +26,8 @@ func newJudge() *judge {
 	return &judge{users: map[UserID]*User{}, codes: map[string]bool{}, records: map[string]*record{}}
 }
 
-// given is one voucher.
-type given struct {
+// indexNonZero is one voucher.
+type indexNonZero struct {
 	user     UserID
 	template TemplateID
 	day      string
@@ -284,7 +284,7 @@ type tryout struct {
 	now     Instant
 	request *Request
 	user    *User
-	given   []given
+	given   []indexNonZero
 	frozen  []IssuedLine // of a request that continues
 
 	guarded bool      // the lines are under the guard of their activities
@@ -312,7 +312,7 @@ func (t *tryout) line(k int, l Line, o Outcome) error {
 			return fmt.Errorf("send %d was issued against %v", n, holds)
 		}
 		for _, a := range amounts {
-			t.given = append(t.given, given{t.user.ID, l.Template, t.now.Day().String(), int64(a)})
+			t.given = append(t.given, indexNonZero{t.user.ID, l.Template, t.now.Day().String(), int64(a)})
 		}
 	}
 	if trace.Refused == 0 {
@@ -407,21 +407,21 @@ func (t *tryout) reasons(l Line, worth int64) (all []Reason) {
 	add(TemplateEnded, tmpl.Status == Ended || tmpl.Publish.End != 0 && tmpl.Publish.End.String() < t.now.String())
 	all = append(all, t.amountReasons(tmpl, l)...)
 	n, today := int64(l.Quantity), t.now.Day().String()
-	mine := func(g given) bool { return g.template == l.Template }
+	mine := func(g indexNonZero) bool { return g.template == l.Template }
 	capped := func(c Cap, have, more int64) bool { return c >= 0 && have+more > int64(c) }
 	add(StockEmpty, capped(tmpl.Stock.Count, t.count(mine), n))
 	add(BudgetEmpty, capped(tmpl.Stock.Amount, t.sum(mine), worth))
-	ofToday := func(g given) bool { return mine(g) && g.day == today }
+	ofToday := func(g indexNonZero) bool { return mine(g) && g.day == today }
 	add(DayStockEmpty, capped(tmpl.Stock.CountPerDay, t.count(ofToday), n))
 	add(DayBudgetEmpty, capped(tmpl.Stock.AmountPerDay, t.sum(ofToday), worth))
 	if t.user == nil {
 		return all
 	}
-	limited := func(limit int64, whose func(g given) bool) bool { return limit != 0 && t.count(whose)+n > limit }
+	limited := func(limit int64, whose func(g indexNonZero) bool) bool { return limit != 0 && t.count(whose)+n > limit }
 	add(UserFrozen, t.user.Frozen)
-	add(UserLimit, limited(tmpl.Limits.PerUser, func(g given) bool { return mine(g) && g.user == t.user.ID }))
-	add(UserDayLimit, limited(tmpl.Limits.PerUserPerDay, func(g given) bool { return ofToday(g) && g.user == t.user.ID }))
-	add(PersonLimit, limited(tmpl.Limits.PerPerson, func(g given) bool { return mine(g) && t.samePerson(g.user) }))
+	add(UserLimit, limited(tmpl.Limits.PerUser, func(g indexNonZero) bool { return mine(g) && g.user == t.user.ID }))
+	add(UserDayLimit, limited(tmpl.Limits.PerUserPerDay, func(g indexNonZero) bool { return ofToday(g) && g.user == t.user.ID }))
+	add(PersonLimit, limited(tmpl.Limits.PerPerson, func(g indexNonZero) bool { return mine(g) && t.samePerson(g.user) }))
 	return all
 }
 
@@ -468,7 +468,7 @@ func (t *tryout) samePerson(other UserID) bool {
 	return t.user.Person != "" && t.judge.users[other].Person == t.user.Person
 }
 
-func (t *tryout) count(which func(given) bool) (n int64) {
+func (t *tryout) count(which func(indexNonZero) bool) (n int64) {
 	for _, g := range t.given {
 		if which(g) {
 			n++
@@ -477,7 +477,7 @@ func (t *tryout) count(which func(given) bool) (n int64) {
 	return n
 }
 
-func (t *tryout) sum(which func(given) bool) (fen int64) {
+func (t *tryout) sum(which func(indexNonZero) bool) (fen int64) {
 	for _, g := range t.given {
 		if which(g) {
 			fen += g.amount

@@ -396,13 +396,13 @@ type Effect struct {
 	Issuance       *Issuance
 	NewUser        *User
 	claim          ClaimID
-	taken          []taken
+	usages         []usage
 	quotas         []Quota
 	participations []Participation
 }
 
-// taken is what the request used of one template.
-type taken struct {
+// usage is what the request used of one template.
+type usage struct {
 	template TemplateID
 	vouchers int64
 	amount   int64
@@ -411,7 +411,7 @@ type taken struct {
 // Vouchers returns how many vouchers the request issues.
 func (e *Effect) Vouchers() (n int64) {
 	if e != nil {
-		for _, t := range e.taken {
+		for _, t := range e.usages {
 			n += t.vouchers
 		}
 	}
@@ -437,7 +437,7 @@ func (s *State) Absorb(e *Effect) {
 		}
 		s.changes.Users = append(s.changes.Users, u)
 	}
-	for _, t := range e.taken {
+	for _, t := range e.usages {
 		s.take(t)
 	}
 	for _, q := range e.quotas {
@@ -448,7 +448,7 @@ func (s *State) Absorb(e *Effect) {
 	}
 }
 
-func (s *State) take(t taken) {
+func (s *State) take(t usage) {
 	c := s.template(t.template)
 	if !c.dirty {
 		c.dirty = true

@@ -92,14 +92,14 @@ func (p *plan) find(app benefit.AppID, key string, kind benefit.SessionKind) (*b
 	if err != nil {
 		return nil, err
 	}
-	if !givenTo(s, app, kind) {
+	if !grantedTo(s, app, kind) {
 		return nil, ErrNotFound
 	}
 	return s, nil
 }
 
-// givenTo reports whether a session is of the kind, and was issued to the app.
-func givenTo(s *benefit.Session, app benefit.AppID, kind benefit.SessionKind) bool {
+// grantedTo reports whether a session is of the kind, and was issued to the app.
+func grantedTo(s *benefit.Session, app benefit.AppID, kind benefit.SessionKind) bool {
 	//guard:TestExchange without s.App == app
 	return s != nil && s.App == app && s.Kind == kind //guard:TestRefreshRotates without s.Kind == kind
 }

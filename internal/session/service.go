@@ -220,7 +220,7 @@ func (d *Service) hopeless(ctx context.Context, app benefit.AppID, key string, k
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", issuing.ErrNotIssued, err)
-	case !givenTo(s, app, kind):
+	case !grantedTo(s, app, kind):
 		return ErrNotFound
 	case s.Ended == 0 && s.ExpiredAt(benefit.InstantOf(d.o.Clock())):
 		return ErrExpired
