@@ -99,7 +99,7 @@ func (a *applier) issuance(c *Claim) *Issuance {
 		again := *c.Bound
 		again.Lines = slices.Clone(c.Bound.Lines)
 		for k := range again.Lines {
-			a.moreCodes(c.Request, &again.Lines[k])
+			a.addMissingCodes(c.Request, &again.Lines[k])
 		}
 		return &again
 	}
@@ -118,8 +118,8 @@ func (a *applier) issuance(c *Claim) *Issuance {
 	return i
 }
 
-// moreCodes adds the codes drawn for this attempt to a line that was frozen with too few.
-func (a *applier) moreCodes(r *Request, l *IssuedLine) {
+// addMissingCodes adds the codes drawn for this attempt to a line that was frozen with too few.
+func (a *applier) addMissingCodes(r *Request, l *IssuedLine) {
 	t := a.cat.Templates[l.Template]
 	if missing := l.Vouchers() - len(l.Codes); t != nil && missing > 0 && l.open() {
 		l.Codes = append(slices.Clone(l.Codes), a.st.takeCodes(r, t, missing)...)
@@ -165,8 +165,8 @@ func (a *applier) line(l *IssuedLine) bool {
 	return true
 }
 
-// lone returns the result of issuing one send of the line alone, at its minimum worth.
-func (a *applier) lone(l *Line) (Reason, Counters) {
+// probe returns the result of issuing one send of the line alone, at its minimum worth.
+func (a *applier) probe(l *Line) (Reason, Counters) {
 	t := a.cat.Templates[l.Template]
 	if t == nil {
 		return TemplateNotFound, Counters{}
@@ -180,7 +180,7 @@ func (a *applier) lone(l *Line) (Reason, Counters) {
 	}
 	reason := a.closed(t, l)
 	if reason == NotRefused {
-		reason = a.noRoom(t, l, amount(t, *l, 0, nil)*money.Fen(l.Quantity), seen)
+		reason = a.capacityRefusal(t, l, amount(t, *l, 0, nil)*money.Fen(l.Quantity), seen)
 	}
 	return reason, seen
 }
@@ -206,11 +206,11 @@ func (a *applier) refusal(t *Template, l *Line, worth money.Fen) Reason {
 	if reason := a.closed(t, l); reason != NotRefused {
 		return reason
 	}
-	return a.noRoom(t, l, worth, a.counters(t))
+	return a.capacityRefusal(t, l, worth, a.counters(t))
 }
 
-// noRoom checks the counters against the limits, the stock and the budgets.
-func (a *applier) noRoom(t *Template, l *Line, worth money.Fen, seen Counters) Reason {
+// capacityRefusal checks the counters against the limits, the stock and the budgets.
+func (a *applier) capacityRefusal(t *Template, l *Line, worth money.Fen, seen Counters) Reason {
 	n := int64(l.Quantity)
 	wrong := wrongAmount(t, l)
 	if wrong != NotRefused && t.TakesAmount() {
@@ -218,16 +218,16 @@ func (a *applier) noRoom(t *Template, l *Line, worth money.Fen, seen Counters) R
 		worth = t.Amount.Min * money.Fen(n)
 	}
 	switch {
-	case a.tooSoon(l):
+	case a.guardRefuses(l):
 		return Guarded
 	case a.user.Frozen: //guard:TestEachReasonAlone
 		return UserFrozen
-	case over(t.Limits.PerUser, seen.User, n): //guard:TestEachReasonAlone
+	case exceeds(t.Limits.PerUser, seen.User, n): //guard:TestEachReasonAlone
 		return UserLimit
 	//guard:internal/sim.TestSim$ -sim.seeds=30
-	case over(t.Limits.PerPerson, seen.Person, n): //guard:TestEachReasonAlone
+	case exceeds(t.Limits.PerPerson, seen.Person, n): //guard:TestEachReasonAlone
 		return PersonLimit
-	case over(t.Limits.PerUserPerDay, seen.UserDay, n): //guard:TestEachReasonAlone
+	case exceeds(t.Limits.PerUserPerDay, seen.UserDay, n): //guard:TestEachReasonAlone
 		return UserDayLimit
 	case t.Stock.Count.Room(seen.Count) < n: //guard:TestEachReasonAlone
 		return StockEmpty
@@ -266,8 +266,8 @@ func (a *applier) closed(t *Template, l *Line) Reason {
 	return reason
 }
 
-// over reports whether n more would exceed a limit. A limit of 0 means unlimited.
-func over(limit, have, n int64) bool { return limit > 0 && have+n > limit } //guard:TestCapsAndLimitsAreExact have+n > limit -> have+n >= limit
+// exceeds reports whether n more would exceed a limit. A limit of 0 means unlimited.
+func exceeds(limit, have, n int64) bool { return limit > 0 && have+n > limit } //guard:TestCapsAndLimitsAreExact have+n > limit -> have+n >= limit
 
 // wrongAmount checks the amount in the request, or its absence.
 func wrongAmount(t *Template, l *Line) Reason {
@@ -347,9 +347,9 @@ func (a *applier) take(t *Template, l *IssuedLine, worth int64) {
 	}
 }
 
-// tooSoon reports whether the one-second guard of the line's activity refuses the request. What this request itself has
-// issued does not count.
-func (a *applier) tooSoon(l *Line) bool {
+// guardRefuses reports whether the one-second guard of the line's activity refuses the request. What this request
+// itself has issued does not count.
+func (a *applier) guardRefuses(l *Line) bool {
 	if !a.guarded || l.Activity == 0 || a.newUser { //guard:TestGuardHoldsBackNothingElse without !a.guarded
 		return false
 	}

@@ -213,7 +213,7 @@ func (d *chooser) decide() (lines []Line, errors []DecisionError) {
 	if len(d.errors) > 0 && len(d.candidates) == 0 {
 		return nil, d.errors
 	}
-	if reason := d.unfit(); reason != NotRefused {
+	if reason := d.recipientRefusal(); reason != NotRefused {
 		return nil, append([]DecisionError{{Kind: SceneError, Reason: reason}}, d.errors...)
 	}
 	var eligible []*candidate
@@ -229,8 +229,8 @@ func (d *chooser) decide() (lines []Line, errors []DecisionError) {
 	return lines, d.errors
 }
 
-// unfit returns the reason why the recipient can receive nothing at all, or NotRefused.
-func (d *chooser) unfit() Reason {
+// recipientRefusal returns the reason why the recipient can receive nothing at all, or NotRefused.
+func (d *chooser) recipientRefusal() Reason {
 	switch {
 	case d.user == nil, d.user.Unregistered && !d.anyOpen():
 		return UserNotFound
@@ -281,7 +281,7 @@ func (d *chooser) eligible(c *candidate) bool {
 	a := applier{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser, request: d.request}
 	for k := range c.lines {
 		l := &c.lines[k]
-		reason, seen := a.lone(l)
+		reason, seen := a.probe(l)
 		d.see(l.Template, seen)
 		d.trace.line(d.cat, l, reason, seen)
 		ok = ok && reason == NotRefused //guard:TestEligible$ without reason == NotRefused

@@ -334,7 +334,7 @@ func (t *tryout) line(k int, l Line, o Outcome) error {
 	return nil
 }
 
-// tooSoon reports whether the guard of the line's activity holds the request back. What the request itself got does
+// guardRefuses reports whether the guard of the line's activity holds the request back. What the request itself got does
 // not.
 func (t *tryout) tooSoon(l Line) bool {
 	if !t.guarded || l.Activity == 0 || t.user == nil || t.judge.cat.Activities[l.Activity].NoGuard {
