@@ -212,11 +212,11 @@ func TestFiltersOfActivities(t *testing.T) {
 	}
 	last.fill(claims, quotas)
 	for _, i := range contentsOf(t, x.model).Issuances {
-		if !last.perhapsJoined(benefit.ParticipationKey{User: i.User, Activity: boxActivity}) {
+		if !last.mayContainParticipation(benefit.ParticipationKey{User: i.User, Activity: boxActivity}) {
 			t.Errorf("the participation of %s is hidden", i.Key)
 		}
 		for _, c := range i.Claims() {
-			if !last.perhapsClaim(c.ID) {
+			if !last.mayContainClaim(c.ID) {
 				t.Errorf("a claim of %s in %s is hidden", i.Key, c.Scope)
 			}
 		}

@@ -139,7 +139,7 @@ type repeats struct {
 // again reports whether the key may have come before, and notes that it has now.
 func (r *repeats) again(t table, key []byte) bool {
 	hash := r.x.hashOf(t, key)
-	if !r.seen.perhaps(hash) {
+	if !r.seen.mayContain(hash) {
 		r.seen.add(hash)
 		return false
 	}

@@ -94,7 +94,7 @@ func (g *genCheck) claim(gen int64, claim benefit.ClaimID, i id.ID) {
 	if g == nil {
 		return
 	}
-	if of := g.of(claimTable, gen); of != nil && of.claims != nil && !of.claims.perhaps(claimHash(claim)) {
+	if of := g.of(claimTable, gen); of != nil && of.claims != nil && !of.claims.mayContain(claimHash(claim)) {
 		g.hidden(claimTable, gen, rowName(claimTable, numbers(claim[:], int64(i)), nil))
 	}
 }
@@ -104,7 +104,7 @@ func (g *genCheck) link(gen int64, key []byte, user id.ID) {
 	if g == nil || len(key) != len(linkKey{}) || g.x.journal.latest[string(g.x.rowKey(linkTable, key))] == goneLinkRow {
 		return
 	}
-	if of := g.of(linkTable, gen); of != nil && of.claims != nil && !of.claims.perhaps(claimHash(linkKey(key))) {
+	if of := g.of(linkTable, gen); of != nil && of.claims != nil && !of.claims.mayContain(claimHash(linkKey(key))) {
 		g.hidden(linkTable, gen, rowName(linkTable, key, numbers(nil, int64(user))))
 	}
 }
@@ -121,7 +121,7 @@ func (g *genCheck) ledger(gen int64, r *ledgerRow) {
 		of.first = seqOf(r.at)
 	}
 	of.first, of.last = min(of.first, seqOf(r.at)), max(of.last, seqOf(r.at))
-	if r.Total != noCounters && of.quotas != nil && !of.quotas.perhaps(quotaHash(r.User, r.Template)) {
+	if r.Total != noCounters && of.quotas != nil && !of.quotas.mayContain(quotaHash(r.User, r.Template)) {
 		g.hidden(ledgerTable, gen, fmt.Sprintf("user %d, template %d", r.User, r.Template))
 	}
 }
@@ -130,7 +130,7 @@ func (g *genCheck) participation(gen int64, k benefit.ParticipationKey) {
 	if g == nil {
 		return
 	}
-	if of := g.of(participationTable, gen); of != nil && of.quotas != nil && !of.quotas.perhaps(participationHash(k)) {
+	if of := g.of(participationTable, gen); of != nil && of.quotas != nil && !of.quotas.mayContain(participationHash(k)) {
 		g.hidden(participationTable, gen, fmt.Sprintf("user %d, activity %d", k.User, k.Activity))
 	}
 }

@@ -37,7 +37,7 @@ func (f *filter) add(hash uint64) {
 	}
 }
 
-func (f *filter) perhaps(hash uint64) bool {
+func (f *filter) mayContain(hash uint64) bool {
 	b := f.block(hash)
 	for k := range b {
 		if b[k]&(1<<(uint32(hash)*salts[k]>>27)) == 0 {

@@ -33,7 +33,7 @@ func TestFilterHidesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, h := range hashes {
-			if !a.perhaps(h) || !stored.perhaps(h) {
+			if !a.mayContain(h) || !stored.mayContain(h) {
 				t.Fatalf("%x is hidden", h)
 			}
 		}
@@ -49,7 +49,7 @@ func TestFilterIsSharp(t *testing.T) {
 	}
 	wrong := 0
 	for k := range n {
-		if f.perhaps(quotaHash(id.ID(n+k), 1)) {
+		if f.mayContain(quotaHash(id.ID(n+k), 1)) {
 			wrong++
 		}
 	}
@@ -202,7 +202,7 @@ func TestFilterFilledAfterRotation(t *testing.T) {
 	last.fill(claims, quotas)
 	wantReplays(t, s, 10)
 	for n := range 10 {
-		if !last.perhapsClaim(benefit.ClaimIDOf(scope.Template(1), fmt.Sprint("k", n))) {
+		if !last.mayContainClaim(benefit.ClaimIDOf(scope.Template(1), fmt.Sprint("k", n))) {
 			t.Errorf("k%d is hidden", n)
 		}
 	}
@@ -253,7 +253,7 @@ func TestGenerationOfManyCodes(t *testing.T) {
 	}
 	perhaps := 0
 	for n := range 10_000 {
-		if s.gens[0].perhapsClaim(benefit.CodeKey(fmt.Sprint("none ", n)).ID) {
+		if s.gens[0].mayContainClaim(benefit.CodeKey(fmt.Sprint("none ", n)).ID) {
 			perhaps++
 		}
 	}
@@ -275,7 +275,7 @@ func FuzzUnmarshalFilter(f *testing.F) {
 		if !bytes.Equal(got.marshal(), data) {
 			t.Fatal("stored again it is something else")
 		}
-		got.perhaps(math.MaxUint64)
-		got.perhaps(0)
+		got.mayContain(math.MaxUint64)
+		got.mayContain(0)
 	})
 }

@@ -17,8 +17,8 @@ import (
 // and few: what callers ask takes no more of the machine than they can.
 const maxFinders = 2
 
-// finderCache is the cache_size of each, in place of the one in settings: enough for the inner pages of the indexes. The rest
-// the operating system has.
+// finderCache is the cache_size of each, in place of the one in settings: enough for the inner pages of the indexes.
+// The rest the operating system has.
 const finderCache = "-4096"
 
 // find runs a question on a connection of its own, in one read transaction, which must be short. What the caller asks
@@ -77,7 +77,7 @@ func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (fou
 	claim := benefit.ClaimIDOf(scope, key)
 	s.mu.Lock()
 	body, ok := s.overlayClaim(claim)
-	gens := s.gensWith(func(g *generation) bool { return g.perhapsClaim(claim) })
+	gens := s.gensWith(func(g *generation) bool { return g.mayContainClaim(claim) })
 	s.mu.Unlock()
 	switch {
 	case ok:
@@ -102,7 +102,7 @@ func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benef
 	key := codec.IdentifierHash(ident)
 	s.mu.Lock()
 	l, ok := s.memoryLink(key)
-	absent := !ok && len(s.gensWith(func(g *generation) bool { return g.perhapsClaim(key) })) == 0
+	absent := !ok && len(s.gensWith(func(g *generation) bool { return g.mayContainClaim(key) })) == 0
 	s.mu.Unlock()
 	if absent {
 		return nil, nil

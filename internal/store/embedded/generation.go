@@ -80,16 +80,16 @@ func participationHash(k benefit.ParticipationKey) uint64 {
 	return quotaHash(k.User, benefit.TemplateID(^k.Activity))
 }
 
-func (g *generation) perhapsClaim(c benefit.ClaimID) bool {
-	return g.claims == nil || g.claims.perhaps(claimHash(c))
+func (g *generation) mayContainClaim(c benefit.ClaimID) bool {
+	return g.claims == nil || g.claims.mayContain(claimHash(c))
 }
 
-func (g *generation) perhapsQuota(k benefit.QuotaKey) bool {
-	return g.quotas == nil || g.quotas.perhaps(quotaHash(k.User, k.Template))
+func (g *generation) mayContainQuota(k benefit.QuotaKey) bool {
+	return g.quotas == nil || g.quotas.mayContain(quotaHash(k.User, k.Template))
 }
 
-func (g *generation) perhapsJoined(k benefit.ParticipationKey) bool {
-	return g.quotas == nil || g.quotas.perhaps(participationHash(k))
+func (g *generation) mayContainParticipation(k benefit.ParticipationKey) bool {
+	return g.quotas == nil || g.quotas.mayContain(participationHash(k))
 }
 
 // note adds what a record brings.

@@ -74,7 +74,7 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 			into.SetClaim(k.ID, mustIssuance(body))
 			continue
 		}
-		if gens := s.gensWith(func(g *generation) bool { return g.perhapsClaim(k.ID) }); len(gens) > 0 {
+		if gens := s.gensWith(func(g *generation) bool { return g.mayContainClaim(k.ID) }); len(gens) > 0 {
 			m.claims = append(m.claims, claimMiss{k, gens})
 		} else {
 			into.SetClaim(k.ID, nil)
@@ -86,7 +86,7 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 			continue
 		}
 		// What no filter knows was never written, not to a memtable either: that spares most keys the look there.
-		gens := s.gensWith(func(g *generation) bool { return g.perhapsQuota(k) })
+		gens := s.gensWith(func(g *generation) bool { return g.mayContainQuota(k) })
 		if len(gens) == 0 {
 			into.SetQuota(benefit.Quota{QuotaKey: k})
 		} else if q, ok := s.overlayQuota(k); ok {
@@ -100,7 +100,7 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 			into.SetParticipation(p)
 			continue
 		}
-		gens := s.gensWith(func(g *generation) bool { return g.perhapsJoined(k) })
+		gens := s.gensWith(func(g *generation) bool { return g.mayContainParticipation(k) })
 		if len(gens) == 0 {
 			into.SetParticipation(benefit.Participation{ParticipationKey: k})
 		} else if p, ok := s.memtableParticipation(k); ok {
@@ -122,7 +122,7 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 		switch l, ok := s.memoryLink(key); {
 		case ok && l.plain:
 			into.SetRecipient(ident, benefit.PlainUser(l.user, ident), nil)
-		case !ok && len(s.gensWith(func(g *generation) bool { return g.perhapsClaim(key) })) == 0:
+		case !ok && len(s.gensWith(func(g *generation) bool { return g.mayContainClaim(key) })) == 0:
 			into.SetRecipient(ident, nil, nil)
 		default:
 			m.recipients = append(m.recipients, ident)
