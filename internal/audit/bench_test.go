@@ -13,7 +13,7 @@ import (
 // for each voucher.
 func BenchmarkEmbedded(b *testing.B) {
 	const batches, size = 500, 200
-	o := embedded.Options{Dir: b.TempDir(), GenerationSize: 40_000, MaxOverlay: 20_000}
+	o := embedded.Options{Dir: b.TempDir(), GenerationSize: 40_000, MaxMemtable: 20_000}
 	st, err := embedded.Open(o)
 	if err != nil {
 		b.Fatalf("Open: %v", err)

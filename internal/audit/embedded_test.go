@@ -22,7 +22,7 @@ type directory struct{ o embedded.Options }
 
 func newDirectory(t testing.TB) directory {
 	return directory{embedded.Options{
-		Dir: t.TempDir(), SegmentBytes: 256 << 10, Foreground: true, GenerationSize: 20, MaxOverlay: 40, CacheEntries: 10,
+		Dir: t.TempDir(), SegmentBytes: 256 << 10, Foreground: true, GenerationSize: 20, MaxMemtable: 40, CacheEntries: 10,
 	}}
 }
 
@@ -136,7 +136,7 @@ func TestWhatIsNotChecked(t *testing.T) {
 // Beside a process that issues all the time, everything that the view has reached is audited, and nothing that is
 // on its way is taken for a fault.
 func TestBesideIssuing(t *testing.T) {
-	o := embedded.Options{Dir: t.TempDir(), SegmentBytes: 256 << 10, GenerationSize: 40, MaxOverlay: 40, FlushAfter: 5 * time.Millisecond}
+	o := embedded.Options{Dir: t.TempDir(), SegmentBytes: 256 << 10, GenerationSize: 40, MaxMemtable: 40, FlushAfter: 5 * time.Millisecond}
 	st, err := embedded.Open(o)
 	if err != nil {
 		t.Fatalf("Open: %v", err)

@@ -103,12 +103,12 @@ func (w *watcher) Collect(to chan<- prometheus.Metric) {
 	if w.Embedded != nil {
 		at := w.Embedded()
 		lag := 0.0
-		if at.BehindSince != 0 {
-			lag = max(w.Clock().Sub(at.BehindSince.Time()).Seconds(), 0)
+		if at.LagSince != 0 {
+			lag = max(w.Clock().Sub(at.LagSince.Time()).Seconds(), 0)
 		}
 		send(w.lagSeconds, lag)
-		send(w.lag, float64(at.Behind))
-		send(w.maxLag, float64(at.MaxBehind))
+		send(w.lag, float64(at.Lag))
+		send(w.maxLag, float64(at.MaxLag))
 		send(w.stuck, number(at.Stuck))
 		send(w.short, number(at.Short))
 	}

@@ -38,7 +38,7 @@ type asked struct {
 
 // options of a source whose generations and memtables are tiny, so that little makes many.
 func options(dir string) embedded.Options {
-	return embedded.Options{Dir: dir, SegmentBytes: 256 << 10, Foreground: true, GenerationSize: 20, MaxOverlay: 40, CacheEntries: 10}
+	return embedded.Options{Dir: dir, SegmentBytes: 256 << 10, Foreground: true, GenerationSize: 20, MaxMemtable: 40, CacheEntries: 10}
 }
 
 func newPast(t testing.TB, seed uint64, steps int) *past {

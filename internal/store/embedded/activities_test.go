@@ -139,7 +139,7 @@ func (x *pair) wantSame(t testing.TB) {
 	x.place.wantSound(t)
 }
 
-var tiny = Options{GenerationSize: 5, MaxOverlay: 8, CacheEntries: 1}
+var tiny = Options{GenerationSize: 5, MaxMemtable: 8, CacheEntries: 1}
 
 // What users do in activities is loaded as it was left, whatever happened in between: tiny generations whose filters
 // are made again, caches that forget, kills, views that are lost.
@@ -174,7 +174,7 @@ func TestParticipationsAcrossGenerations(t *testing.T) {
 // A filter that is made from the view while its generation fills up holds the participations and codes that came in
 // between, and those of the view.
 func TestFiltersOfActivities(t *testing.T) {
-	x := newPair(t, Options{GenerationSize: 8, MaxOverlay: 1000}, 8, 1)
+	x := newPair(t, Options{GenerationSize: 8, MaxMemtable: 1000}, 8, 1)
 	ask := func(from, to int) {
 		t.Helper()
 		for n := from; n < to; n++ {
@@ -229,7 +229,7 @@ func TestFiltersOfActivities(t *testing.T) {
 
 // Filters made in the background, of generations that a kill left without, hide nothing either.
 func TestFiltersOfActivitiesInTheBackground(t *testing.T) {
-	x := newPair(t, Options{GenerationSize: 4, MaxOverlay: 6, CacheEntries: 1}, 8, 2)
+	x := newPair(t, Options{GenerationSize: 4, MaxMemtable: 6, CacheEntries: 1}, 8, 2)
 	keys := &benefit.Keys{}
 	for n := range 30 {
 		r := storetest.Request(fmt.Sprint("k", n), fmt.Sprint("2088", n%7),
@@ -312,7 +312,7 @@ func TestReboundKeys(t *testing.T) {
 
 // No code is given out twice, not even by a process that draws the same as the one before it, which was killed.
 func TestCodesAcrossCrashes(t *testing.T) {
-	p := newMemPlace(t, Options{GenerationSize: 7, MaxOverlay: 8, CacheEntries: 1})
+	p := newMemPlace(t, Options{GenerationSize: 7, MaxMemtable: 8, CacheEntries: 1})
 	r := rand.New(rand.NewPCG(1, 1))
 	held := map[string]string{} // key by code
 	empty := 0

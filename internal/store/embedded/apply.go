@@ -22,15 +22,15 @@ type sealed struct {
 	seq uint64
 }
 
-// applyOverlay writes a memtable to the view in one transaction: table by table, each sorted by its key, so that
+// applyMemtable writes a memtable to the view in one transaction: table by table, each sorted by its key, so that
 // neighbouring rows are written together. full is the generation that this memtable fills up, if it does.
-func applyOverlay(conn *sqlite.Conn, o *overlay, full *sealed) (err error) {
+func applyMemtable(conn *sqlite.Conn, o *memtable, full *sealed) (err error) {
 	end, err := sqlitex.ImmediateTransaction(conn)
 	if err != nil {
 		return err
 	}
 	defer end(&err)
-	for _, step := range []func(*sqlite.Conn, *overlay) error{
+	for _, step := range []func(*sqlite.Conn, *memtable) error{
 		writeIssuances, writeClaims, writeTraces, writeLedger, writeParticipations, writeLists, writeCounts, writeUsers,
 		writeCatalogue,
 	} {
@@ -49,7 +49,7 @@ func applyOverlay(conn *sqlite.Conn, o *overlay, full *sealed) (err error) {
 	return writePosition(conn, o)
 }
 
-func writeIssuances(conn *sqlite.Conn, o *overlay) error {
+func writeIssuances(conn *sqlite.Conn, o *memtable) error {
 	order := sorted(len(o.issuances), func(a, b int32) int { return cmp.Compare(o.issuances[a].id, o.issuances[b].id) })
 	return insertRows(conn, "issuance", 2, len(order), func(b *binder, k int) {
 		row := &o.issuances[order[k]]
@@ -58,7 +58,7 @@ func writeIssuances(conn *sqlite.Conn, o *overlay) error {
 	})
 }
 
-func writeClaims(conn *sqlite.Conn, o *overlay) error {
+func writeClaims(conn *sqlite.Conn, o *memtable) error {
 	order := sorted(len(o.keys), func(a, b int32) int {
 		return bytes.Compare(o.keys[a].claim[:], o.keys[b].claim[:])
 	})
@@ -70,7 +70,7 @@ func writeClaims(conn *sqlite.Conn, o *overlay) error {
 	})
 }
 
-func writeTraces(conn *sqlite.Conn, o *overlay) error {
+func writeTraces(conn *sqlite.Conn, o *memtable) error {
 	order := sorted(len(o.traces), func(a, b int32) int { return cmp.Compare(o.traces[a].hash, o.traces[b].hash) })
 	return insertRows(conn, "trace", 3, len(order), func(b *binder, k int) {
 		row := &o.traces[order[k]]
@@ -80,7 +80,7 @@ func writeTraces(conn *sqlite.Conn, o *overlay) error {
 	})
 }
 
-func writeParticipations(conn *sqlite.Conn, o *overlay) error {
+func writeParticipations(conn *sqlite.Conn, o *memtable) error {
 	order := sorted(len(o.participations), func(a, b int32) int {
 		x, y := &o.participations[a], &o.participations[b]
 		return cmp.Or(cmp.Compare(x.User, y.User), cmp.Compare(x.Activity, y.Activity), cmp.Compare(x.place, y.place))
@@ -95,7 +95,7 @@ func writeParticipations(conn *sqlite.Conn, o *overlay) error {
 	})
 }
 
-func writeLedger(conn *sqlite.Conn, o *overlay) error {
+func writeLedger(conn *sqlite.Conn, o *memtable) error {
 	order := sorted(len(o.ledger), func(a, b int32) int {
 		x, y := &o.ledger[a], &o.ledger[b]
 		return cmp.Or(cmp.Compare(x.User, y.User), cmp.Compare(x.Template, y.Template), cmp.Compare(x.at, y.at))
@@ -123,7 +123,7 @@ func sorted(n int, compare func(a, b int32) int) []int32 {
 // blockIDs is how many ids one row of a template's list holds.
 const blockIDs = 500
 
-func writeLists(conn *sqlite.Conn, o *overlay) error {
+func writeLists(conn *sqlite.Conn, o *memtable) error {
 	type block struct {
 		template benefit.TemplateID
 		ids      []id.ID
@@ -157,7 +157,7 @@ func unpackIDs(packed []byte) []id.ID {
 	return ids
 }
 
-func writeCounts(conn *sqlite.Conn, o *overlay) error {
+func writeCounts(conn *sqlite.Conn, o *memtable) error {
 	counts := slices.SortedFunc(maps.Values(o.templates), func(a, b benefit.TemplateCount) int { return cmp.Compare(a.Template, b.Template) })
 	if err := insertRows(conn, "template_count", 3, len(counts), func(b *binder, k int) {
 		b.int(int64(counts[k].Template))
@@ -177,7 +177,7 @@ func writeCounts(conn *sqlite.Conn, o *overlay) error {
 	})
 }
 
-func writeUsers(conn *sqlite.Conn, o *overlay) error {
+func writeUsers(conn *sqlite.Conn, o *memtable) error {
 	ids := slices.Sorted(maps.Keys(o.users))
 	named := make([]benefit.User, len(ids)) // zero for plain ones: they have neither name nor person
 	for k, u := range ids {
@@ -215,7 +215,7 @@ func compareEntities(a, b benefit.Entity) int {
 	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
 }
 
-func writeCatalogue(conn *sqlite.Conn, o *overlay) error {
+func writeCatalogue(conn *sqlite.Conn, o *memtable) error {
 	entities := slices.SortedFunc(maps.Values(o.entities), compareEntities)
 	if err := insertRows(conn, "entity", 3, len(entities), func(b *binder, k int) {
 		b.int(int64(entities[k].Kind))
@@ -244,7 +244,7 @@ func writeCatalogue(conn *sqlite.Conn, o *overlay) error {
 	})
 }
 
-func writePosition(conn *sqlite.Conn, o *overlay) error {
+func writePosition(conn *sqlite.Conn, o *memtable) error {
 	return sqlitex.Execute(conn, `UPDATE position SET seq=?, hash=?, now=?, id_millis=max(id_millis, ?),
 		catalogue=CASE WHEN ?=0 THEN catalogue ELSE ? END`,
 		&sqlitex.ExecOptions{Args: []any{int64(o.last), o.hash[:], int64(o.now), o.idMillis, o.catalogue, o.catalogue}})

@@ -81,6 +81,6 @@ func TestConformance(t *testing.T) {
 func TestConformanceTiny(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		t.Parallel()
-		return newPlace(t, Options{GenerationSize: 7, MaxOverlay: 8, CacheEntries: 3, Foreground: true}).harness()
+		return newPlace(t, Options{GenerationSize: 7, MaxMemtable: 8, CacheEntries: 3, Foreground: true}).harness()
 	})
 }

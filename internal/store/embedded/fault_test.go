@@ -90,7 +90,7 @@ func TestEveryFault(t *testing.T) {
 	}
 	unknown, refused := 0, 0
 	for name, fault := range faults {
-		p := newMemPlace(t, Options{MaxOverlay: 8, GenerationSize: 5})
+		p := newMemPlace(t, Options{MaxMemtable: 8, GenerationSize: 5})
 		for n := 1; n <= ops; n += sparse(5) {
 			p.disk = faultfs.New(rand.New(rand.NewPCG(uint64(n), 0)))
 			if err := removeView(ViewPath(p.dir)); err != nil {
@@ -244,7 +244,7 @@ func TestPowerCutWhileRecovering(t *testing.T) {
 	for n := 1; n <= 40; n += sparse(5) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(n), 2))
-			p := newMemPlace(t, Options{MaxOverlay: 8})
+			p := newMemPlace(t, Options{MaxMemtable: 8})
 			s := p.open(t)
 			c := newClient(s)
 			c.mustAsk(t, 0, 5)

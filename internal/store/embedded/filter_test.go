@@ -103,7 +103,7 @@ func complete(s *Store) (n int) {
 // After a clean stop the filters are there; after a kill those of full generations are, and the last one's are
 // made in the background. Either way they hide nothing.
 func TestFiltersAfterAStart(t *testing.T) {
-	p := newMemPlace(t, Options{GenerationSize: 10, MaxOverlay: 12})
+	p := newMemPlace(t, Options{GenerationSize: 10, MaxMemtable: 12})
 	s := p.open(t)
 	c := newClient(s)
 	c.mustAsk(t, 0, 45)
@@ -150,7 +150,7 @@ func (s *Store) awaitFilters(t *testing.T) {
 
 // A stored filter that is damaged is not used: the view is asked instead.
 func TestDamagedStoredFilter(t *testing.T) {
-	p := newMemPlace(t, Options{GenerationSize: 10, MaxOverlay: 12})
+	p := newMemPlace(t, Options{GenerationSize: 10, MaxMemtable: 12})
 	s := p.open(t)
 	newClient(s).mustAsk(t, 0, 25)
 	contentsOf(t, s)
@@ -172,7 +172,7 @@ func TestDamagedStoredFilter(t *testing.T) {
 
 // A filter that is in the making while its generation fills up holds what came in between.
 func TestFilterFilledAfterRotation(t *testing.T) {
-	p := newMemPlace(t, Options{GenerationSize: 8, MaxOverlay: 1000})
+	p := newMemPlace(t, Options{GenerationSize: 8, MaxMemtable: 1000})
 	s := p.open(t)
 	newClient(s).mustAsk(t, 0, 5)
 	contentsOf(t, s)
@@ -238,7 +238,7 @@ func TestCache(t *testing.T) {
 
 // Issuances with many codes take more of a generation, or its filters would say "perhaps" of everything.
 func TestGenerationOfManyCodes(t *testing.T) {
-	s := newMemPlace(t, Options{GenerationSize: 300, MaxOverlay: 200}).open(t)
+	s := newMemPlace(t, Options{GenerationSize: 300, MaxMemtable: 200}).open(t)
 	defer s.Close()
 	c := storetest.NewCommitter(s, storetest.Catalogue(storetest.Template(1, func(x *benefit.Template) {
 		x.Kind, x.Face, x.Code = benefit.Certificate, benefit.Face{}, benefit.CodeRule{Digits: 16}

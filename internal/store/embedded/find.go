@@ -76,7 +76,7 @@ func (s *Store) closeFinders() error {
 func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (found *benefit.Issuance, err error) {
 	claim := benefit.ClaimIDOf(scope, key)
 	s.mu.Lock()
-	body, ok := s.overlayClaim(claim)
+	body, ok := s.memtableClaim(claim)
 	gens := s.gensWith(func(g *generation) bool { return g.mayContainClaim(claim) })
 	s.mu.Unlock()
 	switch {
@@ -133,7 +133,7 @@ func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benef
 
 // findUser returns a user by id.
 func (s *Store) findUser(ctx context.Context, user benefit.UserID) (found *benefit.User, err error) {
-	if found = s.overlayUser(user); found != nil {
+	if found = s.memtableUser(user); found != nil {
 		return found, nil
 	}
 	err = s.find(ctx, func(conn *sqlite.Conn) error {

@@ -77,19 +77,19 @@ var errClosed = errors.New("the store is closed")
 // Flush writes everything that was committed before the call to the view: first what an earlier flush failed to
 // write, if there was one, and then what has come since. After an error it may be called again.
 func (s *Store) Flush() error {
-	s.flushing.Lock()
-	defer s.flushing.Unlock()
-	if err := s.flushBehind(); err != nil {
+	s.flushMu.Lock()
+	defer s.flushMu.Unlock()
+	if err := s.flushMemtable(); err != nil {
 		return err
 	}
 	s.swap()
-	return s.flushBehind()
+	return s.flushMemtable()
 }
 
-// flushBehind writes the memtable that is being flushed, if there is one.
-func (s *Store) flushBehind() error {
+// flushMemtable writes the memtable that is being flushed, if there is one.
+func (s *Store) flushMemtable() error {
 	s.mu.Lock()
-	o := s.behind
+	o := s.flushing
 	full := s.sealedBy(o)
 	s.mu.Unlock()
 	if o == nil {
@@ -98,12 +98,12 @@ func (s *Store) flushBehind() error {
 	if s.closed {
 		return errClosed
 	}
-	err := s.viewError(applyOverlay(s.writer, o, full))
+	err := s.viewError(applyMemtable(s.writer, o, full))
 	s.loading.Lock()
 	s.mu.Lock()
 	s.stuck = err
 	if err == nil {
-		s.behind = nil
+		s.flushing = nil
 	}
 	s.mu.Unlock()
 	s.loading.Unlock()
@@ -126,18 +126,18 @@ func (s *Store) swap() {
 	if s.active.empty() {
 		return
 	}
-	s.behind = s.active
+	s.flushing = s.active
 	last := s.gens[len(s.gens)-1]
-	if last.share += s.behind.share(); last.share >= s.o.GenerationSize {
+	if last.share += s.flushing.share(); last.share >= s.o.GenerationSize {
 		// The full one keeps its fresh filters: its own may still be in the making, from a snapshot of the view
 		// that lacks what came since.
 		s.gens = append(s.gens, newGeneration(last.gen+1, s.filterCapacity()))
 	}
-	s.active = newOverlay(s.gens[len(s.gens)-1].gen, s.idMillis)
+	s.active = newMemtable(s.gens[len(s.gens)-1].gen, s.idMillis)
 }
 
 // sealedBy returns the generation that ended with a memtable, or nil.
-func (s *Store) sealedBy(o *overlay) *sealed {
+func (s *Store) sealedBy(o *memtable) *sealed {
 	if last := s.gens[len(s.gens)-1]; o == nil || o.gen == last.gen {
 		return nil
 	}

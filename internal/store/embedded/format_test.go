@@ -113,7 +113,7 @@ func (p *testPlace) wantSound(t testing.TB) {
 func TestOlderSchema(t *testing.T) {
 	for n := range 4 {
 		killed, summed := n%2 == 0, n < 2
-		p := newMemPlace(t, Options{GenerationSize: 9, MaxOverlay: 8})
+		p := newMemPlace(t, Options{GenerationSize: 9, MaxMemtable: 8})
 		s := p.open(t)
 		want := contentsOf(t, fill(t, s, 11, 60))
 		wantSame(t, "before", want, contentsOf(t, s))

@@ -96,7 +96,7 @@ func (x *pair) readers(t testing.TB) (real, plain store.Reader) {
 // The catalogue of every version is as it was, after a start and from a view that was made again; versions that never
 // were are not known.
 func TestEntitiesOfVersions(t *testing.T) {
-	x := newPair(t, Options{GenerationSize: 5, MaxOverlay: 8}, 8, 3)
+	x := newPair(t, Options{GenerationSize: 5, MaxMemtable: 8}, 8, 3)
 	const versions = 12
 	for v := int64(1); v <= versions; v++ {
 		c := &benefit.Changes{Catalogue: v}

@@ -69,7 +69,7 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 	defer s.mu.Unlock()
 	m := &missing{}
 	for _, k := range keys.Claims {
-		body, ok := s.overlayClaim(k.ID)
+		body, ok := s.memtableClaim(k.ID)
 		if ok {
 			into.SetClaim(k.ID, mustIssuance(body))
 			continue
@@ -89,7 +89,7 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 		gens := s.gensWith(func(g *generation) bool { return g.mayContainQuota(k) })
 		if len(gens) == 0 {
 			into.SetQuota(benefit.Quota{QuotaKey: k})
-		} else if q, ok := s.overlayQuota(k); ok {
+		} else if q, ok := s.memtableQuota(k); ok {
 			into.SetQuota(q)
 		} else {
 			m.quotas = append(m.quotas, quotaMiss{k, gens})
@@ -140,35 +140,35 @@ func mustIssuance(body []byte) *benefit.Issuance {
 	return i
 }
 
-func (s *Store) overlayClaim(c benefit.ClaimID) ([]byte, bool) {
-	if body, ok := s.active.claim(c); ok || s.behind == nil {
+func (s *Store) memtableClaim(c benefit.ClaimID) ([]byte, bool) {
+	if body, ok := s.active.claim(c); ok || s.flushing == nil {
 		return body, ok
 	}
-	return s.behind.claim(c)
+	return s.flushing.claim(c)
 }
 
-func (s *Store) overlayQuota(k benefit.QuotaKey) (benefit.Quota, bool) {
-	if q, ok := s.active.quota(k); ok || s.behind == nil {
+func (s *Store) memtableQuota(k benefit.QuotaKey) (benefit.Quota, bool) {
+	if q, ok := s.active.quota(k); ok || s.flushing == nil {
 		return q, ok
 	}
-	return s.behind.quota(k)
+	return s.flushing.quota(k)
 }
 
 func (s *Store) memtableParticipation(k benefit.ParticipationKey) (benefit.Participation, bool) {
-	if p, ok := s.active.participation(k); ok || s.behind == nil {
+	if p, ok := s.active.participation(k); ok || s.flushing == nil {
 		return p, ok
 	}
-	return s.behind.participation(k)
+	return s.flushing.participation(k)
 }
 
 func (s *Store) memoryLink(k linkKey) (link, bool) {
 	if l, ok := s.links.get(k); ok {
 		return l, true
 	}
-	if l, ok := s.active.links[k]; ok || s.behind == nil {
+	if l, ok := s.active.links[k]; ok || s.flushing == nil {
 		return l, ok
 	}
-	l, ok := s.behind.links[k]
+	l, ok := s.flushing.links[k]
 	return l, ok
 }
 
@@ -447,7 +447,7 @@ func (s *Store) loadRef(ident benefit.Identifier, ref benefit.UserID, into *bene
 	u, ok := s.users.get(ref)
 	s.mu.Unlock()
 	if !ok {
-		if u = s.overlayUser(ref); u == nil {
+		if u = s.memtableUser(ref); u == nil {
 			var err error
 			if u, err = viewUser(s.loader, ref); err != nil {
 				return err
@@ -491,7 +491,7 @@ func (s *Store) user(u benefit.UserID) (*benefit.User, error) {
 	if ok {
 		return found, nil
 	}
-	if found := s.overlayUser(u); found != nil {
+	if found := s.memtableUser(u); found != nil {
 		return found, nil
 	}
 	found, err := viewUser(s.loader, u)
@@ -521,7 +521,7 @@ func (s *Store) goneLinks(c *benefit.Changes) (gone []goneLink, err error) {
 	s.loading.Lock()
 	defer s.loading.Unlock()
 	for _, u := range c.Users {
-		old := s.overlayUser(u.ID)
+		old := s.memtableUser(u.ID)
 		if old == nil {
 			if old, err = viewUser(s.loader, u.ID); err != nil {
 				return nil, err
@@ -539,10 +539,10 @@ func (s *Store) goneLinks(c *benefit.Changes) (gone []goneLink, err error) {
 	return gone, nil
 }
 
-func (s *Store) overlayUser(u benefit.UserID) *benefit.User {
+func (s *Store) memtableUser(u benefit.UserID) *benefit.User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, o := range []*overlay{s.active, s.behind} {
+	for _, o := range []*memtable{s.active, s.flushing} {
 		if o == nil {
 			continue
 		}
@@ -573,7 +573,7 @@ func (s *Store) members(person string) ([]benefit.UserID, error) {
 	}
 	all := map[benefit.UserID]bool{}
 	s.mu.Lock()
-	for _, o := range []*overlay{s.active, s.behind} {
+	for _, o := range []*memtable{s.active, s.flushing} {
 		if o != nil {
 			for _, u := range o.persons[person] {
 				all[u] = true
@@ -591,7 +591,7 @@ func (s *Store) members(person string) ([]benefit.UserID, error) {
 	}
 	members := make([]benefit.UserID, 0, len(all))
 	for u := range all {
-		if now := s.overlayUser(u); now == nil || now.Person == person {
+		if now := s.memtableUser(u); now == nil || now.Person == person {
 			members = append(members, u)
 		}
 	}

@@ -27,8 +27,8 @@ func (s *Store) Read(ctx context.Context) (store.Reader, error) {
 
 // Entities merges the memtables over what the view says, and so needs no flush.
 func (s *Store) Entities(context.Context) ([]benefit.Entity, int64, error) {
-	s.flushing.Lock() // nothing moves from the memtables to the view meanwhile
-	defer s.flushing.Unlock()
+	s.flushMu.Lock() // nothing moves from the memtables to the view meanwhile
+	defer s.flushMu.Unlock()
 	conn, err := openConn(ViewPath(s.o.Dir), true)
 	if err != nil {
 		return nil, 0, err
@@ -40,7 +40,7 @@ func (s *Store) Entities(context.Context) ([]benefit.Entity, int64, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, o := range []*overlay{s.behind, s.active} {
+	for _, o := range []*memtable{s.flushing, s.active} {
 		if o != nil {
 			all = mergeEntities(all, o.entities)
 			version = max(version, o.catalogue)
@@ -52,7 +52,7 @@ func (s *Store) Entities(context.Context) ([]benefit.Entity, int64, error) {
 // Session asks the memtables and then the view, so a row that moves from one to the other meanwhile is found.
 func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
 	s.mu.Lock()
-	for _, o := range []*overlay{s.active, s.behind} {
+	for _, o := range []*memtable{s.active, s.flushing} {
 		if o == nil {
 			continue
 		}

@@ -40,14 +40,14 @@ func (s *Store) RecentIssuances(ctx context.Context, user benefit.UserID) iter.S
 
 // recent is an iteration over a user's issuances.
 type recent struct {
-	s        *Store
-	user     benefit.UserID
-	overlays []overlayRows  // not gone through yet, newest first
-	gens     []int64        // of the view, not begun yet, newest first
-	runs     []*ledgerRun   // of the generation that is under way
-	before   int64          // the place in the order of commits at which the memtables begin: what is older is in the view
-	size     int            // of the next part
-	seen     map[id.ID]bool // an issuance has a row for each template, and for each time that it was continued
+	s         *Store
+	user      benefit.UserID
+	memtables []memtableRows // not gone through yet, newest first
+	gens      []int64        // of the view, not begun yet, newest first
+	runs      []*ledgerRun   // of the generation that is under way
+	before    int64          // the place in the order of commits at which the memtables begin: what is older is in the view
+	size      int            // of the next part
+	seen      map[id.ID]bool // an issuance has a row for each template, and for each time that it was continued
 }
 
 // How many issuances an iteration reads at once: few at first, as most callers stop early, then more. A memtable is
@@ -63,9 +63,9 @@ func (s *Store) newRecent(user benefit.UserID) *recent {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.before = commitOrder(s.seq+1, 0)
-	for _, o := range []*overlay{s.active, s.behind} {
+	for _, o := range []*memtable{s.active, s.flushing} {
 		if o != nil && !o.empty() { //guard:TestFindersMoveNothing
-			r.overlays = append(r.overlays, overlayRows{o: o, rows: o.ledger, at: -1})
+			r.memtables = append(r.memtables, memtableRows{o: o, rows: o.ledger, at: -1})
 			r.before = commitOrder(o.first, 0)
 		}
 	}
@@ -82,11 +82,11 @@ func (r *recent) next(ctx context.Context) (part []*benefit.Issuance, err error)
 	}
 	size := r.size
 	r.size = min(2*size, maxRecent)
-	for len(r.overlays) > 0 {
-		if part := r.fromOverlay(&r.overlays[0], size); len(part) > 0 {
+	for len(r.memtables) > 0 {
+		if part := r.fromMemtable(&r.memtables[0], size); len(part) > 0 {
 			return part, nil
 		}
-		r.overlays = r.overlays[1:]
+		r.memtables = r.memtables[1:]
 	}
 	err = r.s.find(ctx, func(conn *sqlite.Conn) error {
 		for len(part) == 0 && (len(r.runs) > 0 || len(r.gens) > 0) {
@@ -114,17 +114,17 @@ func (r *recent) first(issuance id.ID) bool {
 	return true
 }
 
-// overlayRows is the part of a memtable that an iteration reads.
-type overlayRows struct {
-	o     *overlay
+// memtableRows is the part of a memtable that an iteration reads.
+type memtableRows struct {
+	o     *memtable
 	rows  []ledgerRow // as of the start
 	begun bool
 	at    int32   // the user's next row; -1: none
 	prev  []int32 // see byUser
 }
 
-// fromOverlay returns the next issuances of a memtable, at most size.
-func (r *recent) fromOverlay(x *overlayRows, size int) []*benefit.Issuance {
+// fromMemtable returns the next issuances of a memtable, at most size.
+func (r *recent) fromMemtable(x *memtableRows, size int) []*benefit.Issuance {
 	if !x.begun {
 		x.at, x.prev = x.o.byUser.newest(x.rows, r.user)
 		x.begun = true

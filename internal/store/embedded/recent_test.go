@@ -47,7 +47,7 @@ func TestFindersMoveNothing(t *testing.T) {
 	issueTo(t, s, "20881", 40, 30, 1, 2)
 	s.swap() // a flush that goes no further
 	issueTo(t, s, "20881", 70, 20, 1, 2)
-	active, behind := s.active.first, s.behind.first
+	active, behind := s.active.first, s.flushing.first
 
 	for n := range 90 {
 		i, err := s.Claim(t.Context(), scope.Template(benefit.TemplateID(1+n%2)), fmt.Sprint("20881-", n))
@@ -67,7 +67,7 @@ func TestFindersMoveNothing(t *testing.T) {
 	if err != nil || at.seq != behind-1 {
 		t.Errorf("the view has come to %d, %v", at.seq, err)
 	}
-	if s.active.first != active || s.behind == nil || s.behind.first != behind {
+	if s.active.first != active || s.flushing == nil || s.flushing.first != behind {
 		t.Error("an overlay was moved")
 	}
 }
@@ -176,7 +176,7 @@ func TestRecentReadsWhatItGives(t *testing.T) {
 
 // Lists are whole and in order while others commit and the view is written.
 func TestRecentBesideCommits(t *testing.T) {
-	o := Options{Dir: memDir(t), MaxOverlay: 16, GenerationSize: 50}
+	o := Options{Dir: memDir(t), MaxMemtable: 16, GenerationSize: 50}
 	s, err := Open(o)
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func fill(t *testing.T, s *Store, seed uint64, steps int) *memory.Store {
 
 // The journal alone is the whole store: without a view, and with one that Rebuild made, it holds the same.
 func TestRebuild(t *testing.T) {
-	for _, o := range []Options{{}, {GenerationSize: 9, MaxOverlay: 8, CacheEntries: 2}} {
+	for _, o := range []Options{{}, {GenerationSize: 9, MaxMemtable: 8, CacheEntries: 2}} {
 		p := newMemPlace(t, o)
 		s := p.open(t)
 		want := contentsOf(t, fill(t, s, 7, 80))

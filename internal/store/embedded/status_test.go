@@ -10,20 +10,20 @@ import (
 
 // The status tells how far the view is behind, and since when.
 func TestStatus(t *testing.T) {
-	p := newMemPlace(t, Options{MaxOverlay: 50})
+	p := newMemPlace(t, Options{MaxMemtable: 50})
 	s := p.open(t)
 	c := newClient(s)
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	want := Status{MaxBehind: 50}
+	want := Status{MaxLag: 50}
 	if got := s.Status(); got != want {
 		t.Errorf("the view has everything: %+v", got)
 	}
 	c.mustAsk(t, 0, 1)
 	first := s.LastNow()
 	c.mustAsk(t, 1, 3)
-	want.Behind, want.BehindSince = 3, first
+	want.Lag, want.LagSince = 3, first
 	if got := s.Status(); got != want || first == 0 || first == s.LastNow() {
 		t.Errorf("three behind: %+v, want %+v; last %v", got, want, s.LastNow())
 	}
@@ -36,7 +36,7 @@ func TestStatus(t *testing.T) {
 		t.Fatal("the view was written inside another transaction")
 	}
 	c.mustAsk(t, 3, 5)
-	want.Behind, want.Stuck = 5, true
+	want.Lag, want.Stuck = 5, true
 	if got := s.Status(); got != want {
 		t.Errorf("two more: %+v, want %+v", got, want)
 	}
@@ -46,7 +46,7 @@ func TestStatus(t *testing.T) {
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Status(); got != (Status{MaxBehind: 50}) {
+	if got := s.Status(); got != (Status{MaxLag: 50}) {
 		t.Errorf("the view has everything again: %+v", got)
 	}
 
@@ -57,7 +57,7 @@ func TestStatus(t *testing.T) {
 	if err := s.Flush(); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("a checkpoint that fails: %v", err)
 	}
-	if got := s.Status(); got != (Status{MaxBehind: 50, Stuck: true}) {
+	if got := s.Status(); got != (Status{MaxLag: 50, Stuck: true}) {
 		t.Errorf("a checkpoint that fails: %+v", got)
 	}
 	s.lock = whole
@@ -68,7 +68,7 @@ func TestStatus(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Status(); got.Behind != 0 {
+	if got := s.Status(); got.Lag != 0 {
 		t.Errorf("closed: %+v", got)
 	}
 }

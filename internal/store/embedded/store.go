@@ -55,10 +55,10 @@ type Options struct {
 	// once, and look-ups ask it as well, so the lag is never visible; a write for a handful of rows costs almost as
 	// much as one for thousands, because each lands on a page of its own. Default 2 s.
 	FlushAfter time.Duration
-	// MaxOverlay is how many issuances the memtable may hold before commits wait for the view; with long notes, or many
+	// MaxMemtable is how many issuances the memtable may hold before commits wait for the view; with long notes, or many
 	// vouchers each, how many KiB their records may have together. It is written when it is half full. Default 400,000,
 	// which takes about 250 MB when the view is slow.
-	MaxOverlay int
+	MaxMemtable int
 	// GenerationSize is about how many issuances share a generation of the view; fewer when they have many codes or
 	// lines. Default 1,000,000.
 	GenerationSize int
@@ -84,8 +84,8 @@ func (o *Options) defaults() {
 	if o.FlushAfter == 0 {
 		o.FlushAfter = 2 * time.Second
 	}
-	if o.MaxOverlay == 0 {
-		o.MaxOverlay = 400_000
+	if o.MaxMemtable == 0 {
+		o.MaxMemtable = 400_000
 	}
 	if o.GenerationSize == 0 {
 		o.GenerationSize = 1_000_000
@@ -133,15 +133,15 @@ type Store struct {
 	// finders are the connections of callers' questions, idle ones; nil for one that was not opened yet.
 	finders chan *sqlite.Conn
 
-	// flushing orders the flushes, and loading keeps a memtable that is in the view by now in memory while a load is
+	// flushMu orders the flushes, and loading keeps a memtable that is in the view by now in memory while a load is
 	// under way: the load may be reading an older snapshot of the view. Both are taken before mu.
-	flushing, loading sync.Mutex
-	closed            bool // flushing guards it: the connections are gone
+	flushMu, loading sync.Mutex
+	closed           bool // flushing guards it: the connections are gone
 
 	mu             sync.Mutex // guards what follows
 	drained        sync.Cond  // signalled when the view has caught up with a flush
-	active         *overlay   // takes commits
-	behind         *overlay   // being written to the view; nil when there is none
+	active         *memtable  // takes commits
+	flushing       *memtable  // being written to the view; nil when there is none
 	gens           []*generation
 	now            benefit.Instant
 	idMillis       int64
@@ -277,12 +277,12 @@ func (s *Store) openView() (at position, err error) {
 	}
 	s.gens[len(s.gens)-1].resume(s.filterCapacity(), at.seq == 0)
 	s.now, s.idMillis, s.seq, s.catalogue = at.now, at.idMillis, at.seq, at.catalogue
-	s.active = newOverlay(s.gens[len(s.gens)-1].gen, at.idMillis)
+	s.active = newMemtable(s.gens[len(s.gens)-1].gen, at.idMillis)
 	return at, nil
 }
 
 // filterCapacity returns how many keys a filter is made for: a generation may grow by one memtable past its size.
-func (s *Store) filterCapacity() int { return s.o.GenerationSize + s.o.MaxOverlay/2 }
+func (s *Store) filterCapacity() int { return s.o.GenerationSize + s.o.MaxMemtable/2 }
 
 // openJournal opens the journal and replays what the view has not seen. The record at the view's position is
 // looked at as well: a view whose chain hash differs belongs to another journal.
@@ -321,7 +321,7 @@ func (s *Store) replay(at position, r journal.Record) error {
 	if s.o.replayed != nil {
 		s.o.replayed(r.Seq)
 	}
-	if s.active.weight() >= s.o.MaxOverlay {
+	if s.active.weight() >= s.o.MaxMemtable {
 		return s.Flush()
 	}
 	return nil
@@ -448,7 +448,7 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	defer s.mu.Unlock()
 	s.accepted()
 	s.absorb(record{seq: seq, hash: s.journal.Head().Hash, bytes: payload, changes: c, bodies: bodies, gone: gone})
-	if s.active.weight() >= s.o.MaxOverlay/2 || !c.OnlyIssues() {
+	if s.active.weight() >= s.o.MaxMemtable/2 || !c.OnlyIssues() {
 		s.nudge()
 	}
 	return nil
@@ -489,7 +489,7 @@ func (s *Store) Refusing() error {
 		return s.failed
 	case s.refused != nil:
 		return s.refused
-	case s.active.weight() >= s.o.MaxOverlay:
+	case s.active.weight() >= s.o.MaxMemtable:
 		if sqlite.ErrCode(s.stuck).ToPrimary() == sqlite.ResultFull {
 			return fmt.Errorf("%w: %w", syscall.ENOSPC, s.stuck)
 		}
@@ -561,7 +561,7 @@ func (s *Store) viewError(err error) error {
 func (s *Store) awaitView(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.active.weight() >= s.o.MaxOverlay { //guard:TestStuckView
+	for s.active.weight() >= s.o.MaxMemtable { //guard:TestStuckView
 		if s.o.Foreground {
 			s.mu.Unlock()
 			err := s.Flush()
@@ -601,9 +601,9 @@ func (s *Store) Close() error {
 		if err == nil {
 			err = s.keepFilters()
 		}
-		s.flushing.Lock()
+		s.flushMu.Lock()
 		s.closed = true
-		s.flushing.Unlock()
+		s.flushMu.Unlock()
 		s.closeErr = errors.Join(err, s.release(), s.lock.Close())
 	})
 	return s.closeErr

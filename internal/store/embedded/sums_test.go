@@ -37,8 +37,8 @@ func flips(from, to, step int, fn func(at int, mask byte)) {
 	}
 }
 
-// askAgain asks in one batch for keys that were all issued. It reports whether they were replayed, and fails the test if any
-// was issued again.
+// askAgain asks in one batch for keys that were all issued. It reports whether they were replayed, and fails the test
+// if any was issued again.
 func askAgain(t *testing.T, s *Store, keys int, what string) error {
 	t.Helper()
 	var requests []*benefit.Request
@@ -105,7 +105,8 @@ func forget(t *testing.T, s *Store) {
 	}
 }
 
-// wantStopped checks that a store that has met a damaged view decides nothing more, and says what to do. Then it lets it go on.
+// wantStopped checks that a store that has met a damaged view decides nothing more, and says what to do. Then it lets
+// it go on.
 func wantStopped(t *testing.T, s *Store, err error, what string) {
 	t.Helper()
 	_, again := s.Begin(t.Context(), storetest.Start)
@@ -125,9 +126,10 @@ func wantStopped(t *testing.T, s *Store, err error, what string) {
 	s.failed = nil
 }
 
-// A bit that flips in the view under a running store stops it, or is in nothing that decisions read: no key is issued twice.
+// A bit that flips in the view under a running store stops it, or is in nothing that decisions read: no key is issued
+// twice.
 func TestFlippedBits(t *testing.T) {
-	p := newMemPlace(t, Options{GenerationSize: 10, MaxOverlay: 20, CacheEntries: 1})
+	p := newMemPlace(t, Options{GenerationSize: 10, MaxMemtable: 20, CacheEntries: 1})
 	s := p.open(t)
 	defer s.abandon()
 	newClient(s).mustAsk(t, 0, 25)
@@ -181,7 +183,7 @@ func TestFlippedBits(t *testing.T) {
 // The same in the log, from which pages are read as long as a reader keeps them from being moved into the view; and a
 // checkpoint does not make a damaged page look sound.
 func TestFlippedLogBits(t *testing.T) {
-	p := newMemPlace(t, Options{GenerationSize: 10, MaxOverlay: 20, CacheEntries: 1})
+	p := newMemPlace(t, Options{GenerationSize: 10, MaxMemtable: 20, CacheEntries: 1})
 	s := p.open(t)
 	defer s.abandon()
 	c := newClient(s)
@@ -215,7 +217,7 @@ func TestFlippedLogBits(t *testing.T) {
 // A store that was killed is opened with a bit flipped in what it left, while a checkpoint was under way or after it. It
 // replays every key, or makes the view again and replays.
 func TestFlippedAfterKill(t *testing.T) {
-	p := newMemPlace(t, Options{GenerationSize: 10, MaxOverlay: 20, CacheEntries: 1})
+	p := newMemPlace(t, Options{GenerationSize: 10, MaxMemtable: 20, CacheEntries: 1})
 	s := p.open(t)
 	c := newClient(s)
 	c.mustAsk(t, 0, 9)
@@ -373,8 +375,8 @@ func TestFlusherEnds(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		s.flushLoop()
-		s.stuck = nil                             // as when only the checkpoint failed
-		s.o.Foreground, s.o.MaxOverlay = false, 0 // a batch that began before finds no room
+		s.stuck = nil                              // as when only the checkpoint failed
+		s.o.Foreground, s.o.MaxMemtable = false, 0 // a batch that began before finds no room
 		ended <- s.awaitView(t.Context())
 	}()
 	select {

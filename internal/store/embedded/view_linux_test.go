@@ -22,7 +22,7 @@ func mount(t *testing.T, dir, options string) {
 
 // A full disk under the view, for real.
 func TestViewOnFullDisk(t *testing.T) {
-	p := newMemPlace(t, Options{MaxOverlay: 40})
+	p := newMemPlace(t, Options{MaxMemtable: 40})
 	mount(t, p.dir, "size=2m")
 	s := p.open(t)
 	c := newClient(s)

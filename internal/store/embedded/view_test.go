@@ -63,7 +63,7 @@ func TestLostViews(t *testing.T) {
 		},
 	}
 	for name, lose := range views {
-		for _, o := range []Options{{}, {GenerationSize: 5, MaxOverlay: 8, CacheEntries: 1}} {
+		for _, o := range []Options{{}, {GenerationSize: 5, MaxMemtable: 8, CacheEntries: 1}} {
 			t.Run(fmt.Sprint(name, " ", o.GenerationSize), func(t *testing.T) {
 				p, older, image := newMemPlace(t, o), memDir(t), memDir(t)
 				s := p.open(t)
@@ -97,10 +97,10 @@ func TestLostViews(t *testing.T) {
 	}
 }
 
-// A changed bit in any page of the view is noticed, and then the view is made again or cannot be read; or it changes nothing
-// of what is read.
+// A changed bit in any page of the view is noticed, and then the view is made again or cannot be read; or it changes
+// nothing of what is read.
 func TestFlippedPages(t *testing.T) {
-	p := newMemPlace(t, Options{GenerationSize: 10, MaxOverlay: 20})
+	p := newMemPlace(t, Options{GenerationSize: 10, MaxMemtable: 20})
 	s := p.open(t)
 	c := newClient(s)
 	c.mustAsk(t, 0, 25)
@@ -437,7 +437,7 @@ func TestSecondOpenKeepsTheView(t *testing.T) {
 func TestStuckView(t *testing.T) {
 	for _, foreground := range []bool{true, false} {
 		t.Run(fmt.Sprint("foreground ", foreground), func(t *testing.T) {
-			p := newMemPlace(t, Options{MaxOverlay: 40, FlushAfter: 5 * time.Millisecond})
+			p := newMemPlace(t, Options{MaxMemtable: 40, FlushAfter: 5 * time.Millisecond})
 			p.o.Foreground = foreground
 			s := p.open(t)
 			c := newClient(s)
@@ -468,8 +468,8 @@ func TestStuckView(t *testing.T) {
 // limitPages lets the view grow no more, or without bound.
 func (s *Store) limitPages(t *testing.T, on bool) {
 	t.Helper()
-	s.flushing.Lock()
-	defer s.flushing.Unlock()
+	s.flushMu.Lock()
+	defer s.flushMu.Unlock()
 	limit := "1"
 	if !on {
 		limit = "1000000000"

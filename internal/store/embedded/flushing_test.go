@@ -91,8 +91,8 @@ func TestHalfOfTheFilters(t *testing.T) {
 }
 
 // Commits wait for the view by what the memtable takes of the memory, not only by how many issuances it holds.
-func TestOverlayOfLargeNotes(t *testing.T) {
-	s := newMemPlace(t, Options{MaxOverlay: 64}).open(t)
+func TestMemtableOfLargeNotes(t *testing.T) {
+	s := newMemPlace(t, Options{MaxMemtable: 64}).open(t)
 	defer s.Close()
 	note := benefit.Note{Extend: strings.Repeat("x", 8<<10)}
 	for n := range 20 {

@@ -8,7 +8,7 @@ import (
 
 // memtable holds what was committed to the journal and is not in the view yet. Its maps hold no pointers, so that the
 // garbage collector need not walk them: what is large stays encoded in the records, and places point there.
-type overlay struct {
+type memtable struct {
 	gen         int64
 	floor       int64  // no new id carries an earlier millisecond
 	first, last uint64 // journal records, first 0 when there are none
@@ -33,7 +33,7 @@ type overlay struct {
 	participationIndex map[benefit.ParticipationKey]int32 // into joins
 	templates          map[benefit.TemplateID]benefit.TemplateCount
 	days               map[templateDay]benefit.TemplateDay
-	users              map[benefit.UserID]overlayUserRow
+	users              map[benefit.UserID]memtableUserRow
 	links              map[linkKey]link
 	persons            map[string][]benefit.UserID
 	sessions           map[benefit.Digest]*benefit.Session
@@ -86,7 +86,7 @@ type versionRow struct {
 	benefit.Entity
 }
 
-type overlayUserRow struct {
+type memtableUserRow struct {
 	body  span
 	plain bool
 }
@@ -119,25 +119,25 @@ type link struct {
 	plain bool
 }
 
-func newOverlay(gen, floor int64) *overlay {
-	return &overlay{
+func newMemtable(gen, floor int64) *memtable {
+	return &memtable{
 		gen: gen, floor: floor, claims: map[benefit.ClaimID]int32{}, quotas: map[benefit.QuotaKey]int32{},
 		templates: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[templateDay]benefit.TemplateDay{},
-		users: map[benefit.UserID]overlayUserRow{}, links: map[linkKey]link{}, persons: map[string][]benefit.UserID{}, sessions: map[benefit.Digest]*benefit.Session{},
+		users: map[benefit.UserID]memtableUserRow{}, links: map[linkKey]link{}, persons: map[string][]benefit.UserID{}, sessions: map[benefit.Digest]*benefit.Session{},
 		entities: map[entityKey]benefit.Entity{}, lists: map[benefit.TemplateID][]id.ID{},
 		participationIndex: map[benefit.ParticipationKey]int32{},
 	}
 }
 
-func (o *overlay) empty() bool { return o.first == 0 }
+func (o *memtable) empty() bool { return o.first == 0 }
 
 // weight bounds the memtable's memory: its share of a generation, which takes a few hundred bytes for each issuance, or
 // when the issuances take more than 1 KiB on average, that many KiB.
-func (o *overlay) weight() int { return max(o.share(), o.size>>10) }
+func (o *memtable) weight() int { return max(o.share(), o.size>>10) }
 
 // share returns how much of a generation the memtable takes: its issuances, or where they have many codes or many
 // lines, as many as usually fill the filters so far. Filters that are too full say "perhaps" of everything.
-func (o *overlay) share() int {
+func (o *memtable) share() int {
 	//guard:TestGenerationOfManyCodes without (len(o.keys)+len(o.links))/3
 	return max(len(o.issuances), (len(o.keys)+len(o.links))/3, (len(o.ledger)+len(o.participations))/2)
 }
@@ -197,7 +197,7 @@ func indexIn(order int64) int { return int(order & (maxIssuances - 1)) }
 const maxIssuances = 1 << 12
 
 // add takes a record with its digests.
-func (o *overlay) add(r *record) {
+func (o *memtable) add(r *record) {
 	if o.first == 0 {
 		o.first, o.began = r.seq, r.changes.Now
 	}
@@ -258,7 +258,7 @@ func (o *overlay) add(r *record) {
 }
 
 // addIssuance returns the issuance's index in issuances.
-func (o *overlay) addIssuance(i *benefit.Issuance, claim benefit.ClaimID, body span) int32 {
+func (o *memtable) addIssuance(i *benefit.Issuance, claim benefit.ClaimID, body span) int32 {
 	o.idMillis = max(o.idMillis, i.ID.Millis())
 	if k, ok := o.claims[claim]; ok && o.issuances[k].id == i.ID { // continued while still here
 		o.issuances[k].body = body
@@ -351,8 +351,8 @@ func (f *quotaFinder) find(k benefit.QuotaKey) int {
 	return -1
 }
 
-func (o *overlay) addUser(u *benefit.User, keys []linkKey) {
-	o.users[u.ID] = overlayUserRow{o.keepUser(u), u.Plain()}
+func (o *memtable) addUser(u *benefit.User, keys []linkKey) {
+	o.users[u.ID] = memtableUserRow{o.keepUser(u), u.Plain()}
 	o.idMillis = max(o.idMillis, u.ID.Millis())
 	if u.Person != "" {
 		o.persons[u.Person] = append(o.persons[u.Person], u.ID)
@@ -366,7 +366,7 @@ func (o *overlay) addUser(u *benefit.User, keys []linkKey) {
 const bodyChunk = 64 << 10
 
 // keepUser encodes a user behind others.
-func (o *overlay) keepUser(u *benefit.User) span {
+func (o *memtable) keepUser(u *benefit.User) span {
 	if o.bodies == nil || cap(o.bodies)-len(o.bodies) < bodyChunk/16 {
 		o.bodies = make([]byte, 0, bodyChunk)
 		o.records = append(o.records, nil)
@@ -380,10 +380,10 @@ func (o *overlay) keepUser(u *benefit.User) span {
 	return span{o.bodiesAt, start, end}
 }
 
-func (o *overlay) bytes(p span) []byte { return o.records[p.record][p.start:p.end] }
+func (o *memtable) bytes(p span) []byte { return o.records[p.record][p.start:p.end] }
 
 // quota finds the counters of a user and template.
-func (o *overlay) quota(k benefit.QuotaKey) (benefit.Quota, bool) {
+func (o *memtable) quota(k benefit.QuotaKey) (benefit.Quota, bool) {
 	if n, ok := o.quotas[k]; ok {
 		return o.ledger[n].Quota, true
 	}
@@ -391,7 +391,7 @@ func (o *overlay) quota(k benefit.QuotaKey) (benefit.Quota, bool) {
 }
 
 // claim finds the body of the issuance under a claim.
-func (o *overlay) claim(c benefit.ClaimID) ([]byte, bool) {
+func (o *memtable) claim(c benefit.ClaimID) ([]byte, bool) {
 	if n, ok := o.claims[c]; ok {
 		return o.bytes(o.issuances[n].body), true
 	}
@@ -399,7 +399,7 @@ func (o *overlay) claim(c benefit.ClaimID) ([]byte, bool) {
 }
 
 // participation finds what a user has done in an activity.
-func (o *overlay) participation(k benefit.ParticipationKey) (benefit.Participation, bool) {
+func (o *memtable) participation(k benefit.ParticipationKey) (benefit.Participation, bool) {
 	if n, ok := o.participationIndex[k]; ok {
 		return o.participations[n].Participation, true
 	}
