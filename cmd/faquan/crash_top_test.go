@@ -243,11 +243,11 @@ func (w *crashTOP) check() {
 		codes[c.code] = true
 	}
 	for method, want := range map[string]int{activitySend: crashTOPBenefits, decisionSend: crashTOPRights, certificateSend: crashTOPCodes} {
-		got, least := w.issued(method), want
+		got, lowest := w.issued(method), want
 		if method == certificateSend {
-			least -= lost
+			lowest -= lost
 		}
-		if got > want || got < least {
+		if got > want || got < lowest {
 			w.t.Errorf("%s: %d were issued, and there were %d, of which %d may be lost", method, got, want, lost)
 		}
 	}

@@ -67,11 +67,11 @@ func fileLimit() uint64 {
 // memoryLimit returns how much memory the process may use, in bytes: the minimum of GOMEMLIMIT, the limits of its control
 // groups, and the machine's memory. If none is known it is 1 GiB.
 func memoryLimit() int64 {
-	least := min(debug.SetMemoryLimit(-1), machineMemory(), groupMemory())
-	if least == math.MaxInt64 {
+	lowest := min(debug.SetMemoryLimit(-1), machineMemory(), groupMemory())
+	if lowest == math.MaxInt64 {
 		return 1 << 30
 	}
-	return least
+	return lowest
 }
 
 // machineMemory returns the machine's memory, as Linux reports it.
@@ -90,7 +90,7 @@ func machineMemory() int64 {
 
 // groupMemory returns the minimum limit of the process's control groups, of version 2 and of version 1.
 func groupMemory() int64 {
-	least := int64(math.MaxInt64)
+	lowest := int64(math.MaxInt64)
 	text, _ := os.ReadFile("/proc/self/cgroup")
 	for line := range strings.Lines(string(text)) {
 		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -105,14 +105,14 @@ func groupMemory() int64 {
 		}
 		for at := path.Clean("/" + group); ; at = path.Dir(at) {
 			if limit, err := os.ReadFile(path.Join(root, at, file)); err == nil {
-				least = min(least, number(strings.TrimSpace(string(limit))))
+				lowest = min(lowest, number(strings.TrimSpace(string(limit))))
 			}
 			if at == "/" {
 				break
 			}
 		}
 	}
-	return least
+	return lowest
 }
 
 // number parses a limit; "max", which is no limit, is the largest number.

@@ -23,7 +23,8 @@ type background struct {
 	work sync.WaitGroup
 }
 
-// startBackground starts the background work of a database. A data directory, which no other process can change, needs none.
+// startBackground starts the background work of a database. A data directory, which no other process can change, needs
+// none.
 func (s *server) startBackground() {
 	db := s.node.database
 	if db == nil {
@@ -138,7 +139,7 @@ func (s *server) takeUp(ctx context.Context) error {
 const (
 	sessionsKept = 30 * 24 * time.Hour
 	sweepEvery   = time.Hour
-	sweepMost    = 1000 // rows in one commit
+	maxSweep     = 1000 // rows in one commit
 )
 
 // sweepSessions removes sessions that expired long ago. One process does it for all.
@@ -150,8 +151,8 @@ func (s *server) sweepSessions(ctx context.Context, db *postgres.Store) {
 
 func removeSessions(ctx context.Context, db *postgres.Store, before time.Time) error {
 	for {
-		removed, err := db.RemoveSessions(ctx, benefit.InstantOf(before), sweepMost)
-		if err != nil || removed < sweepMost {
+		removed, err := db.RemoveSessions(ctx, benefit.InstantOf(before), maxSweep)
+		if err != nil || removed < maxSweep {
 			return err
 		}
 	}

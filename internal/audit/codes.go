@@ -19,12 +19,12 @@ func (c *recount) codes(l row) {
 		return
 	}
 	j := lineJudge{c, l, t, sure}
-	least, most := l.Issued*l.Quantity, l.Sends*l.Quantity
+	min, limit := l.Issued*l.Quantity, l.Sends*l.Quantity
 	if t.Kind != benefit.Certificate {
-		least, most = 0, 0
+		min, limit = 0, 0
 	}
-	if len(l.Codes) < least || len(l.Codes) > most {
-		j.broke(Codes, "certificate codes", fmt.Sprintf("%d to %d", least, most), len(l.Codes))
+	if len(l.Codes) < min || len(l.Codes) > limit {
+		j.broke(Codes, "certificate codes", fmt.Sprintf("%d to %d", min, limit), len(l.Codes))
 		return
 	}
 	for k, code := range l.Codes {

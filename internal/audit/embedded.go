@@ -156,7 +156,7 @@ func (e *embeddedAudit) verify(live bool, position uint64) (bool, error) {
 // compare holds the view against the journal, and says whether they are at one. If so it has learnt the history of
 // the catalogue and of persons.
 func (e *embeddedAudit) compare(ctx context.Context, check *embedded.Check) (bool, error) {
-	compared, err := check.Compare(ctx, e.most)
+	compared, err := check.Compare(ctx, e.maxFindings)
 	if err != nil {
 		return false, fmt.Errorf("comparing the view with the journal: %w", err)
 	}

@@ -152,7 +152,7 @@ func TestBesideIssuing(t *testing.T) {
 		}
 		done <- failed
 	}()
-	var most int64
+	var limit int64
 	for issuing := true; issuing; {
 		select {
 		case err := <-done:
@@ -170,11 +170,11 @@ func TestBesideIssuing(t *testing.T) {
 		if !report.Embedded.Live {
 			t.Error("the directory is not taken for one that is open")
 		}
-		most = max(most, report.Checked.Vouchers)
+		limit = max(limit, report.Checked.Vouchers)
 	}
 	closeStore(t, st)
-	if most < 10 {
-		t.Errorf("at most %d vouchers were audited", most)
+	if limit < 10 {
+		t.Errorf("at most %d vouchers were audited", limit)
 	}
 }
 

@@ -198,15 +198,15 @@ func limitCap(limit int64) benefit.Cap {
 
 // bounded checks that n more than have stay within the most. Nothing is taken from a cap that takes nothing: a
 // voucher worth nothing may come when the budget is gone.
-func (j lineJudge) bounded(invariant Invariant, rule string, most benefit.Cap, have, n int64) {
-	if most == benefit.Unlimited || n == 0 {
+func (j lineJudge) bounded(invariant Invariant, rule string, limit benefit.Cap, have, n int64) {
+	if limit == benefit.Unlimited || n == 0 {
 		return
 	}
-	if have > math.MaxInt64-n || have+n > int64(most) {
+	if have > math.MaxInt64-n || have+n > int64(limit) {
 		if invariant == Totals {
 			j.c.tally(j.Template).over = true
 		}
-		j.broke(invariant, rule, fmt.Sprint("at most ", int64(most)), fmt.Sprintf("%d, of which %d before", have+n, have))
+		j.broke(invariant, rule, fmt.Sprint("at most ", int64(limit)), fmt.Sprintf("%d, of which %d before", have+n, have))
 	}
 }
 

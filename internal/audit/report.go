@@ -134,10 +134,10 @@ func (o *Options) defaults() {
 
 // reporter fills a report.
 type reporter struct {
-	report Report
-	most   int
-	doubts map[doubtKey]*Doubt
-	cat    *benefit.Catalogue // for names; nil where the rows are not counted
+	report      Report
+	maxFindings int
+	doubts      map[doubtKey]*Doubt
+	cat         *benefit.Catalogue // for names; nil where the rows are not counted
 
 	skipped []string // see notChecked
 
@@ -151,8 +151,8 @@ type doubtKey struct {
 	rule      string
 }
 
-func newReporter(most int) reporter {
-	return reporter{most: most, doubts: map[doubtKey]*Doubt{}, report: Report{Findings: []Finding{}}}
+func newReporter(limit int) reporter {
+	return reporter{maxFindings: limit, doubts: map[doubtKey]*Doubt{}, report: Report{Findings: []Finding{}}}
 }
 
 // notChecked notes what is not checked, why, and how to have it checked.
@@ -161,7 +161,7 @@ func (r *reporter) notChecked(format string, args ...any) {
 }
 
 func (r *reporter) find(f Finding) {
-	if len(r.report.Findings) >= r.most {
+	if len(r.report.Findings) >= r.maxFindings {
 		r.report.More++
 		return
 	}

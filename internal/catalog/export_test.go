@@ -145,8 +145,8 @@ func drawTemplate(t *rapid.T, k int) *benefit.Template {
 	}
 	switch tpl.Kind {
 	case benefit.Cash:
-		least := fen.Draw(t, "min")
-		tpl.Amount = benefit.AmountRule{From: benefit.AmountFrom(rapid.IntRange(1, 3).Draw(t, "from")), Min: fenOf(least), Max: fenOf(least)}
+		min := fen.Draw(t, "min")
+		tpl.Amount = benefit.AmountRule{From: benefit.AmountFrom(rapid.IntRange(1, 3).Draw(t, "from")), Min: fenOf(min), Max: fenOf(min)}
 		if tpl.Amount.From != benefit.Fixed {
 			tpl.Amount.Max += fenOf(fen.Draw(t, "more"))
 		}

@@ -92,10 +92,10 @@ func (o *object) amountRule() benefit.AmountRule {
 	request := scalar(a, "from", words[benefit.AmountFrom]{{"request", benefit.FromRequest}}.read)
 	fixed := scalar(a, "fixed", someYuan)
 	random := a.object("random")
-	least, most := scalar(a, "min", someYuan), scalar(a, "max", someYuan)
+	min, limit := scalar(a, "min", someYuan), scalar(a, "max", someYuan)
 	switch {
 	case a.has("from") && !a.has("fixed") && !a.has("random"):
-		rule = benefit.AmountRule{From: request, Min: max(least, 1), Max: most}
+		rule = benefit.AmountRule{From: request, Min: max(min, 1), Max: limit}
 		if !a.has("max") {
 			rule.Max = money.MaxFen
 		}

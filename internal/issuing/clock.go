@@ -18,8 +18,8 @@ var ErrClock = errors.New("the clock is refused")
 
 // How far ahead the clock may be of the last commit at the start, and of the time that has passed since.
 const (
-	mostAtStart = 366 * 24 * time.Hour
-	mostRunning = 24 * time.Hour
+	maxClockStepAtStart = 366 * 24 * time.Hour
+	maxClockStep        = 24 * time.Hour
 )
 
 // latestNow is the last instant that ids can carry, with a day to spare, because ids may run ahead of the clock.
@@ -59,7 +59,7 @@ func (c *clockCheck) judge(now benefit.Instant) error {
 		return fmt.Errorf("%w: it shows %v, and ids end in November 2058", ErrClock, now)
 	}
 	if c.first == 0 {
-		if ahead := sub(now, c.last); ahead > mostAtStart && c.last != 0 && !c.confirm { //guard:TestClockAtStart
+		if ahead := sub(now, c.last); ahead > maxClockStepAtStart && c.last != 0 && !c.confirm { //guard:TestClockAtStart
 			return fmt.Errorf("%w: it shows %v, and the last commit was at %v, more than a year before; "+
 				"correct the clock, or confirm it with --accept-clock", ErrClock, now, c.last)
 		}
@@ -72,7 +72,7 @@ func (c *clockCheck) judge(now benefit.Instant) error {
 	if c.elapsed == nil {
 		return nil
 	}
-	if passed := c.elapsed() - c.at; sub(now, c.first)-passed > mostRunning { //guard:TestClockJumps
+	if passed := c.elapsed() - c.at; sub(now, c.first)-passed > maxClockStep { //guard:TestClockJumps
 		return fmt.Errorf("%w: it shows %v, and only %v have passed since it showed %v; "+
 			"correct the clock, or restart to confirm it", ErrClock, now, passed.Round(time.Second), c.first)
 	}

@@ -89,7 +89,7 @@ const (
 func (c *committer) fail(err error) {
 	c.queue.stop()
 	for {
-		batch := c.queue.take(nil, c.most)
+		batch := c.queue.take(nil, c.maxCommitters)
 		if len(batch) == 0 {
 			return
 		}
@@ -155,11 +155,11 @@ func (c *committer) leave() {
 // gather takes the requests that wait for this committer; under contention with other processes, those of the other
 // committers as well.
 func (c *committer) gather() []*pending {
-	c.batch = c.queue.take(c.batch[:0], c.most)
+	c.batch = c.queue.take(c.batch[:0], c.maxCommitters)
 	c.whole = len(c.batch) > 0 && !c.batch[0].alone() && c.contended.Load() && c.underWay.Load() == 0 //guard:TestOneBatchAmongOthers
 	if c.whole {
 		for _, other := range c.committers {
-			c.batch = other.queue.take(c.batch, c.most)
+			c.batch = other.queue.take(c.batch, c.maxCommitters)
 		}
 	}
 	return c.batch

@@ -49,29 +49,29 @@ type Options struct {
 
 // Issuer issues on one store. Issue and Change are safe for concurrent use; Run (or Step) has one caller.
 type Issuer struct {
-	store      store.Store
-	clock      func() benefit.Instant
-	time       clockCheck
-	rules      benefit.Rules
-	drawSecret []byte
-	most       int
-	log        *slog.Logger
-	failures   *outage.Reporter // of batches
-	observer   Observer
-	catalogue  atomic.Pointer[benefit.Catalogue]
-	taking     sync.Mutex   // one at a time replaces the catalogue, so that none puts an older one over a newer
-	seed       maphash.Seed // spreads recipients over the committers
-	committers []*committer
-	pace       chan struct{} // see committer.enter
-	contended  atomic.Bool   // other processes issue beside this one
-	underWay   atomic.Int32  // batches of this one
+	store         store.Store
+	clock         func() benefit.Instant
+	time          clockCheck
+	rules         benefit.Rules
+	drawSecret    []byte
+	maxCommitters int
+	log           *slog.Logger
+	failures      *outage.Reporter // of batches
+	observer      Observer
+	catalogue     atomic.Pointer[benefit.Catalogue]
+	taking        sync.Mutex   // one at a time replaces the catalogue, so that none puts an older one over a newer
+	seed          maphash.Seed // spreads recipients over the committers
+	committers    []*committer
+	pace          chan struct{} // see committer.enter
+	contended     atomic.Bool   // other processes issue beside this one
+	underWay      atomic.Int32  // batches of this one
 }
 
 // New makes an issuer on an open store. It reads the catalogue; it issues nothing until Run or Step.
 func New(ctx context.Context, o Options) (*Issuer, error) {
 	o.defaults()
 	i := &Issuer{
-		store: o.Store, clock: o.Clock, rules: o.Rules, drawSecret: o.DrawSecret, most: o.Batch, log: o.Log, observer: o.Observer, seed: maphash.MakeSeed(),
+		store: o.Store, clock: o.Clock, rules: o.Rules, drawSecret: o.DrawSecret, maxCommitters: o.Batch, log: o.Log, observer: o.Observer, seed: maphash.MakeSeed(),
 		pace: make(chan struct{}, 1),
 		time: clockCheck{elapsed: o.Elapsed, confirm: o.AcceptClock, last: o.Store.LastNow(), log: o.Log},
 	}

@@ -126,7 +126,7 @@ const batchVouchers = 16 * benefit.MaxLineVouchers
 
 // take adds what waits to a batch, in order, as long as it has most requests at most, leaving out what was given up. A
 // change of the catalogue and a question make a batch of their own.
-func (q *queue) take(batch []*pending, most int) []*pending {
+func (q *queue) take(batch []*pending, max int) []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	used, size := 0, 0
@@ -135,7 +135,7 @@ func (q *queue) take(batch []*pending, most int) []*pending {
 	}
 	for _, p := range q.waiting {
 		//guard:TestBatchOfLargeRequests without size+p.size > batchVouchers
-		if len(batch) >= most || len(batch) > 0 && (p.alone() || batch[0].alone() || size+p.size > batchVouchers) {
+		if len(batch) >= max || len(batch) > 0 && (p.alone() || batch[0].alone() || size+p.size > batchVouchers) {
 			break
 		}
 		used++

@@ -66,14 +66,14 @@ func (w *world) changeTemplate(clock benefit.Instant, cat *benefit.Catalogue) an
 }
 
 // restocked changes the caps that there are by up to so much.
-func (w *world) restocked(s benefit.Stock, most int) benefit.Stock {
+func (w *world) restocked(s benefit.Stock, limit int) benefit.Stock {
 	for _, c := range []*benefit.Cap{&s.Count, &s.Amount, &s.CountPerDay, &s.AmountPerDay} {
 		switch {
 		case *c == benefit.Unlimited:
-		case most > 0:
-			*c += benefit.Cap(w.pick(most))
+		case limit > 0:
+			*c += benefit.Cap(w.pick(limit))
 		default:
-			*c = max(0, *c-benefit.Cap(w.pick(-most)))
+			*c = max(0, *c-benefit.Cap(w.pick(-limit)))
 		}
 	}
 	return s

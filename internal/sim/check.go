@@ -87,8 +87,8 @@ func (s *simulation) check(when string) {
 
 // wantLastID checks that a store knows how late the ids are that it holds.
 func (s *simulation) wantLastID(st store.Store) {
-	if got, least := st.LastIDMillis(), s.model.LastIDMillis(); got < least {
-		s.failf("LastIDMillis is %d, and there is an id of %d", got, least)
+	if got, min := st.LastIDMillis(), s.model.LastIDMillis(); got < min {
+		s.failf("LastIDMillis is %d, and there is an id of %d", got, min)
 	}
 }
 
@@ -147,7 +147,7 @@ func (s *simulation) recountParticipations(c *storetest.Contents, fresh *ledger)
 }
 
 // explain checks that decisions come out as they did when they are made again by the catalogue of their version.
-func (s *simulation) explain(c *storetest.Contents, most int) {
+func (s *simulation) explain(c *storetest.Contents, limit int) {
 	r, err := s.back.all().Read(s.ctx)
 	if err != nil {
 		s.failf("Read: %v", err)
@@ -158,7 +158,7 @@ func (s *simulation) explain(c *storetest.Contents, most int) {
 		if i.Basis == nil {
 			continue
 		}
-		if most--; most < 0 {
+		if limit--; limit < 0 {
 			return
 		}
 		result, err := s.processes[0].issuer.Explain(s.ctx, r, i)

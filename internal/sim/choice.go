@@ -226,7 +226,7 @@ func (t *trial) eligible(o *option) bool {
 		return false
 	}
 	for _, line := range o.lines {
-		if t.reason(line, t.least(line, 0, nil, true)) != benefit.NotRefused {
+		if t.reason(line, t.minWorth(line, 0, nil, true)) != benefit.NotRefused {
 			return false
 		}
 	}

@@ -62,7 +62,7 @@ func (l *ledger) setCatalogue(cat *benefit.Catalogue) {
 	l.cat = cat
 	l.scenes = slices.SortedFunc(maps.Values(cat.Scenes), func(a, b *benefit.Scene) int { return cmp.Compare(a.ID, b.ID) })
 	for _, t := range cat.Templates {
-		most, before := t.Stock, t.Stock
+		limit, before := t.Stock, t.Stock
 		if s, ok := l.loosest[t.ID]; ok {
 			before = s
 		}
@@ -70,14 +70,14 @@ func (l *ledger) setCatalogue(cat *benefit.Catalogue) {
 			cap    *benefit.Cap
 			before benefit.Cap
 		}{
-			{&most.Count, before.Count}, {&most.Amount, before.Amount},
-			{&most.CountPerDay, before.CountPerDay}, {&most.AmountPerDay, before.AmountPerDay},
+			{&limit.Count, before.Count}, {&limit.Amount, before.Amount},
+			{&limit.CountPerDay, before.CountPerDay}, {&limit.AmountPerDay, before.AmountPerDay},
 		} {
 			if *c.cap != benefit.Unlimited && (c.before == benefit.Unlimited || c.before > *c.cap) {
 				*c.cap = c.before
 			}
 		}
-		l.loosest[t.ID] = most
+		l.loosest[t.ID] = limit
 	}
 }
 

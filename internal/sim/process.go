@@ -105,9 +105,9 @@ func (s *simulation) workAll() {
 }
 
 // nextBatch takes from the queue what the committer will take.
-func (p *process) nextBatch(most int) []*submission {
+func (p *process) nextBatch(limit int) []*submission {
 	n := 0
-	for n < len(p.queue) && n < most && (n == 0 || p.queue[n].request != nil && p.queue[0].request != nil) {
+	for n < len(p.queue) && n < limit && (n == 0 || p.queue[n].request != nil && p.queue[0].request != nil) {
 		n++
 	}
 	batch := p.queue[:n]

@@ -86,7 +86,7 @@ func (t *trial) line(sub benefit.Line, result benefit.LineOutcome, frozen *benef
 	}
 	want := benefit.TemplateNotFound // a template that came after the line was frozen gives it nothing
 	if fresh || frozen == nil || len(frozen.Amounts) > 0 {
-		want = t.reason(sub, t.least(sub, result.Issued, frozen, fresh))
+		want = t.reason(sub, t.minWorth(sub, result.Issued, frozen, fresh))
 	}
 	if t.codeless(sub, result.Issued, frozen) && (want == benefit.NotRefused || want > benefit.CodesEmpty) {
 		want = benefit.CodesEmpty
@@ -162,9 +162,9 @@ func (t *trial) fits(sub benefit.Line, amount int64) bool {
 	return amount >= int64(tp.Amount.Min) && amount <= int64(tp.Amount.Max)
 }
 
-// least returns the least that the next send of a line could have been worth: as frozen under the key, or as the
+// minWorth returns the least that the next send of a line could have been worth: as frozen under the key, or as the
 // template has it.
-func (t *trial) least(sub benefit.Line, issued int, frozen *benefit.IssuedLine, fresh bool) int64 {
+func (t *trial) minWorth(sub benefit.Line, issued int, frozen *benefit.IssuedLine, fresh bool) int64 {
 	tp, n := t.cat.Templates[sub.Template], int64(sub.Quantity)
 	if tp == nil {
 		return 0

@@ -109,8 +109,8 @@ func certificate(digits int) func(*benefit.Template) {
 	}
 }
 
-func (w *world) cap(most int) benefit.Cap {
-	return some(w, benefit.Unlimited, benefit.Unlimited, benefit.Unlimited, benefit.Cap(w.pick(most)))
+func (w *world) cap(limit int) benefit.Cap {
+	return some(w, benefit.Unlimited, benefit.Unlimited, benefit.Unlimited, benefit.Cap(w.pick(limit)))
 }
 
 func (w *world) limits() benefit.Limits {

@@ -227,8 +227,8 @@ type CheckReport struct {
 // It reads the journal twice and the view once, and when something differs both once more to name it. It holds
 // two hashes for each of 4,096 parts of each table, two bytes for each row that can be written again, and the
 // rows that were.
-func (c *Check) Compare(ctx context.Context, most int) (*CheckReport, error) {
-	x := newComparison(c, most)
+func (c *Check) Compare(ctx context.Context, max int) (*CheckReport, error) {
+	x := newComparison(c, max)
 	if c.view == nil || c.at.seq == 0 && c.emptyView() {
 		return &x.report, nil
 	}

@@ -31,10 +31,10 @@ type side struct {
 
 // comparison is a Compare under way.
 type comparison struct {
-	c      *Check
-	most   int
-	report CheckReport
-	seeds  [3]maphash.Seed
+	c         *Check
+	maxFaults int
+	report    CheckReport
+	seeds     [3]maphash.Seed
 	// repeated are the hashes of the rows (table and key) that the journal writes more than once, and of a few
 	// others that are taken for such.
 	repeated      map[uint64]bool
@@ -44,16 +44,16 @@ type comparison struct {
 	buf           []byte
 }
 
-func newComparison(c *Check, most int) *comparison {
+func newComparison(c *Check, max int) *comparison {
 	return &comparison{
-		c: c, most: most, repeated: map[uint64]bool{}, report: CheckReport{Rows: map[string]int64{}, Persons: map[benefit.UserID][]string{}},
+		c: c, maxFaults: max, repeated: map[uint64]bool{}, report: CheckReport{Rows: map[string]int64{}, Persons: map[benefit.UserID][]string{}},
 		seeds:   [3]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed(), maphash.MakeSeed()},
 		journal: side{latest: map[string]string{}}, view: side{latest: map[string]string{}},
 	}
 }
 
 func (x *comparison) fault(f Fault) {
-	if len(x.report.Faults) >= x.most {
+	if len(x.report.Faults) >= x.maxFaults {
 		x.report.More++
 		return
 	}

@@ -19,9 +19,9 @@ import (
 // tables of this store can get wrong, and what no reader would show: a row in another bucket than that in which it is
 // looked for, columns and indexes that do not say what the row itself does, links and claims that lead nowhere.
 type Check struct {
-	r      *reader
-	most   int
-	report CheckReport
+	r         *reader
+	maxFaults int
+	report    CheckReport
 
 	latest id.ID           // of an issuance's voucher or a user
 	now    benefit.Instant // of an issue
@@ -65,8 +65,8 @@ func (c *Check) Close() error { return c.r.Close() }
 // Compare compares every row with its columns, its bucket and the rows that lead to it. It reads each table once, in
 // the order of what leads to what, and asks for single rows only where something is missing. Faults beyond most
 // are counted.
-func (c *Check) Compare(ctx context.Context, most int) (*CheckReport, error) {
-	c.most = most
+func (c *Check) Compare(ctx context.Context, max int) (*CheckReport, error) {
+	c.maxFaults = max
 	for _, step := range []func(context.Context) error{
 		c.issuances, c.users, c.quotas, c.participations, c.sessions, c.catalogue, c.clock,
 	} {
@@ -78,7 +78,7 @@ func (c *Check) Compare(ctx context.Context, most int) (*CheckReport, error) {
 }
 
 func (c *Check) fault(table, row string, want, got any) {
-	if len(c.report.Faults) >= c.most {
+	if len(c.report.Faults) >= c.maxFaults {
 		c.report.More++
 		return
 	}

@@ -125,8 +125,8 @@ func (s *Store) CheckKey(ctx context.Context, proof []byte) error {
 }
 
 // RemoveSessions removes at most so many sessions that expired before an instant, and says how many it removed.
-func (s *Store) RemoveSessions(ctx context.Context, before benefit.Instant, most int) (int, error) {
-	tag, err := s.reading.Exec(ctx, removeSessions.text, int64(before), most)
+func (s *Store) RemoveSessions(ctx context.Context, before benefit.Instant, max int) (int, error) {
+	tag, err := s.reading.Exec(ctx, removeSessions.text, int64(before), max)
 	return int(tag.RowsAffected()), s.broken(err)
 }
 

@@ -60,8 +60,8 @@ func runHistory(t *testing.T, h Harness, seed uint64) {
 	want(t, "the rows in the end", mustContents(t, model), mustContents(t, x.real.Store))
 	x.real.Store = h.reopen(t, x.real.Store)
 	want(t, "the rows after opening again", mustContents(t, model), mustContents(t, x.real.Store))
-	if got, least := x.real.Store.LastIDMillis(), model.LastIDMillis(); got < least {
-		t.Errorf("LastIDMillis() = %d, and there is an id of %d", got, least)
+	if got, min := x.real.Store.LastIDMillis(), model.LastIDMillis(); got < min {
+		t.Errorf("LastIDMillis() = %d, and there is an id of %d", got, min)
 	}
 	if err := x.real.Store.Close(); err != nil {
 		t.Errorf("Close: %v", err)

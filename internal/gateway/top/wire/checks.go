@@ -263,16 +263,16 @@ func (t Timestamp) Off(now time.Time, zones []*time.Location) time.Duration {
 	if len(zones) == 0 {
 		zones = documentedZones
 	}
-	least := time.Duration(math.MaxInt64)
+	minimum := time.Duration(math.MaxInt64)
 	if t.instant {
-		least = now.Sub(t.at).Abs()
+		minimum = now.Sub(t.at).Abs()
 	}
 	if t.wall {
 		for _, zone := range zones {
-			least = min(least, now.Sub(inZone(t.at, zone)).Abs())
+			minimum = min(minimum, now.Sub(inZone(t.at, zone)).Abs())
 		}
 	}
-	return least
+	return minimum
 }
 
 // Zone returns the offset from UTC, such as +09:00, in which the timestamp is nearest to now, if that is within the
