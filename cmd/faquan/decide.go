@@ -87,7 +87,7 @@ func (q *decideFlags) question() (*control.Question, error) {
 		return cmp.Or(cmp.Compare(a.ActCode, b.ActCode), cmp.Compare(a.RightID, b.RightID))
 	})
 	asked.Rights = slices.Compact(asked.Rights)
-	if known := benefit.Miswritten(q.userType); known != "" {
+	if known := benefit.CanonicalType(q.userType); known != "" {
 		return nil, fmt.Errorf("--user-type %q must be written %s", q.userType, known)
 	}
 	key := q.requestID

@@ -38,9 +38,9 @@ func ValidIdentifierType(t string) bool {
 	return t != "" && len(t) <= MaxIdentifierType && t[0] != '@'
 }
 
-// Miswritten returns the well-known identifier type that equals t except for case, or "". As a type of its own it would
+// CanonicalType returns the well-known identifier type that equals t except for case, or "". As a type of its own it would
 // create a second user, with fresh limits, for a recipient who already has one.
-func Miswritten(t string) string {
+func CanonicalType(t string) string {
 	for _, known := range []string{AlipayID, TaobaoID, OpenID, Login, Nick} {
 		if t != known && strings.EqualFold(t, known) {
 			return known
@@ -74,7 +74,8 @@ func (i Identifier) String() string {
 // IdentifierRule is a rule for the value of an identifier. Its text says which, for the operator.
 type IdentifierRule string
 
-// The rules. The first also keeps out U+FFFE and U+FFFF, which XML cannot carry. A value that breaks one would be a user of its own, with fresh limits, beside the one who is meant.
+// The rules. The first also keeps out U+FFFE and U+FFFF, which XML cannot carry. A value that breaks one would be a
+// user of its own, with fresh limits, beside the one who is meant.
 const (
 	RuleControl     IdentifierRule = "has a control character"
 	RuleSpace       IdentifierRule = "begins or ends with white space"

@@ -38,7 +38,7 @@ func drawIdentifier(t *rapid.T) benefit.Identifier {
 		rapid.SampledFrom([]string{"ALIPAY", "TAOBAO", "OPEN_ID", "LOGIN", "NICK", "true", "null", "~", "<<", "1e3", "-", "*a", "&a", "!t", "{", "'", "\"", "#", "="}),
 		rapid.StringOfN(rapid.RuneFrom(nil, asciiGraphic), 1, benefit.MaxIdentifierType, -1),
 	).Filter(func(s string) bool {
-		return benefit.ValidIdentifierType(s) && benefit.Miswritten(s) == ""
+		return benefit.ValidIdentifierType(s) && benefit.CanonicalType(s) == ""
 	}).Draw(t, "type")}
 	if i.Type == benefit.OpenID {
 		i.App = 1

@@ -264,7 +264,7 @@ func identifierType(s string) (string, error) {
 		return "", fmt.Errorf("an identifier type must have 1 to %d printable ASCII characters without white space, colon or slash, and must not begin with @",
 			benefit.MaxIdentifierType)
 	}
-	if known := benefit.Miswritten(s); known != "" {
+	if known := benefit.CanonicalType(s); known != "" {
 		return "", fmt.Errorf("identifier type %q must be written %s", s, known)
 	}
 	return s, nil

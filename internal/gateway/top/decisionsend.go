@@ -135,8 +135,8 @@ func readRecipient(dto *wire.Args, app benefit.AppID) benefit.Identifier {
 	switch {
 	case ident.Type != "" && !benefit.ValidIdentifierType(ident.Type):
 		dto.Fail(wire.Invalid("user_type", "应为不含空格、冒号和斜杠的ASCII字符，且不以@开头"))
-	case benefit.Miswritten(ident.Type) != "": //guard:TestRecipientOfADecision
-		dto.Fail(wire.Invalid("user_type", "区分大小写，应为"+benefit.Miswritten(ident.Type)))
+	case benefit.CanonicalType(ident.Type) != "": //guard:TestRecipientOfADecision
+		dto.Fail(wire.Invalid("user_type", "区分大小写，应为"+benefit.CanonicalType(ident.Type)))
 	case ident.Type == benefit.AlipayID && utf8.RuneCountInString(ident.Value) > benefit.MaxAlipayID:
 		dto.Fail(wire.Invalid("user_id", "最多"+strconv.Itoa(benefit.MaxAlipayID)+"个字符"))
 	case ident.Type == benefit.OpenID:
