@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
-	"faquan/internal/issuing"
 	"faquan/internal/rule"
 	"faquan/internal/store/embedded"
 )
@@ -85,7 +85,7 @@ func measureDecisions(ctx context.Context, o decideOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	issuer, stop, err := startIssuer(ctx, issuing.Options{Store: st, Rules: rule.New()})
+	issuer, stop, err := startIssuer(ctx, engine.Options{Store: st, Rules: rule.New()})
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func measureDecisions(ctx context.Context, o decideOptions) (err error) {
 type decideBench struct {
 	decideOptions
 	meter  meter
-	issuer *issuing.Issuer
+	issuer *engine.Issuer
 	next   int64
 }
 

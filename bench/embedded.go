@@ -10,7 +10,7 @@ import (
 	"runtime"
 	"slices"
 
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/journal"
 	"faquan/internal/metrics"
 	"faquan/internal/store/embedded"
@@ -49,7 +49,7 @@ func measureEmbedded(ctx context.Context, o embeddedOptions) (err error) {
 	}
 	var (
 		storeOptions  = embedded.Options{Dir: filepath.Join(dir, "store")}
-		issuerOptions issuing.Options
+		issuerOptions engine.Options
 	)
 	if o.Metrics {
 		m := metrics.New(metrics.Options{Store: "embedded"})
@@ -140,7 +140,7 @@ func (r *sqliteRun) open(ctx context.Context, path string) error {
 	if r.store, err = openDirect(path); err != nil {
 		return err
 	}
-	r.engine, err = NewEngine(ctx, issuing.Options{Store: r.store}, r.o.Workload, r.o.Callers, filepath.Dir(path))
+	r.engine, err = NewEngine(ctx, engine.Options{Store: r.store}, r.o.Workload, r.o.Callers, filepath.Dir(path))
 	return err
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store"
 )
 
@@ -19,15 +19,15 @@ type Engine struct {
 	Callers int
 
 	meter   meter
-	issuer  *issuing.Issuer
+	issuer  *engine.Issuer
 	stop    func() error
 	settled int64 // asks below it have certainly been answered, those of other processes included; the next run begins with it
 }
 
 // startIssuer starts an issuer. stop ends it, and leaves the store open.
-func startIssuer(ctx context.Context, o issuing.Options) (_ *issuing.Issuer, stop func() error, err error) {
+func startIssuer(ctx context.Context, o engine.Options) (_ *engine.Issuer, stop func() error, err error) {
 	o.Clock = clock
-	issuer, err := issuing.New(ctx, o)
+	issuer, err := engine.New(ctx, o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,7 +40,7 @@ func startIssuer(ctx context.Context, o issuing.Options) (_ *issuing.Issuer, sto
 }
 
 // NewEngine starts an issuer on a store, which lies in dir, and puts the workload's catalogue there if it has none.
-func NewEngine(ctx context.Context, o issuing.Options, w Workload, callers int, dir string) (*Engine, error) {
+func NewEngine(ctx context.Context, o engine.Options, w Workload, callers int, dir string) (*Engine, error) {
 	issuer, stop, err := startIssuer(ctx, o)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func NewEngine(ctx context.Context, o issuing.Options, w Workload, callers int, 
 }
 
 // change puts changes into the store as they are.
-func change(ctx context.Context, issuer *issuing.Issuer, c *benefit.Changes) error {
+func change(ctx context.Context, issuer *engine.Issuer, c *benefit.Changes) error {
 	return issuer.Change(ctx, func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
 		return c, nil
 	})
@@ -142,7 +142,7 @@ const (
 )
 
 func retryable(err error) bool {
-	return errors.Is(err, issuing.ErrBusy) || errors.Is(err, issuing.ErrNotIssued) || errors.Is(err, issuing.ErrUnknown)
+	return errors.Is(err, engine.ErrBusy) || errors.Is(err, engine.ErrNotIssued) || errors.Is(err, engine.ErrUnknown)
 }
 
 // Close ends the issuer. The store stays open.

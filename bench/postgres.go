@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store/postgres"
 )
 
@@ -19,7 +19,7 @@ type postgresOptions struct {
 	Workload
 	Store     string // the URL of a database, or Private
 	Processes []int  // how many processes issue at once, one measurement for each
-	// Committers of each process: see issuing.Options.
+	// Committers of each process: see engine.Options.
 	Committers int
 	Callers    int   // of all processes together, but at least minCallers each
 	Rounds     int   // of the comparison; 0: none. Each measures all of Processes and all peers, one after the other
@@ -196,7 +196,7 @@ func offer(ctx context.Context, url string, w Workload) error {
 	if err != nil {
 		return err
 	}
-	engine, err := NewEngine(ctx, issuing.Options{Store: db}, w, 0, "")
+	engine, err := NewEngine(ctx, engine.Options{Store: db}, w, 0, "")
 	if engine != nil {
 		err = errors.Join(err, engine.Close())
 	}

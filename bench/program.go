@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store"
 	"faquan/internal/store/embedded"
 	"faquan/internal/store/postgres"
@@ -103,7 +103,7 @@ func (p *program) addUsers(ctx context.Context, users int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	issuer, stop, err := startIssuer(ctx, issuing.Options{Store: st})
+	issuer, stop, err := startIssuer(ctx, engine.Options{Store: st})
 	if err != nil {
 		return err
 	}

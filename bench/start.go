@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store/embedded"
 )
 
@@ -68,7 +68,7 @@ func measureStart(ctx context.Context, o startOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	opened := time.Since(began)
-	engine, err := NewEngine(ctx, issuing.Options{Store: st}, o.Workload, o.Callers, o.Dir)
+	engine, err := NewEngine(ctx, engine.Options{Store: st}, o.Workload, o.Callers, o.Dir)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store/postgres"
 )
 
@@ -101,7 +101,7 @@ func work(ctx context.Context, task *workerTask, orders <-chan workerOrder, answ
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	st := &counted{Store: db}
-	engine, err := NewEngine(ctx, issuing.Options{Store: st, Committers: task.Committers}, task.Workload, task.Callers, "")
+	engine, err := NewEngine(ctx, engine.Options{Store: st, Committers: task.Committers}, task.Workload, task.Callers, "")
 	if err != nil {
 		return err
 	}

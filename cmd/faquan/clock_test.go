@@ -14,7 +14,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/config"
 	"faquan/internal/control"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store/embedded"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
@@ -45,7 +45,7 @@ func TestClockOfOldDirectory(t *testing.T) {
 	}
 	c := config.Default()
 	c.Data, c.Listen = dir, "127.0.0.1:0"
-	if _, err := startServer(t.Context(), &c, serverOptions{log: slog.New(slog.DiscardHandler)}); !errors.Is(err, issuing.ErrClock) {
+	if _, err := startServer(t.Context(), &c, serverOptions{log: slog.New(slog.DiscardHandler)}); !errors.Is(err, engine.ErrClock) {
 		t.Fatalf("the start: %v", err)
 	}
 	apply := func(at location) error {
@@ -54,7 +54,7 @@ func TestClockOfOldDirectory(t *testing.T) {
 			return err
 		})
 	}
-	if err := apply(location{dir: dir}); !errors.Is(err, issuing.ErrClock) || !strings.Contains(err.Error(), "--accept-clock") {
+	if err := apply(location{dir: dir}); !errors.Is(err, engine.ErrClock) || !strings.Contains(err.Error(), "--accept-clock") {
 		t.Errorf("apply: %v", err)
 	}
 	if err := apply(location{dir: dir, acceptClock: true}); err != nil {
@@ -68,7 +68,7 @@ func TestClockOfOldDirectory(t *testing.T) {
 // While the clock is refused a server is not ready, and it is ready again by itself.
 func TestReadyByClock(t *testing.T) {
 	now := storetest.Start
-	issuer, err := issuing.New(t.Context(), issuing.Options{
+	issuer, err := engine.New(t.Context(), engine.Options{
 		Store: memory.New(), Clock: func() benefit.Instant { return now }, Elapsed: func() time.Duration { return 0 },
 	})
 	if err != nil {
@@ -115,7 +115,7 @@ func TestClockOfOldDatabase(t *testing.T) {
 	if err := openPlatform(t.Context(), at, func(p control.Platform) error {
 		_, err := p.Apply(t.Context(), testDocument(clockTemplates))
 		return err
-	}); !errors.Is(err, issuing.ErrClock) {
+	}); !errors.Is(err, engine.ErrClock) {
 		t.Errorf("apply: %v", err)
 	}
 	c := config.Default()
@@ -175,7 +175,7 @@ func TestClockIsLookedAtLater(t *testing.T) {
 	within(t, "the database is away", func() bool { return s.background.down.Load() })
 	time.Sleep(100 * time.Millisecond) // it is asked for its clock now, if ever
 	execute(t, "ALTER ROLE "+role+" CONNECTION LIMIT -1")
-	within(t, "the clock is refused", func() bool { return errors.Is(s.node.issuer.ClockError(), issuing.ErrClock) })
+	within(t, "the clock is refused", func() bool { return errors.Is(s.node.issuer.ClockError(), engine.ErrClock) })
 }
 
 // The clock of a node is held against the time that passes.
@@ -190,7 +190,7 @@ func TestClockIsWatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	now += 25 * 3600 * 1000
-	if err := n.issuer.CheckClock(t.Context()); !errors.Is(err, issuing.ErrClock) {
+	if err := n.issuer.CheckClock(t.Context()); !errors.Is(err, engine.ErrClock) {
 		t.Errorf("a clock that jumps: %v", err)
 	}
 }

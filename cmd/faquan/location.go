@@ -21,7 +21,7 @@ type location struct {
 	dir   string
 	store string // the database's URL, which may hold a password; "" for the store in the directory
 
-	acceptClock bool // the operator confirms that the clock is right; see issuing.Options
+	acceptClock bool // the operator confirms that the clock is right; see engine.Options
 	// document, unless nil, is about to be applied: no store is made when the document would be refused.
 	document *control.Document
 }

@@ -15,7 +15,7 @@ import (
 	"faquan/internal/config"
 	"faquan/internal/control"
 	"faquan/internal/datadir"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/metrics"
 	"faquan/internal/rule"
 	"faquan/internal/seal"
@@ -35,7 +35,7 @@ type node struct {
 	database *postgres.Store
 
 	box    *seal.Box
-	issuer *issuing.Issuer
+	issuer *engine.Issuer
 	// stopped receives the result of the committer, once: nil after close, else the failure of the store.
 	stopped chan error
 }
@@ -86,7 +86,7 @@ func openNode(ctx context.Context, at location, o nodeOptions) (_ *node, err err
 	if o.clock == nil {
 		o.clock = func() benefit.Instant { return benefit.InstantOf(time.Now()) }
 	}
-	options := issuing.Options{
+	options := engine.Options{
 		Store: n.store, Rules: rule.New(), Queue: o.queue, Batch: o.batch, Committers: o.committers, Log: o.log,
 		Clock: o.clock, Elapsed: elapsed, AcceptClock: at.acceptClock, //guard:TestClockIsWatched without Elapsed: elapsed
 		DrawSecret: n.box.DrawSecret(), //guard:TestDrawsFollowTheKeyFile without DrawSecret: n.box.DrawSecret()
@@ -94,7 +94,7 @@ func openNode(ctx context.Context, at location, o nodeOptions) (_ *node, err err
 	if o.metrics != nil {
 		options.Observer = o.metrics
 	}
-	n.issuer, err = issuing.New(ctx, options)
+	n.issuer, err = engine.New(ctx, options)
 	if err != nil {
 		return nil, err
 	}

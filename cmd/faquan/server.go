@@ -45,7 +45,7 @@ type serverOptions struct {
 	log *slog.Logger
 	// document is applied before the gateways open, in place of the file of the setting apply.
 	document *control.Document
-	// acceptClock confirms the clock; see issuing.Options.
+	// acceptClock confirms the clock; see engine.Options.
 	acceptClock bool
 	// segmentBytes is the size of the journal's segments; 0 is the default.
 	segmentBytes int64

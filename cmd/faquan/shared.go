@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/outage"
 	"faquan/internal/store/postgres"
 )
@@ -92,7 +92,7 @@ func (s *server) checkClock(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	err := s.node.issuer.CheckClock(ctx)
-	return err == nil || errors.Is(err, issuing.ErrClock)
+	return err == nil || errors.Is(err, engine.ErrClock)
 }
 
 // setHealth keeps the health of the database, and logs a change.

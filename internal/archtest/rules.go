@@ -31,7 +31,7 @@ var Rules = []Rule{
 	{"internal/benefit", []string{"internal/id", "internal/money"}, nil},
 	{"internal/store", []string{"internal/benefit", "internal/id"}, nil},
 	{"internal/outage", nil, nil},
-	{"internal/issuing", []string{"internal/benefit", "internal/id", "internal/outage", "internal/store"}, nil},
+	{"internal/engine", []string{"internal/benefit", "internal/id", "internal/outage", "internal/store"}, nil},
 
 	// Files and bytes; they know no benefits.
 	{"internal/vfs", nil, nil},
@@ -57,12 +57,12 @@ var Rules = []Rule{
 	{"internal/gateway/top/wire", []string{"internal/gateway/form"}, nil},
 	{"internal/gateway", []string{"internal/gateway/form", "internal/benefit", "internal/id"}, []string{"golang.org/x/time"}},
 	{"internal/gateway/alipay", []string{
-		"internal/gateway", "internal/gateway/alipay/wire", "internal/gateway/scope", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
+		"internal/gateway", "internal/gateway/alipay/wire", "internal/gateway/scope", "internal/engine", "internal/benefit", "internal/id", "internal/money",
 	}, nil},
 
 	{"internal/gateway/oauth", []string{"internal/gateway", "internal/gateway/form", "internal/session", "internal/benefit"}, []string{"golang.org/x/time"}},
 	{"internal/gateway/top", []string{
-		"internal/gateway", "internal/gateway/scope", "internal/gateway/top/wire", "internal/issuing", "internal/benefit", "internal/id", "internal/money",
+		"internal/gateway", "internal/gateway/scope", "internal/gateway/top/wire", "internal/engine", "internal/benefit", "internal/id", "internal/money",
 	}, nil},
 
 	// Rules of activities; the core knows them by the interface benefit.Rules.
@@ -74,10 +74,10 @@ var Rules = []Rule{
 		"internal/gateway/alipay/wire", // reads keys in the forms in which the platform hands them out
 	}, []string{yaml}},
 	{"internal/session", []string{
-		"internal/benefit", "internal/catalog", "internal/issuing", "internal/seal", "internal/store",
+		"internal/benefit", "internal/catalog", "internal/engine", "internal/seal", "internal/store",
 	}, nil},
 	{"internal/control", []string{
-		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/issuing", "internal/seal", "internal/session", "internal/store",
+		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/seal", "internal/session", "internal/store",
 	}, nil},
 	{"internal/datadir", nil, nil},
 	{"internal/config", nil, []string{yaml, koanf}},
@@ -86,7 +86,7 @@ var Rules = []Rule{
 
 	// What is measured, for Prometheus. The program hands it to those that it measures: they know interfaces and functions.
 	{"internal/metrics", []string{
-		"internal/benefit", "internal/gateway", "internal/issuing", "internal/store/embedded", "internal/store/postgres",
+		"internal/benefit", "internal/gateway", "internal/engine", "internal/store/embedded", "internal/store/postgres",
 	}, []string{"github.com/prometheus/client_golang"}},
 
 	// The audit shares nothing with what decides: it has the vocabulary and the rows, and for the embedded store
@@ -125,7 +125,7 @@ var Rules = []Rule{
 }
 
 // Core is held to the standard library by a rule of its own, so that no line of the table can soften it.
-var Core = []string{"internal/money", "internal/id", "internal/benefit", "internal/store", "internal/outage", "internal/issuing"}
+var Core = []string{"internal/money", "internal/id", "internal/benefit", "internal/store", "internal/outage", "internal/engine"}
 
 // TestSupport are the packages that no shipped package may import, directly or through another.
 var TestSupport = []string{
@@ -142,7 +142,7 @@ var TestOnly = []string{gocmp, "pgregory.net/rapid", "github.com/rogpeppe/go-int
 
 // Clockless packages never ask for the time: it comes in through parameters, so that the simulation can drive them.
 var Clockless = []string{
-	"internal/money", "internal/id", "internal/benefit", "internal/store", "internal/outage", "internal/issuing", "internal/journal",
+	"internal/money", "internal/id", "internal/benefit", "internal/store", "internal/outage", "internal/engine", "internal/journal",
 	"internal/store/memory", "internal/store/codec", "internal/store/embedded", "internal/catalog", "internal/sim",
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // Changes plans what the file changes: it returns the rows to commit, and the plan to show. What the reader and the
-// catalogue return must not change before the commit; the committer ensures that (issuing.Issuer.Change).
+// catalogue return must not change before the commit; the committer ensures that (engine.Issuer.Change).
 //
 // A file that does not fit is refused as a whole, with Problems. The changes are empty when the file states what
 // exists already. The catalogue gets a new version when an entity changes, but not for users and sessions alone.

@@ -72,7 +72,7 @@ func (p Platform) with(key *rsa.PrivateKey, box *seal.Box) (benefit.Entity, erro
 	return benefit.Entity{Kind: benefit.PlatformEntity, ID: PlatformID, Body: body}, err
 }
 
-// ChangeFunc has the form of issuing.ChangeFunc.
+// ChangeFunc has the form of engine.ChangeFunc.
 type ChangeFunc = func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error)
 
 // NewPlatformKey returns a new key for the platform.

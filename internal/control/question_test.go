@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/scope"
-	"faquan/internal/issuing"
 	"faquan/internal/rule"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
@@ -23,7 +23,7 @@ import (
 func deskWorld(t *testing.T) *Service {
 	t.Helper()
 	st := memory.New()
-	issuer, err := issuing.New(t.Context(), issuing.Options{
+	issuer, err := engine.New(t.Context(), engine.Options{
 		Store: st, Rules: rule.New(), Clock: func() benefit.Instant { return benefit.InstantOf(time.Now()) },
 	})
 	if err != nil {
@@ -165,7 +165,7 @@ func TestFindRefusals(t *testing.T) {
 	note(ask("empty", 1), gateway.Record{TraceID: "ours-1", Code: "40004", SubCode: "STOCK_NOT_ENOUGH", Message: "模板库存不足"})
 	note(ask("bound", 1), gateway.Record{TraceID: "ours-2", Code: "40004", SubCode: "OUT_BIZ_NO_CONFLICT"})
 	note(nil, gateway.Record{TraceID: "ours-3", Key: "wrong", Code: "40", SubCode: "isv.invalid-parameter:purchaser_id"})
-	note(nil, gateway.Record{TraceID: "ours-4", Key: "busy", Code: "50", SubCode: "isp.E1000", Err: issuing.ErrUnknown})
+	note(nil, gateway.Record{TraceID: "ours-4", Key: "busy", Code: "50", SubCode: "isp.E1000", Err: engine.ErrUnknown})
 
 	for name, test := range map[string]struct {
 		search Search

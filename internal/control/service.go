@@ -12,8 +12,8 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/catalog"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
-	"faquan/internal/issuing"
 	"faquan/internal/seal"
 	"faquan/internal/session"
 	"faquan/internal/store"
@@ -102,7 +102,7 @@ func (d *Document) parse() (*catalog.File, error) {
 // Service is the Platform of the process that has the store open.
 type Service struct {
 	Store  store.Store
-	Issuer *issuing.Issuer
+	Issuer *engine.Issuer
 	Box    *seal.Box
 	// Refusals holds the calls that issued nothing, in a process with gateways.
 	Refusals *gateway.Refusals
@@ -202,7 +202,7 @@ func (d *Service) PrivateKey(ctx context.Context) (*rsa.PrivateKey, error) {
 
 // RotateKey implements Platform.
 func (d *Service) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
-	return advised(d.change(ctx, issuing.ChangeFunc(catalog.RotatePlatformKey(d.Box, key))), rotateAgain)
+	return advised(d.change(ctx, engine.ChangeFunc(catalog.RotatePlatformKey(d.Box, key))), rotateAgain)
 }
 
 // EnsureKey makes the platform's key if there is none.
@@ -210,7 +210,7 @@ func (d *Service) EnsureKey(ctx context.Context) error {
 	if key, err := d.PrivateKey(ctx); key != nil || err != nil {
 		return err
 	}
-	return d.change(ctx, issuing.ChangeFunc(catalog.EnsurePlatformKey(d.Box)))
+	return d.change(ctx, engine.ChangeFunc(catalog.EnsurePlatformKey(d.Box)))
 }
 
 // Settle implements Platform: a reader sees everything committed before it was opened.
@@ -225,7 +225,7 @@ func (d *Service) Settle(ctx context.Context) error {
 // errNotShown is returned when a change is durable, but the gateways failed to load it.
 var errNotShown = errors.New("the change is stored, but the gateway reload failed; restart faquan serve")
 
-func (d *Service) change(ctx context.Context, fn issuing.ChangeFunc) error {
+func (d *Service) change(ctx context.Context, fn engine.ChangeFunc) error {
 	if err := d.Issuer.Change(ctx, fn); err != nil {
 		return err
 	}

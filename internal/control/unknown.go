@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 )
 
 // errNoAnswer is returned when the serving process did not answer after the connection was made: it ended, or the caller
@@ -22,9 +22,9 @@ const (
 // advised adds advice to the error of a change whose outcome is unknown.
 func advised(err error, advice string) error {
 	if errors.Is(err, errNoAnswer) {
-		err = fmt.Errorf("%w: %w", issuing.ErrChangeUnknown, err)
+		err = fmt.Errorf("%w: %w", engine.ErrChangeUnknown, err)
 	}
-	if errors.Is(err, issuing.ErrChangeUnknown) {
+	if errors.Is(err, engine.ErrChangeUnknown) {
 		return fmt.Errorf("%w. %s", err, advice)
 	}
 	return err

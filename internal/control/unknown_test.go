@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/session"
 )
 
@@ -47,7 +47,7 @@ func TestServingProcessEnds(t *testing.T) {
 				t.Errorf("%s, %s: no error", name, when)
 				continue
 			}
-			if unknown := errors.Is(err, issuing.ErrChangeUnknown); unknown != (call.advice != "") || !strings.Contains(err.Error(), call.advice) {
+			if unknown := errors.Is(err, engine.ErrChangeUnknown); unknown != (call.advice != "") || !strings.Contains(err.Error(), call.advice) {
 				t.Errorf("%s, %s: %v", name, when, err)
 			}
 			if call.advice == "" && !strings.Contains(err.Error(), "no answer from the serving process") {
@@ -64,7 +64,7 @@ func TestServingProcessIsGone(t *testing.T) {
 	if !errors.Is(err, ErrNotServed) {
 		t.Fatal(err)
 	}
-	if _, err := c.Apply(t.Context(), &Document{}); !errors.Is(err, ErrNotServed) || errors.Is(err, issuing.ErrChangeUnknown) {
+	if _, err := c.Apply(t.Context(), &Document{}); !errors.Is(err, ErrNotServed) || errors.Is(err, engine.ErrChangeUnknown) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -98,7 +98,7 @@ func TestServingProcessIsNotAsked(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = c.Apply(t.Context(), &Document{})
-		if err == nil || errors.Is(err, issuing.ErrChangeUnknown) || strings.Contains(err.Error(), "no answer") {
+		if err == nil || errors.Is(err, engine.ErrChangeUnknown) || strings.Contains(err.Error(), "no answer") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -3,7 +3,7 @@
 //
 //	m := metrics.New(metrics.Options{Version: version, Store: "embedded", Methods: …})
 //	alipay.New(alipay.Options{Observe: m.Call, …})
-//	issuing.New(ctx, issuing.Options{Observer: m, …})
+//	engine.New(ctx, engine.Options{Observer: m, …})
 //	embedded.Open(embedded.Options{Syncing: m.Syncing, …})
 //	m.Watch(metrics.Sources{…})
 //	handler := m.Handler(log)

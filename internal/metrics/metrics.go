@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
-	"faquan/internal/issuing"
 )
 
 // Other is the label for methods that no gateway has.
@@ -32,8 +32,8 @@ type Metrics struct {
 	vouchers  prometheus.Counter
 	wait      prometheus.Histogram
 	batch     prometheus.Histogram
-	steps     []prometheus.Observer // by issuing.Step
-	failures  []prometheus.Counter  // by issuing.Step
+	steps     []prometheus.Observer // by engine.Step
+	failures  []prometheus.Counter  // by engine.Step
 	conflicts prometheus.Counter
 	sync      prometheus.Histogram
 }
@@ -100,7 +100,7 @@ func (m *Metrics) newBatches(r *registrar) {
 	m.batch = r.histogram("faquan_batch_requests", "Requests of a batch.", batchSizes).WithLabelValues().(prometheus.Histogram)
 	steps := r.histogram("faquan_batch_duration_seconds", "Time of the steps of batches.", stepSeconds, "step")
 	failures := r.counter("faquan_batch_failures_total", "Batches that failed in a step, so that requests have no outcome.", "step")
-	for _, s := range issuing.Steps() {
+	for _, s := range engine.Steps() {
 		m.steps = append(m.steps, steps.WithLabelValues(s.String()))
 		m.failures = append(m.failures, failures.WithLabelValues(s.String()))
 	}
@@ -136,7 +136,7 @@ func (m *Metrics) Syncing() (synced func()) {
 	return func() { m.sync.Observe(time.Since(began).Seconds()) }
 }
 
-var _ issuing.Observer = (*Metrics)(nil)
+var _ engine.Observer = (*Metrics)(nil)
 
 // Now returns the time since the start.
 func (m *Metrics) Now() time.Duration { return time.Since(m.start) }
@@ -150,7 +150,7 @@ func (m *Metrics) Batch(waited []time.Duration) {
 }
 
 // Step counts a step of a batch.
-func (m *Metrics) Step(s issuing.Step, took time.Duration) { m.steps[s].Observe(took.Seconds()) }
+func (m *Metrics) Step(s engine.Step, took time.Duration) { m.steps[s].Observe(took.Seconds()) }
 
 // Issued counts vouchers.
 func (m *Metrics) Issued(vouchers int64) { m.vouchers.Add(float64(vouchers)) }
@@ -159,7 +159,7 @@ func (m *Metrics) Issued(vouchers int64) { m.vouchers.Add(float64(vouchers)) }
 func (m *Metrics) Conflict() { m.conflicts.Inc() }
 
 // Failed counts a batch that failed.
-func (m *Metrics) Failed(s issuing.Step) { m.failures[s].Inc() }
+func (m *Metrics) Failed(s engine.Step) { m.failures[s].Inc() }
 
 // registrar makes metrics in a registry.
 type registrar struct{ *prometheus.Registry }

@@ -19,8 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
-	"faquan/internal/issuing"
 	"faquan/internal/store/embedded"
 	"faquan/internal/store/postgres"
 )
@@ -105,11 +105,11 @@ func TestCalls(t *testing.T) {
 func TestBatches(t *testing.T) {
 	m := testMetrics()
 	m.Batch([]time.Duration{time.Millisecond, time.Second, 2 * time.Second})
-	m.Step(issuing.Load, 3*time.Second)
-	m.Step(issuing.Commit, time.Second)
+	m.Step(engine.Load, 3*time.Second)
+	m.Step(engine.Commit, time.Second)
 	m.Issued(5)
 	m.Conflict()
-	m.Failed(issuing.Commit)
+	m.Failed(engine.Commit)
 	m.Syncing()()
 	want(t, m,
 		`faquan_batch_requests_bucket{le="2"} 0`, `faquan_batch_requests_bucket{le="4"} 1`, `faquan_batch_requests_sum 3`,

@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/seal"
 	"faquan/internal/store"
 )
 
-// The reasons for which no session was issued or ended. Other errors are those of issuing.Issuer.Change: nothing has
-// changed unless the error is issuing.ErrUnknown or that of a failed store.
+// The reasons for which no session was issued or ended. Other errors are those of engine.Issuer.Change: nothing has
+// changed unless the error is engine.ErrUnknown or that of a failed store.
 var (
 	ErrNoApp      = errors.New("there is no such app")
 	ErrNoMerchant = errors.New("there is no such merchant")
@@ -37,8 +37,8 @@ type Lifetimes struct {
 
 // Options are the options of a Service.
 type Options struct {
-	// Change commits a change: issuing.Issuer.Change.
-	Change func(ctx context.Context, fn issuing.ChangeFunc) error
+	// Change commits a change: engine.Issuer.Change.
+	Change func(ctx context.Context, fn engine.ChangeFunc) error
 	// Read opens a view of the store: store.Store.Read. Only Revoke by the beginning of a digest needs it.
 	Read func(ctx context.Context) (store.Reader, error)
 	// Session looks up a session: store.Store.Session. With it, codes and refresh tokens that cannot succeed are refused
@@ -219,7 +219,7 @@ func (d *Service) hopeless(ctx context.Context, app benefit.AppID, key string, k
 	s, err := d.o.Session(ctx, benefit.SessionDigest(key))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", issuing.ErrNotIssued, err)
+		return fmt.Errorf("%w: %w", engine.ErrNotIssued, err)
 	case !grantedTo(s, app, kind):
 		return ErrNotFound
 	case s.Ended == 0 && s.ExpiredAt(benefit.InstantOf(d.o.Clock())):
@@ -234,7 +234,7 @@ func (d *Service) hopeless(ctx context.Context, app benefit.AppID, key string, k
 		given, err := d.o.Session(ctx, digest)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%w: %w", issuing.ErrNotIssued, err)
+			return fmt.Errorf("%w: %w", engine.ErrNotIssued, err)
 		case given == nil && digest == (benefit.Digest{}):
 		case given == nil || given.Ended == 0:
 			return nil

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
-	"faquan/internal/issuing"
 	"faquan/internal/seal"
 	"faquan/internal/session"
 	"faquan/internal/store"
@@ -70,7 +70,7 @@ func worldOn(t *testing.T, s store.Store) *world {
 	t.Helper()
 	w := &world{t: t, store: s}
 	w.now.Store(start.UnixMilli())
-	issuer, err := issuing.New(t.Context(), issuing.Options{Store: s, Clock: w.instant})
+	issuer, err := engine.New(t.Context(), engine.Options{Store: s, Clock: w.instant})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func worldOn(t *testing.T, s store.Store) *world {
 	}
 	w.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return s.Read(ctx) }, 0)
 	w.Service = session.NewService(session.Options{
-		Change: func(ctx context.Context, fn issuing.ChangeFunc) error {
+		Change: func(ctx context.Context, fn engine.ChangeFunc) error {
 			w.changes.Add(1)
 			return issuer.Change(ctx, fn)
 		},

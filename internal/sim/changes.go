@@ -6,13 +6,13 @@ import (
 	"slices"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store"
 )
 
 // change draws a change: what it is, and its plan.
-func (w *world) change(clock benefit.Instant) (string, issuing.ChangeFunc) {
-	of := func(plan func(clock benefit.Instant, cat *benefit.Catalogue) any) issuing.ChangeFunc {
+func (w *world) change(clock benefit.Instant) (string, engine.ChangeFunc) {
+	of := func(plan func(clock benefit.Instant, cat *benefit.Catalogue) any) engine.ChangeFunc {
 		return func(_ context.Context, _ store.Reader, cat *benefit.Catalogue, _ benefit.Env) (*benefit.Changes, error) {
 			changes := &benefit.Changes{Catalogue: cat.Version + 1}
 			return changes, entities(changes, plan(clock, cat))

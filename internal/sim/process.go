@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 )
@@ -16,7 +16,7 @@ import (
 type process struct {
 	name   string // in the trace; empty when it is the only one
 	store  *watched
-	issuer *issuing.Issuer
+	issuer *engine.Issuer
 	queue  []*submission    // what was submitted and is not answered
 	maybe  *benefit.Changes // what a commit of unknown outcome would have written
 	busy   bool             // a batch is under way
@@ -27,13 +27,13 @@ type process struct {
 type submission struct {
 	wish    *wish
 	request *benefit.Request // nil: a change
-	pending issuing.Pending
+	pending engine.Pending
 }
 
 // newIssuer creates the issuer of a process whose store was just opened.
 func (s *simulation) newIssuer(p *process) {
 	var err error
-	p.issuer, err = issuing.New(s.ctx, issuing.Options{
+	p.issuer, err = engine.New(s.ctx, engine.Options{
 		Store: p.store, Clock: s.back.now,
 		Rand: rand.New(rand.NewPCG(s.rng.Uint64(), 5)), Batch: s.batch, Rules: rules{}, DrawSecret: storetest.DrawSecret,
 	})
@@ -131,7 +131,7 @@ func (s *simulation) answers(p *process, batch []*submission) {
 		r := a.request
 		s.tracef("  %s %q: %s", r.Scope, r.Key, resultOf(o, err))
 		s.count(o, err)
-		if errors.Is(err, issuing.ErrUnknown) {
+		if errors.Is(err, engine.ErrUnknown) {
 			unknown[claim{r.Scope, r.Key}] = true
 		}
 		a.wish.answered(o, err == nil && s.pick(5) > 0)

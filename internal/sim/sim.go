@@ -10,7 +10,7 @@ import (
 	"math/rand/v2"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
@@ -224,7 +224,7 @@ func (s *simulation) modelCatalogue() *benefit.Catalogue {
 
 func (s *simulation) count(o benefit.Outcome, err error) {
 	switch {
-	case errors.Is(err, issuing.ErrUnknown):
+	case errors.Is(err, engine.ErrUnknown):
 		s.report.Unknown++
 	case err != nil:
 		s.report.NotIssued++
@@ -297,7 +297,7 @@ func resultOf(o benefit.Outcome, err error) string {
 // class returns an error in the trace, without what differs between two runs: paths, for example.
 func class(err error) string {
 	for _, known := range []error{
-		issuing.ErrUnknown, issuing.ErrNotIssued, issuing.ErrInvalid, issuing.ErrStopping, store.ErrNotCommitted, store.ErrFailed,
+		engine.ErrUnknown, engine.ErrNotIssued, engine.ErrInvalid, engine.ErrStopping, store.ErrNotCommitted, store.ErrFailed,
 		faultfs.ErrPowerOff,
 	} {
 		if errors.Is(err, known) {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/id"
-	"faquan/internal/issuing"
 	"faquan/internal/money"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
@@ -31,7 +31,7 @@ func newWorld(pick func(n int) int, l *ledger) *world {
 func (w *world) pick(n int) int { return w.pickFrom(n) }
 
 // setUp plans the first catalogue.
-func (w *world) setUp(clock benefit.Instant) issuing.ChangeFunc {
+func (w *world) setUp(clock benefit.Instant) engine.ChangeFunc {
 	return func(_ context.Context, _ store.Reader, _ *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error) {
 		all := []any{
 			&benefit.Merchant{ID: storetest.OpenMerchant, Name: "open", Open: true},

@@ -2,8 +2,8 @@ package alipay
 
 import (
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway/alipay/wire"
-	"faquan/internal/issuing"
 )
 
 // refusals is what each reason of the core is called on this wire, always under code 40004; wrongRecipient answers two
@@ -69,7 +69,7 @@ func refused(reason benefit.Reason) *wire.Error {
 
 // undecided returns the answer to a call that the issuer ended with an error.
 func undecided(err error) *wire.Error {
-	if issuing.NothingIssued(err) {
+	if engine.NothingIssued(err) {
 		return errNotIssued
 	}
 	return errUnknown

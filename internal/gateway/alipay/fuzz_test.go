@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway/alipay/wire"
-	"faquan/internal/issuing"
 )
 
 // FuzzUnsigned sends unsigned requests: it is refused in the protocol's form whatever it is, and never reaches the
@@ -63,7 +63,7 @@ func FuzzSigned(f *testing.F) {
 		}
 	}
 	w := newWorld(f, nil)
-	w.broken = issuing.ErrBusy
+	w.broken = engine.ErrBusy
 	for i, id := range []string{"0", "@1", "@"} { // of a catalogue that is older than their rule
 		w.change(f, &benefit.App{ID: benefit.AppID(20 + i), Name: "old" + id, Merchant: ours, AppID: id, PublicKey: appPEM()})
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 )
 
 var update = flag.Bool("update", false, "rewrite the requests and answers of the golden cases")
@@ -136,8 +136,8 @@ func (w *world) directive(t *testing.T, c *caller, line string) {
 }
 
 var issuerErrors = map[string]error{
-	"busy": issuing.ErrBusy, "stopping": issuing.ErrStopping, "gave-up": issuing.ErrGaveUp,
-	"not-issued": issuing.ErrNotIssued, "invalid": issuing.ErrInvalid, "unknown": issuing.ErrUnknown,
+	"busy": engine.ErrBusy, "stopping": engine.ErrStopping, "gave-up": engine.ErrGaveUp,
+	"not-issued": engine.ErrNotIssued, "invalid": engine.ErrInvalid, "unknown": engine.ErrUnknown,
 }
 
 func withoutSign(c *caller, raw string) string {

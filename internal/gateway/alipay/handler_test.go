@@ -18,12 +18,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay"
 	"faquan/internal/gateway/alipay/wire"
 	"faquan/internal/gateway/form"
 	"faquan/internal/gateway/scope"
-	"faquan/internal/issuing"
 	"faquan/internal/store"
 )
 
@@ -379,7 +379,7 @@ type slow struct{}
 
 func (slow) Issue(ctx context.Context, _ *benefit.Request) (benefit.Outcome, error) {
 	<-ctx.Done()
-	return benefit.Outcome{}, issuing.ErrGaveUp
+	return benefit.Outcome{}, engine.ErrGaveUp
 }
 
 func TestDeadline(t *testing.T) {
@@ -405,7 +405,7 @@ func TestUnforeseenErrors(t *testing.T) {
 	w := newWorld(t, nil)
 	w.broken = errors.New("unforeseen")
 	w.expect(t, goodCall(), "20000 isp.unknow-error")
-	w.broken = fmt.Errorf("%w: the disk is full", issuing.ErrNotIssued)
+	w.broken = fmt.Errorf("%w: the disk is full", engine.ErrNotIssued)
 	w.expect(t, goodCall(), "40004 SYSTEM_ERROR")
 }
 

@@ -6,10 +6,10 @@ import (
 	"testing/iotest"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay"
 	"faquan/internal/gateway/form"
-	"faquan/internal/issuing"
 )
 
 // Each call is observed once, with its outcome, the reason of a refusal, and how long it took.
@@ -42,10 +42,10 @@ func TestOutcomes(t *testing.T) {
 		{"no such token", goodCall().with("app_auth_token", "nobody's"), nil, gateway.Unauthorized, 0},
 		{"within the rate", limited("M"), nil, gateway.Issued, 0},
 		{"over the rate", limited("N"), nil, gateway.Limited, 0},
-		{"busy", offCall(offID, "O"), issuing.ErrBusy, gateway.Busy, 0},
-		{"not committed", offCall(offID, "O"), issuing.ErrNotIssued, gateway.Busy, 0},
-		{"given up", offCall(offID, "O"), issuing.ErrGaveUp, gateway.Busy, 0},
-		{"unknown", offCall(offID, "O"), issuing.ErrUnknown, gateway.Unknown, 0},
+		{"busy", offCall(offID, "O"), engine.ErrBusy, gateway.Busy, 0},
+		{"not committed", offCall(offID, "O"), engine.ErrNotIssued, gateway.Busy, 0},
+		{"given up", offCall(offID, "O"), engine.ErrGaveUp, gateway.Busy, 0},
+		{"unknown", offCall(offID, "O"), engine.ErrUnknown, gateway.Unknown, 0},
 	} {
 		w.broken, seen = c.broken, nil
 		w.call(t, c.call)

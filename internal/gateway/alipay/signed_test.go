@@ -14,8 +14,8 @@ import (
 	"pgregory.net/rapid"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway/alipay"
-	"faquan/internal/issuing"
 )
 
 // pair is a parameter in the bytes that are sent.
@@ -45,7 +45,7 @@ var signingRules = []func(raw string) bool{
 // request, or it is refused.
 func TestOneSignatureOneRequest(t *testing.T) {
 	w := newWorld(t, nil)
-	w.broken = issuing.ErrBusy // what reaches the core is enough
+	w.broken = engine.ErrBusy // what reaches the core is enough
 	accepted := map[string]int{}
 	check := func(t *rapid.T) {
 		call := drawCall(t)

@@ -9,21 +9,21 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay"
 	"faquan/internal/gateway/alipay/wire"
 	"faquan/internal/gateway/form"
-	"faquan/internal/issuing"
 )
 
 // undecidedCauses make a call that is not decided, and return the answers.
 var undecidedCauses = map[string]func(t *testing.T) []*wire.Answer{
 	"busy": func(t *testing.T) []*wire.Answer {
-		return answersToErrors(t, issuing.ErrBusy, issuing.ErrStopping, issuing.ErrGaveUp, issuing.ErrNotIssued)
+		return answersToErrors(t, engine.ErrBusy, engine.ErrStopping, engine.ErrGaveUp, engine.ErrNotIssued)
 	},
 	"unknown": func(t *testing.T) []*wire.Answer {
 		poisoned := newWorld(t, func(o *alipay.Options) { o.Issuer = poison{} })
-		return append(answersToErrors(t, issuing.ErrUnknown, context.DeadlineExceeded, errors.New("of the test")), first(poisoned.call(t, goodCall())))
+		return append(answersToErrors(t, engine.ErrUnknown, context.DeadlineExceeded, errors.New("of the test")), first(poisoned.call(t, goodCall())))
 	},
 	"session": func(t *testing.T) []*wire.Answer {
 		w := newWorld(t, func(o *alipay.Options) {

@@ -16,11 +16,11 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay"
 	"faquan/internal/gateway/alipay/wire"
 	"faquan/internal/id"
-	"faquan/internal/issuing"
 	"faquan/internal/money"
 	"faquan/internal/store/memory"
 )
@@ -193,7 +193,7 @@ func sessions() []*benefit.Session {
 type world struct {
 	*alipay.Handler
 	t        testing.TB
-	issuer   *issuing.Issuer
+	issuer   *engine.Issuer
 	store    *memory.Store
 	sessions *gateway.Sessions
 	log      *bytes.Buffer
@@ -215,7 +215,7 @@ func newWorld(t testing.TB, change func(*alipay.Options)) *world {
 	w := &world{t: t, store: memory.New(), log: new(bytes.Buffer)}
 	w.write(&benefit.Changes{Catalogue: 1, Entities: entities(t), Users: users(), Sessions: sessions()})
 	var err error
-	w.issuer, err = issuing.New(t.Context(), issuing.Options{
+	w.issuer, err = engine.New(t.Context(), engine.Options{
 		Store: w.store, Clock: func() benefit.Instant { return benefit.InstantOf(noon) }, Rand: mathrand.New(mathrand.NewPCG(1, 2)),
 	})
 	if err != nil {

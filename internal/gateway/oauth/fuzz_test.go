@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/oauth"
-	"faquan/internal/issuing"
 )
 
 // Whatever comes, browsers are sent nowhere but to an address of the app, with its own query, and nothing panics.
@@ -34,7 +34,7 @@ func FuzzHandler(f *testing.F) {
 		apps := gateway.NewApps(func() *benefit.Catalogue { return cat }, nil).WithSecrets(
 			func(a *benefit.App) (string, error) { return string(a.AppSecret), nil })
 		w := httptest.NewRecorder()
-		oauth.New(oauth.Options{Apps: apps, Service: failing{issuing.ErrBusy}, ConsentKey: consentKey}).ServeHTTP(w, r)
+		oauth.New(oauth.Options{Apps: apps, Service: failing{engine.ErrBusy}, ConsentKey: consentKey}).ServeHTTP(w, r)
 		to := w.Header().Get("Location")
 		if to == "" || w.Code != http.StatusSeeOther {
 			return // the mux cleans paths by redirects of its own, within this host

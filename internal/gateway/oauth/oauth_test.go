@@ -20,10 +20,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	gatewayform "faquan/internal/gateway/form"
 	"faquan/internal/gateway/oauth"
-	"faquan/internal/issuing"
 	"faquan/internal/session"
 )
 
@@ -472,7 +472,7 @@ func (f failing) Refresh(context.Context, benefit.AppID, string) (*session.Grant
 
 // When it is our side that cannot, callers hear so, and not that something is wrong with what they sent.
 func TestOurSideCannot(t *testing.T) {
-	for _, err := range []error{issuing.ErrBusy, issuing.ErrUnknown, context.DeadlineExceeded, errors.New("the disk")} {
+	for _, err := range []error{engine.ErrBusy, engine.ErrUnknown, context.DeadlineExceeded, errors.New("the disk")} {
 		w := newWorld(t, func(o *oauth.Options) { o.Service = failing{err} })
 		if a := w.post(oauth.AuthorizePath, consent()); a.status != http.StatusServiceUnavailable || a.to != nil {
 			t.Errorf("%v: /authorize %d to %v", err, a.status, a.to)

@@ -17,11 +17,11 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/oauth"
 	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
-	"faquan/internal/issuing"
 	"faquan/internal/seal"
 	"faquan/internal/session"
 	"faquan/internal/store/memory"
@@ -61,7 +61,7 @@ func newWorld(t *testing.T, change ...func(*oauth.Options)) *world {
 	w.now.Store(start.UnixMilli())
 	s := memory.New()
 	writeCatalogue(t, s)
-	issuer, err := issuing.New(t.Context(), issuing.Options{Store: s, Clock: func() benefit.Instant { return benefit.Instant(w.now.Load()) }})
+	issuer, err := engine.New(t.Context(), engine.Options{Store: s, Clock: func() benefit.Instant { return benefit.Instant(w.now.Load()) }})
 	if err != nil {
 		t.Fatal(err)
 	}

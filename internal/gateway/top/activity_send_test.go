@@ -14,12 +14,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
 	"faquan/internal/id"
-	"faquan/internal/issuing"
 )
 
 // What reaches the core is what was sent; what is kept is cut to its length.
@@ -316,9 +316,9 @@ func TestSendsWithoutAnOutcome(t *testing.T) {
 		err  error
 		want string
 	}{
-		{issuing.ErrBusy, notIssued}, {issuing.ErrStopping, notIssued}, {issuing.ErrGaveUp, notIssued}, {issuing.ErrInvalid, notIssued},
-		{fmt.Errorf("%w: disk", issuing.ErrNotIssued), notIssued},
-		{issuing.ErrUnknown, unknown},
+		{engine.ErrBusy, notIssued}, {engine.ErrStopping, notIssued}, {engine.ErrGaveUp, notIssued}, {engine.ErrInvalid, notIssued},
+		{fmt.Errorf("%w: disk", engine.ErrNotIssued), notIssued},
+		{engine.ErrUnknown, unknown},
 		{context.DeadlineExceeded, unknown},
 	} {
 		l := newActivityLab(t, nil)
@@ -363,7 +363,7 @@ func TestRefusalsOfCalls(t *testing.T) {
 		{call: sending("K5", "many", object{"detail_id": 7}), code: "50", subCode: "isp.295", reason: benefit.TemplateNotFound, attempted: true},
 		{call: sending("K6", "none", nil).as("dave"), code: "0", subCode: "STOCK_EMPTY", reason: benefit.StockEmpty, template: "none", attempted: true},
 		{call: sending("K7", "many", nil).as("no-such-session"), code: "27", subCode: "invalid-sessionkey"},
-		{call: sending("K8", "many", nil), broken: issuing.ErrUnknown, code: "50", subCode: "isp.E1000", template: "many"},
+		{call: sending("K8", "many", nil), broken: engine.ErrUnknown, code: "50", subCode: "isp.E1000", template: "many"},
 	} {
 		l.broken = test.broken
 		reply := l.call(test.call)
@@ -419,7 +419,7 @@ func TestACallThatWaitsTooLong(t *testing.T) {
 		o.Issuer = issuerFunc(func(ctx context.Context, r *benefit.Request) (benefit.Outcome, error) {
 			select {
 			case <-ctx.Done():
-				return benefit.Outcome{}, issuing.ErrUnknown
+				return benefit.Outcome{}, engine.ErrUnknown
 			case <-hold:
 				return l.issuer.Issue(ctx, r)
 			}

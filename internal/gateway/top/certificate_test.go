@@ -17,10 +17,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/gateway/top"
 	"faquan/internal/id"
-	"faquan/internal/issuing"
 )
 
 // window gives the certificates of the lab a repeat window of ten seconds.
@@ -220,8 +220,8 @@ func TestCertificateRefusals(t *testing.T) {
 // No outcome is never an isp.*, on which a retrying client would issue a second certificate.
 func TestCertificatesWithoutAnOutcome(t *testing.T) {
 	for err, want := range map[error]string{
-		issuing.ErrBusy: "SYSTEM_BUSY", issuing.ErrStopping: "SYSTEM_BUSY", issuing.ErrNotIssued: "SYSTEM_BUSY",
-		issuing.ErrGaveUp: "SYSTEM_BUSY", issuing.ErrUnknown: "UNKNOWN", errors.New("anything"): "UNKNOWN",
+		engine.ErrBusy: "SYSTEM_BUSY", engine.ErrStopping: "SYSTEM_BUSY", engine.ErrNotIssued: "SYSTEM_BUSY",
+		engine.ErrGaveUp: "SYSTEM_BUSY", engine.ErrUnknown: "UNKNOWN", errors.New("anything"): "UNKNOWN",
 	} {
 		l := newLab(t, nil)
 		l.broken = err

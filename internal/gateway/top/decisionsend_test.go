@@ -11,10 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/gateway/top/wire"
-	"faquan/internal/issuing"
 	"faquan/internal/money"
 )
 
@@ -406,9 +406,9 @@ func TestTraceOfADecision(t *testing.T) {
 // No outcome: the caller is told to send the same request_id again, by an answer that names its trace.
 func TestDecisionsWithoutAnOutcome(t *testing.T) {
 	for err, want := range map[error]decided{
-		issuing.ErrBusy:      {Status: "FAIL", Code: "SYSTEM_BUSY", Retry: true},
-		issuing.ErrNotIssued: {Status: "FAIL", Code: "SYSTEM_BUSY", Retry: true},
-		issuing.ErrUnknown:   {Status: "FAIL", Code: "SYSTEM_UNKNOWN", Retry: true},
+		engine.ErrBusy:      {Status: "FAIL", Code: "SYSTEM_BUSY", Retry: true},
+		engine.ErrNotIssued: {Status: "FAIL", Code: "SYSTEM_BUSY", Retry: true},
+		engine.ErrUnknown:   {Status: "FAIL", Code: "SYSTEM_UNKNOWN", Retry: true},
 	} {
 		l := newLab(t, nil)
 		l.broken = err

@@ -13,9 +13,9 @@ import (
 	"unicode/utf8"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
-	"faquan/internal/issuing"
 )
 
 // wellFormed reports whether an answer can be read in the shape that its Content-Type names.
@@ -83,7 +83,7 @@ func FuzzSigned(f *testing.F) {
 	l := newActivityLab(f, func(d *draft) {
 		d.apps = append(d.apps, &benefit.App{ID: 30, Name: "old", Merchant: 1, AppKey: "@key", AppSecret: []byte(labSecret)})
 	})
-	l.broken = issuing.ErrBusy
+	l.broken = engine.ErrBusy
 	send := sending("K", "many", nil).paramsAt(wire.JSON, labNoon)
 	f.Fuzz(func(t *testing.T, name, value string, rule uint8, batch bool) {
 		l.request.Store(nil)

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway/top/wire"
-	"faquan/internal/issuing"
 )
 
 // outcomeCall is a call whose outcome is made up.
@@ -67,8 +67,8 @@ func TestGoldenDecisionSend(t *testing.T) {
 			d.activities["act-a"].Rule, d.activities["act-b"].Rule = "never", "never"
 		}, calls: []goldenCall{traced("k", nil)}},
 		calls("SENDING", outcomeCall{traced("k", nil), sending}),
-		{name: "SYSTEM_BUSY", broken: issuing.ErrBusy, calls: []goldenCall{traced("k", nil)}},
-		{name: "SYSTEM_UNKNOWN", broken: issuing.ErrUnknown, calls: []goldenCall{traced("k", nil)}},
+		{name: "SYSTEM_BUSY", broken: engine.ErrBusy, calls: []goldenCall{traced("k", nil)}},
+		{name: "SYSTEM_UNKNOWN", broken: engine.ErrUnknown, calls: []goldenCall{traced("k", nil)}},
 		calls("KEY_CONFLICT", traced("k", nil), traced("k", object{"act_codes": "act-a"})),
 		calls("SCENE_NOT_FOUND", traced("k", object{"scene_code": "<no>"})),
 		{name: "SCENE_NOT_OPEN", change: func(d *draft) { d.scene.Status = benefit.Paused }, calls: []goldenCall{traced("k", nil)}},
@@ -120,8 +120,8 @@ func TestGoldenCertificateSend(t *testing.T) {
 		}, calls: []goldenCall{certificate(nil), later{certificate(nil), 7_200_000}}},
 		calls("CHANNEL_NOT_ALLOWED", certificate(object{"channel": 9})),
 		calls("another merchant's template", in("others")),
-		{name: "SYSTEM_BUSY", broken: issuing.ErrBusy, calls: []goldenCall{certificate(nil)}},
-		{name: "UNKNOWN", broken: issuing.ErrUnknown, calls: []goldenCall{certificate(nil)}},
+		{name: "SYSTEM_BUSY", broken: engine.ErrBusy, calls: []goldenCall{certificate(nil)}},
+		{name: "UNKNOWN", broken: engine.ErrUnknown, calls: []goldenCall{certificate(nil)}},
 		calls("no session", in("")),
 		calls("unknown session", in("made up")),
 		calls("expired session", in("over")),

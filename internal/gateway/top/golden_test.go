@@ -17,9 +17,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
-	"faquan/internal/issuing"
 )
 
 var update = flag.Bool("update", false, "rewrite the answers of the golden cases")
@@ -140,8 +140,8 @@ func TestGoldenActivitySend(t *testing.T) {
 		calls("missing object", &labCall{method: activityMethod, session: "carol"}),
 		calls("an object after a byte order mark", sending("A", "many", nil), marked{sending("A", "many", nil)}),
 		calls("broken object", &labCall{method: activityMethod, session: "carol", body: `{"unique_id":`}),
-		{name: "not issued", broken: issuing.ErrBusy, calls: []goldenCall{sending("A", "many", nil)}},
-		{name: "unknown outcome", broken: issuing.ErrUnknown, calls: []goldenCall{sending("A", "many", nil)}},
+		{name: "not issued", broken: engine.ErrBusy, calls: []goldenCall{sending("A", "many", nil)}},
+		{name: "unknown outcome", broken: engine.ErrUnknown, calls: []goldenCall{sending("A", "many", nil)}},
 		calls("CODES_EMPTY", crafting{sending("A", "many", nil), benefit.CodesEmpty}),
 		calls("AMOUNT_NOT_ALLOWED", crafting{sending("A", "many", nil), benefit.AmountNotAllowed}),
 	}

@@ -6,9 +6,9 @@ import (
 	"fmt"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/top/wire"
-	"faquan/internal/issuing"
 )
 
 // method is one API. Each has a file of its own; the list of them all is below.
@@ -133,7 +133,7 @@ var (
 
 // undecided sorts the issuer's errors.
 func undecided(err error) error {
-	if issuing.NothingIssued(err) {
+	if engine.NothingIssued(err) {
 		return errNotIssued
 	}
 	return errUnknown //guard:TestSendsWithoutAnOutcome errUnknown -> errNotIssued

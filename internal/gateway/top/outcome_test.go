@@ -8,11 +8,11 @@ import (
 	"testing/iotest"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/form"
 	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
-	"faquan/internal/issuing"
 )
 
 // Each call is observed once, with its outcome and the reason of a refusal.
@@ -41,8 +41,8 @@ func TestOutcomes(t *testing.T) {
 		{"another's purchaser_id", call(sending("N", "many", object{"purchaser_id": 7})), gateway.Invalid, 0},
 		{"no such session", call(sending("N", "many", nil).as("made up")), gateway.Unauthorized, 0},
 		{"no session", call(sending("N", "many", nil).as("")), gateway.Unauthorized, 0},
-		{"busy", broken(issuing.ErrBusy, sending("O", "many", nil)), gateway.Busy, 0},
-		{"unknown", broken(issuing.ErrUnknown, sending("O", "many", nil)), gateway.Unknown, 0},
+		{"busy", broken(engine.ErrBusy, sending("O", "many", nil)), gateway.Busy, 0},
+		{"unknown", broken(engine.ErrUnknown, sending("O", "many", nil)), gateway.Unknown, 0},
 		{"panic", broken(nil, sending("O", "many", nil)), gateway.Unknown, 0},
 		{"nothing to issue", call(&labCall{method: "taobao.time.get"}), gateway.Answered, 0},
 		{"a wrong signature", func() { l.refusal(http.MethodPost, sellerCall("nick"), "another") }, gateway.Unauthorized, 0},
@@ -91,12 +91,12 @@ func TestOutcomesOfRights(t *testing.T) {
 	}{
 		{"a decision", decide("K", nil), nil, nil, gateway.Issued, 0},
 		{"no scene", decide("L", object{"scene_code": "none"}), nil, nil, gateway.Refused, benefit.SceneNotFound},
-		{"busy", decide("M", nil), issuing.ErrBusy, nil, gateway.Busy, 0},
-		{"unknown", decide("M", nil), issuing.ErrUnknown, nil, gateway.Unknown, 0},
+		{"busy", decide("M", nil), engine.ErrBusy, nil, gateway.Busy, 0},
+		{"unknown", decide("M", nil), engine.ErrUnknown, nil, gateway.Unknown, 0},
 		{"a certificate", certificate(nil), nil, nil, gateway.Issued, 0},
 		{"no template", certificate(object{"out_id": 1}), nil, nil, gateway.Refused, benefit.TemplateNotFound},
 		{"no such channel", certificate(object{"channel": 99}), nil, nil, gateway.Invalid, 0},
-		{"no certificate known", certificate(nil), issuing.ErrUnknown, nil, gateway.Unknown, 0},
+		{"no certificate known", certificate(nil), engine.ErrUnknown, nil, gateway.Unknown, 0},
 		{"a query", query(nil), nil, nil, gateway.Answered, 0},
 		{"no store", query(nil), nil, brokenFinder{}, gateway.Busy, 0},
 		{"page 0", query(object{"current_page": 0}), nil, nil, gateway.Invalid, 0},

@@ -16,11 +16,11 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
 	"faquan/internal/id"
-	"faquan/internal/issuing"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
@@ -149,7 +149,7 @@ type lab struct {
 	draft   *draft
 	clock   atomic.Int64 // milliseconds after noon
 	store   *memory.Store
-	issuer  *issuing.Issuer
+	issuer  *engine.Issuer
 	stop    func()
 	broken  error                                  // what the issuer answers instead of issuing
 	crafted func(*benefit.Request) benefit.Outcome // or this
@@ -185,7 +185,7 @@ func (l *lab) now() time.Time { return labNoon.Add(time.Duration(l.clock.Load())
 func (l *lab) start() {
 	l.t.Helper()
 	var err error
-	l.issuer, err = issuing.New(context.Background(), issuing.Options{
+	l.issuer, err = engine.New(context.Background(), engine.Options{
 		Store: l.store, Clock: func() benefit.Instant { return benefit.InstantOf(l.now()) },
 		Rand: mathrand.New(mathrand.NewPCG(1, 2)), Rules: wordRules{}, DrawSecret: storetest.DrawSecret,
 	})

@@ -13,11 +13,11 @@ import (
 	"testing/iotest"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/form"
 	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
-	"faquan/internal/issuing"
 )
 
 // undecidedCalls are good calls of the APIs that the page of calls without an outcome names.
@@ -55,7 +55,7 @@ func (brokenTokens) Refresh(context.Context, *benefit.App, string) (result, refu
 // undecidedCauses make a call and bring about that it is not decided. They return the answers.
 var undecidedCauses = map[string]func(t *testing.T, c *labCall) []string{
 	"busy": func(t *testing.T, c *labCall) (answers []string) {
-		for _, err := range []error{issuing.ErrBusy, issuing.ErrStopping, issuing.ErrGaveUp, issuing.ErrNotIssued} {
+		for _, err := range []error{engine.ErrBusy, engine.ErrStopping, engine.ErrGaveUp, engine.ErrNotIssued} {
 			l := newActivityLab(t, nil)
 			l.broken = err
 			l.with(func(o *top.Options) { o.Tokens, o.Finder = brokenTokens{}, brokenFinder{} })
@@ -83,7 +83,7 @@ var undecidedCauses = map[string]func(t *testing.T, c *labCall) []string{
 		return answers
 	},
 	"unknown": func(t *testing.T, c *labCall) (answers []string) {
-		for _, err := range []error{issuing.ErrUnknown, context.DeadlineExceeded, errOfTheTest} {
+		for _, err := range []error{engine.ErrUnknown, context.DeadlineExceeded, errOfTheTest} {
 			l := newActivityLab(t, nil)
 			l.broken = err
 			answers = append(answers, l.post(c, wire.JSON))
@@ -231,7 +231,7 @@ func TestARetryThatFindsTheServerBusy(t *testing.T) {
 	if got := l.send(sending("K", "many", nil)); got.Refusal != "50 isp.E1000" {
 		t.Fatalf("the first: %+v", got)
 	}
-	l.crafted, l.broken = nil, issuing.ErrBusy
+	l.crafted, l.broken = nil, engine.ErrBusy
 	reply := l.call(sending("K", "many", nil))
 	if reply.Refusal == nil || reply.Refusal.SubCode != "isp.E1000" || !strings.Contains(reply.Refusal.SubMsg, "此前的调用可能已发放") {
 		t.Errorf("the retry: %+v", reply.Refusal)

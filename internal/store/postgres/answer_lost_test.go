@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/pgtest"
 	"faquan/internal/pgtest/cutproxy"
 	"faquan/internal/store"
@@ -50,8 +50,8 @@ func TestAnswerLost(t *testing.T) {
 				proxy.CutAll()
 			})
 			defer impatient.Stop()
-			if got := p.issue(asks("k", "1", 1)); !errors.Is(got.err, issuing.ErrUnknown) {
-				t.Errorf("told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
+			if got := p.issue(asks("k", "1", 1)); !errors.Is(got.err, engine.ErrUnknown) {
+				t.Errorf("told %+v, %v; want %v", got.Outcome, got.err, engine.ErrUnknown)
 			}
 			impatient.Stop()
 			<-said
@@ -92,8 +92,8 @@ func TestCutWhileLoading(t *testing.T) {
 	done := p.ask(asks("k", "1", 1))
 	blocked(t, p.url, 1, done)
 	proxy.CutAll()
-	if got := (<-done)[0]; !errors.Is(got.err, issuing.ErrUnknown) {
-		t.Errorf("told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
+	if got := (<-done)[0]; !errors.Is(got.err, engine.ErrUnknown) {
+		t.Errorf("told %+v, %v; want %v", got.Outcome, got.err, engine.ErrUnknown)
 	}
 	other.Close(context.Background())
 	wantReason(t, "the retry", p.issue(asks("k", "1", 1)), benefit.NotRefused)
@@ -111,8 +111,8 @@ func TestFrozenNetwork(t *testing.T) {
 	proxy.Freeze()
 	got := p.issue(asks("k", "1", 1))
 	proxy.Thaw()
-	if !errors.Is(got.err, issuing.ErrUnknown) {
-		t.Errorf("told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
+	if !errors.Is(got.err, engine.ErrUnknown) {
+		t.Errorf("told %+v, %v; want %v", got.Outcome, got.err, engine.ErrUnknown)
 	}
 	p.st.HavePatience(30*time.Second, 30*time.Second)
 	wantReason(t, "the retry", p.issue(asks("k", "1", 1)), benefit.NotRefused)
@@ -164,15 +164,15 @@ func TestStandbyDidNotConfirm(t *testing.T) {
 
 	done := p.ask(asks("k", "1", 1))
 	execute(t, url, "SELECT pg_cancel_backend($1)", waitsFor(t, url, "SyncRep", done))
-	if got := (<-done)[0]; !errors.Is(got.err, issuing.ErrUnknown) {
-		t.Fatalf("told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
+	if got := (<-done)[0]; !errors.Is(got.err, engine.ErrUnknown) {
+		t.Fatalf("told %+v, %v; want %v", got.Outcome, got.err, engine.ErrUnknown)
 	}
 	wantIssuances(t, p, 2)
 
 	done = p.ask(asks("k", "1", 1))
 	execute(t, url, "SELECT pg_cancel_backend($1)", waitsFor(t, url, "SyncRep", done))
-	if got := (<-done)[0]; !errors.Is(got.err, issuing.ErrUnknown) || !errors.Is(got.err, store.ErrUnconfirmed) {
-		t.Fatalf("the retry was told %+v, %v; want %v", got.Outcome, got.err, issuing.ErrUnknown)
+	if got := (<-done)[0]; !errors.Is(got.err, engine.ErrUnknown) || !errors.Is(got.err, store.ErrUnconfirmed) {
+		t.Fatalf("the retry was told %+v, %v; want %v", got.Outcome, got.err, engine.ErrUnknown)
 	}
 
 	done = p.ask(asks("k", "1", 1))

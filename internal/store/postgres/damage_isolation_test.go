@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/pgtest"
 	"faquan/internal/store"
 	"faquan/internal/store/postgres"
@@ -23,7 +23,7 @@ func TestLostIssuanceInABatch(t *testing.T) {
 	all := <-p.ask(asks("a", "u", 1), asks("lost", "u", 1), asks("b", "v", 1), asks("c", "w", 1))
 	for k, got := range all {
 		switch damaged := k == 1; {
-		case damaged && (!errors.Is(got.err, issuing.ErrUnknown) || !errors.Is(got.err, store.ErrDamaged)):
+		case damaged && (!errors.Is(got.err, engine.ErrUnknown) || !errors.Is(got.err, store.ErrDamaged)):
 			t.Errorf("the key of a lost issuance: %+v", got)
 		case !damaged && (got.err != nil || got.Reason != benefit.NotRefused):
 			t.Errorf("request %d of the same batch: %+v", k, got)

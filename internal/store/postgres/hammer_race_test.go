@@ -11,7 +11,7 @@ import (
 
 	"faquan/internal/audit"
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/pgtest/cutproxy"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
@@ -148,7 +148,7 @@ func insist(t testing.TB, p *process, r *benefit.Request, x *told) {
 		case err == nil:
 			x.note(t, r, o)
 			return
-		case errors.Is(err, issuing.ErrUnknown) || errors.Is(err, issuing.ErrNotIssued) || errors.Is(err, issuing.ErrBusy):
+		case errors.Is(err, engine.ErrUnknown) || errors.Is(err, engine.ErrNotIssued) || errors.Is(err, engine.ErrBusy):
 		default:
 			t.Errorf("%q: %v", r.Key, err)
 			return

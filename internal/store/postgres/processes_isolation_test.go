@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/pgtest"
 	"faquan/internal/store"
 	"faquan/internal/store/postgres"
@@ -24,7 +24,7 @@ type process struct {
 	t      testing.TB
 	url    string
 	st     *postgres.Store
-	issuer *issuing.Issuer
+	issuer *engine.Issuer
 	seed   uint64
 }
 
@@ -79,7 +79,7 @@ func join(t testing.TB, url string, seed uint64) *process {
 	p := &process{t: t, url: url, st: open(t, postgres.Options{URL: url}), seed: seed}
 	t.Cleanup(func() { p.st.Close() })
 	var err error
-	p.issuer, err = issuing.New(t.Context(), issuing.Options{
+	p.issuer, err = engine.New(t.Context(), engine.Options{
 		Store: p.st, Clock: wrongClock, Rand: rand.New(rand.NewPCG(seed, 99)), Rules: storetest.Rules{},
 	})
 	if err != nil {
@@ -110,7 +110,7 @@ type answered struct {
 
 // ask has the process's issuer take the requests through as one batch, and answers them when it is done.
 func (p *process) ask(requests ...*benefit.Request) <-chan []answered {
-	pending := make([]issuing.Pending, len(requests))
+	pending := make([]engine.Pending, len(requests))
 	for k, r := range requests {
 		var err error
 		if pending[k], err = p.issuer.Submit(r); err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store/postgres"
 	"faquan/internal/store/storetest"
 )
@@ -103,7 +103,7 @@ func TestTooManyConnections(t *testing.T) {
 	p := &process{t: t, url: l.url, st: open(t, postgres.Options{URL: l.url}), seed: 1}
 	t.Cleanup(func() { p.st.Close() })
 	var err error
-	p.issuer, err = issuing.New(t.Context(), issuing.Options{
+	p.issuer, err = engine.New(t.Context(), engine.Options{
 		Store: p.st, Clock: wrongClock, Rand: rand.New(rand.NewPCG(1, 99)), Rules: storetest.Rules{}, Committers: committers,
 	})
 	if err != nil {
@@ -169,9 +169,9 @@ func TestLockTimeout(t *testing.T) {
 		lock string
 		told error
 	}{
-		"the store's lock":      {"SELECT pg_advisory_xact_lock(x'66617175616e'::bigint)", issuing.ErrUnknown},
-		"the template's turn":   {"SELECT * FROM turn FOR UPDATE", issuing.ErrUnknown},
-		"what the batch writes": {"LOCK TABLE issuance IN SHARE MODE", issuing.ErrNotIssued},
+		"the store's lock":      {"SELECT pg_advisory_xact_lock(x'66617175616e'::bigint)", engine.ErrUnknown},
+		"the template's turn":   {"SELECT * FROM turn FOR UPDATE", engine.ErrUnknown},
+		"what the batch writes": {"LOCK TABLE issuance IN SHARE MODE", engine.ErrNotIssued},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := patientFor(t, "200ms", template(1))
@@ -211,7 +211,7 @@ func TestLockTimeoutUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	if _, err := p.issuer.Issue(t.Context(), asks("locked", "u", 1)); !errors.Is(err, issuing.ErrUnknown) || !timedOut(err) {
+	if _, err := p.issuer.Issue(t.Context(), asks("locked", "u", 1)); !errors.Is(err, engine.ErrUnknown) || !timedOut(err) {
 		t.Errorf("a caller beside them is told %v", err)
 	}
 	if _, err := p.st.BeginChange(t.Context(), 0); !timedOut(err) {

@@ -1,4 +1,4 @@
-package issuing_test
+package engine_test
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package issuing_test
+package engine_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 )
@@ -27,11 +27,11 @@ func (o *observed) note(format string, args ...any) {
 	o.told = append(o.told, fmt.Sprintf(format, args...))
 }
 
-func (o *observed) Batch(waited []time.Duration)            { o.note("batch %v", waited) }
-func (o *observed) Step(s issuing.Step, took time.Duration) { o.note("%s %v", s, took) }
-func (o *observed) Issued(vouchers int64)                   { o.note("issued %d", vouchers) }
-func (o *observed) Conflict()                               { o.note("conflict") }
-func (o *observed) Failed(s issuing.Step)                   { o.note("%s failed", s) }
+func (o *observed) Batch(waited []time.Duration)           { o.note("batch %v", waited) }
+func (o *observed) Step(s engine.Step, took time.Duration) { o.note("%s %v", s, took) }
+func (o *observed) Issued(vouchers int64)                  { o.note("issued %d", vouchers) }
+func (o *observed) Conflict()                              { o.note("conflict") }
+func (o *observed) Failed(s engine.Step)                   { o.note("%s failed", s) }
 
 // want compares what was told since the last call.
 func (o *observed) want(t *testing.T, what string, want ...string) {
@@ -44,7 +44,7 @@ func (o *observed) want(t *testing.T, what string, want ...string) {
 
 func TestObserver(t *testing.T) {
 	o := &observed{}
-	b := newBench(t, func(options *issuing.Options) { options.Observer = o })
+	b := newBench(t, func(options *engine.Options) { options.Observer = o })
 	steps := []string{"load 1s", "decide 1s", "commit 1s"}
 	batch := func(waited string, more ...string) []string {
 		return append(append([]string{"batch " + waited}, steps...), more...)

@@ -1,11 +1,11 @@
-package issuing_test
+package engine_test
 
 import (
 	"errors"
 	"testing"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 )
@@ -35,12 +35,12 @@ func TestNotCommitted(t *testing.T) {
 	_, _, batch := mixed(b)
 	b.store.commit = failing(store.ErrNotCommitted, false)
 	answers := b.issue(batch...)
-	b.want("issued", answers[0], issuing.ErrNotIssued, 0)
-	b.want("the same key again", answers[1], issuing.ErrNotIssued, 0)
-	b.want("refused", answers[2], issuing.ErrNotIssued, 0)
+	b.want("issued", answers[0], engine.ErrNotIssued, 0)
+	b.want("the same key again", answers[1], engine.ErrNotIssued, 0)
+	b.want("refused", answers[2], engine.ErrNotIssued, 0)
 	b.want("issued before", answers[3], nil, benefit.NotRefused)
-	b.want("continued, and refused now", answers[4], issuing.ErrNotIssued, 0)
-	b.want("another meaning", answers[5], issuing.ErrNotIssued, 0)
+	b.want("continued, and refused now", answers[4], engine.ErrNotIssued, 0)
+	b.want("another meaning", answers[5], engine.ErrNotIssued, 0)
 	b.wantIssued(2)
 
 	b.store.commit = nil
@@ -59,11 +59,11 @@ func TestUnknownCommit(t *testing.T) {
 		_, _, batch := mixed(b)
 		b.store.commit = failing(errDisk, done)
 		answers := b.issue(batch...)
-		b.want("issued", answers[0], issuing.ErrUnknown, 0)
-		b.want("the same key again", answers[1], issuing.ErrUnknown, 0)
-		b.want("refused", answers[2], issuing.ErrNotIssued, 0)
+		b.want("issued", answers[0], engine.ErrUnknown, 0)
+		b.want("the same key again", answers[1], engine.ErrUnknown, 0)
+		b.want("refused", answers[2], engine.ErrNotIssued, 0)
 		b.want("issued before", answers[3], nil, benefit.NotRefused)
-		b.want("continued, and refused now", answers[4], issuing.ErrNotIssued, 0)
+		b.want("continued, and refused now", answers[4], engine.ErrNotIssued, 0)
 		if !errors.Is(answers[0].err, errDisk) {
 			t.Errorf("the error %v does not say why", answers[0].err)
 		}
@@ -80,7 +80,7 @@ func TestUnknownCommit(t *testing.T) {
 
 // A failed store ends Run, and everybody who waits is answered.
 func TestFailedStore(t *testing.T) {
-	b := newBench(t, func(o *issuing.Options) { o.Batch = 1 })
+	b := newBench(t, func(o *engine.Options) { o.Batch = 1 })
 	b.store.commit = failing(store.ErrFailed, false)
 	in, behind := b.submit(dryRun("in the batch", 1, 1)), b.submit(dryRun("behind it", 2, 1))
 	planned, err := b.issuer.SubmitChange(t.Context(), nil)
@@ -90,11 +90,11 @@ func TestFailedStore(t *testing.T) {
 	if err := b.issuer.Run(); !errors.Is(err, store.ErrFailed) {
 		t.Fatalf("Run: %v, want %v", err, store.ErrFailed)
 	}
-	b.want("in the batch", b.result(in), issuing.ErrUnknown, 0)
-	b.want("behind it", b.result(behind), issuing.ErrNotIssued, 0)
-	b.want("a change behind it", b.result(planned), issuing.ErrNotIssued, 0)
-	if _, err := b.issuer.Submit(dryRun("later", 3, 1)); !errors.Is(err, issuing.ErrStopping) {
-		t.Errorf("Submit after the failure: %v, want %v", err, issuing.ErrStopping)
+	b.want("in the batch", b.result(in), engine.ErrUnknown, 0)
+	b.want("behind it", b.result(behind), engine.ErrNotIssued, 0)
+	b.want("a change behind it", b.result(planned), engine.ErrNotIssued, 0)
+	if _, err := b.issuer.Submit(dryRun("later", 3, 1)); !errors.Is(err, engine.ErrStopping) {
+		t.Errorf("Submit after the failure: %v, want %v", err, engine.ErrStopping)
 	}
 }
 
@@ -106,7 +106,7 @@ func TestFailedBegin(t *testing.T) {
 	if err := b.issuer.Run(); !errors.Is(err, store.ErrFailed) {
 		t.Fatalf("Run: %v, want %v", err, store.ErrFailed)
 	}
-	b.want("in the batch", b.result(p), issuing.ErrUnknown, 0)
+	b.want("in the batch", b.result(p), engine.ErrUnknown, 0)
 }
 
 // What stands under the keys could not be read, so nothing about them is known. The next batch is another matter.
@@ -121,7 +121,7 @@ func TestLoadError(t *testing.T) {
 			return keys, nil
 		}
 		for _, a := range b.issue(dryRun("a", 1, 1), dryRun("b", 2, 1)) {
-			b.want("not loaded", a, issuing.ErrUnknown, 0)
+			b.want("not loaded", a, engine.ErrUnknown, 0)
 		}
 		b.wantIssued(0)
 		b.want("the next batch", b.issue(dryRun("a", 1, 1))[0], nil, benefit.NotRefused)
@@ -144,7 +144,7 @@ func TestPoisonedRequest(t *testing.T) {
 	}
 	answers := b.issue(dryRun("before", 1, 1), dryRun("poison", 2, 2), dryRun("after", 3, 1))
 	b.want("before", answers[0], nil, benefit.NotRefused)
-	b.want("poison", answers[1], issuing.ErrInvalid, 0)
+	b.want("poison", answers[1], engine.ErrInvalid, 0)
 	b.want("after", answers[2], nil, benefit.NotRefused)
 	b.wantIssued(2)
 }
@@ -169,8 +169,8 @@ func TestInvalid(t *testing.T) {
 	} {
 		r := dryRun("k", 1, 1)
 		spoil(r)
-		if _, err := b.issuer.Submit(r); !errors.Is(err, issuing.ErrInvalid) {
-			t.Errorf("%s: %v, want %v", name, err, issuing.ErrInvalid)
+		if _, err := b.issuer.Submit(r); !errors.Is(err, engine.ErrInvalid) {
+			t.Errorf("%s: %v, want %v", name, err, engine.ErrInvalid)
 		}
 	}
 	if n := b.issuer.Waiting(); n != 0 {
@@ -196,7 +196,7 @@ func TestOneTooLarge(t *testing.T) {
 	b.store.large = "large"
 	answers := b.issue(dryRun("a", 1, 1), dryRun("large", 2, 1), dryRun("b", 3, 1))
 	b.want("before", answers[0], nil, benefit.NotRefused)
-	b.want("too large", answers[1], issuing.ErrNotIssued, 0)
+	b.want("too large", answers[1], engine.ErrNotIssued, 0)
 	b.want("after", answers[2], nil, benefit.NotRefused)
 	b.wantIssued(2)
 }
@@ -213,13 +213,13 @@ func TestTooLargeThenFailed(t *testing.T) {
 		}
 		return write()
 	}
-	all := []issuing.Pending{b.submit(dryRun("a", 1, 1)), b.submit(dryRun("b", 2, 1)), b.submit(dryRun("c", 3, 1)), b.submit(dryRun("d", 4, 1))}
+	all := []engine.Pending{b.submit(dryRun("a", 1, 1)), b.submit(dryRun("b", 2, 1)), b.submit(dryRun("c", 3, 1)), b.submit(dryRun("d", 4, 1))}
 	if err := b.issuer.Run(); !errors.Is(err, store.ErrFailed) {
 		t.Fatalf("Run: %v, want %v", err, store.ErrFailed)
 	}
 	b.want("the first part", b.result(all[0]), nil, benefit.NotRefused)
 	for _, p := range all[1:] {
-		b.want("the other parts", b.result(p), issuing.ErrUnknown, 0)
+		b.want("the other parts", b.result(p), engine.ErrUnknown, 0)
 	}
 }
 
@@ -236,7 +236,7 @@ func TestPoisonedBeforeLoading(t *testing.T) {
 	}
 	answers := b.issue(dryRun("before", 1, 1), dryRun("poison", 2, 1), dryRun("after", 3, 1), dryRun("last", 4, 1))
 	b.want("before", answers[0], nil, benefit.NotRefused)
-	b.want("poison", answers[1], issuing.ErrInvalid, 0)
+	b.want("poison", answers[1], engine.ErrInvalid, 0)
 	b.want("after", answers[2], nil, benefit.NotRefused)
 	b.want("last", answers[3], nil, benefit.NotRefused)
 	b.wantIssued(3)

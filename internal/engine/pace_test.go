@@ -1,4 +1,4 @@
-package issuing_test
+package engine_test
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 )
 
 // crowd is how many users ask at once: so many that each of two committers has some of them. (That one has all happens
@@ -18,7 +18,7 @@ const crowd = 40
 // paced returns an issuer with two committers. Their batches may overlap: what does not is hidden below begun, since
 // this store takes one at a time.
 func paced(t *testing.T) (b *bench, begun *atomic.Int64) {
-	b, begun = newBench(t, func(o *issuing.Options) { o.Committers = 2 }), &atomic.Int64{}
+	b, begun = newBench(t, func(o *engine.Options) { o.Committers = 2 }), &atomic.Int64{}
 	free := make(chan struct{}, 1)
 	b.store.begin = func() error {
 		begun.Add(1)
@@ -41,9 +41,9 @@ func (b *bench) holdCommit(h *held) {
 }
 
 // submitCrowd sends the requests of the crowd.
-func (b *bench) submitCrowd() []issuing.Pending {
+func (b *bench) submitCrowd() []engine.Pending {
 	b.t.Helper()
-	all := make([]issuing.Pending, crowd)
+	all := make([]engine.Pending, crowd)
 	for k := range all {
 		all[k] = b.submit(dryRun(fmt.Sprint("key ", k), k, 1))
 	}
@@ -63,7 +63,7 @@ func (b *bench) crowd() (answered func()) {
 }
 
 // issued waits for the answer, which must be a voucher.
-func (b *bench) issued(what string, p issuing.Pending) {
+func (b *bench) issued(what string, p engine.Pending) {
 	b.t.Helper()
 	var o benefit.Outcome
 	var err error

@@ -1,4 +1,4 @@
-package issuing_test
+package engine_test
 
 import (
 	"bytes"
@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/id"
-	"faquan/internal/issuing"
 	"faquan/internal/store/storetest"
 )
 
@@ -23,7 +23,7 @@ type watch struct {
 	log     bytes.Buffer
 }
 
-func (w *watch) use(o *issuing.Options) {
+func (w *watch) use(o *engine.Options) {
 	o.Clock = func() benefit.Instant { return w.now }
 	o.Elapsed = func() time.Duration { return w.elapsed }
 	o.Log = slog.New(slog.NewTextHandler(&w.log, nil))
@@ -58,15 +58,15 @@ func TestClockJumps(t *testing.T) {
 	issue("less than a day ahead", nil)
 	w.set(2 * time.Hour)
 	last := b.store.LastNow()
-	issue("more than a day ahead", issuing.ErrNotIssued)
-	issue("again", issuing.ErrClock)
-	if err := b.issuer.ClockError(); !errors.Is(err, issuing.ErrClock) {
+	issue("more than a day ahead", engine.ErrNotIssued)
+	issue("again", engine.ErrClock)
+	if err := b.issuer.ClockError(); !errors.Is(err, engine.ErrClock) {
 		t.Errorf("ClockError: %v", err)
 	}
-	if err := b.change(setStatus(benefit.Paused)); !errors.Is(err, issuing.ErrClock) || !errors.Is(err, issuing.ErrNotIssued) {
+	if err := b.change(setStatus(benefit.Paused)); !errors.Is(err, engine.ErrClock) || !errors.Is(err, engine.ErrNotIssued) {
 		t.Errorf("a change: %v", err)
 	}
-	if _, err := b.ask(dryRun("question", 1, 1)); !errors.Is(err, issuing.ErrClock) {
+	if _, err := b.ask(dryRun("question", 1, 1)); !errors.Is(err, engine.ErrClock) {
 		t.Errorf("a question: %v", err)
 	}
 	if got := b.store.LastNow(); got != last {
@@ -95,17 +95,17 @@ func TestClockAtStart(t *testing.T) {
 		want    error
 	}{
 		"idle for a year":             {365 * days, false, nil},
-		"idle for longer":             {367 * days, false, issuing.ErrClock},
+		"idle for longer":             {367 * days, false, engine.ErrClock},
 		"confirmed":                   {3000 * days, true, nil},
 		"behind":                      {-3000 * days, false, nil},
-		"no id can carry it":          {13000 * days, false, issuing.ErrClock},
-		"no id can carry it, confirm": {13000 * days, true, issuing.ErrClock},
+		"no id can carry it":          {13000 * days, false, engine.ErrClock},
+		"no id can carry it, confirm": {13000 * days, true, engine.ErrClock},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := &watch{now: storetest.Start}
 			w.set(test.ahead)
-			b := newBench(t, w.use, func(o *issuing.Options) { o.AcceptClock = test.confirm })
+			b := newBench(t, w.use, func(o *engine.Options) { o.AcceptClock = test.confirm })
 			b.want("a request", b.issue(dryRun("1", 1, 1))[0], test.want, benefit.NotRefused)
 			if err := b.issuer.CheckClock(t.Context()); !errors.Is(err, test.want) {
 				t.Errorf("CheckClock: %v, want %v", err, test.want)
@@ -117,7 +117,7 @@ func TestClockAtStart(t *testing.T) {
 			w.set(-test.ahead)
 			b.want("another request", b.issue(dryRun("2", 1, 1))[0], nil, benefit.NotRefused)
 			w.set(test.ahead + 25*time.Hour)
-			want := issuing.ErrClock
+			want := engine.ErrClock
 			if test.ahead < 0 {
 				want = nil // that is earlier than the last commit
 			}
@@ -130,16 +130,16 @@ func TestClockAtStart(t *testing.T) {
 func TestClockBeyondIDs(t *testing.T) {
 	const day = benefit.Instant(days / time.Millisecond)
 	for now, want := range map[benefit.Instant]error{
-		id.MaxMillis - day: nil, id.MaxMillis - day + 1: issuing.ErrClock, id.MaxMillis + 1: issuing.ErrClock, 1 << 60: issuing.ErrClock,
+		id.MaxMillis - day: nil, id.MaxMillis - day + 1: engine.ErrClock, id.MaxMillis + 1: engine.ErrClock, 1 << 60: engine.ErrClock,
 	} {
 		w := &watch{now: now}
-		b := newBench(t, w.use, func(o *issuing.Options) { o.AcceptClock = true })
+		b := newBench(t, w.use, func(o *engine.Options) { o.AcceptClock = true })
 		b.want(fmt.Sprint("at ", int64(now)), b.issue(dryRun("1", 1, 1))[0], want, benefit.NotRefused)
 	}
 }
 
 // change takes a change of the catalogue through.
-func (b *bench) change(fn issuing.ChangeFunc) error {
+func (b *bench) change(fn engine.ChangeFunc) error {
 	b.t.Helper()
 	p, err := b.issuer.SubmitChange(b.t.Context(), fn)
 	if err != nil {

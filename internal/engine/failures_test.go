@@ -1,4 +1,4 @@
-package issuing_test
+package engine_test
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store/storetest"
 )
 
@@ -23,13 +23,13 @@ func TestFailuresInTheLog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
 			now := storetest.Start
-			b := newBench(t, func(o *issuing.Options) {
+			b := newBench(t, func(o *engine.Options) {
 				o.Log = slog.New(slog.NewTextHandler(&log, nil))
 				o.Clock = func() benefit.Instant { return now }
 			})
 			spoil(b.store)
 			for n := range 1500 { // 15 s
-				if got := b.issue(dryRun(fmt.Sprint(n), 1, 1))[0]; !errors.Is(got.err, issuing.ErrUnknown) {
+				if got := b.issue(dryRun(fmt.Sprint(n), 1, 1))[0]; !errors.Is(got.err, engine.ErrUnknown) {
 					t.Fatalf("answered %+v", got)
 				}
 				now += 10

@@ -1,11 +1,11 @@
-package issuing_test
+package engine_test
 
 import (
 	"fmt"
 	"testing"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 )
@@ -37,7 +37,7 @@ func TestConflictOfOne(t *testing.T) {
 	for _, k := range []int{0, 1, 3} {
 		b.want("a neighbour", answers[k], nil, benefit.NotRefused)
 	}
-	b.want("late", answers[2], issuing.ErrNotIssued, 0)
+	b.want("late", answers[2], engine.ErrNotIssued, 0)
 	b.wantIssued(3)
 	b.store.late = ""
 	b.want("its retry", b.issue(dryRun("late", 3, 1))[0], nil, benefit.NotRefused)
@@ -48,11 +48,11 @@ func TestConflictBeforeTheDecision(t *testing.T) {
 	b := newBench(t)
 	b.want("the last one", b.issue(dryRun("last", 1, 2))[0], nil, benefit.NotRefused)
 	b.store.load = func(*benefit.Keys) (*benefit.Keys, error) { return nil, store.ErrConflict }
-	b.want("new", b.issue(dryRun("new", 1, 1))[0], issuing.ErrNotIssued, 0)
-	b.want("issued before", b.issue(dryRun("last", 1, 2))[0], issuing.ErrNotIssued, 0)
+	b.want("new", b.issue(dryRun("new", 1, 1))[0], engine.ErrNotIssued, 0)
+	b.want("issued before", b.issue(dryRun("last", 1, 2))[0], engine.ErrNotIssued, 0)
 	b.store.load = nil
 	b.store.confirm = func(func() error) error { return store.ErrConflict }
-	b.want("refused", b.issue(dryRun("none", 2, 2))[0], issuing.ErrNotIssued, 0)
+	b.want("refused", b.issue(dryRun("none", 2, 2))[0], engine.ErrNotIssued, 0)
 	b.wantIssued(1)
 }
 
@@ -65,7 +65,7 @@ func TestReplayIsConfirmed(t *testing.T) {
 		confirmed++
 		return fmt.Errorf("%w: no answer", store.ErrUnconfirmed)
 	}
-	b.want("a replay", b.issue(dryRun("old", 1, 1))[0], issuing.ErrUnknown, 0)
+	b.want("a replay", b.issue(dryRun("old", 1, 1))[0], engine.ErrUnknown, 0)
 	b.store.confirm = func(end func() error) error { confirmed++; return end() }
 	again := b.issue(dryRun("old", 1, 1))[0]
 	b.want("the next", again, nil, benefit.NotRefused)
@@ -81,7 +81,7 @@ func TestReplayBesideALostCommit(t *testing.T) {
 		b.issue(dryRun("old", 1, 1))
 		b.store.commit = failing(lost, false)
 		answers := b.issue(dryRun("old", 1, 1), dryRun("new", 2, 1))
-		b.want("a replay", answers[0], issuing.ErrUnknown, 0)
+		b.want("a replay", answers[0], engine.ErrUnknown, 0)
 		if answers[1].err == nil {
 			t.Error("what was not committed is told")
 		}

@@ -1,4 +1,4 @@
-// Package issuing turns requests into issued vouchers: it queues them, takes all that wait as one batch, loads
+// Package engine turns requests into issued vouchers: it queues them, takes all that wait as one batch, loads
 // what the batch needs, decides one request after the other, commits once, and only then answers.
 //
 //	Issue ─▶ queue ─▶ batch ─▶ load ─▶ decide ─▶ commit ─▶ answer
@@ -22,4 +22,4 @@
 //
 // The committer is a step function. Run loops over Step; a simulator calls Step itself, and the same seed gives
 // the same history.
-package issuing
+package engine

@@ -1,4 +1,4 @@
-package issuing_test
+package engine_test
 
 import (
 	"context"
@@ -7,17 +7,17 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 )
 
 func TestQueueBound(t *testing.T) {
-	b := newBench(t, func(o *issuing.Options) { o.Queue = 2 })
+	b := newBench(t, func(o *engine.Options) { o.Queue = 2 })
 	first, second := b.submit(dryRun("1", 1, 1)), b.submit(dryRun("2", 1, 1))
-	if _, err := b.issuer.Submit(dryRun("3", 1, 1)); !errors.Is(err, issuing.ErrBusy) {
-		t.Fatalf("the third of two: %v, want %v", err, issuing.ErrBusy)
+	if _, err := b.issuer.Submit(dryRun("3", 1, 1)); !errors.Is(err, engine.ErrBusy) {
+		t.Fatalf("the third of two: %v, want %v", err, engine.ErrBusy)
 	}
-	if err := b.issuer.Change(t.Context(), nil); !errors.Is(err, issuing.ErrBusy) {
-		t.Fatalf("a change as the third of two: %v, want %v", err, issuing.ErrBusy)
+	if err := b.issuer.Change(t.Context(), nil); !errors.Is(err, engine.ErrBusy) {
+		t.Fatalf("a change as the third of two: %v, want %v", err, engine.ErrBusy)
 	}
 	b.step()
 	b.want("the first", b.result(first), nil, benefit.NotRefused)
@@ -37,12 +37,12 @@ func (b *bench) asking(ctx context.Context, r *benefit.Request) <-chan answer {
 
 // A caller that gave up before its request was in a batch gets nothing, and takes up no room.
 func TestGaveUpWaiting(t *testing.T) {
-	b := newBench(t, func(o *issuing.Options) { o.Queue = 1 })
+	b := newBench(t, func(o *engine.Options) { o.Queue = 1 })
 	ctx, cancel := context.WithCancel(t.Context())
 	done := b.asking(ctx, dryRun("gone", 1, 1))
 	soon(t, "the request waits", func() bool { return b.issuer.Waiting() == 1 })
 	cancel()
-	b.want("gave up", <-done, issuing.ErrGaveUp, 0)
+	b.want("gave up", <-done, engine.ErrGaveUp, 0)
 
 	b.want("in its place", b.issue(dryRun("other", 2, 1))[0], nil, benefit.NotRefused)
 	b.wantIssued(1)
@@ -70,7 +70,7 @@ func TestGaveUpInBatch(t *testing.T) {
 	soon(t, "the request waits", func() bool { return b.issuer.Waiting() == 1 })
 	b.store.commit = func(write func() error) error {
 		cancel()
-		b.want("gave up", <-done, issuing.ErrUnknown, 0)
+		b.want("gave up", <-done, engine.ErrUnknown, 0)
 		return write()
 	}
 	b.step()
@@ -83,14 +83,14 @@ func TestGaveUpInBatch(t *testing.T) {
 }
 
 func TestStopDrains(t *testing.T) {
-	b := newBench(t, func(o *issuing.Options) { o.Batch = 2 })
-	var all []issuing.Pending
+	b := newBench(t, func(o *engine.Options) { o.Batch = 2 })
+	var all []engine.Pending
 	for _, key := range []string{"1", "2", "3", "4", "5"} {
 		all = append(all, b.submit(dryRun(key, 1, 1)))
 	}
 	b.issuer.Stop()
-	if _, err := b.issuer.Submit(dryRun("late", 1, 1)); !errors.Is(err, issuing.ErrStopping) {
-		t.Errorf("Submit after Stop: %v, want %v", err, issuing.ErrStopping)
+	if _, err := b.issuer.Submit(dryRun("late", 1, 1)); !errors.Is(err, engine.ErrStopping) {
+		t.Errorf("Submit after Stop: %v, want %v", err, engine.ErrStopping)
 	}
 	if err := b.issuer.Run(); err != nil {
 		t.Errorf("Run: %v", err)
@@ -115,7 +115,7 @@ func TestStopIdle(t *testing.T) {
 // Requests for many vouchers make smaller batches, and one is always a batch.
 func TestBatchOfLargeRequests(t *testing.T) {
 	b := newBench(t)
-	var all []issuing.Pending
+	var all []engine.Pending
 	for k := range 18 {
 		r := dryRun(fmt.Sprint("k", k), k, 1)
 		r.Lines[0].Quantity = benefit.MaxLineVouchers

@@ -1,4 +1,4 @@
-package issuing_test
+package engine_test
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/gateway/scope"
-	"faquan/internal/issuing"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
@@ -19,14 +19,14 @@ import (
 type worldBench struct {
 	t      *testing.T
 	store  *memory.Store
-	issuer *issuing.Issuer
+	issuer *engine.Issuer
 	clock  atomic.Int64
 }
 
 func newWorldBench(t *testing.T, seed uint64) *worldBench {
 	b := &worldBench{t: t, store: memory.New()}
 	var err error
-	b.issuer, err = issuing.New(t.Context(), issuing.Options{
+	b.issuer, err = engine.New(t.Context(), engine.Options{
 		Store: b.store, Clock: func() benefit.Instant { return benefit.Instant(b.clock.Load()) },
 		Rand: rand.New(rand.NewPCG(seed, 1)), Rules: storetest.Rules{},
 	})
@@ -166,7 +166,7 @@ func TestDryRunIsAlone(t *testing.T) {
 func TestAskInvalid(t *testing.T) {
 	b := newBench(t)
 	r := dryRun("", 1, 1)
-	if _, _, err := b.issuer.DryRun(t.Context(), r); !errors.Is(err, issuing.ErrInvalid) {
+	if _, _, err := b.issuer.DryRun(t.Context(), r); !errors.Is(err, engine.ErrInvalid) {
 		t.Errorf("without a key: %v", err)
 	}
 }
@@ -181,7 +181,7 @@ func TestAskOfABrokenStore(t *testing.T) {
 	}
 	b.store.begin = nil
 	b.store.load = func(keys *benefit.Keys) (*benefit.Keys, error) { keys.Templates = nil; return keys, nil } // the core panics
-	if _, _, err := b.issuer.DryRun(t.Context(), dryRun("1", 1, 1)); !errors.Is(err, issuing.ErrInvalid) {
+	if _, _, err := b.issuer.DryRun(t.Context(), dryRun("1", 1, 1)); !errors.Is(err, engine.ErrInvalid) {
 		t.Errorf("Ask: %v", err)
 	}
 	b.store.load = nil

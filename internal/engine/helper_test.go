@@ -1,4 +1,4 @@
-package issuing_test
+package engine_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
@@ -112,10 +112,10 @@ var errDisk = errors.New("the disk is on fire")
 type bench struct {
 	t      *testing.T
 	store  *faulty
-	issuer *issuing.Issuer
+	issuer *engine.Issuer
 }
 
-func newBench(t *testing.T, change ...func(*issuing.Options)) *bench {
+func newBench(t *testing.T, change ...func(*engine.Options)) *bench {
 	t.Helper()
 	b := &bench{t: t, store: &faulty{Store: memory.New()}}
 	b.write(
@@ -123,14 +123,14 @@ func newBench(t *testing.T, change ...func(*issuing.Options)) *bench {
 		storetest.Template(1),
 		storetest.Template(2, func(t *benefit.Template) { t.Stock.Count = 1 }),
 	)
-	o := issuing.Options{
+	o := engine.Options{
 		Store: b.store, Clock: func() benefit.Instant { return storetest.Start }, Rand: rand.New(rand.NewPCG(1, 1)),
 	}
 	for _, c := range change {
 		c(&o)
 	}
 	var err error
-	if b.issuer, err = issuing.New(t.Context(), o); err != nil {
+	if b.issuer, err = engine.New(t.Context(), o); err != nil {
 		t.Fatalf("New: %v", err)
 	}
 	return b
@@ -164,7 +164,7 @@ func (b *bench) run() {
 	})
 }
 
-func (b *bench) submit(r *benefit.Request) issuing.Pending {
+func (b *bench) submit(r *benefit.Request) engine.Pending {
 	b.t.Helper()
 	p, err := b.issuer.Submit(r)
 	if err != nil {
@@ -184,7 +184,7 @@ func (b *bench) step() {
 // issue submits the requests as one batch and takes it through.
 func (b *bench) issue(requests ...*benefit.Request) []answer {
 	b.t.Helper()
-	all := make([]issuing.Pending, len(requests))
+	all := make([]engine.Pending, len(requests))
 	for k, r := range requests {
 		all[k] = b.submit(r)
 	}
@@ -201,7 +201,7 @@ type answer struct {
 	err error
 }
 
-func (b *bench) result(p issuing.Pending) answer {
+func (b *bench) result(p engine.Pending) answer {
 	b.t.Helper()
 	o, err, ok := p.Result()
 	if !ok {

@@ -1,4 +1,4 @@
-package issuing_test
+package engine_test
 
 import (
 	"context"
@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 )
 
 // setStatus plans another status for template 1.
-func setStatus(status benefit.Status) issuing.ChangeFunc {
+func setStatus(status benefit.Status) engine.ChangeFunc {
 	return func(_ context.Context, _ store.Reader, cat *benefit.Catalogue, _ benefit.Env) (*benefit.Changes, error) {
 		t := *cat.Templates[1]
 		t.Status = status
@@ -86,7 +86,7 @@ func TestChangeErrors(t *testing.T) {
 	cancel()
 	for name, c := range map[string]struct {
 		ctx    context.Context
-		plan   issuing.ChangeFunc
+		plan   engine.ChangeFunc
 		spoil  func(*faulty)
 		wanted error
 	}{
@@ -95,10 +95,10 @@ func TestChangeErrors(t *testing.T) {
 		}, wanted: errDisk},
 		"the catalogue does not load": {plan: broken},
 		"reading":                     {spoil: func(f *faulty) { f.read = func() error { return errDisk } }, wanted: errDisk},
-		"begin":                       {spoil: func(f *faulty) { f.begin = func() error { return errDisk } }, wanted: issuing.ErrNotIssued},
+		"begin":                       {spoil: func(f *faulty) { f.begin = func() error { return errDisk } }, wanted: engine.ErrNotIssued},
 		"not committed":               {spoil: func(f *faulty) { f.commit = failing(store.ErrNotCommitted, false) }, wanted: store.ErrNotCommitted},
-		"perhaps committed":           {spoil: func(f *faulty) { f.commit = failing(errDisk, false) }, wanted: issuing.ErrChangeUnknown},
-		"the caller is gone":          {ctx: gone, wanted: issuing.ErrGaveUp},
+		"perhaps committed":           {spoil: func(f *faulty) { f.commit = failing(errDisk, false) }, wanted: engine.ErrChangeUnknown},
+		"the caller is gone":          {ctx: gone, wanted: engine.ErrGaveUp},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -122,7 +122,7 @@ func TestChangeErrors(t *testing.T) {
 			b.step()
 			if a := b.result(p); a.err == nil || !errors.Is(a.err, c.wanted) && c.wanted != nil {
 				t.Errorf("Change: %v, want %v", a.err, c.wanted)
-			} else if unknown := errors.Is(a.err, issuing.ErrChangeUnknown); unknown != (c.wanted == issuing.ErrChangeUnknown) {
+			} else if unknown := errors.Is(a.err, engine.ErrChangeUnknown); unknown != (c.wanted == engine.ErrChangeUnknown) {
 				t.Errorf("Change: %v: unknown is %v", a.err, unknown)
 			}
 			if got := b.issuer.Catalogue().Version; got != 1 {

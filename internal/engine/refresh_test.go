@@ -1,4 +1,4 @@
-package issuing_test
+package engine_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
-	"faquan/internal/issuing"
+	"faquan/internal/engine"
 	"faquan/internal/store/storetest"
 )
 
@@ -43,7 +43,7 @@ func waitsForLock(function string) bool {
 // of other changes would be made on it, and gateways would ask by it until the next batch.
 func TestRefreshIsNoStepBack(t *testing.T) {
 	st := &slow{}
-	b := newBench(t, func(o *issuing.Options) {
+	b := newBench(t, func(o *engine.Options) {
 		st.faulty = o.Store.(*faulty)
 		o.Store = st
 	})
@@ -64,7 +64,7 @@ func TestRefreshIsNoStepBack(t *testing.T) {
 		}
 		close(reading)
 		soon(t, "the change is in force, or waits for this", func() bool {
-			return b.issuer.Catalogue().Version == 3 || waitsForLock("issuing.(*committer).stepChange")
+			return b.issuer.Catalogue().Version == 3 || waitsForLock("engine.(*committer).stepChange")
 		})
 	}
 	refreshed := make(chan error, 1)
