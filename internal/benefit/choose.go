@@ -58,10 +58,10 @@ func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	}
 	lines := r.Lines
 	if r.Params.SceneCode != "" {
-		d := chooser{ballot: st.ballot(cat, r), cat: cat, st: st, request: r, user: c.User, newUser: c.NewUser, rules: env.Rules}
+		d := chooser{candidateSet: st.candidateSet(cat, r), cat: cat, st: st, request: r, user: c.User, newUser: c.NewUser, rules: env.Rules}
 		d.invalid = d.invalidRecipient()
 		d.draw = func(eligible []*candidate) *candidate { return drawWeighted(eligible, r, env.Secret) }
-		d.begin()
+		d.startBasis()
 		lines, c.errors = d.decide()
 		c.basis = d.basis
 	}

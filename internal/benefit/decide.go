@@ -32,41 +32,41 @@ type DecisionError struct {
 
 // candidate is an activity of the scene that the request leaves in, with the lines that it would give.
 type candidate struct {
-	activity *Activity
-	weight   int64
-	lines    []Line
-	ruled    *verdict // of a rule that does not depend on past issues; nil: not evaluated yet
+	activity   *Activity
+	weight     int64
+	lines      []Line
+	ruleResult *ruleResult // of a rule that does not depend on past issues; nil: not evaluated yet
 }
 
-// verdict is the result of a rule.
-type verdict struct {
+// ruleResult is the result of a rule.
+type ruleResult struct {
 	holds bool
 	err   error
 }
 
-// ballot is the set of candidates of a scene for a request. It depends only on the catalogue and the request.
-type ballot struct {
+// candidateSet is the set of candidates of a scene for a request. It depends only on the catalogue and the request.
+type candidateSet struct {
 	scene      *Scene // nil: there is none that the caller may use
 	candidates []candidate
 	errors     []DecisionError
 }
 
-// ballotOf returns the candidates of the request, in the order of the scene, and an error for everything that it names
+// candidatesOf returns the candidates of the request, in the order of the scene, and an error for everything that it names
 // but cannot have. own excludes what belongs to other merchants; it is false to explain a choice from before such
 // candidates were refused.
-func ballotOf(cat *Catalogue, r *Request, own bool) *ballot {
+func candidatesOf(cat *Catalogue, r *Request, own bool) *candidateSet {
 	app, scene := cat.Apps[r.App], cat.SceneByCode(r.Params.SceneCode)
 	switch {
 	//guard:TestDecisionErrors without scene.Merchant != app.Merchant
 	case scene == nil || app == nil || scene.Merchant != app.Merchant:
-		return &ballot{errors: []DecisionError{{Kind: SceneError, Reason: SceneNotFound}}}
+		return &candidateSet{errors: []DecisionError{{Kind: SceneError, Reason: SceneNotFound}}}
 	case scene.Status != Active: //guard:TestDecisionErrors
-		return &ballot{scene: scene, errors: []DecisionError{{Kind: SceneError, Reason: SceneNotOpen}}}
+		return &candidateSet{scene: scene, errors: []DecisionError{{Kind: SceneError, Reason: SceneNotOpen}}}
 	}
 	if errors := scene.Narrows().forbids(&r.Params); len(errors) > 0 { //guard:TestNarrowingAllowed
-		return &ballot{scene: scene, errors: errors}
+		return &candidateSet{scene: scene, errors: errors}
 	}
-	b := &ballot{scene: scene}
+	b := &candidateSet{scene: scene}
 	n := narrower{params: &r.Params, rightFound: make([]bool, len(r.Params.Rights)), actFound: make([]bool, len(r.Params.ActCodes))}
 	for _, e := range scene.Activities {
 		act := cat.Activities[e.Activity]
@@ -191,7 +191,7 @@ func (i *Item) Line(cat *Catalogue, act *Activity, sends int) Line {
 
 // chooser chooses the lines of one request.
 type chooser struct {
-	*ballot
+	*candidateSet
 	cat     *Catalogue
 	st      *State
 	request *Request
@@ -224,7 +224,7 @@ func (d *chooser) decide() (lines []Line, errors []DecisionError) {
 	}
 	for _, c := range d.choose(eligible) {
 		lines = append(lines, c.lines...)
-		d.trace.chosen(c)
+		d.trace.markChosen(c)
 	}
 	return lines, d.errors
 }
@@ -270,11 +270,11 @@ func (d *chooser) anyOpen() bool {
 // it were requested alone. What it reads is recorded in the basis.
 func (d *chooser) eligible(c *candidate) bool {
 	if !c.activity.OpenAt(d.st.Now) {
-		d.trace.candidate(c, false, nil, false, nil)
+		d.trace.addCandidate(c, false, nil, false, nil)
 		return false
 	}
 	//guard:TestExplainUnderNewerCatalogue without d.told != nil && !d.keptLines(c.lines)
-	if !d.holds(c) || d.trace != nil && !d.keptLines(c.lines) {
+	if !d.holds(c) || d.trace != nil && !d.hasLineCounters(c.lines) {
 		return false
 	}
 	ok := true
@@ -282,8 +282,8 @@ func (d *chooser) eligible(c *candidate) bool {
 	for k := range c.lines {
 		l := &c.lines[k]
 		reason, seen := a.probe(l)
-		d.see(l.Template, seen)
-		d.trace.line(d.cat, l, reason, seen)
+		d.recordCounters(l.Template, seen)
+		d.trace.addLine(d.cat, l, reason, seen)
 		ok = ok && reason == NotRefused //guard:TestEligible$ without reason == NotRefused
 	}
 	return ok
@@ -293,21 +293,21 @@ func (d *chooser) eligible(c *candidate) bool {
 func (d *chooser) holds(c *candidate) bool {
 	rule := c.activity.Rule
 	if rule == "" {
-		d.trace.candidate(c, true, nil, true, nil)
+		d.trace.addCandidate(c, true, nil, true, nil)
 		return true
 	}
-	if d.trace != nil && !d.keptAsked(rule) { //guard:TestExplainUnderNewerCatalogue
-		d.trace.candidate(c, true, nil, false, errNotKept)
+	if d.trace != nil && !d.hasRuleInputs(rule) { //guard:TestExplainUnderNewerCatalogue
+		d.trace.addCandidate(c, true, nil, false, errNotRecorded)
 		return false
 	}
-	ruled := c.ruled
+	ruled := c.ruleResult
 	if ruled == nil { // it depends on past issues, and is evaluated again for each decision of a batch
-		d.seeAsked(rule)
-		ruled = &verdict{} //guard:TestSceneRuleTwiceInBatch &verdict{} -> &verdict{}; c.ruled = ruled
+		d.recordRuleInputs(rule)
+		ruled = &ruleResult{} //guard:TestSceneRuleTwiceInBatch &verdict{} -> &verdict{}; c.ruled = ruled
 		ruled.holds, ruled.err = d.rules.Holds(rule, d.input())
 	}
-	d.trace.candidate(c, true, d.in, ruled.holds, ruled.err)
-	d.trace.asked(d.rules, d.in)
+	d.trace.addCandidate(c, true, d.in, ruled.holds, ruled.err)
+	d.trace.addInputs(d.rules, d.in)
 	return ruled.holds && ruled.err == nil //guard:TestEligible$ ruled.holds && ruled.err == nil -> true
 }
 
@@ -324,11 +324,11 @@ func (d *chooser) ruledOut(c *candidate) bool {
 	if templates, activities := d.rules.Asks(c.activity.Rule); len(templates)+len(activities) > 0 {
 		return false
 	}
-	if c.ruled == nil {
-		c.ruled = &verdict{}
-		c.ruled.holds, c.ruled.err = d.rules.Holds(c.activity.Rule, d.input())
+	if c.ruleResult == nil {
+		c.ruleResult = &ruleResult{}
+		c.ruleResult.holds, c.ruleResult.err = d.rules.Holds(c.activity.Rule, d.input())
 	}
-	return !c.ruled.holds || c.ruled.err != nil
+	return !c.ruleResult.holds || c.ruleResult.err != nil
 }
 
 // input returns the input of the rules.

@@ -100,7 +100,7 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 		e.Now = b.Now
 		r := &Request{Scope: i.Scope, Key: i.Key, App: i.App, Recipient: i.Recipient, Params: i.Params}
 		d := chooser{
-			ballot: ballotOf(cat, r, i.failedBy(OtherMerchant)), cat: cat, request: r, newUser: !b.Known, rules: rules, trace: e,
+			candidateSet: candidatesOf(cat, r, i.failedBy(OtherMerchant)), cat: cat, request: r, newUser: !b.Known, rules: rules, trace: e,
 		}
 		for _, reason := range []Reason{IdentifierInvalid, UserTypeNotAllowed} {
 			if i.failedBy(reason) {
@@ -160,19 +160,19 @@ func (b *Basis) state(u *User) *State {
 	return st
 }
 
-// errNotKept is returned when the record does not hold the inputs of a rule.
-var errNotKept = errors.New("the rule needs values that were not recorded with this decision")
+// errNotRecorded is returned when the record does not hold the inputs of a rule.
+var errNotRecorded = errors.New("the rule needs values that were not recorded with this decision")
 
-// keptLines reports whether the basis has the counters of all templates of the lines.
-func (d *chooser) keptLines(lines []Line) bool {
-	return !slices.ContainsFunc(lines, func(l Line) bool { return !d.kept(d.cat.Templates[l.Template]) })
+// hasLineCounters reports whether the basis has the counters of all templates of the lines.
+func (d *chooser) hasLineCounters(lines []Line) bool {
+	return !slices.ContainsFunc(lines, func(l Line) bool { return !d.hasCounters(d.cat.Templates[l.Template]) })
 }
 
-// keptAsked reports whether the basis has the past issues that the rule depends on.
-func (d *chooser) keptAsked(rule string) bool {
+// hasRuleInputs reports whether the basis has the past issues that the rule depends on.
+func (d *chooser) hasRuleInputs(rule string) bool {
 	templates, activities := d.rules.Asks(rule)
 	for _, name := range templates {
-		if !d.kept(d.cat.TemplateByName(name)) {
+		if !d.hasCounters(d.cat.TemplateByName(name)) {
 			return false
 		}
 	}
@@ -184,19 +184,19 @@ func (d *chooser) keptAsked(rule string) bool {
 	return true
 }
 
-// kept reports whether the counters of a template are in the basis. A template that does not exist needs none.
-func (d *chooser) kept(t *Template) bool { return t == nil || d.st.templates[t.ID] != nil }
+// hasCounters reports whether the counters of a template are in the basis. A template that does not exist needs none.
+func (d *chooser) hasCounters(t *Template) bool { return t == nil || d.st.templates[t.ID] != nil }
 
-// begin starts the basis of the choice.
-func (d *chooser) begin() {
+// startBasis starts the basis of the choice.
+func (d *chooser) startBasis() {
 	d.basis = &Basis{Now: d.st.Now, Known: !d.newUser}
 	if d.user != nil {
 		d.basis.Frozen, d.basis.Unregistered, d.basis.Attributes = d.user.Frozen, d.user.Unregistered, d.user.Attributes
 	}
 }
 
-// see records counters that were read.
-func (d *chooser) see(t TemplateID, seen Counters) {
+// recordCounters records counters that were read.
+func (d *chooser) recordCounters(t TemplateID, seen Counters) {
 	for k := range d.basis.Templates {
 		if d.basis.Templates[k].Template == t {
 			return
@@ -208,8 +208,8 @@ func (d *chooser) see(t TemplateID, seen Counters) {
 	d.basis.Templates = append(d.basis.Templates, TemplateSeen{t, seen})
 }
 
-// seeAsked records the past issues that a rule depends on.
-func (d *chooser) seeAsked(rule string) {
+// recordRuleInputs records the past issues that a rule depends on.
+func (d *chooser) recordRuleInputs(rule string) {
 	templates, activities := d.rules.Asks(rule)
 	if len(templates)+len(activities) == 0 {
 		return
@@ -217,7 +217,7 @@ func (d *chooser) seeAsked(rule string) {
 	a := applier{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser}
 	for _, name := range templates {
 		if t := d.cat.TemplateByName(name); t != nil {
-			d.see(t.ID, a.counters(t))
+			d.recordCounters(t.ID, a.counters(t))
 		}
 	}
 	for _, name := range activities {
@@ -234,7 +234,7 @@ func (d *chooser) seeAsked(rule string) {
 
 // The methods below record what happens. A nil Explanation records nothing.
 
-func (e *Explanation) candidate(c *candidate, open bool, in *RuleInput, holds bool, err error) {
+func (e *Explanation) addCandidate(c *candidate, open bool, in *RuleInput, holds bool, err error) {
 	if e == nil {
 		return
 	}
@@ -248,8 +248,8 @@ func (e *Explanation) candidate(c *candidate, open bool, in *RuleInput, holds bo
 	e.Candidates = append(e.Candidates, trace)
 }
 
-// asked records the past issues that the last candidate's rule read.
-func (e *Explanation) asked(rules Rules, in *RuleInput) {
+// addInputs records the past issues that the last candidate's rule read.
+func (e *Explanation) addInputs(rules Rules, in *RuleInput) {
 	if e == nil || in == nil {
 		return
 	}
@@ -264,7 +264,7 @@ func (e *Explanation) asked(rules Rules, in *RuleInput) {
 	}
 }
 
-func (e *Explanation) line(cat *Catalogue, l *Line, reason Reason, seen Counters) {
+func (e *Explanation) addLine(cat *Catalogue, l *Line, reason Reason, seen Counters) {
 	if e == nil {
 		return
 	}
@@ -272,7 +272,7 @@ func (e *Explanation) line(cat *Catalogue, l *Line, reason Reason, seen Counters
 	last.Lines = append(last.Lines, traceLine(cat, l, reason, seen))
 }
 
-func (e *Explanation) chosen(c *candidate) {
+func (e *Explanation) markChosen(c *candidate) {
 	if e == nil {
 		return
 	}

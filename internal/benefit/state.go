@@ -102,16 +102,16 @@ func (c *Changes) OnlyIssues() bool {
 // safe for concurrent use. Asking it for a row that was not loaded panics: a counter that is taken for 0 because it was
 // not loaded would issue too much.
 type State struct {
-	Now        Instant // of the batch; set by the store when it begins
-	claims     map[ClaimID]*Issuance
-	links      map[Identifier]*User
-	members    map[string][]UserID // of a person
-	templates  map[TemplateID]*templateState
-	activities map[ActivityID]bool // listed in Keys.Activities
-	rows       allRows
-	newUsers   map[UserID]bool
-	ballots    map[*Request]*ballot
-	codes      codes
+	Now           Instant // of the batch; set by the store when it begins
+	claims        map[ClaimID]*Issuance
+	links         map[Identifier]*User
+	members       map[string][]UserID // of a person
+	templates     map[TemplateID]*templateState
+	activities    map[ActivityID]bool // listed in Keys.Activities
+	rows          allRows
+	newUsers      map[UserID]bool
+	candidateSets map[*Request]*candidateSet
+	codes         codes
 
 	dirtyTemplates []*templateState
 	changes        Changes
@@ -128,7 +128,7 @@ func NewState() *State {
 	return &State{
 		claims: map[ClaimID]*Issuance{}, links: map[Identifier]*User{}, members: map[string][]UserID{},
 		templates: map[TemplateID]*templateState{}, activities: map[ActivityID]bool{}, rows: newRows(), newUsers: map[UserID]bool{},
-		ballots: map[*Request]*ballot{}, codes: newCodes(),
+		candidateSets: map[*Request]*candidateSet{}, codes: newCodes(),
 	}
 }
 
@@ -142,7 +142,7 @@ func (s *State) Reset(now Instant) {
 	clear(s.activities)
 	s.rows.reset()
 	clear(s.newUsers)
-	clear(s.ballots)
+	clear(s.candidateSets)
 	s.codes.reset()
 	s.dirtyTemplates = s.dirtyTemplates[:0]
 	s.changes = Changes{} // the last one belongs to the caller that took it
@@ -151,9 +151,9 @@ func (s *State) Reset(now Instant) {
 // MoveTo moves Now forward in the middle of a batch. Earlier results of rules may no longer hold.
 func (s *State) MoveTo(now Instant) {
 	s.Now = now
-	for _, b := range s.ballots {
+	for _, b := range s.candidateSets {
 		for k := range b.candidates {
-			b.candidates[k].ruled = nil //guard:TestRuleByTheNowOfTheDecision
+			b.candidates[k].ruleResult = nil //guard:TestRuleByTheNowOfTheDecision
 		}
 	}
 }
@@ -202,7 +202,7 @@ func (s *State) lines(cat *Catalogue, r *Request) iter.Seq[*Line] {
 		if r.Params.SceneCode == "" {
 			return
 		}
-		for _, c := range s.ballot(cat, r).candidates {
+		for _, c := range s.candidateSet(cat, r).candidates {
 			for k := range c.lines {
 				if !yield(&c.lines[k]) {
 					return
@@ -212,12 +212,12 @@ func (s *State) lines(cat *Catalogue, r *Request) iter.Seq[*Line] {
 	}
 }
 
-// ballot returns the candidates of a request's scene.
-func (s *State) ballot(cat *Catalogue, r *Request) *ballot {
-	b := s.ballots[r]
+// candidateSet returns the candidates of a request's scene.
+func (s *State) candidateSet(cat *Catalogue, r *Request) *candidateSet {
+	b := s.candidateSets[r]
 	if b == nil {
-		b = ballotOf(cat, r, true) //guard:TestSceneOfOtherMerchants true -> false
-		s.ballots[r] = b
+		b = candidatesOf(cat, r, true) //guard:TestSceneOfOtherMerchants true -> false
+		s.candidateSets[r] = b
 	}
 	return b
 }
@@ -240,7 +240,7 @@ func (s *State) RowsOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 			w.line(u, &r.Lines[k])
 		}
 		if r.Params.SceneCode != "" {
-			w.candidates(chooser{ballot: s.ballot(cat, r), cat: cat, st: s, request: r, user: u, rules: env.Rules})
+			w.candidates(chooser{candidateSet: s.candidateSet(cat, r), cat: cat, st: s, request: r, user: u, rules: env.Rules})
 		}
 		w.keys.Claims = append(w.keys.Claims, s.draw(cat, r, env)...)
 		if !r.Continues {
