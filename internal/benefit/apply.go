@@ -50,7 +50,7 @@ func refused(c *Claim, attempt *Issuance) (o Outcome, e *Effect) {
 	stands := c.Bound
 	o = outcomeOf(attempt, stands != nil)
 	if stands != nil { //guard:TestFinalReasonIsStored
-		if closed := stands.closing(attempt); closed != nil {
+		if closed := stands.closeRefused(attempt); closed != nil {
 			stands, e = closed, &Effect{Issuance: closed, claim: c.key}
 		}
 	}
@@ -58,10 +58,10 @@ func refused(c *Claim, attempt *Issuance) (o Outcome, e *Effect) {
 	return o, e
 }
 
-// closing returns a copy of the issuance in which the lines that the attempt refused for good are closed, or nil if
+// closeRefused returns a copy of the issuance in which the lines that the attempt refused for good are closed, or nil if
 // there are none. A caller may be told that a line is final only once this is stored: otherwise a later attempt could
 // issue the line after all.
-func (i *Issuance) closing(attempt *Issuance) *Issuance {
+func (i *Issuance) closeRefused(attempt *Issuance) *Issuance {
 	var closed *Issuance
 	for k := range attempt.Lines {
 		l := &attempt.Lines[k]
@@ -295,7 +295,7 @@ func (a *applier) counters(t *Template) Counters {
 		}
 	}
 	q := a.quota(QuotaKey{a.user.ID, t.ID})
-	seen.User, seen.UserDay = q.Total, q.on(a.st.Now.Day())
+	seen.User, seen.UserDay = q.Total, q.onDay(a.st.Now.Day())
 	if t.Limits.PerPerson > 0 {
 		seen.Person = a.personTotal(t)
 	}
@@ -318,7 +318,7 @@ func (a *applier) quota(k QuotaKey) Quota {
 // personTotal returns the total of all users of the recipient's person.
 func (a *applier) personTotal(t *Template) int64 {
 	var sum int64
-	for _, member := range a.st.sharing(a.user, t) { //guard:TestPersonLimitOverLinkedUsers a.st.sharing(a.user, t) -> []UserID{a.user.ID}
+	for _, member := range a.st.samePerson(a.user, t) { //guard:TestPersonLimitOverLinkedUsers a.st.sharing(a.user, t) -> []UserID{a.user.ID}
 		sum += a.quota(QuotaKey{member, t.ID}).Total
 	}
 	return sum
@@ -335,7 +335,7 @@ func (a *applier) take(t *Template, l *IssuedLine, worth int64) {
 	}
 	q := a.quota(QuotaKey{a.user.ID, t.ID})
 	today := a.st.Now.Day()
-	q.DayTotal = q.on(today) + n
+	q.DayTotal = q.onDay(today) + n
 	q.Day, q.Total = today, q.Total+n
 	if k := slices.IndexFunc(a.quotas, func(x Quota) bool { return x.QuotaKey == q.QuotaKey }); k >= 0 {
 		a.quotas[k] = q

@@ -104,7 +104,7 @@ type Activity struct {
 }
 
 // OpenAt reports whether the activity issues its items at now.
-func (a *Activity) OpenAt(now Instant) bool { return a.Status == Active && a.Window.Holds(now) }
+func (a *Activity) OpenAt(now Instant) bool { return a.Status == Active && a.Window.Contains(now) }
 
 // Strategy determines how a scene chooses among its activities.
 type Strategy uint8

@@ -15,11 +15,11 @@ func CodeKey(code string) ClaimKey {
 // it, so that a code is given out only when it is known to be free; those that are taken are drawn again.
 type codes struct {
 	drawn map[ClaimID]bool // in this batch, by anybody
-	of    map[codeWish]*codeDraw
+	of    map[codeRequest]*codeDraw
 }
 
-// codeWish is a request's need for codes of a length.
-type codeWish struct {
+// codeRequest is a request's need for codes of a length.
+type codeRequest struct {
 	r      *Request
 	digits int
 }
@@ -34,7 +34,7 @@ const (
 	drawRounds = 16 // after which a request goes without
 )
 
-func newCodes() codes { return codes{drawn: map[ClaimID]bool{}, of: map[codeWish]*codeDraw{}} }
+func newCodes() codes { return codes{drawn: map[ClaimID]bool{}, of: map[codeRequest]*codeDraw{}} }
 
 func (c *codes) reset() {
 	clear(c.drawn)
@@ -56,12 +56,12 @@ func (s *State) draw(cat *Catalogue, r *Request, env Env) (keys []ClaimKey) {
 		return nil
 	}
 	for _, digits := range slices.Sorted(maps.Keys(need)) {
-		keys = append(keys, s.drawFor(codeWish{r, digits}, need[digits], env.Rand)...)
+		keys = append(keys, s.drawFor(codeRequest{r, digits}, need[digits], env.Rand)...)
 	}
 	return keys
 }
 
-func (s *State) drawFor(wish codeWish, need int, r *rand.Rand) []ClaimKey {
+func (s *State) drawFor(wish codeRequest, need int, r *rand.Rand) []ClaimKey {
 	d := s.codes.of[wish]
 	if d == nil {
 		d = &codeDraw{}
@@ -92,7 +92,7 @@ func (s *State) takeCodes(r *Request, t *Template, n int) (free []string) {
 	if t.Kind != Certificate {
 		return nil
 	}
-	d := s.codes.of[codeWish{r, t.Code.Digits}]
+	d := s.codes.of[codeRequest{r, t.Code.Digits}]
 	for len(free) < n && d != nil && len(d.keys) > 0 {
 		if s.claim(d.keys[0].ID) == nil { //guard:TestCodesAreUnique without s.claim(d.keys[0].ID) == nil
 			free = append(free, d.keys[0].Key)

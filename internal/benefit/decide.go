@@ -321,7 +321,7 @@ func (d *chooser) ruledOut(c *candidate) bool {
 	if c.activity.Rule == "" {
 		return false
 	}
-	if templates, activities := d.rules.Asks(c.activity.Rule); len(templates)+len(activities) > 0 {
+	if templates, activities := d.rules.References(c.activity.Rule); len(templates)+len(activities) > 0 {
 		return false
 	}
 	if c.ruleResult == nil {
@@ -343,7 +343,7 @@ func (d *chooser) input() *RuleInput {
 			return Past{}
 		}
 		q := d.st.quota(QuotaKey{d.user.ID, t.ID})
-		return Past{q.Total, q.on(d.st.Now.Day())}
+		return Past{q.Total, q.onDay(d.st.Now.Day())}
 	}
 	in.InActivity = func(name string) Past {
 		act := d.cat.ActivityByName(name)

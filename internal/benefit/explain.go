@@ -170,7 +170,7 @@ func (d *chooser) hasLineCounters(lines []Line) bool {
 
 // hasRuleInputs reports whether the basis has the past issues that the rule depends on.
 func (d *chooser) hasRuleInputs(rule string) bool {
-	templates, activities := d.rules.Asks(rule)
+	templates, activities := d.rules.References(rule)
 	for _, name := range templates {
 		if !d.hasCounters(d.cat.TemplateByName(name)) {
 			return false
@@ -210,7 +210,7 @@ func (d *chooser) recordCounters(t TemplateID, seen Counters) {
 
 // recordRuleInputs records the past issues that a rule depends on.
 func (d *chooser) recordRuleInputs(rule string) {
-	templates, activities := d.rules.Asks(rule)
+	templates, activities := d.rules.References(rule)
 	if len(templates)+len(activities) == 0 {
 		return
 	}
@@ -254,7 +254,7 @@ func (e *Explanation) addInputs(rules Rules, in *RuleInput) {
 		return
 	}
 	last := &e.Candidates[len(e.Candidates)-1]
-	templates, activities := rules.Asks(last.Rule)
+	templates, activities := rules.References(last.Rule)
 	last.Inputs.OfTemplate, last.Inputs.InActivity = map[string]Past{}, map[string]Past{}
 	for _, name := range templates {
 		last.Inputs.OfTemplate[name] = in.OfTemplate(name)

@@ -59,14 +59,14 @@ type Window struct {
 	End   Instant `json:"end,omitzero"`
 }
 
-// Before reports whether i is before the window.
-func (w Window) Before(i Instant) bool { return w.Start != 0 && i < w.Start }
+// StartsAfter reports whether i is before the window.
+func (w Window) StartsAfter(i Instant) bool { return w.Start != 0 && i < w.Start }
 
-// Over reports whether i is after the window.
-func (w Window) Over(i Instant) bool { return w.End != 0 && i >= w.End.wholeSecond()+second }
+// EndedBefore reports whether i is after the window.
+func (w Window) EndedBefore(i Instant) bool { return w.End != 0 && i >= w.End.wholeSecond()+second }
 
-// Holds reports whether i is inside the window.
-func (w Window) Holds(i Instant) bool { return !w.Before(i) && !w.Over(i) }
+// Contains reports whether i is inside the window.
+func (w Window) Contains(i Instant) bool { return !w.StartsAfter(i) && !w.EndedBefore(i) }
 
 // Validity describes when an issued voucher can be used: an absolute window, or one relative to the issue.
 type Validity struct {

@@ -70,9 +70,9 @@ func TestWindowEndsAreInside(t *testing.T) {
 		{Window{End: end}, end + 1000, false, true, false},
 		{Window{}, start, false, false, true},
 	} {
-		if c.window.Before(c.at) != c.before || c.window.Over(c.at) != c.over || c.window.Holds(c.at) != c.holds {
+		if c.window.StartsAfter(c.at) != c.before || c.window.EndedBefore(c.at) != c.over || c.window.Contains(c.at) != c.holds {
 			t.Errorf("window %s … %s at %d: before %v, over %v, holds %v", c.window.Start, c.window.End, c.at,
-				c.window.Before(c.at), c.window.Over(c.at), c.window.Holds(c.at))
+				c.window.StartsAfter(c.at), c.window.EndedBefore(c.at), c.window.Contains(c.at))
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // before is a rule that holds until an instant.
 type before struct{ end Instant }
 
-func (before) Asks(string) (templates, activities []string) { return nil, nil }
+func (before) References(string) (templates, activities []string) { return nil, nil }
 
 func (b before) Holds(_ string, in *RuleInput) (bool, error) { return in.Now < b.end, nil }
 

@@ -46,8 +46,8 @@ type Quota struct {
 	DayTotal int64 // vouchers, on that day
 }
 
-// on returns how many the user received on the day.
-func (q *Quota) on(d Day) int64 {
+// onDay returns how many the user received on the day.
+func (q *Quota) onDay(d Day) int64 {
 	if q.Day == d { //guard:TestDayCountersOfAnotherDayDoNotCount without q.Day == d
 		return q.DayTotal
 	}
@@ -302,7 +302,7 @@ func (w *wants) candidates(d chooser) {
 		if rule == "" { //guard:TestRuleOfAnotherTemplate rule == "" -> rule == "" || u == nil
 			continue
 		}
-		templates, activities := rules.Asks(rule)
+		templates, activities := rules.References(rule)
 		for _, name := range templates {
 			t := w.cat.TemplateByName(name)
 			w.quotas(u, t)
@@ -348,7 +348,7 @@ func (w *wants) quotas(u *User, t *Template) {
 		w.quota(QuotaKey{u.ID, t.ID})
 		return
 	}
-	for _, member := range w.s.sharing(u, t) {
+	for _, member := range w.s.samePerson(u, t) {
 		w.quota(QuotaKey{member, t.ID})
 	}
 }
@@ -359,8 +359,8 @@ func (w *wants) quota(k QuotaKey) {
 	}
 }
 
-// sharing lists the users whose quotas a decision about u and t looks at.
-func (s *State) sharing(u *User, t *Template) []UserID {
+// samePerson lists the users whose quotas a decision about u and t looks at.
+func (s *State) samePerson(u *User, t *Template) []UserID {
 	if t.Limits.PerPerson > 0 && u.Person != "" {
 		return s.members[u.Person]
 	}

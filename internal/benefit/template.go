@@ -141,9 +141,9 @@ func (t *Template) closed(now Instant) Reason {
 		return TemplateDraft
 	case t.Status == Paused: //guard:TestEachReasonAlone
 		return TemplatePaused
-	case t.Publish.Before(now):
+	case t.Publish.StartsAfter(now):
 		return TemplateNotOpen
-	case t.Status != Active || t.Publish.Over(now):
+	case t.Status != Active || t.Publish.EndedBefore(now):
 		return TemplateEnded
 	}
 	return NotRefused

@@ -78,7 +78,7 @@ func (p *planner) warn() {
 		warn(d.sourcePos, "template", t.Name, suspicions(t, p.file.Now))
 	}
 	for _, d := range p.file.activities {
-		if a := p.activities.all[d.activity.ID]; a.Window.Over(p.file.Now) {
+		if a := p.activities.all[d.activity.ID]; a.Window.EndedBefore(p.file.Now) {
 			warn(d.sourcePos, "activity", a.Name, []string{"window ended at " + a.Window.End.String()})
 		}
 	}
@@ -103,10 +103,10 @@ func suspicions(t *benefit.Template, now benefit.Instant) (all []string) {
 			say("stock.count × %s is more than stock.amount, so the budget runs out first", face.Yuan())
 		}
 	}
-	if t.Publish.Over(now) {
+	if t.Publish.EndedBefore(now) {
 		say("publish ended at %s", t.Publish.End)
 	}
-	if t.Valid.Absolute.Over(now) {
+	if t.Valid.Absolute.EndedBefore(now) {
 		say("valid ended at %s", t.Valid.Absolute.End)
 	}
 	return all

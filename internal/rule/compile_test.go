@@ -110,12 +110,12 @@ func TestCompileTellsWhatARuleAsks(t *testing.T) {
 func TestAsks(t *testing.T) {
 	rules := New()
 	for range 2 {
-		templates, activities := rules.Asks(`issuedOf("a") == 0 && issuedIn("x") == 0`)
+		templates, activities := rules.References(`issuedOf("a") == 0 && issuedIn("x") == 0`)
 		if d := cmp.Diff([2][]string{{"a"}, {"x"}}, [2][]string{templates, activities}); d != "" {
 			t.Error(d)
 		}
 	}
-	if templates, activities := rules.Asks(`issuedOf("a")`); templates != nil || activities != nil {
+	if templates, activities := rules.References(`issuedOf("a")`); templates != nil || activities != nil {
 		t.Errorf("a text that is no rule asks for %v and %v", templates, activities)
 	}
 }

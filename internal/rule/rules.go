@@ -52,9 +52,9 @@ func (r *Rules) find(text string) *compiled {
 	return c
 }
 
-// Asks lists what the rule asks of the past, by name; nothing for a text that is no rule. The lists are not to be
+// References lists what the rule asks of the past, by name; nothing for a text that is no rule. The lists are not to be
 // changed.
-func (r *Rules) Asks(text string) (templates, activities []string) {
+func (r *Rules) References(text string) (templates, activities []string) {
 	c := r.find(text)
 	if c.err != nil {
 		return nil, nil

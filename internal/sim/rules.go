@@ -46,8 +46,8 @@ func levelOf(attributes []byte) (int64, error) {
 // rules evaluates them for the core.
 type rules struct{}
 
-// Asks lists the name that the rule compares.
-func (rules) Asks(text string) (templates, activities []string) {
+// References lists the name that the rule compares.
+func (rules) References(text string) (templates, activities []string) {
 	switch r := parseRule(text); r.what {
 	case "issued", "issuedToday":
 		return []string{r.name}, nil

@@ -188,7 +188,7 @@ const (
 // certificateStatus derives the state of a certificate from its voucher and the clock. 1 used and 3 void are states
 // that no voucher can have yet.
 func certificateStatus(v *benefit.Voucher, now time.Time) int64 {
-	if v.Valid.Over(max(benefit.InstantOf(now), v.IssuedAt)) {
+	if v.Valid.EndedBefore(max(benefit.InstantOf(now), v.IssuedAt)) {
 		return certificateExpired
 	}
 	return certificateUsable

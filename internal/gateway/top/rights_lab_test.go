@@ -277,7 +277,7 @@ func (l *lab) Issue(ctx context.Context, r *benefit.Request) (benefit.Outcome, e
 // wordRules knows two rules: "never" does not hold, and "vip" holds for users with any attributes.
 type wordRules struct{}
 
-func (wordRules) Asks(string) (templates, activities []string) { return nil, nil }
+func (wordRules) References(string) (templates, activities []string) { return nil, nil }
 func (wordRules) Holds(rule string, in *benefit.RuleInput) (bool, error) {
 	return rule == "vip" && len(in.Attributes) > 0, nil
 }

@@ -24,8 +24,8 @@ var _ benefit.Rules = Rules{}
 
 var errBroken = errors.New("the rule is broken")
 
-// Asks lists the names that the rule compares.
-func (Rules) Asks(rule string) (templates, activities []string) {
+// References lists the names that the rule compares.
+func (Rules) References(rule string) (templates, activities []string) {
 	for term := range strings.FieldsSeq(rule) {
 		name, _, ok := strings.Cut(term, "<")
 		name = strings.TrimSuffix(name, "/day")
