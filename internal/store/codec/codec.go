@@ -176,7 +176,7 @@ func (e *encoder) issuance(i *benefit.Issuance) {
 	for k := range i.Lines {
 		e.line(&i.Lines[k], i.ID)
 	}
-	e.more(i)
+	e.extensions(i)
 }
 
 func (d *decoder) issuance() *benefit.Issuance {
@@ -198,7 +198,7 @@ func (d *decoder) issuance() *benefit.Issuance {
 	for k := range i.Lines {
 		d.line(&i.Lines[k], i.ID)
 	}
-	d.more(i)
+	d.extensions(i)
 	return i
 }
 

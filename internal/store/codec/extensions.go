@@ -9,16 +9,16 @@ import (
 // first format ends with its lines, and so does one that has none of these.
 const (
 	extParams = 1 << iota
-	moreScene
-	moreBind
-	moreBoxDone
-	moreErrors
-	moreBasis
-	morePersons // Seen.Person of the lines
-	moreSending // of the lines
+	extScene
+	extBind
+	extBoxDone
+	extErrors
+	extBasis
+	extPersons // Seen.Person of the lines
+	extSending // of the lines
 )
 
-func (e *encoder) more(i *benefit.Issuance) {
+func (e *encoder) extensions(i *benefit.Issuance) {
 	groups := groupsOf(i)
 	if groups == 0 {
 		return
@@ -29,13 +29,13 @@ func (e *encoder) more(i *benefit.Issuance) {
 		e.text(i.Params.BizCode)
 		e.int(i.Params.Channel)
 	}
-	if groups&moreScene != 0 {
+	if groups&extScene != 0 {
 		e.scene(&i.Params)
 	}
-	if groups&moreBind != 0 {
+	if groups&extBind != 0 {
 		e.int(i.BindMillis)
 	}
-	if groups&moreErrors != 0 {
+	if groups&extErrors != 0 {
 		e.uint(uint64(len(i.Errors)))
 		for _, x := range i.Errors {
 			e.byte(uint8(x.Kind))
@@ -44,15 +44,15 @@ func (e *encoder) more(i *benefit.Issuance) {
 			e.byte(uint8(x.Reason))
 		}
 	}
-	if groups&moreBasis != 0 {
+	if groups&extBasis != 0 {
 		e.basis(i.Basis)
 	}
-	if groups&morePersons != 0 {
+	if groups&extPersons != 0 {
 		for k := range i.Lines {
 			e.int(i.Lines[k].Seen.Person)
 		}
 	}
-	if groups&moreSending != 0 {
+	if groups&extSending != 0 {
 		for k := range i.Lines {
 			e.bool(i.Lines[k].Sending)
 		}
@@ -67,19 +67,19 @@ func groupsOf(i *benefit.Issuance) (groups uint8) {
 		}
 	}
 	set(extParams, a.Card != "" || a.BizCode != "" || a.Channel != 0)
-	set(moreScene, a.SceneCode != "" || len(a.ActCodes) > 0 || len(a.Rights) > 0)
-	set(moreBind, i.BindMillis != 0)
-	set(moreBoxDone, i.BoxDone)
-	set(moreErrors, len(i.Errors) > 0)
-	set(moreBasis, i.Basis != nil)
+	set(extScene, a.SceneCode != "" || len(a.ActCodes) > 0 || len(a.Rights) > 0)
+	set(extBind, i.BindMillis != 0)
+	set(extBoxDone, i.BoxDone)
+	set(extErrors, len(i.Errors) > 0)
+	set(extBasis, i.Basis != nil)
 	for k := range i.Lines {
-		set(morePersons, i.Lines[k].Seen.Person != 0)
-		set(moreSending, i.Lines[k].Sending)
+		set(extPersons, i.Lines[k].Seen.Person != 0)
+		set(extSending, i.Lines[k].Sending)
 	}
 	return groups
 }
 
-func (d *decoder) more(i *benefit.Issuance) {
+func (d *decoder) extensions(i *benefit.Issuance) {
 	if d.err != nil || len(d.b) == 0 {
 		return
 	}
@@ -87,29 +87,29 @@ func (d *decoder) more(i *benefit.Issuance) {
 	if groups&extParams != 0 {
 		i.Params.Card, i.Params.BizCode, i.Params.Channel = d.text(), d.text(), d.int()
 	}
-	if groups&moreScene != 0 {
+	if groups&extScene != 0 {
 		d.scene(&i.Params)
 	}
-	if groups&moreBind != 0 {
+	if groups&extBind != 0 {
 		i.BindMillis = d.int()
 	}
-	i.BoxDone = groups&moreBoxDone != 0
-	if groups&moreErrors != 0 {
+	i.BoxDone = groups&extBoxDone != 0
+	if groups&extErrors != 0 {
 		for range d.size(4) {
 			i.Errors = append(i.Errors, benefit.DecisionError{
 				Kind: benefit.ErrorKind(d.byte()), ActCode: d.text(), RightID: d.int(), Reason: benefit.Reason(d.byte()),
 			})
 		}
 	}
-	if groups&moreBasis != 0 {
+	if groups&extBasis != 0 {
 		i.Basis = d.basis()
 	}
-	if groups&morePersons != 0 {
+	if groups&extPersons != 0 {
 		for k := range i.Lines {
 			i.Lines[k].Seen.Person = d.int()
 		}
 	}
-	if groups&moreSending != 0 {
+	if groups&extSending != 0 {
 		for k := range i.Lines {
 			i.Lines[k].Sending = d.bool()
 		}
