@@ -32,7 +32,7 @@ func (i *Issuer) Change(ctx context.Context, fn ChangeFunc) error {
 	select {
 	case <-p.p.done:
 	case <-ctx.Done():
-		if p.p.queue.giveUp(p.p) {
+		if p.p.queue.abandon(p.p) {
 			return ErrGaveUp
 		}
 		<-p.p.done

@@ -156,7 +156,7 @@ func (c *committer) leave() {
 // committers as well.
 func (c *committer) gather() []*pending {
 	c.batch = c.queue.take(c.batch[:0], c.maxCommitters)
-	c.whole = len(c.batch) > 0 && !c.batch[0].alone() && c.contended.Load() && c.underWay.Load() == 0 //guard:TestOneBatchAmongOthers
+	c.whole = len(c.batch) > 0 && !c.batch[0].ownBatch() && c.contended.Load() && c.underWay.Load() == 0 //guard:TestOneBatchAmongOthers
 	if c.whole {
 		for _, other := range c.committers {
 			c.batch = other.queue.take(c.batch, c.maxCommitters)
@@ -177,8 +177,8 @@ func (c *committer) loaded(tx store.Tx) {
 // How often a batch is decided again when other processes are first with its rows: whole, before it is parted; and a
 // request alone, before its caller is told to retry.
 const (
-	triesWhole = 3
-	triesAlone = 16
+	maxBatchTries  = 3
+	maxSingleTries = 16
 )
 
 func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
@@ -189,18 +189,18 @@ func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
 		}
 		c.observer.Conflict()
 		switch {
-		case len(batch) > 1 && try == triesWhole: //guard:TestConflictOfOne
+		case len(batch) > 1 && try == maxBatchTries: //guard:TestConflictOfOne
 			return c.stepHalves(ctx, batch)
-		case try == triesAlone:
+		case try == maxSingleTries:
 			c.giveUp(batch, err) //guard:TestConflict c.giveUp(batch, err) -> return c.settleAll(batch, err)
 			return nil
 		}
 	}
 }
 
-// giveUp answers a request that lost every conflict. It may not even have been decided.
+// abandon answers a request that lost every conflict. It may not even have been decided.
 func (c *committer) giveUp(batch []*pending, err error) {
-	c.log.Error("a request gave up after too many conflicts", "tries", triesAlone, "err", err)
+	c.log.Error("a request gave up after too many conflicts", "tries", maxSingleTries, "err", err)
 	c.refuse(batch, err)
 }
 
@@ -217,7 +217,7 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 	began := c.observer.Now()
 	tx, cat, err := c.begin(ctx)
 	if err != nil {
-		return c.unloaded(batch, err)
+		return c.loadFailed(batch, err)
 	}
 	defer tx.Rollback()
 	switch err := c.load(ctx, tx, cat, batch); {
@@ -229,7 +229,7 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 		tx.Rollback() // the others of the batch are good
 		return c.stepHalves(ctx, batch)
 	case err != nil:
-		return c.unloaded(batch, err)
+		return c.loadFailed(batch, err)
 	}
 	began = c.observeStep(Load, began)
 	c.loaded(tx)
@@ -308,9 +308,9 @@ func (c *committer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogu
 	return store.LoadFor(ctx, tx, c.requests, cat, c.env, c.state)
 }
 
-// unloaded answers a batch whose load failed. Nothing was written, but what an earlier attempt left under the same keys
+// loadFailed answers a batch whose load failed. Nothing was written, but what an earlier attempt left under the same keys
 // could not be looked up either, so the outcome of the keys is not known.
-func (c *committer) unloaded(batch []*pending, err error) error {
+func (c *committer) loadFailed(batch []*pending, err error) error {
 	c.failures.Failed(slog.LevelError, "a batch could not be loaded", err, "requests", len(batch))
 	c.observer.Failed(Load)
 	if len(c.committers) > 1 && !errors.Is(err, ErrInvalid) { //guard:TestFailuresTogether

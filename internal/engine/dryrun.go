@@ -39,7 +39,7 @@ func (c *committer) stepDryRun(ctx context.Context, p *pending) error {
 		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
-		if try == triesAlone {
+		if try == maxSingleTries {
 			c.giveUp([]*pending{p}, err)
 			return nil
 		}
@@ -50,14 +50,14 @@ func (c *committer) stepDryRun(ctx context.Context, p *pending) error {
 func (c *committer) tryDryRun(ctx context.Context, p *pending) error {
 	tx, cat, err := c.begin(ctx)
 	if err != nil {
-		return c.unloaded([]*pending{p}, err)
+		return c.loadFailed([]*pending{p}, err)
 	}
 	defer tx.Rollback()
 	switch err := c.load(ctx, tx, cat, []*pending{p}); {
 	case errors.Is(err, store.ErrConflict):
 		return err
 	case err != nil:
-		return c.unloaded([]*pending{p}, err)
+		return c.loadFailed([]*pending{p}, err)
 	}
 	if err := c.time.check(tx.Now()); err != nil {
 		c.refuse([]*pending{p}, err)

@@ -18,7 +18,7 @@ func TestGoneIsCounted(t *testing.T) {
 	}
 	want := func(when string, n int64) {
 		t.Helper()
-		if got := q.gone.Load(); got != n {
+		if got := q.abandoned.Load(); got != n {
 			t.Errorf("%s: %d counted as gone, want %d", when, got, n)
 		}
 	}
@@ -26,13 +26,13 @@ func TestGoneIsCounted(t *testing.T) {
 	if err := q.put(&pending{}); !errors.Is(err, ErrBusy) {
 		t.Fatalf("the fourth of three: %v", err)
 	}
-	if !q.giveUp(first) || q.giveUp(first) {
+	if !q.abandon(first) || q.abandon(first) {
 		t.Error("a request is given up once")
 	}
 	want("one gave up", 1)
 	put() // in its place
 	want("its place was taken", 0)
-	q.giveUp(second)
+	q.abandon(second)
 	if batch := q.take(nil, 9); len(batch) != 2 {
 		t.Errorf("%d in the batch, want 2", len(batch))
 	}

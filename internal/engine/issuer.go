@@ -80,7 +80,7 @@ func New(ctx context.Context, o Options) (*Issuer, error) {
 		r := o.Rand
 		switch {
 		case r == nil:
-			r = unguessable()
+			r = randomSecret()
 		case k > 0:
 			r = rand.New(rand.NewPCG(r.Uint64(), r.Uint64()))
 		}
@@ -112,8 +112,8 @@ func (o *Options) defaults() {
 	}
 }
 
-// unguessable returns a source of unpredictable draws.
-func unguessable() *rand.Rand {
+// randomSecret returns a source of unpredictable draws.
+func randomSecret() *rand.Rand {
 	var seed [32]byte
 	_, _ = crand.Read(seed[:]) // it never fails
 	return rand.New(rand.NewChaCha8(seed))

@@ -27,13 +27,13 @@ type pending struct {
 }
 
 const (
-	waiting int32 = iota
-	taken
-	gone
+	stateWaiting int32 = iota
+	stateTaken
+	stateAbandoned
 )
 
 // take claims the request for a batch; false when the caller gave up.
-func (p *pending) take() bool { return p.state.CompareAndSwap(waiting, taken) }
+func (p *pending) take() bool { return p.state.CompareAndSwap(stateWaiting, stateTaken) }
 
 func (p *pending) answer(o benefit.Outcome, err error) {
 	p.outcome, p.err = o, err
@@ -42,12 +42,12 @@ func (p *pending) answer(o benefit.Outcome, err error) {
 
 // queue holds the requests that wait for the committer, up to a bound.
 type queue struct {
-	mu       sync.Mutex
-	waiting  []*pending
-	bound    int
-	stopping bool
-	wake     chan struct{} // has room for one: something waits
-	gone     atomic.Int64  // how many of waiting were given up
+	mu        sync.Mutex
+	waiting   []*pending
+	bound     int
+	stopping  bool
+	wake      chan struct{} // has room for one: something waits
+	abandoned atomic.Int64  // how many of waiting were given up
 }
 
 func newQueue(bound int) *queue { return &queue{bound: bound, wake: make(chan struct{}, 1)} }
@@ -60,7 +60,7 @@ func (q *queue) put(p *pending) error {
 		return ErrStopping
 	}
 	if len(q.waiting) >= q.bound {
-		q.dropGone()
+		q.dropAbandoned()
 	}
 	if len(q.waiting) >= q.bound { //guard:TestQueueBound
 		q.mu.Unlock()
@@ -70,37 +70,37 @@ func (q *queue) put(p *pending) error {
 	first := len(q.waiting) == 1
 	q.mu.Unlock()
 	if first {
-		q.nudge()
+		q.signal()
 	}
 	return nil
 }
 
-// giveUp withdraws a request; it returns false when it is already in a batch.
-func (q *queue) giveUp(p *pending) bool {
-	if !p.state.CompareAndSwap(waiting, gone) {
+// abandon withdraws a request; it returns false when it is already in a batch.
+func (q *queue) abandon(p *pending) bool {
+	if !p.state.CompareAndSwap(stateWaiting, stateAbandoned) {
 		return false
 	}
-	q.gone.Add(1)
+	q.abandoned.Add(1)
 	return true
 }
 
-// dropGone makes room by removing requests whose callers gave up. It looks for them only if there are any: to turn a
+// dropAbandoned makes room by removing requests whose callers gave up. It looks for them only if there are any: to turn a
 // request away must cost less than to issue.
-func (q *queue) dropGone() {
-	if q.gone.Load() <= 0 {
+func (q *queue) dropAbandoned() {
+	if q.abandoned.Load() <= 0 {
 		return
 	}
 	kept := q.waiting[:0]
 	for _, p := range q.waiting {
-		if p.state.Load() != gone {
+		if p.state.Load() != stateAbandoned {
 			kept = append(kept, p)
 		}
 	}
-	q.gone.Add(int64(len(kept) - len(q.waiting)))
+	q.abandoned.Add(int64(len(kept) - len(q.waiting)))
 	q.waiting = kept
 }
 
-func (q *queue) nudge() {
+func (q *queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -113,8 +113,8 @@ func (q *queue) size() int {
 	return len(q.waiting)
 }
 
-// alone reports whether it makes a batch of its own.
-func (p *pending) alone() bool {
+// ownBatch reports whether it makes a batch of its own.
+func (p *pending) ownBatch() bool {
 	//guard:TestChangeKeepsItsPlace without p.change != nil
 	//guard:TestDryRunIsAlone without p.asks != nil
 	return p.change != nil || p.dryRun != nil
@@ -135,7 +135,7 @@ func (q *queue) take(batch []*pending, max int) []*pending {
 	}
 	for _, p := range q.waiting {
 		//guard:TestBatchOfLargeRequests without size+p.size > batchVouchers
-		if len(batch) >= max || len(batch) > 0 && (p.alone() || batch[0].alone() || size+p.size > batchVouchers) {
+		if len(batch) >= max || len(batch) > 0 && (p.ownBatch() || batch[0].ownBatch() || size+p.size > batchVouchers) {
 			break
 		}
 		used++
@@ -143,7 +143,7 @@ func (q *queue) take(batch []*pending, max int) []*pending {
 			batch = append(batch, p)
 			size += p.size
 		} else {
-			q.gone.Add(-1)
+			q.abandoned.Add(-1)
 		}
 	}
 	rest := copy(q.waiting, q.waiting[used:])
@@ -157,7 +157,7 @@ func (q *queue) stop() {
 	q.mu.Lock()
 	q.stopping = true
 	q.mu.Unlock()
-	q.nudge()
+	q.signal()
 }
 
 // ended reports whether nothing waits and nothing will.
@@ -174,7 +174,7 @@ func await(ctx context.Context, p *pending) (benefit.Outcome, error) {
 		return p.outcome, p.err
 	case <-ctx.Done():
 	}
-	if p.queue.giveUp(p) {
+	if p.queue.abandon(p) {
 		return benefit.Outcome{}, ErrGaveUp
 	}
 	// It is in a batch: the answer is a commit away, but the caller will not wait for it.
