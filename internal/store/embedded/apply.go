@@ -16,15 +16,15 @@ import (
 	"faquan/internal/store/codec"
 )
 
-// sealed is a full generation, with the filters to store for it.
-type sealed struct {
+// fullGeneration is a full generation, with the filters to store for it.
+type fullGeneration struct {
 	generation
 	seq uint64
 }
 
 // applyMemtable writes a memtable to the view in one transaction: table by table, each sorted by its key, so that
 // neighbouring rows are written together. full is the generation that this memtable fills up, if it does.
-func applyMemtable(conn *sqlite.Conn, o *memtable, full *sealed) (err error) {
+func applyMemtable(conn *sqlite.Conn, o *memtable, full *fullGeneration) (err error) {
 	end, err := sqlitex.ImmediateTransaction(conn)
 	if err != nil {
 		return err

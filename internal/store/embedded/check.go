@@ -123,13 +123,13 @@ func (c *Check) Reader() store.Reader {
 	if c.view == nil {
 		return nil
 	}
-	return borrowed{c.view}
+	return sharedReader{c.view}
 }
 
-// borrowed is a reader whose Close does nothing: its owner closes it.
-type borrowed struct{ *reader }
+// sharedReader is a reader whose Close does nothing: its owner closes it.
+type sharedReader struct{ *reader }
 
-func (borrowed) Close() error { return nil }
+func (sharedReader) Close() error { return nil }
 
 // Close releases the directory.
 func (c *Check) Close() error {

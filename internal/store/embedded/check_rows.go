@@ -118,11 +118,11 @@ func linkRow(emit rowFunc, k linkKey, l link) {
 	emit(linkTable, k[:], numbers(content[:0], int64(l.user), plain))
 }
 
-// goneLinkRow stands for an identifier that no user has any more: there may be a row or none, as long as the user that
+// removedLinkRow stands for an identifier that no user has any more: there may be a row or none, as long as the user that
 // it names is asked.
-const goneLinkRow = "gone"
+const removedLinkRow = "gone"
 
-func leadsNowhere(content string, found bool) bool {
+func isDangling(content string, found bool) bool {
 	return !found || numberAt([]byte(content), 1) == 0
 }
 
@@ -188,7 +188,7 @@ func (j *journalRows) users(all []*benefit.User) {
 		}
 		for _, old := range j.links[u.ID] {
 			if !slices.Contains(keys[k], old) {
-				j.emit(linkTable, old[:], []byte(goneLinkRow))
+				j.emit(linkTable, old[:], []byte(removedLinkRow))
 			}
 		}
 	}
@@ -244,19 +244,19 @@ func rowName(t table, key, content []byte) string {
 	return t.String()
 }
 
-// twice marks the content of a row that is there more than once.
-const twice = " twice"
+// writtenTwice marks the content of a row that is there more than once.
+const writtenTwice = " twice"
 
 // seqOf returns the journal record of a place in the order of commits.
 func seqOf(at int64) uint64 { return uint64(at) >> 12 }
 
 // contentText shows what a row says, where that is short and no secret.
 func contentText(t table, content string) string {
-	if said, other := strings.CutSuffix(content, otherForm); other {
-		return contentText(t, said) + "," + otherForm
+	if said, other := strings.CutSuffix(content, uncanonical); other {
+		return contentText(t, said) + "," + uncanonical
 	}
-	if said, again := strings.CutSuffix(content, twice); again {
-		return contentText(t, said) + "," + twice
+	if said, again := strings.CutSuffix(content, writtenTwice); again {
+		return contentText(t, said) + "," + writtenTwice
 	}
 	n := func(k int) int64 { return numberAt([]byte(content), k) }
 	switch t {
@@ -265,7 +265,7 @@ func contentText(t table, content string) string {
 	case countTable, dayTable:
 		return fmt.Sprintf("%d vouchers, %d fen", n(0), n(1))
 	case linkTable:
-		if content == goneLinkRow {
+		if content == removedLinkRow {
 			return "nobody's"
 		}
 		return fmt.Sprintf("user %d, plain %d", n(0), n(1))

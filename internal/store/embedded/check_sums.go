@@ -273,7 +273,7 @@ func (x *comparison) compareRow(key string, journal, view map[string]string) {
 	t := table(key[0])
 	want, wanted := journal[key]
 	got, found := view[key]
-	if wanted == found && want == got || x.unreadable[t] || want == goneLinkRow && t == linkTable && leadsNowhere(got, found) {
+	if wanted == found && want == got || x.unreadable[t] || want == removedLinkRow && t == linkTable && isDangling(got, found) {
 		return
 	}
 	f := Fault{Table: t.String(), Want: "no such row", Got: "no such row"}
@@ -352,7 +352,7 @@ func (x *comparison) collect(wanted map[part]bool, into map[string]string) rowFu
 		if wanted[part{t, hash % parts}] && !x.isRepeated(t, hash) {
 			short := x.shorten(t, content)
 			if _, again := into[string(k)]; again { // in two generations
-				short += twice
+				short += writtenTwice
 			}
 			into[string(k)] = short
 		}

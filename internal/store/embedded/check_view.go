@@ -101,7 +101,7 @@ func (g *genCheck) claim(gen int64, claim benefit.ClaimID, i id.ID) {
 
 // link looks for an identifier in the filter that holds claims. An identifier that no user has any more may be hidden.
 func (g *genCheck) link(gen int64, key []byte, user id.ID) {
-	if g == nil || len(key) != len(linkKey{}) || g.x.journal.latest[string(g.x.rowKey(linkTable, key))] == goneLinkRow {
+	if g == nil || len(key) != len(linkKey{}) || g.x.journal.latest[string(g.x.rowKey(linkTable, key))] == removedLinkRow {
 		return
 	}
 	if of := g.of(linkTable, gen); of != nil && of.claims != nil && !of.claims.mayContain(claimHash(linkKey(key))) {
@@ -182,10 +182,10 @@ func (x *comparison) viewRows(ctx context.Context, emit rowFunc, gens *genCheck)
 		{versionTable, "SELECT version, kind, id, body FROM entity_version", "iiib", readVersion},
 	} {
 		err := sqlitex.ExecuteTransient(x.c.view.conn, t.query, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
-			if typed(stmt, t.types) {
+			if hasColumnTypes(stmt, t.types) {
 				t.row(stmt, emit, gens)
 			} else {
-				t.row(stmt, inAnotherForm(emit), gens)
+				t.row(stmt, isUncanonical(emit), gens)
 			}
 			return nil
 		}})
@@ -199,9 +199,9 @@ func (x *comparison) viewRows(ctx context.Context, emit rowFunc, gens *genCheck)
 	return ctx.Err()
 }
 
-// typed reports whether the columns of a row have the right types. SQLite keeps whatever a column was given: a digest
-// that became a text of the same bytes is another key.
-func typed(stmt *sqlite.Stmt, types string) bool {
+// hasColumnTypes reports whether the columns of a row have the right types. SQLite keeps whatever a column was given: a
+// digest that became a text of the same bytes is another key.
+func hasColumnTypes(stmt *sqlite.Stmt, types string) bool {
 	for col := range types {
 		switch got := stmt.ColumnType(col); types[col] {
 		case 'i':
@@ -221,13 +221,13 @@ func typed(stmt *sqlite.Stmt, types string) bool {
 	return true
 }
 
-// inAnotherForm makes rows unlike those of the journal, whatever they say.
-func inAnotherForm(emit rowFunc) rowFunc {
-	return func(t table, key, content []byte) { emit(t, key, append(slices.Clone(content), otherForm...)) }
+// isUncanonical makes rows unlike those of the journal, whatever they say.
+func isUncanonical(emit rowFunc) rowFunc {
+	return func(t table, key, content []byte) { emit(t, key, append(slices.Clone(content), uncanonical...)) }
 }
 
-// otherForm marks the content of a row whose columns have other types.
-const otherForm = " in another form"
+// uncanonical marks the content of a row whose columns have other types.
+const uncanonical = " in another form"
 
 // readBodies reads rows that are a number and a body, into one buffer.
 func (x *comparison) readBodies(t table) func(*sqlite.Stmt, rowFunc, *genCheck) {

@@ -18,7 +18,7 @@ func (s *Store) abandon() {
 		_ = s.closeFinders()
 		s.loader.Close()
 		s.writer.Close()
-		s.asker.Close()
+		s.queryConn.Close()
 		s.sums.Close()
 		s.lock.Close()
 	})

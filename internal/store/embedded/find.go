@@ -81,7 +81,7 @@ func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (fou
 	s.mu.Unlock()
 	switch {
 	case ok:
-		found = mustIssuance(body)
+		found = requireIssuance(body)
 	case len(gens) > 0:
 		err = s.find(ctx, func(conn *sqlite.Conn) error {
 			found, err = viewClaim(conn, gens, claim)
@@ -124,7 +124,7 @@ func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benef
 	case err != nil:
 		return nil, err
 	case u == nil: // "nobody" would be an answer, and nobody knows whether it is right
-		return nil, s.viewError(lostUser(l.user)) //guard:TestLostUserIsLookedUp
+		return nil, s.viewError(missingUser(l.user)) //guard:TestLostUserIsLookedUp
 	case !slices.Contains(u.Identifiers, ident): // it named the user once
 		return nil, nil
 	}

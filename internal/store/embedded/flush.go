@@ -113,7 +113,7 @@ func (s *Store) flushMemtable() error {
 	}
 	err = s.viewError(s.checkpoint("PASSIVE")) // without waiting for readers
 	s.mu.Lock()
-	s.inWAL = err != nil
+	s.viewInWAL = err != nil
 	s.mu.Unlock()
 	return err
 }
@@ -137,13 +137,13 @@ func (s *Store) swap() {
 }
 
 // sealedBy returns the generation that ended with a memtable, or nil.
-func (s *Store) sealedBy(o *memtable) *sealed {
+func (s *Store) sealedBy(o *memtable) *fullGeneration {
 	if last := s.gens[len(s.gens)-1]; o == nil || o.gen == last.gen {
 		return nil
 	}
 	for _, g := range s.gens {
 		if g.gen == o.gen {
-			return &sealed{*g, o.last}
+			return &fullGeneration{*g, o.last}
 		}
 	}
 	return nil

@@ -166,7 +166,7 @@ func addToGeneration(conn *sqlite.Conn, gen int64, share int) error {
 }
 
 // saveFilters keeps the filters of a generation with the journal record up to which they are complete.
-func saveFilters(conn *sqlite.Conn, s *sealed) error {
+func saveFilters(conn *sqlite.Conn, s *fullGeneration) error {
 	if s.claims == nil || s.quotas == nil {
 		return nil
 	}

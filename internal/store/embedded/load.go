@@ -71,7 +71,7 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 	for _, k := range keys.Claims {
 		body, ok := s.memtableClaim(k.ID)
 		if ok {
-			into.SetClaim(k.ID, mustIssuance(body))
+			into.SetClaim(k.ID, requireIssuance(body))
 			continue
 		}
 		if gens := s.gensWith(func(g *generation) bool { return g.mayContainClaim(k.ID) }); len(gens) > 0 {
@@ -131,8 +131,8 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 	return m
 }
 
-// mustIssuance decodes a body that this process encoded, or decoded once already.
-func mustIssuance(body []byte) *benefit.Issuance {
+// requireIssuance decodes a body that this process encoded, or decoded once already.
+func requireIssuance(body []byte) *benefit.Issuance {
 	i, err := codec.DecodeIssuance(body)
 	if err != nil {
 		panic(fmt.Sprintf("embedded: an issuance in the overlay: %v", err))
@@ -499,7 +499,7 @@ func (s *Store) user(u benefit.UserID) (*benefit.User, error) {
 		return nil, err
 	}
 	if found == nil {
-		return nil, lostUser(u)
+		return nil, missingUser(u)
 	}
 	s.mu.Lock()
 	s.users.put(u, found)
@@ -507,14 +507,14 @@ func (s *Store) user(u benefit.UserID) (*benefit.User, error) {
 	return found, nil
 }
 
-// lostUser returns the error of a dangling link.
-func lostUser(u benefit.UserID) error {
+// missingUser returns the error of a dangling link.
+func missingUser(u benefit.UserID) error {
 	return fmt.Errorf("%w: %w: an identifier names user %d, which is not there", store.ErrDamaged, errView, u)
 }
 
-// goneLinks lists the identifiers that changed users no longer have. Only an operator changes users; a commit that
+// removedLinks lists the identifiers that changed users no longer have. Only an operator changes users; a commit that
 // issues makes new ones, and there may be many.
-func (s *Store) goneLinks(c *benefit.Changes) (gone []goneLink, err error) {
+func (s *Store) removedLinks(c *benefit.Changes) (gone []removedLink, err error) {
 	if len(c.Issuances) > 0 {
 		return nil, nil
 	}
@@ -532,7 +532,7 @@ func (s *Store) goneLinks(c *benefit.Changes) (gone []goneLink, err error) {
 		}
 		for _, i := range old.Identifiers {
 			if !slices.Contains(u.Identifiers, i) { //guard:TestMovedIdentifiers
-				gone = append(gone, goneLink{codec.IdentifierHash(i), u.ID})
+				gone = append(gone, removedLink{codec.IdentifierHash(i), u.ID})
 			}
 		}
 	}

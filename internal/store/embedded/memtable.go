@@ -149,7 +149,7 @@ type record struct {
 	bytes   []byte
 	changes *benefit.Changes
 	bodies  [][2]int // where the issuances lie in bytes
-	gone    []goneLink
+	gone    []removedLink
 
 	// The look-up ids of what the changes hold, made once: each is a SHA-256.
 	claims []benefit.ClaimID // of the issuances' keys, in order
@@ -181,8 +181,8 @@ func (r *record) digest() {
 	}
 }
 
-// goneLink is an identifier that its user no longer has.
-type goneLink struct {
+// removedLink is an identifier that its user no longer has.
+type removedLink struct {
 	key  linkKey
 	user benefit.UserID
 }

@@ -62,12 +62,12 @@ func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Se
 		}
 	}
 	s.mu.Unlock()
-	s.asking.Lock()
-	defer s.asking.Unlock()
-	if s.asker == nil {
+	s.askMu.Lock()
+	defer s.askMu.Unlock()
+	if s.queryConn == nil {
 		return nil, errClosed
 	}
-	found, err := (&reader{conn: s.asker}).Session(ctx, digest)
+	found, err := (&reader{conn: s.queryConn}).Session(ctx, digest)
 	return found, s.viewError(err)
 }
 

@@ -143,7 +143,7 @@ func (r *recent) fromMemtable(x *memtableRows, size int) []*benefit.Issuance {
 	r.s.mu.Unlock()
 	part := make([]*benefit.Issuance, len(wanted))
 	for k, body := range bodies {
-		part[k] = mustIssuance(body)
+		part[k] = requireIssuance(body)
 	}
 	return part
 }
@@ -186,13 +186,13 @@ func (b *byUser) newest(rows []ledgerRow, user benefit.UserID) (int32, []int32) 
 type ledgerRun struct {
 	gen      int64
 	template benefit.TemplateID
-	rows     []listed // that were read and not taken yet
-	before   int64    // rows from this place on were read
-	ended    bool     // there are no older ones
+	rows     []listPosition // that were read and not taken yet
+	before   int64          // rows from this place on were read
+	ended    bool           // there are no older ones
 }
 
-// listed is the position of an issuance in the order of commits.
-type listed struct {
+// listPosition is the position of an issuance in the order of commits.
+type listPosition struct {
 	at       int64
 	issuance id.ID
 }
@@ -204,7 +204,7 @@ const runRows = 64
 // SQLite would plan a statement anew for each value of a parameter there.
 var (
 	nextTemplate = "SELECT template FROM ledger WHERE gen=? AND user=? AND template>? ORDER BY template LIMIT 1"
-	nextListed   = fmt.Sprint("SELECT at, issuance FROM ledger WHERE gen=? AND user=? AND template=? AND at<? ORDER BY at DESC LIMIT ", runRows)
+	nextPosition = fmt.Sprint("SELECT at, issuance FROM ledger WHERE gen=? AND user=? AND template=? AND at<? ORDER BY at DESC LIMIT ", runRows)
 )
 
 // ledgerRuns begins a generation: it finds the user's templates, one look-up for each.
@@ -238,7 +238,7 @@ func (l *ledgerRun) fill(conn *sqlite.Conn, user benefit.UserID) error {
 	if len(l.rows) > 0 || l.ended {
 		return nil
 	}
-	stmt, err := conn.Prepare(nextListed)
+	stmt, err := conn.Prepare(nextPosition)
 	if err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func (l *ledgerRun) fill(conn *sqlite.Conn, user benefit.UserID) error {
 			break
 		}
 		l.before = stmt.ColumnInt64(0)
-		l.rows = append(l.rows, listed{l.before, id.ID(stmt.ColumnInt64(1))})
+		l.rows = append(l.rows, listPosition{l.before, id.ID(stmt.ColumnInt64(1))})
 	}
 	l.ended = len(l.rows) < runRows
 	return nil

@@ -161,7 +161,7 @@ func TestRecentReadsWhatItGives(t *testing.T) {
 	}
 	for query, want := range map[string]string{
 		nextTemplate: "USING PRIMARY KEY (gen=? AND user=? AND template>?)",
-		nextListed:   "USING PRIMARY KEY (gen=? AND user=? AND template=? AND at<?)",
+		nextPosition: "USING PRIMARY KEY (gen=? AND user=? AND template=? AND at<?)",
 	} {
 		var plan []string
 		err := sqlitex.ExecuteTransient(s.loader, "EXPLAIN QUERY PLAN "+query, &sqlitex.ExecOptions{Args: make([]any, strings.Count(query, "?")), ResultFunc: func(stmt *sqlite.Stmt) error {

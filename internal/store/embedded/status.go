@@ -17,7 +17,7 @@ func (s *Store) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := Status{
-		MaxLag: s.o.MaxMemtable, Stuck: s.stuck != nil || s.inWAL, Short: s.journal.Short(),
+		MaxLag: s.o.MaxMemtable, Stuck: s.stuck != nil || s.viewInWAL, Short: s.journal.Short(),
 		Lag: s.active.weight(), LagSince: s.active.began,
 	}
 	if s.flushing != nil { //guard:TestStatus

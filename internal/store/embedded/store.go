@@ -127,8 +127,8 @@ type Store struct {
 	writer  *sqlite.Conn     // of the flusher
 	loader  *sqlite.Conn     // of the committer
 
-	asking sync.Mutex   // guards asker
-	asker  *sqlite.Conn // for single-row queries; nil when the store is closed
+	askMu     sync.Mutex   // guards asker
+	queryConn *sqlite.Conn // for single-row queries; nil when the store is closed
 
 	// finders are the connections of callers' questions, idle ones; nil for one that was not opened yet.
 	finders chan *sqlite.Conn
@@ -148,7 +148,7 @@ type Store struct {
 	catalogue      int64                                        // its version
 	failed         error                                        // why the store has failed, or nil
 	stuck          error                                        // why the view does not keep up, or nil
-	inWAL          bool                                         // the last checkpoint failed: the view keeps up, in its write-ahead log
+	viewInWAL      bool                                         // the last checkpoint failed: the view keeps up, in its write-ahead log
 	refused        error                                        // why the journal took nothing the last time, or nil
 	counts         map[benefit.TemplateID]benefit.TemplateCount // of every template asked for so far
 	days           map[benefit.TemplateID]benefit.TemplateDay   // of its latest day
@@ -236,7 +236,7 @@ func open(o Options, lock vfs.Lock) (_ *Store, err error) {
 	if s.loader, err = openConn(ViewPath(o.Dir), true); err != nil {
 		return nil, err
 	}
-	if s.asker, err = openConn(ViewPath(o.Dir), true); err != nil {
+	if s.queryConn, err = openConn(ViewPath(o.Dir), true); err != nil {
 		return nil, err
 	}
 	if err := s.openJournal(at); err != nil {
@@ -313,7 +313,7 @@ func (s *Store) replay(at position, r journal.Record) error {
 	if err != nil {
 		return fmt.Errorf("journal record %d in %s at %d: %w", r.Seq, r.Segment, r.Offset, err)
 	}
-	gone, err := s.goneLinks(changes)
+	gone, err := s.removedLinks(changes)
 	if err != nil {
 		return err
 	}
@@ -432,7 +432,7 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	if err := s.awaitView(ctx); err != nil {
 		return fmt.Errorf("%w: %w", store.ErrNotCommitted, err)
 	}
-	gone, err := s.goneLinks(c)
+	gone, err := s.removedLinks(c)
 	if err != nil {
 		return fmt.Errorf("%w: %w", store.ErrNotCommitted, s.viewError(err))
 	}
@@ -449,7 +449,7 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	s.accepted()
 	s.absorb(record{seq: seq, hash: s.journal.Head().Hash, bytes: payload, changes: c, bodies: bodies, gone: gone})
 	if s.active.weight() >= s.o.MaxMemtable/2 || !c.OnlyIssues() {
-		s.nudge()
+		s.wakeFlusher()
 	}
 	return nil
 }
@@ -577,14 +577,14 @@ func (s *Store) awaitView(ctx context.Context) error {
 		if s.stuck != nil {
 			return fmt.Errorf("the view is behind and does not keep up: %w", s.stuck)
 		}
-		s.nudge()
+		s.wakeFlusher()
 		s.drained.Wait()
 	}
 	return ctx.Err()
 }
 
-// nudge wakes the flusher.
-func (s *Store) nudge() {
+// wakeFlusher wakes the flusher.
+func (s *Store) wakeFlusher() {
 	select {
 	case s.kick <- struct{}{}:
 	default:
@@ -612,7 +612,7 @@ func (s *Store) Close() error {
 // keepFilters stores the filters of the generation being filled, so that the next start finds them.
 func (s *Store) keepFilters() error {
 	last := s.gens[len(s.gens)-1]
-	if err := saveFilters(s.writer, &sealed{*last, s.seq}); err != nil {
+	if err := saveFilters(s.writer, &fullGeneration{*last, s.seq}); err != nil {
 		return err
 	}
 	return s.checkpoint("TRUNCATE")
@@ -620,12 +620,12 @@ func (s *Store) keepFilters() error {
 
 func (s *Store) release() error {
 	var errs []error
-	s.asking.Lock()
-	if s.asker != nil {
-		errs = append(errs, s.asker.Close())
-		s.asker = nil
+	s.askMu.Lock()
+	if s.queryConn != nil {
+		errs = append(errs, s.queryConn.Close())
+		s.queryConn = nil
 	}
-	s.asking.Unlock()
+	s.askMu.Unlock()
 	errs = append(errs, s.closeFinders())
 	if s.loader != nil {
 		errs = append(errs, s.loader.Close())

@@ -370,7 +370,7 @@ func TestFlusherEnds(t *testing.T) {
 	if err := exec(s, "DROP TABLE issuance"); err != nil {
 		t.Fatal(err)
 	}
-	s.nudge()
+	s.wakeFlusher()
 	s.work.Add(1)
 	ended := make(chan error, 1)
 	go func() {
