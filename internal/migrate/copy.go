@@ -51,36 +51,36 @@ type table struct {
 
 func (m *move) tables(ctx context.Context) []table {
 	all := []table{
-		copying(ctx, m, "users", m.r.AllUsers(ctx), func(c *benefit.Changes, u *benefit.User) int {
+		copyPhase(ctx, m, "users", m.r.AllUsers(ctx), func(c *benefit.Changes, u *benefit.User) int {
 			c.Users = append(c.Users, u)
 			return 1
 		}),
-		copying(ctx, m, "issuances", m.r.AllIssuances(ctx), func(c *benefit.Changes, i *benefit.Issuance) int {
+		copyPhase(ctx, m, "issuances", m.r.AllIssuances(ctx), func(c *benefit.Changes, i *benefit.Issuance) int {
 			c.Issuances = append(c.Issuances, i)
 			return max(len(i.Claims()), 1+i.Size()/16)
 		}),
-		copying(ctx, m, "quotas", m.r.AllQuotas(ctx), func(c *benefit.Changes, q benefit.Quota) int {
+		copyPhase(ctx, m, "quotas", m.r.AllQuotas(ctx), func(c *benefit.Changes, q benefit.Quota) int {
 			c.Quotas = append(c.Quotas, q)
 			return 1
 		}),
-		copying(ctx, m, "participations", m.r.AllParticipations(ctx), func(c *benefit.Changes, p benefit.Participation) int {
+		copyPhase(ctx, m, "participations", m.r.AllParticipations(ctx), func(c *benefit.Changes, p benefit.Participation) int {
 			c.Participations = append(c.Participations, p)
 			return 1
 		}),
-		copying(ctx, m, "template counters", m.r.AllTemplateCounts(ctx), func(c *benefit.Changes, t benefit.TemplateCount) int {
+		copyPhase(ctx, m, "template counters", m.r.AllTemplateCounts(ctx), func(c *benefit.Changes, t benefit.TemplateCount) int {
 			c.Templates = append(c.Templates, t)
 			return 1
 		}),
-		copying(ctx, m, "template days", m.r.AllTemplateDays(ctx), func(c *benefit.Changes, d benefit.TemplateDay) int {
+		copyPhase(ctx, m, "template days", m.r.AllTemplateDays(ctx), func(c *benefit.Changes, d benefit.TemplateDay) int {
 			c.Days = append(c.Days, d)
 			return 1
 		}),
-		copying(ctx, m, "sessions", m.r.AllSessions(ctx), func(c *benefit.Changes, s *benefit.Session) int {
+		copyPhase(ctx, m, "sessions", m.r.AllSessions(ctx), func(c *benefit.Changes, s *benefit.Session) int {
 			c.Sessions = append(c.Sessions, s)
 			return 1
 		}),
 		// Last, because it is the catalogue that gives the rest its sense. Each version is a commit, as it was.
-		copying(ctx, m, "catalogue versions", audit.Versions(ctx, m.r, m.result.Source.Checksum.Version),
+		copyPhase(ctx, m, "catalogue versions", audit.Versions(ctx, m.r, m.result.Source.Checksum.Version),
 			func(c *benefit.Changes, v audit.VersionChange) int {
 				c.Catalogue, c.Entities = v.Version, v.Entities
 				return m.o.piece
@@ -94,11 +94,11 @@ func (m *move) tables(ctx context.Context) []table {
 	return all
 }
 
-// copying returns the step that copies the rows of a table. add puts one into the changes, and says how many rows of
+// copyPhase returns the step that copies the rows of a table. add puts one into the changes, and says how many rows of
 // the target it makes, about.
-func copying[V any](ctx context.Context, m *move, name string, rows iter.Seq2[V, error], add func(*benefit.Changes, V) int) table {
+func copyPhase[V any](ctx context.Context, m *move, name string, rows iter.Seq2[V, error], add func(*benefit.Changes, V) int) table {
 	return table{name: name, copy: func(step int) error {
-		p := piece{ctx: ctx, m: m, name: name, step: step, changes: &benefit.Changes{}}
+		p := batch{ctx: ctx, m: m, name: name, step: step, changes: &benefit.Changes{}}
 		at, read := m.to.Progress()
 		if at == step {
 			p.rows = read
@@ -120,8 +120,8 @@ func copying[V any](ctx context.Context, m *move, name string, rows iter.Seq2[V,
 	}}
 }
 
-// piece collects the rows of a commit.
-type piece struct {
+// batch collects the rows of a commit.
+type batch struct {
 	ctx     context.Context
 	m       *move
 	name    string
@@ -132,7 +132,7 @@ type piece struct {
 	weight  int
 }
 
-func (p *piece) add(weight int) error {
+func (p *batch) add(weight int) error {
 	p.rows++
 	p.waiting++
 	if p.weight += weight; p.weight < p.m.o.piece {
@@ -142,9 +142,9 @@ func (p *piece) add(weight int) error {
 }
 
 // end writes what is left, and that the next table is next.
-func (p *piece) end() error { return p.write(p.step+1, 0) }
+func (p *batch) end() error { return p.write(p.step+1, 0) }
 
-func (p *piece) write(step int, rows int64) error {
+func (p *batch) write(step int, rows int64) error {
 	m := p.m
 	p.changes.Now = m.now
 	if err := m.to.Write(p.ctx, p.changes, step, rows); err != nil {

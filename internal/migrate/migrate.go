@@ -66,8 +66,8 @@ func (r *Result) OK() bool {
 	return r.Source.OK() && r.Target != nil && r.Target.OK() && len(r.Differences) == 0
 }
 
-// pieceRows is the number of rows in one commit. More are hardly faster.
-const pieceRows = 2000
+// batchRows is the number of rows in one commit. More are hardly faster.
+const batchRows = 2000
 
 // Run moves a store. An error means that it did not come to its end, and may be run again; whether the end is good says
 // the result.
@@ -80,7 +80,7 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.close()) }()
-	if m.to, err = postgres.Fill(ctx, o.To, m.name); err != nil {
+	if m.to, err = postgres.StartImport(ctx, o.To, m.name); err != nil {
 		return nil, fmt.Errorf("the target: %w", err)
 	}
 	if err := m.auditSource(ctx); err != nil {
@@ -108,7 +108,7 @@ type move struct {
 	name   string       // of the source and its state
 	r      store.Reader // of the source
 	now    benefit.Instant
-	to     *postgres.Filling
+	to     *postgres.Import
 	total  int64 // rows to copy
 	done   int64 // of them
 	result Result
@@ -120,7 +120,7 @@ func begin(ctx context.Context, o Options) (m *move, err error) {
 		o.OnProgress = func(Progress) {}
 	}
 	if o.piece == 0 {
-		o.piece = pieceRows
+		o.piece = batchRows
 	}
 	if err := embedded.CheckExists(o.From); err != nil {
 		return nil, err

@@ -233,7 +233,7 @@ func TestResume(t *testing.T) {
 		if !errors.Is(err, errStopped) || runs > 1000 {
 			t.Fatalf("run %d: %v", runs, err)
 		}
-		if _, err := postgres.Open(t.Context(), to); !errors.Is(err, postgres.ErrFilling) {
+		if _, err := postgres.Open(t.Context(), to); !errors.Is(err, postgres.ErrImporting) {
 			t.Fatalf("Open of a store that is filled half: %v", err)
 		}
 	}
@@ -301,7 +301,7 @@ func TestDamagedOnTheWay(t *testing.T) {
 		if err != nil || result.OK() || len(result.Differences) == 0 && len(result.Target.Findings) == 0 {
 			t.Errorf("%s: nothing noticed: %v", damage, err)
 		}
-		if _, err := postgres.Open(t.Context(), to); !errors.Is(err, postgres.ErrFilling) {
+		if _, err := postgres.Open(t.Context(), to); !errors.Is(err, postgres.ErrImporting) {
 			t.Errorf("%s: Open: %v", damage, err)
 		}
 	}

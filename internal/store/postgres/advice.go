@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// advices say what is wrong and what to do about what a server answers to a connection, by SQLSTATE. When several hosts answer, the first
-// line of this table wins.
+// advices say what is wrong and what to do about what a server answers to a connection, by SQLSTATE. When several hosts
+// answer, the first line of this table wins.
 var advices = []struct{ code, text string }{
 	{"28P01", "the user name or the password is wrong; give the password in PGPASSWORD, in ~/.pgpass or in the URL, where / @ ? # % are written %2F %40 %3F %23 %25"},
 	{"28000", "the server does not let this user in from here with this sslmode; check its pg_hba.conf, and whether the user exists"},
@@ -45,11 +45,11 @@ func Advice(err error) string {
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) { // the driver has asked, for target_session_attrs
 		return readOnlyAdvice
 	}
-	return wayAdvice(err)
+	return actionAdvice(err)
 }
 
-// wayAdvice is for what went wrong on the way to the server.
-func wayAdvice(err error) string {
+// actionAdvice is for what went wrong on the way to the server.
+func actionAdvice(err error) string {
 	var (
 		name *net.DNSError
 		cert *tls.CertificateVerificationError

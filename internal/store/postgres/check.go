@@ -52,12 +52,12 @@ func (s *Store) OpenCheck(ctx context.Context) (*Check, error) {
 }
 
 // Reader answers from the snapshot. It ends with the check.
-func (c *Check) Reader() store.Reader { return borrowed{c.r} }
+func (c *Check) Reader() store.Reader { return sharedReader{c.r} }
 
-// borrowed is a reader whose Close does nothing: its owner closes it.
-type borrowed struct{ *reader }
+// sharedReader is a reader whose Close does nothing: its owner closes it.
+type sharedReader struct{ *reader }
 
-func (borrowed) Close() error { return nil }
+func (sharedReader) Close() error { return nil }
 
 // Close releases the connection.
 func (c *Check) Close() error { return c.r.Close() }
@@ -246,7 +246,7 @@ func (c *Check) claims(ctx context.Context, name string, i *benefit.Issuance, go
 		want = slices.Delete(want, k, k+1)
 	}
 	for _, w := range want {
-		bound, err := one(ctx, c.r.ask(), readClaim, pgx.RowTo[int64], bucketOf(w.ID), uuidOf(w.ID))
+		bound, err := one(ctx, c.r.querier(), readClaim, pgx.RowTo[int64], bucketOf(w.ID), uuidOf(w.ID))
 		if err != nil {
 			return err
 		}

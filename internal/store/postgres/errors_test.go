@@ -151,9 +151,9 @@ func TestAskingForChangesEnds(t *testing.T) {
 	}
 	defer conn.Close(context.Background())
 	proxy.Freeze()
-	thaw := time.AfterFunc(10*askTimeout, proxy.Thaw)
+	thaw := time.AfterFunc(10*queryTimeout, proxy.Thaw)
 	defer thaw.Stop()
-	if _, err := askChanges(t.Context(), conn); err == nil {
+	if _, err := queryChanges(t.Context(), conn); err == nil {
 		t.Error("it waited until there was an answer")
 	}
 	proxy.Thaw()

@@ -23,7 +23,7 @@ SELECT s.catalogue_version, e.kind, e.id, e.body FROM state s LEFT JOIN entity e
 
 	readChanges = spanning("read_changes", "one row", `SELECT changes FROM state`)
 
-	askReadOnly = spanning("ask_read_only", "one row", `SELECT current_setting('transaction_read_only') FROM state`)
+	queryReadOnly = spanning("ask_read_only", "one row", `SELECT current_setting('transaction_read_only') FROM state`)
 
 	bindKey = spanning("bind_key", "one row", `
 UPDATE state SET key_check = coalesce(key_check, $1) RETURNING key_check`)
@@ -33,9 +33,9 @@ DELETE FROM session WHERE (bucket, digest) IN
   (SELECT bucket, digest FROM session WHERE expires <> 0 AND expires < $1 ORDER BY bucket, digest LIMIT $2)`)
 )
 
-// askTimeout bounds a question of a moment on a connection that is open already. A network that has stopped says
+// queryTimeout bounds a question of a moment on a connection that is open already. A network that has stopped says
 // nothing, for many minutes; what waits for it would miss all that other processes do.
-const askTimeout = 3 * time.Second
+const queryTimeout = 3 * time.Second
 
 // Entities returns the entities of the catalogue and its version, of one moment.
 func (s *Store) Entities(ctx context.Context) (all []benefit.Entity, version int64, err error) {
@@ -67,8 +67,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	defer t.Rollback()
 	var readOnly string
 	var waits bool
-	b.Queue(askReadOnly.text).QueryRow(func(row pgx.Row) error { return row.Scan(&readOnly) })
-	b.Queue(askWaiting.text).QueryRow(func(row pgx.Row) error { return row.Scan(&waits) })
+	b.Queue(queryReadOnly.text).QueryRow(func(row pgx.Row) error { return row.Scan(&readOnly) })
+	b.Queue(queryStandbyWait.text).QueryRow(func(row pgx.Row) error { return row.Scan(&waits) })
 	if err := s.broken(t.conn.SendBatch(asking, b).Close()); err != nil {
 		return err
 	}
@@ -79,11 +79,11 @@ func (s *Store) Ping(ctx context.Context) error {
 	if waits { //guard:TestStandbyDidNotConfirm
 		return ErrNoStandby
 	}
-	return t.commitNothing(ctx) //guard:TestStandbyDidNotConfirm
+	return t.commitEmpty(ctx) //guard:TestStandbyDidNotConfirm
 }
 
-// commitNothing ends the batch by a commit that changes nothing.
-func (t *tx) commitNothing(ctx context.Context) error {
+// commitEmpty ends the batch by a commit that changes nothing.
+func (t *tx) commitEmpty(ctx context.Context) error {
 	conn := t.conn
 	t.conn = nil
 	defer conn.Release() // which closes one that is not done
@@ -99,7 +99,7 @@ func (t *tx) commitNothing(ctx context.Context) error {
 // keeps such a wait when its client is gone.
 var ErrNoStandby = errors.New("the database confirms no commits: its synchronous standby is away")
 
-var askWaiting = spanning("ask_waiting", "no table", `
+var queryStandbyWait = spanning("ask_waiting", "no table", `
 SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'
   AND state_change < clock_timestamp() - interval '2 s')`)
 
@@ -161,7 +161,7 @@ func (s *Store) watch(ctx context.Context, last *int64, asked, changed func()) e
 		return err
 	}
 	for {
-		changes, err := askChanges(ctx, conn)
+		changes, err := queryChanges(ctx, conn)
 		if err != nil {
 			return err
 		}
@@ -181,8 +181,8 @@ func (s *Store) watch(ctx context.Context, last *int64, asked, changed func()) e
 	}
 }
 
-func askChanges(ctx context.Context, conn *pgx.Conn) (changes int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout) //guard:TestAskingForChangesEnds askTimeout -> 1<<62
+func queryChanges(ctx context.Context, conn *pgx.Conn) (changes int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout) //guard:TestAskingForChangesEnds queryTimeout -> 1<<62
 	defer cancel()
 	return changes, conn.QueryRow(ctx, readChanges.text).Scan(&changes)
 }
@@ -231,7 +231,7 @@ func (s *Store) once(ctx context.Context, name string, work func(ctx context.Con
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			if _, err := askChanges(ctx, conn); err != nil {
+			if _, err := queryChanges(ctx, conn); err != nil {
 				cancel(fmt.Errorf("the lock is lost: %w", err)) //guard:TestOnce$
 			}
 			sleep(ctx, retryAfter)

@@ -78,25 +78,25 @@ func (r *reader) Close() error {
 	return nil
 }
 
-// asker runs queries: the connection of a reader, or a pool.
-type asker interface {
+// querier runs queries: the connection of a reader, or a pool.
+type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// closed is the asker of a reader that was closed.
-type closed struct{}
+// closedQuerier is the asker of a reader that was closed.
+type closedQuerier struct{}
 
-func (closed) Query(context.Context, string, ...any) (pgx.Rows, error) { return nil, errClosed }
+func (closedQuerier) Query(context.Context, string, ...any) (pgx.Rows, error) { return nil, errClosed }
 
-func (r *reader) ask() asker {
+func (r *reader) querier() querier {
 	if r.conn == nil {
-		return closed{}
+		return closedQuerier{}
 	}
 	return r.conn
 }
 
 // one reads the single row of a statement; the zero T when there is none.
-func one[T any](ctx context.Context, from asker, s *statement, scan pgx.RowToFunc[T], args ...any) (found T, err error) {
+func one[T any](ctx context.Context, from querier, s *statement, scan pgx.RowToFunc[T], args ...any) (found T, err error) {
 	rows, err := from.Query(ctx, s.text, args...)
 	if err != nil {
 		return found, err
@@ -109,7 +109,7 @@ func one[T any](ctx context.Context, from asker, s *statement, scan pgx.RowToFun
 }
 
 // several reads all rows of a statement.
-func several[T any](ctx context.Context, from asker, s *statement, scan pgx.RowToFunc[T], args ...any) ([]T, error) {
+func several[T any](ctx context.Context, from querier, s *statement, scan pgx.RowToFunc[T], args ...any) ([]T, error) {
 	rows, err := from.Query(ctx, s.text, args...)
 	if err != nil {
 		return nil, err
@@ -135,12 +135,12 @@ var (
 )
 
 func (r *reader) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
-	return unlessDangling(claimIn(ctx, r.ask(), scope, key))
+	return skipDangling(claimIn(ctx, r.querier(), scope, key))
 }
 
-// unlessDangling makes of store.ErrDamaged a row that is not there: who reads the whole store goes on, and reports the row
+// skipDangling makes of store.ErrDamaged a row that is not there: who reads the whole store goes on, and reports the row
 // that leads nowhere.
-func unlessDangling[T any](found *T, err error) (*T, error) {
+func skipDangling[T any](found *T, err error) (*T, error) {
 	if errors.Is(err, store.ErrDamaged) {
 		return nil, nil
 	}
@@ -149,7 +149,7 @@ func unlessDangling[T any](found *T, err error) (*T, error) {
 
 // claimIn returns what was issued under a key. It returns store.ErrDamaged when the key is bound and leads to no
 // issuance.
-func claimIn(ctx context.Context, from asker, scope benefit.Scope, key string) (*benefit.Issuance, error) {
+func claimIn(ctx context.Context, from querier, scope benefit.Scope, key string) (*benefit.Issuance, error) {
 	hash := benefit.ClaimIDOf(scope, key)
 	bound, err := one(ctx, from, readClaim, pgx.RowTo[int64], bucketOf(hash), uuidOf(hash))
 	if err != nil || bound == 0 {
@@ -170,7 +170,7 @@ func claimIn(ctx context.Context, from asker, scope benefit.Scope, key string) (
 }
 
 func (r *reader) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error) {
-	i, err := one(ctx, r.ask(), readIssuanceOf, scanIssuance, homeBucket(voucher), int64(voucher))
+	i, err := one(ctx, r.querier(), readIssuanceOf, scanIssuance, homeBucket(voucher), int64(voucher))
 	if err != nil || i == nil {
 		return nil, err
 	}
@@ -181,18 +181,18 @@ func (r *reader) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuan
 }
 
 func (r *reader) UserIssuances(ctx context.Context, user benefit.UserID, after id.ID, limit int) ([]*benefit.Issuance, error) {
-	return several(ctx, r.ask(), readUserIssuances, scanIssuance, homeBucket(user), int64(user), int64(after), limit)
+	return several(ctx, r.querier(), readUserIssuances, scanIssuance, homeBucket(user), int64(user), int64(after), limit)
 }
 
 func (r *reader) TemplateIssuances(ctx context.Context, template benefit.TemplateID, after id.ID, limit int) ([]*benefit.Issuance, error) {
-	return several(ctx, r.ask(), readTemplateIssuances, scanIssuance, int64(template), int64(after), limit)
+	return several(ctx, r.querier(), readTemplateIssuances, scanIssuance, int64(template), int64(after), limit)
 }
 
 func (r *reader) TraceIssuances(ctx context.Context, traceID string, after id.ID, limit int) ([]*benefit.Issuance, error) {
 	all := make([]*benefit.Issuance, 0)
 	for hash := traceHash(traceID); hash.Valid && len(all) < limit; {
 		ask := limit - len(all)
-		page, err := several(ctx, r.ask(), readTraceIssuances, scanIssuance, hash, int64(after), ask)
+		page, err := several(ctx, r.querier(), readTraceIssuances, scanIssuance, hash, int64(after), ask)
 		if err != nil {
 			return nil, err
 		}
@@ -210,11 +210,11 @@ func (r *reader) TraceIssuances(ctx context.Context, traceID string, after id.ID
 }
 
 func (r *reader) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
-	return unlessDangling(recipientIn(ctx, r.ask(), ident))
+	return skipDangling(recipientIn(ctx, r.querier(), ident))
 }
 
 // recipientIn returns the user that an identifier names.
-func recipientIn(ctx context.Context, from asker, ident benefit.Identifier) (*benefit.User, error) {
+func recipientIn(ctx context.Context, from querier, ident benefit.Identifier) (*benefit.User, error) {
 	if u, ok := ident.Ref(); ok {
 		return userIn(ctx, from, u)
 	}
@@ -223,7 +223,7 @@ func recipientIn(ctx context.Context, from asker, ident benefit.Identifier) (*be
 
 // linked returns the user that the table link says, if it really is. It returns store.ErrDamaged when there is no such
 // user.
-func linked(ctx context.Context, from asker, ident benefit.Identifier, really func(u *benefit.User) bool) (*benefit.User, error) {
+func linked(ctx context.Context, from querier, ident benefit.Identifier, really func(u *benefit.User) bool) (*benefit.User, error) {
 	bucket, hash := linkKey(ident)
 	user, err := one(ctx, from, readLink, pgx.RowTo[int64], bucket, hash)
 	if err != nil || user == 0 {
@@ -243,32 +243,32 @@ func linked(ctx context.Context, from asker, ident benefit.Identifier, really fu
 }
 
 func (r *reader) User(ctx context.Context, user benefit.UserID) (*benefit.User, error) {
-	return userIn(ctx, r.ask(), user)
+	return userIn(ctx, r.querier(), user)
 }
 
-func userIn(ctx context.Context, from asker, user benefit.UserID) (*benefit.User, error) {
+func userIn(ctx context.Context, from querier, user benefit.UserID) (*benefit.User, error) {
 	return one(ctx, from, readUser, scanUser, homeBucket(user), int64(user))
 }
 
 func (r *reader) UserByName(ctx context.Context, name string) (*benefit.User, error) {
-	return unlessDangling(linked(ctx, r.ask(), nameLink(name), func(u *benefit.User) bool { return name != "" && u.Name == name }))
+	return skipDangling(linked(ctx, r.querier(), nameLink(name), func(u *benefit.User) bool { return name != "" && u.Name == name }))
 }
 
 func (r *reader) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
-	return sessionIn(ctx, r.ask(), digest)
+	return sessionIn(ctx, r.querier(), digest)
 }
 
 // sessionIn returns the session whose key has the digest; nil when there is none.
-func sessionIn(ctx context.Context, from asker, digest benefit.Digest) (*benefit.Session, error) {
+func sessionIn(ctx context.Context, from querier, digest benefit.Digest) (*benefit.Session, error) {
 	return one(ctx, from, readSession, scanSession, bucketOf(digest), uuidOf(digest))
 }
 
 func (r *reader) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
-	return entitiesIn(ctx, r.ask())
+	return entitiesIn(ctx, r.querier())
 }
 
 // entitiesIn returns the entities of the catalogue, by kind and id, and its version, of one moment.
-func entitiesIn(ctx context.Context, from asker) (all []benefit.Entity, version int64, err error) {
+func entitiesIn(ctx context.Context, from querier) (all []benefit.Entity, version int64, err error) {
 	rows, err := from.Query(ctx, readEntities.text)
 	if err != nil {
 		return nil, 0, err
@@ -286,14 +286,14 @@ func entitiesIn(ctx context.Context, from asker) (all []benefit.Entity, version 
 }
 
 func (r *reader) EntitiesAt(ctx context.Context, version int64) ([]benefit.Entity, error) {
-	current, err := one(ctx, r.ask(), readVersion, pgx.RowTo[int64])
+	current, err := one(ctx, r.querier(), readVersion, pgx.RowTo[int64])
 	if err != nil {
 		return nil, err
 	}
 	if version < 1 || version > current {
 		return nil, store.ErrNoVersion
 	}
-	return several(ctx, r.ask(), readEntitiesAt, func(row pgx.CollectableRow) (e benefit.Entity, err error) {
+	return several(ctx, r.querier(), readEntitiesAt, func(row pgx.CollectableRow) (e benefit.Entity, err error) {
 		var kind int16
 		err = row.Scan(&kind, &e.ID, &e.Body)
 		e.Kind = benefit.EntityKind(kind)

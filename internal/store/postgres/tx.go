@@ -32,7 +32,7 @@ type tx struct {
 	participations map[benefit.ParticipationKey]rowSeen
 	unsettledKeys  []benefit.ClaimID // keys that were looked up, and that another process may still bind
 	readCommitted  bool              // an answer may depend on a committed issuance that was read
-	made           []benefit.UserID  // the new users, in order; nil until they are asked for
+	madeLocks      []benefit.UserID  // the new users, in order; nil until they are asked for
 	last           int64             // the latest millisecond of an id that the batch writes
 }
 
@@ -68,7 +68,7 @@ func (t *tx) queueState(b *pgx.Batch) {
 		if err := row.Scan(&t.catalogue, &last, &clock); err != nil {
 			return err
 		}
-		t.contended = last > t.s.ours.Load()
+		t.contended = last > t.s.ownSchema.Load()
 		if t.s.callerClock { //guard:TestNowOfTheDatabase without t.s.callerClock
 			clock = int64(t.clock)
 		} else {
@@ -147,7 +147,7 @@ func (t *tx) commit(ctx context.Context) error {
 	t.conn = nil
 	defer conn.Release()
 	warned := forgetWarnings(conn)
-	raise(&t.s.ours, int64(t.now))
+	raise(&t.s.ownSchema, int64(t.now))
 	synced := t.s.syncing()
 	tag, err := conn.Exec(ctx, "commit")
 	synced()

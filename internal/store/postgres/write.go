@@ -98,14 +98,14 @@ func (t *tx) isNew(u benefit.UserID, c *benefit.Changes) bool {
 
 // newUsers returns the ids of the users of the changes, in order.
 func (t *tx) newUsers(c *benefit.Changes) []benefit.UserID {
-	if t.made == nil {
-		t.made = make([]benefit.UserID, len(c.Users))
+	if t.madeLocks == nil {
+		t.madeLocks = make([]benefit.UserID, len(c.Users))
 		for k, u := range c.Users {
-			t.made[k] = u.ID
+			t.madeLocks[k] = u.ID
 		}
-		slices.Sort(t.made)
+		slices.Sort(t.madeLocks)
 	}
-	return t.made
+	return t.madeLocks
 }
 
 // claimRow binds a key to an issuance; before is what stood under it, 0 when nothing did.

@@ -9,9 +9,9 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-func fill(t testing.TB, o Options, source string) *Filling {
+func fill(t testing.TB, o Options, source string) *Import {
 	t.Helper()
-	f, err := Fill(t.Context(), o, source)
+	f, err := StartImport(t.Context(), o, source)
 	if err != nil {
 		t.Fatalf("Fill: %v", err)
 	}
@@ -31,7 +31,7 @@ func TestFilling(t *testing.T) {
 	if step, rows := f.Progress(); step != 0 || rows != 0 {
 		t.Errorf("a new one is at step %d, row %d", step, rows)
 	}
-	if _, err := Open(ctx, o); !errors.Is(err, ErrFilling) {
+	if _, err := Open(ctx, o); !errors.Is(err, ErrImporting) {
 		t.Errorf("Open of a store that is being filled: %v", err)
 	}
 	if err := f.Write(ctx, users(1), 3, 5); err != nil {
@@ -40,10 +40,10 @@ func TestFilling(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatalf("Close: %v", err)
 	}
-	if _, err := Open(ctx, o); !errors.Is(err, ErrFilling) {
+	if _, err := Open(ctx, o); !errors.Is(err, ErrImporting) {
 		t.Errorf("Open of a store that is filled half: %v", err)
 	}
-	if _, err := Fill(ctx, o, "here/8"); !errors.Is(err, ErrOtherSource) {
+	if _, err := StartImport(ctx, o, "here/8"); !errors.Is(err, ErrOtherSource) {
 		t.Errorf("Fill from another source: %v", err)
 	}
 	f = fill(t, o, "here/7")
@@ -63,7 +63,7 @@ func TestFilling(t *testing.T) {
 		t.Errorf("Begin: %v; now %d, ids up to %d", err, tx.Now(), st.LastIDMillis())
 	}
 	tx.Rollback()
-	if _, err := Fill(ctx, o, "here/7"); !errors.Is(err, ErrNotEmpty) {
+	if _, err := StartImport(ctx, o, "here/7"); !errors.Is(err, ErrNotEmpty) {
 		t.Errorf("Fill of a store with rows: %v", err)
 	}
 }
@@ -82,15 +82,15 @@ func TestFillingAlone(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Begin: %v", err)
 	}
-	lockPatience = 0
-	defer func() { lockPatience = stepTimeout }()
-	if _, err := Fill(ctx, o, "here"); !errors.Is(err, ErrInUse) {
+	lockTimeout = 0
+	defer func() { lockTimeout = stepTimeout }()
+	if _, err := StartImport(ctx, o, "here"); !errors.Is(err, ErrInUse) {
 		t.Errorf("Fill beside a batch: %v", err)
 	}
 	tx.Rollback()
 	f := fill(t, o, "here")
 	defer f.Close()
-	if _, err := Fill(ctx, o, "here"); !errors.Is(err, ErrInUse) {
+	if _, err := StartImport(ctx, o, "here"); !errors.Is(err, ErrInUse) {
 		t.Errorf("Fill beside Fill: %v", err)
 	}
 	began := make(chan error, 1)

@@ -12,10 +12,10 @@ import (
 	"faquan/internal/benefit"
 )
 
-// Errors of Fill, and of Open on a store that is being filled.
+// Errors of StartImport, and of Open on a store that is being filled.
 var (
-	// ErrFilling: a move from another store has begun and has not been verified, so no process may serve it.
-	ErrFilling = errors.New("the database is being filled from another store (faquan migrate-store); run it again until it reports that both are the same")
+	// ErrImporting: a move from another store has begun and has not been verified, so no process may serve it.
+	ErrImporting = errors.New("the database is being filled from another store (faquan migrate-store); run it again until it reports that both are the same")
 	// ErrNotEmpty: only an empty store can be filled.
 	ErrNotEmpty = errors.New("the database is not empty")
 	// ErrOtherSource: what is there so far came from another store, or from this one before it went on.
@@ -47,24 +47,24 @@ func (s *Store) refuseMarked(ctx context.Context) error {
 		return err
 	}
 	if marked { //guard:TestFilling$
-		return ErrFilling
+		return ErrImporting
 	}
 	return nil
 }
 
-// Filling is an empty store that takes the rows of another one, in pieces that are each a commit. While it is open no
+// Import is an empty store that takes the rows of another one, in pieces that are each a commit. While it is open no
 // other process writes to the store, and from its first moment to Done no other process opens it.
-type Filling struct {
+type Import struct {
 	s    *Store
 	step int
 	rows int64
 }
 
-// Fill opens a store in order to fill it. source names the state of the store that the rows come from. A database that
-// was filled half from the same source goes on where that ended.
+// StartImport opens a store in order to fill it. source names the state of the store that the rows come from. A
+// database that was filled half from the same source goes on where that ended.
 //
 // Errors to expect: ErrNotEmpty, ErrOtherSource, ErrInUse, those of Open.
-func Fill(ctx context.Context, o Options, source string) (_ *Filling, err error) {
+func StartImport(ctx context.Context, o Options, source string) (_ *Import, err error) {
 	s, err := open(ctx, o, true)
 	if err != nil {
 		return nil, err
@@ -74,19 +74,19 @@ func Fill(ctx context.Context, o Options, source string) (_ *Filling, err error)
 			s.closePools()
 		}
 	}()
-	if err := s.lockForGood(ctx); err != nil {
+	if err := s.lockUntilClosed(ctx); err != nil {
 		return nil, err
 	}
-	f := &Filling{s: s}
+	f := &Import{s: s}
 	return f, f.mark(ctx, source)
 }
 
-// lockPatience is how long Fill waits for the batches of other processes.
-var lockPatience = stepTimeout
+// lockTimeout is how long StartImport waits for the batches of other processes.
+var lockTimeout = stepTimeout
 
-// lockForGood takes the store's lock for the one connection that the store then issues on, as long as that lasts.
+// lockUntilClosed takes the store's lock for the one connection that the store then issues on, as long as that lasts.
 // Batches of others come to an end within their timeouts.
-func (s *Store) lockForGood(ctx context.Context) error {
+func (s *Store) lockUntilClosed(ctx context.Context) error {
 	config := s.issuing.Config()
 	config.MaxConns, config.MinConns = 1, 0
 	config.MaxConnLifetime, config.MaxConnIdleTime = 1<<62, 1<<62
@@ -95,7 +95,7 @@ func (s *Store) lockForGood(ctx context.Context) error {
 	if s.issuing, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return err
 	}
-	for end := time.Now().Add(lockPatience); ; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(100 * time.Millisecond) {
 		var got bool
 		if err := s.issuing.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(storeLock)).Scan(&got); err != nil {
 			return err
@@ -110,7 +110,7 @@ func (s *Store) lockForGood(ctx context.Context) error {
 }
 
 // mark finds the mark, or makes it on an empty store.
-func (f *Filling) mark(ctx context.Context, source string) error {
+func (f *Import) mark(ctx context.Context, source string) error {
 	return pgx.BeginFunc(ctx, f.s.issuing, func(tx pgx.Tx) error {
 		var marked bool
 		if err := tx.QueryRow(ctx, findMark).Scan(&marked); err != nil {
@@ -161,11 +161,11 @@ func wantEmpty(ctx context.Context, tx pgx.Tx) error {
 
 // Progress returns what the last Write said: the step, and how many rows of it there are. A store that was just begun
 // has none of step 0.
-func (f *Filling) Progress() (step int, rows int64) { return f.step, f.rows }
+func (f *Import) Progress() (step int, rows int64) { return f.step, f.rows }
 
 // Write commits rows, and with them how far the filling has come. Rows come once each, but for issuances under one key:
 // those come in the order of their ids.
-func (f *Filling) Write(ctx context.Context, c *benefit.Changes, step int, rows int64) error {
+func (f *Import) Write(ctx context.Context, c *benefit.Changes, step int, rows int64) error {
 	begun, err := f.s.begin(ctx, c.Now, lockExclusive)
 	if err != nil {
 		return err
@@ -188,7 +188,7 @@ func (f *Filling) Write(ctx context.Context, c *benefit.Changes, step int, rows 
 }
 
 // Bound notes the last committed now and the latest millisecond of an id of the other store, so that neither goes back.
-func (f *Filling) Bound(ctx context.Context, now benefit.Instant, idMillis int64) error {
+func (f *Import) Bound(ctx context.Context, now benefit.Instant, idMillis int64) error {
 	tag, err := f.s.issuing.Exec(ctx, writeClock.text, int16(0), int64(now), idMillis)
 	if err == nil {
 		err = allRows(1)(tag)
@@ -201,19 +201,19 @@ func (f *Filling) Bound(ctx context.Context, now benefit.Instant, idMillis int64
 }
 
 // Analyze has the database look at what it holds now, for its plans.
-func (f *Filling) Analyze(ctx context.Context) error {
+func (f *Import) Analyze(ctx context.Context) error {
 	_, err := f.s.reading.Exec(ctx, "ANALYZE")
 	return err
 }
 
 // Store returns the store that is being filled, to read from. It ends with Close.
-func (f *Filling) Store() *Store { return f.s }
+func (f *Import) Store() *Store { return f.s }
 
 // Done takes the mark away: from now on the store can be opened.
-func (f *Filling) Done(ctx context.Context) error {
+func (f *Import) Done(ctx context.Context) error {
 	_, err := f.s.issuing.Exec(ctx, dropMark)
 	return err
 }
 
 // Close closes the store. Without Done it stays marked.
-func (f *Filling) Close() error { return f.s.Close() }
+func (f *Import) Close() error { return f.s.Close() }
