@@ -79,14 +79,14 @@ func escaped(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// processPatience bounds the answer of one process, so that one that hangs does not hide the refusals of the others.
-const processPatience = 10 * time.Second
+// processTimeout bounds the answer of one process, so that one that hangs does not hide the refusals of the others.
+const processTimeout = 10 * time.Second
 
 // Find asks all of them, and returns their refusals in one order, newest first, at most s.Limit. Each names its process.
 // When some do not answer, it returns the refusals of the others together with an error. It returns ErrNotFound when
 // there are none.
 func (all Processes) Find(ctx context.Context, s *Search) ([]*Decision, error) {
-	ctx, cancel := context.WithTimeout(ctx, processPatience)
+	ctx, cancel := context.WithTimeout(ctx, processTimeout)
 	defer cancel()
 	answers, errs := make([][]*Decision, len(all)), make([]error, len(all))
 	var asked sync.WaitGroup

@@ -23,8 +23,8 @@ import (
 	"faquan/internal/sandbox"
 )
 
-// patience is the timeout for starting and stopping a server. It is long, because a busy machine is slow.
-const patience = 90 * time.Second
+// startTimeout is the timeout for starting and stopping a server. It is long, because a busy machine is slow.
+const startTimeout = 90 * time.Second
 
 // Option changes a server before it starts.
 type Option func(*Server)
@@ -128,7 +128,7 @@ func (s *Server) arguments() []string {
 }
 
 func (s *Server) ready(ended <-chan struct{}) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	for {
 		conn, err := pgx.Connect(ctx, s.URL("postgres"))
@@ -165,7 +165,7 @@ func (s *Server) PID() int {
 
 // Exec runs a statement as the superuser in the database "postgres".
 func (s *Server) Exec(statement string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.URL("postgres"))
 	if err != nil {
@@ -230,7 +230,7 @@ func (s *Server) wait() error {
 	select {
 	case <-s.ended:
 		return nil
-	case <-time.After(patience):
+	case <-time.After(startTimeout):
 		return fmt.Errorf("PostgreSQL (process %d) does not end", s.PID())
 	}
 }

@@ -22,7 +22,7 @@ func (p *Pair) URL(database string) string {
 // Database makes an empty database and returns its connection string. It goes away with the pair.
 func (p *Pair) Database(tb testing.TB) string {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	ctx, cancel := context.WithTimeout(tb.Context(), nodeTimeout)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, p.URL("postgres"))
 	if err != nil {
@@ -40,7 +40,7 @@ func (p *Pair) Database(tb testing.TB) string {
 // they are gone.
 func (p *Pair) KillPrimary(tb testing.TB) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	ctx, cancel := context.WithTimeout(tb.Context(), nodeTimeout)
 	defer cancel()
 	n, err := p.writable(ctx)
 	if err != nil {
@@ -171,7 +171,7 @@ func (p *Pair) view() string {
 
 // await asks until something is so.
 func (p *Pair) await(what string, is func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), nodeTimeout)
 	defer cancel()
 	for {
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)

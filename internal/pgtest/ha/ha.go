@@ -32,8 +32,8 @@ import (
 	"faquan/internal/sandbox"
 )
 
-// patience is the timeout for a step of the pair, long enough for a busy machine.
-const patience = 2 * time.Minute
+// nodeTimeout is the timeout for a step of the pair, long enough for a busy machine.
+const nodeTimeout = 2 * time.Minute
 
 // monitorSettings decide how fast a failover is; times are in milliseconds.
 const monitorSettings = `
@@ -80,8 +80,8 @@ type node struct {
 	url  string // of the node alone
 }
 
-// Start makes a pair and waits until the standby is synchronous. The pair goes away with the test, and when the test process is
-// killed, too.
+// Start makes a pair and waits until the standby is synchronous. The pair goes away with the test, and when the test
+// process is killed, too.
 func Start(tb testing.TB) *Pair {
 	tb.Helper()
 	p, err := Open()
