@@ -48,7 +48,7 @@ func benchJournal(b *testing.B, size int) {
 func benchBare(b *testing.B, size int) {
 	const file = 64 << 20
 	f := benchFile(b)
-	if err := fill(f, file, nil, atOnce); err != nil {
+	if err := fill(f, file, nil, immediately); err != nil {
 		b.Fatal(err)
 	}
 	frame := make([]byte, frameBytes(size, 4096))

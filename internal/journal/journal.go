@@ -79,12 +79,12 @@ type Journal struct {
 	head   Head
 	buf    []byte // for one frame, reused
 
-	next    vfs.File // the next segment, when it is ready
-	nextErr error    // why it is not
-	maker   *maker   // making it; nil when none is at work
-	reserve vfs.File // see keepReserve; of the maker while it is at work
-	filled  atomic.Int64
-	short   atomic.Bool // the last attempt to make the next segment failed
+	next       vfs.File // the next segment, when it is ready
+	nextErr    error    // why it is not
+	maker      *maker   // making it; nil when none is at work
+	reserve    vfs.File // see keepReserve; of the maker while it is at work
+	filled     atomic.Int64
+	lowOnSpace atomic.Bool // the last attempt to make the next segment failed
 
 	failed *FailedError
 	closed bool

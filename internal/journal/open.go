@@ -94,7 +94,7 @@ func (j *Journal) begin() error {
 		align: int64(j.opts.Align), segment: 1, size: j.opts.SegmentBytes,
 		firstSeq: 1, prev: id.genesis(), id: id,
 	}
-	f, err := j.makeSegment(h.segment, h.encode(), atOnce)
+	f, err := j.makeSegment(h.segment, h.encode(), immediately)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}

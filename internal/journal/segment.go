@@ -210,7 +210,7 @@ func (e dirSyncError) Unwrap() error { return e.error }
 // or end the work with an error. When it fails no file is left behind, unless
 // the error is a dirSyncError. It may run beside appends, but only once at a time.
 func (j *Journal) makeSegment(id uint64, first []byte, pace func(done int64) error) (_ vfs.File, err error) {
-	defer func() { j.short.Store(err != nil && !errors.Is(err, errStopped)) }()
+	defer func() { j.lowOnSpace.Store(err != nil && !errors.Is(err, errStopped)) }()
 	fsys := j.opts.FS
 	path := filepath.Join(j.opts.Dir, segmentName(id))
 	temp := filepath.Join(j.opts.Dir, fmt.Sprintf("%08d%s", id, tempSuffix))

@@ -38,16 +38,16 @@ func TestSyncing(t *testing.T) {
 func TestShort(t *testing.T) {
 	disk := faultfs.New(seeded(1))
 	j, _ := mustOpen(t, tiny(disk))
-	if j.Short() {
+	if j.LowOnSpace() {
 		t.Error("a new journal is short of room")
 	}
 	disk.SetCapacity(disk.Used())
-	if err := j.Prepare(); !errors.Is(err, syscall.ENOSPC) || !j.Short() {
-		t.Errorf("a full disk: %v, short %v", err, j.Short())
+	if err := j.Prepare(); !errors.Is(err, syscall.ENOSPC) || !j.LowOnSpace() {
+		t.Errorf("a full disk: %v, short %v", err, j.LowOnSpace())
 	}
 	disk.SetCapacity(-1)
-	if err := j.Prepare(); err != nil || j.Short() {
-		t.Errorf("with room again: %v, short %v", err, j.Short())
+	if err := j.Prepare(); err != nil || j.LowOnSpace() {
+		t.Errorf("with room again: %v, short %v", err, j.LowOnSpace())
 	}
 	mustClose(t, j)
 }

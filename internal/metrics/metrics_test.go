@@ -39,7 +39,7 @@ func testMetrics() *Metrics {
 			return gateway.ServerStats{Connections: 1, MaxConnections: 2, Memory: 3, MaxMemory: 4, Dropped: 5, Starved: 6}
 		},
 		Embedded: func() embedded.Status {
-			return embedded.Status{Lag: 7, MaxLag: 9, LagSince: benefit.InstantOf(noon.Add(-90 * time.Second)), Stuck: true, Short: true}
+			return embedded.Status{Lag: 7, MaxLag: 9, LagSince: benefit.InstantOf(noon.Add(-90 * time.Second)), Stuck: true, LowOnSpace: true}
 		},
 		Free:  func() (uint64, error) { return 1 << 40, nil },
 		Clock: func() time.Time { return noon },

@@ -110,7 +110,7 @@ func (w *watcher) Collect(to chan<- prometheus.Metric) {
 		send(w.lag, float64(at.Lag))
 		send(w.maxLag, float64(at.MaxLag))
 		send(w.stuck, number(at.Stuck))
-		send(w.short, number(at.Short))
+		send(w.short, number(at.LowOnSpace))
 	}
 	if w.Free != nil {
 		if bytes, err := w.Free(); err == nil { // else it is missing

@@ -9,7 +9,7 @@ type Status struct {
 	Lag, MaxLag int
 	LagSince    benefit.Instant
 	Stuck       bool // the view, or its file behind the write-ahead log, could not be written when that was last tried
-	Short       bool // see journal.Journal.Short
+	LowOnSpace  bool // see journal.Journal.LowOnSpace
 }
 
 // Status returns the state of the store. It is safe for concurrent use, also beside Close.
@@ -17,7 +17,7 @@ func (s *Store) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := Status{
-		MaxLag: s.o.MaxMemtable, Stuck: s.stuck != nil || s.viewInWAL, Short: s.journal.Short(),
+		MaxLag: s.o.MaxMemtable, Stuck: s.stuck != nil || s.viewInWAL, LowOnSpace: s.journal.LowOnSpace(),
 		Lag: s.active.weight(), LagSince: s.active.began,
 	}
 	if s.flushing != nil { //guard:TestStatus

@@ -88,12 +88,12 @@ func TestStatusOfAFullDisk(t *testing.T) {
 	p.disk.SetCapacity(p.disk.Used())
 	for n := 2; c.ask(n) == nil; n++ {
 	}
-	if got := s.Status(); !got.Short {
+	if got := s.Status(); !got.LowOnSpace {
 		t.Errorf("a full disk: %+v", got)
 	}
 	p.disk.SetCapacity(-1)
 	c.mustAsk(t, 1000, 1001)
-	if got := s.Status(); got.Short {
+	if got := s.Status(); got.LowOnSpace {
 		t.Errorf("with room again: %+v", got)
 	}
 	if err := s.Close(); err != nil {

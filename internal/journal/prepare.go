@@ -29,10 +29,10 @@ func (j *Journal) Stats() Stats {
 	}
 }
 
-// Short reports whether the last attempt to make the next segment failed. Then
+// LowOnSpace reports whether the last attempt to make the next segment failed. Then
 // appends stop when the current one is full, unless that attempt succeeds. It is
 // safe for concurrent use.
-func (j *Journal) Short() bool { return j.short.Load() }
+func (j *Journal) LowOnSpace() bool { return j.lowOnSpace.Load() }
 
 // Prepare makes the next segment now, unless it is made. It is for owners
 // without Background, who call it when there is time; Append calls it when there
@@ -43,7 +43,7 @@ func (j *Journal) Prepare() error {
 	}
 	j.collectMaker(true)
 	if j.next == nil && j.failed == nil {
-		j.next, j.nextErr = j.makeSegment(j.seg.segment+1, nil, atOnce)
+		j.next, j.nextErr = j.makeSegment(j.seg.segment+1, nil, immediately)
 		j.checkNextErr()
 	}
 	if j.failed != nil {
@@ -52,7 +52,7 @@ func (j *Journal) Prepare() error {
 	return j.nextErr
 }
 
-func atOnce(int64) error { return nil }
+func immediately(int64) error { return nil }
 
 // needNext is Prepare for an Append: when it fails, the record is certainly not written.
 func (j *Journal) needNext() error {
@@ -76,7 +76,7 @@ func (j *Journal) checkNextErr() {
 type maker struct {
 	filled *atomic.Int64 // how full the current segment is
 	ahead  int64         // how far the work should be ahead of it, bytes
-	hurry  chan struct{} // closed: the journal waits
+	urgent chan struct{} // closed: the journal waits
 	stop   chan struct{} // closed: give up
 	done   chan struct{} // closed: file and err are set
 
@@ -95,7 +95,7 @@ func (m *maker) pace(done int64) error {
 	select {
 	case <-m.stop:
 		return errStopped
-	case <-m.hurry:
+	case <-m.urgent:
 		return nil
 	default:
 	}
@@ -107,7 +107,7 @@ func (m *maker) pace(done int64) error {
 	select {
 	case <-m.stop:
 		return errStopped
-	case <-m.hurry:
+	case <-m.urgent:
 	case <-timer.C:
 	}
 	return nil
@@ -120,7 +120,7 @@ func (j *Journal) startMaker() {
 	}
 	m := &maker{
 		filled: &j.filled, ahead: j.opts.SegmentBytes / 4,
-		hurry: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
+		urgent: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	j.maker = m
 	id := j.seg.segment + 1
@@ -141,7 +141,7 @@ func (j *Journal) collectMaker(wait bool) {
 		return
 	}
 	if wait {
-		close(m.hurry)
+		close(m.urgent)
 		<-m.done
 	}
 	select {
