@@ -9,7 +9,7 @@ import (
 // codes checks the certificate codes of a line: what they look like and how many there are. Whether each is the only
 // one of its kind is seen with the keys. Codes are drawn when the key is bound, so the length is that of the version of
 // then; those for vouchers that were refused stay reserved.
-func (c *recount) codes(l row) {
+func (c *recount) codes(l lineRef) {
 	c.report.Checked.Codes += int64(len(l.Codes))
 	t, sure := c.rules.at(l.Template, l.i.Catalogue)
 	if t == nil {
@@ -24,12 +24,12 @@ func (c *recount) codes(l row) {
 		min, limit = 0, 0
 	}
 	if len(l.Codes) < min || len(l.Codes) > limit {
-		j.broke(Codes, "certificate codes", fmt.Sprintf("%d to %d", min, limit), len(l.Codes))
+		j.violated(Codes, "certificate codes", fmt.Sprintf("%d to %d", min, limit), len(l.Codes))
 		return
 	}
 	for k, code := range l.Codes {
 		if len(code) != t.Code.Digits || !allDigits(code) {
-			j.broke(Codes, fmt.Sprintf("certificate code %d", k+1), fmt.Sprintf("%d digits", t.Code.Digits), "something else")
+			j.violated(Codes, fmt.Sprintf("certificate code %d", k+1), fmt.Sprintf("%d digits", t.Code.Digits), "something else")
 		}
 	}
 }

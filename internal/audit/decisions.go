@@ -50,7 +50,7 @@ type decisionCheck struct {
 func (c *recount) decision(i *benefit.Issuance) {
 	if i.Params.SceneCode == "" {
 		if i.Basis != nil || len(i.Errors) > 0 {
-			c.find(Finding{Decisions, whole{i}.String(), "lines that the request named", "lines that were chosen"})
+			c.find(Finding{Decisions, issuanceRef{i}.String(), "lines that the request named", "lines that were chosen"})
 		}
 		return
 	}
@@ -58,10 +58,10 @@ func (c *recount) decision(i *benefit.Issuance) {
 	d := decisionCheck{c, i, c.sceneSnapshotOf(i.Params.SceneCode, i.Catalogue)}
 	switch s := d.scene.scene; {
 	case s == nil:
-		d.broke("its scene", "one in the catalogue", "none")
+		d.violated("its scene", "one in the catalogue", "none")
 		return
 	case s.Status != benefit.Active:
-		d.broke("its scene", "open", "not open")
+		d.violated("its scene", "open", "not open")
 	}
 	d.named()
 	d.lines()
@@ -69,8 +69,8 @@ func (c *recount) decision(i *benefit.Issuance) {
 	d.basis()
 }
 
-func (d decisionCheck) broke(rule string, want, got any) {
-	f := Finding{Decisions, whole{d.i}.String() + ": " + rule, fmt.Sprint(want), fmt.Sprint(got)}
+func (d decisionCheck) violated(rule string, want, got any) {
+	f := Finding{Decisions, issuanceRef{d.i}.String() + ": " + rule, fmt.Sprint(want), fmt.Sprint(got)}
 	if d.scene.sure {
 		d.c.find(f)
 	} else {
@@ -89,7 +89,7 @@ func (d decisionCheck) named() {
 		activities = activities || r.RightID == 0
 	}
 	if rights && (narrowing == benefit.NarrowNone || narrowing == benefit.NarrowActivities) || activities && narrowing == benefit.NarrowNone {
-		d.broke("what it names", "nothing that the scene forbids", "an activity or a right")
+		d.violated("what it names", "nothing that the scene forbids", "an activity or a right")
 	}
 }
 
@@ -108,9 +108,9 @@ func (d decisionCheck) lines() {
 	}
 	switch s := d.scene.scene.Strategy; {
 	case chosen > 1 && s != benefit.ChooseAll:
-		d.broke("its activities", "one, by the strategy of the scene", chosen)
+		d.violated("its activities", "one, by the strategy of the scene", chosen)
 	case chosen > len(d.scene.activities):
-		d.broke("its activities", fmt.Sprintf("each of %d once", len(d.scene.activities)), chosen)
+		d.violated("its activities", fmt.Sprintf("each of %d once", len(d.scene.activities)), chosen)
 	}
 }
 
@@ -118,21 +118,21 @@ func (d decisionCheck) lines() {
 func (d decisionCheck) activity(a benefit.ActivityID, lines []benefit.IssuedLine) {
 	at := slices.IndexFunc(d.scene.activities, func(act *benefit.Activity) bool { return act.ID == a })
 	if at < 0 {
-		d.broke("its activity", "one of the scene", fmt.Sprint("activity ", a))
+		d.violated("its activity", "one of the scene", fmt.Sprint("activity ", a))
 		return
 	}
 	act := d.scene.activities[at]
 	if d.i.Basis != nil && !openAt(act, d.i.Basis.Now) {
-		d.broke(fmt.Sprint("activity ", a), "open when it was chosen", "not open")
+		d.violated(fmt.Sprint("activity ", a), "open when it was chosen", "not open")
 	}
 	want := d.wanted(act)
 	if len(want) != len(lines) {
-		d.broke(fmt.Sprint("activity ", a), fmt.Sprintf("%d lines, which are all that the request leaves in", len(want)), len(lines))
+		d.violated(fmt.Sprint("activity ", a), fmt.Sprintf("%d lines, which are all that the request leaves in", len(want)), len(lines))
 		return
 	}
 	for k := range want {
 		if lines[k].Line != want[k] {
-			d.broke(fmt.Sprintf("activity %d, line %d of it", a, k), fmt.Sprintf("%+v", want[k]), fmt.Sprintf("%+v", lines[k].Line))
+			d.violated(fmt.Sprintf("activity %d, line %d of it", a, k), fmt.Sprintf("%+v", want[k]), fmt.Sprintf("%+v", lines[k].Line))
 		}
 	}
 }
@@ -204,7 +204,7 @@ func (d decisionCheck) errors() {
 		}
 	}
 	if !slices.Equal(want, told) {
-		d.broke("its names reported as missing", fmt.Sprintf("%d names, which the scene does not have", len(want)), fmt.Sprintf("%d, or others", len(told)))
+		d.violated("its names reported as missing", fmt.Sprintf("%d names, which the scene does not have", len(want)), fmt.Sprintf("%d, or others", len(told)))
 	}
 }
 
@@ -224,7 +224,7 @@ func (d decisionCheck) foreign(e benefit.DecisionError) {
 		})
 	})
 	if !there || slices.ContainsFunc(d.i.Lines, func(l benefit.IssuedLine) bool { return d.codeOf(l.Activity) == e.ActCode }) {
-		d.broke("its names reported as another merchant's", "something of the scene that belongs to another merchant, and was not issued", fmt.Sprintf("%q, right %d", e.ActCode, e.RightID))
+		d.violated("its names reported as another merchant's", "something of the scene that belongs to another merchant, and was not issued", fmt.Sprintf("%q, right %d", e.ActCode, e.RightID))
 	}
 }
 
@@ -243,21 +243,21 @@ func (d decisionCheck) codeOf(a benefit.ActivityID) string {
 func (d decisionCheck) basis() {
 	b := d.i.Basis
 	if b == nil {
-		d.broke("its basis", "kept", "none")
+		d.violated("its basis", "kept", "none")
 		return
 	}
 	if first, _, _ := moments(d.i); b.Now <= 0 || b.Now > first {
-		d.broke("the instant of its choice", fmt.Sprintf("at %d or before", int64(first)), int64(b.Now))
+		d.violated("the instant of its choice", fmt.Sprintf("at %d or before", int64(first)), int64(b.Now))
 	}
 	if b.Frozen {
-		d.broke("its user", "one who was not frozen", "frozen")
+		d.violated("its user", "one who was not frozen", "frozen")
 	}
 	seen := map[benefit.TemplateID]benefit.Counters{}
 	for _, t := range b.Templates {
 		seen[t.Template] = t.Counters
 		if n := t.Counters; !inOrder(0, n.DayCount, n.Count) || !inOrder(0, n.DayAmount, n.Amount) || !inOrder(0, n.UserDay, n.User, n.Count) ||
 			n.Person != 0 && n.Person < n.User || !b.Known && n.User != 0 {
-			d.broke(fmt.Sprintf("the counters of template %d that its choice saw", t.Template), "counters that can be", fmt.Sprintf("%+v", n))
+			d.violated(fmt.Sprintf("the counters of template %d that its choice saw", t.Template), "counters that can be", fmt.Sprintf("%+v", n))
 		}
 	}
 	for k := range d.i.Lines {
@@ -267,15 +267,15 @@ func (d decisionCheck) basis() {
 		switch {
 		case l.Issued == 0:
 		case !ok:
-			d.broke(fmt.Sprint("the counters of template ", l.Template), "among what its choice saw", "not there")
+			d.violated(fmt.Sprint("the counters of template ", l.Template), "among what its choice saw", "not there")
 		case l.Seen.Count < n.Count || l.Seen.Amount < n.Amount || l.Seen.User < n.User ||
 			sameDay && (l.Seen.DayCount < n.DayCount || l.Seen.DayAmount < n.DayAmount || l.Seen.UserDay < n.UserDay):
-			d.broke(fmt.Sprintf("the counters of template %d that its choice saw", l.Template), "those of its line, or less", "more")
+			d.violated(fmt.Sprintf("the counters of template %d that its choice saw", l.Template), "those of its line, or less", "more")
 		}
 	}
 	for _, p := range b.Participations {
 		if p.User != d.i.User || !inOrder(0, p.DaySends, p.DayTotal, p.Total) || p.At > b.Now || !b.Known && p.Total != 0 {
-			d.broke(fmt.Sprintf("the participation in activity %d that its choice saw", p.Activity), "one that can be", "another")
+			d.violated(fmt.Sprintf("the participation in activity %d that its choice saw", p.Activity), "one that can be", "another")
 		}
 	}
 }

@@ -96,15 +96,15 @@ func (c *recount) compareKeys(ctx context.Context, some []uint64) error {
 			one := holder{i.ID, first, i.BindMillis}
 			before, again := held[k]
 			if held[k] = one; again {
-				c.standsAgain(k, before, one)
+				c.isRebound(k, before, one)
 			}
 		}
 	}
 	return nil
 }
 
-// standsAgain judges two issuances under one key.
-func (c *recount) standsAgain(k scopedKey, before, after holder) {
+// isRebound judges two issuances under one key.
+func (c *recount) isRebound(k scopedKey, before, after holder) {
 	name := fmt.Sprintf("issuances %d and %d", before.issuance, after.issuance)
 	switch over := before.first + benefit.Instant(before.bound); {
 	case k.scope == benefit.CodeScope:
@@ -132,24 +132,24 @@ func (c *recount) lookUp(ctx context.Context, i *benefit.Issuance) error {
 		return found, err
 	}
 	byUser := func() (*benefit.Issuance, error) { return one(c.r.UserIssuances(ctx, i.User, i.ID-1, 1)) }
-	if err := errors.Join(c.asked(ctx, i, "by its key", byKey), c.asked(ctx, i, "by its user", byUser)); err != nil {
+	if err := errors.Join(c.lookUpKey(ctx, i, "by its key", byKey), c.lookUpKey(ctx, i, "by its user", byUser)); err != nil {
 		return err
 	}
 	if trace := i.Note.TraceID; trace != "" {
 		byTrace := func() (*benefit.Issuance, error) { return one(c.r.TraceIssuances(ctx, trace, i.ID-1, 1)) }
-		if err := c.asked(ctx, i, "by its trace", byTrace); err != nil {
+		if err := c.lookUpKey(ctx, i, "by its trace", byTrace); err != nil {
 			return err
 		}
 	}
 	for k := range i.Lines {
 		l := &i.Lines[k]
 		byTemplate := func() (*benefit.Issuance, error) { return one(c.r.TemplateIssuances(ctx, l.Template, i.ID-1, 1)) }
-		if err := c.asked(ctx, i, fmt.Sprint("by its template ", l.Template), byTemplate); err != nil {
+		if err := c.lookUpKey(ctx, i, fmt.Sprint("by its template ", l.Template), byTemplate); err != nil {
 			return err
 		}
 		for n, code := range l.Codes {
 			byCode := func() (*benefit.Issuance, error) { return c.r.Claim(ctx, benefit.CodeScope, code) }
-			if err := c.asked(ctx, i, fmt.Sprintf("by code %d of line %d", n+1, k), byCode); err != nil {
+			if err := c.lookUpKey(ctx, i, fmt.Sprintf("by code %d of line %d", n+1, k), byCode); err != nil {
 				return err
 			}
 		}
@@ -158,16 +158,16 @@ func (c *recount) lookUp(ctx context.Context, i *benefit.Issuance) error {
 		}
 		last := l.First + id.ID(l.Issued*l.Quantity-1)
 		byVoucher := func() (*benefit.Issuance, error) { return c.r.IssuanceOf(ctx, last) }
-		if err := c.asked(ctx, i, fmt.Sprint("by its voucher ", last), byVoucher); err != nil {
+		if err := c.lookUpKey(ctx, i, fmt.Sprint("by its voucher ", last), byVoucher); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// asked compares an issuance with what the store answers when it is asked for. An answer that is an error is a
+// lookUpKey compares an issuance with what the store answers when it is asked for. An answer that is an error is a
 // finding, unless the audit itself was stopped.
-func (c *recount) asked(ctx context.Context, i *benefit.Issuance, how string, ask func() (*benefit.Issuance, error)) error {
+func (c *recount) lookUpKey(ctx context.Context, i *benefit.Issuance, how string, ask func() (*benefit.Issuance, error)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -180,28 +180,28 @@ func (c *recount) asked(ctx context.Context, i *benefit.Issuance, how string, as
 	case got != nil && got.ID == i.ID:
 		return nil
 	case got != nil:
-		answer = whole{got}.String()
+		answer = issuanceRef{got}.String()
 	}
-	c.find(Finding{Lookups, whole{i}.String() + ", asked for " + how, "itself", answer})
+	c.find(Finding{Lookups, issuanceRef{i}.String() + ", asked for " + how, "itself", answer})
 	return nil
 }
 
 // lookUpUser looks up a user by its id and by each of its identifiers.
 func (c *recount) lookUpUser(ctx context.Context, u *benefit.User) error {
 	byID := func() (*benefit.User, error) { return c.r.User(ctx, u.ID) }
-	if err := c.askedUser(ctx, u, "its id", byID); err != nil {
+	if err := c.lookUpNewUser(ctx, u, "its id", byID); err != nil {
 		return err
 	}
 	for k, ident := range u.Identifiers {
 		byIdentifier := func() (*benefit.User, error) { return c.r.Recipient(ctx, ident) }
-		if err := c.askedUser(ctx, u, fmt.Sprintf("its identifier %d", k+1), byIdentifier); err != nil {
+		if err := c.lookUpNewUser(ctx, u, fmt.Sprintf("its identifier %d", k+1), byIdentifier); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *recount) askedUser(ctx context.Context, u *benefit.User, how string, ask func() (*benefit.User, error)) error {
+func (c *recount) lookUpNewUser(ctx context.Context, u *benefit.User, how string, ask func() (*benefit.User, error)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -10,20 +10,20 @@ import (
 	"faquan/internal/money"
 )
 
-// row is one line of an issuance.
-type row struct {
+// lineRef is one line of an issuance.
+type lineRef struct {
 	i *benefit.Issuance
 	k int
 	*benefit.IssuedLine
 }
 
-func (l row) String() string {
+func (l lineRef) String() string {
 	return fmt.Sprintf("issuance %d, line %d, template %d", l.i.ID, l.k, l.Template)
 }
 
 // vouchers returns how many the line issued, and what they are worth together. A line that claims to have issued more
 // than it holds counts for what it holds.
-func (l row) vouchers() (n, amount int64) {
+func (l lineRef) vouchers() (n, amount int64) {
 	n = int64(l.Issued) * int64(l.Quantity)
 	for _, a := range l.Amounts[:max(min(n, int64(len(l.Amounts))), 0)] {
 		amount += int64(a)
@@ -36,14 +36,14 @@ func (c *recount) wrong(where fmt.Stringer, what string, want, got any) {
 	c.find(Finding{Vouchers, where.String() + ": " + what, fmt.Sprint(want), fmt.Sprint(got)})
 }
 
-// whole refers to an issuance in a finding.
-type whole struct{ i *benefit.Issuance }
+// issuanceRef refers to an issuance in a finding.
+type issuanceRef struct{ i *benefit.Issuance }
 
-func (w whole) String() string { return fmt.Sprintf("issuance %d", w.i.ID) }
+func (w issuanceRef) String() string { return fmt.Sprintf("issuance %d", w.i.ID) }
 
 // shape checks an issuance as a whole: an id range of its own that its lines fill, and something issued.
 func (c *recount) shape(i *benefit.Issuance) {
-	name := whole{i}
+	name := issuanceRef{i}
 	if i.ID < c.next {
 		c.wrong(name, "its ids", fmt.Sprintf("%d or more, as the issuance before ends there", c.next), i.ID)
 	}
@@ -51,7 +51,7 @@ func (c *recount) shape(i *benefit.Issuance) {
 	for k := range i.Lines {
 		l := &i.Lines[k]
 		if l.First != next {
-			c.wrong(row{i, k, l}, "its first voucher", next, l.First)
+			c.wrong(lineRef{i, k, l}, "its first voucher", next, l.First)
 		}
 		next += id.ID(max(l.Sends*l.Quantity, 0))
 		issued += l.Issued
@@ -74,7 +74,7 @@ func (c *recount) shape(i *benefit.Issuance) {
 }
 
 // lineShape checks what holds for every line, whatever its template says.
-func (c *recount) lineShape(l row) {
+func (c *recount) lineShape(l lineRef) {
 	if l.Sends < 1 || l.Quantity < 1 || l.Issued < 0 || l.Issued > l.Sends {
 		c.wrong(l, "sends issued", fmt.Sprintf("0 to %d of %d vouchers", l.Sends, l.Quantity), l.Issued)
 	}
@@ -90,7 +90,7 @@ func (c *recount) lineShape(l row) {
 }
 
 // issued takes a line that issued something: into the totals, and before the rules.
-func (c *recount) issued(l row) {
+func (c *recount) issued(l lineRef) {
 	n, amount := l.vouchers()
 	c.report.Checked.Vouchers += n
 	c.tally(l.Template).add(c.seeds, l.IssuedLine, n, amount)
@@ -108,7 +108,7 @@ func (c *recount) issued(l row) {
 		c.wrong(l, "kind and face", fmt.Sprint(t.Kind, t.Face), fmt.Sprint(l.Kind, l.Face))
 	}
 	if want := validity(t.Valid, l.At); l.Valid != want {
-		j.broke(Vouchers, "validity", fmt.Sprint(want.Start, " to ", want.End), fmt.Sprint(l.Valid.Start, " to ", l.Valid.End))
+		j.violated(Vouchers, "validity", fmt.Sprint(want.Start, " to ", want.End), fmt.Sprint(l.Valid.Start, " to ", l.Valid.End))
 	}
 	j.amounts(n)
 	j.caps(n, amount)
@@ -117,13 +117,13 @@ func (c *recount) issued(l row) {
 // lineJudge checks a line against the rules of its template.
 type lineJudge struct {
 	c *recount
-	row
+	lineRef
 	t    *benefit.Template
 	sure bool // the rules are those of the line's version
 }
 
-// broke reports a broken rule: a finding if that was the rule then, else a doubt.
-func (j lineJudge) broke(invariant Invariant, rule string, want, got any) {
+// violated reports a broken rule: a finding if that was the rule then, else a doubt.
+func (j lineJudge) violated(invariant Invariant, rule string, want, got any) {
 	f := Finding{invariant, j.String() + ": " + rule, fmt.Sprint(want), fmt.Sprint(got)}
 	if j.sure {
 		j.c.find(f)
@@ -153,11 +153,11 @@ func (j lineJudge) amounts(n int64) {
 	default:
 	}
 	if j.HasAmount != j.t.TakesAmount() {
-		j.broke(Vouchers, "an amount in the request", j.t.TakesAmount(), j.HasAmount)
+		j.violated(Vouchers, "an amount in the request", j.t.TakesAmount(), j.HasAmount)
 	}
 	for k, a := range j.Amounts[:max(min(n, int64(len(j.Amounts))), 0)] {
 		if a < lowest || a > highest {
-			j.broke(Vouchers, fmt.Sprintf("the amount of voucher %d in fen", j.First+id.ID(k)),
+			j.violated(Vouchers, fmt.Sprintf("the amount of voucher %d in fen", j.First+id.ID(k)),
 				fmt.Sprintf("%d to %d", lowest, highest), int64(a))
 		}
 	}
@@ -206,7 +206,7 @@ func (j lineJudge) bounded(invariant Invariant, rule string, limit benefit.Cap, 
 		if invariant == Totals {
 			j.c.tally(j.Template).over = true
 		}
-		j.broke(invariant, rule, fmt.Sprint("at most ", int64(limit)), fmt.Sprintf("%d, of which %d before", have+n, have))
+		j.violated(invariant, rule, fmt.Sprint("at most ", int64(limit)), fmt.Sprintf("%d, of which %d before", have+n, have))
 	}
 }
 

@@ -229,12 +229,12 @@ func (c *recount) commit(lines []activityGrant, states map[benefit.ActivityID]*p
 	if lines[0].flags&settled == 0 || unordered || want == got {
 		return
 	}
-	c.brokeActivity(sure, c.activities[lines[0].activity], "a treasure box that is done",
+	c.violatedActivity(sure, c.activities[lines[0].activity], "a treasure box that is done",
 		Finding{Boxes, fmt.Sprintf("issuance %d: a treasure box is done", lines[0].issuance), fmt.Sprint(want), fmt.Sprint(got)})
 }
 
-// brokeActivity reports a broken rule of an activity: a finding if that was the rule then, else a doubt.
-func (c *recount) brokeActivity(sure bool, a benefit.ActivityID, rule string, f Finding) {
+// violatedActivity reports a broken rule of an activity: a finding if that was the rule then, else a doubt.
+func (c *recount) violatedActivity(sure bool, a benefit.ActivityID, rule string, f Finding) {
 	if sure {
 		c.find(f)
 	} else {
@@ -291,7 +291,7 @@ func (c *recount) guard(l *activityGrant, s *participationTotals, sure bool) {
 	if s.before.at == 0 || gap >= apart || gap == 0 && (s.before.continued || s.now.continued) { // then the order is not known
 		return
 	}
-	c.brokeActivity(sure, s.Activity, "one-second guard", Finding{
+	c.violatedActivity(sure, s.Activity, "one-second guard", Finding{
 		Guard, fmt.Sprintf("issuances %d and %d, activity %d", s.before.issuance, l.issuance, s.Activity),
 		fmt.Sprintf("%d ms between them or more", apart), fmt.Sprintf("%d ms", gap),
 	})
@@ -389,7 +389,7 @@ func (c *recount) sameParticipation(want *participationTotals, got *benefit.Part
 	if counts && want.Done == got.Done && len(cards) == len(stored) {
 		f.Want, f.Got = "the cards that were played, in their order", "others"
 	}
-	c.brokeActivity(!counts || !want.unsure, want.Activity, "cards and done", f)
+	c.violatedActivity(!counts || !want.unsure, want.Activity, "cards and done", f)
 }
 
 func showParticipation(p *benefit.Participation, cards int) string {

@@ -78,7 +78,7 @@ func (r *replay) commit(changes *benefit.Changes) {
 		}
 		for k := range i.Lines {
 			// A continued issuance comes again with the lines that it had.
-			if l := (row{i, k, &i.Lines[k]}); l.Issued > 0 && !r.counted[lineOf{i.ID, k}] {
+			if l := (lineRef{i, k, &i.Lines[k]}); l.Issued > 0 && !r.counted[lineOf{i.ID, k}] {
 				r.counted[lineOf{i.ID, k}] = true
 				r.line(l)
 			}
@@ -86,7 +86,7 @@ func (r *replay) commit(changes *benefit.Changes) {
 	}
 }
 
-func (r *replay) line(l row) {
+func (r *replay) line(l lineRef) {
 	n, _ := l.vouchers()
 	r.totals[benefit.QuotaKey{User: l.i.User, Template: l.Template}] += n
 	person := r.users[l.i.User]

@@ -136,21 +136,21 @@ func (c *recount) issuance(ctx context.Context, i *benefit.Issuance) error {
 	c.shape(i)
 	c.decision(i)
 	for k := range i.Lines {
-		l := row{i, k, &i.Lines[k]}
+		l := lineRef{i, k, &i.Lines[k]}
 		c.lineShape(l)
 		c.codes(l)
 		if l.Issued > 0 {
 			c.issued(l)
 		}
 	}
-	if c.due() {
+	if c.lookupDue() {
 		return c.lookUp(ctx, i)
 	}
 	return nil
 }
 
-// due reports whether it is time to look up a row again.
-func (c *recount) due() bool {
+// lookupDue reports whether it is time to look up a row again.
+func (c *recount) lookupDue() bool {
 	if c.lookups++; c.o.LookupEvery < 0 || c.lookups < c.o.LookupEvery {
 		return false
 	}

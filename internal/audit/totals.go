@@ -165,7 +165,7 @@ func (c *recount) findGaps(ctx context.Context) error {
 			return fmt.Errorf("reading the issuances: %w", err)
 		}
 		for k := range i.Lines {
-			l := row{i, k, &i.Lines[k]}
+			l := lineRef{i, k, &i.Lines[k]}
 			if steps, ok := broken[l.Template]; ok && l.Issued > 0 {
 				broken[l.Template] = append(steps, stepOf(l))
 			}
@@ -185,7 +185,7 @@ type step struct {
 	added state
 }
 
-func stepOf(l row) step {
+func stepOf(l lineRef) step {
 	n, amount := l.vouchers()
 	return step{l.String(), l.At.Day(), l.Seen, state{n, amount}}
 }

@@ -73,7 +73,7 @@ func (c *recount) user(ctx context.Context, u *benefit.User) error {
 	if u.Person != "" {
 		c.linked[u.ID] = c.personNumber(u.Person)
 	}
-	if c.due() {
+	if c.lookupDue() {
 		return c.lookUpUser(ctx, u)
 	}
 	return nil
