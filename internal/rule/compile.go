@@ -82,7 +82,7 @@ func firstOf(issues *cel.Issues) error {
 
 // at is an error at a location, whose lines count from 1 and columns from 0; both are -1 or 0 when there is none.
 func at(l common.Location, message string) error {
-	return &Error{max(l.Line(), 1), max(l.Column()+1, 1), plainly(message)}
+	return &Error{max(l.Line(), 1), max(l.Column()+1, 1), plainMessage(message)}
 }
 
 // compiler turns one rule that CEL has checked into a program.
@@ -123,7 +123,7 @@ func (c *compiler) plan() (err error) {
 		options = append(options, cel.CostTracking(counter{c.rule.patterns}), cel.CostLimit(MaxCost))
 	}
 	if c.rule.program, err = c.env.Program(c.checked, options...); err != nil {
-		return &Error{1, 1, plainly(err.Error())}
+		return &Error{1, 1, plainMessage(err.Error())}
 	}
 	return nil
 }

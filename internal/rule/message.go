@@ -85,8 +85,8 @@ var rewrites = []rewrite{
 	}},
 }
 
-// plainly returns what CEL says in plain words; what is not known stays as it is.
-func plainly(message string) string {
+// plainMessage returns what CEL says in plain words; what is not known stays as it is.
+func plainMessage(message string) string {
 	for _, r := range rewrites {
 		if part := r.pattern.FindStringSubmatch(message); part != nil {
 			return r.plain(part)
