@@ -34,17 +34,17 @@ func dial(dir, name string) (*Client, error) {
 		DialContext: func(context.Context, string, string) (net.Conn, error) {
 			conn, err := connect(dir, name)
 			if err != nil {
-				return nil, &notAsked{err}
+				return nil, &notSentError{err}
 			}
 			return conn, nil
 		},
 	}}}, err
 }
 
-// notAsked is the error of a connection that could not be made: nothing was sent.
-type notAsked struct{ error }
+// notSentError is the error of a connection that could not be made: nothing was sent.
+type notSentError struct{ error }
 
-func (e *notAsked) Unwrap() error { return e.error }
+func (e *notSentError) Unwrap() error { return e.error }
 
 // Status returns the status of the process.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
@@ -165,7 +165,7 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 		return nil, err
 	}
 	resp, err := c.http.Do(req)
-	var notAsked *notAsked
+	var notAsked *notSentError
 	switch {
 	case errors.As(err, &notAsked): //guard:TestServingProcessIsNotAsked
 		return nil, fmt.Errorf("asking the serving process: %w", err)

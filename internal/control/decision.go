@@ -175,12 +175,12 @@ func (t formatter) issuance(i *benefit.Issuance) *Decision {
 	return decision
 }
 
-const remarkConflict = "the key is bound to another request, which is not shown"
+const conflictRemark = "the key is bound to another request, which is not shown"
 
 // explain adds the reasons. There are none for a key that is bound to another request.
 func (t formatter) explain(decision *Decision, e *benefit.Explanation) {
 	if e == nil {
-		decision.Remark = remarkConflict
+		decision.Remark = conflictRemark
 		return
 	}
 	if decision.At == "" {

@@ -314,7 +314,7 @@ func (d *Service) describeRefusal(ctx context.Context, r store.Reader, t formatt
 		decision.Outcome = NothingChosen
 	}
 	if c.Reason == benefit.KeyConflict {
-		decision.Remark = remarkConflict
+		decision.Remark = conflictRemark
 	}
 	return decision, nil
 }
