@@ -61,7 +61,7 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request) {
 	if bad == nil {
 		gateway.Verified(r.Context())
 		var g *session.Grant
-		if g, bad = h.give(r.Context(), app, form); bad == nil {
+		if g, bad = h.grant(r.Context(), app, form); bad == nil {
 			body = answerOf(app.App, g)
 		}
 	}
@@ -169,7 +169,7 @@ func (h *Handler) client(r *http.Request, form map[string]string) (*gateway.App,
 	return app, nil
 }
 
-func (h *Handler) give(ctx context.Context, app *gateway.App, form map[string]string) (*session.Grant, *refusal) {
+func (h *Handler) grant(ctx context.Context, app *gateway.App, form map[string]string) (*session.Grant, *refusal) {
 	switch form["grant_type"] {
 	case "":
 		return nil, invalid("缺少参数：grant_type")
@@ -180,19 +180,19 @@ func (h *Handler) give(ctx context.Context, app *gateway.App, form map[string]st
 			}
 		}
 		g, err := h.o.Service.Exchange(ctx, app.ID, form["code"], form["redirect_uri"])
-		return h.given(app.App, g, err)
+		return h.grantFrom(app.App, g, err)
 	case "refresh_token":
 		if form["refresh_token"] == "" {
 			return nil, invalid("缺少参数：refresh_token")
 		}
 		g, err := h.o.Service.Refresh(ctx, app.ID, form["refresh_token"])
-		return h.given(app.App, g, err)
+		return h.grantFrom(app.App, g, err)
 	}
 	return nil, errType
 }
 
-// given logs what was given out to the app, and says what the errors of the desk are on this wire.
-func (h *Handler) given(app *benefit.App, g *session.Grant, err error) (*session.Grant, *refusal) {
+// grantFrom logs what was given out to the app, and says what the errors of the desk are on this wire.
+func (h *Handler) grantFrom(app *benefit.App, g *session.Grant, err error) (*session.Grant, *refusal) {
 	if err == nil {
 		h.o.Log.Info("session issued", "app", app.Name, "digest", g.Digest.String()[:8], "merchant", g.Merchant.Name)
 		return g, nil
@@ -224,7 +224,7 @@ func (h *Handler) Refresh(ctx context.Context, app *benefit.App, token string) (
 }
 
 func (h *Handler) inBand(app *benefit.App, g *session.Grant, err error) (result, refused string, _ error) {
-	g, bad := h.given(app, g, err)
+	g, bad := h.grantFrom(app, g, err)
 	switch {
 	case bad == errBusy:
 		return "", "", ErrBusy

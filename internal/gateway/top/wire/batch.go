@@ -45,7 +45,7 @@ func (p *Policy) Items(batch *Request) ([]Item, *Error) {
 		if bad != nil {
 			return nil, bad
 		}
-		public = overlay(public, shared)
+		public = mergeParams(public, shared)
 	}
 	if body == "" {
 		return nil, ErrParameter.With("批量请求中没有API调用")
@@ -56,7 +56,7 @@ func (p *Policy) Items(batch *Request) ([]Item, *Error) {
 	var items []Item
 	for text := range strings.SplitSeq(body, Separator) {
 		own, bad := batch.readItem(text)
-		req := &Request{Params: overlay(public, own), limits: batch.limits}
+		req := &Request{Params: mergeParams(public, own), limits: batch.limits}
 		if bad == nil {
 			bad = checkMethod(&checker{policy: p, req: req})
 		}
@@ -89,9 +89,9 @@ func outer(name string) bool {
 	return false
 }
 
-// overlay returns the parameters of under and over, sorted; where both have a name, over's. The signature is left out,
+// mergeParams returns the parameters of under and over, sorted; where both have a name, over's. The signature is left out,
 // as nothing more is to be checked against it.
-func overlay(under, over []Param) []Param {
+func mergeParams(under, over []Param) []Param {
 	all := make([]Param, 0, len(under)+len(over))
 	for len(under) > 0 || len(over) > 0 {
 		var p Param
