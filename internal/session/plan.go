@@ -144,8 +144,8 @@ func (p *plan) begin(kind benefit.SessionKind, of *benefit.Session, lifetime tim
 	return s, key
 }
 
-// give puts a new access session, and the refresh session with the key, in force in the family of the head.
-func (p *plan) give(head, refresh *benefit.Session, key string, lifetime time.Duration) (*Grant, error) {
+// addGrant puts a new access session, and the refresh session with the key, in force in the family of the head.
+func (p *plan) addGrant(head, refresh *benefit.Session, key string, lifetime time.Duration) (*Grant, error) {
 	access, accessKey := p.begin(benefit.AccessSession, head, lifetime)
 	head.Access, head.Refresh = access.Digest, refresh.Digest
 	for _, s := range []*benefit.Session{access, refresh, head} {

@@ -105,7 +105,7 @@ func (d *Service) New(ctx context.Context, o Order) (*Grant, error) {
 	if min(o.Lifetime, o.Refresh) < 0 || max(o.Lifetime, o.Refresh) > maxLifetime {
 		return nil, ErrLifetime
 	}
-	return d.giving(ctx, func(p *plan) (*Grant, error) {
+	return d.checkConsent(ctx, func(p *plan) (*Grant, error) {
 		base, err := p.parties(o)
 		if err != nil {
 			return nil, err
@@ -117,7 +117,7 @@ func (d *Service) New(ctx context.Context, o Order) (*Grant, error) {
 		}
 		head, key := p.begin(benefit.RefreshSession, base, o.Refresh)
 		head.Family = head.Digest
-		return p.give(head, head, key, o.Lifetime)
+		return p.addGrant(head, head, key, o.Lifetime)
 	})
 }
 
@@ -159,10 +159,10 @@ const AnyRedirect = ""
 // code was sent to, or AnyRedirect. It fails with ErrNotFound, ErrExpired, ErrRedirect or ErrEnded. With ErrEnded, what
 // was issued for the code before has ended, too.
 func (d *Service) Exchange(ctx context.Context, app benefit.AppID, code, redirect string) (*Grant, error) {
-	if err := d.hopeless(ctx, app, code, benefit.CodeSession); err != nil {
+	if err := d.checkOrder(ctx, app, code, benefit.CodeSession); err != nil {
 		return nil, err
 	}
-	return d.giving(ctx, func(p *plan) (*Grant, error) {
+	return d.checkConsent(ctx, func(p *plan) (*Grant, error) {
 		head, err := p.find(app, code, benefit.CodeSession)
 		switch {
 		case err != nil:
@@ -177,17 +177,17 @@ func (d *Service) Exchange(ctx context.Context, app benefit.AppID, code, redirec
 		}
 		head.Ended = p.now
 		refresh, key := p.begin(benefit.RefreshSession, head, d.o.Lifetimes.Refresh)
-		return p.give(head, refresh, key, d.o.Access)
+		return p.addGrant(head, refresh, key, d.o.Access)
 	})
 }
 
 // Refresh issues a session for a refresh session of the app; it replaces the one of the family that is in force. It fails
 // with ErrNotFound, ErrExpired or ErrEnded.
 func (d *Service) Refresh(ctx context.Context, app benefit.AppID, token string) (*Grant, error) {
-	if err := d.hopeless(ctx, app, token, benefit.RefreshSession); err != nil {
+	if err := d.checkOrder(ctx, app, token, benefit.RefreshSession); err != nil {
 		return nil, err
 	}
-	return d.giving(ctx, func(p *plan) (*Grant, error) {
+	return d.checkConsent(ctx, func(p *plan) (*Grant, error) {
 		old, err := p.find(app, token, benefit.RefreshSession)
 		switch {
 		case err != nil:
@@ -205,14 +205,14 @@ func (d *Service) Refresh(ctx context.Context, app benefit.AppID, token string) 
 			return nil, err
 		}
 		refresh, key := p.begin(benefit.RefreshSession, old, d.o.Lifetimes.Refresh)
-		return p.give(head, refresh, key, d.o.Access)
+		return p.addGrant(head, refresh, key, d.o.Access)
 	})
 }
 
-// hopeless returns the error of a code or refresh token that a change would only refuse, and nil for any other. It relies
+// checkOrder returns the error of a code or refresh token that a change would only refuse, and nil for any other. It relies
 // on what cannot change any more: a key that was never issued, or a session that has ended or expired. A code that was
 // used before still needs the change while something that was issued for it is in force.
-func (d *Service) hopeless(ctx context.Context, app benefit.AppID, key string, kind benefit.SessionKind) error {
+func (d *Service) checkOrder(ctx context.Context, app benefit.AppID, key string, kind benefit.SessionKind) error {
 	if d.o.Session == nil { //guard:TestRefusedWithoutAChange without d.o.Session == nil
 		return nil
 	}
@@ -245,8 +245,8 @@ func (d *Service) hopeless(ctx context.Context, app benefit.AppID, key string, k
 	return ErrEnded
 }
 
-// giving commits a change that issues sessions.
-func (d *Service) giving(ctx context.Context, fn func(p *plan) (*Grant, error)) (*Grant, error) {
+// checkConsent commits a change that issues sessions.
+func (d *Service) checkConsent(ctx context.Context, fn func(p *plan) (*Grant, error)) (*Grant, error) {
 	var g *Grant
 	err := d.commit(ctx, func(p *plan) (err error) {
 		g, err = fn(p)
