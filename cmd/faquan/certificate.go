@@ -12,8 +12,8 @@ import (
 	"faquan/internal/config"
 )
 
-// lookEvery is the minimum time between two checks of the certificate's files.
-const lookEvery = time.Second
+// checkEvery is the minimum time between two checks of the certificate's files.
+const checkEvery = time.Second
 
 // certificate returns the configuration of TLS; nil without a certificate.
 func certificate(c *config.Config, log *slog.Logger) (*tls.Config, error) {
@@ -33,10 +33,10 @@ type certificateFiles struct {
 	log   *slog.Logger
 	now   func() time.Time
 
-	mu     sync.Mutex
-	looked time.Time
-	seen   [2]fileState // of the files that were read last, valid or not
-	pair   *tls.Certificate
+	mu        sync.Mutex
+	checkedAt time.Time
+	seen      [2]fileState // of the files that were read last, valid or not
+	pair      *tls.Certificate
 }
 
 // fileState identifies the content of a file.
@@ -70,10 +70,10 @@ func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at := f.now()
-	if since := at.Sub(f.looked); since >= 0 && since < lookEvery {
+	if since := at.Sub(f.checkedAt); since >= 0 && since < checkEvery {
 		return f.pair, nil
 	}
-	f.looked = at
+	f.checkedAt = at
 	now := f.state()
 	if now[0].same(f.seen[0]) && now[1].same(f.seen[1]) {
 		return f.pair, nil

@@ -148,11 +148,11 @@ func (d *demo) start(ctx context.Context) error {
 	if d.server, err = startServer(ctx, &c, serverOptions{log: log, document: doc}); err != nil {
 		return err
 	}
-	return d.meetGateway(ctx)
+	return d.configureGateway(ctx)
 }
 
-// meetGateway gives the platform's public key to the caller.
-func (d *demo) meetGateway(ctx context.Context) error {
+// configureGateway gives the platform's public key to the caller.
+func (d *demo) configureGateway(ctx context.Context) error {
 	key, err := d.server.service.PublicKey(ctx)
 	if err != nil {
 		return errors.Join(err, d.server.stop())

@@ -106,9 +106,9 @@ type finder interface {
 	Find(context.Context, *control.Search) ([]*control.Decision, error)
 }
 
-// whoRefused returns the finder of refusals: the process that serves the directory, or those of this machine on the
+// refusedBy returns the finder of refusals: the process that serves the directory, or those of this machine on the
 // database. It prints how many are asked, because other machines may have more.
-func whoRefused(note io.Writer, at location) (finder, error) {
+func refusedBy(note io.Writer, at location) (finder, error) {
 	var (
 		p   finder
 		all control.Processes
@@ -133,7 +133,7 @@ func whoRefused(note io.Writer, at location) (finder, error) {
 func explainRefusals(cmd *cobra.Command, at location, s control.Search, asJSON bool) error {
 	wanted := s.Refusals
 	s.Refusals = true
-	p, err := whoRefused(cmd.ErrOrStderr(), at)
+	p, err := refusedBy(cmd.ErrOrStderr(), at)
 	if err == nil {
 		err = explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON)
 	}

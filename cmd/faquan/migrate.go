@@ -87,7 +87,7 @@ func migrateStore(ctx context.Context, from, to string, out, progress io.Writer)
 		return err
 	}
 	if !result.OK() {
-		return unmoved(result)
+		return notMigrated(result)
 	}
 	_, err = fmt.Fprintf(out, `moved %s to %s in %s: %d rows, and %d before; the audit found nothing wrong in either, and both hold the same
 now copy %s into the --data directory of every process, and serve --store; do not serve %s any more
@@ -127,8 +127,8 @@ func writeMove(w io.Writer, r *migrate.Result) error {
 	return tab.Flush()
 }
 
-// unmoved returns why the database stays marked.
-func unmoved(r *migrate.Result) error {
+// notMigrated returns why the database stays marked.
+func notMigrated(r *migrate.Result) error {
 	if r.Target == nil {
 		return fmt.Errorf("nothing was moved: the audit of the data directory has %d findings", int64(len(r.Source.Findings))+r.Source.More)
 	}
@@ -136,18 +136,18 @@ func unmoved(r *migrate.Result) error {
 		int64(len(r.Target.Findings))+r.Target.More, r.Differences)
 }
 
-// moveBar shows progress on a terminal, and nothing elsewhere.
-type moveBar struct {
+// progressBar shows progress on a terminal, and nothing elsewhere.
+type progressBar struct {
 	w     io.Writer
 	bar   *progressbar.ProgressBar
 	doing string
 }
 
-func newBar(w io.Writer) *moveBar {
+func newBar(w io.Writer) *progressBar {
 	if !isTerminal(w) {
 		w = nil
 	}
-	return &moveBar{w: w}
+	return &progressBar{w: w}
 }
 
 // isTerminal reports whether a stream is a terminal, or another device of characters.
@@ -160,7 +160,7 @@ func isTerminal(stream any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-func (b *moveBar) update(p migrate.Progress) {
+func (b *progressBar) update(p migrate.Progress) {
 	if b.w == nil {
 		return
 	}
@@ -184,7 +184,7 @@ func (b *moveBar) update(p migrate.Progress) {
 }
 
 // end removes the bar.
-func (b *moveBar) end() {
+func (b *progressBar) end() {
 	if b.bar != nil {
 		_ = b.bar.Clear()
 		_ = b.bar.Exit()

@@ -134,7 +134,7 @@ func movedRows(t *testing.T, conn *pgx.Conn) (n int64) {
 // On a terminal the bar shows the current step and its progress; elsewhere nothing is written.
 func TestMoveBar(t *testing.T) {
 	var out bytes.Buffer
-	b := &moveBar{w: &out}
+	b := &progressBar{w: &out}
 	b.update(migrate.Progress{Doing: "auditing"})
 	b.update(migrate.Progress{Doing: "copying users", Done: 0, Total: 10})
 	time.Sleep(150 * time.Millisecond) // it is drawn ten times a second

@@ -55,12 +55,12 @@ The exit code is 0 when something was issued or a query was answered, and 1 othe
 			}
 			a.caller.client, t.caller.client = client, client
 			if (t.method == "" || t.method == sendMethod) && t.batch == "" {
-				if err := passedOver(cmd.Flags(), "top", sendMethod); err != nil {
+				if err := skippedParams(cmd.Flags(), "top", sendMethod); err != nil {
 					return err
 				}
 				return a.run(cmd)
 			}
-			if err := passedOver(cmd.Flags(), "alipay", "the TOP gateway"); err != nil {
+			if err := skippedParams(cmd.Flags(), "alipay", "the TOP gateway"); err != nil {
 				return err
 			}
 			return t.run(cmd)
@@ -95,9 +95,9 @@ func trusting(file, url string) (*http.Client, error) {
 	return &http.Client{Transport: transport}, nil
 }
 
-// passedOver returns an error for flags of the gateway that is not called, because they would be ignored. The usage of a
+// skippedParams returns an error for flags of the gateway that is not called, because they would be ignored. The usage of a
 // flag begins with its gateway.
-func passedOver(flags *pflag.FlagSet, gateway, called string) error {
+func skippedParams(flags *pflag.FlagSet, gateway, called string) error {
 	var bad error
 	flags.Visit(func(f *pflag.Flag) {
 		if bad == nil && strings.HasPrefix(f.Usage, gateway+": ") {

@@ -107,15 +107,15 @@ func (s *server) setHealth(ctx context.Context, err error) {
 	s.log.Info("the database takes commits again")
 }
 
-// takeUpAgain is the time between two attempts to load a change.
-const takeUpAgain = 200 * time.Millisecond
+// reloadRetry is the time between two attempts to load a change.
+const reloadRetry = 200 * time.Millisecond
 
 // followChanges loads the changes of other processes: the catalogue, the platform's key, sessions.
 func (s *server) followChanges(ctx context.Context, db *postgres.Store) {
 	failures := outage.New(s.log, time.Now)
 	db.Watch(ctx, func() {
 		for ctx.Err() == nil {
-			err := s.takeUp(ctx)
+			err := s.reloadCatalogue(ctx)
 			if err == nil {
 				failures.Worked("changes by other processes are loaded again")
 			}
@@ -123,12 +123,12 @@ func (s *server) followChanges(ctx context.Context, db *postgres.Store) {
 				return
 			}
 			failures.Failed(slog.LevelWarn, "cannot load a change by another process yet; retrying", err)
-			wait(ctx, takeUpAgain)
+			wait(ctx, reloadRetry)
 		}
 	})
 }
 
-func (s *server) takeUp(ctx context.Context) error {
+func (s *server) reloadCatalogue(ctx context.Context) error {
 	if err := s.node.issuer.Refresh(ctx); err != nil { //guard:TestChangesReachOtherProcesses
 		return err
 	}
@@ -137,15 +137,15 @@ func (s *server) takeUp(ctx context.Context) error {
 
 // Sessions are kept for a while after they have expired, so that `faquan session list --all` can list them.
 const (
-	sessionsKept = 30 * 24 * time.Hour
-	sweepEvery   = time.Hour
-	maxSweep     = 1000 // rows in one commit
+	sessionRetention = 30 * 24 * time.Hour
+	sweepEvery       = time.Hour
+	maxSweep         = 1000 // rows in one commit
 )
 
 // sweepSessions removes sessions that expired long ago. One process does it for all.
 func (s *server) sweepSessions(ctx context.Context, db *postgres.Store) {
 	db.Once(ctx, "sessions", sweepEvery, func(ctx context.Context) error {
-		return removeSessions(ctx, db, time.Now().Add(-sessionsKept)) //guard:TestSweptSessions Add(-sessionsKept) -> Add(0)
+		return removeSessions(ctx, db, time.Now().Add(-sessionRetention)) //guard:TestSweptSessions Add(-sessionRetention) -> Add(0)
 	})
 }
 

@@ -109,7 +109,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		t.Error("files that are the same were read again")
 	}
 	replaceCertificate(t, files, "cert.pem", "key.pem")
-	if early := use(lookEvery - 1); early != first {
+	if early := use(checkEvery - 1); early != first {
 		t.Error("it is looked more often than once a second")
 	}
 	second := use(1)
