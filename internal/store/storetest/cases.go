@@ -90,8 +90,8 @@ func testClock(t *testing.T, h Harness) {
 	}
 }
 
-// somethingOfEach changes a row in every table.
-func somethingOfEach(g ids) *benefit.Changes {
+// sampleChanges changes a row in every table.
+func sampleChanges(g ids) *benefit.Changes {
 	first := g.take(Start, 1)
 	return &benefit.Changes{
 		Issuances: []*benefit.Issuance{plain(first, fmt.Sprint("key ", first), first, 1, 1)},
@@ -112,14 +112,14 @@ func somethingOfEach(g ids) *benefit.Changes {
 func testRollback(t *testing.T, h Harness) {
 	st := h.open(t)
 	g := newIDs()
-	mustWrite(t, st, Start, somethingOfEach(g))
+	mustWrite(t, st, Start, sampleChanges(g))
 	before := mustContents(t, st)
 
 	mustLoad(t, st, Start, &benefit.Keys{Templates: []benefit.TemplateID{1, 2}})
 	want(t, "after a rollback", before, mustContents(t, st))
 
 	tx := mustBeginChange(t, st, Start)
-	changes := somethingOfEach(g)
+	changes := sampleChanges(g)
 	changes.Now = tx.Now()
 	if err := tx.Commit(t.Context(), changes); err != nil {
 		t.Fatalf("Commit: %v", err)
@@ -138,12 +138,12 @@ func testVisibility(t *testing.T, h Harness) {
 	st := h.open(t)
 	g := newIDs()
 	early := mustRead(t, st)
-	first := somethingOfEach(g)
+	first := sampleChanges(g)
 	mustWrite(t, st, Start, first)
 	middle := mustRead(t, st)
 	tx := mustBeginChange(t, st, Start)
 	during := mustRead(t, st)
-	second := somethingOfEach(g)
+	second := sampleChanges(g)
 	second.Now = tx.Now()
 	if err := tx.Commit(t.Context(), second); err != nil {
 		t.Fatalf("Commit: %v", err)
@@ -182,7 +182,7 @@ func testVisibility(t *testing.T, h Harness) {
 func testCancelledCommit(t *testing.T, h Harness) {
 	st := h.open(t)
 	tx := mustBeginChange(t, st, Start)
-	changes := somethingOfEach(newIDs())
+	changes := sampleChanges(newIDs())
 	changes.Now = tx.Now()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -198,7 +198,7 @@ func testCancelledCommit(t *testing.T, h Harness) {
 	if err != nil && !errors.Is(err, store.ErrNotCommitted) {
 		t.Errorf("a commit that was cancelled before it began answers an unknown outcome: %v", err)
 	}
-	mustWrite(t, st, Start, somethingOfEach(newIDs()))
+	mustWrite(t, st, Start, sampleChanges(newIDs()))
 }
 
 // testClaims: a key belongs to its scope, and no two scopes and keys run into each other.
@@ -213,7 +213,7 @@ func testClaims(t *testing.T, h Harness) {
 		changes.Issuances = append(changes.Issuances, i)
 	}
 	for _, scope := range []benefit.Scope{"t/1", "t/11", "t/2", "a/1/我的业务", "a/1/我的业务 "} {
-		for _, key := range []string{"k", "K", "k ", "1k", "1", "é", "e\u0301", awkward(benefit.MaxKey)} {
+		for _, key := range []string{"k", "K", "k ", "1k", "1", "é", "e\u0301", edgeCaseText(benefit.MaxKey)} {
 			add(scope, key)
 		}
 	}

@@ -59,7 +59,7 @@ func testCounters(t *testing.T, h Harness) {
 // testLoadTwice: a batch may load as often as it likes, also what it has loaded already and what is named twice.
 func testLoadTwice(t *testing.T, h Harness) {
 	st := h.open(t)
-	changes := somethingOfEach(newIDs())
+	changes := sampleChanges(newIDs())
 	mustWrite(t, st, Start, changes)
 	i, u := changes.Issuances[0], changes.Users[0]
 	keys := &benefit.Keys{
@@ -330,7 +330,7 @@ func testStoppedIteration(t *testing.T, h Harness) {
 	st := h.open(t)
 	g := newIDs()
 	for range 5 {
-		mustWrite(t, st, Start, somethingOfEach(g))
+		mustWrite(t, st, Start, sampleChanges(g))
 	}
 	r := mustRead(t, st)
 	seen := 0
@@ -346,7 +346,7 @@ func testStoppedIteration(t *testing.T, h Harness) {
 		break
 	}
 	want(t, "how many were seen", 2, seen)
-	mustWrite(t, st, Start, somethingOfEach(g))
+	mustWrite(t, st, Start, sampleChanges(g))
 	again, err := contents(t.Context(), r)
 	if err != nil || len(again.Issuances) != 5 {
 		t.Errorf("the reader goes on with %d issuances, %v", len(again.Issuances), err)

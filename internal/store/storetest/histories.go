@@ -26,8 +26,8 @@ func testHistories(t *testing.T, newHarness func(t *testing.T) Harness) {
 	}
 }
 
-// twins are the store under test and the plain one, in step.
-type twins struct {
+// modelPair are the store under test and the plain one, in step.
+type modelPair struct {
 	t       *testing.T
 	harness Harness
 	real    *Committer
@@ -37,7 +37,7 @@ type twins struct {
 func runHistory(t *testing.T, h Harness, seed uint64) {
 	w := NewWorld(Seeded(seed))
 	st, model := h.Open(t), memory.New()
-	x := &twins{t: t, harness: h, real: NewCommitter(st, w.Catalogue(), seed), model: NewCommitter(model, w.Catalogue(), seed)}
+	x := &modelPair{t: t, harness: h, real: NewCommitter(st, w.Catalogue(), seed), model: NewCommitter(model, w.Catalogue(), seed)}
 	chance := Seeded(^seed)
 	x.step(w.Setup())
 	for range historySteps {
@@ -69,7 +69,7 @@ func runHistory(t *testing.T, h Harness, seed uint64) {
 }
 
 // step does the same to both stores.
-func (x *twins) step(s Step) {
+func (x *modelPair) step(s Step) {
 	x.t.Helper()
 	ctx := x.t.Context()
 	if s.Changes != nil {
@@ -89,12 +89,12 @@ func (x *twins) step(s Step) {
 }
 
 // abandonBatch begins and loads a batch, and rolls it back.
-func (x *twins) abandonBatch() {
+func (x *modelPair) abandonBatch() {
 	mustLoad(x.t, x.real.Store, Start, &benefit.Keys{Templates: []benefit.TemplateID{1, 2, 3}})
 }
 
 // crash kills the store, perhaps with a batch under way.
-func (x *twins) crash(during bool) {
+func (x *modelPair) crash(during bool) {
 	if x.harness.Crash == nil {
 		return
 	}

@@ -40,8 +40,8 @@ func plain(first id.ID, key string, user benefit.UserID, template benefit.Templa
 	}
 }
 
-// awkward returns every character that a careless store gets wrong, up to a length of so many characters.
-func awkward(length int) string {
+// edgeCaseText returns every character that a careless store gets wrong, up to a length of so many characters.
+func edgeCaseText(length int) string {
 	text := []rune("发券 “é\u0301” 😀 '\"\\`%_;--\t\r\n\u2028 <b>&amp; 𠮷 €\u00a0\ufffd")
 	for len(text) < length {
 		text = append(text, text...)
@@ -53,17 +53,17 @@ func awkward(length int) string {
 func fullIssuance(g ids) *benefit.Issuance {
 	first := g.Block(int64(Start), benefit.UserID(math.MaxInt64).Bucket(), 2+6+1)
 	return &benefit.Issuance{
-		ID: first, Scope: benefit.Scope("a/9223372036854775807/" + awkward(64)), Key: awkward(benefit.MaxKey), App: math.MaxInt64,
+		ID: first, Scope: benefit.Scope("a/9223372036854775807/" + edgeCaseText(64)), Key: edgeCaseText(benefit.MaxKey), App: math.MaxInt64,
 		Fingerprint: benefit.FingerprintOf(nil, "full"),
-		Recipient:   benefit.Identifier{Type: benefit.OpenID, Value: awkward(benefit.MaxIdentifier), App: math.MaxInt64},
-		User:        math.MaxInt64, Alipay: "2088" + awkward(12), Catalogue: math.MaxInt64, Continues: true,
+		Recipient:   benefit.Identifier{Type: benefit.OpenID, Value: edgeCaseText(benefit.MaxIdentifier), App: math.MaxInt64},
+		User:        math.MaxInt64, Alipay: "2088" + edgeCaseText(12), Catalogue: math.MaxInt64, Continues: true,
 		BindMillis: math.MaxInt64 - 1, BoxDone: true,
 		Params: benefit.Params{
-			Card: awkward(32), BizCode: awkward(64), Channel: math.MaxInt64, SceneCode: awkward(64), ActCodes: []string{"A1", awkward(64)},
-			Rights: []benefit.ActRight{{RightID: math.MaxInt64}, {ActCode: awkward(64)}, {ActCode: "A", RightID: 1}},
+			Card: edgeCaseText(32), BizCode: edgeCaseText(64), Channel: math.MaxInt64, SceneCode: edgeCaseText(64), ActCodes: []string{"A1", edgeCaseText(64)},
+			Rights: []benefit.ActRight{{RightID: math.MaxInt64}, {ActCode: edgeCaseText(64)}, {ActCode: "A", RightID: 1}},
 		},
 		Errors: []benefit.DecisionError{
-			{Kind: benefit.SceneError, Reason: benefit.SceneNotOpen}, {Kind: benefit.ActivityError, ActCode: awkward(64), Reason: benefit.ActivityNotFound},
+			{Kind: benefit.SceneError, Reason: benefit.SceneNotOpen}, {Kind: benefit.ActivityError, ActCode: edgeCaseText(64), Reason: benefit.ActivityNotFound},
 			{Kind: benefit.RightError, ActCode: "A", RightID: math.MaxInt64, Reason: benefit.RightNotFound},
 		},
 		Basis: &benefit.Basis{
@@ -76,7 +76,7 @@ func fullIssuance(g ids) *benefit.Issuance {
 			},
 			Participations: []benefit.Participation{{ParticipationKey: benefit.ParticipationKey{User: 1, Activity: 1}}, fullParticipation()},
 		},
-		Note: benefit.Note{Memo: awkward(128), Extend: strings.Repeat(awkward(500), 8), TraceID: awkward(256)},
+		Note: benefit.Note{Memo: edgeCaseText(128), Extend: strings.Repeat(edgeCaseText(500), 8), TraceID: edgeCaseText(256)},
 		Lines: []benefit.IssuedLine{
 			{
 				Line: benefit.Line{
@@ -112,17 +112,17 @@ func fullParticipation() benefit.Participation {
 	return benefit.Participation{
 		ParticipationKey: benefit.ParticipationKey{User: math.MaxInt64, Activity: math.MaxInt64 - 1},
 		Total:            math.MaxInt64 - 2, At: Start + 999, DayTotal: math.MaxInt64 - 3, DaySends: math.MaxInt64 - 4,
-		Cards: []string{"game", "", awkward(64)}, Done: true,
+		Cards: []string{"game", "", edgeCaseText(64)}, Done: true,
 	}
 }
 
 // fullUser has something in every field.
 func fullUser(user benefit.UserID) *benefit.User {
 	return &benefit.User{
-		ID: user, Name: awkward(64), Frozen: true, Person: awkward(40), Alipay: "2088302001456115",
+		ID: user, Name: edgeCaseText(64), Frozen: true, Person: edgeCaseText(40), Alipay: "2088302001456115",
 		Attributes: []byte(`{"city":"杭州","level":3,"a":[1.50,null]}`),
 		Identifiers: []benefit.Identifier{
-			{Type: "会员", Value: awkward(benefit.MaxIdentifier)},
+			{Type: "会员", Value: edgeCaseText(benefit.MaxIdentifier)},
 			{Type: benefit.AlipayID, Value: "2088302001456115"},
 			{Type: benefit.OpenID, Value: "2088302001456115", App: 1},
 			{Type: benefit.OpenID, Value: "2088302001456115", App: math.MaxInt64},

@@ -139,7 +139,7 @@ func testRebinding(t *testing.T, h Harness) {
 func testTraces(t *testing.T, h Harness) {
 	st := h.open(t)
 	g := newIDs()
-	traces := []string{"", "t", "T", "t ", awkward(256), awkward(255)}
+	traces := []string{"", "t", "T", "t ", edgeCaseText(256), edgeCaseText(255)}
 	var all []*benefit.Issuance
 	for n := range 36 {
 		now := Start + benefit.Instant(n)
