@@ -68,7 +68,9 @@ with --head, a later audit shows that nothing was cut off since.`,
 	f.StringArrayVar(&heads, "head", nil, "`RECORD:HASH` of the journal, noted elsewhere; may be repeated")
 	f.IntVar(&o.LookupEvery, "lookup-every", 0, "look up every `N`th issuance and user by its keys; 1 is all, -1 none (default 100)")
 	f.IntVar(&o.MaxFindings, "max-findings", 0, "list `N` findings at most (default 1000)")
-	f.BoolVar(&o.Checksum, "meaning", false, "say what the store means, a hash for each table, to compare it with another")
+	f.BoolVar(&o.Checksum, "checksum", false, "print a checksum of the store's contents, one hash for each table, to compare it with another")
+	f.BoolVar(&o.Checksum, "meaning", false, "the former name of --checksum")
+	_ = f.MarkDeprecated("meaning", "use --checksum") // an alias for one release
 	f.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	return cmd
 }

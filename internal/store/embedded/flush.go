@@ -26,7 +26,7 @@ func (s *Store) flushLoop() {
 			return
 		case err != nil:
 			if !failing {
-				s.o.Log.Error("the view cannot be written; commits go on until the overlay is full", "err", err)
+				s.o.Log.Error("the view cannot be written; commits go on until the memtable is full", "err", err)
 			}
 			failing = true
 			select { // a full disk is not made emptier by trying all the time

@@ -100,7 +100,7 @@ func TestMemtableOfLargeNotes(t *testing.T) {
 		r.Note = note
 		storetest.Issue(t, s, storetest.Catalogue(storetest.Template(1)), r)
 		if s.active.size > 80<<10 {
-			t.Fatalf("the overlay holds %d bytes", s.active.size)
+			t.Fatalf("the memtable holds %d bytes", s.active.size)
 		}
 	}
 }

@@ -135,7 +135,7 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 func requireIssuance(body []byte) *benefit.Issuance {
 	i, err := codec.DecodeIssuance(body)
 	if err != nil {
-		panic(fmt.Sprintf("embedded: an issuance in the overlay: %v", err))
+		panic(fmt.Sprintf("embedded: an issuance in the memtable: %v", err))
 	}
 	return i
 }
@@ -549,7 +549,7 @@ func (s *Store) memtableUser(u benefit.UserID) *benefit.User {
 		if at, ok := o.users[u]; ok {
 			found, err := codec.DecodeUser(o.bytes(at.body))
 			if err != nil {
-				panic(fmt.Sprintf("embedded: a user in the overlay: %v", err))
+				panic(fmt.Sprintf("embedded: a user in the memtable: %v", err))
 			}
 			return found
 		}

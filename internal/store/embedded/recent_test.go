@@ -68,7 +68,7 @@ func TestFindersMoveNothing(t *testing.T) {
 		t.Errorf("the view has come to %d, %v", at.seq, err)
 	}
 	if s.active.first != active || s.flushing == nil || s.flushing.first != behind {
-		t.Error("an overlay was moved")
+		t.Error("a memtable was moved")
 	}
 }
 
@@ -151,7 +151,7 @@ func TestRecentReadsWhatItGives(t *testing.T) {
 		}
 		return rows + len(r.seen)
 	}
-	for _, when := range []string{"in the overlay", "in the view"} {
+	for _, when := range []string{"in the memtable", "in the view"} {
 		if a, b := read(few), read(many); a != b || a > 3*runRows {
 			t.Errorf("%s: %d rows of a short list, %d of a long one", when, a, b)
 		}

@@ -382,7 +382,7 @@ func TestFlusherEnds(t *testing.T) {
 	select {
 	case err := <-ended:
 		if !errors.Is(err, store.ErrFailed) {
-			t.Errorf("a commit for which the overlay has no room: %v", err)
+			t.Errorf("a commit for which the memtable has no room: %v", err)
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("it goes on, or a commit waits for it")

@@ -517,7 +517,7 @@ func TestMovedIdentifiers(t *testing.T) {
 		if err := commit(t, s, &benefit.Changes{Users: changed}); err != nil {
 			t.Fatal(err)
 		}
-		check(what + ", in the overlay")
+		check(what + ", in the memtable")
 		contentsOf(t, s)
 		check(what + ", in the view")
 		p.kill(s)
