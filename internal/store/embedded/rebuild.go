@@ -37,17 +37,17 @@ func Rebuild(o Options, progress func(done, total uint64)) error {
 			progress(seq, total)
 		}
 	}
-	span := filepath.Join(o.Dir, rebuildDir)
-	if err := os.RemoveAll(span); err != nil {
+	dir := filepath.Join(o.Dir, rebuildDir)
+	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	if err := makeView(o, span); err != nil {
+	if err := makeView(o, dir); err != nil {
 		return fmt.Errorf("making a new view: %w", err)
 	}
-	if err := replaceView(ViewPath(span), ViewPath(o.Dir)); err != nil {
+	if err := replaceView(ViewPath(dir), ViewPath(o.Dir)); err != nil {
 		return fmt.Errorf("putting the new view in its place: %w", err)
 	}
-	return os.RemoveAll(span)
+	return os.RemoveAll(dir)
 }
 
 // journalLength returns how many records the journal has. One that is not there is not made: the directory is the wrong
@@ -67,16 +67,16 @@ func journalLength(o Options) (uint64, error) {
 	return j.Head().Seq, j.Close()
 }
 
-// makeView opens a store in a place of its own on the journal, which writes everything to a view there.
-func makeView(o Options, span string) error {
-	if err := os.Mkdir(span, 0o700); err != nil {
+// makeView opens a store in a new directory on the journal, and so writes a whole view there.
+func makeView(o Options, dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	lock, err := vfs.OS.Lock(filepath.Join(span, lockName))
+	lock, err := vfs.OS.Lock(filepath.Join(dir, lockName))
 	if err != nil {
 		return err
 	}
-	o.Dir, o.Foreground = span, true
+	o.Dir, o.Foreground = dir, true
 	s, err := open(o, lock)
 	if err != nil {
 		return errors.Join(err, lock.Close())

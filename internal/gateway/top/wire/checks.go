@@ -245,8 +245,8 @@ func ParseTimestamp(text string) (Timestamp, error) {
 		return Timestamp{at: time.Unix(int64(n), 0).UTC(), instant: true, wall: true}, nil
 	}
 	at, err := time.ParseInLocation(timestampLayout, text, time.UTC)
-	// time.Parse forgives a fraction of a second and a one-digit hour.
-	if err != nil || len(text) != len(timestampLayout) {
+	// time.Parse forgives a fraction of a second, a one-digit hour and more blanks than one.
+	if err != nil || at.Format(timestampLayout) != text {
 		return Timestamp{}, errTimestamp
 	}
 	return Timestamp{at: at, wall: true}, nil
