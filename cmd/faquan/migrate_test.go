@@ -112,7 +112,7 @@ func TestMigrateKilled(t *testing.T) {
 	if want := 3*vouchers + 3; rows+before != want || int64(before) < reached {
 		t.Errorf("%d rows and %d before, want %d together, of which %d or more before:\n%s", rows, before, want, reached, out)
 	}
-	if !strings.Contains(string(out), "both mean the same") || strings.Contains(string(out), "DIFFERENT") {
+	if !strings.Contains(string(out), "both hold the same") || strings.Contains(string(out), "DIFFERENT") {
 		t.Errorf("it says:\n%s", out)
 	}
 }

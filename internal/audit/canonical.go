@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"reflect"
@@ -12,7 +13,8 @@ import (
 // fields by reflection, so that one which is added later is in it without further changes.
 //
 //	struct   each field that is not empty, in the order of its declaration: its name as a text, its value; then an
-//	         empty text. A field that a row does not use leaves no trace, so an older row keeps its hash.
+//	         empty text. A field that a row does not use leaves no trace, so an older row keeps its hash, and a field that
+//	         was renamed keeps its first name by the tag `hash`.
 //	integer  a varint; boolean: the byte 0 or 1
 //	text     its length as a varint, its bytes; lists of bytes and arrays of bytes the same
 //	list     its length as a varint, its elements, each as a struct or value of its own
@@ -64,7 +66,7 @@ func fieldsOf(t reflect.Type) []string {
 	}
 	all := make([]string, t.NumField())
 	for k := range all {
-		all[k] = t.Field(k).Name
+		all[k] = cmp.Or(t.Field(k).Tag.Get("hash"), t.Field(k).Name)
 	}
 	names.Store(t, all)
 	return all

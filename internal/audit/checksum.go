@@ -18,7 +18,7 @@ import (
 )
 
 // Checksum is the checksum of a store, independent of the kind of store: for each table the number of rows, what they
-// add up to, and a hash of all of them. Two stores mean the same when their Meanings are equal, and when a table
+// add up to, and a hash of all of them. Two stores hold the same when their Checksums are equal, and when a table
 // differs its name says where to look.
 //
 // It does not cover how a store keeps its rows, nor what only one kind of store keeps: the journal, generations, the
@@ -268,7 +268,7 @@ func (m *Checksum) Table(name string) *TableChecksum {
 	return nil
 }
 
-// Differences names what two stores do not agree on, in words; none when they mean the same. The other is nil where an
+// Differences names what two stores do not agree on, in words; none when they hold the same. The other is nil where an
 // audit could not count its rows.
 func (m *Checksum) Differences(other *Checksum) (all []string) {
 	if other == nil {

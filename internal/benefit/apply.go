@@ -249,7 +249,7 @@ func (a *applier) accepts(t *Template) bool { return !a.user.Unregistered || a.c
 // may be of another merchant from before that was refused: see Catalogue.foreign.
 func (a *applier) owned(t *Template) bool {
 	if a.request.Params.SceneCode == "" {
-		return true // the façade looked at it
+		return true // the gateway looked at it
 	}
 	app := a.cat.Apps[a.request.App]
 	return app != nil && app.MayIssue(t, app.Merchant)
@@ -318,7 +318,7 @@ func (a *applier) quota(k QuotaKey) Quota {
 // personTotal returns the total of all users of the recipient's person.
 func (a *applier) personTotal(t *Template) int64 {
 	var sum int64
-	for _, member := range a.st.samePerson(a.user, t) { //guard:TestPersonLimitOverLinkedUsers a.st.sharing(a.user, t) -> []UserID{a.user.ID}
+	for _, member := range a.st.samePerson(a.user, t) { //guard:TestPersonLimitOverLinkedUsers a.st.samePerson(a.user, t) -> []UserID{a.user.ID}
 		sum += a.quota(QuotaKey{member, t.ID}).Total
 	}
 	return sum

@@ -78,7 +78,7 @@ func sameRequest(bound *Issuance, r *Request, u *User) bool {
 		return false
 	}
 	//guard:TestKeyAndRecipient without (bound.Recipient == r.Recipient || u != nil && u.ID == bound.User)
-	//guard:TestFingerprint$ without bound.Meaning == r.Meaning
+	//guard:TestFingerprint$ without bound.Fingerprint == r.Fingerprint
 	return bound.Fingerprint == r.Fingerprint && (bound.Recipient == r.Recipient || u != nil && u.ID == bound.User)
 }
 

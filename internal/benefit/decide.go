@@ -273,7 +273,7 @@ func (d *chooser) eligible(c *candidate) bool {
 		d.trace.addCandidate(c, false, nil, false, nil)
 		return false
 	}
-	//guard:TestExplainUnderNewerCatalogue without d.told != nil && !d.keptLines(c.lines)
+	//guard:TestExplainUnderNewerCatalogue without d.trace != nil && !d.hasLineCounters(c.lines)
 	if !d.holds(c) || d.trace != nil && !d.hasLineCounters(c.lines) {
 		return false
 	}
@@ -303,7 +303,7 @@ func (d *chooser) holds(c *candidate) bool {
 	ruled := c.ruleResult
 	if ruled == nil { // it depends on past issues, and is evaluated again for each decision of a batch
 		d.recordRuleInputs(rule)
-		ruled = &ruleResult{} //guard:TestSceneRuleTwiceInBatch &verdict{} -> &verdict{}; c.ruled = ruled
+		ruled = &ruleResult{} //guard:TestSceneRuleTwiceInBatch &ruleResult{} -> &ruleResult{}; c.ruleResult = ruled
 		ruled.holds, ruled.err = d.rules.Holds(rule, d.input())
 	}
 	d.trace.addCandidate(c, true, d.in, ruled.holds, ruled.err)

@@ -7,14 +7,14 @@ import (
 	"faquan/internal/money"
 )
 
-// Issuance is the record of what was issued under one idempotency key: its claim (the meaning and the frozen
+// Issuance is the record of what was issued under one idempotency key: its claim (the fingerprint and the frozen
 // lines) and its outcome. It exists only if something was issued. It is never changed in place.
 type Issuance struct {
 	ID          id.ID // also the id of the first voucher that its lines may issue
 	Scope       Scope
 	Key         string
 	App         AppID
-	Fingerprint Digest
+	Fingerprint Digest     `hash:"Meaning"`
 	Recipient   Identifier // as sent
 	User        UserID
 	// Alipay is the user's first ALIPAY id when another identifier was sent, because answers show it.
@@ -24,7 +24,7 @@ type Issuance struct {
 	// BindMillis is how long the key stays bound after the issue, in milliseconds; 0 is for ever.
 	BindMillis int64
 	Lines      []IssuedLine
-	Params     Params
+	Params     Params `hash:"Asked"`
 	Note       Note
 	// BoxDone reports whether the recipient's task of a treasure box was done for the day when this was issued.
 	BoxDone bool

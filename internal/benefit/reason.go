@@ -2,7 +2,7 @@ package benefit
 
 import "fmt"
 
-// Reason describes why a line was refused. There is one list for all façades; each maps it to its own codes in one
+// Reason describes why a line was refused. There is one list for all gateways; each maps it to its own codes in one
 // table. The order of the constants is the order in which refusals win: of two reasons that both hold, the smaller one
 // is answered, so that a request that is wrong in two ways always gets the same answer. The numbers are stored; new
 // reasons get new numbers.

@@ -113,7 +113,7 @@ type Params struct {
 	Rights    []ActRight `json:"rights,omitzero"`
 }
 
-// Request asks the core to issue. Every façade builds one; they differ in nothing else.
+// Request asks the core to issue. Every gateway builds one; they differ in nothing else.
 type Request struct {
 	Scope     Scope
 	Key       string
@@ -139,7 +139,7 @@ type Request struct {
 func (r *Request) Claim() ClaimID { return ClaimIDOf(r.Scope, r.Key) }
 
 // FingerprintOf returns the fingerprint of a request, apart from its recipient: a digest of its lines and of other texts
-// that the façade includes (a card type, a scene code, the narrowing). Memo, trace id, extend info and session are not
+// that the gateway includes (a card type, a scene code, the narrowing). Memo, trace id, extend info and session are not
 // among them.
 func FingerprintOf(lines []Line, more ...string) Digest {
 	var room [256]byte

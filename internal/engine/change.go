@@ -49,9 +49,9 @@ func (i *Issuer) SubmitChange(ctx context.Context, fn ChangeFunc) (Pending, erro
 func (c *committer) stepChange(ctx context.Context, p *pending) error {
 	next, commit, err := c.commitChange(ctx, p.change)
 	if err == nil && next != nil {
-		c.taking.Lock() // who reads the old one now puts it in force before
+		c.catalogueMu.Lock() // a Refresh that has read the old catalogue stores it before this, never after
 		c.catalogue.Store(next)
-		c.taking.Unlock()
+		c.catalogueMu.Unlock()
 	}
 	p.answer(benefit.Outcome{}, err)
 	return fatal(commit)
@@ -68,7 +68,7 @@ func (c *committer) commitChange(ctx context.Context, planned *change) (next *be
 		return nil, err, fmt.Errorf("%w: %w", ErrNotIssued, err)
 	}
 	defer tx.Rollback()
-	if err := c.time.check(tx.Now()); err != nil { //guard:TestClockJumps
+	if err := c.clockCheck.check(tx.Now()); err != nil { //guard:TestClockJumps
 		return nil, nil, fmt.Errorf("%w: %w", ErrNotIssued, err)
 	}
 	cat := c.Catalogue()

@@ -12,8 +12,8 @@ import (
 	"faquan/internal/id"
 )
 
-// ErrClock is wrapped when the clock is refused: it is so far ahead that it must be wrong. Nothing is committed by it,
-// because the store would keep its now for ever.
+// ErrClock is wrapped by errors that refuse the clock because it is so far ahead that it must be wrong. Nothing is
+// committed at such a time: the time of a store never goes back, so it would stay wrong.
 var ErrClock = errors.New("the clock is refused")
 
 // How far ahead the clock may be of the last commit at the start, and of the time that has passed since.
@@ -84,21 +84,21 @@ func sub(a, b benefit.Instant) time.Duration { return a.Time().Sub(b.Time()) }
 
 // ClockError returns why the clock was refused when it was last looked at, or nil. The error wraps ErrClock.
 func (i *Issuer) ClockError() error {
-	i.time.mu.Lock()
-	defer i.time.mu.Unlock()
-	return i.time.refused
+	i.clockCheck.mu.Lock()
+	defer i.clockCheck.mu.Unlock()
+	return i.clockCheck.refused
 }
 
 // CheckClock looks at the clock, that of the database where the store has one, and returns an error that wraps ErrClock
 // when it is refused, or the error of the store. Every batch does so by itself.
 func (i *Issuer) CheckClock(ctx context.Context) error {
 	if !i.store.Shared() {
-		return i.time.check(i.clock())
+		return i.clockCheck.check(i.clock())
 	}
 	tx, err := i.store.Begin(ctx, i.clock())
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	return i.time.check(tx.Now())
+	return i.clockCheck.check(tx.Now())
 }

@@ -149,7 +149,7 @@ func TestPoisonedRequest(t *testing.T) {
 	b.wantIssued(2)
 }
 
-// What no façade may build is refused before it waits.
+// What no gateway may build is refused before it waits.
 func TestInvalid(t *testing.T) {
 	b := newBench(t)
 	for name, spoil := range map[string]func(*benefit.Request){

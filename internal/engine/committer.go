@@ -62,9 +62,9 @@ func (c *committer) run() error {
 	}
 }
 
-// letCallersReturn waits while the queues still grow: the callers just answered are about to ask again, and a batch
-// that waits for them a moment costs one sync less. It only yields, so that a single caller does not wait for others;
-// but after a large batch it sleeps, if another committer or another process has the turns meanwhile anyway.
+// letCallersReturn waits while the queues still grow: callers that were just answered often send their next request
+// at once, and to wait for it saves a commit. It only yields the processor, so that a single caller is not delayed.
+// After a large batch it sleeps if another committer or process is at work, because it would wait for locks anyway.
 func (c *committer) letCallersReturn() {
 	wait := runtime.Gosched
 	if len(c.batch) >= manyCallers && (c.contended.Load() || c.underWay.Load() > 0) {
@@ -89,7 +89,7 @@ const (
 func (c *committer) fail(err error) {
 	c.queue.stop()
 	for {
-		batch := c.queue.take(nil, c.maxCommitters)
+		batch := c.queue.take(nil, c.maxBatch)
 		if len(batch) == 0 {
 			return
 		}
@@ -136,9 +136,9 @@ func (c *committer) observeWait(batch []*pending) {
 	c.observer.Batch(c.waited)
 }
 
-// One committer at a time gathers a batch and loads it: the next one's grows until this one has its turns, instead of
-// waiting behind it for the same. Where other processes issue as well they do their part meanwhile, and all of them wait
-// for what a batch costs however small it is: then there is one batch at a time, of all that waits in this process.
+// One committer at a time gathers and loads a batch, until it has its locks in the store. Requests that arrive meanwhile
+// become one larger batch, rather than several that wait for the same locks. When other processes issue too, each batch,
+// however small, makes them wait, so this process then has one batch at a time, of all its waiting requests.
 
 func (c *committer) enter() {
 	c.pace <- struct{}{} //guard:TestNextBatchGathers c.pace <- struct{}{} -> c.entered = false; return
@@ -155,18 +155,19 @@ func (c *committer) leave() {
 // gather takes the requests that wait for this committer; under contention with other processes, those of the other
 // committers as well.
 func (c *committer) gather() []*pending {
-	c.batch = c.queue.take(c.batch[:0], c.maxCommitters)
+	c.batch = c.queue.take(c.batch[:0], c.maxBatch)
 	c.whole = len(c.batch) > 0 && !c.batch[0].ownBatch() && c.contended.Load() && c.underWay.Load() == 0 //guard:TestOneBatchAmongOthers
 	if c.whole {
 		for _, other := range c.committers {
-			c.batch = other.queue.take(c.batch, c.maxCommitters)
+			c.batch = other.queue.take(c.batch, c.maxBatch)
 		}
 	}
 	return c.batch
 }
 
-// loaded allows the next batch to be gathered, unless this one holds requests of the other committers.
-func (c *committer) loaded(tx store.Tx) {
+// afterLoad lets another committer gather a batch, unless this one holds the requests of the others too, or other
+// processes contend for the store.
+func (c *committer) afterLoad(tx store.Tx) {
 	c.contended.Store(tx.Contended())
 	//guard:TestBatchesOverlap
 	if !c.whole && !tx.Contended() { //guard:TestOneBatchAmongOthers without !tx.Contended()
@@ -198,9 +199,9 @@ func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
 	}
 }
 
-// abandon answers a request that lost every conflict. It may not even have been decided.
+// giveUp answers a request that had too many conflicts. It may not even have been decided.
 func (c *committer) giveUp(batch []*pending, err error) {
-	c.log.Error("a request gave up after too many conflicts", "tries", maxSingleTries, "err", err)
+	c.log.Error("a request was rejected after too many conflicts", "tries", maxSingleTries, "err", err)
 	c.refuse(batch, err)
 }
 
@@ -232,8 +233,8 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 		return c.loadFailed(batch, err)
 	}
 	began = c.observeStep(Load, began)
-	c.loaded(tx)
-	if err := c.time.check(tx.Now()); err != nil { //guard:TestClockJumps|TestClockAtStart
+	c.afterLoad(tx)
+	if err := c.clockCheck.check(tx.Now()); err != nil { //guard:TestClockJumps|TestClockAtStart
 		c.refuse(batch, err)
 		return nil
 	}
@@ -314,7 +315,8 @@ func (c *committer) loadFailed(batch []*pending, err error) error {
 	c.failures.Failed(slog.LevelError, "a batch could not be loaded", err, "requests", len(batch))
 	c.observer.Failed(Load)
 	if len(c.committers) > 1 && !errors.Is(err, ErrInvalid) { //guard:TestFailuresTogether
-		c.contended.Store(true) // the next batch holds everything that waits, so no request waits for the failures of others first
+		// As if contended: the next batch takes all waiting requests, so that they fail together, not batch after batch.
+		c.contended.Store(true)
 	}
 	if !errors.Is(err, ErrInvalid) {
 		err = fmt.Errorf("%w: %w", ErrUnknown, err) //guard:TestLoadError ErrUnknown -> ErrNotIssued
@@ -331,7 +333,7 @@ func (c *committer) decide(cat *benefit.Catalogue, p *pending) {
 	p.err = nil // it may be the second time
 	defer func() {
 		if cause := recover(); cause != nil { //guard:TestPoisonedRequest
-			p.effect, p.err = false, fmt.Errorf("%w: %v", ErrInvalid, cause)
+			p.needsCommit, p.err = false, fmt.Errorf("%w: %v", ErrInvalid, cause)
 			c.observer.Failed(Decide)
 			c.log.Error("a request could not be decided", "scope", p.request.Scope, "cause", fmt.Sprint(cause))
 		}
@@ -342,8 +344,8 @@ func (c *committer) decide(cat *benefit.Catalogue, p *pending) {
 	c.issued += effect.Vouchers()
 	p.outcome = outcome
 	//guard:TestUnknownCommit|TestNotCommitted without c.state.Uncommitted(outcome.Issuance)
-	p.effect = effect != nil || c.state.Uncommitted(outcome.Issuance)
-	p.tried = outcome.Issuance == nil || p.request.Continues && slices.ContainsFunc(outcome.Lines, func(l benefit.LineOutcome) bool {
+	p.needsCommit = effect != nil || c.state.Uncommitted(outcome.Issuance)
+	p.newRefusal = outcome.Issuance == nil || p.request.Continues && slices.ContainsFunc(outcome.Lines, func(l benefit.LineOutcome) bool {
 		return l.Issued == 0
 	})
 }
@@ -362,8 +364,8 @@ func (c *committer) settleAll(batch []*pending, commit error) error {
 	return fatal(commit)
 }
 
-// settle answers a caller after the commit. When it failed, an outcome that rests on it is lost or unknown; and a
-// refusal may rest on what others of the batch did not get, so it says "retry" instead.
+// settle answers a caller after the commit. If the commit failed, an outcome that needs it is lost or unknown. A new
+// refusal may be due to vouchers that others in the batch did not get after all, so the caller is told to retry.
 func (c *committer) settle(p *pending, commit error) {
 	switch {
 	case p.err != nil:
@@ -371,9 +373,9 @@ func (c *committer) settle(p *pending, commit error) {
 	case commit == nil:
 		p.answer(p.outcome, nil)
 	//guard:internal/sim.TestDatabase$ -sim.seed=102
-	case p.effect && !errors.Is(commit, store.ErrNotCommitted): //guard:TestUnknownCommit
+	case p.needsCommit && !errors.Is(commit, store.ErrNotCommitted): //guard:TestUnknownCommit
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))
-	case p.effect || p.tried: //guard:TestNotCommitted without p.tried
+	case p.needsCommit || p.newRefusal: //guard:TestNotCommitted without p.newRefusal
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, commit))
 	case errors.Is(commit, store.ErrUnconfirmed): //guard:TestReplay
 		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))

@@ -59,7 +59,7 @@ func (c *committer) tryDryRun(ctx context.Context, p *pending) error {
 	case err != nil:
 		return c.loadFailed([]*pending{p}, err)
 	}
-	if err := c.time.check(tx.Now()); err != nil {
+	if err := c.clockCheck.check(tx.Now()); err != nil {
 		c.refuse([]*pending{p}, err)
 		return nil
 	}

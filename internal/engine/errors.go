@@ -13,7 +13,7 @@ var (
 	ErrGaveUp = errors.New("the caller gave up before the request was in a batch")
 	// ErrNotIssued is returned when the batch was certainly not committed. Try again later.
 	ErrNotIssued = errors.New("busy, retry: the batch was not committed")
-	// ErrInvalid is returned for a request that the core does not accept. It is a defect of the façade that built it.
+	// ErrInvalid is returned for a request that the core does not accept. It is a defect of the gateway that built it.
 	ErrInvalid = errors.New("invalid request")
 	// ErrChangeUnknown is returned when it is not known whether a change of the catalogue was made.
 	ErrChangeUnknown = errors.New("it is not known whether the change was made")

@@ -19,10 +19,10 @@ import (
 // Options of an Issuer. The zero value of each field but Store and Clock has a default.
 type Options struct {
 	Store store.Store
-	// Clock returns the time. Now never goes back, even if the clock does.
+	// Clock returns the time. The time at which batches are decided never goes back, even if the clock does.
 	Clock func() benefit.Instant
 	// Elapsed returns how much time has passed since some moment, by a clock that cannot be set and that does not stop
-	// while the machine sleeps. Now may not run away from it; see ErrClock. nil: time is simulated, and Now may jump.
+	// while the machine sleeps. Clock may not run far ahead of it; see ErrClock. If nil, time is simulated and may jump.
 	Elapsed func() time.Duration
 	// AcceptClock accepts what the clock shows at first, however long after the last commit that is.
 	AcceptClock bool
@@ -49,38 +49,38 @@ type Options struct {
 
 // Issuer issues on one store. Issue and Change are safe for concurrent use; Run (or Step) has one caller.
 type Issuer struct {
-	store         store.Store
-	clock         func() benefit.Instant
-	time          clockCheck
-	rules         benefit.Rules
-	drawSecret    []byte
-	maxCommitters int
-	log           *slog.Logger
-	failures      *outage.Reporter // of batches
-	observer      Observer
-	catalogue     atomic.Pointer[benefit.Catalogue]
-	taking        sync.Mutex   // one at a time replaces the catalogue, so that none puts an older one over a newer
-	seed          maphash.Seed // spreads recipients over the committers
-	committers    []*committer
-	pace          chan struct{} // see committer.enter
-	contended     atomic.Bool   // other processes issue beside this one
-	underWay      atomic.Int32  // batches of this one
+	store       store.Store
+	clock       func() benefit.Instant
+	clockCheck  clockCheck
+	rules       benefit.Rules
+	drawSecret  []byte
+	maxBatch    int
+	log         *slog.Logger
+	failures    *outage.Reporter // of batches
+	observer    Observer
+	catalogue   atomic.Pointer[benefit.Catalogue]
+	catalogueMu sync.Mutex   // held to replace the catalogue, so that an older one never overwrites a newer one
+	seed        maphash.Seed // spreads recipients over the committers
+	committers  []*committer
+	pace        chan struct{} // see committer.enter
+	contended   atomic.Bool   // other processes issue beside this one
+	underWay    atomic.Int32  // batches of this one
 }
 
 // New makes an issuer on an open store. It reads the catalogue; it issues nothing until Run or Step.
 func New(ctx context.Context, o Options) (*Issuer, error) {
 	o.defaults()
 	i := &Issuer{
-		store: o.Store, clock: o.Clock, rules: o.Rules, drawSecret: o.DrawSecret, maxCommitters: o.Batch, log: o.Log, observer: o.Observer, seed: maphash.MakeSeed(),
-		pace: make(chan struct{}, 1),
-		time: clockCheck{elapsed: o.Elapsed, confirm: o.AcceptClock, last: o.Store.LastNow(), log: o.Log},
+		store: o.Store, clock: o.Clock, rules: o.Rules, drawSecret: o.DrawSecret, maxBatch: o.Batch, log: o.Log, observer: o.Observer, seed: maphash.MakeSeed(),
+		pace:       make(chan struct{}, 1),
+		clockCheck: clockCheck{elapsed: o.Elapsed, confirm: o.AcceptClock, last: o.Store.LastNow(), log: o.Log},
 	}
 	i.failures = outage.New(o.Log, func() time.Time { return time.UnixMilli(int64(o.Clock())) })
 	for k := range o.Committers {
 		r := o.Rand
 		switch {
 		case r == nil:
-			r = randomSecret()
+			r = newSecureRand()
 		case k > 0:
 			r = rand.New(rand.NewPCG(r.Uint64(), r.Uint64()))
 		}
@@ -112,8 +112,8 @@ func (o *Options) defaults() {
 	}
 }
 
-// randomSecret returns a source of unpredictable draws.
-func randomSecret() *rand.Rand {
+// newSecureRand returns a generator whose values cannot be predicted.
+func newSecureRand() *rand.Rand {
 	var seed [32]byte
 	_, _ = crand.Read(seed[:]) // it never fails
 	return rand.New(rand.NewChaCha8(seed))
@@ -125,8 +125,8 @@ func (i *Issuer) Catalogue() *benefit.Catalogue { return i.catalogue.Load() }
 // Refresh takes the catalogue of the store in force, if it is another one: another process has changed it. Batches do
 // so by themselves; it is for gateways, which read what they are asked by the catalogue before there is a batch.
 func (i *Issuer) Refresh(ctx context.Context) error {
-	i.taking.Lock()
-	defer i.taking.Unlock()
+	i.catalogueMu.Lock()
+	defer i.catalogueMu.Unlock()
 	entities, version, err := i.store.Entities(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the catalogue: %w", err)
@@ -150,8 +150,8 @@ func (i *Issuer) Waiting() (n int) {
 	return n
 }
 
-// queueOf returns where a recipient's requests wait: always in the same queue, so that batches beside each other do not
-// meet in a user. A batch of all queues has none beside it; see committer.gather.
+// queueOf returns the queue of a recipient. It is always the same one, so that no two concurrent batches have requests
+// of one recipient. A batch taken from all queues runs alone; see committer.gather.
 func (i *Issuer) queueOf(r benefit.Identifier) *queue {
 	if len(i.committers) == 1 {
 		return i.committers[0].queue
@@ -223,7 +223,7 @@ func (i *Issuer) Stop() {
 // error is store.ErrFailed: the store must be opened again.
 func (i *Issuer) Step() (bool, error) { return i.committers[0].step() }
 
-// check rejects requests that no façade may build.
+// check rejects requests that no gateway may build.
 func check(r *benefit.Request) error {
 	if r.Scope == "" || !benefit.ValidKey(r.Key) {
 		return fmt.Errorf("%w: the key must have 1 to %d characters, in a scope", ErrInvalid, benefit.MaxKey)

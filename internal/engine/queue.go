@@ -12,18 +12,18 @@ import (
 // pending is a request on its way. Exactly one of the caller (by giving up) and the committer (by taking it into
 // a batch) moves it out of waiting.
 type pending struct {
-	request *benefit.Request
-	change  *change       // a change of the catalogue instead of a request
-	dryRun  *dryRun       // a question about the request: it is decided and not issued
-	size    int           // the vouchers that the request's lines ask for
-	queue   *queue        // where it waits
-	since   time.Duration // when it came, by the observer's clock
-	state   atomic.Int32
-	done    chan struct{} // gets one value when outcome and err are set
-	outcome benefit.Outcome
-	err     error
-	effect  bool // the outcome rests on a commit of this batch
-	tried   bool // the outcome has a refusal of now, which may rest on what others of this batch took
+	request     *benefit.Request
+	change      *change       // a change of the catalogue instead of a request
+	dryRun      *dryRun       // not nil for a dry run: the request is decided but not issued
+	size        int           // the vouchers that the request's lines ask for
+	queue       *queue        // where it waits
+	since       time.Duration // when it came, by the observer's clock
+	state       atomic.Int32
+	done        chan struct{} // gets one value when outcome and err are set
+	outcome     benefit.Outcome
+	err         error
+	needsCommit bool // the outcome holds only if this batch is committed
+	newRefusal  bool // the outcome has a refusal decided in this batch, perhaps because others in it took what was left
 }
 
 const (
@@ -116,7 +116,7 @@ func (q *queue) size() int {
 // ownBatch reports whether it makes a batch of its own.
 func (p *pending) ownBatch() bool {
 	//guard:TestChangeKeepsItsPlace without p.change != nil
-	//guard:TestDryRunIsAlone without p.asks != nil
+	//guard:TestDryRunIsAlone without p.dryRun != nil
 	return p.change != nil || p.dryRun != nil
 }
 
@@ -124,9 +124,9 @@ func (p *pending) ownBatch() bool {
 // not decided several times before its parts fit into a commit.
 const batchVouchers = 16 * benefit.MaxLineVouchers
 
-// take adds what waits to a batch, in order, as long as it has most requests at most, leaving out what was given up. A
-// change of the catalogue and a question make a batch of their own.
-func (q *queue) take(batch []*pending, max int) []*pending {
+// take appends waiting requests to batch, in order, until it holds limit requests or would ask for more than
+// batchVouchers. It leaves out abandoned ones. A change of the catalogue or a dry run is always a batch of its own.
+func (q *queue) take(batch []*pending, limit int) []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	used, size := 0, 0
@@ -135,7 +135,7 @@ func (q *queue) take(batch []*pending, max int) []*pending {
 	}
 	for _, p := range q.waiting {
 		//guard:TestBatchOfLargeRequests without size+p.size > batchVouchers
-		if len(batch) >= max || len(batch) > 0 && (p.ownBatch() || batch[0].ownBatch() || size+p.size > batchVouchers) {
+		if len(batch) >= limit || len(batch) > 0 && (p.ownBatch() || batch[0].ownBatch() || size+p.size > batchVouchers) {
 			break
 		}
 		used++

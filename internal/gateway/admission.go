@@ -307,7 +307,7 @@ func (a *admission) charge(c *conn, cost int64) bool {
 // asking one or has begun only now. The caller holds a.mu.
 func (a *admission) takeFromOldest(asking *conn) bool {
 	c := front(&a.holding)
-	if c == nil || c == asking || time.Since(c.since) < idleTimeout { //guard:TestSlowRequestsLoseSharedMemory patience -> time.Hour
+	if c == nil || c == asking || time.Since(c.since) < idleTimeout { //guard:TestSlowRequestsLoseSharedMemory idleTimeout -> time.Hour
 		return false
 	}
 	a.starved++

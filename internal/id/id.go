@@ -65,7 +65,7 @@ var zone = time.FixedZone("+08:00", 8*60*60)
 // longLen is the length of the form that Long gives.
 const longLen = 28
 
-// Long returns the 28-digit form that the Alipay façade shows as voucher_id: the date at +08:00 as yyyyMMdd, then the
+// Long returns the 28-digit form that the Alipay gateway shows as voucher_id: the date at +08:00 as yyyyMMdd, then the
 // number with leading zeros to 20 digits.
 func (i ID) Long() string {
 	b := time.UnixMilli(i.Millis()).In(zone).AppendFormat(make([]byte, 0, longLen), "20060102")

@@ -12,7 +12,7 @@
 //     how far that is. Whatever ends the copying, the next run goes on behind the last piece: the mark names the
 //     journal record and the chain hash of the source, so it is only ever that of the same source in the same state.
 //  4. The bounds follow: the last committed now and the latest id, so that neither a day nor an id comes again.
-//  5. The target is audited, and both must mean the same: the same rows, sums and hashes in every table, see
+//  5. The target is audited, and both must hold the same: the same rows, sums and hashes in every table, see
 //     audit.ComputeChecksum. Only then the mark is taken away.
 //
 // The source is not changed. It remains a valid backup until vouchers are issued on it again.

@@ -11,7 +11,7 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// wish is a request as its caller sends it, as often as needed: a request, but for what the façade takes from the
+// wish is a request as its caller sends it, as often as needed: a request, but for what the gateway takes from the
 // catalogue of the moment.
 type wish struct {
 	benefit.Request

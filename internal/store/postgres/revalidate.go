@@ -25,7 +25,7 @@ func (t *tx) noteKey(c benefit.ClaimID, i *benefit.Issuance) {
 // sendRevalidation reads again the keys that may have changed and that the batch does not write; those that it does
 // write are marked in t.claims already. Without a lock nothing was decided that could conflict with a key.
 func (t *tx) sendRevalidation(q *stream) {
-	if len(t.locks) == 0 || t.change { //guard:internal/sim.TestDatabase$ -sim.seed=110 without len(t.turns) == 0 || t.change
+	if len(t.locks) == 0 || t.change { //guard:internal/sim.TestDatabase$ -sim.seed=110 without len(t.locks) == 0 || t.change
 		return
 	}
 	var keys []benefit.ClaimID

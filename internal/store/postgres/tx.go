@@ -116,7 +116,7 @@ func (t *tx) Confirm(ctx context.Context) error {
 	defer t.Rollback()
 	q := t.stream(ctx)
 	t.sendRevalidation(q)
-	if t.readCommitted { //guard:TestStandbyDidNotConfirm if t.rested -> if t.rested = false; t.rested
+	if t.readCommitted { //guard:TestStandbyDidNotConfirm if t.readCommitted -> if t.readCommitted = false; t.readCommitted
 		t.sendClock(q, 0)
 	}
 	if err := q.end(); err != nil {

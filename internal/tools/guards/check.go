@@ -196,7 +196,7 @@ func (c *checker) whole(g *guard, b *batch) (time.Duration, error) {
 			out, err := c.run(g, b.program, "", 10*time.Minute)
 			switch {
 			case err != nil:
-				return 0, fmt.Errorf("the test is red without it\n%s", indent(out))
+				return 0, fmt.Errorf("its test fails although the guard is there\n%s", indent(out))
 			case strings.Contains(out, "no tests to run"):
 				return 0, fmt.Errorf("%s has no test %s", g.pkg, g.run)
 			}
@@ -224,7 +224,7 @@ func (c *checker) verdict(g *guard, p program, number string, took time.Duration
 	case strings.Contains(out, "panic: test timed out") && !g.brief:
 		return fmt.Errorf("its test ran out of time\n%s", indent(out))
 	case !red.MatchString(out):
-		return fmt.Errorf("it is red, and by no test\n%s", indent(out))
+		return fmt.Errorf("the program ended without a failed test\n%s", indent(out))
 	}
 	return nil
 }
@@ -268,7 +268,9 @@ func (c *checker) run(g *guard, p program, number string, timeout time.Duration)
 	}
 	cmd := exec.Command(p.file, append(args, g.flags...)...)
 	cmd.Dir = filepath.Join(c.root, g.pkg)
-	cmd.Env = append(os.Environ(), "GUARD_OUT="+number, "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+p.overlay))
+	cmd.WaitDelay = 30 * time.Second // a program that the test left behind may hold its output open
+	cmd.Env = append(os.Environ(), "GUARD_OUT="+number, "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+p.overlay),
+		"RAPID_NOFAILFILE=true") // rapid would write what failed into the tree, and begin with it the next time
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -107,9 +107,9 @@ func TestEachVerdict(t *testing.T) {
 	for _, want := range []string{
 		"ok   p/p.go:4 TestOver\n",
 		"FAIL p/p.go:7 TestOver: nothing notices\n",
-		"FAIL p/p.go:10 TestRed: the test is red without it\n",
+		"FAIL p/p.go:10 TestRed: its test fails although the guard is there\n",
 		"FAIL p/p.go:13 TestOver false -> nothing: it does not compile\n",
-		"FAIL p/p.go:18 TestExit: it is red, and by no test\n",
+		"FAIL p/p.go:18 TestExit: the program ended without a failed test\n",
 		"ok   noticed\n",
 		"FAIL old: the patch no longer applies\n",
 		"7 guards, 5 failures\n",
@@ -225,5 +225,26 @@ func TestRotation(t *testing.T) {
 	}
 	if _, err := choose(dir, guards, "gone", 0, nil); err == nil {
 		t.Error("a revision that is not there is taken")
+	}
+}
+
+// Every mark and patch of the module fits the code and names a test that exists. Without this only a run of the tool would
+// notice a mark that was left behind by a renamed identifier.
+func TestTree(t *testing.T) {
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	guards, err := everyGuard(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range guards {
+		if g.patch == nil {
+			continue
+		}
+		if _, err := g.patch(); err != nil {
+			t.Errorf("%s: %v", g.name, err)
+		}
 	}
 }

@@ -68,6 +68,7 @@ func parseMark(text string) (m mark, err error) {
 
 // readMarks returns the guards that are marked in the module's files.
 func readMarks(root string) (guards []*guard, err error) {
+	var wrong []error // all wrong marks are reported at once
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -91,9 +92,10 @@ func readMarks(root string) (guards []*guard, err error) {
 		}
 		found, err := marksOf(filepath.ToSlash(name), src)
 		guards = append(guards, found...)
-		return err
+		wrong = append(wrong, err)
+		return nil
 	})
-	return guards, err
+	return guards, errors.Join(append(wrong, err)...)
 }
 
 // marksOf returns the guards of one file.

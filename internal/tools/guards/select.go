@@ -56,7 +56,7 @@ func split(guards []*guard, chosen func(*guard) bool) (yes, no []*guard) {
 	return yes, no
 }
 
-// rotated returns n guards, others for each commit, by the hash of both.
+// rotated returns n guards, chosen by a hash of commit and name, so that each commit gets others.
 func rotated(guards []*guard, commit string, n int) []*guard {
 	key := func(g *guard) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(commit+g.name))) }
 	guards = slices.SortedFunc(slices.Values(guards), func(a, b *guard) int { return cmp.Compare(key(a), key(b)) })
@@ -69,10 +69,12 @@ func rotated(guards []*guard, commit string, n int) []*guard {
 // base there are none.
 func changedFiles(root, since string) (map[string]bool, error) {
 	if since == "base" {
-		if since = base(root); since == "" {
+		since = cmp.Or(os.Getenv("FAQUAN_BASE"), base(root))
+		if since == "" {
 			return nil, nil
 		}
-	} else if git(root, "rev-parse", "--verify", "--quiet", since+"^{commit}") == "" {
+	}
+	if git(root, "rev-parse", "--verify", "--quiet", since+"^{commit}") == "" {
 		return nil, fmt.Errorf("git knows no revision %s", since)
 	}
 	changed := map[string]bool{}
@@ -84,14 +86,11 @@ func changedFiles(root, since string) (map[string]bool, error) {
 	return changed, nil
 }
 
-// base returns what the work in this tree is compared with: the revision in FAQUAN_BASE, or where the branch left
+// base returns the revision with which the work in this tree is compared when FAQUAN_BASE names none: where the branch left
 // origin/main or main, or the commit before the last. It is empty where none of them is there, as in a shallow clone.
 func base(root string) string {
 	head := git(root, "rev-parse", "HEAD")
 	candidates := [][]string{{"merge-base", "HEAD", "origin/main"}, {"merge-base", "HEAD", "main"}, {"rev-parse", "--verify", "--quiet", "HEAD~1"}}
-	if named := os.Getenv("FAQUAN_BASE"); named != "" {
-		candidates = slices.Insert(candidates, 0, []string{"rev-parse", "--verify", "--quiet", named + "^{commit}"})
-	}
 	for _, c := range candidates {
 		if rev := git(root, c...); rev != "" && rev != head {
 			return rev
