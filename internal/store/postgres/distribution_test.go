@@ -240,7 +240,7 @@ SELECT CASE WHEN a.attname = 'bucket' THEN '(n % 1024)::smallint'
   ELSE CASE a.atttypid
     WHEN 'uuid'::regtype THEN 'md5(n::text)::uuid' WHEN 'bytea'::regtype THEN $1 WHEN 'text'::regtype THEN '''p''' WHEN 'boolean'::regtype THEN 'true'
     ELSE 'n' END END
-FROM pg_attribute a WHERE a.attrelid = $2::regclass AND a.attnum > 0 ORDER BY a.attnum`, `'\x00'::bytea`, table)
+FROM pg_attribute a WHERE a.attrelid = $2::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, `'\x00'::bytea`, table)
 		fill := fmt.Sprintf("INSERT INTO %s SELECT %s FROM generate_series(1, 8 * %d) n", table, strings.Join(values, ", "), id.Buckets)
 		for _, statement := range []string{fill, "ANALYZE " + table} {
 			if _, err := conn.Exec(t.Context(), statement); err != nil {
