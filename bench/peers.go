@@ -87,6 +87,8 @@ func (p *peers) measure(ctx context.Context, name string) (r peerResult, err err
 		return r, fmt.Errorf("%s: %s", name, r.Error)
 	case !r.Correct: //guard:TestPeersAreBelieved
 		return r, fmt.Errorf("%s is wrong: %v", name, r.Wrong)
+	case failed != nil: //guard:TestPeersAreBelieved
+		return r, fmt.Errorf("%s: %w: %s", name, failed, bytes.TrimSpace(complaints.Bytes()))
 	}
 	return r, nil
 }

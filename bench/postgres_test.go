@@ -189,14 +189,15 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// TestPeersAreBelieved only when they say that they were right.
+// TestPeersAreBelieved only when they say that they were right, and end as programs that succeeded.
 func TestPeersAreBelieved(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]string{
-		`echo '{"peer":"naive","issues_per_second":7,"correct":true}'`:                   "",
-		`echo '{"peer":"naive","correct":false,"wrong":["a voucher too many"]}'; exit 1`: "a voucher too many",
-		`echo '{"peer":"naive","correct":false,"error":"no server","wrong":[]}'; exit 1`: "no server",
-		`echo 'needs the program redis-server' >&2; exit 1`:                              "needs the program redis-server",
+		`echo '{"peer":"naive","issues_per_second":7,"correct":true}'`:                                "",
+		`echo '{"peer":"naive","correct":false,"wrong":["a voucher too many"]}'; exit 1`:              "a voucher too many",
+		`echo '{"peer":"naive","correct":false,"error":"no server","wrong":[]}'; exit 1`:              "no server",
+		`echo '{"peer":"naive","issues_per_second":7,"correct":true}'; echo 'not closed' >&2; exit 1`: "exit status 1: not closed",
+		`echo 'needs the program redis-server' >&2; exit 1`:                                           "needs the program redis-server",
 		`echo 'issues: 7'`: "cannot be read",
 	} {
 		p := &peers{program: fakePeer(t, script)}

@@ -36,6 +36,16 @@ func TestCounts(t *testing.T) {
 {"Action":"output","Package":"p","Output":"loud: exit outside a test\n"}
 {"Action":"fail","Package":"p","Elapsed":0}
 `
+		timeout = `{"Action":"start","Package":"p"}
+{"Action":"run","Package":"p","Test":"TestA"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"panic: test timed out after 1s\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"\n"}
+{"Action":"output","Package":"p2","Test":"TestB","Output":"of another package\n"}
+{"Action":"output","Package":"p","Output":"FAIL\tp\t1.111s\n"}
+{"Action":"output","Package":"p","Output":"FAIL\n"}
+{"Action":"fail","Package":"p"}
+`
 	)
 	for _, c := range []struct {
 		name, format, script string
@@ -47,6 +57,7 @@ func TestCounts(t *testing.T) {
 		{"a failed test, its package not again", "go", failing + "exit 1", "part 0 1 0", 1, "loud", ""},
 		{"does not build", "go", broken + "exit 1", "part 0 1 0", 1, "undefined", ""},
 		{"ends outside a test", "go", outside + "exit 1", "part 1 1 0", 1, "loud", ""},
+		{"ends during a test", "go", timeout + "exit 1", "part 0 1 0", 1, "timed out", "of another package"},
 		{"fails without a failed test", "go", passing + "exit 1", "part 2 1 1", 1, "the command did", ""},
 		{"nothing ran", "go", "", "part 0 1 0", 1, "no test ran", ""},
 		{"node", "node", "ok 1 - a\n# tests 6\n# pass 3\n# fail 0\n# cancelled 0\n# skipped 2\n# todo 1\n", "part 3 0 3", 0, "ok 1", ""},

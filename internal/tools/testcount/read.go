@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -123,13 +125,24 @@ func (g *goTests) pkg(e event) {
 		if !g.failed[e.Package] {
 			g.total.failed++ // it did not build, or ended outside a test
 		}
-		fmt.Fprint(g.out, g.take(e))
+		g.showUnfinished(e.Package)
 		fmt.Fprintf(g.out, "  FAIL  %-44s %7.2fs %6d tests\n", e.Package, e.Elapsed, g.tests[e.Package])
 	case "skip", "start":
 		// no test files, or only begun
 	}
 	if e.Action != "start" {
 		g.take(e)
+	}
+}
+
+// showUnfinished shows what the package printed and what its tests printed that did not end. A timeout, a panic of
+// another goroutine, a fatal error and os.Exit are in the output of a test that was running, which has no event at its end.
+func (g *goTests) showUnfinished(pkg string) {
+	for _, key := range slices.Sorted(maps.Keys(g.output)) {
+		if strings.HasPrefix(key, pkg+"\n") {
+			fmt.Fprint(g.out, g.output[key])
+			delete(g.output, key)
+		}
 	}
 }
 
