@@ -33,6 +33,14 @@ type decideOptions struct {
 	Out        io.Writer
 }
 
+func (o *decideOptions) check() error {
+	if o.Holding < 1 || o.Holding > o.Activities {
+		return fmt.Errorf("--holding %d: must be 1 to --activities, %d", o.Holding, o.Activities)
+	}
+	return firstOf(atLeast("callers", o.Callers, 1), atLeast("users", o.Users, 1), atLeast("rounds", o.Rounds, 1),
+		atLeast("requests", o.Requests, 1))
+}
+
 // The catalogue of the benchmark: one plain template, and a scene of activities.
 const (
 	decideScene = "BENCH"
@@ -72,8 +80,8 @@ are answered; they take turns, and the difference of their CPU times is the deci
 // and then the one that a scene chooses among its activities by their rules, through the same core and store. The
 // activities whose rules hold are the last ones, and the last has the greatest priority, so that nothing is left out.
 func measureDecisions(ctx context.Context, o decideOptions) (err error) {
-	if o.Holding < 1 || o.Holding > o.Activities {
-		return fmt.Errorf("%d of %d rules cannot hold; at least one must", o.Holding, o.Activities)
+	if err := o.check(); err != nil {
+		return err
 	}
 	dir, err := os.MkdirTemp(o.Dir, "faquan-bench-")
 	if err != nil {

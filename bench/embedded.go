@@ -33,6 +33,16 @@ type embeddedOptions struct {
 	Out            io.Writer
 }
 
+func (o *embeddedOptions) check() error {
+	if !o.NoDirect {
+		if err := atLeast("direct-measured", o.DirectMeasured, 1); err != nil {
+			return err
+		}
+	}
+	// The bare journal is measured on half of a step.
+	return firstOf(o.Workload.Check(), atLeast("callers", o.Callers, 1), atLeast("millions", o.Millions, 1), atLeast("step", o.Step, 2))
+}
+
 // engineStep are the figures of one million.
 type engineStep struct {
 	engine, bare, direct Figures
@@ -40,6 +50,9 @@ type engineStep struct {
 
 // measureEmbedded measures the embedded store, and in each step the bare journal and direct SQLite beside it.
 func measureEmbedded(ctx context.Context, o embeddedOptions) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp(o.Dir, "faquan-bench-")
 	if err != nil {
 		return err

@@ -49,6 +49,7 @@ func (o *engineCommand) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.millions, "millions", 0, "steps; 0: 10 for the embedded store, none for PostgreSQL")
 	f.Int64Var(&o.Step, "step", 1_000_000, "asks in a step")
 	o.Workload.flags(f)
+	o.retryFlag(f)
 
 	dirFlag(f, &o.Dir)
 	f.BoolVar(&o.Keep, "keep", false, "embedded: leave the store for bench start")
@@ -79,6 +80,9 @@ func dirFlag(f *pflag.FlagSet, dir *string) {
 }
 
 func (o *engineCommand) run(cmd *cobra.Command) error {
+	if err := atLeast("millions", o.millions, 0); err != nil {
+		return err
+	}
 	d := &o.database
 	if d.Store == "" {
 		if cmd.Flags().Changed("processes") || d.Peers != "" {

@@ -26,6 +26,11 @@ type gatewayOptions struct {
 	out         io.Writer
 }
 
+func (o *gatewayOptions) check() error {
+	return firstOf(atLeast("connections", o.connections, 0), atLeast("rounds", o.rounds, 1), atLeast("users", o.users, 1),
+		seconds("seconds", o.seconds))
+}
+
 func newHTTP() *cobra.Command {
 	var o gatewayOptions
 	cmd := &cobra.Command{
@@ -87,6 +92,9 @@ type bound struct {
 
 // measureGateway runs the benchmark of one gateway.
 func measureGateway(ctx context.Context, o gatewayOptions) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
 	protocols := map[string]struct {
 		connections int
 		new         func(*gatewayBench) (catalogue, error)

@@ -47,17 +47,23 @@ func (o *postgresOptions) check() error {
 		w := o.Workload
 		w.Processes = n
 		if n < 1 || n > maxProcesses {
-			return fmt.Errorf("%d processes: 1 to %d", n, maxProcesses)
+			return fmt.Errorf("--processes %d: must be 1 to %d", n, maxProcesses)
 		}
 		if err := w.Check(); err != nil {
 			return err
 		}
 	}
-	switch {
-	case len(o.Processes) == 0 || o.Callers < 1 || o.Committers < 1 || o.Asks < 1 || o.Step < 1 || o.Rounds < 0 || o.Millions < 0:
-		return errors.New("processes, callers, committers, asks and step must be above zero")
-	case o.Peers != "" && o.PeerSeconds <= 0:
-		return errors.New("the seconds of a peer must be above zero")
+	if len(o.Processes) == 0 {
+		return errors.New("--processes: must have a number")
+	}
+	if err := firstOf(atLeast("callers", o.Callers, 1), atLeast("committers", o.Committers, 1), atLeast("asks", o.Asks, 1),
+		atLeast("step", o.Step, 1), atLeast("rounds", o.Rounds, 0), atLeast("millions", o.Millions, 0)); err != nil {
+		return err
+	}
+	if o.Peers != "" {
+		if err := seconds("peer-seconds", o.PeerSeconds); err != nil {
+			return err
+		}
 	}
 	for _, name := range o.PeerNames {
 		if !slices.Contains(PeerNames, name) {

@@ -81,9 +81,6 @@ func over(rounds []pgRound, figure func(pgRound) (float64, bool)) float64 {
 			all = append(all, v)
 		}
 	}
-	if len(all) == 0 {
-		return 0
-	}
 	return median(all)
 }
 

@@ -42,7 +42,11 @@ func storeKind(store string) string {
 // slug returns a name as a part of one in a result.
 func slug(name string) string { return strings.NewReplacer(" ", "_", "-", "_").Replace(name) }
 
+// median returns 0 for no values.
 func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
 	v = slices.Sorted(slices.Values(v))
 	return v[len(v)/2]
 }

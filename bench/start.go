@@ -30,6 +30,13 @@ type startOptions struct {
 	Out  io.Writer
 }
 
+func (o *startOptions) check() error {
+	if o.Load < 0 {
+		return fmt.Errorf("--load %v: must not be negative", o.Load)
+	}
+	return firstOf(o.Workload.Check(), atLeast("callers", o.Callers, 1))
+}
+
 func newStart() *cobra.Command {
 	o := startOptions{}
 	cmd := &cobra.Command{
@@ -54,13 +61,15 @@ bench start measures the recovery.`,
 	f.IntVar(&o.Callers, "callers", 256, "callers of the load")
 	f.DurationVar(&o.Load, "load", 0, "issue for so long after the start")
 	f.BoolVar(&o.Kill, "kill", false, "end with SIGKILL when the load's time is over")
-	o.flags(f)
+	o.flags(f) // without retries: it does not know what the store has been asked before
 	return profileFlag(cmd)
 }
 
 // measureStart measures how long a store takes from its opening to its first answer.
 func measureStart(ctx context.Context, o startOptions) (err error) {
-	o.RetryEvery = 0 // it does not know what the store has been asked before
+	if err := o.check(); err != nil {
+		return err
+	}
 	began := time.Now()
 	st, err := embedded.Open(embedded.Options{Dir: o.Dir})
 	if err != nil {
@@ -72,19 +81,23 @@ func measureStart(ctx context.Context, o startOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
 	// No ask of an earlier run may be met again: it would be a replay.
 	first := int64(1)<<40 + rand.Int64N(1<<40)
 	engine.settled = first
 	outcome, err := engine.issuer.Issue(ctx, o.request(first))
-	if err != nil || outcome.Reason != benefit.NotRefused {
-		return fmt.Errorf("the first request: %s, %w", outcome.Reason, err)
+	if err != nil {
+		return fmt.Errorf("the first request: %w", err)
+	}
+	if outcome.Reason != benefit.NotRefused {
+		return fmt.Errorf("the first request is refused: %s", outcome.Reason)
 	}
 	answered := time.Since(began)
 	fmt.Fprintf(o.Out, "open %.0f ms, first answer after %.0f ms\n", millis(opened), millis(answered))
 	// It comes before the load, which may end with SIGKILL.
 	newResult("start").number("open_ms", millis(opened)).number("first_answer_ms", millis(answered)).print(o.Out)
 	if o.Load == 0 {
-		return engine.Close()
+		return nil
 	}
 	engine.settled = first + 1
 	if o.Kill {
@@ -97,7 +110,7 @@ func measureStart(ctx context.Context, o startOptions) (err error) {
 		}
 		fmt.Fprintln(o.Out, f)
 	}
-	return engine.Close()
+	return nil
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

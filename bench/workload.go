@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -34,18 +33,21 @@ func (w *Workload) flags(f *pflag.FlagSet) {
 	f.IntVar(&w.Templates, "templates", 1, "1: one hot template; more: asks spread over them")
 	f.Int64Var(&w.Users, "users", 1_000_000, "users")
 	f.Int64Var(&w.PerUser, "per-user", 5, "the limit per user and template")
+}
+
+// retryFlag is the flag of the asks that repeat an earlier one.
+func (w *Workload) retryFlag(f *pflag.FlagSet) {
 	f.Int64Var(&w.RetryEvery, "retry-every", 100, "one ask in so many repeats an earlier one; 0: none")
 }
 
 // Check returns an error if the workload is impossible.
 func (w Workload) Check() error {
-	switch {
-	case w.Templates < 1 || w.Users < 1 || w.PerUser < 1 || w.RetryEvery < 0:
-		return errors.New("templates, users and the limit per user must be above zero")
-	case w.SharedUsers && w.stride() > w.PerUser:
-		return fmt.Errorf("%d processes that share their users need a limit per user of as much", w.Processes)
+	least := int64(1)
+	if w.SharedUsers {
+		least = w.stride() // processes that share their users each issue to all of them
 	}
-	return nil
+	return firstOf(atLeast("templates", w.Templates, 1), atLeast("users", w.Users, 1), atLeast("per-user", w.PerUser, least),
+		atLeast("retry-every", w.RetryEvery, 0))
 }
 
 // stride returns the distance between two asks of one process.
@@ -56,7 +58,7 @@ func (w Workload) hotFor() int64 {
 	if w.SharedUsers {
 		return w.Users * w.stride() * max((w.PerUser-1)/w.stride(), 1)
 	}
-	return w.Users * w.PerUser * 4 / 5
+	return max(w.Users*w.PerUser*4/5, 1)
 }
 
 // hotTemplates is how many templates a run with one hot template goes through.
