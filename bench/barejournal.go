@@ -19,7 +19,7 @@ type bareJournal struct {
 // bareQueue is the least that can gather entries.
 type bareQueue struct {
 	mu      sync.Mutex
-	waiting []chan struct{}
+	waiting []chan error
 	wake    chan struct{}
 }
 
@@ -29,25 +29,26 @@ func (b *bareJournal) Run(entries int64) (Figures, error) {
 	var latency histogram
 	meter := newMeter(b.Dir)
 	from := meter.read()
+	var err error
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		_ = closedLoop(b.Callers, 0, entries, 1, func(int) func(int64) error {
-			answered := make(chan struct{}, 1)
+		err = closedLoop(b.Callers, 0, entries, 1, func(int) func(int64) error {
+			answered := make(chan error, 1)
 			return func(int64) error {
 				began := time.Now()
 				q.put(answered)
-				<-answered
+				err := <-answered
 				latency.Add(time.Since(began))
-				return nil
+				return err
 			}
 		})
 	}()
-	err := b.commit(q, over)
+	b.commit(q, over)
 	return figures(from, meter.read(), entries, &latency), err
 }
 
-func (q *bareQueue) put(answer chan struct{}) {
+func (q *bareQueue) put(answer chan error) {
 	q.mu.Lock()
 	q.waiting = append(q.waiting, answer)
 	q.mu.Unlock()
@@ -57,14 +58,15 @@ func (q *bareQueue) put(answer chan struct{}) {
 	}
 }
 
-func (b *bareJournal) commit(q *bareQueue, over chan struct{}) error {
-	var batch []chan struct{}
+// commit answers every caller, after an error too, until the callers are over.
+func (b *bareJournal) commit(q *bareQueue, over chan struct{}) {
+	var batch []chan error
 	payload := make([]byte, 0, b.Callers*b.EntryBytes)
 	entry := make([]byte, b.EntryBytes)
 	for {
 		select {
 		case <-over:
-			return nil
+			return
 		case <-q.wake:
 		}
 		q.mu.Lock()
@@ -77,11 +79,9 @@ func (b *bareJournal) commit(q *bareQueue, over chan struct{}) error {
 		for range batch {
 			payload = append(payload, entry...)
 		}
-		if _, err := b.Journal.Append(1, payload); err != nil {
-			return err
-		}
+		_, err := b.Journal.Append(1, payload)
 		for _, answer := range batch {
-			answer <- struct{}{}
+			answer <- err
 		}
 	}
 }

@@ -46,3 +46,5 @@ func (t *countedTx) Commit(ctx context.Context, changes *benefit.Changes) error 
 	}
 	return err
 }
+
+func (t *countedTx) Confirm(ctx context.Context) error { return t.of.count(t.Tx.Confirm(ctx)) }

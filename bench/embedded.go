@@ -78,6 +78,7 @@ func measureEmbedded(ctx context.Context, o embeddedOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
 	bare, err := journal.Open(journal.Options{Dir: filepath.Join(dir, "bare"), Background: true}, nil)
 	if err != nil {
 		return err
@@ -88,6 +89,7 @@ func measureEmbedded(ctx context.Context, o embeddedOptions) (err error) {
 		if err := direct.open(ctx, filepath.Join(dir, "direct.db")); err != nil {
 			return err
 		}
+		defer func() { err = errors.Join(err, direct.close()) }()
 	}
 	fmt.Fprintf(o.Out, "%d callers, %d users with a limit of %d per template, %s, one ask in %d a retry; %d CPUs, %s/%s; sync before every answer\n",
 		o.Callers, o.Users, o.PerUser, templatesText(o.Templates), o.RetryEvery, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
@@ -108,9 +110,6 @@ func measureEmbedded(ctx context.Context, o embeddedOptions) (err error) {
 		}
 		steps = append(steps, s)
 		printStep(o.Out, k+1, s)
-	}
-	if err := engine.Close(); err != nil {
-		return err
 	}
 	if o.Keep {
 		fmt.Fprintln(o.Out, "\nkept:", filepath.Join(dir, "store"))
@@ -148,14 +147,18 @@ type sqliteRun struct {
 	engine *Engine
 }
 
-func (r *sqliteRun) open(ctx context.Context, path string) error {
-	var err error
+func (r *sqliteRun) open(ctx context.Context, path string) (err error) {
 	if r.store, err = openDirect(path); err != nil {
 		return err
 	}
 	r.engine, err = NewEngine(ctx, engine.Options{Store: r.store}, r.o.Workload, r.o.Callers, filepath.Dir(path))
-	return err
+	if err != nil {
+		return errors.Join(err, r.store.Close())
+	}
+	return nil
 }
+
+func (r *sqliteRun) close() error { return errors.Join(r.engine.Close(), r.store.Close()) }
 
 // step fills the store without syncs and measures the last issues with them.
 func (r *sqliteRun) step(ctx context.Context, asks int64) (Figures, error) {

@@ -49,7 +49,10 @@ func NewEngine(ctx context.Context, o engine.Options, w Workload, callers int, d
 	if issuer.Catalogue().Version > 0 {
 		return e, nil
 	}
-	return e, change(ctx, issuer, w.Catalogue())
+	if err := change(ctx, issuer, w.Catalogue()); err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return e, nil
 }
 
 // change puts changes into the store as they are.
@@ -91,7 +94,7 @@ func (e *Engine) run(ctx context.Context, asks int64) (*stretch, error) {
 	return &s, err
 }
 
-// closedLoop makes the asks first, first+stride and so on below end, until one fails. Each caller makes the next ask when
+// closedLoop makes the asks first, first+stride and so on below end, until one fails, and returns the first error. Each caller makes the next ask when
 // its last one is answered; caller returns how.
 func closedLoop(callers int, first, end, stride int64, caller func(c int) func(n int64) error) error {
 	var (
@@ -104,7 +107,7 @@ func closedLoop(callers int, first, end, stride int64, caller func(c int) func(n
 		//guard:TestCounts n = next.Add(stride) - stride -> n = next.Add(1) - 1
 		for n := next.Add(stride) - stride; n < end && failed.Load() == nil; n = next.Add(stride) - stride {
 			if err := ask(n); err != nil {
-				failed.Store(&err)
+				failed.CompareAndSwap(nil, &err) // those after it may come of it
 			}
 		}
 	})

@@ -203,8 +203,8 @@ func offer(ctx context.Context, url string, w Workload) error {
 		return err
 	}
 	engine, err := NewEngine(ctx, engine.Options{Store: db}, w, 0, "")
-	if engine != nil {
-		err = errors.Join(err, engine.Close())
+	if err == nil {
+		err = engine.Close()
 	}
 	return errors.Join(err, db.Close())
 }

@@ -220,7 +220,7 @@ func fakePeer(t *testing.T, script string) string {
 	return path
 }
 
-// TestConflictsAreCounted in loads and in commits.
+// TestConflictsAreCounted in loads, in commits and in batches that write nothing.
 func TestConflictsAreCounted(t *testing.T) {
 	st := &counted{Store: conflicting{}}
 	for range 3 {
@@ -234,9 +234,12 @@ func TestConflictsAreCounted(t *testing.T) {
 		if err := tx.Commit(t.Context(), nil); !errors.Is(err, store.ErrConflict) {
 			t.Fatal(err)
 		}
+		if err := tx.Confirm(t.Context()); !errors.Is(err, store.ErrConflict) {
+			t.Fatal(err)
+		}
 	}
-	if got := st.conflicts.Load(); got != 6 || st.batches.Load() != 0 {
-		t.Errorf("counted %d conflicts and %d batches, want 6 and none", got, st.batches.Load())
+	if got := st.conflicts.Load(); got != 9 || st.batches.Load() != 0 {
+		t.Errorf("counted %d conflicts and %d batches, want 9 and none", got, st.batches.Load())
 	}
 }
 
@@ -252,6 +255,7 @@ func (conflictingTx) Load(context.Context, *benefit.Keys, *benefit.State) error 
 	return store.ErrConflict
 }
 func (conflictingTx) Commit(context.Context, *benefit.Changes) error { return store.ErrConflict }
+func (conflictingTx) Confirm(context.Context) error                  { return store.ErrConflict }
 
 // TestServerIsNamed without its password.
 func TestServerIsNamed(t *testing.T) {

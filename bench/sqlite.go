@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"zombiezen.com/go/sqlite"
@@ -36,18 +37,26 @@ CREATE TABLE user (id INTEGER PRIMARY KEY, identifier TEXT);
 CREATE TABLE link (identifier TEXT PRIMARY KEY, user INTEGER) WITHOUT ROWID;`
 
 // openDirect makes the store in a file.
-func openDirect(path string) (*direct, error) {
+func openDirect(path string) (_ *direct, err error) {
 	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenWAL)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, conn.Close())
+		}
+	}()
 	// A script runs in a transaction, where these pragmas do nothing: one by one, then.
 	for _, pragma := range []string{"journal_mode=WAL", "synchronous=FULL", "cache_size=-262144", "mmap_size=8589934592"} {
 		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+pragma, nil); err != nil {
 			return nil, err
 		}
 	}
-	return &direct{conn: conn}, sqlitex.ExecuteScript(conn, directSchema, nil)
+	if err := sqlitex.ExecuteScript(conn, directSchema, nil); err != nil {
+		return nil, err
+	}
+	return &direct{conn: conn}, nil
 }
 
 func (d *direct) Close() error             { return d.conn.Close() }
