@@ -33,7 +33,7 @@ const (
 
 const (
 	bodyGrace    = 5 * time.Second // how long a body may be slower than the minimum rate
-	idleTimeout  = time.Second     // how long a request may be under way before it gives way to others
+	giveWayAfter = time.Second     // how long a request may be under way before it gives way to others
 	discardTime  = time.Second     // how long the rest of a refused body is read, so that its sender reads the answer
 	discardBytes = 1 << 20
 )
@@ -142,7 +142,7 @@ func due(s *rate.Sometimes) (yes bool) {
 func (a *admission) longestWaiting() *conn {
 	stranger, known := front(&a.strangers), front(&a.known)
 	few := a.strangers.Len() <= a.maxConns/2 //guard:TestStrangersGiveWayFirst a.strangers.Len() <= a.maxConns/2 -> true
-	if stranger == nil || known != nil && few && time.Since(stranger.since) < idleTimeout {
+	if stranger == nil || known != nil && few && time.Since(stranger.since) < giveWayAfter {
 		return known
 	}
 	return stranger
@@ -307,7 +307,7 @@ func (a *admission) charge(c *conn, cost int64) bool {
 // asking one or has begun only now. The caller holds a.mu.
 func (a *admission) takeFromOldest(asking *conn) bool {
 	c := front(&a.holding)
-	if c == nil || c == asking || time.Since(c.since) < idleTimeout { //guard:TestSlowRequestsLoseSharedMemory idleTimeout -> time.Hour
+	if c == nil || c == asking || time.Since(c.since) < giveWayAfter { //guard:TestSlowRequestsLoseSharedMemory giveWayAfter -> time.Hour
 		return false
 	}
 	a.starved++
