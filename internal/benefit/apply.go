@@ -11,7 +11,7 @@ import (
 //
 // A request with several sends is issued as far as it goes. One that can issue nothing leaves no trace: its key
 // stays free, and a later retry may succeed. The exception is a retry that finds a frozen line to be refused for good:
-// see closing.
+// see closeRefused.
 func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	if c.Conflict {
 		return Outcome{Reason: KeyConflict}, nil
@@ -185,11 +185,11 @@ func (a *applier) probe(l *Line) (Reason, Counters) {
 	return reason, seen
 }
 
-// refusal checks one send of the line, worth worth fen in total, against every rule. The order of the checks is the
-// order in which refusals win.
+// refusal checks one send of the line against every rule; worth is the amount of its vouchers together. The order of
+// the checks is the order in which refusals win.
 func (a *applier) refusal(t *Template, l *Line, worth money.Fen) Reason {
 	//guard:TestInvalidRecipientContinues without !a.bound
-	if !a.bound { // a key is bound by what was a good recipient then
+	if !a.bound { // a bound key keeps a recipient that was valid when it was bound
 		if reason := a.cat.invalidRecipient(a.request, t); reason != NotRefused {
 			return reason
 		}
@@ -324,7 +324,7 @@ func (a *applier) personTotal(t *Template) int64 {
 	return sum
 }
 
-// take records one send of the line whose vouchers together are worth worth fen.
+// take records one send of the line; worth is the amount of its vouchers together, in fen.
 func (a *applier) take(t *Template, l *IssuedLine, worth int64) {
 	n := int64(l.Quantity)
 	if k := slices.IndexFunc(a.usages, func(x usage) bool { return x.template == t.ID }); k >= 0 {

@@ -106,18 +106,18 @@ func newUser(ident Identifier, now Instant, env Env) *User {
 }
 
 // freeze draws the voucher ids, the amounts and the codes of a new claim's lines.
-func freeze(cat *Catalogue, st *State, r *Request, params []Line, u *User, env Env) (id.ID, []IssuedLine) {
+func freeze(cat *Catalogue, st *State, r *Request, wanted []Line, u *User, env Env) (id.ID, []IssuedLine) {
 	bucket, total := 0, 0
 	if u != nil {
 		bucket = u.ID.Bucket()
 	}
-	for _, l := range params {
+	for _, l := range wanted {
 		total += l.Vouchers()
 	}
 	next := env.IDs.Block(int64(st.Now), bucket, max(total, 1))
 	first := next
-	lines := make([]IssuedLine, len(params))
-	for k, l := range params {
+	lines := make([]IssuedLine, len(wanted))
+	for k, l := range wanted {
 		lines[k] = IssuedLine{Line: l, First: next}
 		next += id.ID(l.Vouchers())
 		if t := cat.Templates[l.Template]; t != nil {

@@ -11,7 +11,7 @@ func CodeKey(code string) ClaimKey {
 	return ClaimKey{ID: ClaimIDOf(CodeScope, code), Scope: CodeScope, Key: code}
 }
 
-// codes are the candidates for the certificate codes of a batch. They are drawn before the load and looked up with
+// codes are the certificate codes drawn for a batch, free or not. They are drawn before the load and looked up with
 // it, so that a code is given out only when it is known to be free; those that are taken are drawn again.
 type codes struct {
 	drawn map[ClaimID]bool // in this batch, by anybody
@@ -61,11 +61,11 @@ func (s *State) draw(cat *Catalogue, r *Request, env Env) (keys []ClaimKey) {
 	return keys
 }
 
-func (s *State) drawFor(wish codeRequest, need int, r *rand.Rand) []ClaimKey {
-	d := s.codes.of[wish]
+func (s *State) drawFor(request codeRequest, need int, r *rand.Rand) []ClaimKey {
+	d := s.codes.of[request]
 	if d == nil {
 		d = &codeDraw{}
-		s.codes.of[wish] = d
+		s.codes.of[request] = d
 	}
 	for _, k := range d.keys {
 		if s.claims[k.ID] == nil {
@@ -78,8 +78,8 @@ func (s *State) drawFor(wish codeRequest, need int, r *rand.Rand) []ClaimKey {
 	d.rounds++
 	had := len(d.keys)
 	for range need + spareCodes {
-		// Two wishes of a batch never draw the same code, so neither can take it from the other.
-		if k := CodeKey(drawCode(wish.digits, r)); !s.codes.drawn[k.ID] { //guard:TestCodesAreUnique without !s.codes.drawn[k.ID]
+		// Two requests of a batch never draw the same code, so neither can take it from the other.
+		if k := CodeKey(drawCode(request.digits, r)); !s.codes.drawn[k.ID] { //guard:TestCodesAreUnique without !s.codes.drawn[k.ID]
 			s.codes.drawn[k.ID] = true
 			d.keys = append(d.keys, k)
 		}

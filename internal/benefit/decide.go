@@ -138,15 +138,15 @@ func (n *narrower) lines(cat *Catalogue, act *Activity) (lines []Line) {
 		}
 	}
 	for k := range act.Items {
-		if n.right(cat, act, &act.Items[k]) && in { //guard:TestNarrowing n.right(cat, act, &act.Items[k]) && in -> n.right(cat, act, &act.Items[k]) || in
+		if n.includes(cat, act, &act.Items[k]) && in { //guard:TestNarrowing n.includes(cat, act, &act.Items[k]) && in -> n.includes(cat, act, &act.Items[k]) || in
 			lines = append(lines, act.Items[k].Line(cat, act, 1))
 		}
 	}
 	return lines
 }
 
-// right reports whether the pairs of the request include the item.
-func (n *narrower) right(cat *Catalogue, act *Activity, item *Item) bool {
+// includes reports whether the pairs of the request include the item.
+func (n *narrower) includes(cat *Catalogue, act *Activity, item *Item) bool {
 	in := len(n.params.Rights) == 0
 	var right int64
 	if t := cat.Templates[item.Template]; t != nil {
@@ -240,8 +240,8 @@ func (d *chooser) recipientRefusal() Reason {
 	return NotRefused
 }
 
-// invalidRecipient returns why the recipient is wrong as a parameter of the request. A type that some owner of a right
-// among the candidates accepts is right; what the others own is not eligible.
+// invalidRecipient returns why the recipient is wrong as a parameter of the request. A type is valid if the
+// owner of at least one right among the candidates accepts it; rights of other owners are not eligible.
 func (d *chooser) invalidRecipient() Reason {
 	reason := d.cat.invalidRecipient(d.request, nil)
 	for k := range d.candidates {

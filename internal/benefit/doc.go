@@ -9,8 +9,8 @@
 //
 // Then the decision, in two steps:
 //
-//	Choose(catalogue, state, request, env) → claim      binds the meaning, the amounts and the voucher ids
-//	Apply(catalogue, claim, state, now) → outcome, effect   holds every rule that must be exact
+//	Choose(catalogue, state, request, env) → claim      binds the lines, the amounts, the codes and the voucher ids
+//	Apply(catalogue, claim, state) → outcome, effect    holds every rule that must be exact
 //
 // They know nothing of HTTP, SQL, goroutines or clocks. [State] is what a store loaded for a batch of requests;
 // an [Effect] changes nothing until State.Absorb takes it, so a request that fails half-way leaves no trace; and

@@ -93,7 +93,8 @@ func stockCaps(s Stock) StockCaps {
 
 // Explain repeats a decision from its stored record, under the catalogue version that it was made by, and traces each
 // step. It is pure and gives the same choice; the draw of a weighted scene is taken from the record. Under another
-// catalogue the trace is partial: it leaves out what the decision did not read, and that was not chosen.
+// catalogue the trace is partial: a candidate whose counters or rule inputs were not recorded has no lines and is
+// not chosen.
 func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 	e := &Explanation{Now: i.At(), Catalogue: cat.Version, Errors: i.Errors}
 	if b := i.Basis; b != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // Issuance is the record of what was issued under one idempotency key: its claim (the fingerprint and the frozen
-// lines) and its outcome. It exists only if something was issued. It is never changed in place.
+// lines) and its outcome. It is stored only if something was issued (see Outcome.Attempt), and never changed in place.
 type Issuance struct {
 	ID          id.ID // also the id of the first voucher that its lines may issue
 	Scope       Scope
@@ -80,12 +80,13 @@ type IssuedLine struct {
 	Issued int
 	// Reason is why the other sends were refused.
 	Reason Reason
-	// Codes are the certificate codes of the vouchers issued, for kinds that carry one.
+	// Codes are reserved for the vouchers that a CERTIFICATE line may issue, in order; fewer when no free ones were
+	// found. Those of refused vouchers stay reserved.
 	Codes []string
 	// Sending reports whether the vouchers were passed to a downstream system that has not reported the result yet.
 	Sending bool
 
-	// What follows is set when something was issued.
+	// What follows is set when something was issued; Seen also when the line was refused.
 
 	At        Instant // the commit's now
 	Catalogue int64   // the version that allowed it

@@ -11,7 +11,7 @@ type Reason uint8
 // The reasons, in the order in which they win.
 const (
 	NotRefused Reason = 0
-	// KeyConflict: the key is bound to another meaning.
+	// KeyConflict: the key is bound to a different request.
 	KeyConflict Reason = 10
 	// IdentifierInvalid: the recipient's identifier breaks a rule for its value: see Identifier.Breaks.
 	IdentifierInvalid Reason = 11
@@ -53,13 +53,13 @@ const (
 	PersonLimit Reason = 52
 	// UserDayLimit: the user has received as many today as one user may in a day.
 	UserDayLimit Reason = 60
-	// StockEmpty: the total count is issued.
+	// StockEmpty: less is left of the total count than one send needs.
 	StockEmpty Reason = 61
-	// BudgetEmpty: what is left of the total amount is less than this voucher's.
+	// BudgetEmpty: less is left of the total amount than the send is worth.
 	BudgetEmpty Reason = 62
-	// DayStockEmpty: today's count is issued.
+	// DayStockEmpty: less is left of today's count than one send needs.
 	DayStockEmpty Reason = 63
-	// DayBudgetEmpty: what is left of today's amount is less than this voucher's.
+	// DayBudgetEmpty: less is left of today's amount than the send is worth.
 	DayBudgetEmpty Reason = 64
 	// CodesEmpty: so many codes of the template's length are taken that no free one was found.
 	CodesEmpty Reason = 65

@@ -113,7 +113,7 @@ type Params struct {
 	Rights    []ActRight `json:"rights,omitzero"`
 }
 
-// Request asks the core to issue. Every gateway builds one; they differ in nothing else.
+// Request asks the core to issue. Every API builds one; the APIs differ only in how they read it and answer it.
 type Request struct {
 	Scope     Scope
 	Key       string
@@ -130,7 +130,7 @@ type Request struct {
 	BindMillis int64
 	// Guarded reports whether the one-second guard of the lines' activities holds for this request.
 	Guarded bool
-	// Continues reports whether the lines are frozen under the key and that a retry continues those that are not final.
+	// Continues reports whether the lines stay frozen under the key, so that a retry continues those that are not final.
 	// Otherwise a retry of a bound key gets the first outcome, whatever it was.
 	Continues bool
 }

@@ -70,8 +70,8 @@ const (
 	CodeSession    SessionKind = 2 // an authorization code: buys the first access session, once
 )
 
-// Session is a grant that an app acts for a merchant and, for some calls, that a user receives. Its key is a
-// secret: it is looked up by its digest and kept sealed.
+// Session is the permission of an app to act for a merchant and, in calls whose recipient is the session's user, to
+// issue to that user. Its key is a secret: it is looked up by its digest and kept sealed.
 //
 // What was given out for one consent is a family. The row that began it, its head, knows the two sessions of the
 // family that are in force, and all others know the head, so that a family can be ended as a whole.
