@@ -58,8 +58,8 @@ func (c *recount) shape(i *benefit.Issuance) {
 		size += l.Sends * l.Quantity
 		inActivity = inActivity || l.Activity != 0
 	}
-	if size > benefit.MaxLineVouchers {
-		c.wrong(name, "vouchers that it may issue", fmt.Sprint("at most ", benefit.MaxLineVouchers), size)
+	if size > benefit.MaxRequestVouchers {
+		c.wrong(name, "vouchers that it may issue", fmt.Sprint("at most ", benefit.MaxRequestVouchers), size)
 	}
 	if i.BoxDone && !inActivity {
 		c.find(Finding{Boxes, name.String() + ": a treasure box is done", "false, as there is no activity", "true"})

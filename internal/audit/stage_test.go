@@ -313,7 +313,7 @@ func TestStage(t *testing.T) {
 
 		{"more than one request may issue", func(s *stage) {
 			l := &s.issuance(0).Lines[0]
-			l.Sends, l.Reason = benefit.MaxLineVouchers+1, benefit.StockEmpty
+			l.Sends, l.Reason = benefit.MaxRequestVouchers+1, benefit.StockEmpty
 			for len(l.Amounts) < l.Sends {
 				l.Amounts = append(l.Amounts, money.Fen(500))
 			}

@@ -27,7 +27,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	issued := false
 	for k := range result.Lines {
 		if line := &result.Lines[k]; c.Bound == nil || line.open() {
-			issued = a.line(line) || issued
+			issued = a.issueLine(line) || issued
 		}
 	}
 	done := a.boxDone(result)
@@ -126,8 +126,8 @@ func (a *applier) addMissingCodes(r *Request, l *IssuedLine) {
 	}
 }
 
-// line issues the sends of a line until one is refused; every later one would be refused for the same reason.
-func (a *applier) line(l *IssuedLine) bool {
+// issueLine issues the sends of a line until one is refused; every later one would be refused for the same reason.
+func (a *applier) issueLine(l *IssuedLine) bool {
 	t := a.cat.Templates[l.Template]
 	if len(l.Amounts) == 0 {
 		t = nil // the template came after the line was frozen, which therefore has nothing to give
@@ -178,7 +178,7 @@ func (a *applier) probe(l *Line) (Reason, Counters) {
 	case !a.accepts(t): //guard:TestUnregisteredUserOfAScene
 		return UserNotFound, seen
 	}
-	reason := a.closed(t, l)
+	reason := a.statusRefusal(t, l)
 	if reason == NotRefused {
 		reason = a.capacityRefusal(t, l, amount(t, *l, 0, nil)*money.Fen(l.Quantity), seen)
 	}
@@ -203,7 +203,7 @@ func (a *applier) refusal(t *Template, l *Line, worth money.Fen) Reason {
 	if !a.owned(t) { //guard:TestFrozenLineOfAnotherMerchant
 		return OtherMerchant
 	}
-	if reason := a.closed(t, l); reason != NotRefused {
+	if reason := a.statusRefusal(t, l); reason != NotRefused {
 		return reason
 	}
 	return a.capacityRefusal(t, l, worth, a.counters(t))
@@ -255,9 +255,9 @@ func (a *applier) owned(t *Template) bool {
 	return app != nil && app.MayIssue(t, app.Merchant)
 }
 
-// closed checks the states and windows of the template and the activity.
-func (a *applier) closed(t *Template, l *Line) Reason {
-	reason := t.closed(a.st.Now)
+// statusRefusal checks the states and windows of the template and the activity.
+func (a *applier) statusRefusal(t *Template, l *Line) Reason {
+	reason := t.statusRefusal(a.st.Now)
 	if l.Activity != 0 && (reason == NotRefused || reason > ActivityNotOpen) {
 		if act := a.cat.Activities[l.Activity]; act == nil || !act.OpenAt(a.st.Now) {
 			return ActivityNotOpen

@@ -43,7 +43,7 @@ type Claim struct {
 // paused, sold out or frozen since. Otherwise it resolves the recipient, chooses the lines where the request leaves
 // them to a scene, and freezes what each line would give. Whether a line is issued is for Apply to decide.
 func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
-	c := &Claim{Request: r, User: st.recipient(r.Recipient), key: r.Claim()}
+	c := &Claim{Request: r, User: st.recipient(r.Recipient), key: r.ClaimID()}
 	//guard:TestWindowKey$ bound.binds(st.Now) -> bound.BindMillis == 0 && bound.binds(st.Now)
 	if bound := st.claim(c.key); bound != nil && bound.binds(st.Now) {
 		c.Bound = bound

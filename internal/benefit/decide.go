@@ -375,7 +375,7 @@ func (d *chooser) choose(eligible []*candidate) (chosen []*candidate) {
 	default:
 		chosen = eligible
 	}
-	room := MaxLineVouchers
+	room := MaxRequestVouchers
 	return slices.DeleteFunc(chosen, func(c *candidate) bool {
 		n := 0
 		for _, l := range c.lines {

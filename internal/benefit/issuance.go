@@ -45,8 +45,8 @@ func (i *Issuance) At() Instant {
 	return first
 }
 
-// Claims returns the keys that the issuance is stored under: its own key and the codes of its vouchers.
-func (i *Issuance) Claims() []ClaimKey {
+// ClaimKeys returns the keys that the issuance is stored under: its own key and the codes of its vouchers.
+func (i *Issuance) ClaimKeys() []ClaimKey {
 	all := []ClaimKey{{ID: ClaimIDOf(i.Scope, i.Key), Scope: i.Scope, Key: i.Key}}
 	for k := range i.Lines {
 		for _, code := range i.Lines[k].Codes {

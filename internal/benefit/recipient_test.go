@@ -217,19 +217,19 @@ func TestDayLimitOverMidnight(t *testing.T) {
 func TestRowsThatWereNotLoaded(t *testing.T) {
 	for name, load := range map[string]func(x *trial, st *State){
 		"claim":     func(x *trial, st *State) { st.SetRecipient(x.request.Recipient, x.user, nil) },
-		"recipient": func(x *trial, st *State) { st.SetClaim(x.request.Claim(), nil) },
+		"recipient": func(x *trial, st *State) { st.SetClaim(x.request.ClaimID(), nil) },
 		"template": func(x *trial, st *State) {
-			st.SetClaim(x.request.Claim(), nil)
+			st.SetClaim(x.request.ClaimID(), nil)
 			st.SetRecipient(x.request.Recipient, x.user, nil)
 		},
 		"quota": func(x *trial, st *State) {
-			st.SetClaim(x.request.Claim(), nil)
+			st.SetClaim(x.request.ClaimID(), nil)
 			st.SetRecipient(x.request.Recipient, x.user, nil)
 			st.SetTemplate(TemplateCount{Template: 1}, TemplateDay{Template: 1})
 			st.SetParticipation(Participation{ParticipationKey: ParticipationKey{User: 11, Activity: 1}})
 		},
 		"participation": func(x *trial, st *State) {
-			st.SetClaim(x.request.Claim(), nil)
+			st.SetClaim(x.request.ClaimID(), nil)
 			st.SetRecipient(x.request.Recipient, x.user, nil)
 			st.SetTemplate(TemplateCount{Template: 1}, TemplateDay{Template: 1})
 			st.SetQuota(Quota{QuotaKey: QuotaKey{User: 11, Template: 1}})

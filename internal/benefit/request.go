@@ -84,8 +84,8 @@ type Line struct {
 // Vouchers returns how many vouchers the line asks for.
 func (l Line) Vouchers() int { return l.Sends * l.Quantity }
 
-// MaxLineVouchers is the most vouchers that one request may ask for over all its lines.
-const MaxLineVouchers = 4096
+// MaxRequestVouchers is the most vouchers that one request may ask for over all its lines.
+const MaxRequestVouchers = 4096
 
 // Note is stored with an issuance for people to read. It is not part of the fingerprint.
 type Note struct {
@@ -135,8 +135,8 @@ type Request struct {
 	Continues bool
 }
 
-// Claim returns the look-up id of the request's key.
-func (r *Request) Claim() ClaimID { return ClaimIDOf(r.Scope, r.Key) }
+// ClaimID returns the look-up id of the request's key.
+func (r *Request) ClaimID() ClaimID { return ClaimIDOf(r.Scope, r.Key) }
 
 // FingerprintOf returns the fingerprint of a request, apart from its recipient: a digest of its lines and of other texts
 // that the gateway includes (a card type, a scene code, the narrowing). Memo, trace id, extend info and session are not

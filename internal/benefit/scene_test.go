@@ -190,8 +190,8 @@ func TestStrategyWeightedIsFair(t *testing.T) {
 	for n := range keys {
 		r := inScene(fmt.Sprint(n), "a")
 		st.Reset(now)
-		st.KeysOf([]*Request{r}, cat, env)
-		st.SetClaim(r.Claim(), nil)
+		st.FirstKeys([]*Request{r}, cat, env)
+		st.SetClaim(r.ClaimID(), nil)
 		st.SetRecipient(r.Recipient, user, nil)
 		st.SetTemplate(TemplateCount{Template: 1}, TemplateDay{Template: 1, Day: now.Day()})
 		st.SetQuota(Quota{QuotaKey: QuotaKey{User: 11, Template: 1}})
@@ -493,12 +493,12 @@ func TestNothingIsFrozenWithoutAnIssue(t *testing.T) {
 // A decision issues no more vouchers than one request may ask for: what no longer fits is left out, smaller ones go on.
 func TestDecisionIsBounded(t *testing.T) {
 	d := newSceneDesk(t, ChooseAll)
-	for k, quantity := range []int{MaxLineVouchers - 1, 2, 1} {
+	for k, quantity := range []int{MaxRequestVouchers - 1, 2, 1} {
 		d.activities[k].Items[0].Quantity = quantity
 	}
 	d.renew()
 	d.wantChosen(d.ask(inScene("k", "a")), 1, 3)
-	d.activities[0].Items[0].Quantity = MaxLineVouchers + 1
+	d.activities[0].Items[0].Quantity = MaxRequestVouchers + 1
 	d.renew()
 	d.wantChosen(d.ask(inScene("l", "a")), 2, 3)
 }

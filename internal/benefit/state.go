@@ -177,14 +177,14 @@ func (s *State) SetTemplate(c TemplateCount, d TemplateDay) {
 	s.templates[c.Template] = &templateState{count: c, day: d}
 }
 
-// KeysOf lists what deciding the requests needs first: their claims and recipients, and the claims of the certificate
+// FirstKeys lists what deciding the requests needs first: their claims and recipients, and the claims of the certificate
 // codes that it draws for them.
-func (s *State) KeysOf(requests []*Request, cat *Catalogue, env Env) *Keys {
+func (s *State) FirstKeys(requests []*Request, cat *Catalogue, env Env) *Keys {
 	k := &Keys{
 		Claims: make([]ClaimKey, 0, len(requests)), Recipients: make([]Identifier, 0, len(requests)),
 	}
 	for _, r := range requests {
-		k.Claims = append(k.Claims, ClaimKey{ID: r.Claim(), Scope: r.Scope, Key: r.Key})
+		k.Claims = append(k.Claims, ClaimKey{ID: r.ClaimID(), Scope: r.Scope, Key: r.Key})
 		k.Recipients = append(k.Recipients, r.Recipient)
 		k.Claims = append(k.Claims, s.draw(cat, r, env)...)
 	}
@@ -222,14 +222,14 @@ func (s *State) candidateSet(cat *Catalogue, r *Request) *candidateSet {
 	return b
 }
 
-// RowsOf lists what deciding the requests needs next, once the first keys are loaded: the counters of their templates,
+// NextKeys lists what deciding the requests needs next, once the first keys are loaded: the counters of their templates,
 // the quotas and participations of their users, and of the other users of the same person where a template limits
 // persons. For a request that continues the lines frozen under its key they are the counters of those lines, too. And
 // where a drawn certificate code turned out to be taken, it draws others.
 //
 // What was listed before is not listed again; asked once more after Now has moved, it lists what the later instant
 // needs besides.
-func (s *State) RowsOf(requests []*Request, cat *Catalogue, env Env) *Keys {
+func (s *State) NextKeys(requests []*Request, cat *Catalogue, env Env) *Keys {
 	w := wants{
 		s: s, cat: cat, keys: &Keys{Quotas: make([]QuotaKey, 0, len(requests))},
 		templates: map[TemplateID]bool{},
@@ -246,7 +246,7 @@ func (s *State) RowsOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 		if !r.Continues {
 			continue
 		}
-		if bound := s.claim(r.Claim()); bound != nil {
+		if bound := s.claim(r.ClaimID()); bound != nil {
 			for k := range bound.Lines {
 				w.line(u, &bound.Lines[k].Line)
 			}
@@ -255,9 +255,9 @@ func (s *State) RowsOf(requests []*Request, cat *Catalogue, env Env) *Keys {
 	return w.keys
 }
 
-// RedrawOf lists the claims of further codes where those drawn so far were taken; nil when every request has enough,
+// RedrawnKeys lists the claims of further codes where those drawn so far were taken; nil when every request has enough,
 // or has had its share of draws.
-func (s *State) RedrawOf(requests []*Request, cat *Catalogue, env Env) *Keys {
+func (s *State) RedrawnKeys(requests []*Request, cat *Catalogue, env Env) *Keys {
 	var k *Keys
 	for _, r := range requests {
 		if drawn := s.draw(cat, r, env); len(drawn) > 0 { //guard:TestCodesAreDrawnAgain|TestCodesRunOut len(drawn) > 0 -> false

@@ -52,7 +52,7 @@ func TestNewUserIsNewOnce(t *testing.T) {
 
 	x.user, x.request.Key = effect.NewUser, "another"
 	st.Reset(now)
-	st.SetClaim(x.request.Claim(), nil)
+	st.SetClaim(x.request.ClaimID(), nil)
 	st.SetRecipient(x.request.Recipient, x.user, nil)
 	st.SetTemplate(TemplateCount{Template: 1}, TemplateDay{Template: 1, Day: now.Day()})
 	defer func() {

@@ -134,8 +134,8 @@ type Template struct {
 // TakesAmount reports whether the amount comes with the request.
 func (t *Template) TakesAmount() bool { return t.Kind == Cash && t.Amount.From == FromRequest }
 
-// closed returns the reason why the template issues nothing at now, or NotRefused.
-func (t *Template) closed(now Instant) Reason {
+// statusRefusal returns the reason why the template issues nothing at now, or NotRefused.
+func (t *Template) statusRefusal(now Instant) Reason {
 	switch {
 	case t.Status == Draft:
 		return TemplateDraft

@@ -70,7 +70,7 @@ func (x *trial) catalogue() *Catalogue {
 func (x *trial) state() *State {
 	st := NewState()
 	st.Reset(x.now)
-	st.SetClaim(x.request.Claim(), x.bound)
+	st.SetClaim(x.request.ClaimID(), x.bound)
 	st.SetRecipient(x.request.Recipient, x.user, []UserID{11, 12})
 	x.count.Template, x.day.Template, x.day.Day = x.template.ID, x.template.ID, x.now.Day()
 	st.SetTemplate(x.count, x.day)
@@ -80,7 +80,7 @@ func (x *trial) state() *State {
 	x.took.ParticipationKey = ParticipationKey{User: 11, Activity: x.activity.ID}
 	st.SetParticipation(x.took)
 	env, requests := testEnv(2), []*Request{x.request}
-	for keys := st.KeysOf(requests, x.catalogue(), env); keys != nil; keys = st.RedrawOf(requests, x.catalogue(), env) {
+	for keys := st.FirstKeys(requests, x.catalogue(), env); keys != nil; keys = st.RedrawnKeys(requests, x.catalogue(), env) {
 		for _, c := range keys.Claims {
 			if c.Scope == CodeScope {
 				st.SetClaim(c.ID, map[bool]*Issuance{true: {ID: 3}}[x.codesTaken])

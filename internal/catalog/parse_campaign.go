@@ -76,8 +76,8 @@ func (p *parser) item(o *object) itemDoc {
 	o.require("template")
 	d := itemDoc{template: o.ref("template"), item: benefit.Item{
 		DetailID: scalar(o, "detail_id", wireNumber), BenefitType: scalar(o, "benefit_type", number(0, 1<<31-1)),
-		MaxSends: scalar(o, "max_send_count", small(1, benefit.MaxLineVouchers)),
-		Quantity: scalar(o, "quantity", small(1, benefit.MaxLineVouchers)),
+		MaxSends: scalar(o, "max_send_count", small(1, benefit.MaxRequestVouchers)),
+		Quantity: scalar(o, "quantity", small(1, benefit.MaxRequestVouchers)),
 		Amount:   int64(scalar(o, "amount", someYuan)),
 	}}
 	if !o.has("max_send_count") {
@@ -86,8 +86,8 @@ func (p *parser) item(o *object) itemDoc {
 	if !o.has("quantity") {
 		d.item.Quantity = 1
 	}
-	if n := d.item.MaxSends * d.item.Quantity; n > benefit.MaxLineVouchers {
-		p.report(o.line, "%s: max_send_count × quantity is %d, at most %d vouchers are issued in one call", o.what, n, benefit.MaxLineVouchers)
+	if n := d.item.MaxSends * d.item.Quantity; n > benefit.MaxRequestVouchers {
+		p.report(o.line, "%s: max_send_count × quantity is %d, at most %d vouchers are issued in one call", o.what, n, benefit.MaxRequestVouchers)
 	}
 	d.sourcePos = o.done()
 	return d

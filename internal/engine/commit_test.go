@@ -160,10 +160,10 @@ func TestInvalid(t *testing.T) {
 		"no recipient":   func(r *benefit.Request) { r.Recipient = benefit.Identifier{} },
 		"no sends":       func(r *benefit.Request) { r.Lines[0].Sends = 0 },
 		"no quantity":    func(r *benefit.Request) { r.Lines[0].Quantity = 0 },
-		"too many sends": func(r *benefit.Request) { r.Lines[0].Sends = benefit.MaxLineVouchers + 1 },
+		"too many sends": func(r *benefit.Request) { r.Lines[0].Sends = benefit.MaxRequestVouchers + 1 },
 		"too many together": func(r *benefit.Request) {
 			r.Lines = append(r.Lines, r.Lines[0])
-			r.Lines[0].Sends = benefit.MaxLineVouchers
+			r.Lines[0].Sends = benefit.MaxRequestVouchers
 		},
 		"so many that they overflow": func(r *benefit.Request) { r.Lines[0].Sends, r.Lines[0].Quantity = 1<<32, 1<<32 },
 	} {

@@ -236,13 +236,13 @@ func check(r *benefit.Request) error {
 	}
 	total := 0
 	for _, l := range r.Lines {
-		if l.Sends < 1 || l.Quantity < 1 || l.Sends > benefit.MaxLineVouchers || l.Quantity > benefit.MaxLineVouchers {
+		if l.Sends < 1 || l.Quantity < 1 || l.Sends > benefit.MaxRequestVouchers || l.Quantity > benefit.MaxRequestVouchers {
 			return fmt.Errorf("%w: %d sends of %d vouchers", ErrInvalid, l.Sends, l.Quantity)
 		}
 		total += l.Vouchers()
 	}
-	if total > benefit.MaxLineVouchers {
-		return fmt.Errorf("%w: %d vouchers in one request, at most %d", ErrInvalid, total, benefit.MaxLineVouchers)
+	if total > benefit.MaxRequestVouchers {
+		return fmt.Errorf("%w: %d vouchers in one request, at most %d", ErrInvalid, total, benefit.MaxRequestVouchers)
 	}
 	return nil
 }

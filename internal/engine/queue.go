@@ -122,7 +122,7 @@ func (p *pending) ownBatch() bool {
 
 // batchVouchers is how many vouchers the lines of a batch may ask for together, so that a batch of large requests is
 // not decided several times before its parts fit into a commit.
-const batchVouchers = 16 * benefit.MaxLineVouchers
+const batchVouchers = 16 * benefit.MaxRequestVouchers
 
 // take appends waiting requests to batch, in order, until it holds limit requests or would ask for more than
 // batchVouchers. It leaves out abandoned ones. A change of the catalogue or a dry run is always a batch of its own.

@@ -118,7 +118,7 @@ func TestBatchOfLargeRequests(t *testing.T) {
 	var all []engine.Pending
 	for k := range 18 {
 		r := dryRun(fmt.Sprint("k", k), k, 1)
-		r.Lines[0].Quantity = benefit.MaxLineVouchers
+		r.Lines[0].Quantity = benefit.MaxRequestVouchers
 		all = append(all, b.submit(r))
 	}
 	all = append(all, b.submit(dryRun("small", 1, 1)))

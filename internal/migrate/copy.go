@@ -57,7 +57,7 @@ func (m *move) tables(ctx context.Context) []table {
 		}),
 		copyPhase(ctx, m, "issuances", m.r.AllIssuances(ctx), func(c *benefit.Changes, i *benefit.Issuance) int {
 			c.Issuances = append(c.Issuances, i)
-			return max(len(i.Claims()), 1+i.Size()/16)
+			return max(len(i.ClaimKeys()), 1+i.Size()/16)
 		}),
 		copyPhase(ctx, m, "quotas", m.r.AllQuotas(ctx), func(c *benefit.Changes, q benefit.Quota) int {
 			c.Quotas = append(c.Quotas, q)

@@ -158,18 +158,18 @@ type Reader interface {
 // LoadFor loads into the state, which was reset to the batch's now, what deciding the requests needs. The state's Now
 // is the batch's afterwards.
 func LoadFor(ctx context.Context, tx Tx, requests []*benefit.Request, cat *benefit.Catalogue, env benefit.Env, into *benefit.State) error {
-	if err := tx.Load(ctx, into.KeysOf(requests, cat, env), into); err != nil {
+	if err := tx.Load(ctx, into.FirstKeys(requests, cat, env), into); err != nil {
 		return err
 	}
-	for keys := into.RowsOf(requests, cat, env); keys != nil && !keys.Empty(); {
+	for keys := into.NextKeys(requests, cat, env); keys != nil && !keys.Empty(); {
 		if err := tx.Load(ctx, keys, into); err != nil {
 			return err
 		}
 		if now := tx.Now(); now != into.Now {
 			into.MoveTo(now)
-			keys = into.RowsOf(requests, cat, env)
+			keys = into.NextKeys(requests, cat, env)
 		} else {
-			keys = into.RedrawOf(requests, cat, env)
+			keys = into.RedrawnKeys(requests, cat, env)
 		}
 	}
 	return nil

@@ -215,7 +215,7 @@ func TestFiltersOfActivities(t *testing.T) {
 		if !last.mayContainParticipation(benefit.ParticipationKey{User: i.User, Activity: boxActivity}) {
 			t.Errorf("the participation of %s is hidden", i.Key)
 		}
-		for _, c := range i.Claims() {
+		for _, c := range i.ClaimKeys() {
 			if !last.mayContainClaim(c.ID) {
 				t.Errorf("a claim of %s in %s is hidden", i.Key, c.Scope)
 			}
@@ -236,7 +236,7 @@ func TestFiltersOfActivitiesInTheBackground(t *testing.T) {
 			benefit.Line{Template: couponTemplate, Activity: boxActivity, Sends: 1, Quantity: 1}, storetest.Line(certTemplate))
 		i := x.issue(t, storetest.Start+benefit.Instant(n), r).Issuance
 		keys.Participations = append(keys.Participations, benefit.ParticipationKey{User: i.User, Activity: boxActivity})
-		keys.Claims = append(keys.Claims, i.Claims()...)
+		keys.Claims = append(keys.Claims, i.ClaimKeys()...)
 		if n%3 == 0 {
 			if err := x.s.Flush(); err != nil {
 				t.Fatal(err)

@@ -144,7 +144,7 @@ func (j *journalRows) record(seq uint64, payload []byte, c *benefit.Changes, bod
 	for k, i := range c.Issuances {
 		var key [8]byte
 		j.emit(issuanceTable, numbers(key[:0], int64(i.ID)), payload[bodies[k][0]:bodies[k][1]])
-		for _, c := range i.Claims() {
+		for _, c := range i.ClaimKeys() {
 			claimRow(j.emit, c.ID[:], i.ID)
 		}
 		if i.Note.TraceID != "" {

@@ -184,7 +184,7 @@ func (r *repeats) issuance(body []byte) error {
 		return err
 	}
 	again := func(t table, key, _ []byte) { r.x.repeated[r.x.hashOf(t, key)] = true }
-	for _, c := range i.Claims() {
+	for _, c := range i.ClaimKeys() {
 		claimRow(again, c.ID[:], i.ID)
 	}
 	traceRowOf(again, traceHash(i.Note.TraceID), i.ID)

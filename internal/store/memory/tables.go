@@ -125,7 +125,7 @@ func (t *tables) write(c *benefit.Changes, now benefit.Instant) {
 	t.now = now
 	for _, i := range c.Issuances {
 		t.issuances[i.ID] = i
-		for _, c := range i.Claims() {
+		for _, c := range i.ClaimKeys() {
 			t.claims[claimKey{c.Scope, c.Key}] = i.ID
 		}
 		t.lastIDMillis = max(t.lastIDMillis, i.ID.Millis())

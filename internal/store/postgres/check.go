@@ -233,7 +233,7 @@ func (c *Check) lists(name string, i *benefit.Issuance, got []listLead) {
 
 // claims compares an issuance with the keys that lead to it. A key that was bound for a while may lead to a later one.
 func (c *Check) claims(ctx context.Context, name string, i *benefit.Issuance, got []claimLead) error {
-	want := i.Claims()
+	want := i.ClaimKeys()
 	for _, l := range got {
 		k := slices.IndexFunc(want, func(w benefit.ClaimKey) bool { return uuidOf(w.ID) == l.hash })
 		switch {

@@ -193,7 +193,7 @@ func TestIssuanceReadTwice(t *testing.T) {
 	changeTemplate(t, all, template(2))
 	late := all[1].begin(r)
 	all[0].begin(r).rows().mustIssue()
-	wantConflict(t, late.tx.Load(t.Context(), late.state.KeysOf(late.requests, late.cat, late.env), late.state))
+	wantConflict(t, late.tx.Load(t.Context(), late.state.FirstKeys(late.requests, late.cat, late.env), late.state))
 }
 
 // An id that was drawn twice is no issuance that is continued, also where the batch has read the first to have it.

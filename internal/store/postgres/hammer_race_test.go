@@ -31,16 +31,16 @@ func (x *told) note(t testing.TB, r *benefit.Request, o benefit.Outcome) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	was := x.lines[r.Claim()]
+	was := x.lines[r.ClaimID()]
 	if was == nil || was.BindMillis > 0 {
-		x.lines[r.Claim()] = o.Issuance
+		x.lines[r.ClaimID()] = o.Issuance
 		return
 	}
 	if was.ID != o.Issuance.ID {
 		t.Errorf("key %q: told of %d and of %d", r.Key, was.ID, o.Issuance.ID)
 	}
 	if len(o.Issuance.Vouchers()) > len(was.Vouchers()) {
-		x.lines[r.Claim()] = o.Issuance
+		x.lines[r.ClaimID()] = o.Issuance
 	}
 }
 

@@ -159,7 +159,7 @@ func (h *hand) first() *hand {
 	}
 	h.p.t.Cleanup(h.tx.Rollback)
 	h.state.Reset(h.tx.Now())
-	if err := h.tx.Load(h.p.t.Context(), h.state.KeysOf(h.requests, h.cat, h.env), h.state); err != nil {
+	if err := h.tx.Load(h.p.t.Context(), h.state.FirstKeys(h.requests, h.cat, h.env), h.state); err != nil {
 		h.p.t.Fatal(err)
 	}
 	return h
@@ -168,7 +168,7 @@ func (h *hand) first() *hand {
 // rows takes the locks and reads what the decision needs.
 func (h *hand) rows() *hand {
 	h.p.t.Helper()
-	if err := h.tx.Load(h.p.t.Context(), h.state.RowsOf(h.requests, h.cat, h.env), h.state); err != nil {
+	if err := h.tx.Load(h.p.t.Context(), h.state.NextKeys(h.requests, h.cat, h.env), h.state); err != nil {
 		h.p.t.Fatal(err)
 	}
 	h.state.Now = h.tx.Now()

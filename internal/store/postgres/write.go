@@ -65,7 +65,7 @@ func lastMillis(c *benefit.Changes) (last int64) {
 func (t *tx) readUnread(ctx context.Context, c *benefit.Changes) error {
 	keys := &benefit.Keys{}
 	for _, i := range c.Issuances {
-		for _, claim := range i.Claims() {
+		for _, claim := range i.ClaimKeys() {
 			if _, read := t.claims[claim.ID]; !read {
 				keys.Claims = append(keys.Claims, claim)
 			}
@@ -125,7 +125,7 @@ func sorted[R any](rows []R, bucket func(*R) int16, compare func(a, b *R) int) [
 func (t *tx) sendClaims(q *stream, all []*benefit.Issuance) {
 	var fresh, again []claimRow
 	for _, i := range all {
-		for _, c := range i.Claims() {
+		for _, c := range i.ClaimKeys() {
 			row := claimRow{bucketOf(c.ID), c.ID, i.ID, t.claims[c.ID]}
 			switch row.before {
 			case i.ID:
