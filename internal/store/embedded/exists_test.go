@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// A directory without a journal is told from one that cannot be looked into: somebody who lacks the rights has the right
-// directory.
+// CheckExists distinguishes a directory without a journal from one that it cannot read: in the second case the directory is
+// right and the permission is missing.
 func TestCheckExists(t *testing.T) {
 	dir := t.TempDir()
 	if err := CheckExists(dir); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), dir+" is not a faquan data directory") {

@@ -75,7 +75,7 @@ func quotaHash(user id.ID, template benefit.TemplateID) uint64 {
 	return x ^ x>>32
 }
 
-// participationHash tells participations from quotas by a sign.
+// participationHash hashes the complement of the activity, so that participations and quotas have different hashes.
 func participationHash(k benefit.ParticipationKey) uint64 {
 	return quotaHash(k.User, benefit.TemplateID(^k.Activity))
 }
