@@ -159,13 +159,7 @@ func decideUser(n int) string { return strconv.Itoa(2_088_000_000_000_000 + n) }
 
 func (d *decideBench) catalogue() *benefit.Changes {
 	changes := &benefit.Changes{Catalogue: 1}
-	add := func(v any) {
-		e, err := benefit.EntityOf(v)
-		if err != nil {
-			panic(err) // they are of the right types
-		}
-		changes.Entities = append(changes.Entities, e)
-	}
+	add := func(v any) { addEntity(changes, v) }
 	add(&benefit.Merchant{ID: 1, Name: "bench", Open: true})
 	add(&benefit.App{ID: 1, Name: "bench", Merchant: 1})
 	for t := 1; t <= d.Activities+1; t++ {

@@ -64,16 +64,19 @@ func (w Workload) hotFor() int64 {
 // hotTemplates is how many templates a run with one hot template goes through.
 const hotTemplates = 64
 
+// addEntity adds an object of the catalogue to changes.
+func addEntity(changes *benefit.Changes, object any) {
+	e, err := benefit.EntityOf(object)
+	if err != nil {
+		panic(err) // objects are of the right types
+	}
+	changes.Entities = append(changes.Entities, e)
+}
+
 // Catalogue is one open merchant with the templates.
 func (w Workload) Catalogue() *benefit.Changes {
 	changes := &benefit.Changes{Catalogue: 1}
-	add := func(v any) {
-		e, err := benefit.EntityOf(v)
-		if err != nil {
-			panic(err) // they are of the right types
-		}
-		changes.Entities = append(changes.Entities, e)
-	}
+	add := func(v any) { addEntity(changes, v) }
 	add(&benefit.Merchant{ID: 1, Name: "bench", Open: true})
 	for t := 1; t <= max(w.Templates, hotTemplates); t++ {
 		add(&benefit.Template{
