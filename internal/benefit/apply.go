@@ -284,8 +284,8 @@ func wrongAmount(t *Template, l *Line) Reason {
 
 // counters returns the state's counters plus what this request has already used.
 func (a *applier) counters(t *Template) Counters {
-	c := a.st.template(t.ID)
-	seen := Counters{Count: c.count.Count, Amount: c.count.Amount, DayCount: c.day.Count, DayAmount: c.day.Amount}
+	count, day := a.st.template(t.ID)
+	seen := Counters{Count: count.Count, Amount: count.Amount, DayCount: day.Count, DayAmount: day.Amount}
 	for _, x := range a.usages {
 		if x.template == t.ID {
 			seen.Count += x.vouchers //guard:TestLinesShareTheCaps

@@ -160,8 +160,8 @@ func amount(t *Template, l Line, left money.Fen, r *rand.Rand) money.Fen {
 
 // room returns what is left of the template's budgets, in total and today, after the earlier lines of the request.
 func room(t *Template, st *State, earlier []IssuedLine) money.Fen {
-	c := st.template(t.ID)
-	left := money.Fen(min(t.Stock.Amount.Room(c.count.Amount), t.Stock.AmountPerDay.Room(c.day.Amount)))
+	count, day := st.template(t.ID)
+	left := money.Fen(min(t.Stock.Amount.Room(count.Amount), t.Stock.AmountPerDay.Room(day.Amount)))
 	for k := range earlier {
 		if earlier[k].Template == t.ID {
 			for _, amount := range earlier[k].Amounts {

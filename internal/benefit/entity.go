@@ -1,8 +1,10 @@
 package benefit
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // EntityKind describes what the body of an Entity is.
@@ -23,6 +25,24 @@ type Entity struct {
 	Kind EntityKind
 	ID   int64
 	Body []byte // JSON
+}
+
+// EntityKey names an entity.
+type EntityKey struct {
+	Kind EntityKind
+	ID   int64
+}
+
+// EntityVersionKey names a form that an entity has had.
+type EntityVersionKey struct {
+	Version int64
+	EntityKey
+}
+
+// EntityVersion is an entity as a version of the catalogue brought it.
+type EntityVersion struct {
+	Version int64
+	Entity
 }
 
 // EntityOf makes the stored form of a merchant, app, template, activity or scene.
@@ -85,4 +105,10 @@ func decodeInto[T any](all *[]*T, e Entity) error {
 	}
 	*all = append(*all, v)
 	return nil
+}
+
+// SortEntities sorts entities by kind and id, and returns them.
+func SortEntities(all []Entity) []Entity {
+	slices.SortFunc(all, func(a, b Entity) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID)) })
+	return all
 }

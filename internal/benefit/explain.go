@@ -150,13 +150,14 @@ func (b *Basis) state(u *User) *State {
 	other := u.ID + 1
 	st.members[u.Person] = []UserID{u.ID, other}
 	for _, t := range b.Templates {
-		st.SetTemplate(TemplateCount{t.Template, t.Count, t.Amount}, TemplateDay{t.Template, today, t.DayCount, t.DayAmount})
+		TemplateCounts.Load(&st.rows, 1, TemplateCount{t.Template, t.Count, t.Amount})
+		TemplateDays.Load(&st.rows, 1, TemplateDay{t.Template, today, t.DayCount, t.DayAmount})
 		//guard:TestExplain t.User, today, t.UserDay -> 0, today, 0
-		st.SetQuota(Quota{QuotaKey{u.ID, t.Template}, t.User, today, t.UserDay})
-		st.SetQuota(Quota{QuotaKey: QuotaKey{other, t.Template}, Total: t.Person - t.User})
+		Quotas.Load(&st.rows, 1, Quota{QuotaKey{u.ID, t.Template}, t.User, today, t.UserDay})
+		Quotas.Load(&st.rows, 1, Quota{QuotaKey: QuotaKey{other, t.Template}, Total: t.Person - t.User})
 	}
 	for _, p := range b.Participations {
-		st.SetParticipation(p)
+		Participations.Load(&st.rows, 1, p)
 	}
 	return st
 }
@@ -178,7 +179,11 @@ func (d *chooser) hasRuleInputs(rule string) bool {
 		}
 	}
 	for _, name := range activities {
-		if act := d.cat.ActivityByName(name); act != nil && !d.st.rows.participationLoaded(ParticipationKey{d.user.ID, act.ID}) {
+		act := d.cat.ActivityByName(name)
+		if act == nil {
+			continue
+		}
+		if _, loaded := Participations.Get(&d.st.rows, ParticipationKey{d.user.ID, act.ID}); !loaded {
 			return false
 		}
 	}
@@ -186,7 +191,13 @@ func (d *chooser) hasRuleInputs(rule string) bool {
 }
 
 // hasCounters reports whether the counters of a template are in the basis. A template that does not exist needs none.
-func (d *chooser) hasCounters(t *Template) bool { return t == nil || d.st.templates[t.ID] != nil }
+func (d *chooser) hasCounters(t *Template) bool {
+	if t == nil {
+		return true
+	}
+	_, loaded := TemplateCounts.Get(&d.st.rows, t.ID)
+	return loaded
+}
 
 // startBasis starts the basis of the choice.
 func (d *chooser) startBasis() {

@@ -1,6 +1,10 @@
 package benefit
 
-import "slices"
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+)
 
 // ParticipationKey names what one user has done in one activity.
 type ParticipationKey struct {
@@ -54,4 +58,60 @@ func (p *Participation) record(box *Box, card string, vouchers int64, now Instan
 		done = p.DaySends
 	}
 	p.Done = p.Done || done >= int64(box.DoneAfter) //guard:TestBoxThatIsChanged p.Done || done >= int64(box.DoneAfter) -> done >= int64(box.DoneAfter)
+}
+
+var errCounts = errors.New("benefit: malformed counts of a participation")
+
+// AppendCounts appends the stored form of everything but the key: varints, and the cards behind their lengths.
+func (p *Participation) AppendCounts(b []byte) []byte {
+	for _, n := range [...]int64{p.Total, int64(p.At), p.DayTotal, p.DaySends} {
+		b = binary.AppendVarint(b, n)
+	}
+	done := byte(0)
+	if p.Done {
+		done = 1
+	}
+	b = binary.AppendUvarint(append(b, done), uint64(len(p.Cards)))
+	for _, c := range p.Cards {
+		b = append(binary.AppendUvarint(b, uint64(len(c))), c...)
+	}
+	return b
+}
+
+// ParseCounts reads what AppendCounts wrote, and nothing after it.
+func (p *Participation) ParseCounts(b []byte) error {
+	rest, err := p.ReadCounts(b)
+	if err == nil && len(rest) > 0 {
+		err = errCounts
+	}
+	return err
+}
+
+// ReadCounts reads what AppendCounts wrote, and returns what follows it.
+func (p *Participation) ReadCounts(b []byte) (rest []byte, err error) {
+	for _, to := range [...]*int64{&p.Total, (*int64)(&p.At), &p.DayTotal, &p.DaySends} {
+		n, width := binary.Varint(b)
+		if width <= 0 {
+			return nil, errCounts
+		}
+		*to, b = n, b[width:]
+	}
+	if len(b) == 0 {
+		return nil, errCounts
+	}
+	p.Done, b = b[0] != 0, b[1:]
+	cards, width := binary.Uvarint(b)
+	if width <= 0 || cards > uint64(len(b)) { // each takes a byte at least
+		return nil, errCounts
+	}
+	b, p.Cards = b[width:], nil
+	for range cards {
+		n, width := binary.Uvarint(b)
+		if width <= 0 || n > uint64(len(b)-width) {
+			return nil, errCounts
+		}
+		end := width + int(n)
+		p.Cards, b = append(p.Cards, string(b[width:end])), b[end:]
+	}
+	return b, nil
 }

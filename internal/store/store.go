@@ -13,6 +13,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/table"
 )
 
 // The ways in which a commit fails that callers must be able to tell apart. Any other error of Commit means
@@ -58,9 +59,6 @@ type Store interface {
 	// Entities returns the entities of the catalogue as of the last commit, by kind and id, and its version. It is what
 	// a start needs, and quicker than Read: it waits for nothing that was issued.
 	Entities(ctx context.Context) ([]benefit.Entity, int64, error)
-	// Session returns the session whose key has the digest, as of the last commit; nil when there is none. Like
-	// Entities it is quicker than Read: gateways ask for every session that they have not seen yet.
-	Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
 	// Finder answers the questions that callers ask over the wire.
 	Finder
 	// Read opens a consistent view that holds everything acknowledged before the call. Close it soon: it keeps
@@ -80,6 +78,8 @@ type Finder interface {
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
 	// Recipient returns what Reader.Recipient does.
 	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
+	// Row returns what Reader.Row does.
+	Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error)
 	// RecentIssuances iterates over a user's issuances, each once, the newest first: by id, where ids grow from commit
 	// to commit. An issuance that was continued, or closed, may stand where that was done. What is issued during the
 	// iteration need not appear in it. The work is done as the iteration proceeds, so a caller that stops early has not
@@ -130,46 +130,43 @@ type Reader interface {
 	User(ctx context.Context, user benefit.UserID) (*benefit.User, error)
 	// UserByName returns the user with the operator's handle.
 	UserByName(ctx context.Context, name string) (*benefit.User, error)
-	// Session returns the session whose key has the digest.
-	Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
 
 	// TraceIssuances lists the issuances with the trace id and an id above after, in id order, at most limit.
 	TraceIssuances(ctx context.Context, traceID string, after id.ID, limit int) ([]*benefit.Issuance, error)
 
-	// EntitiesAt returns the entities of the catalogue as they were at a version; ErrNoVersion when it is not known.
-	EntitiesAt(ctx context.Context, version int64) ([]benefit.Entity, error)
 	// Entities returns the entities of the catalogue, by kind and id, and its version.
 	Entities(ctx context.Context) ([]benefit.Entity, int64, error)
 
-	// The following go through whole tables, in key order, for audit and export. Iteration ends at the first
-	// error, which is its last element.
+	// Row returns the row of a key: see Get.
+	Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error)
+
+	// The following go through whole tables, in the order of their keys. Iteration ends at the first error, which is its
+	// last element.
 
 	AllIssuances(ctx context.Context) iter.Seq2[*benefit.Issuance, error]
-	AllParticipations(ctx context.Context) iter.Seq2[benefit.Participation, error]
-	AllQuotas(ctx context.Context) iter.Seq2[benefit.Quota, error]
-	AllTemplateCounts(ctx context.Context) iter.Seq2[benefit.TemplateCount, error]
-	AllTemplateDays(ctx context.Context) iter.Seq2[benefit.TemplateDay, error]
 	AllUsers(ctx context.Context) iter.Seq2[*benefit.User, error]
-	AllSessions(ctx context.Context) iter.Seq2[*benefit.Session, error]
+	// Scan iterates over the rows of a kind whose keys begin with the given columns: see All. A row is valid until the
+	// next one.
+	Scan(ctx context.Context, kind *table.Kind, prefix []table.Datum) iter.Seq2[*table.Row, error]
 
 	Close() error
 }
 
-// LoadFor loads into the state, which was reset to the batch's now, what deciding the requests needs. The state's Now
-// is the batch's afterwards.
-func LoadFor(ctx context.Context, tx Tx, requests []*benefit.Request, cat *benefit.Catalogue, env benefit.Env, into *benefit.State) error {
-	if err := tx.Load(ctx, into.FirstKeys(requests, cat, env), into); err != nil {
+// Load loads what deciding the commands of a batch needs. The state of the batch was reset to the Now of the
+// transaction, which may be later afterwards.
+func Load(ctx context.Context, tx Tx, b *benefit.Batch, commands []benefit.Command) error {
+	if err := tx.Load(ctx, b.Names(commands), b.State); err != nil {
 		return err
 	}
-	for keys := into.NextKeys(requests, cat, env); keys != nil && !keys.Empty(); {
-		if err := tx.Load(ctx, keys, into); err != nil {
+	for keys := b.Rows(commands); !keys.Empty(); {
+		if err := tx.Load(ctx, keys, b.State); err != nil {
 			return err
 		}
-		if now := tx.Now(); now != into.Now {
-			into.MoveTo(now)
-			keys = into.NextKeys(requests, cat, env)
+		if now := tx.Now(); now != b.Now {
+			b.MoveTo(now)
+			keys = b.Rows(commands)
 		} else {
-			keys = into.RedrawnKeys(requests, cat, env)
+			keys = b.Redraws(commands)
 		}
 	}
 	return nil

@@ -11,19 +11,19 @@ package codec
 
 import (
 	"encoding/binary"
-	"errors"
 	"math"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/money"
+	"faquan/internal/table"
 )
 
 // maxList bounds what a length may claim, so that a damaged one cannot ask for all memory.
 const maxList = 1 << 24
 
 // ErrMalformed is answered for bytes that nothing here can have written.
-var ErrMalformed = errors.New("malformed record")
+var ErrMalformed = table.ErrMalformed
 
 type encoder struct{ b []byte }
 

@@ -182,31 +182,16 @@ func (d *decoder) basis() *benefit.Basis {
 func (e *encoder) participation(p *benefit.Participation) {
 	e.fixed(int64(p.User))
 	e.int(int64(p.Activity))
-	e.counts(p)
+	e.b = p.AppendCounts(e.b)
 }
 
 func (d *decoder) participation() benefit.Participation {
 	p := benefit.Participation{ParticipationKey: benefit.ParticipationKey{User: id.ID(d.fixed()), Activity: benefit.ActivityID(d.int())}}
-	d.counts(&p)
+	rest, err := p.ReadCounts(d.b)
+	if err != nil {
+		d.fail()
+		return p
+	}
+	d.b = rest
 	return p
-}
-
-// counts writes everything but the key.
-func (e *encoder) counts(p *benefit.Participation) {
-	e.int(p.Total)
-	e.int(int64(p.At))
-	e.int(p.DayTotal)
-	e.int(p.DaySends)
-	e.bool(p.Done)
-	e.uint(uint64(len(p.Cards)))
-	for _, c := range p.Cards {
-		e.text(c)
-	}
-}
-
-func (d *decoder) counts(p *benefit.Participation) {
-	p.Total, p.At, p.DayTotal, p.DaySends, p.Done = d.int(), benefit.Instant(d.int()), d.int(), d.int(), d.bool()
-	for range d.size(1) {
-		p.Cards = append(p.Cards, d.text())
-	}
 }

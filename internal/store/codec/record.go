@@ -5,27 +5,14 @@ import (
 	"fmt"
 
 	"faquan/internal/benefit"
+	"faquan/internal/table"
 )
 
 // RecordFormat is the format of the records that EncodeChanges writes. A record starts with it; a program refuses
-// formats that it does not know, and reads every one that was ever written. Format 1 has no participations; up to format 2
-// users do not say whether they are registered.
-const RecordFormat = 3
-
-func (e *encoder) quota(q benefit.Quota) {
-	e.fixed(int64(q.User))
-	e.int(int64(q.Template))
-	e.int(q.Total)
-	e.int(int64(q.Day))
-	e.int(q.DayTotal)
-}
-
-func (d *decoder) quota() benefit.Quota {
-	return benefit.Quota{
-		QuotaKey: benefit.QuotaKey{User: benefit.UserID(d.fixed()), Template: benefit.TemplateID(d.int())},
-		Total:    d.int(), Day: benefit.Day(d.small()), DayTotal: d.int(),
-	}
-}
+// formats that it does not know, and reads every one that was ever written. Up to format 3 each kind of rows had a form
+// of its own: see rowsBefore4. Up to format 2 users do not say whether they are registered; format 1 has no
+// participations.
+const RecordFormat = 4
 
 // EncodeChanges appends the record of a commit to b. The bodies of its issuances lie in it in order; what is appended
 // to at tells where each begins and ends, so that they can be kept without encoding them again.
@@ -50,29 +37,66 @@ func EncodeChanges(b []byte, c *benefit.Changes, at [][2]int) ([]byte, [][2]int)
 	for _, u := range c.Users {
 		e.user(u)
 	}
-	e.uint(uint64(len(c.Quotas)))
-	for _, q := range c.Quotas {
-		e.quota(q)
-	}
-	e.uint(uint64(len(c.Templates)))
-	for _, t := range c.Templates {
-		e.int(int64(t.Template))
-		e.int(t.Count)
-		e.int(t.Amount)
-	}
-	e.uint(uint64(len(c.Days)))
-	for _, t := range c.Days {
-		e.int(int64(t.Template))
-		e.int(int64(t.Day))
-		e.int(t.Count)
-		e.int(t.Amount)
-	}
-	e.catalogue(c)
-	e.uint(uint64(len(c.Participations)))
-	for k := range c.Participations {
-		e.participation(&c.Participations[k])
+	e.int(c.Catalogue)
+	for _, rows := range c.Rows {
+		if !rows.Kind().Derived {
+			e.rows(rows)
+		}
 	}
 	return e.b, at
+}
+
+// rows writes a section: the number of the kind, how many rows and how many columns of values each has, and their bytes.
+func (e *encoder) rows(rows table.Rows) {
+	kind := rows.Kind()
+	e.byte(kind.Number)
+	e.uint(uint64(rows.Len()))
+	e.uint(uint64(len(kind.Value)))
+	var row table.Row
+	for i := range rows.Len() {
+		rows.Read(i, &row)
+		e.b = table.AppendColumns(e.b, kind.Key, row.Key)
+		e.b = table.AppendColumns(e.b, kind.Value, row.Value)
+	}
+}
+
+// rows reads all sections.
+func (d *decoder) rows() (all []table.Rows) {
+	for d.err == nil && len(d.b) > 0 {
+		number := d.byte()
+		kind := table.ByNumber(number)
+		if kind == nil {
+			d.err = fmt.Errorf("rows of kind %d, which this version does not know: a newer faquan wrote them", number)
+			return nil
+		}
+		if rows := d.rowsOf(kind); d.err == nil {
+			all = append(all, rows)
+		}
+	}
+	return all
+}
+
+func (d *decoder) rowsOf(kind *table.Kind) table.Rows {
+	n, columns := d.size(len(kind.Key)), d.uint()
+	if columns > uint64(len(kind.Value)) {
+		d.err = fmt.Errorf("rows of table %s with %d columns; this version knows %d: a newer faquan wrote them", kind.Name, columns, len(kind.Value))
+		return nil
+	}
+	rows := kind.Builder()
+	var row table.Row
+	for range n {
+		if row.Key, d.b, d.err = table.ParseColumns(d.b, kind.Key, row.Key[:0]); d.err != nil {
+			return nil
+		}
+		if row.Value, d.b, d.err = table.ParseColumns(d.b, kind.Value[:columns], row.Value[:0]); d.err != nil {
+			return nil
+		}
+		row.Value = kind.Pad(row.Value)
+		if d.err = rows.Add(&row); d.err != nil {
+			return nil
+		}
+	}
+	return rows.Rows()
 }
 
 // users reads the users of a record. Where they do not say so themselves, the record tells whether they are registered:
@@ -88,39 +112,53 @@ func (d *decoder) users(format uint8, issues bool) (all []*benefit.User) {
 	return all
 }
 
-func (e *encoder) catalogue(c *benefit.Changes) {
-	e.int(c.Catalogue)
-	e.uint(uint64(len(c.Entities)))
-	for _, x := range c.Entities {
-		e.byte(uint8(x.Kind))
-		e.int(x.ID)
-		e.bytes(x.Body)
+// rowsBefore4 reads the rows of a record of format 1 to 3, and the version of the catalogue among them.
+func (d *decoder) rowsBefore4(format uint8) (all []table.Rows, catalogue int64) {
+	var quotas []benefit.Quota
+	for range d.size(1) {
+		quotas = append(quotas, benefit.Quota{
+			QuotaKey: benefit.QuotaKey{User: benefit.UserID(d.fixed()), Template: benefit.TemplateID(d.int())},
+			Total:    d.int(), Day: benefit.Day(d.small()), DayTotal: d.int(),
+		})
 	}
-	e.uint(uint64(len(c.Sessions)))
-	for _, s := range c.Sessions {
-		e.session(s)
+	var counts []benefit.TemplateCount
+	for range d.size(1) {
+		counts = append(counts, benefit.TemplateCount{Template: benefit.TemplateID(d.int()), Count: d.int(), Amount: d.int()})
 	}
-}
-
-func (d *decoder) catalogue() (version int64, entities []benefit.Entity, sessions []*benefit.Session) {
-	version = d.int()
+	var days []benefit.TemplateDay
+	for range d.size(1) {
+		days = append(days, benefit.TemplateDay{
+			Template: benefit.TemplateID(d.int()), Day: benefit.Day(d.small()), Count: d.int(), Amount: d.int(),
+		})
+	}
+	catalogue = d.int()
+	var entities []benefit.Entity
 	for range d.size(1) {
 		entities = append(entities, benefit.Entity{Kind: benefit.EntityKind(d.byte()), ID: d.int(), Body: d.bytes()})
 	}
+	var sessions []*benefit.Session
 	for range d.size(1) {
-		sessions = append(sessions, d.session())
+		s, err := benefit.DecodeSession(d.raw())
+		if err != nil {
+			d.fail()
+		}
+		sessions = append(sessions, s)
 	}
-	return version, entities, sessions
-}
-
-func (e *encoder) session(s *benefit.Session) { e.bytes(EncodeSession(s)) }
-
-func (d *decoder) session() *benefit.Session {
-	s, err := DecodeSession(d.raw())
-	if err != nil {
-		d.fail()
+	var participations []benefit.Participation
+	if format > 1 { //guard:TestFormatOne 1 -> 0
+		for range d.size(1) {
+			participations = append(participations, d.participation())
+		}
 	}
-	return s
+	for _, rows := range []table.Rows{
+		benefit.Quotas.Rows(quotas...), benefit.TemplateCounts.Rows(counts...), benefit.TemplateDays.Rows(days...),
+		benefit.Entities.Rows(entities...), benefit.Sessions.Rows(sessions...), benefit.Participations.Rows(participations...),
+	} {
+		if rows.Len() > 0 {
+			all = append(all, rows)
+		}
+	}
+	return all, catalogue
 }
 
 // DecodeChanges reads what EncodeChanges wrote. at is where each issuance's body lies in it.
@@ -142,59 +180,12 @@ func DecodeChanges(record []byte) (c *benefit.Changes, at [][2]int, err error) {
 		c.Issuances = append(c.Issuances, i)
 	}
 	c.Users = d.users(format, len(c.Issuances) > 0)
-	for range d.size(1) {
-		c.Quotas = append(c.Quotas, d.quota())
-	}
-	for range d.size(1) {
-		c.Templates = append(c.Templates, benefit.TemplateCount{Template: benefit.TemplateID(d.int()), Count: d.int(), Amount: d.int()})
-	}
-	for range d.size(1) {
-		c.Days = append(c.Days, benefit.TemplateDay{
-			Template: benefit.TemplateID(d.int()), Day: benefit.Day(d.small()), Count: d.int(), Amount: d.int(),
-		})
-	}
-	c.Catalogue, c.Entities, c.Sessions = d.catalogue()
-	if format > 1 { //guard:TestFormatOne 1 -> 0
-		for range d.size(1) {
-			c.Participations = append(c.Participations, d.participation())
-		}
+	if format < 4 {
+		c.Rows, c.Catalogue = d.rowsBefore4(format)
+	} else {
+		c.Catalogue, c.Rows = d.int(), d.rows()
 	}
 	return c, at, d.whole()
-}
-
-// Skimmed is a record of which the issuances were not decoded: going through a whole journal takes a third of the
-// time so.
-type Skimmed struct {
-	Issuances [][]byte // bodies; they point into the record
-	Users     []*benefit.User
-	Catalogue int64
-	Entities  []benefit.Entity
-	Sessions  []*benefit.Session
-}
-
-// Skim reads of a record what need not be counted.
-func Skim(record []byte) (s Skimmed, err error) {
-	d := decoder{b: record}
-	format := d.byte()
-	if format < 1 || format > RecordFormat {
-		return s, unknownFormat(format)
-	}
-	d.int()
-	for range d.size(1) {
-		s.Issuances = append(s.Issuances, d.raw())
-	}
-	s.Users = d.users(format, len(s.Issuances) > 0)
-	for range d.size(1) {
-		d.quota()
-	}
-	for range d.size(1) {
-		_, _, _ = d.int(), d.int(), d.int()
-	}
-	for range d.size(1) {
-		_, _, _, _ = d.int(), d.int(), d.int(), d.int()
-	}
-	s.Catalogue, s.Entities, s.Sessions = d.catalogue()
-	return s, d.err
 }
 
 func unknownFormat(format uint8) error {

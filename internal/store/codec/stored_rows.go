@@ -3,8 +3,6 @@ package codec
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
-	"fmt"
 
 	"faquan/internal/benefit"
 )
@@ -35,36 +33,6 @@ func DecodeUser(body []byte) (*benefit.User, error) {
 	d := decoder{b: body}
 	u := d.user()
 	return u, d.whole()
-}
-
-// AppendParticipation appends the body of a participation to b: everything but its key.
-func AppendParticipation(b []byte, p *benefit.Participation) []byte {
-	e := encoder{b}
-	e.counts(p)
-	return e.b
-}
-
-// DecodeParticipation reads what AppendParticipation wrote, of the key.
-func DecodeParticipation(body []byte, k benefit.ParticipationKey) (benefit.Participation, error) {
-	d := decoder{b: body}
-	p := benefit.Participation{ParticipationKey: k}
-	d.counts(&p)
-	return p, d.whole()
-}
-
-// EncodeSession returns the body of a session: JSON.
-func EncodeSession(s *benefit.Session) []byte {
-	body, err := json.Marshal(s)
-	if err != nil {
-		panic(fmt.Sprintf("codec: a session that JSON cannot hold: %v", err)) // it has no such fields
-	}
-	return body
-}
-
-// DecodeSession reads what EncodeSession wrote.
-func DecodeSession(body []byte) (*benefit.Session, error) {
-	s := new(benefit.Session)
-	return s, json.Unmarshal(body, s)
 }
 
 // IdentifierHash returns what an identifier is looked up by: 128 bits of SHA-256 over its parts. Stored rows depend on

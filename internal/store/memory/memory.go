@@ -21,6 +21,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/store"
+	"faquan/internal/table"
 )
 
 var (
@@ -100,13 +101,13 @@ func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 	return r.Entities(ctx)
 }
 
-// Session returns a session by the digest of its key.
-func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
+// Row returns the row of a key.
+func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
 	r, err := s.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return r.Session(ctx, digest)
+	return r.Row(ctx, kind, key)
 }
 
 // Claim returns the newest issuance under a key.
@@ -195,8 +196,7 @@ func (x *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) 
 	if x.store.batch != x {
 		return errEnded
 	}
-	x.store.rows.load(keys, x.now, into)
-	return nil
+	return x.store.rows.load(keys, into)
 }
 
 func (x *tx) Commit(ctx context.Context, changes *benefit.Changes) error {

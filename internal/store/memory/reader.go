@@ -1,16 +1,17 @@
 package memory
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/store"
+	"faquan/internal/table"
 )
 
 // reader answers from tables that are no longer written to.
@@ -21,12 +22,7 @@ func (r reader) Claim(ctx context.Context, scope benefit.Scope, key string) (*be
 }
 
 func (r reader) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error) {
-	for _, i := range r.rows.issuances {
-		if _, ok := i.Voucher(voucher); ok {
-			return i, ctx.Err()
-		}
-	}
-	return nil, ctx.Err()
+	return r.rows.issuanceOf(voucher), ctx.Err()
 }
 
 func (r reader) UserIssuances(ctx context.Context, user benefit.UserID, after id.ID, limit int) ([]*benefit.Issuance, error) {
@@ -72,68 +68,55 @@ func (r reader) UserByName(ctx context.Context, name string) (*benefit.User, err
 	return nil, ctx.Err()
 }
 
-func (r reader) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
-	return r.rows.sessions[digest], ctx.Err()
+func (r reader) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
+	one, ok := r.rows.rows[rowKey{kind.Number, string(kind.AppendKey(nil, key))}]
+	if !ok {
+		return nil, ctx.Err()
+	}
+	return &one.row, ctx.Err()
 }
 
 func (r reader) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
-	return ordered(r.rows.entities), r.rows.version, ctx.Err()
+	var all []benefit.Entity
+	for e, err := range store.All(ctx, r, benefit.Entities) {
+		if err != nil {
+			return nil, 0, err
+		}
+		all = append(all, e)
+	}
+	return all, r.rows.version, ctx.Err()
 }
 
-func (r reader) EntitiesAt(ctx context.Context, version int64) ([]benefit.Entity, error) {
-	if version < 1 || version > r.rows.version {
-		return nil, store.ErrNoVersion
-	}
-	then := map[entityKey]benefit.Entity{}
-	for _, change := range r.rows.history {
-		if change.version > version {
-			break
-		}
-		for _, e := range change.entities {
-			then[entityKey{e.Kind, e.ID}] = e
+// Scan looks at every row that there is.
+func (r reader) Scan(ctx context.Context, kind *table.Kind, prefix []table.Datum) iter.Seq2[*table.Row, error] {
+	begin := string(kind.AppendPrefix(nil, prefix))
+	var keys []rowKey
+	for k := range r.rows.rows {
+		if k.kind == kind.Number && strings.HasPrefix(k.key, begin) {
+			keys = append(keys, k)
 		}
 	}
-	return ordered(then), ctx.Err()
-}
-
-func ordered(entities map[entityKey]benefit.Entity) []benefit.Entity {
-	return slices.SortedFunc(maps.Values(entities), func(a, b benefit.Entity) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
-	})
+	slices.SortFunc(keys, func(a, b rowKey) int { return cmp.Compare(a.key, b.key) })
+	return func(yield func(*table.Row, error) bool) {
+		for _, k := range keys {
+			if err := ctx.Err(); err != nil {
+				yield(nil, err)
+				return
+			}
+			row := r.rows.rows[k].row
+			if !yield(&row, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (r reader) AllIssuances(ctx context.Context) iter.Seq2[*benefit.Issuance, error] {
 	return inOrder(ctx, r.rows.issuances, func(a, b *benefit.Issuance) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-func (r reader) AllParticipations(ctx context.Context) iter.Seq2[benefit.Participation, error] {
-	return inOrder(ctx, r.rows.participations, func(a, b benefit.Participation) int {
-		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Activity, b.Activity))
-	})
-}
-
-func (r reader) AllQuotas(ctx context.Context) iter.Seq2[benefit.Quota, error] {
-	return inOrder(ctx, r.rows.quotas, func(a, b benefit.Quota) int {
-		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Template, b.Template))
-	})
-}
-
-func (r reader) AllTemplateCounts(ctx context.Context) iter.Seq2[benefit.TemplateCount, error] {
-	return inOrder(ctx, r.rows.counts, func(a, b benefit.TemplateCount) int { return cmp.Compare(a.Template, b.Template) })
-}
-
-func (r reader) AllTemplateDays(ctx context.Context) iter.Seq2[benefit.TemplateDay, error] {
-	return inOrder(ctx, r.rows.days, func(a, b benefit.TemplateDay) int {
-		return cmp.Or(cmp.Compare(a.Template, b.Template), cmp.Compare(a.Day, b.Day))
-	})
-}
-
 func (r reader) AllUsers(ctx context.Context) iter.Seq2[*benefit.User, error] {
 	return inOrder(ctx, r.rows.users, func(a, b *benefit.User) int { return cmp.Compare(a.ID, b.ID) })
-}
-
-func (r reader) AllSessions(ctx context.Context) iter.Seq2[*benefit.Session, error] {
-	return inOrder(ctx, r.rows.sessions, func(a, b *benefit.Session) int { return bytes.Compare(a.Digest[:], b.Digest[:]) })
 }
 
 func (r reader) Close() error { return nil }

@@ -6,6 +6,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/table"
 )
 
 // tables are all rows of a store. A row behind a pointer is never changed in place.
@@ -18,20 +19,18 @@ type tables struct {
 	claims    map[claimKey]id.ID
 	users     map[benefit.UserID]*benefit.User
 	links     map[benefit.Identifier]benefit.UserID
-	quotas    map[benefit.QuotaKey]benefit.Quota
-	counts    map[benefit.TemplateID]benefit.TemplateCount
-	days      map[dayKey]benefit.TemplateDay
-	entities  map[entityKey]benefit.Entity
-	sessions  map[benefit.Digest]*benefit.Session
-	history   []catalogueChange
-
-	participations map[benefit.ParticipationKey]benefit.Participation
+	rows      map[rowKey]row // of all kinds
 }
 
-// catalogueChange is the change that one version of the catalogue made.
-type catalogueChange struct {
-	version  int64
-	entities []benefit.Entity
+// rowKey is a key of a kind of rows, in the form that has its order.
+type rowKey struct {
+	kind uint8
+	key  string
+}
+
+type row struct {
+	version int64 // how often it was written
+	row     table.Row
 }
 
 // claimKey is the key in its scope as text, so that not even two keys with one digest are mixed up.
@@ -40,38 +39,22 @@ type claimKey struct {
 	key   string
 }
 
-type dayKey struct {
-	template benefit.TemplateID
-	day      benefit.Day
-}
-
-type entityKey struct {
-	kind benefit.EntityKind
-	id   int64
-}
-
 func newTables() *tables {
 	return &tables{
 		issuances: map[id.ID]*benefit.Issuance{}, claims: map[claimKey]id.ID{},
-		users: map[benefit.UserID]*benefit.User{}, links: map[benefit.Identifier]benefit.UserID{},
-		quotas: map[benefit.QuotaKey]benefit.Quota{}, counts: map[benefit.TemplateID]benefit.TemplateCount{},
-		days: map[dayKey]benefit.TemplateDay{}, entities: map[entityKey]benefit.Entity{},
-		sessions: map[benefit.Digest]*benefit.Session{}, participations: map[benefit.ParticipationKey]benefit.Participation{},
+		users: map[benefit.UserID]*benefit.User{}, links: map[benefit.Identifier]benefit.UserID{}, rows: map[rowKey]row{},
 	}
 }
 
 func (t *tables) clone() *tables {
 	c := *t
 	c.issuances, c.claims = maps.Clone(t.issuances), maps.Clone(t.claims)
-	c.users, c.links = maps.Clone(t.users), maps.Clone(t.links)
-	c.quotas, c.counts, c.days = maps.Clone(t.quotas), maps.Clone(t.counts), maps.Clone(t.days)
-	c.entities, c.sessions = maps.Clone(t.entities), maps.Clone(t.sessions)
-	c.history, c.participations = slices.Clone(t.history), maps.Clone(t.participations)
+	c.users, c.links, c.rows = maps.Clone(t.users), maps.Clone(t.links), maps.Clone(t.rows)
 	return &c
 }
 
-// load sets the rows of the keys in the state.
-func (t *tables) load(keys *benefit.Keys, now benefit.Instant, into *benefit.State) {
+// load sets in the state what the keys name.
+func (t *tables) load(keys *benefit.Keys, into *benefit.State) error {
 	for _, c := range keys.Claims {
 		into.SetClaim(c.ID, t.issuances[t.claims[claimKey{c.Scope, c.Key}]])
 	}
@@ -79,22 +62,32 @@ func (t *tables) load(keys *benefit.Keys, now benefit.Instant, into *benefit.Sta
 		u := t.recipient(ident)
 		into.SetRecipient(ident, u, t.members(u))
 	}
-	for _, template := range keys.Templates {
-		count, day := t.counts[template], t.days[dayKey{template, now.Day()}]
-		count.Template = template
-		day.Template, day.Day = template, now.Day()
-		into.SetTemplate(count, day)
+	for _, v := range keys.Vouchers {
+		into.SetVoucher(v, t.issuanceOf(v))
 	}
-	for _, k := range keys.Quotas {
-		q := t.quotas[k]
-		q.QuotaKey = k
-		into.SetQuota(q)
+	for _, wanted := range keys.Rows {
+		var key table.Row
+		for i := range wanted.Len() {
+			wanted.Key(i, &key)
+			found, ok := t.rows[rowKey{wanted.Kind().Number, string(wanted.Kind().AppendKey(nil, key.Key))}]
+			if !ok {
+				wanted.Absent(i)
+			} else if err := wanted.Found(i, found.version, found.row.Value); err != nil {
+				return err
+			}
+		}
 	}
-	for _, k := range keys.Participations {
-		p := t.participations[k]
-		p.ParticipationKey = k
-		into.SetParticipation(p)
+	return nil
+}
+
+// issuanceOf returns the issuance that holds a voucher.
+func (t *tables) issuanceOf(voucher id.ID) *benefit.Issuance {
+	for _, i := range t.issuances {
+		if _, ok := i.Voucher(voucher); ok {
+			return i
+		}
 	}
+	return nil
 }
 
 // recipient returns whom an identifier names.
@@ -131,27 +124,16 @@ func (t *tables) write(c *benefit.Changes, now benefit.Instant) {
 		t.lastIDMillis = max(t.lastIDMillis, i.ID.Millis())
 	}
 	t.writeUsers(c.Users)
-	for _, q := range c.Quotas {
-		t.quotas[q.QuotaKey] = q
-	}
-	for _, x := range c.Templates {
-		t.counts[x.Template] = x
-	}
-	for _, x := range c.Days {
-		t.days[dayKey{x.Template, x.Day}] = x
-	}
-	for _, e := range c.Entities {
-		t.entities[entityKey{e.Kind, e.ID}] = e
-	}
-	for _, s := range c.Sessions {
-		t.sessions[s.Digest] = s
-	}
-	for _, p := range c.Participations {
-		t.participations[p.ParticipationKey] = p
+	for _, rows := range c.All() {
+		for i := range rows.Len() {
+			var one table.Row
+			rows.Read(i, &one)
+			k := rowKey{rows.Kind().Number, string(rows.Kind().AppendKey(nil, one.Key))}
+			t.rows[k] = row{t.rows[k].version + 1, one}
+		}
 	}
 	if c.Catalogue != 0 {
 		t.version = c.Catalogue
-		t.history = append(t.history, catalogueChange{c.Catalogue, c.Entities})
 	}
 }
 

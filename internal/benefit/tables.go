@@ -1,0 +1,164 @@
+package benefit
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"faquan/internal/id"
+	"faquan/internal/table"
+)
+
+// The rows that are described by tables. Issuances with their keys and lists, and users with their identifiers, are kept
+// by the stores in forms of their own; see [Changes].
+//
+// The numbers and the columns are stored: a number is never used again, and columns are only ever appended.
+var (
+	// Quotas count what a user has of a template.
+	Quotas = table.New(table.Spec[QuotaKey, Quota]{
+		Name: "quota", Number: 1, Home: table.ByID,
+		Key:    []table.Column{{Name: "user_id", Type: table.ID}, {Name: "template", Type: table.Int}},
+		Value:  []table.Column{{Name: "total", Type: table.Int}, {Name: "day", Type: table.Int}, {Name: "day_total", Type: table.Int}},
+		KeyOf:  func(q *Quota) QuotaKey { return q.QuotaKey },
+		Absent: func(k QuotaKey) Quota { return Quota{QuotaKey: k} },
+		PutKey: func(w *table.Writer, k QuotaKey) { w.Int(int64(k.User)); w.Int(int64(k.Template)) },
+		GetKey: func(r *table.Reader) QuotaKey { return QuotaKey{UserID(r.Int()), TemplateID(r.Int())} },
+		Put:    func(w *table.Writer, q *Quota) { w.Int(q.Total); w.Int(int64(q.Day)); w.Int(q.DayTotal) },
+		Get:    func(r *table.Reader, q *Quota) { q.Total, q.Day, q.DayTotal = r.Int(), Day(r.Int()), r.Int() },
+	})
+
+	// Participations count what a user did in an activity.
+	Participations = table.New(table.Spec[ParticipationKey, Participation]{
+		Name: "participation", Number: 2, Home: table.ByID,
+		Key:    []table.Column{{Name: "user_id", Type: table.ID}, {Name: "activity", Type: table.Int}},
+		Value:  []table.Column{{Name: "body", Type: table.Bytes}},
+		KeyOf:  func(p *Participation) ParticipationKey { return p.ParticipationKey },
+		Absent: func(k ParticipationKey) Participation { return Participation{ParticipationKey: k} },
+		PutKey: func(w *table.Writer, k ParticipationKey) { w.Int(int64(k.User)); w.Int(int64(k.Activity)) },
+		GetKey: func(r *table.Reader) ParticipationKey { return ParticipationKey{UserID(r.Int()), ActivityID(r.Int())} },
+		Put:    func(w *table.Writer, p *Participation) { w.Bytes(p.AppendCounts(nil)) },
+		Get: func(r *table.Reader, p *Participation) {
+			if body := r.Bytes(); len(body) > 0 {
+				r.Check(p.ParseCounts(body))
+			}
+		},
+	})
+
+	// TemplateCounts count what was issued of a template in total.
+	TemplateCounts = table.New(table.Spec[TemplateID, TemplateCount]{
+		Name: "template_count", Number: 3,
+		Key:    []table.Column{{Name: "template", Type: table.Int}},
+		Value:  []table.Column{{Name: "count", Type: table.Int}, {Name: "amount", Type: table.Int}},
+		KeyOf:  func(c *TemplateCount) TemplateID { return c.Template },
+		Absent: func(t TemplateID) TemplateCount { return TemplateCount{Template: t} },
+		PutKey: func(w *table.Writer, t TemplateID) { w.Int(int64(t)) },
+		GetKey: func(r *table.Reader) TemplateID { return TemplateID(r.Int()) },
+		Put:    func(w *table.Writer, c *TemplateCount) { w.Int(c.Count); w.Int(c.Amount) },
+		Get:    func(r *table.Reader, c *TemplateCount) { c.Count, c.Amount = r.Int(), r.Int() },
+	})
+
+	// TemplateDays count what was issued of a template on a day.
+	TemplateDays = table.New(table.Spec[TemplateDayKey, TemplateDay]{
+		Name: "template_day", Number: 4,
+		Key:    []table.Column{{Name: "template", Type: table.Int}, {Name: "day", Type: table.Int}},
+		Value:  []table.Column{{Name: "count", Type: table.Int}, {Name: "amount", Type: table.Int}},
+		KeyOf:  func(d *TemplateDay) TemplateDayKey { return TemplateDayKey{d.Template, d.Day} },
+		Absent: func(k TemplateDayKey) TemplateDay { return TemplateDay{Template: k.Template, Day: k.Day} },
+		PutKey: func(w *table.Writer, k TemplateDayKey) { w.Int(int64(k.Template)); w.Int(int64(k.Day)) },
+		GetKey: func(r *table.Reader) TemplateDayKey { return TemplateDayKey{TemplateID(r.Int()), Day(r.Int())} },
+		Put:    func(w *table.Writer, d *TemplateDay) { w.Int(d.Count); w.Int(d.Amount) },
+		Get:    func(r *table.Reader, d *TemplateDay) { d.Count, d.Amount = r.Int(), r.Int() },
+	})
+
+	// Entities are those of the catalogue in force.
+	Entities = table.New(table.Spec[EntityKey, Entity]{
+		Name: "entity", Number: 5,
+		Key:    []table.Column{{Name: "kind", Type: table.Int}, {Name: "id", Type: table.Int}},
+		Value:  []table.Column{{Name: "body", Type: table.Bytes}},
+		KeyOf:  func(e *Entity) EntityKey { return EntityKey{e.Kind, e.ID} },
+		Absent: func(k EntityKey) Entity { return Entity{Kind: k.Kind, ID: k.ID} },
+		PutKey: putEntityKey,
+		GetKey: getEntityKey,
+		Put:    func(w *table.Writer, e *Entity) { w.Bytes(e.Body) },
+		Get:    func(r *table.Reader, e *Entity) { e.Body = r.Bytes() },
+	})
+
+	// EntityVersions are all forms that the entities have had, each with the version of the catalogue that brought it.
+	EntityVersions = table.New(table.Spec[EntityVersionKey, EntityVersion]{
+		Name: "entity_version", Number: 6, Derived: true,
+		Key:   []table.Column{{Name: "version", Type: table.Int}, {Name: "kind", Type: table.Int}, {Name: "id", Type: table.Int}},
+		Value: []table.Column{{Name: "body", Type: table.Bytes}},
+		KeyOf: func(v *EntityVersion) EntityVersionKey { return EntityVersionKey{v.Version, EntityKey{v.Kind, v.ID}} },
+		Absent: func(k EntityVersionKey) EntityVersion {
+			return EntityVersion{k.Version, Entity{Kind: k.Kind, ID: k.ID}}
+		},
+		PutKey: func(w *table.Writer, k EntityVersionKey) { w.Int(k.Version); putEntityKey(w, k.EntityKey) },
+		GetKey: func(r *table.Reader) EntityVersionKey { return EntityVersionKey{r.Int(), getEntityKey(r)} },
+		Put:    func(w *table.Writer, v *EntityVersion) { w.Bytes(v.Body) },
+		Get:    func(r *table.Reader, v *EntityVersion) { v.Body = r.Bytes() },
+	})
+
+	// Sessions are kept by the digests of their keys.
+	Sessions = table.New(table.Spec[Digest, *Session]{
+		Name: "session", Number: 7, Home: table.ByDigest,
+		Key:    []table.Column{{Name: "digest", Type: table.Digest}},
+		Value:  []table.Column{{Name: "body", Type: table.Bytes}},
+		KeyOf:  func(s **Session) Digest { return (*s).Digest },
+		Absent: func(d Digest) *Session { return &Session{Digest: d} },
+		PutKey: func(w *table.Writer, d Digest) { w.Digest(d) },
+		GetKey: func(r *table.Reader) Digest { return r.Digest() },
+		Put:    func(w *table.Writer, s **Session) { w.Bytes(EncodeSession(*s)) },
+		Get: func(r *table.Reader, s **Session) {
+			if body := r.Bytes(); len(body) > 0 { // sessions are shared: the one that was there is not changed
+				one, err := DecodeSession(body)
+				r.Check(err)
+				*s = one
+			}
+		},
+	})
+
+	// Operations are what stands under the keys of commands, but for those that issue: of these it is the issuance.
+	Operations = table.New(table.Spec[ClaimID, Operation]{
+		Name: "operation", Number: 8, Home: table.ByDigest,
+		Key: []table.Column{{Name: "claim", Type: table.Digest}},
+		Value: []table.Column{
+			{Name: "kind", Type: table.Int}, {Name: "id", Type: table.ID}, {Name: "scope", Type: table.Text}, {Name: "key", Type: table.Text},
+			{Name: "fingerprint", Type: table.Digest}, {Name: "at", Type: table.Int}, {Name: "result", Type: table.Bytes},
+		},
+		KeyOf:  func(o *Operation) ClaimID { return o.Claim },
+		Absent: func(c ClaimID) Operation { return Operation{Claim: c} },
+		PutKey: func(w *table.Writer, c ClaimID) { w.Digest(c) },
+		GetKey: func(r *table.Reader) ClaimID { return r.Digest() },
+		Put: func(w *table.Writer, o *Operation) {
+			w.Int(int64(o.Kind))
+			w.Int(int64(o.ID))
+			w.Text(string(o.Scope))
+			w.Text(o.Key)
+			w.Digest(o.Fingerprint)
+			w.Int(int64(o.At))
+			w.Bytes(o.Result)
+		},
+		Get: func(r *table.Reader, o *Operation) {
+			o.Kind, o.ID, o.Scope, o.Key = OperationKind(r.Int()), id.ID(r.Int()), Scope(r.Text()), r.Text()
+			o.Fingerprint, o.At, o.Result = r.Digest(), Instant(r.Int()), r.Bytes()
+		},
+	})
+)
+
+func putEntityKey(w *table.Writer, k EntityKey) { w.Int(int64(k.Kind)); w.Int(k.ID) }
+
+func getEntityKey(r *table.Reader) EntityKey { return EntityKey{EntityKind(r.Int()), r.Int()} }
+
+// EncodeSession returns the stored form of a session: JSON, because sessions are rare and their form may grow.
+func EncodeSession(s *Session) []byte {
+	body, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("benefit: a session that JSON cannot hold: %v", err)) // it has no such fields
+	}
+	return body
+}
+
+// DecodeSession reads what EncodeSession wrote.
+func DecodeSession(body []byte) (*Session, error) {
+	s := new(Session)
+	return s, json.Unmarshal(body, s)
+}

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"iter"
+	"maps"
+	"slices"
+
+	"faquan/internal/benefit"
+	"faquan/internal/table"
+)
+
+// Rower has rows: a [Store] or a [Reader].
+type Rower interface {
+	Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error)
+}
+
+// Get returns the row of a key, and whether there is one.
+func Get[K comparable, V any](ctx context.Context, from Rower, t *table.Table[K, V], k K) (v V, ok bool, err error) {
+	row, err := from.Row(ctx, t.Kind, t.DatumsOf(k))
+	if err != nil || row == nil {
+		return v, false, err
+	}
+	v, err = t.Decode(row)
+	return v, err == nil, err
+}
+
+// All iterates over the rows of a table, in the order of their keys.
+func All[K comparable, V any](ctx context.Context, r Reader, t *table.Table[K, V]) iter.Seq2[V, error] {
+	return Under(ctx, r, t, nil)
+}
+
+// Under iterates over the rows of a table whose keys begin with the given columns, in the order of their keys.
+func Under[K comparable, V any](ctx context.Context, r Reader, t *table.Table[K, V], prefix []table.Datum) iter.Seq2[V, error] {
+	return func(yield func(V, error) bool) {
+		for row, err := range r.Scan(ctx, t.Kind, prefix) {
+			var v V
+			if err == nil {
+				v, err = t.Decode(row)
+			}
+			if !yield(v, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Session returns the session whose key has the digest; nil when there is none.
+func Session(ctx context.Context, from Rower, digest benefit.Digest) (*benefit.Session, error) {
+	s, _, err := Get(ctx, from, benefit.Sessions, digest)
+	return s, err
+}
+
+// EntitiesAt returns the entities of the catalogue as they were at a version, by kind and id; ErrNoVersion when the
+// store does not know the version.
+func EntitiesAt(ctx context.Context, r Reader, version int64) ([]benefit.Entity, error) {
+	_, last, err := r.Entities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if version < 1 || version > last {
+		return nil, ErrNoVersion
+	}
+	then := map[benefit.EntityKey]benefit.Entity{}
+	for form, err := range All(ctx, r, benefit.EntityVersions) { // by version
+		if err != nil {
+			return nil, err
+		}
+		if form.Version > version {
+			break
+		}
+		then[benefit.EntityKey{Kind: form.Kind, ID: form.ID}] = form.Entity
+	}
+	return benefit.SortEntities(slices.Collect(maps.Values(then))), nil
+}
