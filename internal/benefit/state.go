@@ -98,6 +98,16 @@ type Changes struct {
 	Catalogue int64        // the version that the entities among the rows make; 0 when the catalogue does not change
 }
 
+// RowsOf returns those of the sets that hold rows.
+func RowsOf(sets ...table.Rows) (all []table.Rows) {
+	for _, rows := range sets {
+		if rows.Len() > 0 {
+			all = append(all, rows)
+		}
+	}
+	return all
+}
+
 // Empty reports whether there is nothing to write.
 func (c *Changes) Empty() bool {
 	return len(c.Issuances) == 0 && len(c.Users) == 0 && len(c.Rows) == 0 && c.Catalogue == 0

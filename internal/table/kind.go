@@ -63,6 +63,7 @@ type Kind struct {
 	encode func(any, *Row) error
 	sample func() any
 	rows   func() Builder
+	want   func(*State, []Datum)
 }
 
 // Bucket returns the bucket of a key, 0 to id.Buckets-1; 0 for local rows.
@@ -87,6 +88,9 @@ func (k *Kind) New() any { return k.sample() }
 
 // Builder returns an empty set of rows of the kind.
 func (k *Kind) Builder() Builder { return k.rows() }
+
+// Want has the row of a key loaded, unless it was asked for already.
+func (k *Kind) Want(s *State, key []Datum) { k.want(s, key) }
 
 // Pad appends the columns that a value of an earlier version does not have.
 func (k *Kind) Pad(value []Datum) []Datum {

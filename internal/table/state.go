@@ -1,5 +1,7 @@
 package table
 
+import "fmt"
+
 // State holds the rows of a batch: those that it needs, as they were loaded, and as its commands have changed them. It
 // keeps its memory from batch to batch. It is not safe for concurrent use.
 type State struct {
@@ -11,6 +13,7 @@ type State struct {
 type stateOf interface {
 	wanted() Keys
 	changed() Rows
+	loaded(into map[string]any)
 	reset()
 }
 
@@ -46,6 +49,15 @@ func (s *State) Absorb(all []Rows) {
 	for _, rows := range all {
 		rows.absorb(s)
 	}
+}
+
+// Loaded returns all rows of the state, by kind and key, for comparisons: a row that does not exist is nil.
+func (s *State) Loaded() map[string]any {
+	all := map[string]any{}
+	for _, k := range s.used {
+		k.loaded(all)
+	}
+	return all
 }
 
 // cells are the rows of one kind.
@@ -165,6 +177,20 @@ func (c *cells[K, V]) changed() Rows {
 		set.rows[k], set.versions[k] = c.list[i].row, c.list[i].version
 	}
 	return set
+}
+
+func (c *cells[K, V]) loaded(into map[string]any) {
+	for _, one := range c.list {
+		name := fmt.Sprintf("%s %+v", c.table.Name, c.table.spec.KeyOf(&one.row))
+		switch {
+		case !one.loaded:
+			into[name] = "not loaded"
+		case one.version == 0 && !one.changed:
+			into[name] = nil
+		default:
+			into[name] = one.row
+		}
+	}
 }
 
 func (c *cells[K, V]) reset() {

@@ -34,6 +34,7 @@ func New[K comparable, V any](s Spec[K, V]) *Table[K, V] {
 		encode: t.encodeAny,
 		sample: func() any { return new(V) },
 		rows:   func() Builder { return &Set[K, V]{table: t} },
+		want:   func(s *State, key []Datum) { t.Want(s, t.spec.GetKey(&Reader{from: key})) },
 	}
 	register(t.Kind)
 	return t

@@ -113,7 +113,7 @@ func (d *decoder) users(format uint8, issues bool) (all []*benefit.User) {
 }
 
 // rowsBefore4 reads the rows of a record of format 1 to 3, and the version of the catalogue among them.
-func (d *decoder) rowsBefore4(format uint8) (all []table.Rows, catalogue int64) {
+func (d *decoder) rowsBefore4(format uint8) (rows []table.Rows, catalogue int64) {
 	var quotas []benefit.Quota
 	for range d.size(1) {
 		quotas = append(quotas, benefit.Quota{
@@ -150,15 +150,10 @@ func (d *decoder) rowsBefore4(format uint8) (all []table.Rows, catalogue int64) 
 			participations = append(participations, d.participation())
 		}
 	}
-	for _, rows := range []table.Rows{
+	return benefit.RowsOf(
 		benefit.Quotas.Rows(quotas...), benefit.TemplateCounts.Rows(counts...), benefit.TemplateDays.Rows(days...),
 		benefit.Entities.Rows(entities...), benefit.Sessions.Rows(sessions...), benefit.Participations.Rows(participations...),
-	} {
-		if rows.Len() > 0 {
-			all = append(all, rows)
-		}
-	}
-	return all, catalogue
+	), catalogue
 }
 
 // DecodeChanges reads what EncodeChanges wrote. at is where each issuance's body lies in it.

@@ -25,7 +25,7 @@ func testEmpty(t *testing.T, h Harness) {
 	want(t, "UserIssuances", 0, len(found[[]*benefit.Issuance](t)(r.UserIssuances(ctx, 1, 0, 10))))
 	want(t, "TemplateIssuances", 0, len(found[[]*benefit.Issuance](t)(r.TemplateIssuances(ctx, 1, 0, 10))))
 	want(t, "TraceIssuances", 0, len(found[[]*benefit.Issuance](t)(r.TraceIssuances(ctx, "t", 0, 10))))
-	if _, err := r.EntitiesAt(ctx, 1); !errors.Is(err, store.ErrNoVersion) {
+	if _, err := store.EntitiesAt(ctx, r, 1); !errors.Is(err, store.ErrNoVersion) {
 		t.Errorf("EntitiesAt: %v", err)
 	}
 	want(t, "a recipient by id", (*benefit.User)(nil), found[*benefit.User](t)(r.Recipient(ctx, benefit.RefTo(1))))
@@ -33,9 +33,9 @@ func testEmpty(t *testing.T, h Harness) {
 	want(t, "User", (*benefit.User)(nil), found[*benefit.User](t)(r.User(ctx, 1)))
 	want(t, "UserByName", (*benefit.User)(nil), found[*benefit.User](t)(r.UserByName(ctx, "nobody")))
 	want(t, "UserByName without a name", (*benefit.User)(nil), found[*benefit.User](t)(r.UserByName(ctx, "")))
-	want(t, "Session", (*benefit.Session)(nil), found[*benefit.Session](t)(r.Session(ctx, benefit.SessionDigest("s"))))
+	want(t, "Session", (*benefit.Session)(nil), found[*benefit.Session](t)(store.Session(ctx, r, benefit.SessionDigest("s"))))
 
-	keys := &benefit.Keys{
+	keys := &wanted{
 		Claims:     []benefit.ClaimKey{claimKey("t/1", "k")},
 		Recipients: []benefit.Identifier{{Type: benefit.AlipayID, Value: "1"}},
 		Templates:  []benefit.TemplateID{1},
@@ -96,15 +96,17 @@ func sampleChanges(g ids) *benefit.Changes {
 	return &benefit.Changes{
 		Issuances: []*benefit.Issuance{plain(first, fmt.Sprint("key ", first), first, 1, 1)},
 		Users:     []*benefit.User{named(first, fmt.Sprint("user ", first))},
-		Quotas:    []benefit.Quota{{QuotaKey: benefit.QuotaKey{User: first, Template: 1}, Total: 1, Day: Start.Day(), DayTotal: 1}},
-		Templates: []benefit.TemplateCount{{Template: benefit.TemplateID(first), Count: 1, Amount: 500}},
-		Days:      []benefit.TemplateDay{{Template: benefit.TemplateID(first), Day: Start.Day(), Count: 1, Amount: 500}},
-		Participations: []benefit.Participation{{
-			ParticipationKey: benefit.ParticipationKey{User: first, Activity: 1}, Total: 1, At: Start, DayTotal: 1, DaySends: 1, Cards: []string{"a"},
-		}},
+		Rows: benefit.RowsOf(
+			benefit.Quotas.Rows(benefit.Quota{QuotaKey: benefit.QuotaKey{User: first, Template: 1}, Total: 1, Day: Start.Day(), DayTotal: 1}),
+			benefit.TemplateCounts.Rows(benefit.TemplateCount{Template: benefit.TemplateID(first), Count: 1, Amount: 500}),
+			benefit.TemplateDays.Rows(benefit.TemplateDay{Template: benefit.TemplateID(first), Day: Start.Day(), Count: 1, Amount: 500}),
+			benefit.Participations.Rows(benefit.Participation{
+				ParticipationKey: benefit.ParticipationKey{User: first, Activity: 1}, Total: 1, At: Start, DayTotal: 1, DaySends: 1, Cards: []string{"a"},
+			}),
+			benefit.Entities.Rows(benefit.Entity{Kind: benefit.TemplateEntity, ID: int64(first), Body: []byte(`{}`)}),
+			benefit.Sessions.Rows(fullSession(fmt.Sprint(first))),
+		),
 		Catalogue: int64(first),
-		Entities:  []benefit.Entity{{Kind: benefit.TemplateEntity, ID: int64(first), Body: []byte(`{}`)}},
-		Sessions:  []*benefit.Session{fullSession(fmt.Sprint(first))},
 	}
 }
 
@@ -115,7 +117,7 @@ func testRollback(t *testing.T, h Harness) {
 	mustWrite(t, st, Start, sampleChanges(g))
 	before := mustContents(t, st)
 
-	mustLoad(t, st, Start, &benefit.Keys{Templates: []benefit.TemplateID{1, 2}})
+	mustLoad(t, st, Start, &wanted{Templates: []benefit.TemplateID{1, 2}})
 	want(t, "after a rollback", before, mustContents(t, st))
 
 	tx := mustBeginChange(t, st, Start)
@@ -206,7 +208,7 @@ func testClaims(t *testing.T, h Harness) {
 	st := h.open(t)
 	g := newIDs()
 	changes := &benefit.Changes{}
-	var keys benefit.Keys
+	var keys wanted
 	add := func(scope benefit.Scope, key string) {
 		i := plain(g.take(Start, 1), key, 1, 1, 1)
 		i.Scope = scope
@@ -233,7 +235,7 @@ func testClaims(t *testing.T, h Harness) {
 }
 
 // compareLoads loads the keys from the store and from a model that holds the changes.
-func compareLoads(t *testing.T, st store.Store, keys *benefit.Keys, changes ...*benefit.Changes) {
+func compareLoads(t *testing.T, st store.Store, keys *wanted, changes ...*benefit.Changes) {
 	t.Helper()
 	model := memory.New()
 	for _, c := range changes {
@@ -273,7 +275,7 @@ func testIssuances(t *testing.T, h Harness) {
 		want(t, when+": everything", changes.Issuances, mustContents(t, st).Issuances)
 	}
 	check("at once")
-	compareLoads(t, st, &benefit.Keys{Claims: []benefit.ClaimKey{claimKey(full.Scope, full.Key), claimKey(bare.Scope, bare.Key)}}, changes)
+	compareLoads(t, st, &wanted{Claims: []benefit.ClaimKey{claimKey(full.Scope, full.Key), claimKey(bare.Scope, bare.Key)}}, changes)
 	st = h.reopen(t, st)
 	check("after opening again")
 	if got := st.LastIDMillis(); got < full.ID.Millis() || got < bare.ID.Millis() {

@@ -23,7 +23,7 @@ func testParticipations(t *testing.T, h Harness) {
 			DayTotal: 1, DaySends: 2, Cards: []string{"b", "a"}, Done: total > 1,
 		}
 	}
-	keys := &benefit.Keys{Participations: []benefit.ParticipationKey{
+	keys := &wanted{Participations: []benefit.ParticipationKey{
 		{User: 1, Activity: 1}, {User: 1, Activity: 2}, {User: 2, Activity: 1}, {User: 2, Activity: 2}, fullParticipation().ParticipationKey,
 	}}
 	bare := benefit.Participation{ParticipationKey: benefit.ParticipationKey{User: 1, Activity: 1}, Total: 3, At: Start + 86_400_000}
@@ -34,7 +34,7 @@ func testParticipations(t *testing.T, h Harness) {
 	} {
 		for _, s := range []store.Store{st, model} {
 			g := newIDs() // a batch that writes them has issued something
-			mustWrite(t, s, Start, &benefit.Changes{Participations: step, Issuances: []*benefit.Issuance{plain(g.take(Start+benefit.Instant(k), 1), fmt.Sprint(k), 1, 1, 1)}})
+			mustWrite(t, s, Start, &benefit.Changes{Rows: benefit.RowsOf(benefit.Participations.Rows(step...)), Issuances: []*benefit.Issuance{plain(g.take(Start+benefit.Instant(k), 1), fmt.Sprint(k), 1, 1, 1)}})
 		}
 		for _, when := range []string{"at once", "after opening again"} {
 			want(t, fmt.Sprintf("step %d, %s: the loaded state", k, when), mustLoad(t, model, Start, keys), mustLoad(t, st, Start, keys))
@@ -47,7 +47,7 @@ func testParticipations(t *testing.T, h Harness) {
 		st = h.Open(t)
 		want(t, "after a crash", mustContents(t, model), mustContents(t, st))
 	}
-	got := mustContents(t, st).Participations
+	got := RowsOf(mustContents(t, st), benefit.Participations)
 	var order []benefit.ParticipationKey
 	for _, p := range got {
 		order = append(order, p.ParticipationKey)
@@ -76,7 +76,7 @@ func testCodes(t *testing.T, h Harness) {
 	long := fullIssuance(g)
 	changes := &benefit.Changes{Issuances: []*benefit.Issuance{one, two, long}}
 	mustWrite(t, st, Start, changes)
-	keys := &benefit.Keys{}
+	keys := &wanted{}
 	for _, when := range []string{"at once", "after opening again"} {
 		r := found[store.Reader](t)(st.Read(t.Context()))
 		for code, i := range map[string]*benefit.Issuance{
@@ -117,7 +117,7 @@ func testRebinding(t *testing.T, h Harness) {
 		for _, when := range []string{"at once", "after opening again"} {
 			r := found[store.Reader](t)(st.Read(t.Context()))
 			want(t, when+": the key", i, found[*benefit.Issuance](t)(r.Claim(t.Context(), i.Scope, i.Key)))
-			keys := &benefit.Keys{Claims: []benefit.ClaimKey{claimKey(i.Scope, i.Key)}}
+			keys := &wanted{Claims: []benefit.ClaimKey{claimKey(i.Scope, i.Key)}}
 			for _, old := range all {
 				code := old.Lines[0].Codes[0]
 				want(t, when+": the code "+code, old, found[*benefit.Issuance](t)(r.Claim(t.Context(), benefit.CodeScope, code)))
@@ -181,11 +181,11 @@ func testVersions(t *testing.T, h Harness) {
 		return benefit.Entity{Kind: kind, ID: n, Body: []byte(body)}
 	}
 	steps := []*benefit.Changes{
-		{Catalogue: 1, Entities: []benefit.Entity{entity(benefit.TemplateEntity, 2, `{"v":1}`), entity(benefit.MerchantEntity, 1, `{}`)}},
-		{Catalogue: 2, Entities: []benefit.Entity{entity(benefit.TemplateEntity, 2, `{"v":2}`)}},
+		{Catalogue: 1, Rows: benefit.RowsOf(benefit.Entities.Rows([]benefit.Entity{entity(benefit.TemplateEntity, 2, `{"v":1}`), entity(benefit.MerchantEntity, 1, `{}`)}...))},
+		{Catalogue: 2, Rows: benefit.RowsOf(benefit.Entities.Rows([]benefit.Entity{entity(benefit.TemplateEntity, 2, `{"v":2}`)}...))},
 		{Users: []*benefit.User{named(newIDs().take(Start, 1), "a")}},
-		{Catalogue: 5, Entities: []benefit.Entity{entity(benefit.TemplateEntity, 1, `{"v":5}`), entity(benefit.TemplateEntity, 2, `{"v":5}`)}},
-		{Catalogue: 9, Entities: []benefit.Entity{entity(benefit.SceneEntity, math.MaxInt64, `{"v":9}`)}},
+		{Catalogue: 5, Rows: benefit.RowsOf(benefit.Entities.Rows([]benefit.Entity{entity(benefit.TemplateEntity, 1, `{"v":5}`), entity(benefit.TemplateEntity, 2, `{"v":5}`)}...))},
+		{Catalogue: 9, Rows: benefit.RowsOf(benefit.Entities.Rows([]benefit.Entity{entity(benefit.SceneEntity, math.MaxInt64, `{"v":9}`)}...))},
 	}
 	for k, step := range steps {
 		for _, s := range []store.Store{st, model} {
@@ -195,8 +195,8 @@ func testVersions(t *testing.T, h Harness) {
 		for _, when := range []string{"at once", "after opening again"} {
 			r, m := found[store.Reader](t)(st.Read(t.Context())), mustRead(t, model)
 			for version := range int64(11) {
-				wanted, wantErr := m.EntitiesAt(t.Context(), version)
-				got, err := r.EntitiesAt(t.Context(), version)
+				wanted, wantErr := store.EntitiesAt(t.Context(), m, version)
+				got, err := store.EntitiesAt(t.Context(), r, version)
 				want(t, fmt.Sprintf("step %d, %s: version %d", k, when, version), wanted, got)
 				if errors.Is(wantErr, store.ErrNoVersion) != errors.Is(err, store.ErrNoVersion) || wantErr == nil && err != nil {
 					t.Errorf("step %d, %s: version %d: %v, want %v", k, when, version, err, wantErr)
@@ -224,7 +224,7 @@ func testRecipientsByID(t *testing.T, h Harness) {
 		mustWrite(t, s, Start, &benefit.Changes{Users: []*benefit.User{full, frozen, linked, bare}})
 	}
 	// A primary identifier that looks like an id is no id.
-	keys := &benefit.Keys{Recipients: []benefit.Identifier{{Type: benefit.AlipayID, Value: fmt.Sprint(int64(full.ID))}}}
+	keys := &wanted{Recipients: []benefit.Identifier{{Type: benefit.AlipayID, Value: fmt.Sprint(int64(full.ID))}}}
 	for _, u := range []benefit.UserID{full.ID, frozen.ID, linked.ID, bare.ID, bare.ID + 1, 0, -1, math.MaxInt64} {
 		keys.Recipients = append(keys.Recipients, benefit.RefTo(u))
 	}

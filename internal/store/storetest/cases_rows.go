@@ -18,30 +18,33 @@ import (
 func testCounters(t *testing.T, h Harness) {
 	st := h.open(t)
 	today := Start.Day()
-	changes := &benefit.Changes{
-		Quotas: []benefit.Quota{
-			{QuotaKey: benefit.QuotaKey{User: 1, Template: 1}, Total: 3, Day: today, DayTotal: 2},
-			{QuotaKey: benefit.QuotaKey{User: 1, Template: 2}, Total: 9, Day: today - 1, DayTotal: 9},
-			{QuotaKey: benefit.QuotaKey{User: math.MaxInt64, Template: math.MaxInt64}, Total: math.MaxInt64, Day: math.MaxInt32, DayTotal: math.MaxInt64 - 1},
-		},
-		Templates: []benefit.TemplateCount{{Template: 1, Count: 3, Amount: 4}, {Template: math.MaxInt64, Count: math.MaxInt64, Amount: math.MaxInt64 - 1}},
-		Days: []benefit.TemplateDay{
-			{Template: 1, Day: today - 1, Count: 1, Amount: 1}, {Template: 1, Day: today, Count: 2, Amount: 3},
-			{Template: math.MaxInt64, Day: today, Count: math.MaxInt64, Amount: math.MaxInt64 - 1},
-		},
-	}
+	changes := &benefit.Changes{Rows: benefit.RowsOf(
+		benefit.Quotas.Rows(
+			benefit.Quota{QuotaKey: benefit.QuotaKey{User: 1, Template: 1}, Total: 3, Day: today, DayTotal: 2},
+			benefit.Quota{QuotaKey: benefit.QuotaKey{User: 1, Template: 2}, Total: 9, Day: today - 1, DayTotal: 9},
+			benefit.Quota{QuotaKey: benefit.QuotaKey{User: math.MaxInt64, Template: math.MaxInt64}, Total: math.MaxInt64, Day: math.MaxInt32, DayTotal: math.MaxInt64 - 1},
+		),
+		benefit.TemplateCounts.Rows(
+			benefit.TemplateCount{Template: 1, Count: 3, Amount: 4},
+			benefit.TemplateCount{Template: math.MaxInt64, Count: math.MaxInt64, Amount: math.MaxInt64 - 1},
+		),
+		benefit.TemplateDays.Rows(
+			benefit.TemplateDay{Template: 1, Day: today - 1, Count: 1, Amount: 1}, benefit.TemplateDay{Template: 1, Day: today, Count: 2, Amount: 3},
+			benefit.TemplateDay{Template: math.MaxInt64, Day: today, Count: math.MaxInt64, Amount: math.MaxInt64 - 1},
+		),
+	)}
 	mustWrite(t, st, Start, changes)
-	keys := &benefit.Keys{
+	keys := &wanted{
 		Templates: []benefit.TemplateID{1, 2, math.MaxInt64},
 		Quotas:    []benefit.QuotaKey{{User: 1, Template: 1}, {User: 1, Template: 2}, {User: 2, Template: 1}, {User: math.MaxInt64, Template: math.MaxInt64}},
 	}
 	compareLoads(t, st, keys, changes)
 
-	again := &benefit.Changes{
-		Quotas:    []benefit.Quota{{QuotaKey: benefit.QuotaKey{User: 1, Template: 2}, Total: 10, Day: today + 1, DayTotal: 1}},
-		Templates: []benefit.TemplateCount{{Template: 1, Count: 4, Amount: 5}},
-		Days:      []benefit.TemplateDay{{Template: 1, Day: today + 1, Count: 1, Amount: 1}},
-	}
+	again := &benefit.Changes{Rows: benefit.RowsOf(
+		benefit.Quotas.Rows(benefit.Quota{QuotaKey: benefit.QuotaKey{User: 1, Template: 2}, Total: 10, Day: today + 1, DayTotal: 1}),
+		benefit.TemplateCounts.Rows(benefit.TemplateCount{Template: 1, Count: 4, Amount: 5}),
+		benefit.TemplateDays.Rows(benefit.TemplateDay{Template: 1, Day: today + 1, Count: 1, Amount: 1}),
+	)}
 	tomorrow := (today + 1).Start()
 	mustWrite(t, st, tomorrow, again)
 	model := memory.New()
@@ -62,18 +65,19 @@ func testLoadTwice(t *testing.T, h Harness) {
 	changes := sampleChanges(newIDs())
 	mustWrite(t, st, Start, changes)
 	i, u := changes.Issuances[0], changes.Users[0]
-	keys := &benefit.Keys{
+	keys := &wanted{
 		Claims:     []benefit.ClaimKey{claimKey(i.Scope, i.Key), claimKey(i.Scope, "absent"), claimKey(i.Scope, i.Key)},
 		Recipients: []benefit.Identifier{u.Identifiers[0], {Type: "absent"}, u.Identifiers[0]},
-		Templates:  []benefit.TemplateID{changes.Templates[0].Template, 77, 77},
-		Quotas:     []benefit.QuotaKey{changes.Quotas[0].QuotaKey, {User: 3, Template: 3}, changes.Quotas[0].QuotaKey},
+		Templates:  []benefit.TemplateID{benefit.TemplateID(i.ID), 77},
+		Quotas:     []benefit.QuotaKey{{User: i.ID, Template: 1}, {User: 3, Template: 3}},
+		Vouchers:   []id.ID{i.ID, i.ID + 1, i.ID},
 	}
 	tx := mustBegin(t, st, Start)
 	defer tx.Rollback()
 	state := benefit.NewState()
 	state.Reset(tx.Now())
-	for _, k := range []*benefit.Keys{{}, keys, {Quotas: keys.Quotas}, {Claims: keys.Claims}, keys} {
-		if err := tx.Load(t.Context(), k, state); err != nil {
+	for _, k := range []*wanted{{}, keys, {Quotas: keys.Quotas}, {Claims: keys.Claims}, keys} {
+		if err := tx.Load(t.Context(), k.keys(state), state); err != nil {
 			t.Fatalf("Load: %v", err)
 		}
 	}
@@ -117,24 +121,24 @@ func testUsers(t *testing.T, h Harness) {
 			mustWrite(t, s, Start, &benefit.Changes{Users: step.users})
 		}
 		st = h.reopen(t, st)
-		got, wanted := mustRead(t, st), mustRead(t, model)
+		got, plain := mustRead(t, st), mustRead(t, model)
 		for _, ident := range idents {
 			want(t, fmt.Sprintf("%s: the user called %v", step.name, ident),
-				found[*benefit.User](t)(wanted.Recipient(t.Context(), ident)), found[*benefit.User](t)(got.Recipient(t.Context(), ident)))
+				found[*benefit.User](t)(plain.Recipient(t.Context(), ident)), found[*benefit.User](t)(got.Recipient(t.Context(), ident)))
 		}
 		for _, name := range []string{full.Name, "a", "b", "c", "A", ""} {
 			want(t, step.name+": the user named "+name,
-				found[*benefit.User](t)(wanted.UserByName(t.Context(), name)), found[*benefit.User](t)(got.UserByName(t.Context(), name)))
+				found[*benefit.User](t)(plain.UserByName(t.Context(), name)), found[*benefit.User](t)(got.UserByName(t.Context(), name)))
 		}
 		for _, user := range []benefit.UserID{full.ID, a.ID, b.ID, bare.ID, made.ID, frozen.ID, 1} {
 			want(t, step.name+": the user by id",
-				found[*benefit.User](t)(wanted.User(t.Context(), user)), found[*benefit.User](t)(got.User(t.Context(), user)))
+				found[*benefit.User](t)(plain.User(t.Context(), user)), found[*benefit.User](t)(got.User(t.Context(), user)))
 			if st.LastIDMillis() < bare.ID.Millis() {
 				t.Errorf("%s: LastIDMillis() = %d, below a user's id", step.name, st.LastIDMillis())
 			}
 		}
 		want(t, step.name+": everything", mustContents(t, model), mustContents(t, st))
-		keys := &benefit.Keys{Recipients: idents}
+		keys := &wanted{Recipients: idents}
 		want(t, step.name+": the loaded state", mustLoad(t, model, Start, keys), mustLoad(t, st, Start, keys))
 		_ = got.Close()
 	}
@@ -154,7 +158,7 @@ func testPersons(t *testing.T, h Harness) {
 		linked.Person = person
 		return &linked
 	}
-	keys := &benefit.Keys{}
+	keys := &wanted{}
 	for _, u := range users {
 		keys.Recipients = append(keys.Recipients, u.Identifiers[0])
 	}
@@ -184,21 +188,21 @@ func testSessions(t *testing.T, h Harness) {
 		{changed},
 	} {
 		for _, s := range []store.Store{st, model} {
-			mustWrite(t, s, Start, &benefit.Changes{Sessions: sessions})
+			mustWrite(t, s, Start, &benefit.Changes{Rows: benefit.RowsOf(benefit.Sessions.Rows(sessions...))})
 		}
 		for _, key := range []string{"a", "b", "c", "d", ""} {
-			want(t, "the session "+key+", asked at once", found[*benefit.Session](t)(model.Session(t.Context(), benefit.SessionDigest(key))),
-				found[*benefit.Session](t)(st.Session(t.Context(), benefit.SessionDigest(key))))
+			want(t, "the session "+key+", asked at once", found[*benefit.Session](t)(store.Session(t.Context(), model, benefit.SessionDigest(key))),
+				found[*benefit.Session](t)(store.Session(t.Context(), st, benefit.SessionDigest(key))))
 		}
 		st = h.reopen(t, st)
 		for _, key := range []string{"a", "b", "c", "d", ""} {
-			want(t, "the session "+key+", asked after a start", found[*benefit.Session](t)(model.Session(t.Context(), benefit.SessionDigest(key))),
-				found[*benefit.Session](t)(st.Session(t.Context(), benefit.SessionDigest(key))))
+			want(t, "the session "+key+", asked after a start", found[*benefit.Session](t)(store.Session(t.Context(), model, benefit.SessionDigest(key))),
+				found[*benefit.Session](t)(store.Session(t.Context(), st, benefit.SessionDigest(key))))
 		}
 		r, m := mustRead(t, st), mustRead(t, model)
 		for _, key := range []string{"a", "b", "c", "d", ""} {
-			want(t, "the session "+key, found[*benefit.Session](t)(m.Session(t.Context(), benefit.SessionDigest(key))),
-				found[*benefit.Session](t)(r.Session(t.Context(), benefit.SessionDigest(key))))
+			want(t, "the session "+key, found[*benefit.Session](t)(store.Session(t.Context(), m, benefit.SessionDigest(key))),
+				found[*benefit.Session](t)(store.Session(t.Context(), r, benefit.SessionDigest(key))))
 		}
 		want(t, "everything", mustContents(t, model), mustContents(t, st))
 		_ = r.Close()
@@ -211,11 +215,14 @@ func testEntities(t *testing.T, h Harness) {
 	st, model := h.open(t), memory.New()
 	body := []byte("{\"name\": \"" + "五元券" + "\", \"n\":9223372036854775807 }")
 	for k, step := range []*benefit.Changes{
-		{Catalogue: 1, Entities: []benefit.Entity{
-			{Kind: benefit.TemplateEntity, ID: 10, Body: body}, {Kind: benefit.TemplateEntity, ID: 9, Body: []byte(`{}`)},
-			{Kind: benefit.MerchantEntity, ID: 10, Body: []byte(`{"id":10}`)}, {Kind: benefit.PlatformEntity, ID: math.MaxInt64, Body: []byte(`{}`)},
-		}},
-		{Catalogue: 2, Entities: []benefit.Entity{{Kind: benefit.TemplateEntity, ID: 9, Body: body}, {Kind: benefit.AppEntity, ID: 1, Body: body}}},
+		{Catalogue: 1, Rows: benefit.RowsOf(benefit.Entities.Rows(
+			benefit.Entity{Kind: benefit.TemplateEntity, ID: 10, Body: body}, benefit.Entity{Kind: benefit.TemplateEntity, ID: 9, Body: []byte(`{}`)},
+			benefit.Entity{Kind: benefit.MerchantEntity, ID: 10, Body: []byte(`{"id":10}`)},
+			benefit.Entity{Kind: benefit.PlatformEntity, ID: math.MaxInt64, Body: []byte(`{}`)},
+		))},
+		{Catalogue: 2, Rows: benefit.RowsOf(benefit.Entities.Rows(
+			benefit.Entity{Kind: benefit.TemplateEntity, ID: 9, Body: body}, benefit.Entity{Kind: benefit.AppEntity, ID: 1, Body: body},
+		))},
 		{Users: []*benefit.User{named(newIDs().take(Start, 1), "a")}}, // leaves the version alone
 		{Catalogue: math.MaxInt64},
 	} {
@@ -276,18 +283,20 @@ func testManyRows(t *testing.T, h Harness) {
 	var all []*benefit.Issuance
 	for n := 0; n < rows; n += batch {
 		changes := &benefit.Changes{}
+		var quotas []benefit.Quota
 		for k := range batch {
 			i := plain(g.take(Start+benefit.Instant(n), 1), fmt.Sprint(n+k), benefit.UserID(1+k%2), 1, 1)
 			changes.Issuances = append(changes.Issuances, i)
-			changes.Quotas = append(changes.Quotas, benefit.Quota{QuotaKey: benefit.QuotaKey{User: i.ID, Template: 1}, Total: 1, Day: 1, DayTotal: 1})
+			quotas = append(quotas, benefit.Quota{QuotaKey: benefit.QuotaKey{User: i.ID, Template: 1}, Total: 1, Day: 1, DayTotal: 1})
 		}
+		changes.Rows = benefit.RowsOf(benefit.Quotas.Rows(quotas...))
 		all = append(all, changes.Issuances...)
 		mustWrite(t, st, Start, changes)
 	}
 	st = h.reopen(t, st)
 	got := mustContents(t, st)
 	wantSample(t, "all issuances", all, got.Issuances)
-	want(t, "how many quotas", rows, len(got.Quotas))
+	want(t, "how many quotas", rows, len(got.Rows[benefit.Quotas.Name]))
 
 	r := mustRead(t, st)
 	var paged []*benefit.Issuance
@@ -403,7 +412,7 @@ func countConsistent(ctx context.Context, st store.Store) (int, error) {
 		return 0, err
 	}
 	counted := int64(0)
-	for _, x := range c.Counts {
+	for _, x := range RowsOf(c, benefit.TemplateCounts) {
 		counted += x.Count
 	}
 	if counted != int64(len(c.Issuances)) {

@@ -99,14 +99,20 @@ func (c *Committer) Issue(ctx context.Context, clock benefit.Instant, requests .
 	}
 	defer tx.Rollback()
 	c.state.Reset(tx.Now())
-	if err := store.LoadFor(ctx, tx, requests, c.Catalogue, c.Env, c.state); err != nil {
+	b := &benefit.Batch{State: c.state, Catalogue: c.Catalogue, Env: c.Env}
+	issues := make([]*benefit.Issue, len(requests))
+	commands := make([]benefit.Command, len(requests))
+	for k, r := range requests {
+		issues[k] = &benefit.Issue{Request: r}
+		commands[k] = issues[k]
+	}
+	if err := store.Load(ctx, tx, b, commands); err != nil {
 		return nil, err
 	}
 	outcomes := make([]benefit.Outcome, len(requests))
-	for k, r := range requests {
-		var effect *benefit.Effect
-		outcomes[k], effect = benefit.Apply(c.Catalogue, benefit.Choose(c.Catalogue, c.state, r, c.Env), c.state)
-		c.state.Absorb(effect)
+	for k, one := range issues {
+		c.state.Absorb(one.Apply(b).Effect)
+		outcomes[k] = one.Outcome
 	}
 	changes := c.state.Changes()
 	if changes.Empty() {

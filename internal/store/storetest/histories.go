@@ -90,7 +90,7 @@ func (x *modelPair) step(s Step) {
 
 // abandonBatch begins and loads a batch, and rolls it back.
 func (x *modelPair) abandonBatch() {
-	mustLoad(x.t, x.real.Store, Start, &benefit.Keys{Templates: []benefit.TemplateID{1, 2, 3}})
+	mustLoad(x.t, x.real.Store, Start, &wanted{Templates: []benefit.TemplateID{1, 2, 3}})
 }
 
 // crash kills the store, perhaps with a batch under way.

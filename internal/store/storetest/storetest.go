@@ -24,6 +24,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"iter"
 	"reflect"
 	"testing"
 
@@ -31,7 +32,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"faquan/internal/benefit"
+	"faquan/internal/id"
 	"faquan/internal/store"
+	"faquan/internal/table"
 )
 
 // Harness is one place where a store keeps its rows: a directory, a database. It starts empty.
@@ -72,6 +75,8 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"VoucherLookup", testVoucherLookup},
 		{"Counters", testCounters},
 		{"Participations", testParticipations},
+		{"Rows", testRows},
+		{"Vouchers", testVouchers},
 		{"Codes", testCodes},
 		{"Rebinding", testRebinding},
 		{"Traces", testTraces},
@@ -115,15 +120,19 @@ func (h Harness) reopen(t testing.TB, st store.Store) store.Store {
 
 // Contents are all the rows of a store.
 type Contents struct {
-	Issuances      []*benefit.Issuance
-	Quotas         []benefit.Quota
-	Participations []benefit.Participation
-	Counts         []benefit.TemplateCount
-	Days           []benefit.TemplateDay
-	Users          []*benefit.User
-	Sessions       []*benefit.Session
-	Entities       []benefit.Entity
-	Version        int64 // of the catalogue
+	Issuances []*benefit.Issuance
+	Users     []*benefit.User
+	Rows      map[string][]any // of each kind that has any, with their own types
+	Entities  []benefit.Entity
+	Version   int64 // of the catalogue
+}
+
+// RowsOf returns the rows of a table among all contents.
+func RowsOf[K comparable, V any](c *Contents, t *table.Table[K, V]) (rows []V) {
+	for _, v := range c.Rows[t.Name] {
+		rows = append(rows, v.(V))
+	}
+	return rows
 }
 
 // ContentsOf reads everything that the store holds, in the order in which the store gives it.
@@ -149,20 +158,37 @@ func ContentsOf(ctx context.Context, st store.Store) (*Contents, error) {
 }
 
 func contents(ctx context.Context, r store.Reader) (*Contents, error) {
-	c := &Contents{}
+	c := &Contents{Rows: map[string][]any{}}
 	var err error
 	collect(&c.Issuances, &err, r.AllIssuances(ctx))
-	collect(&c.Quotas, &err, r.AllQuotas(ctx))
-	collect(&c.Participations, &err, r.AllParticipations(ctx))
-	collect(&c.Counts, &err, r.AllTemplateCounts(ctx))
-	collect(&c.Days, &err, r.AllTemplateDays(ctx))
 	collect(&c.Users, &err, r.AllUsers(ctx))
-	collect(&c.Sessions, &err, r.AllSessions(ctx))
+	for _, kind := range table.Kinds() {
+		var rows []any
+		collect(&rows, &err, decoded(kind, r.Scan(ctx, kind, nil)))
+		if len(rows) > 0 {
+			c.Rows[kind.Name] = rows
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	c.Entities, c.Version, err = r.Entities(ctx)
 	return c, err
+}
+
+// decoded iterates over rows with their own type.
+func decoded(kind *table.Kind, rows iter.Seq2[*table.Row, error]) iter.Seq2[any, error] {
+	return func(yield func(any, error) bool) {
+		for row, err := range rows {
+			var v any
+			if err == nil {
+				v, err = kind.Decode(row)
+			}
+			if !yield(v, err) {
+				return
+			}
+		}
+	}
 }
 
 // collect appends what a table holds, unless an earlier table failed.
@@ -240,14 +266,46 @@ func mustWrite(t testing.TB, st store.Store, clock benefit.Instant, changes *ben
 	}
 }
 
+// wanted is what a test has loaded.
+type wanted struct {
+	Claims         []benefit.ClaimKey
+	Recipients     []benefit.Identifier
+	Vouchers       []id.ID
+	Templates      []benefit.TemplateID // their counters, in total and of the day of the batch
+	Quotas         []benefit.QuotaKey
+	Participations []benefit.ParticipationKey
+	Rows           func(*table.State) // asks for others
+}
+
+// keys returns what is wanted, for a state at its Now.
+func (w *wanted) keys(st *benefit.State) *benefit.Keys {
+	k := &benefit.Keys{Claims: w.Claims, Recipients: w.Recipients, Vouchers: w.Vouchers}
+	for _, t := range w.Templates {
+		k.Locks = append(k.Locks, benefit.Lock{Kind: benefit.TemplateLock, ID: int64(t)})
+		benefit.TemplateCounts.Want(st.Rows(), t)
+		benefit.TemplateDays.Want(st.Rows(), benefit.TemplateDayKey{Template: t, Day: st.Now.Day()})
+	}
+	for _, q := range w.Quotas {
+		benefit.Quotas.Want(st.Rows(), q)
+	}
+	for _, p := range w.Participations {
+		benefit.Participations.Want(st.Rows(), p)
+	}
+	if w.Rows != nil {
+		w.Rows(st.Rows())
+	}
+	k.Rows = st.Rows().Wanted()
+	return k
+}
+
 // mustLoad loads rows in a batch of their own, which is rolled back.
-func mustLoad(t testing.TB, st store.Store, clock benefit.Instant, keys *benefit.Keys) *benefit.State {
+func mustLoad(t testing.TB, st store.Store, clock benefit.Instant, w *wanted) *benefit.State {
 	t.Helper()
 	tx := mustBegin(t, st, clock)
 	defer tx.Rollback()
 	state := benefit.NewState()
 	state.Reset(tx.Now())
-	if err := tx.Load(t.Context(), keys, state); err != nil {
+	if err := tx.Load(t.Context(), w.keys(state), state); err != nil {
 		t.Fatalf("Load: %v", err)
 	}
 	return state

@@ -130,21 +130,22 @@ func (w *World) Setup() Step {
 		all = append(all, s)
 	}
 	changes := w.entities(all...)
-	changes.Users, changes.Sessions = w.Users, []*benefit.Session{fullSession("first")}
+	changes.Users = w.Users
+	changes.Rows = append(changes.Rows, benefit.Sessions.Rows(fullSession("first")))
 	return Step{Clock: w.Clock, Changes: changes}
 }
 
 // entities returns the rows of what was changed in the catalogue.
 func (w *World) entities(changed ...any) *benefit.Changes {
-	changes := &benefit.Changes{Catalogue: w.version}
+	var all []benefit.Entity
 	for _, v := range changed {
 		e, err := benefit.EntityOf(v)
 		if err != nil {
 			panic(err) // all of a world's are some
 		}
-		changes.Entities = append(changes.Entities, e)
+		all = append(all, e)
 	}
-	return changes
+	return &benefit.Changes{Catalogue: w.version, Rows: benefit.RowsOf(benefit.Entities.Rows(all...))}
 }
 
 // Next draws the next step.
