@@ -32,7 +32,7 @@ func newAudit() *cobra.Command {
 and limits are kept; every counter agrees with its vouchers; every key has one outcome (one at a time where keys are
 bound for a period); every voucher has its issuance and can be found; participations in activities agree with their
 vouchers; the one-second guard held; treasure boxes were answered as done when they were; certificate codes are unique;
-and a scene chose nothing that it could not choose. Nothing is changed. Beside a running process it audits what was
+and each choice of a scene keeps its basis. Nothing is changed. Beside a running process it audits what was
 committed when it began, while the process goes on issuing.
 
 Each finding is printed with the promise that is broken, the ids of the row, and what the row should have; then the exit

@@ -34,10 +34,11 @@
 //     at +08:00, in its last commit.
 //   - [Codes]: a certificate's voucher has a code, of as many digits as its template said when the key was bound, and
 //     no other issuance has it. Codes reserved for vouchers that were refused count, too.
-//   - [Decisions]: lines that a scene chose are all that one of its activities gives (or several do, where the
-//     strategy is ALL), within what the request narrowed it to; the activity was open; what is told to be missing is
-//     what the scene does not have; and the counters that the choice says it saw can have been those of its moment.
-//     Rules are not evaluated again, nor is the draw: the explanation of an issuance shows those.
+//   - [Decisions]: an issuance whose lines a scene chose keeps the basis of that choice, which was not read after it was
+//     issued, and each of the lines belongs to an activity. No other issuance has a basis.
+//
+// Each check is a law over rows, which holds whatever code wrote them. No decision is made again: whether a scene could
+// choose what it chose is shown by the explanation of an issuance, which decides from the basis.
 //
 // Events and redemptions (invariants 5 and 6 of the specification) are not kept yet, so there is nothing of them
 // to check. A report says in NotKept what was not checked. Nor can a voucher be voided yet: every voucher counts.
@@ -73,6 +74,6 @@
 // that an activity gave (or two, where a box was asked about in a later commit), and one of 8 bytes for each key and
 // each code: up to a half, a third and a sixth of Options.Memory. When there are more, it keeps those of the lower half
 // of the users (and of the hashes of keys) and another pass over all rows takes the rest. Keys that stand twice, as
-// those bound for a window do, cost one more reading of the rows. Templates with their days, users who are linked to a
-// person, and each scene in each version that decided something are kept throughout.
+// those bound for a window do, cost one more reading of the rows. Templates with their days, and users who are linked
+// to a person, are kept throughout.
 package audit

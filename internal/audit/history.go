@@ -7,11 +7,10 @@ import (
 	"faquan/internal/benefit"
 )
 
-// History has each template, activity and scene in each version of the catalogue.
+// History has each template and activity in each version of the catalogue.
 type History struct {
 	templates  map[benefit.TemplateID][]dated[benefit.Template]
 	activities map[benefit.ActivityID][]dated[benefit.Activity]
-	scenes     map[benefit.SceneID][]dated[benefit.Scene]
 }
 
 // dated is an entity from a version on.
@@ -25,7 +24,6 @@ func NewHistory() *History {
 	return &History{
 		templates:  map[benefit.TemplateID][]dated[benefit.Template]{},
 		activities: map[benefit.ActivityID][]dated[benefit.Activity]{},
-		scenes:     map[benefit.SceneID][]dated[benefit.Scene]{},
 	}
 }
 
@@ -38,8 +36,6 @@ func (h *History) Add(version int64, entities []benefit.Entity) error {
 			err = date(h.templates, benefit.TemplateID(e.ID), version, e.Body)
 		case benefit.ActivityEntity:
 			err = date(h.activities, benefit.ActivityID(e.ID), version, e.Body)
-		case benefit.SceneEntity:
-			err = date(h.scenes, benefit.SceneID(e.ID), version, e.Body)
 		}
 		if err != nil {
 			return fmt.Errorf("entity %d/%d of catalogue version %d: %w", e.Kind, e.ID, version, err)
@@ -94,23 +90,6 @@ func (r *rules) activity(a benefit.ActivityID, version int64) (found *benefit.Ac
 		}
 	}
 	return r.now.Activities[a], version == r.now.Version
-}
-
-// scene returns the scene that had the code in a version; nil when none had.
-func (r *rules) scene(code string, version int64) (found *benefit.Scene, sure bool) {
-	if r.history != nil {
-		for _, all := range r.history.scenes {
-			if s := atVersion(all, version); s != nil && s.SceneCode == code {
-				return s, true
-			}
-		}
-	}
-	for _, s := range r.now.Scenes {
-		if s.SceneCode == code {
-			found = s
-		}
-	}
-	return found, version == r.now.Version
 }
 
 // everBox reports whether the activity is or ever was a treasure box.

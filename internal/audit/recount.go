@@ -54,7 +54,6 @@ type recount struct {
 	activityNumbers map[benefit.ActivityID]int32 // short numbers of activities, for the records
 	activities      []benefit.ActivityID
 	cards           boxCards
-	sceneSnapshots  map[sceneSnapshotKey]*sceneSnapshot
 
 	linked  map[benefit.UserID]int32 // users who are linked to a person, when persons are limited
 	persons map[string]int32
@@ -79,9 +78,9 @@ func countAgain(ctx context.Context, r store.Reader, o Options) (*recount, error
 		users:           newWindow(o.Memory/2, grantBytes, func(g grant) uint64 { return uint64(g.user) }),
 		activityGrants:  newWindow(o.Memory/3, activityGrantBytes, func(j activityGrant) uint64 { return uint64(j.user) }),
 		keys:            newWindow(o.Memory/6, keyPrintBytes, func(k keyPrint) uint64 { return k.print }),
-		activityNumbers: map[benefit.ActivityID]int32{}, sceneSnapshots: map[sceneSnapshotKey]*sceneSnapshot{},
-		cards:  boxCards{numbers: map[string]uint16{}, names: []string{""}},
-		linked: map[benefit.UserID]int32{}, persons: map[string]int32{}, shares: map[share]*personTotal{},
+		activityNumbers: map[benefit.ActivityID]int32{},
+		cards:           boxCards{numbers: map[string]uint16{}, names: []string{""}},
+		linked:          map[benefit.UserID]int32{}, persons: map[string]int32{}, shares: map[share]*personTotal{},
 	}
 	c.reporter.cat = catalogue
 	switch every := o.LookupEvery; {

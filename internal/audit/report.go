@@ -23,7 +23,7 @@ const (
 	Participations Invariant = "participations" // what a user has done in an activity
 	Guard          Invariant = "guard"          // the one-second guard of an activity
 	Boxes          Invariant = "boxes"          // a treasure box is told to be done when it is
-	Decisions      Invariant = "decisions"      // lines that a scene chose are lines that it could choose
+	Decisions      Invariant = "decisions"      // lines that a scene chose have the basis of the choice
 
 	Journal Invariant = "journal" // embedded store: no byte of the journal was changed, removed or moved
 	View    Invariant = "view"    // embedded store: the view says what the journal says
@@ -43,8 +43,8 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: %s: want %s, got %s", f.Invariant, f.Row, f.Want, f.Got)
 }
 
-// Doubt is a rule that rows of a template, of an activity or of decisions break as it stands today, and may have kept
-// as it stood when they were written: the store does not keep enough to tell.
+// Doubt is a rule that rows of a template or of an activity break as it stands today, and may have kept as it stood when
+// they were written: the store does not keep enough to tell.
 type Doubt struct {
 	Invariant Invariant `json:"invariant"`
 	Template  string    `json:"template,omitzero"` // its name
@@ -56,13 +56,10 @@ type Doubt struct {
 
 // Of names what the rule belongs to.
 func (d *Doubt) Of() string {
-	switch {
-	case d.Template != "":
+	if d.Template != "" {
 		return "template " + d.Template
-	case d.Activity != "":
-		return "activity " + d.Activity
 	}
-	return string(d.Invariant)
+	return "activity " + d.Activity
 }
 
 // Checked counts what was looked at.
@@ -89,7 +86,7 @@ type Report struct {
 	Checked  Checked         `json:"checked"`
 	Findings []Finding       `json:"findings"`          // at most Options.MaxFindings
 	More     int64           `json:"more,omitzero"`     // findings beyond those
-	Doubts   []Doubt         `json:"doubts,omitzero"`   // by invariant and template
+	Doubts   []Doubt         `json:"doubts,omitzero"`   // by invariant, and by template or activity
 	NotKept  []string        `json:"not_kept"`          // what was not checked, why, and how to have it checked
 	Notes    []string        `json:"notes,omitzero"`    // what is no fault, and worth knowing
 	Embedded *EmbeddedReport `json:"embedded,omitzero"` // nil but for Embedded
@@ -112,8 +109,7 @@ type Options struct {
 	// Checksum has the report say what the store means, too, so that it can be compared with another: see Digest. It takes
 	// one more pass over all rows.
 	Checksum bool
-	// History are the templates, activities and scenes of earlier catalogue versions, where they are known. Nil: only
-	// today's.
+	// History are the templates and activities of earlier catalogue versions, where they are known. Nil: only today's.
 	History *History
 
 	// former are the persons to which users ever belonged, of users who may have belonged to several.
@@ -178,13 +174,12 @@ func (r *reporter) doubtOf(k doubtKey, f Finding) {
 		return
 	}
 	d := &Doubt{Invariant: k.invariant, Rule: k.rule, Rows: 1, First: f}
-	switch {
-	case k.template != 0:
+	if k.template != 0 {
 		d.Template = fmt.Sprint(k.template)
 		if t := r.cat.Templates[k.template]; t != nil {
 			d.Template = t.Name
 		}
-	case k.activity != 0:
+	} else {
 		d.Activity = fmt.Sprint(k.activity)
 		if a := r.cat.Activities[k.activity]; a != nil {
 			d.Activity = a.Name
