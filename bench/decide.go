@@ -108,7 +108,7 @@ func measureDecisions(ctx context.Context, o decideOptions) (err error) {
 type decideBench struct {
 	decideOptions
 	meter  meter
-	issuer *engine.Issuer
+	issuer *engine.Engine
 	next   int64
 }
 

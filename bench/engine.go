@@ -19,13 +19,13 @@ type Engine struct {
 	Callers int
 
 	meter   meter
-	issuer  *engine.Issuer
+	issuer  *engine.Engine
 	stop    func() error
 	settled int64 // asks below it have certainly been answered, those of other processes included; the next run begins with it
 }
 
 // startIssuer starts an issuer. stop ends it, and leaves the store open.
-func startIssuer(ctx context.Context, o engine.Options) (_ *engine.Issuer, stop func() error, err error) {
+func startIssuer(ctx context.Context, o engine.Options) (_ *engine.Engine, stop func() error, err error) {
 	o.Clock = clock
 	issuer, err := engine.New(ctx, o)
 	if err != nil {
@@ -56,7 +56,7 @@ func NewEngine(ctx context.Context, o engine.Options, w Workload, callers int, d
 }
 
 // change puts changes into the store as they are.
-func change(ctx context.Context, issuer *engine.Issuer, c *benefit.Changes) error {
+func change(ctx context.Context, issuer *engine.Engine, c *benefit.Changes) error {
 	return issuer.Change(ctx, func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
 		return c, nil
 	})

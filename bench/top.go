@@ -101,7 +101,7 @@ func topForm(n, users, relation int) string {
 func topSession(n int) string { return "bench-session-" + strconv.Itoa(n) }
 
 // addUsers adds users and a session of each for the app of the catalogue.
-func addUsers(ctx context.Context, issuer *engine.Issuer, users int) error {
+func addUsers(ctx context.Context, issuer *engine.Engine, users int) error {
 	const chunk = 2000
 	for first := 0; first < users; first += chunk {
 		err := issuer.Change(ctx, func(_ context.Context, _ store.Reader, cat *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error) {

@@ -35,7 +35,7 @@ func manyVouchers(t *testing.T, dir string, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := storetest.Write(t.Context(), st, storetest.Start, &benefit.Changes{Catalogue: 1, Entities: []benefit.Entity{entity}}); err != nil {
+	if err := storetest.Write(t.Context(), st, storetest.Start, &benefit.Changes{Catalogue: 1, Rows: benefit.RowsOf(benefit.Entities.Rows([]benefit.Entity{entity}...))}); err != nil {
 		t.Fatal(err)
 	}
 	c := storetest.NewCommitter(st, storetest.Catalogue(template), 1)

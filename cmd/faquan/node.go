@@ -35,7 +35,7 @@ type node struct {
 	database *postgres.Store
 
 	box    *seal.Box
-	issuer *engine.Issuer
+	issuer *engine.Engine
 	// stopped receives the result of the committer, once: nil after close, else the failure of the store.
 	stopped chan error
 }

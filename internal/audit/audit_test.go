@@ -120,7 +120,7 @@ func crowdOf(t testing.TB, st store.Store, users, times int) {
 	if err != nil {
 		t.Fatalf("EntityOf: %v", err)
 	}
-	write(t, st, storetest.Start, &benefit.Changes{Catalogue: 1, Entities: []benefit.Entity{e}})
+	write(t, st, storetest.Start, &benefit.Changes{Catalogue: 1, Rows: benefit.RowsOf(benefit.Entities.Rows(e))})
 	before := st.LastIDMillis()
 	for n := range times {
 		var requests []*benefit.Request

@@ -58,7 +58,7 @@ func TestSameChecksum(t *testing.T) {
 func TestChecksumGolden(t *testing.T) {
 	st := memory.New()
 	newStage().play(t, st)
-	write(t, st, midnight, &benefit.Changes{Sessions: []*benefit.Session{{Digest: benefit.Digest{1, 2}, Sealed: []byte("s"), App: 1, Expires: 9}}})
+	write(t, st, midnight, &benefit.Changes{Rows: benefit.RowsOf(benefit.Sessions.Rows([]*benefit.Session{{Digest: benefit.Digest{1, 2}, Sealed: []byte("s"), App: 1, Expires: 9}}...))})
 	var out bytes.Buffer
 	if err := checksumOf(t, st).Write(&out); err != nil {
 		t.Fatal(err)

@@ -360,7 +360,7 @@ func TestPersons(t *testing.T) {
 			}
 			// An issuance that is written again, as one that is continued is, gives nothing again.
 			write(t, st, storetest.Start+oneDay, &benefit.Changes{Issuances: s.changes.Issuances[:1]})
-			write(t, st, storetest.Start+oneDay, &benefit.Changes{Users: []*benefit.User{&moved}, Catalogue: 2, Entities: []benefit.Entity{e}})
+			write(t, st, storetest.Start+oneDay, &benefit.Changes{Users: []*benefit.User{&moved}, Catalogue: 2, Rows: benefit.RowsOf(benefit.Entities.Rows(e))})
 			closeStore(t, st)
 			report := d.audit(t)
 			wantFindings(t, report, test.want...)

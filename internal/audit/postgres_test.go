@@ -72,7 +72,7 @@ func databaseFixture(t testing.TB) (server *pgtest.Server, at string) {
 	newStage().play(t, st)
 	live(t, st, 5, 150)
 	session := &benefit.Session{Digest: benefit.Digest{7, 7, 7}, Sealed: []byte("sealed"), App: 1, Expires: midnight}
-	write(t, st, midnight, &benefit.Changes{Sessions: []*benefit.Session{session}})
+	write(t, st, midnight, &benefit.Changes{Rows: benefit.RowsOf(benefit.Sessions.Rows([]*benefit.Session{session}...))})
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -120,7 +120,7 @@ func TestParticipationRow(t *testing.T) {
 		{ParticipationKey: ParticipationKey{User: 11, Activity: 1}, Total: 8, At: first + 24*hour, DayTotal: 2, DaySends: 1},
 		{ParticipationKey: ParticipationKey{User: 11, Activity: 2}, Total: 2, At: first + 24*hour, DayTotal: 2, DaySends: 1},
 	}
-	if diff := cmp.Diff(want, d.contents().Participations); diff != "" {
+	if diff := cmp.Diff(want, storetest.RowsOf(d.contents(), Participations)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -159,7 +159,7 @@ func TestBoxOfDifferentCards(t *testing.T) {
 	d.play("1", "game", 3, NotRefused, false) // a replay tells what was told first
 	d.play("3", "beauty", 1, NotRefused, true)
 	want := Participation{Total: 12, At: now, DayTotal: 12, DaySends: 6, Cards: []string{"game", "beauty"}, Done: true}
-	got := d.contents().Participations[0]
+	got := storetest.RowsOf(d.contents(), Participations)[0]
 	got.ParticipationKey = ParticipationKey{}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -232,7 +232,7 @@ func TestBoxOfTheUser(t *testing.T) {
 	d.play("3", "beauty", 1, Guarded, false)
 	d.clock += 1000
 	d.play("3", "beauty", 1, NotRefused, false)
-	for _, p := range d.contents().Participations {
+	for _, p := range storetest.RowsOf(d.contents(), Participations) {
 		if len(p.Cards) > 1 {
 			t.Errorf("cards %v", p.Cards)
 		}

@@ -8,6 +8,7 @@ import (
 
 	. "faquan/internal/benefit"
 	"faquan/internal/money"
+	"faquan/internal/store/storetest"
 )
 
 // What a voucher is worth, by kind.
@@ -46,7 +47,7 @@ func TestAmountByKind(t *testing.T) {
 			if v.Amount != c.want || v.Kind != tmpl.Kind || v.Face != tmpl.Face {
 				t.Errorf("the voucher is worth %d, %+v", v.Amount, v)
 			}
-			if got := d.contents().Counts[0].Amount; got != int64(c.want) {
+			if got := storetest.RowsOf(d.contents(), TemplateCounts)[0].Amount; got != int64(c.want) {
 				t.Errorf("the budget is charged %d", got)
 			}
 		})
@@ -66,7 +67,7 @@ func TestRandomAmounts(t *testing.T) {
 		}))
 		left := func() int64 {
 			given := int64(0)
-			if c := d.contents().Counts; len(c) > 0 {
+			if c := storetest.RowsOf(d.contents(), TemplateCounts); len(c) > 0 {
 				given = c[0].Amount
 			}
 			return min(budget.Room(given), perDay.Room(given))
@@ -123,7 +124,7 @@ func TestLastFenCanBeGiven(t *testing.T) {
 	n := 0
 	for ; d.ask(request(fmt.Sprint(n), "a", 1)).Reason == NotRefused; n++ {
 	}
-	if got := d.contents().Counts[0].Amount; got != 1234 || n < 13 {
+	if got := storetest.RowsOf(d.contents(), TemplateCounts)[0].Amount; got != 1234 || n < 13 {
 		t.Errorf("gave away %d fen in %d vouchers", got, n)
 	}
 	d.wants(BudgetEmpty, request("more", "a", 1))

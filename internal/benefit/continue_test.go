@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	. "faquan/internal/benefit"
+	"faquan/internal/store/storetest"
 )
 
 func count(n Cap) func(*Template) { return func(t *Template) { t.Stock.Count = n } }
@@ -191,8 +192,9 @@ func TestRetryWithOtherLines(t *testing.T) {
 	wantReasons(t, "at first", d.ask(ask(1, 2)), NotRefused, TemplatePaused)
 	d.catalogue(template(1), template(2), template(3), template(4))
 	wantReasons(t, "again", d.ask(ask(3, 4)), NotRefused, NotRefused)
-	if c := d.contents(); len(c.Issuances) != 1 || len(c.Counts) != 2 || c.Counts[1].Template != 2 {
-		t.Errorf("the store holds %d issuances and the counts %+v", len(c.Issuances), c.Counts)
+	counts := storetest.RowsOf(d.contents(), TemplateCounts)
+	if c := d.contents(); len(c.Issuances) != 1 || len(counts) != 2 || counts[1].Template != 2 {
+		t.Errorf("the store holds %d issuances and the counts %+v", len(c.Issuances), counts)
 	}
 }
 
@@ -215,7 +217,7 @@ func TestContinuedForTheFirstUser(t *testing.T) {
 	wantReasons(t, "after it moved", d.ask(threeLines()), NotRefused, UserNotFound, NotRefused)
 	d.users(&User{ID: 12}, &User{ID: 11, Identifiers: []Identifier{a}})
 	wantReasons(t, "after it came back", d.ask(threeLines()), NotRefused, NotRefused, NotRefused)
-	for _, q := range d.contents().Quotas {
+	for _, q := range storetest.RowsOf(d.contents(), Quotas) {
 		if q.User != 11 {
 			t.Errorf("user %d has a quota", q.User)
 		}
@@ -240,7 +242,7 @@ func TestLinesShareTheCaps(t *testing.T) {
 		two, one := Line{Template: 1, Sends: 1, Quantity: 2}, Line{Template: 1, Sends: 1, Quantity: 1}
 		o := d.ask(request("k", "a", 1, lines(two, two, one, one, Line{Template: 2, Sends: 1, Quantity: 1})))
 		wantReasons(t, name, o, NotRefused, c.want, NotRefused, c.want, NotRefused)
-		if got := d.contents().Counts[0]; got.Count != 3 || got.Amount != 1500 {
+		if got := storetest.RowsOf(d.contents(), TemplateCounts)[0]; got.Count != 3 || got.Amount != 1500 {
 			t.Errorf("%s: counted %+v", name, got)
 		}
 	}

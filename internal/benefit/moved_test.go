@@ -26,7 +26,7 @@ type late struct {
 func (l *late) Now() Instant { return l.now }
 
 func (l *late) Load(ctx context.Context, keys *Keys, into *State) error {
-	if len(keys.Templates) > 0 {
+	if len(keys.Locks) > 0 {
 		l.now = l.until
 	}
 	return l.Tx.Load(ctx, keys, into)
@@ -48,13 +48,13 @@ func TestRuleByTheNowOfTheDecision(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		env := Env{Rand: r, IDs: id.NewGenerator(r, 0), Rules: before{tx.Now() + 1000}}
 		moving := &late{tx, tx.Now(), tx.Now() + c.wait}
-		st, request := NewState(), inScene("k", "a")
-		st.Reset(moving.Now())
-		if err := store.LoadFor(t.Context(), moving, []*Request{request}, d.committer.Catalogue, env, st); err != nil {
+		b, issue := &Batch{State: NewState(), Catalogue: d.committer.Catalogue, Env: env}, &Issue{Request: inScene("k", "a")}
+		b.Reset(moving.Now())
+		if err := store.Load(t.Context(), moving, b, []Command{issue}); err != nil {
 			t.Fatal(err)
 		}
-		o, _ := Apply(d.committer.Catalogue, Choose(d.committer.Catalogue, st, request, env), st)
-		d.wantChosen(o, c.want...)
+		issue.Apply(b)
+		d.wantChosen(issue.Outcome, c.want...)
 		tx.Rollback()
 	}
 }

@@ -198,11 +198,11 @@ func (h *history) recount() {
 			totals[k] = Quota{k, q.Total + 1, q.Day, q.DayTotal}
 		}
 	}
-	h.same("counts of templates", counts, keyed(c.Counts, func(x TemplateCount) TemplateID { return x.Template }))
-	h.same("counts of days", days, keyed(c.Days, func(x TemplateDay) day { return day{x.Template, x.Day} }))
-	h.same("quotas", totals, keyed(c.Quotas, func(x Quota) QuotaKey { return x.QuotaKey }))
+	h.same("counts of templates", counts, keyed(storetest.RowsOf(c, TemplateCounts), func(x TemplateCount) TemplateID { return x.Template }))
+	h.same("counts of days", days, keyed(storetest.RowsOf(c, TemplateDays), func(x TemplateDay) day { return day{x.Template, x.Day} }))
+	h.same("quotas", totals, keyed(storetest.RowsOf(c, Quotas), func(x Quota) QuotaKey { return x.QuotaKey }))
 	h.same("participations", keyed(h.judge.participations(), func(p Participation) ParticipationKey { return p.ParticipationKey }),
-		keyed(c.Participations, func(p Participation) ParticipationKey { return p.ParticipationKey }))
+		keyed(storetest.RowsOf(c, Participations), func(p Participation) ParticipationKey { return p.ParticipationKey }))
 	for _, t := range h.judge.cat.Templates {
 		n := counts[t.ID]
 		h.within(t, "count", t.Stock.Count, n.Count)

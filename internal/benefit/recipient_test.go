@@ -206,7 +206,7 @@ func TestDayLimitOverMidnight(t *testing.T) {
 			d.clock -= 5 // a clock that steps back reopens nothing
 			d.wants(NotRefused, request("d", "u", 1))
 			d.wants(c.want, request("e", "u", 1))
-			if days := d.contents().Days; len(days) != 2 || days[0].Count != 2 || days[1].Count != 2 {
+			if days := storetest.RowsOf(d.contents(), TemplateDays); len(days) != 2 || days[0].Count != 2 || days[1].Count != 2 {
 				t.Errorf("the days count %+v", days)
 			}
 		})
@@ -225,14 +225,16 @@ func TestRowsThatWereNotLoaded(t *testing.T) {
 		"quota": func(x *trial, st *State) {
 			st.SetClaim(x.request.ClaimID(), nil)
 			st.SetRecipient(x.request.Recipient, x.user, nil)
-			st.SetTemplate(TemplateCount{Template: 1}, TemplateDay{Template: 1})
-			st.SetParticipation(Participation{ParticipationKey: ParticipationKey{User: 11, Activity: 1}})
+			TemplateCounts.Load(st.Rows(), 1, TemplateCount{Template: 1})
+			TemplateDays.Load(st.Rows(), 1, TemplateDay{Template: 1, Day: x.now.Day()})
+			Participations.Load(st.Rows(), 1, Participation{ParticipationKey: ParticipationKey{User: 11, Activity: 1}})
 		},
 		"participation": func(x *trial, st *State) {
 			st.SetClaim(x.request.ClaimID(), nil)
 			st.SetRecipient(x.request.Recipient, x.user, nil)
-			st.SetTemplate(TemplateCount{Template: 1}, TemplateDay{Template: 1})
-			st.SetQuota(Quota{QuotaKey: QuotaKey{User: 11, Template: 1}})
+			TemplateCounts.Load(st.Rows(), 1, TemplateCount{Template: 1})
+			TemplateDays.Load(st.Rows(), 1, TemplateDay{Template: 1, Day: x.now.Day()})
+			Quotas.Load(st.Rows(), 1, Quota{QuotaKey: QuotaKey{User: 11, Template: 1}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -254,7 +254,7 @@ func TestDayCountersOfAnotherDayDoNotCount(t *testing.T) {
 	x.has.Total, x.has.Day, x.has.DayTotal = 9, x.now.Day()-1, 9
 	_, st := x.decide()
 	want := Quota{QuotaKey: QuotaKey{User: 11, Template: 1}, Total: 10, Day: x.now.Day(), DayTotal: 1}
-	if got := st.Changes().Quotas; len(got) != 1 || got[0] != want {
+	if got := Quotas.Of(st.Changes().Rows); len(got) != 1 || got[0] != want {
 		t.Errorf("the quota becomes %+v, want %+v", got, want)
 	}
 }

@@ -190,13 +190,14 @@ func TestStrategyWeightedIsFair(t *testing.T) {
 	for n := range keys {
 		r := inScene(fmt.Sprint(n), "a")
 		st.Reset(now)
-		st.FirstKeys([]*Request{r}, cat, env)
+		(&Batch{State: st, Catalogue: cat, Env: env}).Names([]Command{&Issue{Request: r}})
 		st.SetClaim(r.ClaimID(), nil)
 		st.SetRecipient(r.Recipient, user, nil)
-		st.SetTemplate(TemplateCount{Template: 1}, TemplateDay{Template: 1, Day: now.Day()})
-		st.SetQuota(Quota{QuotaKey: QuotaKey{User: 11, Template: 1}})
+		TemplateCounts.Load(st.Rows(), 1, TemplateCount{Template: 1})
+		TemplateDays.Load(st.Rows(), 1, TemplateDay{Template: 1, Day: now.Day()})
+		Quotas.Load(st.Rows(), 1, Quota{QuotaKey: QuotaKey{User: 11, Template: 1}})
 		for a := range ActivityID(5) {
-			st.SetParticipation(Participation{ParticipationKey: ParticipationKey{User: 11, Activity: a}})
+			Participations.Load(st.Rows(), 1, Participation{ParticipationKey: ParticipationKey{User: 11, Activity: a}})
 		}
 		o, _ := Apply(cat, Choose(cat, st, r, env), st)
 		drawn[chosenFrom(o)[0]]++

@@ -92,10 +92,10 @@ type TemplateDay struct {
 // Changes are what a batch writes. They are in a fixed order, so that the same history writes the same bytes.
 type Changes struct {
 	Now       Instant
-	Issuances []*Issuance  // new, or rewritten with more issued or with lines closed
-	Users     []*User      // new or changed, with all their identifiers
-	Rows      []table.Rows // a kind at most once
-	Catalogue int64        // the version that the entities among the rows make; 0 when the catalogue does not change
+	Issuances []*Issuance // new, or rewritten with more issued or with lines closed
+	Users     []*User     // new or changed, with all their identifiers
+	Rows      []table.Rows
+	Catalogue int64 // the version that the entities among the rows make; 0 when the catalogue does not change
 }
 
 // RowsOf returns those of the sets that hold rows.

@@ -3,9 +3,8 @@ package benefit_test
 import (
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	. "faquan/internal/benefit"
+	"faquan/internal/store/storetest"
 )
 
 // A batch writes the rows that it changed, in the order in which it touched them, and nothing of the batch
@@ -17,22 +16,24 @@ func TestChangesAreOfOneBatch(t *testing.T) {
 	first := st.Changes()
 	want := &Changes{
 		Now: now, Issuances: first.Issuances,
-		Quotas:    []Quota{{QuotaKey: QuotaKey{User: 11, Template: 1}, Total: 1, Day: now.Day(), DayTotal: 1}},
-		Templates: []TemplateCount{{Template: 1, Count: 1, Amount: 500}},
-		Days:      []TemplateDay{{Template: 1, Day: now.Day(), Count: 1, Amount: 500}},
-		Participations: []Participation{{
-			ParticipationKey: ParticipationKey{User: 11, Activity: 1}, Total: 1, At: now, DayTotal: 1, DaySends: 1,
-		}},
+		Rows: RowsOf(
+			TemplateCounts.Rows(TemplateCount{Template: 1, Count: 1, Amount: 500}),
+			TemplateDays.Rows(TemplateDay{Template: 1, Day: now.Day(), Count: 1, Amount: 500}),
+			Quotas.Rows(Quota{QuotaKey: QuotaKey{User: 11, Template: 1}, Total: 1, Day: now.Day(), DayTotal: 1}),
+			Participations.Rows(Participation{
+				ParticipationKey: ParticipationKey{User: 11, Activity: 1}, Total: 1, At: now, DayTotal: 1, DaySends: 1,
+			}),
+		),
 	}
-	if diff := cmp.Diff(want, first); diff != "" || len(first.Issuances) != 1 {
+	if diff := storetest.Diff(want, first); diff != "" || len(first.Issuances) != 1 {
 		t.Errorf("the batch changes (-want +got):\n%s", diff)
 	}
 
 	st.Reset(now + 5)
-	if diff := cmp.Diff(&Changes{Now: now + 5}, st.Changes()); diff != "" {
+	if diff := storetest.Diff(&Changes{Now: now + 5}, st.Changes()); diff != "" {
 		t.Errorf("an empty batch changes (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want, first); diff != "" {
+	if diff := storetest.Diff(want, first); diff != "" {
 		t.Errorf("what the first batch changed has changed (-want +got):\n%s", diff)
 	}
 }
@@ -54,7 +55,8 @@ func TestNewUserIsNewOnce(t *testing.T) {
 	st.Reset(now)
 	st.SetClaim(x.request.ClaimID(), nil)
 	st.SetRecipient(x.request.Recipient, x.user, nil)
-	st.SetTemplate(TemplateCount{Template: 1}, TemplateDay{Template: 1, Day: now.Day()})
+	TemplateCounts.Load(st.Rows(), 1, TemplateCount{Template: 1})
+	TemplateDays.Load(st.Rows(), 1, TemplateDay{Template: 1, Day: now.Day()})
 	defer func() {
 		if recover() == nil {
 			t.Error("decided without the user's quota")

@@ -73,14 +73,15 @@ func (x *trial) state() *State {
 	st.SetClaim(x.request.ClaimID(), x.bound)
 	st.SetRecipient(x.request.Recipient, x.user, []UserID{11, 12})
 	x.count.Template, x.day.Template, x.day.Day = x.template.ID, x.template.ID, x.now.Day()
-	st.SetTemplate(x.count, x.day)
+	TemplateCounts.Load(st.Rows(), 1, x.count)
+	TemplateDays.Load(st.Rows(), 1, x.day)
 	x.has.QuotaKey, x.partHas.QuotaKey = QuotaKey{User: 11, Template: x.template.ID}, QuotaKey{User: 12, Template: x.template.ID}
-	st.SetQuota(x.has)
-	st.SetQuota(x.partHas)
+	Quotas.Load(st.Rows(), 1, x.has)
+	Quotas.Load(st.Rows(), 1, x.partHas)
 	x.took.ParticipationKey = ParticipationKey{User: 11, Activity: x.activity.ID}
-	st.SetParticipation(x.took)
-	env, requests := testEnv(2), []*Request{x.request}
-	for keys := st.FirstKeys(requests, x.catalogue(), env); keys != nil; keys = st.RedrawnKeys(requests, x.catalogue(), env) {
+	Participations.Load(st.Rows(), 1, x.took)
+	b, commands := &Batch{State: st, Catalogue: x.catalogue(), Env: testEnv(2)}, []Command{&Issue{Request: x.request}}
+	for keys := b.Names(commands); !keys.Empty(); keys = b.Redraws(commands) {
 		for _, c := range keys.Claims {
 			if c.Scope == CodeScope {
 				st.SetClaim(c.ID, map[bool]*Issuance{true: {ID: 3}}[x.codesTaken])

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/store"
 )
 
 // at reads a time as the wire shows it.
@@ -117,7 +118,7 @@ func TestTheExamplesAppsUsersAndSessions(t *testing.T) {
 		t.Error(d)
 	}
 
-	s, err := r.Session(ctx, benefit.SessionDigest("6100e23a5b7c9d1f"))
+	s, err := store.Session(ctx, r, benefit.SessionDigest("6100e23a5b7c9d1f"))
 	if err != nil || s == nil {
 		t.Fatal(s, err)
 	}
@@ -168,7 +169,7 @@ func TestSecretsAreStoredSealedAndShownNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for s, err := range r.AllSessions(ctx) {
+	for s, err := range store.All(ctx, r, benefit.Sessions) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"faquan/internal/gateway/scope"
 	"faquan/internal/money"
 	"faquan/internal/seal"
+	"faquan/internal/store"
 )
 
 // small is a catalogue with one entity of each kind.
@@ -48,7 +49,7 @@ func (w *world) issue(template benefit.TemplateID, count int64, amount money.Fen
 	i.Lines[0].First = i.ID
 	w.commit(&benefit.Changes{
 		Issuances: []*benefit.Issuance{i},
-		Templates: []benefit.TemplateCount{{Template: template, Count: count, Amount: int64(amount)}},
+		Rows:      benefit.RowsOf(benefit.TemplateCounts.Rows(benefit.TemplateCount{Template: template, Count: count, Amount: int64(amount)})),
 	})
 }
 
@@ -126,7 +127,7 @@ func TestOnlyWhatDiffersIsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(changes.Entities) != 1 || len(changes.Users) != 0 || len(changes.Sessions) != 0 || changes.Catalogue != 2 {
+	if len(benefit.Entities.Of(changes.Rows)) != 1 || len(changes.Users) != 0 || len(benefit.Sessions.Of(changes.Rows)) != 0 || changes.Catalogue != 2 {
 		t.Errorf("%+v", changes)
 	}
 	users, err := w.apply(`users: [{name: v, ids: {TAOBAO: ["9"]}}]`)
@@ -260,7 +261,7 @@ func TestFixedEvenWhenAllVouchersWereTakenBack(t *testing.T) {
 	w := newWorld(t)
 	w.mustApply(smallFile)
 	w.issue(1, 1, 100)
-	w.commit(&benefit.Changes{Templates: []benefit.TemplateCount{{Template: 1}}})
+	w.commit(&benefit.Changes{Rows: benefit.RowsOf(benefit.TemplateCounts.Rows(benefit.TemplateCount{Template: 1}))})
 	_, err := w.apply(strings.Replace(smallFile, `reduction: "1"`, `reduction: "2"`, 1))
 	if err == nil || !strings.Contains(err.Error(), "the reduction cannot change") {
 		t.Error(err)
@@ -400,7 +401,7 @@ func TestSessions(t *testing.T) {
 	plan := w.mustApply(`sessions:
   - {key: k1, app: b, user: "OPEN_ID/b:o", expires: 2036-01-01T00:00:00Z}`)
 	r := w.reader()
-	s, err := r.Session(ctx, benefit.SessionDigest("k1"))
+	s, err := store.Session(ctx, r, benefit.SessionDigest("k1"))
 	if err != nil || s == nil {
 		t.Fatal(s, err)
 	}
@@ -423,7 +424,7 @@ func TestRevokedSessionStaysRevoked(t *testing.T) {
 	file := smallFile
 	w.mustApply(file)
 	var all []*benefit.Session
-	for s, err := range w.reader().AllSessions(t.Context()) {
+	for s, err := range store.All(t.Context(), w.reader(), benefit.Sessions) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -436,9 +437,9 @@ func TestRevokedSessionStaysRevoked(t *testing.T) {
 	}
 	refresh := benefit.SessionDigest("refresh")
 	all = append(all, &benefit.Session{Digest: refresh, Kind: benefit.RefreshSession, App: 1, Merchant: 1})
-	w.commit(&benefit.Changes{Sessions: all})
+	w.commit(&benefit.Changes{Rows: benefit.RowsOf(benefit.Sessions.Rows(all...))})
 	w.mustApply(file)
-	if s, err := w.reader().Session(t.Context(), all[0].Digest); err != nil || s.Ended != 5 {
+	if s, err := store.Session(t.Context(), w.reader(), all[0].Digest); err != nil || s.Ended != 5 {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if out := w.export(true); strings.Contains(out, "sessions") {

@@ -12,7 +12,7 @@ import (
 )
 
 // Changes plans what the file changes: it returns the rows to commit, and the plan to show. What the reader and the
-// catalogue return must not change before the commit; the committer ensures that (engine.Issuer.Change).
+// catalogue return must not change before the commit; the committer ensures that (engine.Engine.Change).
 //
 // A file that does not fit is refused as a whole, with Problems. The changes are empty when the file states what
 // exists already. The catalogue gets a new version when an entity changes, but not for users and sessions alone.
@@ -77,8 +77,10 @@ type planner struct {
 	users       map[string]*benefit.User             // of the file, by name
 	identifiers map[benefit.Identifier]*benefit.User // of the file
 
-	changes *benefit.Changes
-	plan    *Plan
+	changes  *benefit.Changes
+	entities []benefit.Entity // of the changes
+	sessions []*benefit.Session
+	plan     *Plan
 }
 
 func newPlanner(

@@ -3,7 +3,7 @@
 //
 //	Load or Parse(text)   → File      every field known, of the right type and in range, or Problems with lines
 //	File.Plan(store)      → Plan      what applying would do, field by field
-//	File.Changes(store)   → Changes   the rows to commit, for engine.Issuer.Change
+//	File.Changes(store)   → Changes   the rows to commit, for engine.Engine.Change
 //	Export(store)         → text      the same format
 //
 // # The file

@@ -136,7 +136,7 @@ func (e *exporter) sessions() error {
 // valid, and codes and refresh tokens would become sessions.
 func (e *exporter) goodSessions() iter.Seq2[*benefit.Session, error] {
 	return func(yield func(*benefit.Session, error) bool) {
-		for s, err := range e.r.AllSessions(e.ctx) {
+		for s, err := range store.All(e.ctx, e.r, benefit.Sessions) {
 			if err == nil && (s.Kind != benefit.AccessSession || s.Ended != 0) { //guard:TestRevokedSessionStaysRevoked
 				continue
 			}

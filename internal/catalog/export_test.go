@@ -13,6 +13,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/seal"
+	"faquan/internal/store"
 )
 
 func TestExportRoundTrip(t *testing.T) {
@@ -253,16 +254,16 @@ func TestAnyCatalogueSurvivesExport(t *testing.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			changes.Entities = append(changes.Entities, e)
+			changes.Rows = append(changes.Rows, benefit.Entities.Rows(e))
 		}
 		for k := range 3 {
 			u := drawUser(rt, k)
 			u.ID = w.env.IDs.Block(0, k, 1)
 			changes.Users = append(changes.Users, u)
 			d := benefit.SessionDigest(fmt.Sprint("k", k))
-			changes.Sessions = append(changes.Sessions, &benefit.Session{
+			changes.Rows = append(changes.Rows, benefit.Sessions.Rows(&benefit.Session{
 				Digest: d, Sealed: w.box.Seal(fmt.Append(nil, "k", k), SessionKey(d)), App: 1, Merchant: 1, User: u.ID,
-			})
+			}))
 		}
 		w.commit(changes)
 
@@ -320,7 +321,7 @@ func usersOf(t *rapid.T, w *world) map[string]benefit.User {
 func sessionsOf(t *rapid.T, w *world) map[benefit.Digest]string {
 	all := map[benefit.Digest]string{}
 	r := w.reader()
-	for s, err := range r.AllSessions(context.Background()) {
+	for s, err := range store.All(context.Background(), r, benefit.Sessions) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,7 +25,8 @@ func (p *planner) finish() error {
 		return err
 	}
 	slices.SortStableFunc(p.plan.Changes, func(a, b Change) int { return a.Line - b.Line })
-	if len(p.changes.Entities) > 0 {
+	p.changes.Rows = benefit.RowsOf(benefit.Entities.Rows(p.entities...), benefit.Sessions.Rows(p.sessions...))
+	if len(p.entities) > 0 {
 		p.changes.Catalogue = p.cat.Version + 1
 		p.plan.Version = p.changes.Catalogue
 	}
@@ -67,7 +68,7 @@ func finishTable[ID ~int64, T any](p *planner, t *table[ID, T], extra func(old, 
 		if extra != nil {
 			c.Fields = append(c.Fields, extra(old, now)...)
 		}
-		p.changes.Entities = append(p.changes.Entities, entity)
+		p.entities = append(p.entities, entity)
 		p.plan.add(c)
 	}
 	return nil

@@ -68,9 +68,9 @@ func TestUsersOfCallsSurviveExport(t *testing.T) {
 				u := benefit.PlainUser(w.env.IDs.Block(0, home(&benefit.User{Identifiers: []benefit.Identifier{ident}}), 1), ident)
 				digest := benefit.SessionDigest(fmt.Sprint("k", k))
 				changes.Users = append(changes.Users, u)
-				changes.Sessions = append(changes.Sessions, &benefit.Session{
+				changes.Rows = append(changes.Rows, benefit.Sessions.Rows(&benefit.Session{
 					Digest: digest, Sealed: w.box.Seal(fmt.Append(nil, "k", k), SessionKey(digest)), App: 1, Merchant: 1, User: u.ID,
-				})
+				}))
 				before++
 				continue
 			}
@@ -140,7 +140,7 @@ func TestUserTypes(t *testing.T) {
 	if text := string(e.Body); text != `{"id":1,"name":"m","seller_id":1,"open":true}` {
 		t.Error("a merchant from before is stored as", text)
 	}
-	w.commit(&benefit.Changes{Catalogue: 1, Entities: []benefit.Entity{e}})
+	w.commit(&benefit.Changes{Catalogue: 1, Rows: benefit.RowsOf(benefit.Entities.Rows(e))})
 	types := func() []string { return w.catalogue().Merchants[1].UserTypes }
 	for _, step := range []struct {
 		file string
@@ -181,7 +181,7 @@ scenes: [{name: s, merchant: m, activities: [x]}]
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.commit(&benefit.Changes{Catalogue: 2, Entities: []benefit.Entity{e}})
+	w.commit(&benefit.Changes{Catalogue: 2, Rows: benefit.RowsOf(benefit.Entities.Rows(e))})
 	w.mustApply(`merchants: [{name: m, title: T}]`)
 	for _, touching := range []string{
 		`scenes: [{name: s, merchant: m, activities: [x]}]`, `activities: [{name: x, merchant: m, items: [{template: t}]}]`,

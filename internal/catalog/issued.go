@@ -3,6 +3,7 @@ package catalog
 import (
 	"faquan/internal/benefit"
 	"faquan/internal/money"
+	"faquan/internal/store"
 )
 
 // guardIssued refuses changes of a template with vouchers: of its kind, face, code rule and owner; and caps below what is
@@ -46,7 +47,7 @@ func capsLowered(old, t *benefit.Template) bool {
 
 func (p *planner) counts() (map[benefit.TemplateID]benefit.TemplateCount, error) {
 	counts := map[benefit.TemplateID]benefit.TemplateCount{}
-	for c, err := range p.r.AllTemplateCounts(p.ctx) {
+	for c, err := range store.All(p.ctx, p.r, benefit.TemplateCounts) {
 		if err != nil {
 			return nil, err
 		}

@@ -122,7 +122,7 @@ func platformChange(platform Platform, key *rsa.PrivateKey, box *seal.Box, cat *
 	if err != nil {
 		return nil, err
 	}
-	return &benefit.Changes{Catalogue: cat.Version + 1, Entities: []benefit.Entity{entity}}, nil
+	return &benefit.Changes{Catalogue: cat.Version + 1, Rows: benefit.RowsOf(benefit.Entities.Rows(entity))}, nil
 }
 
 // platformDoc replaces the platform's private key with that of the file.
@@ -152,7 +152,7 @@ func (p *planner) platformDoc() error {
 	if err != nil {
 		return err
 	}
-	p.changes.Entities = append(p.changes.Entities, entity)
+	p.entities = append(p.entities, entity)
 	c.Action, c.Fields = Added, []Difference{{Field: "alipay_private_key", New: secret}}
 	if len(platform.AlipayPrivateKey) > 0 {
 		c.Action, c.Fields = Changed, []Difference{{Field: "alipay_private_key", Old: secret, New: "(another secret)"}}

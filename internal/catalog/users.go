@@ -9,6 +9,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/store"
 )
 
 // userDocs merges the users of the file with the stored ones. A user is found by name, else by identifiers. An identifier
@@ -192,7 +193,7 @@ func (p *planner) sessionDocs() error {
 		if user != nil {
 			s.User = user.ID
 		}
-		old, err := p.r.Session(p.ctx, s.Digest)
+		old, err := store.Session(p.ctx, p.r, s.Digest)
 		if err != nil {
 			return err
 		}
@@ -253,7 +254,7 @@ func (p *planner) sessionChange(d *sessionDoc, old, s *benefit.Session, user str
 		return err
 	}
 	if !bytes.Equal(before, after) {
-		p.changes.Sessions = append(p.changes.Sessions, s)
+		p.sessions = append(p.sessions, s)
 		c.Action = Changed
 		names := p.names()
 		was := fields(nil)

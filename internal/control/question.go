@@ -91,7 +91,7 @@ func (d *Service) Decide(ctx context.Context, q *Question, unmasked bool) (*Deci
 	if r.Scope, err = q.Scope.of(cat); err != nil {
 		return nil, err
 	}
-	o, explanation, err := d.Issuer.DryRun(ctx, &r)
+	o, explanation, err := d.Issuer.DryIssue(ctx, &r)
 	if err != nil {
 		return nil, err
 	}

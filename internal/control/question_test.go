@@ -57,7 +57,7 @@ func deskWorld(t *testing.T) *Service {
 		if err != nil {
 			t.Fatal(err)
 		}
-		changes.Entities = append(changes.Entities, e)
+		changes.Rows = append(changes.Rows, benefit.Entities.Rows(e))
 	}
 	if err := d.change(t.Context(), func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
 		return changes, nil

@@ -102,7 +102,7 @@ func (d *Document) parse() (*catalog.File, error) {
 // Service is the Platform of the process that has the store open.
 type Service struct {
 	Store  store.Store
-	Issuer *engine.Issuer
+	Issuer *engine.Engine
 	Box    *seal.Box
 	// Refusals holds the calls that issued nothing, in a process with gateways.
 	Refusals *gateway.Refusals

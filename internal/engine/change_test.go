@@ -21,7 +21,7 @@ func setStatus(status benefit.Status) engine.ChangeFunc {
 		t := *cat.Templates[1]
 		t.Status = status
 		e, err := benefit.EntityOf(&t)
-		return &benefit.Changes{Catalogue: cat.Version + 1, Entities: []benefit.Entity{e}}, err
+		return &benefit.Changes{Catalogue: cat.Version + 1, Rows: benefit.RowsOf(benefit.Entities.Rows(e))}, err
 	}
 }
 
@@ -73,14 +73,14 @@ func TestChangeKeepsItsPlace(t *testing.T) {
 		b.step()
 	}
 	b.want("before", b.result(before), nil, benefit.NotRefused)
-	b.want("the change", b.result(planned), nil, 0)
+	b.want("the change", b.result(submitted{Pending: planned}), nil, 0)
 	b.want("after", b.result(after), nil, benefit.TemplatePaused)
 }
 
 // A change that goes wrong, wherever it does, changes nothing.
 func TestChangeErrors(t *testing.T) {
 	broken := func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
-		return &benefit.Changes{Catalogue: 2, Entities: []benefit.Entity{{Kind: benefit.TemplateEntity, ID: 1, Body: []byte("{")}}}, nil
+		return &benefit.Changes{Catalogue: 2, Rows: benefit.RowsOf(benefit.Entities.Rows(benefit.Entity{Kind: benefit.TemplateEntity, ID: 1, Body: []byte("{")}))}, nil
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -120,7 +120,7 @@ func TestChangeErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.step()
-			if a := b.result(p); a.err == nil || !errors.Is(a.err, c.wanted) && c.wanted != nil {
+			if a := b.result(submitted{Pending: p}); a.err == nil || !errors.Is(a.err, c.wanted) && c.wanted != nil {
 				t.Errorf("Change: %v, want %v", a.err, c.wanted)
 			} else if unknown := errors.Is(a.err, engine.ErrChangeUnknown); unknown != (c.wanted == engine.ErrChangeUnknown) {
 				t.Errorf("Change: %v: unknown is %v", a.err, unknown)
@@ -152,7 +152,7 @@ func TestEmptyChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.step()
-	b.want("the change", b.result(p), nil, 0)
+	b.want("the change", b.result(submitted{Pending: p}), nil, 0)
 }
 
 // A caller that gives up while its change is under way still hears how it went: what it derived from the old state

@@ -83,22 +83,22 @@ func (c *clockCheck) judge(now benefit.Instant) error {
 func sub(a, b benefit.Instant) time.Duration { return a.Time().Sub(b.Time()) }
 
 // ClockError returns why the clock was refused when it was last looked at, or nil. The error wraps ErrClock.
-func (i *Issuer) ClockError() error {
-	i.clockCheck.mu.Lock()
-	defer i.clockCheck.mu.Unlock()
-	return i.clockCheck.refused
+func (e *Engine) ClockError() error {
+	e.clockCheck.mu.Lock()
+	defer e.clockCheck.mu.Unlock()
+	return e.clockCheck.refused
 }
 
 // CheckClock looks at the clock, that of the database where the store has one, and returns an error that wraps ErrClock
 // when it is refused, or the error of the store. Every batch does so by itself.
-func (i *Issuer) CheckClock(ctx context.Context) error {
-	if !i.store.Shared() {
-		return i.clockCheck.check(i.clock())
+func (e *Engine) CheckClock(ctx context.Context) error {
+	if !e.store.Shared() {
+		return e.clockCheck.check(e.clock())
 	}
-	tx, err := i.store.Begin(ctx, i.clock())
+	tx, err := e.store.Begin(ctx, e.clock())
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	return i.clockCheck.check(tx.Now())
+	return e.clockCheck.check(tx.Now())
 }

@@ -146,7 +146,7 @@ func (b *bench) change(fn engine.ChangeFunc) error {
 		b.t.Fatal(err)
 	}
 	b.step()
-	return b.result(p).err
+	return b.result(submitted{Pending: p}).err
 }
 
 // ask asks how a request would be decided.
@@ -156,7 +156,7 @@ func (b *bench) ask(r *benefit.Request) (benefit.Outcome, error) {
 	done := make(chan error, 1)
 	go func() {
 		var err error
-		o, _, err = b.issuer.DryRun(context.Background(), r)
+		o, _, err = b.issuer.DryIssue(context.Background(), r)
 		done <- err
 	}()
 	soon(b.t, "the question waits", func() bool { return b.issuer.Waiting() > 0 })

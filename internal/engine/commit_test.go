@@ -8,6 +8,7 @@ import (
 	"faquan/internal/engine"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
+	"faquan/internal/table"
 )
 
 // mixed returns a batch of every kind of request: old was issued before, rest continues what was issued before.
@@ -92,8 +93,8 @@ func TestFailedStore(t *testing.T) {
 	}
 	b.want("in the batch", b.result(in), engine.ErrUnknown, 0)
 	b.want("behind it", b.result(behind), engine.ErrNotIssued, 0)
-	b.want("a change behind it", b.result(planned), engine.ErrNotIssued, 0)
-	if _, err := b.issuer.Submit(dryRun("later", 3, 1)); !errors.Is(err, engine.ErrStopping) {
+	b.want("a change behind it", b.result(submitted{Pending: planned}), engine.ErrNotIssued, 0)
+	if _, err := b.issuer.Submit(&benefit.Issue{Request: dryRun("later", 3, 1)}); !errors.Is(err, engine.ErrStopping) {
 		t.Errorf("Submit after the failure: %v, want %v", err, engine.ErrStopping)
 	}
 }
@@ -129,16 +130,42 @@ func TestLoadError(t *testing.T) {
 	}
 }
 
+// without is a set of keys of which one is never loaded: the one whose first column has the number.
+type without struct {
+	table.Keys
+	number int64
+}
+
+func (w without) loads(i int) bool {
+	var row table.Row
+	w.Key(i, &row)
+	return row.Key[0].Int != w.number
+}
+
+func (w without) Found(i int, version int64, value []table.Datum) error {
+	if !w.loads(i) {
+		return nil
+	}
+	return w.Keys.Found(i, version, value)
+}
+
+func (w without) Absent(i int) {
+	if w.loads(i) {
+		w.Keys.Absent(i)
+	}
+}
+
 // A request that makes the core panic is turned away alone, and leaves no trace.
 func TestPoisonedRequest(t *testing.T) {
 	b := newBench(t)
 	b.store.load = func(keys *benefit.Keys) (*benefit.Keys, error) { // a store that forgets the counters of template 2
 		left := *keys
-		left.Templates = nil
-		for _, id := range keys.Templates {
-			if id != 2 {
-				left.Templates = append(left.Templates, id)
+		left.Rows = nil
+		for _, rows := range keys.Rows {
+			if rows.Kind() == benefit.TemplateCounts.Kind {
+				rows = without{rows, 2}
 			}
+			left.Rows = append(left.Rows, rows)
 		}
 		return &left, nil
 	}
@@ -169,7 +196,7 @@ func TestInvalid(t *testing.T) {
 	} {
 		r := dryRun("k", 1, 1)
 		spoil(r)
-		if _, err := b.issuer.Submit(r); !errors.Is(err, engine.ErrInvalid) {
+		if _, err := b.issuer.Submit(&benefit.Issue{Request: r}); !errors.Is(err, engine.ErrInvalid) {
 			t.Errorf("%s: %v, want %v", name, err, engine.ErrInvalid)
 		}
 	}
@@ -213,7 +240,7 @@ func TestTooLargeThenFailed(t *testing.T) {
 		}
 		return write()
 	}
-	all := []engine.Pending{b.submit(dryRun("a", 1, 1)), b.submit(dryRun("b", 2, 1)), b.submit(dryRun("c", 3, 1)), b.submit(dryRun("d", 4, 1))}
+	all := []submitted{b.submit(dryRun("a", 1, 1)), b.submit(dryRun("b", 2, 1)), b.submit(dryRun("c", 3, 1)), b.submit(dryRun("d", 4, 1))}
 	if err := b.issuer.Run(); !errors.Is(err, store.ErrFailed) {
 		t.Fatalf("Run: %v, want %v", err, store.ErrFailed)
 	}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"time"
 
 	"faquan/internal/benefit"
@@ -17,9 +16,9 @@ import (
 
 // committer processes the batches of its queue to their answers, one at a time.
 type committer struct {
-	*Issuer
-	queue *queue
-	env   benefit.Env
+	*Engine
+	queue   *queue
+	current benefit.Batch // what the commands of the batch see
 
 	entered bool  // no other committer gathers a batch meanwhile
 	whole   bool  // its batch has what waited for the others, too
@@ -27,19 +26,20 @@ type committer struct {
 
 	// Kept from batch to batch for their memory.
 	batch    []*pending
-	state    *benefit.State
-	requests []*benefit.Request
+	commands []benefit.Command
 	waited   []time.Duration // for the observer
 }
 
-func newCommitter(i *Issuer, r *rand.Rand, queue int) *committer {
+func newCommitter(e *Engine, r *rand.Rand, queue int) *committer {
 	ids := id.NewGenerator
-	if i.store.Shared() {
+	if e.store.Shared() {
 		ids = id.NewSharedGenerator
 	}
 	return &committer{
-		Issuer: i, queue: newQueue(queue), state: benefit.NewState(),
-		env: benefit.Env{Rand: r, IDs: ids(r, i.store.LastIDMillis()), Rules: i.rules, Secret: i.drawSecret},
+		Engine: e, queue: newQueue(queue), current: benefit.Batch{
+			State: benefit.NewState(),
+			Env:   benefit.Env{Rand: r, IDs: ids(r, e.store.LastIDMillis()), Rules: e.rules, Secret: e.drawSecret},
+		},
 	}
 }
 
@@ -94,7 +94,7 @@ func (c *committer) fail(err error) {
 			return
 		}
 		for _, p := range batch {
-			p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, err))
+			p.answer(fmt.Errorf("%w: %w", ErrNotIssued, err))
 		}
 	}
 }
@@ -113,20 +113,15 @@ func (c *committer) step() (bool, error) {
 	if len(batch) == 0 { // they were given up
 		return false, nil
 	}
-	ctx := context.Background() // a batch belongs to many callers; none of them may cancel it
-	switch {
-	case batch[0].change != nil:
-		return true, c.stepChange(ctx, batch[0])
-	case batch[0].dryRun != nil:
-		return true, c.stepDryRun(ctx, batch[0])
+	if !batch[0].ownBatch() {
+		defer c.underWay.Add(-1)
+		c.underWay.Add(1)
+		c.observeWait(batch)
 	}
-	defer c.underWay.Add(-1)
-	c.underWay.Add(1)
-	c.observeWait(batch)
-	return true, c.stepBatch(ctx, batch)
+	return true, c.stepBatch(context.Background(), batch) // a batch belongs to many callers; none of them may cancel it
 }
 
-// observeWait reports to the observer how long the requests of a batch had waited.
+// observeWait reports to the observer how long the commands of a batch had waited.
 func (c *committer) observeWait(batch []*pending) {
 	c.waited = c.waited[:0]
 	now := c.observer.Now()
@@ -136,9 +131,9 @@ func (c *committer) observeWait(batch []*pending) {
 	c.observer.Batch(c.waited)
 }
 
-// One committer at a time gathers and loads a batch, until it has its locks in the store. Requests that arrive meanwhile
+// One committer at a time gathers and loads a batch, until it has its locks in the store. Commands that arrive meanwhile
 // become one larger batch, rather than several that wait for the same locks. When other processes issue too, each batch,
-// however small, makes them wait, so this process then has one batch at a time, of all its waiting requests.
+// however small, makes them wait, so this process then has one batch at a time, of all its waiting commands.
 
 func (c *committer) enter() {
 	c.pace <- struct{}{} //guard:TestNextBatchGathers c.pace <- struct{}{} -> c.entered = false; return
@@ -152,7 +147,7 @@ func (c *committer) leave() {
 	}
 }
 
-// gather takes the requests that wait for this committer; under contention with other processes, those of the other
+// gather takes the commands that wait for this committer; under contention with other processes, those of the other
 // committers as well.
 func (c *committer) gather() []*pending {
 	c.batch = c.queue.take(c.batch[:0], c.maxBatch)
@@ -165,7 +160,7 @@ func (c *committer) gather() []*pending {
 	return c.batch
 }
 
-// afterLoad lets another committer gather a batch, unless this one holds the requests of the others too, or other
+// afterLoad lets another committer gather a batch, unless this one holds the commands of the others too, or other
 // processes contend for the store.
 func (c *committer) afterLoad(tx store.Tx) {
 	c.contended.Store(tx.Contended())
@@ -176,7 +171,7 @@ func (c *committer) afterLoad(tx store.Tx) {
 }
 
 // How often a batch is decided again when other processes are first with its rows: whole, before it is parted; and a
-// request alone, before its caller is told to retry.
+// command alone, before its caller is told to retry.
 const (
 	maxBatchTries  = 3
 	maxSingleTries = 16
@@ -199,7 +194,7 @@ func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
 	}
 }
 
-// giveUp answers a request that had too many conflicts. It may not even have been decided.
+// giveUp answers a command that had too many conflicts. It may not even have been decided.
 func (c *committer) giveUp(batch []*pending, err error) {
 	c.log.Error("a request was rejected after too many conflicts", "tries", maxSingleTries, "err", err)
 	c.refuse(batch, err)
@@ -208,7 +203,7 @@ func (c *committer) giveUp(batch []*pending, err error) {
 // refuse answers a batch of which certainly nothing was issued.
 func (c *committer) refuse(batch []*pending, err error) {
 	for _, p := range batch {
-		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, err))
+		p.answer(fmt.Errorf("%w: %w", ErrNotIssued, err))
 	}
 }
 
@@ -216,12 +211,12 @@ func (c *committer) refuse(batch []*pending, err error) {
 // answered.
 func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 	began := c.observer.Now()
-	tx, cat, err := c.begin(ctx)
+	tx, err := c.begin(ctx, batch[0].change != nil)
 	if err != nil {
 		return c.loadFailed(batch, err)
 	}
 	defer tx.Rollback()
-	switch err := c.load(ctx, tx, cat, batch); {
+	switch err := c.load(ctx, tx, batch); {
 	case errors.Is(err, store.ErrConflict):
 		return err
 	//guard:TestPoisonedBeforeLoading without errors.Is(err, ErrInvalid)
@@ -240,10 +235,14 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 	}
 	c.issued = 0
 	for _, p := range batch {
-		c.decide(cat, p)
+		c.decide(p)
 	}
 	began = c.observeStep(Decide, began)
-	if changes := c.state.Changes(); changes.Empty() {
+	if batch[0].dryRun {
+		batch[0].answer(batch[0].err)
+		return nil
+	}
+	if changes := c.current.Changes(); changes.Empty() {
 		err = tx.Confirm(ctx)
 	} else {
 		err = tx.Commit(ctx, changes)
@@ -268,45 +267,51 @@ func (c *committer) observeStep(s Step, began time.Duration) time.Duration {
 	return now
 }
 
-// begin starts a batch under the current catalogue, which another process may have changed.
-func (c *committer) begin(ctx context.Context) (store.Tx, *benefit.Catalogue, error) {
+// begin starts a batch under the current catalogue, which another process may have changed. An exclusive one keeps all
+// others from beginning.
+func (c *committer) begin(ctx context.Context, exclusive bool) (store.Tx, error) {
+	start := c.store.Begin
+	if exclusive {
+		start = c.store.BeginChange
+	}
 	for {
-		tx, err := c.store.Begin(ctx, c.clock())
+		tx, err := start(ctx, c.clock())
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		cat := c.Catalogue()
 		if tx.Catalogue() == cat.Version { //guard:TestCatalogueOfAnotherProcess tx.Catalogue() == cat.Version -> tx.Catalogue() >= cat.Version
-			return tx, cat, nil
+			c.current.Catalogue = cat
+			return tx, nil
 		}
 		tx.Rollback()
 		if err := c.Refresh(ctx); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 }
 
-// stepHalves decides a batch anew, in parts: the parts are good, or else the one request that is not fails alone.
+// stepHalves decides a batch anew, in parts: the parts are good, or else the one command that is not fails alone.
 func (c *committer) stepHalves(ctx context.Context, batch []*pending) error {
 	c.leave() // it may take long
 	half := len(batch) / 2
 	return errors.Join(c.stepBatch(ctx, batch[:half]), c.stepBatch(ctx, batch[half:]))
 }
 
-// load fetches what deciding the batch needs: first what the requests name, then what their users have. A request
-// that makes the core panic is answered as ErrInvalid.
-func (c *committer) load(ctx context.Context, tx store.Tx, cat *benefit.Catalogue, batch []*pending) (err error) {
+// load fetches what deciding the batch needs: first what the commands name, then the rows behind that. A command that
+// makes the core panic is answered as ErrInvalid.
+func (c *committer) load(ctx context.Context, tx store.Tx, batch []*pending) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("%w: %v", ErrInvalid, cause)
 		}
 	}()
-	c.state.Reset(tx.Now())
-	c.requests = c.requests[:0]
+	c.current.Reset(tx.Now())
+	c.commands = c.commands[:0]
 	for _, p := range batch {
-		c.requests = append(c.requests, p.request)
+		c.commands = append(c.commands, p.command)
 	}
-	return store.LoadFor(ctx, tx, c.requests, cat, c.env, c.state)
+	return store.Load(ctx, tx, &c.current, c.commands)
 }
 
 // loadFailed answers a batch whose load failed. Nothing was written, but what an earlier attempt left under the same keys
@@ -318,36 +323,40 @@ func (c *committer) loadFailed(batch []*pending, err error) error {
 		// As if contended: the next batch takes all waiting requests, so that they fail together, not batch after batch.
 		c.contended.Store(true)
 	}
-	if !errors.Is(err, ErrInvalid) {
-		err = fmt.Errorf("%w: %w", ErrUnknown, err) //guard:TestLoadError ErrUnknown -> ErrNotIssued
+	answer := err
+	switch {
+	case batch[0].change != nil: // it has no key under which something may stand
+		answer = fmt.Errorf("%w: %w", ErrNotIssued, err)
+	case !errors.Is(err, ErrInvalid):
+		answer = fmt.Errorf("%w: %w", ErrUnknown, err) //guard:TestLoadError ErrUnknown -> ErrNotIssued
 	}
 	for _, p := range batch {
-		p.answer(benefit.Outcome{}, err)
+		p.answer(answer)
 	}
 	return fatal(err)
 }
 
-// decide runs one request through the core. Only the request that makes the core panic is rejected: until Absorb it has
+// decide runs one command through the core. Only the command that makes the core panic is rejected: until Absorb it has
 // changed nothing.
-func (c *committer) decide(cat *benefit.Catalogue, p *pending) {
+func (c *committer) decide(p *pending) {
 	p.err = nil // it may be the second time
 	defer func() {
 		if cause := recover(); cause != nil { //guard:TestPoisonedRequest
 			p.needsCommit, p.err = false, fmt.Errorf("%w: %v", ErrInvalid, cause)
 			c.observer.Failed(Decide)
-			c.log.Error("a request could not be decided", "scope", p.request.Scope, "cause", fmt.Sprint(cause))
+			c.log.Error("a request could not be decided", "command", fmt.Sprint(p.command), "cause", fmt.Sprint(cause))
 		}
 	}()
-	claim := benefit.Choose(cat, c.state, p.request, c.env)
-	outcome, effect := benefit.Apply(cat, claim, c.state)
-	c.state.Absorb(effect)
-	c.issued += effect.Vouchers()
-	p.outcome = outcome
-	//guard:TestUnknownCommit|TestNotCommitted without c.state.Uncommitted(outcome.Issuance)
-	p.needsCommit = effect != nil || c.state.Uncommitted(outcome.Issuance)
-	p.newRefusal = outcome.Issuance == nil || p.request.Continues && slices.ContainsFunc(outcome.Lines, func(l benefit.LineOutcome) bool {
-		return l.Issued == 0
-	})
+	d := p.command.Apply(&c.current)
+	if p.dryRun {
+		return
+	}
+	c.current.Absorb(d.Effect)
+	c.issued += d.Effect.Vouchers()
+	p.needsCommit, p.newRefusal = d.Effect != nil || d.Uncommitted, d.Refused
+	if p.change != nil {
+		p.err = p.change.err
+	}
 }
 
 // settleAll answers a batch after its commit.
@@ -364,23 +373,28 @@ func (c *committer) settleAll(batch []*pending, commit error) error {
 	return fatal(commit)
 }
 
-// settle answers a caller after the commit. If the commit failed, an outcome that needs it is lost or unknown. A new
+// settle answers a caller after the commit. If the commit failed, a result that needs it is lost or unknown. A new
 // refusal may be due to vouchers that others in the batch did not get after all, so the caller is told to retry.
 func (c *committer) settle(p *pending, commit error) {
 	switch {
 	case p.err != nil:
-		p.answer(benefit.Outcome{}, p.err)
+		p.answer(p.err)
+	case commit == nil && p.change != nil:
+		c.inForce(p.change)
+		p.answer(nil)
 	case commit == nil:
-		p.answer(p.outcome, nil)
+		p.answer(nil)
+	case p.change != nil:
+		p.answer(changeFailed(commit)) //guard:TestChangeErrors p.answer(changeFailed(commit)) -> c.inForce(p.change); p.answer(changeFailed(commit))
 	//guard:internal/sim.TestDatabase$ -sim.seed=102
 	case p.needsCommit && !errors.Is(commit, store.ErrNotCommitted): //guard:TestUnknownCommit
-		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))
+		p.answer(fmt.Errorf("%w: %w", ErrUnknown, commit))
 	case p.needsCommit || p.newRefusal: //guard:TestNotCommitted without p.newRefusal
-		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrNotIssued, commit))
+		p.answer(fmt.Errorf("%w: %w", ErrNotIssued, commit))
 	case errors.Is(commit, store.ErrUnconfirmed): //guard:TestReplay
-		p.answer(benefit.Outcome{}, fmt.Errorf("%w: %w", ErrUnknown, commit))
+		p.answer(fmt.Errorf("%w: %w", ErrUnknown, commit))
 	default: // a replay of something committed long before
-		p.answer(p.outcome, nil)
+		p.answer(nil)
 	}
 }
 

@@ -97,7 +97,7 @@ func TestCatalogueOfAnotherProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &benefit.Changes{Catalogue: version, Entities: []benefit.Entity{e}}
+		c := &benefit.Changes{Catalogue: version, Rows: benefit.RowsOf(benefit.Entities.Rows(e))}
 		if err := storetest.Write(t.Context(), b.store.Store, storetest.Start, c); err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func TestConflictOfAQuestion(t *testing.T) {
 		return keys, nil
 	}
 	b.run()
-	if o, _, err := b.issuer.DryRun(t.Context(), dryRun("a", 1, 1)); err != nil || o.Reason != benefit.NotRefused {
+	if o, _, err := b.issuer.DryIssue(t.Context(), dryRun("a", 1, 1)); err != nil || o.Reason != benefit.NotRefused {
 		t.Errorf("answered %v, %v", o.Reason, err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 type worldBench struct {
 	t      *testing.T
 	store  *memory.Store
-	issuer *engine.Issuer
+	issuer *engine.Engine
 	clock  atomic.Int64
 }
 
@@ -110,7 +110,7 @@ func TestAskAgreesWithIssue(t *testing.T) {
 			}
 			before := b.contents()
 			for k, r := range step.Requests {
-				answer, told, err := b.issuer.DryRun(t.Context(), r)
+				answer, told, err := b.issuer.DryIssue(t.Context(), r)
 				if err != nil || (told == nil) != (answer.Reason == benefit.KeyConflict) {
 					t.Fatalf("seed %d: Ask: %s, explained %v, %v", seed, answer.Reason, told != nil, err)
 				}
@@ -143,7 +143,7 @@ func TestDryRunIsAlone(t *testing.T) {
 	before := b.submit(dryRun("1", 1, 2)) // takes the only one of template 2
 	done := make(chan answer, 1)
 	go func() {
-		o, _, err := b.issuer.DryRun(t.Context(), dryRun("2", 2, 2))
+		o, _, err := b.issuer.DryIssue(t.Context(), dryRun("2", 2, 2))
 		done <- answer{o, err}
 	}()
 	soon(t, "the question waits", func() bool { return b.issuer.Waiting() == 2 })
@@ -166,7 +166,7 @@ func TestDryRunIsAlone(t *testing.T) {
 func TestAskInvalid(t *testing.T) {
 	b := newBench(t)
 	r := dryRun("", 1, 1)
-	if _, _, err := b.issuer.DryRun(t.Context(), r); !errors.Is(err, engine.ErrInvalid) {
+	if _, _, err := b.issuer.DryIssue(t.Context(), r); !errors.Is(err, engine.ErrInvalid) {
 		t.Errorf("without a key: %v", err)
 	}
 }
@@ -176,16 +176,16 @@ func TestAskOfABrokenStore(t *testing.T) {
 	b := newBench(t)
 	b.run()
 	b.store.begin = func() error { return errDisk }
-	if _, told, err := b.issuer.DryRun(t.Context(), dryRun("1", 1, 1)); !errors.Is(err, errDisk) || told != nil {
+	if _, told, err := b.issuer.DryIssue(t.Context(), dryRun("1", 1, 1)); !errors.Is(err, errDisk) || told != nil {
 		t.Errorf("Ask: %v", err)
 	}
 	b.store.begin = nil
-	b.store.load = func(keys *benefit.Keys) (*benefit.Keys, error) { keys.Templates = nil; return keys, nil } // the core panics
-	if _, _, err := b.issuer.DryRun(t.Context(), dryRun("1", 1, 1)); !errors.Is(err, engine.ErrInvalid) {
+	b.store.load = func(keys *benefit.Keys) (*benefit.Keys, error) { keys.Rows = nil; return keys, nil } // the core panics
+	if _, _, err := b.issuer.DryIssue(t.Context(), dryRun("1", 1, 1)); !errors.Is(err, engine.ErrInvalid) {
 		t.Errorf("Ask: %v", err)
 	}
 	b.store.load = nil
-	if o, told, err := b.issuer.DryRun(t.Context(), dryRun("1", 1, 1)); err != nil || o.Reason != benefit.NotRefused || len(told.Lines) != 1 {
+	if o, told, err := b.issuer.DryIssue(t.Context(), dryRun("1", 1, 1)); err != nil || o.Reason != benefit.NotRefused || len(told.Lines) != 1 {
 		t.Errorf("afterwards: %s, %v", o.Reason, err)
 	}
 	b.wantIssued(0)
@@ -202,7 +202,7 @@ func TestExplainFromTheStore(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Entities = append(c.Entities, e)
+			c.Rows = append(c.Rows, benefit.Entities.Rows(e))
 		}
 		return c
 	}

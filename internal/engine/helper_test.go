@@ -112,7 +112,7 @@ var errDisk = errors.New("the disk is on fire")
 type bench struct {
 	t      *testing.T
 	store  *faulty
-	issuer *engine.Issuer
+	issuer *engine.Engine
 }
 
 func newBench(t *testing.T, change ...func(*engine.Options)) *bench {
@@ -145,7 +145,7 @@ func (b *bench) write(all ...any) {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		c.Entities = append(c.Entities, e)
+		c.Rows = append(c.Rows, benefit.Entities.Rows(e))
 	}
 	if err := storetest.Write(b.t.Context(), b.store, storetest.Start, c); err != nil {
 		b.t.Fatal(err)
@@ -164,13 +164,14 @@ func (b *bench) run() {
 	})
 }
 
-func (b *bench) submit(r *benefit.Request) engine.Pending {
+func (b *bench) submit(r *benefit.Request) submitted {
 	b.t.Helper()
-	p, err := b.issuer.Submit(r)
+	c := &benefit.Issue{Request: r}
+	p, err := b.issuer.Submit(c)
 	if err != nil {
 		b.t.Fatalf("Submit: %v", err)
 	}
-	return p
+	return submitted{p, c}
 }
 
 // step takes one batch through, which must not end the issuer.
@@ -184,7 +185,7 @@ func (b *bench) step() {
 // issue submits the requests as one batch and takes it through.
 func (b *bench) issue(requests ...*benefit.Request) []answer {
 	b.t.Helper()
-	all := make([]engine.Pending, len(requests))
+	all := make([]submitted, len(requests))
 	for k, r := range requests {
 		all[k] = b.submit(r)
 	}
@@ -196,12 +197,26 @@ func (b *bench) issue(requests ...*benefit.Request) []answer {
 	return answers
 }
 
+// submitted is a command that was submitted.
+type submitted struct {
+	engine.Pending
+	issue *benefit.Issue // nil: a change
+}
+
+// Result returns the outcome of an issue, once it is answered.
+func (p submitted) Result() (o benefit.Outcome, err error, ok bool) {
+	if err, ok = p.Pending.Result(); ok && err == nil && p.issue != nil {
+		o = p.issue.Outcome
+	}
+	return o, err, ok
+}
+
 type answer struct {
 	benefit.Outcome
 	err error
 }
 
-func (b *bench) result(p engine.Pending) answer {
+func (b *bench) result(p submitted) answer {
 	b.t.Helper()
 	o, err, ok := p.Result()
 	if !ok {

@@ -41,9 +41,9 @@ func (b *bench) holdCommit(h *held) {
 }
 
 // submitCrowd sends the requests of the crowd.
-func (b *bench) submitCrowd() []engine.Pending {
+func (b *bench) submitCrowd() []submitted {
 	b.t.Helper()
-	all := make([]engine.Pending, crowd)
+	all := make([]submitted, crowd)
 	for k := range all {
 		all[k] = b.submit(dryRun(fmt.Sprint("key ", k), k, 1))
 	}
@@ -63,7 +63,7 @@ func (b *bench) crowd() (answered func()) {
 }
 
 // issued waits for the answer, which must be a voucher.
-func (b *bench) issued(what string, p engine.Pending) {
+func (b *bench) issued(what string, p submitted) {
 	b.t.Helper()
 	var o benefit.Outcome
 	var err error

@@ -9,21 +9,20 @@ import (
 	"faquan/internal/benefit"
 )
 
-// pending is a request on its way. Exactly one of the caller (by giving up) and the committer (by taking it into
+// pending is a command on its way. Exactly one of the caller (by giving up) and the committer (by taking it into
 // a batch) moves it out of waiting.
 type pending struct {
-	request     *benefit.Request
-	change      *change       // a change of the catalogue instead of a request
-	dryRun      *dryRun       // not nil for a dry run: the request is decided but not issued
-	size        int           // the vouchers that the request's lines ask for
+	command     benefit.Command
+	change      *change       // the command, if it is one
+	dryRun      bool          // the command is decided, and nothing is changed
+	size        int           // of the command
 	queue       *queue        // where it waits
 	since       time.Duration // when it came, by the observer's clock
 	state       atomic.Int32
-	done        chan struct{} // gets one value when outcome and err are set
-	outcome     benefit.Outcome
+	done        chan struct{} // gets one value when err is set, and the command has its result
 	err         error
-	needsCommit bool // the outcome holds only if this batch is committed
-	newRefusal  bool // the outcome has a refusal decided in this batch, perhaps because others in it took what was left
+	needsCommit bool // the result holds only if this batch is committed
+	newRefusal  bool // the result has a refusal decided in this batch, perhaps because others in it took what was left
 }
 
 const (
@@ -32,15 +31,15 @@ const (
 	stateAbandoned
 )
 
-// take claims the request for a batch; false when the caller gave up.
+// take claims the command for a batch; false when the caller gave up.
 func (p *pending) take() bool { return p.state.CompareAndSwap(stateWaiting, stateTaken) }
 
-func (p *pending) answer(o benefit.Outcome, err error) {
-	p.outcome, p.err = o, err
+func (p *pending) answer(err error) {
+	p.err = err
 	p.done <- struct{}{}
 }
 
-// queue holds the requests that wait for the committer, up to a bound.
+// queue holds the commands that wait for the committer, up to a bound.
 type queue struct {
 	mu        sync.Mutex
 	waiting   []*pending
@@ -75,7 +74,7 @@ func (q *queue) put(p *pending) error {
 	return nil
 }
 
-// abandon withdraws a request; it returns false when it is already in a batch.
+// abandon withdraws a command; it returns false when it is already in a batch.
 func (q *queue) abandon(p *pending) bool {
 	if !p.state.CompareAndSwap(stateWaiting, stateAbandoned) {
 		return false
@@ -84,8 +83,8 @@ func (q *queue) abandon(p *pending) bool {
 	return true
 }
 
-// dropAbandoned makes room by removing requests whose callers gave up. It looks for them only if there are any: to turn a
-// request away must cost less than to issue.
+// dropAbandoned makes room by removing commands whose callers gave up. It looks for them only if there are any: to turn a
+// command away must cost less than to issue.
 func (q *queue) dropAbandoned() {
 	if q.abandoned.Load() <= 0 {
 		return
@@ -116,15 +115,15 @@ func (q *queue) size() int {
 // ownBatch reports whether it makes a batch of its own.
 func (p *pending) ownBatch() bool {
 	//guard:TestChangeKeepsItsPlace without p.change != nil
-	//guard:TestDryRunIsAlone without p.dryRun != nil
-	return p.change != nil || p.dryRun != nil
+	//guard:TestDryRunIsAlone without p.dryRun
+	return p.change != nil || p.dryRun
 }
 
-// batchVouchers is how many vouchers the lines of a batch may ask for together, so that a batch of large requests is
+// batchVouchers is how large the commands of a batch may be together, so that a batch of large ones is
 // not decided several times before its parts fit into a commit.
 const batchVouchers = 16 * benefit.MaxRequestVouchers
 
-// take appends waiting requests to batch, in order, until it holds limit requests or would ask for more than
+// take appends waiting commands to batch, in order, until it holds limit commands or would be larger than
 // batchVouchers. It leaves out abandoned ones. A change of the catalogue or a dry run is always a batch of its own.
 func (q *queue) take(batch []*pending, limit int) []*pending {
 	q.mu.Lock()
@@ -152,7 +151,7 @@ func (q *queue) take(batch []*pending, limit int) []*pending {
 	return batch
 }
 
-// stop rejects all further requests.
+// stop rejects all further commands.
 func (q *queue) stop() {
 	q.mu.Lock()
 	q.stopping = true
@@ -167,21 +166,21 @@ func (q *queue) ended() bool {
 	return q.stopping && len(q.waiting) == 0
 }
 
-// await waits until the request is answered or the caller's context ends.
-func await(ctx context.Context, p *pending) (benefit.Outcome, error) {
+// await waits until the command is answered or the caller's context ends.
+func await(ctx context.Context, p *pending) error {
 	select {
 	case <-p.done:
-		return p.outcome, p.err
+		return p.err
 	case <-ctx.Done():
 	}
 	if p.queue.abandon(p) {
-		return benefit.Outcome{}, ErrGaveUp
+		return ErrGaveUp
 	}
 	// It is in a batch: the answer is a commit away, but the caller will not wait for it.
 	select {
 	case <-p.done:
-		return p.outcome, p.err
+		return p.err
 	default:
-		return benefit.Outcome{}, ErrUnknown
+		return ErrUnknown
 	}
 }

@@ -13,7 +13,7 @@ import (
 func TestQueueBound(t *testing.T) {
 	b := newBench(t, func(o *engine.Options) { o.Queue = 2 })
 	first, second := b.submit(dryRun("1", 1, 1)), b.submit(dryRun("2", 1, 1))
-	if _, err := b.issuer.Submit(dryRun("3", 1, 1)); !errors.Is(err, engine.ErrBusy) {
+	if _, err := b.issuer.Submit(&benefit.Issue{Request: dryRun("3", 1, 1)}); !errors.Is(err, engine.ErrBusy) {
 		t.Fatalf("the third of two: %v, want %v", err, engine.ErrBusy)
 	}
 	if err := b.issuer.Change(t.Context(), nil); !errors.Is(err, engine.ErrBusy) {
@@ -84,12 +84,12 @@ func TestGaveUpInBatch(t *testing.T) {
 
 func TestStopDrains(t *testing.T) {
 	b := newBench(t, func(o *engine.Options) { o.Batch = 2 })
-	var all []engine.Pending
+	var all []submitted
 	for _, key := range []string{"1", "2", "3", "4", "5"} {
 		all = append(all, b.submit(dryRun(key, 1, 1)))
 	}
 	b.issuer.Stop()
-	if _, err := b.issuer.Submit(dryRun("late", 1, 1)); !errors.Is(err, engine.ErrStopping) {
+	if _, err := b.issuer.Submit(&benefit.Issue{Request: dryRun("late", 1, 1)}); !errors.Is(err, engine.ErrStopping) {
 		t.Errorf("Submit after Stop: %v, want %v", err, engine.ErrStopping)
 	}
 	if err := b.issuer.Run(); err != nil {
@@ -115,7 +115,7 @@ func TestStopIdle(t *testing.T) {
 // Requests for many vouchers make smaller batches, and one is always a batch.
 func TestBatchOfLargeRequests(t *testing.T) {
 	b := newBench(t)
-	var all []engine.Pending
+	var all []submitted
 	for k := range 18 {
 		r := dryRun(fmt.Sprint("k", k), k, 1)
 		r.Lines[0].Quantity = benefit.MaxRequestVouchers

@@ -52,7 +52,7 @@ func TestRefreshIsNoStepBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := &benefit.Changes{Catalogue: 2, Entities: []benefit.Entity{merchant}}
+	other := &benefit.Changes{Catalogue: 2, Rows: benefit.RowsOf(benefit.Entities.Rows([]benefit.Entity{merchant}...))}
 	if err := storetest.Write(t.Context(), st.faulty, storetest.Start, other); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestRefreshIsNoStepBack(t *testing.T) {
 		}
 		close(reading)
 		soon(t, "the change is in force, or waits for this", func() bool {
-			return b.issuer.Catalogue().Version == 3 || waitsForLock("engine.(*committer).stepChange")
+			return b.issuer.Catalogue().Version == 3 || waitsForLock("engine.(*committer).stepBatch")
 		})
 	}
 	refreshed := make(chan error, 1)

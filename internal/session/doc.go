@@ -8,7 +8,7 @@
 //	grant, err = desk.Refresh(ctx, app.ID, grant.Refresh)
 //	ended, err := desk.Revoke(ctx, grant.Access)
 //
-// Everything is decided in the committer (engine.Issuer.Change), where nothing else changes meanwhile, and is
+// Everything is decided in the committer (engine.Engine.Change), where nothing else changes meanwhile, and is
 // durable when a method returns. So exactly one of two exchanges of one code gets a token, even across a crash.
 //
 // # Families

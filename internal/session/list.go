@@ -33,7 +33,7 @@ var kinds = map[benefit.SessionKind]string{
 // List returns the sessions in their state at now, in the order of their digests.
 func List(ctx context.Context, r store.Reader, cat *benefit.Catalogue, now benefit.Instant, f Filter) ([]Info, error) {
 	var all []Info
-	for s, err := range r.AllSessions(ctx) {
+	for s, err := range store.All(ctx, r, benefit.Sessions) {
 		if err != nil {
 			return nil, err
 		}

@@ -35,7 +35,7 @@ func (d *Service) commit(ctx context.Context, fn func(p *plan) error) error {
 		if err := fn(p); err != nil {
 			return nil, err
 		}
-		return &benefit.Changes{Sessions: p.changed}, nil
+		return &benefit.Changes{Rows: benefit.RowsOf(benefit.Sessions.Rows(p.changed...))}, nil
 	})
 	// After an error, too: when the outcome is unknown, the change may have been made.
 	if len(p.changed) > 0 {
@@ -76,7 +76,7 @@ func (p *plan) lookUp(digest benefit.Digest) (*benefit.Session, error) {
 	if s := p.rows[digest]; s != nil {
 		return s, nil
 	}
-	s, err := p.r.Session(p.ctx, digest)
+	s, err := store.Session(p.ctx, p.r, digest)
 	if s == nil || err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"faquan/internal/benefit"
+	"faquan/internal/store"
 )
 
 // minPrefix is the minimum number of hex digits of a digest that name a session.
@@ -71,7 +72,7 @@ func (d *Service) digestOf(ctx context.Context, prefix string) (found benefit.Di
 	}
 	defer r.Close()
 	count := 0
-	for s, err := range r.AllSessions(ctx) {
+	for s, err := range store.All(ctx, r, benefit.Sessions) {
 		if err != nil {
 			return found, err
 		}

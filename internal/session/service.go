@@ -12,7 +12,7 @@ import (
 	"faquan/internal/store"
 )
 
-// The reasons for which no session was issued or ended. Other errors are those of engine.Issuer.Change: nothing has
+// The reasons for which no session was issued or ended. Other errors are those of engine.Engine.Change: nothing has
 // changed unless the error is engine.ErrUnknown or that of a failed store.
 var (
 	ErrNoApp      = errors.New("there is no such app")
@@ -37,11 +37,11 @@ type Lifetimes struct {
 
 // Options are the options of a Service.
 type Options struct {
-	// Change commits a change: engine.Issuer.Change.
+	// Change commits a change: engine.Engine.Change.
 	Change func(ctx context.Context, fn engine.ChangeFunc) error
 	// Read opens a view of the store: store.Store.Read. Only Revoke by the beginning of a digest needs it.
 	Read func(ctx context.Context) (store.Reader, error)
-	// Session looks up a session: store.Store.Session. With it, codes and refresh tokens that cannot succeed are refused
+	// Session looks up a session: see store.Session. With it, codes and refresh tokens that cannot succeed are refused
 	// without a change, because all issuing waits for a change. When it is nil, the change refuses them.
 	Session func(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
 	// Box seals the keys of sessions, which an export with secrets shows.

@@ -59,7 +59,7 @@ func writeCatalogue(t *testing.T, s store.Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Entities = append(c.Entities, e)
+		c.Rows = append(c.Rows, benefit.Entities.Rows(e))
 	}
 	if err := storetest.Write(t.Context(), s, benefit.InstantOf(start), c); err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func worldOn(t *testing.T, s store.Store) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return s.Read(ctx) }, 0)
+	w.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return storetest.Sessions(ctx, s) }, 0)
 	w.Service = session.NewService(session.Options{
 		Change: func(ctx context.Context, fn engine.ChangeFunc) error {
 			w.changes.Add(1)
@@ -262,7 +262,7 @@ func TestAmbiguousDigest(t *testing.T) {
 	w := newWorld(t)
 	c := &benefit.Changes{}
 	for k := range 2 {
-		c.Sessions = append(c.Sessions, &benefit.Session{Digest: benefit.Digest{0xab, 0xcd, 0xef, 0x01, byte(k)}, App: 1, Merchant: 1})
+		c.Rows = append(c.Rows, benefit.Sessions.Rows(&benefit.Session{Digest: benefit.Digest{0xab, 0xcd, 0xef, 0x01, byte(k)}, App: 1, Merchant: 1}))
 	}
 	if err := storetest.Write(t.Context(), w.store, w.instant(), c); err != nil {
 		t.Fatal(err)

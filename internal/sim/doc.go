@@ -1,6 +1,6 @@
 // Package sim runs the real core on the real store against everything that can go wrong, from one seed.
 //
-//	clients ─▶ engine.Issuer ─▶ embedded.Store ─▶ journal on a disk in memory (package faultfs)
+//	clients ─▶ engine.Engine ─▶ embedded.Store ─▶ journal on a disk in memory (package faultfs)
 //	   ▲            (Step)          (Flush)     └▶ SQLite view in a directory
 //	   └── retries, lost answers, changes of the catalogue, a clock that jumps, crashes
 //
@@ -30,8 +30,8 @@
 //
 // The same world, checks and ledger run on PostgreSQL, too, with one, two or four processes:
 //
-//	clients ─▶ engine.Issuer ─▶ postgres.Store ─▶ a proxy of its own (package cutproxy) ─┐
-//	   ▲       engine.Issuer ─▶ postgres.Store ─▶ a proxy of its own ────────────────────┴▶ PostgreSQL
+//	clients ─▶ engine.Engine ─▶ postgres.Store ─▶ a proxy of its own (package cutproxy) ─┐
+//	   ▲       engine.Engine ─▶ postgres.Store ─▶ a proxy of its own ────────────────────┴▶ PostgreSQL
 //	   └── retries here or there, lost answers, changes, a clock that jumps, processes and a server that are killed
 //
 // What goes wrong is chosen by the seed, at one of four points of a batch: connections are cut, the process dies, the

@@ -16,7 +16,7 @@ import (
 type process struct {
 	name   string // in the trace; empty when it is the only one
 	store  *watched
-	issuer *engine.Issuer
+	issuer *engine.Engine
 	queue  []*submission    // what was submitted and is not answered
 	maybe  *benefit.Changes // what a commit of unknown outcome would have written
 	busy   bool             // a batch is under way

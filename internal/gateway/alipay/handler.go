@@ -20,7 +20,7 @@ import (
 // Path is where the platform's SDKs look for the gateway.
 const Path = "/gateway.do"
 
-// Issuer issues; *engine.Issuer is one.
+// Issuer issues; *engine.Engine is one.
 type Issuer interface {
 	Issue(ctx context.Context, r *benefit.Request) (benefit.Outcome, error)
 }

@@ -106,7 +106,7 @@ func (w *world) change(t testing.TB, entity any) {
 		t.Fatal(err)
 	}
 	err = w.issuer.Change(t.Context(), func(_ context.Context, _ store.Reader, cat *benefit.Catalogue, _ benefit.Env) (*benefit.Changes, error) {
-		return &benefit.Changes{Catalogue: cat.Version + 1, Entities: []benefit.Entity{e}}, nil
+		return &benefit.Changes{Catalogue: cat.Version + 1, Rows: benefit.RowsOf(benefit.Entities.Rows(e))}, nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"faquan/internal/id"
 	"faquan/internal/money"
 	"faquan/internal/store/memory"
+	"faquan/internal/store/storetest"
 )
 
 const method = "alipay.marketing.voucher.send"
@@ -193,7 +194,7 @@ func sessions() []*benefit.Session {
 type world struct {
 	*alipay.Handler
 	t        testing.TB
-	issuer   *engine.Issuer
+	issuer   *engine.Engine
 	store    *memory.Store
 	sessions *gateway.Sessions
 	log      *bytes.Buffer
@@ -213,7 +214,8 @@ func (w *world) Issue(ctx context.Context, r *benefit.Request) (benefit.Outcome,
 func newWorld(t testing.TB, change func(*alipay.Options)) *world {
 	t.Helper()
 	w := &world{t: t, store: memory.New(), log: new(bytes.Buffer)}
-	w.write(&benefit.Changes{Catalogue: 1, Entities: entities(t), Users: users(), Sessions: sessions()})
+	w.write(&benefit.Changes{Catalogue: 1, Users: users(), Rows: benefit.RowsOf(
+		benefit.Entities.Rows(entities(t)...), benefit.Sessions.Rows(sessions()...))})
 	var err error
 	w.issuer, err = engine.New(t.Context(), engine.Options{
 		Store: w.store, Clock: func() benefit.Instant { return benefit.InstantOf(noon) }, Rand: mathrand.New(mathrand.NewPCG(1, 2)),
@@ -229,7 +231,7 @@ func newWorld(t testing.TB, change func(*alipay.Options)) *world {
 			t.Error(err)
 		}
 	})
-	w.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return w.store.Read(ctx) }, 0)
+	w.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return storetest.Sessions(ctx, w.store) }, 0)
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
 	o := alipay.Options{
 		Issuer: w, Apps: gateway.NewApps(w.issuer.Catalogue, log), Sessions: w.sessions, Signer: platform(),

@@ -78,7 +78,7 @@ func newWorld(t *testing.T, change ...func(*oauth.Options)) *world {
 		t.Fatal(err)
 	}
 	clock := func() time.Time { return time.UnixMilli(w.now.Load()) }
-	sessions := gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return s.Read(ctx) }, 0)
+	sessions := gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return storetest.Sessions(ctx, s) }, 0)
 	w.desk = session.NewService(session.Options{
 		Change: issuer.Change, Read: s.Read, Box: box, Forget: sessions.Forget, Clock: clock,
 		Lifetimes: session.Lifetimes{Access: time.Hour, Refresh: 24 * time.Hour},
@@ -121,7 +121,7 @@ func writeCatalogue(t *testing.T, s *memory.Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Entities = append(c.Entities, e)
+		c.Rows = append(c.Rows, benefit.Entities.Rows(e))
 	}
 	if err := storetest.Write(t.Context(), s, benefit.InstantOf(start), c); err != nil {
 		t.Fatal(err)

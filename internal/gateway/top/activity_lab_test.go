@@ -13,6 +13,7 @@ import (
 	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
 	"faquan/internal/id"
+	"faquan/internal/store/storetest"
 )
 
 const activityMethod = "taobao.mobile.promotion.benefit.activity.send"
@@ -156,7 +157,7 @@ func (l *lab) with(change func(*top.Options)) *lab {
 	apps := gateway.NewApps(func() *benefit.Catalogue { return l.issuer.Catalogue() }, log)
 	o := top.Options{
 		Issuer: l, Apps: apps.WithSecrets(func(a *benefit.App) (string, error) { return string(a.AppSecret), nil }),
-		Sessions: gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return l.store.Read(ctx) }, 0),
+		Sessions: gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return storetest.Sessions(ctx, l.store) }, 0),
 		Finder:   labFinder{l},
 		Clock:    l.now, Log: log,
 	}

@@ -23,7 +23,7 @@ const (
 	BatchPath = "/router/batch"
 )
 
-// Issuer issues; *engine.Issuer is one.
+// Issuer issues; *engine.Engine is one.
 type Issuer interface {
 	Issue(ctx context.Context, r *benefit.Request) (benefit.Outcome, error)
 }

@@ -149,7 +149,7 @@ type lab struct {
 	draft   *draft
 	clock   atomic.Int64 // milliseconds after noon
 	store   *memory.Store
-	issuer  *engine.Issuer
+	issuer  *engine.Engine
 	stop    func()
 	broken  error                                  // what the issuer answers instead of issuing
 	crafted func(*benefit.Request) benefit.Outcome // or this
@@ -168,7 +168,8 @@ func newLab(t testing.TB, change func(*draft)) *lab {
 	tx, err := l.store.Begin(ctx, benefit.InstantOf(labNoon))
 	if err == nil {
 		err = tx.Commit(ctx, &benefit.Changes{
-			Now: tx.Now(), Catalogue: 1, Entities: l.draft.entities(t), Users: l.draft.users, Sessions: l.draft.sessions,
+			Now: tx.Now(), Catalogue: 1, Users: l.draft.users,
+			Rows: benefit.RowsOf(benefit.Entities.Rows(l.draft.entities(t)...), benefit.Sessions.Rows(l.draft.sessions...)),
 		})
 	}
 	if err != nil {
@@ -204,7 +205,7 @@ func (l *lab) start() {
 	apps := gateway.NewApps(func() *benefit.Catalogue { return l.issuer.Catalogue() }, log)
 	l.Handler = top.New(top.Options{
 		Issuer: l, Apps: apps.WithSecrets(func(a *benefit.App) (string, error) { return string(a.AppSecret), nil }),
-		Sessions: gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return l.store.Read(ctx) }, 0),
+		Sessions: gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return storetest.Sessions(ctx, l.store) }, 0),
 		Finder:   labFinder{l},
 		Clock:    l.now, Log: log,
 	})
@@ -256,7 +257,7 @@ func (l *lab) change(do func(*draft)) {
 	do(l.draft)
 	entities := l.draft.entities(l.t)
 	err := l.issuer.Change(context.Background(), func(_ context.Context, _ store.Reader, cat *benefit.Catalogue, _ benefit.Env) (*benefit.Changes, error) {
-		return &benefit.Changes{Catalogue: cat.Version + 1, Entities: entities, Users: l.draft.users}, nil
+		return &benefit.Changes{Catalogue: cat.Version + 1, Rows: benefit.RowsOf(benefit.Entities.Rows(entities...)), Users: l.draft.users}, nil
 	})
 	if err != nil {
 		l.t.Fatal(err)

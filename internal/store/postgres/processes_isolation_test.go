@@ -24,7 +24,7 @@ type process struct {
 	t      testing.TB
 	url    string
 	st     *postgres.Store
-	issuer *engine.Issuer
+	issuer *engine.Engine
 	seed   uint64
 }
 

@@ -142,3 +142,17 @@ func Write(ctx context.Context, st store.Store, clock benefit.Instant, changes *
 	changes.Now = tx.Now()
 	return tx.Commit(ctx, changes)
 }
+
+// SessionReader is a reader that finds sessions, as gateways want it.
+type SessionReader struct{ store.Reader }
+
+// Session returns the session whose key has the digest.
+func (r SessionReader) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
+	return store.Session(ctx, r.Reader, digest)
+}
+
+// Sessions opens a reader of the sessions of a store.
+func Sessions(ctx context.Context, st store.Store) (SessionReader, error) {
+	r, err := st.Read(ctx)
+	return SessionReader{r}, err
+}

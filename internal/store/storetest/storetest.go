@@ -214,7 +214,26 @@ func Diff(want, got any) string {
 		}
 	}
 	all := cmp.Exporter(func(reflect.Type) bool { return true })
-	return cmp.Diff(want, got, all, cmpopts.EquateEmpty())
+	return cmp.Diff(want, got, all, cmpopts.EquateEmpty(), cmp.Transformer("changes", func(c benefit.Changes) map[string]any {
+		return map[string]any{"now": c.Now, "issuances": c.Issuances, "users": c.Users, "catalogue": c.Catalogue, "rows": rowsIn(c.Rows)}
+	}))
+}
+
+// rowsIn returns rows with their own types, by the names of their kinds.
+func rowsIn(all []table.Rows) map[string][]any {
+	in := map[string][]any{}
+	var row table.Row
+	for _, rows := range all {
+		for i := range rows.Len() {
+			rows.Read(i, &row)
+			v, err := rows.Kind().Decode(&row)
+			if err != nil {
+				v = err
+			}
+			in[rows.Kind().Name] = append(in[rows.Kind().Name], v)
+		}
+	}
+	return in
 }
 
 // mustContents is ContentsOf in a test.

@@ -16,7 +16,7 @@ import (
 	"faquan/internal/store"
 )
 
-// Options of an Issuer. The zero value of each field but Store and Clock has a default.
+// Options of an Engine. The zero value of each field but Store and Clock has a default.
 type Options struct {
 	Store store.Store
 	// Clock returns the time. The time at which batches are decided never goes back, even if the clock does.
@@ -34,21 +34,21 @@ type Options struct {
 	DrawSecret []byte
 	// Rules evaluates the rules of activities; nil where none has a rule.
 	Rules benefit.Rules
-	// Queue is how many requests may wait; more are rejected with ErrBusy. Default 8192.
+	// Queue is how many commands may wait; more are rejected with ErrBusy. Default 8192.
 	Queue int
-	// Batch is how many requests one commit takes at most; fewer when they ask for many vouchers. Default 1024.
+	// Batch is how many commands one commit takes at most; fewer when they ask for many vouchers. Default 1024.
 	Batch int
-	// Committers is how many batches may be under way at the same time, each with its own share of the recipients; a
+	// Committers is how many batches may be under way at the same time, each with its own share of the commands; a
 	// store for one process takes one. Default 1.
 	Committers int
-	// Log receives what an operator must know: requests that panic, failed commits. The default discards it.
+	// Log receives what an operator must know: commands that panic, failed commits. The default discards it.
 	Log *slog.Logger
 	// Observer receives events about batches. The default observes nothing.
 	Observer Observer
 }
 
-// Issuer issues on one store. Issue and Change are safe for concurrent use; Run (or Step) has one caller.
-type Issuer struct {
+// Engine carries out commands on one store. Do and Change are safe for concurrent use; Run (or Step) has one caller.
+type Engine struct {
 	store       store.Store
 	clock       func() benefit.Instant
 	clockCheck  clockCheck
@@ -60,22 +60,22 @@ type Issuer struct {
 	observer    Observer
 	catalogue   atomic.Pointer[benefit.Catalogue]
 	catalogueMu sync.Mutex   // held to replace the catalogue, so that an older one never overwrites a newer one
-	seed        maphash.Seed // spreads recipients over the committers
+	seed        maphash.Seed // spreads commands over the committers
 	committers  []*committer
 	pace        chan struct{} // see committer.enter
 	contended   atomic.Bool   // other processes issue beside this one
 	underWay    atomic.Int32  // batches of this one
 }
 
-// New makes an issuer on an open store. It reads the catalogue; it issues nothing until Run or Step.
-func New(ctx context.Context, o Options) (*Issuer, error) {
+// New makes an engine on an open store. It reads the catalogue; it carries out nothing until Run or Step.
+func New(ctx context.Context, o Options) (*Engine, error) {
 	o.defaults()
-	i := &Issuer{
+	e := &Engine{
 		store: o.Store, clock: o.Clock, rules: o.Rules, drawSecret: o.DrawSecret, maxBatch: o.Batch, log: o.Log, observer: o.Observer, seed: maphash.MakeSeed(),
 		pace:       make(chan struct{}, 1),
 		clockCheck: clockCheck{elapsed: o.Elapsed, confirm: o.AcceptClock, last: o.Store.LastNow(), log: o.Log},
 	}
-	i.failures = outage.New(o.Log, func() time.Time { return time.UnixMilli(int64(o.Clock())) })
+	e.failures = outage.New(o.Log, func() time.Time { return time.UnixMilli(int64(o.Clock())) })
 	for k := range o.Committers {
 		r := o.Rand
 		switch {
@@ -84,10 +84,10 @@ func New(ctx context.Context, o Options) (*Issuer, error) {
 		case k > 0:
 			r = rand.New(rand.NewPCG(r.Uint64(), r.Uint64()))
 		}
-		i.committers = append(i.committers, newCommitter(i, r, (o.Queue+o.Committers-1)/o.Committers))
+		e.committers = append(e.committers, newCommitter(e, r, (o.Queue+o.Committers-1)/o.Committers))
 	}
-	i.catalogue.Store(&benefit.Catalogue{Version: -1}) // of no store
-	return i, i.Refresh(ctx)
+	e.catalogue.Store(&benefit.Catalogue{Version: -1}) // of no store
+	return e, e.Refresh(ctx)
 }
 
 func (o *Options) defaults() {
@@ -120,129 +120,117 @@ func newSecureRand() *rand.Rand {
 }
 
 // Catalogue returns the snapshot in force. Take it once per request.
-func (i *Issuer) Catalogue() *benefit.Catalogue { return i.catalogue.Load() }
+func (e *Engine) Catalogue() *benefit.Catalogue { return e.catalogue.Load() }
 
 // Refresh takes the catalogue of the store in force, if it is another one: another process has changed it. Batches do
 // so by themselves; it is for gateways, which read what they are asked by the catalogue before there is a batch.
-func (i *Issuer) Refresh(ctx context.Context) error {
-	i.catalogueMu.Lock()
-	defer i.catalogueMu.Unlock()
-	entities, version, err := i.store.Entities(ctx)
+func (e *Engine) Refresh(ctx context.Context) error {
+	e.catalogueMu.Lock()
+	defer e.catalogueMu.Unlock()
+	entities, version, err := e.store.Entities(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the catalogue: %w", err)
 	}
-	if version == i.Catalogue().Version {
+	if version == e.Catalogue().Version {
 		return nil
 	}
 	cat, err := benefit.CatalogueOf(version, entities)
 	if err != nil {
 		return err
 	}
-	i.catalogue.Store(cat)
+	e.catalogue.Store(cat)
 	return nil
 }
 
 // Waiting returns how many requests wait for a batch.
-func (i *Issuer) Waiting() (n int) {
-	for _, c := range i.committers {
+func (e *Engine) Waiting() (n int) {
+	for _, c := range e.committers {
 		n += c.queue.size()
 	}
 	return n
 }
 
-// queueOf returns the queue of a recipient. It is always the same one, so that no two concurrent batches have requests
-// of one recipient. A batch taken from all queues runs alone; see committer.gather.
-func (i *Issuer) queueOf(r benefit.Identifier) *queue {
-	if len(i.committers) == 1 {
-		return i.committers[0].queue
+// queueOf returns the queue of a command. It is always the same one for those that touch the same, so that no two
+// concurrent batches have two of them. A batch taken from all queues runs alone; see committer.gather.
+func (e *Engine) queueOf(c benefit.Command) *queue {
+	if len(e.committers) == 1 {
+		return e.committers[0].queue
 	}
-	return i.committers[maphash.Comparable(i.seed, r)%uint64(len(i.committers))].queue
+	var h maphash.Hash
+	h.SetSeed(e.seed)
+	c.Touches(&h)
+	return e.committers[h.Sum64()%uint64(len(e.committers))].queue
 }
 
-// Issue puts a request into a batch and waits for its outcome. The request must not be changed until it returns, nor
-// afterwards when it returned ErrUnknown. When ctx ends first, the answer is ErrGaveUp (certainly not issued by this
-// attempt) or ErrUnknown (it was in a batch).
-func (i *Issuer) Issue(ctx context.Context, r *benefit.Request) (benefit.Outcome, error) {
-	p, err := i.Submit(r)
+// Do puts a command into a batch and waits until its result is durable; only then may the caller look at the command
+// again. When ctx ends first, the answer is ErrGaveUp (this attempt has certainly changed nothing) or ErrUnknown (it was
+// in a batch).
+func (e *Engine) Do(ctx context.Context, c benefit.Command) error {
+	p, err := e.Submit(c)
 	if err != nil {
-		return benefit.Outcome{}, err
+		return err
 	}
 	return await(ctx, p.p)
 }
 
-// Pending is a submitted request.
-type Pending struct{ p *pending }
-
-// Submit puts a request into the queue without waiting. It is for callers that drive Step themselves.
-func (i *Issuer) Submit(r *benefit.Request) (Pending, error) {
-	if err := check(r); err != nil {
-		return Pending{}, err
+// DryRun decides a command as Do would at this moment, and changes nothing.
+func (e *Engine) DryRun(ctx context.Context, c benefit.Command) error {
+	p, err := e.submit(c, true)
+	if err != nil {
+		return err
 	}
-	p := &pending{request: r, since: i.observer.Now(), done: make(chan struct{}, 1)}
-	for k := range r.Lines {
-		p.size += r.Lines[k].Vouchers()
-	}
-	return Pending{p}, i.queueOf(r.Recipient).put(p)
+	return await(ctx, p.p)
 }
 
-// Result returns the outcome; ok is false while the request still waits. Call it once after that.
-func (p Pending) Result() (o benefit.Outcome, err error, ok bool) {
+// Pending is a submitted command.
+type Pending struct{ p *pending }
+
+// Submit puts a command into the queue without waiting. It is for callers that drive Step themselves.
+func (e *Engine) Submit(c benefit.Command) (Pending, error) { return e.submit(c, false) }
+
+func (e *Engine) submit(c benefit.Command, dryRun bool) (Pending, error) {
+	if err := c.Check(); err != nil {
+		return Pending{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	p := &pending{command: c, dryRun: dryRun, size: c.Size(), since: e.observer.Now(), done: make(chan struct{}, 1)}
+	return Pending{p}, e.queueOf(c).put(p)
+}
+
+// Result returns the error that Do would have returned; ok is false while the command still waits. Call it once after
+// that.
+func (p Pending) Result() (err error, ok bool) {
 	select {
 	case <-p.p.done:
-		return p.p.outcome, p.p.err, true
+		return p.p.err, true
 	default:
-		return benefit.Outcome{}, nil, false
+		return nil, false
 	}
 }
 
 // Run commits batches until Stop was called and nothing waits, or until the store has failed; then it returns the
 // store's error and every later request is rejected.
-func (i *Issuer) Run() error {
-	ended := make(chan error, len(i.committers))
-	for _, c := range i.committers {
+func (e *Engine) Run() error {
+	ended := make(chan error, len(e.committers))
+	for _, c := range e.committers {
 		go func() { ended <- c.run() }()
 	}
 	var failed error
-	for range i.committers {
+	for range e.committers {
 		if err := <-ended; err != nil {
 			failed = err
-			i.Stop()
+			e.Stop()
 		}
 	}
 	return failed
 }
 
 // Stop lets Run finish the requests that wait already, and rejects all others.
-func (i *Issuer) Stop() {
-	for _, c := range i.committers {
+func (e *Engine) Stop() {
+	for _, c := range e.committers {
 		c.queue.stop()
 	}
 }
 
 // Step processes one batch of the first committer to its answers. It reports whether there was anything to do. Its
 // error is store.ErrFailed: the store must be opened again.
-func (i *Issuer) Step() (bool, error) { return i.committers[0].step() }
-
-// check rejects requests that no gateway may build.
-func check(r *benefit.Request) error {
-	if r.Scope == "" || !benefit.ValidKey(r.Key) {
-		return fmt.Errorf("%w: the key must have 1 to %d characters, in a scope", ErrInvalid, benefit.MaxKey)
-	}
-	if (len(r.Lines) == 0) == (r.Params.SceneCode == "") || r.Recipient.Type == "" {
-		return fmt.Errorf("%w: a recipient is needed, and lines or a scene", ErrInvalid)
-	}
-	if r.BindMillis < 0 || r.BindMillis > 0 && r.Continues {
-		return fmt.Errorf("%w: a key of %d ms cannot be bound, or continued", ErrInvalid, r.BindMillis)
-	}
-	total := 0
-	for _, l := range r.Lines {
-		if l.Sends < 1 || l.Quantity < 1 || l.Sends > benefit.MaxRequestVouchers || l.Quantity > benefit.MaxRequestVouchers {
-			return fmt.Errorf("%w: %d sends of %d vouchers", ErrInvalid, l.Sends, l.Quantity)
-		}
-		total += l.Vouchers()
-	}
-	if total > benefit.MaxRequestVouchers {
-		return fmt.Errorf("%w: %d vouchers in one request, at most %d", ErrInvalid, total, benefit.MaxRequestVouchers)
-	}
-	return nil
-}
+func (e *Engine) Step() (bool, error) { return e.committers[0].step() }
