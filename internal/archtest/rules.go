@@ -112,8 +112,9 @@ var Rules = []Rule{
 	// What only tests use: see TestSupport.
 	{"internal/archtest", nil, nil},
 	{"internal/sim", []string{All}, []string{sqlite}},
+	{"internal/oracle", []string{"internal/benefit", "internal/id", "internal/money"}, []string{gocmp}},
 	{"internal/store/storetest", []string{
-		"internal/benefit", "internal/gateway/scope", "internal/id", "internal/money", "internal/store", "internal/store/memory",
+		"internal/benefit", "internal/gateway/scope", "internal/id", "internal/money", "internal/oracle", "internal/store", "internal/store/memory",
 	}, []string{gocmp}},
 	{"internal/pgtest", []string{"internal/pgserver"}, nil},
 	{"internal/pgtest/cutproxy", nil, nil},
@@ -129,7 +130,7 @@ var Core = []string{"internal/money", "internal/id", "internal/benefit", "intern
 
 // TestSupport are the packages that no shipped package may import, directly or through another.
 var TestSupport = []string{
-	"internal/archtest", "internal/pgtest", "internal/pgtest/cutproxy", "internal/pgtest/ha",
+	"internal/archtest", "internal/oracle", "internal/pgtest", "internal/pgtest/cutproxy", "internal/pgtest/ha",
 	"internal/sim", "internal/store/storetest", "internal/tools/guards", "internal/tools/testcount",
 	"internal/vfs/faultfs", "sdktest/world",
 }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	. "faquan/internal/benefit"
-	"faquan/internal/id"
+	"faquan/internal/oracle"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
 )
@@ -66,8 +65,7 @@ type history struct {
 	world     *storetest.World
 	store     *memory.Store
 	committer *storetest.Committer
-	judge     *judge
-	committed Instant // the last committed now
+	oracle    *oracle.Oracle
 	tally     map[Reason]int
 
 	catalogues map[int64]*Catalogue // by version
@@ -84,7 +82,8 @@ func newHistory(rt failer, w *storetest.World) *history {
 	st := memory.New()
 	return &history{
 		rt: rt, world: w, store: st, committer: storetest.NewCommitter(st, w.Catalogue(), 1), tally: map[Reason]int{},
-		judge: newJudge(), catalogues: map[int64]*Catalogue{},
+		// A batch of five requests may draw all ten codes of one digit, but never the hundred of two.
+		oracle: storetest.NewOracle(1), catalogues: map[int64]*Catalogue{},
 	}
 }
 
@@ -97,43 +96,32 @@ func (h *history) run(steps int) {
 	h.explain()
 }
 
-// explain tells of everything that was issued how it came about: the same as it did, whatever has changed since.
+// explain explains everything that was issued, once more: the same as it was, whatever has changed since.
 func (h *history) explain() {
-	c, err := storetest.ContentsOf(h.rt.Context(), h.store)
-	if err != nil {
-		h.rt.Fatal(err)
-	}
-	for _, i := range c.Issuances {
-		if err := checkExplanation(h.catalogues[i.Catalogue], i, nil); err != nil {
-			h.rt.Fatal(err)
+	for _, i := range h.contents().Issuances {
+		if err := h.oracle.CheckExplanation(i, Explain(h.catalogues[i.Catalogue], i, storetest.Rules{})); err != nil {
+			h.rt.Fatalf("explaining %d in the end: %v", i.ID, err)
 		}
 	}
 }
 
 // step does what comes next, and judges it.
 func (h *history) step(s storetest.Step) {
-	now := max(s.Clock, h.committed)
-	h.judge.cat, h.committer.Catalogue = h.world.Catalogue(), h.world.Catalogue()
-	h.catalogues[h.judge.cat.Version] = h.judge.cat
+	cat := h.world.Catalogue()
+	h.committer.Catalogue, h.catalogues[cat.Version] = cat, cat
+	h.oracle.SetCatalogue(cat)
 	if s.Changes != nil {
 		if err := storetest.Write(h.rt.Context(), h.store, s.Clock, s.Changes); err != nil {
 			h.rt.Fatal(err)
 		}
-		for _, u := range s.Changes.Users {
-			h.judge.users[u.ID] = u
-		}
-		h.committed = now
+		h.oracle.SetUsers(s.Changes.Users...)
 		return
 	}
-	outcomes, err := h.committer.Issue(h.rt.Context(), s.Clock, s.Requests...)
+	outcomes, err := h.committer.IssueJudged(h.rt.Context(), h.oracle, s.Clock, s.Requests...)
 	if err != nil {
 		h.rt.Fatal(err)
 	}
-	before := len(h.judge.given)
-	for k, o := range outcomes {
-		if err := h.judge.verdict(s.Requests[k], o, now); err != nil {
-			h.rt.Fatalf("request %d at %s: %v\nrequest %+v\noutcome %+v", k, now, err, *s.Requests[k], o)
-		}
+	for _, o := range outcomes {
 		h.tally[o.Reason]++
 		for _, e := range o.Errors {
 			h.tally[e.Reason]++
@@ -142,108 +130,30 @@ func (h *history) step(s storetest.Step) {
 			h.tally[l.Reason]++
 		}
 	}
-	if len(h.judge.given) > before {
-		h.committed = now
-	}
 	h.recount()
 }
 
-// recount holds the rows of the store to the invariants: the counters are what the vouchers say, no cap is
-// exceeded, no id and no key is there twice, every voucher is worth what its template gives and belongs to a user.
+// recount compares the rows of the store with what was issued.
 func (h *history) recount() {
-	c, err := storetest.ContentsOf(h.rt.Context(), h.store)
-	if err != nil {
+	c := h.contents()
+	if err := h.oracle.CheckRows(c.Issuances, c.Rows); err != nil {
 		h.rt.Fatal(err)
 	}
 	users := map[UserID]bool{}
 	for _, u := range c.Users {
 		users[u.ID] = true
 	}
-	type day struct {
-		template TemplateID
-		day      Day
-	}
-	counts, days := map[TemplateID]TemplateCount{}, map[day]TemplateDay{}
-	totals := map[QuotaKey]Quota{}
-	ids, keys := map[id.ID]bool{}, map[string][]*Issuance{}
 	for _, i := range c.Issuances {
-		key := string(i.Scope) + "\x00" + i.Key
-		for _, other := range keys[key] {
-			a, b := i, other
-			if b.At() < a.At() {
-				a, b = b, a
-			}
-			if a.BindMillis == 0 || b.At() < a.At()+Instant(a.BindMillis) {
-				h.rt.Fatalf("the key %q is bound twice", key)
-			}
-		}
-		keys[key] = append(keys[key], i)
-		for _, v := range i.Vouchers() {
-			if ids[v.ID] || v.ID.Millis() > h.store.LastIDMillis() || !users[v.User] {
-				h.rt.Fatalf("voucher %d of user %d is there twice, or too late, or nobody's", v.ID, v.User)
-			}
-			ids[v.ID] = true
-			h.checkWorth(v)
-			n, d := counts[v.Template], days[day{v.Template, v.IssuedAt.Day()}]
-			counts[v.Template] = TemplateCount{v.Template, n.Count + 1, n.Amount + int64(v.Amount)}
-			days[day{v.Template, v.IssuedAt.Day()}] = TemplateDay{v.Template, v.IssuedAt.Day(), d.Count + 1, d.Amount + int64(v.Amount)}
-			k := QuotaKey{User: v.User, Template: v.Template}
-			q := totals[k]
-			if v.IssuedAt.Day() > q.Day {
-				q.Day, q.DayTotal = v.IssuedAt.Day(), 0
-			}
-			if v.IssuedAt.Day() == q.Day {
-				q.DayTotal++
-			}
-			totals[k] = Quota{k, q.Total + 1, q.Day, q.DayTotal}
-		}
-	}
-	h.same("counts of templates", counts, keyed(storetest.RowsOf(c, TemplateCounts), func(x TemplateCount) TemplateID { return x.Template }))
-	h.same("counts of days", days, keyed(storetest.RowsOf(c, TemplateDays), func(x TemplateDay) day { return day{x.Template, x.Day} }))
-	h.same("quotas", totals, keyed(storetest.RowsOf(c, Quotas), func(x Quota) QuotaKey { return x.QuotaKey }))
-	h.same("participations", keyed(h.judge.participations(), func(p Participation) ParticipationKey { return p.ParticipationKey }),
-		keyed(storetest.RowsOf(c, Participations), func(p Participation) ParticipationKey { return p.ParticipationKey }))
-	for _, t := range h.judge.cat.Templates {
-		n := counts[t.ID]
-		h.within(t, "count", t.Stock.Count, n.Count)
-		h.within(t, "amount", t.Stock.Amount, n.Amount)
-		for _, d := range days {
-			if d.Template == t.ID {
-				h.within(t, "count on "+d.Day.String(), t.Stock.CountPerDay, d.Count)
-				h.within(t, "amount on "+d.Day.String(), t.Stock.AmountPerDay, d.Amount)
-			}
+		if i.ID.Millis() > h.store.LastIDMillis() || !users[i.User] {
+			h.rt.Fatalf("issuance %d of user %d is too late, or nobody's", i.ID, i.User)
 		}
 	}
 }
 
-func (h *history) checkWorth(v Voucher) {
-	t := h.judge.cat.Templates[v.Template]
-	lowest, highest := t.Face.Reduction, t.Face.Reduction
-	if t.Kind == Cash {
-		lowest, highest = t.Amount.Min, t.Amount.Max
+func (h *history) contents() *storetest.Contents {
+	c, err := storetest.ContentsOf(h.rt.Context(), h.store)
+	if err != nil {
+		h.rt.Fatal(err)
 	}
-	if v.Amount < lowest || v.Amount > highest || v.Kind != t.Kind || v.Face != t.Face {
-		h.rt.Fatalf("voucher %+v of template %+v", v, t)
-	}
-}
-
-func (h *history) within(t *Template, what string, most Cap, got int64) {
-	if most != Unlimited && got > int64(most) {
-		h.rt.Fatalf("template %d: %s %d, above %d", t.ID, what, got, most)
-	}
-}
-
-func (h *history) same(what string, counted, stored any) {
-	if diff := cmp.Diff(counted, stored); diff != "" {
-		h.rt.Fatalf("%s (-counted +stored):\n%s", what, diff)
-	}
-}
-
-// keyed makes a map of rows.
-func keyed[K comparable, V any](rows []V, key func(V) K) map[K]V {
-	m := map[K]V{}
-	for _, v := range rows {
-		m[key(v)] = v
-	}
-	return m
+	return c
 }

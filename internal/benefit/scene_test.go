@@ -73,7 +73,11 @@ func narrow(acts []string, rights ...ActRight) func(*Request) {
 
 // chosenFrom lists the activities of the lines that were tried.
 func chosenFrom(o Outcome) (all []ActivityID) {
-	for _, l := range attemptOf(o).Lines {
+	decided := o.Issuance
+	if o.Attempt != nil {
+		decided = o.Attempt
+	}
+	for _, l := range decided.Lines {
 		all = append(all, l.Activity)
 	}
 	return all

@@ -2,12 +2,14 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
+	"faquan/internal/oracle"
 	"faquan/internal/store"
 )
 
@@ -119,6 +121,28 @@ func (c *Committer) Issue(ctx context.Context, clock benefit.Instant, requests .
 		return outcomes, nil
 	}
 	return outcomes, tx.Commit(ctx, changes)
+}
+
+// NewOracle makes an oracle for outcomes that were decided with an [Env]. scarceDigits is as in [oracle.Options].
+func NewOracle(scarceDigits int) *oracle.Oracle {
+	explain := func(cat *benefit.Catalogue, i *benefit.Issuance) *benefit.Explanation {
+		return benefit.Explain(cat, i, Rules{})
+	}
+	return oracle.New(oracle.Options{Secret: DrawSecret, Explain: explain, ScarceDigits: scarceDigits})
+}
+
+// IssueJudged issues as Issue does, and fails when an outcome is not what the oracle finds right.
+func (c *Committer) IssueJudged(ctx context.Context, o *oracle.Oracle, clock benefit.Instant, requests ...*benefit.Request) ([]benefit.Outcome, error) {
+	outcomes, err := c.Issue(ctx, clock, requests...)
+	if err != nil {
+		return nil, err
+	}
+	for k, r := range requests {
+		if err := o.Judge(r, outcomes[k], c.state.Now); err != nil {
+			return nil, fmt.Errorf("request %d at %s: %w\nrequest %+v\noutcome %+v", k, c.state.Now, err, *r, outcomes[k])
+		}
+	}
+	return outcomes, nil
 }
 
 // Issue issues the requests in one batch at Start, or after it when the store is further.

@@ -1,0 +1,210 @@
+// Package oracle is a second implementation of the rules, in plain code, for tests.
+//
+// An [Oracle] knows the catalogue, the users and everything that was ever issued. It keeps no counters: it counts from
+// the list of what was issued. [Oracle.Judge] works out what the outcome of a request must be and compares the outcome
+// that the core gave with that; where it is right, the oracle takes what was issued into its list. Only what the core
+// draws (ids, random amounts, certificate codes) is taken from the outcome, after checking that it could be drawn.
+//
+// The oracle shares the vocabulary of package benefit, and nothing that decides. The property tests of the core, the
+// random histories of package storetest and the simulation use it.
+//
+// Each kind of command has a file with a method that judges its outcomes (issue.go); what a command makes known is
+// booked by a method of this file.
+package oracle
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+)
+
+// Options are what an oracle needs to know besides what happens.
+type Options struct {
+	// Secret is the key of the draws in scenes of weighted activities.
+	Secret []byte
+	// Explain explains a decision. The oracle compares the explanation with its own decision.
+	Explain func(*benefit.Catalogue, *benefit.Issuance) *benefit.Explanation
+	// ScarceDigits is the most digits of certificate codes that the other requests of a batch may have used up alone. Of
+	// longer codes a good part must be taken before a request may go without.
+	ScarceDigits int
+}
+
+// Oracle judges outcomes.
+type Oracle struct {
+	Options
+	Catalogue *benefit.Catalogue
+	Users     map[benefit.UserID]*benefit.User
+
+	keys      map[Key]*benefit.Issuance // the last one under each key
+	issuances map[id.ID]*benefit.Issuance
+	sends     []send
+	vouchers  map[id.ID]bool
+	codes     map[string]id.ID // the issuance that has each certificate code
+	choices   map[id.ID]*choice
+	caps      map[benefit.TemplateID]benefit.Stock // the loosest that there ever were
+}
+
+// Key is an idempotency key in its scope.
+type Key struct {
+	Scope benefit.Scope
+	Key   string
+}
+
+// KeyOf returns the key of a request.
+func KeyOf(r *benefit.Request) Key { return Key{r.Scope, r.Key} }
+
+// New makes an oracle that knows nothing yet.
+func New(o Options) *Oracle {
+	return &Oracle{
+		Options: o, Users: map[benefit.UserID]*benefit.User{}, keys: map[Key]*benefit.Issuance{},
+		issuances: map[id.ID]*benefit.Issuance{}, vouchers: map[id.ID]bool{}, codes: map[string]id.ID{},
+		choices: map[id.ID]*choice{}, caps: map[benefit.TemplateID]benefit.Stock{},
+	}
+}
+
+// SetCatalogue puts a catalogue in force.
+func (o *Oracle) SetCatalogue(cat *benefit.Catalogue) {
+	o.Catalogue = cat
+	for _, t := range cat.Templates {
+		caps, ok := o.caps[t.ID]
+		if !ok {
+			caps = t.Stock
+		}
+		o.caps[t.ID] = benefit.Stock{
+			Count: looser(caps.Count, t.Stock.Count), Amount: looser(caps.Amount, t.Stock.Amount),
+			CountPerDay: looser(caps.CountPerDay, t.Stock.CountPerDay), AmountPerDay: looser(caps.AmountPerDay, t.Stock.AmountPerDay),
+		}
+	}
+}
+
+func looser(a, b benefit.Cap) benefit.Cap {
+	if a == benefit.Unlimited || b == benefit.Unlimited {
+		return benefit.Unlimited
+	}
+	return max(a, b)
+}
+
+// SetUsers takes users as they are now.
+func (o *Oracle) SetUsers(users ...*benefit.User) {
+	for _, u := range users {
+		o.Users[u.ID] = u
+	}
+}
+
+// Under returns the last issuance under a key, also when it binds the key no more; nil when there is none.
+func (o *Oracle) Under(k Key) *benefit.Issuance { return o.keys[k] }
+
+// Bound returns the issuance that binds a key at now; nil when there is none.
+func (o *Oracle) Bound(k Key, now benefit.Instant) *benefit.Issuance {
+	i := o.keys[k]
+	if i != nil && i.BindMillis != 0 && now >= i.At()+benefit.Instant(i.BindMillis) {
+		return nil
+	}
+	return i
+}
+
+// Keys lists the keys under which something was issued, in no order.
+func (o *Oracle) Keys() []Key { return keysOf(o.keys) }
+
+// Codes lists the certificate codes that are taken, in no order.
+func (o *Oracle) Codes() []string { return keysOf(o.codes) }
+
+// OfCode returns the issuance that has a code.
+func (o *Oracle) OfCode(code string) id.ID { return o.codes[code] }
+
+// recipient returns the user that an identifier names now; nil when there is none.
+func (o *Oracle) recipient(ident benefit.Identifier) *benefit.User {
+	if user, ref := ident.Ref(); ref {
+		return o.Users[user]
+	}
+	for _, u := range o.Users {
+		if slices.Contains(u.Identifiers, ident) {
+			return u
+		}
+	}
+	return nil
+}
+
+// Book takes an issuance that is stored now: a new one, or one of before that has issued more or closed lines. It fails
+// when what may never change has changed, or when two issuances share a key, a voucher or a code.
+func (o *Oracle) Book(i *benefit.Issuance) error {
+	k := Key{i.Scope, i.Key}
+	before := o.Bound(k, i.At())
+	if before != nil {
+		if before.ID != i.ID {
+			return fmt.Errorf("%s %q has a second issuance: %d and %d", i.Scope, i.Key, before.ID, i.ID)
+		}
+		if err := differ("what was frozen changed afterwards", frozen(before, before), frozen(i, before)); err != nil {
+			return err
+		}
+	}
+	for n := range i.Lines {
+		l, had := &i.Lines[n], []string(nil)
+		if before != nil {
+			had = before.Lines[n].Codes
+		}
+		if len(l.Codes) < len(had) || !slices.Equal(l.Codes[:len(had)], had) {
+			return fmt.Errorf("the codes of line %d changed from %v to %v", n, had, l.Codes)
+		}
+		for _, code := range l.Codes[len(had):] {
+			if other, taken := o.codes[code]; taken {
+				return fmt.Errorf("code %s went to %d and to %d", code, other, i.ID)
+			}
+			o.codes[code] = i.ID
+		}
+		if before != nil && before.Lines[n].Issued > 0 {
+			continue
+		}
+		for v := range l.Issued * l.Quantity {
+			voucher := l.First + id.ID(v)
+			if o.vouchers[voucher] {
+				return fmt.Errorf("voucher %d was issued twice", voucher)
+			}
+			o.vouchers[voucher] = true
+		}
+		for s := range l.Issued {
+			o.sends = o.give(o.sends, i.User, i.Params.Card, l, s, l.At)
+		}
+	}
+	o.keys[k], o.issuances[i.ID] = i, i
+	return nil
+}
+
+// frozen returns what of an issuance may never change, when before is how it stood: lines that had issued something may
+// not change at all.
+func frozen(i, before *benefit.Issuance) benefit.Issuance {
+	f := *i
+	f.BoxDone, f.Lines = false, nil
+	for k, l := range i.Lines {
+		if before.Lines[k].Issued == 0 {
+			l = benefit.IssuedLine{Line: l.Line, First: l.First, Amounts: l.Amounts}
+		}
+		f.Lines = append(f.Lines, l)
+	}
+	return f
+}
+
+// differ returns an error that shows how two values differ; nil when they do not. Empty and absent lists are the same.
+func differ(what string, want, got any) error {
+	if reflect.DeepEqual(want, got) { // cmp takes its time
+		return nil
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		return fmt.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+	return nil
+}
+
+func keysOf[K comparable, V any](m map[K]V) []K {
+	all := make([]K, 0, len(m))
+	for k := range m {
+		all = append(all, k)
+	}
+	return all
+}
