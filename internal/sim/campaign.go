@@ -41,13 +41,13 @@ func (w *world) box() *benefit.Box {
 	return &benefit.Box{Cards: cards, DoneAfter: 1 + w.pick(3), CountSends: w.pick(2) == 0}
 }
 
-// rule draws a rule, mostly none: see the type of that name.
+// rule draws a rule, mostly none, in the language of oracle.Term.
 func (w *world) rule() string {
 	t, a := 1+w.pick(w.templates), firstCampaign+w.pick(w.campaigns)
-	return some(w, "", "", "", "", "", "", "", "", "", "", "level>=2", "level<3", "known>=1", "known<1",
-		fmt.Sprintf("issued(t%d)<%d", t, 1+w.pick(6)), fmt.Sprintf("issuedToday(t%d)<%d", t, 1+w.pick(3)),
-		fmt.Sprintf("joined(a%d)<%d", a, 1+w.pick(6)), fmt.Sprintf("joinedToday(a%d)<%d", a, 1+w.pick(3)),
-		fmt.Sprintf("joined(a%d)>=1", a), "issued(t99)<1")
+	return some(w, "", "", "", "", "", "", "", "", "", "", "!user.level<2", "user.level<3", "known", "!known",
+		fmt.Sprintf("t%d<%d", t, 1+w.pick(6)), fmt.Sprintf("t%d/day<%d", t, 1+w.pick(3)),
+		fmt.Sprintf("@a%d<%d", a, 1+w.pick(6)), fmt.Sprintf("@a%d/day<%d", a, 1+w.pick(3)),
+		fmt.Sprintf("!@a%d<1", a), "t99<1")
 }
 
 func (w *world) attributes() []byte {

@@ -1,9 +1,6 @@
 package sim
 
 import (
-	"cmp"
-	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 
@@ -59,12 +56,12 @@ func (s *simulation) same() bool {
 	return diff(s.contents(s.model), s.contents(s.back.all())) == ""
 }
 
-// write applies a commit that only the store had to the plain store and the ledger.
+// write applies a commit that only the store had to the plain store and the oracle.
 func (s *simulation) write(c *benefit.Changes) {
 	s.writePlain(c)
 	s.learn(c)
 	for _, i := range c.Issuances {
-		if err := s.ledger.add(i); err != nil {
+		if err := s.oracle.Book(i); err != nil {
 			s.failf("a commit of unknown outcome: %v", err)
 		}
 	}
@@ -79,7 +76,9 @@ func (s *simulation) check(when string) {
 	if all := s.back.all(); !all.Shared() { // one of several knows of its own ids, and of those that it found
 		s.wantLastID(all)
 	}
-	s.recount(got)
+	if err := s.oracle.CheckRows(got.Rows); err != nil {
+		s.failf("what the store holds %s is not what the callers were told: %v", when, err)
+	}
 	s.ask1(got)
 	s.explain(got, 5)
 	s.tracef("checked %s: %d issuances, %d users", when, len(got.Issuances), len(got.Users))
@@ -92,60 +91,6 @@ func (s *simulation) wantLastID(st store.Store) {
 	}
 }
 
-// recount compares the counters with the vouchers, and both with the ledger and the caps.
-func (s *simulation) recount(c *storetest.Contents) {
-	fresh := newLedger()
-	for _, i := range c.Issuances {
-		if err := fresh.add(i); err != nil {
-			s.failf("counting again: %v", err)
-		}
-	}
-	l := s.ledger
-	for what, same := range map[string]bool{
-		"the vouchers": reflect.DeepEqual(fresh.holders, l.holders), "the totals": maps.Equal(fresh.total, l.total),
-		"the days": maps.Equal(fresh.day, l.day), "the users' totals": maps.Equal(fresh.user, l.user),
-		"the codes": maps.Equal(fresh.codes, l.codes),
-	} {
-		if !same {
-			s.failf("%s that the callers were told of are not those in the store", what)
-		}
-	}
-	for _, row := range c.Counts {
-		if fresh.total[row.Template] != (tally{row.Count, row.Amount}) {
-			s.failf("the counters of template %d are %+v, the vouchers say %+v", row.Template, row, fresh.total[row.Template])
-		}
-	}
-	for _, row := range c.Days {
-		if got := fresh.day[dayKey{row.Template, row.Day}]; got != (tally{row.Count, row.Amount}) {
-			s.failf("the counters of template %d on %v are %+v, the vouchers say %+v", row.Template, row.Day, row, got)
-		}
-	}
-	for _, row := range c.Quotas {
-		if got, day := fresh.user[row.QuotaKey], fresh.userDay[userDay{row.QuotaKey, row.Day}]; got != row.Total || day != row.DayTotal {
-			s.failf("the quota %+v, the vouchers say %d and %d", row, got, day)
-		}
-	}
-	if len(c.Counts) != len(fresh.total) || len(c.Days) != len(fresh.day) || len(c.Quotas) != len(fresh.user) {
-		s.failf("there are counters without vouchers, or vouchers without counters")
-	}
-	s.recountParticipations(c, fresh)
-	if err := l.withinCaps(); err != nil {
-		s.failf("%v", err)
-	}
-}
-
-// recountParticipations compares what is kept of users in activities with what the activities gave.
-func (s *simulation) recountParticipations(c *storetest.Contents, fresh *ledger) {
-	for _, row := range c.Participations {
-		if diff := diff(s.ledger.participation(row.ParticipationKey), row); diff != "" {
-			s.failf("a participation (-should +is):\n%s", diff)
-		}
-	}
-	if len(c.Participations) != len(fresh.participationEvents) || len(c.Participations) != len(s.ledger.participationEvents) {
-		s.failf("%d participations are kept, there should be %d", len(c.Participations), len(fresh.participationEvents))
-	}
-}
-
 // explain checks that decisions come out as they did when they are made again by the catalogue of their version.
 func (s *simulation) explain(c *storetest.Contents, limit int) {
 	r, err := s.back.all().Read(s.ctx)
@@ -153,30 +98,20 @@ func (s *simulation) explain(c *storetest.Contents, limit int) {
 		s.failf("Read: %v", err)
 	}
 	defer r.Close()
-	for k := range c.Issuances {
-		i := c.Issuances[len(c.Issuances)-1-k]
+	for _, i := range slices.Backward(c.Issuances) {
 		if i.Basis == nil {
 			continue
 		}
 		if limit--; limit < 0 {
 			return
 		}
-		result, err := s.processes[0].issuer.Explain(s.ctx, r, i)
+		e, err := s.processes[0].issuer.Explain(s.ctx, r, i)
+		if err == nil {
+			err = s.oracle.CheckExplanation(i, e)
+		}
 		if err != nil {
 			s.failf("explaining %d: %v", i.ID, err)
 		}
-		var names, want []string
-		for _, candidate := range result.Candidates {
-			for _, line := range candidate.Lines {
-				if candidate.Chosen {
-					names = append(names, fmt.Sprint(line.Template, "x", line.Vouchers))
-				}
-			}
-		}
-		for _, line := range i.Lines {
-			want = append(want, fmt.Sprint("t", line.Template, "x", line.Vouchers()))
-		}
-		s.compare("what was chosen, made again", want, names)
 	}
 }
 
@@ -209,18 +144,15 @@ func (s *simulation) ask1(c *storetest.Contents) {
 		s.compare("whom an identifier names", first(plain.Recipient(s.ctx, ident)), first(real.Recipient(s.ctx, ident)))
 		s.compare("whose a voucher is", first(plain.IssuanceOf(s.ctx, after+1)), first(real.IssuanceOf(s.ctx, after+1)))
 	}
-	claims := slices.SortedFunc(maps.Keys(s.ledger.issued), func(a, b claim) int {
-		return cmp.Or(cmp.Compare(a.scope, b.scope), cmp.Compare(a.key, b.key))
-	})
-	for _, k := range claims {
-		s.compare("what stands under a key", s.ledger.issued[k], first(real.Claim(s.ctx, k.scope, k.key)))
+	for _, k := range s.oracle.Keys() {
+		s.compare("what stands under a key", s.oracle.Under(k), first(real.Claim(s.ctx, k.Scope, k.Key)))
 	}
-	codes := slices.Sorted(maps.Keys(s.ledger.codes))
+	codes := slices.Sorted(slices.Values(s.oracle.Codes()))
 	for range min(5, len(codes)) {
 		code := codes[s.pick(len(codes))]
 		of, err := real.Claim(s.ctx, benefit.CodeScope, code)
-		if err != nil || of == nil || of.ID != s.ledger.codes[code] {
-			s.failf("a code leads to %+v, %v, and not to %d", of, err, s.ledger.codes[code])
+		if err != nil || of == nil || of.ID != s.oracle.OfCode(code) {
+			s.failf("a code leads to %+v, %v, and not to %d", of, err, s.oracle.OfCode(code))
 		}
 	}
 	for range 2 {

@@ -16,21 +16,30 @@ type Coverage struct {
 	ToUsers         int // issues to a user named by id
 }
 
-// line counts one attempt at a line.
-func (m *Coverage) line(result benefit.LineOutcome) {
-	switch {
-	case result.Issued > 0 && result.Refused > 0:
-		m.Partial++
-	case result.Reason == benefit.Guarded:
-		m.Guarded++
-	case result.Reason == benefit.CodesEmpty:
-		m.Codeless++
+// attempt counts the lines that were tried; bound is what bound the key before.
+func (m *Coverage) attempt(r *benefit.Request, o benefit.Outcome, bound *benefit.Issuance) {
+	for k, result := range o.Lines {
+		if bound != nil && (!bound.Continues || !r.Continues || bound.Lines[k].Issued > 0 || bound.Lines[k].Reason.Final()) {
+			continue
+		}
+		switch {
+		case result.Issued > 0 && result.Refused > 0:
+			m.Partial++
+		case result.Reason == benefit.Guarded:
+			m.Guarded++
+		case result.Reason == benefit.CodesEmpty:
+			m.Codeless++
+		}
 	}
 }
 
-// note counts an issuance: last is what stood under the key before it, bound the same if it still does.
-func (m *Coverage) note(last, bound, i *benefit.Issuance) {
+// booked counts an issuance that is new or has changed: last is what stood under the key before it, bound the same if it
+// bound the key still.
+func (m *Coverage) booked(i, last, bound *benefit.Issuance, o benefit.Outcome) {
 	switch {
+	case o.Replayed:
+		m.Closed++
+		return
 	case bound != nil:
 		m.Continued++
 	case last != nil:

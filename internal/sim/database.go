@@ -196,7 +196,7 @@ func (o *onDatabase) end() {
 		o.failf("the audit: %v", err)
 	}
 	for _, f := range report.Findings {
-		// Operators may not set a cap below what was issued; here they do, and the ledger knows how far caps ever went.
+		// Operators may not set a cap below what was issued; here they do, and the oracle knows how far caps ever went.
 		if f.Invariant != audit.Totals || !strings.Contains(f.Want, "at most ") {
 			o.failf("the audit found: %v", f)
 		}

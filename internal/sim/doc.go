@@ -10,12 +10,10 @@
 //
 // What is checked, after every batch and every start:
 //
-//   - Each answer is judged by a ledger of its own making (ledger.go, judge.go, trial.go), which counts vouchers and
-//     knows nothing of package benefit's decisions: nothing above a cap or a limit, nothing refused while there is
-//     room, of two reasons the right one, one outcome for each key while it is bound.
-//   - What a user did in an activity is told from all that the activity gave (past.go), and with it the one-second
-//     guard and the box task of the day. What a scene should choose is worked out again from the specification's
-//     words (choice.go). The explanation of a choice must tell the same, at once and at any later time.
+//   - Each answer is judged by package oracle, which decides a second time and knows nothing of package benefit's
+//     decisions: nothing above a cap or a limit, nothing refused while there is room, of two reasons the right one, one
+//     outcome for each key while it is bound, the guard and the box task of the day, what a scene should choose. The
+//     explanation of a choice must tell the same, at once and at any later time.
 //   - What was frozen under a key never changes. No two vouchers have the same code, and each code leads to its own.
 //   - What the store loads for a decision is what a plain store holds that got the same commits.
 //   - After every start, however the process ended and whatever became of the view, the store holds what was
@@ -28,7 +26,7 @@
 //
 // # On a database
 //
-// The same world, checks and ledger run on PostgreSQL, too, with one, two or four processes:
+// The same world, checks and oracle run on PostgreSQL, too, with one, two or four processes:
 //
 //	clients ─▶ engine.Engine ─▶ postgres.Store ─▶ a proxy of its own (package cutproxy) ─┐
 //	   ▲       engine.Engine ─▶ postgres.Store ─▶ a proxy of its own ────────────────────┴▶ PostgreSQL

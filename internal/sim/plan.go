@@ -69,10 +69,10 @@ func (o *onDatabase) others(p *process) bool {
 func (o *onDatabase) reach(t *watchedTx, at point) {
 	m := o.members[t.w.p]
 	if at == afterKeys && len(o.processes) > 1 {
-		t.w.seen = o.ledger.see()
+		t.w.seen = o.simulation.oracle.See()
 	}
 	if at > afterKeys && t.w.seen != nil {
-		t.w.seen.issued = nil // looked at again
+		t.w.seen.ReadAgain()
 	}
 	if m.plan.reached || m.plan.what == nothing || m.plan.at != at {
 		return

@@ -8,6 +8,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
+	"faquan/internal/oracle"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 )
@@ -35,7 +36,7 @@ func (s *simulation) newIssuer(p *process) {
 	var err error
 	p.issuer, err = engine.New(s.ctx, engine.Options{
 		Store: p.store, Clock: s.back.now,
-		Rand: rand.New(rand.NewPCG(s.rng.Uint64(), 5)), Batch: s.batch, Rules: rules{}, DrawSecret: storetest.DrawSecret,
+		Rand: rand.New(rand.NewPCG(s.rng.Uint64(), 5)), Batch: s.batch, Rules: storetest.Rules{}, DrawSecret: storetest.DrawSecret,
 	})
 	if err != nil {
 		s.failf("the issuer does not start: %v", err)
@@ -117,8 +118,8 @@ func (p *process) nextBatch(limit int) []*submission {
 
 // answers judges what the callers of a batch were told.
 func (s *simulation) answers(p *process, batch []*submission) {
-	defer s.ledger.asSeenBy(p.store.seen)()
-	unknown := map[claim]bool{}
+	defer s.oracle.AsSeenBy(p.store.seen)()
+	unknown := map[oracle.Key]bool{}
 	for _, a := range batch {
 		o, err, ok := a.pending.Result()
 		if !ok {
@@ -132,7 +133,7 @@ func (s *simulation) answers(p *process, batch []*submission) {
 		s.tracef("  %s %q: %s", r.Scope, r.Key, resultOf(o, err))
 		s.count(o, err)
 		if errors.Is(err, engine.ErrUnknown) {
-			unknown[claim{r.Scope, r.Key}] = true
+			unknown[oracle.KeyOf(r)] = true
 		}
 		a.wish.answered(o, err == nil && s.pick(5) > 0)
 		s.judge(p, r, o, err)
@@ -140,19 +141,25 @@ func (s *simulation) answers(p *process, batch []*submission) {
 	s.wantUnknown(p, unknown)
 }
 
-// judge holds one answer against the ledger.
+// judge has the oracle judge one answer.
 func (s *simulation) judge(p *process, r *benefit.Request, o benefit.Outcome, err error) {
 	var wrong error
 	switch {
 	case p.store.commitErr != nil && err == nil && errors.Is(p.store.commitErr, store.ErrUnconfirmed):
 		wrong = errors.New("an outcome, though nothing that the batch has read was confirmed")
 	case p.store.commitErr != nil && err == nil:
-		wrong = s.ledger.judgeReplay(r, o, p.store.now)
+		wrong = s.oracle.JudgeReplay(r, o, p.store.now)
 	case p.store.commitErr != nil:
 	case err != nil:
 		wrong = fmt.Errorf("no outcome, though nothing failed: %w", err)
 	default:
-		wrong = s.ledger.judge(r, o, p.store.now)
+		k := oracle.KeyOf(r)
+		last, bound := s.oracle.Under(k), s.oracle.Bound(k, p.store.now)
+		wrong = s.oracle.Judge(r, o, p.store.now)
+		s.report.Coverage.attempt(r, o, bound)
+		if now := s.oracle.Under(k); now != last {
+			s.report.Coverage.booked(now, last, bound, o)
+		}
 	}
 	if wrong != nil {
 		s.failf("%s%s %q was told: %s: %v", p.name, r.Scope, r.Key, resultOf(o, err), wrong)
@@ -161,11 +168,11 @@ func (s *simulation) judge(p *process, r *benefit.Request, o benefit.Outcome, er
 
 // wantUnknown checks that those and only those heard "unknown" whose outcome went with the commit. Where nothing that
 // the batch has read was confirmed either, or could be read at all, others may hear it, too.
-func (s *simulation) wantUnknown(p *process, heard map[claim]bool) {
-	written := map[claim]bool{}
+func (s *simulation) wantUnknown(p *process, heard map[oracle.Key]bool) {
+	written := map[oracle.Key]bool{}
 	if p.maybe != nil {
 		for _, i := range p.maybe.Issuances {
-			written[claim{i.Scope, i.Key}] = true
+			written[oracle.Key{Scope: i.Scope, Key: i.Key}] = true
 		}
 	}
 	if p.store.unread || errors.Is(p.store.commitErr, store.ErrUnconfirmed) {

@@ -43,9 +43,9 @@ func (w *world) build(x *wish) *benefit.Request {
 		return &r
 	}
 	line := benefit.Line{DetailID: x.detail, Sends: 1, Quantity: 1} // of no template: there is no such item
-	act := w.ledger.cat.Activities[x.relation]
+	act := w.oracle.Catalogue.Activities[x.relation]
 	if at := slices.IndexFunc(act.Items, func(i benefit.Item) bool { return i.DetailID == x.detail }); at >= 0 {
-		line = act.Items[at].Line(w.ledger.cat, act, x.sends)
+		line = act.Items[at].Line(w.oracle.Catalogue, act, x.sends)
 	}
 	r.Lines = []benefit.Line{line}
 	if act.Box == nil {
@@ -202,7 +202,7 @@ func (w *world) certificateSend() *wish {
 
 // user returns a user named by id.
 func (w *world) user() benefit.Identifier {
-	ids := slices.Sorted(maps.Keys(w.ledger.users))
+	ids := slices.Sorted(maps.Keys(w.oracle.Users))
 	if len(ids) == 0 || w.pick(20) == 0 {
 		return benefit.RefTo(12345) // nobody
 	}
@@ -245,7 +245,7 @@ func (w *world) lines(continues bool) []benefit.Line {
 // line asks for one voucher, mostly with an amount when the template needs one.
 func (w *world) line(template benefit.TemplateID) benefit.Line {
 	l := storetest.Line(template)
-	if t := w.ledger.cat.Templates[template]; (t.Kind == benefit.Cash && t.Amount.From == benefit.FromRequest) != (w.pick(12) == 0) {
+	if t := w.oracle.Catalogue.Templates[template]; (t.Kind == benefit.Cash && t.Amount.From == benefit.FromRequest) != (w.pick(12) == 0) {
 		l.HasAmount, l.Amount = true, money.Fen(1+w.pick(10))
 	}
 	return l

@@ -11,6 +11,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
+	"faquan/internal/oracle"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
@@ -117,7 +118,7 @@ type simulation struct {
 
 	world     *world
 	model     *memory.Store
-	ledger    *ledger
+	oracle    *oracle.Oracle
 	latest    benefit.Instant // now of the last commit
 	confirmed benefit.Instant // the latest now that a batch without rows may have left in the store
 }
@@ -126,7 +127,7 @@ func newSimulation(c Config) *simulation {
 	rng := rand.New(rand.NewPCG(c.Seed, 1))
 	s := &simulation{
 		ctx: context.Background(), rng: rng, hash: sha256.New(), out: c.Trace, clock: storetest.Start + 10*hour,
-		model: memory.New(), ledger: newLedger(),
+		model: memory.New(), oracle: storetest.NewOracle(2), // a batch may draw all codes of two digits
 	}
 	if c.Database != nil {
 		s.back, s.cleanUp = newOnDatabase(s, c)
@@ -134,8 +135,7 @@ func newSimulation(c Config) *simulation {
 		s.back, s.cleanUp = newOnDisk(s, c)
 	}
 	s.batch, s.calm = some(s, 1, 3, 1024), some(s, 1, 1, 2, 8)
-	s.ledger.coverage = &s.report.Coverage
-	s.world = newWorld(s.pick, s.ledger)
+	s.world = newWorld(s.pick, s.oracle)
 	return s
 }
 
@@ -202,14 +202,14 @@ func (s *simulation) turnClock() {
 	s.tracef("the clock shows %v and %d ms", s.clock, s.clock%1000)
 }
 
-// learn applies a committed change to the ledger.
+// learn tells the oracle of a committed change.
 func (s *simulation) learn(c *benefit.Changes) {
 	if c == nil {
 		return
 	}
-	s.ledger.setUsers(c.Users)
+	s.oracle.SetUsers(c.Users...)
 	if c.Catalogue != 0 {
-		s.ledger.setCatalogue(s.modelCatalogue())
+		s.oracle.SetCatalogue(s.modelCatalogue())
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"faquan/internal/engine"
 	"faquan/internal/id"
 	"faquan/internal/money"
+	"faquan/internal/oracle"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 )
@@ -18,14 +19,14 @@ const hour benefit.Instant = 3_600_000
 // and limits, a few activities and scenes, a few users, keys that come again.
 type world struct {
 	pickFrom  func(n int) int
-	ledger    *ledger // what stands in the catalogue, and who the users are
+	oracle    *oracle.Oracle // what stands in the catalogue, and who the users are
 	templates int
 	campaigns int
 	submitted []*wish // one for each key
 }
 
-func newWorld(pick func(n int) int, l *ledger) *world {
-	return &world{pickFrom: pick, ledger: l, templates: 2 + pick(4), campaigns: 2 + pick(3)}
+func newWorld(pick func(n int) int, o *oracle.Oracle) *world {
+	return &world{pickFrom: pick, oracle: o, templates: 2 + pick(4), campaigns: 2 + pick(3)}
 }
 
 func (w *world) pick(n int) int { return w.pickFrom(n) }
