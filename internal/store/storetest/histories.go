@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
+	"faquan/internal/oracle"
 	"faquan/internal/store/memory"
 )
 
@@ -14,8 +15,8 @@ const (
 	historySteps   = 60
 )
 
-// testHistories runs random histories on the store and on the plain one: the same outcomes at every step, the
-// same rows in the end, also when the store is closed or crashes on the way.
+// testHistories runs random histories on the store and on the plain one: the same outcomes at every step, which the
+// oracle finds right, and the same rows in the end, also when the store is closed or crashes on the way.
 func testHistories(t *testing.T, newHarness func(t *testing.T) Harness) {
 	n := histories
 	if testing.Short() {
@@ -32,17 +33,20 @@ type modelPair struct {
 	harness Harness
 	real    *Committer
 	model   *Committer
+	oracle  *oracle.Oracle
 }
 
 func runHistory(t *testing.T, h Harness, seed uint64) {
 	w := NewWorld(Seeded(seed))
 	st, model := h.Open(t), memory.New()
-	x := &modelPair{t: t, harness: h, real: NewCommitter(st, w.Catalogue(), seed), model: NewCommitter(model, w.Catalogue(), seed)}
+	x := &modelPair{t: t, harness: h, real: NewCommitter(st, w.Catalogue(), seed), model: NewCommitter(model, w.Catalogue(), seed), oracle: NewOracle(1)}
+	x.oracle.SetCatalogue(w.Catalogue())
 	chance := Seeded(^seed)
 	x.step(w.Setup())
 	for range historySteps {
 		x.step(w.Next())
 		x.real.Catalogue, x.model.Catalogue = w.Catalogue(), w.Catalogue()
+		x.oracle.SetCatalogue(w.Catalogue())
 		switch chance(12) {
 		case 0:
 			x.real.Store = h.reopen(t, x.real.Store)
@@ -57,7 +61,11 @@ func runHistory(t *testing.T, h Harness, seed uint64) {
 			break
 		}
 	}
-	want(t, "the rows in the end", mustContents(t, model), mustContents(t, x.real.Store))
+	rows := mustContents(t, x.real.Store)
+	want(t, "the rows in the end", mustContents(t, model), rows)
+	if err := x.oracle.CheckRows(rows.Rows); err != nil {
+		t.Errorf("the rows in the end: %v", err)
+	}
 	x.real.Store = h.reopen(t, x.real.Store)
 	want(t, "the rows after opening again", mustContents(t, model), mustContents(t, x.real.Store))
 	if got, min := x.real.Store.LastIDMillis(), model.LastIDMillis(); got < min {
@@ -75,9 +83,10 @@ func (x *modelPair) step(s Step) {
 	if s.Changes != nil {
 		mustWrite(x.t, x.real.Store, s.Clock, s.Changes)
 		mustWrite(x.t, x.model.Store, s.Clock, s.Changes)
+		x.oracle.SetUsers(s.Changes.Users...)
 		return
 	}
-	got, err := x.real.Issue(ctx, s.Clock, s.Requests...)
+	got, err := x.real.IssueJudged(ctx, x.oracle, s.Clock, s.Requests...)
 	if err != nil {
 		x.t.Fatalf("issuing: %v", err)
 	}

@@ -13,8 +13,8 @@
 //
 // The suite comes in three parts. Cases write rows by hand and read every field of them back. Compared cases do
 // the same to the plain store of package memory and ask both for everything. Random histories issue, freeze,
-// link, pause and restock on both at once, close and crash the store at random places, and want equal outcomes
-// and equal rows at the end; a failure names the seed that repeats it.
+// link, pause and restock on both at once, close and crash the store at random places, and want equal outcomes, which
+// package oracle judges, and equal rows at the end; a failure names the seed that repeats it.
 //
 // The helpers are for other tests, too: [Catalogue] and its neighbours build small catalogues and requests,
 // [Committer] issues batches on a store without a queue, [ContentsOf] reads all that a store holds, and [World]
