@@ -12,6 +12,7 @@ import (
 	"faquan/internal/id"
 	"faquan/internal/store"
 	"faquan/internal/store/codec"
+	"faquan/internal/table"
 )
 
 // direct is the alternative that most would write: the same rows in SQLite itself, one transaction for each batch,
@@ -87,13 +88,11 @@ func (r directReader) Entities(ctx context.Context) ([]benefit.Entity, int64, er
 	return r.d.Entities(ctx)
 }
 
-func (d *direct) Session(context.Context, benefit.Digest) (*benefit.Session, error) { return nil, nil }
-
 func (d *direct) Entities(context.Context) ([]benefit.Entity, int64, error) {
 	if d.catalogue == nil {
 		return nil, 0, nil
 	}
-	return d.catalogue.Entities, d.catalogue.Catalogue, nil
+	return benefit.Entities.Of(d.catalogue.Rows), d.catalogue.Catalogue, nil
 }
 
 type directTx struct{ d *direct }
@@ -157,36 +156,35 @@ func (t *directTx) Load(_ context.Context, keys *benefit.Keys, into *benefit.Sta
 		}
 		into.SetRecipient(ident, user, nil)
 	}
-	return t.loadCounters(keys, into)
+	return t.loadRows(keys)
 }
 
-func (t *directTx) loadCounters(keys *benefit.Keys, into *benefit.State) error {
-	d := t.d
-	for _, k := range keys.Quotas {
-		q := benefit.Quota{QuotaKey: k}
-		if err := d.row("SELECT total, day, day_total FROM quota WHERE user=? AND template=?",
-			func(s *sqlite.Stmt) { s.BindInt64(1, int64(k.User)); s.BindInt64(2, int64(k.Template)) },
-			func(s *sqlite.Stmt) error {
-				q.Total, q.Day, q.DayTotal = s.ColumnInt64(0), benefit.Day(s.ColumnInt64(1)), s.ColumnInt64(2)
-				return nil
+// loadRows loads the kinds of rows that a benchmark uses.
+func (t *directTx) loadRows(keys *benefit.Keys) error {
+	for _, rows := range keys.Rows {
+		query, columns := map[*table.Kind]string{
+			benefit.Quotas.Kind:         "SELECT total, day, day_total FROM quota WHERE user=? AND template=?",
+			benefit.TemplateCounts.Kind: "SELECT count, amount FROM template_count WHERE template=?",
+			benefit.TemplateDays.Kind:   "SELECT count, amount FROM template_day WHERE template=? AND day=?",
+		}[rows.Kind()], len(rows.Kind().Value)
+		var row table.Row
+		for i := range rows.Len() {
+			rows.Key(i, &row)
+			rows.Absent(i)
+			if err := t.d.row(query, func(s *sqlite.Stmt) {
+				for k, column := range row.Key {
+					s.BindInt64(k+1, column.Int)
+				}
+			}, func(s *sqlite.Stmt) error {
+				row.Value = row.Value[:0]
+				for k := range columns {
+					row.Value = append(row.Value, table.Datum{Int: s.ColumnInt64(k)})
+				}
+				return rows.Found(i, 1, row.Value)
 			}); err != nil {
-			return err
+				return err
+			}
 		}
-		into.SetQuota(q)
-	}
-	for _, template := range keys.Templates {
-		c, day := benefit.TemplateCount{Template: template}, benefit.TemplateDay{Template: template, Day: d.now.Day()}
-		if err := d.row("SELECT count, amount FROM template_count WHERE template=?",
-			func(s *sqlite.Stmt) { s.BindInt64(1, int64(template)) },
-			func(s *sqlite.Stmt) error { c.Count, c.Amount = s.ColumnInt64(0), s.ColumnInt64(1); return nil }); err != nil {
-			return err
-		}
-		if err := d.row("SELECT count, amount FROM template_day WHERE template=? AND day=?",
-			func(s *sqlite.Stmt) { s.BindInt64(1, int64(template)); s.BindInt64(2, int64(day.Day)) },
-			func(s *sqlite.Stmt) error { day.Count, day.Amount = s.ColumnInt64(0), s.ColumnInt64(1); return nil }); err != nil {
-			return err
-		}
-		into.SetTemplate(c, day)
 	}
 	return nil
 }
@@ -220,12 +218,14 @@ func (t *directTx) Commit(_ context.Context, c *benefit.Changes) (err error) {
 		put("INSERT INTO user VALUES (?,?)", int64(u.ID), u.Identifiers[0].Value)
 		put("INSERT INTO link VALUES (?,?)", u.Identifiers[0].Value, int64(u.ID))
 	}
-	for _, q := range c.Quotas {
+	for _, q := range benefit.Quotas.Of(c.Rows) {
 		put("INSERT OR REPLACE INTO quota VALUES (?,?,?,?,?)", int64(q.User), int64(q.Template), q.Total, int64(q.Day), q.DayTotal)
 	}
-	for k, x := range c.Templates {
+	for _, x := range benefit.TemplateCounts.Of(c.Rows) {
 		put("INSERT OR REPLACE INTO template_count VALUES (?,?,?)", int64(x.Template), x.Count, x.Amount)
-		put("INSERT OR REPLACE INTO template_day VALUES (?,?,?,?)", int64(x.Template), int64(c.Days[k].Day), c.Days[k].Count, c.Days[k].Amount)
+	}
+	for _, x := range benefit.TemplateDays.Of(c.Rows) {
+		put("INSERT OR REPLACE INTO template_day VALUES (?,?,?,?)", int64(x.Template), int64(x.Day), x.Count, x.Amount)
 	}
 	return err
 }

@@ -70,7 +70,7 @@ func addEntity(changes *benefit.Changes, object any) {
 	if err != nil {
 		panic(err) // objects are of the right types
 	}
-	changes.Entities = append(changes.Entities, e)
+	changes.Rows = append(changes.Rows, benefit.Entities.Rows(e))
 }
 
 // Catalogue is one open merchant with the templates.

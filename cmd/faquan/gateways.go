@@ -62,7 +62,7 @@ func newGateways(ctx context.Context, c *config.Config, service *control.Service
 func (g *gateways) newOAuth(c *config.Config, apps *gateway.Apps) (*oauth.Handler, error) {
 	o := oauth.Options{Apps: apps, Deadline: c.Request.Timeout, Log: g.log, Observe: g.observe}
 	o.Service = session.NewService(session.Options{
-		Change: g.service.Issuer.Change, Read: g.service.Store.Read, Session: g.service.Store.Session, Box: g.service.Box,
+		Change: g.service.Issuer.Change, Read: g.service.Store.Read, Session: storeSessions{g.service.Store}.Session, Box: g.service.Box,
 		Forget:    g.sessions.Forget,
 		Lifetimes: session.Lifetimes{Code: c.OAuth.Code, Access: c.OAuth.Access, Refresh: c.OAuth.Refresh},
 	})
@@ -143,6 +143,11 @@ func (g *gateways) reload(ctx context.Context) error {
 
 // storeSessions looks up sessions in a store without opening a reader.
 type storeSessions struct{ store.Store }
+
+// Session returns the session whose key has the digest.
+func (s storeSessions) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
+	return store.Session(ctx, s.Store, digest)
+}
 
 // Close does nothing: the store stays open.
 func (storeSessions) Close() error { return nil }

@@ -191,7 +191,7 @@ func TestDamagedViewEndsServer(t *testing.T) {
 	r.Close()
 	damagePages(t, embedded.ViewPath(dir), 0, 4096)
 	damagePages(t, embedded.ViewPath(dir)+"-wal", 32+24, 4096+24)
-	if _, err := s.node.store.Session(context.Background(), benefit.Digest{1}); !errors.Is(err, store.ErrFailed) {
+	if _, err := store.Session(context.Background(), s.node.store, benefit.Digest{1}); !errors.Is(err, store.ErrFailed) {
 		t.Fatalf("a session is looked up in a damaged view: %v", err)
 	}
 	ended := make(chan error, 1)

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -15,6 +14,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/store"
+	"faquan/internal/table"
 )
 
 // Checksum is the checksum of a store, independent of the kind of store: for each table the number of rows, what they
@@ -40,19 +40,13 @@ type TableChecksum struct {
 	SHA256 string `json:"sha256"`
 }
 
-// The tables of a Meaning. Claims are those that the issuances make: their keys and their certificate codes; that each
-// of them is found is for the audit. Catalogue versions are the entities that each version of the catalogue changed.
+// Tables whose rows are no described kind. Claims are those that the issuances make: their keys and their certificate
+// codes; that each of them is found is for the audit. Of the versions of the catalogue the checksum has the entities that
+// each changed.
 const (
-	tableIssuances      = "issuances"
-	tableClaims         = "claims"
-	tableQuotas         = "quotas"
-	tableParticipations = "participations"
-	tableTemplates      = "template counters"
-	tableDays           = "template days"
-	tableUsers          = "users"
-	tableSessions       = "sessions"
-	tableEntities       = "entities"
-	tableVersions       = "catalogue versions"
+	tableIssuances = "issuances"
+	tableClaims    = "claims"
+	tableUsers     = "users"
 )
 
 // ComputeChecksum computes the checksum of the store's contents. It reads each table once, in the order of its keys,
@@ -60,10 +54,25 @@ const (
 // same as no row, and is left out. tell, which may be nil, hears now and then how many rows were read.
 func ComputeChecksum(ctx context.Context, r store.Reader, onProgress func(rows int64)) (*Checksum, error) {
 	d := &digester{ctx: ctx, r: r, onProgress: onProgress, checksum: &Checksum{}}
-	for _, step := range []func() error{
-		d.issuances, d.quotas, d.participations, d.templates, d.days, d.users, d.sessions, d.entities, d.versions,
-	} {
-		if err := step(); err != nil {
+	_, version, err := r.Entities(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	d.checksum.Version = version
+	if err := d.issuances(); err != nil {
+		return nil, err
+	}
+	for _, kind := range table.Kinds() {
+		if kind == benefit.Sessions.Kind { // the order is that of the first checksums
+			if err := d.users(); err != nil {
+				return nil, err
+			}
+		}
+		take := d.kind
+		if kind == benefit.EntityVersions.Kind {
+			take = d.versions
+		}
+		if err := take(kind); err != nil {
 			return nil, err
 		}
 	}
@@ -81,19 +90,19 @@ type digester struct {
 	checksum   *Checksum
 }
 
-// table is one that is being read.
-type table struct {
+// tableSum is a table that is being read.
+type tableSum struct {
 	TableChecksum
 	d    *digester
 	hash hash.Hash
 }
 
-func (d *digester) table(name string) *table {
-	return &table{TableChecksum: TableChecksum{Table: name}, d: d, hash: sha256.New()}
+func (d *digester) table(name string) *tableSum {
+	return &tableSum{TableChecksum: TableChecksum{Table: name}, d: d, hash: sha256.New()}
 }
 
 // add takes the canonical form of the next row, which was appended to the digester's room.
-func (t *table) add(row []byte) {
+func (t *tableSum) add(row []byte) {
 	var length [binary.MaxVarintLen64]byte
 	t.hash.Write(binary.AppendUvarint(length[:0], uint64(len(row))))
 	t.hash.Write(row)
@@ -101,7 +110,7 @@ func (t *table) add(row []byte) {
 	t.d.room = row[:0]
 }
 
-func (t *table) done() {
+func (t *tableSum) done() {
 	t.SHA256 = hex.EncodeToString(t.hash.Sum(nil))
 	t.d.checksum.Tables = append(t.d.checksum.Tables, t.TableChecksum)
 }
@@ -115,7 +124,7 @@ func (d *digester) reportProgress(n int64) {
 }
 
 // digestRows takes the rows of a table that has only them.
-func digestRows[V any](d *digester, name string, rows iter.Seq2[V, error], sum func(*table, V) (there bool)) error {
+func digestRows[V any](d *digester, name string, rows iter.Seq2[V, error], sum func(*tableSum, V) (there bool)) error {
 	t := d.table(name)
 	for row, err := range rows {
 		if err != nil {
@@ -133,7 +142,7 @@ func digestRows[V any](d *digester, name string, rows iter.Seq2[V, error], sum f
 // issuances takes their claims as well, in the same pass.
 func (d *digester) issuances() error {
 	claims := d.table(tableClaims)
-	err := digestRows(d, tableIssuances, d.r.AllIssuances(d.ctx), func(t *table, i *benefit.Issuance) bool {
+	err := digestRows(d, tableIssuances, d.r.AllIssuances(d.ctx), func(t *tableSum, i *benefit.Issuance) bool {
 		for k := range i.Lines {
 			n, fen := i.Lines[k].Tally()
 			t.Vouchers += n
@@ -149,62 +158,39 @@ func (d *digester) issuances() error {
 	return err
 }
 
-func (d *digester) quotas() error {
-	return digestRows(d, tableQuotas, d.r.AllQuotas(d.ctx), func(t *table, q benefit.Quota) bool {
-		t.Vouchers += q.Total
-		return q.Total != 0 || q.DayTotal != 0
-	})
-}
-
-func (d *digester) participations() error {
-	return digestRows(d, tableParticipations, d.r.AllParticipations(d.ctx), func(t *table, p benefit.Participation) bool {
-		t.Vouchers += p.Total
-		return true
-	})
-}
-
-func (d *digester) templates() error {
-	return digestRows(d, tableTemplates, d.r.AllTemplateCounts(d.ctx), func(t *table, c benefit.TemplateCount) bool {
-		t.Vouchers += c.Count
-		t.Fen += c.Amount
-		return c.Count != 0 || c.Amount != 0
-	})
-}
-
-func (d *digester) days() error {
-	return digestRows(d, tableDays, d.r.AllTemplateDays(d.ctx), func(t *table, c benefit.TemplateDay) bool {
-		t.Vouchers += c.Count
-		t.Fen += c.Amount
-		return c.Count != 0 || c.Amount != 0
-	})
-}
-
-func (d *digester) users() error {
-	return digestRows(d, tableUsers, d.r.AllUsers(d.ctx), func(*table, *benefit.User) bool { return true })
-}
-
-func (d *digester) sessions() error {
-	return digestRows(d, tableSessions, d.r.AllSessions(d.ctx), func(*table, *benefit.Session) bool { return true })
-}
-
-func (d *digester) entities() error {
-	all, version, err := d.r.Entities(d.ctx)
-	if err != nil {
-		return fmt.Errorf("reading the %s: %w", tableEntities, err)
-	}
-	d.checksum.Version = version
-	t := d.table(tableEntities)
-	for _, e := range all {
-		t.add(canonical(d.room, e))
+// kind takes the rows of a kind. A kind that came after the first checksums is left out when it has no rows, so that the
+// checksum of an older store stays what it was.
+func (d *digester) kind(kind *table.Kind) error {
+	t := d.table(kind.Title)
+	for row, err := range d.r.Scan(d.ctx, kind, nil) {
+		var v any
+		if err == nil {
+			v, err = kind.Decode(row)
+		}
+		if err != nil {
+			return fmt.Errorf("reading the %s: %w", kind.Title, err)
+		}
+		vouchers, fen, counts := kind.Sum(v)
+		t.Vouchers += vouchers
+		t.Fen += fen
+		if !counts || vouchers != 0 || fen != 0 {
+			t.add(canonical(d.room, v))
+		}
 		d.reportProgress(1)
 	}
-	t.done()
+	if t.Rows > 0 || kind.Number <= benefit.EntityVersions.Number {
+		t.done()
+	}
 	return nil
 }
 
+func (d *digester) users() error {
+	return digestRows(d, tableUsers, d.r.AllUsers(d.ctx), func(*tableSum, *benefit.User) bool { return true })
+}
+
 // versions takes what each version changed: an entity that it did not have before, or in another form.
-func (d *digester) versions() error {
-	t := d.table(tableVersions)
+func (d *digester) versions(kind *table.Kind) error {
+	t := d.table(kind.Title)
 	for v, err := range Versions(d.ctx, d.r, d.checksum.Version) {
 		if err != nil {
 			return err
@@ -224,33 +210,28 @@ type VersionChange struct {
 	Entities []benefit.Entity // new, or in another form than before; by kind and id
 }
 
-// Versions iterates over the versions of the catalogue, from 1 to the last, with what each changed. It reads the whole
-// catalogue as it was at each of them.
+// Versions iterates over the versions of the catalogue, from 1 to the last, with what each changed.
 func Versions(ctx context.Context, r store.Reader, last int64) iter.Seq2[VersionChange, error] {
-	type name struct {
-		kind benefit.EntityKind
-		id   int64
-	}
 	return func(yield func(VersionChange, error) bool) {
-		before := map[name]string{}
-		for version := int64(1); version <= last; version++ {
-			all, err := r.EntitiesAt(ctx, version)
+		before := map[benefit.EntityKey]string{}
+		change := VersionChange{Version: 1}
+		for form, err := range store.All(ctx, r, benefit.EntityVersions) { // by version, kind and id
 			if err != nil {
-				yield(VersionChange{}, fmt.Errorf("reading version %d of the catalogue: %w", version, err))
+				yield(VersionChange{}, fmt.Errorf("reading the versions of the catalogue: %w", err))
 				return
 			}
-			change := VersionChange{Version: version}
-			for _, e := range all {
-				n := name{e.Kind, e.ID}
-				if was, ok := before[n]; ok && was == string(e.Body) {
-					continue
+			for ; change.Version < form.Version && change.Version < last; change = (VersionChange{Version: change.Version + 1}) {
+				if !yield(change, nil) {
+					return
 				}
-				before[n] = string(e.Body)
-				change.Entities = append(change.Entities, e)
 			}
-			slices.SortFunc(change.Entities, func(a, b benefit.Entity) int {
-				return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
-			})
+			key := benefit.EntityKey{Kind: form.Kind, ID: form.ID}
+			if was, ok := before[key]; !ok || was != string(form.Body) {
+				before[key] = string(form.Body)
+				change.Entities = append(change.Entities, form.Entity)
+			}
+		}
+		for ; change.Version <= last; change = (VersionChange{Version: change.Version + 1}) {
 			if !yield(change, nil) {
 				return
 			}

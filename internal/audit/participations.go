@@ -11,6 +11,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
+	"faquan/internal/store"
 )
 
 // activityGrant is what one commit issued to a user by one line of an activity. A line that issued nothing, or nothing
@@ -158,7 +159,7 @@ func (c *recount) settleParticipations(ctx context.Context) error {
 		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.at, b.at), cmp.Compare(a.issuance, b.issuance),
 			cmp.Compare(c.activities[a.activity], c.activities[b.activity]), cmp.Compare(b.sends, a.sends))
 	})
-	next, stop := iter.Pull2(c.r.AllParticipations(ctx))
+	next, stop := iter.Pull2(store.All(ctx, c.r, benefit.Participations))
 	defer stop()
 	rows := participationRows{c: c, next: next}
 	if err := rows.advance(); err != nil {

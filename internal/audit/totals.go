@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"faquan/internal/benefit"
+	"faquan/internal/store"
 )
 
 // tally is the total of a template's vouchers.
@@ -79,14 +80,14 @@ func (c *recount) settleTotals(ctx context.Context) error {
 		}
 		return got[t]
 	}
-	for row, err := range c.r.AllTemplateCounts(ctx) {
+	for row, err := range store.All(ctx, c.r, benefit.TemplateCounts) {
 		if err != nil {
 			return fmt.Errorf("reading the templates' counters: %w", err)
 		}
 		c.report.Checked.Templates++
 		of(row.Template).sum = sum{count: row.Count, amount: row.Amount}
 	}
-	for row, err := range c.r.AllTemplateDays(ctx) {
+	for row, err := range store.All(ctx, c.r, benefit.TemplateDays) {
 		if err != nil {
 			return fmt.Errorf("reading the templates' counters of days: %w", err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/store"
 )
 
 // grant is what one line issued to a user.
@@ -82,7 +83,7 @@ func (c *recount) user(ctx context.Context, u *benefit.User) error {
 // settleQuotas compares what users have of templates with their counters. Both are in the same order.
 func (c *recount) settleQuotas(ctx context.Context) error {
 	rest := c.users.rows
-	for q, err := range c.r.AllQuotas(ctx) {
+	for q, err := range store.All(ctx, c.r, benefit.Quotas) {
 		if err != nil {
 			return fmt.Errorf("reading the users' counters: %w", err)
 		}

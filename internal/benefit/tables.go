@@ -15,7 +15,7 @@ import (
 var (
 	// Quotas count what a user has of a template.
 	Quotas = table.New(table.Spec[QuotaKey, Quota]{
-		Name: "quota", Number: 1, Home: table.ByID,
+		Name: "quota", Title: "quotas", Number: 1, Home: table.ByID,
 		Key:    []table.Column{{Name: "user_id", Type: table.ID}, {Name: "template", Type: table.Int}},
 		Value:  []table.Column{{Name: "total", Type: table.Int}, {Name: "day", Type: table.Int}, {Name: "day_total", Type: table.Int}},
 		KeyOf:  func(q *Quota) QuotaKey { return q.QuotaKey },
@@ -24,11 +24,12 @@ var (
 		GetKey: func(r *table.Reader) QuotaKey { return QuotaKey{UserID(r.Int()), TemplateID(r.Int())} },
 		Put:    func(w *table.Writer, q *Quota) { w.Int(q.Total); w.Int(int64(q.Day)); w.Int(q.DayTotal) },
 		Get:    func(r *table.Reader, q *Quota) { q.Total, q.Day, q.DayTotal = r.Int(), Day(r.Int()), r.Int() },
+		Sum:    func(q *Quota) (vouchers, fen int64) { return q.Total, 0 },
 	})
 
 	// Participations count what a user did in an activity.
 	Participations = table.New(table.Spec[ParticipationKey, Participation]{
-		Name: "participation", Number: 2, Home: table.ByID,
+		Name: "participation", Title: "participations", Number: 2, Home: table.ByID,
 		Key:    []table.Column{{Name: "user_id", Type: table.ID}, {Name: "activity", Type: table.Int}},
 		Value:  []table.Column{{Name: "body", Type: table.Bytes}},
 		KeyOf:  func(p *Participation) ParticipationKey { return p.ParticipationKey },
@@ -41,11 +42,12 @@ var (
 				r.Check(p.ParseCounts(body))
 			}
 		},
+		Sum: func(p *Participation) (vouchers, fen int64) { return p.Total, 0 },
 	})
 
 	// TemplateCounts count what was issued of a template in total.
 	TemplateCounts = table.New(table.Spec[TemplateID, TemplateCount]{
-		Name: "template_count", Number: 3,
+		Name: "template_count", Title: "template counters", Number: 3,
 		Key:    []table.Column{{Name: "template", Type: table.Int}},
 		Value:  []table.Column{{Name: "count", Type: table.Int}, {Name: "amount", Type: table.Int}},
 		KeyOf:  func(c *TemplateCount) TemplateID { return c.Template },
@@ -54,11 +56,12 @@ var (
 		GetKey: func(r *table.Reader) TemplateID { return TemplateID(r.Int()) },
 		Put:    func(w *table.Writer, c *TemplateCount) { w.Int(c.Count); w.Int(c.Amount) },
 		Get:    func(r *table.Reader, c *TemplateCount) { c.Count, c.Amount = r.Int(), r.Int() },
+		Sum:    func(c *TemplateCount) (vouchers, fen int64) { return c.Count, c.Amount },
 	})
 
 	// TemplateDays count what was issued of a template on a day.
 	TemplateDays = table.New(table.Spec[TemplateDayKey, TemplateDay]{
-		Name: "template_day", Number: 4,
+		Name: "template_day", Title: "template days", Number: 4,
 		Key:    []table.Column{{Name: "template", Type: table.Int}, {Name: "day", Type: table.Int}},
 		Value:  []table.Column{{Name: "count", Type: table.Int}, {Name: "amount", Type: table.Int}},
 		KeyOf:  func(d *TemplateDay) TemplateDayKey { return TemplateDayKey{d.Template, d.Day} },
@@ -67,39 +70,12 @@ var (
 		GetKey: func(r *table.Reader) TemplateDayKey { return TemplateDayKey{TemplateID(r.Int()), Day(r.Int())} },
 		Put:    func(w *table.Writer, d *TemplateDay) { w.Int(d.Count); w.Int(d.Amount) },
 		Get:    func(r *table.Reader, d *TemplateDay) { d.Count, d.Amount = r.Int(), r.Int() },
-	})
-
-	// Entities are those of the catalogue in force.
-	Entities = table.New(table.Spec[EntityKey, Entity]{
-		Name: "entity", Number: 5,
-		Key:    []table.Column{{Name: "kind", Type: table.Int}, {Name: "id", Type: table.Int}},
-		Value:  []table.Column{{Name: "body", Type: table.Bytes}},
-		KeyOf:  func(e *Entity) EntityKey { return EntityKey{e.Kind, e.ID} },
-		Absent: func(k EntityKey) Entity { return Entity{Kind: k.Kind, ID: k.ID} },
-		PutKey: putEntityKey,
-		GetKey: getEntityKey,
-		Put:    func(w *table.Writer, e *Entity) { w.Bytes(e.Body) },
-		Get:    func(r *table.Reader, e *Entity) { e.Body = r.Bytes() },
-	})
-
-	// EntityVersions are all forms that the entities have had, each with the version of the catalogue that brought it.
-	EntityVersions = table.New(table.Spec[EntityVersionKey, EntityVersion]{
-		Name: "entity_version", Number: 6, Derived: true,
-		Key:   []table.Column{{Name: "version", Type: table.Int}, {Name: "kind", Type: table.Int}, {Name: "id", Type: table.Int}},
-		Value: []table.Column{{Name: "body", Type: table.Bytes}},
-		KeyOf: func(v *EntityVersion) EntityVersionKey { return EntityVersionKey{v.Version, EntityKey{v.Kind, v.ID}} },
-		Absent: func(k EntityVersionKey) EntityVersion {
-			return EntityVersion{k.Version, Entity{Kind: k.Kind, ID: k.ID}}
-		},
-		PutKey: func(w *table.Writer, k EntityVersionKey) { w.Int(k.Version); putEntityKey(w, k.EntityKey) },
-		GetKey: func(r *table.Reader) EntityVersionKey { return EntityVersionKey{r.Int(), getEntityKey(r)} },
-		Put:    func(w *table.Writer, v *EntityVersion) { w.Bytes(v.Body) },
-		Get:    func(r *table.Reader, v *EntityVersion) { v.Body = r.Bytes() },
+		Sum:    func(d *TemplateDay) (vouchers, fen int64) { return d.Count, d.Amount },
 	})
 
 	// Sessions are kept by the digests of their keys.
 	Sessions = table.New(table.Spec[Digest, *Session]{
-		Name: "session", Number: 7, Home: table.ByDigest,
+		Name: "session", Title: "sessions", Number: 5, Home: table.ByDigest,
 		Key:    []table.Column{{Name: "digest", Type: table.Digest}},
 		Value:  []table.Column{{Name: "body", Type: table.Bytes}},
 		KeyOf:  func(s **Session) Digest { return (*s).Digest },
@@ -116,9 +92,37 @@ var (
 		},
 	})
 
+	// Entities are those of the catalogue in force.
+	Entities = table.New(table.Spec[EntityKey, Entity]{
+		Name: "entity", Title: "entities", Number: 6,
+		Key:    []table.Column{{Name: "kind", Type: table.Int}, {Name: "id", Type: table.Int}},
+		Value:  []table.Column{{Name: "body", Type: table.Bytes}},
+		KeyOf:  func(e *Entity) EntityKey { return EntityKey{e.Kind, e.ID} },
+		Absent: func(k EntityKey) Entity { return Entity{Kind: k.Kind, ID: k.ID} },
+		PutKey: putEntityKey,
+		GetKey: getEntityKey,
+		Put:    func(w *table.Writer, e *Entity) { w.Bytes(e.Body) },
+		Get:    func(r *table.Reader, e *Entity) { e.Body = r.Bytes() },
+	})
+
+	// EntityVersions are all forms that the entities have had, each with the version of the catalogue that brought it.
+	EntityVersions = table.New(table.Spec[EntityVersionKey, EntityVersion]{
+		Name: "entity_version", Title: "catalogue versions", Number: 7, Derived: true,
+		Key:   []table.Column{{Name: "version", Type: table.Int}, {Name: "kind", Type: table.Int}, {Name: "id", Type: table.Int}},
+		Value: []table.Column{{Name: "body", Type: table.Bytes}},
+		KeyOf: func(v *EntityVersion) EntityVersionKey { return EntityVersionKey{v.Version, EntityKey{v.Kind, v.ID}} },
+		Absent: func(k EntityVersionKey) EntityVersion {
+			return EntityVersion{k.Version, Entity{Kind: k.Kind, ID: k.ID}}
+		},
+		PutKey: func(w *table.Writer, k EntityVersionKey) { w.Int(k.Version); putEntityKey(w, k.EntityKey) },
+		GetKey: func(r *table.Reader) EntityVersionKey { return EntityVersionKey{r.Int(), getEntityKey(r)} },
+		Put:    func(w *table.Writer, v *EntityVersion) { w.Bytes(v.Body) },
+		Get:    func(r *table.Reader, v *EntityVersion) { v.Body = r.Bytes() },
+	})
+
 	// Operations are what stands under the keys of commands, but for those that issue: of these it is the issuance.
 	Operations = table.New(table.Spec[ClaimID, Operation]{
-		Name: "operation", Number: 8, Home: table.ByDigest,
+		Name: "operation", Title: "operations", Number: 8, Home: table.ByDigest,
 		Key: []table.Column{{Name: "claim", Type: table.Digest}},
 		Value: []table.Column{
 			{Name: "kind", Type: table.Int}, {Name: "id", Type: table.ID}, {Name: "scope", Type: table.Text}, {Name: "key", Type: table.Text},

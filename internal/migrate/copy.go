@@ -7,6 +7,7 @@ import (
 
 	"faquan/internal/audit"
 	"faquan/internal/benefit"
+	"faquan/internal/table"
 )
 
 // fill copies what the target does not have yet, and then what bounds both.
@@ -42,62 +43,56 @@ func (m *move) fill(ctx context.Context) error {
 	return m.to.Analyze(ctx)
 }
 
-// table is one of the source, a step of the copying. The order of the steps is kept in half-filled targets.
-type table struct {
+// tableCopy is a table of the source, a step of the copying. The order of the steps is kept in half-filled targets.
+type tableCopy struct {
 	name string
 	rows int64
 	copy func(step int) error
 }
 
-func (m *move) tables(ctx context.Context) []table {
-	all := []table{
-		copyPhase(ctx, m, "users", m.r.AllUsers(ctx), func(c *benefit.Changes, u *benefit.User) int {
+func (m *move) tables(ctx context.Context) []tableCopy {
+	all := []tableCopy{
+		copyPhase(ctx, m, "users", m.r.AllUsers(ctx), func(c *benefit.Changes, u *benefit.User) (int, error) {
 			c.Users = append(c.Users, u)
-			return 1
+			return 1, nil
 		}),
-		copyPhase(ctx, m, "issuances", m.r.AllIssuances(ctx), func(c *benefit.Changes, i *benefit.Issuance) int {
+		copyPhase(ctx, m, "issuances", m.r.AllIssuances(ctx), func(c *benefit.Changes, i *benefit.Issuance) (int, error) {
 			c.Issuances = append(c.Issuances, i)
-			return max(len(i.ClaimKeys()), 1+i.Size()/16)
+			return max(len(i.ClaimKeys()), 1+i.Size()/16), nil
 		}),
-		copyPhase(ctx, m, "quotas", m.r.AllQuotas(ctx), func(c *benefit.Changes, q benefit.Quota) int {
-			c.Quotas = append(c.Quotas, q)
-			return 1
-		}),
-		copyPhase(ctx, m, "participations", m.r.AllParticipations(ctx), func(c *benefit.Changes, p benefit.Participation) int {
-			c.Participations = append(c.Participations, p)
-			return 1
-		}),
-		copyPhase(ctx, m, "template counters", m.r.AllTemplateCounts(ctx), func(c *benefit.Changes, t benefit.TemplateCount) int {
-			c.Templates = append(c.Templates, t)
-			return 1
-		}),
-		copyPhase(ctx, m, "template days", m.r.AllTemplateDays(ctx), func(c *benefit.Changes, d benefit.TemplateDay) int {
-			c.Days = append(c.Days, d)
-			return 1
-		}),
-		copyPhase(ctx, m, "sessions", m.r.AllSessions(ctx), func(c *benefit.Changes, s *benefit.Session) int {
-			c.Sessions = append(c.Sessions, s)
-			return 1
-		}),
-		// Last, because it is the catalogue that gives the rest its sense. Each version is a commit, as it was.
-		copyPhase(ctx, m, "catalogue versions", audit.Versions(ctx, m.r, m.result.Source.Checksum.Version),
-			func(c *benefit.Changes, v audit.VersionChange) int {
-				c.Catalogue, c.Entities = v.Version, v.Entities
-				return m.o.piece
-			}),
+	}
+	for _, kind := range table.Kinds() {
+		switch {
+		case kind == benefit.Entities.Kind: // each version is a commit, as it was
+			all = append(all, copyPhase(ctx, m, benefit.EntityVersions.Title, audit.Versions(ctx, m.r, m.result.Source.Checksum.Version),
+				func(c *benefit.Changes, v audit.VersionChange) (int, error) {
+					c.Catalogue, c.Rows = v.Version, benefit.RowsOf(benefit.Entities.Rows(v.Entities...))
+					return m.o.piece, nil
+				}))
+		case !kind.Derived:
+			all = append(all, copyPhase(ctx, m, kind.Title, m.r.Scan(ctx, kind, nil), func(c *benefit.Changes, row *table.Row) (int, error) {
+				if len(c.Rows) == 0 {
+					c.Rows = []table.Rows{kind.Builder().Rows()}
+				}
+				return 1, c.Rows[0].(table.Builder).Add(row)
+			}))
+		}
 	}
 	means := m.result.Source.Checksum
 	for k := range all {
-		all[k].rows = means.Table(all[k].name).Rows
+		if all[k].name == benefit.EntityVersions.Title { // its rows are entities
+			all[k].rows = means.Version
+		} else if counted := means.Table(all[k].name); counted != nil {
+			all[k].rows = counted.Rows
+		}
 	}
-	all[len(all)-1].rows = means.Version // of that table the rows are entities
 	return all
 }
 
 // copyPhase returns the step that copies the rows of a table. add puts one into the changes, and says how many rows of
 // the target it makes, about.
-func copyPhase[V any](ctx context.Context, m *move, name string, rows iter.Seq2[V, error], add func(*benefit.Changes, V) int) table {
-	return table{name: name, copy: func(step int) error {
+func copyPhase[V any](ctx context.Context, m *move, name string, rows iter.Seq2[V, error], add func(*benefit.Changes, V) (int, error)) tableCopy {
+	return tableCopy{name: name, copy: func(step int) error {
 		p := batch{ctx: ctx, m: m, name: name, step: step, changes: &benefit.Changes{}}
 		at, read := m.to.Progress()
 		if at == step {
@@ -112,7 +107,11 @@ func copyPhase[V any](ctx context.Context, m *move, name string, rows iter.Seq2[
 				skip--
 				continue
 			}
-			if err := p.add(add(p.changes, row)); err != nil {
+			weight, err := add(p.changes, row)
+			if err == nil {
+				err = p.add(weight)
+			}
+			if err != nil {
 				return err
 			}
 		}

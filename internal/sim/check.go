@@ -76,7 +76,7 @@ func (s *simulation) check(when string) {
 	if all := s.back.all(); !all.Shared() { // one of several knows of its own ids, and of those that it found
 		s.wantLastID(all)
 	}
-	if err := s.oracle.CheckRows(got.Rows); err != nil {
+	if err := s.oracle.CheckRows(got.Issuances, got.Rows); err != nil {
 		s.failf("what the store holds %s is not what the callers were told: %v", when, err)
 	}
 	s.ask1(got)

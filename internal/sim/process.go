@@ -27,7 +27,7 @@ type process struct {
 // submission is a submitted request or change.
 type submission struct {
 	wish    *wish
-	request *benefit.Request // nil: a change
+	issue   *benefit.Issue // nil: a change
 	pending engine.Pending
 }
 
@@ -54,10 +54,11 @@ func (s *simulation) anyProcess() *process {
 // ask submits a request.
 func (s *simulation) ask(p *process, x *wish) {
 	r := s.world.build(x)
-	pending, err := p.issuer.Submit(r)
+	issue := &benefit.Issue{Request: r}
+	pending, err := p.issuer.Submit(issue)
 	s.tracef("%sask %s %q for %s:%s lines=%d: %v", p.name, r.Scope, r.Key, r.Recipient.Type, r.Recipient.Value, len(r.Lines), err)
 	if err == nil {
-		p.queue = append(p.queue, &submission{x, r, pending})
+		p.queue = append(p.queue, &submission{x, issue, pending})
 	}
 }
 
@@ -108,7 +109,7 @@ func (s *simulation) workAll() {
 // nextBatch takes from the queue what the committer will take.
 func (p *process) nextBatch(limit int) []*submission {
 	n := 0
-	for n < len(p.queue) && n < limit && (n == 0 || p.queue[n].request != nil && p.queue[0].request != nil) {
+	for n < len(p.queue) && n < limit && (n == 0 || p.queue[n].issue != nil && p.queue[0].issue != nil) {
 		n++
 	}
 	batch := p.queue[:n]
@@ -121,15 +122,18 @@ func (s *simulation) answers(p *process, batch []*submission) {
 	defer s.oracle.AsSeenBy(p.store.seen)()
 	unknown := map[oracle.Key]bool{}
 	for _, a := range batch {
-		o, err, ok := a.pending.Result()
+		err, ok := a.pending.Result()
 		if !ok {
 			s.failf("a request of the batch was not answered")
 		}
-		if a.request == nil {
+		if a.issue == nil {
 			s.changed(p, err)
 			continue
 		}
-		r := a.request
+		r, o := a.issue.Request, benefit.Outcome{}
+		if err == nil {
+			o = a.issue.Outcome
+		}
 		s.tracef("  %s %q: %s", r.Scope, r.Key, resultOf(o, err))
 		s.count(o, err)
 		if errors.Is(err, engine.ErrUnknown) {

@@ -8,6 +8,7 @@ import (
 	"faquan/internal/oracle"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
+	"faquan/internal/table"
 )
 
 // watched is a process's store beside a plain one that gets the same commits. Every row that it loads is compared with
@@ -86,6 +87,20 @@ type watchedTx struct {
 	state, loaded *benefit.State
 }
 
+// keysOf returns the keys with those of rows for another state.
+func keysOf(keys *benefit.Keys, of *benefit.State) *benefit.Keys {
+	same := *keys
+	var row table.Row
+	for _, rows := range keys.Rows {
+		for i := range rows.Len() {
+			rows.Key(i, &row)
+			rows.Kind().Want(of.Rows(), row.Key)
+		}
+	}
+	same.Rows = of.Rows().Wanted()
+	return &same
+}
+
 // wantNow compares now with what it should be: the clock, or the last now of the store.
 func (t *watchedTx) wantNow() {
 	plain := t.beginPlain(t.clock)
@@ -106,7 +121,7 @@ func (t *watchedTx) beginPlain(clock benefit.Instant) store.Tx {
 
 func (t *watchedTx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
 	t.loaded.Now = into.Now
-	if err := errors.Join(t.Tx.Load(ctx, keys, t.loaded), t.Tx.Load(ctx, keys, into)); err != nil {
+	if err := errors.Join(t.Tx.Load(ctx, keysOf(keys, t.loaded), t.loaded), t.Tx.Load(ctx, keys, into)); err != nil {
 		if !t.w.Shared() {
 			t.w.s.failf("loading: %v", err)
 		}
@@ -114,7 +129,7 @@ func (t *watchedTx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.
 		t.w.unread = !errors.Is(err, store.ErrConflict)
 		return err
 	}
-	first := !t.locks && len(keys.Templates)+len(keys.Activities) > 0
+	first := !t.locks && len(keys.Locks) > 0
 	if first {
 		t.locks = true
 		t.wantNow()
@@ -134,7 +149,7 @@ func (t *watchedTx) loadPlain(ctx context.Context, keys *benefit.Keys, into *ben
 	t.state.Now = into.Now
 	plain := t.beginPlain(t.Now())
 	defer plain.Rollback()
-	if err := plain.Load(ctx, keys, t.state); err != nil {
+	if err := plain.Load(ctx, keysOf(keys, t.state), t.state); err != nil {
 		t.w.s.failf("the plain store: %v", err)
 	}
 	if diff := storetest.DiffStates(t.state, t.loaded); diff != "" {

@@ -60,13 +60,15 @@ func (w *world) setUp(clock benefit.Instant) engine.ChangeFunc {
 }
 
 func entities(changes *benefit.Changes, all ...any) error {
+	var rows []benefit.Entity
 	for _, v := range all {
 		e, err := benefit.EntityOf(v)
 		if err != nil {
 			return err
 		}
-		changes.Entities = append(changes.Entities, e)
+		rows = append(rows, e)
 	}
+	changes.Rows = append(changes.Rows, benefit.Entities.Rows(rows...))
 	return nil
 }
 

@@ -52,6 +52,7 @@ const (
 // Kind is what stores know of a table.
 type Kind struct {
 	Name   string // of the table in SQL
+	Title  string // for people, in the plural
 	Number uint8  // in stored records: never used for another kind, not even after the kind is gone
 	Home   Home
 	Key    []Column // the primary key, in this order
@@ -62,6 +63,7 @@ type Kind struct {
 	decode func(*Row) (any, error)
 	encode func(any, *Row) error
 	sample func() any
+	sum    func(any) (vouchers, fen int64, counts bool)
 	rows   func() Builder
 	want   func(*State, []Datum)
 }
@@ -82,6 +84,9 @@ func (k *Kind) Decode(row *Row) (any, error) { return k.decode(row) }
 
 // Encode is the inverse of Decode. It fails for a value of another type.
 func (k *Kind) Encode(v any, row *Row) error { return k.encode(v, row) }
+
+// Sum returns what a row, a V of the kind's table, counts, and whether rows of the kind count something.
+func (k *Kind) Sum(v any) (vouchers, fen int64, counts bool) { return k.sum(v) }
 
 // New returns a pointer to a zero V of the kind's table.
 func (k *Kind) New() any { return k.sample() }

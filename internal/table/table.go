@@ -5,6 +5,7 @@ import "fmt"
 // Spec describes a table of rows V with keys K.
 type Spec[K comparable, V any] struct {
 	Name    string
+	Title   string
 	Number  uint8
 	Home    Home
 	Key     []Column
@@ -17,6 +18,8 @@ type Spec[K comparable, V any] struct {
 	GetKey func(*Reader) K
 	Put    func(*Writer, *V)
 	Get    func(*Reader, *V) // into a row that has its key
+	// Sum returns what a row counts, if the rows count something. One that counts nothing means the same as no row.
+	Sum func(*V) (vouchers, fen int64)
 }
 
 // Table is a kind of rows with its types.
@@ -29,12 +32,20 @@ type Table[K comparable, V any] struct {
 func New[K comparable, V any](s Spec[K, V]) *Table[K, V] {
 	t := &Table[K, V]{spec: s}
 	t.Kind = &Kind{
-		Name: s.Name, Number: s.Number, Home: s.Home, Key: s.Key, Value: s.Value, Derived: s.Derived,
+		Name: s.Name, Title: s.Title, Number: s.Number, Home: s.Home, Key: s.Key, Value: s.Value, Derived: s.Derived,
 		decode: func(row *Row) (any, error) { return t.row(row) },
 		encode: t.encodeAny,
 		sample: func() any { return new(V) },
-		rows:   func() Builder { return &Set[K, V]{table: t} },
-		want:   func(s *State, key []Datum) { t.Want(s, t.spec.GetKey(&Reader{from: key})) },
+		sum: func(v any) (vouchers, fen int64, counts bool) {
+			if s.Sum == nil {
+				return 0, 0, false
+			}
+			one := v.(V)
+			vouchers, fen = s.Sum(&one)
+			return vouchers, fen, true
+		},
+		rows: func() Builder { return &Set[K, V]{table: t} },
+		want: func(s *State, key []Datum) { t.Want(s, t.spec.GetKey(&Reader{from: key})) },
 	}
 	register(t.Kind)
 	return t

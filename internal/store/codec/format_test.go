@@ -31,10 +31,13 @@ func formatOneChanges() *benefit.Changes {
 			}},
 		}},
 		Users:     []*benefit.User{{ID: 1<<40 + 9, Name: "n", Person: "p", Alipay: "2088", Attributes: []byte("{}"), Identifiers: []benefit.Identifier{open}}},
-		Quotas:    []benefit.Quota{{QuotaKey: benefit.QuotaKey{User: 1<<40 + 9, Template: 7}, Total: 6, Day: 20000, DayTotal: 7}},
-		Templates: []benefit.TemplateCount{{Template: 7, Count: 2, Amount: 32}},
-		Days:      []benefit.TemplateDay{{Template: 7, Day: 20000, Count: 4, Amount: 34}},
-		Catalogue: 4, Entities: []benefit.Entity{{Kind: benefit.TemplateEntity, ID: 7, Body: []byte(`{"id":7}`)}},
+		Catalogue: 4,
+		Rows: benefit.RowsOf(
+			benefit.Quotas.Rows(benefit.Quota{QuotaKey: benefit.QuotaKey{User: 1<<40 + 9, Template: 7}, Total: 6, Day: 20000, DayTotal: 7}),
+			benefit.TemplateCounts.Rows(benefit.TemplateCount{Template: 7, Count: 2, Amount: 32}),
+			benefit.TemplateDays.Rows(benefit.TemplateDay{Template: 7, Day: 20000, Count: 4, Amount: 34}),
+			benefit.Entities.Rows(benefit.Entity{Kind: benefit.TemplateEntity, ID: 7, Body: []byte(`{"id":7}`)}),
+		),
 	}
 }
 
@@ -128,7 +131,7 @@ func TestUsersThatDoNotSayWhetherTheyAreRegistered(t *testing.T) {
 		}
 		for _, issuances := range [][]*benefit.Issuance{nil, formatOneChanges().Issuances} {
 			record, _ := EncodeChanges(nil, &benefit.Changes{Issuances: issuances, Users: []*benefit.User{u}}, nil)
-			record = old(record)
+			record = append(old(record), make([]byte, 5)...) // of the rows of a record of then, which are none
 			record[0] = 2
 			want := c.made
 			if issuances != nil {
@@ -137,10 +140,6 @@ func TestUsersThatDoNotSayWhetherTheyAreRegistered(t *testing.T) {
 			whole, _, err := DecodeChanges(record)
 			if err != nil || whole.Users[0].Unregistered != want {
 				t.Errorf("%s, %d issuances: unregistered is %v, want %v; %v", name, len(issuances), !want, want, err)
-			}
-			skimmed, err := Skim(record)
-			if err != nil || skimmed.Users[0].Unregistered != want {
-				t.Errorf("%s, %d issuances: skimmed, unregistered is %v, want %v; %v", name, len(issuances), !want, want, err)
 			}
 		}
 	}

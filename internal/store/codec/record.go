@@ -38,10 +38,9 @@ func EncodeChanges(b []byte, c *benefit.Changes, at [][2]int) ([]byte, [][2]int)
 		e.user(u)
 	}
 	e.int(c.Catalogue)
+	e.uint(uint64(len(c.Rows)))
 	for _, rows := range c.Rows {
-		if !rows.Kind().Derived {
-			e.rows(rows)
-		}
+		e.rows(rows)
 	}
 	return e.b, at
 }
@@ -62,16 +61,21 @@ func (e *encoder) rows(rows table.Rows) {
 
 // rows reads all sections.
 func (d *decoder) rows() (all []table.Rows) {
-	for d.err == nil && len(d.b) > 0 {
+	for range d.size(3) {
 		number := d.byte()
+		if d.err != nil {
+			return nil
+		}
 		kind := table.ByNumber(number)
 		if kind == nil {
 			d.err = fmt.Errorf("rows of kind %d, which this version does not know: a newer faquan wrote them", number)
 			return nil
 		}
-		if rows := d.rowsOf(kind); d.err == nil {
-			all = append(all, rows)
+		rows := d.rowsOf(kind)
+		if d.err != nil {
+			return nil
 		}
+		all = append(all, rows)
 	}
 	return all
 }

@@ -63,7 +63,7 @@ func runHistory(t *testing.T, h Harness, seed uint64) {
 	}
 	rows := mustContents(t, x.real.Store)
 	want(t, "the rows in the end", mustContents(t, model), rows)
-	if err := x.oracle.CheckRows(rows.Rows); err != nil {
+	if err := x.oracle.CheckRows(rows.Issuances, rows.Rows); err != nil {
 		t.Errorf("the rows in the end: %v", err)
 	}
 	x.real.Store = h.reopen(t, x.real.Store)
