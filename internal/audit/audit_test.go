@@ -35,12 +35,34 @@ func live(t testing.TB, st store.Store, seed uint64, steps int) *History {
 			continue
 		}
 		write(t, st, s.Clock, s.Changes)
-		if err := history.Add(s.Changes.Catalogue, s.Changes.Entities); err != nil {
+		if err := history.Add(s.Changes.Catalogue, benefit.Entities.Of(s.Changes.Rows)); err != nil {
 			t.Fatalf("Add: %v", err)
 		}
 		c.Catalogue = w.Catalogue()
 	}
 	return history
+}
+
+// changes are what a test writes, with the types of the rows, so that it can damage them.
+type changes struct {
+	Issuances      []*benefit.Issuance
+	Users          []*benefit.User
+	Quotas         []benefit.Quota
+	Participations []benefit.Participation
+	Templates      []benefit.TemplateCount
+	Days           []benefit.TemplateDay
+	Entities       []benefit.Entity
+	Catalogue      int64
+}
+
+func (c *changes) rows() *benefit.Changes {
+	return &benefit.Changes{
+		Issuances: c.Issuances, Users: c.Users, Catalogue: c.Catalogue,
+		Rows: benefit.RowsOf(
+			benefit.Quotas.Rows(c.Quotas...), benefit.Participations.Rows(c.Participations...), benefit.TemplateCounts.Rows(c.Templates...),
+			benefit.TemplateDays.Rows(c.Days...), benefit.Entities.Rows(c.Entities...),
+		),
+	}
 }
 
 func write(t testing.TB, st store.Store, clock benefit.Instant, changes *benefit.Changes) {
@@ -135,7 +157,7 @@ func crowdOf(t testing.TB, st store.Store, users, times int) {
 func TestPasses(t *testing.T) {
 	st := memory.New()
 	crowdOf(t, st, 50, 5)
-	write(t, st, storetest.Start, &benefit.Changes{Quotas: []benefit.Quota{{QuotaKey: benefit.QuotaKey{User: 5, Template: 5}, Total: 1}}})
+	write(t, st, storetest.Start, &benefit.Changes{Rows: benefit.RowsOf(benefit.Quotas.Rows(benefit.Quota{QuotaKey: benefit.QuotaKey{User: 5, Template: 5}, Total: 1}))})
 	roomy, tight := auditOf(t, st, Options{}), auditOf(t, st, Options{Memory: 1})
 	if tight.Checked.Passes < 3 {
 		t.Errorf("%d passes in no memory", tight.Checked.Passes)
@@ -151,7 +173,7 @@ type shop struct {
 	user      *benefit.User
 	other     *benefit.User // of the same person
 	templates []*benefit.Template
-	changes   *benefit.Changes
+	changes   *changes
 }
 
 const (
@@ -182,7 +204,7 @@ func newShop() *shop {
 	one, two, three, four := s.issue(g, s.user, capped, storetest.Start, 500, 500), s.issue(g, s.user, capped, storetest.Start+oneDay, 500),
 		s.issue(g, s.other, cash, storetest.Start+oneDay, 70), s.issue(g, s.other, drawn, storetest.Start+oneDay, 30)
 	two.Lines[0].Seen = benefit.Counters{Count: 2, Amount: 1000, User: 2}
-	s.changes = &benefit.Changes{
+	s.changes = &changes{
 		Issuances: []*benefit.Issuance{one, two, three, four}, Users: []*benefit.User{s.user, s.other},
 		Quotas: []benefit.Quota{
 			quota(s.user, capped, 3, day+1, 1), quota(s.other, cash, 1, day+1, 1), quota(s.other, drawn, 1, day+1, 1),
@@ -251,15 +273,15 @@ func (s *shop) write(t testing.TB, st store.Store) error {
 		s.changes.Entities = append(s.changes.Entities, e)
 	}
 	// The first issuance is committed when it says.
-	first := &benefit.Changes{
+	first := &changes{
 		Issuances: s.changes.Issuances[:1], Users: s.changes.Users, Catalogue: s.changes.Catalogue, Entities: s.changes.Entities,
 	}
 	rest := *s.changes
 	rest.Issuances, rest.Users, rest.Entities = rest.Issuances[1:], nil, nil
-	if err := storetest.Write(t.Context(), st, storetest.Start, first); err != nil {
+	if err := storetest.Write(t.Context(), st, storetest.Start, first.rows()); err != nil {
 		return err
 	}
-	return storetest.Write(t.Context(), st, storetest.Start+oneDay, &rest)
+	return storetest.Write(t.Context(), st, storetest.Start+oneDay, rest.rows())
 }
 
 // Each way in which a row can be wrong is one finding, and that names it.

@@ -35,7 +35,7 @@ type stage struct {
 	templates  []*benefit.Template
 	activities []*benefit.Activity
 	scenes     []*benefit.Scene
-	changes    *benefit.Changes
+	changes    *changes
 	times      []benefit.Instant // of the issuances
 }
 
@@ -107,7 +107,7 @@ func (s *stage) entities(t testing.TB) (all []benefit.Entity) {
 // play issues what the stage shows, each call in a commit of its own.
 func (s *stage) play(t testing.TB, st store.Store) {
 	t.Helper()
-	write(t, st, midnight-10_000, &benefit.Changes{Catalogue: 1, Entities: s.entities(t)})
+	write(t, st, midnight-10_000, &benefit.Changes{Catalogue: 1, Rows: benefit.RowsOf(benefit.Entities.Rows(s.entities(t)...))})
 	cat := s.catalogue()
 	c := storetest.NewCommitter(st, cat, 3)
 	ask := func(clock benefit.Instant, r *benefit.Request, want int) {
@@ -157,7 +157,7 @@ func played(t testing.TB) *stage {
 		t.Fatalf("Read: %v", err)
 	}
 	defer r.Close()
-	s.changes = &benefit.Changes{Catalogue: 1}
+	s.changes = &changes{Catalogue: 1}
 	for i, err := range r.AllIssuances(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
@@ -165,7 +165,7 @@ func played(t testing.TB) *stage {
 		s.changes.Issuances = append(s.changes.Issuances, clone(i))
 		s.times = append(s.times, i.Lines[0].At)
 	}
-	for p := range r.AllParticipations(t.Context()) {
+	for p := range store.All(t.Context(), r, benefit.Participations) {
 		p.Cards = slices.Clone(p.Cards)
 		s.changes.Participations = append(s.changes.Participations, p)
 	}
@@ -173,7 +173,8 @@ func played(t testing.TB) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.changes.Users, s.changes.Quotas, s.changes.Templates, s.changes.Days = all.Users, all.Quotas, all.Counts, all.Days
+	s.changes.Users, s.changes.Quotas = all.Users, storetest.RowsOf(all, benefit.Quotas)
+	s.changes.Templates, s.changes.Days = storetest.RowsOf(all, benefit.TemplateCounts), storetest.RowsOf(all, benefit.TemplateDays)
 	return s
 }
 
@@ -196,7 +197,7 @@ func (s *stage) open(t testing.TB) store.Store {
 	t.Helper()
 	st := memory.New()
 	s.changes.Entities = s.entities(t)
-	write(t, st, midnight+200_000, s.changes)
+	write(t, st, midnight+200_000, s.changes.rows())
 	return st
 }
 
@@ -389,7 +390,7 @@ func TestBoxOfOtherCommits(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, st := newStage(), memory.New()
-			write(t, st, midnight-10_000, &benefit.Changes{Catalogue: 1, Entities: s.entities(t)})
+			write(t, st, midnight-10_000, &benefit.Changes{Catalogue: 1, Rows: benefit.RowsOf(benefit.Entities.Rows(s.entities(t)...))})
 			open := s.catalogue()
 			paused := *s.templates[1]
 			paused.Status = benefit.Paused
