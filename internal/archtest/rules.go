@@ -44,7 +44,7 @@ var Rules = []Rule{
 	{"internal/store/embedded/sumvfs", nil, []string{"modernc.org/sqlite", "modernc.org/libc"}},
 	{"internal/store/embedded", []string{
 		"internal/benefit", "internal/id", "internal/money", "internal/store", "internal/store/codec", "internal/store/embedded/sumvfs",
-		"internal/journal", "internal/vfs",
+		"internal/journal", "internal/table", "internal/vfs",
 	}, []string{sqlite}},
 	{"internal/store/postgres", []string{
 		"internal/benefit", "internal/id", "internal/outage", "internal/store", "internal/store/codec",

@@ -11,6 +11,7 @@ import (
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
+	"faquan/internal/table"
 )
 
 // The catalogue of a pair: a coupon given by a treasure box, and certificates with so few digits that they run out.
@@ -107,8 +108,8 @@ func (x *pair) disturb(t testing.TB) {
 	}
 }
 
-// wantLoads wants that loading the keys gives the same of both.
-func (x *pair) wantLoads(t testing.TB, what string, keys *benefit.Keys) {
+// wantLoads wants that loading the keys, and the rows that are wanted, gives the same of both.
+func (x *pair) wantLoads(t testing.TB, what string, keys benefit.Keys, want ...func(*table.State)) {
 	t.Helper()
 	load := func(st store.Store) *benefit.State {
 		tx, err := st.Begin(t.Context(), storetest.Start)
@@ -118,7 +119,11 @@ func (x *pair) wantLoads(t testing.TB, what string, keys *benefit.Keys) {
 		defer tx.Rollback()
 		state := benefit.NewState()
 		state.Reset(tx.Now())
-		if err := tx.Load(t.Context(), keys, state); err != nil {
+		for _, rows := range want {
+			rows(state.Rows())
+		}
+		keys.Rows = state.Rows().Wanted()
+		if err := tx.Load(t.Context(), &keys, state); err != nil {
 			t.Fatal(err)
 		}
 		return state
@@ -159,14 +164,15 @@ func TestParticipationsAcrossGenerations(t *testing.T) {
 			}
 			x.disturb(t)
 		}
-		keys := &benefit.Keys{}
-		for u := range users {
-			for _, a := range []benefit.ActivityID{boxActivity, boxActivity + 1} {
-				keys.Participations = append(keys.Participations, benefit.ParticipationKey{User: u, Activity: a})
+		want := func(rows *table.State) {
+			for u := range users {
+				for _, a := range []benefit.ActivityID{boxActivity, boxActivity + 1} {
+					benefit.Participations.Want(rows, benefit.ParticipationKey{User: u, Activity: a})
+				}
 			}
 		}
-		x.wantLoads(t, "participations", keys)
-		x.wantLoads(t, "participations, again", keys)
+		x.wantLoads(t, "participations", benefit.Keys{}, want)
+		x.wantLoads(t, "participations, again", benefit.Keys{}, want)
 		x.wantSame(t)
 	}
 }
@@ -212,7 +218,8 @@ func TestFiltersOfActivities(t *testing.T) {
 	}
 	last.fill(claims, quotas)
 	for _, i := range contentsOf(t, x.model).Issuances {
-		if !last.mayContainParticipation(benefit.ParticipationKey{User: i.User, Activity: boxActivity}) {
+		k := benefit.ParticipationKey{User: i.User, Activity: boxActivity}
+		if !last.mayContainRow(rowHash(benefit.Participations.Number, benefit.Participations.AppendKey(nil, benefit.Participations.DatumsOf(k)))) {
 			t.Errorf("the participation of %s is hidden", i.Key)
 		}
 		for _, c := range i.ClaimKeys() {
@@ -222,20 +229,20 @@ func TestFiltersOfActivities(t *testing.T) {
 		}
 	}
 	x.s.links.drop()
-	x.s.participations.drop()
-	x.s.participations.drop()
+	x.s.rows.drop()
 	ask(10, 12)
 }
 
 // Filters made in the background, of generations that a kill left without, hide nothing either.
 func TestFiltersOfActivitiesInTheBackground(t *testing.T) {
 	x := newPair(t, Options{GenerationSize: 4, MaxMemtable: 6, CacheEntries: 1}, 8, 2)
-	keys := &benefit.Keys{}
+	var keys benefit.Keys
+	var done []benefit.ParticipationKey
 	for n := range 30 {
 		r := storetest.Request(fmt.Sprint("k", n), fmt.Sprint("2088", n%7),
 			benefit.Line{Template: couponTemplate, Activity: boxActivity, Sends: 1, Quantity: 1}, storetest.Line(certTemplate))
 		i := x.issue(t, storetest.Start+benefit.Instant(n), r).Issuance
-		keys.Participations = append(keys.Participations, benefit.ParticipationKey{User: i.User, Activity: boxActivity})
+		done = append(done, benefit.ParticipationKey{User: i.User, Activity: boxActivity})
 		keys.Claims = append(keys.Claims, i.ClaimKeys()...)
 		if n%3 == 0 {
 			if err := x.s.Flush(); err != nil {
@@ -250,7 +257,11 @@ func TestFiltersOfActivitiesInTheBackground(t *testing.T) {
 	x.place.o.Foreground = false
 	x.s = x.place.open(t)
 	x.s.awaitFilters(t)
-	x.wantLoads(t, "with filters", keys)
+	x.wantLoads(t, "with filters", keys, func(rows *table.State) {
+		for _, k := range done {
+			benefit.Participations.Want(rows, k)
+		}
+	})
 	x.wantSame(t)
 }
 
@@ -296,7 +307,7 @@ func TestReboundKeys(t *testing.T) {
 				t.Fatalf("step %d: the code leads to %+v, %v, not to %d", n, byCode, err, o.Issuance.ID)
 			}
 			reader.Close()
-			keys := &benefit.Keys{}
+			var keys benefit.Keys
 			for k := range 3 {
 				key := fmt.Sprint("w", k)
 				keys.Claims = append(keys.Claims, benefit.ClaimKey{ID: benefit.ClaimIDOf(r.Scope, key), Scope: r.Scope, Key: key})

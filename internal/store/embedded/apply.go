@@ -31,8 +31,7 @@ func applyMemtable(conn *sqlite.Conn, o *memtable, full *fullGeneration) (err er
 	}
 	defer end(&err)
 	for _, step := range []func(*sqlite.Conn, *memtable) error{
-		writeIssuances, writeClaims, writeTraces, writeLedger, writeParticipations, writeLists, writeCounts, writeUsers,
-		writeCatalogue,
+		writeIssuances, writeClaims, writeTraces, writeLedger, writeLists, writeUsers, writeRows,
 	} {
 		if err := step(conn, o); err != nil {
 			return err
@@ -77,21 +76,6 @@ func writeTraces(conn *sqlite.Conn, o *memtable) error {
 		b.int(o.gen)
 		b.int(row.hash)
 		b.int(int64(row.id))
-	})
-}
-
-func writeParticipations(conn *sqlite.Conn, o *memtable) error {
-	order := sorted(len(o.participations), func(a, b int32) int {
-		x, y := &o.participations[a], &o.participations[b]
-		return cmp.Or(cmp.Compare(x.User, y.User), cmp.Compare(x.Activity, y.Activity), cmp.Compare(x.place, y.place))
-	})
-	return insertRows(conn, "participation", 5, len(order), func(b *binder, k int) {
-		row := &o.participations[order[k]]
-		b.int(o.gen)
-		b.int(int64(row.User))
-		b.int(int64(row.Activity))
-		b.int(row.place)
-		b.blob(codec.AppendParticipation(nil, &row.Participation))
 	})
 }
 
@@ -157,26 +141,6 @@ func unpackIDs(packed []byte) []id.ID {
 	return ids
 }
 
-func writeCounts(conn *sqlite.Conn, o *memtable) error {
-	counts := slices.SortedFunc(maps.Values(o.templates), func(a, b benefit.TemplateCount) int { return cmp.Compare(a.Template, b.Template) })
-	if err := insertRows(conn, "template_count", 3, len(counts), func(b *binder, k int) {
-		b.int(int64(counts[k].Template))
-		b.int(counts[k].Count)
-		b.int(counts[k].Amount)
-	}); err != nil {
-		return err
-	}
-	days := slices.SortedFunc(maps.Values(o.days), func(a, b benefit.TemplateDay) int {
-		return cmp.Or(cmp.Compare(a.Template, b.Template), cmp.Compare(a.Day, b.Day))
-	})
-	return insertRows(conn, "template_day", 4, len(days), func(b *binder, k int) {
-		b.int(int64(days[k].Template))
-		b.int(int64(days[k].Day))
-		b.int(days[k].Count)
-		b.int(days[k].Amount)
-	})
-}
-
 func writeUsers(conn *sqlite.Conn, o *memtable) error {
 	ids := slices.Sorted(maps.Keys(o.users))
 	named := make([]benefit.User, len(ids)) // zero for plain ones: they have neither name nor person
@@ -208,39 +172,6 @@ func writeUsers(conn *sqlite.Conn, o *memtable) error {
 		}
 		b.int(plain)
 		b.int(o.gen)
-	})
-}
-
-func compareEntities(a, b benefit.Entity) int {
-	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
-}
-
-func writeCatalogue(conn *sqlite.Conn, o *memtable) error {
-	entities := slices.SortedFunc(maps.Values(o.entities), compareEntities)
-	if err := insertRows(conn, "entity", 3, len(entities), func(b *binder, k int) {
-		b.int(int64(entities[k].Kind))
-		b.int(entities[k].ID)
-		b.blob(entities[k].Body)
-	}); err != nil {
-		return err
-	}
-	if err := insertRows(conn, "entity_version", 4, len(o.versions), func(b *binder, k int) {
-		row := &o.versions[k]
-		b.int(row.version)
-		b.int(int64(row.Kind))
-		b.int(row.ID)
-		b.blob(row.Body)
-	}); err != nil {
-		return err
-	}
-	digests := slices.SortedFunc(maps.Keys(o.sessions), func(a, b benefit.Digest) int { return bytes.Compare(a[:], b[:]) })
-	bodies := make([][]byte, len(digests))
-	for k, d := range digests {
-		bodies[k] = codec.EncodeSession(o.sessions[d])
-	}
-	return insertRows(conn, "session", 2, len(digests), func(b *binder, k int) {
-		b.blob(digests[k][:])
-		b.blob(bodies[k])
 	})
 }
 

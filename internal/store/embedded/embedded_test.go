@@ -18,7 +18,6 @@ func (s *Store) abandon() {
 		_ = s.closeFinders()
 		s.loader.Close()
 		s.writer.Close()
-		s.queryConn.Close()
 		s.sums.Close()
 		s.lock.Close()
 	})

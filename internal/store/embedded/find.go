@@ -25,19 +25,33 @@ const finderCache = "-4096"
 // the memtables it must ask before: a row that moves from a memtable to the view meanwhile is then found in one of
 // them.
 func (s *Store) find(ctx context.Context, question func(conn *sqlite.Conn) error) error {
-	return s.viewError(s.onFinder(ctx, question))
+	return s.viewError(s.onFinder(ctx, s.finders, question))
 }
 
-func (s *Store) onFinder(ctx context.Context, question func(conn *sqlite.Conn) error) (err error) {
+// findRow is find for a row, whose connection no other question uses: gateways look up the session of a call there, and do
+// not wait behind those who list issuances.
+func (s *Store) findRow(ctx context.Context, question func(conn *sqlite.Conn) error) error {
+	return s.viewError(s.onFinder(ctx, s.rowFinder, question)) //guard:TestQueriesHoldUpNothing s.rowFinder -> s.finders
+}
+
+func newFinders(n int) chan *sqlite.Conn {
+	idle := make(chan *sqlite.Conn, n)
+	for range n {
+		idle <- nil
+	}
+	return idle
+}
+
+func (s *Store) onFinder(ctx context.Context, finders chan *sqlite.Conn, question func(conn *sqlite.Conn) error) (err error) {
 	var conn *sqlite.Conn
 	select {
-	case conn = <-s.finders:
+	case conn = <-finders:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.stop:
 		return errClosed
 	}
-	defer func() { s.finders <- conn }()
+	defer func() { finders <- conn }()
 	if conn == nil {
 		if conn, err = openFinder(ViewPath(s.o.Dir)); err != nil {
 			return err
@@ -64,9 +78,11 @@ func openFinder(path string) (*sqlite.Conn, error) {
 // closeFinders waits for the questions under way. No later one finds a connection.
 func (s *Store) closeFinders() error {
 	var errs []error
-	for range maxFinders {
-		if conn := <-s.finders; conn != nil {
-			errs = append(errs, conn.Close())
+	for _, finders := range []chan *sqlite.Conn{s.finders, s.rowFinder} {
+		for range cap(finders) {
+			if conn := <-finders; conn != nil {
+				errs = append(errs, conn.Close())
+			}
 		}
 	}
 	return errors.Join(errs...)

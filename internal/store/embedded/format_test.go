@@ -14,6 +14,7 @@ import (
 	"faquan/internal/journal"
 	"faquan/internal/store/codec"
 	"faquan/internal/store/storetest"
+	"faquan/internal/table"
 )
 
 // formatOneRecord returns a journal record as the first format wrote it. What it says is held by a test of package
@@ -52,9 +53,9 @@ func TestJournalOfFormatOne(t *testing.T) {
 	p.disk = p.disk.CrashProcess()
 
 	s := p.open(t)
-	more := &benefit.Changes{Participations: []benefit.Participation{{
+	more := &benefit.Changes{Rows: benefit.RowsOf(benefit.Participations.Rows(benefit.Participation{
 		ParticipationKey: benefit.ParticipationKey{User: 1<<40 + 9, Activity: 3}, Total: 1, At: storetest.Start, Cards: []string{"game"},
-	}}, Users: said.Users}
+	})), Users: said.Users}
 	if err := commit(t, s, more); err != nil {
 		t.Fatal(err)
 	}
@@ -65,8 +66,8 @@ func TestJournalOfFormatOne(t *testing.T) {
 		if diff := storetest.Diff(want.Issuances, got.Issuances); diff != "" {
 			t.Errorf("%s: issuances (-want +got):\n%s", when, diff)
 		}
-		if diff := storetest.Diff(more.Participations, got.Participations); diff != "" {
-			t.Errorf("%s: participations (-want +got):\n%s", when, diff)
+		if diff := storetest.Diff(rowsOf(t, append(said.All(), more.Rows...)), got.Rows); diff != "" {
+			t.Errorf("%s: rows (-want +got):\n%s", when, diff)
 		}
 		r, err := s.Read(t.Context())
 		if err != nil {
@@ -91,6 +92,24 @@ func TestJournalOfFormatOne(t *testing.T) {
 	s = p.open(t)
 	defer s.Close()
 	check("after a start")
+}
+
+// rowsOf returns rows as [storetest.Contents] has them.
+func rowsOf(t testing.TB, all []table.Rows) map[string][]any {
+	t.Helper()
+	decoded := map[string][]any{}
+	for _, rows := range all {
+		var row table.Row
+		for i := range rows.Len() {
+			rows.Read(i, &row)
+			v, err := rows.Kind().Decode(&row)
+			if err != nil {
+				t.Fatal(err)
+			}
+			decoded[rows.Kind().Name] = append(decoded[rows.Kind().Name], v)
+		}
+	}
+	return decoded
 }
 
 // wantSound compares the view of a closed place with its journal.
@@ -159,7 +178,7 @@ func makeSchemaOne(t *testing.T, p *testPlace, summed bool) {
 		}
 		script = viewSchema
 	}
-	script += "DROP TABLE participation; DROP TABLE trace; DROP TABLE entity_version; DELETE FROM issuance; PRAGMA user_version=1;"
+	script += "DROP TABLE grown; DROP TABLE trace; DROP TABLE few; DELETE FROM issuance; PRAGMA user_version=1;"
 	if err := errors.Join(sqlitex.ExecuteScript(conn, script, nil), conn.Close()); err != nil {
 		t.Fatal(err)
 	}

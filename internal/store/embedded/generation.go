@@ -8,6 +8,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/table"
 )
 
 // generation is a stretch of issuances that share a key prefix in the view's random indexes, with the filters
@@ -30,7 +31,7 @@ func newGeneration(gen int64, capacity int) *generation {
 
 // newFilters makes the two filters of a generation of so many issuances. The first holds claims of keys and codes and
 // the identifiers of new users: all are looked up by digests, and what is in none of them is new. The second holds
-// quotas and participations.
+// quotas and the rows of other kinds that grow.
 func newFilters(capacity int) (claims, quotas *filter) {
 	return newFilter(capacity * 2), newFilter(capacity * 3 / 2)
 }
@@ -62,22 +63,21 @@ func (g *generation) fill(claims, quotas *filter) {
 	g.claims, g.quotas = claims, quotas
 }
 
-// The filters' hashes. Claims are hashes already; users and templates are numbers that need mixing.
+// The filters' hashes. Claims are hashes already; users and templates are numbers that need mixing. For other rows see
+// rowHash.
 
 func claimHash(c benefit.ClaimID) uint64 { return binary.LittleEndian.Uint64(c[:8]) }
 
 func quotaHash(user id.ID, template benefit.TemplateID) uint64 {
-	x := uint64(user)*0x9e3779b97f4a7c15 ^ uint64(template)*0xd1342543de82ef95
+	return mix(uint64(user)*0x9e3779b97f4a7c15 ^ uint64(template)*0xd1342543de82ef95)
+}
+
+func mix(x uint64) uint64 {
 	x ^= x >> 32
 	x *= 0xd6e8feb86659fd93
 	x ^= x >> 32
 	x *= 0xd6e8feb86659fd93
 	return x ^ x>>32
-}
-
-// participationHash hashes the complement of the activity, so that participations and quotas have different hashes.
-func participationHash(k benefit.ParticipationKey) uint64 {
-	return quotaHash(k.User, benefit.TemplateID(^k.Activity))
 }
 
 func (g *generation) mayContainClaim(c benefit.ClaimID) bool {
@@ -88,8 +88,8 @@ func (g *generation) mayContainQuota(k benefit.QuotaKey) bool {
 	return g.quotas == nil || g.quotas.mayContain(quotaHash(k.User, k.Template))
 }
 
-func (g *generation) mayContainParticipation(k benefit.ParticipationKey) bool {
-	return g.quotas == nil || g.quotas.mayContain(participationHash(k))
+func (g *generation) mayContainRow(hash uint64) bool {
+	return g.quotas == nil || g.quotas.mayContain(hash)
 }
 
 // note adds what a record brings.
@@ -103,11 +103,13 @@ func (g *generation) note(r *record) {
 	for _, l := range r.links {
 		g.freshClaims.add(claimHash(l))
 	}
-	for _, q := range r.changes.Quotas {
+	for _, q := range r.quotas {
 		g.freshQuotas.add(quotaHash(q.User, q.Template))
 	}
-	for _, p := range r.changes.Participations {
-		g.freshQuotas.add(participationHash(p.ParticipationKey)) //guard:TestFiltersOfActivities$
+	for k := range r.rows {
+		if row := &r.rows[k]; row.kind.Home != table.Local {
+			g.freshQuotas.add(rowHash(row.kind.Number, r.key(row))) //guard:TestFiltersOfActivities$
+		}
 	}
 }
 
@@ -194,8 +196,8 @@ func readFilters(conn *sqlite.Conn, gen int64, capacity int) (claims, quotas *fi
 	if err != nil {
 		return nil, nil, err
 	}
-	err = sqlitex.ExecuteTransient(conn, "SELECT user, activity FROM participation WHERE gen=?", &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
-		quotas.add(participationHash(benefit.ParticipationKey{User: id.ID(stmt.ColumnInt64(0)), Activity: benefit.ActivityID(stmt.ColumnInt64(1))}))
+	err = sqlitex.ExecuteTransient(conn, "SELECT kind, key FROM grown WHERE gen=?", &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
+		quotas.add(rowHash(uint8(stmt.ColumnInt(0)), columnBytes(stmt, 1)))
 		return nil
 	}})
 	return claims, quotas, err

@@ -110,10 +110,11 @@ func (c *client) wantTold(t testing.TB, st store.Store) {
 			t.Errorf("%s is there, though it was told not to be", key)
 		}
 	}
-	if len(all.Issuances) > 0 && (len(all.Counts) != 1 || all.Counts[0].Count != int64(len(all.Issuances))) {
-		t.Errorf("%d issuances, and the counters %+v", len(all.Issuances), all.Counts)
+	counts := storetest.RowsOf(all, benefit.TemplateCounts)
+	if len(all.Issuances) > 0 && (len(counts) != 1 || counts[0].Count != int64(len(all.Issuances))) {
+		t.Errorf("%d issuances, and the counters %+v", len(all.Issuances), counts)
 	}
-	for _, q := range all.Quotas {
+	for _, q := range storetest.RowsOf(all, benefit.Quotas) {
 		if q.Total != quotas[q.User] {
 			t.Errorf("the quota %+v, and %d issuances", q, quotas[q.User])
 		}

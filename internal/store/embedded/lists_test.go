@@ -59,7 +59,7 @@ func TestRecipientsByID(t *testing.T) {
 				}
 				x.write(t, &benefit.Changes{Users: []*benefit.User{&u}})
 			}
-			x.wantLoads(t, fmt.Sprintf("seed %d, step %d", seed, n), &benefit.Keys{Recipients: refs})
+			x.wantLoads(t, fmt.Sprintf("seed %d, step %d", seed, n), benefit.Keys{Recipients: refs})
 		}
 		x.wantRecipients(t, refs)
 		x.wantSame(t)
@@ -99,14 +99,19 @@ func TestEntitiesOfVersions(t *testing.T) {
 	x := newPair(t, Options{GenerationSize: 5, MaxMemtable: 8}, 8, 3)
 	const versions = 12
 	for v := int64(1); v <= versions; v++ {
-		c := &benefit.Changes{Catalogue: v}
+		var entities []benefit.Entity
 		for range 1 + x.r.IntN(3) {
 			id := int64(x.r.IntN(4))
 			kind := []benefit.EntityKind{benefit.TemplateEntity, benefit.ActivityEntity, benefit.PlatformEntity}[x.r.IntN(3)]
-			c.Entities = append(c.Entities, benefit.Entity{Kind: kind, ID: id*3 + int64(len(c.Entities)), Body: fmt.Appendf(nil, `{"v":%d}`, v)})
+			entities = append(entities, benefit.Entity{Kind: kind, ID: id*3 + int64(len(entities)), Body: fmt.Appendf(nil, `{"v":%d}`, v)})
 		}
-		x.write(t, c)
+		x.write(t, &benefit.Changes{Catalogue: v, Rows: benefit.RowsOf(benefit.Entities.Rows(entities...))})
 		x.disturb(t)
+		want, _, err := x.model.Entities(t.Context())
+		got, version, gotErr := x.s.Entities(t.Context())
+		if diff := storetest.Diff(want, got); diff != "" || err != nil || gotErr != nil || version != v {
+			t.Fatalf("version %d: %d, %v, %v (-plain +got):\n%s", v, version, err, gotErr, diff)
+		}
 	}
 	check := func(when string) {
 		t.Helper()
@@ -114,8 +119,8 @@ func TestEntitiesOfVersions(t *testing.T) {
 		defer real.Close()
 		defer plain.Close()
 		for v := int64(-1); v <= versions+2; v++ {
-			want, wantErr := plain.EntitiesAt(t.Context(), v)
-			got, err := real.EntitiesAt(t.Context(), v)
+			want, wantErr := store.EntitiesAt(t.Context(), plain, v)
+			got, err := store.EntitiesAt(t.Context(), real, v)
 			if diff := storetest.Diff(want, got); diff != "" || errors.Is(err, store.ErrNoVersion) != errors.Is(wantErr, store.ErrNoVersion) {
 				t.Errorf("%s, version %d: %v, %v (-plain +got):\n%s", when, v, wantErr, err, diff)
 			}
@@ -124,7 +129,7 @@ func TestEntitiesOfVersions(t *testing.T) {
 			}
 		}
 		now, version, err := real.Entities(t.Context())
-		at, atErr := real.EntitiesAt(t.Context(), version)
+		at, atErr := store.EntitiesAt(t.Context(), real, version)
 		if diff := storetest.Diff(now, at); diff != "" || err != nil || atErr != nil {
 			t.Errorf("%s: the newest version is not the catalogue: %v, %v\n%s", when, err, atErr, diff)
 		}

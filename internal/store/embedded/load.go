@@ -12,6 +12,7 @@ import (
 	"faquan/internal/id"
 	"faquan/internal/store"
 	"faquan/internal/store/codec"
+	"faquan/internal/table"
 )
 
 // Load puts rows into the state: from the caches and memtables, and what is not there from the view. The view is read
@@ -24,12 +25,9 @@ func (t *tx) load(keys *benefit.Keys, into *benefit.State) (err error) {
 	s := t.s
 	s.loading.Lock()
 	defer s.loading.Unlock()
-	if err := s.loadTemplates(keys.Templates, t.now.Day(), into); err != nil {
+	missing, err := s.findInMemory(keys, into)
+	if err != nil || missing.none() {
 		return err
-	}
-	missing := s.findInMemory(keys, into)
-	if missing.none() {
-		return nil
 	}
 	// One read transaction for all of them: it saves a lock for each.
 	end := sqlitex.Transaction(s.loader)
@@ -39,10 +37,11 @@ func (t *tx) load(keys *benefit.Keys, into *benefit.State) (err error) {
 
 // missing lists the rows that are not in memory.
 type missing struct {
-	claims         []claimMiss
-	quotas         []quotaMiss
-	participations []participationMiss
-	recipients     []benefit.Identifier
+	claims     []claimMiss
+	quotas     []quotaMiss
+	rows       []rowMiss
+	vouchers   []id.ID
+	recipients []benefit.Identifier
 }
 
 type claimMiss struct {
@@ -51,20 +50,22 @@ type claimMiss struct {
 }
 
 type quotaMiss struct {
-	key  benefit.QuotaKey
+	keys *quotaKeys
+	i    int
 	gens []int64
 }
 
-type participationMiss struct {
-	key  benefit.ParticipationKey
+type rowMiss struct {
+	keys table.Keys
+	i    int
 	gens []int64
 }
 
 func (m *missing) none() bool {
-	return len(m.claims)+len(m.quotas)+len(m.participations)+len(m.recipients) == 0
+	return len(m.claims)+len(m.quotas)+len(m.rows)+len(m.vouchers)+len(m.recipients) == 0
 }
 
-func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
+func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) (*missing, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := &missing{}
@@ -80,33 +81,16 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 			into.SetClaim(k.ID, nil)
 		}
 	}
-	for _, k := range keys.Quotas {
-		if q, ok := s.quotas.get(k); ok {
-			into.SetQuota(q)
-			continue
-		}
-		// What no filter knows was never written, not to a memtable either: that spares most keys the look there.
-		gens := s.gensWith(func(g *generation) bool { return g.mayContainQuota(k) })
-		if len(gens) == 0 {
-			into.SetQuota(benefit.Quota{QuotaKey: k})
-		} else if q, ok := s.memtableQuota(k); ok {
-			into.SetQuota(q)
+	for _, v := range keys.Vouchers {
+		if i, ok := inMemtables(s, func(o *memtable) (*benefit.Issuance, bool) { return o.holder(v) }); ok {
+			into.SetVoucher(v, i)
 		} else {
-			m.quotas = append(m.quotas, quotaMiss{k, gens})
+			m.vouchers = append(m.vouchers, v)
 		}
 	}
-	for _, k := range keys.Participations {
-		if p, ok := s.participations.get(k); ok {
-			into.SetParticipation(p)
-			continue
-		}
-		gens := s.gensWith(func(g *generation) bool { return g.mayContainParticipation(k) })
-		if len(gens) == 0 {
-			into.SetParticipation(benefit.Participation{ParticipationKey: k})
-		} else if p, ok := s.memtableParticipation(k); ok {
-			into.SetParticipation(p)
-		} else {
-			m.participations = append(m.participations, participationMiss{k, gens})
+	for _, wanted := range keys.Rows {
+		if err := s.findRowsInMemory(wanted, m); err != nil {
+			return nil, err
 		}
 	}
 	for _, ident := range keys.Recipients {
@@ -128,7 +112,57 @@ func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) *missing {
 			m.recipients = append(m.recipients, ident)
 		}
 	}
-	return m
+	return m, nil
+}
+
+func (s *Store) findRowsInMemory(wanted table.Keys, m *missing) error {
+	if quotas, ok := wanted.(*quotaKeys); ok && wanted.Kind() == s.hot {
+		for i := range quotas.Len() {
+			if c, gens, known := s.quotaInMemory(quotas.TypedKey(i)); known {
+				setQuota(quotas, i, c)
+			} else {
+				m.quotas = append(m.quotas, quotaMiss{quotas, i, gens})
+			}
+		}
+		return nil
+	}
+	kind := wanted.Kind()
+	l := rowLoader{keys: wanted}
+	for i := range wanted.Len() {
+		row, gens, known := s.rowInMemory(kind, l.key(i))
+		if !known {
+			m.rows = append(m.rows, rowMiss{wanted, i, gens})
+		} else if err := l.set(i, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowLoader gives rows that were asked for. It uses its memory again.
+type rowLoader struct {
+	keys  table.Keys
+	row   table.Row
+	bytes []byte
+}
+
+// key returns the i-th key.
+func (l *rowLoader) key(i int) []byte {
+	l.keys.Key(i, &l.row)
+	l.bytes = l.keys.Kind().AppendKey(l.bytes[:0], l.row.Key)
+	return l.bytes
+}
+
+// set gives the i-th row.
+func (l *rowLoader) set(i int, row storedRow) (err error) {
+	if row.at == 0 {
+		l.keys.Absent(i)
+		return nil
+	}
+	if l.row.Value, err = l.keys.Kind().ParseValue(row.value, l.row.Value); err != nil {
+		return err
+	}
+	return l.keys.Found(i, row.at, l.row.Value)
 }
 
 // requireIssuance decodes a body that this process encoded, or decoded once already.
@@ -140,36 +174,26 @@ func requireIssuance(body []byte) *benefit.Issuance {
 	return i
 }
 
+// inMemtables asks the memtables, the newer one first. The caller holds mu.
+func inMemtables[T any](s *Store, ask func(*memtable) (T, bool)) (found T, ok bool) {
+	if found, ok = ask(s.active); ok || s.flushing == nil {
+		return found, ok
+	}
+	return ask(s.flushing)
+}
+
 func (s *Store) memtableClaim(c benefit.ClaimID) ([]byte, bool) {
-	if body, ok := s.active.claim(c); ok || s.flushing == nil {
-		return body, ok
-	}
-	return s.flushing.claim(c)
-}
-
-func (s *Store) memtableQuota(k benefit.QuotaKey) (benefit.Quota, bool) {
-	if q, ok := s.active.quota(k); ok || s.flushing == nil {
-		return q, ok
-	}
-	return s.flushing.quota(k)
-}
-
-func (s *Store) memtableParticipation(k benefit.ParticipationKey) (benefit.Participation, bool) {
-	if p, ok := s.active.participation(k); ok || s.flushing == nil {
-		return p, ok
-	}
-	return s.flushing.participation(k)
+	return inMemtables(s, func(o *memtable) ([]byte, bool) { return o.claim(c) })
 }
 
 func (s *Store) memoryLink(k linkKey) (link, bool) {
 	if l, ok := s.links.get(k); ok {
 		return l, true
 	}
-	if l, ok := s.active.links[k]; ok || s.flushing == nil {
+	return inMemtables(s, func(o *memtable) (link, bool) {
+		l, ok := o.links[k]
 		return l, ok
-	}
-	l, ok := s.flushing.links[k]
-	return l, ok
+	})
 }
 
 // gensWith lists the generations that may hold a key, newest first.
@@ -192,24 +216,36 @@ func (s *Store) loadFromView(m *missing, into *benefit.State) error {
 		into.SetClaim(c.key.ID, i)
 	}
 	for _, miss := range m.quotas {
-		q, err := viewQuota(s.loader, miss.gens, miss.key)
+		k := miss.keys.TypedKey(miss.i)
+		c, err := viewQuota(s.loader, miss.gens, k)
 		if err != nil {
 			return err
 		}
 		s.mu.Lock()
-		s.quotas.put(q.QuotaKey, q)
+		s.quotas.put(k, c)
 		s.mu.Unlock()
-		into.SetQuota(q)
+		setQuota(miss.keys, miss.i, c)
 	}
-	for _, miss := range m.participations {
-		p, err := viewParticipation(s.loader, miss.gens, miss.key)
+	for _, miss := range m.rows {
+		kind, l := miss.keys.Kind(), rowLoader{keys: miss.keys}
+		key := l.key(miss.i)
+		row, err := viewRow(s.loader, kind, miss.gens, key)
+		if err == nil {
+			err = l.set(miss.i, row)
+		}
 		if err != nil {
 			return err
 		}
 		s.mu.Lock()
-		s.participations.put(p.ParticipationKey, p)
+		s.cacheRow(rowKeyOf(kind, key), row)
 		s.mu.Unlock()
-		into.SetParticipation(p)
+	}
+	for _, v := range m.vouchers {
+		i, err := viewHolder(s.loader, v)
+		if err != nil {
+			return err
+		}
+		into.SetVoucher(v, i)
 	}
 	for _, ident := range m.recipients {
 		if err := s.loadRecipient(ident, into); err != nil {
@@ -219,35 +255,52 @@ func (s *Store) loadFromView(m *missing, into *benefit.State) error {
 	return nil
 }
 
-// viewClaim finds the issuance under a claim; nil when there is none.
-func viewClaim(conn *sqlite.Conn, gens []int64, claim benefit.ClaimID) (*benefit.Issuance, error) {
-	stmt, err := conn.Prepare("SELECT id FROM claim WHERE gen=? AND hash=?")
+// newestIn runs a query in one generation after the other, the newest first, until one has rows, and calls row for each of
+// these. They come in the order of the key, so the last one counts. ORDER BY at DESC LIMIT 1 would read only that one, but
+// SQLite plans it anew for every binding, which costs more than the few rows of a key. The first parameter is the
+// generation; bind binds the others.
+func newestIn(conn *sqlite.Conn, query string, gens []int64, bind, row func(*sqlite.Stmt)) (found bool, err error) {
+	stmt, err := conn.Prepare(query)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	defer stmt.Reset()
+	bind(stmt)
 	for _, gen := range gens {
 		stmt.BindInt64(1, gen)
-		stmt.BindBytes(2, claim[:])
-		newest := id.ID(0) // the rows come in the order of their ids
 		for {
 			more, err := stmt.Step()
 			if err != nil {
-				return nil, err
+				return false, err
 			}
 			if !more {
 				break
 			}
-			newest = id.ID(stmt.ColumnInt64(0))
+			row(stmt)
+			found = true
 		}
-		if newest != 0 {
-			return viewIssuance(conn, newest)
+		if found {
+			return true, nil
 		}
 		if err := stmt.Reset(); err != nil {
-			return nil, err
+			return false, err
 		}
 	}
-	return nil, nil
+	return false, nil
+}
+
+// viewClaim finds the issuance under a claim; nil when there is none.
+func viewClaim(conn *sqlite.Conn, gens []int64, claim benefit.ClaimID) (*benefit.Issuance, error) {
+	newest := id.ID(0) // the rows come in the order of their ids
+	found, err := newestIn(conn, "SELECT id FROM claim WHERE gen=? AND hash=?", gens, func(stmt *sqlite.Stmt) {
+		stmt.BindBytes(2, claim[:])
+	}, func(stmt *sqlite.Stmt) {
+		newest = id.ID(stmt.ColumnInt64(0))
+	})
+	if err != nil || !found {
+		return nil, err
+	}
+	return viewIssuance(conn, newest)
 }
 
 // viewIssuance reads an issuance that an index points to.
@@ -263,145 +316,21 @@ func viewIssuance(conn *sqlite.Conn, i id.ID) (found *benefit.Issuance, err erro
 	return found, err
 }
 
-// viewQuota finds the newest counters of a user and template; the zero counters when there are none.
-func viewQuota(conn *sqlite.Conn, gens []int64, k benefit.QuotaKey) (benefit.Quota, error) {
-	q := benefit.Quota{QuotaKey: k}
-	// The rows come in key order, so the last one counts. ORDER BY at DESC LIMIT 1 would read only that one, but
-	// SQLite plans it anew for every binding, which costs more than the few rows of a user.
-	stmt, err := conn.Prepare("SELECT total, day, day_total FROM ledger WHERE gen=? AND user=? AND template=?")
-	if err != nil {
-		return q, err
-	}
-	defer stmt.Reset()
-	for _, gen := range gens {
-		stmt.BindInt64(1, gen)
-		stmt.BindInt64(2, int64(k.User))
-		stmt.BindInt64(3, int64(k.Template))
-		found, err := lastCounters(stmt, &q)
-		if err != nil || found {
-			return q, err
-		}
-		if err := stmt.Reset(); err != nil {
-			return q, err
-		}
-	}
-	return q, nil
-}
-
-// viewParticipation finds the newest participation of a user in an activity; the zero counts when there is none.
-func viewParticipation(conn *sqlite.Conn, gens []int64, k benefit.ParticipationKey) (p benefit.Participation, err error) {
-	p.ParticipationKey = k
-	stmt, err := conn.Prepare("SELECT body FROM participation WHERE gen=? AND user=? AND activity=?")
-	if err != nil {
-		return p, err
-	}
-	defer stmt.Reset()
-	for _, gen := range gens {
-		stmt.BindInt64(1, gen)
-		stmt.BindInt64(2, int64(k.User))
-		stmt.BindInt64(3, int64(k.Activity))
-		var newest []byte
-		for {
-			more, err := stmt.Step()
-			if err != nil {
-				return p, err
-			}
-			if !more {
-				break
-			}
-			newest = columnBytes(stmt, 0)
-		}
-		if newest != nil {
-			return codec.DecodeParticipation(newest, k)
-		}
-		if err := stmt.Reset(); err != nil {
-			return p, err
-		}
-	}
-	return p, nil
-}
-
-func lastCounters(stmt *sqlite.Stmt, q *benefit.Quota) (found bool, err error) {
-	for {
-		more, err := stmt.Step()
-		if err != nil || !more {
-			return found, err
-		}
-		if total := stmt.ColumnInt64(0); total != noCounters {
-			q.Total, q.Day, q.DayTotal, found = total, benefit.Day(stmt.ColumnInt(1)), stmt.ColumnInt64(2), true
-		}
-	}
-}
-
-func (s *Store) loadTemplates(templates []benefit.TemplateID, today benefit.Day, into *benefit.State) error {
-	for _, t := range templates {
-		c, d, err := s.templateCounts(t, today)
-		if err != nil {
+// viewHolder finds the issuance that holds a voucher; nil when there is none. The vouchers of an issuance follow its id
+// without a gap, so the one that may hold this voucher is the last at or before it.
+func viewHolder(conn *sqlite.Conn, voucher id.ID) (found *benefit.Issuance, err error) {
+	err = sqlitex.Execute(conn, "SELECT body FROM issuance WHERE id<=? ORDER BY id DESC LIMIT 1", &sqlitex.ExecOptions{
+		Args: []any{int64(voucher)}, ResultFunc: func(stmt *sqlite.Stmt) error {
+			found, err = codec.DecodeIssuance(columnBytes(stmt, 0))
 			return err
-		}
-		into.SetTemplate(c, d)
-	}
-	return nil
-}
-
-// templateCounts returns a template's counters. They are kept in memory once they were asked for: templates are few.
-func (s *Store) templateCounts(t benefit.TemplateID, today benefit.Day) (benefit.TemplateCount, benefit.TemplateDay, error) {
-	s.mu.Lock()
-	c, haveCount := s.counts[t]
-	d, haveDay := s.days[t]
-	s.mu.Unlock()
-	var err error
-	if !haveCount {
-		if c, err = viewCount(s.loader, t); err != nil {
-			return c, d, err
-		}
-	}
-	if !haveDay {
-		if d, err = viewLatestDay(s.loader, t); err != nil {
-			return c, d, err
-		}
-	}
-	if !haveCount || !haveDay {
-		s.mu.Lock()
-		s.counts[t] = c
-		s.keepDay(d)
-		s.mu.Unlock()
-	}
-	// No commit is later than now, so when the latest day that has one is not today, today has none. (A batch that
-	// committed nothing may have been later: what it asked for must not be remembered as a day.)
-	if d.Day != today {
-		d = benefit.TemplateDay{Template: t, Day: today}
-	}
-	return c, d, nil
-}
-
-// keepDay remembers the counters of a template's latest day.
-func (s *Store) keepDay(d benefit.TemplateDay) {
-	if old, ok := s.days[d.Template]; !ok || d.Day >= old.Day {
-		s.days[d.Template] = d
-	}
-}
-
-func viewCount(conn *sqlite.Conn, t benefit.TemplateID) (benefit.TemplateCount, error) {
-	c := benefit.TemplateCount{Template: t}
-	err := sqlitex.Execute(conn, "SELECT count, amount FROM template_count WHERE template=?", &sqlitex.ExecOptions{
-		Args: []any{int64(t)}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			c.Count, c.Amount = stmt.ColumnInt64(0), stmt.ColumnInt64(1)
-			return nil
 		}})
-	return c, err
-}
-
-// viewLatestDay returns the counters of the last day on which something of the template was issued, if there is one.
-func viewLatestDay(conn *sqlite.Conn, t benefit.TemplateID) (benefit.TemplateDay, error) {
-	d := benefit.TemplateDay{Template: t}
-	//guard:TestDayAfterStepBack "LIMIT 1" -> "LIMIT 1 OFFSET 1"
-	err := sqlitex.Execute(conn, "SELECT day, count, amount FROM template_day WHERE template=? ORDER BY day DESC LIMIT 1", &sqlitex.ExecOptions{
-		Args: []any{int64(t)}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			d.Day, d.Count, d.Amount = benefit.Day(stmt.ColumnInt(0)), stmt.ColumnInt64(1), stmt.ColumnInt64(2)
-			return nil
-		}})
-	return d, err
+	if err != nil || found == nil {
+		return nil, err
+	}
+	if _, ok := found.Voucher(voucher); !ok {
+		return nil, nil
+	}
+	return found, nil
 }
 
 // loadRecipient finds the user that an identifier names and, when the user is one of several of a person, the others.
@@ -541,20 +470,22 @@ func (s *Store) removedLinks(c *benefit.Changes) (gone []removedLink, err error)
 
 func (s *Store) memtableUser(u benefit.UserID) *benefit.User {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, o := range []*memtable{s.active, s.flushing} {
-		if o == nil {
-			continue
+	body, ok := inMemtables(s, func(o *memtable) ([]byte, bool) {
+		at, ok := o.users[u]
+		if !ok {
+			return nil, false
 		}
-		if at, ok := o.users[u]; ok {
-			found, err := codec.DecodeUser(o.bytes(at.body))
-			if err != nil {
-				panic(fmt.Sprintf("embedded: a user in the memtable: %v", err))
-			}
-			return found
-		}
+		return o.bytes(at.body), true
+	})
+	s.mu.Unlock()
+	if !ok {
+		return nil
 	}
-	return nil
+	found, err := codec.DecodeUser(body)
+	if err != nil {
+		panic(fmt.Sprintf("embedded: a user in the memtable: %v", err))
+	}
+	return found
 }
 
 func viewUser(conn *sqlite.Conn, u benefit.UserID) (found *benefit.User, err error) {

@@ -1,9 +1,13 @@
 package embedded
 
 import (
+	"cmp"
+	"slices"
+
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/store/codec"
+	"faquan/internal/table"
 )
 
 // memtable holds what was committed to the journal and is not in the view yet. Its maps hold no pointers, so that the
@@ -17,29 +21,25 @@ type memtable struct {
 	idMillis    int64
 	catalogue   int64
 
-	records            [][]byte
-	bodies             []byte // of users, the record at bodiesAt
-	bodiesAt           int32
-	size               int // of the records, bytes
-	issuances          []issuanceRow
-	added              []int32                   // where the issuances of the last record lie in issuances
-	claims             map[benefit.ClaimID]int32 // into issuances: of keys and of certificate codes
-	keys               []keyRow
-	traces             []traceRow
-	ledger             []ledgerRow
-	byUser             byUser                     // of the ledger
-	quotas             map[benefit.QuotaKey]int32 // into ledger
-	participations     []participationEntry
-	participationIndex map[benefit.ParticipationKey]int32 // into joins
-	templates          map[benefit.TemplateID]benefit.TemplateCount
-	days               map[templateDay]benefit.TemplateDay
-	users              map[benefit.UserID]memtableUserRow
-	links              map[linkKey]link
-	persons            map[string][]benefit.UserID
-	sessions           map[benefit.Digest]*benefit.Session
-	entities           map[entityKey]benefit.Entity
-	versions           []versionRow
-	lists              map[benefit.TemplateID][]id.ID // new issuances, for the templates' lists
+	records    [][]byte
+	bodies     []byte // of users, the record at bodiesAt
+	bodiesAt   int32
+	size       int // of the records, bytes
+	issuances  []issuanceRow
+	byID       byID                      // of the issuances
+	added      []int32                   // where the issuances of the last record lie in issuances
+	claims     map[benefit.ClaimID]int32 // into issuances: of keys and of certificate codes
+	keys       []keyRow
+	traces     []traceRow
+	ledger     []ledgerRow
+	byUser     byUser                     // of the ledger
+	quotas     map[benefit.QuotaKey]int32 // into ledger
+	grown, few []rowEntry                 // rows of other kinds; of few only the newest
+	rows       map[rowKey]int32           // the newest of each key, into grown or few
+	users      map[benefit.UserID]memtableUserRow
+	links      map[linkKey]link
+	persons    map[string][]benefit.UserID
+	lists      map[benefit.TemplateID][]id.ID // new issuances, for the templates' lists
 }
 
 // span locates bytes in the records.
@@ -74,18 +74,6 @@ func traceHash(traceID string) int64 {
 	return int64(h)
 }
 
-// participationEntry is a user's participation in an activity after a commit.
-type participationEntry struct {
-	benefit.Participation
-	place int64
-}
-
-// versionRow is an entity as a version of the catalogue brought it.
-type versionRow struct {
-	version int64
-	benefit.Entity
-}
-
 type memtableUserRow struct {
 	body  span
 	plain bool
@@ -96,16 +84,6 @@ type ledgerRow struct {
 	at       int64
 	issuance id.ID
 	row      int32 // of the issuance, into memtable.issuances; it means nothing without one
-}
-
-type templateDay struct {
-	template benefit.TemplateID
-	day      benefit.Day
-}
-
-type entityKey struct {
-	kind benefit.EntityKind
-	id   int64
 }
 
 // linkKey is the look-up key of an identifier, see codec.IdentifierHash.
@@ -122,10 +100,8 @@ type link struct {
 func newMemtable(gen, floor int64) *memtable {
 	return &memtable{
 		gen: gen, floor: floor, claims: map[benefit.ClaimID]int32{}, quotas: map[benefit.QuotaKey]int32{},
-		templates: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[templateDay]benefit.TemplateDay{},
-		users: map[benefit.UserID]memtableUserRow{}, links: map[linkKey]link{}, persons: map[string][]benefit.UserID{}, sessions: map[benefit.Digest]*benefit.Session{},
-		entities: map[entityKey]benefit.Entity{}, lists: map[benefit.TemplateID][]id.ID{},
-		participationIndex: map[benefit.ParticipationKey]int32{},
+		rows: map[rowKey]int32{}, users: map[benefit.UserID]memtableUserRow{}, links: map[linkKey]link{},
+		persons: map[string][]benefit.UserID{}, lists: map[benefit.TemplateID][]id.ID{},
 	}
 }
 
@@ -139,7 +115,7 @@ func (o *memtable) weight() int { return max(o.share(), o.size>>10) }
 // lines, as many as usually fill the filters so far. Filters that are too full say "perhaps" of everything.
 func (o *memtable) share() int {
 	//guard:TestGenerationOfManyCodes without (len(o.keys)+len(o.links))/3
-	return max(len(o.issuances), (len(o.keys)+len(o.links))/3, (len(o.ledger)+len(o.participations))/2)
+	return max(len(o.issuances), (len(o.keys)+len(o.links))/3, (len(o.ledger)+len(o.grown))/2)
 }
 
 // record is one committed journal record with its changes, as commit or replay has it at hand.
@@ -155,6 +131,10 @@ type record struct {
 	claims []benefit.ClaimID // of the issuances' keys, in order
 	codes  []codeClaim       // of their certificate codes
 	links  []linkKey         // of the users' identifiers, in order
+
+	quotas   []benefit.Quota
+	rows     []recordRow // of other kinds, with those that are derived
+	rowBytes []byte      // where they lie
 }
 
 // codeClaim is the look-up id of a certificate code of the k-th issuance.
@@ -163,8 +143,9 @@ type codeClaim struct {
 	k     int
 }
 
-// digest makes the look-up ids.
-func (r *record) digest() {
+// prepare makes the look-up ids, and the rows.
+func (r *record) prepare(hot *table.Kind) {
+	r.encodeRows(hot)
 	r.claims = make([]benefit.ClaimID, len(r.changes.Issuances))
 	for k, i := range r.changes.Issuances {
 		r.claims[k] = benefit.ClaimIDOf(i.Scope, i.Key)
@@ -193,6 +174,9 @@ func commitOrder(seq uint64, k int) int64 { return int64(seq)<<12 | int64(k) }
 // indexIn returns the index of the issuance in its commit, given its place in the order of commits.
 func indexIn(order int64) int { return int(order & (maxIssuances - 1)) }
 
+// commitOf returns the place of the commit in which a place in the order of commits is.
+func commitOf(order int64) int64 { return order &^ (maxIssuances - 1) }
+
 // maxIssuances is how many issuances one record may hold, so that commitOrder stays unique.
 const maxIssuances = 1 << 12
 
@@ -216,11 +200,8 @@ func (o *memtable) add(r *record) {
 		//guard:TestCodesAcrossCrashes
 		o.keys = append(o.keys, keyRow{code.claim, c.Issuances[code.k].ID})
 	}
-	for _, p := range c.Participations {
-		o.participationIndex[p.ParticipationKey] = int32(len(o.participations))
-		o.participations = append(o.participations, participationEntry{p, commitOrder(r.seq, 0)})
-	}
-	for _, row := range ledgerOf(r.seq, c) {
+	o.addRows(r)
+	for _, row := range ledgerOf(r.seq, c.Issuances, r.quotas) {
 		if row.Total != noCounters {
 			o.quotas[row.QuotaKey] = int32(len(o.ledger))
 		}
@@ -238,19 +219,6 @@ func (o *memtable) add(r *record) {
 	for _, u := range c.Users {
 		o.addUser(u, links[:len(u.Identifiers)])
 		links = links[len(u.Identifiers):]
-	}
-	for _, t := range c.Templates {
-		o.templates[t.Template] = t
-	}
-	for _, t := range c.Days {
-		o.days[templateDay{t.Template, t.Day}] = t
-	}
-	for _, s := range c.Sessions {
-		o.sessions[s.Digest] = s
-	}
-	for _, e := range c.Entities {
-		o.entities[entityKey{e.Kind, e.ID}] = e
-		o.versions = append(o.versions, versionRow{c.Catalogue, e})
 	}
 	if c.Catalogue != 0 {
 		o.catalogue = c.Catalogue
@@ -302,21 +270,21 @@ const noCounters = -1
 
 // ledgerOf lists the ledger rows that a record makes: one for each issuance and template, with the counters that
 // the record leaves behind where it changed them; and one for each quota that changed without an issuance.
-func ledgerOf(seq uint64, c *benefit.Changes) []ledgerRow {
-	rows := make([]ledgerRow, 0, len(c.Issuances))
-	quotas := quotaFinder{all: c.Quotas, used: make([]bool, len(c.Quotas))}
-	for k, i := range c.Issuances {
+func ledgerOf(seq uint64, issuances []*benefit.Issuance, changed []benefit.Quota) []ledgerRow {
+	rows := make([]ledgerRow, 0, len(issuances))
+	quotas := quotaFinder{all: changed, used: make([]bool, len(changed))}
+	for k, i := range issuances {
 		for _, t := range templatesOf(i) {
 			row := ledgerRow{at: commitOrder(seq, k), issuance: i.ID}
 			if n := quotas.find(benefit.QuotaKey{User: i.User, Template: t}); n >= 0 {
-				row.Quota, quotas.used[n] = c.Quotas[n], true
+				row.Quota, quotas.used[n] = changed[n], true
 			} else {
 				row.User, row.Template, row.Total = i.User, t, noCounters
 			}
 			rows = append(rows, row)
 		}
 	}
-	for n, q := range c.Quotas {
+	for n, q := range changed {
 		if !quotas.used[n] {
 			rows = append(rows, ledgerRow{Quota: q, at: commitOrder(seq, 0)})
 		}
@@ -383,11 +351,44 @@ func (o *memtable) keepUser(u *benefit.User) span {
 func (o *memtable) bytes(p span) []byte { return o.records[p.record][p.start:p.end] }
 
 // quota finds the counters of a user and template.
-func (o *memtable) quota(k benefit.QuotaKey) (benefit.Quota, bool) {
+func (o *memtable) quota(k benefit.QuotaKey) (counters, bool) {
 	if n, ok := o.quotas[k]; ok {
-		return o.ledger[n].Quota, true
+		return countersOf(&o.ledger[n].Quota, o.ledger[n].at), true
 	}
-	return benefit.Quota{}, false
+	return counters{}, false
+}
+
+// byID finds issuances by id. Only the committer asks, and makes it as far as it needs it, so that a commit does not pay
+// for it.
+type byID []issuedID // sorted
+
+type issuedID struct {
+	id  id.ID
+	row int32 // in issuances
+}
+
+func compareIDs(a, b issuedID) int { return cmp.Compare(a.id, b.id) }
+
+// holder finds the issuance that holds a voucher: see viewHolder.
+func (o *memtable) holder(voucher id.ID) (*benefit.Issuance, bool) {
+	if n := len(o.byID); n < len(o.issuances) {
+		for row := n; row < len(o.issuances); row++ {
+			o.byID = append(o.byID, issuedID{o.issuances[row].id, int32(row)})
+		}
+		// Ids grow with time, so that little of what was sorted before comes behind the new ones.
+		from, _ := slices.BinarySearchFunc(o.byID[:n], slices.MinFunc(o.byID[n:], compareIDs), compareIDs)
+		slices.SortFunc(o.byID[from:], compareIDs) //guard:TestVouchersAnywhere
+	}
+	at, exact := slices.BinarySearchFunc(o.byID, issuedID{id: voucher}, compareIDs)
+	if !exact {
+		at--
+	}
+	if at < 0 {
+		return nil, false
+	}
+	i := requireIssuance(o.bytes(o.issuances[o.byID[at].row].body))
+	_, ok := i.Voucher(voucher)
+	return i, ok
 }
 
 // claim finds the body of the issuance under a claim.
@@ -396,12 +397,4 @@ func (o *memtable) claim(c benefit.ClaimID) ([]byte, bool) {
 		return o.bytes(o.issuances[n].body), true
 	}
 	return nil, false
-}
-
-// participation finds what a user has done in an activity.
-func (o *memtable) participation(k benefit.ParticipationKey) (benefit.Participation, bool) {
-	if n, ok := o.participationIndex[k]; ok {
-		return o.participations[n].Participation, true
-	}
-	return benefit.Participation{}, false
 }

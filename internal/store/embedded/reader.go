@@ -15,6 +15,7 @@ import (
 	"faquan/internal/id"
 	"faquan/internal/store"
 	"faquan/internal/store/codec"
+	"faquan/internal/table"
 )
 
 // Read brings the view up to date and opens a snapshot of it.
@@ -22,80 +23,75 @@ func (s *Store) Read(ctx context.Context) (store.Reader, error) {
 	if err := s.Flush(); err != nil {
 		return nil, fmt.Errorf("bringing the view up to date: %w", err)
 	}
-	return openReader(ctx, ViewPath(s.o.Dir))
+	return s.openReader(ctx)
 }
 
-// Entities merges the memtables over what the view says, and so needs no flush.
-func (s *Store) Entities(context.Context) ([]benefit.Entity, int64, error) {
+// Entities puts what the memtables have over what the view has, and so needs no flush.
+func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 	s.flushMu.Lock() // nothing moves from the memtables to the view meanwhile
 	defer s.flushMu.Unlock()
-	conn, err := openConn(ViewPath(s.o.Dir), true)
+	r, err := s.openReader(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer conn.Close()
-	all, version, err := viewEntities(conn)
+	defer r.Close()
+	all, version, err := r.Entities(ctx)
 	if err != nil {
 		return nil, 0, err
+	}
+	now := map[benefit.EntityKey]benefit.Entity{}
+	for _, e := range all {
+		now[benefit.EntityKey{Kind: e.Kind, ID: e.ID}] = e
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range []*memtable{s.flushing, s.active} {
-		if o != nil {
-			all = mergeEntities(all, o.entities)
-			version = max(version, o.catalogue)
-		}
-	}
-	return all, version, nil
-}
-
-// Session asks the memtables and then the view, so a row that moves from one to the other meanwhile is found.
-func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
-	s.mu.Lock()
-	for _, o := range []*memtable{s.active, s.flushing} {
 		if o == nil {
 			continue
 		}
-		if found, ok := o.sessions[digest]; ok {
-			s.mu.Unlock()
-			return found, nil
+		version = max(version, o.catalogue)
+		for k := range o.few {
+			e := &o.few[k]
+			if e.kind != benefit.Entities.Number {
+				continue
+			}
+			var row table.Row
+			if err := decodeRow(benefit.Entities.Kind, o.rowKey(e), o.rowValue(e), &row); err != nil {
+				return nil, 0, err
+			}
+			entity, err := benefit.Entities.Decode(&row)
+			if err != nil {
+				return nil, 0, err
+			}
+			now[benefit.EntityKey{Kind: entity.Kind, ID: entity.ID}] = entity
 		}
 	}
-	s.mu.Unlock()
-	s.askMu.Lock()
-	defer s.askMu.Unlock()
-	if s.queryConn == nil {
-		return nil, errClosed
-	}
-	found, err := (&reader{conn: s.queryConn}).Session(ctx, digest)
-	return found, s.viewError(err)
-}
-
-// mergeEntities puts newer entities over older ones, and keeps the order by kind and id.
-func mergeEntities(all []benefit.Entity, newer map[entityKey]benefit.Entity) []benefit.Entity {
-	if len(newer) == 0 {
-		return all
-	}
-	all = slices.DeleteFunc(all, func(e benefit.Entity) bool { _, ok := newer[entityKey{e.Kind, e.ID}]; return ok })
-	all = slices.AppendSeq(all, maps.Values(newer))
-	slices.SortFunc(all, compareEntities)
-	return all
+	return benefit.SortEntities(slices.Collect(maps.Values(now))), version, nil
 }
 
 // reader is a snapshot of the view: one connection inside a read transaction.
 type reader struct {
 	conn *sqlite.Conn
-	gens []int64 // newest first
+	gens []int64     // newest first
+	hot  *table.Kind // see quotas.go
 }
 
 var _ store.Reader = (*reader)(nil)
+
+func (s *Store) openReader(ctx context.Context) (*reader, error) {
+	r, err := openReader(ctx, ViewPath(s.o.Dir))
+	if err == nil {
+		r.hot = s.hot
+	}
+	return r, err
+}
 
 func openReader(_ context.Context, path string) (*reader, error) {
 	conn, err := openConn(path, true)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{conn: conn}
+	r := &reader{conn: conn, hot: benefit.Quotas.Kind}
 	if err := r.begin(); err != nil {
 		conn.Close()
 		return nil, err
@@ -126,26 +122,8 @@ func (r *reader) Claim(ctx context.Context, scope benefit.Scope, key string) (*b
 }
 
 func (r *reader) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error) {
-	// The vouchers of an issuance follow its id without a gap, so the one that may hold this voucher is the
-	// last at or before it.
-	found, err := r.issuances(ctx, "SELECT body FROM issuance WHERE id<=? ORDER BY id DESC LIMIT 1", int64(voucher))
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	if _, ok := found[0].Voucher(voucher); !ok {
-		return nil, nil
-	}
-	return found[0], nil
-}
-
-func (r *reader) issuances(ctx context.Context, query string, args ...any) (all []*benefit.Issuance, err error) {
 	defer interrupt(ctx, r.conn)()
-	err = sqlitex.Execute(r.conn, query, &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
-		i, err := codec.DecodeIssuance(columnBytes(stmt, 0))
-		all = append(all, i)
-		return err
-	}})
-	return all, err
+	return viewHolder(r.conn, voucher)
 }
 
 // byIDs reads issuances that an index lists, in the order of their ids, those above after, at most limit.
@@ -280,57 +258,22 @@ func (r *reader) UserByName(_ context.Context, name string) (found *benefit.User
 	return found, err
 }
 
-func (r *reader) Session(_ context.Context, digest benefit.Digest) (found *benefit.Session, err error) {
-	err = sqlitex.Execute(r.conn, "SELECT body FROM session WHERE digest=?", &sqlitex.ExecOptions{
-		Args: []any{digest[:]}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			found, err = codec.DecodeSession(columnBytes(stmt, 0))
-			return err
-		}})
-	return found, err
-}
-
-func (r *reader) Entities(context.Context) ([]benefit.Entity, int64, error) {
-	return viewEntities(r.conn)
-}
-
-// EntitiesAt takes of each entity the last form that a version up to the wanted one brought.
-func (r *reader) EntitiesAt(ctx context.Context, version int64) (all []benefit.Entity, err error) {
-	defer interrupt(ctx, r.conn)()
+func (r *reader) Entities(ctx context.Context) (all []benefit.Entity, version int64, err error) {
 	at, err := readPosition(r.conn)
-	if err != nil {
-		return nil, err
-	}
-	if version < 1 || version > at.catalogue {
-		return nil, store.ErrNoVersion
-	}
-	// With a lone max() SQLite takes the bare columns from the row that holds the maximum.
-	const query = "SELECT kind, id, body, max(version) FROM entity_version WHERE version<=? GROUP BY kind, id ORDER BY kind, id"
-	err = sqlitex.Execute(r.conn, query, &sqlitex.ExecOptions{Args: []any{version}, ResultFunc: func(stmt *sqlite.Stmt) error {
-		all = append(all, benefit.Entity{
-			Kind: benefit.EntityKind(stmt.ColumnInt(0)), ID: stmt.ColumnInt64(1), Body: columnBytes(stmt, 2),
-		})
-		return nil
-	}})
-	return all, err
-}
-
-func viewEntities(conn *sqlite.Conn) (all []benefit.Entity, version int64, err error) {
-	at, err := readPosition(conn)
 	if err != nil {
 		return nil, 0, err
 	}
-	err = sqlitex.Execute(conn, "SELECT kind, id, body FROM entity ORDER BY kind, id", &sqlitex.ExecOptions{
-		ResultFunc: func(stmt *sqlite.Stmt) error {
-			all = append(all, benefit.Entity{
-				Kind: benefit.EntityKind(stmt.ColumnInt(0)), ID: stmt.ColumnInt64(1), Body: columnBytes(stmt, 2),
-			})
-			return nil
-		}})
-	return all, at.catalogue, err
+	for e, err := range store.All(ctx, r, benefit.Entities) {
+		if err != nil {
+			return nil, 0, err
+		}
+		all = append(all, e)
+	}
+	return all, at.catalogue, nil
 }
 
-// rows iterates over a query; one reads a row.
-func rows[T any](ctx context.Context, conn *sqlite.Conn, query string, one func(*sqlite.Stmt) (T, error)) iter.Seq2[T, error] {
+// queryRows iterates over a query; one reads a row.
+func queryRows[T any](ctx context.Context, conn *sqlite.Conn, query string, args []any, one func(*sqlite.Stmt) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		defer interrupt(ctx, conn)()
 		stmt, _, err := conn.PrepareTransient(query)
@@ -340,6 +283,14 @@ func rows[T any](ctx context.Context, conn *sqlite.Conn, query string, one func(
 			return
 		}
 		defer stmt.Finalize()
+		for k, arg := range args {
+			switch arg := arg.(type) {
+			case int64:
+				stmt.BindInt64(k+1, arg)
+			case []byte:
+				stmt.BindBytes(k+1, arg)
+			}
+		}
 		for {
 			more, err := stmt.Step()
 			if err != nil {
@@ -358,59 +309,13 @@ func rows[T any](ctx context.Context, conn *sqlite.Conn, query string, one func(
 }
 
 func (r *reader) AllIssuances(ctx context.Context) iter.Seq2[*benefit.Issuance, error] {
-	return rows(ctx, r.conn, "SELECT body FROM issuance ORDER BY id", func(stmt *sqlite.Stmt) (*benefit.Issuance, error) {
+	return queryRows(ctx, r.conn, "SELECT body FROM issuance ORDER BY id", nil, func(stmt *sqlite.Stmt) (*benefit.Issuance, error) {
 		return codec.DecodeIssuance(columnBytes(stmt, 0))
 	})
 }
 
-// AllQuotas takes the newest row of each user and template. Generations are merged by the database.
-func (r *reader) AllQuotas(ctx context.Context) iter.Seq2[benefit.Quota, error] {
-	// With a lone max() SQLite takes the bare columns from the row that holds the maximum.
-	const query = "SELECT user, template, total, day, day_total, max(at) FROM ledger WHERE total>=0 GROUP BY user, template ORDER BY user, template"
-	return rows(ctx, r.conn, query, func(stmt *sqlite.Stmt) (benefit.Quota, error) {
-		return benefit.Quota{
-			QuotaKey: benefit.QuotaKey{User: id.ID(stmt.ColumnInt64(0)), Template: benefit.TemplateID(stmt.ColumnInt64(1))},
-			Total:    stmt.ColumnInt64(2), Day: benefit.Day(stmt.ColumnInt(3)), DayTotal: stmt.ColumnInt64(4),
-		}, nil
-	})
-}
-
-// AllParticipations takes the newest row of each user and activity.
-func (r *reader) AllParticipations(ctx context.Context) iter.Seq2[benefit.Participation, error] {
-	const query = "SELECT user, activity, body, max(at) FROM participation GROUP BY user, activity ORDER BY user, activity"
-	return rows(ctx, r.conn, query, func(stmt *sqlite.Stmt) (benefit.Participation, error) {
-		key := benefit.ParticipationKey{User: id.ID(stmt.ColumnInt64(0)), Activity: benefit.ActivityID(stmt.ColumnInt64(1))}
-		return codec.DecodeParticipation(columnBytes(stmt, 2), key)
-	})
-}
-
-func (r *reader) AllTemplateCounts(ctx context.Context) iter.Seq2[benefit.TemplateCount, error] {
-	return rows(ctx, r.conn, "SELECT template, count, amount FROM template_count ORDER BY template",
-		func(stmt *sqlite.Stmt) (benefit.TemplateCount, error) {
-			return benefit.TemplateCount{
-				Template: benefit.TemplateID(stmt.ColumnInt64(0)), Count: stmt.ColumnInt64(1), Amount: stmt.ColumnInt64(2),
-			}, nil
-		})
-}
-
-func (r *reader) AllTemplateDays(ctx context.Context) iter.Seq2[benefit.TemplateDay, error] {
-	return rows(ctx, r.conn, "SELECT template, day, count, amount FROM template_day ORDER BY template, day",
-		func(stmt *sqlite.Stmt) (benefit.TemplateDay, error) {
-			return benefit.TemplateDay{
-				Template: benefit.TemplateID(stmt.ColumnInt64(0)), Day: benefit.Day(stmt.ColumnInt(1)),
-				Count: stmt.ColumnInt64(2), Amount: stmt.ColumnInt64(3),
-			}, nil
-		})
-}
-
 func (r *reader) AllUsers(ctx context.Context) iter.Seq2[*benefit.User, error] {
-	return rows(ctx, r.conn, "SELECT body FROM user ORDER BY id", func(stmt *sqlite.Stmt) (*benefit.User, error) {
+	return queryRows(ctx, r.conn, "SELECT body FROM user ORDER BY id", nil, func(stmt *sqlite.Stmt) (*benefit.User, error) {
 		return codec.DecodeUser(columnBytes(stmt, 0))
-	})
-}
-
-func (r *reader) AllSessions(ctx context.Context) iter.Seq2[*benefit.Session, error] {
-	return rows(ctx, r.conn, "SELECT body FROM session ORDER BY digest", func(stmt *sqlite.Stmt) (*benefit.Session, error) {
-		return codec.DecodeSession(columnBytes(stmt, 0))
 	})
 }

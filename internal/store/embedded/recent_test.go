@@ -7,12 +7,14 @@ import (
 	"iter"
 	"strings"
 	"testing"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
+	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 )
 
@@ -118,6 +120,17 @@ func TestQueriesHoldUpNothing(t *testing.T) {
 	issueTo(t, s, "20882", 50, 10, 1, 2)
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
+	}
+	// Nor does a row that only the view has.
+	s.rows.drop()
+	s.quotas.drop()
+	within, end := context.WithTimeout(t.Context(), time.Minute)
+	defer end()
+	if c, ok, err := store.Get(within, s, benefit.TemplateCounts, 1); err != nil || !ok || c.Count == 0 {
+		t.Errorf("the counters of a template: %+v, %v", c, err)
+	}
+	if q, ok, err := store.Get(within, s, benefit.Quotas, benefit.QuotaKey{User: user, Template: 1}); err != nil || !ok || q.Total == 0 {
+		t.Errorf("a quota: %+v, %v", q, err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

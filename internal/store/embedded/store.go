@@ -32,6 +32,7 @@ import (
 	"faquan/internal/store"
 	"faquan/internal/store/codec"
 	"faquan/internal/store/embedded/sumvfs"
+	"faquan/internal/table"
 	"faquan/internal/vfs"
 )
 
@@ -63,7 +64,7 @@ type Options struct {
 	// lines. Default 1,000,000.
 	GenerationSize int
 	// CacheEntries bounds the caches of recipients and quotas: each keeps between this many and twice as many
-	// entries of about 50 bytes. Default 1,000,000.
+	// entries of about 50 bytes; and that of other rows, which keeps half as many of about 100 bytes. Default 1,000,000.
 	CacheEntries int
 
 	// Syncing is called before a commit is made durable, and what it returns when that is done; nil: it is not called.
@@ -72,6 +73,8 @@ type Options struct {
 	Log *slog.Logger
 
 	replayed func(seq uint64) // hears of each journal record that a start replays; may be nil
+
+	genericQuotas bool // quotas are rows like all others: a test compares the two
 }
 
 func (o *Options) defaults() {
@@ -127,35 +130,33 @@ type Store struct {
 	writer  *sqlite.Conn     // of the flusher
 	loader  *sqlite.Conn     // of the committer
 
-	askMu     sync.Mutex   // guards asker
-	queryConn *sqlite.Conn // for single-row queries; nil when the store is closed
-
-	// finders are the connections of callers' questions, idle ones; nil for one that was not opened yet.
-	finders chan *sqlite.Conn
+	// finders are the connections of callers' questions, idle ones; nil for one that was not opened yet. rowFinder has the
+	// one that looks up rows.
+	finders, rowFinder chan *sqlite.Conn
 
 	// flushMu orders the flushes, and loading keeps a memtable that is in the view by now in memory while a load is
 	// under way: the load may be reading an older snapshot of the view. Both are taken before mu.
 	flushMu, loading sync.Mutex
 	closed           bool // flushing guards it: the connections are gone
 
-	mu             sync.Mutex // guards what follows
-	drained        sync.Cond  // signalled when the view has caught up with a flush
-	active         *memtable  // takes commits
-	flushing       *memtable  // being written to the view; nil when there is none
-	gens           []*generation
-	now            benefit.Instant
-	idMillis       int64
-	catalogue      int64                                        // its version
-	failed         error                                        // why the store has failed, or nil
-	stuck          error                                        // why the view does not keep up, or nil
-	viewInWAL      bool                                         // the last checkpoint failed: the view keeps up, in its write-ahead log
-	refused        error                                        // why the journal took nothing the last time, or nil
-	counts         map[benefit.TemplateID]benefit.TemplateCount // of every template asked for so far
-	days           map[benefit.TemplateID]benefit.TemplateDay   // of its latest day
-	links          *cache[linkKey, link]
-	users          *cache[benefit.UserID, *benefit.User] // those that are not plain
-	quotas         *cache[benefit.QuotaKey, benefit.Quota]
-	participations *cache[benefit.ParticipationKey, benefit.Participation]
+	mu        sync.Mutex // guards what follows
+	drained   sync.Cond  // signalled when the view has caught up with a flush
+	active    *memtable  // takes commits
+	flushing  *memtable  // being written to the view; nil when there is none
+	gens      []*generation
+	now       benefit.Instant
+	idMillis  int64
+	catalogue int64 // its version
+	failed    error // why the store has failed, or nil
+	stuck     error // why the view does not keep up, or nil
+	viewInWAL bool  // the last checkpoint failed: the view keeps up, in its write-ahead log
+	refused   error // why the journal took nothing the last time, or nil
+	links     *cache[linkKey, link]
+	users     *cache[benefit.UserID, *benefit.User] // those that are not plain
+	quotas    *cache[benefit.QuotaKey, counters]
+	rows      *cache[rowKey, storedRow] // of other kinds; what every batch asks for stays there
+
+	hot *table.Kind // see quotas.go
 
 	appending sync.Mutex // guards the journal while it is written to; taken before mu
 
@@ -212,16 +213,15 @@ func openLocked(o Options, lock vfs.Lock) (*Store, error) {
 func open(o Options, lock vfs.Lock) (_ *Store, err error) {
 	s := &Store{
 		o: o, lock: lock, kick: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan error, 1),
-		counts: map[benefit.TemplateID]benefit.TemplateCount{}, days: map[benefit.TemplateID]benefit.TemplateDay{},
-		links:          newCache[linkKey, link](o.CacheEntries),
-		users:          newCache[benefit.UserID, *benefit.User](max(o.CacheEntries/20, 1)),
-		quotas:         newCache[benefit.QuotaKey, benefit.Quota](o.CacheEntries),
-		participations: newCache[benefit.ParticipationKey, benefit.Participation](max(o.CacheEntries/2, 1)),
+		links:  newCache[linkKey, link](o.CacheEntries),
+		users:  newCache[benefit.UserID, *benefit.User](max(o.CacheEntries/20, 1)),
+		quotas: newCache[benefit.QuotaKey, counters](o.CacheEntries),
+		rows:   newCache[rowKey, storedRow](max(o.CacheEntries/2, 1)),
 
-		finders: make(chan *sqlite.Conn, maxFinders),
+		finders: newFinders(maxFinders), rowFinder: newFinders(1), hot: benefit.Quotas.Kind,
 	}
-	for range maxFinders {
-		s.finders <- nil
+	if o.genericQuotas {
+		s.hot = nil
 	}
 	s.drained.L = &s.mu
 	defer func() {
@@ -234,9 +234,6 @@ func open(o Options, lock vfs.Lock) (_ *Store, err error) {
 		return nil, err
 	}
 	if s.loader, err = openConn(ViewPath(o.Dir), true); err != nil {
-		return nil, err
-	}
-	if s.queryConn, err = openConn(ViewPath(o.Dir), true); err != nil {
 		return nil, err
 	}
 	if err := s.openJournal(at); err != nil {
@@ -329,24 +326,18 @@ func (s *Store) replay(at position, r journal.Record) error {
 
 // absorb takes a durable record into the memtable. The caller holds mu, or is alone.
 func (s *Store) absorb(r record) {
-	r.digest()
-	s.active.add(&r)
+	r.prepare(s.hot)
 	s.gens[len(s.gens)-1].note(&r)
+	s.active.add(&r)
 	s.seq, s.now, s.idMillis = r.seq, r.changes.Now, max(s.idMillis, s.active.idMillis)
 	if c := r.changes.Catalogue; c != 0 {
 		s.catalogue = c
 	}
-	for _, c := range r.changes.Templates {
-		s.counts[c.Template] = c
+	for k := range r.quotas {
+		s.quotas.put(r.quotas[k].QuotaKey, countersOf(&r.quotas[k], commitOrder(r.seq, 0)))
 	}
-	for _, d := range r.changes.Days {
-		s.keepDay(d)
-	}
-	for _, q := range r.changes.Quotas {
-		s.quotas.put(q.QuotaKey, q)
-	}
-	for _, p := range r.changes.Participations {
-		s.participations.put(p.ParticipationKey, p)
+	for k := range r.rows {
+		s.cacheRow(r.rows[k].id, storedRow{commitOrder(r.seq, 0), r.value(&r.rows[k])})
 	}
 	for _, g := range r.gone {
 		s.links.put(g.key, link{user: g.user})
@@ -448,7 +439,7 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	defer s.mu.Unlock()
 	s.accepted()
 	s.absorb(record{seq: seq, hash: s.journal.Head().Hash, bytes: payload, changes: c, bodies: bodies, gone: gone})
-	if s.active.weight() >= s.o.MaxMemtable/2 || !c.OnlyIssues() {
+	if s.active.weight() >= s.o.MaxMemtable/2 || c.Exclusive() {
 		s.wakeFlusher()
 	}
 	return nil
@@ -620,12 +611,6 @@ func (s *Store) keepFilters() error {
 
 func (s *Store) release() error {
 	var errs []error
-	s.askMu.Lock()
-	if s.queryConn != nil {
-		errs = append(errs, s.queryConn.Close())
-		s.queryConn = nil
-	}
-	s.askMu.Unlock()
 	errs = append(errs, s.closeFinders())
 	if s.loader != nil {
 		errs = append(errs, s.loader.Close())

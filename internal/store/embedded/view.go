@@ -22,7 +22,7 @@ var viewSchema string
 
 // viewVersion numbers the schema, in the file's user_version. A view of an older one is not migrated but made again
 // from the journal, so that there is one way only to come to a view.
-const viewVersion = 3
+const viewVersion = 4
 
 // firstSummed is the first version whose pages have checksums.
 const firstSummed = 3

@@ -40,14 +40,23 @@ CREATE TABLE ledger (
   PRIMARY KEY (gen, user, template, at)
 ) WITHOUT ROWID;
 
--- What users did in activities: each row is one issue, with the counters after it.
-CREATE TABLE participation (
-  gen      INTEGER NOT NULL,
-  user     INTEGER NOT NULL,
-  activity INTEGER NOT NULL,
-  at       INTEGER NOT NULL, -- place in the order of commits
-  body     BLOB    NOT NULL,
-  PRIMARY KEY (gen, user, activity, at)
+-- The rows of kinds that grow with use, but for quotas: each is one commit that wrote the row, and the newest counts.
+CREATE TABLE grown (
+  gen  INTEGER NOT NULL,
+  kind INTEGER NOT NULL, -- the number of the kind
+  key  BLOB    NOT NULL, -- in a form that has the order of the keys
+  at   INTEGER NOT NULL, -- place in the order of commits
+  body BLOB    NOT NULL, -- the other columns as in the journal
+  PRIMARY KEY (gen, kind, key, at)
+) WITHOUT ROWID;
+
+-- The rows of kinds that stay small, as they are now.
+CREATE TABLE few (
+  kind INTEGER NOT NULL,
+  key  BLOB    NOT NULL,
+  at   INTEGER NOT NULL,
+  body BLOB    NOT NULL,
+  PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
 
 -- Issuances by the trace id that their callers gave.
@@ -67,20 +76,6 @@ CREATE TABLE template_block (
   PRIMARY KEY (template, last, first)
 ) WITHOUT ROWID;
 
-CREATE TABLE template_count (
-  template INTEGER PRIMARY KEY,
-  count    INTEGER NOT NULL,
-  amount   INTEGER NOT NULL
-);
-
-CREATE TABLE template_day (
-  template INTEGER NOT NULL,
-  day      INTEGER NOT NULL,
-  count    INTEGER NOT NULL,
-  amount   INTEGER NOT NULL,
-  PRIMARY KEY (template, day)
-) WITHOUT ROWID;
-
 CREATE TABLE user (
   id     INTEGER PRIMARY KEY,
   name   TEXT, -- the operator's handle
@@ -97,32 +92,11 @@ CREATE TABLE link (
   gen   INTEGER NOT NULL  -- whose filter of claims holds it as well
 ) WITHOUT ROWID;
 
-CREATE TABLE session (
-  digest BLOB PRIMARY KEY,
-  body   BLOB NOT NULL -- JSON
-) WITHOUT ROWID;
-
-CREATE TABLE entity (
-  kind INTEGER NOT NULL,
-  id   INTEGER NOT NULL,
-  body BLOB NOT NULL, -- JSON
-  PRIMARY KEY (kind, id)
-) WITHOUT ROWID;
-
--- Every form that an entity has had, by the version of the catalogue that brought it.
-CREATE TABLE entity_version (
-  version INTEGER NOT NULL,
-  kind    INTEGER NOT NULL,
-  id      INTEGER NOT NULL,
-  body    BLOB NOT NULL, -- JSON
-  PRIMARY KEY (version, kind, id)
-) WITHOUT ROWID;
-
 CREATE TABLE generation (
   gen       INTEGER PRIMARY KEY,
   issuances INTEGER NOT NULL, -- or more, where they have many codes or lines
   seq       INTEGER NOT NULL, -- the journal record up to which the filters hold everything
   claims    BLOB,             -- filters (the first of claims and identifiers); null while the generation is being filled
-  quotas    BLOB             -- of quotas and participations
+  quotas    BLOB             -- of quotas and the rows in grown
 );
 INSERT INTO generation VALUES (1, 0, 0, NULL, NULL);

@@ -553,13 +553,11 @@ func TestDayAfterStepBack(t *testing.T) {
 		return all[0].Reason
 	}
 	const day = 24 * 60 * 60 * 1000
-	s.counts, s.days = map[benefit.TemplateID]benefit.TemplateCount{}, map[benefit.TemplateID]benefit.TemplateDay{}
 	if r := ask("a", storetest.Start, 1); r != benefit.NotRefused {
 		t.Fatalf("the first of the day: %v", r)
 	}
 	contentsOf(t, s)
-	clear(s.counts)
-	clear(s.days) // as after a start
+	s.rows.drop() // as after a start
 	c.Catalogue = storetest.Catalogue(storetest.Template(1, func(t *benefit.Template) { t.Status = benefit.Paused }))
 	if r := ask("b", storetest.Start+day, 1); r != benefit.TemplatePaused {
 		t.Fatalf("while it is paused: %v", r)

@@ -1,0 +1,125 @@
+package embedded
+
+import (
+	"context"
+	"iter"
+
+	"zombiezen.com/go/sqlite"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/table"
+)
+
+// Quotas are counted with every voucher that is issued, so they do not go the way of all other kinds, see rows.go. A quota
+// is a row of the ledger, which lists the issuances of its user as well: it takes no row of its own in the view, and in
+// memory it is numbers in maps by numbers, which are neither encoded nor decoded. TestQuotasEitherWay holds both ways to
+// the same results, and BenchmarkQuotas compares them.
+
+// counters are what the cache and the view have of a quota: all but its key.
+type counters struct {
+	at              int64 // the commit that wrote it, in the order of commits; 0: there is no such quota
+	total, dayTotal int64
+	day             benefit.Day
+}
+
+func countersOf(q *benefit.Quota, at int64) counters {
+	return counters{commitOf(at), q.Total, q.DayTotal, q.Day}
+}
+
+func (c counters) quota(k benefit.QuotaKey) benefit.Quota {
+	return benefit.Quota{QuotaKey: k, Total: c.total, Day: c.day, DayTotal: c.dayTotal}
+}
+
+// row returns the quota as a row; nil when there is none.
+func (c counters) row(k benefit.QuotaKey) *table.Row {
+	if c.at == 0 {
+		return nil
+	}
+	return encodeQuota(c.quota(k), new(table.Row))
+}
+
+func encodeQuota(q benefit.Quota, row *table.Row) *table.Row {
+	if err := benefit.Quotas.Encode(q, row); err != nil {
+		panic(err) // of another type
+	}
+	return row
+}
+
+func quotaKeyOf(key []table.Datum) benefit.QuotaKey {
+	return benefit.QuotaKey{User: id.ID(key[0].Int), Template: benefit.TemplateID(key[1].Int)}
+}
+
+// quotaKeys are keys of quotas that are to be loaded.
+type quotaKeys = table.KeySet[benefit.QuotaKey, benefit.Quota]
+
+// setQuota gives a quota that was asked for.
+func setQuota(keys *quotaKeys, i int, c counters) {
+	if c.at == 0 {
+		keys.Absent(i)
+	} else {
+		keys.FoundTyped(i, c.at, c.quota(keys.TypedKey(i)))
+	}
+}
+
+// quotaInMemory is rowInMemory for a quota.
+func (s *Store) quotaInMemory(k benefit.QuotaKey) (c counters, gens []int64, known bool) {
+	if c, ok := s.quotas.get(k); ok {
+		return c, nil, true
+	}
+	gens = s.gensWith(func(g *generation) bool { return g.mayContainQuota(k) })
+	if len(gens) == 0 {
+		return c, nil, true
+	}
+	c, known = inMemtables(s, func(o *memtable) (counters, bool) { return o.quota(k) })
+	return c, gens, known
+}
+
+// viewQuota finds the newest counters of a user and template.
+func viewQuota(conn *sqlite.Conn, gens []int64, k benefit.QuotaKey) (c counters, err error) {
+	//guard:TestQuotasEitherWay " AND total>=0" -> ""
+	const query = "SELECT at, total, day, day_total FROM ledger WHERE gen=? AND user=? AND template=? AND total>=0"
+	_, err = newestIn(conn, query, gens, func(stmt *sqlite.Stmt) {
+		stmt.BindInt64(2, int64(k.User))
+		stmt.BindInt64(3, int64(k.Template))
+	}, func(stmt *sqlite.Stmt) {
+		c = counters{commitOf(stmt.ColumnInt64(0)), stmt.ColumnInt64(1), stmt.ColumnInt64(3), benefit.Day(stmt.ColumnInt(2))}
+	})
+	return c, err
+}
+
+// quotaRow is Row for a quota.
+func (s *Store) quotaRow(ctx context.Context, k benefit.QuotaKey) (*table.Row, error) {
+	s.mu.Lock()
+	c, gens, known := s.quotaInMemory(k)
+	s.mu.Unlock()
+	if !known {
+		if err := s.findRow(ctx, func(conn *sqlite.Conn) (err error) {
+			c, err = viewQuota(conn, gens, k)
+			return err
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return c.row(k), nil
+}
+
+// scanQuotas is Scan for quotas.
+func (r *reader) scanQuotas(ctx context.Context, prefix []table.Datum) iter.Seq2[*table.Row, error] {
+	where, args := "total>=0", []any{} //guard:TestQuotasEitherWay "total>=0" -> "1"
+	if len(prefix) > 0 {               // else the generations would only keep the database from reading the table as it lies
+		where += " AND gen IN (SELECT gen FROM generation)"
+	}
+	for k, d := range prefix {
+		where, args = where+" AND "+[]string{"user", "template"}[k]+"=?", append(args, d.Int)
+	}
+	// With a lone max() SQLite takes the bare columns from the row that holds the maximum.
+	query := "SELECT user, template, total, day, day_total, max(at) FROM ledger WHERE " + where + " GROUP BY user, template ORDER BY user, template"
+	var row table.Row
+	return queryRows(ctx, r.conn, query, args, func(stmt *sqlite.Stmt) (*table.Row, error) {
+		return encodeQuota(benefit.Quota{
+			QuotaKey: benefit.QuotaKey{User: id.ID(stmt.ColumnInt64(0)), Template: benefit.TemplateID(stmt.ColumnInt64(1))},
+			Total:    stmt.ColumnInt64(2), Day: benefit.Day(stmt.ColumnInt(3)), DayTotal: stmt.ColumnInt64(4),
+		}, &row), nil
+	})
+}

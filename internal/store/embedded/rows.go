@@ -1,0 +1,305 @@
+package embedded
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"iter"
+	"slices"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"faquan/internal/benefit"
+	"faquan/internal/table"
+)
+
+// What is here handles the rows of all kinds that are described in package table, and knows no kind: keys are bytes whose
+// order is that of the keys, values are bytes as records have them. Kinds that grow with use lie in the table grown of the
+// view, where a row is never changed: the newest counts. Kinds that stay small lie in the table few.
+//
+// Quotas alone have a path of their own, in quotas.go.
+
+// rowKey is a kind and a key: short ones as they are, others by their hash. It has no pointers, see memtable.
+type rowKey [24]byte
+
+func rowKeyOf(kind *table.Kind, key []byte) (k rowKey) {
+	k[0] = kind.Number
+	if into := k[2:]; len(key) <= len(into) {
+		k[1] = byte(len(key)) //guard:TestRowKeys
+		copy(into, key)
+	} else {
+		k[1] = 0xff
+		sum := sha256.Sum256(key) //guard:TestRowKeys sha256.Sum256(key) -> sha256.Sum256(key[:22])
+		copy(into, sum[:])
+	}
+	return k
+}
+
+// rowHash is what filters know a row by. It is stored.
+func rowHash(kind uint8, key []byte) uint64 {
+	h := uint64(14695981039346656037) ^ uint64(kind)
+	for _, b := range key {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return mix(h)
+}
+
+// recordRow locates a row in record.rowBytes: the key, and the value behind it.
+type recordRow struct {
+	kind            *table.Kind
+	id              rowKey
+	start, mid, end int32
+}
+
+func (r *record) key(row *recordRow) []byte   { return r.rowBytes[row.start:row.mid] }
+func (r *record) value(row *recordRow) []byte { return r.rowBytes[row.mid:row.end] }
+
+// encodeRows makes the bytes of all rows, but for those of the ledger.
+func (r *record) encodeRows(hot *table.Kind) {
+	var row table.Row
+	for _, rows := range r.changes.All() {
+		kind := rows.Kind()
+		if kind == hot {
+			r.quotas = benefit.Quotas.Of(r.changes.Rows)
+			continue
+		}
+		for i := range rows.Len() {
+			rows.Read(i, &row)
+			one := recordRow{kind: kind, start: int32(len(r.rowBytes))}
+			r.rowBytes = kind.AppendKey(r.rowBytes, row.Key)
+			one.mid = int32(len(r.rowBytes))
+			r.rowBytes = table.AppendColumns(r.rowBytes, kind.Value, row.Value)
+			one.end = int32(len(r.rowBytes))
+			one.id = rowKeyOf(kind, r.key(&one))
+			r.rows = append(r.rows, one)
+		}
+	}
+}
+
+// rowEntry is a row in a memtable: the key and the value behind it lie in a record.
+type rowEntry struct {
+	at                      int64 // place in the order of commits
+	record, start, mid, end int32
+	kind                    uint8
+}
+
+func (o *memtable) rowKey(e *rowEntry) []byte   { return o.records[e.record][e.start:e.mid] }
+func (o *memtable) rowValue(e *rowEntry) []byte { return o.records[e.record][e.mid:e.end] }
+
+// addRows takes the rows of a record.
+func (o *memtable) addRows(r *record) {
+	if len(r.rows) == 0 {
+		return
+	}
+	record := int32(len(o.records))
+	o.records = append(o.records, r.rowBytes)
+	o.size += len(r.rowBytes)
+	for k := range r.rows {
+		row := &r.rows[k]
+		e := rowEntry{commitOrder(r.seq, 0), record, row.start, row.mid, row.end, row.kind.Number}
+		to := &o.grown
+		if row.kind.Home == table.Local {
+			to = &o.few
+			if n, ok := o.rows[row.id]; ok { // counters of templates change with every commit
+				o.few[n] = e
+				continue
+			}
+		}
+		o.rows[row.id] = int32(len(*to))
+		*to = append(*to, e)
+	}
+}
+
+// row finds the row of a key.
+func (o *memtable) row(kind *table.Kind, id rowKey) (*rowEntry, bool) {
+	n, ok := o.rows[id]
+	switch {
+	case !ok:
+		return nil, false
+	case kind.Home == table.Local:
+		return &o.few[n], true
+	}
+	return &o.grown[n], true
+}
+
+// storedRow is the value of a row, and its place in the order of commits, which is 0 when there is no such row.
+type storedRow struct {
+	at    int64
+	value []byte
+}
+
+// maxCachedRow is the size of the largest value that the cache keeps. Counters are smaller; entities are larger, and are
+// hardly ever loaded.
+const maxCachedRow = 256
+
+// notCached stands in the place of a row that is too large.
+const notCached = -1
+
+// cacheRow keeps a row in the cache. The caller holds mu. None but the committer may call it: what another has read of the
+// view may be old by then.
+func (s *Store) cacheRow(id rowKey, row storedRow) {
+	row.value = bytes.Clone(row.value)
+	if len(row.value) > maxCachedRow {
+		row = storedRow{at: notCached}
+	}
+	s.rows.put(id, row)
+}
+
+// rowInMemory returns the row of a key if that is known without the view. Otherwise gens are the generations that may
+// have it. The caller holds mu.
+func (s *Store) rowInMemory(kind *table.Kind, key []byte) (row storedRow, gens []int64, known bool) {
+	id := rowKeyOf(kind, key)
+	if row, ok := s.rows.get(id); ok && row.at != notCached { //guard:TestLargeRows without row.at != notCached
+		return row, nil, true
+	}
+	if kind.Home != table.Local {
+		// What no filter knows was never written, not to a memtable either: that spares most keys the look there.
+		hash := rowHash(kind.Number, key)
+		if gens = s.gensWith(func(g *generation) bool { return g.mayContainRow(hash) }); len(gens) == 0 {
+			return row, nil, true
+		}
+	}
+	row, known = inMemtables(s, func(o *memtable) (storedRow, bool) {
+		e, ok := o.row(kind, id)
+		if !ok {
+			return storedRow{}, false
+		}
+		return storedRow{e.at, o.rowValue(e)}, true
+	})
+	return row, gens, known
+}
+
+// viewRow finds the row of a key in the view.
+func viewRow(conn *sqlite.Conn, kind *table.Kind, gens []int64, key []byte) (row storedRow, err error) {
+	read := func(stmt *sqlite.Stmt) { row = storedRow{stmt.ColumnInt64(0), columnBytes(stmt, 1)} }
+	if kind.Home == table.Local {
+		err = sqlitex.Execute(conn, "SELECT at, body FROM few WHERE kind=? AND key=?", &sqlitex.ExecOptions{
+			Args: []any{int64(kind.Number), key}, ResultFunc: func(stmt *sqlite.Stmt) error {
+				read(stmt)
+				return nil
+			}})
+		return row, err
+	}
+	_, err = newestIn(conn, "SELECT at, body FROM grown WHERE gen=? AND kind=? AND key=?", gens, func(stmt *sqlite.Stmt) {
+		stmt.BindInt64(2, int64(kind.Number))
+		stmt.BindBytes(3, key)
+	}, read)
+	return row, err
+}
+
+// decodeRow sets a row from its bytes. It uses the memory of row again; what it sets points into the bytes.
+func decodeRow(kind *table.Kind, key, value []byte, row *table.Row) (err error) {
+	if row.Key, err = kind.ParseKey(key, row.Key[:0]); err != nil {
+		return err
+	}
+	row.Value, err = kind.ParseValue(value, row.Value)
+	return err
+}
+
+// Row returns the row of a key: of the cache or the memtables, or else of the view.
+func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
+	if kind == s.hot {
+		return s.quotaRow(ctx, quotaKeyOf(key))
+	}
+	encoded := kind.AppendKey(nil, key)
+	s.mu.Lock()
+	row, gens, known := s.rowInMemory(kind, encoded)
+	s.mu.Unlock()
+	if !known {
+		if err := s.findRow(ctx, func(conn *sqlite.Conn) (err error) {
+			row, err = viewRow(conn, kind, gens, encoded)
+			return err
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return row.decode(kind, encoded)
+}
+
+// decode returns the row with its columns; nil when there is none.
+func (r *storedRow) decode(kind *table.Kind, key []byte) (*table.Row, error) {
+	if r.at == 0 {
+		return nil, nil
+	}
+	row := new(table.Row)
+	return row, decodeRow(kind, key, r.value, row)
+}
+
+// Row returns the row of a key.
+func (r *reader) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
+	defer interrupt(ctx, r.conn)()
+	if kind == r.hot {
+		q, err := viewQuota(r.conn, r.gens, quotaKeyOf(key))
+		return q.row(quotaKeyOf(key)), err
+	}
+	encoded := kind.AppendKey(nil, key)
+	row, err := viewRow(r.conn, kind, r.gens, encoded)
+	if err != nil {
+		return nil, err
+	}
+	return row.decode(kind, encoded)
+}
+
+// Scan iterates over the rows of a kind whose keys begin with the prefix. Generations are merged by the database.
+func (r *reader) Scan(ctx context.Context, kind *table.Kind, prefix []table.Datum) iter.Seq2[*table.Row, error] {
+	if kind == r.hot {
+		return r.scanQuotas(ctx, prefix)
+	}
+	from := kind.AppendPrefix(nil, prefix)
+	where, args := "kind=? AND key>=?", []any{int64(kind.Number), from}
+	if to := successor(from); to != nil {
+		where, args = where+" AND key<?", append(args, to)
+	}
+	query := "SELECT key, body FROM few WHERE " + where + " ORDER BY key"
+	if kind.Home != table.Local {
+		// With a lone max() SQLite takes the bare columns from the row that holds the maximum.
+		query = "SELECT key, body, max(at) FROM grown WHERE gen IN (SELECT gen FROM generation) AND " + where + " GROUP BY key ORDER BY key"
+	}
+	var row table.Row
+	return queryRows(ctx, r.conn, query, args, func(stmt *sqlite.Stmt) (*table.Row, error) {
+		return &row, decodeRow(kind, columnBytes(stmt, 0), columnBytes(stmt, 1), &row)
+	})
+}
+
+// successor returns the least bytes that are greater than all that begin with the prefix; nil when there are none.
+func successor(prefix []byte) []byte {
+	next := slices.Clone(prefix)
+	for k := len(next) - 1; k >= 0; k-- {
+		if next[k]++; next[k] != 0 { //guard:TestSuccessor without next[k] != 0
+			return next[:k+1]
+		}
+	}
+	return nil
+}
+
+// writeRows writes the rows of all kinds to the view.
+func writeRows(conn *sqlite.Conn, o *memtable) error {
+	order := o.sortRows(o.grown)
+	if err := insertRows(conn, "grown", 5, len(order), func(b *binder, k int) {
+		e := &o.grown[order[k]]
+		b.int(o.gen)
+		b.int(int64(e.kind))
+		b.blob(o.rowKey(e))
+		b.int(e.at)
+		b.blob(o.rowValue(e))
+	}); err != nil {
+		return err
+	}
+	order = o.sortRows(o.few)
+	return insertRows(conn, "few", 4, len(order), func(b *binder, k int) {
+		e := &o.few[order[k]]
+		b.int(int64(e.kind))
+		b.blob(o.rowKey(e))
+		b.int(e.at)
+		b.blob(o.rowValue(e))
+	})
+}
+
+func (o *memtable) sortRows(rows []rowEntry) []int32 {
+	return sorted(len(rows), func(a, b int32) int {
+		x, y := &rows[a], &rows[b]
+		return cmp.Or(cmp.Compare(x.kind, y.kind), bytes.Compare(o.rowKey(x), o.rowKey(y)), cmp.Compare(x.at, y.at))
+	})
+}

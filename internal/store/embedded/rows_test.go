@@ -1,0 +1,118 @@
+package embedded
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
+	"faquan/internal/id"
+	"faquan/internal/money"
+	"faquan/internal/store/storetest"
+	"faquan/internal/table"
+)
+
+// Two keys have one key in the memory's maps only if they are the same key of the same kind.
+func TestRowKeys(t *testing.T) {
+	kinds := table.Kinds()
+	type row struct {
+		kind *table.Kind
+		key  string
+	}
+	seen := map[rowKey]row{}
+	add := func(one row) {
+		k := rowKeyOf(one.kind, []byte(one.key))
+		if other, ok := seen[k]; ok && other != one {
+			t.Errorf("%s %x and %s %x are the same", one.kind.Name, one.key, other.kind.Name, other.key)
+		}
+		seen[k] = one
+	}
+	long := string(bytes.Repeat([]byte{7}, 60))
+	for _, kind := range kinds[:2] {
+		for n := range len(long) {
+			add(row{kind, long[:n]})
+			add(row{kind, long[:n] + "\x00"})
+			add(row{kind, long[n:] + "x" + long[:n]})
+		}
+	}
+}
+
+func TestSuccessor(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		bytesOf := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 0x7f, 0xfe, 0xff}), 0, 4)
+		prefix, key := bytesOf.Draw(t, "prefix"), bytesOf.Draw(t, "key")
+		to := successor(prefix)
+		inside := bytes.Compare(key, prefix) >= 0 && (to == nil || bytes.Compare(key, to) < 0)
+		if inside != bytes.HasPrefix(key, prefix) {
+			t.Fatalf("%x is between %x and %x: %v", key, prefix, to, inside)
+		}
+	})
+}
+
+// A row is loaded as it is, whether it is too large for the cache or not, or was when it was written before.
+func TestLargeRows(t *testing.T) {
+	for seed := range uint64(4) {
+		x := newPair(t, Options{GenerationSize: 5, MaxMemtable: 8}, 8, seed)
+		want := func(rows *table.State) {
+			for u := range 3 {
+				benefit.Participations.Want(rows, benefit.ParticipationKey{User: id.ID(u), Activity: 1})
+				benefit.Entities.Want(rows, benefit.EntityKey{Kind: benefit.TemplateEntity, ID: int64(u)})
+			}
+		}
+		for n := range 40 {
+			size := x.r.IntN(3) * (maxCachedRow / 2)
+			u := x.r.IntN(3)
+			x.write(t, &benefit.Changes{Rows: benefit.RowsOf(
+				benefit.Participations.Rows(benefit.Participation{
+					ParticipationKey: benefit.ParticipationKey{User: id.ID(u), Activity: 1}, Total: int64(n), Cards: []string{string(make([]byte, size))},
+				}),
+				benefit.Entities.Rows(benefit.Entity{Kind: benefit.TemplateEntity, ID: int64(u), Body: fmt.Append(make([]byte, size), n)}),
+			)})
+			x.disturb(t)
+			x.wantLoads(t, fmt.Sprintf("seed %d, step %d", seed, n), benefit.Keys{}, want)
+		}
+		x.wantSame(t)
+	}
+}
+
+// The issuance that holds a voucher is found in each of the places where it may lie, however the ids came, and as it was
+// continued.
+func TestVouchersAnywhere(t *testing.T) {
+	for seed := range uint64(4) {
+		x := newPair(t, tiny, 8, seed)
+		ids := rand.New(rand.NewPCG(seed, 3)).Perm(60)
+		var keys benefit.Keys
+		var all []*benefit.Issuance
+		for n, k := range ids {
+			first := id.ID(1<<40 + 10*k)
+			i := &benefit.Issuance{
+				ID: first, Scope: scope.Template(1), Key: fmt.Sprint(k), App: 1, User: 7, Continues: true,
+				Lines: []benefit.IssuedLine{{Line: storetest.Line(1), First: first, At: storetest.Start, Reason: benefit.StockEmpty}},
+			}
+			i.Lines[0].Sends = 1 + x.r.IntN(10)
+			i.Lines[0].Amounts = make([]money.Fen, i.Lines[0].Sends)
+			i.Lines[0].Issued = x.r.IntN(i.Lines[0].Sends)
+			changes := &benefit.Changes{Issuances: []*benefit.Issuance{i}}
+			if n > 0 && x.r.IntN(3) == 0 {
+				again := *all[x.r.IntN(n)]
+				again.Lines = []benefit.IssuedLine{again.Lines[0]}
+				again.Lines[0].Issued, again.Lines[0].Reason = again.Lines[0].Sends, benefit.NotRefused
+				changes.Issuances = append(changes.Issuances, &again)
+			}
+			all = append(all, i)
+			x.write(t, changes)
+			keys.Vouchers = append(keys.Vouchers, first, first+id.ID(x.r.IntN(10)))
+			if x.s.flushing == nil && x.r.IntN(3) == 0 {
+				x.s.swap() // a flush that goes no further
+			}
+			x.wantLoads(t, fmt.Sprintf("seed %d, step %d", seed, n), keys)
+			x.disturb(t)
+		}
+		x.wantLoads(t, fmt.Sprint("seed ", seed), keys)
+		x.wantSame(t)
+	}
+}
