@@ -107,7 +107,7 @@ func (c *Issue) Apply(b *Batch) Decision {
 	}
 	return Decision{
 		Effect: effect,
-		//guard:internal/engine.TestUnknownCommit|internal/engine.TestNotCommitted b.Uncommitted(outcome.Issuance) -> false
+		//guard:internal/engine.TestUnknownCommit|TestNotCommitted b.Uncommitted(outcome.Issuance) -> false
 		Uncommitted: b.Uncommitted(outcome.Issuance),
 		Refused: outcome.Issuance == nil || c.Request.Continues && slices.ContainsFunc(outcome.Lines, func(l LineOutcome) bool {
 			return l.Issued == 0
