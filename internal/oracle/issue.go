@@ -70,16 +70,11 @@ func (o *Oracle) JudgeReplay(r *benefit.Request, got benefit.Outcome, now benefi
 		return errors.New("an outcome, though its commit failed and nothing had been issued before")
 	}
 	want := outcomeOf(bound, true)
-	if bound.Continues { // the attempt to continue it is in the answer, and found nothing to issue
-		want.Attempt, want.BoxDone = got.Attempt, got.BoxDone
-		for k := range want.Lines {
-			if len(got.Lines) == len(want.Lines) {
-				want.Lines[k].Reason = got.Lines[k].Reason
-			}
-		}
-		want.Reason = firstReason(want.Errors, want.Lines)
+	if bound.Continues { // the rest of the answer is that of the attempt to continue it
+		want = benefit.Outcome{Issuance: bound, Replayed: true}
+		got = benefit.Outcome{Issuance: got.Issuance, Replayed: got.Replayed}
 	}
-	return differ("not the first outcome again", want, got)
+	return differ("the key is bound", want, got)
 }
 
 // trial is one attempt at a request.
@@ -120,7 +115,7 @@ func (t *trial) choice(decided *benefit.Issuance) (c *choice, err error) {
 	if err := t.checkBasis(decided.Basis); err != nil {
 		return nil, err
 	}
-	return c, c.explained(decided, t.Explain(t.Catalogue, decided))
+	return c, t.explained(c, decided, t.Explain(t.Catalogue, decided))
 }
 
 // acceptsUnknown reports whether an unknown recipient of the lines becomes a user.
@@ -129,7 +124,7 @@ func (t *trial) acceptsUnknown(lines []benefit.Line) bool {
 	if _, ref := ident.Ref(); ref || ident.Type == benefit.Login || ident.Type == benefit.Nick || ident.Value == "" {
 		return false
 	}
-	return !slices.ContainsFunc(lines, func(l benefit.Line) bool { return t.closedTo(l) })
+	return !slices.ContainsFunc(lines, t.closedTo)
 }
 
 // closedTo reports whether the line's template is of a merchant who accepts registered users only.
@@ -280,7 +275,7 @@ func (t *trial) line(l *benefit.IssuedLine) error {
 // scarce reports whether free codes of a length may be hard to find.
 func (o *Oracle) scarce(digits int) bool {
 	taken, all := 0, 1
-	for code := range o.codes {
+	for code := range o.Codes {
 		if len(code) == digits {
 			taken++
 		}

@@ -40,12 +40,12 @@ type Oracle struct {
 	Options
 	Catalogue *benefit.Catalogue
 	Users     map[benefit.UserID]*benefit.User
+	Issued    map[Key]*benefit.Issuance // the last issuance under each key, also when it binds the key no more
+	Codes     map[string]id.ID          // the issuance that has each certificate code
 
-	keys      map[Key]*benefit.Issuance // the last one under each key
 	issuances map[id.ID]*benefit.Issuance
 	sends     []send
 	vouchers  map[id.ID]bool
-	codes     map[string]id.ID // the issuance that has each certificate code
 	choices   map[id.ID]*choice
 	caps      map[benefit.TemplateID]benefit.Stock // the loosest that there ever were
 }
@@ -62,9 +62,8 @@ func KeyOf(r *benefit.Request) Key { return Key{r.Scope, r.Key} }
 // New makes an oracle that knows nothing yet.
 func New(o Options) *Oracle {
 	return &Oracle{
-		Options: o, Users: map[benefit.UserID]*benefit.User{}, keys: map[Key]*benefit.Issuance{},
-		issuances: map[id.ID]*benefit.Issuance{}, vouchers: map[id.ID]bool{}, codes: map[string]id.ID{},
-		choices: map[id.ID]*choice{}, caps: map[benefit.TemplateID]benefit.Stock{},
+		Options: o, Users: map[benefit.UserID]*benefit.User{}, Issued: map[Key]*benefit.Issuance{}, Codes: map[string]id.ID{},
+		issuances: map[id.ID]*benefit.Issuance{}, vouchers: map[id.ID]bool{}, choices: map[id.ID]*choice{}, caps: map[benefit.TemplateID]benefit.Stock{},
 	}
 }
 
@@ -97,26 +96,14 @@ func (o *Oracle) SetUsers(users ...*benefit.User) {
 	}
 }
 
-// Under returns the last issuance under a key, also when it binds the key no more; nil when there is none.
-func (o *Oracle) Under(k Key) *benefit.Issuance { return o.keys[k] }
-
 // Bound returns the issuance that binds a key at now; nil when there is none.
 func (o *Oracle) Bound(k Key, now benefit.Instant) *benefit.Issuance {
-	i := o.keys[k]
+	i := o.Issued[k]
 	if i != nil && i.BindMillis != 0 && now >= i.At()+benefit.Instant(i.BindMillis) {
 		return nil
 	}
 	return i
 }
-
-// Keys lists the keys under which something was issued, in no order.
-func (o *Oracle) Keys() []Key { return keysOf(o.keys) }
-
-// Codes lists the certificate codes that are taken, in no order.
-func (o *Oracle) Codes() []string { return keysOf(o.codes) }
-
-// OfCode returns the issuance that has a code.
-func (o *Oracle) OfCode(code string) id.ID { return o.codes[code] }
 
 // recipient returns the user that an identifier names now; nil when there is none.
 func (o *Oracle) recipient(ident benefit.Identifier) *benefit.User {
@@ -132,7 +119,8 @@ func (o *Oracle) recipient(ident benefit.Identifier) *benefit.User {
 }
 
 // Book takes an issuance that is stored now: a new one, or one of before that has issued more or closed lines. It fails
-// when what may never change has changed, or when two issuances share a key, a voucher or a code.
+// when what may never change has changed, when two issuances share a key, a voucher or a code, or when more was issued than
+// the caps ever allowed.
 func (o *Oracle) Book(i *benefit.Issuance) error {
 	k := Key{i.Scope, i.Key}
 	before := o.Bound(k, i.At())
@@ -153,10 +141,10 @@ func (o *Oracle) Book(i *benefit.Issuance) error {
 			return fmt.Errorf("the codes of line %d changed from %v to %v", n, had, l.Codes)
 		}
 		for _, code := range l.Codes[len(had):] {
-			if other, taken := o.codes[code]; taken {
+			if other, taken := o.Codes[code]; taken {
 				return fmt.Errorf("code %s went to %d and to %d", code, other, i.ID)
 			}
-			o.codes[code] = i.ID
+			o.Codes[code] = i.ID
 		}
 		if before != nil && before.Lines[n].Issued > 0 {
 			continue
@@ -171,8 +159,30 @@ func (o *Oracle) Book(i *benefit.Issuance) error {
 		for s := range l.Issued {
 			o.sends = o.give(o.sends, i.User, i.Params.Card, l, s, l.At)
 		}
+		if err := o.withinCaps(l.Template, l.At.Day()); err != nil {
+			return err
+		}
 	}
-	o.keys[k], o.issuances[i.ID] = i, i
+	o.Issued[k], o.issuances[i.ID] = i, i
+	return nil
+}
+
+// withinCaps compares what was issued of a template, in total and on a day, with its caps, as loose as they ever were.
+func (o *Oracle) withinCaps(template benefit.TemplateID, day benefit.Day) error {
+	var all, today benefit.TemplateCount
+	for _, s := range o.sends {
+		if s.template == template {
+			all.Count, all.Amount = all.Count+s.vouchers, all.Amount+s.fen
+			if s.day == day {
+				today.Count, today.Amount = today.Count+s.vouchers, today.Amount+s.fen
+			}
+		}
+	}
+	over := func(limit benefit.Cap, have int64) bool { return limit != benefit.Unlimited && have > int64(limit) }
+	caps := o.caps[template]
+	if over(caps.Count, all.Count) || over(caps.Amount, all.Amount) || over(caps.CountPerDay, today.Count) || over(caps.AmountPerDay, today.Amount) {
+		return fmt.Errorf("template %d has issued %d (%d fen), on %v %d (%d fen), above %+v", template, all.Count, all.Amount, day, today.Count, today.Amount, caps)
+	}
 	return nil
 }
 
@@ -199,12 +209,4 @@ func differ(what string, want, got any) error {
 		return fmt.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 	return nil
-}
-
-func keysOf[K comparable, V any](m map[K]V) []K {
-	all := make([]K, 0, len(m))
-	for k := range m {
-		all = append(all, k)
-	}
-	return all
 }

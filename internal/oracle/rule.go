@@ -19,25 +19,11 @@ import (
 //	!TERM         the term does not hold
 type Term struct {
 	Not   bool
-	What  Subject
-	Name  string // of the template, activity or attribute, or the text
+	What  string // known, never, broken, text, attribute, template or activity
+	Name  string // of the template, activity or attribute; or the text
 	Today bool
 	Bound int64
 }
-
-// Subject is what a term is about.
-type Subject int
-
-// The subjects.
-const (
-	Broken Subject = iota
-	Never
-	Known
-	Text
-	Attribute
-	OfTemplate
-	InActivity
-)
 
 // ParseRule returns the terms of a rule.
 func ParseRule(rule string) (terms []Term) {
@@ -47,28 +33,25 @@ func ParseRule(rule string) (terms []Term) {
 	return terms
 }
 
-func parseTerm(text string) (t Term) {
-	text, t.Not = strings.CutPrefix(text, "!")
-	left, right, compares := strings.Cut(text, "<")
-	switch {
-	case text == "known":
-		t.What = Known
-	case text == "never":
-		t.What = Never
-	case strings.HasPrefix(text, "attr:"):
-		t.What, t.Name = Text, text[len("attr:"):]
-	case compares:
-		bound, err := strconv.ParseInt(right, 10, 64)
-		if err != nil {
-			return Term{}
-		}
-		t.Bound, t.What = bound, OfTemplate
-		t.Name, t.Today = strings.CutSuffix(left, "/day")
-		if name, ok := strings.CutPrefix(t.Name, "@"); ok {
-			t.What, t.Name = InActivity, name
-		} else if name, ok := strings.CutPrefix(t.Name, "user."); ok {
-			t.What, t.Name = Attribute, name
-		}
+func parseTerm(text string) Term {
+	text, not := strings.CutPrefix(text, "!")
+	if text == "known" || text == "never" {
+		return Term{Not: not, What: text}
+	}
+	if part, ok := strings.CutPrefix(text, "attr:"); ok {
+		return Term{Not: not, What: "text", Name: part}
+	}
+	left, right, _ := strings.Cut(text, "<")
+	bound, err := strconv.ParseInt(right, 10, 64)
+	if err != nil {
+		return Term{What: "broken"}
+	}
+	name, today := strings.CutSuffix(left, "/day")
+	t := Term{Not: not, What: "template", Name: name, Today: today, Bound: bound}
+	if name, ok := strings.CutPrefix(name, "@"); ok {
+		t.What, t.Name = "activity", name
+	} else if name, ok := strings.CutPrefix(name, "user."); ok {
+		t.What, t.Name = "attribute", name
 	}
 	return t
 }
@@ -85,24 +68,24 @@ func Number(attributes []byte, name string) (n int64, ok bool) {
 func (t *trial) holds(rule string) bool {
 	holds := true
 	for _, term := range ParseRule(rule) {
-		below := false
+		one := false
 		switch term.What {
-		case Broken:
+		case "broken":
 			return false
-		case Known:
-			below = !t.fresh
-		case Text:
-			below = strings.Contains(string(t.user.Attributes), term.Name)
-		case Attribute:
+		case "known":
+			one = !t.fresh
+		case "text":
+			one = strings.Contains(string(t.user.Attributes), term.Name)
+		case "attribute":
 			n, ok := Number(t.user.Attributes, term.Name)
 			if !ok {
 				return false
 			}
-			below = n < term.Bound
-		case OfTemplate, InActivity:
-			below = t.received(term) < term.Bound
+			one = n < term.Bound
+		case "template", "activity":
+			one = t.received(term) < term.Bound
 		}
-		holds = holds && below != term.Not
+		holds = holds && one != term.Not
 	}
 	return holds
 }
@@ -110,14 +93,11 @@ func (t *trial) holds(rule string) bool {
 // received counts what the recipient has received of the template, or from the activity, that a term names.
 func (t *trial) received(term Term) (n int64) {
 	for _, s := range t.sends {
-		name := t.Catalogue.Templates[s.template].Name
-		if term.What == InActivity {
-			name = ""
-			if act := t.Catalogue.Activities[s.activity]; act != nil {
-				name = act.Name
-			}
+		named := t.Catalogue.Templates[s.template].Name == term.Name
+		if term.What == "activity" {
+			named = s.activity != 0 && t.Catalogue.Activities[s.activity].Name == term.Name
 		}
-		if s.user == t.user.ID && name == term.Name && (!term.Today || s.day == t.now.Day()) {
+		if s.user == t.user.ID && named && (!term.Today || s.day == t.now.Day()) {
 			n += s.vouchers
 		}
 	}

@@ -179,7 +179,6 @@ func (t *trial) choose(c *choice) {
 			break
 		}
 	}
-	isClosed := func(l benefit.Line) bool { return t.closedTo(l) }
 	isOpen := func(l benefit.Line) bool { return !t.closedTo(l) }
 	switch {
 	case invalid != benefit.NotRefused:
@@ -188,7 +187,7 @@ func (t *trial) choose(c *choice) {
 		return
 	case len(c.options) == 0 && len(c.errors) > 0:
 		return
-	case t.user == nil, t.user.Unregistered && slices.ContainsFunc(lines, isClosed) && !slices.ContainsFunc(lines, isOpen):
+	case t.user == nil, t.user.Unregistered && len(lines) > 0 && !slices.ContainsFunc(lines, isOpen):
 		c.fail(benefit.UserNotFound)
 		return
 	case t.user.Frozen:

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 
@@ -144,15 +145,15 @@ func (s *simulation) ask1(c *storetest.Contents) {
 		s.compare("whom an identifier names", first(plain.Recipient(s.ctx, ident)), first(real.Recipient(s.ctx, ident)))
 		s.compare("whose a voucher is", first(plain.IssuanceOf(s.ctx, after+1)), first(real.IssuanceOf(s.ctx, after+1)))
 	}
-	for _, k := range s.oracle.Keys() {
-		s.compare("what stands under a key", s.oracle.Under(k), first(real.Claim(s.ctx, k.Scope, k.Key)))
+	for k, i := range s.oracle.Issued {
+		s.compare("what stands under a key", i, first(real.Claim(s.ctx, k.Scope, k.Key)))
 	}
-	codes := slices.Sorted(slices.Values(s.oracle.Codes()))
+	codes := slices.Sorted(maps.Keys(s.oracle.Codes))
 	for range min(5, len(codes)) {
 		code := codes[s.pick(len(codes))]
 		of, err := real.Claim(s.ctx, benefit.CodeScope, code)
-		if err != nil || of == nil || of.ID != s.oracle.OfCode(code) {
-			s.failf("a code leads to %+v, %v, and not to %d", of, err, s.oracle.OfCode(code))
+		if err != nil || of == nil || of.ID != s.oracle.Codes[code] {
+			s.failf("a code leads to %+v, %v, and not to %d", of, err, s.oracle.Codes[code])
 		}
 	}
 	for range 2 {

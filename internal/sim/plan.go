@@ -69,10 +69,10 @@ func (o *onDatabase) others(p *process) bool {
 func (o *onDatabase) reach(t *watchedTx, at point) {
 	m := o.members[t.w.p]
 	if at == afterKeys && len(o.processes) > 1 {
-		t.w.seen = o.simulation.oracle.See()
+		t.w.seen = o.see()
 	}
 	if at > afterKeys && t.w.seen != nil {
-		t.w.seen.ReadAgain()
+		t.w.seen.issued = nil // looked at again
 	}
 	if m.plan.reached || m.plan.what == nothing || m.plan.at != at {
 		return

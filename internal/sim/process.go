@@ -119,7 +119,7 @@ func (p *process) nextBatch(limit int) []*submission {
 
 // answers judges what the callers of a batch were told.
 func (s *simulation) answers(p *process, batch []*submission) {
-	defer s.oracle.AsSeenBy(p.store.seen)()
+	defer s.judgeAs(p.store.seen)()
 	unknown := map[oracle.Key]bool{}
 	for _, a := range batch {
 		err, ok := a.pending.Result()
@@ -158,10 +158,10 @@ func (s *simulation) judge(p *process, r *benefit.Request, o benefit.Outcome, er
 		wrong = fmt.Errorf("no outcome, though nothing failed: %w", err)
 	default:
 		k := oracle.KeyOf(r)
-		last, bound := s.oracle.Under(k), s.oracle.Bound(k, p.store.now)
+		last, bound := s.oracle.Issued[k], s.oracle.Bound(k, p.store.now)
 		wrong = s.oracle.Judge(r, o, p.store.now)
 		s.report.Coverage.attempt(r, o, bound)
-		if now := s.oracle.Under(k); now != last {
+		if now := s.oracle.Issued[k]; now != last {
 			s.report.Coverage.booked(now, last, bound, o)
 		}
 	}

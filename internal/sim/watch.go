@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"faquan/internal/benefit"
-	"faquan/internal/oracle"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 	"faquan/internal/table"
@@ -23,7 +22,7 @@ type watched struct {
 	unread    bool             // the last batch could not be loaded
 	committed *benefit.Changes // by the last batch
 	tries     int              // of the last batch: attempts that were late
-	seen      *oracle.Seen     // by the last attempt, when others came between; else nil
+	seen      *seen            // by the last attempt, when others came between; else nil
 }
 
 // point is where in a batch something may go wrong.

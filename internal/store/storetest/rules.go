@@ -19,9 +19,9 @@ var errBroken = errors.New("the rule is broken")
 func (Rules) References(rule string) (templates, activities []string) {
 	for _, term := range oracle.ParseRule(rule) {
 		switch term.What {
-		case oracle.OfTemplate:
+		case "template":
 			templates = append(templates, term.Name)
-		case oracle.InActivity:
+		case "activity":
 			activities = append(activities, term.Name)
 		}
 	}
@@ -45,21 +45,21 @@ func (Rules) Holds(rule string, in *benefit.RuleInput) (bool, error) {
 func holds(term oracle.Term, in *benefit.RuleInput) (bool, error) {
 	var past benefit.Past
 	switch term.What {
-	case oracle.Known:
+	case "known":
 		return in.Known, nil
-	case oracle.Never:
+	case "never":
 		return false, nil
-	case oracle.Text:
+	case "text":
 		return strings.Contains(string(in.Attributes), term.Name), nil
-	case oracle.Attribute:
+	case "attribute":
 		n, ok := oracle.Number(in.Attributes, term.Name)
 		if !ok {
 			return false, errBroken
 		}
 		return n < term.Bound, nil
-	case oracle.OfTemplate:
+	case "template":
 		past = in.OfTemplate(term.Name)
-	case oracle.InActivity:
+	case "activity":
 		past = in.InActivity(term.Name)
 	default:
 		return false, errBroken
