@@ -7,7 +7,10 @@
 // template and a count each) under an idempotency key. What was issued is an [Issuance] with its vouchers; what
 // the caller is told is an [Outcome].
 //
-// Then the decision, in two steps:
+// Everything that changes rows is a [Command]; its methods name what it needs, and decide. The command of a request is
+// [Issue]. What it decides on are rows: the tables in tables.go describe each kind once, for all stores.
+//
+// Then the decision of an issue, in two steps:
 //
 //	Choose(catalogue, state, request, env) → claim      binds the lines, the amounts, the codes and the voucher ids
 //	Apply(catalogue, claim, state) → outcome, effect    holds every rule that must be exact

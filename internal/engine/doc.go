@@ -1,7 +1,7 @@
-// Package engine turns requests into issued vouchers: it queues them, takes all that wait as one batch, loads
-// what the batch needs, decides one request after the other, commits once, and only then answers.
+// Package engine carries out commands, such as the issue of vouchers: it queues them, takes all that wait as one batch,
+// loads what the batch needs, applies one command after the other, commits once, and only then answers.
 //
-//	Issue ─▶ queue ─▶ batch ─▶ load ─▶ decide ─▶ commit ─▶ answer
+//	Do ─▶ queue ─▶ batch ─▶ load ─▶ apply ─▶ commit ─▶ answer
 //
 // Batching is natural: one request alone goes at once, and under load batches grow by themselves, because
 // requests gather while the commit before is on its way to the disk. A hot template is the fast case: its
