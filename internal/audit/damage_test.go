@@ -115,73 +115,80 @@ func TestDamagedView(t *testing.T) {
 		name, sql string
 		want      []string
 	}{
-		{"a lost issuance", "DELETE FROM issuance WHERE id=(SELECT min(id) FROM issuance)", []string{"view: issuance: issuance "}},
+		{"a lost issuance", "DELETE FROM issuance WHERE id=(SELECT min(id) FROM issuance)", []string{"view: issuance: id "}},
 		{"swapped bodies", `CREATE TEMP TABLE two AS SELECT id, body FROM issuance ORDER BY id LIMIT 2;
 			UPDATE issuance SET body=(SELECT body FROM two WHERE two.id<>issuance.id) WHERE id IN (SELECT id FROM two)`,
-			[]string{"view: issuance: issuance ", "view: issuance: issuance "}},
-		{"a body that is cut", "UPDATE issuance SET body=substr(body, 1, 20) WHERE id=(SELECT max(id) FROM issuance)", []string{"view: issuance: issuance "}},
-		{"an issuance that is made up", "INSERT INTO issuance SELECT id+1, body FROM issuance ORDER BY id LIMIT 1", []string{"view: issuance: issuance  & want no such row"}},
-		{"a missing claim", "DELETE FROM claim WHERE hash=(SELECT min(hash) FROM claim)", []string{"view: claim: claim  & got no such row"}},
-		{"a claim of another issuance", "UPDATE claim SET id=(SELECT max(id) FROM issuance) WHERE hash=(SELECT min(hash) FROM claim)", []string{"view: claim: claim  & got no such row", "view: claim: claim  & want no such row"}},
+			[]string{"view: issuance: id ", "view: issuance: id "}},
+		{"a body that is cut", "UPDATE issuance SET body=substr(body, 1, 20) WHERE id=(SELECT max(id) FROM issuance)", []string{"view: issuance: id "}},
+		{"an issuance that is made up", "INSERT INTO issuance SELECT id+1, body FROM issuance ORDER BY id LIMIT 1", []string{"view: issuance: id  & want no such row"}},
+		{"a missing claim", "DELETE FROM claim WHERE hash=(SELECT min(hash) FROM claim)", []string{"view: claim: hash  & got no such row"}},
+		{"a claim of another issuance", "UPDATE claim SET id=(SELECT max(id) FROM issuance) WHERE hash=(SELECT min(hash) FROM claim)", []string{"view: claim: hash  & got no such row", "view: claim: hash  & want no such row"}},
 		{"a claim that says two things", "INSERT INTO claim SELECT gen+1, hash, id+1 FROM claim WHERE gen=1 LIMIT 1", []string{
-			"view: generation: generation 2, claim  & hides it", "view: claim: claim  & want no such row, got listed",
+			"view: claim: hash  & want no such row, got a row", "view: generation: generation 2, claim  & hides it",
+		}},
+		{"a key bound again that has its older issuance", `CREATE TEMP TABLE two AS SELECT hash, max(id) AS id FROM claim GROUP BY hash HAVING count(*)>1;
+			UPDATE claim SET gen=2 WHERE (hash, id) IN (SELECT hash, id FROM two)`, []string{
+			"view: claim: hash  & want generation 3 or later, which has an older issuance, got generation 2", "view: generation: generation 2, claim hash  & hides it",
 		}},
 		{"a claim where nobody looks", "UPDATE claim SET gen=77 WHERE gen=2", []string{"view: claim: generation 77: want a listed generation"}},
 		{"a counter of the ledger", "UPDATE ledger SET total=total+1 WHERE at=(SELECT min(at) FROM ledger)", []string{"view: ledger: user "}},
 		{"a high bit of the ledger", "UPDATE ledger SET day=day+(1<<40) WHERE at=(SELECT min(at) FROM ledger)", []string{"view: ledger: user "}},
 		{"a missing row of the ledger", "DELETE FROM ledger WHERE at=(SELECT max(at) FROM ledger)", []string{"view: ledger: user  & got no such row"}},
 		{"a row of the ledger in an older generation", "UPDATE ledger SET gen=1 WHERE at=(SELECT max(at) FROM ledger)", []string{
-			"view: generation: generation 1, user  & hides it", "view: ledger: generations 1 and 2: want journal records that follow",
+			"view: ledger: generations 1 and 2: want journal records that follow", "view: generation: generation 1, ledger user  & hides it",
 		}},
 		{"a missing entry of a template's list", "UPDATE template_block SET ids=substr(ids, 9) WHERE last=(SELECT min(last) FROM template_block)", []string{
-			"view: template_block: template 50 & want ids in order", "view: template_block: template 50, issuance  & want listed, got no such row",
+			"view: template_block: template 50 & want ids in order", "view: template_block: template 50, issuance  & want a row, got no such row",
 		}},
-		{"a missing block", "DELETE FROM template_block WHERE last=(SELECT max(last) FROM template_block)", []string{"each", "view: template_block: template  & want listed, got no such row"}},
+		{"a missing block", "DELETE FROM template_block WHERE last=(SELECT max(last) FROM template_block)", []string{"each", "view: template_block: template  & want a row, got no such row"}},
 		{"a block out of place", "UPDATE template_block SET last=last+1 WHERE last=(SELECT min(last) FROM template_block)", []string{"view: template_block: template 50 & want ids in order"}},
 		{"a template's counter", "UPDATE template_count SET count=count-1 WHERE template=50", []string{"view: template_count: template 50: want"}},
 		{"a missing counter", "DELETE FROM template_count WHERE template=50", []string{"view: template_count: template 50: want"}},
-		{"a day's counter", "UPDATE template_day SET amount=amount-1 WHERE template=50 AND day=(SELECT min(day) FROM template_day)", []string{"view: template_day: template 50 on 2026-11-11: want"}},
-		{"a day that is made up", "INSERT INTO template_day VALUES (1, 5, 1, 1)", []string{"view: template_day: template 1 on 1970-01-06: want no such row"}},
-		{"a user's name", "UPDATE user SET name='x' WHERE id=(SELECT min(id) FROM user)", []string{"view: user: user "}},
-		{"a user's person", "UPDATE user SET person='x' WHERE id=(SELECT max(id) FROM user)", []string{"view: user: user "}},
-		{"a user's body", "UPDATE user SET body=(SELECT body FROM user ORDER BY id LIMIT 1) WHERE id=(SELECT max(id) FROM user)", []string{"view: user: user "}},
-		{"a missing user", "DELETE FROM user WHERE id=(SELECT min(id) FROM user)", []string{"view: user: user "}},
-		{"an identifier of another user", "UPDATE link SET user=(SELECT min(id) FROM user) WHERE user=(SELECT max(id) FROM user)", []string{"view: link: identifier "}},
-		{"a user who seems plain", "UPDATE link SET plain=1 WHERE hash=(SELECT min(hash) FROM link WHERE plain=0)", []string{"view: link: identifier "}},
+		{"a day's counter", "UPDATE template_day SET amount=amount-1 WHERE template=50 AND day=(SELECT min(day) FROM template_day)", []string{"view: template_day: template 50, day 20768: want amount 60000, got amount 59999"}},
+		{"a day that is made up", "INSERT INTO template_day VALUES (1, 5, 1, 1)", []string{"view: template_day: template 1, day 5: want no such row"}},
+		{"a user's name", "UPDATE user SET name='x' WHERE id=(SELECT min(id) FROM user)", []string{"view: user: id "}},
+		{"a user's person", "UPDATE user SET person='x' WHERE id=(SELECT max(id) FROM user)", []string{"view: user: id "}},
+		{"a user's body", "UPDATE user SET body=(SELECT body FROM user ORDER BY id LIMIT 1) WHERE id=(SELECT max(id) FROM user)", []string{"view: user: id "}},
+		{"a missing user", "DELETE FROM user WHERE id=(SELECT min(id) FROM user)", []string{"view: user: id "}},
+		{"an identifier of another user", "UPDATE link SET user=(SELECT min(id) FROM user) WHERE user=(SELECT max(id) FROM user)", []string{"view: link: hash "}},
+		{"a user who seems plain", "UPDATE link SET plain=1 WHERE hash=(SELECT min(hash) FROM link WHERE plain=0)", []string{"view: link: hash "}},
 		{"an identifier where nobody looks", "UPDATE link SET gen=77 WHERE hash=(SELECT min(hash) FROM link)", []string{"view: link: generation 77"}},
-		{"an identifier in another generation", "UPDATE link SET gen=2 WHERE hash=(SELECT min(hash) FROM link WHERE gen=1)", []string{"view: generation: generation 2, identifier  & hides it from link"}},
-		{"a missing identifier", "DELETE FROM link WHERE hash=(SELECT min(hash) FROM link)", []string{"view: link: identifier  & got no such row"}},
-		{"an identifier that is made up", "INSERT INTO link VALUES (zeroblob(16), 1, 0, 1)", []string{"view: generation: generation 1, identifier  & hides", "view: link: identifier  & want no such row"}},
-		{"a session", "UPDATE session SET body=body||' '", []string{"view: session: session "}},
-		{"a claim under a text", "UPDATE claim SET hash=CAST(hash AS TEXT) WHERE hash=(SELECT min(hash) FROM claim)", []string{"view: claim: claim  & in another form"}},
-		{"a missing session", "DELETE FROM session", []string{"view: session: session "}},
+		{"an identifier in another generation", "UPDATE link SET gen=2 WHERE hash=(SELECT min(hash) FROM link WHERE gen=1)", []string{"view: generation: generation 2, link hash  & hides it"}},
+		{"a missing identifier", "DELETE FROM link WHERE hash=(SELECT min(hash) FROM link)", []string{"view: link: hash  & got no such row"}},
+		{"an identifier that is made up", "INSERT INTO link VALUES (zeroblob(16), 1, 0, 1)", []string{"view: link: hash  & want no such row", "view: generation: generation 1, link hash  & hides"}},
+		{"a session", "UPDATE session SET body=body||' '", []string{"view: session: digest "}},
+		{"a claim under a text", "UPDATE claim SET hash=CAST(hash AS TEXT) WHERE hash=(SELECT min(hash) FROM claim)", []string{"view: claim: hash  & want no such row", "view: claim: hash  & got no such row"}},
+		{"a missing session", "DELETE FROM session", []string{"view: session: digest "}},
 		{"an entity", "UPDATE entity SET body=CAST(body||' ' AS BLOB) WHERE kind=3 AND id=50", []string{"view: entity: kind 3, id 50"}},
 		{"a missing entity", "DELETE FROM entity WHERE kind=3 AND id=50", []string{"view: entity: kind 3, id 50"}},
-		{"another now", "UPDATE position SET now=now-1", []string{"view: position: journal record  & the instant of the last commit"}},
-		{"other ids", "UPDATE position SET id_millis=id_millis-1", []string{"view: position: journal record  & the last millisecond of an id"}},
-		{"another catalogue", "UPDATE position SET catalogue=catalogue-1", []string{"view: position: journal record  & the version of the catalogue"}},
-		{"another chain", "UPDATE position SET hash=zeroblob(32)", []string{"view: position: journal record  & the chain hash"}},
+		{"another now", "UPDATE position SET now=now-1", []string{"view: position: one 1: want now "}},
+		{"other ids", "UPDATE position SET id_millis=id_millis-1", []string{"view: position: one 1: want id_millis "}},
+		{"another catalogue", "UPDATE position SET catalogue=catalogue-1", []string{"view: position: one 1: want catalogue "}},
+		{"another chain", "UPDATE position SET hash=zeroblob(32)", []string{"view: position: one 1: want hash "}},
 		{"a position beyond the journal", "UPDATE position SET seq=seq+1", []string{"view: its position"}},
 		{"a filter of another generation", "UPDATE generation SET claims=(SELECT claims FROM generation WHERE gen=1) WHERE gen=2", []string{"each", "view: generation: generation 2,  & hides"}},
 		{"an index that misses rows", "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql=replace(sql, '(name)', '(person)') WHERE name='user_name'", []string{"each", "view: file: structure"}},
+		{"an index that is gone", "DROP INDEX user_person; UPDATE position SET seq=seq", []string{"view: user_person: columns: want index:  & got none"}},
+		{"a table that is gone", "DELETE FROM trace; DROP TABLE trace", []string{"view: trace: columns: want table:  & got none"}},
+		{"a column that is gone", "ALTER TABLE user DROP COLUMN body; UPDATE position SET seq=seq", []string{"view: user: columns: want table: "}},
 		{"filters that no store uses", `UPDATE generation SET seq=seq-1, claims=(SELECT claims FROM generation WHERE gen=1), quotas=NULL
 			WHERE gen=(SELECT max(gen) FROM generation)`, nil},
 		{"a damaged filter", "UPDATE generation SET quotas=zeroblob(100) WHERE gen=1", []string{"view: generation: generation 1, quotas: want an intact filter"}},
-		{"a code of another issuance", "UPDATE claim SET id=id+1 WHERE hash=" + codeHash(t, whole), []string{"view: claim: claim  & got no such row", "view: claim: claim  & want no such row"}},
-		{"a missing code", "DELETE FROM claim WHERE hash=" + codeHash(t, whole), []string{"view: claim: claim  & want listed, got no such row"}},
-		{"a code that leads elsewhere too", "INSERT INTO claim SELECT gen, hash, id+1 FROM claim WHERE hash=" + codeHash(t, whole), []string{"view: claim: claim  & want no such row"}},
-		{"a trace of another issuance", "UPDATE trace SET id=id+1 WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: trace of issuance  & got no such row", "view: trace: trace of issuance  & want no such row"}},
-		{"a missing trace", "DELETE FROM trace WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: trace of issuance  & want listed, got no such row"}},
-		{"a trace that is made up", "INSERT INTO trace SELECT gen, hash+1, id FROM trace WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: trace of issuance  & want no such row, got listed"}},
+		{"a code of another issuance", "UPDATE claim SET id=id+1 WHERE hash=" + codeHash(t, whole), []string{"view: claim: hash  & got no such row", "view: claim: hash  & want no such row"}},
+		{"a missing code", "DELETE FROM claim WHERE hash=" + codeHash(t, whole), []string{"view: claim: hash  & want a row, got no such row"}},
+		{"a code that leads elsewhere too", "INSERT INTO claim SELECT gen, hash, id+1 FROM claim WHERE hash=" + codeHash(t, whole), []string{"view: claim: hash  & want no such row"}},
+		{"a trace of another issuance", "UPDATE trace SET id=id+1 WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: hash  & got no such row", "view: trace: hash  & want no such row"}},
+		{"a missing trace", "DELETE FROM trace WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: hash  & want a row, got no such row"}},
+		{"a trace that is made up", "INSERT INTO trace SELECT gen, hash+1, id FROM trace WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: hash  & want no such row, got a row"}},
 		{"a trace where nobody looks", "UPDATE trace SET gen=77 WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: generation 77: want a listed generation"}},
 		{"a participation", "UPDATE participation SET body=(SELECT body FROM participation WHERE activity=60 ORDER BY at LIMIT 1) WHERE at=(SELECT max(at) FROM participation WHERE activity=60)", []string{"view: participation: user  & activity 60, journal record"}},
 		{"a missing participation", "DELETE FROM participation WHERE at=(SELECT max(at) FROM participation WHERE activity=60)", []string{"view: participation: user  & activity 60 & got no such row"}},
 		{"a participation that is made up", "INSERT INTO participation SELECT gen, user, activity, at+(1<<12), body FROM participation WHERE at=(SELECT max(at) FROM participation WHERE activity=60)", []string{"view: participation: user  & want no such row"}},
-		{"a participation that is hidden", "INSERT INTO participation SELECT 1, user, activity, at, body FROM participation WHERE at=(SELECT max(at) FROM participation WHERE activity=60)", []string{"view: generation: generation 1, user  & hides it from participation", "view: participation: user  & got a row with checksum & , twice"}},
-		{"an entity of a version", "UPDATE entity_version SET body=CAST(body||' ' AS BLOB) WHERE kind=4 AND id=60", []string{"view: entity_version: kind 4, id 60 in version 1"}},
-		{"a missing entity of a version", "DELETE FROM entity_version WHERE kind=4 AND id=60", []string{"view: entity_version: kind 4, id 60 in version 1 & got no such row"}},
-		{"an entity of a version that is made up", "INSERT INTO entity_version SELECT version+9999, kind, id, body FROM entity_version WHERE kind=4 AND id=60", []string{"view: entity_version: kind 4, id 60 in version 10000: want no such row"}},
-		{"a missing generation", "DELETE FROM generation WHERE gen=1", []string{"view: claim: generation 1: want a listed generation"}},
+		{"a participation that is hidden", "INSERT INTO participation SELECT 1, user, activity, at, body FROM participation WHERE at=(SELECT max(at) FROM participation WHERE activity=60)", []string{"view: participation: user  & want one row", "view: participation: generations 1 and 3: want journal", "view: generation: generation 1, participation user  & hides it"}},
+		{"an entity of a version", "UPDATE entity_version SET body=CAST(body||' ' AS BLOB) WHERE kind=4 AND id=60", []string{"view: entity_version: version 1, kind 4, id 60"}},
+		{"a missing entity of a version", "DELETE FROM entity_version WHERE kind=4 AND id=60", []string{"view: entity_version: version 1, kind 4, id 60 & got no such row"}},
+		{"an entity of a version that is made up", "INSERT INTO entity_version SELECT version+9999, kind, id, body FROM entity_version WHERE kind=4 AND id=60", []string{"view: entity_version: version 10000, kind 4, id 60: want no such row"}},
+		{"a missing generation", "DELETE FROM generation WHERE gen=1", []string{"each", "view:  & generation 1: want a listed generation"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := whole.copyOf(t)
@@ -383,7 +390,7 @@ func TestRewritten(t *testing.T) {
 		t.Fatalf("writing: %v", err)
 	}
 	again, other := *s.changes.Issuances[0], *s.other
-	again.Note.TraceID = "again"
+	again.Note.Memo = "again"
 	other.Identifiers = other.Identifiers[:1]
 	for _, changes := range []*benefit.Changes{{Issuances: []*benefit.Issuance{&again}}, {Users: []*benefit.User{&other}}} {
 		if err := st.Flush(); err != nil {
@@ -395,9 +402,9 @@ func TestRewritten(t *testing.T) {
 	wantFindings(t, d.audit(t))
 	claims := "(SELECT hash FROM claim GROUP BY hash HAVING count(*)=2)"
 	for _, test := range []struct{ name, sql, want string }{
-		{"the old body", "UPDATE issuance SET body=CAST(replace(CAST(body AS TEXT), 'again', 'AGAIN') AS BLOB) WHERE id=(SELECT min(id) FROM issuance)", "view: issuance: issuance "},
-		{"a claim that says two things", "UPDATE claim SET id=id+1 WHERE gen=1 AND hash IN " + claims, "view: claim: claim  & want no such row, got listed"},
-		{"a lost identifier that seems to be the user", "UPDATE link SET plain=1 WHERE plain=0 AND gen=(SELECT max(gen) FROM link)", "view: link: identifier  & want nobody's, got user"},
+		{"the old body", "UPDATE issuance SET body=CAST(replace(CAST(body AS TEXT), 'again', 'AGAIN') AS BLOB) WHERE id=(SELECT min(id) FROM issuance)", "view: issuance: id "},
+		{"a claim that says two things", "UPDATE claim SET id=id+1 WHERE gen=1 AND hash IN " + claims, "view: claim: hash  & want no such row, got a row"},
+		{"a lost identifier that seems to be the user", "UPDATE link SET plain=1 WHERE plain=0 AND gen=(SELECT max(gen) FROM link)", "view: link: hash  & want plain 0, got plain 1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := d.copyOf(t)

@@ -29,7 +29,7 @@ type onDisk struct {
 func newOnDisk(s *simulation, c Config) (*onDisk, func()) {
 	o := &onDisk{simulation: s, disk: faultfs.New(rand.New(rand.NewPCG(c.Seed, 2))), views: &views{root: c.Dir}}
 	o.options = embedded.Options{
-		Foreground: true, JournalDir: "journal", JournalRand: seeded{rand.New(rand.NewPCG(c.Seed, 3))},
+		TempDir: c.Dir, Foreground: true, JournalDir: "journal", JournalRand: seeded{rand.New(rand.NewPCG(c.Seed, 3))},
 		SegmentBytes:   int64(some(s, 32, 32, 64, 256)) << 10,
 		GenerationSize: some(s, 5, 20, 10_000), MaxMemtable: some(s, 4, 8, 40, 10_000), CacheEntries: some(s, 1, 3, 10_000),
 	}

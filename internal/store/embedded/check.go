@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"zombiezen.com/go/sqlite"
@@ -34,7 +36,7 @@ type Check struct {
 	at   position
 }
 
-// OpenCheck opens a directory for examination. Of the options Dir, JournalFS and JournalDir count. Errors that
+// OpenCheck opens a directory for examination. Of the options Dir, JournalFS, JournalDir and TempDir count. Errors that
 // wrap ErrView mean that the view cannot be used at all.
 func OpenCheck(ctx context.Context, o Options) (_ *Check, err error) {
 	o.defaults()
@@ -78,13 +80,18 @@ func (c *Check) openView(ctx context.Context) (err error) {
 	if c.view, err = openReader(ctx, ViewPath(c.o.Dir)); err != nil {
 		return unusable(err)
 	}
-	if err := checkSchema(c.view.conn); err != nil {
+	if err := errors.Join(checkSchema(c.view.conn), sortInFiles(c.view.conn)); err != nil {
 		return err
 	}
 	if c.at, err = readPosition(c.view.conn); err != nil {
 		return unusable(err)
 	}
 	return nil
+}
+
+// sortInFiles has a connection sort in temporary files: what does not come in the order of a key would fill the memory.
+func sortInFiles(conn *sqlite.Conn) error {
+	return sqlitex.ExecuteTransient(conn, "PRAGMA temp_store=FILE", nil)
 }
 
 // ErrView reports that the view cannot be used. It can be made again from the journal.
@@ -208,50 +215,115 @@ type CheckReport struct {
 	Records   uint64           // of the journal that were compared
 	Rows      map[string]int64 // of the view, by table
 	Faults    []Fault
-	More      int64             // faults beyond the most that were asked for
-	Catalogue []CatalogueChange // of the journal, in order
-	// Persons are those to which users ever belonged, of users who were written more than once.
-	Persons map[benefit.UserID][]string
+	More      int64                       // faults beyond the most that were asked for
+	Catalogue []CatalogueChange           // of the journal, in order
+	Persons   map[benefit.UserID][]string // every person to which a user ever belonged
 }
 
-// Compare compares every row of the view with what the journal says it must be. It trusts only the position of the
-// view, and that only when the chain hash of the journal there is the one that the view notes.
+// comparison is a Compare under way.
+type comparison struct {
+	c             *Check
+	maxFaults     int
+	report        CheckReport
+	view, rebuilt *sqlite.Conn
+	seed          maphash.Seed
+}
+
+// Compare rebuilds the view from the journal, up to the position that the view has reached, and compares the two table
+// by table. It trusts only the position of the view, and compares its chain hash with that of the journal there.
 //
-// The generations in which rows lie are left out of the comparison, since they depend on how the store was opened
-// and closed. Instead each key must be in a generation that exists and that its filters do not hide, and
-// generations must follow one another in the order of commits.
+// The other view is made in a new directory in Options.TempDir, which is removed in the end. It is not made in the data
+// directory: that may be on a full or read-only disk, and must not run out of space because of an audit while a process
+// serves it.
 //
-// What is not found: a fault in the code that makes rows of changes, which Compare and the store share. The rows
+// The generations in which rows are stored are not compared, because they depend on how the store was opened and
+// closed. Instead each key must be in a generation that exists and whose filters do not hide it, and generations must
+// follow one another in the order of commits.
+//
+// A fault in the code that makes rows of changes is not found, because it makes the rebuilt view, too. The rows
 // themselves are counted again by package audit.
-//
-// It reads the journal twice and the view once, and when something differs both once more to name it. It holds
-// two hashes for each of 4,096 parts of each table, two bytes for each row that can be written again, and the
-// rows that were.
-func (c *Check) Compare(ctx context.Context, max int) (*CheckReport, error) {
-	x := newComparison(c, max)
-	if c.view == nil || c.at.seq == 0 && c.emptyView() {
+func (c *Check) Compare(ctx context.Context, max int) (_ *CheckReport, err error) {
+	x := &comparison{c: c, maxFaults: max, seed: maphash.MakeSeed(),
+		report: CheckReport{Rows: map[string]int64{}, Persons: map[benefit.UserID][]string{}}}
+	if c.view == nil {
 		return &x.report, nil
 	}
-	defer interrupt(ctx, c.view.conn)()
-	for _, step := range []func(context.Context) error{
-		x.integrity, x.findRepeated, x.sumJournal, x.sumView, x.position, x.compareRepeated, x.nameDifferences,
-	} {
-		if err := step(ctx); err != nil {
-			return nil, err
+	x.view = c.view.conn
+	defer interrupt(ctx, x.view)()
+	if err := x.integrity(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(c.o.TempDir, "faquan-audit-") // of mode 0700
+	if err != nil {
+		return nil, fmt.Errorf("rebuilding the view: %w; %s", err, otherTempDir) //guard:TestCompareTempDir otherTempDir -> ""
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }() //guard:TestCompareTempDir|TestCompareCancelled os.RemoveAll(dir) -> nil
+	if err := x.rebuild(ctx, filepath.Join(dir, rebuildDir)); err != nil {
+		if ctx.Err() == nil && isFull(err) { //guard:TestCompareWithoutRoom isFull(err) -> false
+			err = fmt.Errorf("%w; %s", err, otherTempDir)
 		}
+		return nil, fmt.Errorf("rebuilding the view in %s: %w", dir, err)
+	}
+	if x.rebuilt, err = openConn(ViewPath(filepath.Join(dir, rebuildDir)), true); err != nil {
+		return nil, err
+	}
+	defer x.rebuilt.Close()
+	defer interrupt(ctx, x.rebuilt)()
+	if err := sortInFiles(x.rebuilt); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(x.tables(), x.filters(), ctx.Err()); err != nil {
+		return nil, err
 	}
 	return &x.report, nil
 }
 
-// emptyView reports whether nothing was ever written to the view, so that there is nothing to compare.
-func (c *Check) emptyView() bool {
-	some, err := textOf(c.view.conn, "SELECT exists (SELECT 1 FROM issuance) OR exists (SELECT 1 FROM user) OR exists (SELECT 1 FROM claim)")
-	return err == nil && some == "0"
+// otherTempDir tells what to do where the rebuilt view has no room.
+const otherTempDir = "it takes about as much space as view.db; set TMPDIR to a directory that has it"
+
+// isFull reports whether a disk is full.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || sqlite.ErrCode(err).ToPrimary() == sqlite.ResultFull
+}
+
+// rebuild makes the other view, and remembers what package audit asks of the journal. The caches and a large memtable
+// would be of no use.
+func (x *comparison) rebuild(ctx context.Context, dir string) error {
+	o := Options{JournalFS: x.c.o.JournalFS, JournalDir: x.c.o.JournalDir, MaxMemtable: rebuildMemtable, CacheEntries: 1000}
+	o.defaults()
+	o.replayed = func(_ uint64, c *benefit.Changes) {
+		x.report.Records++
+		for _, u := range c.Users {
+			if all := x.report.Persons[u.ID]; u.Person != "" && !slices.Contains(all, u.Person) {
+				x.report.Persons[u.ID] = append(all, u.Person)
+			}
+		}
+		if c.Catalogue != 0 {
+			x.report.Catalogue = append(x.report.Catalogue, CatalogueChange{c.Catalogue, benefit.Entities.Of(c.Rows)})
+		}
+	}
+	return makeView(o, dir, func(s *Store, at position) error {
+		if err := sqlitex.ExecuteTransient(s.writer, "PRAGMA synchronous=OFF", nil); err != nil { // nobody keeps it
+			return err
+		}
+		return x.c.records(ctx, func(r journal.Record) error { return s.replay(at, r) })
+	})
+}
+
+// rebuildMemtable is Options.MaxMemtable of the rebuilt view.
+const rebuildMemtable = 50_000
+
+func (x *comparison) fault(f Fault) {
+	if len(x.report.Faults) >= x.maxFaults {
+		x.report.More++
+		return
+	}
+	x.report.Faults = append(x.report.Faults, f)
 }
 
 // integrity lets SQLite check its own structure: that every row is where a look-up goes to find it.
-func (x *comparison) integrity(context.Context) error {
-	err := sqlitex.ExecuteTransient(x.c.view.conn, "PRAGMA integrity_check(20)", &sqlitex.ExecOptions{
+func (x *comparison) integrity() error {
+	err := sqlitex.ExecuteTransient(x.view, "PRAGMA integrity_check(20)", &sqlitex.ExecOptions{
 		ResultFunc: func(stmt *sqlite.Stmt) error {
 			if text := stmt.ColumnText(0); text != "ok" {
 				x.fault(Fault{"file", "structure", "sound", text})

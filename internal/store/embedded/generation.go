@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -114,45 +115,40 @@ func (g *generation) note(r *record) {
 }
 
 // loadGenerations reads the generations, oldest first, with the filters of those that are full. A stored filter
-// that is damaged is left out: then the view itself is asked. The last generation is the one being filled; its
-// filters are there only if the store was closed in order at the view's position.
-func loadGenerations(conn *sqlite.Conn, at uint64) (all []*generation, err error) {
+// that is damaged is left out, and reported: then the view itself is asked. The last generation is the one being
+// filled; its filters are there only if the store was closed in order at the view's position.
+func loadGenerations(conn *sqlite.Conn, at uint64, damaged func(gen int64, column string)) (all []*generation, err error) {
+	var seq uint64 // of the last one's filters
 	err = sqlitex.Execute(conn, "SELECT gen, issuances, seq, claims, quotas FROM generation ORDER BY gen", &sqlitex.ExecOptions{
 		ResultFunc: func(stmt *sqlite.Stmt) error {
 			g := &generation{gen: stmt.ColumnInt64(0), share: stmt.ColumnInt(1)}
-			g.claims, _ = unmarshalFilter(columnBytes(stmt, 3))
-			g.quotas, _ = unmarshalFilter(columnBytes(stmt, 4))
-			all = append(all, g)
-			if seq := uint64(stmt.ColumnInt64(2)); seq > at {
-				g.claims, g.quotas = nil, nil
+			stored := func(col int) *filter {
+				f, err := unmarshalFilter(columnBytes(stmt, col))
+				if err != nil && stmt.ColumnType(col) != sqlite.TypeNull {
+					damaged(g.gen, stmt.ColumnName(col))
+				}
+				return f
 			}
+			if seq = uint64(stmt.ColumnInt64(2)); seq <= at {
+				g.claims, g.quotas = stored(3), stored(4)
+			}
+			all = append(all, g)
 			return nil
 		}})
 	if err == nil && len(all) == 0 {
 		err = errView
 	}
-	if err != nil {
-		return nil, err
-	}
-	return all, forgetOpenFilters(conn, all[len(all)-1], at)
-}
-
-// forgetOpenFilters drops the stored filters of the generation being filled unless they hold everything up to
-// the view's position, and forgets them on disk: the next change makes them stale.
-func forgetOpenFilters(conn *sqlite.Conn, last *generation, at uint64) error {
-	var seq uint64
-	query := "SELECT seq FROM generation WHERE gen=?"
-	if err := sqlitex.Execute(conn, query, &sqlitex.ExecOptions{Args: []any{last.gen}, ResultFunc: func(stmt *sqlite.Stmt) error {
-		seq = uint64(stmt.ColumnInt64(0))
-		return nil
-	}}); err != nil {
-		return err
-	}
-	if seq != at {
+	if err == nil && seq != at {
+		last := all[len(all)-1]
 		last.claims, last.quotas = nil, nil
 	}
+	return all, err
+}
+
+// forgetOpenFilters forgets the stored filters of the generation being filled: the next change makes them stale.
+func forgetOpenFilters(conn *sqlite.Conn, gen int64) error {
 	return sqlitex.Execute(conn, "UPDATE generation SET claims=NULL, quotas=NULL WHERE gen=? AND claims IS NOT NULL",
-		&sqlitex.ExecOptions{Args: []any{last.gen}})
+		&sqlitex.ExecOptions{Args: []any{gen}})
 }
 
 func columnBytes(stmt *sqlite.Stmt, col int) []byte {
@@ -176,29 +172,47 @@ func saveFilters(conn *sqlite.Conn, s *fullGeneration) error {
 		&sqlitex.ExecOptions{Args: []any{int64(s.seq), s.claims.marshal(), s.quotas.marshal(), s.gen}})
 }
 
+// filterSource is a table whose keys are in a filter.
+type filterSource struct {
+	table string
+	query string // selects gen, and what is hashed
+	hash  func(*sqlite.Stmt) uint64
+	of    func(claims, quotas *filter) *filter
+}
+
+var filterSources = []filterSource{
+	{"claim", "SELECT gen, hash FROM claim", columnDigest, inClaims},
+	{"link", "SELECT gen, hash FROM link", columnDigest, inClaims},
+	{"ledger", fmt.Sprint("SELECT gen, user, template FROM ledger WHERE total<>", noCounters), func(stmt *sqlite.Stmt) uint64 {
+		return quotaHash(id.ID(stmt.ColumnInt64(1)), benefit.TemplateID(stmt.ColumnInt64(2)))
+	}, inQuotas},
+	{"grown", "SELECT gen, kind, key FROM grown", func(stmt *sqlite.Stmt) uint64 {
+		return rowHash(uint8(stmt.ColumnInt(1)), columnBytes(stmt, 2))
+	}, inQuotas},
+}
+
+func inClaims(claims, _ *filter) *filter { return claims }
+
+func inQuotas(_, quotas *filter) *filter { return quotas }
+
+func columnDigest(stmt *sqlite.Stmt) uint64 {
+	var c benefit.ClaimID
+	stmt.ColumnBytes(1, c[:])
+	return claimHash(c)
+}
+
 // readFilters makes a generation's filters from the view's rows.
 func readFilters(conn *sqlite.Conn, gen int64, capacity int) (claims, quotas *filter, err error) {
 	claims, quotas = newFilters(capacity)
-	args := []any{gen}
-	err = sqlitex.ExecuteTransient(conn, "SELECT hash FROM claim WHERE gen=?1 UNION ALL SELECT hash FROM link WHERE gen=?1", &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
-		var c benefit.ClaimID
-		stmt.ColumnBytes(0, c[:])
-		claims.add(claimHash(c))
-		return nil
-	}})
-	if err != nil {
-		return nil, nil, err
+	for _, source := range filterSources {
+		f := source.of(claims, quotas)
+		if err := sqlitex.ExecuteTransient(conn, "SELECT * FROM ("+source.query+") WHERE gen=?", &sqlitex.ExecOptions{
+			Args: []any{gen}, ResultFunc: func(stmt *sqlite.Stmt) error {
+				f.add(source.hash(stmt))
+				return nil
+			}}); err != nil {
+			return nil, nil, err
+		}
 	}
-	err = sqlitex.ExecuteTransient(conn, "SELECT user, template FROM ledger WHERE gen=?", &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
-		quotas.add(quotaHash(id.ID(stmt.ColumnInt64(0)), benefit.TemplateID(stmt.ColumnInt64(1))))
-		return nil
-	}})
-	if err != nil {
-		return nil, nil, err
-	}
-	err = sqlitex.ExecuteTransient(conn, "SELECT kind, key FROM grown WHERE gen=?", &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
-		quotas.add(rowHash(uint8(stmt.ColumnInt(0)), columnBytes(stmt, 1)))
-		return nil
-	}})
-	return claims, quotas, err
+	return claims, quotas, nil
 }

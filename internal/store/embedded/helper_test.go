@@ -39,7 +39,7 @@ func memDir(t testing.TB) string {
 
 // newMemPlace is newPlace in memory, with small segments and without background work.
 func newMemPlace(t testing.TB, o Options) *testPlace {
-	o.Dir, o.Foreground = memDir(t), true
+	o.Dir, o.TempDir, o.Foreground = memDir(t), memDir(t), true
 	o.JournalDir, o.SegmentBytes = "journal", 64<<10
 	return &testPlace{dir: o.Dir, disk: faultfs.New(rand.New(rand.NewPCG(1, 0))), o: o}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"faquan/internal/benefit"
 	"faquan/internal/journal"
 	"faquan/internal/vfs"
 )
@@ -32,7 +33,7 @@ func Rebuild(o Options, progress func(done, total uint64)) error {
 	if err != nil {
 		return err
 	}
-	o.replayed = func(seq uint64) {
+	o.replayed = func(seq uint64, _ *benefit.Changes) {
 		if progress != nil {
 			progress(seq, total)
 		}
@@ -41,7 +42,7 @@ func Rebuild(o Options, progress func(done, total uint64)) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	if err := makeView(o, dir); err != nil {
+	if err := makeView(o, dir, (*Store).openJournal); err != nil {
 		return fmt.Errorf("making a new view: %w", err)
 	}
 	if err := replaceView(ViewPath(dir), ViewPath(o.Dir)); err != nil {
@@ -67,8 +68,8 @@ func journalLength(o Options) (uint64, error) {
 	return j.Head().Seq, j.Close()
 }
 
-// makeView opens a store in a new directory on the journal, and so writes a whole view there.
-func makeView(o Options, dir string) error {
+// makeView opens a store in a new directory, and so writes a whole view of what replay reads of the journal there.
+func makeView(o Options, dir string, replay func(*Store, position) error) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func makeView(o Options, dir string) error {
 		return err
 	}
 	o.Dir, o.Foreground = dir, true
-	s, err := open(o, lock)
+	s, err := open(o, lock, replay)
 	if err != nil {
 		return errors.Join(err, lock.Close())
 	}

@@ -72,7 +72,11 @@ type Options struct {
 
 	Log *slog.Logger
 
-	replayed func(seq uint64) // hears of each journal record that a start replays; may be nil
+	// TempDir is where a Check rebuilds the view. Default: the system's directory for temporary files, which TMPDIR
+	// names.
+	TempDir string
+
+	replayed func(seq uint64, c *benefit.Changes) // is called for each journal record that a start replays; may be nil
 
 	genericQuotas bool // quotas are rows like all others: a test compares the two
 }
@@ -199,7 +203,7 @@ func Open(o Options) (*Store, error) {
 const lockName = "LOCK"
 
 func openLocked(o Options, lock vfs.Lock) (*Store, error) {
-	s, err := open(o, lock)
+	s, err := open(o, lock, (*Store).openJournal)
 	if err == nil || !damaged(err) {
 		return s, err
 	}
@@ -207,10 +211,11 @@ func openLocked(o Options, lock vfs.Lock) (*Store, error) {
 	if err := removeView(ViewPath(o.Dir)); err != nil {
 		return nil, err
 	}
-	return open(o, lock)
+	return open(o, lock, (*Store).openJournal)
 }
 
-func open(o Options, lock vfs.Lock) (_ *Store, err error) {
+// open opens the view, and calls replay for what the journal has beyond the view's position.
+func open(o Options, lock vfs.Lock, replay func(*Store, position) error) (_ *Store, err error) {
 	s := &Store{
 		o: o, lock: lock, kick: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan error, 1),
 		links:  newCache[linkKey, link](o.CacheEntries),
@@ -236,7 +241,7 @@ func open(o Options, lock vfs.Lock) (_ *Store, err error) {
 	if s.loader, err = openConn(ViewPath(o.Dir), true); err != nil {
 		return nil, err
 	}
-	if err := s.openJournal(at); err != nil {
+	if err := replay(s, at); err != nil {
 		return nil, err
 	}
 	if !o.Foreground {
@@ -269,12 +274,16 @@ func (s *Store) openView() (at position, err error) {
 	if at, err = readPosition(s.writer); err != nil {
 		return at, err
 	}
-	if s.gens, err = loadGenerations(s.writer, at.seq); err != nil {
+	if s.gens, err = loadGenerations(s.writer, at.seq, func(int64, string) {}); err != nil {
 		return at, err
 	}
-	s.gens[len(s.gens)-1].resume(s.filterCapacity(), at.seq == 0)
+	last := s.gens[len(s.gens)-1]
+	if err := forgetOpenFilters(s.writer, last.gen); err != nil {
+		return at, err
+	}
+	last.resume(s.filterCapacity(), at.seq == 0)
 	s.now, s.idMillis, s.seq, s.catalogue = at.now, at.idMillis, at.seq, at.catalogue
-	s.active = newMemtable(s.gens[len(s.gens)-1].gen, at.idMillis)
+	s.active = newMemtable(last.gen, at.idMillis)
 	return at, nil
 }
 
@@ -316,7 +325,7 @@ func (s *Store) replay(at position, r journal.Record) error {
 	}
 	s.absorb(record{seq: r.Seq, hash: r.Hash, bytes: payload, changes: changes, bodies: bodies, gone: gone})
 	if s.o.replayed != nil {
-		s.o.replayed(r.Seq)
+		s.o.replayed(r.Seq, changes)
 	}
 	if s.active.weight() >= s.o.MaxMemtable {
 		return s.Flush()

@@ -269,7 +269,7 @@ func TestFlippedAfterKill(t *testing.T) {
 		o := p.o
 		o.JournalFS = p.disk.Clone(rand.New(rand.NewPCG(1, 1)))
 		replayed := 0
-		o.replayed = func(uint64) { replayed++ }
+		o.replayed = func(uint64, *benefit.Changes) { replayed++ }
 		s, err := Open(o)
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)

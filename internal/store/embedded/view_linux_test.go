@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"faquan/internal/store"
+	"faquan/internal/store/storetest"
 )
 
 // mount makes a small file system of its own, which takes privileges.
@@ -61,6 +63,29 @@ func TestViewOnFullDisk(t *testing.T) {
 	defer s.Close()
 	c.wantTold(t, s)
 	newClient(s).mustAsk(t, n, n+3)
+}
+
+// A comparison that fills the disk with the other view is an error that tells the way out.
+func TestCompareWithoutRoom(t *testing.T) {
+	p := newMemPlace(t, Options{})
+	s := p.open(t)
+	c := newClient(s)
+	for n := range 50 {
+		r := storetest.Request(fmt.Sprint("k", n), "2088", storetest.Line(1))
+		r.Note.Memo = strings.Repeat("x", 40_000)
+		if _, err := c.Issue(t.Context(), storetest.Start, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.o.JournalFS = p.disk.CrashProcess()
+	mount(t, p.o.TempDir, "size=1m")
+	wantNoRoom(t, p.o, p.o.TempDir)
+	if left, err := os.ReadDir(p.o.TempDir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
 }
 
 // A data directory that cannot be written to is said to be so, and is sound when it can again.
