@@ -11,20 +11,21 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
+	"faquan/internal/table"
 )
 
 // entities returns a change of the catalogue.
 func entities(t testing.TB, version int64, all ...any) *benefit.Changes {
 	t.Helper()
-	c := &benefit.Changes{Catalogue: version}
+	var changed []benefit.Entity
 	for _, v := range all {
 		e, err := benefit.EntityOf(v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Entities = append(c.Entities, e)
+		changed = append(changed, e)
 	}
-	return c
+	return &benefit.Changes{Catalogue: version, Rows: benefit.RowsOf(benefit.Entities.Rows(changed...))}
 }
 
 func pausedTemplate(t *benefit.Template) { t.Status = benefit.Paused }
@@ -138,10 +139,10 @@ func TestRevokedSession(t *testing.T) {
 	for _, ended := range []benefit.Instant{0, 1} {
 		next := *s
 		next.Ended = ended
-		if err := storetest.Write(t.Context(), all[0].st, 0, &benefit.Changes{Sessions: []*benefit.Session{&next}}); err != nil {
+		if err := storetest.Write(t.Context(), all[0].st, 0, &benefit.Changes{Rows: []table.Rows{benefit.Sessions.Rows(&next)}}); err != nil {
 			t.Fatal(err)
 		}
-		got, err := all[1].st.Session(t.Context(), s.Digest)
+		got, err := store.Session(t.Context(), all[1].st, s.Digest)
 		if err != nil || got == nil || got.Ended != ended {
 			t.Fatalf("the other process reads %+v, %v; want it ended at %d", got, err, ended)
 		}

@@ -146,7 +146,7 @@ func TestCodeDrawnTwice(t *testing.T) {
 	}
 	a := all[0].begin(requests[0]).rows()
 	b := all[1].begin(requests[1])
-	b.env.IDs = storetest.Env(all[1].st, 77).IDs // but not the same ids
+	b.batch.Env.IDs = storetest.Env(all[1].st, 77).IDs // but not the same ids
 	b.rows()
 	a.mustIssue()
 	wantConflict(t, b.commit())
@@ -193,7 +193,7 @@ func TestIssuanceReadTwice(t *testing.T) {
 	changeTemplate(t, all, template(2))
 	late := all[1].begin(r)
 	all[0].begin(r).rows().mustIssue()
-	wantConflict(t, late.tx.Load(t.Context(), late.state.FirstKeys(late.requests, late.cat, late.env), late.state))
+	wantConflict(t, late.tx.Load(t.Context(), late.batch.Names(late.commands), late.batch.State))
 }
 
 // An id that was drawn twice is no issuance that is continued, also where the batch has read the first to have it.
@@ -247,12 +247,8 @@ func wantIssuances(t testing.TB, p *process, want int64) {
 // changeTemplate changes a template by a process, and has all hear of it.
 func changeTemplate(t testing.TB, all []*process, to *benefit.Template) {
 	t.Helper()
-	e, err := benefit.EntityOf(to)
-	if err != nil {
-		t.Fatal(err)
-	}
 	version := all[0].issuer.Catalogue().Version + 1
-	if err := storetest.Write(t.Context(), all[0].st, 0, &benefit.Changes{Catalogue: version, Entities: []benefit.Entity{e}}); err != nil {
+	if err := storetest.Write(t.Context(), all[0].st, 0, entities(t, version, to)); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range all {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"faquan/internal/benefit"
 	"faquan/internal/pgtest"
 	"faquan/internal/pgtest/cutproxy"
 	"faquan/internal/store"
@@ -97,7 +98,7 @@ func TestNoEndlessWaitForAConnection(t *testing.T) {
 	if _, err := s.Read(ctx); err == nil || ctx.Err() != nil {
 		t.Errorf("Read: %v, after all that the caller would wait: %v", err, ctx.Err() != nil)
 	}
-	if err := s.createLocks(ctx, []lockKey{{templateLock, 1}}); err == nil || ctx.Err() != nil {
+	if err := s.createLocks(ctx, []benefit.Lock{{Kind: benefit.TemplateLock, ID: 1}}); err == nil || ctx.Err() != nil {
 		t.Errorf("turns: %v, after all that the caller would wait: %v", err, ctx.Err() != nil)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"faquan/internal/benefit"
+	"faquan/internal/table"
 )
 
 // Errors of StartImport, and of Open on a store that is being filled.
@@ -140,13 +141,11 @@ func (f *Import) mark(ctx context.Context, source string) error {
 	})
 }
 
-// filled are the tables that an empty store has no row in.
-var filled = []string{
-	"claim", "issuance", "issuance_template", "quota", "participation", "users", "link", "session", "entity",
-	"entity_version", "template_count", "template_day",
-}
-
 func wantEmpty(ctx context.Context, tx pgx.Tx) error {
+	filled := []string{"claim", "issuance", "issuance_template", "users", "link"}
+	for _, kind := range table.Kinds() {
+		filled = append(filled, kind.Name)
+	}
 	for _, table := range filled {
 		var some bool
 		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+table+")").Scan(&some); err != nil {

@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"faquan/internal/benefit"
-	"faquan/internal/store/codec"
 )
 
 // fetchRows is how many rows of a whole table are in memory at a time.
@@ -17,9 +16,9 @@ const fetchRows = 2000
 
 // listed iterates over the rows of a statement by a cursor, so that several can be under way on the one connection,
 // beside other questions, and none is held in memory as a whole. An iteration that is given up closes its cursor.
-func listed[T any](ctx context.Context, r *reader, s *statement, scan pgx.RowToFunc[T]) iter.Seq2[T, error] {
+func listed[T any](ctx context.Context, r *reader, s *statement, scan pgx.RowToFunc[T], args ...any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		c, err := r.openCursor(ctx, s)
+		c, err := r.openCursor(ctx, s, args)
 		if err != nil {
 			yield(*new(T), err)
 			return
@@ -53,7 +52,7 @@ type cursor struct {
 	name string
 }
 
-func (r *reader) openCursor(ctx context.Context, s *statement) (cursor, error) {
+func (r *reader) openCursor(ctx context.Context, s *statement, args []any) (cursor, error) {
 	if err := ctx.Err(); err != nil {
 		return cursor{}, err
 	}
@@ -62,21 +61,19 @@ func (r *reader) openCursor(ctx context.Context, s *statement) (cursor, error) {
 	}
 	r.cursors++
 	c := cursor{r, fmt.Sprintf("c%d", r.cursors)}
-	_, err := r.conn.Exec(ctx, "DECLARE "+c.name+" NO SCROLL CURSOR FOR "+s.text)
+	_, err := r.conn.Exec(ctx, "DECLARE "+c.name+" NO SCROLL CURSOR FOR "+s.text, append([]any{pgx.QueryExecModeExec}, args...)...)
 	return c, err
 }
 
-// fetch reads the next rows. It is not prepared: the next reader on this connection has cursors of the same names,
-// with other columns.
+// fetch reads the next rows, in binary. It is not prepared: the next reader on this connection has cursors of the same
+// names, with other columns.
 func fetch[T any](ctx context.Context, c cursor, scan pgx.RowToFunc[T]) ([]T, error) {
 	if c.r.conn == nil {
 		return nil, errClosed
 	}
-	rows, err := c.r.conn.Query(ctx, fmt.Sprintf("FETCH %d FROM %s", fetchRows, c.name), pgx.QueryExecModeExec, pgx.QueryResultFormats{pgx.BinaryFormatCode})
-	if err != nil {
-		return nil, err
-	}
-	return pgx.AppendRows(make([]T, 0, fetchRows), rows, scan)
+	conn := c.r.conn.Conn()
+	result := conn.PgConn().ExecParams(ctx, fmt.Sprintf("FETCH %d FROM %s", fetchRows, c.name), nil, nil, nil, []int16{pgx.BinaryFormatCode})
+	return pgx.AppendRows(make([]T, 0, fetchRows), pgx.RowsFromResultReader(conn.TypeMap(), result), scan)
 }
 
 // close releases what the server keeps for the cursor. It uses a timeout of its own: the caller's context may have
@@ -94,42 +91,6 @@ func (r *reader) AllIssuances(ctx context.Context) iter.Seq2[*benefit.Issuance, 
 	return listed(ctx, r, allIssuances, scanIssuance)
 }
 
-func (r *reader) AllParticipations(ctx context.Context) iter.Seq2[benefit.Participation, error] {
-	return listed(ctx, r, allParticipations, func(row pgx.CollectableRow) (benefit.Participation, error) {
-		var key benefit.ParticipationKey
-		var body []byte
-		if err := row.Scan(&key.User, &key.Activity, &body); err != nil {
-			return benefit.Participation{}, err
-		}
-		return codec.DecodeParticipation(body, key)
-	})
-}
-
-func (r *reader) AllQuotas(ctx context.Context) iter.Seq2[benefit.Quota, error] {
-	return listed(ctx, r, allQuotas, func(row pgx.CollectableRow) (q benefit.Quota, err error) {
-		err = row.Scan(&q.User, &q.Template, &q.Total, &q.Day, &q.DayTotal)
-		return q, err
-	})
-}
-
-func (r *reader) AllTemplateCounts(ctx context.Context) iter.Seq2[benefit.TemplateCount, error] {
-	return listed(ctx, r, allTemplateCounts, func(row pgx.CollectableRow) (c benefit.TemplateCount, err error) {
-		err = row.Scan(&c.Template, &c.Count, &c.Amount)
-		return c, err
-	})
-}
-
-func (r *reader) AllTemplateDays(ctx context.Context) iter.Seq2[benefit.TemplateDay, error] {
-	return listed(ctx, r, allTemplateDays, func(row pgx.CollectableRow) (d benefit.TemplateDay, err error) {
-		err = row.Scan(&d.Template, &d.Day, &d.Count, &d.Amount)
-		return d, err
-	})
-}
-
 func (r *reader) AllUsers(ctx context.Context) iter.Seq2[*benefit.User, error] {
 	return listed(ctx, r, allUsers, scanUser)
-}
-
-func (r *reader) AllSessions(ctx context.Context) iter.Seq2[*benefit.Session, error] {
-	return listed(ctx, r, allSessions, scanSession)
 }

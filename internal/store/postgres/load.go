@@ -16,42 +16,28 @@ import (
 	"faquan/internal/store/codec"
 )
 
-// lockKey names what batches take turns at.
-type lockKey struct {
-	kind int16
-	id   int64
-}
-
-const (
-	templateLock int16 = 1
-	activityLock int16 = 2
-)
-
 // loader is the state of one Load: what was requested, in the order in which it was sent, and what was found.
 type loader struct {
-	t      *tx
-	keys   *benefit.Keys
-	into   *benefit.State
-	ids    []id.ID // under the claims
-	links  []benefit.UserID
-	counts []benefit.TemplateCount
-	days   map[benefit.TemplateID]benefit.TemplateDay
-	users  map[benefit.UserID]*benefit.User
-	found  map[id.ID]*benefit.Issuance
+	t     *tx
+	keys  *benefit.Keys
+	into  *benefit.State
+	ids   []id.ID // under the claims
+	links []benefit.UserID
+	users map[benefit.UserID]*benefit.User
+	found map[id.ID]*benefit.Issuance
 }
 
 // Load takes the locks and reads the rows, see store.Tx.
 func (t *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error {
-	l := &loader{t: t, keys: keys, into: into, days: map[benefit.TemplateID]benefit.TemplateDay{}}
+	l := &loader{t: t, keys: keys, into: into, found: map[id.ID]*benefit.Issuance{}}
 	b := &pgx.Batch{}
 	if err := l.queueLocks(ctx, b); err != nil {
 		return err
 	}
 	l.queueClaims(b)
 	l.queueLinks(b)
-	l.queueCounters(b)
-	l.queueQuotas(b)
-	l.queueParticipations(b)
+	l.queueVouchers(b)
+	l.queueRows(b)
 	if b.Len() == 0 {
 		return nil
 	}
@@ -64,28 +50,21 @@ func (t *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) 
 	if err := l.setClaims(); err != nil {
 		return err
 	}
-	l.setTemplates()
 	return l.setRecipients(ctx)
 }
 
-// queueLocks waits for the lock of each template and activity that the batch does not hold yet, and then asks for the
-// time again. Locks are taken once, in one order; a batch that finds that it needs more begins again.
+// queueLocks waits for the locks that the batch does not hold yet, and then asks for the time again. Locks are taken once,
+// in one order; a batch that finds that it needs more begins again.
 func (l *loader) queueLocks(ctx context.Context, b *pgx.Batch) error {
-	var want []lockKey
-	for _, x := range l.keys.Templates {
-		want = append(want, lockKey{templateLock, int64(x)})
-	}
-	for _, x := range l.keys.Activities { //guard:TestGuardOfAnActivity|TestRulesThatExcludeEachOther/activities
-		want = append(want, lockKey{activityLock, int64(x)})
-	}
-	want = slices.DeleteFunc(want, func(k lockKey) bool { return l.t.locks[k] })
+	//guard:TestGuardOfAnActivity|TestRulesThatExcludeEachOther/activities l.t.locks[k] -> k.Kind == benefit.ActivityLock
+	want := slices.DeleteFunc(slices.Clone(l.keys.Locks), func(k benefit.Lock) bool { return l.t.locks[k] })
 	if len(want) == 0 {
 		return nil
 	}
 	if len(l.t.locks) > 0 {
 		return fmt.Errorf("%w: the batch needs more turns than it has taken", store.ErrConflict)
 	}
-	slices.SortFunc(want, func(a, b lockKey) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id)) })
+	slices.SortFunc(want, func(a, b benefit.Lock) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID)) })
 	want = slices.Compact(want)
 	if err := l.t.s.createLocks(ctx, want); err != nil {
 		return err
@@ -105,17 +84,17 @@ func (l *loader) queueLocks(ctx context.Context, b *pgx.Batch) error {
 	return nil
 }
 
-func lockColumns(all []lockKey) (kinds []int16, ids []int64) {
+func lockColumns(all []benefit.Lock) (kinds []int16, ids []int64) {
 	for _, k := range all {
-		kinds, ids = append(kinds, k.kind), append(ids, k.id)
+		kinds, ids = append(kinds, int16(k.Kind)), append(ids, k.ID)
 	}
 	return kinds, ids
 }
 
 // createLocks makes the lock rows that are new. It commits by itself: a row that a batch makes and does not commit would
 // keep the others waiting in no order.
-func (s *Store) createLocks(ctx context.Context, all []lockKey) error {
-	fresh := slices.DeleteFunc(slices.Clone(all), func(k lockKey) bool {
+func (s *Store) createLocks(ctx context.Context, all []benefit.Lock) error {
+	fresh := slices.DeleteFunc(slices.Clone(all), func(k benefit.Lock) bool {
 		_, there := s.knownLocks.Load(k)
 		return there
 	})
@@ -135,7 +114,7 @@ func (s *Store) createLocks(ctx context.Context, all []lockKey) error {
 }
 
 // forgetLocks causes the rows to be created again.
-func (s *Store) forgetLocks(all []lockKey) {
+func (s *Store) forgetLocks(all []benefit.Lock) {
 	for _, k := range all {
 		s.knownLocks.Delete(k)
 	}
@@ -215,115 +194,11 @@ func (l *loader) queueLinks(b *pgx.Batch) {
 	})
 }
 
-func (l *loader) queueCounters(b *pgx.Batch) {
-	if len(l.keys.Templates) == 0 {
-		return
-	}
-	ids := make([]int64, len(l.keys.Templates))
-	for k, t := range l.keys.Templates {
-		ids[k] = int64(t)
-	}
-	b.Queue(loadCounts.text, ids).Query(func(rows pgx.Rows) error {
-		var c benefit.TemplateCount
-		_, err := pgx.ForEachRow(rows, []any{&c.Template, &c.Count, &c.Amount}, func() error {
-			l.counts = append(l.counts, c)
-			return nil
-		})
-		return err
-	})
-	b.Queue(loadLatestDays.text, ids).Query(l.scanDays)
-}
-
-func (l *loader) scanDays(rows pgx.Rows) error {
-	var d benefit.TemplateDay
-	_, err := pgx.ForEachRow(rows, []any{&d.Template, &d.Day, &d.Count, &d.Amount}, func() error {
-		l.days[d.Template] = d
-		return nil
-	})
-	return err
-}
-
-func (l *loader) queueQuotas(b *pgx.Batch) {
-	n := len(l.keys.Quotas)
-	if n == 0 {
-		return
-	}
-	buckets, users, templates := make([]int16, n), make([]int64, n), make([]int64, n)
-	for k, q := range l.keys.Quotas {
-		buckets[k], users[k], templates[k] = homeBucket(q.User), int64(q.User), int64(q.Template)
-	}
-	b.Queue(loadQuotas.text, buckets, users, templates).Query(func(rows pgx.Rows) error {
-		found := make([]benefit.Quota, n)
-		var ord int64
-		var q benefit.Quota
-		_, err := pgx.ForEachRow(rows, []any{&ord, &q.Total, &q.Day, &q.DayTotal}, func() error {
-			found[ord-1] = q
-			l.t.quotas[l.keys.Quotas[ord-1]] = rowSeen{true, q.Total}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for k, key := range l.keys.Quotas {
-			if _, there := l.t.quotas[key]; !there {
-				l.t.quotas[key] = rowSeen{}
-			}
-			found[k].QuotaKey = key
-			l.into.SetQuota(found[k])
-		}
-		return nil
-	})
-}
-
-func (l *loader) queueParticipations(b *pgx.Batch) {
-	n := len(l.keys.Participations)
-	if n == 0 {
-		return
-	}
-	buckets, users, activities := make([]int16, n), make([]int64, n), make([]int64, n)
-	for k, p := range l.keys.Participations {
-		buckets[k], users[k], activities[k] = homeBucket(p.User), int64(p.User), int64(p.Activity)
-	}
-	b.Queue(loadParticipations.text, buckets, users, activities).Query(func(rows pgx.Rows) error {
-		found := make([]benefit.Participation, n)
-		var ord int64
-		var body []byte
-		_, err := pgx.ForEachRow(rows, []any{&ord, &body}, func() (err error) {
-			key := l.keys.Participations[ord-1]
-			found[ord-1], err = codec.DecodeParticipation(body, key)
-			l.t.participations[key] = rowSeen{true, found[ord-1].Total}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		for k, key := range l.keys.Participations {
-			if _, there := l.t.participations[key]; !there {
-				l.t.participations[key] = rowSeen{}
-			}
-			found[k].ParticipationKey = key
-			l.into.SetParticipation(found[k])
-		}
-		return nil
-	})
-}
-
 // follow reads what the first rows named: the issuances under the claims, the users behind the identifiers.
 func (l *loader) follow(ctx context.Context) error {
 	b := &pgx.Batch{}
 	l.queueIssuances(b)
 	l.queueUsers(b)
-	today := l.t.now.Day()
-	var later []int64
-	for t, d := range l.days {
-		if d.Day > today { // only where rows were written by hand
-			later = append(later, int64(t))
-			delete(l.days, t)
-		}
-	}
-	if len(later) > 0 {
-		b.Queue(loadDays.text, later, int32(today)).Query(l.scanDays)
-	}
 	if b.Len() == 0 {
 		return nil
 	}
@@ -331,33 +206,71 @@ func (l *loader) follow(ctx context.Context) error {
 }
 
 func (l *loader) queueIssuances(b *pgx.Batch) {
-	var buckets []int16
-	var ids []int64
-	for _, i := range l.ids {
-		if i != 0 {
-			buckets, ids = append(buckets, homeBucket(i)), append(ids, int64(i))
-		}
-	}
+	buckets, ids := idColumns(slices.DeleteFunc(slices.Clone(l.ids), func(i id.ID) bool { return i == 0 }))
 	if len(ids) == 0 {
 		return
 	}
 	l.t.readCommitted = true
-	l.found = make(map[id.ID]*benefit.Issuance, len(ids))
 	b.Queue(loadIssuances.text, buckets, ids).Query(func(rows pgx.Rows) error {
-		var i int64
 		var version int32
 		var body []byte
-		_, err := pgx.ForEachRow(rows, []any{&i, &version, &body}, func() error {
-			found, err := codec.DecodeIssuance(body)
+		_, err := pgx.ForEachRow(rows, []any{nil, &version, &body}, func() error {
+			found, err := l.t.noteIssuance(version, body)
+			if err == nil {
+				l.found[found.ID] = found
+			}
+			return err
+		})
+		return err
+	})
+}
+
+// noteIssuance returns an issuance as it was read, and remembers its version.
+func (t *tx) noteIssuance(version int32, body []byte) (*benefit.Issuance, error) {
+	found, err := codec.DecodeIssuance(body)
+	if err != nil {
+		return nil, err
+	}
+	// It may come again, behind a code that was drawn: then it must be what the key has shown.
+	if before, read := t.issuances[found.ID]; read && before.version != version { //guard:TestIssuanceReadTwice
+		return nil, fmt.Errorf("%w: an issuance that was read", store.ErrConflict)
+	}
+	t.issuances[found.ID] = issuanceSeen{version, found.Scope, found.Key}
+	return found, nil
+}
+
+// idColumns returns ids as parameters, with the buckets that they carry.
+func idColumns(all []id.ID) (buckets []int16, ids []int64) {
+	for _, i := range all {
+		buckets, ids = append(buckets, homeBucket(i)), append(ids, int64(i))
+	}
+	return buckets, ids
+}
+
+// queueVouchers asks for the issuances that hold vouchers.
+func (l *loader) queueVouchers(b *pgx.Batch) {
+	if len(l.keys.Vouchers) == 0 {
+		return
+	}
+	for _, v := range l.keys.Vouchers {
+		l.into.SetVoucher(v, nil)
+	}
+	buckets, ids := idColumns(l.keys.Vouchers)
+	b.Queue(loadVouchers.text, buckets, ids).Query(func(rows pgx.Rows) error {
+		var ord int64
+		var version int32
+		var body []byte
+		_, err := pgx.ForEachRow(rows, []any{&ord, &version, &body}, func() error {
+			found, err := l.t.noteIssuance(version, body)
 			if err != nil {
 				return err
 			}
-			// It may come again, behind a code that was drawn: then it must be what the key has shown.
-			if before, read := l.t.issuances[id.ID(i)]; read && before.version != version { //guard:TestIssuanceReadTwice
-				return fmt.Errorf("%w: an issuance that was read", store.ErrConflict)
+			voucher := l.keys.Vouchers[ord-1]
+			if _, ok := found.Voucher(voucher); ok { //guard:TestConformance$/Vouchers without ok
+				l.t.readCommitted = true
+				l.t.byVoucher = append(l.t.byVoucher, found.ID)
+				l.into.SetVoucher(voucher, found)
 			}
-			l.t.issuances[id.ID(i)] = issuanceSeen{version, found.Scope, found.Key}
-			l.found[id.ID(i)] = found
 			return nil
 		})
 		return err
@@ -365,13 +278,7 @@ func (l *loader) queueIssuances(b *pgx.Batch) {
 }
 
 func (l *loader) queueUsers(b *pgx.Batch) {
-	var buckets []int16
-	var ids []int64
-	for _, u := range l.links {
-		if u != 0 && l.users[u] == nil {
-			buckets, ids = append(buckets, homeBucket(u)), append(ids, int64(u))
-		}
-	}
+	buckets, ids := idColumns(slices.DeleteFunc(slices.Clone(l.links), func(u benefit.UserID) bool { return u == 0 || l.users[u] != nil }))
 	if len(ids) == 0 {
 		return
 	}
@@ -404,23 +311,6 @@ func (l *loader) setClaims() error {
 		l.into.SetClaim(c.ID, i)
 	}
 	return nil
-}
-
-// setTemplates sets the counters on the day of now.
-func (l *loader) setTemplates() {
-	counts := make(map[benefit.TemplateID]benefit.TemplateCount, len(l.counts))
-	for _, c := range l.counts {
-		counts[c.Template] = c
-	}
-	today := l.t.now.Day()
-	for _, t := range l.keys.Templates {
-		c, d := counts[t], l.days[t]
-		if c.Template = t; d.Day != today {
-			d = benefit.TemplateDay{}
-		}
-		d.Template, d.Day = t, today
-		l.into.SetTemplate(c, d)
-	}
 }
 
 // setRecipients sets the users and all users of the same persons.

@@ -35,6 +35,9 @@ func migrate(ctx context.Context, config *pgxpool.Config, partitions int) (store
 	if err := migrateTo(ctx, pool, files); err != nil {
 		return "", err
 	}
+	if err := createKinds(ctx, pool, partitions); err != nil {
+		return "", err
+	}
 	err = pool.QueryRow(ctx, readStoreID.text).Scan(&store)
 	return store, err
 }
@@ -79,21 +82,29 @@ func partitioned(files fs.FS, n int) (fs.FS, error) {
 		if err != nil {
 			return nil, err
 		}
-		var b strings.Builder
-		for k, part := range strings.SplitAfter(string(text), "CREATE TABLE ") {
-			table, _, _ := strings.Cut(part, " ")
-			body, rest, grows := strings.Cut(part, distributed+";")
-			if k == 0 || !grows {
-				b.WriteString(part)
-				continue
-			}
-			b.WriteString(body + "PARTITION BY HASH (bucket);\n")
-			for at := range n {
-				fmt.Fprintf(&b, "CREATE TABLE %s_p%d PARTITION OF %s FOR VALUES WITH (MODULUS %d, REMAINDER %d);\n", table, at, table, n, at)
-			}
-			b.WriteString(rest)
-		}
-		out[name] = &fstest.MapFile{Data: []byte(b.String())}
+		out[name] = &fstest.MapFile{Data: []byte(cut(string(text), n))}
 	}
 	return out, nil
+}
+
+// cut cuts the tables that grow, among those that the text creates, into n partitions; 0 leaves them whole.
+func cut(text string, n int) string {
+	if n == 0 {
+		return text
+	}
+	var b strings.Builder
+	for k, part := range strings.SplitAfter(text, "CREATE TABLE ") {
+		table, _, _ := strings.Cut(part, " ")
+		body, rest, grows := strings.Cut(part, distributed+";")
+		if k == 0 || !grows {
+			b.WriteString(part)
+			continue
+		}
+		b.WriteString(body + "PARTITION BY HASH (bucket);\n")
+		for at := range n {
+			fmt.Fprintf(&b, "CREATE TABLE %s_p%d PARTITION OF %s FOR VALUES WITH (MODULUS %d, REMAINDER %d);\n", table, at, table, n, at)
+		}
+		b.WriteString(rest)
+	}
+	return b.String()
 }

@@ -17,9 +17,7 @@ import (
 
 var (
 	readEntities = spanning("read_entities", "the catalogue is not distributed", `
-SELECT s.catalogue_version, e.kind, e.id, e.body FROM state s LEFT JOIN entity e ON true ORDER BY e.kind, e.id`)
-
-	readSession = hot("read_session", `SELECT body FROM session WHERE bucket = $1 AND digest = $2`)
+SELECT s.catalogue_in_force, e.kind, e.id, e.body FROM state s LEFT JOIN entity e ON true ORDER BY e.kind, e.id`)
 
 	readChanges = spanning("read_changes", "one row", `SELECT changes FROM state`)
 
@@ -30,7 +28,7 @@ UPDATE state SET key_check = coalesce(key_check, $1) RETURNING key_check`)
 
 	removeSessions = spanning("remove_sessions", "what is over is looked for everywhere, a little at a time", `
 DELETE FROM session WHERE (bucket, digest) IN
-  (SELECT bucket, digest FROM session WHERE expires <> 0 AND expires < $1 ORDER BY bucket, digest LIMIT $2)`)
+  (SELECT bucket, digest FROM session WHERE (convert_from(body, 'UTF8')::json ->> 'expires')::bigint < $1 ORDER BY bucket, digest LIMIT $2)`)
 )
 
 // queryTimeout bounds a question of a moment on a connection that is open already. A network that has stopped says
@@ -43,14 +41,6 @@ func (s *Store) Entities(ctx context.Context) (all []benefit.Entity, version int
 	defer cancel()
 	all, version, err = entitiesIn(ctx, s.reading)
 	return all, version, s.broken(err)
-}
-
-// Session returns the session whose key has the digest.
-func (s *Store) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	found, err := sessionIn(ctx, s.reading, digest)
-	return found, s.broken(err)
 }
 
 // Ping reports whether a batch could begin and commit now. It takes the way of a batch: a connection of the same pool, a

@@ -234,7 +234,8 @@ func TestPingDuringAChange(t *testing.T) {
 func TestRemoveSessions(t *testing.T) {
 	url, stores := opened(t)
 	for k, expires := range []int64{0, 10, 20, 30, 40} { // 0: never
-		sql(t, url, `INSERT INTO session (bucket, digest, expires, body) VALUES ($1, gen_random_uuid(), $2, '')`, k, expires)
+		body := benefit.EncodeSession(&benefit.Session{Expires: benefit.Instant(expires)})
+		sql(t, url, `INSERT INTO session (bucket, digest, body) VALUES ($1, gen_random_uuid(), $2)`, k, body)
 	}
 	for _, step := range []struct {
 		before       int64

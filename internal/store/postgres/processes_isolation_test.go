@@ -54,21 +54,13 @@ func processes(t testing.TB, n int, entities ...any) []*process {
 }
 
 // writeCatalogue puts the merchants of storetest and the entities into a new store, as version 1.
-func writeCatalogue(t testing.TB, url string, entities ...any) {
+func writeCatalogue(t testing.TB, url string, all ...any) {
 	t.Helper()
 	st := open(t, postgres.Options{URL: url})
 	defer st.Close()
-	changes := &benefit.Changes{Catalogue: 1}
-	entities = append(entities, &benefit.Merchant{ID: storetest.OpenMerchant, Name: "open", Open: true},
+	all = append(all, &benefit.Merchant{ID: storetest.OpenMerchant, Name: "open", Open: true},
 		&benefit.App{ID: storetest.App, Name: "app", Merchant: storetest.OpenMerchant})
-	for _, v := range entities {
-		e, err := benefit.EntityOf(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		changes.Entities = append(changes.Entities, e)
-	}
-	if err := storetest.Write(t.Context(), st, 0, changes); err != nil {
+	if err := storetest.Write(t.Context(), st, 0, entities(t, 1, all...)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -137,29 +129,35 @@ func (p *process) issue(r *benefit.Request) answered { return (<-p.ask(r))[0] }
 type hand struct {
 	p        *process
 	tx       store.Tx
-	env      benefit.Env
-	cat      *benefit.Catalogue
-	state    *benefit.State
-	requests []*benefit.Request
+	batch    *benefit.Batch
+	commands []benefit.Command
 	outcomes []benefit.Outcome
 }
 
 // begin begins a batch and reads what stands under its keys, and whom its identifiers name.
 func (p *process) begin(requests ...*benefit.Request) *hand {
 	p.t.Helper()
-	h := &hand{p: p, env: storetest.Env(p.st, p.seed), cat: p.issuer.Catalogue(), state: benefit.NewState(), requests: requests}
-	return h.first()
+	var commands []benefit.Command
+	for _, r := range requests {
+		commands = append(commands, &benefit.Issue{Request: r})
+	}
+	return p.beginAll(commands...)
 }
 
-func (h *hand) first() *hand {
-	h.p.t.Helper()
+// beginAll is begin for any commands.
+func (p *process) beginAll(commands ...benefit.Command) *hand {
+	p.t.Helper()
+	h := &hand{
+		p: p, commands: commands,
+		batch: &benefit.Batch{State: benefit.NewState(), Catalogue: p.issuer.Catalogue(), Env: storetest.Env(p.st, p.seed)},
+	}
 	var err error
 	if h.tx, err = h.p.st.Begin(h.p.t.Context(), wrongClock()); err != nil {
 		h.p.t.Fatal(err)
 	}
 	h.p.t.Cleanup(h.tx.Rollback)
-	h.state.Reset(h.tx.Now())
-	if err := h.tx.Load(h.p.t.Context(), h.state.FirstKeys(h.requests, h.cat, h.env), h.state); err != nil {
+	h.batch.Reset(h.tx.Now())
+	if err := h.tx.Load(h.p.t.Context(), h.batch.Names(h.commands), h.batch.State); err != nil {
 		h.p.t.Fatal(err)
 	}
 	return h
@@ -168,22 +166,23 @@ func (h *hand) first() *hand {
 // rows takes the locks and reads what the decision needs.
 func (h *hand) rows() *hand {
 	h.p.t.Helper()
-	if err := h.tx.Load(h.p.t.Context(), h.state.NextKeys(h.requests, h.cat, h.env), h.state); err != nil {
+	if err := h.tx.Load(h.p.t.Context(), h.batch.Rows(h.commands), h.batch.State); err != nil {
 		h.p.t.Fatal(err)
 	}
-	h.state.Now = h.tx.Now()
+	h.batch.MoveTo(h.tx.Now())
 	return h
 }
 
 // commit decides and commits.
 func (h *hand) commit() error {
 	h.outcomes = nil
-	for _, r := range h.requests {
-		o, effect := benefit.Apply(h.cat, benefit.Choose(h.cat, h.state, r, h.env), h.state)
-		h.state.Absorb(effect)
-		h.outcomes = append(h.outcomes, o)
+	for _, c := range h.commands {
+		h.batch.Absorb(c.Apply(h.batch).Effect)
+		if issue, ok := c.(*benefit.Issue); ok {
+			h.outcomes = append(h.outcomes, issue.Outcome)
+		}
 	}
-	if c := h.state.Changes(); !c.Empty() {
+	if c := h.batch.Changes(); !c.Empty() {
 		return h.tx.Commit(h.p.t.Context(), c)
 	}
 	return h.tx.Confirm(h.p.t.Context())

@@ -131,7 +131,6 @@ func decoded[T any](decode func([]byte) (T, error)) pgx.RowToFunc[T] {
 var (
 	scanIssuance = decoded(codec.DecodeIssuance)
 	scanUser     = decoded(codec.DecodeUser)
-	scanSession  = decoded(codec.DecodeSession)
 )
 
 func (r *reader) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
@@ -254,15 +253,6 @@ func (r *reader) UserByName(ctx context.Context, name string) (*benefit.User, er
 	return skipDangling(linked(ctx, r.querier(), nameLink(name), func(u *benefit.User) bool { return name != "" && u.Name == name }))
 }
 
-func (r *reader) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
-	return sessionIn(ctx, r.querier(), digest)
-}
-
-// sessionIn returns the session whose key has the digest; nil when there is none.
-func sessionIn(ctx context.Context, from querier, digest benefit.Digest) (*benefit.Session, error) {
-	return one(ctx, from, readSession, scanSession, bucketOf(digest), uuidOf(digest))
-}
-
 func (r *reader) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 	return entitiesIn(ctx, r.querier())
 }
@@ -283,20 +273,4 @@ func entitiesIn(ctx context.Context, from querier) (all []benefit.Entity, versio
 		return nil
 	})
 	return all, version, err
-}
-
-func (r *reader) EntitiesAt(ctx context.Context, version int64) ([]benefit.Entity, error) {
-	current, err := one(ctx, r.querier(), readVersion, pgx.RowTo[int64])
-	if err != nil {
-		return nil, err
-	}
-	if version < 1 || version > current {
-		return nil, store.ErrNoVersion
-	}
-	return several(ctx, r.querier(), readEntitiesAt, func(row pgx.CollectableRow) (e benefit.Entity, err error) {
-		var kind int16
-		err = row.Scan(&kind, &e.ID, &e.Body)
-		e.Kind = benefit.EntityKind(kind)
-		return e, err
-	}, version)
 }

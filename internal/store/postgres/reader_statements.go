@@ -39,11 +39,6 @@ SELECT body FROM issuance WHERE trace = $1 AND id > $2 ORDER BY id LIMIT $3`)
 	readLink = hot("read_link", `SELECT user_id FROM link WHERE bucket = $1 AND hash = $2`)
 
 	readUser = hot("read_user", `SELECT body FROM users WHERE bucket = $1 AND id = $2`)
-
-	readVersion = spanning("read_version", "one row", `SELECT catalogue_version FROM state`)
-
-	readEntitiesAt = spanning("read_entities_at", "the catalogue is not distributed", `
-SELECT DISTINCT ON (kind, id) kind, id, body FROM entity_version WHERE version <= $1 ORDER BY kind, id, version DESC`)
 )
 
 // wholeTable is why the following span.
@@ -52,19 +47,5 @@ const wholeTable = "it goes through a whole table"
 var (
 	allIssuances = spanning("all_issuances", wholeTable, `SELECT body FROM issuance ORDER BY id`)
 
-	allParticipations = spanning("all_participations", wholeTable, `
-SELECT user_id, activity, body FROM participation ORDER BY user_id, activity`)
-
-	allQuotas = spanning("all_quotas", wholeTable, `
-SELECT user_id, template, total, day, day_total FROM quota ORDER BY user_id, template`)
-
-	allTemplateCounts = spanning("all_template_counts", wholeTable, `
-SELECT template, count, amount FROM template_count ORDER BY template`)
-
-	allTemplateDays = spanning("all_template_days", wholeTable, `
-SELECT template, day, count, amount FROM template_day ORDER BY template, day`)
-
 	allUsers = spanning("all_users", wholeTable, `SELECT body FROM users ORDER BY id`)
-
-	allSessions = spanning("all_sessions", wholeTable, `SELECT body FROM session ORDER BY digest`)
 )

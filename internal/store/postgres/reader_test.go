@@ -27,11 +27,13 @@ func readingStore(t *testing.T, users int) (*Store, *pgx.Conn) {
 	}
 	t.Cleanup(func() { _ = st.Close() })
 	c := &benefit.Changes{}
+	var quotas []benefit.Quota
 	for k := range users {
 		u := benefit.UserID(1+k)<<23 | 3<<13
 		c.Users = append(c.Users, &benefit.User{ID: u, Name: fmt.Sprint("n", k), Identifiers: []benefit.Identifier{{Type: "T", Value: fmt.Sprint(k)}}})
-		c.Quotas = append(c.Quotas, benefit.Quota{QuotaKey: benefit.QuotaKey{User: u, Template: 1}, Total: int64(1 + k), Day: 1, DayTotal: 1})
+		quotas = append(quotas, benefit.Quota{QuotaKey: benefit.QuotaKey{User: u, Template: 1}, Total: int64(1 + k), Day: 1, DayTotal: 1})
 	}
+	c.Rows = benefit.RowsOf(benefit.Quotas.Rows(quotas...))
 	if err := storetest.Write(t.Context(), st, storetest.Start, c); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +62,7 @@ func TestListsInterleave(t *testing.T) {
 	r := openedReader(t, st)
 	users, stopUsers := iter.Pull2(r.AllUsers(t.Context()))
 	defer stopUsers()
-	quotas, stopQuotas := iter.Pull2(r.AllQuotas(t.Context()))
+	quotas, stopQuotas := iter.Pull2(store.All(t.Context(), r, benefit.Quotas))
 	for k := range n {
 		u, err, ok := users()
 		if err != nil || !ok || u.Name != fmt.Sprint("n", k) {

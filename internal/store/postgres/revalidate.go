@@ -2,17 +2,20 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/store"
+	"faquan/internal/table"
 )
 
 // Keys are read before the locks are taken, and what a batch writes is checked when it is written. A refusal writes
 // nothing. But it may rest on what another process took, meanwhile, under the very same key: then that outcome must be
-// answered. So a batch that does not write a key checks at its end that the key is unchanged.
+// answered. So a batch that does not write a key checks at its end that the key is unchanged. It does the same with the
+// issuances of vouchers and with all other rows that it has read before the locks.
 
 // noteKey remembers a key that another process may still bind, continue or bind again. Any other issuance stays under
 // its key for ever.
@@ -24,7 +27,7 @@ func (t *tx) noteKey(c benefit.ClaimID, i *benefit.Issuance) {
 
 // sendRevalidation reads again the keys that may have changed and that the batch does not write; those that it does
 // write are marked in t.claims already. Without a lock nothing was decided that could conflict with a key.
-func (t *tx) sendRevalidation(q *stream) {
+func (t *tx) sendRevalidation(q *stream, written []table.Rows) {
 	if len(t.locks) == 0 || t.change { //guard:internal/sim.TestDatabase$ -sim.seed=110 without len(t.locks) == 0 || t.change
 		return
 	}
@@ -35,14 +38,15 @@ func (t *tx) sendRevalidation(q *stream) {
 			keys = append(keys, c)
 		}
 	}
-	if len(keys) == 0 {
-		return
-	}
 	t.revalidateClaims(q, keys)
 	t.revalidateIssuances(q, keys)
+	t.revalidateRows(q, written)
 }
 
 func (t *tx) revalidateClaims(q *stream, keys []benefit.ClaimID) {
+	if len(keys) == 0 {
+		return
+	}
 	buckets, hashes := make([]int16, len(keys)), make([]uuid, len(keys))
 	for k, c := range keys {
 		buckets[k], hashes[k] = bucketOf(c), uuidOf(c)
@@ -63,15 +67,15 @@ func (t *tx) revalidateClaims(q *stream, keys []benefit.ClaimID) {
 	}, buckets, hashes)
 }
 
-// revalidateIssuances checks whether another process has continued the issuances under the keys.
+// revalidateIssuances checks whether another process has changed the issuances under the keys, or those of vouchers.
 func (t *tx) revalidateIssuances(q *stream, keys []benefit.ClaimID) {
-	var buckets []int16
-	var ids []int64
+	all := slices.Clone(t.byVoucher) //guard:TestIssuanceOfAVoucherChanged slices.Clone(t.byVoucher) -> []id.ID(nil)
 	for _, c := range keys {
 		if i := t.claims[c]; i != 0 {
-			buckets, ids = append(buckets, homeBucket(i)), append(ids, int64(i))
+			all = append(all, i)
 		}
 	}
+	buckets, ids := idColumns(all)
 	if len(ids) == 0 {
 		return
 	}

@@ -21,13 +21,15 @@
 //   - A key or a user that was new to the batch is inserted. If a unique index has it already, another process was
 //     first: store.ErrConflict, and the batch is decided again. (ON CONFLICT DO NOTHING and a count of the rows would
 //     tell the same, at nearly twice the index look-ups.)
-//   - An issuance that is continued, a key that is bound again, a quota, a participation is updated only where it
-//     stands as it was read. Fewer rows mean the same.
+//   - An issuance that is continued, a key that is bound again, a described row is updated only where it stands as it
+//     was read: rows have versions. Fewer rows mean the same.
+//   - A key, a voucher's issuance or a row that was read before the locks, and that the batch does not write, is read
+//     again at the end.
 //   - Users, sessions and the catalogue change only under the store's lock, which a batch shares and a change has alone.
 //     So a template that was paused, or a user that was frozen, gets nothing from any process once the change returned.
 //
-// Locks are taken in one order by everybody: the store's, turns, claims, links, users, issuances, quotas,
-// participations, counters, clock; and within a table in the order of its key. So no two batches wait for each other.
+// Locks are taken in one order by everybody: the store's, turns, claims, links, users, issuances, the described rows by the
+// number of their kind, clock; and within a table in the order of its key. So no two batches wait for each other.
 //
 // # Time
 //
@@ -93,7 +95,7 @@ type Store struct {
 	ownSchema atomic.Int64 // the latest now of this process's batches that write
 
 	idMillis   atomic.Int64
-	knownLocks sync.Map // lockKey → struct{}: rows of table turn that are there
+	knownLocks sync.Map // benefit.Lock → struct{}: rows of table turn that are there
 }
 
 var _ store.Store = (*Store)(nil)

@@ -25,15 +25,14 @@ type tx struct {
 	change    bool // it has the store for itself
 	contended bool // when it got its locks, the last commit was another process's
 
-	locks          map[lockKey]bool
-	claims         map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
-	issuances      map[id.ID]issuanceSeen    // that were read
-	quotas         map[benefit.QuotaKey]rowSeen
-	participations map[benefit.ParticipationKey]rowSeen
-	unsettledKeys  []benefit.ClaimID // keys that were looked up, and that another process may still bind
-	readCommitted  bool              // an answer may depend on a committed issuance that was read
-	madeLocks      []benefit.UserID  // the new users, in order; nil until they are asked for
-	last           int64             // the latest millisecond of an id that the batch writes
+	locks         map[benefit.Lock]bool
+	claims        map[benefit.ClaimID]id.ID // what stood under the keys that were looked up; 0: nothing
+	issuances     map[id.ID]issuanceSeen    // that were read
+	early         []earlyRows
+	unsettledKeys []benefit.ClaimID // keys that were looked up, and that another process may still bind
+	byVoucher     []id.ID           // issuances that were looked up by a voucher
+	readCommitted bool              // an answer may depend on a committed issuance that was read
+	last          int64             // the latest millisecond of an id that the batch writes
 }
 
 // issuanceSeen is the state of an issuance when it was read.
@@ -43,17 +42,10 @@ type issuanceSeen struct {
 	key     string
 }
 
-// rowSeen is the state of a counter when it was read.
-type rowSeen struct {
-	there bool
-	total int64
-}
-
 func newTx(s *Store, conn *pgxpool.Conn, clock benefit.Instant, change bool) *tx {
 	return &tx{
-		s: s, conn: conn, clock: clock, change: change, locks: map[lockKey]bool{},
+		s: s, conn: conn, clock: clock, change: change, locks: map[benefit.Lock]bool{},
 		claims: map[benefit.ClaimID]id.ID{}, issuances: map[id.ID]issuanceSeen{},
-		quotas: map[benefit.QuotaKey]rowSeen{}, participations: map[benefit.ParticipationKey]rowSeen{},
 	}
 }
 
@@ -115,7 +107,7 @@ func (t *tx) Rollback() {
 func (t *tx) Confirm(ctx context.Context) error {
 	defer t.Rollback()
 	q := t.stream(ctx)
-	t.sendRevalidation(q)
+	t.sendRevalidation(q, nil)
 	if t.readCommitted { //guard:TestStandbyDidNotConfirm if t.readCommitted -> if t.readCommitted = false; t.readCommitted
 		t.sendClock(q, 0)
 	}

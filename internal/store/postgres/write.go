@@ -30,18 +30,18 @@ func (t *tx) write(ctx context.Context, c *benefit.Changes) error {
 	}
 	q := t.stream(ctx)
 	t.sendClaims(q, c.Issuances)
-	t.sendRevalidation(q)
+	rows := c.All()
+	t.sendRevalidation(q, rows)
 	if t.change {
 		sendChangedUsers(q, c.Users, before)
 	} else {
 		sendNewUsers(q, c.Users)
 	}
 	t.sendIssuances(q, c.Issuances)
-	t.sendQuotas(q, c.Quotas)
-	t.sendParticipations(q, c.Participations)
-	sendCounts(q, c)
+	sendRows(q, rows)
 	if t.change {
-		sendCatalogue(q, c)
+		q.exec(writeState, allRows(1), c.Catalogue)
+		q.exec(notifyChange, nil, channel) // the other processes
 	}
 	t.now = max(t.now, c.Now)
 	t.last = lastMillis(c)
@@ -71,41 +71,10 @@ func (t *tx) readUnread(ctx context.Context, c *benefit.Changes) error {
 			}
 		}
 	}
-	for _, q := range c.Quotas {
-		if _, read := t.quotas[q.QuotaKey]; !read && !t.isNew(q.User, c) {
-			keys.Quotas = append(keys.Quotas, q.QuotaKey)
-		}
-	}
-	for _, p := range c.Participations {
-		if _, read := t.participations[p.ParticipationKey]; !read && !t.isNew(p.User, c) {
-			keys.Participations = append(keys.Participations, p.ParticipationKey)
-		}
-	}
 	if keys.Empty() {
 		return nil
 	}
 	return t.Load(ctx, keys, benefit.NewState())
-}
-
-// isNew reports whether a batch of requests makes the user, who therefore has nothing yet.
-func (t *tx) isNew(u benefit.UserID, c *benefit.Changes) bool {
-	if t.change {
-		return false
-	}
-	_, found := slices.BinarySearchFunc(t.newUsers(c), u, func(a, b benefit.UserID) int { return cmp.Compare(a, b) })
-	return found
-}
-
-// newUsers returns the ids of the users of the changes, in order.
-func (t *tx) newUsers(c *benefit.Changes) []benefit.UserID {
-	if t.madeLocks == nil {
-		t.madeLocks = make([]benefit.UserID, len(c.Users))
-		for k, u := range c.Users {
-			t.madeLocks[k] = u.ID
-		}
-		slices.Sort(t.madeLocks)
-	}
-	return t.madeLocks
 }
 
 // claimRow binds a key to an issuance; before is what stood under it, 0 when nothing did.
@@ -361,99 +330,4 @@ func (r *templateRows) add(i *benefit.Issuance) {
 			r.buckets, r.templates, r.ids = append(r.buckets, homeBucket(i.ID)), append(r.templates, int64(t)), append(r.ids, int64(i.ID))
 		}
 	}
-}
-
-// sendQuotas writes counters over those that were read.
-func (t *tx) sendQuotas(q *stream, all []benefit.Quota) {
-	all = sorted(slices.Clone(all), func(q *benefit.Quota) int16 { return homeBucket(q.User) }, func(a, b *benefit.Quota) int {
-		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Template, b.Template))
-	})
-	for _, there := range []bool{false, true} {
-		var buckets []int16
-		var users, templates, totals, dayTotals, before []int64
-		var days []int32
-		for _, x := range all {
-			seen := t.quotas[x.QuotaKey]
-			if seen.there != there {
-				continue
-			}
-			buckets, users, templates = append(buckets, homeBucket(x.User)), append(users, int64(x.User)), append(templates, int64(x.Template))
-			totals, days, dayTotals = append(totals, x.Total), append(days, int32(x.Day)), append(dayTotals, x.DayTotal)
-			before = append(before, seen.total)
-		}
-		switch {
-		case len(users) == 0:
-		case there:
-			q.exec(updateQuotas, wantRows(len(users)), buckets, users, templates, totals, days, dayTotals, before)
-		default:
-			q.exec(insertQuotas, allRows(len(users)), buckets, users, templates, totals, days, dayTotals)
-		}
-	}
-}
-
-// sendParticipations does the same with what users did in activities.
-func (t *tx) sendParticipations(q *stream, all []benefit.Participation) {
-	all = sorted(slices.Clone(all), func(p *benefit.Participation) int16 { return homeBucket(p.User) }, func(a, b *benefit.Participation) int {
-		return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Activity, b.Activity))
-	})
-	for _, there := range []bool{false, true} {
-		var buckets []int16
-		var users, activities, totals, at, before []int64
-		var bodies [][]byte
-		for k := range all {
-			p := &all[k]
-			seen := t.participations[p.ParticipationKey]
-			if seen.there != there {
-				continue
-			}
-			buckets, users, activities = append(buckets, homeBucket(p.User)), append(users, int64(p.User)), append(activities, int64(p.Activity))
-			totals, at, bodies = append(totals, p.Total), append(at, int64(p.At)), append(bodies, codec.AppendParticipation(nil, p))
-			before = append(before, seen.total)
-		}
-		switch {
-		case len(users) == 0:
-		case there:
-			q.exec(updateParticipations, wantRows(len(users)), buckets, users, activities, totals, at, bodies, before)
-		default:
-			q.exec(insertParticipations, allRows(len(users)), buckets, users, activities, totals, at, bodies)
-		}
-	}
-}
-
-func sendCounts(q *stream, c *benefit.Changes) {
-	if n := len(c.Templates); n > 0 {
-		ids, counts, amounts := make([]int64, n), make([]int64, n), make([]int64, n)
-		for k, x := range c.Templates {
-			ids[k], counts[k], amounts[k] = int64(x.Template), x.Count, x.Amount
-		}
-		q.exec(writeCounts, allRows(n), ids, counts, amounts) //guard:TestSwallowedWrites/counters without allRows(n)
-	}
-	if n := len(c.Days); n > 0 {
-		ids, days, counts, amounts := make([]int64, n), make([]int32, n), make([]int64, n), make([]int64, n)
-		for k, x := range c.Days {
-			ids[k], days[k], counts[k], amounts[k] = int64(x.Template), int32(x.Day), x.Count, x.Amount
-		}
-		q.exec(writeDays, allRows(n), ids, days, counts, amounts)
-	}
-}
-
-// sendCatalogue writes what only changes write, and tells the other processes.
-func sendCatalogue(q *stream, c *benefit.Changes) {
-	if n := len(c.Sessions); n > 0 {
-		buckets, digests, expires, bodies := make([]int16, n), make([]uuid, n), make([]int64, n), make([][]byte, n)
-		for k, s := range c.Sessions {
-			buckets[k], digests[k], expires[k], bodies[k] = bucketOf(s.Digest), uuidOf(s.Digest), int64(s.Expires), codec.EncodeSession(s)
-		}
-		q.exec(writeSessions, allRows(n), buckets, digests, expires, bodies)
-	}
-	if n := len(c.Entities); n > 0 {
-		kinds, ids, bodies := make([]int16, n), make([]int64, n), make([][]byte, n)
-		for k, e := range c.Entities {
-			kinds[k], ids[k], bodies[k] = int16(e.Kind), e.ID, e.Body
-		}
-		q.exec(writeEntities, allRows(n), kinds, ids, bodies)
-		q.exec(writeVersion, allRows(n), kinds, ids, bodies, c.Catalogue)
-	}
-	q.exec(writeState, allRows(1), c.Catalogue)
-	q.exec(notifyChange, nil, channel)
 }

@@ -1,0 +1,123 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"faquan/internal/table"
+)
+
+var (
+	readKinds = spanning("read_kinds", "one row", `SELECT kinds FROM state`)
+
+	writeKinds = spanning("write_kinds", "one row", `UPDATE state SET kinds = $1`)
+
+	// readColumns lists the columns of a table; none when there is no such table.
+	readColumns = spanning("read_columns", "the catalogue of the database", `
+SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`)
+)
+
+// describedKinds returns the kinds that this program knows, as state.kinds keeps them: their numbers with the numbers of
+// their columns.
+func describedKinds() string {
+	var all []string
+	for _, kind := range table.Kinds() {
+		all = append(all, fmt.Sprintf("%d/%d", kind.Number, len(kind.Value)))
+	}
+	return strings.Join(all, " ")
+}
+
+// createKinds brings the tables of described rows up to what this program knows. It refuses a database that a program
+// with more kinds, or columns, has been at.
+func createKinds(ctx context.Context, pool *pgxpool.Pool, partitions int) error {
+	var kinds string
+	if err := pool.QueryRow(ctx, readKinds.text).Scan(&kinds); err != nil || kinds == describedKinds() {
+		return err
+	}
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockExclusive.text, int64(storeLock)); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, readKinds.text).Scan(&kinds); err != nil {
+			return err
+		}
+		if err := knowsKinds(kinds); err != nil {
+			return err
+		}
+		for _, kind := range table.Kinds() {
+			if err := createKind(ctx, tx, kind, partitions); err != nil {
+				return fmt.Errorf("table %s: %w", kind.Name, err)
+			}
+		}
+		_, err := tx.Exec(ctx, writeKinds.text, describedKinds())
+		return err
+	})
+}
+
+// knowsKinds returns ErrNewer for kinds with more than this program knows.
+func knowsKinds(kinds string) error {
+	for _, one := range strings.Fields(kinds) {
+		var number uint8
+		var columns int
+		if _, err := fmt.Sscanf(one, "%d/%d", &number, &columns); err != nil {
+			return fmt.Errorf("the kinds of rows %q: %w", kinds, err)
+		}
+		kind := table.ByNumber(number)
+		if kind == nil || len(kind.Value) < columns { //guard:TestKindsOfANewerProgram
+			return fmt.Errorf("%w (rows of kind %d with %d columns)", ErrNewer, number, columns)
+		}
+	}
+	return nil
+}
+
+// createKind makes the table of a kind, or adds the columns that it does not have.
+func createKind(ctx context.Context, tx pgx.Tx, kind *table.Kind, partitions int) error {
+	rows, err := tx.Query(ctx, readColumns.text, kind.Name)
+	if err != nil {
+		return err
+	}
+	there, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	if len(there) == 0 {
+		_, err := tx.Exec(ctx, cut(createTable(kind), partitions))
+		return err
+	}
+	for _, c := range kind.Value {
+		if slices.Contains(there, c.Name) {
+			continue
+		}
+		if _, err := tx.Exec(ctx, "ALTER TABLE "+kind.Name+" ADD COLUMN "+columnOf(c)+" DEFAULT "+zeros[c.Type]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// zeros are what a column has in rows from before it was there.
+var zeros = map[table.Type]string{
+	table.Int: "0", table.ID: "0", table.Digest: "'00000000-0000-0000-0000-000000000000'", table.Text: "''", table.Bytes: "''",
+}
+
+func columnOf(c table.Column) string { return c.Name + " " + sqlTypes[c.Type] + " NOT NULL" }
+
+// createTable returns the statement that makes the table of a kind.
+func createTable(kind *table.Kind) string {
+	key := keyColumns(kind)
+	var b strings.Builder
+	b.WriteString("CREATE TABLE " + kind.Name + " (\n")
+	for _, c := range slices.Concat(key, kind.Value) {
+		b.WriteString("  " + columnOf(c) + ",\n")
+	}
+	b.WriteString("  row_version bigint NOT NULL DEFAULT 1,\n  PRIMARY KEY (" + list(key, "@", ", ") + ")\n)")
+	if kind.Home != table.Local {
+		b.WriteString(" " + distributed)
+	}
+	return b.String() + ";\n"
+}
