@@ -119,7 +119,7 @@ func writeLists(conn *sqlite.Conn, o *memtable) error {
 			blocks = append(blocks, block{t, part})
 		}
 	}
-	return insertRows(conn, "template_block", 4, len(blocks), func(b *binder, k int) {
+	return insertRows(conn, "template_block", 5, len(blocks), func(b *binder, k int) {
 		ids := blocks[k].ids
 		packed := make([]byte, 0, 8*len(ids))
 		for _, i := range ids {
@@ -128,6 +128,7 @@ func writeLists(conn *sqlite.Conn, o *memtable) error {
 		b.int(int64(blocks[k].template))
 		b.int(int64(ids[len(ids)-1]))
 		b.int(int64(ids[0]))
+		b.int(int64(o.last)) //guard:TestVouchersAnywhere b.int(int64(o.last)) -> b.int(0)
 		b.blob(packed)
 	})
 }

@@ -72,8 +72,9 @@ CREATE TABLE template_block (
   template INTEGER NOT NULL,
   last     INTEGER NOT NULL,
   first    INTEGER NOT NULL,
+  at       INTEGER NOT NULL, -- the journal record with which its memtable ends: two blocks may begin and end alike
   ids      BLOB    NOT NULL,
-  PRIMARY KEY (template, last, first)
+  PRIMARY KEY (template, last, first, at)
 ) WITHOUT ROWID;
 
 CREATE TABLE user (
