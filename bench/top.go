@@ -107,6 +107,7 @@ func addUsers(ctx context.Context, issuer *engine.Engine, users int) error {
 		err := issuer.Change(ctx, func(_ context.Context, _ store.Reader, cat *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error) {
 			app := cat.AppByAppKey(topAppKey)
 			c := &benefit.Changes{}
+			var sessions []*benefit.Session
 			for n := first; n < min(first+chunk, users); n++ {
 				name := strconv.Itoa(n)
 				u := &benefit.User{
@@ -114,10 +115,11 @@ func addUsers(ctx context.Context, issuer *engine.Engine, users int) error {
 					Identifiers: []benefit.Identifier{{Type: "TAOBAO", Value: name}},
 				}
 				c.Users = append(c.Users, u)
-				c.Sessions = append(c.Sessions, &benefit.Session{
+				sessions = append(sessions, &benefit.Session{
 					Digest: benefit.SessionDigest(topSession(n)), App: app.ID, Merchant: app.Merchant, User: u.ID,
 				})
 			}
+			c.Rows = benefit.RowsOf(benefit.Sessions.Rows(sessions...))
 			return c, nil
 		})
 		if err != nil {

@@ -43,8 +43,8 @@ func live(t testing.TB, st store.Store, seed uint64, steps int) *History {
 	return history
 }
 
-// changes are what a test writes, with the types of the rows, so that it can damage them.
-type changes struct {
+// typedChanges are what a test writes, with the types of the rows, so that it can damage them.
+type typedChanges struct {
 	Issuances      []*benefit.Issuance
 	Users          []*benefit.User
 	Quotas         []benefit.Quota
@@ -55,7 +55,7 @@ type changes struct {
 	Catalogue      int64
 }
 
-func (c *changes) rows() *benefit.Changes {
+func (c *typedChanges) rows() *benefit.Changes {
 	return &benefit.Changes{
 		Issuances: c.Issuances, Users: c.Users, Catalogue: c.Catalogue,
 		Rows: benefit.RowsOf(
@@ -173,7 +173,7 @@ type shop struct {
 	user      *benefit.User
 	other     *benefit.User // of the same person
 	templates []*benefit.Template
-	changes   *changes
+	changes   *typedChanges
 }
 
 const (
@@ -204,7 +204,7 @@ func newShop() *shop {
 	one, two, three, four := s.issue(g, s.user, capped, storetest.Start, 500, 500), s.issue(g, s.user, capped, storetest.Start+oneDay, 500),
 		s.issue(g, s.other, cash, storetest.Start+oneDay, 70), s.issue(g, s.other, drawn, storetest.Start+oneDay, 30)
 	two.Lines[0].Seen = benefit.Counters{Count: 2, Amount: 1000, User: 2}
-	s.changes = &changes{
+	s.changes = &typedChanges{
 		Issuances: []*benefit.Issuance{one, two, three, four}, Users: []*benefit.User{s.user, s.other},
 		Quotas: []benefit.Quota{
 			quota(s.user, capped, 3, day+1, 1), quota(s.other, cash, 1, day+1, 1), quota(s.other, drawn, 1, day+1, 1),
@@ -273,7 +273,7 @@ func (s *shop) write(t testing.TB, st store.Store) error {
 		s.changes.Entities = append(s.changes.Entities, e)
 	}
 	// The first issuance is committed when it says.
-	first := &changes{
+	first := &typedChanges{
 		Issuances: s.changes.Issuances[:1], Users: s.changes.Users, Catalogue: s.changes.Catalogue, Entities: s.changes.Entities,
 	}
 	rest := *s.changes

@@ -9,7 +9,6 @@ import (
 	"hash"
 	"io"
 	"iter"
-	"slices"
 	"text/tabwriter"
 
 	"faquan/internal/benefit"

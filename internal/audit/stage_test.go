@@ -35,7 +35,7 @@ type stage struct {
 	templates  []*benefit.Template
 	activities []*benefit.Activity
 	scenes     []*benefit.Scene
-	changes    *changes
+	changes    *typedChanges
 	times      []benefit.Instant // of the issuances
 }
 
@@ -157,7 +157,7 @@ func played(t testing.TB) *stage {
 		t.Fatalf("Read: %v", err)
 	}
 	defer r.Close()
-	s.changes = &changes{Catalogue: 1}
+	s.changes = &typedChanges{Catalogue: 1}
 	for i, err := range r.AllIssuances(t.Context()) {
 		if err != nil {
 			t.Fatal(err)

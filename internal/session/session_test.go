@@ -93,7 +93,11 @@ func worldOn(t *testing.T, s store.Store) *world {
 			w.changes.Add(1)
 			return issuer.Change(ctx, fn)
 		},
-		Read: s.Read, Session: s.Session, Box: box, Forget: w.sessions.Forget,
+		Read: s.Read, Box: box,
+		Session: func(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
+			return store.Session(ctx, s, digest)
+		},
+		Forget:    w.sessions.Forget,
 		Clock:     func() time.Time { return w.instant().Time() },
 		Lifetimes: session.Lifetimes{Code: time.Minute, Access: time.Hour, Refresh: 24 * time.Hour},
 	})
