@@ -366,9 +366,9 @@ func TestUnsoundSource(t *testing.T) {
 	segment := filepath.Join(embedded.JournalDir(p.dir), "00000001.seg")
 	st := openSource(t, p.dir)
 	u := *p.world.Users[0]
-	if err := storetest.Write(t.Context(), st, 0, &benefit.Changes{Quotas: []benefit.Quota{{
+	if err := storetest.Write(t.Context(), st, 0, &benefit.Changes{Rows: benefit.RowsOf(benefit.Quotas.Rows(benefit.Quota{
 		QuotaKey: benefit.QuotaKey{User: u.ID, Template: 77}, Total: 1, // without a voucher
-	}}}); err != nil {
+	}))}); err != nil {
 		t.Fatal(err)
 	}
 	_ = st.Close()

@@ -158,7 +158,7 @@ func (s *simulation) ask1(c *storetest.Contents) {
 	}
 	for range 2 {
 		version := int64(s.pick(8))
-		s.compare("an older catalogue", first(plain.EntitiesAt(s.ctx, version)), first(real.EntitiesAt(s.ctx, version)))
+		s.compare("an older catalogue", first(store.EntitiesAt(s.ctx, plain, version)), first(store.EntitiesAt(s.ctx, real, version)))
 	}
 }
 

@@ -163,7 +163,13 @@ func (s *Set[K, V]) Version(i int) int64 {
 }
 
 func (s *Set[K, V]) absorb(to *State) {
+	cells := s.table.in(to)
 	for i := range s.rows {
+		known := cells.find(s.table.spec.KeyOf(&s.rows[i]))
+		fresh := known == nil || !known.loaded
 		s.table.Put(to, s.rows[i])
+		if fresh {
+			cells.list[cells.lastAt].version = s.Version(i)
+		}
 	}
 }

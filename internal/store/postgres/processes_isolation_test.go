@@ -103,9 +103,11 @@ type answered struct {
 // ask has the process's issuer take the requests through as one batch, and answers them when it is done.
 func (p *process) ask(requests ...*benefit.Request) <-chan []answered {
 	pending := make([]engine.Pending, len(requests))
+	issues := make([]*benefit.Issue, len(requests))
 	for k, r := range requests {
 		var err error
-		if pending[k], err = p.issuer.Submit(r); err != nil {
+		issues[k] = &benefit.Issue{Request: r}
+		if pending[k], err = p.issuer.Submit(issues[k]); err != nil {
 			p.t.Fatal(err)
 		}
 	}
@@ -114,8 +116,11 @@ func (p *process) ask(requests ...*benefit.Request) <-chan []answered {
 		_, err := p.issuer.Step()
 		all := make([]answered, len(pending))
 		for k := range pending {
-			o, oErr, _ := pending[k].Result()
-			all[k] = answered{o, errors.Join(err, oErr)}
+			oErr, ok := pending[k].Result()
+			all[k] = answered{err: errors.Join(err, oErr)}
+			if ok && oErr == nil {
+				all[k].Outcome = issues[k].Outcome
+			}
 		}
 		done <- all
 	}()
