@@ -145,11 +145,11 @@ var TestOnly = []string{gocmp, "pgregory.net/rapid", "github.com/rogpeppe/go-int
 // Clockless packages never ask for the time: it comes in through parameters, so that the simulation can drive them.
 var Clockless = []string{
 	"internal/money", "internal/id", "internal/table", "internal/benefit", "internal/store", "internal/outage", "internal/engine", "internal/journal",
-	"internal/store/memory", "internal/store/codec", "internal/store/embedded", "internal/catalog", "internal/sim",
+	"internal/store/memory", "internal/store/codec", "internal/store/embedded", "internal/catalog", "internal/oracle", "internal/sim",
 }
 
 // Diceless packages never draw from the global source of randomness, for the same reason.
 var Diceless = []string{
-	"internal/money", "internal/id", "internal/benefit", "internal/store", "internal/journal",
-	"internal/store/memory", "internal/store/codec", "internal/store/embedded", "internal/catalog", "internal/sim",
+	"internal/money", "internal/id", "internal/table", "internal/benefit", "internal/store", "internal/journal",
+	"internal/store/memory", "internal/store/codec", "internal/store/embedded", "internal/catalog", "internal/oracle", "internal/sim",
 }

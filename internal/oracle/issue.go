@@ -31,7 +31,7 @@ func (o *Oracle) Judge(r *benefit.Request, got benefit.Outcome, now benefit.Inst
 	if decided == nil {
 		return fmt.Errorf("%v, and no record of what was decided", got.Reason)
 	}
-	t := &trial{Oracle: o, request: r, now: now, user: user, bound: bound, sends: slices.Clip(o.sends)}
+	t := &trial{Oracle: o, request: r, now: now, user: user, bound: bound, sends: slices.Clip(o.booked)}
 	c, err := t.choice(decided)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ type trial struct {
 	user    *benefit.User     // nil when there is none who may receive
 	fresh   bool              // issuing makes the user
 	bound   *benefit.Issuance // what the attempt continues; nil for a new key
-	sends   []send            // the oracle's, and those of this attempt
+	sends   []send            // those booked, and those of this attempt
 }
 
 // choice makes the choice of a scene; nil where the request names its lines, or continues those of its key. It finds out

@@ -44,8 +44,8 @@ type Oracle struct {
 	Codes     map[string]id.ID          // the issuance that has each certificate code
 
 	issuances map[id.ID]*benefit.Issuance
-	sends     []send
-	vouchers  map[id.ID]bool
+	booked    []send          // in the order in which they were issued
+	vouchers  map[id.ID]id.ID // the issuance of each voucher
 	choices   map[id.ID]*choice
 	caps      map[benefit.TemplateID]benefit.Stock // the loosest that there ever were
 }
@@ -63,7 +63,7 @@ func KeyOf(r *benefit.Request) Key { return Key{r.Scope, r.Key} }
 func New(o Options) *Oracle {
 	return &Oracle{
 		Options: o, Users: map[benefit.UserID]*benefit.User{}, Issued: map[Key]*benefit.Issuance{}, Codes: map[string]id.ID{},
-		issuances: map[id.ID]*benefit.Issuance{}, vouchers: map[id.ID]bool{}, choices: map[id.ID]*choice{}, caps: map[benefit.TemplateID]benefit.Stock{},
+		issuances: map[id.ID]*benefit.Issuance{}, vouchers: map[id.ID]id.ID{}, choices: map[id.ID]*choice{}, caps: map[benefit.TemplateID]benefit.Stock{},
 	}
 }
 
@@ -151,13 +151,13 @@ func (o *Oracle) Book(i *benefit.Issuance) error {
 		}
 		for v := range l.Issued * l.Quantity {
 			voucher := l.First + id.ID(v)
-			if o.vouchers[voucher] {
-				return fmt.Errorf("voucher %d was issued twice", voucher)
+			if other, issued := o.vouchers[voucher]; issued {
+				return fmt.Errorf("voucher %d was issued twice: by %d and by %d", voucher, other, i.ID)
 			}
-			o.vouchers[voucher] = true
+			o.vouchers[voucher] = i.ID
 		}
 		for s := range l.Issued {
-			o.sends = o.give(o.sends, i.User, i.Params.Card, l, s, l.At)
+			o.booked = o.give(o.booked, i.User, i.Params.Card, l, s, l.At)
 		}
 		if err := o.withinCaps(l.Template, l.At.Day()); err != nil {
 			return err
@@ -170,7 +170,7 @@ func (o *Oracle) Book(i *benefit.Issuance) error {
 // withinCaps compares what was issued of a template, in total and on a day, with its caps, as loose as they ever were.
 func (o *Oracle) withinCaps(template benefit.TemplateID, day benefit.Day) error {
 	var all, today benefit.TemplateCount
-	for _, s := range o.sends {
+	for _, s := range o.booked {
 		if s.template == template {
 			all.Count, all.Amount = all.Count+s.vouchers, all.Amount+s.fen
 			if s.day == day {

@@ -104,7 +104,7 @@ func (t *trial) mayIssue(tp *benefit.Template) bool {
 // not count.
 func (t *trial) guards(activity benefit.ActivityID) bool {
 	act := t.Catalogue.Activities[activity]
-	return t.request.Guarded && t.user != nil && act != nil && !act.NoGuard && slices.ContainsFunc(t.Oracle.sends, func(s send) bool {
+	return t.request.Guarded && t.user != nil && act != nil && !act.NoGuard && slices.ContainsFunc(t.booked, func(s send) bool {
 		return s.user == t.user.ID && s.activity == activity && t.now-s.at < 1000
 	})
 }

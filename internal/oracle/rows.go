@@ -12,7 +12,7 @@ import (
 func (o *Oracle) CheckRows(issuances []*benefit.Issuance, rows map[string][]any) error {
 	counts, days := map[benefit.TemplateID]benefit.TemplateCount{}, map[benefit.TemplateDayKey]benefit.TemplateDay{}
 	quotas, participations := map[benefit.QuotaKey]benefit.Quota{}, map[benefit.ParticipationKey]benefit.Participation{}
-	for _, s := range o.sends {
+	for _, s := range o.booked {
 		n := counts[s.template]
 		counts[s.template] = benefit.TemplateCount{Template: s.template, Count: n.Count + s.vouchers, Amount: n.Amount + s.fen}
 		d := days[benefit.TemplateDayKey{Template: s.template, Day: s.day}]
@@ -29,8 +29,8 @@ func (o *Oracle) CheckRows(issuances []*benefit.Issuance, rows map[string][]any)
 		}
 		quotas[k] = benefit.Quota{QuotaKey: k, Total: q.Total + s.vouchers, Day: q.Day, DayTotal: q.DayTotal}
 		if p := (benefit.ParticipationKey{User: s.user, Activity: s.activity}); s.activity != 0 {
-			last := participation(o.sends, p, s.day).At.Day()
-			participations[p] = participation(o.sends, p, last)
+			last := participation(o.booked, p, s.day).At.Day()
+			participations[p] = participation(o.booked, p, last)
 		}
 	}
 	return cmp.Or(

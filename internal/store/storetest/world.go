@@ -21,8 +21,7 @@ func Seeded(seed uint64) Pick { return rand.New(rand.NewPCG(seed, seed)).IntN }
 // frozen and called otherwise, activities with a guard and treasure boxes, scenes of every strategy, certificates whose
 // codes run out, keys that are bound for a while, requests that come again, sometimes with another meaning, and a
 // clock that jumps over midnight and steps back. It is small, so that things meet. Its rules are of the language of
-// [Rules]. The core is asked for nothing: what
-// becomes of a request is for the test to see.
+// [oracle.Term]. The core is asked for nothing: what becomes of a request is for the test to see.
 type World struct {
 	Clock     benefit.Instant
 	Templates []*benefit.Template
