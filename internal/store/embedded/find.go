@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/benefit"
-	"faquan/internal/store/codec"
+	"faquan/internal/table"
 )
 
 // maxFinders is how many connections to the view answer the questions of callers. They are apart from the committer's,
@@ -26,12 +25,6 @@ const finderCache = "-4096"
 // them.
 func (s *Store) find(ctx context.Context, question func(conn *sqlite.Conn) error) error {
 	return s.viewError(s.onFinder(ctx, s.finders, question))
-}
-
-// findRow is find for a row, whose connection no other question uses: gateways look up the session of a call there, and do
-// not wait behind those who list issuances.
-func (s *Store) findRow(ctx context.Context, question func(conn *sqlite.Conn) error) error {
-	return s.viewError(s.onFinder(ctx, s.rowFinder, question)) //guard:TestQueriesHoldUpNothing s.rowFinder -> s.finders
 }
 
 func newFinders(n int) chan *sqlite.Conn {
@@ -89,21 +82,8 @@ func (s *Store) closeFinders() error {
 }
 
 // Claim returns the newest issuance under a key.
-func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (found *benefit.Issuance, err error) {
-	claim := benefit.ClaimIDOf(scope, key)
-	s.mu.Lock()
-	body, ok := s.memtableClaim(claim)
-	gens := s.gensWith(func(g *generation) bool { return g.mayContainClaim(claim) })
-	s.mu.Unlock()
-	switch {
-	case ok:
-		found = requireIssuance(body)
-	case len(gens) > 0:
-		err = s.find(ctx, func(conn *sqlite.Conn) error {
-			found, err = viewClaim(conn, gens, claim)
-			return err
-		})
-	}
+func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
+	found, err := s.finder(ctx).claim(benefit.ClaimIDOf(scope, key))
 	if err != nil || found == nil || !found.Under(scope, key) {
 		return nil, err
 	}
@@ -112,49 +92,26 @@ func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (fou
 
 // Recipient returns the user that an identifier names.
 func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
-	if ref, ok := ident.Ref(); ok {
-		return s.findUser(ctx, ref)
-	}
-	key := codec.IdentifierHash(ident)
-	s.mu.Lock()
-	l, ok := s.memoryLink(key)
-	absent := !ok && len(s.gensWith(func(g *generation) bool { return g.mayContainClaim(key) })) == 0
-	s.mu.Unlock()
-	if absent {
-		return nil, nil
-	}
-	if !ok {
-		err := s.find(ctx, func(conn *sqlite.Conn) (err error) {
-			l, ok, err = viewLink(conn, key)
-			return err
-		})
-		if err != nil || !ok {
-			return nil, err
-		}
-	}
-	if l.plain {
-		return benefit.PlainUser(l.user, ident), nil
-	}
-	u, err := s.findUser(ctx, l.user)
-	switch {
-	case err != nil:
-		return nil, err
-	case u == nil: // "nobody" would be an answer, and nobody knows whether it is right
-		return nil, s.viewError(missingUser(l.user)) //guard:TestLostUserIsLookedUp
-	case !slices.Contains(u.Identifiers, ident): // it named the user once
-		return nil, nil
-	}
-	return u, nil
+	return s.finder(ctx).recipient(ident)
 }
 
-// findUser returns a user by id.
-func (s *Store) findUser(ctx context.Context, user benefit.UserID) (found *benefit.User, err error) {
-	if found = s.memtableUser(user); found != nil {
-		return found, nil
+// Row returns the row of a key. It does not wait behind those who list issuances: gateways look up a session for every call.
+func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
+	l := &look{s: s, view: func(question func(conn *sqlite.Conn) error) error {
+		return s.viewError(s.onFinder(ctx, s.rowFinder, question)) //guard:TestQueriesHoldUpNothing s.rowFinder -> s.finders
+	}}
+	if kind == s.hot {
+		c, err := l.quota(quotaKeyOf(key))
+		return c.row(key), err
 	}
-	err = s.find(ctx, func(conn *sqlite.Conn) error {
-		found, err = viewUser(conn, user)
-		return err
-	})
-	return found, err
+	encoded := kind.AppendKey(nil, key)
+	row, err := l.row(kind, encoded)
+	if err != nil {
+		return nil, err
+	}
+	return row.decode(kind, encoded)
+}
+
+func (s *Store) finder(ctx context.Context) *look {
+	return &look{s: s, view: func(question func(conn *sqlite.Conn) error) error { return s.find(ctx, question) }}
 }

@@ -9,7 +9,6 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
-	"faquan/internal/table"
 )
 
 // generation is a stretch of issuances that share a key prefix in the view's random indexes, with the filters
@@ -108,8 +107,8 @@ func (g *generation) note(r *record) {
 		g.freshQuotas.add(quotaHash(q.User, q.Template))
 	}
 	for k := range r.rows {
-		if row := &r.rows[k]; row.kind.Home != table.Local {
-			g.freshQuotas.add(rowHash(row.kind.Number, r.key(row))) //guard:TestFiltersOfActivities$
+		if e := &r.rows[k]; !e.local {
+			g.freshQuotas.add(rowHash(e.kind, r.rowKey(e))) //guard:TestFiltersOfActivities$
 		}
 	}
 }

@@ -12,157 +12,229 @@ import (
 	"faquan/internal/id"
 	"faquan/internal/store"
 	"faquan/internal/store/codec"
-	"faquan/internal/table"
 )
 
-// Load puts rows into the state: from the caches and memtables, and what is not there from the view. The view is read
-// after the memtables, so a row that moves from one to the other meanwhile is found in one of them.
-func (t *tx) Load(_ context.Context, keys *benefit.Keys, into *benefit.State) error {
-	return t.s.viewError(t.load(keys, into))
+// look finds rows: in memory, and what is not there in the view. The view is asked after the memtables, so a row that moves
+// from one to the other meanwhile is found in one of them.
+type look struct {
+	s    *Store
+	view func(question func(conn *sqlite.Conn) error) error
+	// keeps reports whether what the view has goes into the caches. That is for the committer alone: what another has read
+	// may be old by then.
+	keeps bool
 }
 
-func (t *tx) load(keys *benefit.Keys, into *benefit.State) (err error) {
-	s := t.s
+// fromView asks the view.
+func fromView[T any](l *look, read func(conn *sqlite.Conn) (T, error)) (found T, err error) {
+	err = l.view(func(conn *sqlite.Conn) error {
+		found, err = read(conn)
+		return err
+	})
+	return found, err
+}
+
+// Load puts rows into the state.
+func (t *tx) Load(_ context.Context, keys *benefit.Keys, into *benefit.State) error {
+	return t.s.viewError(t.s.look(func(l *look) error { return l.load(keys, into) }))
+}
+
+// look has the committer look for rows. All that it asks the view is in one read transaction: it saves a lock for each.
+func (s *Store) look(rows func(l *look) error) (err error) {
 	s.loading.Lock()
 	defer s.loading.Unlock()
-	missing, err := s.findInMemory(keys, into)
-	if err != nil || missing.none() {
-		return err
-	}
-	// One read transaction for all of them: it saves a lock for each.
-	end := sqlitex.Transaction(s.loader)
-	defer end(&err)
-	return s.loadFromView(missing, into)
+	end := func(*error) {}
+	begun := false
+	defer func() { end(&err) }()
+	return rows(&look{s: s, keeps: true, view: func(question func(conn *sqlite.Conn) error) error {
+		if !begun {
+			begun, end = true, sqlitex.Transaction(s.loader)
+		}
+		return question(s.loader)
+	}})
 }
 
-// missing lists the rows that are not in memory.
-type missing struct {
-	claims     []claimMiss
-	quotas     []quotaMiss
-	rows       []rowMiss
-	vouchers   []id.ID
-	recipients []benefit.Identifier
-}
-
-type claimMiss struct {
-	key  benefit.ClaimKey
-	gens []int64 // that may hold it, newest first
-}
-
-type quotaMiss struct {
-	keys *quotaKeys
-	i    int
-	gens []int64
-}
-
-type rowMiss struct {
-	keys table.Keys
-	i    int
-	gens []int64
-}
-
-func (m *missing) none() bool {
-	return len(m.claims)+len(m.quotas)+len(m.rows)+len(m.vouchers)+len(m.recipients) == 0
-}
-
-func (s *Store) findInMemory(keys *benefit.Keys, into *benefit.State) (*missing, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m := &missing{}
+func (l *look) load(keys *benefit.Keys, into *benefit.State) error {
 	for _, k := range keys.Claims {
-		body, ok := s.memtableClaim(k.ID)
-		if ok {
-			into.SetClaim(k.ID, requireIssuance(body))
-			continue
+		i, err := l.claim(k.ID)
+		if err != nil {
+			return err
 		}
-		if gens := s.gensWith(func(g *generation) bool { return g.mayContainClaim(k.ID) }); len(gens) > 0 {
-			m.claims = append(m.claims, claimMiss{k, gens})
-		} else {
-			into.SetClaim(k.ID, nil)
-		}
+		into.SetClaim(k.ID, i)
 	}
 	for _, v := range keys.Vouchers {
-		if i, ok := inMemtables(s, func(o *memtable) (*benefit.Issuance, bool) { return o.holder(v) }); ok {
-			into.SetVoucher(v, i)
-		} else {
-			m.vouchers = append(m.vouchers, v)
+		i, err := l.holder(v)
+		if err != nil {
+			return err
 		}
+		into.SetVoucher(v, i)
 	}
 	for _, wanted := range keys.Rows {
-		if err := s.findRowsInMemory(wanted, m); err != nil {
-			return nil, err
+		if err := l.rows(wanted); err != nil {
+			return err
 		}
 	}
 	for _, ident := range keys.Recipients {
-		if u, ok := ident.Ref(); ok {
-			if known, ok := s.users.get(u); ok && known.Person == "" {
-				into.SetRecipient(ident, known, nil)
-			} else {
-				m.recipients = append(m.recipients, ident)
-			}
-			continue
-		}
-		key := codec.IdentifierHash(ident)
-		switch l, ok := s.memoryLink(key); {
-		case ok && l.plain:
-			into.SetRecipient(ident, benefit.PlainUser(l.user, ident), nil)
-		case !ok && len(s.gensWith(func(g *generation) bool { return g.mayContainClaim(key) })) == 0:
-			into.SetRecipient(ident, nil, nil)
-		default:
-			m.recipients = append(m.recipients, ident)
-		}
-	}
-	return m, nil
-}
-
-func (s *Store) findRowsInMemory(wanted table.Keys, m *missing) error {
-	if quotas, ok := wanted.(*quotaKeys); ok && wanted.Kind() == s.hot {
-		for i := range quotas.Len() {
-			if c, gens, known := s.quotaInMemory(quotas.TypedKey(i)); known {
-				setQuota(quotas, i, c)
-			} else {
-				m.quotas = append(m.quotas, quotaMiss{quotas, i, gens})
-			}
-		}
-		return nil
-	}
-	kind := wanted.Kind()
-	l := rowLoader{keys: wanted}
-	for i := range wanted.Len() {
-		row, gens, known := s.rowInMemory(kind, l.key(i))
-		if !known {
-			m.rows = append(m.rows, rowMiss{wanted, i, gens})
-		} else if err := l.set(i, row); err != nil {
+		u, err := l.recipient(ident)
+		if err != nil {
 			return err
 		}
+		members, err := l.members(u)
+		if err != nil {
+			return err
+		}
+		into.SetRecipient(ident, u, members)
 	}
 	return nil
 }
 
-// rowLoader gives rows that were asked for. It uses its memory again.
-type rowLoader struct {
-	keys  table.Keys
-	row   table.Row
-	bytes []byte
+// claim finds the issuance under a claim.
+func (l *look) claim(claim benefit.ClaimID) (*benefit.Issuance, error) {
+	l.s.mu.Lock()
+	body, ok := inMemtables(l.s, func(o *memtable) ([]byte, bool) { return o.claim(claim) })
+	gens := l.s.gensWith(func(g *generation) bool { return !ok && g.mayContainClaim(claim) })
+	l.s.mu.Unlock()
+	switch {
+	case ok:
+		return requireIssuance(body), nil
+	case len(gens) == 0:
+		return nil, nil
+	}
+	return fromView(l, func(conn *sqlite.Conn) (*benefit.Issuance, error) { return viewClaim(conn, gens, claim) })
 }
 
-// key returns the i-th key.
-func (l *rowLoader) key(i int) []byte {
-	l.keys.Key(i, &l.row)
-	l.bytes = l.keys.Kind().AppendKey(l.bytes[:0], l.row.Key)
-	return l.bytes
+// holder finds the issuance that holds a voucher. Only the committer may ask, see byID.
+func (l *look) holder(voucher id.ID) (*benefit.Issuance, error) {
+	l.s.mu.Lock()
+	found, ok := inMemtables(l.s, func(o *memtable) (*benefit.Issuance, bool) { return o.holder(voucher) })
+	l.s.mu.Unlock()
+	if ok {
+		return found, nil
+	}
+	return fromView(l, func(conn *sqlite.Conn) (*benefit.Issuance, error) { return viewHolder(conn, voucher) })
 }
 
-// set gives the i-th row.
-func (l *rowLoader) set(i int, row storedRow) (err error) {
-	if row.at == 0 {
-		l.keys.Absent(i)
+// recipient finds the user that an identifier names.
+func (l *look) recipient(ident benefit.Identifier) (*benefit.User, error) {
+	if u, ok := ident.Ref(); ok {
+		return l.user(u)
+	}
+	to, err := l.link(codec.IdentifierHash(ident))
+	if err != nil || to.user == 0 {
+		return nil, err
+	}
+	if to.plain {
+		return benefit.PlainUser(to.user, ident), nil
+	}
+	u, err := l.user(to.user)
+	switch {
+	case err != nil:
+		return nil, err
+	case u == nil: // "nobody" would be an answer, and nobody knows whether it is right
+		//guard:TestLostUserIsLookedUp|TestConformance$/Damage
+		return nil, l.s.viewError(fmt.Errorf("%w: %w: an identifier names user %d, which is not there", store.ErrDamaged, errView, to.user))
+	case !slices.Contains(u.Identifiers, ident): // it named the user once
+		return nil, nil
+	}
+	return u, nil
+}
+
+// link finds what an identifier names; the zero link when it names nobody.
+func (l *look) link(key linkKey) (link, error) {
+	s := l.s
+	s.mu.Lock()
+	to, ok := s.links.get(key)
+	if !ok {
+		to, ok = inMemtables(s, func(o *memtable) (link, bool) {
+			to, ok := o.links[key]
+			return to, ok
+		})
+	}
+	absent := !ok && len(s.gensWith(func(g *generation) bool { return g.mayContainClaim(key) })) == 0
+	s.mu.Unlock()
+	if ok || absent {
+		return to, nil
+	}
+	to, err := fromView(l, func(conn *sqlite.Conn) (link, error) { return viewLink(conn, key) })
+	if err == nil && to.user != 0 && l.keeps {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.links.put(key, to)
+	}
+	return to, err
+}
+
+// user finds a user by id; nil when there is none.
+func (l *look) user(user benefit.UserID) (found *benefit.User, err error) {
+	s := l.s
+	s.mu.Lock()
+	found, ok := s.users.get(user)
+	s.mu.Unlock()
+	if ok {
+		return found, nil
+	}
+	if found = s.memtableUser(user); found == nil {
+		found, err = fromView(l, func(conn *sqlite.Conn) (*benefit.User, error) { return viewUser(conn, user) })
+	}
+	if found != nil && l.keeps {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.users.put(user, found)
+	}
+	return found, err
+}
+
+// members lists the users of a user's person, by id; none when it has no person. What the view has of a user gives way to
+// what the memtables have.
+func (l *look) members(u *benefit.User) (members []benefit.UserID, err error) {
+	if u == nil || u.Person == "" {
+		return nil, nil
+	}
+	s := l.s
+	s.mu.Lock()
+	for _, o := range []*memtable{s.active, s.flushing} {
+		if o != nil {
+			members = append(members, o.persons[u.Person]...)
+		}
+	}
+	s.mu.Unlock()
+	err = l.view(func(conn *sqlite.Conn) error {
+		return sqlitex.Execute(conn, "SELECT id FROM user WHERE person=?", &sqlitex.ExecOptions{
+			Args: []any{u.Person}, ResultFunc: func(stmt *sqlite.Stmt) error {
+				members = append(members, id.ID(stmt.ColumnInt64(0)))
+				return nil
+			}})
+	})
+	slices.Sort(members)
+	return slices.DeleteFunc(slices.Compact(members), func(other benefit.UserID) bool {
+		now := s.memtableUser(other)
+		return now != nil && now.Person != u.Person
+	}), err
+}
+
+// removedLinks lists the identifiers that changed users no longer have. Only an operator changes users; a commit that
+// issues makes new ones, and there may be many.
+func (s *Store) removedLinks(c *benefit.Changes) (gone []removedLink, err error) {
+	if len(c.Issuances) > 0 {
+		return nil, nil
+	}
+	err = s.look(func(l *look) error {
+		for _, u := range c.Users {
+			old, err := l.user(u.ID)
+			if err != nil {
+				return err
+			}
+			if old == nil {
+				continue
+			}
+			for _, i := range old.Identifiers {
+				if !slices.Contains(u.Identifiers, i) { //guard:TestMovedIdentifiers
+					gone = append(gone, removedLink{codec.IdentifierHash(i), u.ID})
+				}
+			}
+		}
 		return nil
-	}
-	if l.row.Value, err = l.keys.Kind().ParseValue(row.value, l.row.Value); err != nil {
-		return err
-	}
-	return l.keys.Found(i, row.at, l.row.Value)
+	})
+	return gone, err
 }
 
 // requireIssuance decodes a body that this process encoded, or decoded once already.
@@ -182,20 +254,6 @@ func inMemtables[T any](s *Store, ask func(*memtable) (T, bool)) (found T, ok bo
 	return ask(s.flushing)
 }
 
-func (s *Store) memtableClaim(c benefit.ClaimID) ([]byte, bool) {
-	return inMemtables(s, func(o *memtable) ([]byte, bool) { return o.claim(c) })
-}
-
-func (s *Store) memoryLink(k linkKey) (link, bool) {
-	if l, ok := s.links.get(k); ok {
-		return l, true
-	}
-	return inMemtables(s, func(o *memtable) (link, bool) {
-		l, ok := o.links[k]
-		return l, ok
-	})
-}
-
 // gensWith lists the generations that may hold a key, newest first.
 func (s *Store) gensWith(perhaps func(*generation) bool) []int64 {
 	var gens []int64
@@ -205,54 +263,6 @@ func (s *Store) gensWith(perhaps func(*generation) bool) []int64 {
 		}
 	}
 	return gens
-}
-
-func (s *Store) loadFromView(m *missing, into *benefit.State) error {
-	for _, c := range m.claims {
-		i, err := viewClaim(s.loader, c.gens, c.key.ID)
-		if err != nil {
-			return err
-		}
-		into.SetClaim(c.key.ID, i)
-	}
-	for _, miss := range m.quotas {
-		k := miss.keys.TypedKey(miss.i)
-		c, err := viewQuota(s.loader, miss.gens, k)
-		if err != nil {
-			return err
-		}
-		s.mu.Lock()
-		s.quotas.put(k, c)
-		s.mu.Unlock()
-		setQuota(miss.keys, miss.i, c)
-	}
-	for _, miss := range m.rows {
-		kind, l := miss.keys.Kind(), rowLoader{keys: miss.keys}
-		key := l.key(miss.i)
-		row, err := viewRow(s.loader, kind, miss.gens, key)
-		if err == nil {
-			err = l.set(miss.i, row)
-		}
-		if err != nil {
-			return err
-		}
-		s.mu.Lock()
-		s.cacheRow(rowKeyOf(kind, key), row)
-		s.mu.Unlock()
-	}
-	for _, v := range m.vouchers {
-		i, err := viewHolder(s.loader, v)
-		if err != nil {
-			return err
-		}
-		into.SetVoucher(v, i)
-	}
-	for _, ident := range m.recipients {
-		if err := s.loadRecipient(ident, into); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // newestIn runs a query in one generation after the other, the newest first, until one has rows, and calls row for each of
@@ -333,139 +343,13 @@ func viewHolder(conn *sqlite.Conn, voucher id.ID) (found *benefit.Issuance, err 
 	return found, nil
 }
 
-// loadRecipient finds the user that an identifier names and, when the user is one of several of a person, the others.
-func (s *Store) loadRecipient(ident benefit.Identifier, into *benefit.State) error {
-	if u, ok := ident.Ref(); ok {
-		return s.loadRef(ident, u, into)
-	}
-	key := codec.IdentifierHash(ident)
-	s.mu.Lock()
-	l, ok := s.memoryLink(key)
-	s.mu.Unlock()
-	if !ok {
-		var err error
-		if l, ok, err = viewLink(s.loader, key); err != nil {
-			return err
-		}
-		if !ok {
-			into.SetRecipient(ident, nil, nil)
-			return nil
-		}
-		s.mu.Lock()
-		s.links.put(key, l)
-		s.mu.Unlock()
-	}
-	if l.plain {
-		into.SetRecipient(ident, benefit.PlainUser(l.user, ident), nil)
-		return nil
-	}
-	u, err := s.user(l.user)
-	if err != nil {
-		return err
-	}
-	if !slices.Contains(u.Identifiers, ident) { // it named the user once
-		into.SetRecipient(ident, nil, nil)
-		return nil
-	}
-	return s.setRecipient(ident, u, into)
-}
-
-// loadRef finds the user that a reference names.
-func (s *Store) loadRef(ident benefit.Identifier, ref benefit.UserID, into *benefit.State) error {
-	s.mu.Lock()
-	u, ok := s.users.get(ref)
-	s.mu.Unlock()
-	if !ok {
-		if u = s.memtableUser(ref); u == nil {
-			var err error
-			if u, err = viewUser(s.loader, ref); err != nil {
-				return err
-			}
-		}
-		if u == nil {
-			into.SetRecipient(ident, nil, nil)
-			return nil
-		}
-		s.mu.Lock()
-		s.users.put(ref, u)
-		s.mu.Unlock()
-	}
-	return s.setRecipient(ident, u, into)
-}
-
-// setRecipient sets a user in the state, with all users of the same person.
-func (s *Store) setRecipient(ident benefit.Identifier, u *benefit.User, into *benefit.State) error {
-	members, err := s.members(u.Person)
-	if err != nil {
-		return err
-	}
-	into.SetRecipient(ident, u, members)
-	return nil
-}
-
-func viewLink(conn *sqlite.Conn, k linkKey) (l link, ok bool, err error) {
+func viewLink(conn *sqlite.Conn, k linkKey) (l link, err error) {
 	err = sqlitex.Execute(conn, "SELECT user, plain FROM link WHERE hash=?", &sqlitex.ExecOptions{
 		Args: []any{k[:]}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			l, ok = link{user: id.ID(stmt.ColumnInt64(0)), plain: stmt.ColumnInt(1) == 1}, true
+			l = link{user: id.ID(stmt.ColumnInt64(0)), plain: stmt.ColumnInt(1) == 1}
 			return nil
 		}})
-	return l, ok, err
-}
-
-// user reads a user that a link names.
-func (s *Store) user(u benefit.UserID) (*benefit.User, error) {
-	s.mu.Lock()
-	found, ok := s.users.get(u)
-	s.mu.Unlock()
-	if ok {
-		return found, nil
-	}
-	if found := s.memtableUser(u); found != nil {
-		return found, nil
-	}
-	found, err := viewUser(s.loader, u)
-	if err != nil {
-		return nil, err
-	}
-	if found == nil {
-		return nil, missingUser(u)
-	}
-	s.mu.Lock()
-	s.users.put(u, found)
-	s.mu.Unlock()
-	return found, nil
-}
-
-// missingUser returns the error of a dangling link.
-func missingUser(u benefit.UserID) error {
-	return fmt.Errorf("%w: %w: an identifier names user %d, which is not there", store.ErrDamaged, errView, u)
-}
-
-// removedLinks lists the identifiers that changed users no longer have. Only an operator changes users; a commit that
-// issues makes new ones, and there may be many.
-func (s *Store) removedLinks(c *benefit.Changes) (gone []removedLink, err error) {
-	if len(c.Issuances) > 0 {
-		return nil, nil
-	}
-	s.loading.Lock()
-	defer s.loading.Unlock()
-	for _, u := range c.Users {
-		old := s.memtableUser(u.ID)
-		if old == nil {
-			if old, err = viewUser(s.loader, u.ID); err != nil {
-				return nil, err
-			}
-		}
-		if old == nil {
-			continue
-		}
-		for _, i := range old.Identifiers {
-			if !slices.Contains(u.Identifiers, i) { //guard:TestMovedIdentifiers
-				gone = append(gone, removedLink{codec.IdentifierHash(i), u.ID})
-			}
-		}
-	}
-	return gone, nil
+	return l, err
 }
 
 func (s *Store) memtableUser(u benefit.UserID) *benefit.User {
@@ -495,37 +379,4 @@ func viewUser(conn *sqlite.Conn, u benefit.UserID) (found *benefit.User, err err
 			return err
 		}})
 	return found, err
-}
-
-// members lists the users of a person, by id. What the view says of a user gives way to what the memtables say.
-func (s *Store) members(person string) ([]benefit.UserID, error) {
-	if person == "" {
-		return nil, nil
-	}
-	all := map[benefit.UserID]bool{}
-	s.mu.Lock()
-	for _, o := range []*memtable{s.active, s.flushing} {
-		if o != nil {
-			for _, u := range o.persons[person] {
-				all[u] = true
-			}
-		}
-	}
-	s.mu.Unlock()
-	err := sqlitex.Execute(s.loader, "SELECT id FROM user WHERE person=?", &sqlitex.ExecOptions{
-		Args: []any{person}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			all[id.ID(stmt.ColumnInt64(0))] = true
-			return nil
-		}})
-	if err != nil {
-		return nil, err
-	}
-	members := make([]benefit.UserID, 0, len(all))
-	for u := range all {
-		if now := s.memtableUser(u); now == nil || now.Person == person {
-			members = append(members, u)
-		}
-	}
-	slices.Sort(members)
-	return members, nil
 }

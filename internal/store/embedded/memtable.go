@@ -21,25 +21,26 @@ type memtable struct {
 	idMillis    int64
 	catalogue   int64
 
-	records    [][]byte
-	bodies     []byte // of users, the record at bodiesAt
-	bodiesAt   int32
-	size       int // of the records, bytes
-	issuances  []issuanceRow
-	byID       byID                      // of the issuances
-	added      []int32                   // where the issuances of the last record lie in issuances
-	claims     map[benefit.ClaimID]int32 // into issuances: of keys and of certificate codes
-	keys       []keyRow
-	traces     []traceRow
-	ledger     []ledgerRow
-	byUser     byUser                     // of the ledger
-	quotas     map[benefit.QuotaKey]int32 // into ledger
-	grown, few []rowEntry                 // rows of other kinds; of few only the newest
-	rows       map[rowKey]int32           // the newest of each key, into grown or few
-	users      map[benefit.UserID]memtableUserRow
-	links      map[linkKey]link
-	persons    map[string][]benefit.UserID
-	lists      map[benefit.TemplateID][]id.ID // new issuances, for the templates' lists
+	records   [][]byte
+	bodies    []byte // of users, the record at bodiesAt
+	bodiesAt  int32
+	size      int // of the records, bytes
+	issuances []issuanceRow
+	byID      byID                      // of the issuances
+	added     []int32                   // where the issuances of the last record lie in issuances
+	claims    map[benefit.ClaimID]int32 // into issuances: of keys and of certificate codes
+	keys      []keyRow
+	traces    []traceRow
+	ledger    []ledgerRow
+	byUser    byUser                     // of the ledger
+	quotas    map[benefit.QuotaKey]int32 // into ledger
+	rows      []rowEntry                 // of other kinds
+	grown     int                        // how many of them are not local
+	rowIndex  map[rowKey]int32           // the newest of each key, into rows
+	users     map[benefit.UserID]memtableUserRow
+	links     map[linkKey]link
+	persons   map[string][]benefit.UserID
+	lists     map[benefit.TemplateID][]id.ID // new issuances, for the templates' lists
 }
 
 // span locates bytes in the records.
@@ -100,7 +101,7 @@ type link struct {
 func newMemtable(gen, floor int64) *memtable {
 	return &memtable{
 		gen: gen, floor: floor, claims: map[benefit.ClaimID]int32{}, quotas: map[benefit.QuotaKey]int32{},
-		rows: map[rowKey]int32{}, users: map[benefit.UserID]memtableUserRow{}, links: map[linkKey]link{},
+		rowIndex: map[rowKey]int32{}, users: map[benefit.UserID]memtableUserRow{}, links: map[linkKey]link{},
 		persons: map[string][]benefit.UserID{}, lists: map[benefit.TemplateID][]id.ID{},
 	}
 }
@@ -115,7 +116,7 @@ func (o *memtable) weight() int { return max(o.share(), o.size>>10) }
 // lines, as many as usually fill the filters so far. Filters that are too full say "perhaps" of everything.
 func (o *memtable) share() int {
 	//guard:TestGenerationOfManyCodes without (len(o.keys)+len(o.links))/3
-	return max(len(o.issuances), (len(o.keys)+len(o.links))/3, (len(o.ledger)+len(o.grown))/2)
+	return max(len(o.issuances), (len(o.keys)+len(o.links))/3, (len(o.ledger)+o.grown)/2)
 }
 
 // record is one committed journal record with its changes, as commit or replay has it at hand.
@@ -133,8 +134,8 @@ type record struct {
 	links  []linkKey         // of the users' identifiers, in order
 
 	quotas   []benefit.Quota
-	rows     []recordRow // of other kinds, with those that are derived
-	rowBytes []byte      // where they lie
+	rows     []rowEntry // of other kinds, with those that are derived
+	rowBytes []byte     // where they lie
 }
 
 // codeClaim is the look-up id of a certificate code of the k-th issuance.
@@ -270,53 +271,29 @@ const noCounters = -1
 
 // ledgerOf lists the ledger rows that a record makes: one for each issuance and template, with the counters that
 // the record leaves behind where it changed them; and one for each quota that changed without an issuance.
-func ledgerOf(seq uint64, issuances []*benefit.Issuance, changed []benefit.Quota) []ledgerRow {
+func ledgerOf(seq uint64, issuances []*benefit.Issuance, quotas []benefit.Quota) []ledgerRow {
 	rows := make([]ledgerRow, 0, len(issuances))
-	quotas := quotaFinder{all: changed, used: make([]bool, len(changed))}
+	changed := make(map[benefit.QuotaKey]int, len(quotas))
+	for n := range quotas {
+		changed[quotas[n].QuotaKey] = n
+	}
+	listed := make([]bool, len(quotas))
 	for k, i := range issuances {
 		for _, t := range templatesOf(i) {
 			row := ledgerRow{at: commitOrder(seq, k), issuance: i.ID}
-			if n := quotas.find(benefit.QuotaKey{User: i.User, Template: t}); n >= 0 {
-				row.Quota, quotas.used[n] = changed[n], true
-			} else {
-				row.User, row.Template, row.Total = i.User, t, noCounters
+			row.QuotaKey, row.Total = benefit.QuotaKey{User: i.User, Template: t}, noCounters
+			if n, ok := changed[row.QuotaKey]; ok {
+				row.Quota, listed[n] = quotas[n], true
 			}
 			rows = append(rows, row)
 		}
 	}
-	for n, q := range changed {
-		if !quotas.used[n] {
+	for n, q := range quotas {
+		if !listed[n] {
 			rows = append(rows, ledgerRow{Quota: q, at: commitOrder(seq, 0)})
 		}
 	}
 	return rows
-}
-
-// quotaFinder finds a record's quotas by key. They mostly come in the order of the issuances that changed them, so
-// the next one is tried before an index of all is made.
-type quotaFinder struct {
-	all  []benefit.Quota
-	used []bool
-	next int
-	by   map[benefit.QuotaKey]int
-}
-
-// find returns the place of a quota, -1 when there is none.
-func (f *quotaFinder) find(k benefit.QuotaKey) int {
-	if f.next < len(f.all) && f.all[f.next].QuotaKey == k {
-		f.next++
-		return f.next - 1
-	}
-	if f.by == nil {
-		f.by = make(map[benefit.QuotaKey]int, len(f.all))
-		for n, q := range f.all {
-			f.by[q.QuotaKey] = n
-		}
-	}
-	if n, ok := f.by[k]; ok {
-		return n
-	}
-	return -1
 }
 
 func (o *memtable) addUser(u *benefit.User, keys []linkKey) {

@@ -27,23 +27,12 @@ func countersOf(q *benefit.Quota, at int64) counters {
 	return counters{commitOf(at), q.Total, q.DayTotal, q.Day}
 }
 
-func (c counters) quota(k benefit.QuotaKey) benefit.Quota {
-	return benefit.Quota{QuotaKey: k, Total: c.total, Day: c.day, DayTotal: c.dayTotal}
-}
-
-// row returns the quota as a row; nil when there is none.
-func (c counters) row(k benefit.QuotaKey) *table.Row {
+// row returns the quota of a key as a row; nil when there is none.
+func (c counters) row(key []table.Datum) *table.Row {
 	if c.at == 0 {
 		return nil
 	}
-	return encodeQuota(c.quota(k), new(table.Row))
-}
-
-func encodeQuota(q benefit.Quota, row *table.Row) *table.Row {
-	if err := benefit.Quotas.Encode(q, row); err != nil {
-		panic(err) // of another type
-	}
-	return row
+	return &table.Row{Key: key, Value: []table.Datum{{Int: c.total}, {Int: int64(c.day)}, {Int: c.dayTotal}}}
 }
 
 func quotaKeyOf(key []table.Datum) benefit.QuotaKey {
@@ -53,13 +42,39 @@ func quotaKeyOf(key []table.Datum) benefit.QuotaKey {
 // quotaKeys are keys of quotas that are to be loaded.
 type quotaKeys = table.KeySet[benefit.QuotaKey, benefit.Quota]
 
-// setQuota gives a quota that was asked for.
-func setQuota(keys *quotaKeys, i int, c counters) {
-	if c.at == 0 {
-		keys.Absent(i)
-	} else {
-		keys.FoundTyped(i, c.at, c.quota(keys.TypedKey(i)))
+// quotas loads quotas.
+func (l *look) quotas(wanted *quotaKeys) error {
+	for i := range wanted.Len() {
+		k := wanted.TypedKey(i)
+		c, err := l.quota(k)
+		if err != nil {
+			return err
+		}
+		if c.at == 0 {
+			wanted.Absent(i)
+		} else {
+			wanted.FoundTyped(i, c.at, benefit.Quota{QuotaKey: k, Total: c.total, Day: c.day, DayTotal: c.dayTotal})
+		}
 	}
+	return nil
+}
+
+// quota is row for a quota.
+func (l *look) quota(k benefit.QuotaKey) (counters, error) {
+	s := l.s
+	s.mu.Lock()
+	c, gens, known := s.quotaInMemory(k)
+	s.mu.Unlock()
+	if known {
+		return c, nil
+	}
+	c, err := fromView(l, func(conn *sqlite.Conn) (counters, error) { return viewQuota(conn, gens, k) })
+	if err == nil && l.keeps {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.quotas.put(k, c)
+	}
+	return c, err
 }
 
 // quotaInMemory is rowInMemory for a quota.
@@ -67,8 +82,7 @@ func (s *Store) quotaInMemory(k benefit.QuotaKey) (c counters, gens []int64, kno
 	if c, ok := s.quotas.get(k); ok {
 		return c, nil, true
 	}
-	gens = s.gensWith(func(g *generation) bool { return g.mayContainQuota(k) })
-	if len(gens) == 0 {
+	if gens = s.gensWith(func(g *generation) bool { return g.mayContainQuota(k) }); len(gens) == 0 {
 		return c, nil, true
 	}
 	c, known = inMemtables(s, func(o *memtable) (counters, bool) { return o.quota(k) })
@@ -88,22 +102,6 @@ func viewQuota(conn *sqlite.Conn, gens []int64, k benefit.QuotaKey) (c counters,
 	return c, err
 }
 
-// quotaRow is Row for a quota.
-func (s *Store) quotaRow(ctx context.Context, k benefit.QuotaKey) (*table.Row, error) {
-	s.mu.Lock()
-	c, gens, known := s.quotaInMemory(k)
-	s.mu.Unlock()
-	if !known {
-		if err := s.findRow(ctx, func(conn *sqlite.Conn) (err error) {
-			c, err = viewQuota(conn, gens, k)
-			return err
-		}); err != nil {
-			return nil, err
-		}
-	}
-	return c.row(k), nil
-}
-
 // scanQuotas is Scan for quotas.
 func (r *reader) scanQuotas(ctx context.Context, prefix []table.Datum) iter.Seq2[*table.Row, error] {
 	where, args := "total>=0", []any{} //guard:TestQuotasEitherWay "total>=0" -> "1"
@@ -117,9 +115,14 @@ func (r *reader) scanQuotas(ctx context.Context, prefix []table.Datum) iter.Seq2
 	query := "SELECT user, template, total, day, day_total, max(at) FROM ledger WHERE " + where + " GROUP BY user, template ORDER BY user, template"
 	var row table.Row
 	return queryRows(ctx, r.conn, query, args, func(stmt *sqlite.Stmt) (*table.Row, error) {
-		return encodeQuota(benefit.Quota{
-			QuotaKey: benefit.QuotaKey{User: id.ID(stmt.ColumnInt64(0)), Template: benefit.TemplateID(stmt.ColumnInt64(1))},
-			Total:    stmt.ColumnInt64(2), Day: benefit.Day(stmt.ColumnInt(3)), DayTotal: stmt.ColumnInt64(4),
-		}, &row), nil
+		row.Key, row.Value = row.Key[:0], row.Value[:0]
+		for k := range 5 {
+			if d := (table.Datum{Int: stmt.ColumnInt64(k)}); k < 2 {
+				row.Key = append(row.Key, d)
+			} else {
+				row.Value = append(row.Value, d)
+			}
+		}
+		return &row, nil
 	})
 }

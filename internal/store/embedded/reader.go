@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -50,20 +51,16 @@ func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 			continue
 		}
 		version = max(version, o.catalogue)
-		for k := range o.few {
-			e := &o.few[k]
-			if e.kind != benefit.Entities.Number {
-				continue
+		for k := range o.rows {
+			if e := &o.rows[k]; e.kind == benefit.Entities.Number {
+				var row table.Row
+				err := decodeRow(benefit.Entities.Kind, o.rowKey(e), o.rowValue(e), &row)
+				entity, decodeErr := benefit.Entities.Decode(&row)
+				if err := errors.Join(err, decodeErr); err != nil {
+					return nil, 0, err
+				}
+				now[benefit.EntityKey{Kind: entity.Kind, ID: entity.ID}] = entity
 			}
-			var row table.Row
-			if err := decodeRow(benefit.Entities.Kind, o.rowKey(e), o.rowValue(e), &row); err != nil {
-				return nil, 0, err
-			}
-			entity, err := benefit.Entities.Decode(&row)
-			if err != nil {
-				return nil, 0, err
-			}
-			now[benefit.EntityKey{Kind: entity.Kind, ID: entity.ID}] = entity
 		}
 	}
 	return benefit.SortEntities(slices.Collect(maps.Values(now))), version, nil
@@ -234,8 +231,8 @@ func (r *reader) Recipient(ctx context.Context, ident benefit.Identifier) (*bene
 	if u, ok := ident.Ref(); ok {
 		return r.User(ctx, u)
 	}
-	l, ok, err := viewLink(r.conn, codec.IdentifierHash(ident))
-	if err != nil || !ok {
+	l, err := viewLink(r.conn, codec.IdentifierHash(ident))
+	if err != nil || l.user == 0 {
 		return nil, err
 	}
 	u, err := r.User(ctx, l.user)

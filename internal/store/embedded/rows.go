@@ -46,17 +46,21 @@ func rowHash(kind uint8, key []byte) uint64 {
 	return mix(h)
 }
 
-// recordRow locates a row in record.rowBytes: the key, and the value behind it.
-type recordRow struct {
-	kind            *table.Kind
-	id              rowKey
-	start, mid, end int32
+// rowEntry is a row that a commit wrote. Its key, and the value behind it, lie in record.rowBytes and later in the memtable.
+type rowEntry struct {
+	id                      rowKey
+	at                      int64 // place in the order of commits
+	record, start, mid, end int32 // record: of the memtable
+	kind                    uint8
+	local                   bool // see table.Local
 }
 
-func (r *record) key(row *recordRow) []byte   { return r.rowBytes[row.start:row.mid] }
-func (r *record) value(row *recordRow) []byte { return r.rowBytes[row.mid:row.end] }
+func (r *record) rowKey(e *rowEntry) []byte     { return r.rowBytes[e.start:e.mid] }
+func (r *record) rowValue(e *rowEntry) []byte   { return r.rowBytes[e.mid:e.end] }
+func (o *memtable) rowKey(e *rowEntry) []byte   { return o.records[e.record][e.start:e.mid] }
+func (o *memtable) rowValue(e *rowEntry) []byte { return o.records[e.record][e.mid:e.end] }
 
-// encodeRows makes the bytes of all rows, but for those of the ledger.
+// encodeRows makes the bytes of all rows, but for those of the hot kind.
 func (r *record) encodeRows(hot *table.Kind) {
 	var row table.Row
 	for _, rows := range r.changes.All() {
@@ -67,26 +71,16 @@ func (r *record) encodeRows(hot *table.Kind) {
 		}
 		for i := range rows.Len() {
 			rows.Read(i, &row)
-			one := recordRow{kind: kind, start: int32(len(r.rowBytes))}
+			e := rowEntry{at: commitOrder(r.seq, 0), start: int32(len(r.rowBytes)), kind: kind.Number, local: kind.Home == table.Local}
 			r.rowBytes = kind.AppendKey(r.rowBytes, row.Key)
-			one.mid = int32(len(r.rowBytes))
+			e.mid = int32(len(r.rowBytes))
 			r.rowBytes = table.AppendColumns(r.rowBytes, kind.Value, row.Value)
-			one.end = int32(len(r.rowBytes))
-			one.id = rowKeyOf(kind, r.key(&one))
-			r.rows = append(r.rows, one)
+			e.end = int32(len(r.rowBytes))
+			e.id = rowKeyOf(kind, r.rowKey(&e))
+			r.rows = append(r.rows, e)
 		}
 	}
 }
-
-// rowEntry is a row in a memtable: the key and the value behind it lie in a record.
-type rowEntry struct {
-	at                      int64 // place in the order of commits
-	record, start, mid, end int32
-	kind                    uint8
-}
-
-func (o *memtable) rowKey(e *rowEntry) []byte   { return o.records[e.record][e.start:e.mid] }
-func (o *memtable) rowValue(e *rowEntry) []byte { return o.records[e.record][e.mid:e.end] }
 
 // addRows takes the rows of a record.
 func (o *memtable) addRows(r *record) {
@@ -96,32 +90,27 @@ func (o *memtable) addRows(r *record) {
 	record := int32(len(o.records))
 	o.records = append(o.records, r.rowBytes)
 	o.size += len(r.rowBytes)
-	for k := range r.rows {
-		row := &r.rows[k]
-		e := rowEntry{commitOrder(r.seq, 0), record, row.start, row.mid, row.end, row.kind.Number}
-		to := &o.grown
-		if row.kind.Home == table.Local {
-			to = &o.few
-			if n, ok := o.rows[row.id]; ok { // counters of templates change with every commit
-				o.few[n] = e
-				continue
-			}
+	for _, e := range r.rows {
+		e.record = record
+		if n, ok := o.rowIndex[e.id]; ok && e.local { // counters of templates change with every commit
+			o.rows[n] = e
+			continue
 		}
-		o.rows[row.id] = int32(len(*to))
-		*to = append(*to, e)
+		o.rowIndex[e.id] = int32(len(o.rows))
+		o.rows = append(o.rows, e)
+		if !e.local {
+			o.grown++
+		}
 	}
 }
 
 // row finds the row of a key.
-func (o *memtable) row(kind *table.Kind, id rowKey) (*rowEntry, bool) {
-	n, ok := o.rows[id]
-	switch {
-	case !ok:
-		return nil, false
-	case kind.Home == table.Local:
-		return &o.few[n], true
+func (o *memtable) row(id rowKey) (storedRow, bool) {
+	n, ok := o.rowIndex[id]
+	if !ok {
+		return storedRow{}, false
 	}
-	return &o.grown[n], true
+	return storedRow{o.rows[n].at, o.rowValue(&o.rows[n])}, true
 }
 
 // storedRow is the value of a row, and its place in the order of commits, which is 0 when there is no such row.
@@ -137,8 +126,7 @@ const maxCachedRow = 256
 // notCached stands in the place of a row that is too large.
 const notCached = -1
 
-// cacheRow keeps a row in the cache. The caller holds mu. None but the committer may call it: what another has read of the
-// view may be old by then.
+// cacheRow keeps a row in the cache. The caller holds mu.
 func (s *Store) cacheRow(id rowKey, row storedRow) {
 	row.value = bytes.Clone(row.value)
 	if len(row.value) > maxCachedRow {
@@ -147,10 +135,56 @@ func (s *Store) cacheRow(id rowKey, row storedRow) {
 	s.rows.put(id, row)
 }
 
+// rows loads the rows of a kind.
+func (l *look) rows(wanted table.Keys) (err error) {
+	kind := wanted.Kind()
+	if quotas, ok := wanted.(*quotaKeys); ok && kind == l.s.hot {
+		return l.quotas(quotas)
+	}
+	var row table.Row
+	var key []byte
+	for i := range wanted.Len() {
+		wanted.Key(i, &row)
+		key = kind.AppendKey(key[:0], row.Key)
+		stored, err := l.row(kind, key)
+		if err != nil {
+			return err
+		}
+		if stored.at == 0 {
+			wanted.Absent(i)
+			continue
+		}
+		if row.Value, err = kind.ParseValue(stored.value, row.Value); err != nil {
+			return err
+		}
+		if err := wanted.Found(i, stored.at, row.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row finds the row of a key.
+func (l *look) row(kind *table.Kind, key []byte) (storedRow, error) {
+	s, id := l.s, rowKeyOf(kind, key)
+	s.mu.Lock()
+	row, gens, known := s.rowInMemory(kind, id, key)
+	s.mu.Unlock()
+	if known {
+		return row, nil
+	}
+	row, err := fromView(l, func(conn *sqlite.Conn) (storedRow, error) { return viewRow(conn, kind, gens, key) })
+	if err == nil && l.keeps {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.cacheRow(id, row)
+	}
+	return row, err
+}
+
 // rowInMemory returns the row of a key if that is known without the view. Otherwise gens are the generations that may
 // have it. The caller holds mu.
-func (s *Store) rowInMemory(kind *table.Kind, key []byte) (row storedRow, gens []int64, known bool) {
-	id := rowKeyOf(kind, key)
+func (s *Store) rowInMemory(kind *table.Kind, id rowKey, key []byte) (row storedRow, gens []int64, known bool) {
 	if row, ok := s.rows.get(id); ok && row.at != notCached { //guard:TestLargeRows without row.at != notCached
 		return row, nil, true
 	}
@@ -161,13 +195,7 @@ func (s *Store) rowInMemory(kind *table.Kind, key []byte) (row storedRow, gens [
 			return row, nil, true
 		}
 	}
-	row, known = inMemtables(s, func(o *memtable) (storedRow, bool) {
-		e, ok := o.row(kind, id)
-		if !ok {
-			return storedRow{}, false
-		}
-		return storedRow{e.at, o.rowValue(e)}, true
-	})
+	row, known = inMemtables(s, func(o *memtable) (storedRow, bool) { return o.row(id) })
 	return row, gens, known
 }
 
@@ -198,26 +226,6 @@ func decodeRow(kind *table.Kind, key, value []byte, row *table.Row) (err error) 
 	return err
 }
 
-// Row returns the row of a key: of the cache or the memtables, or else of the view.
-func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
-	if kind == s.hot {
-		return s.quotaRow(ctx, quotaKeyOf(key))
-	}
-	encoded := kind.AppendKey(nil, key)
-	s.mu.Lock()
-	row, gens, known := s.rowInMemory(kind, encoded)
-	s.mu.Unlock()
-	if !known {
-		if err := s.findRow(ctx, func(conn *sqlite.Conn) (err error) {
-			row, err = viewRow(conn, kind, gens, encoded)
-			return err
-		}); err != nil {
-			return nil, err
-		}
-	}
-	return row.decode(kind, encoded)
-}
-
 // decode returns the row with its columns; nil when there is none.
 func (r *storedRow) decode(kind *table.Kind, key []byte) (*table.Row, error) {
 	if r.at == 0 {
@@ -231,8 +239,8 @@ func (r *storedRow) decode(kind *table.Kind, key []byte) (*table.Row, error) {
 func (r *reader) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
 	defer interrupt(ctx, r.conn)()
 	if kind == r.hot {
-		q, err := viewQuota(r.conn, r.gens, quotaKeyOf(key))
-		return q.row(quotaKeyOf(key)), err
+		c, err := viewQuota(r.conn, r.gens, quotaKeyOf(key))
+		return c.row(key), err
 	}
 	encoded := kind.AppendKey(nil, key)
 	row, err := viewRow(r.conn, kind, r.gens, encoded)
@@ -276,30 +284,31 @@ func successor(prefix []byte) []byte {
 
 // writeRows writes the rows of all kinds to the view.
 func writeRows(conn *sqlite.Conn, o *memtable) error {
-	order := o.sortRows(o.grown)
-	if err := insertRows(conn, "grown", 5, len(order), func(b *binder, k int) {
-		e := &o.grown[order[k]]
-		b.int(o.gen)
+	var grown, few []int32
+	for k := range o.rows {
+		to := &grown
+		if o.rows[k].local {
+			to = &few
+		}
+		*to = append(*to, int32(k))
+	}
+	for _, order := range [][]int32{grown, few} {
+		slices.SortFunc(order, func(a, b int32) int {
+			x, y := &o.rows[a], &o.rows[b]
+			return cmp.Or(cmp.Compare(x.kind, y.kind), bytes.Compare(o.rowKey(x), o.rowKey(y)), cmp.Compare(x.at, y.at))
+		})
+	}
+	bind := func(b *binder, e *rowEntry) {
 		b.int(int64(e.kind))
 		b.blob(o.rowKey(e))
 		b.int(e.at)
 		b.blob(o.rowValue(e))
-	}); err != nil {
+	}
+	if err := insertRows(conn, "few", 4, len(few), func(b *binder, k int) { bind(b, &o.rows[few[k]]) }); err != nil {
 		return err
 	}
-	order = o.sortRows(o.few)
-	return insertRows(conn, "few", 4, len(order), func(b *binder, k int) {
-		e := &o.few[order[k]]
-		b.int(int64(e.kind))
-		b.blob(o.rowKey(e))
-		b.int(e.at)
-		b.blob(o.rowValue(e))
-	})
-}
-
-func (o *memtable) sortRows(rows []rowEntry) []int32 {
-	return sorted(len(rows), func(a, b int32) int {
-		x, y := &rows[a], &rows[b]
-		return cmp.Or(cmp.Compare(x.kind, y.kind), bytes.Compare(o.rowKey(x), o.rowKey(y)), cmp.Compare(x.at, y.at))
+	return insertRows(conn, "grown", 5, len(grown), func(b *binder, k int) {
+		b.int(o.gen)
+		bind(b, &o.rows[grown[k]])
 	})
 }

@@ -346,7 +346,7 @@ func (s *Store) absorb(r record) {
 		s.quotas.put(r.quotas[k].QuotaKey, countersOf(&r.quotas[k], commitOrder(r.seq, 0)))
 	}
 	for k := range r.rows {
-		s.cacheRow(r.rows[k].id, storedRow{commitOrder(r.seq, 0), r.value(&r.rows[k])})
+		s.cacheRow(r.rows[k].id, storedRow{r.rows[k].at, r.rowValue(&r.rows[k])})
 	}
 	for _, g := range r.gone {
 		s.links.put(g.key, link{user: g.user})
