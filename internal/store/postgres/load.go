@@ -266,7 +266,7 @@ func (l *loader) queueVouchers(b *pgx.Batch) {
 				return err
 			}
 			voucher := l.keys.Vouchers[ord-1]
-			if _, ok := found.Voucher(voucher); ok { //guard:TestConformance$/Vouchers without ok
+			if _, ok := found.Voucher(voucher); ok { //guard:TestConformance$/Vouchers found.Voucher(voucher) -> 0, true
 				l.t.readCommitted = true
 				l.t.byVoucher = append(l.t.byVoucher, found.ID)
 				l.into.SetVoucher(voucher, found)
