@@ -344,8 +344,8 @@ func (x *comparison) nobodys(hash []byte) bool {
 		return false
 	}
 	k := linkKey(hash)
-	l, ok, err := viewLink(x.rebuilt, k)
-	if err != nil || !ok || l.plain {
+	l, err := viewLink(x.rebuilt, k)
+	if err != nil || l.user == 0 || l.plain {
 		return false
 	}
 	u, err := viewUser(x.rebuilt, l.user)
