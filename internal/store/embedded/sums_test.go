@@ -342,8 +342,8 @@ func TestFlippedUnderReader(t *testing.T) {
 
 // The identifier of a user who is gone is not one that nobody has: whoever looks it up hears of the damage.
 func TestLostUserIsLookedUp(t *testing.T) {
-	s := newMemPlace(t, Options{}).open(t)
-	defer s.abandon()
+	p := newMemPlace(t, Options{})
+	s := p.open(t)
 	if err := commit(t, s, fullUserOf(t, s, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -355,6 +355,11 @@ func TestLostUserIsLookedUp(t *testing.T) {
 	if err := exec(s, "DELETE FROM user"); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = p.open(t) // without what the caches hold
+	defer s.abandon()
 	u, err := s.Recipient(t.Context(), ident)
 	if !errors.Is(err, store.ErrDamaged) {
 		t.Fatalf("the lost user: %+v, %v", u, err)
