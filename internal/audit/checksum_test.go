@@ -240,6 +240,30 @@ func TestChecksumOfRows(t *testing.T) {
 	}
 }
 
+// A version that brings an entity as it was means the same as one that does not bring it.
+func TestChecksumOfUnchangedEntities(t *testing.T) {
+	entities := func(name string) []table.Rows {
+		e, err := benefit.EntityOf(&benefit.Merchant{ID: 1, Name: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return benefit.RowsOf(benefit.Entities.Rows(e))
+	}
+	of := func(second []table.Rows) *Checksum {
+		st := memory.New()
+		write(t, st, midnight, &benefit.Changes{Catalogue: 1, Rows: entities("one")})
+		write(t, st, midnight, &benefit.Changes{Catalogue: 2, Rows: second})
+		return checksumOf(t, st)
+	}
+	none := of(nil)
+	if got := none.Differences(of(entities("one"))); len(got) > 0 {
+		t.Errorf("an entity as it was: %q", got)
+	}
+	if got := none.Differences(of(entities("two"))); len(got) == 0 {
+		t.Error("an entity in another form makes no difference")
+	}
+}
+
 // A reader that fails says so, in every table.
 func TestChecksumOfUnreadable(t *testing.T) {
 	o := newOneOfEach()
