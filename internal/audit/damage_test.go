@@ -14,9 +14,11 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/journal"
+	"faquan/internal/store"
 	"faquan/internal/store/embedded"
 	"faquan/internal/store/embedded/sumvfs"
 	"faquan/internal/store/storetest"
+	"faquan/internal/table"
 )
 
 // fixture returns a closed directory with several generations and rows of every kind, many of them written more than
@@ -40,15 +42,10 @@ func fixture(t testing.TB) directory {
 	return d
 }
 
-// codeHash returns the look-up id of a certificate code of the directory, as SQL.
-func codeHash(t testing.TB, d directory) string {
+// codeHash returns the look-up id of a certificate code, as SQL.
+func codeHash(t testing.TB, r store.Reader) string {
 	t.Helper()
-	check, err := embedded.OpenCheck(t.Context(), d.o)
-	if err != nil {
-		t.Fatalf("OpenCheck: %v", err)
-	}
-	defer check.Close()
-	for i, err := range check.Reader().AllIssuances(t.Context()) {
+	for i, err := range r.AllIssuances(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,6 +58,44 @@ func codeHash(t testing.TB, d directory) string {
 	}
 	t.Fatal("there is no certificate code")
 	return ""
+}
+
+// rowOf returns the row of a kind that the condition is true of, the first one.
+func rowOf[K comparable, V any](t testing.TB, r store.Reader, kind *table.Table[K, V], is func(V) bool) V {
+	t.Helper()
+	for row, err := range store.All(t.Context(), r, kind) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is(row) {
+			return row
+		}
+	}
+	t.Fatalf("there is no such row of %s", kind.Name)
+	panic("unreachable")
+}
+
+// kept returns what the tables few and grown of the view keep of a row: its key as a condition, and its body, both in SQL.
+func kept[K comparable, V any](t testing.TB, kind *table.Table[K, V], v V) (is, body string) {
+	t.Helper()
+	var row table.Row
+	if err := kind.Encode(v, &row); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("(kind=%d AND key=x'%x')", kind.Number, kind.AppendKey(nil, row.Key)),
+		fmt.Sprintf("x'%x'", table.AppendColumns(nil, kind.Value, row.Value))
+}
+
+// changed returns SQL that gives a row of the view another body; a kind that grows may have several rows of the key, of which
+// it is the last one.
+func changed[K comparable, V any](t testing.TB, kind *table.Table[K, V], v V) string {
+	t.Helper()
+	is, body := kept(t, kind, v)
+	in := "few"
+	if kind.Home != table.Local {
+		in = "grown"
+	}
+	return fmt.Sprintf("UPDATE %[1]s SET body=%[2]s WHERE %[3]s AND at=(SELECT max(at) FROM %[1]s WHERE %[3]s)", in, body, is)
 }
 
 // copyOf returns the directory once more, for damage.
@@ -111,6 +146,36 @@ func changesOf(t testing.TB, conn *sqlite.Conn) (n int64) {
 func TestDamagedView(t *testing.T) {
 	whole := fixture(t)
 	wantFindings(t, whole.audit(t))
+	check, err := embedded.OpenCheck(t.Context(), whole.o)
+	if err != nil {
+		t.Fatalf("OpenCheck: %v", err)
+	}
+	r := check.Reader()
+	code := codeHash(t, r)
+	// Rows of described kinds: the key as it is, and then something changed.
+	count := rowOf(t, r, benefit.TemplateCounts, func(c benefit.TemplateCount) bool { return c.Template == crowdTemplate })
+	isCount, _ := kept(t, benefit.TemplateCounts, count)
+	count.Count--
+	day := rowOf(t, r, benefit.TemplateDays, func(d benefit.TemplateDay) bool { return d.Template == crowdTemplate })
+	isDay, _ := kept(t, benefit.TemplateDays, day)
+	day.Amount--
+	session := rowOf(t, r, benefit.Sessions, func(*benefit.Session) bool { return true })
+	isSession, _ := kept(t, benefit.Sessions, session)
+	session.Expires++
+	entity := rowOf(t, r, benefit.Entities, func(e benefit.Entity) bool { return e.Kind == benefit.TemplateEntity && e.ID == crowdTemplate })
+	isEntity, _ := kept(t, benefit.Entities, entity)
+	entity.Body = append(entity.Body, ' ')
+	form := rowOf(t, r, benefit.EntityVersions, func(v benefit.EntityVersion) bool { return v.Kind == benefit.ActivityEntity && v.ID == boxed })
+	isForm, _ := kept(t, benefit.EntityVersions, form)
+	form.Body = append(form.Body, ' ')
+	joined := rowOf(t, r, benefit.Participations, func(p benefit.Participation) bool { return p.Activity == boxed })
+	isJoined, _ := kept(t, benefit.Participations, joined)
+	lastJoined := isJoined + " AND at=(SELECT max(at) FROM grown WHERE " + isJoined + ")"
+	joined.DaySends++
+	if err := check.Close(); err != nil { // the directory is copied
+		t.Fatalf("Close: %v", err)
+	}
+
 	for _, test := range []struct {
 		name, sql string
 		want      []string
@@ -142,10 +207,10 @@ func TestDamagedView(t *testing.T) {
 		}},
 		{"a missing block", "DELETE FROM template_block WHERE last=(SELECT max(last) FROM template_block)", []string{"each", "view: template_block: template  & want a row, got no such row"}},
 		{"a block out of place", "UPDATE template_block SET last=last+1 WHERE last=(SELECT min(last) FROM template_block)", []string{"view: template_block: template 50 & want ids in order"}},
-		{"a template's counter", "UPDATE template_count SET count=count-1 WHERE template=50", []string{"view: template_count: template 50: want"}},
-		{"a missing counter", "DELETE FROM template_count WHERE template=50", []string{"view: template_count: template 50: want"}},
-		{"a day's counter", "UPDATE template_day SET amount=amount-1 WHERE template=50 AND day=(SELECT min(day) FROM template_day)", []string{"view: template_day: template 50, day 20768: want amount 60000, got amount 59999"}},
-		{"a day that is made up", "INSERT INTO template_day VALUES (1, 5, 1, 1)", []string{"view: template_day: template 1, day 5: want no such row"}},
+		{"a template's counter", changed(t, benefit.TemplateCounts, count), []string{"view: few: template_count, template 50: want body "}},
+		{"a missing counter", "DELETE FROM few WHERE " + isCount, []string{"view: few: template_count, template 50: want & got no such row"}},
+		{"a day's counter", changed(t, benefit.TemplateDays, day), []string{"view: few: template_day, template 50, day 20768: want body "}},
+		{"a day that is made up", "INSERT INTO few SELECT kind, CAST(substr(key, 1, 15)||x'05' AS BLOB), at, body FROM few WHERE " + isDay, []string{"view: few: template_day, template 50, day 20741: want no such row"}},
 		{"a user's name", "UPDATE user SET name='x' WHERE id=(SELECT min(id) FROM user)", []string{"view: user: id "}},
 		{"a user's person", "UPDATE user SET person='x' WHERE id=(SELECT max(id) FROM user)", []string{"view: user: id "}},
 		{"a user's body", "UPDATE user SET body=(SELECT body FROM user ORDER BY id LIMIT 1) WHERE id=(SELECT max(id) FROM user)", []string{"view: user: id "}},
@@ -156,11 +221,11 @@ func TestDamagedView(t *testing.T) {
 		{"an identifier in another generation", "UPDATE link SET gen=2 WHERE hash=(SELECT min(hash) FROM link WHERE gen=1)", []string{"view: generation: generation 2, link hash  & hides it"}},
 		{"a missing identifier", "DELETE FROM link WHERE hash=(SELECT min(hash) FROM link)", []string{"view: link: hash  & got no such row"}},
 		{"an identifier that is made up", "INSERT INTO link VALUES (zeroblob(16), 1, 0, 1)", []string{"view: link: hash  & want no such row", "view: generation: generation 1, link hash  & hides"}},
-		{"a session", "UPDATE session SET body=body||' '", []string{"view: session: digest "}},
+		{"a session", changed(t, benefit.Sessions, session), []string{"view: grown: session, digest & want body "}},
 		{"a claim under a text", "UPDATE claim SET hash=CAST(hash AS TEXT) WHERE hash=(SELECT min(hash) FROM claim)", []string{"view: claim: hash  & want no such row", "view: claim: hash  & got no such row"}},
-		{"a missing session", "DELETE FROM session", []string{"view: session: digest "}},
-		{"an entity", "UPDATE entity SET body=CAST(body||' ' AS BLOB) WHERE kind=3 AND id=50", []string{"view: entity: kind 3, id 50"}},
-		{"a missing entity", "DELETE FROM entity WHERE kind=3 AND id=50", []string{"view: entity: kind 3, id 50"}},
+		{"a missing session", "DELETE FROM grown WHERE " + isSession, []string{"view: grown: session, digest & got no such row"}},
+		{"an entity", changed(t, benefit.Entities, entity), []string{"view: few: entity, kind 3, id 50: want body "}},
+		{"a missing entity", "DELETE FROM few WHERE " + isEntity, []string{"view: few: entity, kind 3, id 50: want & got no such row"}},
 		{"another now", "UPDATE position SET now=now-1", []string{"view: position: one 1: want now "}},
 		{"other ids", "UPDATE position SET id_millis=id_millis-1", []string{"view: position: one 1: want id_millis "}},
 		{"another catalogue", "UPDATE position SET catalogue=catalogue-1", []string{"view: position: one 1: want catalogue "}},
@@ -174,20 +239,24 @@ func TestDamagedView(t *testing.T) {
 		{"filters that no store uses", `UPDATE generation SET seq=seq-1, claims=(SELECT claims FROM generation WHERE gen=1), quotas=NULL
 			WHERE gen=(SELECT max(gen) FROM generation)`, nil},
 		{"a damaged filter", "UPDATE generation SET quotas=zeroblob(100) WHERE gen=1", []string{"view: generation: generation 1, quotas: want an intact filter"}},
-		{"a code of another issuance", "UPDATE claim SET id=id+1 WHERE hash=" + codeHash(t, whole), []string{"view: claim: hash  & got no such row", "view: claim: hash  & want no such row"}},
-		{"a missing code", "DELETE FROM claim WHERE hash=" + codeHash(t, whole), []string{"view: claim: hash  & want a row, got no such row"}},
-		{"a code that leads elsewhere too", "INSERT INTO claim SELECT gen, hash, id+1 FROM claim WHERE hash=" + codeHash(t, whole), []string{"view: claim: hash  & want no such row"}},
+		{"a code of another issuance", "UPDATE claim SET id=id+1 WHERE hash=" + code, []string{"view: claim: hash  & got no such row", "view: claim: hash  & want no such row"}},
+		{"a missing code", "DELETE FROM claim WHERE hash=" + code, []string{"view: claim: hash  & want a row, got no such row"}},
+		{"a code that leads elsewhere too", "INSERT INTO claim SELECT gen, hash, id+1 FROM claim WHERE hash=" + code, []string{"view: claim: hash  & want no such row"}},
 		{"a trace of another issuance", "UPDATE trace SET id=id+1 WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: hash  & got no such row", "view: trace: hash  & want no such row"}},
 		{"a missing trace", "DELETE FROM trace WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: hash  & want a row, got no such row"}},
 		{"a trace that is made up", "INSERT INTO trace SELECT gen, hash+1, id FROM trace WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: hash  & want no such row, got a row"}},
 		{"a trace where nobody looks", "UPDATE trace SET gen=77 WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: generation 77: want a listed generation"}},
-		{"a participation", "UPDATE participation SET body=(SELECT body FROM participation WHERE activity=60 ORDER BY at LIMIT 1) WHERE at=(SELECT max(at) FROM participation WHERE activity=60)", []string{"view: participation: user  & activity 60, journal record"}},
-		{"a missing participation", "DELETE FROM participation WHERE at=(SELECT max(at) FROM participation WHERE activity=60)", []string{"view: participation: user  & activity 60 & got no such row"}},
-		{"a participation that is made up", "INSERT INTO participation SELECT gen, user, activity, at+(1<<12), body FROM participation WHERE at=(SELECT max(at) FROM participation WHERE activity=60)", []string{"view: participation: user  & want no such row"}},
-		{"a participation that is hidden", "INSERT INTO participation SELECT 1, user, activity, at, body FROM participation WHERE at=(SELECT max(at) FROM participation WHERE activity=60)", []string{"view: participation: user  & want one row", "view: participation: generations 1 and 3: want journal", "view: generation: generation 1, participation user  & hides it"}},
-		{"an entity of a version", "UPDATE entity_version SET body=CAST(body||' ' AS BLOB) WHERE kind=4 AND id=60", []string{"view: entity_version: version 1, kind 4, id 60"}},
-		{"a missing entity of a version", "DELETE FROM entity_version WHERE kind=4 AND id=60", []string{"view: entity_version: version 1, kind 4, id 60 & got no such row"}},
-		{"an entity of a version that is made up", "INSERT INTO entity_version SELECT version+9999, kind, id, body FROM entity_version WHERE kind=4 AND id=60", []string{"view: entity_version: version 10000, kind 4, id 60: want no such row"}},
+		{"a participation", changed(t, benefit.Participations, joined), []string{"view: grown: participation, user_id  & activity 60, journal record & want body "}},
+		{"a missing participation", "DELETE FROM grown WHERE " + lastJoined, []string{"view: grown: participation, user_id  & activity 60 & got no such row"}},
+		{"a participation that is made up", "INSERT INTO grown SELECT gen, kind, key, at+(1<<12), body FROM grown WHERE " + lastJoined, []string{"view: grown: participation, user_id  & activity 60 & want no such row"}},
+		{"a participation that is hidden", "INSERT INTO grown SELECT 1, kind, key, at, body FROM grown WHERE " + lastJoined, []string{"view: grown: participation, user_id  & want one row", "view: grown: generations 1 and 3: want journal", "view: generation: generation 1, grown participation, user_id  & hides it"}},
+		{"an entity of a version", changed(t, benefit.EntityVersions, form), []string{"view: few: entity_version, version 1, kind 4, id 60: want body "}},
+		{"a missing entity of a version", "DELETE FROM few WHERE " + isForm, []string{"view: few: entity_version, version 1, kind 4, id 60 & got no such row"}},
+		{"an entity of a version that is made up", "INSERT INTO few SELECT kind, CAST(x'0000000000002710'||substr(key, 9) AS BLOB), at, body FROM few WHERE " + isForm, []string{"view: few: entity_version, version 10000, kind 4, id 60: want no such row"}},
+		{"a row of another commit", "UPDATE few SET at=at+1 WHERE " + isCount, []string{"view: few: template_count, template 50: want at "}},
+		{"a row of another kind", "UPDATE few SET kind=4 WHERE " + isCount, []string{"view: few: template_count, template 50: & got no such row", "view: few: kind 4, key 00000000… & want no such row"}},
+		{"a row of no kind", "INSERT INTO grown SELECT gen, kind+256, key, at, body FROM grown WHERE " + lastJoined, []string{"view: grown: kind 258, key  & want no such row"}},
+		{"a row where nobody looks", "UPDATE grown SET gen=77 WHERE " + lastJoined, []string{"view: grown: generation 77: want a listed generation"}},
 		{"a missing generation", "DELETE FROM generation WHERE gen=1", []string{"each", "view:  & generation 1: want a listed generation"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

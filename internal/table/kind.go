@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 
 	"faquan/internal/id"
 )
@@ -107,6 +108,20 @@ func (k *Kind) Pad(value []Datum) []Datum {
 		value = append(value, d)
 	}
 	return value
+}
+
+// RowName names a row by the numbers of its key, and the beginning of a digest. It never shows a text: that may be secret.
+func (k *Kind) RowName(key []Datum) string {
+	var parts []string
+	for i, c := range k.Key {
+		switch c.Type {
+		case Int, ID:
+			parts = append(parts, fmt.Sprintf("%s %d", c.Name, key[i].Int))
+		case Digest:
+			parts = append(parts, fmt.Sprintf("%s %x…", c.Name, key[i].Bytes[:4]))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // kinds are all that were described, in the order of their numbers.

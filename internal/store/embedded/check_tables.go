@@ -15,6 +15,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/store/codec"
+	"faquan/internal/table"
 )
 
 // viewTable is a table of the view as SQLite describes it. No table is known here in advance, but for the few that are named
@@ -355,7 +356,16 @@ func (x *comparison) nobodys(hash []byte) bool {
 // rowName names a row by its key. Digests of keys and identifiers are cut, so that they cannot be searched for.
 func (t *viewTable) rowName(r row) string {
 	var parts []string
-	for k, v := range r[:t.key] {
+	from := 0
+	if t.columns[0] == "kind" && t.columns[1] == "key" { // as the kind describes it, if that can be read
+		if kind := table.ByNumber(uint8(r[0].n)); kind != nil && int64(kind.Number) == r[0].n {
+			if key, err := kind.ParseKey(r[1].b, nil); err == nil {
+				parts, from = append(parts, kind.Name, kind.RowName(key)), 2
+			}
+		}
+	}
+	for k := from; k < t.key; k++ {
+		v := r[k]
 		text := fmt.Sprint(t.columns[k], " ", v.n)
 		switch {
 		case v.kind != sqlite.TypeInteger:

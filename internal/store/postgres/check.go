@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -324,7 +323,7 @@ func (c *Check) rows(ctx context.Context) error {
 				return fmt.Errorf("reading table %s: %w", kind.Name, err)
 			}
 			c.report.Rows[kind.Name]++
-			name := rowName(kind, found.row.Key)
+			name := kind.RowName(found.row.Key)
 			//guard:internal/audit.TestDamagedDatabase kind.Bucket(found.row.Key) -> found.bucket
 			same(c, kind.Name, name+": bucket", kind.Bucket(found.row.Key), found.bucket)
 			var again table.Row
@@ -342,20 +341,6 @@ func (c *Check) rows(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// rowName names a row by the numbers of its key, and the beginning of a digest.
-func rowName(kind *table.Kind, key []table.Datum) string {
-	var parts []string
-	for i, c := range kind.Key {
-		switch c.Type {
-		case table.Int, table.ID:
-			parts = append(parts, fmt.Sprintf("%s %d", c.Name, key[i].Int))
-		case table.Digest:
-			parts = append(parts, fmt.Sprintf("%s %x", c.Name, key[i].Bytes[:4]))
-		}
-	}
-	return strings.Join(parts, ", ")
 }
 
 // catalogue compares the entities in force with the last form that a version brought.
