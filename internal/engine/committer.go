@@ -20,9 +20,10 @@ type committer struct {
 	queue   *queue
 	current benefit.Batch // what the commands of the batch see
 
-	entered bool  // no other committer gathers a batch meanwhile
-	whole   bool  // its batch has what waited for the others, too
-	issued  int64 // vouchers of the batch under way
+	entered bool     // no other committer gathers a batch meanwhile
+	whole   bool     // its batch has what waited for the others, too
+	issued  int64    // vouchers of the batch under way
+	events  Observer // of the batch under way
 
 	// Kept from batch to batch for their memory.
 	batch    []*pending
@@ -113,9 +114,11 @@ func (c *committer) step() (bool, error) {
 	if len(batch) == 0 { // they were given up
 		return false, nil
 	}
-	if !batch[0].ownBatch() {
+	c.events = unobserved{}   // figures are of the batches of callers, not of what operators do
+	if !batch[0].ownBatch() { //guard:TestObserver without !batch[0].ownBatch()
 		defer c.underWay.Add(-1)
 		c.underWay.Add(1)
+		c.events = c.observer
 		c.observeWait(batch)
 	}
 	return true, c.stepBatch(context.Background(), batch) // a batch belongs to many callers; none of them may cancel it
@@ -124,11 +127,11 @@ func (c *committer) step() (bool, error) {
 // observeWait reports to the observer how long the commands of a batch had waited.
 func (c *committer) observeWait(batch []*pending) {
 	c.waited = c.waited[:0]
-	now := c.observer.Now()
+	now := c.events.Now()
 	for _, p := range batch {
 		c.waited = append(c.waited, now-p.since)
 	}
-	c.observer.Batch(c.waited)
+	c.events.Batch(c.waited)
 }
 
 // One committer at a time gathers and loads a batch, until it has its locks in the store. Commands that arrive meanwhile
@@ -183,7 +186,7 @@ func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
 		if !errors.Is(err, store.ErrConflict) { //guard:TestConflictIsDecidedAgain without !errors.Is(err, store.ErrConflict)
 			return err
 		}
-		c.observer.Conflict()
+		c.events.Conflict()
 		switch {
 		case len(batch) > 1 && try == maxBatchTries: //guard:TestConflictOfOne
 			return c.stepHalves(ctx, batch)
@@ -210,7 +213,7 @@ func (c *committer) refuse(batch []*pending, err error) {
 // attempt loads, decides and commits a batch, and answers its callers. On store.ErrConflict no caller has been
 // answered.
 func (c *committer) attempt(ctx context.Context, batch []*pending) error {
-	began := c.observer.Now()
+	began := c.events.Now()
 	tx, err := c.begin(ctx, batch[0].change != nil)
 	if err != nil {
 		return c.loadFailed(batch, err)
@@ -254,7 +257,7 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 		return c.stepHalves(ctx, batch)
 	case err == nil:
 		c.observeStep(Commit, began)
-		c.observer.Issued(c.issued)
+		c.events.Issued(c.issued)
 	}
 	return c.settleAll(batch, err)
 }
@@ -262,8 +265,8 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 // observeStep reports a finished step that began at the given time of the observer's clock. It returns the current
 // time.
 func (c *committer) observeStep(s Step, began time.Duration) time.Duration {
-	now := c.observer.Now()
-	c.observer.Step(s, now-began)
+	now := c.events.Now()
+	c.events.Step(s, now-began)
 	return now
 }
 
@@ -318,7 +321,7 @@ func (c *committer) load(ctx context.Context, tx store.Tx, batch []*pending) (er
 // could not be looked up either, so the outcome of the keys is not known.
 func (c *committer) loadFailed(batch []*pending, err error) error {
 	c.failures.Failed(slog.LevelError, "a batch could not be loaded", err, "requests", len(batch))
-	c.observer.Failed(Load)
+	c.events.Failed(Load)
 	if len(c.committers) > 1 && !errors.Is(err, ErrInvalid) { //guard:TestFailuresTogether
 		// As if contended: the next batch takes all waiting requests, so that they fail together, not batch after batch.
 		c.contended.Store(true)
@@ -343,7 +346,7 @@ func (c *committer) decide(p *pending) {
 	defer func() {
 		if cause := recover(); cause != nil { //guard:TestPoisonedRequest
 			p.needsCommit, p.err = false, fmt.Errorf("%w: %v", ErrInvalid, cause)
-			c.observer.Failed(Decide)
+			c.events.Failed(Decide)
 			c.log.Error("a request could not be decided", "command", fmt.Sprint(p.command), "cause", fmt.Sprint(cause))
 		}
 	}()
@@ -363,7 +366,7 @@ func (c *committer) decide(p *pending) {
 func (c *committer) settleAll(batch []*pending, commit error) error {
 	if commit != nil {
 		c.failures.Failed(slog.LevelError, "a batch could not be committed", commit, "requests", len(batch))
-		c.observer.Failed(Commit)
+		c.events.Failed(Commit)
 	} else {
 		c.failures.Worked("batches are committed again")
 	}

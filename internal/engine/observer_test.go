@@ -80,4 +80,13 @@ func TestObserver(t *testing.T) {
 	o.want(t, "a batch in parts", append(append([]string{"batch [2s 1s]", "load 1s", "decide 1s"},
 		append(steps, "issued 1")...), append(steps, "issued 1")...)...)
 	b.store.most = 0
+
+	b.run()
+	if err := b.issuer.Change(t.Context(), setStatus(benefit.Paused)); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := b.issuer.DryIssue(t.Context(), dryRun("g", 1, 1)); err != nil {
+		t.Error(err)
+	}
+	o.want(t, "a change and a dry run")
 }
