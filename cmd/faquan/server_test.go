@@ -183,7 +183,12 @@ func TestFailedStoreEndsServer(t *testing.T) {
 // Damage of the view that only a look-up meets ends the server, too, though no batch comes.
 func TestDamagedViewEndsServer(t *testing.T) {
 	dir := t.TempDir()
-	s := testServer(t, dir, nil)
+	doc := testDocument("")
+	doc.Text = append(doc.Text, "sessions: [{key: s-1, app: shop, merchant: acme}]\n"...)
+	if err := testServer(t, dir, doc).stop(); err != nil {
+		t.Fatal(err)
+	}
+	s := testServer(t, dir, nil)                      // whose caches are empty
 	r, err := s.node.store.Read(context.Background()) // which writes everything to the view
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +196,7 @@ func TestDamagedViewEndsServer(t *testing.T) {
 	r.Close()
 	damagePages(t, embedded.ViewPath(dir), 0, 4096)
 	damagePages(t, embedded.ViewPath(dir)+"-wal", 32+24, 4096+24)
-	if _, err := store.Session(context.Background(), s.node.store, benefit.Digest{1}); !errors.Is(err, store.ErrFailed) {
+	if _, err := store.Session(context.Background(), s.node.store, benefit.SessionDigest("s-1")); !errors.Is(err, store.ErrFailed) {
 		t.Fatalf("a session is looked up in a damaged view: %v", err)
 	}
 	ended := make(chan error, 1)
