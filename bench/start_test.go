@@ -10,7 +10,7 @@ import (
 func TestStartIsRefused(t *testing.T) {
 	o := startOptions{Workload: Workload{Templates: 2, Users: 1, PerUser: 1}, Dir: t.TempDir(), Callers: 1, Out: io.Discard}
 	var err error
-	for range 4 {
+	for n := 0; err == nil && n < 60; n++ { // each gives one of the two, drawn at random
 		err = measureStart(t.Context(), o)
 	}
 	if err == nil || !strings.HasPrefix(err.Error(), "the first request is refused: ") || strings.Contains(err.Error(), "%!w") {

@@ -24,7 +24,7 @@ func TestRandomHistories(t *testing.T) {
 		}
 		return all
 	}
-	for range 10 { // some reasons are rare: a round may come to none of one
+	for range 40 { // some reasons are rare: a round may come to none of one
 		rapid.Check(t, func(rt *rapid.T) {
 			h := newHistory(rt, storetest.NewWorld(func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "pick") }))
 			h.run(40)

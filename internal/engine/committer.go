@@ -245,9 +245,11 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 		batch[0].answer(batch[0].err)
 		return nil
 	}
-	if changes := c.current.Changes(); changes.Empty() {
+	switch changes := c.current.Changes(); {
+	case changes.Empty() && batch[0].change != nil: // its caller is told of nothing that was read
+	case changes.Empty():
 		err = tx.Confirm(ctx)
-	} else {
+	default:
 		err = tx.Commit(ctx, changes)
 	}
 	switch {
