@@ -101,7 +101,7 @@ func (c *Issue) Redraw(b *Batch) {
 // Apply decides the request.
 func (c *Issue) Apply(b *Batch) Decision {
 	outcome, effect := Apply(b.Catalogue, Choose(b.Catalogue, b.State, c.Request, b.Env), b.State)
-	c.Outcome = outcome
+	c.Outcome, c.Explanation = outcome, nil
 	if c.Explain {
 		c.explain(b)
 	}

@@ -355,6 +355,11 @@ func (s *State) absorbIssuance(e *Effect) {
 			s.claims[CodeKey(code).ID] = e.Issuance
 		}
 	}
+	for v := range s.vouchers { // that commands of this batch have named; there are none where all issue
+		if _, ok := e.Issuance.Voucher(v); ok { //guard:TestVouchersOfABatch ok -> false
+			s.vouchers[v] = e.Issuance
+		}
+	}
 	s.changes.Issuances = append(s.changes.Issuances, e.Issuance)
 }
 

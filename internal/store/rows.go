@@ -27,11 +27,11 @@ func Get[K comparable, V any](ctx context.Context, from Rower, t *table.Table[K,
 
 // All iterates over the rows of a table, in the order of their keys.
 func All[K comparable, V any](ctx context.Context, r Reader, t *table.Table[K, V]) iter.Seq2[V, error] {
-	return Under(ctx, r, t, nil)
+	return Under(ctx, r, t)
 }
 
 // Under iterates over the rows of a table whose keys begin with the given columns, in the order of their keys.
-func Under[K comparable, V any](ctx context.Context, r Reader, t *table.Table[K, V], prefix []table.Datum) iter.Seq2[V, error] {
+func Under[K comparable, V any](ctx context.Context, r Reader, t *table.Table[K, V], prefix ...table.Datum) iter.Seq2[V, error] {
 	return func(yield func(V, error) bool) {
 		for row, err := range r.Scan(ctx, t.Kind, prefix) {
 			var v V

@@ -128,6 +128,12 @@ func (t *Table[K, V]) Exists(s *State, k K) bool {
 	return one != nil && one.loaded && (one.version != 0 || one.changed)
 }
 
+// Changed reports whether the row of a key was put.
+func (t *Table[K, V]) Changed(s *State, k K) bool {
+	one := t.in(s).find(k)
+	return one != nil && one.changed
+}
+
 // Put changes the row of its key. A row that was not loaded is taken for one that does not exist.
 func (t *Table[K, V]) Put(s *State, row V) {
 	c := t.in(s)

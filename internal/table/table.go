@@ -118,8 +118,6 @@ type Rows interface {
 type Builder interface {
 	// Add adds a row. It does not keep what row points to.
 	Add(row *Row) error
-	// AddValue adds a V of the kind's table.
-	AddValue(v any)
 	// Rows returns those that were added, to be written over whatever stands under their keys.
 	Rows() Rows
 }
@@ -143,9 +141,6 @@ func (s *Set[K, V]) Add(row *Row) error {
 	s.rows = append(s.rows, v)
 	return err
 }
-
-// AddValue implements Builder.
-func (s *Set[K, V]) AddValue(v any) { s.rows = append(s.rows, v.(V)) }
 
 // Rows implements Builder.
 func (s *Set[K, V]) Rows() Rows { return s }

@@ -95,32 +95,42 @@ func NewCommitter(st store.Store, cat *benefit.Catalogue, seed uint64) *Committe
 // Issue decides the requests as one batch, commits it and returns their outcomes. A batch that changes nothing
 // is rolled back.
 func (c *Committer) Issue(ctx context.Context, clock benefit.Instant, requests ...*benefit.Request) ([]benefit.Outcome, error) {
-	tx, err := c.Store.Begin(ctx, clock)
-	if err != nil {
-		return nil, err
-	}
-	defer tx.Rollback()
-	c.state.Reset(tx.Now())
-	b := &benefit.Batch{State: c.state, Catalogue: c.Catalogue, Env: c.Env}
 	issues := make([]*benefit.Issue, len(requests))
 	commands := make([]benefit.Command, len(requests))
 	for k, r := range requests {
 		issues[k] = &benefit.Issue{Request: r}
 		commands[k] = issues[k]
 	}
-	if err := store.Load(ctx, tx, b, commands); err != nil {
+	if err := c.Do(ctx, clock, commands...); err != nil {
 		return nil, err
 	}
 	outcomes := make([]benefit.Outcome, len(requests))
 	for k, one := range issues {
-		c.state.Absorb(one.Apply(b).Effect)
 		outcomes[k] = one.Outcome
+	}
+	return outcomes, nil
+}
+
+// Do carries out the commands as one batch, and commits it. A batch that changes nothing is rolled back.
+func (c *Committer) Do(ctx context.Context, clock benefit.Instant, commands ...benefit.Command) error {
+	tx, err := c.Store.Begin(ctx, clock)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	c.state.Reset(tx.Now())
+	b := &benefit.Batch{State: c.state, Catalogue: c.Catalogue, Env: c.Env}
+	if err := store.Load(ctx, tx, b, commands); err != nil {
+		return err
+	}
+	for _, one := range commands {
+		c.state.Absorb(one.Apply(b).Effect)
 	}
 	changes := c.state.Changes()
 	if changes.Empty() {
-		return outcomes, nil
+		return nil
 	}
-	return outcomes, tx.Commit(ctx, changes)
+	return tx.Commit(ctx, changes)
 }
 
 // NewOracle makes an oracle for outcomes that were decided with an [Env]. scarceDigits is as in [oracle.Options].
