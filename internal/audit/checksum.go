@@ -50,7 +50,7 @@ const (
 
 // ComputeChecksum computes the checksum of the store's contents. It reads each table once, in the order of its keys,
 // and keeps nothing of it but the catalogue; each version of that is read by itself. A counter of nothing means the
-// same as no row, and is left out. tell, which may be nil, hears now and then how many rows were read.
+// same as no row, and is left out. onProgress, which may be nil, is called now and then with the number of rows read so far.
 func ComputeChecksum(ctx context.Context, r store.Reader, onProgress func(rows int64)) (*Checksum, error) {
 	d := &digester{ctx: ctx, r: r, onProgress: onProgress, checksum: &Checksum{}}
 	_, version, err := r.Entities(ctx)

@@ -29,7 +29,7 @@ type Redrawer interface {
 	Redraw(b *Batch)
 }
 
-// Decision is what Apply has to say to the engine.
+// Decision is the result of Apply for the engine.
 type Decision struct {
 	Effect *Effect // nil: nothing changes
 	// Uncommitted reports whether the result rests on what an earlier command of the same batch changed.

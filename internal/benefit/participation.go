@@ -2,8 +2,10 @@ package benefit
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 	"slices"
+
+	"faquan/internal/table"
 )
 
 // ParticipationKey names what one user has done in one activity.
@@ -60,7 +62,7 @@ func (p *Participation) record(box *Box, card string, vouchers int64, now Instan
 	p.Done = p.Done || done >= int64(box.DoneAfter) //guard:TestBoxThatIsChanged p.Done || done >= int64(box.DoneAfter) -> done >= int64(box.DoneAfter)
 }
 
-var errCounts = errors.New("benefit: malformed counts of a participation")
+var errCounts = fmt.Errorf("%w: counts of a participation", table.ErrMalformed)
 
 // AppendCounts appends the stored form of everything but the key: varints, and the cards behind their lengths.
 func (p *Participation) AppendCounts(b []byte) []byte {

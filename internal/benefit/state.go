@@ -113,11 +113,6 @@ func (c *Changes) Empty() bool {
 	return len(c.Issuances) == 0 && len(c.Users) == 0 && len(c.Rows) == 0 && c.Catalogue == 0
 }
 
-// Exclusive reports whether the changes need a batch of their own: they are of the catalogue or of what belongs to it.
-func (c *Changes) Exclusive() bool {
-	return c.Catalogue != 0 || len(Sessions.Of(c.Rows)) > 0
-}
-
 // All returns the rows with those of derived kinds: the entities as the version of the catalogue brought them.
 func (c *Changes) All() []table.Rows {
 	if c.Catalogue == 0 {
@@ -298,8 +293,11 @@ type Effect struct {
 
 	participations []Participation
 
-	Users     []*User // that an operator changes
-	Catalogue int64   // see Changes
+	// What follows is of an operator's change.
+
+	Users     []*User      // that are changed
+	Unread    []table.Rows // that were not read: they are written over whatever stands under their keys
+	Catalogue int64        // see Changes
 }
 
 // usage is what a request used of one template.
@@ -345,6 +343,7 @@ func (s *State) Absorb(e *Effect) {
 	}
 	s.rows.Absorb(e.Rows)
 	s.changes.Users = append(s.changes.Users, e.Users...)
+	s.changes.Rows = append(s.changes.Rows, e.Unread...)
 	s.changes.Catalogue = max(s.changes.Catalogue, e.Catalogue)
 }
 
@@ -381,6 +380,6 @@ func (s *State) Uncommitted(i *Issuance) bool {
 // Changes returns what the absorbed effects write. The caller may keep it; the state gets new ones at the next Reset.
 func (s *State) Changes() *Changes {
 	c := s.changes
-	c.Now, c.Rows = s.Now, s.rows.Changed()
+	c.Now, c.Rows = s.Now, append(c.Rows, s.rows.Changed()...)
 	return &c
 }

@@ -3,6 +3,7 @@ package benefit
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"faquan/internal/id"
 	"faquan/internal/table"
@@ -142,7 +143,7 @@ var (
 			w.Bytes(o.Result)
 		},
 		Get: func(r *table.Reader, o *Operation) {
-			o.Kind, o.ID, o.Scope, o.Key = OperationKind(r.Int()), id.ID(r.Int()), Scope(r.Text()), r.Text()
+			o.Kind, o.ID, o.Scope, o.Key = OperationKind(r.Small(math.MaxUint8)), id.ID(r.Int()), Scope(r.Text()), r.Text()
 			o.Fingerprint, o.At, o.Result = r.Digest(), Instant(r.Int()), r.Bytes()
 		},
 	})
@@ -150,7 +151,9 @@ var (
 
 func putEntityKey(w *table.Writer, k EntityKey) { w.Int(int64(k.Kind)); w.Int(k.ID) }
 
-func getEntityKey(r *table.Reader) EntityKey { return EntityKey{EntityKind(r.Int()), r.Int()} }
+func getEntityKey(r *table.Reader) EntityKey {
+	return EntityKey{EntityKind(r.Small(math.MaxUint8)), r.Int()}
+}
 
 // EncodeSession returns the stored form of a session: JSON, because sessions are rare and their form may grow.
 func EncodeSession(s *Session) []byte {
@@ -164,5 +167,8 @@ func EncodeSession(s *Session) []byte {
 // DecodeSession reads what EncodeSession wrote.
 func DecodeSession(body []byte) (*Session, error) {
 	s := new(Session)
-	return s, json.Unmarshal(body, s)
+	if err := json.Unmarshal(body, s); err != nil {
+		return nil, fmt.Errorf("%w: a session: %w", table.ErrMalformed, err)
+	}
+	return s, nil
 }

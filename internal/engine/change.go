@@ -13,7 +13,8 @@ import (
 
 // ChangeFunc plans a change of the catalogue, or of users and sessions. It runs in the committer, inside
 // [store.Store.BeginChange], so nothing else changes while it reads; nil or empty changes commit nothing. Issuances among
-// the changes are not written.
+// the changes are not written. It is called again when another process was first with a row, and must keep nothing of what it
+// did before.
 type ChangeFunc func(ctx context.Context, r store.Reader, cat *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error)
 
 // Change commits a change of the catalogue between two batches. When it returns without error the change is durable and
@@ -68,7 +69,7 @@ func (c *change) Apply(b *benefit.Batch) benefit.Decision {
 	if changes, c.err = c.plan(b); c.err != nil || changes == nil {
 		return benefit.Decision{}
 	}
-	return benefit.Decision{Effect: &benefit.Effect{Users: changes.Users, Rows: changes.Rows, Catalogue: changes.Catalogue}}
+	return benefit.Decision{Effect: &benefit.Effect{Users: changes.Users, Unread: changes.Rows, Catalogue: changes.Catalogue}}
 }
 
 func (c *change) plan(b *benefit.Batch) (*benefit.Changes, error) {

@@ -247,6 +247,8 @@ func (c *committer) attempt(ctx context.Context, batch []*pending) error {
 	}
 	switch changes := c.current.Changes(); {
 	case changes.Empty() && batch[0].change != nil: // its caller is told of nothing that was read
+		c.settle(batch[0], nil)
+		return nil
 	case changes.Empty():
 		err = tx.Confirm(ctx)
 	default:

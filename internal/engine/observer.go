@@ -33,7 +33,7 @@ func Steps() []Step { return []Step{Load, Decide, Commit} }
 
 func (s Step) String() string { return [...]string{"load", "decide", "commit"}[s] }
 
-// unobserved is the Observer of an issuer that has none. It reads no clock.
+// unobserved is the Observer of an engine that has none. It reads no clock.
 type unobserved struct{}
 
 func (unobserved) Now() time.Duration       { return 0 }

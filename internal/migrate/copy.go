@@ -72,7 +72,7 @@ func (m *move) tables(ctx context.Context) []tableCopy {
 		case !kind.Derived:
 			all = append(all, copyPhase(ctx, m, kind.Title, m.r.Scan(ctx, kind, nil), func(c *benefit.Changes, row *table.Row) (int, error) {
 				if len(c.Rows) == 0 {
-					c.Rows = []table.Rows{kind.Builder().Rows()}
+					c.Rows = []table.Rows{kind.Builder()}
 				}
 				return 1, c.Rows[0].(table.Builder).Add(row)
 			}))

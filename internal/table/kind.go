@@ -50,7 +50,7 @@ const (
 	ByDigest
 )
 
-// Kind is what stores know of a table.
+// Kind describes a table without its Go types.
 type Kind struct {
 	Name   string // of the table in SQL
 	Title  string // for people, in the plural
@@ -135,6 +135,32 @@ func ByNumber(number uint8) *Kind {
 	for _, k := range kinds {
 		if k.Number == number {
 			return k
+		}
+	}
+	return nil
+}
+
+// Described returns what this program knows of kinds, for stores to keep: the numbers of all kinds, each with the number of
+// its value's columns, such as "1/3 2/1".
+func Described() string {
+	var all []string
+	for _, k := range kinds {
+		all = append(all, fmt.Sprintf("%d/%d", k.Number, len(k.Value)))
+	}
+	return strings.Join(all, " ")
+}
+
+// CheckDescribed returns an error when a store was written by a program that knew a kind, or a column, that this one does
+// not.
+func CheckDescribed(text string) error {
+	for one := range strings.FieldsSeq(text) {
+		var number uint8
+		var columns int
+		if _, err := fmt.Sscanf(one, "%d/%d", &number, &columns); err != nil {
+			return fmt.Errorf("the kinds of rows %q: %w", text, err)
+		}
+		if k := ByNumber(number); k == nil || len(k.Value) < columns { //guard:TestCheckDescribed|internal/store/postgres.TestKindsOfANewerProgram
+			return fmt.Errorf("rows of kind %d with %d columns: a newer faquan wrote them", number, columns)
 		}
 	}
 	return nil

@@ -27,7 +27,6 @@ func (w *Writer) Int(n int64)       { w.to = append(w.to, Datum{Int: n}) }
 func (w *Writer) Bytes(b []byte)    { w.to = append(w.to, Datum{Bytes: b}) }
 func (w *Writer) Text(s string)     { w.to = append(w.to, Datum{Bytes: []byte(s)}) }
 func (w *Writer) Digest(d [16]byte) { w.to = append(w.to, Datum{Bytes: d[:]}) }
-func (w *Writer) Bool(b bool)       { w.Int(map[bool]int64{true: 1}[b]) }
 
 // Reader gives the columns of a key or a value, in the order in which they were written.
 type Reader struct {
@@ -44,7 +43,16 @@ func (r *Reader) next() (d Datum) {
 
 func (r *Reader) Int() int64   { return r.next().Int }
 func (r *Reader) Text() string { return string(r.next().Bytes) }
-func (r *Reader) Bool() bool   { return r.next().Int != 0 }
+
+// Small reads an Int from 0 to most.
+func (r *Reader) Small(most int64) int64 {
+	n := r.Int()
+	if n < 0 || n > most {
+		r.Check(fmt.Errorf("%w: %d where %d is the most", ErrMalformed, n, most))
+		return 0
+	}
+	return n
+}
 
 // Bytes returns a copy; nil when there are none.
 func (r *Reader) Bytes() []byte { return append([]byte(nil), r.next().Bytes...) }
@@ -66,18 +74,15 @@ func (r *Reader) Check(err error) {
 	}
 }
 
-// AppendKey appends the key of a row in a form whose order is that of the keys: numbers as 8 bytes, the high one first,
-// digests, and a last text or bytes as they are.
-func (k *Kind) AppendKey(b []byte, key []Datum) []byte { return k.AppendPrefix(b, key) }
-
-// AppendPrefix appends the first columns of a key in the form of AppendKey.
-func (k *Kind) AppendPrefix(b []byte, prefix []Datum) []byte {
-	for i, c := range k.Key[:len(prefix)] {
+// AppendKey appends a key, or its first columns, in a form whose order is that of the keys: numbers as 8 bytes, the high one
+// first, digests, and a last text or bytes as they are.
+func (k *Kind) AppendKey(b []byte, key []Datum) []byte {
+	for i, c := range k.Key[:len(key)] {
 		switch c.Type {
 		case Int, ID:
-			b = binary.BigEndian.AppendUint64(b, uint64(prefix[i].Int))
+			b = binary.BigEndian.AppendUint64(b, uint64(key[i].Int))
 		default:
-			b = append(b, prefix[i].Bytes...)
+			b = append(b, key[i].Bytes...)
 		}
 	}
 	return b

@@ -1,12 +1,14 @@
 package table
 
-import "fmt"
+import (
+	"fmt"
+	"iter"
+)
 
 // State holds the rows of a batch: those that it needs, as they were loaded, and as its commands have changed them. It
 // keeps its memory from batch to batch. It is not safe for concurrent use.
 type State struct {
-	kinds [256]stateOf
-	used  []stateOf // in the order in which they were first used
+	kinds [256]stateOf // by number; nil for those that were never used
 }
 
 // stateOf is the state of one kind.
@@ -17,16 +19,27 @@ type stateOf interface {
 	reset()
 }
 
+// all iterates over the kinds that were used, in the order of their numbers.
+func (s *State) all() iter.Seq[stateOf] {
+	return func(yield func(stateOf) bool) {
+		for _, kind := range kinds {
+			if k := s.kinds[kind.Number]; k != nil && !yield(k) {
+				return
+			}
+		}
+	}
+}
+
 // Reset empties the state.
 func (s *State) Reset() {
-	for _, k := range s.used {
+	for k := range s.all() {
 		k.reset()
 	}
 }
 
 // Wanted returns the keys that were asked for since the last call.
 func (s *State) Wanted() (all []Keys) {
-	for _, k := range s.used {
+	for k := range s.all() {
 		if keys := k.wanted(); keys != nil {
 			all = append(all, keys)
 		}
@@ -36,7 +49,7 @@ func (s *State) Wanted() (all []Keys) {
 
 // Changed returns the rows that were changed, each as it is now. The caller may keep them.
 func (s *State) Changed() (all []Rows) {
-	for _, k := range s.used {
+	for k := range s.all() {
 		if rows := k.changed(); rows != nil {
 			all = append(all, rows)
 		}
@@ -54,7 +67,7 @@ func (s *State) Absorb(all []Rows) {
 // Loaded returns all rows of the state, by kind and key, for comparisons: a row that does not exist is nil.
 func (s *State) Loaded() map[string]any {
 	all := map[string]any{}
-	for _, k := range s.used {
+	for k := range s.all() {
 		k.loaded(all)
 	}
 	return all
@@ -84,7 +97,6 @@ func (t *Table[K, V]) in(s *State) *cells[K, V] {
 	if s.kinds[t.Number] == nil {
 		c := &cells[K, V]{table: t, at: map[K]int32{}, lastAt: -1}
 		s.kinds[t.Number] = c
-		s.used = append(s.used, c)
 	}
 	return s.kinds[t.Number].(*cells[K, V])
 }

@@ -13,7 +13,7 @@ type Spec[K comparable, V any] struct {
 	Derived bool // see Kind
 
 	KeyOf  func(*V) K
-	Absent func(K) V // what a row is taken for that does not exist: the key and zeros
+	Absent func(K) V // the row that stands for a missing one: the key and zeros
 	PutKey func(*Writer, K)
 	GetKey func(*Reader) K
 	Put    func(*Writer, *V)
@@ -114,12 +114,11 @@ type Rows interface {
 	absorb(s *State)
 }
 
-// Builder collects rows of one kind.
+// Builder is a set of rows of one kind that grows. They are to be written over whatever stands under their keys.
 type Builder interface {
+	Rows
 	// Add adds a row. It does not keep what row points to.
 	Add(row *Row) error
-	// Rows returns those that were added, to be written over whatever stands under their keys.
-	Rows() Rows
 }
 
 // Unread is the version of a row that was not read before it is written.
@@ -142,9 +141,6 @@ func (s *Set[K, V]) Add(row *Row) error {
 	return err
 }
 
-// Rows implements Builder.
-func (s *Set[K, V]) Rows() Rows { return s }
-
 // All returns the rows with their types.
 func (s *Set[K, V]) All() []V { return s.rows }
 
@@ -158,13 +154,7 @@ func (s *Set[K, V]) Version(i int) int64 {
 }
 
 func (s *Set[K, V]) absorb(to *State) {
-	cells := s.table.in(to)
 	for i := range s.rows {
-		known := cells.find(s.table.spec.KeyOf(&s.rows[i]))
-		fresh := known == nil || !known.loaded
 		s.table.Put(to, s.rows[i])
-		if fresh {
-			cells.list[cells.lastAt].version = s.Version(i)
-		}
 	}
 }

@@ -100,7 +100,7 @@ func (d *decoder) rowsOf(kind *table.Kind) table.Rows {
 			return nil
 		}
 	}
-	return rows.Rows()
+	return rows
 }
 
 // users reads the users of a record. Where they do not say so themselves, the record tells whether they are registered:

@@ -14,6 +14,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/store/codec"
+	"faquan/internal/table"
 )
 
 // fullGeneration is a full generation, with the filters to store for it.
@@ -178,6 +179,6 @@ func writeUsers(conn *sqlite.Conn, o *memtable) error {
 
 func writePosition(conn *sqlite.Conn, o *memtable) error {
 	return sqlitex.Execute(conn, `UPDATE position SET seq=?, hash=?, now=?, id_millis=max(id_millis, ?),
-		catalogue=CASE WHEN ?=0 THEN catalogue ELSE ? END`,
-		&sqlitex.ExecOptions{Args: []any{int64(o.last), o.hash[:], int64(o.now), o.idMillis, o.catalogue, o.catalogue}})
+		catalogue=CASE WHEN ?=0 THEN catalogue ELSE ? END, kinds=?`,
+		&sqlitex.ExecOptions{Args: []any{int64(o.last), o.hash[:], int64(o.now), o.idMillis, o.catalogue, o.catalogue, table.Described()}})
 }

@@ -255,7 +255,7 @@ func (r *reader) Scan(ctx context.Context, kind *table.Kind, prefix []table.Datu
 	if kind == r.hot {
 		return r.scanQuotas(ctx, prefix)
 	}
-	from := kind.AppendPrefix(nil, prefix)
+	from := kind.AppendKey(nil, prefix)
 	where, args := "kind=? AND key>=?", []any{int64(kind.Number), from}
 	if to := successor(from); to != nil {
 		where, args = where+" AND key<?", append(args, to)

@@ -448,7 +448,7 @@ func (t *tx) Commit(ctx context.Context, c *benefit.Changes) error {
 	defer s.mu.Unlock()
 	s.accepted()
 	s.absorb(record{seq: seq, hash: s.journal.Head().Hash, bytes: payload, changes: c, bodies: bodies, gone: gone})
-	if s.active.weight() >= s.o.MaxMemtable/2 || c.Exclusive() {
+	if s.active.weight() >= s.o.MaxMemtable/2 || c.Catalogue != 0 {
 		s.wakeFlusher()
 	}
 	return nil

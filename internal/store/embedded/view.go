@@ -15,6 +15,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/store/embedded/sumvfs"
+	"faquan/internal/table"
 )
 
 //go:embed view.sql
@@ -152,8 +153,11 @@ func createView(conn *sqlite.Conn) error {
 
 func readPosition(conn *sqlite.Conn) (p position, err error) {
 	found := false
-	err = sqlitex.Execute(conn, "SELECT seq, hash, now, id_millis, catalogue FROM position", &sqlitex.ExecOptions{
+	err = sqlitex.Execute(conn, "SELECT seq, hash, now, id_millis, catalogue, kinds FROM position", &sqlitex.ExecOptions{
 		ResultFunc: func(stmt *sqlite.Stmt) error {
+			if err := table.CheckDescribed(stmt.ColumnText(5)); err != nil { //guard:TestNewer
+				return fmt.Errorf("the view: %w", err)
+			}
 			found = stmt.ColumnBytes(1, p.hash[:]) == len(p.hash)
 			p.seq, p.now = uint64(stmt.ColumnInt64(0)), benefit.Instant(stmt.ColumnInt64(2))
 			p.idMillis, p.catalogue = stmt.ColumnInt64(3), stmt.ColumnInt64(4)

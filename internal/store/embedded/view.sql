@@ -11,9 +11,10 @@ CREATE TABLE position (
   hash      BLOB    NOT NULL, -- the chain hash at that record
   now       INTEGER NOT NULL, -- the last committed now, Unix milliseconds
   id_millis INTEGER NOT NULL, -- no id carries a later millisecond
-  catalogue INTEGER NOT NULL  -- the catalogue's version
+  catalogue INTEGER NOT NULL, -- the catalogue's version
+  kinds     TEXT    NOT NULL  -- of rows that the program knew which wrote last: see table.Described
 );
-INSERT INTO position VALUES (1, 0, zeroblob(32), 0, 0, 0);
+INSERT INTO position VALUES (1, 0, zeroblob(32), 0, 0, 0, '');
 
 CREATE TABLE issuance (
   id   INTEGER PRIMARY KEY, -- appended: ids grow with time

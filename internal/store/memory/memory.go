@@ -1,7 +1,7 @@
 // Package memory is the plainest store that keeps the contract of package store: a few maps. Nothing of it
 // outlives the process.
 //
-// It is the oracle of the tests: what another store does must be what this one does, so everything here is
+// Tests compare the other stores with it, so everything here is
 // written to be seen to be right rather than to be fast. Keys are compared as text, not by digest; lists are
 // found by looking at every row; order is made by sorting. The simulator and tests of packages above the store
 // use it, too, where what is under test is not the store.

@@ -89,7 +89,7 @@ func (r reader) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 
 // Scan looks at every row that there is.
 func (r reader) Scan(ctx context.Context, kind *table.Kind, prefix []table.Datum) iter.Seq2[*table.Row, error] {
-	begin := string(kind.AppendPrefix(nil, prefix))
+	begin := string(kind.AppendKey(nil, prefix))
 	var keys []rowKey
 	for k := range r.rows.rows {
 		if k.kind == kind.Number && strings.HasPrefix(k.key, begin) {

@@ -22,21 +22,11 @@ var (
 SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped`)
 )
 
-// describedKinds returns the kinds that this program knows, as state.kinds keeps them: their numbers with the numbers of
-// their columns.
-func describedKinds() string {
-	var all []string
-	for _, kind := range table.Kinds() {
-		all = append(all, fmt.Sprintf("%d/%d", kind.Number, len(kind.Value)))
-	}
-	return strings.Join(all, " ")
-}
-
 // createKinds brings the tables of described rows up to what this program knows. It refuses a database that a program
 // with more kinds, or columns, has been at.
 func createKinds(ctx context.Context, pool *pgxpool.Pool, partitions int) error {
 	var kinds string
-	if err := pool.QueryRow(ctx, readKinds.text).Scan(&kinds); err != nil || kinds == describedKinds() {
+	if err := pool.QueryRow(ctx, readKinds.text).Scan(&kinds); err != nil || kinds == table.Described() {
 		return err
 	}
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -46,33 +36,17 @@ func createKinds(ctx context.Context, pool *pgxpool.Pool, partitions int) error 
 		if err := tx.QueryRow(ctx, readKinds.text).Scan(&kinds); err != nil {
 			return err
 		}
-		if err := knowsKinds(kinds); err != nil {
-			return err
+		if err := table.CheckDescribed(kinds); err != nil {
+			return fmt.Errorf("%w: %w", ErrNewer, err)
 		}
 		for _, kind := range table.Kinds() {
 			if err := createKind(ctx, tx, kind, partitions); err != nil {
 				return fmt.Errorf("table %s: %w", kind.Name, err)
 			}
 		}
-		_, err := tx.Exec(ctx, writeKinds.text, describedKinds())
+		_, err := tx.Exec(ctx, writeKinds.text, table.Described())
 		return err
 	})
-}
-
-// knowsKinds returns ErrNewer for kinds with more than this program knows.
-func knowsKinds(kinds string) error {
-	for _, one := range strings.Fields(kinds) {
-		var number uint8
-		var columns int
-		if _, err := fmt.Sscanf(one, "%d/%d", &number, &columns); err != nil {
-			return fmt.Errorf("the kinds of rows %q: %w", kinds, err)
-		}
-		kind := table.ByNumber(number)
-		if kind == nil || len(kind.Value) < columns { //guard:TestKindsOfANewerProgram
-			return fmt.Errorf("%w (rows of kind %d with %d columns)", ErrNewer, number, columns)
-		}
-	}
-	return nil
 }
 
 // createKind makes the table of a kind, or adds the columns that it does not have.

@@ -149,7 +149,7 @@ func randomRows(t *testing.T, r *rand.Rand, kind *table.Kind, keys map[*table.Ki
 			t.Fatal(err)
 		}
 	}
-	return rows.Rows()
+	return rows
 }
 
 // randomValue fills a value with numbers that are not negative, and short texts.
