@@ -75,7 +75,7 @@ func rowOf[K comparable, V any](t testing.TB, r store.Reader, kind *table.Table[
 	panic("unreachable")
 }
 
-// kept returns what the tables few and grown of the view keep of a row: its key as a condition, and its body, both in SQL.
+// kept returns what the tables local_row and row_history of the view keep of a row: its key as a condition, and its body, both in SQL.
 func kept[K comparable, V any](t testing.TB, kind *table.Table[K, V], v V) (is, body string) {
 	t.Helper()
 	var row table.Row
@@ -91,9 +91,9 @@ func kept[K comparable, V any](t testing.TB, kind *table.Table[K, V], v V) (is, 
 func changed[K comparable, V any](t testing.TB, kind *table.Table[K, V], v V) string {
 	t.Helper()
 	is, body := kept(t, kind, v)
-	in := "few"
+	in := "local_row"
 	if kind.Home != table.Local {
-		in = "grown"
+		in = "row_history"
 	}
 	return fmt.Sprintf("UPDATE %[1]s SET body=%[2]s WHERE %[3]s AND at=(SELECT max(at) FROM %[1]s WHERE %[3]s)", in, body, is)
 }
@@ -170,7 +170,7 @@ func TestDamagedView(t *testing.T) {
 	form.Body = append(form.Body, ' ')
 	joined := rowOf(t, r, benefit.Participations, func(p benefit.Participation) bool { return p.Activity == boxed })
 	isJoined, _ := kept(t, benefit.Participations, joined)
-	lastJoined := isJoined + " AND at=(SELECT max(at) FROM grown WHERE " + isJoined + ")"
+	lastJoined := isJoined + " AND at=(SELECT max(at) FROM row_history WHERE " + isJoined + ")"
 	joined.DaySends++
 	if err := check.Close(); err != nil { // the directory is copied
 		t.Fatalf("Close: %v", err)
@@ -207,10 +207,10 @@ func TestDamagedView(t *testing.T) {
 		}},
 		{"a missing block", "DELETE FROM template_block WHERE last=(SELECT max(last) FROM template_block)", []string{"each", "view: template_block: template  & want a row, got no such row"}},
 		{"a block out of place", "UPDATE template_block SET last=last+1 WHERE last=(SELECT min(last) FROM template_block)", []string{"view: template_block: template 50 & want ids in order"}},
-		{"a template's counter", changed(t, benefit.TemplateCounts, count), []string{"view: few: template_count, template 50: want body "}},
-		{"a missing counter", "DELETE FROM few WHERE " + isCount, []string{"view: few: template_count, template 50: want & got no such row"}},
-		{"a day's counter", changed(t, benefit.TemplateDays, day), []string{"view: few: template_day, template 50, day 20768: want body "}},
-		{"a day that is made up", "INSERT INTO few SELECT kind, CAST(substr(key, 1, 15)||x'05' AS BLOB), at, body FROM few WHERE " + isDay, []string{"view: few: template_day, template 50, day 20741: want no such row"}},
+		{"a template's counter", changed(t, benefit.TemplateCounts, count), []string{"view: local_row: template_count, template 50: want body "}},
+		{"a missing counter", "DELETE FROM local_row WHERE " + isCount, []string{"view: local_row: template_count, template 50: want & got no such row"}},
+		{"a day's counter", changed(t, benefit.TemplateDays, day), []string{"view: local_row: template_day, template 50, day 20768: want body "}},
+		{"a day that is made up", "INSERT INTO local_row SELECT kind, CAST(substr(key, 1, 15)||x'05' AS BLOB), at, body FROM local_row WHERE " + isDay, []string{"view: local_row: template_day, template 50, day 20741: want no such row"}},
 		{"a user's name", "UPDATE user SET name='x' WHERE id=(SELECT min(id) FROM user)", []string{"view: user: id "}},
 		{"a user's person", "UPDATE user SET person='x' WHERE id=(SELECT max(id) FROM user)", []string{"view: user: id "}},
 		{"a user's body", "UPDATE user SET body=(SELECT body FROM user ORDER BY id LIMIT 1) WHERE id=(SELECT max(id) FROM user)", []string{"view: user: id "}},
@@ -221,11 +221,11 @@ func TestDamagedView(t *testing.T) {
 		{"an identifier in another generation", "UPDATE link SET gen=2 WHERE hash=(SELECT min(hash) FROM link WHERE gen=1)", []string{"view: generation: generation 2, link hash  & hides it"}},
 		{"a missing identifier", "DELETE FROM link WHERE hash=(SELECT min(hash) FROM link)", []string{"view: link: hash  & got no such row"}},
 		{"an identifier that is made up", "INSERT INTO link VALUES (zeroblob(16), 1, 0, 1)", []string{"view: link: hash  & want no such row", "view: generation: generation 1, link hash  & hides"}},
-		{"a session", changed(t, benefit.Sessions, session), []string{"view: grown: session, digest & want body "}},
+		{"a session", changed(t, benefit.Sessions, session), []string{"view: row_history: session, digest & want body "}},
 		{"a claim under a text", "UPDATE claim SET hash=CAST(hash AS TEXT) WHERE hash=(SELECT min(hash) FROM claim)", []string{"view: claim: hash  & want no such row", "view: claim: hash  & got no such row"}},
-		{"a missing session", "DELETE FROM grown WHERE " + isSession, []string{"view: grown: session, digest & got no such row"}},
-		{"an entity", changed(t, benefit.Entities, entity), []string{"view: few: entity, kind 3, id 50: want body "}},
-		{"a missing entity", "DELETE FROM few WHERE " + isEntity, []string{"view: few: entity, kind 3, id 50: want & got no such row"}},
+		{"a missing session", "DELETE FROM row_history WHERE " + isSession, []string{"view: row_history: session, digest & got no such row"}},
+		{"an entity", changed(t, benefit.Entities, entity), []string{"view: local_row: entity, kind 3, id 50: want body "}},
+		{"a missing entity", "DELETE FROM local_row WHERE " + isEntity, []string{"view: local_row: entity, kind 3, id 50: want & got no such row"}},
 		{"another now", "UPDATE position SET now=now-1", []string{"view: position: one 1: want now "}},
 		{"other ids", "UPDATE position SET id_millis=id_millis-1", []string{"view: position: one 1: want id_millis "}},
 		{"another catalogue", "UPDATE position SET catalogue=catalogue-1", []string{"view: position: one 1: want catalogue "}},
@@ -246,17 +246,17 @@ func TestDamagedView(t *testing.T) {
 		{"a missing trace", "DELETE FROM trace WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: hash  & want a row, got no such row"}},
 		{"a trace that is made up", "INSERT INTO trace SELECT gen, hash+1, id FROM trace WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: hash  & want no such row, got a row"}},
 		{"a trace where nobody looks", "UPDATE trace SET gen=77 WHERE id=(SELECT min(id) FROM trace)", []string{"view: trace: generation 77: want a listed generation"}},
-		{"a participation", changed(t, benefit.Participations, joined), []string{"view: grown: participation, user_id  & activity 60, journal record & want body "}},
-		{"a missing participation", "DELETE FROM grown WHERE " + lastJoined, []string{"view: grown: participation, user_id  & activity 60 & got no such row"}},
-		{"a participation that is made up", "INSERT INTO grown SELECT gen, kind, key, at+(1<<12), body FROM grown WHERE " + lastJoined, []string{"view: grown: participation, user_id  & activity 60 & want no such row"}},
-		{"a participation that is hidden", "INSERT INTO grown SELECT 1, kind, key, at, body FROM grown WHERE " + lastJoined, []string{"view: grown: participation, user_id  & want one row", "view: grown: generations 1 and 3: want journal", "view: generation: generation 1, grown participation, user_id  & hides it"}},
-		{"an entity of a version", changed(t, benefit.EntityVersions, form), []string{"view: few: entity_version, version 1, kind 4, id 60: want body "}},
-		{"a missing entity of a version", "DELETE FROM few WHERE " + isForm, []string{"view: few: entity_version, version 1, kind 4, id 60 & got no such row"}},
-		{"an entity of a version that is made up", "INSERT INTO few SELECT kind, CAST(x'0000000000002710'||substr(key, 9) AS BLOB), at, body FROM few WHERE " + isForm, []string{"view: few: entity_version, version 10000, kind 4, id 60: want no such row"}},
-		{"a row of another commit", "UPDATE few SET at=at+1 WHERE " + isCount, []string{"view: few: template_count, template 50: want at "}},
-		{"a row of another kind", "UPDATE few SET kind=4 WHERE " + isCount, []string{"view: few: template_count, template 50: & got no such row", "view: few: kind 4, key 00000000… & want no such row"}},
-		{"a row of no kind", "INSERT INTO grown SELECT gen, kind+256, key, at, body FROM grown WHERE " + lastJoined, []string{"view: grown: kind 258, key  & want no such row"}},
-		{"a row where nobody looks", "UPDATE grown SET gen=77 WHERE " + lastJoined, []string{"view: grown: generation 77: want a listed generation"}},
+		{"a participation", changed(t, benefit.Participations, joined), []string{"view: row_history: participation, user_id  & activity 60, journal record & want body "}},
+		{"a missing participation", "DELETE FROM row_history WHERE " + lastJoined, []string{"view: row_history: participation, user_id  & activity 60 & got no such row"}},
+		{"a participation that is made up", "INSERT INTO row_history SELECT gen, kind, key, at+(1<<12), body FROM row_history WHERE " + lastJoined, []string{"view: row_history: participation, user_id  & activity 60 & want no such row"}},
+		{"a participation that is hidden", "INSERT INTO row_history SELECT 1, kind, key, at, body FROM row_history WHERE " + lastJoined, []string{"view: row_history: participation, user_id  & want one row", "view: row_history: generations 1 and 3: want journal", "view: generation: generation 1, row_history participation, user_id  & hides it"}},
+		{"an entity of a version", changed(t, benefit.EntityVersions, form), []string{"view: local_row: entity_version, version 1, kind 4, id 60: want body "}},
+		{"a missing entity of a version", "DELETE FROM local_row WHERE " + isForm, []string{"view: local_row: entity_version, version 1, kind 4, id 60 & got no such row"}},
+		{"an entity of a version that is made up", "INSERT INTO local_row SELECT kind, CAST(x'0000000000002710'||substr(key, 9) AS BLOB), at, body FROM local_row WHERE " + isForm, []string{"view: local_row: entity_version, version 10000, kind 4, id 60: want no such row"}},
+		{"a row of another commit", "UPDATE local_row SET at=at+1 WHERE " + isCount, []string{"view: local_row: template_count, template 50: want at "}},
+		{"a row of another kind", "UPDATE local_row SET kind=4 WHERE " + isCount, []string{"view: local_row: template_count, template 50: & got no such row", "view: local_row: kind 4, key 00000000… & want no such row"}},
+		{"a row of no kind", "INSERT INTO row_history SELECT gen, kind+256, key, at, body FROM row_history WHERE " + lastJoined, []string{"view: row_history: kind 258, key  & want no such row"}},
+		{"a row where nobody looks", "UPDATE row_history SET gen=77 WHERE " + lastJoined, []string{"view: row_history: generation 77: want a listed generation"}},
 		{"a missing generation", "DELETE FROM generation WHERE gen=1", []string{"each", "view:  & generation 1: want a listed generation"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -267,7 +267,7 @@ func (s *State) template(t TemplateID) (TemplateCount, TemplateDay) {
 // quota returns a user's quota of a template.
 func (s *State) quota(k QuotaKey) Quota {
 	q, loaded := Quotas.Get(&s.rows, k)
-	if !loaded && !s.newUsers[k.User] { //guard:TestRowsThatWereNotLoaded without !s.newUsers[k.User]
+	if !loaded && !s.newUsers[k.User] { //guard:TestRowsThatWereNotLoaded !loaded && !s.newUsers[k.User] -> false
 		panic(fmt.Sprintf("benefit: the quota of user %d and template %d was not loaded", k.User, k.Template))
 	}
 	return q
@@ -276,7 +276,7 @@ func (s *State) quota(k QuotaKey) Quota {
 // participation returns a user's participation in an activity.
 func (s *State) participation(k ParticipationKey) Participation {
 	p, loaded := Participations.Get(&s.rows, k)
-	if !loaded && !s.newUsers[k.User] { //guard:TestRowsThatWereNotLoaded without !s.newUsers[k.User]
+	if !loaded && !s.newUsers[k.User] { //guard:TestRowsThatWereNotLoaded !loaded && !s.newUsers[k.User] -> false
 		panic(fmt.Sprintf("benefit: the participation of user %d in activity %d was not loaded", k.User, k.Activity))
 	}
 	return p

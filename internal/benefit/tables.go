@@ -78,13 +78,14 @@ var (
 	Sessions = table.New(table.Spec[Digest, *Session]{
 		Name: "session", Title: "sessions", Number: 5, Home: table.ByDigest,
 		Key:    []table.Column{{Name: "digest", Type: table.Digest}},
-		Value:  []table.Column{{Name: "body", Type: table.Bytes}},
+		Value:  []table.Column{{Name: "expires", Type: table.Int}, {Name: "body", Type: table.Bytes}}, // body has it as well
 		KeyOf:  func(s **Session) Digest { return (*s).Digest },
 		Absent: func(d Digest) *Session { return &Session{Digest: d} },
 		PutKey: func(w *table.Writer, d Digest) { w.Digest(d) },
 		GetKey: func(r *table.Reader) Digest { return r.Digest() },
-		Put:    func(w *table.Writer, s **Session) { w.Bytes(EncodeSession(*s)) },
+		Put:    func(w *table.Writer, s **Session) { w.Int(int64((*s).Expires)); w.Bytes(EncodeSession(*s)) },
 		Get: func(r *table.Reader, s **Session) {
+			r.Int()
 			if body := r.Bytes(); len(body) > 0 { // sessions are shared: the one that was there is not changed
 				one, err := DecodeSession(body)
 				r.Check(err)

@@ -12,7 +12,7 @@ import (
 func TestKindsArePinned(t *testing.T) {
 	want := []string{
 		"1/3 quota user_id template: total day day_total", "2/1 participation user_id activity: body", "3/2 template_count template: count amount",
-		"4/2 template_day template day: count amount", "5/1 session digest: body", "6/1 entity kind id: body",
+		"4/2 template_day template day: count amount", "5/2 session digest: expires body", "6/1 entity kind id: body",
 		"7/1 entity_version version kind id: body", "8/7 operation claim: kind id scope key fingerprint at result",
 	}
 	described := strings.Fields(table.Described())

@@ -2,7 +2,7 @@ package embedded
 
 // cache keeps about the last entries that were used, at least limit and at most twice as many. It is two maps: when
 // the young one is full it becomes the old one, and what is still used moves over again. There is no list to keep
-// in order, and nothing in it for the garbage collector to walk.
+// in order.
 type cache[K comparable, V any] struct {
 	limit      int
 	young, old map[K]V

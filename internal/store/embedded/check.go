@@ -80,7 +80,7 @@ func (c *Check) openView(ctx context.Context) (err error) {
 	if c.view, err = openReader(ctx, ViewPath(c.o.Dir)); err != nil {
 		return unusable(err)
 	}
-	if err := errors.Join(checkSchema(c.view.conn), sortInFiles(c.view.conn)); err != nil {
+	if err := checkSchema(c.view.conn); err != nil {
 		return err
 	}
 	if c.at, err = readPosition(c.view.conn); err != nil {

@@ -185,7 +185,7 @@ var filterSources = []filterSource{
 	{"ledger", fmt.Sprint("SELECT gen, user, template FROM ledger WHERE total<>", noCounters), func(stmt *sqlite.Stmt) uint64 {
 		return quotaHash(id.ID(stmt.ColumnInt64(1)), benefit.TemplateID(stmt.ColumnInt64(2)))
 	}, inQuotas},
-	{"grown", "SELECT gen, kind, key FROM grown", func(stmt *sqlite.Stmt) uint64 {
+	{"row_history", "SELECT gen, kind, key FROM row_history", func(stmt *sqlite.Stmt) uint64 {
 		return rowHash(uint8(stmt.ColumnInt(1)), columnBytes(stmt, 2))
 	}, inQuotas},
 }

@@ -47,7 +47,7 @@ func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range []*memtable{s.flushing, s.active} {
-		if o == nil {
+		if o == nil || o.catalogue == 0 {
 			continue
 		}
 		version = max(version, o.catalogue)
@@ -89,7 +89,7 @@ func openReader(_ context.Context, path string) (*reader, error) {
 		return nil, err
 	}
 	r := &reader{conn: conn, hot: benefit.Quotas.Kind}
-	if err := r.begin(); err != nil {
+	if err := errors.Join(sortInFiles(conn), r.begin()); err != nil {
 		conn.Close()
 		return nil, err
 	}

@@ -16,8 +16,8 @@ import (
 )
 
 // What is here handles the rows of all kinds that are described in package table, and knows no kind: keys are bytes whose
-// order is that of the keys, values are bytes as records have them. Kinds that grow with use lie in the table grown of the
-// view, where a row is never changed: the newest counts. Kinds that stay small lie in the table few.
+// order is that of the keys, values are bytes as records have them. Kinds that grow with use are in the table row_history of
+// the view, where a row is never changed: the newest counts. Kinds that stay small are in the table local_row.
 //
 // Quotas alone have a path of their own, in quotas.go.
 
@@ -121,17 +121,17 @@ type storedRow struct {
 
 // maxCachedRow is the size of the largest value that the cache keeps. Counters are smaller; entities are larger, and are
 // hardly ever loaded.
-const maxCachedRow = 256
+const maxCachedRow = 64
 
 // notCached stands in the place of a row that is too large.
 const notCached = -1
 
 // cacheRow keeps a row in the cache. The caller holds mu.
 func (s *Store) cacheRow(id rowKey, row storedRow) {
-	row.value = bytes.Clone(row.value)
 	if len(row.value) > maxCachedRow {
 		row = storedRow{at: notCached}
 	}
+	row.value = bytes.Clone(row.value)
 	s.rows.put(id, row)
 }
 
@@ -203,14 +203,14 @@ func (s *Store) rowInMemory(kind *table.Kind, id rowKey, key []byte) (row stored
 func viewRow(conn *sqlite.Conn, kind *table.Kind, gens []int64, key []byte) (row storedRow, err error) {
 	read := func(stmt *sqlite.Stmt) { row = storedRow{stmt.ColumnInt64(0), columnBytes(stmt, 1)} }
 	if kind.Home == table.Local {
-		err = sqlitex.Execute(conn, "SELECT at, body FROM few WHERE kind=? AND key=?", &sqlitex.ExecOptions{
+		err = sqlitex.Execute(conn, "SELECT at, body FROM local_row WHERE kind=? AND key=?", &sqlitex.ExecOptions{
 			Args: []any{int64(kind.Number), key}, ResultFunc: func(stmt *sqlite.Stmt) error {
 				read(stmt)
 				return nil
 			}})
 		return row, err
 	}
-	_, err = newestIn(conn, "SELECT at, body FROM grown WHERE gen=? AND kind=? AND key=?", gens, func(stmt *sqlite.Stmt) {
+	_, err = newestIn(conn, "SELECT at, body FROM row_history WHERE gen=? AND kind=? AND key=?", gens, func(stmt *sqlite.Stmt) {
 		stmt.BindInt64(2, int64(kind.Number))
 		stmt.BindBytes(3, key)
 	}, read)
@@ -260,10 +260,10 @@ func (r *reader) Scan(ctx context.Context, kind *table.Kind, prefix []table.Datu
 	if to := successor(from); to != nil {
 		where, args = where+" AND key<?", append(args, to)
 	}
-	query := "SELECT key, body FROM few WHERE " + where + " ORDER BY key"
+	query := "SELECT key, body FROM local_row WHERE " + where + " ORDER BY key"
 	if kind.Home != table.Local {
 		// With a lone max() SQLite takes the bare columns from the row that holds the maximum.
-		query = "SELECT key, body, max(at) FROM grown WHERE gen IN (SELECT gen FROM generation) AND " + where + " GROUP BY key ORDER BY key"
+		query = "SELECT key, body, max(at) FROM row_history WHERE gen IN (SELECT gen FROM generation) AND " + where + " GROUP BY key ORDER BY key"
 	}
 	var row table.Row
 	return queryRows(ctx, r.conn, query, args, func(stmt *sqlite.Stmt) (*table.Row, error) {
@@ -304,10 +304,10 @@ func writeRows(conn *sqlite.Conn, o *memtable) error {
 		b.int(e.at)
 		b.blob(o.rowValue(e))
 	}
-	if err := insertRows(conn, "few", 4, len(few), func(b *binder, k int) { bind(b, &o.rows[few[k]]) }); err != nil {
+	if err := insertRows(conn, "local_row", 4, len(few), func(b *binder, k int) { bind(b, &o.rows[few[k]]) }); err != nil {
 		return err
 	}
-	return insertRows(conn, "grown", 5, len(grown), func(b *binder, k int) {
+	return insertRows(conn, "row_history", 5, len(grown), func(b *binder, k int) {
 		b.int(o.gen)
 		bind(b, &o.rows[grown[k]])
 	})

@@ -4,7 +4,7 @@ import "faquan/internal/benefit"
 
 // Status is the state of a store, for metrics.
 type Status struct {
-	// Behind is how many issuances are not in the view yet, or the size of their records in KiB if that is more.
+	// Lag is how many issuances are not in the view yet, or the size of their records in KiB if that is more.
 	// Commits wait at MaxLag. LagSince is the time of the first of them; 0 when the view is complete.
 	Lag, MaxLag int
 	LagSince    benefit.Instant

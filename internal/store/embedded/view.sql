@@ -42,7 +42,7 @@ CREATE TABLE ledger (
 ) WITHOUT ROWID;
 
 -- The rows of kinds that grow with use, but for quotas: each is one commit that wrote the row, and the newest counts.
-CREATE TABLE grown (
+CREATE TABLE row_history (
   gen  INTEGER NOT NULL,
   kind INTEGER NOT NULL, -- the number of the kind
   key  BLOB    NOT NULL, -- in a form that has the order of the keys
@@ -52,7 +52,7 @@ CREATE TABLE grown (
 ) WITHOUT ROWID;
 
 -- The rows of kinds that stay small, as they are now.
-CREATE TABLE few (
+CREATE TABLE local_row (
   kind INTEGER NOT NULL,
   key  BLOB    NOT NULL,
   at   INTEGER NOT NULL,
@@ -99,6 +99,6 @@ CREATE TABLE generation (
   issuances INTEGER NOT NULL, -- or more, where they have many codes or lines
   seq       INTEGER NOT NULL, -- the journal record up to which the filters hold everything
   claims    BLOB,             -- filters (the first of claims and identifiers); null while the generation is being filled
-  quotas    BLOB             -- of quotas and the rows in grown
+  quotas    BLOB             -- of quotas and the rows in row_history
 );
 INSERT INTO generation VALUES (1, 0, 0, NULL, NULL);

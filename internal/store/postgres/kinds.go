@@ -29,6 +29,9 @@ func createKinds(ctx context.Context, pool *pgxpool.Pool, partitions int) error 
 	if err := pool.QueryRow(ctx, readKinds.text).Scan(&kinds); err != nil || kinds == table.Described() {
 		return err
 	}
+	if err := table.CheckDescribed(kinds); err != nil { // without the lock, which all others would wait for
+		return fmt.Errorf("%w: %w", ErrNewer, err)
+	}
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockExclusive.text, int64(storeLock)); err != nil {
 			return err

@@ -28,7 +28,7 @@ UPDATE state SET key_check = coalesce(key_check, $1) RETURNING key_check`)
 
 	removeSessions = spanning("remove_sessions", "what is over is looked for everywhere, a little at a time", `
 DELETE FROM session WHERE (bucket, digest) IN
-  (SELECT bucket, digest FROM session WHERE (convert_from(body, 'UTF8')::json ->> 'expires')::bigint < $1 ORDER BY bucket, digest LIMIT $2)`)
+  (SELECT bucket, digest FROM session WHERE expires > 0 AND expires < $1 ORDER BY bucket, digest LIMIT $2)`)
 )
 
 // queryTimeout bounds a question of a moment on a connection that is open already. A network that has stopped says

@@ -235,7 +235,7 @@ func TestRemoveSessions(t *testing.T) {
 	url, stores := opened(t)
 	for k, expires := range []int64{0, 10, 20, 30, 40} { // 0: never
 		body := benefit.EncodeSession(&benefit.Session{Expires: benefit.Instant(expires)})
-		sql(t, url, `INSERT INTO session (bucket, digest, body) VALUES ($1, gen_random_uuid(), $2)`, k, body)
+		sql(t, url, `INSERT INTO session (bucket, digest, expires, body) VALUES ($1, gen_random_uuid(), $2, $3)`, k, expires, body)
 	}
 	for _, step := range []struct {
 		before       int64

@@ -9,7 +9,6 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/store"
-	"faquan/internal/table"
 )
 
 // Keys are read before the locks are taken, and what a batch writes is checked when it is written. A refusal writes
@@ -28,11 +27,11 @@ func (t *tx) noteKey(c benefit.ClaimID, i *benefit.Issuance) {
 // sendRevalidation reads again the keys that may have changed and that the batch does not write; those that it does
 // write are marked in t.claims already. Without a lock nothing was issued or refused that could conflict with a key; other commands may decide on
 // rows alone.
-func (t *tx) sendRevalidation(q *stream, written []table.Rows) {
+func (t *tx) sendRevalidation(q *stream) {
 	if t.change {
 		return
 	}
-	t.revalidateRows(q, written)
+	t.revalidateRows(q)
 	if len(t.locks) == 0 { //guard:internal/sim.TestDatabase$ -sim.seed=110 len(t.locks) == 0 -> true
 		return
 	}

@@ -28,7 +28,6 @@ func toSchema3(t testing.TB, url string) {
 		}
 	}
 	execute(t, url, "ALTER TABLE participation ADD COLUMN total bigint NOT NULL DEFAULT 0, ADD COLUMN at bigint NOT NULL DEFAULT 0")
-	execute(t, url, "ALTER TABLE session ADD COLUMN expires bigint NOT NULL DEFAULT 0")
 	execute(t, url, "DELETE FROM goose_db_version WHERE version_id = 4")
 }
 

@@ -59,6 +59,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/store"
+	"faquan/internal/table"
 )
 
 // Options of a store. Only URL is required.
@@ -87,6 +88,7 @@ type Store struct {
 
 	schema string // of the tables
 	id     string // of the store: that of each connection
+	kinds  string // of rows that this program knows: see table.Described
 
 	issuing *pgxpool.Pool // of batches and changes: planned for keys
 	reading *pgxpool.Pool // of everything else
@@ -120,6 +122,7 @@ func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, 
 // open is Open; to fill the store, it may be marked as one that is being filled.
 func open(ctx context.Context, o Options, filling bool) (*Store, error) {
 	s := &Store{stepTimeout: stepTimeout, commitTimeout: commitTimeout, log: o.Log, syncing: o.Syncing, callerClock: o.CallerClock}
+	s.kinds = table.Described()
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -245,6 +248,7 @@ func poolConfig(url string) (config *pgxpool.Config, schema string, err error) {
 	params["row_security"] = "off"
 	config.AfterConnect = afterConnect
 	config.ConnConfig.OnNotice = keepWarning
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement // rows are read as they come, in binary
 	dial := config.ConnConfig.DialFunc
 	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if network == nowhere {
@@ -371,7 +375,7 @@ func (s *Store) prepareTx(ctx context.Context, clock benefit.Instant, lock *stat
 func (s *Store) broken(err error) error {
 	var pg *pgconn.PgError
 	switch {
-	case err == nil || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrDamaged) || errors.Is(err, errSwallowed): // our own finding
+	case err == nil || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrDamaged) || errors.Is(err, errSwallowed) || errors.Is(err, ErrNewer): // our own finding
 		return err
 	case errors.Is(err, context.Canceled): // the caller went away, not the server
 		return err

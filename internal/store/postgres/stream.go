@@ -33,7 +33,7 @@ func streamed(s *statement) *statement {
 
 // prepareStreams does nothing on a connection that has done it.
 func (t *tx) prepareStreams(ctx context.Context) error {
-	statementsOf() // some are of streams
+	statementsOf() // adds those of rows to inStreams
 	for _, s := range inStreams {
 		if _, err := t.conn.Conn().Prepare(ctx, s.name, s.text); err != nil {
 			return t.s.broken(err)

@@ -57,8 +57,12 @@ func (t *tx) Contended() bool      { return t.contended }
 func (t *tx) queueState(b *pgx.Batch) {
 	b.Queue(readState.text).QueryRow(func(row pgx.Row) error {
 		var last, clock int64
-		if err := row.Scan(&t.catalogue, &last, &clock); err != nil {
+		var kinds string
+		if err := row.Scan(&t.catalogue, &kinds, &last, &clock); err != nil {
 			return err
+		}
+		if kinds != t.s.kinds { //guard:TestKindsOfANewerProgram
+			return fmt.Errorf("%w (kinds of rows %s)", ErrNewer, kinds)
 		}
 		t.contended = last > t.s.ownSchema.Load()
 		if t.s.callerClock { //guard:TestNowOfTheDatabase without t.s.callerClock
@@ -107,7 +111,7 @@ func (t *tx) Rollback() {
 func (t *tx) Confirm(ctx context.Context) error {
 	defer t.Rollback()
 	q := t.stream(ctx)
-	t.sendRevalidation(q, nil)
+	t.sendRevalidation(q)
 	if t.readCommitted { //guard:TestStandbyDidNotConfirm if t.readCommitted -> if t.readCommitted = false; t.readCommitted
 		t.sendClock(q, 0)
 	}

@@ -5,7 +5,7 @@ package postgres
 
 // What all batches look at, in one statement so that it is of one moment. The database's clock is the one that counts.
 var readState = spanning("read_state", "one row, and one of each slot", `
-SELECT catalogue_in_force, coalesce((SELECT max(now) FROM clock), 0), floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+SELECT catalogue_in_force, kinds, coalesce((SELECT max(now) FROM clock), 0), floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
 FROM state`)
 
 // A batch shares this lock; a change has it alone. It is a lock of the database's and no row's, because those queue

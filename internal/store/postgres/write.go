@@ -30,15 +30,14 @@ func (t *tx) write(ctx context.Context, c *benefit.Changes) error {
 	}
 	q := t.stream(ctx)
 	t.sendClaims(q, c.Issuances)
-	rows := c.All()
-	t.sendRevalidation(q, rows)
+	t.sendRevalidation(q)
 	if t.change {
 		sendChangedUsers(q, c.Users, before)
 	} else {
 		sendNewUsers(q, c.Users)
 	}
 	t.sendIssuances(q, c.Issuances)
-	sendRows(q, rows)
+	sendRows(q, c.All())
 	if t.change {
 		q.exec(writeState, allRows(1), c.Catalogue)
 		q.exec(notifyChange, nil, channel) // the other processes

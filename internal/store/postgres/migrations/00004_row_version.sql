@@ -18,4 +18,4 @@ ALTER TABLE template_count ADD COLUMN row_version bigint NOT NULL DEFAULT 1;
 ALTER TABLE template_day ADD COLUMN row_version bigint NOT NULL DEFAULT 1;
 ALTER TABLE entity ADD COLUMN row_version bigint NOT NULL DEFAULT 1;
 ALTER TABLE entity_version ADD COLUMN row_version bigint NOT NULL DEFAULT 1;
-ALTER TABLE session ADD COLUMN row_version bigint NOT NULL DEFAULT 1, DROP COLUMN expires; -- body has it
+ALTER TABLE session ADD COLUMN row_version bigint NOT NULL DEFAULT 1;
