@@ -355,7 +355,7 @@ func (s *State) absorbIssuance(e *Effect) {
 		}
 	}
 	for v := range s.vouchers { // that commands of this batch have named; there are none where all issue
-		if _, ok := e.Issuance.Voucher(v); ok { //guard:TestVouchersOfABatch ok -> false
+		if _, ok := e.Issuance.Voucher(v); ok { //guard:TestVouchersOfABatch e.Issuance.Voucher(v) -> 0, false
 			s.vouchers[v] = e.Issuance
 		}
 	}

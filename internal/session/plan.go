@@ -32,7 +32,7 @@ func (d *Service) commit(ctx context.Context, fn func(p *plan) error) error {
 		ctx context.Context, r store.Reader, cat *benefit.Catalogue, _ benefit.Env,
 	) (*benefit.Changes, error) {
 		// It may be the second time: what a first attempt changed is not read as if it stood in the store.
-		*p = plan{d: d, rows: map[benefit.Digest]*benefit.Session{}} //guard:TestChangeIsPlannedAgain *p = plan{d: d, rows: map[benefit.Digest]*benefit.Session{}} -> p.d = d; if p.rows == nil { p.rows = map[benefit.Digest]*benefit.Session{} }
+		*p = plan{d: d, rows: map[benefit.Digest]*benefit.Session{}} //guard:TestChangeIsPlannedAgain map[benefit.Digest]*benefit.Session{} -> p.rows, changed: p.changed
 		p.ctx, p.r, p.cat, p.now = ctx, r, cat, benefit.InstantOf(d.o.Clock())
 		if err := fn(p); err != nil {
 			return nil, err

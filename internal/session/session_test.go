@@ -534,3 +534,47 @@ func TestRestart(t *testing.T) {
 		t.Errorf("a used code: %v, good %t", err, w.good(good.Access))
 	}
 }
+
+// late is a store on which another process is first with the rows of the next change.
+type late struct {
+	store.Store
+	next atomic.Bool
+}
+
+func (l *late) BeginChange(ctx context.Context, clock benefit.Instant) (store.Tx, error) {
+	tx, err := l.Store.BeginChange(ctx, clock)
+	return lateTx{tx, l}, err
+}
+
+type lateTx struct {
+	store.Tx
+	l *late
+}
+
+func (t lateTx) Commit(ctx context.Context, c *benefit.Changes) error {
+	if t.l.next.Swap(false) {
+		t.Rollback()
+		return store.ErrConflict
+	}
+	return t.Tx.Commit(ctx, c)
+}
+
+// A change that is planned again after a conflict finds what the store holds, not what its first attempt made of it: a
+// code that was not used is not taken for one that comes again.
+func TestChangeIsPlannedAgain(t *testing.T) {
+	s := memory.New()
+	writeCatalogue(t, s)
+	l := &late{Store: s}
+	w := worldOn(t, l)
+	code := w.code()
+	l.next.Store(true)
+	g := w.exchange(code)
+	if l.next.Load() {
+		t.Fatal("there was no conflict")
+	}
+	l.next.Store(true)
+	again, err := w.Refresh(t.Context(), 1, g.Refresh)
+	if err != nil || !w.good(again.Access) {
+		t.Errorf("the refresh: %+v, %v", again, err)
+	}
+}
