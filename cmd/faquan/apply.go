@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -51,7 +50,7 @@ A file that removes a cap or a limit of a template that is not a draft, which is
 			}
 			doc.AllowUncapped = uncapped
 			at.document = doc
-			return showPlan(cmd, at, doc, control.Platform.Apply)
+			return showPlan(cmd, at, doc, control.Apply)
 		},
 	}
 	locationFlags(cmd, &at)
@@ -81,7 +80,7 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 			if err := at.mustExist(); err != nil {
 				return err
 			}
-			return showPlan(cmd, at, doc, control.Platform.Diff)
+			return showPlan(cmd, at, doc, control.Diff)
 		},
 	}
 	locationFlags(cmd, &at)
@@ -93,9 +92,9 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 
 // showPlan plans or applies a document, and prints the plan.
 func showPlan(cmd *cobra.Command, at location, doc *control.Document,
-	plan func(control.Platform, context.Context, *control.Document) (*catalog.Plan, error)) error {
+	plan control.Call[*control.Document, *catalog.Plan]) error {
 	return openPlatform(cmd.Context(), at, func(p control.Platform) error {
-		shown, err := plan(p, cmd.Context(), doc)
+		shown, err := plan.On(cmd.Context(), p, doc)
 		if err != nil {
 			return err
 		}

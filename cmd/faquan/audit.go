@@ -121,7 +121,7 @@ func auditLocation(ctx context.Context, at location, o audit.EmbeddedOptions) (*
 func auditDir(ctx context.Context, dir string, o audit.EmbeddedOptions) (*audit.Report, error) {
 	c, err := control.Dial(dir)
 	if err == nil {
-		err = c.Settle(ctx)
+		_, err = control.Settle.On(ctx, c, control.None{})
 	}
 	if err != nil && !errors.Is(err, control.ErrNotServed) {
 		return nil, err

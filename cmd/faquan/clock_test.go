@@ -50,7 +50,7 @@ func TestClockOfOldDirectory(t *testing.T) {
 	}
 	apply := func(at location) error {
 		return openPlatform(t.Context(), at, func(p control.Platform) error {
-			_, err := p.Apply(t.Context(), testDocument(clockTemplates))
+			_, err := control.Apply.On(t.Context(), p, testDocument(clockTemplates))
 			return err
 		})
 	}
@@ -113,7 +113,7 @@ func TestClockOfOldDatabase(t *testing.T) {
 	}
 	at := location{dir: dir, store: url}
 	if err := openPlatform(t.Context(), at, func(p control.Platform) error {
-		_, err := p.Apply(t.Context(), testDocument(clockTemplates))
+		_, err := control.Apply.On(t.Context(), p, testDocument(clockTemplates))
 		return err
 	}); !errors.Is(err, engine.ErrClock) {
 		t.Errorf("apply: %v", err)

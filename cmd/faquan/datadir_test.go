@@ -37,7 +37,7 @@ func TestExposedDirectory(t *testing.T) {
 		t.Errorf("serve: %v", err)
 	}
 	apply := func(p control.Platform) error {
-		_, err := p.Apply(t.Context(), testDocument(clockTemplates))
+		_, err := control.Apply.On(t.Context(), p, testDocument(clockTemplates))
 		return err
 	}
 	if err := openPlatform(t.Context(), location{dir: dir}, apply); !errors.Is(err, datadir.ErrExposed) {

@@ -119,7 +119,8 @@ func parseRight(text string) (r benefit.ActRight, err error) {
 }
 
 func (q *decideFlags) ask(cmd *cobra.Command, p control.Platform, question *control.Question) error {
-	decision, err := p.Decide(context.WithoutCancel(cmd.Context()), question, q.unmasked)
+	question.Unmasked = q.unmasked
+	decision, err := control.Decide.On(context.WithoutCancel(cmd.Context()), p, question)
 	if err != nil {
 		return err
 	}

@@ -153,7 +153,7 @@ func (d *demo) start(ctx context.Context) error {
 
 // configureGateway gives the platform's public key to the caller.
 func (d *demo) configureGateway(ctx context.Context) error {
-	key, err := d.server.service.PublicKey(ctx)
+	key, err := control.PublicKey.On(ctx, d.server.service, control.None{})
 	if err != nil {
 		return errors.Join(err, d.server.stop())
 	}

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"faquan/internal/benefit"
-	"faquan/internal/control"
 )
 
 // topAct is one call of the demo on TOP, with its expected result.
@@ -119,8 +118,7 @@ func (d *demo) explain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var p control.Platform = d.server.service
-	decision, err := p.Decide(ctx, question, false)
+	decision, err := d.server.service.Decide(ctx, question)
 	if err != nil {
 		return err
 	}

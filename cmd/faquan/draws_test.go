@@ -28,7 +28,7 @@ scenes: [{name: s, merchant: m, scene_code: S, strategy: WEIGHTED, activities: [
 	ctx := context.Background()
 	draws := func(dir string) (all string) {
 		if err := openPlatform(ctx, location{dir: dir}, func(p control.Platform) error {
-			_, err := p.Apply(ctx, doc)
+			_, err := control.Apply.On(ctx, p, doc)
 			return err
 		}); err != nil {
 			t.Fatal(err)

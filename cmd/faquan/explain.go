@@ -50,7 +50,7 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 			}
 			if !s.Refusals {
 				err := openPlatform(cmd.Context(), at, func(p control.Platform) error {
-					return explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON)
+					return explain(cmd.Context(), cmd.OutOrStdout(), finderOf(p), &s, asJSON)
 				})
 				if !errors.Is(err, control.ErrNotFound) || s.Trace == "" && s.Key == "" {
 					return err
@@ -102,40 +102,44 @@ func checkSearch(s *control.Search, bizCode bool) error {
 }
 
 // finder finds decisions.
-type finder interface {
-	Find(context.Context, *control.Search) ([]*control.Decision, error)
+type finder func(context.Context, *control.Search) ([]*control.Decision, error)
+
+func finderOf(p control.Platform) finder {
+	return func(ctx context.Context, s *control.Search) ([]*control.Decision, error) { return control.Find.On(ctx, p, s) }
 }
 
 // refusedBy returns the finder of refusals: the process that serves the directory, or those of this machine on the
 // database. It prints how many are asked, because other machines may have more.
 func refusedBy(note io.Writer, at location) (finder, error) {
 	var (
-		p   finder
+		one *control.Client
 		all control.Processes
 		err error
 	)
 	if at.store == "" {
-		p, err = control.Dial(at.dir)
+		one, err = control.Dial(at.dir)
 	} else {
 		all, err = control.DialShared(at.dir)
-		p = all
 	}
-	if errors.Is(err, control.ErrNotServed) {
+	switch {
+	case errors.Is(err, control.ErrNotServed):
 		return nil, fmt.Errorf("only the process that refused a request remembers it: %w", err)
+	case err != nil:
+		return nil, err
+	case at.store == "":
+		return finderOf(one), nil
 	}
-	if err == nil && at.store != "" {
-		fmt.Fprintf(note, "asking %d processes, those on this machine with --data %s\n", len(all), at.dir)
-	}
-	return p, err
+	fmt.Fprintf(note, "asking %d processes, those on this machine with --data %s\n", len(all), at.dir)
+	return all.Find, nil
 }
 
 // explainRefusals searches the refusals: with --refusals, or when nothing that was issued is found.
 func explainRefusals(cmd *cobra.Command, at location, s control.Search, asJSON bool) error {
 	wanted := s.Refusals
 	s.Refusals = true
-	p, err := refusedBy(cmd.ErrOrStderr(), at)
+	find, err := refusedBy(cmd.ErrOrStderr(), at)
 	if err == nil {
-		err = explain(cmd.Context(), cmd.OutOrStdout(), p, &s, asJSON)
+		err = explain(cmd.Context(), cmd.OutOrStdout(), find, &s, asJSON)
 	}
 	switch {
 	case wanted:
@@ -147,8 +151,8 @@ func explainRefusals(cmd *cobra.Command, at location, s control.Search, asJSON b
 	return err
 }
 
-func explain(ctx context.Context, w io.Writer, p finder, s *control.Search, asJSON bool) error {
-	found, err := p.Find(ctx, s)
+func explain(ctx context.Context, w io.Writer, find finder, s *control.Search, asJSON bool) error {
+	found, err := find(ctx, s)
 	if len(found) == 0 && err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ most SDKs and consoles take.`,
 				return err
 			}
 			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
-				key, err := p.PublicKey(cmd.Context())
+				key, err := control.PublicKey.On(cmd.Context(), p, control.None{})
 				if err != nil {
 					return err
 				}
@@ -189,7 +189,7 @@ On a terminal it asks first. Elsewhere it needs --yes, and exits with 2 without 
 				return err
 			}
 			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
-				if err := p.RotateKey(cmd.Context(), key); err != nil {
+				if _, err := control.RotateKey.On(cmd.Context(), p, control.PrivateKey{PrivateKey: key}); err != nil {
 					return err
 				}
 				return showKey(cmd.OutOrStdout(), &key.PublicKey, "both")

@@ -27,14 +27,15 @@ apps: [{name: shop, merchant: acme, app_key: "12345678", app_secret: helloworld}
 `)}
 	var before, after bytes.Buffer
 	err := openPlatform(ctx, at, func(p control.Platform) error {
-		if _, err := p.Apply(ctx, doc); err != nil {
+		if _, err := control.Apply.On(ctx, p, doc); err != nil {
 			return err
 		}
 		key, err := catalog.NewPlatformKey()
 		if err != nil {
 			return err
 		}
-		return errors.Join(p.RotateKey(ctx, key), p.Export(ctx, &before, true))
+		_, err = control.RotateKey.On(ctx, p, control.PrivateKey{PrivateKey: key})
+		return errors.Join(err, p.Export(ctx, &before, true))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +47,7 @@ apps: [{name: shop, merchant: acme, app_key: "12345678", app_secret: helloworld}
 	}
 	complete := &control.Document{Name: "complete.yaml", Text: before.Bytes()}
 	apply := func(p control.Platform) error {
-		_, err := p.Apply(ctx, complete)
+		_, err := control.Apply.On(ctx, p, complete)
 		return err
 	}
 	if err := openPlatform(ctx, at, apply); !errors.Is(err, postgres.ErrOtherKey) {

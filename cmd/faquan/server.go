@@ -162,7 +162,7 @@ func (s *server) open(ctx context.Context, c *config.Config, doc *control.Docume
 // prepare applies the document, makes the platform's key if there is none, and returns the gateways.
 func (s *server) prepare(ctx context.Context, c *config.Config, doc *control.Document) (*gateways, error) {
 	if doc != nil {
-		plan, err := s.service.Apply(ctx, doc)
+		plan, err := control.Apply.On(ctx, s.service, doc)
 		if err != nil {
 			return nil, err
 		}

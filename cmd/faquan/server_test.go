@@ -71,7 +71,7 @@ func testServer(t *testing.T, dir string, doc *control.Document, change ...func(
 // testCaller calls a server as the app.
 func testCaller(t *testing.T, p control.Platform, url string) *caller {
 	t.Helper()
-	key, err := p.PublicKey(context.Background())
+	key, err := control.PublicKey.On(context.Background(), p, control.None{})
 	if err != nil {
 		t.Fatal(err)
 	}

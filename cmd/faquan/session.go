@@ -55,7 +55,7 @@ also creates a refresh token, with which the app gets the next session by itself
 				return err
 			}
 			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
-				g, err := p.NewSession(cmd.Context(), o)
+				g, err := control.NewSession.On(cmd.Context(), p, o)
 				if err != nil {
 					return err
 				}
@@ -106,7 +106,7 @@ and when they expire, at +08:00. Keys are not shown. --all also lists those that
 				return err
 			}
 			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
-				all, err := p.ListSessions(cmd.Context(), f)
+				all, err := control.ListSessions.On(cmd.Context(), p, f)
 				if err != nil {
 					return err
 				}
@@ -180,7 +180,7 @@ func sessionName(cmd *cobra.Command, arg string) (string, error) {
 }
 
 func revoke(ctx context.Context, w io.Writer, p control.Platform, name string) error {
-	ended, err := p.RevokeSession(ctx, name)
+	ended, err := control.RevokeSession.On(ctx, p, name)
 	if err != nil {
 		return err
 	}

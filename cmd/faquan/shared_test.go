@@ -129,7 +129,7 @@ func TestChangesReachOtherProcesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := one.service.RotateKey(ctx, key); err != nil {
+	if _, err := one.service.RotateKey(ctx, control.PrivateKey{PrivateKey: key}); err != nil {
 		t.Fatal(err)
 	}
 	app.gatewayKey = &key.PublicKey

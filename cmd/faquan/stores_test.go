@@ -207,7 +207,7 @@ apps:
 		"app.pem":      pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER(&testKey().PublicKey)}),
 	}}
 	if err := openPlatform(t.Context(), at, func(p control.Platform) error {
-		_, err := p.Apply(t.Context(), document)
+		_, err := control.Apply.On(t.Context(), p, document)
 		return err
 	}); err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ import (
 	"faquan/internal/session"
 )
 
-// fake is a Platform with given answers.
+// fake answers the calls as given.
 type fake struct {
 	plan     *catalog.Plan
 	text     string
@@ -48,16 +48,16 @@ func (f *fake) Export(_ context.Context, w io.Writer, secrets bool) error {
 	return f.err
 }
 
-func (f *fake) PublicKey(context.Context) (*rsa.PublicKey, error) {
+func (f *fake) PublicKey(context.Context, None) (*rsa.PublicKey, error) {
 	if f.key == nil {
 		return nil, f.err
 	}
 	return &f.key.PublicKey, f.err
 }
 
-func (f *fake) RotateKey(_ context.Context, key *rsa.PrivateKey) error {
-	f.key = key
-	return f.err
+func (f *fake) RotateKey(_ context.Context, key PrivateKey) (None, error) {
+	f.key = key.PrivateKey
+	return None{}, f.err
 }
 
 func (f *fake) NewSession(_ context.Context, o session.Order) (*session.Grant, error) {
@@ -71,19 +71,31 @@ func (f *fake) ListSessions(_ context.Context, filter session.Filter) ([]session
 	return []session.Info{{Digest: benefit.SessionDigest("k"), App: filter.App, State: fmt.Sprint(filter.All)}}, f.err
 }
 
-func (f *fake) Settle(context.Context) error {
+func (f *fake) Settle(context.Context, None) (None, error) {
 	f.settled = true
-	return f.err
+	return None{}, f.err
 }
 
-// serveAt serves a Platform on the socket of a directory and gives a client of it.
-func serveAt(t *testing.T, dir string, p Platform) *Client {
+// serveAt serves a fake on the socket of a directory and gives a client of it.
+func serveAt(t *testing.T, dir string, p *fake) *Client {
 	t.Helper()
 	l, err := Listen(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: Handler(p, func() Status { return Status{Version: "v1", PID: 7, URL: "http://here"} })}
+	mux := statusMux(func() Status { return Status{Version: "v1", PID: 7, URL: "http://here"} })
+	handleExport(mux, p)
+	Apply.handle(mux, p.Apply)
+	Diff.handle(mux, p.Diff)
+	PublicKey.handle(mux, p.PublicKey)
+	RotateKey.handle(mux, p.RotateKey)
+	Settle.handle(mux, p.Settle)
+	Decide.handle(mux, p.Decide)
+	Find.handle(mux, p.Find)
+	NewSession.handle(mux, p.NewSession)
+	RevokeSession.handle(mux, p.RevokeSession)
+	ListSessions.handle(mux, p.ListSessions)
+	server := &http.Server{Handler: mux}
 	var done sync.WaitGroup
 	done.Go(func() { server.Serve(l) })
 	t.Cleanup(func() { server.Close(); done.Wait() })
@@ -112,8 +124,8 @@ func TestRoundTrips(t *testing.T) {
 	}
 	c := serveAt(t, t.TempDir(), p)
 	document := &Document{Name: "c.yaml", Text: []byte("merchants: []"), Attached: map[string][]byte{"k.pem": {0, 255}}}
-	for name, do := range map[string]planFunc{"apply": c.Apply, "diff": c.Diff} {
-		plan, err := do(ctx, document)
+	for name, do := range map[string]Call[*Document, *catalog.Plan]{"apply": Apply, "diff": Diff} {
+		plan, err := do.On(ctx, c, document)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,35 +137,35 @@ func TestRoundTrips(t *testing.T) {
 	if err := c.Export(ctx, &out, true); err != nil || out.String() != p.text || !p.secrets {
 		t.Errorf("export: %v, %d bytes, secrets %t", err, out.Len(), p.secrets)
 	}
-	if err := c.Settle(ctx); err != nil || !p.settled {
+	if _, err := Settle.On(ctx, c, None{}); err != nil || !p.settled {
 		t.Errorf("settle: %v, arrived %t", err, p.settled)
 	}
-	if key, err := c.PublicKey(ctx); key != nil || err != nil {
+	if key, err := PublicKey.On(ctx, c, None{}); key != nil || err != nil {
 		t.Errorf("no key: %v, %v", key, err)
 	}
-	if err := c.RotateKey(ctx, testKey()); err != nil {
+	if _, err := RotateKey.On(ctx, c, PrivateKey{testKey()}); err != nil {
 		t.Fatal(err)
 	}
-	if key, err := c.PublicKey(ctx); err != nil || !key.Equal(&testKey().PublicKey) || !p.key.Equal(testKey()) {
+	if key, err := PublicKey.On(ctx, c, None{}); err != nil || !key.Equal(&testKey().PublicKey) || !p.key.Equal(testKey()) {
 		t.Errorf("the key arrives as another one: %v", err)
 	}
 	asked := benefit.Params{SceneCode: "S", Rights: []benefit.ActRight{{ActCode: "a", RightID: 1<<62 + 1}}}
-	decision, err := c.Decide(ctx, &Question{App: "shop", Request: benefit.Request{Key: "k", Params: asked}}, true)
+	decision, err := Decide.On(ctx, c, &Question{App: "shop", Request: benefit.Request{Key: "k", Params: asked}, Unmasked: true})
 	if diff := cmp.Diff(&Decision{Outcome: Issues, App: "shop", Key: "k", Params: asked, Replayed: true}, decision); diff != "" || err != nil {
 		t.Errorf("decide: %v (-want +got)\n%s", err, diff)
 	}
-	found, err := c.Find(ctx, &Search{Key: "k", Trace: "t"})
+	found, err := Find.On(ctx, c, &Search{Key: "k", Trace: "t"})
 	if diff := cmp.Diff([]*Decision{{Outcome: Refused, Key: "k", CallerTrace: "t"}}, found); diff != "" || err != nil {
 		t.Errorf("find: %v (-want +got)\n%s", err, diff)
 	}
 	order := session.Order{App: "shop", Merchant: "acme", User: "alice", Lifetime: 1, Refresh: 2}
-	if g, err := c.NewSession(ctx, order); err != nil || p.order != order || g.Access != "key" || g.Expires != 7 || g.User.Name != "alice" {
+	if g, err := NewSession.On(ctx, c, order); err != nil || p.order != order || g.Access != "key" || g.Expires != 7 || g.User.Name != "alice" {
 		t.Errorf("new session: %+v of %+v, %v", g, p.order, err)
 	}
-	if n, err := c.RevokeSession(ctx, "<four>"); err != nil || n != 6 {
+	if n, err := RevokeSession.On(ctx, c, "<four>"); err != nil || n != 6 {
 		t.Errorf("revoke: %d, %v", n, err)
 	}
-	if all, err := c.ListSessions(ctx, session.Filter{App: "shop", All: true}); err != nil || len(all) != 1 ||
+	if all, err := ListSessions.On(ctx, c, session.Filter{App: "shop", All: true}); err != nil || len(all) != 1 ||
 		all[0] != (session.Info{Digest: benefit.SessionDigest("k"), App: "shop", State: "true"}) {
 		t.Errorf("list: %+v, %v", all, err)
 	}
@@ -168,7 +180,7 @@ func TestErrorsTravel(t *testing.T) {
 	problems := catalog.Problems{{File: "c.yaml", Line: 3, Reason: "unknown field"}, {File: "c.yaml", Line: 9, Reason: "twice"}}
 	p := &fake{text: "half of ", err: problems}
 	c := serveAt(t, t.TempDir(), p)
-	_, err := c.Apply(ctx, &Document{})
+	_, err := Apply.On(ctx, c, &Document{})
 	var got catalog.Problems
 	if !errors.As(err, &got) {
 		t.Fatalf("got %v", err)
@@ -177,19 +189,19 @@ func TestErrorsTravel(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	p.err = ErrNotFound
-	if _, err := c.Find(ctx, &Search{}); !errors.Is(err, ErrNotFound) {
+	if _, err := Find.On(ctx, c, &Search{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("what is not found: %v", err)
 	}
 	p.err = errors.New("the disk is full")
 	for name, do := range map[string]func() error{
-		"apply":       func() error { _, err := c.Apply(ctx, &Document{}); return err },
-		"diff":        func() error { _, err := c.Diff(ctx, &Document{}); return err },
-		"settle":      func() error { return c.Settle(ctx) },
-		"key":         func() error { _, err := c.PublicKey(ctx); return err },
-		"rotate":      func() error { return c.RotateKey(ctx, testKey()) },
-		"new session": func() error { _, err := c.NewSession(ctx, session.Order{}); return err },
-		"revoke":      func() error { _, err := c.RevokeSession(ctx, ""); return err },
-		"list":        func() error { _, err := c.ListSessions(ctx, session.Filter{}); return err },
+		"apply":       func() error { _, err := Apply.On(ctx, c, &Document{}); return err },
+		"diff":        func() error { _, err := Diff.On(ctx, c, &Document{}); return err },
+		"settle":      func() error { _, err := Settle.On(ctx, c, None{}); return err },
+		"key":         func() error { _, err := PublicKey.On(ctx, c, None{}); return err },
+		"rotate":      func() error { _, err := RotateKey.On(ctx, c, PrivateKey{testKey()}); return err },
+		"new session": func() error { _, err := NewSession.On(ctx, c, session.Order{}); return err },
+		"revoke":      func() error { _, err := RevokeSession.On(ctx, c, ""); return err },
+		"list":        func() error { _, err := ListSessions.On(ctx, c, session.Filter{}); return err },
 		"export":      func() error { return c.Export(ctx, io.Discard, false) },
 	} {
 		if err := do(); err == nil || err.Error() != "the disk is full" {
@@ -294,8 +306,8 @@ func TestReadDocument(t *testing.T) {
 	}
 }
 
-func (f *fake) Decide(_ context.Context, q *Question, unmasked bool) (*Decision, error) {
-	return &Decision{Outcome: Issues, App: q.App, Key: q.Request.Key, Params: q.Request.Params, Replayed: unmasked}, f.err
+func (f *fake) Decide(_ context.Context, q *Question) (*Decision, error) {
+	return &Decision{Outcome: Issues, App: q.App, Key: q.Request.Key, Params: q.Request.Params, Replayed: q.Unmasked}, f.err
 }
 
 func (f *fake) Find(_ context.Context, s *Search) ([]*Decision, error) {

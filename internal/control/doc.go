@@ -2,9 +2,9 @@
 //
 // Only one process at a time may have a data directory open. While `faquan serve` has it, the other commands
 // (apply, diff, export, key, decide, explain) ask that process, through a socket in the directory; otherwise they open the
-// directory themselves. Both ways implement Platform, so that a command need not distinguish them:
+// directory themselves. Both ways are a Platform, on which a command makes a Call, so that it need not distinguish them:
 //
-//	Desk    does the work, on an open store
+//	Service does the work, on an open store
 //	Client  asks the Service of another process through the socket
 //	Handler serves a Service on the socket
 //

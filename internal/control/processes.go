@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,9 +48,6 @@ func ListenShared(dir string) (net.Listener, error) {
 	}
 	return listen(dir, sharedName())
 }
-
-// SharedHandler returns the handler that answers the requests of Processes.
-func SharedHandler(find findFunc, status func() Status) http.Handler { return asked(find, status) }
 
 // DialShared connects to the processes of this machine that have their key file in the directory. The error wraps
 // ErrNotServed when there is none.
@@ -114,7 +110,7 @@ func (c *Client) findNamed(ctx context.Context, s *Search) ([]*Decision, error) 
 	if err != nil {
 		return nil, err
 	}
-	found, err := c.Find(ctx, s)
+	found, err := Find.On(ctx, c, s)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("process %d at %s: %w", status.PID, status.URL, err)
 	}

@@ -180,10 +180,10 @@ func TestSharedSocketOnlyTells(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := all[0].PublicKey(context.Background()); err == nil {
+	if _, err := PublicKey.On(context.Background(), all[0], None{}); err == nil {
 		t.Error("it shows the platform's key")
 	}
-	if err := all[0].Settle(context.Background()); err == nil {
+	if _, err := Settle.On(context.Background(), all[0], None{}); err == nil {
 		t.Error("it settles")
 	}
 	sockets, _ := filepath.Glob(filepath.Join(dir, "*.sock"))

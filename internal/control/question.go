@@ -18,8 +18,9 @@ import (
 type Question struct {
 	App string // the name of the calling app in the catalogue
 	// Request is the request without App and, for an OPEN_ID, the recipient's app, which are filled in.
-	Request benefit.Request
-	Scope   ScopeName
+	Request  benefit.Request
+	Scope    ScopeName
+	Unmasked bool // do not mask codes and identifiers of people
 }
 
 // ScopeName names the scope of a key by names of the catalogue. Exactly one form is used: Template (the scope of
@@ -76,8 +77,14 @@ type Search struct {
 	Unmasked bool // do not mask codes and identifiers of people
 }
 
-// Decide implements Platform.
-func (d *Service) Decide(ctx context.Context, q *Question, unmasked bool) (*Decision, error) {
+// The calls about decisions: see the methods of Service.
+var (
+	Decide = newCall("/decide", "", (*Service).Decide)
+	Find   = newCall("/find", "", (*Service).Find)
+)
+
+// Decide returns how a request would be decided now, without issuing anything.
+func (d *Service) Decide(ctx context.Context, q *Question) (*Decision, error) {
 	cat := d.Issuer.Catalogue()
 	app, err := appByName(cat, q.App)
 	if err != nil {
@@ -95,7 +102,7 @@ func (d *Service) Decide(ctx context.Context, q *Question, unmasked bool) (*Deci
 	if err != nil {
 		return nil, err
 	}
-	t := formatter{cat: cat, unmasked: unmasked}
+	t := formatter{cat: cat, unmasked: q.Unmasked}
 	if o.Issuance != nil && o.Replayed { //guard:TestDecideBoundKey
 		return d.describeBound(ctx, t, &o, explanation)
 	}
@@ -170,7 +177,7 @@ const keptTrace = 256
 // ErrNotFound is returned when a Search finds nothing.
 var ErrNotFound = errors.New("nothing is found")
 
-// Find implements Platform.
+// Find returns decisions that were made, oldest first (refusals newest first); ErrNotFound when there are none.
 func (d *Service) Find(ctx context.Context, s *Search) ([]*Decision, error) {
 	if s.Limit <= 0 {
 		s.Limit = 100

@@ -89,7 +89,7 @@ func question(key string) *Question {
 func TestDecideIssuesNothing(t *testing.T) {
 	d := deskWorld(t)
 	for n := range 5 { // more than the stock
-		decision, err := d.Decide(t.Context(), question("k"), false)
+		decision, err := d.Decide(t.Context(), question("k"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,13 +249,13 @@ func TestDecideBoundKey(t *testing.T) {
 	r := q.Request
 	r.Scope = scope.Biz(1, "B")
 	o := d.mustIssue(t, &r)
-	decision, err := d.Decide(t.Context(), question("k"), false)
+	decision, err := d.Decide(t.Context(), question("k"))
 	if err != nil || !decision.Replayed || len(decision.Vouchers) != 1 || decision.Vouchers[0].ID != strconv.Itoa(int(o.Issuance.ID)) || decision.Lines[0].Seen.Count != 0 {
 		t.Errorf("bound: %+v, %v", decision, err)
 	}
 	other := question("k")
 	other.Request.Fingerprint = benefit.FingerprintOf(nil, "another")
-	decision, err = d.Decide(t.Context(), other, false)
+	decision, err = d.Decide(t.Context(), other)
 	if err != nil || decision.Reason != "KEY_CONFLICT" || len(decision.Vouchers) > 0 || len(decision.Candidates) > 0 || decision.Remark == "" {
 		t.Errorf("conflict: %+v, %v", decision, err)
 	}

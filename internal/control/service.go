@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,37 +17,32 @@ import (
 	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/seal"
-	"faquan/internal/session"
 	"faquan/internal/store"
 )
 
-// Platform is the set of operations of the commands on a data directory.
+// Platform carries out the calls of the commands on a data directory: a Service in this process, or a Client, which
+// asks the Service of another.
 type Platform interface {
-	// Apply applies a catalogue file as a whole or not at all; the error of a file that does not fit is catalog.Problems.
-	// When it returns a plan without error, the plan is in force and durable.
-	Apply(ctx context.Context, d *Document) (*catalog.Plan, error)
-	// Diff returns the plan of Apply without applying it.
-	Diff(ctx context.Context, d *Document) (*catalog.Plan, error)
 	// Export writes the whole catalogue as a file, with or without the secrets.
 	Export(ctx context.Context, w io.Writer, secrets bool) error
-	// PublicKey returns the platform's key, by which callers verify Alipay answers; nil before there is one.
-	PublicKey(ctx context.Context) (*rsa.PublicKey, error)
-	// RotateKey replaces the private key; the new one is in force at once.
-	RotateKey(ctx context.Context, key *rsa.PrivateKey) error
-	// Decide returns how a request would be decided now, without issuing anything.
-	Decide(ctx context.Context, q *Question, unmasked bool) (*Decision, error)
-	// Find returns decisions that were made, oldest first (refusals newest first); ErrNotFound when there are none.
-	Find(ctx context.Context, s *Search) ([]*Decision, error)
-
-	// NewSession issues a session; the answer has its key. RevokeSession ends a session and its family, and returns how
-	// many ended; ListSessions returns the sessions without their keys. See package session.
-	NewSession(ctx context.Context, o session.Order) (*session.Grant, error)
-	RevokeSession(ctx context.Context, name string) (ended int, err error)
-	ListSessions(ctx context.Context, f session.Filter) ([]session.Info, error)
-
-	// Settle writes what was committed so far to the directory's files, so that a reader of the files sees it.
-	Settle(ctx context.Context) error
 }
+
+var (
+	_ Platform = (*Service)(nil)
+	_ Platform = (*Client)(nil)
+)
+
+// The calls about the catalogue and the platform's key: see the methods of Service.
+var (
+	Apply     = newCall("/apply", "Applying the same file again is safe", (*Service).Apply)
+	Diff      = newCall("/diff", "", (*Service).Diff)
+	PublicKey = newCall("/key", "", (*Service).publicKey)
+	RotateKey = newCall("/key/rotate", "Compare `faquan key show` with the key that callers have, or rotate again", (*Service).RotateKey)
+	Settle    = newCall("/settle", "", (*Service).settle)
+)
+
+// None is what a call takes or returns that takes or returns nothing.
+type None struct{}
 
 // Document is a catalogue file with the key files that it names.
 type Document struct {
@@ -99,7 +96,7 @@ func (d *Document) parse() (*catalog.File, error) {
 	return file, nil
 }
 
-// Service is the Platform of the process that has the store open.
+// Service does the work of the calls in the process that has the store open.
 type Service struct {
 	Store  store.Store
 	Issuer *engine.Engine
@@ -111,9 +108,8 @@ type Service struct {
 	Changed func(ctx context.Context) error
 }
 
-var _ Platform = (*Service)(nil)
-
-// Apply implements Platform.
+// Apply applies a catalogue file as a whole or not at all; the error of a file that does not fit is catalog.Problems. When
+// it returns a plan without error, the plan is in force and durable.
 func (d *Service) Apply(ctx context.Context, doc *Document) (*catalog.Plan, error) {
 	file, err := doc.parse()
 	if err != nil {
@@ -127,13 +123,13 @@ func (d *Service) Apply(ctx context.Context, doc *Document) (*catalog.Plan, erro
 		return changes, err
 	})
 	if err != nil {
-		return nil, advised(err, applyAgain)
+		return nil, err
 	}
 	plan.Applied = true
 	return plan, nil
 }
 
-// Diff implements Platform.
+// Diff returns the plan of Apply without applying it.
 func (d *Service) Diff(ctx context.Context, doc *Document) (*catalog.Plan, error) {
 	file, err := doc.parse()
 	if err != nil {
@@ -151,7 +147,7 @@ func (d *Service) Diff(ctx context.Context, doc *Document) (*catalog.Plan, error
 	return file.Plan(ctx, r, cat, d.Box)
 }
 
-// Export implements Platform.
+// Export writes the whole catalogue as a file, with or without the secrets.
 func (d *Service) Export(ctx context.Context, w io.Writer, secrets bool) error {
 	r, err := d.Store.Read(ctx)
 	if err != nil {
@@ -178,8 +174,8 @@ func catalogueOf(ctx context.Context, r store.Reader) (*benefit.Catalogue, error
 	return benefit.CatalogueOf(version, entities)
 }
 
-// PublicKey implements Platform.
-func (d *Service) PublicKey(ctx context.Context) (*rsa.PublicKey, error) {
+// publicKey returns the platform's key, by which callers verify Alipay answers; nil before there is one.
+func (d *Service) publicKey(ctx context.Context, _ None) (*rsa.PublicKey, error) {
 	key, err := d.PrivateKey(ctx)
 	if key == nil || err != nil {
 		return nil, err
@@ -200,9 +196,36 @@ func (d *Service) PrivateKey(ctx context.Context) (*rsa.PrivateKey, error) {
 	return platform.Key(d.Box)
 }
 
-// RotateKey implements Platform.
-func (d *Service) RotateKey(ctx context.Context, key *rsa.PrivateKey) error {
-	return advised(d.change(ctx, engine.ChangeFunc(catalog.RotatePlatformKey(d.Box, key))), rotateAgain)
+// PrivateKey is a key of the platform; its JSON is a string, the PKCS#8 in base64.
+type PrivateKey struct{ *rsa.PrivateKey }
+
+func (k PrivateKey) MarshalJSON() ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(k.PrivateKey)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(der)
+}
+
+func (k *PrivateKey) UnmarshalJSON(text []byte) error {
+	var der []byte
+	if err := json.Unmarshal(text, &der); err != nil {
+		return err
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return err
+	}
+	var ok bool
+	if k.PrivateKey, ok = key.(*rsa.PrivateKey); !ok {
+		return fmt.Errorf("the key is a %T, not an RSA key", key)
+	}
+	return nil
+}
+
+// RotateKey replaces the private key; the new one is in force at once.
+func (d *Service) RotateKey(ctx context.Context, key PrivateKey) (none None, err error) {
+	return none, d.change(ctx, engine.ChangeFunc(catalog.RotatePlatformKey(d.Box, key.PrivateKey)))
 }
 
 // EnsureKey makes the platform's key if there is none.
@@ -213,13 +236,14 @@ func (d *Service) EnsureKey(ctx context.Context) error {
 	return d.change(ctx, engine.ChangeFunc(catalog.EnsurePlatformKey(d.Box)))
 }
 
-// Settle implements Platform: a reader sees everything committed before it was opened.
-func (d *Service) Settle(ctx context.Context) error {
+// settle writes what was committed so far to the directory's files, so that a reader of the files sees it: a store's
+// reader sees everything committed before it was opened.
+func (d *Service) settle(ctx context.Context, _ None) (none None, err error) {
 	r, err := d.Store.Read(ctx)
 	if err != nil {
-		return err
+		return none, err
 	}
-	return r.Close()
+	return none, r.Close()
 }
 
 // errNotShown is returned when a change is durable, but the gateways failed to load it.

@@ -11,16 +11,11 @@ import (
 // did not wait for it.
 var errNoAnswer = errors.New("no answer from the serving process")
 
-// Advice for when it is unknown whether a change was made.
-const (
-	applyAgain   = "Applying the same file again is safe"
-	rotateAgain  = "Compare `faquan key show` with the key that callers have, or rotate again"
-	sessionAgain = "If a session was made, its key is lost: `faquan session list` shows it, revoke it and make another"
-	revokeAgain  = "Revoking it again is safe"
-)
-
-// advised adds advice to the error of a change whose outcome is unknown.
+// advised adds advice to the error of a change whose outcome is unknown; advice is "" for a call that changes nothing.
 func advised(err error, advice string) error {
+	if advice == "" {
+		return err
+	}
 	if errors.Is(err, errNoAnswer) {
 		err = fmt.Errorf("%w: %w", engine.ErrChangeUnknown, err)
 	}
