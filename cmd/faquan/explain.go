@@ -105,7 +105,9 @@ func checkSearch(s *control.Search, bizCode bool) error {
 type finder func(context.Context, *control.Search) ([]*control.Decision, error)
 
 func finderOf(p control.Platform) finder {
-	return func(ctx context.Context, s *control.Search) ([]*control.Decision, error) { return control.Find.On(ctx, p, s) }
+	return func(ctx context.Context, s *control.Search) ([]*control.Decision, error) {
+		return control.Find.On(ctx, p, s)
+	}
 }
 
 // refusedBy returns the finder of refusals: the process that serves the directory, or those of this machine on the

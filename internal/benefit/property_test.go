@@ -17,7 +17,7 @@ import (
 func TestRandomHistories(t *testing.T) {
 	tally := map[Reason]int{}
 	never := func() (all []Reason) {
-		for _, r := range Reasons() {
+		for _, r := range IssueReasons() {
 			if tally[r] == 0 {
 				all = append(all, r)
 			}

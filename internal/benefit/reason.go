@@ -1,6 +1,10 @@
 package benefit
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // Reason describes why a line was refused. There is one list for all gateways; each maps it to its own codes in one
 // table. The order of the constants is the order in which refusals win: of two reasons that both hold, the smaller one
@@ -90,13 +94,12 @@ var reasonNames = map[Reason]string{
 
 // Reasons lists every reason of a refusal in the order in which they win.
 func Reasons() []Reason {
-	return []Reason{
-		KeyConflict, IdentifierInvalid, UserTypeNotAllowed, TemplateNotFound, UserNotFound, SceneNotFound, ActivityNotFound,
-		RightNotFound, NarrowingNotAllowed, OtherMerchant,
-		TemplateDraft, TemplatePaused, TemplateNotOpen, ActivityNotOpen, SceneNotOpen, TemplateEnded, Guarded, UserFrozen,
-		UserLimit, PersonLimit, UserDayLimit, StockEmpty, BudgetEmpty, DayStockEmpty, DayBudgetEmpty, CodesEmpty, AmountNotAllowed,
-		AmountMissing, AmountOutOfRange,
-	}
+	return slices.Sorted(maps.Keys(reasonNames))[1:] // without NotRefused
+}
+
+// IssueReasons lists the reasons for which an issue is refused. Those of other commands have numbers from 100 on.
+func IssueReasons() []Reason {
+	return slices.DeleteFunc(Reasons(), func(r Reason) bool { return r >= 100 })
 }
 
 // String returns the reason's name, such as STOCK_EMPTY.

@@ -100,7 +100,7 @@ var ofDecisions = []Reason{SceneNotFound, ActivityNotFound, RightNotFound, Narro
 
 // ofLines returns the reasons that a line meets.
 func ofLines() []Reason {
-	return slices.DeleteFunc(Reasons(), func(r Reason) bool { return slices.Contains(ofDecisions, r) })
+	return slices.DeleteFunc(IssueReasons(), func(r Reason) bool { return slices.Contains(ofDecisions, r) })
 }
 
 const noTemplate = "a template that does not exist has no status, window, limits, stock or amounts"

@@ -77,7 +77,7 @@ func TestEveryReasonHasOneCode(t *testing.T) {
 		got = append(got, r.reason)
 	}
 	slices.Sort(got)
-	want := slices.DeleteFunc(benefit.Reasons(), func(r benefit.Reason) bool { return slices.Contains(elsewhere, r) })
+	want := slices.DeleteFunc(benefit.IssueReasons(), func(r benefit.Reason) bool { return slices.Contains(elsewhere, r) })
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-reasons +table)\n%s", diff)
 	}

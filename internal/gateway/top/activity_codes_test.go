@@ -22,7 +22,7 @@ func TestEveryReasonOfASend(t *testing.T) {
 		benefit.SceneNotFound, benefit.ActivityNotFound, benefit.RightNotFound, benefit.NarrowingNotAllowed,
 		benefit.SceneNotOpen,
 	}
-	for _, reason := range benefit.Reasons() {
+	for _, reason := range benefit.IssueReasons() {
 		row, ok := activityRefusals[reason]
 		if ok == slices.Contains(elsewhere, reason) {
 			t.Errorf("%v: in the table: %v", reason, ok)

@@ -96,7 +96,7 @@ func TestGoldenDecisionSend(t *testing.T) {
 		calls("missing object", &labCall{method: decisionMethod}),
 		calls("broken object", &labCall{method: decisionMethod, body: `{"scene_code":`}),
 	}
-	for _, reason := range benefit.Reasons() {
+	for _, reason := range benefit.IssueReasons() {
 		if reason >= benefit.TemplateNotFound && reason != benefit.SceneNotFound && reason != benefit.ActivityNotFound &&
 			reason != benefit.RightNotFound && reason != benefit.NarrowingNotAllowed && reason != benefit.SceneNotOpen {
 			cases = append(cases, calls("line "+reason.String(), refusing(traced("k", nil), reason)))
@@ -132,7 +132,7 @@ func TestGoldenCertificateSend(t *testing.T) {
 		calls("an out_id beyond 64 bits", certificate(object{"out_id": json.Number("9223372036854775808")})),
 		calls("missing object", &labCall{method: sendMethod, session: "ours"}),
 	}
-	for _, reason := range benefit.Reasons() {
+	for _, reason := range benefit.IssueReasons() {
 		cases = append(cases, calls(reason.String(), refusing(certificate(nil), reason)))
 	}
 	checkGolden(t, "certificate.send", cases)

@@ -78,7 +78,7 @@ func TestEveryReasonHasACode(t *testing.T) {
 	notTheCallers := []benefit.Reason{
 		benefit.TemplateNotFound, benefit.CodesEmpty, benefit.AmountNotAllowed, benefit.AmountMissing, benefit.AmountOutOfRange,
 	}
-	for _, r := range benefit.Reasons() {
+	for _, r := range benefit.IssueReasons() {
 		if r == benefit.IdentifierInvalid || r == benefit.UserTypeNotAllowed {
 			continue
 		}
