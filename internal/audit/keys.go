@@ -50,6 +50,12 @@ func keysOf(i *benefit.Issuance) iter.Seq[scopedKey] {
 	}
 }
 
+func (c *recount) addKeys(i *benefit.Issuance) {
+	for k := range keysOf(i) {
+		c.keys.add(c.printOf(k))
+	}
+}
+
 // settleKeys looks for keys and codes that stand twice. Where prints are equal it reads the rows once more to see
 // whether the keys are; more often when there are very many.
 func (c *recount) settleKeys(ctx context.Context) error {

@@ -62,8 +62,8 @@ func (b *boxCards) number(card string) uint16 {
 	return n
 }
 
-// addActivityGrant takes what an issuance gave by activities.
-func (c *recount) addActivityGrant(i *benefit.Issuance) {
+// addActivityGrants takes what an issuance gave by activities.
+func (c *recount) addActivityGrants(i *benefit.Issuance) {
 	first, last, version := moments(i)
 	for k := range i.Lines {
 		l := &i.Lines[k]

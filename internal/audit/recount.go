@@ -92,45 +92,66 @@ func countAgain(ctx context.Context, r store.Reader, o Options) (*recount, error
 	return c, c.passes(ctx)
 }
 
+// law is a law over what a pass over the issuances has collected.
+type law struct {
+	add    func(i *benefit.Issuance)
+	settle func(ctx context.Context) error // at the end of a pass
+	next   func() bool                     // reports whether another pass is needed: see window
+}
+
+// laws lists the laws that take passes. Those of laterLaws compare what is known when the passes are over.
+func (c *recount) laws() []law {
+	return []law{
+		{c.addGrants, c.settleUsers, c.users.next},
+		{c.addActivityGrants, c.settleParticipations, c.activityGrants.next},
+		{c.addKeys, c.settleKeys, c.keys.next},
+	}
+}
+
+func (c *recount) laterLaws() []func(ctx context.Context) error {
+	return []func(ctx context.Context) error{c.settlePersons, c.settleTotals}
+}
+
 // passes goes over all issuances as often as memory makes it necessary.
 func (c *recount) passes(ctx context.Context) error {
 	c.first = true
+	laws := c.laws()
 	for more := true; more; c.first = false {
 		c.report.Checked.Passes++
 		for i, err := range c.r.AllIssuances(ctx) {
 			if err != nil {
 				return fmt.Errorf("reading the issuances: %w", err)
 			}
+			for _, law := range laws {
+				law.add(i)
+			}
+			if !c.first {
+				continue
+			}
 			if err := c.issuance(ctx, i); err != nil {
 				return err
 			}
 		}
-		for _, settle := range []func(context.Context) error{c.settleUsers, c.settleQuotas, c.settleParticipations, c.settleKeys} {
-			if err := settle(ctx); err != nil {
+		more = false
+		for _, law := range laws {
+			if err := law.settle(ctx); err != nil {
 				return err
 			}
 		}
-		moreUsers, moreJoins, moreKeys := c.users.next(), c.activityGrants.next(), c.keys.next()
-		more = moreUsers || moreJoins || moreKeys
-	}
-	c.settlePersons()
-	return c.settleTotals(ctx)
-}
-
-// issuance takes one issuance.
-func (c *recount) issuance(ctx context.Context, i *benefit.Issuance) error {
-	for k := range keysOf(i) {
-		c.keys.add(c.printOf(k))
-	}
-	c.addActivityGrant(i)
-	for k := range i.Lines {
-		if l := &i.Lines[k]; l.Issued > 0 {
-			c.users.add(c.grantedBy(i, l))
+		for _, law := range laws {
+			more = law.next() || more
 		}
 	}
-	if !c.first {
-		return nil
+	for _, settle := range c.laterLaws() {
+		if err := settle(ctx); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// issuance looks at one issuance by itself.
+func (c *recount) issuance(ctx context.Context, i *benefit.Issuance) error {
 	c.report.Checked.Issuances++
 	c.shape(i)
 	c.decision(i)

@@ -33,8 +33,16 @@ func (c *recount) grantedBy(i *benefit.Issuance, l *benefit.IssuedLine) grant {
 	}
 }
 
-// settleUsers checks that the users who received something in this pass are there. On the first pass it also
-// learns who is linked to a person, and asks some of them back by their identifiers.
+func (c *recount) addGrants(i *benefit.Issuance) {
+	for k := range i.Lines {
+		if l := &i.Lines[k]; l.Issued > 0 {
+			c.users.add(c.grantedBy(i, l))
+		}
+	}
+}
+
+// settleUsers checks that the users who received something in this pass are there, and that their counters are what they
+// received. On the first pass it also finds out who is linked to a person, and looks some of them up by their identifiers.
 func (c *recount) settleUsers(ctx context.Context) error {
 	all := c.users.rows
 	slices.SortFunc(all, func(a, b grant) int {
@@ -62,7 +70,7 @@ func (c *recount) settleUsers(ctx context.Context) error {
 		}
 	}
 	missing(func(benefit.UserID) bool { return true })
-	return nil
+	return c.settleQuotas(ctx)
 }
 
 // user takes a user's row, once.
@@ -210,7 +218,7 @@ func (c *recount) addShare(person int32, k benefit.QuotaKey, total int64) {
 
 // settlePersons lists who has more than a limit per person of today or, where there is a history, may have had
 // more than one of its day.
-func (c *recount) settlePersons() {
+func (c *recount) settlePersons(context.Context) error {
 	c.report.Checked.Persons = int64(len(c.shares))
 	names := make([]string, len(c.persons))
 	for name, n := range c.persons {
@@ -229,4 +237,5 @@ func (c *recount) settlePersons() {
 			c.crowded = append(c.crowded, *p)
 		}
 	}
+	return nil
 }

@@ -25,8 +25,8 @@ func (c *Issue) String() string { return "issue in the scope " + string(c.Reques
 // Check rejects requests that no gateway may build.
 func (c *Issue) Check() error {
 	r := c.Request
-	if r.Scope == "" || !ValidKey(r.Key) {
-		return fmt.Errorf("the key must have 1 to %d characters, in a scope", MaxKey)
+	if err := checkKey(r.Scope, r.Key); err != nil {
+		return err
 	}
 	if (len(r.Lines) == 0) == (r.Params.SceneCode == "") || r.Recipient.Type == "" {
 		return fmt.Errorf("a recipient is needed, and lines or a scene")

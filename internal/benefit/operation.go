@@ -31,15 +31,47 @@ func (i *Issuance) Operation() Operation {
 	}
 }
 
-// Operation returns what stands under the key of a command that does not issue, nil when nothing does, and whether this
-// batch has put it there. The command compares scope and key, which may share a digest with others, and the fingerprint.
-func (s *State) Operation(c ClaimID) (op *Operation, uncommitted bool) {
-	row, loaded := Operations.Get(&s.rows, c)
+// Keyed is what commands other than [Issue] have in common: a key, under which a command stands as an operation once it was
+// carried out. A refusal does not bind the key.
+type Keyed struct {
+	Kind        OperationKind
+	Scope       Scope
+	Key         string
+	Fingerprint Digest // of what a retry must repeat
+}
+
+// Check returns an error when the key is not valid.
+func (k *Keyed) Check() error { return checkKey(k.Scope, k.Key) }
+
+func checkKey(scope Scope, key string) error {
+	if scope == "" || !ValidKey(key) {
+		return fmt.Errorf("the key must have 1 to %d characters, in a scope", MaxKey)
+	}
+	return nil
+}
+
+// Names asks for what stands under the key.
+func (k *Keyed) Names(b *Batch) { Operations.Want(&b.rows, ClaimIDOf(k.Scope, k.Key)) }
+
+// Bound returns the operation under the key, nil when the key is free, and whether this batch has put it there. The reason is
+// KeyConflict when the operation is of something else; then it is not returned.
+func (k *Keyed) Bound(b *Batch) (op *Operation, uncommitted bool, reason Reason) {
+	claim := ClaimIDOf(k.Scope, k.Key)
+	row, loaded := Operations.Get(&b.rows, claim)
 	switch {
 	case !loaded: //guard:TestOperation
-		panic(fmt.Sprintf("benefit: the operation %s was not loaded", c))
-	case !Operations.Exists(&s.rows, c):
-		return nil, false
+		panic(fmt.Sprintf("benefit: the operation %s was not loaded", claim))
+	case !Operations.Exists(&b.rows, claim):
+		return nil, false, NotRefused
 	}
-	return &row, Operations.Changed(&s.rows, c)
+	uncommitted = Operations.Changed(&b.rows, claim)
+	if *k != (Keyed{row.Kind, row.Scope, row.Key, row.Fingerprint}) { //guard:TestOperation
+		return nil, uncommitted, KeyConflict
+	}
+	return &row, uncommitted, NotRefused
+}
+
+// Operation returns the operation to be stored under the key. The form of the result is the kind's own.
+func (k *Keyed) Operation(b *Batch, id id.ID, result []byte) Operation {
+	return Operation{ClaimIDOf(k.Scope, k.Key), k.Kind, id, k.Scope, k.Key, k.Fingerprint, b.Now, result}
 }

@@ -1,0 +1,75 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"faquan/internal/catalog"
+)
+
+// Call is an operation that commands ask of a Platform. It is defined by newCall beside the method of Service that does it,
+// and needs nothing else.
+type Call[In, Out any] struct {
+	path   string // on the socket
+	advice string // for when it is unknown whether a change was made; "" for a call that changes nothing
+	do     func(d *Service, ctx context.Context, in In) (Out, error)
+}
+
+// handlers add the handler of each call to that of a socket.
+var handlers []func(mux *http.ServeMux, d *Service)
+
+func newCall[In, Out any](path, advice string, do func(d *Service, ctx context.Context, in In) (Out, error)) Call[In, Out] {
+	c := Call[In, Out]{path, advice, do}
+	handlers = append(handlers, func(mux *http.ServeMux, d *Service) {
+		c.handle(mux, func(ctx context.Context, in In) (Out, error) { return c.On(ctx, d, in) })
+	})
+	return c
+}
+
+// On carries out the call on a platform.
+func (c *Call[In, Out]) On(ctx context.Context, p Platform, in In) (out Out, err error) {
+	switch p := p.(type) {
+	case *Service:
+		out, err = c.do(p, ctx, in)
+	case *Client:
+		err = p.call(ctx, c.path, in, &out)
+	}
+	return out, advised(err, c.advice)
+}
+
+// maxBody is the maximum size of what a call takes, such as a catalogue file with its key files, in bytes of JSON.
+const maxBody = 1 << 30
+
+// handle serves the call.
+func (c *Call[In, Out]) handle(mux *http.ServeMux, do func(context.Context, In) (Out, error)) {
+	mux.HandleFunc("POST "+c.path, func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&in); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		out, err := do(r.Context(), in)
+		answer(w, out, err)
+	})
+}
+
+// failure is the body of an answer that is not a success.
+type failure struct {
+	Error    string
+	Problems catalog.Problems `json:",omitempty"`
+	NotFound bool             `json:",omitempty"` // the error is ErrNotFound
+}
+
+// answer writes a result, or an error instead.
+func answer(w http.ResponseWriter, result any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		body := failure{Error: err.Error(), NotFound: errors.Is(err, ErrNotFound)}
+		errors.As(err, &body.Problems)
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		result = body
+	}
+	json.NewEncoder(w).Encode(result)
+}
