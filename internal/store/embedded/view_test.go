@@ -24,6 +24,7 @@ import (
 	"faquan/internal/store/codec"
 	"faquan/internal/store/embedded/sumvfs"
 	"faquan/internal/store/storetest"
+	"faquan/internal/table"
 	"faquan/internal/vfs"
 )
 
@@ -221,18 +222,20 @@ func TestNewer(t *testing.T) {
 		}
 		p.disk = p.disk.CrashProcess()
 	}
-	setVersion := func(n int) {
+	execute := func(statement string) {
 		t.Helper()
 		conn := openSummed(t, ViewPath(p.dir))
 		defer conn.Close()
-		if err := sqlitex.ExecuteTransient(conn, fmt.Sprint("PRAGMA user_version=", n), nil); err != nil {
+		if err := sqlitex.ExecuteTransient(conn, statement, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	have := viewVersion
-	setVersion(have + 1)
+	execute(fmt.Sprint("PRAGMA user_version=", viewVersion+1))
 	refused("a newer schema")
-	setVersion(have)
+	execute(fmt.Sprint("PRAGMA user_version=", viewVersion))
+	execute("UPDATE position SET kinds = kinds || ' 255/1'")
+	refused("a newer kind of rows")
+	execute(fmt.Sprintf("UPDATE position SET kinds = '%s'", table.Described()))
 
 	sound, _ := codec.EncodeChanges(nil, &benefit.Changes{Now: storetest.Start}, nil)
 	for what, record := range map[string]struct {
