@@ -214,6 +214,7 @@ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'pub
 func TestHotStatementsStayInTheirBucket(t *testing.T) {
 	issuing, reading := newDatabase(t, testPartitions)
 	fillBuckets(t, issuing)
+	statementsOf() // of rows, too
 	for _, name := range slices.Sorted(maps.Keys(statements)) {
 		s := statements[name]
 		if s.spans != "" {

@@ -63,7 +63,8 @@ func TestKindsOfAnEarlierProgram(t *testing.T) {
 func TestKindsOfANewerProgram(t *testing.T) {
 	url := pgtest.Shared(t).Database(t)
 	options := postgres.Options{URL: url, CallerClock: true}
-	open(t, options).Close()
+	running := open(t, options)
+	defer running.Close()
 	for name, change := range map[string]string{"a kind": "kinds || ' 251/1'", "a column": "replace(kinds, '250/5', '250/6')"} {
 		execute(t, url, "UPDATE state SET kinds = "+change)
 		st, err := postgres.Open(t.Context(), options)
@@ -72,6 +73,10 @@ func TestKindsOfANewerProgram(t *testing.T) {
 		}
 		if err == nil {
 			st.Close()
+		}
+		rows := []table.Rows{benefit.Operations.Rows(operation(1))}
+		if err := storetest.Write(t.Context(), running, storetest.Start, &benefit.Changes{Rows: rows}); !errors.Is(err, postgres.ErrNewer) {
+			t.Errorf("a process that was running writes beside %s that it does not know: %v", name, err)
 		}
 		execute(t, url, "UPDATE state SET kinds = replace(replace(kinds, ' 251/1', ''), '250/6', '250/5')")
 	}

@@ -118,22 +118,37 @@ func TestRowReadBeforeTheLocks(t *testing.T) {
 	}
 }
 
-// Of two batches that have read a row only one writes over it, whether it was there or not, and both write the row that they
-// have read before the locks.
+// operateLocked reads the operation behind a lock of its own.
+type operateLocked struct {
+	operate
+	lock int64
+}
+
+func (c *operateLocked) Names(*benefit.Batch) {}
+func (c *operateLocked) Rows(b *benefit.Batch) {
+	b.Lock(benefit.Lock{Kind: benefit.TemplateLock, ID: c.lock})
+	c.operate.Names(b)
+}
+
+// Of two batches that have read a row only one writes over it, whether it was there or not. Here they read it behind locks
+// that do not exclude each other.
 func TestRowsAreUpdatedAsRead(t *testing.T) {
 	for _, there := range []bool{false, true} {
-		all := processes(t, 2, template(1))
+		all := processes(t, 2, template(1), template(2))
 		if there {
 			if err := storetest.Write(t.Context(), all[0].st, 0, &benefit.Changes{Rows: []table.Rows{benefit.Operations.Rows(operation(1))}}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		one := all[0].beginAll(&operate{operation(1).Claim, []table.Rows{benefit.Operations.Rows(operation(2))}})
-		other := all[1].beginAll(&operate{operation(1).Claim, []table.Rows{benefit.Operations.Rows(operation(3))}})
-		if err := one.rows().commit(); err != nil {
+		begin := func(p *process, n int64) *hand {
+			rows := []table.Rows{benefit.Operations.Rows(operation(n))}
+			return p.beginAll(&operateLocked{operate{operation(1).Claim, rows}, n - 1}).rows()
+		}
+		one, other := begin(all[0], 2), begin(all[1], 3)
+		if err := one.commit(); err != nil {
 			t.Fatal(err)
 		}
-		wantConflict(t, other.rows().commit())
+		wantConflict(t, other.commit())
 		got, _, err := store.Get(t.Context(), all[0].st, benefit.Operations, operation(1).Claim)
 		if err != nil || got.ID != 2 {
 			t.Errorf("the row is of %d, %v; want that of the first", got.ID, err)
