@@ -3,35 +3,28 @@ package catalog
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
 
 	"faquan/internal/benefit"
 )
 
-// capsOf returns the caps and limits that a template has, by their fields in a file.
-func capsOf(t *benefit.Template) map[string]int64 {
-	caps := map[string]int64{}
-	for field, c := range map[string]benefit.Cap{
-		"stock.count": t.Stock.Count, "stock.amount": t.Stock.Amount,
-		"stock.count_per_day": t.Stock.CountPerDay, "stock.amount_per_day": t.Stock.AmountPerDay,
+// capsOf returns the fields of a file in which a template has a cap or a limit.
+func capsOf(t *benefit.Template) (fields []string) {
+	for _, c := range []struct {
+		field string
+		has   bool
+	}{
+		{"stock.count", t.Stock.Count != benefit.Unlimited}, {"stock.amount", t.Stock.Amount != benefit.Unlimited},
+		{"stock.count_per_day", t.Stock.CountPerDay != benefit.Unlimited}, {"stock.amount_per_day", t.Stock.AmountPerDay != benefit.Unlimited},
+		{"limits.per_user", t.Limits.PerUser != 0}, {"limits.per_user_per_day", t.Limits.PerUserPerDay != 0},
+		{"limits.per_person", t.Limits.PerPerson != 0},
 	} {
-		if c != benefit.Unlimited {
-			caps[field] = int64(c)
+		if c.has {
+			fields = append(fields, c.field)
 		}
 	}
-	for field, limit := range map[string]int64{
-		"limits.per_user": t.Limits.PerUser, "limits.per_user_per_day": t.Limits.PerUserPerDay, "limits.per_person": t.Limits.PerPerson,
-	} {
-		if limit != 0 {
-			caps[field] = limit
-		}
-	}
-	return caps
-}
-
-var capFields = []string{
-	"stock.count", "stock.amount", "stock.count_per_day", "stock.amount_per_day",
-	"limits.per_user", "limits.per_user_per_day", "limits.per_person",
+	return fields
 }
 
 // guardCaps refuses a file that leaves out a cap or a limit of a template that is not a draft: that is more likely an
@@ -45,15 +38,8 @@ func (p *planner) guardCaps() {
 		if old == nil || old.Status == benefit.Draft {
 			continue
 		}
-		before, after := capsOf(old), capsOf(t)
-		var gone []string
-		for _, field := range capFields {
-			if _, had := before[field]; had {
-				if _, has := after[field]; !has {
-					gone = append(gone, field)
-				}
-			}
-		}
+		after := capsOf(t)
+		gone := slices.DeleteFunc(capsOf(old), func(field string) bool { return slices.Contains(after, field) })
 		if len(gone) > 0 { //guard:TestCapsAreNotForgotten
 			p.report(d.line, "template %q: the file leaves out %s, which cap it now; state them, or confirm with --allow-uncapped",
 				t.Name, strings.Join(gone, ", "))

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -15,65 +16,46 @@ func (p *planner) merchantDocs() {
 	for _, d := range p.file.merchants {
 		m := d.merchant
 		old := p.merchants.old[m.ID]
-		if old != nil {
-			keep(&m.SellerID, old.SellerID)
-		}
 		switch {
 		case d.has("user_types"):
 		case old != nil:
 			m.UserTypes = old.UserTypes // merchants from before the list existed accept any
 		default:
-			m.UserTypes = defaultUserTypes()
+			// Those of the platforms: a caller cannot make recipients with fresh limits by inventing types.
+			m.UserTypes = []string{benefit.AlipayID, benefit.TaobaoID, benefit.OpenID}
 		}
-		p.merchants.all[m.ID] = &m
-		p.wireID("seller_id", owner{int64(m.ID), m.Name}, d.of("seller_id"), numberSlot(&m.SellerID), numberForm)
+		p.merchants.keep(&m, p.merchants.stored(m.ID))
+		p.merchants.put(p, m.ID, &m, d.sourcePos)
 	}
 }
-
-// defaultUserTypes returns the user types of a new merchant: those of the platforms. A caller cannot make recipients
-// with fresh limits by inventing types.
-func defaultUserTypes() []string { return []string{benefit.AlipayID, benefit.TaobaoID, benefit.OpenID} }
 
 // appSecret returns the context for which an app's secret is sealed.
 func appSecret(id benefit.AppID) string { return fmt.Sprintf("app/%d/app_secret", id) }
 
 func (p *planner) appDocs() {
 	for _, d := range p.file.apps {
-		a := d.app
-		what := fmt.Sprintf("app %q", a.Name)
-		a.Merchant = p.merchants.find(&p.problems, what, d.merchant)
-		old := p.apps.old[a.ID]
-		if old == nil {
-			old = &benefit.App{}
-		}
-		keep(&a.AppKey, old.AppKey)
-		keep(&a.AppID, old.AppID)
+		a, old := d.app, p.apps.stored(d.app.ID)
+		a.Merchant = p.merchants.find(&p.problems, fmt.Sprintf("app %q", a.Name), d.merchant)
 		if !d.has("status") {
 			a.Disabled = old.Disabled
 		}
 		a.AppSecret = p.resealed(old.AppSecret, d.secret, appSecret(a.ID))
+		p.apps.keep(&a, old)
 		p.credentials(d, &a)
-		p.apps.all[a.ID] = &a
+		p.apps.put(p, a.ID, &a, d.sourcePos)
 	}
 }
 
 // credentials checks that an app can call at least one gateway, and has both credentials that the gateway needs.
 func (p *planner) credentials(d *appDoc, a *benefit.App) {
-	to := owner{int64(a.ID), a.Name}
 	top, alipay := a.AppKey != "" || a.AppSecret != nil, a.AppID != "" || a.PublicKey != ""
 	switch {
 	case !top && !alipay:
 		p.report(d.line, "app %q: needs app_key and app_secret (TOP), or app_id and public_key (Alipay), or both", a.Name)
 	case top && a.AppSecret == nil:
-		p.report(d.of("app_key"), "app %q: app_secret is missing, and none is stored yet", a.Name)
+		p.report(d.lineOf("app_key"), "app %q: app_secret is missing, and none is stored yet", a.Name)
 	case alipay && a.PublicKey == "":
-		p.report(d.of("app_id"), "app %q: public_key is missing", a.Name)
-	}
-	if top {
-		p.wireID("app_key", to, d.of("app_key"), textSlot(&a.AppKey), numberForm)
-	}
-	if alipay {
-		p.wireID("app_id", to, d.of("app_id"), textSlot(&a.AppID), numberForm)
+		p.report(d.lineOf("app_id"), "app %q: public_key is missing", a.Name)
 	}
 }
 
@@ -91,7 +73,7 @@ func (p *planner) resealed(old []byte, secret, context string) []byte {
 
 func (p *planner) templateDocs() {
 	for _, d := range p.file.templates {
-		t := d.template
+		t, old := d.template, p.templates.stored(d.template.ID)
 		what := fmt.Sprintf("template %q", t.Name)
 		t.Merchant = p.merchants.find(&p.problems, what, d.merchant)
 		for _, r := range d.grantedTo {
@@ -99,37 +81,11 @@ func (p *planner) templateDocs() {
 				t.GrantedTo = append(t.GrantedTo, app)
 			}
 		}
-		old := p.templates.old[t.ID]
-		var was benefit.Status
-		if old != nil {
-			was = old.Status
-			if old.Kind == t.Kind {
-				keep(&t.TemplateID, old.TemplateID)
-				keep(&t.RightID, old.RightID)
-				keep(&t.OutID, old.OutID)
-				keep(&t.BizID, old.BizID)
-			}
+		t.Status = p.status(what, d.lineOf("status"), old.Status, t.Status)
+		if old.Kind == t.Kind {
+			p.templates.keep(&t, old)
 		}
-		t.Status = p.status(what, d.of("status"), was, t.Status)
-		p.templates.all[t.ID] = &t
-		p.templateIDs(d, &t)
-	}
-}
-
-func (p *planner) templateIDs(d *templateDoc, t *benefit.Template) {
-	to := owner{int64(t.ID), t.Name}
-	if t.Kind == benefit.Certificate {
-		p.wireID("out_id", to, d.of("out_id"), numberSlot(&t.OutID), numberForm)
-		// Alipay's answer has no field for a code, so a certificate is only issued there when its template allows it.
-		p.wireID("template_id", to, d.of("template_id"), textSlot(&t.TemplateID), nil)
-	} else {
-		p.wireID("template_id", to, d.of("template_id"), textSlot(&t.TemplateID), templateForm)
-	}
-	p.wireID("right_id", to, d.of("right_id"), numberSlot(&t.RightID), numberForm)
-	if t.BizID == "" {
-		// The campaign's id in its own system: templates of one campaign may share it, so it is not claimed.
-		t.BizID = newWireIDs("template", "biz_id").generate(to, numberForm)
-		p.generated[mark("template", t.BizID)] = true
+		p.templates.put(p, t.ID, &t, d.sourcePos)
 	}
 }
 
@@ -150,7 +106,7 @@ func (p *planner) status(what string, line int, was, want benefit.Status) benefi
 
 func (p *planner) activityDocs() {
 	for _, d := range p.file.activities {
-		a := d.activity
+		a, old := d.activity, p.activities.stored(d.activity.ID)
 		what := fmt.Sprintf("activity %q", a.Name)
 		a.Merchant = p.merchants.find(&p.problems, what, d.merchant)
 		for _, i := range d.items {
@@ -158,18 +114,10 @@ func (p *planner) activityDocs() {
 			a.Items = append(a.Items, i.item)
 		}
 		p.ruleNames(what, d)
-		var was benefit.Status
-		if old := p.activities.old[a.ID]; old != nil {
-			was = old.Status
-			keep(&a.ActCode, old.ActCode)
-			keep(&a.RelationID, old.RelationID)
-			keepDetails(a.Items, old.Items)
-		}
-		a.Status = p.status(what, d.of("status"), was, a.Status)
-		p.activities.all[a.ID] = &a
-		to := owner{int64(a.ID), a.Name}
-		p.wireID("act_code", to, d.of("act_code"), textSlot(&a.ActCode), actForm)
-		p.wireID("relation_id", to, d.of("relation_id"), numberSlot(&a.RelationID), numberForm)
+		a.Status = p.status(what, d.lineOf("status"), old.Status, a.Status)
+		p.activities.keep(&a, old)
+		p.activities.put(p, a.ID, &a, d.sourcePos)
+		keepDetails(a.Items, old.Items)
 		p.detailIDs(d, &a)
 	}
 	p.items()
@@ -181,10 +129,10 @@ func (p *planner) ruleNames(what string, d *activityDoc) {
 		return
 	}
 	for _, name := range d.rule.Templates {
-		p.templates.find(&p.problems, what+": rule", ref{name, d.of("rule")})
+		p.templates.find(&p.problems, what+": rule", ref{name, d.lineOf("rule")})
 	}
 	for _, name := range d.rule.Activities {
-		p.activities.find(&p.problems, what+": rule", ref{name, d.of("rule")})
+		p.activities.find(&p.problems, what+": rule", ref{name, d.lineOf("rule")})
 	}
 }
 
@@ -213,16 +161,10 @@ func (p *planner) detailIDs(d *activityDoc, a *benefit.Activity) {
 				same++
 			}
 			if i.DetailID != 0 && before.DetailID == i.DetailID {
-				p.report(d.items[k].of("detail_id"), "activity %q: two items have detail_id %d", a.Name, i.DetailID)
+				p.report(d.items[k].lineOf("detail_id"), "activity %q: two items have detail_id %d", a.Name, i.DetailID)
 			}
 		}
-		// The activity owns the id, so that an item may change its template and keep it; the item's name only makes
-		// its generated id unique.
-		to := owner{int64(a.ID), a.Name}
-		if i.DetailID == 0 {
-			to.name = fmt.Sprintf("%s/%s/%d", a.Name, d.items[k].template.name, same)
-		}
-		p.wireID("detail_id", to, d.items[k].of("detail_id"), numberSlot(&i.DetailID), numberForm)
+		p.activities.claim(p, a.ID, fmt.Sprintf("%s/%s/%d", a.Name, d.items[k].template.name, same), d.items[k].sourcePos, detailID(i))
 	}
 }
 
@@ -232,19 +174,20 @@ func (p *planner) items() {
 	for _, d := range p.file.activities {
 		docs[d.activity.ID] = d
 	}
-	for _, a := range p.activities.values() {
+	for _, id := range p.activities.ids() {
+		a := p.activities.all[id]
 		for k := range a.Items {
 			i := &a.Items[k]
 			t := p.templates.all[i.Template]
 			at, touched := p.templates.stated[i.Template]
-			if d := docs[a.ID]; d != nil {
+			if d := docs[id]; d != nil {
 				at, touched = d.items[k].sourcePos, true
 			}
 			if t == nil || !touched {
 				continue
 			}
 			if wrong := itemProblem(t, i); wrong != "" {
-				p.report(at.of("amount"), "activity %q: item of template %q: %s", a.Name, t.Name, wrong)
+				p.report(at.lineOf("amount"), "activity %q: item of template %q: %s", a.Name, t.Name, wrong)
 			}
 		}
 	}
@@ -265,7 +208,7 @@ func itemProblem(t *benefit.Template, i *benefit.Item) string {
 
 func (p *planner) sceneDocs() {
 	for _, d := range p.file.scenes {
-		s := d.scene
+		s, old := d.scene, p.scenes.stored(d.scene.ID)
 		what := fmt.Sprintf("scene %q", s.Name)
 		s.Merchant = p.merchants.find(&p.problems, what, d.merchant)
 		for _, e := range d.entries {
@@ -273,14 +216,9 @@ func (p *planner) sceneDocs() {
 				Activity: p.activities.find(&p.problems, what, e.activity), Weight: e.weight,
 			})
 		}
-		var was benefit.Status
-		if old := p.scenes.old[s.ID]; old != nil {
-			was = old.Status
-			keep(&s.SceneCode, old.SceneCode)
-		}
-		s.Status = p.status(what, d.of("status"), was, s.Status)
-		p.scenes.all[s.ID] = &s
-		p.wireID("scene_code", owner{int64(s.ID), s.Name}, d.of("scene_code"), textSlot(&s.SceneCode), sceneForm)
+		s.Status = p.status(what, d.lineOf("status"), old.Status, s.Status)
+		p.scenes.keep(&s, old)
+		p.scenes.put(p, s.ID, &s, d.sourcePos)
 	}
 	p.sceneOwners()
 }
@@ -292,45 +230,39 @@ func (p *planner) sceneOwners() {
 	for _, d := range p.file.scenes {
 		docs[d.scene.ID] = d
 	}
-	for _, s := range p.scenes.values() {
+	for _, id := range p.scenes.ids() {
+		s := p.scenes.all[id]
 		for k, e := range s.Activities {
 			act := p.activities.all[e.Activity]
 			if act == nil {
 				continue // a dangling reference, which is reported elsewhere
 			}
-			at, touched := p.activities.stated[act.ID]
-			if d := docs[s.ID]; d != nil {
-				at, touched = sourcePos{line: d.entries[k].activity.line}, true
+			line := p.activities.stated[act.ID].line
+			if d := docs[id]; d != nil {
+				line = d.entries[k].activity.line
 			}
-			if act.Merchant != s.Merchant {
-				if touched && act.Merchant != 0 && s.Merchant != 0 { //guard:TestWrongFilesAreRefused
-					p.report(at.line, "scene %q: activity %q belongs to merchant %q; a scene lists activities of its own merchant",
-						s.Name, act.Name, p.names().merchant(act.Merchant))
-				}
-				continue
+			if act.Merchant == s.Merchant {
+				p.rightOwners(s, act, line)
+			} else if line != 0 && act.Merchant != 0 && s.Merchant != 0 { //guard:TestWrongFilesAreRefused
+				p.report(line, "scene %q: activity %q belongs to merchant %q; a scene lists activities of its own merchant",
+					s.Name, act.Name, p.merchants.names[act.Merchant])
 			}
-			p.rightOwners(s, act, at, touched)
 		}
 	}
 }
 
-func (p *planner) rightOwners(s *benefit.Scene, act *benefit.Activity, at sourcePos, touched bool) {
+// rightOwners checks the templates of an activity of a scene. The line is 0 unless the file states one of the two.
+func (p *planner) rightOwners(s *benefit.Scene, act *benefit.Activity, line int) {
 	for _, item := range act.Items {
 		t := p.templates.all[item.Template]
 		if t == nil || t.Merchant == 0 || p.givenBy(t, s.Merchant) {
 			continue
 		}
-		if stated, is := p.templates.stated[t.ID]; is && !touched {
-			p.foreignRight(s, act, t, stated)
-		} else if touched {
-			p.foreignRight(s, act, t, at)
+		if at := cmp.Or(line, p.templates.stated[t.ID].line); at != 0 {
+			p.report(at, "scene %q: activity %q holds template %q of merchant %q; list an app of merchant %q in the template's granted_to, or take it out",
+				s.Name, act.Name, t.Name, p.merchants.names[t.Merchant], p.merchants.names[s.Merchant])
 		}
 	}
-}
-
-func (p *planner) foreignRight(s *benefit.Scene, act *benefit.Activity, t *benefit.Template, at sourcePos) {
-	p.report(at.line, "scene %q: activity %q holds template %q of merchant %q; list an app of merchant %q in the template's granted_to, or take it out",
-		s.Name, act.Name, t.Name, p.names().merchant(t.Merchant), p.names().merchant(s.Merchant))
 }
 
 // givenBy reports whether an app of the merchant may issue the template.

@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"iter"
 
 	"go.yaml.in/yaml/v3"
 
@@ -28,12 +27,21 @@ type ExportOptions struct {
 // applied to the same store, it changes nothing. Entities are in the order in which they were made, users and sessions in
 // the order of their keys. Users are written while they are read, so their number costs no memory.
 func Export(ctx context.Context, w io.Writer, r store.Reader, cat *benefit.Catalogue, options ExportOptions) error {
-	e := &exporter{ctx: ctx, w: bufio.NewWriter(w), r: r, cat: cat, in: namesOf(cat), box: options.Secrets}
+	e := &exporter{ctx: ctx, w: bufio.NewWriter(w), r: r, tables: tablesOf(cat), box: options.Secrets}
 	fmt.Fprintf(e.w, "# The catalogue, version %d.\n", cat.Version)
 	if e.box == nil {
 		e.w.WriteString("# Secrets and sessions are left out; applying this file keeps those that exist.\n")
 	}
-	for _, part := range []func() error{e.platform, e.entities, e.sessions} {
+	for _, part := range []func() error{
+		e.platform,
+		func() error { return exportTable(e, "merchants", e.merchants) },
+		e.appsWithSecrets,
+		e.users,
+		func() error { return exportTable(e, "templates", e.templates) },
+		func() error { return exportTable(e, "activities", e.activities) },
+		func() error { return exportTable(e, "scenes", e.scenes) },
+		e.sessions,
+	} {
 		if err := part(); err != nil {
 			return err
 		}
@@ -45,20 +53,16 @@ type exporter struct {
 	ctx context.Context
 	w   *bufio.Writer
 	r   store.Reader
-	cat *benefit.Catalogue
-	in  names
-	box *seal.Box
+	*tables
+	box   *seal.Box
+	title string // of the list that was begun last
 }
 
 func (e *exporter) platform() error {
 	if e.box == nil {
 		return nil
 	}
-	entities, _, err := e.r.Entities(e.ctx)
-	if err != nil {
-		return err
-	}
-	platform, err := PlatformOf(entities)
+	platform, err := storedPlatform(e.ctx, e.r)
 	if err != nil {
 		return err
 	}
@@ -70,125 +74,84 @@ func (e *exporter) platform() error {
 	if err != nil {
 		return err
 	}
-	m, inner := newMapping(), newMapping()
-	inner.text("alipay_private_key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
-	m.nested("platform", inner)
+	m := newMapping()
+	m.nested("platform", platformNode(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))))
 	e.w.WriteByte('\n')
 	return e.encode(m.Node, "")
 }
 
-func (e *exporter) entities() error {
-	node := func(v any) (*yaml.Node, error) { return entityNode(v, e.in), nil }
-	if err := e.list("merchants", inOrder(e.cat.Merchants), node); err != nil {
-		return err
-	}
-	app := func(v any) (*yaml.Node, error) { return e.app(v.(*benefit.App)) }
-	if err := e.list("apps", inOrder(e.cat.Apps), app); err != nil {
-		return err
-	}
-	user := func(v any) (*yaml.Node, error) { return userNode(v.(*benefit.User), e.in.app), nil }
-	if err := e.list("users", anyOf(e.r.AllUsers(e.ctx)), user); err != nil {
-		return err
-	}
-	if err := e.list("templates", inOrder(e.cat.Templates), node); err != nil {
-		return err
-	}
-	if err := e.list("activities", inOrder(e.cat.Activities), node); err != nil {
-		return err
-	}
-	return e.list("scenes", inOrder(e.cat.Scenes), node)
-}
-
-func (e *exporter) app(a *benefit.App) (*yaml.Node, error) {
-	if e.box == nil || a.AppSecret == nil {
-		return appNode(a, "", e.in), nil
-	}
-	opened, err := e.box.Open(a.AppSecret, appSecret(a.ID))
-	if err != nil {
-		return nil, err
-	}
-	return appNode(a, string(opened), e.in), nil
-}
-
-func (e *exporter) sessions() error {
-	if e.box == nil {
-		return nil
-	}
-	return e.list("sessions", anyOf(e.goodSessions()), func(v any) (*yaml.Node, error) {
-		s := v.(*benefit.Session)
-		key, err := e.box.Open(s.Sealed, SessionKey(s.Digest))
-		if err != nil {
-			return nil, err
-		}
-		user := ""
-		if s.User != 0 {
-			u, err := e.r.User(e.ctx, s.User)
-			if err != nil {
-				return nil, err
-			}
-			user = userRef(u, e.in.app)
-		}
-		return sessionNode(s, string(key), user, e.in), nil
-	})
-}
-
-// goodSessions returns the sessions that a call may use. Others are not exported: in another store revoked ones would be
-// valid, and codes and refresh tokens would become sessions.
-func (e *exporter) goodSessions() iter.Seq2[*benefit.Session, error] {
-	return func(yield func(*benefit.Session, error) bool) {
-		for s, err := range store.All(e.ctx, e.r, benefit.Sessions) {
-			if err == nil && (s.Kind != benefit.AccessSession || s.Ended != 0) { //guard:TestRevokedSessionStaysRevoked
-				continue
-			}
-			if !yield(s, err) {
-				return
-			}
-		}
-	}
-}
-
-// anyOf returns the sequence with elements of type any.
-func anyOf[T any](all iter.Seq2[T, error]) iter.Seq2[any, error] {
-	return func(yield func(any, error) bool) {
-		for v, err := range all {
-			if !yield(v, err) {
-				return
-			}
-		}
-	}
-}
-
-// inOrder returns the entities of one kind in the order of their ids.
-func inOrder[ID ~int64, T any](all map[ID]*T) iter.Seq2[any, error] {
-	return func(yield func(any, error) bool) {
-		for _, v := range newTable("", all, func(*T) string { return "" }).values() {
-			if !yield(v, nil) {
-				return
-			}
-		}
-	}
-}
-
-// list writes the list of one kind, one element at a time; nothing when it has none.
-func (e *exporter) list(title string, all iter.Seq2[any, error], node func(any) (*yaml.Node, error)) error {
-	first := true
-	for v, err := range all {
-		if err != nil {
-			return err
-		}
-		n, err := node(v)
-		if err != nil {
-			return err
-		}
-		if first {
-			fmt.Fprintf(e.w, "\n%s:\n", title)
-			first = false
-		}
-		if err := e.encode(&yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}, "  "); err != nil {
+func exportTable[ID ~int64, T any](e *exporter, title string, t *table[ID, T]) error {
+	for _, id := range t.ids() {
+		if err := e.add(title, t.node(t.all[id], e.tables)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (e *exporter) appsWithSecrets() error {
+	for _, id := range e.apps.ids() {
+		a, secret := e.apps.all[id], ""
+		if e.box != nil {
+			var err error
+			if secret, err = AppSecret(a, e.box); err != nil {
+				return err
+			}
+		}
+		if err := e.add("apps", appNodeWith(a, secret, e.tables)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *exporter) users() error {
+	for u, err := range e.r.AllUsers(e.ctx) {
+		if err != nil {
+			return err
+		}
+		if err := e.add("users", userNode(u, e.tables)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sessions writes the sessions that a call may use. Others are not exported: in another store revoked ones would be
+// valid, and codes and refresh tokens would become sessions.
+func (e *exporter) sessions() error {
+	if e.box == nil {
+		return nil
+	}
+	for s, err := range store.All(e.ctx, e.r, benefit.Sessions) {
+		if err != nil {
+			return err
+		}
+		if s.Kind != benefit.AccessSession || s.Ended != 0 { //guard:TestRevokedSessionStaysRevoked
+			continue
+		}
+		key, err := e.box.Open(s.Sealed, SessionKey(s.Digest))
+		if err != nil {
+			return err
+		}
+		user, err := userText(e.ctx, e.r, s.User, e.tables)
+		if err != nil {
+			return err
+		}
+		if err := e.add("sessions", sessionNode(s, string(key), user, e.tables)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add writes an element of a list; before the first one, its title.
+func (e *exporter) add(title string, element mapping) error {
+	if title != e.title {
+		fmt.Fprintf(e.w, "\n%s:\n", title)
+		e.title = title
+	}
+	return e.encode(&yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{element.Node}}, "  ")
 }
 
 // encode writes a node with every line indented.

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
 
 	"faquan/internal/benefit"
@@ -9,20 +10,10 @@ import (
 
 // finish returns the rows that differ from what is stored.
 func (p *planner) finish() error {
-	if err := finishTable(p, p.merchants, nil); err != nil {
-		return err
-	}
-	if err := finishTable(p, p.apps, appSecretDifference); err != nil {
-		return err
-	}
-	if err := finishTable(p, p.templates, nil); err != nil {
-		return err
-	}
-	if err := finishTable(p, p.activities, nil); err != nil {
-		return err
-	}
-	if err := finishTable(p, p.scenes, nil); err != nil {
-		return err
+	for _, t := range []interface{ finish(*planner) error }{p.merchants, p.apps, p.templates, p.activities, p.scenes} {
+		if err := t.finish(p); err != nil {
+			return err
+		}
 	}
 	slices.SortStableFunc(p.plan.Changes, func(a, b Change) int { return a.Line - b.Line })
 	p.changes.Rows = benefit.RowsOf(benefit.Entities.Rows(p.entities...), benefit.Sessions.Rows(p.sessions...))
@@ -33,65 +24,77 @@ func (p *planner) finish() error {
 	return nil
 }
 
-func (p *planner) names() names {
-	return names{p.merchants.all, p.apps.all, p.templates.all, p.activities.all}
-}
-
-// finishTable compares the entities of one kind that the file states. extra returns the differences that their form in a file hides.
-func finishTable[ID ~int64, T any](p *planner, t *table[ID, T], extra func(old, now *T) []Difference) error {
+// finish compares the entities of one kind that the file states with the stored ones.
+func (t *table[ID, T]) finish(p *planner) error {
 	for _, id := range t.ids() {
 		at, stated := t.stated[id]
 		if !stated {
 			continue
 		}
 		old, now := t.old[id], t.all[id]
+		same, err := p.same(old, now)
+		if err != nil {
+			return err
+		}
+		if same {
+			continue
+		}
 		entity, err := benefit.EntityOf(any(now))
 		if err != nil {
 			return err
 		}
-		c := Change{Kind: t.kind, Name: t.nameOf(id), Line: at.line, Action: Added}
-		was := fields(nil)
-		if old != nil {
-			before, err := benefit.EntityOf(any(old))
-			if err != nil {
-				return err
-			}
-			if c.Action = Changed; bytes.Equal(before.Body, entity.Body) {
-				p.plan.Same++
-				continue
-			}
-			was = flatten(entityNode(any(old), namesOf(p.cat)))
-		}
-		c.Fields = difference(was, flatten(entityNode(any(now), p.names())), func(value string) bool {
-			return p.generated[mark(t.kind, value)]
-		})
-		if extra != nil {
-			c.Fields = append(c.Fields, extra(old, now)...)
-		}
 		p.entities = append(p.entities, entity)
-		p.plan.add(c)
+		was := mapping{}
+		if old != nil {
+			was = t.node(old, p.tables)
+		}
+		var hidden []Difference
+		if t.hidden != nil {
+			hidden = t.hidden(t.stored(id), now)
+		}
+		p.record(Change{Kind: t.kind, Name: t.names[id], Line: at.line}, was, t.node(now, p.tables), hidden...)
 	}
 	return nil
 }
 
-// nameOf returns the name of the entity with an id.
-func (t *table[ID, T]) nameOf(id ID) string {
-	for name, known := range t.byName {
-		if known == id {
-			return name
-		}
+// same reports whether an entity is stored like this already, and counts it if so.
+func (p *planner) same(old, now any) (bool, error) {
+	before, err := json.Marshal(old)
+	if err != nil {
+		return false, err
 	}
-	return ""
+	after, err := json.Marshal(now)
+	if err != nil || !bytes.Equal(before, after) {
+		return false, err
+	}
+	p.plan.Same++
+	return true, nil
 }
 
-// appSecretDifference returns a difference for a new secret, without the secret.
-func appSecretDifference(old, now *benefit.App) []Difference {
-	d := Difference{Field: "app_secret", New: secret}
-	switch {
-	case old == nil && now.AppSecret == nil, old != nil && bytes.Equal(old.AppSecret, now.AppSecret):
-		return nil
-	case old != nil && old.AppSecret != nil:
-		d.Old, d.New = secret, "(another secret)"
+// record adds a change to the plan, with the differences of the two forms in a file and those that the forms hide. A
+// zero mapping is that of an entity that is new.
+func (p *planner) record(c Change, was, now mapping, hidden ...Difference) {
+	c.Action = Changed
+	if was.Node == nil {
+		c.Action = Added
 	}
-	return []Difference{d}
+	c.Fields = append(difference(flatten(was.Node), flatten(now.Node), func(value string) bool {
+		return p.generated[mark(c.Kind, value)]
+	}), hidden...)
+	p.plan.Changes = append(p.plan.Changes, c)
+}
+
+// secretDifference returns a difference for a new secret, without the secret.
+func secretDifference(field string, old, now []byte) []Difference {
+	switch {
+	case bytes.Equal(old, now):
+		return nil
+	case old == nil:
+		return []Difference{{Field: field, New: secret}}
+	}
+	return []Difference{{Field: field, Old: secret, New: anotherSecret}}
+}
+
+func appSecretDifference(old, now *benefit.App) []Difference {
+	return secretDifference("app_secret", old.AppSecret, now.AppSecret)
 }

@@ -127,7 +127,7 @@ func TestAttachedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The attached files are enough to parse the text elsewhere.
-	again, err := Parse(f.Name(), example(t), func(name string) ([]byte, error) {
+	again, err := Parse("c.yaml", example(t), func(name string) ([]byte, error) {
 		if data, ok := f.Attached()[name]; ok {
 			return data, nil
 		}

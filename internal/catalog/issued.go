@@ -58,7 +58,7 @@ func (p *planner) counts() (map[benefit.TemplateID]benefit.TemplateCount, error)
 
 func (p *planner) fixed(d *templateDoc, old, t *benefit.Template) {
 	refuse := func(field, what string) {
-		p.report(d.of(field), "template %q: the %s cannot change, because vouchers were issued. Make a new template", t.Name, what)
+		p.report(d.lineOf(field), "template %q: the %s cannot change, because vouchers were issued. Make a new template", t.Name, what)
 	}
 	if old.Merchant != t.Merchant {
 		refuse("merchant", "merchant")
@@ -87,10 +87,10 @@ func (p *planner) fixed(d *templateDoc, old, t *benefit.Template) {
 // caps refuses stock below what is issued.
 func (p *planner) caps(d *templateDoc, t *benefit.Template, count benefit.TemplateCount) {
 	if c := t.Stock.Count; c != benefit.Unlimited && int64(c) < count.Count {
-		p.report(d.of("stock"), "template %q: stock.count %d is below the %d vouchers issued so far", t.Name, c, count.Count)
+		p.report(d.lineOf("stock"), "template %q: stock.count %d is below the %d vouchers issued so far", t.Name, c, count.Count)
 	}
 	if c := t.Stock.Amount; c != benefit.Unlimited && int64(c) < count.Amount {
-		p.report(d.of("stock"), "template %q: stock.amount %s is below the %s yuan issued so far",
+		p.report(d.lineOf("stock"), "template %q: stock.amount %s is below the %s yuan issued so far",
 			t.Name, money.Fen(c).Yuan(), money.Fen(count.Amount).Yuan())
 	}
 }

@@ -11,30 +11,29 @@ import (
 // object is a YAML mapping that is being read. It remembers which fields were read, so that done can refuse the rest: the
 // code that reads a file is then the only list of its fields.
 type object struct {
+	sourcePos
 	p     *parser
-	what  string // for messages: `template "cinema-20"`
-	line  int
-	nodes map[string]*yaml.Node
+	what  string       // for messages: `template "cinema-20"`
 	keys  []*yaml.Node // in file order
 	asked []string
 }
 
-// sourcePos is the position of an entity in its file, for problems that are found after parsing.
+// sourcePos is the position of an entity and of its fields in the file.
 type sourcePos struct {
-	line   int
-	fields map[string]int
+	line  int
+	nodes map[string]*yaml.Node
 }
 
-// of returns the line of a field, or that of the entity when the file leaves the field out.
-func (p sourcePos) of(field string) int {
-	if line, ok := p.fields[field]; ok {
-		return line
+// lineOf returns the line of a field's value, or that of the entity when the file leaves the field out.
+func (p sourcePos) lineOf(field string) int {
+	if n := p.nodes[field]; n != nil {
+		return n.Line
 	}
 	return p.line
 }
 
 // has reports whether the file states the field.
-func (p sourcePos) has(field string) bool { return p.fields[field] != 0 }
+func (p sourcePos) has(field string) bool { return p.nodes[field] != nil }
 
 // object reads a mapping; it reports a problem and returns nil when the node is not a mapping.
 func (p *parser) object(n *yaml.Node, what string) *object {
@@ -45,7 +44,7 @@ func (p *parser) object(n *yaml.Node, what string) *object {
 		p.report(n.Line, "%s: must be a mapping (name: value)", what)
 		return nil
 	}
-	o := &object{p: p, what: what, line: n.Line, nodes: make(map[string]*yaml.Node, len(n.Content)/2)}
+	o := &object{p: p, what: what, sourcePos: sourcePos{n.Line, make(map[string]*yaml.Node, len(n.Content)/2)}}
 	for k := 0; k+1 < len(n.Content); k += 2 {
 		key, value := n.Content[k], n.Content[k+1]
 		if !p.ordinary(key, what) {
@@ -84,20 +83,10 @@ func (o *object) take(field string) *yaml.Node {
 	return o.nodes[field]
 }
 
-func (o *object) has(field string) bool { return o.nodes[field] != nil }
-
 // empty reports whether a field is an empty list. A list whose elements were all refused is not empty.
 func (o *object) empty(field string) bool {
 	n := o.nodes[field]
 	return n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0
-}
-
-// lineOf returns the line of a field's value.
-func (o *object) lineOf(field string) int {
-	if n := o.nodes[field]; n != nil {
-		return n.Line
-	}
-	return o.line
 }
 
 func (o *object) report(field, format string, args ...any) {
@@ -122,16 +111,13 @@ func (o *object) unsupported(reason string, fields ...string) {
 	}
 }
 
-// done refuses the fields that were not read, and returns the place of the others.
-func (o *object) done() sourcePos {
-	at := sourcePos{line: o.line, fields: make(map[string]int, len(o.nodes))}
+// done refuses the fields that were not read.
+func (o *object) done() {
 	for _, key := range o.keys {
-		at.fields[key.Value] = o.nodes[key.Value].Line
 		if !slices.Contains(o.asked, key.Value) {
 			o.p.report(key.Line, "%s: unknown field %q (known: %s)", o.what, clip(key.Value), strings.Join(o.asked, ", "))
 		}
 	}
-	return at
 }
 
 // each calls read for every element of a list. A list that is left out has none.

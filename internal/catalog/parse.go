@@ -35,9 +35,6 @@ type File struct {
 	scenes     []*sceneDoc
 }
 
-// Name returns the file's name, as problems show it.
-func (f *File) Name() string { return f.name }
-
 // Attached returns the contents of the key files that the file names, by their names in the file. Together with the text
 // of the file they are all that Parse needs elsewhere.
 func (f *File) Attached() map[string][]byte { return f.attached }
@@ -163,6 +160,7 @@ func section[T any](o *object, field, kind string, read func(*object) T) []T {
 			}
 		}
 		all = append(all, read(entity))
+		entity.done()
 	})
 	return all
 }
@@ -200,25 +198,25 @@ func (o *object) refs(field string) []ref {
 	return all
 }
 
-// keyText returns a key that is given inline in one field or as a file in another; empty when neither is.
-func (o *object) keyText(inline, file string) string {
-	text := scalar(o, inline, longText(20_000))
+// keyText returns a key that is given inline in one field or as a file in another, and the field; "" when neither is given.
+func (o *object) keyText(inline, file string) (text, field string) {
+	text = scalar(o, inline, longText(20_000))
 	path := scalar(o, file, longText(4096))
 	switch {
 	case path == "":
-		return text
+		return text, inline
 	case o.has(inline):
 		o.report(file, "%s is given as well; give one of them", inline)
-		return ""
+		return "", file
 	case o.p.readFile == nil:
 		o.report(file, "key files cannot be read here; use %s", inline)
-		return ""
+		return "", file
 	}
 	data, err := o.p.readFile(path)
 	if err != nil {
 		o.report(file, "%v", err)
-		return ""
+		return "", file
 	}
 	o.p.attached[path] = data
-	return strings.TrimSpace(string(data))
+	return strings.TrimSpace(string(data)), file
 }

@@ -34,7 +34,7 @@ type itemDoc struct {
 
 func (p *parser) activity(o *object) *activityDoc {
 	o.require("name", "merchant", "items")
-	d := &activityDoc{merchant: o.ref("merchant"), activity: benefit.Activity{
+	d := &activityDoc{sourcePos: o.sourcePos, merchant: o.ref("merchant"), activity: benefit.Activity{
 		Name: scalar(o, "name", handle), ActCode: scalar(o, "act_code", token(maxCode)),
 		RelationID: scalar(o, "relation_id", wireNumber), Window: o.window("window"),
 		Status: scalar(o, "status", statuses.read), NoGuard: scalar(o, "guard", noGuardWords.read),
@@ -45,12 +45,12 @@ func (p *parser) activity(o *object) *activityDoc {
 	o.each("items", func(n *yaml.Node) {
 		if item := p.object(n, o.what+": item"); item != nil {
 			d.items = append(d.items, p.item(item))
+			item.done()
 		}
 	})
 	if o.has("items") && len(d.items) == 0 {
 		o.report("items", "must not be empty: an activity needs at least one item")
 	}
-	d.sourcePos = o.done()
 	return d
 }
 
@@ -74,7 +74,7 @@ func (o *object) rule(text string) *rule.Rule {
 
 func (p *parser) item(o *object) itemDoc {
 	o.require("template")
-	d := itemDoc{template: o.ref("template"), item: benefit.Item{
+	d := itemDoc{sourcePos: o.sourcePos, template: o.ref("template"), item: benefit.Item{
 		DetailID: scalar(o, "detail_id", wireNumber), BenefitType: scalar(o, "benefit_type", number(0, 1<<31-1)),
 		MaxSends: scalar(o, "max_send_count", small(1, benefit.MaxRequestVouchers)),
 		Quantity: scalar(o, "quantity", small(1, benefit.MaxRequestVouchers)),
@@ -89,7 +89,6 @@ func (p *parser) item(o *object) itemDoc {
 	if n := d.item.MaxSends * d.item.Quantity; n > benefit.MaxRequestVouchers {
 		p.report(o.line, "%s: max_send_count × quantity is %d, at most %d vouchers are issued in one call", o.what, n, benefit.MaxRequestVouchers)
 	}
-	d.sourcePos = o.done()
 	return d
 }
 
@@ -131,7 +130,7 @@ type entryDoc struct {
 
 func (p *parser) scene(o *object) *sceneDoc {
 	o.require("name", "merchant", "activities")
-	d := &sceneDoc{merchant: o.ref("merchant"), scene: benefit.Scene{
+	d := &sceneDoc{sourcePos: o.sourcePos, merchant: o.ref("merchant"), scene: benefit.Scene{
 		Name: scalar(o, "name", handle), SceneCode: scalar(o, "scene_code", token(maxCode)),
 		Strategy: scalar(o, "strategy", strategies.read), Status: scalar(o, "status", statuses.read),
 		Narrowing: scalar(o, "narrowing", narrowings.read),
@@ -148,7 +147,6 @@ func (p *parser) scene(o *object) *sceneDoc {
 			p.report(e.activity.line, "%s: activity %q is given twice", o.what, e.activity.name)
 		}
 	}
-	d.sourcePos = o.done()
 	return d
 }
 

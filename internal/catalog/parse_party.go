@@ -56,24 +56,18 @@ func (p *parser) platform(n *yaml.Node) *platformDoc {
 	if o == nil {
 		return nil
 	}
-	d := &platformDoc{}
-	const inline, file = "alipay_private_key", "alipay_private_key_file"
-	if text := o.keyText(inline, file); text != "" {
-		field := inline
-		if !o.has(inline) {
-			field = file
-		}
+	d := &platformDoc{sourcePos: o.sourcePos}
+	if text, field := o.keyText("alipay_private_key", "alipay_private_key_file"); text != "" {
 		key, err := wire.ParsePrivateKey(text)
-		switch {
-		case err != nil:
-			o.report(field, "%v", err)
-		case key.N.BitLen() < minKeyBits:
-			o.report(field, "the key has %d bits, at least %d are needed", key.N.BitLen(), minKeyBits)
-		default:
-			d.key = key
+		if err == nil {
+			err = checkPlatformKey(key)
 		}
+		if err != nil {
+			o.report(field, "%v", err)
+		}
+		d.key = key
 	}
-	d.sourcePos = o.done()
+	o.done()
 	return d
 }
 
@@ -84,12 +78,11 @@ type merchantDoc struct {
 
 func (p *parser) merchant(o *object) *merchantDoc {
 	o.require("name")
-	d := &merchantDoc{merchant: benefit.Merchant{
+	d := &merchantDoc{sourcePos: o.sourcePos, merchant: benefit.Merchant{
 		Name: scalar(o, "name", handle), Title: scalar(o, "title", text(maxTitle)),
 		SellerID: scalar(o, "seller_id", wireNumber), Open: scalar(o, "recipients", openWords.read),
 		UserTypes: o.userTypes(), AnyUserID: scalar(o, "alipay_user_ids", anyUserIDWords.read),
 	}}
-	d.sourcePos = o.done()
 	return d
 }
 
@@ -131,7 +124,7 @@ type appDoc struct {
 
 func (p *parser) app(o *object) *appDoc {
 	o.require("name", "merchant")
-	d := &appDoc{merchant: o.ref("merchant"), app: benefit.App{
+	d := &appDoc{sourcePos: o.sourcePos, merchant: o.ref("merchant"), app: benefit.App{
 		Name:   scalar(o, "name", handle),
 		AppKey: scalar(o, "app_key", callerID(maxAppKey)), AppID: scalar(o, "app_id", callerID(maxAppID)),
 		RatePerSecond: scalar(o, "rate_per_second", number(1, maxSendRate)),
@@ -161,7 +154,6 @@ func (p *parser) app(o *object) *appDoc {
 	}
 	o.unsupported("encrypted requests", "aes_key")
 	o.unsupported("certificate mode; give public_key", "certificate_mode", "app_cert", "app_cert_file", "alipay_root_cert", "alipay_root_cert_file")
-	d.sourcePos = o.done()
 	return d
 }
 
@@ -201,21 +193,15 @@ func (o *object) unique(field string, all []string) {
 
 // publicKey reads the app's key in any common form, and returns it in the form that is stored.
 func (o *object) publicKey() string {
-	const inline, file = "public_key", "public_key_file"
-	text := o.keyText(inline, file)
+	text, field := o.keyText("public_key", "public_key_file")
 	if text == "" {
 		return ""
 	}
-	field := inline
-	if !o.has(inline) {
-		field = file
-	}
+	var der []byte
 	key, err := wire.ParsePublicKey(text)
-	if err != nil {
-		o.report(field, "%v", err)
-		return ""
+	if err == nil {
+		der, err = x509.MarshalPKIXPublicKey(key)
 	}
-	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
 		o.report(field, "%v", err)
 		return ""
@@ -237,7 +223,7 @@ type identDoc struct {
 }
 
 func (p *parser) user(o *object) *userDoc {
-	d := &userDoc{user: benefit.User{
+	d := &userDoc{sourcePos: o.sourcePos, user: benefit.User{
 		Name: scalar(o, "name", handle), Frozen: scalar(o, "status", frozenWords.read),
 		Person: scalar(o, "person", text(maxPerson)),
 	}}
@@ -254,7 +240,6 @@ func (p *parser) user(o *object) *userDoc {
 	if !o.has("name") && len(d.idents) == 0 {
 		p.report(o.line, "%s: needs a name or ids", o.what)
 	}
-	d.sourcePos = o.done()
 	return d
 }
 
@@ -338,10 +323,9 @@ func userReference(s string) (string, error) {
 func (p *parser) session(o *object) *sessionDoc {
 	o.require("key", "app")
 	d := &sessionDoc{
-		key: scalar(o, "key", callerID(maxSession)), app: o.ref("app"), merchant: o.ref("merchant"),
+		sourcePos: o.sourcePos, key: scalar(o, "key", callerID(maxSession)), app: o.ref("app"), merchant: o.ref("merchant"),
 		user:    ref{scalar(o, "user", userReference), o.lineOf("user")},
 		expires: scalar(o, "expires", instant),
 	}
-	d.sourcePos = o.done()
 	return d
 }

@@ -42,7 +42,7 @@ var allKindFields = []string{
 func (p *parser) template(o *object) *templateDoc {
 	o.require("name", "merchant", "kind", "valid")
 	kind := scalar(o, "kind", kinds.read)
-	d := &templateDoc{merchant: o.ref("merchant"), grantedTo: o.refs("granted_to"), template: benefit.Template{
+	d := &templateDoc{sourcePos: o.sourcePos, merchant: o.ref("merchant"), grantedTo: o.refs("granted_to"), template: benefit.Template{
 		Name: scalar(o, "name", handle), Title: scalar(o, "title", text(maxTitle)), Kind: kind,
 		TemplateID: scalar(o, "template_id", token(maxTemplateID)), RightID: scalar(o, "right_id", wireNumber),
 		OutID: scalar(o, "out_id", wireNumber), BizID: scalar(o, "biz_id", token(maxBizID)),
@@ -67,7 +67,6 @@ func (p *parser) template(o *object) *templateDoc {
 			o.report("channels", "%d is given twice", c)
 		}
 	}
-	d.sourcePos = o.done()
 	return d
 }
 

@@ -16,9 +16,8 @@ type Action string
 
 // The actions.
 const (
-	Added     Action = "added"
-	Changed   Action = "changed"
-	Unchanged Action = "unchanged"
+	Added   Action = "added"
+	Changed Action = "changed"
 )
 
 // Plan lists what applying a file does, entity by entity in the order of the file. It has no secrets.
@@ -53,14 +52,6 @@ type Difference struct {
 
 // Empty reports whether applying would change nothing.
 func (p *Plan) Empty() bool { return len(p.Changes) == 0 }
-
-func (p *Plan) add(c Change) {
-	if c.Action == Unchanged {
-		p.Same++
-		return
-	}
-	p.Changes = append(p.Changes, c)
-}
 
 // WriteTo writes the plan for people: + for what is added, ~ for what is changed, a line for each field.
 func (p *Plan) WriteTo(w io.Writer) (int64, error) {
@@ -119,11 +110,9 @@ func printable(text string) string {
 // field is one value of an entity with its path.
 type field struct{ path, value string }
 
-type fields []field
-
-// flatten returns the values of an entity in order, without the name, which identifies the entity.
-func flatten(n *yaml.Node) fields {
-	var all fields
+// flatten returns the values of an entity in order, without the name, which identifies the entity. Nil has none.
+func flatten(n *yaml.Node) []field {
+	var all []field
 	var walk func(path string, n *yaml.Node)
 	walk = func(path string, n *yaml.Node) {
 		switch n.Kind {
@@ -145,12 +134,14 @@ func flatten(n *yaml.Node) fields {
 			}
 		}
 	}
-	walk("", n)
+	if n != nil {
+		walk("", n)
+	}
 	return all
 }
 
 // difference returns the differences of two lists of values: the new ones in order, then those that are gone.
-func difference(old, now fields, generated func(value string) bool) []Difference {
+func difference(old, now []field, generated func(value string) bool) []Difference {
 	was := make(map[string]string, len(old))
 	for _, f := range old {
 		was[f.path] = f.value
@@ -160,8 +151,7 @@ func difference(old, now fields, generated func(value string) bool) []Difference
 		before, known := was[f.path]
 		delete(was, f.path)
 		if !known || before != f.value {
-			made := generated != nil && generated(f.value)
-			all = append(all, Difference{Field: f.path, Old: before, New: f.value, Generated: made})
+			all = append(all, Difference{Field: f.path, Old: before, New: f.value, Generated: generated(f.value)})
 		}
 	}
 	for _, f := range old {

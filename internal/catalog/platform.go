@@ -15,14 +15,14 @@ import (
 	"faquan/internal/store"
 )
 
-// Platform holds the platform's own settings: the entity of kind benefit.PlatformEntity with the id PlatformID.
+// Platform holds the platform's own settings: the entity of kind benefit.PlatformEntity with the id platformID.
 type Platform struct {
 	// AlipayPrivateKey signs the answers of the Alipay gateway: PKCS#8, sealed.
 	AlipayPrivateKey []byte `json:"alipay_private_key,omitzero"`
 }
 
-// PlatformID is the id of the only platform entity.
-const PlatformID = 1
+// platformID is the id of the only platform entity.
+const platformID = 1
 
 // platformKey is the context for which the private key is sealed.
 const platformKey = "platform/alipay_private_key"
@@ -31,7 +31,7 @@ const platformKey = "platform/alipay_private_key"
 func PlatformOf(entities []benefit.Entity) (Platform, error) {
 	var platform Platform
 	for _, e := range entities {
-		if e.Kind != benefit.PlatformEntity || e.ID != PlatformID {
+		if e.Kind != benefit.PlatformEntity || e.ID != platformID {
 			continue
 		}
 		if err := json.Unmarshal(e.Body, &platform); err != nil {
@@ -69,7 +69,16 @@ func (p Platform) with(key *rsa.PrivateKey, box *seal.Box) (benefit.Entity, erro
 	}
 	p.AlipayPrivateKey = box.Seal(der, platformKey)
 	body, err := json.Marshal(p)
-	return benefit.Entity{Kind: benefit.PlatformEntity, ID: PlatformID, Body: body}, err
+	return benefit.Entity{Kind: benefit.PlatformEntity, ID: platformID, Body: body}, err
+}
+
+// storedPlatform returns the platform's settings in a store.
+func storedPlatform(ctx context.Context, r store.Reader) (Platform, error) {
+	entities, _, err := r.Entities(ctx)
+	if err != nil {
+		return Platform{}, err
+	}
+	return PlatformOf(entities)
 }
 
 // ChangeFunc has the form of engine.ChangeFunc.
@@ -82,11 +91,7 @@ func NewPlatformKey() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Rea
 // changes nothing.
 func EnsurePlatformKey(box *seal.Box) ChangeFunc {
 	return func(ctx context.Context, r store.Reader, cat *benefit.Catalogue, _ benefit.Env) (*benefit.Changes, error) {
-		entities, _, err := r.Entities(ctx)
-		if err != nil {
-			return nil, err
-		}
-		platform, err := PlatformOf(entities)
+		platform, err := storedPlatform(ctx, r)
 		if err != nil || len(platform.AlipayPrivateKey) > 0 {
 			return nil, err
 		}
@@ -102,19 +107,23 @@ func EnsurePlatformKey(box *seal.Box) ChangeFunc {
 // are signed with it from then on: callers need its public key at once.
 func RotatePlatformKey(box *seal.Box, key *rsa.PrivateKey) ChangeFunc {
 	return func(ctx context.Context, r store.Reader, cat *benefit.Catalogue, _ benefit.Env) (*benefit.Changes, error) {
-		if key.N.BitLen() < minKeyBits {
-			return nil, fmt.Errorf("the key has %d bits, at least %d are needed", key.N.BitLen(), minKeyBits)
-		}
-		entities, _, err := r.Entities(ctx)
-		if err != nil {
+		if err := checkPlatformKey(key); err != nil {
 			return nil, err
 		}
-		platform, err := PlatformOf(entities)
+		platform, err := storedPlatform(ctx, r)
 		if err != nil {
 			return nil, err
 		}
 		return platformChange(platform, key, box, cat)
 	}
+}
+
+// checkPlatformKey refuses a key that is too short for the platform.
+func checkPlatformKey(key *rsa.PrivateKey) error {
+	if n := key.N.BitLen(); n < minKeyBits {
+		return fmt.Errorf("the key has %d bits, at least %d are needed", n, minKeyBits)
+	}
+	return nil
 }
 
 func platformChange(platform Platform, key *rsa.PrivateKey, box *seal.Box, cat *benefit.Catalogue) (*benefit.Changes, error) {
@@ -131,21 +140,16 @@ func (p *planner) platformDoc() error {
 	if d == nil || d.key == nil {
 		return nil
 	}
-	entities, _, err := p.r.Entities(p.ctx)
+	platform, err := storedPlatform(p.ctx, p.r)
 	if err != nil {
 		return err
 	}
-	platform, err := PlatformOf(entities)
-	if err != nil {
-		return err
-	}
-	c := Change{Kind: "platform", Line: d.line, Action: Unchanged}
-	was, err := platform.Key(p.box)
+	key, err := platform.Key(p.box)
 	switch {
 	case err != nil && !errors.Is(err, seal.ErrWrongKey):
 		return err
-	case was != nil && was.Equal(d.key):
-		p.plan.add(c)
+	case key != nil && key.Equal(d.key):
+		p.plan.Same++
 		return nil
 	}
 	entity, err := platform.with(d.key, p.box)
@@ -153,11 +157,11 @@ func (p *planner) platformDoc() error {
 		return err
 	}
 	p.entities = append(p.entities, entity)
-	c.Action, c.Fields = Added, []Difference{{Field: "alipay_private_key", New: secret}}
+	was, now := mapping{}, platformNode(secret)
 	if len(platform.AlipayPrivateKey) > 0 {
-		c.Action, c.Fields = Changed, []Difference{{Field: "alipay_private_key", Old: secret, New: "(another secret)"}}
+		was, now = now, platformNode(anotherSecret)
 	}
-	p.plan.add(c)
+	p.record(Change{Kind: "platform", Line: d.line}, was, now)
 	return nil
 }
 

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,58 +16,18 @@ import (
 // the file's fields.
 
 // secret replaces what is not shown.
-const secret = "(secret)"
-
-// names holds the entities that references name, by their ids.
-type names struct {
-	merchants  map[benefit.MerchantID]*benefit.Merchant
-	apps       map[benefit.AppID]*benefit.App
-	templates  map[benefit.TemplateID]*benefit.Template
-	activities map[benefit.ActivityID]*benefit.Activity
-}
-
-func namesOf(c *benefit.Catalogue) names {
-	return names{c.Merchants, c.Apps, c.Templates, c.Activities}
-}
-
-func (n names) merchant(id benefit.MerchantID) string {
-	if m := n.merchants[id]; m != nil {
-		return m.Name
-	}
-	return ""
-}
-
-func (n names) app(id benefit.AppID) string {
-	if a := n.apps[id]; a != nil {
-		return a.Name
-	}
-	return ""
-}
-
-func (n names) template(id benefit.TemplateID) string {
-	if t := n.templates[id]; t != nil {
-		return t.Name
-	}
-	return ""
-}
-
-func (n names) activity(id benefit.ActivityID) string {
-	if a := n.activities[id]; a != nil {
-		return a.Name
-	}
-	return ""
-}
+const (
+	secret        = "(secret)"
+	anotherSecret = "(another secret)" // in place of a stored one
+)
 
 // mapping builds a YAML mapping field by field, leaving out what has its zero value.
 type mapping struct{ *yaml.Node }
 
 func newMapping() mapping { return mapping{&yaml.Node{Kind: yaml.MappingNode}} }
 
-// inline writes the mapping on one line.
-func (m mapping) inline() mapping {
-	m.Style = yaml.FlowStyle
-	return m
-}
+// newInline returns a mapping that is written on one line.
+func newInline() mapping { return mapping{&yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle}} }
 
 func (m mapping) add(field string, value *yaml.Node) {
 	m.Content = append(m.Content, plain(field), value)
@@ -85,6 +44,13 @@ func (m mapping) text(field, value string) {
 func (m mapping) plain(field, value string) {
 	if value != "" {
 		m.add(field, plain(value))
+	}
+}
+
+// yes adds true.
+func (m mapping) yes(field string, value bool) {
+	if value {
+		m.plain(field, "true")
 	}
 }
 
@@ -109,8 +75,21 @@ func (m mapping) nested(field string, value mapping) {
 
 func (m mapping) list(field string, values []*yaml.Node) {
 	if len(values) > 0 {
-		m.add(field, &yaml.Node{Kind: yaml.SequenceNode, Content: values, Style: yaml.FlowStyle})
+		m.add(field, flow(values...))
 	}
+}
+
+func (m mapping) texts(field string, values []string) {
+	nodes := make([]*yaml.Node, len(values))
+	for k, v := range values {
+		nodes[k] = textNode(v)
+	}
+	m.list(field, nodes)
+}
+
+// flow returns a list that is written on one line.
+func flow(values ...*yaml.Node) *yaml.Node {
+	return &yaml.Node{Kind: yaml.SequenceNode, Content: values, Style: yaml.FlowStyle}
 }
 
 func plain(value string) *yaml.Node  { return &yaml.Node{Kind: yaml.ScalarNode, Value: value} }
@@ -134,17 +113,13 @@ func textNode(value string) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value} // the encoder quotes it when it is a word like true
 }
 
-func textNodes[T any](values []T, text func(T) string) []*yaml.Node {
-	nodes := make([]*yaml.Node, len(values))
-	for k, v := range values {
-		nodes[k] = textNode(text(v))
-	}
-	return nodes
+func platformNode(key string) mapping {
+	m := newMapping()
+	m.text("alipay_private_key", key)
+	return m
 }
 
-func itself(s string) string { return s }
-
-func merchantNode(e *benefit.Merchant) *yaml.Node {
+func merchantNode(e *benefit.Merchant, _ *tables) mapping {
 	m := newMapping()
 	m.text("name", e.Name)
 	m.text("title", e.Title)
@@ -153,67 +128,61 @@ func merchantNode(e *benefit.Merchant) *yaml.Node {
 	if len(e.UserTypes) == 0 {
 		m.plain("user_types", anyType)
 	}
-	m.list("user_types", textNodes(e.UserTypes, itself))
+	m.texts("user_types", e.UserTypes)
 	m.plain("alipay_user_ids", anyUserIDWords.of(e.AnyUserID))
-	return m.Node
+	return m
 }
 
-// appNode returns an app; with its secret only if one is given.
-func appNode(e *benefit.App, shownSecret string, in names) *yaml.Node {
+func appNode(e *benefit.App, in *tables) mapping { return appNodeWith(e, "", in) }
+
+// appNodeWith returns an app with its secret.
+func appNodeWith(e *benefit.App, shownSecret string, in *tables) mapping {
 	m := newMapping()
 	m.text("name", e.Name)
-	m.text("merchant", in.merchant(e.Merchant))
+	m.text("merchant", in.merchants.names[e.Merchant])
 	m.text("app_key", e.AppKey)
 	m.text("app_secret", shownSecret)
 	m.text("app_id", e.AppID)
 	m.text("public_key", e.PublicKey)
-	m.list("sign_types", textNodes(e.SignTypes, itself))
-	m.list("methods", textNodes(e.Methods, itself))
+	m.texts("sign_types", e.SignTypes)
+	m.texts("methods", e.Methods)
 	m.number("rate_per_second", e.RatePerSecond)
-	m.list("redirect_uris", textNodes(e.RedirectURIs, itself))
-	if e.ExplainSignature {
-		m.plain("explain_signature", "true")
-	}
+	m.texts("redirect_uris", e.RedirectURIs)
+	m.yes("explain_signature", e.ExplainSignature)
 	m.plain("status", disabledWords.of(e.Disabled))
-	return m.Node
+	return m
 }
 
-func userNode(u *benefit.User, app func(benefit.AppID) string) *yaml.Node {
+func userNode(u *benefit.User, in *tables) mapping {
 	m, ids := newMapping(), newMapping()
 	m.text("name", u.Name)
-	byType := map[string][]*yaml.Node{}
-	var types []string
+	lists := map[string]*yaml.Node{}
 	for _, i := range u.Identifiers {
-		if byType[i.Type] == nil {
-			types = append(types, i.Type)
+		if lists[i.Type] == nil {
+			lists[i.Type] = flow()
+			ids.Content = append(ids.Content, textNode(i.Type), lists[i.Type])
 		}
 		node := textNode(i.Value)
 		if i.Type == benefit.OpenID {
-			open := newMapping().inline()
-			open.text("app", app(i.App))
+			open := newInline()
+			open.text("app", in.apps.names[i.App])
 			open.text("id", i.Value)
 			node = open.Node
 		}
-		byType[i.Type] = append(byType[i.Type], node)
-	}
-	for _, t := range types {
-		ids.add(textNode(t).Value, &yaml.Node{Kind: yaml.SequenceNode, Content: byType[t], Style: yaml.FlowStyle})
-		ids.Content[len(ids.Content)-2] = textNode(t) // a type may need quotes as well
+		lists[i.Type].Content = append(lists[i.Type].Content, node)
 	}
 	m.nested("ids", ids)
 	//guard:TestUsersOfCallsSurviveExport
-	if slices.ContainsFunc(u.Identifiers, func(i benefit.Identifier) bool { return i.Breaks() != "" }) {
-		m.plain("unchecked_ids", yesNo.of(true))
-	}
+	m.yes("unchecked_ids", slices.ContainsFunc(u.Identifiers, func(i benefit.Identifier) bool { return i.Breaks() != "" }))
 	m.plain("status", frozenWords.of(u.Frozen))
 	if u.Unregistered {
-		m.plain("registered", yesNo.of(false))
+		m.plain("registered", "false")
 	}
 	if len(u.Attributes) > 0 {
 		m.add("attributes", attributesNode(u.Attributes))
 	}
 	m.text("person", u.Person)
-	return m.Node
+	return m
 }
 
 // attributesNode returns attributes, which are JSON, as YAML.
@@ -243,7 +212,7 @@ func reflow(n *yaml.Node) {
 }
 
 // userRef returns the user of a session: the name, else the first identifier.
-func userRef(u *benefit.User, app func(benefit.AppID) string) string {
+func userRef(u *benefit.User, in *tables) string {
 	switch {
 	case u == nil:
 		return ""
@@ -254,32 +223,32 @@ func userRef(u *benefit.User, app func(benefit.AppID) string) string {
 	}
 	i := u.Identifiers[0]
 	if i.App != 0 {
-		return i.Type + "/" + app(i.App) + ":" + i.Value
+		return i.Type + "/" + in.apps.names[i.App] + ":" + i.Value
 	}
 	return i.Type + ":" + i.Value
 }
 
-func sessionNode(s *benefit.Session, key, user string, in names) *yaml.Node {
+func sessionNode(s *benefit.Session, key, user string, in *tables) mapping {
 	m := newMapping()
 	m.text("key", key)
-	m.text("app", in.app(s.App))
-	m.text("merchant", in.merchant(s.Merchant))
+	m.text("app", in.apps.names[s.App])
+	m.text("merchant", in.merchants.names[s.Merchant])
 	m.text("user", user)
 	m.plain("expires", s.Expires.String())
-	return m.Node
+	return m
 }
 
 func windowNode(w benefit.Window) mapping {
-	m := newMapping().inline()
+	m := newInline()
 	m.plain("start", w.Start.String())
 	m.plain("end", w.End.String())
 	return m
 }
 
-func templateNode(t *benefit.Template, in names) *yaml.Node {
+func templateNode(t *benefit.Template, in *tables) mapping {
 	m := newMapping()
 	m.text("name", t.Name)
-	m.text("merchant", in.merchant(t.Merchant))
+	m.text("merchant", in.merchants.names[t.Merchant])
 	m.text("title", t.Title)
 	m.plain("kind", kinds.of(t.Kind))
 	m.text("template_id", t.TemplateID)
@@ -294,38 +263,35 @@ func templateNode(t *benefit.Template, in names) *yaml.Node {
 	}
 	m.yuan("ceiling", t.Face.Ceiling)
 	m.yuan("price", t.Face.Price)
-	m.certificate(t)
-	m.nested("publish", windowNode(t.Publish))
-	m.nested("valid", validNode(t.Valid))
-	m.nested("stock", stockNode(t.Stock))
-	limits := newMapping().inline()
-	limits.number("per_user", t.Limits.PerUser)
-	limits.number("per_user_per_day", t.Limits.PerUserPerDay)
-	limits.number("per_person", t.Limits.PerPerson)
-	m.nested("limits", limits)
-	m.list("granted_to", textNodes(t.GrantedTo, in.app))
-	m.plain("status", statuses.of(t.Status))
-	return m.Node
-}
-
-func (m mapping) certificate(t *benefit.Template) {
-	if t.Kind != benefit.Certificate {
-		return
-	}
 	channels := make([]*yaml.Node, len(t.Channels))
 	for k, c := range t.Channels {
 		channels[k] = plain(strconv.FormatInt(c, 10))
 	}
 	m.list("channels", channels)
-	code, repeat := newMapping().inline(), newMapping().inline()
+	code, repeat := newInline(), newInline()
 	code.number("digits", int64(t.Code.Digits))
 	m.nested("code", code)
 	repeat.plain("window", durationText(t.RepeatMillis))
 	m.nested("repeat", repeat)
+	m.nested("publish", windowNode(t.Publish))
+	m.nested("valid", validNode(t.Valid))
+	m.nested("stock", stockNode(t.Stock))
+	limits := newInline()
+	limits.number("per_user", t.Limits.PerUser)
+	limits.number("per_user_per_day", t.Limits.PerUserPerDay)
+	limits.number("per_person", t.Limits.PerPerson)
+	m.nested("limits", limits)
+	var grantedTo []string
+	for _, app := range t.GrantedTo {
+		grantedTo = append(grantedTo, in.apps.names[app])
+	}
+	m.texts("granted_to", grantedTo)
+	m.plain("status", statuses.of(t.Status))
+	return m
 }
 
 func amountNode(a benefit.AmountRule) mapping {
-	m := newMapping().inline()
+	m := newInline()
 	switch a.From {
 	case benefit.FromRequest:
 		m.plain("from", "request")
@@ -334,7 +300,7 @@ func amountNode(a benefit.AmountRule) mapping {
 	case benefit.Fixed:
 		m.yuan("fixed", a.Min)
 	case benefit.Random:
-		random := newMapping().inline()
+		random := newInline()
 		random.yuan("min", a.Min)
 		random.yuan("max", a.Max)
 		m.nested("random", random)
@@ -346,22 +312,20 @@ func validNode(v benefit.Validity) mapping {
 	if v.Absolute != (benefit.Window{}) {
 		return windowNode(v.Absolute)
 	}
-	m := newMapping().inline()
+	m := newInline()
 	if v.AfterMillis == 0 && !v.ToDayEnd && v.ForMillis%dayMillis == 0 {
 		m.number("days", v.ForMillis/dayMillis)
 		return m
 	}
 	m.plain("after", durationText(v.AfterMillis))
 	m.plain("for", durationText(v.ForMillis))
-	if v.ToDayEnd {
-		m.plain("to_day_end", "true")
-	}
+	m.yes("to_day_end", v.ToDayEnd)
 	return m
 }
 
 // stockNode leaves out unlimited caps; 0 is a cap.
 func stockNode(s benefit.Stock) mapping {
-	m := newMapping().inline()
+	m := newInline()
 	count := func(field string, c benefit.Cap) {
 		if c != benefit.Unlimited {
 			m.add(field, plain(strconv.FormatInt(int64(c), 10)))
@@ -379,18 +343,18 @@ func stockNode(s benefit.Stock) mapping {
 	return m
 }
 
-func activityNode(a *benefit.Activity, in names) *yaml.Node {
+func activityNode(a *benefit.Activity, in *tables) mapping {
 	m := newMapping()
 	m.text("name", a.Name)
-	m.text("merchant", in.merchant(a.Merchant))
+	m.text("merchant", in.merchants.names[a.Merchant])
 	m.text("act_code", a.ActCode)
 	m.number("relation_id", a.RelationID)
 	m.nested("window", windowNode(a.Window))
 	m.plain("status", statuses.of(a.Status))
 	m.plain("guard", noGuardWords.of(a.NoGuard))
 	if a.Box != nil {
-		box := newMapping().inline()
-		box.list("cards", textNodes(a.Box.Cards, itself))
+		box := newInline()
+		box.texts("cards", a.Box.Cards)
 		box.number("done_after", int64(a.Box.DoneAfter))
 		box.plain("count", sendsWords.of(a.Box.CountSends))
 		m.nested("box", box)
@@ -402,13 +366,13 @@ func activityNode(a *benefit.Activity, in names) *yaml.Node {
 		items.Content = append(items.Content, itemNode(&a.Items[k], in))
 	}
 	m.add("items", items)
-	return m.Node
+	return m
 }
 
-func itemNode(i *benefit.Item, in names) *yaml.Node {
+func itemNode(i *benefit.Item, in *tables) *yaml.Node {
 	m := newMapping()
 	m.number("detail_id", i.DetailID)
-	m.text("template", in.template(i.Template))
+	m.text("template", in.templates.names[i.Template])
 	m.number("benefit_type", i.BenefitType)
 	m.number("max_send_count", int64(i.MaxSends))
 	m.number("quantity", int64(i.Quantity))
@@ -416,18 +380,18 @@ func itemNode(i *benefit.Item, in names) *yaml.Node {
 	return m.Node
 }
 
-func sceneNode(s *benefit.Scene, in names) *yaml.Node {
+func sceneNode(s *benefit.Scene, in *tables) mapping {
 	m := newMapping()
 	m.text("name", s.Name)
-	m.text("merchant", in.merchant(s.Merchant))
+	m.text("merchant", in.merchants.names[s.Merchant])
 	m.text("scene_code", s.SceneCode)
 	m.plain("strategy", strategies.of(s.Strategy))
 	entries := make([]*yaml.Node, len(s.Activities))
 	for k, e := range s.Activities {
-		entries[k] = textNode(in.activity(e.Activity))
+		entries[k] = textNode(in.activities.names[e.Activity])
 		if s.Strategy == benefit.ChooseWeighted {
-			weighted := newMapping().inline()
-			weighted.text("activity", in.activity(e.Activity))
+			weighted := newInline()
+			weighted.text("activity", in.activities.names[e.Activity])
 			weighted.number("weight", e.Weight)
 			entries[k] = weighted.Node
 		}
@@ -437,22 +401,5 @@ func sceneNode(s *benefit.Scene, in names) *yaml.Node {
 		m.plain("narrowing", narrowings.of(s.Narrowing))
 	}
 	m.plain("status", statuses.of(s.Status))
-	return m.Node
-}
-
-// entityNode returns any of the entities.
-func entityNode(v any, in names) *yaml.Node {
-	switch v := v.(type) {
-	case *benefit.Merchant:
-		return merchantNode(v)
-	case *benefit.App:
-		return appNode(v, "", in)
-	case *benefit.Template:
-		return templateNode(v, in)
-	case *benefit.Activity:
-		return activityNode(v, in)
-	case *benefit.Scene:
-		return sceneNode(v, in)
-	}
-	panic(fmt.Sprintf("catalog: a %T has no form in a file", v))
+	return m
 }

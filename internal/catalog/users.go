@@ -1,8 +1,8 @@
 package catalog
 
 import (
-	"bytes"
-	"encoding/json"
+	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -102,7 +102,7 @@ func (d *userDoc) over(old *benefit.User) *benefit.User {
 	u := d.user
 	if old != nil {
 		u.ID = old.ID
-		keep(&u.Name, old.Name)
+		u.Name = cmp.Or(u.Name, old.Name)
 		if !d.has("status") {
 			u.Frozen = old.Frozen
 		}
@@ -134,36 +134,17 @@ func userLabel(u *benefit.User) string {
 }
 
 func (p *planner) userChange(d *userDoc, old, u *benefit.User) error {
-	before, err := json.Marshal(old)
-	if err != nil {
+	same, err := p.same(old, u)
+	if err != nil || same {
 		return err
 	}
-	after, err := json.Marshal(u)
-	if err != nil {
-		return err
+	p.changes.Users = append(p.changes.Users, u)
+	was := mapping{}
+	if old != nil {
+		was = userNode(old, p.tables)
 	}
-	c := Change{Kind: "user", Name: u.Name, Line: d.line, Action: Unchanged}
-	if !bytes.Equal(before, after) {
-		p.changes.Users = append(p.changes.Users, u)
-		c.Action = Changed
-		was := fields(nil)
-		if old == nil {
-			c.Action = Added
-		} else {
-			was = flatten(userNode(old, p.appName))
-		}
-		c.Fields = difference(was, flatten(userNode(u, p.appName)), nil)
-	}
-	p.plan.add(c)
+	p.record(Change{Kind: "user", Name: u.Name, Line: d.line}, was, userNode(u, p.tables))
 	return nil
-}
-
-// appName returns the name of an app after the change.
-func (p *planner) appName(app benefit.AppID) string {
-	if a := p.apps.all[app]; a != nil {
-		return a.Name
-	}
-	return fmt.Sprintf("?%d", app)
 }
 
 // SessionKey returns the context for which the key of a session is sealed.
@@ -176,10 +157,10 @@ func (p *planner) sessionDocs() error {
 	for _, d := range p.file.sessions {
 		s := &benefit.Session{Digest: benefit.SessionDigest(d.key), Expires: d.expires}
 		if line, twice := seen[s.Digest]; twice {
-			p.report(d.of("key"), "session: the key is already used in line %d", line)
+			p.report(d.lineOf("key"), "session: the key is already used in line %d", line)
 			continue
 		}
-		seen[s.Digest] = d.of("key")
+		seen[s.Digest] = d.lineOf("key")
 		s.App = p.apps.find(&p.problems, "session", d.app)
 		if s.Merchant = p.merchants.find(&p.problems, "session", d.merchant); !d.merchant.given() && s.App != 0 {
 			if a := p.apps.all[s.App]; a != nil {
@@ -200,7 +181,7 @@ func (p *planner) sessionDocs() error {
 		var sealed []byte
 		if old != nil {
 			if old.Kind != benefit.AccessSession {
-				p.report(d.of("key"), "session: the key is an authorization code or a refresh token, not a session")
+				p.report(d.lineOf("key"), "session: the key is an authorization code or a refresh token, not a session")
 				continue
 			}
 			sealed = old.Sealed
@@ -208,7 +189,7 @@ func (p *planner) sessionDocs() error {
 			s.Made, s.Ended, s.Family, s.Access, s.Refresh = old.Made, old.Ended, old.Family, old.Access, old.Refresh
 		}
 		s.Sealed = p.resealed(sealed, d.key, SessionKey(s.Digest))
-		if err := p.sessionChange(d, old, s, userRef(user, p.appName)); err != nil {
+		if err := p.sessionChange(d, old, s, user); err != nil {
 			return err
 		}
 	}
@@ -243,43 +224,33 @@ func (p *planner) sessionUser(r ref) (u *benefit.User, err error) {
 	return u, err
 }
 
-func (p *planner) sessionChange(d *sessionDoc, old, s *benefit.Session, user string) error {
-	c := Change{Kind: "session", Name: fmt.Sprintf("%.8s… of app %s", s.Digest, p.appName(s.App)), Line: d.line, Action: Unchanged}
-	before, err := json.Marshal(old)
-	if err != nil {
+func (p *planner) sessionChange(d *sessionDoc, old, s *benefit.Session, user *benefit.User) error {
+	same, err := p.same(old, s)
+	if err != nil || same {
 		return err
 	}
-	after, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(before, after) {
-		p.sessions = append(p.sessions, s)
-		c.Action = Changed
-		names := p.names()
-		was := fields(nil)
-		if old == nil {
-			c.Action = Added
-		} else {
-			before, err := p.userRef(old.User)
-			if err != nil {
-				return err
-			}
-			was = flatten(sessionNode(old, secret, before, names))
+	p.sessions = append(p.sessions, s)
+	was := mapping{}
+	if old != nil {
+		user, err := userText(p.ctx, p.r, old.User, p.tables)
+		if err != nil {
+			return err
 		}
-		c.Fields = difference(was, flatten(sessionNode(s, secret, user, names)), nil)
+		was = sessionNode(old, secret, user, p.tables)
 	}
-	p.plan.add(c)
+	name := fmt.Sprintf("%.8s… of app %s", s.Digest, p.apps.names[s.App])
+	p.record(Change{Kind: "session", Name: name, Line: d.line}, was, sessionNode(s, secret, userRef(user, p.tables), p.tables))
 	return nil
 }
 
-func (p *planner) userRef(user benefit.UserID) (string, error) {
-	if user == 0 {
+// userText returns the user of a session, as a file names it; "" for 0.
+func userText(ctx context.Context, r store.Reader, id benefit.UserID, in *tables) (string, error) {
+	if id == 0 {
 		return "", nil
 	}
-	u, err := p.r.User(p.ctx, user)
+	u, err := r.User(ctx, id)
 	if err != nil {
 		return "", err
 	}
-	return userRef(u, p.appName), nil
+	return userRef(u, in), nil
 }
