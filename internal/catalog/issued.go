@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"slices"
+
 	"faquan/internal/benefit"
 	"faquan/internal/money"
 	"faquan/internal/store"
@@ -15,7 +17,11 @@ func (p *planner) guardIssued() error {
 	var counts map[benefit.TemplateID]benefit.TemplateCount
 	for _, d := range p.file.templates {
 		old, t := p.templates.old[d.template.ID], p.templates.all[d.template.ID]
-		if old == nil || !fixedDiffers(old, t) && !capsLowered(old, t) {
+		if old == nil {
+			continue
+		}
+		fixed := fixedChanges(old, t)
+		if len(fixed) == 0 && old.Stock.Count == t.Stock.Count && old.Stock.Amount == t.Stock.Amount {
 			continue
 		}
 		if counts == nil {
@@ -30,19 +36,32 @@ func (p *planner) guardIssued() error {
 			return err
 		}
 		if len(issued) > 0 {
-			p.fixed(d, old, t)
+			for _, f := range fixed {
+				p.report(d.lineOf(f.field), "template %q: the %s cannot change, because vouchers were issued. Make a new template", t.Name, f.what)
+			}
 		}
 		p.caps(d, t, counts[t.ID])
 	}
 	return nil
 }
 
-func fixedDiffers(old, t *benefit.Template) bool {
-	return old.Kind != t.Kind || old.Face != t.Face || old.Code != t.Code || old.Merchant != t.Merchant
+// fixedField is a field that cannot change once vouchers were issued.
+type fixedField struct {
+	field, what string
+	changed     bool
 }
 
-func capsLowered(old, t *benefit.Template) bool {
-	return old.Stock.Count != t.Stock.Count || old.Stock.Amount != t.Stock.Amount
+// fixedChanges returns the fields that cannot change, but do.
+func fixedChanges(old, t *benefit.Template) []fixedField {
+	fields := []fixedField{{"merchant", "merchant", old.Merchant != t.Merchant}, {"kind", "kind", old.Kind != t.Kind}}
+	if old.Kind == t.Kind { // otherwise the rest differs by itself
+		was, face := old.Face, t.Face
+		fields = append(fields,
+			fixedField{"code", "code rule", old.Code != t.Code}, fixedField{"reduction", "reduction", was.Reduction != face.Reduction},
+			fixedField{"threshold", "threshold", was.Threshold != face.Threshold}, fixedField{"percent", "percent", was.Percent != face.Percent},
+			fixedField{"ceiling", "ceiling", was.Ceiling != face.Ceiling}, fixedField{"price", "price", was.Price != face.Price})
+	}
+	return slices.DeleteFunc(fields, func(f fixedField) bool { return !f.changed })
 }
 
 func (p *planner) counts() (map[benefit.TemplateID]benefit.TemplateCount, error) {
@@ -54,34 +73,6 @@ func (p *planner) counts() (map[benefit.TemplateID]benefit.TemplateCount, error)
 		counts[c.Template] = c
 	}
 	return counts, nil
-}
-
-func (p *planner) fixed(d *templateDoc, old, t *benefit.Template) {
-	refuse := func(field, what string) {
-		p.report(d.lineOf(field), "template %q: the %s cannot change, because vouchers were issued. Make a new template", t.Name, what)
-	}
-	if old.Merchant != t.Merchant {
-		refuse("merchant", "merchant")
-	}
-	if old.Kind != t.Kind {
-		refuse("kind", "kind")
-		return // the rest differs by itself
-	}
-	if old.Code != t.Code {
-		refuse("code", "code rule")
-	}
-	for _, f := range []struct {
-		field string
-		same  bool
-	}{
-		{"reduction", old.Face.Reduction == t.Face.Reduction}, {"threshold", old.Face.Threshold == t.Face.Threshold},
-		{"percent", old.Face.Percent == t.Face.Percent}, {"ceiling", old.Face.Ceiling == t.Face.Ceiling},
-		{"price", old.Face.Price == t.Face.Price},
-	} {
-		if !f.same {
-			refuse(f.field, f.field)
-		}
-	}
 }
 
 // caps refuses stock below what is issued.

@@ -144,6 +144,14 @@ func (o *object) object(field string) *object {
 	return o.p.object(n, o.what+": "+field)
 }
 
+// nested calls read for a field that is a mapping, unless it is left out or wrong.
+func (o *object) nested(field string, read func(inner *object)) {
+	if inner := o.object(field); inner != nil {
+		read(inner)
+		inner.done()
+	}
+}
+
 // scalar reads a field with read, from the text as it was written. It returns the zero value for a field that is left out
 // or wrong; has distinguishes the first, and the problems have the second.
 func scalar[T any](o *object, field string, read func(text string) (T, error)) T {

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -76,16 +77,10 @@ func (p *parser) item(o *object) itemDoc {
 	o.require("template")
 	d := itemDoc{sourcePos: o.sourcePos, template: o.ref("template"), item: benefit.Item{
 		DetailID: scalar(o, "detail_id", wireNumber), BenefitType: scalar(o, "benefit_type", number(0, 1<<31-1)),
-		MaxSends: scalar(o, "max_send_count", small(1, benefit.MaxRequestVouchers)),
-		Quantity: scalar(o, "quantity", small(1, benefit.MaxRequestVouchers)),
+		MaxSends: max(scalar(o, "max_send_count", small(1, benefit.MaxRequestVouchers)), 1),
+		Quantity: max(scalar(o, "quantity", small(1, benefit.MaxRequestVouchers)), 1),
 		Amount:   int64(scalar(o, "amount", someYuan)),
 	}}
-	if !o.has("max_send_count") {
-		d.item.MaxSends = 1
-	}
-	if !o.has("quantity") {
-		d.item.Quantity = 1
-	}
 	if n := d.item.MaxSends * d.item.Quantity; n > benefit.MaxRequestVouchers {
 		p.report(o.line, "%s: max_send_count × quantity is %d, at most %d vouchers are issued in one call", o.what, n, benefit.MaxRequestVouchers)
 	}
@@ -95,24 +90,21 @@ func (p *parser) item(o *object) itemDoc {
 // itemAmount returns the item's own amount, for messages and export.
 func itemAmount(i *benefit.Item) money.Fen { return money.Fen(i.Amount) }
 
-func (o *object) box() *benefit.Box {
-	b := o.object("box")
-	if b == nil {
-		return nil
-	}
-	b.require("cards", "done_after")
-	box := &benefit.Box{
-		Cards: scalars(b, "cards", token(maxCard)), DoneAfter: scalar(b, "done_after", small(1, 1_000_000)),
-		CountSends: scalar(b, "count", sendsWords.read),
-	}
-	b.unique("cards", box.Cards)
-	switch {
-	case b.has("cards") && len(box.Cards) == 0:
-		b.report("cards", "must not be empty: a box needs at least one card")
-	case !box.CountSends && box.DoneAfter > len(box.Cards):
-		b.report("done_after", "needs %d different cards, but the box has %d", box.DoneAfter, len(box.Cards))
-	}
-	b.done()
+func (o *object) box() (box *benefit.Box) {
+	o.nested("box", func(b *object) {
+		b.require("cards", "done_after")
+		box = &benefit.Box{
+			Cards: scalars(b, "cards", token(maxCard)), DoneAfter: scalar(b, "done_after", small(1, 1_000_000)),
+			CountSends: scalar(b, "count", sendsWords.read),
+		}
+		unique(b, "cards", box.Cards)
+		switch {
+		case b.has("cards") && len(box.Cards) == 0:
+			b.report("cards", "must not be empty: a box needs at least one card")
+		case !box.CountSends && box.DoneAfter > len(box.Cards):
+			b.report("done_after", "needs %d different cards, but the box has %d", box.DoneAfter, len(box.Cards))
+		}
+	})
 	return box
 }
 
@@ -132,12 +124,9 @@ func (p *parser) scene(o *object) *sceneDoc {
 	o.require("name", "merchant", "activities")
 	d := &sceneDoc{sourcePos: o.sourcePos, merchant: o.ref("merchant"), scene: benefit.Scene{
 		Name: scalar(o, "name", handle), SceneCode: scalar(o, "scene_code", token(maxCode)),
-		Strategy: scalar(o, "strategy", strategies.read), Status: scalar(o, "status", statuses.read),
+		Strategy: cmp.Or(scalar(o, "strategy", strategies.read), benefit.ChooseAll), Status: scalar(o, "status", statuses.read),
 		Narrowing: scalar(o, "narrowing", narrowings.read),
 	}}
-	if !o.has("strategy") {
-		d.scene.Strategy = benefit.ChooseAll
-	}
 	o.each("activities", func(n *yaml.Node) { d.entries = append(d.entries, o.entry(n, d.scene.Strategy)) })
 	if o.has("activities") && len(d.entries) == 0 {
 		o.report("activities", "must not be empty: a scene needs at least one activity")

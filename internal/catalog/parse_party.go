@@ -108,7 +108,7 @@ func (o *object) userTypes() []string {
 		}
 		return s, err
 	})
-	o.unique(field, types)
+	unique(o, field, types)
 	if o.empty(field) {
 		o.report(field, "is an empty list: no recipient could be named; write %s, or set recipients: registered", anyType)
 	}
@@ -135,9 +135,9 @@ func (p *parser) app(o *object) *appDoc {
 	d.secret = scalar(o, "app_secret", token(maxSecret))
 	d.app.PublicKey = o.publicKey()
 	d.app.SignTypes = scalars(o, "sign_types", signTypes.read)
-	o.unique("methods", d.app.Methods)
-	o.unique("sign_types", d.app.SignTypes)
-	o.unique("redirect_uris", d.app.RedirectURIs)
+	unique(o, "methods", d.app.Methods)
+	unique(o, "sign_types", d.app.SignTypes)
+	unique(o, "redirect_uris", d.app.RedirectURIs)
 	if n := len(d.app.RedirectURIs); n > maxRedirects {
 		o.report("redirect_uris", "has %d elements, at most %d are allowed", n, maxRedirects)
 	}
@@ -183,10 +183,10 @@ func redirectURI(s string) (string, error) {
 }
 
 // unique refuses a list with a duplicate.
-func (o *object) unique(field string, all []string) {
+func unique[T comparable](o *object, field string, all []T) {
 	for k, v := range all {
 		if slices.Contains(all[:k], v) {
-			o.report(field, "%s is given twice", clip(v))
+			o.report(field, "%s is given twice", clip(fmt.Sprint(v)))
 		}
 	}
 }
@@ -301,9 +301,7 @@ func identifier(kind string) func(string) (string, error) {
 }
 
 // uncheckedIdentifier reads a value that calls may have used before identifiers had rules.
-func uncheckedIdentifier(s string) (string, error) {
-	return lines(benefit.MaxIdentifier, s, func(rune) bool { return false })
-}
+var uncheckedIdentifier = lines(benefit.MaxIdentifier, func(rune) bool { return false })
 
 type sessionDoc struct {
 	sourcePos
@@ -316,9 +314,7 @@ type sessionDoc struct {
 
 // userReference reads the user of a session. The identifier may be one from before identifiers had rules: whether the
 // user exists is checked later.
-func userReference(s string) (string, error) {
-	return lines(benefit.MaxIdentifierType+maxName+benefit.MaxIdentifier+2, s, func(rune) bool { return false })
-}
+var userReference = lines(benefit.MaxIdentifierType+maxName+benefit.MaxIdentifier+2, func(rune) bool { return false })
 
 func (p *parser) session(o *object) *sessionDoc {
 	o.require("key", "app")

@@ -47,7 +47,7 @@ func (p *parser) template(o *object) *templateDoc {
 		TemplateID: scalar(o, "template_id", token(maxTemplateID)), RightID: scalar(o, "right_id", wireNumber),
 		OutID: scalar(o, "out_id", wireNumber), BizID: scalar(o, "biz_id", token(maxBizID)),
 		Face: benefit.Face{
-			Reduction: scalar(o, "reduction", someYuan), Threshold: scalar(o, "threshold", yuan),
+			Reduction: scalar(o, "reduction", someYuan), Threshold: scalar(o, "threshold", money.ParseYuan),
 			Percent: scalar(o, "percent", percent), Ceiling: scalar(o, "ceiling", someYuan),
 			Price: scalar(o, "price", someYuan),
 		},
@@ -62,11 +62,7 @@ func (p *parser) template(o *object) *templateDoc {
 	if kind == benefit.Certificate && o.empty("channels") {
 		o.report("channels", "must not be empty: a call must name an allowed channel")
 	}
-	for k, c := range d.template.Channels {
-		if slices.Contains(d.template.Channels[:k], c) {
-			o.report("channels", "%d is given twice", c)
-		}
-	}
+	unique(o, "channels", d.template.Channels)
 	return d
 }
 
@@ -82,12 +78,11 @@ func (o *object) kindFields(kind benefit.Kind) {
 }
 
 // amountRule reads one of {from: request, min, max}, {fixed: …} and {random: {min, max}}.
-func (o *object) amountRule() benefit.AmountRule {
+func (o *object) amountRule() (rule benefit.AmountRule) {
 	a := o.object("amount")
 	if a == nil {
-		return benefit.AmountRule{}
+		return rule
 	}
-	rule := benefit.AmountRule{}
 	request := scalar(a, "from", words[benefit.AmountFrom]{{"request", benefit.FromRequest}}.read)
 	fixed := scalar(a, "fixed", someYuan)
 	random := a.object("random")
@@ -116,27 +111,20 @@ func (o *object) amountRule() benefit.AmountRule {
 	return rule
 }
 
-func (o *object) codeRule(kind benefit.Kind) benefit.CodeRule {
-	rule := benefit.CodeRule{}
+func (o *object) codeRule(kind benefit.Kind) (rule benefit.CodeRule) {
 	if kind == benefit.Certificate {
 		rule.Digits = defaultDigits
 	}
-	if c := o.object("code"); c != nil {
+	o.nested("code", func(c *object) {
 		c.require("digits")
 		rule.Digits = scalar(c, "digits", small(minDigits, maxDigits))
-		c.done()
-	}
+	})
 	return rule
 }
 
 // window reads {start, end}; each side may be left out.
-func (o *object) window(field string) benefit.Window {
-	w := o.object(field)
-	if w == nil {
-		return benefit.Window{}
-	}
-	win := w.startEnd()
-	w.done()
+func (o *object) window(field string) (win benefit.Window) {
+	o.nested(field, func(w *object) { win = w.startEnd() })
 	return win
 }
 
@@ -149,97 +137,84 @@ func (o *object) startEnd() benefit.Window {
 }
 
 // validity reads one of {start, end}, {days} and {after, for, to_day_end}.
-func (o *object) validity() benefit.Validity {
-	v := o.object("valid")
-	if v == nil {
-		return benefit.Validity{}
-	}
-	valid := benefit.Validity{
-		Absolute:    v.startEnd(),
-		AfterMillis: scalar(v, "after", duration), ForMillis: scalar(v, "for", duration),
-		ToDayEnd: scalar(v, "to_day_end", yesNo.read),
-	}
-	days := scalar(v, "days", number(1, maxDuration/dayMillis))
-	absolute := v.has("start") || v.has("end")
-	relative := v.has("after") || v.has("for") || v.has("to_day_end")
-	switch {
-	case absolute && !relative && !v.has("days"):
-		v.require("start", "end")
-	case v.has("days") && !relative && !absolute:
-		valid.ForMillis = days * dayMillis
-	case relative && !absolute && !v.has("days"):
-		if !valid.ToDayEnd { // to_day_end alone means: to the end of the day of the issue
-			v.require("for")
+func (o *object) validity() (valid benefit.Validity) {
+	o.nested("valid", func(v *object) {
+		valid = benefit.Validity{
+			Absolute:    v.startEnd(),
+			AfterMillis: scalar(v, "after", duration), ForMillis: scalar(v, "for", duration),
+			ToDayEnd: scalar(v, "to_day_end", yesNo.read),
 		}
-	default:
-		o.report("valid", "must be {days: …}, {start: …, end: …} or {after: …, for: …, to_day_end: …}")
-	}
-	v.done()
+		days := scalar(v, "days", number(1, maxDuration/dayMillis))
+		absolute := v.has("start") || v.has("end")
+		relative := v.has("after") || v.has("for") || v.has("to_day_end")
+		switch {
+		case absolute && !relative && !v.has("days"):
+			v.require("start", "end")
+		case v.has("days") && !relative && !absolute:
+			valid.ForMillis = days * dayMillis
+		case relative && !absolute && !v.has("days"):
+			if !valid.ToDayEnd { // to_day_end alone means: to the end of the day of the issue
+				v.require("for")
+			}
+		default:
+			o.report("valid", "must be {days: …}, {start: …, end: …} or {after: …, for: …, to_day_end: …}")
+		}
+	})
 	return valid
 }
 
 // stock reads the caps. Amounts are only for the kinds whose vouchers have one.
 func (o *object) stock(kind benefit.Kind) benefit.Stock {
 	stock := benefit.UnlimitedStock()
-	s := o.object("stock")
-	if s == nil {
-		return stock
-	}
-	count, amount := number(0, 1<<53), func(text string) (int64, error) {
-		fen, err := yuan(text)
-		return int64(fen), err
-	}
-	for _, c := range []struct {
-		field string
-		cap   *benefit.Cap
-		read  func(string) (int64, error)
-	}{
-		{"count", &stock.Count, count}, {"amount", &stock.Amount, amount},
-		{"count_per_day", &stock.CountPerDay, count}, {"amount_per_day", &stock.AmountPerDay, amount},
-	} {
-		if v := scalar(s, c.field, c.read); s.has(c.field) {
-			*c.cap = benefit.Cap(v)
+	o.nested("stock", func(s *object) {
+		capped := func(field string, c *benefit.Cap, read func(string) (benefit.Cap, error)) {
+			if v := scalar(s, field, read); s.has(field) {
+				*c = v
+			}
 		}
-	}
-	if kind != 0 && kind != benefit.Cash && kind != benefit.Reduction {
+		capped("count", &stock.Count, countCap)
+		capped("amount", &stock.Amount, amountCap)
+		capped("count_per_day", &stock.CountPerDay, countCap)
+		capped("amount_per_day", &stock.AmountPerDay, amountCap)
 		for _, f := range []string{"amount", "amount_per_day"} {
-			if s.has(f) {
+			if s.has(f) && kind != 0 && kind != benefit.Cash && kind != benefit.Reduction {
 				s.report(f, "vouchers of kind %s carry no amount; give a count", kinds.of(kind))
 			}
 		}
-	}
-	s.done()
+	})
 	return stock
 }
 
-func (o *object) limits() benefit.Limits {
-	l := o.object("limits")
-	if l == nil {
-		return benefit.Limits{}
-	}
-	limits := benefit.Limits{
-		PerUser: scalar(l, "per_user", number(0, 1<<53)), PerUserPerDay: scalar(l, "per_user_per_day", number(0, 1<<53)),
-		PerPerson: scalar(l, "per_person", number(0, 1<<53)),
-	}
-	l.done()
+func countCap(text string) (benefit.Cap, error) {
+	n, err := number(0, 1<<53)(text)
+	return benefit.Cap(n), err
+}
+
+func amountCap(text string) (benefit.Cap, error) {
+	fen, err := money.ParseYuan(text)
+	return benefit.Cap(fen), err
+}
+
+func (o *object) limits() (limits benefit.Limits) {
+	o.nested("limits", func(l *object) {
+		limits = benefit.Limits{
+			PerUser: scalar(l, "per_user", number(0, 1<<53)), PerUserPerDay: scalar(l, "per_user_per_day", number(0, 1<<53)),
+			PerPerson: scalar(l, "per_person", number(0, 1<<53)),
+		}
+	})
 	return limits
 }
 
 // repeat reads none or {window: …}, in milliseconds.
-func (o *object) repeat() int64 {
-	n := o.nodes["repeat"]
-	if n == nil || n.Kind != yaml.MappingNode {
+func (o *object) repeat() (millis int64) {
+	if n := o.nodes["repeat"]; n == nil || n.Kind != yaml.MappingNode {
 		return scalar(o, "repeat", words[int64]{{"none", 0}}.read)
 	}
-	r := o.object("repeat")
-	if r == nil {
-		return 0
-	}
-	r.require("window")
-	millis := scalar(r, "window", duration)
-	if millis > maxRepeat {
-		r.report("window", "must be at most 30d")
-	}
-	r.done()
+	o.nested("repeat", func(r *object) {
+		r.require("window")
+		if millis = scalar(r, "window", duration); millis > maxRepeat {
+			r.report("window", "must be at most 30d")
+		}
+	})
 	return millis
 }

@@ -17,29 +17,28 @@ import (
 // The readers of scalars. Each parses the text as it is written in the file, regardless of YAML's own types.
 
 // text reads text of 1 to max characters without control characters.
-func text(max int) func(string) (string, error) {
-	return func(s string) (string, error) { return lines(max, s, unicode.IsControl) }
-}
+func text(max int) func(string) (string, error) { return lines(max, unicode.IsControl) }
 
 // longText reads text of 1 to max characters that may have several lines.
 func longText(max int) func(string) (string, error) {
-	return func(s string) (string, error) {
-		return lines(max, s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' })
-	}
+	return lines(max, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' })
 }
 
-func lines(max int, s string, refused func(rune) bool) (string, error) {
-	switch n := utf8.RuneCountInString(s); {
-	case n == 0:
-		return "", errors.New("is empty")
-	case n > max:
-		return "", fmt.Errorf("has %d characters, at most %d are allowed", n, max)
-	case !utf8.ValidString(s):
-		return "", errors.New("is not valid UTF-8")
-	case strings.IndexFunc(s, refused) >= 0:
-		return "", errors.New("contains a control character")
+// lines reads text of 1 to max characters, of which none is refused.
+func lines(max int, refused func(rune) bool) func(string) (string, error) {
+	return func(s string) (string, error) {
+		switch n := utf8.RuneCountInString(s); {
+		case n == 0:
+			return "", errors.New("is empty")
+		case n > max:
+			return "", fmt.Errorf("has %d characters, at most %d are allowed", n, max)
+		case !utf8.ValidString(s):
+			return "", errors.New("is not valid UTF-8")
+		case strings.IndexFunc(s, refused) >= 0:
+			return "", errors.New("contains a control character")
+		}
+		return s, nil
 	}
-	return s, nil
 }
 
 // maxName is the maximum length of a name, in characters.
@@ -103,9 +102,6 @@ func small(min, max int64) func(string) (int, error) {
 		return int(n), err
 	}
 }
-
-// yuan reads an amount, 0 allowed.
-func yuan(s string) (money.Fen, error) { return money.ParseYuan(s) }
 
 // someYuan reads an amount of at least one fen.
 func someYuan(s string) (money.Fen, error) {
