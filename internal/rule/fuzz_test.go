@@ -36,7 +36,7 @@ func costOf(t testing.TB, r *Rule, text string, in *benefit.RuleInput) (uint64, 
 	if s.begin(in) != nil {
 		return 0, false
 	}
-	defer s.end()
+	defer func() { s.in = nil }()
 	_, details, err := program.Eval(s)
 	over := err != nil && strings.Contains(err.Error(), "cost limit exceeded")
 	return *details.ActualCost(), over

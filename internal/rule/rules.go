@@ -15,7 +15,7 @@ const maxKept = 8192
 
 // Rules keeps compiled rules by their text, and so implements benefit.Rules. It is safe for concurrent use.
 type Rules struct {
-	kept atomic.Pointer[sync.Map] // text to *compiled
+	kept sync.Map // text to *compiled
 	size atomic.Int64
 }
 
@@ -28,27 +28,21 @@ type compiled struct {
 var _ benefit.Rules = (*Rules)(nil)
 
 // New returns a cache with nothing in it.
-func New() *Rules {
-	r := &Rules{}
-	r.kept.Store(&sync.Map{})
-	return r
-}
+func New() *Rules { return &Rules{} }
 
 // find compiles a text the first time it is seen.
 func (r *Rules) find(text string) *compiled {
-	kept := r.kept.Load()
-	if c, ok := kept.Load(text); ok {
+	if c, ok := r.kept.Load(text); ok {
 		return c.(*compiled)
 	}
 	c := &compiled{}
 	c.rule, c.err = Compile(text)
 	if r.size.Add(1) > maxKept {
 		// Everything goes: rules are few, and what is still in use is compiled again at once.
-		kept = &sync.Map{}
-		r.kept.Store(kept)
+		r.kept.Clear()
 		r.size.Store(1)
 	}
-	kept.Store(text, c)
+	r.kept.Store(text, c)
 	return c
 }
 
@@ -74,9 +68,10 @@ func (r *Rules) Holds(text string, in *benefit.RuleInput) (bool, error) {
 var scopes = sync.Pool{New: func() any {
 	s := &scope{}
 	for _, p := range []*past{&s.ofTemplate, &s.ofTemplateToday, &s.inActivity, &s.inActivityToday} {
-		p.Mapper = noMap
+		p.Mapper, p.scope = noMap, s
 	}
 	s.ofTemplateToday.today, s.inActivityToday.today = true, true
+	s.inActivity.activity, s.inActivityToday.activity = true, true
 	return s
 }}
 
@@ -89,7 +84,7 @@ func (r *Rule) Holds(in *benefit.RuleInput) (bool, error) {
 	if err := s.begin(in); err != nil {
 		return false, err
 	}
-	defer s.end()
+	defer func() { s.in = nil }()
 	out, _, err := r.program.Eval(s)
 	if err != nil {
 		return false, err

@@ -54,15 +54,7 @@ func (s *scope) begin(in *benefit.RuleInput) error {
 		s.user, s.attributes = user, append(s.attributes[:0], in.Attributes...)
 	}
 	s.in = in
-	s.ofTemplate.of, s.ofTemplateToday.of = in.OfTemplate, in.OfTemplate
-	s.inActivity.of, s.inActivityToday.of = in.InActivity, in.InActivity
 	return nil
-}
-
-// end releases the request.
-func (s *scope) end() {
-	s.in = nil
-	s.ofTemplate.of, s.ofTemplateToday.of, s.inActivity.of, s.inActivityToday.of = nil, nil, nil, nil
 }
 
 // Parent is none.
@@ -70,7 +62,7 @@ func (s *scope) Parent() cel.Activation { return nil }
 
 // ResolveName returns the value of a variable.
 func (s *scope) ResolveName(name string) (any, bool) {
-	r := s.in.Request
+	r, now := s.in.Request, s.in.Now
 	switch name {
 	case "user":
 		return s.user, true
@@ -96,13 +88,6 @@ func (s *scope) ResolveName(name string) (any, bool) {
 		return &s.inActivity, true
 	case issuedTodayIn:
 		return &s.inActivityToday, true
-	}
-	return s.clock(name)
-}
-
-func (s *scope) clock(name string) (any, bool) {
-	now := s.in.Now
-	switch name {
 	case "now":
 		if s.now == nil || s.time != now {
 			s.time, s.now = now, types.Timestamp{Time: now.Time()}
@@ -152,17 +137,22 @@ var noMap = types.NewRefValMap(adapter{}, nil)
 // past is a map from names to how many vouchers were received before.
 type past struct {
 	traits.Mapper
-	of    func(name string) benefit.Past
-	today bool
+	scope    *scope
+	activity bool // by the names of activities; otherwise by those of templates
+	today    bool
 }
 
 // Find counts.
 func (p *past) Find(key ref.Val) (ref.Val, bool) {
+	of := p.scope.in.OfTemplate
+	if p.activity {
+		of = p.scope.in.InActivity
+	}
 	name, ok := key.(types.String)
-	if !ok || p.of == nil {
+	if !ok || of == nil {
 		return types.IntZero, ok
 	}
-	n := p.of(string(name))
+	n := of(string(name))
 	if p.today {
 		return types.Int(n.Today), true
 	}
