@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,15 +27,16 @@ type plan struct {
 }
 
 // commit lets fn plan a change in the committer, and commits the rows that it put. An error of fn changes nothing.
-func (d *Service) commit(ctx context.Context, fn func(p *plan) error) error {
+func commit[T any](ctx context.Context, d *Service, fn func(p *plan) (T, error)) (result T, err error) {
 	p := new(plan)
-	err := d.o.Change(ctx, func(
+	err = d.o.Change(ctx, func(
 		ctx context.Context, r store.Reader, cat *benefit.Catalogue, _ benefit.Env,
 	) (*benefit.Changes, error) {
 		// It may be the second time: what a first attempt changed is not read as if it stood in the store.
 		*p = plan{d: d, rows: map[benefit.Digest]*benefit.Session{}} //guard:TestChangeIsPlannedAgain map[benefit.Digest]*benefit.Session{} -> p.rows, changed: p.changed
 		p.ctx, p.r, p.cat, p.now = ctx, r, cat, benefit.InstantOf(d.o.Clock())
-		if err := fn(p); err != nil {
+		var err error
+		if result, err = fn(p); err != nil {
 			return nil, err
 		}
 		return &benefit.Changes{Rows: benefit.RowsOf(benefit.Sessions.Rows(p.changed...))}, nil
@@ -47,21 +49,22 @@ func (d *Service) commit(ctx context.Context, fn func(p *plan) error) error {
 		}
 		d.o.Forget(touched...) //guard:TestRevokeIsExact
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = p.refused
 	}
-	return p.refused
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return result, nil
 }
 
 // put adds a row to the change.
 func (p *plan) put(s *benefit.Session) {
-	for _, c := range p.changed {
-		if c == s {
-			return
-		}
+	if !slices.Contains(p.changed, s) {
+		p.rows[s.Digest] = s
+		p.changed = append(p.changed, s)
 	}
-	p.rows[s.Digest] = s
-	p.changed = append(p.changed, s)
 }
 
 // row returns a row that another row names, to be changed and put. It must exist.

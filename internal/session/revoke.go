@@ -33,28 +33,26 @@ func (d *Service) Revoke(ctx context.Context, name string) (ended int, err error
 }
 
 func (d *Service) revoke(ctx context.Context, digest benefit.Digest) (ended int, err error) {
-	err = d.commit(ctx, func(p *plan) error {
+	return commit(ctx, d, func(p *plan) (int, error) {
 		s, err := p.lookUp(digest)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if s == nil {
-			return ErrNotFound
+			return 0, ErrNotFound
 		}
 		head := s
 		if s.Family != (benefit.Digest{}) {
 			if head, err = p.row(s.Family); err != nil {
-				return err
+				return 0, err
 			}
 		}
 		if err := p.endFamily(head); err != nil {
-			return err
+			return 0, err
 		}
 		p.end(s)
-		ended = len(p.changed)
-		return nil
+		return len(p.changed), nil
 	})
-	return ended, err
 }
 
 // digestOf returns the only digest that begins with the hex digits. It may read all sessions, so it runs outside of the

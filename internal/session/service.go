@@ -57,7 +57,7 @@ type Options struct {
 // Service issues sessions and ends them. It is safe for concurrent use.
 type Service struct{ o Options }
 
-// NewService returns a desk.
+// NewService returns a service with the options, where zero values are the defaults.
 func NewService(o Options) *Service {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -65,12 +65,11 @@ func NewService(o Options) *Service {
 	if o.Forget == nil {
 		o.Forget = func(...benefit.Digest) {}
 	}
-	for _, l := range []struct {
-		value *time.Duration
-		or    time.Duration
-	}{{&o.Code, 10 * time.Minute}, {&o.Access, 24 * time.Hour}, {&o.Refresh, 30 * 24 * time.Hour}} {
-		if *l.value <= 0 {
-			*l.value = l.or
+	for value, or := range map[*time.Duration]time.Duration{
+		&o.Code: 10 * time.Minute, &o.Access: 24 * time.Hour, &o.Refresh: 30 * 24 * time.Hour,
+	} {
+		if *value <= 0 {
+			*value = or
 		}
 	}
 	return &Service{o}
@@ -105,7 +104,7 @@ func (d *Service) New(ctx context.Context, o Order) (*Grant, error) {
 	if min(o.Lifetime, o.Refresh) < 0 || max(o.Lifetime, o.Refresh) > maxLifetime {
 		return nil, ErrLifetime
 	}
-	return d.checkConsent(ctx, func(p *plan) (*Grant, error) {
+	return commit(ctx, d, func(p *plan) (*Grant, error) {
 		base, err := p.parties(o)
 		if err != nil {
 			return nil, err
@@ -131,25 +130,20 @@ type Consent struct {
 
 // Authorize issues an authorization code.
 func (d *Service) Authorize(ctx context.Context, c Consent) (code string, err error) {
-	err = d.commit(ctx, func(p *plan) error {
+	return commit(ctx, d, func(p *plan) (code string, err error) {
 		app := p.cat.Apps[c.App]
 		if app == nil {
-			return ErrNoApp
+			return "", ErrNoApp
 		}
 		base, err := p.parties(Order{App: app.Name, Merchant: c.Merchant, User: c.User})
 		if err != nil {
-			return err
+			return "", err
 		}
-		var head *benefit.Session
-		head, code = p.begin(benefit.CodeSession, base, d.o.Code)
+		head, code := p.begin(benefit.CodeSession, base, d.o.Code)
 		head.Redirect, head.Family = c.Redirect, head.Digest
 		p.put(head)
-		return nil
+		return code, nil
 	})
-	if err != nil {
-		return "", err
-	}
-	return code, nil
 }
 
 // AnyRedirect replaces the redirect_uri in a protocol without one: there the signature of the app is the proof.
@@ -162,7 +156,7 @@ func (d *Service) Exchange(ctx context.Context, app benefit.AppID, code, redirec
 	if err := d.checkOrder(ctx, app, code, benefit.CodeSession); err != nil {
 		return nil, err
 	}
-	return d.checkConsent(ctx, func(p *plan) (*Grant, error) {
+	return commit(ctx, d, func(p *plan) (*Grant, error) {
 		head, err := p.find(app, code, benefit.CodeSession)
 		switch {
 		case err != nil:
@@ -187,7 +181,7 @@ func (d *Service) Refresh(ctx context.Context, app benefit.AppID, token string) 
 	if err := d.checkOrder(ctx, app, token, benefit.RefreshSession); err != nil {
 		return nil, err
 	}
-	return d.checkConsent(ctx, func(p *plan) (*Grant, error) {
+	return commit(ctx, d, func(p *plan) (*Grant, error) {
 		old, err := p.find(app, token, benefit.RefreshSession)
 		switch {
 		case err != nil:
@@ -243,17 +237,4 @@ func (d *Service) checkOrder(ctx context.Context, app benefit.AppID, key string,
 		}
 	}
 	return ErrEnded
-}
-
-// checkConsent commits a change that issues sessions.
-func (d *Service) checkConsent(ctx context.Context, fn func(p *plan) (*Grant, error)) (*Grant, error) {
-	var g *Grant
-	err := d.commit(ctx, func(p *plan) (err error) {
-		g, err = fn(p)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return g, nil
 }
