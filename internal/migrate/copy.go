@@ -13,15 +13,12 @@ import (
 // fill copies what the target does not have yet, and then what bounds both.
 func (m *move) fill(ctx context.Context) error {
 	tables := m.tables(ctx)
-	for _, t := range tables {
-		m.total += t.rows
-	}
 	step, rows := m.to.Progress()
 	for k, t := range tables {
-		switch {
-		case k < step:
+		m.total += t.rows
+		if k < step {
 			m.done += t.rows
-		case k == step:
+		} else if k == step {
 			m.done += rows
 		}
 	}
@@ -78,27 +75,25 @@ func (m *move) tables(ctx context.Context) []tableCopy {
 			}))
 		}
 	}
-	means := m.result.Source.Checksum
 	for k := range all {
 		if all[k].name == benefit.EntityVersions.Title { // its rows are entities
-			all[k].rows = means.Version
-		} else if counted := means.Table(all[k].name); counted != nil {
+			all[k].rows = m.result.Source.Checksum.Version
+		} else if counted := m.result.Source.Checksum.Table(all[k].name); counted != nil {
 			all[k].rows = counted.Rows
 		}
 	}
 	return all
 }
 
-// copyPhase returns the step that copies the rows of a table. add puts one into the changes, and says how many rows of
+// copyPhase returns the step that copies the rows of a table. add puts one into the changes, and returns how many rows of
 // the target it makes, about.
 func copyPhase[V any](ctx context.Context, m *move, name string, rows iter.Seq2[V, error], add func(*benefit.Changes, V) (int, error)) tableCopy {
 	return tableCopy{name: name, copy: func(step int) error {
-		p := batch{ctx: ctx, m: m, name: name, step: step, changes: &benefit.Changes{}}
-		at, read := m.to.Progress()
-		if at == step {
-			p.rows = read
+		written := int64(0)
+		if at, rows := m.to.Progress(); at == step {
+			written = rows
 		}
-		skip := p.rows
+		skip, read, weight, changes := written, written, 0, &benefit.Changes{}
 		for row, err := range rows {
 			if err != nil {
 				return fmt.Errorf("reading the %s: %w", name, err)
@@ -107,52 +102,32 @@ func copyPhase[V any](ctx context.Context, m *move, name string, rows iter.Seq2[
 				skip--
 				continue
 			}
-			weight, err := add(p.changes, row)
-			if err == nil {
-				err = p.add(weight)
-			}
+			n, err := add(changes, row)
 			if err != nil {
 				return err
 			}
+			read++
+			if weight += n; weight < m.o.piece {
+				continue
+			}
+			if err := m.write(ctx, name, changes, read-written, step, read); err != nil {
+				return err
+			}
+			written, weight, changes = read, 0, &benefit.Changes{}
 		}
-		return p.end()
+		return m.write(ctx, name, changes, read-written, step+1, 0)
 	}}
 }
 
-// batch collects the rows of a commit.
-type batch struct {
-	ctx     context.Context
-	m       *move
-	name    string
-	step    int
-	changes *benefit.Changes
-	rows    int64 // of the table so far
-	waiting int64 // of them in this piece
-	weight  int
-}
-
-func (p *batch) add(weight int) error {
-	p.rows++
-	p.waiting++
-	if p.weight += weight; p.weight < p.m.o.piece {
-		return nil
+// write commits a piece with the given number of rows of a table, and the progress after it: so many rows of a step.
+func (m *move) write(ctx context.Context, name string, changes *benefit.Changes, piece int64, step int, rows int64) error {
+	changes.Now = m.now
+	if err := m.to.Write(ctx, changes, step, rows); err != nil {
+		return fmt.Errorf("writing the %s: %w", name, err)
 	}
-	return p.write(p.step, p.rows)
-}
-
-// end writes what is left, and that the next table is next.
-func (p *batch) end() error { return p.write(p.step+1, 0) }
-
-func (p *batch) write(step int, rows int64) error {
-	m := p.m
-	p.changes.Now = m.now
-	if err := m.to.Write(p.ctx, p.changes, step, rows); err != nil {
-		return fmt.Errorf("writing the %s: %w", p.name, err)
-	}
-	m.done += p.waiting
-	m.result.Copied += p.waiting
-	p.changes, p.waiting, p.weight = &benefit.Changes{}, 0, 0
-	m.reportProgress("copying " + p.name)
+	m.done += piece
+	m.result.Copied += piece
+	m.reportProgress("copying " + name)
 	if m.o.after != nil {
 		return m.o.after()
 	}

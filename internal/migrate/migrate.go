@@ -19,6 +19,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,11 +76,11 @@ const batchRows = 2000
 // Errors to expect: fs.ErrNotExist for the directory, vfs.ErrLocked while a process has it, postgres.ErrNotEmpty,
 // ErrOtherSource, ErrInUse, ErrOtherKey.
 func Run(ctx context.Context, o Options) (_ *Result, err error) {
-	m, err := begin(ctx, o)
-	if err != nil {
+	m := &move{o: o}
+	defer func() { err = errors.Join(err, m.close()) }()
+	if err := m.open(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, m.close()) }()
 	if m.to, err = postgres.StartImport(ctx, o.To, m.name); err != nil {
 		return nil, fmt.Errorf("the target: %w", err)
 	}
@@ -114,37 +115,29 @@ type move struct {
 	result Result
 }
 
-// begin opens the source.
-func begin(ctx context.Context, o Options) (m *move, err error) {
-	if o.OnProgress == nil {
-		o.OnProgress = func(Progress) {}
+// open opens the source.
+func (m *move) open(ctx context.Context) (err error) {
+	if m.o.OnProgress == nil {
+		m.o.OnProgress = func(Progress) {}
 	}
-	if o.piece == 0 {
-		o.piece = batchRows
+	m.o.piece = cmp.Or(m.o.piece, batchRows)
+	if err := embedded.CheckExists(m.o.From); err != nil {
+		return err
 	}
-	if err := embedded.CheckExists(o.From); err != nil {
-		return nil, err
-	}
-	m = &move{o: o}
 	m.reportProgress("opening the data directory")
-	if m.from, err = embedded.Open(embedded.Options{Dir: o.From, Foreground: true, Log: o.To.Log}); err != nil {
-		return nil, fmt.Errorf("data directory %s: %w", o.From, err)
+	if m.from, err = embedded.Open(embedded.Options{Dir: m.o.From, Foreground: true, Log: m.o.To.Log}); err != nil {
+		return fmt.Errorf("data directory %s: %w", m.o.From, err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, m.close())
-		}
-	}()
 	head := m.from.Head()
 	m.name = fmt.Sprintf("journal record %d:%x", head.Seq, head.Hash)
 	tx, err := m.from.Begin(ctx, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m.now = tx.Now()
 	tx.Rollback()
 	m.r, err = m.from.Read(ctx)
-	return m, err
+	return err
 }
 
 func (m *move) reportProgress(doing string) {
@@ -159,7 +152,10 @@ func (m *move) close() error {
 	if m.r != nil {
 		errs = append(errs, m.r.Close())
 	}
-	return errors.Join(append(errs, m.from.Close())...)
+	if m.from != nil {
+		errs = append(errs, m.from.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // auditSource counts everything in the source again, and says what it means.
