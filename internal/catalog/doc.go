@@ -1,7 +1,7 @@
 // Package catalog reads, checks, plans and writes catalogue files: the YAML in which an operator states merchants,
 // apps, users, sessions, templates, activities and scenes. The commands apply, diff and export are thin layers over it.
 //
-//	Load or Parse(text)   → File      every field known, of the right type and in range, or Problems with lines
+//	Parse(text)           → File      every field known, of the right type and in range, or Problems with lines
 //	File.Plan(store)      → Plan      what applying would do, field by field
 //	File.Changes(store)   → Changes   the rows to commit, for engine.Engine.Change
 //	Export(store)         → text      the same format
@@ -17,20 +17,7 @@
 // fields given twice, names or wire ids of two entities, references to what neither the file nor the store has, fields
 // that a kind does not have, values out of range.
 //
-// In addition to the comments of the example:
-//
-//   - A DISCOUNT has percent, the part that is left to pay: "88" is 12 % off. It has up to two decimals, and optionally a
-//     ceiling of the amount taken off, and a threshold. A FIXED_PRICE has price. A threshold is for REDUCTION and DISCOUNT.
-//   - amount: {from: request} without min and max allows 0.01 and up.
-//   - valid: {after, for, to_day_end}: durations are written 10s, 90m, 12h, 30d or 1d12h.
-//   - A CERTIFICATE has channels, and code: {digits: 12} by default (8 to 64).
-//   - apps: methods lists the granted ones (see [Methods]; left out: all), rate_per_second is 1 to 1,000,000 (left
-//     out: no limit), status is ACTIVE or DISABLED. aes_key and certificate mode are not supported yet.
-//   - public_key and platform.alipay_private_key hold a key inline, public_key_file and alipay_private_key_file name
-//     a file: PEM, or the bare base64 of its body. Callers' keys have 1024 bits or more, the platform's 2048.
-//   - The user of a session may be named by an identifier, TYPE:value or OPEN_ID/app:value.
-//   - A rule is compiled (package rule); one that does not compile, costs too much or names a template or an
-//     activity that does not exist is refused. redirect_uris are absolute http or https addresses without a fragment.
+// docs/catalogue.md describes every field and how the text of each type is written.
 //
 // # Applying over what exists
 //

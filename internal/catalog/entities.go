@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"faquan/internal/benefit"
+	"faquan/internal/seal"
 )
 
 // Each of these merges the entities of the file with the stored ones: ids, references, and the fields that are kept when
@@ -31,6 +32,15 @@ func (p *planner) merchantDocs() {
 
 // appSecret returns the context for which an app's secret is sealed.
 func appSecret(id benefit.AppID) string { return fmt.Sprintf("app/%d/app_secret", id) }
+
+// AppSecret returns the opened secret of an app on TOP; "" when it has none. Errors wrap those of package seal.
+func AppSecret(a *benefit.App, box *seal.Box) (string, error) {
+	if len(a.AppSecret) == 0 {
+		return "", nil
+	}
+	opened, err := box.Open(a.AppSecret, appSecret(a.ID))
+	return string(opened), err
+}
 
 func (p *planner) appDocs() {
 	for _, d := range p.file.apps {

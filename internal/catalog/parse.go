@@ -198,7 +198,20 @@ func (o *object) refs(field string) []ref {
 	return all
 }
 
-// keyText returns a key that is given inline in one field or as a file in another, and the field; "" when neither is given.
+// parsedKey returns a key that is given inline in one field or as a file in another; the zero value when neither is given.
+func parsedKey[T any](o *object, inline, file string, parse func(text string) (T, error)) (key T) {
+	text, field := o.keyText(inline, file)
+	if text == "" {
+		return key
+	}
+	key, err := parse(text)
+	if err != nil {
+		o.report(field, "%v", err)
+	}
+	return key
+}
+
+// keyText returns the text of a key, "" when none is given, and the field that has it.
 func (o *object) keyText(inline, file string) (text, field string) {
 	text = scalar(o, inline, longText(20_000))
 	path := scalar(o, file, longText(4096))

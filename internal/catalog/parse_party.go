@@ -57,16 +57,13 @@ func (p *parser) platform(n *yaml.Node) *platformDoc {
 		return nil
 	}
 	d := &platformDoc{sourcePos: o.sourcePos}
-	if text, field := o.keyText("alipay_private_key", "alipay_private_key_file"); text != "" {
+	d.key = parsedKey(o, "alipay_private_key", "alipay_private_key_file", func(text string) (*rsa.PrivateKey, error) {
 		key, err := wire.ParsePrivateKey(text)
 		if err == nil {
 			err = checkPlatformKey(key)
 		}
-		if err != nil {
-			o.report(field, "%v", err)
-		}
-		d.key = key
-	}
+		return key, err
+	})
 	o.done()
 	return d
 }
@@ -78,12 +75,11 @@ type merchantDoc struct {
 
 func (p *parser) merchant(o *object) *merchantDoc {
 	o.require("name")
-	d := &merchantDoc{sourcePos: o.sourcePos, merchant: benefit.Merchant{
+	return &merchantDoc{sourcePos: o.sourcePos, merchant: benefit.Merchant{
 		Name: scalar(o, "name", handle), Title: scalar(o, "title", text(maxTitle)),
 		SellerID: scalar(o, "seller_id", wireNumber), Open: scalar(o, "recipients", openWords.read),
 		UserTypes: o.userTypes(), AnyUserID: scalar(o, "alipay_user_ids", anyUserIDWords.read),
 	}}
-	return d
 }
 
 // anyType is the value of user_types that accepts any type.
@@ -133,7 +129,7 @@ func (p *parser) app(o *object) *appDoc {
 		RedirectURIs:  scalars(o, "redirect_uris", redirectURI), ExplainSignature: scalar(o, "explain_signature", yesNo.read),
 	}}
 	d.secret = scalar(o, "app_secret", token(maxSecret))
-	d.app.PublicKey = o.publicKey()
+	d.app.PublicKey = parsedKey(o, "public_key", "public_key_file", publicKey)
 	d.app.SignTypes = scalars(o, "sign_types", signTypes.read)
 	unique(o, "methods", d.app.Methods)
 	unique(o, "sign_types", d.app.SignTypes)
@@ -191,22 +187,14 @@ func unique[T comparable](o *object, field string, all []T) {
 	}
 }
 
-// publicKey reads the app's key in any common form, and returns it in the form that is stored.
-func (o *object) publicKey() string {
-	text, field := o.keyText("public_key", "public_key_file")
-	if text == "" {
-		return ""
-	}
-	var der []byte
+// publicKey reads a key in any common form, and returns it in the form that is stored.
+func publicKey(text string) (string, error) {
 	key, err := wire.ParsePublicKey(text)
-	if err == nil {
-		der, err = x509.MarshalPKIXPublicKey(key)
-	}
 	if err != nil {
-		o.report(field, "%v", err)
-		return ""
+		return "", err
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	der, err := x509.MarshalPKIXPublicKey(key)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), err
 }
 
 type userDoc struct {
@@ -318,10 +306,9 @@ var userReference = lines(benefit.MaxIdentifierType+maxName+benefit.MaxIdentifie
 
 func (p *parser) session(o *object) *sessionDoc {
 	o.require("key", "app")
-	d := &sessionDoc{
+	return &sessionDoc{
 		sourcePos: o.sourcePos, key: scalar(o, "key", callerID(maxSession)), app: o.ref("app"), merchant: o.ref("merchant"),
 		user:    ref{scalar(o, "user", userReference), o.lineOf("user")},
 		expires: scalar(o, "expires", instant),
 	}
-	return d
 }
