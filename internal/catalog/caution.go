@@ -10,21 +10,13 @@ import (
 )
 
 // capsOf returns the fields of a file in which a template has a cap or a limit.
-func capsOf(t *benefit.Template) (fields []string) {
-	for _, c := range []struct {
-		field string
-		has   bool
-	}{
-		{"stock.count", t.Stock.Count != benefit.Unlimited}, {"stock.amount", t.Stock.Amount != benefit.Unlimited},
-		{"stock.count_per_day", t.Stock.CountPerDay != benefit.Unlimited}, {"stock.amount_per_day", t.Stock.AmountPerDay != benefit.Unlimited},
-		{"limits.per_user", t.Limits.PerUser != 0}, {"limits.per_user_per_day", t.Limits.PerUserPerDay != 0},
-		{"limits.per_person", t.Limits.PerPerson != 0},
-	} {
-		if c.has {
-			fields = append(fields, c.field)
+func (p *planner) capsOf(t *benefit.Template) (caps []string) {
+	for _, f := range flatten(templateNode(t, p.tables).Node) {
+		if strings.HasPrefix(f.path, "stock.") || strings.HasPrefix(f.path, "limits.") {
+			caps = append(caps, f.path)
 		}
 	}
-	return fields
+	return caps
 }
 
 // guardCaps refuses a file that leaves out a cap or a limit of a template that is not a draft: that is more likely an
@@ -38,8 +30,8 @@ func (p *planner) guardCaps() {
 		if old == nil || old.Status == benefit.Draft {
 			continue
 		}
-		after := capsOf(t)
-		gone := slices.DeleteFunc(capsOf(old), func(field string) bool { return slices.Contains(after, field) })
+		after := p.capsOf(t)
+		gone := slices.DeleteFunc(p.capsOf(old), func(field string) bool { return slices.Contains(after, field) })
 		if len(gone) > 0 { //guard:TestCapsAreNotForgotten
 			p.report(d.line, "template %q: the file leaves out %s, which cap it now; state them, or confirm with --allow-uncapped",
 				t.Name, strings.Join(gone, ", "))
@@ -51,10 +43,10 @@ func (p *planner) guardCaps() {
 func (p *planner) warn() {
 	changed := map[string]bool{}
 	for _, c := range p.plan.Changes {
-		changed[c.Kind+" "+c.Name] = true
+		changed[mark(c.Kind, c.Name)] = true
 	}
 	warn := func(at sourcePos, kind, name string, suspicions []string) {
-		if len(suspicions) > 0 && changed[kind+" "+name] {
+		if len(suspicions) > 0 && changed[mark(kind, name)] {
 			p.plan.Warnings = append(p.plan.Warnings,
 				Problem{p.file.name, at.line, fmt.Sprintf("%s %q: %s", kind, name, strings.Join(suspicions, "; "))})
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"faquan/internal/benefit"
+	"faquan/internal/money"
 	"faquan/internal/seal"
 )
 
@@ -205,7 +206,7 @@ func (p *planner) items() {
 
 // itemProblem returns why an item could not issue its template; "" when it can.
 func itemProblem(t *benefit.Template, i *benefit.Item) string {
-	switch amount := itemAmount(i); {
+	switch amount := money.Fen(i.Amount); {
 	case t.TakesAmount() && amount == 0:
 		return "amount is missing; the template takes it from the request"
 	case t.TakesAmount() && (amount < t.Amount.Min || amount > t.Amount.Max):

@@ -120,19 +120,17 @@ func (o *object) done() {
 	}
 }
 
-// each calls read for every element of a list. A list that is left out has none.
-func (o *object) each(field string, read func(n *yaml.Node)) {
+// elements returns the elements of a list. A list that is left out has none.
+func (o *object) elements(field string) []*yaml.Node {
 	n := o.take(field)
 	if n == nil || !o.p.ordinary(n, o.what+": "+field) {
-		return
+		return nil
 	}
 	if n.Kind != yaml.SequenceNode {
 		o.report(field, "must be a list")
-		return
+		return nil
 	}
-	for _, element := range n.Content {
-		read(element)
-	}
+	return n.Content
 }
 
 // object reads a field that is a mapping; nil when it is left out or wrong.
@@ -167,11 +165,11 @@ func scalar[T any](o *object, field string, read func(text string) (T, error)) T
 // scalars reads a field that is a list of scalars.
 func scalars[T any](o *object, field string, read func(text string) (T, error)) []T {
 	var all []T
-	o.each(field, func(n *yaml.Node) {
+	for _, n := range o.elements(field) {
 		if v, ok := scalarNode(o.p, n, o.what+": "+field, read); ok {
 			all = append(all, v)
 		}
-	})
+	}
 	return all
 }
 

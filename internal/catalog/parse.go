@@ -143,14 +143,14 @@ func section[T any](o *object, field, kind string, read func(*object) T) []T {
 	}
 	var all []T
 	first := map[string]int{}
-	o.each(field, func(n *yaml.Node) {
+	for _, n := range o.elements(field) {
 		name, what := nameNode(n), kind
 		if name != nil {
 			what = fmt.Sprintf("%s %q", kind, clip(name.Value))
 		}
 		entity := o.p.object(n, what)
 		if entity == nil {
-			return
+			continue
 		}
 		if name != nil {
 			if line, twice := first[name.Value]; twice {
@@ -161,7 +161,7 @@ func section[T any](o *object, field, kind string, read func(*object) T) []T {
 		}
 		all = append(all, read(entity))
 		entity.done()
-	})
+	}
 	return all
 }
 
@@ -190,11 +190,11 @@ func (o *object) ref(field string) ref {
 
 func (o *object) refs(field string) []ref {
 	var all []ref
-	o.each(field, func(n *yaml.Node) {
+	for _, n := range o.elements(field) {
 		if name, ok := scalarNode(o.p, n, o.what+": "+field, handle); ok {
 			all = append(all, ref{name, n.Line})
 		}
-	})
+	}
 	return all
 }
 

@@ -8,7 +8,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"faquan/internal/benefit"
-	"faquan/internal/money"
 	"faquan/internal/rule"
 )
 
@@ -43,12 +42,12 @@ func (p *parser) activity(o *object) *activityDoc {
 		Priority: scalar(o, "priority", number(-maxPriority, maxPriority)),
 	}}
 	d.rule = o.rule(d.activity.Rule)
-	o.each("items", func(n *yaml.Node) {
+	for _, n := range o.elements("items") {
 		if item := p.object(n, o.what+": item"); item != nil {
 			d.items = append(d.items, p.item(item))
 			item.done()
 		}
-	})
+	}
 	if o.has("items") && len(d.items) == 0 {
 		o.report("items", "must not be empty: an activity needs at least one item")
 	}
@@ -87,9 +86,6 @@ func (p *parser) item(o *object) itemDoc {
 	return d
 }
 
-// itemAmount returns the item's own amount, for messages and export.
-func itemAmount(i *benefit.Item) money.Fen { return money.Fen(i.Amount) }
-
 func (o *object) box() (box *benefit.Box) {
 	o.nested("box", func(b *object) {
 		b.require("cards", "done_after")
@@ -127,7 +123,9 @@ func (p *parser) scene(o *object) *sceneDoc {
 		Strategy: cmp.Or(scalar(o, "strategy", strategies.read), benefit.ChooseAll), Status: scalar(o, "status", statuses.read),
 		Narrowing: scalar(o, "narrowing", narrowings.read),
 	}}
-	o.each("activities", func(n *yaml.Node) { d.entries = append(d.entries, o.entry(n, d.scene.Strategy)) })
+	for _, n := range o.elements("activities") {
+		d.entries = append(d.entries, o.entry(n, d.scene.Strategy))
+	}
 	if o.has("activities") && len(d.entries) == 0 {
 		o.report("activities", "must not be empty: a scene needs at least one activity")
 	}

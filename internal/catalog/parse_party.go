@@ -256,12 +256,12 @@ func (o *object) idents(key *yaml.Node, unchecked bool) []identDoc {
 		read = uncheckedIdentifier
 	}
 	var all []identDoc
-	o.each(key.Value, func(n *yaml.Node) {
+	for _, n := range o.elements(key.Value) {
 		d := identDoc{line: n.Line}
 		if kind == benefit.OpenID {
 			open := o.p.object(n, o.what+": "+kind)
 			if open == nil {
-				return
+				continue
 			}
 			open.require("app", "id")
 			d.app, d.Value = open.ref("app"), scalar(open, "id", read)
@@ -273,7 +273,7 @@ func (o *object) idents(key *yaml.Node, unchecked bool) []identDoc {
 			d.Type = kind
 			all = append(all, d)
 		}
-	})
+	}
 	return all
 }
 

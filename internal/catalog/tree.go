@@ -376,7 +376,7 @@ func itemNode(i *benefit.Item, in *tables) *yaml.Node {
 	m.number("benefit_type", i.BenefitType)
 	m.number("max_send_count", int64(i.MaxSends))
 	m.number("quantity", int64(i.Quantity))
-	m.yuan("amount", itemAmount(i))
+	m.yuan("amount", money.Fen(i.Amount))
 	return m.Node
 }
 

@@ -162,10 +162,9 @@ func (p *planner) sessionDocs() error {
 		}
 		seen[s.Digest] = d.lineOf("key")
 		s.App = p.apps.find(&p.problems, "session", d.app)
-		if s.Merchant = p.merchants.find(&p.problems, "session", d.merchant); !d.merchant.given() && s.App != 0 {
-			if a := p.apps.all[s.App]; a != nil {
-				s.Merchant = a.Merchant
-			}
+		s.Merchant = p.merchants.find(&p.problems, "session", d.merchant)
+		if a := p.apps.all[s.App]; a != nil && !d.merchant.given() {
+			s.Merchant = a.Merchant
 		}
 		user, err := p.sessionUser(d.user)
 		if err != nil {
