@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"math/rand/v2"
 	"slices"
 
@@ -22,9 +21,6 @@ import (
 func (f *File) Changes(
 	ctx context.Context, r store.Reader, cat *benefit.Catalogue, env benefit.Env, box *seal.Box,
 ) (*benefit.Changes, *Plan, error) {
-	if box == nil {
-		return nil, nil, errors.New("catalog: no key to seal secrets with")
-	}
 	p := &planner{
 		problems: problems{file: f.name}, ctx: ctx, file: f, r: r, cat: cat, env: env, box: box, tables: tablesOf(cat),
 		generated: map[string]bool{}, users: map[string]*benefit.User{}, identifiers: map[benefit.Identifier]*benefit.User{},

@@ -14,7 +14,6 @@ import (
 // The caps per day may be lowered: they are about days to come. Below what was issued today, nothing more is issued
 // today.
 func (p *planner) guardIssued() error {
-	var counts map[benefit.TemplateID]benefit.TemplateCount
 	for _, d := range p.file.templates {
 		old, t := p.templates.old[d.template.ID], p.templates.all[d.template.ID]
 		if old == nil {
@@ -23,12 +22,6 @@ func (p *planner) guardIssued() error {
 		fixed := fixedChanges(old, t)
 		if len(fixed) == 0 && old.Stock.Count == t.Stock.Count && old.Stock.Amount == t.Stock.Amount {
 			continue
-		}
-		if counts == nil {
-			var err error
-			if counts, err = p.counts(); err != nil {
-				return err
-			}
 		}
 		// Not the count: it goes down again when vouchers are taken back.
 		issued, err := p.r.TemplateIssuances(p.ctx, t.ID, 0, 1)
@@ -40,7 +33,11 @@ func (p *planner) guardIssued() error {
 				p.report(d.lineOf(f.field), "template %q: the %s cannot change, because vouchers were issued. Make a new template", t.Name, f.what)
 			}
 		}
-		p.caps(d, t, counts[t.ID])
+		count, _, err := store.Get(p.ctx, p.r, benefit.TemplateCounts, t.ID)
+		if err != nil {
+			return err
+		}
+		p.caps(d, t, count)
 	}
 	return nil
 }
@@ -62,17 +59,6 @@ func fixedChanges(old, t *benefit.Template) []fixedField {
 			fixedField{"ceiling", "ceiling", was.Ceiling != face.Ceiling}, fixedField{"price", "price", was.Price != face.Price})
 	}
 	return slices.DeleteFunc(fields, func(f fixedField) bool { return !f.changed })
-}
-
-func (p *planner) counts() (map[benefit.TemplateID]benefit.TemplateCount, error) {
-	counts := map[benefit.TemplateID]benefit.TemplateCount{}
-	for c, err := range store.All(p.ctx, p.r, benefit.TemplateCounts) {
-		if err != nil {
-			return nil, err
-		}
-		counts[c.Template] = c
-	}
-	return counts, nil
 }
 
 // caps refuses stock below what is issued.

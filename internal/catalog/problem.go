@@ -9,17 +9,12 @@ import (
 // Problem is one error in a file, with its line.
 type Problem struct {
 	File   string
-	Line   int // 1 is the first; 0 when the problem has no line
+	Line   int // 1 is the first
 	Reason string
 }
 
 // Error returns file:line: reason.
-func (p Problem) Error() string {
-	if p.Line == 0 {
-		return p.File + ": " + p.Reason
-	}
-	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Reason)
-}
+func (p Problem) Error() string { return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Reason) }
 
 // Problems is the error of a file that is refused: all problems, in the order of the lines. No reason quotes a secret.
 type Problems []Problem
