@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,27 +14,23 @@ import (
 type object struct {
 	sourcePos
 	p     *parser
-	what  string       // for messages: `template "cinema-20"`
+	what  string // for messages: `template "cinema-20"`
+	nodes map[string]*yaml.Node
 	keys  []*yaml.Node // in file order
 	asked []string
 }
 
-// sourcePos is the position of an entity and of its fields in the file.
+// sourcePos is the position of an entity and of its fields in the file. It outlives the nodes, which take more memory.
 type sourcePos struct {
-	line  int
-	nodes map[string]*yaml.Node
+	line   int
+	fields map[string]int
 }
 
 // lineOf returns the line of a field's value, or that of the entity when the file leaves the field out.
-func (p sourcePos) lineOf(field string) int {
-	if n := p.nodes[field]; n != nil {
-		return n.Line
-	}
-	return p.line
-}
+func (p sourcePos) lineOf(field string) int { return cmp.Or(p.fields[field], p.line) }
 
 // has reports whether the file states the field.
-func (p sourcePos) has(field string) bool { return p.nodes[field] != nil }
+func (p sourcePos) has(field string) bool { return p.fields[field] != 0 }
 
 // object reads a mapping; it reports a problem and returns nil when the node is not a mapping.
 func (p *parser) object(n *yaml.Node, what string) *object {
@@ -44,7 +41,7 @@ func (p *parser) object(n *yaml.Node, what string) *object {
 		p.report(n.Line, "%s: must be a mapping (name: value)", what)
 		return nil
 	}
-	o := &object{p: p, what: what, sourcePos: sourcePos{n.Line, make(map[string]*yaml.Node, len(n.Content)/2)}}
+	o := &object{sourcePos: sourcePos{n.Line, map[string]int{}}, p: p, what: what, nodes: map[string]*yaml.Node{}}
 	for k := 0; k+1 < len(n.Content); k += 2 {
 		key, value := n.Content[k], n.Content[k+1]
 		if !p.ordinary(key, what) {
@@ -58,7 +55,7 @@ func (p *parser) object(n *yaml.Node, what string) *object {
 			p.report(key.Line, "%s: %s is given twice", what, key.Value)
 			continue
 		}
-		o.nodes[key.Value] = value
+		o.nodes[key.Value], o.fields[key.Value] = value, value.Line
 		o.keys = append(o.keys, key)
 	}
 	return o

@@ -90,7 +90,7 @@ func NewPlatformKey() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Rea
 // EnsurePlatformKey returns the change of the first start: it makes a private key when there is none, and otherwise
 // changes nothing.
 func EnsurePlatformKey(box *seal.Box) ChangeFunc {
-	return func(ctx context.Context, r store.Reader, cat *benefit.Catalogue, _ benefit.Env) (*benefit.Changes, error) {
+	return func(ctx context.Context, r store.Reader, cat *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error) {
 		platform, err := storedPlatform(ctx, r)
 		if err != nil || len(platform.AlipayPrivateKey) > 0 {
 			return nil, err
@@ -99,7 +99,7 @@ func EnsurePlatformKey(box *seal.Box) ChangeFunc {
 		if err != nil {
 			return nil, err
 		}
-		return platformChange(platform, key, box, cat)
+		return RotatePlatformKey(box, key)(ctx, r, cat, env)
 	}
 }
 
@@ -114,7 +114,11 @@ func RotatePlatformKey(box *seal.Box, key *rsa.PrivateKey) ChangeFunc {
 		if err != nil {
 			return nil, err
 		}
-		return platformChange(platform, key, box, cat)
+		entity, err := platform.with(key, box)
+		if err != nil {
+			return nil, err
+		}
+		return &benefit.Changes{Catalogue: cat.Version + 1, Rows: benefit.RowsOf(benefit.Entities.Rows(entity))}, nil
 	}
 }
 
@@ -124,14 +128,6 @@ func checkPlatformKey(key *rsa.PrivateKey) error {
 		return fmt.Errorf("the key has %d bits, at least %d are needed", n, minKeyBits)
 	}
 	return nil
-}
-
-func platformChange(platform Platform, key *rsa.PrivateKey, box *seal.Box, cat *benefit.Catalogue) (*benefit.Changes, error) {
-	entity, err := platform.with(key, box)
-	if err != nil {
-		return nil, err
-	}
-	return &benefit.Changes{Catalogue: cat.Version + 1, Rows: benefit.RowsOf(benefit.Entities.Rows(entity))}, nil
 }
 
 // platformDoc replaces the platform's private key with that of the file.
