@@ -39,7 +39,7 @@ func (p *parser) activity(o *object) *activityDoc {
 		RelationID: scalar(o, "relation_id", wireNumber), Window: o.window("window"),
 		Status: scalar(o, "status", statuses.read), NoGuard: scalar(o, "guard", noGuardWords.read),
 		Box: o.box(), Rule: scalar(o, "rule", longText(rule.MaxRule)),
-		Priority: scalar(o, "priority", number(-maxPriority, maxPriority)),
+		Priority: scalar(o, "priority", number[int64](-maxPriority, maxPriority)),
 	}}
 	d.rule = o.rule(d.activity.Rule)
 	for _, n := range o.elements("items") {
@@ -75,9 +75,9 @@ func (o *object) rule(text string) *rule.Rule {
 func (p *parser) item(o *object) itemDoc {
 	o.require("template")
 	d := itemDoc{sourcePos: o.sourcePos, template: o.ref("template"), item: benefit.Item{
-		DetailID: scalar(o, "detail_id", wireNumber), BenefitType: scalar(o, "benefit_type", number(0, 1<<31-1)),
-		MaxSends: max(scalar(o, "max_send_count", small(1, benefit.MaxRequestVouchers)), 1),
-		Quantity: max(scalar(o, "quantity", small(1, benefit.MaxRequestVouchers)), 1),
+		DetailID: scalar(o, "detail_id", wireNumber), BenefitType: scalar(o, "benefit_type", number[int64](0, 1<<31-1)),
+		MaxSends: max(scalar(o, "max_send_count", number[int](1, benefit.MaxRequestVouchers)), 1),
+		Quantity: max(scalar(o, "quantity", number[int](1, benefit.MaxRequestVouchers)), 1),
 		Amount:   int64(scalar(o, "amount", someYuan)),
 	}}
 	if n := d.item.MaxSends * d.item.Quantity; n > benefit.MaxRequestVouchers {
@@ -90,7 +90,7 @@ func (o *object) box() (box *benefit.Box) {
 	o.nested("box", func(b *object) {
 		b.require("cards", "done_after")
 		box = &benefit.Box{
-			Cards: scalars(b, "cards", token(maxCard)), DoneAfter: scalar(b, "done_after", small(1, 1_000_000)),
+			Cards: scalars(b, "cards", token(maxCard)), DoneAfter: scalar(b, "done_after", number[int](1, 1_000_000)),
 			CountSends: scalar(b, "count", sendsWords.read),
 		}
 		unique(b, "cards", box.Cards)
@@ -152,7 +152,7 @@ func (o *object) entry(n *yaml.Node, strategy benefit.Strategy) entryDoc {
 		return entryDoc{}
 	}
 	e.require("activity")
-	d := entryDoc{activity: e.ref("activity"), weight: scalar(e, "weight", number(1, maxWeight))}
+	d := entryDoc{activity: e.ref("activity"), weight: scalar(e, "weight", number[int64](1, maxWeight))}
 	switch {
 	case strategy == benefit.ChooseWeighted:
 		e.require("weight")

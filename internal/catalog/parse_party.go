@@ -123,7 +123,7 @@ func (p *parser) app(o *object) *appDoc {
 	d := &appDoc{sourcePos: o.sourcePos, merchant: o.ref("merchant"), app: benefit.App{
 		Name:   scalar(o, "name", handle),
 		AppKey: scalar(o, "app_key", callerID(maxAppKey)), AppID: scalar(o, "app_id", callerID(maxAppID)),
-		RatePerSecond: scalar(o, "rate_per_second", number(1, maxSendRate)),
+		RatePerSecond: scalar(o, "rate_per_second", number[int64](1, maxSendRate)),
 		Disabled:      scalar(o, "status", disabledWords.read),
 		Methods:       scalars(o, "methods", method),
 		RedirectURIs:  scalars(o, "redirect_uris", redirectURI), ExplainSignature: scalar(o, "explain_signature", yesNo.read),

@@ -54,7 +54,7 @@ func (p *parser) template(o *object) *templateDoc {
 		Amount: o.amountRule(), Code: o.codeRule(kind),
 		Publish: o.window("publish"), Valid: o.validity(), Stock: o.stock(kind), Limits: o.limits(),
 		Status:   scalar(o, "status", statuses.read),
-		Channels: scalars(o, "channels", number(0, 1<<31-1)), RepeatMillis: o.repeat(),
+		Channels: scalars(o, "channels", number[int64](0, 1<<31-1)), RepeatMillis: o.repeat(),
 	}}
 	if kind != 0 {
 		o.kindFields(kind)
@@ -117,7 +117,7 @@ func (o *object) codeRule(kind benefit.Kind) (rule benefit.CodeRule) {
 	}
 	o.nested("code", func(c *object) {
 		c.require("digits")
-		rule.Digits = scalar(c, "digits", small(minDigits, maxDigits))
+		rule.Digits = scalar(c, "digits", number[int](minDigits, maxDigits))
 	})
 	return rule
 }
@@ -144,7 +144,7 @@ func (o *object) validity() (valid benefit.Validity) {
 			AfterMillis: scalar(v, "after", duration), ForMillis: scalar(v, "for", duration),
 			ToDayEnd: scalar(v, "to_day_end", yesNo.read),
 		}
-		days := scalar(v, "days", number(1, maxDuration/dayMillis))
+		days := scalar(v, "days", number[int64](1, maxDuration/dayMillis))
 		absolute := v.has("start") || v.has("end")
 		relative := v.has("after") || v.has("for") || v.has("to_day_end")
 		switch {
@@ -172,9 +172,9 @@ func (o *object) stock(kind benefit.Kind) benefit.Stock {
 				*c = v
 			}
 		}
-		capped("count", &stock.Count, countCap)
+		capped("count", &stock.Count, number[benefit.Cap](0, 1<<53))
 		capped("amount", &stock.Amount, amountCap)
-		capped("count_per_day", &stock.CountPerDay, countCap)
+		capped("count_per_day", &stock.CountPerDay, number[benefit.Cap](0, 1<<53))
 		capped("amount_per_day", &stock.AmountPerDay, amountCap)
 		for _, f := range []string{"amount", "amount_per_day"} {
 			if s.has(f) && kind != 0 && kind != benefit.Cash && kind != benefit.Reduction {
@@ -185,11 +185,6 @@ func (o *object) stock(kind benefit.Kind) benefit.Stock {
 	return stock
 }
 
-func countCap(text string) (benefit.Cap, error) {
-	n, err := number(0, 1<<53)(text)
-	return benefit.Cap(n), err
-}
-
 func amountCap(text string) (benefit.Cap, error) {
 	fen, err := money.ParseYuan(text)
 	return benefit.Cap(fen), err
@@ -198,8 +193,8 @@ func amountCap(text string) (benefit.Cap, error) {
 func (o *object) limits() (limits benefit.Limits) {
 	o.nested("limits", func(l *object) {
 		limits = benefit.Limits{
-			PerUser: scalar(l, "per_user", number(0, 1<<53)), PerUserPerDay: scalar(l, "per_user_per_day", number(0, 1<<53)),
-			PerPerson: scalar(l, "per_person", number(0, 1<<53)),
+			PerUser: scalar(l, "per_user", number[int64](0, 1<<53)), PerUserPerDay: scalar(l, "per_user_per_day", number[int64](0, 1<<53)),
+			PerPerson: scalar(l, "per_person", number[int64](0, 1<<53)),
 		}
 	})
 	return limits

@@ -75,8 +75,8 @@ func callerID(max int) func(string) (string, error) {
 }
 
 // number reads a whole number from min to max, exactly; only decimal digits are allowed.
-func number(min, max int64) func(string) (int64, error) {
-	return func(s string) (int64, error) {
+func number[T ~int | ~int64](min, max int64) func(string) (T, error) {
+	return func(s string) (T, error) {
 		digits := s
 		if min < 0 {
 			digits = strings.TrimPrefix(s, "-")
@@ -88,20 +88,12 @@ func number(min, max int64) func(string) (int64, error) {
 		if err != nil || n < min || n > max {
 			return 0, fmt.Errorf("must be from %d to %d: %s", min, max, clip(s))
 		}
-		return n, nil
+		return T(n), nil
 	}
 }
 
 // wireNumber reads an id that travels as a number.
-func wireNumber(s string) (int64, error) { return number(1, math.MaxInt64)(s) }
-
-// small reads a number into an int.
-func small(min, max int64) func(string) (int, error) {
-	return func(s string) (int, error) {
-		n, err := number(min, max)(s)
-		return int(n), err
-	}
-}
+var wireNumber = number[int64](1, math.MaxInt64)
 
 // someYuan reads an amount of at least one fen.
 func someYuan(s string) (money.Fen, error) {
@@ -170,7 +162,7 @@ func duration(s string) (int64, error) {
 		if !found {
 			continue
 		}
-		n, err := number(0, maxDuration/u.millis)(before)
+		n, err := number[int64](0, maxDuration/u.millis)(before)
 		if err != nil {
 			return 0, wrong
 		}
