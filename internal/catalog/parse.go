@@ -109,7 +109,7 @@ func (p *parser) syntax(data []byte, err error) {
 	p.report(line, "invalid YAML: %s", reason)
 }
 
-// firstOdd returns the line of the first control character or byte that is not UTF-8; the first line when there is none.
+// firstOdd returns the offset of the first control character or byte that is not UTF-8; 0 when there is none.
 func firstOdd(data []byte) int {
 	pos := bytes.IndexFunc(data, func(r rune) bool {
 		return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == '\u007f' || r == '\uFFFD'
