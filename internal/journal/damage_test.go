@@ -22,7 +22,7 @@ func lastFrame(t *testing.T, fsys vfs.FS) (path string, off int64) {
 		t.Fatal(err)
 	}
 	seg := l.tail()
-	err = readSegment(fsys, seg, true, func(fr *frame) error {
+	_, err = readSegment(fsys, seg, func(fr *frame) error {
 		off = fr.offset
 		return nil
 	})
@@ -250,7 +250,7 @@ func TestForgery(t *testing.T) {
 		t.Fatal(err)
 	}
 	var forged frame
-	err = readSegment(fsys, &l.segs[1], false, func(fr *frame) error {
+	_, err = readSegment(fsys, &l.segs[1], func(fr *frame) error {
 		if fr.length > 0 && forged.raw == nil {
 			forged = *fr
 			forged.raw = append([]byte(nil), fr.raw...)
@@ -286,7 +286,7 @@ func forgeLast(t *testing.T, fsys *faultfs.FS, seg *segment) int64 {
 	var raw []byte
 	var at int64
 	var prev, before [32]byte
-	err := readSegment(fsys, seg, false, func(fr *frame) error {
+	_, err := readSegment(fsys, seg, func(fr *frame) error {
 		prev, before = before, fr.hash
 		raw, at = append(raw[:0], fr.raw...), fr.offset
 		return nil

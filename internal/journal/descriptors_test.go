@@ -63,8 +63,8 @@ func TestReserve(t *testing.T) {
 	j, _ := mustOpen(t, tiny(fsys))
 	fsys.SetMaxOpen(fsys.OpenFiles())
 	mustAppend(t, j, 40)
-	if j.Stats().Segment < 5 {
-		t.Fatalf("only %d segments", j.Stats().Segment)
+	if j.seg.segment < 5 {
+		t.Fatalf("only %d segments", j.seg.segment)
 	}
 	mustClose(t, j)
 	wantEqual(t, "open files", fsys.OpenFiles(), 0)
@@ -105,10 +105,10 @@ func useUpDescriptors(t *testing.T, dir string) {
 			others = append(others, f)
 		}
 	}
-	for j.Stats().Segment < 5 {
+	for j.seg.segment < 5 {
 		takeAll() // what the journal has given back, too
 		if _, err := j.Append(1, make([]byte, 1000)); err != nil {
-			t.Fatalf("in segment %d: %v", j.Stats().Segment, err)
+			t.Fatalf("in segment %d: %v", j.seg.segment, err)
 		}
 	}
 	if len(others) < 40 {

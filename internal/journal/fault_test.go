@@ -86,7 +86,7 @@ func TestWhatLatches(t *testing.T) {
 		if _, again := j.Append(1, nil); again != err {
 			t.Fatalf("%s fails: then got %v", kind, again)
 		}
-		wantEqual(t, "outcome known", j.Stats().OutcomeKnown, false)
+		wantEqual(t, "latched", j.failed != nil, true)
 	}
 }
 

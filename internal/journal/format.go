@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"hash/crc32"
 	"math/bits"
 )
@@ -31,9 +29,15 @@ var (
 	sealMagic   = [8]byte{'f', 'q', 's', 'e', 'a', 'l', 0, 1}
 	castagnoli  = crc32.MakeTable(crc32.Castagnoli)
 
-	errZero = errors.New("zeros")
-	zeros   [64 << 10]byte // never written
+	zeros [64 << 10]byte // never written
 )
+
+// invalid describes why bytes are not what should be in their place.
+type invalid string
+
+func (i invalid) Error() string { return string(i) }
+
+const errZero invalid = "zeros"
 
 // journalID tells journals apart: drawn at random when one is made.
 type journalID [16]byte
@@ -77,26 +81,20 @@ func (h header) encode() []byte {
 	return b
 }
 
-// errVersion is returned by decodeHeader for an intact header of a later format.
-type errVersion uint32
-
-func (v errVersion) Error() string { return fmt.Sprintf("format version %d", uint32(v)) }
-
-// decodeHeader reads the first blockBytes of a segment. It returns errZero when
-// they are all zero.
+// decodeHeader reads the first blockBytes of a segment. It fails with errZero or another invalid, or a *VersionError.
 func decodeHeader(b []byte) (header, error) {
 	le := binary.LittleEndian
 	if isZero(b[:blockBytes]) {
 		return header{}, errZero
 	}
 	if !bytes.Equal(b[:8], headerMagic[:]) {
-		return header{}, errors.New("this is not a segment header")
+		return header{}, invalid("this is not a segment header")
 	}
 	if le.Uint32(b[508:]) != crc32.Checksum(b[:508], castagnoli) {
-		return header{}, errors.New("the checksum of the segment header does not match")
+		return header{}, invalid("the checksum of the segment header does not match")
 	}
 	if v := le.Uint32(b[8:]); v > formatVersion {
-		return header{}, errVersion(v)
+		return header{}, &VersionError{Version: v}
 	}
 	h := header{
 		align:    int64(le.Uint32(b[12:])),
@@ -107,7 +105,7 @@ func decodeHeader(b []byte) (header, error) {
 		id:       journalID(b[72:88]),
 	}
 	if !validAlign(h.align) || h.size%h.align != 0 || h.size < 4*h.align || h.firstSeq == 0 {
-		return header{}, errors.New("the segment header is invalid")
+		return header{}, invalid("the segment header is invalid")
 	}
 	return h, nil
 }
@@ -146,7 +144,7 @@ func decodeSeal(b []byte, h header) (seal, error) {
 	}
 	if !bytes.Equal(b[:8], sealMagic[:]) ||
 		le.Uint32(b[508:]) != crc32.Update(h.id.crcSeed(), castagnoli, b[:508]) {
-		return seal{}, errors.New("the checksum of the seal does not match")
+		return seal{}, invalid("the checksum of the seal does not match")
 	}
 	s := seal{
 		segment: le.Uint64(b[16:]),
@@ -156,7 +154,7 @@ func decodeSeal(b []byte, h header) (seal, error) {
 	}
 	if s.segment != h.segment || s.lastSeq+1 < h.firstSeq || s.end < h.align || s.end > h.size-h.align ||
 		!isZero(b[blockBytes:]) {
-		return seal{}, errors.New("the seal is invalid")
+		return seal{}, invalid("the seal is invalid")
 	}
 	return s, nil
 }
@@ -219,16 +217,16 @@ func encodeFrame(b []byte, h frameHeader, payload []byte, seed uint32, prev [32]
 // before anything is known to be right. It returns errZero when they are zero.
 func decodeFrameHeader(b []byte) (frameHeader, error) {
 	le := binary.LittleEndian
-	if isZero(b[:frameHeaderBytes]) {
+	if len(b) >= frameHeaderBytes && isZero(b[:frameHeaderBytes]) {
 		return frameHeader{}, errZero
 	}
-	if le.Uint32(b) != frameMagic {
-		return frameHeader{}, errors.New("this is not a record")
+	if len(b) < frameHeaderBytes || le.Uint32(b) != frameMagic {
+		return frameHeader{}, invalid("this is not a record")
 	}
 	length, shift := le.Uint32(b[8:]), b[14]
 	if length > MaxRecordBytes || shift > 16 || !validAlign(1<<shift) || b[15] != 0 ||
 		b[13] != typeRecord && b[13] != typeCleanStop || b[13] == typeCleanStop && length != 0 {
-		return frameHeader{}, errors.New("the header of the record is invalid")
+		return frameHeader{}, invalid("the header of the record is invalid")
 	}
 	return frameHeader{
 		length:  int(length),

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -80,7 +81,6 @@ type Journal struct {
 	buf    []byte // for one frame, reused
 
 	next       vfs.File // the next segment, when it is ready
-	nextErr    error    // why it is not
 	maker      *maker   // making it; nil when none is at work
 	reserve    vfs.File // see keepReserve; of the maker while it is at work
 	filled     atomic.Int64
@@ -91,21 +91,11 @@ type Journal struct {
 }
 
 func (o *Options) complete() error {
-	if o.FS == nil {
-		o.FS = vfs.OS
-	}
-	if o.SegmentBytes == 0 {
-		o.SegmentBytes = 64 << 20
-	}
-	if o.Align == 0 {
-		o.Align = 4096
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Rand == nil {
-		o.Rand = rand.Reader
-	}
+	o.FS = cmp.Or(o.FS, vfs.OS)
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, 64<<20)
+	o.Align = cmp.Or(o.Align, 4096)
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	o.Rand = cmp.Or(o.Rand, rand.Reader)
 	o.KnownDurable = max(o.KnownDurable, o.From)
 	if o.Dir == "" || !validAlign(int64(o.Align)) || o.SegmentBytes < 8*int64(o.Align) {
 		return fmt.Errorf("journal: invalid options: directory %q, alignment %d, segments of %d bytes", o.Dir, o.Align, o.SegmentBytes)
@@ -216,7 +206,15 @@ func (j *Journal) cutBack(f vfs.File, off int64, n int, cause error) error {
 	if err := f.SyncData(); err != nil {
 		return j.fail(errors.Join(cause, err))
 	}
-	return fmt.Errorf("%w: %w", ErrNotWritten, cause)
+	return j.notWritten(cause)
+}
+
+// notWritten returns the error of a step of an Append whose record is certainly not written, unless the journal has failed.
+func (j *Journal) notWritten(err error) error {
+	if err == nil || j.failed != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrNotWritten, err)
 }
 
 func writeZeros(f vfs.File, off, end int64) error {
@@ -240,10 +238,10 @@ func (j *Journal) fail(err error) error {
 // roll seals the current segment and begins the next one. When it fails without
 // latching, the following Append continues where it stopped.
 func (j *Journal) roll() error {
-	if err := j.checkLock(); err != nil { //guard:TestLockLost$
+	if err := j.lockResult(j.lock.Check()); err != nil { //guard:TestLockLost$
 		return err
 	}
-	if err := j.needNext(); err != nil {
+	if err := j.notWritten(j.Prepare()); err != nil {
 		return err
 	}
 	if err := j.lockResult(j.next.Lock()); err != nil { //guard:TestHardLinks|TestNextSegmentLocked
@@ -275,20 +273,13 @@ func (j *Journal) roll() error {
 	return nil
 }
 
-// checkLock latches when the lock is no longer where another process would look
-// for it: that process may have begun to write.
-func (j *Journal) checkLock() error { return j.lockResult(j.lock.Check()) }
-
-// lockResult returns the error of an operation on a lock as one of Append. It
-// latches when another process may be writing to the journal.
+// lockResult returns the error of an operation on a lock as one of Append. It latches when another process may be writing
+// to the journal: it has the lock, or ours is no longer where that process would look for it.
 func (j *Journal) lockResult(err error) error {
 	if errors.Is(err, vfs.ErrLockLost) || errors.Is(err, vfs.ErrLocked) {
 		return j.fail(err)
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotWritten, err)
-	}
-	return nil
+	return j.notWritten(err)
 }
 
 // Close notes a clean stop in the journal and releases the directory. After an
@@ -300,7 +291,7 @@ func (j *Journal) Close() error {
 	j.stopMaker()
 	err := j.usable()
 	if err == nil {
-		err = j.checkLock()
+		err = j.lockResult(j.lock.Check())
 	}
 	if err == nil && !j.sealed && !j.clean {
 		_, err = j.writeFrame(frameHeader{typ: typeCleanStop, seq: j.head.Seq}, nil)

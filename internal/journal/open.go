@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -76,7 +75,7 @@ func (j *Journal) recover(replay func(Record) error) error {
 	if replay == nil {
 		return nil
 	}
-	return readRange(j.opts.FS, l, start, Range{After: j.opts.From, UpTo: j.head.Seq}, replay)
+	return readRange(j.opts.FS, l, start, j.opts.From, j.head.Seq, replay)
 }
 
 // begin makes the first segment of a new journal. Its header is written before
@@ -176,7 +175,7 @@ func readTail(f vfs.File, seg *segment, visit func(*frame) error) (tail, error) 
 	if err != nil {
 		return t, err
 	}
-	t.end, t.head, t.reason = s.off, Head{Seq: s.seq, Hash: s.hash}, stopped.Error()
+	t.end, t.head, t.reason = s.off, Head{Seq: s.seq, Hash: s.hash}, string(stopped)
 	if seg.seal != nil {
 		t.sealed = true
 		t.last, t.lastEnd = seg.size-seg.align, seg.size
@@ -194,26 +193,24 @@ func readTail(f vfs.File, seg *segment, visit func(*frame) error) (tail, error) 
 	return t, nil
 }
 
-// frames calls visit for each frame up to the first block that is none, and
-// returns what is there (errZero or a badFrame).
-func (s *scanner) frames(visit func(*frame) error) (stopped, err error) {
+// frames calls visit for each frame up to the first block that is none, and returns what is there.
+func (s *scanner) frames(visit func(*frame) error) (stopped invalid, err error) {
 	for {
 		fr, err := s.next()
-		var bad badFrame
-		if err == errZero || errors.As(err, &bad) {
-			return err, nil
+		if none, ok := err.(invalid); ok {
+			return none, nil
 		}
 		if err == nil {
 			err = visit(&fr)
 		}
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 	}
 }
 
 // checkSealed reports whether the frames of a sealed segment end as its seal says.
-func checkSealed(seg *segment, s *scanner, stopped error) error {
+func checkSealed(seg *segment, s *scanner, stopped invalid) error {
 	want := seg.seal
 	if s.off != want.end || s.seq != want.lastSeq {
 		return seg.damage(s.off, s.seq+1, "%v, but the seal says that the segment ends at offset %d with record %d",

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 
@@ -10,11 +9,6 @@ import (
 
 // windowBytes is how much of a segment is read at once.
 const windowBytes = 256 << 10
-
-// badFrame describes why the bytes at a scanner's offset are not the next frame.
-type badFrame string
-
-func (b badFrame) Error() string { return string(b) }
 
 // frame is a frame that was read and found good. Its bytes are valid until the
 // scanner moves on.
@@ -51,40 +45,45 @@ func newScanner(f vfs.File, seg header) *scanner {
 	}
 }
 
-// next returns the next frame. It returns errZero where no frame begins, and
-// badFrame where something else is in its place.
+// next returns the next frame. It fails with errZero where no frame begins, and with another invalid where something else is
+// in its place.
 func (s *scanner) next() (frame, error) {
 	if s.off >= s.limit {
 		return frame{}, errZero
 	}
-	b, err := s.peek(s.off, frameHeaderBytes)
+	f, err := s.frameAt(s.off, s.limit, s.seg.align)
+	if err == nil {
+		err = s.follows(&f.frameHeader)
+	}
+	if err != nil {
+		return frame{}, err
+	}
+	s.last = s.off
+	s.off += f.bytes()
+	s.seq, s.hash = f.seq, f.hash
+	return f, nil
+}
+
+// frameAt returns the intact frame of the segment at off, which ends at limit or before. align is what it is padded to; 0: any.
+func (s *scanner) frameAt(off, limit, align int64) (frame, error) {
+	b, err := s.peek(off, min(frameHeaderBytes, s.seg.size-off))
 	if err != nil {
 		return frame{}, err
 	}
 	h, err := decodeFrameHeader(b)
-	if err == errZero {
+	if err != nil {
 		return frame{}, err
 	}
-	if err != nil {
-		return frame{}, badFrame(err.Error())
+	if align != 0 && h.align != align || h.segment != s.seg.segment || off+h.bytes() > limit {
+		return frame{}, invalid("the header of the record does not fit this segment")
 	}
-	if h.align != s.seg.align || h.segment != s.seg.segment || s.off+h.bytes() > s.limit {
-		return frame{}, badFrame("the header of the record does not fit this segment")
-	}
-	if b, err = s.peek(s.off, h.bytes()); err != nil {
+	if b, err = s.peek(off, h.bytes()); err != nil {
 		return frame{}, err
 	}
 	if !checkFrame(b, s.seed) { //guard:TestEveryBitFlipped
-		return frame{}, badFrame("the checksum of the record does not match")
+		return frame{}, invalid("the checksum of the record does not match")
 	}
-	if err := s.follows(&h); err != nil {
-		return frame{}, err
-	}
-	f := frame{frameHeader: h, offset: s.off, raw: b}
-	s.last = s.off
-	s.off += h.bytes()
-	s.seq, s.hash = h.seq, h.hash
-	return f, nil
+	return frame{frameHeader: h, offset: off, raw: b}, nil
 }
 
 // follows reports whether an intact frame is the one that must come next.
@@ -94,10 +93,10 @@ func (s *scanner) follows(h *frameHeader) error {
 		want++
 	}
 	if h.seq != want {
-		return badFrame(fmt.Sprintf("an intact record, but number %d in the place of %d", h.seq, want))
+		return invalid(fmt.Sprintf("an intact record, but number %d in the place of %d", h.seq, want))
 	}
 	if h.typ == typeCleanStop && h.hash != s.hash {
-		return badFrame("a clean stop with another chain hash than the record before it")
+		return invalid("a clean stop with another chain hash than the record before it")
 	}
 	return nil
 }
@@ -156,19 +155,11 @@ func (s *scanner) rest(from, bad int64) (remains, error) {
 	return r, nil
 }
 
-// proofAt returns the intact frame at off whose durable offset lies beyond bad;
-// nil when there is none.
+// proofAt returns the intact frame at off whose durable offset lies beyond bad; nil when there is none.
 func (s *scanner) proofAt(off, bad int64) (*proof, error) {
-	b, err := s.peek(off, min(frameHeaderBytes, s.seg.size-off))
-	if err != nil || len(b) < frameHeaderBytes || binary.LittleEndian.Uint32(b) != frameMagic {
-		return nil, err
-	}
-	h, err := decodeFrameHeader(b)
-	if err != nil || h.segment != s.seg.segment || h.durable <= bad || off+h.bytes() > s.seg.size {
+	f, err := s.frameAt(off, s.seg.size, 0)
+	if _, none := err.(invalid); none || err == nil && f.durable <= bad {
 		return nil, nil
 	}
-	if b, err = s.peek(off, h.bytes()); err != nil || !checkFrame(b, s.seed) {
-		return nil, err
-	}
-	return &proof{offset: off, seq: h.seq}, nil
+	return &proof{offset: off, seq: f.seq}, err
 }

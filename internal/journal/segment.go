@@ -73,16 +73,16 @@ func survey(fsys vfs.FS, dir string) (*layout, error) {
 			return nil, &DamageError{Segment: filepath.Join(dir, segmentName(ids[i-1]+1)), Reason: "the file is missing"}
 		}
 		h, err := readHeader(fsys, path, id)
-		var bad badHeader
+		bad, none := err.(invalid)
 		switch {
 		case err == nil:
 			l.segs = append(l.segs, segment{header: h, path: path})
-		case !errors.As(err, &bad):
+		case !none:
 			return nil, err
 		case i > 0 && i == len(ids)-1:
 			l.spare = path
 		default:
-			return nil, &DamageError{Segment: path, Reason: bad.Error()}
+			return nil, &DamageError{Segment: path, Reason: string(bad)}
 		}
 	}
 	for i := range l.segs {
@@ -112,11 +112,7 @@ func listSegments(fsys vfs.FS, dir string) (ids []uint64, temps []string, err er
 	return ids, temps, nil
 }
 
-// badHeader describes why a file does not begin with the header of its segment.
-type badHeader string
-
-func (b badHeader) Error() string { return string(b) }
-
+// readHeader fails with an invalid when a file does not begin with the header of a segment.
 func readHeader(fsys vfs.FS, path string, id uint64) (header, error) {
 	f, err := fsys.OpenRead(path)
 	if err != nil {
@@ -128,19 +124,18 @@ func readHeader(fsys vfs.FS, path string, id uint64) (header, error) {
 		return header{}, fmt.Errorf("journal: %w", err)
 	}
 	if size < blockBytes {
-		return header{}, badHeader(fmt.Sprintf("the file has only %d bytes", size))
+		return header{}, invalid(fmt.Sprintf("the file has only %d bytes", size))
 	}
 	b := make([]byte, min(size, maxAlign))
 	if n, err := f.ReadAt(b, 0); n < len(b) {
 		return header{}, fmt.Errorf("journal: %w", err)
 	}
 	h, err := decodeHeader(b)
-	var newer errVersion
-	if errors.As(err, &newer) {
-		return header{}, &VersionError{Segment: path, Version: uint32(newer)}
+	if newer, ok := err.(*VersionError); ok {
+		newer.Segment = path
 	}
 	if err != nil {
-		return header{}, badHeader(err.Error())
+		return header{}, err
 	}
 	return h, checkHeader(path, h, b, size, id)
 }

@@ -11,9 +11,6 @@ type VerifyOptions struct {
 	// UpTo ends the check at an acknowledged record. It must be set beside a
 	// process that appends; 0 checks everything there is.
 	UpTo uint64
-	// First is the record that the journal must begin with, or before: 0 means 1.
-	// It is set where old segments were removed behind a snapshot.
-	First uint64
 	// Heads were noted elsewhere (log, backup, another machine). Each must be in
 	// the journal with its hash, so that a tail cut off clean is noticed too.
 	Heads []Head
@@ -21,10 +18,8 @@ type VerifyOptions struct {
 
 // Report is the result of Verify on a journal without damage.
 type Report struct {
-	First     uint64 // sequence of the first record; 1 unless old segments were removed
-	Head      Head   // the last record checked
+	Head      Head // the last record checked
 	Records   int64
-	Segments  int
 	CleanStop bool     // Close was the last that happened
 	Residue   *Residue // nil: none
 }
@@ -45,22 +40,15 @@ type Residue struct {
 // the last. The first thing wrong is returned as a *DamageError with segment and
 // offset. It takes no lock and changes nothing.
 func Verify(fsys vfs.FS, dir string, opts VerifyOptions) (Report, error) {
-	l, err := survey(fsys, dir)
+	l, err := surveyWhole(fsys, dir)
 	if err != nil {
 		return Report{}, err
-	}
-	if len(l.segs) == 0 {
-		return Report{}, fmt.Errorf("journal: no journal in %s", dir)
 	}
 	v := verifier{fsys: fsys, layout: l, opts: opts, heads: map[uint64][32]byte{}}
 	for _, h := range opts.Heads {
 		v.heads[h.Seq] = h.Hash
 	}
-	if first := &l.segs[0]; first.firstSeq > max(1, opts.First) {
-		return Report{}, first.damage(0, max(1, opts.First), "the segments before this one, which begins with record %d, are missing", first.firstSeq)
-	}
-	v.report.First = l.segs[0].firstSeq
-	v.report.Head = Head{Seq: l.segs[0].firstSeq - 1, Hash: l.segs[0].prev}
+	v.report.Head.Hash = l.segs[0].prev
 	err = v.all()
 	return v.report, err
 }
@@ -75,9 +63,7 @@ type verifier struct {
 
 func (v *verifier) all() error {
 	for i := range v.layout.segs {
-		seg := &v.layout.segs[i]
-		v.report.Segments++
-		err := v.segment(seg, i == len(v.layout.segs)-1)
+		err := v.segment(&v.layout.segs[i])
 		if err == errEnough {
 			return nil
 		}
@@ -91,18 +77,23 @@ func (v *verifier) all() error {
 	return v.known()
 }
 
-func (v *verifier) segment(seg *segment, last bool) error {
+func (v *verifier) segment(seg *segment) error {
 	f, err := v.fsys.OpenRead(seg.path)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	defer f.Close()
-	visit := func(fr *frame) error { return v.frame(seg, fr) }
-	if !last || seg.seal != nil {
-		return v.sealed(f, seg, visit)
-	}
-	t, err := readTail(f, seg, visit)
+	t, err := readTail(f, seg, func(fr *frame) error { return v.frame(seg, fr) })
 	if err != nil {
+		return err
+	}
+	if t.sealed { // nothing but zeros is between the frames and the seal
+		s := newScanner(f, seg.header)
+		s.seg.size = s.limit // leave out the seal, which is good
+		rest, err := s.rest(t.end, t.end)
+		if err == nil && rest.end != 0 {
+			err = seg.damage(t.end, t.head.Seq+1, "there are bytes after the last record that should be zero")
+		}
 		return err
 	}
 	v.report.CleanStop = t.clean && t.residue == 0
@@ -110,25 +101,6 @@ func (v *verifier) segment(seg *segment, last bool) error {
 		v.report.Residue = &Residue{Segment: seg.path, Offset: t.end, Bytes: t.residue - t.end, Reason: t.reason}
 	}
 	return nil
-}
-
-// sealed checks a segment with a seal: nothing but zeros is left between the
-// frames and the seal.
-func (v *verifier) sealed(f vfs.File, seg *segment, visit func(*frame) error) error {
-	s := newScanner(f, seg.header)
-	stopped, err := s.frames(visit)
-	if err != nil {
-		return err
-	}
-	if err := checkSealed(seg, s, stopped); err != nil {
-		return err
-	}
-	s.seg.size = s.limit // leave out the seal, which is good
-	rest, err := s.rest(s.off, s.off)
-	if err == nil && rest.end != 0 {
-		err = seg.damage(s.off, s.seq+1, "there are bytes after the last record that should be zero")
-	}
-	return err
 }
 
 // frame follows the chain.

@@ -185,7 +185,7 @@ func (c *Check) records(ctx context.Context, fn func(journal.Record) error) erro
 	if c.at.seq == 0 {
 		return nil
 	}
-	return journal.Read(c.o.JournalFS, c.o.JournalDir, journal.Range{UpTo: c.at.seq}, func(r journal.Record) error {
+	return journal.Read(c.o.JournalFS, c.o.JournalDir, c.at.seq, func(r journal.Record) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
