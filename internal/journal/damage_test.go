@@ -189,11 +189,11 @@ func TestFilesMissingOrChanged(t *testing.T) {
 			return err
 		}
 		mustAppend(t, j, 7)
-		data, err := vfs.ReadFile(o.FS, segPath(2))
+		data, err := faultfs.ReadFile(o.FS, segPath(2))
 		if err != nil {
 			return err
 		}
-		return vfs.WriteFile(fsys, segPath(2), data)
+		return faultfs.WriteFile(fsys, segPath(2), data)
 	}
 	cases := map[string]func(*faultfs.FS) error{
 		"first removed":  func(f *faultfs.FS) error { return f.Remove(segPath(1)) },
@@ -354,7 +354,7 @@ func zeroBlock(f *faultfs.FS, path string, off int64) error {
 // Bytes of the journal itself inside a payload that was torn are no proof.
 func TestPayloadThatLooksLikeFrames(t *testing.T) {
 	other, _ := filled(t, 7, false)
-	image, err := vfs.ReadFile(other, segPath(1))
+	image, err := faultfs.ReadFile(other, segPath(1))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"faquan/internal/vfs"
 	"faquan/internal/vfs/faultfs"
 )
 
@@ -69,8 +68,8 @@ func FuzzSegments(f *testing.F) {
 					f.Fatal(err)
 				}
 			}
-			first, _ := vfs.ReadFile(fsys, segPath(1))
-			second, _ := vfs.ReadFile(fsys, segPath(2)) // may be missing
+			first, _ := faultfs.ReadFile(fsys, segPath(1))
+			second, _ := faultfs.ReadFile(fsys, segPath(2)) // may be missing
 			f.Add(first, second)
 		}
 	}
@@ -85,7 +84,7 @@ func FuzzSegments(f *testing.F) {
 			}
 			data = bytes.Clone(data)
 			mendSegment(data)
-			if err := vfs.WriteFile(fsys, segPath(uint64(i+1)), data); err != nil {
+			if err := faultfs.WriteFile(fsys, segPath(uint64(i+1)), data); err != nil {
 				t.Fatal(err)
 			}
 		}

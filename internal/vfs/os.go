@@ -19,12 +19,10 @@ func (osFS) Create(name string) (File, error) {
 	return openFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 }
 
-func (osFS) Open(name string) (File, error)     { return openFile(name, os.O_RDWR) }
-func (osFS) OpenRead(name string) (File, error) { return openFile(name, os.O_RDONLY) }
-func (osFS) Rename(oldName, newName string) error {
-	return os.Rename(oldName, newName)
-}
-func (osFS) Remove(name string) error { return os.Remove(name) }
+func (osFS) Open(name string) (File, error)       { return openFile(name, os.O_RDWR) }
+func (osFS) OpenRead(name string) (File, error)   { return openFile(name, os.O_RDONLY) }
+func (osFS) Rename(oldName, newName string) error { return os.Rename(oldName, newName) }
+func (osFS) Remove(name string) error             { return os.Remove(name) }
 
 func (osFS) List(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir) // sorted by name
@@ -70,9 +68,8 @@ func (osFS) SyncDir(dir string) error {
 // osLock holds flocks on a directory and on a file in it.
 type osLock struct{ dir, file *os.File }
 
-// Lock locks the directory first. Only that lock cannot be evaded by deleting a
-// file; the file's keeps out programs that lock nothing else, as older versions
-// of faquan do.
+// Lock locks the directory first. Only that lock cannot be evaded by deleting a file; the file's keeps out programs that
+// lock nothing else, as older versions of faquan do.
 func (osFS) Lock(name string) (Lock, error) {
 	dir, err := os.Open(filepath.Dir(name))
 	if err != nil {
@@ -119,9 +116,8 @@ func sameFile(f *os.File) error {
 		return err
 	}
 	named, err := os.Stat(f.Name())
-	switch {
 	//guard:TestLockOfDeletedFile without err == nil && !os.SameFile(held, named)
-	case errors.Is(err, os.ErrNotExist), err == nil && !os.SameFile(held, named):
+	if errors.Is(err, os.ErrNotExist) || err == nil && !os.SameFile(held, named) {
 		return fmt.Errorf("%w: %s", ErrLockLost, f.Name())
 	}
 	return err
@@ -152,9 +148,12 @@ func (f *osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-func (f *osFile) Allocate(size int64) error {
-	if err := allocate(f.fd, size); err != nil {
-		return &os.PathError{Op: "allocate", Path: f.Name(), Err: err}
+func (f *osFile) Allocate(size int64) error { return f.failed("allocate", allocate(f.fd, size)) }
+func (f *osFile) SyncData() error           { return f.failed("sync data", syncData(f.fd)) }
+
+func (f *osFile) failed(op string, err error) error {
+	if err != nil {
+		return &os.PathError{Op: op, Path: f.Name(), Err: err}
 	}
 	return nil
 }
@@ -164,13 +163,6 @@ func (f *osFile) Lock() error {
 		return fmt.Errorf("lock %s: %w", f.Name(), ErrLocked)
 	}
 	return nil // as in lockIn, a file system without such locks is no obstacle
-}
-
-func (f *osFile) SyncData() error {
-	if err := syncData(f.fd); err != nil {
-		return &os.PathError{Op: "sync data", Path: f.Name(), Err: err}
-	}
-	return nil
 }
 
 // retryInterrupted repeats a system call that a signal broke off.

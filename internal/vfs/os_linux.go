@@ -8,11 +8,7 @@ import (
 // syncData leaves out the metadata that reading the data does not need (times),
 // which on an overwritten file saves the file system's own journal a commit.
 func syncData(fd int) error {
-	for {
-		if err := syscall.Fdatasync(fd); err != syscall.EINTR {
-			return err
-		}
-	}
+	return retryInterrupted(func() error { return syscall.Fdatasync(fd) })
 }
 
 func allocate(fd int, size int64) error {

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,10 +26,10 @@ func TestFiles(t *testing.T) {
 	}
 	name := filepath.Join(dir, "file")
 	for _, content := range []string{"first", "", "the third"} {
-		if err := WriteFile(OS, name, []byte(content)); err != nil {
+		if err := writeFile(name, []byte(content)); err != nil {
 			t.Fatal(err)
 		}
-		got, err := ReadFile(OS, name)
+		got, err := readFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,11 +98,11 @@ func TestErrors(t *testing.T) {
 	dir := t.TempDir()
 	_, err := OS.Open(filepath.Join(dir, "missing"))
 	wantIs(t, err, fs.ErrNotExist)
-	_, err = ReadFile(OS, filepath.Join(dir, "missing"))
+	_, err = readFile(filepath.Join(dir, "missing"))
 	wantIs(t, err, fs.ErrNotExist)
 	wantIs(t, OS.SyncDir(filepath.Join(dir, "missing")), fs.ErrNotExist)
 	file := filepath.Join(dir, "file")
-	if err := WriteFile(OS, file, nil); err != nil {
+	if err := writeFile(file, nil); err != nil {
 		t.Fatal(err)
 	}
 	wantIs(t, OS.MkdirAll(file), syscall.ENOTDIR)
@@ -181,7 +182,7 @@ func TestLockOfFileAlone(t *testing.T) {
 func TestFileLock(t *testing.T) {
 	dir := t.TempDir()
 	name, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
-	if err := WriteFile(OS, name, []byte("content")); err != nil {
+	if err := writeFile(name, []byte("content")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Link(name, link); err != nil {
@@ -200,10 +201,39 @@ func TestFileLock(t *testing.T) {
 		wantIs(t, first.Lock(), nil)
 	}
 	wantIs(t, second.Lock(), ErrLocked)
-	if _, err := ReadFile(OS, link); err != nil {
+	if _, err := readFile(link); err != nil {
 		t.Fatalf("reading a locked file: %v", err)
 	}
 	wantIs(t, second.Lock(), ErrLocked) // the reader's Close has not ended the lock
 	first.Close()
 	wantIs(t, second.Lock(), nil)
+}
+
+func readFile(name string) ([]byte, error) {
+	f, err := OS.OpenRead(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, size)
+	_, err = io.ReadFull(io.NewSectionReader(f, 0, size), data)
+	return data, err
+}
+
+// writeFile replaces a file by one with the given content, durably.
+func writeFile(name string, data []byte) error {
+	tmp := name + ".tmp"
+	f, err := OS.Create(tmp)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0)
+	if err := errors.Join(err, f.Sync(), f.Close(), OS.Rename(tmp, name)); err != nil {
+		return err
+	}
+	return OS.SyncDir(filepath.Dir(name))
 }

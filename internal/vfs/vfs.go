@@ -1,12 +1,7 @@
-// Package vfs is the small piece of a file system that faquan's durable parts
-// stand on: the journal and the files of the data directory.
-//
-// It exists for two reasons. First, the difference between "written" and
-// "durable" is the whole point of those parts, and package os hides half of
-// it: a directory must be synced after a rename, and data can be synced with or
-// without the file's metadata. Second, everything that can go wrong with a disk
-// must be testable: package faultfs implements FS in memory, fails any
-// operation on demand and shows what a power cut may leave behind.
+// Package vfs is the part of a file system that faquan's journal and the files of its data directory need. Package os hides
+// the difference between written and durable: a directory must be synced after a rename, and data can be synced with or
+// without the file's metadata. And everything that can go wrong with a disk must be testable: package faultfs implements FS
+// in memory, fails any operation on demand and shows what a power cut may leave behind.
 //
 // Names are ordinary paths. OS is the real file system:
 //
@@ -16,31 +11,25 @@
 //	err = vfs.OS.Rename("…/x.tmp", "…/x")   // not durable yet
 //	err = vfs.OS.SyncDir("/var/lib/faquan/journal")
 //
-// Errors wrap what the operating system said, so errors.Is with fs.ErrNotExist,
-// syscall.ENOSPC and the like works on every implementation.
+// Errors wrap those of the operating system, so errors.Is with fs.ErrNotExist, syscall.ENOSPC and the like works on every
+// implementation.
 package vfs
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"path/filepath"
 	"syscall"
 )
 
-// ErrLocked is returned (wrapped) by FS.Lock and File.Lock while another
-// process, or another holder in this process, has the lock.
+// ErrLocked is wrapped by errors of FS.Lock and File.Lock while another process, or another holder in this one, has the lock.
 var ErrLocked = errors.New("locked by another process")
 
-// ErrLockLost is returned (wrapped) by Lock.Check when the locked file or its
-// directory was deleted or replaced.
+// ErrLockLost is wrapped by the error of Lock.Check when the locked file or its directory was deleted or replaced.
 var ErrLockLost = errors.New("the lock was deleted or replaced while it was held")
 
-// FS opens files and changes directories. An implementation is safe for
-// concurrent use.
+// FS opens files and changes directories. It is safe for concurrent use.
 type FS interface {
-	// Create makes an empty file for reading and writing; an existing one is
-	// emptied. The name is durable only after SyncDir of its directory.
+	// Create makes an empty file for reading and writing; an existing one is emptied. The name is durable only after SyncDir.
 	Create(name string) (File, error)
 	// Open opens an existing file for reading and writing.
 	Open(name string) (File, error)
@@ -52,8 +41,7 @@ type FS interface {
 	Remove(name string) error
 	// List returns the names (not paths) in a directory, sorted.
 	List(dir string) ([]string, error)
-	// MkdirAll makes a directory and what is missing above it, mode 0700, and
-	// makes them durable before it returns.
+	// MkdirAll makes a directory and what is missing above it, mode 0700, durably.
 	MkdirAll(dir string) error
 	// SyncDir makes every earlier Create, Rename and Remove in dir durable.
 	SyncDir(dir string) error
@@ -65,22 +53,20 @@ type FS interface {
 
 // Lock is a lock that is held. It keeps the directory open.
 type Lock interface {
-	// Check returns an error that wraps ErrLockLost when the file or its
-	// directory is no longer what was locked. It needs no file descriptor.
+	// Check returns an error that wraps ErrLockLost when the file or its directory is no longer what was locked. It needs no
+	// file descriptor.
 	Check() error
 	// SyncDir is FS.SyncDir of the directory. It needs no file descriptor.
 	SyncDir() error
 	io.Closer
 }
 
-// NoDescriptor reports whether a file could not be opened because the process or
-// the system has too many files open.
+// NoDescriptor reports whether a file could not be opened because the process or the system has too many files open.
 func NoDescriptor(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
-// File is an open file. WriteAt that fails reports how many bytes it wrote, as
-// io.WriterAt asks.
+// File is an open file.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
@@ -90,67 +76,14 @@ type File interface {
 	// Allocate reserves room for the first size bytes and so finds out early and cheaply that a disk is full. It says
 	// nothing about content or durability, and does nothing where it is not supported.
 	Allocate(size int64) error
-	// Lock takes an exclusive lock on the file itself, whatever names lead to
-	// it: hard links to one file share its lock. It never waits: while another
-	// open file holds the lock the error wraps ErrLocked. It succeeds without a
-	// lock where the file system has none, and again while this file holds the
-	// lock. Reads and writes do not need the lock, which ends with Close or with
-	// the process.
+	// Lock takes an exclusive lock on the file itself, whatever names lead to it: hard links share it. It never waits: while
+	// another open file holds the lock the error wraps ErrLocked. It succeeds without a lock where the file system has none,
+	// and again while this file holds the lock. Reads and writes do not need the lock, which ends with Close or the process.
 	Lock() error
-	// SyncData makes the bytes written so far durable, but is relied upon only
-	// where neither the size nor the blocks of the file have changed since the
+	// SyncData makes the bytes written so far durable, if neither the size nor the blocks of the file have changed since the
 	// last Sync.
 	SyncData() error
-	// Sync makes content, size and blocks durable.
-	//
-	// After a failed Sync or SyncData the state of the file is unknown, and a
-	// later success proves nothing: the system may have marked the lost pages
-	// as clean.
+	// Sync makes content, size and blocks durable. After a failed Sync or SyncData the state of the file is unknown, and a
+	// later success proves nothing: the system may have marked the lost pages as clean.
 	Sync() error
-}
-
-// ReadFile returns the whole content of a file.
-func ReadFile(fsys FS, name string) ([]byte, error) {
-	f, err := fsys.OpenRead(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	data := make([]byte, size)
-	if _, err := io.ReadFull(io.NewSectionReader(f, 0, size), data); err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	return data, nil
-}
-
-// WriteFile replaces a file by one with the given content, durably: after a
-// crash at any moment the name holds the old content or the new, whole. It uses
-// name + ".tmp" on the way.
-func WriteFile(fsys FS, name string, data []byte) error {
-	tmp := name + ".tmp"
-	if err := writeSynced(fsys, tmp, data); err != nil {
-		_ = fsys.Remove(tmp) // the first error is the one to tell
-		return err
-	}
-	if err := fsys.Rename(tmp, name); err != nil {
-		_ = fsys.Remove(tmp)
-		return err
-	}
-	return fsys.SyncDir(filepath.Dir(name))
-}
-
-func writeSynced(fsys FS, name string, data []byte) error {
-	f, err := fsys.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(data, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
 }

@@ -69,7 +69,7 @@ func outcomes(t *testing.T, history func(*FS), look func(*FS) string) map[string
 }
 
 func read(fsys *FS, name string) string {
-	data, err := vfs.ReadFile(fsys, name)
+	data, err := ReadFile(fsys, name)
 	if err != nil {
 		return "missing"
 	}

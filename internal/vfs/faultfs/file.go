@@ -1,10 +1,12 @@
 package faultfs
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"path/filepath"
 	"syscall"
 
 	"faquan/internal/vfs"
@@ -216,4 +218,32 @@ func (ino *inode) truncate(size int64) {
 			delete(ino.dirty, sector)
 		}
 	}
+}
+
+// ReadFile returns the whole content of a file.
+func ReadFile(fsys vfs.FS, name string) ([]byte, error) {
+	f, err := fsys.OpenRead(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(io.NewSectionReader(f, 0, size), data); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, nil
+}
+
+// WriteFile makes a file with the given content.
+func WriteFile(fsys vfs.FS, name string, data []byte) error {
+	f, err := fsys.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0)
+	return errors.Join(err, f.Sync(), f.Close(), fsys.SyncDir(filepath.Dir(name)))
 }
