@@ -178,7 +178,7 @@ func writeUsers(conn *sqlite.Conn, o *memtable) error {
 }
 
 func writePosition(conn *sqlite.Conn, o *memtable) error {
-	return sqlitex.Execute(conn, `UPDATE position SET seq=?, hash=?, now=?, id_millis=max(id_millis, ?),
-		catalogue=CASE WHEN ?=0 THEN catalogue ELSE ? END, kinds=?`,
-		&sqlitex.ExecOptions{Args: []any{int64(o.last), o.hash[:], int64(o.now), o.idMillis, o.catalogue, o.catalogue, table.Described()}})
+	return each(conn, `UPDATE position SET seq=?, hash=?, now=?, id_millis=max(id_millis, ?),
+		catalogue=CASE WHEN ?=0 THEN catalogue ELSE ? END, kinds=?`, nil,
+		o.last, o.hash[:], o.now, o.idMillis, o.catalogue, o.catalogue, table.Described())
 }

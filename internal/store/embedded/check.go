@@ -75,7 +75,7 @@ func (c *Check) openView(ctx context.Context) (err error) {
 	if have, err := plainVersion(ViewPath(c.o.Dir)); err != nil {
 		return err
 	} else if have > 0 {
-		return otherSchema(fmt.Sprint(have))
+		return otherSchema(have)
 	}
 	if c.view, err = openReader(ctx, ViewPath(c.o.Dir)); err != nil {
 		return unusable(err)
@@ -107,15 +107,15 @@ func unusable(err error) error {
 
 // checkSchema refuses a view of another version: a check migrates nothing.
 func checkSchema(conn *sqlite.Conn) error {
-	have, err := textOf(conn, "PRAGMA user_version")
-	if err == nil && have != fmt.Sprint(viewVersion) {
+	have, err := readVersion(conn)
+	if err == nil && have != viewVersion {
 		err = otherSchema(have)
 	}
 	return unusable(err)
 }
 
-func otherSchema(have string) error {
-	return fmt.Errorf("the view has schema %s, and this program uses schema %d; run the audit of the program that wrote it, or start this one first", have, viewVersion)
+func otherSchema(have int) error {
+	return fmt.Errorf("the view has schema %d, and this program uses schema %d; run the audit of the program that wrote it, or start this one first", have, viewVersion)
 }
 
 // Live reports whether another process has the directory open.
@@ -323,13 +323,12 @@ func (x *comparison) fault(f Fault) {
 
 // integrity lets SQLite check its own structure: that every row is where a look-up goes to find it.
 func (x *comparison) integrity() error {
-	err := sqlitex.ExecuteTransient(x.view, "PRAGMA integrity_check(20)", &sqlitex.ExecOptions{
-		ResultFunc: func(stmt *sqlite.Stmt) error {
-			if text := stmt.ColumnText(0); text != "ok" {
-				x.fault(Fault{"file", "structure", "sound", text})
-			}
-			return nil
-		}})
+	err := each(x.view, "PRAGMA integrity_check(20)", func(stmt *sqlite.Stmt) error {
+		if text := stmt.ColumnText(0); text != "ok" {
+			x.fault(Fault{"file", "structure", "sound", text})
+		}
+		return nil
+	})
 	return x.broken("file", err)
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"zombiezen.com/go/sqlite"
-	"zombiezen.com/go/sqlite/sqlitex"
 )
 
 // genCheck holds the rows of a table to what every look-up by key relies on: the generation of a row is in the list, and
@@ -85,7 +84,7 @@ func (x *comparison) filters() error {
 		byGen[g.gen] = g
 	}
 	for _, source := range filterSources {
-		err := sqlitex.ExecuteTransient(x.view, source.query, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
+		err := each(x.view, source.query, func(stmt *sqlite.Stmt) error {
 			g := byGen[stmt.ColumnInt64(0)]
 			if g == nil { // which was reported with the table
 				return nil
@@ -97,7 +96,7 @@ func (x *comparison) filters() error {
 			}
 			x.fault(Fault{"generation", fmt.Sprintf("generation %d, %s %s", g.gen, source.table, keyOf(stmt)), "a filter that contains it", "one that hides it"})
 			return nil
-		}})
+		})
 		if err := x.broken(source.table, err); err != nil {
 			return err
 		}

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"zombiezen.com/go/sqlite"
-	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
@@ -62,21 +61,21 @@ func (x *comparison) tables() error {
 // schemaOf describes the tables and indexes of a view. All tables have a primary key.
 func schemaOf(conn *sqlite.Conn) (map[string]viewTable, error) {
 	all := map[string]viewTable{}
-	err := sqlitex.ExecuteTransient(conn, `SELECT s.name, c.name, c.pk, concat_ws(' ', c.name, c.type, c."notnull", c.pk), s.type FROM sqlite_schema s
-		LEFT JOIN pragma_table_info(s.name) c ON s.type='table' ORDER BY s.name, c.pk=0, c.pk, c.cid`,
-		&sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
-			name, column, pk := stmt.ColumnText(0), stmt.ColumnText(1), stmt.ColumnInt(2)
-			t := all[name]
-			t.name, t.declared = name, cmp.Or(t.declared, stmt.ColumnText(4)+":")+" "+stmt.ColumnText(3)
-			switch {
-			case column == "gen":
-				t.gen, t.genFirst = true, pk == 1
-			case column != "":
-				t.columns, t.key = append(t.columns, column), t.key+min(pk, 1)
-			}
-			all[name] = t
-			return nil
-		}})
+	const query = `SELECT s.name, c.name, c.pk, concat_ws(' ', c.name, c.type, c."notnull", c.pk), s.type FROM sqlite_schema s
+		LEFT JOIN pragma_table_info(s.name) c ON s.type='table' ORDER BY s.name, c.pk=0, c.pk, c.cid`
+	err := each(conn, query, func(stmt *sqlite.Stmt) error {
+		name, column, pk := stmt.ColumnText(0), stmt.ColumnText(1), stmt.ColumnInt(2)
+		t := all[name]
+		t.name, t.declared = name, cmp.Or(t.declared, stmt.ColumnText(4)+":")+" "+stmt.ColumnText(3)
+		switch {
+		case column == "gen":
+			t.gen, t.genFirst = true, pk == 1
+		case column != "":
+			t.columns, t.key = append(t.columns, column), t.key+min(pk, 1)
+		}
+		all[name] = t
+		return nil
+	})
 	return all, err
 }
 
@@ -250,13 +249,12 @@ func (t *viewTable) query(conn *sqlite.Conn) (string, error) {
 	}
 	order += fmt.Sprint(", ", len(t.columns)+1)
 	var parts []string
-	err := sqlitex.ExecuteTransient(conn, strings.ReplaceAll(`WITH RECURSIVE g(gen) AS (
+	err := each(conn, strings.ReplaceAll(`WITH RECURSIVE g(gen) AS (
 		SELECT min(gen) FROM T UNION ALL SELECT (SELECT min(gen) FROM T WHERE gen>g.gen) FROM g WHERE gen IS NOT NULL)
-		SELECT quote(gen) FROM g WHERE gen IS NOT NULL`, "FROM T", "FROM "+t.name), &sqlitex.ExecOptions{
-		ResultFunc: func(stmt *sqlite.Stmt) error {
-			parts = append(parts, all+" WHERE gen="+stmt.ColumnText(0))
-			return nil
-		}})
+		SELECT quote(gen) FROM g WHERE gen IS NOT NULL`, "FROM T", "FROM "+t.name), func(stmt *sqlite.Stmt) error {
+		parts = append(parts, all+" WHERE gen="+stmt.ColumnText(0))
+		return nil
+	})
 	if len(parts) == 0 || len(parts) > maxGens {
 		return all + order, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"zombiezen.com/go/sqlite"
-	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
@@ -118,22 +117,21 @@ func (g *generation) note(r *record) {
 // filled; its filters are there only if the store was closed in order at the view's position.
 func loadGenerations(conn *sqlite.Conn, at uint64, damaged func(gen int64, column string)) (all []*generation, err error) {
 	var seq uint64 // of the last one's filters
-	err = sqlitex.Execute(conn, "SELECT gen, issuances, seq, claims, quotas FROM generation ORDER BY gen", &sqlitex.ExecOptions{
-		ResultFunc: func(stmt *sqlite.Stmt) error {
-			g := &generation{gen: stmt.ColumnInt64(0), share: stmt.ColumnInt(1)}
-			stored := func(col int) *filter {
-				f, err := unmarshalFilter(columnBytes(stmt, col))
-				if err != nil && stmt.ColumnType(col) != sqlite.TypeNull {
-					damaged(g.gen, stmt.ColumnName(col))
-				}
-				return f
+	err = each(conn, "SELECT gen, issuances, seq, claims, quotas FROM generation ORDER BY gen", func(stmt *sqlite.Stmt) error {
+		g := &generation{gen: stmt.ColumnInt64(0), share: stmt.ColumnInt(1)}
+		stored := func(col int) *filter {
+			f, err := unmarshalFilter(columnBytes(stmt, col))
+			if err != nil && stmt.ColumnType(col) != sqlite.TypeNull {
+				damaged(g.gen, stmt.ColumnName(col))
 			}
-			if seq = uint64(stmt.ColumnInt64(2)); seq <= at {
-				g.claims, g.quotas = stored(3), stored(4)
-			}
-			all = append(all, g)
-			return nil
-		}})
+			return f
+		}
+		if seq = uint64(stmt.ColumnInt64(2)); seq <= at {
+			g.claims, g.quotas = stored(3), stored(4)
+		}
+		all = append(all, g)
+		return nil
+	})
 	if err == nil && len(all) == 0 {
 		err = errView
 	}
@@ -146,20 +144,12 @@ func loadGenerations(conn *sqlite.Conn, at uint64, damaged func(gen int64, colum
 
 // forgetOpenFilters forgets the stored filters of the generation being filled: the next change makes them stale.
 func forgetOpenFilters(conn *sqlite.Conn, gen int64) error {
-	return sqlitex.Execute(conn, "UPDATE generation SET claims=NULL, quotas=NULL WHERE gen=? AND claims IS NOT NULL",
-		&sqlitex.ExecOptions{Args: []any{gen}})
-}
-
-func columnBytes(stmt *sqlite.Stmt, col int) []byte {
-	b := make([]byte, stmt.ColumnLen(col))
-	stmt.ColumnBytes(col, b)
-	return b
+	return each(conn, "UPDATE generation SET claims=NULL, quotas=NULL WHERE gen=? AND claims IS NOT NULL", nil, gen)
 }
 
 func addToGeneration(conn *sqlite.Conn, gen int64, share int) error {
-	return sqlitex.Execute(conn, `INSERT INTO generation (gen, issuances, seq) VALUES (?1, ?2, 0)
-		ON CONFLICT (gen) DO UPDATE SET issuances = issuances + ?2`,
-		&sqlitex.ExecOptions{Args: []any{gen, share}})
+	return each(conn, `INSERT INTO generation (gen, issuances, seq) VALUES (?1, ?2, 0)
+		ON CONFLICT (gen) DO UPDATE SET issuances = issuances + ?2`, nil, gen, share)
 }
 
 // saveFilters keeps the filters of a generation with the journal record up to which they are complete.
@@ -167,8 +157,8 @@ func saveFilters(conn *sqlite.Conn, s *fullGeneration) error {
 	if s.claims == nil || s.quotas == nil {
 		return nil
 	}
-	return sqlitex.Execute(conn, "UPDATE generation SET seq=?, claims=?, quotas=? WHERE gen=?",
-		&sqlitex.ExecOptions{Args: []any{int64(s.seq), s.claims.marshal(), s.quotas.marshal(), s.gen}})
+	return each(conn, "UPDATE generation SET seq=?, claims=?, quotas=? WHERE gen=?", nil,
+		s.seq, s.claims.marshal(), s.quotas.marshal(), s.gen)
 }
 
 // filterSource is a table whose keys are in a filter.
@@ -205,11 +195,11 @@ func readFilters(conn *sqlite.Conn, gen int64, capacity int) (claims, quotas *fi
 	claims, quotas = newFilters(capacity)
 	for _, source := range filterSources {
 		f := source.of(claims, quotas)
-		if err := sqlitex.ExecuteTransient(conn, "SELECT * FROM ("+source.query+") WHERE gen=?", &sqlitex.ExecOptions{
-			Args: []any{gen}, ResultFunc: func(stmt *sqlite.Stmt) error {
-				f.add(source.hash(stmt))
-				return nil
-			}}); err != nil {
+		err := each(conn, "SELECT * FROM ("+source.query+") WHERE gen=?", func(stmt *sqlite.Stmt) error {
+			f.add(source.hash(stmt))
+			return nil
+		}, gen)
+		if err != nil {
 			return nil, nil, err
 		}
 	}

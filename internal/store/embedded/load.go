@@ -197,12 +197,8 @@ func (l *look) members(u *benefit.User) (members []benefit.UserID, err error) {
 		}
 	}
 	s.mu.Unlock()
-	err = l.view(func(conn *sqlite.Conn) error {
-		return sqlitex.Execute(conn, "SELECT id FROM user WHERE person=?", &sqlitex.ExecOptions{
-			Args: []any{u.Person}, ResultFunc: func(stmt *sqlite.Stmt) error {
-				members = append(members, id.ID(stmt.ColumnInt64(0)))
-				return nil
-			}})
+	members, err = fromView(l, func(conn *sqlite.Conn) ([]benefit.UserID, error) {
+		return appendIDs(members, conn, "SELECT id FROM user WHERE person=?", u.Person)
 	})
 	slices.Sort(members)
 	return slices.DeleteFunc(slices.Compact(members), func(other benefit.UserID) bool {
@@ -314,12 +310,8 @@ func viewClaim(conn *sqlite.Conn, gens []int64, claim benefit.ClaimID) (*benefit
 }
 
 // viewIssuance reads an issuance that an index points to.
-func viewIssuance(conn *sqlite.Conn, i id.ID) (found *benefit.Issuance, err error) {
-	err = sqlitex.Execute(conn, "SELECT body FROM issuance WHERE id=?", &sqlitex.ExecOptions{
-		Args: []any{int64(i)}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			found, err = codec.DecodeIssuance(columnBytes(stmt, 0))
-			return err
-		}})
+func viewIssuance(conn *sqlite.Conn, i id.ID) (*benefit.Issuance, error) {
+	found, err := one(conn, "SELECT body FROM issuance WHERE id=?", readIssuance, i)
 	if err == nil && found == nil { //guard:TestConformance/Damage
 		err = fmt.Errorf("%w: %w: an index names issuance %d, which is not there", store.ErrDamaged, errView, i)
 	}
@@ -328,12 +320,8 @@ func viewIssuance(conn *sqlite.Conn, i id.ID) (found *benefit.Issuance, err erro
 
 // viewHolder finds the issuance that holds a voucher; nil when there is none. The vouchers of an issuance follow its id
 // without a gap, so the one that may hold this voucher is the last at or before it.
-func viewHolder(conn *sqlite.Conn, voucher id.ID) (found *benefit.Issuance, err error) {
-	err = sqlitex.Execute(conn, "SELECT body FROM issuance WHERE id<=? ORDER BY id DESC LIMIT 1", &sqlitex.ExecOptions{
-		Args: []any{int64(voucher)}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			found, err = codec.DecodeIssuance(columnBytes(stmt, 0))
-			return err
-		}})
+func viewHolder(conn *sqlite.Conn, voucher id.ID) (*benefit.Issuance, error) {
+	found, err := one(conn, "SELECT body FROM issuance WHERE id<=? ORDER BY id DESC LIMIT 1", readIssuance, voucher)
 	if err != nil || found == nil {
 		return nil, err
 	}
@@ -343,13 +331,10 @@ func viewHolder(conn *sqlite.Conn, voucher id.ID) (found *benefit.Issuance, err 
 	return found, nil
 }
 
-func viewLink(conn *sqlite.Conn, k linkKey) (l link, err error) {
-	err = sqlitex.Execute(conn, "SELECT user, plain FROM link WHERE hash=?", &sqlitex.ExecOptions{
-		Args: []any{k[:]}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			l = link{user: id.ID(stmt.ColumnInt64(0)), plain: stmt.ColumnInt(1) == 1}
-			return nil
-		}})
-	return l, err
+func viewLink(conn *sqlite.Conn, k linkKey) (link, error) {
+	return one(conn, "SELECT user, plain FROM link WHERE hash=?", func(stmt *sqlite.Stmt) (link, error) {
+		return link{user: id.ID(stmt.ColumnInt64(0)), plain: stmt.ColumnInt(1) == 1}, nil
+	}, k[:])
 }
 
 func (s *Store) memtableUser(u benefit.UserID) *benefit.User {
@@ -372,11 +357,6 @@ func (s *Store) memtableUser(u benefit.UserID) *benefit.User {
 	return found
 }
 
-func viewUser(conn *sqlite.Conn, u benefit.UserID) (found *benefit.User, err error) {
-	err = sqlitex.Execute(conn, "SELECT body FROM user WHERE id=?", &sqlitex.ExecOptions{
-		Args: []any{int64(u)}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			found, err = codec.DecodeUser(columnBytes(stmt, 0))
-			return err
-		}})
-	return found, err
+func viewUser(conn *sqlite.Conn, u benefit.UserID) (*benefit.User, error) {
+	return one(conn, "SELECT body FROM user WHERE id=?", readUser, u)
 }

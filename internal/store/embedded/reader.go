@@ -100,11 +100,10 @@ func (r *reader) begin() error {
 	if err := sqlitex.ExecuteTransient(r.conn, "BEGIN", nil); err != nil {
 		return err
 	}
-	return sqlitex.Execute(r.conn, "SELECT gen FROM generation ORDER BY gen DESC", &sqlitex.ExecOptions{
-		ResultFunc: func(stmt *sqlite.Stmt) error {
-			r.gens = append(r.gens, stmt.ColumnInt64(0))
-			return nil
-		}})
+	return each(r.conn, "SELECT gen FROM generation ORDER BY gen DESC", func(stmt *sqlite.Stmt) error {
+		r.gens = append(r.gens, stmt.ColumnInt64(0))
+		return nil
+	})
 }
 
 func (r *reader) Close() error { return r.conn.Close() }
@@ -145,34 +144,30 @@ func (r *reader) byIDs(ctx context.Context, ids []id.ID, after id.ID, limit int)
 }
 
 func (r *reader) UserIssuances(ctx context.Context, user benefit.UserID, after id.ID, limit int) ([]*benefit.Issuance, error) {
-	var ids []id.ID
+	ids, err := r.inGenerations("SELECT issuance FROM ledger WHERE gen=? AND user=? AND issuance<>0", user)
+	if err != nil {
+		return nil, err
+	}
+	return r.byIDs(ctx, ids, after, limit)
+}
+
+// inGenerations returns the ids that a query lists in all generations. The first parameter is the generation.
+func (r *reader) inGenerations(query string, args ...any) (ids []id.ID, err error) {
 	for _, gen := range r.gens {
-		err := sqlitex.Execute(r.conn, "SELECT issuance FROM ledger WHERE gen=? AND user=? AND issuance<>0", &sqlitex.ExecOptions{
-			Args: []any{gen, int64(user)}, ResultFunc: func(stmt *sqlite.Stmt) error {
-				ids = append(ids, id.ID(stmt.ColumnInt64(0)))
-				return nil
-			}})
-		if err != nil {
+		if ids, err = appendIDs(ids, r.conn, query, append([]any{gen}, args...)...); err != nil {
 			return nil, err
 		}
 	}
-	return r.byIDs(ctx, ids, after, limit)
+	return ids, nil
 }
 
 func (r *reader) TraceIssuances(ctx context.Context, traceID string, after id.ID, limit int) ([]*benefit.Issuance, error) {
 	if traceID == "" || limit <= 0 {
 		return nil, nil
 	}
-	var ids []id.ID
-	for _, gen := range r.gens {
-		err := sqlitex.Execute(r.conn, "SELECT id FROM trace WHERE gen=? AND hash=? AND id>?", &sqlitex.ExecOptions{
-			Args: []any{gen, traceHash(traceID), int64(after)}, ResultFunc: func(stmt *sqlite.Stmt) error {
-				ids = append(ids, id.ID(stmt.ColumnInt64(0)))
-				return nil
-			}})
-		if err != nil {
-			return nil, err
-		}
+	ids, err := r.inGenerations("SELECT id FROM trace WHERE gen=? AND hash=? AND id>?", traceHash(traceID), after)
+	if err != nil {
+		return nil, err
 	}
 	slices.Sort(ids)
 	var all []*benefit.Issuance
@@ -195,29 +190,29 @@ func (r *reader) TemplateIssuances(ctx context.Context, template benefit.Templat
 	// millisecond the order of last is not that of writing. So when there are enough ids, a block that begins
 	// later is passed over, and the next one that ends later than it began is the end.
 	enough, end := int64(math.MaxInt64), int64(math.MaxInt64)
-	err := sqlitex.Execute(r.conn, "SELECT first, last, ids FROM template_block WHERE template=? AND last>? ORDER BY last", &sqlitex.ExecOptions{
-		Args: []any{int64(template), int64(after)}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			if id.ID(stmt.ColumnInt64(1)).Millis() > end {
-				return errEnough
-			}
-			if first := id.ID(stmt.ColumnInt64(0)).Millis(); first > enough {
-				end = min(end, first)
-				return nil
-			}
-			for _, i := range unpackIDs(columnBytes(stmt, 2)) {
-				if i > after {
-					ids = append(ids, i)
-				}
-			}
-			if len(ids) >= limit {
-				slices.Sort(ids)
-				ids = slices.Compact(ids) // a continued issuance may stand in two blocks
-			}
-			if len(ids) >= limit {
-				enough = min(enough, slices.Max(ids).Millis())
-			}
+	const query = "SELECT first, last, ids FROM template_block WHERE template=? AND last>? ORDER BY last"
+	err := each(r.conn, query, func(stmt *sqlite.Stmt) error {
+		if id.ID(stmt.ColumnInt64(1)).Millis() > end {
+			return errEnough
+		}
+		if first := id.ID(stmt.ColumnInt64(0)).Millis(); first > enough {
+			end = min(end, first)
 			return nil
-		}})
+		}
+		for _, i := range unpackIDs(columnBytes(stmt, 2)) {
+			if i > after {
+				ids = append(ids, i)
+			}
+		}
+		if len(ids) >= limit {
+			slices.Sort(ids)
+			ids = slices.Compact(ids) // a continued issuance may stand in two blocks
+		}
+		if len(ids) >= limit {
+			enough = min(enough, slices.Max(ids).Millis())
+		}
+		return nil
+	}, template, after)
 	if err != nil && err != errEnough {
 		return nil, err
 	}
@@ -246,13 +241,8 @@ func (r *reader) User(_ context.Context, user benefit.UserID) (*benefit.User, er
 	return viewUser(r.conn, user)
 }
 
-func (r *reader) UserByName(_ context.Context, name string) (found *benefit.User, err error) {
-	err = sqlitex.Execute(r.conn, "SELECT body FROM user WHERE name=?", &sqlitex.ExecOptions{
-		Args: []any{name}, ResultFunc: func(stmt *sqlite.Stmt) error {
-			found, err = codec.DecodeUser(columnBytes(stmt, 0))
-			return err
-		}})
-	return found, err
+func (r *reader) UserByName(_ context.Context, name string) (*benefit.User, error) {
+	return one(r.conn, "SELECT body FROM user WHERE name=?", readUser, name)
 }
 
 func (r *reader) Entities(ctx context.Context) (all []benefit.Entity, version int64, err error) {
@@ -269,50 +259,28 @@ func (r *reader) Entities(ctx context.Context) (all []benefit.Entity, version in
 	return all, at.catalogue, nil
 }
 
-// queryRows iterates over a query; one reads a row.
-func queryRows[T any](ctx context.Context, conn *sqlite.Conn, query string, args []any, one func(*sqlite.Stmt) (T, error)) iter.Seq2[T, error] {
+// queryRows iterates over what read makes of the rows of a query.
+func queryRows[T any](ctx context.Context, conn *sqlite.Conn, query string, args []any, read func(*sqlite.Stmt) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		defer interrupt(ctx, conn)()
-		stmt, _, err := conn.PrepareTransient(query)
-		var none T
-		if err != nil {
+		err := sqlitex.ExecuteTransient(conn, query, &sqlitex.ExecOptions{Args: args, ResultFunc: func(stmt *sqlite.Stmt) error {
+			v, err := read(stmt)
+			if err == nil && !yield(v, nil) {
+				return errEnough
+			}
+			return err
+		}})
+		if err != nil && err != errEnough {
+			var none T
 			yield(none, err)
-			return
-		}
-		defer stmt.Finalize()
-		for k, arg := range args {
-			switch arg := arg.(type) {
-			case int64:
-				stmt.BindInt64(k+1, arg)
-			case []byte:
-				stmt.BindBytes(k+1, arg)
-			}
-		}
-		for {
-			more, err := stmt.Step()
-			if err != nil {
-				yield(none, err)
-				return
-			}
-			if !more {
-				return
-			}
-			v, err := one(stmt)
-			if !yield(v, err) || err != nil {
-				return
-			}
 		}
 	}
 }
 
 func (r *reader) AllIssuances(ctx context.Context) iter.Seq2[*benefit.Issuance, error] {
-	return queryRows(ctx, r.conn, "SELECT body FROM issuance ORDER BY id", nil, func(stmt *sqlite.Stmt) (*benefit.Issuance, error) {
-		return codec.DecodeIssuance(columnBytes(stmt, 0))
-	})
+	return queryRows(ctx, r.conn, "SELECT body FROM issuance ORDER BY id", nil, readIssuance)
 }
 
 func (r *reader) AllUsers(ctx context.Context) iter.Seq2[*benefit.User, error] {
-	return queryRows(ctx, r.conn, "SELECT body FROM user ORDER BY id", nil, func(stmt *sqlite.Stmt) (*benefit.User, error) {
-		return codec.DecodeUser(columnBytes(stmt, 0))
-	})
+	return queryRows(ctx, r.conn, "SELECT body FROM user ORDER BY id", nil, readUser)
 }

@@ -209,28 +209,18 @@ var (
 
 // ledgerRuns begins a generation: it finds the user's templates, one look-up for each.
 func ledgerRuns(conn *sqlite.Conn, gen int64, user benefit.UserID, before int64) (runs []*ledgerRun, err error) {
-	stmt, err := conn.Prepare(nextTemplate)
-	if err != nil {
-		return nil, err
-	}
-	defer stmt.Reset()
-	for template := int64(math.MinInt64); ; {
-		stmt.BindInt64(1, gen)
-		stmt.BindInt64(2, int64(user))
-		stmt.BindInt64(3, template)
-		more, err := stmt.Step()
+	for last, more := int64(math.MinInt64), true; more; {
+		more = false
+		err := each(conn, nextTemplate, func(stmt *sqlite.Stmt) error {
+			last, more = stmt.ColumnInt64(0), true
+			runs = append(runs, &ledgerRun{gen: gen, template: benefit.TemplateID(last), before: before})
+			return nil
+		}, gen, user, last)
 		if err != nil {
 			return nil, err
 		}
-		if !more {
-			return runs, nil
-		}
-		template = stmt.ColumnInt64(0)
-		if err := stmt.Reset(); err != nil {
-			return nil, err
-		}
-		runs = append(runs, &ledgerRun{gen: gen, template: benefit.TemplateID(template), before: before})
 	}
+	return runs, nil
 }
 
 // fill reads more rows of the run when it has none.
@@ -238,28 +228,13 @@ func (l *ledgerRun) fill(conn *sqlite.Conn, user benefit.UserID) error {
 	if len(l.rows) > 0 || l.ended {
 		return nil
 	}
-	stmt, err := conn.Prepare(nextPosition)
-	if err != nil {
-		return err
-	}
-	defer stmt.Reset()
-	stmt.BindInt64(1, l.gen)
-	stmt.BindInt64(2, int64(user))
-	stmt.BindInt64(3, int64(l.template))
-	stmt.BindInt64(4, l.before)
-	for {
-		more, err := stmt.Step()
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
-		}
+	err := each(conn, nextPosition, func(stmt *sqlite.Stmt) error {
 		l.before = stmt.ColumnInt64(0)
 		l.rows = append(l.rows, listPosition{l.before, id.ID(stmt.ColumnInt64(1))})
-	}
+		return nil
+	}, l.gen, user, l.template, l.before)
 	l.ended = len(l.rows) < runRows
-	return nil
+	return err
 }
 
 // fromView returns the next issuances of the generation that is under way, at most size. None are left when it leaves no

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"zombiezen.com/go/sqlite"
-	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/benefit"
 	"faquan/internal/table"
@@ -203,11 +202,10 @@ func (s *Store) rowInMemory(kind *table.Kind, id rowKey, key []byte) (row stored
 func viewRow(conn *sqlite.Conn, kind *table.Kind, gens []int64, key []byte) (row storedRow, err error) {
 	read := func(stmt *sqlite.Stmt) { row = storedRow{stmt.ColumnInt64(0), columnBytes(stmt, 1)} }
 	if kind.Home == table.Local {
-		err = sqlitex.Execute(conn, "SELECT at, body FROM local_row WHERE kind=? AND key=?", &sqlitex.ExecOptions{
-			Args: []any{int64(kind.Number), key}, ResultFunc: func(stmt *sqlite.Stmt) error {
-				read(stmt)
-				return nil
-			}})
+		err = each(conn, "SELECT at, body FROM local_row WHERE kind=? AND key=?", func(stmt *sqlite.Stmt) error {
+			read(stmt)
+			return nil
+		}, kind.Number, key)
 		return row, err
 	}
 	_, err = newestIn(conn, "SELECT at, body FROM row_history WHERE gen=? AND kind=? AND key=?", gens, func(stmt *sqlite.Stmt) {

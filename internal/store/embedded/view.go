@@ -122,6 +122,7 @@ func checkVersion(conn *sqlite.Conn) error {
 	return nil
 }
 
+// textOf prepares its query anew: the value of a setting is part of a statement.
 func textOf(conn *sqlite.Conn, query string) (text string, err error) {
 	err = sqlitex.ExecuteTransient(conn, query, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
 		text = stmt.ColumnText(0)
@@ -133,14 +134,10 @@ func textOf(conn *sqlite.Conn, query string) (text string, err error) {
 // createView creates the schema in an empty file. A view of an older schema is answered like a damaged one; one of a
 // newer schema than this program knows is refused.
 func createView(conn *sqlite.Conn) error {
-	var have int
-	if err := sqlitex.ExecuteTransient(conn, "PRAGMA user_version", &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
-		have = stmt.ColumnInt(0)
-		return nil
-	}}); err != nil {
-		return err
-	}
+	have, err := readVersion(conn)
 	switch {
+	case err != nil:
+		return err
 	case have == viewVersion:
 		return nil
 	case have > viewVersion: //guard:TestNewer
@@ -151,18 +148,21 @@ func createView(conn *sqlite.Conn) error {
 	return sqlitex.ExecuteScript(conn, fmt.Sprintf("%s;PRAGMA user_version=%d;", viewSchema, viewVersion), nil)
 }
 
+func readVersion(conn *sqlite.Conn) (int, error) {
+	return one(conn, "PRAGMA user_version", func(stmt *sqlite.Stmt) (int, error) { return stmt.ColumnInt(0), nil })
+}
+
 func readPosition(conn *sqlite.Conn) (p position, err error) {
 	found := false
-	err = sqlitex.Execute(conn, "SELECT seq, hash, now, id_millis, catalogue, kinds FROM position", &sqlitex.ExecOptions{
-		ResultFunc: func(stmt *sqlite.Stmt) error {
-			if err := table.CheckDescribed(stmt.ColumnText(5)); err != nil { //guard:TestNewer
-				return fmt.Errorf("the view: %w", err)
-			}
-			found = stmt.ColumnBytes(1, p.hash[:]) == len(p.hash)
-			p.seq, p.now = uint64(stmt.ColumnInt64(0)), benefit.Instant(stmt.ColumnInt64(2))
-			p.idMillis, p.catalogue = stmt.ColumnInt64(3), stmt.ColumnInt64(4)
-			return nil
-		}})
+	err = each(conn, "SELECT seq, hash, now, id_millis, catalogue, kinds FROM position", func(stmt *sqlite.Stmt) error {
+		if err := table.CheckDescribed(stmt.ColumnText(5)); err != nil { //guard:TestNewer
+			return fmt.Errorf("the view: %w", err)
+		}
+		found = stmt.ColumnBytes(1, p.hash[:]) == len(p.hash)
+		p.seq, p.now = uint64(stmt.ColumnInt64(0)), benefit.Instant(stmt.ColumnInt64(2))
+		p.idMillis, p.catalogue = stmt.ColumnInt64(3), stmt.ColumnInt64(4)
+		return nil
+	})
 	if err == nil && !found {
 		err = errView
 	}
@@ -183,11 +183,8 @@ func (s *Store) mark() error {
 	if err := s.lock.Check(); err != nil { //guard:TestDirectoryReplaced
 		return err
 	}
-	frames := 0
-	if err := sqlitex.ExecuteTransient(s.writer, "PRAGMA wal_checkpoint(NOOP)", &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
-		frames = stmt.ColumnInt(1)
-		return nil
-	}}); err != nil {
+	frames, err := one(s.writer, "PRAGMA wal_checkpoint(NOOP)", func(stmt *sqlite.Stmt) (int, error) { return stmt.ColumnInt(1), nil })
+	if err != nil {
 		return err
 	}
 	return s.sums.Mark(frames)

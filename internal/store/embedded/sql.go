@@ -1,12 +1,54 @@
 package embedded
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
 	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store/codec"
 )
 
+// each runs a query and calls row for each of its rows. The statement is kept with the connection.
+func each(conn *sqlite.Conn, query string, row func(*sqlite.Stmt) error, args ...any) error {
+	return sqlitex.Execute(conn, query, &sqlitex.ExecOptions{Args: args, ResultFunc: row})
+}
+
+// one returns what read makes of the row of a query, or zero when it has none.
+func one[T any](conn *sqlite.Conn, query string, read func(*sqlite.Stmt) (T, error), args ...any) (found T, err error) {
+	err = each(conn, query, func(stmt *sqlite.Stmt) (err error) {
+		found, err = read(stmt)
+		return err
+	}, args...)
+	return found, err
+}
+
+// appendIDs appends the ids that a query lists.
+func appendIDs(ids []id.ID, conn *sqlite.Conn, query string, args ...any) ([]id.ID, error) {
+	err := each(conn, query, func(stmt *sqlite.Stmt) error {
+		ids = append(ids, id.ID(stmt.ColumnInt64(0)))
+		return nil
+	}, args...)
+	return ids, err
+}
+
+func columnBytes(stmt *sqlite.Stmt, col int) []byte {
+	b := make([]byte, stmt.ColumnLen(col))
+	stmt.ColumnBytes(col, b)
+	return b
+}
+
+func readIssuance(stmt *sqlite.Stmt) (*benefit.Issuance, error) {
+	return codec.DecodeIssuance(columnBytes(stmt, 0))
+}
+
+func readUser(stmt *sqlite.Stmt) (*benefit.User, error) {
+	return codec.DecodeUser(columnBytes(stmt, 0))
+}
 // bulkRows is how many rows one INSERT takes. Measured: a statement of a hundred rows costs about half of a
 // hundred statements of one row; more rows gain nothing.
 const bulkRows = 100
@@ -45,10 +87,7 @@ func insertRows(conn *sqlite.Conn, table string, columns, n int, row func(b *bin
 			done++
 		}
 		_, err = stmt.Step()
-		if releaseErr := release(); err == nil {
-			err = releaseErr
-		}
-		if err != nil {
+		if err := cmp.Or(err, release()); err != nil {
 			return fmt.Errorf("writing %s: %w", table, err)
 		}
 	}
@@ -62,14 +101,8 @@ func insertStatement(conn *sqlite.Conn, table string, columns, rows int) (*sqlit
 	sql := "INSERT OR REPLACE INTO " + table + " VALUES " + one + strings.Repeat(","+one, rows-1)
 	if rows == bulkRows {
 		stmt, err := conn.Prepare(sql)
-		if err != nil {
-			return nil, nil, err
-		}
-		return stmt, stmt.Reset, nil
+		return stmt, stmt.Reset, err
 	}
 	stmt, _, err := conn.PrepareTransient(sql)
-	if err != nil {
-		return nil, nil, err
-	}
-	return stmt, stmt.Finalize, nil
+	return stmt, stmt.Finalize, err
 }
