@@ -49,6 +49,7 @@ func readIssuance(stmt *sqlite.Stmt) (*benefit.Issuance, error) {
 func readUser(stmt *sqlite.Stmt) (*benefit.User, error) {
 	return codec.DecodeUser(columnBytes(stmt, 0))
 }
+
 // bulkRows is how many rows one INSERT takes. Measured: a statement of a hundred rows costs about half of a
 // hundred statements of one row; more rows gain nothing.
 const bulkRows = 100
