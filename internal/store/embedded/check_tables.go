@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -114,32 +115,6 @@ func compareValues(a, b value) int {
 // row has the values of a table's columns, and of its generation last if it has one.
 type row []value
 
-// tableRows goes through the rows of a table in the order of the key, and leaves out what has the key of the row before.
-type tableRows struct {
-	t    *viewTable
-	read func(into row) (more bool, err error)
-	seen func(r row, again bool) // is called for every row
-	row  row                     // nil at the end
-	bufs [2]row
-}
-
-func (r *tableRows) next() error {
-	into, last := r.bufs[0], r.row
-	r.bufs[0], r.bufs[1] = r.bufs[1], into
-	for {
-		more, err := r.read(into)
-		if !more || err != nil {
-			r.row = nil
-			return err
-		}
-		again := last != nil && r.t.compareKeys(into, last) == 0
-		if r.seen(into, again); !again {
-			r.row = into
-			return nil
-		}
-	}
-}
-
 // compareKeys orders rows by their keys, and a row that is not there after all others.
 func (t *viewTable) compareKeys(a, b row) int {
 	if a == nil || b == nil {
@@ -156,74 +131,81 @@ func (t *viewTable) compareKeys(a, b row) int {
 // table compares two tables, row by row.
 func (x *comparison) table(t *viewTable) error {
 	check := x.newGenCheck(t)
-	want, closeWant, err := x.open(t, x.rebuilt, func(row, bool) {})
-	if err != nil {
-		return err
-	}
+	nextWant, closeWant := iter.Pull2(x.rows(t, x.rebuilt, func(row, bool) {}))
 	defer closeWant()
-	got, closeGot, err := x.open(t, x.view, func(r row, again bool) {
+	nextGot, closeGot := iter.Pull2(x.rows(t, x.view, func(r row, again bool) {
 		x.report.Rows[t.name]++
 		check.row(r, again)
-	})
-	if err != nil {
-		return x.broken(t.name, err)
-	}
+	}))
 	defer closeGot()
-	nextWant, nextGot := true, true
-	for {
-		if nextWant {
-			if err := want.next(); err != nil {
+	var want, got row
+	var err error
+	for order := 0; ; {
+		if order <= 0 {
+			if want, err, _ = nextWant(); err != nil {
 				return err
 			}
 		}
-		if nextGot {
-			if err := got.next(); err != nil {
+		if order >= 0 {
+			if got, err, _ = nextGot(); err != nil {
 				return x.broken(t.name, err)
 			}
 		}
-		if want.row == nil && got.row == nil {
+		if want == nil && got == nil {
 			check.end()
 			return nil
 		}
-		order := t.compareKeys(want.row, got.row)
-		nextWant, nextGot = order <= 0, order >= 0
+		order = t.compareKeys(want, got)
 		switch {
 		case order < 0:
-			x.differ(t, want.row, nil)
+			x.differ(t, want, nil)
 		case order > 0:
-			x.differ(t, nil, got.row)
-		case !slices.EqualFunc(want.row[t.key:len(t.columns)], got.row[t.key:len(t.columns)], equalValues):
-			x.differ(t, want.row, got.row)
+			x.differ(t, nil, got)
+		case !slices.EqualFunc(want[t.key:len(t.columns)], got[t.key:len(t.columns)], equalValues):
+			x.differ(t, want, got)
 		}
 	}
 }
 
 func equalValues(a, b value) bool { return compareValues(a, b) == 0 }
 
-// open prepares to read a table.
-func (x *comparison) open(t *viewTable, conn *sqlite.Conn, seen func(row, bool)) (*tableRows, func() error, error) {
-	query, err := t.query(conn)
-	if err != nil {
-		return nil, nil, err
-	}
-	stmt, _, err := conn.PrepareTransient(query)
-	if err != nil {
-		return nil, nil, err
-	}
-	width := len(t.columns) + 1
-	r := &tableRows{t: t, seen: seen, bufs: [2]row{make(row, width), make(row, width)}}
-	if t.name == blocksTable {
-		r.read = (&blocks{x: x, stmt: stmt, more: true}).read
-		return r, stmt.Finalize, nil
-	}
-	r.read = func(into row) (bool, error) {
-		more, err := stmt.Step()
-		for col := 0; more && col < stmt.ColumnCount(); col++ {
-			into[col].read(stmt, col)
+// rows iterates over the rows of a table in the order of the key, without those that have the key of the row before. seen is
+// called for every row. A row is valid until the next one.
+func (x *comparison) rows(t *viewTable, conn *sqlite.Conn, seen func(r row, again bool)) iter.Seq2[row, error] {
+	return func(yield func(row, error) bool) {
+		var last row
+		into, spare := make(row, len(t.columns)+1), make(row, len(t.columns)+1)
+		read := func() error { // what into has
+			again := last != nil && t.compareKeys(into, last) == 0
+			if seen(into, again); again {
+				return nil
+			}
+			last, into, spare = into, spare, into
+			if !yield(last, nil) {
+				return errEnough
+			}
+			return nil
 		}
-		return more, err
+		query, err := t.query(conn)
+		switch {
+		case err != nil:
+		case t.name == blocksTable:
+			err = x.listedIDs(conn, query, func(template int64, i id.ID) error {
+				into[0], into[1] = value{kind: sqlite.TypeInteger, n: template}, value{kind: sqlite.TypeInteger, n: int64(i)}
+				return read()
+			})
+		default:
+			err = each(conn, query, func(stmt *sqlite.Stmt) error {
+				for col := range stmt.ColumnCount() {
+					into[col].read(stmt, col)
+				}
+				return read()
+			})
+		}
+		if err != nil && err != errEnough {
+			yield(nil, err)
+		}
 	}
-	return r, stmt.Finalize, nil
 }
 
 // maxGens is how many generations one query merges; SQLite takes up to 500 parts. Where there are more, it sorts.
@@ -265,56 +247,56 @@ func (t *viewTable) query(conn *sqlite.Conn) (string, error) {
 // together depends on when they were written.
 const blocksTable = "template_block"
 
-// blocks reads the ids of the lists in order. The blocks come by their first ids, and may overlap.
-type blocks struct {
-	x        *comparison
-	stmt     *sqlite.Stmt
-	template int64
-	open     [][]id.ID // what is left of the blocks that were begun
-	ahead    []id.ID   // the next block
-	next     int64     // its template
-	more     bool
-}
-
-func (b *blocks) read(into row) (bool, error) {
-	for {
-		lowest := -1
-		for k, ids := range b.open {
-			if lowest < 0 || ids[0] < b.open[lowest][0] {
-				lowest = k
+// listedIDs calls read with the ids of the lists in order. The blocks come by their first ids, and may overlap.
+func (x *comparison) listedIDs(conn *sqlite.Conn, query string, read func(template int64, i id.ID) error) error {
+	var template int64
+	var open [][]id.ID // what is left of the blocks that were begun
+	readWhile := func(before func(id.ID) bool) error {
+		for len(open) > 0 {
+			lowest := 0
+			for k, ids := range open {
+				if ids[0] < open[lowest][0] {
+					lowest = k
+				}
+			}
+			i := open[lowest][0]
+			if !before(i) {
+				return nil
+			}
+			if err := read(template, i); err != nil {
+				return err
+			}
+			if open[lowest] = open[lowest][1:]; len(open[lowest]) == 0 {
+				open = slices.Delete(open, lowest, lowest+1)
 			}
 		}
-		switch {
-		case b.more && len(b.ahead) == 0:
-			if err := b.step(); err != nil {
-				return false, err
-			}
-		case b.more && (lowest < 0 || b.next == b.template && b.ahead[0] <= b.open[lowest][0]):
-			b.template, b.open, b.ahead = b.next, append(b.open, b.ahead), nil
-		case lowest < 0:
-			return false, nil
-		default:
-			into[0], into[1] = value{kind: sqlite.TypeInteger, n: b.template}, value{kind: sqlite.TypeInteger, n: int64(b.open[lowest][0])}
-			if b.open[lowest] = b.open[lowest][1:]; len(b.open[lowest]) == 0 {
-				b.open = slices.Delete(b.open, lowest, lowest+1)
-			}
-			return true, nil
-		}
+		return nil
 	}
-}
-
-// step reads the next block.
-func (b *blocks) step() (err error) {
-	if b.more, err = b.stmt.Step(); err != nil || !b.more {
+	err := each(conn, query, func(stmt *sqlite.Stmt) error {
+		next, ids := stmt.ColumnInt64(0), x.block(stmt)
+		if len(ids) == 0 {
+			return nil
+		}
+		err := readWhile(func(i id.ID) bool { return next != template || i < ids[0] })
+		template, open = next, append(open, ids)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	types := [...]sqlite.ColumnType{b.stmt.ColumnType(0), b.stmt.ColumnType(1), b.stmt.ColumnType(2), b.stmt.ColumnType(3)}
-	first, last, packed := id.ID(b.stmt.ColumnInt64(1)), id.ID(b.stmt.ColumnInt64(2)), columnBytes(b.stmt, 3)
-	b.next, b.ahead = b.stmt.ColumnInt64(0), unpackIDs(packed)
-	if n := len(b.ahead); types != blockTypes || len(packed)%8 != 0 || n == 0 || !slices.IsSorted(b.ahead) || b.ahead[0] != first || b.ahead[n-1] != last {
-		b.x.fault(Fault{blocksTable, fmt.Sprintf("template %d, the ids %d to %d", b.next, first, last), "ids in order, between these", "others"})
+	return readWhile(func(id.ID) bool { return true })
+}
+
+// block reads a block, and reports one that is not as it should be.
+func (x *comparison) block(stmt *sqlite.Stmt) []id.ID {
+	types := [...]sqlite.ColumnType{stmt.ColumnType(0), stmt.ColumnType(1), stmt.ColumnType(2), stmt.ColumnType(3)}
+	first, last, packed := id.ID(stmt.ColumnInt64(1)), id.ID(stmt.ColumnInt64(2)), columnBytes(stmt, 3)
+	ids := unpackIDs(packed)
+	if n := len(ids); types != blockTypes || len(packed)%8 != 0 || n == 0 || !slices.IsSorted(ids) || ids[0] != first || ids[n-1] != last {
+		row := fmt.Sprintf("template %d, the ids %d to %d", stmt.ColumnInt64(0), first, last)
+		x.fault(Fault{blocksTable, row, "ids in order, between these", "others"})
 	}
-	return nil
+	return ids
 }
 
 var blockTypes = [...]sqlite.ColumnType{sqlite.TypeInteger, sqlite.TypeInteger, sqlite.TypeInteger, sqlite.TypeBlob}
