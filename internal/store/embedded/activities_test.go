@@ -205,7 +205,7 @@ func TestFiltersOfActivities(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	claims, quotas, err := readFilters(conn, last.gen, x.s.filterCapacity())
+	read, err := readFilters(conn, last.gen, x.s.filterCapacity())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,14 +216,14 @@ func TestFiltersOfActivities(t *testing.T) {
 	if x.s.gens[len(x.s.gens)-1] == last {
 		t.Fatal("the generation is not full")
 	}
-	last.fill(claims, quotas)
+	last.fill(read)
 	for _, i := range contentsOf(t, x.model).Issuances {
 		k := benefit.ParticipationKey{User: i.User, Activity: boxActivity}
-		if !last.mayContainRow(rowHash(benefit.Participations.Number, benefit.Participations.AppendKey(nil, benefit.Participations.DatumsOf(k)))) {
+		if !last.quotas.mayContain(rowHash(benefit.Participations.Number, benefit.Participations.AppendKey(nil, benefit.Participations.DatumsOf(k)))) {
 			t.Errorf("the participation of %s is hidden", i.Key)
 		}
 		for _, c := range i.ClaimKeys() {
-			if !last.mayContainClaim(c.ID) {
+			if !last.claims.mayContain(claimHash(c.ID)) {
 				t.Errorf("a claim of %s in %s is hidden", i.Key, c.Scope)
 			}
 		}

@@ -17,15 +17,9 @@ import (
 	"faquan/internal/table"
 )
 
-// fullGeneration is a full generation, with the filters to store for it.
-type fullGeneration struct {
-	generation
-	seq uint64
-}
-
 // applyMemtable writes a memtable to the view in one transaction: table by table, each sorted by its key, so that
 // neighbouring rows are written together. full is the generation that this memtable fills up, if it does.
-func applyMemtable(conn *sqlite.Conn, o *memtable, full *fullGeneration) (err error) {
+func applyMemtable(conn *sqlite.Conn, o *memtable, full *generation) (err error) {
 	end, err := sqlitex.ImmediateTransaction(conn)
 	if err != nil {
 		return err
@@ -42,7 +36,7 @@ func applyMemtable(conn *sqlite.Conn, o *memtable, full *fullGeneration) (err er
 		return err
 	}
 	if full != nil {
-		if err := saveFilters(conn, full); err != nil {
+		if err := saveFilters(conn, full, o.last); err != nil {
 			return err
 		}
 	}
@@ -50,20 +44,16 @@ func applyMemtable(conn *sqlite.Conn, o *memtable, full *fullGeneration) (err er
 }
 
 func writeIssuances(conn *sqlite.Conn, o *memtable) error {
-	order := sorted(len(o.issuances), func(a, b int32) int { return cmp.Compare(o.issuances[a].id, o.issuances[b].id) })
-	return insertRows(conn, "issuance", 2, len(order), func(b *binder, k int) {
-		row := &o.issuances[order[k]]
+	byID := func(x, y *issuanceRow) int { return cmp.Compare(x.id, y.id) }
+	return insertSorted(conn, "issuance", 2, o.issuances, byID, func(b *binder, row *issuanceRow) {
 		b.int(int64(row.id))
 		b.blob(o.bytes(row.body))
 	})
 }
 
 func writeClaims(conn *sqlite.Conn, o *memtable) error {
-	order := sorted(len(o.keys), func(a, b int32) int {
-		return bytes.Compare(o.keys[a].claim[:], o.keys[b].claim[:])
-	})
-	return insertRows(conn, "claim", 3, len(order), func(b *binder, k int) {
-		row := &o.keys[order[k]]
+	byClaim := func(x, y *keyRow) int { return bytes.Compare(x.claim[:], y.claim[:]) }
+	return insertSorted(conn, "claim", 3, o.keys, byClaim, func(b *binder, row *keyRow) {
 		b.int(o.gen)
 		b.blob(row.claim[:])
 		b.int(int64(row.id))
@@ -71,38 +61,19 @@ func writeClaims(conn *sqlite.Conn, o *memtable) error {
 }
 
 func writeTraces(conn *sqlite.Conn, o *memtable) error {
-	order := sorted(len(o.traces), func(a, b int32) int { return cmp.Compare(o.traces[a].hash, o.traces[b].hash) })
-	return insertRows(conn, "trace", 3, len(order), func(b *binder, k int) {
-		row := &o.traces[order[k]]
-		b.int(o.gen)
-		b.int(row.hash)
-		b.int(int64(row.id))
+	byHash := func(x, y *traceRow) int { return cmp.Compare(x.hash, y.hash) }
+	return insertSorted(conn, "trace", 3, o.traces, byHash, func(b *binder, row *traceRow) {
+		b.int(o.gen, row.hash, int64(row.id))
 	})
 }
 
 func writeLedger(conn *sqlite.Conn, o *memtable) error {
-	order := sorted(len(o.ledger), func(a, b int32) int {
-		x, y := &o.ledger[a], &o.ledger[b]
+	byKey := func(x, y *ledgerRow) int {
 		return cmp.Or(cmp.Compare(x.User, y.User), cmp.Compare(x.Template, y.Template), cmp.Compare(x.at, y.at))
-	})
-	return insertRows(conn, "ledger", 8, len(order), func(b *binder, k int) {
-		row := &o.ledger[order[k]]
-		for _, n := range [...]int64{
-			o.gen, int64(row.User), int64(row.Template), row.at, int64(row.issuance), row.Total, int64(row.Day), row.DayTotal,
-		} {
-			b.int(n)
-		}
-	})
-}
-
-// sorted lists 0 … n-1 in the given order.
-func sorted(n int, compare func(a, b int32) int) []int32 {
-	order := make([]int32, n)
-	for k := range order {
-		order[k] = int32(k)
 	}
-	slices.SortFunc(order, compare)
-	return order
+	return insertSorted(conn, "ledger", 8, o.ledger, byKey, func(b *binder, row *ledgerRow) {
+		b.int(o.gen, int64(row.User), int64(row.Template), row.at, int64(row.issuance), row.Total, int64(row.Day), row.DayTotal)
+	})
 }
 
 // blockIDs is how many ids one row of a template's list holds.
@@ -126,9 +97,7 @@ func writeLists(conn *sqlite.Conn, o *memtable) error {
 		for _, i := range ids {
 			packed = binary.BigEndian.AppendUint64(packed, uint64(i))
 		}
-		b.int(int64(blocks[k].template))
-		b.int(int64(ids[len(ids)-1]))
-		b.int(int64(ids[0]))
+		b.int(int64(blocks[k].template), int64(ids[len(ids)-1]), int64(ids[0]))
 		b.int(int64(o.last)) //guard:TestVouchersAnywhere b.int(int64(o.last)) -> b.int(0)
 		b.blob(packed)
 	})
@@ -167,13 +136,11 @@ func writeUsers(conn *sqlite.Conn, o *memtable) error {
 	return insertRows(conn, "link", 4, len(keys), func(b *binder, k int) {
 		l := o.links[keys[k]]
 		b.blob(keys[k][:])
-		b.int(int64(l.user))
 		plain := int64(0)
 		if l.plain {
 			plain = 1
 		}
-		b.int(plain)
-		b.int(o.gen)
+		b.int(int64(l.user), plain, o.gen)
 	})
 }
 

@@ -52,7 +52,7 @@ func OpenCheck(ctx context.Context, o Options) (_ *Check, err error) {
 	if _, err := os.Stat(ViewPath(o.Dir)); errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
-	return c, c.openView(ctx)
+	return c, c.openView()
 }
 
 // lockQuietly takes the directory's lock. live says that another process has it. A read-only directory cannot change,
@@ -71,13 +71,13 @@ func lockQuietly(dir string) (lock io.Closer, live bool, err error) {
 	return lock, false, err
 }
 
-func (c *Check) openView(ctx context.Context) (err error) {
+func (c *Check) openView() (err error) {
 	if have, err := plainVersion(ViewPath(c.o.Dir)); err != nil {
 		return err
 	} else if have > 0 {
 		return otherSchema(have)
 	}
-	if c.view, err = openReader(ctx, ViewPath(c.o.Dir)); err != nil {
+	if c.view, err = openReader(ViewPath(c.o.Dir), benefit.Quotas.Kind); err != nil {
 		return unusable(err)
 	}
 	if err := checkSchema(c.view.conn); err != nil {
@@ -93,9 +93,6 @@ func (c *Check) openView(ctx context.Context) (err error) {
 func sortInFiles(conn *sqlite.Conn) error {
 	return sqlitex.ExecuteTransient(conn, "PRAGMA temp_store=FILE", nil)
 }
-
-// ErrView reports that the view cannot be used. It can be made again from the journal.
-var ErrView = errView
 
 // unusable marks an error of SQLite that means a damaged file.
 func unusable(err error) error {
@@ -125,18 +122,13 @@ func (c *Check) Live() bool { return c.live }
 // none, or there is no view.
 func (c *Check) Position() journal.Head { return journal.Head{Seq: c.at.seq, Hash: c.at.hash} }
 
-// Reader answers from the view's snapshot; nil when there is no view. It ends with Close of the check.
+// Reader answers from the view's snapshot; nil when there is no view. Close of the check closes it.
 func (c *Check) Reader() store.Reader {
 	if c.view == nil {
 		return nil
 	}
-	return sharedReader{c.view}
+	return c.view
 }
-
-// sharedReader is a reader whose Close does nothing: its owner closes it.
-type sharedReader struct{ *reader }
-
-func (sharedReader) Close() error { return nil }
 
 // Close releases the directory.
 func (c *Check) Close() error {

@@ -37,7 +37,11 @@ func (f *filter) add(hash uint64) {
 	}
 }
 
+// mayContain is true for no filter.
 func (f *filter) mayContain(hash uint64) bool {
+	if f == nil {
+		return true
+	}
 	b := f.block(hash)
 	for k := range b {
 		if b[k]&(1<<(uint32(hash)*salts[k]>>27)) == 0 {

@@ -3,7 +3,6 @@ package embedded
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -20,11 +19,13 @@ const maxFinders = 2
 // The rest the operating system has.
 const finderCache = "-4096"
 
-// find runs a question on a connection of its own, in one read transaction, which must be short. What the caller asks
-// the memtables it must ask before: a row that moves from a memtable to the view meanwhile is then found in one of
-// them.
-func (s *Store) find(ctx context.Context, question func(conn *sqlite.Conn) error) error {
-	return s.viewError(s.onFinder(ctx, s.finders, question))
+// finder looks for rows for a caller. Each question to the view is one read transaction, which must be short, on one of the
+// connections. What the caller asks the memtables it must ask before: a row that moves from a memtable to the view meanwhile
+// is then found in one of them.
+func (s *Store) finder(ctx context.Context, finders chan *sqlite.Conn) *look {
+	return &look{s: s, view: func(question func(conn *sqlite.Conn) error) error {
+		return s.viewError(s.onFinder(ctx, finders, question))
+	}}
 }
 
 func newFinders(n int) chan *sqlite.Conn {
@@ -63,7 +64,7 @@ func openFinder(path string) (*sqlite.Conn, error) {
 	}
 	if err := sqlitex.ExecuteTransient(conn, "PRAGMA cache_size="+finderCache, nil); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("opening the view: %w", err)
+		return nil, openError(err)
 	}
 	return conn, nil
 }
@@ -83,7 +84,7 @@ func (s *Store) closeFinders() error {
 
 // Claim returns the newest issuance under a key.
 func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
-	found, err := s.finder(ctx).claim(benefit.ClaimIDOf(scope, key))
+	found, err := s.finder(ctx, s.finders).claim(benefit.ClaimIDOf(scope, key))
 	if err != nil || found == nil || !found.Under(scope, key) {
 		return nil, err
 	}
@@ -92,14 +93,12 @@ func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*be
 
 // Recipient returns the user that an identifier names.
 func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
-	return s.finder(ctx).recipient(ident)
+	return s.finder(ctx, s.finders).recipient(ident)
 }
 
 // Row returns the row of a key. It does not wait behind those who list issuances: gateways look up a session for every call.
 func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
-	l := &look{s: s, view: func(question func(conn *sqlite.Conn) error) error {
-		return s.viewError(s.onFinder(ctx, s.rowFinder, question)) //guard:TestQueriesHoldUpNothing s.rowFinder -> s.finders
-	}}
+	l := s.finder(ctx, s.rowFinder) //guard:TestQueriesHoldUpNothing s.rowFinder -> s.finders
 	if kind == s.hot {
 		c, err := l.quota(quotaKeyOf(key))
 		return c.row(key), err
@@ -110,8 +109,4 @@ func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*
 		return nil, err
 	}
 	return row.decode(kind, encoded)
-}
-
-func (s *Store) finder(ctx context.Context) *look {
-	return &look{s: s, view: func(question func(conn *sqlite.Conn) error) error { return s.find(ctx, question) }}
 }

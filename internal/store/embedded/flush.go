@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"faquan/internal/store"
@@ -136,53 +137,53 @@ func (s *Store) swap() {
 	s.active = newMemtable(s.gens[len(s.gens)-1].gen, s.idMillis)
 }
 
-// sealedBy returns the generation that ended with a memtable, or nil.
-func (s *Store) sealedBy(o *memtable) *fullGeneration {
+// sealedBy returns a copy of the generation that ended with a memtable, or nil.
+func (s *Store) sealedBy(o *memtable) *generation {
 	if last := s.gens[len(s.gens)-1]; o == nil || o.gen == last.gen {
 		return nil
 	}
 	for _, g := range s.gens {
 		if g.gen == o.gen {
-			return &fullGeneration{*g, o.last}
+			full := *g
+			return &full
 		}
 	}
 	return nil
 }
 
-// fillFilters makes the filters that were not kept, newest generation first. Until one is there the view is
-// asked instead.
+// fillFilters makes the filters that were not kept, newest generation first. Until one is there the view is asked instead.
 func (s *Store) fillFilters() {
 	defer s.work.Done()
 	s.mu.Lock()
-	gens := append([]*generation(nil), s.gens...)
+	gens := slices.Clone(s.gens)
 	s.mu.Unlock()
-	for k := len(gens) - 1; k >= 0; k-- {
-		s.mu.Lock()
-		complete := gens[k].complete()
-		s.mu.Unlock()
-		if complete || s.fillFilter(gens[k]) {
-			continue
+	for _, g := range slices.Backward(gens) {
+		if err := s.fillFilter(g); err != nil {
+			s.o.Log.Warn("cannot build the filters of a generation", "generation", g.gen, "err", err)
+			return
 		}
-		return
 	}
 }
 
-// fillFilter reports whether to go on.
-func (s *Store) fillFilter(g *generation) bool {
+func (s *Store) fillFilter(g *generation) error {
+	s.mu.Lock()
+	complete := g.complete()
+	s.mu.Unlock()
+	if complete {
+		return nil
+	}
 	conn, err := openConn(ViewPath(s.o.Dir), true)
 	if err != nil {
-		s.o.Log.Warn("cannot build the filters of a generation", "generation", g.gen, "err", err)
-		return false
+		return err
 	}
 	defer conn.Close()
 	conn.SetInterrupt(s.stop)
-	claims, quotas, err := readFilters(conn, g.gen, s.filterCapacity())
+	read, err := readFilters(conn, g.gen, s.filterCapacity())
 	if err != nil {
-		s.o.Log.Warn("cannot build the filters of a generation", "generation", g.gen, "err", err)
-		return false
+		return err
 	}
 	s.mu.Lock()
-	g.fill(claims, quotas)
-	s.mu.Unlock()
-	return true
+	defer s.mu.Unlock()
+	g.fill(read)
+	return nil
 }

@@ -10,56 +10,56 @@ import (
 	"faquan/internal/id"
 )
 
-// generation is a stretch of issuances that share a key prefix in the view's random indexes, with the filters
-// that say what may be in it. A filter that is nil says "perhaps" of everything.
+// generation is a stretch of issuances that share a key prefix in the view's random indexes, with the filters that say what
+// may be in it.
 type generation struct {
-	gen    int64
-	share  int // what it holds, in issuances; see memtable.share
-	claims *filter
-	quotas *filter
-	// fresh are filters of what has come since the store was opened, while those above are being made from
-	// the view in the background; nil for a generation that takes nothing new.
-	freshClaims, freshQuotas *filter
+	gen   int64
+	share int // what it holds, in issuances; see memtable.share
+	filters
+	// fresh are filters of what has come since the store was opened, while those above are being made from the view in the
+	// background; nil for a generation that takes nothing new.
+	fresh filters
+}
+
+// filters of a generation. One that is nil says "perhaps" of everything.
+type filters struct {
+	claims *filter // of keys and codes, and the identifiers of new users: digests, so what is in none of them is new
+	quotas *filter // and the rows of other kinds that grow
+}
+
+// newFilters makes the filters of a generation of so many issuances.
+func newFilters(capacity int) filters {
+	return filters{newFilter(capacity * 2), newFilter(capacity * 3 / 2)}
 }
 
 // newGeneration returns an empty one, whose filters are complete from the start.
 func newGeneration(gen int64, capacity int) *generation {
-	claims, quotas := newFilters(capacity)
-	return &generation{gen: gen, claims: claims, quotas: quotas, freshClaims: claims, freshQuotas: quotas}
-}
-
-// newFilters makes the two filters of a generation of so many issuances. The first holds claims of keys and codes and
-// the identifiers of new users: all are looked up by digests, and what is in none of them is new. The second holds
-// quotas and the rows of other kinds that grow.
-func newFilters(capacity int) (claims, quotas *filter) {
-	return newFilter(capacity * 2), newFilter(capacity * 3 / 2)
+	all := newFilters(capacity)
+	return &generation{gen: gen, filters: all, fresh: all}
 }
 
 // resume prepares a generation that was read from the view for new rows. empty says that the whole view is.
 func (g *generation) resume(capacity int, empty bool) {
-	switch {
-	case empty:
-		*g = *newGeneration(g.gen, capacity)
-	case g.complete():
-		g.freshClaims, g.freshQuotas = g.claims, g.quotas
-	default:
-		// A single filter would not get the new rows, and would hide them.
-		g.claims, g.quotas = nil, nil
-		g.freshClaims, g.freshQuotas = newFilters(capacity)
+	if empty {
+		g.filters = newFilters(capacity)
+	}
+	if g.fresh = g.filters; !g.complete() {
+		g.filters = filters{} // a single filter would not get the new rows, and would hide them
+		g.fresh = newFilters(capacity)
 	}
 }
 
 // complete reports whether the filters hold everything.
-func (g *generation) complete() bool { return g.claims != nil && g.quotas != nil }
+func (f *filters) complete() bool { return f.claims != nil && f.quotas != nil }
 
 // fill completes the filters with what was read from the view.
-func (g *generation) fill(claims, quotas *filter) {
-	if g.freshClaims != nil {
-		claims.or(g.freshClaims) //guard:TestFilterFilledAfterRotation
-		quotas.or(g.freshQuotas)
-		g.freshClaims, g.freshQuotas = claims, quotas
+func (g *generation) fill(read filters) {
+	if g.fresh.claims != nil {
+		read.claims.or(g.fresh.claims) //guard:TestFilterFilledAfterRotation
+		read.quotas.or(g.fresh.quotas)
+		g.fresh = read
 	}
-	g.claims, g.quotas = claims, quotas
+	g.filters = read
 }
 
 // The filters' hashes. Claims are hashes already; users and templates are numbers that need mixing. For other rows see
@@ -79,35 +79,23 @@ func mix(x uint64) uint64 {
 	return x ^ x>>32
 }
 
-func (g *generation) mayContainClaim(c benefit.ClaimID) bool {
-	return g.claims == nil || g.claims.mayContain(claimHash(c))
-}
-
-func (g *generation) mayContainQuota(k benefit.QuotaKey) bool {
-	return g.quotas == nil || g.quotas.mayContain(quotaHash(k.User, k.Template))
-}
-
-func (g *generation) mayContainRow(hash uint64) bool {
-	return g.quotas == nil || g.quotas.mayContain(hash)
-}
-
 // note adds what a record brings.
 func (g *generation) note(r *record) {
 	for _, c := range r.claims {
-		g.freshClaims.add(claimHash(c)) //guard:internal/sim.TestSim$ -sim.seeds=30
+		g.fresh.claims.add(claimHash(c)) //guard:internal/sim.TestSim$ -sim.seeds=30
 	}
 	for _, c := range r.codes {
-		g.freshClaims.add(claimHash(c.claim)) //guard:TestFiltersOfActivities$
+		g.fresh.claims.add(claimHash(c.claim)) //guard:TestFiltersOfActivities$
 	}
 	for _, l := range r.links {
-		g.freshClaims.add(claimHash(l))
+		g.fresh.claims.add(claimHash(l))
 	}
 	for _, q := range r.quotas {
-		g.freshQuotas.add(quotaHash(q.User, q.Template))
+		g.fresh.quotas.add(quotaHash(q.User, q.Template))
 	}
 	for k := range r.rows {
 		if e := &r.rows[k]; !e.local {
-			g.freshQuotas.add(rowHash(e.kind, r.rowKey(e))) //guard:TestFiltersOfActivities$
+			g.fresh.quotas.add(rowHash(e.kind, r.rowKey(e))) //guard:TestFiltersOfActivities$
 		}
 	}
 }
@@ -133,11 +121,10 @@ func loadGenerations(conn *sqlite.Conn, at uint64, damaged func(gen int64, colum
 		return nil
 	})
 	if err == nil && len(all) == 0 {
-		err = errView
+		err = ErrView
 	}
 	if err == nil && seq != at {
-		last := all[len(all)-1]
-		last.claims, last.quotas = nil, nil
+		all[len(all)-1].filters = filters{}
 	}
 	return all, err
 }
@@ -153,12 +140,12 @@ func addToGeneration(conn *sqlite.Conn, gen int64, share int) error {
 }
 
 // saveFilters keeps the filters of a generation with the journal record up to which they are complete.
-func saveFilters(conn *sqlite.Conn, s *fullGeneration) error {
-	if s.claims == nil || s.quotas == nil {
+func saveFilters(conn *sqlite.Conn, g *generation, seq uint64) error {
+	if !g.complete() {
 		return nil
 	}
 	return each(conn, "UPDATE generation SET seq=?, claims=?, quotas=? WHERE gen=?", nil,
-		s.seq, s.claims.marshal(), s.quotas.marshal(), s.gen)
+		seq, g.claims.marshal(), g.quotas.marshal(), g.gen)
 }
 
 // filterSource is a table whose keys are in a filter.
@@ -166,7 +153,7 @@ type filterSource struct {
 	table string
 	query string // selects gen, and what is hashed
 	hash  func(*sqlite.Stmt) uint64
-	of    func(claims, quotas *filter) *filter
+	of    func(filters) *filter
 }
 
 var filterSources = []filterSource{
@@ -180,9 +167,8 @@ var filterSources = []filterSource{
 	}, inQuotas},
 }
 
-func inClaims(claims, _ *filter) *filter { return claims }
-
-func inQuotas(_, quotas *filter) *filter { return quotas }
+func inClaims(f filters) *filter { return f.claims }
+func inQuotas(f filters) *filter { return f.quotas }
 
 func columnDigest(stmt *sqlite.Stmt) uint64 {
 	var c benefit.ClaimID
@@ -191,17 +177,17 @@ func columnDigest(stmt *sqlite.Stmt) uint64 {
 }
 
 // readFilters makes a generation's filters from the view's rows.
-func readFilters(conn *sqlite.Conn, gen int64, capacity int) (claims, quotas *filter, err error) {
-	claims, quotas = newFilters(capacity)
+func readFilters(conn *sqlite.Conn, gen int64, capacity int) (filters, error) {
+	all := newFilters(capacity)
 	for _, source := range filterSources {
-		f := source.of(claims, quotas)
+		f := source.of(all)
 		err := each(conn, "SELECT * FROM ("+source.query+") WHERE gen=?", func(stmt *sqlite.Stmt) error {
 			f.add(source.hash(stmt))
 			return nil
 		}, gen)
 		if err != nil {
-			return nil, nil, err
+			return filters{}, err
 		}
 	}
-	return claims, quotas, nil
+	return all, nil
 }

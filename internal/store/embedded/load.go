@@ -91,7 +91,7 @@ func (l *look) load(keys *benefit.Keys, into *benefit.State) error {
 func (l *look) claim(claim benefit.ClaimID) (*benefit.Issuance, error) {
 	l.s.mu.Lock()
 	body, ok := inMemtables(l.s, func(o *memtable) ([]byte, bool) { return o.claim(claim) })
-	gens := l.s.gensWith(func(g *generation) bool { return !ok && g.mayContainClaim(claim) })
+	gens := l.s.gensWith(func(g *generation) bool { return !ok && g.claims.mayContain(claimHash(claim)) })
 	l.s.mu.Unlock()
 	switch {
 	case ok:
@@ -131,7 +131,7 @@ func (l *look) recipient(ident benefit.Identifier) (*benefit.User, error) {
 		return nil, err
 	case u == nil: // "nobody" would be an answer, and nobody knows whether it is right
 		//guard:TestLostUserIsLookedUp|TestConformance$/Damage
-		return nil, l.s.viewError(fmt.Errorf("%w: %w: an identifier names user %d, which is not there", store.ErrDamaged, errView, to.user))
+		return nil, l.s.viewError(fmt.Errorf("%w: %w: an identifier names user %d, which is not there", store.ErrDamaged, ErrView, to.user))
 	case !slices.Contains(u.Identifiers, ident): // it named the user once
 		return nil, nil
 	}
@@ -149,7 +149,7 @@ func (l *look) link(key linkKey) (link, error) {
 			return to, ok
 		})
 	}
-	absent := !ok && len(s.gensWith(func(g *generation) bool { return g.mayContainClaim(key) })) == 0
+	absent := !ok && len(s.gensWith(func(g *generation) bool { return g.claims.mayContain(claimHash(key)) })) == 0
 	s.mu.Unlock()
 	if ok || absent {
 		return to, nil
@@ -313,7 +313,7 @@ func viewClaim(conn *sqlite.Conn, gens []int64, claim benefit.ClaimID) (*benefit
 func viewIssuance(conn *sqlite.Conn, i id.ID) (*benefit.Issuance, error) {
 	found, err := one(conn, "SELECT body FROM issuance WHERE id=?", readIssuance, i)
 	if err == nil && found == nil { //guard:TestConformance/Damage
-		err = fmt.Errorf("%w: %w: an index names issuance %d, which is not there", store.ErrDamaged, errView, i)
+		err = fmt.Errorf("%w: %w: an index names issuance %d, which is not there", store.ErrDamaged, ErrView, i)
 	}
 	return found, err
 }

@@ -83,7 +83,8 @@ func (s *Store) quotaInMemory(k benefit.QuotaKey) (c counters, gens []int64, kno
 	if c, ok := s.quotas.get(k); ok {
 		return c, nil, true
 	}
-	if gens = s.gensWith(func(g *generation) bool { return g.mayContainQuota(k) }); len(gens) == 0 {
+	hash := quotaHash(k.User, k.Template)
+	if gens = s.gensWith(func(g *generation) bool { return g.quotas.mayContain(hash) }); len(gens) == 0 {
 		return c, nil, true
 	}
 	c, known = inMemtables(s, func(o *memtable) (counters, bool) { return o.quota(k) })

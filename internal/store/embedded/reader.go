@@ -20,18 +20,18 @@ import (
 )
 
 // Read brings the view up to date and opens a snapshot of it.
-func (s *Store) Read(ctx context.Context) (store.Reader, error) {
+func (s *Store) Read(context.Context) (store.Reader, error) {
 	if err := s.Flush(); err != nil {
 		return nil, fmt.Errorf("bringing the view up to date: %w", err)
 	}
-	return s.openReader(ctx)
+	return openReader(ViewPath(s.o.Dir), s.hot)
 }
 
 // Entities puts what the memtables have over what the view has, and so needs no flush.
 func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 	s.flushMu.Lock() // nothing moves from the memtables to the view meanwhile
 	defer s.flushMu.Unlock()
-	r, err := s.openReader(ctx)
+	r, err := openReader(ViewPath(s.o.Dir), s.hot)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -75,20 +75,12 @@ type reader struct {
 
 var _ store.Reader = (*reader)(nil)
 
-func (s *Store) openReader(ctx context.Context) (*reader, error) {
-	r, err := openReader(ctx, ViewPath(s.o.Dir))
-	if err == nil {
-		r.hot = s.hot
-	}
-	return r, err
-}
-
-func openReader(_ context.Context, path string) (*reader, error) {
+func openReader(path string, hot *table.Kind) (*reader, error) {
 	conn, err := openConn(path, true)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{conn: conn, hot: benefit.Quotas.Kind}
+	r := &reader{conn: conn, hot: hot}
 	if err := errors.Join(sortInFiles(conn), r.begin()); err != nil {
 		conn.Close()
 		return nil, err

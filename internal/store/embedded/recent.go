@@ -88,7 +88,7 @@ func (r *recent) next(ctx context.Context) (part []*benefit.Issuance, err error)
 		}
 		r.memtables = r.memtables[1:]
 	}
-	err = r.s.find(ctx, func(conn *sqlite.Conn) error {
+	err = r.s.finder(ctx, r.s.finders).view(func(conn *sqlite.Conn) error {
 		for len(part) == 0 && (len(r.runs) > 0 || len(r.gens) > 0) {
 			if len(r.runs) == 0 {
 				if r.runs, err = ledgerRuns(conn, r.gens[0], r.user, r.before); err != nil {

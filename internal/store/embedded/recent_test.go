@@ -108,7 +108,7 @@ func TestQueriesHoldUpNothing(t *testing.T) {
 	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan error)
 	for range maxFinders {
 		go func() {
-			done <- s.find(t.Context(), func(*sqlite.Conn) error {
+			done <- s.finder(t.Context(), s.finders).view(func(*sqlite.Conn) error {
 				entered <- struct{}{}
 				<-leave
 				return nil
@@ -229,7 +229,7 @@ func TestRecentBesideCommits(t *testing.T) {
 func TestCacheOfFinders(t *testing.T) {
 	s := newMemPlace(t, Options{}).open(t)
 	defer s.Close()
-	err := s.find(t.Context(), func(conn *sqlite.Conn) error {
+	err := s.finder(t.Context(), s.finders).view(func(conn *sqlite.Conn) error {
 		size, err := textOf(conn, "PRAGMA cache_size")
 		if size != finderCache {
 			t.Errorf("the cache of a finder is %s, want %s", size, finderCache)

@@ -190,7 +190,7 @@ func (s *Store) rowInMemory(kind *table.Kind, id rowKey, key []byte) (row stored
 	if kind.Home != table.Local {
 		// What no filter knows was never written, not to a memtable either: that spares most keys the look there.
 		hash := rowHash(kind.Number, key)
-		if gens = s.gensWith(func(g *generation) bool { return g.mayContainRow(hash) }); len(gens) == 0 {
+		if gens = s.gensWith(func(g *generation) bool { return g.quotas.mayContain(hash) }); len(gens) == 0 {
 			return row, nil, true
 		}
 	}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"zombiezen.com/go/sqlite"
@@ -60,7 +61,13 @@ type binder struct {
 	next int
 }
 
-func (b *binder) int(n int64)   { b.stmt.BindInt64(b.next, n); b.next++ }
+func (b *binder) int(all ...int64) {
+	for _, n := range all {
+		b.stmt.BindInt64(b.next, n)
+		b.next++
+	}
+}
+
 func (b *binder) blob(v []byte) { b.stmt.BindBytes(b.next, v); b.next++ }
 
 // text binds a text, an empty one as NULL.
@@ -71,6 +78,16 @@ func (b *binder) text(s string) {
 		b.stmt.BindText(b.next, s)
 	}
 	b.next++
+}
+
+// insertSorted puts rows into a table in the given order. bind binds the columns of one.
+func insertSorted[R any](conn *sqlite.Conn, table string, columns int, rows []R, compare func(a, b *R) int, bind func(*binder, *R)) error {
+	order := make([]int32, len(rows))
+	for k := range order {
+		order[k] = int32(k)
+	}
+	slices.SortFunc(order, func(a, b int32) int { return compare(&rows[a], &rows[b]) })
+	return insertRows(conn, table, columns, len(rows), func(b *binder, k int) { bind(b, &rows[order[k]]) })
 }
 
 // insertRows puts n rows of so many columns into a table, over rows with the same key. row binds the columns of

@@ -13,6 +13,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,27 +83,13 @@ type Options struct {
 }
 
 func (o *Options) defaults() {
-	if o.JournalFS == nil {
-		o.JournalFS = vfs.OS
-	}
-	if o.JournalDir == "" {
-		o.JournalDir = JournalDir(o.Dir)
-	}
-	if o.FlushAfter == 0 {
-		o.FlushAfter = 2 * time.Second
-	}
-	if o.MaxMemtable == 0 {
-		o.MaxMemtable = 400_000
-	}
-	if o.GenerationSize == 0 {
-		o.GenerationSize = 1_000_000
-	}
-	if o.CacheEntries == 0 {
-		o.CacheEntries = 1_000_000
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.JournalFS = cmp.Or(o.JournalFS, vfs.OS)
+	o.JournalDir = cmp.Or(o.JournalDir, JournalDir(o.Dir))
+	o.FlushAfter = cmp.Or(o.FlushAfter, 2*time.Second)
+	o.MaxMemtable = cmp.Or(o.MaxMemtable, 400_000)
+	o.GenerationSize = cmp.Or(o.GenerationSize, 1_000_000)
+	o.CacheEntries = cmp.Or(o.CacheEntries, 1_000_000)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 }
 
 // CheckExists returns an error when a directory is not a data directory, or when that cannot be found out.
@@ -255,15 +242,15 @@ func open(o Options, lock vfs.Lock, replay func(*Store, position) error) (_ *Sto
 
 func (s *Store) openView() (at position, err error) {
 	if err := checkLinks(ViewPath(s.o.Dir)); err != nil {
-		return at, fmt.Errorf("opening the view: %w", err)
+		return at, openError(err)
 	}
 	if have, err := plainVersion(ViewPath(s.o.Dir)); err != nil {
-		return at, fmt.Errorf("opening the view: %w", err)
+		return at, openError(err)
 	} else if have > 0 {
 		return at, olderSchema(have)
 	}
 	if s.sums, err = sumvfs.Open(ViewPath(s.o.Dir), s.viewDamaged); err != nil {
-		return at, fmt.Errorf("opening the view: %w", err)
+		return at, openError(err)
 	}
 	if s.writer, err = openConn(ViewPath(s.o.Dir), false); err != nil {
 		return at, err
@@ -307,7 +294,7 @@ func (s *Store) openJournal(at position) (err error) {
 func (s *Store) replay(at position, r journal.Record) error {
 	if r.Seq == at.seq {
 		if r.Hash != at.hash { //guard:TestViewOfAnotherJournal
-			return fmt.Errorf("%w: its position is not in this journal (record %d)", errView, r.Seq)
+			return fmt.Errorf("%w: its position is not in this journal (record %d)", ErrView, r.Seq)
 		}
 		return nil
 	}
@@ -381,6 +368,11 @@ func (s *Store) BeginChange(ctx context.Context, clock benefit.Instant) (store.T
 
 // Shared is false: one process has the directory, and one committer.
 func (s *Store) Shared() bool { return false }
+
+// Head returns the journal's last record and the chain hash that commits to it and to everything before. An operator who
+// keeps it elsewhere can tell later that nothing was cut off. It belongs to the committer: ask before the first batch or after
+// the last.
+func (s *Store) Head() journal.Head { return s.journal.Head() }
 
 // LastIDMillis bounds the ids in the store.
 func (s *Store) LastIDMillis() int64 {
@@ -546,7 +538,7 @@ func (s *Store) viewDamaged(err error) {
 	if first {
 		s.o.Log.Error("the view is damaged; stop faquan and run faquan rebuild", "err", err)
 	}
-	s.fail(fmt.Errorf("%w: %w", errView, err)) //guard:TestFlippedUnderReader
+	s.fail(fmt.Errorf("%w: %w", ErrView, err)) //guard:TestFlippedUnderReader
 }
 
 // viewError returns an error of the view, as a failure of the store if it means that the view is damaged.
@@ -612,7 +604,7 @@ func (s *Store) Close() error {
 // keepFilters stores the filters of the generation being filled, so that the next start finds them.
 func (s *Store) keepFilters() error {
 	last := s.gens[len(s.gens)-1]
-	if err := saveFilters(s.writer, &fullGeneration{*last, s.seq}); err != nil {
+	if err := saveFilters(s.writer, last, s.seq); err != nil {
 		return err
 	}
 	return s.checkpoint("TRUNCATE")

@@ -38,12 +38,8 @@ func plainVersion(path string) (int, error) {
 }
 
 func olderSchema(have int) error {
-	return fmt.Errorf("%w (its schema %d is older than %d)", errView, have, viewVersion)
+	return fmt.Errorf("%w (its schema %d is older than %d)", ErrView, have, viewVersion)
 }
-
-// minSQLite is the first version without the defect that can corrupt a database when a WAL is reset while
-// another connection checkpoints.
-const minSQLite = 3_051_003
 
 // position is the journal position of the view.
 type position struct {
@@ -54,8 +50,8 @@ type position struct {
 	catalogue int64
 }
 
-// errView wraps what is wrong with the view: it can be made again from the journal.
-var errView = errors.New("the view cannot be used; stop faquan and run faquan rebuild, which rebuilds it from the journal")
+// ErrView is wrapped by errors that mean that the view cannot be used. It can be made again from the journal.
+var ErrView = errors.New("the view cannot be used; stop faquan and run faquan rebuild, which rebuilds it from the journal")
 
 // openConn opens a connection to the view with the settings that it relies on, and reads them back: a pragma that
 // is misspelt is ignored in silence.
@@ -66,28 +62,26 @@ func openConn(path string, readOnly bool) (*sqlite.Conn, error) {
 	}
 	uri, err := sumvfs.URI(path)
 	if err != nil {
-		return nil, fmt.Errorf("opening the view: %w", err)
+		return nil, openError(err)
 	}
 	conn, err := sqlite.OpenConn(uri, flags|sqlite.OpenURI)
 	if err != nil {
-		return nil, fmt.Errorf("opening the view: %w", err)
+		return nil, openError(err)
 	}
 	if err := configure(conn, readOnly); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("opening the view: %w", err)
+		return nil, openError(err)
 	}
 	return conn, nil
 }
 
-// settings of every connection; finders have a smaller cache. synchronous=NORMAL is enough because the journal is what is durable: a view that
-// loses its last transactions in a power cut is an older view, and catches up. The checkpoints are ours to make, see
-// checkpoint.
-var settings = []struct{ name, value, writer string }{
-	{name: "busy_timeout", value: "10000"},
-	{name: "synchronous", value: "1"},
-	{name: "cache_size", value: "-65536"},
-	{name: "temp_store", value: "2"},
-	{name: "wal_autocheckpoint", value: "0"},
+func openError(err error) error { return fmt.Errorf("opening the view: %w", err) }
+
+// settings of every connection; finders have a smaller cache. synchronous=NORMAL is enough because the journal is what is
+// durable: a view that loses its last transactions in a power cut is an older view, and catches up. The checkpoints are ours
+// to make, see checkpoint.
+var settings = [][2]string{
+	{"busy_timeout", "10000"}, {"synchronous", "1"}, {"cache_size", "-65536"}, {"temp_store", "2"}, {"wal_autocheckpoint", "0"},
 }
 
 func configure(conn *sqlite.Conn, readOnly bool) error {
@@ -97,27 +91,13 @@ func configure(conn *sqlite.Conn, readOnly bool) error {
 		}
 	}
 	for _, s := range settings {
-		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+s.name+"="+s.value, nil); err != nil {
+		name, value := s[0], s[1]
+		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+name+"="+value, nil); err != nil {
 			return err
 		}
-		if got, err := textOf(conn, "PRAGMA "+s.name); err != nil || got != s.value {
-			return fmt.Errorf("%s is %q, not %s: %w", s.name, got, s.value, err)
+		if got, err := textOf(conn, "PRAGMA "+name); err != nil || got != value {
+			return fmt.Errorf("%s is %q, not %s: %w", name, got, value, err)
 		}
-	}
-	return checkVersion(conn)
-}
-
-func checkVersion(conn *sqlite.Conn) error {
-	text, err := textOf(conn, "SELECT sqlite_version()")
-	if err != nil {
-		return err
-	}
-	var major, minor, patch int
-	if _, err := fmt.Sscanf(text, "%d.%d.%d", &major, &minor, &patch); err != nil {
-		return fmt.Errorf("SQLite's version is %q: %w", text, err)
-	}
-	if major*1_000_000+minor*1_000+patch < minSQLite {
-		return fmt.Errorf("SQLite %s can corrupt a database when its WAL is reset; 3.51.3 or later is needed", text)
 	}
 	return nil
 }
@@ -164,7 +144,7 @@ func readPosition(conn *sqlite.Conn) (p position, err error) {
 		return nil
 	})
 	if err == nil && !found {
-		err = errView
+		err = ErrView
 	}
 	return p, err
 }
@@ -202,7 +182,7 @@ func checkLinks(path string) error {
 	}
 	//guard:TestViewHardLinks
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Nlink > 1 {
-		return fmt.Errorf("%w: %s has %d hard links", errView, path, stat.Nlink)
+		return fmt.Errorf("%w: %s has %d hard links", ErrView, path, stat.Nlink)
 	}
 	return nil
 }
@@ -220,7 +200,7 @@ func damaged(err error) bool {
 			return true
 		}
 	}
-	return errors.Is(err, errView) || errors.Is(err, sumvfs.ErrDamaged) || err != nil && strings.Contains(err.Error(), "no such table")
+	return errors.Is(err, ErrView) || errors.Is(err, sumvfs.ErrDamaged) || err != nil && strings.Contains(err.Error(), "no such table")
 }
 
 // explained returns an error with what SQLite has no words for.

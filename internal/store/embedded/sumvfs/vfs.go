@@ -28,6 +28,10 @@ const (
 	frameSize   = frameHeader + pageSize
 )
 
+// The first version without the defect that can corrupt a database when a write-ahead log is reset while another connection
+// makes a checkpoint is 3.51.3: an older one does not compile.
+const _ = uint(lib.SQLITE_VERSION_NUMBER - 3_051_003)
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // stamp puts a page's number and checksum into its last bytes.
