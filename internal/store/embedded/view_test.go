@@ -570,3 +570,15 @@ func TestDayAfterStepBack(t *testing.T) {
 		t.Errorf("the second of the day: %v", r)
 	}
 }
+
+// A data directory may have any name, which the URI of its view carries.
+func TestOddPath(t *testing.T) {
+	p := newMemPlace(t, Options{})
+	p.o.Dir = filepath.Join(p.o.Dir, "a b+c&d=e%20f?g#h\xff")
+	s := p.open(t)
+	newClient(s).mustAsk(t, 0, 3)
+	contentsOf(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -25,7 +25,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strconv"
 	"sync"
 )
 
@@ -41,7 +40,6 @@ var ErrDamaged = errors.New("the database is damaged")
 
 // Database is a database that this process may write to. While it is open, URI leads to it.
 type Database struct {
-	id      int
 	path    string
 	damaged func(error)
 
@@ -50,11 +48,8 @@ type Database struct {
 	salt   [8]byte  // what tells the log's frames from those of its earlier rounds
 }
 
-var databases struct {
-	mu   sync.Mutex
-	last int
-	all  map[int]*Database
-}
+// databases are those that are open, by path. Of two with one path the later counts.
+var databases sync.Map // of string to *Database
 
 // Open prepares a database to be opened with URI, and makes an empty one where there is none. No other process may have
 // it open to write. damaged is called with what does not match whenever a read fails for that; it may be called by any
@@ -63,49 +58,22 @@ func Open(path string, damaged func(error)) (*Database, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	if err := checkHeader(path); err != nil {
+	// The rest of the header is checked with its page.
+	if header, err := readHeader(path); err != nil {
 		return nil, err
+	} else if header[20] != reserved {
+		return nil, fmt.Errorf("%w: its pages have no room for checksums", ErrDamaged)
 	}
 	d := &Database{path: path, damaged: damaged}
 	if err := d.readLog(); err != nil {
 		return nil, err
 	}
-	databases.mu.Lock()
-	defer databases.mu.Unlock()
-	databases.last++
-	d.id = databases.last
-	if databases.all == nil {
-		databases.all = map[int]*Database{}
-	}
-	databases.all[d.id] = d
+	databases.Store(path, d)
 	return d, nil
 }
 
 // Close ends what Open began. The connections must be closed.
-func (d *Database) Close() {
-	databases.mu.Lock()
-	defer databases.mu.Unlock()
-	delete(databases.all, d.id)
-}
-
-// opened returns the Database of a path that was opened last; nil if there is none.
-func opened(path string) (found *Database) {
-	databases.mu.Lock()
-	defer databases.mu.Unlock()
-	for _, d := range databases.all {
-		if d.path == path && (found == nil || d.id > found.id) {
-			found = d
-		}
-	}
-	return found
-}
-
-func databaseOf(id string) *Database {
-	n, _ := strconv.Atoi(id)
-	databases.mu.Lock()
-	defer databases.mu.Unlock()
-	return databases.all[n]
-}
+func (d *Database) Close() { databases.CompareAndDelete(d.path, d) }
 
 // Remove deletes a database and the files beside it.
 func Remove(path string) error {
@@ -128,7 +96,7 @@ func create(path string) error {
 	if err := Remove(path); err != nil { // a log that is left belongs to another database
 		return err
 	}
-	// https://www.sqlite.org/fileformat2.html#the_database_header; what is left out is zero.
+	// What is left out is zero.
 	page := make([]byte, pageSize)
 	copy(page, "SQLite format 3\x00")
 	binary.BigEndian.PutUint16(page[16:], pageSize)
@@ -142,35 +110,33 @@ func create(path string) error {
 	page[100] = 13                           // an empty table: the schema
 	binary.BigEndian.PutUint16(page[105:], pageSize-reserved)
 	stamp(page, 1)
+	return writeStart(path, page)
+}
+
+// writeStart writes the first bytes of a file, which it makes when it is missing.
+func writeStart(path string, b []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(page, 0)
+	_, err = f.WriteAt(b, 0)
 	return errors.Join(err, f.Close())
-}
-
-// checkHeader refuses a database that has no room for checksums. The rest of the header is checked with its page.
-func checkHeader(path string) error {
-	header := make([]byte, 100)
-	if err := readSome(path, header); err != nil {
-		return err
-	}
-	if header[20] != reserved {
-		return fmt.Errorf("%w: its pages have no room for checksums", ErrDamaged)
-	}
-	return nil
 }
 
 // PlainVersion returns the user_version of a database whose pages SQLite wrote without checksums; 0 for any other, and
 // when there is none.
 func PlainVersion(path string) (int, error) {
-	header := make([]byte, 100)
-	err := readSome(path, header)
+	header, err := readHeader(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && header[20] != 0 {
 		return 0, nil
 	}
 	return int(binary.BigEndian.Uint32(header[60:])), err
+}
+
+// readHeader reads the header of a database: https://www.sqlite.org/fileformat2.html#the_database_header.
+func readHeader(path string) (header [100]byte, err error) {
+	err = readSome(path, header[:])
+	return header, err
 }
 
 // readSome reads the first bytes of a file. What the file lacks stays zero.
@@ -221,12 +187,7 @@ func (d *Database) Mark(frames int) error {
 	d.mu.Unlock()
 	binary.BigEndian.PutUint32(m[8:], uint32(frames))
 	binary.BigEndian.PutUint32(m[12:], crc32.Checksum(m[:12], castagnoli))
-	f, err := os.OpenFile(d.path+MarkSuffix, os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(m[:], 0)
-	return errors.Join(err, f.Close())
+	return writeStart(d.path+MarkSuffix, m[:])
 }
 
 // readLog learns the checksums of a log that was left, and refuses it when it lacks frames of which the database may hold

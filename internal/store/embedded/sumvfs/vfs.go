@@ -2,10 +2,11 @@ package sumvfs
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"net/url"
-	"strconv"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -52,8 +53,8 @@ func URI(path string) (string, error) {
 		return "", err
 	}
 	uri := "file:" + (&url.URL{Path: path}).EscapedPath() + "?vfs=" + vfsName
-	if d := opened(path); d != nil {
-		uri += "&" + idParameter + "=" + strconv.Itoa(d.id)
+	if _, ok := databases.Load(path); ok { // SQLite does not take + for a space
+		uri += "&" + pathParameter + "=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20")
 	}
 	return uri, nil
 }
@@ -61,8 +62,8 @@ func URI(path string) (string, error) {
 // Mismatch is the result code of a read that found other bytes than were written. SQLite has it for this.
 const Mismatch = lib.SQLITE_IOERR_DATA
 
-// idParameter carries the id of an open Database in a URI.
-const idParameter = "database"
+// pathParameter carries the path of an open Database in a URI, since SQLite resolves the links in the name of the file.
+const pathParameter = "database"
 
 // methods is what SQLite knows a file by. SQLite sees only the first part.
 type methods struct {
@@ -71,10 +72,8 @@ type methods struct {
 }
 
 var vfs struct {
-	once     sync.Once
-	err      error
 	original *lib.Tsqlite3_vfs
-	id       uintptr // idParameter as a C string
+	path     uintptr // pathParameter as a C string
 
 	mu     sync.Mutex
 	tables map[tableKey]uintptr // *methods in C memory
@@ -88,32 +87,28 @@ type tableKey struct {
 // files are the open files of Databases, by the address of SQLite's sqlite3_file.
 var files sync.Map // of uintptr to *Database
 
-func register() error {
-	vfs.once.Do(func() {
-		tls := libc.NewTLS()
-		defer tls.Close()
-		if rc := lib.Xsqlite3_initialize(tls); rc != lib.SQLITE_OK {
-			vfs.err = fmt.Errorf("SQLite cannot be initialized: code %d", rc)
-			return
-		}
-		found := lib.Xsqlite3_vfs_find(tls, 0)
-		ours := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(lib.Tsqlite3_vfs{})))
-		name, nameErr := libc.CString(vfsName)
-		id, idErr := libc.CString(idParameter)
-		if found == 0 || ours == 0 || nameErr != nil || idErr != nil {
-			vfs.err = fmt.Errorf("SQLite's VFS cannot be extended")
-			return
-		}
-		vfs.original, vfs.id, vfs.tables = at[lib.Tsqlite3_vfs](found), id, map[tableKey]uintptr{}
-		v := at[lib.Tsqlite3_vfs](ours)
-		*v = *vfs.original
-		v.FpNext, v.FzName, v.FxOpen = 0, name, address(open)
-		if rc := lib.Xsqlite3_vfs_register(tls, ours, 0); rc != lib.SQLITE_OK {
-			vfs.err = fmt.Errorf("SQLite refuses the VFS: code %d", rc)
-		}
-	})
-	return vfs.err
-}
+var register = sync.OnceValue(func() error {
+	tls := libc.NewTLS()
+	defer tls.Close()
+	if rc := lib.Xsqlite3_initialize(tls); rc != lib.SQLITE_OK {
+		return fmt.Errorf("SQLite cannot be initialized: code %d", rc)
+	}
+	found := lib.Xsqlite3_vfs_find(tls, 0)
+	ours := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(lib.Tsqlite3_vfs{})))
+	name, nameErr := libc.CString(vfsName)
+	path, pathErr := libc.CString(pathParameter)
+	if found == 0 || ours == 0 || nameErr != nil || pathErr != nil {
+		return errors.New("SQLite's VFS cannot be extended")
+	}
+	vfs.original, vfs.path, vfs.tables = at[lib.Tsqlite3_vfs](found), path, map[tableKey]uintptr{}
+	v := at[lib.Tsqlite3_vfs](ours)
+	*v = *vfs.original
+	v.FpNext, v.FzName, v.FxOpen = 0, name, address(open)
+	if rc := lib.Xsqlite3_vfs_register(tls, ours, 0); rc != lib.SQLITE_OK {
+		return fmt.Errorf("SQLite refuses the VFS: code %d", rc)
+	}
+	return nil
+})
 
 // at returns what lies at an address in C memory.
 func at[T any](address uintptr) *T { return *(**T)(unsafe.Pointer(&address)) }
@@ -141,14 +136,14 @@ func open(tls *libc.TLS, ours, name, file uintptr, flags int32, outFlags uintptr
 		return rc
 	}
 	f := at[lib.Tsqlite3_file](file)
-	table, err := tableFor(tls, f.FpMethods, flags&lib.SQLITE_OPEN_WAL != 0)
-	if err != nil {
+	table := tableFor(tls, f.FpMethods, flags&lib.SQLITE_OPEN_WAL != 0)
+	if table == 0 {
 		return lib.SQLITE_NOMEM
 	}
 	f.FpMethods = table
-	if id := lib.Xsqlite3_uri_parameter(tls, name, vfs.id); id != 0 {
-		d := databaseOf(libc.GoString(id))
-		if d == nil {
+	if path := lib.Xsqlite3_uri_parameter(tls, name, vfs.path); path != 0 {
+		d, ok := databases.Load(libc.GoString(path))
+		if !ok {
 			return lib.SQLITE_MISUSE
 		}
 		files.Store(file, d)
@@ -156,17 +151,17 @@ func open(tls *libc.TLS, ours, name, file uintptr, flags int32, outFlags uintptr
 	return rc
 }
 
-// tableFor makes the methods of a file from those that it has.
-func tableFor(tls *libc.TLS, original uintptr, log bool) (uintptr, error) {
+// tableFor makes the methods of a file from those that it has. It returns 0 when there is no memory.
+func tableFor(tls *libc.TLS, original uintptr, log bool) uintptr {
 	vfs.mu.Lock()
 	defer vfs.mu.Unlock()
 	key := tableKey{original, log}
 	if found := vfs.tables[key]; found != 0 {
-		return found, nil
+		return found
 	}
 	made := libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(methods{})))
 	if made == 0 {
-		return 0, fmt.Errorf("no memory")
+		return 0
 	}
 	m := at[methods](made)
 	m.original = at[lib.Tsqlite3_io_methods](original)
@@ -179,7 +174,7 @@ func tableFor(tls *libc.TLS, original uintptr, log bool) (uintptr, error) {
 	}
 	m.FiVersion = 2 // without memory mapping, which reads past this VFS
 	vfs.tables[key] = made
-	return made, nil
+	return made
 }
 
 func originalOf(file uintptr) *lib.Tsqlite3_io_methods {
@@ -197,10 +192,9 @@ func deviceCharacteristics(tls *libc.TLS, file uintptr) int32 {
 }
 
 func databaseFor(file uintptr) *Database {
-	if d, ok := files.Load(file); ok {
-		return d.(*Database)
-	}
-	return nil
+	d, _ := files.Load(file)
+	found, _ := d.(*Database)
+	return found
 }
 
 // readPage reads a page of the database and checks it. Beside pages SQLite reads from the header, without a lock, to learn
