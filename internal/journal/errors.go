@@ -6,19 +6,18 @@ import (
 )
 
 var (
-	// ErrNotWritten is wrapped by an Append that certainly left nothing behind, for example because the disk is full.
-	// The journal stays usable.
+	// ErrNotWritten is wrapped by an Append that certainly left nothing behind, for example because the disk is full. The
+	// journal stays usable.
 	ErrNotWritten = errors.New("journal: not written")
-	// ErrTooLarge is wrapped by an Append whose payload exceeds MaxPayload.
-	// Nothing was written.
+	// ErrTooLarge is wrapped by an Append whose payload exceeds MaxPayload. Nothing was written.
 	ErrTooLarge = errors.New("journal: record too large")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("journal: closed")
 )
 
-// FailedError reports that a write or sync failed in a way that leaves the outcome of the current record unknown, or
-// that another process may be writing to the journal (it wraps vfs.ErrLockLost or vfs.ErrLocked then). It is final:
-// every later call returns it.
+// FailedError reports that a write or sync failed in a way that leaves the outcome of the current record unknown, or that
+// another process may be writing to the journal (it wraps vfs.ErrLockLost or vfs.ErrLocked then). It is final: every
+// later call returns it.
 type FailedError struct {
 	Seq uint64 // the first sequence whose fate is unknown
 	Err error

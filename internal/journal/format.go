@@ -12,15 +12,15 @@ import (
 const (
 	formatVersion = 1
 
-	// blockBytes is the size of the part of a header or seal that its CRC
-	// covers; the rest up to the segment's alignment is zero.
+	// blockBytes is the size of the part of a header or seal that its CRC covers; the rest up to the segment's alignment
+	// is zero.
 	blockBytes = 512
 
 	minAlign = 512
 	maxAlign = 64 << 10
 
-	// MaxRecordBytes bounds the payload of any record of any journal, and so
-	// what a reader allocates before it has checked anything.
+	// MaxRecordBytes bounds the payload of any record of any journal, and so what a reader allocates before it has
+	// checked anything.
 	MaxRecordBytes = 16 << 20
 )
 
@@ -192,8 +192,8 @@ func frameBytes(length int, align int64) int64 {
 	return (frameHeaderBytes + int64(length) + align - 1) &^ (align - 1)
 }
 
-// encodeFrame writes a frame into b, which has exactly its size, and returns the
-// chain hash that follows prev. A clean stop passes prev on.
+// encodeFrame writes a frame into b, which has exactly its size, and returns the chain hash that follows prev. A clean
+// stop passes prev on.
 func encodeFrame(b []byte, h frameHeader, payload []byte, seed uint32, prev [32]byte) [32]byte {
 	le := binary.LittleEndian
 	le.PutUint32(b[0:], frameMagic)
@@ -213,8 +213,8 @@ func encodeFrame(b []byte, h frameHeader, payload []byte, seed uint32, prev [32]
 	return prev
 }
 
-// decodeFrameHeader reads and bounds the first frameHeaderBytes of a frame,
-// before anything is known to be right. It returns errZero when they are zero.
+// decodeFrameHeader reads and bounds the first frameHeaderBytes of a frame, before anything is known to be right. It
+// returns errZero when they are zero.
 func decodeFrameHeader(b []byte) (frameHeader, error) {
 	le := binary.LittleEndian
 	if len(b) >= frameHeaderBytes && isZero(b[:frameHeaderBytes]) {
@@ -245,8 +245,7 @@ func checkFrame(b []byte, seed uint32) bool {
 	return binary.LittleEndian.Uint32(b[4:]) == crc32.Update(seed, castagnoli, b[8:])
 }
 
-// chainHash computes what a record's hash must be after prev. It leaves b as it
-// was.
+// chainHash computes what a record's hash must be after prev. It leaves b as it was.
 func chainHash(b []byte, length int, prev [32]byte) [32]byte {
 	var own [32]byte
 	copy(own[:], b[40:72])

@@ -18,27 +18,23 @@ type Options struct {
 	FS  vfs.FS // default vfs.OS
 	Dir string // made when it is missing
 
-	// SegmentBytes is the size of new segments, default 64 MiB, rounded up to
-	// Align. It bounds the size of a record, see MaxPayload.
+	// SegmentBytes is the size of new segments, default 64 MiB, rounded up to Align. It bounds the size of a record, see
+	// MaxPayload.
 	SegmentBytes int64
-	// Align is what frames are padded to in new segments: a power of two, 512 to
-	// 65536, default 4096. At 4096 no drive rewrites a sector that holds an
-	// acknowledged record; 512 saves room and assumes drives that never damage
-	// a neighbouring sector.
+	// Align is what frames are padded to in new segments: a power of two, 512 to 65536, default 4096. At 4096 no drive
+	// rewrites a sector that holds an acknowledged record; 512 saves room and assumes drives that never damage a
+	// neighbouring sector.
 	Align int
 
-	// From is the last record that the owner has already: Open replays those
-	// after it, and reads no segment that lies wholly before it beyond header
-	// and seal.
+	// From is the last record that the owner has already: Open replays those after it, and reads no segment that lies
+	// wholly before it beyond header and seal.
 	From uint64
-	// KnownDurable is the highest sequence that the owner has seen somewhere
-	// durable. A journal that ends before it is damaged, not torn. From counts
-	// too.
+	// KnownDurable is the highest sequence that the owner has seen somewhere durable. A journal that ends before it is
+	// damaged, not torn. From counts too.
 	KnownDurable uint64
 
-	// Background lets a goroutine make the next segment, at a pace that leaves
-	// the disk to the appends. Without it no goroutine is started and the next
-	// segment is made in Prepare, or else in the Append that needs it.
+	// Background lets a goroutine make the next segment, at a pace that leaves the disk to the appends. Without it no
+	// goroutine is started and the next segment is made in Prepare, or else in the Append that needs it.
 	Background bool
 
 	// Syncing is called before a record is synced, and what it returns when that is done, by the one that measures it;
@@ -59,8 +55,8 @@ type Record struct {
 	Offset  int64  // of the frame in it
 }
 
-// Head names the last record: its sequence (0 before the first one) and the
-// chain hash, which commits to it and to every record before it.
+// Head names the last record: its sequence (0 before the first one) and the chain hash, which commits to it and to every
+// record before it.
 type Head struct {
 	Seq  uint64
 	Hash [32]byte
@@ -104,8 +100,7 @@ func (o *Options) complete() error {
 	return nil
 }
 
-// MaxPayload returns how many bytes a record may have: at most MaxRecordBytes,
-// and no more than fit into one segment.
+// MaxPayload returns how many bytes a record may have: at most MaxRecordBytes, and no more than fit into one segment.
 func (j *Journal) MaxPayload() int {
 	room := j.opts.SegmentBytes - 3*int64(j.opts.Align) // header, clean stop, seal
 	return int(min(MaxRecordBytes, room-frameHeaderBytes))
@@ -114,10 +109,9 @@ func (j *Journal) MaxPayload() int {
 // Head returns the last record's sequence and chain hash.
 func (j *Journal) Head() Head { return j.head }
 
-// Append writes one record and syncs it. When it returns a sequence and no error
-// the record is durable; the package comment says what errors mean. The payload
-// is not kept. It allocates nothing unless the payload is larger than any before
-// or a new segment begins.
+// Append writes one record and syncs it. When it returns a sequence and no error the record is durable; the package
+// comment says what errors mean. The payload is not kept. It allocates nothing unless the payload is larger than any
+// before or a new segment begins.
 func (j *Journal) Append(kind byte, payload []byte) (uint64, error) {
 	if err := j.usable(); err != nil {
 		return 0, err
@@ -150,14 +144,13 @@ func (j *Journal) usable() error {
 	return nil
 }
 
-// fits reports whether a record has room in the current segment, with a block left for a clean stop and one for the
-// seal.
+// fits reports whether a record has room in the current segment, with a block left for a clean stop and one for the seal.
 func (j *Journal) fits(length int) bool {
 	return !j.sealed && j.off+frameBytes(length, j.seg.align) <= j.seg.size-2*j.seg.align
 }
 
-// writeFrame puts a frame at the end and makes it durable. Since every frame is
-// synced before the next, everything before the end is durable.
+// writeFrame puts a frame at the end and makes it durable. Since every frame is synced before the next, everything before
+// the end is durable.
 func (j *Journal) writeFrame(h frameHeader, payload []byte) ([32]byte, error) {
 	h.align, h.segment, h.durable = j.seg.align, j.seg.segment, j.off
 	size := frameBytes(len(payload), h.align)
@@ -193,9 +186,8 @@ func (j *Journal) put(f vfs.File, b []byte, off int64) error {
 	return nil
 }
 
-// cutBack takes a failed write back: once its first n bytes are zeros again, and
-// synced, nothing of it can be taken for a frame. Where that does not succeed,
-// or the disk itself reports an error, the outcome is unknown.
+// cutBack takes a failed write back: once its first n bytes are zeros again, and synced, nothing of it can be taken for a
+// frame. Where that does not succeed, or the disk itself reports an error, the outcome is unknown.
 func (j *Journal) cutBack(f vfs.File, off int64, n int, cause error) error {
 	if errors.Is(cause, syscall.EIO) {
 		return j.fail(cause)
@@ -235,8 +227,8 @@ func (j *Journal) fail(err error) error {
 	return j.failed
 }
 
-// roll seals the current segment and begins the next one. When it fails without
-// latching, the following Append continues where it stopped.
+// roll seals the current segment and begins the next one. When it fails without latching, the following Append continues
+// where it stopped.
 func (j *Journal) roll() error {
 	if err := j.lockResult(j.lock.Check()); err != nil { //guard:TestLockLost$
 		return err
@@ -282,8 +274,8 @@ func (j *Journal) lockResult(err error) error {
 	return j.notWritten(err)
 }
 
-// Close notes a clean stop in the journal and releases the directory. After an
-// error of Append that latched, it only releases, and returns that error.
+// Close notes a clean stop in the journal and releases the directory. After an error of Append that latched, it only
+// releases, and returns that error.
 func (j *Journal) Close() error {
 	if j.closed {
 		return nil

@@ -8,13 +8,12 @@ import (
 	"faquan/internal/vfs"
 )
 
-// Open opens the journal of a directory, or makes one. It finds the end, cuts a
-// torn tail, makes everything before it durable once more, and then calls replay
-// (which may be nil) for each record after opts.From, in order. An error of
+// Open opens the journal of a directory, or makes one. It finds the end, cuts a torn tail, makes everything before it
+// durable once more, and then calls replay (which may be nil) for each record after opts.From, in order. An error of
 // replay ends Open and is returned as it is.
 //
-// Errors to expect: one that wraps vfs.ErrLocked while another process has the
-// journal, *DamageError, *VersionError, and those of the file system.
+// Errors to expect: one that wraps vfs.ErrLocked while another process has the journal, *DamageError, *VersionError, and
+// those of the file system.
 func Open(opts Options, replay func(Record) error) (*Journal, error) {
 	if err := opts.complete(); err != nil {
 		return nil, err
@@ -78,8 +77,8 @@ func (j *Journal) recover(replay func(Record) error) error {
 	return readRange(j.opts.FS, l, start, j.opts.From, j.head.Seq, replay)
 }
 
-// begin makes the first segment of a new journal. Its header is written before
-// it gets its name, so that there is never a first segment without one.
+// begin makes the first segment of a new journal. Its header is written before it gets its name, so that there is never a
+// first segment without one.
 func (j *Journal) begin() error {
 	if j.opts.KnownDurable > 0 {
 		return &DamageError{Segment: j.opts.Dir, Seq: 1, Reason: fmt.Sprintf(
@@ -104,12 +103,11 @@ func (j *Journal) begin() error {
 	return nil
 }
 
-// lockTail opens and locks the last segment. The directory's lock does not keep
-// out a process that has the same files in another directory, as hard links.
+// lockTail opens and locks the last segment. The directory's lock does not keep out a process that has the same files in
+// another directory, as hard links.
 //
-// It returns a second survey, since the first one may be older than the last
-// write of a process that held the lock until a moment ago. If that process has
-// gone on to another segment, it is still running.
+// It returns a second survey, since the first one may be older than the last write of a process that held the lock until
+// a moment ago. If that process has gone on to another segment, it is still running.
 func (j *Journal) lockTail(l *layout) (*layout, error) {
 	path := l.tail().path
 	f, err := j.opts.FS.Open(path)
@@ -151,7 +149,7 @@ func (j *Journal) openTail(seg *segment) (tail, error) {
 	return t, nil
 }
 
-// tail is the end of the last segment.
+// tail is the end of a segment.
 type tail struct {
 	head    Head
 	end     int64  // where the next frame goes
@@ -163,8 +161,8 @@ type tail struct {
 	clean   bool // the last frame is a clean stop
 }
 
-// readTail reads the last segment to its end and decides whether what is there
-// is a torn tail (which it describes) or damage (an error).
+// readTail reads a segment to its end. In the last one it decides whether what is there is a torn tail (which it describes)
+// or damage (an error).
 func readTail(f vfs.File, seg *segment, visit func(*frame) error) (tail, error) {
 	s := newScanner(f, seg.header)
 	t := tail{last: 0, lastEnd: seg.align}
@@ -222,8 +220,7 @@ func checkSealed(seg *segment, s *scanner, stopped invalid) error {
 	return nil
 }
 
-// settle leaves the tail as an Append finds it after another: the last frame
-// durable, zeros behind it.
+// settle leaves the tail as an Append finds it after another: the last frame durable, zeros behind it.
 func (j *Journal) settle(seg *segment, t *tail) error {
 	if err := rewrite(j.file, t); err != nil {
 		return fmt.Errorf("journal: recover %s: %w", seg.path, err)
@@ -235,9 +232,8 @@ func (j *Journal) settle(seg *segment, t *tail) error {
 	return nil
 }
 
-// rewrite cuts a torn tail and makes what was written last durable. It writes
-// the same bytes once more, since a failed sync in an earlier process may have
-// left them in the page cache, marked as clean, and not on the disk.
+// rewrite cuts a torn tail and makes what was written last durable. It writes the same bytes once more, since a failed
+// sync in an earlier process may have left them in the page cache, marked as clean, and not on the disk.
 func rewrite(f vfs.File, t *tail) error {
 	if err := writeZeros(f, t.end, t.residue); err != nil {
 		return err
@@ -252,9 +248,8 @@ func rewrite(f vfs.File, t *tail) error {
 	return f.Sync()
 }
 
-// openSpare takes over the segment that was made ahead, if there is one. One
-// that is not as it should be is returned for removal, unless there are frames
-// in it: then a header is lost.
+// openSpare takes over the segment that was made ahead, if there is one. One that is not as it should be is returned for
+// removal, unless there are frames in it: then a header is lost.
 func (j *Journal) openSpare(l *layout) (unfit []string, err error) {
 	if l.spare == "" {
 		return nil, nil
@@ -276,8 +271,7 @@ func (j *Journal) openSpare(l *layout) (unfit []string, err error) {
 	return []string{l.spare}, nil
 }
 
-// readSpare looks through a segment without a header. It returns its size and
-// the end of what is not zero.
+// readSpare looks through a segment without a header. It returns its size and the end of what is not zero.
 func readSpare(f vfs.File, l *layout) (size, used int64, err error) {
 	size, err = f.Size()
 	if err != nil {

@@ -7,14 +7,12 @@ import (
 	"faquan/internal/vfs"
 )
 
-// LowOnSpace reports whether the last attempt to make the next segment failed. Then
-// appends stop when the current one is full, unless that attempt succeeds. It is
-// safe for concurrent use.
+// LowOnSpace reports whether the last attempt to make the next segment failed. Then appends stop when the current one is
+// full, unless that attempt succeeds. It is safe for concurrent use.
 func (j *Journal) LowOnSpace() bool { return j.lowOnSpace.Load() }
 
-// Prepare makes the next segment now, unless it is made. It is for owners
-// without Background, who call it when there is time; Append calls it when there
-// is no room left. An error other than a *FailedError may be tried again.
+// Prepare makes the next segment now, unless it is made. It is for owners without Background, who call it when there is
+// time; Append calls it when there is no room left. An error other than a *FailedError may be tried again.
 func (j *Journal) Prepare() error {
 	if err := j.usable(); err != nil {
 		return err

@@ -10,9 +10,9 @@ import (
 // errEnough ends a reading that has all it wanted.
 var errEnough = errors.New("enough")
 
-// Read calls fn for each record up to upTo, in order; 0 means all. It takes no lock and changes nothing, so it may run beside
-// the process that appends; then upTo must be a sequence that was acknowledged, since what lies beyond is moving. It checks
-// what Open checks.
+// Read calls fn for each record up to upTo, in order; 0 means all. It takes no lock and changes nothing, so it may run
+// beside the process that appends; then upTo must be a sequence that was acknowledged, since what lies beyond is moving.
+// It checks what Open checks.
 func Read(fsys vfs.FS, dir string, upTo uint64, fn func(Record) error) error {
 	l, err := surveyWhole(fsys, dir)
 	if err != nil {

@@ -10,8 +10,7 @@ import (
 // windowBytes is how much of a segment is read at once.
 const windowBytes = 256 << 10
 
-// frame is a frame that was read and found good. Its bytes are valid until the
-// scanner moves on.
+// frame is a frame that was read and found good. Its bytes are valid until the scanner moves on.
 type frame struct {
 	frameHeader
 	offset int64
@@ -45,8 +44,8 @@ func newScanner(f vfs.File, seg header) *scanner {
 	}
 }
 
-// next returns the next frame. It fails with errZero where no frame begins, and with another invalid where something else is
-// in its place.
+// next returns the next frame. It fails with errZero where no frame begins, and with another invalid where something else
+// is in its place.
 func (s *scanner) next() (frame, error) {
 	if s.off >= s.limit {
 		return frame{}, errZero
@@ -133,8 +132,8 @@ type proof struct {
 	seq    uint64
 }
 
-// rest looks through everything from an offset on: for what is not zero, and for
-// proof that the bytes at bad, where a frame or a header should be, were durable.
+// rest looks through everything from an offset on: for what is not zero, and for proof that the bytes at bad, where a
+// frame or a header should be, were durable.
 func (s *scanner) rest(from, bad int64) (remains, error) {
 	var r remains
 	for off := from; off < s.seg.size; off += s.seg.align {

@@ -16,8 +16,8 @@ const (
 	tempSuffix    = ".seg.tmp"
 	lockName      = "LOCK"
 
-	// fillBytes is how much of a new segment is written between two syncs:
-	// little enough not to hold up the appends that go on meanwhile.
+	// fillBytes is how much of a new segment is written between two syncs: little enough not to hold up the appends that
+	// go on meanwhile.
 	fillBytes = 1 << 20
 )
 
@@ -35,8 +35,7 @@ func (s *segment) damage(off int64, seq uint64, format string, args ...any) erro
 	return &DamageError{Segment: s.path, Offset: off, Seq: seq, Reason: fmt.Sprintf(format, args...)}
 }
 
-// layout is what a directory holds: segments in order and, perhaps, one made
-// ahead for the future.
+// layout is what a directory holds: segments in order and, perhaps, one made ahead for the future.
 type layout struct {
 	segs  []segment
 	spare string   // path of the segment without a header; "" when there is none
@@ -56,11 +55,10 @@ func (l *layout) holding(seq uint64) (int, error) {
 	return 0, first.damage(0, seq, "the segments before this one, which begins with record %d, are missing", first.firstSeq)
 }
 
-// survey reads the headers and seals of all segments and checks that each
-// continues the one before. It changes nothing.
+// survey reads the headers and seals of all segments and checks that each continues the one before. It changes nothing.
 //
-// All headers are read before any seal: beside a running journal, a header that
-// is there then means that the seal before it is there too.
+// All headers are read before any seal: beside a running journal, a header that is there then means that the seal before
+// it is there too.
 func survey(fsys vfs.FS, dir string) (*layout, error) {
 	ids, temps, err := listSegments(fsys, dir)
 	if err != nil {
@@ -140,8 +138,8 @@ func readHeader(fsys vfs.FS, path string, id uint64) (header, error) {
 	return h, checkHeader(path, h, b, size, id)
 }
 
-// checkHeader compares an intact header with the file that it is in. A failure
-// is damage for certain: such a header was never written.
+// checkHeader compares an intact header with the file that it is in. A failure is damage for certain: such a header was
+// never written.
 func checkHeader(path string, h header, b []byte, size int64, id uint64) error {
 	reason := ""
 	switch {
@@ -194,16 +192,14 @@ func (l *layout) checkLinks() error {
 	return nil
 }
 
-// dirSyncError is a failed sync of the directory: what it lists after a crash is
-// unknown from then on.
+// dirSyncError is a failed sync of the directory: what it lists after a crash is unknown from then on.
 type dirSyncError struct{ error }
 
 func (e dirSyncError) Unwrap() error { return e.error }
 
-// makeSegment makes a segment that is ready for use: filled with zeros behind
-// first, durable under its name. pace is called between the steps and may wait,
-// or end the work with an error. When it fails no file is left behind, unless
-// the error is a dirSyncError. It may run beside appends, but only once at a time.
+// makeSegment makes a segment that is ready for use: filled with zeros behind first, durable under its name. pace is
+// called between the steps and may wait, or end the work with an error. When it fails no file is left behind, unless the
+// error is a dirSyncError. It may run beside appends, but only once at a time.
 func (j *Journal) makeSegment(id uint64, first []byte, pace func(done int64) error) (_ vfs.File, err error) {
 	defer func() { j.lowOnSpace.Store(err != nil && !errors.Is(err, errStopped)) }()
 	fsys := j.opts.FS
@@ -240,8 +236,8 @@ func (j *Journal) create(name string) (vfs.File, error) {
 	return j.opts.FS.Create(name) //guard:TestReserve j.opts.FS.Create(name) -> f, err
 }
 
-// keepReserve opens a file that is not needed, so that the next segment can be
-// made when connections have taken all other descriptors.
+// keepReserve opens a file that is not needed, so that the next segment can be made when connections have taken all other
+// descriptors.
 func (j *Journal) keepReserve() {
 	if j.reserve == nil {
 		j.reserve, _ = j.opts.FS.OpenRead(filepath.Join(j.opts.Dir, segmentName(j.seg.segment))) // it goes without

@@ -8,11 +8,11 @@ import (
 
 // VerifyOptions say what a journal is compared with.
 type VerifyOptions struct {
-	// UpTo ends the check at an acknowledged record. It must be set beside a
-	// process that appends; 0 checks everything there is.
+	// UpTo ends the check at an acknowledged record. It must be set beside a process that appends; 0 checks everything
+	// there is.
 	UpTo uint64
-	// Heads were noted elsewhere (log, backup, another machine). Each must be in
-	// the journal with its hash, so that a tail cut off clean is noticed too.
+	// Heads were noted elsewhere (log, backup, another machine). Each must be in the journal with its hash, so that a
+	// tail cut off clean is noticed too.
 	Heads []Head
 }
 
@@ -24,9 +24,8 @@ type Report struct {
 	Residue   *Residue // nil: none
 }
 
-// Residue is something behind the end that is not zero. After an unclean stop
-// that is what a crash left of the last append, which was not acknowledged. It
-// is also how damage to the very last frame after an unclean stop, and to bytes
+// Residue is something behind the end that is not zero. After an unclean stop that is what a crash left of the last
+// append, which was not acknowledged. It is also how damage to the very last frame after an unclean stop, and to bytes
 // without meaning behind the end, shows itself.
 type Residue struct {
 	Segment string
@@ -35,19 +34,15 @@ type Residue struct {
 	Reason  string
 }
 
-// Verify reads a whole journal and checks every bit of it: the headers, seals,
-// checksums, sequences and zeros, and the SHA-256 chain from the first record to
-// the last. The first thing wrong is returned as a *DamageError with segment and
+// Verify reads a whole journal and checks every bit of it: the headers, seals, checksums, sequences and zeros, and the
+// SHA-256 chain from the first record to the last. The first thing wrong is returned as a *DamageError with segment and
 // offset. It takes no lock and changes nothing.
 func Verify(fsys vfs.FS, dir string, opts VerifyOptions) (Report, error) {
 	l, err := surveyWhole(fsys, dir)
 	if err != nil {
 		return Report{}, err
 	}
-	v := verifier{fsys: fsys, layout: l, opts: opts, heads: map[uint64][32]byte{}}
-	for _, h := range opts.Heads {
-		v.heads[h.Seq] = h.Hash
-	}
+	v := verifier{fsys: fsys, layout: l, opts: opts}
 	v.report.Head.Hash = l.segs[0].prev
 	err = v.all()
 	return v.report, err
@@ -57,7 +52,6 @@ type verifier struct {
 	fsys   vfs.FS
 	layout *layout
 	opts   VerifyOptions
-	heads  map[uint64][32]byte
 	report Report
 }
 
@@ -111,8 +105,10 @@ func (v *verifier) frame(seg *segment, fr *frame) error {
 	if sum := chainHash(fr.raw, fr.length, v.report.Head.Hash); sum != fr.hash { //guard:TestForgery
 		return seg.damage(fr.offset, fr.seq, "the hash chain is broken: the record, or one before it, was replaced")
 	}
-	if noted, ok := v.heads[fr.seq]; ok && noted != fr.hash {
-		return seg.damage(fr.offset, fr.seq, "the chain hash is not the one noted elsewhere")
+	for _, noted := range v.opts.Heads {
+		if noted.Seq == fr.seq && noted.Hash != fr.hash {
+			return seg.damage(fr.offset, fr.seq, "the chain hash is not the one noted elsewhere")
+		}
 	}
 	v.report.Head = Head{Seq: fr.seq, Hash: fr.hash}
 	v.report.Records++
