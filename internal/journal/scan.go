@@ -123,13 +123,7 @@ func (s *scanner) peek(off, n int64) ([]byte, error) {
 // remains describes what follows the last frame.
 type remains struct {
 	end   int64  // of the last block that is not zero; 0 when all are
-	proof *proof // that the bad block had been durable; nil: there is none
-}
-
-// proof is a frame that was written after the block in question was durable.
-type proof struct {
-	offset int64
-	seq    uint64
+	proof *frame // one that was written after the bad block was durable, without its bytes; nil: there is none
 }
 
 // rest looks through everything from an offset on: for what is not zero, and for proof that the bytes at bad, where a
@@ -155,10 +149,11 @@ func (s *scanner) rest(from, bad int64) (remains, error) {
 }
 
 // proofAt returns the intact frame at off whose durable offset lies beyond bad; nil when there is none.
-func (s *scanner) proofAt(off, bad int64) (*proof, error) {
+func (s *scanner) proofAt(off, bad int64) (*frame, error) {
 	f, err := s.frameAt(off, s.seg.size, 0)
 	if _, none := err.(invalid); none || err == nil && f.durable <= bad {
 		return nil, nil
 	}
-	return &proof{offset: off, seq: f.seq}, err
+	f.raw = nil
+	return &f, err
 }
