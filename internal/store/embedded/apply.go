@@ -32,13 +32,12 @@ func applyMemtable(conn *sqlite.Conn, o *memtable, full *generation) (err error)
 			return err
 		}
 	}
-	if err := addToGeneration(conn, o.gen, o.share()); err != nil {
+	if err := each(conn, `INSERT INTO generation (gen, issuances, seq) VALUES (?1, ?2, 0)
+		ON CONFLICT (gen) DO UPDATE SET issuances = issuances + ?2`, nil, o.gen, o.share()); err != nil {
 		return err
 	}
-	if full != nil {
-		if err := saveFilters(conn, full, o.last); err != nil {
-			return err
-		}
+	if err := saveFilters(conn, full, o.last); err != nil {
+		return err
 	}
 	return writePosition(conn, o)
 }

@@ -71,22 +71,22 @@ func lockQuietly(dir string) (lock io.Closer, live bool, err error) {
 	return lock, false, err
 }
 
-func (c *Check) openView() (err error) {
-	if have, err := plainVersion(ViewPath(c.o.Dir)); err != nil {
-		return err
-	} else if have > 0 {
-		return otherSchema(have)
+func (c *Check) openView() error {
+	have, err := plainVersion(ViewPath(c.o.Dir))
+	if err == nil && have == 0 {
+		if c.view, err = openReader(ViewPath(c.o.Dir), benefit.Quotas.Kind); err == nil {
+			have, err = readVersion(c.view.conn)
+		}
 	}
-	if c.view, err = openReader(ViewPath(c.o.Dir), benefit.Quotas.Kind); err != nil {
-		return unusable(err)
+	switch {
+	case err != nil:
+	case have != viewVersion: // a check migrates nothing
+		return fmt.Errorf("the view has schema %d, and this program uses schema %d; run the audit of the program that wrote it, or start this one first",
+			have, viewVersion)
+	default:
+		c.at, err = readPosition(c.view.conn)
 	}
-	if err := checkSchema(c.view.conn); err != nil {
-		return err
-	}
-	if c.at, err = readPosition(c.view.conn); err != nil {
-		return unusable(err)
-	}
-	return nil
+	return unusable(err)
 }
 
 // sortInFiles has a connection sort in temporary files: what does not come in the order of a key would fill the memory.
@@ -100,19 +100,6 @@ func unusable(err error) error {
 		return fmt.Errorf("%w: %w", ErrView, explained(err))
 	}
 	return err
-}
-
-// checkSchema refuses a view of another version: a check migrates nothing.
-func checkSchema(conn *sqlite.Conn) error {
-	have, err := readVersion(conn)
-	if err == nil && have != viewVersion {
-		err = otherSchema(have)
-	}
-	return unusable(err)
-}
-
-func otherSchema(have int) error {
-	return fmt.Errorf("the view has schema %d, and this program uses schema %d; run the audit of the program that wrote it, or start this one first", have, viewVersion)
 }
 
 // Live reports whether another process has the directory open.
@@ -132,14 +119,14 @@ func (c *Check) Reader() store.Reader {
 
 // Close releases the directory.
 func (c *Check) Close() error {
-	var errs []error
+	var viewErr, lockErr error
 	if c.view != nil {
-		errs = append(errs, c.view.Close())
+		viewErr = c.view.Close()
 	}
 	if c.lock != nil {
-		errs = append(errs, c.lock.Close())
+		lockErr = c.lock.Close()
 	}
-	return errors.Join(errs...)
+	return errors.Join(viewErr, lockErr)
 }
 
 // Commit is a journal record.
@@ -151,18 +138,17 @@ type Commit struct {
 // Commits reads the journal up to the view's position.
 func (c *Check) Commits(ctx context.Context) iter.Seq2[Commit, error] {
 	return func(yield func(Commit, error) bool) {
-		stopped := errors.New("stopped")
 		err := c.records(ctx, func(r journal.Record) error {
 			changes, _, err := codec.DecodeChanges(r.Payload)
 			if err != nil {
 				return recordError(r, err)
 			}
 			if !yield(Commit{r.Seq, changes}, nil) {
-				return stopped
+				return errEnough
 			}
 			return nil
 		})
-		if err != nil && err != stopped {
+		if err != nil && err != errEnough {
 			yield(Commit{}, err)
 		}
 	}

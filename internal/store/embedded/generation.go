@@ -88,7 +88,7 @@ func (g *generation) note(r *record) {
 		g.fresh.claims.add(claimHash(c.claim)) //guard:TestFiltersOfActivities$
 	}
 	for _, l := range r.links {
-		g.fresh.claims.add(claimHash(l))
+		g.fresh.claims.add(claimHash(l.key))
 	}
 	for _, q := range r.quotas {
 		g.fresh.quotas.add(quotaHash(q.User, q.Template))
@@ -129,19 +129,10 @@ func loadGenerations(conn *sqlite.Conn, at uint64, damaged func(gen int64, colum
 	return all, err
 }
 
-// forgetOpenFilters forgets the stored filters of the generation being filled: the next change makes them stale.
-func forgetOpenFilters(conn *sqlite.Conn, gen int64) error {
-	return each(conn, "UPDATE generation SET claims=NULL, quotas=NULL WHERE gen=? AND claims IS NOT NULL", nil, gen)
-}
-
-func addToGeneration(conn *sqlite.Conn, gen int64, share int) error {
-	return each(conn, `INSERT INTO generation (gen, issuances, seq) VALUES (?1, ?2, 0)
-		ON CONFLICT (gen) DO UPDATE SET issuances = issuances + ?2`, nil, gen, share)
-}
-
-// saveFilters keeps the filters of a generation with the journal record up to which they are complete.
+// saveFilters keeps the filters of a generation, if it is there and they are, with the journal record up to which they are
+// complete.
 func saveFilters(conn *sqlite.Conn, g *generation, seq uint64) error {
-	if !g.complete() {
+	if g == nil || !g.complete() {
 		return nil
 	}
 	return each(conn, "UPDATE generation SET seq=?, claims=?, quotas=? WHERE gen=?", nil,

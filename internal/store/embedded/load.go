@@ -209,7 +209,7 @@ func (l *look) members(u *benefit.User) (members []benefit.UserID, err error) {
 
 // removedLinks lists the identifiers that changed users no longer have. Only an operator changes users; a commit that
 // issues makes new ones, and there may be many.
-func (s *Store) removedLinks(c *benefit.Changes) (gone []removedLink, err error) {
+func (s *Store) removedLinks(c *benefit.Changes) (gone []namedLink, err error) {
 	if len(c.Issuances) > 0 {
 		return nil, nil
 	}
@@ -224,7 +224,7 @@ func (s *Store) removedLinks(c *benefit.Changes) (gone []removedLink, err error)
 			}
 			for _, i := range old.Identifiers {
 				if !slices.Contains(u.Identifiers, i) { //guard:TestMovedIdentifiers
-					gone = append(gone, removedLink{codec.IdentifierHash(i), u.ID})
+					gone = append(gone, namedLink{codec.IdentifierHash(i), link{user: u.ID}})
 				}
 			}
 		}

@@ -125,13 +125,13 @@ type record struct {
 	hash    [32]byte
 	bytes   []byte
 	changes *benefit.Changes
-	bodies  [][2]int // where the issuances lie in bytes
-	gone    []removedLink
+	bodies  [][2]int    // where the issuances lie in bytes
+	gone    []namedLink // identifiers that their users no longer have
 
 	// The look-up ids of what the changes hold, made once: each is a SHA-256.
 	claims []benefit.ClaimID // of the issuances' keys, in order
 	codes  []codeClaim       // of their certificate codes
-	links  []linkKey         // of the users' identifiers, in order
+	links  []namedLink       // of the users' identifiers, in order
 
 	quotas   []benefit.Quota
 	rows     []rowEntry // of other kinds, with those that are derived
@@ -158,15 +158,16 @@ func (r *record) prepare(hot *table.Kind) {
 	}
 	for _, u := range r.changes.Users {
 		for _, i := range u.Identifiers {
-			r.links = append(r.links, codec.IdentifierHash(i))
+			r.links = append(r.links, namedLink{codec.IdentifierHash(i), link{u.ID, u.Plain()}})
 		}
 	}
 }
 
-// removedLink is an identifier that its user no longer has.
-type removedLink struct {
-	key  linkKey
-	user benefit.UserID
+// namedLink is the link of an identifier. One that its user no longer has is not plain: it is looked up in the user, and not
+// found there.
+type namedLink struct {
+	key linkKey
+	link
 }
 
 // commitOrder returns a number that grows with every issuance of every commit.
@@ -211,15 +212,14 @@ func (o *memtable) add(r *record) {
 		}
 		o.ledger = append(o.ledger, row)
 	}
-	// A link that is not plain is looked up in the user, and not found there. Links that were taken over by
-	// another user of the record are written after it.
-	for _, g := range r.gone {
-		o.links[g.key] = link{user: g.user}
+	for _, l := range r.gone {
+		o.links[l.key] = l.link
 	}
-	links := r.links
+	for _, l := range r.links { // some may have been taken over from another user of the record
+		o.links[l.key] = l.link
+	}
 	for _, u := range c.Users {
-		o.addUser(u, links[:len(u.Identifiers)])
-		links = links[len(u.Identifiers):]
+		o.addUser(u)
 	}
 	if c.Catalogue != 0 {
 		o.catalogue = c.Catalogue
@@ -296,14 +296,11 @@ func ledgerOf(seq uint64, issuances []*benefit.Issuance, quotas []benefit.Quota)
 	return rows
 }
 
-func (o *memtable) addUser(u *benefit.User, keys []linkKey) {
+func (o *memtable) addUser(u *benefit.User) {
 	o.users[u.ID] = memtableUserRow{o.keepUser(u), u.Plain()}
 	o.idMillis = max(o.idMillis, u.ID.Millis())
 	if u.Person != "" {
 		o.persons[u.Person] = append(o.persons[u.Person], u.ID)
-	}
-	for _, key := range keys {
-		o.links[key] = link{u.ID, u.Plain()}
 	}
 }
 

@@ -241,18 +241,19 @@ func open(o Options, lock vfs.Lock, replay func(*Store, position) error) (_ *Sto
 }
 
 func (s *Store) openView() (at position, err error) {
-	if err := checkLinks(ViewPath(s.o.Dir)); err != nil {
+	path := ViewPath(s.o.Dir)
+	if err := checkLinks(path); err != nil {
 		return at, openError(err)
 	}
-	if have, err := plainVersion(ViewPath(s.o.Dir)); err != nil {
+	if have, err := plainVersion(path); err != nil {
 		return at, openError(err)
 	} else if have > 0 {
 		return at, olderSchema(have)
 	}
-	if s.sums, err = sumvfs.Open(ViewPath(s.o.Dir), s.viewDamaged); err != nil {
+	if s.sums, err = sumvfs.Open(path, s.viewDamaged); err != nil {
 		return at, openError(err)
 	}
-	if s.writer, err = openConn(ViewPath(s.o.Dir), false); err != nil {
+	if s.writer, err = openConn(path, false); err != nil {
 		return at, err
 	}
 	if err = createView(s.writer); err != nil {
@@ -265,7 +266,9 @@ func (s *Store) openView() (at position, err error) {
 		return at, err
 	}
 	last := s.gens[len(s.gens)-1]
-	if err := forgetOpenFilters(s.writer, last.gen); err != nil {
+	// The next change makes the stored filters of the generation being filled stale.
+	const forget = "UPDATE generation SET claims=NULL, quotas=NULL WHERE gen=? AND claims IS NOT NULL"
+	if err := each(s.writer, forget, nil, last.gen); err != nil {
 		return at, err
 	}
 	last.resume(s.filterCapacity(), at.seq == 0)
@@ -335,19 +338,17 @@ func (s *Store) absorb(r record) {
 	for k := range r.rows {
 		s.cacheRow(r.rows[k].id, storedRow{r.rows[k].at, r.rowValue(&r.rows[k])})
 	}
-	for _, g := range r.gone {
-		s.links.put(g.key, link{user: g.user})
+	for _, l := range r.gone {
+		s.links.put(l.key, l.link)
 	}
-	links := r.links
+	for _, l := range r.links {
+		s.links.put(l.key, l.link)
+	}
 	for _, u := range r.changes.Users {
 		//guard:TestRecipientsByID
 		if !u.Plain() || len(r.changes.Issuances) == 0 {
 			s.users.put(u.ID, u)
 		}
-		for _, key := range links[:len(u.Identifiers)] {
-			s.links.put(key, link{u.ID, u.Plain()})
-		}
-		links = links[len(u.Identifiers):]
 	}
 }
 
@@ -611,8 +612,7 @@ func (s *Store) keepFilters() error {
 }
 
 func (s *Store) release() error {
-	var errs []error
-	errs = append(errs, s.closeFinders())
+	errs := []error{s.closeFinders()}
 	if s.loader != nil {
 		errs = append(errs, s.loader.Close())
 	}

@@ -192,15 +192,12 @@ func removeView(path string) error { return sumvfs.Remove(path) }
 
 // damaged reports whether an error of SQLite means a file that cannot be used, and not a full disk or a lock.
 func damaged(err error) bool {
-	switch code := sqlite.ErrCode(err); code.ToPrimary() {
+	code := sqlite.ErrCode(err)
+	switch code.ToPrimary() {
 	case sqlite.ResultCorrupt, sqlite.ResultNotADB, sqlite.ResultFormat:
 		return true
-	case sqlite.ResultIOErr:
-		if code == sumvfs.Mismatch {
-			return true
-		}
 	}
-	return errors.Is(err, ErrView) || errors.Is(err, sumvfs.ErrDamaged) || err != nil && strings.Contains(err.Error(), "no such table")
+	return code == sumvfs.Mismatch || errors.Is(err, ErrView) || errors.Is(err, sumvfs.ErrDamaged) || err != nil && strings.Contains(err.Error(), "no such table")
 }
 
 // explained returns an error with what SQLite has no words for.
