@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -65,7 +66,7 @@ func (s *Store) newRecent(user benefit.UserID) *recent {
 	r.before = commitOrder(s.seq+1, 0)
 	for _, o := range []*memtable{s.active, s.flushing} {
 		if o != nil && !o.empty() { //guard:TestFindersMoveNothing
-			r.memtables = append(r.memtables, memtableRows{o: o, rows: o.ledger, at: -1})
+			r.memtables = append(r.memtables, memtableRows{o: o, rows: o.ledger})
 			r.before = commitOrder(o.first, 0)
 		}
 	}
@@ -116,22 +117,20 @@ func (r *recent) first(issuance id.ID) bool {
 
 // memtableRows is the part of a memtable that an iteration reads.
 type memtableRows struct {
-	o     *memtable
-	rows  []ledgerRow // as of the start
-	begun bool
-	at    int32   // the user's next row; -1: none
-	prev  []int32 // see byUser
+	o    *memtable
+	rows []ledgerRow // as of the start
+	at   int32       // the user's next row, counted from 1; 0: none
+	prev []int32     // see byUser
 }
 
 // fromMemtable returns the next issuances of a memtable, at most size.
 func (r *recent) fromMemtable(x *memtableRows, size int) []*benefit.Issuance {
-	if !x.begun {
+	if x.prev == nil {
 		x.at, x.prev = x.o.byUser.newest(x.rows, r.user)
-		x.begun = true
 	}
 	var wanted []int32
-	for ; x.at >= 0 && len(wanted) < size; x.at = x.prev[x.at] {
-		if row := &x.rows[x.at]; r.first(row.issuance) {
+	for ; x.at > 0 && len(wanted) < size; x.at = x.prev[x.at-1] {
+		if row := &x.rows[x.at-1]; r.first(row.issuance) {
 			wanted = append(wanted, row.row)
 		}
 	}
@@ -149,15 +148,15 @@ func (r *recent) fromMemtable(x *memtableRows, size int) []*benefit.Issuance {
 }
 
 // byUser finds the rows of a user in a ledger that grows. Those who ask make it, as far as they need it, so that a commit
-// does not pay for it.
+// does not pay for it. Rows are counted from 1.
 type byUser struct {
 	mu   sync.Mutex
 	last map[benefit.UserID]int32 // the user's newest row
-	prev []int32                  // for each row the one of the same user before it, or -1
+	prev []int32                  // for each row the one of the same user before it, or 0
 }
 
-// newest returns the user's newest of the rows, -1 when there is none, and for each row the one before it. The rows
-// are all that the ledger had at some moment.
+// newest returns the user's newest of the rows, 0 when there is none, and for each row the one before it. The rows are all
+// that the ledger had at some moment.
 func (b *byUser) newest(rows []ledgerRow, user benefit.UserID) (int32, []int32) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -165,19 +164,12 @@ func (b *byUser) newest(rows []ledgerRow, user benefit.UserID) (int32, []int32) 
 		b.last = map[benefit.UserID]int32{}
 	}
 	for k := len(b.prev); k < len(rows); k++ {
-		before, ok := b.last[rows[k].User]
-		if !ok {
-			before = -1
-		}
-		b.prev = append(b.prev, before)
-		b.last[rows[k].User] = int32(k)
+		b.prev = append(b.prev, b.last[rows[k].User])
+		b.last[rows[k].User] = int32(k + 1)
 	}
-	at, ok := b.last[user]
-	if !ok {
-		return -1, b.prev
-	}
-	for int(at) >= len(rows) && at >= 0 { // what came after the rows
-		at = b.prev[at]
+	at := b.last[user]
+	for int(at) > len(rows) { // it came after the rows
+		at = b.prev[at-1]
 	}
 	return at, b.prev
 }
@@ -250,12 +242,7 @@ func (r *recent) fromView(conn *sqlite.Conn, size int) (part []*benefit.Issuance
 		if len(r.runs) == 0 {
 			break
 		}
-		newest := r.runs[0]
-		for _, run := range r.runs[1:] {
-			if run.rows[0].at > newest.rows[0].at {
-				newest = run
-			}
-		}
+		newest := slices.MaxFunc(r.runs, func(a, b *ledgerRun) int { return cmp.Compare(a.rows[0].at, b.rows[0].at) })
 		issuance := newest.rows[0].issuance
 		newest.rows = newest.rows[1:]
 		if r.first(issuance) {
