@@ -1,6 +1,7 @@
 package alipay
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/alipay/wire"
 )
 
 const page = "alipay-marketing-voucher-send"
@@ -49,9 +51,9 @@ func pageRows(t *testing.T, page, heading string) [][]string {
 
 // The page has the table of the code.
 func TestThePageHasEveryRefusal(t *testing.T) {
-	want := []string{invalidParameter + " 参数…", errNotIssued.SubCode + " " + errNotIssued.SubMsg}
+	want := []string{wire.InvalidParameter + " 参数…", errNotIssued.SubCode + " " + errNotIssued.SubMsg}
 	for _, r := range refusals {
-		want = append(want, r.subCode+" "+r.subMsg)
+		want = append(want, r.SubCode+" "+r.SubMsg)
 	}
 	var got []string
 	for _, row := range pageRows(t, page, "Business codes") {
@@ -65,18 +67,14 @@ func TestThePageHasEveryRefusal(t *testing.T) {
 }
 
 // elsewhere are the reasons of requests that name a scene or an activity, which those of this wire do not, and those that
-// wrongRecipient answers.
+// voucherSend answers.
 var elsewhere = []benefit.Reason{
 	benefit.SceneNotFound, benefit.ActivityNotFound, benefit.RightNotFound, benefit.NarrowingNotAllowed,
 	benefit.OtherMerchant, benefit.SceneNotOpen, benefit.Guarded, benefit.IdentifierInvalid, benefit.UserTypeNotAllowed,
 }
 
 func TestEveryReasonHasOneCode(t *testing.T) {
-	var got []benefit.Reason
-	for _, r := range refusals {
-		got = append(got, r.reason)
-	}
-	slices.Sort(got)
+	got := slices.Sorted(maps.Keys(refusals))
 	want := slices.DeleteFunc(benefit.IssueReasons(), func(r benefit.Reason) bool { return slices.Contains(elsewhere, r) })
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-reasons +table)\n%s", diff)
@@ -87,10 +85,10 @@ func TestEveryReasonHasOneCode(t *testing.T) {
 func TestRefusalsAreDistinct(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range refusals {
-		if seen[r.subCode] && r.subCode != invalidParameter {
-			t.Errorf("%s stands for two reasons", r.subCode)
+		if seen[r.SubCode] && r.SubCode != wire.InvalidParameter {
+			t.Errorf("%s stands for two reasons", r.SubCode)
 		}
-		seen[r.subCode] = true
+		seen[r.SubCode] = true
 	}
 }
 

@@ -67,7 +67,7 @@ type Handler struct {
 type method func(ctx context.Context, c *call) (answer, *wire.Error)
 
 // answer writes the API's own members of a success.
-type answer interface{ write(n *wire.Node) }
+type answer func(n *wire.Node)
 
 // call is one call on its way through the checks.
 type call struct {
@@ -269,7 +269,7 @@ func (h *Handler) send(w http.ResponseWriter, c *call, success answer, bad *wire
 		c.record.Code, c.record.SubCode, c.record.Message = bad.Code, bad.SubCode, bad.SubMsg
 	} else {
 		node.Success()
-		success.write(node)
+		success(node)
 		c.record.Code = "10000"
 	}
 	body, err := wire.Seal(c.req.Method(), node, c.req.AnswerSignType(), h.signer.Load())

@@ -9,33 +9,39 @@ import (
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay/wire"
 	"faquan/internal/gateway/scope"
-	"faquan/internal/id"
 	"faquan/internal/money"
 )
 
 // Lengths of the members of biz_content, in characters. All but maxExtend are those of the platform's page, which
-// names no length for extend_info; open_id has the length of every identifier.
+// names no length for extend_info.
 const (
 	maxTemplateID = 28
-	maxUserID     = benefit.MaxAlipayID
-	maxOpenID     = benefit.MaxIdentifier
-	maxLoginID    = 128
-	maxTaobaoNick = 128
 	maxAmount     = 10
 	maxMemo       = 128
 	maxExtend     = 4096
 )
 
+// recipients are the members that identify the user, in the order of the page. The lengths are the page's, too, but that
+// open_id has the length of every identifier.
+var recipients = []struct {
+	member string
+	max    int // characters
+	kind   string
+}{
+	{"user_id", benefit.MaxAlipayID, benefit.AlipayID},
+	{"open_id", benefit.MaxIdentifier, benefit.OpenID},
+	{"login_id", 128, benefit.Login},
+	{"taobao_nick", 128, benefit.Nick},
+}
+
 // sendOrder is the biz_content of alipay.marketing.voucher.send.
 type sendOrder struct {
 	templateID string
-	userID     string
-	openID     string
-	loginID    string
-	taobaoNick string
+	recipient  benefit.Identifier
+	member     string // of the recipient
+	openID     string // as sent, also beside another recipient
 	key        string // out_biz_no
-	amount     money.Fen
-	hasAmount  bool
+	line       benefit.Line
 	note       benefit.Note
 }
 
@@ -68,15 +74,18 @@ func (h *Handler) voucherSend(ctx context.Context, c *call) (answer, *wire.Error
 	case benefit.AmountOutOfRange:
 		return nil, outOfRange(t.Amount)
 	case benefit.IdentifierInvalid:
-		return nil, wrongRecipient(r, gateway.IdentifierRule(c.apps.Catalogue, r, t))
+		return nil, wire.Invalid(order.member, gateway.IdentifierRule(c.apps.Catalogue, r, t))
 	case benefit.UserTypeNotAllowed:
-		return nil, wrongRecipient(r, "不是商家接受的用户标识类型")
+		return nil, wire.Invalid(order.member, "不是商家接受的用户标识类型")
 	default:
 		return nil, refused(outcome.Reason)
 	}
 	c.record.Issued(outcome.Issuance.Lines[0].First, outcome.Replayed)
-	return sendAnswer{
-		voucher: c.record.Voucher, userID: answerUserID(order, outcome.Issuance), openID: order.openID,
+	userID := answerUserID(order, outcome.Issuance)
+	return func(n *wire.Node) {
+		n.Text("voucher_id", c.record.Voucher.Long())
+		n.TextIfAny("user_id", userID)
+		n.TextIfAny("open_id", order.openID)
 	}, nil
 }
 
@@ -84,35 +93,38 @@ func (h *Handler) voucherSend(ctx context.Context, c *call) (answer, *wire.Error
 func readSend(text string) (*sendOrder, *wire.Error) {
 	o := &sendOrder{}
 	if text == "" {
-		return o, wire.Business(invalidParameter, "参数biz_content不能为空")
+		return o, wire.Invalid("biz_content", "不能为空")
 	}
-	biz, broken := wire.ParseBiz(text)
-	if broken != nil {
-		if broken.Field == "" {
-			return o, wire.ErrIllegalJSON.With(broken.Error())
-		}
-		return o, wire.Business(invalidParameter, broken.Error())
+	biz, bad := wire.ParseBiz(text)
+	if bad != nil {
+		return o, bad
 	}
-	*o = sendOrder{
-		templateID: biz.RequiredText("template_id", maxTemplateID),
-		userID:     biz.Text("user_id", maxUserID),
-		openID:     biz.Text("open_id", maxOpenID),
-		loginID:    biz.Text("login_id", maxLoginID),
-		taobaoNick: biz.Text("taobao_nick", maxTaobaoNick),
-	}
-	if o.userID == "" && o.openID == "" && o.loginID == "" && o.taobaoNick == "" {
-		biz.Fail("user_id", "、open_id、login_id、taobao_nick不能同时为空")
-	}
+	o.templateID = biz.RequiredText("template_id", maxTemplateID)
+	o.readRecipient(biz)
 	// What is kept with the issuance is copied: the text of a request lies in one piece, all of which would stay
 	// in memory with any part of it.
 	o.key = strings.Clone(biz.RequiredText("out_biz_no", benefit.MaxKey))
 	o.readAmount(biz)
 	o.note.Memo = strings.Clone(biz.Text("memo", maxMemo))
 	o.note.Extend = strings.Clone(biz.Text("extend_info", maxExtend))
-	if broken := biz.Err(); broken != nil {
-		return o, wire.Business(invalidParameter, broken.Error())
+	return o, biz.Err()
+}
+
+// readRecipient takes the first identifier present. There is no fall-back to the next when no user is known by it: a
+// caller who sends a wrong user_id must get an error.
+func (o *sendOrder) readRecipient(biz *wire.Biz) {
+	for _, r := range recipients {
+		value := biz.Text(r.member, r.max)
+		if r.kind == benefit.OpenID {
+			o.openID = value
+		}
+		if o.recipient.Value == "" {
+			o.recipient, o.member = benefit.Identifier{Type: r.kind, Value: strings.Clone(value)}, r.member
+		}
 	}
-	return o, nil
+	if o.recipient.Value == "" {
+		biz.Fail("user_id", "、open_id、login_id、taobao_nick不能同时为空")
+	}
 }
 
 // readAmount reads the amount in yuan. Whether the template takes one is for the core to say.
@@ -122,58 +134,31 @@ func (o *sendOrder) readAmount(biz *wire.Biz) {
 		return
 	}
 	var err error
-	o.amount, err = money.ParseYuan(text)
-	o.hasAmount = true
+	o.line.Amount, err = money.ParseYuan(text)
+	o.line.HasAmount = true
 	switch {
 	case errors.Is(err, money.ErrPrecision):
 		biz.Fail("amount", "最多两位小数")
 	case err != nil:
 		biz.Fail("amount", "不是合法的金额，单位为元，如9.99")
-	case o.amount == 0:
+	case o.line.Amount == 0:
 		biz.Fail("amount", "必须大于0")
 	}
 }
 
-// recipient returns the first identifier present, in the order of the page. There is no fall-back to the next when no
-// user is known by it: a caller who sends a wrong user_id must get an error.
-func (o *sendOrder) recipient(app benefit.AppID) benefit.Identifier {
-	ident := benefit.Identifier{}
-	switch {
-	case o.userID != "":
-		ident.Type, ident.Value = benefit.AlipayID, o.userID
-	case o.openID != "":
-		ident.Type, ident.Value, ident.App = benefit.OpenID, o.openID, app
-	case o.loginID != "":
-		ident.Type, ident.Value = benefit.Login, o.loginID
-	default:
-		ident.Type, ident.Value = benefit.Nick, o.taobaoNick
-	}
-	ident.Value = strings.Clone(ident.Value)
-	return ident
-}
-
 func (o *sendOrder) request(t *benefit.Template, app benefit.AppID) *benefit.Request {
+	line := o.line
+	line.Template, line.Sends, line.Quantity = t.ID, 1, 1
 	r := &benefit.Request{
 		//guard:TestIdentifiers without OnAlipay: true
-		Scope: scope.Template(t.ID), Key: o.key, App: app, Recipient: o.recipient(app), OnAlipay: true, Note: o.note,
-		Lines: []benefit.Line{{Template: t.ID, Sends: 1, Quantity: 1, Amount: o.amount, HasAmount: o.hasAmount}},
+		Scope: scope.Template(t.ID), Key: o.key, App: app, Recipient: o.recipient, OnAlipay: true, Note: o.note,
+		Lines: []benefit.Line{line},
+	}
+	if r.Recipient.Type == benefit.OpenID {
+		r.Recipient.App = app
 	}
 	r.Fingerprint = benefit.FingerprintOf(r.Lines)
 	return r
-}
-
-// wrongRecipient returns the error of a request whose recipient breaks a rule. It names the member of biz_content.
-func wrongRecipient(r *benefit.Request, rule string) *wire.Error {
-	member := "taobao_nick"
-	switch r.Recipient.Type {
-	case benefit.AlipayID:
-		member = "user_id"
-	case benefit.OpenID:
-		member = "open_id"
-	case benefit.Login:
-		member = "login_id"
-	}
-	return wire.Business(invalidParameter, "参数"+member+rule)
 }
 
 // outOfRange returns what range the amount is out of.
@@ -186,26 +171,10 @@ func outOfRange(rule benefit.AmountRule) *wire.Error {
 // which may be none.
 func answerUserID(o *sendOrder, i *benefit.Issuance) string {
 	switch {
-	case o.userID != "":
-		return o.userID
+	case o.recipient.Type == benefit.AlipayID:
+		return o.recipient.Value
 	case i.Recipient.Type == benefit.AlipayID:
 		return i.Recipient.Value
 	}
 	return i.Alipay
-}
-
-// sendAnswer is the success of alipay.marketing.voucher.send. A user without an Alipay id has no user_id.
-type sendAnswer struct {
-	voucher        id.ID
-	userID, openID string
-}
-
-func (a sendAnswer) write(n *wire.Node) {
-	n.Text("voucher_id", a.voucher.Long())
-	if a.userID != "" {
-		n.Text("user_id", a.userID)
-	}
-	if a.openID != "" {
-		n.Text("open_id", a.openID)
-	}
 }

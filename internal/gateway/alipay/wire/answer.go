@@ -72,6 +72,13 @@ func (n *Node) Text(name, value string) {
 	n.string(value)
 }
 
+// TextIfAny adds a string unless it is empty.
+func (n *Node) TextIfAny(name, value string) {
+	if value != "" {
+		n.Text(name, value)
+	}
+}
+
 // string writes a JSON string under the rules of Node.
 func (n *Node) string(s string) {
 	n.buf = append(n.buf, '"')

@@ -77,7 +77,7 @@ func TestBizRules(t *testing.T) {
 		test.read(b)
 		got := ""
 		if b.Err() != nil {
-			got = b.Err().Error()
+			got = b.Err().SubMsg
 		}
 		if got != test.want {
 			t.Errorf("%s: got %q, want %q", test.text, got, test.want)
@@ -95,7 +95,7 @@ func TestParseBizRefuses(t *testing.T) {
 		`{"a":[` + deep + `]}`, `{"a":1]`, "\uFEFF\uFEFF{}", `{"a":"` + "\\",
 	}
 	for _, text := range tests {
-		if _, bad := ParseBiz(text); bad == nil || bad.Field != "" || !strings.HasPrefix(bad.Error(), "biz_content不是合法的JSON对象：") {
+		if _, bad := ParseBiz(text); !same(bad, ErrIllegalJSON) || !strings.HasPrefix(bad.SubMsg, "biz_content不是合法的JSON对象：") {
 			t.Errorf("%q: got %v", text, bad)
 		}
 	}
@@ -113,7 +113,7 @@ func TestParseBizRefusesDuplicates(t *testing.T) {
 		`{"a":1,"a":1}`, `{"a":1,"b":2,"a":3}`, `{"a":1,"\u0061":2}`,
 		`{` + strings.Join(many, ",") + `,"m":1}`, `{` + strings.Join(many, ",") + `,"mx":1}`,
 	} {
-		if _, bad := ParseBiz(text); bad == nil || bad.Field == "" || bad.Rule != "重复" {
+		if _, bad := ParseBiz(text); bad == nil || bad.SubCode != InvalidParameter || !strings.HasPrefix(bad.SubMsg, "参数") || !strings.HasSuffix(bad.SubMsg, "重复") {
 			t.Errorf("%.40s: got %v", text, bad)
 		}
 	}
@@ -136,8 +136,8 @@ func FuzzParseBiz(f *testing.F) {
 		var reference map[string]json.RawMessage
 		err := json.Unmarshal([]byte(form.WithoutBOM(text)), &reference)
 		if bad != nil {
-			if utf8.ValidString(text) && !utf8.ValidString(bad.Error()) {
-				t.Errorf("broken message %q", bad.Error())
+			if utf8.ValidString(text) && !utf8.ValidString(bad.SubMsg) {
+				t.Errorf("broken message %q", bad.SubMsg)
 			}
 			return
 		}

@@ -77,6 +77,12 @@ func Business(subCode, subMsg string) *Error {
 	return newError(codeBusiness, subCode, subMsg)
 }
 
+// InvalidParameter is the platform's sub_code for every rule of biz_content.
+const InvalidParameter = "INVALID_PARAMETER"
+
+// Invalid returns the failure of a member of biz_content that breaks a rule.
+func Invalid(member, rule string) *Error { return Business(InvalidParameter, "参数"+member+rule) }
+
 // The refusals of the gateway. The spelling "unknow" is the platform's.
 var (
 	// ErrUnknown: the outcome is unknown; the same call may be sent again.

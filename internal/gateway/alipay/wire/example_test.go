@@ -29,14 +29,14 @@ func Example() {
 		},
 	}
 	issue := func(req *wire.Request, node *wire.Node) *wire.Error {
-		biz, broken := wire.ParseBiz(req.Get("biz_content"))
-		if broken != nil {
-			return wire.ErrIllegalJSON.With(broken.Error())
+		biz, bad := wire.ParseBiz(req.Get("biz_content"))
+		if bad != nil {
+			return bad
 		}
 		memo := biz.Text("memo", 128)
 		biz.RequiredText("template_id", 28)
-		if broken := biz.Err(); broken != nil {
-			return wire.Business("INVALID_PARAMETER", broken.Error())
+		if bad := biz.Err(); bad != nil {
+			return bad
 		}
 		node.Success()
 		node.Text("voucher_id", "20160906000730020020002U8CBS")
