@@ -140,8 +140,7 @@ func (s *signOptions) signAlipay(params map[string]string) (*signResult, error) 
 	if err != nil {
 		return nil, err
 	}
-	why := req.Explain(wire.Verdict{Variant: wire.WithoutEmpties}, t)
-	return &signResult{why.StringToSign, req.Get("sign"), form}, nil
+	return &signResult{req.Readable(wire.WithoutEmpties), req.Get("sign"), form}, nil
 }
 
 // alipayRequest parses a form as the gateway does.

@@ -102,7 +102,7 @@ type verdict struct {
 	good     bool
 	matched  string // the variant that matches
 	reason   string // why none matches, as far as it is known
-	expected wire.Explanation
+	expected string // the gateway's string to sign
 }
 
 func (s *signOptions) verify(form string) (*verdict, error) {
@@ -134,7 +134,7 @@ func (s *signOptions) verifyAlipay(form string) (*verdict, error) {
 		}
 	}
 	found := req.Verify(key, t)
-	v := &verdict{good: found.OK(), matched: fmt.Sprintf("%s, %s", t, found.Variant), expected: req.Explain(found, t)}
+	v := &verdict{good: found.OK(), matched: fmt.Sprintf("%s, %s", t, found.Variant), expected: req.Readable(found.Variant)}
 	switch {
 	case req.Get("sign") == "":
 		v.reason = "the request has no sign"
@@ -169,7 +169,7 @@ func (s *signOptions) verifyTOP(form string) (*verdict, error) {
 		variant = topwire.AsSent
 	}
 	v := &verdict{good: found.OK(), matched: fmt.Sprintf("%s, %s", m, found.Variant)}
-	v.expected.StringToSign = topwire.StringToSign(params, s.body, variant)
+	v.expected = topwire.StringToSign(params, s.body, variant)
 	switch {
 	case params["sign"] == "":
 		v.reason = "the request has no sign"
@@ -187,12 +187,12 @@ func (v *verdict) show(w io.Writer, theirs string) error {
 	if v.good {
 		fmt.Fprintf(w, "the signature is right: %s\n", v.matched)
 	}
-	fmt.Fprintf(w, "the gateway's string to sign:\n%s\n", printable(v.expected.StringToSign))
+	fmt.Fprintf(w, "the gateway's string to sign:\n%s\n", printable(v.expected))
 	if v.reason != "" {
 		fmt.Fprintln(w, printable(v.reason))
 	}
 	if theirs != "" {
-		if d, differ := v.expected.Compare(theirs); differ {
+		if d, differ := wire.Compare(v.expected, theirs); differ {
 			fmt.Fprintf(w, "the strings differ from byte %d on:\n  gateway: %s\n  caller:  %s\n", d.Offset, oneLine(orEnd(d.Ours)), oneLine(orEnd(d.Theirs)))
 		} else {
 			fmt.Fprintln(w, "the strings are the same: if the signature does not match, the key is a different one")

@@ -19,8 +19,8 @@ import (
 // App is an app of the catalogue with what is derived from it. It is shared and must not be changed.
 type App struct {
 	*benefit.App
-	// Keys are the app's public keys; none when it has no key, or one that cannot be read.
-	Keys []*rsa.PublicKey
+	// Key is the app's public key; nil when it has none, or one that cannot be read.
+	Key *rsa.PublicKey
 	// Secrets are what the app signs with on TOP; none when it has no secret, or one that cannot be opened.
 	Secrets []string
 
@@ -112,13 +112,11 @@ func (a *Apps) Current() *AppSet {
 func (a *Apps) derive(app *benefit.App, before *App) *App {
 	next := &App{App: app}
 	if before != nil && before.PublicKey == app.PublicKey {
-		next.Keys = before.Keys
+		next.Key = before.Key
 	} else if app.PublicKey != "" {
-		key, err := parsePublicKey(app.PublicKey)
-		if err != nil {
+		var err error
+		if next.Key, err = parsePublicKey(app.PublicKey); err != nil {
 			a.log.Error("the public key of an app cannot be read", "app", app.Name, "err", err)
-		} else {
-			next.Keys = []*rsa.PublicKey{key}
 		}
 	}
 	//guard:TestSecretsOfApps without bytes.Equal(before.AppSecret, app.AppSecret)

@@ -75,7 +75,7 @@ func TestAppsFollowTheCatalogue(t *testing.T) {
 	key := publicPEM(t, &rsaKey().PublicKey)
 	s := newShop(&benefit.App{ID: 1, AppID: "a", PublicKey: key})
 	first := s.apps.Current()
-	if a := first.ByAppID("a"); a == nil || a.ID != 1 || len(a.Keys) != 1 || !a.Keys[0].Equal(&rsaKey().PublicKey) {
+	if a := first.ByAppID("a"); a == nil || a.ID != 1 || a.Key == nil || !a.Key.Equal(&rsaKey().PublicKey) {
 		t.Fatalf("the app: %+v", a)
 	}
 	if first.ByAppID("b") != nil || first.ByAppID("") != nil {
@@ -86,10 +86,10 @@ func TestAppsFollowTheCatalogue(t *testing.T) {
 	}
 	s.stock(&benefit.App{ID: 1, AppID: "a", PublicKey: key, Disabled: true}, &benefit.App{ID: 2, AppID: "b"})
 	next := s.apps.Current()
-	if a := next.ByAppID("a"); a == nil || !a.Disabled || len(a.Keys) != 1 {
+	if a := next.ByAppID("a"); a == nil || !a.Disabled || a.Key == nil {
 		t.Errorf("the app after the change: %+v", a)
 	}
-	if b := next.ByAppID("b"); b == nil || len(b.Keys) != 0 || s.log.Len() > 0 {
+	if b := next.ByAppID("b"); b == nil || b.Key != nil || s.log.Len() > 0 {
 		t.Errorf("the app without a key: %+v, log %s", b, &s.log)
 	}
 	if first.ByAppID("a").Disabled {
@@ -97,7 +97,7 @@ func TestAppsFollowTheCatalogue(t *testing.T) {
 	}
 	// The key follows, too.
 	s.stock(&benefit.App{ID: 1, AppID: "a"})
-	if a := s.apps.Current().ByAppID("a"); len(a.Keys) != 0 {
+	if a := s.apps.Current().ByAppID("a"); a.Key != nil {
 		t.Errorf("the app that lost its key: %+v", a)
 	}
 }
@@ -111,7 +111,7 @@ func TestUnreadableKeys(t *testing.T) {
 		"x", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", publicPEM(t, &curve.PublicKey),
 	} {
 		s := newShop(&benefit.App{ID: 1, Name: "acme", AppID: "a", PublicKey: text})
-		if a := s.apps.Current().ByAppID("a"); a == nil || len(a.Keys) != 0 {
+		if a := s.apps.Current().ByAppID("a"); a == nil || a.Key != nil {
 			t.Errorf("the app: %+v", a)
 		}
 		if !strings.Contains(s.log.String(), "app=acme") {

@@ -165,12 +165,12 @@ func (h *Handler) authenticate(c *call) *wire.Error {
 	var app *gateway.App
 	policy := wire.Policy{
 		KnownMethod: func(name string) bool { return h.methods[name] != nil },
-		Keys: func(appID string) ([]*rsa.PublicKey, *wire.Error) {
+		Key: func(appID string) (*rsa.PublicKey, *wire.Error) {
 			if app = c.apps.ByAppID(appID); app == nil {
 				return nil, wire.ErrInvalidAppID
 			}
 			c.named, c.record.App = app.ID, app.ID
-			return app.Keys, nil
+			return app.Key, nil
 		},
 		Tolerance: h.o.Tolerance,
 		Now:       h.o.Clock,
@@ -183,7 +183,7 @@ func (h *Handler) authenticate(c *call) *wire.Error {
 		c.record.Outcome = gateway.Unauthorized
 	}
 	if bad == wire.ErrInvalidSignature && h.failed(c) {
-		return policy.Why(c.req)
+		return c.req.Why(app.Key)
 	}
 	return bad
 }

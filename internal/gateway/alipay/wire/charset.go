@@ -26,26 +26,20 @@ const (
 	escaped
 )
 
-// ParseCharset finds a charset by its name in any letter case. ok is false for
-// every other name, the empty one too.
+var charsetNames = [...]string{UTF8: "utf-8", GBK: "GBK", GB2312: "GB2312", GB18030: "GB18030", escaped: "utf-8"}
+
+// ParseCharset finds a charset by its name in any letter case. It reports false for every other name, the empty one too.
 func ParseCharset(name string) (cs Charset, ok bool) {
-	switch {
-	case strings.EqualFold(name, "utf-8"), strings.EqualFold(name, "utf8"):
-		return UTF8, true
-	case strings.EqualFold(name, "gbk"):
-		return GBK, true
-	case strings.EqualFold(name, "gb2312"):
-		return GB2312, true
-	case strings.EqualFold(name, "gb18030"):
-		return GB18030, true
+	for cs := range escaped {
+		if strings.EqualFold(name, charsetNames[cs]) {
+			return cs, true
+		}
 	}
-	return UTF8, false
+	return UTF8, strings.EqualFold(name, "utf8")
 }
 
 // String returns the name as it stands in a Content-Type.
-func (cs Charset) String() string {
-	return [...]string{"utf-8", "GBK", "GB2312", "GB18030", "utf-8"}[cs]
-}
+func (cs Charset) String() string { return charsetNames[cs] }
 
 func (cs Charset) encoding() encoding.Encoding {
 	if cs == GB18030 {

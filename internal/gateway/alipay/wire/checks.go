@@ -11,11 +11,9 @@ import (
 type Policy struct {
 	// KnownMethod reports whether the gateway has a method.
 	KnownMethod func(method string) bool
-	// Keys finds the public keys of an app, more than one while the app changes
-	// its key. It may refuse with any Error: ErrInvalidAppID for an unknown app,
-	// ErrInvalidAppState for one that is switched off. No key and no refusal is
-	// ErrMissingSignatureConfig.
-	Keys func(appID string) ([]*rsa.PublicKey, *Error)
+	// Key finds the public key of an app, nil when it has none. It may refuse with any Error, ErrInvalidAppID for an
+	// unknown app.
+	Key func(appID string) (*rsa.PublicKey, *Error)
 	// Tolerance is how far the timestamp may be from now, either way. Zero turns
 	// the check off: several SDKs send the caller's local time, in whatever zone.
 	Tolerance time.Duration
@@ -32,7 +30,7 @@ type check struct {
 type checker struct {
 	policy *Policy
 	req    *Request
-	keys   []*rsa.PublicKey
+	key    *rsa.PublicKey
 	match  Variant
 }
 
@@ -86,13 +84,10 @@ func checkApp(c *checker) *Error {
 		return ErrInvalidAppID
 	}
 	var bad *Error
-	if c.keys, bad = c.policy.Keys(appID); bad != nil {
-		return bad
-	}
-	if len(c.keys) == 0 {
+	if c.key, bad = c.policy.Key(appID); bad == nil && c.key == nil {
 		return ErrMissingSignatureConfig
 	}
-	return nil
+	return bad
 }
 
 func checkSignType(c *checker) *Error {
@@ -170,38 +165,21 @@ func checkCertificate(c *checker) *Error {
 }
 
 func checkSignature(c *checker) *Error {
-	t := c.req.AnswerSignType()
-	for _, key := range c.keys {
-		signature, hint := decodeSignature(c.req.Get("sign"), key)
-		if hint != "" {
-			continue
-		}
-		if c.match = c.req.match(key, t, signature, c.req.variants()); c.match != NoMatch {
-			c.req.dropUncovered(c.match)
-			return c.req.hidden() //guard:TestHiddenParameters
-		}
+	if signature, hint := decodeSignature(c.req.Get("sign"), c.key); hint == "" {
+		c.match = c.req.match(c.key, c.req.AnswerSignType(), signature)
 	}
-	return ErrInvalidSignature
+	if c.match == NoMatch {
+		return ErrInvalidSignature
+	}
+	c.req.dropUncovered(c.match)
+	return c.req.hidden() //guard:TestHiddenParameters
 }
 
 // Why returns the refusal of a request that Check refused for its signature, with the reason. It is apart from Check
-// since it costs several verifications: see gateway.Apps.Failed.
-func (p *Policy) Why(req *Request) *Error {
-	t := req.AnswerSignType()
-	keys, bad := p.Keys(req.AppID())
-	if bad != nil {
-		return bad
-	}
-	var verdict Verdict
-	for i, key := range keys {
-		v := req.Verify(key, t)
-		// What is said of one key may be wrong for another: a fitting algorithm
-		// tells most, a length that fits no key only if it fits none.
-		if i == 0 || v.Other != "" || v.Hint == "" && verdict.Other == "" {
-			verdict = v
-		}
-	}
-	return ErrInvalidSignature.With(req.Explain(verdict, t).SubMsg())
+// since it costs several verifications: see gateway.Apps.Failed. The key is the one that Check used.
+func (r *Request) Why(key *rsa.PublicKey) *Error {
+	t := r.AnswerSignType()
+	return ErrInvalidSignature.With(r.Explain(r.Verify(key, t), t))
 }
 
 // beijing is the zone of every time on this wire. It has had no summer time since

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"crypto/rsa"
 	"strings"
 	"testing"
 	"time"
@@ -114,45 +113,6 @@ func TestOrder(t *testing.T) {
 	}
 	if _, bad := testPolicy().Check(parse(t, encode(p))); bad != nil {
 		t.Errorf("all mended: %v", bad)
-	}
-}
-
-func TestCheckTriesEveryKey(t *testing.T) {
-	policy := testPolicy()
-	policy.Keys = func(string) ([]*rsa.PublicKey, *Error) {
-		return []*rsa.PublicKey{&platformKey().PublicKey, &testKey().PublicKey}, nil
-	}
-	if _, bad := policy.Check(parse(t, encode(signed(params())))); bad != nil {
-		t.Errorf("signed with the second key: %v", bad)
-	}
-}
-
-// With several keys the refusal says what helps most, whatever their order.
-func TestRefusalUnderSeveralKeys(t *testing.T) {
-	app, other, longer := &testKey().PublicKey, &platformKey().PublicKey, &newKey(3072).PublicKey
-	otherAlgorithm := params()
-	otherAlgorithm["sign"] = signText(RSA, signedString(otherAlgorithm, all))
-	wrong := params()
-	wrong["sign"] = signText(RSA2, "something else")
-	tests := []struct {
-		keys      []*rsa.PublicKey
-		call      map[string]string
-		want, not string
-	}{
-		{[]*rsa.PublicKey{app, other}, otherAlgorithm, "按RSA生成", "长度"},
-		{[]*rsa.PublicKey{other, app}, otherAlgorithm, "按RSA生成", "长度"},
-		{[]*rsa.PublicKey{app, longer}, otherAlgorithm, "按RSA生成", "长度"},
-		{[]*rsa.PublicKey{longer, app}, wrong, "请检查", "长度"},
-		{[]*rsa.PublicKey{app, longer}, wrong, "请检查", "长度"},
-		{[]*rsa.PublicKey{longer}, wrong, "长度", "请检查"},
-	}
-	for i, test := range tests {
-		policy := testPolicy()
-		policy.Keys = func(string) ([]*rsa.PublicKey, *Error) { return test.keys, nil }
-		bad := policy.Why(parse(t, encode(test.call)))
-		if !same(bad, ErrInvalidSignature) || !strings.Contains(bad.SubMsg, test.want) || strings.Contains(bad.SubMsg, test.not) {
-			t.Errorf("%d: got %v %s", i, bad, bad.SubMsg)
-		}
 	}
 }
 

@@ -21,11 +21,11 @@ func Example() {
 	const method = "alipay.marketing.voucher.send"
 	policy := &wire.Policy{
 		KnownMethod: func(name string) bool { return name == method },
-		Keys: func(appID string) ([]*rsa.PublicKey, *wire.Error) {
+		Key: func(appID string) (*rsa.PublicKey, *wire.Error) {
 			if appID != "2014072300007148" {
 				return nil, wire.ErrInvalidAppID
 			}
-			return []*rsa.PublicKey{&app.PublicKey}, nil
+			return &app.PublicKey, nil
 		},
 	}
 	issue := func(req *wire.Request, node *wire.Node) *wire.Error {

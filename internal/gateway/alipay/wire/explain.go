@@ -8,46 +8,34 @@ import (
 	"faquan/internal/gateway/form"
 )
 
-// Explanation describes why a signature did or did not verify, for the sub_msg of a refusal and for the command line.
-type Explanation struct {
-	Verdict
-	StringToSign string // of the first variant, or of the one that matched; as UTF-8
-	SignType     SignType
-}
-
-// Explain builds the explanation of a verdict. t is the algorithm that was asked
-// for.
-func (r *Request) Explain(v Verdict, t SignType) Explanation {
-	variant := v.Variant
-	if variant == NoMatch {
-		variant = WithoutEmpties
-	}
-	return Explanation{Verdict: v, StringToSign: string(r.recoded().StringToSign(variant)), SignType: t}
-}
-
-// maxEcho bounds the string to sign in a sub_msg, in bytes: an answer must not
-// grow with a hostile request.
+// maxEcho bounds the string to sign in a sub_msg, in bytes: an answer must not grow with a hostile request.
 const maxEcho = 4096
 
-// SubMsg returns the Chinese text of an isv.invalid-signature answer. Like the platform's it ends with the string that
-// the gateway built, because callers compare it with their own. In the answer it is HTML-escaped (&amp;): see
-// Node.Failure.
-func (e Explanation) SubMsg() string {
+// Readable returns the string to sign of a variant as UTF-8, that of the first variant for NoMatch.
+func (r *Request) Readable(v Variant) string {
+	return string(r.recoded().StringToSign(max(v, WithoutEmpties)))
+}
+
+// Explain returns the Chinese text of an isv.invalid-signature answer to a request with the verdict, under the algorithm
+// that was asked for. Like the platform's it ends with the string that the gateway built, because callers compare it with
+// their own. In the answer it is HTML-escaped (&amp;): see Node.Failure.
+func (r *Request) Explain(v Verdict, t SignType) string {
 	var b strings.Builder
 	b.WriteString("验签出错")
 	switch {
-	case e.Hint != "":
-		b.WriteString("，" + e.Hint)
-	case e.Other != "":
-		b.WriteString("，sign_type为" + string(e.SignType) + "，而签名是按" + string(e.Other) + "生成的")
+	case v.Hint != "":
+		b.WriteString("，" + v.Hint)
+	case v.Other != "":
+		b.WriteString("，sign_type为" + string(t) + "，而签名是按" + string(v.Other) + "生成的")
 	default:
 		b.WriteString("，请检查待签名字符串，以及签名私钥与应用公钥是否匹配")
 	}
 	b.WriteString("，网关生成的验签字符串为：")
-	text := form.Cut(e.StringToSign, maxEcho)
-	b.WriteString(text)
-	if len(text) < len(e.StringToSign) {
-		b.WriteString("…（共" + strconv.Itoa(len(e.StringToSign)) + "字节）")
+	signed := r.Readable(v.Variant)
+	echo := form.Cut(signed, maxEcho)
+	b.WriteString(echo)
+	if len(echo) < len(signed) {
+		b.WriteString("…（共" + strconv.Itoa(len(signed)) + "字节）")
 	}
 	return b.String()
 }
@@ -60,11 +48,9 @@ type Difference struct {
 	Ours, Theirs string // what stands there, at most 40 characters
 }
 
-// Compare finds the first byte where the caller's string to sign differs from the
-// one of the explanation. ok is false when they are equal. A caller's text copied
-// out of an answer may still be HTML-escaped; that is undone first.
-func (e Explanation) Compare(theirs string) (d Difference, ok bool) {
-	ours := e.StringToSign
+// Compare finds the first byte where the caller's string to sign differs from ours. It reports false when they are equal.
+// A caller's text copied out of an answer may still be HTML-escaped; that is undone first.
+func Compare(ours, theirs string) (d Difference, differ bool) {
 	if strings.Contains(theirs, "&amp;") && !strings.Contains(ours, "&amp;") {
 		theirs = htmlUnescaper.Replace(theirs)
 	}

@@ -124,12 +124,12 @@ func parse(t *testing.T, body string) *Request {
 func testPolicy() *Policy {
 	return &Policy{
 		KnownMethod: func(method string) bool { return method == "alipay.marketing.voucher.send" },
-		Keys: func(appID string) ([]*rsa.PublicKey, *Error) {
+		Key: func(appID string) (*rsa.PublicKey, *Error) {
 			switch appID {
 			case "2014072300007148":
-				return []*rsa.PublicKey{&testKey().PublicKey}, nil
+				return &testKey().PublicKey, nil
 			case strings.Repeat("1", 33): // must be refused before anyone asks here
-				return []*rsa.PublicKey{&testKey().PublicKey}, nil
+				return &testKey().PublicKey, nil
 			case "no-key":
 				return nil, nil
 			case "off":

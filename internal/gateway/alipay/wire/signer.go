@@ -78,33 +78,28 @@ func (c *FailureCache) Sign(t SignType, node []byte) ([]byte, error) {
 		return c.signer.Sign(t, node)
 	}
 	key := nodeKey{signType: t, sum: sha256.Sum256(node)}
-	if sign, ok := c.find(key); ok {
+	if sign := c.find(key); sign != nil {
 		return sign, nil
 	}
 	sign, err := c.signer.Sign(t, node)
 	if err == nil {
-		c.keep(key, sign)
+		c.mu.Lock()
+		c.add(key, sign)
+		c.mu.Unlock()
 	}
 	return sign, err
 }
 
-func (c *FailureCache) find(key nodeKey) ([]byte, bool) {
+// find returns a signature that is remembered, or else nil.
+func (c *FailureCache) find(key nodeKey) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if sign, ok := c.now[key]; ok {
-		return sign, true
-	}
-	sign, ok := c.last[key]
-	if ok {
+	sign := c.now[key]
+	if sign == nil && c.last[key] != nil {
+		sign = c.last[key]
 		c.add(key, sign)
 	}
-	return sign, ok
-}
-
-func (c *FailureCache) keep(key nodeKey, sign []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.add(key, sign)
+	return sign
 }
 
 // add needs the lock.

@@ -154,14 +154,13 @@ func (r *Request) Verify(key *rsa.PublicKey, t SignType) Verdict {
 	if hint != "" {
 		return Verdict{Hint: hint}
 	}
-	variants := r.variants()
-	if v := r.match(key, t, signature, variants); v != NoMatch {
+	if v := r.match(key, t, signature); v != NoMatch {
 		return Verdict{Variant: v}
 	}
-	if r.match(key, t.other(), signature, variants) != NoMatch {
+	if r.match(key, t.other(), signature) != NoMatch {
 		return Verdict{Other: t.other()}
 	}
-	if r.Charset != UTF8 && r.recoded().match(key, t, signature, variants) != NoMatch {
+	if r.Charset != UTF8 && r.recoded().match(key, t, signature) != NoMatch {
 		//guard:TestVerifyVariants Verdict{Hint: -> Verdict{Variant: WithEmpties, Hint:
 		return Verdict{Hint: "签名是按utf-8编码计算的，而charset为" + r.Charset.String() + "，请按charset编码后再签名"}
 	}
@@ -177,8 +176,8 @@ func (r *Request) recoded() *Request {
 	return other
 }
 
-func (r *Request) match(key *rsa.PublicKey, t SignType, signature []byte, variants []Variant) Variant {
-	for _, v := range variants {
+func (r *Request) match(key *rsa.PublicKey, t SignType, signature []byte) Variant {
+	for _, v := range r.variants() {
 		if verifyBytes(key, t, r.StringToSign(v), signature) {
 			return v
 		}

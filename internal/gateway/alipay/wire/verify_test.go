@@ -103,7 +103,7 @@ func TestVerifyHints(t *testing.T) {
 func explainedCheck(req *Request) *Error {
 	_, bad := testPolicy().Check(req)
 	if bad == ErrInvalidSignature {
-		bad = testPolicy().Why(req)
+		bad = req.Why(&testKey().PublicKey)
 	}
 	return bad
 }
@@ -206,8 +206,7 @@ func TestInvalidSignatureSubMsg(t *testing.T) {
 func TestSubMsgIsBounded(t *testing.T) {
 	p := signed(with("biz_content", strings.Repeat("优", 20000)))
 	p["version"] = "1.0 "
-	e := parse(t, encode(p)).Explain(Verdict{}, RSA2)
-	msg := e.SubMsg()
+	msg := parse(t, encode(p)).Explain(Verdict{}, RSA2)
 	if len(msg) > maxEcho+500 || !strings.Contains(msg, "…（共60") || strings.Contains(msg, "\uFFFD") {
 		t.Errorf("%d bytes: %s", len(msg), msg[len(msg)-60:])
 	}
@@ -219,14 +218,14 @@ func TestExplainInGBK(t *testing.T) {
 	if bad != nil {
 		t.Fatal(bad)
 	}
-	e := req.Explain(req.Verify(&testKey().PublicKey, RSA2), RSA2)
-	if !strings.Contains(e.StringToSign, "优酷3个月") || e.Hint == "" {
-		t.Errorf("got %+v", e)
+	v := req.Verify(&testKey().PublicKey, RSA2)
+	if text := req.Explain(v, RSA2); !strings.Contains(text, "优酷3个月") || v.Hint == "" || !strings.Contains(text, v.Hint) {
+		t.Errorf("got %+v, %s", v, text)
 	}
 }
 
 func TestCompare(t *testing.T) {
-	e := Explanation{StringToSign: "a=1&memo=优酷&z=1"}
+	const ours = "a=1&memo=优酷&z=1"
 	tests := []struct {
 		theirs string
 		want   Difference
@@ -240,13 +239,12 @@ func TestCompare(t *testing.T) {
 		{"b", Difference{Offset: 0, Ours: "a=1&memo=优酷&z=1", Theirs: "b"}, true},
 	}
 	for _, test := range tests {
-		got, differ := e.Compare(test.theirs)
+		got, differ := Compare(ours, test.theirs)
 		if got != test.want || differ != test.differ {
 			t.Errorf("%q: got %+v, %v, want %+v", test.theirs, got, differ, test.want)
 		}
 	}
-	long := Explanation{StringToSign: strings.Repeat("优", 100)}
-	if d, _ := long.Compare("x"); d.Ours != strings.Repeat("优", 40) {
+	if d, _ := Compare(strings.Repeat("优", 100), "x"); d.Ours != strings.Repeat("优", 40) {
 		t.Errorf("the excerpt has %d bytes", len(d.Ours))
 	}
 }
