@@ -20,45 +20,34 @@ type Readers struct {
 	all    chan struct{}
 
 	mu   sync.Mutex
-	apps map[benefit.AppID]*appReaders // those with a query that runs or waits
-}
-
-type appReaders struct {
-	room    chan struct{}
-	queries int // that run or wait; Readers.mu guards it
+	apps map[benefit.AppID]chan struct{} // those that ever had a query
 }
 
 // NewReaders makes a bound of so many queries, and so many for each app. A query that finds no room waits that long.
 func NewReaders(all, perApp int, wait time.Duration) *Readers {
 	return &Readers{
 		//guard:internal/gateway/top.TestQueryReaders struct{}, all -> struct{}, all+99
-		perApp: perApp, wait: wait, all: make(chan struct{}, all), apps: map[benefit.AppID]*appReaders{},
+		perApp: perApp, wait: wait, all: make(chan struct{}, all), apps: map[benefit.AppID]chan struct{}{},
 	}
 }
 
 // Enter waits until a query of the app may run. When it returns no error, leave must be called at the end of the
 // query. Errors are ErrReadersBusy and those of the context.
 func (r *Readers) Enter(ctx context.Context, app benefit.AppID) (leave func(), err error) {
-	a := r.enlist(app)
-	defer func() {
-		if err != nil {
-			r.delist(app, a)
-		}
-	}()
 	timeout := time.NewTimer(r.wait)
 	defer timeout.Stop()
+	own := r.roomOf(app)
 	// The app's room comes first: the queries of an app that wait for each other do not keep others waiting.
-	if err := take(ctx, a.room, timeout); err != nil {
+	if err := take(ctx, own, timeout); err != nil {
 		return nil, err
 	}
 	if err := take(ctx, r.all, timeout); err != nil {
-		<-a.room
+		<-own
 		return nil, err
 	}
 	return func() {
 		<-r.all
-		<-a.room
-		r.delist(app, a)
+		<-own
 	}, nil
 }
 
@@ -74,22 +63,11 @@ func take(ctx context.Context, room chan struct{}, timeout *time.Timer) error {
 	}
 }
 
-func (r *Readers) enlist(app benefit.AppID) *appReaders {
+func (r *Readers) roomOf(app benefit.AppID) chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a := r.apps[app]
-	if a == nil {
-		a = &appReaders{room: make(chan struct{}, r.perApp)} //guard:internal/gateway/top.TestQueryReaders r.perApp -> r.perApp+99
-		r.apps[app] = a
+	if r.apps[app] == nil {
+		r.apps[app] = make(chan struct{}, r.perApp) //guard:internal/gateway/top.TestQueryReaders r.perApp -> r.perApp+99
 	}
-	a.queries++
-	return a
-}
-
-func (r *Readers) delist(app benefit.AppID, a *appReaders) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if a.queries--; a.queries == 0 {
-		delete(r.apps, app)
-	}
+	return r.apps[app]
 }
