@@ -56,12 +56,13 @@ type admission struct {
 
 	connsLog, memoryLog rate.Sometimes
 
-	mu   sync.Mutex // nothing is logged under it: every Read needs it, and a log may be slow
+	mu   sync.Mutex // nothing is logged under it: see unlock
 	open int        // connections
 	used int64      // of memory
 	// How often something gave way: connections that were closed for others, and requests that were refused for want of
 	// memory.
 	dropped, starved int64
+	full, short      bool // for unlock to log: of connections, of memory
 	// The *conn without a complete request, those that have waited longest first: those on which a call was verified,
 	// and the others.
 	known, strangers list.List
@@ -102,32 +103,37 @@ type conn struct {
 	closed          bool // by us or by the server: what still arrives is not processed
 }
 
-// admit registers a connection. It returns nil when there is no room for it.
-func (a *admission) admit(raw net.Conn) *conn {
-	c, full := a.register(raw)
-	if full && due(&a.connsLog) {
+// unlock unlocks a.mu and then logs what there is too little of. Under it nothing is logged: every Read needs it, and a log
+// may be slow.
+func (a *admission) unlock() {
+	full, short := a.full && due(&a.connsLog), a.short && due(&a.memoryLog)
+	a.full, a.short = false, false
+	a.mu.Unlock()
+	if full {
 		a.log.Warn("too many connections; the longest-waiting ones are closed", "connections", a.maxConns)
 	}
-	return c
+	if short {
+		a.log.Warn("no memory for large requests; they are refused", "shared", a.memory)
+	}
 }
 
-// register is admit without the log. It reports whether the connections were used up.
-func (a *admission) register(raw net.Conn) (c *conn, full bool) {
+// admit registers a connection. It returns nil when there is no room for it.
+func (a *admission) admit(raw net.Conn) *conn {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
 	if a.open >= a.maxConns { //guard:TestConnectionsAreBounded
-		full = true
+		a.full = true
 		a.dropped++
 		longest := a.longestWaiting()
 		if longest == nil {
-			return nil, full
+			return nil
 		}
 		a.drop(longest)
 	}
-	c = &conn{Conn: raw, raw: raw, a: a, since: time.Now()}
+	c := &conn{Conn: raw, raw: raw, a: a, since: time.Now()}
 	a.open++
 	c.waits = a.strangers.PushBack(c)
-	return c, full
+	return c
 }
 
 // due reports whether something may be logged again. The caller logs it after the call: Do holds a lock, too.
@@ -227,19 +233,10 @@ func (c *conn) Read(p []byte) (int, error) {
 // received charges bytes to the request that they belong to. It returns false when the connection is of no use any
 // more. A body that cannot be paid for is marked as refused: see bodyReader.
 func (a *admission) received(c *conn, p []byte) bool {
-	usable, paid := a.account(c, p)
-	if !paid {
-		a.logNoMemory()
-	}
-	return usable
-}
-
-// account is received without the log. It reports whether there was memory for the bytes.
-func (a *admission) account(c *conn, p []byte) (usable, paid bool) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
 	if c.closed {
-		return false, true
+		return false
 	}
 	if c.phase == idle {
 		c.phase, c.since = header, time.Now()
@@ -251,35 +248,24 @@ func (a *admission) account(c *conn, p []byte) (usable, paid bool) {
 		//guard:TestRequestMemoryIsReleased cost += -> cost =
 		cost += int64(bytes.Count(p, []byte{'\n'})) * lineMemory //guard:TestLargeRequestsAreRefused without lineMemory
 	case handled: // one byte, by which the HTTP server notices that the client goes away
-		return true, true
+		return true
 	}
 	if c.refused.Load() || a.charge(c, cost) {
-		return true, true
+		return true
 	}
 	if c.phase == header {
-		return false, false
+		return false
 	}
 	a.release(c)
 	c.refused.Store(true)
-	return true, false
-}
-
-func (a *admission) logNoMemory() {
-	if due(&a.memoryLog) {
-		a.log.Warn("no memory for large requests; they are refused", "shared", a.memory)
-	}
+	return true
 }
 
 // keep reports whether there is memory for bytes of a connection that are not those of a request yet.
 func (a *admission) keep(c *conn, bytes int) bool {
 	a.mu.Lock()
-	open := !c.closed
-	paid := open && a.charge(c, int64(bytes)*ByteMemory)
-	a.mu.Unlock()
-	if open && !paid {
-		a.logNoMemory()
-	}
-	return paid
+	defer a.unlock()
+	return !c.closed && a.charge(c, int64(bytes)*ByteMemory)
 }
 
 // charge reports whether there is memory for a request's next bytes. The caller holds a.mu.
@@ -292,6 +278,7 @@ func (a *admission) charge(c *conn, cost int64) bool {
 	for a.used+need > a.memory { //guard:TestLargeRequestsAreRefused
 		if !a.takeFromOldest(c) {
 			a.starved++
+			a.short = true
 			return false
 		}
 	}
@@ -419,15 +406,11 @@ type bodyReader struct {
 	err     error
 }
 
-func (b *bodyReader) Read(p []byte) (int, error) {
-	if b.err != nil {
-		return 0, b.err
+func (b *bodyReader) Read(p []byte) (n int, err error) {
+	if b.err == nil {
+		n, b.err = b.read(p)
 	}
-	n, err := b.read(p)
-	if err != nil {
-		b.err = err
-	}
-	return n, err
+	return n, b.err
 }
 
 func (b *bodyReader) read(p []byte) (int, error) {

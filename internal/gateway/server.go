@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,18 +45,18 @@ type Server struct {
 
 // NewServer makes an HTTP server with the limits. It logs what goes wrong with connections.
 func NewServer(handler http.Handler, l ServerLimits, log *slog.Logger) *Server {
-	l.Read = or(l.Read, 15*time.Second)
-	l.Connections = or(l.Connections, 2048)
-	l.Memory = or(l.Memory, 128<<20)
-	l.BodyRate = or(l.BodyRate, 8<<10)
+	l.Read = cmp.Or(l.Read, 15*time.Second)
+	l.Connections = cmp.Or(l.Connections, 2048)
+	l.Memory = cmp.Or(l.Memory, 128<<20)
+	l.BodyRate = cmp.Or(l.BodyRate, 8<<10)
 	a := newAdmission(l, log)
 	s := &Server{admission: a, http: http.Server{
 		Handler:           a.handler(handler),
-		ReadHeaderTimeout: or(l.ReadHeader, 5*time.Second),
+		ReadHeaderTimeout: cmp.Or(l.ReadHeader, 5*time.Second),
 		ReadTimeout:       l.Read,
-		WriteTimeout:      or(l.Write, 30*time.Second),
-		IdleTimeout:       or(l.Idle, 120*time.Second),
-		MaxHeaderBytes:    or(l.HeaderBytes, MaxHeaderBytes+form.DefaultBytes),
+		WriteTimeout:      cmp.Or(l.Write, 30*time.Second),
+		IdleTimeout:       cmp.Or(l.Idle, 120*time.Second),
+		MaxHeaderBytes:    cmp.Or(l.HeaderBytes, MaxHeaderBytes+form.DefaultBytes),
 		ErrorLog:          stdlog.New(&serverLog{log: log, limit: rate.NewLimiter(rate.Every(time.Second), 20)}, "", 0),
 		ConnContext:       withConn,
 		ConnState:         a.changed,
@@ -178,16 +180,5 @@ func (c *tlsConn) handshake() error {
 // isPlainHTTP reports whether what came instead of a TLS record begins an HTTP request.
 func isPlainHTTP(start [5]byte) bool {
 	method, _, _ := strings.Cut(string(start[:]), " ")
-	switch method {
-	case "GET", "HEAD", "POST", "PUT", "OPTIO":
-		return true
-	}
-	return false
-}
-
-func or[T ~int | ~int64](value, fallback T) T {
-	if value > 0 {
-		return value
-	}
-	return fallback
+	return slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "OPTIO"}, method)
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"math/rand/v2"
 	"strconv"
+	"strings"
 
 	"faquan/internal/id"
 )
@@ -39,20 +40,16 @@ func appendHex(b []byte, n uint64) []byte {
 // issuedTrace returns the trace id of a call that was answered with a voucher, in the form and with the end of the one that
 // the call had before.
 func issuedTrace(trace string, voucher id.ID) string {
-	base, digits := uint64(36), idBase36
 	if len(trace) == traceLen {
-		base, digits = 16, idHex
+		return digits(voucher, 16, idHex) + trace[idHex:]
 	}
-	var room [traceLen]byte
-	rest := uint64(voucher)
-	for k := digits - 1; k >= 0; k-- {
-		room[k] = "0123456789abcdefghijklmnopqrstuvwxyz"[rest%base]
-		rest /= base
-	}
-	if base == 36 {
-		return string(append(room[:digits], trace[max(0, len(trace)-requestIDEnd):]...))
-	}
-	return string(append(room[:digits], trace[digits:]...))
+	return digits(voucher, 36, idBase36) + trace[max(0, len(trace)-requestIDEnd):]
+}
+
+// digits returns the id in a base, with zeros at the front up to the length.
+func digits(voucher id.ID, base, length int) string {
+	text := strconv.FormatInt(int64(voucher), base)
+	return strings.Repeat("0", length-len(text)) + text
 }
 
 // VoucherOf returns the id of the voucher with which a call was answered, by the call's trace id. It reports whether the
