@@ -36,9 +36,7 @@ type gateways struct {
 // newGateways returns the gateways on a desk. The platform's key must exist.
 func newGateways(ctx context.Context, c *config.Config, service *control.Service, observe func(*gateway.Record), log *slog.Logger) (*gateways, error) {
 	g := &gateways{service: service, log: log, observe: observe}
-	g.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) {
-		return storeSessions{service.Store}, nil
-	}, 0)
+	g.sessions = gateway.NewSessions(g.session, 0)
 	signer, err := g.signer(ctx)
 	if err != nil {
 		return nil, err
@@ -62,7 +60,7 @@ func newGateways(ctx context.Context, c *config.Config, service *control.Service
 func (g *gateways) newOAuth(c *config.Config, apps *gateway.Apps) (*oauth.Handler, error) {
 	o := oauth.Options{Apps: apps, Deadline: c.Request.Timeout, Log: g.log, Observe: g.observe}
 	o.Service = session.NewService(session.Options{
-		Change: g.service.Issuer.Change, Read: g.service.Store.Read, Session: storeSessions{g.service.Store}.Session, Box: g.service.Box,
+		Change: g.service.Issuer.Change, Read: g.service.Store.Read, Session: g.session, Box: g.service.Box,
 		Forget:    g.sessions.Forget,
 		Lifetimes: session.Lifetimes{Code: c.OAuth.Code, Access: c.OAuth.Access, Refresh: c.OAuth.Refresh},
 	})
@@ -141,13 +139,7 @@ func (g *gateways) reload(ctx context.Context) error {
 	return nil
 }
 
-// storeSessions looks up sessions in a store without opening a reader.
-type storeSessions struct{ store.Store }
-
-// Session returns the session whose key has the digest.
-func (s storeSessions) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
-	return store.Session(ctx, s.Store, digest)
+// session returns the session whose key has the digest.
+func (g *gateways) session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
+	return store.Session(ctx, g.service.Store, digest)
 }
-
-// Close does nothing: the store stays open.
-func (storeSessions) Close() error { return nil }

@@ -2,7 +2,7 @@
 // what limits of time and size. What a call says on the wire, and how it is answered, is in the packages below.
 //
 //	apps := gateway.NewApps(issuer.Catalogue, log)
-//	sessions := gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return st.Read(ctx) }, 0)
+//	sessions := gateway.NewSessions(find, 0) // a session by its digest, in the store
 //	handler := alipay.New(alipay.Options{Issuer: issuer, Apps: apps, Sessions: sessions, Signer: signer, …})
 //	server := gateway.NewServer(handler, gateway.ServerLimits{}, log)
 //

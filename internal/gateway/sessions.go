@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -8,25 +9,16 @@ import (
 	"faquan/internal/benefit"
 )
 
-// SessionReader is the part of a store's reader that Sessions needs, which sees everything committed before it was
-// opened.
-type SessionReader interface {
-	// Session returns the session whose key has the digest; nil when there is none.
-	Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error)
-	Close() error
-}
-
 // Sessions finds sessions by their keys. It is safe for concurrent use.
 //
-// Sessions are many and opening a reader is dear (an embedded store first writes out what it holds back), so
-// answers are remembered, also that there is no such session, and keys that are looked up at the same time
-// share a reader: at most one is open at any moment, whatever keys callers make up.
+// Answers are remembered, also that there is no such session. Keys that are looked up at the same time share a round, and
+// at any moment one of them is read, whatever keys callers make up.
 //
 // What is remembered is exact as long as Forget is called after each change of sessions: an answer that was read
 // before the call is never given to a request that comes after it. Whether a session has expired or was revoked is
 // for the caller to see each time (benefit.Session.GoodAt).
 type Sessions struct {
-	open    func(context.Context) (SessionReader, error)
+	read    func(context.Context, benefit.Digest) (*benefit.Session, error)
 	entries int
 
 	reading chan struct{} // has room for one: the round that reads
@@ -34,15 +26,15 @@ type Sessions struct {
 	mu         sync.Mutex
 	generation int // counts calls of Forget
 	now, last  map[benefit.Digest]*benefit.Session
-	next       *round // collects keys for the next reader; nil when no caller waits
+	next       *round // collects keys; nil when no caller waits
 }
 
-// round is the look-ups that share one reader. Found and err are set when done is closed.
+// round is the look-ups that are read one after the other. Found has the keys that are wanted, and with err what was read
+// once done is closed.
 type round struct {
-	wanted []benefit.Digest
-	found  map[benefit.Digest]*benefit.Session
-	err    error
-	done   chan struct{}
+	found map[benefit.Digest]*benefit.Session
+	err   error
+	done  chan struct{}
 }
 
 const (
@@ -50,15 +42,12 @@ const (
 	readSessions    = 5 * time.Second // how long one round may read
 )
 
-// NewSessions makes a source of sessions over what open opens. It remembers up to twice entries answers, 0 being
-// the default of 32768: when one generation is full it becomes the last one, and what is asked for from there
-// moves on.
-func NewSessions(open func(context.Context) (SessionReader, error), entries int) *Sessions {
-	if entries <= 0 {
-		entries = defaultSessions
-	}
+// NewSessions makes a source of sessions. Read returns the session whose key has the digest, nil when there is none; it
+// sees everything committed before. Up to twice entries answers are remembered, 0 being the default of 32768: when one
+// generation is full it becomes the last one, and what is asked for from there moves on.
+func NewSessions(read func(context.Context, benefit.Digest) (*benefit.Session, error), entries int) *Sessions {
 	return &Sessions{
-		open: open, entries: entries, reading: make(chan struct{}, 1), now: map[benefit.Digest]*benefit.Session{},
+		read: read, entries: cmp.Or(entries, defaultSessions), reading: make(chan struct{}, 1), now: map[benefit.Digest]*benefit.Session{},
 	}
 }
 
@@ -75,7 +64,7 @@ func (s *Sessions) Forget(digests ...benefit.Digest) {
 		delete(s.now, digest)
 		delete(s.last, digest)
 	}
-	// The round that collects has no reader yet, so it may go on.
+	// The round that collects has read nothing yet, so it may go on.
 }
 
 // Session returns the access session of a key, expired and revoked ones too; nil when there is none: an authorization
@@ -94,13 +83,12 @@ func (s *Sessions) find(ctx context.Context, digest benefit.Digest) (*benefit.Se
 		s.mu.Unlock()
 		return known, nil
 	}
-	r := s.next
-	if r == nil {
-		r = &round{done: make(chan struct{})}
-		s.next = r
-		go s.run(r)
+	if s.next == nil {
+		s.next = &round{found: map[benefit.Digest]*benefit.Session{}, done: make(chan struct{})}
+		go s.run(s.next)
 	}
-	r.wanted = append(r.wanted, digest)
+	r := s.next
+	r.found[digest] = nil
 	s.mu.Unlock()
 	select {
 	case <-r.done:
@@ -110,42 +98,32 @@ func (s *Sessions) find(ctx context.Context, digest benefit.Digest) (*benefit.Se
 	}
 }
 
-// run reads for a round when the one before has finished; until then the round collects.
+// run reads for a round when the one before has finished; until then the round collects. What it reads is remembered,
+// unless sessions change meanwhile.
 func (s *Sessions) run(r *round) {
 	s.reading <- struct{}{}
 	defer func() { <-s.reading }()
 	s.mu.Lock()
-	if s.next == r {
-		s.next = nil
-	}
+	s.next = nil
 	generation := s.generation
 	s.mu.Unlock()
 
-	r.found, r.err = s.read(r.wanted)
-	if r.err == nil {
-		s.remember(r.found, generation)
-	}
-	close(r.done)
-}
-
-func (s *Sessions) read(wanted []benefit.Digest) (map[benefit.Digest]*benefit.Session, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), readSessions) // it is read for many callers
 	defer cancel()
-	reader, err := s.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer reader.Close()
-	found := make(map[benefit.Digest]*benefit.Session, len(wanted))
-	for _, digest := range wanted {
-		if _, again := found[digest]; again {
-			continue
-		}
-		if found[digest], err = reader.Session(ctx, digest); err != nil {
-			return nil, err
+	for digest := range r.found {
+		if r.found[digest], r.err = s.read(ctx, digest); r.err != nil {
+			r.found = nil
+			break
 		}
 	}
-	return found, nil
+	s.mu.Lock()
+	if s.generation == generation {
+		for digest, session := range r.found {
+			s.add(digest, session)
+		}
+	}
+	s.mu.Unlock()
+	close(r.done)
 }
 
 // remembered needs the lock. ok is false when nothing is known of the digest.
@@ -157,18 +135,6 @@ func (s *Sessions) remembered(digest benefit.Digest) (session *benefit.Session, 
 		s.add(digest, session)
 	}
 	return session, ok
-}
-
-// remember keeps what was read, unless sessions changed since the reader was asked for.
-func (s *Sessions) remember(found map[benefit.Digest]*benefit.Session, generation int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.generation != generation {
-		return
-	}
-	for digest, session := range found {
-		s.add(digest, session)
-	}
 }
 
 // add needs the lock.

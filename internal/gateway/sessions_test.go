@@ -19,11 +19,10 @@ type grants struct {
 	mu    sync.Mutex
 	rows  map[benefit.Digest]*benefit.Session
 	err   error
-	enter chan struct{} // if set: a reader waits here before it looks
-	opens atomic.Int32
+	enter chan struct{} // if set: a look-up waits here for its end
 	asked atomic.Int32
-	open  atomic.Int32 // readers now
-	most  atomic.Int32 // readers at a time
+	open  atomic.Int32 // look-ups now
+	most  atomic.Int32 // look-ups at a time
 }
 
 func newGrants(keys ...string) *grants {
@@ -41,38 +40,18 @@ func (g *grants) put(key string, merchant benefit.MerchantID) {
 	g.rows[d] = &benefit.Session{Digest: d, Merchant: merchant}
 }
 
-// view is what a reader sees: the rows as they were when it was opened.
-type view struct {
-	of   *grants
-	rows map[benefit.Digest]*benefit.Session
-}
-
-func (g *grants) read(context.Context) (gateway.SessionReader, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.opens.Add(1)
-	if g.err != nil {
-		return nil, g.err
-	}
+// read finds the row as it is when the look-up begins.
+func (g *grants) read(_ context.Context, d benefit.Digest) (*benefit.Session, error) {
+	g.asked.Add(1)
 	g.most.Store(max(g.most.Load(), g.open.Add(1)))
-	v := view{of: g, rows: map[benefit.Digest]*benefit.Session{}}
-	for d, s := range g.rows {
-		v.rows[d] = s
+	defer g.open.Add(-1)
+	g.mu.Lock()
+	row, err := g.rows[d], g.err
+	g.mu.Unlock()
+	if g.enter != nil {
+		<-g.enter
 	}
-	return v, nil
-}
-
-func (v view) Session(_ context.Context, d benefit.Digest) (*benefit.Session, error) {
-	v.of.asked.Add(1)
-	if v.of.enter != nil {
-		<-v.of.enter
-	}
-	return v.rows[d], nil
-}
-
-func (v view) Close() error {
-	v.of.open.Add(-1)
-	return nil
+	return row, err
 }
 
 // merchantOf returns whom a key acts for; 0 when there is no such session.
@@ -96,11 +75,8 @@ func TestSessionsAreRemembered(t *testing.T) {
 			t.Fatalf("got %d, %d, %d", a, b, none)
 		}
 	}
-	if n := g.opens.Load(); n != 3 {
-		t.Errorf("three keys cost %d readers", n)
-	}
-	if n := g.open.Load(); n != 0 {
-		t.Errorf("%d readers were left open", n)
+	if n := g.asked.Load(); n != 3 {
+		t.Errorf("three keys cost %d look-ups", n)
 	}
 }
 
@@ -160,7 +136,7 @@ func TestOnlyAccessSessionsAreSessions(t *testing.T) {
 	}
 }
 
-// What a reader found that was opened before Forget is for those alone who asked before.
+// What a look-up finds that began before Forget is for those alone who asked before.
 func TestForgetDuringALookUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGrants("a")
@@ -172,7 +148,7 @@ func TestForgetDuringALookUp(t *testing.T) {
 			synctest.Wait()
 			return got
 		}
-		before := ask() // its reader is open and waits
+		before := ask() // its look-up has begun and waits
 		g.put("a", 7)
 		s.Forget()
 		after := ask()
@@ -193,7 +169,7 @@ func TestForgetOutlivesALookUp(t *testing.T) {
 		g.enter = make(chan struct{})
 		s := gateway.NewSessions(g.read, 0)
 		go merchantOf(t, s, "a")
-		synctest.Wait() // its reader is open and waits
+		synctest.Wait() // its look-up has begun and waits
 		g.put("a", 7)
 		s.Forget()
 		close(g.enter)
@@ -204,8 +180,8 @@ func TestForgetOutlivesALookUp(t *testing.T) {
 	})
 }
 
-// Look-ups at the same time share readers, and there is one at a time.
-func TestLookUpsShareAReader(t *testing.T) {
+// There is one look-up at a time, and one for those who ask for the same key meanwhile.
+func TestLookUpsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGrants("key-0", "key-1", "key-2")
 		g.enter = make(chan struct{})
@@ -218,14 +194,14 @@ func TestLookUpsShareAReader(t *testing.T) {
 				}
 			})
 			if k == 0 {
-				synctest.Wait() // the first reader is open
+				synctest.Wait() // the first look-up has begun
 			}
 		}
 		synctest.Wait()
 		close(g.enter)
 		wg.Wait()
-		if opens, most := g.opens.Load(), g.most.Load(); opens != 2 || most != 1 {
-			t.Errorf("%d readers, %d at a time; want 2, one at a time", opens, most)
+		if most := g.most.Load(); most != 1 {
+			t.Errorf("%d look-ups at a time, want 1", most)
 		}
 		if asked := g.asked.Load(); asked > 51 {
 			t.Errorf("50 keys were looked up %d times", asked)
@@ -241,12 +217,12 @@ func TestSessionsAreBounded(t *testing.T) {
 		merchantOf(t, s, fmt.Sprint("made up ", k))
 		merchantOf(t, s, "used")
 	}
-	if n := g.opens.Load(); n != 201 {
-		t.Errorf("%d readers, want 201: the one that is in use was forgotten", n)
+	if n := g.asked.Load(); n != 201 {
+		t.Errorf("%d look-ups, want 201: the one that is in use was forgotten", n)
 	}
-	g.opens.Store(0)
+	g.asked.Store(0)
 	merchantOf(t, s, "made up 0")
-	if g.opens.Load() != 1 {
+	if g.asked.Load() != 1 {
 		t.Error("the first made-up key is still remembered, 200 later")
 	}
 }

@@ -87,7 +87,7 @@ func worldOn(t *testing.T, s store.Store) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return storetest.Sessions(ctx, s) }, 0)
+	w.sessions = gateway.NewSessions(storetest.Sessions(s), 0)
 	w.Service = session.NewService(session.Options{
 		Change: func(ctx context.Context, fn engine.ChangeFunc) error {
 			w.changes.Add(1)

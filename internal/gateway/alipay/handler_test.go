@@ -201,7 +201,7 @@ func TestTokenExpiry(t *testing.T) {
 func TestUnreadableSessions(t *testing.T) {
 	broken := errors.New("the disk is gone")
 	w := newWorld(t, func(o *alipay.Options) {
-		o.Sessions = gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, broken }, 0)
+		o.Sessions = gateway.NewSessions(func(context.Context, benefit.Digest) (*benefit.Session, error) { return nil, broken }, 0)
 	})
 	w.expect(t, offCall("OTHERS", "K").with("app_auth_token", "token-others"), "40004 SYSTEM_ERROR")
 	if !strings.Contains(w.log.String(), "the disk is gone") {
@@ -361,7 +361,7 @@ func TestOwnFailuresAreNotTheCallers(t *testing.T) {
 		},
 	} {
 		w := newWorld(t, func(o *alipay.Options) {
-			o.Sessions = gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errors.New("of the test") }, 0)
+			o.Sessions = gateway.NewSessions(func(context.Context, benefit.Digest) (*benefit.Session, error) { return nil, errors.New("of the test") }, 0)
 		})
 		for range 100 {
 			call(w)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"faquan/internal/benefit"
 	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay"
@@ -27,7 +28,7 @@ var undecidedCauses = map[string]func(t *testing.T) []*wire.Answer{
 	},
 	"session": func(t *testing.T) []*wire.Answer {
 		w := newWorld(t, func(o *alipay.Options) {
-			o.Sessions = gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errors.New("of the test") }, 0)
+			o.Sessions = gateway.NewSessions(func(context.Context, benefit.Digest) (*benefit.Session, error) { return nil, errors.New("of the test") }, 0)
 		})
 		return []*wire.Answer{first(w.call(t, goodCall().with("app_auth_token", "token-others")))}
 	},

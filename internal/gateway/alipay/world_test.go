@@ -231,7 +231,7 @@ func newWorld(t testing.TB, change func(*alipay.Options)) *world {
 			t.Error(err)
 		}
 	})
-	w.sessions = gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return storetest.Sessions(ctx, w.store) }, 0)
+	w.sessions = gateway.NewSessions(storetest.Sessions(w.store), 0)
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
 	o := alipay.Options{
 		Issuer: w, Apps: gateway.NewApps(w.issuer.Catalogue, log), Sessions: w.sessions, Signer: platform(),

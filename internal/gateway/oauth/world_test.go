@@ -2,7 +2,6 @@ package oauth_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -78,7 +77,7 @@ func newWorld(t *testing.T, change ...func(*oauth.Options)) *world {
 		t.Fatal(err)
 	}
 	clock := func() time.Time { return time.UnixMilli(w.now.Load()) }
-	sessions := gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return storetest.Sessions(ctx, s) }, 0)
+	sessions := gateway.NewSessions(storetest.Sessions(s), 0)
 	w.desk = session.NewService(session.Options{
 		Change: issuer.Change, Read: s.Read, Box: box, Forget: sessions.Forget, Clock: clock,
 		Lifetimes: session.Lifetimes{Access: time.Hour, Refresh: 24 * time.Hour},

@@ -1,7 +1,6 @@
 package top_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -157,7 +156,7 @@ func (l *lab) with(change func(*top.Options)) *lab {
 	apps := gateway.NewApps(func() *benefit.Catalogue { return l.issuer.Catalogue() }, log)
 	o := top.Options{
 		Issuer: l, Apps: apps.WithSecrets(func(a *benefit.App) (string, error) { return string(a.AppSecret), nil }),
-		Sessions: gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return storetest.Sessions(ctx, l.store) }, 0),
+		Sessions: gateway.NewSessions(storetest.Sessions(l.store), 0),
 		Finder:   labFinder{l},
 		Clock:    l.now, Log: log,
 	}

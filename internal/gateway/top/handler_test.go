@@ -200,10 +200,10 @@ func TestOptions(t *testing.T) {
 		{"business errors", func(*top.Options) {}, mine("userless"), "50 isp.225"},
 		{"recent business errors", func(o *top.Options) { o.BusinessCode = 15 }, mine("userless"), "15 isp.225"},
 		{"no session store", func(o *top.Options) {
-			o.Sessions = gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errors.New("of the test") }, 0)
+			o.Sessions = gateway.NewSessions(func(context.Context, benefit.Digest) (*benefit.Session, error) { return nil, errors.New("of the test") }, 0)
 		}, sellerCall("nick"), "10 isp.system-busy"},
 		{"no session store, activity.send", func(o *top.Options) {
-			o.Sessions = gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errors.New("of the test") }, 0)
+			o.Sessions = gateway.NewSessions(func(context.Context, benefit.Digest) (*benefit.Session, error) { return nil, errors.New("of the test") }, 0)
 		}, mine("carol"), "50 isp.E1000"},
 	} {
 		l := newActivityLab(t, nil).with(test.change)
@@ -554,7 +554,7 @@ func TestRefusedBatchIsNoStranger(t *testing.T) {
 // What is no attempt to authenticate does not use up what is explained to those who fail to: calls that the server could
 // not read or look up, and those without a session.
 func TestNoAttemptIsNoFailure(t *testing.T) {
-	broken := gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errors.New("of the test") }, 0)
+	broken := gateway.NewSessions(func(context.Context, benefit.Digest) (*benefit.Session, error) { return nil, errors.New("of the test") }, 0)
 	sessionless := sellerCall("nick")
 	delete(sessionless, "session")
 	unread := func(cause error) func(*lab) {

@@ -205,7 +205,7 @@ func (l *lab) start() {
 	apps := gateway.NewApps(func() *benefit.Catalogue { return l.issuer.Catalogue() }, log)
 	l.Handler = top.New(top.Options{
 		Issuer: l, Apps: apps.WithSecrets(func(a *benefit.App) (string, error) { return string(a.AppSecret), nil }),
-		Sessions: gateway.NewSessions(func(ctx context.Context) (gateway.SessionReader, error) { return storetest.Sessions(ctx, l.store) }, 0),
+		Sessions: gateway.NewSessions(storetest.Sessions(l.store), 0),
 		Finder:   labFinder{l},
 		Clock:    l.now, Log: log,
 	})

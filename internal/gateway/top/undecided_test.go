@@ -65,7 +65,7 @@ var undecidedCauses = map[string]func(t *testing.T, c *labCall) []string{
 	},
 	"session": func(t *testing.T, c *labCall) []string {
 		l := newActivityLab(t, nil).with(func(o *top.Options) {
-			o.Sessions = gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errOfTheTest }, 0)
+			o.Sessions = gateway.NewSessions(func(context.Context, benefit.Digest) (*benefit.Session, error) { return nil, errOfTheTest }, 0)
 		})
 		return []string{l.post(c, wire.JSON)}
 	},
@@ -196,7 +196,7 @@ func checkUndecided(t *testing.T, what string, row []string, answer string) {
 // A call of activity.send that did not come as far as its parameters names the caller's trace id all the same.
 func TestTheTraceOfAnUnreadSession(t *testing.T) {
 	l := newActivityLab(t, nil).with(func(o *top.Options) {
-		o.Sessions = gateway.NewSessions(func(context.Context) (gateway.SessionReader, error) { return nil, errOfTheTest }, 0)
+		o.Sessions = gateway.NewSessions(func(context.Context, benefit.Digest) (*benefit.Session, error) { return nil, errOfTheTest }, 0)
 	})
 	for _, test := range []struct {
 		change object

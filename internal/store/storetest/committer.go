@@ -177,16 +177,9 @@ func Write(ctx context.Context, st store.Store, clock benefit.Instant, changes *
 	return tx.Commit(ctx, changes)
 }
 
-// SessionReader is a reader that finds sessions, as gateways want it.
-type SessionReader struct{ store.Reader }
-
-// Session returns the session whose key has the digest.
-func (r SessionReader) Session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
-	return store.Session(ctx, r.Reader, digest)
-}
-
-// Sessions opens a reader of the sessions of a store.
-func Sessions(ctx context.Context, st store.Store) (SessionReader, error) {
-	r, err := st.Read(ctx)
-	return SessionReader{r}, err
+// Sessions returns a function that finds the sessions of a store, as gateways want it.
+func Sessions(st store.Store) func(context.Context, benefit.Digest) (*benefit.Session, error) {
+	return func(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
+		return store.Session(ctx, st, digest)
+	}
 }
