@@ -1,11 +1,13 @@
 package alipay
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -25,16 +27,11 @@ type Issuer interface {
 	Issue(ctx context.Context, r *benefit.Request) (benefit.Outcome, error)
 }
 
-// Sessions finds the session behind an app_auth_token, nil when there is none; *gateway.Sessions is one.
-type Sessions interface {
-	Session(ctx context.Context, key string) (*benefit.Session, error)
-}
-
 // Options of a Handler.
 type Options struct {
 	Issuer   Issuer
 	Apps     *gateway.Apps
-	Sessions Sessions
+	Sessions *gateway.Sessions // those behind an app_auth_token
 	// Signer signs the answers with the platform's key: see wire.NewKeySigner and Handler.SetSigner.
 	Signer wire.Signer
 	// Limits bounds what is read of a request; zero fields take their defaults.
@@ -58,13 +55,17 @@ type Options struct {
 
 // Handler serves the gateway. It is safe for concurrent use.
 type Handler struct {
-	o       Options
-	signer  atomic.Pointer[wire.FailureCache]
-	methods map[string]method
+	o      Options
+	signer atomic.Pointer[wire.FailureCache]
 }
 
-// method is an API. It gives the answer of a success, or the refusal.
-type method func(ctx context.Context, c *call) (answer, *wire.Error)
+// methods are the APIs by their names. Each returns the answer of a success, or the refusal.
+var methods = map[string]func(h *Handler, ctx context.Context, c *call) (answer, *wire.Error){
+	"alipay.marketing.voucher.send": (*Handler).voucherSend,
+}
+
+// Methods returns the names of the APIs of the gateway.
+func Methods() []string { return slices.Sorted(maps.Keys(methods)) }
 
 // answer writes the API's own members of a success.
 type answer func(n *wire.Node)
@@ -80,27 +81,17 @@ type call struct {
 	record  gateway.Record
 }
 
-const voucherSend = "alipay.marketing.voucher.send"
-
-// Methods returns the names of the APIs of the gateway.
-func Methods() []string { return []string{voucherSend} }
-
 // cachedFailures is how many signatures of failures are remembered, times two at most.
 const cachedFailures = 1024
 
 // New makes the handler of the gateway. Mount it at Path, or at the root: other paths are not found.
 func New(o Options) *Handler {
-	if o.Deadline <= 0 {
-		o.Deadline = 5 * time.Second
-	}
+	o.Deadline = cmp.Or(o.Deadline, 5*time.Second)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
 	h := &Handler{o: o}
-	h.methods = map[string]method{voucherSend: h.voucherSend}
 	h.SetSigner(o.Signer)
 	return h
 }
@@ -156,7 +147,7 @@ func (h *Handler) serve(ctx context.Context, c *call) (success answer, bad *wire
 		return nil, bad
 	}
 	c.record.Outcome = gateway.Invalid // unless the method says otherwise
-	return h.methods[c.req.Method()](ctx, c)
+	return methods[c.req.Method()](h, ctx, c)
 }
 
 // authenticate runs the checks of the protocol, the last of which is the signature. A refusal for something that only a
@@ -164,7 +155,7 @@ func (h *Handler) serve(ctx context.Context, c *call) (success answer, bad *wire
 func (h *Handler) authenticate(c *call) *wire.Error {
 	var app *gateway.App
 	policy := wire.Policy{
-		KnownMethod: func(name string) bool { return h.methods[name] != nil },
+		KnownMethod: func(name string) bool { return methods[name] != nil },
 		Key: func(appID string) (*rsa.PublicKey, *wire.Error) {
 			if app = c.apps.ByAppID(appID); app == nil {
 				return nil, wire.ErrInvalidAppID
