@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strconv"
@@ -49,10 +50,7 @@ func answerOf(app *benefit.App, g *session.Grant) *answer {
 // names returns who the session stands for: its user, or else its merchant.
 func names(app *benefit.App, g *session.Grant) (userID, nick, openUID string) {
 	if g.User == nil {
-		if nick = g.Merchant.Title; nick == "" {
-			nick = g.Merchant.Name
-		}
-		return strconv.FormatInt(g.Merchant.SellerID, 10), nick, ""
+		return strconv.FormatInt(g.Merchant.SellerID, 10), cmp.Or(g.Merchant.Title, g.Merchant.Name), ""
 	}
 	nick = g.User.Name
 	for _, i := range slices.Backward(g.User.Identifiers) { // the first of a type wins

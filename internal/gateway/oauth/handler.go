@@ -1,9 +1,11 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -13,6 +15,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
+	"faquan/internal/gateway/form"
 	"faquan/internal/session"
 )
 
@@ -63,14 +66,10 @@ const (
 
 // New makes the handler.
 func New(o Options) *Handler {
-	if o.Deadline <= 0 {
-		o.Deadline = 5 * time.Second
-	}
+	o.Deadline = cmp.Or(o.Deadline, 5*time.Second)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Clock == nil {
 		o.Clock = time.Now
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{o: o, attempts: rate.NewLimiter(rate.Every(attemptsEvery), attemptsBurst)}
 	h.mux.HandleFunc("GET "+AuthorizePath, h.ask)
@@ -110,14 +109,30 @@ func same(given, want string) bool {
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
-// one returns the value of a parameter; ok is false when it is there with different values, of which none is to be
+// single returns the values of parameters. It refuses one that is there with different values, of which none is to be
 // believed.
-func one(form url.Values, name string) (value string, ok bool) {
-	all := form[name]
-	for _, v := range all {
-		if v != all[0] {
-			return "", false
+func single(sent url.Values, names ...string) (map[string]string, *refusal) {
+	values := map[string]string{}
+	for _, name := range names {
+		values[name] = sent.Get(name)
+		for _, v := range sent[name] {
+			if v != values[name] {
+				return nil, invalid("参数重复：" + name)
+			}
 		}
 	}
-	return form.Get(name), true
+	return values, nil
+}
+
+// badForm returns the refusal of a request whose form was read with the error.
+func badForm(err error) *refusal {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, form.ErrBusy):
+		return errBusy
+	case errors.Is(err, form.ErrSlow):
+		return invalid(form.Slow.Text)
+	}
+	return invalid("请求格式不正确")
 }

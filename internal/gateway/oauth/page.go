@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"faquan/internal/gateway"
 )
 
 const style = `body{font:16px/1.6 sans-serif;max-width:32em;margin:3em auto;padding:0 1em}
@@ -20,12 +22,12 @@ const head = `<!DOCTYPE html>
 `
 
 var formTemplate = template.Must(template.New("form").Parse(head + `<h1>授权</h1>
-<p>应用 <b>{{.App}}</b>（{{.AppKey}}）申请代表商家调用本平台的接口。</p>
+<p>应用 <b>{{.App.Name}}</b>（{{.App.AppKey}}）申请代表商家调用本平台的接口。</p>
 <p>同意后将返回 <code>{{.URI}}</code></p>
 {{with .Problem}}<p class="problem" role="alert">{{.}}</p>
 {{end}}<form method="post" action="/authorize">
 <input type="hidden" name="response_type" value="code">
-<input type="hidden" name="client_id" value="{{.AppKey}}">
+<input type="hidden" name="client_id" value="{{.App.AppKey}}">
 <input type="hidden" name="redirect_uri" value="{{.URI}}">
 <input type="hidden" name="state" value="{{.State}}">
 <input type="hidden" name="view" value="{{.View}}">
@@ -40,23 +42,18 @@ var errorTemplate = template.Must(template.New("error").Parse(head + `<h1>无法
 <p class="problem" role="alert">{{.}}</p></body></html>
 `))
 
-// formPage is the page that asks for consent, again when there was a problem. The key is never filled in.
-type formPage struct {
-	asked          *consentRequest
+// consent is a checked request for consent, and what the person has entered so far but the key.
+type consent struct {
+	App            *gateway.App
+	redirect       *url.URL // one of the app's
+	URI            string   // the same, as sent
+	State, View    string
 	Merchant, User string
-	Problem        string
+	Problem        string // why it is asked again
 }
 
-// What the template shows of the request.
-
-func (p *formPage) App() string    { return p.asked.app.Name }
-func (p *formPage) AppKey() string { return p.asked.app.AppKey }
-func (p *formPage) URI() string    { return p.asked.uri }
-func (p *formPage) State() string  { return p.asked.state }
-func (p *formPage) View() string   { return p.asked.view }
-
-func showForm(w http.ResponseWriter, status int, p *formPage) {
-	show(w, status, formTemplate, p, originOf(p.asked.redirect))
+func showForm(w http.ResponseWriter, status int, c *consent) {
+	show(w, status, formTemplate, c, originOf(c.redirect))
 }
 
 func showError(w http.ResponseWriter, status int, text string) {

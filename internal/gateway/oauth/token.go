@@ -13,7 +13,6 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
-	"faquan/internal/gateway/form"
 	"faquan/internal/session"
 )
 
@@ -22,20 +21,23 @@ type refusal struct {
 	Error       string `json:"error"`
 	Description string `json:"error_description"`
 	status      int
+	outcome     gateway.Outcome
 }
 
 func invalid(description string) *refusal {
-	return &refusal{"invalid_request", description, http.StatusBadRequest}
+	return &refusal{"invalid_request", description, http.StatusBadRequest, gateway.Invalid}
 }
 
 // One answer for all that is wrong with who asks: which app keys exist is not disclosed.
-var errClient = &refusal{"invalid_client", "client_id或client_secret不正确", http.StatusBadRequest}
+var errClient = &refusal{"invalid_client", "client_id或client_secret不正确", http.StatusBadRequest, gateway.Unauthorized}
 
 var (
-	errDisabled = &refusal{"unauthorized_client", "应用已停用", http.StatusBadRequest}
-	errLimited  = &refusal{"temporarily_unavailable", "调用过于频繁，请稍后再试", http.StatusTooManyRequests}
-	errBusy     = &refusal{"temporarily_unavailable", "系统繁忙，请稍后再试", http.StatusServiceUnavailable}
-	errType     = &refusal{"unsupported_grant_type", "grant_type只支持authorization_code和refresh_token", http.StatusBadRequest}
+	errDisabled = &refusal{"unauthorized_client", "应用已停用", http.StatusBadRequest, gateway.Unauthorized}
+	errLimited  = &refusal{"temporarily_unavailable", "调用过于频繁，请稍后再试", http.StatusTooManyRequests, gateway.Limited}
+	errBusy     = &refusal{"temporarily_unavailable", "系统繁忙，请稍后再试", http.StatusServiceUnavailable, gateway.Busy}
+	errType     = &refusal{
+		"unsupported_grant_type", "grant_type只支持authorization_code和refresh_token", http.StatusBadRequest, gateway.Invalid,
+	}
 )
 
 // grantRefusals are what is wrong with a code or a refresh token.
@@ -65,35 +67,17 @@ func (h *Handler) token(w http.ResponseWriter, r *http.Request) {
 			body = answerOf(app.App, g)
 		}
 	}
-	status := http.StatusOK
+	status, outcome := http.StatusOK, gateway.Answered
 	if bad != nil {
-		body, status = bad, bad.status
+		body, status, outcome = bad, bad.status, bad.outcome
 		h.logRefusal(r, app, bad)
 	}
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	w.WriteHeader(status)
 	_ = encode(w, body)
 	if h.o.Observe != nil {
-		h.o.Observe(&gateway.Record{Protocol: "oauth", Method: TokenPath, Outcome: outcomeOf(bad), Took: time.Since(start)})
+		h.o.Observe(&gateway.Record{Protocol: "oauth", Method: TokenPath, Outcome: outcome, Took: time.Since(start)})
 	}
-}
-
-// outcomeOf returns the outcome of a call of /token, bad being nil for a success.
-func outcomeOf(bad *refusal) gateway.Outcome {
-	if bad == nil {
-		return gateway.Answered
-	}
-	switch bad.status {
-	case http.StatusTooManyRequests:
-		return gateway.Limited
-	case http.StatusServiceUnavailable:
-		return gateway.Busy
-	}
-	switch bad.Error {
-	case "invalid_client", "unauthorized_client", "invalid_grant":
-		return gateway.Unauthorized
-	}
-	return gateway.Invalid
 }
 
 // encode writes JSON. Characters of HTML are not escaped, since the Java SDKs misread the letters of \u003c.
@@ -121,23 +105,10 @@ func tokenForm(r *http.Request) (map[string]string, *refusal) {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "multipart/form-data" {
 		parse = func() error { return r.ParseMultipartForm(maxForm) }
 	}
-	switch err := parse(); {
-	case errors.Is(err, form.ErrBusy):
-		return nil, errBusy
-	case errors.Is(err, form.ErrSlow):
-		return nil, invalid(form.Slow.Text)
-	case err != nil:
-		return nil, invalid("请求格式不正确")
+	if bad := badForm(parse()); bad != nil {
+		return nil, bad
 	}
-	values := map[string]string{}
-	for _, name := range []string{"grant_type", "client_id", "client_secret", "code", "redirect_uri", "refresh_token"} {
-		value, ok := one(r.Form, name)
-		if !ok {
-			return nil, invalid("参数重复：" + name)
-		}
-		values[name] = value
-	}
-	return values, nil
+	return single(r.Form, "grant_type", "client_id", "client_secret", "code", "redirect_uri", "refresh_token")
 }
 
 // client finds the app that asks, by its key and secret, which may also come as RFC 6749, 2.3.1 has it.
@@ -170,28 +141,32 @@ func (h *Handler) client(r *http.Request, form map[string]string) (*gateway.App,
 }
 
 func (h *Handler) grant(ctx context.Context, app *gateway.App, form map[string]string) (*session.Grant, *refusal) {
+	var g *session.Grant
+	var err error
 	switch form["grant_type"] {
 	case "":
-		return nil, invalid("缺少参数：grant_type")
+		return nil, missing("grant_type")
 	case "authorization_code":
 		for _, name := range []string{"code", "redirect_uri"} {
 			if form[name] == "" {
-				return nil, invalid("缺少参数：" + name)
+				return nil, missing(name)
 			}
 		}
-		g, err := h.o.Service.Exchange(ctx, app.ID, form["code"], form["redirect_uri"])
-		return h.grantFrom(app.App, g, err)
+		g, err = h.o.Service.Exchange(ctx, app.ID, form["code"], form["redirect_uri"])
 	case "refresh_token":
 		if form["refresh_token"] == "" {
-			return nil, invalid("缺少参数：refresh_token")
+			return nil, missing("refresh_token")
 		}
-		g, err := h.o.Service.Refresh(ctx, app.ID, form["refresh_token"])
-		return h.grantFrom(app.App, g, err)
+		g, err = h.o.Service.Refresh(ctx, app.ID, form["refresh_token"])
+	default:
+		return nil, errType
 	}
-	return nil, errType
+	return h.grantFrom(app.App, g, err)
 }
 
-// grantFrom logs what was given out to the app, and says what the errors of the desk are on this wire.
+func missing(name string) *refusal { return invalid("缺少参数：" + name) }
+
+// grantFrom logs what was given out to the app, or returns the refusal for an error of the desk.
 func (h *Handler) grantFrom(app *benefit.App, g *session.Grant, err error) (*session.Grant, *refusal) {
 	if err == nil {
 		h.o.Log.Info("session issued", "app", app.Name, "digest", g.Digest.String()[:8], "merchant", g.Merchant.Name)
@@ -199,7 +174,7 @@ func (h *Handler) grantFrom(app *benefit.App, g *session.Grant, err error) (*ses
 	}
 	for _, r := range grantRefusals {
 		if errors.Is(err, r.err) {
-			return nil, &refusal{"invalid_grant", r.text, http.StatusBadRequest}
+			return nil, &refusal{"invalid_grant", r.text, http.StatusBadRequest, gateway.Unauthorized}
 		}
 	}
 	h.o.Log.Warn("cannot issue a session", "app", app.Name, "err", err)
