@@ -2,9 +2,8 @@ package wire
 
 import "cmp"
 
-// Error is a refusal in the platform's words. Code, Msg and SubCode are never
-// empty, since the Java, .NET and Python SDKs take an answer without sub_code as a
-// success whatever its code says.
+// Error is a refusal in the platform's words. Code, Msg and SubCode are never empty, since the Java, .NET and Python SDKs
+// take an answer without sub_code as a success whatever its code is.
 type Error struct {
 	Code    string // gateway code, such as "40002"
 	Msg     string // the fixed English text of Code
@@ -13,12 +12,10 @@ type Error struct {
 	ASCII   string // the same in English, for an answer in ASCII; "" is made of Msg and SubCode
 }
 
-// Error returns the code and texts for a log. SubMsg may hold the caller's own parameters (see Policy), so it is left
-// out.
+// Error returns the codes for a log. SubMsg is left out, because it may hold the caller's own parameters.
 func (e *Error) Error() string { return "alipay: " + e.Code + " " + e.SubCode }
 
-// Is makes errors.Is match any Error of the same code and sub_code, whatever its
-// sub_msg says.
+// Is makes errors.Is match any Error of the same code and sub_code.
 func (e *Error) Is(target error) bool {
 	other, ok := target.(*Error)
 	return ok && e.Code == other.Code && e.SubCode == other.SubCode
@@ -41,27 +38,16 @@ func (e *Error) withASCII(text string) *Error {
 // ascii returns the sub_msg of an answer in ASCII.
 func (e *Error) ascii() string { return cmp.Or(e.ASCII, e.Msg+": "+e.SubCode) }
 
-// Gateway codes and their messages.
-const (
-	codeUnavailable = "20000"
-	codeToken       = "20001"
-	codeMissing     = "40001"
-	codeInvalid     = "40002"
-	codeConditions  = "40003"
-	codeBusiness    = "40004"
-	codeLimited     = "40005"
-	codePermission  = "40006"
-)
-
+// messages are the texts of the gateway codes.
 var messages = map[string]string{
-	codeUnavailable: "Service Currently Unavailable",
-	codeToken:       "Insufficient Token Permissions",
-	codeMissing:     "Missing Required Arguments",
-	codeInvalid:     "Invalid Arguments",
-	codeConditions:  "Insufficient Conditions",
-	codeBusiness:    "Business Failed",
-	codeLimited:     "Call Limited",
-	codePermission:  "Insufficient Permissions",
+	"20000": "Service Currently Unavailable",
+	"20001": "Insufficient Token Permissions",
+	"40001": "Missing Required Arguments",
+	"40002": "Invalid Arguments",
+	"40003": "Insufficient Conditions",
+	"40004": "Business Failed",
+	"40005": "Call Limited",
+	"40006": "Insufficient Permissions",
 }
 
 func newError(code, subCode, subMsg string) *Error {
@@ -74,7 +60,7 @@ func Business(subCode, subMsg string) *Error {
 	if subCode == "" {
 		subCode = "SYSTEM_ERROR"
 	}
-	return newError(codeBusiness, subCode, subMsg)
+	return newError("40004", subCode, subMsg)
 }
 
 // InvalidParameter is the platform's sub_code for every rule of biz_content.
@@ -86,38 +72,34 @@ func Invalid(member, rule string) *Error { return Business(InvalidParameter, "�
 // The refusals of the gateway. The spelling "unknow" is the platform's.
 var (
 	// ErrUnknown: the outcome is unknown; the same call may be sent again.
-	ErrUnknown = newError(codeUnavailable, "isp.unknow-error", "系统繁忙")
+	ErrUnknown = newError("20000", "isp.unknow-error", "系统繁忙")
 
-	ErrInvalidAppAuthToken     = newError(codeToken, "aop.invalid-app-auth-token", "无效的应用授权令牌")
-	ErrAppAuthTokenTimeOut     = newError(codeToken, "aop.app-auth-token-time-out", "应用授权令牌已过期")
-	ErrMissingMethod           = newError(codeMissing, "isv.missing-method", "缺少方法名参数")
-	ErrMissingSignature        = newError(codeMissing, "isv.missing-signature", "缺少签名参数")
-	ErrMissingSignatureType    = newError(codeMissing, "isv.missing-signature-type", "缺少签名类型参数")
-	ErrMissingAppID            = newError(codeMissing, "isv.missing-app-id", "缺少appId参数")
-	ErrMissingTimestamp        = newError(codeMissing, "isv.missing-timestamp", "缺少时间戳参数")
-	ErrMissingVersion          = newError(codeMissing, "isv.missing-version", "缺少版本参数")
-	ErrInvalidParameter        = newError(codeInvalid, "isv.invalid-parameter", "参数无效")
-	ErrInvalidMethod           = newError(codeInvalid, "isv.invalid-method", "不存在的方法名")
-	ErrInvalidFormat           = newError(codeInvalid, "isv.invalid-format", "无效的数据格式，仅支持JSON")
-	ErrInvalidSignatureType    = newError(codeInvalid, "isv.invalid-signature-type", "无效的签名类型，支持RSA2和RSA")
-	ErrInvalidSignature        = newError(codeInvalid, "isv.invalid-signature", "无效签名")
-	ErrInvalidEncryptType      = newError(codeInvalid, "isv.invalid-encrypt-type", "不支持的加密类型，请勿传入encrypt_type")
-	ErrInvalidAppID            = newError(codeInvalid, "isv.invalid-app-id", "无效的AppID参数")
-	ErrInvalidTimestamp        = newError(codeInvalid, "isv.invalid-timestamp", "非法的时间戳参数，格式应为yyyy-MM-dd HH:mm:ss")
-	ErrInvalidCharset          = newError(codeInvalid, "isv.invalid-charset", "字符集错误，支持utf-8、gbk、gb2312和gb18030").withASCII("charset must be utf-8, gbk, gb2312 or gb18030")
-	ErrIllegalJSON             = newError(codeInvalid, "isv.illegal-json", "业务参数biz_content不是合法的JSON对象")
-	ErrMissingSignatureConfig  = newError(codeConditions, "isv.missing-signature-config", "应用未配置对应签名算法的公钥")
-	ErrInvalidAppState         = newError(codeConditions, "isv.invalid-app-state", "应用状态不可用")
-	ErrAppCallLimited          = newError(codeLimited, "isv.app-call-limited", "应用调用次数超限")
-	ErrInsufficientPermissions = newError(codePermission, "isv.insufficient-isv-permissions", "应用没有调用当前接口的权限")
+	ErrInvalidAppAuthToken     = newError("20001", "aop.invalid-app-auth-token", "无效的应用授权令牌")
+	ErrAppAuthTokenTimeOut     = newError("20001", "aop.app-auth-token-time-out", "应用授权令牌已过期")
+	ErrMissingMethod           = newError("40001", "isv.missing-method", "缺少方法名参数")
+	ErrMissingSignature        = newError("40001", "isv.missing-signature", "缺少签名参数")
+	ErrMissingSignatureType    = newError("40001", "isv.missing-signature-type", "缺少签名类型参数")
+	ErrMissingAppID            = newError("40001", "isv.missing-app-id", "缺少appId参数")
+	ErrMissingTimestamp        = newError("40001", "isv.missing-timestamp", "缺少时间戳参数")
+	ErrMissingVersion          = newError("40001", "isv.missing-version", "缺少版本参数")
+	ErrInvalidParameter        = newError("40002", "isv.invalid-parameter", "参数无效")
+	ErrInvalidMethod           = newError("40002", "isv.invalid-method", "不存在的方法名")
+	ErrInvalidFormat           = newError("40002", "isv.invalid-format", "无效的数据格式，仅支持JSON")
+	ErrInvalidSignatureType    = newError("40002", "isv.invalid-signature-type", "无效的签名类型，支持RSA2和RSA")
+	ErrInvalidSignature        = newError("40002", "isv.invalid-signature", "无效签名")
+	ErrInvalidEncryptType      = newError("40002", "isv.invalid-encrypt-type", "不支持的加密类型，请勿传入encrypt_type")
+	ErrInvalidAppID            = newError("40002", "isv.invalid-app-id", "无效的AppID参数")
+	ErrInvalidTimestamp        = newError("40002", "isv.invalid-timestamp", "非法的时间戳参数，格式应为yyyy-MM-dd HH:mm:ss")
+	ErrInvalidCharset          = newError("40002", "isv.invalid-charset", "字符集错误，支持utf-8、gbk、gb2312和gb18030").withASCII("charset must be utf-8, gbk, gb2312 or gb18030")
+	ErrIllegalJSON             = newError("40002", "isv.illegal-json", "业务参数biz_content不是合法的JSON对象")
+	ErrMissingSignatureConfig  = newError("40003", "isv.missing-signature-config", "应用未配置对应签名算法的公钥")
+	ErrInvalidAppState         = newError("40003", "isv.invalid-app-state", "应用状态不可用")
+	ErrAppCallLimited          = newError("40005", "isv.app-call-limited", "应用调用次数超限")
+	ErrInsufficientPermissions = newError("40006", "isv.insufficient-isv-permissions", "应用没有调用当前接口的权限")
 )
 
-// Things that the platform has and faquan does not, each under the nearest code of
-// the platform, with a text that says which.
+// Things that the platform has and faquan does not, each under the nearest code of the platform, with a text that names it.
 var (
-	// ErrSM2 refuses sign_type SM2.
-	ErrSM2 = ErrInvalidSignatureType.With("不支持国密签名类型SM2，请使用RSA2")
-	// ErrCertificateMode refuses app_cert_sn and alipay_root_cert_sn: the app is
-	// known by its public key.
+	ErrSM2             = ErrInvalidSignatureType.With("不支持国密签名类型SM2，请使用RSA2")
 	ErrCertificateMode = ErrMissingSignatureConfig.With("应用未配置证书，请使用公钥模式，勿传入app_cert_sn和alipay_root_cert_sn")
 )

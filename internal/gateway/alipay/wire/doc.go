@@ -3,21 +3,8 @@
 // answer, so that the platform's own SDKs work against faquan with one URL
 // changed. It knows nothing of vouchers, stores or the issuing core.
 //
-// A handler uses it in this order:
-//
-//	req, bad := wire.Parse(r, wire.Limits{})     // always gives a Request to answer under
-//	if bad == nil {
-//		_, bad = policy.Check(req)            // method … signature, in the documented order
-//	}
-//	node := wire.NewNode(req.Charset)
-//	if bad != nil {
-//		node.Failure(bad)
-//	} else {
-//		node.Success()
-//		node.Text("voucher_id", "…")
-//	}
-//	body, err := wire.Seal(req.Method(), node, req.AnswerSignType(), signer)
-//	wire.Send(w, req.Charset, body, traceID)
+// A handler reads a request with Parse, which always gives one to answer under, checks it with Policy.Check, writes a Node,
+// and sends it with Seal and Send: see the example.
 //
 // # Requests
 //
