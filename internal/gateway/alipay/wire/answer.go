@@ -10,12 +10,10 @@ import (
 	"faquan/internal/gateway/form"
 )
 
-// Node is the JSON object that answers a call, written member by member as the
-// bytes that are signed and sent.
+// Node is the JSON object that answers a call, written member by member as the bytes that are signed and sent.
 //
-// SDKs find the signed bytes by searching the whole text for the root name, for
-// "sign" and for "alipay_cert_sn". A value that held one of these would move their
-// cut, and a good answer would fail. So inside the node
+// SDKs find the signed bytes by searching the whole text for the root name, for "sign" and for "alipay_cert_sn". A
+// value that held one of these would move their cut, and a good answer would fail. So inside the node
 //
 //   - sign or alipay_cert_sn as a whole name or value, or at its end after a quote,
 //     has its first letter written as \uXXXX (elsewhere the quote behind it is
@@ -23,13 +21,12 @@ import (
 //   - the "r" of every "_response" is written as \u0072, which covers the root name of
 //     every method and error_response.
 //
-// A JSON parser reads the same text either way. Only codes of digits are used, because
-// Java SDKs decode the letters of \uXXXX wrongly: \u005f reads as K. The exception is a
-// character of the caller that GBK, GB2312 or GB18030 cannot carry: see appendRune.
+// A JSON parser reads the same text either way. Only codes of digits are used, because Java SDKs decode the letters of
+// \uXXXX wrongly: \u005f reads as K. The exception is a character of the caller that GBK, GB2312 or GB18030 cannot
+// carry: see appendRune.
 //
-// Slashes and & < > are written as
-// they are (see Failure for those of a sub_msg): only the Java and PHP SDKs can undo an escaped slash before they verify.
-// What is not valid UTF-8, and a control character that form.ControlEscape cannot
+// Slashes and & < > are written as they are (see Failure for those of a sub_msg): only the Java and PHP SDKs can undo
+// an escaped slash before they verify. What is not valid UTF-8, and a control character that form.ControlEscape cannot
 // write, becomes U+FFFD, or ? where the charset has no such character.
 type Node struct {
 	charset Charset
@@ -47,10 +44,9 @@ func (n *Node) Success() {
 	n.Text("msg", "Success")
 }
 
-// Failure writes a whole failure. The sub_msg may hold text of the caller, such as the
-// name of a parameter, and the type of the answer is text/html: so it is escaped as
-// HTML, as the platform's own is. \u003c would do for a browser, but Java SDKs misread
-// it. For the same reason it is in ASCII when the charset of the request is unknown.
+// Failure writes a whole failure. The sub_msg may hold text of the caller, such as the name of a parameter, and the
+// type of the answer is text/html: so it is escaped as HTML, as the platform's own is. \u003c would do for a browser,
+// but Java SDKs misread it. For the same reason it is in ASCII when the charset of the request is unknown.
 func (n *Node) Failure(e *Error) {
 	text := e.SubMsg
 	if n.charset == escaped {
@@ -133,8 +129,7 @@ func appendEscape(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 }
 
-// Seal signs the node and builds the whole body of the answer. The node must not
-// be used afterwards.
+// Seal signs the node and builds the whole body of the answer. The node must not be used afterwards.
 func Seal(method string, n *Node, t SignType, s Signer) ([]byte, error) {
 	node := append(n.buf, '}')
 	sign, err := s.Sign(t, node)
@@ -159,8 +154,8 @@ func RootName(method string) string {
 	return strings.ReplaceAll(method, ".", "_") + "_response"
 }
 
-// isMethodName accepts 1 to 128 ASCII letters, digits, underscores and single dots
-// between them, beginning with a letter.
+// isMethodName accepts 1 to 128 ASCII letters, digits, underscores and single dots between them, beginning with a
+// letter.
 func isMethodName(method string) bool {
 	if method == "" || len(method) > 128 || strings.Contains(method, "..") {
 		return false
@@ -176,10 +171,9 @@ func isMethodName(method string) bool {
 	return method[len(method)-1] != '.'
 }
 
-// Send writes the body. The status is always 200, since the Node, PHP, Python and
-// gopay SDKs reject every other. The type is text/html, as the real gateway says;
-// the policy beside it keeps a browser from running anything in it. traceID, if not
-// empty, goes into the header that the Java and Node SDKs show to their callers.
+// Send writes the body. The status is always 200, since the Node, PHP, Python and gopay SDKs reject every other. The
+// type is text/html, as the real gateway says; the policy beside it keeps a browser from running anything in it.
+// traceID, if not empty, goes into the header that the Java and Node SDKs show to their callers.
 func Send(w http.ResponseWriter, cs Charset, body []byte, traceID string) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/html;charset="+cs.String())

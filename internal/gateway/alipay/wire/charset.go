@@ -12,23 +12,24 @@ import (
 // Charset is the encoding of a request's parameters and of its answer.
 type Charset uint8
 
-// The charsets of the platform. GB2312 is decoded as its superset GBK, as the
-// callers who write "gb2312" mean what their system calls so.
+// The charsets of the platform. GB2312 is decoded as its superset GBK, as the callers who write "gb2312" mean what
+// their system calls so.
 const (
 	UTF8 Charset = iota
 	GBK
 	GB2312
 	GB18030
 
-	// escaped is the charset of an answer to a request whose own charset is unknown:
-	// all ASCII, so that every client reads and verifies it whatever it decodes with.
-	// Failure writes ASCII texts only, see Error.ASCII; \uXXXX is for what is left.
+	// escaped is the charset of an answer to a request whose own charset is unknown: all ASCII, so that every client
+	// reads and verifies it whatever it decodes with. Failure writes ASCII texts only, see Error.ASCII; \uXXXX is for
+	// what is left.
 	escaped
 )
 
 var charsetNames = [...]string{UTF8: "utf-8", GBK: "GBK", GB2312: "GB2312", GB18030: "GB18030", escaped: "utf-8"}
 
-// ParseCharset finds a charset by its name in any letter case. It reports false for every other name, the empty one too.
+// ParseCharset finds a charset by its name in any letter case. It reports false for every other name, the empty one
+// too.
 func ParseCharset(name string) (cs Charset, ok bool) {
 	for cs := range escaped {
 		if strings.EqualFold(name, charsetNames[cs]) {
@@ -48,8 +49,7 @@ func (cs Charset) encoding() encoding.Encoding {
 	return simplifiedchinese.GBK
 }
 
-// decode turns bytes of the charset into UTF-8. ok is false when the bytes are
-// not valid in it.
+// decode turns bytes of the charset into UTF-8. ok is false when the bytes are not valid in it.
 func (cs Charset) decode(raw string) (text string, ok bool) {
 	if isASCII(raw) {
 		return raw, true
@@ -64,16 +64,14 @@ func (cs Charset) decode(raw string) (text string, ok bool) {
 	if !strings.ContainsRune(text, utf8.RuneError) {
 		return text, true
 	}
-	// The decoder writes U+FFFD for what it cannot read, the two-byte private use
-	// area among it. Only GB18030 can also spell that character; then it comes back
-	// as the same bytes.
+	// The decoder writes U+FFFD for what it cannot read, the two-byte private use area among it. Only GB18030 can also
+	// spell that character; then it comes back as the same bytes.
 	again, err := cs.encoding().NewEncoder().String(text)
 	return text, err == nil && again == raw
 }
 
-// encode turns UTF-8 into bytes of the charset. ok is false when a character has
-// no place in it, or would come back as another one: the library writes U+E000 in
-// GB18030 as if it were U+F014.
+// encode turns UTF-8 into bytes of the charset. ok is false when a character has no place in it, or would come back as
+// another one: the library writes U+E000 in GB18030 as if it were U+F014.
 func (cs Charset) encode(text string) (raw string, ok bool) {
 	if isASCII(text) {
 		return text, true
@@ -98,17 +96,15 @@ func isASCII(s string) bool {
 	return true
 }
 
-// appendRune writes r in the charset when every implementation of the charset
-// reads those bytes as r. ok is false otherwise: a JSON string then carries it as
-// \uXXXX. The rule is narrow on purpose. A Java or Python client decodes the answer
-// and encodes it again before it verifies, and the GB tables differ at the edges:
-// the euro sign (0x80 or two bytes), the middle dot and the dash, the private use
-// area, what gb2312 leaves out of GBK. A character whose second byte would be ASCII
-// is left out too, so that in the bytes of an answer a brace, a quote or a backslash
-// is always one: some SDKs cut before they decode.
+// appendRune writes r in the charset when every implementation of the charset reads those bytes as r. ok is false
+// otherwise: a JSON string then carries it as \uXXXX. The rule is narrow on purpose. A Java or Python client decodes
+// the answer and encodes it again before it verifies, and the GB tables differ at the edges: the euro sign (0x80 or two
+// bytes), the middle dot and the dash, the private use area, what gb2312 leaves out of GBK. A character whose second
+// byte would be ASCII is left out too, so that in the bytes of an answer a brace, a quote or a backslash is always one:
+// some SDKs cut before they decode.
 //
-// Where \uXXXX has letters Java SDKs read another character. For a character of the
-// caller there is no better way: the other SDKs read it right. Our own texts do without.
+// Where \uXXXX has letters Java SDKs read another character. For a character of the caller there is no better way: the
+// other SDKs read it right. Our own texts do without.
 func (cs Charset) appendRune(dst []byte, r rune) (out []byte, ok bool) {
 	switch cs {
 	case UTF8:
@@ -133,9 +129,8 @@ func inGB2312(code uint16) bool {
 	return trail >= 0xA1 && (lead >= 0xA1 && lead <= 0xA3 || lead >= 0xB0 && lead <= 0xF7)
 }
 
-// gbkTable maps the runes on which all tables agree to their two bytes in GBK,
-// which are the same in GB18030: ideographs of the first Unicode block and everyday
-// Chinese punctuation.
+// gbkTable maps the runes on which all tables agree to their two bytes in GBK, which are the same in GB18030:
+// ideographs of the first Unicode block and everyday Chinese punctuation.
 var gbkTable = sync.OnceValue(func() map[rune]uint16 {
 	table := make(map[rune]uint16, 0x5300)
 	add := func(from, to rune) {

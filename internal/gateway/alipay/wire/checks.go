@@ -22,8 +22,8 @@ type Policy struct {
 }
 
 // Check runs all checks, in the order of the package comment, and returns the first refusal, nil when the request is
-// authentic. Afterwards req holds only what the signature covers. The variant is the string that matched, for metrics; with
-// a refusal it is NoMatch unless the signature is good.
+// authentic. Afterwards req holds only what the signature covers. The variant is the string that matched, for metrics;
+// with a refusal it is NoMatch unless the signature is good.
 func (p *Policy) Check(req *Request) (Variant, *Error) {
 	key, bad := p.check(req)
 	if bad != nil {
@@ -129,7 +129,8 @@ func (r *Request) Why(key *rsa.PublicKey) *Error {
 	return ErrInvalidSignature.With(r.Explain(r.Verify(key, t), t))
 }
 
-// beijing is the zone of every time on this wire. It has had no summer time since 1991, and the platform never knew one.
+// beijing is the zone of every time on this wire. It has had no summer time since 1991, and the platform never knew
+// one.
 var beijing = time.FixedZone("+08:00", 8*60*60)
 
 const timestampLayout = "2006-01-02 15:04:05"

@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// SignRequest signs a call as the Java SDK does and returns it as a URL-encoded
-// form, for a query or a body. It sets sign_type, charset and sign itself; empty
-// values are left out. It fails when a value has a character that the charset lacks.
+// SignRequest signs a call as the Java SDK does and returns it as a URL-encoded form, for a query or a body. It sets
+// sign_type, charset and sign itself; empty values are left out. It fails when a value has a character that the charset
+// lacks.
 func SignRequest(params map[string]string, key *rsa.PrivateKey, t SignType, cs Charset) (string, error) {
 	req := Request{Charset: cs}
 	for name, value := range params {
@@ -58,14 +58,12 @@ type Answer struct {
 // OK reports success by the strictest rule of the SDKs: code 10000 and no sub_code.
 func (a *Answer) OK() bool { return a.Code == "10000" && a.SubCode == "" }
 
-// ErrNotVerified is wrapped by VerifyAnswer when the layout is right and the
-// signature is wrong.
+// ErrNotVerified is wrapped by VerifyAnswer when the layout is right and the signature is wrong.
 var ErrNotVerified = errors.New("the signature does not verify")
 
-// VerifyAnswer cuts the signed text out of an answer and checks it. The cut is the
-// one that every SDK can follow: the root name once, as the first thing, "sign" once,
-// as the last, and nothing between, no white space either. t and cs are those of
-// the request.
+// VerifyAnswer cuts the signed text out of an answer and checks it. The cut is the one that every SDK can follow: the
+// root name once, as the first thing, "sign" once, as the last, and nothing between, no white space either. t and cs
+// are those of the request.
 func VerifyAnswer(body []byte, cs Charset, method string, key *rsa.PublicKey, t SignType) (*Answer, error) {
 	node, sign, err := cutAnswer(body, RootName(method))
 	if err != nil {

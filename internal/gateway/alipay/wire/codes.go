@@ -2,8 +2,8 @@ package wire
 
 import "cmp"
 
-// Error is a refusal in the platform's words. Code, Msg and SubCode are never empty, since the Java, .NET and Python SDKs
-// take an answer without sub_code as a success whatever its code is.
+// Error is a refusal in the platform's words. Code, Msg and SubCode are never empty, since the Java, .NET and Python
+// SDKs take an answer without sub_code as a success whatever its code is.
 type Error struct {
 	Code    string // gateway code, such as "40002"
 	Msg     string // the fixed English text of Code
@@ -98,7 +98,8 @@ var (
 	ErrInsufficientPermissions = newError("40006", "isv.insufficient-isv-permissions", "应用没有调用当前接口的权限")
 )
 
-// Things that the platform has and faquan does not, each under the nearest code of the platform, with a text that names it.
+// Things that the platform has and faquan does not, each under the nearest code of the platform, with a text that names
+// it.
 var (
 	ErrSM2             = ErrInvalidSignatureType.With("不支持国密签名类型SM2，请使用RSA2")
 	ErrCertificateMode = ErrMissingSignatureConfig.With("应用未配置证书，请使用公钥模式，勿传入app_cert_sn和alipay_root_cert_sn")

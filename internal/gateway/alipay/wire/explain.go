@@ -16,9 +16,9 @@ func (r *Request) Readable(v Variant) string {
 	return string(r.recoded().StringToSign(max(v, WithoutEmpties)))
 }
 
-// Explain returns the Chinese text of an isv.invalid-signature answer to a request with the verdict, under the algorithm
-// that was asked for. Like the platform's it ends with the string that the gateway built, because callers compare it with
-// their own. In the answer it is HTML-escaped (&amp;): see Node.Failure.
+// Explain returns the Chinese text of an isv.invalid-signature answer to a request with the verdict, under the
+// algorithm that was asked for. Like the platform's it ends with the string that the gateway built, because callers
+// compare it with their own. In the answer it is HTML-escaped (&amp;): see Node.Failure.
 func (r *Request) Explain(v Verdict, t SignType) string {
 	var b strings.Builder
 	b.WriteString("验签出错")
@@ -48,8 +48,8 @@ type Difference struct {
 	Ours, Theirs string // what stands there, at most 40 characters
 }
 
-// Compare finds the first byte where the caller's string to sign differs from ours. It reports false when they are equal.
-// A caller's text copied out of an answer may still be HTML-escaped; that is undone first.
+// Compare finds the first byte where the caller's string to sign differs from ours. It reports false when they are
+// equal. A caller's text copied out of an answer may still be HTML-escaped; that is undone first.
 func Compare(ours, theirs string) (d Difference, differ bool) {
 	if strings.Contains(theirs, "&amp;") && !strings.Contains(ours, "&amp;") {
 		theirs = htmlUnescaper.Replace(theirs)

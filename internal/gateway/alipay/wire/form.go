@@ -20,32 +20,22 @@ type Param struct {
 	raw string // the bytes as sent, after URL-decoding: what the caller signed
 }
 
-// Request is what one call sent: the parameters of query and body as one set,
-// sorted by name, each name once.
+// Request is what one call sent: the parameters of query and body as one set, sorted by name, each name once.
 type Request struct {
-	// Charset decoded the parameters and encodes the answer; UTF-8 when the
-	// request names none. After a charset that does not exist or does not fit the
-	// bytes it is one for the answer alone, which every client can read. When the
-	// query names another charset than the body, and all values decode to the same
-	// text under both, it is the query's: that is what gopay reads the answer in.
+	// Charset decoded the parameters and encodes the answer; UTF-8 when the request names none. After a charset that
+	// does not exist or does not fit the bytes it is one for the answer alone, which every client can read. When the
+	// query names another charset than the body, and all values decode to the same text under both, it is the query's:
+	// that is what gopay reads the answer in.
 	Charset Charset
-	// Params are sorted by name. Before Policy.Check has passed they are
-	// unverified, and after it they hold only what the signature covers.
+	// Params are sorted by name. Before Policy.Check has passed they are unverified, and after it they hold only what
+	// the signature covers.
 	Params []Param
 
 	charsetProblem *Error // found while decoding, reported in its place by Policy.Check
 }
 
 // Get returns the value of a parameter, "" when it is absent. A value of blanks alone counts as absent, as an empty one
-// does: some SDKs sign it and some do not, so it must not say anything, neither before the signature is checked nor
-// after.
-func (r *Request) Get(name string) string {
-	if p := r.find(name); p != nil {
-		return p.Value
-	}
-	return ""
-}
-
+// does: some SDKs sign it and some do not, so it must not mean anything, whether or not the signature is checked yet.
 // find returns the parameter of a name, nil when it is absent.
 func (r *Request) find(name string) *Param {
 	for i := range r.Params {
@@ -76,23 +66,16 @@ func (r *Request) AnswerSignType() SignType {
 	return RSA2
 }
 
-// Parse reads the parameters from the query and the body of a call. A body is read
-// as multipart when its Content-Type says so, as a URL-encoded form when it says
-// that or nothing; a GET may have a body too. Files of a multipart body are
-// skipped, as no SDK signs them.
+// Parse reads the parameters from the query and the body of a call, a GET's too: see form.Read. The Request is never nil:
+// with an error it holds what could be read, so that the failure can be answered under the right method.
 //
-// The Request is never nil: with an error it holds what could be read, so that the
-// failure can be answered under the right method. A wrong charset is not an error
-// here; Policy.Check reports it after app_id, sign_type and sign.
+// The same name twice with the same value counts once. With different values the request is refused, since only one of
+// them can be what the caller signed. The exception is charset, which gopay always writes into the query as utf-8,
+// whatever the body has: the body's is the one that is signed.
 //
-// The same name twice with the same value counts once. With different values the
-// request is refused, since only one of them can be what the caller signed. The
-// exception is charset, which gopay always writes into the query as utf-8, whatever
-// the body says: the body's is the one that is signed.
-//
-// Values are decoded by the charset that the signature covers, and by nothing else:
-// by another one, the same signed bytes would be another request. So the charset of
-// a Content-Type is ignored, and that of the query must give the same text.
+// Values are decoded by the charset that the signature covers, and by nothing else: by another one, the same signed bytes
+// would be another request. So the charset of a Content-Type is ignored, and that of the query must give the same text. A
+// wrong charset is not an error here; Policy.Check reports it in its place.
 func Parse(r *http.Request, limits Limits) (*Request, *Error) {
 	f, problem := form.Read(r, form.Options{Bytes: limits.Bytes, Params: limits.Params})
 	bad := refusal(problem)
@@ -115,9 +98,9 @@ func Parse(r *http.Request, limits Limits) (*Request, *Error) {
 	return req, bad
 }
 
-// decode fills the values from the bytes, by the charset among the parameters. Under
-// an unknown charset the ASCII ones, which are all that the checks before it look at,
-// come out right too. inQuery is the charset that the query names, if it is another.
+// decode fills the values from the bytes, by the charset among the parameters. Under an unknown charset the ASCII ones,
+// which are all that the checks before it look at, come out right too. inQuery is the charset that the query names, if
+// it is another.
 func (r *Request) decode(inQuery string) {
 	var known bool
 	signed := ""
@@ -165,7 +148,7 @@ func (r *Request) agree(inQuery Charset) {
 	r.Charset = inQuery
 }
 
-// refusal returns a problem with the form as this platform tells it; nil when there is none.
+// refusal returns the error for a problem with the form; nil when there is none.
 func refusal(p *form.Problem) *Error {
 	switch p {
 	case nil:

@@ -11,15 +11,16 @@ import (
 	"faquan/internal/gateway/form"
 )
 
-// Sizes of RSA keys that are accepted, in bits. Below 1024 a key can be factored; above 8192 one verification would take
-// an unreasonable share of a core.
+// Sizes of RSA keys that are accepted, in bits. Below 1024 a key can be factored; above 8192 one verification would
+// take an unreasonable share of a core.
 const (
 	MinKeyBits = 1024
 	MaxKeyBits = 8192
 )
 
 // ParsePublicKey reads an RSA public key in any form that the platform's console and tools hand out: PEM or the bare
-// base64 of its body, PKIX ("PUBLIC KEY") or PKCS#1 ("RSA PUBLIC KEY"), on one line or many. Errors never quote the text.
+// base64 of its body, PKIX ("PUBLIC KEY") or PKCS#1 ("RSA PUBLIC KEY"), on one line or many. Errors never quote the
+// text.
 func ParsePublicKey(text string) (*rsa.PublicKey, error) {
 	key, err := publicKey(text)
 	if err != nil {
@@ -107,8 +108,8 @@ func checkPublicKey(key *rsa.PublicKey) error {
 	return nil
 }
 
-// unwrapKey removes the PEM armour, if there is one, and decodes the base64. It is more forgiving than encoding/pem: a key
-// that went through a configuration file or an environment variable often lost its line breaks or kept them as \n.
+// unwrapKey removes the PEM armour, if there is one, and decodes the base64. It is more forgiving than encoding/pem: a
+// key that went through a configuration file or an environment variable often lost its line breaks or kept them as \n.
 func unwrapKey(text string) (label string, der []byte, err error) {
 	text = strings.TrimSpace(strings.ReplaceAll(form.WithoutBOM(text), `\n`, "\n"))
 	if text == "" {

@@ -9,8 +9,7 @@ import (
 	"sync"
 )
 
-// Signer signs answers. It is safe for concurrent use, keeps no reference to node,
-// and its result must not be changed.
+// Signer signs answers. It is safe for concurrent use, keeps no reference to node, and its result must not be changed.
 type Signer interface {
 	// Sign returns the base64 of the signature of node under t.
 	Sign(t SignType, node []byte) ([]byte, error)
@@ -21,8 +20,8 @@ type KeySigner struct {
 	key *rsa.PrivateKey
 }
 
-// NewKeySigner validates the key and computes once what makes each signature
-// cheap. It refuses keys outside MinKeyBits to MaxKeyBits.
+// NewKeySigner validates the key and computes once what makes each signature cheap. It refuses keys outside MinKeyBits
+// to MaxKeyBits.
 func NewKeySigner(key *rsa.PrivateKey) (*KeySigner, error) {
 	if err := checkPublicKey(&key.PublicKey); err != nil {
 		return nil, fmt.Errorf("private key: %w", err)
@@ -44,9 +43,8 @@ func (s *KeySigner) Sign(t SignType, node []byte) ([]byte, error) {
 	return base64.StdEncoding.AppendEncode(nil, signature), nil
 }
 
-// FailureCache remembers the signatures of failures. An RSA signature costs about
-// a millisecond of a core, and a caller in trouble gets the same words again and
-// again; PKCS#1 v1.5 has no randomness, so the same bytes always have the same
+// FailureCache remembers the signatures of failures. An RSA signature costs about a millisecond of a core, and a caller
+// in trouble gets the same words again and again; PKCS#1 v1.5 has no randomness, so the same bytes always have the same
 // signature. Successes differ and are not kept.
 type FailureCache struct {
 	signer  Signer
@@ -61,13 +59,12 @@ type nodeKey struct {
 	sum      [sha256.Size]byte
 }
 
-// maxCachedNode keeps long answers out of the cache, in bytes: they hold something
-// of the request (a string to sign) and will not come again.
+// maxCachedNode keeps long answers out of the cache, in bytes: they hold something of the request (a string to sign)
+// and will not come again.
 const maxCachedNode = 512
 
-// NewFailureCache keeps up to twice entries signatures in front of s: when one
-// generation is full it becomes the last one, and what is asked for from there
-// moves on.
+// NewFailureCache keeps up to twice entries signatures in front of s: when one generation is full it becomes the last
+// one, and what is asked for from there moves on.
 func NewFailureCache(s Signer, entries int) *FailureCache {
 	return &FailureCache{signer: s, entries: max(entries, 1), now: map[nodeKey][]byte{}}
 }

@@ -39,32 +39,27 @@ func (t SignType) other() SignType {
 	return RSA
 }
 
-// Variant is one way to build the string to sign. All of them leave out "sign",
-// sort by name and join "name=value" with "&".
+// Variant is one way to build the string to sign. All of them leave out "sign", sort by name and join "name=value" with
+// "&".
 type Variant uint8
 
-// The variants, in the order in which they are tried. One that gives the same text
-// as an earlier one is not tried.
+// The variants, in the order in which they are tried. One that gives the same text as an earlier one is not tried.
 const (
 	// NoMatch: no variant gave the signature.
 	NoMatch Variant = iota
-	// WithoutEmpties leaves out empty values, as the documentation says and the
-	// .NET and gopay SDKs do.
+	// WithoutEmpties leaves out empty values, as the documentation says and the .NET and gopay SDKs do.
 	WithoutEmpties
 	// WithEmpties keeps them, as the Python, Node and smartwalle SDKs do.
 	WithEmpties
-	// PHP leaves out blank values, the value "0" (PHP's array_filter takes it for
-	// false) and values that begin with "@" (an old notation for files), as the
-	// PHP SDK does.
+	// PHP leaves out blank values, the value "0" (PHP's array_filter takes it for false) and values that begin with "@"
+	// (an old notation for files), as the PHP SDK does.
 	PHP
-	// WithoutBlanks leaves out empty values and those of blanks alone, which the
-	// Java SDK takes for empty.
+	// WithoutBlanks leaves out empty values and those of blanks alone, which the Java SDK takes for empty.
 	WithoutBlanks
 )
 
-// There is no variant for a caller who sends one encoding and signs another: the
-// bytes that it signed, sent as they are, would be another request under the same
-// signature.
+// There is no variant for a caller who sends one encoding and signs another: the bytes that it signed, sent as they
+// are, would be another request under the same signature.
 
 // String names the variant in logs, metrics and on the command line.
 func (v Variant) String() string {
@@ -131,24 +126,23 @@ func (r *Request) variants() []Variant {
 
 // Verdict is the result of Verify.
 type Verdict struct {
-	// Variant is the string to sign under which the signature verifies by the
-	// algorithm asked for; NoMatch when there is none.
+	// Variant is the string to sign under which the signature verifies by the algorithm asked for; NoMatch when there
+	// is none.
 	Variant Variant
-	// Other is set when nothing matched and the signature verifies by this other
-	// algorithm: the caller's sign_type is wrong.
+	// Other is set when nothing matched and the signature verifies by this other algorithm: the caller's sign_type is
+	// wrong.
 	Other SignType
-	// Hint says in Chinese what is wrong, if it is known: the text of sign is no
-	// signature, or it signs another encoding than was sent; else "".
+	// Hint says in Chinese what is wrong, if it is known: the text of sign is no signature, or it signs another
+	// encoding than was sent; else "".
 	Hint string
 }
 
 // OK reports whether the signature is good.
 func (v Verdict) OK() bool { return v.Variant != NoMatch }
 
-// Verify checks the parameter sign under the key. It tries each distinct string
-// once, at most four, then looks for what may be wrong: whether the signature fits
-// the other algorithm, or the same text in UTF-8. That costs at most twelve RSA
-// verifications, one for a good call from most SDKs.
+// Verify checks the parameter sign under the key. It tries each distinct string once, at most four, then looks for what
+// may be wrong: whether the signature fits the other algorithm, or the same text in UTF-8. That costs at most twelve
+// RSA verifications, one for a good call from most SDKs.
 func (r *Request) Verify(key *rsa.PublicKey, t SignType) Verdict {
 	signature, hint := decodeSignature(r.Get("sign"), key)
 	if hint != "" {
@@ -207,9 +201,8 @@ func decodeSignature(sign string, key *rsa.PublicKey) (signature []byte, hint st
 	return signature, ""
 }
 
-// decisive are the parameters that say what a call asks for, and for whom, with what
-// their values begin with; nil: anything. Those that only make a call refused need to
-// be found in parameters before them alone.
+// decisive are the parameters that say what a call asks for, and for whom, with what their values begin with; nil:
+// anything. Those that only make a call refused need to be found in parameters before them alone.
 var decisive = []struct {
 	name   string
 	value  *regexp.Regexp
@@ -252,10 +245,9 @@ func (r *Request) hidden() *Error {
 	return nil
 }
 
-// dropUncovered removes the parameters that the variant's text leaves out. They
-// are not authenticated: anyone who saw a call of the PHP SDK could add
-// "name=@value" to it and keep its signature. A blank value cannot say anything
-// either, covered or not: see Get.
+// dropUncovered removes the parameters that the variant's text leaves out. They are not authenticated: anyone who saw a
+// call of the PHP SDK could add "name=@value" to it and keep its signature. A blank value cannot say anything either,
+// covered or not: see Get.
 func (r *Request) dropUncovered(v Variant) {
 	kept := r.Params[:0]
 	for i := range r.Params {
