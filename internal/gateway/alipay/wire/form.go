@@ -36,6 +36,13 @@ type Request struct {
 
 // Get returns the value of a parameter, "" when it is absent. A value of blanks alone counts as absent, as an empty one
 // does: some SDKs sign it and some do not, so it must not mean anything, whether or not the signature is checked yet.
+func (r *Request) Get(name string) string {
+	if p := r.find(name); p != nil {
+		return p.Value
+	}
+	return ""
+}
+
 // find returns the parameter of a name, nil when it is absent.
 func (r *Request) find(name string) *Param {
 	for i := range r.Params {
