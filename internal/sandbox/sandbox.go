@@ -117,25 +117,14 @@ func (b *Box) Mkdir(name string) (string, error) {
 
 // WriteFile writes a file inside the box, and the directories above it, for its account.
 func (b *Box) WriteFile(name string, content []byte) error {
-	if err := b.mkdirs(filepath.Dir(name)); err != nil {
-		return err
-	}
 	path := filepath.Join(b.dir, name)
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		return err
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	if err == nil {
+		err = os.WriteFile(path, content, 0o600)
 	}
-	return b.own(path)
-}
-
-// mkdirs makes the directories of a path that are not there.
-func (b *Box) mkdirs(name string) error {
-	if _, err := os.Stat(filepath.Join(b.dir, name)); err == nil {
-		return nil
+	for ; err == nil && path != b.dir; path = filepath.Dir(path) {
+		err = b.own(path)
 	}
-	if err := b.mkdirs(filepath.Dir(name)); err != nil {
-		return err
-	}
-	_, err := b.Mkdir(name)
 	return err
 }
 
