@@ -94,17 +94,22 @@ func (r *Record) Log(ctx context.Context, log *slog.Logger, calls slog.Level) {
 	attrs := make([]slog.Attr, 0, 17)
 	attrs = append(attrs, slog.String("protocol", r.Protocol), slog.String("trace", r.TraceID),
 		slog.String("method", cut(r.Method)))
-	attrs = appendText(attrs, "app_id", cut(r.AppID))
-	attrs = appendText(attrs, "app_key", cut(r.AppKey))
-	attrs = appendText(attrs, "code", r.Code)
-	attrs = appendText(attrs, "sub_code", r.SubCode)
-	attrs = appendText(attrs, "variant", r.Variant)
+	ifAny := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	ifAny("app_id", cut(r.AppID))
+	ifAny("app_key", cut(r.AppKey))
+	ifAny("code", r.Code)
+	ifAny("sub_code", r.SubCode)
+	ifAny("variant", r.Variant)
 	if r.Reason != benefit.NotRefused {
 		attrs = append(attrs, slog.String("reason", r.Reason.String()))
 	}
-	attrs = appendText(attrs, "template", cut(r.Template))
-	attrs = appendText(attrs, "key", cutKey(r.Key))
-	attrs = appendText(attrs, "caller_trace", cut(r.CallerTrace))
+	ifAny("template", cut(r.Template))
+	ifAny("key", cutKey(r.Key))
+	ifAny("caller_trace", cut(r.CallerTrace))
 	if r.Voucher != 0 {
 		attrs = append(attrs, slog.String("voucher", strconv.FormatInt(int64(r.Voucher), 10)), slog.Bool("replayed", r.Replayed))
 	}
@@ -116,13 +121,6 @@ func (r *Record) Log(ctx context.Context, log *slog.Logger, calls slog.Level) {
 		attrs = append(attrs, slog.Any("err", r.Err))
 	}
 	log.LogAttrs(ctx, level, "call", attrs...)
-}
-
-func appendText(attrs []slog.Attr, key, value string) []slog.Attr {
-	if value == "" {
-		return attrs
-	}
-	return append(attrs, slog.String(key, value))
 }
 
 func cut(text string) string { return text[:min(len(text), maxLogged)] }
