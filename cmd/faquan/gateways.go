@@ -47,7 +47,7 @@ func newGateways(ctx context.Context, c *config.Config, service *control.Service
 	service.Refusals = gateway.NewRefusals()
 	g.alipay = alipay.New(alipay.Options{
 		Issuer: service.Issuer, Apps: apps, Sessions: g.sessions, Signer: signer, Refusals: service.Refusals,
-		Limits: wire.Limits{Bytes: c.Request.Bytes}, Tolerance: c.Alipay.Tolerance, Deadline: c.Request.Timeout,
+		MaxBytes: c.Request.Bytes, Tolerance: c.Alipay.Tolerance, Deadline: c.Request.Timeout,
 		Log: log, Calls: levelOfCalls(c.Log.Calls), Observe: g.observe,
 	})
 	if g.oauth, err = g.newOAuth(c, apps); err != nil {

@@ -150,7 +150,7 @@ func alipayRequest(form string) (*wire.Request, error) {
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req, bad := wire.Parse(r, wire.Limits{})
+	req, bad := wire.Parse(r, 0)
 	if bad != nil {
 		return nil, fmt.Errorf("the request cannot be read: %w: %s", bad, bad.SubMsg)
 	}

@@ -34,8 +34,8 @@ type Options struct {
 	Sessions *gateway.Sessions // those behind an app_auth_token
 	// Signer signs the answers with the platform's key: see wire.NewKeySigner and Handler.SetSigner.
 	Signer wire.Signer
-	// Limits bounds what is read of a request; zero fields take their defaults.
-	Limits wire.Limits
+	// MaxBytes bounds the query and the body of a request, each; 0 is the default of form.Options.
+	MaxBytes int
 	// Tolerance is how far a timestamp may be from now, either way; 0 turns the check off.
 	Tolerance time.Duration
 	// Refusals remembers the calls that issue nothing; nil: they are not remembered.
@@ -75,7 +75,6 @@ type call struct {
 	req     *wire.Request
 	address string // it comes from
 	apps    *gateway.AppSet
-	named   benefit.AppID      // the app that the call says it is of; 0 for none, and for a call that could not be read
 	app     *gateway.App       // nil until the signature is verified
 	acting  benefit.MerchantID // on whose behalf: the app's merchant, or that of the app_auth_token
 	record  gateway.Record
@@ -110,7 +109,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	start := time.Now()
-	req, bad := wire.Parse(r, h.o.Limits)
+	req, bad := wire.Parse(r, h.o.MaxBytes)
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
 		bad = errVerb
 	}
@@ -160,7 +159,7 @@ func (h *Handler) authenticate(c *call) *wire.Error {
 			if app = c.apps.ByAppID(appID); app == nil {
 				return nil, wire.ErrInvalidAppID
 			}
-			c.named, c.record.App = app.ID, app.ID
+			c.record.App = app.ID
 			return app.Key, nil
 		},
 		Tolerance: h.o.Tolerance,
@@ -191,7 +190,7 @@ func (h *Handler) settle(ctx context.Context, c *call) {
 // failed counts a call that does not authenticate, by its signature or by its token. It reports whether the reason may
 // be explained.
 func (h *Handler) failed(c *call) bool {
-	return c.record.Failed(h.o.Apps, c.named, c.address, h.o.Clock())
+	return c.record.Failed(h.o.Apps, c.record.App, c.address, h.o.Clock())
 }
 
 // admit checks what the app may do, and for whom it acts. Only a call that passes all the rest counts against the rate.
@@ -222,10 +221,7 @@ var errSignType = wire.ErrInvalidSignatureType.With("应用未启用该签名类
 
 // mayUse reports whether the app signs by the algorithm. An app that names none signs by RSA2.
 func mayUse(app *gateway.App, t wire.SignType) bool {
-	if len(app.SignTypes) == 0 {
-		return t == wire.RSA2
-	}
-	return slices.Contains(app.SignTypes, string(t))
+	return slices.Contains(app.SignTypes, string(t)) || len(app.SignTypes) == 0 && t == wire.RSA2
 }
 
 // actFor finds the merchant that the app acts for. A token of another app is answered like one that does not exist: it

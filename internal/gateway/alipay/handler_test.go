@@ -447,7 +447,7 @@ func TestOtherPaths(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	w := newWorld(t, func(o *alipay.Options) { o.Limits.Bytes = 700 })
+	w := newWorld(t, func(o *alipay.Options) { o.MaxBytes = 700 })
 	c := offCall(offID, "K").with("pad", strings.Repeat("x", 700))
 	raw := c.raw()
 	res := w.do(t, raw)

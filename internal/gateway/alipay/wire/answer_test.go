@@ -96,7 +96,7 @@ func TestAnswerInASCII(t *testing.T) {
 			p[name] = value
 		}
 		p["sign"] = "x"
-		req, bad := Parse(post("", encode(p)), Limits{})
+		req, bad := Parse(post("", encode(p)), 0)
 		if bad == nil {
 			_, bad = testPolicy().Check(req)
 		}
@@ -332,7 +332,7 @@ func TestSignRequestRoundTrip(t *testing.T) {
 				if inQuery {
 					r = post(form, "")
 				}
-				req, bad := Parse(r, Limits{})
+				req, bad := Parse(r, 0)
 				if bad == nil {
 					_, bad = testPolicy().Check(req)
 				}

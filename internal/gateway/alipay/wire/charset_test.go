@@ -120,7 +120,7 @@ func TestCharsetThatDecodes(t *testing.T) {
 	for _, test := range tests {
 		r := post(test.query, test.body)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded; "+test.contentType)
-		req, bad := Parse(r, Limits{})
+		req, bad := Parse(r, 0)
 		if bad != nil {
 			t.Fatal(bad)
 		}
@@ -140,7 +140,7 @@ func TestWrongBytesForTheCharset(t *testing.T) {
 		{"memo=%FF%FF&charset=gbk", "参数memo的内容不是合法的GBK编码"},
 		{"memo=x&charset=big5", ErrInvalidCharset.SubMsg},
 	} {
-		req, bad := Parse(post("", test.body), Limits{})
+		req, bad := Parse(post("", test.body), 0)
 		if bad != nil || !same(req.charsetProblem, ErrInvalidCharset) || req.charsetProblem.SubMsg != test.want {
 			t.Errorf("%s: got %v, %v", test.body, bad, req.charsetProblem)
 		}
@@ -157,7 +157,7 @@ func TestUnknownCharset(t *testing.T) {
 	for _, test := range []struct{ query, body string }{
 		{"charset=latin-1", ""}, {"", "charset=latin-1"}, {"charset=utf-8", "charset=latin-1"},
 	} {
-		req, bad := Parse(post(test.query, test.body), Limits{})
+		req, bad := Parse(post(test.query, test.body), 0)
 		if bad != nil || !same(req.charsetProblem, ErrInvalidCharset) {
 			t.Errorf("%v: got %v, %v", test, bad, req.charsetProblem)
 		}

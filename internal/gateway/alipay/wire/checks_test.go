@@ -49,7 +49,7 @@ func TestCheckRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		r := post("", encode(signed(with(test.changes...))))
-		req, bad := Parse(r, Limits{})
+		req, bad := Parse(r, 0)
 		if bad == nil {
 			_, bad = testPolicy().Check(req)
 		}
@@ -97,7 +97,7 @@ func TestOrder(t *testing.T) {
 	for _, step := range steps {
 		names = append(names, step.check)
 		r := post("", encode(p))
-		req, bad := Parse(r, Limits{})
+		req, bad := Parse(r, 0)
 		if bad != nil {
 			t.Fatal(bad)
 		}

@@ -44,7 +44,7 @@ func Example() {
 		return nil
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		req, bad := wire.Parse(r, wire.Limits{})
+		req, bad := wire.Parse(r, 0)
 		if bad == nil {
 			_, bad = policy.Check(req)
 		}

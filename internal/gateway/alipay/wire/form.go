@@ -7,12 +7,6 @@ import (
 	"faquan/internal/gateway/form"
 )
 
-// Limits bounds what Parse reads. Zero fields take the default.
-type Limits struct {
-	Bytes  int // of the query and of the body, each; default 1 MiB
-	Params int // parameters in query and body together; default 256
-}
-
 // Param is one parameter of a request. Value is UTF-8.
 type Param struct {
 	Name, Value string
@@ -73,8 +67,9 @@ func (r *Request) AnswerSignType() SignType {
 	return RSA2
 }
 
-// Parse reads the parameters from the query and the body of a call, a GET's too: see form.Read. The Request is never nil:
-// with an error it holds what could be read, so that the failure can be answered under the right method.
+// Parse reads the parameters from the query and the body of a call, a GET's too: see form.Read. Each may have maxBytes; 0
+// is form.DefaultBytes. The Request is never nil: with an error it holds what could be read, so that the failure can be
+// answered under the right method.
 //
 // The same name twice with the same value counts once. With different values the request is refused, since only one of
 // them can be what the caller signed. The exception is charset, which gopay always writes into the query as utf-8,
@@ -83,8 +78,8 @@ func (r *Request) AnswerSignType() SignType {
 // Values are decoded by the charset that the signature covers, and by nothing else: by another one, the same signed bytes
 // would be another request. So the charset of a Content-Type is ignored, and that of the query must give the same text. A
 // wrong charset is not an error here; Policy.Check reports it in its place.
-func Parse(r *http.Request, limits Limits) (*Request, *Error) {
-	f, problem := form.Read(r, form.Options{Bytes: limits.Bytes, Params: limits.Params})
+func Parse(r *http.Request, maxBytes int) (*Request, *Error) {
+	f, problem := form.Read(r, form.Options{Bytes: maxBytes})
 	bad := refusal(problem)
 	if bad == nil && f.Body != "" {
 		bad = ErrInvalidParameter.With("不支持的Content-Type，请使用application/x-www-form-urlencoded")

@@ -47,7 +47,7 @@ func TestParseMergesQueryAndBody(t *testing.T) {
 		{"line breaks in JSON", "", "b=%7B%0D%0A%09%7D", map[string]string{"b": "{\r\n\t}"}},
 	}
 	for _, test := range tests {
-		req, bad := Parse(post(test.query, test.body), Limits{})
+		req, bad := Parse(post(test.query, test.body), 0)
 		if bad != nil {
 			t.Errorf("%s: %v", test.name, bad)
 			continue
@@ -89,7 +89,7 @@ func TestParseRefuses(t *testing.T) {
 		{"too many, half in the query", many[:len(many)/2], many[len(many)/2:], "参数个数过多"},
 	}
 	for _, test := range tests {
-		_, bad := Parse(post(test.query, test.body), Limits{})
+		_, bad := Parse(post(test.query, test.body), 0)
 		if !same(bad, ErrInvalidParameter) || bad.SubMsg != test.want {
 			t.Errorf("%s: got %v, want %s", test.name, bad, test.want)
 		}
@@ -97,7 +97,6 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestParseBoundsTheBytes(t *testing.T) {
-	limits := Limits{Bytes: 100}
 	full := "a=" + strings.Repeat("x", 98)
 	for _, chunked := range []bool{false, true} {
 		for _, test := range []struct {
@@ -108,7 +107,7 @@ func TestParseBoundsTheBytes(t *testing.T) {
 			if chunked {
 				r.ContentLength = -1
 			}
-			if _, bad := Parse(r, limits); (bad == nil) != test.ok {
+			if _, bad := Parse(r, 100); (bad == nil) != test.ok {
 				t.Errorf("query %d bytes, body %d, chunked %v: got %v", len(test.query), len(test.body), chunked, bad)
 			}
 		}
@@ -117,7 +116,7 @@ func TestParseBoundsTheBytes(t *testing.T) {
 
 // A body that is refused must not take the method from the answer's root name.
 func TestParseKeepsTheQueryOfARefusedBody(t *testing.T) {
-	req, bad := Parse(post("method=a.b", "x=%"), Limits{})
+	req, bad := Parse(post("method=a.b", "x=%"), 0)
 	if bad == nil || req.Method() != "a.b" {
 		t.Errorf("got method %q, %v", req.Method(), bad)
 	}
@@ -138,7 +137,7 @@ func TestParseContentTypes(t *testing.T) {
 	for _, test := range tests {
 		r := post("", "a=1")
 		r.Header.Set("Content-Type", test.contentType)
-		if _, bad := Parse(r, Limits{}); (bad == nil) != test.ok {
+		if _, bad := Parse(r, 0); (bad == nil) != test.ok {
 			t.Errorf("%q: %v", test.contentType, bad)
 		}
 	}
@@ -147,7 +146,7 @@ func TestParseContentTypes(t *testing.T) {
 func TestParseGetWithBody(t *testing.T) {
 	r := httptest.NewRequest("GET", "/gateway.do?b=2", strings.NewReader("a=1"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req, bad := Parse(r, Limits{})
+	req, bad := Parse(r, 0)
 	if diff := cmp.Diff(map[string]string{"a": "1", "b": "2"}, values(req)); bad != nil || diff != "" {
 		t.Error(bad, diff)
 	}
@@ -165,7 +164,7 @@ func TestParseMultipart(t *testing.T) {
 	must(t, w.Close())
 	r := post("app_id=1", body.String())
 	r.Header.Set("Content-Type", w.FormDataContentType())
-	req, bad := Parse(r, Limits{})
+	req, bad := Parse(r, 0)
 	if bad != nil {
 		t.Fatal(bad)
 	}
@@ -175,7 +174,7 @@ func TestParseMultipart(t *testing.T) {
 	}
 	r = post("", body.String()[:body.Len()-10])
 	r.Header.Set("Content-Type", w.FormDataContentType())
-	if _, bad := Parse(r, Limits{}); bad == nil {
+	if _, bad := Parse(r, 0); bad == nil {
 		t.Error("a cut body is accepted")
 	}
 }
@@ -184,7 +183,7 @@ func TestParseMultipart(t *testing.T) {
 func TestParseAbsoluteRequestLine(t *testing.T) {
 	got := make(chan map[string]string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		req, _ := Parse(r, Limits{})
+		req, _ := Parse(r, 0)
 		got <- values(req)
 	}))
 	defer server.Close()
@@ -203,7 +202,7 @@ func TestParseAbsoluteRequestLine(t *testing.T) {
 
 func TestParseReportsAFailedRead(t *testing.T) {
 	r := httptest.NewRequest("POST", "/gateway.do?method=a.b", io.MultiReader(strings.NewReader("a=1"), failing{}))
-	if _, bad := Parse(r, Limits{}); !same(bad, ErrInvalidParameter) {
+	if _, bad := Parse(r, 0); !same(bad, ErrInvalidParameter) {
 		t.Errorf("got %v", bad)
 	}
 }
@@ -230,7 +229,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query, body, contentType string) {
 		r := &http.Request{URL: &url.URL{RawQuery: query}, Header: http.Header{"Content-Type": {contentType}},
 			Body: io.NopCloser(strings.NewReader(body)), ContentLength: -1}
-		req, bad := Parse(r, Limits{Bytes: 1 << 16})
+		req, bad := Parse(r, 1<<16)
 		if req == nil {
 			t.Fatal("no request")
 		}
@@ -266,7 +265,7 @@ func FuzzParse(f *testing.F) {
 // signs the latter.
 func TestGopayCharset(t *testing.T) {
 	p := signed(with("charset", "UTF-8"))
-	req, bad := Parse(post("charset=utf-8", encode(p)), Limits{})
+	req, bad := Parse(post("charset=utf-8", encode(p)), 0)
 	if bad == nil {
 		_, bad = testPolicy().Check(req)
 	}
@@ -279,7 +278,7 @@ func TestGopayCharset(t *testing.T) {
 func TestParseRefusesByContentLength(t *testing.T) {
 	r := httptest.NewRequest("POST", "/gateway.do", unread{t})
 	r.ContentLength = form.DefaultBytes + 1
-	if _, bad := Parse(r, Limits{}); !same(bad, ErrInvalidParameter) || bad.SubMsg != "请求过大" {
+	if _, bad := Parse(r, 0); !same(bad, ErrInvalidParameter) || bad.SubMsg != "请求过大" {
 		t.Errorf("got %v", bad)
 	}
 }

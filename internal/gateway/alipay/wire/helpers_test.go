@@ -114,7 +114,7 @@ func post(query, body string) *http.Request {
 // parse reads a form body that must be readable.
 func parse(t *testing.T, body string) *Request {
 	t.Helper()
-	req, bad := Parse(post("", body), Limits{})
+	req, bad := Parse(post("", body), 0)
 	if bad != nil {
 		t.Fatalf("Parse: %v %s", bad, bad.SubMsg)
 	}

@@ -53,7 +53,7 @@ func TestVerifyVariants(t *testing.T) {
 		for _, test := range tests {
 			test.sent["sign"] = signText(signType, test.text)
 			r := post("", encode(test.sent))
-			req, bad := Parse(r, Limits{})
+			req, bad := Parse(r, 0)
 			if bad != nil || req.charsetProblem != nil {
 				t.Fatal(bad, req.charsetProblem)
 			}
@@ -177,7 +177,7 @@ func TestBlankParametersSayNothing(t *testing.T) {
 		}
 	}
 	query := post("charset=+", encode(gbkBytes(with("charset", "GBK"))))
-	if req, bad := Parse(query, Limits{}); bad != nil || req.charsetProblem != nil || req.Charset != GBK {
+	if req, bad := Parse(query, 0); bad != nil || req.charsetProblem != nil || req.Charset != GBK {
 		t.Errorf("a blank charset in the query: %v, %+v", bad, req)
 	}
 }
@@ -214,7 +214,7 @@ func TestSubMsgIsBounded(t *testing.T) {
 
 func TestExplainInGBK(t *testing.T) {
 	r := post("", encode(gbkBytes(with("charset", "GBK", "sign", "AAAA"))))
-	req, bad := Parse(r, Limits{})
+	req, bad := Parse(r, 0)
 	if bad != nil {
 		t.Fatal(bad)
 	}
@@ -268,7 +268,7 @@ func BenchmarkParseAndCheck(b *testing.B) {
 	policy := testPolicy()
 	b.ReportAllocs()
 	for b.Loop() {
-		req, bad := Parse(post("", body), Limits{})
+		req, bad := Parse(post("", body), 0)
 		if bad != nil {
 			b.Fatal(bad)
 		}
@@ -287,7 +287,7 @@ func BenchmarkParse(b *testing.B) {
 		reader.Reset(body)
 		r.Body = readCloser{reader}
 		r.ContentLength = int64(len(body))
-		if _, bad := Parse(r, Limits{}); bad != nil {
+		if _, bad := Parse(r, 0); bad != nil {
 			b.Fatal(bad)
 		}
 	}
