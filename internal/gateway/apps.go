@@ -71,7 +71,9 @@ type Apps struct {
 // NewApps makes the apps of what catalogue returns, which is the snapshot in force at each call. All gateways of a
 // process share one, so that an app has one rate limit whichever it calls.
 func NewApps(catalogue func() *benefit.Catalogue, log *slog.Logger) *Apps {
-	return &Apps{catalogue: catalogue, log: log, failures: newFailures()}
+	a := &Apps{catalogue: catalogue, log: log, failures: newFailures()}
+	a.now.Store(&AppSet{})
+	return a
 }
 
 // WithSecrets makes the apps' secrets known, which the catalogue holds sealed: open gives that of an app. It is called
@@ -85,54 +87,55 @@ func (a *Apps) WithSecrets(open func(*benefit.App) (string, error)) *Apps {
 // none of them is judged by the old one.
 func (a *Apps) Current() *AppSet {
 	cat := a.catalogue()
-	if set := a.now.Load(); set != nil && set.Catalogue == cat {
+	if set := a.now.Load(); set.Catalogue == cat {
 		return set
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	cat = a.catalogue()
 	old := a.now.Load()
-	if old != nil && old.Catalogue == cat {
+	if old.Catalogue == cat {
 		return old
 	}
 	set := &AppSet{Catalogue: cat, apps: make(map[benefit.AppID]*App, len(cat.Apps))}
 	for id, app := range cat.Apps {
-		var before *App
-		if old != nil {
-			before = old.apps[id]
-		}
-		set.apps[id] = a.derive(app, before)
+		set.apps[id] = a.derive(app, old.apps[id])
 	}
 	a.now.Store(set)
 	return set
 }
 
-// derive makes an app of the new set. Before is the same app in the old one: its key need not be parsed again, nor
-// its secret opened, and what it has used of its rate limit stays used.
+// derive makes an app of the new set. Before is the same app in the old one, nil for none: its key need not be parsed
+// again, nor its secret opened, and what it has used of its rate limit stays used.
 func (a *Apps) derive(app *benefit.App, before *App) *App {
-	next := &App{App: app}
-	if before != nil && before.PublicKey == app.PublicKey {
-		next.Key = before.Key
-	} else if app.PublicKey != "" {
-		var err error
-		if next.Key, err = parsePublicKey(app.PublicKey); err != nil {
-			a.log.Error("the public key of an app cannot be read", "app", app.Name, "err", err)
-		}
+	if before == nil {
+		before = &App{App: &benefit.App{}}
 	}
-	//guard:TestSecretsOfApps without bytes.Equal(before.AppSecret, app.AppSecret)
-	if before != nil && bytes.Equal(before.AppSecret, app.AppSecret) {
-		next.Secrets = before.Secrets
-	} else {
+	next := &App{App: app, Key: before.Key, Secrets: before.Secrets, limiter: before.limiter}
+	if app.PublicKey != before.PublicKey {
+		next.Key = a.key(app)
+	}
+	if !bytes.Equal(app.AppSecret, before.AppSecret) { //guard:TestSecretsOfApps
 		next.Secrets = a.secrets(app)
 	}
-	if app.RatePerSecond > 0 {
-		if before != nil && before.RatePerSecond == app.RatePerSecond {
-			next.limiter = before.limiter
-		} else {
+	if app.RatePerSecond != before.RatePerSecond {
+		next.limiter = nil
+		if app.RatePerSecond > 0 {
 			next.limiter = rate.NewLimiter(rate.Limit(app.RatePerSecond), int(app.RatePerSecond))
 		}
 	}
 	return next
+}
+
+func (a *Apps) key(app *benefit.App) *rsa.PublicKey {
+	if app.PublicKey == "" {
+		return nil
+	}
+	key, err := parsePublicKey(app.PublicKey)
+	if err != nil {
+		a.log.Error("the public key of an app cannot be read", "app", app.Name, "err", err)
+	}
+	return key
 }
 
 func (a *Apps) secrets(app *benefit.App) []string {

@@ -99,7 +99,8 @@ func (l *listener) Accept() (net.Conn, error) {
 			continue
 		}
 		if l.secure != nil {
-			c.Conn = newTLSConn(c, l.secure, l.server)
+			below := &belowTLS{Conn: raw, c: c, free: freeHandshake}
+			c.Conn = &tlsConn{Conn: tls.Server(below, l.secure), server: l.server, below: below}
 		}
 		return c, nil
 	}
@@ -127,11 +128,6 @@ const (
 	freeHandshake = 8 << 10
 	freeRecord    = 24 << 10
 )
-
-func newTLSConn(c *conn, secure *tls.Config, server *Server) *tlsConn {
-	below := &belowTLS{Conn: c.raw, c: c, free: freeHandshake}
-	return &tlsConn{Conn: tls.Server(below, secure), server: server, below: below}
-}
 
 func (b *belowTLS) Read(p []byte) (int, error) {
 	n, err := b.Conn.Read(p)

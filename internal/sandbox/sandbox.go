@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -235,10 +236,8 @@ func serverAccount() (*syscall.Credential, error) {
 
 // searchable returns the first of the directories that another account can reach.
 func searchable(dirs ...string) (string, error) {
-	for _, dir := range dirs {
-		if reachable(dir) {
-			return dir, nil
-		}
+	if k := slices.IndexFunc(dirs, reachable); k >= 0 {
+		return dirs[k], nil
 	}
 	return "", fmt.Errorf("none of %v can be reached by another account", dirs)
 }

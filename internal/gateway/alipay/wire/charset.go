@@ -83,8 +83,8 @@ func (cs Charset) encode(text string) (raw string, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	back, err := cs.encoding().NewDecoder().String(raw)
-	return raw, err == nil && back == text
+	back, ok := cs.decode(raw)
+	return raw, ok && back == text
 }
 
 func isASCII(s string) bool {
