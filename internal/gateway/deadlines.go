@@ -10,7 +10,7 @@ import (
 // share a context, because a timer for each would cost more than most of what a call does. It is safe for concurrent
 // use.
 //
-// The contexts know nothing of the caller's connection: a caller that goes away has its request decided all the same,
+// The contexts do not end with the caller's connection: the request of a caller that goes away is decided all the same,
 // which is what its retry will find.
 type Deadlines struct {
 	wait, share time.Duration

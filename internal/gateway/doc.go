@@ -1,8 +1,9 @@
 // Package gateway is what the gateways of both protocols share: who calls, on whose behalf, how often, and within
-// what limits of time and size. What a call says on the wire, and how it is answered, is in the packages below.
+// what limits of time and size. The packages below read calls and write answers. Nothing here decides who gets what:
+// package engine does.
 //
 //	apps := gateway.NewApps(issuer.Catalogue, log)
-//	sessions := gateway.NewSessions(find, 0) // a session by its digest, in the store
+//	sessions := gateway.NewSessions(find, 0) // find reads a session of the store by its digest
 //	handler := alipay.New(alipay.Options{Issuer: issuer, Apps: apps, Sessions: sessions, Signer: signer, …})
 //	server := gateway.NewServer(handler, gateway.ServerLimits{}, log)
 //
@@ -14,6 +15,4 @@
 //   - [Sessions] remembers session look-ups up to a number. Call Forget after sessions were changed.
 //   - [NewServer] bounds how many connections there are, how long and how large their requests may be, and how much
 //     memory all of them take together.
-//
-// Nothing here decides who gets what: package issuing does.
 package gateway

@@ -16,7 +16,7 @@ const (
 	Unauthorized
 	// Limited: the app has used up its rate.
 	Limited
-	// Refused: the core refused the request as a whole. Record.Reason says why.
+	// Refused: the core refused the request as a whole. Record.Reason is the reason.
 	Refused
 	// Nothing: a decision chose nothing, and met no error.
 	Nothing
@@ -26,7 +26,7 @@ const (
 	Replayed
 	// Answered: a call that issues nothing was answered.
 	Answered
-	// Busy: the call certainly issued nothing, and the core made no decision. The caller is told to retry.
+	// Busy: the call certainly issued nothing, and the core made no decision. The answer asks for a retry.
 	Busy
 	// Unknown: whether something was issued is not known to the caller. A retry with the same key settles it.
 	Unknown

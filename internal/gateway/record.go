@@ -41,7 +41,7 @@ type Record struct {
 	// What follows is not logged.
 
 	At      time.Time         // of the answer; set by Refusals
-	App     benefit.AppID     // the app that the call says it is of; 0 for none
+	App     benefit.AppID     // the app that the call names; 0 for none
 	Message string            // sub_msg of a refusal
 	Request *benefit.Request  // what the core was asked; nil when it was not
 	Attempt *benefit.Issuance // what the core refused; nil when it did not get so far

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// serverLog logs what the HTTP server has to say, most of it about connections of strangers: failed handshakes, say. It is
-// bounded, so that they cannot fill a disk. A panic is always logged.
+// serverLog logs the lines of the HTTP server, most of them about connections of strangers, such as failed handshakes. It
+// is bounded, so that they cannot fill a disk. A panic is always logged.
 type serverLog struct {
 	log        *slog.Logger
 	limit      *rate.Limiter

@@ -53,7 +53,7 @@ func digits(voucher id.ID, base, length int) string {
 }
 
 // VoucherOf returns the id of the voucher with which a call was answered, by the call's trace id. It reports whether the
-// text can be such a trace id; whether there is the voucher is for the store to say.
+// text can be such a trace id, not whether the voucher exists.
 func VoucherOf(trace string) (id.ID, bool) {
 	var n int64
 	var err error

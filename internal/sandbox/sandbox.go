@@ -29,9 +29,9 @@ import (
 	"time"
 )
 
-// reaperScript removes a box when its pipe ends, and first ends what runs in it, unless it is told that nothing does. A
-// first pass may meet a process that is just making another, and a file that is just being written, so it does
-// not stop at one. A server that was killed has left a small segment of System V shared memory behind, of which the
+// reaperScript removes a box when its pipe ends, and first ends what runs in it, unless the pipe holds the word killed:
+// then nothing does. A first pass may meet a process that is just making another, and a file that is just being written,
+// so it does not stop at one. A server that was killed has left a small segment of System V shared memory behind, of which the
 // system has only so many: its id is the second number in line 7 of postmaster.pid.
 //
 //guard:internal/pgtest.TestClose "ipcrm -m" -> ":"
@@ -143,7 +143,7 @@ func (b *Box) Command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Run runs a program inside the box to its end. Its error holds what the program said.
+// Run runs a program inside the box to its end. Its error holds the output of the program.
 func (b *Box) Run(program string, args ...string) error {
 	if out, err := b.Command(program, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s %s: %w\n%s", filepath.Base(program), strings.Join(args, " "), err, out)

@@ -1,6 +1,6 @@
 // Package alipay is faquan's gateway for callers of Alipay's open platform: POST or GET /gateway.do, as the
-// platform's own SDKs speak it. Package wire reads and writes the bytes; this package knows the apps, the methods
-// and what their outcomes are called on this wire. It decides nothing about who gets what: package issuing does.
+// platform's own SDKs speak it. Package wire reads and writes the bytes; this package has the checks of the app, the
+// methods and the codes of their outcomes. It decides nothing about who gets what: package engine does.
 //
 // Every answer has status 200 and is signed with the platform's key, failures too, an unknown app's too: SDKs of
 // several languages reject anything else.

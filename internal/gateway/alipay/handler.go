@@ -145,7 +145,7 @@ func (h *Handler) serve(ctx context.Context, c *call) (success answer, bad *wire
 	if bad := h.admit(ctx, c); bad != nil {
 		return nil, bad
 	}
-	c.record.Outcome = gateway.Invalid // unless the method says otherwise
+	c.record.Outcome = gateway.Invalid // unless the method sets another one
 	return methods[c.req.Method()](h, ctx, c)
 }
 
@@ -224,8 +224,8 @@ func mayUse(app *gateway.App, t wire.SignType) bool {
 	return slices.Contains(app.SignTypes, string(t)) || len(app.SignTypes) == 0 && t == wire.RSA2
 }
 
-// actFor finds the merchant that the app acts for. A token of another app is answered like one that does not exist: it
-// is not for other callers to know that it does.
+// actFor finds the merchant that the app acts for. A token of another app is answered like one that does not exist, so
+// that nobody learns that it does.
 func (h *Handler) actFor(ctx context.Context, c *call) *wire.Error {
 	c.acting = c.app.Merchant
 	token := c.req.Get("app_auth_token")

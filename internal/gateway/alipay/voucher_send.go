@@ -127,7 +127,7 @@ func (o *sendOrder) readRecipient(biz *wire.Biz) {
 	}
 }
 
-// readAmount reads the amount in yuan. Whether the template takes one is for the core to say.
+// readAmount reads the amount in yuan. Whether the template takes one is for the core to judge.
 func (o *sendOrder) readAmount(biz *wire.Biz) {
 	text := biz.Price("amount", maxAmount)
 	if text == "" {

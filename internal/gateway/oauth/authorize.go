@@ -99,7 +99,7 @@ func (h *Handler) decide(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// agree issues a code to a person who knows the consent key.
+// agree issues a code to a person who has entered the consent key.
 func (h *Handler) agree(w http.ResponseWriter, r *http.Request, c *consent) {
 	log := h.o.Log.With("app", c.App.Name, "remote", r.RemoteAddr)
 	//guard:TestAttemptsAreLimited

@@ -13,7 +13,7 @@
 //
 // The browser goes back to redirect_uri with code and state, or with error=access_denied. A redirect_uri must be one
 // of the app's in the catalogue, to the letter. One that is not gets an error page and no redirect: a gateway that
-// sends browsers, and codes, wherever a link says is a tool for phishing.
+// sends browsers, and codes, wherever a link points is a tool for phishing.
 //
 // # Token
 //

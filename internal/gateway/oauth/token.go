@@ -185,7 +185,7 @@ func (h *Handler) grantFrom(app *benefit.App, g *session.Grant, err error) (*ses
 var ErrBusy = errors.New("cannot issue a session")
 
 // Create returns the exchange of a code in a signed call (taobao.top.auth.token.create), where the app is known by its
-// signature and no redirect_uri travels. The result is the JSON of /token. Refused says in Chinese why there is none;
+// signature and no redirect_uri travels. The result is the JSON of /token. Refused is why there is none, in Chinese;
 // the error is ErrBusy.
 func (h *Handler) Create(ctx context.Context, app *benefit.App, code string) (result, refused string, err error) {
 	g, err := h.o.Service.Exchange(ctx, app.ID, code, session.AnyRedirect)

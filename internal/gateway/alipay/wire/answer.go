@@ -158,7 +158,7 @@ func RootName(method string) string {
 var methodName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$`)
 
 // Send writes the body. The status is always 200, since the Node, PHP, Python and gopay SDKs reject every other. The
-// type is text/html, as the real gateway says; the policy beside it keeps a browser from running anything in it.
+// type is text/html, as that of the real gateway; the policy beside it keeps a browser from running anything in it.
 // traceID, if not empty, goes into the header that the Java and Node SDKs show to their callers.
 func Send(w http.ResponseWriter, cs Charset, body []byte, traceID string) error {
 	h := w.Header()

@@ -57,9 +57,8 @@ func (b *Biz) RequiredText(name string, max int) string {
 	return text
 }
 
-// Price returns an optional amount, sent as a number (9.99) or a string ("9.99"): its text exactly as written, of at
-// most max characters. A number never passes through a float; whether the text is a price is for the reader of money to
-// say.
+// Price returns an optional amount, sent as a number (9.99) or a string ("9.99"): its text exactly as written, of at most
+// max characters. A number never passes through a float. Whether the text is a price is not checked.
 func (b *Biz) Price(name string, max int) string {
 	m := b.find(name)
 	if m.Kind != form.Number && m.Kind != form.String {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Policy holds what the checks need to know of the server.
+// Policy holds what the checks need of the server.
 type Policy struct {
 	// KnownMethod reports whether the gateway has a method.
 	KnownMethod func(method string) bool

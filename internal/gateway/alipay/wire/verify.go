@@ -47,7 +47,7 @@ type Variant uint8
 const (
 	// NoMatch: no variant gave the signature.
 	NoMatch Variant = iota
-	// WithoutEmpties leaves out empty values, as the documentation says and the .NET and gopay SDKs do.
+	// WithoutEmpties leaves out empty values, as the documentation demands and the .NET and gopay SDKs do.
 	WithoutEmpties
 	// WithEmpties keeps them, as the Python, Node and smartwalle SDKs do.
 	WithEmpties
@@ -58,8 +58,8 @@ const (
 	WithoutBlanks
 )
 
-// There is no variant for a caller who sends one encoding and signs another: the bytes that it signed, sent as they
-// are, would be another request under the same signature.
+// There is no variant for a caller who sends one encoding and signs another: the bytes that it signed, sent as they are,
+// would be another request under the same signature.
 
 // String names the variant in logs, metrics and on the command line.
 func (v Variant) String() string {
@@ -126,14 +126,14 @@ func (r *Request) variants() []Variant {
 
 // Verdict is the result of Verify.
 type Verdict struct {
-	// Variant is the string to sign under which the signature verifies by the algorithm asked for; NoMatch when there
-	// is none.
+	// Variant is the string to sign under which the signature verifies by the algorithm asked for; NoMatch when there is
+	// none.
 	Variant Variant
 	// Other is set when nothing matched and the signature verifies by this other algorithm: the caller's sign_type is
 	// wrong.
 	Other SignType
-	// Hint says in Chinese what is wrong, if it is known: the text of sign is no signature, or it signs another
-	// encoding than was sent; else "".
+	// Hint is what is wrong, in Chinese, if that is known: the text of sign is no signature, or it signs another encoding
+	// than was sent; else "".
 	Hint string
 }
 
@@ -141,8 +141,8 @@ type Verdict struct {
 func (v Verdict) OK() bool { return v.Variant != NoMatch }
 
 // Verify checks the parameter sign under the key. It tries each distinct string once, at most four, then looks for what
-// may be wrong: whether the signature fits the other algorithm, or the same text in UTF-8. That costs at most twelve
-// RSA verifications, one for a good call from most SDKs.
+// may be wrong: whether the signature fits the other algorithm, or the same text in UTF-8. That costs at most twelve RSA
+// verifications, one for a good call from most SDKs.
 func (r *Request) Verify(key *rsa.PublicKey, t SignType) Verdict {
 	signature, hint := decodeSignature(r.Get("sign"), key)
 	if hint != "" {
@@ -201,7 +201,7 @@ func decodeSignature(sign string, key *rsa.PublicKey) (signature []byte, hint st
 	return signature, ""
 }
 
-// decisive are the parameters that say what a call asks for, and for whom, with what their values begin with; nil:
+// decisive are the parameters that decide what a call asks for, and for whom, with what their values begin with; nil:
 // anything. Those that only make a call refused need to be found in parameters before them alone.
 var decisive = []struct {
 	name   string
@@ -223,8 +223,8 @@ var decisive = []struct {
 var aMethod = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`)
 
 // hidden finds a decisive parameter that may have been moved into another value, where it can come from since "a=1" and
-// "charset=gbk" are signed as "a=1&charset=gbk", and so is one a with the value "1&charset=gbk". Of two such requests
-// it cannot be known which was signed. biz_content ends where its JSON ends, so it can hold anything but the method of
+// "charset=gbk" are signed as "a=1&charset=gbk", and so is one a with the value "1&charset=gbk". Of two such requests it
+// cannot be known which was signed. biz_content ends where its JSON ends, so it can hold anything but the method of
 // another call, which it would have taken up.
 func (r *Request) hidden() *Error {
 	for i := range r.Params {
@@ -246,14 +246,8 @@ func (r *Request) hidden() *Error {
 }
 
 // dropUncovered removes the parameters that the variant's text leaves out. They are not authenticated: anyone who saw a
-// call of the PHP SDK could add "name=@value" to it and keep its signature. A blank value cannot say anything either,
-// covered or not: see Get.
+// call of the PHP SDK could add "name=@value" to it and keep its signature. A blank value has no meaning either, covered
+// or not: see Get.
 func (r *Request) dropUncovered(v Variant) {
-	kept := r.Params[:0]
-	for i := range r.Params {
-		if p := r.Params[i]; p.Name == "sign" || v.covers(&p) {
-			kept = append(kept, p)
-		}
-	}
-	r.Params = kept
+	r.Params = slices.DeleteFunc(r.Params, func(p Param) bool { return p.Name != "sign" && !v.covers(&p) })
 }
