@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -27,14 +28,8 @@ const (
 
 // NewTraceID makes the trace id of a call on Alipay. It is no secret.
 func NewTraceID() string {
-	var room [traceLen]byte
-	b := appendHex(room[:0], rand.Uint64())
-	return string(appendHex(b, rand.Uint64()))
-}
-
-func appendHex(b []byte, n uint64) []byte {
-	// The top bit is set so that all 16 digits are there.
-	return strconv.AppendUint(b, n|1<<63, 16)
+	const first = 1 << 63 // so that all 16 digits are there
+	return fmt.Sprintf("%x%x", rand.Uint64()|first, rand.Uint64()|first)
 }
 
 // issuedTrace returns the trace id of a call that was answered with a voucher, in the form and with the end of the one that

@@ -159,16 +159,14 @@ var methodName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*$`)
 
 // Send writes the body. The status is always 200, since the Node, PHP, Python and gopay SDKs reject every other. The
 // type is text/html, as that of the real gateway; the policy beside it keeps a browser from running anything in it.
-// traceID, if not empty, goes into the header that the Java and Node SDKs show to their callers.
+// traceID goes into the header that the Java and Node SDKs show to their callers.
 func Send(w http.ResponseWriter, cs Charset, body []byte, traceID string) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/html;charset="+cs.String())
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	h.Set("X-Content-Type-Options", "nosniff") // so that no page can load it as a script
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	if traceID != "" {
-		h.Set("trace_id", traceID)
-	}
+	h.Set("trace_id", traceID)
 	w.WriteHeader(http.StatusOK)
 	_, err := w.Write(body)
 	return err

@@ -283,7 +283,7 @@ func TestVerifyAnswer(t *testing.T) {
 				t.Errorf("%v %s: %+v, %v", cs, signType, answer, err)
 			}
 			body[len(`{"alipay_marketing_voucher_send_response":{"code":"4`)]++
-			if _, err := VerifyAnswer(body, cs, voucherSend, &platformKey().PublicKey, signType); !errors.Is(err, ErrNotVerified) {
+			if _, err := VerifyAnswer(body, cs, voucherSend, &platformKey().PublicKey, signType); err == nil || !strings.HasSuffix(err.Error(), "the signature does not verify") {
 				t.Errorf("a changed byte: %v", err)
 			}
 		}

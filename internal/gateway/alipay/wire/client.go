@@ -58,9 +58,6 @@ type Answer struct {
 // OK reports success by the strictest rule of the SDKs: code 10000 and no sub_code.
 func (a *Answer) OK() bool { return a.Code == "10000" && a.SubCode == "" }
 
-// ErrNotVerified is wrapped by VerifyAnswer when the layout is right and the signature is wrong.
-var ErrNotVerified = errors.New("the signature does not verify")
-
 // VerifyAnswer cuts the signed text out of an answer and checks it. The cut is the one that every SDK can follow: the
 // root name once, as the first thing, "sign" once, as the last, and nothing between, no white space either. t and cs
 // are those of the request.
@@ -74,7 +71,7 @@ func VerifyAnswer(body []byte, cs Charset, method string, key *rsa.PublicKey, t 
 		return nil, errors.New("answer: sign is not base64")
 	}
 	if !verifyBytes(key, t, node, signature) {
-		return nil, fmt.Errorf("answer: %w", ErrNotVerified)
+		return nil, errors.New("answer: the signature does not verify")
 	}
 	text, ok := cs.decode(string(node))
 	if !ok {

@@ -15,12 +15,6 @@ type Error struct {
 // Error returns the codes for a log. SubMsg is left out, because it may hold the caller's own parameters.
 func (e *Error) Error() string { return "alipay: " + e.Code + " " + e.SubCode }
 
-// Is makes errors.Is match any Error of the same code and sub_code.
-func (e *Error) Is(target error) bool {
-	other, ok := target.(*Error)
-	return ok && e.Code == other.Code && e.SubCode == other.SubCode
-}
-
 // With returns a copy of e with another sub_msg.
 func (e *Error) With(subMsg string) *Error {
 	other := *e

@@ -7,7 +7,6 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -146,5 +145,5 @@ func same(got, want *Error) bool {
 	if got == nil || want == nil {
 		return got == want
 	}
-	return errors.Is(got, want)
+	return got.Code == want.Code && got.SubCode == want.SubCode
 }
