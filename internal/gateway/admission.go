@@ -48,13 +48,9 @@ const (
 //
 // A connection that is closed, or refused, had no complete request: nothing of it has been processed.
 type admission struct {
-	maxConns int
-	memory   int64         // shared
-	rate     int64         // bytes of a body per second
-	read     time.Duration // until a whole request has arrived
-	log      *slog.Logger
-
-	connsLog, memoryLog rate.Sometimes
+	limits              ServerLimits
+	log                 *slog.Logger
+	connsLog, memoryLog *rate.Limiter // of lines about connections, about memory
 
 	mu   sync.Mutex // nothing is logged under it: see unlock
 	open int        // connections
@@ -70,10 +66,8 @@ type admission struct {
 }
 
 func newAdmission(l ServerLimits, log *slog.Logger) *admission {
-	return &admission{
-		maxConns: l.Connections, memory: l.Memory, rate: int64(l.BodyRate), read: l.Read, log: log,
-		connsLog: rate.Sometimes{Interval: 10 * time.Second}, memoryLog: rate.Sometimes{Interval: 10 * time.Second},
-	}
+	every := rate.Every(10 * time.Second)
+	return &admission{limits: l, log: log, connsLog: rate.NewLimiter(every, 1), memoryLog: rate.NewLimiter(every, 1)}
 }
 
 // phase is what a connection waits for.
@@ -106,14 +100,14 @@ type conn struct {
 // unlock unlocks a.mu and then logs what there is too little of. Under it nothing is logged: every Read needs it, and a log
 // may be slow.
 func (a *admission) unlock() {
-	full, short := a.full && due(&a.connsLog), a.short && due(&a.memoryLog)
+	full, short := a.full && a.connsLog.Allow(), a.short && a.memoryLog.Allow()
 	a.full, a.short = false, false
 	a.mu.Unlock()
 	if full {
-		a.log.Warn("too many connections; the longest-waiting ones are closed", "connections", a.maxConns)
+		a.log.Warn("too many connections; the longest-waiting ones are closed", "connections", a.limits.Connections)
 	}
 	if short {
-		a.log.Warn("no memory for large requests; they are refused", "shared", a.memory)
+		a.log.Warn("no memory for large requests; they are refused", "shared", a.limits.Memory)
 	}
 }
 
@@ -121,7 +115,7 @@ func (a *admission) unlock() {
 func (a *admission) admit(raw net.Conn) *conn {
 	a.mu.Lock()
 	defer a.unlock()
-	if a.open >= a.maxConns { //guard:TestConnectionsAreBounded
+	if a.open >= a.limits.Connections { //guard:TestConnectionsAreBounded
 		a.full = true
 		a.dropped++
 		longest := a.longestWaiting()
@@ -136,18 +130,12 @@ func (a *admission) admit(raw net.Conn) *conn {
 	return c
 }
 
-// due reports whether something may be logged again. The caller logs it after the call: Do holds a lock, too.
-func due(s *rate.Sometimes) (yes bool) {
-	s.Do(func() { yes = true })
-	return yes
-}
-
 // longestWaiting returns the connection that is to be closed for a new one, or nil when all have complete requests. It is a
 // stranger, unless those are few and have not had the time to send a request: then it is one that waits for its next call.
 // The caller holds a.mu.
 func (a *admission) longestWaiting() *conn {
 	stranger, known := front(&a.strangers), front(&a.known)
-	few := a.strangers.Len() <= a.maxConns/2 //guard:TestStrangersGiveWayFirst a.strangers.Len() <= a.maxConns/2 -> true
+	few := a.strangers.Len() <= a.limits.Connections/2 //guard:TestStrangersGiveWayFirst a.strangers.Len() <= a.limits.Connections/2 -> true
 	if stranger == nil || known != nil && few && time.Since(stranger.since) < giveWayAfter {
 		return known
 	}
@@ -275,7 +263,7 @@ func (a *admission) charge(c *conn, cost int64) bool {
 	if need <= 0 {
 		return true
 	}
-	for a.used+need > a.memory { //guard:TestLargeRequestsAreRefused
+	for a.used+need > a.limits.Memory { //guard:TestLargeRequestsAreRefused
 		if !a.takeFromOldest(c) {
 			a.starved++
 			a.short = true
@@ -329,7 +317,7 @@ func (a *admission) expectBody(c *conn) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c.phase = body
-	return c.since.Add(a.read)
+	return c.since.Add(a.limits.Read)
 }
 
 // changed releases what a request held once it is answered.
@@ -439,7 +427,7 @@ func (b *bodyReader) read(p []byte) (int, error) {
 	}
 	// Each byte pays for a moment; what is saved up is never more than the grace.
 	//guard:TestSlowBodies bodyGrace -> time.Hour
-	b.due = earlier(b.due.Add(time.Duration(n)*time.Second/time.Duration(b.c.a.rate)), time.Now().Add(bodyGrace))
+	b.due = earlier(b.due.Add(time.Duration(n)*time.Second/time.Duration(b.c.a.limits.BodyRate)), time.Now().Add(bodyGrace))
 	return n, err
 }
 

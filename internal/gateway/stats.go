@@ -15,6 +15,6 @@ func (s *Server) Stats() ServerStats {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return ServerStats{
-		Connections: a.open, MaxConnections: a.maxConns, Memory: a.used, MaxMemory: a.memory, Dropped: a.dropped, Starved: a.starved,
+		Connections: a.open, MaxConnections: a.limits.Connections, Memory: a.used, MaxMemory: a.limits.Memory, Dropped: a.dropped, Starved: a.starved,
 	}
 }
