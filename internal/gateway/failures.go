@@ -46,20 +46,16 @@ func newFailures() *failures {
 // how many before it were not. It has nothing to do with the rate of the app, which only calls that authenticate can use
 // up.
 func (a *Apps) Failed(app benefit.AppID, address string, now time.Time) (within bool, suppressed int64) {
-	b := a.failures.bucket(app, address)
+	caller := struct {
+		app     benefit.AppID
+		network netip.Prefix
+	}{app, networkOf(address)}
+	b := &a.failures.buckets[maphash.Comparable(a.failures.seed, caller)%failureBuckets]
 	if !b.limiter.AllowN(now, 1) { //guard:internal/gateway/alipay.TestAFloodOfWrongSignatures
 		b.suppressed.Add(1)
 		return false, 0
 	}
 	return true, b.suppressed.Swap(0)
-}
-
-func (f *failures) bucket(app benefit.AppID, address string) *failureBucket {
-	type pair struct {
-		app     benefit.AppID
-		network netip.Prefix
-	}
-	return &f.buckets[maphash.Comparable(f.seed, pair{app, networkOf(address)})%failureBuckets]
 }
 
 // networkOf returns what one caller has of addresses: an IPv4 address, or the 64 bits of IPv6 that a network is given
