@@ -37,12 +37,7 @@ func (p *Problem) Error() string {
 // HasControl finds control characters other than tab, line feed and carriage return, which white space may hold. A
 // database may cut at NUL, a log or a console be fooled by the others.
 func HasControl(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' && c != '\t' && c != '\n' && c != '\r' {
-			return true
-		}
-	}
-	return false
+	return strings.ContainsFunc(s, func(c rune) bool { return c < ' ' && c != '\t' && c != '\n' && c != '\r' })
 }
 
 // WithoutBOM returns the text without the byte order mark that editors on Windows put at the start of a file. Keys, secrets
@@ -64,17 +59,8 @@ func Cut(text string, max int) string {
 // that has to be replaced: it has no short form, and its code has a letter. The Java SDKs of both platforms decode the
 // letters of \uXXXX wrongly, so that they read \u001f as another character.
 func ControlEscape(c rune) string {
-	switch c {
-	case '\b':
-		return `\b`
-	case '\t':
-		return `\t`
-	case '\n':
-		return `\n`
-	case '\f':
-		return `\f`
-	case '\r':
-		return `\r`
+	if k := strings.IndexRune("\b\t\n\f\r", c); k >= 0 {
+		return `\` + "btnfr"[k:k+1]
 	}
 	if high, low := c>>4, c&15; low <= 9 {
 		return `\u00` + string('0'+high) + string('0'+low)

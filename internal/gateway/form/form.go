@@ -7,6 +7,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -50,10 +51,7 @@ type Form struct {
 	// Body is a body that is neither a URL-encoded form nor multipart, as it was sent; else "".
 	Body string
 
-	// The text of all parameters lies in one arena: a strings.Builder hands out its bytes as strings without a
-	// copy, and they stay good while it grows.
-	arena   strings.Builder
-	options Options
+	maxParams int
 }
 
 // TooLarge is the problem with a query or a body beyond the limit.
@@ -77,81 +75,77 @@ var (
 //
 // The Form is never nil: with a problem it holds what could be read before it.
 func Read(r *http.Request, o Options) (*Form, *Problem) {
-	f := &Form{Params: make([]Param, 0, 16), options: o.orDefaults()}
-	scratch := scratchPool.Get().(*bytes.Buffer)
-	defer putScratch(scratch)
-	return f, f.read(r, scratch)
+	o = o.orDefaults()
+	f := &Form{Params: make([]Param, 0, 16), maxParams: o.Params}
+	return f, f.read(r, o)
 }
 
 // ReadText reads parameters from a URL-encoded text.
 func ReadText(text string, o Options) (*Form, *Problem) {
-	f := &Form{options: o.orDefaults()}
-	if len(text) > f.options.Bytes {
+	o = o.orDefaults()
+	f := &Form{maxParams: o.Params}
+	if len(text) > o.Bytes {
 		return f, TooLarge
 	}
-	return f, f.pairs([]byte(text), false)
-}
-
-// scratchPool keeps the buffers that bodies are read into; nothing of a Form points into them.
-var scratchPool = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-func putScratch(b *bytes.Buffer) {
-	if b.Cap() <= 64<<10 { // one large body must not stay in memory for ever
-		b.Reset()
-		scratchPool.Put(b)
-	}
+	return f, f.pairs(text, false)
 }
 
 // read parses query and body, in this order, and stops at the first problem.
-func (f *Form) read(r *http.Request, scratch *bytes.Buffer) *Problem {
+func (f *Form) read(r *http.Request, o Options) *Problem {
 	query := r.URL.RawQuery
-	scratch.WriteString(query)
-	f.arena.Grow(len(query))
-	bad := f.pairs(scratch.Bytes(), true)
-	if len(query) > f.options.Bytes {
+	bad := f.pairs(query, true)
+	if len(query) > o.Bytes {
 		return TooLarge // it was read all the same, for the answer to have the method and the format of the call
 	}
 	if bad != nil {
 		return bad
 	}
-	scratch.Reset()
-	if bad := readBody(r, scratch, f.options.Bytes); bad != nil || scratch.Len() == 0 {
+	body, bad := readBody(r, o.Bytes)
+	if bad != nil || body == "" {
 		return bad
 	}
 	contentType := r.Header.Get("Content-Type")
 	kind := mediaType(contentType)
 	switch {
-	case f.options.RawBody:
+	case o.RawBody:
 	case kind == "" || kind == "application/x-www-form-urlencoded":
-		f.arena.Grow(scratch.Len())
-		return f.pairs(scratch.Bytes(), false)
+		return f.pairs(body, false)
 	case kind == "multipart/form-data":
-		return f.multipart(scratch.Bytes(), contentType)
+		return f.multipart(body, contentType)
 	}
-	f.Body = scratch.String()
+	f.Body = body
 	return nil
 }
 
-func readBody(r *http.Request, into *bytes.Buffer, maxBytes int) *Problem {
+// buffers are what bodies are read into.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+func readBody(r *http.Request, maxBytes int) (string, *Problem) {
 	if r.Body == nil || r.Body == http.NoBody {
-		return nil
+		return "", nil
 	}
 	if r.ContentLength > int64(maxBytes) {
-		return TooLarge
+		return "", TooLarge
 	}
-	n, err := into.ReadFrom(io.LimitReader(r.Body, int64(maxBytes)+1))
+	buffer := buffers.Get().(*bytes.Buffer)
+	defer func() {
+		if buffer.Cap() <= 64<<10 { // one large body must not stay in memory for ever
+			buffer.Reset()
+			buffers.Put(buffer)
+		}
+	}()
+	n, err := buffer.ReadFrom(io.LimitReader(r.Body, int64(maxBytes)+1))
 	switch {
 	case errors.Is(err, ErrBusy):
-		return Busy
+		return "", Busy
 	case errors.Is(err, ErrSlow):
-		return Slow
+		return "", Slow
 	case err != nil:
-		return &Problem{Text: "读取请求失败"}
+		return "", &Problem{Text: "读取请求失败"}
+	case n > int64(maxBytes):
+		return "", TooLarge
 	}
-	if n > int64(maxBytes) {
-		return TooLarge
-	}
-	return nil
+	return buffer.String(), nil
 }
 
 // mediaType returns the type in a Content-Type, in lower case, without its parameters. It forgives parameters that
@@ -162,21 +156,15 @@ func mediaType(contentType string) string {
 }
 
 // pairs parses name=value pairs joined by "&". A semicolon is data: JSON in a value may hold one unescaped.
-func (f *Form) pairs(text []byte, inQuery bool) *Problem {
-	for len(text) > 0 {
-		pair := text
-		if i := bytes.IndexByte(text, '&'); i >= 0 {
-			pair, text = text[:i], text[i+1:]
-		} else {
-			text = nil
-		}
-		if len(pair) == 0 {
+func (f *Form) pairs(text string, inQuery bool) *Problem {
+	for pair := range strings.SplitSeq(text, "&") {
+		if pair == "" {
 			continue
 		}
-		rawName, rawValue, _ := bytes.Cut(pair, []byte{'='})
-		name, okName := f.unescape(rawName)
-		value, okValue := f.unescape(rawValue)
-		if !okName || !okValue {
+		rawName, rawValue, _ := strings.Cut(pair, "=")
+		name, badName := url.QueryUnescape(rawName)
+		value, badValue := url.QueryUnescape(rawValue)
+		if badName != nil || badValue != nil {
 			return &Problem{Text: "参数的URL编码有误"}
 		}
 		if bad := f.add(name, value, inQuery); bad != nil {
@@ -186,58 +174,18 @@ func (f *Form) pairs(text []byte, inQuery bool) *Problem {
 	return nil
 }
 
-// unescape copies URL-encoded text into the arena: "+" is a space, %XX a byte.
-func (f *Form) unescape(text []byte) (string, bool) {
-	start := f.arena.Len()
-	run := 0 // start of the bytes not yet copied
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '+':
-			f.arena.Write(text[run:i])
-			f.arena.WriteByte(' ')
-			run = i + 1
-		case '%':
-			if i+2 >= len(text) {
-				return "", false
-			}
-			hi, lo := unhex(text[i+1]), unhex(text[i+2])
-			if hi < 0 || lo < 0 {
-				return "", false
-			}
-			f.arena.Write(text[run:i])
-			f.arena.WriteByte(byte(hi<<4 | lo))
-			i += 2
-			run = i + 1
-		}
-	}
-	f.arena.Write(text[run:])
-	return f.arena.String()[start:], true
-}
-
-func unhex(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
-}
-
 var badMultipart = &Problem{Text: "multipart请求格式有误"}
 
 // multipart adds the text parts of a multipart/form-data body.
-func (f *Form) multipart(body []byte, contentType string) *Problem {
+func (f *Form) multipart(body string, contentType string) *Problem {
 	_, attributes, err := mime.ParseMediaType(contentType)
 	if err != nil || attributes["boundary"] == "" {
 		return &Problem{Text: "multipart请求缺少boundary"}
 	}
-	if !bytes.Contains(body, []byte("--"+attributes["boundary"]+"--")) {
+	if !strings.Contains(body, "--"+attributes["boundary"]+"--") {
 		return badMultipart // the reader would take a body that is cut behind a boundary for one that ends there
 	}
-	parts := multipart.NewReader(bytes.NewReader(body), attributes["boundary"])
+	parts := multipart.NewReader(strings.NewReader(body), attributes["boundary"])
 	for {
 		part, err := parts.NextPart()
 		if err == io.EOF {
@@ -263,7 +211,7 @@ func (f *Form) multipart(body []byte, contentType string) *Problem {
 // stands for itself, so controls can be found here.
 func (f *Form) add(name, raw string, inQuery bool) *Problem {
 	switch {
-	case len(f.Params) >= f.options.Params:
+	case len(f.Params) >= f.maxParams:
 		return &Problem{Text: "参数个数过多"}
 	case !isName(name):
 		return &Problem{Text: "参数名无效"}
@@ -278,15 +226,8 @@ func (f *Form) add(name, raw string, inQuery bool) *Problem {
 // whose order all languages agree on. "=" and "&" are left out: in a text to sign that joins "name=value" by "&", a
 // name with one of them could hold another parameter.
 func isName(name string) bool {
-	if name == "" || len(name) > maxNameBytes {
-		return false
-	}
-	for i := 0; i < len(name); i++ {
-		if c := name[i]; c <= ' ' || c >= 0x7F || c == '=' || c == '&' {
-			return false
-		}
-	}
-	return true
+	return name != "" && len(name) <= maxNameBytes &&
+		!strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c >= 0x7F || c == '=' || c == '&' })
 }
 
 // Merge sorts the parameters by name and leaves each name once. The same value twice counts once; with different

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -37,20 +36,20 @@ type Member struct {
 // the start is passed over.
 func ParseObject(text string) ([]Member, *Problem) {
 	r := newReader(WithoutBOM(text))
-	defer r.release()
 	if bad := r.begin('{'); bad != nil {
 		return nil, bad
 	}
 	list := make([]Member, 0, 8)
-	seen := names{}
+	seen := map[string]bool{}
 	for r.PeekKind() != '}' {
 		_, name, bad := r.value("格式有误")
 		switch {
 		case bad != nil:
 			return nil, bad
-		case !seen.add(name, list):
+		case seen[name]:
 			return nil, &Problem{Name: Cut(name, 64), Text: "重复"}
 		}
+		seen[name] = true
 		kind, text, bad := r.value("不是合法的值")
 		if bad != nil {
 			return nil, bad
@@ -66,7 +65,6 @@ func ParseObject(text string) ([]Member, *Problem) {
 // Elements reads a JSON array and gives each of its values to take, as Member has them, until take returns false.
 func Elements(text string, take func(kind Kind, text string) bool) *Problem {
 	r := newReader(text)
-	defer r.release()
 	if bad := r.begin('['); bad != nil {
 		return bad
 	}
@@ -82,65 +80,20 @@ func Elements(text string, take func(kind Kind, text string) bool) *Problem {
 	return r.end()
 }
 
-// names finds a name that comes twice: by looking through the members while they are few, as in every honest call,
-// by a map when they are many.
-type names map[string]struct{}
-
-const fewMembers = 16
-
-func (n names) add(name string, members []Member) bool {
-	if len(members) < fewMembers {
-		for i := range members {
-			if members[i].Name == name {
-				return false
-			}
-		}
-		return true
-	}
-	if len(n) == 0 {
-		for i := range members {
-			n[members[i].Name] = struct{}{}
-		}
-	}
-	if _, twice := n[name]; twice {
-		return false
-	}
-	n[name] = struct{}{}
-	return true
-}
-
 // maxDepth bounds nesting.
 const maxDepth = 32
 
 // reader reads the values of one object or array. jsontext holds the text to the grammar; what is returned is cut out of
 // the text, so that nothing is copied and numbers stay as they were written.
 type reader struct {
-	jsontext.Decoder
-	source bytes.Buffer
-	text   string
+	*jsontext.Decoder
+	text string
 }
 
-// readers keeps decoders with their buffers.
-var readers = sync.Pool{New: func() any { return new(reader) }}
-
-// duplicates is left to ParseObject, because it names what is twice, and because what is inside a value that nobody asks
-// for does not matter.
-var duplicates = jsontext.AllowDuplicateNames(true)
-
+// newReader leaves duplicates to ParseObject, because it names what is twice, and because what is inside a value that
+// nobody asks for does not matter.
 func newReader(text string) *reader {
-	r := readers.Get().(*reader)
-	r.text = text
-	r.source.WriteString(text)
-	r.Reset(&r.source, duplicates)
-	return r
-}
-
-func (r *reader) release() {
-	if r.source.Cap() <= 64<<10 { // one large text must not stay in memory for ever
-		r.text = ""
-		r.source.Reset()
-		readers.Put(r)
-	}
+	return &reader{jsontext.NewDecoder(bytes.NewBufferString(text), jsontext.AllowDuplicateNames(true)), text}
 }
 
 // begin reads the bracket that opens the object or array.
