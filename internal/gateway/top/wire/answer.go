@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,9 +28,6 @@ func (f Format) String() string { return [...]string{"xml", "json", "simplified 
 //	Object       "x":{…}                               the same              <x>…</x>
 //	Objects      "x":{"item":[{…},{…}]}                "x":[{…},{…}]         <x><item>…</item><item>…</item></x>
 //	Texts        "x":{"string":["a","b"]}              "x":["a","b"]         <x><string>a</string>…</x>
-//	Ints         "x":{"number":[1,2]}                  "x":[1,2]             <x><number>1</number>…</x>
-//	Bools        "x":{"boolean":[true]}                "x":[true]            <x><boolean>true</boolean></x>
-//	Times        "x":{"date":["2026-11-22 10:00:00"]}  "x":["2026-11-22 …"]  <x><date>2026-11-22 10:00:00</date></x>
 //
 // What is absent is not written at all: the SDKs take an absent member for null, and that for .NET throws on an empty
 // element where it expects a number. So an empty list writes nothing; for anything else the method does not call.
@@ -39,8 +37,8 @@ func (f Format) String() string { return [...]string{"xml", "json", "simplified 
 type Answer struct {
 	format    Format
 	requestID string
-	method    string // names the root
-	buf       []byte
+	root      string
+	buf       bytes.Buffer
 	depth     int
 	finished  bool
 }
@@ -58,61 +56,57 @@ func Failure(f Format, e *Error, requestID string) *Answer {
 		f = JSON // errors keep their root
 	}
 	a := begin(f, "error", requestID)
-	a.int("code", int64(e.Code))
-	a.text("msg", e.Msg)
-	if e.SubCode != "" {
-		a.text("sub_code", e.SubCode)
-	}
-	if e.SubMsg != "" {
-		a.text("sub_msg", e.SubMsg)
-	}
+	a.depth++ // its members have the names that no success may have
+	a.Int("code", int64(e.Code))
+	a.Text("msg", e.Msg)
+	a.TextIfAny("sub_code", e.SubCode)
+	a.TextIfAny("sub_msg", e.SubMsg)
 	return a
 }
 
 func begin(f Format, method, requestID string) *Answer {
 	a := answerPool.Get().(*Answer)
-	*a = Answer{format: f, requestID: requestID, method: method, buf: a.buf[:0]}
+	*a = Answer{format: f, requestID: requestID, root: RootName(method), buf: a.buf}
+	a.buf.Reset()
 	switch f {
 	case XML:
-		a.buf = append(a.buf, `<?xml version="1.0" encoding="utf-8" ?><`...)
-		a.buf = append(appendRoot(a.buf, method), '>')
+		a.write(`<?xml version="1.0" encoding="utf-8" ?><`, a.root, ">")
 	case JSON:
-		a.buf = append(appendRoot(append(a.buf, `{"`...), method), `":{`...)
+		a.write(`{"`, a.root, `":{`)
 	default:
-		a.buf = append(a.buf, '{')
+		a.write("{")
 	}
 	return a
 }
 
-// Body finishes the answer and gives its bytes, which are good until Release. Nothing can be added afterwards.
+// Body finishes the answer, once, and returns its bytes, which are good until Release.
 func (a *Answer) Body() []byte {
-	if a.finished {
-		return a.buf
-	}
-	a.text("request_id", a.requestID)
+	a.depth++ // request_id is ours
+	a.Text("request_id", a.requestID)
 	a.finished = true
 	switch a.format {
 	case XML:
-		a.buf = append(appendRoot(append(a.buf, "</"...), a.method), '>')
+		a.write("</", a.root, ">")
 	case JSON:
-		a.buf = append(a.buf, "}}"...)
+		a.write("}}")
 	default:
-		a.buf = append(a.buf, '}')
+		a.write("}")
 	}
-	return a.buf
+	return a.buf.Bytes()
 }
 
 // Release makes the answer's buffer available to the next one. Send and SendBatch do it themselves.
 func (a *Answer) Release() {
-	if cap(a.buf) <= 64<<10 {
+	if a.buf.Cap() <= 64<<10 {
 		answerPool.Put(a)
 	}
 }
 
 // Text adds a string, an empty one too.
 func (a *Answer) Text(name, value string) {
-	a.guard(name)
-	a.text(name, value)
+	a.open(name)
+	a.string(value)
+	a.close(name)
 }
 
 // TextIfAny adds a string unless it is empty.
@@ -124,31 +118,27 @@ func (a *Answer) TextIfAny(name, value string) {
 
 // Int adds a bare number.
 func (a *Answer) Int(name string, value int64) {
-	a.guard(name)
-	a.int(name, value)
+	a.open(name)
+	a.write(strconv.FormatInt(value, 10))
+	a.close(name)
 }
 
 // Bool adds true or false.
 func (a *Answer) Bool(name string, value bool) {
-	a.guard(name)
 	a.open(name)
-	a.buf = strconv.AppendBool(a.buf, value)
+	a.write(strconv.FormatBool(value))
 	a.close(name)
 }
 
 // Time adds an instant as yyyy-MM-dd HH:mm:ss at +08:00, nothing for the zero time.
 func (a *Answer) Time(name string, at time.Time) {
 	if !at.IsZero() {
-		a.guard(name)
-		a.open(name)
-		a.time(at)
-		a.close(name)
+		a.Text(name, FormatTimestamp(at))
 	}
 }
 
 // Object adds an object; write adds its members to the same answer.
 func (a *Answer) Object(name string, write func()) {
-	a.guard(name)
 	a.open(name)
 	a.object(write)
 	a.close(name)
@@ -164,114 +154,91 @@ func (a *Answer) Texts(name string, values []string) {
 	a.list(name, "string", len(values), func(i int) { a.string(values[i]) })
 }
 
-// Ints adds a list of numbers.
-func (a *Answer) Ints(name string, values []int64) {
-	a.list(name, "number", len(values), func(i int) { a.buf = strconv.AppendInt(a.buf, values[i], 10) })
-}
-
-// Bools adds a list of true and false.
-func (a *Answer) Bools(name string, values []bool) {
-	a.list(name, "boolean", len(values), func(i int) { a.buf = strconv.AppendBool(a.buf, values[i]) })
-}
-
-// Times adds a list of instants, as Time does.
-func (a *Answer) Times(name string, values []time.Time) {
-	a.list(name, "date", len(values), func(i int) { a.time(values[i]) })
-}
-
 func (a *Answer) list(name, item string, count int, write func(i int)) {
 	if count == 0 {
 		return
 	}
-	a.guard(name)
 	a.open(name)
+	a.depth++
 	switch a.format {
 	case JSON:
-		a.buf = append(append(append(a.buf, `{"`...), item...), `":[`...)
+		a.write(`{"`, item, `":[`)
 	case SimplifiedJSON:
-		a.buf = append(a.buf, '[')
+		a.write("[")
 	}
 	for i := range count {
 		if a.format == XML {
 			a.open(item)
+			write(i)
+			a.close(item)
 		} else {
 			a.comma()
-		}
-		write(i)
-		if a.format == XML {
-			a.close(item)
+			write(i)
 		}
 	}
 	switch a.format {
 	case JSON:
-		a.buf = append(a.buf, "]}"...)
+		a.write("]}")
 	case SimplifiedJSON:
-		a.buf = append(a.buf, ']')
+		a.write("]")
 	}
+	a.depth--
 	a.close(name)
 }
 
 func (a *Answer) object(write func()) {
 	if a.format != XML {
-		a.buf = append(a.buf, '{')
+		a.write("{")
 	}
 	a.depth++
 	write()
 	a.depth--
 	if a.format != XML {
-		a.buf = append(a.buf, '}')
+		a.write("}")
 	}
 }
 
-func (a *Answer) text(name, value string) {
-	a.open(name)
-	a.string(value)
-	a.close(name)
-}
-
-func (a *Answer) int(name string, value int64) {
-	a.open(name)
-	a.buf = strconv.AppendInt(a.buf, value, 10)
-	a.close(name)
-}
-
-func (a *Answer) string(value string) {
+// string adds a text. What is not valid UTF-8 becomes U+FFFD, one byte at a time.
+func (a *Answer) string(text string) {
+	text = strings.Map(func(r rune) rune { return r }, text)
 	if a.format == XML {
-		a.buf = appendXML(a.buf, value)
+		_, _ = xmlEscapes.WriteString(&a.buf, text) // a bytes.Buffer takes everything
 		return
 	}
-	a.buf = append(appendJSON(append(a.buf, '"'), value), '"')
+	a.write(`"`)
+	_, _ = jsonEscapes.WriteString(&a.buf, text)
+	a.write(`"`)
 }
 
-func (a *Answer) time(at time.Time) {
-	if a.format == XML {
-		a.buf = at.In(beijing).AppendFormat(a.buf, timestampLayout)
-		return
+func (a *Answer) write(parts ...string) {
+	for _, part := range parts {
+		a.buf.WriteString(part)
 	}
-	a.buf = append(at.In(beijing).AppendFormat(append(a.buf, '"'), timestampLayout), '"')
 }
 
 // open writes what stands before a member's value. Names are the API's own and need no escape.
 func (a *Answer) open(name string) {
+	a.guard(name)
 	if a.format == XML {
-		a.buf = append(append(append(a.buf, '<'), name...), '>')
+		a.write("<", name, ">")
 		return
 	}
 	a.comma()
-	a.buf = append(append(append(a.buf, '"'), name...), `":`...)
+	a.write(`"`, name, `":`)
 }
 
 // close writes what stands behind it.
 func (a *Answer) close(name string) {
 	if a.format == XML {
-		a.buf = append(append(append(a.buf, "</"...), name...), '>')
+		a.write("</", name, ">")
 	}
 }
 
 // comma separates from what went before, if anything did in this object or list.
 func (a *Answer) comma() {
-	if last := a.buf[len(a.buf)-1]; last != '{' && last != '[' {
-		a.buf = append(a.buf, ',')
+	written := a.buf.Bytes()
+	if last := written[len(written)-1]; last != '{' && last != '[' {
+		a.write(",")
 	}
 }
 
@@ -292,15 +259,6 @@ func (a *Answer) guard(name string) {
 
 // RootName returns the name of an answer's root: the method with underscores for dots, without a leading "taobao.", and
 // "_response".
-func RootName(method string) string { return string(appendRoot(nil, method)) }
-
-func appendRoot(dst []byte, method string) []byte {
-	start := len(dst)
-	dst = append(append(dst, strings.TrimPrefix(method, "taobao.")...), "_response"...)
-	for i := start; i < len(dst); i++ {
-		if dst[i] == '.' {
-			dst[i] = '_'
-		}
-	}
-	return dst
+func RootName(method string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(method, "taobao."), ".", "_") + "_response"
 }
