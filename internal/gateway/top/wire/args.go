@@ -26,22 +26,20 @@ import (
 type Args struct {
 	params  []Param       // of the call, or
 	members []form.Member // of an object
-	first   *refusal      // shared by an object and all that it was read out of
+	first   **Error       // refusal, shared by an object and all that it was read out of
 }
-
-type refusal struct{ bad *Error }
 
 // Args returns the parameters of the call. Object parameters among them are JSON texts, lists of simple values are
 // joined by commas (or JSON as well).
-func (r *Request) Args() *Args { return &Args{params: r.Params, first: &refusal{}} }
+func (r *Request) Args() *Args { return &Args{params: r.Params, first: new(*Error)} }
 
 // Err returns the first broken rule of all that was read out of the call, nil when there is none.
-func (a *Args) Err() *Error { return a.first.bad }
+func (a *Args) Err() *Error { return *a.first }
 
 // Fail records a refusal that the method found itself, unless there is an earlier one.
 func (a *Args) Fail(bad *Error) {
-	if a.first.bad == nil {
-		a.first.bad = bad
+	if *a.first == nil {
+		*a.first = bad
 	}
 }
 
@@ -80,54 +78,31 @@ func (a *Args) RequiredInt(name string) (value int64, ok bool) {
 	return a.Int(name)
 }
 
-// Bool is an optional true or false. ok is false when it is absent or broken.
-func (a *Args) Bool(name string) (value, ok bool) {
-	switch a.get(name, "应为true或false", form.Bool, form.String) {
-	case "":
-		return false, false
-	case "true":
-		return true, true
-	case "false":
-		return false, true
-	}
-	a.Fail(Invalid(name, "应为true或false"))
-	return false, false
-}
-
 // Texts returns an optional list of at most maxItems strings, each of 1 to max characters: an array, or a text of them
 // joined by commas.
 func (a *Args) Texts(name string, maxItems, max int) []string {
 	var texts []string
-	for _, m := range a.list(name, maxItems, form.String, form.Number) {
+	for _, m := range a.list(name, maxItems) {
 		text, broken := m.AsText(max)
-		a.checkElement(name, broken)
+		if broken != "" {
+			a.check(name, "的元素"+broken)
+		}
 		texts = append(texts, text)
 	}
 	return texts
-}
-
-// Ints returns an optional list of at most maxItems whole numbers: an array, or a text of them joined by commas.
-func (a *Args) Ints(name string, maxItems int) []int64 {
-	var values []int64
-	for _, m := range a.list(name, maxItems, form.Number, form.String) {
-		value, broken := m.AsInteger()
-		a.checkElement(name, broken)
-		values = append(values, value)
-	}
-	return values
 }
 
 // Object returns a member that is an object, or the JSON text of one. An absent one is an error; what is then read out
 // of the result is absent and no further error.
 func (a *Args) Object(name string) *Args {
 	a.require(name)
-	return a.object(name, a.get(name, "应为JSON对象", form.Object, form.String))
+	return a.object(name, a.json(name, form.Object, "应为JSON对象"))
 }
 
 // Objects returns an optional list of at most maxItems objects: an array, or the JSON text of one.
 func (a *Args) Objects(name string, maxItems int) []*Args {
 	var objects []*Args
-	for _, m := range a.array(name, a.get(name, "应为JSON数组", form.Array, form.String), maxItems, form.Object) {
+	for _, m := range a.array(name, a.json(name, form.Array, "应为JSON数组"), maxItems, form.Object) {
 		objects = append(objects, a.object(name, m.Text))
 	}
 	return objects
@@ -151,26 +126,24 @@ func (a *Args) object(name, text string) *Args {
 }
 
 // list returns the elements of a list of simple values.
-func (a *Args) list(name string, maxItems int, kinds ...form.Kind) []form.Member {
+func (a *Args) list(name string, maxItems int) []form.Member {
 	m := a.find(name)
-	if m.Text == "" {
+	switch {
+	case m.Text == "":
 		return nil
-	}
-	if m.Kind == form.Array || m.Kind == form.String && m.Text[0] == '[' {
-		return a.array(name, m.Text, maxItems, kinds...)
-	}
-	text := a.get(name, "应为数组", form.String, form.Number)
-	if text == "" {
+	case m.Kind == form.Array || m.Kind == form.String && m.Text[0] == '[':
+		return a.array(name, m.Text, maxItems, form.String, form.Number)
+	case m.Kind != form.String && m.Kind != form.Number:
+		a.Fail(Invalid(name, "应为数组"))
 		return nil
-	}
-	if strings.Count(text, ",") >= maxItems {
+	case strings.Count(m.Text, ",") >= maxItems:
 		a.Fail(tooMany(name, maxItems))
 		return nil
 	}
 	var values []form.Member
-	for value := range strings.SplitSeq(text, ",") {
+	for value := range strings.SplitSeq(m.Text, ",") {
 		if value == "" {
-			a.checkElement(name, "不能为空")
+			a.check(name, "的元素不能为空")
 		}
 		values = append(values, form.Member{Kind: m.Kind, Text: value})
 	}
@@ -185,9 +158,9 @@ func (a *Args) array(name, text string, maxItems int, kinds ...form.Kind) (value
 	problem := form.Elements(text, func(kind form.Kind, text string) bool {
 		switch {
 		case !slices.Contains(kinds, kind):
-			a.checkElement(name, "类型有误")
+			a.check(name, "的元素类型有误")
 		case text == "":
-			a.checkElement(name, "不能为空")
+			a.check(name, "的元素不能为空")
 		case len(values) == maxItems:
 			a.Fail(tooMany(name, maxItems))
 		default:
@@ -227,10 +200,10 @@ func (a *Args) find(name string) form.Member {
 	return form.Member{}
 }
 
-// get returns the text of a member of one of the kinds; the rule is told when it is of another.
-func (a *Args) get(name, rule string, kinds ...form.Kind) string {
+// json returns a member of the kind as JSON; a string may hold it. Of another kind it breaks the rule.
+func (a *Args) json(name string, kind form.Kind, rule string) string {
 	m := a.find(name)
-	if !slices.Contains(kinds, m.Kind) {
+	if m.Kind != kind && m.Kind != form.String {
 		a.Fail(Invalid(name, rule))
 		return ""
 	}
@@ -241,12 +214,5 @@ func (a *Args) get(name, rule string, kinds ...form.Kind) string {
 func (a *Args) check(name, broken string) {
 	if broken != "" {
 		a.Fail(Invalid(name, broken))
-	}
-}
-
-// checkElement is check for an element of a list.
-func (a *Args) checkElement(name, broken string) {
-	if broken != "" {
-		a.check(name, "的元素"+broken)
 	}
 }
