@@ -23,7 +23,7 @@ const (
 func topStub(t *testing.T) string {
 	t.Helper()
 	policy := &wire.Policy{
-		KnownMethod: func(string) bool { return true },
+		Methods: map[string]wire.Method{"taobao.time.get": {}, "taobao.user.seller.get": {}, activitySend: {}, decisionSend: {}},
 		Credentials: func(appKey string) (wire.Credentials, *wire.Error) {
 			if appKey != testAppKey {
 				return wire.Credentials{}, wire.ErrInvalidAppKey

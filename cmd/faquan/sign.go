@@ -171,7 +171,7 @@ func (s *signOptions) signTOP(params map[string]string) (*signResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &signResult{topwire.StringToSign(sent, "", topwire.AsSent), sent["sign"], form}, nil
+	return &signResult{topwire.NewRequest(sent, "").StringToSign(topwire.AsSent), sent["sign"], form}, nil
 }
 
 // topParams parses a form in which each name is given once.

@@ -163,13 +163,14 @@ func (s *signOptions) verifyTOP(form string) (*verdict, error) {
 	if !ok {
 		return nil, usagef("sign method %q is not md5, hmac or hmac-sha256", name)
 	}
-	found := topwire.Verify(params, s.body, secret, m)
+	req := topwire.NewRequest(params, s.body)
+	found := req.Verify(secret, m)
 	variant := found.Variant
 	if !found.OK() {
 		variant = topwire.AsSent
 	}
 	v := &verdict{good: found.OK(), matched: fmt.Sprintf("%s, %s", m, found.Variant)}
-	v.expected = topwire.StringToSign(params, s.body, variant)
+	v.expected = req.StringToSign(variant)
 	switch {
 	case params["sign"] == "":
 		v.reason = "the request has no sign"

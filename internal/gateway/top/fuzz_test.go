@@ -98,7 +98,7 @@ func FuzzSigned(f *testing.F) {
 			path, body = top.BatchPath, "N"
 		}
 		variant := []wire.Variant{wire.AsSent, wire.WithoutBlanks, wire.WithoutFiles}[rule%3]
-		query := url.Values{"sign": {wire.Sign(wire.StringToSign(params, body, variant), labSecret, wire.MD5)}}
+		query := url.Values{"sign": {wire.Sign(wire.NewRequest(params, body).StringToSign(variant), labSecret, wire.MD5)}}
 		for name, value := range params {
 			query.Set(name, value)
 		}
@@ -184,7 +184,7 @@ func signedBatch(call *wire.Call, body string) string {
 	params := map[string]string{
 		"app_key": call.AppKey, "v": "2.0", "format": "json", "timestamp": wire.FormatTimestamp(call.At), "sign_method": "md5",
 	}
-	sign := wire.Sign(wire.StringToSign(params, body, wire.AsSent), labSecret, wire.MD5)
+	sign := wire.Sign(wire.NewRequest(params, body).StringToSign(wire.AsSent), labSecret, wire.MD5)
 	query := "sign=" + sign
 	for name, value := range params {
 		query += "&" + name + "=" + strings.ReplaceAll(value, " ", "+")

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"faquan/internal/benefit"
@@ -82,17 +81,9 @@ type Options struct {
 type Handler struct {
 	o         Options
 	methods   map[string]*method
-	objects   map[string]string // of methods: see wire.Policy
-	keys      map[string]string // as objects
-	policy    atomic.Pointer[policy]
-	readers   *gateway.Readers // bounds the queries
+	decisive  map[string]wire.Method // by what the methods decide
+	readers   *gateway.Readers       // bounds the queries
 	deadlines *gateway.Deadlines
-}
-
-// policy is the checks of the protocol with the apps of one version of the catalogue.
-type policy struct {
-	wire.Policy
-	apps *gateway.AppSet
 }
 
 // New makes the handler of the gateway. Mount it at Path and BatchPath, or at the root: other paths are not found.
@@ -107,18 +98,13 @@ func New(o Options) *Handler {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{
-		o: o, methods: map[string]*method{}, objects: map[string]string{}, keys: map[string]string{},
+		o: o, methods: map[string]*method{}, decisive: map[string]wire.Method{},
 		readers:   gateway.NewReaders(maxReaders, maxReadersOfApp, readersWait),
 		deadlines: gateway.NewDeadlines(o.Deadline),
 	}
 	for _, m := range methods() {
 		h.methods[m.name] = m
-		if m.object != "" {
-			h.objects[m.name] = m.object
-		}
-		if m.key != "" {
-			h.keys[m.name] = m.key
-		}
+		h.decisive[m.name] = wire.Method{Object: m.object, Key: m.key}
 	}
 	return h
 }
@@ -138,13 +124,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) serveOne(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	req, bad := wire.Parse(r, h.o.Limits)
-	p := h.current()
-	c := h.newCall(req, p, r.RemoteAddr)
+	c := h.newCall(req, h.o.Apps.Current(), r.RemoteAddr)
+	p := h.policy(c.apps)
 	var a *wire.Answer
 	if bad != nil {
 		c.record.Outcome = gateway.Unread(bad.SubMsg)
-	} else {
-		a, bad = h.serve(h.deadlines.From(start), p, c)
+	} else if bad = h.authenticate(p, c, p.Check); bad == nil {
+		a, bad = h.admitAndRun(h.deadlines.From(start), c)
 	}
 	h.settle(r.Context(), c)
 	if bad != nil {
@@ -160,8 +146,8 @@ func (h *Handler) serveOne(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	req, bad := wire.ParseBatch(r, h.o.Limits)
-	p := h.current()
-	outer := h.newCall(req, p, r.RemoteAddr)
+	outer := h.newCall(req, h.o.Apps.Current(), r.RemoteAddr)
+	p := h.policy(outer.apps)
 	var items []wire.Item
 	if bad != nil {
 		outer.record.Outcome = gateway.Unread(bad.SubMsg)
@@ -180,15 +166,15 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 	ctx := h.deadlines.From(start)
 	answers := make([]*wire.Answer, len(items))
 	for i := range items {
-		answers[i] = h.serveItem(ctx, p, &items[i], outer)
+		answers[i] = h.serveItem(ctx, &items[i], outer)
 	}
 	_ = wire.SendBatch(w, r, req, answers)
 }
 
 // serveItem answers one call of a batch.
-func (h *Handler) serveItem(ctx context.Context, p *policy, item *wire.Item, outer *call) *wire.Answer {
+func (h *Handler) serveItem(ctx context.Context, item *wire.Item, outer *call) *wire.Answer {
 	start := time.Now()
-	c := h.newCall(item.Request, p, outer.address)
+	c := h.newCall(item.Request, outer.apps, outer.address)
 	c.named, c.record.App, c.record.Variant = outer.named, outer.named, outer.record.Variant
 	bad := item.Refusal
 	var a *wire.Answer
@@ -202,16 +188,10 @@ func (h *Handler) serveItem(ctx context.Context, p *policy, item *wire.Item, out
 	return a
 }
 
-// current returns the policy of the catalogue in force.
-func (h *Handler) current() *policy {
-	apps := h.o.Apps.Current()
-	if p := h.policy.Load(); p != nil && p.apps == apps { //guard:TestChangesOfAnApp without p.apps == apps
-		return p
-	}
-	p := &policy{apps: apps}
-	p.Policy = wire.Policy{
-		KnownMethod: func(name string) bool { return h.methods[name] != nil },
-		Objects:     h.objects, Keys: h.keys,
+// policy returns the checks of the protocol, with the secrets of these apps.
+func (h *Handler) policy(apps *gateway.AppSet) *wire.Policy {
+	return &wire.Policy{
+		Methods: h.decisive,
 		Credentials: func(appKey string) (wire.Credentials, *wire.Error) {
 			app := apps.ByAppKey(appKey)
 			if app == nil {
@@ -221,29 +201,17 @@ func (h *Handler) current() *policy {
 		},
 		Tolerance: h.o.Tolerance, Zones: h.o.Zones, Now: h.o.Clock, BatchItems: h.o.BatchItems,
 	}
-	h.policy.Store(p)
-	return p
 }
 
-func (h *Handler) newCall(req *wire.Request, p *policy, address string) *call {
-	c := &call{req: req, address: address, apps: p.apps}
-	c.record = gateway.Record{
+func (h *Handler) newCall(req *wire.Request, apps *gateway.AppSet, address string) *call {
+	return &call{req: req, address: address, apps: apps, record: gateway.Record{
 		Protocol: "top", TraceID: wire.NewRequestID(), Method: req.Method(), AppKey: req.AppKey(),
-	}
-	return c
-}
-
-// serve checks the call and runs its method.
-func (h *Handler) serve(ctx context.Context, p *policy, c *call) (*wire.Answer, *wire.Error) {
-	if bad := h.authenticate(p, c, p.Check); bad != nil {
-		return nil, bad
-	}
-	return h.admitAndRun(ctx, c)
+	}}
 }
 
 // authenticate runs the checks of the protocol. A refusal for something that only a good signature makes known leaves
 // the call authenticated.
-func (h *Handler) authenticate(p *policy, c *call, check func(*wire.Request) (wire.Variant, *wire.Error)) *wire.Error {
+func (h *Handler) authenticate(p *wire.Policy, c *call, check func(*wire.Request) (wire.Variant, *wire.Error)) *wire.Error {
 	if named := c.apps.ByAppKey(c.req.AppKey()); named != nil {
 		c.named, c.record.App = named.ID, named.ID
 	}

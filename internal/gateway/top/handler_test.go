@@ -532,7 +532,7 @@ func TestRefusedBatchIsNoStranger(t *testing.T) {
 	params := map[string]string{
 		"app_key": labKey, "v": "2.0", "format": "json", "sign_method": "md5", "timestamp": "2026-11-22 12:00:00", "x": "behind v",
 	}
-	query := url.Values{"sign": {wire.Sign(wire.StringToSign(params, body, wire.AsSent), labSecret, wire.MD5)}}
+	query := url.Values{"sign": {wire.Sign(wire.NewRequest(params, body).StringToSign(wire.AsSent), labSecret, wire.MD5)}}
 	for name, value := range params {
 		query.Set(name, value)
 	}

@@ -93,7 +93,7 @@ func TestGoldenFailures(t *testing.T) {
 			`<code>40</code><msg>Missing required arguments:unique_id</msg><sub_code>isv.missing-parameter:unique_id</sub_code><sub_msg>缺少必填参数unique_id</sub_msg>`},
 		{Business("isp.295", "关联活动详情为空"), `"code":50,"msg":"Remote service error","sub_code":"isp.295","sub_msg":"关联活动详情为空"`,
 			`<code>50</code><msg>Remote service error</msg><sub_code>isp.295</sub_code><sub_msg>关联活动详情为空</sub_msg>`},
-		{Business("isp.295", "").Carried(RemoteServiceRecent), `"code":15,"msg":"Remote service error","sub_code":"isp.295"`,
+		{Business("isp.295", "").Carried(15), `"code":15,"msg":"Remote service error","sub_code":"isp.295"`,
 			`<code>15</code><msg>Remote service error</msg><sub_code>isp.295</sub_code>`},
 		{ErrCallLimited, `"code":7,"msg":"App Call Limited","sub_code":"accesscontrol.limited-by-app-access-count","sub_msg":"This ban will last for 1 more seconds"`,
 			`<code>7</code><msg>App Call Limited</msg><sub_code>accesscontrol.limited-by-app-access-count</sub_code><sub_msg>This ban will last for 1 more seconds</sub_msg>`},
@@ -106,7 +106,7 @@ func TestGoldenFailures(t *testing.T) {
 			}
 		}
 	}
-	if got := ErrInvalidMethod.Carried(RemoteServiceRecent); got != ErrInvalidMethod {
+	if got := ErrInvalidMethod.Carried(15); got != ErrInvalidMethod {
 		t.Errorf("an error of the gateway is carried as %v", got)
 	}
 }

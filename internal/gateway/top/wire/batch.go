@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,10 +35,7 @@ type Item struct {
 //
 // The second result refuses the batch as a whole.
 func (p *Policy) Items(batch *Request) ([]Item, *Error) {
-	limit := p.BatchItems
-	if limit == 0 {
-		limit = DefaultBatchItems
-	}
+	limit := cmp.Or(p.BatchItems, DefaultBatchItems)
 	public, body := batch.Params, batch.Body
 	if rest, ok := strings.CutPrefix(body, publicPrefix); ok {
 		first, more, _ := strings.Cut(rest, Separator)
@@ -58,7 +57,7 @@ func (p *Policy) Items(batch *Request) ([]Item, *Error) {
 		own, bad := batch.readItem(text)
 		req := &Request{Params: mergeParams(public, own), limits: batch.limits}
 		if bad == nil {
-			bad = checkMethod(&checker{policy: p, req: req})
+			bad = p.checkMethod(req)
 		}
 		items = append(items, Item{req, bad})
 	}
@@ -80,39 +79,23 @@ func (r *Request) readItem(text string) ([]Param, *Error) {
 	return decode(f.Params)
 }
 
-// outer holds the parameters that only the query can set.
-func outer(name string) bool {
-	switch name {
-	case "app_key", "sign", "sign_method", "timestamp", "v", "format", "simplify", "partner_id":
-		return true
-	}
-	return false
-}
+// outer are the parameters that only the query can set.
+var outer = []string{"app_key", "sign", "sign_method", "timestamp", "v", "format", "simplify", "partner_id"}
 
 // mergeParams returns the parameters of under and over, sorted; where both have a name, over's. The signature is left out,
 // as nothing more is to be checked against it.
 func mergeParams(under, over []Param) []Param {
 	all := make([]Param, 0, len(under)+len(over))
-	for len(under) > 0 || len(over) > 0 {
-		var p Param
-		switch {
-		case len(over) == 0 || len(under) > 0 && under[0].Name < over[0].Name:
-			p, under = under[0], under[1:]
-		case len(under) == 0 || over[0].Name < under[0].Name:
-			p, over = over[0], over[1:]
-			if outer(p.Name) {
-				continue
-			}
-		default:
-			p = over[0]
-			if outer(p.Name) {
-				p = under[0]
-			}
-			under, over = under[1:], over[1:]
+	for _, p := range over {
+		if !slices.Contains(outer, p.Name) {
+			all = append(all, p)
 		}
+	}
+	for _, p := range under {
 		if p.Name != "sign" {
 			all = append(all, p)
 		}
 	}
-	return all
+	slices.SortStableFunc(all, func(a, b Param) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(all, func(a, b Param) bool { return a.Name == b.Name })
 }

@@ -1,7 +1,7 @@
 package wire
 
 import (
-	"errors"
+	"cmp"
 	"math"
 	"strconv"
 	"strings"
@@ -25,12 +25,8 @@ const DefaultBatchItems = 20
 
 // Policy holds what the checks need to know of the server.
 type Policy struct {
-	// KnownMethod reports whether the gateway has a method.
-	KnownMethod func(method string) bool
-	// Objects names the object parameter of each method that has one.
-	Objects map[string]string
-	// Keys names the one parameter, which must exist somewhere, by which a method without an object decides.
-	Keys map[string]string
+	// Methods has the methods of the gateway, by name.
+	Methods map[string]Method
 	// Credentials finds those of an app. It may refuse with any Error: ErrInvalidAppKey for an unknown app.
 	Credentials func(appKey string) (Credentials, *Error)
 	// Tolerance is how far the timestamp may be from now, either way: 0 is DefaultTolerance, less turns the check
@@ -45,88 +41,101 @@ type Policy struct {
 	BatchItems int
 }
 
-// check is one step; the steps share what earlier ones found.
-type check struct {
-	name string
-	run  func(*checker) *Error
-}
-
-type checker struct {
-	policy *Policy
-	req    *Request
-	method SignMethod
-	creds  Credentials
-	match  Variant
-}
-
-// order is the order in which errors win, after those of Parse. The package comment documents it.
-var order = []check{
-	{"method", checkMethod},
-	{"app_key", checkAppKeyPresent},
-	{"timestamp", checkTimestamp},
-	{"v", checkVersion},
-	{"format", checkFormat},
-	{"sign_method", checkSignMethod},
-	{"sign", checkSignPresent},
-	{"app", checkApp},
-	{"signature", checkSignature},
+// Method names the parameter by which a method decides.
+type Method struct {
+	Object string // its object parameter; "" when it has none
+	Key    string // of a method without an object: one that must exist somewhere; "" when it has none
 }
 
 // Check runs all checks and returns the first refusal, nil when the request is authentic. Afterwards req holds only
-// what the signature covers. The variant tells which string matched, for logs and metrics.
+// what the signature covers. The variant is the one that matched, for logs and metrics.
 func (p *Policy) Check(req *Request) (Variant, *Error) {
-	return p.check(req, order, p.checkReading)
+	if bad := p.checkMethod(req); bad != nil {
+		return NoMatch, bad
+	}
+	return p.check(req, p.checkReading)
 }
 
 // CheckBatch is Check for what stands around a batch: all but the method, which each item has for itself. See Items. The
 // variant is also there when a batch with a good signature is refused.
 func (p *Policy) CheckBatch(req *Request) (Variant, *Error) {
-	return p.check(req, order[1:], p.checkBatchReading)
+	return p.check(req, p.checkBatchReading)
 }
 
-// check runs the steps and then, on what the signature covers, whether the signed text is this request and no other.
-func (p *Policy) check(req *Request, steps []check, reading func(*Request) *Error) (Variant, *Error) {
-	c := checker{policy: p, req: req}
-	for _, step := range steps {
-		if bad := step.run(&c); bad != nil {
-			return NoMatch, bad
+// check runs the checks from the app_key to the signature and then, on what the signature covers, whether the signed text
+// is this request and no other. The package comment documents the order.
+func (p *Policy) check(req *Request, reading func(*Request) *Error) (Variant, *Error) {
+	if bad := p.checkCommon(req); bad != nil {
+		return NoMatch, bad
+	}
+	creds, bad := p.Credentials(req.AppKey())
+	if bad != nil {
+		return NoMatch, bad
+	}
+	method, _ := ParseSignMethod(req.Get("sign_method"))
+	for _, secret := range creds.Secrets {
+		if secret == "" {
+			continue // everybody can sign under an empty one
+		}
+		if v := req.match(secret, method); v != NoMatch {
+			req.dropUncovered(v)
+			return v, reading(req) //guard:internal/gateway/top.TestSignedTextIsNotCutElsewhere
 		}
 	}
-	return c.match, reading(req) //guard:internal/gateway/top.TestSignedTextIsNotCutElsewhere
+	return NoMatch, ErrInvalidSignature
 }
 
-func checkMethod(c *checker) *Error {
-	method := c.req.Method()
-	if method == "" {
+func (p *Policy) checkMethod(req *Request) *Error {
+	if req.Method() == "" {
 		return ErrMissingMethod
 	}
-	if !c.policy.KnownMethod(method) {
+	if _, known := p.Methods[req.Method()]; !known {
 		return ErrInvalidMethod
 	}
 	return nil
 }
 
-func checkAppKeyPresent(c *checker) *Error {
-	if c.req.AppKey() == "" {
+// checkCommon checks the other common parameters, as far as they do not depend on the app.
+func (p *Policy) checkCommon(req *Request) *Error {
+	if req.AppKey() == "" {
 		return ErrMissingAppKey
+	}
+	if bad := p.checkTimestamp(req.Get("timestamp")); bad != nil {
+		return bad
+	}
+	switch req.Get("v") {
+	case "2.0":
+	case "":
+		return ErrMissingVersion
+	case "1.0":
+		return ErrUnsupportedVersion
+	default:
+		return ErrInvalidVersion
+	}
+	_, known := ParseSignMethod(req.Get("sign_method"))
+	switch format := req.Get("format"); {
+	case format != "" && !strings.EqualFold(format, "xml") && !strings.EqualFold(format, "json"):
+		return ErrInvalidFormat
+	case !known: // no code is documented for it; 25 would send the caller to look for a wrong secret
+		return Invalid("sign_method", "应为md5、hmac或hmac-sha256")
+	case req.Get("sign") == "":
+		return ErrMissingSignature
+	case len(req.AppKey()) > 64: // real ones have 8 digits; a lookup need not see more
+		return ErrInvalidAppKey
 	}
 	return nil
 }
 
-func checkTimestamp(c *checker) *Error {
-	text := c.req.Get("timestamp")
+func (p *Policy) checkTimestamp(text string) *Error {
 	if text == "" {
 		return ErrMissingTimestamp
 	}
-	stamp, err := ParseTimestamp(text)
-	if err != nil {
+	stamp, ok := ParseTimestamp(text)
+	if !ok {
 		return ErrInvalidTimestamp
 	}
-	tolerance := c.policy.Tolerance
-	if tolerance == 0 {
-		tolerance = DefaultTolerance
-	}
-	if now := c.policy.Now(); tolerance > 0 && stamp.Off(now, c.policy.Zones) > tolerance {
+	tolerance := cmp.Or(p.Tolerance, DefaultTolerance)
+	if now := p.Now(); tolerance > 0 && stamp.Off(now, p.Zones) > tolerance {
 		text := "参数timestamp与网关时间" + FormatTimestamp(now) + "（北京时间）相差过大，"
 		if zone := stamp.Zone(now, tolerance); zone != "" {
 			text += "按" + zone + "时区解读则相符，而网关未启用该时区，"
@@ -134,67 +143,6 @@ func checkTimestamp(c *checker) *Error {
 		return ErrInvalidTimestamp.With(text + "请使用北京时间并校准时钟")
 	}
 	return nil
-}
-
-func checkVersion(c *checker) *Error {
-	switch c.req.Get("v") {
-	case "":
-		return ErrMissingVersion
-	case "2.0":
-		return nil
-	case "1.0":
-		return ErrUnsupportedVersion
-	}
-	return ErrInvalidVersion
-}
-
-func checkFormat(c *checker) *Error {
-	format := c.req.Get("format")
-	if format == "" || strings.EqualFold(format, "xml") || strings.EqualFold(format, "json") {
-		return nil
-	}
-	return ErrInvalidFormat
-}
-
-// checkSignMethod refuses a case for which no code is documented; 25 would send the caller to look for a wrong secret.
-func checkSignMethod(c *checker) *Error {
-	var ok bool
-	if c.method, ok = ParseSignMethod(c.req.Get("sign_method")); !ok {
-		return Invalid("sign_method", "应为md5、hmac或hmac-sha256")
-	}
-	return nil
-}
-
-func checkSignPresent(c *checker) *Error {
-	if c.req.Get("sign") == "" {
-		return ErrMissingSignature
-	}
-	return nil
-}
-
-func checkApp(c *checker) *Error {
-	appKey := c.req.AppKey()
-	if len(appKey) > 64 { // real ones have 8 digits; a lookup need not see more
-		return ErrInvalidAppKey
-	}
-	var bad *Error
-	c.creds, bad = c.policy.Credentials(appKey)
-	return bad
-}
-
-func checkSignature(c *checker) *Error {
-	theirs, ok := c.req.signature()
-	for _, secret := range c.creds.Secrets {
-		if !ok || secret == "" {
-			continue // everybody can sign under an empty one
-		}
-		if v := c.req.match(secret, c.method, theirs); v != NoMatch {
-			c.match = v
-			c.req.dropUncovered(v)
-			return nil
-		}
-	}
-	return ErrInvalidSignature
 }
 
 // Why returns the refusal of a request that Check or CheckBatch refused for its signature, with the reason if the app
@@ -208,7 +156,7 @@ func (p *Policy) Why(req *Request) *Error {
 	var other SignMethod
 	for _, secret := range creds.Secrets {
 		if secret == "" {
-			continue // it signs for nobody: see checkSignature
+			continue // it signs for nobody: see check
 		}
 		if v := req.Verify(secret, method); v.Other != "" {
 			other = v.Other
@@ -233,35 +181,24 @@ type Timestamp struct {
 
 // ParseTimestamp reads "yyyy-MM-dd HH:mm:ss", milliseconds since 1970 (13 digits, as the official Python SDK sends)
 // or seconds (10 digits). Seconds may be those of a clock on a wall: go-opentaobao adds eight hours to them.
-func ParseTimestamp(text string) (Timestamp, error) {
+func ParseTimestamp(text string) (t Timestamp, ok bool) {
 	if len(text) == 13 || len(text) == 10 {
 		n, err := strconv.ParseUint(text, 10, 64)
-		switch {
-		case err != nil:
-			return Timestamp{}, errTimestamp
-		case len(text) == 13:
-			return Timestamp{at: time.UnixMilli(int64(n)), instant: true}, nil
+		if len(text) == 13 {
+			return Timestamp{at: time.UnixMilli(int64(n)), instant: true}, err == nil
 		}
-		return Timestamp{at: time.Unix(int64(n), 0).UTC(), instant: true, wall: true}, nil
+		return Timestamp{at: time.Unix(int64(n), 0).UTC(), instant: true, wall: true}, err == nil
 	}
 	at, err := time.ParseInLocation(timestampLayout, text, time.UTC)
 	// time.Parse forgives a fraction of a second, a one-digit hour and more blanks than one.
-	if err != nil || at.Format(timestampLayout) != text {
-		return Timestamp{}, errTimestamp
-	}
-	return Timestamp{at: at, wall: true}, nil
+	return Timestamp{at: at, wall: true}, err == nil && at.Format(timestampLayout) == text
 }
-
-var errTimestamp = errors.New("timestamp: neither yyyy-MM-dd HH:mm:ss nor milliseconds")
-
-// documentedZones are the zones of a policy that names none.
-var documentedZones = []*time.Location{beijing}
 
 // Off returns how far the timestamp is from now, in that of its readings, and of the zones, in which it is nearest. No
 // zones are +08:00 alone.
 func (t Timestamp) Off(now time.Time, zones []*time.Location) time.Duration {
 	if len(zones) == 0 {
-		zones = documentedZones
+		zones = []*time.Location{beijing}
 	}
 	minimum := time.Duration(math.MaxInt64)
 	if t.instant {

@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func check1(p map[string]string) *Error {
@@ -59,13 +57,6 @@ func TestChecks(t *testing.T) {
 
 // The first wrong of the documented order wins: things are put right one after the other.
 func TestOrder(t *testing.T) {
-	var names []string
-	for _, c := range order {
-		names = append(names, c.name)
-	}
-	if diff := cmp.Diff([]string{"method", "app_key", "timestamp", "v", "format", "sign_method", "sign", "app", "signature"}, names); diff != "" {
-		t.Error(diff)
-	}
 	p := map[string]string{"sign_method": "x", "format": "x"}
 	for _, step := range []struct {
 		name, value string
@@ -236,11 +227,11 @@ func FuzzParseTimestamp(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		stamp, err := ParseTimestamp(text)
-		if err == nil && !stamp.instant && stamp.at.Format(timestampLayout) != text {
+		stamp, ok := ParseTimestamp(text)
+		if ok && !stamp.instant && stamp.at.Format(timestampLayout) != text {
 			t.Errorf("%q is read as %s", text, stamp.at)
 		}
-		if err == nil && stamp.instant && len(text) != 10 && len(text) != 13 {
+		if ok && stamp.instant && len(text) != 10 && len(text) != 13 {
 			t.Errorf("%q is read as %s", text, stamp.at)
 		}
 	})

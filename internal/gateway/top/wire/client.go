@@ -2,12 +2,13 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
+	"maps"
 	"strings"
 	"time"
 )
@@ -26,31 +27,20 @@ type Call struct {
 // Form signs the call and returns it as a URL-encoded form, for a query or a body.
 func (c *Call) Form(secret string) string {
 	params := c.params()
-	for name, value := range c.Params {
-		params[name] = value
-	}
-	return signForm(params, "", secret, c.signMethod())
-}
-
-func (c *Call) signMethod() SignMethod {
-	if c.SignMethod == "" {
-		return MD5
-	}
-	return c.SignMethod
+	maps.Copy(params, c.Params)
+	return signForm(params, "", secret, cmp.Or(c.SignMethod, MD5))
 }
 
 func (c *Call) params() map[string]string {
 	params := map[string]string{
 		"method": c.Method, "app_key": c.AppKey, "session": c.Session, "v": "2.0", "timestamp": FormatTimestamp(c.At),
+		"format": "json",
 	}
 	switch c.Format {
 	case XML:
 		params["format"] = "xml"
 	case SimplifiedJSON:
 		params["simplify"] = "true"
-		fallthrough
-	default:
-		params["format"] = "json"
 	}
 	return params
 }
@@ -61,23 +51,15 @@ func (c *Call) params() map[string]string {
 func (c *Call) Batch(secret string, items []map[string]string) (query, body string) {
 	elements := make([]string, 0, len(items)+1)
 	if c.Method != "" {
-		elements = append(elements, publicPrefix+url.Values{"method": {c.Method}}.Encode())
+		elements = append(elements, publicPrefix+encode(map[string]string{"method": c.Method}))
 	}
 	for _, item := range items {
-		values := url.Values{}
-		for name, value := range item {
-			values.Set(name, value)
-		}
-		text := values.Encode()
-		if text == "" {
-			text = noParams
-		}
-		elements = append(elements, text)
+		elements = append(elements, cmp.Or(encode(item), noParams))
 	}
 	body = strings.Join(elements, Separator)
 	params := c.params()
 	delete(params, "method")
-	return signForm(params, body, secret, c.signMethod()), body
+	return signForm(params, body, secret, cmp.Or(c.SignMethod, MD5)), body
 }
 
 // Reply is an answer as a client reads it, out of any of the three shapes.
@@ -141,57 +123,35 @@ func readTree(body []byte, f Format) (map[string]any, string, error) {
 	return nil, "", errors.New("there is no single root")
 }
 
-func readXML(body []byte) (map[string]any, string, error) {
-	decoder := xml.NewDecoder(bytes.NewReader(body))
-	for {
-		token, err := decoder.Token()
-		if err != nil {
-			return nil, "", err
-		}
-		start, ok := token.(xml.StartElement)
-		if !ok {
-			continue
-		}
-		node, err := readElement(decoder)
-		if err != nil {
-			return nil, "", err
-		}
-		root, ok := node.(map[string]any)
-		if !ok {
-			return nil, "", errors.New("the root has no members")
-		}
-		return root, start.Name.Local, nil
-	}
+// element is an XML element as encoding/xml reads it.
+type element struct {
+	XMLName  xml.Name
+	Text     string    `xml:",chardata"`
+	Children []element `xml:",any"`
 }
 
-// readElement reads behind a start tag up to the end tag: a string, or the children by name.
-func readElement(decoder *xml.Decoder) (any, error) {
-	var text strings.Builder
-	var children map[string]any
-	for {
-		token, err := decoder.Token()
-		if err != nil {
-			return nil, err
-		}
-		switch token := token.(type) {
-		case xml.CharData:
-			text.Write(token)
-		case xml.StartElement:
-			child, err := readElement(decoder)
-			if err != nil {
-				return nil, err
-			}
-			if children == nil {
-				children = map[string]any{}
-			}
-			addChild(children, token.Name.Local, child)
-		case xml.EndElement:
-			if children != nil {
-				return children, nil
-			}
-			return text.String(), nil
-		}
+func readXML(body []byte) (map[string]any, string, error) {
+	var root element
+	if err := xml.Unmarshal(body, &root); err != nil {
+		return nil, "", err
 	}
+	members, ok := root.tree().(map[string]any)
+	if !ok {
+		return nil, "", errors.New("the root has no members")
+	}
+	return members, root.XMLName.Local, nil
+}
+
+// tree returns the children by name, or the text of an element that has none.
+func (e *element) tree() any {
+	if len(e.Children) == 0 {
+		return e.Text
+	}
+	children := map[string]any{}
+	for _, child := range e.Children {
+		addChild(children, child.XMLName.Local, child.tree())
+	}
+	return children
 }
 
 // addChild makes a list of children of one name.

@@ -26,12 +26,9 @@ func (e *Error) With(subMsg string) *Error {
 	return &other
 }
 
-// The two codes that carry business errors. The pages of the platform's APIs show the first, which is our default;
-// real answers of recent years have the second.
-const (
-	RemoteService       = 50
-	RemoteServiceRecent = 15
-)
+// RemoteService is the code of business errors on the pages of the platform's APIs, and our default. Real answers of
+// recent years have 15.
+const RemoteService = 50
 
 // Business returns a failure of the API itself, under RemoteService.
 //

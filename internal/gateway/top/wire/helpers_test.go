@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -70,14 +69,6 @@ func signed(p map[string]string) map[string]string {
 	return p
 }
 
-func encode(p map[string]string) string {
-	v := url.Values{}
-	for name, value := range p {
-		v.Set(name, value)
-	}
-	return v.Encode()
-}
-
 func post(query, body string) *http.Request {
 	r := httptest.NewRequest("POST", "/router/rest?"+query, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded;charset=UTF-8")
@@ -89,11 +80,9 @@ var noon = time.Date(2016, 1, 1, 12, 0, 0, 0, beijing)
 
 func testPolicy() *Policy {
 	return &Policy{
-		KnownMethod: func(method string) bool {
-			return method == "taobao.mobile.promotion.benefit.activity.send" || method == "tmall.nrt.certificate.send"
-		},
-		Objects: map[string]string{
-			"taobao.mobile.promotion.benefit.activity.send": "single_benefit_request", "tmall.nrt.certificate.send": "nrt_certificate_send_d_t_o",
+		Methods: map[string]Method{
+			"taobao.mobile.promotion.benefit.activity.send": {Object: "single_benefit_request"},
+			"tmall.nrt.certificate.send":                    {Object: "nrt_certificate_send_d_t_o"},
 		},
 		Credentials: func(appKey string) (Credentials, *Error) {
 			switch appKey {
@@ -131,4 +120,14 @@ func values(r *Request) map[string]string {
 		m[p.Name] = p.Value
 	}
 	return m
+}
+
+// StringToSign builds the text of one variant.
+func StringToSign(params map[string]string, body string, v Variant) string {
+	return NewRequest(params, body).StringToSign(v)
+}
+
+// Verify checks the parameter sign under an app's secret.
+func Verify(params map[string]string, body, secret string, m SignMethod) Verdict {
+	return NewRequest(params, body).Verify(secret, m)
 }

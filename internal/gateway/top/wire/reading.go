@@ -38,7 +38,7 @@ var common = []string{
 // other names may stand, since JSON has one end, but not the method of another call. Callers may add parameters of any other
 // name, as SDKs let them.
 func (p *Policy) checkReading(req *Request) *Error {
-	object, key := p.Objects[req.Method()], p.Keys[req.Method()]
+	object, key := p.Methods[req.Method()].Object, p.Methods[req.Method()].Key
 	// free is the signed text without known names, the API's object and what must exist: a zero byte stands for each of these.
 	// Keys of sessions, which must exist where they decide, may hold the word session.
 	var free strings.Builder
@@ -69,9 +69,9 @@ func (p *Policy) checkReading(req *Request) *Error {
 		}
 	}
 	hidden := ""
-	for _, name := range p.Objects {
-		if form.Holds(text, name, beginsObject) && (hidden == "" || name < hidden) { // of two the same one is answered
-			hidden = name
+	for _, m := range p.Methods {
+		if m.Object != "" && form.Holds(text, m.Object, beginsObject) && (hidden == "" || m.Object < hidden) {
+			hidden = m.Object // of two the same one is answered
 		}
 	}
 	if hidden != "" {

@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -30,11 +32,10 @@ type Request struct {
 
 // NewRequest makes a request of parameters that were read elsewhere, for the command line and for tests.
 func NewRequest(params map[string]string, body string) *Request {
-	r := &Request{Body: body, Params: make([]Param, 0, len(params))}
-	for name, value := range params {
-		r.Params = append(r.Params, Param{name, value})
+	r := &Request{Body: body}
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		r.Params = append(r.Params, Param{name, params[name]})
 	}
-	sortParams(r.Params)
 	return r
 }
 

@@ -43,17 +43,14 @@ const gzipMin = 1024
 
 func send(w http.ResponseWriter, r *http.Request, f Format, body []byte) error {
 	h := w.Header()
+	h.Set("Content-Type", "text/javascript;charset=UTF-8")
 	if f == XML {
-		h["Content-Type"] = typeXML
-	} else {
-		h["Content-Type"] = typeJSON
+		h.Set("Content-Type", "text/xml;charset=UTF-8")
 	}
-	h["X-Content-Type-Options"] = noSniff
+	h.Set("X-Content-Type-Options", "nosniff")
 	if len(body) >= gzipMin && acceptsGzip(r.Header) {
-		packed := packPool.Get().(*packed)
-		defer packPool.Put(packed)
-		body = packed.pack(body)
 		h.Set("Content-Encoding", "gzip")
+		body = pack(body)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
@@ -61,30 +58,20 @@ func send(w http.ResponseWriter, r *http.Request, f Format, body []byte) error {
 	return err
 }
 
-// Header values that are the same in every answer; net/http only reads them.
-var (
-	typeXML  = []string{"text/xml;charset=UTF-8"}
-	typeJSON = []string{"text/javascript;charset=UTF-8"}
-	noSniff  = []string{"nosniff"}
-)
-
-// packed is a compressor and the room it writes to: making one allocates most of a megabyte.
-type packed struct {
-	to  bytes.Buffer
-	zip *gzip.Writer
-}
-
-var packPool = sync.Pool{New: func() any {
+// compressors are kept: making one allocates most of a megabyte.
+var compressors = sync.Pool{New: func() any {
 	zip, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // fails on a level that does not exist
-	return &packed{zip: zip}
+	return zip
 }}
 
-func (p *packed) pack(body []byte) []byte {
-	p.to.Reset()
-	p.zip.Reset(&p.to)
-	_, _ = p.zip.Write(body) // a bytes.Buffer takes everything
-	_ = p.zip.Close()
-	return p.to.Bytes()
+func pack(body []byte) []byte {
+	var packed bytes.Buffer
+	zip := compressors.Get().(*gzip.Writer)
+	zip.Reset(&packed)
+	_, _ = zip.Write(body) // a bytes.Buffer takes everything
+	_ = zip.Close()
+	compressors.Put(zip)
+	return packed.Bytes()
 }
 
 // acceptsGzip reads Accept-Encoding: gzip is named, and not with a weight of nothing.
