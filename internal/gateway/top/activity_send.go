@@ -13,26 +13,21 @@ import (
 	"faquan/internal/gateway/top/wire"
 )
 
-// Lengths of the members of single_benefit_request, in characters. The platform's page names none. A trace_id may be
-// longer; its first maxTrace characters are kept.
+// Lengths of the members of single_benefit_request, in characters. The platform's page names none.
 const (
 	maxBizID = 64
 	maxCard  = 32
-	maxTrace = 256
 )
 
 // defaultCard is the card of a call that names none: 游戏惊喜.
 const defaultCard = "game"
 
-// activityObject is the name of the object parameter of activitySend.
-const activityObject = "single_benefit_request"
-
 // activitySend is taobao.mobile.promotion.benefit.activity.send: it sends an item of an activity to the session's
 // user.
 var activitySend = &method{
 	name:      "taobao.mobile.promotion.benefit.activity.send",
-	session:   requiredSession,
-	object:    activityObject,
+	session:   true,
+	object:    "single_benefit_request",
 	run:       (*Handler).activitySend,
 	undecided: activityUndecided,
 }
@@ -51,7 +46,7 @@ type activityOrder struct {
 }
 
 func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
-	order, bad := readActivityOrder(c.req.Args())
+	order, bad := readActivityOrder(c.object())
 	c.record.Key, c.record.CallerTrace = order.key, order.trace
 	if bad != nil {
 		return nil, bad
@@ -72,7 +67,7 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 	}
 	outcome, err := h.issue(ctx, c, r)
 	if err != nil {
-		return activityUndecided(c, err)
+		return c.undecided(err)
 	}
 	if bad := activityRefusals[outcome.Reason].failure; bad != nil {
 		if outcome.Reason == benefit.TemplateNotFound && mismatch != nil {
@@ -88,27 +83,21 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 
 // readActivityOrder reads what the call alone says, as much of it as there is when something is wrong with it. What needs
 // the catalogue is for line.
-func readActivityOrder(args *wire.Args) (*activityOrder, *wire.Error) {
-	dto := args.Object(activityObject)
+func readActivityOrder(dto *wire.Args) (*activityOrder, *wire.Error) {
 	o := &activityOrder{}
 	o.benefitType, _ = dto.RequiredInt("benefit_type")
 	o.sends, _ = dto.RequiredInt("send_count")
-	// What is kept with the issuance is copied: the text of a request lies in one piece, all of which would stay in
-	// memory with any part of it.
-	o.key = strings.Clone(dto.RequiredText("unique_id", benefit.MaxKey))
+	o.key = dto.RequiredText("unique_id", benefit.MaxKey)
 	o.relationID, _ = dto.RequiredInt("relation_id")
 	o.purchaserID, _ = dto.RequiredInt("purchaser_id")
 	o.detailID, _ = dto.RequiredInt("detail_id")
-	o.trace = strings.Clone(firstCharacters(dto.RequiredText("trace_id", math.MaxInt), maxTrace))
+	o.trace = keptTrace(dto.RequiredText("trace_id", math.MaxInt))
 	o.bizID = dto.RequiredText("biz_id", maxBizID)
-	o.card = strings.Clone(dto.Text("card_type", maxCard))
-	if o.card == "" {
-		o.card = defaultCard
-	}
-	if args.Err() == nil && o.sends < 1 {
+	o.card = cmp.Or(dto.Text("card_type", maxCard), defaultCard)
+	if dto.Err() == nil && o.sends < 1 {
 		dto.Fail(wire.Invalid("send_count", "应大于0"))
 	}
-	return o, args.Err()
+	return o, dto.Err()
 }
 
 // line finds the item that the order names, and says whether its activity has a treasure box. When the order does not
@@ -129,8 +118,8 @@ func (o *activityOrder) line(c *call) (line benefit.Line, box bool, mismatch *wi
 	}
 	item := &act.Items[at]
 	t := cat.Templates[item.Template]
-	//guard:TestBoundKeysOutliveTheCatalogue without !c.app.MayIssue(t, c.actsFor())
-	if t == nil || t.BizID != o.bizID || !c.app.MayIssue(t, c.actsFor()) { //guard:TestRefusalsOfSends without t.BizID != o.bizID
+	//guard:TestBoundKeysOutliveTheCatalogue !c.mayIssue(t) -> t == nil
+	if !c.mayIssue(t) || t.BizID != o.bizID { //guard:TestRefusalsOfSends without t.BizID != o.bizID
 		return o.noLine(errNoActivity)
 	}
 	if mismatch := o.fits(act, item); mismatch != nil {
@@ -151,8 +140,7 @@ func (c *call) templateName(of benefit.TemplateID) string {
 // know.
 func (c *call) mayUse(act *benefit.Activity) bool {
 	return slices.ContainsFunc(act.Items, func(i benefit.Item) bool {
-		t := c.apps.Catalogue.Templates[i.Template]
-		return t != nil && c.app.MayIssue(t, c.actsFor())
+		return c.mayIssue(c.apps.Catalogue.Templates[i.Template])
 	})
 }
 
@@ -191,73 +179,55 @@ func (o *activityOrder) request(c *call, line benefit.Line) *benefit.Request {
 
 // answer writes the outcome of a request that had one: issued in whole or in part, or refused.
 func (o *activityOrder) answer(c *call, outcome *benefit.Outcome, box bool) *wire.Answer {
-	result := activityResult{index: o.detailID, failed: o.sends}
+	line := benefit.LineOutcome{Refused: int(o.sends)} // of a key that is bound to another request
 	if len(outcome.Lines) > 0 {
-		line := &outcome.Lines[0]
-		result.sent, result.failed = int64(line.Issued), int64(line.Refused)
-		result.add(line.Reason)
+		line = outcome.Lines[0]
+		if outcome.Issuance != nil {
+			//guard:TestTreasureBox
+			box = outcome.Issuance.Params.Card != "" // as it was when it was issued
+		}
 	}
-	result.add(outcome.Reason)
-	if outcome.Issuance != nil && len(outcome.Lines) > 0 {
-		//guard:TestTreasureBox
-		box = outcome.Issuance.Params.Card != "" // as it was when it was issued
+	var codes []string // distinct
+	for _, reason := range []benefit.Reason{line.Reason, outcome.Reason} {
+		if reason != benefit.NotRefused && !slices.Contains(codes, reason.String()) {
+			codes = append(codes, reason.String())
+		}
 	}
-	return o.write(c, outcome.Reason, result, box, outcome.BoxDone)
-}
-
-// activityResult is one mobile_benefit_send_result_ext.
-type activityResult struct {
-	index, sent, failed int64
-	codes               []string // distinct
-}
-
-func (r *activityResult) add(reason benefit.Reason) {
-	if reason != benefit.NotRefused && !slices.Contains(r.codes, reason.String()) {
-		r.codes = append(r.codes, reason.String())
-	}
-}
-
-func (o *activityOrder) write(c *call, reason benefit.Reason, result activityResult, box, done bool) *wire.Answer {
 	a := c.success()
 	a.Object("send_result", func() {
-		if reason != benefit.NotRefused {
-			a.Text("error_message", activityRefusals[reason].message)
-			a.Text("error_code", reason.String())
-			c.record.SubCode = reason.String()
+		if outcome.Reason != benefit.NotRefused {
+			c.record.SubCode = outcome.Reason.String()
+			a.Text("error_message", activityRefusals[outcome.Reason].message)
+			a.Text("error_code", c.record.SubCode)
 		}
-		a.Bool("is_success", reason == benefit.NotRefused)
-		o.results(a, result)
+		a.Bool("is_success", outcome.Reason == benefit.NotRefused)
+		a.Objects("results", "mobile_benefit_send_result_ext", 1, func(int) {
+			a.Texts("error_code_list", codes)
+			a.Int("failure_count", int64(line.Refused))
+			a.Int("success_count", int64(line.Issued))
+			a.Int("index_id", o.detailID)
+		})
+		a.Text("unique_id", o.key)
 		if box {
-			a.Bool("is_baoxiang_task_done", done)
+			a.Bool("is_baoxiang_task_done", outcome.BoxDone)
 		}
 	})
 	return a
 }
 
-// results writes the one element of results, and the key.
-func (o *activityOrder) results(a *wire.Answer, result activityResult) {
-	a.Objects("results", "mobile_benefit_send_result_ext", 1, func(int) {
-		a.Texts("error_code_list", result.codes)
-		a.Int("failure_count", result.failed)
-		a.Int("success_count", result.sent)
-		a.Int("index_id", result.index)
-	})
-	a.Text("unique_id", o.key)
-}
-
 // activityUndecided answers a call without an outcome by the platform's word for it, on which clients send the call
 // again. With the same unique_id that is right whether the outcome is unknown or nothing was issued: an answer that
 // stopped them could report a failure although an earlier call had issued.
-func activityUndecided(c *call, err error) (*wire.Answer, *wire.Error) {
+func activityUndecided(c *call, unknown bool) (*wire.Answer, *wire.Error) {
 	if c.record.CallerTrace == "" { // the call came not as far as its parameters
-		args := c.req.Args()
-		if trace := args.Object(activityObject).Text("trace_id", math.MaxInt); args.Err() == nil {
-			c.record.CallerTrace = strings.Clone(firstCharacters(trace, maxTrace))
+		dto := c.object()
+		if trace := dto.Text("trace_id", math.MaxInt); dto.Err() == nil {
+			c.record.CallerTrace = keptTrace(trace)
 		}
 	}
-	bad := errActivityUnknown
-	if err == errNotIssued {
-		bad = errActivityNotIssued
+	bad := errActivityNotIssued
+	if unknown {
+		bad = errActivityUnknown
 	}
 	return nil, bad.With(bad.SubMsg + cmp.Or(c.record.CallerTrace, c.record.TraceID))
 }

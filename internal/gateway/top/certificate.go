@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"faquan/internal/benefit"
@@ -16,18 +15,15 @@ import (
 
 // certificateSend is tmall.nrt.certificate.send: one certificate of a template for one open_id.
 //
-// certificateObject is the name of the object parameter of certificateSend.
-const certificateObject = "nrt_certificate_send_d_t_o"
-
 // No idempotency key travels on this wire. Where a template has a repeat window the call itself is the key, as long as
 // the window lasts; otherwise each call issues. So an unknown outcome never has a code that a retrying client would
 // send again on.
 var certificateSend = &method{
 	name:    "tmall.nrt.certificate.send",
-	session: requiredSession,
-	object:  certificateObject,
+	session: true,
+	object:  "nrt_certificate_send_d_t_o",
 	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
-		o, bad := readCertificate(c.req.Args())
+		o, bad := readCertificate(c.object())
 		if bad != nil {
 			return nil, bad
 		}
@@ -46,7 +42,7 @@ var certificateSend = &method{
 		}
 		switch {
 		case err != nil:
-			return certificateUndecided(c, err)
+			return c.undecided(err)
 		case outcome.Reason == benefit.TemplateNotFound && !o.allowed(t):
 			c.unasked()
 			return c.refuseCertificate(channelNotAllowed)
@@ -59,11 +55,11 @@ var certificateSend = &method{
 }
 
 // certificateUndecided answers a call without an outcome.
-func certificateUndecided(c *call, err error) (*wire.Answer, *wire.Error) {
-	if err == errNotIssued { //guard:TestCertificatesWithoutAnOutcome err == errNotIssued -> err != nil
-		return c.refuseCertificate(certificateBusy)
+func certificateUndecided(c *call, unknown bool) (*wire.Answer, *wire.Error) {
+	if unknown { //guard:TestCertificatesWithoutAnOutcome
+		return c.refuseCertificate(certificateIsUnknown)
 	}
-	return c.refuseCertificate(certificateIsUnknown)
+	return c.refuseCertificate(certificateBusy)
 }
 
 // certificateOrder is nrt_certificate_send_d_t_o.
@@ -74,21 +70,20 @@ type certificateOrder struct {
 
 // readCertificate reads the parameters by the rules of the page. The object is optional there; nothing can be issued
 // without it.
-func readCertificate(args *wire.Args) (o certificateOrder, bad *wire.Error) {
-	dto := args.Object(certificateObject)
+func readCertificate(dto *wire.Args) (o certificateOrder, bad *wire.Error) {
 	o.channel, _ = dto.RequiredInt("channel")
-	o.openID = strings.Clone(dto.RequiredText("open_id", benefit.MaxIdentifier))
+	o.openID = dto.RequiredText("open_id", benefit.MaxIdentifier)
 	o.outID, _ = dto.RequiredInt("out_id")
-	o.bizCode = strings.Clone(dto.RequiredText("biz_code", maxBizCode))
-	return o, args.Err()
+	o.bizCode = dto.RequiredText("biz_code", maxBizCode)
+	return o, dto.Err()
 }
 
 // certificateTemplate returns the template that the caller may issue certificates of; nil when there is none.
 func (c *call) certificateTemplate(outID int64) *benefit.Template {
 	t := c.apps.Catalogue.TemplateByOutID(outID)
-	//guard:TestCertificateRefusals without !c.app.MayIssue(t, c.actsFor())
+	//guard:TestCertificateRefusals !c.mayIssue(t) -> t == nil
 	//guard:TestCertificateRefusals without t.Kind != benefit.Certificate
-	if t == nil || t.Kind != benefit.Certificate || !c.app.MayIssue(t, c.actsFor()) {
+	if !c.mayIssue(t) || t.Kind != benefit.Certificate {
 		return nil
 	}
 	return t
@@ -141,7 +136,8 @@ func (c *call) answerCertificate(o certificateOrder, i *benefit.Issuance, now ti
 			a.Text("status", strconv.FormatInt(certificateStatus(&v, now), 10))
 			a.Time("modified_time", v.IssuedAt.Time())
 			a.Time("create_time", v.IssuedAt.Time())
-			writeValidity(a, v.Valid)
+			timeIfAny(a, "start_time", v.Valid.Start)
+			timeIfAny(a, "end_time", v.Valid.End)
 			a.Text("certificate_code", v.Code)
 			a.Int("out_id", o.outID)
 			a.Int("channel", o.channel)
@@ -153,13 +149,10 @@ func (c *call) answerCertificate(o certificateOrder, i *benefit.Issuance, now ti
 	return a, nil
 }
 
-// writeValidity adds the ends of a window that it has.
-func writeValidity(a *wire.Answer, w benefit.Window) {
-	if w.Start != 0 {
-		a.Time("start_time", w.Start.Time())
-	}
-	if w.End != 0 {
-		a.Time("end_time", w.End.Time())
+// timeIfAny adds an instant unless it is zero.
+func timeIfAny(a *wire.Answer, name string, at benefit.Instant) {
+	if at != 0 {
+		a.Time(name, at.Time())
 	}
 }
 

@@ -2,8 +2,8 @@ package top
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
-	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/top/wire"
@@ -23,31 +23,18 @@ type decision struct {
 	status   string
 	canRetry bool
 	code     string // result_code; result_msg is its text
-	rights   []sentRight
-	errors   []decisionFailure
+
+	request   *benefit.Request
+	catalogue *benefit.Catalogue // what has been taken out of it since the choice goes without a name
+	errors    []benefit.DecisionError
+	rights    []benefit.Voucher // that the user has; those in the hands of a downstream are not among them
 }
 
 func (d *decision) success() bool { return d.status == statusSuccess }
 
-// sentRight is an issued voucher with what the catalogue says of it.
-type sentRight struct {
-	benefit.Voucher
-	name, requestID string
-}
-
-// decisionFailure is an element of error_top_dto_list.
-type decisionFailure struct {
-	kind      benefit.ErrorKind
-	actCode   string // "" where none is named
-	rightID   int64  // 0 where none is named
-	sceneCode string
-	reason    benefit.Reason
-}
-
-// decisionOf returns what came of a request. The catalogue gives the names of what was chosen; what has been taken out
-// of it since goes without.
+// decisionOf returns what came of a request.
 func decisionOf(cat *benefit.Catalogue, r *benefit.Request, o *benefit.Outcome) *decision {
-	d := &decision{}
+	d := &decision{request: r, catalogue: cat}
 	switch {
 	case o.Reason == benefit.KeyConflict:
 		d.status, d.code = statusFail, decisionCode(benefit.KeyConflict)
@@ -56,20 +43,19 @@ func decisionOf(cat *benefit.Catalogue, r *benefit.Request, o *benefit.Outcome) 
 		d.status, d.code = statusNothing, statusNothing
 		return d
 	}
-	for _, e := range o.Errors {
-		d.errors = append(d.errors, decisionFailure{e.Kind, e.ActCode, e.RightID, r.Params.SceneCode, e.Reason})
-	}
+	d.errors = slices.Clone(o.Errors)
 	sending := false
 	for k := range o.Lines {
 		l := &o.Lines[k]
 		sending = sending || l.Sending
 		d.canRetry = d.canRetry || !l.Final() //guard:TestPartOfAllRights without !l.Final()
 		if l.Refused > 0 {
-			d.errors = append(d.errors, refusedLine(cat, r, o, k))
+			d.errors = append(d.errors, refusedLine(cat, o, k))
 		}
 	}
 	if o.Issuance != nil {
-		d.rights = sentRights(cat, r, o.Issuance)
+		//guard:TestSending v.Status == benefit.Sending -> false
+		d.rights = slices.DeleteFunc(o.Issuance.Vouchers(), func(v benefit.Voucher) bool { return v.Status == benefit.Sending })
 	}
 	switch {
 	case len(d.rights) > 0:
@@ -80,62 +66,42 @@ func decisionOf(cat *benefit.Catalogue, r *benefit.Request, o *benefit.Outcome) 
 		d.status = statusFail
 	}
 	if d.status != statusSuccess && len(d.errors) > 0 {
-		d.code = decisionCode(d.errors[0].reason)
+		d.code = decisionCode(d.errors[0].Reason)
 	}
 	return d
 }
 
 // refusedLine returns the failure of the k-th line that was chosen. Without an issuance it is in the attempt.
-func refusedLine(cat *benefit.Catalogue, r *benefit.Request, o *benefit.Outcome, k int) decisionFailure {
-	f := decisionFailure{kind: benefit.RightError, sceneCode: r.Params.SceneCode, reason: o.Lines[k].Reason}
+func refusedLine(cat *benefit.Catalogue, o *benefit.Outcome, k int) benefit.DecisionError {
+	e := benefit.DecisionError{Kind: benefit.RightError, Reason: o.Lines[k].Reason}
 	if t := cat.Templates[o.Lines[k].Template]; t != nil {
-		f.rightID = t.RightID
+		e.RightID = t.RightID
 	}
-	of := o.Attempt
-	if of == nil {
-		of = o.Issuance
-	}
-	if of == nil {
-		return f
-	}
-	if act := cat.Activities[of.Lines[k].Activity]; act != nil {
-		f.actCode = act.ActCode
-	}
-	return f
-}
-
-// sentRights returns the vouchers that the user has; those in the hands of a downstream are not among them.
-func sentRights(cat *benefit.Catalogue, r *benefit.Request, i *benefit.Issuance) (all []sentRight) {
-	for _, v := range i.Vouchers() {
-		if v.Status == benefit.Sending { //guard:TestSending
-			continue
+	if of := cmp.Or(o.Attempt, o.Issuance); of != nil {
+		if act := cat.Activities[of.Lines[k].Activity]; act != nil {
+			e.ActCode = act.ActCode
 		}
-		right := sentRight{Voucher: v, requestID: r.Key}
-		if t := cat.Templates[v.Template]; t != nil {
-			right.name = cmp.Or(t.Title, t.Name)
-		}
-		all = append(all, right)
 	}
-	return all
+	return e
 }
 
 // write adds the members of result_obj.
 func (d *decision) write(a *wire.Answer) {
-	a.Objects("error_top_dto_list", "decision_error_top_d_t_o", len(d.errors), func(i int) { d.errors[i].write(a) })
-	a.Objects("right_send_top_vo_list", "right_send_top_v_o", len(d.rights), func(i int) { d.rights[i].write(a) })
+	a.Objects("error_top_dto_list", "decision_error_top_d_t_o", len(d.errors), func(i int) { d.writeError(a, &d.errors[i]) })
+	a.Objects("right_send_top_vo_list", "right_send_top_v_o", len(d.rights), func(i int) { d.writeRight(a, &d.rights[i]) })
 	a.Text("status", d.status)
 }
 
-func (f *decisionFailure) write(a *wire.Answer) {
-	code := decisionCode(f.reason)
-	a.TextIfAny("act_code", f.actCode)
+func (d *decision) writeError(a *wire.Answer, e *benefit.DecisionError) {
+	code := decisionCode(e.Reason)
+	a.TextIfAny("act_code", e.ActCode)
 	a.Text("error_code", code)
 	a.Text("error_desc", decisionTexts[code])
-	if f.rightID != 0 {
-		a.Text("right_id", strconv.FormatInt(f.rightID, 10))
+	if e.RightID != 0 {
+		a.Text("right_id", strconv.FormatInt(e.RightID, 10))
 	}
-	a.TextIfAny("scene_code", f.sceneCode)
-	a.Text("type", errorKinds[f.kind])
+	a.TextIfAny("scene_code", d.request.Params.SceneCode)
+	a.Text("type", errorKinds[e.Kind])
 }
 
 var errorKinds = map[benefit.ErrorKind]string{
@@ -148,24 +114,22 @@ var kinds = map[benefit.Kind]string{
 	benefit.FixedPrice: "FIXED_PRICE", benefit.Exchange: "EXCHANGE", benefit.Certificate: "CERTIFICATE",
 }
 
-// write adds what applies to the kind and leaves out the rest. The amount of a CASH voucher, which may have been drawn
-// for this user, goes as its reduction.
-func (s *sentRight) write(a *wire.Answer) {
-	if s.Valid.End != 0 {
-		a.Time("end_time", s.Valid.End.Time())
+// writeRight adds what applies to the kind and leaves out the rest. The amount of a CASH voucher, which may have been
+// drawn for this user, goes as its reduction.
+func (d *decision) writeRight(a *wire.Answer, v *benefit.Voucher) {
+	timeIfAny(a, "end_time", v.Valid.End)
+	a.TextIfAny("reduction_yuan", yuan(v.Amount))
+	a.Text("req_id", d.request.Key)
+	a.Text("right_instance_id", strconv.FormatInt(int64(v.ID), 10))
+	if t := d.catalogue.Templates[v.Template]; t != nil {
+		a.TextIfAny("right_name", cmp.Or(t.Title, t.Name))
 	}
-	a.TextIfAny("reduction_yuan", yuan(s.Amount))
-	a.Text("req_id", s.requestID)
-	a.Text("right_instance_id", strconv.FormatInt(int64(s.ID), 10))
-	a.TextIfAny("right_name", s.name)
-	if s.Valid.Start != 0 {
-		a.Time("start_time", s.Valid.Start.Time())
-	}
-	a.TextIfAny("threshold_yuan", yuan(s.Face.Threshold))
-	a.Text("benefit_type", kinds[s.Kind])
-	a.TextIfAny("reduction", fen(s.Amount))
-	a.TextIfAny("threshold", fen(s.Face.Threshold))
-	a.TextIfAny("fixed_price", fen(s.Face.Price))
+	timeIfAny(a, "start_time", v.Valid.Start)
+	a.TextIfAny("threshold_yuan", yuan(v.Face.Threshold))
+	a.Text("benefit_type", kinds[v.Kind])
+	a.TextIfAny("reduction", fen(v.Amount))
+	a.TextIfAny("threshold", fen(v.Face.Threshold))
+	a.TextIfAny("fixed_price", fen(v.Face.Price))
 }
 
 // fen returns an amount in fen as text; "" for none.
@@ -181,5 +145,5 @@ func yuan(f money.Fen) string {
 	if f == 0 {
 		return ""
 	}
-	return strings.TrimSuffix(strings.TrimRight(f.Yuan(), "0"), ".")
+	return f.ShortYuan()
 }

@@ -15,15 +15,12 @@ import (
 	"faquan/internal/gateway/top/wire"
 )
 
-// decisionObject is the name of the object parameter of decisionSend.
-const decisionObject = "decision_send_top_req"
-
 // decisionSend is alibaba.alsc.upp.right.decisionsend: it chooses among the rights of a scene and issues them, as one
 // request under request_id. A failure of the business is an answer with success false, never an error_response: a
 // caller looks at can_retry.
 var decisionSend = &method{
 	name:   "alibaba.alsc.upp.right.decisionsend",
-	object: decisionObject,
+	object: "decision_send_top_req",
 	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
 		r, bad := readDecision(c)
 		if bad != nil {
@@ -34,7 +31,7 @@ var decisionSend = &method{
 		}
 		outcome, err := h.issue(ctx, c, r)
 		if err != nil {
-			return decisionUndecided(c, err)
+			return c.undecided(err)
 		}
 		if bad := c.wrongRecipient(r, nil, "user_id", outcome.Reason); bad != nil {
 			return nil, bad
@@ -45,10 +42,10 @@ var decisionSend = &method{
 }
 
 // decisionUndecided answers a call without an outcome. The same request_id settles it.
-func decisionUndecided(c *call, err error) (*wire.Answer, *wire.Error) {
-	code := decisionIsUnknown
-	if err == errNotIssued {
-		code = decisionBusy
+func decisionUndecided(c *call, unknown bool) (*wire.Answer, *wire.Error) {
+	code := decisionBusy
+	if unknown {
+		code = decisionIsUnknown
 	}
 	//guard:TestDecisionsWithoutAnOutcome canRetry: true -> canRetry: code == decisionBusy
 	return c.answerDecision(&decision{status: statusFail, canRetry: true, code: code})
@@ -61,26 +58,25 @@ const (
 	maxActCodes  = 100
 	maxRights    = 100
 	maxBizCode   = 64
-	maxTraceID   = 256 // of which are kept
 )
 
-// readDecision reads the parameters by the rules of the page. What is kept with an issuance is copied, as the text of
-// a request lies in one piece, all of which would stay in memory with any part of it.
+// readDecision reads the parameters by the rules of the page.
 func readDecision(c *call) (*benefit.Request, *wire.Error) {
 	args := c.req.Args()
-	dto := args.Object(decisionObject)
-	scene := strings.Clone(dto.RequiredText("scene_code", maxSceneCode))
-	codes := readActCodes(dto)
-	key := strings.Clone(dto.RequiredText("request_id", benefit.MaxKey))
-	bizCode := strings.Clone(dto.RequiredText("biz_code", maxBizCode))
+	dto := args.Object(c.method.object)
+	scene := dto.RequiredText("scene_code", maxSceneCode)
+	codes := dto.Texts("act_codes", maxActCodes, maxActCode)
+	slices.Sort(codes)
+	key := dto.RequiredText("request_id", benefit.MaxKey)
+	bizCode := dto.RequiredText("biz_code", maxBizCode)
 	rights := readActRights(dto)
 	recipient := readRecipient(dto, c.app.ID)
 	trace := cmp.Or(dto.Text("trace_id", math.MaxInt), args.Text("trace_id", math.MaxInt))
-	c.record.Key, c.record.CallerTrace = key, strings.Clone(firstCharacters(trace, maxTraceID))
+	c.record.Key, c.record.CallerTrace = key, keptTrace(trace)
 	if bad := args.Err(); bad != nil {
 		return nil, bad
 	}
-	asked := benefit.Params{BizCode: bizCode, SceneCode: scene, ActCodes: codes, Rights: rights}
+	asked := benefit.Params{BizCode: bizCode, SceneCode: scene, ActCodes: slices.Compact(codes), Rights: rights}
 	return &benefit.Request{
 		//guard:TestPartOfAllRights without Continues: true
 		Scope: scope.Biz(c.app.ID, bizCode), Key: key, App: c.app.ID, Recipient: recipient, Continues: true,
@@ -90,26 +86,13 @@ func readDecision(c *call) (*benefit.Request, *wire.Error) {
 }
 
 // errEmptyPair refuses an element of act_right_top_infos that names nothing.
-var errEmptyPair = &wire.Error{
-	Code: 40, Msg: "Missing required arguments:act_code", SubCode: "isv.missing-parameter:act_code",
-	SubMsg: "参数act_right_top_infos的元素应有act_code或right_id",
-}
-
-// readActCodes returns the activities that the request names, sorted and each once.
-func readActCodes(dto *wire.Args) []string {
-	var all []string
-	for _, code := range dto.Texts("act_codes", maxActCodes, maxActCode) {
-		all = append(all, strings.Clone(code))
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
+var errEmptyPair = wire.Missing("act_code").With("参数act_right_top_infos的元素应有act_code或right_id")
 
 // readActRights returns the pairs that the request names, sorted and each once. A pair may lack one of its members.
 func readActRights(dto *wire.Args) []benefit.ActRight {
 	var all []benefit.ActRight
 	for _, o := range dto.Objects("act_right_top_infos", maxRights) {
-		pair := benefit.ActRight{ActCode: strings.Clone(o.Text("act_code", maxActCode))}
+		pair := benefit.ActRight{ActCode: o.Text("act_code", maxActCode)}
 		var given bool
 		switch pair.RightID, given = o.Int("right_id"); {
 		case given && pair.RightID <= 0:
@@ -129,8 +112,8 @@ func readActRights(dto *wire.Args) []benefit.ActRight {
 // which answers a bound key first.
 func readRecipient(dto *wire.Args, app benefit.AppID) benefit.Identifier {
 	ident := benefit.Identifier{
-		Type:  strings.Clone(dto.RequiredText("user_type", benefit.MaxIdentifierType)),
-		Value: strings.Clone(dto.RequiredText("user_id", benefit.MaxIdentifier)),
+		Type:  dto.RequiredText("user_type", benefit.MaxIdentifierType),
+		Value: dto.RequiredText("user_id", benefit.MaxIdentifier),
 	}
 	switch {
 	case ident.Type != "" && !benefit.ValidIdentifierType(ident.Type):

@@ -292,15 +292,12 @@ func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 // openSession finds the session of a call whose method takes one. That of another app is answered like one that does
 // not exist: it is not for other callers to know that it does.
 func (h *Handler) openSession(ctx context.Context, c *call) *wire.Error {
-	if c.method.session == noSession {
+	if !c.method.session {
 		return nil
 	}
 	key := c.req.Session()
 	if key == "" {
-		if c.method.session == requiredSession {
-			return wire.ErrMissingSession
-		}
-		return nil
+		return wire.ErrMissingSession
 	}
 	session, err := h.o.Sessions.Session(ctx, key)
 	switch {
@@ -326,7 +323,7 @@ func (h *Handler) refuse(c *call, bad *wire.Error) *wire.Answer {
 	if m := h.methods[c.req.Method()]; m != nil && m.undecided != nil && bad.Is(wire.ErrBusy) {
 		c.method = m
 		var a *wire.Answer
-		if a, bad = m.undecided(c, errNotIssued); bad == nil {
+		if a, bad = m.undecided(c, false); bad == nil {
 			c.record.Code = "0"
 			return a
 		}

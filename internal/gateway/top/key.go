@@ -18,7 +18,7 @@ func (h *Handler) refuseKey(ctx context.Context, c *call, r *benefit.Request, na
 	switch {
 	case err != nil:
 		c.record.Err = err
-		return c.method.undecided(c, errUnknown)
+		return c.method.undecided(c, true)
 	case bound == nil: //guard:TestKeysThatXMLCannotCarry without bound == nil
 		return nil, wire.Invalid(name, "含有XML无法表示的字符（U+FFFE或U+FFFF）")
 	}

@@ -2,8 +2,8 @@ package top
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
@@ -14,27 +14,22 @@ import (
 // method is one API. Each has a file of its own; the list of them all is below.
 type method struct {
 	name    string
-	session need
+	session bool   // it takes one, and needs it; else one that is sent is not looked at
 	object  string // the name of its object parameter; "" when it has none
 	key     string // of a method without an object, the parameter that must exist and decides
 	// run answers a call that passed every check of the gateway: by an answer that c.success began, or a refusal.
 	run func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error)
-	// undecided answers a call that has no outcome: err is errNotIssued or errUnknown. What the SDKs make of each of
-	// these answers is in docs/reference/undecided.md. It is nil for methods that issue nothing.
-	undecided func(c *call, err error) (*wire.Answer, *wire.Error)
+	// undecided answers a call that has no outcome. Either it is unknown whether something was issued, or this attempt
+	// certainly issued nothing, and the core made no decision either: then it may be sent again, although an earlier
+	// attempt with the same key may have issued all the same. What the SDKs make of each of these answers is in
+	// docs/reference/undecided.md. It is nil for methods that issue nothing.
+	undecided func(c *call, unknown bool) (*wire.Answer, *wire.Error)
 }
 
 // methods returns the APIs of the gateway.
 func methods() []*method {
 	return []*method{
-		activitySend,
-		sellerGet,
-		timeGet,
-		decisionSend,
-		certificateSend,
-		certificateQuery,
-		tokenCreate,
-		tokenRefresh,
+		activitySend, sellerGet, timeGet, decisionSend, certificateSend, certificateQuery, tokenCreate, tokenRefresh,
 	}
 }
 
@@ -45,15 +40,6 @@ func Methods() (names []string) {
 	}
 	return names
 }
-
-// need reports whether a method takes a session.
-type need uint8
-
-const (
-	noSession       need = iota // one that is sent is not looked at
-	optionalSession             // one that is sent must be good
-	requiredSession
-)
 
 // call is one call on its way through the checks.
 type call struct {
@@ -72,14 +58,6 @@ func (c *call) success() *wire.Answer {
 	return wire.Success(c.req.Format(), c.method.name, c.record.TraceID)
 }
 
-// merchant returns the merchant that the session acts for; nil without a session, or when it acts for none.
-func (c *call) merchant() *benefit.Merchant {
-	if c.session == nil {
-		return nil
-	}
-	return c.apps.Catalogue.Merchants[c.session.Merchant]
-}
-
 // actsFor returns the merchant on whose behalf the app calls: the session's, or else its own.
 func (c *call) actsFor() benefit.MerchantID {
 	if c.session != nil && c.session.Merchant != 0 {
@@ -88,29 +66,34 @@ func (c *call) actsFor() benefit.MerchantID {
 	return c.app.Merchant
 }
 
-// firstCharacters is at most the first n characters of a text.
-func firstCharacters(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	for at := range text {
-		if n == 0 {
-			return text[:at]
+// mayIssue reports whether there is a template and the app may issue it for the merchant that it acts for.
+func (c *call) mayIssue(t *benefit.Template) bool { return t != nil && c.app.MayIssue(t, c.actsFor()) }
+
+// object returns the object parameter of the call, which is required.
+func (c *call) object() *wire.Args { return c.req.Args().Object(c.method.object) }
+
+// maxTrace is how many characters are kept of a trace id, which may be longer.
+const maxTrace = 256
+
+// keptTrace returns what is kept of a trace id.
+func keptTrace(id string) string {
+	left := maxTrace
+	for at := range id {
+		if left == 0 {
+			return strings.Clone(id[:at])
 		}
-		n--
+		left--
 	}
-	return text
+	return id
 }
 
-// issue hands a request to the core. When there is no outcome the record tells why, and the error is either
-// errUnknown or errNotIssued.
+// issue hands a request to the core. After an error, which the record keeps, the call is undecided.
 func (h *Handler) issue(ctx context.Context, c *call, r *benefit.Request) (benefit.Outcome, error) {
 	c.record.Request, c.record.Key, c.record.CallerTrace = r, r.Key, r.Note.TraceID
 	outcome, err := h.o.Issuer.Issue(ctx, r)
 	if err != nil {
 		c.record.Err = err
-		err = undecided(err)
-		if c.record.Outcome = gateway.Busy; err == errUnknown { //guard:TestOutcomes
+		if c.record.Outcome = gateway.Busy; !engine.NothingIssued(err) { //guard:TestOutcomes
 			c.record.Outcome = gateway.Unknown
 		}
 		return outcome, err
@@ -122,21 +105,9 @@ func (h *Handler) issue(ctx context.Context, c *call, r *benefit.Request) (benef
 	return outcome, nil
 }
 
-// The two ways in which a request has no outcome.
-var (
-	// errNotIssued: this attempt certainly issued nothing, and the core made no decision either. It may be sent again.
-	// An earlier attempt with the same key may have issued all the same.
-	errNotIssued = errors.New("surely not issued")
-	// errUnknown: whether anything was issued is not known.
-	errUnknown = errors.New("unknown outcome")
-)
-
-// undecided sorts the issuer's errors.
-func undecided(err error) error {
-	if engine.NothingIssued(err) {
-		return errNotIssued
-	}
-	return errUnknown //guard:TestSendsWithoutAnOutcome errUnknown -> errNotIssued
+// undecided answers a call for which issue returned an error.
+func (c *call) undecided(err error) (*wire.Answer, *wire.Error) {
+	return c.method.undecided(c, !engine.NothingIssued(err)) //guard:TestSendsWithoutAnOutcome !engine.NothingIssued(err) -> false
 }
 
 // unasked takes back that the core has refused a call: it was asked about the key alone, because the parameters of the
@@ -153,6 +124,6 @@ func (c *call) panicked(cause any) (*wire.Answer, *wire.Error) {
 		return nil, wire.ErrUnavailable
 	}
 	c.record.Outcome = gateway.Unknown
-	//guard:TestAPanicIsAnUnknownOutcome c.method.undecided(c, errUnknown) -> nil, wire.ErrUnavailable
-	return c.method.undecided(c, errUnknown)
+	//guard:TestAPanicIsAnUnknownOutcome c.method.undecided(c, true) -> nil, wire.ErrUnavailable
+	return c.method.undecided(c, true)
 }

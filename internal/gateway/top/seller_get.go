@@ -1,6 +1,7 @@
 package top
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -12,7 +13,7 @@ import (
 // activity.send from it.
 var sellerGet = &method{
 	name:    "taobao.user.seller.get",
-	session: requiredSession,
+	session: true,
 	run:     (*Handler).sellerGet,
 }
 
@@ -33,7 +34,7 @@ func (h *Handler) sellerGet(_ context.Context, c *call) (*wire.Answer, *wire.Err
 	if bad := args.Err(); bad != nil {
 		return nil, bad
 	}
-	seller := c.merchant()
+	seller := c.apps.Catalogue.Merchants[c.session.Merchant]
 	if seller == nil || seller.SellerID == 0 {
 		return nil, errNoSeller
 	}
@@ -50,7 +51,7 @@ func writeSeller(a *wire.Answer, seller *benefit.Merchant, fields []string) {
 		a.Int("user_id", seller.SellerID)
 	}
 	if asked("nick") {
-		a.Text("nick", sellerNick(seller))
+		a.Text("nick", cmp.Or(seller.Title, seller.Name))
 	}
 	if asked("type") {
 		a.Text("type", "B")
@@ -61,11 +62,4 @@ func writeSeller(a *wire.Answer, seller *benefit.Merchant, fields []string) {
 	if asked("has_shop") {
 		a.Bool("has_shop", true)
 	}
-}
-
-func sellerNick(seller *benefit.Merchant) string {
-	if seller.Title != "" {
-		return seller.Title
-	}
-	return seller.Name
 }

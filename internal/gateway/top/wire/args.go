@@ -23,6 +23,8 @@ import (
 //
 // Callers in PHP and by hand often quote numbers and booleans, and leave quotes from numeric texts: whatever has the
 // right text is accepted. Numbers never pass through a float, so that ids beyond 2^53 are exact.
+//
+// Texts are copies: the text of a request lies in one piece, all of which would stay in memory with any part of it.
 type Args struct {
 	params  []Param       // of the call, or
 	members []form.Member // of an object
@@ -52,7 +54,7 @@ func (a *Args) Has(name string) bool {
 func (a *Args) Text(name string, max int) string {
 	text, broken := a.find(name).AsText(max)
 	a.check(name, broken)
-	return text
+	return strings.Clone(text)
 }
 
 // RequiredText returns a string of 1 to max characters.
@@ -87,7 +89,7 @@ func (a *Args) Texts(name string, maxItems, max int) []string {
 		if broken != "" {
 			a.check(name, "的元素"+broken)
 		}
-		texts = append(texts, text)
+		texts = append(texts, strings.Clone(text))
 	}
 	return texts
 }
