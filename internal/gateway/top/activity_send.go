@@ -61,7 +61,6 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 	if box {
 		r.Params.Card = order.card
 	}
-	c.record.Template = c.templateName(line.Template)
 	if a, bad := h.refuseKey(ctx, c, r, "unique_id"); a != nil || bad != nil {
 		return a, bad
 	}
@@ -85,12 +84,12 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 // the catalogue is for line.
 func readActivityOrder(dto *wire.Args) (*activityOrder, *wire.Error) {
 	o := &activityOrder{}
-	o.benefitType, _ = dto.RequiredInt("benefit_type")
-	o.sends, _ = dto.RequiredInt("send_count")
+	o.benefitType = dto.RequiredInt("benefit_type")
+	o.sends = dto.RequiredInt("send_count")
 	o.key = dto.RequiredText("unique_id", benefit.MaxKey)
-	o.relationID, _ = dto.RequiredInt("relation_id")
-	o.purchaserID, _ = dto.RequiredInt("purchaser_id")
-	o.detailID, _ = dto.RequiredInt("detail_id")
+	o.relationID = dto.RequiredInt("relation_id")
+	o.purchaserID = dto.RequiredInt("purchaser_id")
+	o.detailID = dto.RequiredInt("detail_id")
 	o.trace = keptTrace(dto.RequiredText("trace_id", math.MaxInt))
 	o.bizID = dto.RequiredText("biz_id", maxBizID)
 	o.card = cmp.Or(dto.Text("card_type", maxCard), defaultCard)
@@ -105,35 +104,36 @@ func readActivityOrder(dto *wire.Args) (*activityOrder, *wire.Error) {
 // bound, from its record, and finds no template for one that is not.
 func (o *activityOrder) line(c *call) (line benefit.Line, box bool, mismatch *wire.Error) {
 	cat := c.apps.Catalogue
+	line = benefit.Line{DetailID: o.detailID, Sends: 1, Quantity: 1}
 	act := cat.ActivityByRelationID(o.relationID)
 	if act == nil || !c.mayUse(act) { //guard:TestRefusalsOfSends without !c.mayUse(act)
-		return o.noLine(errNoActivity)
+		return line, false, errNoActivity
 	}
 	if owner := cat.Merchants[act.Merchant]; owner == nil || owner.SellerID != o.purchaserID {
-		return o.noLine(errPurchaser)
+		return line, false, errPurchaser
 	}
 	at := slices.IndexFunc(act.Items, func(i benefit.Item) bool { return i.DetailID == o.detailID })
 	if at < 0 {
-		return o.noLine(errNoActivity)
+		return line, false, errNoActivity
 	}
 	item := &act.Items[at]
 	t := cat.Templates[item.Template]
 	//guard:TestBoundKeysOutliveTheCatalogue !c.mayIssue(t) -> t == nil
 	if !c.mayIssue(t) || t.BizID != o.bizID { //guard:TestRefusalsOfSends without t.BizID != o.bizID
-		return o.noLine(errNoActivity)
+		return line, false, errNoActivity
 	}
-	if mismatch := o.fits(act, item); mismatch != nil {
-		return o.noLine(mismatch)
+	switch {
+	case o.benefitType != item.BenefitType:
+		return line, false, errBenefitType
+	case o.sends > int64(item.MaxSends): //guard:TestRefusalsOfSends
+		return line, false, wire.Invalid("send_count", "最大为"+strconv.Itoa(item.MaxSends))
+	case act.Box == nil && o.card != defaultCard:
+		return line, false, errCardWithoutBox
+	case act.Box != nil && !slices.Contains(act.Box.Cards, o.card):
+		return line, false, wire.Invalid("card_type", "应为"+strings.Join(act.Box.Cards, "、")+"之一")
 	}
+	c.record.Template = t.Name
 	return item.Line(cat, act, int(o.sends)), act.Box != nil, nil
-}
-
-// templateName returns a template's name in the catalogue, "" for none.
-func (c *call) templateName(of benefit.TemplateID) string {
-	if t := c.apps.Catalogue.Templates[of]; t != nil {
-		return t.Name
-	}
-	return ""
 }
 
 // mayUse reports whether the app may issue something of the activity. That others exist is not for other callers to
@@ -142,25 +142,6 @@ func (c *call) mayUse(act *benefit.Activity) bool {
 	return slices.ContainsFunc(act.Items, func(i benefit.Item) bool {
 		return c.mayIssue(c.apps.Catalogue.Templates[i.Template])
 	})
-}
-
-func (o *activityOrder) noLine(mismatch *wire.Error) (benefit.Line, bool, *wire.Error) {
-	return benefit.Line{DetailID: o.detailID, Sends: 1, Quantity: 1}, false, mismatch
-}
-
-// fits checks the parameters whose rules are the item's.
-func (o *activityOrder) fits(act *benefit.Activity, item *benefit.Item) *wire.Error {
-	switch {
-	case o.benefitType != item.BenefitType:
-		return errBenefitType
-	case o.sends > int64(item.MaxSends): //guard:TestRefusalsOfSends
-		return wire.Invalid("send_count", "最大为"+strconv.Itoa(item.MaxSends))
-	case act.Box == nil && o.card != defaultCard:
-		return errCardWithoutBox
-	case act.Box != nil && !slices.Contains(act.Box.Cards, o.card):
-		return wire.Invalid("card_type", "应为"+strings.Join(act.Box.Cards, "、")+"之一")
-	}
-	return nil
 }
 
 // request returns what the core is asked. The meaning is made of the wire's words alone, so that a retry means the same

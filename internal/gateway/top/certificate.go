@@ -71,9 +71,9 @@ type certificateOrder struct {
 // readCertificate reads the parameters by the rules of the page. The object is optional there; nothing can be issued
 // without it.
 func readCertificate(dto *wire.Args) (o certificateOrder, bad *wire.Error) {
-	o.channel, _ = dto.RequiredInt("channel")
+	o.channel = dto.RequiredInt("channel")
 	o.openID = dto.RequiredText("open_id", benefit.MaxIdentifier)
-	o.outID, _ = dto.RequiredInt("out_id")
+	o.outID = dto.RequiredInt("out_id")
 	o.bizCode = dto.RequiredText("biz_code", maxBizCode)
 	return o, dto.Err()
 }

@@ -124,18 +124,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) serveOne(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	req, bad := wire.Parse(r, h.o.Limits)
-	c := h.newCall(req, h.o.Apps.Current(), r.RemoteAddr)
-	p := h.policy(c.apps)
-	var a *wire.Answer
-	if bad != nil {
-		c.record.Outcome = gateway.Unread(bad.SubMsg)
-	} else if bad = h.authenticate(p, c, p.Check); bad == nil {
-		a, bad = h.admitAndRun(h.deadlines.From(start), c)
-	}
-	h.settle(r.Context(), c)
-	if bad != nil {
-		a = h.refuse(c, bad)
-	}
+	c, bad := h.accept(r, req, bad, (*wire.Policy).Check)
+	a := h.answer(h.deadlines.From(start), c, bad)
 	// A write that fails has lost its caller; the retry settles it.
 	_ = wire.Send(w, r, a)
 	h.log(r.Context(), c, start)
@@ -146,17 +136,10 @@ func (h *Handler) serveOne(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	req, bad := wire.ParseBatch(r, h.o.Limits)
-	outer := h.newCall(req, h.o.Apps.Current(), r.RemoteAddr)
-	p := h.policy(outer.apps)
+	outer, bad := h.accept(r, req, bad, (*wire.Policy).CheckBatch)
 	var items []wire.Item
-	if bad != nil {
-		outer.record.Outcome = gateway.Unread(bad.SubMsg)
-	} else {
-		bad = h.authenticate(p, outer, p.CheckBatch)
-	}
-	h.settle(r.Context(), outer)
 	if bad == nil {
-		items, bad = p.Items(req)
+		items, bad = h.policy(outer.apps).Items(req)
 	}
 	if bad != nil {
 		_ = wire.Send(w, r, h.refuse(outer, bad))
@@ -165,27 +148,42 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx := h.deadlines.From(start)
 	answers := make([]*wire.Answer, len(items))
-	for i := range items {
-		answers[i] = h.serveItem(ctx, &items[i], outer)
+	for i, item := range items {
+		start := time.Now()
+		c := h.newCall(item.Request, outer.apps, outer.address)
+		c.named, c.record.App, c.record.Variant = outer.named, outer.named, outer.record.Variant
+		answers[i] = h.answer(ctx, c, item.Refusal)
+		h.log(ctx, c, start)
 	}
 	_ = wire.SendBatch(w, r, req, answers)
 }
 
-// serveItem answers one call of a batch.
-func (h *Handler) serveItem(ctx context.Context, item *wire.Item, outer *call) *wire.Answer {
-	start := time.Now()
-	c := h.newCall(item.Request, outer.apps, outer.address)
-	c.named, c.record.App, c.record.Variant = outer.named, outer.named, outer.record.Variant
-	bad := item.Refusal
-	var a *wire.Answer
-	if bad == nil {
-		a, bad = h.admitAndRun(ctx, c)
-	}
+// accept begins a call, or what stands around a batch, and runs the checks of the protocol on it, unless it could not be
+// read. A refusal for something that only a good signature makes known leaves the call authenticated.
+func (h *Handler) accept(
+	r *http.Request, req *wire.Request, bad *wire.Error, check func(*wire.Policy, *wire.Request) (wire.Variant, *wire.Error),
+) (*call, *wire.Error) {
+	c := h.newCall(req, h.o.Apps.Current(), r.RemoteAddr)
 	if bad != nil {
-		a = h.refuse(c, bad)
+		c.record.Outcome = gateway.Unread(bad.SubMsg)
+		h.failed(c)
+		return c, bad
 	}
-	h.log(ctx, c, start)
-	return a
+	if named := c.apps.ByAppKey(req.AppKey()); named != nil {
+		c.named, c.record.App = named.ID, named.ID
+	}
+	p := h.policy(c.apps)
+	variant, bad := check(p, req)
+	if variant != wire.NoMatch {
+		c.record.Variant = variant.String()
+		gateway.Verified(r.Context())
+		return c, bad
+	}
+	c.record.Outcome = gateway.Unauthorized
+	if explain := h.failed(c); explain && bad == wire.ErrInvalidSignature {
+		bad = p.Why(req)
+	}
+	return c, bad
 }
 
 // policy returns the checks of the protocol, with the secrets of these apps.
@@ -209,40 +207,24 @@ func (h *Handler) newCall(req *wire.Request, apps *gateway.AppSet, address strin
 	}}
 }
 
-// authenticate runs the checks of the protocol. A refusal for something that only a good signature makes known leaves
-// the call authenticated.
-func (h *Handler) authenticate(p *wire.Policy, c *call, check func(*wire.Request) (wire.Variant, *wire.Error)) *wire.Error {
-	if named := c.apps.ByAppKey(c.req.AppKey()); named != nil {
-		c.named, c.record.App = named.ID, named.ID
-	}
-	variant, bad := check(c.req)
-	if variant != wire.NoMatch {
-		c.record.Variant = variant.String()
-	} else {
-		c.record.Outcome = gateway.Unauthorized
-	}
-	if bad == wire.ErrInvalidSignature && h.failed(c) {
-		return p.Why(c.req)
-	}
-	return bad
-}
-
-// settle marks the connection of a call that is authenticated, and counts one that is not.
-func (h *Handler) settle(ctx context.Context, c *call) {
-	if c.record.Variant != "" {
-		gateway.Verified(ctx)
-	} else {
-		h.failed(c)
-	}
-}
-
 // failed counts a call that does not authenticate, by its signature or by its session. It reports whether the reason
 // may be explained.
 func (h *Handler) failed(c *call) bool {
 	return c.record.Failed(h.o.Apps, c.named, c.address, h.o.Clock())
 }
 
-// admitAndRun serves a call whose signature is verified.
+// answer serves a call whose signature is verified, unless it is refused already.
+func (h *Handler) answer(ctx context.Context, c *call, bad *wire.Error) (a *wire.Answer) {
+	if bad == nil {
+		a, bad = h.admitAndRun(ctx, c)
+	}
+	if bad != nil {
+		a = h.refuse(c, bad)
+	}
+	return a
+}
+
+// admitAndRun admits a call and runs its method.
 func (h *Handler) admitAndRun(ctx context.Context, c *call) (a *wire.Answer, bad *wire.Error) {
 	defer func() {
 		if cause := recover(); cause != nil {

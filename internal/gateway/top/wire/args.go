@@ -14,7 +14,7 @@ import (
 //	args := req.Args()
 //	dto := args.Object("single_benefit_request")
 //	uniqueID := dto.RequiredText("unique_id", 64)
-//	count, _ := dto.RequiredInt("send_count")
+//	count := dto.RequiredInt("send_count")
 //	cards := dto.Texts("card_types", 10, 32)
 //	if bad := args.Err(); bad != nil { … }
 //
@@ -74,10 +74,11 @@ func (a *Args) Int(name string) (value int64, ok bool) {
 	return value, broken == ""
 }
 
-// RequiredInt returns a whole number. ok is false when it is broken, or absent, which is an error too.
-func (a *Args) RequiredInt(name string) (value int64, ok bool) {
+// RequiredInt returns a whole number. A broken one is 0, as is an absent one, which is an error too.
+func (a *Args) RequiredInt(name string) int64 {
 	a.require(name)
-	return a.Int(name)
+	value, _ := a.Int(name)
+	return value
 }
 
 // Texts returns an optional list of at most maxItems strings, each of 1 to max characters: an array, or a text of them

@@ -38,7 +38,7 @@ func BenchmarkCall(b *testing.B) {
 					args := req.Args()
 					dto := args.Object("single_benefit_request")
 					key := dto.RequiredText("unique_id", 64)
-					id, _ := dto.RequiredInt("detail_id")
+					id := dto.RequiredInt("detail_id")
 					if bad := args.Err(); bad != nil {
 						b.Fatal(bad)
 					}

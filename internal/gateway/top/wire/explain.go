@@ -2,7 +2,6 @@ package wire
 
 import (
 	"strconv"
-	"strings"
 
 	"faquan/internal/gateway/form"
 )
@@ -19,28 +18,20 @@ const masked = "***"
 // occurs among the parameters, or to count what is left then, would answer every guess at the secret. It is for the
 // caller, never for a log: the session key stands in it.
 func (r *Request) Explain(other, m SignMethod) string {
-	var b strings.Builder
-	b.WriteString("验签出错")
-	size := 2 * m.size()
-	switch sign := r.Get("sign"); {
+	size, why := 2*m.size(), "请检查待签名字符串和应用的密钥"
+	switch {
 	case other != "":
-		b.WriteString("，sign_method为" + string(m) + "，而签名是按" + string(other) + "生成的")
-	case len(sign) != size:
-		b.WriteString("，" + string(m) + "的签名应为" + strconv.Itoa(size) + "位十六进制字符")
-	default:
-		b.WriteString("，请检查待签名字符串和应用的密钥")
-	}
-	b.WriteString("，网关生成的待签名字符串为：")
-	around := ""
-	if m == MD5 {
-		around = masked
+		why = "sign_method为" + string(m) + "，而签名是按" + string(other) + "生成的"
+	case len(r.Get("sign")) != size:
+		why = string(m) + "的签名应为" + strconv.Itoa(size) + "位十六进制字符"
 	}
 	text := r.StringToSign(AsSent)
 	echo := form.Cut(text, maxEcho)
-	b.WriteString(around + echo)
 	if len(echo) < len(text) {
-		b.WriteString("…（共" + strconv.Itoa(len(text)) + "字节）")
+		echo += "…（共" + strconv.Itoa(len(text)) + "字节）"
 	}
-	b.WriteString(around)
-	return b.String()
+	if m == MD5 {
+		echo = masked + echo + masked
+	}
+	return "验签出错，" + why + "，网关生成的待签名字符串为：" + echo
 }
