@@ -35,14 +35,13 @@ var certificateSend = &method{
 		c.record.Template = t.Name
 		r := o.request(t, c.app.ID)
 		outcome, err := h.issue(ctx, c, r)
-		if err == nil {
-			if bad := c.wrongRecipient(r, t, "open_id", outcome.Reason); bad != nil {
-				return nil, bad
-			}
+		if err != nil {
+			return c.undecided(err)
+		}
+		if bad := c.wrongRecipient(r, t, "open_id", outcome.Reason); bad != nil {
+			return nil, bad
 		}
 		switch {
-		case err != nil:
-			return c.undecided(err)
 		case outcome.Reason == benefit.TemplateNotFound && !o.allowed(t):
 			c.unasked()
 			return c.refuseCertificate(channelNotAllowed)
@@ -130,21 +129,36 @@ func (o *certificateOrder) key(t *benefit.Template, app benefit.AppID) string {
 // answerCertificate writes the success.
 func (c *call) answerCertificate(o certificateOrder, i *benefit.Issuance, now time.Time) (*wire.Answer, *wire.Error) {
 	v := i.Vouchers()[0]
+	return c.certificateResult(certificateOK, certificateTexts[certificateOK], func(a *wire.Answer) {
+		a.Text("status", strconv.FormatInt(certificateStatus(&v, now), 10))
+		a.Time("modified_time", v.IssuedAt.Time())
+		a.Time("create_time", v.IssuedAt.Time())
+		timeIfAny(a, "start_time", v.Valid.Start)
+		timeIfAny(a, "end_time", v.Valid.End)
+		a.Text("certificate_code", v.Code)
+		a.Int("out_id", o.outID)
+		a.Int("channel", o.channel)
+		a.Text("open_id", o.openID)
+	})
+}
+
+// refuseCertificate answers certificate.send without a certificate.
+func (c *call) refuseCertificate(code string) (*wire.Answer, *wire.Error) {
+	return c.certificateResult(code, certificateTexts[code], nil)
+}
+
+// certificateResult writes an answer of certificate.send or .query. write adds the members of its model; nil: it has none.
+func (c *call) certificateResult(code, text string, write func(a *wire.Answer)) (*wire.Answer, *wire.Error) {
+	if code != certificateOK {
+		c.record.SubCode = code
+	}
 	a := c.success()
 	a.Object("result", func() {
-		a.Object("model", func() {
-			a.Text("status", strconv.FormatInt(certificateStatus(&v, now), 10))
-			a.Time("modified_time", v.IssuedAt.Time())
-			a.Time("create_time", v.IssuedAt.Time())
-			timeIfAny(a, "start_time", v.Valid.Start)
-			timeIfAny(a, "end_time", v.Valid.End)
-			a.Text("certificate_code", v.Code)
-			a.Int("out_id", o.outID)
-			a.Int("channel", o.channel)
-			a.Text("open_id", o.openID)
-		})
-		a.Text("message", certificateTexts[certificateOK])
-		a.Text("code", certificateOK)
+		if write != nil {
+			a.Object("model", func() { write(a) })
+		}
+		a.Text("message", text)
+		a.Text("code", code)
 	})
 	return a, nil
 }
@@ -154,22 +168,6 @@ func timeIfAny(a *wire.Answer, name string, at benefit.Instant) {
 	if at != 0 {
 		a.Time(name, at.Time())
 	}
-}
-
-// refuseCertificate answers certificate.send without a certificate.
-func (c *call) refuseCertificate(code string) (*wire.Answer, *wire.Error) {
-	return c.withoutModel(code, certificateTexts[code])
-}
-
-// withoutModel writes an answer that has a result code only.
-func (c *call) withoutModel(code, text string) (*wire.Answer, *wire.Error) {
-	c.record.SubCode = code
-	a := c.success()
-	a.Object("result", func() {
-		a.Text("message", text)
-		a.Text("code", code)
-	})
-	return a, nil
 }
 
 // The values of the member status.

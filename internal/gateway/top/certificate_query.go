@@ -70,7 +70,7 @@ var queryTexts = map[string]string{
 }
 
 func (c *call) refuseQuery(code string) (*wire.Answer, *wire.Error) {
-	return c.withoutModel(code, queryTexts[code])
+	return c.certificateResult(code, queryTexts[code], nil)
 }
 
 type certificateQueryOrder struct {
@@ -231,18 +231,12 @@ func (f *certificateSearch) of(i *benefit.Issuance) (found []issuedCertificate) 
 // values are texts; so it is on the platform.
 func (c *call) answerQuery(q certificateQueryOrder, page certificatePage, now time.Time) (*wire.Answer, *wire.Error) {
 	shown := page.shown
-	a := c.success()
-	a.Object("result", func() {
-		a.Object("model", func() {
-			a.Objects("data_list", "nrt_certificate_instance_response_dto", len(shown), func(i int) { shown[i].write(a, q.openID, now) })
-			a.Text("page_size", strconv.FormatInt(q.size, 10))
-			a.Text("current_page", strconv.FormatInt(q.page, 10))
-			a.Text("total_item", strconv.FormatInt(page.total, 10))
-		})
-		a.Text("message", queryTexts[certificateOK])
-		a.Text("code", certificateOK)
+	return c.certificateResult(certificateOK, queryTexts[certificateOK], func(a *wire.Answer) {
+		a.Objects("data_list", "nrt_certificate_instance_response_dto", len(shown), func(i int) { shown[i].write(a, q.openID, now) })
+		a.Text("page_size", strconv.FormatInt(q.size, 10))
+		a.Text("current_page", strconv.FormatInt(q.page, 10))
+		a.Text("total_item", strconv.FormatInt(page.total, 10))
 	})
-	return a, nil
 }
 
 func (one *issuedCertificate) write(a *wire.Answer, openID string, now time.Time) {

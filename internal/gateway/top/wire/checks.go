@@ -148,9 +148,9 @@ func (p *Policy) checkTimestamp(text string) *Error {
 // Why returns the refusal of a request that Check or CheckBatch refused for its signature, with the reason if the app
 // wants that. What is said of one secret may be wrong for another; a fitting method tells most.
 func (p *Policy) Why(req *Request) *Error {
-	creds, bad := p.Credentials(req.AppKey())
-	method, known := ParseSignMethod(req.Get("sign_method"))
-	if bad != nil || !known || !creds.Explain || len(creds.Secrets) == 0 {
+	creds, _ := p.Credentials(req.AppKey())
+	method, _ := ParseSignMethod(req.Get("sign_method"))
+	if !creds.Explain || len(creds.Secrets) == 0 {
 		return ErrInvalidSignature
 	}
 	var other SignMethod
@@ -162,7 +162,7 @@ func (p *Policy) Why(req *Request) *Error {
 			other = v.Other
 		}
 	}
-	bad = ErrInvalidSignature.With(req.Explain(other, method))
+	bad := ErrInvalidSignature.With(req.Explain(other, method))
 	bad.SubCode = "isv.invalid-signature"
 	return bad
 }

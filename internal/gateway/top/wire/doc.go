@@ -19,11 +19,6 @@
 //	a.Object("send_result", func() { a.Bool("is_success", true); … })
 //	wire.Send(w, r, a)                            // or wire.Failure(req.Format(), bad.Carried(15), id)
 //
-// # Requests
-//
-// Parameters travel in the query, in the body (URL-encoded or multipart), or in both, and every SDK splits them in
-// its own way, so Parse merges them. A GET may have its parameters in a body. The charset is UTF-8.
-//
 // # Signature
 //
 // The string to sign is every parameter of query and body but sign, sorted by name in byte order, as name and value
@@ -39,11 +34,6 @@
 //
 // Nothing stands between a name and its value, so a=bc and ab=c sign alike: who sees a signed call could cut its text
 // into another one, where he had chosen a part of it. See checkReading.
-//
-// # Answers
-//
-// One Answer is written by the method and comes out as XML, JSON or simplified JSON; see Answer. The HTTP status is
-// always 200.
 //
 // # The order of checks
 //
