@@ -48,33 +48,22 @@ type Options struct {
 	Issuer   Issuer
 	Apps     *gateway.Apps // with secrets: see gateway.Apps.WithSecrets
 	Sessions Sessions
-	// Finder looks up what was issued.
-	Finder Finder
-	// Tokens answers the methods taobao.top.auth.token.*; nil: they are not available.
-	Tokens Tokens
-	// Limits bounds what is read of a request; zero fields take their defaults.
-	Limits wire.Limits
+	Finder   Finder
+	Tokens   Tokens            // nil: the methods taobao.top.auth.token.* are not available
+	Refusals *gateway.Refusals // nil: calls that issue nothing are not remembered
+	Limits   wire.Limits       // of what is read of a request; zero fields take their defaults
 	// Tolerance is how far a timestamp may be from now, either way: 0 is 10 minutes, less turns the check off.
-	Tolerance time.Duration
-	// Zones are the zones in which a timestamp may be; none is +08:00 alone.
-	Zones []*time.Location
-	// BatchItems is how many calls a batch may hold; 0 is 20.
-	BatchItems int
-	// BusinessCode is the code of business errors: 0 is 50, the other one in use is 15.
-	BusinessCode int
-	// Refusals remembers the calls that issue nothing; nil: they are not remembered.
-	Refusals *gateway.Refusals
-	// Deadline is how long a call, or a whole batch, may wait for its outcome; default 5 s.
-	Deadline time.Duration
-	// Clock judges timestamps, expiries and rates; default time.Now.
-	Clock func() time.Time
-	// Log gets one record for each call; default: nothing.
-	Log *slog.Logger
+	Tolerance    time.Duration
+	Zones        []*time.Location // in which a timestamp may be; none is +08:00 alone
+	BatchItems   int              // how many calls a batch may hold; 0 is 20
+	BusinessCode int              // of business errors: 0 is 50, the other one in use is 15
+	Deadline     time.Duration    // how long a call, or a whole batch, may wait for its outcome; default 5 s
+	Clock        func() time.Time // judges timestamps, expiries and rates; default time.Now
+	Log          *slog.Logger     // gets one record for each call; default: nothing
 	// Calls is the level of the record of a call that went well on our side, whatever it was answered: see
 	// gateway.NoCalls. The others are warnings.
-	Calls slog.Level
-	// Observe gets the record of each call, for metrics; nil: it is not called.
-	Observe func(*gateway.Record)
+	Calls   slog.Level
+	Observe func(*gateway.Record) // gets the record of each call, for metrics; nil: it is not called
 }
 
 // Handler serves the gateway. It is safe for concurrent use.

@@ -50,14 +50,10 @@ func writeSeller(a *wire.Answer, seller *benefit.Merchant, fields []string) {
 	if asked("user_id") {
 		a.Int("user_id", seller.SellerID)
 	}
-	if asked("nick") {
-		a.Text("nick", cmp.Or(seller.Title, seller.Name))
-	}
-	if asked("type") {
-		a.Text("type", "B")
-	}
-	if asked("status") {
-		a.Text("status", "normal")
+	for _, text := range [][2]string{{"nick", cmp.Or(seller.Title, seller.Name)}, {"type", "B"}, {"status", "normal"}} {
+		if asked(text[0]) {
+			a.Text(text[0], text[1])
+		}
 	}
 	if asked("has_shop") {
 		a.Bool("has_shop", true)

@@ -8,10 +8,9 @@ import (
 	"time"
 )
 
-// Credentials are the secrets that a signature is checked against.
+// Credentials are what a signature is checked against.
 type Credentials struct {
-	// Secrets of the app, more than one while it changes its secret. None refuses every signature.
-	Secrets []string
+	Secrets []string // of the app, more than one while it changes its secret; none refuses every signature
 	// Explain puts the string that the gateway signed into the refusal of a wrong signature, without the secret.
 	// For an operator to switch on while an app is being connected.
 	Explain bool
@@ -25,8 +24,7 @@ const DefaultBatchItems = 20
 
 // Policy holds what the checks need to know of the server.
 type Policy struct {
-	// Methods has the methods of the gateway, by name.
-	Methods map[string]Method
+	Methods map[string]Method // of the gateway, by name
 	// Credentials finds those of an app. It may refuse with any Error: ErrInvalidAppKey for an unknown app.
 	Credentials func(appKey string) (Credentials, *Error)
 	// Tolerance is how far the timestamp may be from now, either way: 0 is DefaultTolerance, less turns the check
@@ -34,11 +32,9 @@ type Policy struct {
 	Tolerance time.Duration
 	// Zones are the zones that a timestamp without one may be in; none is +08:00 alone, as documented. The SDKs for
 	// .NET, PHP, Node and Go send the local time of the caller's machine.
-	Zones []*time.Location
-	// Now returns the clock.
-	Now func() time.Time
-	// BatchItems bounds the items of a batch; 0 is DefaultBatchItems.
-	BatchItems int
+	Zones      []*time.Location
+	Now        func() time.Time // the clock
+	BatchItems int              // how many a batch may hold; 0 is DefaultBatchItems
 }
 
 // Method names the parameter by which a method decides.
