@@ -15,10 +15,9 @@ import (
 
 // Options bounds what Read reads. Zero numbers take the default.
 type Options struct {
-	Bytes  int // of the query and of the body, each; default 1 MiB
-	Params int // parameters in query and body together; default 256
-	// RawBody keeps the body as it was sent, whatever its Content-Type says.
-	RawBody bool
+	Bytes   int  // of the query and of the body, each; default 1 MiB
+	Params  int  // parameters in query and body together; default 256
+	RawBody bool // the body is kept as it was sent, whatever its Content-Type says
 }
 
 // The defaults of Options.
@@ -54,14 +53,12 @@ type Form struct {
 	maxParams int
 }
 
-// TooLarge is the problem with a query or a body beyond the limit.
-var TooLarge = &Problem{Text: "请求过大"}
-
-// Busy is the problem when the server has no memory for a body. Nothing is wrong with the request.
-var Busy = &Problem{Text: "系统繁忙，本次请求未处理，请稍后重试"}
-
-// Slow is the problem when a body does not arrive in time.
-var Slow = &Problem{Text: "接收请求超时，请稍后重试"}
+// Problems that are not about a parameter.
+var (
+	TooLarge = &Problem{Text: "请求过大"}               // the query or the body is beyond the limit
+	Busy     = &Problem{Text: "系统繁忙，本次请求未处理，请稍后重试"} // there is no memory for the body; nothing is wrong with the request
+	Slow     = &Problem{Text: "接收请求超时，请稍后重试"}       // the body does not arrive in time
+)
 
 // The errors by which a server ends the reading of a body that it does not want to wait for.
 var (

@@ -158,7 +158,7 @@ func TestThePageHasEveryMethod(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range methods() {
+	for _, m := range methods {
 		if !strings.Contains(string(text), "`"+m.name+"`") {
 			t.Errorf("%s is not there", m.name)
 		}

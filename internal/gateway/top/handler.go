@@ -91,7 +91,7 @@ func New(o Options) *Handler {
 		readers:   gateway.NewReaders(maxReaders, maxReadersOfApp, readersWait),
 		deadlines: gateway.NewDeadlines(o.Deadline),
 	}
-	for _, m := range methods() {
+	for _, m := range methods {
 		h.methods[m.name] = m
 		h.decisive[m.name] = wire.Method{Object: m.object, Key: m.key}
 	}
@@ -140,7 +140,7 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request) {
 	for i, item := range items {
 		start := time.Now()
 		c := h.newCall(item.Request, outer.apps, outer.address)
-		c.named, c.record.App, c.record.Variant = outer.named, outer.named, outer.record.Variant
+		c.record.App, c.record.Variant = outer.record.App, outer.record.Variant
 		answers[i] = h.answer(ctx, c, item.Refusal)
 		h.log(ctx, c, start)
 	}
@@ -159,7 +159,7 @@ func (h *Handler) accept(
 		return c, bad
 	}
 	if named := c.apps.ByAppKey(req.AppKey()); named != nil {
-		c.named, c.record.App = named.ID, named.ID
+		c.record.App = named.ID
 	}
 	p := h.policy(c.apps)
 	variant, bad := check(p, req)
@@ -199,7 +199,7 @@ func (h *Handler) newCall(req *wire.Request, apps *gateway.AppSet, address strin
 // failed counts a call that does not authenticate, by its signature or by its session. It reports whether the reason
 // may be explained.
 func (h *Handler) failed(c *call) bool {
-	return c.record.Failed(h.o.Apps, c.named, c.address, h.o.Clock())
+	return c.record.Failed(h.o.Apps, c.record.App, c.address, h.o.Clock())
 }
 
 // answer serves a call whose signature is verified, unless it is refused already.

@@ -26,16 +26,14 @@ type method struct {
 	undecided func(c *call, unknown bool) (*wire.Answer, *wire.Error)
 }
 
-// methods returns the APIs of the gateway.
-func methods() []*method {
-	return []*method{
-		activitySend, sellerGet, timeGet, decisionSend, certificateSend, certificateQuery, tokenCreate, tokenRefresh,
-	}
+// methods are the APIs of the gateway.
+var methods = []*method{
+	activitySend, sellerGet, timeGet, decisionSend, certificateSend, certificateQuery, tokenCreate, tokenRefresh,
 }
 
 // Methods returns the names of the APIs of the gateway.
 func Methods() (names []string) {
-	for _, m := range methods() {
+	for _, m := range methods {
 		names = append(names, m.name)
 	}
 	return names
@@ -47,10 +45,9 @@ type call struct {
 	address string // it comes from
 	method  *method
 	apps    *gateway.AppSet
-	named   benefit.AppID    // the app that the call says it is of; 0 for none, and for a call that could not be read
 	app     *gateway.App     // nil until the signature is verified
 	session *benefit.Session // nil when the call has none, or the method takes none
-	record  gateway.Record   // record.TraceID is the request_id of the answer
+	record  gateway.Record   // its TraceID is the request_id of the answer
 }
 
 // success begins the answer of a success.

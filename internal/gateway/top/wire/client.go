@@ -70,8 +70,6 @@ type Reply struct {
 	// Root has the members of a success: a tree of map[string]any, []any and, for everything else, what a JSON
 	// decoder gives that leaves numbers as text. XML has texts only, and knows no list of one element: see List.
 	Root map[string]any
-
-	format Format
 }
 
 // ReadReply reads an answer. The method is that of the call.
@@ -83,7 +81,7 @@ func ReadReply(body []byte, f Format, method string) (*Reply, error) {
 	if name != "" && name != "error_response" && name != RootName(method) {
 		return nil, fmt.Errorf("answer: the root is %s, not %s", name, RootName(method))
 	}
-	r := &Reply{Root: root, format: f, RequestID: textOf(root["request_id"])}
+	r := &Reply{Root: root, RequestID: textOf(root["request_id"])}
 	if name == "error_response" {
 		r.Refusal = &Error{Msg: textOf(root["msg"]), SubCode: textOf(root["sub_code"]), SubMsg: textOf(root["sub_msg"])}
 		if _, err := fmt.Sscan(textOf(root["code"]), &r.Refusal.Code); err != nil {
@@ -172,8 +170,7 @@ func (r *Reply) Text(path ...string) string { return textOf(r.at(path)) }
 // List returns the elements of a list: those named item in the list at the end of the path. Every shape gives the same.
 func (r *Reply) List(item string, path ...string) []any {
 	node := r.at(path)
-	if r.format != SimplifiedJSON {
-		wrapper, _ := node.(map[string]any)
+	if wrapper, ok := node.(map[string]any); ok { // the simplified shape has none
 		node = wrapper[item]
 	}
 	switch node := node.(type) {
@@ -196,12 +193,8 @@ func (r *Reply) at(path []string) any {
 }
 
 func textOf(node any) string {
-	switch node := node.(type) {
-	case string:
-		return node
-	case json.Number:
-		return node.String()
-	case bool:
+	switch node.(type) {
+	case string, json.Number, bool:
 		return fmt.Sprint(node)
 	}
 	return ""
