@@ -98,13 +98,13 @@ func readCertificateQuery(dto *wire.Args) (q certificateQueryOrder, bad *wire.Er
 // positive returns an optional whole number from 1.
 func positive(dto *wire.Args, name string, without int64) int64 {
 	n, given := dto.Int(name)
-	if !given {
-		return without
+	if given && n > 0 {
+		return n
 	}
-	if n < 1 {
+	if given {
 		dto.Fail(wire.Invalid(name, "应为正整数"))
 	}
-	return n
+	return without
 }
 
 // issuedCertificate is a certificate as the query answers it.

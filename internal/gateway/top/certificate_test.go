@@ -408,6 +408,17 @@ func TestQueryPageTooFar(t *testing.T) {
 	}
 }
 
+// A page of nothing is refused by its parameter.
+func TestQueryPageOfNothing(t *testing.T) {
+	l := newLab(t, nil)
+	for name, value := range map[string]int{"page_size": 0, "current_page": 0} {
+		r := l.call(query(object{name: value}))
+		if r.Refusal == nil || r.Refusal.SubCode != "isv.invalid-parameter:"+name {
+			t.Error(name, r.Refusal, r.Root)
+		}
+	}
+}
+
 // A code is found for the open_id, app and merchant that it was issued for; for everybody else it does not exist.
 func TestQueryByCodes(t *testing.T) {
 	l := newLab(t, nil)
