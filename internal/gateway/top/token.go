@@ -23,7 +23,7 @@ var tokenCreate = &method{
 	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
 		args := c.req.Args()
 		args.Text("uuid", maxToken)
-		return h.giveToken(ctx, c, args, "code", Tokens.Create)
+		return h.giveToken(ctx, c, args, Tokens.Create)
 	},
 }
 
@@ -32,19 +32,19 @@ var tokenRefresh = &method{
 	name: "taobao.top.auth.token.refresh",
 	key:  "refresh_token",
 	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
-		return h.giveToken(ctx, c, c.req.Args(), "refresh_token", Tokens.Refresh)
+		return h.giveToken(ctx, c, c.req.Args(), Tokens.Refresh)
 	},
 }
 
 // maxToken is the maximum length of codes and tokens, in characters.
 const maxToken = 256
 
-// giveToken answers with the session that what the parameter holds buys.
+// giveToken answers with the session that the key of the method buys.
 func (h *Handler) giveToken(
-	ctx context.Context, c *call, args *wire.Args, name string,
+	ctx context.Context, c *call, args *wire.Args,
 	give func(Tokens, context.Context, *benefit.App, string) (result, refused string, err error),
 ) (*wire.Answer, *wire.Error) {
-	token := args.RequiredText(name, maxToken)
+	token := args.RequiredText(c.method.key, maxToken)
 	if bad := args.Err(); bad != nil {
 		return nil, bad
 	}
@@ -58,7 +58,7 @@ func (h *Handler) giveToken(
 		c.record.Outcome = gateway.Busy
 		return nil, wire.ErrUnavailable
 	case refused != "":
-		return nil, wire.Invalid(name, "无效："+refused)
+		return nil, wire.Invalid(c.method.key, "无效："+refused)
 	}
 	a := c.success()
 	a.Text("token_result", result)
