@@ -12,7 +12,7 @@
 // cut, replaced or matched in another letter case. It is wider where the SDKs need it: a GET may have a form as its
 // body, and multipart bodies come without files.
 //
-// What is wrong is a [Problem]; which code of which platform that is, its gateway knows.
+// What is wrong is a [Problem]. Each gateway has the codes of its platform for it.
 package form
 
 import (

@@ -17,7 +17,7 @@ import (
 type Options struct {
 	Bytes   int  // of the query and of the body, each; default 1 MiB
 	Params  int  // parameters in query and body together; default 256
-	RawBody bool // the body is kept as it was sent, whatever its Content-Type says
+	RawBody bool // the body is kept as it was sent, whatever its Content-Type
 }
 
 // The defaults of Options.
@@ -37,8 +37,7 @@ func (o Options) orDefaults() Options {
 	return o
 }
 
-// Param is one parameter. Raw is its value as bytes, URL-decoded and nothing else: in what charset they are, Read
-// does not know.
+// Param is one parameter. Raw is its value as bytes, URL-decoded and nothing else: Read is independent of the charset.
 type Param struct {
 	Name, Raw string
 	InQuery   bool
@@ -66,9 +65,8 @@ var (
 	ErrSlow = errors.New("the body arrives too slowly") // is answered with Slow
 )
 
-// Read reads the parameters from the query and the body of a call. A body is read as multipart when its Content-Type
-// says so, as a URL-encoded form when it says that or nothing. Files of a multipart body are skipped: no SDK signs
-// them.
+// Read reads the parameters from the query and the body of a call. The Content-Type decides whether a body is read as
+// multipart or as a URL-encoded form, which is the default. Files of a multipart body are skipped: no SDK signs them.
 //
 // The Form is never nil: with a problem it holds what could be read before it.
 func Read(r *http.Request, o Options) (*Form, *Problem) {

@@ -116,8 +116,8 @@ func (r *reader) end() *Problem {
 	return nil
 }
 
-// value reads a value, or the name of a member. For a string it returns the decoded text, else the source. wrong is what
-// is said when there is none.
+// value reads a value, or the name of a member. For a string it returns the decoded text, else the source. wrong is the
+// text of the problem when there is none.
 func (r *reader) value(wrong string) (Kind, string, *Problem) {
 	kind, start, outside := r.PeekKind(), r.next(space+",:"), r.StackDepth()
 	for {

@@ -80,8 +80,7 @@ func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wir
 	return order.answer(c, &outcome, box), nil
 }
 
-// readActivityOrder reads what the call alone says, as much of it as there is when something is wrong with it. What needs
-// the catalogue is for line.
+// readActivityOrder reads the call without the catalogue, as much of it as there is when something is wrong with it.
 func readActivityOrder(dto *wire.Args) (*activityOrder, *wire.Error) {
 	o := &activityOrder{}
 	o.benefitType = dto.RequiredInt("benefit_type")
@@ -99,8 +98,8 @@ func readActivityOrder(dto *wire.Args) (*activityOrder, *wire.Error) {
 	return o, dto.Err()
 }
 
-// line finds the item that the order names, and says whether its activity has a treasure box. When the order does not
-// fit the catalogue, mismatch tells why and the line names no template: the core then still answers a key that is
+// line finds the item that the order names; box reports whether its activity has a treasure box. When the order does not
+// fit the catalogue, mismatch is the refusal and the line names no template: the core then still answers a key that is
 // bound, from its record, and finds no template for one that is not.
 func (o *activityOrder) line(c *call) (line benefit.Line, box bool, mismatch *wire.Error) {
 	cat := c.apps.Catalogue
@@ -136,8 +135,7 @@ func (o *activityOrder) line(c *call) (line benefit.Line, box bool, mismatch *wi
 	return item.Line(cat, act, int(o.sends)), act.Box != nil, nil
 }
 
-// mayUse reports whether the app may issue something of the activity. That others exist is not for other callers to
-// know.
+// mayUse reports whether the app may issue something of the activity. It does not learn that others exist.
 func (c *call) mayUse(act *benefit.Activity) bool {
 	return slices.ContainsFunc(act.Items, func(i benefit.Item) bool {
 		return c.mayIssue(c.apps.Catalogue.Templates[i.Template])
@@ -145,7 +143,7 @@ func (c *call) mayUse(act *benefit.Activity) bool {
 }
 
 // request returns what the core is asked. The meaning is made of the wire's words alone, so that a retry means the same
-// whatever the catalogue says by then.
+// whatever the catalogue is by then.
 func (o *activityOrder) request(c *call, line benefit.Line) *benefit.Request {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	return &benefit.Request{

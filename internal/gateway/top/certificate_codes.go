@@ -46,8 +46,8 @@ var certificateTexts = map[string]string{
 	"AMOUNT_OUT_OF_RANGE":   "电子凭证没有金额",
 }
 
-// certificateCode returns what a reason of the core is called in result.code: its name. One that is no code of the API still
-// says for sure that nothing was issued.
+// certificateCode returns what a reason of the core is called in result.code: its name, or certificateBusy where that is no
+// code of the API, since certainly nothing was issued.
 func certificateCode(reason benefit.Reason) string {
 	if name := reason.String(); certificateTexts[name] != "" {
 		return name

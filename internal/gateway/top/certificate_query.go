@@ -122,7 +122,7 @@ type certificatePage struct {
 }
 
 // errNotSearched is returned when a page is empty because the search ended at maxListed, so that it is not known
-// whether there is anything. An empty page would say that nothing was issued.
+// whether there is anything. An empty page would mean that nothing was issued.
 var errNotSearched = errors.New("the search ended before the page began")
 
 // findCertificates returns those that match: by codes in the order of the codes, else the newest first.

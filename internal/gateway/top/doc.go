@@ -1,5 +1,5 @@
 // Package top is faquan's gateway for callers of the Taobao Open Platform: POST or GET /router/rest, and
-// /router/batch, as the platform's own SDKs speak them. Package wire reads and writes the bytes; this package knows
+// /router/batch, as the platform's own SDKs speak them. Package wire reads and writes the bytes; this package has
 // the apps, the methods and what their outcomes are called on this wire. It decides nothing about who gets what:
 // package issuing does.
 //

@@ -225,7 +225,7 @@ func (h *Handler) admitAndRun(ctx context.Context, c *call) (a *wire.Answer, bad
 	if bad := h.admit(ctx, c); bad != nil {
 		return nil, bad
 	}
-	c.record.Outcome = gateway.Answered // unless the method says otherwise
+	c.record.Outcome = gateway.Answered // unless the method sets another
 	a, bad = c.method.run(h, ctx, c)
 	switch {
 	case bad == nil:
@@ -261,7 +261,7 @@ func (h *Handler) admit(ctx context.Context, c *call) *wire.Error {
 }
 
 // openSession finds the session of a call whose method takes one. That of another app is answered like one that does
-// not exist: it is not for other callers to know that it does.
+// not exist, so that callers do not learn of it.
 func (h *Handler) openSession(ctx context.Context, c *call) *wire.Error {
 	if !c.method.session {
 		return nil

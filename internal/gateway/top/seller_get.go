@@ -43,8 +43,8 @@ func (h *Handler) sellerGet(_ context.Context, c *call) (*wire.Answer, *wire.Err
 	return a, nil
 }
 
-// writeSeller writes the fields asked for that faquan knows something of. The others are absent, as are those that
-// the platform does not tell every app.
+// writeSeller writes those of the fields asked for that faquan has. The others are absent, as are those that the
+// platform keeps from some apps.
 func writeSeller(a *wire.Answer, seller *benefit.Merchant, fields []string) {
 	asked := func(name string) bool { return slices.Contains(fields, name) }
 	if asked("user_id") {

@@ -21,8 +21,8 @@ const (
 // String names the shape in logs and on the command line.
 func (f Format) String() string { return [...]string{"xml", "json", "simplified json"}[f] }
 
-// Answer is the answer to one call, written member by member as the bytes that are sent: a method says once what it
-// answers, and the three shapes follow.
+// Answer is the answer to one call, written member by member as the bytes that are sent. A method writes it in the
+// same way for all three shapes.
 //
 //	member       JSON                                  simplified            XML
 //	Object       "x":{…}                               the same              <x>…</x>

@@ -9,7 +9,7 @@ import (
 )
 
 // Args are the business parameters of a call, or the members of an object parameter, asked for by name, each with
-// its rule. The first rule broken is kept and Err tells it, so that a method reads everything and looks once:
+// its rule. The first broken rule is kept for Err, so that a method reads everything and looks once:
 //
 //	args := req.Args()
 //	dto := args.Object("single_benefit_request")

@@ -30,7 +30,7 @@ type Item struct {
 }
 
 // Items splits a batch that CheckBatch has passed. An item's parameters are those of the query, under those of the
-// public element, under its own. What says who calls and how the answer looks (outer) is the query's alone: the
+// public element, under its own. Those in outer, for the caller and the shape of the answer, are the query's alone: the
 // signature was checked for that app, and all answers share one format.
 //
 // The second result refuses the batch as a whole.

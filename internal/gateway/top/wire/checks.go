@@ -22,7 +22,7 @@ const DefaultTolerance = 10 * time.Minute
 // DefaultBatchItems bounds a batch. The platform's own number is not known.
 const DefaultBatchItems = 20
 
-// Policy holds what the checks need to know of the server.
+// Policy holds what the checks depend on.
 type Policy struct {
 	Methods map[string]Method // of the gateway, by name
 	// Credentials finds those of an app. It may refuse with any Error: ErrInvalidAppKey for an unknown app.
@@ -142,7 +142,7 @@ func (p *Policy) checkTimestamp(text string) *Error {
 }
 
 // Why returns the refusal of a request that Check or CheckBatch refused for its signature, with the reason if the app
-// wants that. What is said of one secret may be wrong for another; a fitting method tells most.
+// wants that. Of several secrets the one under which another method fits decides.
 func (p *Policy) Why(req *Request) *Error {
 	creds, _ := p.Credentials(req.AppKey())
 	method, _ := ParseSignMethod(req.Get("sign_method"))

@@ -68,7 +68,7 @@ type Reply struct {
 	Refusal   *Error
 	RequestID string
 	// Root has the members of a success: a tree of map[string]any, []any and, for everything else, what a JSON
-	// decoder gives that leaves numbers as text. XML has texts only, and knows no list of one element: see List.
+	// decoder gives that leaves numbers as text. XML has texts only, and no lists of one element: see List.
 	Root map[string]any
 }
 

@@ -13,7 +13,7 @@ type Error struct {
 // Error returns the codes for a log. SubMsg may hold the caller's own parameters (see Explain), so it is left out.
 func (e *Error) Error() string { return "top: " + strconv.Itoa(e.Code) + " " + e.SubCode }
 
-// Is makes errors.Is match any Error of the same code and sub_code, whatever its sub_msg says.
+// Is makes errors.Is match any Error of the same code and sub_code, whatever its sub_msg.
 func (e *Error) Is(target error) bool {
 	other, ok := target.(*Error)
 	return ok && e.Code == other.Code && e.SubCode == other.SubCode

@@ -1,6 +1,6 @@
 // Package wire speaks the HTTP and the bytes of the TOP protocol (Taobao Open Platform: /router/rest and
 // /router/batch, version 2.0): it reads a signed request and writes an answer, so that the platform's own SDKs work
-// against faquan with one URL changed. It knows nothing of vouchers, stores or the issuing core.
+// against faquan with one URL changed. It is independent of vouchers, stores and the issuing core.
 //
 // A handler uses it in this order:
 //

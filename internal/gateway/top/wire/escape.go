@@ -7,7 +7,7 @@ import (
 	"faquan/internal/gateway/form"
 )
 
-// jsonEscapes escapes the inside of a JSON string. U+2028 and U+2029 are escaped because the type of the answer says
+// jsonEscapes escapes the inside of a JSON string. U+2028 and U+2029 are escaped because the type of the answer is
 // JavaScript, where they would end the line. The codes of both have digits only: see form.ControlEscape.
 var jsonEscapes = strings.NewReplacer(append(
 	forControls(func(c rune) string { return cmp.Or(form.ControlEscape(c), "\uFFFD") }),

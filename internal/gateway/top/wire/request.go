@@ -79,7 +79,7 @@ func (r *Request) Format() Format {
 // refused, since only one of them can be what the caller signed.
 func Parse(r *http.Request, limits Limits) (*Request, *Error) { return parse(r, limits, false) }
 
-// ParseBatch reads a call of /router/batch, whose body is a batch whatever its Content-Type says.
+// ParseBatch reads a call of /router/batch, whose body is a batch whatever its Content-Type.
 func ParseBatch(r *http.Request, limits Limits) (*Request, *Error) { return parse(r, limits, true) }
 
 func parse(r *http.Request, limits Limits, batch bool) (*Request, *Error) {
