@@ -3,284 +3,237 @@
 // that moves from one kind of store to another is copied, not translated.
 //
 // Numbers are varints, texts and lists carry their length first; a session is JSON, because sessions are rare and
-// their form may grow. What is rare in an issuance follows its lines in groups, see more.go. Nothing here may change
-// what bytes mean that were written once: a form that must say more gets a new format of the record, or a new group.
-// Whatever the bytes are, decoding answers an error or a row that can be shown; it allocates little more than the
+// their form may grow. What is rare in an issuance follows its lines in groups, see extensions.go. Nothing here may
+// change what bytes mean that were written once: a form that must hold more gets a new format of the record, or a new
+// group. Whatever the bytes are, decoding returns an error or a row that can be shown; it allocates little more than the
 // input's length.
 package codec
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
-	"faquan/internal/money"
 	"faquan/internal/table"
 )
 
-// maxList bounds what a length may claim, so that a damaged one cannot ask for all memory.
+// maxList bounds the lengths of lists, so that a damaged one cannot ask for all memory.
 const maxList = 1 << 24
 
-// ErrMalformed is answered for bytes that nothing here can have written.
+// ErrMalformed is wrapped by errors about bytes that nothing here can have written.
 var ErrMalformed = table.ErrMalformed
 
-type encoder struct{ b []byte }
+// coder writes rows, or reads them. The form of each is described once, by a function that does both: it is given the
+// address of a value, which is written and not changed, or read. After the first error every read gives zeros.
+type coder struct {
+	b       []byte // what was written, or what is still to be read
+	reading bool
+	err     error // of reading
+}
 
-func (e *encoder) int(n int64)    { e.b = binary.AppendVarint(e.b, n) }
-func (e *encoder) uint(n uint64)  { e.b = binary.AppendUvarint(e.b, n) }
-func (e *encoder) fixed(n int64)  { e.b = binary.BigEndian.AppendUint64(e.b, uint64(n)) }
-func (e *encoder) byte(n uint8)   { e.b = append(e.b, n) }
-func (e *encoder) text(s string)  { e.uint(uint64(len(s))); e.b = append(e.b, s...) }
-func (e *encoder) bytes(s []byte) { e.uint(uint64(len(s))); e.b = append(e.b, s...) }
+func (c *coder) fail() {
+	if c.err == nil {
+		c.err = ErrMalformed
+	}
+	c.b = nil
+}
 
-func (e *encoder) bool(v bool) {
-	if v {
-		e.byte(1)
+// whole is the error of a coder that should have read everything.
+func (c *coder) whole() error {
+	if c.err == nil && len(c.b) > 0 { //guard:TestCodec
+		c.err = ErrMalformed
+	}
+	return c.err
+}
+
+func (c *coder) int(all ...*int64) {
+	b := c.b
+	for _, n := range all {
+		if !c.reading {
+			b = binary.AppendVarint(b, *n)
+			continue
+		}
+		read, size := binary.Varint(b)
+		if size <= 0 {
+			c.fail()
+			read, size, b = 0, 0, nil
+		}
+		*n, b = read, b[size:]
+	}
+	c.b = b
+}
+
+// uint reads a number that is not negative.
+func (c *coder) uint() uint64 {
+	n, size := binary.Uvarint(c.b)
+	if size <= 0 {
+		c.fail()
+		return 0
+	}
+	c.b = c.b[size:]
+	return n
+}
+
+// small is a number of at most 32 bits.
+func small[T ~int | ~int32](c *coder, n *T) {
+	if !c.reading {
+		c.b = binary.AppendVarint(c.b, int64(*n))
+		return
+	}
+	var wide int64
+	if c.int(&wide); wide < math.MinInt32 || wide > math.MaxInt32 {
+		c.fail()
+		wide = 0
+	}
+	*n = T(wide)
+}
+
+// id has a fixed length.
+func (c *coder) id(i *id.ID) {
+	if !c.reading {
+		c.b = binary.BigEndian.AppendUint64(c.b, uint64(*i))
+	} else if len(c.b) < 8 {
+		c.fail()
 	} else {
-		e.byte(0)
+		*i, c.b = id.ID(binary.BigEndian.Uint64(c.b)), c.b[8:]
 	}
 }
 
-// decoder reads what encoder wrote. After the first error every read gives zeros, and err says what was wrong.
-type decoder struct {
-	b   []byte
-	err error
-}
-
-func (d *decoder) fail() {
-	if d.err == nil {
-		d.err = ErrMalformed
+func (c *coder) byte(n *uint8) {
+	if !c.reading {
+		c.b = append(c.b, *n)
+	} else if len(c.b) < 1 {
+		c.fail()
+		*n = 0
+	} else {
+		*n, c.b = c.b[0], c.b[1:]
 	}
-	d.b = nil
 }
 
-func (d *decoder) int() int64 {
-	n, size := binary.Varint(d.b)
-	if size <= 0 {
-		d.fail()
+func (c *coder) bool(v *bool) {
+	var n uint8
+	if *v {
+		n = 1
+	}
+	c.byte(&n)
+	if c.reading {
+		*v = n != 0
+	}
+}
+
+// length is that of a list. One that is read must be covered by what is left, at unit bytes or more for each element.
+func (c *coder) length(n, unit int) int {
+	if !c.reading {
+		c.b = binary.AppendUvarint(c.b, uint64(n))
+		return n
+	}
+	size := c.uint()
+	if size > maxList || int(size)*unit > len(c.b) {
+		c.fail()
 		return 0
 	}
-	d.b = d.b[size:]
-	return n
+	return int(size)
 }
 
-func (d *decoder) uint() uint64 {
-	n, size := binary.Uvarint(d.b)
-	if size <= 0 {
-		d.fail()
-		return 0
+func (c *coder) text(all ...*string) {
+	for _, s := range all {
+		if !c.reading {
+			c.b = append(binary.AppendUvarint(c.b, uint64(len(*s))), *s...)
+			continue
+		}
+		n := c.length(0, 1)
+		*s, c.b = string(c.b[:n]), c.b[n:]
 	}
-	d.b = d.b[size:]
-	return n
 }
 
-func (d *decoder) fixed() int64 {
-	if len(d.b) < 8 {
-		d.fail()
-		return 0
+func (c *coder) bytes(s *[]byte) {
+	if !c.reading {
+		c.b = append(binary.AppendUvarint(c.b, uint64(len(*s))), *s...)
+	} else if read := c.raw(); len(read) > 0 {
+		*s = bytes.Clone(read)
 	}
-	n := int64(binary.BigEndian.Uint64(d.b))
-	d.b = d.b[8:]
-	return n
 }
 
-func (d *decoder) byte() uint8 {
-	if len(d.b) < 1 {
-		d.fail()
-		return 0
-	}
-	n := d.b[0]
-	d.b = d.b[1:]
-	return n
-}
-
-func (d *decoder) bool() bool { return d.byte() != 0 }
-
-// size reads a length that must be covered by what is left, at unit bytes or more for each element.
-func (d *decoder) size(unit int) int {
-	n := d.uint()
-	if n > maxList || int(n)*unit > len(d.b) {
-		d.fail()
-		return 0
-	}
-	return int(n)
-}
-
-func (d *decoder) small() int {
-	n := d.int()
-	if n < math.MinInt32 || n > math.MaxInt32 {
-		d.fail()
-		return 0
-	}
-	return int(n)
-}
-
-// raw returns a slice of the input itself.
-func (d *decoder) raw() []byte {
-	n := d.size(1)
-	s := d.b[:n:n]
-	d.b = d.b[n:]
+// raw reads bytes; what it returns is a slice of the input itself.
+func (c *coder) raw() []byte {
+	n := c.length(0, 1)
+	s := c.b[:n:n]
+	c.b = c.b[n:]
 	return s
 }
 
-func (d *decoder) text() string { return string(d.raw()) }
-
-func (d *decoder) bytes() []byte {
-	if s := d.raw(); len(s) > 0 {
-		return append([]byte(nil), s...)
+// list codes the length of a list, whose elements are of unit bytes or more. One that is read is made; the caller codes
+// the elements.
+func list[T any](c *coder, all *[]T, unit int) []T {
+	if n := c.length(len(*all), unit); c.reading && n > 0 {
+		*all = make([]T, n)
 	}
-	return nil
+	return *all
 }
 
-// whole is the error of a decoder that should have read everything.
-func (d *decoder) whole() error {
-	if d.err == nil && len(d.b) > 0 { //guard:TestCodec
-		d.err = ErrMalformed
-	}
-	return d.err
+func (c *coder) identifier(i *benefit.Identifier) {
+	c.text(&i.Type, &i.Value)
+	c.int((*int64)(&i.App))
 }
 
-func (e *encoder) identifier(i benefit.Identifier) {
-	e.text(i.Type)
-	e.text(i.Value)
-	e.int(int64(i.App))
-}
-
-func (d *decoder) identifier() benefit.Identifier {
-	return benefit.Identifier{Type: d.text(), Value: d.text(), App: benefit.AppID(d.int())}
-}
-
-func (e *encoder) window(w benefit.Window) { e.int(int64(w.Start)); e.int(int64(w.End)) }
-
-func (d *decoder) window() benefit.Window {
-	return benefit.Window{Start: benefit.Instant(d.int()), End: benefit.Instant(d.int())}
-}
-
-// issuance writes a whole issuance. Its id stands first with a fixed length, where the view looks for it.
-func (e *encoder) issuance(i *benefit.Issuance) {
-	e.fixed(int64(i.ID))
-	e.text(string(i.Scope))
-	e.text(i.Key)
-	e.int(int64(i.App))
-	e.b = append(e.b, i.Fingerprint[:]...)
-	e.identifier(i.Recipient)
-	e.fixed(int64(i.User))
-	e.text(i.Alipay)
-	e.int(i.Catalogue)
-	e.bool(i.Continues)
-	e.text(i.Note.Memo)
-	e.text(i.Note.Extend)
-	e.text(i.Note.TraceID)
-	e.uint(uint64(len(i.Lines)))
-	for k := range i.Lines {
-		e.line(&i.Lines[k], i.ID)
-	}
-	e.extensions(i)
-}
-
-func (d *decoder) issuance() *benefit.Issuance {
-	i := &benefit.Issuance{
-		ID: id.ID(d.fixed()), Scope: benefit.Scope(d.text()), Key: d.text(), App: benefit.AppID(d.int()),
-	}
-	if len(d.b) < len(i.Fingerprint) {
-		d.fail()
+// issuance is a whole issuance. Its id stands first with a fixed length, where the view looks for it.
+func (c *coder) issuance(i *benefit.Issuance) {
+	c.id(&i.ID)
+	c.text((*string)(&i.Scope), &i.Key)
+	c.int((*int64)(&i.App))
+	if !c.reading {
+		c.b = append(c.b, i.Fingerprint[:]...)
+	} else if len(c.b) < len(i.Fingerprint) {
+		c.fail()
 	} else {
-		d.b = d.b[copy(i.Fingerprint[:], d.b):]
+		c.b = c.b[copy(i.Fingerprint[:], c.b):]
 	}
-	i.Recipient = d.identifier()
-	i.User = benefit.UserID(d.fixed())
-	i.Alipay = d.text()
-	i.Catalogue = d.int()
-	i.Continues = d.bool()
-	i.Note = benefit.Note{Memo: d.text(), Extend: d.text(), TraceID: d.text()}
-	i.Lines = make([]benefit.IssuedLine, d.size(1))
-	for k := range i.Lines {
-		d.line(&i.Lines[k], i.ID)
+	c.identifier(&i.Recipient)
+	c.id(&i.User)
+	c.text(&i.Alipay)
+	c.int(&i.Catalogue)
+	c.bool(&i.Continues)
+	c.text(&i.Note.Memo, &i.Note.Extend, &i.Note.TraceID)
+	for k := range list(c, &i.Lines, 1) {
+		c.line(&i.Lines[k], i.ID)
 	}
-	d.extensions(i)
-	return i
+	c.extensions(i)
 }
 
-func (e *encoder) line(l *benefit.IssuedLine, base id.ID) {
-	e.int(int64(l.Template))
-	e.int(int64(l.Activity))
-	e.int(l.DetailID)
-	e.int(int64(l.Sends))
-	e.int(int64(l.Quantity))
-	e.int(int64(l.Amount))
-	e.bool(l.HasAmount)
-	e.int(int64(l.First - base))
-	e.uint(uint64(len(l.Amounts)))
-	for _, a := range l.Amounts {
-		e.int(int64(a))
+func (c *coder) line(l *benefit.IssuedLine, base id.ID) {
+	c.int((*int64)(&l.Template), (*int64)(&l.Activity), &l.DetailID)
+	small(c, &l.Sends)
+	small(c, &l.Quantity)
+	c.int((*int64)(&l.Amount))
+	c.bool(&l.HasAmount)
+	first := int64(l.First - base)
+	if c.int(&first); c.reading {
+		l.First = base + id.ID(first)
 	}
-	e.int(int64(l.Issued))
-	e.byte(uint8(l.Reason))
-	e.uint(uint64(len(l.Codes)))
-	for _, c := range l.Codes {
-		e.text(c)
+	for k := range list(c, &l.Amounts, 1) {
+		c.int((*int64)(&l.Amounts[k]))
 	}
-	e.int(int64(l.At))
-	e.int(l.Catalogue)
-	e.window(l.Valid)
-	e.byte(uint8(l.Kind))
-	e.face(l.Face)
-	s := l.Seen
-	for _, n := range [...]int64{s.Count, s.Amount, s.DayCount, s.DayAmount, s.User, s.UserDay} {
-		e.int(n)
+	small(c, &l.Issued)
+	c.byte((*uint8)(&l.Reason))
+	for k := range list(c, &l.Codes, 1) {
+		c.text(&l.Codes[k])
 	}
-}
-
-func (d *decoder) line(l *benefit.IssuedLine, base id.ID) {
-	l.Template = benefit.TemplateID(d.int())
-	l.Activity = benefit.ActivityID(d.int())
-	l.DetailID = d.int()
-	l.Sends = d.small()
-	l.Quantity = d.small()
-	l.Amount = money.Fen(d.int())
-	l.HasAmount = d.bool()
-	l.First = base + id.ID(d.int())
-	if n := d.size(1); n > 0 {
-		l.Amounts = make([]money.Fen, n)
-		for k := range l.Amounts {
-			l.Amounts[k] = money.Fen(d.int())
-		}
-	}
-	l.Issued = d.small()
-	l.Reason = benefit.Reason(d.byte())
-	if n := d.size(1); n > 0 {
-		l.Codes = make([]string, n)
-		for k := range l.Codes {
-			l.Codes[k] = d.text()
-		}
-	}
-	l.At = benefit.Instant(d.int())
-	l.Catalogue = d.int()
-	l.Valid = d.window()
-	l.Kind = benefit.Kind(d.byte())
-	l.Face = d.face()
-	s := &l.Seen
-	for _, n := range [...]*int64{&s.Count, &s.Amount, &s.DayCount, &s.DayAmount, &s.User, &s.UserDay} {
-		*n = d.int()
-	}
-	if l.Issued < 0 || l.Quantity < 0 || l.Issued*l.Quantity > len(l.Amounts) {
-		d.fail()
+	c.int((*int64)(&l.At), &l.Catalogue, (*int64)(&l.Valid.Start), (*int64)(&l.Valid.End))
+	c.byte((*uint8)(&l.Kind))
+	f := &l.Face
+	c.int((*int64)(&f.Reduction), (*int64)(&f.Threshold), &f.Percent, (*int64)(&f.Ceiling), (*int64)(&f.Price))
+	c.counters(&l.Seen)
+	if c.reading && (l.Issued < 0 || l.Quantity < 0 || l.Issued*l.Quantity > len(l.Amounts)) {
+		c.fail()
 		l.Issued = 0
 	}
 }
 
-func (e *encoder) face(f benefit.Face) {
-	for _, n := range [...]int64{int64(f.Reduction), int64(f.Threshold), f.Percent, int64(f.Ceiling), int64(f.Price)} {
-		e.int(n)
-	}
-}
-
-func (d *decoder) face() benefit.Face {
-	return benefit.Face{
-		Reduction: money.Fen(d.int()), Threshold: money.Fen(d.int()), Percent: d.int(), Ceiling: money.Fen(d.int()),
-		Price: money.Fen(d.int()),
-	}
+// counters are those of the first format: without Person, which stands elsewhere.
+func (c *coder) counters(s *benefit.Counters) {
+	c.int(&s.Count, &s.Amount, &s.DayCount, &s.DayAmount, &s.User, &s.UserDay)
 }
 
 // Bits of the byte that once told only whether a user, or the user of a basis, was frozen. A user has one of the last
@@ -301,40 +254,26 @@ func userFlags(frozen, unregistered bool) (flags uint8) {
 	return flags
 }
 
-func (e *encoder) user(u *benefit.User) {
-	e.fixed(int64(u.ID))
-	e.text(u.Name)
+func (c *coder) user(u *benefit.User) {
+	c.id(&u.ID)
+	c.text(&u.Name)
 	flags := userFlags(u.Frozen, u.Unregistered)
 	if !u.Unregistered {
 		flags |= flagRegistered
 	}
-	e.byte(flags)
-	e.text(u.Person)
-	e.text(u.Alipay)
-	e.bytes(u.Attributes)
-	e.uint(uint64(len(u.Identifiers)))
-	for _, i := range u.Identifiers {
-		e.identifier(i)
-	}
-}
-
-func (d *decoder) user() *benefit.User {
-	u := &benefit.User{ID: benefit.UserID(d.fixed()), Name: d.text()}
-	flags := d.byte()
-	if flags > flagFrozen|flagUnregistered && flags != flagRegistered && flags != flagRegistered|flagFrozen {
-		d.fail()
-	}
-	u.Frozen, u.Unregistered = flags&flagFrozen != 0, flags&flagUnregistered != 0
-	u.Person, u.Alipay, u.Attributes = d.text(), d.text(), d.bytes()
-	if n := d.size(3); n > 0 {
-		u.Identifiers = make([]benefit.Identifier, n)
-		for k := range u.Identifiers {
-			u.Identifiers[k] = d.identifier()
+	if c.byte(&flags); c.reading {
+		if flags > flagFrozen|flagUnregistered && flags != flagRegistered && flags != flagRegistered|flagFrozen {
+			c.fail()
 		}
+		u.Frozen, u.Unregistered = flags&flagFrozen != 0, flags&flagUnregistered != 0
 	}
-	if flags&(flagUnregistered|flagRegistered) == 0 {
+	c.text(&u.Person, &u.Alipay)
+	c.bytes(&u.Attributes)
+	for k := range list(c, &u.Identifiers, 3) {
+		c.identifier(&u.Identifiers[k])
+	}
+	if c.reading && flags&(flagUnregistered|flagRegistered) == 0 {
 		u.Unregistered = true
 		u.Unregistered = u.Plain() //guard:TestUsersThatDoNotSay without u.Plain()
 	}
-	return u
 }

@@ -1,11 +1,8 @@
 package codec
 
-import (
-	"faquan/internal/benefit"
-	"faquan/internal/id"
-)
+import "faquan/internal/benefit"
 
-// What an issuance says only sometimes follows its lines, in groups: a byte tells which are there. An issuance of the
+// What an issuance has only sometimes follows its lines, in groups: a byte tells which are there. An issuance of the
 // first format ends with its lines, and so does one that has none of these.
 const (
 	extParams = 1 << iota
@@ -17,47 +14,6 @@ const (
 	extPersons // Seen.Person of the lines
 	extSending // of the lines
 )
-
-func (e *encoder) extensions(i *benefit.Issuance) {
-	groups := groupsOf(i)
-	if groups == 0 {
-		return
-	}
-	e.byte(groups)
-	if groups&extParams != 0 {
-		e.text(i.Params.Card)
-		e.text(i.Params.BizCode)
-		e.int(i.Params.Channel)
-	}
-	if groups&extScene != 0 {
-		e.scene(&i.Params)
-	}
-	if groups&extBind != 0 {
-		e.int(i.BindMillis)
-	}
-	if groups&extErrors != 0 {
-		e.uint(uint64(len(i.Errors)))
-		for _, x := range i.Errors {
-			e.byte(uint8(x.Kind))
-			e.text(x.ActCode)
-			e.int(x.RightID)
-			e.byte(uint8(x.Reason))
-		}
-	}
-	if groups&extBasis != 0 {
-		e.basis(i.Basis)
-	}
-	if groups&extPersons != 0 {
-		for k := range i.Lines {
-			e.int(i.Lines[k].Seen.Person)
-		}
-	}
-	if groups&extSending != 0 {
-		for k := range i.Lines {
-			e.bool(i.Lines[k].Sending)
-		}
-	}
-}
 
 func groupsOf(i *benefit.Issuance) (groups uint8) {
 	a := &i.Params
@@ -79,119 +35,97 @@ func groupsOf(i *benefit.Issuance) (groups uint8) {
 	return groups
 }
 
-func (d *decoder) extensions(i *benefit.Issuance) {
-	if d.err != nil || len(d.b) == 0 {
+func (c *coder) extensions(i *benefit.Issuance) {
+	var groups uint8
+	if !c.reading {
+		groups = groupsOf(i)
+	}
+	if groups == 0 && (!c.reading || len(c.b) == 0) {
 		return
 	}
-	groups := d.byte()
+	c.byte(&groups)
 	if groups&extParams != 0 {
-		i.Params.Card, i.Params.BizCode, i.Params.Channel = d.text(), d.text(), d.int()
+		c.text(&i.Params.Card, &i.Params.BizCode)
+		c.int(&i.Params.Channel)
 	}
 	if groups&extScene != 0 {
-		d.scene(&i.Params)
+		c.text(&i.Params.SceneCode)
+		for k := range list(c, &i.Params.ActCodes, 1) {
+			c.text(&i.Params.ActCodes[k])
+		}
+		for k := range list(c, &i.Params.Rights, 2) {
+			r := &i.Params.Rights[k]
+			c.text(&r.ActCode)
+			c.int(&r.RightID)
+		}
 	}
 	if groups&extBind != 0 {
-		i.BindMillis = d.int()
+		c.int(&i.BindMillis)
 	}
-	i.BoxDone = groups&extBoxDone != 0
+	if c.reading {
+		i.BoxDone = groups&extBoxDone != 0
+	}
 	if groups&extErrors != 0 {
-		for range d.size(4) {
-			i.Errors = append(i.Errors, benefit.DecisionError{
-				Kind: benefit.ErrorKind(d.byte()), ActCode: d.text(), RightID: d.int(), Reason: benefit.Reason(d.byte()),
-			})
+		for k := range list(c, &i.Errors, 4) {
+			x := &i.Errors[k]
+			c.byte((*uint8)(&x.Kind))
+			c.text(&x.ActCode)
+			c.int(&x.RightID)
+			c.byte((*uint8)(&x.Reason))
 		}
 	}
 	if groups&extBasis != 0 {
-		i.Basis = d.basis()
+		if c.reading {
+			i.Basis = &benefit.Basis{}
+		}
+		c.basis(i.Basis)
 	}
 	if groups&extPersons != 0 {
 		for k := range i.Lines {
-			i.Lines[k].Seen.Person = d.int()
+			c.int(&i.Lines[k].Seen.Person)
 		}
 	}
 	if groups&extSending != 0 {
 		for k := range i.Lines {
-			i.Lines[k].Sending = d.bool()
+			c.bool(&i.Lines[k].Sending)
 		}
 	}
 }
 
-func (e *encoder) scene(a *benefit.Params) {
-	e.text(a.SceneCode)
-	e.uint(uint64(len(a.ActCodes)))
-	for _, code := range a.ActCodes {
-		e.text(code)
-	}
-	e.uint(uint64(len(a.Rights)))
-	for _, r := range a.Rights {
-		e.text(r.ActCode)
-		e.int(r.RightID)
-	}
-}
-
-func (d *decoder) scene(a *benefit.Params) {
-	a.SceneCode = d.text()
-	for range d.size(1) {
-		a.ActCodes = append(a.ActCodes, d.text())
-	}
-	for range d.size(2) {
-		a.Rights = append(a.Rights, benefit.ActRight{ActCode: d.text(), RightID: d.int()})
-	}
-}
-
-func (e *encoder) basis(b *benefit.Basis) {
-	e.int(int64(b.Now))
-	e.bool(b.Known)
-	e.byte(userFlags(b.Frozen, b.Unregistered))
-	e.bytes(b.Attributes)
-	e.uint(uint64(len(b.Templates)))
-	for _, t := range b.Templates {
-		e.int(int64(t.Template))
-		for _, n := range [...]int64{t.Count, t.Amount, t.DayCount, t.DayAmount, t.User, t.UserDay, t.Person} {
-			e.int(n)
+func (c *coder) basis(b *benefit.Basis) {
+	c.int((*int64)(&b.Now))
+	c.bool(&b.Known)
+	flags := userFlags(b.Frozen, b.Unregistered)
+	if c.byte(&flags); c.reading {
+		if flags > flagFrozen|flagUnregistered { //guard:TestUnknownFlagsOfABasis
+			c.fail()
 		}
+		b.Frozen, b.Unregistered = flags&flagFrozen != 0, flags&flagUnregistered != 0
 	}
-	e.uint(uint64(len(b.Participations)))
-	for k := range b.Participations {
-		e.participation(&b.Participations[k])
+	c.bytes(&b.Attributes)
+	for k := range list(c, &b.Templates, 8) {
+		t := &b.Templates[k]
+		c.int((*int64)(&t.Template))
+		c.counters(&t.Counters)
+		c.int(&t.Person)
+	}
+	for k := range list(c, &b.Participations, 8) {
+		c.participation(&b.Participations[k])
 	}
 }
 
-func (d *decoder) basis() *benefit.Basis {
-	b := &benefit.Basis{Now: benefit.Instant(d.int()), Known: d.bool()}
-	flags := d.byte()
-	if flags > flagFrozen|flagUnregistered { //guard:TestUnknownFlagsOfABasis
-		d.fail()
+// participation has its key before the stored form of the rest.
+func (c *coder) participation(p *benefit.Participation) {
+	c.id(&p.User)
+	c.int((*int64)(&p.Activity))
+	if !c.reading {
+		c.b = p.AppendCounts(c.b)
+		return
 	}
-	b.Frozen, b.Unregistered = flags&flagFrozen != 0, flags&flagUnregistered != 0
-	b.Attributes = d.bytes()
-	for range d.size(8) {
-		t := benefit.TemplateSeen{Template: benefit.TemplateID(d.int())}
-		for _, n := range [...]*int64{&t.Count, &t.Amount, &t.DayCount, &t.DayAmount, &t.User, &t.UserDay, &t.Person} {
-			*n = d.int()
-		}
-		b.Templates = append(b.Templates, t)
-	}
-	for range d.size(8) {
-		b.Participations = append(b.Participations, d.participation())
-	}
-	return b
-}
-
-// participation writes one with its key.
-func (e *encoder) participation(p *benefit.Participation) {
-	e.fixed(int64(p.User))
-	e.int(int64(p.Activity))
-	e.b = p.AppendCounts(e.b)
-}
-
-func (d *decoder) participation() benefit.Participation {
-	p := benefit.Participation{ParticipationKey: benefit.ParticipationKey{User: id.ID(d.fixed()), Activity: benefit.ActivityID(d.int())}}
-	rest, err := p.ReadCounts(d.b)
+	rest, err := p.ReadCounts(c.b)
 	if err != nil {
-		d.fail()
-		return p
+		c.fail()
+		return
 	}
-	d.b = rest
-	return p
+	c.b = rest
 }

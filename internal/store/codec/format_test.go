@@ -81,7 +81,7 @@ func TestIdentifierHashIsPinned(t *testing.T) {
 
 // What this program does not know of the user of a basis is not passed over.
 func TestUnknownFlagsOfABasis(t *testing.T) {
-	var e encoder
+	var e coder
 	e.basis(&benefit.Basis{Now: 1, Frozen: true, Unregistered: true})
 	const at = 2 // behind the instant and whether the user is known
 	if e.b[at] != flagFrozen|flagUnregistered {
@@ -89,8 +89,8 @@ func TestUnknownFlagsOfABasis(t *testing.T) {
 	}
 	for flags := range 256 {
 		e.b[at] = byte(flags)
-		d := decoder{b: e.b}
-		b := d.basis()
+		d, b := coder{b: e.b, reading: true}, &benefit.Basis{}
+		d.basis(b)
 		if known := flags <= flagFrozen|flagUnregistered; (d.err == nil) != known {
 			t.Errorf("flags %x: %+v, %v", flags, b, d.err)
 		}

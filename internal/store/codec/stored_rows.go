@@ -9,29 +9,29 @@ import (
 
 // AppendIssuance appends the body of an issuance to b. Its first 8 bytes are its id, big-endian.
 func AppendIssuance(b []byte, i *benefit.Issuance) []byte {
-	e := encoder{b}
+	e := coder{b: b}
 	e.issuance(i)
 	return e.b
 }
 
 // DecodeIssuance reads what AppendIssuance wrote.
 func DecodeIssuance(body []byte) (*benefit.Issuance, error) {
-	d := decoder{b: body}
-	i := d.issuance()
+	d, i := coder{b: body, reading: true}, &benefit.Issuance{}
+	d.issuance(i)
 	return i, d.whole()
 }
 
 // AppendUser appends the body of a user to b.
 func AppendUser(b []byte, u *benefit.User) []byte {
-	e := encoder{b}
+	e := coder{b: b}
 	e.user(u)
 	return e.b
 }
 
 // DecodeUser reads what AppendUser wrote.
 func DecodeUser(body []byte) (*benefit.User, error) {
-	d := decoder{b: body}
-	u := d.user()
+	d, u := coder{b: body, reading: true}, &benefit.User{}
+	d.user(u)
 	return u, d.whole()
 }
 
