@@ -29,7 +29,8 @@ func TestBucketsArePinned(t *testing.T) {
 		{open, 293, "c87e93c533e6a130dc1ce83770fd8692"},
 		{nameLink("n"), 189, "2fc5f6a73f629ec32a73bb64369c6921"},
 	} {
-		bucket, hash := linkKey(c.ident)
+		at := linkPlace(c.ident)
+		bucket, hash := at.Bucket, at.Hash
 		if got := hex.EncodeToString(hash.Bytes[:]); bucket != c.bucket || got != c.hash || !hash.Valid {
 			t.Errorf("%v: bucket %d, hash %s; want %d, %s", c.ident, bucket, got, c.bucket, c.hash)
 		}

@@ -118,58 +118,54 @@ SELECT catalogue_in_force, coalesce((SELECT max(version) FROM entity_version), 0
   coalesce((SELECT max(now) FROM clock), 0), coalesce((SELECT max(id_millis) FROM clock), 0) FROM state`)
 )
 
-// issuanceRow is a row of table issuance with what it is found by.
-type issuanceRow struct {
-	bucket         int16
-	id             id.ID
-	user, template int64
-	trace          uuid
-	body           []byte
-}
-
-type claimLead struct {
-	issuance id.ID
-	bucket   int16
-	hash     uuid
-}
-
-type listLead struct {
-	id       id.ID
-	bucket   int16
-	template benefit.TemplateID
-}
+// The rows of these statements, column by column.
+type (
+	issuanceRow struct {
+		Bucket         int16
+		ID             id.ID
+		User, Template int64
+		Trace          uuid
+		Body           []byte
+	}
+	claimLead struct {
+		Issuance id.ID
+		Bucket   int16
+		Hash     uuid
+	}
+	listLead struct {
+		ID       id.ID
+		Bucket   int16
+		Template benefit.TemplateID
+	}
+	userRow struct {
+		Bucket int16
+		ID     benefit.UserID
+		Person string
+		Body   []byte
+	}
+	entityRow struct {
+		Kind              int16
+		ID                int64
+		NoVersion, NoneIn bool
+	}
+)
 
 // issuances iterates over the issuances with the claims and lists that lead to them beside.
 func (c *Check) issuances(ctx context.Context) error {
-	claims := follow(c, "claim", listed(ctx, c.r, checkClaims, func(row pgx.CollectableRow) (l claimLead, err error) {
-		err = row.Scan(&l.issuance, &l.bucket, &l.hash)
-		return l, err
-	}), func(l *claimLead) int64 { return int64(l.issuance) })
+	claims := follow(ctx, c, "claim", checkClaims, "issuance", "an issuance", func(l claimLead) id.ID { return l.Issuance })
 	defer claims.stop()
-	lists := follow(c, "issuance_template", listed(ctx, c.r, checkLists, func(row pgx.CollectableRow) (l listLead, err error) {
-		err = row.Scan(&l.id, &l.bucket, &l.template)
-		return l, err
-	}), func(l *listLead) int64 { return int64(l.id) })
+	lists := follow(ctx, c, "issuance_template", checkLists, "issuance", "an issuance", func(l listLead) id.ID { return l.ID })
 	defer lists.stop()
-	nowhere := func(l claimLead) {
-		c.fault("claim", fmt.Sprint("of issuance ", l.issuance), "an issuance", "none") //guard:internal/audit.TestDamagedDatabase
-	}
-	none := func(l listLead) {
-		c.fault("issuance_template", fmt.Sprint("of issuance ", l.id), "an issuance", "none")
-	}
-	for row, err := range listed(ctx, c.r, checkIssuances, func(row pgx.CollectableRow) (r issuanceRow, err error) {
-		err = row.Scan(&r.bucket, &r.id, &r.user, &r.template, &r.trace, &r.body)
-		return r, err
-	}) {
+	for row, err := range listed(ctx, c.r, checkIssuances, pgx.RowToStructByPos[issuanceRow]) {
 		if err != nil {
 			return fmt.Errorf("reading the issuances: %w", err)
 		}
 		c.report.Rows["issuance"]++
-		its, err := claims.upTo(int64(row.id), nowhere)
+		its, err := claims.upTo(row.ID)
 		if err != nil {
 			return err
 		}
-		listed, err := lists.upTo(int64(row.id), none)
+		listed, err := lists.upTo(row.ID)
 		if err != nil {
 			return err
 		}
@@ -177,17 +173,17 @@ func (c *Check) issuances(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := claims.upTo(afterAll, nowhere); err != nil {
+	if _, err := claims.upTo(afterAll); err != nil {
 		return err
 	}
-	_, err := lists.upTo(afterAll, none)
+	_, err := lists.upTo(afterAll)
 	return err
 }
 
 // issuance compares one with its columns and with what leads to it.
 func (c *Check) issuance(ctx context.Context, row *issuanceRow, claims []claimLead, lists []listLead) error {
-	name := fmt.Sprint("issuance ", row.id)
-	i, err := codec.DecodeIssuance(row.body)
+	name := fmt.Sprint("issuance ", row.ID)
+	i, err := codec.DecodeIssuance(row.Body)
 	if err != nil {
 		c.fault("issuance", name, "a body that can be read", err)
 		return nil
@@ -197,12 +193,12 @@ func (c *Check) issuance(ctx context.Context, row *issuanceRow, claims []claimLe
 	if len(i.Lines) > 0 {
 		first = int64(i.Lines[0].Template)
 	}
-	same(c, "issuance", name+": id", i.ID, row.id)
-	//guard:internal/audit.TestDamagedDatabase homeBucket(i.ID) -> row.bucket
-	same(c, "issuance", name+": bucket", homeBucket(i.ID), row.bucket)
-	same(c, "issuance", name+": user", int64(i.User), row.user)
-	same(c, "issuance", name+": template", first, row.template)
-	same(c, "issuance", name+": hash of the trace id", traceHash(i.Note.TraceID), row.trace)
+	same(c, "issuance", name+": id", i.ID, row.ID)
+	//guard:internal/audit.TestDamagedDatabase homeBucket(i.ID) -> row.Bucket
+	same(c, "issuance", name+": bucket", homeBucket(i.ID), row.Bucket)
+	same(c, "issuance", name+": user", int64(i.User), row.User)
+	same(c, "issuance", name+": template", first, row.Template)
+	same(c, "issuance", name+": hash of the trace id", traceHash(i.Note.TraceID), row.Trace)
 	c.lists(name, i, lists)
 	return c.claims(ctx, name, i, claims)
 }
@@ -212,9 +208,9 @@ func (c *Check) lists(name string, i *benefit.Issuance, got []listLead) {
 	var want templateRows
 	want.add(i)
 	for _, l := range got {
-		k := slices.Index(want.templates, int64(l.template))
-		if k < 0 || want.buckets[k] != l.bucket {
-			c.fault("issuance_template", fmt.Sprintf("%s, template %d, bucket %d", name, l.template, l.bucket), "nothing", "a row")
+		k := slices.Index(want.templates, int64(l.Template))
+		if k < 0 || want.buckets[k] != l.Bucket {
+			c.fault("issuance_template", fmt.Sprintf("%s, template %d, bucket %d", name, l.Template, l.Bucket), "nothing", "a row")
 			continue
 		}
 		want.templates[k] = 0 // found
@@ -230,18 +226,18 @@ func (c *Check) lists(name string, i *benefit.Issuance, got []listLead) {
 func (c *Check) claims(ctx context.Context, name string, i *benefit.Issuance, got []claimLead) error {
 	want := i.ClaimKeys()
 	for _, l := range got {
-		k := slices.IndexFunc(want, func(w benefit.ClaimKey) bool { return uuidOf(w.ID) == l.hash })
+		k := slices.IndexFunc(want, func(w benefit.ClaimKey) bool { return uuidOf(w.ID) == l.Hash })
 		switch {
 		case k < 0:
 			c.fault("claim", "of "+name, "keys and codes of its own", "another")
 			continue
-		case bucketOf(want[k].ID) != l.bucket:
-			c.fault("claim", "of "+name+": bucket", bucketOf(want[k].ID), l.bucket)
+		case bucketOf(want[k].ID) != l.Bucket:
+			c.fault("claim", "of "+name+": bucket", bucketOf(want[k].ID), l.Bucket)
 		}
 		want = slices.Delete(want, k, k+1)
 	}
 	for _, w := range want {
-		bound, err := one(ctx, c.r.querier(), readClaim, pgx.RowTo[int64], bucketOf(w.ID), uuidOf(w.ID))
+		bound, err := one(ctx, c.r, readClaim, pgx.RowTo[int64], bucketOf(w.ID), uuidOf(w.ID))
 		if err != nil {
 			return err
 		}
@@ -256,53 +252,39 @@ func (c *Check) claims(ctx context.Context, name string, i *benefit.Issuance, go
 	return nil
 }
 
-type userRow struct {
-	bucket int16
-	id     benefit.UserID
-	person string
-	body   []byte
-}
-
 // users iterates over the users with the links that lead to them beside.
 func (c *Check) users(ctx context.Context) error {
-	links := follow(c, "link", listed(ctx, c.r, checkLinks, func(row pgx.CollectableRow) (l linkRow, err error) {
-		err = row.Scan(&l.user, &l.bucket, &l.hash, &l.plain)
-		return l, err
-	}), func(l *linkRow) int64 { return int64(l.user) })
+	links := follow(ctx, c, "link", checkLinks, "user", "a user", func(l linkRow) id.ID { return l.User })
 	defer links.stop()
-	nowhere := func(l linkRow) { c.fault("link", fmt.Sprint("of user ", l.user), "a user", "none") }
-	for row, err := range listed(ctx, c.r, checkUsers, func(row pgx.CollectableRow) (r userRow, err error) {
-		err = row.Scan(&r.bucket, &r.id, &r.person, &r.body)
-		return r, err
-	}) {
+	for row, err := range listed(ctx, c.r, checkUsers, pgx.RowToStructByPos[userRow]) {
 		if err != nil {
 			return fmt.Errorf("reading the users: %w", err)
 		}
 		c.report.Rows["users"]++
-		its, err := links.upTo(int64(row.id), nowhere)
+		its, err := links.upTo(row.ID)
 		if err != nil {
 			return err
 		}
 		c.user(&row, its)
 	}
-	_, err := links.upTo(afterAll, nowhere)
+	_, err := links.upTo(afterAll)
 	return err
 }
 
 func (c *Check) user(row *userRow, got []linkRow) {
-	name := fmt.Sprint("user ", row.id)
-	u, err := codec.DecodeUser(row.body)
+	name := fmt.Sprint("user ", row.ID)
+	u, err := codec.DecodeUser(row.Body)
 	if err != nil {
 		c.fault("users", name, "a body that can be read", err)
 		return
 	}
 	c.latest = max(c.latest, u.ID)
-	same(c, "users", name+": id", u.ID, row.id)
-	same(c, "users", name+": bucket", homeBucket(u.ID), row.bucket)
-	if u.Person != row.person {
+	same(c, "users", name+": id", u.ID, row.ID)
+	same(c, "users", name+": bucket", homeBucket(u.ID), row.Bucket)
+	if u.Person != row.Person {
 		c.fault("users", name+": person", "what the user's body says", "another")
 	}
-	want := lastOfEach(linksOf(nil, u))
+	want := lastOfEach(linksOf(u))
 	for _, l := range got {
 		if k := slices.Index(want, l); k >= 0 {
 			want = slices.Delete(want, k, k+1)
@@ -345,26 +327,18 @@ func (c *Check) rows(ctx context.Context) error {
 
 // catalogue compares the entities in force with the last form that a version brought.
 func (c *Check) catalogue(ctx context.Context) error {
-	type entityRow struct {
-		kind              int16
-		id                int64
-		noVersion, noneIn bool
-	}
-	for r, err := range listed(ctx, c.r, checkEntities, func(row pgx.CollectableRow) (r entityRow, err error) {
-		err = row.Scan(&r.kind, &r.id, &r.noVersion, &r.noneIn)
-		return r, err
-	}) {
+	for r, err := range listed(ctx, c.r, checkEntities, pgx.RowToStructByPos[entityRow]) {
 		if err != nil {
 			return fmt.Errorf("reading the catalogue: %w", err)
 		}
 		got := "another"
 		switch {
-		case r.noVersion:
+		case r.NoVersion:
 			got = "a row that no version brought"
-		case r.noneIn:
+		case r.NoneIn:
 			got = "none"
 		}
-		c.fault("entity", fmt.Sprintf("kind %d, id %d", r.kind, r.id), "what the last version brought", got)
+		c.fault("entity", fmt.Sprintf("kind %d, id %d", r.Kind, r.ID), "what the last version brought", got)
 	}
 	return nil
 }
@@ -375,14 +349,16 @@ func (c *Check) clock(ctx context.Context) error {
 	if err := c.r.conn.QueryRow(ctx, checkState.text).Scan(&catalogue, &version, &now, &millis); err != nil {
 		return err
 	}
-	if catalogue < version {
-		c.fault("state", "version of the catalogue", fmt.Sprintf("%d or later", version), catalogue)
-	}
-	if now < int64(c.now) {
-		c.fault("clock", "the last committed now", fmt.Sprintf("%d or later", c.now), now)
-	}
-	if c.latest != 0 && millis < c.latest.Millis() {
-		c.fault("clock", "the latest millisecond of an id", fmt.Sprintf("%d or later", c.latest.Millis()), millis)
+	c.atLeast("state", "version of the catalogue", version, catalogue)
+	c.atLeast("clock", "the last committed now", int64(c.now), now)
+	if c.latest != 0 {
+		c.atLeast("clock", "the latest millisecond of an id", c.latest.Millis(), millis)
 	}
 	return nil
+}
+
+func (c *Check) atLeast(table, row string, want, got int64) {
+	if got < want {
+		c.fault(table, row, fmt.Sprintf("%d or later", want), got)
+	}
 }

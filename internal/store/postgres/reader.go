@@ -78,21 +78,17 @@ func (r *reader) Close() error {
 	return nil
 }
 
-// querier runs queries: the connection of a reader, or a pool.
+// querier runs queries: a reader, or a pool.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// closedQuerier is the asker of a reader that was closed.
-type closedQuerier struct{}
-
-func (closedQuerier) Query(context.Context, string, ...any) (pgx.Rows, error) { return nil, errClosed }
-
-func (r *reader) querier() querier {
+// Query runs a query on the connection of the reader.
+func (r *reader) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	if r.conn == nil {
-		return closedQuerier{}
+		return nil, errClosed
 	}
-	return r.conn
+	return r.conn.Query(ctx, sql, args...)
 }
 
 // one reads the single row of a statement; the zero T when there is none.
@@ -134,7 +130,7 @@ var (
 )
 
 func (r *reader) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
-	return skipDangling(claimIn(ctx, r.querier(), scope, key))
+	return skipDangling(claimIn(ctx, r, scope, key))
 }
 
 // skipDangling makes of store.ErrDamaged a row that is not there: who reads the whole store goes on, and reports the row
@@ -169,7 +165,7 @@ func claimIn(ctx context.Context, from querier, scope benefit.Scope, key string)
 }
 
 func (r *reader) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error) {
-	i, err := one(ctx, r.querier(), readIssuanceOf, scanIssuance, homeBucket(voucher), int64(voucher))
+	i, err := one(ctx, r, readIssuanceOf, scanIssuance, homeBucket(voucher), int64(voucher))
 	if err != nil || i == nil {
 		return nil, err
 	}
@@ -180,18 +176,18 @@ func (r *reader) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuan
 }
 
 func (r *reader) UserIssuances(ctx context.Context, user benefit.UserID, after id.ID, limit int) ([]*benefit.Issuance, error) {
-	return several(ctx, r.querier(), readUserIssuances, scanIssuance, homeBucket(user), int64(user), int64(after), limit)
+	return several(ctx, r, readUserIssuances, scanIssuance, homeBucket(user), int64(user), int64(after), limit)
 }
 
 func (r *reader) TemplateIssuances(ctx context.Context, template benefit.TemplateID, after id.ID, limit int) ([]*benefit.Issuance, error) {
-	return several(ctx, r.querier(), readTemplateIssuances, scanIssuance, int64(template), int64(after), limit)
+	return several(ctx, r, readTemplateIssuances, scanIssuance, int64(template), int64(after), limit)
 }
 
 func (r *reader) TraceIssuances(ctx context.Context, traceID string, after id.ID, limit int) ([]*benefit.Issuance, error) {
 	all := make([]*benefit.Issuance, 0)
 	for hash := traceHash(traceID); hash.Valid && len(all) < limit; {
 		ask := limit - len(all)
-		page, err := several(ctx, r.querier(), readTraceIssuances, scanIssuance, hash, int64(after), ask)
+		page, err := several(ctx, r, readTraceIssuances, scanIssuance, hash, int64(after), ask)
 		if err != nil {
 			return nil, err
 		}
@@ -209,7 +205,7 @@ func (r *reader) TraceIssuances(ctx context.Context, traceID string, after id.ID
 }
 
 func (r *reader) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
-	return skipDangling(recipientIn(ctx, r.querier(), ident))
+	return skipDangling(recipientIn(ctx, r, ident))
 }
 
 // recipientIn returns the user that an identifier names.
@@ -223,8 +219,8 @@ func recipientIn(ctx context.Context, from querier, ident benefit.Identifier) (*
 // linked returns the user that the table link says, if it really is. It returns store.ErrDamaged when there is no such
 // user.
 func linked(ctx context.Context, from querier, ident benefit.Identifier, really func(u *benefit.User) bool) (*benefit.User, error) {
-	bucket, hash := linkKey(ident)
-	user, err := one(ctx, from, readLink, pgx.RowTo[int64], bucket, hash)
+	at := linkPlace(ident)
+	user, err := one(ctx, from, readLink, pgx.RowTo[int64], at.Bucket, at.Hash)
 	if err != nil || user == 0 {
 		return nil, err
 	}
@@ -242,7 +238,7 @@ func linked(ctx context.Context, from querier, ident benefit.Identifier, really 
 }
 
 func (r *reader) User(ctx context.Context, user benefit.UserID) (*benefit.User, error) {
-	return userIn(ctx, r.querier(), user)
+	return userIn(ctx, r, user)
 }
 
 func userIn(ctx context.Context, from querier, user benefit.UserID) (*benefit.User, error) {
@@ -250,11 +246,11 @@ func userIn(ctx context.Context, from querier, user benefit.UserID) (*benefit.Us
 }
 
 func (r *reader) UserByName(ctx context.Context, name string) (*benefit.User, error) {
-	return skipDangling(linked(ctx, r.querier(), nameLink(name), func(u *benefit.User) bool { return name != "" && u.Name == name }))
+	return skipDangling(linked(ctx, r, nameLink(name), func(u *benefit.User) bool { return name != "" && u.Name == name }))
 }
 
 func (r *reader) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
-	return entitiesIn(ctx, r.querier())
+	return entitiesIn(ctx, r)
 }
 
 // entitiesIn returns the entities of the catalogue, by kind and id, and its version, of one moment.

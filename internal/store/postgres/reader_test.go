@@ -172,8 +172,7 @@ func TestReaderHashClashes(t *testing.T) {
 		t.Fatal(err)
 	}
 	ident := benefit.Identifier{Type: "T", Value: "0"}
-	_, link := linkKey(ident)
-	_, name := linkKey(nameLink("n0"))
+	link, name := linkPlace(ident).Hash, linkPlace(nameLink("n0")).Hash
 	for _, clash := range []struct {
 		statement string
 		args      []any

@@ -25,8 +25,8 @@ func (t *tx) noteKey(c benefit.ClaimID, i *benefit.Issuance) {
 }
 
 // sendRevalidation reads again the keys that may have changed and that the batch does not write; those that it does
-// write are marked in t.claims already. Without a lock nothing was issued or refused that could conflict with a key; other commands may decide on
-// rows alone.
+// write are marked in t.claims already. Without a lock nothing was issued or refused that could conflict with a key; other
+// commands may decide on rows alone.
 func (t *tx) sendRevalidation(q *stream) {
 	if t.change {
 		return
@@ -50,17 +50,10 @@ func (t *tx) revalidateClaims(q *stream, keys []benefit.ClaimID) {
 	if len(keys) == 0 {
 		return
 	}
-	buckets, hashes := make([]int16, len(keys)), make([]uuid, len(keys))
-	for k, c := range keys {
-		buckets[k], hashes[k] = bucketOf(c), uuidOf(c)
-	}
+	buckets, hashes := placeColumns(keys, placeOf)
 	q.query(loadClaims, func(rows pgx.Rows) error {
 		now := make([]id.ID, len(keys))
-		var ord, issuance int64
-		_, err := pgx.ForEachRow(rows, []any{&ord, &issuance}, func() error {
-			now[ord-1] = id.ID(issuance)
-			return nil
-		})
+		err := eachClaim(func(k int, issuance id.ID) { now[k] = issuance })(rows)
 		for k, c := range keys {
 			if err == nil && now[k] != t.claims[c] { //guard:TestKeyNewToBoth/last_one|TestWindowBoundTwice
 				err = fmt.Errorf("%w: a key that was read", store.ErrConflict)

@@ -426,7 +426,7 @@ func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*
 }
 
 func (r *reader) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
-	return rowIn(ctx, r.querier(), kind, key)
+	return rowIn(ctx, r, kind, key)
 }
 
 // Scan iterates over the rows under a prefix.

@@ -1,14 +1,12 @@
 package postgres
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"faquan/internal/benefit"
@@ -78,15 +76,19 @@ func (t *tx) readUnread(ctx context.Context, c *benefit.Changes) error {
 
 // claimRow binds a key to an issuance; before is what stood under it, 0 when nothing did.
 type claimRow struct {
-	bucket           int16
-	hash             benefit.ClaimID
+	place
 	issuance, before id.ID
 }
 
-// sorted orders rows by bucket and key.
-func sorted[R any](rows []R, bucket func(*R) int16, compare func(a, b *R) int) []R {
-	slices.SortFunc(rows, func(a, b R) int { return cmp.Or(cmp.Compare(bucket(&a), bucket(&b)), compare(&a, &b)) })
-	return rows
+// claimColumns orders rows, and returns them as parameters.
+func claimColumns(rows []claimRow) (buckets []int16, hashes []uuid, issuances, before []int64) {
+	slices.SortFunc(rows, func(a, b claimRow) int { return comparePlaces(a.place, b.place) })
+	buckets, hashes = placeColumns(rows, func(r claimRow) place { return r.place })
+	issuances, before = make([]int64, len(rows)), make([]int64, len(rows))
+	for k, r := range rows {
+		issuances[k], before[k] = int64(r.issuance), int64(r.before)
+	}
+	return buckets, hashes, issuances, before
 }
 
 // sendClaims binds the keys of the issuances, and the codes of their vouchers.
@@ -94,7 +96,7 @@ func (t *tx) sendClaims(q *stream, all []*benefit.Issuance) {
 	var fresh, again []claimRow
 	for _, i := range all {
 		for _, c := range i.ClaimKeys() {
-			row := claimRow{bucketOf(c.ID), c.ID, i.ID, t.claims[c.ID]}
+			row := claimRow{placeOf(c.ID), i.ID, t.claims[c.ID]}
 			switch row.before {
 			case i.ID:
 			case 0:
@@ -105,60 +107,49 @@ func (t *tx) sendClaims(q *stream, all []*benefit.Issuance) {
 			t.claims[c.ID] = i.ID
 		}
 	}
-	send := func(s *statement, rows []claimRow, rebind bool, check func(int) func(pgconn.CommandTag) error) {
-		if len(rows) == 0 {
-			return
-		}
-		rows = sorted(rows, func(r *claimRow) int16 { return r.bucket }, func(a, b *claimRow) int { return bytes.Compare(a.hash[:], b.hash[:]) })
-		n := len(rows)
-		buckets, hashes, ids, before := make([]int16, n), make([]uuid, n), make([]int64, n), make([]int64, n)
-		for k, r := range rows {
-			buckets[k], hashes[k], ids[k], before[k] = r.bucket, uuidOf(r.hash), int64(r.issuance), int64(r.before)
-		}
-		args := []any{buckets, hashes, ids}
-		if rebind {
-			args = append(args, before)
-		}
-		q.exec(s, check(n), args...)
+	if n := len(fresh); n > 0 {
+		buckets, hashes, issuances, _ := claimColumns(fresh)
+		q.exec(insertClaims, allRows(n), buckets, hashes, issuances)
 	}
-	send(insertClaims, fresh, false, allRows)
-	send(rebindClaims, again, true, wantRows)
+	if n := len(again); n > 0 {
+		buckets, hashes, issuances, before := claimColumns(again)
+		q.exec(rebindClaims, wantRows(n), buckets, hashes, issuances, before)
+	}
 }
 
 // linkRow is one name of a user.
 type linkRow struct {
-	bucket int16
-	hash   uuid
-	user   benefit.UserID
-	plain  bool
+	User benefit.UserID
+	place
+	Bare bool // the identifier is all there is to the user
 }
 
-// linksOf returns the names that a user is found by: its identifiers, and the operator's handle.
-func linksOf(rows []linkRow, u *benefit.User) []linkRow {
-	plain := u.Plain()
-	for _, ident := range u.Identifiers {
-		bucket, hash := linkKey(ident)
-		rows = append(rows, linkRow{bucket, hash, u.ID, plain})
-	}
-	if u.Name != "" {
-		bucket, hash := linkKey(nameLink(u.Name))
-		rows = append(rows, linkRow{bucket, hash, u.ID, false})
+// linksOf returns the names that users are found by: their identifiers, and the operator's handles.
+func linksOf(users ...*benefit.User) (rows []linkRow) {
+	for _, u := range users {
+		bare := u.Plain()
+		for _, ident := range u.Identifiers {
+			rows = append(rows, linkRow{u.ID, linkPlace(ident), bare})
+		}
+		if u.Name != "" {
+			rows = append(rows, linkRow{u.ID, linkPlace(nameLink(u.Name)), false})
+		}
 	}
 	return rows
 }
 
 func sendLinks(q *stream, s *statement, check func(pgconn.CommandTag) error, rows []linkRow) {
-	rows = sorted(rows, func(r *linkRow) int16 { return r.bucket }, func(a, b *linkRow) int { return bytes.Compare(a.hash.Bytes[:], b.hash.Bytes[:]) })
-	n := len(rows)
-	buckets, hashes, users, plain := make([]int16, n), make([]uuid, n), make([]int64, n), make([]bool, n)
+	slices.SortFunc(rows, func(a, b linkRow) int { return comparePlaces(a.place, b.place) })
+	buckets, hashes := placeColumns(rows, func(r linkRow) place { return r.place })
+	users, bare := make([]int64, len(rows)), make([]bool, len(rows))
 	for k, r := range rows {
-		buckets[k], hashes[k], users[k], plain[k] = r.bucket, r.hash, int64(r.user), r.plain
+		users[k], bare[k] = int64(r.User), r.Bare
 	}
-	q.exec(s, check, buckets, hashes, users, plain)
+	q.exec(s, check, buckets, hashes, users, bare)
 }
 
-func sendUsers(q *stream, s *statement, check func(pgconn.CommandTag) error, all []*benefit.User) {
-	all = sorted(slices.Clone(all), func(u **benefit.User) int16 { return homeBucket((*u).ID) }, func(a, b **benefit.User) int { return cmp.Compare((*a).ID, (*b).ID) })
+func sendUsers(q *stream, s *statement, all []*benefit.User) {
+	all = slices.SortedFunc(slices.Values(all), func(a, b *benefit.User) int { return compareIDs(a.ID, b.ID) })
 	n := len(all)
 	buckets, ids, persons, bodies := make([]int16, n), make([]int64, n), make([]*string, n), make([][]byte, n)
 	for k, u := range all {
@@ -167,7 +158,7 @@ func sendUsers(q *stream, s *statement, check func(pgconn.CommandTag) error, all
 			persons[k] = &u.Person
 		}
 	}
-	q.exec(s, check, buckets, ids, persons, bodies)
+	q.exec(s, allRows(n), buckets, ids, persons, bodies)
 }
 
 // sendNewUsers makes the users that came with their first issue. If another process made one of them first, its
@@ -176,12 +167,9 @@ func sendNewUsers(q *stream, users []*benefit.User) {
 	if len(users) == 0 {
 		return
 	}
-	var links []linkRow
-	for _, u := range users {
-		links = linksOf(links, u)
-	}
+	links := linksOf(users...)
 	sendLinks(q, insertLinks, allRows(len(links)), links)
-	sendUsers(q, insertUsers, allRows(len(users)), users)
+	sendUsers(q, insertUsers, users)
 }
 
 // readChanged reads the users that a change replaces, as they are.
@@ -203,39 +191,24 @@ func sendChangedUsers(q *stream, users, before []*benefit.User) {
 	if len(users) == 0 {
 		return
 	}
-	var gone, links []linkRow
-	for _, u := range before {
-		gone = linksOf(gone, u)
-	}
-	for _, u := range users {
-		links = linksOf(links, u)
-	}
-	if len(gone) > 0 {
+	if gone := linksOf(before...); len(gone) > 0 {
 		sendLinks(q, deleteLinks, nil, gone) // how many there are is not known
 		sendGone(q, gone)
 	}
-	links = lastOfEach(links)
+	links := lastOfEach(linksOf(users...))
 	sendLinks(q, writeLinks, allRows(len(links)), links)
-	sendUsers(q, writeUsers, allRows(len(users)), users)
+	sendUsers(q, writeUsers, users)
 }
 
 // sendGone checks that the names lead to their users no more.
 func sendGone(q *stream, gone []linkRow) {
-	buckets, hashes := make([]int16, len(gone)), make([]uuid, len(gone))
-	for k, r := range gone {
-		buckets[k], hashes[k] = r.bucket, r.hash
-	}
-	q.query(loadLinks, func(rows pgx.Rows) error {
-		var ord, user int64
-		var plain bool
-		_, err := pgx.ForEachRow(rows, []any{&ord, &user, &plain}, func() error {
-			if benefit.UserID(user) == gone[ord-1].user { //guard:TestSwallowedWrites/users
-				return fmt.Errorf("%w: a name of user %d is still there", errSwallowed, user)
-			}
-			return nil
-		})
-		return err
-	}, buckets, hashes)
+	buckets, hashes := placeColumns(gone, func(r linkRow) place { return r.place })
+	q.query(loadLinks, eachLink(func(k int, user benefit.UserID, _ bool) error {
+		if user == gone[k].User { //guard:TestSwallowedWrites/users
+			return fmt.Errorf("%w: a name of user %d is still there", errSwallowed, user)
+		}
+		return nil
+	}), buckets, hashes)
 }
 
 // lastOfEach keeps the last row of each name.
@@ -243,11 +216,11 @@ func lastOfEach(rows []linkRow) []linkRow {
 	at := map[uuid]int{}
 	var kept []linkRow
 	for _, r := range rows {
-		if k, ok := at[r.hash]; ok {
+		if k, ok := at[r.Hash]; ok {
 			kept[k] = r
 			continue
 		}
-		at[r.hash] = len(kept)
+		at[r.Hash] = len(kept)
 		kept = append(kept, r)
 	}
 	return kept
