@@ -72,7 +72,7 @@ func StartImport(ctx context.Context, o Options, source string) (_ *Import, err 
 	}
 	defer func() {
 		if err != nil {
-			s.closePools()
+			s.Close()
 		}
 	}()
 	if err := s.lockUntilClosed(ctx); err != nil {

@@ -38,9 +38,6 @@ func (t *tx) Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) 
 	l.queueLinks(b)
 	l.queueVouchers(b)
 	l.queueRows(b)
-	if b.Len() == 0 {
-		return nil
-	}
 	if err := t.send(ctx, b); err != nil {
 		return err
 	}
@@ -195,9 +192,6 @@ func (l *loader) follow(ctx context.Context) error {
 	b := &pgx.Batch{}
 	l.queueIssuances(b)
 	l.queueUsers(b)
-	if b.Len() == 0 {
-		return nil
-	}
 	return l.t.send(ctx, b)
 }
 

@@ -3,8 +3,10 @@ package postgres
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 	"testing/fstest"
 
@@ -20,10 +22,7 @@ var migrations embed.FS
 // migrate brings the schema up to date and returns the id of the store in it. Processes that start at the same time wait
 // for the first of them.
 func migrate(ctx context.Context, config *pgxpool.Config, partitions int) (store string, err error) {
-	files, err := fs.Sub(migrations, "migrations")
-	if err == nil && partitions > 0 {
-		files, err = partitioned(files, partitions)
-	}
+	files, err := migrationFiles(partitions)
 	if err != nil {
 		return "", err
 	}
@@ -70,21 +69,16 @@ func migrateTo(ctx context.Context, pool *pgxpool.Pool, files fs.FS) error {
 // distributed stands in the migrations behind each table that grows.
 const distributed = "/* distributed */"
 
-// partitioned returns the schema with each table that grows in partitions by its bucket.
-func partitioned(files fs.FS, n int) (fs.FS, error) {
-	out := fstest.MapFS{}
-	names, err := fs.Glob(files, "*.sql")
-	if err != nil {
-		return nil, err
-	}
+// migrationFiles returns the migrations, with each table that grows cut into so many partitions.
+func migrationFiles(partitions int) (fs.FS, error) {
+	files := fstest.MapFS{}
+	names, err := fs.Glob(migrations, "migrations/*.sql")
 	for _, name := range names {
-		text, err := fs.ReadFile(files, name)
-		if err != nil {
-			return nil, err
-		}
-		out[name] = &fstest.MapFile{Data: []byte(cut(string(text), n))}
+		text, readErr := migrations.ReadFile(name)
+		err = errors.Join(err, readErr)
+		files[path.Base(name)] = &fstest.MapFile{Data: []byte(cut(string(text), partitions))}
 	}
-	return out, nil
+	return files, err
 }
 
 // cut cuts the tables that grow, among those that the text creates, into n partitions; 0 leaves them whole.

@@ -44,6 +44,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"faquan/internal/benefit"
+	"faquan/internal/id"
 	"faquan/internal/store"
 	"faquan/internal/table"
 )
@@ -121,10 +123,9 @@ func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, 
 
 // open is Open; to fill the store, it may be marked as one that is being filled.
 func open(ctx context.Context, o Options, filling bool) (*Store, error) {
-	s := &Store{stepTimeout: stepTimeout, commitTimeout: commitTimeout, log: o.Log, syncing: o.Syncing, callerClock: o.CallerClock}
-	s.kinds = table.Described()
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
+	s := &Store{
+		stepTimeout: stepTimeout, commitTimeout: commitTimeout, kinds: table.Described(),
+		log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), syncing: o.Syncing, callerClock: o.CallerClock,
 	}
 	if s.syncing == nil {
 		s.syncing = func() func() { return func() {} }
@@ -139,13 +140,15 @@ func open(ctx context.Context, o Options, filling bool) (*Store, error) {
 	if err := s.connect(ctx, config); err != nil {
 		return nil, err
 	}
-	if err = s.readBounds(ctx); err == nil && !filling {
+	var millis int64
+	if err = s.reading.QueryRow(ctx, readBounds.text).Scan(&s.opened, &millis); err == nil && !filling {
 		err = s.refuseMarked(ctx)
 	}
 	if err != nil {
-		s.closePools()
+		s.Close()
 		return nil, err
 	}
+	s.idMillis.Store(millis)
 	return s, nil
 }
 
@@ -198,16 +201,6 @@ func (s *Store) connect(ctx context.Context, config *pgxpool.Config) (err error)
 		s.reading.Close()
 		return err
 	}
-	return nil
-}
-
-// readBounds reads what the store starts with.
-func (s *Store) readBounds(ctx context.Context) error {
-	var millis int64
-	if err := s.reading.QueryRow(ctx, readBounds.text).Scan(&s.opened, &millis); err != nil {
-		return err
-	}
-	s.idMillis.Store(millis)
 	return nil
 }
 
@@ -308,13 +301,9 @@ func raise(a *atomic.Int64, to int64) {
 
 // Close waits for what is under way.
 func (s *Store) Close() error {
-	s.closePools()
-	return nil
-}
-
-func (s *Store) closePools() {
 	s.issuing.Close()
 	s.reading.Close()
+	return nil
 }
 
 // Read opens a snapshot, or fails within a moment: a change opens one while no batch can issue.
@@ -357,7 +346,10 @@ func (s *Store) prepareTx(ctx context.Context, clock benefit.Instant, lock *stat
 	if err != nil {
 		return nil, nil, s.broken(err)
 	}
-	t := newTx(s, conn, clock, lock == lockExclusive)
+	t := &tx{
+		s: s, conn: conn, clock: clock, change: lock == lockExclusive, locks: map[benefit.Lock]bool{},
+		claims: map[benefit.ClaimID]id.ID{}, issuances: map[id.ID]issuanceSeen{},
+	}
 	if err := t.prepareStreams(ctx); err != nil {
 		t.Rollback()
 		return nil, nil, err

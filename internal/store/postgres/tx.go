@@ -42,13 +42,6 @@ type issuanceSeen struct {
 	key     string
 }
 
-func newTx(s *Store, conn *pgxpool.Conn, clock benefit.Instant, change bool) *tx {
-	return &tx{
-		s: s, conn: conn, clock: clock, change: change, locks: map[benefit.Lock]bool{},
-		claims: map[benefit.ClaimID]id.ID{}, issuances: map[id.ID]issuanceSeen{},
-	}
-}
-
 func (t *tx) Now() benefit.Instant { return t.now }
 func (t *tx) Catalogue() int64     { return t.catalogue }
 func (t *tx) Contended() bool      { return t.contended }
@@ -78,8 +71,12 @@ func (t *tx) queueState(b *pgx.Batch) {
 
 var errEnded = errors.New("the batch has ended")
 
-// send sends the statements in one go and reads their results. After an error the batch can only be rolled back.
+// send sends the statements, if there are any, in one go and reads their results. After an error the batch can only be
+// rolled back.
 func (t *tx) send(ctx context.Context, b *pgx.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
 	if t.conn == nil {
 		return errEnded
 	}
