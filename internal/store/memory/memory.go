@@ -1,10 +1,9 @@
 // Package memory is the plainest store that keeps the contract of package store: a few maps. Nothing of it
 // outlives the process.
 //
-// Tests compare the other stores with it, so everything here is
-// written to be seen to be right rather than to be fast. Keys are compared as text, not by digest; lists are
-// found by looking at every row; order is made by sorting. The simulator and tests of packages above the store
-// use it, too, where what is under test is not the store.
+// Tests compare the other stores with it, so everything here is written to be seen to be right rather than to be fast.
+// Keys are compared as text, not by digest; lists are found by looking at every row; order is made by sorting. The
+// simulator and tests of packages above the store use it, too, where what is under test is not the store.
 //
 // Consistent reading works by copying: a [store.Reader] holds the tables as they were, and the first commit
 // after it copies them before it writes. Rows are never changed in place, so copying the maps is enough.
@@ -93,50 +92,49 @@ func (s *Store) LastNow() benefit.Instant {
 }
 
 // Entities returns the catalogue's.
-func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
+func (s *Store) Entities(ctx context.Context) (all []benefit.Entity, version int64, err error) {
 	r, err := s.Read(ctx)
-	if err != nil {
-		return nil, 0, err
+	if err == nil {
+		all, version, err = r.Entities(ctx)
 	}
-	return r.Entities(ctx)
+	return all, version, err
 }
 
 // Row returns the row of a key.
-func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
+func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (row *table.Row, err error) {
 	r, err := s.Read(ctx)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		row, err = r.Row(ctx, kind, key)
 	}
-	return r.Row(ctx, kind, key)
+	return row, err
 }
 
 // Claim returns the newest issuance under a key.
-func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error) {
+func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (i *benefit.Issuance, err error) {
 	r, err := s.Read(ctx)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		i, err = r.Claim(ctx, scope, key)
 	}
-	return r.Claim(ctx, scope, key)
+	return i, err
 }
 
 // Recipient returns the user that an identifier names.
-func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
+func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (u *benefit.User, err error) {
 	r, err := s.Read(ctx)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		u, err = r.Recipient(ctx, ident)
 	}
-	return r.Recipient(ctx, ident)
+	return u, err
 }
 
 // RecentIssuances iterates over a user's issuances, by descending id.
 func (s *Store) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
 	return func(yield func(*benefit.Issuance, error) bool) {
+		var all []*benefit.Issuance
 		r, err := s.Read(ctx)
-		if err != nil {
-			yield(nil, err)
-			return
+		if err == nil {
+			all, err = r.UserIssuances(ctx, user, 0, math.MaxInt)
 		}
-		all, err := r.UserIssuances(ctx, user, 0, math.MaxInt)
 		if err != nil {
 			yield(nil, err)
 			return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -97,36 +98,30 @@ func (r reader) Scan(ctx context.Context, kind *table.Kind, prefix []table.Datum
 		}
 	}
 	slices.SortFunc(keys, func(a, b rowKey) int { return cmp.Compare(a.key, b.key) })
-	return func(yield func(*table.Row, error) bool) {
-		for _, k := range keys {
-			if err := ctx.Err(); err != nil {
-				yield(nil, err)
-				return
-			}
-			row := r.rows.rows[k].row
-			if !yield(&row, nil) {
-				return
-			}
-		}
+	all := make([]*table.Row, len(keys))
+	for i, k := range keys {
+		row := r.rows.rows[k].row
+		all[i] = &row
 	}
+	return each(ctx, all)
 }
 
 func (r reader) AllIssuances(ctx context.Context) iter.Seq2[*benefit.Issuance, error] {
-	return inOrder(ctx, r.rows.issuances, func(a, b *benefit.Issuance) int { return cmp.Compare(a.ID, b.ID) })
+	return each(ctx, r.page(math.MinInt64, math.MaxInt, func(*benefit.Issuance) bool { return true }))
 }
 
 func (r reader) AllUsers(ctx context.Context) iter.Seq2[*benefit.User, error] {
-	return inOrder(ctx, r.rows.users, func(a, b *benefit.User) int { return cmp.Compare(a.ID, b.ID) })
+	return each(ctx, slices.SortedFunc(maps.Values(r.rows.users), func(a, b *benefit.User) int { return cmp.Compare(a.ID, b.ID) }))
 }
 
 func (r reader) Close() error { return nil }
 
-// inOrder iterates over the rows of a table, in the order that compare makes.
-func inOrder[K comparable, V any](ctx context.Context, table map[K]V, compare func(a, b V) int) iter.Seq2[V, error] {
-	return func(yield func(V, error) bool) {
-		for _, v := range slices.SortedFunc(maps.Values(table), compare) {
+// each iterates over rows, until ctx ends.
+func each[V any](ctx context.Context, all []*V) iter.Seq2[*V, error] {
+	return func(yield func(*V, error) bool) {
+		for _, v := range all {
 			if err := ctx.Err(); err != nil {
-				yield(*new(V), err)
+				yield(nil, err)
 				return
 			}
 			if !yield(v, nil) {
