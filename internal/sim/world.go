@@ -7,7 +7,6 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
 	"faquan/internal/id"
-	"faquan/internal/money"
 	"faquan/internal/oracle"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
@@ -82,16 +81,11 @@ func (w *world) newUser(clock benefit.Instant, n int, env benefit.Env) *benefit.
 }
 
 func (w *world) template(n benefit.TemplateID) *benefit.Template {
-	cash := func(from benefit.AmountFrom, lowest, highest money.Fen) func(*benefit.Template) {
-		return func(t *benefit.Template) {
-			t.Kind, t.Face, t.Amount = benefit.Cash, benefit.Face{}, benefit.AmountRule{From: from, Min: lowest, Max: highest}
-		}
-	}
 	t := storetest.Template(n, some(w,
 		func(t *benefit.Template) { t.Face.Reduction = 5 },
 		func(t *benefit.Template) { t.Kind, t.Face = benefit.Exchange, benefit.Face{} },
-		cash(benefit.FromRequest, 2, 9), cash(benefit.Random, 2, 9), cash(benefit.Fixed, 4, 4),
-		certificate(1), certificate(2), certificate(3)))
+		storetest.Cash(benefit.FromRequest, 2, 9), storetest.Cash(benefit.Random, 2, 9), storetest.Cash(benefit.Fixed, 4, 4),
+		storetest.Certificate(1), storetest.Certificate(2), storetest.Certificate(3)))
 	t.Name, t.RightID = fmt.Sprint("t", n), 100+int64(n)
 	t.Merchant = some(w, storetest.OpenMerchant, storetest.OpenMerchant, storetest.OpenMerchant, storetest.OpenMerchant, storetest.RegisteredMerchant)
 	t.GrantedTo = granted(w)
@@ -103,13 +97,6 @@ func (w *world) template(n benefit.TemplateID) *benefit.Template {
 // granted returns the apps of other merchants that may issue a template. Scenes give only what they may.
 func granted(w *world) []benefit.AppID {
 	return some(w, nil, []benefit.AppID{storetest.App}, []benefit.AppID{storetest.App})
-}
-
-// certificate makes a template give codes of so few digits that they meet and run out.
-func certificate(digits int) func(*benefit.Template) {
-	return func(t *benefit.Template) {
-		t.Kind, t.Face, t.Code = benefit.Certificate, benefit.Face{}, benefit.CodeRule{Digits: digits}
-	}
 }
 
 func (w *world) cap(limit int) benefit.Cap {

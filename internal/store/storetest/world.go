@@ -71,7 +71,7 @@ func (w *World) template(n benefit.TemplateID) *benefit.Template {
 	t := Template(n, some(w,
 		func(t *benefit.Template) { t.Face.Reduction = 5 },
 		func(t *benefit.Template) { t.Kind, t.Face = benefit.Exchange, benefit.Face{} },
-		cash(benefit.FromRequest, 2, 9), cash(benefit.Random, 2, 9), cash(benefit.Fixed, 4, 4), certificate(1), certificate(2)))
+		Cash(benefit.FromRequest, 2, 9), Cash(benefit.Random, 2, 9), Cash(benefit.Fixed, 4, 4), Certificate(1), Certificate(2)))
 	t.Name, t.RightID = fmt.Sprint("t", n), rightOf(n)
 	if t.Merchant = some(w, OpenMerchant, OpenMerchant, RegisteredMerchant); t.Merchant != OpenMerchant && w.pick(3) > 0 {
 		t.GrantedTo = []benefit.AppID{App}
@@ -81,15 +81,15 @@ func (w *World) template(n benefit.TemplateID) *benefit.Template {
 	return t
 }
 
-// cash makes a template give cash.
-func cash(from benefit.AmountFrom, lowest, highest money.Fen) func(*benefit.Template) {
+// Cash makes a template give cash.
+func Cash(from benefit.AmountFrom, lowest, highest money.Fen) func(*benefit.Template) {
 	return func(t *benefit.Template) {
 		t.Kind, t.Face, t.Amount = benefit.Cash, benefit.Face{}, benefit.AmountRule{From: from, Min: lowest, Max: highest}
 	}
 }
 
-// certificate makes a template give codes of so few digits that they meet and run out.
-func certificate(digits int) func(*benefit.Template) {
+// Certificate makes a template give codes of so few digits that they meet and run out.
+func Certificate(digits int) func(*benefit.Template) {
 	return func(t *benefit.Template) {
 		t.Kind, t.Face, t.Code = benefit.Certificate, benefit.Face{}, benefit.CodeRule{Digits: digits}
 	}
