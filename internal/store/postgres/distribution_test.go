@@ -59,7 +59,7 @@ func growing(t testing.TB) []string {
 // newDatabase makes a store's schema in a database of its own, and connects to it as batches do, or as readers.
 func newDatabase(t testing.TB, partitions int) (issuing, reading *pgx.Conn) {
 	t.Helper()
-	st, err := Open(t.Context(), Options{URL: pgtest.Shared(t).Database(t), CallerClock: true, Partitions: partitions})
+	st, err := Open(t.Context(), Partitioned(Options{URL: pgtest.Shared(t).Database(t), CallerClock: true}, partitions))
 	if err != nil {
 		t.Fatal(err)
 	}

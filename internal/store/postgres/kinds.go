@@ -24,7 +24,7 @@ SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attn
 
 // createKinds brings the tables of described rows up to what this program knows. It refuses a database that a program
 // with more kinds, or columns, has been at.
-func createKinds(ctx context.Context, pool *pgxpool.Pool, partitions int) error {
+func createKinds(ctx context.Context, pool *pgxpool.Pool, create func(kind *table.Kind) string) error {
 	var kinds string
 	if err := pool.QueryRow(ctx, readKinds.text).Scan(&kinds); err != nil || kinds == table.Described() {
 		return err
@@ -43,7 +43,7 @@ func createKinds(ctx context.Context, pool *pgxpool.Pool, partitions int) error 
 			return fmt.Errorf("%w: %w", ErrNewer, err)
 		}
 		for _, kind := range table.Kinds() {
-			if err := createKind(ctx, tx, kind, partitions); err != nil {
+			if err := createKind(ctx, tx, kind, create); err != nil {
 				return fmt.Errorf("table %s: %w", kind.Name, err)
 			}
 		}
@@ -53,7 +53,7 @@ func createKinds(ctx context.Context, pool *pgxpool.Pool, partitions int) error 
 }
 
 // createKind makes the table of a kind, or adds the columns that it does not have.
-func createKind(ctx context.Context, tx pgx.Tx, kind *table.Kind, partitions int) error {
+func createKind(ctx context.Context, tx pgx.Tx, kind *table.Kind, create func(kind *table.Kind) string) error {
 	rows, err := tx.Query(ctx, readColumns.text, kind.Name)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func createKind(ctx context.Context, tx pgx.Tx, kind *table.Kind, partitions int
 		return err
 	}
 	if len(there) == 0 {
-		_, err := tx.Exec(ctx, cut(createTable(kind), partitions))
+		_, err := tx.Exec(ctx, create(kind))
 		return err
 	}
 	for _, c := range kind.Value {
@@ -83,6 +83,9 @@ var zeros = map[table.Type]string{
 }
 
 func columnOf(c table.Column) string { return c.Name + " " + sqlTypes[c.Type] + " NOT NULL" }
+
+// distributed stands behind each table that grows.
+const distributed = "/* distributed */"
 
 // createTable returns the statement that makes the table of a kind.
 func createTable(kind *table.Kind) string {

@@ -18,7 +18,7 @@ import (
 func TestKindsOfAnEarlierProgram(t *testing.T) {
 	for _, partitions := range []int{0, 4} {
 		url := pgtest.Shared(t).Database(t)
-		options := postgres.Options{URL: url, CallerClock: true, Partitions: partitions}
+		options := postgres.Partitioned(postgres.Options{URL: url, CallerClock: true}, partitions)
 		st := open(t, options)
 		row := everythingRow{everythingKey: everythingKey{Owner: 5 << 13}, N: 3, Other: 4, D: benefit.Digest{5}, Note: "note", Body: []byte("body")}
 		if err := storetest.Write(t.Context(), st, storetest.Start, &benefit.Changes{Rows: []table.Rows{everything.Rows(row)}}); err != nil {

@@ -3,28 +3,33 @@ package postgres
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-	"strings"
-	"testing/fstest"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"faquan/internal/table"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// changeTables changes what makes tables: the migrations, and createTable.
+type changeTables func(migrations fs.FS) (_ fs.FS, create func(kind *table.Kind) string)
+
 // migrate brings the schema up to date and returns the id of the store in it. Processes that start at the same time wait
 // for the first of them.
-func migrate(ctx context.Context, config *pgxpool.Config, partitions int) (store string, err error) {
-	files, err := migrationFiles(partitions)
+func migrate(ctx context.Context, config *pgxpool.Config, change changeTables) (store string, err error) {
+	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return "", err
+	}
+	create := createTable
+	if change != nil {
+		files, create = change(files)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -34,7 +39,7 @@ func migrate(ctx context.Context, config *pgxpool.Config, partitions int) (store
 	if err := migrateTo(ctx, pool, files); err != nil {
 		return "", err
 	}
-	if err := createKinds(ctx, pool, partitions); err != nil {
+	if err := createKinds(ctx, pool, create); err != nil {
 		return "", err
 	}
 	err = pool.QueryRow(ctx, readStoreID.text).Scan(&store)
@@ -64,41 +69,4 @@ func migrateTo(ctx context.Context, pool *pgxpool.Pool, files fs.FS) error {
 	}
 	_, err = p.Up(ctx)
 	return err
-}
-
-// distributed stands in the migrations behind each table that grows.
-const distributed = "/* distributed */"
-
-// migrationFiles returns the migrations, with each table that grows cut into so many partitions.
-func migrationFiles(partitions int) (fs.FS, error) {
-	files := fstest.MapFS{}
-	names, err := fs.Glob(migrations, "migrations/*.sql")
-	for _, name := range names {
-		text, readErr := migrations.ReadFile(name)
-		err = errors.Join(err, readErr)
-		files[path.Base(name)] = &fstest.MapFile{Data: []byte(cut(string(text), partitions))}
-	}
-	return files, err
-}
-
-// cut cuts the tables that grow, among those that the text creates, into n partitions; 0 leaves them whole.
-func cut(text string, n int) string {
-	if n == 0 {
-		return text
-	}
-	var b strings.Builder
-	for k, part := range strings.SplitAfter(text, "CREATE TABLE ") {
-		table, _, _ := strings.Cut(part, " ")
-		body, rest, grows := strings.Cut(part, distributed+";")
-		if k == 0 || !grows {
-			b.WriteString(part)
-			continue
-		}
-		b.WriteString(body + "PARTITION BY HASH (bucket);\n")
-		for at := range n {
-			fmt.Fprintf(&b, "CREATE TABLE %s_p%d PARTITION OF %s FOR VALUES WITH (MODULUS %d, REMAINDER %d);\n", table, at, table, n, at)
-		}
-		b.WriteString(rest)
-	}
-	return b.String()
 }

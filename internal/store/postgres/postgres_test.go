@@ -17,7 +17,7 @@ func TestConformance(t *testing.T) {
 
 // The same on the schema that is cut into partitions by bucket.
 func TestConformancePartitioned(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Harness { return harness(t, postgres.Options{Partitions: 8}) })
+	storetest.Run(t, func(t *testing.T) storetest.Harness { return harness(t, postgres.Partitioned(postgres.Options{}, 8)) })
 }
 
 // harness returns a database of its own on the server of the tests, beside those of other tests.

@@ -18,7 +18,7 @@ import (
 // issuing where their first issue can be the one that made them, and as the directory's where it cannot.
 func TestUsersFromBeforeRegistration(t *testing.T) {
 	url := pgtest.Shared(t).Database(t)
-	options := postgres.Options{URL: url, CallerClock: true, Partitions: 4}
+	options := postgres.Partitioned(postgres.Options{URL: url, CallerClock: true}, 4)
 	st := open(t, options)
 	// Each user in a bucket of its own, made by the operator at Start.
 	user := func(k int, value string) *benefit.User {

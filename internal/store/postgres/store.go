@@ -75,9 +75,8 @@ type Options struct {
 	Syncing func() (synced func())
 	// CallerClock takes the clock of Begin instead of the database's. It is for tests that turn days.
 	CallerClock bool
-	// Partitions, when not 0, makes a new schema with so many partitions of each table that grows. It is for tests of
-	// what a distributed database asks of the schema.
-	Partitions int
+
+	changeTables changeTables // nil, but for tests of what a distributed database asks of the schema
 }
 
 // Store is an open store. It implements store.Store.
@@ -134,7 +133,7 @@ func open(ctx context.Context, o Options, filling bool) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.prepare(ctx, config, schema, o.Partitions); err != nil {
+	if err := s.prepare(ctx, config, schema, o.changeTables); err != nil {
 		return nil, err
 	}
 	if err := s.connect(ctx, config); err != nil {
@@ -154,7 +153,7 @@ func open(ctx context.Context, o Options, filling bool) (*Store, error) {
 
 // prepare checks the server, finds the schema, migrates it, and reads which store it is. The connections of the config
 // are then to that schema.
-func (s *Store) prepare(ctx context.Context, config *pgxpool.Config, named string, partitions int) error {
+func (s *Store) prepare(ctx context.Context, config *pgxpool.Config, named string, change changeTables) error {
 	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
@@ -173,7 +172,7 @@ func (s *Store) prepare(ctx context.Context, config *pgxpool.Config, named strin
 	}
 	// A parameter of the connection stands above what ALTER ROLE, ALTER DATABASE or options say.
 	config.ConnConfig.RuntimeParams["search_path"] = searchPath(s.schema) //guard:TestSearchPathMovesNoStore
-	if s.id, err = migrate(ctx, config.Copy(), partitions); err != nil {
+	if s.id, err = migrate(ctx, config.Copy(), change); err != nil {
 		return fmt.Errorf("the schema: %w", err)
 	}
 	return nil
