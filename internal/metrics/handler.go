@@ -1,7 +1,7 @@
 package metrics
 
 import (
-	stdlog "log"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -22,7 +22,7 @@ const (
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	scrape := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		MaxRequestsInFlight: maxScrapes, Timeout: scrapeTimeout,
-		ErrorLog: stdlog.New(errorLog{log}, "", 0),
+		ErrorLog: errorLog{log},
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -40,7 +40,6 @@ func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 // errorLog logs why metrics could not be collected or sent.
 type errorLog struct{ log *slog.Logger }
 
-func (l errorLog) Write(line []byte) (int, error) {
-	l.log.Warn("the metrics were not sent", "err", string(line))
-	return len(line), nil
+func (l errorLog) Println(v ...any) {
+	l.log.Warn("the metrics were not sent", "err", fmt.Sprintln(v...))
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
@@ -26,22 +27,16 @@ type Options struct {
 type Metrics struct {
 	registry *prometheus.Registry
 	start    time.Time
-	calls    map[string]*apiCalls // by API
+	calls    map[string]map[string]*methodCalls // by API and method, Other among them
 	refusals map[benefit.Reason]prometheus.Counter
 
 	vouchers  prometheus.Counter
-	wait      prometheus.Histogram
-	batch     prometheus.Histogram
+	wait      prometheus.Observer
+	batch     prometheus.Observer
 	steps     []prometheus.Observer // by engine.Step
 	failures  []prometheus.Counter  // by engine.Step
 	conflicts prometheus.Counter
-	sync      prometheus.Histogram
-}
-
-// apiCalls are the calls of one API.
-type apiCalls struct {
-	methods map[string]*methodCalls
-	other   *methodCalls
+	sync      prometheus.Observer
 }
 
 // methodCalls are the calls of one method.
@@ -59,17 +54,22 @@ var (
 
 // New returns metrics in a registry of their own.
 func New(o Options) *Metrics {
-	r := &registrar{prometheus.NewRegistry()}
-	m := &Metrics{registry: r.Registry, start: time.Now(), calls: map[string]*apiCalls{}, refusals: map[benefit.Reason]prometheus.Counter{}}
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	r.gauge("faquan_build_info", "The version of faquan, of the Go that built it, and the kind of store. Always 1.",
-		"version", "goversion", "store").WithLabelValues(o.Version, runtime.Version(), o.Store).Set(1)
+	registry := prometheus.NewRegistry()
+	m := &Metrics{
+		registry: registry, start: time.Now(),
+		calls: map[string]map[string]*methodCalls{}, refusals: map[benefit.Reason]prometheus.Counter{},
+	}
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r := registrar{promauto.With(registry)}
+	r.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "faquan_build_info", Help: "The version of faquan, of the Go that built it, and the kind of store. Always 1.",
+	}, []string{"version", "goversion", "store"}).WithLabelValues(o.Version, runtime.Version(), o.Store).Set(1)
 	m.newCalls(r, o.Methods)
 	m.newBatches(r)
 	return m
 }
 
-func (m *Metrics) newCalls(r *registrar, methods map[string][]string) {
+func (m *Metrics) newCalls(r registrar, methods map[string][]string) {
 	ended := r.counter("faquan_calls_total", "Calls that were answered, by their outcome.", "api", "method", "outcome")
 	duration := r.histogram("faquan_call_duration_seconds", "Time from the arrival of a call to the end of its answer.",
 		callSeconds, "api", "method")
@@ -78,36 +78,29 @@ func (m *Metrics) newCalls(r *registrar, methods map[string][]string) {
 		m.refusals[reason] = refusals.WithLabelValues(reason.String())
 	}
 	for api, names := range methods {
-		of := func(method string) *methodCalls {
+		m.calls[api] = map[string]*methodCalls{}
+		for _, method := range append([]string{Other}, names...) {
 			c := &methodCalls{duration: duration.WithLabelValues(api, method)}
 			for _, outcome := range gateway.Outcomes() {
 				c.ended = append(c.ended, ended.WithLabelValues(api, method, outcome.String()))
 			}
-			return c
+			m.calls[api][method] = c
 		}
-		a := &apiCalls{methods: map[string]*methodCalls{}, other: of(Other)}
-		for _, name := range names {
-			a.methods[name] = of(name)
-		}
-		m.calls[api] = a
 	}
 }
 
-func (m *Metrics) newBatches(r *registrar) {
+func (m *Metrics) newBatches(r registrar) {
 	m.vouchers = r.counter("faquan_vouchers_issued_total", "Vouchers that were issued and are durable.").WithLabelValues()
-	m.wait = r.histogram("faquan_queue_wait_seconds", "Time that requests waited for their batch.", stepSeconds).
-		WithLabelValues().(prometheus.Histogram)
-	m.batch = r.histogram("faquan_batch_requests", "Requests of a batch.", batchSizes).WithLabelValues().(prometheus.Histogram)
+	m.wait = r.histogram("faquan_queue_wait_seconds", "Time that requests waited for their batch.", stepSeconds).WithLabelValues()
+	m.batch = r.histogram("faquan_batch_requests", "Requests of a batch.", batchSizes).WithLabelValues()
 	steps := r.histogram("faquan_batch_duration_seconds", "Time of the steps of batches.", stepSeconds, "step")
 	failures := r.counter("faquan_batch_failures_total", "Batches that failed in a step, so that requests have no outcome.", "step")
 	for _, s := range engine.Steps() {
 		m.steps = append(m.steps, steps.WithLabelValues(s.String()))
 		m.failures = append(m.failures, failures.WithLabelValues(s.String()))
 	}
-	m.conflicts = r.counter("faquan_batch_conflicts_total", "Batches that were decided again because another process was first.").
-		WithLabelValues()
-	m.sync = r.histogram("faquan_sync_duration_seconds", "Time in which the store makes a commit durable.", stepSeconds).
-		WithLabelValues().(prometheus.Histogram)
+	m.conflicts = r.counter("faquan_batch_conflicts_total", "Batches that were decided again because another process was first.").WithLabelValues()
+	m.sync = r.histogram("faquan_sync_duration_seconds", "Time in which the store makes a commit durable.", stepSeconds).WithLabelValues()
 }
 
 // Call counts a call that was answered.
@@ -116,9 +109,9 @@ func (m *Metrics) Call(r *gateway.Record) {
 	if api == nil {
 		return
 	}
-	method := api.methods[r.Method]
+	method := api[r.Method]
 	if method == nil {
-		method = api.other
+		method = api[Other]
 	}
 	method.ended[r.Outcome].Inc()
 	method.duration.Observe(r.Took.Seconds())
@@ -162,22 +155,12 @@ func (m *Metrics) Conflict() { m.conflicts.Inc() }
 func (m *Metrics) Failed(s engine.Step) { m.failures[s].Inc() }
 
 // registrar makes metrics in a registry.
-type registrar struct{ *prometheus.Registry }
+type registrar struct{ promauto.Factory }
 
-func (r *registrar) counter(name, help string, labels ...string) *prometheus.CounterVec {
-	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	r.MustRegister(v)
-	return v
+func (r registrar) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return r.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 }
 
-func (r *registrar) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
-	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-	r.MustRegister(v)
-	return v
-}
-
-func (r *registrar) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
-	r.MustRegister(v)
-	return v
+func (r registrar) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return r.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 }

@@ -27,101 +27,61 @@ type Sources struct {
 	Pools func() []postgres.Pool
 }
 
-// state is a gauge or a counter that is read at a scrape.
-type state struct {
-	*prometheus.Desc
-	kind prometheus.ValueType
-}
-
-func newState(kind prometheus.ValueType, name, help string, labels ...string) state {
-	return state{prometheus.NewDesc(name, help, labels, nil), kind}
-}
+// Watch adds the states of a server to the metrics. Call it once.
+func (m *Metrics) Watch(s Sources) { m.registry.MustRegister(watcher{s}) }
 
 // watcher collects the states of a server.
-type watcher struct {
-	Sources
-	ready, storeUp, clockRefused         state
-	waiting, maxWaiting                  state
-	connections, maxConnections, dropped state
-	memory, maxMemory, starved           state
-
-	lagSeconds, lag, maxLag, stuck, short, free state
-
-	pool, maxPool state
-}
-
-// Watch adds the states of a server to the metrics. Call it once.
-func (m *Metrics) Watch(s Sources) {
-	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
-	m.registry.MustRegister(&watcher{
-		Sources:      s,
-		ready:        newState(gauge, "faquan_ready", "Whether the server takes calls and can issue, as /readyz answers: 1 or 0."),
-		storeUp:      newState(gauge, "faquan_store_up", "Whether the store takes commits: 1 or 0."),
-		clockRefused: newState(gauge, "faquan_clock_refused", "Whether the clock is refused, so that nothing is committed: 1 or 0."),
-		waiting:      newState(gauge, "faquan_queue_requests", "Requests that wait for a batch."),
-		maxWaiting:   newState(gauge, "faquan_queue_limit_requests", "Requests that may wait; more are told to retry."),
-
-		connections:    newState(gauge, "faquan_connections", "Open connections of the gateways."),
-		maxConnections: newState(gauge, "faquan_connections_limit", "Connections that may be open at the same time."),
-		dropped:        newState(counter, "faquan_connections_dropped_total", "Connections that were closed because there was no room."),
-		memory:         newState(gauge, "faquan_request_memory_bytes", "Memory that large requests use of what they share."),
-		maxMemory:      newState(gauge, "faquan_request_memory_limit_bytes", "Memory that large requests share."),
-		starved:        newState(counter, "faquan_request_memory_refusals_total", "Requests that were refused because there was no memory."),
-
-		lagSeconds: newState(gauge, "faquan_view_lag_seconds", "Age of the oldest commit that is not in the view yet; 0 when there is none."),
-		lag:        newState(gauge, "faquan_view_lag_issuances", "Issuances that are not in the view yet, or KiB of their records if that is more."),
-		maxLag:     newState(gauge, "faquan_view_lag_limit_issuances", "The lag of the view at which issuing waits for it."),
-		stuck:      newState(gauge, "faquan_view_write_failed", "Whether the last attempt to write the view failed: 1 or 0."),
-		short:      newState(gauge, "faquan_journal_segment_failed", "Whether the last attempt to make the journal's next segment failed: 1 or 0."),
-		free:       newState(gauge, "faquan_data_free_bytes", "Free space of the file system of the data directory."),
-
-		pool:    newState(gauge, "faquan_postgres_connections", "Connections to the database, by what they are for and what they do.", "pool", "state"),
-		maxPool: newState(gauge, "faquan_postgres_connections_limit", "Connections to the database that a pool may have.", "pool"),
-	})
-}
+type watcher struct{ Sources }
 
 // Describe describes nothing, because the set of metrics depends on the store.
-func (w *watcher) Describe(chan<- *prometheus.Desc) {}
+func (w watcher) Describe(chan<- *prometheus.Desc) {}
 
 // Collect reads the states.
-func (w *watcher) Collect(to chan<- prometheus.Metric) {
-	send := func(s state, value float64, labels ...string) {
-		to <- prometheus.MustNewConstMetric(s.Desc, s.kind, value, labels...)
+func (w watcher) Collect(to chan<- prometheus.Metric) {
+	send := func(kind prometheus.ValueType, name, help string, value float64, labels prometheus.Labels) {
+		to <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, labels), kind, value)
 	}
-	send(w.ready, number(w.Ready()))
-	send(w.storeUp, number(w.StoreUp()))
-	send(w.clockRefused, number(w.ClockRefused()))
-	send(w.waiting, float64(w.Waiting()))
-	send(w.maxWaiting, float64(w.MaxWaiting))
+	gauge := func(name, help string, value float64) { send(prometheus.GaugeValue, name, help, value, nil) }
+	counter := func(name, help string, value float64) { send(prometheus.CounterValue, name, help, value, nil) }
+
+	gauge("faquan_ready", "Whether the server takes calls and can issue, as /readyz answers: 1 or 0.", number(w.Ready()))
+	gauge("faquan_store_up", "Whether the store takes commits: 1 or 0.", number(w.StoreUp()))
+	gauge("faquan_clock_refused", "Whether the clock is refused, so that nothing is committed: 1 or 0.", number(w.ClockRefused()))
+	gauge("faquan_queue_requests", "Requests that wait for a batch.", float64(w.Waiting()))
+	gauge("faquan_queue_limit_requests", "Requests that may wait; more are told to retry.", float64(w.MaxWaiting))
+
 	s := w.Server()
-	send(w.connections, float64(s.Connections))
-	send(w.maxConnections, float64(s.MaxConnections))
-	send(w.dropped, float64(s.Dropped))
-	send(w.memory, float64(s.Memory))
-	send(w.maxMemory, float64(s.MaxMemory))
-	send(w.starved, float64(s.Starved))
+	gauge("faquan_connections", "Open connections of the gateways.", float64(s.Connections))
+	gauge("faquan_connections_limit", "Connections that may be open at the same time.", float64(s.MaxConnections))
+	counter("faquan_connections_dropped_total", "Connections that were closed because there was no room.", float64(s.Dropped))
+	gauge("faquan_request_memory_bytes", "Memory that large requests use of what they share.", float64(s.Memory))
+	gauge("faquan_request_memory_limit_bytes", "Memory that large requests share.", float64(s.MaxMemory))
+	counter("faquan_request_memory_refusals_total", "Requests that were refused because there was no memory.", float64(s.Starved))
+
 	if w.Embedded != nil {
 		at := w.Embedded()
 		lag := 0.0
 		if at.LagSince != 0 {
 			lag = max(w.Clock().Sub(at.LagSince.Time()).Seconds(), 0)
 		}
-		send(w.lagSeconds, lag)
-		send(w.lag, float64(at.Lag))
-		send(w.maxLag, float64(at.MaxLag))
-		send(w.stuck, number(at.Stuck))
-		send(w.short, number(at.LowOnSpace))
+		gauge("faquan_view_lag_seconds", "Age of the oldest commit that is not in the view yet; 0 when there is none.", lag)
+		gauge("faquan_view_lag_issuances", "Issuances that are not in the view yet, or KiB of their records if that is more.", float64(at.Lag))
+		gauge("faquan_view_lag_limit_issuances", "The lag of the view at which issuing waits for it.", float64(at.MaxLag))
+		gauge("faquan_view_write_failed", "Whether the last attempt to write the view failed: 1 or 0.", number(at.Stuck))
+		gauge("faquan_journal_segment_failed", "Whether the last attempt to make the journal's next segment failed: 1 or 0.", number(at.LowOnSpace))
 	}
 	if w.Free != nil {
 		if bytes, err := w.Free(); err == nil { // else it is missing
-			send(w.free, float64(bytes))
+			gauge("faquan_data_free_bytes", "Free space of the file system of the data directory.", float64(bytes))
 		}
 	}
 	if w.Pools != nil {
 		for _, p := range w.Pools() {
-			send(w.pool, float64(p.Used), p.Name, "used")
-			send(w.pool, float64(p.Idle), p.Name, "idle")
-			send(w.maxPool, float64(p.Max), p.Name)
+			const help = "Connections to the database, by what they are for and what they do."
+			send(prometheus.GaugeValue, "faquan_postgres_connections", help, float64(p.Used), prometheus.Labels{"pool": p.Name, "state": "used"})
+			send(prometheus.GaugeValue, "faquan_postgres_connections", help, float64(p.Idle), prometheus.Labels{"pool": p.Name, "state": "idle"})
+			send(prometheus.GaugeValue, "faquan_postgres_connections_limit", "Connections to the database that a pool may have.",
+				float64(p.Max), prometheus.Labels{"pool": p.Name})
 		}
 	}
 }
