@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -17,9 +18,10 @@ const FileVariable = EnvPrefix + "CONFIG"
 
 // Setting is one setting.
 type Setting struct {
-	Key     string // in the file, with dots
-	Default string // as text; empty for none
-	Usage   string // one line
+	Key     string                     // in the file, with dots
+	Default string                     // as text; empty for none
+	Usage   string                     // one line
+	check   func(written string) error // of a value as it was written, other than Default; nil takes every value
 }
 
 // Flag returns the name of the command-line flag, without the leading dashes.
@@ -32,37 +34,41 @@ func (s Setting) Env() string {
 
 // Settings returns all settings, in the order of the help text.
 func Settings() []Setting {
-	d := Default()
 	return []Setting{
-		{"data", d.Data, "data `DIR`ectory; made when it is missing"},
-		{"store", d.Store, "`URL` of a PostgreSQL database to issue on, postgres://…; without it the store is in --data"},
-		{"listen", d.Listen, "`HOST:PORT` of the gateway; port 0 takes a free one"},
-		{"apply", d.Apply, "catalogue `FILE` to apply before the gateway opens"},
-		{"tls.cert", d.TLS.Cert, "PEM `FILE` of the certificate chain; with tls-key the gateway serves HTTPS"},
-		{"tls.key", d.TLS.Key, "PEM `FILE` of the certificate's private key"},
-		{"metrics.listen", d.Metrics.Listen, "`HOST:PORT` of the metrics for Prometheus, at /metrics; without it there are no metrics"},
-		{"log.level", d.Log.Level, "`LEVEL` from which to log: debug, info, warn or error"},
-		{"log.format", d.Log.Format, "`FORMAT` of the log on standard error: text or json"},
-		{"log.calls", d.Log.Calls, "`LEVEL` of the line of a call without an internal error: info, debug or off"},
-		{"issuing.queue", fmt.Sprint(d.Issuing.Queue), "`NUMBER` of requests that may wait; more are told to retry"},
-		{"issuing.batch", fmt.Sprint(d.Issuing.Batch), "`NUMBER` of requests in one commit, at most"},
-		{"issuing.committers", fmt.Sprint(d.Issuing.Committers), "`NUMBER` of batches in progress at the same time, on a database"},
-		{"request.timeout", d.Request.Timeout.String(), "`DURATION` that a caller waits for its outcome, 10ms to 1m"},
-		{"request.bytes", fmt.Sprint(d.Request.Bytes), "`BYTES` that a query or a body may have"},
-		{"request.memory", fmt.Sprint(d.Request.Memory), "`BYTES` of memory for connections and their requests; 0 is a quarter of the memory, at most 1 GiB"},
-		{"request.connections", fmt.Sprint(d.Request.Connections), "`NUMBER` of connections at the same time; 0 is as many as half of request.memory allows"},
-		{"request.rate", fmt.Sprint(d.Request.Rate), "`BYTES` per second at which a body must arrive"},
-		{"alipay.tolerance", d.Alipay.Tolerance.String(), "`DURATION` by which an Alipay timestamp may be off; 0 disables the check"},
-		{"top.tolerance", d.TOP.Tolerance.String(), "`DURATION` by which a TOP timestamp may be off; 0 disables the check"},
-		{"top.zones", d.TOP.Zones, "`ZONES` of a TOP timestamp, joined by commas: +08:00, UTC, local"},
-		{"top.business_code", fmt.Sprint(d.TOP.BusinessCode), "`CODE` of business errors on TOP: 50 or 15"},
-		{"top.batch", fmt.Sprint(d.TOP.Batch), "`NUMBER` of calls that one TOP batch may hold"},
-		{"oauth.consent_key_file", d.OAuth.ConsentKeyFile, "`FILE` with the key that a person must enter to consent; without it /authorize is off"},
-		{"oauth.code", d.OAuth.Code.String(), "`DURATION` that an authorization code is valid, 1s to 1h"},
-		{"oauth.access", d.OAuth.Access.String(), "`DURATION` that a session from OAuth is valid"},
-		{"oauth.refresh", d.OAuth.Refresh.String(), "`DURATION` that a refresh token from OAuth is valid"},
-		{"shutdown.drain", d.Shutdown.Drain.String(), "`DURATION` that calls are still taken after SIGTERM, while /readyz fails; 0 stops at once"},
-		{"shutdown.timeout", d.Shutdown.Timeout.String(), "`DURATION` that running calls have to finish when the process stops"},
+		{"data", "data", "data `DIR`ectory; made when it is missing", notEmpty},
+		{"store", "", "`URL` of a PostgreSQL database to issue on, postgres://…; without it the store is in --data", nil},
+		{"listen", "127.0.0.1:8080", "`HOST:PORT` of the gateway; port 0 takes a free one", address("127.0.0.1:8080")},
+		{"apply", "", "catalogue `FILE` to apply before the gateway opens", nil},
+		{"tls.cert", "", "PEM `FILE` of the certificate chain; with tls-key the gateway serves HTTPS", nil},
+		{"tls.key", "", "PEM `FILE` of the certificate's private key", nil},
+		{"metrics.listen", "", "`HOST:PORT` of the metrics for Prometheus, at /metrics; without it there are no metrics",
+			address("127.0.0.1:9090")},
+		{"log.level", "info", "`LEVEL` from which to log: debug, info, warn or error", oneOf("debug", "info", "warn", "error")},
+		{"log.format", "text", "`FORMAT` of the log on standard error: text or json", oneOf("text", "json")},
+		{"log.calls", "debug", "`LEVEL` of the line of a call without an internal error: info, debug or off", oneOf("debug", "info", "off")},
+		{"issuing.queue", "8192", "`NUMBER` of requests that may wait; more are told to retry", number(1, 1_000_000, "requests")},
+		{"issuing.batch", "1024", "`NUMBER` of requests in one commit, at most", number(1, 8192, "requests")},
+		{"issuing.committers", "2", "`NUMBER` of batches in progress at the same time, on a database", number(1, 64, "committers")},
+		{"request.timeout", "5s", "`DURATION` that a caller waits for its outcome, 10ms to 1m", duration(10*time.Millisecond, time.Minute)},
+		{"request.bytes", "1048576", "`BYTES` that a query or a body may have", number(1<<10, 64<<20, "bytes")},
+		{"request.memory", "0", "`BYTES` of memory for connections and their requests; 0 is a quarter of the memory, at most 1 GiB",
+			number(0, 1<<40, "bytes")},
+		{"request.connections", "0", "`NUMBER` of connections at the same time; 0 is as many as half of request.memory allows",
+			number(0, 1_000_000, "connections")},
+		{"request.rate", "8192", "`BYTES` per second at which a body must arrive", number(1, 1<<20, "bytes per second")},
+		{"alipay.tolerance", "0s", "`DURATION` by which an Alipay timestamp may be off; 0 disables the check", duration(0, day)},
+		{"top.tolerance", "10m0s", "`DURATION` by which a TOP timestamp may be off; 0 disables the check", duration(0, day)},
+		{"top.zones", "+08:00,UTC", "`ZONES` of a TOP timestamp, joined by commas: +08:00, UTC, local", zones},
+		{"top.business_code", "50", "`CODE` of business errors on TOP: 50 or 15", businessCode},
+		{"top.batch", "20", "`NUMBER` of calls that one TOP batch may hold", number(1, 1000, "calls")},
+		{"oauth.consent_key_file", "", "`FILE` with the key that a person must enter to consent; without it /authorize is off", nil},
+		{"oauth.code", "10m0s", "`DURATION` that an authorization code is valid, 1s to 1h", duration(time.Second, time.Hour)},
+		{"oauth.access", "24h0m0s", "`DURATION` that a session from OAuth is valid", duration(time.Minute, 3650*day)},
+		{"oauth.refresh", "720h0m0s", "`DURATION` that a refresh token from OAuth is valid", duration(time.Minute, 3650*day)},
+		{"shutdown.drain", "5s", "`DURATION` that calls are still taken after SIGTERM, while /readyz fails; 0 stops at once",
+			duration(0, 10*time.Minute)},
+		{"shutdown.timeout", "20s", "`DURATION` that running calls have to finish when the process stops",
+			duration(10*time.Millisecond, 10*time.Minute)},
 	}
 }
 
@@ -70,8 +76,8 @@ func Settings() []Setting {
 var paths = []string{"data", "apply", "tls.cert", "tls.key", "oauth.consent_key_file"}
 
 // variables returns the settings of faquan in the environment.
-func variables(environ []string) (map[string]any, error) {
-	values := map[string]any{}
+func variables(environ []string) (map[string]string, error) {
+	values := map[string]string{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		if !strings.HasPrefix(name, EnvPrefix) || name == FileVariable {
