@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"encoding/json"
@@ -97,12 +98,11 @@ func (c *caller) send(ctx context.Context, v *voucherSend) (*exchange, error) {
 		return nil, err
 	}
 	start := time.Now()
-	body, trace, err := c.post(ctx, form)
+	body, header, err := c.post(ctx, form)
 	if err != nil {
 		return nil, err
 	}
-	e.trace = trace
-	e.raw, e.took = string(body), time.Since(start)
+	e.raw, e.trace, e.took = string(body), header.Get("trace_id"), time.Since(start)
 	if c.gatewayKey == nil {
 		return e, readUnverified(body, &e.answer)
 	}
@@ -114,28 +114,30 @@ func (c *caller) send(ctx context.Context, v *voucherSend) (*exchange, error) {
 	return e, nil
 }
 
-func (c *caller) post(ctx context.Context, form string) (body []byte, trace string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint(), strings.NewReader(form))
+func (c *caller) post(ctx context.Context, form string) (body []byte, header http.Header, err error) {
+	return httpPost(ctx, c.client, c.endpoint(), "application/x-www-form-urlencoded;charset="+c.charset.String(), form, 16<<20)
+}
+
+// httpPost makes a call, and returns the body, of at most limit bytes, and the header of the answer. client may be nil.
+func httpPost(ctx context.Context, client *http.Client, url, contentType, body string, limit int64) ([]byte, http.Header, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded;charset="+c.charset.String())
-	client := c.client
-	if client == nil {
-		client = http.DefaultClient
-	}
-	resp, err := client.Do(req)
+	req.Header.Set("Content-Type", contentType)
+	resp, err := cmp.Or(client, http.DefaultClient).Do(req)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	if body, err = io.ReadAll(io.LimitReader(resp.Body, 16<<20)); err != nil {
-		return nil, "", err
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, limit))
+	if err != nil {
+		return nil, nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, "", fmt.Errorf("the gateway answered %s", resp.Status)
+		return nil, nil, fmt.Errorf("the gateway answered %s", resp.Status)
 	}
-	return body, resp.Header.Get("trace_id"), nil
+	return answer, resp.Header, nil
 }
 
 // readUnverified parses an answer without checking its signature.

@@ -183,24 +183,16 @@ func readText(file string) (string, error) {
 	return form.WithoutBOM(string(text)), err
 }
 
-func readPrivateKey(file string) (*rsa.PrivateKey, error) {
-	text, err := readText(file)
-	if err != nil {
-		return nil, err
-	}
-	key, err := wire.ParsePrivateKey(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return key, nil
-}
+func readPrivateKey(file string) (*rsa.PrivateKey, error) { return readKey(file, wire.ParsePrivateKey) }
 
-func readPublicKey(file string) (*rsa.PublicKey, error) {
+func readPublicKey(file string) (*rsa.PublicKey, error) { return readKey(file, wire.ParsePublicKey) }
+
+func readKey[K any](file string, parse func(string) (*K, error)) (*K, error) {
 	text, err := readText(file)
 	if err != nil {
 		return nil, err
 	}
-	key, err := wire.ParsePublicKey(text)
+	key, err := parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}

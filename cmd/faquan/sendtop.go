@@ -16,7 +16,7 @@ import (
 type topSend struct {
 	method, object, batch string
 	params                []string
-	signing               signOptions // only the flags of the secret are used
+	secret                secretFlags
 	signMethod, format    string
 	simplify              bool
 	caller                topCaller
@@ -25,8 +25,7 @@ type topSend struct {
 func (t *topSend) flags(f *pflag.FlagSet) {
 	f.StringVar(&t.method, "method", "", "`NAME` of the API; "+sendMethod+" when left out")
 	f.StringVar(&t.caller.appKey, "app-key", "", "top: the app's `KEY`")
-	f.StringVar(&t.signing.secret, "secret", "", "top: the app's secret; other users of the machine can see it, so prefer --secret-file")
-	f.StringVar(&t.signing.secretFile, "secret-file", "", "top: `FILE` with the app's secret")
+	t.secret.flags(f)
 	f.StringVar(&t.caller.session, "session", "", "top: session `KEY`, for APIs that need one")
 	f.StringVar(&t.object, "json", "", "top: the request object of the API, as `JSON`; - reads it from standard input")
 	f.StringArrayVar(&t.params, "param", nil, "top: a parameter, as `NAME=VALUE`; may be repeated")
@@ -40,13 +39,16 @@ func (t *topSend) run(cmd *cobra.Command) (err error) {
 	if t.caller.appKey == "" {
 		return usagef("the TOP gateway needs --app-key")
 	}
-	if t.caller.secret, err = t.signing.topSecret(); err != nil {
+	if t.caller.secret, err = t.secret.read(); err != nil {
 		return err
 	}
 	if t.caller.url, err = cmd.Flags().GetString("url"); err != nil {
 		return err
 	}
-	if err := t.shape(); err != nil {
+	if t.caller.signMethod, err = parseSignMethod(t.signMethod); err != nil {
+		return err
+	}
+	if t.caller.format, err = t.answerFormat(); err != nil {
 		return err
 	}
 	exchanges, err := t.exchange(cmd)
@@ -63,25 +65,18 @@ func (t *topSend) run(cmd *cobra.Command) (err error) {
 	return errors.Join(failed...)
 }
 
-// shape parses the flags for the signature and the format of the answer.
-func (t *topSend) shape() error {
-	var ok bool
-	if t.caller.signMethod, ok = wire.ParseSignMethod(t.signMethod); !ok {
-		return usagef("sign method %q is not md5, hmac or hmac-sha256", t.signMethod)
-	}
+func (t *topSend) answerFormat() (f wire.Format, err error) {
 	switch {
 	case t.format == "xml" && t.simplify:
-		return usagef("--simplify is for JSON")
+		return f, usagef("--simplify is for JSON")
 	case t.format == "xml":
-		t.caller.format = wire.XML
+		return wire.XML, nil
 	case t.format != "json":
-		return usagef("format %q is not json or xml", t.format)
+		return f, usagef("format %q is not json or xml", t.format)
 	case t.simplify:
-		t.caller.format = wire.SimplifiedJSON
-	default:
-		t.caller.format = wire.JSON
+		return wire.SimplifiedJSON, nil
 	}
-	return nil
+	return wire.JSON, nil
 }
 
 func (t *topSend) exchange(cmd *cobra.Command) ([]*topExchange, error) {

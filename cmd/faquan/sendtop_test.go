@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
 )
 
@@ -55,7 +56,7 @@ func topStub(t *testing.T) string {
 		return a
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc(topPath, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(top.Path, func(w http.ResponseWriter, r *http.Request) {
 		req, bad := wire.Parse(r, wire.Limits{})
 		if bad == nil {
 			_, bad = policy.Check(req)
@@ -66,7 +67,7 @@ func topStub(t *testing.T) string {
 		}
 		_ = wire.Send(w, r, answer(req))
 	})
-	mux.HandleFunc(topBatchPath, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(top.BatchPath, func(w http.ResponseWriter, r *http.Request) {
 		req, bad := wire.ParseBatch(r, wire.Limits{})
 		var items []wire.Item
 		if bad == nil {

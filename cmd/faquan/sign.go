@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/alipay"
@@ -19,8 +21,8 @@ import (
 
 // signOptions holds the flags of sign and verify-sign about the protocol and its key.
 type signOptions struct {
+	secretFlags
 	protocol, keyFile   string
-	secret, secretFile  string
 	signType, charset   string
 	body                string // top: of a call whose body is not a form
 	alipayKey, signFlag string // help texts, which differ between the two commands
@@ -30,24 +32,38 @@ func (s *signOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.protocol, "protocol", "alipay", "alipay or top")
 	f.StringVar(&s.keyFile, "key", "", "alipay: `FILE` with "+s.alipayKey+", PEM or bare base64")
-	f.StringVar(&s.secret, "secret", "", "top: the app's secret; other users of the machine can see it, so prefer --secret-file")
-	f.StringVar(&s.secretFile, "secret-file", "", "top: `FILE` with the app's secret")
+	s.secretFlags.flags(f)
 	f.StringVar(&s.signType, "sign-type", "", s.signFlag)
 	f.StringVar(&s.charset, "charset", wire.UTF8.String(), "alipay: utf-8, gbk, gb2312 or gb18030")
 }
 
 var errNoKey = usagef("alipay needs --key")
 
-// topSecret returns the secret of either flag.
-func (s *signOptions) topSecret() (string, error) {
-	if s.secretFile == "" {
-		if s.secret == "" {
-			return "", usagef("top needs --secret-file or --secret")
-		}
-		return s.secret, nil
+// secretFlags holds the flags of the secret of an app on TOP.
+type secretFlags struct{ secret, secretFile string }
+
+func (s *secretFlags) flags(f *pflag.FlagSet) {
+	f.StringVar(&s.secret, "secret", "", "top: the app's secret; other users of the machine can see it, so prefer --secret-file")
+	f.StringVar(&s.secretFile, "secret-file", "", "top: `FILE` with the app's secret")
+}
+
+func (s *secretFlags) read() (string, error) {
+	switch {
+	case s.secretFile != "":
+		text, err := readText(s.secretFile)
+		return strings.TrimSpace(text), err
+	case s.secret == "":
+		return "", usagef("top needs --secret-file or --secret")
 	}
-	text, err := readText(s.secretFile)
-	return strings.TrimSpace(text), err
+	return s.secret, nil
+}
+
+func parseSignMethod(name string) (topwire.SignMethod, error) {
+	m, ok := topwire.ParseSignMethod(name)
+	if !ok {
+		return "", usagef("sign method %q is not md5, hmac or hmac-sha256", name)
+	}
+	return m, nil
 }
 
 func newSign() *cobra.Command {
@@ -97,31 +113,23 @@ func parseParams(args []string) (map[string]string, error) {
 	return params, nil
 }
 
-// signResult is a request that was made.
-type signResult struct{ text, sign, form string }
-
 func (s *signOptions) sign(params map[string]string) (*signResult, error) {
 	now := time.Now().In(benefit.Shanghai).Format(benefit.WireTime)
 	switch s.protocol {
 	case "alipay":
-		return s.signAlipay(withDefaults(params, map[string]string{"timestamp": now, "version": "1.0", "format": "JSON"}))
+		all := map[string]string{"timestamp": now, "version": "1.0", "format": "JSON"}
+		maps.Copy(all, params)
+		return s.signAlipay(all)
 	case "top":
-		return s.signTOP(withDefaults(params, map[string]string{"timestamp": now, "v": "2.0", "format": "json"}))
+		all := map[string]string{"timestamp": now, "v": "2.0", "format": "json"}
+		maps.Copy(all, params)
+		return s.signTOP(all)
 	}
 	return nil, usagef("protocol %q is not alipay or top", s.protocol)
 }
 
-func withDefaults(params, defaults map[string]string) map[string]string {
-	all := maps.Clone(defaults)
-	maps.Copy(all, params)
-	return all
-}
-
 func (s *signOptions) signAlipay(params map[string]string) (*signResult, error) {
-	if s.signType == "" {
-		s.signType = string(wire.RSA2)
-	}
-	t, cs, err := parseSigning(s.signType, s.charset)
+	t, cs, err := parseSigning(cmp.Or(s.signType, string(wire.RSA2)), s.charset)
 	if err != nil {
 		return nil, err
 	}
@@ -158,11 +166,11 @@ func alipayRequest(form string) (*wire.Request, error) {
 }
 
 func (s *signOptions) signTOP(params map[string]string) (*signResult, error) {
-	m, ok := topwire.ParseSignMethod(s.signType)
-	if !ok {
-		return nil, usagef("sign method %q is not md5, hmac or hmac-sha256", s.signType)
+	m, err := parseSignMethod(s.signType)
+	if err != nil {
+		return nil, err
 	}
-	secret, err := s.topSecret()
+	secret, err := s.secretFlags.read()
 	if err != nil {
 		return nil, err
 	}
@@ -190,19 +198,18 @@ func topParams(form string) (map[string]string, error) {
 	return params, nil
 }
 
+// signResult is a request that was made.
+type signResult struct{ text, sign, form string }
+
 func (s *signResult) show(w io.Writer, what string) error {
-	var err error
-	switch what {
-	case "string":
-		_, err = fmt.Fprintln(w, s.text)
-	case "sign":
-		_, err = fmt.Fprintln(w, s.sign)
-	case "form":
-		_, err = fmt.Fprintln(w, s.form)
-	case "all":
-		_, err = fmt.Fprintf(w, "string to sign:\n%s\n\nsign:\n%s\n\nform:\n%s\n", s.text, s.sign, s.form)
-	default:
+	texts := map[string]string{
+		"string": s.text, "sign": s.sign, "form": s.form,
+		"all": fmt.Sprintf("string to sign:\n%s\n\nsign:\n%s\n\nform:\n%s", s.text, s.sign, s.form),
+	}
+	text, ok := texts[what]
+	if !ok {
 		return usagef("--print %q is not all, string, sign or form", what)
 	}
+	_, err := fmt.Fprintln(w, text)
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"faquan/internal/gateway/top"
 	"faquan/internal/gateway/top/wire"
 )
 
@@ -48,12 +49,6 @@ var topMethods = map[string]topMethod{
 	"taobao.user.seller.get": {},
 }
 
-// The paths of the TOP gateway.
-const (
-	topPath      = "/router/rest"
-	topBatchPath = "/router/batch"
-)
-
 // topCaller is an app that calls a TOP gateway, as the platform's SDKs do.
 type topCaller struct {
 	url        string // of the gateway, with or without its path
@@ -77,7 +72,7 @@ type topExchange struct {
 // endpoint returns the gateway's URL with the path of single calls, or of batches.
 func (c *topCaller) endpoint(path string) string {
 	url := strings.TrimSuffix(c.url, "/")
-	for _, known := range []string{topPath, topBatchPath} {
+	for _, known := range []string{top.Path, top.BatchPath} {
 		url = strings.TrimSuffix(url, known)
 	}
 	return url + path
@@ -93,12 +88,17 @@ func (c *topCaller) signed(method string, params map[string]string) *wire.Call {
 // send makes one call. An error means that there is no answer: the outcome is unknown.
 func (c *topCaller) send(ctx context.Context, method string, params map[string]string) (*topExchange, error) {
 	form := c.signed(method, params).Form(c.secret)
-	start := time.Now()
-	body, err := c.post(ctx, c.endpoint(topPath), "application/x-www-form-urlencoded;charset=UTF-8", form)
+	body, took, err := c.post(ctx, c.endpoint(top.Path), "application/x-www-form-urlencoded;charset=UTF-8", form)
 	if err != nil {
 		return nil, err
 	}
-	return c.read(method, params, body, time.Since(start))
+	return c.read(method, params, body, took)
+}
+
+func (c *topCaller) post(ctx context.Context, url, contentType, body string) (answer string, took time.Duration, err error) {
+	start := time.Now()
+	text, _, err := httpPost(ctx, c.client, url, contentType, body, 64<<20)
+	return string(text), time.Since(start), err
 }
 
 func (c *topCaller) read(method string, params map[string]string, body string, took time.Duration) (*topExchange, error) {
@@ -112,12 +112,10 @@ func (c *topCaller) read(method string, params map[string]string, body string, t
 // sendBatch makes several calls as one. Each item is the parameters of a call, its method among them.
 func (c *topCaller) sendBatch(ctx context.Context, items []map[string]string) ([]*topExchange, error) {
 	query, text := c.signed("", nil).Batch(c.secret, items)
-	start := time.Now()
-	body, err := c.post(ctx, c.endpoint(topBatchPath)+"?"+query, "text/plain;charset=UTF-8", text)
+	body, took, err := c.post(ctx, c.endpoint(top.BatchPath)+"?"+query, "text/plain;charset=UTF-8", text)
 	if err != nil {
 		return nil, err
 	}
-	took := time.Since(start)
 	answers := strings.Split(body, wire.Separator)
 	if len(answers) != len(items) {
 		e, err := c.read("", nil, body, took) // the batch as a whole may be refused
@@ -135,31 +133,6 @@ func (c *topCaller) sendBatch(ctx context.Context, items []map[string]string) ([
 		}
 	}
 	return all, nil
-}
-
-func (c *topCaller) post(ctx context.Context, url, contentType, body string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Content-Type", contentType)
-	client := c.client
-	if client == nil {
-		client = http.DefaultClient
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return "", err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("the gateway answered %s", resp.Status)
-	}
-	return string(text), nil
 }
 
 // failure returns the error of the answer; nil for a success.
@@ -197,24 +170,23 @@ func (e *topExchange) verdict() string {
 	return "success"
 }
 
-// topParamsOf returns the parameters of a call, from those given as text and the JSON of the method's object.
+// topParamsOf adds the JSON of the method's object, unless it is empty, to the parameters of a call.
 func topParamsOf(method string, params map[string]string, object string) (map[string]string, error) {
-	all := maps.Clone(params)
 	if object == "" {
-		return all, nil
+		return params, nil
 	}
 	m := topMethods[method]
 	if m.object == "" {
 		return nil, fmt.Errorf("the parameter of method %q that takes the JSON is not known; give it as --param NAME='{…}'", method)
 	}
-	if _, twice := all[m.object]; twice {
+	if _, twice := params[m.object]; twice {
 		return nil, fmt.Errorf("%s is given by --param and by --json", m.object)
 	}
 	if !json.Valid([]byte(object)) {
 		return nil, errors.New("--json is not valid JSON")
 	}
-	all[m.object] = object
-	return all, nil
+	params[m.object] = object
+	return params, nil
 }
 
 // readBatch reads the calls of a batch: a sequence of JSON objects, whose members are the parameters of a call, including

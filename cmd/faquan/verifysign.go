@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -35,10 +36,10 @@ in which the two differ. The exit code is 0 when the signature is right, else 1.
 			if err != nil {
 				return err
 			}
-			if theirs, err = textOrFile(theirs); err != nil {
+			if theirs, err = textOrFile(theirs, readTrimmed); err != nil {
 				return err
 			}
-			if s.body, err = wholeTextOrFile(s.body); err != nil {
+			if s.body, err = textOrFile(s.body, readWhole); err != nil {
 				return err
 			}
 			v, err := s.verify(form)
@@ -77,24 +78,24 @@ func readRequest(args []string, stdin io.Reader) (string, error) {
 	return text, nil
 }
 
-// textOrFile reads @FILE, without the line end that editors add.
-func textOrFile(text string) (string, error) {
-	file, isFile := strings.CutPrefix(text, "@")
-	if !isFile {
-		return text, nil
+// textOrFile returns a text, or for @FILE what read returns of the file.
+func textOrFile(text string, read func(file string) (string, error)) (string, error) {
+	if file, isFile := strings.CutPrefix(text, "@"); isFile {
+		return read(file)
 	}
+	return text, nil
+}
+
+// readTrimmed reads a file without the line end that editors add.
+func readTrimmed(file string) (string, error) {
 	text, err := readText(file)
 	return strings.TrimRight(text, "\r\n"), err
 }
 
-// wholeTextOrFile reads @FILE unchanged: line ends of a body are signed.
-func wholeTextOrFile(text string) (string, error) {
-	file, isFile := strings.CutPrefix(text, "@")
-	if !isFile {
-		return text, nil
-	}
-	all, err := os.ReadFile(file)
-	return string(all), err
+// readWhole reads a file unchanged: line ends of a body are signed.
+func readWhole(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	return string(text), err
 }
 
 // verdict is the result of a check of a signature, of either protocol.
@@ -147,7 +148,7 @@ func (s *signOptions) verifyAlipay(form string) (*verdict, error) {
 }
 
 func (s *signOptions) verifyTOP(form string) (*verdict, error) {
-	secret, err := s.topSecret()
+	secret, err := s.secretFlags.read()
 	if err != nil {
 		return nil, err
 	}
@@ -155,13 +156,9 @@ func (s *signOptions) verifyTOP(form string) (*verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := params["sign_method"]
-	if s.signType != "" {
-		name = s.signType
-	}
-	m, ok := topwire.ParseSignMethod(name)
-	if !ok {
-		return nil, usagef("sign method %q is not md5, hmac or hmac-sha256", name)
+	m, err := parseSignMethod(cmp.Or(s.signType, params["sign_method"]))
+	if err != nil {
+		return nil, err
 	}
 	req := topwire.NewRequest(params, s.body)
 	found := req.Verify(secret, m)
@@ -193,8 +190,9 @@ func (v *verdict) show(w io.Writer, theirs string) error {
 		fmt.Fprintln(w, printable(v.reason))
 	}
 	if theirs != "" {
+		const end = "(the end)"
 		if d, differ := wire.Compare(v.expected, theirs); differ {
-			fmt.Fprintf(w, "the strings differ from byte %d on:\n  gateway: %s\n  caller:  %s\n", d.Offset, oneLine(orEnd(d.Ours)), oneLine(orEnd(d.Theirs)))
+			fmt.Fprintf(w, "the strings differ from byte %d on:\n  gateway: %s\n  caller:  %s\n", d.Offset, oneLine(cmp.Or(d.Ours, end)), oneLine(cmp.Or(d.Theirs, end)))
 		} else {
 			fmt.Fprintln(w, "the strings are the same: if the signature does not match, the key is a different one")
 		}
@@ -203,11 +201,4 @@ func (v *verdict) show(w io.Writer, theirs string) error {
 		return errBadSignature
 	}
 	return nil
-}
-
-func orEnd(text string) string {
-	if text == "" {
-		return "(the end)"
-	}
-	return text
 }
