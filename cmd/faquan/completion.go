@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"maps"
 	"os"
@@ -45,42 +46,15 @@ var flagValues = map[string][]string{
 	"serve log-calls":       {"info", "debug", "off"},
 }
 
-// names selects the names of a catalogue that are values of a flag.
-type names struct {
-	Merchants []named
-	Apps      []named
-	Templates []named
-	Scenes    []named
-}
-
-type named struct {
-	Name       string
-	AppID      string `yaml:"app_id"`
-	AppKey     string `yaml:"app_key"`
-	TemplateID string `yaml:"template_id"`
-	SceneCode  string `yaml:"scene_code"`
-}
-
-// flagNames are the names that are values of a flag, by the flag alone or by command and flag.
-var flagNames = map[string]func(*names) []string{
-	"merchant":      func(n *names) []string { return each(n.Merchants, func(m named) string { return m.Name }) },
-	"app":           func(n *names) []string { return each(n.Apps, func(a named) string { return a.Name }) },
-	"app-id":        func(n *names) []string { return each(n.Apps, func(a named) string { return a.AppID }) },
-	"app-key":       func(n *names) []string { return each(n.Apps, func(a named) string { return a.AppKey }) },
-	"scene":         func(n *names) []string { return each(n.Scenes, func(s named) string { return s.SceneCode }) },
-	"template":      func(n *names) []string { return each(n.Templates, func(t named) string { return t.Name }) },
-	"send template": func(n *names) []string { return each(n.Templates, func(t named) string { return t.TemplateID }) },
-}
-
-// each returns the non-empty texts of the elements.
-func each(all []named, text func(named) string) []string {
-	var texts []string
-	for _, n := range all {
-		if t := text(n); t != "" {
-			texts = append(texts, t)
-		}
-	}
-	return texts
+// flagNames are where a catalogue has the names that are values of a flag, by the flag alone or by command and flag.
+var flagNames = map[string]struct{ list, field string }{
+	"merchant":      {"merchants", "name"},
+	"app":           {"apps", "name"},
+	"app-id":        {"apps", "app_id"},
+	"app-key":       {"apps", "app_key"},
+	"scene":         {"scenes", "scene_code"},
+	"template":      {"templates", "name"},
+	"send template": {"templates", "template_id"},
 }
 
 // completeValues lets shells complete the values of the flags of cmd and of all commands below it.
@@ -94,26 +68,23 @@ func completeValues(cmd *cobra.Command) {
 			_ = cmd.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 			return
 		}
-		pick := flagNames[key]
-		if pick == nil {
-			pick = flagNames[f.Name]
+		names, ok := flagNames[key]
+		if !ok {
+			names, ok = flagNames[f.Name]
 		}
-		if pick != nil {
+		if ok {
 			_ = cmd.RegisterFlagCompletionFunc(f.Name,
 				func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-					return pick(catalogueNames(cmd)), cobra.ShellCompDirectiveNoFileComp
+					return catalogueNames(cmd, names.list, names.field), cobra.ShellCompDirectiveNoFileComp
 				})
 		}
 	})
 }
 
-// catalogueNames returns the names in the catalogue of the place that the command's flags, or the environment, name. It
-// returns none when no process serves that directory: a key press must not open a store.
-func catalogueNames(cmd *cobra.Command) *names {
-	at := location{dir: "data", store: os.Getenv("FAQUAN_STORE")}
-	if dir := os.Getenv("FAQUAN_DATA"); dir != "" {
-		at.dir = dir
-	}
+// catalogueNames returns the values of a field in a list of the catalogue, whose place the command's flags, or the
+// environment, name. It returns none when no process serves that place: a key press must not open a store.
+func catalogueNames(cmd *cobra.Command, list, field string) (names []string) {
+	at := location{dir: cmp.Or(os.Getenv("FAQUAN_DATA"), "data"), store: os.Getenv("FAQUAN_STORE")}
 	for flag, value := range map[string]*string{"data": &at.dir, "store": &at.store} {
 		if f := cmd.Flags().Lookup(flag); f != nil && f.Changed {
 			*value = f.Value.String()
@@ -122,12 +93,21 @@ func catalogueNames(cmd *cobra.Command) *names {
 	ctx, cancel := context.WithTimeout(context.Background(), completionTime)
 	defer cancel()
 	var text bytes.Buffer
-	found := new(names)
+	var catalogue map[string]yaml.Node
 	p, err := servedBy(at)
-	if err != nil || p.Export(ctx, &text, false) != nil || yaml.Unmarshal(text.Bytes(), found) != nil {
-		return new(names)
+	if err != nil || p.Export(ctx, &text, false) != nil || yaml.Unmarshal(text.Bytes(), &catalogue) != nil {
+		return nil
 	}
-	return found
+	var entities []map[string]yaml.Node
+	if node := catalogue[list]; node.Decode(&entities) != nil {
+		return nil
+	}
+	for _, e := range entities {
+		if value := e[field].Value; value != "" {
+			names = append(names, value)
+		}
+	}
+	return names
 }
 
 // servedBy returns a process of this machine that serves the place.
