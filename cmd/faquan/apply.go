@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -9,22 +10,31 @@ import (
 	"faquan/internal/control"
 )
 
-// fileFlag adds -f to a command that takes a catalogue file.
-func fileFlag(cmd *cobra.Command, file *string) {
-	cmd.Flags().StringVarP(file, "file", "f", "", "catalogue `FILE`, - for standard input")
-	_ = cmd.MarkFlagRequired("file")
-	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
+// documentFlags are the flags of a command that plans a catalogue file.
+type documentFlags struct {
+	file     string
+	uncapped bool
 }
 
-// uncappedFlag adds --allow-uncapped to a command that plans a catalogue file.
-func uncappedFlag(cmd *cobra.Command, allow *bool) {
-	cmd.Flags().BoolVar(allow, "allow-uncapped", false, "allow the file to remove caps and limits of templates that are not drafts")
+func (f *documentFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.file, "file", "f", "", "catalogue `FILE`, - for standard input")
+	_ = cmd.MarkFlagRequired("file")
+	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
+	cmd.Flags().BoolVar(&f.uncapped, "allow-uncapped", false,
+		"allow the file to remove caps and limits of templates that are not drafts")
+}
+
+func (f *documentFlags) read(stdin io.Reader) (*control.Document, error) {
+	doc, err := control.ReadDocument(f.file, stdin)
+	if err == nil {
+		doc.AllowUncapped = f.uncapped
+	}
+	return doc, err
 }
 
 func newApply() *cobra.Command {
 	var at location
-	var file string
-	var uncapped bool
+	var f documentFlags
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Apply a catalogue file: merchants, apps, users, templates, activities",
@@ -44,26 +54,23 @@ A file that removes a cap or a limit of a template that is not a draft, which is
   faquan apply -f catalog.yaml --data /etc/faquan --store postgres://faquan@db:5432/faquan`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			doc, err := control.ReadDocument(file, cmd.InOrStdin())
+			doc, err := f.read(cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			doc.AllowUncapped = uncapped
 			at.document = doc
 			return showPlan(cmd, at, doc, control.Apply)
 		},
 	}
 	locationFlags(cmd, &at)
 	clockFlag(cmd, &at.acceptClock)
-	fileFlag(cmd, &file)
-	uncappedFlag(cmd, &uncapped)
+	f.add(cmd)
 	return cmd
 }
 
 func newDiff() *cobra.Command {
 	var at location
-	var file string
-	var uncapped bool
+	var f documentFlags
 	cmd := &cobra.Command{
 		Use:   "diff -f FILE",
 		Short: "Show what applying a catalogue file would change",
@@ -72,11 +79,10 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 		Example: `  faquan diff -f catalog.yaml --data ./data`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			doc, err := control.ReadDocument(file, cmd.InOrStdin())
+			doc, err := f.read(cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			doc.AllowUncapped = uncapped
 			if err := at.mustExist(); err != nil {
 				return err
 			}
@@ -85,8 +91,7 @@ A file that apply would refuse is refused here too, for the same reasons.`,
 	}
 	locationFlags(cmd, &at)
 	clockFlag(cmd, &at.acceptClock)
-	fileFlag(cmd, &file)
-	uncappedFlag(cmd, &uncapped)
+	f.add(cmd)
 	return cmd
 }
 

@@ -49,10 +49,7 @@ people are masked unless --unmasked. The exit code is 0 when something would be 
 			if err != nil {
 				return err
 			}
-			if err := at.mustExist(); err != nil {
-				return err
-			}
-			return openPlatform(cmd.Context(), at, func(p control.Platform) error { return q.ask(cmd, p, question) })
+			return openExisting(cmd.Context(), at, func(p control.Platform) error { return q.ask(cmd, p, question) })
 		},
 	}
 	locationFlags(cmd, &at)

@@ -20,10 +20,7 @@ file keeps those that exist; applied elsewhere, they are missing.`,
   faquan export --data ./data --secrets > complete.yaml    # keep it as safe as the secrets in it`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := at.mustExist(); err != nil {
-				return err
-			}
-			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
+			return openExisting(cmd.Context(), at, func(p control.Platform) error {
 				return p.Export(cmd.Context(), cmd.OutOrStdout(), secrets)
 			})
 		},

@@ -124,10 +124,7 @@ most SDKs and consoles take.`,
 			if format != "pem" && format != "base64" && format != "both" {
 				return usagef("format %q is not pem, base64 or both", format)
 			}
-			if err := at.mustExist(); err != nil {
-				return err
-			}
-			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
+			return openExisting(cmd.Context(), at, func(p control.Platform) error {
 				key, err := control.PublicKey.On(cmd.Context(), p, control.None{})
 				if err != nil {
 					return err

@@ -66,10 +66,16 @@ func (at location) mustExist() error {
 	if at.store != "" {
 		return nil
 	}
-	return mustExist(at.dir)
+	return embedded.CheckExists(at.dir)
 }
 
-func mustExist(dir string) error { return embedded.CheckExists(dir) }
+// openExisting is openPlatform for a place that must exist.
+func openExisting(ctx context.Context, at location, fn func(control.Platform) error) error {
+	if err := at.mustExist(); err != nil {
+		return err
+	}
+	return openPlatform(ctx, at, fn)
+}
 
 // lockedWait is how long a command waits for a process that has locked the directory and has no socket: it is starting,
 // or about to end.

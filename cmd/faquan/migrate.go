@@ -19,6 +19,7 @@ import (
 	"faquan/internal/datadir"
 	"faquan/internal/migrate"
 	"faquan/internal/seal"
+	"faquan/internal/store/embedded"
 	"faquan/internal/store/postgres"
 	"faquan/internal/vfs"
 )
@@ -50,7 +51,7 @@ sealed under it: every process needs a copy in its own --data.`,
 			}
 			from, err := datadir.Find(from)
 			if err == nil {
-				err = mustExist(from)
+				err = embedded.CheckExists(from)
 			}
 			if err != nil {
 				return err

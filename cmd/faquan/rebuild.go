@@ -28,7 +28,7 @@ Use it when the audit found the view wrong. A view that is missing or unusable i
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := datadir.Find(dir)
 			if err == nil {
-				err = mustExist(dir)
+				err = embedded.CheckExists(dir)
 			}
 			if err == nil {
 				_, err = datadir.Check(dir)

@@ -51,10 +51,7 @@ also creates a refresh token, with which the app gets the next session by itself
   faquan session new --app shop --refresh 720h`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := at.mustExist(); err != nil {
-				return err
-			}
-			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
+			return openExisting(cmd.Context(), at, func(p control.Platform) error {
 				g, err := control.NewSession.On(cmd.Context(), p, o)
 				if err != nil {
 					return err
@@ -102,10 +99,7 @@ and when they expire, at +08:00. Keys are not shown. --all also lists those that
 		Example: `  faquan session list --app shop --all`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := at.mustExist(); err != nil {
-				return err
-			}
-			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
+			return openExisting(cmd.Context(), at, func(p control.Platform) error {
 				all, err := control.ListSessions.On(cmd.Context(), p, f)
 				if err != nil {
 					return err
@@ -155,10 +149,7 @@ standard input, where other users of the machine cannot see it in the list of pr
 			if err != nil {
 				return err
 			}
-			if err := at.mustExist(); err != nil {
-				return err
-			}
-			return openPlatform(cmd.Context(), at, func(p control.Platform) error {
+			return openExisting(cmd.Context(), at, func(p control.Platform) error {
 				return revoke(cmd.Context(), cmd.OutOrStdout(), p, name)
 			})
 		},
