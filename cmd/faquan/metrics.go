@@ -14,7 +14,7 @@ import (
 	"faquan/internal/metrics"
 )
 
-// metricsServer measures a server and serves the metrics on an address of its own. A nil one does neither.
+// metricsServer measures a server and serves the metrics on an address of its own. The zero value does neither.
 type metricsServer struct {
 	*metrics.Metrics
 	listener net.Listener
@@ -27,23 +27,23 @@ var metricsLimits = gateway.ServerLimits{
 	HeaderBytes: 8 << 10, Connections: 16, Memory: 1 << 20,
 }
 
-// listenMetrics listens on the address of the metrics; nil without one. It changes nothing else, and serves nothing yet.
-func listenMetrics(address, store string, log *slog.Logger) (*metricsServer, error) {
+// listenMetrics listens on the address of the metrics, if there is one. It changes nothing else, and serves nothing yet.
+func listenMetrics(address, store string, log *slog.Logger) (m metricsServer, err error) {
 	if address == "" {
-		return nil, nil
+		return m, nil
 	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("metrics.listen: %w", err)
+	if m.listener, err = net.Listen("tcp", address); err != nil {
+		return m, fmt.Errorf("metrics.listen: %w", err)
 	}
 	kind := "embedded"
 	if store != "" {
 		kind = "postgres"
 	}
-	m := metrics.New(metrics.Options{Version: version(), Store: kind, Methods: map[string][]string{
+	m.Metrics = metrics.New(metrics.Options{Version: version(), Store: kind, Methods: map[string][]string{
 		"alipay": alipay.Methods(), "top": top.Methods(), "oauth": {oauth.TokenPath},
 	}})
-	return &metricsServer{Metrics: m, listener: l, http: gateway.NewServer(m.Handler(log), metricsLimits, log)}, nil
+	m.http = gateway.NewServer(m.Handler(log), metricsLimits, log)
+	return m, nil
 }
 
 // url returns the URL of the metrics.
@@ -51,23 +51,15 @@ func (m *metricsServer) url() string { return "http://" + m.listener.Addr().Stri
 
 // close releases the address.
 func (m *metricsServer) close() error {
-	if m == nil {
+	if m.listener == nil {
 		return nil
 	}
 	return m.listener.Close() //guard:TestMetricsAddressInUse
 }
 
-// metrics returns the metrics, or nil.
-func (m *metricsServer) metrics() *metrics.Metrics {
-	if m == nil {
-		return nil
-	}
-	return m.Metrics
-}
-
 // observe returns the function that observes each call, or nil.
 func (m *metricsServer) observe() func(*gateway.Record) {
-	if m == nil {
+	if m.Metrics == nil {
 		return nil
 	}
 	return m.Call
@@ -75,8 +67,8 @@ func (m *metricsServer) observe() func(*gateway.Record) {
 
 // serveMetrics serves the metrics of the server, if there are any.
 func (s *server) serveMetrics(maxWaiting int) {
-	m := s.metrics
-	if m == nil {
+	m := &s.metrics
+	if m.Metrics == nil {
 		return
 	}
 	sources := metrics.Sources{

@@ -257,7 +257,7 @@ func TestMetricsAddressInUse(t *testing.T) {
 func TestMetricsAreOff(t *testing.T) {
 	s := testServer(t, t.TempDir(), nil)
 	defer s.stop()
-	if s.metrics != nil {
+	if s.metrics.Metrics != nil {
 		t.Error("something is measured")
 	}
 	if status, _ := get(t, s.url+"/metrics"); status != http.StatusNotFound {

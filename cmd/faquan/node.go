@@ -70,11 +70,7 @@ func openNode(ctx context.Context, at location, o nodeOptions) (_ *node, err err
 	if err := n.open(ctx, o); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, n.store.Close())
-		}
-	}()
+	defer undo(&err, n.store.Close)
 	if err = n.openBox(ctx); err != nil {
 		return nil, err
 	}

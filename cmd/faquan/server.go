@@ -33,7 +33,7 @@ type server struct {
 	public     *gateway.Server
 	limits     gateway.ServerLimits // of public
 	socket     *http.Server         // nil on a database whose processes cannot be asked
-	metrics    *metricsServer       // nil without metrics
+	metrics    metricsServer
 	background background
 	// How long calls are served after a signal, and how long running ones may take after that.
 	drain, timeout time.Duration
@@ -68,31 +68,19 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 	if err = s.listen(c); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.public.Close())
-		}
-	}()
+	defer undo(&err, s.public.Close)
 	if s.metrics, err = listenMetrics(c.Metrics.Listen, c.Store, o.log); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.metrics.close())
-		}
-	}()
+	defer undo(&err, s.metrics.close)
 	s.node, err = openNode(ctx, location{dir: c.Data, store: c.Store, acceptClock: o.acceptClock, document: doc}, nodeOptions{
 		queue: c.Issuing.Queue, batch: c.Issuing.Batch, committers: c.Issuing.Committers,
-		segmentBytes: o.segmentBytes, log: o.log, metrics: s.metrics.metrics(),
+		segmentBytes: o.segmentBytes, log: o.log, metrics: s.metrics.Metrics,
 	})
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.node.close())
-		}
-	}()
+	defer undo(&err, s.node.close)
 	facts := s.node.facts() // of the store at the start
 	s.service = s.node.service()
 	if err = s.open(ctx, c, doc); err != nil {
@@ -100,6 +88,13 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 	}
 	s.log.Info("faquan serves", append([]any{"url", s.url, "data", s.node.at.dir, "version", version(), "pid", os.Getpid()}, facts...)...)
 	return s, nil
+}
+
+// undo closes what a start has opened if the start fails with *err.
+func undo(err *error, close func() error) {
+	if *err != nil {
+		*err = errors.Join(*err, close())
+	}
 }
 
 // listen listens on the address of the gateways. Until open has installed the gateways, every call is answered that the
@@ -341,7 +336,7 @@ func (s *server) listeners() []listener {
 	if s.socket != nil {
 		all = append(all, s.socket)
 	}
-	if s.metrics != nil {
+	if s.metrics.http != nil {
 		all = append(all, s.metrics.http)
 	}
 	return all
