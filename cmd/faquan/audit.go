@@ -76,27 +76,21 @@ with --head, a later audit shows that nothing was cut off since.`,
 	return cmd
 }
 
-func parseHeads(texts []string) (all []journal.Head, err error) {
-	for _, text := range texts {
-		head, err := parseHead(text)
-		if err != nil {
-			return nil, err
+// parseHeads parses texts RECORD:HASH.
+func parseHeads(texts []string) ([]journal.Head, error) {
+	heads := make([]journal.Head, len(texts))
+	for k, text := range texts {
+		h := &heads[k]
+		seq, hash, _ := strings.Cut(text, ":")
+		var err error
+		h.Seq, err = strconv.ParseUint(seq, 10, 64)
+		sum, hexErr := hex.DecodeString(hash)
+		if err != nil || hexErr != nil || len(sum) != len(h.Hash) {
+			return nil, fmt.Errorf("--head %q is not RECORD:HASH, a number and %d hex digits", text, 2*len(h.Hash))
 		}
-		all = append(all, head)
+		copy(h.Hash[:], sum)
 	}
-	return all, nil
-}
-
-// parseHead parses RECORD:HASH.
-func parseHead(text string) (h journal.Head, err error) {
-	seq, hash, _ := strings.Cut(text, ":")
-	h.Seq, err = strconv.ParseUint(seq, 10, 64)
-	sum, hexErr := hex.DecodeString(hash)
-	if err != nil || hexErr != nil || len(sum) != len(h.Hash) {
-		return h, fmt.Errorf("--head %q is not RECORD:HASH, a number and %d hex digits", text, 2*len(h.Hash))
-	}
-	copy(h.Hash[:], sum)
-	return h, nil
+	return heads, nil
 }
 
 // auditLocation audits a data directory or a database. A database is opened beside the processes that serve it, and without

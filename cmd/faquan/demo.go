@@ -148,21 +148,21 @@ func (d *demo) start(ctx context.Context) error {
 	if d.server, err = startServer(ctx, &c, serverOptions{log: log, document: doc}); err != nil {
 		return err
 	}
-	return d.configureGateway(ctx)
+	if err := d.configureGateway(ctx); err != nil {
+		return errors.Join(err, d.server.stop())
+	}
+	return nil
 }
 
 // configureGateway gives the platform's public key to the caller.
 func (d *demo) configureGateway(ctx context.Context) error {
 	key, err := control.PublicKey.On(ctx, d.server.service, control.None{})
 	if err != nil {
-		return errors.Join(err, d.server.stop())
+		return err
 	}
 	d.app.url, d.app.gatewayKey, d.top.url = d.server.url, key, d.server.url
 	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER(key)})
-	if err := os.WriteFile(d.file("gateway_public.pem"), public, 0o600); err != nil {
-		return errors.Join(err, d.server.stop())
-	}
-	return nil
+	return os.WriteFile(d.file("gateway_public.pem"), public, 0o600)
 }
 
 func (d *demo) file(name string) string { return filepath.Join(d.dir, name) }

@@ -112,27 +112,22 @@ func finderOf(p control.Platform) finder {
 
 // refusedBy returns the finder of refusals: the process that serves the directory, or those of this machine on the
 // database. It prints how many are asked, because other machines may have more.
-func refusedBy(note io.Writer, at location) (finder, error) {
-	var (
-		one *control.Client
-		all control.Processes
-		err error
-	)
+func refusedBy(note io.Writer, at location) (find finder, err error) {
 	if at.store == "" {
+		var one *control.Client
 		one, err = control.Dial(at.dir)
+		find = finderOf(one)
 	} else {
-		all, err = control.DialShared(at.dir)
+		var all control.Processes
+		if all, err = control.DialShared(at.dir); err == nil {
+			fmt.Fprintf(note, "asking %d processes, those on this machine with --data %s\n", len(all), at.dir)
+		}
+		find = all.Find
 	}
-	switch {
-	case errors.Is(err, control.ErrNotServed):
-		return nil, fmt.Errorf("only the process that refused a request remembers it: %w", err)
-	case err != nil:
-		return nil, err
-	case at.store == "":
-		return finderOf(one), nil
+	if errors.Is(err, control.ErrNotServed) {
+		err = fmt.Errorf("only the process that refused a request remembers it: %w", err)
 	}
-	fmt.Fprintf(note, "asking %d processes, those on this machine with --data %s\n", len(all), at.dir)
-	return all.Find, nil
+	return find, err
 }
 
 // explainRefusals searches the refusals: with --refusals, or when nothing that was issued is found.
@@ -158,23 +153,19 @@ func explain(ctx context.Context, w io.Writer, find finder, s *control.Search, a
 	if len(found) == 0 && err != nil {
 		return err
 	}
-	return errors.Join(err, showFound(w, found, s, asJSON))
-}
-
-func showFound(w io.Writer, found []*control.Decision, s *control.Search, asJSON bool) error {
 	if asJSON {
-		return writeJSON(w, found)
+		return errors.Join(err, writeJSON(w, found))
 	}
 	for k, decision := range found {
 		if k > 0 {
 			fmt.Fprintln(w)
 		}
-		if err := showDecision(w, decision); err != nil {
-			return err
+		if showErr := showDecision(w, decision); showErr != nil {
+			return errors.Join(err, showErr)
 		}
 	}
 	if len(found) == s.Limit {
 		fmt.Fprintf(w, "\n%d are shown; there may be more (--limit)\n", s.Limit)
 	}
-	return nil
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -59,14 +60,12 @@ func unprintable(r rune) bool {
 func printableJSON(text []byte) []byte {
 	var b []byte
 	for _, r := range string(text) {
-		switch {
-		case !unprintable(r):
+		if !unprintable(r) {
 			b = utf8.AppendRune(b, r)
-		case r > 0xFFFF:
-			r -= 0x10000
-			b = fmt.Appendf(b, `\u%04x\u%04x`, 0xD800+r>>10, 0xDC00+r&0x3FF)
-		default:
-			b = fmt.Appendf(b, `\u%04x`, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			b = fmt.Appendf(b, `\u%04x`, unit)
 		}
 	}
 	return b

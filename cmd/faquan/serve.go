@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -60,7 +59,11 @@ directory. Unknown keys and unknown FAQUAN_ variables are refused.`,
 		if err != nil {
 			return err
 		}
-		return serve(cmd.Context(), c, serverOptions{log: log, acceptClock: acceptClock})
+		s, err := startServer(cmd.Context(), c, serverOptions{log: log, acceptClock: acceptClock})
+		if err != nil {
+			return err
+		}
+		return s.wait(cmd.Context())
 	}
 	return cmd
 }
@@ -74,13 +77,4 @@ func givenSettings(flags *pflag.FlagSet) map[string]string {
 		}
 	}
 	return given
-}
-
-// serve runs a server until ctx ends or the store fails.
-func serve(ctx context.Context, c *config.Config, o serverOptions) error {
-	s, err := startServer(ctx, c, o)
-	if err != nil {
-		return err
-	}
-	return s.wait(ctx)
 }
