@@ -29,46 +29,54 @@ type gateways struct {
 	alipay   *alipay.Handler
 	top      *top.Handler
 	oauth    *oauth.Handler
-	log      *slog.Logger
-	observe  func(*gateway.Record) // each call, for metrics; may be nil
 }
 
-// newGateways returns the gateways on a desk. The platform's key must exist.
-func newGateways(ctx context.Context, c *config.Config, service *control.Service, observe func(*gateway.Record), log *slog.Logger) (*gateways, error) {
-	g := &gateways{service: service, log: log, observe: observe}
-	g.sessions = gateway.NewSessions(g.session, 0)
+// newGateways returns the gateways on a desk. The platform's key must exist. observe, for metrics, may be nil.
+func newGateways(
+	ctx context.Context, c *config.Config, service *control.Service, observe func(*gateway.Record), log *slog.Logger,
+) (*gateways, error) {
+	issuer := service.Issuer
+	g := &gateways{service: service}
 	signer, err := g.signer(ctx)
 	if err != nil {
 		return nil, err
 	}
-	apps := gateway.NewApps(service.Issuer.Catalogue, log).WithSecrets(func(a *benefit.App) (string, error) {
+	consent, err := consentKey(c.OAuth.ConsentKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	zones, err := c.TOP.Locations()
+	if err != nil {
+		return nil, err
+	}
+	tolerance := c.TOP.Tolerance
+	if tolerance == 0 {
+		tolerance = -1 // for the gateway, 0 is the default
+	}
+	apps := gateway.NewApps(issuer.Catalogue, log).WithSecrets(func(a *benefit.App) (string, error) {
 		return catalog.AppSecret(a, service.Box)
 	})
+	g.sessions = gateway.NewSessions(g.session, 0)
 	service.Refusals = gateway.NewRefusals()
+	calls := levelOfCalls(c.Log.Calls)
 	g.alipay = alipay.New(alipay.Options{
-		Issuer: service.Issuer, Apps: apps, Sessions: g.sessions, Signer: signer, Refusals: service.Refusals,
+		Issuer: issuer, Apps: apps, Sessions: g.sessions, Signer: signer, Refusals: service.Refusals,
 		MaxBytes: c.Request.Bytes, Tolerance: c.Alipay.Tolerance, Deadline: c.Request.Timeout,
-		Log: log, Calls: levelOfCalls(c.Log.Calls), Observe: g.observe,
+		Log: log, Calls: calls, Observe: observe,
 	})
-	if g.oauth, err = g.newOAuth(c, apps); err != nil {
-		return nil, err
-	}
-	g.top, err = g.newTOP(c, apps)
-	return g, err
-}
-
-func (g *gateways) newOAuth(c *config.Config, apps *gateway.Apps) (*oauth.Handler, error) {
-	o := oauth.Options{Apps: apps, Deadline: c.Request.Timeout, Log: g.log, Observe: g.observe}
-	o.Service = session.NewService(session.Options{
-		Change: g.service.Issuer.Change, Read: g.service.Store.Read, Session: g.session, Box: g.service.Box,
-		Forget:    g.sessions.Forget,
-		Lifetimes: session.Lifetimes{Code: c.OAuth.Code, Access: c.OAuth.Access, Refresh: c.OAuth.Refresh},
+	g.oauth = oauth.New(oauth.Options{
+		Apps: apps, ConsentKey: consent, Deadline: c.Request.Timeout, Log: log, Observe: observe,
+		Service: session.NewService(session.Options{
+			Change: issuer.Change, Read: service.Store.Read, Session: g.session, Box: service.Box, Forget: g.sessions.Forget,
+			Lifetimes: session.Lifetimes{Code: c.OAuth.Code, Access: c.OAuth.Access, Refresh: c.OAuth.Refresh},
+		}),
 	})
-	var err error
-	if o.ConsentKey, err = consentKey(c.OAuth.ConsentKeyFile); err != nil {
-		return nil, err
-	}
-	return oauth.New(o), nil
+	g.top = top.New(top.Options{
+		Issuer: issuer, Apps: apps, Sessions: g.sessions, Tokens: g.oauth, Finder: service.Store, Refusals: service.Refusals,
+		Limits: topwire.Limits{Bytes: c.Request.Bytes}, Tolerance: tolerance, Zones: zones, BatchItems: c.TOP.Batch,
+		BusinessCode: c.TOP.BusinessCode, Deadline: c.Request.Timeout, Log: log, Calls: calls, Observe: observe,
+	})
+	return g, nil
 }
 
 // consentKey reads the key that a person must enter to consent; "" without a file.
@@ -85,24 +93,6 @@ func consentKey(file string) (string, error) {
 		return "", fmt.Errorf("oauth.consent_key_file: the key in %s has fewer than %d characters", file, oauth.MinConsentKey)
 	}
 	return key, nil
-}
-
-func (g *gateways) newTOP(c *config.Config, apps *gateway.Apps) (*top.Handler, error) {
-	zones, err := c.TOP.Locations()
-	if err != nil {
-		return nil, err
-	}
-	tolerance := c.TOP.Tolerance
-	if tolerance == 0 {
-		tolerance = -1 // for the gateway, 0 is the default
-	}
-	return top.New(top.Options{
-		Issuer: g.service.Issuer, Apps: apps, Sessions: g.sessions, Tokens: g.oauth,
-		Finder: g.service.Store, Refusals: g.service.Refusals,
-		Limits: topwire.Limits{Bytes: c.Request.Bytes}, Tolerance: tolerance, Zones: zones, BatchItems: c.TOP.Batch,
-		BusinessCode: c.TOP.BusinessCode, Deadline: c.Request.Timeout, Log: g.log, Calls: levelOfCalls(c.Log.Calls),
-		Observe: g.observe,
-	}), nil
 }
 
 // levelOfCalls returns the level that the setting log.calls names.

@@ -255,34 +255,30 @@ func (p *renderer) outcome(decision *control.Decision) {
 	}
 	switch decision.Outcome {
 	case control.Refused:
-		p.line(0, "%s", strings.Join(append([]string{"→ refused:"}, reasons(decision)...), " "))
+		p.line(0, "%s", strings.TrimSpace("→ refused: "+joined(decision.Reason, answered(decision))))
 	case control.NothingChosen:
-		p.line(0, "%s", strings.Join(append([]string{"→ nothing is chosen"}, answered(decision)...), ", "))
+		p.line(0, "%s", joined("→ nothing is chosen", answered(decision)))
 	case control.Undecided:
-		p.line(0, "%s", strings.Join(append([]string{"→ not decided"}, answered(decision)...), ", "))
+		p.line(0, "%s", joined("→ not decided", answered(decision)))
 		p.line(1, "%s", decision.Answer.Err)
 	default:
 		p.issues(decision)
 	}
 }
 
-// reasons returns the reason of the core, if it has refused, and the codes of the protocol.
-func reasons(decision *control.Decision) []string {
-	switch all := answered(decision); {
-	case decision.Reason == "":
-		return all
-	case len(all) == 0:
-		return []string{decision.Reason}
-	default:
-		return append([]string{decision.Reason + ","}, all...)
+// joined joins two texts, either of which may be empty.
+func joined(a, b string) string {
+	if a != "" && b != "" {
+		a += ", "
 	}
+	return a + b
 }
 
-// answered returns the answer that the caller got; nothing for a dry run.
-func answered(decision *control.Decision) []string {
+// answered returns the answer that the caller got; "" for a dry run.
+func answered(decision *control.Decision) string {
 	a := &decision.Answer
 	if a.Code == "" {
-		return nil
+		return ""
 	}
 	text := "answered " + a.Code
 	if a.SubCode != "" {
@@ -291,7 +287,7 @@ func answered(decision *control.Decision) []string {
 	if a.SubMsg != "" {
 		text += " " + a.SubMsg
 	}
-	return []string{text}
+	return text
 }
 
 func (p *renderer) issues(decision *control.Decision) {
