@@ -1,6 +1,6 @@
 //go:build unix
 
-// Package datadir says where the files of a data directory are, and whether other users could change them.
+// Package datadir finds the files of a data directory, and checks whether other users could change them.
 //
 //	dir, err := datadir.Find("/data")      // /data, or /data/faquan on a volume that others can write to
 //	warning, err := datadir.Check(dir)
@@ -45,11 +45,7 @@ func Find(dir string) (string, error) {
 	switch {
 	case inDir && inSub:
 		return "", fmt.Errorf("%s and %s both hold faquan files; move away those that are not in use", dir, sub)
-	case inSub:
-		return sub, nil
-	case inDir:
-		return dir, nil
-	case f.mount && f.exposed(self) != nil:
+	case inSub, !inDir && f.mount && f.exposed(self) != nil:
 		return sub, nil
 	}
 	return dir, nil
@@ -71,10 +67,10 @@ func holds(dir string, counts func(uid int) bool) bool {
 func Check(dir string) (warning string, err error) {
 	self := os.Geteuid()
 	f, err := look(dir, self)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return "", nil
-	}
-	if err != nil {
+	case err != nil:
 		return "", err
 	}
 	return f.judge(self)

@@ -12,8 +12,8 @@ package docpages
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -38,27 +38,20 @@ type Block struct {
 
 // Read returns every page of the repository at root.
 func Read(root string) ([]Page, error) {
-	var names []string
+	var pages []Page
+	repository := os.DirFS(root)
 	for _, pattern := range []string{"README*.md", "CONTRIBUTING.md", "sdktest/README.md", "docs/*.md", "docs/*/*.md"} {
-		found, err := filepath.Glob(filepath.Join(root, pattern))
+		names, err := fs.Glob(repository, pattern)
 		if err != nil {
 			return nil, err
 		}
-		for _, file := range found {
-			name, err := filepath.Rel(root, file)
+		for _, name := range names {
+			text, err := fs.ReadFile(repository, name)
 			if err != nil {
 				return nil, err
 			}
-			names = append(names, filepath.ToSlash(name))
+			pages = append(pages, Page{Name: name, Text: string(text)})
 		}
-	}
-	pages := make([]Page, len(names))
-	for k, name := range names {
-		text, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			return nil, err
-		}
-		pages[k] = Page{Name: name, Text: string(text)}
 	}
 	return pages, nil
 }
@@ -83,11 +76,10 @@ func (p Page) Blocks() (blocks []Block, prose string, err error) {
 		switch {
 		case fence && open == nil:
 			next.Language, next.Line, next.Section, next.Follows = language, k+2, section, follows
-			block := next
-			open, next = &block, Block{}
+			open = &next
 		case fence:
 			blocks = append(blocks, *open)
-			open, follows = nil, true
+			open, next, follows = nil, Block{}, true
 		case open != nil:
 			open.Text += line + "\n"
 		default:

@@ -1,5 +1,0 @@
-//go:build unix && !linux
-
-package datadir
-
-func readOnly(string) bool { return false }
