@@ -101,10 +101,8 @@ func openPlatform(ctx context.Context, at location, fn func(control.Platform) er
 		if !errors.Is(err, vfs.ErrLocked) || time.Since(start) > lockedWait {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if !wait(ctx, 100*time.Millisecond) {
 			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }

@@ -145,17 +145,14 @@ const (
 // sweepSessions removes sessions that expired long ago. One process does it for all.
 func (s *server) sweepSessions(ctx context.Context, db *postgres.Store) {
 	db.Once(ctx, "sessions", sweepEvery, func(ctx context.Context) error {
-		return removeSessions(ctx, db, time.Now().Add(-sessionRetention)) //guard:TestSweptSessions Add(-sessionRetention) -> Add(0)
-	})
-}
-
-func removeSessions(ctx context.Context, db *postgres.Store, before time.Time) error {
-	for {
-		removed, err := db.RemoveSessions(ctx, benefit.InstantOf(before), maxSweep)
-		if err != nil || removed < maxSweep {
-			return err
+		before := benefit.InstantOf(time.Now().Add(-sessionRetention)) //guard:TestSweptSessions Add(-sessionRetention) -> Add(0)
+		for {
+			removed, err := db.RemoveSessions(ctx, before, maxSweep)
+			if err != nil || removed < maxSweep {
+				return err
+			}
 		}
-	}
+	})
 }
 
 // wait reports whether the time has passed; it returns false when ctx ends first.
