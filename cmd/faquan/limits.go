@@ -22,17 +22,9 @@ const (
 	ownFiles         = 64   // descriptors that the process needs in addition to its connections
 )
 
-// serverLimits returns the bounds of connections and their memory, which hold for slow and greedy callers too.
-func serverLimits(c *config.Config) (gateway.ServerLimits, error) {
-	// A connection stays open while its call may wait, plus the time for reading and writing.
-	l := gateway.ServerLimits{Write: 15*time.Second + c.Request.Timeout}
-	err := limitRequests(&l, c.Request, memoryLimit(), fileLimit())
-	return l, err
-}
-
-// limitRequests sets the bounds of memory and connections from the settings. Without settings, they follow from the
-// memory, in bytes, and from the limit of file descriptors.
-func limitRequests(l *gateway.ServerLimits, r config.Request, memory int64, files uint64) error {
+// serverLimits returns the bounds of connections and their memory, which hold for slow and greedy callers too. Without
+// settings, they follow from the memory, in bytes, and from the limit of file descriptors.
+func serverLimits(r config.Request, memory int64, files uint64) (l gateway.ServerLimits, err error) {
 	total := int64(r.Memory)
 	if total == 0 {
 		total = min(max(memory/4, minRequestMemory), maxRequestMemory)
@@ -42,17 +34,18 @@ func limitRequests(l *gateway.ServerLimits, r config.Request, memory int64, file
 		l.Connections = int(min(uint64(total/2/gateway.ConnMemory), files/4*3))
 	}
 	if uint64(l.Connections)+ownFiles > files {
-		return fmt.Errorf("request.connections: %d connections need a higher limit of file descriptors than %d (ulimit -n, LimitNOFILE=)",
+		return l, fmt.Errorf("request.connections: %d connections need a higher limit of file descriptors than %d (ulimit -n, LimitNOFILE=)",
 			l.Connections, files)
 	}
 	l.Memory = total - int64(l.Connections)*gateway.ConnMemory
 	if need := int64(r.Bytes+gateway.MaxHeaderBytes) * gateway.ByteMemory; l.Memory < need {
-		return fmt.Errorf("request.memory: %d bytes are too few: %d connections take %d bytes each, and a request of request.bytes takes %d",
+		return l, fmt.Errorf("request.memory: %d bytes are too few: %d connections take %d bytes each, and a request of request.bytes takes %d",
 			total, l.Connections, gateway.ConnMemory, need)
 	}
 	l.HeaderBytes = r.Bytes + gateway.MaxHeaderBytes //guard:TestLongQueries
 	l.BodyRate = r.Rate
-	return nil
+	l.Write = 15*time.Second + r.Timeout // a connection stays open while its call may wait, plus the time for reading and writing
+	return l, nil
 }
 
 // fileLimit returns the limit of file descriptors. The Go runtime has raised it at the start, to one below the hard limit.

@@ -48,8 +48,7 @@ func TestLimitRequests(t *testing.T) {
 			"a request of request.bytes takes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var l gateway.ServerLimits
-			err := limitRequests(&l, test.r, test.memory, test.files)
+			l, err := serverLimits(test.r, test.memory, test.files)
 			if fmt.Sprint(err) != "<nil>" || test.err != "" {
 				if err == nil || test.err == "" || !strings.Contains(err.Error(), test.err) {
 					t.Errorf("got %v, want %q in it", err, test.err)

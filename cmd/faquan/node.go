@@ -52,12 +52,15 @@ type nodeOptions struct {
 // openNode opens or makes the store of a place, and starts the committer. It makes no store for a document that the store
 // would refuse.
 func openNode(ctx context.Context, at location, o nodeOptions) (_ *node, err error) {
+	if o.log == nil {
+		o.log = slog.New(slog.DiscardHandler)
+	}
 	if at.dir, err = datadir.Find(at.dir); err != nil {
 		return nil, err
 	}
 	if warning, err := datadir.Check(at.dir); err != nil { //guard:TestExposedDirectory
 		return nil, err
-	} else if warning != "" && o.log != nil {
+	} else if warning != "" {
 		o.log.Warn("the data directory is not private", "reason", warning)
 	}
 	n := &node{at: at, stopped: make(chan error, 1)}
@@ -118,10 +121,10 @@ func (n *node) open(ctx context.Context, o nodeOptions) (err error) {
 	}
 	n.store = n.files
 	tightened, err := datadir.Tighten(n.at.dir)
-	if len(tightened) > 0 && o.log != nil {
+	if len(tightened) > 0 {
 		o.log.Warn("files of the data directory were readable by other users; their mode is now 0600", "files", tightened)
 	}
-	if err != nil && o.log != nil {
+	if err != nil {
 		o.log.Warn("other users may be able to read files of the data directory; chmod 600", "err", err)
 	}
 	return nil

@@ -26,20 +26,14 @@ func inQuotes(r rune) bool { return !strconv.IsPrint(r) || r == ' ' || r == '"' 
 
 // printable returns a text with escapes for everything that is neither printable nor a line break.
 func printable(text string) string {
-	if utf8.ValidString(text) && !strings.ContainsFunc(text, unprintable) {
-		return text
-	}
 	var b strings.Builder
 	for len(text) > 0 {
 		r, n := utf8.DecodeRuneInString(text)
-		switch {
-		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x%02x`, text[0])
-		case unprintable(r):
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		default:
-			b.WriteRune(r)
+		part := text[:n]
+		if unprintable(r) || r == utf8.RuneError && n == 1 {
+			part = strings.Trim(strconv.Quote(part), `"`)
 		}
+		b.WriteString(part)
 		text = text[n:]
 	}
 	return b.String()

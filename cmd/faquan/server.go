@@ -101,7 +101,7 @@ func undo(err *error, close func() error) {
 // process is starting, because a store may take long to open.
 func (s *server) listen(c *config.Config) error {
 	var err error
-	if s.limits, err = serverLimits(c); err != nil {
+	if s.limits, err = serverLimits(c.Request, memoryLimit(), fileLimit()); err != nil {
 		return err
 	}
 	secure, err := certificate(c, s.log)
@@ -138,10 +138,10 @@ func (s *server) open(ctx context.Context, c *config.Config, doc *control.Docume
 	if err != nil {
 		return err
 	}
+	if socket != nil {
+		defer undo(&err, socket.Close)
+	}
 	if s.gateways, err = s.prepare(ctx, c, doc); err != nil {
-		if socket != nil {
-			err = errors.Join(err, socket.Close())
-		}
 		return err
 	}
 	s.startBackground()

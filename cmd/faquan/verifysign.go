@@ -177,9 +177,6 @@ func (s *signOptions) verifyTOP(form string) (*verdict, error) {
 	return v, nil
 }
 
-// errBadSignature makes verify-sign exit with 1.
-var errBadSignature = errors.New("the signature does not match")
-
 // show explains the verdict. theirs is the string that the caller signed, "" when it is not known.
 func (v *verdict) show(w io.Writer, theirs string) error {
 	if v.good {
@@ -198,7 +195,7 @@ func (v *verdict) show(w io.Writer, theirs string) error {
 		}
 	}
 	if !v.good {
-		return errBadSignature
+		return errors.New("the signature does not match")
 	}
 	return nil
 }
