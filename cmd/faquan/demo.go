@@ -129,10 +129,7 @@ func (d *demo) start(ctx context.Context) error {
 		return err
 	}
 	secrets := strings.NewReplacer("THE-APP-SECRET", d.top.secret, "THE-SESSION", d.top.session)
-	if err := os.WriteFile(d.file("catalog.yaml"), []byte(secrets.Replace(string(text))), 0o600); err != nil {
-		return err
-	}
-	if err := os.WriteFile(d.file("app_secret.txt"), []byte(d.top.secret+"\n"), 0o600); err != nil {
+	if err := errors.Join(d.write("catalog.yaml", secrets.Replace(string(text))), d.write("app_secret.txt", d.top.secret+"\n")); err != nil {
 		return err
 	}
 	doc, err := control.ReadDocument(d.file("catalog.yaml"), nil)
@@ -162,10 +159,12 @@ func (d *demo) configureGateway(ctx context.Context) error {
 	}
 	d.app.url, d.app.gatewayKey, d.top.url = d.server.url, key, d.server.url
 	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER(key)})
-	return os.WriteFile(d.file("gateway_public.pem"), public, 0o600)
+	return d.write("gateway_public.pem", string(public))
 }
 
 func (d *demo) file(name string) string { return filepath.Join(d.dir, name) }
+
+func (d *demo) write(name, text string) error { return os.WriteFile(d.file(name), []byte(text), 0o600) }
 
 // command returns the command that starts this program in the same directory: with `go run` it is not in the PATH.
 func command() string {
@@ -198,16 +197,15 @@ func quote(text string) string {
 
 // invite prints the commands to try next.
 func (d *demo) invite() error {
-	program, err := template.ParseFS(demoFiles, "demo/send.mjs")
+	texts, err := template.ParseFS(demoFiles, "demo/send.mjs", "demo/invitation.txt")
 	if err != nil {
 		return err
 	}
-	f, err := os.Create(d.file("send.mjs"))
-	if err != nil {
+	var program strings.Builder
+	if err := texts.ExecuteTemplate(&program, "send.mjs", struct{ URL, AppID string }{d.server.url, demoAppID}); err != nil {
 		return err
 	}
-	err = program.Execute(f, struct{ URL, AppID string }{d.server.url, demoAppID})
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err := d.write("send.mjs", program.String()); err != nil {
 		return err
 	}
 	biz := voucherSend{TemplateID: "DEMO-TEN-OFF", UserID: "2088000000000098", OutBizNo: "from-curl"}
@@ -215,11 +213,7 @@ func (d *demo) invite() error {
 	if err != nil {
 		return err
 	}
-	text, err := template.ParseFS(demoFiles, "demo/invitation.txt")
-	if err != nil {
-		return err
-	}
-	return text.Execute(d.out, map[string]string{
+	return texts.ExecuteTemplate(d.out, "invitation.txt", map[string]string{
 		"Faquan": command(), "Dir": quote(d.dir), "URL": d.server.url,
 		"Endpoint": d.app.endpoint(), "Form": form, "Program": d.file("send.mjs"),
 		"Method": decisionSend, "AppKey": demoAppKey, "SecretFile": quote(d.file("app_secret.txt")), "Catalog": quote(d.file("catalog.yaml")),

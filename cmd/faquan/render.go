@@ -48,7 +48,7 @@ func (p *renderer) line(level int, format string, args ...any) {
 func showOutcome(w io.Writer, decision *control.Decision) error {
 	var p renderer
 	p.outcome(decision)
-	_, err := w.Write(p.Bytes())
+	_, err := p.WriteTo(w)
 	return err
 }
 
@@ -65,7 +65,7 @@ func showDecision(w io.Writer, decision *control.Decision) error {
 		}
 	}
 	p.outcome(decision)
-	_, err := w.Write(p.Bytes())
+	_, err := p.WriteTo(w)
 	return err
 }
 
@@ -299,15 +299,11 @@ func (p *renderer) issues(decision *control.Decision) {
 	default:
 		p.line(0, "→ would be issued")
 	}
-	if len(decision.Vouchers) == 0 {
-		for _, l := range decision.Lines {
-			if l.Issued > 0 {
-				p.line(1, "%d of %s", l.Issued, quoted(l.Template))
-			}
-		}
-	}
 	for _, l := range decision.Lines {
-		if len(decision.Vouchers) > 0 && l.Issued < l.Vouchers {
+		switch issued := len(decision.Vouchers) > 0; {
+		case !issued && l.Issued > 0:
+			p.line(1, "%d of %s", l.Issued, quoted(l.Template))
+		case issued && l.Issued < l.Vouchers:
 			p.line(1, "%d of %s not: %s", l.Vouchers-l.Issued, quoted(l.Template), l.Reason)
 		}
 	}

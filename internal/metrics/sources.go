@@ -20,11 +20,12 @@ type Sources struct {
 	MaxWaiting   int
 	Server       func() gateway.ServerStats
 
+	// Of an embedded store: all three or none.
 	Embedded func() embedded.Status
 	Free     func() (bytes uint64, err error) // of the data directory's file system
-	Clock    func() time.Time                 // the clock that dates commits of an embedded store
+	Clock    func() time.Time                 // the clock that dates commits
 
-	Pools func() []postgres.Pool
+	Pools func() []postgres.Pool // of a database
 }
 
 // Watch adds the states of a server to the metrics. Call it once.
@@ -69,8 +70,6 @@ func (w watcher) Collect(to chan<- prometheus.Metric) {
 		gauge("faquan_view_lag_limit_issuances", "The lag of the view at which issuing waits for it.", float64(at.MaxLag))
 		gauge("faquan_view_write_failed", "Whether the last attempt to write the view failed: 1 or 0.", number(at.Stuck))
 		gauge("faquan_journal_segment_failed", "Whether the last attempt to make the journal's next segment failed: 1 or 0.", number(at.LowOnSpace))
-	}
-	if w.Free != nil {
 		if bytes, err := w.Free(); err == nil { // else it is missing
 			gauge("faquan_data_free_bytes", "Free space of the file system of the data directory.", float64(bytes))
 		}
