@@ -14,7 +14,7 @@ import (
 // ask shows the page.
 func (h *Handler) ask(w http.ResponseWriter, r *http.Request) {
 	if c := h.check(w, r.URL.Query()); c != nil {
-		showForm(w, http.StatusOK, c)
+		showForm(w, http.StatusOK, c, "")
 	}
 }
 
@@ -95,7 +95,7 @@ func (h *Handler) decide(w http.ResponseWriter, r *http.Request) {
 	case "agree":
 		h.agree(w, r, c)
 	default:
-		showForm(w, http.StatusBadRequest, c)
+		showForm(w, http.StatusBadRequest, c, "")
 	}
 }
 
@@ -105,14 +105,12 @@ func (h *Handler) agree(w http.ResponseWriter, r *http.Request, c *consent) {
 	//guard:TestAttemptsAreLimited
 	if !h.attempts.AllowN(h.o.Clock(), 1) { // before the key is looked at, or guesses would still be answered
 		log.Warn("too many attempts at the consent key")
-		c.Problem = "尝试过于频繁，请稍后再试。"
-		showForm(w, http.StatusTooManyRequests, c)
+		showForm(w, http.StatusTooManyRequests, c, "尝试过于频繁，请稍后再试。")
 		return
 	}
 	if !same(r.PostForm.Get("consent_key"), h.o.ConsentKey) { //guard:TestConsentIsRefused
 		log.Warn("wrong consent key")
-		c.Problem = "授权密钥不正确。"
-		showForm(w, http.StatusForbidden, c)
+		showForm(w, http.StatusForbidden, c, "授权密钥不正确。")
 		return
 	}
 	code, err := "", session.ErrNoMerchant
@@ -121,19 +119,16 @@ func (h *Handler) agree(w http.ResponseWriter, r *http.Request, c *consent) {
 			App: c.App.ID, Merchant: c.Merchant, User: c.User, Redirect: c.URI,
 		})
 	}
-	status := http.StatusUnprocessableEntity
 	switch {
 	case err == nil:
 		log.Info("authorization code issued", "merchant", c.Merchant)
 		c.back(w, url.Values{"code": {code}})
-		return
 	case errors.Is(err, session.ErrNoMerchant):
-		c.Problem = "没有这个商家。"
+		showForm(w, http.StatusUnprocessableEntity, c, "没有这个商家。")
 	case errors.Is(err, session.ErrNoUser):
-		c.Problem = "没有这个用户。"
+		showForm(w, http.StatusUnprocessableEntity, c, "没有这个用户。")
 	default:
 		log.Warn("cannot issue an authorization code", "err", err)
-		status, c.Problem = http.StatusServiceUnavailable, "系统繁忙，请稍后再试。"
+		showForm(w, http.StatusServiceUnavailable, c, "系统繁忙，请稍后再试。")
 	}
-	showForm(w, status, c)
 }

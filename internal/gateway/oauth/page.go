@@ -49,10 +49,12 @@ type consent struct {
 	URI            string   // the same, as sent
 	State, View    string
 	Merchant, User string
-	Problem        string // why it is asked again
+	Problem        string
 }
 
-func showForm(w http.ResponseWriter, status int, c *consent) {
+// showForm asks for consent, again when there is a problem.
+func showForm(w http.ResponseWriter, status int, c *consent, problem string) {
+	c.Problem = problem
 	show(w, status, formTemplate, c, originOf(c.redirect))
 }
 
