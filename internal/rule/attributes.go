@@ -17,9 +17,8 @@ import (
 // object is a JSON object as a CEL map that is gone through in the order of its keys. Go's own order differs from one
 // time to the next, and a rule could tell.
 type object struct {
-	traits.Mapper // what is not said below
+	traits.Mapper // everything but the order
 	keys          []ref.Val
-	fields        map[string]ref.Val
 }
 
 // attributesOf reads a JSON object. Empty text is an object without fields.
@@ -36,15 +35,13 @@ func attributesOf(body []byte) (*object, error) {
 }
 
 func objectOf(from map[string]any) *object {
-	o := &object{fields: make(map[string]ref.Val, len(from))}
-	all := make(map[ref.Val]ref.Val, len(from))
-	for _, key := range slices.Sorted(maps.Keys(from)) {
-		v := valueOf(from[key])
-		o.keys = append(o.keys, types.String(key))
-		o.fields[key] = v
-		all[types.String(key)] = v
+	o := &object{}
+	fields := make(map[string]ref.Val, len(from))
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		o.keys = append(o.keys, types.String(name))
+		fields[name] = valueOf(from[name])
 	}
-	o.Mapper = types.NewRefValMap(adapter{}, all)
+	o.Mapper = types.NewMap(adapter{}, fields)
 	return o
 }
 
@@ -78,15 +75,6 @@ func number(text string) ref.Val {
 		return types.Int(int64(f))
 	}
 	return types.Double(f)
-}
-
-// Find returns a field.
-func (o *object) Find(key ref.Val) (ref.Val, bool) {
-	if name, ok := key.(types.String); ok {
-		v, found := o.fields[string(name)]
-		return v, found
-	}
-	return o.Mapper.Find(key)
 }
 
 // Iterator iterates over the keys.

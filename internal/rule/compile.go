@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
@@ -64,18 +65,12 @@ func Compile(text string) (*Rule, error) {
 
 // firstOf is the first of the compiler's complaints.
 func firstOf(issues *cel.Issues) error {
-	if issues.Err() == nil {
-		return nil
-	}
 	all := issues.Errors()
 	if len(all) == 0 {
-		return &Error{1, 1, issues.Err().Error()}
+		return nil
 	}
 	first := slices.MinFunc(all, func(a, b *common.Error) int {
-		if d := a.Location.Line() - b.Location.Line(); d != 0 {
-			return d
-		}
-		return a.Location.Column() - b.Location.Column()
+		return cmp.Or(a.Location.Line()-b.Location.Line(), a.Location.Column()-b.Location.Column())
 	})
 	return at(first.Location, first.Message)
 }
