@@ -64,13 +64,13 @@ func (p *planner) warn() {
 
 // suspicions returns the values of a template that look like mistakes.
 func suspicions(t *benefit.Template, now benefit.Instant) (all []string) {
-	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
+	suspect := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	f := t.Face
 	if f.Threshold != 0 && f.Threshold < f.Reduction {
-		say("threshold %s is below reduction %s", f.Threshold.Yuan(), f.Reduction.Yuan())
+		suspect("threshold %s is below reduction %s", f.Threshold.Yuan(), f.Reduction.Yuan())
 	}
 	if t.Kind == benefit.Discount && f.Percent < 1000 {
-		say("percent is the part left to pay, here below 10 %%; 8.8折 is written percent: \"88\"")
+		suspect("percent is the part left to pay, here below 10 %%; 8.8折 is written percent: \"88\"")
 	}
 	face := f.Reduction
 	if t.Kind == benefit.Cash && t.Amount.From != benefit.FromRequest {
@@ -78,14 +78,14 @@ func suspicions(t *benefit.Template, now benefit.Instant) (all []string) {
 	}
 	if count, amount := t.Stock.Count, t.Stock.Amount; count != benefit.Unlimited && amount != benefit.Unlimited && face > 0 {
 		if high, worth := bits.Mul64(uint64(count), uint64(face)); high > 0 || worth > uint64(amount) {
-			say("stock.count × %s is more than stock.amount, so the budget runs out first", face.Yuan())
+			suspect("stock.count × %s is more than stock.amount, so the budget runs out first", face.Yuan())
 		}
 	}
 	if t.Publish.EndedBefore(now) {
-		say("publish ended at %s", t.Publish.End)
+		suspect("publish ended at %s", t.Publish.End)
 	}
 	if t.Valid.Absolute.EndedBefore(now) {
-		say("valid ended at %s", t.Valid.Absolute.End)
+		suspect("valid ended at %s", t.Valid.Absolute.End)
 	}
 	return all
 }

@@ -70,8 +70,8 @@ func (r *Result) OK() bool {
 // batchRows is the number of rows in one commit. More are hardly faster.
 const batchRows = 2000
 
-// Run moves a store. An error means that it did not come to its end, and may be run again; whether the end is good says
-// the result.
+// Run moves a store. After an error it has not come to its end, and may be run again. Otherwise Result.OK reports whether
+// the end is good.
 //
 // Errors to expect: fs.ErrNotExist for the directory, vfs.ErrLocked while a process has it, postgres.ErrNotEmpty,
 // ErrOtherSource, ErrInUse, ErrOtherKey.
@@ -158,7 +158,7 @@ func (m *move) close() error {
 	return errors.Join(errs...)
 }
 
-// auditSource counts everything in the source again, and says what it means.
+// auditSource counts everything in the source again, and computes its checksum.
 func (m *move) auditSource(ctx context.Context) (err error) {
 	m.reportProgress("auditing the data directory")
 	o := audit.EmbeddedOptions{Options: m.o.Audit, Store: embedded.Options{Dir: m.o.From}}

@@ -15,7 +15,7 @@ import (
 )
 
 // object is a JSON object as a CEL map that is gone through in the order of its keys. Go's own order differs from one
-// time to the next, and a rule could tell.
+// time to the next, and the result of a rule could depend on it.
 type object struct {
 	traits.Mapper // everything but the order
 	keys          []ref.Val

@@ -89,7 +89,7 @@ type compiler struct {
 	err     error
 }
 
-// result sees to it that the rule says true or false.
+// result checks that the result of the rule is true or false.
 func (c *compiler) result() error {
 	switch out := c.checked.OutputType(); {
 	case out.IsExactType(cel.BoolType):

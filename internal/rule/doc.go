@@ -4,7 +4,7 @@
 //
 //	user.level >= 2 && request.biz_code == "XXXX" && issuedOf("cinema-10") == 0
 //
-// docs/rules.md is the page for those who write rules. The core knows a rule as text alone and asks through the
+// docs/rules.md is the page for those who write rules. The core has the text of a rule alone and asks through the
 // interface benefit.Rules, which [Rules] implements; the catalogue calls [Compile] before it stores a rule.
 //
 //	Compile(text)    → Rule     or why not, with line and column

@@ -56,7 +56,7 @@ func (r *Rules) References(text string) (templates, activities []string) {
 	return c.rule.Templates, c.rule.Activities
 }
 
-// Holds evaluates the rule. A text that is no rule does not hold, and the error says why.
+// Holds evaluates the rule. A text that is no rule does not hold; the error is that of Compile.
 func (r *Rules) Holds(text string, in *benefit.RuleInput) (bool, error) {
 	c := r.find(text)
 	if c.err != nil {

@@ -14,8 +14,8 @@ import (
 )
 
 // scope provides the variables of a running rule. Each value is made when it is first asked for, and made anew only
-// when the input says something else than the one before; what is kept is compared by what it says and never by where
-// it lies, so that a scope may see the inputs of any requests in any order.
+// when the input differs from the one before. Inputs are compared by value, so that a scope may see those of any requests
+// in any order.
 type scope struct {
 	in *benefit.RuleInput
 
@@ -35,7 +35,7 @@ type scope struct {
 	ofTemplate, ofTemplateToday, inActivity, inActivityToday past
 }
 
-// begin sets the input of the next rule. An error says that it is larger than a rule may look at.
+// begin sets the input of the next rule. It refuses an input that is larger than a rule may look at.
 func (s *scope) begin(in *benefit.RuleInput) error {
 	switch r := in.Request; {
 	case len(in.Attributes) > MaxAttributes:
