@@ -8,7 +8,9 @@ import (
 	"math/bits"
 )
 
-// Numbers on disk are little-endian.
+// le is the order of the bytes of numbers on disk.
+var le = binary.LittleEndian
+
 const (
 	formatVersion = 1
 
@@ -69,7 +71,6 @@ type header struct {
 func (h header) encode() []byte {
 	b := make([]byte, h.align)
 	copy(b, headerMagic[:])
-	le := binary.LittleEndian
 	le.PutUint32(b[8:], formatVersion)
 	le.PutUint32(b[12:], uint32(h.align))
 	le.PutUint64(b[16:], h.segment)
@@ -83,7 +84,6 @@ func (h header) encode() []byte {
 
 // decodeHeader reads the first blockBytes of a segment. It fails with errZero or another invalid, or a *VersionError.
 func decodeHeader(b []byte) (header, error) {
-	le := binary.LittleEndian
 	if isZero(b[:blockBytes]) {
 		return header{}, errZero
 	}
@@ -126,7 +126,6 @@ type seal struct {
 func (s seal) encode(align int64, seed uint32) []byte {
 	b := make([]byte, align)
 	copy(b, sealMagic[:])
-	le := binary.LittleEndian
 	le.PutUint32(b[8:], formatVersion)
 	le.PutUint64(b[16:], s.segment)
 	le.PutUint64(b[24:], s.lastSeq)
@@ -138,7 +137,6 @@ func (s seal) encode(align int64, seed uint32) []byte {
 
 // decodeSeal reads the last block of a segment; errZero when it is all zero.
 func decodeSeal(b []byte, h header) (seal, error) {
-	le := binary.LittleEndian
 	if isZero(b) {
 		return seal{}, errZero
 	}
@@ -195,7 +193,6 @@ func frameBytes(length int, align int64) int64 {
 // encodeFrame writes a frame into b, which has exactly its size, and returns the chain hash that follows prev. A clean
 // stop passes prev on.
 func encodeFrame(b []byte, h frameHeader, payload []byte, seed uint32, prev [32]byte) [32]byte {
-	le := binary.LittleEndian
 	le.PutUint32(b[0:], frameMagic)
 	le.PutUint32(b[8:], uint32(len(payload)))
 	b[12], b[13], b[14], b[15] = h.kind, h.typ, byte(bits.TrailingZeros64(uint64(h.align))), 0
@@ -216,7 +213,6 @@ func encodeFrame(b []byte, h frameHeader, payload []byte, seed uint32, prev [32]
 // decodeFrameHeader reads and bounds the first frameHeaderBytes of a frame, before anything is known to be right. It
 // returns errZero when they are zero.
 func decodeFrameHeader(b []byte) (frameHeader, error) {
-	le := binary.LittleEndian
 	if len(b) >= frameHeaderBytes && isZero(b[:frameHeaderBytes]) {
 		return frameHeader{}, errZero
 	}
@@ -242,7 +238,7 @@ func decodeFrameHeader(b []byte) (frameHeader, error) {
 
 // checkFrame reports whether b, a whole frame with its padding, is as written.
 func checkFrame(b []byte, seed uint32) bool {
-	return binary.LittleEndian.Uint32(b[4:]) == crc32.Update(seed, castagnoli, b[8:])
+	return le.Uint32(b[4:]) == crc32.Update(seed, castagnoli, b[8:])
 }
 
 // chainHash computes what a record's hash must be after prev. It leaves b as it was.

@@ -92,6 +92,9 @@ func (o *Options) complete() error {
 	o.Align = cmp.Or(o.Align, 4096)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.Rand = cmp.Or(o.Rand, rand.Reader)
+	if o.Syncing == nil {
+		o.Syncing = func() func() { return func() {} }
+	}
 	o.KnownDurable = max(o.KnownDurable, o.From)
 	if o.Dir == "" || !validAlign(int64(o.Align)) || o.SegmentBytes < 8*int64(o.Align) {
 		return fmt.Errorf("journal: invalid options: directory %q, alignment %d, segments of %d bytes", o.Dir, o.Align, o.SegmentBytes)
@@ -173,10 +176,7 @@ func (j *Journal) put(f vfs.File, b []byte, off int64) error {
 	if err != nil {
 		return j.cutBack(f, off, min(len(b), max(n, int(j.seg.align))), err)
 	}
-	synced := func() {}
-	if j.opts.Syncing != nil {
-		synced = j.opts.Syncing()
-	}
+	synced := j.opts.Syncing()
 	//guard:internal/sim.TestSim$ -sim.seeds=30
 	err = f.SyncData() //guard:TestPowerCutAtEveryCall
 	synced()

@@ -65,13 +65,11 @@ func (m *maker) pace(done int64) error {
 	if done == 0 || done < m.j.filled.Load()+m.j.opts.SegmentBytes/4 {
 		return nil
 	}
-	timer := time.NewTimer(fillPause)
-	defer timer.Stop()
 	select {
 	case <-m.stop:
 		return errStopped
 	case <-m.urgent:
-	case <-timer.C:
+	case <-time.After(fillPause):
 	}
 	return nil
 }

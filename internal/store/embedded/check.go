@@ -117,7 +117,6 @@ func (c *Check) Reader() store.Reader {
 	return c.view
 }
 
-// Close releases the directory.
 func (c *Check) Close() error {
 	var viewErr, lockErr error
 	if c.view != nil {
@@ -129,7 +128,6 @@ func (c *Check) Close() error {
 	return errors.Join(viewErr, lockErr)
 }
 
-// Commit is a journal record.
 type Commit struct {
 	Seq     uint64
 	Changes *benefit.Changes
@@ -259,7 +257,6 @@ func (c *Check) Compare(ctx context.Context, max int) (_ *CheckReport, err error
 // otherTempDir tells what to do where the rebuilt view has no room.
 const otherTempDir = "it takes about as much space as view.db; set TMPDIR to a directory that has it"
 
-// isFull reports whether a disk is full.
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || sqlite.ErrCode(err).ToPrimary() == sqlite.ResultFull
 }

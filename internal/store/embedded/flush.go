@@ -12,15 +12,14 @@ import (
 // flushLoop writes the memtable to the view whenever something waits: at once when much does, else after a while.
 func (s *Store) flushLoop() {
 	defer s.work.Done()
-	tick := time.NewTicker(s.o.FlushAfter)
-	defer tick.Stop()
+	tick := time.Tick(s.o.FlushAfter)
 	failing := false
 	for {
 		select {
 		case <-s.stop:
 			return
 		case <-s.kick:
-		case <-tick.C:
+		case <-tick:
 		}
 		switch err := s.Flush(); {
 		case errors.Is(err, store.ErrFailed): // it was logged, and no commit comes any more
@@ -45,13 +44,12 @@ func (s *Store) flushLoop() {
 // watch looks at the lock, and at a journal that refuses, once a second.
 func (s *Store) watch() {
 	defer s.work.Done()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
+	tick := time.Tick(time.Second)
 	for {
 		select {
 		case <-s.stop:
 			return
-		case <-tick.C:
+		case <-tick:
 		}
 		if !s.checkLock() {
 			return

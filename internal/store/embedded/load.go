@@ -24,7 +24,6 @@ type look struct {
 	keeps bool
 }
 
-// fromView asks the view.
 func fromView[T any](l *look, read func(conn *sqlite.Conn) (T, error)) (found T, err error) {
 	err = l.view(func(conn *sqlite.Conn) error {
 		found, err = read(conn)
@@ -33,7 +32,6 @@ func fromView[T any](l *look, read func(conn *sqlite.Conn) (T, error)) (found T,
 	return found, err
 }
 
-// Load puts rows into the state.
 func (t *tx) Load(_ context.Context, keys *benefit.Keys, into *benefit.State) error {
 	return t.s.viewError(t.s.look(func(l *look) error { return l.load(keys, into) }))
 }
@@ -87,7 +85,6 @@ func (l *look) load(keys *benefit.Keys, into *benefit.State) error {
 	return nil
 }
 
-// claim finds the issuance under a claim.
 func (l *look) claim(claim benefit.ClaimID) (*benefit.Issuance, error) {
 	l.s.mu.Lock()
 	body, ok := inMemtables(l.s, func(o *memtable) ([]byte, bool) { return o.claim(claim) })

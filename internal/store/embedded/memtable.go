@@ -68,11 +68,16 @@ type traceRow struct {
 
 // traceHash is 64 bits of FNV-1a: the index compares the texts of what it finds.
 func traceHash(traceID string) int64 {
-	h := uint64(14695981039346656037)
-	for k := range len(traceID) {
-		h = (h ^ uint64(traceID[k])) * 1099511628211
+	return int64(fnv1a(fnvOffset, traceID))
+}
+
+const fnvOffset = 14695981039346656037
+
+func fnv1a[T string | []byte](h uint64, data T) uint64 {
+	for k := range len(data) {
+		h = (h ^ uint64(data[k])) * 1099511628211
 	}
-	return int64(h)
+	return h
 }
 
 type memtableUserRow struct {
@@ -324,7 +329,6 @@ func (o *memtable) keepUser(u *benefit.User) span {
 
 func (o *memtable) bytes(p span) []byte { return o.records[p.record][p.start:p.end] }
 
-// quota finds the counters of a user and template.
 func (o *memtable) quota(k benefit.QuotaKey) (counters, bool) {
 	if n, ok := o.quotas[k]; ok {
 		return countersOf(&o.ledger[n].Quota, o.ledger[n].at), true
@@ -365,7 +369,6 @@ func (o *memtable) holder(voucher id.ID) (*benefit.Issuance, bool) {
 	return i, ok
 }
 
-// claim finds the body of the issuance under a claim.
 func (o *memtable) claim(c benefit.ClaimID) ([]byte, bool) {
 	if n, ok := o.claims[c]; ok {
 		return o.bytes(o.issuances[n].body), true

@@ -40,10 +40,8 @@ func quotaKeyOf(key []table.Datum) benefit.QuotaKey {
 	return benefit.QuotaKey{User: id.ID(key[0].Int), Template: benefit.TemplateID(key[1].Int)}
 }
 
-// quotaKeys are keys of quotas that are to be loaded.
 type quotaKeys = table.KeySet[benefit.QuotaKey, benefit.Quota]
 
-// quotas loads quotas.
 func (l *look) quotas(wanted *quotaKeys) error {
 	for i := range wanted.Len() {
 		k := wanted.TypedKey(i)
@@ -91,7 +89,6 @@ func (s *Store) quotaInMemory(k benefit.QuotaKey) (c counters, gens []int64, kno
 	return c, gens, known
 }
 
-// viewQuota finds the newest counters of a user and template.
 func viewQuota(conn *sqlite.Conn, gens []int64, k benefit.QuotaKey) (c counters, err error) {
 	//guard:TestQuotasEitherWay " AND total>=0" -> ""
 	const query = "SELECT at, total, day, day_total FROM ledger WHERE gen=? AND user=? AND template=? AND total>=0"

@@ -38,11 +38,7 @@ func rowKeyOf(kind *table.Kind, key []byte) (k rowKey) {
 
 // rowHash is what filters know a row by. It is stored.
 func rowHash(kind uint8, key []byte) uint64 {
-	h := uint64(14695981039346656037) ^ uint64(kind)
-	for _, b := range key {
-		h = (h ^ uint64(b)) * 1099511628211
-	}
-	return mix(h)
+	return mix(fnv1a(fnvOffset^uint64(kind), key))
 }
 
 // rowEntry is a row that a commit wrote. Its key, and the value behind it, lie in record.rowBytes and later in the memtable.
@@ -81,7 +77,6 @@ func (r *record) encodeRows(hot *table.Kind) {
 	}
 }
 
-// addRows takes the rows of a record.
 func (o *memtable) addRows(r *record) {
 	if len(r.rows) == 0 {
 		return
@@ -103,7 +98,6 @@ func (o *memtable) addRows(r *record) {
 	}
 }
 
-// row finds the row of a key.
 func (o *memtable) row(id rowKey) (storedRow, bool) {
 	n, ok := o.rowIndex[id]
 	if !ok {
@@ -134,7 +128,6 @@ func (s *Store) cacheRow(id rowKey, row storedRow) {
 	s.rows.put(id, row)
 }
 
-// rows loads the rows of a kind.
 func (l *look) rows(wanted table.Keys) (err error) {
 	kind := wanted.Kind()
 	if quotas, ok := wanted.(*quotaKeys); ok && kind == l.s.hot {
@@ -198,7 +191,6 @@ func (s *Store) rowInMemory(kind *table.Kind, id rowKey, key []byte) (row stored
 	return row, gens, known
 }
 
-// viewRow finds the row of a key in the view.
 func viewRow(conn *sqlite.Conn, kind *table.Kind, gens []int64, key []byte) (row storedRow, err error) {
 	read := func(stmt *sqlite.Stmt) { row = storedRow{stmt.ColumnInt64(0), columnBytes(stmt, 1)} }
 	if kind.Home == table.Local {
@@ -233,7 +225,6 @@ func (r *storedRow) decode(kind *table.Kind, key []byte) (*table.Row, error) {
 	return row, decodeRow(kind, key, r.value, row)
 }
 
-// Row returns the row of a key.
 func (r *reader) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
 	defer interrupt(ctx, r.conn)()
 	if kind == r.hot {
@@ -280,7 +271,6 @@ func successor(prefix []byte) []byte {
 	return nil
 }
 
-// writeRows writes the rows of all kinds to the view.
 func writeRows(conn *sqlite.Conn, o *memtable) error {
 	var grown, few []int32
 	for k := range o.rows {

@@ -307,7 +307,7 @@ func (s *Store) replay(at position, r journal.Record) error {
 	payload := append([]byte(nil), r.Payload...)
 	changes, bodies, err := codec.DecodeChanges(payload)
 	if err != nil {
-		return fmt.Errorf("journal record %d in %s at %d: %w", r.Seq, r.Segment, r.Offset, err)
+		return recordError(r, err)
 	}
 	gone, err := s.removedLinks(changes)
 	if err != nil {
@@ -352,7 +352,6 @@ func (s *Store) absorb(r record) {
 	}
 }
 
-// Begin starts a batch.
 func (s *Store) Begin(_ context.Context, clock benefit.Instant) (store.Tx, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -375,14 +374,12 @@ func (s *Store) Shared() bool { return false }
 // the last.
 func (s *Store) Head() journal.Head { return s.journal.Head() }
 
-// LastIDMillis bounds the ids in the store.
 func (s *Store) LastIDMillis() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.idMillis
 }
 
-// LastNow returns the now of the last commit.
 func (s *Store) LastNow() benefit.Instant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -401,7 +398,6 @@ func (t *tx) Now() benefit.Instant { return t.now }
 
 func (t *tx) Catalogue() int64 { return t.catalogue }
 
-// Contended is false.
 func (t *tx) Contended() bool { return false }
 
 // Confirm has nothing to wait for: what can be read was synced before.
@@ -576,7 +572,6 @@ func (s *Store) awaitView(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// wakeFlusher wakes the flusher.
 func (s *Store) wakeFlusher() {
 	select {
 	case s.kick <- struct{}{}:

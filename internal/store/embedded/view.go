@@ -187,7 +187,6 @@ func checkLinks(path string) error {
 	return nil
 }
 
-// removeView deletes the view's files.
 func removeView(path string) error { return sumvfs.Remove(path) }
 
 // damaged reports whether an error of SQLite means a file that cannot be used, and not a full disk or a lock.

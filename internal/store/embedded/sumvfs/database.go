@@ -146,10 +146,8 @@ func readSome(path string, b []byte) error {
 		return err
 	}
 	defer f.Close()
-	if _, err := io.ReadFull(f, b); err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return err
-	}
-	return nil
+	_, err = io.ReadFull(f, b)
+	return ignoreEnd(err)
 }
 
 func (d *Database) isFrame(k int, sum uint32) bool {
