@@ -34,15 +34,10 @@ var activitySend = &method{
 
 // activityOrder is the single_benefit_request.
 type activityOrder struct {
-	key         string // unique_id
-	relationID  int64
-	detailID    int64
-	bizID       string
-	purchaserID int64
-	benefitType int64
-	sends       int64 // send_count
-	card        string
-	trace       string
+	key                               string // unique_id
+	relationID, detailID, purchaserID int64
+	benefitType, sends                int64 // sends is send_count
+	bizID, card, trace                string
 }
 
 func (h *Handler) activitySend(ctx context.Context, c *call) (*wire.Answer, *wire.Error) {

@@ -20,7 +20,7 @@ var certificateQuery = &method{
 	session: true,
 	object:  "nrt_certificate_instance_query_d_t_o",
 	run: func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error) {
-		q, bad := readCertificateQuery(c.object())
+		q, bad := readCertificateQuery(c)
 		if bad != nil {
 			return nil, bad
 		}
@@ -73,20 +73,24 @@ func (c *call) refuseQuery(code string) (*wire.Answer, *wire.Error) {
 	return c.certificateResult(code, queryTexts[code], nil)
 }
 
+// certificateQueryOrder is nrt_certificate_instance_query_d_t_o.
 type certificateQueryOrder struct {
-	openID, bizCode string
-	codes           []string // none: the newest
-	size, page      int64
+	recipient  benefit.Identifier // the open_id
+	bizCode    string             // "": any
+	codes      []string           // none: the newest
+	size, page int64
 }
 
 // readCertificateQuery reads the parameters by the rules of the page.
-func readCertificateQuery(dto *wire.Args) (q certificateQueryOrder, bad *wire.Error) {
+func readCertificateQuery(c *call) (q certificateQueryOrder, bad *wire.Error) {
+	dto := c.object()
 	q.size = positive(dto, "page_size", defaultPageSize)
 	if q.size > maxPageSize {
 		dto.Fail(wire.Invalid("page_size", "最大为"+strconv.Itoa(maxPageSize)))
 	}
 	q.page = positive(dto, "current_page", 1)
-	q.openID = dto.RequiredText("open_id", benefit.MaxIdentifier)
+	//guard:TestQueryByCodes c.app.ID -> 1
+	q.recipient = openID(dto.RequiredText("open_id", benefit.MaxIdentifier), c.app.ID)
 	q.codes = dto.Texts("codes", maxQueriedCodes, maxCodeDigits)
 	q.bizCode = dto.Text("biz_code", maxBizCode)
 	if len(q.codes) == 0 && q.page > maxListed/q.size {
@@ -110,9 +114,8 @@ func positive(dto *wire.Args, name string, without int64) int64 {
 // issuedCertificate is a certificate as the query answers it.
 type issuedCertificate struct {
 	benefit.Voucher
-	channel    int64
-	hasChannel bool // those of other APIs have none
-	outID      int64
+	of    *benefit.Issuance
+	outID int64
 }
 
 // certificatePage is a page of what a query found.
@@ -132,59 +135,50 @@ func (h *Handler) findCertificates(ctx context.Context, c *call, q certificateQu
 		return certificatePage{}, err
 	}
 	defer leave()
-	//guard:TestQueryByCodes c.app.ID -> 1
-	f := certificateSearch{call: c, query: q, finder: h.o.Finder, recipient: openID(q.openID, c.app.ID)}
 	if len(q.codes) > 0 {
-		return f.byCodes(ctx)
+		return h.certificatesByCodes(ctx, c, q)
 	}
-	return f.newest(ctx)
+	return h.newestCertificates(ctx, c, q)
 }
 
-// certificateSearch is one search for certificates.
-type certificateSearch struct {
-	call      *call
-	query     certificateQueryOrder
-	finder    Finder
-	recipient benefit.Identifier
-}
-
-// byCodes looks each code up, once.
-func (f *certificateSearch) byCodes(ctx context.Context) (page certificatePage, err error) {
+// certificatesByCodes looks each code up, once.
+func (h *Handler) certificatesByCodes(ctx context.Context, c *call, q certificateQueryOrder) (page certificatePage, err error) {
 	var found []issuedCertificate
-	for k, code := range f.query.codes {
-		if slices.Contains(f.query.codes[:k], code) {
+	for k, code := range q.codes {
+		if slices.Contains(q.codes[:k], code) {
 			continue
 		}
-		i, err := f.finder.Claim(ctx, benefit.CodeScope, code)
+		i, err := h.o.Finder.Claim(ctx, benefit.CodeScope, code)
 		if err != nil {
 			return page, err
 		}
 		if i == nil {
 			continue
 		}
-		for _, one := range f.of(i) {
+		for _, one := range c.certificatesOf(i, q) {
 			if one.Code == code {
 				found = append(found, one)
 			}
 		}
 	}
 	page.total = int64(len(found))
-	pages := slices.Collect(slices.Chunk(found, int(f.query.size)))
-	if f.query.page <= int64(len(pages)) {
-		page.shown = pages[f.query.page-1]
+	pages := slices.Collect(slices.Chunk(found, int(q.size)))
+	if q.page <= int64(len(pages)) {
+		page.shown = pages[q.page-1]
 	}
 	return page, nil
 }
 
-// newest iterates over what the user of the open_id has received, until the page is full and one more is found.
-func (f *certificateSearch) newest(ctx context.Context) (page certificatePage, err error) {
-	user, err := f.finder.Recipient(ctx, f.recipient)
+// newestCertificates iterates over what the user of the open_id has received, until the page is full and one more is
+// found.
+func (h *Handler) newestCertificates(ctx context.Context, c *call, q certificateQueryOrder) (page certificatePage, err error) {
+	user, err := h.o.Finder.Recipient(ctx, q.recipient)
 	if err != nil || user == nil {
 		return page, err
 	}
-	end := f.query.page * f.query.size // at most maxListed
+	end := q.page * q.size // at most maxListed
 	looked := 0
-	for i, err := range f.finder.RecentIssuances(ctx, user.ID) {
+	for i, err := range h.o.Finder.RecentIssuances(ctx, user.ID) {
 		if err != nil {
 			return certificatePage{}, err
 		}
@@ -195,11 +189,11 @@ func (f *certificateSearch) newest(ctx context.Context) (page certificatePage, e
 			page.total = end + 1
 			return page, nil
 		}
-		for _, one := range slices.Backward(f.of(i)) {
+		for _, one := range slices.Backward(c.certificatesOf(i, q)) {
 			if page.total++; page.total > end { //guard:TestQueryStopsAtThePage
 				return page, nil
 			}
-			if page.total > end-f.query.size {
+			if page.total > end-q.size {
 				page.shown = append(page.shown, one)
 			}
 		}
@@ -207,22 +201,19 @@ func (f *certificateSearch) newest(ctx context.Context) (page certificatePage, e
 	return page, nil
 }
 
-// of returns the certificates of an issuance that the caller may see: issued to this open_id of this app, of a template
-// that it may issue for the merchant of its session. Those of others are answered like codes that do not exist.
-func (f *certificateSearch) of(i *benefit.Issuance) (found []issuedCertificate) {
-	//guard:TestQueryByCodes without i.Recipient != f.recipient
-	if i.Recipient != f.recipient || f.query.bizCode != "" && i.Params.BizCode != f.query.bizCode {
+// certificatesOf returns the certificates of an issuance that the caller may see: issued to this open_id of this app, of a
+// template that it may issue for the merchant of its session. Those of others are answered like codes that do not exist.
+func (c *call) certificatesOf(i *benefit.Issuance, q certificateQueryOrder) (found []issuedCertificate) {
+	//guard:TestQueryByCodes without i.Recipient != q.recipient
+	if i.Recipient != q.recipient || q.bizCode != "" && i.Params.BizCode != q.bizCode {
 		return nil
 	}
 	for _, v := range i.Vouchers() {
-		t := f.call.apps.Catalogue.Templates[v.Template]
-		//guard:TestQueryByCodes !f.call.mayIssue(t) -> t == nil
-		if v.Kind != benefit.Certificate || !f.call.mayIssue(t) {
-			continue
+		t := c.apps.Catalogue.Templates[v.Template]
+		//guard:TestQueryByCodes c.mayIssue(t) -> t != nil
+		if v.Kind == benefit.Certificate && c.mayIssue(t) {
+			found = append(found, issuedCertificate{v, i, t.OutID})
 		}
-		found = append(found, issuedCertificate{
-			Voucher: v, channel: i.Params.Channel, hasChannel: i.Scope == scope.Certificate(i.App), outID: t.OutID,
-		})
 	}
 	return found
 }
@@ -232,23 +223,23 @@ func (f *certificateSearch) of(i *benefit.Issuance) (found []issuedCertificate) 
 func (c *call) answerQuery(q certificateQueryOrder, page certificatePage, now time.Time) (*wire.Answer, *wire.Error) {
 	shown := page.shown
 	return c.certificateResult(certificateOK, queryTexts[certificateOK], func(a *wire.Answer) {
-		a.Objects("data_list", "nrt_certificate_instance_response_dto", len(shown), func(i int) { shown[i].write(a, q.openID, now) })
+		a.Objects("data_list", "nrt_certificate_instance_response_dto", len(shown), func(i int) { shown[i].write(a, now) })
 		a.Text("page_size", strconv.FormatInt(q.size, 10))
 		a.Text("current_page", strconv.FormatInt(q.page, 10))
 		a.Text("total_item", strconv.FormatInt(page.total, 10))
 	})
 }
 
-func (one *issuedCertificate) write(a *wire.Answer, openID string, now time.Time) {
+func (one *issuedCertificate) write(a *wire.Answer, now time.Time) {
 	a.Time("create_time", one.IssuedAt.Time())
 	timeIfAny(a, "start_time", one.Valid.Start)
 	timeIfAny(a, "end_time", one.Valid.End)
 	a.Text("certificate_code", one.Code)
 	a.Time("modified_time", one.IssuedAt.Time())
 	a.Int("status", certificateStatus(&one.Voucher, now))
-	a.Text("open_id", openID)
-	if one.hasChannel {
-		a.Int("channel", one.channel)
+	a.Text("open_id", one.of.Recipient.Value)
+	if one.of.Scope == scope.Certificate(one.of.App) { // those of other APIs have no channel
+		a.Int("channel", one.of.Params.Channel)
 	}
 	a.Text("out_id", strconv.FormatInt(one.outID, 10))
 }
