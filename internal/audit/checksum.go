@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"iter"
+	"slices"
 	"text/tabwriter"
 
 	"faquan/internal/benefit"
@@ -50,14 +51,13 @@ const (
 
 // ComputeChecksum computes the checksum of the store's contents. It reads each table once, in the order of its keys,
 // and keeps nothing of it but the catalogue; each version of that is read by itself. A counter of nothing means the
-// same as no row, and is left out. onProgress, which may be nil, is called now and then with the number of rows read so far.
-func ComputeChecksum(ctx context.Context, r store.Reader, onProgress func(rows int64)) (*Checksum, error) {
-	d := &digester{ctx: ctx, r: r, onProgress: onProgress, checksum: &Checksum{}}
+// same as no row, and is left out.
+func ComputeChecksum(ctx context.Context, r store.Reader) (*Checksum, error) {
 	_, version, err := r.Entities(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the catalogue: %w", err)
 	}
-	d.checksum.Version = version
+	d := &digester{ctx: ctx, r: r, checksum: &Checksum{Version: version}}
 	if err := d.issuances(); err != nil {
 		return nil, err
 	}
@@ -75,18 +75,15 @@ func ComputeChecksum(ctx context.Context, r store.Reader, onProgress func(rows i
 			return nil, err
 		}
 	}
-	d.reportProgress(0)
 	return d.checksum, nil
 }
 
-// digester makes a Meaning, table by table.
+// digester makes a Checksum, table by table.
 type digester struct {
-	ctx        context.Context
-	r          store.Reader
-	onProgress func(rows int64)
-	rows       int64
-	room       []byte
-	checksum   *Checksum
+	ctx      context.Context
+	r        store.Reader
+	room     []byte
+	checksum *Checksum
 }
 
 // tableSum is a table that is being read.
@@ -114,34 +111,13 @@ func (t *tableSum) done() {
 	t.d.checksum.Tables = append(t.d.checksum.Tables, t.TableChecksum)
 }
 
-// reportProgress reports progress every 1,000 rows, and at the end.
-func (d *digester) reportProgress(n int64) {
-	d.rows += n
-	if d.onProgress != nil && (n == 0 || d.rows%1000 == 0) {
-		d.onProgress(d.rows)
-	}
-}
-
-// digestRows takes the rows of a table that has only them.
-func digestRows[V any](d *digester, name string, rows iter.Seq2[V, error], sum func(*tableSum, V) (there bool)) error {
-	t := d.table(name)
-	for row, err := range rows {
-		if err != nil {
-			return fmt.Errorf("reading the %s: %w", name, err)
-		}
-		if sum(t, row) {
-			t.add(canonical(d.room, row))
-		}
-		d.reportProgress(1)
-	}
-	t.done()
-	return nil
-}
-
 // issuances takes their claims as well, in the same pass.
 func (d *digester) issuances() error {
-	claims := d.table(tableClaims)
-	err := digestRows(d, tableIssuances, d.r.AllIssuances(d.ctx), func(t *tableSum, i *benefit.Issuance) bool {
+	t, claims := d.table(tableIssuances), d.table(tableClaims)
+	for i, err := range d.r.AllIssuances(d.ctx) {
+		if err != nil {
+			return fmt.Errorf("reading the issuances: %w", err)
+		}
 		for k := range i.Lines {
 			n, fen := i.Lines[k].Tally()
 			t.Vouchers += n
@@ -151,10 +127,11 @@ func (d *digester) issuances() error {
 			row := append(d.room, claim.ID[:]...)
 			claims.add(binary.BigEndian.AppendUint64(row, uint64(i.ID)))
 		}
-		return true
-	})
+		t.add(canonical(d.room, i))
+	}
+	t.done()
 	claims.done()
-	return err
+	return nil
 }
 
 // kind takes the rows of a kind. A kind that came after the first checksums is left out when it has no rows, so that the
@@ -175,7 +152,6 @@ func (d *digester) kind(kind *table.Kind) error {
 		if !counts || vouchers != 0 || fen != 0 {
 			t.add(canonical(d.room, v))
 		}
-		d.reportProgress(1)
 	}
 	if t.Rows > 0 || kind.Number <= benefit.EntityVersions.Number {
 		t.done()
@@ -184,26 +160,31 @@ func (d *digester) kind(kind *table.Kind) error {
 }
 
 func (d *digester) users() error {
-	return digestRows(d, tableUsers, d.r.AllUsers(d.ctx), func(*tableSum, *benefit.User) bool { return true })
+	t := d.table(tableUsers)
+	for u, err := range d.r.AllUsers(d.ctx) {
+		if err != nil {
+			return fmt.Errorf("reading the users: %w", err)
+		}
+		t.add(canonical(d.room, u))
+	}
+	t.done()
+	return nil
 }
 
 // versions takes what each version changed: an entity that was not there before, or stood in another form.
 func (d *digester) versions(kind *table.Kind) error {
 	t := d.table(kind.Title)
 	before := map[benefit.EntityKey]string{}
-	for v, err := range Versions(d.ctx, d.r, d.checksum.Version) {
+	for v, err := range store.All(d.ctx, d.r, benefit.EntityVersions) { // by version
 		if err != nil {
-			return err
+			return fmt.Errorf("reading the versions of the catalogue: %w", err)
 		}
-		for _, e := range v.Entities {
-			key := benefit.EntityKey{Kind: e.Kind, ID: e.ID}
-			if was, ok := before[key]; ok && was == string(e.Body) { //guard:TestChecksumOfUnchangedEntities
-				continue
-			}
-			before[key] = string(e.Body)
-			t.add(canonical(binary.AppendVarint(d.room, v.Version), e))
+		key := benefit.EntityKey{Kind: v.Kind, ID: v.ID}
+		if was, ok := before[key]; ok && was == string(v.Body) { //guard:TestChecksumOfUnchangedEntities
+			continue
 		}
-		d.reportProgress(1)
+		before[key] = string(v.Body)
+		t.add(canonical(binary.AppendVarint(d.room, v.Version), v.Entity))
 	}
 	t.done()
 	return nil
@@ -239,12 +220,10 @@ func Versions(ctx context.Context, r store.Reader, last int64) iter.Seq2[Version
 	}
 }
 
-// Table returns what a table says; nil when there is none of that name.
+// Table returns the checksum of a table; nil when there is none of that name.
 func (m *Checksum) Table(name string) *TableChecksum {
-	for k := range m.Tables {
-		if m.Tables[k].Table == name {
-			return &m.Tables[k]
-		}
+	if k := slices.IndexFunc(m.Tables, func(t TableChecksum) bool { return t.Table == name }); k >= 0 {
+		return &m.Tables[k]
 	}
 	return nil
 }
@@ -266,25 +245,20 @@ func (m *Checksum) Differences(other *Checksum) (all []string) {
 		switch {
 		case two == nil:
 			all = append(all, one.Table+": in one store only")
+		case one.String() != two.String():
+			all = append(all, fmt.Sprintf("%s: %s and %s", one.Table, &one, two))
 		case one != *two:
-			all = append(all, one.Table+": "+one.against(two))
+			all = append(all, fmt.Sprintf("%s: %s in both, with different content", one.Table, &one))
 		}
 	}
 	return all
-}
-
-func (t *TableChecksum) against(other *TableChecksum) string {
-	if t.Rows != other.Rows || t.Vouchers != other.Vouchers || t.Fen != other.Fen {
-		return t.String() + " and " + other.String()
-	}
-	return t.String() + " in both, with different content"
 }
 
 func (t *TableChecksum) String() string {
 	return fmt.Sprintf("%d rows, %d vouchers, %d fen", t.Rows, t.Vouchers, t.Fen)
 }
 
-// Write prints the meaning as a table, hashes in full.
+// Write prints the checksum as a table, hashes in full.
 func (m *Checksum) Write(w io.Writer) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tab, "table\trows\tvouchers\tfen\tsha256")

@@ -26,7 +26,7 @@ func checksumOf(t testing.TB, st store.Store) *Checksum {
 		t.Fatalf("Read: %v", err)
 	}
 	defer r.Close()
-	m, err := ComputeChecksum(t.Context(), r, nil)
+	m, err := ComputeChecksum(t.Context(), r)
 	if err != nil {
 		t.Fatalf("Digest: %v", err)
 	}
@@ -181,7 +181,7 @@ func changes(path string, v reflect.Value, fn func(path string)) {
 // Whatever is changed in a row changes what its table means, and nothing else does.
 func TestEveryFieldCounts(t *testing.T) {
 	o := newOneOfEach()
-	before, err := ComputeChecksum(t.Context(), o, nil)
+	before, err := ComputeChecksum(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestEveryFieldCounts(t *testing.T) {
 				}
 			}
 			n++
-			after, err := ComputeChecksum(t.Context(), o, nil)
+			after, err := ComputeChecksum(t.Context(), o)
 			if err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
@@ -224,7 +224,7 @@ func TestChecksumOfRows(t *testing.T) {
 	quota := func(n int64) benefit.Quota { return benefit.Quota{Total: n} }
 	seen := map[string]string{}
 	for _, rows := range [][]benefit.Quota{{}, {quota(1)}, {quota(1), quota(1)}, {quota(1), quota(2)}, {quota(2), quota(1)}} {
-		m, err := ComputeChecksum(t.Context(), quotasOnly{newOneOfEach(), rows}, nil)
+		m, err := ComputeChecksum(t.Context(), quotasOnly{newOneOfEach(), rows})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +234,7 @@ func TestChecksumOfRows(t *testing.T) {
 		}
 		seen[hash] = fmt.Sprint(rows)
 	}
-	none, err := ComputeChecksum(t.Context(), quotasOnly{newOneOfEach(), []benefit.Quota{quota(0)}}, nil)
+	none, err := ComputeChecksum(t.Context(), quotasOnly{newOneOfEach(), []benefit.Quota{quota(0)}})
 	if err != nil || seen[none.Table(benefit.Quotas.Title).SHA256] != "[]" {
 		t.Errorf("a counter of nothing does not mean the same as none: %v", err)
 	}
@@ -274,7 +274,7 @@ func TestChecksumOfUnreadable(t *testing.T) {
 				rows[other] = row
 			}
 		}
-		if _, err := ComputeChecksum(t.Context(), oneOfEach{rows: rows}, nil); err == nil || !strings.Contains(err.Error(), "unreadable") {
+		if _, err := ComputeChecksum(t.Context(), oneOfEach{rows: rows}); err == nil || !strings.Contains(err.Error(), "unreadable") {
 			t.Errorf("%s cannot be read: %v", name, err)
 		}
 	}

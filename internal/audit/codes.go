@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"strings"
 
 	"faquan/internal/benefit"
 )
@@ -28,17 +29,8 @@ func (c *recount) codes(l lineRef) {
 		return
 	}
 	for k, code := range l.Codes {
-		if len(code) != t.Code.Digits || !allDigits(code) {
+		if len(code) != t.Code.Digits || strings.Trim(code, "0123456789") != "" {
 			j.violated(Codes, fmt.Sprintf("certificate code %d", k+1), fmt.Sprintf("%d digits", t.Code.Digits), "something else")
 		}
 	}
-}
-
-func allDigits(text string) bool {
-	for k := range len(text) {
-		if text[k] < '0' || text[k] > '9' {
-			return false
-		}
-	}
-	return true
 }

@@ -11,7 +11,7 @@ import (
 // made again: the explanation of the issuance does that, from the basis.
 func (c *recount) decision(i *benefit.Issuance) {
 	wrong := func(what, want, got string) {
-		c.find(Finding{Decisions, issuanceRef{i}.String() + ": " + what, want, got})
+		c.find(Finding{Decisions, issuanceName(i) + ": " + what, want, got})
 	}
 	if i.Params.SceneCode == "" {
 		if i.Basis != nil || len(i.Errors) > 0 { //guard:TestStage$
@@ -25,7 +25,7 @@ func (c *recount) decision(i *benefit.Issuance) {
 	}
 	if i.Basis == nil {
 		wrong("the basis of its choice", "kept", "none")
-	} else if first, _, _ := moments(i); i.Basis.Now <= 0 || i.Basis.Now > first {
+	} else if first := i.At(); i.Basis.Now <= 0 || i.Basis.Now > first {
 		wrong("the instant of its choice", fmt.Sprintf("at %d or before", int64(first)), fmt.Sprint(int64(i.Basis.Now)))
 	}
 }

@@ -1,4 +1,4 @@
-// Package audit holds a store to what it promises, by counting everything again from the rows.
+// Package audit checks that a store keeps its promises, by counting everything again from the rows.
 //
 //	report, err := audit.Store(ctx, reader, audit.Options{})   // any store
 //	report, err := audit.Embedded(ctx, audit.EmbeddedOptions{  // a data directory, journal and view
@@ -53,20 +53,20 @@
 // either: for each template, each day and each user they must follow one another without a gap from nothing to
 // the total, so that a line which claims to have come earlier than it did leaves a hole.
 //
-// [Store] takes the newest catalogue alone. The journal of the embedded store has all of them, a database keeps them,
-// and [Embedded] and [Postgres] judge by them ([Options.History]). Without a history a line of an older version that
-// breaks a rule of today is a [Doubt], not a finding: it may have been allowed then. The other way round a line that
-// broke the rule of its day and keeps that of today is not noticed. Caps in total cannot be lowered below what is
-// issued, so what exceeds them is always a finding.
+// [Embedded] and [Postgres] judge by all versions of the catalogue, which the stores keep. [Store] takes the newest alone,
+// unless it is given [Options.History]. Without a history a line of an older version that breaks a rule of today is a
+// [Doubt], not a finding: it may have been allowed then. The other way round a line that broke the rule of its day and keeps
+// that of today is not noticed. Caps in total cannot be lowered below what is issued, so what exceeds them is always a
+// finding.
 //
-// A limit per person counts the users linked to a person when a voucher was issued. The rows tell only how they
+// A limit per person counts the users linked to a person when a voucher was issued. The rows have only how they
 // are linked now, so more than the limit is a Doubt, unless [Embedded] can replay how it came about.
 //
-// # Whether two stores say the same
+// # Whether two stores hold the same
 //
-// [Digest] says of each table how many rows it has, what they add up to, and a hash of all of them, in a form that does
-// not depend on how a store keeps them: the embedded store and PostgreSQL with the same history give the same
-// [Meaning]. That is how a move from one to the other is proved. [Options.Checksum] has a report say it.
+// A [Checksum] has of each table how many rows there are, what they add up to, and a hash of all of them, in a form that
+// does not depend on how a store keeps them: the embedded store and PostgreSQL with the same history have the same. That is
+// how a move from one to the other is proved. [Options.Checksum] adds it to the report.
 //
 // # How much memory it takes
 //

@@ -48,68 +48,61 @@ type JournalHead struct {
 // before it is damaged is not audited, and a note says that.
 func Embedded(ctx context.Context, o EmbeddedOptions) (*Report, error) {
 	o.Options.defaults()
-	e := &embeddedAudit{reporter: newReporter(o.MaxFindings), o: o}
+	e := &embeddedAudit{newReporter(o.MaxFindings), o}
 	check, err := embedded.OpenCheck(ctx, o.Store)
 	if errors.Is(err, embedded.ErrView) {
 		e.find(Finding{View, "view.db", "readable", err.Error()})
-		return e.withoutView()
+		e.report.Embedded = &EmbeddedReport{}
+		e.notChecked("the rows, because the view cannot be read. Stop faquan, run `faquan rebuild`, and audit again")
+		_, err = e.verify(false, 0)
+	} else if err == nil {
+		defer check.Close()
+		err = e.run(ctx, check)
 	}
 	if err != nil {
-		return nil, err
-	}
-	defer check.Close()
-	return e.run(ctx, check)
-}
-
-// embeddedAudit is an audit of a directory under way.
-type embeddedAudit struct {
-	reporter
-	o EmbeddedOptions
-}
-
-func (e *embeddedAudit) run(ctx context.Context, check *embedded.Check) (*Report, error) {
-	at := check.Position()
-	e.embedded = &EmbeddedReport{Live: check.Live(), View: at.Seq}
-	sound, err := e.verify(check.Live(), at.Seq)
-	if err != nil {
-		return nil, err
-	}
-	if !sound {
-		e.notChecked("the view and the rows, because the journal is damaged. Restore the directory from a backup, and audit that")
-		return e.done(), nil
-	}
-	if check.Reader() == nil {
-		e.notChecked("the rows, because there is no view. The next start of faquan makes it, or `faquan rebuild`; audit again then")
-		return e.done(), nil
-	}
-	if behind := e.embedded.Journal.Seq - at.Seq; behind > 0 {
-		e.notChecked("the rows of journal records from %d on, because the view is %d of %d journal records behind, which is normal.  "+
-			"The next start of faquan brings it up to date; audit again then", at.Seq+1, behind, e.embedded.Journal.Seq)
-	}
-	sound, err = e.compare(ctx, check)
-	if err != nil {
-		return nil, err
-	}
-	if !sound {
-		return e.done(), nil
-	}
-	return e.recount(ctx, check)
-}
-
-// withoutView verifies the journal alone.
-func (e *embeddedAudit) withoutView() (*Report, error) {
-	e.embedded = &EmbeddedReport{}
-	e.notChecked("the rows, because the view cannot be read. Stop faquan, run `faquan rebuild`, and audit again")
-	if _, err := e.verify(false, 0); err != nil {
 		return nil, err
 	}
 	return e.done(), nil
 }
 
-func (e *embeddedAudit) note(text string) { e.report.Notes = append(e.report.Notes, text) }
+// embeddedAudit is an audit of a directory under way.
+type embeddedAudit struct {
+	*reporter
+	o EmbeddedOptions
+}
 
-// verify checks the journal: all of it or, beside a process that appends, up to the view's position. It says
-// whether the journal is sound.
+func (e *embeddedAudit) run(ctx context.Context, check *embedded.Check) error {
+	at := check.Position()
+	e.report.Embedded = &EmbeddedReport{Live: check.Live(), View: at.Seq}
+	sound, err := e.verify(check.Live(), at.Seq)
+	switch {
+	case err != nil:
+		return err
+	case !sound:
+		e.notChecked("the view and the rows, because the journal is damaged. Restore the directory from a backup, and audit that")
+		return nil
+	case check.Reader() == nil:
+		e.notChecked("the rows, because there is no view. The next start of faquan makes it, or `faquan rebuild`; audit again then")
+		return nil
+	}
+	if head := e.report.Embedded.Journal.Seq; head > at.Seq {
+		e.notChecked("the rows of journal records from %d on, because the view is %d of %d journal records behind, which is normal.  "+
+			"The next start of faquan brings it up to date; audit again then", at.Seq+1, head-at.Seq, head)
+	}
+	if sound, err = e.compare(ctx, check); err != nil || !sound {
+		return err
+	}
+	if err := countAgain(ctx, e.reporter, check.Reader(), e.o.Options, check); err != nil {
+		return err
+	}
+	if len(e.o.Heads) == 0 {
+		e.notChecked("that nothing was cut off the end of the journal, because no head is known. Give one with --head RECORD:HASH, from an earlier audit or the log of serve")
+	}
+	return nil
+}
+
+// verify checks the journal: all of it or, beside a process that appends, up to the view's position. It reports whether the
+// journal is sound.
 func (e *embeddedAudit) verify(live bool, position uint64) (bool, error) {
 	o := journal.VerifyOptions{Heads: e.o.Heads}
 	if live {
@@ -140,10 +133,11 @@ func (e *embeddedAudit) verify(live bool, position uint64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	e.embedded.Journal = JournalHead{report.Head.Seq, fmt.Sprintf("%x", report.Head.Hash)}
-	e.embedded.Records = report.Records
+	e.report.Embedded.Journal = JournalHead{report.Head.Seq, fmt.Sprintf("%x", report.Head.Hash)}
+	e.report.Embedded.Records = report.Records
 	if r := report.Residue; r != nil {
-		e.note(fmt.Sprintf("%d bytes after the journal's end, in %s at %d: %s; this is normal after an unclean stop", r.Bytes, r.Segment, r.Offset, r.Reason))
+		e.report.Notes = append(e.report.Notes, fmt.Sprintf("%d bytes after the journal's end, in %s at %d: %s; this is normal after an unclean stop",
+			r.Bytes, r.Segment, r.Offset, r.Reason))
 	}
 	if report.Head.Seq < position {
 		e.find(Finding{View, "its position", fmt.Sprintf("record %d of the journal or before", report.Head.Seq), fmt.Sprintf("record %d", position)})
@@ -153,14 +147,14 @@ func (e *embeddedAudit) verify(live bool, position uint64) (bool, error) {
 	return true, nil
 }
 
-// compare holds the view against the journal, and says whether they are at one. If so it has learnt the history of
-// the catalogue and of persons.
+// compare compares the view with the journal, and reports whether they agree. If so the options have the history of the
+// catalogue and of persons.
 func (e *embeddedAudit) compare(ctx context.Context, check *embedded.Check) (bool, error) {
 	compared, err := check.Compare(ctx, e.maxFindings)
 	if err != nil {
 		return false, fmt.Errorf("comparing the view with the journal: %w", err)
 	}
-	e.embedded.Rows = compared.Rows
+	e.report.Embedded.Rows = compared.Rows
 	for _, f := range compared.Faults {
 		e.find(Finding{View, f.Table + ": " + f.Row, f.Want, f.Got})
 	}
@@ -169,30 +163,7 @@ func (e *embeddedAudit) compare(ctx context.Context, check *embedded.Check) (boo
 		e.notChecked("the sums of the rows, because the view differs from the journal. Stop faquan, run `faquan rebuild`, and audit again")
 		return false, nil
 	}
-	e.o.History, e.o.former = NewHistory(), compared.Persons
-	for _, c := range compared.Catalogue {
-		if err := e.o.History.Add(c.Version, c.Entities); err != nil {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// recount counts the rows, and finds out how persons came to have more than a limit.
-func (e *embeddedAudit) recount(ctx context.Context, check *embedded.Check) (*Report, error) {
-	c, err := countAgain(ctx, check.Reader(), e.o.Options)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.replayPersons(ctx, check); err != nil {
-		return nil, err
-	}
-	if err := c.checksum(ctx); err != nil {
-		return nil, err
-	}
-	c.report.Notes, c.embedded, c.skipped = e.report.Notes, e.embedded, append(e.skipped, c.skipped...)
-	if len(e.o.Heads) == 0 {
-		c.notChecked("that nothing was cut off the end of the journal, because no head is known. Give one with --head RECORD:HASH, from an earlier audit or the log of serve")
-	}
-	return c.done(), nil
+	e.o.former = compared.Persons
+	e.o.History, err = historyOf(ctx, check.Reader())
+	return err == nil, err
 }

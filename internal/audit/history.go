@@ -1,10 +1,13 @@
 package audit
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"faquan/internal/benefit"
+	"faquan/internal/store"
 )
 
 // History has each template and activity in each version of the catalogue.
@@ -68,60 +71,57 @@ func atVersion[V any](all []dated[V], version int64) *V {
 // rules are the rules in force at a time.
 type rules struct {
 	now     *benefit.Catalogue
-	history *History // nil: unknown
+	history *History // empty: unknown
 }
 
-// at returns the template by which a line of the version is judged. sure says that it stood so at that version;
+// at returns the template by which a line of the version is judged. sure reports whether it stood so at that version;
 // otherwise it is today's.
 func (r *rules) at(t benefit.TemplateID, version int64) (found *benefit.Template, sure bool) {
-	if r.history != nil {
-		if found := atVersion(r.history.templates[t], version); found != nil {
-			return found, true
-		}
+	if found := atVersion(r.history.templates[t], version); found != nil {
+		return found, true
 	}
 	return r.now.Templates[t], version == r.now.Version
 }
 
 // activity returns the same of an activity.
 func (r *rules) activity(a benefit.ActivityID, version int64) (found *benefit.Activity, sure bool) {
-	if r.history != nil {
-		if found := atVersion(r.history.activities[a], version); found != nil {
-			return found, true
-		}
+	if found := atVersion(r.history.activities[a], version); found != nil {
+		return found, true
 	}
 	return r.now.Activities[a], version == r.now.Version
 }
 
 // everBox reports whether the activity is or ever was a treasure box.
 func (r *rules) everBox(a benefit.ActivityID) bool {
-	if now := r.now.Activities[a]; now != nil && now.Box != nil {
-		return true
-	}
-	if r.history != nil {
-		for _, d := range r.history.activities[a] {
-			if d.entity.Box != nil {
-				return true
-			}
-		}
-	}
-	return false
+	now := r.now.Activities[a]
+	return now != nil && now.Box != nil ||
+		slices.ContainsFunc(r.history.activities[a], func(d dated[benefit.Activity]) bool { return d.entity.Box != nil })
 }
 
 // lowestPerPerson returns the lowest limit per person that the template has, or ever had; 0: it never had one.
 func (r *rules) lowestPerPerson(t benefit.TemplateID) int64 {
 	var lowest int64
-	take := func(t *benefit.Template) {
-		if n := t.Limits.PerPerson; n > 0 && (lowest == 0 || n < lowest) {
+	if now := r.now.Templates[t]; now != nil {
+		lowest = now.Limits.PerPerson
+	}
+	for _, d := range r.history.templates[t] {
+		if n := d.entity.Limits.PerPerson; n > 0 && (lowest <= 0 || n < lowest) {
 			lowest = n
 		}
 	}
-	if now := r.now.Templates[t]; now != nil {
-		take(now)
-	}
-	if r.history != nil {
-		for _, d := range r.history.templates[t] {
-			take(d.entity)
+	return max(lowest, 0)
+}
+
+// historyOf returns the history of the catalogue that a store keeps.
+func historyOf(ctx context.Context, r store.Reader) (*History, error) {
+	h := NewHistory()
+	for v, err := range store.All(ctx, r, benefit.EntityVersions) { // by version
+		if err != nil {
+			return nil, fmt.Errorf("reading the versions of the catalogue: %w", err)
+		}
+		if err := h.Add(v.Version, []benefit.Entity{v.Entity}); err != nil {
+			return nil, err
 		}
 	}
-	return lowest
+	return h, nil
 }

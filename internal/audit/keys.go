@@ -1,58 +1,23 @@
 package audit
 
 import (
-	"cmp"
 	"context"
-	"errors"
+	"encoding/binary"
 	"fmt"
-	"hash/maphash"
-	"iter"
 	"slices"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 )
 
-// keyPrint is a hash of a key in its scope, or of a code. Issuances with one print are looked at; so the hash need not be a
-// strong one.
-type keyPrint struct{ print uint64 }
+// printOf returns the beginning of the hash of a key. Issuances with one print are looked at, so it need not be all of it.
+func printOf(k benefit.ClaimKey) uint64 { return binary.BigEndian.Uint64(k.ID[:]) }
 
 const keyPrintBytes = 8
 
-func (c *recount) printOf(k scopedKey) keyPrint {
-	var h maphash.Hash
-	h.SetSeed(c.seeds[0])
-	h.WriteString(string(k.scope))
-	h.WriteByte(0)
-	h.WriteString(k.key)
-	return keyPrint{h.Sum64()}
-}
-
-// scopedKey is a key that an issuance is stored under: its own key, or the code of one of its vouchers.
-type scopedKey struct {
-	scope benefit.Scope
-	key   string
-}
-
-// keysOf iterates over the keys that an issuance is stored under.
-func keysOf(i *benefit.Issuance) iter.Seq[scopedKey] {
-	return func(yield func(scopedKey) bool) {
-		if !yield(scopedKey{i.Scope, i.Key}) {
-			return
-		}
-		for k := range i.Lines {
-			for _, code := range i.Lines[k].Codes {
-				if !yield(scopedKey{benefit.CodeScope, code}) { //guard:TestStage$
-					return
-				}
-			}
-		}
-	}
-}
-
 func (c *recount) addKeys(i *benefit.Issuance) {
-	for k := range keysOf(i) {
-		c.keys.add(c.printOf(k))
+	for _, k := range i.ClaimKeys() {
+		c.keys.add(printOf(k))
 	}
 }
 
@@ -61,11 +26,11 @@ func (c *recount) addKeys(i *benefit.Issuance) {
 func (c *recount) settleKeys(ctx context.Context) error {
 	all := c.keys.rows
 	c.report.Checked.Keys += int64(len(all))
-	slices.SortFunc(all, func(a, b keyPrint) int { return cmp.Compare(a.print, b.print) })
+	slices.Sort(all)
 	var twice []uint64
-	for k := 1; k < len(all); k++ {
-		if p := all[k].print; p == all[k-1].print && (len(twice) == 0 || twice[len(twice)-1] != p) {
-			twice = append(twice, p)
+	for same := range runs(all, func(a, b *uint64) bool { return *a == *b }) {
+		if len(same) > 1 {
+			twice = append(twice, same[0])
 		}
 	}
 	for some := range slices.Chunk(twice, int(max(c.o.Memory/holderBytes, 16))) {
@@ -89,17 +54,16 @@ const holderBytes = 512
 // compareKeys holds the issuances under some prints against each other, in the order of their ids: a key may stand
 // again once the window for which it was bound is over, a code never.
 func (c *recount) compareKeys(ctx context.Context, some []uint64) error {
-	held := map[scopedKey]holder{}
+	held := map[benefit.ClaimKey]holder{}
 	for i, err := range c.r.AllIssuances(ctx) {
 		if err != nil {
 			return fmt.Errorf("reading the issuances: %w", err)
 		}
-		for k := range keysOf(i) {
-			if _, ours := slices.BinarySearch(some, c.printOf(k).print); !ours {
+		for _, k := range i.ClaimKeys() {
+			if _, ours := slices.BinarySearch(some, printOf(k)); !ours {
 				continue
 			}
-			first, _, _ := moments(i)
-			one := holder{i.ID, first, i.BindMillis}
+			one := holder{i.ID, i.At(), i.BindMillis}
 			before, again := held[k]
 			if held[k] = one; again {
 				c.isRebound(k, before, one)
@@ -110,16 +74,22 @@ func (c *recount) compareKeys(ctx context.Context, some []uint64) error {
 }
 
 // isRebound judges two issuances under one key.
-func (c *recount) isRebound(k scopedKey, before, after holder) {
+func (c *recount) isRebound(k benefit.ClaimKey, before, after holder) {
 	name := fmt.Sprintf("issuances %d and %d", before.issuance, after.issuance)
 	switch over := before.first + benefit.Instant(before.bound); {
-	case k.scope == benefit.CodeScope:
+	case k.Scope == benefit.CodeScope:
 		c.find(Finding{Codes, name, "certificate codes of their own", "one code"})
 	case before.bound == 0:
 		c.find(Finding{OneOutcome, name, "keys of their own", "one key in one scope"})
 	case after.first < over: //guard:TestStage$
 		c.find(Finding{OneOutcome, name, fmt.Sprintf("the second at %d or later, when the key is free again", int64(over)), fmt.Sprint("at ", int64(after.first))})
 	}
+}
+
+// lookup is a way to find a row.
+type lookup[V any] struct {
+	how string
+	ask func() (V, error)
 }
 
 // lookUp looks up an issuance in every possible way.
@@ -130,98 +100,63 @@ func (c *recount) lookUp(ctx context.Context, i *benefit.Issuance) error {
 		}
 		return all[0], err
 	}
-	byKey := func() (*benefit.Issuance, error) {
+	var ways []lookup[*benefit.Issuance]
+	add := func(ask func() (*benefit.Issuance, error), how string, args ...any) {
+		ways = append(ways, lookup[*benefit.Issuance]{fmt.Sprintf(how, args...), ask})
+	}
+	add(func() (*benefit.Issuance, error) {
 		found, err := c.r.Claim(ctx, i.Scope, i.Key)
 		if i.BindMillis != 0 && found != nil && found.ID > i.ID && found.Scope == i.Scope && found.Key == i.Key {
 			return i, err // the key was bound again, and leads to the newer one
 		}
 		return found, err
-	}
-	byUser := func() (*benefit.Issuance, error) { return one(c.r.UserIssuances(ctx, i.User, i.ID-1, 1)) }
-	if err := errors.Join(c.lookUpKey(ctx, i, "by its key", byKey), c.lookUpKey(ctx, i, "by its user", byUser)); err != nil {
-		return err
-	}
+	}, "its key")
+	add(func() (*benefit.Issuance, error) { return one(c.r.UserIssuances(ctx, i.User, i.ID-1, 1)) }, "its user")
 	if trace := i.Note.TraceID; trace != "" {
-		byTrace := func() (*benefit.Issuance, error) { return one(c.r.TraceIssuances(ctx, trace, i.ID-1, 1)) }
-		if err := c.lookUpKey(ctx, i, "by its trace", byTrace); err != nil {
-			return err
-		}
+		add(func() (*benefit.Issuance, error) { return one(c.r.TraceIssuances(ctx, trace, i.ID-1, 1)) }, "its trace")
 	}
-	for k := range i.Lines {
-		l := &i.Lines[k]
-		byTemplate := func() (*benefit.Issuance, error) { return one(c.r.TemplateIssuances(ctx, l.Template, i.ID-1, 1)) }
-		if err := c.lookUpKey(ctx, i, fmt.Sprint("by its template ", l.Template), byTemplate); err != nil {
-			return err
-		}
+	for l := range linesOf(i) {
+		add(func() (*benefit.Issuance, error) { return one(c.r.TemplateIssuances(ctx, l.Template, i.ID-1, 1)) }, "its template %d", l.Template)
 		for n, code := range l.Codes {
-			byCode := func() (*benefit.Issuance, error) { return c.r.Claim(ctx, benefit.CodeScope, code) }
-			if err := c.lookUpKey(ctx, i, fmt.Sprintf("by code %d of line %d", n+1, k), byCode); err != nil {
-				return err
-			}
+			add(func() (*benefit.Issuance, error) { return c.r.Claim(ctx, benefit.CodeScope, code) }, "code %d of line %d", n+1, l.k)
 		}
-		if l.Issued == 0 {
-			continue
-		}
-		last := l.First + id.ID(l.Issued*l.Quantity-1)
-		byVoucher := func() (*benefit.Issuance, error) { return c.r.IssuanceOf(ctx, last) }
-		if err := c.lookUpKey(ctx, i, fmt.Sprint("by its voucher ", last), byVoucher); err != nil {
-			return err
+		if l.Issued > 0 {
+			last := l.First + id.ID(l.Issued*l.Quantity-1)
+			add(func() (*benefit.Issuance, error) { return c.r.IssuanceOf(ctx, last) }, "its voucher %d", last)
 		}
 	}
-	return nil
-}
-
-// lookUpKey compares an issuance with what the store answers when it is asked for. An answer that is an error is a
-// finding, unless the audit itself was stopped.
-func (c *recount) lookUpKey(ctx context.Context, i *benefit.Issuance, how string, ask func() (*benefit.Issuance, error)) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	c.report.Checked.Lookups++
-	got, err := ask()
-	answer := "nothing"
-	switch {
-	case err != nil:
-		answer = err.Error()
-	case got != nil && got.ID == i.ID:
-		return nil
-	case got != nil:
-		answer = issuanceRef{got}.String()
-	}
-	c.find(Finding{Lookups, issuanceRef{i}.String() + ", asked for " + how, "itself", answer})
-	return nil
+	return lookUp(ctx, c, ways, issuanceName(i), "nothing", issuanceName)
 }
 
 // lookUpUser looks up a user by its id and by each of its identifiers.
 func (c *recount) lookUpUser(ctx context.Context, u *benefit.User) error {
-	byID := func() (*benefit.User, error) { return c.r.User(ctx, u.ID) }
-	if err := c.lookUpNewUser(ctx, u, "its id", byID); err != nil {
-		return err
-	}
+	ways := []lookup[*benefit.User]{{"its id", func() (*benefit.User, error) { return c.r.User(ctx, u.ID) }}}
 	for k, ident := range u.Identifiers {
-		byIdentifier := func() (*benefit.User, error) { return c.r.Recipient(ctx, ident) }
-		if err := c.lookUpNewUser(ctx, u, fmt.Sprintf("its identifier %d", k+1), byIdentifier); err != nil {
-			return err
-		}
+		ways = append(ways, lookup[*benefit.User]{fmt.Sprintf("its identifier %d", k+1), func() (*benefit.User, error) { return c.r.Recipient(ctx, ident) }})
 	}
-	return nil
+	return lookUp(ctx, c, ways, userName(u), "nobody", userName)
 }
 
-func (c *recount) lookUpNewUser(ctx context.Context, u *benefit.User, how string, ask func() (*benefit.User, error)) error {
-	if err := ctx.Err(); err != nil {
-		return err
+func userName(u *benefit.User) string { return fmt.Sprintf("user %d", u.ID) }
+
+// lookUp asks the store for a row, and compares its name with those of the answers. An answer that is an error is a
+// finding, unless the audit itself was stopped.
+func lookUp[V comparable](ctx context.Context, c *recount, ways []lookup[V], name, nothing string, nameOf func(V) string) error {
+	var none V
+	for _, way := range ways {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		c.report.Checked.Lookups++
+		answer := nothing
+		if got, err := way.ask(); err != nil {
+			answer = err.Error()
+		} else if got != none {
+			answer = nameOf(got)
+		}
+		if answer != name {
+			c.find(Finding{Lookups, name + ", asked for by " + way.how, "itself", answer})
+		}
 	}
-	c.report.Checked.Lookups++
-	got, err := ask()
-	answer := "nobody"
-	switch {
-	case err != nil:
-		answer = err.Error()
-	case got != nil && got.ID == u.ID:
-		return nil
-	case got != nil:
-		answer = fmt.Sprint("user ", got.ID)
-	}
-	c.find(Finding{Lookups, fmt.Sprintf("user %d, asked for by %s", u.ID, how), "itself", answer})
 	return nil
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"time"
 
@@ -21,37 +22,49 @@ func (l lineRef) String() string {
 	return fmt.Sprintf("issuance %d, line %d, template %d", l.i.ID, l.k, l.Template)
 }
 
-// vouchers returns how many the line issued, and what they are worth together. A line that claims to have issued more
-// than it holds counts for what it holds.
+// linesOf iterates over the lines of an issuance.
+func linesOf(i *benefit.Issuance) iter.Seq[lineRef] {
+	return func(yield func(lineRef) bool) {
+		for k := range i.Lines {
+			if !yield(lineRef{i, k, &i.Lines[k]}) {
+				return
+			}
+		}
+	}
+}
+
+// issuedAmounts returns what the vouchers that the line issued are worth. A line that claims to have issued more than it
+// holds counts for what it holds.
+func (l lineRef) issuedAmounts() []money.Fen {
+	return l.Amounts[:max(min(l.Issued*l.Quantity, len(l.Amounts)), 0)]
+}
+
+// vouchers returns how many the line issued, and what they are worth together.
 func (l lineRef) vouchers() (n, amount int64) {
 	n = int64(l.Issued) * int64(l.Quantity)
-	for _, a := range l.Amounts[:max(min(n, int64(len(l.Amounts))), 0)] {
+	for _, a := range l.issuedAmounts() {
 		amount += int64(a)
 	}
 	return n, amount
 }
 
 // wrong reports a voucher that is not as it should be.
-func (c *recount) wrong(where fmt.Stringer, what string, want, got any) {
-	c.find(Finding{Vouchers, where.String() + ": " + what, fmt.Sprint(want), fmt.Sprint(got)})
+func (c *recount) wrong(where, what string, want, got any) {
+	c.find(Finding{Vouchers, where + ": " + what, fmt.Sprint(want), fmt.Sprint(got)})
 }
 
-// issuanceRef refers to an issuance in a finding.
-type issuanceRef struct{ i *benefit.Issuance }
-
-func (w issuanceRef) String() string { return fmt.Sprintf("issuance %d", w.i.ID) }
+// issuanceName names an issuance in a finding.
+func issuanceName(i *benefit.Issuance) string { return fmt.Sprintf("issuance %d", i.ID) }
 
 // shape checks an issuance as a whole: an id range of its own that its lines fill, and something issued.
 func (c *recount) shape(i *benefit.Issuance) {
-	name := issuanceRef{i}
 	if i.ID < c.next {
-		c.wrong(name, "its ids", fmt.Sprintf("%d or more, as the issuance before ends there", c.next), i.ID)
+		c.wrong(issuanceName(i), "its ids", fmt.Sprintf("%d or more, as the issuance before ends there", c.next), i.ID)
 	}
 	next, issued, size, inActivity := i.ID, 0, 0, false
-	for k := range i.Lines {
-		l := &i.Lines[k]
+	for l := range linesOf(i) {
 		if l.First != next {
-			c.wrong(lineRef{i, k, l}, "its first voucher", next, l.First)
+			c.wrong(l.String(), "its first voucher", next, l.First)
 		}
 		next += id.ID(max(l.Sends*l.Quantity, 0))
 		issued += l.Issued
@@ -59,33 +72,33 @@ func (c *recount) shape(i *benefit.Issuance) {
 		inActivity = inActivity || l.Activity != 0
 	}
 	if size > benefit.MaxRequestVouchers {
-		c.wrong(name, "vouchers that it may issue", fmt.Sprint("at most ", benefit.MaxRequestVouchers), size)
+		c.wrong(issuanceName(i), "vouchers that it may issue", fmt.Sprint("at most ", benefit.MaxRequestVouchers), size)
 	}
 	if i.BoxDone && !inActivity {
-		c.find(Finding{Boxes, name.String() + ": a treasure box is done", "false, as there is no activity", "true"})
+		c.find(Finding{Boxes, issuanceName(i) + ": a treasure box is done", "false, as there is no activity", "true"})
 	}
 	c.next = max(c.next, next, i.ID+1)
 	if issued == 0 {
-		c.wrong(name, "vouchers", "at least one", 0)
+		c.wrong(issuanceName(i), "vouchers", "at least one", 0)
 	}
 	if !benefit.ValidKey(i.Key) || i.Scope == "" {
-		c.wrong(name, "its key", "1 to 64 characters, in a scope", "another")
+		c.wrong(issuanceName(i), "its key", "1 to 64 characters, in a scope", "another")
 	}
 }
 
 // lineShape checks what holds for every line, whatever its template says.
 func (c *recount) lineShape(l lineRef) {
 	if l.Sends < 1 || l.Quantity < 1 || l.Issued < 0 || l.Issued > l.Sends {
-		c.wrong(l, "sends issued", fmt.Sprintf("0 to %d of %d vouchers", l.Sends, l.Quantity), l.Issued)
+		c.wrong(l.String(), "sends issued", fmt.Sprintf("0 to %d of %d vouchers", l.Sends, l.Quantity), l.Issued)
 	}
 	if n := l.Sends * l.Quantity; len(l.Amounts) != n && (l.Issued > 0 || len(l.Amounts) > 0) {
-		c.wrong(l, "amounts", n, len(l.Amounts))
+		c.wrong(l.String(), "amounts", n, len(l.Amounts))
 	}
 	if complete := l.Issued == l.Sends; complete != (l.Reason == benefit.NotRefused) {
-		c.wrong(l, "its reason", "one if and only if a send was refused", fmt.Sprintf("%v with %d of %d sends issued", l.Reason, l.Issued, l.Sends))
+		c.wrong(l.String(), "its reason", "one if and only if a send was refused", fmt.Sprintf("%v with %d of %d sends issued", l.Reason, l.Issued, l.Sends))
 	}
 	if (l.Issued > 0) != (l.At > 0) {
-		c.wrong(l, "the instant of its issue", "one if and only if something was issued", l.At)
+		c.wrong(l.String(), "the instant of its issue", "one if and only if something was issued", l.At)
 	}
 }
 
@@ -93,24 +106,25 @@ func (c *recount) lineShape(l lineRef) {
 func (c *recount) issued(l lineRef) {
 	n, amount := l.vouchers()
 	c.report.Checked.Vouchers += n
-	c.tally(l.Template).add(c.seeds, l.IssuedLine, n, amount)
+	c.sum(sumKey{l.Template, inTotal}).add(c.seeds, state{l.Seen.Count, l.Seen.Amount}, n, amount)
+	c.sum(sumKey{l.Template, int64(l.At.Day())}).add(c.seeds, state{l.Seen.DayCount, l.Seen.DayAmount}, n, amount)
 	if l.Catalogue < l.i.Catalogue || l.Catalogue > c.rules.now.Version {
-		c.wrong(l, "its catalogue version", fmt.Sprintf("%d to %d", l.i.Catalogue, c.rules.now.Version), l.Catalogue)
+		c.wrong(l.String(), "its catalogue version", fmt.Sprintf("%d to %d", l.i.Catalogue, c.rules.now.Version), l.Catalogue)
 		return
 	}
 	t, sure := c.rules.at(l.Template, l.Catalogue)
 	if t == nil {
-		c.wrong(l, "its template", "one in the catalogue", "none")
+		c.wrong(l.String(), "its template", "one in the catalogue", "none")
 		return
 	}
 	j := lineJudge{c, l, t, sure}
 	if l.Kind != t.Kind || l.Face != t.Face { // fixed for good once something was issued
-		c.wrong(l, "kind and face", fmt.Sprint(t.Kind, t.Face), fmt.Sprint(l.Kind, l.Face))
+		c.wrong(l.String(), "kind and face", fmt.Sprint(t.Kind, t.Face), fmt.Sprint(l.Kind, l.Face))
 	}
 	if want := validity(t.Valid, l.At); l.Valid != want {
 		j.violated(Vouchers, "validity", fmt.Sprint(want.Start, " to ", want.End), fmt.Sprint(l.Valid.Start, " to ", l.Valid.End))
 	}
-	j.amounts(n)
+	j.amounts()
 	j.caps(n, amount)
 }
 
@@ -125,15 +139,11 @@ type lineJudge struct {
 // violated reports a broken rule: a finding if that was the rule then, else a doubt.
 func (j lineJudge) violated(invariant Invariant, rule string, want, got any) {
 	f := Finding{invariant, j.String() + ": " + rule, fmt.Sprint(want), fmt.Sprint(got)}
-	if j.sure {
-		j.c.find(f)
-	} else {
-		j.c.doubt(j.Template, rule, f)
-	}
+	j.c.judge(j.sure, doubtKey{template: j.Template, rule: rule}, f)
 }
 
 // amounts checks what the vouchers are worth.
-func (j lineJudge) amounts(n int64) {
+func (j lineJudge) amounts() {
 	lowest, highest := money.Fen(0), money.Fen(0)
 	switch j.Kind {
 	case benefit.Reduction:
@@ -155,7 +165,7 @@ func (j lineJudge) amounts(n int64) {
 	if j.HasAmount != j.t.TakesAmount() {
 		j.violated(Vouchers, "an amount in the request", j.t.TakesAmount(), j.HasAmount)
 	}
-	for k, a := range j.Amounts[:max(min(n, int64(len(j.Amounts))), 0)] {
+	for k, a := range j.issuedAmounts() {
 		if a < lowest || a > highest {
 			j.violated(Vouchers, fmt.Sprintf("the amount of voucher %d in fen", j.First+id.ID(k)),
 				fmt.Sprintf("%d to %d", lowest, highest), int64(a))
@@ -204,7 +214,7 @@ func (j lineJudge) bounded(invariant Invariant, rule string, limit benefit.Cap, 
 	}
 	if have > math.MaxInt64-n || have+n > int64(limit) {
 		if invariant == Totals {
-			j.c.tally(j.Template).over = true
+			j.c.over[j.Template] = true
 		}
 		j.violated(invariant, rule, fmt.Sprint("at most ", int64(limit)), fmt.Sprintf("%d, of which %d before", have+n, have))
 	}

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"iter"
+	"maps"
 	"math"
 	"slices"
 
@@ -32,107 +32,75 @@ const activityGrantBytes = 40
 type grantFlags uint8
 
 const (
-	guarded   grantFlags = 1 << iota // the one-second guard was asked for
+	guarded   grantFlags = 1 << iota // the one-second guard was asked for, as activity.send alone does
 	boxDone                          // the issuance says that a box was done
 	settled                          // in the last commit of the issuance
 	continued                        // in a later commit than the first
 )
 
-// boxCards numbers the cards of treasure boxes. There are few; those beyond are all one, and not judged.
-type boxCards struct {
-	numbers map[string]uint16
-	names   []string // number 0 is none
+func (f grantFlags) when(set bool) grantFlags {
+	if set {
+		return f
+	}
+	return 0
 }
 
+// tooManyCards is the number of all cards of treasure boxes beyond those that have a number. There are few; those are not
+// judged.
 const tooManyCards = math.MaxUint16
 
-func (b *boxCards) number(card string) uint16 {
-	if card == "" {
+// card returns the number of a card, which is at 1 less in c.cards.
+func (c *recount) card(name string) uint16 {
+	if name == "" {
 		return 0
 	}
-	n, ok := b.numbers[card]
-	if !ok && len(b.names) == tooManyCards {
+	if _, known := c.cards.numbers[name]; !known && len(c.cards.values) == tooManyCards-1 {
 		return tooManyCards
 	}
-	if !ok {
-		n = uint16(len(b.names))
-		b.names = append(b.names, card)
-		b.numbers[card] = n
-	}
-	return n
+	return uint16(c.cards.of(name) + 1)
 }
 
 // addActivityGrants takes what an issuance gave by activities.
 func (c *recount) addActivityGrants(i *benefit.Issuance) {
-	first, last, version := moments(i)
-	for k := range i.Lines {
-		l := &i.Lines[k]
+	last, version := lastIssue(i)
+	for l := range linesOf(i) {
 		if l.Activity == 0 {
 			continue
 		}
-		j := activityGrant{user: i.User, issuance: i.ID, activity: c.activityNumber(l.Activity)}
-		if scope.IsRelation(i.Scope) { // the guard holds for activity.send alone
-			j.flags |= guarded
-		}
-		if i.BoxDone {
-			j.flags |= boxDone
+		add := func(g activityGrant) {
+			g.user, g.issuance, g.activity = i.User, i.ID, c.activities.of(l.Activity)
+			g.flags = guarded.when(scope.IsRelation(i.Scope)) | boxDone.when(i.BoxDone) |
+				settled.when(g.at == last) | continued.when(g.at != i.At())
+			c.activityGrants.add(g)
 		}
 		everBox := c.rules.everBox(l.Activity)
 		if l.Issued > 0 {
-			one := j
-			one.at, one.version = l.At, int32(l.Catalogue)
-			one.vouchers, one.sends = small(l.Issued*l.Quantity), small(l.Issued)
+			g := activityGrant{at: l.At, version: int32(l.Catalogue), vouchers: small(l.Issued * l.Quantity), sends: small(l.Issued)}
 			if everBox {
-				one.card = c.cards.number(i.Params.Card)
+				g.card = c.card(i.Params.Card)
 			}
-			if l.At != first {
-				one.flags |= continued
-			}
-			if l.At == last {
-				one.flags |= settled
-			}
-			c.activityGrants.add(one)
+			add(g)
 		}
 		if (l.Issued == 0 || l.At != last) && (everBox || i.BoxDone) {
-			j.at, j.version, j.flags = last, version, j.flags|settled
-			if last != first {
-				j.flags |= continued
-			}
-			c.activityGrants.add(j)
+			add(activityGrant{at: last, version: version})
 		}
 	}
 }
 
 func small(n int) uint16 { return uint16(min(max(n, 0), math.MaxUint16)) }
 
-// moments returns when an issuance was first and last issued, and the version of the catalogue that the last was under.
-func moments(i *benefit.Issuance) (first, last benefit.Instant, version int32) {
+// lastIssue returns when an issuance was last issued, and the version of the catalogue that this was under.
+func lastIssue(i *benefit.Issuance) (last benefit.Instant, version int32) {
 	for k := range i.Lines {
 		l := &i.Lines[k]
-		if l.At == 0 {
-			continue
-		}
-		if first == 0 || l.At < first {
-			first = l.At
-		}
 		if l.At > last {
 			last, version = l.At, 0
 		}
-		if l.At == last {
+		if l.At == last && last > 0 {
 			version = max(version, int32(l.Catalogue))
 		}
 	}
-	return first, last, version
-}
-
-func (c *recount) activityNumber(a benefit.ActivityID) int32 {
-	n, ok := c.activityNumbers[a]
-	if !ok {
-		n = int32(len(c.activities))
-		c.activityNumbers[a] = n
-		c.activities = append(c.activities, a)
-	}
-	return n
+	return last, version
 }
 
 // participationTotals holds the recounted participation of a user in an activity.
@@ -154,56 +122,70 @@ type commitOf struct {
 
 // settleParticipations counts user by user what was done in activities, and compares it with the participations.
 func (c *recount) settleParticipations(ctx context.Context) error {
-	all := c.activityGrants.rows
-	slices.SortFunc(all, func(a, b activityGrant) int {
+	slices.SortFunc(c.activityGrants.rows, func(a, b activityGrant) int {
 		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.at, b.at), cmp.Compare(a.issuance, b.issuance),
-			cmp.Compare(c.activities[a.activity], c.activities[b.activity]), cmp.Compare(b.sends, a.sends))
+			cmp.Compare(c.activities.values[a.activity], c.activities.values[b.activity]), cmp.Compare(b.sends, a.sends))
 	})
-	next, stop := iter.Pull2(store.All(ctx, c.r, benefit.Participations))
-	defer stop()
-	rows := participationRows{c: c, next: next}
-	if err := rows.advance(); err != nil {
-		return err
+	order := func(want *participationTotals, got benefit.Participation) int {
+		return cmp.Or(cmp.Compare(want.User, got.User), cmp.Compare(want.Activity, got.Activity))
 	}
-	for len(all) > 0 {
-		n := 1
-		for n < len(all) && all[n].user == all[0].user {
-			n++
+	rows := store.All(ctx, c.r, benefit.Participations)
+	return compareRows("participations", c.played, rows, order, func(want *participationTotals, got benefit.Participation, have sides) error {
+		if have == rowOnly && !c.activityGrants.holds(uint64(got.User)) {
+			return nil
 		}
-		if err := rows.unknown(all[0].user); err != nil {
-			return err
+		if have != countedOnly {
+			c.report.Checked.Participations++
 		}
-		if err := rows.user(all[0].user, c.played(all[:n])); err != nil {
-			return err
+		switch have {
+		case countedOnly:
+			c.find(participationFinding(want, nil))
+		case rowOnly:
+			c.find(participationFinding(nil, &got))
+		case both:
+			c.sameParticipation(want, &got)
 		}
-		all = all[n:]
-	}
-	return rows.unknown(math.MaxInt64)
+		return nil
+	})
 }
 
-// played counts what one user has done, and holds it to the guard and the boxes. The records come in their order.
-func (c *recount) played(all []activityGrant) map[benefit.ActivityID]*participationTotals {
-	states := map[benefit.ActivityID]*participationTotals{}
-	for len(all) > 0 {
-		same := 1 // of the same instant
-		many := false
-		var mixed grantFlags
-		for mixed = all[0].flags; same < len(all) && all[same].at == all[0].at; same++ {
-			many = many || all[same].issuance != all[0].issuance
-			mixed |= all[same].flags
-		}
-		unordered := many && mixed&continued != 0
-		for part := all[:same]; len(part) > 0; {
-			n := 1
-			for n < len(part) && part[n].issuance == part[0].issuance {
-				n++
-			}
-			c.commit(part[:n], states, unordered)
-			part = part[n:]
-		}
-		all = all[same:]
+// participationFinding returns the finding that a participation is not what was counted; one of them may be nil.
+func participationFinding(want *participationTotals, got *benefit.Participation) Finding {
+	f := Finding{Participations, "", "nothing, by the vouchers", "no row"}
+	var key benefit.ParticipationKey
+	if got != nil {
+		key, f.Got = got.ParticipationKey, showParticipation(got, len(got.Cards))+", by the row"
 	}
-	return states
+	if want != nil {
+		key, f.Want = want.ParticipationKey, showParticipation(&want.Participation, len(want.cards))+", by the vouchers"
+	}
+	f.Row = fmt.Sprintf("user %d, activity %d", key.User, key.Activity)
+	return f
+}
+
+// played iterates over what was done in activities, in the order of users and activities, and holds it to the guard and
+// the boxes.
+func (c *recount) played(yield func(*participationTotals) bool) {
+	for all := range runs(c.activityGrants.rows, func(a, b *activityGrant) bool { return a.user == b.user }) {
+		states := map[benefit.ActivityID]*participationTotals{}
+		for same := range runs(all, func(a, b *activityGrant) bool { return a.at == b.at }) {
+			many := false
+			var flags grantFlags
+			for _, g := range same {
+				many = many || g.issuance != same[0].issuance
+				flags |= g.flags
+			}
+			unordered := many && flags&continued != 0
+			for one := range runs(same, func(a, b *activityGrant) bool { return a.issuance == b.issuance }) {
+				c.commit(one, states, unordered)
+			}
+		}
+		for _, a := range slices.Sorted(maps.Keys(states)) {
+			if !yield(states[a]) {
+				return
+			}
+		}
+	}
 }
 
 // commit counts what one commit gave by one issuance.
@@ -216,7 +198,7 @@ func (c *recount) commit(lines []activityGrant, states map[benefit.ActivityID]*p
 	want, sure := false, true
 	for k := range lines {
 		l := &lines[k]
-		a := c.activities[l.activity]
+		a := c.activities.values[l.activity]
 		act, known := c.rules.activity(a, int64(l.version))
 		s := states[a]
 		if act != nil && act.Box != nil && s != nil && s.At.Day() == l.at.Day() {
@@ -230,22 +212,14 @@ func (c *recount) commit(lines []activityGrant, states map[benefit.ActivityID]*p
 	if lines[0].flags&settled == 0 || unordered || want == got {
 		return
 	}
-	c.violatedActivity(sure, c.activities[lines[0].activity], "a treasure box that is done",
-		Finding{Boxes, fmt.Sprintf("issuance %d: a treasure box is done", lines[0].issuance), fmt.Sprint(want), fmt.Sprint(got)})
-}
-
-// violatedActivity reports a broken rule of an activity: a finding if that was the rule then, else a doubt.
-func (c *recount) violatedActivity(sure bool, a benefit.ActivityID, rule string, f Finding) {
-	if sure {
-		c.find(f)
-	} else {
-		c.doubtOf(doubtKey{invariant: f.Invariant, activity: a, rule: rule}, f)
-	}
+	c.judge(sure, doubtKey{activity: c.activities.values[lines[0].activity], rule: "a treasure box that is done"}, Finding{
+		Boxes, fmt.Sprintf("issuance %d: a treasure box is done", lines[0].issuance), fmt.Sprint(want), fmt.Sprint(got),
+	})
 }
 
 // countGrant counts one line.
 func (c *recount) countGrant(l *activityGrant, states map[benefit.ActivityID]*participationTotals, unordered bool) {
-	a := c.activities[l.activity]
+	a := c.activities.values[l.activity]
 	s := states[a]
 	if s == nil {
 		s = &participationTotals{}
@@ -292,76 +266,10 @@ func (c *recount) guard(l *activityGrant, s *participationTotals, sure bool) {
 	if s.before.at == 0 || gap >= apart || gap == 0 && (s.before.continued || s.now.continued) { // then the order is not known
 		return
 	}
-	c.violatedActivity(sure, s.Activity, "one-second guard", Finding{
+	c.judge(sure, doubtKey{activity: s.Activity, rule: "one-second guard"}, Finding{
 		Guard, fmt.Sprintf("issuances %d and %d, activity %d", s.before.issuance, l.issuance, s.Activity),
 		fmt.Sprintf("%d ms between them or more", apart), fmt.Sprintf("%d ms", gap),
 	})
-}
-
-// participationRows are the store's participations, of which one is at hand.
-type participationRows struct {
-	c    *recount
-	next func() (benefit.Participation, error, bool)
-	row  benefit.Participation
-	more bool
-}
-
-// advance goes on to the next that belongs to this pass.
-func (r *participationRows) advance() error {
-	for {
-		row, err, more := r.next()
-		if err != nil {
-			return fmt.Errorf("reading the participations: %w", err)
-		}
-		if r.row, r.more = row, more; !more || r.c.activityGrants.holds(uint64(row.User)) {
-			return nil
-		}
-	}
-}
-
-// unknown takes the rows of users before the given one: they were given nothing.
-func (r *participationRows) unknown(before benefit.UserID) error {
-	for r.more && r.row.User < before {
-		r.stray()
-		if err := r.advance(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *participationRows) stray() {
-	r.c.report.Checked.Participations++
-	r.c.find(Finding{Participations, memberOf(r.row.ParticipationKey), "nothing, by the vouchers", showParticipation(&r.row, len(r.row.Cards)) + ", by the row"})
-}
-
-func memberOf(k benefit.ParticipationKey) string {
-	return fmt.Sprintf("user %d, activity %d", k.User, k.Activity)
-}
-
-// user compares the rows of one user.
-func (r *participationRows) user(u benefit.UserID, counted map[benefit.ActivityID]*participationTotals) error {
-	for r.more && r.row.User == u {
-		if want := counted[r.row.Activity]; want == nil {
-			r.stray()
-		} else {
-			r.c.report.Checked.Participations++
-			r.c.sameParticipation(want, &r.row)
-			delete(counted, r.row.Activity)
-		}
-		if err := r.advance(); err != nil {
-			return err
-		}
-	}
-	var missing []*participationTotals
-	for _, want := range counted {
-		missing = append(missing, want)
-	}
-	slices.SortFunc(missing, func(a, b *participationTotals) int { return cmp.Compare(a.Activity, b.Activity) })
-	for _, want := range missing {
-		r.c.find(Finding{Participations, memberOf(want.ParticipationKey), showParticipation(&want.Participation, len(want.cards)) + ", by the vouchers", "no row"})
-	}
-	return nil
 }
 
 // sameParticipation compares what was counted with the row.
@@ -369,7 +277,7 @@ func (c *recount) sameParticipation(want *participationTotals, got *benefit.Part
 	cards := make([]string, len(want.cards))
 	for k, n := range want.cards {
 		if n != tooManyCards {
-			cards[k] = c.cards.names[n]
+			cards[k] = c.cards.values[n-1]
 		}
 	}
 	stored := got.Cards
@@ -383,14 +291,11 @@ func (c *recount) sameParticipation(want *participationTotals, got *benefit.Part
 	if counts && box {
 		return
 	}
-	f := Finding{
-		Participations, memberOf(want.ParticipationKey),
-		showParticipation(&want.Participation, len(cards)) + ", by the vouchers", showParticipation(got, len(stored)) + ", by the row",
-	}
+	f := participationFinding(want, got)
 	if counts && want.Done == got.Done && len(cards) == len(stored) {
 		f.Want, f.Got = "the cards that were played, in their order", "others"
 	}
-	c.violatedActivity(!counts || !want.unsure, want.Activity, "cards and done", f)
+	c.judge(!counts || !want.unsure, doubtKey{activity: want.Activity, rule: "cards and done"}, f)
 }
 
 func showParticipation(p *benefit.Participation, cards int) string {

@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
@@ -12,27 +11,25 @@ import (
 
 // replayPersons finds out, for the persons who have more of a template than a limit per person, whether they were
 // given more than the limit of the day, or linked afterwards, or the limit was lowered. It reads the journal for
-// that, but only if there are such persons: once for who ever belonged to them, and once to count.
+// that, but only if there are such persons.
 func (c *recount) replayPersons(ctx context.Context, check *embedded.Check) error {
-	if len(c.crowded) == 0 {
+	crowded := c.crowded()
+	if len(crowded) == 0 {
 		return nil
 	}
 	r := replay{
 		c: c, users: map[benefit.UserID]string{}, members: map[string][]benefit.UserID{}, wanted: map[personTemplate]bool{},
 		totals: map[benefit.QuotaKey]int64{}, counted: map[lineOf]bool{},
 	}
-	for _, p := range c.crowded {
+	for _, p := range crowded {
 		r.members[p.person] = nil
 		r.wanted[personTemplate{p.person, p.template}] = true
 	}
-	for commit, err := range check.Commits(ctx) {
-		if err != nil {
-			return err
-		}
-		for _, u := range commit.Changes.Users {
-			if all, ours := r.members[u.Person]; ours && !slices.Contains(all, u.ID) {
-				r.members[u.Person] = append(all, u.ID)
-				r.users[u.ID] = ""
+	for u, persons := range c.o.former {
+		for _, person := range persons {
+			if all, ours := r.members[person]; ours {
+				r.members[person] = append(all, u)
+				r.users[u] = ""
 			}
 		}
 	}
@@ -76,10 +73,10 @@ func (r *replay) commit(changes *benefit.Changes) {
 		if _, ours := r.users[i.User]; !ours {
 			continue
 		}
-		for k := range i.Lines {
+		for l := range linesOf(i) {
 			// A continued issuance comes again with the lines that it had.
-			if l := (lineRef{i, k, &i.Lines[k]}); l.Issued > 0 && !r.counted[lineOf{i.ID, k}] {
-				r.counted[lineOf{i.ID, k}] = true
+			if one := (lineOf{i.ID, l.k}); l.Issued > 0 && !r.counted[one] {
+				r.counted[one] = true
 				r.line(l)
 			}
 		}

@@ -30,13 +30,17 @@ func Postgres(ctx context.Context, st *postgres.Store, o Options) (*Report, erro
 		return nil, fmt.Errorf("comparing the rows: %w", err)
 	}
 	c := newReporter(o.MaxFindings)
-	counted, err := countDatabase(ctx, check, o)
-	switch {
-	case err == nil:
-		c = counted.reporter
-	case len(compared.Faults) == 0 || ctx.Err() != nil:
-		return nil, err
-	default:
+	if o.History == nil {
+		o.History, err = historyOf(ctx, check.Reader())
+	}
+	if err == nil {
+		err = countAgain(ctx, c, check.Reader(), o, nil)
+	}
+	if err != nil {
+		if len(compared.Faults) == 0 || ctx.Err() != nil {
+			return nil, err
+		}
+		c = newReporter(o.MaxFindings) // what was counted is incomplete
 		c.notChecked("the sums of the rows, because some rows cannot be read: %v. Repair the database, and audit again", err)
 	}
 	c.notChecked("that no rows were changed consistently with each other, because a database has no journal. " +
@@ -47,39 +51,4 @@ func Postgres(ctx context.Context, st *postgres.Store, o Options) (*Report, erro
 	c.report.More += compared.More
 	c.report.Postgres = &PostgresReport{Rows: compared.Rows}
 	return c.done(), nil
-}
-
-// countDatabase counts the rows again, by the catalogue of their day.
-func countDatabase(ctx context.Context, check *postgres.Check, o Options) (c *recount, err error) {
-	if o.History == nil {
-		if o.History, err = historyOf(ctx, check); err != nil {
-			return nil, err
-		}
-	}
-	if c, err = countAgain(ctx, check.Reader(), o); err != nil {
-		return nil, err
-	}
-	for _, p := range c.crowded {
-		c.doubt(p.template, rulePerPerson, p.finding())
-	}
-	return c, c.checksum(ctx)
-}
-
-// historyOf returns the versions of the catalogue, which the store keeps.
-func historyOf(ctx context.Context, check *postgres.Check) (*History, error) {
-	r := check.Reader()
-	_, last, err := r.Entities(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading the catalogue: %w", err)
-	}
-	h := NewHistory()
-	for v, err := range Versions(ctx, r, last) {
-		if err != nil {
-			return nil, err
-		}
-		if err := h.Add(v.Version, v.Entities); err != nil {
-			return nil, err
-		}
-	}
-	return h, nil
 }

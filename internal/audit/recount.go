@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -8,34 +9,22 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/store"
+	"faquan/internal/store/embedded"
 )
 
 // Store audits what a reader shows. An error means that it could not be read to the end.
 func Store(ctx context.Context, r store.Reader, o Options) (*Report, error) {
-	c, err := countAgain(ctx, r, o)
-	if err != nil {
+	o.defaults()
+	report := newReporter(o.MaxFindings)
+	if err := countAgain(ctx, report, r, o, nil); err != nil {
 		return nil, err
 	}
-	for _, p := range c.crowded {
-		c.doubt(p.template, rulePerPerson, p.finding())
-	}
-	if err := c.checksum(ctx); err != nil {
-		return nil, err
-	}
-	return c.done(), nil
-}
-
-// checksum computes the checksum of the store, if it was requested.
-func (c *recount) checksum(ctx context.Context) (err error) {
-	if c.o.Checksum {
-		c.report.Checksum, err = ComputeChecksum(ctx, c.r, nil)
-	}
-	return err
+	return report.done(), nil
 }
 
 // recount is an audit of rows under way.
 type recount struct {
-	reporter
+	*reporter
 	r     store.Reader
 	o     Options
 	rules rules
@@ -43,53 +32,60 @@ type recount struct {
 	seeds [2]maphash.Seed
 
 	next           id.ID // the first id that is free after the issuances so far
-	templates      map[benefit.TemplateID]*tally
-	numbers        map[benefit.TemplateID]int32 // short numbers of templates, for the records
-	numbered       []benefit.TemplateID
+	sums           map[sumKey]*sum
+	over           map[benefit.TemplateID]bool // of which a line was found to exceed a cap
 	users          *window[grant]
 	activityGrants *window[activityGrant]
-	keys           *window[keyPrint]
+	keys           *window[uint64]
 	lookups        int // issuances and users since the last that was asked back
 
-	activityNumbers map[benefit.ActivityID]int32 // short numbers of activities, for the records
-	activities      []benefit.ActivityID
-	cards           boxCards
+	// Short numbers, for the records.
+	templates  numbering[benefit.TemplateID]
+	activities numbering[benefit.ActivityID]
+	cards      numbering[string]
+	persons    numbering[string]
 
-	linked  map[benefit.UserID]int32 // users who are linked to a person, when persons are limited
-	persons map[string]int32
-	shares  map[share]*personTotal
-	crowded []personTotal // that have more than a limit, in a fixed order
+	linked map[benefit.UserID]int32 // users who are linked to a person, when persons are limited
+	shares map[share]*personTotal
 }
 
-func countAgain(ctx context.Context, r store.Reader, o Options) (*recount, error) {
-	o.defaults()
+// countAgain audits what a reader shows. The journal of check, which may be nil, is asked how users came to have more than
+// a limit per person.
+func countAgain(ctx context.Context, report *reporter, r store.Reader, o Options, check *embedded.Check) error {
 	entities, version, err := r.Entities(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading the catalogue: %w", err)
+		return fmt.Errorf("reading the catalogue: %w", err)
 	}
-	catalogue, err := benefit.CatalogueOf(version, entities)
-	if err != nil {
-		return nil, err
+	if report.cat, err = benefit.CatalogueOf(version, entities); err != nil {
+		return err
 	}
 	c := &recount{
-		reporter: newReporter(o.MaxFindings), r: r, o: o, rules: rules{catalogue, o.History},
-		seeds:     [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
-		templates: map[benefit.TemplateID]*tally{}, numbers: map[benefit.TemplateID]int32{},
-		users:           newWindow(o.Memory/2, grantBytes, func(g grant) uint64 { return uint64(g.user) }),
-		activityGrants:  newWindow(o.Memory/3, activityGrantBytes, func(j activityGrant) uint64 { return uint64(j.user) }),
-		keys:            newWindow(o.Memory/6, keyPrintBytes, func(k keyPrint) uint64 { return k.print }),
-		activityNumbers: map[benefit.ActivityID]int32{},
-		cards:           boxCards{numbers: map[string]uint16{}, names: []string{""}},
-		linked:          map[benefit.UserID]int32{}, persons: map[string]int32{}, shares: map[share]*personTotal{},
+		reporter: report, r: r, o: o, rules: rules{report.cat, cmp.Or(o.History, NewHistory())},
+		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		sums:  map[sumKey]*sum{}, over: map[benefit.TemplateID]bool{},
+		users:          newWindow(o.Memory/2, grantBytes, func(g grant) uint64 { return uint64(g.user) }),
+		activityGrants: newWindow(o.Memory/3, activityGrantBytes, func(j activityGrant) uint64 { return uint64(j.user) }),
+		keys:           newWindow(o.Memory/6, keyPrintBytes, func(print uint64) uint64 { return print }),
+		linked:         map[benefit.UserID]int32{}, shares: map[share]*personTotal{},
 	}
-	c.reporter.cat = catalogue
 	switch every := o.LookupEvery; {
 	case every < 0:
 		c.notChecked("that issuances and users are found by their keys and identifiers, because --lookup-every -1 leaves that out. --lookup-every 1 checks all of them")
 	case every > 1:
 		c.notChecked("that all issuances and users are found by their keys and identifiers, because that takes several reads for each; one of %d was looked up. --lookup-every 1 checks all of them", every)
 	}
-	return c, c.passes(ctx)
+	if err := c.passes(ctx); err != nil {
+		return err
+	}
+	if check == nil {
+		c.doubtPersons()
+	} else if err := c.replayPersons(ctx, check); err != nil {
+		return err
+	}
+	if o.Checksum {
+		c.report.Checksum, err = ComputeChecksum(ctx, r)
+	}
+	return err
 }
 
 // law is a law over what a pass over the issuances has collected.
@@ -99,23 +95,14 @@ type law struct {
 	next   func() bool                     // reports whether another pass is needed: see window
 }
 
-// laws lists the laws that take passes. Those of laterLaws compare what is known when the passes are over.
-func (c *recount) laws() []law {
-	return []law{
+// passes goes over all issuances as often as memory makes it necessary.
+func (c *recount) passes(ctx context.Context) error {
+	laws := []law{
 		{c.addGrants, c.settleUsers, c.users.next},
 		{c.addActivityGrants, c.settleParticipations, c.activityGrants.next},
 		{c.addKeys, c.settleKeys, c.keys.next},
 	}
-}
-
-func (c *recount) laterLaws() []func(ctx context.Context) error {
-	return []func(ctx context.Context) error{c.settlePersons, c.settleTotals}
-}
-
-// passes goes over all issuances as often as memory makes it necessary.
-func (c *recount) passes(ctx context.Context) error {
 	c.first = true
-	laws := c.laws()
 	for more := true; more; c.first = false {
 		c.report.Checked.Passes++
 		for i, err := range c.r.AllIssuances(ctx) {
@@ -142,12 +129,8 @@ func (c *recount) passes(ctx context.Context) error {
 			more = law.next() || more
 		}
 	}
-	for _, settle := range c.laterLaws() {
-		if err := settle(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	c.report.Checked.Persons = int64(len(c.shares))
+	return c.settleTotals(ctx)
 }
 
 // issuance looks at one issuance by itself.
@@ -155,8 +138,7 @@ func (c *recount) issuance(ctx context.Context, i *benefit.Issuance) error {
 	c.report.Checked.Issuances++
 	c.shape(i)
 	c.decision(i)
-	for k := range i.Lines {
-		l := lineRef{i, k, &i.Lines[k]}
+	for l := range linesOf(i) {
 		c.lineShape(l)
 		c.codes(l)
 		if l.Issued > 0 {
@@ -176,15 +158,4 @@ func (c *recount) lookupDue() bool {
 	}
 	c.lookups = 0
 	return true
-}
-
-// number returns the short number of a template.
-func (c *recount) number(t benefit.TemplateID) int32 {
-	n, ok := c.numbers[t]
-	if !ok {
-		n = int32(len(c.numbered))
-		c.numbers[t] = n
-		c.numbered = append(c.numbered, t)
-	}
-	return n
 }

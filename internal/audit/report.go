@@ -106,8 +106,7 @@ type Options struct {
 	MaxFindings int
 	// Memory bounds what a pass holds, in bytes; see the package comment. Default 768 MiB.
 	Memory int64
-	// Checksum has the report say what the store means, too, so that it can be compared with another: see Digest. It takes
-	// one more pass over all rows.
+	// Checksum adds the checksum of the store to the report. It takes one more pass over all rows.
 	Checksum bool
 	// History are the templates and activities of earlier catalogue versions, where they are known. Nil: only today's.
 	History *History
@@ -117,15 +116,9 @@ type Options struct {
 }
 
 func (o *Options) defaults() {
-	if o.LookupEvery == 0 {
-		o.LookupEvery = 100
-	}
-	if o.MaxFindings == 0 {
-		o.MaxFindings = 1000
-	}
-	if o.Memory == 0 {
-		o.Memory = 768 << 20
-	}
+	o.LookupEvery = cmp.Or(o.LookupEvery, 100)
+	o.MaxFindings = cmp.Or(o.MaxFindings, 1000)
+	o.Memory = cmp.Or(o.Memory, 768<<20)
 }
 
 // reporter fills a report.
@@ -134,10 +127,6 @@ type reporter struct {
 	maxFindings int
 	doubts      map[doubtKey]*Doubt
 	cat         *benefit.Catalogue // for names; nil where the rows are not counted
-
-	skipped []string // see notChecked
-
-	embedded *EmbeddedReport
 }
 
 type doubtKey struct {
@@ -147,13 +136,13 @@ type doubtKey struct {
 	rule      string
 }
 
-func newReporter(limit int) reporter {
-	return reporter{maxFindings: limit, doubts: map[doubtKey]*Doubt{}, report: Report{Findings: []Finding{}}}
+func newReporter(limit int) *reporter {
+	return &reporter{maxFindings: limit, doubts: map[doubtKey]*Doubt{}, report: Report{Findings: []Finding{}}}
 }
 
 // notChecked notes what is not checked, why, and how to have it checked.
 func (r *reporter) notChecked(format string, args ...any) {
-	r.skipped = append(r.skipped, fmt.Sprintf(format, args...))
+	r.report.NotKept = append(r.report.NotKept, fmt.Sprintf(format, args...))
 }
 
 func (r *reporter) find(f Finding) {
@@ -164,16 +153,19 @@ func (r *reporter) find(f Finding) {
 	r.report.Findings = append(r.report.Findings, f)
 }
 
-func (r *reporter) doubt(t benefit.TemplateID, rule string, f Finding) {
-	r.doubtOf(doubtKey{invariant: f.Invariant, template: t, rule: rule}, f)
-}
-
-func (r *reporter) doubtOf(k doubtKey, f Finding) {
+// judge reports a row that breaks a rule: a finding if it is sure that this was the rule then, else a doubt. The key names
+// the rule and what it belongs to.
+func (r *reporter) judge(sure bool, k doubtKey, f Finding) {
+	if sure {
+		r.find(f)
+		return
+	}
+	k.invariant = f.Invariant
 	if d := r.doubts[k]; d != nil {
 		d.Rows++
 		return
 	}
-	d := &Doubt{Invariant: k.invariant, Rule: k.rule, Rows: 1, First: f}
+	d := &Doubt{Invariant: f.Invariant, Rule: k.rule, Rows: 1, First: f}
 	if k.template != 0 {
 		d.Template = fmt.Sprint(k.template)
 		if t := r.cat.Templates[k.template]; t != nil {
@@ -196,9 +188,7 @@ func (r *reporter) done() *Report {
 	slices.SortFunc(r.report.Doubts, func(a, b Doubt) int {
 		return cmp.Or(cmp.Compare(a.Invariant, b.Invariant), cmp.Compare(a.Template, b.Template), cmp.Compare(a.Activity, b.Activity), cmp.Compare(a.Rule, b.Rule))
 	})
-	r.report.Embedded = r.embedded
-	r.report.NotKept = append(r.skipped,
-		"that every change of a voucher has one event, because this version writes no events. There is nothing to do",
-		"that a voucher is redeemed at most once, because this version redeems none. There is nothing to do")
+	r.notChecked("that every change of a voucher has one event, because this version writes no events. There is nothing to do")
+	r.notChecked("that a voucher is redeemed at most once, because this version redeems none. There is nothing to do")
 	return &r.report
 }

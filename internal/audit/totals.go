@@ -6,20 +6,29 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"math"
 	"slices"
 
 	"faquan/internal/benefit"
 	"faquan/internal/store"
 )
 
-// tally is the total of a template's vouchers.
-type tally struct {
-	sum
-	days map[benefit.Day]*sum
-	over bool // a line was found to exceed a cap
+// sumKey names a sum: of a template's vouchers of a day, or in total.
+type sumKey struct {
+	template benefit.TemplateID
+	day      int64 // inTotal, or a benefit.Day
 }
 
-// sum is a count and an amount, and a proof that the counters kept with the vouchers lead there: each line says
+const inTotal = math.MinInt64 // before every day
+
+func (k sumKey) String() string {
+	if k.day == inTotal {
+		return fmt.Sprint("template ", k.template)
+	}
+	return fmt.Sprintf("template %d on %s", k.template, benefit.Day(k.day))
+}
+
+// sum is a count and an amount, and a proof that the counters kept with the vouchers lead there: each line has
 // what it found (a start) and leaves that and its own behind (an end). When every end is another line's start,
 // but for the last, and every start another's end, but for the first, they are one sequence from nothing to the
 // sum; there can be no circles, since each line adds something. Sums of hashes compare the two.
@@ -31,23 +40,13 @@ type sum struct {
 // state is a count with its amount.
 type state [2]int64
 
-func (c *recount) tally(t benefit.TemplateID) *tally {
-	found := c.templates[t]
+func (c *recount) sum(key sumKey) *sum {
+	found := c.sums[key]
 	if found == nil {
-		found = &tally{days: map[benefit.Day]*sum{}}
-		c.templates[t] = found
+		found = &sum{}
+		c.sums[key] = found
 	}
 	return found
-}
-
-func (t *tally) add(seeds [2]maphash.Seed, l *benefit.IssuedLine, n, amount int64) {
-	day := t.days[l.At.Day()]
-	if day == nil {
-		day = &sum{}
-		t.days[l.At.Day()] = day
-	}
-	t.sum.add(seeds, state{l.Seen.Count, l.Seen.Amount}, n, amount)
-	day.add(seeds, state{l.Seen.DayCount, l.Seen.DayAmount}, n, amount)
 }
 
 func (s *sum) add(seeds [2]maphash.Seed, seen state, n, amount int64) {
@@ -71,93 +70,75 @@ func (s *sum) sequence(seeds [2]maphash.Seed) bool {
 
 func (s *sum) String() string { return fmt.Sprintf("%d vouchers, %d fen", s.count, s.amount) }
 
-// settleTotals compares the templates' counters with what the vouchers add up to.
+// settleTotals compares the templates' counters with what the vouchers add up to, and that with the caps.
 func (c *recount) settleTotals(ctx context.Context) error {
-	got := map[benefit.TemplateID]*tally{}
-	of := func(t benefit.TemplateID) *tally {
-		if got[t] == nil {
-			got[t] = &tally{days: map[benefit.Day]*sum{}}
-		}
-		return got[t]
-	}
+	kept := map[sumKey]*sum{}
 	for row, err := range store.All(ctx, c.r, benefit.TemplateCounts) {
 		if err != nil {
 			return fmt.Errorf("reading the templates' counters: %w", err)
 		}
 		c.report.Checked.Templates++
-		of(row.Template).sum = sum{count: row.Count, amount: row.Amount}
+		kept[sumKey{row.Template, inTotal}] = &sum{count: row.Count, amount: row.Amount}
 	}
 	for row, err := range store.All(ctx, c.r, benefit.TemplateDays) {
 		if err != nil {
 			return fmt.Errorf("reading the templates' counters of days: %w", err)
 		}
 		c.report.Checked.TemplateDays++
-		of(row.Template).days[row.Day] = &sum{count: row.Count, amount: row.Amount}
+		kept[sumKey{row.Template, int64(row.Day)}] = &sum{count: row.Count, amount: row.Amount}
 	}
-	for t := range got {
-		c.tally(t) // a template with counters and without vouchers
+	for key := range kept {
+		c.sum(key)
 	}
-	for _, t := range slices.Sorted(maps.Keys(c.templates)) {
-		c.settleTemplate(t, c.templates[t], of(t))
-	}
-	return c.findGaps(ctx)
-}
-
-func (c *recount) settleTemplate(t benefit.TemplateID, want, got *tally) {
-	name := fmt.Sprint("template ", t)
-	sound := c.sameSum(name, &want.sum, &got.sum)
-	for d := range got.days {
-		if want.days[d] == nil {
-			want.days[d] = &sum{}
+	broken := map[benefit.TemplateID][]step{} // templates whose lines do not follow one another
+	keys := slices.SortedFunc(maps.Keys(c.sums), func(a, b sumKey) int {
+		return cmp.Or(cmp.Compare(a.template, b.template), cmp.Compare(a.day, b.day))
+	})
+	for all := range runs(keys, func(a, b *sumKey) bool { return a.template == b.template }) {
+		sound, whole := true, true
+		for _, key := range all {
+			want, got := c.sums[key], kept[key]
+			if got == nil {
+				got = &sum{}
+			}
+			if want.count != got.count || want.amount != got.amount {
+				c.find(Finding{Totals, key.String(), want.String() + ", by its vouchers", got.String() + ", by its counters"})
+				sound = false
+			}
+			whole = whole && want.sequence(c.seeds)
 		}
-	}
-	for _, d := range slices.Sorted(maps.Keys(want.days)) {
-		counted := got.days[d]
-		if counted == nil {
-			counted = &sum{}
-		}
-		if !c.sameSum(fmt.Sprintf("%s on %s", name, d), want.days[d], counted) {
-			sound = false
-		}
-	}
-	if !sound {
-		want.days = nil // what follows would say the same again
-		return
-	}
-	if now := c.rules.now.Templates[t]; now != nil && !want.over {
-		for _, cap := range []struct {
-			rule string
-			most benefit.Cap
-			have int64
-		}{{ruleCount, now.Stock.Count, want.count}, {ruleAmount, now.Stock.Amount, want.amount}} {
-			if cap.most != benefit.Unlimited && cap.have > int64(cap.most) {
-				c.find(Finding{Totals, name + ": " + cap.rule, fmt.Sprint("at most ", int64(cap.most)), fmt.Sprint(cap.have)})
+		if t := all[0].template; sound { // if not: what follows would repeat it
+			c.settleCaps(t)
+			if !whole {
+				broken[t] = nil
 			}
 		}
 	}
+	return c.findGaps(ctx, broken)
 }
 
-func (c *recount) sameSum(name string, want, got *sum) bool {
-	if want.count == got.count && want.amount == got.amount {
-		return true
+// settleCaps compares what was issued of a template in total with its caps, unless a line of it was found to exceed one.
+func (c *recount) settleCaps(t benefit.TemplateID) {
+	now := c.rules.now.Templates[t]
+	if now == nil || c.over[t] {
+		return
 	}
-	c.find(Finding{Totals, name, want.String() + ", by its vouchers", got.String() + ", by its counters"})
-	return false
+	key := sumKey{t, inTotal}
+	total := c.sum(key)
+	for _, bound := range []struct {
+		rule string
+		most benefit.Cap
+		have int64
+	}{{ruleCount, now.Stock.Count, total.count}, {ruleAmount, now.Stock.Amount, total.amount}} {
+		if bound.most != benefit.Unlimited && bound.have > int64(bound.most) {
+			c.find(Finding{Totals, key.String() + ": " + bound.rule, fmt.Sprint("at most ", int64(bound.most)), fmt.Sprint(bound.have)})
+		}
+	}
 }
 
-// findGaps names the lines at which the counters kept with the vouchers of a template do not follow one another.
+// findGaps names the lines at which the counters kept with the vouchers of templates do not follow one another.
 // It reads everything once more, but only if there is such a template.
-func (c *recount) findGaps(ctx context.Context) error {
-	broken := map[benefit.TemplateID][]step{}
-	for t, all := range c.templates {
-		whole := all.days == nil || all.sequence(c.seeds)
-		for _, d := range all.days {
-			whole = whole && d.sequence(c.seeds)
-		}
-		if !whole {
-			broken[t] = nil
-		}
-	}
+func (c *recount) findGaps(ctx context.Context, broken map[benefit.TemplateID][]step) error {
 	if len(broken) == 0 {
 		return nil
 	}
@@ -165,10 +146,10 @@ func (c *recount) findGaps(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reading the issuances: %w", err)
 		}
-		for k := range i.Lines {
-			l := lineRef{i, k, &i.Lines[k]}
+		for l := range linesOf(i) {
 			if steps, ok := broken[l.Template]; ok && l.Issued > 0 {
-				broken[l.Template] = append(steps, stepOf(l))
+				n, amount := l.vouchers()
+				broken[l.Template] = append(steps, step{l.String(), l.At.Day(), l.Seen, state{n, amount}})
 			}
 		}
 	}
@@ -184,11 +165,6 @@ type step struct {
 	day   benefit.Day
 	seen  benefit.Counters
 	added state
-}
-
-func stepOf(l lineRef) step {
-	n, amount := l.vouchers()
-	return step{l.String(), l.At.Day(), l.Seen, state{n, amount}}
 }
 
 // findGap names the first line of a template that does not follow the one before.

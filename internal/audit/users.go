@@ -26,19 +26,23 @@ type grant struct {
 
 const grantBytes = 40
 
-func (c *recount) grantedBy(i *benefit.Issuance, l *benefit.IssuedLine) grant {
-	return grant{
-		user: i.User, issuance: i.ID, seen: l.Seen.User, seenDay: int32(min(max(l.Seen.UserDay, math.MinInt32), math.MaxInt32)),
-		n: int32(l.Issued * l.Quantity), template: c.number(l.Template), day: l.At.Day(),
+func (c *recount) addGrants(i *benefit.Issuance) {
+	for l := range linesOf(i) {
+		if l.Issued > 0 {
+			c.users.add(grant{
+				user: i.User, issuance: i.ID, seen: l.Seen.User, seenDay: int32(min(max(l.Seen.UserDay, math.MinInt32), math.MaxInt32)),
+				n: int32(l.Issued * l.Quantity), template: c.templates.of(l.Template), day: l.At.Day(),
+			})
+		}
 	}
 }
 
-func (c *recount) addGrants(i *benefit.Issuance) {
-	for k := range i.Lines {
-		if l := &i.Lines[k]; l.Issued > 0 {
-			c.users.add(c.grantedBy(i, l))
-		}
-	}
+func (c *recount) quotaKey(g *grant) benefit.QuotaKey {
+	return benefit.QuotaKey{User: g.user, Template: c.templates.values[g.template]}
+}
+
+func compareQuotas(a, b benefit.QuotaKey) int {
+	return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Template, b.Template))
 }
 
 // settleUsers checks that the users who received something in this pass are there, and that their counters are what they
@@ -46,30 +50,20 @@ func (c *recount) addGrants(i *benefit.Issuance) {
 func (c *recount) settleUsers(ctx context.Context) error {
 	all := c.users.rows
 	slices.SortFunc(all, func(a, b grant) int {
-		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(c.numbered[a.template], c.numbered[b.template]),
-			cmp.Compare(a.seen, b.seen), cmp.Compare(a.issuance, b.issuance))
+		return cmp.Or(compareQuotas(c.quotaKey(&a), c.quotaKey(&b)), cmp.Compare(a.seen, b.seen), cmp.Compare(a.issuance, b.issuance))
 	})
-	k := 0
-	missing := func(before func(benefit.UserID) bool) {
-		for ; k < len(all) && before(all[k].user); k++ {
-			if k == 0 || all[k-1].user != all[k].user {
-				c.find(Finding{Vouchers, fmt.Sprintf("issuance %d: its user %d", all[k].issuance, all[k].user), "a user that is there", "none"})
-			}
+	received := runs(all, func(a, b *grant) bool { return a.user == b.user })
+	order := func(g []grant, u *benefit.User) int { return cmp.Compare(g[0].user, u.ID) }
+	err := compareRows("users", received, c.r.AllUsers(ctx), order, func(g []grant, u *benefit.User, have sides) error {
+		if have == countedOnly {
+			c.find(Finding{Vouchers, fmt.Sprintf("issuance %d: its user %d", g[0].issuance, g[0].user), "a user that is there", "none"})
+			return nil
 		}
+		return c.user(ctx, u)
+	})
+	if err != nil {
+		return err
 	}
-	for u, err := range c.r.AllUsers(ctx) {
-		if err != nil {
-			return fmt.Errorf("reading the users: %w", err)
-		}
-		missing(func(id benefit.UserID) bool { return id < u.ID })
-		for k < len(all) && all[k].user == u.ID {
-			k++
-		}
-		if err := c.user(ctx, u); err != nil {
-			return err
-		}
-	}
-	missing(func(benefit.UserID) bool { return true })
 	return c.settleQuotas(ctx)
 }
 
@@ -80,7 +74,7 @@ func (c *recount) user(ctx context.Context, u *benefit.User) error {
 	}
 	c.report.Checked.Users++
 	if u.Person != "" {
-		c.linked[u.ID] = c.personNumber(u.Person)
+		c.linked[u.ID] = c.persons.of(u.Person)
 	}
 	if c.lookupDue() {
 		return c.lookUpUser(ctx, u)
@@ -88,49 +82,37 @@ func (c *recount) user(ctx context.Context, u *benefit.User) error {
 	return nil
 }
 
-// settleQuotas compares what users have of templates with their counters. Both are in the same order.
+// settleQuotas compares what users have of templates with their counters.
 func (c *recount) settleQuotas(ctx context.Context) error {
-	rest := c.users.rows
-	for q, err := range store.All(ctx, c.r, benefit.Quotas) {
-		if err != nil {
-			return fmt.Errorf("reading the users' counters: %w", err)
+	counted := runs(c.users.rows, func(a, b *grant) bool { return a.user == b.user && a.template == b.template })
+	order := func(g []grant, q benefit.Quota) int { return compareQuotas(c.quotaKey(&g[0]), q.QuotaKey) }
+	rows := store.All(ctx, c.r, benefit.Quotas)
+	return compareRows("users' counters", counted, rows, order, func(g []grant, q benefit.Quota, have sides) error {
+		if have == rowOnly && !c.users.holds(uint64(q.User)) {
+			return nil
 		}
-		if !c.users.holds(uint64(q.User)) {
-			continue
+		if have != countedOnly {
+			c.report.Checked.Quotas++
 		}
-		c.report.Checked.Quotas++
-		for len(rest) > 0 && c.compare(rest[0], q.QuotaKey) < 0 {
-			rest = c.group(rest, nil)
-		}
-		if len(rest) > 0 && c.compare(rest[0], q.QuotaKey) == 0 {
-			rest = c.group(rest, &q)
+		if have != rowOnly {
+			c.quota(g, q, have)
 		} else if q.Total != 0 {
 			c.find(Finding{Limits, ownerOf(q.QuotaKey), "nothing, by the vouchers", fmt.Sprintf("%d, by the counters", q.Total)})
 		}
-	}
-	for len(rest) > 0 {
-		rest = c.group(rest, nil)
-	}
-	return nil
-}
-
-func (c *recount) compare(g grant, k benefit.QuotaKey) int {
-	return cmp.Or(cmp.Compare(g.user, k.User), cmp.Compare(c.numbered[g.template], k.Template))
+		return nil
+	})
 }
 
 func ownerOf(k benefit.QuotaKey) string {
 	return fmt.Sprintf("user %d, template %d", k.User, k.Template)
 }
 
-// group takes what a user has of one template, which stands first in the records, and the counters of it; nil:
-// there are none. It returns the rest.
-func (c *recount) group(all []grant, counted *benefit.Quota) (rest []grant) {
-	key := benefit.QuotaKey{User: all[0].user, Template: c.numbered[all[0].template]}
-	want := benefit.Quota{QuotaKey: key}
+// quota compares what a user has of one template with the counters, if there are any.
+func (c *recount) quota(all []grant, got benefit.Quota, have sides) {
+	want := benefit.Quota{QuotaKey: c.quotaKey(&all[0])}
 	broken := ""
-	n := 0
-	for ; n < len(all) && c.compare(all[n], key) == 0; n++ {
-		g := &all[n]
+	for k := range all {
+		g := &all[k]
 		if g.day != want.Day {
 			if g.day < want.Day && broken == "" {
 				broken = fmt.Sprintf("issuance %d comes after one of a later day", g.issuance)
@@ -144,25 +126,23 @@ func (c *recount) group(all []grant, counted *benefit.Quota) (rest []grant) {
 		want.Total += int64(g.n)
 		want.DayTotal += int64(g.n)
 	}
-	c.share(key, want.Total)
+	c.share(want.QuotaKey, want.Total)
+	wrong := func(wanted, found string) { c.find(Finding{Limits, ownerOf(want.QuotaKey), wanted, found}) }
 	switch {
-	case counted == nil:
-		c.find(Finding{Limits, ownerOf(key), showQuota(want) + ", by the vouchers", "no counters"})
-	case *counted != want && broken != "" && counted.Total == want.Total:
-		c.find(Finding{Limits, ownerOf(key), "vouchers that follow one another", broken})
-	case *counted != want:
-		c.find(Finding{Limits, ownerOf(key), showQuota(want) + ", by the vouchers", showQuota(*counted) + ", by the counters"})
-	case broken != "":
-		c.find(Finding{Limits, ownerOf(key), "vouchers that follow one another", broken})
+	case have == countedOnly:
+		wrong(showQuota(want)+", by the vouchers", "no counters")
+	case broken != "" && got.Total == want.Total:
+		wrong("vouchers that follow one another", broken)
+	case got != want:
+		wrong(showQuota(want)+", by the vouchers", showQuota(got)+", by the counters")
 	}
-	return all[n:]
 }
 
 func showQuota(q benefit.Quota) string {
 	return fmt.Sprintf("%d, of which %d on %s", q.Total, q.DayTotal, q.Day)
 }
 
-// share names what a person has of a template.
+// share names what a person has of a template, by their short numbers.
 type share struct{ person, template int32 }
 
 // personTotal is the total that the users of one person have of a template.
@@ -171,24 +151,6 @@ type personTotal struct {
 	user     benefit.UserID // one of them
 	template benefit.TemplateID
 	total    int64
-	limit    int64 // today's; 0: none
-}
-
-func (p personTotal) finding() Finding {
-	return Finding{
-		Limits, fmt.Sprintf("the users of the person of user %d, template %d: %s", p.user, p.template, rulePerPerson),
-		fmt.Sprint("at most ", p.limit), fmt.Sprint(p.total),
-	}
-}
-
-// personNumber returns the short number of a person.
-func (c *recount) personNumber(name string) int32 {
-	n, ok := c.persons[name]
-	if !ok {
-		n = int32(len(c.persons))
-		c.persons[name] = n
-	}
-	return n
 }
 
 // share adds what a user has of a template to what the person has; and, where it is known, to what every person
@@ -197,45 +159,44 @@ func (c *recount) share(k benefit.QuotaKey, total int64) {
 	if c.rules.lowestPerPerson(k.Template) == 0 {
 		return
 	}
-	now, linked := c.linked[k.User]
-	if linked {
-		c.addShare(now, k, total)
+	names := c.o.former[k.User]
+	if now, linked := c.linked[k.User]; linked && !slices.Contains(names, c.persons.values[now]) {
+		names = append(slices.Clip(names), c.persons.values[now])
 	}
-	for _, name := range c.o.former[k.User] {
-		if n := c.personNumber(name); !linked || n != now {
-			c.addShare(n, k, total)
+	for _, name := range names {
+		s := share{c.persons.of(name), c.templates.of(k.Template)}
+		if c.shares[s] == nil {
+			c.shares[s] = &personTotal{person: name, user: k.User, template: k.Template}
 		}
+		c.shares[s].total += total
 	}
 }
 
-func (c *recount) addShare(person int32, k benefit.QuotaKey, total int64) {
-	s := share{person, c.number(k.Template)}
-	if c.shares[s] == nil {
-		c.shares[s] = &personTotal{user: k.User, template: k.Template}
-	}
-	c.shares[s].total += total
-}
-
-// settlePersons lists who has more than a limit per person of today or, where there is a history, may have had
-// more than one of its day.
-func (c *recount) settlePersons(context.Context) error {
-	c.report.Checked.Persons = int64(len(c.shares))
-	names := make([]string, len(c.persons))
-	for name, n := range c.persons {
-		names[n] = name
-	}
+// crowded returns who has more than a limit per person of today or, where there is a history, may have had more than one
+// of its day, in a fixed order.
+func (c *recount) crowded() (all []*personTotal) {
 	inOrder := slices.SortedFunc(maps.Keys(c.shares), func(a, b share) int {
 		return cmp.Or(cmp.Compare(a.person, b.person), cmp.Compare(a.template, b.template))
 	})
 	for _, s := range inOrder {
-		p := c.shares[s]
-		p.person = names[s.person]
-		if now := c.rules.now.Templates[p.template]; now != nil {
-			p.limit = now.Limits.PerPerson
-		}
-		if lowest := c.rules.lowestPerPerson(p.template); lowest > 0 && p.total > lowest {
-			c.crowded = append(c.crowded, *p)
+		if p := c.shares[s]; p.total > c.rules.lowestPerPerson(p.template) {
+			all = append(all, p)
 		}
 	}
-	return nil
+	return all
+}
+
+// doubtPersons doubts that limits per person were kept, where it is not known how users were linked when they were given
+// what they have.
+func (c *recount) doubtPersons() {
+	for _, p := range c.crowded() {
+		var limit int64 // today's; 0: none
+		if now := c.rules.now.Templates[p.template]; now != nil {
+			limit = now.Limits.PerPerson
+		}
+		c.judge(false, doubtKey{template: p.template, rule: rulePerPerson}, Finding{
+			Limits, fmt.Sprintf("the users of the person of user %d, template %d: %s", p.user, p.template, rulePerPerson),
+			fmt.Sprint("at most ", limit), fmt.Sprint(p.total),
+		})
+	}
 }
