@@ -102,48 +102,31 @@ func (d *Service) Decide(ctx context.Context, q *Question) (*Decision, error) {
 	if err != nil {
 		return nil, err
 	}
+	reader, err := d.Store.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
 	t := formatter{cat: cat, unmasked: q.Unmasked}
 	if o.Issuance != nil && o.Replayed { //guard:TestDecideBoundKey
-		return d.describeBound(ctx, t, &o, explanation)
+		decision, err := d.describe(ctx, reader, t, o.Issuance)
+		if err != nil {
+			return nil, err
+		}
+		decision.Replayed = true
+		if o.Attempt != nil && explanation != nil { // a retry tried some lines again: the reasons are the current ones
+			decision.Lines = explanation.Lines
+		}
+		return decision, nil
 	}
 	decision := t.request(&r)
 	decision.Outcome, decision.Reason = outcomeName(&o), o.Reason.String()
 	t.explain(decision, explanation)
-	bound, err := d.bound(ctx, &r)
-	if bound && explanation != nil {
+	bound, err := reader.Claim(ctx, r.Scope, r.Key)
+	if bound != nil && explanation != nil {
 		decision.Remark = "the key is bound: a retry continues with what was chosen then, part of which was issued"
 	}
 	return decision, err
-}
-
-// bound reports whether the request's key is bound.
-func (d *Service) bound(ctx context.Context, r *benefit.Request) (bool, error) {
-	reader, err := d.Store.Read(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer reader.Close()
-	i, err := reader.Claim(ctx, r.Scope, r.Key)
-	return i != nil, err
-}
-
-// describeBound explains the issuance under a bound key: what was decided then, under the catalogue of that time. Where a
-// retry tried some lines again, the reasons are the current ones.
-func (d *Service) describeBound(ctx context.Context, t formatter, o *benefit.Outcome, now *benefit.Explanation) (*Decision, error) {
-	r, err := d.Store.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	decision, err := d.describe(ctx, r, t, o.Issuance)
-	if err != nil {
-		return nil, err
-	}
-	decision.Replayed = true
-	if o.Attempt != nil && now != nil {
-		decision.Lines = now.Lines
-	}
-	return decision, nil
 }
 
 func outcomeName(o *benefit.Outcome) string {
