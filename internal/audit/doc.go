@@ -8,7 +8,7 @@
 //	if !report.OK() { … report.Findings … }
 //
 // An error means that the audit could not be done. What is wrong with the store is not an error but a [Finding]:
-// the promise that is broken, the row that breaks it, what it should say and what it says. Rows are named by ids;
+// the promise that is broken, the row that breaks it, what it should have and what it has. Rows are named by ids;
 // keys, identifiers, codes and names never appear in a report.
 //
 // # What is checked
@@ -30,7 +30,7 @@
 //     whether the box is done, the last instant) is what the vouchers say.
 //   - [Guard]: a call for which the one-second guard holds (those with the scope of a relation) came 1,000 ms or more
 //     after whatever the activity had given to the user before, unless the activity has no guard.
-//   - [Boxes]: an issuance says that a treasure box is done if and only if one of its activities' was, counted by days
+//   - [Boxes]: an issuance has that a treasure box is done if and only if one of its activities' was, counted by days
 //     at +08:00, in its last commit.
 //   - [Codes]: a certificate's voucher has a code, of as many digits as its template said when the key was bound, and
 //     no other issuance has it. Codes reserved for vouchers that were refused count, too.
@@ -41,7 +41,7 @@
 // choose what it chose is shown by the explanation of an issuance, which decides from the basis.
 //
 // Events and redemptions (invariants 5 and 6 of the specification) are not kept yet, so there is nothing of them
-// to check. A report says in NotKept what was not checked. Nor can a voucher be voided yet: every voucher counts.
+// to check. Report.NotKept lists what was not checked. Nor can a voucher be voided yet: every voucher counts.
 //
 // No rule is taken from the code that decides. That code adds one voucher to a counter; this one adds up all
 // vouchers and compares.

@@ -44,8 +44,8 @@ type JournalHead struct {
 // reached by now is audited beside it. Nothing is changed.
 //
 // A view that is older than the journal, or not there, is no fault: the next start brings it up to date. The
-// audit covers what it has reached, and a note says how much that is. What cannot be read because something
-// before it is damaged is not audited, and a note says that.
+// audit covers what it has reached, and Report.NotKept has how much that is. What cannot be read because something
+// before it is damaged is not audited, and listed there, too.
 func Embedded(ctx context.Context, o EmbeddedOptions) (*Report, error) {
 	o.Options.defaults()
 	e := &embeddedAudit{newReporter(o.MaxFindings), o}

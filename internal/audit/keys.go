@@ -101,28 +101,30 @@ func (c *recount) lookUp(ctx context.Context, i *benefit.Issuance) error {
 		return all[0], err
 	}
 	var ways []lookup[*benefit.Issuance]
-	add := func(ask func() (*benefit.Issuance, error), how string, args ...any) {
-		ways = append(ways, lookup[*benefit.Issuance]{fmt.Sprintf(how, args...), ask})
+	add := func(how string, ask func() (*benefit.Issuance, error)) {
+		ways = append(ways, lookup[*benefit.Issuance]{how, ask})
 	}
-	add(func() (*benefit.Issuance, error) {
+	add("its key", func() (*benefit.Issuance, error) {
 		found, err := c.r.Claim(ctx, i.Scope, i.Key)
 		if i.BindMillis != 0 && found != nil && found.ID > i.ID && found.Scope == i.Scope && found.Key == i.Key {
 			return i, err // the key was bound again, and leads to the newer one
 		}
 		return found, err
-	}, "its key")
-	add(func() (*benefit.Issuance, error) { return one(c.r.UserIssuances(ctx, i.User, i.ID-1, 1)) }, "its user")
+	})
+	add("its user", func() (*benefit.Issuance, error) { return one(c.r.UserIssuances(ctx, i.User, i.ID-1, 1)) })
 	if trace := i.Note.TraceID; trace != "" {
-		add(func() (*benefit.Issuance, error) { return one(c.r.TraceIssuances(ctx, trace, i.ID-1, 1)) }, "its trace")
+		add("its trace", func() (*benefit.Issuance, error) { return one(c.r.TraceIssuances(ctx, trace, i.ID-1, 1)) })
 	}
 	for l := range linesOf(i) {
-		add(func() (*benefit.Issuance, error) { return one(c.r.TemplateIssuances(ctx, l.Template, i.ID-1, 1)) }, "its template %d", l.Template)
+		add(fmt.Sprint("its template ", l.Template), func() (*benefit.Issuance, error) {
+			return one(c.r.TemplateIssuances(ctx, l.Template, i.ID-1, 1))
+		})
 		for n, code := range l.Codes {
-			add(func() (*benefit.Issuance, error) { return c.r.Claim(ctx, benefit.CodeScope, code) }, "code %d of line %d", n+1, l.k)
+			add(fmt.Sprintf("code %d of line %d", n+1, l.k), func() (*benefit.Issuance, error) { return c.r.Claim(ctx, benefit.CodeScope, code) })
 		}
 		if l.Issued > 0 {
 			last := l.First + id.ID(l.Issued*l.Quantity-1)
-			add(func() (*benefit.Issuance, error) { return c.r.IssuanceOf(ctx, last) }, "its voucher %d", last)
+			add(fmt.Sprint("its voucher ", last), func() (*benefit.Issuance, error) { return c.r.IssuanceOf(ctx, last) })
 		}
 	}
 	return lookUp(ctx, c, ways, issuanceName(i), "nothing", issuanceName)

@@ -33,7 +33,7 @@ type grantFlags uint8
 
 const (
 	guarded   grantFlags = 1 << iota // the one-second guard was asked for, as activity.send alone does
-	boxDone                          // the issuance says that a box was done
+	boxDone                          // the issuance was answered with a box that is done
 	settled                          // in the last commit of the issuance
 	continued                        // in a later commit than the first
 )

@@ -22,21 +22,21 @@ const (
 
 	Participations Invariant = "participations" // what a user has done in an activity
 	Guard          Invariant = "guard"          // the one-second guard of an activity
-	Boxes          Invariant = "boxes"          // a treasure box is told to be done when it is
+	Boxes          Invariant = "boxes"          // a treasure box is answered as done when it is
 	Decisions      Invariant = "decisions"      // lines that a scene chose have the basis of the choice
 
 	Journal Invariant = "journal" // embedded store: no byte of the journal was changed, removed or moved
-	View    Invariant = "view"    // embedded store: the view says what the journal says
+	View    Invariant = "view"    // embedded store: the view agrees with the journal
 
-	Database Invariant = "database" // PostgreSQL: rows are where they are looked for, and columns say what rows say
+	Database Invariant = "database" // PostgreSQL: rows are where they are looked for, and agree with their columns
 )
 
 // Finding is a row that breaks a promise.
 type Finding struct {
 	Invariant Invariant `json:"invariant"`
 	Row       string    `json:"row"`  // which, by ids
-	Want      string    `json:"want"` // what it should say
-	Got       string    `json:"got"`  // what it says
+	Want      string    `json:"want"` // what it should have
+	Got       string    `json:"got"`  // what it has
 }
 
 func (f Finding) String() string {

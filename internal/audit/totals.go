@@ -31,10 +31,10 @@ func (k sumKey) String() string {
 // sum is a count and an amount, and a proof that the counters kept with the vouchers lead there: each line has
 // what it found (a start) and leaves that and its own behind (an end). When every end is another line's start,
 // but for the last, and every start another's end, but for the first, they are one sequence from nothing to the
-// sum; there can be no circles, since each line adds something. Sums of hashes compare the two.
+// sum; there can be no circles, since each line adds something.
 type sum struct {
-	count, amount int64 // vouchers, fen
-	starts, ends  [2]uint64
+	count, amount int64     // vouchers, fen
+	ends          [2]uint64 // hashes of the ends less those of the starts
 }
 
 // state is a count with its amount.
@@ -53,15 +53,14 @@ func (s *sum) add(seeds [2]maphash.Seed, seen state, n, amount int64) {
 	s.count += n
 	s.amount += amount
 	for k, seed := range seeds {
-		s.starts[k] += maphash.Comparable(seed, seen)
-		s.ends[k] += maphash.Comparable(seed, state{seen[0] + n, seen[1] + amount})
+		s.ends[k] += maphash.Comparable(seed, state{seen[0] + n, seen[1] + amount}) - maphash.Comparable(seed, seen)
 	}
 }
 
 // sequence reports whether the lines follow one another from nothing to the sum.
 func (s *sum) sequence(seeds [2]maphash.Seed) bool {
 	for k, seed := range seeds {
-		if s.starts[k]+maphash.Comparable(seed, state{s.count, s.amount}) != s.ends[k]+maphash.Comparable(seed, state{}) {
+		if s.ends[k] != maphash.Comparable(seed, state{s.count, s.amount})-maphash.Comparable(seed, state{}) {
 			return false
 		}
 	}

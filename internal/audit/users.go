@@ -17,7 +17,7 @@ import (
 type grant struct {
 	user     benefit.UserID
 	issuance id.ID
-	seen     int64 // vouchers that the user had of the template, as the line says
+	seen     int64 // vouchers that the user had of the template, by the line
 	seenDay  int32 // and on the day
 	n        int32 // vouchers
 	template int32 // short number

@@ -56,8 +56,7 @@ func (w *window[T]) cut() {
 	w.rows = w.rows[:keep]
 }
 
-// next makes ready for a pass over what was given up. It says false when that is nothing; then the window takes no
-// more.
+// next prepares for a pass over what was given up. It returns false when that is nothing; then the window takes no more.
 func (w *window[T]) next() bool {
 	w.rows = w.rows[:0]
 	if w.to == math.MaxUint64 {

@@ -1,9 +1,12 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"faquan/internal/benefit"
@@ -86,7 +89,30 @@ func (c *recount) shape(i *benefit.Issuance) {
 	}
 }
 
-// lineShape checks what holds for every line, whatever its template says.
+// decision checks that an issuance keeps the basis of a choice if and only if a scene chose its lines. The choice is not
+// made again: the explanation of the issuance does that, from the basis.
+func (c *recount) decision(i *benefit.Issuance) {
+	wrong := func(what, want, got string) {
+		c.find(Finding{Decisions, issuanceName(i) + ": " + what, want, got})
+	}
+	if i.Params.SceneCode == "" {
+		if i.Basis != nil || len(i.Errors) > 0 { //guard:TestStage$
+			wrong("the basis of its choice", "none, as the request named the lines", "one, or names that were missing")
+		}
+		return
+	}
+	c.report.Checked.Decisions++
+	if slices.ContainsFunc(i.Lines, func(l benefit.IssuedLine) bool { return l.Activity == 0 }) { //guard:TestStage$
+		wrong("its lines", "each of an activity", "one of none")
+	}
+	if i.Basis == nil {
+		wrong("the basis of its choice", "kept", "none")
+	} else if first := i.At(); i.Basis.Now <= 0 || i.Basis.Now > first {
+		wrong("the instant of its choice", fmt.Sprintf("at %d or before", int64(first)), fmt.Sprint(int64(i.Basis.Now)))
+	}
+}
+
+// lineShape checks what holds for every line, whatever its template.
 func (c *recount) lineShape(l lineRef) {
 	if l.Sends < 1 || l.Quantity < 1 || l.Issued < 0 || l.Issued > l.Sends {
 		c.wrong(l.String(), "sends issued", fmt.Sprintf("0 to %d of %d vouchers", l.Sends, l.Quantity), l.Issued)
@@ -173,6 +199,34 @@ func (j lineJudge) amounts() {
 	}
 }
 
+// codes checks the certificate codes of a line: what they look like and how many there are. Whether each is the only
+// one of its kind is seen with the keys. Codes are drawn when the key is bound, so the length is that of the version of
+// then; those for vouchers that were refused stay reserved.
+func (c *recount) codes(l lineRef) {
+	c.report.Checked.Codes += int64(len(l.Codes))
+	t, sure := c.rules.at(l.Template, l.i.Catalogue)
+	if t == nil {
+		if len(l.Codes) > 0 {
+			c.find(Finding{Codes, l.String(), "no certificate codes, as there is no such template", fmt.Sprint(len(l.Codes))})
+		}
+		return
+	}
+	j := lineJudge{c, l, t, sure}
+	min, limit := l.Issued*l.Quantity, l.Sends*l.Quantity
+	if t.Kind != benefit.Certificate {
+		min, limit = 0, 0
+	}
+	if len(l.Codes) < min || len(l.Codes) > limit {
+		j.violated(Codes, "certificate codes", fmt.Sprintf("%d to %d", min, limit), len(l.Codes))
+		return
+	}
+	for k, code := range l.Codes {
+		if len(code) != t.Code.Digits || strings.Trim(code, "0123456789") != "" {
+			j.violated(Codes, fmt.Sprintf("certificate code %d", k+1), fmt.Sprintf("%d digits", t.Code.Digits), "something else")
+		}
+	}
+}
+
 // The rules that bound how much is issued.
 const (
 	ruleCount       = "stock"
@@ -187,23 +241,15 @@ const (
 // caps checks the line against stock, budgets and limits, by the counters that it keeps. Whether those are true
 // is seen when all lines are there.
 func (j lineJudge) caps(n, amount int64) {
-	seen, s := j.Seen, j.t.Stock
-	if j.sure { // if not: these two cannot be lowered below what is issued, and the totals are checked in the end
+	seen, s, limits := j.Seen, j.t.Stock, j.t.Limits // a limit of 0 is none
+	if j.sure {                                      // if not: these two cannot be lowered below what is issued, and the totals are checked in the end
 		j.bounded(Totals, ruleCount, s.Count, seen.Count, n)
 		j.bounded(Totals, ruleAmount, s.Amount, seen.Amount, amount)
 	}
 	j.bounded(Totals, ruleDayCount, s.CountPerDay, seen.DayCount, n)
 	j.bounded(Totals, ruleDayAmount, s.AmountPerDay, seen.DayAmount, amount)
-	j.bounded(Limits, rulePerUser, limitCap(j.t.Limits.PerUser), seen.User, n)
-	j.bounded(Limits, rulePerUserADay, limitCap(j.t.Limits.PerUserPerDay), seen.UserDay, n)
-}
-
-// limitCap returns a limit, of which 0 is none, as a cap.
-func limitCap(limit int64) benefit.Cap {
-	if limit == 0 {
-		return benefit.Unlimited
-	}
-	return benefit.Cap(limit)
+	j.bounded(Limits, rulePerUser, cmp.Or(benefit.Cap(limits.PerUser), benefit.Unlimited), seen.User, n)
+	j.bounded(Limits, rulePerUserADay, cmp.Or(benefit.Cap(limits.PerUserPerDay), benefit.Unlimited), seen.UserDay, n)
 }
 
 // bounded checks that n more than have stay within the most. Nothing is taken from a cap that takes nothing: a
