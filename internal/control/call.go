@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"faquan/internal/catalog"
+	"faquan/internal/engine"
 )
 
 // Call is an operation that commands ask of a Platform. It is defined by newCall beside the method of Service that does it,
@@ -39,6 +41,20 @@ func (c *Call[In, Out]) On(ctx context.Context, p Platform, in In) (out Out, err
 	return out, advised(err, c.advice)
 }
 
+// advised adds advice to the error of a change whose outcome is unknown; advice is "" for a call that changes nothing.
+func advised(err error, advice string) error {
+	if advice == "" {
+		return err
+	}
+	if errors.Is(err, errNoAnswer) {
+		err = fmt.Errorf("%w: %w", engine.ErrChangeUnknown, err)
+	}
+	if errors.Is(err, engine.ErrChangeUnknown) {
+		return fmt.Errorf("%w. %s", err, advice)
+	}
+	return err
+}
+
 // maxBody is the maximum size of what a call takes, such as a catalogue file with its key files, in bytes of JSON.
 const maxBody = 1 << 30
 
@@ -46,11 +62,11 @@ const maxBody = 1 << 30
 func (c *Call[In, Out]) handle(mux *http.ServeMux, do func(context.Context, In) (Out, error)) {
 	mux.HandleFunc("POST "+c.path, func(w http.ResponseWriter, r *http.Request) {
 		var in In
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&in); err != nil {
-			answer(w, nil, err)
-			return
+		var out Out
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&in)
+		if err == nil {
+			out, err = do(r.Context(), in)
 		}
-		out, err := do(r.Context(), in)
 		answer(w, out, err)
 	})
 }

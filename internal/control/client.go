@@ -38,6 +38,10 @@ type notSentError struct{ error }
 
 func (e *notSentError) Unwrap() error { return e.error }
 
+// errNoAnswer is returned when the serving process did not answer after the connection was made: it ended, or the caller
+// did not wait for it.
+var errNoAnswer = errors.New("no answer from the serving process")
+
 // Status returns the status of the process.
 func (c *Client) Status(ctx context.Context) (s Status, err error) {
 	resp, err := c.do(ctx, http.MethodGet, "/status", nil)

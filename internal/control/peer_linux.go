@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"net"
 	"syscall"
 )
@@ -12,14 +13,10 @@ func peer(conn *net.UnixConn) (uid int, err error) {
 		return -1, err
 	}
 	var cred *syscall.Ucred
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		cred, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	failed := raw.Control(func(fd uintptr) {
+		cred, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	})
-	if err == nil {
-		err = failed
-	}
-	if err != nil {
+	if err := errors.Join(failed, err); err != nil {
 		return -1, err
 	}
 	return int(cred.Uid), nil

@@ -20,15 +20,9 @@ import (
 // which only each process itself knows, are requested from all of them.
 type Processes []*Client
 
-// sharedName returns the name of one of several sockets in a directory. It has the name of the machine, because a
-// directory on a network file system may have sockets of another machine, which look as if no process listened; and a
-// random part, because process ids repeat in containers.
-func sharedName() string {
-	return sharedNames() + strings.ToLower(rand.Text()[:8]) + ".sock"
-}
-
-// sharedNames returns the prefix of the names of this machine's sockets.
-func sharedNames() string {
+// sharedPrefix returns how the names of this machine's sockets begin. It has the name of the machine, because a directory
+// on a network file system may have sockets of another machine, which look as if no process listened.
+func sharedPrefix() string {
 	host, _ := os.Hostname() // without a name, all machines count as one
 	sum := sha256.Sum256([]byte(host))
 	return fmt.Sprintf("faquan-%x-", sum[:4])
@@ -37,7 +31,8 @@ func sharedNames() string {
 // ListenShared makes a socket for this process in a directory that other processes may use too, and removes the sockets
 // that ended processes of this machine left behind. Serve SharedHandler on it.
 func ListenShared(dir string) (net.Listener, error) {
-	left, _ := filepath.Glob(filepath.Join(escaped(dir), sharedNames()+"*.sock"))
+	prefix := sharedPrefix()
+	left, _ := filepath.Glob(filepath.Join(escaped(dir), prefix+"*.sock"))
 	for _, path := range left {
 		conn, err := connect(dir, filepath.Base(path))
 		if err == nil {
@@ -46,16 +41,13 @@ func ListenShared(dir string) (net.Listener, error) {
 			os.Remove(path)
 		}
 	}
-	return listen(dir, sharedName())
+	return listen(dir, prefix+strings.ToLower(rand.Text()[:8])+".sock") // random: process ids repeat in containers
 }
 
 // DialShared connects to the processes of this machine that have their key file in the directory. The error wraps
 // ErrNotServed when there is none.
 func DialShared(dir string) (Processes, error) {
-	paths, err := filepath.Glob(filepath.Join(escaped(dir), "faquan-*.sock"))
-	if err != nil {
-		return nil, err
-	}
+	paths, _ := filepath.Glob(filepath.Join(escaped(dir), "faquan-*.sock"))
 	var all Processes
 	for _, path := range paths {
 		c, err := dial(dir, filepath.Base(path))

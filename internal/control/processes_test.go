@@ -154,7 +154,7 @@ func TestSocketsLeftBehind(t *testing.T) {
 		l.Close()
 		return path
 	}
-	gone, other := leave(sharedName()), leave("faquan-00000000-abcdefgh.sock")
+	gone, other := leave(sharedPrefix()+"abcdefgh.sock"), leave("faquan-00000000-abcdefgh.sock")
 	if _, err := findIn(t, dir, 100); !errors.Is(err, ErrNotServed) {
 		t.Errorf("only sockets of processes that are gone: %v", err)
 	}
