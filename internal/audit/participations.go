@@ -169,13 +169,8 @@ func (c *recount) played(yield func(*participationTotals) bool) {
 	for all := range runs(c.activityGrants.rows, func(a, b *activityGrant) bool { return a.user == b.user }) {
 		states := map[benefit.ActivityID]*participationTotals{}
 		for same := range runs(all, func(a, b *activityGrant) bool { return a.at == b.at }) {
-			many := false
-			var flags grantFlags
-			for _, g := range same {
-				many = many || g.issuance != same[0].issuance
-				flags |= g.flags
-			}
-			unordered := many && flags&continued != 0
+			unordered := same[0].issuance != same[len(same)-1].issuance &&
+				slices.ContainsFunc(same, func(g activityGrant) bool { return g.flags&continued != 0 })
 			for one := range runs(same, func(a, b *activityGrant) bool { return a.issuance == b.issuance }) {
 				c.commit(one, states, unordered)
 			}
@@ -252,9 +247,7 @@ func (c *recount) countGrant(l *activityGrant, states map[benefit.ActivityID]*pa
 	if act.Box.CountSends {
 		reached = s.DaySends
 	}
-	if reached >= int64(act.Box.DoneAfter) {
-		s.Done = true
-	}
+	s.Done = s.Done || reached >= int64(act.Box.DoneAfter)
 }
 
 // apart is the interval of the one-second guard, in milliseconds.

@@ -71,20 +71,20 @@ func (s *sum) String() string { return fmt.Sprintf("%d vouchers, %d fen", s.coun
 
 // settleTotals compares the templates' counters with what the vouchers add up to, and that with the caps.
 func (c *recount) settleTotals(ctx context.Context) error {
-	kept := map[sumKey]*sum{}
+	kept := map[sumKey]sum{}
 	for row, err := range store.All(ctx, c.r, benefit.TemplateCounts) {
 		if err != nil {
 			return fmt.Errorf("reading the templates' counters: %w", err)
 		}
 		c.report.Checked.Templates++
-		kept[sumKey{row.Template, inTotal}] = &sum{count: row.Count, amount: row.Amount}
+		kept[sumKey{row.Template, inTotal}] = sum{count: row.Count, amount: row.Amount}
 	}
 	for row, err := range store.All(ctx, c.r, benefit.TemplateDays) {
 		if err != nil {
 			return fmt.Errorf("reading the templates' counters of days: %w", err)
 		}
 		c.report.Checked.TemplateDays++
-		kept[sumKey{row.Template, int64(row.Day)}] = &sum{count: row.Count, amount: row.Amount}
+		kept[sumKey{row.Template, int64(row.Day)}] = sum{count: row.Count, amount: row.Amount}
 	}
 	for key := range kept {
 		c.sum(key)
@@ -97,9 +97,6 @@ func (c *recount) settleTotals(ctx context.Context) error {
 		sound, whole := true, true
 		for _, key := range all {
 			want, got := c.sums[key], kept[key]
-			if got == nil {
-				got = &sum{}
-			}
 			if want.count != got.count || want.amount != got.amount {
 				c.find(Finding{Totals, key.String(), want.String() + ", by its vouchers", got.String() + ", by its counters"})
 				sound = false

@@ -45,15 +45,8 @@ func (w *window[T]) cut() {
 		w.limit *= 2
 		return
 	}
-	w.to = middle - 1
-	if middle == first {
-		w.to = first
-	}
-	keep := len(w.rows)
-	for keep > 0 && w.group(w.rows[keep-1]) > w.to {
-		keep--
-	}
-	w.rows = w.rows[:keep]
+	w.to = max(middle, first+1) - 1
+	w.rows = w.rows[:slices.IndexFunc(w.rows, func(v T) bool { return w.group(v) > w.to })]
 }
 
 // next prepares for a pass over what was given up. It returns false when that is nothing; then the window takes no more.
