@@ -180,20 +180,13 @@ type Fault struct {
 	Got   string // what the view says
 }
 
-// CatalogueChange is the change that one version of the catalogue made.
-type CatalogueChange struct {
-	Version  int64
-	Entities []benefit.Entity
-}
-
 // CheckReport is the result of comparing the view with the journal.
 type CheckReport struct {
-	Records   uint64           // of the journal that were compared
-	Rows      map[string]int64 // of the view, by table
-	Faults    []Fault
-	More      int64                       // faults beyond the most that were asked for
-	Catalogue []CatalogueChange           // of the journal, in order
-	Persons   map[benefit.UserID][]string // every person to which a user ever belonged
+	Records uint64           // of the journal that were compared
+	Rows    map[string]int64 // of the view, by table
+	Faults  []Fault
+	More    int64                       // faults beyond the most that were asked for
+	Persons map[benefit.UserID][]string // every person to which a user ever belonged
 }
 
 // comparison is a Compare under way.
@@ -272,9 +265,6 @@ func (x *comparison) rebuild(ctx context.Context, dir string) error {
 			if all := x.report.Persons[u.ID]; u.Person != "" && !slices.Contains(all, u.Person) {
 				x.report.Persons[u.ID] = append(all, u.Person)
 			}
-		}
-		if c.Catalogue != 0 {
-			x.report.Catalogue = append(x.report.Catalogue, CatalogueChange{c.Catalogue, benefit.Entities.Of(c.Rows)})
 		}
 	}
 	return makeView(o, dir, func(s *Store, at position) error {
