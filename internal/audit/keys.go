@@ -13,8 +13,6 @@ import (
 // printOf returns the beginning of the hash of a key. Issuances with one print are looked at, so it need not be all of it.
 func printOf(k benefit.ClaimKey) uint64 { return binary.BigEndian.Uint64(k.ID[:]) }
 
-const keyPrintBytes = 8
-
 func (c *recount) addKeys(i *benefit.Issuance) {
 	for _, k := range i.ClaimKeys() {
 		c.keys.add(printOf(k))

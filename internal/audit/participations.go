@@ -14,8 +14,8 @@ import (
 	"faquan/internal/store"
 )
 
-// activityGrant is what one commit issued to a user by one line of an activity. A line that issued nothing, or nothing
-// in the issuance's last commit, has one of no vouchers where that commit said whether a treasure box was done.
+// activityGrant is what one commit issued to a user by one line of an activity, in 40 bytes. A line that issued nothing, or
+// nothing in the issuance's last commit, has one of no vouchers where that commit answered whether a treasure box was done.
 type activityGrant struct {
 	user            benefit.UserID
 	issuance        id.ID
@@ -26,8 +26,6 @@ type activityGrant struct {
 	card            uint16 // short number; 0: none
 	flags           grantFlags
 }
-
-const activityGrantBytes = 40
 
 type grantFlags uint8
 

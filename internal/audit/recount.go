@@ -63,9 +63,9 @@ func countAgain(ctx context.Context, report *reporter, r store.Reader, o Options
 		reporter: report, r: r, o: o, rules: rules{report.cat, cmp.Or(o.History, NewHistory())},
 		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		sums:  map[sumKey]*sum{}, over: map[benefit.TemplateID]bool{},
-		users:          newWindow(o.Memory/2, grantBytes, func(g grant) uint64 { return uint64(g.user) }),
-		activityGrants: newWindow(o.Memory/3, activityGrantBytes, func(j activityGrant) uint64 { return uint64(j.user) }),
-		keys:           newWindow(o.Memory/6, keyPrintBytes, func(print uint64) uint64 { return print }),
+		users:          newWindow(o.Memory/2, func(g grant) uint64 { return uint64(g.user) }),
+		activityGrants: newWindow(o.Memory/3, func(j activityGrant) uint64 { return uint64(j.user) }),
+		keys:           newWindow(o.Memory/6, func(print uint64) uint64 { return print }),
 		linked:         map[benefit.UserID]int32{}, shares: map[share]*personTotal{},
 	}
 	switch every := o.LookupEvery; {

@@ -13,7 +13,7 @@ import (
 	"faquan/internal/store"
 )
 
-// grant is what one line issued to a user.
+// grant is what one line issued to a user, in 40 bytes.
 type grant struct {
 	user     benefit.UserID
 	issuance id.ID
@@ -23,8 +23,6 @@ type grant struct {
 	template int32 // short number
 	day      benefit.Day
 }
-
-const grantBytes = 40
 
 func (c *recount) addGrants(i *benefit.Issuance) {
 	for l := range linesOf(i) {

@@ -3,6 +3,7 @@ package audit
 import (
 	"cmp"
 	"math"
+	"reflect"
 	"slices"
 )
 
@@ -16,7 +17,8 @@ type window[T any] struct {
 	done     bool // nothing is left to take
 }
 
-func newWindow[T any](bytes, size int64, group func(T) uint64) *window[T] {
+func newWindow[T any](bytes int64, group func(T) uint64) *window[T] {
+	size := int64(reflect.TypeFor[T]().Size())
 	return &window[T]{limit: int(max(bytes/size, 16)), group: group, to: math.MaxUint64}
 }
 
