@@ -61,12 +61,14 @@ type Kind struct {
 	// Derived kinds follow from other rows of the same commit, so journals do not hold them.
 	Derived bool
 
-	decode func(*Row) (any, error)
-	encode func(any, *Row) error
-	sample func() any
-	sum    func(any) (vouchers, fen int64, counts bool)
-	rows   func() Builder
-	want   func(*State, []Datum)
+	// What follows works on rows as a V, the type of the kind's table.
+
+	Decode  func(*Row) (any, error)
+	Encode  func(any, *Row) error                        // the inverse of Decode; it fails for a value of another type
+	Sum     func(any) (vouchers, fen int64, counts bool) // what a row counts, and whether rows of the kind count something
+	New     func() any                                   // a pointer to a zero V
+	Builder func() Builder                               // an empty set of rows
+	Want    func(*State, []Datum)                        // has the row of a key loaded, unless it was asked for already
 }
 
 // Bucket returns the bucket of a key, 0 to id.Buckets-1; 0 for local rows.
@@ -79,24 +81,6 @@ func (k *Kind) Bucket(key []Datum) int16 {
 	}
 	return 0
 }
-
-// Decode returns a row as its own type, a V of the kind's table.
-func (k *Kind) Decode(row *Row) (any, error) { return k.decode(row) }
-
-// Encode is the inverse of Decode. It fails for a value of another type.
-func (k *Kind) Encode(v any, row *Row) error { return k.encode(v, row) }
-
-// Sum returns what a row, a V of the kind's table, counts, and whether rows of the kind count something.
-func (k *Kind) Sum(v any) (vouchers, fen int64, counts bool) { return k.sum(v) }
-
-// New returns a pointer to a zero V of the kind's table.
-func (k *Kind) New() any { return k.sample() }
-
-// Builder returns an empty set of rows of the kind.
-func (k *Kind) Builder() Builder { return k.rows() }
-
-// Want has the row of a key loaded, unless it was asked for already.
-func (k *Kind) Want(s *State, key []Datum) { k.want(s, key) }
 
 // Pad appends the columns that a value of an earlier version does not have.
 func (k *Kind) Pad(value []Datum) []Datum {

@@ -118,6 +118,17 @@ func (c *cells[K, V]) add(k K, one cell[V]) {
 	c.list = append(c.list, one)
 }
 
+// put returns the cell of a key, which it adds when it is not there.
+func (c *cells[K, V]) put(k K) *cell[V] {
+	if c.find(k) == nil {
+		if c.given == len(c.list) {
+			c.given++ // nothing to load
+		}
+		c.add(k, cell[V]{})
+	}
+	return c.find(k)
+}
+
 // Want has the row of a key loaded, unless it was asked for already.
 func (t *Table[K, V]) Want(s *State, k K) {
 	c := t.in(s)
@@ -149,15 +160,7 @@ func (t *Table[K, V]) Changed(s *State, k K) bool {
 // Put changes the row of its key. A row that was not loaded is taken for one that does not exist.
 func (t *Table[K, V]) Put(s *State, row V) {
 	c := t.in(s)
-	k := t.spec.KeyOf(&row)
-	one := c.find(k)
-	if one == nil {
-		if c.given == len(c.list) {
-			c.given++ // nothing to load
-		}
-		c.add(k, cell[V]{})
-		one = c.find(k)
-	}
+	one := c.put(t.spec.KeyOf(&row))
 	if !one.changed {
 		c.dirty = append(c.dirty, c.lastAt)
 	}
@@ -166,15 +169,7 @@ func (t *Table[K, V]) Put(s *State, row V) {
 
 // Load puts a row as a store has it, in a version of 1 or more.
 func (t *Table[K, V]) Load(s *State, version int64, row V) {
-	c := t.in(s)
-	k := t.spec.KeyOf(&row)
-	if c.find(k) == nil {
-		if c.given == len(c.list) {
-			c.given++
-		}
-		c.add(k, cell[V]{})
-	}
-	*c.find(k) = cell[V]{row: row, version: version, loaded: true}
+	*t.in(s).put(t.spec.KeyOf(&row)) = cell[V]{row: row, version: version, loaded: true}
 }
 
 func (c *cells[K, V]) wanted() Keys {

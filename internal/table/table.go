@@ -33,10 +33,10 @@ func New[K comparable, V any](s Spec[K, V]) *Table[K, V] {
 	t := &Table[K, V]{spec: s}
 	t.Kind = &Kind{
 		Name: s.Name, Title: s.Title, Number: s.Number, Home: s.Home, Key: s.Key, Value: s.Value, Derived: s.Derived,
-		decode: func(row *Row) (any, error) { return t.row(row) },
-		encode: t.encodeAny,
-		sample: func() any { return new(V) },
-		sum: func(v any) (vouchers, fen int64, counts bool) {
+		Decode: func(row *Row) (any, error) { return t.Decode(row) },
+		Encode: t.encodeAny,
+		New:    func() any { return new(V) },
+		Sum: func(v any) (vouchers, fen int64, counts bool) {
 			if s.Sum == nil {
 				return 0, 0, false
 			}
@@ -44,8 +44,8 @@ func New[K comparable, V any](s Spec[K, V]) *Table[K, V] {
 			vouchers, fen = s.Sum(&one)
 			return vouchers, fen, true
 		},
-		rows: func() Builder { return &Set[K, V]{table: t} },
-		want: func(s *State, key []Datum) { t.Want(s, t.spec.GetKey(&Reader{from: key})) },
+		Builder: func() Builder { return &Set[K, V]{table: t} },
+		Want:    func(s *State, key []Datum) { t.Want(s, t.spec.GetKey(&Reader{from: key})) },
 	}
 	register(t.Kind)
 	return t
@@ -69,8 +69,8 @@ func (t *Table[K, V]) write(v *V, row *Row) {
 	row.Value = w.to
 }
 
-// row returns a row as its own type.
-func (t *Table[K, V]) row(row *Row) (V, error) {
+// Decode returns a row as its own type.
+func (t *Table[K, V]) Decode(row *Row) (V, error) {
 	r := Reader{from: row.Key}
 	v := t.spec.Absent(t.spec.GetKey(&r))
 	r.from = row.Value
@@ -97,9 +97,6 @@ func (t *Table[K, V]) DatumsOf(k K) []Datum {
 	t.spec.PutKey(&w, k)
 	return w.to
 }
-
-// Decode returns a row as its own type.
-func (t *Table[K, V]) Decode(row *Row) (V, error) { return t.row(row) }
 
 // Rows are rows of one kind that a commit writes.
 type Rows interface {
@@ -136,7 +133,7 @@ func (s *Set[K, V]) Len() int    { return len(s.rows) }
 
 // Add implements Builder.
 func (s *Set[K, V]) Add(row *Row) error {
-	v, err := s.table.row(row)
+	v, err := s.table.Decode(row)
 	s.rows = append(s.rows, v)
 	return err
 }
