@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 
 	"faquan/internal/benefit"
@@ -27,22 +28,14 @@ func (e *Engine) Change(ctx context.Context, fn ChangeFunc) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case <-p.p.done:
-	case <-ctx.Done():
-		if p.p.queue.abandon(p.p) {
-			return ErrGaveUp
-		}
-		<-p.p.done
-	}
-	return p.p.err
+	return p.await(ctx)
 }
 
 // SubmitChange puts a change into the queue without waiting. It is for callers that drive Step themselves.
-func (e *Engine) SubmitChange(ctx context.Context, fn ChangeFunc) (Pending, error) {
+func (e *Engine) SubmitChange(ctx context.Context, fn ChangeFunc) (*Pending, error) {
 	c := &change{ctx: ctx, fn: fn, store: e.store}
-	p := &pending{command: c, change: c, done: make(chan struct{}, 1)}
-	return Pending{p}, e.committers[0].queue.put(p)
+	p := &Pending{command: c, change: c, done: make(chan struct{}, 1)}
+	return p, e.committers[0].queue.put(p)
 }
 
 // change is the command that carries out a ChangeFunc. It has a batch for itself, in which it reads what it likes.
@@ -94,9 +87,9 @@ func (c *change) plan(b *benefit.Batch) (*benefit.Changes, error) {
 	return changes, err
 }
 
-// inForce puts the catalogue of a committed change in force.
+// inForce puts the catalogue of a committed change in force; of any other command there is none.
 func (e *Engine) inForce(c *change) {
-	if c.next == nil {
+	if c == nil || c.next == nil {
 		return
 	}
 	e.catalogueMu.Lock() // a Refresh that has read the old catalogue stores it before this, never after
@@ -114,17 +107,9 @@ func changeFailed(commit error) error {
 
 // merge replaces the old entities by the changed ones.
 func merge(old, changed []benefit.Entity) []benefit.Entity {
-	all := slices.Clone(old)
-	at := make(map[benefit.EntityKey]int, len(all))
-	for k, e := range all {
-		at[benefit.EntityKey{Kind: e.Kind, ID: e.ID}] = k
+	latest := map[benefit.EntityKey]benefit.Entity{}
+	for _, e := range slices.Concat(old, changed) {
+		latest[benefit.EntityKey{Kind: e.Kind, ID: e.ID}] = e
 	}
-	for _, e := range changed {
-		if k, ok := at[benefit.EntityKey{Kind: e.Kind, ID: e.ID}]; ok {
-			all[k] = e
-		} else {
-			all = append(all, e)
-		}
-	}
-	return all
+	return benefit.SortEntities(slices.Collect(maps.Values(latest)))
 }

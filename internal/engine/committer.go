@@ -26,7 +26,7 @@ type committer struct {
 	events  Observer // of the batch under way
 
 	// Kept from batch to batch for their memory.
-	batch    []*pending
+	batch    []*Pending
 	commands []benefit.Command
 	waited   []time.Duration // for the observer
 }
@@ -94,9 +94,7 @@ func (c *committer) fail(err error) {
 		if len(batch) == 0 {
 			return
 		}
-		for _, p := range batch {
-			p.answer(fmt.Errorf("%w: %w", ErrNotIssued, err))
-		}
+		c.refuse(batch, err)
 	}
 }
 
@@ -125,7 +123,7 @@ func (c *committer) step() (bool, error) {
 }
 
 // observeWait reports to the observer how long the commands of a batch had waited.
-func (c *committer) observeWait(batch []*pending) {
+func (c *committer) observeWait(batch []*Pending) {
 	c.waited = c.waited[:0]
 	now := c.events.Now()
 	for _, p := range batch {
@@ -152,7 +150,7 @@ func (c *committer) leave() {
 
 // gather takes the commands that wait for this committer; under contention with other processes, those of the other
 // committers as well.
-func (c *committer) gather() []*pending {
+func (c *committer) gather() []*Pending {
 	c.batch = c.queue.take(c.batch[:0], c.maxBatch)
 	c.whole = len(c.batch) > 0 && !c.batch[0].ownBatch() && c.contended.Load() && c.underWay.Load() == 0 //guard:TestOneBatchAmongOthers
 	if c.whole {
@@ -180,7 +178,7 @@ const (
 	maxSingleTries = 16
 )
 
-func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
+func (c *committer) stepBatch(ctx context.Context, batch []*Pending) error {
 	for try := 1; ; try++ {
 		err := c.attempt(ctx, batch)
 		if !errors.Is(err, store.ErrConflict) { //guard:TestConflictIsDecidedAgain without !errors.Is(err, store.ErrConflict)
@@ -190,21 +188,16 @@ func (c *committer) stepBatch(ctx context.Context, batch []*pending) error {
 		switch {
 		case len(batch) > 1 && try == maxBatchTries: //guard:TestConflictOfOne
 			return c.stepHalves(ctx, batch)
-		case try == maxSingleTries:
-			c.giveUp(batch, err) //guard:TestConflict c.giveUp(batch, err) -> return c.settleAll(batch, err)
+		case try == maxSingleTries: // it may not even have been decided
+			c.log.Error("a request was rejected after too many conflicts", "tries", maxSingleTries, "err", err)
+			c.refuse(batch, err) //guard:TestConflict c.refuse(batch, err) -> return c.settleAll(batch, err)
 			return nil
 		}
 	}
 }
 
-// giveUp answers a command that had too many conflicts. It may not even have been decided.
-func (c *committer) giveUp(batch []*pending, err error) {
-	c.log.Error("a request was rejected after too many conflicts", "tries", maxSingleTries, "err", err)
-	c.refuse(batch, err)
-}
-
 // refuse answers a batch of which certainly nothing was issued.
-func (c *committer) refuse(batch []*pending, err error) {
+func (c *committer) refuse(batch []*Pending, err error) {
 	for _, p := range batch {
 		p.answer(fmt.Errorf("%w: %w", ErrNotIssued, err))
 	}
@@ -212,7 +205,7 @@ func (c *committer) refuse(batch []*pending, err error) {
 
 // attempt loads, decides and commits a batch, and answers its callers. On store.ErrConflict no caller has been
 // answered.
-func (c *committer) attempt(ctx context.Context, batch []*pending) error {
+func (c *committer) attempt(ctx context.Context, batch []*Pending) error {
 	began := c.events.Now()
 	tx, err := c.begin(ctx, batch[0].change != nil)
 	if err != nil {
@@ -299,7 +292,7 @@ func (c *committer) begin(ctx context.Context, exclusive bool) (store.Tx, error)
 }
 
 // stepHalves decides a batch anew, in parts: the parts are good, or else the one command that is not fails alone.
-func (c *committer) stepHalves(ctx context.Context, batch []*pending) error {
+func (c *committer) stepHalves(ctx context.Context, batch []*Pending) error {
 	c.leave() // it may take long
 	half := len(batch) / 2
 	return errors.Join(c.stepBatch(ctx, batch[:half]), c.stepBatch(ctx, batch[half:]))
@@ -307,7 +300,7 @@ func (c *committer) stepHalves(ctx context.Context, batch []*pending) error {
 
 // load fetches what deciding the batch needs: first what the commands name, then the rows behind that. A command that
 // makes the core panic is answered as ErrInvalid.
-func (c *committer) load(ctx context.Context, tx store.Tx, batch []*pending) (err error) {
+func (c *committer) load(ctx context.Context, tx store.Tx, batch []*Pending) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("%w: %v", ErrInvalid, cause)
@@ -323,7 +316,7 @@ func (c *committer) load(ctx context.Context, tx store.Tx, batch []*pending) (er
 
 // loadFailed answers a batch whose load failed. Nothing was written, but what an earlier attempt left under the same keys
 // could not be looked up either, so the outcome of the keys is not known.
-func (c *committer) loadFailed(batch []*pending, err error) error {
+func (c *committer) loadFailed(batch []*Pending, err error) error {
 	c.failures.Failed(slog.LevelError, "a batch could not be loaded", err, "requests", len(batch))
 	c.events.Failed(Load)
 	if len(c.committers) > 1 && !errors.Is(err, ErrInvalid) { //guard:TestFailuresTogether
@@ -345,7 +338,7 @@ func (c *committer) loadFailed(batch []*pending, err error) error {
 
 // decide runs one command through the core. Only the command that makes the core panic is rejected: until Absorb it has
 // changed nothing.
-func (c *committer) decide(p *pending) {
+func (c *committer) decide(p *Pending) {
 	p.err = nil // it may be the second time
 	defer func() {
 		if cause := recover(); cause != nil { //guard:TestPoisonedRequest
@@ -367,7 +360,7 @@ func (c *committer) decide(p *pending) {
 }
 
 // settleAll answers a batch after its commit.
-func (c *committer) settleAll(batch []*pending, commit error) error {
+func (c *committer) settleAll(batch []*Pending, commit error) error {
 	if commit != nil {
 		c.failures.Failed(slog.LevelError, "a batch could not be committed", commit, "requests", len(batch))
 		c.events.Failed(Commit)
@@ -382,27 +375,23 @@ func (c *committer) settleAll(batch []*pending, commit error) error {
 
 // settle answers a caller after the commit. If the commit failed, a result that needs it is lost or unknown. A new
 // refusal may be due to vouchers that others in the batch did not get after all, so the caller is told to retry.
-func (c *committer) settle(p *pending, commit error) {
+func (c *committer) settle(p *Pending, commit error) {
+	err := p.err // none for a replay of something committed long before
 	switch {
-	case p.err != nil:
-		p.answer(p.err)
-	case commit == nil && p.change != nil:
-		c.inForce(p.change)
-		p.answer(nil)
+	case err != nil:
 	case commit == nil:
-		p.answer(nil)
+		c.inForce(p.change)
 	case p.change != nil:
-		p.answer(changeFailed(commit)) //guard:TestChangeErrors p.answer(changeFailed(commit)) -> c.inForce(p.change); p.answer(changeFailed(commit))
+		err = changeFailed(commit) //guard:TestChangeErrors err = changeFailed(commit) -> err = changeFailed(commit); c.inForce(p.change)
 	//guard:internal/sim.TestDatabase$ -sim.seed=102
 	case p.needsCommit && !errors.Is(commit, store.ErrNotCommitted): //guard:TestUnknownCommit
-		p.answer(fmt.Errorf("%w: %w", ErrUnknown, commit))
+		err = fmt.Errorf("%w: %w", ErrUnknown, commit)
 	case p.needsCommit || p.newRefusal: //guard:TestNotCommitted without p.newRefusal
-		p.answer(fmt.Errorf("%w: %w", ErrNotIssued, commit))
+		err = fmt.Errorf("%w: %w", ErrNotIssued, commit)
 	case errors.Is(commit, store.ErrUnconfirmed): //guard:TestReplay
-		p.answer(fmt.Errorf("%w: %w", ErrUnknown, commit))
-	default: // a replay of something committed long before
-		p.answer(nil)
+		err = fmt.Errorf("%w: %w", ErrUnknown, commit)
 	}
+	p.answer(err)
 }
 
 // fatal passes on only what ends the process.

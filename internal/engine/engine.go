@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"fmt"
@@ -91,15 +92,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 }
 
 func (o *Options) defaults() {
-	if o.Batch == 0 {
-		o.Batch = 1024
-	}
-	if o.Queue == 0 {
-		o.Queue = 8192
-	}
-	if o.Committers == 0 {
-		o.Committers = 1
-	}
+	o.Batch, o.Queue, o.Committers = cmp.Or(o.Batch, 1024), cmp.Or(o.Queue, 8192), cmp.Or(o.Committers, 1)
 	if len(o.DrawSecret) == 0 {
 		o.DrawSecret = make([]byte, 32)
 		_, _ = crand.Read(o.DrawSecret) // it never fails
@@ -170,7 +163,7 @@ func (e *Engine) Do(ctx context.Context, c benefit.Command) error {
 	if err != nil {
 		return err
 	}
-	return await(ctx, p.p)
+	return p.await(ctx)
 }
 
 // DryRun decides a command as Do would at this moment, and changes nothing.
@@ -179,29 +172,26 @@ func (e *Engine) DryRun(ctx context.Context, c benefit.Command) error {
 	if err != nil {
 		return err
 	}
-	return await(ctx, p.p)
+	return p.await(ctx)
 }
 
-// Pending is a submitted command.
-type Pending struct{ p *pending }
-
 // Submit puts a command into the queue without waiting. It is for callers that drive Step themselves.
-func (e *Engine) Submit(c benefit.Command) (Pending, error) { return e.submit(c, false) }
+func (e *Engine) Submit(c benefit.Command) (*Pending, error) { return e.submit(c, false) }
 
-func (e *Engine) submit(c benefit.Command, dryRun bool) (Pending, error) {
+func (e *Engine) submit(c benefit.Command, dryRun bool) (*Pending, error) {
 	if err := c.Check(); err != nil {
-		return Pending{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	p := &pending{command: c, dryRun: dryRun, size: c.Size(), since: e.observer.Now(), done: make(chan struct{}, 1)}
-	return Pending{p}, e.queueOf(c).put(p)
+	p := &Pending{command: c, dryRun: dryRun, size: c.Size(), since: e.observer.Now(), done: make(chan struct{}, 1)}
+	return p, e.queueOf(c).put(p)
 }
 
 // Result returns the error that Do would have returned; ok is false while the command still waits. Call it once after
 // that.
-func (p Pending) Result() (err error, ok bool) {
+func (p *Pending) Result() (err error, ok bool) {
 	select {
-	case <-p.p.done:
-		return p.p.err, true
+	case <-p.done:
+		return p.err, true
 	default:
 		return nil, false
 	}

@@ -1,6 +1,9 @@
 package engine
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // Why a request has no outcome. With each of them but ErrUnknown and ErrChangeUnknown, this attempt certainly issued
 // and changed nothing.
@@ -25,10 +28,6 @@ var (
 // NothingIssued reports whether an error of Issue says for sure that this request issued nothing. An earlier request with
 // the same key may have. Any other error leaves the outcome unknown.
 func NothingIssued(err error) bool {
-	for _, sure := range []error{ErrBusy, ErrStopping, ErrNotIssued, ErrGaveUp, ErrInvalid} {
-		if errors.Is(err, sure) {
-			return true
-		}
-	}
-	return false
+	sure := []error{ErrBusy, ErrStopping, ErrNotIssued, ErrGaveUp, ErrInvalid}
+	return slices.ContainsFunc(sure, func(one error) bool { return errors.Is(err, one) })
 }

@@ -9,8 +9,8 @@ import (
 // they leave.
 func TestGoneIsCounted(t *testing.T) {
 	q := newQueue(3)
-	put := func() *pending {
-		p := &pending{}
+	put := func() *Pending {
+		p := &Pending{}
 		if err := q.put(p); err != nil {
 			t.Fatal(err)
 		}
@@ -23,16 +23,16 @@ func TestGoneIsCounted(t *testing.T) {
 		}
 	}
 	first, second, _ := put(), put(), put()
-	if err := q.put(&pending{}); !errors.Is(err, ErrBusy) {
+	if err := q.put(&Pending{}); !errors.Is(err, ErrBusy) {
 		t.Fatalf("the fourth of three: %v", err)
 	}
-	if !q.abandon(first) || q.abandon(first) {
+	if !first.abandon() || first.abandon() {
 		t.Error("a request is given up once")
 	}
 	want("one gave up", 1)
 	put() // in its place
 	want("its place was taken", 0)
-	q.abandon(second)
+	second.abandon()
 	if batch := q.take(nil, 9); len(batch) != 2 {
 		t.Errorf("%d in the batch, want 2", len(batch))
 	}
@@ -43,11 +43,11 @@ func TestGoneIsCounted(t *testing.T) {
 func BenchmarkPutFull(b *testing.B) {
 	q := newQueue(8192)
 	for range 8192 {
-		if err := q.put(&pending{}); err != nil {
+		if err := q.put(&Pending{}); err != nil {
 			b.Fatal(err)
 		}
 	}
-	p := &pending{}
+	p := &Pending{}
 	for b.Loop() {
 		_ = q.put(p)
 	}

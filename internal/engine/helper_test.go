@@ -199,7 +199,7 @@ func (b *bench) issue(requests ...*benefit.Request) []answer {
 
 // submitted is a command that was submitted.
 type submitted struct {
-	engine.Pending
+	*engine.Pending
 	issue *benefit.Issue // nil: a change
 }
 

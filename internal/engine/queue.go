@@ -9,9 +9,9 @@ import (
 	"faquan/internal/benefit"
 )
 
-// pending is a command on its way. Exactly one of the caller (by giving up) and the committer (by taking it into
+// Pending is a submitted command on its way. Exactly one of the caller (by giving up) and the committer (by taking it into
 // a batch) moves it out of waiting.
-type pending struct {
+type Pending struct {
 	command     benefit.Command
 	change      *change       // the command, if it is one
 	dryRun      bool          // the command is decided, and nothing is changed
@@ -32,9 +32,9 @@ const (
 )
 
 // take claims the command for a batch; false when the caller gave up.
-func (p *pending) take() bool { return p.state.CompareAndSwap(stateWaiting, stateTaken) }
+func (p *Pending) take() bool { return p.state.CompareAndSwap(stateWaiting, stateTaken) }
 
-func (p *pending) answer(err error) {
+func (p *Pending) answer(err error) {
 	p.err = err
 	p.done <- struct{}{}
 }
@@ -42,7 +42,7 @@ func (p *pending) answer(err error) {
 // queue holds the commands that wait for the committer, up to a bound.
 type queue struct {
 	mu        sync.Mutex
-	waiting   []*pending
+	waiting   []*Pending
 	bound     int
 	stopping  bool
 	wake      chan struct{} // has room for one: something waits
@@ -51,7 +51,7 @@ type queue struct {
 
 func newQueue(bound int) *queue { return &queue{bound: bound, wake: make(chan struct{}, 1)} }
 
-func (q *queue) put(p *pending) error {
+func (q *queue) put(p *Pending) error {
 	p.queue = q
 	q.mu.Lock()
 	if q.stopping { //guard:TestStopDrains
@@ -74,12 +74,12 @@ func (q *queue) put(p *pending) error {
 	return nil
 }
 
-// abandon withdraws a command; it returns false when it is already in a batch.
-func (q *queue) abandon(p *pending) bool {
+// abandon withdraws the command; it returns false when it is already in a batch.
+func (p *Pending) abandon() bool {
 	if !p.state.CompareAndSwap(stateWaiting, stateAbandoned) {
 		return false
 	}
-	q.abandoned.Add(1)
+	p.queue.abandoned.Add(1)
 	return true
 }
 
@@ -113,7 +113,7 @@ func (q *queue) size() int {
 }
 
 // ownBatch reports whether it makes a batch of its own.
-func (p *pending) ownBatch() bool {
+func (p *Pending) ownBatch() bool {
 	//guard:TestChangeKeepsItsPlace without p.change != nil
 	//guard:TestDryRunIsAlone without p.dryRun
 	return p.change != nil || p.dryRun
@@ -125,7 +125,7 @@ const batchVouchers = 16 * benefit.MaxRequestVouchers
 
 // take appends waiting commands to batch, in order, until it holds limit commands or would be larger than
 // batchVouchers. It leaves out abandoned ones. A change of the catalogue or a dry run is always a batch of its own.
-func (q *queue) take(batch []*pending, limit int) []*pending {
+func (q *queue) take(batch []*Pending, limit int) []*Pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	used, size := 0, 0
@@ -166,15 +166,19 @@ func (q *queue) ended() bool {
 	return q.stopping && len(q.waiting) == 0
 }
 
-// await waits until the command is answered or the caller's context ends.
-func await(ctx context.Context, p *pending) error {
+// await waits until the command is answered or the caller's context ends; for a change that is under way in any case.
+func (p *Pending) await(ctx context.Context) error {
 	select {
 	case <-p.done:
 		return p.err
 	case <-ctx.Done():
 	}
-	if p.queue.abandon(p) {
+	if p.abandon() {
 		return ErrGaveUp
+	}
+	if p.change != nil {
+		<-p.done
+		return p.err
 	}
 	// It is in a batch: the answer is a commit away, but the caller will not wait for it.
 	select {

@@ -28,7 +28,7 @@ type process struct {
 type submission struct {
 	wish    *wish
 	issue   *benefit.Issue // nil: a change
-	pending engine.Pending
+	pending *engine.Pending
 }
 
 // newIssuer creates the issuer of a process whose store was just opened.

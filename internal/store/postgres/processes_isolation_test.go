@@ -102,7 +102,7 @@ type answered struct {
 
 // ask has the process's issuer take the requests through as one batch, and answers them when it is done.
 func (p *process) ask(requests ...*benefit.Request) <-chan []answered {
-	pending := make([]engine.Pending, len(requests))
+	pending := make([]*engine.Pending, len(requests))
 	issues := make([]*benefit.Issue, len(requests))
 	for k, r := range requests {
 		var err error
