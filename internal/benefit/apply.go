@@ -20,8 +20,8 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 		return outcomeOf(c.Bound, true), nil
 	}
 	a := applier{
-		cat: cat, st: st, user: c.User, newUser: c.NewUser, request: c.Request, bound: c.Bound != nil,
-		guarded: c.Request.Guarded, card: c.Request.Params.Card,
+		attempt: attempt{cat: cat, st: st, request: c.Request, user: c.User, newUser: c.NewUser},
+		bound:   c.Bound != nil, guarded: c.Request.Guarded,
 	}
 	result := a.issuance(c)
 	issued := false
@@ -80,15 +80,10 @@ func (i *Issuance) closeRefused(attempt *Issuance) *Issuance {
 
 // applier applies one request. What the request has used so far is kept apart from the state.
 type applier struct {
-	cat            *Catalogue
-	st             *State
-	user           *User
-	newUser        bool
-	request        *Request
+	attempt
 	bound          bool // the key was bound before
-	guarded        bool
-	card           string
-	usages         []usage
+	guarded        bool // the one-second guard of the activities is looked at
+	usages         []TemplateCount
 	quotas         []Quota
 	participations []Participation
 }
@@ -286,20 +281,27 @@ func wrongAmount(t *Template, l *Line) Reason {
 func (a *applier) counters(t *Template) Counters {
 	count, day := a.st.template(t.ID)
 	seen := Counters{Count: count.Count, Amount: count.Amount, DayCount: day.Count, DayAmount: day.Amount}
-	for _, x := range a.usages {
-		if x.template == t.ID {
-			seen.Count += x.vouchers //guard:TestLinesShareTheCaps
-			seen.DayCount += x.vouchers
-			seen.Amount += x.amount
-			seen.DayAmount += x.amount
-		}
-	}
+	used := a.used(t.ID)
+	seen.Count += used.Count //guard:TestLinesShareTheCaps
+	seen.DayCount += used.Count
+	seen.Amount += used.Amount
+	seen.DayAmount += used.Amount
 	q := a.quota(QuotaKey{a.user.ID, t.ID})
 	seen.User, seen.UserDay = q.Total, q.onDay(a.st.Now.Day())
 	if t.Limits.PerPerson > 0 {
 		seen.Person = a.personTotal(t)
 	}
 	return seen
+}
+
+// used returns what this request has already issued of a template.
+func (a *applier) used(t TemplateID) TemplateCount {
+	for _, used := range a.usages {
+		if used.Template == t {
+			return used
+		}
+	}
+	return TemplateCount{Template: t}
 }
 
 // quota returns the quota of a user, including what this request has already issued.
@@ -327,24 +329,29 @@ func (a *applier) personTotal(t *Template) int64 {
 // take records one send of the line; worth is the amount of its vouchers together, in fen.
 func (a *applier) take(t *Template, l *IssuedLine, worth int64) {
 	n := int64(l.Quantity)
-	if k := slices.IndexFunc(a.usages, func(x usage) bool { return x.template == t.ID }); k >= 0 {
-		a.usages[k].vouchers += n
-		a.usages[k].amount += worth
-	} else {
-		a.usages = append(a.usages, usage{t.ID, n, worth})
-	}
+	used := a.used(t.ID)
+	used.Count += n
+	used.Amount += worth
+	a.usages = put(a.usages, used, func(x TemplateCount) bool { return x.Template == t.ID })
 	q := a.quota(QuotaKey{a.user.ID, t.ID})
 	today := a.st.Now.Day()
 	q.DayTotal = q.onDay(today) + n
 	q.Day, q.Total = today, q.Total+n
-	if k := slices.IndexFunc(a.quotas, func(x Quota) bool { return x.QuotaKey == q.QuotaKey }); k >= 0 {
-		a.quotas[k] = q
-	} else {
-		a.quotas = append(a.quotas, q)
-	}
+	a.quotas = put(a.quotas, q, func(x Quota) bool { return x.QuotaKey == q.QuotaKey })
 	if l.Activity != 0 {
-		a.addParticipation(l.Activity, n)
+		p := a.participation(ParticipationKey{a.user.ID, l.Activity})
+		p.record(a.cat.Activities[l.Activity].Box, a.request.Params.Card, n, a.st.Now)
+		a.participations = put(a.participations, p, func(x Participation) bool { return x.ParticipationKey == p.ParticipationKey })
 	}
+}
+
+// put replaces the first element that is the same by one, or else appends one.
+func put[T any](all []T, one T, same func(T) bool) []T {
+	if k := slices.IndexFunc(all, same); k >= 0 {
+		all[k] = one
+		return all
+	}
+	return append(all, one)
 }
 
 // guardRefuses reports whether the one-second guard of the line's activity refuses the request. What this request
@@ -371,17 +378,6 @@ func (a *applier) participation(k ParticipationKey) Participation {
 		return Participation{ParticipationKey: k}
 	}
 	return a.st.participation(k).today(a.st.Now)
-}
-
-// addParticipation records one send of n vouchers in its activity.
-func (a *applier) addParticipation(activity ActivityID, n int64) {
-	p := a.participation(ParticipationKey{a.user.ID, activity})
-	p.record(a.cat.Activities[activity].Box, a.card, n, a.st.Now)
-	if k := slices.IndexFunc(a.participations, func(x Participation) bool { return x.ParticipationKey == p.ParticipationKey }); k >= 0 {
-		a.participations[k] = p
-	} else {
-		a.participations = append(a.participations, p)
-	}
 }
 
 // boxDone reports whether the user's task of a treasure box among the lines is done today.

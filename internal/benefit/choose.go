@@ -53,19 +53,20 @@ func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 		}
 		return c
 	}
-	if c.User == nil && acceptsUnknown(cat, st, r) {
+	a := attempt{cat: cat, st: st, request: r, user: c.User}
+	if c.User == nil && a.acceptsUnknown() {
 		c.User, c.NewUser = newUser(r.Recipient, st.Now, env), true
+		a.user, a.newUser = c.User, true
 	}
 	lines := r.Lines
 	if r.Params.SceneCode != "" {
-		d := chooser{candidateSet: st.candidateSet(cat, r), cat: cat, st: st, request: r, user: c.User, newUser: c.NewUser, rules: env.Rules}
-		d.invalid = d.invalidRecipient()
+		d := chooser{attempt: a, candidateSet: a.candidateSet(), rules: env.Rules}
 		d.draw = func(eligible []*candidate) *candidate { return drawWeighted(eligible, r, env.Secret) }
 		d.startBasis()
-		lines, c.errors = d.decide()
+		lines, c.errors = d.decide(d.invalidRecipient())
 		c.basis = d.basis
 	}
-	c.id, c.lines = freeze(cat, st, r, lines, c.User, env)
+	c.id, c.lines = a.freeze(lines, env)
 	return c
 }
 
@@ -83,18 +84,15 @@ func sameRequest(bound *Issuance, r *Request, u *User) bool {
 }
 
 // acceptsUnknown reports whether every template owner among the lines, or the candidates, takes an unknown recipient.
-func acceptsUnknown(cat *Catalogue, st *State, r *Request) bool {
+func (a *attempt) acceptsUnknown() bool {
+	r := a.request
 	//guard:TestRecipientByID ref || r.Recipient.Alias() -> r.Recipient.Alias()
 	//guard:TestPolicy|TestNewUser without r.Recipient.Alias()
 	if _, ref := r.Recipient.Ref(); ref || r.Recipient.Alias() || r.Recipient.Value == "" {
 		return false
 	}
-	for l := range st.lines(cat, r) {
-		t := cat.Templates[l.Template]
-		if t == nil {
-			continue
-		}
-		if !cat.open(t) {
+	for l := range a.lines() {
+		if t := a.cat.Templates[l.Template]; t != nil && !a.cat.open(t) {
 			return false
 		}
 	}
@@ -106,23 +104,20 @@ func newUser(ident Identifier, now Instant, env Env) *User {
 }
 
 // freeze draws the voucher ids, the amounts and the codes of a new claim's lines.
-func freeze(cat *Catalogue, st *State, r *Request, wanted []Line, u *User, env Env) (id.ID, []IssuedLine) {
-	bucket, total := 0, 0
-	if u != nil {
-		bucket = u.ID.Bucket()
+func (a *attempt) freeze(wanted []Line, env Env) (id.ID, []IssuedLine) {
+	bucket := 0
+	if a.user != nil {
+		bucket = a.user.ID.Bucket()
 	}
-	for _, l := range wanted {
-		total += l.Vouchers()
-	}
-	next := env.IDs.Block(int64(st.Now), bucket, max(total, 1))
+	next := env.IDs.Block(int64(a.st.Now), bucket, max(vouchers(wanted), 1))
 	first := next
 	lines := make([]IssuedLine, len(wanted))
 	for k, l := range wanted {
 		lines[k] = IssuedLine{Line: l, First: next}
 		next += id.ID(l.Vouchers())
-		if t := cat.Templates[l.Template]; t != nil {
-			lines[k].Amounts = amounts(t, l, room(t, st, lines[:k]), env.Rand)
-			lines[k].Codes = st.takeCodes(r, t, l.Vouchers())
+		if t := a.cat.Templates[l.Template]; t != nil {
+			lines[k].Amounts = amounts(t, l, room(t, a.st, lines[:k]), env.Rand)
+			lines[k].Codes = a.st.takeCodes(a.request, t, l.Vouchers())
 		}
 	}
 	return first, lines

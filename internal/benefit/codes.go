@@ -41,11 +41,11 @@ func (c *codes) reset() {
 	clear(c.of)
 }
 
-// draw draws the codes that a request may still need, and returns the keys to look up.
-func (s *State) draw(cat *Catalogue, r *Request, env Env) (keys []ClaimKey) {
+// drawCodes draws the codes that the request may still need, and returns the keys to look up.
+func (a *attempt) drawCodes(env Env) (keys []ClaimKey) {
 	var need map[int]int // by digits; most requests need none
-	for l := range s.lines(cat, r) {
-		if t := cat.Templates[l.Template]; t != nil && t.Kind == Certificate {
+	for l := range a.lines() {
+		if t := a.cat.Templates[l.Template]; t != nil && t.Kind == Certificate {
 			if need == nil {
 				need = map[int]int{}
 			}
@@ -56,7 +56,7 @@ func (s *State) draw(cat *Catalogue, r *Request, env Env) (keys []ClaimKey) {
 		return nil
 	}
 	for _, digits := range slices.Sorted(maps.Keys(need)) {
-		keys = append(keys, s.drawFor(codeRequest{r, digits}, need[digits], env.Rand)...)
+		keys = append(keys, a.st.drawFor(codeRequest{a.request, digits}, need[digits], env.Rand)...)
 	}
 	return keys
 }

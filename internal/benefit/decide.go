@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"iter"
 	"math/bits"
 	"slices"
 
@@ -49,6 +50,19 @@ type candidateSet struct {
 	scene      *Scene // nil: there is none that the caller may use
 	candidates []candidate
 	errors     []DecisionError
+}
+
+// lines iterates over the lines of all candidates.
+func (b *candidateSet) lines() iter.Seq[*Line] {
+	return func(yield func(*Line) bool) {
+		for _, c := range b.candidates {
+			for k := range c.lines {
+				if !yield(&c.lines[k]) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // candidatesOf returns the candidates of the request, in the order of the scene, and an error for everything that it names
@@ -191,24 +205,20 @@ func (i *Item) Line(cat *Catalogue, act *Activity, sends int) Line {
 
 // chooser chooses the lines of one request.
 type chooser struct {
+	attempt
 	*candidateSet
-	cat     *Catalogue
-	st      *State
-	request *Request
-	user    *User
-	newUser bool
-	invalid Reason // why the recipient is wrong as a parameter, NotRefused if it is not
-	rules   Rules
-	draw    func(eligible []*candidate) *candidate // picks one where the scene chooses by weight; nil is none
-	in      *RuleInput                             // one for all rules, made when the first is asked
-	basis   *Basis                                 // what was looked at so far
-	trace   *Explanation                           // nil: no trace is wanted
+	rules Rules
+	draw  func(eligible []*candidate) *candidate // picks one where the scene chooses by weight; nil is none
+	in    *RuleInput                             // one for all rules, made when the first is asked
+	basis *Basis                                 // what was looked at so far
+	trace *Explanation                           // nil: no trace is wanted
 }
 
-// decide chooses among the candidates. It may choose none.
-func (d *chooser) decide() (lines []Line, errors []DecisionError) {
-	if d.invalid != NotRefused {
-		return nil, []DecisionError{{Kind: SceneError, Reason: d.invalid}}
+// decide chooses among the candidates. It may choose none. invalid is why the recipient is wrong as a parameter, NotRefused
+// if it is not.
+func (d *chooser) decide(invalid Reason) (lines []Line, errors []DecisionError) {
+	if invalid != NotRefused {
+		return nil, []DecisionError{{Kind: SceneError, Reason: invalid}}
 	}
 	if len(d.errors) > 0 && len(d.candidates) == 0 {
 		return nil, d.errors
@@ -244,11 +254,9 @@ func (d *chooser) recipientRefusal() Reason {
 // owner of at least one right among the candidates accepts it; rights of other owners are not eligible.
 func (d *chooser) invalidRecipient() Reason {
 	reason := d.cat.invalidRecipient(d.request, nil)
-	for k := range d.candidates {
-		for l := range d.candidates[k].lines {
-			if reason = d.cat.invalidRecipient(d.request, d.cat.Templates[d.candidates[k].lines[l].Template]); reason == NotRefused {
-				return NotRefused
-			}
+	for l := range d.candidateSet.lines() {
+		if reason = d.cat.invalidRecipient(d.request, d.cat.Templates[l.Template]); reason == NotRefused {
+			return NotRefused
 		}
 	}
 	return reason
@@ -256,11 +264,9 @@ func (d *chooser) invalidRecipient() Reason {
 
 // anyOpen reports whether a right among the candidates is one that an unregistered user may receive.
 func (d *chooser) anyOpen() bool {
-	for _, c := range d.candidates {
-		for _, l := range c.lines {
-			if t := d.cat.Templates[l.Template]; t == nil || d.cat.open(t) {
-				return true
-			}
+	for l := range d.candidateSet.lines() {
+		if t := d.cat.Templates[l.Template]; t == nil || d.cat.open(t) {
+			return true
 		}
 	}
 	return len(d.candidates) == 0
@@ -278,7 +284,7 @@ func (d *chooser) eligible(c *candidate) bool {
 		return false
 	}
 	ok := true
-	a := applier{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser, request: d.request}
+	a := applier{attempt: d.attempt}
 	for k := range c.lines {
 		l := &c.lines[k]
 		reason, seen := a.probe(l)
@@ -377,10 +383,7 @@ func (d *chooser) choose(eligible []*candidate) (chosen []*candidate) {
 	}
 	room := MaxRequestVouchers
 	return slices.DeleteFunc(chosen, func(c *candidate) bool {
-		n := 0
-		for _, l := range c.lines {
-			n += l.Vouchers()
-		}
+		n := vouchers(c.lines)
 		if n > room { //guard:TestDecisionIsBounded
 			return true
 		}

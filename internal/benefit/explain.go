@@ -101,11 +101,13 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 		e.Now = b.Now
 		r := &Request{Scope: i.Scope, Key: i.Key, App: i.App, Recipient: i.Recipient, Params: i.Params}
 		d := chooser{
-			candidateSet: candidatesOf(cat, r, i.failedBy(OtherMerchant)), cat: cat, request: r, newUser: !b.Known, rules: rules, trace: e,
+			attempt:      attempt{cat: cat, request: r, newUser: !b.Known},
+			candidateSet: candidatesOf(cat, r, i.failedBy(OtherMerchant)), rules: rules, trace: e,
 		}
+		invalid := NotRefused
 		for _, reason := range []Reason{IdentifierInvalid, UserTypeNotAllowed} {
 			if i.failedBy(reason) {
-				d.invalid = reason
+				invalid = reason
 			}
 		}
 		if i.User != 0 {
@@ -116,7 +118,7 @@ func Explain(cat *Catalogue, i *Issuance, rules Rules) *Explanation {
 			e.Scene, e.Strategy = d.scene.Name, d.scene.Strategy
 		}
 		d.basis, d.draw = &Basis{}, i.drawn
-		d.decide()
+		d.decide(invalid)
 	}
 	for k := range i.Lines {
 		l := &i.Lines[k]
@@ -226,7 +228,7 @@ func (d *chooser) recordRuleInputs(rule string) {
 	if len(templates)+len(activities) == 0 {
 		return
 	}
-	a := applier{cat: d.cat, st: d.st, user: d.user, newUser: d.newUser}
+	a := applier{attempt: d.attempt}
 	for _, name := range templates {
 		if t := d.cat.TemplateByName(name); t != nil {
 			d.recordCounters(t.ID, a.counters(t))

@@ -48,12 +48,7 @@ func (c *Issue) Check() error {
 }
 
 // Size returns how many vouchers the lines ask for.
-func (c *Issue) Size() (n int) {
-	for k := range c.Request.Lines {
-		n += c.Request.Lines[k].Vouchers()
-	}
-	return n
-}
+func (c *Issue) Size() int { return vouchers(c.Request.Lines) }
 
 // Touches writes the recipient, so that no two concurrent batches have requests of one.
 func (c *Issue) Touches(h *maphash.Hash) { maphash.WriteComparable(h, c.Request.Recipient) }
@@ -70,22 +65,23 @@ func (c *Issue) Names(b *Batch) {
 // same person where a template limits persons. For a request that continues the lines frozen under its key they are the
 // counters of those lines, too. And where a drawn certificate code turned out to be taken, it draws others.
 func (c *Issue) Rows(b *Batch) {
-	r, s := c.Request, b.State
-	w := wants{s: s, cat: b.Catalogue}
-	u := s.recipient(r.Recipient)
+	r := c.Request
+	a := b.attempt(r)
+	a.user = b.recipient(r.Recipient)
 	for k := range r.Lines {
-		w.line(u, &r.Lines[k])
+		a.want(&r.Lines[k])
 	}
 	if r.Params.SceneCode != "" {
-		w.candidates(chooser{candidateSet: s.candidateSet(b.Catalogue, r), cat: b.Catalogue, st: s, request: r, user: u, rules: b.Env.Rules})
+		d := chooser{attempt: a, candidateSet: a.candidateSet(), rules: b.Env.Rules}
+		d.wantCandidates()
 	}
 	c.Redraw(b)
 	if !r.Continues {
 		return
 	}
-	if bound := s.claim(r.ClaimID()); bound != nil {
+	if bound := b.claim(r.ClaimID()); bound != nil {
 		for k := range bound.Lines {
-			w.line(u, &bound.Lines[k].Line)
+			a.want(&bound.Lines[k].Line)
 		}
 	}
 }
@@ -93,7 +89,8 @@ func (c *Issue) Rows(b *Batch) {
 // Redraw asks for the claims of further codes where those drawn so far are taken; for nothing when there are enough, or
 // the request has had its share of draws.
 func (c *Issue) Redraw(b *Batch) {
-	if drawn := b.draw(b.Catalogue, c.Request, b.Env); len(drawn) > 0 { //guard:TestCodesAreDrawnAgain|TestCodesRunOut len(drawn) > 0 -> len(b.claims) == 0
+	a := b.attempt(c.Request)
+	if drawn := a.drawCodes(b.Env); len(drawn) > 0 { //guard:TestCodesAreDrawnAgain|TestCodesRunOut len(drawn) > 0 -> len(b.claims) == 0
 		b.keys.Claims = append(b.keys.Claims, drawn...)
 	}
 }
@@ -130,108 +127,110 @@ func (c *Issue) explain(b *Batch) {
 	}
 }
 
-// lines calls its function for each line that a request names, or each line of its candidates.
-func (s *State) lines(cat *Catalogue, r *Request) iter.Seq[*Line] {
+// attempt is one attempt at a request: the request, the recipient, and what they are decided by.
+type attempt struct {
+	cat     *Catalogue
+	st      *State
+	request *Request
+	user    *User // nil when the recipient is unknown, and cannot be created
+	newUser bool  // the user's row is made by the commit that issues
+}
+
+// attempt returns an attempt at a request whose recipient is not looked up yet.
+func (b *Batch) attempt(r *Request) attempt {
+	return attempt{cat: b.Catalogue, st: b.State, request: r}
+}
+
+// lines iterates over the lines that the request names, or those of its candidates.
+func (a *attempt) lines() iter.Seq[*Line] {
 	return func(yield func(*Line) bool) {
-		for k := range r.Lines {
-			if !yield(&r.Lines[k]) {
+		for k := range a.request.Lines {
+			if !yield(&a.request.Lines[k]) {
 				return
 			}
 		}
-		if r.Params.SceneCode == "" {
-			return
-		}
-		for _, c := range s.candidateSet(cat, r).candidates {
-			for k := range c.lines {
-				if !yield(&c.lines[k]) {
-					return
-				}
-			}
+		if a.request.Params.SceneCode != "" {
+			a.candidateSet().lines()(yield)
 		}
 	}
 }
 
-// candidateSet returns the candidates of a request's scene.
-func (s *State) candidateSet(cat *Catalogue, r *Request) *candidateSet {
-	b := s.candidateSets[r]
+// candidateSet returns the candidates of the request's scene.
+func (a *attempt) candidateSet() *candidateSet {
+	b := a.st.candidateSets[a.request]
 	if b == nil {
-		b = candidatesOf(cat, r, true) //guard:TestSceneOfOtherMerchants true -> false
-		s.candidateSets[r] = b
+		b = candidatesOf(a.cat, a.request, true) //guard:TestSceneOfOtherMerchants true -> false
+		a.st.candidateSets[a.request] = b
 	}
 	return b
 }
 
-// wants asks for the rows that a request needs.
-type wants struct {
-	s   *State
-	cat *Catalogue
+// want asks for the rows that deciding a line reads. An unknown user has none.
+func (a *attempt) want(l *Line) {
+	t := a.cat.Templates[l.Template]
+	a.wantTemplate(t)
+	a.wantQuotas(t)
+	a.wantParticipation(a.cat.Activities[l.Activity])
 }
 
-// line asks for the rows that deciding a line for u reads. An unknown user has none.
-func (w *wants) line(u *User, l *Line) {
-	t := w.cat.Templates[l.Template]
-	w.template(t)
-	w.quotas(u, t)
-	w.participation(u, w.cat.Activities[l.Activity])
-}
-
-// candidates asks for the rows that choosing among them reads: of their rights, and of what their rules refer to.
-func (w *wants) candidates(d chooser) {
-	u, rules := d.user, d.rules
+// wantCandidates asks for the rows that choosing among the candidates reads: of their rights, and of what their rules refer
+// to.
+func (d *chooser) wantCandidates() {
 	for k := range d.candidates {
 		c := &d.candidates[k]
-		if u != nil && d.ruledOut(c) {
+		if d.user != nil && d.ruledOut(c) {
 			continue
 		}
 		for l := range c.lines {
-			w.line(u, &c.lines[l])
+			d.want(&c.lines[l])
 		}
 		rule := c.activity.Rule
-		if rule == "" { //guard:TestRuleOfAnotherTemplate rule == "" -> rule == "" || u == nil
+		if rule == "" { //guard:TestRuleOfAnotherTemplate rule == "" -> rule == "" || d.user == nil
 			continue
 		}
-		templates, activities := rules.References(rule)
+		templates, activities := d.rules.References(rule)
 		for _, name := range templates {
-			t := w.cat.TemplateByName(name)
-			w.quotas(u, t)
-			w.template(t) // also for an unknown user: the recipient is recorded with what the rule saw
+			t := d.cat.TemplateByName(name)
+			d.wantQuotas(t)
+			d.wantTemplate(t) // also for an unknown user: the recipient is recorded with what the rule saw
 		}
 		for _, name := range activities {
-			w.participation(u, w.cat.ActivityByName(name))
+			d.wantParticipation(d.cat.ActivityByName(name))
 		}
 	}
 }
 
-func (w *wants) template(t *Template) {
+func (a *attempt) wantTemplate(t *Template) {
 	if t == nil {
 		return
 	}
-	w.s.Lock(Lock{TemplateLock, int64(t.ID)})
-	TemplateCounts.Want(&w.s.rows, t.ID)
-	TemplateDays.Want(&w.s.rows, TemplateDayKey{t.ID, w.s.Now.Day()})
+	a.st.Lock(Lock{TemplateLock, int64(t.ID)})
+	TemplateCounts.Want(&a.st.rows, t.ID)
+	TemplateDays.Want(&a.st.rows, TemplateDayKey{t.ID, a.st.Now.Day()})
 }
 
-// participation asks for the participation of u, when known, in an activity, and locks the activity for the batch.
-func (w *wants) participation(u *User, act *Activity) {
+// wantParticipation asks for the participation of the user, when known, in an activity, and locks the activity for the
+// batch.
+func (a *attempt) wantParticipation(act *Activity) {
 	if act == nil {
 		return
 	}
-	w.s.Lock(Lock{ActivityLock, int64(act.ID)})
-	if u != nil {
-		Participations.Want(&w.s.rows, ParticipationKey{u.ID, act.ID})
+	a.st.Lock(Lock{ActivityLock, int64(act.ID)})
+	if a.user != nil {
+		Participations.Want(&a.st.rows, ParticipationKey{a.user.ID, act.ID})
 	}
 }
 
-// quotas asks for the quotas that a decision about u and t reads.
-func (w *wants) quotas(u *User, t *Template) {
-	if u == nil || t == nil {
+// wantQuotas asks for the quotas that a decision about the user and t reads.
+func (a *attempt) wantQuotas(t *Template) {
+	if a.user == nil || t == nil {
 		return
 	}
-	if t.Limits.PerPerson == 0 || u.Person == "" { // as nearly always
-		Quotas.Want(&w.s.rows, QuotaKey{u.ID, t.ID})
+	if t.Limits.PerPerson == 0 || a.user.Person == "" { // as nearly always
+		Quotas.Want(&a.st.rows, QuotaKey{a.user.ID, t.ID})
 		return
 	}
-	for _, member := range w.s.samePerson(u, t) {
-		Quotas.Want(&w.s.rows, QuotaKey{member, t.ID})
+	for _, member := range a.st.samePerson(a.user, t) {
+		Quotas.Want(&a.st.rows, QuotaKey{member, t.ID})
 	}
 }

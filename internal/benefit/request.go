@@ -84,6 +84,14 @@ type Line struct {
 // Vouchers returns how many vouchers the line asks for.
 func (l Line) Vouchers() int { return l.Sends * l.Quantity }
 
+// vouchers returns how many vouchers the lines ask for together.
+func vouchers(lines []Line) (n int) {
+	for k := range lines {
+		n += lines[k].Vouchers()
+	}
+	return n
+}
+
 // MaxRequestVouchers is the most vouchers that one request may ask for over all its lines.
 const MaxRequestVouchers = 4096
 

@@ -288,7 +288,7 @@ type Effect struct {
 	NewUser  *User
 	Rows     []table.Rows // of any kind, but for those that follow
 	claim    ClaimID
-	usages   []usage
+	usages   []TemplateCount
 	quotas   []Quota
 
 	participations []Participation
@@ -300,18 +300,11 @@ type Effect struct {
 	Catalogue int64        // see Changes
 }
 
-// usage is what a request used of one template.
-type usage struct {
-	template TemplateID
-	vouchers int64
-	amount   int64
-}
-
 // Vouchers returns how many vouchers the command issues.
 func (e *Effect) Vouchers() (n int64) {
 	if e != nil {
 		for _, t := range e.usages {
-			n += t.vouchers
+			n += t.Count
 		}
 	}
 	return n
@@ -362,13 +355,13 @@ func (s *State) absorbIssuance(e *Effect) {
 	s.changes.Issuances = append(s.changes.Issuances, e.Issuance)
 }
 
-func (s *State) take(t usage) {
-	count, day := s.template(t.template)
-	count.Count += t.vouchers
-	count.Amount += t.amount
+func (s *State) take(used TemplateCount) {
+	count, day := s.template(used.Template)
+	count.Count += used.Count
+	count.Amount += used.Amount
 	TemplateCounts.Put(&s.rows, count)
-	day.Count += t.vouchers
-	day.Amount += t.amount
+	day.Count += used.Count
+	day.Amount += used.Amount
 	TemplateDays.Put(&s.rows, day)
 }
 
