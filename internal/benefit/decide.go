@@ -39,7 +39,7 @@ type candidate struct {
 	ruleResult *ruleResult // of a rule that does not depend on past issues; nil: not evaluated yet
 }
 
-// ruleResult is the result of a rule.
+// ruleResult is the result of a rule. One that cannot be evaluated does not hold.
 type ruleResult struct {
 	holds bool
 	err   error
@@ -81,7 +81,7 @@ func candidatesOf(cat *Catalogue, r *Request, own bool) *candidateSet {
 		return &candidateSet{scene: scene, errors: errors}
 	}
 	b := &candidateSet{scene: scene}
-	n := narrower{params: &r.Params, rightFound: make([]bool, len(r.Params.Rights)), actFound: make([]bool, len(r.Params.ActCodes))}
+	n := narrower{&r.Params, make([]bool, len(r.Params.ActCodes)), make([]bool, len(r.Params.Rights))}
 	for _, e := range scene.Activities {
 		act := cat.Activities[e.Activity]
 		if act == nil {
@@ -108,7 +108,7 @@ func candidatesOf(cat *Catalogue, r *Request, own bool) *candidateSet {
 // have one from before. An activity gives all that it holds or nothing, so it is then left out as a whole.
 func (c *Catalogue) foreign(app *App, scene *Scene, act *Activity, lines []Line) (errors []DecisionError) {
 	if act.Merchant != scene.Merchant {
-		return []DecisionError{{Kind: ActivityError, ActCode: act.ActCode, Reason: OtherMerchant}}
+		return []DecisionError{errorOf(ActRight{ActCode: act.ActCode}, OtherMerchant)}
 	}
 	for k := range lines {
 		if t := c.Templates[lines[k].Template]; t != nil && !app.MayIssue(t, scene.Merchant) {
@@ -118,20 +118,26 @@ func (c *Catalogue) foreign(app *App, scene *Scene, act *Activity, lines []Line)
 	return errors
 }
 
+// errorOf returns the error about a name in the request: a right, or else an activity.
+func errorOf(name ActRight, reason Reason) DecisionError {
+	kind := RightError
+	if name.RightID == 0 {
+		kind = ActivityError
+	}
+	return DecisionError{Kind: kind, ActCode: name.ActCode, RightID: name.RightID, Reason: reason}
+}
+
 // forbids returns an error for each name in the request that the scene does not let callers narrow by. Such a request
 // gets nothing: what is left in could be chosen by the caller, and a scene that draws would have nothing to decide.
 func (n Narrowing) forbids(params *Params) (errors []DecisionError) {
 	if n == NarrowNone {
 		for _, code := range params.ActCodes {
-			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: code, Reason: NarrowingNotAllowed})
+			errors = append(errors, errorOf(ActRight{ActCode: code}, NarrowingNotAllowed))
 		}
 	}
 	for _, pair := range params.Rights {
-		switch {
-		case pair.RightID != 0 && n != NarrowRights:
-			errors = append(errors, DecisionError{Kind: RightError, ActCode: pair.ActCode, RightID: pair.RightID, Reason: NarrowingNotAllowed})
-		case pair.RightID == 0 && n == NarrowNone: // it narrows as act_codes does
-			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: pair.ActCode, Reason: NarrowingNotAllowed})
+		if n == NarrowNone || n != NarrowRights && pair.RightID != 0 { // one without a right narrows as act_codes does
+			errors = append(errors, errorOf(pair, NarrowingNotAllowed))
 		}
 	}
 	return errors
@@ -176,19 +182,18 @@ func (n *narrower) includes(cat *Catalogue, act *Activity, item *Item) bool {
 
 // missing returns an error for each name of the request that the scene does not have.
 func (n *narrower) missing() (errors []DecisionError) {
-	for k, found := range n.actFound {
-		if !found {
-			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: n.params.ActCodes[k], Reason: ActivityNotFound})
+	for k, code := range n.params.ActCodes {
+		if !n.actFound[k] {
+			errors = append(errors, errorOf(ActRight{ActCode: code}, ActivityNotFound))
 		}
 	}
-	for k, found := range n.rightFound {
-		pair := n.params.Rights[k]
+	for k, pair := range n.params.Rights {
 		switch {
-		case found:
+		case n.rightFound[k]:
 		case pair.RightID == 0:
-			errors = append(errors, DecisionError{Kind: ActivityError, ActCode: pair.ActCode, Reason: ActivityNotFound})
+			errors = append(errors, errorOf(pair, ActivityNotFound))
 		default:
-			errors = append(errors, DecisionError{Kind: RightError, ActCode: pair.ActCode, RightID: pair.RightID, Reason: RightNotFound})
+			errors = append(errors, errorOf(pair, RightNotFound))
 		}
 	}
 	return errors
@@ -234,7 +239,7 @@ func (d *chooser) decide(invalid Reason) (lines []Line, errors []DecisionError) 
 	}
 	for _, c := range d.choose(eligible) {
 		lines = append(lines, c.lines...)
-		d.trace.markChosen(c)
+		d.traceChosen(c)
 	}
 	return lines, d.errors
 }
@@ -275,12 +280,14 @@ func (d *chooser) anyOpen() bool {
 // eligible reports whether the activity is open, its rule holds, and each of its rights would be issued to the user if
 // it were requested alone. What it reads is recorded in the basis.
 func (d *chooser) eligible(c *candidate) bool {
-	if !c.activity.OpenAt(d.st.Now) {
-		d.trace.addCandidate(c, false, nil, false, nil)
-		return false
+	var ruled ruleResult
+	open := c.activity.OpenAt(d.st.Now)
+	if open {
+		ruled = d.ruleOf(c)
 	}
+	d.traceCandidate(c, open, ruled)
 	//guard:TestExplainUnderNewerCatalogue without d.trace != nil && !d.hasLineCounters(c.lines)
-	if !d.holds(c) || d.trace != nil && !d.hasLineCounters(c.lines) {
+	if !ruled.holds || d.trace != nil && !d.hasLineCounters(c.lines) {
 		return false
 	}
 	ok := true
@@ -289,32 +296,31 @@ func (d *chooser) eligible(c *candidate) bool {
 		l := &c.lines[k]
 		reason, seen := a.probe(l)
 		d.recordCounters(l.Template, seen)
-		d.trace.addLine(d.cat, l, reason, seen)
+		d.traceLine(l, reason, seen)
 		ok = ok && reason == NotRefused //guard:TestEligible$ without reason == NotRefused
 	}
 	return ok
 }
 
-// holds evaluates the rule of an open activity, if it has one.
-func (d *chooser) holds(c *candidate) bool {
+// ruleOf returns the result of the rule of an open activity; it holds when there is none.
+func (d *chooser) ruleOf(c *candidate) ruleResult {
 	rule := c.activity.Rule
-	if rule == "" {
-		d.trace.addCandidate(c, true, nil, true, nil)
-		return true
+	switch {
+	case rule == "":
+		return ruleResult{holds: true}
+	case d.trace != nil && !d.hasRuleInputs(rule): //guard:TestExplainUnderNewerCatalogue
+		return ruleResult{err: errNotRecorded}
+	case c.ruleResult != nil:
+		return *c.ruleResult
 	}
-	if d.trace != nil && !d.hasRuleInputs(rule) { //guard:TestExplainUnderNewerCatalogue
-		d.trace.addCandidate(c, true, nil, false, errNotRecorded)
-		return false
-	}
-	ruled := c.ruleResult
-	if ruled == nil { // it depends on past issues, and is evaluated again for each decision of a batch
-		d.recordRuleInputs(rule)
-		ruled = &ruleResult{} //guard:TestSceneRuleTwiceInBatch &ruleResult{} -> &ruleResult{}; c.ruleResult = ruled
-		ruled.holds, ruled.err = d.rules.Holds(rule, d.input())
-	}
-	d.trace.addCandidate(c, true, d.in, ruled.holds, ruled.err)
-	d.trace.addInputs(d.rules, d.in)
-	return ruled.holds && ruled.err == nil //guard:TestEligible$ ruled.holds && ruled.err == nil -> true
+	d.recordRuleInputs(rule)
+	// It depends on past issues, and is evaluated again for each decision of a batch.
+	return d.evaluate(rule) //guard:TestSceneRuleTwiceInBatch return d.evaluate(rule) -> r := d.evaluate(rule); c.ruleResult = &r; return r
+}
+
+func (d *chooser) evaluate(rule string) ruleResult {
+	holds, err := d.rules.Holds(rule, d.input())
+	return ruleResult{holds && err == nil, err} //guard:TestEligible$ holds && err == nil -> true
 }
 
 // ruledOut reports whether a candidate is not eligible for any counters, so that its rows need not be loaded: it is
@@ -331,10 +337,10 @@ func (d *chooser) ruledOut(c *candidate) bool {
 		return false
 	}
 	if c.ruleResult == nil {
-		c.ruleResult = &ruleResult{}
-		c.ruleResult.holds, c.ruleResult.err = d.rules.Holds(c.activity.Rule, d.input())
+		result := d.evaluate(c.activity.Rule)
+		c.ruleResult = &result
 	}
-	return !c.ruleResult.holds || c.ruleResult.err != nil
+	return !c.ruleResult.holds
 }
 
 // input returns the input of the rules.

@@ -246,53 +246,45 @@ func (d *chooser) recordRuleInputs(rule string) {
 	}
 }
 
-// The methods below record what happens. A nil Explanation records nothing.
+// The methods below trace what happens, if a trace is wanted.
 
-func (e *Explanation) addCandidate(c *candidate, open bool, in *RuleInput, holds bool, err error) {
-	if e == nil {
+func (d *chooser) traceCandidate(c *candidate, open bool, ruled ruleResult) {
+	if d.trace == nil {
 		return
 	}
-	trace := CandidateTrace{Activity: c.activity.Name, ActCode: c.activity.ActCode, Open: open, Rule: c.activity.Rule, Holds: holds && err == nil}
-	if err != nil {
-		trace.RuleError = err.Error()
+	trace := CandidateTrace{Activity: c.activity.Name, ActCode: c.activity.ActCode, Open: open, Rule: c.activity.Rule, Holds: ruled.holds}
+	if ruled.err != nil {
+		trace.RuleError = ruled.err.Error()
 	}
-	if in != nil {
-		trace.Inputs = &RuleInputs{User: in.Attributes, Request: in.Request.Params}
+	if open && trace.Rule != "" && ruled.err != errNotRecorded {
+		in := d.input()
+		trace.Inputs = &RuleInputs{in.Attributes, in.Request.Params, map[string]Past{}, map[string]Past{}}
+		templates, activities := d.rules.References(trace.Rule)
+		for _, name := range templates {
+			trace.Inputs.OfTemplate[name] = in.OfTemplate(name)
+		}
+		for _, name := range activities {
+			trace.Inputs.InActivity[name] = in.InActivity(name)
+		}
 	}
-	e.Candidates = append(e.Candidates, trace)
+	d.trace.Candidates = append(d.trace.Candidates, trace)
 }
 
-// addInputs records the past issues that the last candidate's rule read.
-func (e *Explanation) addInputs(rules Rules, in *RuleInput) {
-	if e == nil || in == nil {
-		return
-	}
-	last := &e.Candidates[len(e.Candidates)-1]
-	templates, activities := rules.References(last.Rule)
-	last.Inputs.OfTemplate, last.Inputs.InActivity = map[string]Past{}, map[string]Past{}
-	for _, name := range templates {
-		last.Inputs.OfTemplate[name] = in.OfTemplate(name)
-	}
-	for _, name := range activities {
-		last.Inputs.InActivity[name] = in.InActivity(name)
+// traceLine traces a line of the last candidate.
+func (d *chooser) traceLine(l *Line, reason Reason, seen Counters) {
+	if d.trace != nil {
+		last := &d.trace.Candidates[len(d.trace.Candidates)-1]
+		last.Lines = append(last.Lines, traceLine(d.cat, l, reason, seen))
 	}
 }
 
-func (e *Explanation) addLine(cat *Catalogue, l *Line, reason Reason, seen Counters) {
-	if e == nil {
+func (d *chooser) traceChosen(c *candidate) {
+	if d.trace == nil {
 		return
 	}
-	last := &e.Candidates[len(e.Candidates)-1]
-	last.Lines = append(last.Lines, traceLine(cat, l, reason, seen))
-}
-
-func (e *Explanation) markChosen(c *candidate) {
-	if e == nil {
-		return
-	}
-	for k := range e.Candidates {
-		if e.Candidates[k].Activity == c.activity.Name {
-			e.Candidates[k].Chosen = true
+	for k := range d.trace.Candidates {
+		if d.trace.Candidates[k].Activity == c.activity.Name {
+			d.trace.Candidates[k].Chosen = true
 		}
 	}
 }
