@@ -10,13 +10,8 @@ import (
 	"faquan/internal/table"
 )
 
-// Rower has rows: a [Store] or a [Reader].
-type Rower interface {
-	Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error)
-}
-
 // Get returns the row of a key, and whether there is one.
-func Get[K comparable, V any](ctx context.Context, from Rower, t *table.Table[K, V], k K) (v V, ok bool, err error) {
+func Get[K comparable, V any](ctx context.Context, from Lookup, t *table.Table[K, V], k K) (v V, ok bool, err error) {
 	row, err := from.Row(ctx, t.Kind, t.DatumsOf(k))
 	if err != nil || row == nil {
 		return v, false, err
@@ -25,13 +20,8 @@ func Get[K comparable, V any](ctx context.Context, from Rower, t *table.Table[K,
 	return v, err == nil, err
 }
 
-// All iterates over the rows of a table, in the order of their keys.
-func All[K comparable, V any](ctx context.Context, r Reader, t *table.Table[K, V]) iter.Seq2[V, error] {
-	return Under(ctx, r, t)
-}
-
-// Under iterates over the rows of a table whose keys begin with the given columns, in the order of their keys.
-func Under[K comparable, V any](ctx context.Context, r Reader, t *table.Table[K, V], prefix ...table.Datum) iter.Seq2[V, error] {
+// All iterates over the rows of a table whose keys begin with the given columns, if any, in the order of their keys.
+func All[K comparable, V any](ctx context.Context, r Reader, t *table.Table[K, V], prefix ...table.Datum) iter.Seq2[V, error] {
 	return func(yield func(V, error) bool) {
 		for row, err := range r.Scan(ctx, t.Kind, prefix) {
 			var v V
@@ -46,7 +36,7 @@ func Under[K comparable, V any](ctx context.Context, r Reader, t *table.Table[K,
 }
 
 // Session returns the session whose key has the digest; nil when there is none.
-func Session(ctx context.Context, from Rower, digest benefit.Digest) (*benefit.Session, error) {
+func Session(ctx context.Context, from Lookup, digest benefit.Digest) (*benefit.Session, error) {
 	s, _, err := Get(ctx, from, benefit.Sessions, digest)
 	return s, err
 }

@@ -68,18 +68,23 @@ type Store interface {
 	Close() error
 }
 
+// Lookup looks rows up by their keys. A row that does not exist is nil, not an error.
+type Lookup interface {
+	// Claim returns the issuance under a key: the newest issuance, when the key was bound more than once.
+	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
+	// Recipient returns the user that an identifier names.
+	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
+	// Row returns the row of a key: see Get.
+	Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error)
+}
+
 // Finder answers questions about single keys and users. Each call sees everything that was acknowledged before it.
 // Calls are cheap, unlike those of Store.Read, so callers outside may ask often. They take no lock that a batch waits for,
 // but a shared store answers them on connections that a batch may need for a moment: bound how many run at once. A row that
-// does not exist is nil. A row that names another that is not there is ErrDamaged, as for Tx.Load: what was issued is not
-// known, and a caller must not hear that it was nothing.
+// names another that is not there is ErrDamaged, as for Tx.Load: what was issued is not known, and a caller must not hear
+// that it was nothing.
 type Finder interface {
-	// Claim returns what Reader.Claim does.
-	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
-	// Recipient returns what Reader.Recipient does.
-	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
-	// Row returns what Reader.Row does.
-	Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error)
+	Lookup
 	// RecentIssuances iterates over a user's issuances, each once, the newest first: by id, where ids grow from commit
 	// to commit. An issuance that was continued, or closed, may stand where that was done. What is issued during the
 	// iteration need not appear in it. The work is done as the iteration proceeds, so a caller that stops early has not
@@ -112,11 +117,9 @@ type Tx interface {
 	Rollback()
 }
 
-// Reader answers questions about one consistent state of a store. A row that does not exist is nil, not an
-// error. What it returns is the caller's to keep, not to change.
+// Reader answers questions about one consistent state of a store. What it returns is the caller's to keep, not to change.
 type Reader interface {
-	// Claim returns the issuance under a key: the newest issuance, when the key was bound more than once.
-	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
+	Lookup
 	// IssuanceOf returns the issuance that holds the voucher.
 	IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error)
 	// UserIssuances lists a user's issuances with an id above after, in id order, at most limit.
@@ -124,8 +127,6 @@ type Reader interface {
 	// TemplateIssuances lists the issuances of a template with an id above after, in id order, at most limit.
 	TemplateIssuances(ctx context.Context, template benefit.TemplateID, after id.ID, limit int) ([]*benefit.Issuance, error)
 
-	// Recipient returns the user that an identifier names.
-	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
 	// User returns a user by id.
 	User(ctx context.Context, user benefit.UserID) (*benefit.User, error)
 	// UserByName returns the user with the operator's handle.
@@ -136,9 +137,6 @@ type Reader interface {
 
 	// Entities returns the entities of the catalogue, by kind and id, and its version.
 	Entities(ctx context.Context) ([]benefit.Entity, int64, error)
-
-	// Row returns the row of a key: see Get.
-	Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error)
 
 	// The following go through whole tables, in the order of their keys. Iteration ends at the first error, which is its
 	// last element.

@@ -138,7 +138,7 @@ func listedQuotas(t testing.TB, s *Store, asked []benefit.QuotaKey) (all []any) 
 		all = append(all, found, there)
 	}
 	for _, prefix := range prefixes {
-		for q, err := range store.Under(t.Context(), r, benefit.Quotas, prefix...) {
+		for q, err := range store.All(t.Context(), r, benefit.Quotas, prefix...) {
 			if err != nil {
 				t.Fatal(err)
 			}
