@@ -86,9 +86,9 @@ func sameRequest(bound *Issuance, r *Request, u *User) bool {
 // acceptsUnknown reports whether every template owner among the lines, or the candidates, takes an unknown recipient.
 func (a *attempt) acceptsUnknown() bool {
 	r := a.request
-	//guard:TestRecipientByID ref || r.Recipient.Alias() -> r.Recipient.Alias()
-	//guard:TestPolicy|TestNewUser without r.Recipient.Alias()
-	if _, ref := r.Recipient.Ref(); ref || r.Recipient.Alias() || r.Recipient.Value == "" {
+	//guard:TestRecipientByID ref || IsAlias(r.Recipient.Type) -> IsAlias(r.Recipient.Type)
+	//guard:TestPolicy|TestNewUser without IsAlias(r.Recipient.Type)
+	if _, ref := r.Recipient.Ref(); ref || IsAlias(r.Recipient.Type) || r.Recipient.Value == "" {
 		return false
 	}
 	for l := range a.lines() {

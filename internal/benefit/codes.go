@@ -11,19 +11,14 @@ func CodeKey(code string) ClaimKey {
 	return ClaimKey{ID: ClaimIDOf(CodeScope, code), Scope: CodeScope, Key: code}
 }
 
-// codes are the certificate codes drawn for a batch, free or not. They are drawn before the load and looked up with
-// it, so that a code is given out only when it is known to be free; those that are taken are drawn again.
-type codes struct {
-	drawn map[ClaimID]bool // in this batch, by anybody
-	of    map[codeRequest]*codeDraw
-}
-
 // codeRequest is a request's need for codes of a length.
 type codeRequest struct {
 	r      *Request
 	digits int
 }
 
+// codeDraw is what was drawn for it, free or not. Codes are drawn before the load and looked up with it, so that a code is
+// given out only when it is known to be free; those that are taken are drawn again.
 type codeDraw struct {
 	keys   []ClaimKey // drawn and not given out
 	rounds int
@@ -33,13 +28,6 @@ const (
 	spareCodes = 1  // drawn beyond what a request needs, so that a lone clash costs no second look
 	drawRounds = 16 // after which a request goes without
 )
-
-func newCodes() codes { return codes{drawn: map[ClaimID]bool{}, of: map[codeRequest]*codeDraw{}} }
-
-func (c *codes) reset() {
-	clear(c.drawn)
-	clear(c.of)
-}
 
 // drawCodes draws the codes that the request may still need, and returns the keys to look up.
 func (a *attempt) drawCodes(env Env) (keys []ClaimKey) {
@@ -62,10 +50,10 @@ func (a *attempt) drawCodes(env Env) (keys []ClaimKey) {
 }
 
 func (s *State) drawFor(request codeRequest, need int, r *rand.Rand) []ClaimKey {
-	d := s.codes.of[request]
+	d := s.codeDraws[request]
 	if d == nil {
 		d = &codeDraw{}
-		s.codes.of[request] = d
+		s.codeDraws[request] = d
 	}
 	for _, k := range d.keys {
 		if s.claims[k.ID] == nil {
@@ -79,8 +67,8 @@ func (s *State) drawFor(request codeRequest, need int, r *rand.Rand) []ClaimKey 
 	had := len(d.keys)
 	for range need + spareCodes {
 		// Two requests of a batch never draw the same code, so neither can take it from the other.
-		if k := CodeKey(drawCode(request.digits, r)); !s.codes.drawn[k.ID] { //guard:TestCodesAreUnique without !s.codes.drawn[k.ID]
-			s.codes.drawn[k.ID] = true
+		if k := CodeKey(drawCode(request.digits, r)); !s.drawnCodes[k.ID] { //guard:TestCodesAreUnique without !s.drawnCodes[k.ID]
+			s.drawnCodes[k.ID] = true
 			d.keys = append(d.keys, k)
 		}
 	}
@@ -92,7 +80,7 @@ func (s *State) takeCodes(r *Request, t *Template, n int) (free []string) {
 	if t.Kind != Certificate {
 		return nil
 	}
-	d := s.codes.of[codeRequest{r, t.Code.Digits}]
+	d := s.codeDraws[codeRequest{r, t.Code.Digits}]
 	for len(free) < n && d != nil && len(d.keys) > 0 {
 		if s.claim(d.keys[0].ID) == nil { //guard:TestCodesAreUnique without s.claim(d.keys[0].ID) == nil
 			free = append(free, d.keys[0].Key)

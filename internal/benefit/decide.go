@@ -406,9 +406,8 @@ func drawWeighted(eligible []*candidate, r *Request, secret []byte) *candidate {
 	for _, c := range eligible {
 		total += uint64(c.weight) //guard:TestStrategyWeightedIsFair uint64(c.weight) -> uint64(c.weight) + 1
 	}
-	mac := hmac.New(sha256.New, secret) //guard:TestStrategyWeightedIsSecret without secret
-	b := binary.AppendUvarint(nil, uint64(len(r.Scope)))
-	mac.Write(append(append(b, r.Scope...), r.Key...)) //guard:TestStrategyWeightedIsPinned without r.Scope
+	mac := hmac.New(sha256.New, secret)                           //guard:TestStrategyWeightedIsSecret without secret
+	mac.Write(append(appendText(nil, string(r.Scope)), r.Key...)) //guard:TestStrategyWeightedIsPinned string(r.Scope) -> ""
 	sum := mac.Sum(nil)
 	// The high word of a product maps 64 random bits onto 0 … total-1; no weight gains more than 2⁻⁴⁰ by it.
 	at, _ := bits.Mul64(binary.BigEndian.Uint64(sum), total)

@@ -56,11 +56,7 @@ type Identifier struct {
 	App   AppID  `json:"app,omitzero"`
 }
 
-// Alias reports whether the identifier only points to a user known by another identifier, so that it never creates a
-// user.
-func (i Identifier) Alias() bool { return IsAlias(i.Type) }
-
-// IsAlias reports whether identifiers of the type are aliases.
+// IsAlias reports whether identifiers of the type only point to users known by others, so that they never create a user.
 func IsAlias(t string) bool { return t == Login || t == Nick }
 
 // String returns the identifier's canonical text, from which the home bucket of a user is taken.

@@ -145,7 +145,10 @@ func (i *Issuance) Size() int {
 func (i *Issuance) Vouchers() []Voucher {
 	all := make([]Voucher, 0, i.Size())
 	for k := range i.Lines {
-		all = i.Lines[k].appendVouchers(all, i)
+		l := &i.Lines[k]
+		for n := range l.issuedVouchers() {
+			all = append(all, l.voucher(i, n))
+		}
 	}
 	return all
 }
@@ -185,13 +188,6 @@ func (l *IssuedLine) Tally() (vouchers int64, amount money.Fen) {
 // open reports whether a retry continues the line. One that issued something is done, even when not all of its sends
 // were issued: its vouchers have one moment of issue and one window.
 func (l *IssuedLine) open() bool { return l.Issued == 0 && !l.Reason.Final() }
-
-func (l *IssuedLine) appendVouchers(all []Voucher, of *Issuance) []Voucher {
-	for n := range l.issuedVouchers() {
-		all = append(all, l.voucher(of, n))
-	}
-	return all
-}
 
 func (l *IssuedLine) voucher(of *Issuance, n int) Voucher {
 	v := Voucher{

@@ -80,15 +80,6 @@ func (p *Participation) AppendCounts(b []byte) []byte {
 	return b
 }
 
-// ParseCounts reads what AppendCounts wrote, and nothing after it.
-func (p *Participation) ParseCounts(b []byte) error {
-	rest, err := p.ReadCounts(b)
-	if err == nil && len(rest) > 0 {
-		err = errCounts
-	}
-	return err
-}
-
 // ReadCounts reads what AppendCounts wrote, and returns what follows it.
 func (p *Participation) ReadCounts(b []byte) (rest []byte, err error) {
 	for _, to := range [...]*int64{&p.Total, (*int64)(&p.At), &p.DayTotal, &p.DaySends} {

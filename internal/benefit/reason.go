@@ -113,9 +113,5 @@ func (r Reason) String() string {
 // Final reports whether a line refused for this reason is not tried again when its key is retried. It matters only
 // where the lines of a key are frozen ([Request.Continues]); elsewhere a refusal does not bind the key at all.
 func (r Reason) Final() bool {
-	switch r {
-	case TemplateEnded, UserFrozen, UserLimit, PersonLimit:
-		return true
-	}
-	return false
+	return r == TemplateEnded || r == UserFrozen || r == UserLimit || r == PersonLimit
 }

@@ -16,15 +16,14 @@ import (
 // taken for something else.
 type Digest [16]byte
 
-// digest hashes parts so that moving a byte from one part to the next changes the result.
-func digest(parts ...[]byte) Digest {
-	buf := make([]byte, 0, 256)
-	for _, p := range parts {
-		buf = binary.AppendUvarint(buf, uint64(len(p)))
-		buf = append(buf, p...)
-	}
-	sum := sha256.Sum256(buf)
+func digest(b []byte) Digest {
+	sum := sha256.Sum256(b)
 	return Digest(sum[:16])
+}
+
+// appendText appends a text behind its length, so that what is moved from one text to the next changes a digest.
+func appendText(b []byte, text string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
 // String returns the digest in lower-case hex.
@@ -59,13 +58,8 @@ type ClaimID = Digest
 
 // ClaimIDOf returns the look-up id of a key in its scope.
 func ClaimIDOf(scope Scope, key string) ClaimID {
-	// Written out, and not by way of digest, because every request on the hot path makes one.
 	var room [256]byte
-	buf := binary.AppendUvarint(room[:0], uint64(len(scope)))
-	buf = append(buf, scope...)
-	buf = append(buf, key...)
-	sum := sha256.Sum256(buf)
-	return ClaimID(sum[:16])
+	return digest(append(appendText(room[:0], string(scope)), key...))
 }
 
 // Line asks for one template.
@@ -163,11 +157,9 @@ func FingerprintOf(lines []Line, more ...string) Digest {
 		}
 	}
 	for _, text := range more {
-		b = binary.AppendUvarint(b, uint64(len(text)))
-		b = append(b, text...)
+		b = appendText(b, text)
 	}
-	sum := sha256.Sum256(b)
-	return Digest(sum[:16])
+	return digest(b)
 }
 
 // DecisionFingerprint returns the fingerprint of a decision request, apart from the recipient. It depends on the request

@@ -141,7 +141,8 @@ type State struct {
 	rows          table.State
 	newUsers      map[UserID]bool
 	candidateSets map[*Request]*candidateSet
-	codes         codes
+	drawnCodes    map[ClaimID]bool // in this batch, for any request
+	codeDraws     map[codeRequest]*codeDraw
 
 	keys    Keys // that are wanted, but for rows
 	changes Changes
@@ -152,7 +153,7 @@ func NewState() *State {
 	return &State{
 		claims: map[ClaimID]*Issuance{}, links: map[Identifier]*User{}, members: map[string][]UserID{},
 		vouchers: map[id.ID]*Issuance{}, locks: map[Lock]bool{}, newUsers: map[UserID]bool{},
-		candidateSets: map[*Request]*candidateSet{}, codes: newCodes(),
+		candidateSets: map[*Request]*candidateSet{}, drawnCodes: map[ClaimID]bool{}, codeDraws: map[codeRequest]*codeDraw{},
 	}
 }
 
@@ -167,7 +168,8 @@ func (s *State) Reset(now Instant) {
 	s.rows.Reset()
 	clear(s.newUsers)
 	clear(s.candidateSets)
-	s.codes.reset()
+	clear(s.drawnCodes)
+	clear(s.codeDraws)
 	s.keys = Keys{}
 	s.changes = Changes{} // the last one belongs to the caller that took it
 }

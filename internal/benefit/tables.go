@@ -40,7 +40,11 @@ var (
 		Put:    func(w *table.Writer, p *Participation) { w.Bytes(p.AppendCounts(nil)) },
 		Get: func(r *table.Reader, p *Participation) {
 			if body := r.Bytes(); len(body) > 0 {
-				r.Check(p.ParseCounts(body))
+				rest, err := p.ReadCounts(body)
+				if err == nil && len(rest) > 0 {
+					err = errCounts
+				}
+				r.Check(err)
 			}
 		},
 		Sum: func(p *Participation) (vouchers, fen int64) { return p.Total, 0 },

@@ -101,4 +101,4 @@ func (s *Session) ExpiredAt(now Instant) bool { return s.Expires != 0 && now >= 
 func (s *Session) GoodAt(now Instant) bool { return s.Ended == 0 && !s.ExpiredAt(now) }
 
 // SessionDigest returns what a session is looked up by.
-func SessionDigest(key string) Digest { return digest([]byte("session"), []byte(key)) }
+func SessionDigest(key string) Digest { return digest(appendText(appendText(nil, "session"), key)) }
