@@ -184,23 +184,23 @@ func (c *Catalogue) open(t *Template) bool {
 
 // NewCatalogue builds a snapshot. The entities must not be changed afterwards.
 func NewCatalogue(version int64, merchants []*Merchant, apps []*App, templates []*Template, activities []*Activity, scenes []*Scene) *Catalogue {
-	c := &Catalogue{
+	return &Catalogue{
 		Version:    version,
 		Merchants:  index(merchants, func(m *Merchant) MerchantID { return m.ID }),
 		Apps:       index(apps, func(a *App) AppID { return a.ID }),
 		Templates:  index(templates, func(t *Template) TemplateID { return t.ID }),
 		Activities: index(activities, func(a *Activity) ActivityID { return a.ID }),
 		Scenes:     index(scenes, func(s *Scene) SceneID { return s.ID }),
+
+		templatesByWire:  indexNonZero(templates, func(t *Template) string { return t.TemplateID }),
+		templatesByName:  indexNonZero(templates, func(t *Template) string { return t.Name }),
+		templatesByOut:   indexNonZero(templates, func(t *Template) int64 { return t.OutID }),
+		appsByID:         indexNonZero(apps, func(a *App) string { return a.AppID }),
+		appsByKey:        indexNonZero(apps, func(a *App) string { return a.AppKey }),
+		activitiesByName: indexNonZero(activities, func(a *Activity) string { return a.Name }),
+		relations:        indexNonZero(activities, func(a *Activity) int64 { return a.RelationID }),
+		scenesByCode:     indexNonZero(scenes, func(s *Scene) string { return s.SceneCode }),
 	}
-	c.templatesByWire = indexNonZero(templates, func(t *Template) string { return t.TemplateID })
-	c.templatesByName = indexNonZero(templates, func(t *Template) string { return t.Name })
-	c.templatesByOut = indexNonZero(templates, func(t *Template) int64 { return t.OutID })
-	c.appsByID = indexNonZero(apps, func(a *App) string { return a.AppID })
-	c.appsByKey = indexNonZero(apps, func(a *App) string { return a.AppKey })
-	c.activitiesByName = indexNonZero(activities, func(a *Activity) string { return a.Name })
-	c.relations = indexNonZero(activities, func(a *Activity) int64 { return a.RelationID })
-	c.scenesByCode = indexNonZero(scenes, func(s *Scene) string { return s.SceneCode })
-	return c
 }
 
 // indexNonZero indexes all elements whose key is not zero.
@@ -219,28 +219,26 @@ func index[K comparable, V any](all []V, key func(V) K) map[K]V {
 	return m
 }
 
-// TemplateByWireID finds the template that Alipay's wire calls template_id; nil when there is none.
-func (c *Catalogue) TemplateByWireID(templateID string) *Template {
-	return c.templatesByWire[templateID]
-}
+// The methods below find an entity by a name or number of its own; nil when there is none.
 
-// AppByAppID finds the app that Alipay's wire calls app_id; nil when there is none.
-func (c *Catalogue) AppByAppID(appID string) *App { return c.appsByID[appID] }
+// TemplateByWireID finds the template that Alipay's wire calls template_id.
+func (c *Catalogue) TemplateByWireID(id string) *Template { return c.templatesByWire[id] }
 
-// AppByAppKey finds the app that TOP's wire calls app_key; nil when there is none.
-func (c *Catalogue) AppByAppKey(appKey string) *App { return c.appsByKey[appKey] }
+// TemplateByOutID finds the template that certificate.send calls out_id.
+func (c *Catalogue) TemplateByOutID(id int64) *Template { return c.templatesByOut[id] }
 
-// TemplateByName finds a template by the operator's handle; nil when there is none.
+// AppByAppID finds the app that Alipay's wire calls app_id.
+func (c *Catalogue) AppByAppID(id string) *App { return c.appsByID[id] }
+
+// AppByAppKey finds the app that TOP's wire calls app_key.
+func (c *Catalogue) AppByAppKey(key string) *App { return c.appsByKey[key] }
+
+// ActivityByRelationID finds the activity that activity.send calls relation_id.
+func (c *Catalogue) ActivityByRelationID(id int64) *Activity { return c.relations[id] }
+
+// SceneByCode finds the scene that decisionsend calls scene_code.
+func (c *Catalogue) SceneByCode(code string) *Scene { return c.scenesByCode[code] }
+
+// TemplateByName and ActivityByName find by the operator's handle.
 func (c *Catalogue) TemplateByName(name string) *Template { return c.templatesByName[name] }
-
-// TemplateByOutID finds the template that certificate.send calls out_id; nil when there is none.
-func (c *Catalogue) TemplateByOutID(outID int64) *Template { return c.templatesByOut[outID] }
-
-// ActivityByName finds an activity by the operator's handle; nil when there is none.
 func (c *Catalogue) ActivityByName(name string) *Activity { return c.activitiesByName[name] }
-
-// ActivityByRelationID finds the activity that activity.send calls relation_id; nil when there is none.
-func (c *Catalogue) ActivityByRelationID(relationID int64) *Activity { return c.relations[relationID] }
-
-// SceneByCode finds the scene that decisionsend calls scene_code; nil when there is none.
-func (c *Catalogue) SceneByCode(sceneCode string) *Scene { return c.scenesByCode[sceneCode] }

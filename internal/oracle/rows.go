@@ -5,7 +5,6 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
-	"faquan/internal/table"
 )
 
 // CheckRows compares all issuances and the counters of a store with what was issued. rows are those of each kind, by its name.
@@ -33,31 +32,28 @@ func (o *Oracle) CheckRows(issuances []*benefit.Issuance, rows map[string][]any)
 			participations[p] = participation(o.booked, p, last)
 		}
 	}
+	stored := map[id.ID]*benefit.Issuance{}
+	for _, i := range issuances {
+		stored[i.ID] = i
+	}
 	return cmp.Or(
-		differ("the issuances", o.issuances, keyed(issuances, func(i *benefit.Issuance) id.ID { return i.ID })),
-		differ("the counts of templates", counts, keyed(of[benefit.TemplateCount](rows, benefit.TemplateCounts.Kind), func(x benefit.TemplateCount) benefit.TemplateID { return x.Template })),
-		differ("the counts of days", days, keyed(of[benefit.TemplateDay](rows, benefit.TemplateDays.Kind), func(x benefit.TemplateDay) benefit.TemplateDayKey {
+		differ("the issuances", o.issuances, stored),
+		differRows("the counts of templates", counts, rows[benefit.TemplateCounts.Name], func(x benefit.TemplateCount) benefit.TemplateID { return x.Template }),
+		differRows("the counts of days", days, rows[benefit.TemplateDays.Name], func(x benefit.TemplateDay) benefit.TemplateDayKey {
 			return benefit.TemplateDayKey{Template: x.Template, Day: x.Day}
-		})),
-		differ("the quotas", quotas, keyed(of[benefit.Quota](rows, benefit.Quotas.Kind), func(x benefit.Quota) benefit.QuotaKey { return x.QuotaKey })),
-		differ("the participations", participations,
-			keyed(of[benefit.Participation](rows, benefit.Participations.Kind), func(x benefit.Participation) benefit.ParticipationKey { return x.ParticipationKey })),
+		}),
+		differRows("the quotas", quotas, rows[benefit.Quotas.Name], func(x benefit.Quota) benefit.QuotaKey { return x.QuotaKey }),
+		differRows("the participations", participations, rows[benefit.Participations.Name], func(x benefit.Participation) benefit.ParticipationKey {
+			return x.ParticipationKey
+		}),
 	)
 }
 
-// of returns the rows of a kind with their type.
-func of[V any](rows map[string][]any, kind *table.Kind) (all []V) {
-	for _, v := range rows[kind.Name] {
-		all = append(all, v.(V))
-	}
-	return all
-}
-
-// keyed makes a map of rows.
-func keyed[K comparable, V any](rows []V, key func(V) K) map[K]V {
-	m := map[K]V{}
+// differRows compares the rows of a kind with what they must be, by their keys.
+func differRows[K comparable, V any](what string, want map[K]V, rows []any, key func(V) K) error {
+	got := map[K]V{}
 	for _, v := range rows {
-		m[key(v)] = v
+		got[key(v.(V))] = v.(V)
 	}
-	return m
+	return differ(what, want, got)
 }
