@@ -22,15 +22,11 @@ type Env struct {
 // Claim is a bound request: bound to the issuance already stored under its key, or to the user, the amounts and the
 // voucher ids of a new one.
 type Claim struct {
-	Request *Request
-	// Bound is the issuance stored under the key; nil for a new claim.
-	Bound *Issuance
-	// Conflict reports whether the key is bound to a different request.
-	Conflict bool
-	// User is the recipient; nil when it is unknown and cannot be created.
-	User *User
-	// NewUser reports whether the user's row is made by the commit that issues.
-	NewUser bool
+	Request  *Request
+	Bound    *Issuance // the issuance stored under the key; nil for a new claim
+	Conflict bool      // the key is bound to a different request
+	User     *User     // the recipient; nil when it is unknown and cannot be created
+	NewUser  bool      // the user's row is made by the commit that issues
 
 	key    ClaimID // the request's
 	id     id.ID
@@ -55,7 +51,7 @@ func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	}
 	a := attempt{cat: cat, st: st, request: r, user: c.User}
 	if c.User == nil && a.acceptsUnknown() {
-		c.User, c.NewUser = newUser(r.Recipient, st.Now, env), true
+		c.User, c.NewUser = PlainUser(env.IDs.Block(int64(st.Now), id.BucketOf(r.Recipient.String()), 1), r.Recipient), true
 		a.user, a.newUser = c.User, true
 	}
 	lines := r.Lines
@@ -97,10 +93,6 @@ func (a *attempt) acceptsUnknown() bool {
 		}
 	}
 	return true
-}
-
-func newUser(ident Identifier, now Instant, env Env) *User {
-	return PlainUser(env.IDs.Block(int64(now), id.BucketOf(ident.String()), 1), ident)
 }
 
 // freeze draws the voucher ids, the amounts and the codes of a new claim's lines.

@@ -31,9 +31,8 @@ type Redrawer interface {
 
 // Decision is the result of Apply for the engine.
 type Decision struct {
-	Effect *Effect // nil: nothing changes
-	// Uncommitted reports whether the result rests on what an earlier command of the same batch changed.
-	Uncommitted bool
+	Effect      *Effect // nil: nothing changes
+	Uncommitted bool    // the result rests on what an earlier command of the same batch changed
 	// Refused reports whether the result has a refusal that was decided now, perhaps because other commands of the batch
 	// took what was left.
 	Refused bool

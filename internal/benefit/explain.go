@@ -26,15 +26,13 @@ type TemplateSeen struct {
 
 // Explanation is the trace of a decision, step by step.
 type Explanation struct {
-	Now       Instant         `json:"now"`
-	Catalogue int64           `json:"catalogue"` // the version
-	Scene     string          `json:"scene,omitzero"`
-	Strategy  Strategy        `json:"strategy,omitzero"`
-	Errors    []DecisionError `json:"errors,omitempty"`
-	// Candidates are in the order of the scene.
-	Candidates []CandidateTrace `json:"candidates,omitempty"`
-	// Lines are the lines that were decided: the request's lines, or those that were chosen.
-	Lines []LineTrace `json:"lines,omitempty"`
+	Now        Instant          `json:"now"`
+	Catalogue  int64            `json:"catalogue"` // the version
+	Scene      string           `json:"scene,omitzero"`
+	Strategy   Strategy         `json:"strategy,omitzero"`
+	Errors     []DecisionError  `json:"errors,omitempty"`
+	Candidates []CandidateTrace `json:"candidates,omitempty"` // in the order of the scene
+	Lines      []LineTrace      `json:"lines,omitempty"`      // those that were decided: the request's, or those that were chosen
 }
 
 // CandidateTrace traces the decision about one activity of the scene.

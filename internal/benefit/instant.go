@@ -70,14 +70,10 @@ func (w Window) Contains(i Instant) bool { return !w.StartsAfter(i) && !w.EndedB
 
 // Validity describes when an issued voucher can be used: an absolute window, or one relative to the issue.
 type Validity struct {
-	// Absolute is the window of every voucher of the template. When it is set the rest is not used.
-	Absolute Window `json:"absolute,omitzero"`
-	// AfterMillis is how long after the issue the relative window starts, in milliseconds; 0 means at once.
-	AfterMillis int64 `json:"after_ms,omitzero"`
-	// ForMillis is how long the relative window lasts, in milliseconds, more than 0.
-	ForMillis int64 `json:"for_ms,omitzero"`
-	// ToDayEnd stretches the relative window to 23:59:59 of its last day.
-	ToDayEnd bool `json:"to_day_end,omitzero"`
+	Absolute    Window `json:"absolute,omitzero"`   // of every voucher of the template; when it is set the rest is not used
+	AfterMillis int64  `json:"after_ms,omitzero"`   // how long after the issue the relative window starts, in milliseconds; 0 means at once
+	ForMillis   int64  `json:"for_ms,omitzero"`     // how long the relative window lasts, in milliseconds, more than 0
+	ToDayEnd    bool   `json:"to_day_end,omitzero"` // stretches the relative window to 23:59:59 of its last day
 }
 
 // Of returns the window of a voucher issued at the given instant, in whole seconds.

@@ -17,21 +17,16 @@ type Issuance struct {
 	Fingerprint Digest     `hash:"Meaning"`
 	Recipient   Identifier // as sent
 	User        UserID
-	// Alipay is the user's first ALIPAY id when another identifier was sent, because answers show it.
-	Alipay    string
-	Catalogue int64 // the version under which the key was bound
-	Continues bool  // see Request.Continues
-	// BindMillis is how long the key stays bound after the issue, in milliseconds; 0 is for ever.
-	BindMillis int64
-	Lines      []IssuedLine
-	Params     Params `hash:"Asked"`
-	Note       Note
-	// BoxDone reports whether the recipient's task of a treasure box was done for the day when this was issued.
-	BoxDone bool
-	// Errors lists what the request named and the scene did not have.
-	Errors []DecisionError
-	// Basis records what the choice of the lines read; nil when the request named them.
-	Basis *Basis
+	Alipay      string // the user's first ALIPAY id when another identifier was sent, because answers show it
+	Catalogue   int64  // the version under which the key was bound
+	Continues   bool   // see Request.Continues
+	BindMillis  int64  // how long the key stays bound after the issue, in milliseconds; 0 is for ever
+	Lines       []IssuedLine
+	Params      Params `hash:"Asked"`
+	Note        Note
+	BoxDone     bool            // the recipient's task of a treasure box was done for the day when this was issued
+	Errors      []DecisionError // what the request named and the scene did not have
+	Basis       *Basis          // what the choice of the lines read; nil when the request named them
 }
 
 // At returns when the issuance was first issued.
@@ -72,19 +67,14 @@ func (i *Issuance) binds(now Instant) bool {
 // IssuedLine is one line of an issuance: what was frozen, what was issued, why the rest was not.
 type IssuedLine struct {
 	Line
-	// First is the id of the first voucher the line may issue; the others follow it without a gap.
-	First id.ID
-	// Amounts are frozen with the line, one per voucher it may issue.
-	Amounts []money.Fen
-	// Issued counts the sends that were issued: vouchers First … First+Issued×Quantity-1.
-	Issued int
-	// Reason is why the other sends were refused.
-	Reason Reason
+	First   id.ID       // the id of the first voucher the line may issue; the others follow it without a gap
+	Amounts []money.Fen // frozen with the line, one per voucher it may issue
+	Issued  int         // the sends that were issued: vouchers First … First+Issued×Quantity-1
+	Reason  Reason      // why the other sends were refused
 	// Codes are reserved for the vouchers that a CERTIFICATE line may issue, in order; fewer when no free ones were
 	// found. Those of refused vouchers stay reserved.
-	Codes []string
-	// Sending reports whether the vouchers were passed to a downstream system that has not reported the result yet.
-	Sending bool
+	Codes   []string
+	Sending bool // the vouchers were passed to a downstream system that has not reported the result yet
 
 	// What follows is set when something was issued; Seen also when the line was refused.
 
@@ -205,20 +195,16 @@ func (l *IssuedLine) voucher(of *Issuance, n int) Voucher {
 
 // Outcome is the result of a request. The caller receives it only after the commit.
 type Outcome struct {
-	// Issuance is the issuance stored under the key; nil when there is none. It is shared and must not be changed.
-	Issuance *Issuance
-	// Replayed reports whether the key had been bound before and nothing new was issued now.
-	Replayed bool
+	Issuance *Issuance // stored under the key; nil when there is none. It is shared and must not be changed
+	Replayed bool      // the key had been bound before and nothing new was issued now
 	// Lines has the result of each line of the request. For a KEY_CONFLICT it is empty: nothing of another request is
 	// ever shown.
 	Lines []LineOutcome
 	// Reason is NotRefused when at least one send was issued, else the first error's or the first line's. A decision
 	// that chose nothing and met no error has none either: see Empty.
-	Reason Reason
-	// Errors lists what the request named and the scene did not have.
-	Errors []DecisionError
-	// BoxDone reports whether the recipient's task of a treasure box is done for the day.
-	BoxDone bool
+	Reason  Reason
+	Errors  []DecisionError // what the request named and the scene did not have
+	BoxDone bool            // the recipient's task of a treasure box is done for the day
 	// Attempt is an attempt that was refused as a whole, with what it read and the catalogue's version; nil otherwise.
 	// It is used for explanations.
 	Attempt *Issuance

@@ -1,6 +1,7 @@
 package benefit
 
 import (
+	"cmp"
 	"fmt"
 	"hash/maphash"
 	"iter"
@@ -10,8 +11,7 @@ import (
 // Issue is the command that issues what a request asks for.
 type Issue struct {
 	Request *Request
-	// Explain has the decision traced.
-	Explain bool
+	Explain bool // has the decision traced
 
 	// What follows is set by Apply.
 
@@ -114,10 +114,7 @@ func (c *Issue) Apply(b *Batch) Decision {
 
 // explain traces how the outcome came about: that of the refused attempt, or else of the issuance under the key.
 func (c *Issue) explain(b *Batch) {
-	of := c.Outcome.Attempt
-	if of == nil {
-		of = c.Outcome.Issuance
-	}
+	of := cmp.Or(c.Outcome.Attempt, c.Outcome.Issuance)
 	if of == nil {
 		return
 	}

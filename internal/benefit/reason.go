@@ -14,65 +14,36 @@ type Reason uint8
 
 // The reasons, in the order in which they win.
 const (
-	NotRefused Reason = 0
-	// KeyConflict: the key is bound to a different request.
-	KeyConflict Reason = 10
-	// IdentifierInvalid: the recipient's identifier breaks a rule for its value: see Identifier.Breaks.
-	IdentifierInvalid Reason = 11
-	// UserTypeNotAllowed: the template owner does not accept recipients of the identifier's type.
-	UserTypeNotAllowed Reason = 12
-	// TemplateNotFound: no such template, or not one that the caller may issue.
-	TemplateNotFound Reason = 20
-	// UserNotFound: the recipient is not known, and the template owner's policy asks for known ones.
-	UserNotFound Reason = 21
-	// SceneNotFound: no such scene, or not one of the caller's merchant.
-	SceneNotFound Reason = 22
-	// ActivityNotFound: the request names an activity that is not in the scene.
-	ActivityNotFound Reason = 23
-	// RightNotFound: the request names a right that is not in the scene.
-	RightNotFound Reason = 24
-	// NarrowingNotAllowed: the request names an activity or a right, and the scene does not let callers narrow by it.
-	NarrowingNotAllowed Reason = 25
-	// OtherMerchant: the scene holds an activity or a right of another merchant, who did not grant it to the app.
-	OtherMerchant Reason = 26
-	// TemplateDraft: not active yet.
-	TemplateDraft Reason = 30
-	// TemplatePaused: paused by the operator.
-	TemplatePaused Reason = 31
-	// TemplateNotOpen: the publish window has not begun.
-	TemplateNotOpen Reason = 32
-	// ActivityNotOpen: the activity that gives the line is not active, or now is outside its window.
-	ActivityNotOpen Reason = 33
-	// SceneNotOpen: the scene is not active.
-	SceneNotOpen Reason = 34
-	// TemplateEnded: the publish window is over, or the operator ended the template.
-	TemplateEnded Reason = 40
-	// Guarded: the user received something from the activity less than a second ago, under another key.
-	Guarded Reason = 45
-	// UserFrozen: the recipient may receive nothing.
-	UserFrozen Reason = 50
-	// UserLimit: the user has as many of the template as one user may have.
-	UserLimit Reason = 51
-	// PersonLimit: the users linked to one natural person together have as many as one person may have.
-	PersonLimit Reason = 52
-	// UserDayLimit: the user has received as many today as one user may in a day.
-	UserDayLimit Reason = 60
-	// StockEmpty: less is left of the total count than one send needs.
-	StockEmpty Reason = 61
-	// BudgetEmpty: less is left of the total amount than the send is worth.
-	BudgetEmpty Reason = 62
-	// DayStockEmpty: less is left of today's count than one send needs.
-	DayStockEmpty Reason = 63
-	// DayBudgetEmpty: less is left of today's amount than the send is worth.
-	DayBudgetEmpty Reason = 64
-	// CodesEmpty: so many codes of the template's length are taken that no free one was found.
-	CodesEmpty Reason = 65
-	// AmountNotAllowed: an amount came with the request, but the template sets its own.
-	AmountNotAllowed Reason = 70
-	// AmountMissing: the template takes its amount from the request, and none came.
-	AmountMissing Reason = 71
-	// AmountOutOfRange: the amount is outside the template's minimum and maximum.
-	AmountOutOfRange Reason = 72
+	NotRefused          Reason = 0
+	KeyConflict         Reason = 10 // the key is bound to a different request
+	IdentifierInvalid   Reason = 11 // the recipient's identifier breaks a rule for its value: see Identifier.Breaks
+	UserTypeNotAllowed  Reason = 12 // the template owner does not accept recipients of the identifier's type
+	TemplateNotFound    Reason = 20 // no such template, or not one that the caller may issue
+	UserNotFound        Reason = 21 // the recipient is not known, and the template owner's policy asks for known ones
+	SceneNotFound       Reason = 22 // no such scene, or not one of the caller's merchant
+	ActivityNotFound    Reason = 23 // the request names an activity that is not in the scene
+	RightNotFound       Reason = 24 // the request names a right that is not in the scene
+	NarrowingNotAllowed Reason = 25 // the request names an activity or a right, and the scene does not let callers narrow by it
+	OtherMerchant       Reason = 26 // the scene holds an activity or a right of another merchant, who did not grant it to the app
+	TemplateDraft       Reason = 30 // not active yet
+	TemplatePaused      Reason = 31 // paused by the operator
+	TemplateNotOpen     Reason = 32 // the publish window has not begun
+	ActivityNotOpen     Reason = 33 // the activity that gives the line is not active, or now is outside its window
+	SceneNotOpen        Reason = 34 // the scene is not active
+	TemplateEnded       Reason = 40 // the publish window is over, or the operator ended the template
+	Guarded             Reason = 45 // the user received something from the activity less than a second ago, under another key
+	UserFrozen          Reason = 50 // the recipient may receive nothing
+	UserLimit           Reason = 51 // the user has as many of the template as one user may have
+	PersonLimit         Reason = 52 // the users linked to one natural person together have as many as one person may have
+	UserDayLimit        Reason = 60 // the user has received as many today as one user may in a day
+	StockEmpty          Reason = 61 // less is left of the total count than one send needs
+	BudgetEmpty         Reason = 62 // less is left of the total amount than the send is worth
+	DayStockEmpty       Reason = 63 // less is left of today's count than one send needs
+	DayBudgetEmpty      Reason = 64 // less is left of today's amount than the send is worth
+	CodesEmpty          Reason = 65 // so many codes of the template's length are taken that no free one was found
+	AmountNotAllowed    Reason = 70 // an amount came with the request, but the template sets its own
+	AmountMissing       Reason = 71 // the template takes its amount from the request, and none came
+	AmountOutOfRange    Reason = 72 // the amount is outside the template's minimum and maximum
 )
 
 // reasonNames are the names in logs and documentation.

@@ -128,10 +128,8 @@ type Request struct {
 	Lines       []Line // none when Params names a scene
 	Params      Params
 	Note        Note
-	// BindMillis is how long after the first issue the key stays bound, in milliseconds; 0 is for ever.
-	BindMillis int64
-	// Guarded reports whether the one-second guard of the lines' activities holds for this request.
-	Guarded bool
+	BindMillis  int64 // how long after the first issue the key stays bound, in milliseconds; 0 is for ever
+	Guarded     bool  // the one-second guard of the lines' activities holds for this request
 	// Continues reports whether the lines stay frozen under the key, so that a retry continues those that are not final.
 	// Otherwise a retry of a bound key gets the first outcome, whatever it was.
 	Continues bool

@@ -49,15 +49,11 @@ type User struct {
 	Frozen bool   `json:"frozen,omitzero"`
 	// Unregistered reports whether issuing made the user and the operator's directory does not name it. Merchants who
 	// accept registered recipients only do not know it.
-	Unregistered bool `json:"unregistered,omitzero"`
-	// Person groups the users of one natural person; empty: a person of its own.
-	Person string `json:"person,omitzero"`
-	// Alipay is the user's first ALIPAY id, which Alipay's answers show when another identifier was sent.
-	Alipay string `json:"alipay,omitzero"`
-	// Attributes is a JSON object of what rules may ask about the user.
-	Attributes []byte `json:"attributes,omitzero"`
-	// Identifiers are all that name the user, in the order in which they were given.
-	Identifiers []Identifier `json:"identifiers,omitzero"`
+	Unregistered bool         `json:"unregistered,omitzero"`
+	Person       string       `json:"person,omitzero"`      // groups the users of one natural person; empty: a person of its own
+	Alipay       string       `json:"alipay,omitzero"`      // the first ALIPAY id, which Alipay's answers show when another identifier was sent
+	Attributes   []byte       `json:"attributes,omitzero"`  // a JSON object of what rules may ask about the user
+	Identifiers  []Identifier `json:"identifiers,omitzero"` // all that name the user, in the order in which they were given
 }
 
 // SessionKind is the purpose of a session's key.
@@ -82,14 +78,13 @@ type Session struct {
 	App      AppID       `json:"app"`
 	Merchant MerchantID  `json:"merchant"`
 	User     UserID      `json:"user,omitzero"`
-	Made     Instant     `json:"made,omitzero"`    // 0: not known
-	Expires  Instant     `json:"expires,omitzero"` // the first instant at which it is over; 0: never
-	// Ended is when the session was revoked, or used up, or replaced by the next one; 0: it was not.
-	Ended    Instant `json:"ended,omitzero"`
-	Redirect string  `json:"redirect,omitzero"` // of a code: the redirect_uri that it was sent to
-	Family   Digest  `json:"family,omitzero"`   // the head of the family; zero: the session stands alone
-	Access   Digest  `json:"access,omitzero"`   // of a head: the family's access session in force
-	Refresh  Digest  `json:"refresh,omitzero"`  // of a head: the family's refresh session in force
+	Made     Instant     `json:"made,omitzero"`     // 0: not known
+	Expires  Instant     `json:"expires,omitzero"`  // the first instant at which it is over; 0: never
+	Ended    Instant     `json:"ended,omitzero"`    // when the session was revoked, or used up, or replaced by the next one; 0: it was not
+	Redirect string      `json:"redirect,omitzero"` // of a code: the redirect_uri that it was sent to
+	Family   Digest      `json:"family,omitzero"`   // the head of the family; zero: the session stands alone
+	Access   Digest      `json:"access,omitzero"`   // of a head: the family's access session in force
+	Refresh  Digest      `json:"refresh,omitzero"`  // of a head: the family's refresh session in force
 }
 
 // ExpiredAt reports whether the session is over at now by its expiry alone.

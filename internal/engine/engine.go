@@ -24,28 +24,22 @@ type Options struct {
 	Clock func() benefit.Instant
 	// Elapsed returns how much time has passed since some moment, by a clock that cannot be set and that does not stop
 	// while the machine sleeps. Clock may not run far ahead of it; see ErrClock. If nil, time is simulated and may jump.
-	Elapsed func() time.Duration
-	// AcceptClock accepts what the clock shows at first, however long after the last commit that is.
-	AcceptClock bool
+	Elapsed     func() time.Duration
+	AcceptClock bool // accept what the clock shows at first, however long after the last commit that is
 	// Rand is the source of the draws, including certificate codes, and of the ids' random starts. The default cannot
 	// be guessed.
 	Rand *rand.Rand
 	// DrawSecret is the key of the draws in scenes of weighted activities: see benefit.Env. It must be the same in all
 	// processes of a store and after every restart. The default is good for one process.
 	DrawSecret []byte
-	// Rules evaluates the rules of activities; nil where none has a rule.
-	Rules benefit.Rules
-	// Queue is how many commands may wait; more are rejected with ErrBusy. Default 8192.
-	Queue int
-	// Batch is how many commands one commit takes at most; fewer when they ask for many vouchers. Default 1024.
-	Batch int
+	Rules      benefit.Rules // those of activities; nil where none has a rule
+	Queue      int           // how many commands may wait; more are rejected with ErrBusy; default 8192
+	Batch      int           // how many commands one commit takes at most, fewer when they ask for many vouchers; default 1024
 	// Committers is how many batches may be under way at the same time, each with its own share of the commands; a
 	// store for one process takes one. Default 1.
 	Committers int
-	// Log receives what an operator must know: commands that panic, failed commits. The default discards it.
-	Log *slog.Logger
-	// Observer receives events about batches. The default observes nothing.
-	Observer Observer
+	Log        *slog.Logger // receives what an operator must know: commands that panic, failed commits; the default discards it
+	Observer   Observer     // receives events about batches; the default observes nothing
 }
 
 // Engine carries out commands on one store. Do and Change are safe for concurrent use; Run (or Step) has one caller.

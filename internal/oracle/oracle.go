@@ -26,8 +26,7 @@ import (
 
 // Options are what an oracle needs to know besides what happens.
 type Options struct {
-	// Secret is the key of the draws in scenes of weighted activities.
-	Secret []byte
+	Secret []byte // the key of the draws in scenes of weighted activities
 	// Explain explains a decision. The oracle compares the explanation with its own decision.
 	Explain func(*benefit.Catalogue, *benefit.Issuance) *benefit.Explanation
 	// ScarceDigits is the most digits of certificate codes that the other requests of a batch may have used up alone. Of

@@ -42,24 +42,20 @@ type Home uint8
 
 // The homes.
 const (
-	// Local rows are few. They are on one node, in a table without buckets.
-	Local Home = iota
-	// ByID rows live in the bucket that the first column of their key carries, an [ID].
-	ByID
-	// ByDigest rows live in the bucket of the first column of their key, a [Digest].
-	ByDigest
+	Local    Home = iota // few rows, on one node, in a table without buckets
+	ByID                 // in the bucket that the first column of the key carries, an [ID]
+	ByDigest             // in the bucket of the first column of the key, a [Digest]
 )
 
 // Kind describes a table without its Go types.
 type Kind struct {
-	Name   string // of the table in SQL
-	Title  string // for people, in the plural
-	Number uint8  // in stored records: never used for another kind, not even after the kind is gone
-	Home   Home
-	Key    []Column // the primary key, in this order
-	Value  []Column // further columns may be appended; in rows from before they are zero
-	// Derived kinds follow from other rows of the same commit, so journals do not hold them.
-	Derived bool
+	Name    string // of the table in SQL
+	Title   string // for people, in the plural
+	Number  uint8  // in stored records: never used for another kind, not even after the kind is gone
+	Home    Home
+	Key     []Column // the primary key, in this order
+	Value   []Column // further columns may be appended; in rows from before they are zero
+	Derived bool     // such kinds follow from other rows of the same commit, so journals do not hold them
 
 	// What follows works on rows as a V, the type of the kind's table.
 
