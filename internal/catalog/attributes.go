@@ -34,7 +34,7 @@ func (p *parser) attributes(n *yaml.Node, what string) []byte {
 	return body
 }
 
-func (p *parser) attribute(n *yaml.Node, what string, depth int) (any, bool) {
+func (p *parser) attribute(n *yaml.Node, what string, depth int) (v any, ok bool) {
 	if !p.ordinary(n, what) {
 		return nil, false
 	}
@@ -47,21 +47,17 @@ func (p *parser) attribute(n *yaml.Node, what string, depth int) (any, bool) {
 		o := p.object(n, what)
 		m := make(map[string]any, len(o.keys))
 		for _, key := range o.keys {
-			v, ok := p.attribute(o.nodes[key.Value], what+"."+clip(key.Value), depth-1)
-			if !ok {
+			if m[key.Value], ok = p.attribute(o.nodes[key.Value], what+"."+clip(key.Value), depth-1); !ok {
 				return nil, false
 			}
-			m[key.Value] = v
 		}
 		return m, true
 	case yaml.SequenceNode:
-		list := make([]any, 0, len(n.Content))
-		for _, element := range n.Content {
-			v, ok := p.attribute(element, what, depth-1)
-			if !ok {
+		list := make([]any, len(n.Content))
+		for k, element := range n.Content {
+			if list[k], ok = p.attribute(element, what, depth-1); !ok {
 				return nil, false
 			}
-			list = append(list, v)
 		}
 		return list, true
 	}
