@@ -87,14 +87,10 @@ func (q *decideFlags) question() (*control.Question, error) {
 	if known := benefit.CanonicalType(q.userType); known != "" {
 		return nil, fmt.Errorf("--user-type %q must be written %s", q.userType, known)
 	}
-	key := q.requestID
-	if key == "" {
-		key = "decide-" + rand.Text()
-	}
 	return &control.Question{
 		App: q.app, Scope: control.ScopeName{App: q.app, BizCode: q.bizCode},
 		Request: benefit.Request{
-			Key: key, Recipient: benefit.Identifier{Type: q.userType, Value: q.userID}, Params: asked,
+			Key: cmp.Or(q.requestID, "decide-"+rand.Text()), Recipient: benefit.Identifier{Type: q.userType, Value: q.userID}, Params: asked,
 			Fingerprint: asked.DecisionFingerprint(), Continues: true,
 		},
 	}, nil

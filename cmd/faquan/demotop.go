@@ -92,7 +92,7 @@ func (d *demo) showTOP(ctx context.Context, number int) error {
 		if err := a.check(e, answers); err != nil {
 			return err
 		}
-		if found := e.reply.Text("result", "model", "certificate_code"); found != "" {
+		if found := e.text("result.model.certificate_code"); found != "" {
 			code = found
 		}
 	}
@@ -101,7 +101,7 @@ func (d *demo) showTOP(ctx context.Context, number int) error {
 
 func (a *topAct) check(e *topExchange, answers []string) error {
 	for path, want := range a.want {
-		if got := e.reply.Text(strings.Split(path, ".")...); got != want {
+		if got := e.text(path); got != want {
 			return fmt.Errorf("the demo expected %s of %s to be %q and got %q", path, a.method, want, got)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -28,10 +29,7 @@ type location struct {
 
 // dataFlag adds --data to a command that works on a data directory.
 func dataFlag(cmd *cobra.Command, dir *string) {
-	preset := "data"
-	if v := os.Getenv("FAQUAN_DATA"); v != "" {
-		preset = v
-	}
+	preset := cmp.Or(os.Getenv("FAQUAN_DATA"), "data")
 	cmd.Flags().StringVar(dir, "data", preset, "data `DIR`ectory; also FAQUAN_DATA")
 	_ = cmd.MarkFlagDirname("data")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -165,10 +166,7 @@ func (b *progressBar) update(p migrate.Progress) {
 	if b.w == nil {
 		return
 	}
-	total := p.Total
-	if total == 0 {
-		total = -1 // a spinner
-	}
+	total := cmp.Or(p.Total, -1) // -1 is a spinner
 	if b.bar == nil || b.bar.GetMax64() != total {
 		b.end()
 		b.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(b.w), progressbar.OptionClearOnFinish(),

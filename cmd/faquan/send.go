@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -151,9 +152,7 @@ func (a *alipaySend) run(cmd *cobra.Command) (err error) {
 	if c.signType, c.charset, err = parseSigning(a.signType, a.charset); err != nil {
 		return err
 	}
-	if a.OutBizNo == "" {
-		a.OutBizNo = "send-" + rand.Text()
-	}
+	a.OutBizNo = cmp.Or(a.OutBizNo, "send-"+rand.Text())
 	e, err := c.send(cmd.Context(), &a.voucherSend)
 	if err != nil {
 		return err

@@ -17,16 +17,15 @@ import (
 	"faquan/internal/gateway/top/wire"
 )
 
-// topMethod describes an API on the TOP gateway.
+// topMethod describes an API on the TOP gateway. Paths are those of texts in its answers.
 type topMethod struct {
 	// object is the parameter that holds the request as JSON; "" when the API has none.
 	object string
 	// succeeded is the path whose value, below, is in the answer of a success. Without it every answer that is not an
 	// error_response is a success.
-	succeeded []string
-	value     string
-	// failed are the paths of the code and the text of an error, in an answer of the API itself.
-	failed [2][]string
+	succeeded, value string
+	// code and message are the paths of an error in an answer of the API itself.
+	code, message string
 }
 
 const (
@@ -37,14 +36,10 @@ const (
 )
 
 var topMethods = map[string]topMethod{
-	activitySend: {"single_benefit_request", []string{"send_result", "is_success"}, "true",
-		[2][]string{{"send_result", "error_code"}, {"send_result", "error_message"}}},
-	decisionSend: {"decision_send_top_req", []string{"result", "success"}, "true",
-		[2][]string{{"result", "result_code"}, {"result", "result_msg"}}},
-	certificateSend: {"nrt_certificate_send_d_t_o", []string{"result", "code"}, "0",
-		[2][]string{{"result", "code"}, {"result", "message"}}},
-	certificateQuery: {"nrt_certificate_instance_query_d_t_o", []string{"result", "code"}, "0",
-		[2][]string{{"result", "code"}, {"result", "message"}}},
+	activitySend:             {"single_benefit_request", "send_result.is_success", "true", "send_result.error_code", "send_result.error_message"},
+	decisionSend:             {"decision_send_top_req", "result.success", "true", "result.result_code", "result.result_msg"},
+	certificateSend:          {"nrt_certificate_send_d_t_o", "result.code", "0", "result.code", "result.message"},
+	certificateQuery:         {"nrt_certificate_instance_query_d_t_o", "result.code", "0", "result.code", "result.message"},
 	"taobao.time.get":        {},
 	"taobao.user.seller.get": {},
 }
@@ -135,16 +130,19 @@ func (c *topCaller) sendBatch(ctx context.Context, items []map[string]string) ([
 	return all, nil
 }
 
+// text returns the text at a path of the answer, such as result.code.
+func (e *topExchange) text(path string) string { return e.reply.Text(strings.Split(path, ".")...) }
+
 // failure returns the error of the answer; nil for a success.
 func (e *topExchange) failure() error {
 	if r := e.reply.Refusal; r != nil {
 		return fmt.Errorf("refused: %d %s %s %s", r.Code, oneLine(r.Msg), oneLine(r.SubCode), oneLine(r.SubMsg))
 	}
 	m := topMethods[e.method]
-	if m.succeeded == nil || e.reply.Text(m.succeeded...) == m.value {
+	if m.succeeded == "" || e.text(m.succeeded) == m.value {
 		return nil
 	}
-	return fmt.Errorf("failed: %s %s", oneLine(e.reply.Text(m.failed[0]...)), oneLine(e.reply.Text(m.failed[1]...)))
+	return fmt.Errorf("failed: %s %s", oneLine(e.text(m.code)), oneLine(e.text(m.message)))
 }
 
 // show writes the exchange for people.

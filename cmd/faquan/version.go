@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -20,10 +21,7 @@ type buildVersion struct {
 }
 
 func readBuildVersion() buildVersion {
-	v := buildVersion{release: release, commit: "unknown", date: "unknown"}
-	if v.release == "" {
-		v.release = "devel"
-	}
+	v := buildVersion{release: cmp.Or(release, "devel"), commit: "unknown", date: "unknown"}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
