@@ -3,10 +3,11 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"faquan/internal/config"
@@ -35,33 +36,23 @@ type certificateFiles struct {
 
 	mu        sync.Mutex
 	checkedAt time.Time
-	seen      [2]fileState // of the files that were read last, valid or not
+	seen      string // the state of the files that were read last, valid or not
 	pair      *tls.Certificate
 }
 
-// fileState identifies the content of a file.
-type fileState struct {
-	info fs.FileInfo // nil when there is no file
-	err  string
-}
-
-func (s fileState) same(other fileState) bool {
-	if s.info == nil || other.info == nil {
-		return s.info == nil && other.info == nil && s.err == other.err
-	}
-	return os.SameFile(s.info, other.info) && s.info.ModTime().Equal(other.info.ModTime()) && s.info.Size() == other.info.Size()
-}
-
-func (f *certificateFiles) state() (now [2]fileState) {
-	for k, file := range []string{f.files.Cert, f.files.Key} {
+// state identifies the contents of the files, or the errors that they give.
+func (f *certificateFiles) state() string {
+	var files []string
+	for _, file := range []string{f.files.Cert, f.files.Key} {
 		info, err := os.Stat(file)
 		if err != nil {
-			now[k] = fileState{err: err.Error()}
+			files = append(files, err.Error())
 			continue
 		}
-		now[k] = fileState{info: info}
+		inode := info.Sys().(*syscall.Stat_t)
+		files = append(files, fmt.Sprint(inode.Dev, inode.Ino, info.ModTime().UnixNano(), info.Size()))
 	}
-	return now
+	return strings.Join(files, "\n")
 }
 
 // get returns the certificate for a handshake. A pair that cannot be used is ignored: one of its files may not have been
@@ -75,7 +66,7 @@ func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	f.checkedAt = at
 	now := f.state()
-	if now[0].same(f.seen[0]) && now[1].same(f.seen[1]) {
+	if now == f.seen {
 		return f.pair, nil
 	}
 	if err := f.load(now); err != nil {
@@ -87,7 +78,7 @@ func (f *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 }
 
 // load reads the files, which had the given state just before. A change in between is noticed at the next check.
-func (f *certificateFiles) load(now [2]fileState) error {
+func (f *certificateFiles) load(now string) error {
 	f.seen = now
 	pair, err := tls.LoadX509KeyPair(f.files.Cert, f.files.Key)
 	if err != nil {
