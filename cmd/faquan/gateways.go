@@ -31,7 +31,7 @@ type gateways struct {
 	oauth    *oauth.Handler
 }
 
-// newGateways returns the gateways on a desk. The platform's key must exist. observe, for metrics, may be nil.
+// newGateways returns the gateways of a service. The platform's key must exist. observe, for metrics, may be nil.
 func newGateways(
 	ctx context.Context, c *config.Config, service *control.Service, observe func(*gateway.Record), log *slog.Logger,
 ) (*gateways, error) {

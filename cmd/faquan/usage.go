@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -63,13 +64,8 @@ func unknownCommand(group *cobra.Command, args []string) error {
 	if group.SuggestionsMinimumDistance <= 0 {
 		group.SuggestionsMinimumDistance = 2
 	}
-	for i, name := range group.SuggestionsFor(args[0]) {
-		if i == 0 {
-			text += ", did you mean"
-		} else {
-			text += " or"
-		}
-		text += fmt.Sprintf(" %q", name)
+	if names := group.SuggestionsFor(args[0]); len(names) > 0 {
+		text += `, did you mean "` + strings.Join(names, `" or "`) + `"`
 	}
 	return fmt.Errorf("%s; `%s --help` lists the commands", text, group.CommandPath())
 }
