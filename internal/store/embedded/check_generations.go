@@ -45,7 +45,8 @@ func (g *genCheck) row(r row, again bool) {
 	}
 	if g.t.name == "claim" {
 		if gen < g.gen && bytes.Equal(r[0].b, g.claim) { //guard:internal/audit.TestDamagedView
-			g.x.fault(Fault{g.t.name, g.t.rowName(r), fmt.Sprintf("generation %d or later, which has an older issuance", g.gen), fmt.Sprint("generation ", gen)})
+			want := fmt.Sprintf("generation %d or later, which has an older issuance", g.gen)
+			g.x.fault(Fault{g.t.name, g.t.rowName(r), want, fmt.Sprint("generation ", gen)})
 		}
 		g.claim, g.gen = append(g.claim[:0], r[0].b...), gen
 	}
@@ -89,7 +90,8 @@ func (x *comparison) filters() error {
 			if source.of(g.filters).mayContain(source.hash(stmt)) || source.table == "link" && x.nobodys(columnBytes(stmt, 1)) {
 				return nil
 			}
-			x.fault(Fault{"generation", fmt.Sprintf("generation %d, %s %s", g.gen, source.table, keyOf(stmt)), "a filter that contains it", "one that hides it"})
+			hidden := fmt.Sprintf("generation %d, %s %s", g.gen, source.table, keyOf(stmt))
+			x.fault(Fault{"generation", hidden, "a filter that contains it", "one that hides it"})
 			return nil
 		})
 		if err := x.broken(source.table, err); err != nil {

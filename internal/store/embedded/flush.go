@@ -41,7 +41,9 @@ func (s *Store) flushLoop() {
 	}
 }
 
-// watch looks at the lock, and at a journal that refuses, once a second.
+// watch looks at the lock, and at a journal that refuses, once a second. The store fails soon after its lock is lost: when the
+// directory was moved away, say, and another process serves a copy in its place. The journal looks only where a segment ends,
+// which a quiet store takes days to reach. A flush may take long, so this is not done in flushLoop.
 func (s *Store) watch() {
 	defer s.work.Done()
 	tick := time.Tick(time.Second)
@@ -51,24 +53,13 @@ func (s *Store) watch() {
 			return
 		case <-tick:
 		}
-		if !s.checkLock() {
+		if err := s.lock.Check(); errors.Is(err, vfs.ErrLockLost) {
+			s.o.Log.Error("another process may have the data directory; nothing more is committed", "err", err)
+			s.fail(err) //guard:TestDirectoryReplaced
 			return
 		}
 		s.tryJournal() //guard:TestFullDisk
 	}
-}
-
-// checkLock fails the store soon after its lock is lost: when the directory was moved away, say, and another process
-// serves a copy in its place. The journal looks only where a segment ends, which a quiet store takes days to reach. A
-// flush may take long, so this is not done in flushLoop.
-func (s *Store) checkLock() (held bool) {
-	err := s.lock.Check()
-	if !errors.Is(err, vfs.ErrLockLost) {
-		return true
-	}
-	s.o.Log.Error("another process may have the data directory; nothing more is committed", "err", err)
-	s.fail(err) //guard:TestDirectoryReplaced
-	return false
 }
 
 var errClosed = errors.New("the store is closed")

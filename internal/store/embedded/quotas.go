@@ -112,16 +112,12 @@ func (r *reader) scanQuotas(ctx context.Context, prefix []table.Datum) iter.Seq2
 	}
 	// With a lone max() SQLite takes the bare columns from the row that holds the maximum.
 	query := "SELECT user, template, total, day, day_total, max(at) FROM ledger WHERE " + where + " GROUP BY user, template ORDER BY user, template"
-	var row table.Row
+	columns := make([]table.Datum, 5)
+	row := &table.Row{Key: columns[:2:2], Value: columns[2:]}
 	return queryRows(ctx, r.conn, query, args, func(stmt *sqlite.Stmt) (*table.Row, error) {
-		row.Key, row.Value = row.Key[:0], row.Value[:0]
-		for k := range 5 {
-			if d := (table.Datum{Int: stmt.ColumnInt64(k)}); k < 2 {
-				row.Key = append(row.Key, d)
-			} else {
-				row.Value = append(row.Value, d)
-			}
+		for k := range columns {
+			columns[k].Int = stmt.ColumnInt64(k)
 		}
-		return &row, nil
+		return row, nil
 	})
 }

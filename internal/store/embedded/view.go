@@ -196,7 +196,8 @@ func damaged(err error) bool {
 	case sqlite.ResultCorrupt, sqlite.ResultNotADB, sqlite.ResultFormat:
 		return true
 	}
-	return code == sumvfs.Mismatch || errors.Is(err, ErrView) || errors.Is(err, sumvfs.ErrDamaged) || err != nil && strings.Contains(err.Error(), "no such table")
+	return code == sumvfs.Mismatch ||
+		errors.Is(err, ErrView) || errors.Is(err, sumvfs.ErrDamaged) || err != nil && strings.Contains(err.Error(), "no such table")
 }
 
 // explained returns an error with what SQLite has no words for.
