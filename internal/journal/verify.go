@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"fmt"
 
 	"faquan/internal/vfs"
@@ -57,18 +58,13 @@ type verifier struct {
 
 func (v *verifier) all() error {
 	for i := range v.layout.segs {
-		err := v.segment(&v.layout.segs[i])
-		if err == errEnough {
+		if err := v.segment(&v.layout.segs[i]); err == errEnough {
 			return nil
-		}
-		if err != nil {
+		} else if err != nil {
 			return err
 		}
 	}
-	if err := v.spare(); err != nil {
-		return err
-	}
-	return v.known()
+	return cmp.Or(v.spare(), v.known())
 }
 
 func (v *verifier) segment(seg *segment) error {
