@@ -6,11 +6,9 @@ import (
 	"faquan/internal/id"
 )
 
-// OperationKind describes which command an operation is of. The numbers are stored.
+// OperationKind describes which command an operation is of. The numbers are stored; 1 is for issues, whose operation is the
+// [Issuance].
 type OperationKind uint8
-
-// IssueOperation is an issue: its operation is an [Issuance]. Each other command has a kind of its own, beside it.
-const IssueOperation OperationKind = 1
 
 // Operation is a command that was carried out, as it stands under its key for ever.
 type Operation struct {
@@ -22,13 +20,6 @@ type Operation struct {
 	Fingerprint Digest // of what a retry must repeat
 	At          Instant
 	Result      []byte // in a form of the kind's own
-}
-
-// Operation returns an issuance as an operation.
-func (i *Issuance) Operation() Operation {
-	return Operation{
-		Claim: ClaimIDOf(i.Scope, i.Key), Kind: IssueOperation, ID: i.ID, Scope: i.Scope, Key: i.Key, Fingerprint: i.Fingerprint, At: i.At(),
-	}
 }
 
 // Keyed is what commands other than [Issue] have in common: a key, under which a command stands as an operation once it was

@@ -92,8 +92,5 @@ type Session struct {
 //guard:internal/session.TestExpiryIsExact now >= s.Expires -> now > s.Expires
 func (s *Session) ExpiredAt(now Instant) bool { return s.Expires != 0 && now >= s.Expires }
 
-// GoodAt reports whether the session's key is valid at now.
-func (s *Session) GoodAt(now Instant) bool { return s.Ended == 0 && !s.ExpiredAt(now) }
-
 // SessionDigest returns what a session is looked up by.
 func SessionDigest(key string) Digest { return digest(appendText(appendText(nil, "session"), key)) }

@@ -16,7 +16,7 @@ import (
 //
 // What is remembered is exact as long as Forget is called after each change of sessions: an answer that was read
 // before the call is never given to a request that comes after it. Whether a session has expired or was revoked is
-// for the caller to see each time (benefit.Session.GoodAt).
+// for the caller to see each time (benefit.Session.ExpiredAt).
 type Sessions struct {
 	read    func(context.Context, benefit.Digest) (*benefit.Session, error)
 	entries int

@@ -116,7 +116,7 @@ func (w *world) good(key string) bool {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return s != nil && s.GoodAt(w.instant())
+	return s != nil && s.Ended == 0 && !s.ExpiredAt(w.instant())
 }
 
 func (w *world) code() string {

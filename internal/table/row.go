@@ -88,6 +88,14 @@ func (k *Kind) AppendKey(b []byte, key []Datum) []byte {
 	return b
 }
 
+// datum returns a number of 8 bytes, the high one first, or the bytes as they are.
+func (t Type) datum(b []byte) Datum {
+	if t == Int || t == ID {
+		return Datum{Int: int64(binary.BigEndian.Uint64(b))}
+	}
+	return Datum{Bytes: b[:len(b):len(b)]}
+}
+
 // ParseKey is the inverse of AppendKey. What it appends to key points into b.
 func (k *Kind) ParseKey(b []byte, key []Datum) ([]Datum, error) {
 	for _, c := range k.Key {
@@ -101,12 +109,7 @@ func (k *Kind) ParseKey(b []byte, key []Datum) ([]Datum, error) {
 		if len(b) < size {
 			return nil, fmt.Errorf("%w: a key of table %s is too short", ErrMalformed, k.Name)
 		}
-		if c.Type == Int || c.Type == ID {
-			key = append(key, Datum{Int: int64(binary.BigEndian.Uint64(b))})
-		} else {
-			key = append(key, Datum{Bytes: b[:size:size]})
-		}
-		b = b[size:]
+		key, b = append(key, c.Type.datum(b[:size])), b[size:]
 	}
 	if len(b) > 0 {
 		return nil, fmt.Errorf("%w: a key of table %s is too long", ErrMalformed, k.Name)
@@ -159,12 +162,7 @@ func ParseColumns(b []byte, columns []Column, data []Datum) (_ []Datum, rest []b
 		if len(b) < size {
 			return nil, nil, ErrMalformed
 		}
-		if c.Type == ID {
-			data = append(data, Datum{Int: int64(binary.BigEndian.Uint64(b))})
-		} else {
-			data = append(data, Datum{Bytes: b[:size:size]})
-		}
-		b = b[size:]
+		data, b = append(data, c.Type.datum(b[:size])), b[size:]
 	}
 	return data, b, nil
 }

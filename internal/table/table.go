@@ -138,9 +138,6 @@ func (s *Set[K, V]) Add(row *Row) error {
 	return err
 }
 
-// All returns the rows with their types.
-func (s *Set[K, V]) All() []V { return s.rows }
-
 func (s *Set[K, V]) Read(i int, row *Row) { s.table.write(&s.rows[i], row) }
 
 func (s *Set[K, V]) Version(i int) int64 {
