@@ -94,7 +94,7 @@ func (a *applier) issuance(c *Claim) *Issuance {
 		again := *c.Bound
 		again.Lines = slices.Clone(c.Bound.Lines)
 		for k := range again.Lines {
-			a.addMissingCodes(c.Request, &again.Lines[k])
+			a.addMissingCodes(&again.Lines[k])
 		}
 		return &again
 	}
@@ -114,10 +114,10 @@ func (a *applier) issuance(c *Claim) *Issuance {
 }
 
 // addMissingCodes adds the codes drawn for this attempt to a line that was frozen with too few.
-func (a *applier) addMissingCodes(r *Request, l *IssuedLine) {
+func (a *applier) addMissingCodes(l *IssuedLine) {
 	t := a.cat.Templates[l.Template]
 	if missing := l.Vouchers() - len(l.Codes); t != nil && missing > 0 && l.open() {
-		l.Codes = append(slices.Clone(l.Codes), a.st.takeCodes(r, t, missing)...)
+		l.Codes = append(slices.Clone(l.Codes), a.st.takeCodes(a.request, t, missing)...)
 	}
 }
 
@@ -131,8 +131,7 @@ func (a *applier) issueLine(l *IssuedLine) bool {
 	if l.Seen = (Counters{}); t != nil && a.user != nil {
 		l.Seen = a.counters(t)
 	}
-	before := l.Issued
-	for l.Issued < l.Sends {
+	for l.Issued < l.Sends { // none is yet: see open
 		from := l.Issued * l.Quantity
 		var worth money.Fen
 		if t != nil {
@@ -152,7 +151,7 @@ func (a *applier) issueLine(l *IssuedLine) bool {
 		a.take(t, l, int64(worth))
 		l.Issued++
 	}
-	if l.Issued == before {
+	if l.Issued == 0 {
 		return false
 	}
 	l.At, l.Catalogue = a.st.Now, a.cat.Version

@@ -33,7 +33,7 @@ func (e *Engine) Change(ctx context.Context, fn ChangeFunc) error {
 
 // SubmitChange puts a change into the queue without waiting. It is for callers that drive Step themselves.
 func (e *Engine) SubmitChange(ctx context.Context, fn ChangeFunc) (*Pending, error) {
-	c := &change{ctx: ctx, fn: fn, store: e.store}
+	c := &change{ctx: ctx, fn: fn, store: e.o.Store}
 	p := &Pending{command: c, change: c, done: make(chan struct{}, 1)}
 	return p, e.committers[0].queue.put(p)
 }

@@ -92,10 +92,10 @@ func (e *Engine) ClockError() error {
 // CheckClock looks at the clock, that of the database where the store has one, and returns an error that wraps ErrClock
 // when it is refused, or the error of the store. Every batch does so by itself.
 func (e *Engine) CheckClock(ctx context.Context) error {
-	if !e.store.Shared() {
-		return e.clockCheck.check(e.clock())
+	if !e.o.Store.Shared() {
+		return e.clockCheck.check(e.o.Clock())
 	}
-	tx, err := e.store.Begin(ctx, e.clock())
+	tx, err := e.o.Store.Begin(ctx, e.o.Clock())
 	if err != nil {
 		return err
 	}

@@ -33,13 +33,13 @@ type committer struct {
 
 func newCommitter(e *Engine, r *rand.Rand, queue int) *committer {
 	ids := id.NewGenerator
-	if e.store.Shared() {
+	if e.o.Store.Shared() {
 		ids = id.NewSharedGenerator
 	}
 	return &committer{
 		Engine: e, queue: newQueue(queue), current: benefit.Batch{
 			State: benefit.NewState(),
-			Env:   benefit.Env{Rand: r, IDs: ids(r, e.store.LastIDMillis()), Rules: e.rules, Secret: e.drawSecret},
+			Env:   benefit.Env{Rand: r, IDs: ids(r, e.o.Store.LastIDMillis()), Rules: e.o.Rules, Secret: e.o.DrawSecret},
 		},
 	}
 }
@@ -90,7 +90,7 @@ const (
 func (c *committer) fail(err error) {
 	c.queue.stop()
 	for {
-		batch := c.queue.take(nil, c.maxBatch)
+		batch := c.queue.take(nil, c.o.Batch)
 		if len(batch) == 0 {
 			return
 		}
@@ -116,7 +116,7 @@ func (c *committer) step() (bool, error) {
 	if !batch[0].ownBatch() { //guard:TestObserver without !batch[0].ownBatch()
 		defer c.underWay.Add(-1)
 		c.underWay.Add(1)
-		c.events = c.observer
+		c.events = c.o.Observer
 		c.observeWait(batch)
 	}
 	return true, c.stepBatch(context.Background(), batch) // a batch belongs to many callers; none of them may cancel it
@@ -151,11 +151,11 @@ func (c *committer) leave() {
 // gather takes the commands that wait for this committer; under contention with other processes, those of the other
 // committers as well.
 func (c *committer) gather() []*Pending {
-	c.batch = c.queue.take(c.batch[:0], c.maxBatch)
+	c.batch = c.queue.take(c.batch[:0], c.o.Batch)
 	c.whole = len(c.batch) > 0 && !c.batch[0].ownBatch() && c.contended.Load() && c.underWay.Load() == 0 //guard:TestOneBatchAmongOthers
 	if c.whole {
 		for _, other := range c.committers {
-			c.batch = other.queue.take(c.batch, c.maxBatch)
+			c.batch = other.queue.take(c.batch, c.o.Batch)
 		}
 	}
 	return c.batch
@@ -189,7 +189,7 @@ func (c *committer) stepBatch(ctx context.Context, batch []*Pending) error {
 		case len(batch) > 1 && try == maxBatchTries: //guard:TestConflictOfOne
 			return c.stepHalves(ctx, batch)
 		case try == maxSingleTries: // it may not even have been decided
-			c.log.Error("a request was rejected after too many conflicts", "tries", maxSingleTries, "err", err)
+			c.o.Log.Error("a request was rejected after too many conflicts", "tries", maxSingleTries, "err", err)
 			c.refuse(batch, err) //guard:TestConflict c.refuse(batch, err) -> return c.settleAll(batch, err)
 			return nil
 		}
@@ -270,12 +270,12 @@ func (c *committer) observeStep(s Step, began time.Duration) time.Duration {
 // begin starts a batch under the current catalogue, which another process may have changed. An exclusive one keeps all
 // others from beginning.
 func (c *committer) begin(ctx context.Context, exclusive bool) (store.Tx, error) {
-	start := c.store.Begin
+	start := c.o.Store.Begin
 	if exclusive {
-		start = c.store.BeginChange
+		start = c.o.Store.BeginChange
 	}
 	for {
-		tx, err := start(ctx, c.clock())
+		tx, err := start(ctx, c.o.Clock())
 		if err != nil {
 			return nil, err
 		}
@@ -344,7 +344,7 @@ func (c *committer) decide(p *Pending) {
 		if cause := recover(); cause != nil { //guard:TestPoisonedRequest
 			p.needsCommit, p.err = false, fmt.Errorf("%w: %v", ErrInvalid, cause)
 			c.events.Failed(Decide)
-			c.log.Error("a request could not be decided", "command", fmt.Sprint(p.command), "cause", fmt.Sprint(cause))
+			c.o.Log.Error("a request could not be decided", "command", fmt.Sprint(p.command), "cause", fmt.Sprint(cause))
 		}
 	}()
 	d := p.command.Apply(&c.current)

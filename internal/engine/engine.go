@@ -44,15 +44,9 @@ type Options struct {
 
 // Engine carries out commands on one store. Do and Change are safe for concurrent use; Run (or Step) has one caller.
 type Engine struct {
-	store       store.Store
-	clock       func() benefit.Instant
+	o           Options
 	clockCheck  clockCheck
-	rules       benefit.Rules
-	drawSecret  []byte
-	maxBatch    int
-	log         *slog.Logger
 	failures    *outage.Reporter // of batches
-	observer    Observer
 	catalogue   atomic.Pointer[benefit.Catalogue]
 	catalogueMu sync.Mutex   // held to replace the catalogue, so that an older one never overwrites a newer one
 	seed        maphash.Seed // spreads commands over the committers
@@ -66,8 +60,7 @@ type Engine struct {
 func New(ctx context.Context, o Options) (*Engine, error) {
 	o.defaults()
 	e := &Engine{
-		store: o.Store, clock: o.Clock, rules: o.Rules, drawSecret: o.DrawSecret, maxBatch: o.Batch, log: o.Log, observer: o.Observer, seed: maphash.MakeSeed(),
-		pace:       make(chan struct{}, 1),
+		o: o, seed: maphash.MakeSeed(), pace: make(chan struct{}, 1),
 		clockCheck: clockCheck{elapsed: o.Elapsed, confirm: o.AcceptClock, last: o.Store.LastNow(), log: o.Log},
 	}
 	e.failures = outage.New(o.Log, func() time.Time { return time.UnixMilli(int64(o.Clock())) })
@@ -114,7 +107,7 @@ func (e *Engine) Catalogue() *benefit.Catalogue { return e.catalogue.Load() }
 func (e *Engine) Refresh(ctx context.Context) error {
 	e.catalogueMu.Lock()
 	defer e.catalogueMu.Unlock()
-	entities, version, err := e.store.Entities(ctx)
+	entities, version, err := e.o.Store.Entities(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the catalogue: %w", err)
 	}
@@ -176,7 +169,7 @@ func (e *Engine) submit(c benefit.Command, dryRun bool) (*Pending, error) {
 	if err := c.Check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	p := &Pending{command: c, dryRun: dryRun, size: c.Size(), since: e.observer.Now(), done: make(chan struct{}, 1)}
+	p := &Pending{command: c, dryRun: dryRun, size: c.Size(), since: e.o.Observer.Now(), done: make(chan struct{}, 1)}
 	return p, e.queueOf(c).put(p)
 }
 

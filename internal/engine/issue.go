@@ -39,5 +39,5 @@ func (e *Engine) Explain(ctx context.Context, r store.Reader, of *benefit.Issuan
 	if err != nil {
 		return nil, err
 	}
-	return benefit.Explain(cat, of, e.rules), nil
+	return benefit.Explain(cat, of, e.o.Rules), nil
 }
