@@ -73,9 +73,9 @@ func candidatesOf(cat *Catalogue, r *Request, own bool) *candidateSet {
 	switch {
 	//guard:TestDecisionErrors without scene.Merchant != app.Merchant
 	case scene == nil || app == nil || scene.Merchant != app.Merchant:
-		return &candidateSet{errors: []DecisionError{{Kind: SceneError, Reason: SceneNotFound}}}
+		return &candidateSet{errors: sceneError(SceneNotFound)}
 	case scene.Status != Active: //guard:TestDecisionErrors
-		return &candidateSet{scene: scene, errors: []DecisionError{{Kind: SceneError, Reason: SceneNotOpen}}}
+		return &candidateSet{scene: scene, errors: sceneError(SceneNotOpen)}
 	}
 	if errors := scene.Narrows().forbids(&r.Params); len(errors) > 0 { //guard:TestNarrowingAllowed
 		return &candidateSet{scene: scene, errors: errors}
@@ -116,6 +116,11 @@ func (c *Catalogue) foreign(app *App, scene *Scene, act *Activity, lines []Line)
 		}
 	}
 	return errors
+}
+
+// sceneError returns the error about the scene as a whole, with more behind it.
+func sceneError(reason Reason, more ...DecisionError) []DecisionError {
+	return append([]DecisionError{{Kind: SceneError, Reason: reason}}, more...)
 }
 
 // errorOf returns the error about a name in the request: a right, or else an activity.
@@ -222,14 +227,15 @@ type chooser struct {
 // decide chooses among the candidates. It may choose none. invalid is why the recipient is wrong as a parameter, NotRefused
 // if it is not.
 func (d *chooser) decide(invalid Reason) (lines []Line, errors []DecisionError) {
-	if invalid != NotRefused {
-		return nil, []DecisionError{{Kind: SceneError, Reason: invalid}}
-	}
-	if len(d.errors) > 0 && len(d.candidates) == 0 {
+	switch {
+	case invalid != NotRefused:
+		return nil, sceneError(invalid)
+	case len(d.errors) > 0 && len(d.candidates) == 0:
 		return nil, d.errors
-	}
-	if reason := d.recipientRefusal(); reason != NotRefused {
-		return nil, append([]DecisionError{{Kind: SceneError, Reason: reason}}, d.errors...)
+	case d.user == nil, d.user.Unregistered && !d.anyOpen():
+		return nil, sceneError(UserNotFound, d.errors...)
+	case d.user.Frozen: //guard:TestDecisionErrors
+		return nil, sceneError(UserFrozen, d.errors...)
 	}
 	var eligible []*candidate
 	for k := range d.candidates {
@@ -242,17 +248,6 @@ func (d *chooser) decide(invalid Reason) (lines []Line, errors []DecisionError) 
 		d.traceChosen(c)
 	}
 	return lines, d.errors
-}
-
-// recipientRefusal returns the reason why the recipient can receive nothing at all, or NotRefused.
-func (d *chooser) recipientRefusal() Reason {
-	switch {
-	case d.user == nil, d.user.Unregistered && !d.anyOpen():
-		return UserNotFound
-	case d.user.Frozen: //guard:TestDecisionErrors
-		return UserFrozen
-	}
-	return NotRefused
 }
 
 // invalidRecipient returns why the recipient is wrong as a parameter of the request. A type is valid if the
