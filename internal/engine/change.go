@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"hash/maphash"
 	"maps"
 	"slices"
@@ -95,14 +93,6 @@ func (e *Engine) inForce(c *change) {
 	e.catalogueMu.Lock() // a Refresh that has read the old catalogue stores it before this, never after
 	e.catalogue.Store(c.next)
 	e.catalogueMu.Unlock()
-}
-
-// changeFailed returns what the caller of a change is told about a commit that failed.
-func changeFailed(commit error) error {
-	if !errors.Is(commit, store.ErrNotCommitted) {
-		return fmt.Errorf("%w: %w", ErrChangeUnknown, commit)
-	}
-	return fmt.Errorf("the change of the catalogue: %w", commit)
 }
 
 // merge replaces the old entities by the changed ones.

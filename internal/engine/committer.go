@@ -381,8 +381,12 @@ func (c *committer) settle(p *Pending, commit error) {
 	case err != nil:
 	case commit == nil:
 		c.inForce(p.change)
+	case p.change != nil && errors.Is(commit, store.ErrNotCommitted):
+		//guard:TestChangeErrors commit) -> commit); c.inForce(p.change)
+		err = fmt.Errorf("the change of the catalogue: %w", commit)
 	case p.change != nil:
-		err = changeFailed(commit) //guard:TestChangeErrors err = changeFailed(commit) -> err = changeFailed(commit); c.inForce(p.change)
+		//guard:TestChangeErrors commit) -> commit); c.inForce(p.change)
+		err = fmt.Errorf("%w: %w", ErrChangeUnknown, commit)
 	//guard:internal/sim.TestDatabase$ -sim.seed=102
 	case p.needsCommit && !errors.Is(commit, store.ErrNotCommitted): //guard:TestUnknownCommit
 		err = fmt.Errorf("%w: %w", ErrUnknown, commit)
