@@ -172,11 +172,7 @@ func (a *applier) probe(l *Line) (Reason, Counters) {
 	case !a.accepts(t): //guard:TestUnregisteredUserOfAScene
 		return UserNotFound, seen
 	}
-	reason := a.statusRefusal(t, l)
-	if reason == NotRefused {
-		reason = a.capacityRefusal(t, l, amount(t, *l, 0, nil)*money.Fen(l.Quantity), seen)
-	}
-	return reason, seen
+	return a.templateRefusal(t, l, amount(t, *l, 0, nil)*money.Fen(l.Quantity), seen), seen
 }
 
 // refusal checks one send of the line against every rule; worth is the amount of its vouchers together. The order of
@@ -197,14 +193,14 @@ func (a *applier) refusal(t *Template, l *Line, worth money.Fen) Reason {
 	if !a.owned(t) { //guard:TestFrozenLineOfAnotherMerchant
 		return OtherMerchant
 	}
+	return a.templateRefusal(t, l, worth, a.counters(t))
+}
+
+// templateRefusal checks the states and windows, and then the counters against the limits, the stock and the budgets.
+func (a *applier) templateRefusal(t *Template, l *Line, worth money.Fen, seen Counters) Reason {
 	if reason := a.statusRefusal(t, l); reason != NotRefused {
 		return reason
 	}
-	return a.capacityRefusal(t, l, worth, a.counters(t))
-}
-
-// capacityRefusal checks the counters against the limits, the stock and the budgets.
-func (a *applier) capacityRefusal(t *Template, l *Line, worth money.Fen, seen Counters) Reason {
 	n := int64(l.Quantity)
 	wrong := wrongAmount(t, l)
 	if wrong != NotRefused && t.TakesAmount() {

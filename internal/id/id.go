@@ -9,8 +9,7 @@
 // Time first, so that rows append instead of scattering over an index. The bucket, so that a voucher id alone
 // says on which node of a distributed database its row lives. The sequence starts at a random place in each
 // millisecond, so that processes that share a database rarely draw the same id (and notice when they do: see
-// NewSharedGenerator), and
-// so that an id says little about how many were issued.
+// NewSharedGenerator), and so that an id says little about how many were issued.
 //
 // Ids are identifiers, not secrets: who must not be able to guess uses a certificate code.
 package id
