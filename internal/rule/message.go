@@ -14,7 +14,10 @@ var rewrites = []struct {
 	plain   string
 }{
 	{regexp.MustCompile(`^Syntax error: mismatched input '<EOF>' expecting '(.)'$`), "the rule ends too early: $1 is missing"},
-	{regexp.MustCompile(`^Syntax error: (?:mismatched input '<EOF>'|no viable alternative at input '\.'$)`), "the rule ends too early: a value is missing"},
+	{
+		regexp.MustCompile(`^Syntax error: (?:mismatched input '<EOF>'|no viable alternative at input '\.'$)`),
+		"the rule ends too early: a value is missing",
+	},
 	{regexp.MustCompile(`^Syntax error: missing '(.+)' at '<EOF>'$`), "the rule ends too early: $1 is missing"},
 	{regexp.MustCompile(`^Syntax error: missing '(.+)' at '(.+)'$`), "$1 is missing before $2"},
 	{
