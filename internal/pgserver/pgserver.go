@@ -34,7 +34,7 @@ func With(name, value string) Option {
 	return func(s *Server) { s.settings = append(s.settings, name+"="+value) }
 }
 
-// Server is a PostgreSQL server on 127.0.0.1. Kill, Stop, Start and Close are for one goroutine at a time; the rest
+// Server is a PostgreSQL server on 127.0.0.1. Kill, Start and Close are for one goroutine at a time; the rest
 // is for any.
 type Server struct {
 	box      *sandbox.Box
@@ -203,15 +203,7 @@ func (s *Server) Kill() error {
 	return errors.Join(err, s.wait())
 }
 
-// Stop is a fast shutdown: transactions are rolled back, clients are told, everything is written.
-func (s *Server) Stop() error {
-	if !s.Running() {
-		return nil
-	}
-	return errors.Join(s.signal(syscall.SIGINT), s.wait())
-}
-
-// Start starts a server that was killed or stopped, on its port and its data, and waits until it takes connections.
+// Start starts a server that was killed, on its port and its data, and waits until it takes connections.
 func (s *Server) Start() error {
 	if s.Running() {
 		return errors.New("the server runs")

@@ -97,7 +97,7 @@ func (s *Server) Database(tb testing.TB) string {
 	return s.URL(name)
 }
 
-// StartAgain starts a server that was killed or stopped, on its port and its data, and waits until it takes connections.
+// StartAgain starts a server that was killed, on its port and its data, and waits until it takes connections.
 func (s *Server) StartAgain(tb testing.TB) {
 	tb.Helper()
 	if err := s.Server.Start(); err != nil {

@@ -109,24 +109,6 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// TestStop: clients are told of a shutdown, and the server comes back.
-func TestStop(t *testing.T) {
-	t.Parallel()
-	server := pgtest.Start(t, pgtest.NoSync())
-	conn := connect(t, server.URL("postgres"))
-	if err := server.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	if server.Running() {
-		t.Error("it runs after Stop")
-	}
-	if _, err := conn.Exec(t.Context(), "SELECT 1"); err == nil {
-		t.Error("a stopped server answers")
-	}
-	server.StartAgain(t)
-	ask(t, connect(t, server.URL("postgres")), "SELECT 'here'")
-}
-
 // TestClose: nothing is left, neither a process nor a file.
 func TestClose(t *testing.T) {
 	t.Parallel()
