@@ -131,17 +131,23 @@ const (
 func (s *Store) Watch(ctx context.Context, changed func()) {
 	last := int64(-1)
 	failures := outage.New(s.log, time.Now)
-	asked := func() { failures.Worked("LISTEN connection works again") }
+	heard := func(changes int64) {
+		failures.Worked("LISTEN connection works again")
+		if changes != last {
+			last = changes
+			changed()
+		}
+	}
 	for ctx.Err() == nil {
-		if err := s.watch(ctx, &last, asked, changed); err != nil && ctx.Err() == nil {
+		if err := s.watch(ctx, heard); err != nil && ctx.Err() == nil {
 			failures.Failed(slog.LevelWarn, "LISTEN connection lost; retrying", s.broken(err))
 			sleep(ctx, retryAfter)
 		}
 	}
 }
 
-// watch listens on one connection, and asks at each word and at each silence.
-func (s *Store) watch(ctx context.Context, last *int64, asked, changed func()) error {
+// watch listens on one connection, and asks how many changes there were at each notification and at each silence.
+func (s *Store) watch(ctx context.Context, heard func(changes int64)) error {
 	conn, err := pgx.ConnectConfig(ctx, s.reading.Config().ConnConfig)
 	if err != nil {
 		return err
@@ -155,11 +161,7 @@ func (s *Store) watch(ctx context.Context, last *int64, asked, changed func()) e
 		if err != nil {
 			return err
 		}
-		asked()
-		if changes != *last {
-			*last = changes
-			changed()
-		}
+		heard(changes)
 		wait, cancel := context.WithTimeout(ctx, pollEvery)
 		_, err = conn.WaitForNotification(wait)
 		silent := wait.Err() != nil

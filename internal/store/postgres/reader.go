@@ -37,7 +37,11 @@ func openReader(ctx context.Context, pool *pgxpool.Pool) (store.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err = begin(ctx, conn.Conn()); err == nil {
+		if _, err = conn.Exec(ctx, beginReading); err == nil {
+			var changes int64
+			err = conn.QueryRow(ctx, takeSnapshot.text).Scan(&changes)
+		}
+		if err == nil {
 			return &reader{conn: conn}, nil
 		}
 		lost := conn.Conn().IsClosed()
@@ -47,14 +51,6 @@ func openReader(ctx context.Context, pool *pgxpool.Pool) (store.Reader, error) {
 			return nil, err
 		}
 	}
-}
-
-func begin(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, beginReading); err != nil {
-		return err
-	}
-	var changes int64
-	return conn.QueryRow(ctx, takeSnapshot.text).Scan(&changes)
 }
 
 // release ends what goes on on a connection and gives it back. The pool discards one that is broken.

@@ -94,8 +94,8 @@ type Store struct {
 	issuing *pgxpool.Pool // of batches and changes: planned for keys
 	reading *pgxpool.Pool // of everything else
 
-	opened    int64        // the latest now in the store when it was opened
-	ownSchema atomic.Int64 // the latest now of this process's batches that write
+	opened int64        // the latest now in the store when it was opened
+	ownNow atomic.Int64 // the latest now of this process's batches that write
 
 	idMillis   atomic.Int64
 	knownLocks sync.Map // benefit.Lock → struct{}: rows of table turn that are there
@@ -285,7 +285,7 @@ func (s *Store) LastIDMillis() int64 { return s.idMillis.Load() }
 
 // LastNow returns the now of the last commit when the store was opened, or of this process's last one if that is later.
 func (s *Store) LastNow() benefit.Instant {
-	return max(benefit.Instant(s.opened), benefit.Instant(s.ownSchema.Load()))
+	return max(benefit.Instant(s.opened), benefit.Instant(s.ownNow.Load()))
 }
 
 // raise moves a number forward, never back.

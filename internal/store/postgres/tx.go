@@ -57,7 +57,7 @@ func (t *tx) queueState(b *pgx.Batch) {
 		if kinds != t.s.kinds { //guard:TestKindsOfANewerProgram
 			return fmt.Errorf("%w (kinds of rows %s)", ErrNewer, kinds)
 		}
-		t.contended = last > t.s.ownSchema.Load()
+		t.contended = last > t.s.ownNow.Load()
 		if t.s.callerClock { //guard:TestNowOfTheDatabase without t.s.callerClock
 			clock = int64(t.clock)
 		} else {
@@ -140,7 +140,7 @@ func (t *tx) commit(ctx context.Context) error {
 	t.conn = nil
 	defer conn.Release()
 	warned := forgetWarnings(conn)
-	raise(&t.s.ownSchema, int64(t.now))
+	raise(&t.s.ownNow, int64(t.now))
 	synced := t.s.syncing()
 	tag, err := conn.Exec(ctx, "commit")
 	synced()
