@@ -147,8 +147,8 @@ func (i *Issuance) Vouchers() []Voucher {
 func (i *Issuance) Voucher(v id.ID) (Voucher, bool) {
 	for k := range i.Lines {
 		l := &i.Lines[k]
-		if v >= l.First && v < l.First+id.ID(l.issuedVouchers()) {
-			return l.voucher(i, int(v-l.First)), true
+		if n := v - l.First; n >= 0 && n < id.ID(l.issuedVouchers()) {
+			return l.voucher(i, int(n)), true
 		}
 	}
 	return Voucher{}, false
