@@ -93,12 +93,12 @@ func measureDecisions(ctx context.Context, o decideOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	issuer, stop, err := startIssuer(ctx, engine.Options{Store: st, Rules: rule.New()})
+	issuer, stop, err := startEngine(ctx, engine.Options{Store: st, Rules: rule.New()})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	d := &decideBench{decideOptions: o, meter: newMeter(dir), issuer: issuer}
+	d := &decideBench{decideOptions: o, meter: newMeter(dir), engine: issuer}
 	if err := d.fill(ctx); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func measureDecisions(ctx context.Context, o decideOptions) (err error) {
 type decideBench struct {
 	decideOptions
 	meter  meter
-	issuer *engine.Engine
+	engine *engine.Engine
 	next   int64
 }
 
@@ -135,7 +135,7 @@ func (d *decideBench) report(ctx context.Context) error {
 
 // fill puts the catalogue and the users into the store.
 func (d *decideBench) fill(ctx context.Context) error {
-	if err := change(ctx, d.issuer, d.catalogue()); err != nil {
+	if err := change(ctx, d.engine, d.catalogue()); err != nil {
 		return err
 	}
 	const chunk = 2000
@@ -148,7 +148,7 @@ func (d *decideBench) fill(ctx context.Context) error {
 			u.Identifiers = []benefit.Identifier{{Type: benefit.AlipayID, Value: u.Alipay}}
 			c.Users = append(c.Users, u)
 		}
-		if err := change(ctx, d.issuer, c); err != nil {
+		if err := change(ctx, d.engine, c); err != nil {
 			return err
 		}
 	}
@@ -221,7 +221,7 @@ func (d *decideBench) measure(ctx context.Context, ask func(n int) *benefit.Requ
 	one := func(n int64) error {
 		request := ask(int(n))
 		began := time.Now()
-		outcome, err := d.issuer.Issue(ctx, request)
+		outcome, err := d.engine.Issue(ctx, request)
 		latency.Add(time.Since(began))
 		if err == nil && (outcome.Reason != benefit.NotRefused || len(outcome.Lines) != 1 || outcome.Lines[0].Issued != 1) {
 			err = fmt.Errorf("request %d: %s, %d lines", n, outcome.Reason, len(outcome.Lines))

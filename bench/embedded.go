@@ -24,7 +24,7 @@ type embeddedOptions struct {
 	Callers  int    // in a closed loop
 	Millions int    // how large the store gets
 	Step     int64  // asks in one step; a million, but for trying things
-	Metrics  bool   // collects metrics of the store and its issuer, as serve with metrics.listen does
+	Metrics  bool   // collects metrics of the store and its engine, as serve with metrics.listen does
 	// NoDirect leaves direct SQLite out: filling it takes longest.
 	NoDirect bool
 	// DirectMeasured is how many issues of each step direct SQLite is measured on; before them it is filled up

@@ -19,13 +19,13 @@ type Engine struct {
 	Callers int
 
 	meter   meter
-	issuer  *engine.Engine
+	engine  *engine.Engine
 	stop    func() error
 	settled int64 // asks below it have certainly been answered, those of other processes included; the next run begins with it
 }
 
-// startIssuer starts an issuer. stop ends it, and leaves the store open.
-func startIssuer(ctx context.Context, o engine.Options) (_ *engine.Engine, stop func() error, err error) {
+// startEngine starts an engine. stop ends it, and leaves the store open.
+func startEngine(ctx context.Context, o engine.Options) (_ *engine.Engine, stop func() error, err error) {
 	o.Clock = clock
 	issuer, err := engine.New(ctx, o)
 	if err != nil {
@@ -39,13 +39,13 @@ func startIssuer(ctx context.Context, o engine.Options) (_ *engine.Engine, stop 
 	}, nil
 }
 
-// NewEngine starts an issuer on a store, which lies in dir, and puts the workload's catalogue there if it has none.
+// NewEngine starts an engine on a store, which lies in dir, and puts the workload's catalogue there if it has none.
 func NewEngine(ctx context.Context, o engine.Options, w Workload, callers int, dir string) (*Engine, error) {
-	issuer, stop, err := startIssuer(ctx, o)
+	issuer, stop, err := startEngine(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Workload: w, Callers: callers, meter: newMeter(dir), issuer: issuer, stop: stop, settled: 1}
+	e := &Engine{Workload: w, Callers: callers, meter: newMeter(dir), engine: issuer, stop: stop, settled: 1}
 	if issuer.Catalogue().Version > 0 {
 		return e, nil
 	}
@@ -121,11 +121,11 @@ func closedLoop(callers int, first, end, stride int64, caller func(c int) func(n
 func (e *Engine) ask(ctx context.Context, n, settled int64, r *rand.Rand, s *stretch) error {
 	request, replay := e.Ask(n, settled, r)
 	began := time.Now()
-	outcome, err := e.issuer.Issue(ctx, request)
+	outcome, err := e.engine.Issue(ctx, request)
 	for tries := 0; retryable(err) && tries < maxRetries && ctx.Err() == nil; tries++ {
 		s.again.Add(1)
 		time.Sleep(retryAfter)
-		outcome, err = e.issuer.Issue(ctx, request)
+		outcome, err = e.engine.Issue(ctx, request)
 		replay = outcome.Replayed // the attempt before may have issued
 	}
 	s.latency.Add(time.Since(began))
@@ -148,5 +148,5 @@ func retryable(err error) bool {
 	return errors.Is(err, engine.ErrBusy) || errors.Is(err, engine.ErrNotIssued) || errors.Is(err, engine.ErrUnknown)
 }
 
-// Close ends the issuer. The store stays open.
+// Close ends the engine. The store stays open.
 func (e *Engine) Close() error { return e.stop() }

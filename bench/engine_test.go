@@ -66,7 +66,7 @@ func TestBareJournalFails(t *testing.T) {
 	})
 }
 
-// TestEngineWithoutCatalogue: an engine that cannot have its catalogue is not returned, and its issuer has ended: one that
+// TestEngineWithoutCatalogue: an engine that cannot have its catalogue is not returned, and its engine has ended: one that
 // has not is what synctest calls a deadlock.
 func TestEngineWithoutCatalogue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -103,11 +103,11 @@ func (p *program) addUsers(ctx context.Context, users int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	issuer, stop, err := startIssuer(ctx, engine.Options{Store: st})
+	e, stop, err := startEngine(ctx, engine.Options{Store: st})
 	if err != nil {
 		return err
 	}
-	return errors.Join(addUsers(ctx, issuer, users), stop())
+	return errors.Join(addUsers(ctx, e, users), stop())
 }
 
 // serve starts the command and waits until it takes calls.

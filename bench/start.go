@@ -85,7 +85,7 @@ func measureStart(ctx context.Context, o startOptions) (err error) {
 	// No ask of an earlier run may be met again: it would be a replay.
 	first := int64(1)<<40 + rand.Int64N(1<<40)
 	engine.settled = first
-	outcome, err := engine.issuer.Issue(ctx, o.request(first))
+	outcome, err := engine.engine.Issue(ctx, o.request(first))
 	if err != nil {
 		return fmt.Errorf("the first request: %w", err)
 	}

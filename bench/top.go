@@ -101,10 +101,10 @@ func topForm(n, users, relation int) string {
 func topSession(n int) string { return "bench-session-" + strconv.Itoa(n) }
 
 // addUsers adds users and a session of each for the app of the catalogue.
-func addUsers(ctx context.Context, issuer *engine.Engine, users int) error {
+func addUsers(ctx context.Context, e *engine.Engine, users int) error {
 	const chunk = 2000
 	for first := 0; first < users; first += chunk {
-		err := issuer.Change(ctx, func(_ context.Context, _ store.Reader, cat *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error) {
+		err := e.Change(ctx, func(_ context.Context, _ store.Reader, cat *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error) {
 			app := cat.AppByAppKey(topAppKey)
 			c := &benefit.Changes{}
 			var sessions []*benefit.Session

@@ -74,7 +74,7 @@ func TestReadyByClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{node: &node{issuer: issuer}}
+	s := &server{node: &node{engine: issuer}}
 	s.ready.Store(true)
 	for _, step := range []struct {
 		now  benefit.Instant
@@ -175,7 +175,7 @@ func TestClockIsLookedAtLater(t *testing.T) {
 	within(t, "the database is away", func() bool { return s.background.down.Load() })
 	time.Sleep(100 * time.Millisecond) // it is asked for its clock now, if ever
 	execute(t, "ALTER ROLE "+role+" CONNECTION LIMIT -1")
-	within(t, "the clock is refused", func() bool { return errors.Is(s.node.issuer.ClockError(), engine.ErrClock) })
+	within(t, "the clock is refused", func() bool { return errors.Is(s.node.engine.ClockError(), engine.ErrClock) })
 }
 
 // The clock of a node is held against the time that passes.
@@ -186,11 +186,11 @@ func TestClockIsWatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.close()
-	if err := n.issuer.CheckClock(t.Context()); err != nil {
+	if err := n.engine.CheckClock(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	now += 25 * 3600 * 1000
-	if err := n.issuer.CheckClock(t.Context()); !errors.Is(err, engine.ErrClock) {
+	if err := n.engine.CheckClock(t.Context()); !errors.Is(err, engine.ErrClock) {
 		t.Errorf("a clock that jumps: %v", err)
 	}
 }

@@ -39,10 +39,10 @@ scenes: [{name: s, merchant: m, scene_code: S, strategy: WEIGHTED, activities: [
 		}
 		defer n.close()
 		var app benefit.AppID
-		for app = range n.issuer.Catalogue().Apps {
+		for app = range n.engine.Catalogue().Apps {
 		}
 		for k := range 40 {
-			_, decision, err := n.issuer.DryIssue(ctx, &benefit.Request{
+			_, decision, err := n.engine.DryIssue(ctx, &benefit.Request{
 				Scope: "b/draws", Key: fmt.Sprint(k), App: app, Continues: true, Params: benefit.Params{SceneCode: "S"},
 				Recipient: benefit.Identifier{Type: benefit.AlipayID, Value: "2088"},
 			})

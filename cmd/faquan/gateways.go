@@ -35,7 +35,7 @@ type gateways struct {
 func newGateways(
 	ctx context.Context, c *config.Config, service *control.Service, observe func(*gateway.Record), log *slog.Logger,
 ) (*gateways, error) {
-	issuer := service.Issuer
+	issuer := service.Engine
 	g := &gateways{service: service}
 	signer, err := g.signer(ctx)
 	if err != nil {
@@ -118,7 +118,7 @@ func (g *gateways) signer(ctx context.Context) (wire.Signer, error) {
 	return wire.NewKeySigner(key)
 }
 
-// reload loads what a change of the store changed. The catalogue is not reloaded: the gateways read the issuer's.
+// reload loads what a change of the store changed. The catalogue is not reloaded: the gateways read the engine's.
 func (g *gateways) reload(ctx context.Context) error {
 	g.sessions.Forget()
 	signer, err := g.signer(ctx)

@@ -74,7 +74,7 @@ func (s *server) serveMetrics(maxWaiting int) {
 	sources := metrics.Sources{
 		Ready:        func() bool { return s.unready() == "" },
 		ClockRefused: func() bool { return s.clockError() != nil },
-		Waiting:      s.node.issuer.Waiting, MaxWaiting: maxWaiting,
+		Waiting:      s.node.engine.Waiting, MaxWaiting: maxWaiting,
 		Server: s.public.Stats,
 	}
 	if db := s.node.database; db != nil {

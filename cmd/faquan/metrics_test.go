@@ -159,7 +159,7 @@ func TestMetricsOfAFullQueue(t *testing.T) {
 	defer app.client.CloseIdleConnections()
 	begun, end, changed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		changed <- s.node.issuer.Change(context.Background(), func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
+		changed <- s.node.engine.Change(context.Background(), func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
 			close(begun)
 			<-end
 			return nil, nil

@@ -26,7 +26,7 @@ import (
 	"faquan/internal/vfs"
 )
 
-// node is an open store, with the key file that seals its secrets and with its issuer.
+// node is an open store, with the key file that seals its secrets and with its engine.
 type node struct {
 	at    location
 	store store.Store
@@ -35,12 +35,12 @@ type node struct {
 	database *postgres.Store
 
 	box    *seal.Box
-	issuer *engine.Engine
+	engine *engine.Engine
 	// stopped receives the result of the committer, once: nil after close, else the failure of the store.
 	stopped chan error
 }
 
-// nodeOptions are the bounds of the issuer and the store; zero values are their defaults.
+// nodeOptions are the bounds of the engine and the store; zero values are their defaults.
 type nodeOptions struct {
 	queue, batch, committers int
 	segmentBytes             int64 // of the journal
@@ -93,14 +93,14 @@ func openNode(ctx context.Context, at location, o nodeOptions) (_ *node, err err
 	if o.metrics != nil {
 		options.Observer = o.metrics
 	}
-	n.issuer, err = engine.New(ctx, options)
+	n.engine, err = engine.New(ctx, options)
 	if err != nil {
 		return nil, err
 	}
 	if n.files != nil {
-		_ = n.issuer.CheckClock(ctx) // logs when it is refused
+		_ = n.engine.CheckClock(ctx) // logs when it is refused
 	}
-	go func() { n.stopped <- n.issuer.Run() }()
+	go func() { n.stopped <- n.engine.Run() }()
 	return n, nil
 }
 
@@ -214,7 +214,7 @@ func (n *node) openBox(ctx context.Context) error {
 
 // service returns the operations of the commands on the node.
 func (n *node) service() *control.Service {
-	return &control.Service{Store: n.store, Issuer: n.issuer, Box: n.box}
+	return &control.Service{Store: n.store, Engine: n.engine, Box: n.box}
 }
 
 // facts returns the attributes of the store that are logged at the start and at the stop: for a journal its head, which
@@ -237,6 +237,6 @@ func (n *node) failed() <-chan error {
 
 // close waits until the committer has finished what waits, and closes the store. It returns a failure of the store.
 func (n *node) close() error {
-	n.issuer.Stop()
+	n.engine.Stop()
 	return errors.Join(<-n.stopped, n.store.Close())
 }

@@ -272,9 +272,9 @@ func (s *server) unready() string {
 // that probes do not load the database.
 func (s *server) clockError() error {
 	if s.node.database != nil {
-		return s.node.issuer.ClockError()
+		return s.node.engine.ClockError()
 	}
-	return s.node.issuer.CheckClock(context.Background())
+	return s.node.engine.CheckClock(context.Background())
 }
 
 func (s *server) status() control.Status {
@@ -308,7 +308,7 @@ func (s *server) serveUntil(done <-chan struct{}) (failed bool, err error) {
 	case err := <-s.node.stopped:
 		return true, s.abort(err)
 	case err := <-s.node.failed():
-		s.node.issuer.Stop()
+		s.node.engine.Stop()
 		<-s.node.stopped // with the same failure, if a batch found it
 		return true, s.abort(err)
 	}

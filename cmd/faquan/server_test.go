@@ -236,7 +236,7 @@ func damagePages(t *testing.T, path string, first, step int) {
 
 // issuerFails makes the committer end as it does when the store has failed.
 func (s *server) issuerFails(err error) {
-	s.node.issuer.Stop()
+	s.node.engine.Stop()
 	<-s.node.stopped
 	s.node.stopped <- err
 }

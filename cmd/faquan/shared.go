@@ -80,7 +80,7 @@ func (s *server) watchHealth(ctx context.Context, db *postgres.Store) {
 			s.setHealth(ctx, err)
 		}
 		cancel()
-		if err == nil && (!seen || s.node.issuer.ClockError() != nil) {
+		if err == nil && (!seen || s.node.engine.ClockError() != nil) {
 			seen = s.checkClock(ctx)
 		}
 	}
@@ -91,7 +91,7 @@ func (s *server) watchHealth(ctx context.Context, db *postgres.Store) {
 func (s *server) checkClock(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	err := s.node.issuer.CheckClock(ctx)
+	err := s.node.engine.CheckClock(ctx)
 	return err == nil || errors.Is(err, engine.ErrClock)
 }
 
@@ -129,7 +129,7 @@ func (s *server) followChanges(ctx context.Context, db *postgres.Store) {
 }
 
 func (s *server) reloadCatalogue(ctx context.Context) error {
-	if err := s.node.issuer.Refresh(ctx); err != nil { //guard:TestChangesReachOtherProcesses
+	if err := s.node.engine.Refresh(ctx); err != nil { //guard:TestChangesReachOtherProcesses
 		return err
 	}
 	return s.gateways.reload(ctx) //guard:TestChangesReachOtherProcesses

@@ -85,7 +85,7 @@ var (
 
 // Decide returns how a request would be decided now, without issuing anything.
 func (d *Service) Decide(ctx context.Context, q *Question) (*Decision, error) {
-	cat := d.Issuer.Catalogue()
+	cat := d.Engine.Catalogue()
 	app, err := appByName(cat, q.App)
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (d *Service) Decide(ctx context.Context, q *Question) (*Decision, error) {
 	if r.Scope, err = q.Scope.of(cat); err != nil {
 		return nil, err
 	}
-	o, explanation, err := d.Issuer.DryIssue(ctx, &r)
+	o, explanation, err := d.Engine.DryIssue(ctx, &r)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func outcomeName(o *benefit.Outcome) string {
 // describe explains an issuance under the catalogue of its own time.
 func (d *Service) describe(ctx context.Context, r store.Reader, t formatter, i *benefit.Issuance) (*Decision, error) {
 	decision := t.issuance(i)
-	explanation, err := d.Issuer.Explain(ctx, r, i)
+	explanation, err := d.Engine.Explain(ctx, r, i)
 	switch {
 	case errors.Is(err, store.ErrNoVersion):
 		decision.Remark = fmt.Sprintf("version %d of the catalogue, by which this was decided, is not in the store", i.Catalogue)
@@ -173,7 +173,7 @@ func (d *Service) Find(ctx context.Context, s *Search) ([]*Decision, error) {
 		return nil, err
 	}
 	defer r.Close()
-	cat := d.Issuer.Catalogue()
+	cat := d.Engine.Catalogue()
 	t := formatter{cat: cat, unmasked: s.Unmasked}
 	var all []*Decision
 	if s.Refusals {

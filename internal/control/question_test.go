@@ -37,7 +37,7 @@ func deskWorld(t *testing.T) *Service {
 			t.Error(err)
 		}
 	})
-	d := &Service{Store: st, Issuer: issuer, Refusals: gateway.NewRefusals()}
+	d := &Service{Store: st, Engine: issuer, Refusals: gateway.NewRefusals()}
 	changes := &benefit.Changes{Catalogue: 1}
 	for _, v := range []any{
 		&benefit.Merchant{ID: 1, Name: "acme", Open: true},
@@ -71,7 +71,7 @@ func (d *Service) mustIssue(t *testing.T, r *benefit.Request) benefit.Outcome {
 	t.Helper()
 	r.App = 1
 	r.Recipient = benefit.Identifier{Type: benefit.AlipayID, Value: "2088302001456115"}
-	o, err := d.Issuer.Issue(t.Context(), r)
+	o, err := d.Engine.Issue(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestFindRefusals(t *testing.T) {
 
 // The scope of a key is named as the flags that find it name it.
 func TestScopeNames(t *testing.T) {
-	cat := deskWorld(t).Issuer.Catalogue()
+	cat := deskWorld(t).Engine.Catalogue()
 	for name, want := range map[benefit.Scope]ScopeName{
 		scope.Template(1):        {Template: "coupon"},
 		scope.Relation(1, 1<<62): {App: "shop", Relation: 1 << 62},

@@ -99,7 +99,7 @@ func (d *Document) parse() (*catalog.File, error) {
 // Service does the work of the calls in the process that has the store open.
 type Service struct {
 	Store  store.Store
-	Issuer *engine.Engine
+	Engine *engine.Engine
 	Box    *seal.Box
 	// Refusals holds the calls that issued nothing, in a process with gateways.
 	Refusals *gateway.Refusals
@@ -165,7 +165,7 @@ func (d *Service) Export(ctx context.Context, w io.Writer, secrets bool) error {
 	return catalog.Export(ctx, w, r, cat, o)
 }
 
-// catalogueOf returns the catalogue of the reader's snapshot; the issuer's may be newer.
+// catalogueOf returns the catalogue of the reader's snapshot; the engine's may be newer.
 func catalogueOf(ctx context.Context, r store.Reader) (*benefit.Catalogue, error) {
 	entities, version, err := r.Entities(ctx)
 	if err != nil {
@@ -250,7 +250,7 @@ func (d *Service) settle(ctx context.Context, _ None) (none None, err error) {
 var errNotShown = errors.New("the change is stored, but the gateway reload failed; restart faquan serve")
 
 func (d *Service) change(ctx context.Context, fn engine.ChangeFunc) error {
-	if err := d.Issuer.Change(ctx, fn); err != nil {
+	if err := d.Engine.Change(ctx, fn); err != nil {
 		return err
 	}
 	if d.Changed == nil {

@@ -35,7 +35,7 @@ func TestChangeIsExact(t *testing.T) {
 		work.Go(func() {
 			for n := range 60 {
 				before := paused.Load()
-				o, err := b.issuer.Issue(t.Context(), dryRun(fmt.Sprint(caller, "-", n), caller, 1))
+				o, err := b.engine.Issue(t.Context(), dryRun(fmt.Sprint(caller, "-", n), caller, 1))
 				if err != nil || before && o.Reason != benefit.TemplatePaused {
 					t.Errorf("after the pause (%v): %v, %v", before, o.Reason, err)
 				}
@@ -43,18 +43,18 @@ func TestChangeIsExact(t *testing.T) {
 		})
 	}
 	soon(t, "something is issued", func() bool {
-		o, err := b.issuer.Issue(t.Context(), dryRun("one", 1, 1))
+		o, err := b.engine.Issue(t.Context(), dryRun("one", 1, 1))
 		return err == nil && o.Issuance != nil
 	})
-	if err := b.issuer.Change(t.Context(), setStatus(benefit.Paused)); err != nil {
+	if err := b.engine.Change(t.Context(), setStatus(benefit.Paused)); err != nil {
 		t.Fatalf("Change: %v", err)
 	}
 	paused.Store(true)
-	if got := b.issuer.Catalogue(); got.Version != 2 || got.Templates[1].Status != benefit.Paused {
+	if got := b.engine.Catalogue(); got.Version != 2 || got.Templates[1].Status != benefit.Paused {
 		t.Errorf("the catalogue after Change: version %d, status %d", got.Version, got.Templates[1].Status)
 	}
 	work.Wait()
-	o, err := b.issuer.Issue(t.Context(), dryRun("one", 1, 1))
+	o, err := b.engine.Issue(t.Context(), dryRun("one", 1, 1))
 	if err != nil || o.Issuance == nil || !o.Replayed {
 		t.Errorf("a replay of before the pause: %+v, %v", o, err)
 	}
@@ -64,7 +64,7 @@ func TestChangeIsExact(t *testing.T) {
 func TestChangeKeepsItsPlace(t *testing.T) {
 	b := newBench(t)
 	before := b.submit(dryRun("before", 1, 1))
-	planned, err := b.issuer.SubmitChange(t.Context(), setStatus(benefit.Paused))
+	planned, err := b.engine.SubmitChange(t.Context(), setStatus(benefit.Paused))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestChangeErrors(t *testing.T) {
 			if c.ctx == nil {
 				c.ctx = t.Context()
 			}
-			p, err := b.issuer.SubmitChange(c.ctx, c.plan)
+			p, err := b.engine.SubmitChange(c.ctx, c.plan)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,7 +125,7 @@ func TestChangeErrors(t *testing.T) {
 			} else if unknown := errors.Is(a.err, engine.ErrChangeUnknown); unknown != (c.wanted == engine.ErrChangeUnknown) {
 				t.Errorf("Change: %v: unknown is %v", a.err, unknown)
 			}
-			if got := b.issuer.Catalogue().Version; got != 1 {
+			if got := b.engine.Catalogue().Version; got != 1 {
 				t.Errorf("the catalogue of version %d is in force", got)
 			}
 			*b.store = faulty{Store: b.store.Store}
@@ -145,7 +145,7 @@ func TestChangeErrors(t *testing.T) {
 func TestEmptyChange(t *testing.T) {
 	b := newBench(t)
 	b.store.commit = func(func() error) error { t.Error("something was committed"); return nil }
-	p, err := b.issuer.SubmitChange(t.Context(), func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
+	p, err := b.engine.SubmitChange(t.Context(), func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
 		return nil, nil
 	})
 	if err != nil {
@@ -161,12 +161,12 @@ func TestGaveUpInChange(t *testing.T) {
 	b := newBench(t)
 	b.run()
 	ctx, cancel := context.WithCancel(t.Context())
-	err := b.issuer.Change(ctx, func(c context.Context, r store.Reader, cat *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error) {
+	err := b.engine.Change(ctx, func(c context.Context, r store.Reader, cat *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error) {
 		cancel()
 		time.Sleep(20 * time.Millisecond) // the caller has noticed
 		return setStatus(benefit.Paused)(c, r, cat, env)
 	})
-	if err != nil || b.issuer.Catalogue().Templates[1].Status != benefit.Paused {
-		t.Errorf("Change: %v, and the template has status %d", err, b.issuer.Catalogue().Templates[1].Status)
+	if err != nil || b.engine.Catalogue().Templates[1].Status != benefit.Paused {
+		t.Errorf("Change: %v, and the template has status %d", err, b.engine.Catalogue().Templates[1].Status)
 	}
 }

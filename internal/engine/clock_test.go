@@ -60,7 +60,7 @@ func TestClockJumps(t *testing.T) {
 	last := b.store.LastNow()
 	issue("more than a day ahead", engine.ErrNotIssued)
 	issue("again", engine.ErrClock)
-	if err := b.issuer.ClockError(); !errors.Is(err, engine.ErrClock) {
+	if err := b.engine.ClockError(); !errors.Is(err, engine.ErrClock) {
 		t.Errorf("ClockError: %v", err)
 	}
 	if err := b.change(setStatus(benefit.Paused)); !errors.Is(err, engine.ErrClock) || !errors.Is(err, engine.ErrNotIssued) {
@@ -74,11 +74,11 @@ func TestClockJumps(t *testing.T) {
 	}
 	b.wantIssued(4)
 	w.set(-2 * time.Hour)
-	if err := b.issuer.CheckClock(t.Context()); err != nil {
+	if err := b.engine.CheckClock(t.Context()); err != nil {
 		t.Errorf("CheckClock when it is right again: %v", err)
 	}
 	issue("right again", nil)
-	if err := b.issuer.ClockError(); err != nil {
+	if err := b.engine.ClockError(); err != nil {
 		t.Errorf("ClockError when it is right again: %v", err)
 	}
 	if got := strings.Count(w.log.String(), "\n"); got != 2 {
@@ -107,7 +107,7 @@ func TestClockAtStart(t *testing.T) {
 			w.set(test.ahead)
 			b := newBench(t, w.use, func(o *engine.Options) { o.AcceptClock = test.confirm })
 			b.want("a request", b.issue(dryRun("1", 1, 1))[0], test.want, benefit.NotRefused)
-			if err := b.issuer.CheckClock(t.Context()); !errors.Is(err, test.want) {
+			if err := b.engine.CheckClock(t.Context()); !errors.Is(err, test.want) {
 				t.Errorf("CheckClock: %v, want %v", err, test.want)
 			}
 			if test.want != nil {
@@ -141,7 +141,7 @@ func TestClockBeyondIDs(t *testing.T) {
 // change takes a change of the catalogue through.
 func (b *bench) change(fn engine.ChangeFunc) error {
 	b.t.Helper()
-	p, err := b.issuer.SubmitChange(b.t.Context(), fn)
+	p, err := b.engine.SubmitChange(b.t.Context(), fn)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -156,10 +156,10 @@ func (b *bench) ask(r *benefit.Request) (benefit.Outcome, error) {
 	done := make(chan error, 1)
 	go func() {
 		var err error
-		o, _, err = b.issuer.DryIssue(context.Background(), r)
+		o, _, err = b.engine.DryIssue(context.Background(), r)
 		done <- err
 	}()
-	soon(b.t, "the question waits", func() bool { return b.issuer.Waiting() > 0 })
+	soon(b.t, "the question waits", func() bool { return b.engine.Waiting() > 0 })
 	b.step()
 	err := <-done
 	return o, err

@@ -84,17 +84,17 @@ func TestFailedStore(t *testing.T) {
 	b := newBench(t, func(o *engine.Options) { o.Batch = 1 })
 	b.store.commit = failing(store.ErrFailed, false)
 	in, behind := b.submit(dryRun("in the batch", 1, 1)), b.submit(dryRun("behind it", 2, 1))
-	planned, err := b.issuer.SubmitChange(t.Context(), nil)
+	planned, err := b.engine.SubmitChange(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.issuer.Run(); !errors.Is(err, store.ErrFailed) {
+	if err := b.engine.Run(); !errors.Is(err, store.ErrFailed) {
 		t.Fatalf("Run: %v, want %v", err, store.ErrFailed)
 	}
 	b.want("in the batch", b.result(in), engine.ErrUnknown, 0)
 	b.want("behind it", b.result(behind), engine.ErrNotIssued, 0)
 	b.want("a change behind it", b.result(submitted{Pending: planned}), engine.ErrNotIssued, 0)
-	if _, err := b.issuer.Submit(&benefit.Issue{Request: dryRun("later", 3, 1)}); !errors.Is(err, engine.ErrStopping) {
+	if _, err := b.engine.Submit(&benefit.Issue{Request: dryRun("later", 3, 1)}); !errors.Is(err, engine.ErrStopping) {
 		t.Errorf("Submit after the failure: %v, want %v", err, engine.ErrStopping)
 	}
 }
@@ -104,7 +104,7 @@ func TestFailedBegin(t *testing.T) {
 	b := newBench(t)
 	b.store.begin = func() error { return store.ErrFailed }
 	p := b.submit(dryRun("k", 1, 1))
-	if err := b.issuer.Run(); !errors.Is(err, store.ErrFailed) {
+	if err := b.engine.Run(); !errors.Is(err, store.ErrFailed) {
 		t.Fatalf("Run: %v, want %v", err, store.ErrFailed)
 	}
 	b.want("in the batch", b.result(p), engine.ErrUnknown, 0)
@@ -196,11 +196,11 @@ func TestInvalid(t *testing.T) {
 	} {
 		r := dryRun("k", 1, 1)
 		spoil(r)
-		if _, err := b.issuer.Submit(&benefit.Issue{Request: r}); !errors.Is(err, engine.ErrInvalid) {
+		if _, err := b.engine.Submit(&benefit.Issue{Request: r}); !errors.Is(err, engine.ErrInvalid) {
 			t.Errorf("%s: %v, want %v", name, err, engine.ErrInvalid)
 		}
 	}
-	if n := b.issuer.Waiting(); n != 0 {
+	if n := b.engine.Waiting(); n != 0 {
 		t.Errorf("%d wait", n)
 	}
 }
@@ -241,7 +241,7 @@ func TestTooLargeThenFailed(t *testing.T) {
 		return write()
 	}
 	all := []submitted{b.submit(dryRun("a", 1, 1)), b.submit(dryRun("b", 2, 1)), b.submit(dryRun("c", 3, 1)), b.submit(dryRun("d", 4, 1))}
-	if err := b.issuer.Run(); !errors.Is(err, store.ErrFailed) {
+	if err := b.engine.Run(); !errors.Is(err, store.ErrFailed) {
 		t.Fatalf("Run: %v, want %v", err, store.ErrFailed)
 	}
 	b.want("the first part", b.result(all[0]), nil, benefit.NotRefused)

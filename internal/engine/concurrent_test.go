@@ -19,7 +19,7 @@ func TestOneKeyManyCallers(t *testing.T) {
 		var work sync.WaitGroup
 		for caller := range got {
 			work.Go(func() {
-				o, err := b.issuer.Issue(t.Context(), dryRun(fmt.Sprint("key ", key), 1, 1))
+				o, err := b.engine.Issue(t.Context(), dryRun(fmt.Sprint("key ", key), 1, 1))
 				if err != nil || o.Issuance == nil {
 					t.Errorf("caller %d: %v, %v", caller, o.Reason, err)
 					return
@@ -46,7 +46,7 @@ func TestLastVoucher(t *testing.T) {
 	for caller := range 8 {
 		work.Go(func() {
 			for n := range 20 {
-				o, err := b.issuer.Issue(t.Context(), dryRun(fmt.Sprint(caller, " ", n), caller, 2))
+				o, err := b.engine.Issue(t.Context(), dryRun(fmt.Sprint(caller, " ", n), caller, 2))
 				switch {
 				case err != nil:
 					t.Errorf("caller %d: %v", caller, err)

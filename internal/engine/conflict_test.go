@@ -105,10 +105,10 @@ func TestCatalogueOfAnotherProcess(t *testing.T) {
 	pause(2, benefit.Paused)
 	b.want("paused by another", b.issue(dryRun("b", 1, 1))[0], nil, benefit.TemplatePaused)
 	pause(3, benefit.Active)
-	if err := b.issuer.Refresh(t.Context()); err != nil {
+	if err := b.engine.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.issuer.Catalogue(); got.Version != 3 || got.Templates[1].Status != benefit.Active {
+	if got := b.engine.Catalogue(); got.Version != 3 || got.Templates[1].Status != benefit.Active {
 		t.Errorf("after Refresh: version %d, %v", got.Version, got.Templates[1].Status)
 	}
 	b.want("active again", b.issue(dryRun("c", 1, 1))[0], nil, benefit.NotRefused)
@@ -125,7 +125,7 @@ func TestConflictOfAQuestion(t *testing.T) {
 		return keys, nil
 	}
 	b.run()
-	if o, _, err := b.issuer.DryIssue(t.Context(), dryRun("a", 1, 1)); err != nil || o.Reason != benefit.NotRefused {
+	if o, _, err := b.engine.DryIssue(t.Context(), dryRun("a", 1, 1)); err != nil || o.Reason != benefit.NotRefused {
 		t.Errorf("answered %v, %v", o.Reason, err)
 	}
 }

@@ -15,18 +15,18 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// worldBench is an issuer on a store in memory that runs, for histories of a world.
+// worldBench is an engine on a store in memory that runs, for histories of a world.
 type worldBench struct {
 	t      *testing.T
 	store  *memory.Store
-	issuer *engine.Engine
+	engine *engine.Engine
 	clock  atomic.Int64
 }
 
 func newWorldBench(t *testing.T, seed uint64) *worldBench {
 	b := &worldBench{t: t, store: memory.New()}
 	var err error
-	b.issuer, err = engine.New(t.Context(), engine.Options{
+	b.engine, err = engine.New(t.Context(), engine.Options{
 		Store: b.store, Clock: func() benefit.Instant { return benefit.Instant(b.clock.Load()) },
 		Rand: rand.New(rand.NewPCG(seed, 1)), Rules: storetest.Rules{},
 	})
@@ -34,9 +34,9 @@ func newWorldBench(t *testing.T, seed uint64) *worldBench {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- b.issuer.Run() }()
+	go func() { done <- b.engine.Run() }()
 	t.Cleanup(func() {
-		b.issuer.Stop()
+		b.engine.Stop()
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
@@ -49,7 +49,7 @@ func (b *worldBench) change(c *benefit.Changes) {
 	plan := func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
 		return c, nil
 	}
-	if err := b.issuer.Change(b.t.Context(), plan); err != nil {
+	if err := b.engine.Change(b.t.Context(), plan); err != nil {
 		b.t.Fatalf("Change: %v", err)
 	}
 }
@@ -110,7 +110,7 @@ func TestAskAgreesWithIssue(t *testing.T) {
 			}
 			before := b.contents()
 			for k, r := range step.Requests {
-				answer, told, err := b.issuer.DryIssue(t.Context(), r)
+				answer, told, err := b.engine.DryIssue(t.Context(), r)
 				if err != nil || (told == nil) != (answer.Reason == benefit.KeyConflict) {
 					t.Fatalf("seed %d: Ask: %s, explained %v, %v", seed, answer.Reason, told != nil, err)
 				}
@@ -119,7 +119,7 @@ func TestAskAgreesWithIssue(t *testing.T) {
 				} else if diff := storetest.Diff(before, b.contents()); diff != "" {
 					t.Fatalf("seed %d: the question changed (-before +after):\n%s", seed, diff)
 				}
-				real, err := b.issuer.Issue(t.Context(), r)
+				real, err := b.engine.Issue(t.Context(), r)
 				if err != nil {
 					t.Fatalf("seed %d: Issue: %v", seed, err)
 				}
@@ -143,10 +143,10 @@ func TestDryRunIsAlone(t *testing.T) {
 	before := b.submit(dryRun("1", 1, 2)) // takes the only one of template 2
 	done := make(chan answer, 1)
 	go func() {
-		o, _, err := b.issuer.DryIssue(t.Context(), dryRun("2", 2, 2))
+		o, _, err := b.engine.DryIssue(t.Context(), dryRun("2", 2, 2))
 		done <- answer{o, err}
 	}()
-	soon(t, "the question waits", func() bool { return b.issuer.Waiting() == 2 })
+	soon(t, "the question waits", func() bool { return b.engine.Waiting() == 2 })
 	after := b.submit(dryRun("3", 3, 1))
 	b.step()
 	b.want("before", b.result(before), nil, benefit.NotRefused)
@@ -166,26 +166,26 @@ func TestDryRunIsAlone(t *testing.T) {
 func TestAskInvalid(t *testing.T) {
 	b := newBench(t)
 	r := dryRun("", 1, 1)
-	if _, _, err := b.issuer.DryIssue(t.Context(), r); !errors.Is(err, engine.ErrInvalid) {
+	if _, _, err := b.engine.DryIssue(t.Context(), r); !errors.Is(err, engine.ErrInvalid) {
 		t.Errorf("without a key: %v", err)
 	}
 }
 
-// A question whose rows cannot be read has no answer; the issuer goes on.
+// A question whose rows cannot be read has no answer; the engine goes on.
 func TestAskOfABrokenStore(t *testing.T) {
 	b := newBench(t)
 	b.run()
 	b.store.begin = func() error { return errDisk }
-	if _, told, err := b.issuer.DryIssue(t.Context(), dryRun("1", 1, 1)); !errors.Is(err, errDisk) || told != nil {
+	if _, told, err := b.engine.DryIssue(t.Context(), dryRun("1", 1, 1)); !errors.Is(err, errDisk) || told != nil {
 		t.Errorf("Ask: %v", err)
 	}
 	b.store.begin = nil
 	b.store.load = func(keys *benefit.Keys) (*benefit.Keys, error) { keys.Rows = nil; return keys, nil } // the core panics
-	if _, _, err := b.issuer.DryIssue(t.Context(), dryRun("1", 1, 1)); !errors.Is(err, engine.ErrInvalid) {
+	if _, _, err := b.engine.DryIssue(t.Context(), dryRun("1", 1, 1)); !errors.Is(err, engine.ErrInvalid) {
 		t.Errorf("Ask: %v", err)
 	}
 	b.store.load = nil
-	if o, told, err := b.issuer.DryIssue(t.Context(), dryRun("1", 1, 1)); err != nil || o.Reason != benefit.NotRefused || len(told.Lines) != 1 {
+	if o, told, err := b.engine.DryIssue(t.Context(), dryRun("1", 1, 1)); err != nil || o.Reason != benefit.NotRefused || len(told.Lines) != 1 {
 		t.Errorf("afterwards: %s, %v", o.Reason, err)
 	}
 	b.wantIssued(0)
@@ -213,7 +213,7 @@ func TestExplainFromTheStore(t *testing.T) {
 		Scope: scope.Biz(1, "b"), Key: "k", App: 1, Recipient: benefit.Identifier{Type: benefit.TaobaoID, Value: "a"},
 		Params: benefit.Params{SceneCode: "S"}, Continues: true,
 	}
-	o, err := w.issuer.Issue(t.Context(), r)
+	o, err := w.engine.Issue(t.Context(), r)
 	if err != nil || len(o.Lines) != 1 {
 		t.Fatalf("Issue: %+v, %v", o, err)
 	}
@@ -225,13 +225,13 @@ func TestExplainFromTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := w.issuer.Explain(t.Context(), reader, o.Issuance)
+	e, err := w.engine.Explain(t.Context(), reader, o.Issuance)
 	if err != nil || e.Catalogue != 1 || len(e.Candidates) != 1 || !e.Candidates[0].Open || !e.Candidates[0].Chosen || e.Lines[0].Issued != 2 {
 		t.Errorf("%+v, %v", e, err)
 	}
 	of := *o.Issuance
 	of.Catalogue = 7
-	if _, err := w.issuer.Explain(t.Context(), reader, &of); !errors.Is(err, store.ErrNoVersion) {
+	if _, err := w.engine.Explain(t.Context(), reader, &of); !errors.Is(err, store.ErrNoVersion) {
 		t.Errorf("of a version that is not known: %v", err)
 	}
 }

@@ -108,11 +108,11 @@ func failing(err error, done bool) func(write func() error) error {
 
 var errDisk = errors.New("the disk is on fire")
 
-// bench is an issuer on a faulty store, with the templates 1 (unlimited) and 2 (one voucher in stock).
+// bench is an engine on a faulty store, with the templates 1 (unlimited) and 2 (one voucher in stock).
 type bench struct {
 	t      *testing.T
 	store  *faulty
-	issuer *engine.Engine
+	engine *engine.Engine
 }
 
 func newBench(t *testing.T, change ...func(*engine.Options)) *bench {
@@ -130,7 +130,7 @@ func newBench(t *testing.T, change ...func(*engine.Options)) *bench {
 		c(&o)
 	}
 	var err error
-	if b.issuer, err = engine.New(t.Context(), o); err != nil {
+	if b.engine, err = engine.New(t.Context(), o); err != nil {
 		t.Fatalf("New: %v", err)
 	}
 	return b
@@ -152,12 +152,12 @@ func (b *bench) write(all ...any) {
 	}
 }
 
-// run drives the issuer until the test ends.
+// run drives the engine until the test ends.
 func (b *bench) run() {
 	done := make(chan error, 1)
-	go func() { done <- b.issuer.Run() }()
+	go func() { done <- b.engine.Run() }()
 	b.t.Cleanup(func() {
-		b.issuer.Stop()
+		b.engine.Stop()
 		if err := <-done; err != nil {
 			b.t.Errorf("Run: %v", err)
 		}
@@ -167,17 +167,17 @@ func (b *bench) run() {
 func (b *bench) submit(r *benefit.Request) submitted {
 	b.t.Helper()
 	c := &benefit.Issue{Request: r}
-	p, err := b.issuer.Submit(c)
+	p, err := b.engine.Submit(c)
 	if err != nil {
 		b.t.Fatalf("Submit: %v", err)
 	}
 	return submitted{p, c}
 }
 
-// step takes one batch through, which must not end the issuer.
+// step takes one batch through, which must not end the engine.
 func (b *bench) step() {
 	b.t.Helper()
-	if worked, err := b.issuer.Step(); !worked || err != nil {
+	if worked, err := b.engine.Step(); !worked || err != nil {
 		b.t.Fatalf("Step: worked=%v, %v", worked, err)
 	}
 }

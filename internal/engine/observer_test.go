@@ -82,10 +82,10 @@ func TestObserver(t *testing.T) {
 	b.store.most = 0
 
 	b.run()
-	if err := b.issuer.Change(t.Context(), setStatus(benefit.Paused)); err != nil {
+	if err := b.engine.Change(t.Context(), setStatus(benefit.Paused)); err != nil {
 		t.Error(err)
 	}
-	if _, _, err := b.issuer.DryIssue(t.Context(), dryRun("g", 1, 1)); err != nil {
+	if _, _, err := b.engine.DryIssue(t.Context(), dryRun("g", 1, 1)); err != nil {
 		t.Error(err)
 	}
 	o.want(t, "a change and a dry run")

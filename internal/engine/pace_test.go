@@ -15,7 +15,7 @@ import (
 // once in 2^39 times.)
 const crowd = 40
 
-// paced returns an issuer with two committers. Their batches may overlap: what does not is hidden below begun, since
+// paced returns an engine with two committers. Their batches may overlap: what does not is hidden below begun, since
 // this store takes one at a time.
 func paced(t *testing.T) (b *bench, begun *atomic.Int64) {
 	b, begun = newBench(t, func(o *engine.Options) { o.Committers = 2 }), &atomic.Int64{}
@@ -120,7 +120,7 @@ func TestNextBatchGathers(t *testing.T) {
 	b.run()
 	soon(t, "the first load", func() bool { return h.came.Load() == 1 })
 	answered := b.crowd()
-	b.stays("the crowd waits", func() bool { return b.issuer.Waiting() == crowd })
+	b.stays("the crowd waits", func() bool { return b.engine.Waiting() == crowd })
 	h.release()
 	answered()
 	b.wantIssued(1 + crowd)
@@ -144,7 +144,7 @@ func TestOneBatchAmongOthers(t *testing.T) {
 	b.run()
 	soon(t, "the first commit", func() bool { return h.came.Load() == 1 })
 	answered := b.crowd()
-	b.stays("the crowd waits", func() bool { return b.issuer.Waiting() == crowd })
+	b.stays("the crowd waits", func() bool { return b.engine.Waiting() == crowd })
 	h.release()
 	answered()
 	if len(sizes) != 2 || sizes[1] != crowd {

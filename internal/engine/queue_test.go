@@ -13,10 +13,10 @@ import (
 func TestQueueBound(t *testing.T) {
 	b := newBench(t, func(o *engine.Options) { o.Queue = 2 })
 	first, second := b.submit(dryRun("1", 1, 1)), b.submit(dryRun("2", 1, 1))
-	if _, err := b.issuer.Submit(&benefit.Issue{Request: dryRun("3", 1, 1)}); !errors.Is(err, engine.ErrBusy) {
+	if _, err := b.engine.Submit(&benefit.Issue{Request: dryRun("3", 1, 1)}); !errors.Is(err, engine.ErrBusy) {
 		t.Fatalf("the third of two: %v, want %v", err, engine.ErrBusy)
 	}
-	if err := b.issuer.Change(t.Context(), nil); !errors.Is(err, engine.ErrBusy) {
+	if err := b.engine.Change(t.Context(), nil); !errors.Is(err, engine.ErrBusy) {
 		t.Fatalf("a change as the third of two: %v, want %v", err, engine.ErrBusy)
 	}
 	b.step()
@@ -29,7 +29,7 @@ func TestQueueBound(t *testing.T) {
 func (b *bench) asking(ctx context.Context, r *benefit.Request) <-chan answer {
 	done := make(chan answer, 1)
 	go func() {
-		o, err := b.issuer.Issue(ctx, r)
+		o, err := b.engine.Issue(ctx, r)
 		done <- answer{o, err}
 	}()
 	return done
@@ -40,7 +40,7 @@ func TestGaveUpWaiting(t *testing.T) {
 	b := newBench(t, func(o *engine.Options) { o.Queue = 1 })
 	ctx, cancel := context.WithCancel(t.Context())
 	done := b.asking(ctx, dryRun("gone", 1, 1))
-	soon(t, "the request waits", func() bool { return b.issuer.Waiting() == 1 })
+	soon(t, "the request waits", func() bool { return b.engine.Waiting() == 1 })
 	cancel()
 	b.want("gave up", <-done, engine.ErrGaveUp, 0)
 
@@ -53,10 +53,10 @@ func TestGaveUpAlone(t *testing.T) {
 	b := newBench(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := b.asking(ctx, dryRun("gone", 1, 1))
-	soon(t, "the request waits", func() bool { return b.issuer.Waiting() == 1 })
+	soon(t, "the request waits", func() bool { return b.engine.Waiting() == 1 })
 	cancel()
 	<-done
-	if worked, err := b.issuer.Step(); worked || err != nil {
+	if worked, err := b.engine.Step(); worked || err != nil {
 		t.Errorf("Step: worked=%v, %v", worked, err)
 	}
 	b.wantIssued(0)
@@ -67,7 +67,7 @@ func TestGaveUpInBatch(t *testing.T) {
 	b := newBench(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := b.asking(ctx, dryRun("k", 1, 1))
-	soon(t, "the request waits", func() bool { return b.issuer.Waiting() == 1 })
+	soon(t, "the request waits", func() bool { return b.engine.Waiting() == 1 })
 	b.store.commit = func(write func() error) error {
 		cancel()
 		b.want("gave up", <-done, engine.ErrUnknown, 0)
@@ -88,11 +88,11 @@ func TestStopDrains(t *testing.T) {
 	for _, key := range []string{"1", "2", "3", "4", "5"} {
 		all = append(all, b.submit(dryRun(key, 1, 1)))
 	}
-	b.issuer.Stop()
-	if _, err := b.issuer.Submit(&benefit.Issue{Request: dryRun("late", 1, 1)}); !errors.Is(err, engine.ErrStopping) {
+	b.engine.Stop()
+	if _, err := b.engine.Submit(&benefit.Issue{Request: dryRun("late", 1, 1)}); !errors.Is(err, engine.ErrStopping) {
 		t.Errorf("Submit after Stop: %v, want %v", err, engine.ErrStopping)
 	}
-	if err := b.issuer.Run(); err != nil {
+	if err := b.engine.Run(); err != nil {
 		t.Errorf("Run: %v", err)
 	}
 	for _, p := range all {
@@ -105,8 +105,8 @@ func TestStopDrains(t *testing.T) {
 func TestStopIdle(t *testing.T) {
 	b := newBench(t)
 	done := make(chan error)
-	go func() { done <- b.issuer.Run() }()
-	b.issuer.Stop()
+	go func() { done <- b.engine.Run() }()
+	b.engine.Stop()
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)
 	}
@@ -124,7 +124,7 @@ func TestBatchOfLargeRequests(t *testing.T) {
 	all = append(all, b.submit(dryRun("small", 1, 1)))
 	for _, left := range []int{3, 0} {
 		b.step()
-		if got := b.issuer.Waiting(); got != left {
+		if got := b.engine.Waiting(); got != left {
 			t.Errorf("%d requests wait after a batch, want %d", got, left)
 		}
 	}

@@ -64,19 +64,19 @@ func TestRefreshIsNoStepBack(t *testing.T) {
 		}
 		close(reading)
 		soon(t, "the change is in force, or waits for this", func() bool {
-			return b.issuer.Catalogue().Version == 3 || waitsForLock("engine.(*committer).stepBatch")
+			return b.engine.Catalogue().Version == 3 || waitsForLock("engine.(*committer).stepBatch")
 		})
 	}
 	refreshed := make(chan error, 1)
-	go func() { refreshed <- b.issuer.Refresh(t.Context()) }()
+	go func() { refreshed <- b.engine.Refresh(t.Context()) }()
 	<-reading
-	if err := b.issuer.Change(t.Context(), setStatus(benefit.Paused)); err != nil {
+	if err := b.engine.Change(t.Context(), setStatus(benefit.Paused)); err != nil {
 		t.Fatalf("Change: %v", err)
 	}
 	if err := <-refreshed; err != nil {
 		t.Fatalf("Refresh: %v", err)
 	}
-	if got := b.issuer.Catalogue(); got.Version != 3 || got.Templates[1].Status != benefit.Paused {
+	if got := b.engine.Catalogue(); got.Version != 3 || got.Templates[1].Status != benefit.Paused {
 		t.Errorf("version %d is in force, template 1 with status %d", got.Version, got.Templates[1].Status)
 	}
 }

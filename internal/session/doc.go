@@ -1,7 +1,7 @@
 // Package session issues sessions and ends them: for operators, and for the OAuth of package oauth. A session lets an
 // app act for a merchant and, for some calls, names the user who receives; calls carry its key.
 //
-//	desk := session.NewService(session.Options{Change: issuer.Change, Box: box, Forget: sessions.Forget, …})
+//	desk := session.NewService(session.Options{Change: engine.Change, Box: box, Forget: sessions.Forget, …})
 //	grant, err := desk.New(ctx, session.Order{App: "shop", Merchant: "acme", Lifetime: 24 * time.Hour})
 //	code, err := desk.Authorize(ctx, session.Consent{App: app.ID, Merchant: "acme", Redirect: uri})
 //	grant, err = desk.Exchange(ctx, app.ID, code, uri)

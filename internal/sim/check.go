@@ -106,7 +106,7 @@ func (s *simulation) explain(c *storetest.Contents, limit int) {
 		if limit--; limit < 0 {
 			return
 		}
-		e, err := s.processes[0].issuer.Explain(s.ctx, r, i)
+		e, err := s.processes[0].engine.Explain(s.ctx, r, i)
 		if err == nil {
 			err = s.oracle.CheckExplanation(i, e)
 		}

@@ -86,7 +86,7 @@ func (o *onDatabase) join(p *process) {
 	p.queue, p.dead = nil, false
 	p.store = &watched{Store: m.store, s: o.simulation, p: p}
 	o.wantLastID(m.store)
-	o.newIssuer(p)
+	o.newEngine(p)
 	o.report.Starts++
 	o.tracef("%sstarted", p.name)
 }

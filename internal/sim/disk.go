@@ -203,7 +203,7 @@ func (o *onDisk) start() {
 	o.report.Starts++
 	o.tracef("started; ids up to %d", o.process().store.LastIDMillis())
 	o.settle(o.process(), "after a start")
-	o.newIssuer(o.process())
+	o.newEngine(o.process())
 }
 
 // end closes the store and compares its view with the journal, as `faquan audit` does.

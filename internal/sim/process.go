@@ -17,7 +17,7 @@ import (
 type process struct {
 	name   string // in the trace; empty when it is the only one
 	store  *watched
-	issuer *engine.Engine
+	engine *engine.Engine
 	queue  []*submission    // what was submitted and is not answered
 	maybe  *benefit.Changes // what a commit of unknown outcome would have written
 	busy   bool             // a batch is under way
@@ -31,15 +31,15 @@ type submission struct {
 	pending *engine.Pending
 }
 
-// newIssuer creates the issuer of a process whose store was just opened.
-func (s *simulation) newIssuer(p *process) {
+// newEngine creates the engine of a process whose store was just opened.
+func (s *simulation) newEngine(p *process) {
 	var err error
-	p.issuer, err = engine.New(s.ctx, engine.Options{
+	p.engine, err = engine.New(s.ctx, engine.Options{
 		Store: p.store, Clock: s.back.now,
 		Rand: rand.New(rand.NewPCG(s.rng.Uint64(), 5)), Batch: s.batch, Rules: storetest.Rules{}, DrawSecret: storetest.DrawSecret,
 	})
 	if err != nil {
-		s.failf("the issuer does not start: %v", err)
+		s.failf("the engine does not start: %v", err)
 	}
 }
 
@@ -55,7 +55,7 @@ func (s *simulation) anyProcess() *process {
 func (s *simulation) ask(p *process, x *wish) {
 	r := s.world.build(x)
 	issue := &benefit.Issue{Request: r}
-	pending, err := p.issuer.Submit(issue)
+	pending, err := p.engine.Submit(issue)
 	s.tracef("%sask %s %q for %s:%s lines=%d: %v", p.name, r.Scope, r.Key, r.Recipient.Type, r.Recipient.Value, len(r.Lines), err)
 	if err == nil {
 		p.queue = append(p.queue, &submission{x, issue, pending})
@@ -65,7 +65,7 @@ func (s *simulation) ask(p *process, x *wish) {
 // change submits a change of the catalogue or of the users.
 func (s *simulation) change(p *process) {
 	what, plan := s.world.change(s.clock)
-	pending, err := p.issuer.SubmitChange(s.ctx, plan)
+	pending, err := p.engine.SubmitChange(s.ctx, plan)
 	s.tracef("%sask to %s: %v", p.name, what, err)
 	if err == nil {
 		p.queue = append(p.queue, &submission{nil, nil, pending})
@@ -80,7 +80,7 @@ func (s *simulation) work(p *process) {
 		s.back.plan(p, batch)
 	}
 	p.busy = true
-	worked, failed := p.issuer.Step()
+	worked, failed := p.engine.Step()
 	p.busy = false
 	if s.found != "" { // the committer takes a panic for a bad request, and goes on without it
 		panic(s.found)

@@ -245,7 +245,7 @@ func (s *simulation) count(o benefit.Outcome, err error) {
 func (s *simulation) setUp() {
 	s.back.heal()
 	p := s.processes[0]
-	pending, err := p.issuer.SubmitChange(s.ctx, s.world.setUp(s.clock))
+	pending, err := p.engine.SubmitChange(s.ctx, s.world.setUp(s.clock))
 	if err != nil {
 		s.failf("the first change: %v", err)
 	}

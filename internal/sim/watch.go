@@ -69,7 +69,7 @@ func (w *watched) beginWith(
 	}
 	t := &watchedTx{Tx: tx, w: w, clock: clock, change: change, state: benefit.NewState(), loaded: benefit.NewState()}
 	t.wantNow()
-	if w.p.issuer != nil && tx.Catalogue() == w.p.issuer.Catalogue().Version { // or it begins again
+	if w.p.engine != nil && tx.Catalogue() == w.p.engine.Catalogue().Version { // or it begins again
 		w.s.back.reach(t, afterBegin)
 	}
 	return t, nil

@@ -102,7 +102,7 @@ func TestPauseUnderLoad(t *testing.T) {
 		for c := range 8 {
 			callers.Go(func() {
 				for k := 0; !stop.Load(); k++ {
-					_, _ = p.issuer.Issue(context.Background(), asks(fmt.Sprint(n, c, k), fmt.Sprint("u", c), 1))
+					_, _ = p.engine.Issue(context.Background(), asks(fmt.Sprint(n, c, k), fmt.Sprint("u", c), 1))
 				}
 			})
 		}

@@ -247,12 +247,12 @@ func wantIssuances(t testing.TB, p *process, want int64) {
 // changeTemplate changes a template by a process, and has all hear of it.
 func changeTemplate(t testing.TB, all []*process, to *benefit.Template) {
 	t.Helper()
-	version := all[0].issuer.Catalogue().Version + 1
+	version := all[0].engine.Catalogue().Version + 1
 	if err := storetest.Write(t.Context(), all[0].st, 0, entities(t, version, to)); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range all {
-		if err := p.issuer.Refresh(t.Context()); err != nil {
+		if err := p.engine.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

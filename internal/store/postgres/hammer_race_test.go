@@ -143,7 +143,7 @@ func write(t testing.TB, st store.Store, c *benefit.Changes) {
 // insist asks until there is an outcome.
 func insist(t testing.TB, p *process, r *benefit.Request, x *told) {
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
-		o, err := p.issuer.Issue(context.Background(), r)
+		o, err := p.engine.Issue(context.Background(), r)
 		switch {
 		case err == nil:
 			x.note(t, r, o)

@@ -19,12 +19,12 @@ import (
 	"faquan/internal/store/storetest"
 )
 
-// process stands for a process on a database: it has a store, an issuer and a catalogue of its own.
+// process stands for a process on a database: it has a store, an engine and a catalogue of its own.
 type process struct {
 	t      testing.TB
 	url    string
 	st     *postgres.Store
-	issuer *engine.Engine
+	engine *engine.Engine
 	seed   uint64
 }
 
@@ -71,7 +71,7 @@ func join(t testing.TB, url string, seed uint64) *process {
 	p := &process{t: t, url: url, st: open(t, postgres.Options{URL: url}), seed: seed}
 	t.Cleanup(func() { p.st.Close() })
 	var err error
-	p.issuer, err = engine.New(t.Context(), engine.Options{
+	p.engine, err = engine.New(t.Context(), engine.Options{
 		Store: p.st, Clock: wrongClock, Rand: rand.New(rand.NewPCG(seed, 99)), Rules: storetest.Rules{},
 	})
 	if err != nil {
@@ -82,12 +82,12 @@ func join(t testing.TB, url string, seed uint64) *process {
 
 func wrongClock() benefit.Instant { return benefit.InstantOf(time.Now().Add(time.Hour)) }
 
-// run drives the process's issuer until the test ends.
+// run drives the process's engine until the test ends.
 func (p *process) run() {
 	done := make(chan error, 1)
-	go func() { done <- p.issuer.Run() }()
+	go func() { done <- p.engine.Run() }()
 	p.t.Cleanup(func() {
-		p.issuer.Stop()
+		p.engine.Stop()
 		if err := <-done; err != nil {
 			p.t.Errorf("Run: %v", err)
 		}
@@ -100,20 +100,20 @@ type answered struct {
 	err error
 }
 
-// ask has the process's issuer take the requests through as one batch, and answers them when it is done.
+// ask has the process's engine take the requests through as one batch, and answers them when it is done.
 func (p *process) ask(requests ...*benefit.Request) <-chan []answered {
 	pending := make([]*engine.Pending, len(requests))
 	issues := make([]*benefit.Issue, len(requests))
 	for k, r := range requests {
 		var err error
 		issues[k] = &benefit.Issue{Request: r}
-		if pending[k], err = p.issuer.Submit(issues[k]); err != nil {
+		if pending[k], err = p.engine.Submit(issues[k]); err != nil {
 			p.t.Fatal(err)
 		}
 	}
 	done := make(chan []answered, 1)
 	go func() {
-		_, err := p.issuer.Step()
+		_, err := p.engine.Step()
 		all := make([]answered, len(pending))
 		for k := range pending {
 			oErr, ok := pending[k].Result()
@@ -154,7 +154,7 @@ func (p *process) beginAll(commands ...benefit.Command) *hand {
 	p.t.Helper()
 	h := &hand{
 		p: p, commands: commands,
-		batch: &benefit.Batch{State: benefit.NewState(), Catalogue: p.issuer.Catalogue(), Env: storetest.Env(p.st, p.seed)},
+		batch: &benefit.Batch{State: benefit.NewState(), Catalogue: p.engine.Catalogue(), Env: storetest.Env(p.st, p.seed)},
 	}
 	var err error
 	if h.tx, err = h.p.st.Begin(h.p.t.Context(), wrongClock()); err != nil {

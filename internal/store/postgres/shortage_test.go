@@ -103,7 +103,7 @@ func TestTooManyConnections(t *testing.T) {
 	p := &process{t: t, url: l.url, st: open(t, postgres.Options{URL: l.url}), seed: 1}
 	t.Cleanup(func() { p.st.Close() })
 	var err error
-	p.issuer, err = engine.New(t.Context(), engine.Options{
+	p.engine, err = engine.New(t.Context(), engine.Options{
 		Store: p.st, Clock: wrongClock, Rand: rand.New(rand.NewPCG(1, 99)), Rules: storetest.Rules{}, Committers: committers,
 	})
 	if err != nil {
@@ -126,7 +126,7 @@ func TestTooManyConnections(t *testing.T) {
 		callers.Go(func() {
 			for k := 0; !stop.Load(); k++ {
 				r := asks(fmt.Sprint(c, "-", k), fmt.Sprint("u", c), 1)
-				if o, err := p.issuer.Issue(t.Context(), r); err == nil {
+				if o, err := p.engine.Issue(t.Context(), r); err == nil {
 					x.note(t, r, o)
 				} else {
 					refused.Add(1)
@@ -151,7 +151,7 @@ func TestTooManyConnections(t *testing.T) {
 	until(t, "issues when there is room again", func() bool { return answers.Load() >= mark+50 })
 	halt()
 	for c := range 16 {
-		if o, err := p.issuer.Issue(t.Context(), asks(fmt.Sprint("last", c), fmt.Sprint("u", c), 1)); err != nil || o.Reason != benefit.NotRefused {
+		if o, err := p.engine.Issue(t.Context(), asks(fmt.Sprint("last", c), fmt.Sprint("u", c), 1)); err != nil || o.Reason != benefit.NotRefused {
 			t.Errorf("in the end, to user %d: %v, %v", c, o.Reason, err)
 		} else {
 			x.note(t, asks(fmt.Sprint("last", c), fmt.Sprint("u", c), 1), o)
@@ -211,7 +211,7 @@ func TestLockTimeoutUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	if _, err := p.issuer.Issue(t.Context(), asks("locked", "u", 1)); !errors.Is(err, engine.ErrUnknown) || !timedOut(err) {
+	if _, err := p.engine.Issue(t.Context(), asks("locked", "u", 1)); !errors.Is(err, engine.ErrUnknown) || !timedOut(err) {
 		t.Errorf("a caller beside them is told %v", err)
 	}
 	if _, err := p.st.BeginChange(t.Context(), 0); !timedOut(err) {

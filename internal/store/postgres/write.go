@@ -57,7 +57,7 @@ func lastMillis(c *benefit.Changes) (last int64) {
 	return last
 }
 
-// readUnread reads what the changes write over and the batch has not read. Batches of the issuer have read it all;
+// readUnread reads what the changes write over and the batch has not read. Batches of the engine have read it all;
 // changes and tests may not have.
 func (t *tx) readUnread(ctx context.Context, c *benefit.Changes) error {
 	keys := &benefit.Keys{}
