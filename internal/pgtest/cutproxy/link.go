@@ -39,8 +39,10 @@ const (
 const maxMessage = 1 << 28
 
 func (l *link) run() {
+	var backend sync.WaitGroup
 	defer l.proxy.remove(l)
-	defer l.reportCut("") // when the server has ended before its answer
+	defer l.reportCut("") // when the server has ended before its answer,
+	defer backend.Wait()  // which backend reports after it has ended the link
 	defer l.end()
 	from := bufio.NewReaderSize(l.client, 1<<16)
 	hello, err := l.hello(from)
@@ -58,7 +60,7 @@ func (l *link) run() {
 		_, _ = io.Copy(io.Discard, server) // the server closes when it has read it
 		return
 	}
-	go l.backend()
+	backend.Go(l.backend)
 	l.frontend(from)
 }
 
@@ -160,7 +162,7 @@ func (l *link) backend() {
 				return
 			}
 			continue
-		case CommitHeld:
+		case CommitHeld, AtOnce: // an answer may be faster than the end
 			continue
 		}
 		if _, err := to.Write(message); err != nil {
