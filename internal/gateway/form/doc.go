@@ -37,7 +37,12 @@ func (p *Problem) Error() string {
 // HasControl finds control characters other than tab, line feed and carriage return, which white space may hold. A
 // database may cut at NUL, a log or a console be fooled by the others.
 func HasControl(s string) bool {
-	return strings.ContainsFunc(s, func(c rune) bool { return c < ' ' && c != '\t' && c != '\n' && c != '\r' })
+	for i := range len(s) { // bytes, which is faster: those of a longer character are never below the space
+		if c := s[i]; c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+			return true
+		}
+	}
+	return false
 }
 
 // WithoutBOM returns the text without the byte order mark that editors on Windows put at the start of a file. Keys, secrets

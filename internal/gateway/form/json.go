@@ -1,11 +1,12 @@
 package form
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -36,20 +37,16 @@ type Member struct {
 // the start is passed over.
 func ParseObject(text string) ([]Member, *Problem) {
 	r := newReader(WithoutBOM(text))
+	defer r.release()
 	if bad := r.begin('{'); bad != nil {
 		return nil, bad
 	}
 	list := make([]Member, 0, 8)
-	seen := map[string]bool{}
 	for r.PeekKind() != '}' {
 		_, name, bad := r.value("格式有误")
-		switch {
-		case bad != nil:
+		if bad != nil {
 			return nil, bad
-		case seen[name]:
-			return nil, &Problem{Name: Cut(name, 64), Text: "重复"}
 		}
-		seen[name] = true
 		kind, text, bad := r.value("不是合法的值")
 		if bad != nil {
 			return nil, bad
@@ -59,12 +56,23 @@ func ParseObject(text string) ([]Member, *Problem) {
 	if bad := r.end(); bad != nil {
 		return nil, bad
 	}
+	names := make([]string, len(list)) // sorted: a map would take longer for the few names of an honest call
+	for i, m := range list {
+		names[i] = m.Name
+	}
+	slices.Sort(names)
+	for i := 1; i < len(names); i++ {
+		if names[i] == names[i-1] {
+			return nil, &Problem{Name: Cut(names[i], 64), Text: "重复"}
+		}
+	}
 	return list, nil
 }
 
 // Elements reads a JSON array and gives each of its values to take, as Member has them, until take returns false.
 func Elements(text string, take func(kind Kind, text string) bool) *Problem {
 	r := newReader(text)
+	defer r.release()
 	if bad := r.begin('['); bad != nil {
 		return bad
 	}
@@ -86,14 +94,29 @@ const maxDepth = 32
 // reader reads the values of one object or array. jsontext holds the text to the grammar; what is returned is cut out of
 // the text, so that nothing is copied and numbers stay as they were written.
 type reader struct {
-	*jsontext.Decoder
-	text string
+	jsontext.Decoder
+	source strings.Reader
+	text   string
 }
+
+// readers keeps decoders with their buffers.
+var readers = sync.Pool{New: func() any { return new(reader) }}
 
 // newReader leaves duplicates to ParseObject, because it names what is twice, and because what is inside a value that
 // nobody asks for does not matter.
 func newReader(text string) *reader {
-	return &reader{jsontext.NewDecoder(bytes.NewBufferString(text), jsontext.AllowDuplicateNames(true)), text}
+	r := readers.Get().(*reader)
+	r.text = text
+	r.source.Reset(text)
+	r.Reset(&r.source, jsontext.AllowDuplicateNames(true))
+	return r
+}
+
+func (r *reader) release() {
+	if len(r.text) <= 64<<10 { // the buffer of one large text must not stay in memory
+		r.text = ""
+		readers.Put(r)
+	}
 }
 
 // begin reads the bracket that opens the object or array.

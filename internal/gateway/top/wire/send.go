@@ -43,11 +43,8 @@ const gzipMin = 1024
 
 func send(w http.ResponseWriter, r *http.Request, f Format, body []byte) error {
 	h := w.Header()
-	h.Set("Content-Type", "text/javascript;charset=UTF-8")
-	if f == XML {
-		h.Set("Content-Type", "text/xml;charset=UTF-8")
-	}
-	h.Set("X-Content-Type-Options", "nosniff")
+	h["Content-Type"] = contentTypes[f]
+	h["X-Content-Type-Options"] = noSniff
 	if len(body) >= gzipMin && acceptsGzip(r.Header) {
 		h.Set("Content-Encoding", "gzip")
 		body = pack(body)
@@ -57,6 +54,14 @@ func send(w http.ResponseWriter, r *http.Request, f Format, body []byte) error {
 	_, err := w.Write(body)
 	return err
 }
+
+// Header values that are the same in every answer; net/http only reads them.
+var (
+	contentTypes = [...][]string{
+		XML: {"text/xml;charset=UTF-8"}, JSON: {"text/javascript;charset=UTF-8"}, SimplifiedJSON: {"text/javascript;charset=UTF-8"},
+	}
+	noSniff = []string{"nosniff"}
+)
 
 // compressors are kept: making one allocates most of a megabyte.
 var compressors = sync.Pool{New: func() any {
