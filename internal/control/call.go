@@ -11,10 +11,9 @@ import (
 	"faquan/internal/engine"
 )
 
-// Call is an operation that commands ask of a Platform. It is defined by newCall beside the method of Service that does it,
-// and needs nothing else.
+// Call is an operation that commands ask of a Platform. It is defined by newCall beside the method of Service that does it.
 type Call[In, Out any] struct {
-	path   string // on the socket
+	path   string // on the socket; never that of another call of an earlier version
 	advice string // for when it is unknown whether a change was made; "" for a call that changes nothing
 	do     func(d *Service, ctx context.Context, in In) (Out, error)
 }
@@ -37,6 +36,8 @@ func (c *Call[In, Out]) On(ctx context.Context, p Platform, in In) (out Out, err
 		out, err = c.do(p, ctx, in)
 	case *Client:
 		err = p.call(ctx, c.path, in, &out)
+	default:
+		err = fmt.Errorf("calls are not possible on a %T", p)
 	}
 	return out, advised(err, c.advice)
 }

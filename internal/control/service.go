@@ -36,7 +36,7 @@ var (
 var (
 	Apply     = newCall("/apply", "Applying the same file again is safe", (*Service).Apply)
 	Diff      = newCall("/diff", "", (*Service).Diff)
-	PublicKey = newCall("/key", "", (*Service).publicKey)
+	PublicKey = newCall("/key/show", "", (*Service).publicKey)
 	RotateKey = newCall("/key/rotate", "Compare `faquan key show` with the key that callers have, or rotate again", (*Service).RotateKey)
 	Settle    = newCall("/settle", "", (*Service).settle)
 )

@@ -224,7 +224,9 @@ func (c *committer) attempt(ctx context.Context, batch []*Pending) error {
 		return c.loadFailed(batch, err)
 	}
 	began = c.observeStep(Load, began)
-	c.afterLoad(tx)
+	if !batch[0].ownBatch() { //guard:TestNothingGathersDuringAChange !batch[0].ownBatch() -> true
+		c.afterLoad(tx)
+	}
 	if err := c.clockCheck.check(tx.Now()); err != nil { //guard:TestClockJumps|TestClockAtStart
 		c.refuse(batch, err)
 		return nil
@@ -361,10 +363,13 @@ func (c *committer) decide(p *Pending) {
 
 // settleAll answers a batch after its commit.
 func (c *committer) settleAll(batch []*Pending, commit error) error {
-	if commit != nil {
+	switch {
+	case batch[0].change != nil && errors.Is(commit, store.ErrTooLarge): //guard:TestChangeTooLarge
+		// The file is too large; nothing is wrong with the store.
+	case commit != nil:
 		c.failures.Failed(slog.LevelError, "a batch could not be committed", commit, "requests", len(batch))
 		c.events.Failed(Commit)
-	} else {
+	default:
 		c.failures.Worked("batches are committed again")
 	}
 	for _, p := range batch {

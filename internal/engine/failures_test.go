@@ -10,6 +10,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
+	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 )
 
@@ -46,5 +47,23 @@ func TestFailuresInTheLog(t *testing.T) {
 				t.Errorf("the log tells neither how many failed nor why:\n%s", text)
 			}
 		})
+	}
+}
+
+// A change that is too large for one commit is its caller's mistake, and no failure of the store.
+func TestChangeTooLarge(t *testing.T) {
+	var log bytes.Buffer
+	b := newBench(t, func(o *engine.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	b.store.commit = failing(store.ErrTooLarge, false)
+	p, err := b.engine.SubmitChange(t.Context(), setStatus(benefit.Paused))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.step()
+	if a := b.result(submitted{Pending: p}); !errors.Is(a.err, store.ErrTooLarge) {
+		t.Errorf("Change: %v", a.err)
+	}
+	if log.Len() > 0 {
+		t.Errorf("the log has:\n%s", &log)
 	}
 }

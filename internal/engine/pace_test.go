@@ -153,6 +153,28 @@ func TestOneBatchAmongOthers(t *testing.T) {
 	b.wantIssued(1 + crowd)
 }
 
+// While a change is made, which keeps batches from beginning, requests stay in the queue, where their callers can still
+// give up.
+func TestNothingGathersDuringAChange(t *testing.T) {
+	b, _ := paced(t)
+	h := newHeld()
+	defer h.release()
+	b.holdCommit(h)
+	change, err := b.engine.SubmitChange(t.Context(), setStatus(benefit.Active))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.run()
+	soon(t, "the commit of the change", func() bool { return h.came.Load() == 1 })
+	answered := b.crowd()
+	b.stays("the crowd waits", func() bool { return b.engine.Waiting() == crowd })
+	h.release()
+	answered()
+	if a := b.result(submitted{Pending: change}); a.err != nil {
+		t.Errorf("Change: %v", a.err)
+	}
+}
+
 // stays checks that something holds, and that it does not end by itself.
 func (b *bench) stays(what string, holds func() bool) {
 	b.t.Helper()

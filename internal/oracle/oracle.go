@@ -127,6 +127,9 @@ func (o *Oracle) Book(i *benefit.Issuance) error {
 		if before.ID != i.ID {
 			return fmt.Errorf("%s %q has a second issuance: %d and %d", i.Scope, i.Key, before.ID, i.ID)
 		}
+		if len(before.Lines) != len(i.Lines) {
+			return fmt.Errorf("%s %q: %d lines became %d", i.Scope, i.Key, len(before.Lines), len(i.Lines))
+		}
 		if err := differ("what was frozen changed afterwards", frozen(before, before), frozen(i, before)); err != nil {
 			return err
 		}

@@ -224,6 +224,19 @@ func (t *trial) choose(c *choice) {
 			o.chosen = true
 		}
 	}
+	room := int64(benefit.MaxRequestVouchers)
+	for _, o := range eligible {
+		if o.chosen {
+			asked := int64(0)
+			for _, l := range o.lines {
+				asked += int64(l.Sends) * int64(l.Quantity)
+			}
+			o.chosen = asked <= room
+			if o.chosen {
+				room -= asked
+			}
+		}
+	}
 }
 
 // drawn returns the option that the key draws: 64 bits of an HMAC, as a fraction of the sum of the weights.

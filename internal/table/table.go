@@ -54,7 +54,7 @@ func New[K comparable, V any](s Spec[K, V]) *Table[K, V] {
 func (t *Table[K, V]) encodeAny(v any, row *Row) error {
 	one, ok := v.(V)
 	if !ok {
-		return fmt.Errorf("table: a %T is no row of %s", v, t.Name)
+		return fmt.Errorf("table: a %T is not a row of %s", v, t.Name)
 	}
 	t.write(&one, row)
 	return nil

@@ -34,7 +34,7 @@ type Member struct {
 
 // ParseObject reads a JSON object strictly (RFC 8259): nothing after it, no name twice, no broken characters, at most
 // 32 levels. What is inside a nested object or array is read by ParseObject or Elements in its turn. A byte order mark at
-// the start is passed over.
+// the start is passed over. A name that comes twice is reported only of an object without other problems.
 func ParseObject(text string) ([]Member, *Problem) {
 	r := newReader(WithoutBOM(text))
 	defer r.release()
@@ -115,6 +115,7 @@ func newReader(text string) *reader {
 func (r *reader) release() {
 	if len(r.text) <= 64<<10 { // the buffer of one large text must not stay in memory
 		r.text = ""
+		r.source.Reset("")
 		readers.Put(r)
 	}
 }
