@@ -161,6 +161,7 @@ func TestDamagedDatabase(t *testing.T) {
 		{"UPDATE participation SET body = '\\xff'" + aJoin, "database: participation: want a row that can be read"},
 
 		{"UPDATE session SET bucket = " + another, "database: session: bucket"},
+		{"UPDATE session SET expires = 1", "database: session: expires: want "},
 		{"UPDATE session SET digest = gen_random_uuid() WHERE digest = (SELECT digest FROM session LIMIT 1)", "database: session: want the key that its body names, got another"},
 
 		{"UPDATE entity SET body = body || ' '::bytea WHERE kind = 3", "database: entity: want what the last version brought, got another"},

@@ -54,8 +54,8 @@ type Kind struct {
 	Number  uint8  // in stored records: never used for another kind, not even after the kind is gone
 	Home    Home
 	Key     []Column // the primary key, in this order
-	Value   []Column // further columns may be appended; in rows from before they are zero
-	Derived bool     // such kinds follow from other rows of the same commit, so journals do not hold them
+	Value   []Column // further columns may be appended, with a new schema of the embedded view; in rows from before they are zero
+	Derived bool     // its rows follow from others of the same commit, so journals do not hold them, and are written once
 
 	// What follows works on rows as a V, the type of the kind's table.
 

@@ -20,6 +20,7 @@ import (
 	"faquan/internal/journal"
 	"faquan/internal/store"
 	"faquan/internal/store/codec"
+	"faquan/internal/table"
 	"faquan/internal/vfs"
 )
 
@@ -84,7 +85,9 @@ func (c *Check) openView() error {
 		return fmt.Errorf("the view has schema %d, and this program uses schema %d; run the audit of the program that wrote it, or start this one first",
 			have, viewVersion)
 	default:
-		c.at, err = readPosition(c.view.conn)
+		if c.at, err = readPosition(c.view.conn); err == nil && c.at.kinds != table.Described() { //guard:TestKindsOfAnOlderProgram
+			return errors.New("the view was written by an older faquan, which knew fewer kinds of rows; run its audit, or start this one first")
+		}
 	}
 	return unusable(err)
 }

@@ -21,7 +21,8 @@ import (
 //go:embed view.sql
 var viewSchema string
 
-// viewVersion numbers the schema, in the file's user_version. A view of an older one is not migrated but made again
+// viewVersion numbers the schema, in the file's user_version. A new kind of rows needs no new number, but a column that is
+// appended to one does: an audit compares the rows of a view, as bytes, with rows that are written today. A view of an older one is not migrated but made again
 // from the journal, so that there is one way only to come to a view.
 const viewVersion = 4
 
@@ -48,6 +49,7 @@ type position struct {
 	now       benefit.Instant
 	idMillis  int64
 	catalogue int64
+	kinds     string // see table.Described
 }
 
 // ErrView is wrapped by errors that mean that the view cannot be used. It can be made again from the journal.
@@ -135,7 +137,8 @@ func readVersion(conn *sqlite.Conn) (int, error) {
 func readPosition(conn *sqlite.Conn) (p position, err error) {
 	found := false
 	err = each(conn, "SELECT seq, hash, now, id_millis, catalogue, kinds FROM position", func(stmt *sqlite.Stmt) error {
-		if err := table.CheckDescribed(stmt.ColumnText(5)); err != nil { //guard:TestNewer
+		p.kinds = stmt.ColumnText(5)
+		if err := table.CheckDescribed(p.kinds); err != nil { //guard:TestNewer
 			return fmt.Errorf("the view: %w", err)
 		}
 		found = stmt.ColumnBytes(1, p.hash[:]) == len(p.hash)

@@ -203,6 +203,37 @@ func TestViewOfAnotherJournal(t *testing.T) {
 	}
 }
 
+// An audit of a view whose program knew fewer kinds of rows says so; a start notes the kinds of this one.
+func TestKindsOfAnOlderProgram(t *testing.T) {
+	p := newMemPlace(t, Options{})
+	s := p.open(t)
+	newClient(s).mustAsk(t, 0, 3)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	conn := openSummed(t, ViewPath(p.dir))
+	if err := sqlitex.ExecuteTransient(conn, "UPDATE position SET kinds = '1/1'", nil); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	check := func() error {
+		c, err := OpenCheck(t.Context(), p.o)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+	if err := check(); err == nil || !strings.Contains(err.Error(), "older faquan") {
+		t.Errorf("before this program has opened it: %v", err)
+	}
+	if err := p.open(t).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
 // What a newer program wrote is refused, and not touched.
 func TestNewer(t *testing.T) {
 	p := newMemPlace(t, Options{})

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,19 @@ func entities(t testing.TB, version int64, all ...any) *benefit.Changes {
 		changed = append(changed, e)
 	}
 	return &benefit.Changes{Catalogue: version, Rows: benefit.RowsOf(benefit.Entities.Rows(changed...))}
+}
+
+// A version of the catalogue is written once: the audit judges old issuances by it.
+func TestVersionWrittenTwice(t *testing.T) {
+	p := processes(t, 1, template(1))[0]
+	before := contents(t, p.st)
+	err := storetest.Write(t.Context(), p.st, 0, entities(t, 1, template(1, pausedTemplate)))
+	if !errors.Is(err, store.ErrConflict) {
+		t.Errorf("written twice: %v", err)
+	}
+	if diff := storetest.Diff(before, contents(t, p.st)); diff != "" {
+		t.Errorf("it changed (-before +after):\n%s", diff)
+	}
 }
 
 func pausedTemplate(t *benefit.Template) { t.Status = benefit.Paused }

@@ -319,6 +319,12 @@ func (c *Check) rows(ctx context.Context) error {
 			//guard:internal/audit.TestDamagedDatabase
 			case !bytes.Equal(kind.AppendKey(nil, again.Key), kind.AppendKey(nil, found.row.Key)):
 				c.fault(kind.Name, name, "the key that its body names", "another")
+			default:
+				for k, column := range kind.Value { // a body may have been written in an older form
+					if column.Type == table.Int {
+						same(c, kind.Name, name+": "+column.Name, again.Value[k].Int, found.row.Value[k].Int) //guard:internal/audit.TestDamagedDatabase
+					}
+				}
 			}
 		}
 	}
