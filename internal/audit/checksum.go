@@ -25,7 +25,7 @@ import (
 // order of commits.
 type Checksum struct {
 	Version int64           `json:"catalogue_version"`
-	Tables  []TableChecksum `json:"tables"` // always the same ones, in the same order
+	Tables  []TableChecksum `json:"tables"` // of every kind that the program knows, in the same order
 }
 
 // TableChecksum is the checksum of one table.
@@ -232,13 +232,10 @@ func (m *Checksum) Table(name string) *TableChecksum {
 // audit could not count its rows.
 func (m *Checksum) Differences(other *Checksum) (all []string) {
 	if other == nil {
-		return []string{"what the other means is not known"}
+		return []string{"the checksum of the other is not known"}
 	}
 	if m.Version != other.Version {
 		all = append(all, fmt.Sprintf("version of the catalogue: %d and %d", m.Version, other.Version))
-	}
-	if len(m.Tables) != len(other.Tables) {
-		all = append(all, fmt.Sprintf("tables: %d and %d", len(m.Tables), len(other.Tables)))
 	}
 	for _, one := range m.Tables {
 		two := other.Table(one.Table)
@@ -249,6 +246,11 @@ func (m *Checksum) Differences(other *Checksum) (all []string) {
 			all = append(all, fmt.Sprintf("%s: %s and %s", one.Table, &one, two))
 		case one != *two:
 			all = append(all, fmt.Sprintf("%s: %s in both, with different content", one.Table, &one))
+		}
+	}
+	for _, two := range other.Tables {
+		if m.Table(two.Table) == nil {
+			all = append(all, two.Table+": in one store only")
 		}
 	}
 	return all

@@ -15,7 +15,7 @@ import (
 // The entities in the form of the file. Export writes it, and a plan compares it, so that differences have the names of
 // the file's fields.
 
-// secret replaces what is not shown.
+// What stands in place of secrets.
 const (
 	secret        = "(secret)"
 	anotherSecret = "(another secret)" // in place of a stored one
@@ -47,7 +47,7 @@ func (m mapping) plain(field, value string) {
 	}
 }
 
-// yes adds true.
+// yes adds the field with the value true, or nothing.
 func (m mapping) yes(field string, value bool) {
 	if value {
 		m.plain(field, "true")

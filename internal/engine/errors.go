@@ -12,7 +12,7 @@ var (
 	ErrStopping      = errors.New("busy, retry: stopping")          // the process takes no more requests
 	ErrGaveUp        = errors.New("the caller gave up before the request was in a batch")
 	ErrNotIssued     = errors.New("busy, retry: the batch was not committed") // try again later
-	ErrInvalid       = errors.New("invalid request")                          // for the core: a defect of the gateway that built it
+	ErrInvalid       = errors.New("invalid request")                          // to the core; the gateway that built it is wrong
 	ErrChangeUnknown = errors.New("it is not known whether the change was made")
 	// ErrUnknown is returned when it is not known whether something was issued. A retry with the same key is safe and
 	// settles it.

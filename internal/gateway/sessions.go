@@ -11,8 +11,8 @@ import (
 
 // Sessions finds sessions by their keys. It is safe for concurrent use.
 //
-// Answers are remembered, also that there is no such session. Keys that are looked up at the same time share a round, and
-// at any moment one of them is read, whatever keys callers make up.
+// Answers are remembered, also that there is no such session. Look-ups that wait at the same time are collected into a
+// round, which is read key by key. So callers that make up keys cause no more than one read at a time.
 //
 // What is remembered is exact as long as Forget is called after each change of sessions: an answer that was read
 // before the call is never given to a request that comes after it. Whether a session has expired or was revoked is

@@ -37,8 +37,8 @@ type Options struct {
 	// goroutine is started and the next segment is made in Prepare, or else in the Append that needs it.
 	Background bool
 
-	// Syncing is called before a record is synced, and what it returns when that is done, by the one that measures it;
-	// nil: it is not measured.
+	// Syncing is called before a record is synced; the function that it returns is called when that is done. Metrics
+	// measure the time between the two. It may be nil.
 	Syncing func() (synced func())
 
 	Logger *slog.Logger // default: discards

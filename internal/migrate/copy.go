@@ -30,7 +30,7 @@ func (m *move) fill(ctx context.Context) error {
 	}
 	m.reportProgress("setting the clock and the latest id")
 	if err := m.to.Bound(ctx, m.now, m.from.LastIDMillis()); err != nil {
-		return fmt.Errorf("reading the progress: %w", err)
+		return fmt.Errorf("setting the clock and the latest id: %w", err)
 	}
 	if m.o.Proof != nil {
 		if err := m.to.Store().CheckKey(ctx, m.o.Proof); err != nil {

@@ -15,7 +15,8 @@
 //  5. The target is audited, and both must hold the same: the same rows, sums and hashes in every table, see
 //     audit.ComputeChecksum. Only then the mark is taken away.
 //
-// The source is not changed. It remains a valid backup until vouchers are issued on it again.
+// The rows of the source are not changed. It remains a valid backup until vouchers are issued on it again; a view that an
+// older faquan made is made again, though.
 package migrate
 
 import (
@@ -55,7 +56,7 @@ type Progress struct {
 
 // Result is the result of a migration.
 type Result struct {
-	Source, Target *audit.Report // with their Meanings; Target is nil when the source was not sound
+	Source, Target *audit.Report // with their checksums; Target is nil when the source was not sound
 	Copied         int64         // rows, by this run
 	Resumed        int64         // rows that earlier runs had copied
 	Differences    []string      // between the two

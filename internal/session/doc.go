@@ -1,12 +1,12 @@
 // Package session issues sessions and ends them: for operators, and for the OAuth of package oauth. A session lets an
 // app act for a merchant and, for some calls, names the user who receives; calls carry its key.
 //
-//	desk := session.NewService(session.Options{Change: engine.Change, Box: box, Forget: sessions.Forget, …})
-//	grant, err := desk.New(ctx, session.Order{App: "shop", Merchant: "acme", Lifetime: 24 * time.Hour})
-//	code, err := desk.Authorize(ctx, session.Consent{App: app.ID, Merchant: "acme", Redirect: uri})
-//	grant, err = desk.Exchange(ctx, app.ID, code, uri)
-//	grant, err = desk.Refresh(ctx, app.ID, grant.Refresh)
-//	ended, err := desk.Revoke(ctx, grant.Access)
+//	service := session.NewService(session.Options{Change: engine.Change, Box: box, Forget: sessions.Forget, …})
+//	grant, err := service.New(ctx, session.Order{App: "shop", Merchant: "acme", Lifetime: 24 * time.Hour})
+//	code, err := service.Authorize(ctx, session.Consent{App: app.ID, Merchant: "acme", Redirect: uri})
+//	grant, err = service.Exchange(ctx, app.ID, code, uri)
+//	grant, err = service.Refresh(ctx, app.ID, grant.Refresh)
+//	ended, err := service.Revoke(ctx, grant.Access)
 //
 // Everything is decided in the committer (engine.Engine.Change), where nothing else changes meanwhile, and is
 // durable when a method returns. So exactly one of two exchanges of one code gets a token, even across a crash.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,13 +66,9 @@ func NewService(o Options) *Service {
 	if o.Forget == nil {
 		o.Forget = func(...benefit.Digest) {}
 	}
-	for value, or := range map[*time.Duration]time.Duration{
-		&o.Code: 10 * time.Minute, &o.Access: 24 * time.Hour, &o.Refresh: 30 * 24 * time.Hour,
-	} {
-		if *value <= 0 {
-			*value = or
-		}
-	}
+	o.Code = cmp.Or(max(o.Code, 0), 10*time.Minute)
+	o.Access = cmp.Or(max(o.Access, 0), 24*time.Hour)
+	o.Refresh = cmp.Or(max(o.Refresh, 0), 30*24*time.Hour)
 	return &Service{o}
 }
 

@@ -96,22 +96,22 @@ type Finder interface {
 // Tx is one batch under way. Nothing of it is visible before Commit returns.
 type Tx interface {
 	// Now returns the instant at which the whole batch is decided. A store that several processes share reads it again
-	// when the batch has its templates and activities for itself: then Load moves it, forward only.
+	// when the batch holds its locks: then Load moves it, forward only.
 	Now() benefit.Instant
 	// Catalogue returns the version of the catalogue in force. It stays in force until the batch ends.
 	Catalogue() int64
 	// Contended reports whether another process made the last commit before this batch was loaded, so that processes
 	// contend for the store.
 	Contended() bool
-	// Load puts the rows of the keys into the state, absent ones as absent. What it names of templates and activities
-	// the batch has for itself from then on, against all other processes, until it ends; they are named together,
-	// and those of a second call may answer ErrConflict.
+	// Load puts the rows of the keys into the state, absent ones as absent. The batch holds the locks among the keys from
+	// then on, against all other processes, until it ends. They are named in one call: those of a second one may answer
+	// ErrConflict.
 	Load(ctx context.Context, keys *benefit.Keys, into *benefit.State) error
 	// Commit writes the changes in one piece and returns when they are durable. On ErrNotCommitted nothing was
 	// written; on any other error the outcome is unknown. It ends the batch.
 	Commit(ctx context.Context, changes *benefit.Changes) error
 	// Confirm ends a batch that writes nothing. It returns when what the batch has read is durable; its error is an
-	// ErrUnconfirmed; or ErrConflict, when another process was first with the issuance under a key that was read.
+	// ErrUnconfirmed; or ErrConflict, when another process was first with something that was read.
 	Confirm(ctx context.Context) error
 	// Rollback ends the batch without writing. After Commit it does nothing.
 	Rollback()

@@ -18,7 +18,7 @@ type Spec[K comparable, V any] struct {
 	GetKey func(*Reader) K
 	Put    func(*Writer, *V)
 	Get    func(*Reader, *V) // into a row that has its key
-	// Sum returns what a row counts, if the rows count something. One that counts nothing means the same as no row.
+	// Sum returns what a row counts, if the rows count something. A row that counts 0 is treated as a missing one.
 	Sum func(*V) (vouchers, fen int64)
 }
 

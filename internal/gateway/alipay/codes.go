@@ -45,10 +45,10 @@ var (
 	errUnknown = wire.ErrUnknown.With("系统繁忙，发券结果未知，请用相同的out_biz_no重试")
 )
 
-// refused returns the error for a reason. For one that the table lacks, too, it is certain that nothing was issued.
+// refused returns the error for a reason; errNotIssued for one that the table lacks, because nothing was issued.
 func refused(reason benefit.Reason) *wire.Error { return cmp.Or(refusals[reason], errNotIssued) }
 
-// undecided returns the answer to a call that the issuer ended with an error.
+// undecided returns the answer to a call that the engine ended with an error.
 func undecided(err error) *wire.Error {
 	if engine.NothingIssued(err) {
 		return errNotIssued

@@ -37,7 +37,7 @@ func (p *Problem) Error() string {
 // HasControl finds control characters other than tab, line feed and carriage return, which white space may hold. A
 // database may cut at NUL, a log or a console be fooled by the others.
 func HasControl(s string) bool {
-	for i := range len(s) { // bytes, which is faster: those of a longer character are never below the space
+	for i := range len(s) { // byte by byte is enough: no byte of a longer character is below the space
 		if c := s[i]; c < ' ' && c != '\t' && c != '\n' && c != '\r' {
 			return true
 		}

@@ -1,7 +1,7 @@
 // Package oauth is how an app gets a session without the operator's hand: the authorization code grant of RFC 6749
 // in the form of the Taobao Open Platform, at /authorize and /token.
 //
-//	h := oauth.New(oauth.Options{Apps: apps, Service: desk, ConsentKey: key, Log: log})
+//	h := oauth.New(oauth.Options{Apps: apps, Service: service, ConsentKey: key, Log: log})
 //	h.Mount(mux)
 //
 // # Authorize

@@ -166,7 +166,7 @@ func (h *Handler) grant(ctx context.Context, app *gateway.App, form map[string]s
 
 func missing(name string) *refusal { return invalid("缺少参数：" + name) }
 
-// grantFrom logs what was given out to the app, or returns the refusal for an error of the desk.
+// grantFrom logs what was given out to the app, or returns the refusal for an error of the service.
 func (h *Handler) grantFrom(app *benefit.App, g *session.Grant, err error) (*session.Grant, *refusal) {
 	if err == nil {
 		h.o.Log.Info("session issued", "app", app.Name, "digest", g.Digest.String()[:8], "merchant", g.Merchant.Name)

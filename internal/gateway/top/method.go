@@ -19,10 +19,10 @@ type method struct {
 	key     string // of a method without an object, the parameter that must exist and decides
 	// run answers a call that passed every check of the gateway: by an answer that c.success began, or a refusal.
 	run func(h *Handler, ctx context.Context, c *call) (*wire.Answer, *wire.Error)
-	// undecided answers a call that has no outcome. Either it is unknown whether something was issued, or this attempt
-	// certainly issued nothing, and the core made no decision either: then it may be sent again, although an earlier
-	// attempt with the same key may have issued all the same. What the SDKs make of each of these answers is in
-	// docs/reference/undecided.md. It is nil for methods that issue nothing.
+	// undecided answers a call that has no outcome; it is nil for methods that issue nothing. Unknown reports whether
+	// this attempt may have issued something. When it is false the attempt issued nothing and may be repeated, although
+	// an earlier attempt with the same key may have issued. What the SDKs make of each of these answers is in
+	// docs/reference/undecided.md.
 	undecided func(c *call, unknown bool) (*wire.Answer, *wire.Error)
 }
 

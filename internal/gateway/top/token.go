@@ -9,7 +9,7 @@ import (
 )
 
 // Tokens creates sessions for authorization codes and refresh tokens; *oauth.Handler implements it. The result is the
-// JSON that /token answers. Refused is the reason in Chinese why there is none; an error is a failure on our side.
+// JSON that /token answers. When there is none, refused is the reason, in Chinese; an error is a failure on our side.
 type Tokens interface {
 	Create(ctx context.Context, app *benefit.App, code string) (result, refused string, err error)
 	Refresh(ctx context.Context, app *benefit.App, token string) (result, refused string, err error)

@@ -39,10 +39,11 @@ const (
 const maxMessage = 1 << 28
 
 func (l *link) run() {
+	// In reverse: end the link, wait for backend, which reports the server's answer, then report that there was none.
 	var backend sync.WaitGroup
 	defer l.proxy.remove(l)
-	defer l.reportCut("") // when the server has ended before its answer,
-	defer backend.Wait()  // which backend reports after it has ended the link
+	defer l.reportCut("")
+	defer backend.Wait()
 	defer l.end()
 	from := bufio.NewReaderSize(l.client, 1<<16)
 	hello, err := l.hello(from)

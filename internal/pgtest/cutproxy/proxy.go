@@ -97,7 +97,7 @@ func (p *Proxy) URL() string {
 	return u.String()
 }
 
-// Arm returns what happens to the next COMMIT, on whatever connection it comes; those after it pass again. When it has
+// Arm sets what happens to the next COMMIT, on whatever connection it comes; those after it pass again. When it has
 // happened the channel gets the server's answer: a command tag such as COMMIT, ROLLBACK when the transaction had
 // failed, or the SQLSTATE of an error; empty where no answer is awaited. An earlier Arm that nothing has met is
 // forgotten.
@@ -108,7 +108,7 @@ func (p *Proxy) Arm(cut Cut) <-chan string {
 	return p.reported
 }
 
-// Disarm forgets the last Arm; it says whether a COMMIT had still to come.
+// Disarm forgets the last Arm. It reports whether no COMMIT had met it.
 func (p *Proxy) Disarm() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -208,7 +208,7 @@ func (p *Proxy) remove(l *link) {
 	delete(p.links, l)
 }
 
-// commit counts a COMMIT and says what is to happen to it.
+// commit counts a COMMIT and returns what is to happen to it.
 func (p *Proxy) commit() (Cut, chan string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -131,6 +131,7 @@ func (c *Check) Close() error {
 	return errors.Join(viewErr, lockErr)
 }
 
+// Commit is what a journal record committed.
 type Commit struct {
 	Seq     uint64
 	Changes *benefit.Changes

@@ -303,7 +303,7 @@ var blockTypes = [...]sqlite.ColumnType{sqlite.TypeInteger, sqlite.TypeInteger, 
 
 // differ reports a row that is not the same in both views; nil: it is not there.
 func (x *comparison) differ(t *viewTable, want, got row) {
-	if t.name == "link" && (got == nil || got[t.column("plain")].n == 0) && want != nil && x.nobodys(want[0].b) { //guard:TestCompareLostIdentifier
+	if t.name == "link" && (got == nil || got[t.column("plain")].n == 0) && want != nil && x.formerIdentifier(want[0].b) { //guard:TestCompareLostIdentifier
 		return
 	}
 	f := Fault{Table: t.name, Want: "no such row", Got: "no such row"}
@@ -318,9 +318,9 @@ func (x *comparison) differ(t *viewTable, want, got row) {
 
 func (t *viewTable) column(name string) int { return slices.Index(t.columns, name) }
 
-// nobodys reports whether an identifier once named a user, and no longer does. There may be a row for it or none, as
+// formerIdentifier reports whether an identifier once named a user, and no longer does. There may be a row for it or none, as
 // long as the row has the user asked.
-func (x *comparison) nobodys(hash []byte) bool {
+func (x *comparison) formerIdentifier(hash []byte) bool {
 	if len(hash) != len(linkKey{}) {
 		return false
 	}
@@ -359,9 +359,6 @@ func (t *viewTable) rowName(r row) string {
 	}
 	return strings.Join(parts, ", ")
 }
-
-// seqOf returns the journal record of a place in the order of commits.
-func seqOf(at int64) uint64 { return uint64(at) >> 12 }
 
 // contents shows what a row has in the columns in which it differs from another, numbers as they are. Texts and bodies
 // may be secret: of these there is a checksum, which is of use within one report only.

@@ -37,7 +37,7 @@ func (f *filter) add(hash uint64) {
 	}
 }
 
-// mayContain is true for no filter.
+// mayContain reports whether the filter may contain the hash; a filter that is nil may contain every one.
 func (f *filter) mayContain(hash uint64) bool {
 	if f == nil {
 		return true

@@ -22,8 +22,8 @@ const finderCache = "-4096"
 // finder looks for rows for a caller. Each question to the view is one read transaction, which must be short, on one of the
 // connections. What the caller asks the memtables it must ask before: a row that moves from a memtable to the view meanwhile
 // is then found in one of them.
-func (s *Store) finder(ctx context.Context, finders chan *sqlite.Conn) *look {
-	return &look{s: s, view: func(question func(conn *sqlite.Conn) error) error {
+func (s *Store) finder(ctx context.Context, finders chan *sqlite.Conn) *lookup {
+	return &lookup{s: s, view: func(question func(conn *sqlite.Conn) error) error {
 		return s.viewError(s.onFinder(ctx, finders, question))
 	}}
 }

@@ -14,9 +14,9 @@ import (
 	"faquan/internal/store/codec"
 )
 
-// look finds rows: in memory, and what is not there in the view. The view is asked after the memtables, so a row that moves
+// lookup finds rows: in memory, and what is not there in the view. The view is asked after the memtables, so a row that moves
 // from one to the other meanwhile is found in one of them.
-type look struct {
+type lookup struct {
 	s    *Store
 	view func(question func(conn *sqlite.Conn) error) error
 	// keeps reports whether what the view has goes into the caches. That is for the committer alone: what another has read
@@ -24,7 +24,7 @@ type look struct {
 	keeps bool
 }
 
-func fromView[T any](l *look, read func(conn *sqlite.Conn) (T, error)) (found T, err error) {
+func fromView[T any](l *lookup, read func(conn *sqlite.Conn) (T, error)) (found T, err error) {
 	err = l.view(func(conn *sqlite.Conn) error {
 		found, err = read(conn)
 		return err
@@ -33,17 +33,17 @@ func fromView[T any](l *look, read func(conn *sqlite.Conn) (T, error)) (found T,
 }
 
 func (t *tx) Load(_ context.Context, keys *benefit.Keys, into *benefit.State) error {
-	return t.s.viewError(t.s.look(func(l *look) error { return l.load(keys, into) }))
+	return t.s.viewError(t.s.committerLookup(func(l *lookup) error { return l.load(keys, into) }))
 }
 
-// look has the committer look for rows. All that it asks the view is in one read transaction: it saves a lock for each.
-func (s *Store) look(rows func(l *look) error) (err error) {
+// committerLookup has the committer look for rows. All that it asks the view is in one read transaction: it saves a lock for each.
+func (s *Store) committerLookup(rows func(l *lookup) error) (err error) {
 	s.loading.Lock()
 	defer s.loading.Unlock()
 	end := func(*error) {}
 	begun := false
 	defer func() { end(&err) }()
-	return rows(&look{s: s, keeps: true, view: func(question func(conn *sqlite.Conn) error) error {
+	return rows(&lookup{s: s, keeps: true, view: func(question func(conn *sqlite.Conn) error) error {
 		if !begun {
 			begun, end = true, sqlitex.Transaction(s.loader)
 		}
@@ -51,7 +51,7 @@ func (s *Store) look(rows func(l *look) error) (err error) {
 	}})
 }
 
-func (l *look) load(keys *benefit.Keys, into *benefit.State) error {
+func (l *lookup) load(keys *benefit.Keys, into *benefit.State) error {
 	for _, k := range keys.Claims {
 		i, err := l.claim(k.ID)
 		if err != nil {
@@ -85,7 +85,7 @@ func (l *look) load(keys *benefit.Keys, into *benefit.State) error {
 	return nil
 }
 
-func (l *look) claim(claim benefit.ClaimID) (*benefit.Issuance, error) {
+func (l *lookup) claim(claim benefit.ClaimID) (*benefit.Issuance, error) {
 	l.s.mu.Lock()
 	body, ok := inMemtables(l.s, func(o *memtable) ([]byte, bool) { return o.claim(claim) })
 	gens := l.s.gensWith(func(g *generation) bool { return !ok && g.claims.mayContain(claimHash(claim)) })
@@ -100,7 +100,7 @@ func (l *look) claim(claim benefit.ClaimID) (*benefit.Issuance, error) {
 }
 
 // holder finds the issuance that holds a voucher. Only the committer may ask, see byID.
-func (l *look) holder(voucher id.ID) (*benefit.Issuance, error) {
+func (l *lookup) holder(voucher id.ID) (*benefit.Issuance, error) {
 	l.s.mu.Lock()
 	found, ok := inMemtables(l.s, func(o *memtable) (*benefit.Issuance, bool) { return o.holder(voucher) })
 	l.s.mu.Unlock()
@@ -111,7 +111,7 @@ func (l *look) holder(voucher id.ID) (*benefit.Issuance, error) {
 }
 
 // recipient finds the user that an identifier names.
-func (l *look) recipient(ident benefit.Identifier) (*benefit.User, error) {
+func (l *lookup) recipient(ident benefit.Identifier) (*benefit.User, error) {
 	if u, ok := ident.Ref(); ok {
 		return l.user(u)
 	}
@@ -136,7 +136,7 @@ func (l *look) recipient(ident benefit.Identifier) (*benefit.User, error) {
 }
 
 // link finds what an identifier names; the zero link when it names nobody.
-func (l *look) link(key linkKey) (link, error) {
+func (l *lookup) link(key linkKey) (link, error) {
 	s := l.s
 	s.mu.Lock()
 	to, ok := s.links.get(key)
@@ -161,7 +161,7 @@ func (l *look) link(key linkKey) (link, error) {
 }
 
 // user finds a user by id; nil when there is none.
-func (l *look) user(user benefit.UserID) (found *benefit.User, err error) {
+func (l *lookup) user(user benefit.UserID) (found *benefit.User, err error) {
 	s := l.s
 	s.mu.Lock()
 	found, ok := s.users.get(user)
@@ -182,7 +182,7 @@ func (l *look) user(user benefit.UserID) (found *benefit.User, err error) {
 
 // members lists the users of a user's person, by id; none when it has no person. What the view has of a user gives way to
 // what the memtables have.
-func (l *look) members(u *benefit.User) (members []benefit.UserID, err error) {
+func (l *lookup) members(u *benefit.User) (members []benefit.UserID, err error) {
 	if u == nil || u.Person == "" {
 		return nil, nil
 	}
@@ -210,7 +210,7 @@ func (s *Store) removedLinks(c *benefit.Changes) (gone []namedLink, err error) {
 	if len(c.Issuances) > 0 {
 		return nil, nil
 	}
-	err = s.look(func(l *look) error {
+	err = s.committerLookup(func(l *lookup) error {
 		for _, u := range c.Users {
 			old, err := l.user(u.ID)
 			if err != nil {

@@ -10,8 +10,8 @@ import (
 	"faquan/internal/table"
 )
 
-// memtable holds what was committed to the journal and is not in the view yet. Its maps hold no pointers, so that the
-// garbage collector need not walk them: what is large stays encoded in the records, and places point there.
+// memtable holds what was committed to the journal and is not in the view yet. Its large maps hold no pointers, so
+// that the garbage collector need not walk them: what is large stays encoded in the records, and places point there.
 type memtable struct {
 	gen         int64
 	floor       int64  // no new id carries an earlier millisecond
@@ -176,13 +176,16 @@ type namedLink struct {
 }
 
 // commitOrder returns a number that grows with every issuance of every commit.
-func commitOrder(seq uint64, k int) int64 { return int64(seq)<<12 | int64(k) }
+func commitOrder(seq uint64, k int) int64 { return int64(seq)*maxIssuances | int64(k) }
 
 // indexIn returns the index of the issuance in its commit, given its place in the order of commits.
 func indexIn(order int64) int { return int(order & (maxIssuances - 1)) }
 
 // commitOf returns the place of the commit in which a place in the order of commits is.
 func commitOf(order int64) int64 { return order &^ (maxIssuances - 1) }
+
+// seqOf returns the journal record of a place in the order of commits.
+func seqOf(order int64) uint64 { return uint64(order) / maxIssuances }
 
 // maxIssuances is how many issuances one record may hold, so that commitOrder stays unique.
 const maxIssuances = 1 << 12
@@ -309,7 +312,7 @@ func (o *memtable) addUser(u *benefit.User) {
 	}
 }
 
-// bodyChunk is how many bytes of users share one allocation, in bytes.
+// bodyChunk is how many bytes of users share one allocation.
 const bodyChunk = 64 << 10
 
 // keepUser encodes a user behind others.

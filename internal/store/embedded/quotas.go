@@ -42,7 +42,7 @@ func quotaKeyOf(key []table.Datum) benefit.QuotaKey {
 
 type quotaKeys = table.KeySet[benefit.QuotaKey, benefit.Quota]
 
-func (l *look) quotas(wanted *quotaKeys) error {
+func (l *lookup) quotas(wanted *quotaKeys) error {
 	for i := range wanted.Len() {
 		k := wanted.TypedKey(i)
 		c, err := l.quota(k)
@@ -59,7 +59,7 @@ func (l *look) quotas(wanted *quotaKeys) error {
 }
 
 // quota is row for a quota.
-func (l *look) quota(k benefit.QuotaKey) (counters, error) {
+func (l *lookup) quota(k benefit.QuotaKey) (counters, error) {
 	s := l.s
 	s.mu.Lock()
 	c, gens, known := s.quotaInMemory(k)

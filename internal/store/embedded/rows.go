@@ -128,7 +128,7 @@ func (s *Store) cacheRow(id rowKey, row storedRow) {
 	s.rows.put(id, row)
 }
 
-func (l *look) rows(wanted table.Keys) (err error) {
+func (l *lookup) rows(wanted table.Keys) (err error) {
 	kind := wanted.Kind()
 	if quotas, ok := wanted.(*quotaKeys); ok && kind == l.s.hot {
 		return l.quotas(quotas)
@@ -157,7 +157,7 @@ func (l *look) rows(wanted table.Keys) (err error) {
 }
 
 // row finds the row of a key.
-func (l *look) row(kind *table.Kind, key []byte) (storedRow, error) {
+func (l *lookup) row(kind *table.Kind, key []byte) (storedRow, error) {
 	s, id := l.s, rowKeyOf(kind, key)
 	s.mu.Lock()
 	row, gens, known := s.rowInMemory(kind, id, key)

@@ -64,11 +64,12 @@ type Options struct {
 	// GenerationSize is about how many issuances share a generation of the view; fewer when they have many codes or
 	// lines. Default 1,000,000.
 	GenerationSize int
-	// CacheEntries bounds the caches of recipients and quotas: each keeps between this many and twice as many
-	// entries of about 50 bytes; and that of other rows, which keeps half as many of about 100 bytes. Default 1,000,000.
+	// CacheEntries bounds the caches. Those of recipients and quotas each keep between this many and twice as many
+	// entries of about 50 bytes; the cache of other rows keeps half as many of about 100 bytes. Default 1,000,000.
 	CacheEntries int
 
-	// Syncing is called before a commit is made durable, and what it returns when that is done; nil: it is not called.
+	// Syncing is called before a commit is made durable; the function that it returns is called when that is done. It may
+	// be nil.
 	Syncing func() (synced func())
 
 	Log *slog.Logger
@@ -128,7 +129,7 @@ type Store struct {
 	// flushMu orders the flushes, and loading keeps a memtable that is in the view by now in memory while a load is
 	// under way: the load may be reading an older snapshot of the view. Both are taken before mu.
 	flushMu, loading sync.Mutex
-	closed           bool // flushing guards it: the connections are gone
+	closed           bool // the connections are gone; flushMu guards it
 
 	mu        sync.Mutex // guards what follows
 	drained   sync.Cond  // signalled when the view has caught up with a flush

@@ -65,10 +65,10 @@ func (sharedReader) Close() error { return nil }
 func (c *Check) Close() error { return c.r.Close() }
 
 // Compare compares every row with its columns, its bucket and the rows that lead to it. It reads each table once, in
-// the order of what leads to what, and asks for single rows only where something is missing. Faults beyond most
+// the order of what leads to what, and asks for single rows only where something is missing. Faults beyond maxFaults
 // are counted.
-func (c *Check) Compare(ctx context.Context, max int) (*CheckReport, error) {
-	c.maxFaults = max
+func (c *Check) Compare(ctx context.Context, maxFaults int) (*CheckReport, error) {
+	c.maxFaults = maxFaults
 	for _, step := range []func(context.Context) error{
 		c.issuances, c.users, c.rows, c.catalogue, c.clock,
 	} {

@@ -59,7 +59,7 @@ func (l *loader) queueLocks(ctx context.Context, b *pgx.Batch) error {
 		return nil
 	}
 	if len(l.t.locks) > 0 {
-		return fmt.Errorf("%w: the batch needs more turns than it has taken", store.ErrConflict)
+		return fmt.Errorf("%w: the batch needs more locks than it has taken", store.ErrConflict)
 	}
 	slices.SortFunc(want, func(a, b benefit.Lock) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID)) })
 	want = slices.Compact(want)

@@ -28,7 +28,7 @@
 //   - Users, sessions and the catalogue change only under the store's lock, which a batch shares and a change has alone.
 //     So a template that was paused, or a user that was frozen, gets nothing from any process once the change returned.
 //
-// Locks are taken in one order by everybody: the store's, turns, claims, links, users, issuances, the described rows by the
+// All batches take locks in one order: the store's, turns, claims, links, users, issuances, the described rows by the
 // number of their kind, clock; and within a table in the order of its key. So no two batches wait for each other.
 //
 // # Time
