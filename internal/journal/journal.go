@@ -113,7 +113,7 @@ func (j *Journal) MaxPayload() int {
 func (j *Journal) Head() Head { return j.head }
 
 // Append writes one record and syncs it. When it returns a sequence and no error the record is durable; the package
-// comment says what errors mean. The payload is not kept. It allocates nothing unless the payload is larger than any
+// comment describes the errors. The payload is not kept. It allocates nothing unless the payload is larger than any
 // before or a new segment begins.
 func (j *Journal) Append(kind byte, payload []byte) (uint64, error) {
 	if err := j.usable(); err != nil {

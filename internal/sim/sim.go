@@ -202,7 +202,7 @@ func (s *simulation) turnClock() {
 	s.tracef("the clock shows %v and %d ms", s.clock, s.clock%1000)
 }
 
-// learn tells the oracle of a committed change.
+// learn reports a committed change to the oracle.
 func (s *simulation) learn(c *benefit.Changes) {
 	if c == nil {
 		return

@@ -251,7 +251,7 @@ func (c *Check) Compare(ctx context.Context, max int) (_ *CheckReport, err error
 	return &x.report, nil
 }
 
-// otherTempDir tells what to do where the rebuilt view has no room.
+// otherTempDir is the advice when there is no room for the rebuilt view.
 const otherTempDir = "it takes about as much space as view.db; set TMPDIR to a directory that has it"
 
 func isFull(err error) bool {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"zombiezen.com/go/sqlite"
+
 	"faquan/internal/benefit"
 	"faquan/internal/journal"
 	"faquan/internal/vfs"
@@ -29,7 +31,7 @@ func Rebuild(o Options, progress func(done, total uint64)) error {
 		return fmt.Errorf("the data directory: %w", err)
 	}
 	defer lock.Close()
-	total, err := journalLength(o)
+	total, err := journalLength(o, knownDurable(o))
 	if err != nil {
 		return err
 	}
@@ -51,9 +53,23 @@ func Rebuild(o Options, progress func(done, total uint64)) error {
 	return os.RemoveAll(dir)
 }
 
+// knownDurable returns the journal record that the view has reached, whatever its schema; 0 when that cannot be read.
+func knownDurable(o Options) uint64 {
+	conn, err := openConn(ViewPath(o.Dir), true)
+	if err != nil {
+		return 0
+	}
+	defer conn.Close()
+	seq, err := one(conn, "SELECT seq FROM position", func(stmt *sqlite.Stmt) (int64, error) { return stmt.ColumnInt64(0), nil })
+	if err != nil {
+		return 0
+	}
+	return uint64(seq)
+}
+
 // journalLength returns how many records the journal has. One that is not there is not made: the directory is the wrong
-// one.
-func journalLength(o Options) (uint64, error) {
+// one. A journal that ends before the record known has lost some: what looks like a torn tail is damage.
+func journalLength(o Options, known uint64) (uint64, error) {
 	names, err := o.JournalFS.List(o.JournalDir)
 	if err == nil && len(names) == 0 {
 		err = fs.ErrNotExist
@@ -61,7 +77,9 @@ func journalLength(o Options) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("the journal in %s: %w", o.JournalDir, err)
 	}
-	j, err := journal.Open(journal.Options{FS: o.JournalFS, Dir: o.JournalDir, SegmentBytes: o.SegmentBytes, Logger: o.Log}, nil)
+	j, err := journal.Open(journal.Options{
+		FS: o.JournalFS, Dir: o.JournalDir, SegmentBytes: o.SegmentBytes, From: known, Logger: o.Log, //guard:TestRebuildWithoutTheTail known -> 0
+	}, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -2,10 +2,14 @@ package embedded
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/journal"
 	"faquan/internal/store/memory"
@@ -109,6 +113,41 @@ func TestRebuildAgain(t *testing.T) {
 	s = p.open(t)
 	defer s.Close()
 	wantSame(t, "after Rebuild", want, contentsOf(t, s))
+}
+
+// A view shows how far the journal was durable: one that lacks the end is damaged, and not a torn tail to be cut off, also
+// when the view is about to be made again. The view stays, for the next start to know it as well.
+func TestRebuildWithoutTheTail(t *testing.T) {
+	p := newMemPlace(t, Options{})
+	s := p.open(t)
+	newClient(s).mustAsk(t, 0, 3)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	shorter := p.disk.Clone(rand.New(rand.NewPCG(1, 1)))
+	s = p.open(t)
+	newClient(s).mustAsk(t, 3, 6)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.o.JournalFS = shorter
+	var damage *journal.DamageError
+	if err := Rebuild(p.o, nil); !errors.As(err, &damage) {
+		t.Errorf("Rebuild: %v", err)
+	}
+	conn := openSummed(t, ViewPath(p.dir))
+	if err := sqlitex.ExecuteTransient(conn, fmt.Sprint("PRAGMA user_version=", viewVersion-1), nil); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	for range 2 {
+		if s, err := Open(p.o); !errors.As(err, &damage) {
+			t.Errorf("a start that has to make the view again: %v", err)
+			if err == nil {
+				s.abandon()
+			}
+		}
+	}
 }
 
 // Where there is nothing to rebuild from, nothing is made, and the old view stays.

@@ -196,6 +196,11 @@ func openLocked(o Options, lock vfs.Lock) (*Store, error) {
 		return s, err
 	}
 	o.Log.Warn("the view cannot be used; rebuilding it from the journal", "err", err)
+	if known := knownDurable(o); known > 0 { //guard:TestRebuildWithoutTheTail
+		if _, err := journalLength(o, known); err != nil { // while there is still a view to know it by
+			return nil, err
+		}
+	}
 	if err := removeView(ViewPath(o.Dir)); err != nil {
 		return nil, err
 	}
