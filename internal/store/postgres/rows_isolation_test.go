@@ -158,23 +158,34 @@ func TestRowsAreUpdatedAsRead(t *testing.T) {
 
 // An issuance that was read by its voucher, and that the batch does not write, is as it was read when the batch ends.
 func TestIssuanceOfAVoucherChanged(t *testing.T) {
-	all := processes(t, 2, template(1), template(2, func(t *benefit.Template) { t.Stock.Count = 0 }))
-	r := storetest.Request("k", "1", storetest.Line(1), storetest.Line(2))
-	r.Continues = true
-	first := all[0].begin(r).rows()
-	first.mustIssue()
-	changeTemplate(t, all, template(2))
-	late := all[1].beginAll(&lookUp{first.outcomes[0].Issuance.ID})
-	all[0].begin(r).rows().mustIssue()
-	wantConflict(t, late.rows().commit())
+	for name, locks := range map[string][]benefit.Lock{"locked": {{Kind: benefit.TemplateLock, ID: 1}}, "without a lock": nil} {
+		t.Run(name, func(t *testing.T) {
+			all := processes(t, 2, template(1), template(2, func(t *benefit.Template) { t.Stock.Count = 0 }))
+			r := storetest.Request("k", "1", storetest.Line(1), storetest.Line(2))
+			r.Continues = true
+			first := all[0].begin(r).rows()
+			first.mustIssue()
+			changeTemplate(t, all, template(2))
+			late := all[1].beginAll(&lookUp{first.outcomes[0].Issuance.ID, locks})
+			all[0].begin(r).rows().mustIssue()
+			wantConflict(t, late.rows().commit())
+		})
+	}
 }
 
 // lookUp is a command that reads the issuance of a voucher and changes nothing.
-type lookUp struct{ voucher id.ID }
+type lookUp struct {
+	voucher id.ID
+	locks   []benefit.Lock
+}
 
-func (c *lookUp) Check() error                          { return nil }
-func (c *lookUp) Size() int                             { return 1 }
-func (c *lookUp) Touches(h *maphash.Hash)               { maphash.WriteComparable(h, c.voucher) }
-func (c *lookUp) Names(b *benefit.Batch)                { b.WantVoucher(c.voucher) }
-func (c *lookUp) Rows(b *benefit.Batch)                 { b.Lock(benefit.Lock{Kind: benefit.TemplateLock, ID: 1}) }
+func (c *lookUp) Check() error            { return nil }
+func (c *lookUp) Size() int               { return 1 }
+func (c *lookUp) Touches(h *maphash.Hash) { maphash.WriteComparable(h, c.voucher) }
+func (c *lookUp) Names(b *benefit.Batch)  { b.WantVoucher(c.voucher) }
+func (c *lookUp) Rows(b *benefit.Batch) {
+	for _, l := range c.locks {
+		b.Lock(l)
+	}
+}
 func (c *lookUp) Apply(*benefit.Batch) benefit.Decision { return benefit.Decision{} }
