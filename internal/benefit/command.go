@@ -13,11 +13,13 @@ type Command interface {
 	// Touches writes what the command changes, such as a recipient: commands that write the same are never in two
 	// concurrent batches of one process.
 	Touches(h *maphash.Hash)
-	// Names asks for what can be named before anything is read: claims, recipients, vouchers, operations. They are read
-	// before the batch has its locks.
+	// Names asks for what can be named before anything is read: claims, recipients, vouchers, operations, and rows whose
+	// keys the command has. They are read before the batch has its locks, and read again at its end: if another process
+	// has changed one by then the batch is decided again.
 	Names(b *Batch)
 	// Rows asks for every row that the command decides on, and for every lock. It may use what Names asked for. It is
-	// called again when the batch's Now has moved; then it asks for what the later instant needs besides.
+	// called again when the batch's Now has moved; then it asks for what the later instant needs besides. Only a batch
+	// with locks has a Now after all that other processes have written.
 	Rows(b *Batch)
 	// Apply decides. The command keeps its result for the caller, who sees it only when it is durable.
 	Apply(b *Batch) Decision

@@ -6,15 +6,15 @@ import (
 	"faquan/internal/id"
 )
 
-// OperationKind describes which command an operation is of. The numbers are stored; 1 is for issues, whose operation is the
-// [Issuance].
+// OperationKind describes which command an operation is of. The numbers are stored, and never used for another command; 1 is
+// for issues, whose operation is the [Issuance].
 type OperationKind uint8
 
 // Operation is a command that was carried out, as it stands under its key for ever.
 type Operation struct {
 	Claim       ClaimID // of scope and key
 	Kind        OperationKind
-	ID          id.ID
+	ID          id.ID // of what the operation is about, such as a voucher; stores do not count it among the ids given out
 	Scope       Scope
 	Key         string
 	Fingerprint Digest // of what a retry must repeat

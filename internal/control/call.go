@@ -50,7 +50,7 @@ func advised(err error, advice string) error {
 	if errors.Is(err, errNoAnswer) {
 		err = fmt.Errorf("%w: %w", engine.ErrChangeUnknown, err)
 	}
-	if errors.Is(err, engine.ErrChangeUnknown) {
+	if errors.Is(err, engine.ErrChangeUnknown) || errors.Is(err, engine.ErrUnknown) { //guard:TestAdviceOnUnknown without errors.Is(err, engine.ErrUnknown)
 		return fmt.Errorf("%w. %s", err, advice)
 	}
 	return err

@@ -60,6 +60,19 @@ func TestServingProcessEnds(t *testing.T) {
 	}
 }
 
+// A command of unknown outcome is answered with the advice of its call, as a change is.
+func TestAdviceOnUnknown(t *testing.T) {
+	for _, unknown := range []error{engine.ErrUnknown, engine.ErrChangeUnknown} {
+		err := advised(fmt.Errorf("a batch: %w", unknown), "Do it again")
+		if !errors.Is(err, unknown) || !strings.Contains(err.Error(), "Do it again") {
+			t.Errorf("%v: %v", unknown, err)
+		}
+	}
+	if err := advised(engine.ErrNotIssued, "Do it again"); strings.Contains(err.Error(), "Do it again") {
+		t.Errorf("nothing was changed: %v", err)
+	}
+}
+
 // A change that could not even be asked for was certainly not made.
 func TestServingProcessIsGone(t *testing.T) {
 	dir := t.TempDir()
