@@ -9,9 +9,57 @@ import (
 	"faquan/internal/id"
 )
 
-// Judge judges the outcome of a request that was decided at now, after the outcomes before it in the batch, and books
+// Issue is a call of the issue.
+type Issue struct{ benefit.Issue }
+
+// NewIssue returns a call that issues what the request asks for.
+func NewIssue(r *benefit.Request) *Issue { return &Issue{benefit.Issue{Request: r}} }
+
+// Command returns the command.
+func (c *Issue) Command() benefit.Command { return &c.Issue }
+
+// Key returns the key of the request.
+func (c *Issue) Key() Key { return KeyOf(c.Request) }
+
+// Again returns a call with the same request.
+func (c *Issue) Again() Call { return NewIssue(c.Request) }
+
+// Judge judges the outcome; see [Oracle.JudgeIssue].
+func (c *Issue) Judge(o *Oracle, now benefit.Instant) error {
+	return o.JudgeIssue(c.Request, c.Outcome, now)
+}
+
+// String returns the key, the recipient and the number of lines.
+func (c *Issue) String() string {
+	r := c.Request
+	return fmt.Sprintf("%s %q for %s:%s lines=%d", r.Scope, r.Key, r.Recipient.Type, r.Recipient.Value, len(r.Lines))
+}
+
+// Result returns the outcome with its lines.
+func (c *Issue) Result() string {
+	o := &c.Outcome
+	text := o.Reason.String()
+	if o.Replayed {
+		text += " replayed"
+	}
+	if o.Issuance != nil {
+		text += fmt.Sprintf(" %d", o.Issuance.ID)
+	}
+	if o.BoxDone {
+		text += " box done"
+	}
+	for _, e := range o.Errors {
+		text += fmt.Sprintf(" (%s %d: %v)", e.ActCode, e.RightID, e.Reason)
+	}
+	for _, l := range o.Lines {
+		text += fmt.Sprintf(" [%d of template %d, %d not: %v]", l.Issued, l.Template, l.Refused, l.Reason)
+	}
+	return text
+}
+
+// JudgeIssue judges the outcome of a request that was decided at now, after the outcomes before it in the batch, and books
 // what was issued.
-func (o *Oracle) Judge(r *benefit.Request, got benefit.Outcome, now benefit.Instant) error {
+func (o *Oracle) JudgeIssue(r *benefit.Request, got benefit.Outcome, now benefit.Instant) error {
 	user, bound := o.recipient(r.Recipient), o.Bound(KeyOf(r), now)
 	if bound != nil {
 		if bound.Fingerprint != r.Fingerprint || bound.Recipient != r.Recipient && (user == nil || user.ID != bound.User) {
@@ -62,9 +110,8 @@ func (o *Oracle) Judge(r *benefit.Request, got benefit.Outcome, now benefit.Inst
 	return o.Book(got.Issuance)
 }
 
-// JudgeReplay judges an outcome that was answered although the commit of its batch failed: it can only be what stood
-// under the key before.
-func (o *Oracle) JudgeReplay(r *benefit.Request, got benefit.Outcome, now benefit.Instant) error {
+// judgeIssueReplay judges an outcome that was answered although the commit of its batch failed.
+func (o *Oracle) judgeIssueReplay(r *benefit.Request, got benefit.Outcome, now benefit.Instant) error {
 	bound := o.Bound(KeyOf(r), now)
 	if bound == nil {
 		return errors.New("an outcome, though its commit failed and nothing had been issued before")

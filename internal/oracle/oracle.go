@@ -1,15 +1,16 @@
 // Package oracle is a second implementation of the rules, in plain code, for tests.
 //
 // An [Oracle] knows the catalogue, the users and everything that was ever issued. It keeps no counters: it counts from
-// the list of what was issued. [Oracle.Judge] works out what the outcome of a request must be and compares the outcome
-// that the core gave with that; where it is right, the oracle takes what was issued into its list. Only what the core
-// draws (ids, random amounts, certificate codes) is taken from the outcome, after checking that it could be drawn.
+// the lists of what was issued and carried out. [Call.Judge] works out what the outcome of a command must be and compares
+// the outcome that the core gave with that; where it is right, the oracle takes what was done into its lists. Only what the
+// core draws (ids, random amounts, certificate codes) is taken from the outcome, after checking that it could be drawn.
 //
 // The oracle shares the vocabulary of package benefit, and nothing that decides. The property tests of the core, the
 // random histories of package storetest and the simulation use it.
 //
-// Each kind of command has a file with a method that judges its outcomes (issue.go); what a command makes known is
-// booked by a method of this file.
+// Each kind of command has a file with its [Call], which judges it (issue.go). That of a command other than the issue has
+// its [Generator] as well, which is listed in [Generators]: then the simulation and the random histories of all tests have
+// the command.
 package oracle
 
 import (
@@ -41,6 +42,8 @@ type Oracle struct {
 	Users     map[benefit.UserID]*benefit.User
 	Issued    map[Key]*benefit.Issuance // the last issuance under each key, also when it binds the key no more
 	Codes     map[string]id.ID          // the issuance that has each certificate code
+
+	Operations []benefit.Operation // of commands other than the issue, in the order in which they were carried out
 
 	issuances map[id.ID]*benefit.Issuance
 	booked    []send          // in the order in which they were issued

@@ -123,7 +123,7 @@ func TestWrongOutcomes(t *testing.T) {
 					t.Fatal(err)
 				}
 				judgeWrong(t, o, r, outcomes[0], now, found)
-				if err := o.Judge(r, outcomes[0], now); err != nil {
+				if err := o.JudgeIssue(r, outcomes[0], now); err != nil {
 					t.Fatalf("seed %d: %v", seed, err)
 				}
 			}
@@ -147,7 +147,7 @@ func judgeWrong(t *testing.T, o *oracle.Oracle, r *benefit.Request, right benefi
 		if found[name] == 100 || !change(&wrong) { // a comparison that finds something takes its time
 			continue
 		}
-		if found[name]++; o.Judge(r, wrong, now) == nil {
+		if found[name]++; o.JudgeIssue(r, wrong, now) == nil {
 			t.Fatalf("%s was changed, and the oracle finds nothing wrong: %+v, and not %+v", name, wrong, right)
 		}
 	}
@@ -163,7 +163,7 @@ func judgeWrong(t *testing.T, o *oracle.Oracle, r *benefit.Request, right benefi
 		}
 		return e
 	}
-	if found["an explanation"] < 100 && r.Params.SceneCode != "" && o.Bound(oracle.KeyOf(r), now) == nil && o.Judge(r, right, now) == nil {
+	if found["an explanation"] < 100 && r.Params.SceneCode != "" && o.Bound(oracle.KeyOf(r), now) == nil && o.JudgeIssue(r, right, now) == nil {
 		t.Fatal("the explanation was changed, and the oracle finds nothing wrong")
 	}
 	o.Explain = explain

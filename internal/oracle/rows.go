@@ -7,7 +7,8 @@ import (
 	"faquan/internal/id"
 )
 
-// CheckRows compares all issuances and the counters of a store with what was issued. rows are those of each kind, by its name.
+// CheckRows compares all issuances, operations and counters of a store with what was issued and carried out. rows are those
+// of each kind, by its name.
 func (o *Oracle) CheckRows(issuances []*benefit.Issuance, rows map[string][]any) error {
 	counts, days := map[benefit.TemplateID]benefit.TemplateCount{}, map[benefit.TemplateDayKey]benefit.TemplateDay{}
 	quotas, participations := map[benefit.QuotaKey]benefit.Quota{}, map[benefit.ParticipationKey]benefit.Participation{}
@@ -36,7 +37,11 @@ func (o *Oracle) CheckRows(issuances []*benefit.Issuance, rows map[string][]any)
 	for _, i := range issuances {
 		stored[i.ID] = i
 	}
-	return cmp.Or(
+	operations := map[benefit.ClaimID]benefit.Operation{}
+	for _, op := range o.Operations {
+		operations[op.Claim] = op
+	}
+	err := cmp.Or(
 		differ("the issuances", o.issuances, stored),
 		differRows("the counts of templates", counts, rows[benefit.TemplateCounts.Name], func(x benefit.TemplateCount) benefit.TemplateID { return x.Template }),
 		differRows("the counts of days", days, rows[benefit.TemplateDays.Name], func(x benefit.TemplateDay) benefit.TemplateDayKey {
@@ -46,7 +51,14 @@ func (o *Oracle) CheckRows(issuances []*benefit.Issuance, rows map[string][]any)
 		differRows("the participations", participations, rows[benefit.Participations.Name], func(x benefit.Participation) benefit.ParticipationKey {
 			return x.ParticipationKey
 		}),
+		differRows("the operations", operations, rows[benefit.Operations.Name], func(x benefit.Operation) benefit.ClaimID { return x.Claim }),
 	)
+	for _, g := range Generators {
+		if err == nil && g.CheckRows != nil {
+			err = g.CheckRows(o, rows)
+		}
+	}
+	return err
 }
 
 // differRows compares the rows of a kind with what they must be, by their keys.

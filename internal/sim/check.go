@@ -66,6 +66,11 @@ func (s *simulation) write(c *benefit.Changes) {
 			s.failf("a commit of unknown outcome: %v", err)
 		}
 	}
+	for _, op := range benefit.Operations.Of(c.Rows) {
+		if err := s.oracle.BookOperation(op); err != nil {
+			s.failf("a commit of unknown outcome: %v", err)
+		}
+	}
 }
 
 // check compares all that the store holds with what it should, row by row and by counting.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"testing"
 
 	"faquan/internal/pgtest"
@@ -69,7 +70,7 @@ func TestDatabase(t *testing.T) {
 func TestDatabaseRepeats(t *testing.T) {
 	const seed = 1<<40 + 1
 	srv := pgtest.Start(t, pgtest.NoSync())
-	if first, second := runDatabase(t, srv, seed, nil), runDatabase(t, srv, seed, nil); first != second {
+	if first, second := runDatabase(t, srv, seed, nil), runDatabase(t, srv, seed, nil); !reflect.DeepEqual(first, second) {
 		t.Errorf("seed %d came to\n%+v, and then to\n%+v", uint64(seed), first, second)
 	}
 }
@@ -105,4 +106,5 @@ func (r *Report) add(more *Report) {
 	for k, n := range more.databaseCounts() {
 		*r.databaseCounts()[k] += *n
 	}
+	r.addResults(more)
 }

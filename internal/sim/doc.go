@@ -22,6 +22,8 @@
 //     went with the commit.
 //   - In the end every question that was left open is asked again, and gets an answer that fits.
 //
+// The seeds from [FirstWithCommands] on ask for the commands of [oracle.Generators], too, in the same batches.
+//
 // To repeat a failing seed with its trace: make sim SEED=17.
 //
 // # On a database

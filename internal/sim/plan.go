@@ -47,10 +47,10 @@ func (o *onDatabase) plan(p *process, batch []*submission) {
 		m.plan = plan{what: between, at: some(o, afterBegin, afterKeys, afterKeys)}
 	}
 	// A commit is met where it is; and so is a change, whose plan reads and draws.
-	if m.plan.what == commitLost || m.plan.what == answerLost || batch[0].issue == nil {
+	if m.plan.what == commitLost || m.plan.what == answerLost || batch[0].call == nil {
 		m.plan.at = beforeWrite
 	}
-	if m.plan.what == between && (batch[0].issue == nil || len(o.processes) == 1) {
+	if m.plan.what == between && (batch[0].call == nil || len(o.processes) == 1) {
 		m.plan = plan{}
 	}
 }
@@ -103,7 +103,7 @@ func (o *onDatabase) reach(t *watchedTx, at point) {
 // nothing. Some of the callers may be the very same, who did not wait.
 func (o *onDatabase) comeBetween(batch []*submission) {
 	q := o.anyProcess()
-	if q.busy || len(q.queue) > 0 && q.queue[0].issue == nil { // a change would wait for the batch
+	if q.busy || len(q.queue) > 0 && q.queue[0].call == nil { // a change would wait for the batch
 		return
 	}
 	o.tracef("%scomes between", q.name)
@@ -187,5 +187,5 @@ func (o *onDatabase) broken(p *process, done plan) {
 
 // unchanged reports whether changes only wrote what stood there before.
 func (o *onDatabase) unchanged(c *benefit.Changes) bool {
-	return len(c.Issuances) == 0 && c.Catalogue == 0
+	return len(c.Issuances) == 0 && len(c.Rows) == 0 && c.Catalogue == 0
 }

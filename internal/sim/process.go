@@ -24,10 +24,10 @@ type process struct {
 	dead   bool             // it has ended in its batch, and no answer comes
 }
 
-// submission is a submitted request or change.
+// submission is a submitted call or change.
 type submission struct {
 	wish    *wish
-	issue   *benefit.Issue // nil: a change
+	call    oracle.Call // nil: a change
 	pending *engine.Pending
 }
 
@@ -51,14 +51,13 @@ func (s *simulation) anyProcess() *process {
 	return some(s, s.processes...)
 }
 
-// ask submits a request.
+// ask submits a call.
 func (s *simulation) ask(p *process, x *wish) {
-	r := s.world.build(x)
-	issue := &benefit.Issue{Request: r}
-	pending, err := p.engine.Submit(issue)
-	s.tracef("%sask %s %q for %s:%s lines=%d: %v", p.name, r.Scope, r.Key, r.Recipient.Type, r.Recipient.Value, len(r.Lines), err)
+	call := s.world.call(x)
+	pending, err := p.engine.Submit(call.Command())
+	s.tracef("%sask %v: %v", p.name, call, err)
 	if err == nil {
-		p.queue = append(p.queue, &submission{x, issue, pending})
+		p.queue = append(p.queue, &submission{x, call, pending})
 	}
 }
 
@@ -68,7 +67,7 @@ func (s *simulation) change(p *process) {
 	pending, err := p.engine.SubmitChange(s.ctx, plan)
 	s.tracef("%sask to %s: %v", p.name, what, err)
 	if err == nil {
-		p.queue = append(p.queue, &submission{nil, nil, pending})
+		p.queue = append(p.queue, &submission{pending: pending})
 	}
 }
 
@@ -109,7 +108,7 @@ func (s *simulation) workAll() {
 // nextBatch takes from the queue what the committer will take.
 func (p *process) nextBatch(limit int) []*submission {
 	n := 0
-	for n < len(p.queue) && n < limit && (n == 0 || p.queue[n].issue != nil && p.queue[0].issue != nil) {
+	for n < len(p.queue) && n < limit && (n == 0 || p.queue[n].call != nil && p.queue[0].call != nil) {
 		n++
 	}
 	batch := p.queue[:n]
@@ -126,47 +125,53 @@ func (s *simulation) answers(p *process, batch []*submission) {
 		if !ok {
 			s.failf("a request of the batch was not answered")
 		}
-		if a.issue == nil {
+		if a.call == nil {
 			s.changed(p, err)
 			continue
 		}
-		r, o := a.issue.Request, benefit.Outcome{}
-		if err == nil {
-			o = a.issue.Outcome
-		}
-		s.tracef("  %s %q: %s", r.Scope, r.Key, resultOf(o, err))
-		s.count(o, err)
+		k := a.call.Key()
+		s.tracef("  %s %q: %s", k.Scope, k.Key, resultOf(a.call, err))
+		s.count(a.call, err)
 		if errors.Is(err, engine.ErrUnknown) {
-			unknown[oracle.KeyOf(r)] = true
+			unknown[k] = true
 		}
-		a.wish.answered(o, err == nil && s.pick(5) > 0)
-		s.judge(p, r, o, err)
+		a.wish.answered(a.call, err == nil && s.pick(5) > 0)
+		s.judge(p, a.call, err)
 	}
 	s.wantUnknown(p, unknown)
 }
 
+// resultOf returns an answer as text for the trace.
+func resultOf(c oracle.Call, err error) string {
+	if err != nil {
+		return class(err)
+	}
+	return c.Result()
+}
+
 // judge has the oracle judge one answer.
-func (s *simulation) judge(p *process, r *benefit.Request, o benefit.Outcome, err error) {
+func (s *simulation) judge(p *process, c oracle.Call, err error) {
 	var wrong error
 	switch {
 	case p.store.commitErr != nil && err == nil && errors.Is(p.store.commitErr, store.ErrUnconfirmed):
 		wrong = errors.New("an outcome, though nothing that the batch has read was confirmed")
 	case p.store.commitErr != nil && err == nil:
-		wrong = s.oracle.JudgeReplay(r, o, p.store.now)
+		wrong = s.oracle.JudgeReplay(c, p.store.now)
 	case p.store.commitErr != nil:
 	case err != nil:
 		wrong = fmt.Errorf("no outcome, though nothing failed: %w", err)
 	default:
-		k := oracle.KeyOf(r)
-		last, bound := s.oracle.Issued[k], s.oracle.Bound(k, p.store.now)
-		wrong = s.oracle.Judge(r, o, p.store.now)
-		s.report.Coverage.attempt(r, o, bound)
-		if now := s.oracle.Issued[k]; now != last {
-			s.report.Coverage.booked(now, last, bound, o)
+		last, bound := s.oracle.Issued[c.Key()], s.oracle.Bound(c.Key(), p.store.now)
+		wrong = c.Judge(s.oracle, p.store.now)
+		if i, ok := c.(*oracle.Issue); ok {
+			s.report.Coverage.attempt(i.Request, i.Outcome, bound)
+			if now := s.oracle.Issued[c.Key()]; now != last {
+				s.report.Coverage.booked(now, last, bound, i.Outcome)
+			}
 		}
 	}
 	if wrong != nil {
-		s.failf("%s%s %q was told: %s: %v", p.name, r.Scope, r.Key, resultOf(o, err), wrong)
+		s.failf("%s%v was told: %s: %v", p.name, c, resultOf(c, err), wrong)
 	}
 }
 
@@ -177,6 +182,9 @@ func (s *simulation) wantUnknown(p *process, heard map[oracle.Key]bool) {
 	if p.maybe != nil {
 		for _, i := range p.maybe.Issuances {
 			written[oracle.Key{Scope: i.Scope, Key: i.Key}] = true
+		}
+		for _, op := range benefit.Operations.Of(p.maybe.Rows) {
+			written[oracle.Key{Scope: op.Scope, Key: op.Key}] = true
 		}
 	}
 	if p.store.unread || errors.Is(p.store.commitErr, store.ErrUnconfirmed) {

@@ -8,32 +8,44 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/money"
+	"faquan/internal/oracle"
 	"faquan/internal/store/storetest"
 )
 
-// wish is a request as its caller sends it, as often as needed: a request, but for what the gateway takes from the
-// catalogue of the moment.
+// wish is what a caller asks for, as often as needed: a request, but for what the gateway takes from the catalogue of the
+// moment, or another command.
 type wish struct {
 	benefit.Request
 	relation benefit.ActivityID // the activity whose item is sent; 0: the request says it all
 	detail   int64              // the item
 	sends    int
-	open     bool // the caller does not know yet how it went
+	other    oracle.Call // instead of all that: a command other than the issue
+	open     bool        // the caller does not know yet how it went
 	// short are the templates of the lines that a retry may get, when others were issued.
 	short []benefit.TemplateID
 }
 
 // answered notes what the caller saw of the answer, if anything.
-func (x *wish) answered(o benefit.Outcome, seen bool) {
-	if x.open = !seen; !seen {
+func (x *wish) answered(c oracle.Call, seen bool) {
+	x.open = !seen
+	i, issue := c.(*oracle.Issue)
+	if !seen || !issue {
 		return
 	}
 	x.short = nil
-	for _, l := range o.Lines {
-		if x.Continues && o.Issuance != nil && !l.Final() {
+	for _, l := range i.Outcome.Lines {
+		if x.Continues && i.Outcome.Issuance != nil && !l.Final() {
 			x.short = append(x.short, l.Template)
 		}
 	}
+}
+
+// call makes a new call of a wish.
+func (w *world) call(x *wish) oracle.Call {
+	if x.other != nil {
+		return x.other.Again()
+	}
+	return oracle.NewIssue(w.build(x))
 }
 
 // build makes a new request of a wish, as every call does.
@@ -55,7 +67,19 @@ func (w *world) build(x *wish) *benefit.Request {
 }
 
 // requests draws what callers ask next: a few things, or several for one user and activity at once.
-func (w *world) requests() (all []*wish) {
+func (w *world) requests() []*wish {
+	all := w.issues()
+	for _, source := range w.sources {
+		for _, c := range source.Next(w.oracle) {
+			x := &wish{other: c, open: true}
+			w.others = append(w.others, x)
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+func (w *world) issues() (all []*wish) {
 	if w.pick(6) == 0 {
 		first := w.activitySend()
 		for range 2 + w.pick(3) {
@@ -123,7 +147,10 @@ func (w *world) filter(wanted func(*wish) bool) []*wish {
 }
 
 // open returns the wishes whose callers do not know how they went.
-func (w *world) open() []*wish { return w.filter(func(x *wish) bool { return x.open }) }
+func (w *world) open() []*wish {
+	all := append(slices.Clone(w.submitted), w.others...)
+	return slices.DeleteFunc(all, func(x *wish) bool { return !x.open })
+}
 
 // key is one that was not asked before.
 func (w *world) key() string { return fmt.Sprint("k", len(w.submitted)) }

@@ -18,6 +18,11 @@ import (
 	"faquan/internal/vfs/faultfs"
 )
 
+// FirstWithCommands is the first seed whose history has commands other than the issue, those of [oracle.Generators]. The
+// seeds before it are the histories by which guard marks and tests notice what they are for; they stay as they are when a
+// command is added.
+const FirstWithCommands = 1000
+
 // Config of one run.
 type Config struct {
 	Seed     uint64
@@ -37,6 +42,7 @@ type Report struct {
 	Starts, FailedStarts                 int
 	Changes                              int // of the catalogue and the users
 	Coverage                             Coverage
+	Results                              map[string]int // answers to commands other than the issue; see [oracle.Generator]
 	Broken                               Broken
 }
 
@@ -127,7 +133,7 @@ func newSimulation(c Config) *simulation {
 	rng := rand.New(rand.NewPCG(c.Seed, 1))
 	s := &simulation{
 		ctx: context.Background(), rng: rng, hash: sha256.New(), out: c.Trace, clock: storetest.Start + 10*hour,
-		model: memory.New(), oracle: storetest.NewOracle(2), // a batch may draw all codes of two digits
+		report: Report{Results: map[string]int{}}, model: memory.New(), oracle: storetest.NewOracle(2), // a batch may draw all codes of two digits
 	}
 	if c.Database != nil {
 		s.back, s.cleanUp = newOnDatabase(s, c)
@@ -136,6 +142,9 @@ func newSimulation(c Config) *simulation {
 	}
 	s.batch, s.calm = some(s, 1, 3, 1024), some(s, 1, 1, 2, 8)
 	s.world = newWorld(s.pick, s.oracle)
+	if c.Seed >= FirstWithCommands {
+		s.world.sources = oracle.Sources(c.Seed)
+	}
 	return s
 }
 
@@ -222,19 +231,23 @@ func (s *simulation) modelCatalogue() *benefit.Catalogue {
 	return cat
 }
 
-func (s *simulation) count(o benefit.Outcome, err error) {
+// count counts what a caller was told.
+func (s *simulation) count(c oracle.Call, err error) {
+	i, issue := c.(*oracle.Issue)
 	switch {
 	case errors.Is(err, engine.ErrUnknown):
 		s.report.Unknown++
 	case err != nil:
 		s.report.NotIssued++
-	case o.Reason == benefit.KeyConflict:
+	case !issue:
+		s.report.Results[c.Result()]++
+	case i.Outcome.Reason == benefit.KeyConflict:
 		s.report.Conflicts++
-	case o.Empty():
+	case i.Outcome.Empty():
 		s.report.Coverage.Nothing++
-	case o.Replayed:
+	case i.Outcome.Replayed:
 		s.report.Replayed++
-	case o.Issuance == nil:
+	case i.Outcome.Issuance == nil:
 		s.report.Refused++
 	default:
 		s.report.Issued++
@@ -249,7 +262,7 @@ func (s *simulation) setUp() {
 	if err != nil {
 		s.failf("the first change: %v", err)
 	}
-	p.queue = append(p.queue, &submission{nil, nil, pending})
+	p.queue = append(p.queue, &submission{pending: pending})
 	s.work(p)
 }
 
@@ -268,30 +281,6 @@ func (s *simulation) finish() {
 	s.back.stop()
 	s.check("after the last start")
 	s.back.end()
-}
-
-// resultOf returns an answer as text for the trace.
-func resultOf(o benefit.Outcome, err error) string {
-	if err != nil {
-		return class(err)
-	}
-	text := o.Reason.String()
-	if o.Replayed {
-		text += " replayed"
-	}
-	if o.Issuance != nil {
-		text += fmt.Sprintf(" %d", o.Issuance.ID)
-	}
-	if o.BoxDone {
-		text += " box done"
-	}
-	for _, e := range o.Errors {
-		text += fmt.Sprintf(" (%s %d: %v)", e.ActCode, e.RightID, e.Reason)
-	}
-	for _, l := range o.Lines {
-		text += fmt.Sprintf(" [%d of template %d, %d not: %v]", l.Issued, l.Template, l.Refused, l.Reason)
-	}
-	return text
 }
 
 // class returns an error in the trace, without what differs between two runs: paths, for example.

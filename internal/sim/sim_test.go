@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"testing"
+
+	"faquan/internal/oracle"
 )
 
 var (
@@ -61,7 +64,7 @@ func TestSim(t *testing.T) {
 // One seed is one history: without that a failing seed could not be repeated.
 func TestSimRepeats(t *testing.T) {
 	for _, seed := range []uint64{3, 27, 41, 1<<40 + 1} {
-		if first, second := run(t, seed, nil), run(t, seed, nil); first != second {
+		if first, second := run(t, seed, nil), run(t, seed, nil); !reflect.DeepEqual(first, second) {
 			t.Errorf("seed %d came to\n%+v, and then to\n%+v", seed, first, second)
 		}
 	}
@@ -75,13 +78,37 @@ func TestSimMeetsEverything(t *testing.T) {
 		for k, n := range (&r).counts() {
 			*all.counts()[k] += *n
 		}
+		all.addResults(&r)
 	}
+	all.wantResults(t)
 	for k, n := range all.counts() {
 		if *n == 0 {
 			t.Errorf("count %d of the report is 0 over 15 seeds: %+v", k, all)
 		}
 	}
 	t.Logf("%+v", all)
+}
+
+// addResults counts the results of commands together with others.
+func (r *Report) addResults(more *Report) {
+	if r.Results == nil {
+		r.Results = map[string]int{}
+	}
+	for result, n := range more.Results {
+		r.Results[result] += n
+	}
+}
+
+// wantResults fails unless each command had all of its results.
+func (r *Report) wantResults(t *testing.T) {
+	t.Helper()
+	for _, g := range oracle.Generators {
+		for _, result := range g.Results {
+			if r.Results[result] == 0 {
+				t.Errorf("no call of %q came to %q", g.Name, result)
+			}
+		}
+	}
 }
 
 func (r *Report) counts() []*int {

@@ -21,7 +21,9 @@ type world struct {
 	oracle    *oracle.Oracle // what stands in the catalogue, and who the users are
 	templates int
 	campaigns int
-	submitted []*wish // one for each key
+	submitted []*wish // one for each key of an issue
+	sources   []*oracle.Source
+	others    []*wish // of commands other than the issue
 }
 
 func newWorld(pick func(n int) int, o *oracle.Oracle) *world {

@@ -148,7 +148,7 @@ func (c *Committer) IssueJudged(ctx context.Context, o *oracle.Oracle, clock ben
 		return nil, err
 	}
 	for k, r := range requests {
-		if err := o.Judge(r, outcomes[k], c.state.Now); err != nil {
+		if err := o.JudgeIssue(r, outcomes[k], c.state.Now); err != nil {
 			return nil, fmt.Errorf("request %d at %s: %w\nrequest %+v\noutcome %+v", k, c.state.Now, err, *r, outcomes[k])
 		}
 	}
