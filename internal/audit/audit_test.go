@@ -28,17 +28,15 @@ func live(t testing.TB, st store.Store, seed uint64, steps int) *History {
 		if n > 0 {
 			s = w.Next()
 		}
+		if err := w.Do(t.Context(), s, c); err != nil {
+			t.Fatal(err)
+		}
 		if s.Changes == nil {
-			if _, err := c.Issue(t.Context(), s.Clock, s.Requests...); err != nil {
-				t.Fatalf("issuing: %v", err)
-			}
 			continue
 		}
-		write(t, st, s.Clock, s.Changes)
 		if err := history.Add(s.Changes.Catalogue, benefit.Entities.Of(s.Changes.Rows)); err != nil {
 			t.Fatalf("Add: %v", err)
 		}
-		c.Catalogue = w.Catalogue()
 	}
 	return history
 }

@@ -61,16 +61,15 @@ func TestHealthyDirectory(t *testing.T) {
 			st := d.open(t)
 			defer func() { st.Close() }()
 			c := storetest.NewCommitter(st, w.Catalogue(), seed)
-			write(t, st, w.Clock, w.Setup().Changes)
 			chance := storetest.Seeded(^seed)
-			for range 100 {
-				s := w.Next()
-				if s.Changes != nil {
-					write(t, st, s.Clock, s.Changes)
-				} else if _, err := c.Issue(t.Context(), s.Clock, s.Requests...); err != nil {
-					t.Fatalf("issuing: %v", err)
+			for n := range 101 {
+				s := w.Setup()
+				if n > 0 {
+					s = w.Next()
 				}
-				c.Catalogue = w.Catalogue()
+				if err := w.Do(t.Context(), s, c); err != nil {
+					t.Fatal(err)
+				}
 				switch chance(20) {
 				case 0:
 					closeStore(t, st)

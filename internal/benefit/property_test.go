@@ -65,7 +65,6 @@ type history struct {
 	world     *storetest.World
 	store     *memory.Store
 	committer *storetest.Committer
-	oracle    *oracle.Oracle
 	tally     map[Reason]int
 
 	catalogues map[int64]*Catalogue // by version
@@ -82,8 +81,7 @@ func newHistory(rt failer, w *storetest.World) *history {
 	st := memory.New()
 	return &history{
 		rt: rt, world: w, store: st, committer: storetest.NewCommitter(st, w.Catalogue(), 1), tally: map[Reason]int{},
-		// A batch of five requests may draw all ten codes of one digit, but never the hundred of two.
-		oracle: storetest.NewOracle(1), catalogues: map[int64]*Catalogue{},
+		catalogues: map[int64]*Catalogue{},
 	}
 }
 
@@ -99,7 +97,7 @@ func (h *history) run(steps int) {
 // explain explains everything that was issued, once more: the same as it was, whatever has changed since.
 func (h *history) explain() {
 	for _, i := range h.contents().Issuances {
-		if err := h.oracle.CheckExplanation(i, Explain(h.catalogues[i.Catalogue], i, storetest.Rules{})); err != nil {
+		if err := h.world.Oracle.CheckExplanation(i, Explain(h.catalogues[i.Catalogue], i, storetest.Rules{})); err != nil {
 			h.rt.Fatalf("explaining %d in the end: %v", i.ID, err)
 		}
 	}
@@ -108,20 +106,19 @@ func (h *history) explain() {
 // step does what comes next, and judges it.
 func (h *history) step(s storetest.Step) {
 	cat := h.world.Catalogue()
-	h.committer.Catalogue, h.catalogues[cat.Version] = cat, cat
-	h.oracle.SetCatalogue(cat)
-	if s.Changes != nil {
-		if err := storetest.Write(h.rt.Context(), h.store, s.Clock, s.Changes); err != nil {
-			h.rt.Fatal(err)
-		}
-		h.oracle.SetUsers(s.Changes.Users...)
-		return
-	}
-	outcomes, err := h.committer.IssueJudged(h.rt.Context(), h.oracle, s.Clock, s.Requests...)
-	if err != nil {
+	h.catalogues[cat.Version] = cat
+	if err := h.world.Do(h.rt.Context(), s, h.committer); err != nil {
 		h.rt.Fatal(err)
 	}
-	for _, o := range outcomes {
+	if s.Changes != nil {
+		return
+	}
+	for _, c := range s.Calls {
+		i, ok := c.(*oracle.Issue)
+		if !ok {
+			continue
+		}
+		o := i.Outcome
 		h.tally[o.Reason]++
 		for _, e := range o.Errors {
 			h.tally[e.Reason]++
@@ -136,7 +133,7 @@ func (h *history) step(s storetest.Step) {
 // recount compares the rows of the store with what was issued.
 func (h *history) recount() {
 	c := h.contents()
-	if err := h.oracle.CheckRows(c.Issuances, c.Rows); err != nil {
+	if err := h.world.Oracle.CheckRows(c.Issuances, c.Rows); err != nil {
 		h.rt.Fatal(err)
 	}
 	users := map[UserID]bool{}

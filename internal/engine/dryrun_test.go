@@ -109,7 +109,7 @@ func TestAskAgreesWithIssue(t *testing.T) {
 				continue
 			}
 			before := b.contents()
-			for k, r := range step.Requests {
+			for k, r := range step.Requests() {
 				answer, told, err := b.engine.DryIssue(t.Context(), r)
 				if err != nil || (told == nil) != (answer.Reason == benefit.KeyConflict) {
 					t.Fatalf("seed %d: Ask: %s, explained %v, %v", seed, answer.Reason, told != nil, err)

@@ -117,7 +117,7 @@ func TestWrongOutcomes(t *testing.T) {
 				o.SetUsers(s.Changes.Users...)
 				continue
 			}
-			for _, r := range s.Requests {
+			for _, r := range s.Requests() {
 				outcomes, err := c.Issue(t.Context(), now, r)
 				if err != nil {
 					t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/oracle"
+	"faquan/internal/store/memory"
+	"faquan/internal/store/storetest"
 )
 
 // stamp is a command for the tests of the simulation: the user of a voucher has it stamped.
@@ -177,4 +179,23 @@ func TestWrongCommand(t *testing.T) {
 			t.Errorf("stamps are wrong in way %d, and no history finds it", wrong)
 		}
 	}
+}
+
+// The histories of other tests have the command as well, and all stores come to the same.
+func TestCommandInWorld(t *testing.T) {
+	defer with(stamps(0))()
+	all := Report{Results: map[string]int{}}
+	for seed := range uint64(8) {
+		w := storetest.NewWorld(storetest.Seeded(seed))
+		one, two := storetest.NewCommitter(memory.New(), w.Catalogue(), seed), storetest.NewCommitter(memory.New(), w.Catalogue(), seed)
+		for s, n := w.Setup(), 0; n < 60; s, n = w.Next(), n+1 {
+			if err := w.Do(t.Context(), s, one, two); err != nil {
+				t.Fatalf("seed %d, step %d: %v", seed, n, err)
+			}
+			for _, c := range s.Calls {
+				all.Results[c.Result()]++
+			}
+		}
+	}
+	all.wantResults(t)
 }

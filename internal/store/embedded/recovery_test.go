@@ -24,16 +24,8 @@ func fill(t *testing.T, s *Store, seed uint64, steps int) *memory.Store {
 	real, plain := storetest.NewCommitter(s, w.Catalogue(), seed), storetest.NewCommitter(model, w.Catalogue(), seed)
 	step := w.Setup()
 	for range steps {
-		for _, c := range []*storetest.Committer{real, plain} {
-			var err error
-			if c.Catalogue = w.Catalogue(); step.Changes != nil {
-				err = storetest.Write(t.Context(), c.Store, step.Clock, step.Changes)
-			} else {
-				_, err = c.Issue(t.Context(), step.Clock, step.Requests...)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+		if err := w.Do(t.Context(), step, real, plain); err != nil {
+			t.Fatal(err)
 		}
 		step = w.Next()
 	}

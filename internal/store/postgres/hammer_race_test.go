@@ -112,7 +112,7 @@ func hammer(t *testing.T, n int, seed uint64) {
 		case 1:
 			proxy.CutAll()
 		}
-		for _, r := range s.Requests {
+		for _, r := range s.Requests() {
 			for range 1 + chance(2) { // the same request at two processes
 				p := all[chance(n)]
 				waiting <- struct{}{}

@@ -96,12 +96,12 @@ func NewCommitter(st store.Store, cat *benefit.Catalogue, seed uint64) *Committe
 // is rolled back.
 func (c *Committer) Issue(ctx context.Context, clock benefit.Instant, requests ...*benefit.Request) ([]benefit.Outcome, error) {
 	issues := make([]*benefit.Issue, len(requests))
-	commands := make([]benefit.Command, len(requests))
+	all := make([]benefit.Command, len(requests))
 	for k, r := range requests {
 		issues[k] = &benefit.Issue{Request: r}
-		commands[k] = issues[k]
+		all[k] = issues[k]
 	}
-	if err := c.Do(ctx, clock, commands...); err != nil {
+	if err := c.Do(ctx, clock, all...); err != nil {
 		return nil, err
 	}
 	outcomes := make([]benefit.Outcome, len(requests))
@@ -141,18 +141,40 @@ func NewOracle(scarceDigits int) *oracle.Oracle {
 	return oracle.New(oracle.Options{Secret: DrawSecret, Explain: explain, ScarceDigits: scarceDigits})
 }
 
-// IssueJudged issues as Issue does, and fails when an outcome is not what the oracle finds right.
-func (c *Committer) IssueJudged(ctx context.Context, o *oracle.Oracle, clock benefit.Instant, requests ...*benefit.Request) ([]benefit.Outcome, error) {
-	outcomes, err := c.Issue(ctx, clock, requests...)
-	if err != nil {
-		return nil, err
+// callJudged carries out the calls as one batch, and fails when an outcome is not what the oracle finds right.
+func (c *Committer) callJudged(ctx context.Context, o *oracle.Oracle, clock benefit.Instant, calls []oracle.Call) error {
+	if err := c.Do(ctx, clock, commands(calls)...); err != nil {
+		return err
 	}
-	for k, r := range requests {
-		if err := o.JudgeIssue(r, outcomes[k], c.state.Now); err != nil {
-			return nil, fmt.Errorf("request %d at %s: %w\nrequest %+v\noutcome %+v", k, c.state.Now, err, *r, outcomes[k])
+	for k, call := range calls {
+		if err := call.Judge(o, c.state.Now); err != nil {
+			return fmt.Errorf("call %d at %s: %v: %s: %w", k, c.state.Now, call, call.Result(), err)
 		}
 	}
-	return outcomes, nil
+	return nil
+}
+
+// CallAgain carries out the same calls once more, as one batch, and fails when an outcome is another than that of the call.
+func (c *Committer) CallAgain(ctx context.Context, clock benefit.Instant, calls ...oracle.Call) error {
+	again := make([]oracle.Call, len(calls))
+	for k, call := range calls {
+		again[k] = call.Again()
+	}
+	if err := c.Do(ctx, clock, commands(again)...); err != nil {
+		return err
+	}
+	if diff := Diff(commands(calls), commands(again)); diff != "" {
+		return fmt.Errorf("the outcomes (-first +again):\n%s", diff)
+	}
+	return nil
+}
+
+func commands(calls []oracle.Call) []benefit.Command {
+	all := make([]benefit.Command, len(calls))
+	for k, c := range calls {
+		all[k] = c.Command()
+	}
+	return all
 }
 
 // Issue issues the requests in one batch at Start, or after it when the store is further.

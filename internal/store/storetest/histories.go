@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"faquan/internal/benefit"
-	"faquan/internal/oracle"
 	"faquan/internal/store/memory"
 )
 
@@ -33,20 +32,21 @@ type modelPair struct {
 	harness Harness
 	real    *Committer
 	model   *Committer
-	oracle  *oracle.Oracle
 }
 
 func runHistory(t *testing.T, h Harness, seed uint64) {
 	w := NewWorld(Seeded(seed))
 	st, model := h.Open(t), memory.New()
-	x := &modelPair{t: t, harness: h, real: NewCommitter(st, w.Catalogue(), seed), model: NewCommitter(model, w.Catalogue(), seed), oracle: NewOracle(1)}
-	x.oracle.SetCatalogue(w.Catalogue())
+	x := &modelPair{t: t, harness: h, real: NewCommitter(st, w.Catalogue(), seed), model: NewCommitter(model, w.Catalogue(), seed)}
 	chance := Seeded(^seed)
-	x.step(w.Setup())
-	for range historySteps {
-		x.step(w.Next())
-		x.real.Catalogue, x.model.Catalogue = w.Catalogue(), w.Catalogue()
-		x.oracle.SetCatalogue(w.Catalogue())
+	for n := range historySteps + 1 {
+		s := w.Setup()
+		if n > 0 {
+			s = w.Next()
+		}
+		if err := w.Do(t.Context(), s, x.real, x.model); err != nil {
+			t.Fatalf("step %d: %v", n, err)
+		}
 		switch chance(12) {
 		case 0:
 			x.real.Store = h.reopen(t, x.real.Store)
@@ -63,7 +63,7 @@ func runHistory(t *testing.T, h Harness, seed uint64) {
 	}
 	rows := mustContents(t, x.real.Store)
 	want(t, "the rows in the end", mustContents(t, model), rows)
-	if err := x.oracle.CheckRows(rows.Issuances, rows.Rows); err != nil {
+	if err := w.Oracle.CheckRows(rows.Issuances, rows.Rows); err != nil {
 		t.Errorf("the rows in the end: %v", err)
 	}
 	x.real.Store = h.reopen(t, x.real.Store)
@@ -74,27 +74,6 @@ func runHistory(t *testing.T, h Harness, seed uint64) {
 	if err := x.real.Store.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
-}
-
-// step does the same to both stores.
-func (x *modelPair) step(s Step) {
-	x.t.Helper()
-	ctx := x.t.Context()
-	if s.Changes != nil {
-		mustWrite(x.t, x.real.Store, s.Clock, s.Changes)
-		mustWrite(x.t, x.model.Store, s.Clock, s.Changes)
-		x.oracle.SetUsers(s.Changes.Users...)
-		return
-	}
-	got, err := x.real.IssueJudged(ctx, x.oracle, s.Clock, s.Requests...)
-	if err != nil {
-		x.t.Fatalf("issuing: %v", err)
-	}
-	wanted, err := x.model.Issue(ctx, s.Clock, s.Requests...)
-	if err != nil {
-		x.t.Fatalf("issuing in memory: %v", err)
-	}
-	want(x.t, "the outcomes", wanted, got)
 }
 
 // abandonBatch begins and loads a batch, and rolls it back.

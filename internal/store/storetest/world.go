@@ -1,13 +1,16 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/money"
+	"faquan/internal/oracle"
 )
 
 // Pick draws a whole number from 0 to n-1. Where rapid draws it a failing history shrinks; see Seeded for one
@@ -19,31 +22,44 @@ func Seeded(seed uint64) Pick { return rand.New(rand.NewPCG(seed, seed)).IntN }
 
 // World makes random histories: a few templates with tight caps and limits, a few users that are linked,
 // frozen and called otherwise, activities with a guard and treasure boxes, scenes of every strategy, certificates whose
-// codes run out, keys that are bound for a while, requests that come again, sometimes with another meaning, and a
-// clock that jumps over midnight and steps back. It is small, so that things meet. Its rules are of the language of
-// [oracle.Term]. The core is asked for nothing: what becomes of a request is for the test to see.
+// codes run out, keys that are bound for a while, requests that come again, sometimes with another meaning, the commands of
+// [oracle.Generators], and a clock that jumps over midnight and steps back. It is small, so that things meet. Its rules are
+// of the language of [oracle.Term]. [World.Do] carries its steps out; a test may do so itself, and see what becomes of them.
 type World struct {
 	Clock     benefit.Instant
 	Templates []*benefit.Template
 	Users     []*benefit.User // those that are registered; others come to be by being issued to
+	Oracle    *oracle.Oracle  // judges what Do carries out
 
 	pick       Pick
 	version    int64
 	activities []*benefit.Activity
 	scenes     []*benefit.Scene
 	past       []*benefit.Request
+	sources    []*oracle.Source
 }
 
-// Step is what happens next: a batch of requests, or rows that an operator writes.
+// Step is what happens next: a batch of calls, or rows that an operator writes.
 type Step struct {
-	Clock    benefit.Instant
-	Requests []*benefit.Request
-	Changes  *benefit.Changes // nil for a batch
+	Clock   benefit.Instant
+	Calls   []oracle.Call
+	Changes *benefit.Changes // nil for a batch
+}
+
+// Requests returns the requests of the issues among the calls.
+func (s Step) Requests() (all []*benefit.Request) {
+	for _, c := range s.Calls {
+		if i, ok := c.(*oracle.Issue); ok {
+			all = append(all, i.Request)
+		}
+	}
+	return all
 }
 
 // NewWorld draws a world.
 func NewWorld(pick Pick) *World {
-	w := &World{Clock: Start + 10*hour, pick: pick, version: 1}
+	// The ten codes of one digit may all be drawn by a batch of five requests, but never the hundred of two.
+	w := &World{Clock: Start + 10*hour, Oracle: NewOracle(1), pick: pick, version: 1}
 	for n := range 1 + pick(3) {
 		w.Templates = append(w.Templates, w.template(benefit.TemplateID(n+1)))
 	}
@@ -58,7 +74,18 @@ func NewWorld(pick Pick) *World {
 		u.Attributes = some(w, nil, []byte(`{"level":"gold"}`), []byte(`{}`))
 		w.Users = append(w.Users, u)
 	}
+	w.sources = oracle.Sources(w.hash())
 	return w
+}
+
+// hash returns a number that is the same for the same templates and activities. As a seed it leaves pick alone: the requests
+// and changes of a world do not depend on which commands there are.
+func (w *World) hash() uint64 {
+	h := fnv.New64a()
+	for _, e := range benefit.Entities.Of(w.Setup().Changes.Rows) {
+		h.Write(e.Body)
+	}
+	return h.Sum64()
 }
 
 const hour benefit.Instant = 3_600_000
@@ -164,10 +191,39 @@ func (w *World) Next() Step {
 		for range 1 + w.pick(5) {
 			r := w.request()
 			w.past = append(w.past, r)
-			s.Requests = append(s.Requests, r)
+			s.Calls = append(s.Calls, oracle.NewIssue(r))
+		}
+		for _, source := range w.sources {
+			s.Calls = append(s.Calls, source.Next(w.Oracle)...)
 		}
 	}
 	return s
+}
+
+// Do carries out the step on stores with the same past, whose committers draw from the same seed. It fails when an outcome
+// is not what the oracle finds right, or when the stores differ in one.
+func (w *World) Do(ctx context.Context, s Step, all ...*Committer) error {
+	cat := w.Catalogue()
+	w.Oracle.SetCatalogue(cat)
+	for k, c := range all {
+		c.Catalogue = cat
+		var err error
+		switch {
+		case s.Changes != nil:
+			err = Write(ctx, c.Store, s.Clock, s.Changes)
+		case k == 0:
+			err = c.callJudged(ctx, w.Oracle, s.Clock, s.Calls)
+		default:
+			err = c.CallAgain(ctx, s.Clock, s.Calls...)
+		}
+		if err != nil {
+			return fmt.Errorf("store %d: %w", k, err)
+		}
+	}
+	if s.Changes != nil {
+		w.Oracle.SetUsers(s.Changes.Users...)
+	}
+	return nil
 }
 
 // changeTemplate changes a template as an operator may: stock only grows.
