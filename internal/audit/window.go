@@ -55,7 +55,7 @@ func (w *window[T]) cut() {
 func (w *window[T]) next() bool {
 	w.rows = w.rows[:0]
 	if w.to == math.MaxUint64 {
-		w.done = true
+		w.done, w.rows = true, nil // what comes after the passes may need the memory
 		return false
 	}
 	w.from, w.to = w.to+1, math.MaxUint64

@@ -111,8 +111,9 @@ func (o *Oracle) BookOperation(op benefit.Operation) error {
 	return nil
 }
 
-// IssuanceOf returns the issuance of a voucher; nil when there is none. Calls ask for vouchers that the oracle knew before
-// ([Oracle.DrawVoucher]), so a batch has never read that there is no such voucher while another issued it.
+// IssuanceOf returns the issuance of a voucher; nil when the voucher was not issued. Calls ask for vouchers of issuances
+// that the oracle knew before ([Oracle.DrawVoucher]), so a batch that finds a voucher not issued is decided again when
+// another one issues it meanwhile.
 func (o *Oracle) IssuanceOf(voucher id.ID) *benefit.Issuance { return o.issuances[o.vouchers[voucher]] }
 
 // DrawVoucher draws a voucher, most often one of a few, so that calls meet; sometimes an id that was not issued. The

@@ -38,6 +38,7 @@ func TestDatabase(t *testing.T) {
 			seeds = append(seeds, *databaseFrom+n)
 		}
 	}
+	seeds = withCommands(seeds)
 	var all [servers]Report
 	t.Run("seeds", func(t *testing.T) {
 		for k := range servers {

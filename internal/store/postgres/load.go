@@ -243,10 +243,10 @@ func (l *loader) queueVouchers(b *pgx.Batch) {
 		if err != nil {
 			return err
 		}
+		l.t.readCommitted = true
+		l.t.byVoucher = append(l.t.byVoucher, found.ID) // also when its line has not issued the voucher yet
 		voucher := l.keys.Vouchers[ord-1]
 		if _, ok := found.Voucher(voucher); ok { //guard:TestConformance$/Vouchers found.Voucher(voucher) -> 0, true
-			l.t.readCommitted = true
-			l.t.byVoucher = append(l.t.byVoucher, found.ID)
 			l.into.SetVoucher(voucher, found)
 		}
 		return nil

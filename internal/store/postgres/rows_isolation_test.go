@@ -158,7 +158,14 @@ func TestRowsAreUpdatedAsRead(t *testing.T) {
 
 // An issuance that was read by its voucher, and that the batch does not write, is as it was read when the batch ends.
 func TestIssuanceOfAVoucherChanged(t *testing.T) {
-	for name, locks := range map[string][]benefit.Lock{"locked": {{Kind: benefit.TemplateLock, ID: 1}}, "without a lock": nil} {
+	for name, c := range map[string]struct {
+		line  int
+		locks []benefit.Lock
+	}{
+		"locked":          {locks: []benefit.Lock{{Kind: benefit.TemplateLock, ID: 1}}},
+		"without a lock":  {},
+		"not issued then": {line: 1},
+	} {
 		t.Run(name, func(t *testing.T) {
 			all := processes(t, 2, template(1), template(2, func(t *benefit.Template) { t.Stock.Count = 0 }))
 			r := storetest.Request("k", "1", storetest.Line(1), storetest.Line(2))
@@ -166,7 +173,7 @@ func TestIssuanceOfAVoucherChanged(t *testing.T) {
 			first := all[0].begin(r).rows()
 			first.mustIssue()
 			changeTemplate(t, all, template(2))
-			late := all[1].beginAll(&lookUp{first.outcomes[0].Issuance.ID, locks})
+			late := all[1].beginAll(&lookUp{first.outcomes[0].Issuance.Lines[c.line].First, c.locks})
 			all[0].begin(r).rows().mustIssue()
 			wantConflict(t, late.rows().commit())
 		})
