@@ -88,11 +88,11 @@ func CheckConservation(issuances []*benefit.Issuance, rows map[string][]any) err
 					b.left.add(1, fen-inFen(s.Redeemed))
 				}
 			case benefit.Used:
-				if void == nil && used {
+				if void == nil && used && s.Redeemed == whole {
 					b.redeemed.add(1, 0)
 				}
 			case benefit.Voided:
-				if void != nil {
+				if void != nil && s.Redeemed == 0 {
 					void.add(1, fen)
 				}
 				if void == &b.returned {
