@@ -72,10 +72,13 @@ type Store interface {
 type Lookup interface {
 	// Claim returns the issuance under a key: the newest issuance, when the key was bound more than once.
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
+	// IssuanceOf returns the issuance that holds a voucher; nil where the voucher was not issued, or not yet.
+	IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error)
 	// Recipient returns the user that an identifier names.
 	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
-	// Row returns the row of a key: see Get.
-	Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error)
+	// Rows returns the rows of keys, one for each key: see Get and GetAll. They need not be of one moment, as a commit may
+	// come between them.
+	Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error)
 }
 
 // Finder answers questions about single keys and users. Each call sees everything that was acknowledged before it.
@@ -85,12 +88,19 @@ type Lookup interface {
 // that it was nothing.
 type Finder interface {
 	Lookup
-	// RecentIssuances iterates over a user's issuances, each once, the newest first: by id, where ids grow from commit
-	// to commit. An issuance that was continued, or closed, may stand where that was done. What is issued during the
-	// iteration need not appear in it. The work is done as the iteration proceeds, so a caller that stops early has not
-	// paid for the rest; nothing is held between two elements. Iteration ends at the first error, which is its last
-	// element.
-	RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error]
+
+	// The following iterate over lists of issuances, each issuance once and as it is now, the newest first: by descending id.
+	// They begin with the newest that has an id below before, or with the newest of all when before is 0, so the id of the last
+	// one that a caller has taken is where its next page begins, whatever was issued or continued since. What is issued during
+	// an iteration need not appear in it. The work is done as the iteration proceeds, so a caller that stops early has not paid
+	// for the rest; nothing is held between two elements. Iteration ends at the first error, which is its last element.
+
+	// RecentIssuances lists a user's issuances.
+	RecentIssuances(ctx context.Context, user benefit.UserID, before id.ID) iter.Seq2[*benefit.Issuance, error]
+	// RecentOfTemplate lists the issuances that have a line of the template, also where the line has issued nothing.
+	RecentOfTemplate(ctx context.Context, template benefit.TemplateID, before id.ID) iter.Seq2[*benefit.Issuance, error]
+	// RecentOfTrace lists the issuances whose callers gave the trace id; none for an empty one.
+	RecentOfTrace(ctx context.Context, traceID string, before id.ID) iter.Seq2[*benefit.Issuance, error]
 }
 
 // Tx is one batch under way. Nothing of it is visible before Commit returns.
@@ -120,8 +130,6 @@ type Tx interface {
 // Reader answers questions about one consistent state of a store. What it returns is the caller's to keep, not to change.
 type Reader interface {
 	Lookup
-	// IssuanceOf returns the issuance that holds the voucher.
-	IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error)
 	// UserIssuances lists a user's issuances with an id above after, in id order, at most limit.
 	UserIssuances(ctx context.Context, user benefit.UserID, after id.ID, limit int) ([]*benefit.Issuance, error)
 	// TemplateIssuances lists the issuances of a template with an id above after, in id order, at most limit.

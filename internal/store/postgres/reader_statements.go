@@ -10,9 +10,12 @@ var (
 
 	readIssuance = hot("read_issuance", `SELECT body FROM issuance WHERE bucket = $1 AND id = $2`)
 
-	// The vouchers of an issuance follow its id without a gap, and all carry its bucket.
+	// The vouchers of an issuance follow its id without a gap, and all carry its millisecond and bucket. So only the ids
+	// of this one millisecond and bucket are looked at: the index of ids holds those of all buckets, and without the lower
+	// bound it would be read back to the last issuance of the bucket.
+	//guard:TestIssuanceOfLooksAtOneMillisecond "id >= $2" -> "$2::bigint > -1"
 	readIssuanceOf = hot("read_issuance_of", `
-SELECT body FROM issuance WHERE bucket = $1 AND id <= $2 ORDER BY id DESC LIMIT 1`)
+SELECT body FROM issuance WHERE bucket = $1 AND id >= $2 AND id <= $3 ORDER BY id DESC LIMIT 1`)
 
 	readUserIssuances = hot("read_user_issuances", `
 SELECT body FROM issuance WHERE bucket = $1 AND user_id = $2 AND id > $3 ORDER BY id LIMIT $4`)
@@ -32,6 +35,19 @@ WITH k AS (
 )
 SELECT i.body FROM (SELECT bucket, id FROM k ORDER BY id LIMIT $3) k
 JOIN issuance i ON i.bucket = k.bucket AND i.id = k.id ORDER BY i.id`)
+
+	// As readRecentIssuances: in each of the tables the index of the template's ids alone has the order.
+	readRecentOfTemplate = spanning("read_recent_of_template", "a template's vouchers are everybody's", `
+WITH k AS (
+  (SELECT bucket, id FROM issuance WHERE template >= $1 AND (template, id) < ($1, $2) ORDER BY template DESC, id DESC LIMIT $3)
+  UNION
+  (SELECT bucket, id FROM issuance_template WHERE template >= $1 AND (template, id) < ($1, $2) ORDER BY template DESC, id DESC LIMIT $3)
+)
+SELECT i.body FROM (SELECT bucket, id FROM k ORDER BY id DESC LIMIT $3) k
+LEFT JOIN issuance i ON i.bucket = k.bucket AND i.id = k.id ORDER BY k.id DESC`)
+
+	readRecentOfTrace = spanning("read_recent_of_trace", "a caller may use one trace id for many users", `
+SELECT body FROM issuance WHERE trace >= $1 AND (trace, id) < ($1, $2) ORDER BY trace DESC, id DESC LIMIT $3`)
 
 	readTraceIssuances = spanning("read_trace_issuances", "a caller may use one trace id for many users", `
 SELECT body FROM issuance WHERE trace = $1 AND id > $2 ORDER BY id LIMIT $3`)
