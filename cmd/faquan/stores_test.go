@@ -113,6 +113,10 @@ func testEarlierStore(t *testing.T, beside string, at location) {
 		}
 	}
 	operateOnEarlier(t, s)
+	query := []string{"--method", certificateQuery, "--session", "session-alice", "--json", `{"open_id":"o-alice"}`}
+	if got := answerOf(t, s.url, app, query...); strings.Count(got, `"status":3`) < 3 || strings.Contains(got, `"status":0`) {
+		t.Errorf("the certificates of alice, which are void: %s", got)
+	}
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +165,7 @@ func operateOnEarlier(t *testing.T, s *server) {
 			do(&benefit.Reverse{Redemption: c.Outcome.Transition.OperationID}, &v, benefit.Issued)
 			redeemed[v.Kind] = true
 		}
-		do(&benefit.Void{}, &v, benefit.Voided)
+		do(&benefit.Void{ReturnStock: true}, &v, benefit.Voided)
 	}
 	if len(redeemed) != 6 {
 		t.Errorf("vouchers of the kinds %v only were redeemed", redeemed)
