@@ -80,6 +80,7 @@ var Rules = []Rule{
 	{"internal/control", []string{
 		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/seal", "internal/session", "internal/store",
 	}, nil},
+	{"internal/vouchers", []string{"internal/benefit", "internal/id", "internal/store"}, nil},
 	{"internal/datadir", nil, nil},
 	{"internal/config", nil, []string{yaml, koanf}},
 	{"internal/telemetry", nil, nil},

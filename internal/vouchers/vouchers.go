@@ -1,0 +1,128 @@
+package vouchers
+
+import (
+	"context"
+	"fmt"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store"
+)
+
+// Source is what vouchers are read from, such as a store.Reader.
+type Source interface {
+	store.Lookup
+	// IssuanceOf returns the issuance that holds the voucher; nil when there is none.
+	IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error)
+}
+
+// Voucher is a voucher as it stands, and the issuance that holds it.
+type Voucher struct {
+	benefit.Voucher
+	Of *benefit.Issuance
+}
+
+// Get returns a voucher; nil when there is none.
+func Get(ctx context.Context, from Source, voucher id.ID) (*Voucher, error) {
+	i, err := from.IssuanceOf(ctx, voucher)
+	if i == nil || err != nil {
+		return nil, err
+	}
+	v, ok := i.Voucher(voucher)
+	return now(ctx, from, i, v, ok)
+}
+
+// WithCode returns the voucher with a certificate code; nil when there is none.
+func WithCode(ctx context.Context, from store.Lookup, code string) (*Voucher, error) {
+	i, err := from.Claim(ctx, benefit.CodeScope, code)
+	if i == nil || err != nil {
+		return nil, err
+	}
+	v, ok := i.VoucherWithCode(code)
+	return now(ctx, from, i, v, ok)
+}
+
+// now returns a voucher as it stands; nil when it is not ok: its id or its code was kept for it, but it was not issued.
+func now(ctx context.Context, from store.Lookup, i *benefit.Issuance, v benefit.Voucher, ok bool) (*Voucher, error) {
+	if !ok { //guard:TestNotIssued
+		return nil, nil
+	}
+	all := []Voucher{{v, i}}
+	return &all[0], Refresh(ctx, from, all)
+}
+
+// Issued returns the vouchers of an issuance as they stand, in the order of their ids.
+func Issued(ctx context.Context, from store.Lookup, i *benefit.Issuance) ([]Voucher, error) {
+	issued := i.Vouchers()
+	all := make([]Voucher, len(issued))
+	for k := range issued {
+		all[k] = Voucher{issued[k], i}
+	}
+	return all, Refresh(ctx, from, all)
+}
+
+// Refresh sets vouchers to how they stand.
+func Refresh(ctx context.Context, from store.Lookup, all []Voucher) error {
+	for k := range all {
+		state, _, err := store.Get(ctx, from, benefit.VoucherStates, all[k].ID)
+		if err != nil {
+			return err
+		}
+		all[k].Voucher = all[k].With(state)
+	}
+	return nil
+}
+
+// Operation is an operation that was carried out on a voucher.
+type Operation struct {
+	benefit.Transition
+	// Reversed is what later operations gave back of what a redemption took; see Transition.Value.
+	Reversed int64
+}
+
+// MaxOperations is how many operations of one voucher are read. Few vouchers have more than three.
+const MaxOperations = 1000
+
+// Operations returns the operations on a voucher, the oldest first: those that v counts, or the newest MaxOperations of
+// them. The error is store.ErrDamaged when one of them is not there.
+func Operations(ctx context.Context, from store.Lookup, v *benefit.Voucher) ([]Operation, error) {
+	first := max(1, v.Operations-MaxOperations+1)
+	all := make([]Operation, 0, v.Operations-first+1)
+	for n := first; n <= v.Operations; n++ {
+		entry, ok, err := store.Get(ctx, from, benefit.VoucherOperations, benefit.OperationID{Voucher: v.ID, Number: n})
+		if err != nil {
+			return nil, err
+		}
+		op, found := benefit.Operation{}, false
+		if ok {
+			if op, found, err = store.Get(ctx, from, benefit.Operations, entry.Claim); err != nil {
+				return nil, err
+			}
+		}
+		if !found { //guard:TestMissingOperation
+			return nil, fmt.Errorf("%w: operation %d of voucher %d is missing", store.ErrDamaged, n, v.ID)
+		}
+		t, err := benefit.DecodeTransition(&op)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Operation{Transition: t})
+		// The entry may count reversals that came after v was read, so they are counted here.
+		//guard:TestMaxOperations without redemption >= 0
+		if redemption := t.Redemption - first; t.Kind == benefit.ReverseOperation && redemption >= 0 {
+			all[redemption].Reversed += t.Value
+		}
+	}
+	return all, nil
+}
+
+// UnderKey returns the operation on a voucher that stands under a key: see benefit.VoucherScope and benefit.ReversalScope. It
+// reports whether there is one.
+func UnderKey(ctx context.Context, from store.Lookup, scope benefit.Scope, key string) (t benefit.Transition, ok bool, err error) {
+	op, ok, err := store.Get(ctx, from, benefit.Operations, benefit.ClaimIDOf(scope, key))
+	if !ok || err != nil {
+		return t, false, err
+	}
+	t, err = benefit.DecodeTransition(&op)
+	return t, err == nil, err
+}
