@@ -74,8 +74,9 @@ type Lookup interface {
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
 	// Recipient returns the user that an identifier names.
 	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
-	// Row returns the row of a key: see Get.
-	Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error)
+	// Rows returns the rows of keys, one for each key: see Get and GetAll. They need not be of one moment, as a commit may
+	// come between them.
+	Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error)
 }
 
 // Finder answers questions about single keys and users. Each call sees everything that was acknowledged before it.

@@ -96,17 +96,30 @@ func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benef
 	return s.finder(ctx, s.finders).recipient(ident)
 }
 
-// Row returns the row of a key. It does not wait behind those who list issuances: gateways look up a session for every call.
-func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
+// Rows returns the rows of keys. It does not wait behind those who list issuances: gateways look up a session for every call.
+func (s *Store) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error) {
 	l := s.finder(ctx, s.rowFinder) //guard:TestQueriesHoldUpNothing s.rowFinder -> s.finders
-	if kind == s.hot {
-		c, err := l.quota(quotaKeyOf(key))
-		return c.row(key), err
+	return readKeys(keys, func(key []table.Datum) (*table.Row, error) {
+		if kind == s.hot {
+			c, err := l.quota(quotaKeyOf(key))
+			return c.row(key), err
+		}
+		encoded := kind.AppendKey(nil, key)
+		row, err := l.row(kind, encoded)
+		if err != nil {
+			return nil, err
+		}
+		return row.decode(kind, encoded)
+	})
+}
+
+// readKeys reads the rows of keys one by one.
+func readKeys(keys [][]table.Datum, read func(key []table.Datum) (*table.Row, error)) (rows []*table.Row, err error) {
+	rows = make([]*table.Row, len(keys))
+	for n, key := range keys {
+		if rows[n], err = read(key); err != nil {
+			return nil, err
+		}
 	}
-	encoded := kind.AppendKey(nil, key)
-	row, err := l.row(kind, encoded)
-	if err != nil {
-		return nil, err
-	}
-	return row.decode(kind, encoded)
+	return rows, nil
 }

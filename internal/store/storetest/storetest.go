@@ -76,6 +76,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"Counters", testCounters},
 		{"Participations", testParticipations},
 		{"Rows", testRows},
+		{"GetAll", testGetAll},
 		{"Vouchers", testVouchers},
 		{"Codes", testCodes},
 		{"Rebinding", testRebinding},
