@@ -3,6 +3,8 @@ package vouchers
 import (
 	"context"
 	"fmt"
+	"iter"
+	"slices"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
@@ -63,14 +65,39 @@ func Issued(ctx context.Context, from store.Lookup, i *benefit.Issuance) ([]Vouc
 
 // Refresh sets vouchers to how they stand.
 func Refresh(ctx context.Context, from store.Lookup, all []Voucher) error {
+	ids := make([]id.ID, len(all))
 	for k := range all {
-		state, _, err := store.Get(ctx, from, benefit.VoucherStates, all[k].ID)
-		if err != nil {
-			return err
-		}
-		all[k].Voucher = all[k].With(state)
+		ids[k] = all[k].ID
 	}
-	return nil
+	states, err := store.GetAll(ctx, from, benefit.VoucherStates, ids...)
+	for k := range all {
+		all[k].Voucher = all[k].With(states[all[k].ID])
+	}
+	return err
+}
+
+// Page returns at most limit vouchers of issuances, the newest first, as they stand; with before unless 0 only those with a
+// smaller id, and only those that match. There may be more behind the last one when next is not 0: then it is the before of
+// the next page. The issuances come the newest first, and none that has only ids from before on.
+func Page(
+	ctx context.Context, from store.Lookup, newest iter.Seq2[*benefit.Issuance, error], before id.ID, limit int,
+	match func(*benefit.Voucher) bool,
+) (page []Voucher, next id.ID, err error) {
+	for i, err := range newest {
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, v := range slices.Backward(i.Vouchers()) {
+			if before != 0 && v.ID >= before || !match(&v) { //guard:TestPage without before != 0 && v.ID >= before
+				continue
+			}
+			if len(page) == limit {
+				return page, page[limit-1].ID, Refresh(ctx, from, page)
+			}
+			page = append(page, Voucher{v, i})
+		}
+	}
+	return page, 0, Refresh(ctx, from, page)
 }
 
 // Operation is an operation that was carried out on a voucher.
@@ -87,20 +114,27 @@ const MaxOperations = 1000
 // them. The error is store.ErrDamaged when one of them is not there.
 func Operations(ctx context.Context, from store.Lookup, v *benefit.Voucher) ([]Operation, error) {
 	first := max(1, v.Operations-MaxOperations+1)
-	all := make([]Operation, 0, v.Operations-first+1)
+	keys := make([]benefit.OperationID, 0, v.Operations-first+1)
 	for n := first; n <= v.Operations; n++ {
-		entry, ok, err := store.Get(ctx, from, benefit.VoucherOperations, benefit.OperationID{Voucher: v.ID, Number: n})
-		if err != nil {
-			return nil, err
-		}
-		op, found := benefit.Operation{}, false
-		if ok {
-			if op, found, err = store.Get(ctx, from, benefit.Operations, entry.Claim); err != nil {
-				return nil, err
-			}
-		}
-		if !found { //guard:TestMissingOperation
-			return nil, fmt.Errorf("%w: operation %d of voucher %d is missing", store.ErrDamaged, n, v.ID)
+		keys = append(keys, benefit.OperationID{Voucher: v.ID, Number: n})
+	}
+	entries, err := store.GetAll(ctx, from, benefit.VoucherOperations, keys...)
+	if err != nil {
+		return nil, err
+	}
+	claims := make([]benefit.ClaimID, len(keys))
+	for k := range keys {
+		claims[k] = entries[keys[k]].Claim
+	}
+	operations, err := store.GetAll(ctx, from, benefit.Operations, claims...)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Operation, 0, len(keys))
+	for k := range keys {
+		op, ok := operations[claims[k]]
+		if !ok { //guard:TestMissingOperation
+			return nil, fmt.Errorf("%w: operation %s is missing", store.ErrDamaged, keys[k])
 		}
 		t, err := benefit.DecodeTransition(&op)
 		if err != nil {

@@ -1,8 +1,10 @@
 package vouchers
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"faquan/internal/benefit"
@@ -199,11 +201,11 @@ type holed struct {
 	kind *table.Kind
 }
 
-func (h holed) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
+func (h holed) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error) {
 	if kind == h.kind {
-		return nil, nil
+		return make([]*table.Row, len(keys)), nil
 	}
-	return h.Reader.Row(ctx, kind, key)
+	return h.Reader.Rows(ctx, kind, keys)
 }
 
 // Nobody reads that nothing happened because a row is missing.
@@ -256,5 +258,66 @@ func TestNotIssued(t *testing.T) {
 	}
 	if one, err := Get(t.Context(), r, v.ID+1); one != nil || err != nil {
 		t.Errorf("%+v, %v", one, err)
+	}
+}
+
+// Pages hold each voucher once, the newest first, also where one ends within an issuance.
+func TestPage(t *testing.T) {
+	w := newWorld(t)
+	var want []id.ID
+	for n, sends := range []int{1, 4, 2, 1} {
+		template := gift
+		if n == 2 {
+			template = cash
+		}
+		v := w.issue(t, template, string(rune('a'+n)), sends)
+		for k := range sends {
+			if template == gift {
+				want = append(want, v.ID+id.ID(k))
+			}
+		}
+		w.now += 1000
+	}
+	slices.Reverse(want)
+	w.do(t, want[2], "v", &benefit.Void{})
+	r := w.read(t)
+	all, err := r.TemplateIssuances(t.Context(), gift, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	others, err := r.TemplateIssuances(t.Context(), cash, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all = append(all, others...)
+	slices.SortFunc(all, func(a, b *benefit.Issuance) int { return cmp.Compare(b.ID, a.ID) })
+	ofGift := func(v *benefit.Voucher) bool { return v.Template == gift }
+	for limit := 1; limit <= len(want)+1; limit++ {
+		var got []id.ID
+		for before := id.ID(0); ; {
+			newest := func(yield func(*benefit.Issuance, error) bool) {
+				for _, i := range all {
+					if (before == 0 || i.ID < before) && !yield(i, nil) {
+						return
+					}
+				}
+			}
+			page, next, err := Page(t.Context(), r, newest, before, limit, ofGift)
+			if err != nil || len(page) > limit || len(page) == 0 {
+				t.Fatalf("pages of %d: %v, %v", limit, page, err)
+			}
+			for _, v := range page {
+				got = append(got, v.ID)
+				if voided := v.Status == benefit.Voided; voided != (v.ID == want[2]) {
+					t.Errorf("voucher %d: %v", v.ID, v.Status)
+				}
+			}
+			if before = next; next == 0 {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("pages of %d: %v, want %v", limit, got, want)
+		}
 	}
 }
