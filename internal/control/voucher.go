@@ -33,11 +33,8 @@ type VoucherCommand struct {
 	Unmasked bool // do not mask the code
 }
 
-// The outcomes of a VoucherCommand.
-const (
-	Done = "DONE" // now or, under the same key, before
-	// Refused
-)
+// Done is the outcome of a VoucherCommand that was carried out, now or, under the same key, before. The other one is Refused.
+const Done = "DONE"
 
 // VoucherResult is the result of a VoucherCommand. A refused one has changed nothing, and has not used its key up.
 type VoucherResult struct {

@@ -9,6 +9,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/store"
+	"faquan/internal/table"
 )
 
 // Source is what vouchers are read from, such as a store.Reader.
@@ -159,4 +160,16 @@ func UnderKey(ctx context.Context, from store.Lookup, scope benefit.Scope, key s
 	}
 	t, err = benefit.DecodeTransition(&op)
 	return t, err == nil, err
+}
+
+// OfOrder returns the redemptions for an order of a merchant, by voucher and number, also those that were reversed since.
+func OfOrder(ctx context.Context, r store.Reader, m benefit.MerchantID, order string) (all []benefit.OrderRedemption, err error) {
+	digest := benefit.OrderDigest(m, order)
+	for o, err := range store.All(ctx, r, benefit.OrderRedemptions, table.Datum{Bytes: digest[:]}) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, o)
+	}
+	return all, nil
 }
