@@ -12,13 +12,6 @@ import (
 	"faquan/internal/table"
 )
 
-// Source is what vouchers are read from, such as a store.Reader.
-type Source interface {
-	store.Lookup
-	// IssuanceOf returns the issuance that holds the voucher; nil when there is none.
-	IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error)
-}
-
 // Voucher is a voucher as it stands, and the issuance that holds it.
 type Voucher struct {
 	benefit.Voucher
@@ -26,7 +19,7 @@ type Voucher struct {
 }
 
 // Get returns a voucher; nil when there is none.
-func Get(ctx context.Context, from Source, voucher id.ID) (*Voucher, error) {
+func Get(ctx context.Context, from store.Lookup, voucher id.ID) (*Voucher, error) {
 	i, err := from.IssuanceOf(ctx, voucher)
 	if i == nil || err != nil {
 		return nil, err
