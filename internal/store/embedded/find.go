@@ -8,6 +8,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/benefit"
+	"faquan/internal/id"
 	"faquan/internal/table"
 )
 
@@ -89,6 +90,11 @@ func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*be
 		return nil, err
 	}
 	return found, nil
+}
+
+// IssuanceOf returns the issuance that holds a voucher.
+func (s *Store) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error) {
+	return s.finder(ctx, s.finders).holder(voucher)
 }
 
 // Recipient returns the user that an identifier names.

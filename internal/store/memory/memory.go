@@ -19,6 +19,7 @@ import (
 	"sync"
 
 	"faquan/internal/benefit"
+	"faquan/internal/id"
 	"faquan/internal/store"
 	"faquan/internal/table"
 )
@@ -114,6 +115,15 @@ func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (i *
 	r, err := s.Read(ctx)
 	if err == nil {
 		i, err = r.Claim(ctx, scope, key)
+	}
+	return i, err
+}
+
+// IssuanceOf returns the issuance that holds a voucher.
+func (s *Store) IssuanceOf(ctx context.Context, voucher id.ID) (i *benefit.Issuance, err error) {
+	r, err := s.Read(ctx)
+	if err == nil {
+		i, err = r.IssuanceOf(ctx, voucher)
 	}
 	return i, err
 }

@@ -73,6 +73,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"Issuances", testIssuances},
 		{"Continued", testContinued},
 		{"VoucherLookup", testVoucherLookup},
+		{"VouchersBeside", testVouchersBeside},
 		{"Counters", testCounters},
 		{"Participations", testParticipations},
 		{"Rows", testRows},
