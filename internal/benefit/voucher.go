@@ -91,11 +91,11 @@ func (v *Voucher) End() Instant {
 	return v.Valid.after()
 }
 
-// LastSecond returns the last whole second in which the voucher is not expired, for those who count the end among the
-// validity; 0 when it never expires.
+// LastSecond returns the last second in which the voucher is not expired, at its beginning at least, for those who count the
+// end among the validity; 0 when it never expires.
 func (v *Voucher) LastSecond() Instant {
 	if end := v.End(); end != 0 {
-		return end.wholeSecond() - second
+		return (end - 1).wholeSecond() //guard:internal/gateway/top.TestLifeOfACertificate end - 1 -> end
 	}
 	return 0
 }

@@ -301,7 +301,7 @@ func TestExpiredEarly(t *testing.T) {
 	l.operate(code, benefit.Expire{})
 	for _, clock := range []int64{5_500, 1_000} {
 		l.clock.Store(clock)
-		if send, query := l.shownAs(code); send != "2 2026-11-22 12:00:04" || query != send {
+		if send, query := l.shownAs(code); send != "2 2026-11-22 12:00:05" || query != send {
 			t.Errorf("after %d ms: send shows %q, query %q", clock, send, query)
 		}
 	}
