@@ -78,8 +78,10 @@ var Rules = []Rule{
 		"internal/benefit", "internal/catalog", "internal/engine", "internal/seal", "internal/store",
 	}, nil},
 	{"internal/control", []string{
-		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/seal", "internal/session", "internal/store",
+		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/money", "internal/seal", "internal/session", "internal/store",
+		"internal/vouchers",
 	}, nil},
+	{"internal/vouchers", []string{"internal/benefit", "internal/id", "internal/store", "internal/table"}, nil},
 	{"internal/datadir", nil, nil},
 	{"internal/config", nil, []string{yaml, koanf}},
 	{"internal/telemetry", nil, nil},
