@@ -381,6 +381,7 @@ func TestLives(t *testing.T) {
 		{"an entry's kind", func(s *story) { s.entry(paidInParts, 2).Kind = benefit.VoidOperation }, []string{"redemptions: operation 2 in its list: want redeem & got void"}},
 		{"an entry's claim", func(s *story) { s.entry(paidInParts, 2).Claim[0]++ }, []string{"redemptions: operation 2 in its list: want & leading to itself & leading to another operation"}},
 		{"how much is reversed", func(s *story) { s.entry(paidInParts, 1).Reversed-- }, []string{"redemptions: operation 1 in its list: want redeem, value 30, 20 reversed & 19 reversed"}},
+		{"an entry with another number", func(s *story) { s.entry(paidInParts, 3).Number = 4 }, []string{"redemptions: operation 3 in its list: want an entry, got one of number 4"}},
 		{"a missing entry", func(s *story) {
 			gone := *s.entry(reduced, 1)
 			s.changes.Entries = slices.DeleteFunc(s.changes.Entries, func(e benefit.VoucherOperation) bool { return e == gone })
