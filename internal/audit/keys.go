@@ -118,11 +118,12 @@ func (c *recount) compareHolders(ctx context.Context, k benefit.ClaimKey, all []
 		if err != nil {
 			return fmt.Errorf("reading a voucher's state: %w", err)
 		}
-		if there && s.Status == benefit.Voided { //guard:TestVoidedWindow$
+		if there && s.Status == benefit.Voided { //guard:TestLives$
 			h.free = min(h.free, max(s.At, h.first))
 		}
 	}
 	// What was issued and voided in one millisecond comes before what was issued in it afterwards.
+	//guard:TestLives$ without cmp.Compare(a.free, b.free)
 	slices.SortStableFunc(all, func(a, b holder) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.free, b.free)) })
 	for n := range all[1:] {
 		c.isRebound(k, all[n], all[n+1])

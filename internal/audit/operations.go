@@ -54,6 +54,8 @@ func (c *recount) operationOf(row *benefit.Operation) operation {
 	if row.Kind == benefit.ReverseOperation {
 		scope = benefit.ReversalScope(benefit.OperationID{Voucher: row.ID, Number: t.Redemption})
 	}
+	//guard:TestLives$ row.Scope != scope -> false
+	//guard:TestLives$ row.Claim != benefit.ClaimIDOf(row.Scope, row.Key) -> false
 	if row.Scope != scope || !benefit.ValidKey(row.Key) || row.Claim != benefit.ClaimIDOf(row.Scope, row.Key) {
 		o.flags |= wrongClaim
 	}
@@ -99,7 +101,7 @@ func (x *life) returns() iter.Seq[*operation] {
 func (c *recount) operationRows(ctx context.Context, wanted func(*benefit.Operation) bool) iter.Seq2[operation, error] {
 	return func(yield func(operation, error) bool) {
 		w := newWindow(c.operationMemory, func(o operation) uint64 { return uint64(o.voucher) })
-		for more := true; more; more = w.next() {
+		for more := true; more; more = w.next() { //guard:TestHealthyLives$ more = w.next() -> more = false
 			for row, err := range store.All(ctx, c.r, benefit.Operations) {
 				if err != nil {
 					yield(operation{}, fmt.Errorf("reading the operations: %w", err))
@@ -243,7 +245,7 @@ func (c *recount) settleOrders(ctx context.Context) error {
 		}
 		rows.add(c.seeds, row)
 	}
-	if rows == c.orders {
+	if rows == c.orders { //guard:TestLives$ rows == c.orders -> true
 		return nil
 	}
 	group := func(o benefit.OrderRedemption) uint64 { return binary.BigEndian.Uint64(o.Order[:]) }

@@ -13,7 +13,8 @@ import (
 // given more than the limit of the day, or linked afterwards, or the limit was lowered. It reads the journal for
 // that, but only if there are such persons.
 func (c *recount) replayPersons(ctx context.Context, check *embedded.Check) error {
-	crowded := c.crowded(func(p *personTotal) int64 { return p.issued }) // also who had more before a void
+	// Also who had more before a void.
+	crowded := c.crowded(func(p *personTotal) int64 { return p.issued }) //guard:TestPersonsAndVoids p.issued -> p.total
 	if len(crowded) == 0 {
 		return nil
 	}
@@ -96,7 +97,7 @@ func (r *replay) void(op *benefit.Operation) {
 	if op.Kind != benefit.VoidOperation || !ours {
 		return
 	}
-	if t, err := benefit.DecodeTransition(op); err == nil && t.ReturnStock {
+	if t, err := benefit.DecodeTransition(op); err == nil && t.ReturnStock { //guard:TestPersonsAndVoids
 		r.totals[k]--
 	}
 }

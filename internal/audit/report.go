@@ -198,6 +198,6 @@ func (r *reporter) done() *Report {
 	slices.SortFunc(r.report.Doubts, func(a, b Doubt) int {
 		return cmp.Or(cmp.Compare(a.Invariant, b.Invariant), cmp.Compare(a.Template, b.Template), cmp.Compare(a.Activity, b.Activity), cmp.Compare(a.Rule, b.Rule))
 	})
-	r.notChecked("that every change of a voucher has one event, because this version writes no events. There is nothing to do")
+	r.notChecked("that every operation on a voucher has one event, because this version writes no events. There is nothing to do")
 	return &r.report
 }

@@ -142,7 +142,9 @@ func (c *recount) settleCaps(t benefit.TemplateID) {
 func (c *recount) sumReturns(l lineRef, n int, x *life) {
 	for o := range x.returns() {
 		c.returned++
+		//guard:TestLives$ state{o.seen.Count, o.seen.Amount} -> state{}
 		c.sum(sumKey{l.Template, inTotal}).add(c.seeds, state{o.seen.Count, o.seen.Amount}, -1, -l.amountOf(n))
+		//guard:TestLives$ int64(l.At.Day()) -> int64(o.at.Day())
 		c.sum(sumKey{l.Template, int64(l.At.Day())}).add(c.seeds, state{o.seen.DayCount, o.seen.DayAmount}, -1, -l.amountOf(n))
 	}
 }
