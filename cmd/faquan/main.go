@@ -7,7 +7,8 @@
 //	faquan send, sign, verify-sign  make a call, or find out why a signature does not match
 //	faquan redeem, reverse, void,   do something to a voucher
 //	       extend, expire
-//	faquan query                    find vouchers
+//	faquan query, vouchers          find vouchers, export them
+//	faquan status                   what is issued of each template, and what is left
 //	faquan decide, explain          why something would be, was or was not issued
 //	faquan audit, rebuild           check the store, rebuild its index
 //	faquan key, version, completion

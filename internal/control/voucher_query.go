@@ -36,9 +36,10 @@ type VoucherQuery struct {
 	Order    string `json:",omitempty"` // that it was redeemed for
 	Merchant string `json:",omitempty"` // of the Order; "": any
 
-	Limit    int    // the maximum number of vouchers; 0 is 20
-	Cursor   string `json:",omitempty"` // the Next of the page before
-	Unmasked bool   // do not mask codes and identifiers of people
+	Since    benefit.Instant // only vouchers that were issued then or later
+	Limit    int             // the maximum number of vouchers; 0 is 20
+	Cursor   string          `json:",omitempty"` // the Next of the page before
+	Unmasked bool            // do not mask codes and identifiers of people
 }
 
 // VoucherPage is a page of vouchers, the newest first.
@@ -48,8 +49,8 @@ type VoucherPage struct {
 	Next      string     `json:"next,omitzero"` // the cursor of the next page; none: this is the last one
 }
 
-// maxPage is the largest page, in vouchers.
-const maxPage = 1000
+// MaxPage is the largest page, in vouchers.
+const MaxPage = 1000
 
 // QueryVouchers returns the newest vouchers that a query selects, as they stand; ErrNotFound when there are none.
 func (d *Service) QueryVouchers(ctx context.Context, q *VoucherQuery) (*VoucherPage, error) {
@@ -79,7 +80,9 @@ func (d *Service) QueryVouchers(ctx context.Context, q *VoucherQuery) (*VoucherP
 	if err != nil {
 		return nil, err
 	}
-	found, next, err := vouchers.Page(ctx, r, newest, before, min(limit, maxPage), s.match)
+	found, next, err := vouchers.Page(ctx, r, newest, before, min(limit, MaxPage), func(v *benefit.Voucher) bool {
+		return v.IssuedAt >= q.Since && s.match(v) //guard:TestQueryVouchers without v.IssuedAt >= q.Since
+	})
 	if err != nil {
 		return nil, err
 	}

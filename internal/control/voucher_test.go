@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,6 +65,11 @@ func TestOnVoucher(t *testing.T) {
 	}
 }
 
+// since returns the vouchers that were issued at an instant or later.
+func since(at benefit.Instant, all ...benefit.Voucher) []benefit.Voucher {
+	return slices.DeleteFunc(all, func(v benefit.Voucher) bool { return v.IssuedAt < at })
+}
+
 // A query finds the vouchers that it selects and no others.
 func TestQueryVouchers(t *testing.T) {
 	d := deskWorld(t)
@@ -94,6 +100,8 @@ func TestQueryVouchers(t *testing.T) {
 		"user, later page":   {VoucherQuery{User: "ALIPAY:2088302001456115", Limit: 2, Cursor: idText(coupon[1].ID)}, []benefit.Voucher{coupon[0], second}},
 		"template":           {VoucherQuery{Template: "gift"}, []benefit.Voucher{second, first}},
 		"template_id":        {VoucherQuery{Template: "C"}, []benefit.Voucher{coupon[1], coupon[0]}},
+		"template, later":    {VoucherQuery{Template: "gift", Since: second.IssuedAt}, since(second.IssuedAt, second, first)},
+		"template, too late": {VoucherQuery{Template: "gift", Since: second.IssuedAt + 1}, nil},
 		"trace":              {VoucherQuery{Trace: "t-k-2"}, []benefit.Voucher{second}},
 		"order":              {VoucherQuery{Order: "o"}, []benefit.Voucher{coupon[1], coupon[0], first}},
 		"order's next page":  {VoucherQuery{Order: "o", Merchant: "acme", Cursor: idText(coupon[1].ID)}, []benefit.Voucher{coupon[0], first}},
@@ -141,5 +149,34 @@ func TestUnknownOfTheServingProcess(t *testing.T) {
 		if want := unknown == engine.ErrUnknown; err == nil || OutcomeUnknown(err) != want || strings.Count(err.Error(), "same key is safe") == 1 != want {
 			t.Errorf("%v: %v", unknown, err)
 		}
+	}
+}
+
+// What is issued counts in total and today, and what is left follows from the caps.
+func TestTemplates(t *testing.T) {
+	d := deskWorld(t)
+	d.certificate(t, "k-1")
+	d.certificate(t, "k-2")
+	v := d.mustIssue(t, &benefit.Request{
+		Scope: scope.Template(1), Key: "c", Fingerprint: benefit.FingerprintOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 1, Quantity: 1}},
+	}).Issuance.Vouchers()[0]
+	all, err := Templates.On(t.Context(), d, "")
+	if err != nil || len(all) != 2 || all[0].Name != "coupon" || all[1].Name != "gift" {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if c := all[0]; c.Total.Issued != 1 || *c.Total.Left != 1 || c.Today.Issued != 1 || c.Today.Left != nil || c.Merchant != "acme" || c.Kind != "EXCHANGE" {
+		t.Errorf("%+v", c)
+	}
+	if g := all[1]; g.Total.Issued != 2 || g.Total.Left != nil || g.Status != "ACTIVE" {
+		t.Errorf("%+v", g)
+	}
+	if _, err := d.OnVoucher(t.Context(), &VoucherCommand{Command: benefit.VoidOperation, Key: "v", Voucher: idText(v.ID), ReturnStock: true}); err != nil {
+		t.Fatal(err)
+	}
+	if all, err = Templates.On(t.Context(), d, "C"); err != nil || len(all) != 1 || all[0].Total.Issued != 0 || *all[0].Total.Left != 2 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if _, err = Templates.On(t.Context(), d, "none"); err == nil {
+		t.Error("there is no such template")
 	}
 }
