@@ -287,6 +287,7 @@ func TestFullDisk(t *testing.T) {
 		fsys.SetCapacity(fsys.Used())
 		l.note("b", 20)
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		if !l.Status().Failing || strings.Count(l.log.String(), "\n") != 1 || !strings.Contains(l.log.String(), syscall.ENOSPC.Error()) {
 			t.Errorf("%+v, logged: %s", l.Status(), &l.log)
 		}
@@ -295,6 +296,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		fsys.SetCapacity(-1)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if got := l.Status(); got != (Status{}) || !strings.Contains(l.log.String(), `msg="refusals are written again" lost=0`) {
 			t.Errorf("%+v, logged: %s", got, &l.log)
 		}
