@@ -73,6 +73,8 @@ func wantKeys(t *testing.T, what string, of finder, limit int, want ...string) {
 	}
 }
 
+func left(fsys vfs.FS, dir string) Left { return Left{FS: fsys, Dir: dir} }
+
 type finder interface {
 	Find(match func(*gateway.Record) bool, limit int) ([]gateway.Record, error)
 }
@@ -87,11 +89,7 @@ func TestRestart(t *testing.T) {
 	l.note("a", 2)
 	wantKeys(t, "at once", l, 9, "a1", "a0")
 	l.mustClose(t)
-	ended, err := Ended(vfs.OS, dir)
-	if err != nil || len(ended) != 1 {
-		t.Fatalf("%v, %v", ended, err)
-	}
-	wantKeys(t, "without a process", All(ended), 9, "a1", "a0")
+	wantKeys(t, "without a process", left(vfs.OS, dir), 9, "a1", "a0")
 	l = open(t, vfs.OS, dir, MinKeep)
 	wantKeys(t, "after a restart", l, 9, "a1", "a0")
 	l.note("b", 2)
@@ -155,7 +153,7 @@ func TestRotation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		inFiles, err := All(must(Ended(fsys, "/r"))).Find(all, 1e6)
+		inFiles, err := left(fsys, "/r").Find(all, 1e6)
 		if err != nil || size > keep || size < keep*3/4 || len(inFiles) < 1000 || len(found) != max(4096, len(inFiles)) {
 			t.Fatalf("%d bytes with %d refusals, %d are found: %v", size, len(inFiles), len(found), err)
 		}
@@ -244,7 +242,7 @@ func TestDamagedSegment(t *testing.T) {
 				wantKeys(t, fmt.Sprint(what, " before ", cut, " bytes"), l, 9, "a1", "a0")
 				l.note("b", 2)
 				l.mustClose(t)
-				wantKeys(t, fmt.Sprint(what, " before ", cut, " bytes, in the files"), All(must(Ended(fsys, "/r"))), 9, "b1", "b0", "a1", "a0")
+				wantKeys(t, fmt.Sprint(what, " before ", cut, " bytes, in the files"), left(fsys, "/r"), 9, "b1", "b0", "a1", "a0")
 			}
 		}
 	})
@@ -263,7 +261,7 @@ func TestPowerCut(t *testing.T) {
 			l = open(t, next, "/r", MinKeep)
 			l.note("b", 1)
 			l.mustClose(t)
-			found, err := All(must(Ended(next, "/r"))).Find(all, 99)
+			found, err := left(next, "/r").Find(all, 99)
 			if err != nil || len(found) == 0 || found[0].Key != "b0" {
 				t.Fatalf("seed %d: %v, %v", seed, found, err)
 			}
@@ -301,7 +299,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("%+v, logged: %s", got, &l.log)
 		}
 		l.mustClose(t)
-		if found, err := All(must(Ended(fsys, "/r"))).Find(all, 99); err != nil || len(found) != 30 || found[0].Key != "b19" {
+		if found, err := left(fsys, "/r").Find(all, 99); err != nil || len(found) != 30 || found[0].Key != "b19" {
 			t.Errorf("in the files %d are found: %v", len(found), err)
 		}
 	})
@@ -327,7 +325,7 @@ func TestFailedOperations(t *testing.T) {
 					t.Errorf("%+v at %d: it does not recover: %s", fault, at, &l.log)
 				}
 				l.mustClose(t)
-				found, err := All(must(Ended(fsys, "/r"))).Find(all, 99)
+				found, err := left(fsys, "/r").Find(all, 99)
 				if err != nil || len(found) != 42 {
 					t.Errorf("%+v at %d: %d are found in the files: %v", fault, at, len(found), err)
 				}
@@ -355,7 +353,7 @@ func TestLostRefusals(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		l.mustClose(t)
-		found, err := All(must(Ended(fsys, "/r"))).Find(all, 1e6)
+		found, err := left(fsys, "/r").Find(all, 1e6)
 		if err != nil || len(found) != 4096+10 || found[4095].Key != "b5" || found[4096].Key != "a9" {
 			t.Errorf("%d are found: %v", len(found), err)
 		}
@@ -423,7 +421,7 @@ func TestProcessesShareADirectory(t *testing.T) {
 	wantKeys(t, "the third", c, 9, "a0")
 	b.mustClose(t)
 	c.mustClose(t)
-	wantKeys(t, "of all", All(must(Ended(vfs.OS, dir))), 9, "b0", "a0")
+	wantKeys(t, "of all", left(vfs.OS, dir), 9, "b0", "a0")
 	if ended, err := Ended(vfs.OS, filepath.Join(dir, "none")); err != nil || len(ended) > 0 {
 		t.Errorf("without a directory: %v, %v", ended, err)
 	}
@@ -440,7 +438,7 @@ func TestStrangersStayInMemory(t *testing.T) {
 	wantKeys(t, "both", l, 9, "stranger", "a0")
 	wantKeys(t, "the newest", l, 1, "stranger")
 	l.mustClose(t)
-	wantKeys(t, "in the files", All(must(Ended(vfs.OS, dir))), 9, "a0")
+	wantKeys(t, "in the files", left(vfs.OS, dir), 9, "a0")
 }
 
 // Refusals are searched while they are made, written and removed.

@@ -49,11 +49,18 @@ func (f Files) Find(match func(*gateway.Record) bool, limit int) ([]gateway.Reco
 	return find(f.fs, f.Dir, match, limit, math.MaxInt64)
 }
 
-// All finds the refusals of several processes together.
-type All []Files
+// Left finds the refusals of all processes that have ended in a directory.
+type Left struct {
+	FS  vfs.FS
+	Dir string // may be missing
+}
 
 // Find returns the refusals that match, newest first, at most limit.
-func (all All) Find(match func(*gateway.Record) bool, limit int) (found []gateway.Record, err error) {
+func (l Left) Find(match func(*gateway.Record) bool, limit int) (found []gateway.Record, err error) {
+	all, err := Ended(l.FS, l.Dir)
+	if err != nil {
+		return nil, err
+	}
 	for _, one := range all {
 		some, err := one.Find(match, limit)
 		if err != nil {
