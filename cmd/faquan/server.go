@@ -361,6 +361,7 @@ func (s *server) stop() error {
 		}
 	}
 	s.stopBackground()
+	//guard:TestRefusalsAfterARestart errors.Join(s.refusals.Close(), s.node.close()) -> s.node.close()
 	if err := errors.Join(s.refusals.Close(), s.node.close()); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ const (
 	// writePause is how long refusals are collected for one write.
 	writePause = 50 * time.Millisecond
 	// retryPause is how long after a failed write the next one is tried.
-	retryPause = 30 * time.Second
+	retryPause = 10 * time.Second
 	batch      = 256  // refusals of one write
 	maxSlots   = 1024 // processes that share a directory
 )
