@@ -30,9 +30,9 @@ finds all its issuances in order, or one that the caller received) and --key wit
 alipay.marketing.voucher.send, --app and --relation for taobao.mobile.promotion.benefit.activity.send, --app and
 --biz-code for alibaba.alsc.upp.right.decisionsend.
 
-A call that was refused leaves nothing in the store. The serving process keeps these calls and their answers in files of
-the data directory, up to --refusals-keep of serve: a --trace or --key under which nothing was issued is looked up there.
---refusals lists them, newest first: all, or those of a --trace or a --key. On a database each process keeps its own. It
+A call that was refused leaves nothing in the store. The serving process keeps the latest of these calls in files of
+the data directory, with their answers: a --trace or --key under which nothing was issued is looked up there. --refusals
+lists them, newest first: all, or those of a --trace or a --key. On a database each process keeps its own. The command
 asks all processes on this machine that were started with this --data, reads the files of those that have ended, and
 names the process or the files of each call. Processes on other machines have to be asked there.
 
