@@ -31,7 +31,7 @@ const (
 	writePause = 50 * time.Millisecond
 	// retryPause is how long after a failed write the next one is tried.
 	retryPause = 10 * time.Second
-	batch      = 256  // refusals of one write
+	maxBatch   = 256  // refusals of one write
 	maxSlots   = 1024 // processes that share a directory
 )
 
@@ -47,6 +47,8 @@ type Archive struct {
 	base int64      // number of the last refusal of earlier processes; those in memory begin at 1
 	mu   sync.Mutex // held while refusals are copied and written, so that a search misses none between memory and files
 	w    *writer
+	// batch has room for one write.
+	batch []gateway.Record
 
 	stop    chan struct{}
 	running sync.WaitGroup
@@ -89,6 +91,7 @@ func (a *Archive) open(o Options) error {
 			return errors.Join(err, lock.Close())
 		}
 		a.dir, a.lock, a.w, a.base = dir, lock, w, w.last
+		a.batch = make([]gateway.Record, maxBatch)
 		return nil
 	}
 	return fmt.Errorf("%d processes have their files there", maxSlots)
@@ -133,8 +136,8 @@ func (a *Archive) sleep(d time.Duration) bool {
 
 // writeNew writes what is new, and reports whether it worked. It logs the first failure, and when it works again.
 func (a *Archive) writeNew() bool {
-	for buf := make([]gateway.Record, batch); ; {
-		n, err := a.writeBatch(buf)
+	for {
+		n, err := a.writeBatch()
 		if err != nil {
 			if !a.failing.Swap(true) { //guard:TestFullDisk
 				a.log.Warn("refusals cannot be written; the latest are kept in memory", "dir", a.dir, "err", err)
@@ -151,11 +154,12 @@ func (a *Archive) writeNew() bool {
 }
 
 // writeBatch writes the oldest refusals in memory that are not in the files, and returns how many.
-func (a *Archive) writeBatch(buf []gateway.Record) (int, error) {
+func (a *Archive) writeBatch() (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	written := a.w.last - a.base
+	buf, written := a.batch, a.w.last-a.base
 	n := a.recent.After(written, buf)
+	defer clear(buf[:n]) // else they stay in memory until as many are refused
 	if n == 0 {
 		return 0, nil
 	}

@@ -36,17 +36,17 @@ func BenchmarkWrite(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	calls := make([]gateway.Record, batch)
+	calls := make([]gateway.Record, maxBatch)
 	b.ReportAllocs()
 	var number int64
 	for b.Loop() {
-		if number%batch == 0 {
+		if number%maxBatch == 0 {
 			for k := range calls {
 				calls[k] = *refusal()
 				calls[k].Number = number + int64(k) + 1
 			}
 		}
-		if number++; number%batch == 0 {
+		if number++; number%maxBatch == 0 {
 			if err := w.write(calls, 0); err != nil {
 				b.Fatal(err)
 			}
@@ -64,7 +64,7 @@ func BenchmarkFind(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	calls := make([]gateway.Record, batch)
+	calls := make([]gateway.Record, maxBatch)
 	number := int64(0)
 	for w.bytes() < 200<<20 {
 		for k := range calls {

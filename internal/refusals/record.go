@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -50,34 +51,33 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendFrame appends the frame of a refusal to b.
-func appendFrame(b []byte, c *gateway.Record, number int64) []byte {
-	start := len(b)
-	b = appendFields(append(b, make([]byte, frameHeader)...), c, number)
-	whole := b
+// encoder appends frames to b.
+type encoder struct{ b, issuance []byte }
+
+// frame appends the frame of a refusal.
+func (e *encoder) frame(c *gateway.Record, number int64) {
+	start := len(e.b)
+	e.b = append(e.b, make([]byte, frameHeader)...)
+	e.fields(c, number)
 	if c.Attempt != nil {
-		whole = appendIssuance(b, fieldAttempt, asStored(c.Attempt))
+		e.stored(fieldAttempt, asStored(c.Attempt), start)
 	} else if r := c.Request; r != nil {
-		whole = appendIssuance(b, fieldRequest, &benefit.Issuance{Scope: r.Scope, Key: r.Key, App: r.App, Recipient: r.Recipient, Params: r.Params})
+		e.stored(fieldRequest, benefit.Issuance{Scope: r.Scope, Key: r.Key, App: r.App, Recipient: r.Recipient, Params: r.Params}, start)
 	}
-	if len(whole)-start <= frameHeader+maxRecord {
-		b = whole
-	}
-	record := b[start+frameHeader:]
-	binary.BigEndian.PutUint32(b[start:], uint32(len(record)))
-	binary.BigEndian.PutUint32(b[start+4:], crc32.Checksum(record, castagnoli))
-	return b
+	b, record := e.b[start:], e.b[start+frameHeader:]
+	binary.BigEndian.PutUint32(b, uint32(len(record)))
+	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(record, castagnoli))
 }
 
-func appendFields(b []byte, c *gateway.Record, number int64) []byte {
+func (e *encoder) fields(c *gateway.Record, number int64) {
 	text := func(field protowire.Number, value string) {
 		if value != "" {
-			b = protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), value)
+			e.b = protowire.AppendString(protowire.AppendTag(e.b, field, protowire.BytesType), value)
 		}
 	}
 	integer := func(field protowire.Number, value int64) {
 		if value != 0 {
-			b = protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), uint64(value))
+			e.b = protowire.AppendVarint(protowire.AppendTag(e.b, field, protowire.VarintType), uint64(value))
 		}
 	}
 	integer(fieldNumber, number)
@@ -96,23 +96,25 @@ func appendFields(b []byte, c *gateway.Record, number int64) []byte {
 		err := c.Err.Error()
 		text(fieldErr, err[:min(len(err), maxErr)])
 	}
-	return b
 }
 
-func appendIssuance(b []byte, field protowire.Number, i *benefit.Issuance) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), codec.AppendIssuance(nil, i))
+// stored appends an issuance, unless it would make the frame that begins at start too large.
+func (e *encoder) stored(field protowire.Number, i benefit.Issuance, start int) {
+	e.issuance = codec.AppendIssuance(e.issuance[:0], &i)
+	if len(e.b)-start+len(e.issuance) < maxRecord {
+		e.b = protowire.AppendBytes(protowire.AppendTag(e.b, field, protowire.BytesType), e.issuance)
+	}
 }
 
 // asStored returns an attempt without what explains nothing.
-func asStored(attempt *benefit.Issuance) *benefit.Issuance {
+func asStored(attempt *benefit.Issuance) benefit.Issuance {
 	i := *attempt
 	i.Note, i.Alipay = benefit.Note{}, "" //guard:TestNoMoreThanNeeded
-	i.Lines = make([]benefit.IssuedLine, len(attempt.Lines))
-	for k, l := range attempt.Lines {
-		l.Codes = nil //guard:TestNoMoreThanNeeded
-		i.Lines[k] = l
+	i.Lines = slices.Clone(attempt.Lines) // the attempt is shared
+	for k := range i.Lines {
+		i.Lines[k].Codes = nil //guard:TestNoMoreThanNeeded
 	}
-	return &i
+	return i
 }
 
 // frames returns the records of a segment, up to the first damaged frame, and how many bytes they take with their headers.

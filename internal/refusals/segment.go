@@ -106,7 +106,7 @@ type writer struct {
 	order []int64         // the segments, oldest first
 	file  vfs.File        // the newest segment; nil: the next record begins one
 	last  int64           // the number of the newest record; 0: none
-	buf   []byte
+	encoder
 }
 
 // openWriter opens a directory, and removes what is more than keep.
@@ -168,12 +168,12 @@ func (w *writer) write(all []gateway.Record, base int64) error {
 	first := base + all[0].Number
 	for k := range all {
 		number := base + all[k].Number
-		w.buf = appendFrame(w.buf, &all[k], number)
-		if len(w.buf) < int(w.segmentBytes()/2) && k < len(all)-1 {
+		w.frame(&all[k], number)
+		if len(w.b) < int(w.segmentBytes()/2) && k < len(all)-1 {
 			continue
 		}
 		err := w.append(first)
-		w.buf = w.buf[:0]
+		w.b = w.b[:0]
 		if err != nil {
 			w.abandon() // it may end with half a record
 			return err
@@ -193,13 +193,13 @@ func (w *writer) abandon() {
 
 // append writes the buffer, whose first record has the number, or a later one where numbers are missing.
 func (w *writer) append(first int64) error {
-	if w.file == nil || w.sizes[w.newest()]+int64(len(w.buf)) > w.segmentBytes() {
+	if w.file == nil || w.sizes[w.newest()]+int64(len(w.b)) > w.segmentBytes() {
 		if err := w.rotate(first); err != nil {
 			return err
 		}
 	}
 	at := w.newest()
-	n, err := w.file.WriteAt(w.buf, w.sizes[at])
+	n, err := w.file.WriteAt(w.b, w.sizes[at])
 	w.sizes[at] += int64(n)
 	return err
 }
