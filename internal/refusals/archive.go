@@ -163,11 +163,11 @@ func (a *Archive) writeBatch() (int, error) {
 	if n == 0 {
 		return 0, nil
 	}
-	if err := a.w.write(buf[:n], a.base); err != nil {
-		return 0, err
+	err := a.w.write(buf[:n], a.base)
+	if a.w.last > a.base+written { // else the same ones are written again, and counted then
+		a.lost.Add(buf[0].Number - 1 - written)
 	}
-	a.lost.Add(buf[0].Number - 1 - written)
-	return n, nil
+	return n, err
 }
 
 // Find returns the refusals that match, newest first, at most limit: those in memory, and older ones in the files.

@@ -478,3 +478,50 @@ func TestFindWhileWriting(t *testing.T) {
 		t.Errorf("%d are found: %v", len(found), err)
 	}
 }
+
+// slowFS is a disk whose writes wait for the gate. They report that they wait.
+type slowFS struct {
+	vfs.FS
+	waiting, gate chan struct{}
+}
+
+func (s slowFS) Create(name string) (vfs.File, error) {
+	f, err := s.FS.Create(name)
+	return slowFile{f, s}, err
+}
+
+type slowFile struct {
+	vfs.File
+	fs slowFS
+}
+
+func (f slowFile) WriteAt(p []byte, at int64) (int, error) {
+	select {
+	case f.fs.waiting <- struct{}{}:
+	default:
+	}
+	<-f.fs.gate
+	return f.File.WriteAt(p, at)
+}
+
+// Calls never wait for the disk. A search waits for what is being written, which memory may already have forgotten.
+func TestFindDuringAWrite(t *testing.T) {
+	disk := slowFS{FS: newFS(), waiting: make(chan struct{}, 1), gate: make(chan struct{})}
+	l := open(t, disk, "/r", MinKeep)
+	l.note("a", 10)
+	<-disk.waiting
+	l.note("b", 4096)
+	var work sync.WaitGroup
+	work.Go(func() {
+		if found, err := l.Find(all, 1e6); err != nil || len(found) != 4096+10 {
+			t.Errorf("%d are found: %v", len(found), err)
+		}
+	})
+	time.Sleep(100 * time.Millisecond)
+	close(disk.gate)
+	work.Wait()
+	l.mustClose(t)
+	if l.Status() != (Status{}) {
+		t.Errorf("%+v", l.Status())
+	}
+}
