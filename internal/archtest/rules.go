@@ -66,6 +66,9 @@ var Rules = []Rule{
 		"internal/gateway", "internal/gateway/scope", "internal/gateway/top/wire", "internal/engine", "internal/benefit", "internal/id", "internal/money",
 	}, nil},
 
+	// The files of refusals: what the gateways remember, in the bytes of rows.
+	{"internal/refusals", []string{"internal/benefit", "internal/gateway", "internal/store/codec", "internal/vfs"}, []string{"google.golang.org/protobuf"}},
+
 	// Rules of activities; the core knows them by the interface benefit.Rules.
 	{"internal/rule", []string{"internal/benefit"}, []string{"cel.dev/cel-go"}},
 
