@@ -77,8 +77,9 @@ var Rules = []Rule{
 	{"internal/session", []string{
 		"internal/benefit", "internal/catalog", "internal/engine", "internal/seal", "internal/store",
 	}, nil},
+	{"internal/token", []string{"internal/benefit", "internal/engine", "internal/store"}, nil},
 	{"internal/control", []string{
-		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/seal", "internal/session", "internal/store",
+		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/seal", "internal/session", "internal/store", "internal/token",
 	}, nil},
 	{"internal/datadir", nil, nil},
 	{"internal/config", nil, []string{yaml, koanf}},
