@@ -41,7 +41,8 @@ type Claim struct {
 func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	c := &Claim{Request: r, User: st.recipient(r.Recipient), key: r.ClaimID()}
 	//guard:TestWindowKey$ bound.binds(st.Now) -> bound.BindMillis == 0 && bound.binds(st.Now)
-	if bound := st.claim(c.key); bound != nil && bound.binds(st.Now) {
+	//guard:TestVoidEndsTheWindow without !st.windowVoided(bound)
+	if bound := st.claim(c.key); bound != nil && bound.binds(st.Now) && !st.windowVoided(bound) {
 		c.Bound = bound
 		c.Conflict = !sameRequest(bound, r, c.User)
 		if c.User != nil && c.User.ID != bound.User { //guard:TestContinuedForTheFirstUser

@@ -63,7 +63,15 @@ type Window struct {
 func (w Window) StartsAfter(i Instant) bool { return w.Start != 0 && i < w.Start }
 
 // EndedBefore reports whether i is after the window.
-func (w Window) EndedBefore(i Instant) bool { return w.End != 0 && i >= w.End.wholeSecond()+second }
+func (w Window) EndedBefore(i Instant) bool { return w.End != 0 && i >= w.after() }
+
+// after returns the first instant after the window; 0 when it is open-ended.
+func (w Window) after() Instant {
+	if w.End == 0 {
+		return 0
+	}
+	return w.End.wholeSecond() + second
+}
 
 // Contains reports whether i is inside the window.
 func (w Window) Contains(i Instant) bool { return !w.StartsAfter(i) && !w.EndedBefore(i) }

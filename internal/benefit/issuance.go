@@ -97,31 +97,6 @@ type Counters struct {
 	Person    int64 `json:"person"`     // vouchers of the user's person and the template, where it limits persons
 }
 
-// VoucherStatus is where a voucher is in its life.
-type VoucherStatus uint8
-
-// The states. EXPIRED is derived from time.
-const (
-	Issued  VoucherStatus = 1
-	Sending VoucherStatus = 2 // a downstream fulfils it and has not answered
-)
-
-// Voucher is one issued instance.
-type Voucher struct {
-	ID       id.ID
-	Issuance id.ID
-	Template TemplateID
-	Activity ActivityID
-	User     UserID
-	Status   VoucherStatus
-	Kind     Kind
-	Face     Face
-	Amount   money.Fen // of CASH and REDUCTION; else 0
-	IssuedAt Instant
-	Valid    Window
-	Code     string
-}
-
 // Size returns how many vouchers the lines may issue together.
 func (i *Issuance) Size() int {
 	n := 0
@@ -154,6 +129,18 @@ func (i *Issuance) Voucher(v id.ID) (Voucher, bool) {
 	return Voucher{}, false
 }
 
+// VoucherWithCode finds one of the issued vouchers by its certificate code.
+func (i *Issuance) VoucherWithCode(code string) (Voucher, bool) {
+	for k := range i.Lines {
+		l := &i.Lines[k]
+		//guard:TestOnVoucherByCode n < l.issuedVouchers() -> true
+		if n := slices.Index(l.Codes, code); n >= 0 && n < l.issuedVouchers() { // codes of refused vouchers are reserved
+			return l.voucher(i, n), true
+		}
+	}
+	return Voucher{}, false
+}
+
 // FirstVoucher returns the id of the first voucher that was issued, or 0 if none was.
 func (i *Issuance) FirstVoucher() id.ID {
 	for k := range i.Lines {
@@ -178,20 +165,6 @@ func (l *IssuedLine) Tally() (vouchers int64, amount money.Fen) {
 // open reports whether a retry continues the line. One that issued something is done, even when not all of its sends
 // were issued: its vouchers have one moment of issue and one window.
 func (l *IssuedLine) open() bool { return l.Issued == 0 && !l.Reason.Final() }
-
-func (l *IssuedLine) voucher(of *Issuance, n int) Voucher {
-	v := Voucher{
-		ID: l.First + id.ID(n), Issuance: of.ID, Template: l.Template, Activity: l.Activity, User: of.User, Status: Issued,
-		Kind: l.Kind, Face: l.Face, Amount: l.Amounts[n], IssuedAt: l.At, Valid: l.Valid,
-	}
-	if l.Sending {
-		v.Status = Sending
-	}
-	if n < len(l.Codes) {
-		v.Code = l.Codes[n]
-	}
-	return v
-}
 
 // Outcome is the result of a request. The caller receives it only after the commit.
 type Outcome struct {

@@ -76,10 +76,11 @@ func (c *Issue) Rows(b *Batch) {
 		d.wantCandidates()
 	}
 	c.Redraw(b)
-	if !r.Continues {
-		return
+	bound := b.claim(r.ClaimID())
+	if bound != nil && bound.BindMillis != 0 {
+		VoucherStates.Want(&b.rows, bound.FirstVoucher())
 	}
-	if bound := b.claim(r.ClaimID()); bound != nil {
+	if bound != nil && r.Continues {
 		for k := range bound.Lines {
 			a.want(&bound.Lines[k].Line)
 		}

@@ -10,6 +10,29 @@ import (
 // for issues, whose operation is the [Issuance].
 type OperationKind uint8
 
+// The kinds.
+const (
+	IssueOperation   OperationKind = 1
+	RedeemOperation  OperationKind = 2
+	ReverseOperation OperationKind = 3
+	VoidOperation    OperationKind = 4
+	ExtendOperation  OperationKind = 5
+	ExpireOperation  OperationKind = 6
+)
+
+var operationNames = [...]string{
+	IssueOperation: "issue", RedeemOperation: "redeem", ReverseOperation: "reverse", VoidOperation: "void",
+	ExtendOperation: "extend", ExpireOperation: "expire",
+}
+
+// String returns the name of the command, such as redeem.
+func (k OperationKind) String() string {
+	if int(k) < len(operationNames) && k != 0 {
+		return operationNames[k]
+	}
+	return fmt.Sprintf("operation %d", uint8(k))
+}
+
 // Operation is a command that was carried out, as it stands under its key for ever.
 type Operation struct {
 	Claim       ClaimID // of scope and key

@@ -7,9 +7,10 @@ import (
 )
 
 // Reason describes why a line was refused. There is one list for all gateways; each maps it to its own codes in one
-// table. The order of the constants is the order in which refusals win: of two reasons that both hold, the smaller one
-// is answered, so that a request that is wrong in two ways always gets the same answer. The numbers are stored; new
-// reasons get new numbers.
+// table. The order of the constants is the order in which refusals of an issue win: of two reasons that both hold, the
+// smaller one is answered, so that a request that is wrong in two ways always gets the same answer. For commands on
+// vouchers it is KeyConflict, that it is not found, its status, VoucherNotStarted, UserFrozen, and then what is asked for.
+// The numbers are stored; new reasons get new numbers.
 type Reason uint8
 
 // The reasons, in the order in which they win.
@@ -44,6 +45,22 @@ const (
 	AmountNotAllowed    Reason = 70 // an amount came with the request, but the template sets its own
 	AmountMissing       Reason = 71 // the template takes its amount from the request, and none came
 	AmountOutOfRange    Reason = 72 // the amount is outside the template's minimum and maximum
+
+	// Of commands on vouchers. They can be refused for KeyConflict, UserFrozen and the reasons about amounts, too.
+
+	VoucherNotFound    Reason = 100 // no such voucher, or not the caller's merchant's, or not the named holder's
+	RedemptionNotFound Reason = 101 // no such redemption, or one of such a voucher
+	VoucherSending     Reason = 110 // a downstream has not fulfilled it yet
+	VoucherFailed      Reason = 111 // the downstream refused for good
+	VoucherVoided      Reason = 112
+	VoucherUsed        Reason = 113 // nothing is left of its value; for a void: something was redeemed
+	VoucherExpired     Reason = 114
+	VoucherNotStarted  Reason = 115 // its validity has not begun
+	ThresholdNotMet    Reason = 120 // the order's amount is below the threshold, or not above the fixed price
+	BalanceNotEnough   Reason = 121 // the amount is more than the balance
+	ReversalTooLarge   Reason = 122 // the amount is more than what is left of the redemption
+	EndNotLater        Reason = 130 // the new end is not after the voucher's end and now, or the voucher has no end
+	EndTooFar          Reason = 131 // the new end is more than ten years away
 )
 
 // reasonNames are the names in logs and documentation.
@@ -61,6 +78,11 @@ var reasonNames = map[Reason]string{
 	DayStockEmpty: "DAY_STOCK_EMPTY", DayBudgetEmpty: "DAY_BUDGET_EMPTY",
 	CodesEmpty:       "CODES_EMPTY",
 	AmountNotAllowed: "AMOUNT_NOT_ALLOWED", AmountMissing: "AMOUNT_MISSING", AmountOutOfRange: "AMOUNT_OUT_OF_RANGE",
+	VoucherNotFound: "VOUCHER_NOT_FOUND", RedemptionNotFound: "REDEMPTION_NOT_FOUND",
+	VoucherSending: "VOUCHER_SENDING", VoucherFailed: "VOUCHER_FAILED", VoucherVoided: "VOUCHER_VOIDED",
+	VoucherUsed: "VOUCHER_USED", VoucherExpired: "VOUCHER_EXPIRED", VoucherNotStarted: "VOUCHER_NOT_STARTED",
+	ThresholdNotMet: "THRESHOLD_NOT_MET", BalanceNotEnough: "BALANCE_NOT_ENOUGH", ReversalTooLarge: "REVERSAL_TOO_LARGE",
+	EndNotLater: "END_NOT_LATER", EndTooFar: "END_TOO_FAR",
 }
 
 // Reasons lists every reason of a refusal in the order in which they win.

@@ -256,6 +256,19 @@ func (s *State) claim(c ClaimID) *Issuance {
 	return i
 }
 
+// windowVoided reports whether the issuance bound its key for a while and its voucher was voided, which ends that: a caller
+// who asks again must not get what is void.
+func (s *State) windowVoided(i *Issuance) bool {
+	if i.BindMillis == 0 {
+		return false
+	}
+	voucher, loaded := VoucherStates.Get(&s.rows, i.FirstVoucher())
+	if !loaded && !s.Uncommitted(i) {
+		panic(fmt.Sprintf("benefit: the state of voucher %d was not loaded", i.FirstVoucher()))
+	}
+	return voucher.Status == Voided
+}
+
 // template returns the counters of a template, in total and on the day of Now.
 func (s *State) template(t TemplateID) (TemplateCount, TemplateDay) {
 	count, one := TemplateCounts.Get(&s.rows, t)

@@ -171,6 +171,68 @@ var (
 			o.Fingerprint, o.At, o.Result = r.Digest(), Instant(r.Int()), r.Bytes()
 		},
 	})
+
+	// VoucherStates are those of vouchers to which something has happened.
+	VoucherStates = table.New(table.Spec[id.ID, VoucherState]{
+		Name: "voucher_state", Title: "voucher states", Number: 9, Home: table.ByID,
+		Key: []table.Column{{Name: "voucher", Type: table.ID}},
+		Value: []table.Column{
+			{Name: "status", Type: table.Int}, {Name: "operations", Type: table.Int}, {Name: "redeemed", Type: table.Int},
+			{Name: "ends", Type: table.Int}, {Name: "at", Type: table.Int},
+		},
+		KeyOf:  func(s *VoucherState) id.ID { return s.Voucher },
+		Absent: func(v id.ID) VoucherState { return VoucherState{Voucher: v} },
+		PutKey: func(w *table.Writer, v id.ID) { w.Int(int64(v)) },
+		GetKey: func(r *table.Reader) id.ID { return id.ID(r.Int()) },
+		Put: func(w *table.Writer, s *VoucherState) {
+			w.Int(int64(s.Status))
+			w.Int(s.Operations)
+			w.Int(s.Redeemed)
+			w.Int(int64(s.End))
+			w.Int(int64(s.At))
+		},
+		Get: func(r *table.Reader, s *VoucherState) {
+			s.Status, s.Operations, s.Redeemed = VoucherStatus(r.Small(math.MaxUint8)), r.Int(), r.Int()
+			s.End, s.At = Instant(r.Int()), Instant(r.Int())
+		},
+	})
+
+	// VoucherOperations list the operations on each voucher.
+	VoucherOperations = table.New(table.Spec[OperationID, VoucherOperation]{
+		Name: "voucher_operation", Title: "operations on vouchers", Number: 10, Home: table.ByID,
+		Key: []table.Column{{Name: "voucher", Type: table.ID}, {Name: "number", Type: table.Int}},
+		Value: []table.Column{
+			{Name: "kind", Type: table.Int}, {Name: "claim", Type: table.Digest}, {Name: "value", Type: table.Int}, {Name: "reversed", Type: table.Int},
+		},
+		KeyOf:  func(o *VoucherOperation) OperationID { return o.OperationID },
+		Absent: func(k OperationID) VoucherOperation { return VoucherOperation{OperationID: k} },
+		PutKey: func(w *table.Writer, k OperationID) { w.Int(int64(k.Voucher)); w.Int(k.Number) },
+		GetKey: func(r *table.Reader) OperationID { return OperationID{id.ID(r.Int()), r.Int()} },
+		Put: func(w *table.Writer, o *VoucherOperation) {
+			w.Int(int64(o.Kind))
+			w.Digest(o.Claim)
+			w.Int(o.Value)
+			w.Int(o.Reversed)
+		},
+		Get: func(r *table.Reader, o *VoucherOperation) {
+			o.Kind, o.Claim, o.Value, o.Reversed = OperationKind(r.Small(math.MaxUint8)), r.Digest(), r.Int(), r.Int()
+		},
+	})
+
+	// OrderRedemptions find redemptions by their orders.
+	OrderRedemptions = table.New(table.Spec[OrderKey, OrderRedemption]{
+		Name: "order_redemption", Title: "redemptions for orders", Number: 11, Home: table.ByDigest,
+		Key: []table.Column{
+			{Name: "of_order", Type: table.Digest}, {Name: "voucher", Type: table.ID}, {Name: "number", Type: table.Int},
+		},
+		Value:  []table.Column{{Name: "at", Type: table.Int}},
+		KeyOf:  func(o *OrderRedemption) OrderKey { return o.OrderKey },
+		Absent: func(k OrderKey) OrderRedemption { return OrderRedemption{OrderKey: k} },
+		PutKey: func(w *table.Writer, k OrderKey) { w.Digest(k.Order); w.Int(int64(k.Voucher)); w.Int(k.Number) },
+		GetKey: func(r *table.Reader) OrderKey { return OrderKey{r.Digest(), OperationID{id.ID(r.Int()), r.Int()}} },
+		Put:    func(w *table.Writer, o *OrderRedemption) { w.Int(int64(o.At)) },
+		Get:    func(r *table.Reader, o *OrderRedemption) { o.At = Instant(r.Int()) },
+	})
 )
 
 func putEntityKey(w *table.Writer, k EntityKey) { w.Int(int64(k.Kind)); w.Int(k.ID) }
