@@ -66,6 +66,11 @@ var Rules = []Rule{
 		"internal/gateway", "internal/gateway/scope", "internal/gateway/top/wire", "internal/engine", "internal/benefit", "internal/id", "internal/money",
 	}, nil},
 
+	// The JSON API for apps. Unlike the gateways it looks rows up by their descriptions.
+	{"internal/api", []string{
+		"internal/gateway", "internal/gateway/form", "internal/gateway/scope", "internal/engine", "internal/benefit", "internal/id", "internal/money", "internal/store",
+	}, []string{"github.com/go-json-experiment/json"}},
+
 	// Rules of activities; the core knows them by the interface benefit.Rules.
 	{"internal/rule", []string{"internal/benefit"}, []string{"cel.dev/cel-go"}},
 
@@ -141,7 +146,7 @@ var TestSupport = []string{
 const Program = "cmd/faquan"
 
 // TestOnly are modules that tests and TestSupport may import, and nothing else.
-var TestOnly = []string{gocmp, "pgregory.net/rapid", "github.com/rogpeppe/go-internal"}
+var TestOnly = []string{gocmp, "pgregory.net/rapid", "github.com/rogpeppe/go-internal", "github.com/santhosh-tekuri/jsonschema/v6"}
 
 // Clockless packages never ask for the time: it comes in through parameters, so that the simulation can drive them.
 var Clockless = []string{

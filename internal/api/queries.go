@@ -1,0 +1,372 @@
+package api
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"faquan/internal/benefit"
+	"faquan/internal/gateway/scope"
+	"faquan/internal/id"
+	"faquan/internal/store"
+)
+
+// Bounds of queries.
+const (
+	defaultPage = 20
+	maxPage     = 100
+	// maxLooked is how many issuances a page of a list looks at: those of other merchants are passed over, and a page may
+	// end early, with a cursor.
+	maxLooked = 1000
+	// maxStory is how many operations are shown of a voucher, the latest.
+	maxStory = 100
+)
+
+// asQuery runs a query within the bounds of all.
+func (h *Handler) asQuery(c *call, run func() (any, *Problem, error)) (any, *Problem) {
+	leave, err := h.readers.Enter(c.ctx, c.app.ID)
+	if err != nil {
+		return nil, c.busy(err)
+	}
+	defer leave()
+	result, bad, err := run()
+	if err != nil {
+		return nil, c.busy(err)
+	}
+	return result, bad
+}
+
+var errNoVoucher = errors.New("the issuance does not hold the voucher")
+
+func (h *Handler) getVoucher(c *call) (any, *Problem) {
+	voucher, ok := parseID(c.r.PathValue("id"))
+	if !ok {
+		return nil, invalid("id", "must be the id of a voucher, a whole number")
+	}
+	m, bad := c.query()
+	if bad == nil {
+		bad = m.done()
+	}
+	if bad != nil {
+		return nil, bad
+	}
+	return h.asQuery(c, func() (any, *Problem, error) {
+		v, err := h.find(c, voucher)
+		if err != nil {
+			return nil, nil, err
+		}
+		if v == nil {
+			return nil, refuse(of(benefit.VoucherNotFound), ""), nil
+		}
+		shown := c.voucher(v, "")
+		shown.Operations, err = h.story(c, v)
+		return shown, nil, err
+	})
+}
+
+// find returns a voucher of the caller's merchant as it is now; nil when there is none.
+func (h *Handler) find(c *call, voucher id.ID) (*benefit.Voucher, error) {
+	i, err := h.o.Finder.IssuanceOf(c.ctx, voucher)
+	if i == nil || err != nil {
+		return nil, err
+	}
+	v, ok := i.Voucher(voucher)
+	if !ok || !c.mine(v.Template) { //guard:TestOtherMerchant without !c.mine(v.Template)
+		return nil, nil
+	}
+	return h.current(c, v)
+}
+
+// current returns the voucher with what has become of it.
+func (h *Handler) current(c *call, v benefit.Voucher) (*benefit.Voucher, error) {
+	state, _, err := store.Get(c.ctx, h.o.Finder, benefit.VoucherStates, v.ID)
+	if err != nil {
+		return nil, err
+	}
+	v = v.With(state)
+	return &v, nil
+}
+
+// story returns the latest operations on a voucher, in their order.
+func (h *Handler) story(c *call, v *benefit.Voucher) ([]Operation, error) {
+	all := []Operation{}
+	for n := max(1, v.Operations-maxStory+1); n <= v.Operations; n++ {
+		o, _, err := h.done(c, v, n)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, *o)
+	}
+	return all, nil
+}
+
+// done returns an operation on a voucher, and its entry; nil when there is none.
+func (h *Handler) done(c *call, v *benefit.Voucher, number int64) (*Operation, *benefit.VoucherOperation, error) {
+	name := benefit.OperationID{Voucher: v.ID, Number: number}
+	entry, ok, err := store.Get(c.ctx, h.o.Finder, benefit.VoucherOperations, name)
+	if !ok || err != nil {
+		return nil, nil, err
+	}
+	row, ok, err := store.Get(c.ctx, h.o.Finder, benefit.Operations, entry.Claim)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: the operation %s is missing", store.ErrDamaged, name)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := benefit.DecodeTransition(&row)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.operation(&t, v), &entry, nil
+}
+
+// Redemption is a redemption with what was reversed of it.
+type Redemption struct {
+	Operation *Operation `json:"operation"`
+	Reversed  string     `json:"reversed,omitzero"` // of CASH
+	Whole     bool       `json:"reversed_whole"`
+}
+
+func (h *Handler) getRedemption(c *call) (any, *Problem) {
+	redemption, bad := c.redemption()
+	if bad != nil {
+		return nil, bad
+	}
+	return h.asQuery(c, func() (any, *Problem, error) {
+		v, err := h.find(c, redemption.Voucher)
+		if err != nil {
+			return nil, nil, err
+		}
+		if v != nil {
+			o, entry, err := h.done(c, v, redemption.Number)
+			if err != nil {
+				return nil, nil, err
+			}
+			if o != nil && entry.Kind == benefit.RedeemOperation {
+				r := &Redemption{Operation: o, Whole: entry.Reversed == entry.Value}
+				if v.Kind == benefit.Cash {
+					r.Reversed = fmt.Sprint(entry.Reversed)
+				}
+				return r, nil, nil
+			}
+		}
+		return nil, refuse(of(benefit.RedemptionNotFound), ""), nil
+	})
+}
+
+// VoucherList is a page of vouchers.
+type VoucherList struct {
+	Vouchers []Voucher `json:"vouchers"`
+	Cursor   string    `json:"next_cursor,omitzero"` // without it: there are no more
+}
+
+// listVouchers lists vouchers by one of: a code, a user. The newest come first.
+func (h *Handler) listVouchers(c *call) (any, *Problem) {
+	m, bad := c.query()
+	if bad != nil {
+		return nil, bad
+	}
+	code := m.text("code", maxCode)
+	kind, value := m.text("user_type", benefit.MaxIdentifierType), m.text("user", benefit.MaxIdentifier)
+	limit, after := m.number("limit", 1, maxPage, defaultPage), m.id("cursor")
+	user := m.identifier("user_type", kind, value, c.app.ID)
+	switch {
+	case (kind == "") != (value == ""):
+		m.fail("user", "and user_type must be given together")
+	case (code == "") == (value == ""):
+		m.fail("code", "or user must be given, and not both")
+	}
+	if bad := m.done(); bad != nil {
+		return nil, bad
+	}
+	return h.asQuery(c, func() (any, *Problem, error) {
+		if code != "" {
+			list, err := h.byCode(c, code)
+			return list, nil, err
+		}
+		list, err := h.byUser(c, user, after, int(limit))
+		return list, nil, err
+	})
+}
+
+func (h *Handler) byCode(c *call, code string) (*VoucherList, error) {
+	list := &VoucherList{Vouchers: []Voucher{}}
+	i, err := h.o.Finder.Claim(c.ctx, benefit.CodeScope, code)
+	if i == nil || err != nil {
+		return list, err
+	}
+	v, ok := i.VoucherWithCode(code)
+	if !ok || !c.mine(v.Template) { //guard:TestOtherMerchant without !c.mine(v.Template)
+		return list, nil
+	}
+	now, err := h.current(c, v)
+	if err != nil {
+		return nil, err
+	}
+	list.Vouchers = append(list.Vouchers, *c.voucher(now, code))
+	return list, nil
+}
+
+// byUser lists what a user has received, from behind the voucher after, if it is not 0.
+func (h *Handler) byUser(c *call, user benefit.Identifier, after id.ID, limit int) (*VoucherList, error) {
+	list := &VoucherList{Vouchers: []Voucher{}}
+	u, err := h.o.Finder.Recipient(c.ctx, user)
+	if u == nil || err != nil {
+		return list, err
+	}
+	looked, last := 0, id.ID(0)
+	for i, err := range h.o.Finder.RecentIssuances(c.ctx, u.ID) {
+		if err != nil {
+			return nil, err
+		}
+		if after != 0 && i.ID > after {
+			continue
+		}
+		if looked++; looked > maxLooked {
+			list.Cursor = idText(cmp.Or(last, after))
+			return list, nil
+		}
+		for _, v := range slices.Backward(i.Vouchers()) {
+			if after != 0 && v.ID >= after {
+				continue
+			}
+			if c.mine(v.Template) { //guard:TestOtherMerchant
+				if len(list.Vouchers) == limit {
+					list.Cursor = list.Vouchers[limit-1].ID
+					return list, nil
+				}
+				now, err := h.current(c, v)
+				if err != nil {
+					return nil, err
+				}
+				list.Vouchers = append(list.Vouchers, *c.voucher(now, ""))
+			}
+			last = v.ID
+		}
+	}
+	return list, nil
+}
+
+// Key is what became of an idempotency key.
+type Key struct {
+	Command   string     `json:"command"`
+	Key       string     `json:"key"`
+	State     string     `json:"state"` // never_seen or done
+	Operation *Operation `json:"operation,omitzero"`
+	Vouchers  []Voucher  `json:"vouchers"` // as they are now
+}
+
+// getKey answers what became of a key of the calling app: of a command, or of an issue over one of the platforms' APIs.
+func (h *Handler) getKey(c *call) (any, *Problem) {
+	m, bad := c.query()
+	if bad != nil {
+		return nil, bad
+	}
+	command, key := m.required("command", benefit.MaxKey), m.required("key", benefit.MaxKey)
+	of := c.scopeOf(m, command)
+	if bad := m.done(); bad != nil {
+		return nil, bad
+	}
+	c.record.Key = key
+	return h.asQuery(c, func() (any, *Problem, error) {
+		answer := &Key{Command: command, Key: key, State: "never_seen", Vouchers: []Voucher{}}
+		if command == benefit.IssueOperation.String() {
+			return answer, nil, h.issued(c, of, answer)
+		}
+		return answer, nil, h.carriedOut(c, of, answer)
+	})
+}
+
+// scopeOf returns the scope of the keys of a command.
+func (c *call) scopeOf(m *members, command string) benefit.Scope {
+	switch command {
+	case "":
+	case benefit.IssueOperation.String():
+		return c.issueScope(m)
+	case benefit.ReverseOperation.String():
+		redemption, err := benefit.ParseOperationID(m.required("redemption_id", benefit.MaxKey))
+		if err != nil {
+			m.fail("redemption_id", "must be the id of a redemption, such as 7301459273465856001-1")
+		}
+		return benefit.ReversalScope(redemption)
+	default:
+		for _, kind := range []benefit.OperationKind{
+			benefit.RedeemOperation, benefit.VoidOperation, benefit.ExtendOperation, benefit.ExpireOperation,
+		} {
+			if command == kind.String() {
+				return benefit.VoucherScope(kind, c.app.ID)
+			}
+		}
+		m.fail("command", "must be issue, redeem, reverse, void, extend or expire")
+	}
+	return ""
+}
+
+// issueScope returns the scope in which an API of the platforms has the keys of issues.
+func (c *call) issueScope(m *members) benefit.Scope {
+	const longest = 64
+	template, relation, biz := m.text("template", longest), m.number("relation_id", 0, 1<<63-1, 0), m.text("biz_code", longest)
+	given := 0
+	for _, is := range []bool{template != "", relation != 0, biz != ""} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		m.fail("template", "or relation_id or biz_code must be given, and only one, for the command issue")
+	}
+	switch {
+	case template != "":
+		if t := c.cat.TemplateByName(template); t != nil && c.mine(t.ID) {
+			return scope.Template(t.ID)
+		}
+		m.fail("template", "must be the name of a template of the app's merchant")
+	case relation != 0:
+		return scope.Relation(c.app.ID, relation)
+	}
+	return scope.Biz(c.app.ID, biz)
+}
+
+func (h *Handler) issued(c *call, of benefit.Scope, answer *Key) error {
+	i, err := h.o.Finder.Claim(c.ctx, of, answer.Key)
+	if i == nil || err != nil {
+		return err
+	}
+	answer.State = "done"
+	for _, v := range i.Vouchers() {
+		if !c.mine(v.Template) {
+			continue
+		}
+		now, err := h.current(c, v)
+		if err != nil {
+			return err
+		}
+		answer.Vouchers = append(answer.Vouchers, *c.voucher(now, ""))
+	}
+	return nil
+}
+
+func (h *Handler) carriedOut(c *call, of benefit.Scope, answer *Key) error {
+	row, ok, err := store.Get(c.ctx, h.o.Finder, benefit.Operations, benefit.ClaimIDOf(of, answer.Key))
+	if !ok || err != nil {
+		return err
+	}
+	t, err := benefit.DecodeTransition(&row)
+	if err != nil {
+		return err
+	}
+	if !c.mine(t.Template) { //guard:TestOtherMerchant
+		return nil
+	}
+	v, err := h.find(c, t.Voucher)
+	if err == nil && v == nil {
+		err = fmt.Errorf("%w: %w", store.ErrDamaged, errNoVoucher)
+	}
+	if err != nil {
+		return err
+	}
+	answer.State, answer.Operation, answer.Vouchers = "done", c.operation(&t, v), append(answer.Vouchers, *c.voucher(v, ""))
+	return nil
+}
