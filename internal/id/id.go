@@ -51,6 +51,10 @@ func (i ID) Millis() int64 { return int64(i>>(bucketBits+sequenceBits)) + epochM
 // Bucket returns the home bucket that the id carries, 0 to 1023.
 func (i ID) Bucket() int { return int(i>>sequenceBits) & (Buckets - 1) }
 
+// Begin returns the least id of the same millisecond and bucket. Those that one call of Generator.Block gave lie between it
+// and the last of them.
+func (i ID) Begin() ID { return i >> sequenceBits << sequenceBits }
+
 // BucketOf returns the home bucket of a name: the first eight bytes of its SHA-256, big-endian, modulo Buckets. The
 // function is pinned by a golden test, because stored rows depend on it.
 func BucketOf(name string) int {

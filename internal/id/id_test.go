@@ -25,6 +25,10 @@ func TestIDCarriesTimeAndBucket(t *testing.T) {
 	if first.Millis() != now || first.Bucket() != 1023 {
 		t.Errorf("%d carries %d and bucket %d", first, first.Millis(), first.Bucket())
 	}
+	begin := first.Begin()
+	if (begin+sequences-1).Begin() != begin || (begin-1).Bucket() != 1022 || begin.Millis() != now || begin.Bucket() != 1023 || begin > first {
+		t.Errorf("%d begins with %d", first, begin)
+	}
 	if last := NewGenerator(testRand(), 0).Block(2_803_578_827_775, 1023, 1); last <= 0 {
 		t.Errorf("the last millisecond gives %d", last)
 	}

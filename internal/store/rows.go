@@ -12,12 +12,37 @@ import (
 
 // Get returns the row of a key, and whether there is one.
 func Get[K comparable, V any](ctx context.Context, from Lookup, t *table.Table[K, V], k K) (v V, ok bool, err error) {
-	row, err := from.Row(ctx, t.Kind, t.DatumsOf(k))
-	if err != nil || row == nil {
+	all, err := GetAll(ctx, from, t, k)
+	if err != nil {
 		return v, false, err
 	}
-	v, err = t.Decode(row)
-	return v, err == nil, err
+	v, ok = all[k]
+	return v, ok, nil
+}
+
+// GetAll returns the rows of the keys, by key, without those that do not exist.
+func GetAll[K comparable, V any](ctx context.Context, from Lookup, t *table.Table[K, V], keys ...K) (map[K]V, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	data := make([][]table.Datum, len(keys))
+	for n, k := range keys {
+		data[n] = t.DatumsOf(k)
+	}
+	rows, err := from.Rows(ctx, t.Kind, data)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[K]V, len(keys))
+	for n, row := range rows {
+		if row == nil {
+			continue
+		}
+		if all[keys[n]], err = t.Decode(row); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // All iterates over the rows of a table whose keys begin with the given columns, if any, in the order of their keys.

@@ -72,10 +72,13 @@ type Store interface {
 type Lookup interface {
 	// Claim returns the issuance under a key: the newest issuance, when the key was bound more than once.
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
+	// IssuanceOf returns the issuance that holds a voucher; nil where the voucher was not issued, or not yet.
+	IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error)
 	// Recipient returns the user that an identifier names.
 	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
-	// Row returns the row of a key: see Get.
-	Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error)
+	// Rows returns the rows of keys, one for each key: see Get and GetAll. They need not be of one moment, as a commit may
+	// come between them.
+	Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error)
 }
 
 // Finder answers questions about single keys and users. Each call sees everything that was acknowledged before it.
@@ -120,8 +123,6 @@ type Tx interface {
 // Reader answers questions about one consistent state of a store. What it returns is the caller's to keep, not to change.
 type Reader interface {
 	Lookup
-	// IssuanceOf returns the issuance that holds the voucher.
-	IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error)
 	// UserIssuances lists a user's issuances with an id above after, in id order, at most limit.
 	UserIssuances(ctx context.Context, user benefit.UserID, after id.ID, limit int) ([]*benefit.Issuance, error)
 	// TemplateIssuances lists the issuances of a template with an id above after, in id order, at most limit.

@@ -8,6 +8,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"faquan/internal/benefit"
+	"faquan/internal/id"
 	"faquan/internal/table"
 )
 
@@ -91,22 +92,40 @@ func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*be
 	return found, nil
 }
 
+// IssuanceOf returns the issuance that holds a voucher.
+func (s *Store) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error) {
+	return s.finder(ctx, s.finders).holder(voucher)
+}
+
 // Recipient returns the user that an identifier names.
 func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
 	return s.finder(ctx, s.finders).recipient(ident)
 }
 
-// Row returns the row of a key. It does not wait behind those who list issuances: gateways look up a session for every call.
-func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
+// Rows returns the rows of keys. It does not wait behind those who list issuances: gateways look up a session for every call.
+func (s *Store) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error) {
 	l := s.finder(ctx, s.rowFinder) //guard:TestQueriesHoldUpNothing s.rowFinder -> s.finders
-	if kind == s.hot {
-		c, err := l.quota(quotaKeyOf(key))
-		return c.row(key), err
+	return readKeys(keys, func(key []table.Datum) (*table.Row, error) {
+		if kind == s.hot {
+			c, err := l.quota(quotaKeyOf(key))
+			return c.row(key), err
+		}
+		encoded := kind.AppendKey(nil, key)
+		row, err := l.row(kind, encoded)
+		if err != nil {
+			return nil, err
+		}
+		return row.decode(kind, encoded)
+	})
+}
+
+// readKeys reads the rows of keys one by one.
+func readKeys(keys [][]table.Datum, read func(key []table.Datum) (*table.Row, error)) (rows []*table.Row, err error) {
+	rows = make([]*table.Row, len(keys))
+	for n, key := range keys {
+		if rows[n], err = read(key); err != nil {
+			return nil, err
+		}
 	}
-	encoded := kind.AppendKey(nil, key)
-	row, err := l.row(kind, encoded)
-	if err != nil {
-		return nil, err
-	}
-	return row.decode(kind, encoded)
+	return rows, nil
 }

@@ -99,13 +99,17 @@ func (l *lookup) claim(claim benefit.ClaimID) (*benefit.Issuance, error) {
 	return fromView(l, func(conn *sqlite.Conn) (*benefit.Issuance, error) { return viewClaim(conn, gens, claim) })
 }
 
-// holder finds the issuance that holds a voucher. Only the committer may ask, see byID.
+// holder finds the issuance that holds a voucher.
 func (l *lookup) holder(voucher id.ID) (*benefit.Issuance, error) {
-	l.s.mu.Lock()
-	found, ok := inMemtables(l.s, func(o *memtable) (*benefit.Issuance, bool) { return o.holder(voucher) })
-	l.s.mu.Unlock()
-	if ok {
-		return found, nil
+	for _, o := range l.s.memtables() {
+		at, ok := o.byID.lastUntil(o.issuances, voucher)
+		if !ok {
+			continue
+		}
+		i := l.s.issuanceAt(o.memtable, at.row)
+		if _, ok := i.Voucher(voucher); ok {
+			return i, nil
+		}
 	}
 	return fromView(l, func(conn *sqlite.Conn) (*benefit.Issuance, error) { return viewHolder(conn, voucher) })
 }
@@ -239,6 +243,34 @@ func requireIssuance(body []byte) *benefit.Issuance {
 	return i
 }
 
+// memtableRows are the rows of a memtable as of some moment, for those who look through them without the lock. The rows stay
+// as they are, but for the body of an issuance: see issuanceAt.
+type memtableRows struct {
+	*memtable
+	issuances []issuanceRow
+}
+
+// memtables returns the memtables as they are now, the newer one first.
+func (s *Store) memtables() []memtableRows {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []memtableRows
+	for _, o := range []*memtable{s.active, s.flushing} {
+		if o != nil && !o.empty() {
+			all = append(all, memtableRows{o, o.issuances})
+		}
+	}
+	return all
+}
+
+// issuanceAt returns an issuance of a memtable as it is now: it may be continued while it is there.
+func (s *Store) issuanceAt(o *memtable, row int32) *benefit.Issuance {
+	s.mu.Lock()
+	body := o.bytes(o.issuances[row].body)
+	s.mu.Unlock()
+	return requireIssuance(body)
+}
+
 // inMemtables asks the memtables, the newer one first. The caller holds mu.
 func inMemtables[T any](s *Store, ask func(*memtable) (T, bool)) (found T, ok bool) {
 	if found, ok = ask(s.active); ok || s.flushing == nil {
@@ -315,10 +347,13 @@ func viewIssuance(conn *sqlite.Conn, i id.ID) (*benefit.Issuance, error) {
 	return found, err
 }
 
+// lastIssuance is answered by the primary key: one row is read, whatever buckets the ids before it are of.
+const lastIssuance = "SELECT body FROM issuance WHERE id<=? ORDER BY id DESC LIMIT 1"
+
 // viewHolder finds the issuance that holds a voucher; nil when there is none. The vouchers of an issuance follow its id
 // without a gap, so the one that may hold this voucher is the last at or before it.
 func viewHolder(conn *sqlite.Conn, voucher id.ID) (*benefit.Issuance, error) {
-	found, err := one(conn, "SELECT body FROM issuance WHERE id<=? ORDER BY id DESC LIMIT 1", readIssuance, voucher)
+	found, err := one(conn, lastIssuance, readIssuance, voucher)
 	if err != nil || found == nil {
 		return nil, err
 	}

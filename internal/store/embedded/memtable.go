@@ -3,6 +3,7 @@ package embedded
 import (
 	"cmp"
 	"slices"
+	"sync"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
@@ -339,9 +340,12 @@ func (o *memtable) quota(k benefit.QuotaKey) (counters, bool) {
 	return counters{}, false
 }
 
-// byID finds issuances by id. Only the committer asks, and makes it as far as it needs it, so that a commit does not pay
-// for it.
-type byID []issuedID // sorted
+// byID finds issuances by id. Those who ask make it, as far as they need it, and under a lock of its own, so that a commit
+// neither pays for it nor waits for it.
+type byID struct {
+	mu     sync.Mutex
+	sorted []issuedID
+}
 
 type issuedID struct {
 	id  id.ID
@@ -350,26 +354,27 @@ type issuedID struct {
 
 func compareIDs(a, b issuedID) int { return cmp.Compare(a.id, b.id) }
 
-// holder finds the issuance that holds a voucher: see viewHolder.
-func (o *memtable) holder(voucher id.ID) (*benefit.Issuance, bool) {
-	if n := len(o.byID); n < len(o.issuances) {
-		for row := n; row < len(o.issuances); row++ {
-			o.byID = append(o.byID, issuedID{o.issuances[row].id, int32(row)})
+// lastUntil returns the last issuance with an id at or before the given one: see viewHolder. The rows are all that the
+// memtable had at some moment; an issuance that came later may be found as well.
+func (b *byID) lastUntil(rows []issuanceRow, i id.ID) (last issuedID, ok bool) {
+	b.mu.Lock() //guard:TestVouchersBesideCommits
+	defer b.mu.Unlock()
+	if n := len(b.sorted); n < len(rows) {
+		for row := n; row < len(rows); row++ {
+			b.sorted = append(b.sorted, issuedID{rows[row].id, int32(row)})
 		}
 		// Ids grow with time, so that little of what was sorted before comes behind the new ones.
-		from, _ := slices.BinarySearchFunc(o.byID[:n], slices.MinFunc(o.byID[n:], compareIDs), compareIDs)
-		slices.SortFunc(o.byID[from:], compareIDs) //guard:TestVouchersAnywhere
+		from, _ := slices.BinarySearchFunc(b.sorted[:n], slices.MinFunc(b.sorted[n:], compareIDs), compareIDs)
+		slices.SortFunc(b.sorted[from:], compareIDs) //guard:TestVouchersAnywhere
 	}
-	at, exact := slices.BinarySearchFunc(o.byID, issuedID{id: voucher}, compareIDs)
+	at, exact := slices.BinarySearchFunc(b.sorted, issuedID{id: i}, compareIDs)
 	if !exact {
 		at--
 	}
 	if at < 0 {
-		return nil, false
+		return last, false
 	}
-	i := requireIssuance(o.bytes(o.issuances[o.byID[at].row].body))
-	_, ok := i.Voucher(voucher)
-	return i, ok
+	return b.sorted[at], true
 }
 
 func (o *memtable) claim(c benefit.ClaimID) ([]byte, bool) {

@@ -43,7 +43,7 @@ func (s *Store) RecentIssuances(ctx context.Context, user benefit.UserID) iter.S
 type recent struct {
 	s         *Store
 	user      benefit.UserID
-	memtables []memtableRows // not gone through yet, newest first
+	memtables []userRows     // not gone through yet, newest first
 	gens      []int64        // of the view, not begun yet, newest first
 	runs      []*ledgerRun   // of the generation that is under way
 	before    int64          // the place in the order of commits at which the memtables begin: what is older is in the view
@@ -66,7 +66,7 @@ func (s *Store) newRecent(user benefit.UserID) *recent {
 	r.before = commitOrder(s.seq+1, 0)
 	for _, o := range []*memtable{s.active, s.flushing} {
 		if o != nil && !o.empty() { //guard:TestFindersMoveNothing
-			r.memtables = append(r.memtables, memtableRows{o: o, rows: o.ledger})
+			r.memtables = append(r.memtables, userRows{o: o, rows: o.ledger})
 			r.before = commitOrder(o.first, 0)
 		}
 	}
@@ -115,8 +115,8 @@ func (r *recent) first(issuance id.ID) bool {
 	return true
 }
 
-// memtableRows is the part of a memtable that an iteration reads.
-type memtableRows struct {
+// userRows is the part of a memtable that an iteration reads.
+type userRows struct {
 	o    *memtable
 	rows []ledgerRow // as of the start
 	at   int32       // the user's next row, counted from 1; 0: none
@@ -124,7 +124,7 @@ type memtableRows struct {
 }
 
 // fromMemtable returns the next issuances of a memtable, at most size.
-func (r *recent) fromMemtable(x *memtableRows, size int) []*benefit.Issuance {
+func (r *recent) fromMemtable(x *userRows, size int) []*benefit.Issuance {
 	if x.prev == nil {
 		x.at, x.prev = x.o.byUser.newest(x.rows, r.user)
 	}

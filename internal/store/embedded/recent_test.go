@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math/rand/v2"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +17,8 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
+	"faquan/internal/id"
+	"faquan/internal/money"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 )
@@ -55,6 +60,12 @@ func TestFindersMoveNothing(t *testing.T) {
 		i, err := s.Claim(t.Context(), scope.Template(benefit.TemplateID(1+n%2)), fmt.Sprint("20881-", n))
 		if err != nil || i == nil {
 			t.Fatalf("Claim of %d: %v, %v", n, i, err)
+		}
+		if of, err := s.IssuanceOf(t.Context(), i.ID); err != nil || of == nil || of.ID != i.ID {
+			t.Fatalf("IssuanceOf %d: %v, %v", n, of, err)
+		}
+		if of, err := s.IssuanceOf(t.Context(), i.ID+1); err != nil || of != nil {
+			t.Fatalf("IssuanceOf what was not issued after %d: %v, %v", n, of, err)
 		}
 	}
 	if u, err := s.Recipient(t.Context(), benefit.Identifier{Type: benefit.AlipayID, Value: "20881"}); err != nil || u == nil || u.ID != user {
@@ -173,6 +184,7 @@ func TestRecentReadsWhatItGives(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
+		lastIssuance: "SEARCH issuance USING INTEGER PRIMARY KEY (rowid<?)",
 		nextTemplate: "USING PRIMARY KEY (gen=? AND user=? AND template>?)",
 		nextPosition: "USING PRIMARY KEY (gen=? AND user=? AND template=? AND at<?)",
 	} {
@@ -223,6 +235,63 @@ func TestRecentBesideCommits(t *testing.T) {
 	if least != n {
 		t.Errorf("%d are listed at last, want %d", least, n)
 	}
+}
+
+// Many ask for vouchers while others commit and the view is written: what was acknowledged is found, and nothing else.
+func TestVouchersBesideCommits(t *testing.T) {
+	s, err := Open(Options{Dir: memDir(t), MaxMemtable: 4000, GenerationSize: 5000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const commits, each = 300, 40
+	first := func(n int) id.ID { return id.ID(1)<<40 + id.ID(n)<<23 + id.ID(n*7%id.Buckets)<<13 }
+	var committed atomic.Int64
+	done := make(chan error, 1)
+	go func() {
+		done <- func() error {
+			for n := range commits {
+				c := &benefit.Changes{}
+				for k := range each {
+					line := storetest.Line(1)
+					at := first(n*each + k)
+					c.Issuances = append(c.Issuances, &benefit.Issuance{
+						ID: at, Scope: "t/1", Key: fmt.Sprint(n, "-", k), App: 1, User: 7,
+						Lines: []benefit.IssuedLine{{Line: line, First: at, Amounts: make([]money.Fen, 1), Issued: 1, At: storetest.Start}},
+					})
+				}
+				if err := storetest.Write(t.Context(), s, storetest.Start, c); err != nil {
+					return err
+				}
+				committed.Store(int64(n+1) * each)
+			}
+			return nil
+		}()
+	}()
+	var askers sync.WaitGroup
+	for seed := range uint64(4) {
+		askers.Go(func() {
+			r := rand.New(rand.NewPCG(seed, 1))
+			for n := int64(0); n < commits*each && !t.Failed(); {
+				if n = committed.Load(); n == 0 {
+					continue
+				}
+				at := first(r.IntN(int(n)))
+				if r.IntN(2) == 0 {
+					at = first(int(n) - 1)
+				}
+				i, err := s.IssuanceOf(t.Context(), at)
+				none, noneErr := s.IssuanceOf(t.Context(), at+1)
+				if err != nil || noneErr != nil || i == nil || i.ID != at || none != nil {
+					t.Errorf("of %d issuances, %d: %v, %v, and behind it %v, %v", n, at, i, err, none, noneErr)
+				}
+			}
+		})
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	askers.Wait()
 }
 
 // A finder opens with a cache of its own size, so that callers' questions take little memory.

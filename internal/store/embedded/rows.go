@@ -225,18 +225,20 @@ func (r *storedRow) decode(kind *table.Kind, key []byte) (*table.Row, error) {
 	return row, decodeRow(kind, key, r.value, row)
 }
 
-func (r *reader) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
+func (r *reader) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error) {
 	defer interrupt(ctx, r.conn)()
-	if kind == r.hot {
-		c, err := viewQuota(r.conn, r.gens, quotaKeyOf(key))
-		return c.row(key), err
-	}
-	encoded := kind.AppendKey(nil, key)
-	row, err := viewRow(r.conn, kind, r.gens, encoded)
-	if err != nil {
-		return nil, err
-	}
-	return row.decode(kind, encoded)
+	return readKeys(keys, func(key []table.Datum) (*table.Row, error) {
+		if kind == r.hot {
+			c, err := viewQuota(r.conn, r.gens, quotaKeyOf(key))
+			return c.row(key), err
+		}
+		encoded := kind.AppendKey(nil, key)
+		row, err := viewRow(r.conn, kind, r.gens, encoded)
+		if err != nil {
+			return nil, err
+		}
+		return row.decode(kind, encoded)
+	})
 }
 
 // Scan iterates over the rows of a kind whose keys begin with the prefix. Generations are merged by the database.

@@ -19,6 +19,7 @@ import (
 	"sync"
 
 	"faquan/internal/benefit"
+	"faquan/internal/id"
 	"faquan/internal/store"
 	"faquan/internal/table"
 )
@@ -100,13 +101,13 @@ func (s *Store) Entities(ctx context.Context) (all []benefit.Entity, version int
 	return all, version, err
 }
 
-// Row returns the row of a key.
-func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (row *table.Row, err error) {
+// Rows returns the rows of keys.
+func (s *Store) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) (rows []*table.Row, err error) {
 	r, err := s.Read(ctx)
 	if err == nil {
-		row, err = r.Row(ctx, kind, key)
+		rows, err = r.Rows(ctx, kind, keys)
 	}
-	return row, err
+	return rows, err
 }
 
 // Claim returns the newest issuance under a key.
@@ -114,6 +115,15 @@ func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (i *
 	r, err := s.Read(ctx)
 	if err == nil {
 		i, err = r.Claim(ctx, scope, key)
+	}
+	return i, err
+}
+
+// IssuanceOf returns the issuance that holds a voucher.
+func (s *Store) IssuanceOf(ctx context.Context, voucher id.ID) (i *benefit.Issuance, err error) {
+	r, err := s.Read(ctx)
+	if err == nil {
+		i, err = r.IssuanceOf(ctx, voucher)
 	}
 	return i, err
 }

@@ -69,12 +69,14 @@ func (r reader) UserByName(ctx context.Context, name string) (*benefit.User, err
 	return nil, ctx.Err()
 }
 
-func (r reader) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
-	one, ok := r.rows.rows[rowKey{kind.Number, string(kind.AppendKey(nil, key))}]
-	if !ok {
-		return nil, ctx.Err()
+func (r reader) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error) {
+	rows := make([]*table.Row, len(keys))
+	for n, key := range keys {
+		if one, ok := r.rows.rows[rowKey{kind.Number, string(kind.AppendKey(nil, key))}]; ok {
+			rows[n] = &one.row
+		}
 	}
-	return &one.row, ctx.Err()
+	return rows, ctx.Err()
 }
 
 func (r reader) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {

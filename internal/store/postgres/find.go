@@ -19,6 +19,14 @@ func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (*be
 	return i, s.lookupFailed(ctx, err)
 }
 
+// IssuanceOf returns the issuance that holds a voucher.
+func (s *Store) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	i, err := issuanceOfIn(ctx, s.reading, voucher)
+	return i, s.lookupFailed(ctx, err)
+}
+
 // Recipient returns the user that an identifier names.
 func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)

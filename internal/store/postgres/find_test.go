@@ -2,8 +2,15 @@ package postgres
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"faquan/internal/benefit"
+	"faquan/internal/id"
+	"faquan/internal/store/storetest"
 )
 
 // The newest of a user's issuances are read by the primary key, from its end: as many rows as are wanted, of however
@@ -57,4 +64,111 @@ type indexScan struct {
 	Index     string  `json:"Index Name"`
 	Rows      float64 `json:"Actual Rows"`
 	Removed   float64 `json:"Rows Removed by Filter"`
+	Buffers   int     `json:"Shared Hit Blocks"`
+}
+
+// fillMilliseconds puts an issuance into each of many milliseconds, each in one of 512 buckets.
+const fillMilliseconds = `INSERT INTO issuance
+SELECT n % 512, (n << 23) + ((n % 512) << 13) + 5, n, 1, 1, NULL, '\x00'::bytea FROM generate_series(1, 20000::bigint) n`
+
+// The issuance of a voucher is read by the index of ids, which holds those of all buckets: no row of another bucket is
+// looked at, for a voucher, for an id that nobody has, and for one of a bucket that has none.
+func TestIssuanceOfLooksAtOneMillisecond(t *testing.T) {
+	conn, reading := newDatabase(t, 0)
+	if _, err := conn.Exec(t.Context(), fillMilliseconds); err != nil {
+		t.Fatal(err)
+	}
+	for _, analyzed := range []bool{false, true} {
+		if analyzed {
+			if _, err := conn.Exec(t.Context(), "ANALYZE issuance"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for what, x := range map[string]struct {
+			voucher id.ID
+			rows    float64
+		}{
+			"a voucher":           {19_000<<23 | 19_000%512<<13 | 6, 1},
+			"before the first":    {19_000<<23 | 19_000%512<<13 | 4, 0},
+			"another millisecond": {19_001<<23 | 19_000%512<<13 | 6, 0},
+			"an empty bucket":     {19_000<<23 | 600<<13 | 6, 0},
+			"the last id":         {math.MaxInt64, 0},
+		} {
+			scan := planOf(t, reading, readIssuanceOf, homeBucket(x.voucher), int64(x.voucher.Begin()), int64(x.voucher))
+			if scan.Index != "issuance_id" || scan.Rows != x.rows || scan.Removed != 0 || scan.Buffers > 6 {
+				t.Errorf("analyzed %v, %s: %+v", analyzed, what, scan)
+			}
+		}
+	}
+}
+
+// A batch looks its vouchers up by that index, too, by the one plan that its connection keeps for all vouchers.
+func TestVouchersOfABatchByIndex(t *testing.T) {
+	st, conn := readingStore(t, 0)
+	for _, statement := range []string{fillMilliseconds, "ANALYZE issuance"} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x, err := st.Begin(t.Context(), storetest.Start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Rollback()
+	state := benefit.NewState()
+	state.Reset(x.Now())
+	const nobodys = 19_000<<23 | 19_000%512<<13 | 4
+	if err := x.Load(t.Context(), &benefit.Keys{Vouchers: []id.ID{nobodys}}, state); err != nil {
+		t.Fatal(err)
+	}
+	batch := x.(*tx).conn.Conn()
+	names := column[string](t, batch, "SELECT name FROM pg_prepared_statements WHERE statement = $1", loadVouchers.text)
+	if len(names) != 1 {
+		t.Fatalf("the statement has the names %q", names)
+	}
+	kept := statement{text: fmt.Sprintf(`EXECUTE %q('{%d}', '{%d}', '{%d}')`, names[0], 19_000%512, nobodys, nobodys-4)}
+	if scan := planOf(t, batch, &kept); scan.Index != "issuance_id" || scan.Removed != 0 || scan.Buffers > 6 {
+		t.Errorf("%+v", scan)
+	}
+	if sorts := column[string](t, batch, "SHOW enable_sort"); sorts[0] != "on" {
+		t.Errorf("for the other statements of the batch enable_sort is %q", sorts)
+	}
+}
+
+// planOf runs a statement, and returns how it read an index.
+func planOf(t *testing.T, conn *pgx.Conn, s *statement, args ...any) indexScan {
+	t.Helper()
+	var plan []byte
+	if err := conn.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+s.text, args...).Scan(&plan); err != nil {
+		t.Fatal(err)
+	}
+	type node struct {
+		indexScan
+		Plans []json.RawMessage
+	}
+	var tops []struct{ Plan json.RawMessage }
+	if err := json.Unmarshal(plan, &tops); err != nil {
+		t.Fatal(err)
+	}
+	var scan func(raw json.RawMessage) (indexScan, bool)
+	scan = func(raw json.RawMessage) (indexScan, bool) {
+		var n node
+		if err := json.Unmarshal(raw, &n); err != nil {
+			t.Fatal(err)
+		}
+		if n.Index != "" {
+			return n.indexScan, true
+		}
+		for _, below := range n.Plans {
+			if found, ok := scan(below); ok {
+				return found, true
+			}
+		}
+		return indexScan{}, false
+	}
+	found, ok := scan(tops[0].Plan)
+	if !ok {
+		t.Errorf("no index is read:\n%s", plan)
+	}
+	return found
 }

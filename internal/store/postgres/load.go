@@ -235,10 +235,15 @@ func (l *loader) queueVouchers(b *pgx.Batch) {
 		l.into.SetVoucher(v, nil)
 	}
 	buckets, ids := idColumns(l.keys.Vouchers)
+	begins := make([]int64, len(ids))
+	for k, v := range l.keys.Vouchers {
+		begins[k] = int64(v.Begin())
+	}
 	var ord int64
 	var version int32
 	var body []byte
-	b.Queue(loadVouchers.text, buckets, ids).Query(eachRow([]any{&ord, &version, &body}, func() error {
+	b.Queue(withoutSort) //guard:TestVouchersOfABatchByIndex
+	b.Queue(loadVouchers.text, buckets, ids, begins).Query(eachRow([]any{&ord, &version, &body}, func() error {
 		found, err := l.t.noteIssuance(version, body)
 		if err != nil {
 			return err
@@ -251,7 +256,15 @@ func (l *loader) queueVouchers(b *pgx.Batch) {
 		}
 		return nil
 	}))
+	b.Queue(withSort)
 }
+
+// withoutSort lets the planner take nothing but the index that has the order, until withSort. One plan is made for all
+// vouchers; without their values it would think that an issuance's bucket has fewer rows than its millisecond.
+const (
+	withoutSort = `SELECT set_config('enable_sort', 'off', true)`
+	withSort    = `SELECT set_config('enable_sort', 'on', true)`
+)
 
 func (l *loader) queueUsers(b *pgx.Batch) {
 	buckets, ids := idColumns(slices.DeleteFunc(slices.Clone(l.links), func(u benefit.UserID) bool { return u == 0 || l.users[u] != nil }))

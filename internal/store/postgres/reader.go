@@ -161,7 +161,12 @@ func claimIn(ctx context.Context, from querier, scope benefit.Scope, key string)
 }
 
 func (r *reader) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error) {
-	i, err := one(ctx, r, readIssuanceOf, scanIssuance, homeBucket(voucher), int64(voucher))
+	return issuanceOfIn(ctx, r, voucher)
+}
+
+// issuanceOfIn returns the issuance that holds a voucher.
+func issuanceOfIn(ctx context.Context, from querier, voucher id.ID) (*benefit.Issuance, error) {
+	i, err := one(ctx, from, readIssuanceOf, scanIssuance, homeBucket(voucher), int64(voucher.Begin()), int64(voucher))
 	if err != nil || i == nil {
 		return nil, err
 	}

@@ -10,9 +10,12 @@ var (
 
 	readIssuance = hot("read_issuance", `SELECT body FROM issuance WHERE bucket = $1 AND id = $2`)
 
-	// The vouchers of an issuance follow its id without a gap, and all carry its bucket.
+	// The vouchers of an issuance follow its id without a gap, and all carry its millisecond and bucket. So only the ids
+	// of this one millisecond and bucket are looked at: the index of ids holds those of all buckets, and without the lower
+	// bound it would be read back to the last issuance of the bucket.
+	//guard:TestIssuanceOfLooksAtOneMillisecond "id >= $2" -> "$2::bigint > -1"
 	readIssuanceOf = hot("read_issuance_of", `
-SELECT body FROM issuance WHERE bucket = $1 AND id <= $2 ORDER BY id DESC LIMIT 1`)
+SELECT body FROM issuance WHERE bucket = $1 AND id >= $2 AND id <= $3 ORDER BY id DESC LIMIT 1`)
 
 	readUserIssuances = hot("read_user_issuances", `
 SELECT body FROM issuance WHERE bucket = $1 AND user_id = $2 AND id > $3 ORDER BY id LIMIT $4`)

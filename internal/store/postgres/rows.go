@@ -408,26 +408,42 @@ func under(kind *table.Kind, prefix []table.Datum) (*statement, []any) {
 	return statementsOf()[kind].under[len(prefix)], args
 }
 
-// rowIn returns the row of a key; nil when there is none.
-func rowIn(ctx context.Context, from querier, kind *table.Kind, key []table.Datum) (*table.Row, error) {
-	s, args := under(kind, key)
-	found, err := one(ctx, from, s, scanRow(kind), args...)
-	if err != nil || found == nil {
+// rowsIn returns the rows of keys, in one statement; nil for a key that has none.
+func rowsIn(ctx context.Context, from querier, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error) {
+	wanted := newSheet(kind, len(keys), nil, func(i int, row *table.Row) int64 {
+		row.Key = append(row.Key, keys[i]...)
+		return 0
+	})
+	rows, err := from.Query(ctx, statementsOf()[kind].load.text, wanted.args(len(wanted.columns))...)
+	if err != nil {
 		return nil, err
 	}
-	return &found.row, nil
+	defer rows.Close()
+	all := make([]*table.Row, len(keys))
+	err = eachLoaded(rows, kind, func(i int, _ int64, value []table.Datum) error {
+		row := &table.Row{Key: keys[i], Value: slices.Clone(value)}
+		for k := range row.Value {
+			row.Value[k].Bytes = slices.Clone(row.Value[k].Bytes)
+		}
+		all[i] = row
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
 }
 
-// Row returns the row of a key.
-func (s *Store) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
+// Rows returns the rows of keys.
+func (s *Store) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	row, err := rowIn(ctx, s.reading, kind, key)
-	return row, s.lookupFailed(ctx, err)
+	rows, err := rowsIn(ctx, s.reading, kind, keys)
+	return rows, s.lookupFailed(ctx, err)
 }
 
-func (r *reader) Row(ctx context.Context, kind *table.Kind, key []table.Datum) (*table.Row, error) {
-	return rowIn(ctx, r, kind, key)
+func (r *reader) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error) {
+	return rowsIn(ctx, r, kind, keys)
 }
 
 // Scan iterates over the rows under a prefix.

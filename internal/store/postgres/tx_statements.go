@@ -41,11 +41,12 @@ JOIN issuance i ON i.bucket = k.bucket AND i.id = k.id`))
 SELECT k.ord, l.user_id, l.bare FROM unnest($1::smallint[], $2::uuid[]) WITH ORDINALITY k(bucket, hash, ord)
 JOIN link l ON l.bucket = k.bucket AND l.hash = k.hash`))
 
-	// The vouchers of an issuance follow its id without a gap, and all carry its bucket.
+	// As readIssuanceOf; $3 has the beginnings.
+	//guard:TestVouchersOfABatchByIndex "i.id >= k.begin" -> "k.begin > -1"
 	loadVouchers = hot("load_vouchers", `
-SELECT k.ord, i.version, i.body FROM unnest($1::smallint[], $2::bigint[]) WITH ORDINALITY k(bucket, voucher, ord)
+SELECT k.ord, i.version, i.body FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY k(bucket, voucher, begin, ord)
 CROSS JOIN LATERAL (
-  SELECT version, body FROM issuance i WHERE i.bucket = k.bucket AND i.id <= k.voucher ORDER BY i.id DESC LIMIT 1
+  SELECT version, body FROM issuance i WHERE i.bucket = k.bucket AND i.id >= k.begin AND i.id <= k.voucher ORDER BY i.id DESC LIMIT 1
 ) i`)
 
 	loadUsers = hot("load_users", `

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"faquan/internal/benefit"
@@ -325,7 +328,7 @@ func testContinued(t *testing.T, h Harness) {
 	_ = st.Close()
 }
 
-// testVoucherLookup finds an issuance by each voucher that it issued, and by no other id.
+// testVoucherLookup finds an issuance by each voucher that it issued, and by no other id, at once after each commit.
 func testVoucherLookup(t *testing.T, h Harness) {
 	st := h.open(t)
 	g := newIDs()
@@ -337,19 +340,106 @@ func testVoucherLookup(t *testing.T, h Harness) {
 	two := plain(g.take(Start, 2), "two", 1, 1, 2)
 	other := plain(g.Block(int64(Start), 900, 1), "other bucket", 2, 1, 1)
 	later := plain(g.take(Start+50, 1), "later", 1, 1, 1)
-	mustWrite(t, st, Start, &benefit.Changes{Issuances: []*benefit.Issuance{one, two, other}})
-	mustWrite(t, st, Start+50, &benefit.Changes{Issuances: []*benefit.Issuance{later}})
+	open := plain(g.take(Start+60, 2), "open", 1, 1, 1)
+	open.Continues = true
+	open.Lines = append(open.Lines, open.Lines[0])
+	open.Lines[1].First, open.Lines[1].Issued, open.Lines[1].Reason = open.ID+1, 0, benefit.StockEmpty
+	full := *open
+	full.Lines = []benefit.IssuedLine{open.Lines[0], open.Lines[0]}
+	full.Lines[1].First, full.Lines[1].At = open.ID+1, Start+70
 
-	r := mustRead(t, st)
-	for _, c := range []struct {
-		voucher id.ID
-		want    *benefit.Issuance
-	}{
-		{0, nil}, {-1, nil}, {1, nil}, {one.ID - 1, nil}, {one.ID, one}, {one.ID + 1, one}, {one.ID + 2, nil}, {one.ID + 3, one},
-		{one.ID + 4, one}, {two.ID - 1, one}, {two.ID, two}, {two.ID + 1, two}, {two.ID + 2, nil}, {other.ID - 1, nil},
-		{other.ID, other}, {other.ID + 1, nil}, {later.ID - 1, nil}, {later.ID, later}, {later.ID + 1, nil}, {1<<63 - 1, nil},
-	} {
-		want(t, fmt.Sprintf("the issuance of voucher %d (one.ID%+d)", c.voucher, c.voucher-one.ID), c.want,
-			found[*benefit.Issuance](t)(r.IssuanceOf(t.Context(), c.voucher)))
+	commits := [][]*benefit.Issuance{{one, two, other}, {later}, {open}, {&full}}
+	now := map[id.ID]*benefit.Issuance{} // the issuances as they are
+	check := func(when string) {
+		t.Helper()
+		for _, from := range []string{"", ", by a reader"} { // the reader comes after: it moves rows in some stores
+			ask := store.Lookup(st)
+			if from != "" {
+				r := mustRead(t, st)
+				defer r.Close()
+				ask = r
+			}
+			for _, c := range []struct{ voucher, issuance id.ID }{
+				{0, 0}, {-1, 0}, {1, 0}, {one.ID - 1, 0}, {one.ID, one.ID}, {one.ID + 1, one.ID}, {one.ID + 2, 0}, {one.ID + 3, one.ID},
+				{one.ID + 4, one.ID}, {two.ID - 1, one.ID}, {two.ID, two.ID}, {two.ID + 1, two.ID}, {two.ID + 2, 0}, {other.ID - 1, 0},
+				{other.ID, other.ID}, {other.ID + 1, 0}, {later.ID - 1, 0}, {later.ID, later.ID}, {later.ID + 1, 0},
+				{open.ID - 1, 0}, {open.ID, open.ID}, {open.ID + 1, open.ID}, {open.ID + 2, 0}, {1<<63 - 1, 0},
+			} {
+				holds := now[c.issuance]
+				if holds == open && c.voucher != open.ID { // it is not issued yet
+					holds = nil
+				}
+				want(t, fmt.Sprintf("%s%s: the issuance of voucher %d (one.ID%+d)", when, from, c.voucher, c.voucher-one.ID), holds,
+					found[*benefit.Issuance](t)(ask.IssuanceOf(t.Context(), c.voucher)))
+			}
+		}
 	}
+	check("at first")
+	for n, issuances := range commits {
+		mustWrite(t, st, Start+benefit.Instant(20*n), &benefit.Changes{Issuances: issuances})
+		for _, i := range issuances {
+			now[i.ID] = i
+		}
+		check(fmt.Sprint("after commit ", n))
+	}
+	st = h.reopen(t, st)
+	check("after opening again")
+	_ = st.Close()
+}
+
+// testVouchersBeside: vouchers are found while others are issued, and rows move in some stores, as soon as they are
+// acknowledged.
+func testVouchersBeside(t *testing.T, h Harness) {
+	st := h.open(t)
+	const n = 150
+	var issued [n]atomic.Pointer[benefit.Issuance]
+	var last atomic.Int32
+	done := make(chan error, 1)
+	go func() {
+		done <- func() error {
+			g := newIDs()
+			for k := range n {
+				i := plain(g.Block(int64(Start)+int64(k/10), k*37%id.Buckets, 3), fmt.Sprint(k), 1, 1, 2)
+				if err := Write(t.Context(), st, Start, &benefit.Changes{Issuances: []*benefit.Issuance{i}}); err != nil {
+					return err
+				}
+				issued[k].Store(i)
+				last.Store(int32(k + 1))
+				if k%9 == 8 {
+					r, err := st.Read(t.Context())
+					if err != nil {
+						return err
+					}
+					_ = r.Close()
+				}
+			}
+			return nil
+		}()
+	}()
+	var askers sync.WaitGroup
+	for seed := range uint64(3) {
+		askers.Go(func() {
+			r := rand.New(rand.NewPCG(seed, 1))
+			for seen := int32(0); seen < n && !t.Failed(); {
+				if seen = last.Load(); seen == 0 {
+					continue
+				}
+				i := issued[r.IntN(int(seen))].Load()
+				if r.IntN(2) == 0 {
+					i = issued[seen-1].Load()
+				}
+				for k, holds := range []*benefit.Issuance{i, i, nil} { // the third is of nobody
+					got, err := st.IssuanceOf(t.Context(), i.ID+id.ID(k))
+					if err != nil || (got == nil) != (holds == nil) || got != nil && got.ID != i.ID {
+						t.Errorf("of %d issuances, voucher %d of %s: %+v, %v", seen, k, i.Key, got, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	if err := <-done; err != nil {
+		t.Error(err) // which ends the others
+	}
+	askers.Wait()
 }

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"fmt"
 	"iter"
 	"slices"
@@ -152,12 +151,6 @@ func wantRecent(t testing.TB, when string, all, got []*benefit.Issuance) {
 	want(t, when+": all", all, sorted)
 }
 
-// lookups is the common part of a store.Finder and a store.Reader.
-type lookups interface {
-	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
-	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
-}
-
 // testFinder: what callers ask without a reader is answered as a reader would, at once after each commit.
 func testFinder(t *testing.T, h Harness) {
 	st := h.open(t)
@@ -171,7 +164,7 @@ func testFinder(t *testing.T, h Harness) {
 			user     *benefit.User
 			err      error
 		}
-		ask := func(f lookups) (all []answer) {
+		ask := func(f store.Lookup) (all []answer) {
 			for _, i := range keys {
 				found, err := f.Claim(t.Context(), i.Scope, i.Key)
 				all = append(all, answer{found, nil, err})

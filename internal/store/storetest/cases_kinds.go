@@ -56,14 +56,12 @@ func testRows(t *testing.T, h Harness) {
 	_ = st.Close()
 }
 
-// wantRowsOf compares each row of a kind, and those under each key without its last column, with the plain store's.
+// wantRowsOf compares the rows of a kind, asked for all at once with one that is not there and one that is asked for twice, and
+// those under each key without its last column, with the plain store's.
 func wantRowsOf(t *testing.T, what string, st store.Store, got, wanted store.Reader, kind *table.Kind, keys [][]table.Datum) {
 	t.Helper()
 	ctx := t.Context()
 	for _, key := range keys {
-		one := found[*table.Row](t)(wanted.Row(ctx, kind, key))
-		want(t, what+": the row", one, found[*table.Row](t)(got.Row(ctx, kind, key)))
-		want(t, what+": the row, without a reader", one, found[*table.Row](t)(st.Row(ctx, kind, key)))
 		prefix := key[:len(key)-1]
 		var some, others []any
 		var err error
@@ -86,8 +84,44 @@ func wantRowsOf(t *testing.T, what string, st store.Store, got, wanted store.Rea
 	for slices.ContainsFunc(keys, func(key []table.Datum) bool { return reflect.DeepEqual(key, absent) }) { // it was drawn
 		absent[last].Int++
 	}
-	want(t, what+": a row that is not there", (*table.Row)(nil), found[*table.Row](t)(got.Row(ctx, kind, absent)))
-	want(t, what+": the same without a reader", (*table.Row)(nil), found[*table.Row](t)(st.Row(ctx, kind, absent)))
+	ask := slices.Concat([][]table.Datum{absent}, keys, keys[:1])
+	rows := found[[]*table.Row](t)(wanted.Rows(ctx, kind, ask))
+	for n, row := range rows {
+		if (row == nil) != (n == 0) {
+			t.Errorf("%s: row %d of the plain store: %v", what, n, row)
+		}
+	}
+	want(t, what+": the rows", rows, found[[]*table.Row](t)(got.Rows(ctx, kind, ask)))
+	want(t, what+": the rows, without a reader", rows, found[[]*table.Row](t)(st.Rows(ctx, kind, ask)))
+	want(t, what+": no rows", 0, len(found[[]*table.Row](t)(st.Rows(ctx, kind, nil))))
+}
+
+// testGetAll asks for typed rows by several keys: those that there are come under their keys.
+func testGetAll(t *testing.T, h Harness) {
+	st := h.open(t)
+	of := func(template benefit.TemplateID, count int64) benefit.TemplateCount {
+		return benefit.TemplateCount{Template: template, Count: count, Amount: 500 * count}
+	}
+	for n, c := range []benefit.TemplateCount{of(1, 1), of(2, 5), of(3, 7), of(2, 6)} {
+		mustWrite(t, st, Start+benefit.Instant(n), &benefit.Changes{Rows: benefit.RowsOf(benefit.TemplateCounts.Rows(c))})
+	}
+	r := mustRead(t, st)
+	for what, from := range map[string]store.Lookup{"the store": st, "a reader": r} {
+		all, err := store.GetAll(t.Context(), from, benefit.TemplateCounts, 4, 3, 2, 3)
+		want(t, what+": an error", nil, err)
+		want(t, what+": the rows", map[benefit.TemplateID]benefit.TemplateCount{2: of(2, 6), 3: of(3, 7)}, all)
+		none, err := store.GetAll(t.Context(), from, benefit.TemplateCounts)
+		want(t, what+": no keys, an error", nil, err)
+		want(t, what+": no keys", 0, len(none))
+		one, ok, err := store.Get(t.Context(), from, benefit.TemplateCounts, 1)
+		want(t, what+": one row, an error", nil, err)
+		if want(t, what+": one row", of(1, 1), one); !ok {
+			t.Errorf("%s: the one row is not there", what)
+		}
+		if _, ok, err := store.Get(t.Context(), from, benefit.TemplateCounts, 4); ok || err != nil {
+			t.Errorf("%s: a row that is not there: %v, %v", what, ok, err)
+		}
+	}
 }
 
 // wantVersions wants the versions of the rows that the changes wrote to be later than before.
