@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -9,11 +8,8 @@ import (
 	"net/http"
 
 	"faquan/internal/api"
-	"faquan/internal/benefit"
 	"faquan/internal/config"
 	"faquan/internal/gateway"
-	"faquan/internal/id"
-	"faquan/internal/store"
 )
 
 // apiServer serves the JSON API on an address of its own. The zero value does not.
@@ -59,7 +55,7 @@ func (s *server) serveAPI(c *config.Config) {
 	mux := http.NewServeMux()
 	s.handleHealth(mux)
 	mux.Handle("/", api.New(api.Options{
-		Engine: s.node.engine, Finder: apiFinder{s.node.store}, Apps: s.gateways.apps,
+		Engine: s.node.engine, Finder: s.node.store, Apps: s.gateways.apps,
 		MaxBytes: min(c.Request.Bytes, maxAPIBytes), Deadline: c.Request.Timeout,
 		Log: s.log, Calls: levelOfCalls(c.Log.Calls), Observe: s.metrics.observe(),
 	}))
@@ -75,15 +71,3 @@ func (s *server) serveAPI(c *config.Config) {
 
 // maxAPIBytes is the largest body, which holds a few short texts.
 const maxAPIBytes = 64 << 10
-
-// apiFinder is a store whose vouchers can be found by their ids.
-type apiFinder struct{ store.Store }
-
-func (f apiFinder) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error) {
-	r, err := f.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return r.IssuanceOf(ctx, voucher)
-}

@@ -81,8 +81,8 @@ func TestAPI(t *testing.T) {
 		t.Errorf("revoked: %d %v", status, p)
 	}
 	s.shows(t, map[string]float64{
-		`faquan_calls_total{api="api",method="POST /api/v1/redemptions",outcome="answered"}`: 1,
-		`faquan_calls_total{api="api",method="POST /api/v1/redemptions",outcome="replayed"}`: 1,
+		`faquan_calls_total{api="api",method="redeem",outcome="answered"}`: 1,
+		`faquan_calls_total{api="api",method="redeem",outcome="replayed"}`: 1,
 	})
 	address := "http://" + s.api.listener.Addr().String()
 	if status, _ := get(t, address+"/readyz"); status != 200 {

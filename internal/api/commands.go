@@ -102,8 +102,7 @@ func (h *Handler) change(c *call, read func(m *members, cmd *benefit.OnVoucher))
 		o.Reason = benefit.RedemptionNotFound
 	}
 	if o.Reason != benefit.NotRefused {
-		c.record.Refuse(o.Reason)
-		return nil, refuse(of(o.Reason), "")
+		return nil, c.refused(o.Reason)
 	}
 	c.record.Voucher, c.record.Replayed = o.Voucher.ID, o.Replayed
 	if o.Replayed {
@@ -111,6 +110,12 @@ func (h *Handler) change(c *call, read func(m *members, cmd *benefit.OnVoucher))
 		c.w.Header().Set("Idempotency-Replayed", "true")
 	}
 	return c.operation(&o.Transition, &o.Voucher), nil
+}
+
+// refused returns the problem of a reason of the core.
+func (c *call) refused(r benefit.Reason) *Problem {
+	c.record.Refuse(r)
+	return refuse(of(r), "")
 }
 
 // mine reports whether the caller may know the vouchers of a template: those of its own merchant.

@@ -7,3 +7,11 @@ func HasProblem(r benefit.Reason) bool {
 	_, ok := problems[of(r)]
 	return ok
 }
+
+// Operations returns the name, the method and the path of each operation.
+func Operations() (all []string) {
+	for _, r := range routes {
+		all = append(all, r.name+" "+r.method+" "+Root+r.path)
+	}
+	return all
+}

@@ -17,7 +17,6 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
 	"faquan/internal/gateway"
-	"faquan/internal/id"
 	"faquan/internal/store"
 )
 
@@ -38,17 +37,10 @@ type Engine interface {
 	Catalogue() *benefit.Catalogue
 }
 
-// Finder is the part of the store that queries need. What was acknowledged before a call is seen by it.
-type Finder interface {
-	store.Finder
-	// IssuanceOf returns the issuance that holds the voucher; nil when there is none.
-	IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error)
-}
-
 // Options of a Handler.
 type Options struct {
 	Engine   Engine
-	Finder   Finder
+	Finder   store.Finder
 	Apps     *gateway.Apps         // those of the gateways, so that an app has one rate limit
 	MaxBytes int                   // of a body; default 1 MiB
 	Deadline time.Duration         // how long a call may wait for its outcome; default 5 s
@@ -77,33 +69,32 @@ const (
 
 // route is an operation of the API. An empty scope needs no token.
 type route struct {
+	name         string // operationId
 	method, path string
 	scope        benefit.TokenScope
 	run          func(h *Handler, c *call) (any, *Problem)
 }
 
 var routes = []route{
-	{"GET", "/vouchers", benefit.MayQuery, (*Handler).listVouchers},
-	{"GET", "/vouchers/{id}", benefit.MayQuery, (*Handler).getVoucher},
-	{"POST", "/vouchers/{id}/void", benefit.MayVoid, (*Handler).void},
-	{"POST", "/vouchers/{id}/extend", benefit.MayExtend, (*Handler).extend},
-	{"POST", "/vouchers/{id}/expire", benefit.MayExpire, (*Handler).expire},
-	{"POST", "/redemptions", benefit.MayRedeem, (*Handler).redeem},
-	{"GET", "/redemptions/{id}", benefit.MayQuery, (*Handler).getRedemption},
-	{"POST", "/redemptions/{id}/reversals", benefit.MayReverse, (*Handler).reverse},
-	{"GET", "/keys", benefit.MayQuery, (*Handler).getKey},
-	{"GET", "/openapi.yaml", "", nil},
+	{"listVouchers", "GET", "/vouchers", benefit.MayQuery, (*Handler).listVouchers},
+	{"getVoucher", "GET", "/vouchers/{id}", benefit.MayQuery, (*Handler).getVoucher},
+	{"voidVoucher", "POST", "/vouchers/{id}/void", benefit.MayVoid, (*Handler).void},
+	{"extendVoucher", "POST", "/vouchers/{id}/extend", benefit.MayExtend, (*Handler).extend},
+	{"expireVoucher", "POST", "/vouchers/{id}/expire", benefit.MayExpire, (*Handler).expire},
+	{"redeem", "POST", "/redemptions", benefit.MayRedeem, (*Handler).redeem},
+	{"getRedemption", "GET", "/redemptions/{id}", benefit.MayQuery, (*Handler).getRedemption},
+	{"reverse", "POST", "/redemptions/{id}/reversals", benefit.MayReverse, (*Handler).reverse},
+	{"getKey", "GET", "/keys", benefit.MayQuery, (*Handler).getKey},
+	{"getDescription", "GET", "/openapi.yaml", "", nil},
 }
 
-// Methods returns the names of the operations in records of calls, such as "POST /api/v1/redemptions".
+// Methods returns the names of the operations in records of calls, such as redeem.
 func Methods() (names []string) {
 	for _, r := range routes {
-		names = append(names, r.name())
+		names = append(names, r.name)
 	}
 	return names
 }
-
-func (r *route) name() string { return r.method + " " + Root + r.path }
 
 // New makes the handler of the API.
 func New(o Options) *Handler {
@@ -127,22 +118,23 @@ func New(o Options) *Handler {
 	allowed := map[string][]string{} // methods, by path
 	for _, r := range routes {
 		allowed[r.path] = append(allowed[r.path], r.method)
-		h.mux.HandleFunc(r.name(), func(w http.ResponseWriter, req *http.Request) { h.serve(w, req, &r, r.name()) })
+		h.mux.HandleFunc(r.method+" "+Root+r.path, func(w http.ResponseWriter, req *http.Request) { h.serve(w, req, &r) })
 	}
 	for path, methods := range allowed {
 		h.mux.HandleFunc(Root+path, func(w http.ResponseWriter, req *http.Request) {
 			w.Header().Set("Allow", strings.Join(methods, ", "))
-			h.serve(w, req, &route{run: func(*Handler, *call) (any, *Problem) {
-				return nil, refuse(methodNotAllowed, "this path has "+strings.Join(methods, ", "))
-			}}, req.Method+" "+Root+path)
+			h.serve(w, req, refusing(req, methodNotAllowed, "this path has "+strings.Join(methods, ", ")))
 		})
 	}
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
-		h.serve(w, req, &route{run: func(*Handler, *call) (any, *Problem) {
-			return nil, refuse(pathNotFound, "see "+Root+"/openapi.yaml")
-		}}, req.Method+" "+req.URL.Path)
+		h.serve(w, req, refusing(req, pathNotFound, "see "+Root+"/openapi.yaml"))
 	})
 	return h
+}
+
+// refusing returns the route of a request that no operation serves.
+func refusing(r *http.Request, why reason, detail string) *route {
+	return &route{name: r.Method + " " + r.URL.Path, run: func(*Handler, *call) (any, *Problem) { return nil, refuse(why, detail) }}
 }
 
 // ServeHTTP answers one call.
@@ -159,13 +151,12 @@ type call struct {
 	now    benefit.Instant
 }
 
-// serve answers a call. Its name is for the record.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, to *route, name string) {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, to *route) {
 	start := time.Now()
 	apps := h.o.Apps.Current()
 	c := &call{
 		w: w, r: r, ctx: h.deadlines.From(start), cat: apps.Catalogue, now: benefit.InstantOf(h.o.Clock()),
-		record: gateway.Record{Protocol: Protocol, TraceID: gateway.NewTraceID(), Method: name, Code: "0", Outcome: gateway.Answered},
+		record: gateway.Record{Protocol: Protocol, TraceID: gateway.NewTraceID(), Method: to.name, Code: "0", Outcome: gateway.Answered},
 	}
 	h.answer(c, apps, to)
 	c.record.Took = time.Since(start)

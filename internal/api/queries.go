@@ -1,14 +1,13 @@
 package api
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
+	"faquan/internal/money"
 	"faquan/internal/store"
 )
 
@@ -37,8 +36,6 @@ func (h *Handler) asQuery(c *call, run func() (any, *Problem, error)) (any, *Pro
 	return result, bad
 }
 
-var errNoVoucher = errors.New("the issuance does not hold the voucher")
-
 func (h *Handler) getVoucher(c *call) (any, *Problem) {
 	voucher, ok := parseID(c.r.PathValue("id"))
 	if !ok {
@@ -57,7 +54,7 @@ func (h *Handler) getVoucher(c *call) (any, *Problem) {
 			return nil, nil, err
 		}
 		if v == nil {
-			return nil, refuse(of(benefit.VoucherNotFound), ""), nil
+			return nil, c.refused(benefit.VoucherNotFound), nil
 		}
 		shown := c.voucher(v, "")
 		shown.Operations, err = h.story(c, v)
@@ -75,51 +72,83 @@ func (h *Handler) find(c *call, voucher id.ID) (*benefit.Voucher, error) {
 	if !ok || !c.mine(v.Template) { //guard:TestOtherMerchant without !c.mine(v.Template)
 		return nil, nil
 	}
-	return h.current(c, v)
+	all, err := h.current(c, v)
+	return &all[0], err
 }
 
-// current returns the voucher with what has become of it.
-func (h *Handler) current(c *call, v benefit.Voucher) (*benefit.Voucher, error) {
-	state, _, err := store.Get(c.ctx, h.o.Finder, benefit.VoucherStates, v.ID)
-	if err != nil {
-		return nil, err
+// current returns vouchers with what has become of them.
+func (h *Handler) current(c *call, all ...benefit.Voucher) ([]benefit.Voucher, error) {
+	ids := make([]id.ID, len(all))
+	for k := range all {
+		ids[k] = all[k].ID
 	}
-	v = v.With(state)
-	return &v, nil
+	states, err := store.GetAll(c.ctx, h.o.Finder, benefit.VoucherStates, ids...)
+	for k := range all {
+		all[k] = all[k].With(states[all[k].ID])
+	}
+	return all, err
+}
+
+// shown returns vouchers as the API shows them, as they are now.
+func (h *Handler) shown(c *call, code string, all ...benefit.Voucher) ([]Voucher, error) {
+	all, err := h.current(c, all...)
+	list := make([]Voucher, len(all))
+	for k := range all {
+		list[k] = *c.voucher(&all[k], code)
+	}
+	return list, err
 }
 
 // story returns the latest operations on a voucher, in their order.
 func (h *Handler) story(c *call, v *benefit.Voucher) ([]Operation, error) {
-	all := []Operation{}
+	var names []benefit.OperationID
 	for n := max(1, v.Operations-maxStory+1); n <= v.Operations; n++ {
-		o, _, err := h.done(c, v, n)
+		names = append(names, benefit.OperationID{Voucher: v.ID, Number: n})
+	}
+	found, err := h.done(c, v, names...)
+	all := []Operation{}
+	for k := range found {
+		all = append(all, *found[k].Operation)
+	}
+	return all, err
+}
+
+// carriedOut is an operation on a voucher, with its entry in the voucher's list.
+type carriedOut struct {
+	*Operation
+	entry benefit.VoucherOperation
+}
+
+// done returns operations on a voucher, without those that do not exist.
+func (h *Handler) done(c *call, v *benefit.Voucher, names ...benefit.OperationID) (all []carriedOut, err error) {
+	entries, err := store.GetAll(c.ctx, h.o.Finder, benefit.VoucherOperations, names...)
+	if err != nil {
+		return nil, err
+	}
+	var claims []benefit.ClaimID
+	for _, entry := range entries {
+		claims = append(claims, entry.Claim)
+	}
+	rows, err := store.GetAll(c.ctx, h.o.Finder, benefit.Operations, claims...)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		entry, ok := entries[name]
+		if !ok {
+			continue
+		}
+		row, ok := rows[entry.Claim]
+		if !ok {
+			return nil, fmt.Errorf("%w: the operation %s is missing", store.ErrDamaged, name)
+		}
+		t, err := benefit.DecodeTransition(&row)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, *o)
+		all = append(all, carriedOut{c.operation(&t, v), entry})
 	}
 	return all, nil
-}
-
-// done returns an operation on a voucher, and its entry; nil when there is none.
-func (h *Handler) done(c *call, v *benefit.Voucher, number int64) (*Operation, *benefit.VoucherOperation, error) {
-	name := benefit.OperationID{Voucher: v.ID, Number: number}
-	entry, ok, err := store.Get(c.ctx, h.o.Finder, benefit.VoucherOperations, name)
-	if !ok || err != nil {
-		return nil, nil, err
-	}
-	row, ok, err := store.Get(c.ctx, h.o.Finder, benefit.Operations, entry.Claim)
-	if err == nil && !ok {
-		err = fmt.Errorf("%w: the operation %s is missing", store.ErrDamaged, name)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	t, err := benefit.DecodeTransition(&row)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c.operation(&t, v), &entry, nil
 }
 
 // Redemption is a redemption with what was reversed of it.
@@ -140,19 +169,20 @@ func (h *Handler) getRedemption(c *call) (any, *Problem) {
 			return nil, nil, err
 		}
 		if v != nil {
-			o, entry, err := h.done(c, v, redemption.Number)
+			all, err := h.done(c, v, redemption)
 			if err != nil {
 				return nil, nil, err
 			}
-			if o != nil && entry.Kind == benefit.RedeemOperation {
-				r := &Redemption{Operation: o, Whole: entry.Reversed == entry.Value}
+			if len(all) > 0 && all[0].entry.Kind == benefit.RedeemOperation {
+				entry := &all[0].entry
+				r := &Redemption{Operation: all[0].Operation, Whole: entry.Reversed == entry.Value}
 				if v.Kind == benefit.Cash {
-					r.Reversed = fmt.Sprint(entry.Reversed)
+					r.Reversed = fenText(money.Fen(entry.Reversed))
 				}
 				return r, nil, nil
 			}
 		}
-		return nil, refuse(of(benefit.RedemptionNotFound), ""), nil
+		return nil, c.refused(benefit.RedemptionNotFound), nil
 	})
 }
 
@@ -201,12 +231,8 @@ func (h *Handler) byCode(c *call, code string) (*VoucherList, error) {
 	if !ok || !c.mine(v.Template) { //guard:TestOtherMerchant without !c.mine(v.Template)
 		return list, nil
 	}
-	now, err := h.current(c, v)
-	if err != nil {
-		return nil, err
-	}
-	list.Vouchers = append(list.Vouchers, *c.voucher(now, code))
-	return list, nil
+	list.Vouchers, err = h.shown(c, code, v)
+	return list, err
 }
 
 // byUser lists what a user has received, from behind the voucher after, if it is not 0.
@@ -216,7 +242,8 @@ func (h *Handler) byUser(c *call, user benefit.Identifier, after id.ID, limit in
 	if u == nil || err != nil {
 		return list, err
 	}
-	looked, last := 0, id.ID(0)
+	var found []benefit.Voucher
+	looked, last := 0, after
 	for i, err := range h.o.Finder.RecentIssuances(c.ctx, u.ID) {
 		if err != nil {
 			return nil, err
@@ -224,29 +251,25 @@ func (h *Handler) byUser(c *call, user benefit.Identifier, after id.ID, limit in
 		if after != 0 && i.ID > after {
 			continue
 		}
-		if looked++; looked > maxLooked {
-			list.Cursor = idText(cmp.Or(last, after))
-			return list, nil
+		if looked++; looked > maxLooked { //guard:TestListsLookAtSoMany
+			list.Cursor = idText(last)
+			break
 		}
 		for _, v := range slices.Backward(i.Vouchers()) {
 			if after != 0 && v.ID >= after {
 				continue
 			}
-			if c.mine(v.Template) { //guard:TestOtherMerchant
-				if len(list.Vouchers) == limit {
-					list.Cursor = list.Vouchers[limit-1].ID
-					return list, nil
-				}
-				now, err := h.current(c, v)
-				if err != nil {
-					return nil, err
-				}
-				list.Vouchers = append(list.Vouchers, *c.voucher(now, ""))
+			if last = v.ID; c.mine(v.Template) { //guard:TestOtherMerchant
+				found = append(found, v)
 			}
-			last = v.ID
+		}
+		if len(found) > limit {
+			list.Cursor, found = idText(found[limit-1].ID), found[:limit]
+			break
 		}
 	}
-	return list, nil
+	list.Vouchers, err = h.shown(c, "", found...)
+	return list, err
 }
 
 // Key is what became of an idempotency key.
@@ -275,7 +298,7 @@ func (h *Handler) getKey(c *call) (any, *Problem) {
 		if command == benefit.IssueOperation.String() {
 			return answer, nil, h.issued(c, of, answer)
 		}
-		return answer, nil, h.carriedOut(c, of, answer)
+		return answer, nil, h.operated(c, of, answer)
 	})
 }
 
@@ -334,21 +357,13 @@ func (h *Handler) issued(c *call, of benefit.Scope, answer *Key) error {
 	if i == nil || err != nil {
 		return err
 	}
+	mine := slices.DeleteFunc(i.Vouchers(), func(v benefit.Voucher) bool { return !c.mine(v.Template) })
 	answer.State = "done"
-	for _, v := range i.Vouchers() {
-		if !c.mine(v.Template) {
-			continue
-		}
-		now, err := h.current(c, v)
-		if err != nil {
-			return err
-		}
-		answer.Vouchers = append(answer.Vouchers, *c.voucher(now, ""))
-	}
-	return nil
+	answer.Vouchers, err = h.shown(c, "", mine...)
+	return err
 }
 
-func (h *Handler) carriedOut(c *call, of benefit.Scope, answer *Key) error {
+func (h *Handler) operated(c *call, of benefit.Scope, answer *Key) error {
 	row, ok, err := store.Get(c.ctx, h.o.Finder, benefit.Operations, benefit.ClaimIDOf(of, answer.Key))
 	if !ok || err != nil {
 		return err
@@ -362,7 +377,7 @@ func (h *Handler) carriedOut(c *call, of benefit.Scope, answer *Key) error {
 	}
 	v, err := h.find(c, t.Voucher)
 	if err == nil && v == nil {
-		err = fmt.Errorf("%w: %w", store.ErrDamaged, errNoVoucher)
+		err = fmt.Errorf("%w: the voucher of the operation %s is missing", store.ErrDamaged, t.OperationID)
 	}
 	if err != nil {
 		return err

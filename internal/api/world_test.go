@@ -101,18 +101,6 @@ type world struct {
 	stop   func()
 }
 
-// finder is a store whose vouchers can be found.
-type finder struct{ store.Store }
-
-func (f finder) IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error) {
-	r, err := f.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return r.IssuanceOf(ctx, voucher)
-}
-
 // failing is an engine whose commands can be made to fail after they were carried out.
 type failing struct {
 	*engine.Engine
@@ -147,7 +135,7 @@ func worldOn(t *testing.T, s store.Store, fresh bool) *world {
 	clock := func() time.Time { return w.instant().Time() }
 	w.tokens = token.NewService(token.Options{Change: w.engine.Change, Read: s.Read, Clock: clock})
 	server := httptest.NewServer(api.New(api.Options{
-		Engine: failing{w.engine, w}, Finder: finder{s}, Apps: gateway.NewApps(w.engine.Catalogue, nil), MaxBytes: 4096, Clock: clock,
+		Engine: failing{w.engine, w}, Finder: s, Apps: gateway.NewApps(w.engine.Catalogue, nil), MaxBytes: 4096, Clock: clock,
 		Observe: func(r *gateway.Record) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
