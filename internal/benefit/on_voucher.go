@@ -219,7 +219,7 @@ func (c *OnVoucher) Apply(b *Batch) Decision {
 	}
 	switch {
 	case conflict != NotRefused:
-		return c.refuse(conflict, uncommitted)
+		return c.refuse(conflict)
 	case op != nil:
 		t, err := DecodeTransition(op)
 		if err != nil {
@@ -232,7 +232,7 @@ func (c *OnVoucher) Apply(b *Batch) Decision {
 		if k.Kind == ReverseOperation {
 			reason = RedemptionNotFound
 		}
-		return c.refuse(reason, uncommitted)
+		return c.refuse(reason)
 	}
 	before := v
 	t := Transition{
@@ -241,7 +241,7 @@ func (c *OnVoucher) Apply(b *Batch) Decision {
 	}
 	reason, rows := c.Action.apply(b, &v, &t)
 	if reason != NotRefused {
-		return c.refuse(reason, uncommitted)
+		return c.refuse(reason)
 	}
 	v.Operations, v.ChangedAt = t.Number, max(b.Now, before.ChangedAt)
 	t.Status, t.Redeemed, t.End = v.Status, v.Redeemed, v.End()
@@ -256,9 +256,9 @@ func (c *OnVoucher) Apply(b *Batch) Decision {
 	return Decision{Effect: &Effect{Rows: append(rows, Operations.Rows(operation), VoucherStates.Rows(state), VoucherOperations.Rows(entry))}}
 }
 
-func (c *OnVoucher) refuse(reason Reason, uncommitted bool) Decision {
+func (c *OnVoucher) refuse(reason Reason) Decision {
 	c.Outcome = VoucherOutcome{Reason: reason}
-	return Decision{Uncommitted: uncommitted, Refused: true}
+	return Decision{Refused: true}
 }
 
 // mine reports whether the caller may know the voucher.

@@ -268,3 +268,47 @@ func TestPoisonedBeforeLoading(t *testing.T) {
 	b.want("last", answers[3], nil, benefit.NotRefused)
 	b.wantIssued(3)
 }
+
+// A replay shows the voucher as it stands. What an earlier command of the batch made of it is not told before it is durable.
+func TestVoucherOfAFailedCommit(t *testing.T) {
+	b := newBench(t)
+	voucher := b.issue(dryRun("old", 1, 1))[0].Issuance.ID
+	do := func(commands ...*benefit.OnVoucher) (errs []error) {
+		var all []*engine.Pending
+		for _, c := range commands {
+			p, err := b.engine.Submit(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, p)
+		}
+		b.step()
+		for _, p := range all {
+			err, _ := p.Result()
+			errs = append(errs, err)
+		}
+		return errs
+	}
+	extend := func() *benefit.OnVoucher {
+		return &benefit.OnVoucher{Action: &benefit.Extend{End: storetest.Start + 1_000_000_000}, Key: "extend", Voucher: voucher}
+	}
+	redeem := func(key string) *benefit.OnVoucher {
+		return &benefit.OnVoucher{Action: &benefit.Redeem{OrderAmount: 1000, HasOrderAmount: true}, Key: key, Voucher: voucher}
+	}
+	if errs := do(extend()); errs[0] != nil {
+		t.Fatal(errs)
+	}
+	b.store.commit = failing(errDisk, false)
+	again := extend()
+	errs := do(redeem("redeem"), again, redeem("too late"))
+	for k, want := range []error{engine.ErrUnknown, engine.ErrUnknown, engine.ErrNotIssued} {
+		if !errors.Is(errs[k], want) {
+			t.Errorf("command %d is answered %v, want %v", k, errs[k], want)
+		}
+	}
+	b.store.commit = nil
+	again = extend()
+	if errs := do(again); errs[0] != nil || !again.Outcome.Replayed || again.Outcome.Voucher.Status != benefit.Issued {
+		t.Errorf("%v, %+v", errs, again.Outcome)
+	}
+}
