@@ -355,6 +355,19 @@ func TestLists(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
+	// One issue of several vouchers on several pages.
+	bob := benefit.Identifier{Type: benefit.AlipayID, Value: "2088302001456116"}
+	many := &benefit.Request{Scope: scope.Template(5), Key: "many", App: 1, Recipient: bob, Lines: []benefit.Line{{Template: 5, Sends: 5, Quantity: 1}}}
+	if o, err := w.engine.Issue(t.Context(), many); err != nil || o.Reason != benefit.NotRefused {
+		t.Fatal(o.Reason, err)
+	} else {
+		first := o.Issuance.FirstVoucher()
+		query := "/api/v1/vouchers?user_type=ALIPAY&limit=2&user=" + bob.Value
+		one := w.get("/api/v1/vouchers", query).want(t, 200, fmt.Sprint("vouchers.0.id=", first+4), fmt.Sprint("vouchers.1.id=", first+3))
+		two := w.get("/api/v1/vouchers", query+"&cursor="+one.field("next_cursor")).want(t, 200, fmt.Sprint("vouchers.0.id=", first+2))
+		w.get("/api/v1/vouchers", query+"&cursor="+two.field("next_cursor")).want(t, 200,
+			fmt.Sprint("vouchers.0.id=", first), "vouchers.1=", "next_cursor=")
+	}
 	code := w.issue("code", alice, 0)
 	w.get("/api/v1/vouchers", "/api/v1/vouchers?code="+code.Code).want(t, 200, fmt.Sprint("vouchers.0.id=", code.ID), "vouchers.0.code="+code.Code, "vouchers.1=")
 	w.get("/api/v1/vouchers", "/api/v1/vouchers?code=000000000000").want(t, 200, "vouchers=[]")

@@ -61,7 +61,7 @@ type Handler struct {
 
 // How many look-ups of tokens and how many queries may run at once, and how long one waits for room.
 const (
-	maxTokenReaders = 16
+	maxTokenReaders = 4
 	maxReaders      = 4
 	maxReadersOfApp = 2
 	readersWait     = time.Second

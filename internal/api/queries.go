@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"faquan/internal/benefit"
@@ -200,7 +201,7 @@ func (h *Handler) listVouchers(c *call) (any, *Problem) {
 	}
 	code := m.text("code", maxCode)
 	kind, value := m.text("user_type", benefit.MaxIdentifierType), m.text("user", benefit.MaxIdentifier)
-	limit, after := m.number("limit", 1, maxPage, defaultPage), m.id("cursor")
+	of := page{after: m.id("cursor"), limit: int(m.number("limit", 1, maxPage, defaultPage))}
 	user := m.identifier("user_type", kind, value, c.app.ID)
 	switch {
 	case (kind == "") != (value == ""):
@@ -216,7 +217,7 @@ func (h *Handler) listVouchers(c *call) (any, *Problem) {
 			list, err := h.byCode(c, code)
 			return list, nil, err
 		}
-		list, err := h.byUser(c, user, after, int(limit))
+		list, err := h.byUser(c, user, of)
 		return list, nil, err
 	})
 }
@@ -235,20 +236,31 @@ func (h *Handler) byCode(c *call, code string) (*VoucherList, error) {
 	return list, err
 }
 
-// byUser lists what a user has received, from behind the voucher after, if it is not 0.
-func (h *Handler) byUser(c *call, user benefit.Identifier, after id.ID, limit int) (*VoucherList, error) {
-	list := &VoucherList{Vouchers: []Voucher{}}
+// byUser lists what a user has received.
+func (h *Handler) byUser(c *call, user benefit.Identifier, p page) (*VoucherList, error) {
 	u, err := h.o.Finder.Recipient(c.ctx, user)
 	if u == nil || err != nil {
-		return list, err
+		return &VoucherList{Vouchers: []Voucher{}}, err
 	}
+	return h.page(c, p, h.o.Finder.RecentIssuances(c.ctx, u.ID))
+}
+
+// page is which vouchers of a list are asked for.
+type page struct {
+	after id.ID // the last voucher of the page before; 0: this is the first page
+	limit int
+}
+
+// page returns the vouchers of issuances, which are the newest first, that the caller may know.
+func (h *Handler) page(c *call, p page, issuances iter.Seq2[*benefit.Issuance, error]) (list *VoucherList, err error) {
+	list = new(VoucherList)
 	var found []benefit.Voucher
-	looked, last := 0, after
-	for i, err := range h.o.Finder.RecentIssuances(c.ctx, u.ID) {
+	looked, last := 0, p.after
+	for i, err := range issuances {
 		if err != nil {
 			return nil, err
 		}
-		if after != 0 && i.ID > after {
+		if p.after != 0 && i.ID >= p.after {
 			continue
 		}
 		if looked++; looked > maxLooked { //guard:TestListsLookAtSoMany
@@ -256,15 +268,15 @@ func (h *Handler) byUser(c *call, user benefit.Identifier, after id.ID, limit in
 			break
 		}
 		for _, v := range slices.Backward(i.Vouchers()) {
-			if after != 0 && v.ID >= after {
+			if p.after != 0 && v.ID >= p.after { //guard:TestLists
 				continue
 			}
 			if last = v.ID; c.mine(v.Template) { //guard:TestOtherMerchant
 				found = append(found, v)
 			}
 		}
-		if len(found) > limit {
-			list.Cursor, found = idText(found[limit-1].ID), found[:limit]
+		if len(found) > p.limit {
+			list.Cursor, found = idText(found[p.limit-1].ID), found[:p.limit]
 			break
 		}
 	}
