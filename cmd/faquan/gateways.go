@@ -26,6 +26,7 @@ import (
 // gateways are the gateways of both platforms and OAuth, on one address.
 type gateways struct {
 	service  *control.Service
+	apps     *gateway.Apps
 	sessions *gateway.Sessions
 	refusals *gateway.Refusals
 	alipay   *alipay.Handler
@@ -55,25 +56,25 @@ func newGateways(
 	if tolerance == 0 {
 		tolerance = -1 // for the gateway, 0 is the default
 	}
-	apps := gateway.NewApps(engine.Catalogue, log).WithSecrets(func(a *benefit.App) (string, error) {
+	g.apps = gateway.NewApps(engine.Catalogue, log).WithSecrets(func(a *benefit.App) (string, error) {
 		return catalog.AppSecret(a, service.Box)
 	})
 	g.sessions = gateway.NewSessions(g.session, 0)
 	calls := levelOfCalls(c.Log.Calls)
 	g.alipay = alipay.New(alipay.Options{
-		Issuer: engine, Apps: apps, Sessions: g.sessions, Signer: signer, Refusals: g.refusals,
+		Issuer: engine, Apps: g.apps, Sessions: g.sessions, Signer: signer, Refusals: g.refusals,
 		MaxBytes: c.Request.Bytes, Tolerance: c.Alipay.Tolerance, Deadline: c.Request.Timeout,
 		Log: log, Calls: calls, Observe: observe,
 	})
 	g.oauth = oauth.New(oauth.Options{
-		Apps: apps, ConsentKey: consent, Deadline: c.Request.Timeout, Log: log, Observe: observe,
+		Apps: g.apps, ConsentKey: consent, Deadline: c.Request.Timeout, Log: log, Observe: observe,
 		Service: session.NewService(session.Options{
 			Change: engine.Change, Read: service.Store.Read, Session: g.session, Box: service.Box, Forget: g.sessions.Forget,
 			Lifetimes: session.Lifetimes{Code: c.OAuth.Code, Access: c.OAuth.Access, Refresh: c.OAuth.Refresh},
 		}),
 	})
 	g.top = top.New(top.Options{
-		Issuer: engine, Apps: apps, Sessions: g.sessions, Tokens: g.oauth, Finder: service.Store, States: g.states, Refusals: g.refusals,
+		Issuer: engine, Apps: g.apps, Sessions: g.sessions, Tokens: g.oauth, Finder: service.Store, States: g.states, Refusals: g.refusals,
 		Limits: topwire.Limits{Bytes: c.Request.Bytes}, Tolerance: tolerance, Zones: zones, BatchItems: c.TOP.Batch,
 		BusinessCode: c.TOP.BusinessCode, Deadline: c.Request.Timeout, Log: log, Calls: calls, Observe: observe,
 	})

@@ -40,6 +40,7 @@ type Config struct {
 	Listen   string   `koanf:"listen"`
 	Apply    string   `koanf:"apply"`
 	TLS      TLS      `koanf:"tls"`
+	API      API      `koanf:"api"`
 	Metrics  Metrics  `koanf:"metrics"`
 	Log      Log      `koanf:"log"`
 	Issuing  Issuing  `koanf:"issuing"`
@@ -56,6 +57,11 @@ type Config struct {
 type TLS struct {
 	Cert string `koanf:"cert"`
 	Key  string `koanf:"key"`
+}
+
+// API is where the JSON API for apps is served. It has the TLS of the gateway.
+type API struct {
+	Listen string `koanf:"listen"`
 }
 
 // Metrics is where metrics are served.

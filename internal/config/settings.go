@@ -41,6 +41,7 @@ func Settings() []Setting {
 		{"apply", "", "catalogue `FILE` to apply before the gateway opens", nil},
 		{"tls.cert", "", "PEM `FILE` of the certificate chain; with tls-key the gateway serves HTTPS", nil},
 		{"tls.key", "", "PEM `FILE` of the certificate's private key", nil},
+		{"api.listen", "", "`HOST:PORT` of the JSON API for apps, at /api/v1; without it there is none", address("127.0.0.1:8081")},
 		{"metrics.listen", "", "`HOST:PORT` of the metrics for Prometheus, at /metrics; without it there are no metrics",
 			address("127.0.0.1:9090")},
 		{"log.level", "info", "`LEVEL` from which to log: debug, info, warn or error", oneOf("debug", "info", "warn", "error")},

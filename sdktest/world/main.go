@@ -49,7 +49,10 @@ type World struct {
 	AppSecret string `json:"app_secret"` // its secret, and that of the apps of top-cases.json
 	TOPCases  string `json:"top_cases"`  // path of top-cases.json
 
-	Program string `json:"program"` // path of faquan; in the command's environment it finds the store that it serves
+	Program       string `json:"program"`         // path of faquan; in the command's environment it finds the store that it serves
+	API           string `json:"api"`             // URL of the JSON API, without its path
+	APIToken      string `json:"api_token"`       // of the same app, with all scopes
+	APITokenQuery string `json:"api_token_query"` // with the scope query alone
 }
 
 const (
@@ -125,6 +128,10 @@ func run(program *faquan, database bool, catalogue string, command []string) (er
 	if err != nil {
 		return err
 	}
+	if err := world.makeTokens(program, dir); err != nil {
+		return errors.Join(err, s.stop())
+	}
+	world.API = "http://" + s.api
 	world.Gateway, world.TOP = "http://"+s.address+"/gateway.do", "http://"+s.address+"/router/rest"
 	if world.Program, err = filepath.Abs(program.path); err != nil {
 		return errors.Join(err, s.stop())
@@ -164,6 +171,22 @@ func furnish(dir, catalogue string) (*World, error) {
 	return w, err
 }
 
+// makeTokens makes tokens for the JSON API beside the running program.
+func (w *World) makeTokens(program *faquan, dir string) error {
+	for _, one := range []struct {
+		scopes string
+		secret *string
+	}{{"query,redeem,reverse,void,extend,expire", &w.APIToken}, {"query", &w.APITokenQuery}} {
+		out, err := program.command("token", "make", "--data", filepath.Join(dir, "data"), "--app", "shop", "--scope", one.scopes).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("faquan token make: %w\n%s", hide(err), out)
+		}
+		first, _, _ := strings.Cut(string(out), "\n")
+		*one.secret = strings.TrimPrefix(first, "token: ")
+	}
+	return nil
+}
+
 // keyPair makes name_private.pem and name_public.pem.
 func keyPair(dir, name string) (private, public string, err error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -188,6 +211,7 @@ func keyPair(dir, name string) (private, public string, err error) {
 // server is the running program.
 type server struct {
 	address string
+	api     string // the address of the JSON API
 	cmd     *exec.Cmd
 	log     *bytes.Buffer // complete once the program has ended
 	ended   chan error
@@ -198,8 +222,12 @@ func start(ctx context.Context, program *faquan, dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{address: address, log: &bytes.Buffer{}, ended: make(chan error, 1)}
-	s.cmd = program.command("serve", "--data", filepath.Join(dir, "data"), "--listen", address, "--shutdown-drain", "0s",
+	apiAddress, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{address: address, api: apiAddress, log: &bytes.Buffer{}, ended: make(chan error, 1)}
+	s.cmd = program.command("serve", "--data", filepath.Join(dir, "data"), "--listen", address, "--api-listen", apiAddress, "--shutdown-drain", "0s",
 		"--apply", filepath.Join(dir, "catalog.yaml"))
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
