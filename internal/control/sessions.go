@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/engine"
 	"faquan/internal/session"
 )
 
@@ -17,7 +18,8 @@ var (
 )
 
 func (d *Service) sessions() *session.Service {
-	return session.NewService(session.Options{Change: d.change, Read: d.Store.Read, Box: d.Box})
+	change := func(ctx context.Context, fn engine.ChangeFunc) error { return d.change(ctx, "session", fn) }
+	return session.NewService(session.Options{Change: change, Read: d.Store.Read, Box: d.Box})
 }
 
 // NewSession issues a session; the answer has its key.
