@@ -178,7 +178,7 @@ func (h *Handler) newestCertificates(ctx context.Context, c *call, q certificate
 	}
 	end := q.page * q.size // at most maxListed
 	looked := 0
-	for i, err := range h.o.Finder.RecentIssuances(ctx, user.ID) {
+	for i, err := range h.o.Finder.RecentIssuances(ctx, user.ID, 0) {
 		if err != nil {
 			return certificatePage{}, err
 		}

@@ -313,9 +313,9 @@ type manyFinder struct {
 	looked int // how many the caller has taken
 }
 
-func (f *manyFinder) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
+func (f *manyFinder) RecentIssuances(ctx context.Context, user benefit.UserID, before id.ID) iter.Seq2[*benefit.Issuance, error] {
 	return func(yield func(*benefit.Issuance, error) bool) {
-		for i, err := range f.Finder.RecentIssuances(ctx, user) {
+		for i, err := range f.Finder.RecentIssuances(ctx, user, before) {
 			for k := range f.n {
 				f.looked++
 				again := *i

@@ -229,8 +229,8 @@ func (f labFinder) Recipient(ctx context.Context, ident benefit.Identifier) (*be
 	return f.now().Recipient(ctx, ident)
 }
 
-func (f labFinder) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
-	return f.now().RecentIssuances(ctx, user)
+func (f labFinder) RecentIssuances(ctx context.Context, user benefit.UserID, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+	return f.now().RecentIssuances(ctx, user, before)
 }
 
 // brokenFinder cannot be read.
