@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"faquan/internal/control"
+	"faquan/internal/token"
 )
 
 // completionTime bounds how long a shell waits for the names of a catalogue.
@@ -46,6 +47,7 @@ var flagValues = map[string][]string{
 	"serve log-level":       {"debug", "info", "warn", "error"},
 	"serve log-format":      {"text", "json"},
 	"serve log-calls":       {"info", "debug", "off"},
+	"make scope":            token.ScopeNames(),
 }
 
 // flagNames are where a catalogue has the names that are values of a flag, by the flag alone or by command and flag.

@@ -40,6 +40,7 @@ type docPage struct {
 	dir     string   // where the reader begins
 	sticky  []string // the lines that hold for later blocks
 	port    string
+	apiPort string
 	pg      *pgtest.Server
 	sql     string // makes the empty database that the pages speak of
 	servers []*docServer
@@ -51,7 +52,7 @@ type docPage struct {
 func (p *docPage) replacements() []string {
 	r := []string{
 		"--listen :8080", "--listen 127.0.0.1:" + p.port, // a test listens on loopback alone
-		"8080", p.port,
+		"8080", p.port, "8081", p.apiPort,
 		"faquan send ", "faquan send --url http://127.0.0.1:" + p.port + " ", // its default is 8080; a later --url wins
 		"/var/lib/faquan", filepath.Join(p.dir, "var"),
 		"/etc/faquan", filepath.Join(p.dir, "etc"),
@@ -79,6 +80,7 @@ func beginsInClone(blocks []docpages.Block) bool {
 }
 
 var docSetups = map[string]string{
+	"docs/api.md":             "faquan key new app\nfaquan apply -f catalog.yaml",
 	"docs/explaining.md":      "faquan key new app\nfaquan apply -f catalog.yaml",
 	"docs/operating.md":       "faquan key new app\nfaquan apply -f catalog.yaml --data DIR",
 	"docs/postgresql.md":      "faquan key new app\nfaquan apply -f catalog.yaml --data /var/lib/faquan",
@@ -112,7 +114,7 @@ func TestDocs(t *testing.T) {
 			if !slices.ContainsFunc(blocks, func(b docpages.Block) bool { return runsHere(&b) }) {
 				return
 			}
-			p := &docPage{t: t, dir: t.TempDir(), port: freePort(t), sql: sql}
+			p := &docPage{t: t, dir: t.TempDir(), port: freePort(t), apiPort: freePort(t), sql: sql}
 			inClone := beginsInClone(blocks)
 			if inClone {
 				// One after the other in one directory, because the compiler's cache knows packages by their directory.

@@ -18,6 +18,7 @@ import (
 	"faquan/internal/gateway/oauth"
 	"faquan/internal/gateway/top"
 	topwire "faquan/internal/gateway/top/wire"
+	"faquan/internal/id"
 	"faquan/internal/session"
 	"faquan/internal/store"
 )
@@ -25,7 +26,9 @@ import (
 // gateways are the gateways of both platforms and OAuth, on one address.
 type gateways struct {
 	service  *control.Service
+	apps     *gateway.Apps
 	sessions *gateway.Sessions
+	refusals *gateway.Refusals
 	alipay   *alipay.Handler
 	top      *top.Handler
 	oauth    *oauth.Handler
@@ -36,7 +39,7 @@ func newGateways(
 	ctx context.Context, c *config.Config, service *control.Service, observe func(*gateway.Record), log *slog.Logger,
 ) (*gateways, error) {
 	engine := service.Engine
-	g := &gateways{service: service}
+	g := &gateways{service: service, refusals: gateway.NewRefusals()}
 	signer, err := g.signer(ctx)
 	if err != nil {
 		return nil, err
@@ -53,26 +56,25 @@ func newGateways(
 	if tolerance == 0 {
 		tolerance = -1 // for the gateway, 0 is the default
 	}
-	apps := gateway.NewApps(engine.Catalogue, log).WithSecrets(func(a *benefit.App) (string, error) {
+	g.apps = gateway.NewApps(engine.Catalogue, log).WithSecrets(func(a *benefit.App) (string, error) {
 		return catalog.AppSecret(a, service.Box)
 	})
 	g.sessions = gateway.NewSessions(g.session, 0)
-	service.Refusals = gateway.NewRefusals()
 	calls := levelOfCalls(c.Log.Calls)
 	g.alipay = alipay.New(alipay.Options{
-		Issuer: engine, Apps: apps, Sessions: g.sessions, Signer: signer, Refusals: service.Refusals,
+		Issuer: engine, Apps: g.apps, Sessions: g.sessions, Signer: signer, Refusals: g.refusals,
 		MaxBytes: c.Request.Bytes, Tolerance: c.Alipay.Tolerance, Deadline: c.Request.Timeout,
 		Log: log, Calls: calls, Observe: observe,
 	})
 	g.oauth = oauth.New(oauth.Options{
-		Apps: apps, ConsentKey: consent, Deadline: c.Request.Timeout, Log: log, Observe: observe,
+		Apps: g.apps, ConsentKey: consent, Deadline: c.Request.Timeout, Log: log, Observe: observe,
 		Service: session.NewService(session.Options{
 			Change: engine.Change, Read: service.Store.Read, Session: g.session, Box: service.Box, Forget: g.sessions.Forget,
 			Lifetimes: session.Lifetimes{Code: c.OAuth.Code, Access: c.OAuth.Access, Refresh: c.OAuth.Refresh},
 		}),
 	})
 	g.top = top.New(top.Options{
-		Issuer: engine, Apps: apps, Sessions: g.sessions, Tokens: g.oauth, Finder: service.Store, Refusals: service.Refusals,
+		Issuer: engine, Apps: g.apps, Sessions: g.sessions, Tokens: g.oauth, Finder: service.Store, States: g.states, Refusals: g.refusals,
 		Limits: topwire.Limits{Bytes: c.Request.Bytes}, Tolerance: tolerance, Zones: zones, BatchItems: c.TOP.Batch,
 		BusinessCode: c.TOP.BusinessCode, Deadline: c.Request.Timeout, Log: log, Calls: calls, Observe: observe,
 	})
@@ -132,4 +134,9 @@ func (g *gateways) reload(ctx context.Context) error {
 // session returns the session whose key has the digest.
 func (g *gateways) session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
 	return store.Session(ctx, g.service.Store, digest)
+}
+
+// states returns the states of vouchers.
+func (g *gateways) states(ctx context.Context, vouchers ...id.ID) (map[id.ID]benefit.VoucherState, error) {
+	return store.GetAll(ctx, g.service.Store, benefit.VoucherStates, vouchers...)
 }

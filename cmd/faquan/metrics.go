@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"faquan/internal/api"
 	"faquan/internal/datadir"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay"
@@ -40,7 +41,7 @@ func listenMetrics(address, store string, log *slog.Logger) (m metricsServer, er
 		kind = "postgres"
 	}
 	m.Metrics = metrics.New(metrics.Options{Version: version(), Store: kind, Methods: map[string][]string{
-		"alipay": alipay.Methods(), "top": top.Methods(), "oauth": {oauth.TokenPath},
+		"alipay": alipay.Methods(), "top": top.Methods(), "oauth": {oauth.TokenPath}, api.Protocol: api.Methods(),
 	}})
 	m.http = gateway.NewServer(m.Handler(log), metricsLimits, log)
 	return m, nil
@@ -76,6 +77,10 @@ func (s *server) serveMetrics(maxWaiting int) {
 		ClockRefused: func() bool { return s.clockError() != nil },
 		Waiting:      s.node.engine.Waiting, MaxWaiting: maxWaiting,
 		Server: s.public.Stats,
+		Refusals: func() (int64, bool) {
+			status := s.refusals.Status()
+			return status.Lost, status.Failing
+		},
 	}
 	if db := s.node.database; db != nil {
 		sources.StoreUp = func() bool { return !s.background.down.Load() }

@@ -16,7 +16,7 @@ faquan issues each benefit exactly once, within stock, budget and limits, and an
 	}
 	root.AddCommand(
 		newDemo(), newServe(), newBench(), newApply(), newDiff(), newExport(), newPause(), newResume(), newHistory(),
-		newKey(), newSession(),
+		newKey(), newSession(), newToken(),
 		newRedeem(), newReverse(), newVoid(), newExtend(), newExpire(), newQuery(), newVouchers(), newStatus(),
 		newDecide(), newExplain(), newSend(), newSign(), newVerifySign(), newAudit(), newRebuild(), newMigrateStore(), newVersion(),
 	)

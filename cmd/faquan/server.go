@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,8 @@ import (
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay"
 	"faquan/internal/gateway/top"
+	"faquan/internal/refusals"
+	"faquan/internal/vfs"
 )
 
 // server is a running `faquan serve`: a node and its gateways. It also has a socket: on a data directory for the other
@@ -27,13 +30,16 @@ type server struct {
 	node       *node
 	service    *control.Service
 	gateways   *gateways
+	refusals   *refusals.Archive
 	log        *slog.Logger
 	ready      atomic.Bool                   // it takes calls, and is not about to stop
 	entry      atomic.Pointer[http.ServeMux] // the current handler of the address
 	public     *gateway.Server
+	secure     *tls.Config          // of public and of api; nil: plain HTTP
 	limits     gateway.ServerLimits // of public
 	socket     *http.Server         // nil on a database whose processes cannot be asked
 	metrics    metricsServer
+	api        apiServer
 	background background
 	// How long calls are served after a signal, and how long running ones may take after that.
 	drain, timeout time.Duration
@@ -61,7 +67,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 			return nil, err
 		}
 	}
-	s := &server{log: o.log, drain: c.Shutdown.Drain, timeout: c.Shutdown.Timeout, failed: make(chan error, 3)}
+	s := &server{log: o.log, drain: c.Shutdown.Drain, timeout: c.Shutdown.Timeout, failed: make(chan error, 4)}
 	if _, err = consentKey(c.OAuth.ConsentKeyFile); err != nil { //guard:TestFailedStartChangesNothing
 		return nil, err
 	}
@@ -73,6 +79,10 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 		return nil, err
 	}
 	defer undo(&err, s.metrics.close)
+	if s.api, err = listenAPI(c.API.Listen, s.secure); err != nil {
+		return nil, err
+	}
+	defer undo(&err, s.api.close)
 	s.node, err = openNode(ctx, location{dir: c.Data, store: c.Store, acceptClock: o.acceptClock, document: doc}, nodeOptions{
 		queue: c.Issuing.Queue, batch: c.Issuing.Batch, committers: c.Issuing.Committers,
 		segmentBytes: o.segmentBytes, log: o.log, metrics: s.metrics.Metrics,
@@ -104,8 +114,7 @@ func (s *server) listen(c *config.Config) error {
 	if s.limits, err = serverLimits(c.Request, memoryLimit(), fileLimit()); err != nil {
 		return err
 	}
-	secure, err := certificate(c, s.log)
-	if err != nil {
+	if s.secure, err = certificate(c, s.log); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", c.Listen)
@@ -119,10 +128,11 @@ func (s *server) listen(c *config.Config) error {
 	s.log.Info("request limits", "memory", s.limits.Memory+int64(s.limits.Connections)*gateway.ConnMemory,
 		"connections", s.limits.Connections, "body_rate", s.limits.BodyRate)
 	s.entry.Store(starting())
-	s.public = gateway.NewServer(http.HandlerFunc(s.answer), s.limits, s.log)
+	entry := func(w http.ResponseWriter, r *http.Request) { s.entry.Load().ServeHTTP(w, r) }
+	s.public = gateway.NewServer(s.closing(http.HandlerFunc(entry)), s.limits, s.log)
 	s.serve(func() error {
-		if secure != nil {
-			return s.public.ServeTLS(l, secure)
+		if s.secure != nil {
+			return s.public.ServeTLS(l, s.secure)
 		}
 		return s.public.Serve(l)
 	})
@@ -144,10 +154,15 @@ func (s *server) open(ctx context.Context, c *config.Config, doc *control.Docume
 	if s.gateways, err = s.prepare(ctx, c, doc); err != nil {
 		return err
 	}
+	s.refusals = refusals.Open(refusals.Options{
+		Dir: s.node.at.refusals(), Keep: c.Refusals.Keep, Recent: s.gateways.refusals, Log: s.log, FS: vfs.OS,
+	})
+	s.service.Refusals = s.refusals
 	s.startBackground()
 	s.serveMetrics(c.Issuing.Queue)
 	s.entry.Store(s.handler(s.gateways))
 	s.ready.Store(true)
+	s.serveAPI(c)
 	if socket != nil {
 		s.serve(func() error { return s.socket.Serve(socket) })
 	}
@@ -211,13 +226,15 @@ func (s *server) serve(run func() error) {
 	}()
 }
 
-// answer passes a call to the current handler. While the process starts or stops, it asks callers to close their
-// connections, so that no call is sent on a connection that is about to be closed.
-func (s *server) answer(w http.ResponseWriter, r *http.Request) {
-	if !s.ready.Load() {
-		w.Header().Set("Connection", "close")
-	}
-	s.entry.Load().ServeHTTP(w, r)
+// closing returns a handler that, while the process starts or stops, asks callers to close their connections, so that no
+// call is sent on a connection that is about to be closed.
+func (s *server) closing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.ready.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // starting answers calls while the store is opened: the process is alive, but not ready.
@@ -233,6 +250,18 @@ func livez(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 // handler returns the handler of the gateways and of the health checks.
 func (s *server) handler(gateways *gateways) *http.ServeMux {
 	mux := http.NewServeMux()
+	s.handleHealth(mux)
+	mux.Handle(alipay.Path, gateways.alipay)
+	gateways.oauth.Mount(mux)
+	for _, path := range []string{top.Path, top.BatchPath} {
+		mux.Handle(path, gateways.top)
+		mux.Handle(path+"/", gateways.top)
+	}
+	return mux
+}
+
+// handleHealth adds the health checks.
+func (s *server) handleHealth(mux *http.ServeMux) {
 	mux.HandleFunc("GET /livez", livez)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if reason := s.unready(); reason != "" {
@@ -241,13 +270,6 @@ func (s *server) handler(gateways *gateways) *http.ServeMux {
 		}
 		fmt.Fprintln(w, "ok")
 	})
-	mux.Handle(alipay.Path, gateways.alipay)
-	gateways.oauth.Mount(mux)
-	for _, path := range []string{top.Path, top.BatchPath} {
-		mux.Handle(path, gateways.top)
-		mux.Handle(path+"/", gateways.top)
-	}
-	return mux
 }
 
 // unready returns why this process cannot issue; "" when it can.
@@ -322,7 +344,7 @@ func (s *server) abort(err error) error {
 	for _, server := range s.listeners() {
 		err = errors.Join(err, server.Close())
 	}
-	return errors.Join(err, s.node.store.Close())
+	return errors.Join(err, s.refusals.Close(), s.node.store.Close())
 }
 
 // listener is what accepts calls: a *gateway.Server or an *http.Server.
@@ -339,6 +361,9 @@ func (s *server) listeners() []listener {
 	if s.metrics.http != nil {
 		all = append(all, s.metrics.http)
 	}
+	if s.api.http != nil {
+		all = append(all, s.api.http) //guard:TestAPIStops
+	}
 	return all
 }
 
@@ -354,7 +379,8 @@ func (s *server) stop() error {
 		}
 	}
 	s.stopBackground()
-	if err := s.node.close(); err != nil {
+	//guard:TestRefusalsAfterARestart errors.Join(s.refusals.Close(), s.node.close()) -> s.node.close()
+	if err := errors.Join(s.refusals.Close(), s.node.close()); err != nil {
 		return err
 	}
 	s.log.Info("stopped", s.node.facts()...)

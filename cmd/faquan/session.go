@@ -145,7 +145,7 @@ standard input, where other users of the machine cannot see it in the list of pr
   faquan session revoke - < key.txt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := sessionName(cmd, args[0])
+			name, err := nameOrInput(cmd, args[0])
 			if err != nil {
 				return err
 			}
@@ -159,13 +159,14 @@ standard input, where other users of the machine cannot see it in the list of pr
 	return cmd
 }
 
-func sessionName(cmd *cobra.Command, arg string) (string, error) {
+// nameOrInput returns an argument, or for "-" the first line of standard input.
+func nameOrInput(cmd *cobra.Command, arg string) (string, error) {
 	if arg != "-" {
 		return arg, nil
 	}
 	in := bufio.NewScanner(cmd.InOrStdin())
 	if !in.Scan() {
-		return "", errors.Join(errors.New("standard input has no key"), in.Err())
+		return "", errors.Join(errors.New("standard input is empty"), in.Err())
 	}
 	return strings.TrimSpace(in.Text()), nil
 }

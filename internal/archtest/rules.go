@@ -66,6 +66,14 @@ var Rules = []Rule{
 		"internal/gateway", "internal/gateway/scope", "internal/gateway/top/wire", "internal/engine", "internal/benefit", "internal/id", "internal/money",
 	}, nil},
 
+	// The files of refusals: what the gateways remember, in the bytes of rows.
+	{"internal/refusals", []string{"internal/benefit", "internal/gateway", "internal/store/codec", "internal/vfs"}, []string{"google.golang.org/protobuf"}},
+
+	// The JSON API for apps. Unlike the gateways it looks rows up by their descriptions.
+	{"internal/api", []string{
+		"internal/gateway", "internal/gateway/form", "internal/gateway/scope", "internal/engine", "internal/benefit", "internal/id", "internal/money", "internal/store",
+	}, []string{"github.com/go-json-experiment/json"}},
+
 	// Rules of activities; the core knows them by the interface benefit.Rules.
 	{"internal/rule", []string{"internal/benefit"}, []string{"cel.dev/cel-go"}},
 
@@ -77,8 +85,9 @@ var Rules = []Rule{
 	{"internal/session", []string{
 		"internal/benefit", "internal/catalog", "internal/engine", "internal/seal", "internal/store",
 	}, nil},
+	{"internal/token", []string{"internal/benefit", "internal/engine", "internal/store"}, nil},
 	{"internal/control", []string{
-		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/money", "internal/seal", "internal/session", "internal/store",
+		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/money", "internal/seal", "internal/session", "internal/store", "internal/token",
 		"internal/vouchers",
 	}, nil},
 	{"internal/vouchers", []string{"internal/benefit", "internal/id", "internal/store", "internal/table"}, nil},
@@ -142,7 +151,7 @@ var TestSupport = []string{
 const Program = "cmd/faquan"
 
 // TestOnly are modules that tests and TestSupport may import, and nothing else.
-var TestOnly = []string{gocmp, "pgregory.net/rapid", "github.com/rogpeppe/go-internal"}
+var TestOnly = []string{gocmp, "pgregory.net/rapid", "github.com/rogpeppe/go-internal", "github.com/santhosh-tekuri/jsonschema/v6"}
 
 // Clockless packages never ask for the time: it comes in through parameters, so that the simulation can drive them.
 var Clockless = []string{

@@ -98,6 +98,25 @@ var (
 		},
 	})
 
+	// Tokens are kept by the digests of their secrets.
+	Tokens = table.New(table.Spec[Digest, *Token]{
+		Name: "token", Title: "tokens", Number: 12, Home: table.ByDigest,
+		Key:    []table.Column{{Name: "digest", Type: table.Digest}},
+		Value:  []table.Column{{Name: "body", Type: table.Bytes}},
+		KeyOf:  func(t **Token) Digest { return (*t).Digest },
+		Absent: func(d Digest) *Token { return &Token{Digest: d} },
+		PutKey: func(w *table.Writer, d Digest) { w.Digest(d) },
+		GetKey: func(r *table.Reader) Digest { return r.Digest() },
+		Put:    func(w *table.Writer, t **Token) { w.Bytes(encodeToken(*t)) },
+		Get: func(r *table.Reader, t **Token) {
+			if body := r.Bytes(); len(body) > 0 {
+				one, err := decodeToken(body)
+				r.Check(err)
+				*t = one
+			}
+		},
+	})
+
 	// Entities are those of the catalogue in force.
 	Entities = table.New(table.Spec[EntityKey, Entity]{
 		Name: "entity", Title: "entities", Number: 6,
@@ -253,4 +272,21 @@ func DecodeSession(body []byte) (*Session, error) {
 		return nil, fmt.Errorf("%w: a session: %w", table.ErrMalformed, err)
 	}
 	return s, nil
+}
+
+// encodeToken returns the stored form of a token: JSON, for the same reasons as that of a session.
+func encodeToken(t *Token) []byte {
+	body, err := json.Marshal(t)
+	if err != nil {
+		panic(fmt.Sprintf("benefit: a token that JSON cannot hold: %v", err)) // it has no such fields
+	}
+	return body
+}
+
+func decodeToken(body []byte) (*Token, error) {
+	t := new(Token)
+	if err := json.Unmarshal(body, t); err != nil {
+		return nil, fmt.Errorf("%w: a token: %w", table.ErrMalformed, err)
+	}
+	return t, nil
 }

@@ -40,6 +40,7 @@ type Config struct {
 	Listen   string   `koanf:"listen"`
 	Apply    string   `koanf:"apply"`
 	TLS      TLS      `koanf:"tls"`
+	API      API      `koanf:"api"`
 	Metrics  Metrics  `koanf:"metrics"`
 	Log      Log      `koanf:"log"`
 	Issuing  Issuing  `koanf:"issuing"`
@@ -47,6 +48,7 @@ type Config struct {
 	Alipay   Alipay   `koanf:"alipay"`
 	TOP      TOP      `koanf:"top"`
 	OAuth    OAuth    `koanf:"oauth"`
+	Refusals Refusals `koanf:"refusals"`
 	Shutdown Shutdown `koanf:"shutdown"`
 }
 
@@ -55,6 +57,11 @@ type Config struct {
 type TLS struct {
 	Cert string `koanf:"cert"`
 	Key  string `koanf:"key"`
+}
+
+// API is where the JSON API for apps is served. It has the TLS of the gateway.
+type API struct {
+	Listen string `koanf:"listen"`
 }
 
 // Metrics is where metrics are served.
@@ -138,6 +145,11 @@ type OAuth struct {
 	Code           time.Duration `koanf:"code"`
 	Access         time.Duration `koanf:"access"`
 	Refresh        time.Duration `koanf:"refresh"` // each refresh makes a new token
+}
+
+// Refusals configures what is kept of calls that issued nothing.
+type Refusals struct {
+	Keep int64 `koanf:"keep"` // in bytes of files; 0 keeps the latest in memory only
 }
 
 // Shutdown bounds a graceful stop.

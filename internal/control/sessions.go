@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
-	"faquan/internal/engine"
 	"faquan/internal/session"
 )
 
@@ -18,8 +17,7 @@ var (
 )
 
 func (d *Service) sessions() *session.Service {
-	change := func(ctx context.Context, fn engine.ChangeFunc) error { return d.change(ctx, "session", fn) }
-	return session.NewService(session.Options{Change: change, Read: d.Store.Read, Box: d.Box})
+	return session.NewService(session.Options{Change: d.changing("session"), Read: d.Store.Read, Box: d.Box})
 }
 
 // NewSession issues a session; the answer has its key.

@@ -44,6 +44,9 @@ func (s *AppSet) ByAppID(appID string) *App { return s.find(appID, s.Catalogue.A
 // ByAppKey returns the app that TOP's wire calls app_key; nil when there is none.
 func (s *AppSet) ByAppKey(appKey string) *App { return s.find(appKey, s.Catalogue.AppByAppKey) }
 
+// ByID returns the app with faquan's own id; nil when there is none.
+func (s *AppSet) ByID(id benefit.AppID) *App { return s.apps[id] }
+
 // find looks for what can be an id of an app only: a catalogue written by an older version may have others.
 func (s *AppSet) find(callerID string, in func(string) *benefit.App) *App {
 	if !benefit.IsCallerID(callerID) { //guard:internal/gateway/top.FuzzSigned

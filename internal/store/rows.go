@@ -66,6 +66,12 @@ func Session(ctx context.Context, from Lookup, digest benefit.Digest) (*benefit.
 	return s, err
 }
 
+// Token returns the token whose secret has the digest; nil when there is none.
+func Token(ctx context.Context, from Lookup, digest benefit.Digest) (*benefit.Token, error) {
+	t, _, err := Get(ctx, from, benefit.Tokens, digest)
+	return t, err
+}
+
 // EntitiesAt returns the entities of the catalogue as they were at a version, by kind and id; ErrNoVersion when the
 // store does not know the version.
 func EntitiesAt(ctx context.Context, r Reader, version int64) ([]benefit.Entity, error) {

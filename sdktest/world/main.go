@@ -48,6 +48,11 @@ type World struct {
 	AppKey    string `json:"app_key"`    // the same app on TOP
 	AppSecret string `json:"app_secret"` // its secret, and that of the apps of top-cases.json
 	TOPCases  string `json:"top_cases"`  // path of top-cases.json
+
+	Program       string `json:"program"`         // path of faquan; in the command's environment it finds the store that it serves
+	API           string `json:"api"`             // URL of the JSON API, without its path
+	APIToken      string `json:"api_token"`       // of the same app, with all scopes
+	APITokenQuery string `json:"api_token_query"` // with the scope query alone
 }
 
 const (
@@ -84,12 +89,18 @@ type faquan struct{ path, store string }
 // command prepares a call of the program.
 func (f *faquan) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(f.path, args...)
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FAQUAN_") })
-	cmd.Env = append(cmd.Env, "FAQUAN_SHUTDOWN_DRAIN=0s") // nothing balances the calls of a test
-	if f.store != "" {
-		cmd.Env = append(cmd.Env, "FAQUAN_STORE="+f.store)
-	}
+	cmd.Env = f.environment()
 	return cmd
+}
+
+// environment returns the environment of the program.
+func (f *faquan) environment() []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FAQUAN_") })
+	env = append(env, "FAQUAN_SHUTDOWN_DRAIN=0s") // nothing balances the calls of a test
+	if f.store != "" {
+		env = append(env, "FAQUAN_STORE="+f.store)
+	}
+	return env
 }
 
 func run(program *faquan, database bool, catalogue string, command []string) (err error) {
@@ -117,8 +128,15 @@ func run(program *faquan, database bool, catalogue string, command []string) (er
 	if err != nil {
 		return err
 	}
+	if err := world.makeTokens(program, dir); err != nil {
+		return errors.Join(err, s.stop())
+	}
+	world.API = "http://" + s.api
 	world.Gateway, world.TOP = "http://"+s.address+"/gateway.do", "http://"+s.address+"/router/rest"
-	failed := try(ctx, dir, world, command)
+	if world.Program, err = filepath.Abs(program.path); err != nil {
+		return errors.Join(err, s.stop())
+	}
+	failed := try(ctx, dir, world, append(program.environment(), "FAQUAN_DATA="+filepath.Join(dir, "data")), command)
 	if err := errors.Join(s.stop(), audit(program, dir)); err != nil {
 		return fmt.Errorf("%w\nthe end of the program's log:\n%s", err, tail(s.log.String(), 40))
 	}
@@ -153,6 +171,22 @@ func furnish(dir, catalogue string) (*World, error) {
 	return w, err
 }
 
+// makeTokens makes tokens for the JSON API beside the running program.
+func (w *World) makeTokens(program *faquan, dir string) error {
+	for _, one := range []struct {
+		scopes string
+		secret *string
+	}{{"query,redeem,reverse,void,extend,expire", &w.APIToken}, {"query", &w.APITokenQuery}} {
+		out, err := program.command("token", "make", "--data", filepath.Join(dir, "data"), "--app", "shop", "--scope", one.scopes).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("faquan token make: %w\n%s", hide(err), out)
+		}
+		first, _, _ := strings.Cut(string(out), "\n")
+		*one.secret = strings.TrimPrefix(first, "token: ")
+	}
+	return nil
+}
+
 // keyPair makes name_private.pem and name_public.pem.
 func keyPair(dir, name string) (private, public string, err error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -177,6 +211,7 @@ func keyPair(dir, name string) (private, public string, err error) {
 // server is the running program.
 type server struct {
 	address string
+	api     string // the address of the JSON API
 	cmd     *exec.Cmd
 	log     *bytes.Buffer // complete once the program has ended
 	ended   chan error
@@ -187,8 +222,12 @@ func start(ctx context.Context, program *faquan, dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{address: address, log: &bytes.Buffer{}, ended: make(chan error, 1)}
-	s.cmd = program.command("serve", "--data", filepath.Join(dir, "data"), "--listen", address, "--shutdown-drain", "0s",
+	apiAddress, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{address: address, api: apiAddress, log: &bytes.Buffer{}, ended: make(chan error, 1)}
+	s.cmd = program.command("serve", "--data", filepath.Join(dir, "data"), "--listen", address, "--api-listen", apiAddress, "--shutdown-drain", "0s",
 		"--apply", filepath.Join(dir, "catalog.yaml"))
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
@@ -261,8 +300,8 @@ func hide(err error) error {
 	return errors.New(err.Error())
 }
 
-// try runs the test command.
-func try(ctx context.Context, dir string, world *World, command []string) error {
+// try runs the test command in an environment.
+func try(ctx context.Context, dir string, world *World, env, command []string) error {
 	text, err := json.Marshal(world)
 	if err != nil {
 		return err
@@ -273,7 +312,7 @@ func try(ctx context.Context, dir string, world *World, command []string) error 
 	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	// Clients of TOP for Node.js send the time of their machine's zone, which in a container is UTC.
-	cmd.Env = append(os.Environ(), "SDKTEST_WORLD="+file, "TZ=UTC")
+	cmd.Env = append(env, "SDKTEST_WORLD="+file, "TZ=UTC")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second

@@ -51,6 +51,9 @@ type Options struct {
 	Apps     *gateway.Apps // with secrets: see gateway.Apps.WithSecrets
 	Sessions Sessions
 	Finder   Finder
+	// States returns what has become of vouchers, by voucher, without those to which nothing has happened. It sees what was
+	// acknowledged before the call.
+	States   func(ctx context.Context, vouchers ...id.ID) (map[id.ID]benefit.VoucherState, error)
 	Tokens   Tokens            // nil: the methods taobao.top.auth.token.* are not available
 	Refusals *gateway.Refusals // nil: calls that issue nothing are not remembered
 	Limits   wire.Limits       // of what is read of a request; zero fields take their defaults

@@ -1,0 +1,17 @@
+package api
+
+import "faquan/internal/benefit"
+
+// HasProblem reports whether a reason of the core has a status and a title of its own.
+func HasProblem(r benefit.Reason) bool {
+	_, ok := problems[of(r)]
+	return ok
+}
+
+// Operations returns the name, the method and the path of each operation.
+func Operations() (all []string) {
+	for _, r := range routes {
+		all = append(all, r.name+" "+r.method+" "+Root+r.path)
+	}
+	return all
+}
