@@ -242,7 +242,7 @@ func (h *Handler) byUser(c *call, user benefit.Identifier, p page) (*VoucherList
 	if u == nil || err != nil {
 		return &VoucherList{Vouchers: []Voucher{}}, err
 	}
-	return h.page(c, p, h.o.Finder.RecentIssuances(c.ctx, u.ID))
+	return h.page(c, p, h.o.Finder.RecentIssuances(c.ctx, u.ID, p.after))
 }
 
 // page is which vouchers of a list are asked for.
@@ -259,9 +259,6 @@ func (h *Handler) page(c *call, p page, issuances iter.Seq2[*benefit.Issuance, e
 	for i, err := range issuances {
 		if err != nil {
 			return nil, err
-		}
-		if p.after != 0 && i.ID >= p.after {
-			continue
 		}
 		if looked++; looked > maxLooked { //guard:TestListsLookAtSoMany
 			list.Cursor = idText(last)
