@@ -21,7 +21,8 @@ type Engine struct {
 	meter   meter
 	engine  *engine.Engine
 	stop    func() error
-	settled int64 // asks below it have certainly been answered, those of other processes included; the next run begins with it
+	issued  func(n int64, o *benefit.Outcome) // unless nil: called for each ask that was answered
+	settled int64                             // asks below it have certainly been answered, those of other processes included; the next run begins with it
 }
 
 // startEngine starts an engine. stop ends it, and leaves the store open.
@@ -134,6 +135,9 @@ func (e *Engine) ask(ctx context.Context, n, settled int64, r *rand.Rand, s *str
 	}
 	if err == nil {
 		s.issued.Add(1)
+		if e.issued != nil {
+			e.issued(n, &outcome)
+		}
 	}
 	return err
 }

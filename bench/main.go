@@ -3,6 +3,7 @@
 //	go run ./bench engine            the core and a store, beside a bare journal, SQLite, or the programs of bench/peers
 //	go run ./bench decide            what a decision among activities with rules costs
 //	go run ./bench http              a gateway of the program faquan, end to end
+//	go run ./bench redeem            redemptions, beside issues
 //	go run ./bench start             how long a large store takes to open
 //
 // A figure alone says little on a shared machine, so every round measures all alternatives one after the other, and
@@ -10,7 +11,7 @@
 // each answer is checked. Every command ends its output with one line of name=value pairs for scripts.
 //
 // docs/performance.md has the figures. Each command has a file here, with its flags: enginecommand.go, decide.go,
-// gateway.go, start.go.
+// gateway.go, redeem.go, start.go.
 package main
 
 import (
@@ -59,7 +60,7 @@ output has the medians as name=value pairs, for scripts.`,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true // `go run` has no completion
-	root.AddCommand(newEngine(), newDecide(), newHTTP(), newStart(), newWorker(), newEmpty())
+	root.AddCommand(newEngine(), newDecide(), newHTTP(), newRedeem(), newStart(), newWorker(), newEmpty())
 	return root
 }
 

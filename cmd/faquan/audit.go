@@ -30,8 +30,9 @@ func newAudit() *cobra.Command {
 		Short: "Prove that the store keeps its promises",
 		Long: `Read the whole journal, compare the view with it row by row, and count everything again from the rows: stock, budgets
 and limits are kept; every counter agrees with its vouchers; every key has one outcome (one at a time where keys are
-bound for a period); every voucher has its issuance and can be found; participations in activities agree with their
-vouchers; the one-second guard held; treasure boxes were answered as done when they were; certificate codes are unique;
+bound for a period); every voucher has its issuance and can be found, and its state is what its redemptions, reversals,
+voids and changes of its end lead to; what was issued of a template is live, used, expired or voided; participations in
+activities agree with their vouchers; the one-second guard held; treasure boxes were answered as done when they were; certificate codes are unique;
 and each choice of a scene keeps its basis. Nothing is changed. Beside a running process it audits what was
 committed when it began, while the process goes on issuing. For the comparison it builds a second view where temporary
 files are; TMPDIR names another directory when there is too little space.
@@ -145,6 +146,8 @@ func writeReport(w io.Writer, r *audit.Report, took time.Duration) {
 		c.Vouchers, c.Issuances, c.Templates, c.Quotas, c.Users, c.Lookups, took.Round(time.Millisecond))
 	fmt.Fprintf(w, "checked %d keys and codes (%d codes), %d participations in activities, %d decisions of scenes\n",
 		c.Keys, c.Codes, c.Participations, c.Decisions)
+	fmt.Fprintf(w, "checked %d operations on %d vouchers\n", c.Operations, c.VoucherStates)
+	writeBalance(w, r.Balances)
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note: %s\n", oneLine(note))
 	}
@@ -168,5 +171,23 @@ func writeReport(w io.Writer, r *audit.Report, took time.Duration) {
 	}
 	if r.OK() {
 		fmt.Fprintln(w, "nothing is wrong")
+	}
+}
+
+// writeBalance prints what has become of all vouchers together. The report for programs has it of each template.
+func writeBalance(w io.Writer, all []audit.Balance) {
+	var n struct{ issued, live, used, expired, voided, returned, sending int64 }
+	for _, b := range all {
+		n.issued += b.Issued.Vouchers
+		n.live += b.Live.Vouchers
+		n.used += b.Used.Vouchers
+		n.expired += b.Expired.Vouchers
+		n.voided += b.Voided.Vouchers
+		n.returned += b.Returned.Vouchers
+		n.sending += b.Sending.Vouchers
+	}
+	if n.issued > 0 {
+		fmt.Fprintf(w, "of %d vouchers %d are live, %d used, %d expired, %d voided, %d voided and returned to the stock, %d sent to a downstream\n",
+			n.issued, n.live, n.used, n.expired, n.voided, n.returned, n.sending)
 	}
 }

@@ -15,7 +15,11 @@ import (
 // A report with findings names the rows and fails the command; doubts and notes do not.
 func TestShowReport(t *testing.T) {
 	sound := &audit.Report{
-		Checked: audit.Checked{Vouchers: 3, Issuances: 2, Keys: 5, Codes: 3, Participations: 4, Decisions: 1}, NotKept: []string{"5: events"}, Notes: []string{"the view is behind"},
+		Checked: audit.Checked{Vouchers: 3, Issuances: 2, Keys: 5, Codes: 3, Participations: 4, Decisions: 1, Operations: 7, VoucherStates: 2}, NotKept: []string{"5: events"}, Notes: []string{"the view is behind"},
+		Balances: []audit.Balance{
+			{Template: 1, Issued: audit.Tally{Vouchers: 9}, Live: audit.Tally{Vouchers: 2}, Used: audit.Tally{Vouchers: 3}, Returned: audit.Tally{Vouchers: 4}},
+			{Template: 2, Issued: audit.Tally{Vouchers: 8}, Expired: audit.Tally{Vouchers: 5}, Voided: audit.Tally{Vouchers: 2}, Sending: audit.Tally{Vouchers: 1}},
+		},
 		Doubts: []audit.Doubt{{Invariant: audit.Limits, Template: "coupon", Rule: "per person", Rows: 2}, {Invariant: audit.Guard, Activity: "spring", Rule: "guard", Rows: 1}},
 	}
 	var out bytes.Buffer
@@ -23,7 +27,8 @@ func TestShowReport(t *testing.T) {
 		t.Errorf("a sound store: %v", err)
 	}
 	for _, want := range []string{"checked 3 vouchers of 2 issuances", "not checked: 5: events", "note: the view is behind",
-		"checked 5 keys and codes (3 codes), 4 participations in activities, 1 decisions of scenes",
+		"checked 5 keys and codes (3 codes), 4 participations in activities, 1 decisions of scenes", "checked 7 operations on 2 vouchers",
+		"of 17 vouchers 2 are live, 3 used, 5 expired, 2 voided, 4 voided and returned to the stock, 1 sent to a downstream",
 		"doubt: template coupon, per person: 2 rows", "doubt: activity spring, guard: 1 rows", "nothing is wrong"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())

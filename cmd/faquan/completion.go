@@ -40,6 +40,7 @@ var flagValues = map[string][]string{
 	"verify-sign charset":   charsets,
 	"verify-sign protocol":  {"alipay", "top"},
 	"verify-sign sign-type": allSignMethods,
+	"query command":         commandNames(),
 	"new format":            {"pkcs8", "pkcs1"},
 	"show format":           {"pem", "base64", "both"},
 	"serve log-level":       {"debug", "info", "warn", "error"},

@@ -62,8 +62,9 @@ func (p *docPage) replacements() []string {
 	}
 	// What the reader takes from the output of an earlier command.
 	for written, found := range map[string]*regexp.Regexp{
-		"RECORD:HASH": regexp.MustCompile(`head (\d+:[0-9a-f]{64})`),
-		"1f9a3c5e":    regexp.MustCompile(`digest: ([0-9a-f]{8})`),
+		"RECORD:HASH":        regexp.MustCompile(`head (\d+:[0-9a-f]{64})`),
+		"1f9a3c5e":           regexp.MustCompile(`digest: ([0-9a-f]{8})`),
+		"771376440531771976": regexp.MustCompile(`(?m)^voucher (\d+) of`),
 	} {
 		if all := found.FindAllStringSubmatch(p.printed.String(), -1); all != nil {
 			r = append(r, written, all[len(all)-1][1])
@@ -85,6 +86,7 @@ var docSetups = map[string]string{
 	"docs/postgresql.md":      "faquan key new app\nfaquan apply -f catalog.yaml --data /var/lib/faquan",
 	"docs/sessions.md":        "faquan key new app\nfaquan apply -f catalog.yaml\nmkdir etc",
 	"docs/troubleshooting.md": "faquan key new app\nfaquan apply -f catalog.yaml --data DIR",
+	"docs/vouchers.md":        "faquan key new app\nfaquan apply -f catalog.yaml",
 }
 
 var (

@@ -18,15 +18,17 @@ func newExplain() *cobra.Command {
 		asJSON bool
 	)
 	cmd := &cobra.Command{
-		Use:   "explain",
-		Short: "Explain why something was issued or refused",
+		Use:   "explain [VOUCHER]",
+		Short: "Explain why something was issued or refused, and what became of it",
 		Long: `Explain how issued vouchers came about: who asked for what under which key, which version of the catalogue decided,
-what the rules read, the counters, and the caps and limits that they were compared with.
+what the rules read, the counters, and the caps and limits that they were compared with. Then everything that was done
+to the vouchers since: redemptions, reversals, voids, extensions and early ends, each with its time, key, app and
+order.
 
-What was issued is found by one of --voucher, --code (of a certificate), --trace (a trace id that the caller sent, which
-finds all its issuances in order, or one that the caller received) and --key with its scope: --template for
-alipay.marketing.voucher.send, --app and --relation for taobao.mobile.promotion.benefit.activity.send, --app and
---biz-code for alibaba.alsc.upp.right.decisionsend.
+What was issued is found by one of VOUCHER or --voucher, --code (of a certificate), --trace (a trace id that the
+caller sent, which finds all its issuances in order, or one that the caller received) and --key with its scope:
+--template for alipay.marketing.voucher.send, --app and --relation for taobao.mobile.promotion.benefit.activity.send,
+--app and --biz-code for alibaba.alsc.upp.right.decisionsend.
 
 A call that was refused leaves nothing in the store. The serving process remembers the latest of them and their answers:
 a --trace or --key under which nothing was issued is looked up there. --refusals lists them, newest first: all, or those
@@ -34,14 +36,20 @@ of a --trace or a --key. On a database it asks all processes on this machine tha
 names the process of each call; processes on other machines have to be asked there.
 
 Codes and identifiers of people are masked unless --unmasked. The exit code is 1 when nothing is found.`,
-		Example: `  faquan explain --voucher 2203102002536848287
+		Example: `  faquan explain 2203102002536848287
   faquan explain --trace 5e7541dc-89ec-4283-a943-e1f3b72fc975
   faquan explain --key order-1 --template cinema-20
   faquan explain --key AE432CBF12A012 --app shop --relation 12345234
   faquan explain --code 383977292112 --json
   faquan explain --refusals --trace 5e7541dc-89ec-4283-a943-e1f3b72fc975`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				if s.Voucher != "" {
+					return usagef("name one voucher: its id, or --voucher")
+				}
+				s.Voucher = args[0]
+			}
 			if err := checkSearch(&s, cmd.Flags().Changed("biz-code")); err != nil {
 				return err
 			}

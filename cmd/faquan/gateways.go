@@ -18,6 +18,7 @@ import (
 	"faquan/internal/gateway/oauth"
 	"faquan/internal/gateway/top"
 	topwire "faquan/internal/gateway/top/wire"
+	"faquan/internal/id"
 	"faquan/internal/session"
 	"faquan/internal/store"
 )
@@ -73,7 +74,7 @@ func newGateways(
 		}),
 	})
 	g.top = top.New(top.Options{
-		Issuer: engine, Apps: g.apps, Sessions: g.sessions, Tokens: g.oauth, Finder: service.Store, Refusals: service.Refusals,
+		Issuer: engine, Apps: g.apps, Sessions: g.sessions, Tokens: g.oauth, Finder: service.Store, States: g.states, Refusals: service.Refusals,
 		Limits: topwire.Limits{Bytes: c.Request.Bytes}, Tolerance: tolerance, Zones: zones, BatchItems: c.TOP.Batch,
 		BusinessCode: c.TOP.BusinessCode, Deadline: c.Request.Timeout, Log: log, Calls: calls, Observe: observe,
 	})
@@ -133,4 +134,9 @@ func (g *gateways) reload(ctx context.Context) error {
 // session returns the session whose key has the digest.
 func (g *gateways) session(ctx context.Context, digest benefit.Digest) (*benefit.Session, error) {
 	return store.Session(ctx, g.service.Store, digest)
+}
+
+// states returns the states of vouchers.
+func (g *gateways) states(ctx context.Context, vouchers ...id.ID) (map[id.ID]benefit.VoucherState, error) {
+	return store.GetAll(ctx, g.service.Store, benefit.VoucherStates, vouchers...)
 }

@@ -5,6 +5,10 @@
 //	faquan serve --store URL        the same on a PostgreSQL database, by several processes
 //	faquan apply, diff, export      the catalogue: templates, activities, apps, users
 //	faquan send, sign, verify-sign  make a call, or find out why a signature does not match
+//	faquan redeem, reverse, void,   do something to a voucher
+//	       extend, expire
+//	faquan query, vouchers          find vouchers, export them
+//	faquan status                   what is issued of each template, and what is left
 //	faquan decide, explain          why something would be, was or was not issued
 //	faquan audit, rebuild           check the store, rebuild its index
 //	faquan key, version, completion
@@ -12,8 +16,8 @@
 // Each command is one file here, and thin: it reads its flags, calls the packages that do the work, and prints.
 // `faquan help COMMAND` describes each one, with examples.
 //
-// Exit codes: 0 for success, 1 for a failure, 2 for a mistake on the command line, such as an unknown command or flag or
-// a missing argument. The last lines on standard error have the reason.
+// Exit codes: 0 for success, 1 for a failure, which includes a refusal, 2 for a mistake on the command line, such as an
+// unknown command or flag or a missing argument, and 3 when it is not known whether a change was made. The last lines on standard error have the reason.
 package main
 
 import (

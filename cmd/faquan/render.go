@@ -316,5 +316,14 @@ func (p *renderer) issues(decision *control.Decision) {
 			code = ", code " + v.Code
 		}
 		p.line(1, "voucher %s of %s%s%s, good %s to %s", v.ID, quoted(v.Template), amount, code, v.Start, v.End)
+		if v.Earlier > 0 {
+			p.line(2, "after %d earlier operations:", v.Earlier)
+		}
+		for _, o := range v.Operations {
+			p.operation(2, o)
+		}
+		if len(v.Operations) > 0 {
+			p.line(2, "now %s, good to %s", v.Status, v.Until)
+		}
 	}
 }

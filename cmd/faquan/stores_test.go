@@ -20,43 +20,56 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"faquan/internal/audit"
+	"faquan/internal/benefit"
 	"faquan/internal/config"
 	"faquan/internal/control"
 	"faquan/internal/store/embedded"
 	"faquan/internal/store/postgres"
 )
 
-// earlierStores has the stores that an earlier version wrote; see the README there.
-const earlierStores = "testdata/stores/"
+// earlierStores are folders with the stores that earlier versions wrote; see the README there.
+var earlierStores = []string{"testdata/stores/schema3/", "testdata/stores/schema4/"}
 
 // A store that an earlier version wrote opens with all that it holds: the audit finds nothing, the checksum is the one
-// that the earlier version computed, and every call is answered as the earlier version answered it.
+// that the earlier version computed, and every call is answered as the earlier version answered it. It issues, and what it
+// had issued is redeemed, reversed and voided.
 func TestEarlierStores(t *testing.T) {
 	t.Parallel()
+	for _, folder := range earlierStores {
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			t.Parallel()
+			testEarlierStores(t, folder)
+		})
+	}
+}
+
+func testEarlierStores(t *testing.T, folder string) {
 	t.Run("directory", func(t *testing.T) {
 		t.Parallel()
-		testEarlierStore(t, "data", location{dir: earlierDirectory(t)})
+		testEarlierStore(t, folder+"data", location{dir: earlierDirectory(t, folder)})
 	})
 	t.Run("journal alone", func(t *testing.T) {
 		t.Parallel()
-		dir := earlierDirectory(t)
+		dir := earlierDirectory(t, folder)
 		if err := os.Remove(filepath.Join(dir, "view.db")); err != nil {
 			t.Fatal(err)
 		}
-		testEarlierStore(t, "data", location{dir: dir})
+		testEarlierStore(t, folder+"data", location{dir: dir})
 	})
 	t.Run("database", func(t *testing.T) {
 		t.Parallel()
-		testEarlierStore(t, "database", location{dir: t.TempDir(), store: earlierDatabase(t)})
+		testEarlierStore(t, folder+"database", location{dir: t.TempDir(), store: earlierDatabase(t, folder)})
 	})
 }
 
-func testEarlierStore(t *testing.T, name string, at location) {
-	text, err := os.ReadFile(earlierStores + name + ".json")
+// testEarlierStore has the files beside a store, whose names begin with beside.
+func testEarlierStore(t *testing.T, beside string, at location) {
+	text, err := os.ReadFile(beside + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +91,7 @@ func testEarlierStore(t *testing.T, name string, at location) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	calls, err := os.ReadFile(earlierStores + name + ".txt")
+	calls, err := os.ReadFile(beside + ".txt")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +112,11 @@ func testEarlierStore(t *testing.T, name string, at location) {
 			t.Errorf("%q issued nothing: %s", args, got)
 		}
 	}
+	operateOnEarlier(t, s)
+	query := []string{"--method", certificateQuery, "--session", "session-alice", "--json", `{"open_id":"o-alice"}`}
+	if got := answerOf(t, s.url, app, query...); strings.Count(got, `"status":3`) < 3 || strings.Contains(got, `"status":0`) {
+		t.Errorf("the certificates of alice, which are void: %s", got)
+	}
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -107,11 +125,58 @@ func testEarlierStore(t *testing.T, name string, at location) {
 	}
 }
 
+// operateOnEarlier redeems every voucher of a store that has begun, by its code where it has one, and reverses that. In the end
+// it voids all. Those of every kind must be among the redeemed.
+func operateOnEarlier(t *testing.T, s *server) {
+	t.Helper()
+	r, err := s.service.Store.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vouchers []benefit.Voucher
+	for i, err := range r.AllIssuances(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		vouchers = append(vouchers, i.Vouchers()...)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	do := func(action benefit.Action, v *benefit.Voucher, want benefit.VoucherStatus) *benefit.OnVoucher {
+		t.Helper()
+		c := &benefit.OnVoucher{Action: action, Key: fmt.Sprint(v.ID)}
+		switch {
+		case action.Operation() == benefit.ReverseOperation: // it names the redemption
+		case v.Code != "":
+			c.Code = v.Code
+		default:
+			c.Voucher = v.ID
+		}
+		if err := s.node.engine.Do(t.Context(), c); err != nil || c.Outcome.Reason != benefit.NotRefused || c.Outcome.Voucher.Status != want {
+			t.Errorf("%v %d of template %d: %v, %v, %v", c, v.ID, v.Template, err, c.Outcome.Reason, c.Outcome.Voucher.Status)
+		}
+		return c
+	}
+	redeemed := map[benefit.Kind]bool{}
+	for _, v := range vouchers {
+		if !v.Valid.StartsAfter(benefit.InstantOf(time.Now())) {
+			c := do(&benefit.Redeem{OrderAmount: 1_000_000, HasOrderAmount: true}, &v, benefit.Used)
+			do(&benefit.Reverse{Redemption: c.Outcome.Transition.OperationID}, &v, benefit.Issued)
+			redeemed[v.Kind] = true
+		}
+		do(&benefit.Void{ReturnStock: true}, &v, benefit.Voided)
+	}
+	if len(redeemed) != 6 {
+		t.Errorf("vouchers of the kinds %v only were redeemed", redeemed)
+	}
+}
+
 // earlierDirectory returns a copy of the data directory.
-func earlierDirectory(t *testing.T) string {
+func earlierDirectory(t *testing.T, folder string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if out, err := exec.Command("tar", "-xzf", earlierStores+"data.tar.gz", "-C", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("tar", "-xzf", folder+"data.tar.gz", "-C", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	dir = filepath.Join(dir, "data")
@@ -122,9 +187,9 @@ func earlierDirectory(t *testing.T) string {
 }
 
 // earlierDatabase returns a copy of the database. Its check of the key file is removed, so that it accepts another one.
-func earlierDatabase(t *testing.T) string {
+func earlierDatabase(t *testing.T, folder string) string {
 	t.Helper()
-	file, err := os.Open(earlierStores + "database.sql.gz")
+	file, err := os.Open(folder + "database.sql.gz")
 	if err != nil {
 		t.Fatal(err)
 	}

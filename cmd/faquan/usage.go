@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"faquan/internal/control"
 )
 
 // failure is the error of a command that ran. Every other error is a mistake on the command line that cobra found.
@@ -20,8 +22,12 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// exitCode returns 2 for a mistake on the command line and 1 for every other error.
+// exitCode returns 2 for a mistake on the command line, 3 when it is not known whether a change was made, and 1 for every
+// other error.
 func exitCode(err error) int {
+	if control.OutcomeUnknown(err) { //guard:TestUnknownOutcomeOfAVoucher
+		return 3
+	}
 	if errors.As(err, new(failure)) && !errors.As(err, new(usageError)) {
 		return 1
 	}

@@ -84,8 +84,10 @@ var Rules = []Rule{
 	}, nil},
 	{"internal/token", []string{"internal/benefit", "internal/engine", "internal/store"}, nil},
 	{"internal/control", []string{
-		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/seal", "internal/session", "internal/store", "internal/token",
+		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/money", "internal/seal", "internal/session", "internal/store",
+		"internal/token", "internal/vouchers",
 	}, nil},
+	{"internal/vouchers", []string{"internal/benefit", "internal/id", "internal/store", "internal/table"}, nil},
 	{"internal/datadir", nil, nil},
 	{"internal/config", nil, []string{yaml, koanf}},
 	{"internal/telemetry", nil, nil},

@@ -50,6 +50,10 @@ type typedChanges struct {
 	Templates      []benefit.TemplateCount
 	Days           []benefit.TemplateDay
 	Entities       []benefit.Entity
+	Operations     []benefit.Operation
+	States         []benefit.VoucherState
+	Entries        []benefit.VoucherOperation
+	Orders         []benefit.OrderRedemption
 	Catalogue      int64
 }
 
@@ -59,6 +63,8 @@ func (c *typedChanges) rows() *benefit.Changes {
 		Rows: benefit.RowsOf(
 			benefit.Quotas.Rows(c.Quotas...), benefit.Participations.Rows(c.Participations...), benefit.TemplateCounts.Rows(c.Templates...),
 			benefit.TemplateDays.Rows(c.Days...), benefit.Entities.Rows(c.Entities...),
+			benefit.Operations.Rows(c.Operations...), benefit.VoucherStates.Rows(c.States...),
+			benefit.VoucherOperations.Rows(c.Entries...), benefit.OrderRedemptions.Rows(c.Orders...),
 		),
 	}
 }

@@ -95,6 +95,8 @@ func newOneOfEach() oneOfEach {
 		tableIssuances: new(benefit.Issuance), benefit.Quotas.Title: new(benefit.Quota), benefit.Participations.Title: new(benefit.Participation),
 		benefit.TemplateCounts.Title: new(benefit.TemplateCount), benefit.TemplateDays.Title: new(benefit.TemplateDay), tableUsers: new(benefit.User),
 		benefit.Sessions.Title: new(benefit.Session), benefit.Entities.Title: new(benefit.Entity), benefit.EntityVersions.Title: new(benefit.Entity),
+		benefit.Operations.Title: new(benefit.Operation), benefit.VoucherStates.Title: new(benefit.VoucherState),
+		benefit.VoucherOperations.Title: new(benefit.VoucherOperation), benefit.OrderRedemptions.Title: new(benefit.OrderRedemption),
 	} {
 		fill(reflect.ValueOf(row).Elem())
 		o.rows[name] = row
@@ -324,7 +326,7 @@ func (o oneOfEach) Scan(_ context.Context, kind *table.Kind, _ []table.Datum) it
 		var err error
 		switch v := o.rows[kind.Title].(type) {
 		case nil:
-			if kind.Number > benefit.EntityVersions.Number {
+			if kind.Number > benefit.OrderRedemptions.Number {
 				return
 			}
 			err = fmt.Errorf("unreadable")

@@ -447,6 +447,65 @@ func TestPersons(t *testing.T) {
 	}
 }
 
+// What a void has returned is no part of what a person has, from then on: more than the limit before is a finding, and room that
+// was made is taken.
+func TestPersonsAndVoids(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		limit int64 // of the version by which all is audited
+		more  bool  // is issued with the void
+		want  []string
+	}{
+		{"within", 2, true, nil},
+		{"too many before the void", 1, false, []string{"limits: limit per person: want at most 1, got 2, of which 1 before"}},
+		{"too many after the void as well", 1, true, []string{
+			"limits: limit per person: want at most 1, got 2, of which 1 before", "limits: limit per person: want at most 1, got 2, of which 1 before",
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := newDirectory(t)
+			template := storetest.Template(lifeReduction, func(t *benefit.Template) { t.Limits.PerPerson = 2 })
+			written := *template
+			written.Limits.PerPerson = test.limit
+			e, err := benefit.EntityOf(&written)
+			if err != nil {
+				t.Fatal(err)
+			}
+			users := newShop()
+			st := d.open(t)
+			write(t, st, storetest.Start, &benefit.Changes{Catalogue: 1, Users: []*benefit.User{users.user, users.other}, Rows: benefit.RowsOf(benefit.Entities.Rows(e))})
+			c := storetest.NewCommitter(st, storetest.Catalogue(template), 3)
+			issue := func(key string, u *benefit.User) benefit.Command {
+				return &benefit.Issue{Request: storetest.Request(key, u.Alipay, storetest.Line(lifeReduction))}
+			}
+			do := func(all ...benefit.Command) {
+				t.Helper()
+				if err := c.Do(t.Context(), storetest.Start, all...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			first := issue("one", users.user)
+			do(first)
+			void := &benefit.OnVoucher{Action: &benefit.Void{ReturnStock: true}, Key: "void", Voucher: first.(*benefit.Issue).Outcome.Issuance.ID}
+			do(issue("two", users.other))
+			if test.more {
+				do(void, issue("three", users.other)) // in one commit
+			} else {
+				do(void)
+			}
+			closeStore(t, st)
+			report := d.audit(t)
+			wantFindings(t, report, test.want...)
+			if n := report.Checked.Operations; n != 1 {
+				t.Errorf("%d operations", n)
+			}
+			if len(report.Doubts) > 0 {
+				t.Errorf("doubts: %+v", report.Doubts)
+			}
+		})
+	}
+}
+
 // Rows that are written again, in another generation, are compared as they are in the end; so are identifiers that
 // a user loses.
 func TestRewritten(t *testing.T) {

@@ -14,15 +14,24 @@
 // # What is checked
 //
 //  1. [Totals]: what was issued of each template, in total and on each day, is what its vouchers say, and within
-//     its caps.
+//     its caps. A void that returns stock counts against the day of the issue.
 //  2. [Limits]: what each user has of each template is what the vouchers say, and within the limits, those of
 //     persons too.
 //  3. [OneOutcome]: no key of a scope stands twice; one that was bound for a window only may stand again when the
-//     window is over.
+//     window is over, or a void has ended it. Each operation on a voucher stands under its key, in a scope of its kind.
 //  4. [Vouchers]: each voucher lies inside its issuance under an id of its own, with a kind, a face, an amount and
 //     a validity that its template allows, for a user that exists; no issuance may hold more than a request may ask
 //     for. [Lookups]: asking for it by key, by code, by trace id, by voucher, by user and by template finds it (a
 //     sample of them, see Options).
+//
+// Of vouchers after their issue:
+//
+//   - [Redemptions]: the operations on a voucher are numbered without a gap, and each stands once in the voucher's list;
+//     each was possible after the one before, by the state, the window, the balance and the redemption that it reverses;
+//     a discount is what the face gives for the order; and the state is what they lead to. Redemptions are found by
+//     their orders. Nothing has happened to a voucher that was not issued.
+//   - [Conservation]: what was issued of a template is live, used, expired or voided, by the states of its vouchers, and
+//     its counters are that less what was returned. [Report.Balances] has the numbers.
 //
 // Of activities, scenes and certificates:
 //
@@ -40,8 +49,8 @@
 // Each check is a law over rows, which holds whatever code wrote them. No decision is made again: whether a scene could
 // choose what it chose is shown by the explanation of an issuance, which decides from the basis.
 //
-// Events and redemptions (invariants 5 and 6 of the specification) are not kept yet, so there is nothing of them
-// to check. Report.NotKept lists what was not checked. Nor can a voucher be voided yet: every voucher counts.
+// Events (invariant 5 of the specification) are not kept yet, so there is nothing of them to check. That a voucher's user was
+// not frozen when it was redeemed cannot be told from the rows. Report.NotKept lists what was not checked.
 //
 // No rule is taken from the code that decides. That code adds one voucher to a counter; this one adds up all
 // vouchers and compares.
@@ -51,7 +60,9 @@
 // Limits, caps per day, windows and amounts may change after a voucher was issued, so it is judged by the
 // catalogue version that its line names, against the counters that its line keeps. Those counters are not believed
 // either: for each template, each day and each user they must follow one another without a gap from nothing to
-// the total, so that a line which claims to have come earlier than it did leaves a hole.
+// the total, so that a line which claims to have come earlier than it did leaves a hole. Voids that return stock are steps
+// back in these sequences, and keep what they found, too. Where there are some, a line and a void that both claim what never
+// was may hide each other, see the type sum; what the counters are in the end is exact all the same.
 //
 // [Embedded] and [Postgres] judge by all versions of the catalogue, which the stores keep. [Store] takes the newest alone,
 // unless it is given [Options.History]. Without a history a line of an older version that breaks a rule of today is a
@@ -60,7 +71,8 @@
 // finding.
 //
 // A limit per person counts the users linked to a person when a voucher was issued. The rows have only how they
-// are linked now, so more than the limit is a Doubt, unless [Embedded] can replay how it came about.
+// are linked now, so more than the limit is a Doubt, unless [Embedded] can replay how it came about. Of commands that were
+// committed together the replay takes voids first.
 //
 // # Whether two stores hold the same
 //
@@ -76,4 +88,8 @@
 // of the users (and of the hashes of keys) and another pass over all rows takes the rest. Keys that stand twice, as
 // those bound for a window do, cost one more reading of the rows. Templates with their days, and users who are linked
 // to a person, are kept throughout.
+//
+// Where something has happened to vouchers, a quarter of the memory holds their operations, 120 bytes each and 56 more for a
+// void that returns stock, and the others have three quarters of the above. Operations that do not fit are read again, once
+// for each part that does, in the same pass.
 package audit

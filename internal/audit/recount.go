@@ -39,6 +39,12 @@ type recount struct {
 	keys           *window[uint64]
 	lookups        int // issuances and users since the last that was asked back
 
+	balances        map[benefit.TemplateID]*Balance
+	orders          bag[benefit.OrderRedemption] // of the redemptions
+	returned        int64                        // voids that return stock
+	operationMemory int64                        // bytes, for the operations on vouchers
+	left            []int64                      // room for a walk
+
 	// Short numbers, for the records.
 	templates  numbering[benefit.TemplateID]
 	activities numbering[benefit.ActivityID]
@@ -59,14 +65,26 @@ func countAgain(ctx context.Context, report *reporter, r store.Reader, o Options
 	if report.cat, err = benefit.CatalogueOf(version, entities); err != nil {
 		return err
 	}
+	some, err := hasOperations(ctx, r)
+	if err != nil {
+		return err
+	}
+	// Where there are operations they have a quarter of the memory, and the others three quarters of their part.
+	part := func(of int64) int64 {
+		if some {
+			return o.Memory * 3 / 4 / of
+		}
+		return o.Memory / of
+	}
 	c := &recount{
 		reporter: report, r: r, o: o, rules: rules{report.cat, cmp.Or(o.History, NewHistory())},
 		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		sums:  map[sumKey]*sum{}, over: map[benefit.TemplateID]bool{},
-		users:          newWindow(o.Memory/2, func(g grant) uint64 { return uint64(g.user) }),
-		activityGrants: newWindow(o.Memory/3, func(j activityGrant) uint64 { return uint64(j.user) }),
-		keys:           newWindow(o.Memory/6, func(print uint64) uint64 { return print }),
+		users:          newWindow(part(2), func(g grant) uint64 { return uint64(g.user) }),
+		activityGrants: newWindow(part(3), func(j activityGrant) uint64 { return uint64(j.user) }),
+		keys:           newWindow(part(6), func(print uint64) uint64 { return print }),
 		linked:         map[benefit.UserID]int32{}, shares: map[share]*personTotal{},
+		balances: map[benefit.TemplateID]*Balance{}, operationMemory: o.Memory / 4,
 	}
 	switch every := o.LookupEvery; {
 	case every < 0:
@@ -88,6 +106,16 @@ func countAgain(ctx context.Context, report *reporter, r store.Reader, o Options
 	return err
 }
 
+// hasOperations reports whether anything has happened to a voucher after its issue.
+func hasOperations(ctx context.Context, r store.Reader) (bool, error) {
+	first := newSource(r.Scan(ctx, benefit.Operations.Kind, nil))
+	defer first.close()
+	if first.err != nil {
+		return false, fmt.Errorf("reading the operations: %w", first.err)
+	}
+	return first.more, nil
+}
+
 // law is a law over what a pass over the issuances has collected.
 type law struct {
 	add    func(i *benefit.Issuance)
@@ -105,19 +133,8 @@ func (c *recount) passes(ctx context.Context) error {
 	c.first = true
 	for more := true; more; c.first = false {
 		c.report.Checked.Passes++
-		for i, err := range c.r.AllIssuances(ctx) {
-			if err != nil {
-				return fmt.Errorf("reading the issuances: %w", err)
-			}
-			for _, law := range laws {
-				law.add(i)
-			}
-			if !c.first {
-				continue
-			}
-			if err := c.issuance(ctx, i); err != nil {
-				return err
-			}
+		if err := c.pass(ctx, laws); err != nil {
+			return err
 		}
 		more = false
 		for _, law := range laws {
@@ -130,7 +147,41 @@ func (c *recount) passes(ctx context.Context) error {
 		}
 	}
 	c.report.Checked.Persons = int64(len(c.shares))
+	if err := c.settleOrders(ctx); err != nil {
+		return err
+	}
 	return c.settleTotals(ctx)
+}
+
+// pass goes over all issuances once, and what has happened to their vouchers.
+func (c *recount) pass(ctx context.Context, laws []law) error {
+	lives := c.returnedLives
+	if c.first {
+		lives = c.allLives
+	}
+	happened := lives(ctx)
+	defer happened.close()
+	for i, err := range c.r.AllIssuances(ctx) {
+		if err == nil {
+			err = ctx.Err() // of several iterations under way at a time, an embedded store stops only the last one
+		}
+		if err != nil {
+			return fmt.Errorf("reading the issuances: %w", err)
+		}
+		for _, law := range laws {
+			law.add(i)
+		}
+		if c.first {
+			err = c.issuance(ctx, i)
+		}
+		if err == nil {
+			err = c.follow(happened, i)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return c.follow(happened, nil)
 }
 
 // issuance looks at one issuance by itself.

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"hash/maphash"
 	"iter"
 )
 
@@ -22,6 +23,19 @@ func (n *numbering[V]) of(v V) int32 {
 		n.values = append(n.values, v)
 	}
 	return number
+}
+
+// bag is what rows have in common with the same rows in another order: their number, and the sums of their hashes.
+type bag[V comparable] struct {
+	n    int64
+	sums [2]uint64
+}
+
+func (b *bag[V]) add(seeds [2]maphash.Seed, row V) {
+	b.n++
+	for k, seed := range seeds {
+		b.sums[k] += maphash.Comparable(seed, row)
+	}
 }
 
 // runs iterates over the runs of neighbours that are alike.

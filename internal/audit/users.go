@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"faquan/internal/benefit"
@@ -13,25 +12,35 @@ import (
 	"faquan/internal/store"
 )
 
-// grant is what one line issued to a user, in 40 bytes.
+// grant is what one line issued to a user, or a void that returns stock took back, in 40 bytes.
 type grant struct {
 	user     benefit.UserID
 	issuance id.ID
-	seen     int64 // vouchers that the user had of the template, by the line
-	seenDay  int32 // and on the day
-	n        int32 // vouchers
-	template int32 // short number
-	day      benefit.Day
+	seen     int64       // vouchers that the user had of the template, by the line or the void
+	seenDay  int32       // and on the day
+	n        int32       // vouchers; of a void -1
+	template int32       // short number
+	day      benefit.Day // of the issue
 }
 
 func (c *recount) addGrants(i *benefit.Issuance) {
 	for l := range linesOf(i) {
 		if l.Issued > 0 {
 			c.users.add(grant{
-				user: i.User, issuance: i.ID, seen: l.Seen.User, seenDay: int32(min(max(l.Seen.UserDay, math.MinInt32), math.MaxInt32)),
+				user: i.User, issuance: i.ID, seen: l.Seen.User, seenDay: small32(l.Seen.UserDay),
 				n: int32(l.Issued * l.Quantity), template: c.templates.of(l.Template), day: l.At.Day(),
 			})
 		}
+	}
+}
+
+// addReturns takes the voids that return a voucher of the line.
+func (c *recount) addReturns(l lineRef, x *life) {
+	for o := range x.returns() {
+		c.users.add(grant{
+			user: l.i.User, issuance: l.i.ID, seen: o.seen.User, seenDay: small32(o.seen.UserDay),
+			n: -1, template: c.templates.of(l.Template), day: l.At.Day(),
+		})
 	}
 }
 
@@ -107,8 +116,31 @@ func ownerOf(k benefit.QuotaKey) string {
 
 // quota compares what a user has of one template with the counters, if there are any.
 func (c *recount) quota(all []grant, got benefit.Quota, have sides) {
-	want := benefit.Quota{QuotaKey: c.quotaKey(&all[0])}
-	broken := ""
+	follow := inOrder
+	if slices.ContainsFunc(all, func(g grant) bool { return g.n < 0 }) {
+		follow = linked
+	}
+	want, broken := follow(all)
+	want.QuotaKey = c.quotaKey(&all[0])
+	var issued int64
+	for k := range all {
+		issued += int64(max(all[k].n, 0))
+	}
+	c.share(want.QuotaKey, want.Total, issued)
+	wrong := func(wanted, found string) { c.find(Finding{Limits, ownerOf(want.QuotaKey), wanted, found}) }
+	switch {
+	case have == countedOnly:
+		wrong(showQuota(want)+", by the vouchers", "no counters")
+	case broken != "" && got.Total == want.Total:
+		wrong("vouchers that follow one another", broken)
+	case got != want:
+		wrong(showQuota(want)+", by the vouchers", showQuota(got)+", by the counters")
+	}
+}
+
+// inOrder adds up the lines of a user and template, in the order of what they have seen. Each must have seen what the one before
+// left; broken names the first that has not.
+func inOrder(all []grant) (want benefit.Quota, broken string) {
 	for k := range all {
 		g := &all[k]
 		if g.day != want.Day {
@@ -124,16 +156,55 @@ func (c *recount) quota(all []grant, got benefit.Quota, have sides) {
 		want.Total += int64(g.n)
 		want.DayTotal += int64(g.n)
 	}
-	c.share(want.QuotaKey, want.Total)
-	wrong := func(wanted, found string) { c.find(Finding{Limits, ownerOf(want.QuotaKey), wanted, found}) }
-	switch {
-	case have == countedOnly:
-		wrong(showQuota(want)+", by the vouchers", "no counters")
-	case broken != "" && got.Total == want.Total:
-		wrong("vouchers that follow one another", broken)
-	case got != want:
-		wrong(showQuota(want)+", by the vouchers", showQuota(got)+", by the counters")
+	return want, broken
+}
+
+// linked adds up lines and voids, which have no order by what they have seen. Instead each must have seen what another one left:
+// what they saw together with what is left in the end is what they left together with nothing, in total and on each day. What a
+// sum does not show are circles, as with the totals: see sum.
+//
+// The counter of a day is gone once the user has received something on a later one; a void after that has seen none.
+func linked(all []grant) (want benefit.Quota, broken string) {
+	days := map[benefit.Day]int64{} // vouchers
+	for k := range all {
+		want.Total += int64(all[k].n)
+		if all[k].n > 0 {
+			want.Day = max(want.Day, all[k].day)
+		}
 	}
+	var seen, left []place
+	for k := range all {
+		g := &all[k]
+		seen, left = append(seen, place{inTotal, state{g.seen}}), append(left, place{inTotal, state{g.seen + int64(g.n)}})
+		if g.day == want.Day || g.n > 0 || g.seenDay != 0 { //guard:TestLives$ g.day == want.Day || g.n > 0 || g.seenDay != 0 -> true
+			seen, left = append(seen, place{int64(g.day), state{int64(g.seenDay)}}), append(left, place{int64(g.day), state{int64(g.seenDay + g.n)}})
+			days[g.day] += int64(g.n)
+		}
+	}
+	want.DayTotal = days[want.Day]
+	seen, left = append(seen, place{inTotal, state{want.Total}}), append(left, place{day: inTotal})
+	for day, n := range days {
+		seen, left = append(seen, place{int64(day), state{n}}), append(left, place{day: int64(day)})
+	}
+	slices.SortFunc(seen, comparePlaces)
+	slices.SortFunc(left, comparePlaces)
+	for k := range seen {
+		if seen[k] != left[k] { //guard:TestLives$
+			return want, fmt.Sprintf("%s and %s", showPlace("one that saw", seen[k]), showPlace("one that left", left[k]))
+		}
+	}
+	return want, ""
+}
+
+func comparePlaces(a, b place) int {
+	return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.at[0], b.at[0]))
+}
+
+func showPlace(who string, p place) string {
+	if p.day == inTotal {
+		return fmt.Sprintf("%s %d in total", who, p.at[0])
+	}
+	return fmt.Sprintf("%s %d on %s", who, p.at[0], benefit.Day(p.day))
 }
 
 func showQuota(q benefit.Quota) string {
@@ -149,11 +220,12 @@ type personTotal struct {
 	user     benefit.UserID // one of them
 	template benefit.TemplateID
 	total    int64
+	issued   int64 // with what was taken back
 }
 
 // share adds what a user has of a template to what the person has; and, where it is known, to what every person
 // has to whom the user once belonged, since one of those may have been given too much then.
-func (c *recount) share(k benefit.QuotaKey, total int64) {
+func (c *recount) share(k benefit.QuotaKey, total, issued int64) {
 	if c.rules.lowestPerPerson(k.Template) == 0 {
 		return
 	}
@@ -167,17 +239,18 @@ func (c *recount) share(k benefit.QuotaKey, total int64) {
 			c.shares[s] = &personTotal{person: name, user: k.User, template: k.Template}
 		}
 		c.shares[s].total += total
+		c.shares[s].issued += issued
 	}
 }
 
 // crowded returns who has more than a limit per person of today or, where there is a history, may have had more than one
-// of its day, in a fixed order.
-func (c *recount) crowded() (all []*personTotal) {
-	inOrder := slices.SortedFunc(maps.Keys(c.shares), func(a, b share) int {
+// of its day, in a fixed order. What counts of each is for the caller to choose.
+func (c *recount) crowded(count func(*personTotal) int64) (all []*personTotal) {
+	sorted := slices.SortedFunc(maps.Keys(c.shares), func(a, b share) int {
 		return cmp.Or(cmp.Compare(a.person, b.person), cmp.Compare(a.template, b.template))
 	})
-	for _, s := range inOrder {
-		if p := c.shares[s]; p.total > c.rules.lowestPerPerson(p.template) {
+	for _, s := range sorted {
+		if p := c.shares[s]; count(p) > c.rules.lowestPerPerson(p.template) {
 			all = append(all, p)
 		}
 	}
@@ -187,7 +260,7 @@ func (c *recount) crowded() (all []*personTotal) {
 // doubtPersons doubts that limits per person were kept, where it is not known how users were linked when they were given
 // what they have.
 func (c *recount) doubtPersons() {
-	for _, p := range c.crowded() {
+	for _, p := range c.crowded(func(p *personTotal) int64 { return p.total }) {
 		var limit int64 // today's; 0: none
 		if now := c.rules.now.Templates[p.template]; now != nil {
 			limit = now.Limits.PerPerson

@@ -178,6 +178,9 @@ type Outcome struct {
 	Reason  Reason
 	Errors  []DecisionError // what the request named and the scene did not have
 	BoxDone bool            // the recipient's task of a treasure box is done for the day
+	// State is what has become of the voucher of a replayed issuance that binds its key for a while; zero: nothing yet. A
+	// replay of any other issuance answers what was issued, without it.
+	State VoucherState
 	// Attempt is an attempt that was refused as a whole, with what it read and the catalogue's version; nil otherwise.
 	// It is used for explanations.
 	Attempt *Issuance

@@ -99,14 +99,23 @@ func (c *Issue) Redraw(b *Batch) {
 // Apply decides the request.
 func (c *Issue) Apply(b *Batch) Decision {
 	outcome, effect := Apply(b.Catalogue, Choose(b.Catalogue, b.State, c.Request, b.Env), b.State)
+	//guard:internal/engine.TestUnknownCommit|TestNotCommitted b.Uncommitted(outcome.Issuance) -> false
+	uncommitted := b.Uncommitted(outcome.Issuance)
+	if i := outcome.Issuance; outcome.Replayed && i.BindMillis != 0 {
+		voucher := i.FirstVoucher()
+		if state, _ := VoucherStates.Get(&b.rows, voucher); state.Operations > 0 {
+			outcome.State = state
+		}
+		//guard:internal/engine.TestStateOfAFailedCommit uncommitted || VoucherStates.Changed(&b.rows, voucher) -> uncommitted
+		uncommitted = uncommitted || VoucherStates.Changed(&b.rows, voucher)
+	}
 	c.Outcome, c.Explanation = outcome, nil
 	if c.Explain {
 		c.explain(b)
 	}
 	return Decision{
-		Effect: effect,
-		//guard:internal/engine.TestUnknownCommit|TestNotCommitted b.Uncommitted(outcome.Issuance) -> false
-		Uncommitted: b.Uncommitted(outcome.Issuance),
+		Effect:      effect,
+		Uncommitted: uncommitted,
 		Refused: outcome.Issuance == nil || c.Request.Continues && slices.ContainsFunc(outcome.Lines, func(l LineOutcome) bool {
 			return l.Issued == 0
 		}),

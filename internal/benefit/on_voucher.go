@@ -218,6 +218,9 @@ func (c *OnVoucher) Apply(b *Batch) Decision {
 		}
 	}
 	switch {
+	// The keys of a redemption's reversals are the same for all callers: a stranger learns nothing of them.
+	case ok && k.Kind == ReverseOperation && !c.ofMerchant(b, &v): //guard:TestReversalsOfOthers
+		return c.refuse(RedemptionNotFound)
 	case conflict != NotRefused:
 		return c.refuse(conflict)
 	case op != nil:
@@ -256,18 +259,25 @@ func (c *OnVoucher) Apply(b *Batch) Decision {
 	return Decision{Effect: &Effect{Rows: append(rows, Operations.Rows(operation), VoucherStates.Rows(state), VoucherOperations.Rows(entry))}}
 }
 
+// refuse refuses: whatever becomes of the batch, the command was not carried out.
 func (c *OnVoucher) refuse(reason Reason) Decision {
 	c.Outcome = VoucherOutcome{Reason: reason}
-	return Decision{Refused: true}
+	return Decision{Refused: true} //guard:internal/engine.TestVoucherOfAFailedCommit Refused: true -> Uncommitted: true, Refused: true
 }
 
 // mine reports whether the caller may know the voucher.
 func (c *OnVoucher) mine(b *Batch, v *Voucher) bool {
-	if t := b.Catalogue.Templates[v.Template]; c.Merchant != 0 && (t == nil || t.Merchant != c.Merchant) { //guard:TestVoucherOfOthers
+	if !c.ofMerchant(b, v) { //guard:TestVoucherOfOthers
 		return false
 	}
 	u := b.recipient(RefTo(v.User))
 	return c.Holder == (Identifier{}) || u != nil && slices.Contains(u.Identifiers, c.Holder) //guard:TestVoucherOfOthers u != nil && slices.Contains(u.Identifiers, c.Holder) -> true
+}
+
+// ofMerchant reports whether the voucher is of the merchant that the caller is bound to.
+func (c *OnVoucher) ofMerchant(b *Batch, v *Voucher) bool {
+	t := b.Catalogue.Templates[v.Template]
+	return c.Merchant == 0 || t != nil && t.Merchant == c.Merchant
 }
 
 // ended returns why a voucher has no life of the kind that most operations need: one that is issued, expired or not.

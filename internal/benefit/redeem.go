@@ -45,17 +45,17 @@ func optional(amount money.Fen, given bool) string {
 func (*Redeem) rows(*Batch, *Voucher) {}
 
 func (r *Redeem) apply(b *Batch, v *Voucher, t *Transition) (Reason, []table.Rows) {
-	if reason := v.ended(); reason != NotRefused { //guard:TestRedeemRefusals
+	if reason := v.ended(); reason != NotRefused { //guard:TestVoucherReasonsInOrder
 		return reason, nil
 	}
 	switch u := b.recipient(RefTo(v.User)); {
-	case v.StatusAt(b.Now) == Expired: //guard:TestRedeemRefusals
+	case v.StatusAt(b.Now) == Expired: //guard:TestVoucherEnd
 		return VoucherExpired, nil
 	case v.Valid.StartsAfter(b.Now): //guard:TestRedeemRefusals
 		return VoucherNotStarted, nil
 	case u == nil:
 		return UserNotFound, nil
-	case u.Frozen: //guard:TestRedeemRefusals
+	case u.Frozen: //guard:TestVoucherReasonsInOrder
 		return UserFrozen, nil
 	}
 	value, discount, reason := r.discount(v)

@@ -91,6 +91,18 @@ func (v *Voucher) End() Instant {
 	return v.Valid.after()
 }
 
+// LastSecond returns the last second in which the voucher is not expired, at its beginning at least, for those who count the
+// end among the validity; 0 when it never expires.
+func (v *Voucher) LastSecond() Instant {
+	if end := v.End(); end != 0 {
+		return (end - 1).wholeSecond() //guard:internal/gateway/top.TestLifeOfACertificate end - 1 -> end
+	}
+	return 0
+}
+
+// LastChange returns when the voucher was issued, or last operated on.
+func (v *Voucher) LastChange() Instant { return max(v.IssuedAt, v.ChangedAt) }
+
 // StatusAt returns the status at an instant.
 func (v *Voucher) StatusAt(now Instant) VoucherStatus {
 	if end := v.End(); v.Status == Issued && end != 0 && now >= end { //guard:TestVoucherEnd now >= end -> now > end

@@ -220,3 +220,13 @@ func TestThePageHasEveryMethodAndRefusal(t *testing.T) {
 		}
 	}
 }
+
+// The page names every reason for which anything is refused.
+func TestReasonsAreDocumented(t *testing.T) {
+	page := readText(t, docPage)
+	for _, reason := range benefit.Reasons() {
+		if !regexp.MustCompile(`\b` + reason.String() + `\b`).MatchString(page) {
+			t.Errorf("%v is not in %s", reason, docPage)
+		}
+	}
+}

@@ -247,3 +247,12 @@ func clip(s string) string {
 	}
 	return s
 }
+
+// KindName returns the name that catalogue files have for a kind of template, such as CASH.
+func KindName(k benefit.Kind) string { return kinds.of(k) }
+
+// StatusName returns the name that catalogue files have for a status, such as ACTIVE.
+func StatusName(s benefit.Status) string { return statuses.of(s) }
+
+// ParseTime reads a time in one of the forms that catalogue files have, to the second. Without a zone it is at +08:00.
+func ParseTime(text string) (benefit.Instant, error) { return instant(text) }

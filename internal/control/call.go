@@ -24,7 +24,7 @@ var handlers []func(mux *http.ServeMux, d *Service)
 func newCall[In, Out any](path, advice string, do func(d *Service, ctx context.Context, in In) (Out, error)) Call[In, Out] {
 	c := Call[In, Out]{path, advice, do}
 	handlers = append(handlers, func(mux *http.ServeMux, d *Service) {
-		c.handle(mux, func(ctx context.Context, in In) (Out, error) { return c.On(ctx, d, in) })
+		c.handle(mux, func(ctx context.Context, in In) (Out, error) { return c.do(d, ctx, in) })
 	})
 	return c
 }
@@ -50,11 +50,24 @@ func advised(err error, advice string) error {
 	if errors.Is(err, errNoAnswer) {
 		err = fmt.Errorf("%w: %w", engine.ErrChangeUnknown, err)
 	}
-	if errors.Is(err, engine.ErrChangeUnknown) || errors.Is(err, engine.ErrUnknown) { //guard:TestAdviceOnUnknown without errors.Is(err, engine.ErrUnknown)
+	if OutcomeUnknown(err) {
 		return fmt.Errorf("%w. %s", err, advice)
 	}
 	return err
 }
+
+// OutcomeUnknown reports whether the error of a call leaves open whether it has changed something.
+func OutcomeUnknown(err error) bool {
+	//guard:TestAdviceOnUnknown without errors.Is(err, engine.ErrUnknown)
+	return errors.Is(err, engine.ErrChangeUnknown) || errors.Is(err, engine.ErrUnknown)
+}
+
+// unknownError is the error of another process that does not know whether it has made a change.
+type unknownError struct{ text string }
+
+func (e unknownError) Error() string { return e.text }
+
+func (unknownError) Unwrap() error { return engine.ErrChangeUnknown }
 
 // maxBody is the maximum size of what a call takes, such as a catalogue file with its key files, in bytes of JSON.
 const maxBody = 1 << 30
@@ -77,13 +90,14 @@ type failure struct {
 	Error    string
 	Problems catalog.Problems `json:",omitempty"`
 	NotFound bool             `json:",omitempty"` // the error is ErrNotFound
+	Unknown  bool             `json:",omitempty"` // it is not known whether a change was made
 }
 
 // answer writes a result, or an error instead.
 func answer(w http.ResponseWriter, result any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
-		body := failure{Error: err.Error(), NotFound: errors.Is(err, ErrNotFound)}
+		body := failure{Error: err.Error(), NotFound: errors.Is(err, ErrNotFound), Unknown: OutcomeUnknown(err)}
 		errors.As(err, &body.Problems)
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		result = body

@@ -116,5 +116,8 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 	if len(why.Problems) > 0 {
 		return nil, why.Problems
 	}
+	if why.Unknown { //guard:TestUnknownOfTheServingProcess
+		return nil, unknownError{why.Error}
+	}
 	return nil, errors.New(why.Error)
 }

@@ -1,11 +1,14 @@
 package control
 
 import (
+	"context"
 	"strconv"
 	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
+	"faquan/internal/store"
+	"faquan/internal/vouchers"
 )
 
 // The outcomes of a Decision.
@@ -64,14 +67,20 @@ type DecisionError struct {
 	Reason  string `json:"reason"`
 }
 
-// DecisionVoucher is a voucher that was issued.
+// DecisionVoucher is a voucher that was issued, and what has become of it.
 type DecisionVoucher struct {
 	ID       string `json:"id"`
 	Template string `json:"template"`
 	Amount   int64  `json:"amount,omitzero"` // fen
 	Code     string `json:"code,omitzero"`
 	Start    string `json:"start"`
-	End      string `json:"end"`
+	End      string `json:"end"` // as issued
+
+	Status     string       `json:"status"`               // now
+	Balance    *int64       `json:"balance,omitzero"`     // of CASH, in fen
+	Until      string       `json:"valid_until,omitzero"` // as extended, or ended early
+	Operations []*Operation `json:"operations,omitempty"` // the oldest first
+	Earlier    int64        `json:"earlier,omitzero"`     // operations before those that are listed
 }
 
 var (
@@ -159,20 +168,37 @@ func (t formatter) issuance(i *benefit.Issuance) *Decision {
 	if i.User != 0 {
 		decision.User = strconv.FormatInt(int64(i.User), 10)
 	}
-	for _, v := range i.Vouchers() {
-		code := v.Code
-		if !t.unmasked {
-			code = maskCode(code) //guard:TestFindMasks
-		}
-		decision.Vouchers = append(decision.Vouchers, DecisionVoucher{
-			ID: strconv.FormatInt(int64(v.ID), 10), Template: t.template(v.Template), Amount: int64(v.Amount), Code: code,
-			Start: v.Valid.Start.String(), End: v.Valid.End.String(),
-		})
-	}
-	if len(decision.Vouchers) == 0 { // an attempt: its ids were not kept
+	if i.FirstVoucher() == 0 { // an attempt: its ids were not kept
 		decision.Issuance = ""
 	}
 	return decision
+}
+
+// vouchers adds the vouchers of an issuance, with everything that was done to them.
+func (d *Service) vouchers(ctx context.Context, r store.Reader, t formatter, decision *Decision, i *benefit.Issuance) error {
+	issued, err := vouchers.Issued(ctx, r, i)
+	if err != nil {
+		return err
+	}
+	now := d.now()
+	for k := range issued {
+		v := &issued[k].Voucher
+		shown := DecisionVoucher{
+			ID: idText(v.ID), Template: t.template(v.Template), Amount: int64(v.Amount), Code: t.code(v.Code),
+			Start: v.Valid.Start.String(), End: v.Valid.End.String(),
+			Status: v.StatusAt(now).String(), Balance: balance(v, v.Redeemed), Until: lastSecond(v.End()),
+		}
+		operations, err := vouchers.Operations(ctx, r, v)
+		if err != nil {
+			return err
+		}
+		for n := range operations {
+			shown.Operations = append(shown.Operations, t.operation(v, &operations[n].Transition, operations[n].Reversed))
+		}
+		shown.Earlier = v.Operations - int64(len(operations))
+		decision.Vouchers = append(decision.Vouchers, shown)
+	}
+	return nil
 }
 
 const conflictRemark = "the key is bound to another request, which is not shown"

@@ -35,12 +35,9 @@ type ScopeName struct {
 // of returns the scope in a catalogue.
 func (n ScopeName) of(cat *benefit.Catalogue) (benefit.Scope, error) {
 	if n.Template != "" {
-		t := cat.TemplateByName(n.Template)
-		if t == nil {
-			t = cat.TemplateByWireID(n.Template)
-		}
-		if t == nil {
-			return "", fmt.Errorf("there is no template %q", n.Template)
+		t, err := templateNamed(cat, n.Template)
+		if err != nil {
+			return "", err
 		}
 		return scope.Template(t.ID), nil
 	}
@@ -142,6 +139,9 @@ func outcomeName(o *benefit.Outcome) string {
 // describe explains an issuance under the catalogue of its own time.
 func (d *Service) describe(ctx context.Context, r store.Reader, t formatter, i *benefit.Issuance) (*Decision, error) {
 	decision := t.issuance(i)
+	if err := d.vouchers(ctx, r, t, decision, i); err != nil {
+		return nil, err
+	}
 	explanation, err := d.Engine.Explain(ctx, r, i)
 	switch {
 	case errors.Is(err, store.ErrNoVersion):
@@ -154,8 +154,16 @@ func (d *Service) describe(ctx context.Context, r store.Reader, t formatter, i *
 	return decision, nil
 }
 
-// keptTrace is the number of characters of a trace id that are kept with an issuance.
-const keptTrace = 256
+// maxTrace is how many characters of a trace id are kept with an issuance.
+const maxTrace = 256
+
+// keptTrace returns what is kept of a trace id.
+func keptTrace(trace string) string {
+	if r := []rune(trace); len(r) > maxTrace {
+		return string(r[:maxTrace])
+	}
+	return trace
+}
 
 // ErrNotFound is returned when a Search finds nothing.
 var ErrNotFound = errors.New("nothing is found")
@@ -165,9 +173,7 @@ func (d *Service) Find(ctx context.Context, s *Search) ([]*Decision, error) {
 	if s.Limit <= 0 {
 		s.Limit = 100
 	}
-	if trace := []rune(s.Trace); len(trace) > keptTrace {
-		s.Trace = string(trace[:keptTrace])
-	}
+	s.Trace = keptTrace(s.Trace)
 	r, err := d.Store.Read(ctx)
 	if err != nil {
 		return nil, err

@@ -42,7 +42,7 @@ type Generator struct {
 
 // Generators are those of the commands that random histories have besides the issue. A new one goes to the end: what the
 // others draw depends on where they stand.
-var Generators []*Generator
+var Generators = onVouchers()
 
 // Source draws the calls of a generator from a random source of its own: new ones, some that came before, and some under a
 // key that was used for another.
@@ -102,12 +102,17 @@ func (o *Oracle) Operation(k Key) *benefit.Operation {
 	return nil
 }
 
-// BookOperation takes an operation that is stored now. It fails when there was one under the key.
+// BookOperation takes an operation that is stored now. It fails when there was one under the key, or when it is on a voucher
+// that cannot have had it.
 func (o *Oracle) BookOperation(op benefit.Operation) error {
 	if before := o.Operation(Key{op.Scope, op.Key}); before != nil {
 		return fmt.Errorf("%s %q was carried out twice: %+v and %+v", op.Scope, op.Key, *before, op)
 	}
 	o.Operations = append(o.Operations, op)
+	switch op.Kind {
+	case benefit.RedeemOperation, benefit.ReverseOperation, benefit.VoidOperation, benefit.ExtendOperation, benefit.ExpireOperation:
+		return o.bookTransition(&op)
+	}
 	return nil
 }
 
@@ -119,7 +124,7 @@ func (o *Oracle) IssuanceOf(voucher id.ID) *benefit.Issuance { return o.issuance
 // DrawVoucher draws a voucher, most often one of a few, so that calls meet; sometimes an id that was not issued. The
 // issuance is the one whose line has it; nil when nothing was issued yet.
 func (o *Oracle) DrawVoucher(pick func(n int) int) (id.ID, *benefit.Issuance) {
-	all := slices.SortedFunc(maps.Values(o.issuances), func(a, b *benefit.Issuance) int { return cmp.Compare(a.ID, b.ID) })
+	all := o.inOrder()
 	if len(all) == 0 {
 		return 1, nil
 	}
@@ -129,4 +134,9 @@ func (o *Oracle) DrawVoucher(pick func(n int) int) (id.ID, *benefit.Issuance) {
 	}
 	l := i.Lines[pick(len(i.Lines))]
 	return l.First + id.ID(pick(l.Sends*l.Quantity)), i
+}
+
+// inOrder returns all issuances in the order of their ids.
+func (o *Oracle) inOrder() []*benefit.Issuance {
+	return slices.SortedFunc(maps.Values(o.issuances), func(a, b *benefit.Issuance) int { return cmp.Compare(a.ID, b.ID) })
 }

@@ -46,10 +46,13 @@ type Oracle struct {
 	Operations []benefit.Operation // of commands other than the issue, in the order in which they were carried out
 
 	issuances map[id.ID]*benefit.Issuance
-	booked    []send          // in the order in which they were issued
+	booked    []send          // in the order in which they were issued, and returned
 	vouchers  map[id.ID]id.ID // the issuance of each voucher
 	choices   map[id.ID]*choice
-	caps      map[benefit.TemplateID]benefit.Stock // the loosest that there ever were
+	// transitions are those of the operations on vouchers, in the order in which they were carried out.
+	transitions []transition
+
+	caps map[benefit.TemplateID]benefit.Stock // the loosest that there ever were
 }
 
 // Key is an idempotency key in its scope.
@@ -98,10 +101,15 @@ func (o *Oracle) SetUsers(users ...*benefit.User) {
 	}
 }
 
-// Bound returns the issuance that binds a key at now; nil when there is none.
+// Bound returns the issuance that binds a key at now; nil when there is none. One that binds it for a while ends when its
+// voucher is voided.
 func (o *Oracle) Bound(k Key, now benefit.Instant) *benefit.Issuance {
 	i := o.Issued[k]
-	if i != nil && i.BindMillis != 0 && now >= i.At()+benefit.Instant(i.BindMillis) {
+	if i == nil || i.BindMillis == 0 {
+		return i
+	}
+	v, _ := o.Voucher(i.Vouchers()[0].ID)
+	if v.Status == benefit.Voided || now >= i.At()+benefit.Instant(i.BindMillis) {
 		return nil
 	}
 	return i

@@ -6,7 +6,8 @@ import (
 	"faquan/internal/benefit"
 )
 
-// send is one send that was issued. All counters are counted from the list of them.
+// send is one send that was issued; or a voucher that a void has returned, as one of a negative number of vouchers on the day
+// of its issue, of no activity. All counters are counted from the list of them.
 type send struct {
 	user     benefit.UserID
 	template benefit.TemplateID

@@ -2,11 +2,11 @@ package sim
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/oracle"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 )
@@ -18,14 +18,6 @@ func (s *simulation) contents(st store.Store) *storetest.Contents {
 		s.failf("reading everything: %v", err)
 	}
 	return all
-}
-
-// diff returns how two values differ; see storetest.Diff, which takes its time.
-func diff(want, got any) string {
-	if reflect.DeepEqual(want, got) {
-		return ""
-	}
-	return storetest.Diff(want, got)
 }
 
 // settle finds out whether a process's commit of unknown outcome is there, and compares everything.
@@ -54,20 +46,21 @@ func (s *simulation) hasNow(st store.Store, now benefit.Instant) bool {
 }
 
 func (s *simulation) same() bool {
-	return diff(s.contents(s.model), s.contents(s.back.all())) == ""
+	return storetest.Diff(s.contents(s.model), s.contents(s.back.all())) == ""
 }
 
 // write applies a commit that only the store had to the plain store and the oracle.
 func (s *simulation) write(c *benefit.Changes) {
 	s.writePlain(c)
 	s.learn(c)
-	for _, i := range c.Issuances {
-		if err := s.oracle.Book(i); err != nil {
+	// Operations first: what is issued may take the place of a voucher that is void now. None of them is on what is issued here.
+	for _, op := range benefit.Operations.Of(c.Rows) {
+		if err := s.oracle.BookOperation(op); err != nil {
 			s.failf("a commit of unknown outcome: %v", err)
 		}
 	}
-	for _, op := range benefit.Operations.Of(c.Rows) {
-		if err := s.oracle.BookOperation(op); err != nil {
+	for _, i := range c.Issuances {
+		if err := s.oracle.Book(i); err != nil {
 			s.failf("a commit of unknown outcome: %v", err)
 		}
 	}
@@ -76,7 +69,7 @@ func (s *simulation) write(c *benefit.Changes) {
 // check compares all that the store holds with what it should, row by row and by counting.
 func (s *simulation) check(when string) {
 	want, got := s.contents(s.model), s.contents(s.back.all())
-	if diff := diff(want, got); diff != "" {
+	if diff := storetest.Diff(want, got); diff != "" {
 		s.failf("what the store holds %s (-should +does):\n%s", when, diff)
 	}
 	if all := s.back.all(); !all.Shared() { // one of several knows of its own ids, and of those that it found
@@ -88,6 +81,14 @@ func (s *simulation) check(when string) {
 	s.ask1(got)
 	s.explain(got, 5)
 	s.tracef("checked %s: %d issuances, %d users", when, len(got.Issuances), len(got.Users))
+}
+
+// conserved checks whether a commit has lost or made vouchers, or money.
+func (s *simulation) conserved() {
+	all := s.contents(s.model)
+	if err := oracle.CheckConservation(all.Issuances, all.Rows); err != nil {
+		s.failf("after a commit: %v", err)
+	}
 }
 
 // wantLastID checks that a store knows how late the ids are that it holds.
@@ -176,7 +177,7 @@ func first[V any](v V, err error) any {
 }
 
 func (s *simulation) compare(what string, want, got any) {
-	if diff := diff(want, got); diff != "" {
+	if diff := storetest.Diff(want, got); diff != "" {
 		s.failf("%s (-should +is):\n%s", what, diff)
 	}
 }

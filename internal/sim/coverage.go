@@ -8,6 +8,8 @@ type Coverage struct {
 	Continued       int // keys that got more of their frozen lines
 	Closed          int // keys of which an attempt that issued nothing closed lines
 	Rebound         int // keys that came free and were bound again
+	Reopened        int // of these, before the time was over: the voucher was void
+	Restocked       int // issues for which there was room because vouchers had been returned
 	Partial         int // lines of which a part was issued
 	Guarded         int // lines refused by the one-second guard
 	BoxesDone       int // issues that ended with a box's task done
@@ -44,6 +46,9 @@ func (m *Coverage) booked(i, last, bound *benefit.Issuance, o benefit.Outcome) {
 		m.Continued++
 	case last != nil:
 		m.Rebound++
+		if i.At() < last.At()+benefit.Instant(last.BindMillis) {
+			m.Reopened++
+		}
 	case i.Params.SceneCode != "":
 		m.Chosen++
 	}

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
+	"faquan/internal/id"
 	"faquan/internal/oracle"
 	"faquan/internal/store"
 	"faquan/internal/store/storetest"
@@ -93,6 +95,9 @@ func (s *simulation) work(p *process) {
 	if len(batch) > 0 && !p.dead {
 		s.answers(p, batch)
 	}
+	if p.store.committed != nil {
+		s.conserved()
+	}
 	s.back.ended(p, batch, failed)
 }
 
@@ -167,6 +172,9 @@ func (s *simulation) judge(p *process, c oracle.Call, err error) {
 			s.report.Coverage.attempt(i.Request, i.Outcome, bound)
 			if now := s.oracle.Issued[c.Key()]; now != last {
 				s.report.Coverage.booked(now, last, bound, i.Outcome)
+				if slices.ContainsFunc(now.Lines, s.oracle.Restocked) {
+					s.report.Coverage.Restocked++
+				}
 			}
 		}
 	}
@@ -187,14 +195,24 @@ func (s *simulation) wantUnknown(p *process, heard map[oracle.Key]bool) {
 			written[oracle.Key{Scope: op.Scope, Key: op.Key}] = true
 		}
 	}
+	for k := range heard {
+		if op := s.oracle.Operation(k); op != nil && p.maybe != nil && changes(p.maybe, op.ID) {
+			written[k] = true // it was answered with the voucher as the commit would leave it
+		}
+	}
 	if p.store.unread || errors.Is(p.store.commitErr, store.ErrUnconfirmed) {
 		more := maps.Clone(heard)
 		maps.Copy(more, written)
 		written = more
 	}
-	if diff := diff(written, heard); diff != "" {
+	if diff := storetest.Diff(written, heard); diff != "" {
 		s.failf("who heard that the outcome is unknown (-should +did):\n%s", diff)
 	}
+}
+
+// changes reports whether a commit changes the state of a voucher.
+func changes(c *benefit.Changes, voucher id.ID) bool {
+	return slices.ContainsFunc(benefit.VoucherStates.Of(c.Rows), func(v benefit.VoucherState) bool { return v.Voucher == voucher })
 }
 
 func (s *simulation) changed(p *process, err error) {

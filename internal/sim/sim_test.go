@@ -137,5 +137,6 @@ func (r *Report) counts() []*int {
 		&r.Issued, &r.Replayed, &r.Refused, &r.Conflicts, &r.NotIssued, &r.Unknown, &r.Survived, &r.Lost,
 		&r.Starts, &r.FailedStarts, &r.Changes, &r.Coverage.Chosen, &r.Coverage.Nothing, &r.Coverage.Continued, &r.Coverage.Closed, &r.Coverage.Rebound, &r.Coverage.Partial,
 		&r.Coverage.Guarded, &r.Coverage.BoxesDone, &r.Coverage.Codes, &r.Coverage.Codeless, &r.Coverage.ToUsers,
+		&r.Coverage.Reopened, &r.Coverage.Restocked,
 	}
 }

@@ -93,6 +93,9 @@ func (w *world) template(n benefit.TemplateID) *benefit.Template {
 	t.GrantedTo = granted(w)
 	t.Stock = benefit.Stock{Count: w.cap(80), Amount: w.cap(300), CountPerDay: w.cap(30), AmountPerDay: w.cap(120)}
 	t.Limits = w.limits()
+	if w.sources != nil {
+		storetest.VaryUse(w.pick, t)
+	}
 	return t
 }
 

@@ -88,12 +88,19 @@ type Lookup interface {
 // that it was nothing.
 type Finder interface {
 	Lookup
-	// RecentIssuances iterates over a user's issuances, each once, the newest first: by id, where ids grow from commit
-	// to commit. An issuance that was continued, or closed, may stand where that was done. What is issued during the
-	// iteration need not appear in it. The work is done as the iteration proceeds, so a caller that stops early has not
-	// paid for the rest; nothing is held between two elements. Iteration ends at the first error, which is its last
-	// element.
-	RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error]
+
+	// The following iterate over lists of issuances, each issuance once and as it is now, the newest first: by descending id.
+	// They begin with the newest that has an id below before, or with the newest of all when before is 0, so the id of the last
+	// one that a caller has taken is where its next page begins, whatever was issued or continued since. What is issued during
+	// an iteration need not appear in it. The work is done as the iteration proceeds, so a caller that stops early has not paid
+	// for the rest; nothing is held between two elements. Iteration ends at the first error, which is its last element.
+
+	// RecentIssuances lists a user's issuances.
+	RecentIssuances(ctx context.Context, user benefit.UserID, before id.ID) iter.Seq2[*benefit.Issuance, error]
+	// RecentOfTemplate lists the issuances that have a line of the template, also where the line has issued nothing.
+	RecentOfTemplate(ctx context.Context, template benefit.TemplateID, before id.ID) iter.Seq2[*benefit.Issuance, error]
+	// RecentOfTrace lists the issuances whose callers gave the trace id; none for an empty one.
+	RecentOfTrace(ctx context.Context, traceID string, before id.ID) iter.Seq2[*benefit.Issuance, error]
 }
 
 // Tx is one batch under way. Nothing of it is visible before Commit returns.

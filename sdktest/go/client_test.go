@@ -27,6 +27,8 @@ type world struct {
 	AppKey    string `json:"app_key"`
 	AppSecret string `json:"app_secret"`
 	TOPCases  string `json:"top_cases"`
+
+	Program string `json:"program"`
 }
 
 func theWorld(t *testing.T) world {

@@ -3,8 +3,10 @@ package sdktest
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +19,8 @@ type topCase struct {
 }
 
 type topStep struct {
+	Faquan []string `json:"faquan"` // in place of the others
+
 	Method  string         `json:"method"`
 	AppKey  string         `json:"app_key"`
 	Session string         `json:"session"`
@@ -60,6 +64,11 @@ func TestTOP(t *testing.T) {
 		t.Run(c.Name, func(t *testing.T) {
 			var answers []map[string]any
 			for n, s := range c.Steps {
+				if len(s.Faquan) > 0 {
+					s.operate(t, w, answers)
+					answers = append(answers, nil)
+					continue
+				}
 				answer, refusal := client(t, w, s)
 				answers = append(answers, answer)
 				text, _ := json.Marshal(answer)
@@ -95,6 +104,21 @@ func (want *topRefusal) check(t *testing.T, got *topRefusal) {
 	}
 	if got.Code != want.Code || got.SubCode != want.SubCode || got.Msg == "" || !strings.Contains(got.SubMsg, want.SubMsg) {
 		t.Errorf("refused with %+v, want %+v", got, want)
+	}
+}
+
+// operate runs the program as its operator does.
+func (s *topStep) operate(t *testing.T, w world, answers []map[string]any) {
+	t.Helper()
+	args := slices.Clone(s.Faquan)
+	for k, arg := range args {
+		if m := topReference.FindStringSubmatch(arg); m != nil {
+			n, _ := strconv.Atoi(m[2])
+			args[k], _ = at(answers[n], m[3]).(string)
+		}
+	}
+	if out, err := exec.Command(w.Program, args...).CombinedOutput(); err != nil {
+		t.Fatalf("faquan %q: %v\n%s", s.Faquan, err, out)
 	}
 }
 

@@ -1,5 +1,6 @@
 // The cases of ../top-cases.json, which every client of TOP runs, and what they cannot say.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import test from 'node:test';
 import { at, cases, client, refusalOf, sdkName, world } from './top-client.js';
 
@@ -8,6 +9,15 @@ async function call(step, secret = world.app_secret) {
   const params = { ...step.params };
   if (step.session) params.session = step.session;
   return send(step.method, params);
+}
+
+/** Runs the program as its operator does; throws unless it succeeds. */
+function operate(args, answers) {
+  const texts = args.map(arg => {
+    const [, step, path] = /^@(\d+):(.*)$/.exec(arg) ?? [];
+    return path ? at(answers[step], path) : arg;
+  });
+  execFileSync(world.program, texts, { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
 /** Holds one member to what the case says of it; ../README.md has the notation. */
@@ -36,6 +46,11 @@ for (const { name, steps } of cases) {
   test(`${sdkName}: ${name}`, async () => {
     const answers = [];
     for (const [n, step] of steps.entries()) {
+      if (step.faquan) {
+        operate(step.faquan, answers);
+        answers.push(undefined);
+        continue;
+      }
       const what = `step ${n}: ${step.method} ${JSON.stringify(step.params)}`;
       if (step.error) {
         await checkRefusal(step, call(step), what);

@@ -52,6 +52,8 @@ type World struct {
 	API           string `json:"api"`             // URL of the JSON API, without its path
 	APIToken      string `json:"api_token"`       // of the same app, with all scopes
 	APITokenQuery string `json:"api_token_query"` // with the scope query alone
+
+	Program string `json:"program"` // path of faquan; in the command's environment it finds the store that it serves
 }
 
 const (
@@ -88,12 +90,18 @@ type faquan struct{ path, store string }
 // command prepares a call of the program.
 func (f *faquan) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(f.path, args...)
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FAQUAN_") })
-	cmd.Env = append(cmd.Env, "FAQUAN_SHUTDOWN_DRAIN=0s") // nothing balances the calls of a test
-	if f.store != "" {
-		cmd.Env = append(cmd.Env, "FAQUAN_STORE="+f.store)
-	}
+	cmd.Env = f.environment()
 	return cmd
+}
+
+// environment returns the environment of the program.
+func (f *faquan) environment() []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "FAQUAN_") })
+	env = append(env, "FAQUAN_SHUTDOWN_DRAIN=0s") // nothing balances the calls of a test
+	if f.store != "" {
+		env = append(env, "FAQUAN_STORE="+f.store)
+	}
+	return env
 }
 
 func run(program *faquan, database bool, catalogue string, command []string) (err error) {
@@ -126,7 +134,10 @@ func run(program *faquan, database bool, catalogue string, command []string) (er
 	}
 	world.API = "http://" + s.api
 	world.Gateway, world.TOP = "http://"+s.address+"/gateway.do", "http://"+s.address+"/router/rest"
-	failed := try(ctx, dir, world, command)
+	if world.Program, err = filepath.Abs(program.path); err != nil {
+		return errors.Join(err, s.stop())
+	}
+	failed := try(ctx, dir, world, append(program.environment(), "FAQUAN_DATA="+filepath.Join(dir, "data")), command)
 	if err := errors.Join(s.stop(), audit(program, dir)); err != nil {
 		return fmt.Errorf("%w\nthe end of the program's log:\n%s", err, tail(s.log.String(), 40))
 	}
@@ -290,8 +301,8 @@ func hide(err error) error {
 	return errors.New(err.Error())
 }
 
-// try runs the test command.
-func try(ctx context.Context, dir string, world *World, command []string) error {
+// try runs the test command in an environment.
+func try(ctx context.Context, dir string, world *World, env, command []string) error {
 	text, err := json.Marshal(world)
 	if err != nil {
 		return err
@@ -302,7 +313,7 @@ func try(ctx context.Context, dir string, world *World, command []string) error 
 	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	// Clients of TOP for Node.js send the time of their machine's zone, which in a container is UTC.
-	cmd.Env = append(os.Environ(), "SDKTEST_WORLD="+file, "TZ=UTC")
+	cmd.Env = append(env, "SDKTEST_WORLD="+file, "TZ=UTC")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second

@@ -13,6 +13,7 @@ type theTOPCases struct {
 	Cases []struct {
 		Name  string `json:"name"`
 		Steps []struct {
+			Faquan  []string       `json:"faquan"`
 			Method  string         `json:"method"`
 			AppKey  string         `json:"app_key"`
 			Session string         `json:"session"`
@@ -27,8 +28,8 @@ type theTOPCases struct {
 	} `json:"cases"`
 }
 
-// TestTOPCasesAreSound: each step says either an answer or an error, refers to steps before it, and each API is
-// asked for with success and with a refusal.
+// TestTOPCasesAreSound: each step runs a command, or has either an answer or an error. It refers to steps before it, and each
+// API is asked for with success and with a refusal.
 func TestTOPCasesAreSound(t *testing.T) {
 	f, err := os.Open("../top-cases.json")
 	if err != nil {
@@ -45,6 +46,22 @@ func TestTOPCasesAreSound(t *testing.T) {
 	reference := regexp.MustCompile(`^[@!](\d+):`)
 	for _, c := range file.Cases {
 		for n, s := range c.Steps {
+			check := func(what, text string) {
+				if m := reference.FindStringSubmatch(text); m != nil {
+					if at, _ := strconv.Atoi(m[1]); at >= n || len(c.Steps[at].Answer) == 0 {
+						t.Errorf("%s, step %d: %s refers to step %d", c.Name, n, what, at)
+					}
+				}
+			}
+			if len(s.Faquan) > 0 {
+				for _, arg := range s.Faquan {
+					check("an argument", arg)
+				}
+				if s.Method != "" || len(s.Answer) > 0 || s.Error != nil {
+					t.Errorf("%s, step %d: a command and a call", c.Name, n)
+				}
+				continue
+			}
 			if (len(s.Answer) > 0) == (s.Error != nil) {
 				t.Errorf("%s, step %d: neither an answer nor an error, or both", c.Name, n)
 			}
@@ -52,11 +69,7 @@ func TestTOPCasesAreSound(t *testing.T) {
 			refused[s.Method] = refused[s.Method] || s.Error != nil
 			for path, want := range s.Answer {
 				text, _ := want.(string)
-				if m := reference.FindStringSubmatch(text); m != nil {
-					if at, _ := strconv.Atoi(m[1]); at >= n || c.Steps[at].Error != nil {
-						t.Errorf("%s, step %d: %s refers to step %d", c.Name, n, path, at)
-					}
-				}
+				check(path, text)
 			}
 		}
 	}

@@ -157,8 +157,8 @@ func (l *lab) with(change func(*top.Options)) *lab {
 	o := top.Options{
 		Issuer: l, Apps: apps.WithSecrets(func(a *benefit.App) (string, error) { return string(a.AppSecret), nil }),
 		Sessions: gateway.NewSessions(storetest.Sessions(l.store), 0),
-		Finder:   labFinder{l},
-		Clock:    l.now, Log: log,
+		Finder:   labFinder{l}, States: l.states,
+		Clock: l.now, Log: log,
 	}
 	change(&o)
 	l.Handler = top.New(o)

@@ -50,7 +50,9 @@ var certificateSend = &method{
 		case outcome.Reason != benefit.NotRefused:
 			return c.refuseCertificate(certificateCode(outcome.Reason))
 		}
-		return c.answerCertificate(o, outcome.Issuance, h.o.Clock())
+		//guard:TestLifeOfACertificate outcome.Issuance.Vouchers()[0].With(outcome.State) -> outcome.Issuance.Vouchers()[0]
+		v := outcome.Issuance.Vouchers()[0].With(outcome.State)
+		return c.answerCertificate(o, &v, h.o.Clock())
 	},
 	undecided: certificateUndecided,
 }
@@ -117,15 +119,15 @@ func (o *certificateOrder) key(t *benefit.Template, app benefit.AppID) string {
 		o.openID, o.bizCode, strconv.FormatInt(o.channel, 10)).String() //guard:TestSamenessInTheWindow without o.bizCode
 }
 
-// answerCertificate writes the success.
-func (c *call) answerCertificate(o certificateOrder, i *benefit.Issuance, now time.Time) (*wire.Answer, *wire.Error) {
-	v := i.Vouchers()[0]
+// answerCertificate writes the success: the certificate as it is now, which is not as it was issued when its window returns
+// it again.
+func (c *call) answerCertificate(o certificateOrder, v *benefit.Voucher, now time.Time) (*wire.Answer, *wire.Error) {
 	return c.certificateResult(certificateOK, certificateTexts[certificateOK], func(a *wire.Answer) {
-		a.Text("status", strconv.FormatInt(certificateStatus(&v, now), 10))
-		a.Time("modified_time", v.IssuedAt.Time())
+		a.Text("status", strconv.FormatInt(certificateStatus(v, now), 10))
+		a.Time("modified_time", v.LastChange().Time())
 		a.Time("create_time", v.IssuedAt.Time())
 		timeIfAny(a, "start_time", v.Valid.Start)
-		timeIfAny(a, "end_time", v.Valid.End)
+		timeIfAny(a, "end_time", v.LastSecond())
 		a.Text("certificate_code", v.Code)
 		a.Int("out_id", o.outID)
 		a.Int("channel", o.channel)
@@ -164,14 +166,22 @@ func timeIfAny(a *wire.Answer, name string, at benefit.Instant) {
 // The values of the member status.
 const (
 	certificateUsable  = 0
+	certificateUsed    = 1
 	certificateExpired = 2
+	certificateVoid    = 3
 )
 
-// certificateStatus derives the state of a certificate from its voucher and the clock. 1 used and 3 void are states
-// that no voucher can have yet.
+// certificateStatus returns the status of a certificate at now. One that a downstream has not fulfilled yet is shown as
+// usable, as the wire has no value for it; one that it has refused is void.
 func certificateStatus(v *benefit.Voucher, now time.Time) int64 {
-	if v.Valid.EndedBefore(max(benefit.InstantOf(now), v.IssuedAt)) {
+	//guard:TestExpiredEarly max(benefit.InstantOf(now), v.LastChange()) -> benefit.InstantOf(now)
+	switch v.StatusAt(max(benefit.InstantOf(now), v.LastChange())) { // the clock that ended it may be ahead of ours
+	case benefit.Used:
+		return certificateUsed
+	case benefit.Expired:
 		return certificateExpired
+	case benefit.Voided, benefit.Failed:
+		return certificateVoid
 	}
 	return certificateUsable
 }

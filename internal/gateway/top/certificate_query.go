@@ -11,6 +11,7 @@ import (
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/gateway/top/wire"
+	"faquan/internal/id"
 )
 
 // certificateQuery is tmall.nrt.certificate.query: the certificates of one open_id, by their codes, or the newest.
@@ -129,16 +130,37 @@ type certificatePage struct {
 var errNotSearched = errors.New("the search ended before the page began")
 
 // findCertificates returns those that match: by codes in the order of the codes, else the newest first.
-func (h *Handler) findCertificates(ctx context.Context, c *call, q certificateQueryOrder) (certificatePage, error) {
+func (h *Handler) findCertificates(ctx context.Context, c *call, q certificateQueryOrder) (page certificatePage, err error) {
 	leave, err := h.readers.Enter(ctx, c.app.ID)
 	if err != nil {
-		return certificatePage{}, err
+		return page, err
 	}
 	defer leave()
 	if len(q.codes) > 0 {
-		return h.certificatesByCodes(ctx, c, q)
+		page, err = h.certificatesByCodes(ctx, c, q)
+	} else {
+		page, err = h.newestCertificates(ctx, c, q)
 	}
-	return h.newestCertificates(ctx, c, q)
+	if err == nil {
+		err = h.addStates(ctx, page.shown)
+	}
+	return page, err
+}
+
+// addStates adds to each certificate of a page what has become of it.
+func (h *Handler) addStates(ctx context.Context, shown []issuedCertificate) error {
+	vouchers := make([]id.ID, len(shown))
+	for k := range shown {
+		vouchers[k] = shown[k].ID
+	}
+	states, err := h.o.States(ctx, vouchers...)
+	if err != nil { //guard:TestStatesThatCannotBeRead
+		return err
+	}
+	for k := range shown {
+		shown[k].Voucher = shown[k].With(states[shown[k].ID]) //guard:TestLifeOfACertificate
+	}
+	return nil
 }
 
 // certificatesByCodes looks each code up, once.
@@ -178,7 +200,7 @@ func (h *Handler) newestCertificates(ctx context.Context, c *call, q certificate
 	}
 	end := q.page * q.size // at most maxListed
 	looked := 0
-	for i, err := range h.o.Finder.RecentIssuances(ctx, user.ID) {
+	for i, err := range h.o.Finder.RecentIssuances(ctx, user.ID, 0) {
 		if err != nil {
 			return certificatePage{}, err
 		}
@@ -233,9 +255,9 @@ func (c *call) answerQuery(q certificateQueryOrder, page certificatePage, now ti
 func (one *issuedCertificate) write(a *wire.Answer, now time.Time) {
 	a.Time("create_time", one.IssuedAt.Time())
 	timeIfAny(a, "start_time", one.Valid.Start)
-	timeIfAny(a, "end_time", one.Valid.End)
+	timeIfAny(a, "end_time", one.LastSecond())
 	a.Text("certificate_code", one.Code)
-	a.Time("modified_time", one.IssuedAt.Time())
+	a.Time("modified_time", one.LastChange().Time())
 	a.Int("status", certificateStatus(&one.Voucher, now))
 	a.Text("open_id", one.of.Recipient.Value)
 	if one.of.Scope == scope.Certificate(one.of.App) { // those of other APIs have no channel

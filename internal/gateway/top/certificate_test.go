@@ -255,6 +255,100 @@ func TestExpiredCertificate(t *testing.T) {
 	}
 }
 
+// shownAs returns status and end_time, as certificate.send answers it in the window, and as certificate.query does for the
+// code.
+func (l *lab) shownAs(code string) (send, query string) {
+	l.t.Helper()
+	c := certificate(nil)
+	if r := l.call(c); r.Text("result", "model", "certificate_code") == code {
+		send = r.Text("result", "model", "status") + " " + r.Text("result", "model", "end_time")
+	}
+	r := l.call(&labCall{method: queryMethod, session: "ours", body: object{"open_id": labOpenID, "codes": code}})
+	one := r.List("nrt_certificate_instance_response_dto", "result", "model", "data_list")[0].(object)
+	return send, fmt.Sprint(one["status"], " ", one["end_time"])
+}
+
+// Both methods show what has become of a certificate.
+func TestLifeOfACertificate(t *testing.T) {
+	l := newLab(t, func(d *draft) {
+		d.templates["code"].RepeatMillis, d.templates["code"].Valid = 86_400_000, benefit.Validity{ForMillis: 60_000}
+	})
+	code := l.sent(certificate(nil))
+	want := func(step, status string) {
+		t.Helper()
+		if send, query := l.shownAs(code); send != status || query != status {
+			t.Errorf("%s: send shows %q, query %q, want %q", step, send, query, status)
+		}
+	}
+	want("issued", "0 2026-11-22 12:01:00")
+	l.clock.Store(61_000)
+	want("its end has passed", "2 2026-11-22 12:01:00")
+	l.operate(code, &benefit.Extend{End: benefit.InstantOf(labNoon.Add(time.Hour))})
+	want("extended", "0 2026-11-22 12:59:59")
+	l.operate(code, &benefit.Redeem{})
+	want("redeemed", "1 2026-11-22 12:59:59")
+	l.clock.Store(7_200_000)
+	want("its end has passed since", "1 2026-11-22 12:59:59")
+	l.restart()
+	want("after a restart", "1 2026-11-22 12:59:59")
+}
+
+// A certificate that was ended early is expired, also where the clock of the gateway is behind the one that ended it.
+func TestExpiredEarly(t *testing.T) {
+	l := newLab(t, window)
+	code := l.sent(certificate(nil))
+	l.clock.Store(5_500)
+	l.operate(code, benefit.Expire{})
+	for _, clock := range []int64{5_500, 1_000} {
+		l.clock.Store(clock)
+		if send, query := l.shownAs(code); send != "2 2026-11-22 12:00:05" || query != send {
+			t.Errorf("after %d ms: send shows %q, query %q", clock, send, query)
+		}
+	}
+}
+
+// A void ends the window: the same call yields another certificate, whose window begins with it. The query lists both.
+func TestVoidedInTheWindow(t *testing.T) {
+	for _, v := range []benefit.Void{{}, {ReturnStock: true}} {
+		l := newLab(t, window)
+		first := l.sent(certificate(nil))
+		l.clock.Store(5_000)
+		l.operate(first, &v)
+		second := l.sent(certificate(nil))
+		if second == first {
+			t.Fatal("the void certificate again")
+		}
+		l.clock.Store(14_999)
+		if again := l.sent(certificate(nil)); again != second {
+			t.Error("the window does not begin with the second certificate")
+		}
+		list := l.call(query(nil)).List("nrt_certificate_instance_response_dto", "result", "model", "data_list")
+		var shown []string
+		for _, one := range list {
+			shown = append(shown, fmt.Sprint(one.(object)["certificate_code"], " ", one.(object)["status"]))
+		}
+		if diff := cmp.Diff([]string{second + " 0", first + " 3"}, shown); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+		l.clock.Store(15_000)
+		if third := l.sent(certificate(nil)); third == first || third == second {
+			t.Error("after the window an old certificate")
+		}
+	}
+}
+
+// What has become of the certificates could not be read: that they are usable must not be answered.
+func TestStatesThatCannotBeRead(t *testing.T) {
+	l := newLab(t, nil)
+	code := l.sent(certificate(nil))
+	l.unread = errors.New("broken")
+	for _, ask := range []object{nil, {"codes": code}} {
+		if got := l.resultCode(query(ask)); got != "SYSTEM_BUSY" {
+			t.Errorf("%v: %s", ask, got)
+		}
+	}
+}
+
 // listed returns the codes that a query answers, and the paging values.
 func (l *lab) listed(c *labCall) (codes []string, paging string) {
 	l.t.Helper()
@@ -313,9 +407,9 @@ type manyFinder struct {
 	looked int // how many the caller has taken
 }
 
-func (f *manyFinder) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
+func (f *manyFinder) RecentIssuances(ctx context.Context, user benefit.UserID, before id.ID) iter.Seq2[*benefit.Issuance, error] {
 	return func(yield func(*benefit.Issuance, error) bool) {
-		for i, err := range f.Finder.RecentIssuances(ctx, user) {
+		for i, err := range f.Finder.RecentIssuances(ctx, user, before) {
 			for k := range f.n {
 				f.looked++
 				again := *i

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
@@ -38,6 +39,24 @@ func (c later) String() string { return fmt.Sprintf("after %d ms: %v", c.at, c.l
 
 func (c later) ask(l *lab, f wire.Format) string {
 	l.clock.Store(c.at)
+	return c.labCall.ask(l, f)
+}
+
+// operating is a call some milliseconds after noon, just before which something is done to the certificate that was issued
+// last.
+type operating struct {
+	*labCall
+	at     int64
+	action benefit.Action
+}
+
+func (c operating) String() string {
+	return fmt.Sprintf("after %d ms, and after %v of the last certificate: %v", c.at, c.action.Operation(), c.labCall)
+}
+
+func (c operating) ask(l *lab, f wire.Format) string {
+	l.clock.Store(c.at)
+	l.operate(l.lastCode(), c.action)
 	return c.labCall.ask(l, f)
 }
 
@@ -118,6 +137,16 @@ func TestGoldenCertificateSend(t *testing.T) {
 		{name: "expired", change: func(d *draft) {
 			d.templates["code"].RepeatMillis, d.templates["code"].Valid.ToDayEnd = 86_400_000, false
 		}, calls: []goldenCall{certificate(nil), later{certificate(nil), 7_200_000}}},
+		{name: "repeat after a change", change: window, calls: []goldenCall{
+			certificate(nil), operating{certificate(nil), 1_000, &benefit.Extend{End: benefit.InstantOf(labNoon.Add(48 * time.Hour))}},
+			operating{certificate(nil), 2_000, &benefit.Redeem{}},
+		}},
+		{name: "repeat after a void", change: window, calls: []goldenCall{
+			certificate(nil), operating{certificate(nil), 1_000, &benefit.Void{}}, later{certificate(nil), 2_000},
+		}},
+		{name: "repeat after an expire", change: window, calls: []goldenCall{
+			certificate(nil), operating{certificate(nil), 1_500, benefit.Expire{}},
+		}},
 		calls("CHANNEL_NOT_ALLOWED", certificate(object{"channel": 9})),
 		calls("another merchant's template", in("others")),
 		{name: "SYSTEM_BUSY", broken: engine.ErrBusy, calls: []goldenCall{certificate(nil)}},
@@ -169,6 +198,12 @@ func TestGoldenCertificateQuery(t *testing.T) {
 		{name: "all", calls: three(query(nil))},
 		{name: "a page", calls: three(query(object{"page_size": 1, "current_page": 2}))},
 		{name: "a biz_code", calls: three(query(object{"biz_code": "24"}))},
+		{name: "used", calls: []goldenCall{certificate(nil), operating{query(nil), 1_000, &benefit.Redeem{}}}},
+		{name: "void", calls: []goldenCall{certificate(nil), operating{query(nil), 1_000, &benefit.Void{ReturnStock: true}}}},
+		{name: "ended early", calls: []goldenCall{certificate(nil), operating{query(nil), 1_500, benefit.Expire{}}}},
+		{name: "extended", calls: []goldenCall{
+			certificate(nil), operating{query(nil), 1_000, &benefit.Extend{End: benefit.InstantOf(labNoon.Add(48 * time.Hour))}},
+		}},
 		{name: "by codes", calls: three(query(object{"codes": codes + "000000000000"}))},
 		calls("none", query(nil)),
 		calls("SYSTEM_BUSY", unreadable{query(nil)}),

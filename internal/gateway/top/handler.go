@@ -14,6 +14,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/top/wire"
+	"faquan/internal/id"
 )
 
 // Where the platform's SDKs look for the gateway. A trailing slash is accepted.
@@ -39,8 +40,9 @@ type Finder interface {
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
 	// Recipient returns the user that an identifier names; nil when there is none.
 	Recipient(ctx context.Context, ident benefit.Identifier) (*benefit.User, error)
-	// RecentIssuances iterates over a user's issuances, the newest first. An error is its last element.
-	RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error]
+	// RecentIssuances iterates over a user's issuances, the newest first, those with an id below before; over all when it is 0.
+	// An error is its last element.
+	RecentIssuances(ctx context.Context, user benefit.UserID, before id.ID) iter.Seq2[*benefit.Issuance, error]
 }
 
 // Options of a Handler.
@@ -49,6 +51,9 @@ type Options struct {
 	Apps     *gateway.Apps // with secrets: see gateway.Apps.WithSecrets
 	Sessions Sessions
 	Finder   Finder
+	// States returns what has become of vouchers, by voucher, without those to which nothing has happened. It sees what was
+	// acknowledged before the call.
+	States   func(ctx context.Context, vouchers ...id.ID) (map[id.ID]benefit.VoucherState, error)
 	Tokens   Tokens            // nil: the methods taobao.top.auth.token.* are not available
 	Refusals *gateway.Refusals // nil: calls that issue nothing are not remembered
 	Limits   wire.Limits       // of what is read of a request; zero fields take their defaults

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -155,6 +156,7 @@ type lab struct {
 	crafted func(*benefit.Request) benefit.Outcome // or this
 	request atomic.Pointer[benefit.Request]        // the last one that reached the core
 	finder  top.Finder                             // what looks things up instead of the store; may be nil
+	unread  error                                  // what reading the states of vouchers fails with
 	log     bytes.Buffer
 }
 
@@ -206,8 +208,8 @@ func (l *lab) start() {
 	l.Handler = top.New(top.Options{
 		Issuer: l, Apps: apps.WithSecrets(func(a *benefit.App) (string, error) { return string(a.AppSecret), nil }),
 		Sessions: gateway.NewSessions(storetest.Sessions(l.store), 0),
-		Finder:   labFinder{l},
-		Clock:    l.now, Log: log,
+		Finder:   labFinder{l}, States: l.states,
+		Clock: l.now, Log: log,
 	})
 }
 
@@ -229,8 +231,24 @@ func (f labFinder) Recipient(ctx context.Context, ident benefit.Identifier) (*be
 	return f.now().Recipient(ctx, ident)
 }
 
-func (f labFinder) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
-	return f.now().RecentIssuances(ctx, user)
+func (f labFinder) RecentIssuances(ctx context.Context, user benefit.UserID, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+	return f.now().RecentIssuances(ctx, user, before)
+}
+
+func (l *lab) states(ctx context.Context, vouchers ...id.ID) (map[id.ID]benefit.VoucherState, error) {
+	if l.unread != nil {
+		return nil, l.unread
+	}
+	return store.GetAll(ctx, l.store, benefit.VoucherStates, vouchers...)
+}
+
+// operate has an operation carried out on the certificate with a code.
+func (l *lab) operate(code string, action benefit.Action) {
+	l.t.Helper()
+	c := &benefit.OnVoucher{Action: action, Key: fmt.Sprint(action, l.clock.Load()), Code: code}
+	if err := l.issuer.Do(context.Background(), c); err != nil || c.Outcome.Reason != benefit.NotRefused {
+		l.t.Fatalf("%v: %v, %v", c, err, c.Outcome.Reason)
+	}
 }
 
 // brokenFinder cannot be read.
@@ -401,6 +419,26 @@ func (l *lab) decide(c *labCall) decided {
 		d.Errors = append(d.Errors, strings.Join([]string{text(o, "type"), text(o, "act_code"), text(o, "right_id"), text(o, "error_code")}, " "))
 	}
 	return d
+}
+
+// lastCode returns the code of the certificate that was issued last.
+func (l *lab) lastCode() string {
+	l.t.Helper()
+	reader, err := l.store.Read(context.Background())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer reader.Close()
+	var last *benefit.Issuance
+	for i, err := range reader.AllIssuances(context.Background()) {
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if last == nil || i.At() > last.At() {
+			last = i
+		}
+	}
+	return last.Vouchers()[0].Code
 }
 
 // issued returns how many vouchers the store holds.

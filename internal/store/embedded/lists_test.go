@@ -209,6 +209,20 @@ func (x *pair) wantTraces(t *testing.T, all []*benefit.Issuance) {
 				if diff := storetest.Diff(idsOf(want), idsOf(got)); diff != "" || err != nil {
 					t.Fatalf("%d of %q after %d: %v (-plain +got)\n%s", limit, trace, from, err, diff)
 				}
+				var newest [2][]*benefit.Issuance
+				for k, st := range []store.Finder{x.model, x.s} {
+					for i, err := range st.RecentOfTrace(t.Context(), trace, from) {
+						if err != nil {
+							t.Fatal(err)
+						}
+						if newest[k] = append(newest[k], i); len(newest[k]) == limit {
+							break
+						}
+					}
+				}
+				if diff := storetest.Diff(idsOf(newest[0]), idsOf(newest[1])); diff != "" {
+					t.Fatalf("%d of %q before %d (-plain +got)\n%s", limit, trace, from, diff)
+				}
 			}
 		}
 	}

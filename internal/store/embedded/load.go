@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 
 	"zombiezen.com/go/sqlite"
@@ -101,7 +102,7 @@ func (l *lookup) claim(claim benefit.ClaimID) (*benefit.Issuance, error) {
 
 // holder finds the issuance that holds a voucher.
 func (l *lookup) holder(voucher id.ID) (*benefit.Issuance, error) {
-	for _, o := range l.s.memtables() {
+	for _, o := range l.s.memtables(nil) {
 		at, ok := o.byID.lastUntil(o.issuances, voucher)
 		if !ok {
 			continue
@@ -248,17 +249,23 @@ func requireIssuance(body []byte) *benefit.Issuance {
 type memtableRows struct {
 	*memtable
 	issuances []issuanceRow
+	ids       iter.Seq[id.ID] // what list returned for the memtable
 }
 
-// memtables returns the memtables as they are now, the newer one first.
-func (s *Store) memtables() []memtableRows {
+// memtables returns the memtables as they are now, the newer one first. list is called with the lock held; it may be nil.
+func (s *Store) memtables(list func(*memtable) iter.Seq[id.ID]) []memtableRows {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []memtableRows
 	for _, o := range []*memtable{s.active, s.flushing} {
-		if o != nil && !o.empty() {
-			all = append(all, memtableRows{o, o.issuances})
+		if o == nil || o.empty() {
+			continue
 		}
+		rows := memtableRows{memtable: o, issuances: o.issuances}
+		if list != nil {
+			rows.ids = list(o)
+		}
+		all = append(all, rows)
 	}
 	return all
 }

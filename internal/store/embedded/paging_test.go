@@ -8,6 +8,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
+	"faquan/internal/store"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
 )
@@ -97,9 +98,27 @@ func wantPages(t *testing.T, s *Store, model *memory.Store) {
 				if diff := storetest.Diff(idsOf(want), idsOf(got)); diff != "" || err != nil {
 					t.Fatalf("%d of template %d after %d: %v\n%s", limit, template, from, err, diff)
 				}
+				want, got = newestOf(t, model, template, from, limit), newestOf(t, s, template, from, limit)
+				if diff := storetest.Diff(idsOf(want), idsOf(got)); diff != "" {
+					t.Fatalf("%d of template %d before %d:\n%s", limit, template, from, diff)
+				}
 			}
 		}
 	}
+}
+
+// newestOf returns the newest issuances of a template with an id below before, at most limit.
+func newestOf(t *testing.T, st store.Finder, template benefit.TemplateID, before id.ID, limit int) (all []*benefit.Issuance) {
+	t.Helper()
+	for i, err := range st.RecentOfTemplate(t.Context(), template, before) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all = append(all, i); len(all) == limit {
+			break
+		}
+	}
+	return all
 }
 
 func idsOf(all []*benefit.Issuance) (ids []id.ID) {

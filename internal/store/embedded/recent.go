@@ -3,7 +3,6 @@ package embedded
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"iter"
 	"math"
 	"slices"
@@ -13,138 +12,160 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/store"
 )
 
-// RecentIssuances iterates over the user's rows of the ledger in the order of commits, the newest first: through those
-// of the memtables, and then, generation after generation, those of the view. It writes no memtable to the view, and
-// neither a lock nor a read transaction is held while the caller looks at an issuance.
-func (s *Store) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
+// Lists of issuances, newest first. What the memtables list and what the view lists are put together by id: so nothing is
+// written to the view for a list, and a list lacks nothing that was committed.
+
+// RecentIssuances lists a user's issuances.
+func (s *Store) RecentIssuances(ctx context.Context, user benefit.UserID, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+	return s.newest(ctx, before, list{
+		memtable: func(o *memtable) iter.Seq[id.ID] { return o.byUser.idsOf(o.ledger, user) },
+		view: func(conn *sqlite.Conn, gens []int64, into *newestIDs) error {
+			return newLedgerWalk(conn, user, into).generations(gens)
+		},
+	})
+}
+
+// RecentOfTemplate lists the issuances that have a line of the template.
+func (s *Store) RecentOfTemplate(ctx context.Context, template benefit.TemplateID, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+	return s.newest(ctx, before, list{
+		memtable: func(o *memtable) iter.Seq[id.ID] { return backward(o.lists[template]) },
+		view: func(conn *sqlite.Conn, _ []int64, into *newestIDs) error {
+			return templateInView(conn, template, into)
+		},
+	})
+}
+
+// RecentOfTrace lists the issuances whose callers gave the trace id.
+func (s *Store) RecentOfTrace(ctx context.Context, traceID string, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+	hash := traceHash(traceID)
+	all := s.newest(ctx, before, list{
+		memtable: func(o *memtable) iter.Seq[id.ID] { return tracedIDs(o.traces, hash) },
+		view: func(conn *sqlite.Conn, gens []int64, into *newestIDs) error {
+			return traceInView(conn, gens, hash, into)
+		},
+	})
 	return func(yield func(*benefit.Issuance, error) bool) {
-		r := s.newRecent(user)
-		for {
-			part, err := r.next(ctx)
-			if err != nil {
-				yield(nil, err)
-				return
+		if traceID == "" {
+			return
+		}
+		for i, err := range all {
+			//guard:TestTraces without err == nil && i.Note.TraceID != traceID
+			if err == nil && i.Note.TraceID != traceID { // another text with the same hash
+				continue
 			}
-			if len(part) == 0 {
+			if !yield(i, err) {
 				return
-			}
-			for _, i := range part {
-				if !yield(i, nil) {
-					return
-				}
 			}
 		}
 	}
 }
 
-// recent is an iteration over a user's issuances.
-type recent struct {
-	s         *Store
-	user      benefit.UserID
-	memtables []userRows     // not gone through yet, newest first
-	gens      []int64        // of the view, not begun yet, newest first
-	runs      []*ledgerRun   // of the generation that is under way
-	before    int64          // the place in the order of commits at which the memtables begin: what is older is in the view
-	size      int            // of the next part
-	seen      map[id.ID]bool // an issuance has a row for each template, and for each time that it was continued
+// list is how the ids of a list are found.
+type list struct {
+	// memtable returns an iterator over the ids that a memtable lists, in any order, the quicker the closer it is to the newest
+	// first. It is called with the store's lock; the iterator is not, and goes over what the memtable listed then.
+	memtable func(o *memtable) iter.Seq[id.ID]
+	// view adds the ids that the view lists, as far as they can be among the newest.
+	view func(conn *sqlite.Conn, gens []int64, into *newestIDs) error
 }
 
-// How many issuances an iteration reads at once: few at first, as most callers stop early, then more. A memtable is
-// locked for that many.
-const (
-	minRecent = 32
-	maxRecent = 128
-)
+func (s *Store) newest(ctx context.Context, before id.ID, l list) iter.Seq2[*benefit.Issuance, error] {
+	return store.Newest(before, func(below id.ID, limit int) ([]*benefit.Issuance, id.ID, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, 0, err
+		}
+		return s.part(ctx, l, &newestIDs{below: below, limit: limit})
+	})
+}
 
-// newRecent notes what was committed so far.
-func (s *Store) newRecent(user benefit.UserID) *recent {
-	r := &recent{s: s, user: user, size: minRecent, seen: map[id.ID]bool{}}
+// part reads the newest issuances of a list, and returns the id below which the others are. The memtables come before the view:
+// see finder.
+func (s *Store) part(ctx context.Context, l list, ids *newestIDs) ([]*benefit.Issuance, id.ID, error) {
+	memtables := s.memtables(l.memtable)
+	for _, o := range memtables {
+		for i := range o.ids {
+			ids.add(i)
+		}
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	r.before = commitOrder(s.seq+1, 0)
-	for _, o := range []*memtable{s.active, s.flushing} {
-		if o != nil && !o.empty() { //guard:TestFindersMoveNothing
-			r.memtables = append(r.memtables, userRows{o: o, rows: o.ledger})
-			r.before = commitOrder(o.first, 0)
+	gens := s.gensWith(func(*generation) bool { return true })
+	s.mu.Unlock()
+	var part []*benefit.Issuance
+	err := s.finder(ctx, s.finders).view(func(conn *sqlite.Conn) error {
+		if err := l.view(conn, gens, ids); err != nil {
+			return err
 		}
-	}
-	for _, g := range slices.Backward(s.gens) {
-		r.gens = append(r.gens, g.gen)
-	}
-	return r
-}
-
-// next returns the next issuances; none at the end.
-func (r *recent) next(ctx context.Context) (part []*benefit.Issuance, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	size := r.size
-	r.size = min(2*size, maxRecent)
-	for len(r.memtables) > 0 {
-		if part := r.fromMemtable(&r.memtables[0], size); len(part) > 0 {
-			return part, nil
-		}
-		r.memtables = r.memtables[1:]
-	}
-	err = r.s.finder(ctx, r.s.finders).view(func(conn *sqlite.Conn) error {
-		for len(part) == 0 && (len(r.runs) > 0 || len(r.gens) > 0) {
-			if len(r.runs) == 0 {
-				if r.runs, err = ledgerRuns(conn, r.gens[0], r.user, r.before); err != nil {
+		for _, i := range ids.all {
+			found := s.inMemory(memtables, i) // first: it may have been continued since it came to the view
+			if found == nil {
+				var err error
+				if found, err = viewIssuance(conn, i); err != nil {
 					return err
 				}
-				r.gens = r.gens[1:]
 			}
-			if part, err = r.fromView(conn, size); err != nil {
-				return err
-			}
+			part = append(part, found)
 		}
 		return nil
 	})
-	return part, err
-}
-
-// first reports whether the issuance comes for the first time.
-func (r *recent) first(issuance id.ID) bool {
-	if issuance == 0 || r.seen[issuance] { //guard:TestConformance/RecentContinued$ without r.seen[issuance]
-		return false
+	if err != nil || len(part) < ids.limit {
+		return part, 0, err
 	}
-	r.seen[issuance] = true
-	return true
+	return part, ids.all[ids.limit-1], nil
 }
 
-// userRows is the part of a memtable that an iteration reads.
-type userRows struct {
-	o    *memtable
-	rows []ledgerRow // as of the start
-	at   int32       // the user's next row, counted from 1; 0: none
-	prev []int32     // see byUser
-}
-
-// fromMemtable returns the next issuances of a memtable, at most size.
-func (r *recent) fromMemtable(x *userRows, size int) []*benefit.Issuance {
-	if x.prev == nil {
-		x.at, x.prev = x.o.byUser.newest(x.rows, r.user)
-	}
-	var wanted []int32
-	for ; x.at > 0 && len(wanted) < size; x.at = x.prev[x.at-1] {
-		if row := &x.rows[x.at-1]; r.first(row.issuance) {
-			wanted = append(wanted, row.row)
+// inMemory returns an issuance of one of the memtables; nil when none has it.
+func (s *Store) inMemory(memtables []memtableRows, i id.ID) *benefit.Issuance {
+	for _, o := range memtables {
+		if at, ok := o.byID.lastUntil(o.issuances, i); ok && at.id == i {
+			return s.issuanceAt(o.memtable, at.row)
 		}
 	}
-	bodies := make([][]byte, len(wanted))
-	r.s.mu.Lock()
-	for k, row := range wanted {
-		bodies[k] = x.o.bytes(x.o.issuances[row].body)
+	return nil
+}
+
+// newestIDs keeps the newest of the ids that are added, each once: at most limit of those below an id, by descending id.
+type newestIDs struct {
+	below id.ID
+	limit int
+	all   []id.ID
+}
+
+func (n *newestIDs) add(i id.ID) {
+	if i >= n.below || !n.takes(i) {
+		return
 	}
-	r.s.mu.Unlock()
-	part := make([]*benefit.Issuance, len(wanted))
-	for k, body := range bodies {
-		part[k] = requireIssuance(body)
+	at, found := slices.BinarySearchFunc(n.all, i, func(a, b id.ID) int { return cmp.Compare(b, a) })
+	if found {
+		return
 	}
-	return part
+	n.all = slices.Insert(n.all, at, i)
+	n.all = n.all[:min(len(n.all), n.limit)]
+}
+
+// takes reports whether an id would be kept, for its size.
+func (n *newestIDs) takes(i id.ID) bool { return len(n.all) < n.limit || i > n.all[n.limit-1] }
+
+func backward(ids []id.ID) iter.Seq[id.ID] {
+	return func(yield func(id.ID) bool) {
+		for _, i := range slices.Backward(ids) {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+func tracedIDs(rows []traceRow, hash int64) iter.Seq[id.ID] {
+	return func(yield func(id.ID) bool) {
+		for k := len(rows) - 1; k >= 0; k-- {
+			if rows[k].hash == hash && !yield(rows[k].id) {
+				return
+			}
+		}
+	}
 }
 
 // byUser finds the rows of a user in a ledger that grows. Those who ask make it, as far as they need it, so that a commit
@@ -174,84 +195,81 @@ func (b *byUser) newest(rows []ledgerRow, user benefit.UserID) (int32, []int32) 
 	return at, b.prev
 }
 
-// ledgerRun is a user's rows of one template in one generation of the view, the newest first.
-type ledgerRun struct {
-	gen      int64
-	template benefit.TemplateID
-	rows     []listPosition // that were read and not taken yet
-	before   int64          // rows from this place on were read
-	ended    bool           // there are no older ones
-}
-
-// listPosition is the position of an issuance in the order of commits.
-type listPosition struct {
-	at       int64
-	issuance id.ID
-}
-
-// runRows is how many rows of a run are read at a time.
-const runRows = 64
-
-// The statements of an iteration. Each is answered by the primary key of the ledger alone. LIMIT stands in the text:
-// SQLite would plan a statement anew for each value of a parameter there.
-var (
-	nextTemplate = "SELECT template FROM ledger WHERE gen=? AND user=? AND template>? ORDER BY template LIMIT 1"
-	nextPosition = fmt.Sprint("SELECT at, issuance FROM ledger WHERE gen=? AND user=? AND template=? AND at<? ORDER BY at DESC LIMIT ", runRows)
-)
-
-// ledgerRuns begins a generation: it finds the user's templates, one look-up for each.
-func ledgerRuns(conn *sqlite.Conn, gen int64, user benefit.UserID, before int64) (runs []*ledgerRun, err error) {
-	for last, more := int64(math.MinInt64), true; more; {
-		more = false
-		err := each(conn, nextTemplate, func(stmt *sqlite.Stmt) error {
-			last, more = stmt.ColumnInt64(0), true
-			runs = append(runs, &ledgerRun{gen: gen, template: benefit.TemplateID(last), before: before})
-			return nil
-		}, gen, user, last)
-		if err != nil {
-			return nil, err
+// idsOf returns an iterator over the issuances that the rows list for a user.
+func (b *byUser) idsOf(rows []ledgerRow, user benefit.UserID) iter.Seq[id.ID] {
+	return func(yield func(id.ID) bool) {
+		at, prev := b.newest(rows, user)
+		for ; at > 0; at = prev[at-1] {
+			if i := rows[at-1].issuance; i != 0 && !yield(i) { //guard:TestRecentWithoutIssuances without i != 0
+				return
+			}
 		}
 	}
-	return runs, nil
 }
 
-// fill reads more rows of the run when it has none.
-func (l *ledgerRun) fill(conn *sqlite.Conn, user benefit.UserID) error {
-	if len(l.rows) > 0 || l.ended {
-		return nil
+// The statements of a template's list. Of the blocks of a template, those of one flush do not overlap, and those of two by no
+// more than one millisecond of ids.
+const (
+	blocksAround = "SELECT last, first, ids FROM template_block WHERE template=? AND last>=? ORDER BY last"
+	blocksBelow  = "SELECT last, ids FROM template_block WHERE template=? AND last<? ORDER BY last DESC"
+)
+
+// templateInView adds what the view lists of a template.
+func templateInView(conn *sqlite.Conn, template benefit.TemplateID, into *newestIDs) error {
+	add := func(packed []byte) {
+		for _, i := range slices.Backward(unpackIDs(packed)) {
+			into.add(i)
+		}
 	}
-	err := each(conn, nextPosition, func(stmt *sqlite.Stmt) error {
-		l.before = stmt.ColumnInt64(0)
-		l.rows = append(l.rows, listPosition{l.before, id.ID(stmt.ColumnInt64(1))})
+	// Blocks that end at the id or behind it may have ids below it: any that end in its millisecond; and one that ends later,
+	// but it need not be the first of those that end in the same millisecond.
+	end := int64(math.MaxInt64)
+	err := each(conn, blocksAround, func(stmt *sqlite.Stmt) error {
+		last, first := id.ID(stmt.ColumnInt64(0)), id.ID(stmt.ColumnInt64(1))
+		if last.Millis() > end { //guard:TestTemplateListReadsWhatItGives
+			return errEnough
+		}
+		//guard:TestPagesOfACrowdedMillisecond without last.Millis() > into.below.Millis()
+		if last.Millis() > into.below.Millis() {
+			end = last.Millis()
+		}
+		if first < into.below {
+			add(columnBytes(stmt, 2))
+		}
 		return nil
-	}, l.gen, user, l.template, l.before)
-	l.ended = len(l.rows) < runRows
+	}, template, into.below)
+	if err != nil && err != errEnough {
+		return err
+	}
+	err = each(conn, blocksBelow, func(stmt *sqlite.Stmt) error {
+		if !into.takes(id.ID(stmt.ColumnInt64(0))) { //guard:TestTemplateListReadsWhatItGives
+			return errEnough
+		}
+		add(columnBytes(stmt, 1))
+		return nil
+	}, template, into.below)
+	if err == errEnough {
+		err = nil
+	}
 	return err
 }
 
-// fromView returns the next issuances of the generation that is under way, at most size. None are left when it leaves no
-// run.
-func (r *recent) fromView(conn *sqlite.Conn, size int) (part []*benefit.Issuance, err error) {
-	for len(part) < size && len(r.runs) > 0 {
-		for _, run := range r.runs {
-			if err := run.fill(conn, r.user); err != nil {
-				return nil, err
+const traceBelow = "SELECT id FROM trace WHERE gen=? AND hash=? AND id<? ORDER BY id DESC"
+
+// traceInView adds what the view lists under the hash of a trace id.
+func traceInView(conn *sqlite.Conn, gens []int64, hash int64, into *newestIDs) error {
+	for _, gen := range gens {
+		err := each(conn, traceBelow, func(stmt *sqlite.Stmt) error {
+			i := id.ID(stmt.ColumnInt64(0))
+			if !into.takes(i) {
+				return errEnough
 			}
-		}
-		r.runs = slices.DeleteFunc(r.runs, func(l *ledgerRun) bool { return len(l.rows) == 0 })
-		if len(r.runs) == 0 {
-			break
-		}
-		newest := slices.MaxFunc(r.runs, func(a, b *ledgerRun) int { return cmp.Compare(a.rows[0].at, b.rows[0].at) })
-		issuance := newest.rows[0].issuance
-		newest.rows = newest.rows[1:]
-		if r.first(issuance) {
-			i, err := viewIssuance(conn, issuance)
-			if err != nil {
-				return nil, err
-			}
-			part = append(part, i)
+			into.add(i)
+			return nil
+		}, gen, hash, into.below)
+		if err != nil && err != errEnough {
+			return err
 		}
 	}
-	return part, nil
+	return nil
 }

@@ -2,9 +2,11 @@ package embedded
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -94,7 +96,7 @@ func TestQueriesHoldUpNothing(t *testing.T) {
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	next, stop := iter.Pull2(s.RecentIssuances(t.Context(), user))
+	next, stop := iter.Pull2(s.RecentIssuances(t.Context(), user, 0))
 	defer stop()
 	for range 20 {
 		if _, err, ok := next(); err != nil || !ok {
@@ -156,37 +158,42 @@ func TestQueriesHoldUpNothing(t *testing.T) {
 	}
 }
 
-// The beginning of a list costs the same however long the list is.
+// A page of a user's list costs the same however long the list is, and wherever the page is.
 func TestRecentReadsWhatItGives(t *testing.T) {
 	s := newMemPlace(t, Options{}).open(t)
 	defer s.abandon()
 	few, many := issueTo(t, s, "20881", 0, 200, 1, 2, 3), issueTo(t, s, "20882", 0, 3000, 1, 2, 3)
-	read := func(user benefit.UserID) (rows int) {
-		r := s.newRecent(user)
-		for given := 0; given < 21; {
-			part, err := r.next(t.Context())
-			if err != nil || len(part) == 0 {
-				t.Fatal(part, err)
-			}
-			given += len(part)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	read := func(user benefit.UserID, before id.ID) (rows int) {
+		w := newLedgerWalk(s.loader, user, &newestIDs{below: before, limit: 21})
+		if err := w.generations([]int64{1}); err != nil {
+			t.Fatal(err)
 		}
-		for _, run := range r.runs {
+		if len(w.into.all) != 21 {
+			t.Fatalf("%d are listed", len(w.into.all))
+		}
+		for _, run := range w.runs {
 			rows += len(run.rows)
 		}
-		return rows + len(r.seen)
+		return rows + len(w.seen)
 	}
-	for _, when := range []string{"in the memtable", "in the view"} {
-		if a, b := read(few), read(many); a != b || a > 3*runRows {
-			t.Errorf("%s: %d rows of a short list, %d of a long one", when, a, b)
-		}
-		if err := s.Flush(); err != nil {
-			t.Fatal(err)
+	of := func(user benefit.UserID, at int) id.ID { return storetest.Recent(t, s, user, at+1)[at].ID }
+	a := read(few, math.MaxInt64)
+	for what, b := range map[string]int{"begins": read(many, math.MaxInt64), "goes on": read(many, of(many, 50)), "is nearly over": read(many, of(many, 2900))} {
+		if a > 3*runRows || b > 3*runRows {
+			t.Errorf("%d rows of a short list, %d of a long one that %s", a, b, what)
 		}
 	}
 	for query, want := range map[string]string{
-		lastIssuance: "SEARCH issuance USING INTEGER PRIMARY KEY (rowid<?)",
-		nextTemplate: "USING PRIMARY KEY (gen=? AND user=? AND template>?)",
-		nextPosition: "USING PRIMARY KEY (gen=? AND user=? AND template=? AND at<?)",
+		lastIssuance:  "SEARCH issuance USING INTEGER PRIMARY KEY (rowid<?)",
+		nextTemplate:  "USING PRIMARY KEY (gen=? AND user=? AND template>?)",
+		nextPosition:  "USING PRIMARY KEY (gen=? AND user=? AND template=? AND at<?)",
+		nextPositions: "USING PRIMARY KEY (gen=? AND user=? AND template=? AND at<?)",
+		blocksAround:  "USING PRIMARY KEY (template=? AND last>?)",
+		blocksBelow:   "USING PRIMARY KEY (template=? AND last<?)",
+		traceBelow:    "USING PRIMARY KEY (gen=? AND hash=? AND id<?)",
 	} {
 		var plan []string
 		err := sqlitex.ExecuteTransient(s.loader, "EXPLAIN QUERY PLAN "+query, &sqlitex.ExecOptions{Args: make([]any, strings.Count(query, "?")), ResultFunc: func(stmt *sqlite.Stmt) error {
@@ -195,6 +202,78 @@ func TestRecentReadsWhatItGives(t *testing.T) {
 		}})
 		if err != nil || len(plan) != 1 || !strings.Contains(plan[0], want) {
 			t.Errorf("%s: %q, %v", query, plan, err)
+		}
+	}
+}
+
+// A page of a template's list costs the same however long the list is, and wherever the page is.
+func TestTemplateListReadsWhatItGives(t *testing.T) {
+	s := newMemPlace(t, Options{GenerationSize: 5000}).open(t)
+	defer s.abandon()
+	const n, perCommit, perFlush = 20_000, 200, 2000
+	first := func(n int) id.ID { return id.ID(1)<<40 + id.ID(n)<<23 + id.ID(n*7%id.Buckets)<<13 }
+	for from := 0; from < n; from += perCommit {
+		c := &benefit.Changes{}
+		for k := range perCommit {
+			c.Issuances = append(c.Issuances, listed(first(from+k), fmt.Sprint(from+k)))
+		}
+		err := commit(t, s, c)
+		if err == nil && (from+perCommit)%perFlush == 0 {
+			err = s.Flush()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const limit = 20
+	for _, at := range []int{n, n - 1, n / 2, perFlush, 2*limit + 1} {
+		before := id.ID(math.MaxInt64)
+		if at < n {
+			before = first(at)
+		}
+		// What is not read may be wrong: the blocks farther away than the next ones would list something else.
+		wrong := binary.BigEndian.AppendUint64(nil, uint64(min(before, first(n))-1))
+		rollback := sqlitex.Save(s.writer)
+		err := each(s.writer, "UPDATE template_block SET first=1, ids=? WHERE last<? OR first>?", nil,
+			wrong, int64(first(max(at-2*blockIDs, 0))), int64(first(at+2*blockIDs)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		into := &newestIDs{below: before, limit: limit}
+		if err := templateInView(s.writer, 1, into); err != nil || len(into.all) != limit || into.all[0] != first(at-1) || into.all[limit-1] != first(at-limit) {
+			t.Errorf("%d before %d: %v, %v", len(into.all), at, into.all, err)
+		}
+		err = errors.New("to roll back")
+		rollback(&err)
+	}
+}
+
+// listed returns an issuance of one voucher of template 1 to user 7.
+func listed(first id.ID, key string) *benefit.Issuance {
+	return &benefit.Issuance{
+		ID: first, Scope: "t/1", Key: key, App: 1, User: 7,
+		Lines: []benefit.IssuedLine{{Line: storetest.Line(1), First: first, Amounts: make([]money.Fen, 1), Issued: 1, At: storetest.Start}},
+	}
+}
+
+// Counters that change without an issuance, as when a voucher's stock goes back, are in the ledger and in no list.
+func TestRecentWithoutIssuances(t *testing.T) {
+	s := newMemPlace(t, Options{}).open(t)
+	defer s.abandon()
+	user := issueTo(t, s, "20881", 0, 3, 1)
+	for _, when := range []string{"in the memtable", "in the view"} {
+		for total := range int64(100) {
+			quota := benefit.Quota{QuotaKey: benefit.QuotaKey{User: user, Template: 1}, Total: total}
+			if err := commit(t, s, &benefit.Changes{Rows: benefit.RowsOf(benefit.Quotas.Rows(quota))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := storetest.Recent(t, s, user, -1)
+		if len(all) != 3 || len(storetest.Recent(t, s, user, 2)) != 2 {
+			t.Errorf("%s: %d issuances are listed", when, len(all))
+		}
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -253,12 +332,7 @@ func TestVouchersBesideCommits(t *testing.T) {
 			for n := range commits {
 				c := &benefit.Changes{}
 				for k := range each {
-					line := storetest.Line(1)
-					at := first(n*each + k)
-					c.Issuances = append(c.Issuances, &benefit.Issuance{
-						ID: at, Scope: "t/1", Key: fmt.Sprint(n, "-", k), App: 1, User: 7,
-						Lines: []benefit.IssuedLine{{Line: line, First: at, Amounts: make([]money.Fen, 1), Issued: 1, At: storetest.Start}},
-					})
+					c.Issuances = append(c.Issuances, listed(first(n*each+k), fmt.Sprint(n, "-", k)))
 				}
 				if err := storetest.Write(t.Context(), s, storetest.Start, c); err != nil {
 					return err
@@ -317,7 +391,7 @@ func TestFindersOfAClosedStore(t *testing.T) {
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	next, stop := iter.Pull2(s.RecentIssuances(t.Context(), user))
+	next, stop := iter.Pull2(s.RecentIssuances(t.Context(), user, 0))
 	defer stop()
 	if _, err, _ := next(); err != nil {
 		t.Fatal(err)

@@ -137,20 +137,41 @@ func (s *Store) Recipient(ctx context.Context, ident benefit.Identifier) (u *ben
 	return u, err
 }
 
-// RecentIssuances iterates over a user's issuances, by descending id.
-func (s *Store) RecentIssuances(ctx context.Context, user benefit.UserID) iter.Seq2[*benefit.Issuance, error] {
+// RecentIssuances lists a user's issuances, the newest first.
+func (s *Store) RecentIssuances(ctx context.Context, user benefit.UserID, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+	return s.newest(ctx, before, func(r store.Reader) ([]*benefit.Issuance, error) {
+		return r.UserIssuances(ctx, user, 0, math.MaxInt)
+	})
+}
+
+// RecentOfTemplate lists the issuances that have a line of the template, the newest first.
+func (s *Store) RecentOfTemplate(ctx context.Context, template benefit.TemplateID, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+	return s.newest(ctx, before, func(r store.Reader) ([]*benefit.Issuance, error) {
+		return r.TemplateIssuances(ctx, template, 0, math.MaxInt)
+	})
+}
+
+// RecentOfTrace lists the issuances whose callers gave the trace id, the newest first.
+func (s *Store) RecentOfTrace(ctx context.Context, traceID string, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+	return s.newest(ctx, before, func(r store.Reader) ([]*benefit.Issuance, error) {
+		return r.TraceIssuances(ctx, traceID, 0, math.MaxInt)
+	})
+}
+
+// newest iterates over a list from its end, those with an id below before.
+func (s *Store) newest(ctx context.Context, before id.ID, list func(r store.Reader) ([]*benefit.Issuance, error)) iter.Seq2[*benefit.Issuance, error] {
 	return func(yield func(*benefit.Issuance, error) bool) {
 		var all []*benefit.Issuance
 		r, err := s.Read(ctx)
 		if err == nil {
-			all, err = r.UserIssuances(ctx, user, 0, math.MaxInt)
+			all, err = list(r)
 		}
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		for _, i := range slices.Backward(all) {
-			if !yield(i, nil) {
+			if (before == 0 || i.ID < before) && !yield(i, nil) {
 				return
 			}
 		}

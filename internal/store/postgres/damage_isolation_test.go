@@ -45,8 +45,13 @@ func TestLookUpsOfLostRows(t *testing.T) {
 	}
 	c := storetest.NewCommitter(st, storetest.Catalogue(storetest.Template(1)), 1)
 	first := issued(t, c, "lost").Issuance
-	execute(t, url, "DELETE FROM issuance; DELETE FROM users")
+	execute(t, url, "INSERT INTO issuance_template SELECT bucket, 2, id FROM issuance; DELETE FROM issuance; DELETE FROM users")
 	pids := sessions(t, url)
+	for i, err := range st.RecentOfTemplate(t.Context(), 2, 0) {
+		if !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("the list of a lost issuance: %+v, %v", i, err)
+		}
+	}
 	if i, err := st.Claim(t.Context(), first.Scope, first.Key); !errors.Is(err, store.ErrDamaged) {
 		t.Errorf("the key of a lost issuance: %+v, %v", i, err)
 	}

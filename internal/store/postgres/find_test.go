@@ -1,11 +1,13 @@
 package postgres
 
 import (
+	"crypto/md5"
 	"encoding/json"
 	"fmt"
 	"math"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"faquan/internal/benefit"
@@ -135,40 +137,108 @@ func TestVouchersOfABatchByIndex(t *testing.T) {
 	}
 }
 
-// planOf runs a statement, and returns how it read an index.
-func planOf(t *testing.T, conn *pgx.Conn, s *statement, args ...any) indexScan {
+// planOf runs a statement, and returns how it read the one index that it reads.
+func planOf(t *testing.T, conn querier, s *statement, args ...any) indexScan {
 	t.Helper()
-	var plan []byte
-	if err := conn.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+s.text, args...).Scan(&plan); err != nil {
+	scans := scansOf(t, conn, s, args...)
+	if len(scans) != 1 {
+		t.Fatalf("these indexes are read: %+v", scans)
+	}
+	return scans[0]
+}
+
+// scansOf runs a statement, and returns how it read indexes.
+func scansOf(t *testing.T, conn querier, s *statement, args ...any) (scans []indexScan) {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+s.text, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[]byte])
+	if err != nil {
 		t.Fatal(err)
 	}
 	type node struct {
 		indexScan
 		Plans []json.RawMessage
 	}
-	var tops []struct{ Plan json.RawMessage }
-	if err := json.Unmarshal(plan, &tops); err != nil {
-		t.Fatal(err)
-	}
-	var scan func(raw json.RawMessage) (indexScan, bool)
-	scan = func(raw json.RawMessage) (indexScan, bool) {
+	var read func(raw json.RawMessage)
+	read = func(raw json.RawMessage) {
 		var n node
 		if err := json.Unmarshal(raw, &n); err != nil {
 			t.Fatal(err)
 		}
 		if n.Index != "" {
-			return n.indexScan, true
+			scans = append(scans, n.indexScan)
 		}
 		for _, below := range n.Plans {
-			if found, ok := scan(below); ok {
-				return found, true
+			read(below)
+		}
+	}
+	var tops []struct{ Plan json.RawMessage }
+	if err := json.Unmarshal(plan, &tops); err != nil {
+		t.Fatal(err)
+	}
+	read(tops[0].Plan)
+	return scans
+}
+
+// The lists of a template and of a trace id are read from the end of their indexes, or from an id on: as many rows as are
+// wanted, of however many there are.
+func TestListsAreReadBackwards(t *testing.T) {
+	conn, reading := newDatabase(t, 0)
+	for _, fill := range []string{`INSERT INTO issuance
+SELECT n % 512, (n << 23) + ((n % 512) << 13), n, CASE WHEN n % 100 = 0 THEN 1 ELSE 2 END, 1,
+  md5(CASE WHEN n % 100 = 0 THEN 'few' ELSE 'many' END)::uuid, '\x00'::bytea FROM generate_series(1, 20000::bigint) n`,
+		`INSERT INTO issuance_template SELECT bucket, 3 - template, id FROM issuance WHERE user_id % 50 = 0`,
+	} {
+		if _, err := conn.Exec(t.Context(), fill); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const limit = 32
+	for _, analyzed := range []bool{false, true} {
+		if analyzed {
+			if _, err := conn.Exec(t.Context(), "ANALYZE issuance; ANALYZE issuance_template"); err != nil {
+				t.Fatal(err)
 			}
 		}
-		return indexScan{}, false
+		tx, err := reading.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), planByIndex); err != nil {
+			t.Fatal(err)
+		}
+		backwards := func(index string) indexScan {
+			return indexScan{Type: "Index Scan", Direction: "Backward", Index: index, Rows: limit}
+		}
+		wantScans := func(what string, got []indexScan, want ...indexScan) {
+			for k := range got {
+				if got[k].Buffers > 300 { // of 32 look-ups
+					t.Errorf("analyzed %v, %s: %+v", analyzed, what, got[k])
+				}
+				if got[k].Buffers = 0; got[k].Index == "issuance_template_list" {
+					got[k].Type = "Index Scan" // or one of the index alone
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("analyzed %v, %s (-want +got):\n%s", analyzed, what, diff)
+			}
+		}
+		for _, before := range []int64{math.MaxInt64, 10_000 << 23} {
+			for _, template := range []int64{1, 2} {
+				wantScans(fmt.Sprintf("template %d before %d", template, before), scansOf(t, tx, readRecentOfTemplate, template, before, limit),
+					backwards("issuance_template_id"), backwards("issuance_template_list"),
+					indexScan{Type: "Index Scan", Direction: "Forward", Index: "issuance_id", Rows: 1})
+			}
+			for _, text := range []string{"few", "many"} {
+				trace := uuid{Bytes: md5.Sum([]byte(text)), Valid: true}
+				wantScans(fmt.Sprintf("trace %s before %d", text, before), scansOf(t, tx, readRecentOfTrace, trace, before, limit), backwards("issuance_trace"))
+			}
+		}
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	found, ok := scan(tops[0].Plan)
-	if !ok {
-		t.Errorf("no index is read:\n%s", plan)
-	}
-	return found
 }

@@ -36,6 +36,19 @@ WITH k AS (
 SELECT i.body FROM (SELECT bucket, id FROM k ORDER BY id LIMIT $3) k
 JOIN issuance i ON i.bucket = k.bucket AND i.id = k.id ORDER BY i.id`)
 
+	// As readRecentIssuances: in each of the tables the index of the template's ids alone has the order.
+	readRecentOfTemplate = spanning("read_recent_of_template", "a template's vouchers are everybody's", `
+WITH k AS (
+  (SELECT bucket, id FROM issuance WHERE template >= $1 AND (template, id) < ($1, $2) ORDER BY template DESC, id DESC LIMIT $3)
+  UNION
+  (SELECT bucket, id FROM issuance_template WHERE template >= $1 AND (template, id) < ($1, $2) ORDER BY template DESC, id DESC LIMIT $3)
+)
+SELECT i.body FROM (SELECT bucket, id FROM k ORDER BY id DESC LIMIT $3) k
+LEFT JOIN issuance i ON i.bucket = k.bucket AND i.id = k.id ORDER BY k.id DESC`)
+
+	readRecentOfTrace = spanning("read_recent_of_trace", "a caller may use one trace id for many users", `
+SELECT body FROM issuance WHERE trace >= $1 AND (trace, id) < ($1, $2) ORDER BY trace DESC, id DESC LIMIT $3`)
+
 	readTraceIssuances = spanning("read_trace_issuances", "a caller may use one trace id for many users", `
 SELECT body FROM issuance WHERE trace = $1 AND id > $2 ORDER BY id LIMIT $3`)
 

@@ -14,7 +14,7 @@ import (
 // Recent collects what RecentIssuances gives, at most limit.
 func Recent(t testing.TB, st store.Finder, user benefit.UserID, limit int) (all []*benefit.Issuance) {
 	t.Helper()
-	for i, err := range st.RecentIssuances(t.Context(), user) {
+	for i, err := range st.RecentIssuances(t.Context(), user, 0) {
 		if err != nil {
 			t.Fatalf("RecentIssuances: %v", err)
 		}
@@ -70,7 +70,7 @@ func testRecent(t *testing.T, h Harness) {
 	// What is issued during an iteration may appear in it or not; everything else is there, once and in order.
 	for _, begin := range []int{0, 1, 20, 200} {
 		before := idsOf(newest[1])
-		next, stop := iter.Pull2(st.RecentIssuances(t.Context(), 1))
+		next, stop := iter.Pull2(st.RecentIssuances(t.Context(), 1, 0))
 		var got []id.ID
 		for k := 0; ; k++ {
 			if k >= begin && k < begin+6 {
@@ -100,55 +100,6 @@ func idsOf(all []*benefit.Issuance) (ids []id.ID) {
 		ids = append(ids, i.ID)
 	}
 	return ids
-}
-
-// testRecentContinued: an issuance that was continued comes once, as it is now, and disturbs the order of no other.
-func testRecentContinued(t *testing.T, h Harness) {
-	st := h.open(t)
-	g := newIDs()
-	var all []*benefit.Issuance
-	for n := range 60 {
-		i := plain(g.take(Start+benefit.Instant(n), 2), fmt.Sprint(n), 1, benefit.TemplateID(1+n%3), 2)
-		i.Continues, i.Lines[0].Issued = true, 1
-		all = append(all, i)
-		mustWrite(t, st, Start+benefit.Instant(n), &benefit.Changes{Issuances: []*benefit.Issuance{i}})
-		if n%4 == 3 { // one that is new, or older
-			k := []int{n, n / 2, n / 3}[n%3]
-			again := *all[k]
-			again.Lines = slices.Clone(again.Lines)
-			again.Lines[0].Issued, again.Lines[0].At = 2, Start+benefit.Instant(n)
-			all[k] = &again
-			mustWrite(t, st, Start+benefit.Instant(n), &benefit.Changes{Issuances: []*benefit.Issuance{&again}})
-		}
-		if n == 30 {
-			st = h.reopen(t, st)
-		}
-		if n%7 == 0 {
-			wantRecent(t, fmt.Sprint("after ", n), all, Recent(t, st, 1, -1))
-		}
-	}
-	st = h.reopen(t, st)
-	wantRecent(t, "after opening again", all, Recent(t, st, 1, -1))
-	_ = st.Close()
-}
-
-// wantRecent wants all of them, ascending by id, from an iteration. Those that were issued in more than one attempt
-// may stand anywhere.
-func wantRecent(t testing.TB, when string, all, got []*benefit.Issuance) {
-	t.Helper()
-	once := func(list []*benefit.Issuance) (ids []id.ID) {
-		for _, i := range list {
-			if i.Lines[0].Issued == 1 {
-				ids = append(ids, i.ID)
-			}
-		}
-		return ids
-	}
-	backwards := once(all)
-	slices.Reverse(backwards)
-	want(t, when+": the order", backwards, once(got))
-	sorted := slices.SortedFunc(slices.Values(got), func(a, b *benefit.Issuance) int { return int(min(max(a.ID-b.ID, -1), 1)) })
-	want(t, when+": all", all, sorted)
 }
 
 // testFinder: what callers ask without a reader is answered as a reader would, at once after each commit.

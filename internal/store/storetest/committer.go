@@ -92,8 +92,7 @@ func NewCommitter(st store.Store, cat *benefit.Catalogue, seed uint64) *Committe
 	return &Committer{Store: st, Catalogue: cat, Env: Env(st, seed), state: benefit.NewState()}
 }
 
-// Issue decides the requests as one batch, commits it and returns their outcomes. A batch that changes nothing
-// is rolled back.
+// Issue decides the requests as one batch, commits it and returns their outcomes.
 func (c *Committer) Issue(ctx context.Context, clock benefit.Instant, requests ...*benefit.Request) ([]benefit.Outcome, error) {
 	issues := make([]*benefit.Issue, len(requests))
 	all := make([]benefit.Command, len(requests))
@@ -111,7 +110,7 @@ func (c *Committer) Issue(ctx context.Context, clock benefit.Instant, requests .
 	return outcomes, nil
 }
 
-// Do carries out the commands as one batch, and commits it. A batch that changes nothing is rolled back.
+// Do carries out the commands as one batch, and commits it. A batch that changes nothing is confirmed.
 func (c *Committer) Do(ctx context.Context, clock benefit.Instant, commands ...benefit.Command) error {
 	tx, err := c.Store.Begin(ctx, clock)
 	if err != nil {
@@ -128,7 +127,7 @@ func (c *Committer) Do(ctx context.Context, clock benefit.Instant, commands ...b
 	}
 	changes := c.state.Changes()
 	if changes.Empty() {
-		return nil
+		return tx.Confirm(ctx)
 	}
 	return tx.Commit(ctx, changes)
 }

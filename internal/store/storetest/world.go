@@ -11,6 +11,8 @@ import (
 	"faquan/internal/id"
 	"faquan/internal/money"
 	"faquan/internal/oracle"
+	"faquan/internal/store"
+	"faquan/internal/store/memory"
 )
 
 // Pick draws a whole number from 0 to n-1. Where rapid draws it a failing history shrinks; see Seeded for one
@@ -74,9 +76,36 @@ func NewWorld(pick Pick) *World {
 		u.Attributes = some(w, nil, []byte(`{"level":"gold"}`), []byte(`{}`))
 		w.Users = append(w.Users, u)
 	}
-	w.sources = oracle.Sources(w.hash())
+	seed := w.hash()
+	w.sources = oracle.Sources(seed)
+	for _, t := range w.Templates {
+		VaryUse(Seeded(seed+uint64(t.ID)), t)
+	}
 	return w
 }
+
+// VaryUse changes what a template's vouchers can be used for, and when. What can be issued does not depend on it.
+func VaryUse(pick Pick, t *benefit.Template) {
+	switch {
+	case t.Kind == benefit.Reduction:
+		t.Face.Threshold = oneOf[money.Fen](pick, 0, 3, 10)
+	case t.Kind == benefit.Exchange && pick(4) > 0:
+		t.Kind, t.Face = benefit.Discount, benefit.Face{
+			Percent: oneOf[int64](pick, 1, 5_000, 8_500, 9_999), Ceiling: oneOf[money.Fen](pick, 0, 3, 3), Threshold: oneOf[money.Fen](pick, 0, 0, 10),
+		}
+		if pick(2) == 0 {
+			t.Kind, t.Face = benefit.FixedPrice, benefit.Face{Price: oneOf[money.Fen](pick, 1, 10)}
+		}
+	}
+	day := int64(24 * hour)
+	t.Valid = oneOf(pick,
+		t.Valid, t.Valid, benefit.Validity{ForMillis: 1000}, benefit.Validity{ForMillis: 10 * int64(hour)},
+		benefit.Validity{AfterMillis: int64(hour), ForMillis: day}, benefit.Validity{ForMillis: 1, ToDayEnd: true},
+		benefit.Validity{Absolute: benefit.Window{Start: Start}}, benefit.Validity{Absolute: benefit.Window{Start: Start, End: Start + 20*hour}},
+	)
+}
+
+func oneOf[T any](pick Pick, choices ...T) T { return choices[pick(len(choices))] }
 
 // hash returns a number that is the same for the same templates and activities. As a seed it leaves pick alone: the requests
 // and changes of a world do not depend on which commands there are.
@@ -91,7 +120,7 @@ func (w *World) hash() uint64 {
 const hour benefit.Instant = 3_600_000
 
 // some is one of the choices.
-func some[T any](w *World, choices ...T) T { return choices[w.pick(len(choices))] }
+func some[T any](w *World, choices ...T) T { return oneOf(w.pick, choices...) }
 
 // template draws a template. Its kind and amounts never change.
 func (w *World) template(n benefit.TemplateID) *benefit.Template {
@@ -219,11 +248,25 @@ func (w *World) Do(ctx context.Context, s Step, all ...*Committer) error {
 		if err != nil {
 			return fmt.Errorf("store %d: %w", k, err)
 		}
+		if plain, ok := c.Store.(*memory.Store); ok { // others take their time, and are compared with a plain one
+			if err := conserved(ctx, plain); err != nil {
+				return fmt.Errorf("store %d: %w", k, err)
+			}
+		}
 	}
 	if s.Changes != nil {
 		w.Oracle.SetUsers(s.Changes.Users...)
 	}
 	return nil
+}
+
+// conserved checks a store by [oracle.CheckConservation].
+func conserved(ctx context.Context, st store.Store) error {
+	all, err := ContentsOf(ctx, st)
+	if err != nil {
+		return err
+	}
+	return oracle.CheckConservation(all.Issuances, all.Rows)
 }
 
 // changeTemplate changes a template as an operator may: stock only grows.

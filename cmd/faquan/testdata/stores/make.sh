@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes the stores beside this file:
+# Makes the stores in a folder beside this file:
 #
-#     FAQUAN=PROGRAM ./make.sh URL
+#     FAQUAN=PROGRAM ./make.sh URL FOLDER
 #
 # PROGRAM is the faquan that is to write them. URL is an empty database of a private PostgreSQL server.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-faquan=${FAQUAN:?} url=${1:?}
+faquan=${FAQUAN:?} url=${1:?} into=$here/${2:?}
 work=$(mktemp -d) server=
 trap '[ -z "$server" ] || kill "$server"; rm -rf "$work"' EXIT
 cp "$here"/catalog-*.yaml "$work"
@@ -112,14 +112,14 @@ stop
 
 start --apply catalog-3.yaml
 decision STOCK s-1 B ALIPAY 2088302001456401 # the third
-answers "$here/data.txt"
+answers "$into/data.txt"
 stop
 "$faquan" audit --data data --checksum --json --lookup-every 1 >report.json
-jq .meaning report.json >"$here/data.json"
+jq .meaning report.json >"$into/data.json"
 jq -e '.findings == []' report.json >/dev/null
 mkdir -p packed/data
 cp -r --sparse=always data/journal data/view.db packed/data # without what is not written yet of a segment
-tar -C packed -c --sparse --sort=name --owner=0 --group=0 --numeric-owner data | gzip -9n >"$here/data.tar.gz"
+tar -C packed -c --sparse --sort=name --owner=0 --group=0 --numeric-owner data | gzip -9n >"$into/data.tar.gz"
 
 "$faquan" migrate-store --from data --to "$url"
 start --store "$url"
@@ -128,10 +128,10 @@ decision FIRST p-2 B ALIPAY 2088302001456501
 benefit session-bob 1 21 b-1 1 2 p-3 beauty
 certificate 57 o-bob z
 certificates o-bob
-answers "$here/database.txt"
+answers "$into/database.txt"
 stop
 "$faquan" audit --store "$url" --checksum --json --lookup-every 1 >report.json
-jq .meaning report.json >"$here/database.json"
+jq .meaning report.json >"$into/database.json"
 jq -e '.findings == []' report.json >/dev/null
-pg_dump --inserts --rows-per-insert=1000 --no-owner --no-privileges "$url" | sed '/^\\/d; /^--/d; /^$/d' | gzip -9n >"$here/database.sql.gz"
-ls -l "$here"
+pg_dump --inserts --rows-per-insert=1000 --no-owner --no-privileges "$url" | sed '/^\\/d; /^--/d; /^$/d' | gzip -9n >"$into/database.sql.gz"
+ls -l "$into"
