@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"faquan/internal/config"
+	"faquan/internal/gateway"
 )
 
 // While the disk is full /readyz says so, and callers are told to retry. With room again the process is ready, though
@@ -55,7 +56,11 @@ func TestReadinessOnFullDisk(t *testing.T) {
 	}
 	s.shows(t, map[string]float64{
 		"faquan_ready": 0, "faquan_store_up": 0, "faquan_journal_segment_failed": 1, "faquan_data_free_bytes": 0, callsOf("busy"): 1,
+		"faquan_refusals_write_failed": 1,
 	})
+	if found, err := s.refusals.Find(func(*gateway.Record) bool { return true }, 9); err != nil || len(found) != 1 {
+		t.Errorf("%d refusals are found on a full disk: %v", len(found), err)
+	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"faquan/internal/control"
+	"faquan/internal/refusals"
+	"faquan/internal/vfs"
 )
 
 func newExplain() *cobra.Command {
@@ -30,10 +32,11 @@ caller sent, which finds all its issuances in order, or one that the caller rece
 --template for alipay.marketing.voucher.send, --app and --relation for taobao.mobile.promotion.benefit.activity.send,
 --app and --biz-code for alibaba.alsc.upp.right.decisionsend.
 
-A call that was refused leaves nothing in the store. The serving process remembers the latest of them and their answers:
-a --trace or --key under which nothing was issued is looked up there. --refusals lists them, newest first: all, or those
-of a --trace or a --key. On a database it asks all processes on this machine that were started with this --data, and
-names the process of each call; processes on other machines have to be asked there.
+A call that was refused leaves nothing in the store. The serving process keeps the latest of these calls in files of
+the data directory, with their answers: a --trace or --key under which nothing was issued is looked up there. --refusals
+lists them, newest first: all, or those of a --trace or a --key. On a database each process keeps its own. The command
+asks all processes on this machine that were started with this --data, reads the files of those that have ended, and
+names the process or the files of each call. Processes on other machines have to be asked there.
 
 Codes and identifiers of people are masked unless --unmasked. The exit code is 1 when nothing is found.`,
 		Example: `  faquan explain 2203102002536848287
@@ -77,7 +80,7 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 	f.StringVar(&s.Scope.App, "app", "", "`NAME` of the key's app")
 	f.Int64Var(&s.Scope.Relation, "relation", 0, "relation_id of the key's activity")
 	f.StringVar(&s.Scope.BizCode, "biz-code", "", "biz_code of the key")
-	f.BoolVar(&s.Refusals, "refusals", false, "look among the latest calls that issued nothing, of the serving process")
+	f.BoolVar(&s.Refusals, "refusals", false, "look among the latest calls that issued nothing")
 	f.IntVar(&s.Limit, "limit", 100, "how many at most")
 	outputFlags(f, &asJSON, &s.Unmasked)
 	return cmd
@@ -109,54 +112,68 @@ func checkSearch(s *control.Search, bizCode bool) error {
 	return nil
 }
 
-// finder finds decisions.
-type finder func(context.Context, *control.Search) ([]*control.Decision, error)
-
-func finderOf(p control.Platform) finder {
+func finderOf(p control.Platform) control.Finder {
 	return func(ctx context.Context, s *control.Search) ([]*control.Decision, error) {
 		return control.Find.On(ctx, p, s)
 	}
-}
-
-// refusedBy returns the finder of refusals: the process that serves the directory, or those of this machine on the
-// database. It prints how many are asked, because other machines may have more.
-func refusedBy(note io.Writer, at location) (find finder, err error) {
-	if at.store == "" {
-		var one *control.Client
-		one, err = control.Dial(at.dir)
-		find = finderOf(one)
-	} else {
-		var all control.Processes
-		if all, err = control.DialShared(at.dir); err == nil {
-			fmt.Fprintf(note, "asking %d processes, those on this machine with --data %s\n", len(all), at.dir)
-		}
-		find = all.Find
-	}
-	if errors.Is(err, control.ErrNotServed) {
-		err = fmt.Errorf("only the process that refused a request remembers it: %w", err)
-	}
-	return find, err
 }
 
 // explainRefusals searches the refusals: with --refusals, or when nothing that was issued is found.
 func explainRefusals(cmd *cobra.Command, at location, s control.Search, asJSON bool) error {
 	wanted := s.Refusals
 	s.Refusals = true
-	find, err := refusedBy(cmd.ErrOrStderr(), at)
-	if err == nil {
-		err = explain(cmd.Context(), cmd.OutOrStdout(), find, &s, asJSON)
+	show := func(find control.Finder) error { return explain(cmd.Context(), cmd.OutOrStdout(), find, &s, asJSON) }
+	var err error
+	if at.store == "" {
+		err = openPlatform(cmd.Context(), at, func(p control.Platform) error { return show(finderOf(p)) })
+	} else {
+		err = withSharedRefusals(cmd, at, show)
 	}
 	switch {
 	case wanted:
 	case errors.Is(err, control.ErrNotServed):
-		return fmt.Errorf("%w among what was issued; only a serving process knows what was refused, and none serves the data directory", control.ErrNotFound)
+		return fmt.Errorf("%w among what was issued; %w", control.ErrNotFound, err)
 	case errors.Is(err, control.ErrNotFound):
 		return fmt.Errorf("%w, neither issued nor among the latest refusals", err)
 	}
 	return err
 }
 
-func explain(ctx context.Context, w io.Writer, find finder, s *control.Search, asJSON bool) error {
+// withSharedRefusals calls fn with a finder of the refusals on a database: it asks the processes of this machine and reads
+// the files of those that have ended. It prints which these are, because other machines may have more.
+func withSharedRefusals(cmd *cobra.Command, at location, fn func(control.Finder) error) error {
+	processes, notServed := control.DialShared(at.dir)
+	if notServed != nil && !errors.Is(notServed, control.ErrNotServed) {
+		return notServed
+	}
+	ended, err := refusals.Ended(vfs.OS, at.refusals())
+	if err != nil {
+		return err
+	}
+	if len(processes)+len(ended) == 0 {
+		return fmt.Errorf("each process keeps its own refusals, and there are none here: %w", notServed)
+	}
+	note := cmd.ErrOrStderr()
+	fmt.Fprintf(note, "asking %d processes, those on this machine with --data %s\n", len(processes), at.dir)
+	all := processes.Finders()
+	find := func(ctx context.Context, s *control.Search) ([]*control.Decision, error) {
+		return control.FindAll(ctx, all, s)
+	}
+	if len(ended) == 0 {
+		return fn(find)
+	}
+	n, err := openNode(cmd.Context(), at, nodeOptions{})
+	if err != nil {
+		return err
+	}
+	for _, left := range ended {
+		fmt.Fprintf(note, "reading %s, the files of a process that has ended\n", left.Dir)
+		all = append(all, n.service().LeftFinder(left.Dir, left))
+	}
+	return errors.Join(fn(find), n.close())
+}
+
+func explain(ctx context.Context, w io.Writer, find control.Finder, s *control.Search, asJSON bool) error {
 	found, err := find(ctx, s)
 	if len(found) == 0 && err != nil {
 		return err

@@ -28,6 +28,7 @@ type gateways struct {
 	service  *control.Service
 	apps     *gateway.Apps
 	sessions *gateway.Sessions
+	refusals *gateway.Refusals
 	alipay   *alipay.Handler
 	top      *top.Handler
 	oauth    *oauth.Handler
@@ -38,7 +39,7 @@ func newGateways(
 	ctx context.Context, c *config.Config, service *control.Service, observe func(*gateway.Record), log *slog.Logger,
 ) (*gateways, error) {
 	engine := service.Engine
-	g := &gateways{service: service}
+	g := &gateways{service: service, refusals: gateway.NewRefusals()}
 	signer, err := g.signer(ctx)
 	if err != nil {
 		return nil, err
@@ -59,10 +60,9 @@ func newGateways(
 		return catalog.AppSecret(a, service.Box)
 	})
 	g.sessions = gateway.NewSessions(g.session, 0)
-	service.Refusals = gateway.NewRefusals()
 	calls := levelOfCalls(c.Log.Calls)
 	g.alipay = alipay.New(alipay.Options{
-		Issuer: engine, Apps: g.apps, Sessions: g.sessions, Signer: signer, Refusals: service.Refusals,
+		Issuer: engine, Apps: g.apps, Sessions: g.sessions, Signer: signer, Refusals: g.refusals,
 		MaxBytes: c.Request.Bytes, Tolerance: c.Alipay.Tolerance, Deadline: c.Request.Timeout,
 		Log: log, Calls: calls, Observe: observe,
 	})
@@ -74,7 +74,7 @@ func newGateways(
 		}),
 	})
 	g.top = top.New(top.Options{
-		Issuer: engine, Apps: g.apps, Sessions: g.sessions, Tokens: g.oauth, Finder: service.Store, States: g.states, Refusals: service.Refusals,
+		Issuer: engine, Apps: g.apps, Sessions: g.sessions, Tokens: g.oauth, Finder: service.Store, States: g.states, Refusals: g.refusals,
 		Limits: topwire.Limits{Bytes: c.Request.Bytes}, Tolerance: tolerance, Zones: zones, BatchItems: c.TOP.Batch,
 		BusinessCode: c.TOP.BusinessCode, Deadline: c.Request.Timeout, Log: log, Calls: calls, Observe: observe,
 	})

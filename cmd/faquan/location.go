@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 	"faquan/internal/config"
 	"faquan/internal/control"
 	"faquan/internal/datadir"
+	"faquan/internal/refusals"
 	"faquan/internal/store/embedded"
 	"faquan/internal/vfs"
 )
@@ -26,6 +28,9 @@ type location struct {
 	// document, unless nil, is about to be applied: no store is made when the document would be refused.
 	document *control.Document
 }
+
+// refusals returns the directory of the files with what was refused.
+func (at location) refusals() string { return filepath.Join(at.dir, refusals.Dir) }
 
 // dataFlag adds --data to a command that works on a data directory.
 func dataFlag(cmd *cobra.Command, dir *string) {

@@ -77,6 +77,10 @@ func (s *server) serveMetrics(maxWaiting int) {
 		ClockRefused: func() bool { return s.clockError() != nil },
 		Waiting:      s.node.engine.Waiting, MaxWaiting: maxWaiting,
 		Server: s.public.Stats,
+		Refusals: func() (int64, bool) {
+			status := s.refusals.Status()
+			return status.Lost, status.Failing
+		},
 	}
 	if db := s.node.database; db != nil {
 		sources.StoreUp = func() bool { return !s.background.down.Load() }

@@ -17,6 +17,7 @@ import (
 	"faquan/internal/datadir"
 	"faquan/internal/engine"
 	"faquan/internal/metrics"
+	"faquan/internal/refusals"
 	"faquan/internal/rule"
 	"faquan/internal/seal"
 	"faquan/internal/store"
@@ -214,7 +215,7 @@ func (n *node) openBox(ctx context.Context) error {
 
 // service returns the operations of the commands on the node.
 func (n *node) service() *control.Service {
-	return &control.Service{Store: n.store, Engine: n.engine, Box: n.box}
+	return &control.Service{Store: n.store, Engine: n.engine, Box: n.box, Refusals: refusals.Left{FS: vfs.OS, Dir: n.at.refusals()}}
 }
 
 // facts returns the attributes of the store that are logged at the start and at the stop: for a journal its head, which

@@ -77,6 +77,9 @@ func (p *renderer) head(decision *control.Decision) {
 	if decision.Process != "" {
 		p.line(1, "remembered by process %s", decision.Process)
 	}
+	if decision.Files != "" {
+		p.line(1, "from the files of a process that has ended, in %s", quoted(decision.Files))
+	}
 	if decision.Answer.Method != "" {
 		p.line(1, "%s  trace id answered %s", quoted(decision.Answer.Method), quoted(decision.Answer.Trace))
 	}

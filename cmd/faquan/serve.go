@@ -26,9 +26,9 @@ When the store fails, for example on a disk error, the process exits with 1 at o
 again. When the disk is full, or a database fails or moves to another host, the process keeps running, tells callers to
 retry, and recovers by itself.
 
-On a database --data holds only secret.key, and every process needs the same one: the first start makes it; copy it to
-the others. Put a password in the environment (FAQUAN_STORE, PGPASSWORD) or in a file (~/.pgpass), because every user of
-the machine can see arguments.
+On a database --data holds secret.key, and every process needs the same one: the first start makes it; copy it to the
+others. Each process keeps the calls that it refused there too. Put a password in the environment (FAQUAN_STORE,
+PGPASSWORD) or in a file (~/.pgpass), because every user of the machine can see arguments.
 
 A clock that is more than a year after the last commit at the start, or that later jumps ahead by more than a day, is
 refused: callers are told to retry until it is right. --accept-clock confirms the time that it shows at the start.

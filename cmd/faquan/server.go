@@ -18,6 +18,8 @@ import (
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/alipay"
 	"faquan/internal/gateway/top"
+	"faquan/internal/refusals"
+	"faquan/internal/vfs"
 )
 
 // server is a running `faquan serve`: a node and its gateways. It also has a socket: on a data directory for the other
@@ -28,6 +30,7 @@ type server struct {
 	node       *node
 	service    *control.Service
 	gateways   *gateways
+	refusals   *refusals.Archive
 	log        *slog.Logger
 	ready      atomic.Bool                   // it takes calls, and is not about to stop
 	entry      atomic.Pointer[http.ServeMux] // the current handler of the address
@@ -151,6 +154,10 @@ func (s *server) open(ctx context.Context, c *config.Config, doc *control.Docume
 	if s.gateways, err = s.prepare(ctx, c, doc); err != nil {
 		return err
 	}
+	s.refusals = refusals.Open(refusals.Options{
+		Dir: s.node.at.refusals(), Keep: c.Refusals.Keep, Recent: s.gateways.refusals, Log: s.log, FS: vfs.OS,
+	})
+	s.service.Refusals = s.refusals
 	s.startBackground()
 	s.serveMetrics(c.Issuing.Queue)
 	s.entry.Store(s.handler(s.gateways))
@@ -337,7 +344,7 @@ func (s *server) abort(err error) error {
 	for _, server := range s.listeners() {
 		err = errors.Join(err, server.Close())
 	}
-	return errors.Join(err, s.node.store.Close())
+	return errors.Join(err, s.refusals.Close(), s.node.store.Close())
 }
 
 // listener is what accepts calls: a *gateway.Server or an *http.Server.
@@ -372,7 +379,8 @@ func (s *server) stop() error {
 		}
 	}
 	s.stopBackground()
-	if err := s.node.close(); err != nil {
+	//guard:TestRefusalsAfterARestart errors.Join(s.refusals.Close(), s.node.close()) -> s.node.close()
+	if err := errors.Join(s.refusals.Close(), s.node.close()); err != nil {
 		return err
 	}
 	s.log.Info("stopped", s.node.facts()...)

@@ -66,6 +66,9 @@ var Rules = []Rule{
 		"internal/gateway", "internal/gateway/scope", "internal/gateway/top/wire", "internal/engine", "internal/benefit", "internal/id", "internal/money",
 	}, nil},
 
+	// The files of refusals: what the gateways remember, in the bytes of rows.
+	{"internal/refusals", []string{"internal/benefit", "internal/gateway", "internal/store/codec", "internal/vfs"}, []string{"google.golang.org/protobuf"}},
+
 	// The JSON API for apps. Unlike the gateways it looks rows up by their descriptions.
 	{"internal/api", []string{
 		"internal/gateway", "internal/gateway/form", "internal/gateway/scope", "internal/engine", "internal/benefit", "internal/id", "internal/money", "internal/store",
@@ -85,8 +88,8 @@ var Rules = []Rule{
 	}, nil},
 	{"internal/token", []string{"internal/benefit", "internal/engine", "internal/store"}, nil},
 	{"internal/control", []string{
-		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/money", "internal/seal", "internal/session", "internal/store",
-		"internal/token", "internal/vouchers",
+		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/money", "internal/seal", "internal/session", "internal/store", "internal/token",
+		"internal/vouchers",
 	}, nil},
 	{"internal/vouchers", []string{"internal/benefit", "internal/id", "internal/store", "internal/table"}, nil},
 	{"internal/datadir", nil, nil},

@@ -72,6 +72,20 @@ func number(low, high int64, unit string) func(string) error {
 	}
 }
 
+// zeroOr takes 0 besides what the check takes.
+func zeroOr(check func(string) error) func(string) error {
+	return func(text string) error {
+		n, err := parseNumber(text)
+		if err != nil || n == 0 {
+			return err
+		}
+		if err = check(text); err != nil {
+			err = fmt.Errorf("%w, or 0", err)
+		}
+		return err
+	}
+}
+
 func duration(low, high time.Duration) func(string) error {
 	return func(text string) error {
 		d, err := time.ParseDuration(text)

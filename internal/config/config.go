@@ -48,6 +48,7 @@ type Config struct {
 	Alipay   Alipay   `koanf:"alipay"`
 	TOP      TOP      `koanf:"top"`
 	OAuth    OAuth    `koanf:"oauth"`
+	Refusals Refusals `koanf:"refusals"`
 	Shutdown Shutdown `koanf:"shutdown"`
 }
 
@@ -144,6 +145,11 @@ type OAuth struct {
 	Code           time.Duration `koanf:"code"`
 	Access         time.Duration `koanf:"access"`
 	Refresh        time.Duration `koanf:"refresh"` // each refresh makes a new token
+}
+
+// Refusals configures what is kept of calls that issued nothing.
+type Refusals struct {
+	Keep int64 `koanf:"keep"` // in bytes of files; 0 keeps the latest in memory only
 }
 
 // Shutdown bounds a graceful stop.

@@ -89,6 +89,8 @@ func TestRefusals(t *testing.T) {
 		{name: "a code for days", file: "oauth: {code: 48h}\n", want: "oauth.code: 48h is out of range; it must be from 1s to 1h"},
 		{name: "a session for a moment", file: "oauth: {access: 1s}\n", want: "oauth.access: 1s is out of range; it must be from 1m to 87600h"},
 		{name: "a refresh token for ever", file: "oauth: {refresh: 1000000h}\n", want: "oauth.refresh"},
+		{name: "few bytes of refusals", file: "refusals: {keep: 1024}\n", want: "refusals.keep: 1024 is out of range; it must be from 1048576 to 1099511627776 bytes, or 0"},
+		{name: "refusals with a unit", file: "refusals: {keep: 256MiB}\n", want: `refusals.keep: "256MiB" is not a whole number`},
 		{name: "no time to stop", file: "shutdown: {timeout: 0s}\n", want: "shutdown.timeout: 0s is out of range; it must be from 10ms to 10m"},
 		{name: "a negative drain", file: "shutdown: {drain: -1s}\n", want: "shutdown.drain: -1s is out of range; it must be from 0s to 10m"},
 		{name: "no port", file: "listen: localhost\n", want: `listen: "localhost" is not HOST:PORT`},

@@ -66,6 +66,7 @@ func Settings() []Setting {
 		{"oauth.code", "10m0s", "`DURATION` that an authorization code is valid, 1s to 1h", duration(time.Second, time.Hour)},
 		{"oauth.access", "24h0m0s", "`DURATION` that a session from OAuth is valid", duration(time.Minute, 3650*day)},
 		{"oauth.refresh", "720h0m0s", "`DURATION` that a refresh token from OAuth is valid", duration(time.Minute, 3650*day)},
+		{"refusals.keep", "268435456", "`BYTES` of files with the calls that issued nothing; 0 keeps the latest in memory only", zeroOr(number(1<<20, 1<<40, "bytes"))},
 		{"shutdown.drain", "5s", "`DURATION` that calls are still taken after SIGTERM, while /readyz fails; 0 stops at once",
 			duration(0, 10*time.Minute)},
 		{"shutdown.timeout", "20s", "`DURATION` that running calls have to finish when the process stops",

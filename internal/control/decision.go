@@ -46,7 +46,8 @@ type Decision struct {
 	Lines      []benefit.LineTrace      `json:"lines,omitempty"` // the lines that were to be issued
 	Vouchers   []DecisionVoucher        `json:"vouchers,omitempty"`
 	Remark     string                   `json:"remark,omitzero"`
-	Process    string                   `json:"process,omitzero"` // the process that remembers it, when several were asked
+	Process    string                   `json:"process,omitzero"` // the process that remembers it, on a database
+	Files      string                   `json:"files,omitzero"`   // the directory with the files of an ended process, on a database
 }
 
 // Answer is the answer of a call, with the names that the log uses.

@@ -16,9 +16,12 @@ import (
 	"time"
 )
 
-// Processes are the processes on this machine that serve a database with the same directory for their key file. Refusals,
-// which only each process itself knows, are requested from all of them.
+// Processes are the processes on this machine that serve a database with the same directory for their key file. Each keeps
+// its own refusals, so all of them are asked.
 type Processes []*Client
+
+// Finder finds decisions, as Service.Find does.
+type Finder func(context.Context, *Search) ([]*Decision, error)
 
 // sharedPrefix returns how the names of this machine's sockets begin. It has the name of the machine, because a directory
 // on a network file system may have sockets of another machine, which look as if no process listened.
@@ -70,16 +73,44 @@ func escaped(path string) string {
 // processTimeout bounds the answer of one process, so that one that hangs does not hide the refusals of the others.
 const processTimeout = 10 * time.Second
 
-// Find asks all of them, and returns their refusals in one order, newest first, at most s.Limit. Each names its process.
-// When some do not answer, it returns the refusals of the others together with an error. It returns ErrNotFound when
-// there are none.
-func (all Processes) Find(ctx context.Context, s *Search) ([]*Decision, error) {
+// Finders returns a Finder for each process. What it finds names the process.
+func (all Processes) Finders() []Finder {
+	var finders []Finder
+	for _, c := range all {
+		finders = append(finders, c.findNamed)
+	}
+	return finders
+}
+
+// LeftFinder returns a Finder of the refusals that an ended process left in the files of a directory, which is named in what
+// it finds.
+func (d *Service) LeftFinder(dir string, left RefusalFinder) Finder {
+	own := *d
+	own.Refusals = left
+	return func(ctx context.Context, s *Search) ([]*Decision, error) {
+		found, err := own.Find(ctx, s)
+		for _, decision := range found {
+			decision.Files = dir
+		}
+		return found, err
+	}
+}
+
+// FindAll asks several finders of refusals, and returns what they find in one order, newest first, at most s.Limit. When
+// some do not answer, it returns the refusals of the others together with an error. It returns ErrNotFound when there are
+// none.
+func FindAll(ctx context.Context, all []Finder, s *Search) ([]*Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, processTimeout)
 	defer cancel()
 	answers, errs := make([][]*Decision, len(all)), make([]error, len(all))
 	var asked sync.WaitGroup
-	for k, c := range all {
-		asked.Go(func() { answers[k], errs[k] = c.findNamed(ctx, s) })
+	for k, find := range all {
+		own := *s
+		asked.Go(func() {
+			if answers[k], errs[k] = find(ctx, &own); errors.Is(errs[k], ErrNotFound) {
+				errs[k] = nil
+			}
+		})
 	}
 	//guard:TestProcessesThatKnowNothing asked.Wait() -> asked.Wait(); if err := errors.Join(errs...); err != nil { return nil, err }
 	asked.Wait()
@@ -96,14 +127,14 @@ func (all Processes) Find(ctx context.Context, s *Search) ([]*Decision, error) {
 	return found, err
 }
 
-// findNamed is Find of one process, with the name of the process in each answer. It is not an error to find nothing.
+// findNamed is Find of one process, with the name of the process in each answer.
 func (c *Client) findNamed(ctx context.Context, s *Search) ([]*Decision, error) {
 	status, err := c.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
 	found, err := Find.On(ctx, c, s)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil {
 		return nil, fmt.Errorf("process %d at %s: %w", status.PID, status.URL, err)
 	}
 	for _, decision := range found {

@@ -60,7 +60,7 @@ func findIn(t *testing.T, dir string, limit int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := all.Find(context.Background(), &Search{Key: "k", Limit: limit})
+	found, err := FindAll(context.Background(), all.Finders(), &Search{Key: "k", Limit: limit})
 	var texts []string
 	for _, decision := range found {
 		if decision.Key != "k" {
@@ -71,7 +71,7 @@ func findIn(t *testing.T, dir string, limit int) ([]string, error) {
 	return texts, err
 }
 
-// Find returns the refusals of all processes, in one order.
+// FindAll returns the refusals of all processes, in one order.
 func TestProcessesTogether(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a[b]*", strings.Repeat("deep/", 30)) // no pattern, and too long for a socket
 	if err := os.MkdirAll(dir, 0o700); err != nil {

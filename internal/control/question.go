@@ -68,7 +68,7 @@ type Search struct {
 	Trace   string    `json:",omitempty"` // the trace id that the caller sent, or received
 	Key     string    `json:",omitempty"`
 	Scope   ScopeName // of Key; required without Refusals
-	// Refusals searches the latest calls that issued nothing, which only the serving process remembers.
+	// Refusals searches the latest calls that issued nothing: of the serving process, or what it left in its files.
 	Refusals bool
 	Limit    int  // the maximum number of results; 0 is 100
 	Unmasked bool // do not mask codes and identifiers of people
@@ -249,7 +249,7 @@ func one(i *benefit.Issuance, err error) ([]*benefit.Issuance, error) {
 	return []*benefit.Issuance{i}, nil
 }
 
-// refusals returns the remembered calls that match, newest first.
+// refusals returns the refused calls that match, newest first.
 func (d *Service) refusals(ctx context.Context, r store.Reader, t formatter, s *Search) ([]*Decision, error) {
 	inScope, err := s.Scope.matches(t.cat)
 	if err != nil {
@@ -258,8 +258,12 @@ func (d *Service) refusals(ctx context.Context, r store.Reader, t formatter, s *
 	match := func(c *gateway.Record) bool {
 		return (s.Trace == "" || c.TraceID == s.Trace || c.CallerTrace == s.Trace) && (s.Key == "" || c.Key == s.Key) && inScope(c)
 	}
+	found, err := d.Refusals.Find(match, s.Limit)
+	if err != nil {
+		return nil, err
+	}
 	var all []*Decision
-	for _, c := range d.Refusals.Find(match, s.Limit) {
+	for _, c := range found {
 		decision, err := d.describeRefusal(ctx, r, t, &c)
 		if err != nil {
 			return nil, err

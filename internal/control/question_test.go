@@ -37,7 +37,7 @@ func deskWorld(t *testing.T) *Service {
 			t.Error(err)
 		}
 	})
-	d := &Service{Store: st, Engine: issuer, Refusals: gateway.NewRefusals()}
+	d := &Service{Store: st, Engine: issuer}
 	changes := &benefit.Changes{Catalogue: 1}
 	for _, v := range []any{
 		&benefit.Merchant{ID: 1, Name: "acme", Open: true},
@@ -142,9 +142,18 @@ func TestFindOnlyWhatWasIssued(t *testing.T) {
 	}
 }
 
+// inMemory finds refusals in memory.
+type inMemory struct{ *gateway.Refusals }
+
+func (m inMemory) Find(match func(*gateway.Record) bool, limit int) ([]gateway.Record, error) {
+	return m.Refusals.Find(match, limit), nil
+}
+
 // A refusal is shown with its answer and its reason, and is found by each id that the caller knows.
 func TestFindRefusals(t *testing.T) {
 	d := deskWorld(t)
+	recent := gateway.NewRefusals()
+	d.Refusals = inMemory{recent}
 	at := time.Date(2026, 11, 22, 12, 0, 0, 0, benefit.Shanghai)
 	ask := func(key string, sends int) *benefit.Request {
 		return &benefit.Request{
@@ -159,7 +168,7 @@ func TestFindRefusals(t *testing.T) {
 			o := d.mustIssue(t, r)
 			c.Request, c.Attempt, c.Reason, c.Key, c.CallerTrace = r, o.Attempt, o.Reason, r.Key, r.Note.TraceID
 		}
-		d.Refusals.Note(&c, at)
+		recent.Note(&c, at)
 	}
 	d.mustIssue(t, ask("bound", 2))
 	note(ask("empty", 1), gateway.Record{TraceID: "ours-1", Code: "40004", SubCode: "STOCK_NOT_ENOUGH", Message: "模板库存不足"})

@@ -96,13 +96,19 @@ func (d *Document) parse() (*catalog.File, error) {
 	return file, nil
 }
 
+// RefusalFinder finds calls that issued nothing: those of a process, or those that one left in its files.
+type RefusalFinder interface {
+	// Find returns those that match, newest first, at most limit.
+	Find(match func(*gateway.Record) bool, limit int) ([]gateway.Record, error)
+}
+
 // Service does the work of the calls in the process that has the store open.
 type Service struct {
 	Store  store.Store
 	Engine *engine.Engine
 	Box    *seal.Box
-	// Refusals holds the calls that issued nothing, in a process with gateways.
-	Refusals *gateway.Refusals
+	// Refusals finds the calls that issued nothing.
+	Refusals RefusalFinder
 	// Changed, unless nil, is called after every committed change, so that the gateways reload what they derived from the
 	// store before the command that made the change returns.
 	Changed func(ctx context.Context) error

@@ -76,11 +76,11 @@ func Check(dir string) (warning string, err error) {
 	return f.judge(self)
 }
 
-// Tighten returns the files of the journal and the view mode 0600 where an earlier version, or a copy, left them open
+// Tighten gives the files of the journal, the view and the refusals mode 0600 where an earlier version, or a copy, left them open
 // to other users. It returns the names of those it changed. The key file is not among them: anyone who could read it
 // must be asked about, see package seal.
 func Tighten(dir string) (changed []string, err error) {
-	for _, part := range []string{"", "journal", "rebuild"} {
+	for _, part := range []string{"", "journal", "rebuild", "refusals/1"} { // a data directory has one process
 		entries, readErr := os.ReadDir(filepath.Join(dir, part))
 		if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
 			err = errors.Join(err, readErr)

@@ -183,9 +183,11 @@ func mustMake(t *testing.T, dir string, mode fs.FileMode) {
 func TestTighten(t *testing.T) {
 	dir := t.TempDir()
 	mustMake(t, filepath.Join(dir, "journal"), 0o755)
+	mustMake(t, filepath.Join(dir, "refusals"), 0o700)
+	mustMake(t, filepath.Join(dir, "refusals/1"), 0o700)
 	outside := filepath.Join(t.TempDir(), "outside")
 	for name, mode := range map[string]fs.FileMode{
-		"view.db": 0o644, "view.db-wal": 0o640, "LOCK": 0o600, "journal/00000001.seg": 0o604,
+		"view.db": 0o644, "view.db-wal": 0o640, "LOCK": 0o600, "journal/00000001.seg": 0o604, "refusals/1/0000000000000001.seg": 0o644,
 		"secret.key": 0o644, "catalog.yaml": 0o644, outside: 0o644,
 	} {
 		path := filepath.Join(dir, name)
@@ -203,7 +205,7 @@ func TestTighten(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed, err := Tighten(dir)
-	want := []string{"view.db", "view.db-wal", "journal/00000001.seg"}
+	want := []string{"view.db", "view.db-wal", "journal/00000001.seg", "refusals/1/0000000000000001.seg"}
 	if err != nil || !slices.Equal(changed, want) {
 		t.Errorf("changed %q, %v; want %q", changed, err, want)
 	}

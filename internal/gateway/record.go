@@ -41,6 +41,7 @@ type Record struct {
 	// What follows is not logged.
 
 	At      time.Time         // of the answer; set by Refusals
+	Number  int64             // counts the calls of apps that issued nothing, from 1; set by Refusals
 	App     benefit.AppID     // the app that the call names; 0 for none
 	Message string            // sub_msg of a refusal
 	Request *benefit.Request  // what the core was asked; nil when it was not

@@ -39,10 +39,10 @@ func TestRefusalsAreBounded(t *testing.T) {
 	for n := range maxRefusals + 5 {
 		refusedAt(r, fmt.Sprint("k", n), int64(n))
 	}
-	if all := keysOf(r, 1e6); len(all) != maxRefusals || all[0] != "k1028" || all[maxRefusals-1] != "k5" {
+	if all := keysOf(r, 1e6); len(all) != maxRefusals || all[0] != "k4100" || all[maxRefusals-1] != "k5" {
 		t.Errorf("%d are remembered, from %s to %s", len(all), all[0], all[len(all)-1])
 	}
-	wantKeys(t, "at most two", keysOf(r, 2), "k1028", "k1027")
+	wantKeys(t, "at most two", keysOf(r, 2), "k4100", "k4099")
 	wantKeys(t, "those that match", keysOf(r, 9, "k7", "k900"), "k900", "k7")
 	wantKeys(t, "one that is forgotten", keysOf(r, 9, "k4"))
 	wantKeys(t, "at most none", keysOf(r, 0))
@@ -125,7 +125,7 @@ func TestRefusalsWhileCalling(t *testing.T) {
 	var calls sync.WaitGroup
 	for range 4 {
 		calls.Go(func() {
-			for n := range 500 {
+			for n := range maxRefusals / 3 {
 				refusedAt(r, "k", int64(n))
 				if n := len(keysOf(r, 9)); n > 9 {
 					t.Errorf("%d refusals", n)
@@ -136,5 +136,43 @@ func TestRefusalsWhileCalling(t *testing.T) {
 	calls.Wait()
 	if n := len(keysOf(r, 1e6)); n != maxRefusals {
 		t.Errorf("%d refusals", n)
+	}
+}
+
+// Each call of an app is read once by the numbers, in order, and what was forgotten is passed over.
+func TestRefusalsAfter(t *testing.T) {
+	r := NewRefusals()
+	var last int64
+	read := func(buf int) (keys []string) {
+		all := make([]Record, buf)
+		for n := r.After(last, all); n > 0; n = r.After(last, all) {
+			for _, c := range all[:n] {
+				if c.Number <= last {
+					t.Fatalf("number %d after %d", c.Number, last)
+				}
+				last = c.Number
+				keys = append(keys, c.Key)
+			}
+		}
+		return keys
+	}
+	wantKeys(t, "none", read(2))
+	for n := range 5 {
+		refusedAt(r, fmt.Sprint("k", n), int64(n))
+	}
+	r.Note(&Record{Key: "stranger", Code: "40002", failed: true}, time.Unix(9, 0))
+	<-r.Added()
+	wantKeys(t, "five", read(2), "k0", "k1", "k2", "k3", "k4")
+	wantKeys(t, "none is new", read(2))
+	for n := range maxRefusals + 3 {
+		refusedAt(r, fmt.Sprint("n", n), 10)
+	}
+	<-r.Added()
+	got := read(100)
+	if len(got) != maxRefusals || got[0] != "n3" || last != maxRefusals+8 {
+		t.Errorf("%d are read, from %s, up to number %d", len(got), got[0], last)
+	}
+	if _, _, oldest := r.FindApart(func(*Record) bool { return false }, 0); oldest != 9 {
+		t.Errorf("the oldest is number %d", oldest)
 	}
 }

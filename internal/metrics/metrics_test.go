@@ -38,6 +38,7 @@ func testMetrics() *Metrics {
 		Server: func() gateway.ServerStats {
 			return gateway.ServerStats{Connections: 1, MaxConnections: 2, Memory: 3, MaxMemory: 4, Dropped: 5, Starved: 6}
 		},
+		Refusals: func() (int64, bool) { return 11, true },
 		Embedded: func() embedded.Status {
 			return embedded.Status{Lag: 7, MaxLag: 9, LagSince: benefit.InstantOf(noon.Add(-90 * time.Second)), Stuck: true, LowOnSpace: true}
 		},
@@ -128,6 +129,7 @@ func TestStates(t *testing.T) {
 		`faquan_ready 1`, `faquan_store_up 1`, `faquan_clock_refused 0`, `faquan_queue_requests 3`, `faquan_queue_limit_requests 8`,
 		`faquan_connections 1`, `faquan_connections_limit 2`, `faquan_connections_dropped_total 5`,
 		`faquan_request_memory_bytes 3`, `faquan_request_memory_limit_bytes 4`, `faquan_request_memory_refusals_total 6`,
+		`faquan_refusals_lost_total 11`, `faquan_refusals_write_failed 1`,
 		`faquan_view_lag_seconds 90`, `faquan_view_lag_issuances 7`, `faquan_view_lag_limit_issuances 9`,
 		`faquan_view_write_failed 1`, `faquan_journal_segment_failed 1`, `faquan_data_free_bytes 1.099511627776e+12`,
 		`faquan_postgres_connections{pool="issuing",state="used"} 1`, `faquan_postgres_connections{pool="issuing",state="idle"} 2`,
@@ -141,6 +143,7 @@ func TestStatesThatAreMissing(t *testing.T) {
 	m.Watch(Sources{
 		Ready: yes, StoreUp: yes, ClockRefused: yes, Waiting: func() int { return 0 },
 		Server:   func() gateway.ServerStats { return gateway.ServerStats{} },
+		Refusals: func() (int64, bool) { return 0, false },
 		Embedded: func() embedded.Status { return embedded.Status{} },
 		Clock:    func() time.Time { return noon },
 		Free:     func() (uint64, error) { return 0, errors.New("no such directory") },

@@ -19,6 +19,8 @@ type Sources struct {
 	Waiting      func() int // requests in the queues
 	MaxWaiting   int
 	Server       func() gateway.ServerStats
+	// Refusals returns how many refusals the files lack, and whether they cannot be written.
+	Refusals func() (lost int64, failing bool)
 
 	// Of an embedded store: all three or none.
 	Embedded func() embedded.Status
@@ -58,6 +60,10 @@ func (w watcher) Collect(to chan<- prometheus.Metric) {
 	gauge("faquan_request_memory_bytes", "Memory that large requests use of what they share.", float64(s.Memory))
 	gauge("faquan_request_memory_limit_bytes", "Memory that large requests share.", float64(s.MaxMemory))
 	counter("faquan_request_memory_refusals_total", "Requests that were refused because there was no memory.", float64(s.Starved))
+
+	lost, failing := w.Refusals()
+	counter("faquan_refusals_lost_total", "Refusals that are not in the files, because they could not be written in time.", float64(lost))
+	gauge("faquan_refusals_write_failed", "Whether the last attempt to write the files of refusals failed: 1 or 0.", number(failing))
 
 	if w.Embedded != nil {
 		at := w.Embedded()

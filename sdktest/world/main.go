@@ -49,11 +49,10 @@ type World struct {
 	AppSecret string `json:"app_secret"` // its secret, and that of the apps of top-cases.json
 	TOPCases  string `json:"top_cases"`  // path of top-cases.json
 
+	Program       string `json:"program"`         // path of faquan; in the command's environment it finds the store that it serves
 	API           string `json:"api"`             // URL of the JSON API, without its path
 	APIToken      string `json:"api_token"`       // of the same app, with all scopes
 	APITokenQuery string `json:"api_token_query"` // with the scope query alone
-
-	Program string `json:"program"` // path of faquan; in the command's environment it finds the store that it serves
 }
 
 const (
