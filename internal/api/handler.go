@@ -41,13 +41,14 @@ type Engine interface {
 type Options struct {
 	Engine   Engine
 	Finder   store.Finder
-	Apps     *gateway.Apps         // those of the gateways, so that an app has one rate limit
-	MaxBytes int                   // of a body; default 1 MiB
-	Deadline time.Duration         // how long a call may wait for its outcome; default 5 s
-	Clock    func() time.Time      // judges expiries, rates, and the status of vouchers; default time.Now
-	Log      *slog.Logger          // gets one record for each call; default: nothing
-	Calls    slog.Level            // of the record of a call that went well on our side: see gateway.NoCalls
-	Observe  func(*gateway.Record) // gets the record of each call, for metrics; nil: it is not called
+	Read     func(ctx context.Context) (store.Reader, error) // of lists by an order: store.Store.Read
+	Apps     *gateway.Apps                                   // those of the gateways, so that an app has one rate limit
+	MaxBytes int                                             // of a body; default 1 MiB
+	Deadline time.Duration                                   // how long a call may wait for its outcome; default 5 s
+	Clock    func() time.Time                                // judges expiries, rates, and the status of vouchers; default time.Now
+	Log      *slog.Logger                                    // gets one record for each call; default: nothing
+	Calls    slog.Level                                      // of the record of a call that went well on our side: see gateway.NoCalls
+	Observe  func(*gateway.Record)                           // gets the record of each call, for metrics; nil: it is not called
 }
 
 // Handler serves the API. It is safe for concurrent use.

@@ -135,7 +135,7 @@ func worldOn(t *testing.T, s store.Store, fresh bool) *world {
 	clock := func() time.Time { return w.instant().Time() }
 	w.tokens = token.NewService(token.Options{Change: w.engine.Change, Read: s.Read, Clock: clock})
 	server := httptest.NewServer(api.New(api.Options{
-		Engine: failing{w.engine, w}, Finder: s, Apps: gateway.NewApps(w.engine.Catalogue, nil), MaxBytes: 4096, Clock: clock,
+		Engine: failing{w.engine, w}, Finder: s, Read: s.Read, Apps: gateway.NewApps(w.engine.Catalogue, nil), MaxBytes: 4096, Clock: clock,
 		Observe: func(r *gateway.Record) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
