@@ -321,6 +321,35 @@ func TestGetKey(t *testing.T) {
 	}
 }
 
+// A key whose calls were refused is shown with the reasons, to the app that used it.
+func TestRefusedKeys(t *testing.T) {
+	w := newWorld(t)
+	off := w.issue("off", alice, 0)
+	key := func(query string) *answer { return w.get("/api/v1/keys", "/api/v1/keys?"+query) }
+	w.redeem("k", fmt.Sprintf(`{"voucher_id": "%d"}`, off.ID)).want(t, 422)
+	w.at(time.Second)
+	w.redeem("k", fmt.Sprintf(`{"voucher_id": "%d", "order_amount": "1"}`, off.ID)).want(t, 422)
+	w.redeem("k", `{"voucher": "1"}`).want(t, 400)
+	w.change(off.ID, "extend", "k", `{"expires_at": "2026-11-22T12:00:00+08:00"}`).want(t, 422)
+	key("command=redeem&key=k").want(t, 200, "state=refused", "refusals.0.reason=THRESHOLD_NOT_MET", "refusals.0.at=2026-11-22T12:00:01.000+08:00",
+		"refusals.1.reason=AMOUNT_MISSING", "refusals.2=", "vouchers=[]")
+	key("command=extend&key=k").want(t, 200, "state=refused", "refusals.0.reason=END_NOT_LATER", "refusals.1=")
+	key("command=void&key=k").want(t, 200, "state=never_seen", "refusals=")
+	key("command=redeem&key=other").want(t, 200, "state=never_seen", "refusals=")
+	key("command=reverse&key=k&redemption_id=1-1").want(t, 200, "state=never_seen", "refusals=")
+	w.refusals.Note(&gateway.Record{
+		Code: "40004", SubCode: "X", Key: "i", App: 1, Reason: benefit.StockEmpty, Request: &benefit.Request{Scope: scope.Template(1), Key: "i"},
+	}, noon)
+	key("command=issue&key=i&template=cash").want(t, 200, "state=refused", "refusals.0.reason=STOCK_EMPTY")
+	key("command=issue&key=i&template=off").want(t, 200, "state=never_seen")
+	mine := w.secret
+	w.secret = w.token("second", "query")
+	key("command=redeem&key=k").want(t, 200, "state=never_seen", "refusals=")
+	w.secret = mine
+	w.redeem("k", fmt.Sprintf(`{"voucher_id": "%d", "order_amount": "2000"}`, off.ID)).want(t, 200)
+	key("command=redeem&key=k").want(t, 200, "state=done", "refusals.1.reason=AMOUNT_MISSING", "operation.status=USED")
+}
+
 func TestLists(t *testing.T) {
 	w := newWorld(t)
 	var want []string

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/money"
@@ -305,9 +306,35 @@ func (c *call) vouchers(all []vouchers.Voucher, code string) []Voucher {
 type Key struct {
 	Command   string     `json:"command"`
 	Key       string     `json:"key"`
-	State     string     `json:"state"` // never_seen or done
+	State     string     `json:"state"` // never_seen, refused or done
+	Refusals  []Refusal  `json:"refusals,omitzero"`
 	Operation *Operation `json:"operation,omitzero"`
 	Vouchers  []Voucher  `json:"vouchers"` // as they are now
+}
+
+// Refusal is a refused call with the key that this process still remembers. It is not known of reversals.
+type Refusal struct {
+	Reason string `json:"reason"`
+	At     string `json:"at"`
+}
+
+// maxRefusals is how many refusals of a key are shown, the latest.
+const maxRefusals = 10
+
+// recordedAs are the methods in the records of commands whose keys are the app's.
+var recordedAs = map[string]string{"redeem": "redeem", "void": "voidVoucher", "extend": "extendVoucher", "expire": "expireVoucher"}
+
+// refusals returns the latest refusals of a key that this process remembers, the newest first.
+func (h *Handler) refusals(c *call, of benefit.Scope, answer *Key) (all []Refusal) {
+	found := h.o.Refusals.Find(func(r *gateway.Record) bool {
+		mine := r.Protocol == Protocol && r.App == c.app.ID && r.Method == recordedAs[answer.Command] ||
+			r.Request != nil && r.Request.Scope == of
+		return mine && r.Key == answer.Key && r.Reason != benefit.NotRefused //guard:TestRefusedKeys without mine
+	}, maxRefusals)
+	for k := range found {
+		all = append(all, Refusal{found[k].Reason.String(), rfc3339(benefit.InstantOf(found[k].At))})
+	}
+	return all
 }
 
 // getKey answers what became of a key of the calling app: of a command, or of an issue over one of the platforms' APIs.
@@ -324,6 +351,9 @@ func (h *Handler) getKey(c *call) (any, *Problem) {
 	c.record.Key = key
 	return h.asQuery(c, func() (any, *Problem, error) {
 		answer := &Key{Command: command, Key: key, State: "never_seen", Vouchers: []Voucher{}}
+		if answer.Refusals = h.refusals(c, of, answer); len(answer.Refusals) > 0 {
+			answer.State = "refused"
+		}
 		if command == benefit.IssueOperation.String() {
 			return answer, nil, h.issued(c, of, answer)
 		}
