@@ -74,9 +74,11 @@ func since(at benefit.Instant, all ...benefit.Voucher) []benefit.Voucher {
 func TestQueryVouchers(t *testing.T) {
 	d := deskWorld(t)
 	first, second := d.certificate(t, "k-1"), d.certificate(t, "k-2")
-	coupon := d.mustIssue(t, &benefit.Request{
-		Scope: scope.Template(1), Key: "c", Fingerprint: benefit.FingerprintOf(nil), Lines: []benefit.Line{{Template: 1, Sends: 2, Quantity: 1}},
+	mixed := d.mustIssue(t, &benefit.Request{
+		Scope: scope.Template(1), Key: "c", Fingerprint: benefit.FingerprintOf(nil),
+		Lines: []benefit.Line{{Template: 1, Sends: 2, Quantity: 1}, {Template: 2, Sends: 1, Quantity: 1}},
 	}).Issuance.Vouchers()
+	coupon, third := mixed[:2], mixed[2]
 	for k, v := range []benefit.Voucher{first, coupon[0], coupon[1]} {
 		if _, err := d.OnVoucher(t.Context(), &VoucherCommand{
 			Command: benefit.RedeemOperation, Key: "r-" + strconv.Itoa(k), Voucher: idText(v.ID), Order: "o",
@@ -93,20 +95,20 @@ func TestQueryVouchers(t *testing.T) {
 		"long id":            {VoucherQuery{Voucher: coupon[1].ID.Long()}, coupon[1:]},
 		"code":               {VoucherQuery{Code: second.Code}, []benefit.Voucher{second}},
 		"another code":       {VoucherQuery{Code: "1"}, nil},
-		"user":               {VoucherQuery{User: "ALIPAY:2088302001456115"}, []benefit.Voucher{coupon[1], coupon[0], second, first}},
-		"user's number":      {VoucherQuery{User: strconv.FormatInt(int64(first.User), 10), Limit: 4}, []benefit.Voucher{coupon[1], coupon[0], second, first}},
+		"user":               {VoucherQuery{User: "ALIPAY:2088302001456115"}, []benefit.Voucher{third, coupon[1], coupon[0], second, first}},
+		"user's number":      {VoucherQuery{User: strconv.FormatInt(int64(first.User), 10), Limit: 5}, []benefit.Voucher{third, coupon[1], coupon[0], second, first}},
 		"another user":       {VoucherQuery{User: "ALIPAY:2088302001456116"}, nil},
-		"user, first page":   {VoucherQuery{User: "ALIPAY:2088302001456115", Limit: 1}, coupon[1:]},
+		"user, first page":   {VoucherQuery{User: "ALIPAY:2088302001456115", Limit: 1}, []benefit.Voucher{third}},
 		"user, later page":   {VoucherQuery{User: "ALIPAY:2088302001456115", Limit: 2, Cursor: idText(coupon[1].ID)}, []benefit.Voucher{coupon[0], second}},
-		"template":           {VoucherQuery{Template: "gift"}, []benefit.Voucher{second, first}},
+		"template":           {VoucherQuery{Template: "gift"}, []benefit.Voucher{third, second, first}},
 		"template_id":        {VoucherQuery{Template: "C"}, []benefit.Voucher{coupon[1], coupon[0]}},
-		"template, later":    {VoucherQuery{Template: "gift", Since: second.IssuedAt}, since(second.IssuedAt, second, first)},
-		"template, too late": {VoucherQuery{Template: "gift", Since: second.IssuedAt + 1}, nil},
+		"template, later":    {VoucherQuery{Template: "gift", Since: second.IssuedAt}, since(second.IssuedAt, third, second, first)},
+		"template, too late": {VoucherQuery{Template: "gift", Since: third.IssuedAt + 1}, nil},
 		"trace":              {VoucherQuery{Trace: "t-k-2"}, []benefit.Voucher{second}},
 		"order":              {VoucherQuery{Order: "o"}, []benefit.Voucher{coupon[1], coupon[0], first}},
 		"order's next page":  {VoucherQuery{Order: "o", Merchant: "acme", Cursor: idText(coupon[1].ID)}, []benefit.Voucher{coupon[0], first}},
 		"another order":      {VoucherQuery{Order: "p"}, nil},
-		"key of an issue":    {VoucherQuery{Key: "c", Command: benefit.IssueOperation, Scope: issued}, []benefit.Voucher{coupon[1], coupon[0]}},
+		"key of an issue":    {VoucherQuery{Key: "c", Command: benefit.IssueOperation, Scope: issued}, []benefit.Voucher{third, coupon[1], coupon[0]}},
 		"key of a command":   {VoucherQuery{Key: "r-1", Command: benefit.RedeemOperation}, coupon[:1]},
 		"key of an app":      {VoucherQuery{Key: "r-1", Command: benefit.RedeemOperation, Scope: ScopeName{App: "shop"}}, nil},
 		"key of other ones":  {VoucherQuery{Key: "r-1", Command: benefit.VoidOperation}, nil},

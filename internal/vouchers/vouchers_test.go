@@ -51,7 +51,7 @@ func newWorld(t *testing.T) *world {
 			Valid: benefit.Validity{ForMillis: 3_600_000}, Stock: benefit.UnlimitedStock(),
 		},
 		&benefit.Template{
-			ID: few, Name: "few", Merchant: 1, Kind: benefit.Exchange, Status: benefit.Active, Valid: benefit.Validity{ForMillis: 3_600_000},
+			ID: few, Name: "few", Merchant: 1, Kind: benefit.Certificate, Code: benefit.CodeRule{Digits: 12}, Status: benefit.Active, Valid: benefit.Validity{ForMillis: 3_600_000},
 			Stock: benefit.Stock{Count: 1, Amount: benefit.Unlimited, CountPerDay: benefit.Unlimited, AmountPerDay: benefit.Unlimited},
 		},
 	} {
@@ -248,16 +248,24 @@ func TestMaxOperations(t *testing.T) {
 	}
 }
 
-// An id that was kept for a voucher that was not issued is not one.
+// An id or a code that was kept for a voucher that was not issued is not one.
 func TestNotIssued(t *testing.T) {
 	w := newWorld(t)
 	v := w.issue(t, few, "f", 2)
 	r := w.read(t)
-	if one, err := Get(t.Context(), r, v.ID); one == nil || err != nil {
-		t.Errorf("%+v, %v", one, err)
+	one, err := Get(t.Context(), r, v.ID)
+	if one == nil || err != nil {
+		t.Fatalf("%+v, %v", one, err)
+	}
+	codes := one.Of.Lines[0].Codes
+	if len(codes) != 2 {
+		t.Fatalf("codes %v", codes)
 	}
 	if one, err := Get(t.Context(), r, v.ID+1); one != nil || err != nil {
-		t.Errorf("%+v, %v", one, err)
+		t.Errorf("by id: %+v, %v", one, err)
+	}
+	if one, err := WithCode(t.Context(), r, codes[1]); one != nil || err != nil {
+		t.Errorf("by code: %+v, %v", one, err)
 	}
 }
 
