@@ -41,6 +41,7 @@ var flagValues = map[string][]string{
 	"verify-sign protocol":  {"alipay", "top"},
 	"verify-sign sign-type": allSignMethods,
 	"query command":         commandNames(),
+	"history kind":          entityKinds,
 	"new format":            {"pkcs8", "pkcs1"},
 	"show format":           {"pem", "base64", "both"},
 	"serve log-level":       {"debug", "info", "warn", "error"},

@@ -4,6 +4,7 @@
 //	faquan serve --data DIR         serve the gateways on a data directory
 //	faquan serve --store URL        the same on a PostgreSQL database, by several processes
 //	faquan apply, diff, export      the catalogue: templates, activities, apps, users
+//	faquan pause, resume, history   stop a template at once, and who changed what
 //	faquan send, sign, verify-sign  make a call, or find out why a signature does not match
 //	faquan redeem, reverse, void,   do something to a voucher
 //	       extend, expire

@@ -15,7 +15,8 @@ faquan issues each benefit exactly once, within stock, budget and limits, and an
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newDemo(), newServe(), newBench(), newApply(), newDiff(), newExport(), newKey(), newSession(), newToken(),
+		newDemo(), newServe(), newBench(), newApply(), newDiff(), newExport(), newPause(), newResume(), newHistory(),
+		newKey(), newSession(), newToken(),
 		newRedeem(), newReverse(), newVoid(), newExtend(), newExpire(), newQuery(), newVouchers(), newStatus(),
 		newDecide(), newExplain(), newSend(), newSign(), newVerifySign(), newAudit(), newRebuild(), newMigrateStore(), newVersion(),
 	)

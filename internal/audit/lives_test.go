@@ -66,6 +66,8 @@ type story struct {
 // now is when a story is audited: a day after it, with nothing expired by itself.
 const storyNow = storetest.Start + 3*oneDay
 
+func newStory() *story { return &story{templates: lifeTemplates()} }
+
 // tell plays the story on a store, each command in a commit of its own.
 func (s *story) tell(t testing.TB, st store.Store) {
 	t.Helper()
@@ -77,9 +79,10 @@ func (s *story) tell(t testing.TB, st store.Store) {
 		}
 		entities = append(entities, e)
 	}
-	clock := storetest.Start
-	write(t, st, clock, &benefit.Changes{Catalogue: 1, Rows: benefit.RowsOf(benefit.Entities.Rows(entities...))})
-	c := storetest.NewCommitter(st, storetest.Catalogue(s.templates...), 3)
+	clock, cat := storetest.Start, storetest.Catalogue(s.templates...)
+	cat.Version = versionOf(t, st) + 1
+	write(t, st, clock, &benefit.Changes{Catalogue: cat.Version, Rows: benefit.RowsOf(benefit.Entities.Rows(entities...))})
+	c := storetest.NewCommitter(st, cat, 3)
 	issue := func(template benefit.TemplateID, key string, window int64) {
 		t.Helper()
 		clock += 1000
@@ -139,10 +142,25 @@ func (s *story) tell(t testing.TB, st store.Store) {
 	issue(lifeCertificate, "window", 60_000)
 }
 
+// versionOf returns the version of a store's catalogue; 0 when there is none.
+func versionOf(t testing.TB, st store.Store) int64 {
+	t.Helper()
+	r, err := st.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	_, version, err := r.Entities(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return version
+}
+
 // told returns a story with the rows of a memory store on which it was told.
 func told(t testing.TB) *story {
 	t.Helper()
-	st, s := memory.New(), &story{templates: lifeTemplates()}
+	st, s := memory.New(), newStory()
 	s.tell(t, st)
 	all, err := storetest.ContentsOf(t.Context(), st)
 	if err != nil {

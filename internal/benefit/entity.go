@@ -45,6 +45,14 @@ type EntityVersion struct {
 	Entity
 }
 
+// CatalogueChange notes who made a version of the catalogue, when, and by which command.
+type CatalogueChange struct {
+	Version int64
+	At      Instant
+	By      string // a user of the machine
+	Command string // such as apply
+}
+
 // EntityOf makes the stored form of a merchant, app, template, activity or scene.
 func EntityOf(v any) (Entity, error) {
 	var e Entity

@@ -233,6 +233,21 @@ var (
 		Put:    func(w *table.Writer, o *OrderRedemption) { w.Int(int64(o.At)) },
 		Get:    func(r *table.Reader, o *OrderRedemption) { o.At = Instant(r.Int()) },
 	})
+
+	// CatalogueChanges note who made the versions of the catalogue. Those from before the notes have none.
+	CatalogueChanges = table.New(table.Spec[int64, CatalogueChange]{
+		Name: "catalogue_change", Title: "notes on catalogue versions", Number: 13,
+		Key:    []table.Column{{Name: "version", Type: table.Int}},
+		Value:  []table.Column{{Name: "at", Type: table.Int}, {Name: "made_by", Type: table.Text}, {Name: "command", Type: table.Text}},
+		KeyOf:  func(c *CatalogueChange) int64 { return c.Version },
+		Absent: func(version int64) CatalogueChange { return CatalogueChange{Version: version} },
+		PutKey: func(w *table.Writer, version int64) { w.Int(version) },
+		GetKey: func(r *table.Reader) int64 { return r.Int() },
+		Put:    func(w *table.Writer, c *CatalogueChange) { w.Int(int64(c.At)); w.Text(c.By); w.Text(c.Command) },
+		Get: func(r *table.Reader, c *CatalogueChange) {
+			c.At, c.By, c.Command = Instant(r.Int()), r.Text(), r.Text()
+		},
+	})
 )
 
 func putEntityKey(w *table.Writer, k EntityKey) { w.Int(int64(k.Kind)); w.Int(k.ID) }

@@ -79,7 +79,7 @@ func (c *Call[In, Out]) handle(mux *http.ServeMux, do func(context.Context, In) 
 		var out Out
 		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&in)
 		if err == nil {
-			out, err = do(r.Context(), in)
+			out, err = do(withUser(r.Context(), r.Header), in)
 		}
 		answer(w, out, err)
 	})

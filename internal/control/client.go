@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 )
 
 // Client is the Platform of another process, called through its socket.
@@ -94,6 +95,7 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 	if err != nil {
 		return nil, err
 	}
+	req.Header.Set(userHeader, url.PathEscape(systemUser()))
 	resp, err := c.http.Do(req)
 	var notAsked *notSentError
 	switch {

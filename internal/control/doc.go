@@ -1,7 +1,7 @@
 // Package control lets the commands of faquan work on a data directory, also while another process has it open.
 //
 // Only one process at a time may have a data directory open. While `faquan serve` has it, the other commands
-// (apply, diff, export, key, decide, explain) ask that process, through a socket in the directory; otherwise they open the
+// (apply, export, redeem, query, explain and so on) ask that process, through a socket in the directory; otherwise they open the
 // directory themselves. Both ways are a Platform, on which a command makes a Call, so that it need not distinguish them:
 //
 //	Service does the work, on an open store

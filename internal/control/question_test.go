@@ -59,7 +59,7 @@ func deskWorld(t *testing.T) *Service {
 		}
 		changes.Rows = append(changes.Rows, benefit.Entities.Rows(e))
 	}
-	if err := d.change(t.Context(), func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
+	if err := d.change(t.Context(), "test", func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
 		return changes, nil
 	}); err != nil {
 		t.Fatal(err)

@@ -122,7 +122,7 @@ func (d *Service) Apply(ctx context.Context, doc *Document) (*catalog.Plan, erro
 		return nil, err
 	}
 	var plan *catalog.Plan
-	err = d.change(ctx, func(
+	err = d.change(ctx, "apply", func(
 		ctx context.Context, r store.Reader, cat *benefit.Catalogue, env benefit.Env,
 	) (changes *benefit.Changes, err error) {
 		changes, plan, err = file.Changes(ctx, r, cat, env, d.Box)
@@ -231,7 +231,7 @@ func (k *PrivateKey) UnmarshalJSON(text []byte) error {
 
 // RotateKey replaces the private key; the new one is in force at once.
 func (d *Service) RotateKey(ctx context.Context, key PrivateKey) (none None, err error) {
-	return none, d.change(ctx, engine.ChangeFunc(catalog.RotatePlatformKey(d.Box, key.PrivateKey)))
+	return none, d.change(ctx, "key rotate", engine.ChangeFunc(catalog.RotatePlatformKey(d.Box, key.PrivateKey)))
 }
 
 // EnsureKey makes the platform's key if there is none.
@@ -239,7 +239,7 @@ func (d *Service) EnsureKey(ctx context.Context) error {
 	if key, err := d.PrivateKey(ctx); key != nil || err != nil {
 		return err
 	}
-	return d.change(ctx, engine.ChangeFunc(catalog.EnsurePlatformKey(d.Box)))
+	return d.change(ctx, "serve", engine.ChangeFunc(catalog.EnsurePlatformKey(d.Box)))
 }
 
 // settle writes what was committed so far to the directory's files, so that a reader of the files sees it: a store's
@@ -255,8 +255,17 @@ func (d *Service) settle(ctx context.Context, _ None) (none None, err error) {
 // errNotShown is returned when a change is durable, but the gateways failed to load it.
 var errNotShown = errors.New("the change is stored, but the gateway reload failed; restart faquan serve")
 
-func (d *Service) change(ctx context.Context, fn engine.ChangeFunc) error {
-	if err := d.Engine.Change(ctx, fn); err != nil {
+// change commits a change. One that makes a version of the catalogue is noted with the user and the command.
+func (d *Service) change(ctx context.Context, command string, fn engine.ChangeFunc) error {
+	noted := func(ctx context.Context, r store.Reader, cat *benefit.Catalogue, env benefit.Env) (*benefit.Changes, error) {
+		changes, err := fn(ctx, r, cat, env)
+		if err == nil && changes != nil && changes.Catalogue != 0 { //guard:TestHistory
+			note := benefit.CatalogueChange{Version: changes.Catalogue, At: d.now(), By: userOf(ctx), Command: command}
+			changes.Rows = append(changes.Rows, benefit.CatalogueChanges.Rows(note))
+		}
+		return changes, err
+	}
+	if err := d.Engine.Change(ctx, noted); err != nil {
 		return err
 	}
 	if d.Changed == nil {
@@ -266,4 +275,9 @@ func (d *Service) change(ctx context.Context, fn engine.ChangeFunc) error {
 		return fmt.Errorf("%w: %w", errNotShown, err)
 	}
 	return nil
+}
+
+// changing returns change for a command.
+func (d *Service) changing(command string) func(context.Context, engine.ChangeFunc) error {
+	return func(ctx context.Context, fn engine.ChangeFunc) error { return d.change(ctx, command, fn) }
 }

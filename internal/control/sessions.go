@@ -17,7 +17,7 @@ var (
 )
 
 func (d *Service) sessions() *session.Service {
-	return session.NewService(session.Options{Change: d.change, Read: d.Store.Read, Box: d.Box})
+	return session.NewService(session.Options{Change: d.changing("session"), Read: d.Store.Read, Box: d.Box})
 }
 
 // NewSession issues a session; the answer has its key.

@@ -17,7 +17,7 @@ var (
 )
 
 func (d *Service) tokens() *token.Service {
-	return token.NewService(token.Options{Change: d.change, Read: d.Store.Read})
+	return token.NewService(token.Options{Change: d.changing("token"), Read: d.Store.Read})
 }
 
 // MakeToken makes a token; the answer has its secret.

@@ -66,21 +66,12 @@ func (d *Service) QueryVouchers(ctx context.Context, q *VoucherQuery) (*VoucherP
 		}
 		before = id.ID(n)
 	}
-	r, err := d.Store.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	cat, err := catalogueOf(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	s := voucherSearch{VoucherQuery: q, ctx: ctx, r: r, formatter: formatter{cat: cat, unmasked: q.Unmasked}}
+	s := voucherSearch{VoucherQuery: q, ctx: ctx, store: d.Store, formatter: formatter{cat: d.Engine.Catalogue(), unmasked: q.Unmasked}}
 	newest, err := s.newest(before)
 	if err != nil {
 		return nil, err
 	}
-	found, next, err := vouchers.Page(ctx, r, newest, before, min(limit, MaxPage), func(v *benefit.Voucher) bool {
+	found, next, err := vouchers.Page(ctx, d.Store, newest, before, min(limit, MaxPage), func(v *benefit.Voucher) bool {
 		return v.IssuedAt >= q.Since && s.match(v) //guard:TestQueryVouchers without v.IssuedAt >= q.Since
 	})
 	if err != nil {
@@ -106,7 +97,7 @@ type voucherSearch struct {
 	*VoucherQuery
 	formatter
 	ctx       context.Context
-	r         store.Reader
+	store     store.Store
 	operation *Operation
 	match     func(*benefit.Voucher) bool
 }
@@ -119,7 +110,7 @@ func (s *voucherSearch) newest(before id.ID) (iter.Seq2[*benefit.Issuance, error
 		v, err := voucherID(s.Voucher)
 		return s.these(v), err
 	case s.Code != "":
-		v, err := vouchers.WithCode(s.ctx, s.r, s.Code)
+		v, err := vouchers.WithCode(s.ctx, s.store, s.Code)
 		if v == nil || err != nil {
 			return s.these(), err
 		}
@@ -129,22 +120,18 @@ func (s *voucherSearch) newest(before id.ID) (iter.Seq2[*benefit.Issuance, error
 	case s.Order != "":
 		return s.ofOrder()
 	case s.User != "":
-		u, err := userNamed(s.ctx, s.r, s.cat, s.User)
+		u, err := s.user()
 		if u == nil || err != nil {
 			return s.these(), err
 		}
-		return s.recent(before, func(after id.ID, limit int) ([]*benefit.Issuance, error) {
-			return s.r.UserIssuances(s.ctx, u.ID, after, limit)
-		}), nil
+		return s.store.RecentIssuances(s.ctx, u.ID, before), nil
 	case s.Template != "":
 		t, err := templateNamed(s.cat, s.Template)
 		if err != nil {
 			return nil, err
 		}
 		s.match = func(v *benefit.Voucher) bool { return v.Template == t.ID } //guard:TestQueryVouchers
-		return s.recent(before, func(after id.ID, limit int) ([]*benefit.Issuance, error) {
-			return s.r.TemplateIssuances(s.ctx, t.ID, after, limit)
-		}), nil
+		return s.store.RecentOfTemplate(s.ctx, t.ID, before), nil
 	case s.Trace != "":
 		return s.traced(before)
 	}
@@ -157,7 +144,7 @@ func (s *voucherSearch) these(ids ...id.ID) iter.Seq2[*benefit.Issuance, error] 
 	return func(yield func(*benefit.Issuance, error) bool) {
 		last := id.ID(0)
 		for _, v := range slices.Backward(slices.Sorted(slices.Values(ids))) {
-			i, err := s.r.IssuanceOf(s.ctx, v)
+			i, err := s.store.IssuanceOf(s.ctx, v)
 			if err == nil && (i == nil || i.ID == last) {
 				continue
 			}
@@ -178,7 +165,7 @@ func (s *voucherSearch) underKey() (iter.Seq2[*benefit.Issuance, error], error) 
 		if scope, err = s.Scope.of(s.cat); err != nil {
 			return nil, err
 		}
-		i, err := s.r.Claim(s.ctx, scope, s.Key)
+		i, err := s.store.Claim(s.ctx, scope, s.Key)
 		return func(yield func(*benefit.Issuance, error) bool) {
 			if i != nil {
 				yield(i, nil)
@@ -201,24 +188,29 @@ func (s *voucherSearch) underKey() (iter.Seq2[*benefit.Issuance, error], error) 
 		}
 		scope = benefit.VoucherScope(s.Command, app)
 	}
-	t, ok, err := vouchers.UnderKey(s.ctx, s.r, scope, s.Key)
+	t, ok, err := vouchers.UnderKey(s.ctx, s.store, scope, s.Key)
 	if !ok || err != nil {
 		return s.these(), err
 	}
-	v, err := vouchers.Get(s.ctx, s.r, t.Voucher)
+	v, err := vouchers.Get(s.ctx, s.store, t.Voucher)
 	if err == nil && v == nil {
 		err = fmt.Errorf("%w: voucher %d of an operation is missing", store.ErrDamaged, t.Voucher)
 	}
 	if err != nil {
 		return nil, err
 	}
-	entry, _, err := store.Get(s.ctx, s.r, benefit.VoucherOperations, t.OperationID)
+	entry, _, err := store.Get(s.ctx, s.store, benefit.VoucherOperations, t.OperationID)
 	s.operation = s.formatter.operation(&v.Voucher, &t, entry.Reversed)
 	return s.these(v.ID), err
 }
 
 // ofOrder returns the issuances of vouchers that were redeemed for an order, also of those that were given back since.
 func (s *voucherSearch) ofOrder() (iter.Seq2[*benefit.Issuance, error], error) {
+	r, err := s.store.Read(s.ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
 	var ids []id.ID
 	known := false
 	for m, merchant := range s.cat.Merchants {
@@ -226,7 +218,7 @@ func (s *voucherSearch) ofOrder() (iter.Seq2[*benefit.Issuance, error], error) {
 			continue
 		}
 		known = true
-		redemptions, err := vouchers.OfOrder(s.ctx, s.r, m, s.Order)
+		redemptions, err := vouchers.OfOrder(s.ctx, r, m, s.Order)
 		if err != nil {
 			return nil, err
 		}
@@ -243,49 +235,35 @@ func (s *voucherSearch) ofOrder() (iter.Seq2[*benefit.Issuance, error], error) {
 // traced returns the issuances with a trace id of their caller, and the one whose answer had it.
 func (s *voucherSearch) traced(before id.ID) (iter.Seq2[*benefit.Issuance, error], error) {
 	if v, ok := gateway.VoucherOf(s.Trace); ok {
-		i, err := s.r.IssuanceOf(s.ctx, v)
+		i, err := s.store.IssuanceOf(s.ctx, v)
 		if i != nil || err != nil {
 			return func(yield func(*benefit.Issuance, error) bool) { yield(i, err) }, nil
 		}
 	}
-	trace := keptTrace(s.Trace)
-	return s.recent(before, func(after id.ID, limit int) ([]*benefit.Issuance, error) {
-		return s.r.TraceIssuances(s.ctx, trace, after, limit)
-	}), nil
+	return s.store.RecentOfTrace(s.ctx, keptTrace(s.Trace), before), nil
 }
 
-// recent returns the issuances of a list, the newest first.
-func (s *voucherSearch) recent(before id.ID, list func(after id.ID, limit int) ([]*benefit.Issuance, error)) iter.Seq2[*benefit.Issuance, error] {
-	return func(yield func(*benefit.Issuance, error) bool) {
-		all, err := list(0, 1<<30)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		for _, i := range slices.Backward(all) {
-			if (before == 0 || i.ID < before) && !yield(i, nil) {
-				return
-			}
-		}
-	}
-}
-
-// userNamed returns the user with the operator's handle, an identifier or a number; nil when there is none.
-func userNamed(ctx context.Context, r store.Reader, cat *benefit.Catalogue, text string) (*benefit.User, error) {
-	if strings.Contains(text, ":") {
-		i, err := identifierNamed(cat, text)
+// user returns the user with the operator's handle, an identifier or a number; nil when there is none.
+func (s *voucherSearch) user() (*benefit.User, error) {
+	if strings.Contains(s.User, ":") {
+		i, err := identifierNamed(s.cat, s.User)
 		if err != nil {
 			return nil, fmt.Errorf("the user %w", err)
 		}
-		return r.Recipient(ctx, i)
+		return s.store.Recipient(s.ctx, i)
 	}
-	u, err := r.UserByName(ctx, text)
+	r, err := s.store.Read(s.ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	u, err := r.UserByName(s.ctx, s.User)
 	if u != nil || err != nil {
 		return u, err
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
+	n, err := strconv.ParseInt(s.User, 10, 64)
 	if err != nil {
 		return nil, nil // it is a name that no user has
 	}
-	return r.User(ctx, benefit.UserID(n))
+	return r.User(s.ctx, benefit.UserID(n))
 }

@@ -16,6 +16,7 @@ func TestKindsArePinned(t *testing.T) {
 		"7/1 entity_version version kind id: body", "8/7 operation claim: kind id scope key fingerprint at result",
 		"9/5 voucher_state voucher: status operations redeemed ends at", "10/4 voucher_operation voucher number: kind claim value reversed",
 		"11/1 order_redemption of_order voucher number: at", "12/1 token digest: body",
+		"13/3 catalogue_change version: at made_by command",
 	}
 	described := strings.Fields(table.Described())
 	for n, k := range table.Kinds() {
