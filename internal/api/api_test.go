@@ -36,7 +36,8 @@ func TestLifeOfAVoucher(t *testing.T) {
 		"issued_at=2026-11-22T12:00:00.000+08:00", "changed_at=2026-11-22T12:00:00.000+08:00", "expires_at=2026-11-23T12:00:01.000+08:00")
 
 	w.at(time.Minute)
-	first := w.redeem("r1", fmt.Sprintf(`{"voucher_id": "%d", "order": "o-1", "shop": "杭州店", "order_amount": "8000", "amount": "2000"}`, cash.ID)).want(t, 200,
+	body := fmt.Sprintf(`{"voucher_id": "%d", "order": "o-1", "shop": "杭州店", "order_amount": "8000", "amount": "2000"}`, cash.ID)
+	first := w.redeem("r1", body).want(t, 200,
 		fmt.Sprintf("id=%d-1", cash.ID), fmt.Sprint("voucher_id=", cash.ID), "command=redeem", "app=shop", "key=r1", "order=o-1", "shop=杭州店",
 		"order_amount=8000", "amount=2000", "discount=2000", "status=ISSUED", "balance=3000", "at=2026-11-22T12:01:00.000+08:00")
 	w.redeem("r2", fmt.Sprintf(`{"voucher_id": "%d", "holder": {"type": "ALIPAY", "value": "%s"}}`, cash.ID, alice.Value)).want(t, 200,
@@ -65,8 +66,9 @@ func TestLifeOfAVoucher(t *testing.T) {
 	w.voucher(code.ID).want(t, 200, "status=VOIDED", "operation_count=5", "changed_at=2026-11-22T12:02:00.000+08:00",
 		"operations.0.command=redeem", "operations.1.command=reverse", "operations.2.command=expire", "operations.3.command=extend",
 		"operations.4.command=void", "operations.4.memo=客户退款")
-	again := w.redeem("r1", fmt.Sprintf(`{"voucher_id": "%d", "order": "o-1", "shop": "杭州店", "order_amount": "8000", "amount": "2000"}`, cash.ID)).want(t, 200)
-	if !bytes.Equal(again.body, first.body) || again.header.Get("Idempotency-Replayed") != "true" || first.header.Get("Idempotency-Replayed") != "" {
+	again := w.redeem("r1", body).want(t, 200)
+	const replayed = "Idempotency-Replayed"
+	if !bytes.Equal(again.body, first.body) || again.header.Get(replayed) != "true" || first.header.Get(replayed) != "" {
 		t.Errorf("a retry: %s\nfirst: %s", again.body, first.body)
 	}
 }
@@ -78,7 +80,10 @@ func TestKinds(t *testing.T) {
 		template, body string
 		shown, done    []string
 	}{
-		{"off", `"order_amount": "2000"`, []string{"kind=REDUCTION", "amount=500", "balance=", "face.reduction=500", "face.threshold=2000", "template.right_id=71", "template.title=满20减5"}, []string{"discount=500"}},
+		{"off", `"order_amount": "2000"`, []string{
+			"kind=REDUCTION", "amount=500", "balance=", "face.reduction=500", "face.threshold=2000", "template.right_id=71",
+			"template.title=满20减5",
+		}, []string{"discount=500"}},
 		{"percent", `"order_amount": "1999"`, []string{"kind=DISCOUNT", "amount=", "face.percent=8500", "face.ceiling=1000"}, []string{"discount=299"}},
 		{"price", `"order_amount": "1000"`, []string{"kind=FIXED_PRICE", "face.price=990"}, []string{"discount=10"}},
 		{"thing", `"order": "7"`, []string{"kind=EXCHANGE", "face="}, []string{"discount=0"}},
@@ -244,13 +249,14 @@ func TestOtherMerchant(t *testing.T) {
 	w.reverse(redemption, "back", "").want(t, 200)
 	w.get("/api/v1/vouchers", "/api/v1/vouchers?code="+code.Code).want(t, 200, "vouchers=[]")
 	w.voucher(code.ID).want(t, 404)
-	w.get("/api/v1/vouchers", "/api/v1/vouchers?user_type=ALIPAY&user="+alice.Value).want(t, 200, fmt.Sprint("vouchers.0.id=", theirs.ID), "vouchers.1.id=")
+	list := "/api/v1/vouchers?user_type=ALIPAY&user=" + alice.Value
+	w.get("/api/v1/vouchers", list).want(t, 200, fmt.Sprint("vouchers.0.id=", theirs.ID), "vouchers.1.id=")
 	w.secret = mine
 	w.get("/api/v1/redemptions/{id}", "/api/v1/redemptions/"+redemption).want(t, 404, "reason=REDEMPTION_NOT_FOUND")
 	w.reverse(redemption, "other key", "").want(t, 404, "reason=REDEMPTION_NOT_FOUND")
 	w.reverse(redemption, "back", "").want(t, 404, "reason=REDEMPTION_NOT_FOUND")
 	w.get("/api/v1/keys", "/api/v1/keys?command=reverse&key=back&redemption_id="+redemption).want(t, 200, "state=never_seen", "operation=")
-	w.get("/api/v1/vouchers", "/api/v1/vouchers?user_type=ALIPAY&user="+alice.Value).want(t, 200, fmt.Sprint("vouchers.0.id=", code.ID), "vouchers.1.id=")
+	w.get("/api/v1/vouchers", list).want(t, 200, fmt.Sprint("vouchers.0.id=", code.ID), "vouchers.1.id=")
 	// A holder of another name is not found either.
 	w.redeem("k", fmt.Sprintf(`{"voucher_id": "%d", "holder": {"type": "ALIPAY", "value": "2088302001456199"}}`, code.ID)).want(t, 404, "reason=VOUCHER_NOT_FOUND")
 }

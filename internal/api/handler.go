@@ -34,7 +34,6 @@ const Protocol = "api"
 // Engine carries commands out; *engine.Engine is one.
 type Engine interface {
 	Do(ctx context.Context, c benefit.Command) error
-	Catalogue() *benefit.Catalogue
 }
 
 // Options of a Handler.
