@@ -93,6 +93,9 @@ func TestKinds(t *testing.T) {
 		w.redeem(test.template, fmt.Sprintf(`{"voucher_id": "%d", %s}`, v.ID, test.body)).want(t, 200, append(test.done, "status=USED")...)
 	}
 	later := w.issue("later", alice, 0)
+	w.get("/api/v1/vouchers/{id}", "/api/v1/vouchers/"+later.ID.Long()).want(t, 200, fmt.Sprint("id=", later.ID)) // as on Alipay's wire
+	w.redeem("later", fmt.Sprintf(`{"voucher_id": "%s"}`, later.ID.Long())).want(t, 422, "reason=VOUCHER_NOT_STARTED")
+	w.get("/api/v1/vouchers/{id}", "/api/v1/vouchers/20200101"+later.ID.Long()[8:]).want(t, 400, "field=id")
 	w.voucher(later.ID).want(t, 200, "status=ISSUED", "not_yet_valid=true", "valid_from=2026-11-22T13:00:00.000+08:00")
 	w.at(25*time.Hour + time.Second)
 	w.voucher(later.ID).want(t, 200, "status=EXPIRED", "not_yet_valid=false")

@@ -46,7 +46,7 @@ func (h *Handler) asQuery(c *call, run func() (any, *Problem, error)) (any, *Pro
 func (h *Handler) getVoucher(c *call) (any, *Problem) {
 	voucher, ok := parseID(c.r.PathValue("id"))
 	if !ok {
-		return nil, invalid("id", "must be the id of a voucher, a whole number")
+		return nil, invalid("id", "must be the id of a voucher, a whole number, or its voucher_id of 28 digits")
 	}
 	m, bad := c.query()
 	if bad == nil {
