@@ -20,7 +20,8 @@ func newToken() *cobra.Command {
 		Use:   "token",
 		Short: "Make, list and revoke tokens for the JSON API",
 		Long: `A token lets a program, such as a shop system, call the JSON API (--api-listen of "faquan serve") for an app: redeem
-vouchers of the app's merchant, and so on. Calls send its secret in the header "Authorization: Bearer …". See docs/api.md.
+vouchers of the app's merchant, and so on. Calls send its secret in the header "Authorization: Bearer …".
+See docs/api.md.
 
 If a process serves the directory, it makes the change. When the command returns, the change is durable, and in force in
 all processes, on a database too.`,
@@ -113,8 +114,8 @@ func newTokenList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List tokens, without their secrets",
-		Long: `List the tokens that are valid now: their id, by which "faquan token revoke" takes them, what they are for, and when they
-expire, at +08:00. --all also lists those that have expired or were revoked.`,
+		Long: `List the tokens that are valid now: their id, by which "faquan token revoke" takes them, what they are for, and when
+they expire, at +08:00. --all also lists those that have expired or were revoked.`,
 		Example: `  faquan token list --app shop --all`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
