@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -139,6 +140,31 @@ func TestAPIAddressInUse(t *testing.T) {
 		t.Fatalf("the address was not given back: %v", err)
 	}
 	again.Close()
+}
+
+// The API has the certificate of the gateways.
+func TestAPIWithTLS(t *testing.T) {
+	files, trusted := testCertificate(t, t.TempDir())
+	s := testServer(t, t.TempDir(), nil, withAPI, func(c *config.Config) { c.TLS = files })
+	defer s.stop()
+	client := trusted.Client()
+	defer client.CloseIdleConnections()
+	address := s.api.listener.Addr().String() + api.Root + "/openapi.yaml"
+	resp, err := client.Get("https://" + address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); resp.StatusCode != 200 || !bytes.Equal(body, api.Description) || err != nil {
+		t.Errorf("%s, %d bytes, %v", resp.Status, len(body), err)
+	}
+	plain, err := http.Get("http://" + address)
+	if err == nil {
+		plain.Body.Close()
+		if plain.StatusCode != 400 {
+			t.Errorf("without TLS: %s", plain.Status)
+		}
+	}
 }
 
 // When the server has stopped, the address of the API is free.

@@ -34,20 +34,21 @@ const Protocol = "api"
 // Engine carries commands out; *engine.Engine is one.
 type Engine interface {
 	Do(ctx context.Context, c benefit.Command) error
-	Catalogue() *benefit.Catalogue
 }
 
 // Options of a Handler.
 type Options struct {
 	Engine   Engine
 	Finder   store.Finder
-	Apps     *gateway.Apps         // those of the gateways, so that an app has one rate limit
-	MaxBytes int                   // of a body; default 1 MiB
-	Deadline time.Duration         // how long a call may wait for its outcome; default 5 s
-	Clock    func() time.Time      // judges expiries, rates, and the status of vouchers; default time.Now
-	Log      *slog.Logger          // gets one record for each call; default: nothing
-	Calls    slog.Level            // of the record of a call that went well on our side: see gateway.NoCalls
-	Observe  func(*gateway.Record) // gets the record of each call, for metrics; nil: it is not called
+	Read     func(ctx context.Context) (store.Reader, error) // of lists by an order: store.Store.Read
+	Apps     *gateway.Apps                                   // those of the gateways, so that an app has one rate limit
+	Refusals *gateway.Refusals                               // those of the gateways; nil: calls that change nothing are not remembered
+	MaxBytes int                                             // of a body; default 1 MiB
+	Deadline time.Duration                                   // how long a call may wait for its outcome; default 5 s
+	Clock    func() time.Time                                // judges expiries, rates, and the status of vouchers; default time.Now
+	Log      *slog.Logger                                    // gets one record for each call; default: nothing
+	Calls    slog.Level                                      // of the record of a call that went well on our side: see gateway.NoCalls
+	Observe  func(*gateway.Record)                           // gets the record of each call, for metrics; nil: it is not called
 }
 
 // Handler serves the API. It is safe for concurrent use.
@@ -162,6 +163,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, to *route) {
 	c.record.Took = time.Since(start)
 	if h.o.Observe != nil {
 		h.o.Observe(&c.record)
+	}
+	if to.method == http.MethodPost { // queries change nothing, and would push out what does
+		h.o.Refusals.Note(&c.record, h.o.Clock())
 	}
 	c.record.Log(r.Context(), h.o.Log, h.o.Calls)
 }

@@ -133,7 +133,8 @@ func (d *description) check(method, path string, request []byte, resp *http.Resp
 			return fmt.Errorf("the answer %s: %w", body, err)
 		}
 	}
-	if schema, at := d.at("", "paths", path, strings.ToLower(method), "requestBody", "content", "application/json", "schema"); schema != nil && len(request) > 0 && resp.StatusCode < 400 {
+	schema, at = d.at("", "paths", path, strings.ToLower(method), "requestBody", "content", "application/json", "schema")
+	if schema != nil && len(request) > 0 && resp.StatusCode < 400 {
 		if err := d.validate(at, request); err != nil {
 			return fmt.Errorf("the request %s was accepted: %w", request, err)
 		}

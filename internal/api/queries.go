@@ -3,13 +3,16 @@ package api
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/money"
 	"faquan/internal/store"
+	"faquan/internal/vouchers"
 )
 
 // Bounds of queries.
@@ -19,8 +22,11 @@ const (
 	// maxLooked is how many issuances a page of a list looks at: those of other merchants are passed over, and a page may
 	// end early, with a cursor.
 	maxLooked = 1000
-	// maxStory is how many operations are shown of a voucher, the latest.
-	maxStory = 100
+
+	// The most characters of texts by which vouchers are asked for.
+	maxTemplate = 64
+	maxBizCode  = 64
+	maxTrace    = 256
 )
 
 // asQuery runs a query within the bounds of all.
@@ -40,7 +46,7 @@ func (h *Handler) asQuery(c *call, run func() (any, *Problem, error)) (any, *Pro
 func (h *Handler) getVoucher(c *call) (any, *Problem) {
 	voucher, ok := parseID(c.r.PathValue("id"))
 	if !ok {
-		return nil, invalid("id", "must be the id of a voucher, a whole number")
+		return nil, invalid("id", "must be the id of a voucher, a whole number, or its voucher_id of 28 digits")
 	}
 	m, bad := c.query()
 	if bad == nil {
@@ -65,91 +71,21 @@ func (h *Handler) getVoucher(c *call) (any, *Problem) {
 
 // find returns a voucher of the caller's merchant as it is now; nil when there is none.
 func (h *Handler) find(c *call, voucher id.ID) (*benefit.Voucher, error) {
-	i, err := h.o.Finder.IssuanceOf(c.ctx, voucher)
-	if i == nil || err != nil {
+	v, err := vouchers.Get(c.ctx, h.o.Finder, voucher)
+	if v == nil || err != nil || !c.mine(v.Template) { //guard:TestOtherMerchant without !c.mine(v.Template)
 		return nil, err
 	}
-	v, ok := i.Voucher(voucher)
-	if !ok || !c.mine(v.Template) { //guard:TestOtherMerchant without !c.mine(v.Template)
-		return nil, nil
-	}
-	all, err := h.current(c, v)
-	return &all[0], err
-}
-
-// current returns vouchers with what has become of them.
-func (h *Handler) current(c *call, all ...benefit.Voucher) ([]benefit.Voucher, error) {
-	ids := make([]id.ID, len(all))
-	for k := range all {
-		ids[k] = all[k].ID
-	}
-	states, err := store.GetAll(c.ctx, h.o.Finder, benefit.VoucherStates, ids...)
-	for k := range all {
-		all[k] = all[k].With(states[all[k].ID])
-	}
-	return all, err
-}
-
-// shown returns vouchers as the API shows them, as they are now.
-func (h *Handler) shown(c *call, code string, all ...benefit.Voucher) ([]Voucher, error) {
-	all, err := h.current(c, all...)
-	list := make([]Voucher, len(all))
-	for k := range all {
-		list[k] = *c.voucher(&all[k], code)
-	}
-	return list, err
+	return &v.Voucher, nil
 }
 
 // story returns the latest operations on a voucher, in their order.
 func (h *Handler) story(c *call, v *benefit.Voucher) ([]Operation, error) {
-	var names []benefit.OperationID
-	for n := max(1, v.Operations-maxStory+1); n <= v.Operations; n++ {
-		names = append(names, benefit.OperationID{Voucher: v.ID, Number: n})
-	}
-	found, err := h.done(c, v, names...)
-	all := []Operation{}
-	for k := range found {
-		all = append(all, *found[k].Operation)
+	operations, err := vouchers.Operations(c.ctx, h.o.Finder, v)
+	all := make([]Operation, len(operations))
+	for k := range operations {
+		all[k] = *c.operation(&operations[k].Transition, v)
 	}
 	return all, err
-}
-
-// carriedOut is an operation on a voucher, with its entry in the voucher's list.
-type carriedOut struct {
-	*Operation
-	entry benefit.VoucherOperation
-}
-
-// done returns operations on a voucher, without those that do not exist.
-func (h *Handler) done(c *call, v *benefit.Voucher, names ...benefit.OperationID) (all []carriedOut, err error) {
-	entries, err := store.GetAll(c.ctx, h.o.Finder, benefit.VoucherOperations, names...)
-	if err != nil {
-		return nil, err
-	}
-	var claims []benefit.ClaimID
-	for _, entry := range entries {
-		claims = append(claims, entry.Claim)
-	}
-	rows, err := store.GetAll(c.ctx, h.o.Finder, benefit.Operations, claims...)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		entry, ok := entries[name]
-		if !ok {
-			continue
-		}
-		row, ok := rows[entry.Claim]
-		if !ok {
-			return nil, fmt.Errorf("%w: the operation %s is missing", store.ErrDamaged, name)
-		}
-		t, err := benefit.DecodeTransition(&row)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, carriedOut{c.operation(&t, v), entry})
-	}
-	return all, nil
 }
 
 // Redemption is a redemption with what was reversed of it.
@@ -169,21 +105,29 @@ func (h *Handler) getRedemption(c *call) (any, *Problem) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if v != nil {
-			all, err := h.done(c, v, redemption)
-			if err != nil {
-				return nil, nil, err
-			}
-			if len(all) > 0 && all[0].entry.Kind == benefit.RedeemOperation {
-				entry := &all[0].entry
-				r := &Redemption{Operation: all[0].Operation, Whole: entry.Reversed == entry.Value}
-				if v.Kind == benefit.Cash {
-					r.Reversed = fenText(money.Fen(entry.Reversed))
-				}
-				return r, nil, nil
-			}
+		entry, ok, err := store.Get(c.ctx, h.o.Finder, benefit.VoucherOperations, redemption)
+		if err != nil {
+			return nil, nil, err
 		}
-		return nil, c.refused(benefit.RedemptionNotFound), nil
+		if v == nil || !ok || entry.Kind != benefit.RedeemOperation {
+			return nil, c.refused(benefit.RedemptionNotFound), nil
+		}
+		op, ok, err := store.Get(c.ctx, h.o.Finder, benefit.Operations, entry.Claim)
+		if err == nil && !ok {
+			err = fmt.Errorf("%w: operation %s is missing", store.ErrDamaged, redemption)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		t, err := benefit.DecodeTransition(&op)
+		if err != nil {
+			return nil, nil, err
+		}
+		r := &Redemption{Operation: c.operation(&t, v), Whole: entry.Reversed == entry.Value}
+		if v.Kind == benefit.Cash {
+			r.Reversed = fenText(money.Fen(entry.Reversed))
+		}
+		return r, nil, nil
 	})
 }
 
@@ -193,101 +137,204 @@ type VoucherList struct {
 	Cursor   string    `json:"next_cursor,omitzero"` // without it: there are no more
 }
 
-// listVouchers lists vouchers by one of: a code, a user. The newest come first.
+// list is which vouchers are asked for, by one of its texts.
+type list struct {
+	code, template, trace, order string
+	user                         benefit.Identifier
+
+	before id.ID // only vouchers with a smaller id; 0: all
+	limit  int
+}
+
+// listVouchers lists vouchers, the newest first.
 func (h *Handler) listVouchers(c *call) (any, *Problem) {
 	m, bad := c.query()
 	if bad != nil {
 		return nil, bad
 	}
-	code := m.text("code", maxCode)
+	l := list{
+		code: m.text("code", maxCode), template: m.text("template", maxTemplate), trace: m.text("trace_id", maxTrace),
+		order: m.text("order", benefit.MaxOrder), before: m.id("cursor"), limit: int(m.number("limit", 1, maxPage, defaultPage)),
+	}
 	kind, value := m.text("user_type", benefit.MaxIdentifierType), m.text("user", benefit.MaxIdentifier)
-	of := page{after: m.id("cursor"), limit: int(m.number("limit", 1, maxPage, defaultPage))}
-	user := m.identifier("user_type", kind, value, c.app.ID)
+	l.user = m.identifier("user_type", kind, value, c.app.ID)
+	given := 0
+	for _, text := range []string{l.code, l.template, l.trace, l.order, value} {
+		if text != "" {
+			given++
+		}
+	}
 	switch {
 	case (kind == "") != (value == ""):
 		m.fail("user", "and user_type must be given together")
-	case (code == "") == (value == ""):
-		m.fail("code", "or user must be given, and not both")
+	case given != 1:
+		m.fail("code", "or user, template, trace_id or order must be given, and only one of them")
+	case l.template != "" && c.template(l.template) == nil:
+		m.fail("template", "must be the name of a template of the app's merchant")
 	}
 	if bad := m.done(); bad != nil {
 		return nil, bad
 	}
 	return h.asQuery(c, func() (any, *Problem, error) {
-		if code != "" {
-			list, err := h.byCode(c, code)
-			return list, nil, err
+		newest, match, err := h.newest(c, &l)
+		if err != nil {
+			return nil, nil, err
 		}
-		list, err := h.byUser(c, user, of)
-		return list, nil, err
+		page, err := h.page(c, &l, newest, match)
+		return page, nil, err
 	})
 }
 
-func (h *Handler) byCode(c *call, code string) (*VoucherList, error) {
-	list := &VoucherList{Vouchers: []Voucher{}}
-	i, err := h.o.Finder.Claim(c.ctx, benefit.CodeScope, code)
-	if i == nil || err != nil {
-		return list, err
+// template returns the template of the caller's merchant with a name; nil when there is none.
+func (c *call) template(name string) *benefit.Template {
+	if t := c.cat.TemplateByName(name); t != nil && c.mine(t.ID) {
+		return t
 	}
-	v, ok := i.VoucherWithCode(code)
-	if !ok || !c.mine(v.Template) { //guard:TestOtherMerchant without !c.mine(v.Template)
-		return list, nil
-	}
-	list.Vouchers, err = h.shown(c, code, v)
-	return list, err
+	return nil
 }
 
-// byUser lists what a user has received.
-func (h *Handler) byUser(c *call, user benefit.Identifier, p page) (*VoucherList, error) {
-	u, err := h.o.Finder.Recipient(c.ctx, user)
+type issuances = iter.Seq2[*benefit.Issuance, error]
+
+// newest returns the issuances that hold what a list asks for, the newest first, and which of their vouchers it asks for.
+func (h *Handler) newest(c *call, l *list) (newest issuances, match func(*benefit.Voucher) bool, err error) {
+	match = func(*benefit.Voucher) bool { return true }
+	switch {
+	case l.code != "":
+		i, err := h.o.Finder.Claim(c.ctx, benefit.CodeScope, l.code)
+		return these(i), func(v *benefit.Voucher) bool { return v.Code == l.code }, err
+	case l.template != "":
+		t := c.template(l.template).ID
+		return h.o.Finder.RecentOfTemplate(c.ctx, t, l.before), func(v *benefit.Voucher) bool { return v.Template == t }, nil
+	case l.trace != "":
+		return h.o.Finder.RecentOfTrace(c.ctx, l.trace, l.before), match, nil
+	case l.order != "":
+		return h.ofOrder(c, l)
+	}
+	u, err := h.o.Finder.Recipient(c.ctx, l.user)
 	if u == nil || err != nil {
-		return &VoucherList{Vouchers: []Voucher{}}, err
+		return these(), match, err
 	}
-	return h.page(c, p, h.o.Finder.RecentIssuances(c.ctx, u.ID, p.after))
+	return h.o.Finder.RecentIssuances(c.ctx, u.ID, l.before), match, nil
 }
 
-// page is which vouchers of a list are asked for.
-type page struct {
-	after id.ID // the last voucher of the page before; 0: this is the first page
-	limit int
+// these iterates over issuances, which may be nil.
+func these(all ...*benefit.Issuance) issuances {
+	return func(yield func(*benefit.Issuance, error) bool) {
+		for _, i := range all {
+			if i != nil && !yield(i, nil) {
+				return
+			}
+		}
+	}
 }
 
-// page returns the vouchers of issuances, which are the newest first, that the caller may know.
-func (h *Handler) page(c *call, p page, issuances iter.Seq2[*benefit.Issuance, error]) (list *VoucherList, err error) {
-	list = new(VoucherList)
-	var found []benefit.Voucher
-	looked, last := 0, p.after
-	for i, err := range issuances {
+// ofOrder returns the issuances of the vouchers that were redeemed for an order of the caller's merchant.
+func (h *Handler) ofOrder(c *call, l *list) (issuances, func(*benefit.Voucher) bool, error) {
+	r, err := h.o.Read(c.ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.Close()
+	redemptions, err := vouchers.OfOrder(c.ctx, r, c.app.Merchant, l.order)
+	if err != nil {
+		return nil, nil, err
+	}
+	redeemed := map[id.ID]bool{}
+	held := map[id.ID]*benefit.Issuance{} // by their ids
+	for _, o := range redemptions {
+		if redeemed[o.Voucher] {
+			continue
+		}
+		redeemed[o.Voucher] = true
+		i, err := r.IssuanceOf(c.ctx, o.Voucher)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if looked++; looked > maxLooked { //guard:TestListsLookAtSoMany
-			list.Cursor = idText(last)
-			break
-		}
-		for _, v := range slices.Backward(i.Vouchers()) {
-			if p.after != 0 && v.ID >= p.after { //guard:TestLists
-				continue
-			}
-			if last = v.ID; c.mine(v.Template) { //guard:TestOtherMerchant
-				found = append(found, v)
-			}
-		}
-		if len(found) > p.limit {
-			list.Cursor, found = idText(found[p.limit-1].ID), found[:p.limit]
-			break
+		if i != nil {
+			held[i.ID] = i
 		}
 	}
-	list.Vouchers, err = h.shown(c, "", found...)
-	return list, err
+	var newest []*benefit.Issuance
+	for _, at := range slices.Backward(slices.Sorted(maps.Keys(held))) {
+		newest = append(newest, held[at])
+	}
+	return these(newest...), func(v *benefit.Voucher) bool { return redeemed[v.ID] }, nil
+}
+
+// page returns the vouchers of issuances that match, and that the caller may know. It looks at so many issuances.
+func (h *Handler) page(c *call, l *list, newest issuances, match func(*benefit.Voucher) bool) (*VoucherList, error) {
+	looked, last, more := 0, id.ID(0), false
+	bounded := func(yield func(*benefit.Issuance, error) bool) {
+		for i, err := range newest {
+			if more = looked == maxLooked; more { //guard:TestListsLookAtSoMany
+				return
+			}
+			if looked++; err == nil {
+				last = i.ID
+			}
+			if !yield(i, err) {
+				return
+			}
+		}
+	}
+	found, next, err := vouchers.Page(c.ctx, h.o.Finder, bounded, l.before, l.limit, func(v *benefit.Voucher) bool {
+		return match(v) && c.mine(v.Template) //guard:TestOtherMerchant without c.mine(v.Template)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if next == 0 && more {
+		next = last
+	}
+	page := &VoucherList{Vouchers: c.vouchers(found, l.code)}
+	if next != 0 {
+		page.Cursor = idText(next)
+	}
+	return page, nil
+}
+
+// vouchers returns what the API shows of vouchers, without their stories.
+func (c *call) vouchers(all []vouchers.Voucher, code string) []Voucher {
+	shown := make([]Voucher, len(all))
+	for k := range all {
+		shown[k] = *c.voucher(&all[k].Voucher, code)
+	}
+	return shown
 }
 
 // Key is what became of an idempotency key.
 type Key struct {
 	Command   string     `json:"command"`
 	Key       string     `json:"key"`
-	State     string     `json:"state"` // never_seen or done
+	State     string     `json:"state"` // never_seen, refused or done
+	Refusals  []Refusal  `json:"refusals,omitzero"`
 	Operation *Operation `json:"operation,omitzero"`
 	Vouchers  []Voucher  `json:"vouchers"` // as they are now
+}
+
+// Refusal is a refused call with the key that this process still remembers. It is not known of reversals.
+type Refusal struct {
+	Reason string `json:"reason"`
+	At     string `json:"at"`
+}
+
+// maxRefusals is how many refusals of a key are shown, the latest.
+const maxRefusals = 10
+
+// recordedAs are the methods in the records of commands whose keys are the app's.
+var recordedAs = map[string]string{"redeem": "redeem", "void": "voidVoucher", "extend": "extendVoucher", "expire": "expireVoucher"}
+
+// refusals returns the latest refusals of a key that this process remembers, the newest first.
+func (h *Handler) refusals(c *call, of benefit.Scope, answer *Key) (all []Refusal) {
+	found := h.o.Refusals.Find(func(r *gateway.Record) bool {
+		mine := r.Protocol == Protocol && r.App == c.app.ID && r.Method == recordedAs[answer.Command] ||
+			r.Request != nil && r.Request.Scope == of
+		return mine && r.Key == answer.Key && r.Reason != benefit.NotRefused //guard:TestRefusedKeys without mine
+	}, maxRefusals)
+	for k := range found {
+		all = append(all, Refusal{found[k].Reason.String(), rfc3339(benefit.InstantOf(found[k].At))})
+	}
+	return all
 }
 
 // getKey answers what became of a key of the calling app: of a command, or of an issue over one of the platforms' APIs.
@@ -304,6 +351,9 @@ func (h *Handler) getKey(c *call) (any, *Problem) {
 	c.record.Key = key
 	return h.asQuery(c, func() (any, *Problem, error) {
 		answer := &Key{Command: command, Key: key, State: "never_seen", Vouchers: []Voucher{}}
+		if answer.Refusals = h.refusals(c, of, answer); len(answer.Refusals) > 0 {
+			answer.State = "refused"
+		}
 		if command == benefit.IssueOperation.String() {
 			return answer, nil, h.issued(c, of, answer)
 		}
@@ -338,8 +388,7 @@ func (c *call) scopeOf(m *members, command string) benefit.Scope {
 
 // issueScope returns the scope in which an API of the platforms has the keys of issues.
 func (c *call) issueScope(m *members) benefit.Scope {
-	const longest = 64
-	template, relation, biz := m.text("template", longest), m.number("relation_id", 0, 1<<63-1, 0), m.text("biz_code", longest)
+	template, relation, biz := m.text("template", maxTemplate), m.number("relation_id", 1, 1<<63-1, 0), m.text("biz_code", maxBizCode)
 	given := 0
 	for _, is := range []bool{template != "", relation != 0, biz != ""} {
 		if is {
@@ -351,7 +400,7 @@ func (c *call) issueScope(m *members) benefit.Scope {
 	}
 	switch {
 	case template != "":
-		if t := c.cat.TemplateByName(template); t != nil && c.mine(t.ID) {
+		if t := c.template(template); t != nil {
 			return scope.Template(t.ID)
 		}
 		m.fail("template", "must be the name of a template of the app's merchant")
@@ -366,23 +415,16 @@ func (h *Handler) issued(c *call, of benefit.Scope, answer *Key) error {
 	if i == nil || err != nil {
 		return err
 	}
-	mine := slices.DeleteFunc(i.Vouchers(), func(v benefit.Voucher) bool { return !c.mine(v.Template) })
-	answer.State = "done"
-	answer.Vouchers, err = h.shown(c, "", mine...)
+	all, err := vouchers.Issued(c.ctx, h.o.Finder, i)
+	all = slices.DeleteFunc(all, func(v vouchers.Voucher) bool { return !c.mine(v.Template) })
+	answer.State, answer.Vouchers = "done", c.vouchers(all, "")
 	return err
 }
 
 func (h *Handler) operated(c *call, of benefit.Scope, answer *Key) error {
-	row, ok, err := store.Get(c.ctx, h.o.Finder, benefit.Operations, benefit.ClaimIDOf(of, answer.Key))
-	if !ok || err != nil {
+	t, ok, err := vouchers.UnderKey(c.ctx, h.o.Finder, of, answer.Key)
+	if !ok || err != nil || !c.mine(t.Template) { //guard:TestOtherMerchant without !c.mine(t.Template)
 		return err
-	}
-	t, err := benefit.DecodeTransition(&row)
-	if err != nil {
-		return err
-	}
-	if !c.mine(t.Template) { //guard:TestOtherMerchant
-		return nil
 	}
 	v, err := h.find(c, t.Voucher)
 	if err == nil && v == nil {

@@ -171,7 +171,7 @@ func (m *members) required(name string, max int) string {
 
 // id returns an optional id of a voucher; 0 when it is absent.
 func (m *members) id(name string) id.ID {
-	text := m.text(name, 19)
+	text := m.text(name, maxID)
 	if text == "" {
 		return 0
 	}
@@ -182,8 +182,15 @@ func (m *members) id(name string) id.ID {
 	return n
 }
 
-// parseID reads an id as it is written.
+// maxID is the length of the longest form of a voucher's id.
+const maxID = 28
+
+// parseID reads the id of a voucher as the API writes it, or as the Alipay gateway does: a shop that has issued the voucher
+// there has only that.
 func parseID(text string) (id.ID, bool) {
+	if v, err := id.ParseLong(text); err == nil {
+		return v, true
+	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	return id.ID(n), err == nil && n > 0 && strconv.FormatInt(n, 10) == text
 }

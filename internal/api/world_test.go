@@ -87,18 +87,19 @@ func catalogue() *benefit.Changes {
 
 // world is the API on a store.
 type world struct {
-	t      *testing.T
-	store  store.Store
-	engine *engine.Engine
-	tokens *token.Service
-	now    atomic.Int64 // benefit.Instant
-	keys   atomic.Int64
-	url    string
-	secret string // of a token of the app shop with all scopes
-	fail   atomic.Pointer[error]
-	mu     sync.Mutex
-	calls  []gateway.Record
-	stop   func()
+	t        *testing.T
+	store    store.Store
+	engine   *engine.Engine
+	tokens   *token.Service
+	now      atomic.Int64 // benefit.Instant
+	keys     atomic.Int64
+	url      string
+	secret   string // of a token of the app shop with all scopes
+	fail     atomic.Pointer[error]
+	mu       sync.Mutex
+	calls    []gateway.Record
+	refusals *gateway.Refusals
+	stop     func()
 }
 
 // failing is an engine whose commands can be made to fail after they were carried out.
@@ -119,7 +120,7 @@ func newWorld(t *testing.T) *world { return worldOn(t, memory.New(), true) }
 
 func worldOn(t *testing.T, s store.Store, fresh bool) *world {
 	t.Helper()
-	w := &world{t: t, store: s}
+	w := &world{t: t, store: s, refusals: gateway.NewRefusals()}
 	w.now.Store(noon.UnixMilli())
 	if fresh {
 		if err := storetest.Write(t.Context(), s, w.instant(), catalogue()); err != nil {
@@ -135,7 +136,7 @@ func worldOn(t *testing.T, s store.Store, fresh bool) *world {
 	clock := func() time.Time { return w.instant().Time() }
 	w.tokens = token.NewService(token.Options{Change: w.engine.Change, Read: s.Read, Clock: clock})
 	server := httptest.NewServer(api.New(api.Options{
-		Engine: failing{w.engine, w}, Finder: s, Apps: gateway.NewApps(w.engine.Catalogue, nil), MaxBytes: 4096, Clock: clock,
+		Engine: failing{w.engine, w}, Finder: s, Read: s.Read, Apps: gateway.NewApps(w.engine.Catalogue, nil), Refusals: w.refusals, MaxBytes: 4096, Clock: clock,
 		Observe: func(r *gateway.Record) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

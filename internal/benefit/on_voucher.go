@@ -193,7 +193,7 @@ func (c *OnVoucher) Rows(b *Batch) {
 	if !ok {
 		return
 	}
-	b.Lock(Lock{TemplateLock, int64(v.Template)})
+	b.Lock(Lock{TemplateLock, int64(v.Template)}) //guard:internal/store/postgres.TestVoucherOfTwoProcesses
 	VoucherStates.Want(&b.rows, v.ID)
 	b.keys.Recipients = append(b.keys.Recipients, RefTo(v.User))
 	c.Action.rows(b, &v)

@@ -66,7 +66,7 @@ func (o *Oracle) JudgeIssue(r *benefit.Request, got benefit.Outcome, now benefit
 			return differ("the key is bound to another request", benefit.Outcome{Reason: benefit.KeyConflict}, got)
 		}
 		if !bound.Continues || !r.Continues {
-			return differ("the key is bound", outcomeOf(bound, true), got)
+			return differ("the key is bound", o.replayOf(bound), got)
 		}
 		if user != nil && user.ID != bound.User {
 			user = nil // the identifier names another user by now, who does not get what was frozen for the first
@@ -116,7 +116,7 @@ func (o *Oracle) judgeIssueReplay(r *benefit.Request, got benefit.Outcome, now b
 	if bound == nil {
 		return errors.New("an outcome, though its commit failed and nothing had been issued before")
 	}
-	want := outcomeOf(bound, true)
+	want := o.replayOf(bound)
 	if bound.Continues { // the rest of the answer is that of the attempt to continue it
 		want = benefit.Outcome{Issuance: bound, Replayed: true}
 		got = benefit.Outcome{Issuance: got.Issuance, Replayed: got.Replayed}
@@ -359,6 +359,15 @@ func (t *trial) boxDone(i *benefit.Issuance) bool {
 		return act != nil && act.Box != nil &&
 			participation(t.sends, benefit.ParticipationKey{User: t.user.ID, Activity: act.ID}, t.now.Day()).Done
 	})
+}
+
+// replayOf returns the outcome of a replay of an issuance. In a repeat window it has the state of the voucher.
+func (o *Oracle) replayOf(i *benefit.Issuance) benefit.Outcome {
+	replay := outcomeOf(i, true)
+	if i.BindMillis != 0 {
+		replay.State = o.state(i.FirstVoucher())
+	}
+	return replay
 }
 
 // outcomeOf returns the outcome that an issuance records.

@@ -43,6 +43,17 @@ func (o *Oracle) Voucher(voucher id.ID) (v benefit.Voucher, issued bool) {
 	return v, true
 }
 
+// state returns what has become of an issued voucher; zero when nothing has happened to it.
+func (o *Oracle) state(voucher id.ID) benefit.VoucherState {
+	v, _ := o.Voucher(voucher)
+	if v.Operations == 0 {
+		return benefit.VoucherState{}
+	}
+	return benefit.VoucherState{
+		Voucher: v.ID, Status: v.Status, Operations: v.Operations, Redeemed: v.Redeemed, End: v.OwnEnd, At: v.ChangedAt,
+	}
+}
+
 // after returns a voucher with what an operation has done to it.
 func after(v benefit.Voucher, t *benefit.Transition) benefit.Voucher {
 	v.Operations++
@@ -151,10 +162,7 @@ func (o *Oracle) checkVouchers(rows map[string][]any) error {
 	for k := range o.transitions {
 		t := &o.transitions[k]
 		if _, done := states[t.Voucher]; !done {
-			v, _ := o.Voucher(t.Voucher)
-			states[v.ID] = benefit.VoucherState{
-				Voucher: v.ID, Status: v.Status, Operations: v.Operations, Redeemed: v.Redeemed, End: v.OwnEnd, At: v.ChangedAt,
-			}
+			states[t.Voucher] = o.state(t.Voucher)
 		}
 		operations[t.OperationID] = benefit.VoucherOperation{OperationID: t.OperationID, Kind: t.Kind, Claim: t.claim, Value: t.Value}
 		if t.Kind == benefit.ReverseOperation {

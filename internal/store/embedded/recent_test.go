@@ -186,6 +186,19 @@ func TestRecentReadsWhatItGives(t *testing.T) {
 			t.Errorf("%d rows of a short list, %d of a long one that %s", a, b, what)
 		}
 	}
+	for _, at := range []int{50, 2900} { // the rows before a page are not gone through
+		before := of(many, at)
+		place, err := one(s.loader, "SELECT at, issuance FROM ledger WHERE issuance=?", readPositionInList, int64(before))
+		w := newLedgerWalk(s.loader, many, &newestIDs{below: before, limit: 21})
+		if err := errors.Join(err, w.begin(1)); err != nil || len(w.runs) != 3 {
+			t.Fatalf("%d runs, %v", len(w.runs), err)
+		}
+		for _, run := range w.runs {
+			if run.before > place.at+3*oneRecord {
+				t.Errorf("template %d begins %d records too late", run.template, (run.before-place.at)/oneRecord)
+			}
+		}
+	}
 	for query, want := range map[string]string{
 		lastIssuance:  "SEARCH issuance USING INTEGER PRIMARY KEY (rowid<?)",
 		nextTemplate:  "USING PRIMARY KEY (gen=? AND user=? AND template>?)",

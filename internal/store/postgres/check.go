@@ -237,20 +237,37 @@ func (c *Check) claims(ctx context.Context, name string, i *benefit.Issuance, go
 		want = slices.Delete(want, k, k+1)
 	}
 	for _, w := range want {
-		other, err := c.r.Claim(ctx, w.Scope, w.Key)
+		bound, err := one(ctx, c.r, readClaim, pgx.RowTo[int64], bucketOf(w.ID), uuidOf(w.ID))
 		if err != nil {
 			return err
 		}
-		// Ids tell which is later only to the millisecond, and a void may end the window in the one of the issue.
-		if other == nil || other.ID == i.ID || other.At() < i.At() || i.BindMillis == 0 || w.Scope == benefit.CodeScope {
+		later, err := c.isLater(ctx, id.ID(bound), i)
+		if err != nil {
+			return err
+		}
+		if !later || i.BindMillis == 0 || w.Scope == benefit.CodeScope {
 			got := "none"
-			if other != nil {
-				got = fmt.Sprint("one of issuance ", other.ID)
+			if bound != 0 {
+				got = fmt.Sprint("one of issuance ", bound)
 			}
 			c.fault("claim", "of "+name, "a row for its key and each of its codes", got)
 		}
 	}
 	return nil
+}
+
+// isLater reports whether an issuance, 0 for none, came after another one under the same key. Ids are in the order of time but
+// for those of a millisecond, in which a void may end a window; then the instants decide.
+func (c *Check) isLater(ctx context.Context, bound id.ID, than *benefit.Issuance) (bool, error) {
+	if bound == 0 || bound >= than.ID {
+		return bound > than.ID, nil
+	}
+	body, err := one(ctx, c.r, readIssuance, pgx.RowTo[[]byte], homeBucket(bound), int64(bound))
+	if err != nil {
+		return false, err
+	}
+	other, err := codec.DecodeIssuance(body)
+	return err == nil && other.At() >= than.At(), nil // one that cannot be read is a fault of its own
 }
 
 // users iterates over the users with the links that lead to them beside.

@@ -46,6 +46,7 @@ WITH k AS (
 SELECT i.body FROM (SELECT bucket, id FROM k ORDER BY id DESC LIMIT $3) k
 LEFT JOIN issuance i ON i.bucket = k.bucket AND i.id = k.id ORDER BY k.id DESC`)
 
+	//guard:TestListsAreReadBackwards without "trace DESC, "
 	readRecentOfTrace = spanning("read_recent_of_trace", "a caller may use one trace id for many users", `
 SELECT body FROM issuance WHERE trace >= $1 AND (trace, id) < ($1, $2) ORDER BY trace DESC, id DESC LIMIT $3`)
 

@@ -199,4 +199,14 @@ func TestReaderHashClashes(t *testing.T) {
 	if err != nil || len(traced) != 3 || traced[0].Key != "k1" || traced[2].Key != "k5" {
 		t.Errorf("TraceIssuances: %d, %v", len(traced), err)
 	}
+	var newest []string
+	for i, err := range st.RecentOfTrace(t.Context(), "trace", 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		newest = append(newest, i.Key)
+	}
+	if fmt.Sprint(newest) != "[k5 k3 k1]" {
+		t.Errorf("RecentOfTrace: %v", newest)
+	}
 }
