@@ -311,8 +311,8 @@ func TestPage(t *testing.T) {
 				}
 			}
 			page, next, err := Page(t.Context(), r, newest, before, limit, ofGift)
-			if err != nil || len(page) > limit || len(page) == 0 {
-				t.Fatalf("pages of %d: %v, %v", limit, page, err)
+			if err != nil || len(page) > limit || len(page) == 0 || len(got)+len(page) > len(want) {
+				t.Fatalf("pages of %d: %v after %v, %v", limit, page, got, err)
 			}
 			for _, v := range page {
 				got = append(got, v.ID)
