@@ -30,15 +30,17 @@ func newAudit() *cobra.Command {
 		Short: "Prove that the store keeps its promises",
 		Long: `Read the whole journal, compare the view with it row by row, and count everything again from the rows: stock, budgets
 and limits are kept; every counter agrees with its vouchers; every key has one outcome (one at a time where keys are
-bound for a period); every voucher has its issuance and can be found, and its state is what its redemptions, reversals,
-voids and changes of its end lead to; what was issued of a template is live, used, expired or voided; participations in
-activities agree with their vouchers; the one-second guard held; treasure boxes were answered as done when they were; certificate codes are unique;
-and each choice of a scene keeps its basis. Nothing is changed. Beside a running process it audits what was
-committed when it began, while the process goes on issuing. For the comparison it builds a second view where temporary
-files are; TMPDIR names another directory when there is too little space.
+bound for a period); every voucher has its issuance and can be found, and its state is what its redemptions,
+reversals, voids and changes of its end lead to; what was issued of a template is live, used, expired or voided;
+participations in activities agree with their vouchers; the one-second guard held; treasure boxes were answered as
+done when they were; certificate codes are unique; and each choice of a scene keeps its basis. Nothing is changed.
+Beside a running process it audits what was committed when it began, while the process goes on issuing. For the
+comparison it builds a second view where temporary files are; TMPDIR names another directory when there is too little
+space.
 
-Each finding is printed with the promise that is broken, the ids of the row, and what the row should have; then the exit
-code is 1. A doubt is a row that today's rules would not allow, but those of its day may have; doubts do not count.
+Each finding is printed with the promise that is broken, the ids of the row, and what the row should have; then the
+exit code is 1. A doubt is a row that today's rules would not allow, but those of its day may have; doubts do not
+count.
 
 A database has no journal and no view: its rows are counted again, and its indexes and keys are compared with them.
 

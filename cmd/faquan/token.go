@@ -20,10 +20,11 @@ func newToken() *cobra.Command {
 		Use:   "token",
 		Short: "Make, list and revoke tokens for the JSON API",
 		Long: `A token lets a program, such as a shop system, call the JSON API (--api-listen of "faquan serve") for an app: redeem
-vouchers of the app's merchant, and so on. Calls send its secret in the header "Authorization: Bearer …". See docs/api.md.
+vouchers of the app's merchant, and so on. Calls send its secret in the header "Authorization: Bearer …". See
+docs/api.md.
 
-If a process serves the directory, it makes the change. When the command returns, the change is durable, and in force in
-all processes, on a database too.`,
+If a process serves the directory, it makes the change. When the command returns, the change is durable, and in force
+in all processes, on a database too.`,
 		Example: `  faquan token make --app shop --scope redeem,query
   faquan token list
   faquan token revoke 1f9a3c5e`,
@@ -40,8 +41,8 @@ func newTokenMake() *cobra.Command {
 		Use:        "make --app APP --scope SCOPES",
 		SuggestFor: []string{"new", "create", "add"},
 		Short:      "Make a token and print its secret",
-		Long: `Make a token and print its secret, which is shown only once: the store keeps its digest, and nothing can show the secret
-again.
+		Long: `Make a token and print its secret, which is shown only once: the store keeps its digest, and nothing can show the
+secret again.
 
 The scopes are what the token permits: query, redeem, reverse, void, extend, expire. Give a program only those that it
 needs.`,
@@ -113,8 +114,8 @@ func newTokenList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List tokens, without their secrets",
-		Long: `List the tokens that are valid now: their id, by which "faquan token revoke" takes them, what they are for, and when they
-expire, at +08:00. --all also lists those that have expired or were revoked.`,
+		Long: `List the tokens that are valid now: their id, by which "faquan token revoke" takes them, what they are for, and when
+they expire, at +08:00. --all also lists those that have expired or were revoked.`,
 		Example: `  faquan token list --app shop --all`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
