@@ -38,8 +38,9 @@ Beside a running process it audits what was committed when it began, while the p
 comparison it builds a second view where temporary files are; TMPDIR names another directory when there is too little
 space.
 
-Each finding is printed with the promise that is broken, the ids of the row, and what the row should have; then the exit
-code is 1. A doubt is a row that today's rules would not allow, but those of its day may have; doubts do not count.
+Each finding is printed with the promise that is broken, the ids of the row, and what the row should have; then the
+exit code is 1. A doubt is a row that today's rules would not allow, but those of its day may have; doubts do not
+count.
 
 A database has no journal and no view: its rows are counted again, and its indexes and keys are compared with them.
 
