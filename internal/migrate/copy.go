@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"faquan/internal/audit"
 	"faquan/internal/benefit"
@@ -12,7 +13,10 @@ import (
 
 // fill copies what the target does not have yet, and then what bounds both.
 func (m *move) fill(ctx context.Context) error {
-	tables := m.tables(ctx)
+	tables, err := m.tables(ctx)
+	if err != nil {
+		return err
+	}
 	step, rows := m.to.Progress()
 	for k, t := range tables {
 		m.total += t.rows
@@ -47,7 +51,7 @@ type tableCopy struct {
 	copy func(step int) error
 }
 
-func (m *move) tables(ctx context.Context) []tableCopy {
+func (m *move) tables(ctx context.Context) ([]tableCopy, error) {
 	all := []tableCopy{
 		copyPhase(ctx, m, "users", m.r.AllUsers(ctx), func(c *benefit.Changes, u *benefit.User) (int, error) {
 			c.Users = append(c.Users, u)
@@ -82,7 +86,39 @@ func (m *move) tables(ctx context.Context) []tableCopy {
 			all[k].rows = counted.Rows
 		}
 	}
-	return all
+	for _, kind := range table.Kinds() {
+		k := slices.IndexFunc(all, func(t tableCopy) bool { return t.name == kind.Title })
+		if k < 0 {
+			continue
+		}
+		zeros, err := m.zeros(ctx, kind)
+		if err != nil {
+			return nil, err
+		}
+		all[k].rows += zeros
+	}
+	return all, nil
+}
+
+// zeros counts the rows of a kind that count 0, as a void may leave them: they are copied, and a checksum leaves them out.
+func (m *move) zeros(ctx context.Context, kind *table.Kind) (n int64, err error) {
+	for row, err := range m.r.Scan(ctx, kind, nil) {
+		var v any
+		if err == nil {
+			v, err = kind.Decode(row)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("reading the %s: %w", kind.Title, err)
+		}
+		vouchers, fen, counts := kind.Sum(v)
+		if !counts {
+			return 0, nil
+		}
+		if vouchers == 0 && fen == 0 { //guard:TestPieces
+			n++
+		}
+	}
+	return n, nil
 }
 
 // copyPhase returns the step that copies the rows of a table. add puts one into the changes, and returns how many rows of

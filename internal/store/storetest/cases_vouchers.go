@@ -106,6 +106,7 @@ func testVouchersAtOnce(t *testing.T, h Harness) {
 		Template(4, func(t *benefit.Template) { t.Limits.PerUser = 1 }),
 	)
 	x := &pairs{t: t, one: NewCommitter(st, cat, 1), other: NewCommitter(other, cat, 2)}
+	x.one.confirms, x.other.confirms = true, true
 	for round := range 4 {
 		key := func(name string) string { return fmt.Sprint(name, round) }
 		if round%2 == 1 {

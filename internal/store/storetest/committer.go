@@ -85,6 +85,9 @@ type Committer struct {
 	Catalogue *benefit.Catalogue
 	Env       benefit.Env
 	state     *benefit.State
+	// confirms has batches that change nothing confirmed, as the engine does among several processes. That may leave their
+	// now in the store, where one store has it and another not.
+	confirms bool
 }
 
 // NewCommitter makes a committer whose ids and draws come from the seed.
@@ -92,7 +95,8 @@ func NewCommitter(st store.Store, cat *benefit.Catalogue, seed uint64) *Committe
 	return &Committer{Store: st, Catalogue: cat, Env: Env(st, seed), state: benefit.NewState()}
 }
 
-// Issue decides the requests as one batch, commits it and returns their outcomes.
+// Issue decides the requests as one batch, commits it and returns their outcomes. A batch that changes nothing
+// is rolled back.
 func (c *Committer) Issue(ctx context.Context, clock benefit.Instant, requests ...*benefit.Request) ([]benefit.Outcome, error) {
 	issues := make([]*benefit.Issue, len(requests))
 	all := make([]benefit.Command, len(requests))
@@ -110,7 +114,7 @@ func (c *Committer) Issue(ctx context.Context, clock benefit.Instant, requests .
 	return outcomes, nil
 }
 
-// Do carries out the commands as one batch, and commits it. A batch that changes nothing is confirmed.
+// Do carries out the commands as one batch, and commits it. A batch that changes nothing is rolled back, or confirmed.
 func (c *Committer) Do(ctx context.Context, clock benefit.Instant, commands ...benefit.Command) error {
 	tx, err := c.Store.Begin(ctx, clock)
 	if err != nil {
@@ -126,10 +130,13 @@ func (c *Committer) Do(ctx context.Context, clock benefit.Instant, commands ...b
 		c.state.Absorb(one.Apply(b).Effect)
 	}
 	changes := c.state.Changes()
-	if changes.Empty() {
+	switch {
+	case !changes.Empty():
+		return tx.Commit(ctx, changes)
+	case c.confirms:
 		return tx.Confirm(ctx)
 	}
-	return tx.Commit(ctx, changes)
+	return nil
 }
 
 // NewOracle makes an oracle for outcomes that were decided with an [Env]. scarceDigits is as in [oracle.Options].
