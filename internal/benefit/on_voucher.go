@@ -37,6 +37,8 @@ type OnVoucher struct {
 	Merchant MerchantID
 
 	Outcome VoucherOutcome // set by Apply
+
+	key *Keyed // made when it is first needed
 }
 
 // VoucherOutcome is the result of an OnVoucher.
@@ -116,12 +118,16 @@ func ReversalScope(redemption OperationID) Scope {
 }
 
 func (c *OnVoucher) keyed() *Keyed {
+	if c.key != nil {
+		return c.key
+	}
 	k := &Keyed{Kind: c.Action.Operation(), Scope: VoucherScope(c.Action.Operation(), c.App), Key: c.Key}
 	if r, ok := c.Action.(*Reverse); ok {
 		k.Scope = ReversalScope(r.Redemption)
 	}
 	//guard:TestOnVoucherFingerprint without c.Holder.String()
 	k.Fingerprint = FingerprintOf(nil, append(c.Action.texts(), strconv.FormatInt(int64(c.Voucher), 10), c.Code, c.Holder.String())...)
+	c.key = k
 	return k
 }
 

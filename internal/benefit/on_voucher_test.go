@@ -8,6 +8,7 @@ import (
 	. "faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/money"
+	"faquan/internal/store/storetest"
 )
 
 // kinds are the templates of the tests, one of each kind, whose vouchers are valid for a minute.
@@ -308,6 +309,21 @@ func TestVoidOnAnotherDay(t *testing.T) {
 			t.Errorf("%+v", q)
 		}
 	}
+}
+
+// A counter that does not hold the voucher is damaged. A void must not make it worse.
+func TestVoidOfAnUncountedVoucher(t *testing.T) {
+	d := newDesk(t, kinds()...)
+	v := d.voucher(1, "u")
+	if err := storetest.Write(t.Context(), d.store, d.clock, &Changes{Rows: RowsOf(TemplateCounts.Rows(TemplateCount{Template: 1}))}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("the counters fell below 0")
+		}
+	}()
+	d.on(v, &Void{ReturnStock: true})
 }
 
 func TestVoidRefusals(t *testing.T) {

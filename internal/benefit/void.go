@@ -49,6 +49,9 @@ func (o *Void) apply(b *Batch, v *Voucher, t *Transition) (Reason, []table.Rows)
 	if !one || !two || !three {
 		panic(fmt.Sprintf("benefit: the counters of voucher %d were not loaded", v.ID))
 	}
+	if min(count.Count, day.Count, quota.Total) < 1 || min(count.Amount, day.Amount) < int64(v.Amount) { //guard:TestVoidOfAnUncountedVoucher
+		panic(fmt.Sprintf("benefit: voucher %d is not in the counters", v.ID)) // one below 0 would let another be issued
+	}
 	t.Seen = Counters{
 		Count: count.Count, Amount: count.Amount, DayCount: day.Count, DayAmount: day.Amount, User: quota.Total, UserDay: quota.onDay(issued),
 	}

@@ -74,7 +74,7 @@ func (m *Metrics) newCalls(r registrar, methods map[string][]string) {
 	duration := r.histogram("faquan_call_duration_seconds", "Time from the arrival of a call to the end of its answer.",
 		callSeconds, "api", "method")
 	refusals := r.counter("faquan_refusals_total", "Calls with the outcome refused, by the reason.", "reason")
-	for _, reason := range benefit.IssueReasons() {
+	for _, reason := range benefit.Reasons() {
 		m.refusals[reason] = refusals.WithLabelValues(reason.String())
 	}
 	for api, names := range methods {
