@@ -8,7 +8,7 @@
 // The oracle shares the vocabulary of package benefit, and nothing that decides. The property tests of the core, the
 // random histories of package storetest and the simulation use it.
 //
-// Each kind of command has a file with its [Call], which judges it (issue.go). That of a command other than the issue has
+// Each kind of command has a file with its [Call], which judges it (issue.go, on_voucher.go). That of a command other than the issue has
 // its [Generator] as well, which is listed in [Generators]: then the simulation and the random histories of all tests have
 // the command.
 package oracle

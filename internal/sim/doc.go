@@ -14,6 +14,8 @@
 //     decisions: nothing above a cap or a limit, nothing refused while there is room, of two reasons the right one, one
 //     outcome for each key while it is bound, the guard and the box task of the day, what a scene should choose. The
 //     explanation of a choice must tell the same, at once and at any later time.
+//   - Nothing is lost and nothing is made: of each template what was issued is what is left, redeemed and void, and what is
+//     counted, in vouchers and in fen.
 //   - What was frozen under a key never changes. No two vouchers have the same code, and each code leads to its own.
 //   - What the store loads for a decision is what a plain store holds that got the same commits.
 //   - After every start, however the process ended and whatever became of the view, the store holds what was
