@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,8 +16,10 @@ import (
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
+	"faquan/internal/store"
 	"faquan/internal/store/embedded"
 	"faquan/internal/store/storetest"
+	"faquan/internal/table"
 )
 
 // The life of vouchers, on the embedded store and across a restart.
@@ -631,6 +634,56 @@ func TestUndecided(t *testing.T) {
 	}
 	if a := w.redeem("k", body).want(t, 200, "balance=900"); a.header.Get("Idempotency-Replayed") != "true" {
 		t.Error("the retry was carried out again")
+	}
+}
+
+// A name of a parameter may be anything; what is written of it is text, and not long.
+func TestNamesOfParameters(t *testing.T) {
+	w := newWorld(t)
+	for _, query := range []string{"%ff=1", "%ff=1&%ff=2"} {
+		w.get("/api/v1/vouchers", "/api/v1/vouchers?"+query).want(t, 400, "reason=REQUEST_INVALID", "detail=the name of a parameter is not UTF-8", "field=")
+	}
+	long := strings.Repeat("x", 1000)
+	for _, query := range []string{long + "=1", long + "=1&" + long + "=2"} {
+		a := w.get("/api/v1/vouchers", "/api/v1/vouchers?code=1&"+query).want(t, 400, "reason=REQUEST_INVALID", "field="+long[:128])
+		if strings.Contains(a.field("detail"), long) {
+			t.Errorf("%s", a.body)
+		}
+	}
+}
+
+// A panic is answered, wherever it is: to a change as an unknown outcome, to a query as a defect.
+func TestPanics(t *testing.T) {
+	w := newWorld(t)
+	v := w.issue("cash", alice, 1000)
+	w.spoil = func(o *benefit.VoucherOutcome) { o.Transition.Order = "\xff" } // which JSON cannot hold
+	w.redeem("k", fmt.Sprintf(`{"voucher_id": "%d"}`, v.ID)).want(t, 503, "reason=OUTCOME_UNKNOWN")
+	w.spoil = nil
+	w.broken = func() error { panic("broken") }
+	a := w.voucher(v.ID).want(t, 500, "reason=INTERNAL")
+	if strings.Contains(string(a.body), "Idempotency") || a.header.Get("Retry-After") != "" {
+		t.Errorf("%v %s", a.header, a.body)
+	}
+	for _, r := range w.calls {
+		if r.Err == nil {
+			t.Errorf("%s: the record has no error", r.Method)
+		}
+	}
+}
+
+// Damage is not taken for a store that is busy: a retry would not help.
+func TestDamage(t *testing.T) {
+	w := newWorld(t)
+	v := w.issue("cash", alice, 1000)
+	for _, test := range []struct {
+		err    error
+		status int
+		reason string
+	}{{store.ErrDamaged, 500, "INTERNAL"}, {table.ErrMalformed, 500, "INTERNAL"}, {context.DeadlineExceeded, 503, "BUSY"}} {
+		w.broken = func() error { return fmt.Errorf("voucher: %w", test.err) }
+		if a := w.voucher(v.ID).want(t, test.status, "reason="+test.reason); (a.header.Get("Retry-After") == "") != (test.status == 500) {
+			t.Errorf("%s: %v", test.reason, a.header)
+		}
 	}
 }
 

@@ -174,6 +174,16 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, to *route) {
 func (h *Handler) answer(c *call, apps *gateway.AppSet, to *route) {
 	c.w.Header().Set("Faquan-Trace-Id", c.record.TraceID)
 	c.w.Header().Set("Cache-Control", "no-store")
+	defer func() {
+		if cause := recover(); cause != nil { //guard:TestPanics recover() -> any(nil)
+			if cause == http.ErrAbortHandler {
+				panic(cause)
+			}
+			h.o.Log.Error("a call panicked", "trace", c.record.TraceID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			c.record.Err = fmt.Errorf("panic: %v", cause)
+			h.refuse(c, c.panicked(to))
+		}
+	}()
 	if to.run == nil {
 		c.w.Header().Set("Content-Type", "application/yaml")
 		_, _ = c.w.Write(Description)
@@ -187,17 +197,15 @@ func (h *Handler) answer(c *call, apps *gateway.AppSet, to *route) {
 	c.write(http.StatusOK, "application/json", result)
 }
 
-func (h *Handler) admitAndRun(c *call, apps *gateway.AppSet, to *route) (result any, bad *Problem) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			if cause == http.ErrAbortHandler {
-				panic(cause)
-			}
-			h.o.Log.Error("a call panicked", "trace", c.record.TraceID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
-			c.record.Err = fmt.Errorf("panic: %v", cause)
-			result, bad = nil, c.unknown()
-		}
-	}()
+// panicked is the answer to a call that panicked. Its texts are constant, so that it can be written whatever has panicked.
+func (c *call) panicked(to *route) *Problem {
+	if to.method == http.MethodPost { //guard:TestPanics
+		return c.unknown()
+	}
+	return c.broken()
+}
+
+func (h *Handler) admitAndRun(c *call, apps *gateway.AppSet, to *route) (any, *Problem) {
 	if to.scope != "" {
 		if bad := h.admit(c, apps, to.scope); bad != nil {
 			return nil, bad
@@ -285,6 +293,12 @@ func (c *call) busy(err error) *Problem {
 func (c *call) unknown() *Problem {
 	c.record.Outcome = gateway.Unknown
 	return refuse(outcomeUnknown, "retry it with the same Idempotency-Key: whatever happened, it is carried out once")
+}
+
+// broken is the answer to a query that a retry does not help. It has changed nothing.
+func (c *call) broken() *Problem {
+	c.record.Outcome = gateway.Busy
+	return refuse(internalError, "see the log of faquan for the trace id of this answer")
 }
 
 // refuse writes a problem.

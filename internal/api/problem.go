@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/form"
 )
 
 // Problem is the body of an answer that is not a success: RFC 9457.
@@ -38,6 +39,7 @@ const (
 	rateLimited      reason = "RATE_LIMITED"
 	busy             reason = "BUSY"
 	outcomeUnknown   reason = "OUTCOME_UNKNOWN"
+	internalError    reason = "INTERNAL"
 )
 
 // problems has the status and the title of each reason. The page docs/api.md has the same table.
@@ -61,6 +63,7 @@ var problems = map[reason]struct {
 	rateLimited:      {http.StatusTooManyRequests, "The app has used up its rate."},
 	busy:             {http.StatusServiceUnavailable, "Busy: this call changed nothing."},
 	outcomeUnknown:   {http.StatusServiceUnavailable, "It is not known whether the change was made."},
+	internalError:    {http.StatusInternalServerError, "A defect of faquan, or damage to its store."},
 
 	of(benefit.KeyConflict):        {http.StatusConflict, "The Idempotency-Key was used for another request."},
 	of(benefit.VoucherNotFound):    {http.StatusNotFound, "There is no such voucher."},
@@ -98,8 +101,12 @@ func refuse(r reason, detail string) *Problem {
 	}
 }
 
+// maxField bounds the name of a field in a problem, in bytes: a caller may have sent any.
+const maxField = 128
+
 // invalid returns the problem of a part of the request that breaks a rule.
 func invalid(field, rule string) *Problem {
+	field = form.Cut(field, maxField) //guard:TestNamesOfParameters
 	p := refuse(requestInvalid, field+" "+rule)
 	p.Field = field
 	return p

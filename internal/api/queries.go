@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"faquan/internal/id"
 	"faquan/internal/money"
 	"faquan/internal/store"
+	"faquan/internal/table"
 	"faquan/internal/vouchers"
 )
 
@@ -37,7 +39,11 @@ func (h *Handler) asQuery(c *call, run func() (any, *Problem, error)) (any, *Pro
 	}
 	defer leave()
 	result, bad, err := run()
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, table.ErrMalformed): //guard:TestDamage
+		c.record.Err = err
+		return nil, c.broken()
+	case err != nil:
 		return nil, c.busy(err)
 	}
 	return result, bad

@@ -67,6 +67,9 @@ func (c *call) query() (*members, *Problem) {
 	}
 	m := &members{bad: new(*Problem)}
 	for name, all := range values {
+		if !utf8.ValidString(name) { //guard:TestNamesOfParameters
+			return nil, refuse(requestInvalid, "the name of a parameter is not UTF-8")
+		}
 		if len(all) > 1 {
 			return nil, invalid(name, "is there more than once")
 		}
@@ -96,7 +99,7 @@ func (m *members) find(name string) *form.Member {
 func (m *members) done() *Problem {
 	for _, one := range m.list {
 		if !slices.Contains(m.asked, one.Name) { //guard:TestBodies
-			m.fail(form.Cut(one.Name, benefit.MaxKey), "is not known here; it may be one of "+strings.Join(m.asked, ", "))
+			m.fail(one.Name, "is not known here; it may be one of "+strings.Join(m.asked, ", "))
 		}
 	}
 	return *m.bad

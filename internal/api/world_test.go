@@ -96,6 +96,8 @@ type world struct {
 	url      string
 	secret   string // of a token of the app shop with all scopes
 	fail     atomic.Pointer[error]
+	spoil    func(o *benefit.VoucherOutcome) // changes what commands became; nil: nothing
+	broken   func() error                    // comes before each look-up of an issuance; nil: nothing
 	mu       sync.Mutex
 	calls    []gateway.Record
 	refusals *gateway.Refusals
@@ -110,10 +112,28 @@ type failing struct {
 
 func (f failing) Do(ctx context.Context, c benefit.Command) error {
 	err := f.Engine.Do(ctx, c)
+	if f.w.spoil != nil {
+		f.w.spoil(&c.(*benefit.OnVoucher).Outcome)
+	}
 	if failure := f.w.fail.Swap(nil); failure != nil {
 		return *failure
 	}
 	return err
+}
+
+// breaking is a store whose look-ups of issuances can be made to fail.
+type breaking struct {
+	store.Finder
+	w *world
+}
+
+func (b breaking) IssuanceOf(ctx context.Context, v id.ID) (*benefit.Issuance, error) {
+	if b.w.broken != nil {
+		if err := b.w.broken(); err != nil {
+			return nil, err
+		}
+	}
+	return b.Finder.IssuanceOf(ctx, v)
 }
 
 func newWorld(t *testing.T) *world { return worldOn(t, memory.New(), true) }
@@ -136,7 +156,7 @@ func worldOn(t *testing.T, s store.Store, fresh bool) *world {
 	clock := func() time.Time { return w.instant().Time() }
 	w.tokens = token.NewService(token.Options{Change: w.engine.Change, Read: s.Read, Clock: clock})
 	server := httptest.NewServer(api.New(api.Options{
-		Engine: failing{w.engine, w}, Finder: s, Read: s.Read, Apps: gateway.NewApps(w.engine.Catalogue, nil), Refusals: w.refusals, MaxBytes: 4096, Clock: clock,
+		Engine: failing{w.engine, w}, Finder: breaking{s, w}, Read: s.Read, Apps: gateway.NewApps(w.engine.Catalogue, nil), Refusals: w.refusals, MaxBytes: 4096, Clock: clock,
 		Observe: func(r *gateway.Record) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
