@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -628,9 +629,12 @@ func TestUndecided(t *testing.T) {
 	for _, test := range []struct {
 		err    error
 		reason string
-	}{{engine.ErrUnknown, "OUTCOME_UNKNOWN"}, {http.ErrHandlerTimeout, "OUTCOME_UNKNOWN"}, {engine.ErrBusy, "BUSY"}, {engine.ErrNotIssued, "BUSY"}} {
+	}{{engine.ErrUnknown, "OUTCOME_UNKNOWN"}, {engine.ErrInvalid, "OUTCOME_UNKNOWN"}, {http.ErrHandlerTimeout, "OUTCOME_UNKNOWN"}, {engine.ErrBusy, "BUSY"}, {engine.ErrNotIssued, "BUSY"}} {
 		w.fail.Store(&test.err)
 		w.redeem("k", body).want(t, 503, "reason="+test.reason)
+		if last := w.calls[len(w.calls)-1]; last.Err == nil && errors.Is(test.err, engine.ErrInvalid) {
+			t.Error("a panic of the core is not in the record")
+		}
 	}
 	if a := w.redeem("k", body).want(t, 200, "balance=900"); a.header.Get("Idempotency-Replayed") != "true" {
 		t.Error("the retry was carried out again")
