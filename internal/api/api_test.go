@@ -21,6 +21,7 @@ import (
 	"faquan/internal/store/embedded"
 	"faquan/internal/store/storetest"
 	"faquan/internal/table"
+	"faquan/internal/token"
 )
 
 // The life of vouchers, on the embedded store and across a restart.
@@ -181,8 +182,8 @@ func TestTokens(t *testing.T) {
 		"another scheme":   {"Basic " + good, "TOKEN_MISSING", "Bearer"},
 		"no scheme":        {good, "TOKEN_MISSING", "Bearer"},
 		"empty":            {"Bearer ", "TOKEN_MISSING", "Bearer"},
-		"too long":         {"Bearer " + strings.Repeat("x", 1000), "TOKEN_MISSING", "Bearer"},
-		"unknown":          {"Bearer " + good[:len(good)-1], "TOKEN_UNKNOWN", `Bearer error="invalid_token"`},
+		"too long":         {"Bearer " + strings.Repeat("x", 1000), "TOKEN_UNKNOWN", `Bearer error="invalid_token"`},
+		"unknown":          {"Bearer fqt_" + strings.Repeat("A", 52), "TOKEN_UNKNOWN", `Bearer error="invalid_token"`},
 		"in another case":  {"Bearer " + strings.ToLower(good), "TOKEN_UNKNOWN", `Bearer error="invalid_token"`},
 		"with blanks":      {"Bearer  " + good, "TOKEN_UNKNOWN", `Bearer error="invalid_token"`},
 		"the digest of it": {"Bearer " + benefit.TokenDigest(good).String(), "TOKEN_UNKNOWN", `Bearer error="invalid_token"`},
@@ -198,16 +199,76 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	get(good, nil).want(t, 401, "reason=TOKEN_REVOKED")
+	short := "fqt_" + strings.Repeat("S", 52) // of a short life
 	changes := &benefit.Changes{Rows: benefit.RowsOf(benefit.Tokens.Rows(&benefit.Token{
-		Digest: benefit.TokenDigest("short"), App: 1, Scopes: benefit.TokenScopes(), Expires: w.instant() + 1000,
+		Digest: benefit.TokenDigest(short), App: 1, Scopes: benefit.TokenScopes(), Expires: w.instant() + 1000,
 	}))}
 	if err := storetest.Write(t.Context(), w.store, w.instant(), changes); err != nil {
 		t.Fatal(err)
 	}
 	w.at(999 * time.Millisecond)
-	get("short", nil).want(t, 200)
+	get(short, nil).want(t, 200)
 	w.at(time.Second)
-	get("short", nil).want(t, 401, "reason=TOKEN_EXPIRED", "detail=it expired at 2026-11-22T12:00:01.000+08:00")
+	get(short, nil).want(t, 401, "reason=TOKEN_EXPIRED", "detail=it expired at 2026-11-22T12:00:01.000+08:00")
+}
+
+// A token that has not the form of one is not looked up.
+func TestTokensAreLookedUpByForm(t *testing.T) {
+	w := newWorld(t)
+	for _, bad := range []string{w.secret[:len(w.secret)-1], w.secret + "A", strings.ToLower(w.secret), "fqt-" + w.secret[4:], w.secret[:10] + "1" + w.secret[11:]} {
+		before := w.looked.Load()
+		w.send(request{method: "GET", path: "/api/v1/vouchers/1", token: bad}).want(t, 401, "reason=TOKEN_UNKNOWN")
+		if w.looked.Load() != before {
+			t.Errorf("%q was looked up", bad)
+		}
+	}
+}
+
+// An app without a merchant has no vouchers, and may not touch those of any.
+func TestAppWithoutMerchant(t *testing.T) {
+	w := newWorld(t)
+	v := w.issue("thing", alice, 0)
+	w.secret = w.token("nobody's", token.ScopeNames()...)
+	w.redeem("k", fmt.Sprintf(`{"voucher_id": "%d"}`, v.ID)).want(t, 403, "reason=APP_WITHOUT_MERCHANT")
+	w.voucher(v.ID).want(t, 403, "reason=APP_WITHOUT_MERCHANT")
+}
+
+// Who has no token cannot fill the log, and nothing of paths is in it.
+func TestTheLogIsBounded(t *testing.T) {
+	w := newWorld(t)
+	for name, r := range map[string]request{
+		"unknownPath": {method: "GET", path: "/api/v1/users/13800138000"}, "wrongMethod": {method: "DELETE", path: "/api/v1/vouchers/13800138000"},
+		"getDescription": {method: "GET", path: "/api/v1/openapi.yaml"}, "getVoucher": {method: "GET", path: "/api/v1/vouchers/1", token: w.secret},
+	} {
+		w.log.Reset()
+		w.at(time.Duration(w.keys.Add(1)) * time.Hour)
+		if name == "getVoucher" {
+			err := errors.New("the store is away")
+			w.rows.Store(&err)
+		}
+		for range 100 {
+			req, err := http.NewRequestWithContext(t.Context(), r.method, w.url+r.path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+r.token)
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+		}
+		w.rows.Store(nil)
+		log := w.log.String()
+		if n := strings.Count(log, `"method":"`+name+`"`); n != 60 || strings.Count(log, "\n") != n || strings.Contains(log, "138001") {
+			t.Errorf("%s: %d lines: %s", name, n, log)
+		}
+	}
+	w.log.Reset()
+	w.voucher(1)
+	if !strings.Contains(w.log.String(), `"app":"shop"`) {
+		t.Error(w.log.String())
+	}
 }
 
 // Each operation needs its own scope.

@@ -29,6 +29,7 @@ const (
 	tokenExpired     reason = "TOKEN_EXPIRED"
 	tokenRevoked     reason = "TOKEN_REVOKED"
 	appDisabled      reason = "APP_DISABLED"
+	noMerchant       reason = "APP_WITHOUT_MERCHANT"
 	scopeMissing     reason = "SCOPE_MISSING"
 	pathNotFound     reason = "PATH_NOT_FOUND"
 	methodNotAllowed reason = "METHOD_NOT_ALLOWED"
@@ -54,6 +55,7 @@ var problems = map[reason]struct {
 	tokenExpired:     {http.StatusUnauthorized, "The token has expired."},
 	tokenRevoked:     {http.StatusUnauthorized, "The token was revoked."},
 	appDisabled:      {http.StatusForbidden, "The app is disabled."},
+	noMerchant:       {http.StatusForbidden, "The app does not belong to a merchant."},
 	scopeMissing:     {http.StatusForbidden, "The token does not have the scope."},
 	pathNotFound:     {http.StatusNotFound, "There is no such path."},
 	methodNotAllowed: {http.StatusMethodNotAllowed, "The path does not have the method."},
