@@ -25,7 +25,7 @@ const (
 	// end early, with a cursor.
 	maxLooked = 1000
 
-	// The most characters of texts by which vouchers are asked for.
+	// The maximum number of characters of texts by which vouchers are asked for.
 	maxTemplate = 64
 	maxBizCode  = 64
 	maxTrace    = 256
@@ -318,7 +318,7 @@ type Key struct {
 	Vouchers  []Voucher  `json:"vouchers"` // as they are now
 }
 
-// Refusal is a refused call with the key that this process still remembers. It is not known of reversals.
+// Refusal is a refused call with the key that this process still remembers. Refusals of reversals are not found.
 type Refusal struct {
 	Reason string `json:"reason"`
 	At     string `json:"at"`
