@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -275,11 +276,14 @@ func TestTheLogIsBounded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = resp.Body.Close()
+			_, err = io.Copy(io.Discard, resp.Body) // then the call is logged
+			if err = errors.Join(err, resp.Body.Close()); err != nil {
+				t.Fatal(err)
+			}
 		}
 		w.rows.Store(nil)
 		log := w.log.String()
-		if n := strings.Count(log, `"method":"`+name+`"`); n != 60 || strings.Count(log, "\n") != n || strings.Contains(log, "138001") {
+		if n := strings.Count(log, `"method":"`+name+`"`); n != 60 || strings.Count(log, "\n") != n || strings.Contains(log, "13800138000") {
 			t.Errorf("%s: %d lines: %s", name, n, log)
 		}
 	}

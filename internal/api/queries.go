@@ -40,9 +40,9 @@ func (h *Handler) asQuery(c *call, run func() (any, *Problem, error)) (any, *Pro
 	defer leave()
 	result, bad, err := run()
 	switch {
-	case errors.Is(err, store.ErrDamaged), errors.Is(err, table.ErrMalformed): //guard:TestDamage
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, table.ErrMalformed):
 		c.record.Err = err
-		return nil, c.broken()
+		return nil, c.broken() //guard:TestDamage c.broken() -> c.busy(err)
 	case err != nil:
 		return nil, c.busy(err)
 	}
