@@ -2,7 +2,10 @@ package api_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,8 +18,11 @@ import (
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
+	"faquan/internal/store"
 	"faquan/internal/store/embedded"
 	"faquan/internal/store/storetest"
+	"faquan/internal/table"
+	"faquan/internal/token"
 )
 
 // The life of vouchers, on the embedded store and across a restart.
@@ -54,7 +60,7 @@ func TestLifeOfAVoucher(t *testing.T) {
 
 	w.redeem("c1", fmt.Sprintf(`{"code": "%s"}`, code.Code)).want(t, 200, "status=USED", "discount=0", "amount=", "balance=")
 	w.reverse(fmt.Sprintf("%d-1", code.ID), "back", "").want(t, 200, "status=ISSUED")
-	w.change(code.ID, "expire", "e1", "").want(t, 200, "command=expire", "status=ISSUED", "expires_at=2026-11-22T12:02:00.000+08:00")
+	w.change(code.ID, "expire", "e1", "").want(t, 200, "command=expire", "status=EXPIRED", "expires_at=2026-11-22T12:02:00.000+08:00")
 	w.voucher(code.ID).want(t, 200, "status=EXPIRED", "code=********"+code.Code[8:], "template.out_id=77")
 	w.change(code.ID, "extend", "x1", `{"expires_at": "2026-12-31T16:00:00Z"}`).want(t, 200, "expires_at=2027-01-01T00:00:00.000+08:00")
 	w.change(code.ID, "void", "v1", `{"return_stock": true, "memo": "客户退款"}`).want(t, 200,
@@ -70,6 +76,25 @@ func TestLifeOfAVoucher(t *testing.T) {
 	const replayed = "Idempotency-Replayed"
 	if !bytes.Equal(again.body, first.body) || again.header.Get(replayed) != "true" || first.header.Get(replayed) != "" {
 		t.Errorf("a retry: %s\nfirst: %s", again.body, first.body)
+	}
+}
+
+// The clock by which the store decided may be ahead of that of the process that shows the voucher.
+func TestTheClockOfTheStore(t *testing.T) {
+	w := newWorld(t)
+	cash, later := w.issue("cash", alice, 100), w.issue("later", alice, 0)
+	w.at(2 * time.Hour)
+	redemption := w.redeem("k", fmt.Sprintf(`{"voucher_id": "%d", "amount": "50"}`, cash.ID)).want(t, 200, "status=ISSUED").field("id")
+	w.redeem("later", fmt.Sprintf(`{"voucher_id": "%d"}`, later.ID)).want(t, 200)
+	expired := w.change(cash.ID, "expire", "k", "").want(t, 200, "status=EXPIRED")
+	back := w.reverse(redemption, "k", "").want(t, 200, "status=EXPIRED", "balance=100")
+	w.at(time.Hour - time.Second)
+	w.voucher(cash.ID).want(t, 200, "status=EXPIRED", "operations.0.status=ISSUED", "operations.1.status=EXPIRED", "operations.2.status=EXPIRED")
+	w.voucher(later.ID).want(t, 200, "status=USED", "not_yet_valid=false")
+	for _, replay := range [][2]*answer{{expired, w.change(cash.ID, "expire", "k", "")}, {back, w.reverse(redemption, "k", "")}} {
+		if !bytes.Equal(replay[0].body, replay[1].body) {
+			t.Errorf("%s, then %s", replay[0].body, replay[1].body)
+		}
 	}
 }
 
@@ -177,8 +202,8 @@ func TestTokens(t *testing.T) {
 		"another scheme":   {"Basic " + good, "TOKEN_MISSING", "Bearer"},
 		"no scheme":        {good, "TOKEN_MISSING", "Bearer"},
 		"empty":            {"Bearer ", "TOKEN_MISSING", "Bearer"},
-		"too long":         {"Bearer " + strings.Repeat("x", 1000), "TOKEN_MISSING", "Bearer"},
-		"unknown":          {"Bearer " + good[:len(good)-1], "TOKEN_UNKNOWN", `Bearer error="invalid_token"`},
+		"too long":         {"Bearer " + strings.Repeat("x", 1000), "TOKEN_UNKNOWN", `Bearer error="invalid_token"`},
+		"unknown":          {"Bearer fqt_" + strings.Repeat("A", 52), "TOKEN_UNKNOWN", `Bearer error="invalid_token"`},
 		"in another case":  {"Bearer " + strings.ToLower(good), "TOKEN_UNKNOWN", `Bearer error="invalid_token"`},
 		"with blanks":      {"Bearer  " + good, "TOKEN_UNKNOWN", `Bearer error="invalid_token"`},
 		"the digest of it": {"Bearer " + benefit.TokenDigest(good).String(), "TOKEN_UNKNOWN", `Bearer error="invalid_token"`},
@@ -194,16 +219,79 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	get(good, nil).want(t, 401, "reason=TOKEN_REVOKED")
+	short := "fqt_" + strings.Repeat("S", 52) // of a short life
 	changes := &benefit.Changes{Rows: benefit.RowsOf(benefit.Tokens.Rows(&benefit.Token{
-		Digest: benefit.TokenDigest("short"), App: 1, Scopes: benefit.TokenScopes(), Expires: w.instant() + 1000,
+		Digest: benefit.TokenDigest(short), App: 1, Scopes: benefit.TokenScopes(), Expires: w.instant() + 1000,
 	}))}
 	if err := storetest.Write(t.Context(), w.store, w.instant(), changes); err != nil {
 		t.Fatal(err)
 	}
 	w.at(999 * time.Millisecond)
-	get("short", nil).want(t, 200)
+	get(short, nil).want(t, 200)
 	w.at(time.Second)
-	get("short", nil).want(t, 401, "reason=TOKEN_EXPIRED", "detail=it expired at 2026-11-22T12:00:01.000+08:00")
+	get(short, nil).want(t, 401, "reason=TOKEN_EXPIRED", "detail=it expired at 2026-11-22T12:00:01.000+08:00")
+}
+
+// A token that has not the form of one is not looked up.
+func TestTokensAreLookedUpByForm(t *testing.T) {
+	w := newWorld(t)
+	for _, bad := range []string{w.secret[:len(w.secret)-1], w.secret + "A", strings.ToLower(w.secret), "fqt-" + w.secret[4:], w.secret[:10] + "1" + w.secret[11:]} {
+		before := w.looked.Load()
+		w.send(request{method: "GET", path: "/api/v1/vouchers/1", token: bad}).want(t, 401, "reason=TOKEN_UNKNOWN")
+		if w.looked.Load() != before {
+			t.Errorf("%q was looked up", bad)
+		}
+	}
+}
+
+// An app without a merchant has no vouchers, and may not touch those of any.
+func TestAppWithoutMerchant(t *testing.T) {
+	w := newWorld(t)
+	v := w.issue("thing", alice, 0)
+	w.secret = w.token("nobody's", token.ScopeNames()...)
+	w.redeem("k", fmt.Sprintf(`{"voucher_id": "%d"}`, v.ID)).want(t, 403, "reason=APP_WITHOUT_MERCHANT")
+	w.voucher(v.ID).want(t, 403, "reason=APP_WITHOUT_MERCHANT")
+}
+
+// Who has no token cannot fill the log, and nothing of paths is in it.
+func TestTheLogIsBounded(t *testing.T) {
+	w := newWorld(t)
+	for name, r := range map[string]request{
+		"unknownPath": {method: "GET", path: "/api/v1/users/13800138000"}, "wrongMethod": {method: "DELETE", path: "/api/v1/vouchers/13800138000"},
+		"getDescription": {method: "GET", path: "/api/v1/openapi.yaml"}, "getVoucher": {method: "GET", path: "/api/v1/vouchers/1", token: w.secret},
+	} {
+		w.log.Reset()
+		w.at(time.Duration(w.keys.Add(1)) * time.Hour)
+		if name == "getVoucher" {
+			err := errors.New("the store is away")
+			w.rows.Store(&err)
+		}
+		for range 100 {
+			req, err := http.NewRequestWithContext(t.Context(), r.method, w.url+r.path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+r.token)
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = io.Copy(io.Discard, resp.Body) // then the call is logged
+			if err = errors.Join(err, resp.Body.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.rows.Store(nil)
+		log := w.log.String()
+		if n := strings.Count(log, `"method":"`+name+`"`); n != 60 || strings.Count(log, "\n") != n || strings.Contains(log, "13800138000") {
+			t.Errorf("%s: %d lines: %s", name, n, log)
+		}
+	}
+	w.log.Reset()
+	w.voucher(1)
+	if !strings.Contains(w.log.String(), `"app":"shop"`) {
+		t.Error(w.log.String())
+	}
 }
 
 // Each operation needs its own scope.
@@ -625,12 +713,65 @@ func TestUndecided(t *testing.T) {
 	for _, test := range []struct {
 		err    error
 		reason string
-	}{{engine.ErrUnknown, "OUTCOME_UNKNOWN"}, {http.ErrHandlerTimeout, "OUTCOME_UNKNOWN"}, {engine.ErrBusy, "BUSY"}, {engine.ErrNotIssued, "BUSY"}} {
+	}{{engine.ErrUnknown, "OUTCOME_UNKNOWN"}, {engine.ErrInvalid, "OUTCOME_UNKNOWN"}, {http.ErrHandlerTimeout, "OUTCOME_UNKNOWN"}, {engine.ErrBusy, "BUSY"}, {engine.ErrNotIssued, "BUSY"}} {
 		w.fail.Store(&test.err)
 		w.redeem("k", body).want(t, 503, "reason="+test.reason)
+		if last := w.calls[len(w.calls)-1]; last.Err == nil && errors.Is(test.err, engine.ErrInvalid) {
+			t.Error("a panic of the core is not in the record")
+		}
 	}
 	if a := w.redeem("k", body).want(t, 200, "balance=900"); a.header.Get("Idempotency-Replayed") != "true" {
 		t.Error("the retry was carried out again")
+	}
+}
+
+// A name of a parameter may be anything; what is written of it is text, and not long.
+func TestNamesOfParameters(t *testing.T) {
+	w := newWorld(t)
+	for _, query := range []string{"%ff=1", "%ff=1&%ff=2"} {
+		w.get("/api/v1/vouchers", "/api/v1/vouchers?"+query).want(t, 400, "reason=REQUEST_INVALID", "detail=the name of a parameter is not UTF-8", "field=")
+	}
+	long := strings.Repeat("x", 1000)
+	for _, query := range []string{long + "=1", long + "=1&" + long + "=2"} {
+		a := w.get("/api/v1/vouchers", "/api/v1/vouchers?code=1&"+query).want(t, 400, "reason=REQUEST_INVALID", "field="+long[:128])
+		if strings.Contains(a.field("detail"), long) {
+			t.Errorf("%s", a.body)
+		}
+	}
+}
+
+// A panic is answered, wherever it is: to a change as an unknown outcome, to a query as a defect.
+func TestPanics(t *testing.T) {
+	w := newWorld(t)
+	v := w.issue("cash", alice, 1000)
+	w.spoil = func(o *benefit.VoucherOutcome) { o.Transition.Order = "\xff" } // which JSON cannot hold
+	w.redeem("k", fmt.Sprintf(`{"voucher_id": "%d"}`, v.ID)).want(t, 503, "reason=OUTCOME_UNKNOWN")
+	w.spoil = nil
+	w.broken = func() error { panic("broken") }
+	a := w.voucher(v.ID).want(t, 500, "reason=INTERNAL")
+	if strings.Contains(string(a.body), "Idempotency") || a.header.Get("Retry-After") != "" {
+		t.Errorf("%v %s", a.header, a.body)
+	}
+	for _, r := range w.calls {
+		if r.Err == nil {
+			t.Errorf("%s: the record has no error", r.Method)
+		}
+	}
+}
+
+// Damage is not taken for a store that is busy: a retry would not help.
+func TestDamage(t *testing.T) {
+	w := newWorld(t)
+	v := w.issue("cash", alice, 1000)
+	for _, test := range []struct {
+		err    error
+		status int
+		reason string
+	}{{store.ErrDamaged, 500, "INTERNAL"}, {table.ErrMalformed, 500, "INTERNAL"}, {context.DeadlineExceeded, 503, "BUSY"}} {
+		w.broken = func() error { return fmt.Errorf("voucher: %w", test.err) }
+		if a := w.voucher(v.ID).want(t, test.status, "reason="+test.reason); (a.header.Get("Retry-After") == "") != (test.status == 500) {
+			t.Errorf("%s: %v", test.reason, a.header)
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
@@ -86,11 +85,13 @@ func (h *Handler) change(c *call, read func(m *members, cmd *benefit.OnVoucher))
 	if bad := m.done(); bad != nil {
 		return nil, bad
 	}
+	if err := cmd.Check(); err != nil {
+		return nil, refuse(requestInvalid, err.Error())
+	}
 	err := h.o.Engine.Do(c.ctx, cmd)
 	switch {
-	case errors.Is(err, engine.ErrInvalid):
-		return nil, refuse(requestInvalid, strings.TrimPrefix(err.Error(), engine.ErrInvalid.Error()+": "))
-	case err != nil && engine.NothingIssued(err):
+	//guard:TestUndecided without !errors.Is(err, engine.ErrInvalid)
+	case engine.NothingIssued(err) && !errors.Is(err, engine.ErrInvalid): // cmd was checked, so it is a panic of the core
 		return nil, c.busy(err)
 	case err != nil:
 		c.record.Err = err

@@ -18,6 +18,7 @@ import (
 	"faquan/internal/engine"
 	"faquan/internal/gateway"
 	"faquan/internal/store"
+	"faquan/internal/token"
 )
 
 // Root is where all paths of the API begin.
@@ -124,18 +125,19 @@ func New(o Options) *Handler {
 	for path, methods := range allowed {
 		h.mux.HandleFunc(Root+path, func(w http.ResponseWriter, req *http.Request) {
 			w.Header().Set("Allow", strings.Join(methods, ", "))
-			h.serve(w, req, refusing(req, methodNotAllowed, "this path has "+strings.Join(methods, ", ")))
+			h.serve(w, req, refusing("wrongMethod", methodNotAllowed, "this path has "+strings.Join(methods, ", ")))
 		})
 	}
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
-		h.serve(w, req, refusing(req, pathNotFound, "see "+Root+"/openapi.yaml"))
+		h.serve(w, req, refusing("unknownPath", pathNotFound, "see "+Root+"/openapi.yaml"))
 	})
 	return h
 }
 
-// refusing returns the route of a request that no operation serves.
-func refusing(r *http.Request, why reason, detail string) *route {
-	return &route{name: r.Method + " " + r.URL.Path, run: func(*Handler, *call) (any, *Problem) { return nil, refuse(why, detail) }}
+// refusing returns the route of requests that no operation serves. The name is constant, as the path of a request may hold
+// anything, such as a phone number.
+func refusing(name string, why reason, detail string) *route {
+	return &route{name: name, run: func(*Handler, *call) (any, *Problem) { return nil, refuse(why, detail) }}
 }
 
 // ServeHTTP answers one call.
@@ -174,6 +176,19 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, to *route) {
 func (h *Handler) answer(c *call, apps *gateway.AppSet, to *route) {
 	c.w.Header().Set("Faquan-Trace-Id", c.record.TraceID)
 	c.w.Header().Set("Cache-Control", "no-store")
+	defer func() {
+		if cause := recover(); cause != nil { //guard:TestPanics recover() -> any(nil)
+			if cause == http.ErrAbortHandler {
+				panic(cause)
+			}
+			h.o.Log.Error("a call panicked", "trace", c.record.TraceID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			c.record.Err = fmt.Errorf("panic: %v", cause)
+			h.refuse(c, c.panicked(to))
+		}
+	}()
+	if to.scope == "" { //guard:TestTheLogIsBounded
+		h.unverified(c)
+	}
 	if to.run == nil {
 		c.w.Header().Set("Content-Type", "application/yaml")
 		_, _ = c.w.Write(Description)
@@ -187,17 +202,15 @@ func (h *Handler) answer(c *call, apps *gateway.AppSet, to *route) {
 	c.write(http.StatusOK, "application/json", result)
 }
 
-func (h *Handler) admitAndRun(c *call, apps *gateway.AppSet, to *route) (result any, bad *Problem) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			if cause == http.ErrAbortHandler {
-				panic(cause)
-			}
-			h.o.Log.Error("a call panicked", "trace", c.record.TraceID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
-			c.record.Err = fmt.Errorf("panic: %v", cause)
-			result, bad = nil, c.unknown()
-		}
-	}()
+// panicked is the answer to a call that panicked. Its texts are constant, so that it can be written whatever has panicked.
+func (c *call) panicked(to *route) *Problem {
+	if to.method == http.MethodPost { //guard:TestPanics
+		return c.unknown()
+	}
+	return c.broken()
+}
+
+func (h *Handler) admitAndRun(c *call, apps *gateway.AppSet, to *route) (any, *Problem) {
 	if to.scope != "" {
 		if bad := h.admit(c, apps, to.scope); bad != nil {
 			return nil, bad
@@ -208,20 +221,24 @@ func (h *Handler) admitAndRun(c *call, apps *gateway.AppSet, to *route) (result 
 
 // admit checks the token of a call. Only a call that passes all the rest counts against the rate of the app.
 func (h *Handler) admit(c *call, apps *gateway.AppSet, scope benefit.TokenScope) *Problem {
-	token, bad := h.token(c)
+	t, bad := h.token(c)
 	if bad != nil {
 		return bad
 	}
-	c.record.App, c.record.Outcome = token.App, gateway.Unauthorized
-	c.app = apps.ByID(token.App)
+	c.record.App, c.record.Outcome = t.App, gateway.Unauthorized
+	if c.app = apps.ByID(t.App); c.app != nil {
+		c.record.AppName = c.app.Name
+	}
 	switch {
-	case token.Revoked != 0: //guard:TestTokens
+	case t.Revoked != 0: //guard:TestTokens
 		return h.unauthorized(c, refuse(tokenRevoked, ""))
-	case token.ExpiredAt(c.now): //guard:TestTokens
-		return h.unauthorized(c, refuse(tokenExpired, "it expired at "+rfc3339(token.Expires)))
+	case t.ExpiredAt(c.now): //guard:TestTokens
+		return h.unauthorized(c, refuse(tokenExpired, "it expired at "+rfc3339(t.Expires)))
 	case c.app == nil || c.app.Disabled: //guard:TestTokens
 		return refuse(appDisabled, "")
-	case !token.Permits(scope): //guard:TestScopes
+	case c.app.Merchant == 0: //guard:TestAppWithoutMerchant
+		return refuse(noMerchant, "give it one in the catalogue") // in a command no merchant is any
+	case !t.Permits(scope): //guard:TestScopes
 		return refuse(scopeMissing, "this operation needs the scope "+string(scope))
 	case !c.app.Allow(h.o.Clock()): //guard:TestRateOfAnApp
 		c.record.Outcome = gateway.Limited
@@ -232,38 +249,56 @@ func (h *Handler) admit(c *call, apps *gateway.AppSet, scope benefit.TokenScope)
 	return nil
 }
 
-// maxSecret is more characters than the secret of a token has.
-const maxSecret = 128
-
-// token returns the token of a call.
+// token returns the token of a call. Anybody can ask for a look-up, so those that are not answered are counted, too.
 func (h *Handler) token(c *call) (*benefit.Token, *Problem) {
 	all := c.r.Header.Values("Authorization")
 	kind, secret := "", ""
 	if len(all) == 1 {
 		kind, secret, _ = strings.Cut(all[0], " ")
 	}
-	if len(all) != 1 || !strings.EqualFold(kind, "Bearer") || secret == "" || len(secret) > maxSecret {
+	if len(all) != 1 || !strings.EqualFold(kind, "Bearer") || secret == "" {
 		return nil, h.unauthorized(c, refuse(tokenMissing, "send the header Authorization: Bearer, with a token, once"))
 	}
-	leave, err := h.tokens.Enter(c.ctx, 0)
-	if err != nil {
-		return nil, c.busy(err)
-	}
-	defer leave()
-	token, err := store.Token(c.ctx, h.o.Finder, benefit.TokenDigest(secret))
-	switch {
-	case err != nil:
-		return nil, c.busy(fmt.Errorf("reading the token: %w", err))
-	case token == nil:
+	if !token.IsSecret(secret) { //guard:TestTokensAreLookedUpByForm
 		return nil, h.unauthorized(c, refuse(tokenUnknown, ""))
 	}
-	return token, nil
+	found, err := h.lookUp(c, secret)
+	switch {
+	case err != nil:
+		bad := c.busy(err)
+		if !h.unverified(c) { //guard:TestTheLogIsBounded
+			c.record.Err = nil // it would be logged
+		}
+		return nil, bad
+	case found == nil:
+		return nil, h.unauthorized(c, refuse(tokenUnknown, ""))
+	}
+	return found, nil
 }
 
-// unauthorized counts a call that does not authenticate, so that a flood of them does not fill the log.
+func (h *Handler) lookUp(c *call, secret string) (*benefit.Token, error) {
+	leave, err := h.tokens.Enter(c.ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	found, err := store.Token(c.ctx, h.o.Finder, benefit.TokenDigest(secret))
+	if err != nil {
+		return nil, fmt.Errorf("reading the token: %w", err)
+	}
+	return found, nil
+}
+
+// unverified counts a call that does not authenticate, so that a flood of them does not fill the log. It reports whether the
+// call may be logged.
+func (h *Handler) unverified(c *call) bool {
+	return c.record.Failed(h.o.Apps, c.record.App, c.r.RemoteAddr, h.o.Clock())
+}
+
+// unauthorized counts a call that does not authenticate, and sets its challenge.
 func (h *Handler) unauthorized(c *call, bad *Problem) *Problem {
 	c.record.Outcome = gateway.Unauthorized
-	c.record.Failed(h.o.Apps, c.record.App, c.r.RemoteAddr, h.o.Clock())
+	h.unverified(c)
 	challenge := "Bearer"
 	if bad.Reason != tokenMissing {
 		challenge = `Bearer error="invalid_token"`
@@ -285,6 +320,12 @@ func (c *call) busy(err error) *Problem {
 func (c *call) unknown() *Problem {
 	c.record.Outcome = gateway.Unknown
 	return refuse(outcomeUnknown, "retry it with the same Idempotency-Key: whatever happened, it is carried out once")
+}
+
+// broken is the answer to a query that a retry does not help. It has changed nothing.
+func (c *call) broken() *Problem {
+	c.record.Outcome = gateway.Busy
+	return refuse(internalError, "see the log of faquan for the trace id of this answer")
 }
 
 // refuse writes a problem.

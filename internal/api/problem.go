@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway/form"
 )
 
 // Problem is the body of an answer that is not a success: RFC 9457.
@@ -28,6 +29,7 @@ const (
 	tokenExpired     reason = "TOKEN_EXPIRED"
 	tokenRevoked     reason = "TOKEN_REVOKED"
 	appDisabled      reason = "APP_DISABLED"
+	noMerchant       reason = "APP_WITHOUT_MERCHANT"
 	scopeMissing     reason = "SCOPE_MISSING"
 	pathNotFound     reason = "PATH_NOT_FOUND"
 	methodNotAllowed reason = "METHOD_NOT_ALLOWED"
@@ -38,6 +40,7 @@ const (
 	rateLimited      reason = "RATE_LIMITED"
 	busy             reason = "BUSY"
 	outcomeUnknown   reason = "OUTCOME_UNKNOWN"
+	internalError    reason = "INTERNAL"
 )
 
 // problems has the status and the title of each reason. The page docs/api.md has the same table.
@@ -52,6 +55,7 @@ var problems = map[reason]struct {
 	tokenExpired:     {http.StatusUnauthorized, "The token has expired."},
 	tokenRevoked:     {http.StatusUnauthorized, "The token was revoked."},
 	appDisabled:      {http.StatusForbidden, "The app is disabled."},
+	noMerchant:       {http.StatusForbidden, "The app does not belong to a merchant."},
 	scopeMissing:     {http.StatusForbidden, "The token does not have the scope."},
 	pathNotFound:     {http.StatusNotFound, "There is no such path."},
 	methodNotAllowed: {http.StatusMethodNotAllowed, "The path does not have the method."},
@@ -61,6 +65,7 @@ var problems = map[reason]struct {
 	rateLimited:      {http.StatusTooManyRequests, "The app has used up its rate."},
 	busy:             {http.StatusServiceUnavailable, "Busy: this call changed nothing."},
 	outcomeUnknown:   {http.StatusServiceUnavailable, "It is not known whether the change was made."},
+	internalError:    {http.StatusInternalServerError, "A defect of faquan, or damage to its store."},
 
 	of(benefit.KeyConflict):        {http.StatusConflict, "The Idempotency-Key was used for another request."},
 	of(benefit.VoucherNotFound):    {http.StatusNotFound, "There is no such voucher."},
@@ -98,8 +103,12 @@ func refuse(r reason, detail string) *Problem {
 	}
 }
 
+// maxField bounds the name of a field in a problem, in bytes: a caller may have sent any.
+const maxField = 128
+
 // invalid returns the problem of a part of the request that breaks a rule.
 func invalid(field, rule string) *Problem {
+	field = form.Cut(field, maxField) //guard:TestNamesOfParameters
 	p := refuse(requestInvalid, field+" "+rule)
 	p.Field = field
 	return p

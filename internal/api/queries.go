@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"faquan/internal/id"
 	"faquan/internal/money"
 	"faquan/internal/store"
+	"faquan/internal/table"
 	"faquan/internal/vouchers"
 )
 
@@ -23,7 +25,7 @@ const (
 	// end early, with a cursor.
 	maxLooked = 1000
 
-	// The most characters of texts by which vouchers are asked for.
+	// The maximum number of characters of texts by which vouchers are asked for.
 	maxTemplate = 64
 	maxBizCode  = 64
 	maxTrace    = 256
@@ -37,7 +39,11 @@ func (h *Handler) asQuery(c *call, run func() (any, *Problem, error)) (any, *Pro
 	}
 	defer leave()
 	result, bad, err := run()
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, table.ErrMalformed):
+		c.record.Err = err
+		return nil, c.broken() //guard:TestDamage c.broken() -> c.busy(err)
+	case err != nil:
 		return nil, c.busy(err)
 	}
 	return result, bad
@@ -312,7 +318,7 @@ type Key struct {
 	Vouchers  []Voucher  `json:"vouchers"` // as they are now
 }
 
-// Refusal is a refused call with the key that this process still remembers. It is not known of reversals.
+// Refusal is a refused call with the key that this process still remembers. Refusals of reversals are not found.
 type Refusal struct {
 	Reason string `json:"reason"`
 	At     string `json:"at"`

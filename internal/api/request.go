@@ -67,6 +67,9 @@ func (c *call) query() (*members, *Problem) {
 	}
 	m := &members{bad: new(*Problem)}
 	for name, all := range values {
+		if !utf8.ValidString(name) { //guard:TestNamesOfParameters
+			return nil, refuse(requestInvalid, "the name of a parameter is not UTF-8")
+		}
 		if len(all) > 1 {
 			return nil, invalid(name, "is there more than once")
 		}
@@ -96,13 +99,13 @@ func (m *members) find(name string) *form.Member {
 func (m *members) done() *Problem {
 	for _, one := range m.list {
 		if !slices.Contains(m.asked, one.Name) { //guard:TestBodies
-			m.fail(form.Cut(one.Name, benefit.MaxKey), "is not known here; it may be one of "+strings.Join(m.asked, ", "))
+			m.fail(one.Name, "is not known here; it may be one of "+strings.Join(m.asked, ", "))
 		}
 	}
 	return *m.bad
 }
 
-// text returns an optional text of 1 to max characters; "" when it is absent. A number is not a text: readers of JSON in
+// text returns an optional text of 1 to max characters; "" when it is absent. A number is none: readers of JSON in
 // some languages round numbers, so this API has none where digits matter.
 func (m *members) text(name string, max int) string {
 	one := m.find(name)
@@ -110,7 +113,7 @@ func (m *members) text(name string, max int) string {
 	case one == nil:
 		return ""
 	case one.Kind != form.String: //guard:TestBodies
-		m.fail(name, "must be a text")
+		m.fail(name, "must be a string")
 	case one.Text == "":
 		m.fail(name, "must not be empty; leave it out instead")
 	case utf8.RuneCountInString(one.Text) > max:
@@ -131,7 +134,7 @@ func (m *members) fen(name string) (amount money.Fen, given bool) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || strconv.FormatInt(n, 10) != text || n < 0 { //guard:TestBodies without strconv.FormatInt(n, 10) != text
-		m.fail(name, `must be a text of a whole number of fen, such as "1999"`)
+		m.fail(name, `must be a string of a whole number of fen, such as "1999"`)
 		return 0, false
 	}
 	return money.Fen(n), true
@@ -177,7 +180,7 @@ func (m *members) id(name string) id.ID {
 	}
 	n, ok := parseID(text)
 	if !ok {
-		m.fail(name, `must be a text of a voucher's id, such as "7301459273465856001"`)
+		m.fail(name, `must be a string of a voucher's id, such as "7301459273465856001"`)
 	}
 	return n
 }

@@ -64,7 +64,7 @@ type Operation struct {
 	Redemption  string `json:"redemption_id,omitzero"`
 	ReturnStock bool   `json:"return_stock,omitzero"`
 	Memo        string `json:"memo,omitzero"`
-	Status      string `json:"status"`           // of the voucher, just after
+	Status      string `json:"status"`           // of the voucher, just after and at that time
 	Balance     string `json:"balance,omitzero"` // of CASH, just after
 	ExpiresAt   string `json:"expires_at,omitzero"`
 }
@@ -74,11 +74,13 @@ var kindNames = map[benefit.Kind]string{
 	benefit.Exchange: "EXCHANGE", benefit.Certificate: "CERTIFICATE",
 }
 
-// voucher returns what the API shows of a voucher of the caller's merchant. The code is masked unless the caller named it.
+// voucher returns what the API shows of a voucher of the caller's merchant. The code is masked unless the caller named it. The
+// clock that ended the voucher may be ahead of ours.
 func (c *call) voucher(v *benefit.Voucher, code string) *Voucher {
 	t := c.cat.Templates[v.Template]
+	now := max(c.now, v.LastChange()) //guard:TestTheClockOfTheStore max(c.now, v.LastChange()) -> c.now
 	shown := &Voucher{
-		ID: idText(v.ID), Kind: kindNames[v.Kind], Status: v.StatusAt(c.now).String(), NotYetValid: v.Valid.StartsAfter(c.now),
+		ID: idText(v.ID), Kind: kindNames[v.Kind], Status: v.StatusAt(now).String(), NotYetValid: v.Valid.StartsAfter(now),
 		ValidFrom: rfc3339(v.Valid.Start), ExpiresAt: rfc3339(v.End()), IssuedAt: rfc3339(v.IssuedAt),
 		ChangedAt:      rfc3339(cmp.Or(v.ChangedAt, v.IssuedAt)),
 		OperationCount: strconv.FormatInt(v.Operations, 10),
@@ -110,7 +112,7 @@ func (c *call) operation(t *benefit.Transition, v *benefit.Voucher) *Operation {
 	o := &Operation{
 		ID: t.OperationID.String(), VoucherID: idText(v.ID), Command: t.Kind.String(), At: rfc3339(t.At),
 		Order: t.Order, Shop: t.Shop, OrderAmount: optionalFen(t.OrderAmount), ReturnStock: t.ReturnStock, Memo: t.Memo,
-		Status: t.Status.String(), ExpiresAt: rfc3339(t.End),
+		Status: statusThen(t).String(), ExpiresAt: rfc3339(t.End),
 	}
 	if a := c.cat.Apps[t.App]; a != nil {
 		o.App = a.Name
@@ -131,6 +133,14 @@ func (c *call) operation(t *benefit.Transition, v *benefit.Voucher) *Operation {
 		}
 	}
 	return o
+}
+
+// statusThen returns the status of the voucher just after an operation, at the time of the operation.
+func statusThen(t *benefit.Transition) benefit.VoucherStatus {
+	if t.Status == benefit.Issued && t.End != 0 && t.End <= t.At { //guard:TestLifeOfAVoucher
+		return benefit.Expired
+	}
+	return t.Status
 }
 
 func idText(n id.ID) string { return strconv.FormatInt(int64(n), 10) }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -25,6 +26,7 @@ import (
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
 	"faquan/internal/store/storetest"
+	"faquan/internal/table"
 	"faquan/internal/token"
 )
 
@@ -63,6 +65,7 @@ func catalogue() *benefit.Changes {
 		&benefit.App{ID: 1, Name: "shop", Merchant: ours}, &benefit.App{ID: 2, Name: "other", Merchant: others},
 		&benefit.App{ID: 3, Name: "disabled", Merchant: ours, Disabled: true},
 		&benefit.App{ID: 4, Name: "limited", Merchant: ours, RatePerSecond: 2}, &benefit.App{ID: 5, Name: "second", Merchant: ours},
+		&benefit.App{ID: 6, Name: "nobody's"},
 	}
 	for n, t := range templateList {
 		one := *t
@@ -96,6 +99,11 @@ type world struct {
 	url      string
 	secret   string // of a token of the app shop with all scopes
 	fail     atomic.Pointer[error]
+	spoil    func(o *benefit.VoucherOutcome) // changes what commands became; nil: nothing
+	looked   atomic.Int64                    // calls of Rows of the store
+	rows     atomic.Pointer[error]           // with which they fail; nil: they do not
+	log      bytes.Buffer
+	broken   func() error // comes before each look-up of an issuance; nil: nothing
 	mu       sync.Mutex
 	calls    []gateway.Record
 	refusals *gateway.Refusals
@@ -110,10 +118,36 @@ type failing struct {
 
 func (f failing) Do(ctx context.Context, c benefit.Command) error {
 	err := f.Engine.Do(ctx, c)
+	if f.w.spoil != nil {
+		f.w.spoil(&c.(*benefit.OnVoucher).Outcome)
+	}
 	if failure := f.w.fail.Swap(nil); failure != nil {
 		return *failure
 	}
 	return err
+}
+
+// breaking is a store whose look-ups of issuances can be made to fail.
+type breaking struct {
+	store.Finder
+	w *world
+}
+
+func (b breaking) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error) {
+	b.w.looked.Add(1)
+	if failure := b.w.rows.Load(); failure != nil {
+		return nil, *failure
+	}
+	return b.Finder.Rows(ctx, kind, keys)
+}
+
+func (b breaking) IssuanceOf(ctx context.Context, v id.ID) (*benefit.Issuance, error) {
+	if b.w.broken != nil {
+		if err := b.w.broken(); err != nil {
+			return nil, err
+		}
+	}
+	return b.Finder.IssuanceOf(ctx, v)
 }
 
 func newWorld(t *testing.T) *world { return worldOn(t, memory.New(), true) }
@@ -136,7 +170,8 @@ func worldOn(t *testing.T, s store.Store, fresh bool) *world {
 	clock := func() time.Time { return w.instant().Time() }
 	w.tokens = token.NewService(token.Options{Change: w.engine.Change, Read: s.Read, Clock: clock})
 	server := httptest.NewServer(api.New(api.Options{
-		Engine: failing{w.engine, w}, Finder: s, Read: s.Read, Apps: gateway.NewApps(w.engine.Catalogue, nil), Refusals: w.refusals, MaxBytes: 4096, Clock: clock,
+		Engine: failing{w.engine, w}, Finder: breaking{s, w}, Read: s.Read, Apps: gateway.NewApps(w.engine.Catalogue, nil), Refusals: w.refusals, MaxBytes: 4096, Clock: clock,
+		Log: slog.New(slog.NewJSONHandler(&w.log, nil)), Calls: slog.LevelInfo,
 		Observe: func(r *gateway.Record) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -72,7 +72,7 @@ var Rules = []Rule{
 	// The JSON API for apps. Unlike the gateways it looks rows up by their descriptions.
 	{"internal/api", []string{
 		"internal/gateway", "internal/gateway/form", "internal/gateway/scope", "internal/engine", "internal/benefit", "internal/id", "internal/money", "internal/store",
-		"internal/vouchers",
+		"internal/table", "internal/token", "internal/vouchers",
 	}, []string{"github.com/go-json-experiment/json"}},
 
 	// Rules of activities; the core knows them by the interface benefit.Rules.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -140,10 +141,14 @@ func (s *voucherSearch) newest(before id.ID) (iter.Seq2[*benefit.Issuance, error
 
 // these returns the issuances of certain vouchers, without those that do not exist.
 func (s *voucherSearch) these(ids ...id.ID) iter.Seq2[*benefit.Issuance, error] {
-	s.match = func(v *benefit.Voucher) bool { return slices.Contains(ids, v.ID) }
+	named := make(map[id.ID]bool, len(ids))
+	for _, v := range ids {
+		named[v] = true
+	}
+	s.match = func(v *benefit.Voucher) bool { return named[v.ID] }
 	return func(yield func(*benefit.Issuance, error) bool) {
 		last := id.ID(0)
-		for _, v := range slices.Backward(slices.Sorted(slices.Values(ids))) {
+		for _, v := range slices.Backward(slices.Sorted(maps.Keys(named))) {
 			i, err := s.store.IssuanceOf(s.ctx, v)
 			if err == nil && (i == nil || i.ID == last) {
 				continue

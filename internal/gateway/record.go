@@ -16,11 +16,12 @@ import (
 // not logged: names of recipients, certificate codes and free text such as a memo, which are in Request and Attempt
 // alone. Signatures and tokens are in none of its fields.
 type Record struct {
-	Protocol string // "alipay" or "top"
+	Protocol string // "alipay", "top", "oauth" or "api"
 	TraceID  string // also in the answer
 	Method   string // as sent; unverified when the call was refused early
 	AppID    string // on Alipay, as sent; unverified when the call was refused early
 	AppKey   string // on TOP, as AppID
+	AppName  string // on the JSON API: of the app of the token, in the catalogue
 	Variant  string // which string to sign matched
 	Code     string // of the answer
 	SubCode  string // of the answer; "" for a success
@@ -92,7 +93,7 @@ func (r *Record) Log(ctx context.Context, log *slog.Logger, calls slog.Level) {
 	if level == NoCalls || r.Quiet && r.Err == nil || !log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 17)
+	attrs := make([]slog.Attr, 0, 18)
 	attrs = append(attrs, slog.String("protocol", r.Protocol), slog.String("trace", r.TraceID),
 		slog.String("method", cut(r.Method)))
 	ifAny := func(key, value string) {
@@ -102,6 +103,7 @@ func (r *Record) Log(ctx context.Context, log *slog.Logger, calls slog.Level) {
 	}
 	ifAny("app_id", cut(r.AppID))
 	ifAny("app_key", cut(r.AppKey))
+	ifAny("app", cut(r.AppName))
 	ifAny("code", r.Code)
 	ifAny("sub_code", r.SubCode)
 	ifAny("variant", r.Variant)

@@ -50,7 +50,9 @@ func (r *Refusals) Note(call *Record, now time.Time) {
 		*text = strings.Clone(cut(*text))
 	}
 	kept.Key, kept.CallerTrace = strings.Clone(cutKey(kept.Key)), strings.Clone(kept.CallerTrace)
-	if kept.Variant == "" {
+	//guard:TestRefusalsOfStrangers
+	//guard:TestRefusalsOfStrangers without kept.Variant == ""
+	if kept.failed && kept.Variant == "" {
 		kept.Message = "" // it may explain a signature by the parameters of the call
 	}
 	kept.Message = strings.ToValidUTF8(kept.Message[:min(len(kept.Message), maxMessage)], "")

@@ -101,6 +101,14 @@ func TestRefusalsOfStrangers(t *testing.T) {
 	r.Note(&Record{Key: "quiet", Code: "40002", failed: true, Quiet: true}, time.Unix(100, 0))
 	wantKeys(t, "a call that is not logged", keysOf(r, 9, "quiet"))
 	wantKeys(t, "the call that authenticates", keysOf(r, 9, "known"), "known")
+	session := &Record{Key: "session", Code: "27", Variant: "plain", Message: "m"} // its signature is good, its session is not
+	session.Failed(apps, 1, "192.0.2.99:1", time.Unix(0, 0))
+	r.Note(session, time.Unix(101, 0))
+	for _, key := range []string{"known", "session"} {
+		if found := r.Find(func(c *Record) bool { return c.Key == key }, 1); len(found) != 1 || found[0].Message != "m" {
+			t.Errorf("of the call %s, it remembers %+v", key, found)
+		}
+	}
 }
 
 // However long the texts of a call are, what is remembered of them is bounded, and a key that can be bound stays whole.

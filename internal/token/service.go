@@ -77,6 +77,20 @@ type Grant struct {
 	Expires benefit.Instant // 0: never
 }
 
+// secretLetters is the alphabet of rand.Text, and secretLength how many of them a secret has after the Prefix.
+const (
+	secretLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	secretLength  = 52
+)
+
+func newSecret() string { return Prefix + rand.Text() + rand.Text() } // of 130 random bits each
+
+// IsSecret reports whether a text has the form of a secret. What has not need not be looked up.
+func IsSecret(text string) bool {
+	random, ok := strings.CutPrefix(text, Prefix)
+	return ok && len(random) == secretLength && strings.Trim(random, secretLetters) == ""
+}
+
 // Make makes a token. It fails with ErrNoApp, ErrNoScope, ErrLifetime, ErrLabel, or for a scope that there is not.
 func (s *Service) Make(ctx context.Context, o Order) (*Grant, error) {
 	scopes, err := scopesOf(o.Scopes)
@@ -88,7 +102,7 @@ func (s *Service) Make(ctx context.Context, o Order) (*Grant, error) {
 	case utf8.RuneCountInString(o.Label) > MaxLabel || strings.ContainsFunc(o.Label, isControl) || !utf8.ValidString(o.Label):
 		return nil, ErrLabel
 	}
-	secret := Prefix + rand.Text() + rand.Text() // of 130 random bits each
+	secret := newSecret()
 	t := &benefit.Token{Digest: benefit.TokenDigest(secret), Scopes: scopes, Label: o.Label, Made: s.now()}
 	if o.Lifetime > 0 {
 		t.Expires = t.Made + benefit.Instant(max(o.Lifetime.Milliseconds(), 1))

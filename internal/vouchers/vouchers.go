@@ -155,14 +155,20 @@ func UnderKey(ctx context.Context, from store.Lookup, scope benefit.Scope, key s
 	return t, err == nil, err
 }
 
-// OfOrder returns the redemptions for an order of a merchant, by voucher and number, also those that were reversed since.
+// MaxOfOrder is how many redemptions for one order are read.
+const MaxOfOrder = 1000
+
+// OfOrder returns the redemptions for an order of a merchant, by voucher and number, also those that were reversed since: the
+// first MaxOfOrder of them.
 func OfOrder(ctx context.Context, r store.Reader, m benefit.MerchantID, order string) (all []benefit.OrderRedemption, err error) {
 	digest := benefit.OrderDigest(m, order)
 	for o, err := range store.All(ctx, r, benefit.OrderRedemptions, table.Datum{Bytes: digest[:]}) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, o)
+		if all = append(all, o); len(all) == MaxOfOrder { //guard:TestOfOrder
+			break
+		}
 	}
 	return all, nil
 }

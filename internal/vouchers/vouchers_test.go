@@ -329,3 +329,30 @@ func TestPage(t *testing.T) {
 		}
 	}
 }
+
+// Of an order with very many redemptions the first ones are read.
+func TestOfOrder(t *testing.T) {
+	w := newWorld(t)
+	digest := benefit.OrderDigest(1, "o")
+	rows := make([]benefit.OrderRedemption, MaxOfOrder+1)
+	for k := range rows {
+		rows[k] = benefit.OrderRedemption{OrderKey: benefit.OrderKey{Order: digest, OperationID: benefit.OperationID{Voucher: id.ID(k + 1), Number: 1}}}
+	}
+	if err := w.engine.Change(t.Context(), func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
+		return &benefit.Changes{Rows: benefit.RowsOf(benefit.OrderRedemptions.Rows(rows...))}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := w.store.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	all, err := OfOrder(t.Context(), r, 1, "o")
+	if err != nil || len(all) != MaxOfOrder || all[MaxOfOrder-1].Voucher != MaxOfOrder {
+		t.Errorf("%d redemptions, %v", len(all), err)
+	}
+	if none, err := OfOrder(t.Context(), r, 2, "o"); len(none) != 0 || err != nil {
+		t.Errorf("of another merchant: %v, %v", none, err)
+	}
+}
