@@ -104,11 +104,14 @@ func (v *Voucher) LastSecond() Instant {
 func (v *Voucher) LastChange() Instant { return max(v.IssuedAt, v.ChangedAt) }
 
 // StatusAt returns the status at an instant.
-func (v *Voucher) StatusAt(now Instant) VoucherStatus {
-	if end := v.End(); v.Status == Issued && end != 0 && now >= end { //guard:TestVoucherEnd now >= end -> now > end
+func (v *Voucher) StatusAt(now Instant) VoucherStatus { return statusAt(v.Status, v.End(), now) }
+
+// statusAt returns the status, at an instant, of a voucher with a stored status and an end.
+func statusAt(stored VoucherStatus, end, now Instant) VoucherStatus {
+	if stored == Issued && end != 0 && now >= end { //guard:TestVoucherEnd now >= end -> now > end
 		return Expired
 	}
-	return v.Status
+	return stored
 }
 
 func (l *IssuedLine) voucher(of *Issuance, n int) Voucher {
