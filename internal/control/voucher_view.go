@@ -83,7 +83,7 @@ func (t formatter) operation(v *benefit.Voucher, o *benefit.Transition, reversed
 	shown := &Operation{
 		ID: o.OperationID.String(), Command: o.Kind.String(), At: o.At.String(), Key: o.Key, Order: o.Order, Shop: o.Shop,
 		OrderAmount: int64(o.OrderAmount), Discount: int64(o.Discount), Reversed: reversed > 0 && reversed == o.Value,
-		ReturnStock: o.ReturnStock, Memo: o.Memo, Status: o.Status.String(), Balance: balance(v, o.Redeemed), End: lastSecond(o.End),
+		ReturnStock: o.ReturnStock, Memo: o.Memo, Status: o.StatusAfter().String(), Balance: balance(v, o.Redeemed), End: lastSecond(o.End),
 	}
 	if o.App != 0 {
 		shown.App = t.app(o.App)
