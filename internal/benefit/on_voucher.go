@@ -102,6 +102,9 @@ func DecodeTransition(op *Operation) (t Transition, err error) {
 // ended early.
 func (t *Transition) StatusAfter() VoucherStatus { return statusAt(t.Status, t.End, t.At) }
 
+// LastSecond returns the last second of the voucher's validity just after the operation: see [Voucher.LastSecond].
+func (t *Transition) LastSecond() Instant { return lastSecond(t.End) }
+
 // String names the command for a log, without the key.
 func (c *OnVoucher) String() string { return c.Action.Operation().String() + " a voucher" }
 

@@ -93,11 +93,14 @@ func (v *Voucher) End() Instant {
 
 // LastSecond returns the last second in which the voucher is not expired, at its beginning at least, for those who count the
 // end among the validity; 0 when it never expires.
-func (v *Voucher) LastSecond() Instant {
-	if end := v.End(); end != 0 {
-		return (end - 1).wholeSecond() //guard:internal/gateway/top.TestLifeOfACertificate end - 1 -> end
+func (v *Voucher) LastSecond() Instant { return lastSecond(v.End()) }
+
+// lastSecond returns the last second before an end; 0 for none.
+func lastSecond(end Instant) Instant {
+	if end == 0 {
+		return 0
 	}
-	return 0
+	return (end - 1).wholeSecond() //guard:internal/gateway/top.TestLifeOfACertificate end - 1 -> end
 }
 
 // LastChange returns when the voucher was issued, or last operated on.
