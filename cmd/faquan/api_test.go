@@ -46,7 +46,7 @@ func apiCall(t *testing.T, s *server, method, path, secret, key, body string) (i
 	return resp.StatusCode, members
 }
 
-// What was issued over a platform's API is redeemed over this one; a token is good from when it is made until it is revoked.
+// What was issued over a platform's API is redeemed over this one; a token is valid from when it is made until it is revoked.
 func TestAPI(t *testing.T) {
 	s := testServer(t, t.TempDir(), testDocument(metricsTemplates), withAPI, withMetrics)
 	defer s.stop()

@@ -318,7 +318,7 @@ func (p *renderer) issues(decision *control.Decision) {
 		if v.Code != "" {
 			code = ", code " + v.Code
 		}
-		p.line(1, "voucher %s of %s%s%s, good %s to %s", v.ID, quoted(v.Template), amount, code, v.Start, v.End)
+		p.line(1, "voucher %s of %s%s%s, valid from %s to %s", v.ID, quoted(v.Template), amount, code, v.Start, v.End)
 		if v.Earlier > 0 {
 			p.line(2, "after %d earlier operations:", v.Earlier)
 		}
@@ -326,7 +326,7 @@ func (p *renderer) issues(decision *control.Decision) {
 			p.operation(2, o)
 		}
 		if len(v.Operations) > 0 {
-			p.line(2, "now %s, good to %s", v.Status, v.Until)
+			p.line(2, "now %s, valid to %s", v.Status, v.Until)
 		}
 	}
 }

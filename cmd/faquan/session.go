@@ -140,12 +140,13 @@ func newSessionRevoke() *cobra.Command {
 returns, calls with any of them are refused; on a database, other processes follow within a second.
 
 Name the session by its digest, of which the first 8 digits are enough, by its key, or by "-" to read the key from
-standard input, where other users of the machine cannot see it in the list of processes.`,
+standard input, where other users of the machine cannot see it in the list of processes. What "faquan session new"
+printed can be the input, too.`,
 		Example: `  faquan session revoke 1f9a3c5e
   faquan session revoke - < key.txt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := nameOrInput(cmd, args[0])
+			name, err := nameOrInput(cmd, args[0], "session:")
 			if err != nil {
 				return err
 			}
@@ -159,8 +160,9 @@ standard input, where other users of the machine cannot see it in the list of pr
 	return cmd
 }
 
-// nameOrInput returns an argument, or for "-" the first line of standard input.
-func nameOrInput(cmd *cobra.Command, arg string) (string, error) {
+// nameOrInput returns an argument, or for "-" the first line of standard input. The line may begin with a label, as where the
+// secret was printed.
+func nameOrInput(cmd *cobra.Command, arg, label string) (string, error) {
 	if arg != "-" {
 		return arg, nil
 	}
@@ -168,7 +170,7 @@ func nameOrInput(cmd *cobra.Command, arg string) (string, error) {
 	if !in.Scan() {
 		return "", errors.Join(errors.New("standard input is empty"), in.Err())
 	}
-	return strings.TrimSpace(in.Text()), nil
+	return strings.TrimSpace(strings.TrimPrefix(in.Text(), label)), nil
 }
 
 func revoke(ctx context.Context, w io.Writer, p control.Platform, name string) error {

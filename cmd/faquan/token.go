@@ -183,12 +183,13 @@ func newTokenRevoke() *cobra.Command {
 		Long: `Revoke a token. When the command returns, calls with it are refused.
 
 Name the token by its id, of which the first 8 digits are enough, by its secret, or by "-" to read the secret from
-standard input, where other users of the machine cannot see it in the list of processes.`,
+standard input, where other users of the machine cannot see it in the list of processes. What "faquan token make"
+printed can be the input, too.`,
 		Example: `  faquan token revoke 1f9a3c5e
   faquan token revoke - < token.txt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := nameOrInput(cmd, args[0])
+			name, err := nameOrInput(cmd, args[0], "token:")
 			if err != nil {
 				return err
 			}

@@ -96,7 +96,7 @@ func (v *voucherFlags) run(cmd *cobra.Command) error {
 
 func (p *renderer) result(r *control.VoucherResult) {
 	if r.Replayed {
-		p.line(0, "it was done before under this key")
+		p.line(0, "already carried out under this key")
 	}
 	p.operation(0, r.Operation)
 	p.line(0, "voucher %s of %s: %s", r.Voucher.ID, quoted(r.Voucher.Template), standing(r.Voucher))
@@ -122,7 +122,7 @@ func (p *renderer) operation(level int, o *control.Operation) {
 	add(o.Shop != "", "shop %s", quoted(o.Shop))
 	add(o.ReturnStock, "stock returned")
 	add(o.Memo != "", "memo %s", quoted(o.Memo))
-	add(o.Command == "extend" || o.Command == "expire", "good to %s", o.End)
+	add(o.Command == "extend" || o.Command == "expire", "valid to %s", o.End)
 	after := o.Status
 	if o.Balance != nil {
 		after += ", balance " + money.Fen(*o.Balance).Yuan() + " yuan"
@@ -146,7 +146,7 @@ func standing(v *control.Voucher) string {
 		text += fmt.Sprintf(", balance %s of %s yuan", money.Fen(*v.Balance).Yuan(), money.Fen(v.Amount).Yuan())
 	}
 	if v.Start != "" {
-		text += ", good from " + v.Start
+		text += ", valid from " + v.Start
 	}
 	if v.End != "" {
 		text += " to " + v.End

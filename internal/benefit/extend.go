@@ -9,7 +9,7 @@ import (
 // maxYears is how far away from now the end of an extended voucher may be, in years.
 const maxYears = 10
 
-// Extend moves the end of a voucher to a later instant. An expired voucher lives again.
+// Extend moves the end of a voucher to a later instant. An expired voucher is valid again.
 type Extend struct {
 	End Instant // the first instant at which it is expired
 }

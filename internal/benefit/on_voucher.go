@@ -21,7 +21,7 @@ const (
 	MaxMemo  = 256
 )
 
-// OnVoucher is the command that does something to a voucher after its issue. What that is says the [Action].
+// OnVoucher is the command that does something to a voucher after its issue. Its Action is what it does.
 type OnVoucher struct {
 	Action Action
 	App    AppID // the caller; 0: the operator of this machine
@@ -86,7 +86,7 @@ type Transition struct {
 
 	// The voucher just after.
 
-	Status   VoucherStatus `json:"status"`
+	Status   VoucherStatus `json:"status"` // without regard to time: see StatusAfter
 	Redeemed int64         `json:"redeemed,omitzero"`
 	End      Instant       `json:"end,omitzero"` // see Voucher.End
 }
@@ -99,6 +99,13 @@ func DecodeTransition(op *Operation) (t Transition, err error) {
 	t.OperationID, t.Kind, t.At, t.Key = OperationID{op.ID, t.Number}, op.Kind, op.At, op.Key
 	return t, nil
 }
+
+// StatusAfter returns the voucher's status just after the operation: Expired if its end had come, as of a voucher that was
+// ended early.
+func (t *Transition) StatusAfter() VoucherStatus { return statusAt(t.Status, t.End, t.At) }
+
+// LastSecond returns the last second of the voucher's validity just after the operation: see [Voucher.LastSecond].
+func (t *Transition) LastSecond() Instant { return lastSecond(t.End) }
 
 // String names the command for a log, without the key.
 func (c *OnVoucher) String() string { return c.Action.Operation().String() + " a voucher" }

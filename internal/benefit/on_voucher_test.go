@@ -410,11 +410,16 @@ func TestExpireRefusals(t *testing.T) {
 	v := d.voucher(1, "u")
 	d.wantsOn(NotRefused, v, redeemCash(1))
 	c := d.wantsOn(NotRefused, v, Expire{})
-	if tr := c.Outcome.Transition; tr.End != now || tr.Status != Issued || c.Outcome.Voucher.StatusAt(now) != Expired {
+	if tr := c.Outcome.Transition; tr.End != now || tr.Status != Issued || tr.StatusAfter() != Expired || c.Outcome.Voucher.StatusAt(now) != Expired {
 		t.Errorf("%+v", c.Outcome)
 	}
 	d.wantsOn(VoucherExpired, v, Expire{})
 	d.wantsOn(VoucherExpired, v, redeemCash(1))
+	later := d.wantsOn(NotRefused, v, &Extend{End: now + 1})
+	d.clock = now + 1
+	if tr := later.Outcome.Transition; tr.StatusAfter() != Issued {
+		t.Errorf("extended, and expired since: %+v", tr)
+	}
 	w := d.voucher(1, "u")
 	d.clock = w.End()
 	d.wantsOn(VoucherExpired, w, Expire{})

@@ -93,22 +93,28 @@ func (v *Voucher) End() Instant {
 
 // LastSecond returns the last second in which the voucher is not expired, at its beginning at least, for those who count the
 // end among the validity; 0 when it never expires.
-func (v *Voucher) LastSecond() Instant {
-	if end := v.End(); end != 0 {
-		return (end - 1).wholeSecond() //guard:internal/gateway/top.TestLifeOfACertificate end - 1 -> end
+func (v *Voucher) LastSecond() Instant { return lastSecond(v.End()) }
+
+// lastSecond returns the last second before an end; 0 for none.
+func lastSecond(end Instant) Instant {
+	if end == 0 {
+		return 0
 	}
-	return 0
+	return (end - 1).wholeSecond() //guard:internal/gateway/top.TestLifeOfACertificate end - 1 -> end
 }
 
 // LastChange returns when the voucher was issued, or last operated on.
 func (v *Voucher) LastChange() Instant { return max(v.IssuedAt, v.ChangedAt) }
 
 // StatusAt returns the status at an instant.
-func (v *Voucher) StatusAt(now Instant) VoucherStatus {
-	if end := v.End(); v.Status == Issued && end != 0 && now >= end { //guard:TestVoucherEnd now >= end -> now > end
+func (v *Voucher) StatusAt(now Instant) VoucherStatus { return statusAt(v.Status, v.End(), now) }
+
+// statusAt returns the status, at an instant, of a voucher with a stored status and an end.
+func statusAt(stored VoucherStatus, end, now Instant) VoucherStatus {
+	if stored == Issued && end != 0 && now >= end { //guard:TestVoucherEnd now >= end -> now > end
 		return Expired
 	}
-	return v.Status
+	return stored
 }
 
 func (l *IssuedLine) voucher(of *Issuance, n int) Voucher {

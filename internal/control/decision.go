@@ -187,7 +187,7 @@ func (d *Service) vouchers(ctx context.Context, r store.Reader, t formatter, dec
 		shown := DecisionVoucher{
 			ID: idText(v.ID), Template: t.template(v.Template), Amount: int64(v.Amount), Code: t.code(v.Code),
 			Start: v.Valid.Start.String(), End: v.Valid.End.String(),
-			Status: v.StatusAt(now).String(), Balance: balance(v, v.Redeemed), Until: lastSecond(v.End()),
+			Status: v.StatusAt(now).String(), Balance: balance(v, v.Redeemed), Until: v.LastSecond().String(),
 		}
 		operations, err := vouchers.Operations(ctx, r, v)
 		if err != nil {

@@ -68,7 +68,7 @@ func (t formatter) voucher(v *benefit.Voucher, now benefit.Instant) *Voucher {
 		ID: idText(v.ID), LongID: v.ID.Long(), Template: t.template(v.Template), Kind: catalog.KindName(v.Kind),
 		Status: v.StatusAt(now).String(), NotStarted: v.Valid.StartsAfter(now), Amount: int64(v.Amount), Balance: balance(v, v.Redeemed),
 		Face: v.Face, Code: t.code(v.Code), User: strconv.FormatInt(int64(v.User), 10), IssuedAt: v.IssuedAt.String(),
-		Start: v.Valid.Start.String(), End: lastSecond(v.End()), Operations: v.Operations, ChangedAt: v.ChangedAt.String(),
+		Start: v.Valid.Start.String(), End: v.LastSecond().String(), Operations: v.Operations, ChangedAt: v.ChangedAt.String(),
 	}
 }
 
@@ -83,7 +83,7 @@ func (t formatter) operation(v *benefit.Voucher, o *benefit.Transition, reversed
 	shown := &Operation{
 		ID: o.OperationID.String(), Command: o.Kind.String(), At: o.At.String(), Key: o.Key, Order: o.Order, Shop: o.Shop,
 		OrderAmount: int64(o.OrderAmount), Discount: int64(o.Discount), Reversed: reversed > 0 && reversed == o.Value,
-		ReturnStock: o.ReturnStock, Memo: o.Memo, Status: o.Status.String(), Balance: balance(v, o.Redeemed), End: lastSecond(o.End),
+		ReturnStock: o.ReturnStock, Memo: o.Memo, Status: o.StatusAfter().String(), Balance: balance(v, o.Redeemed), End: o.LastSecond().String(),
 	}
 	if o.App != 0 {
 		shown.App = t.app(o.App)
@@ -114,11 +114,3 @@ func balance(v *benefit.Voucher, redeemed int64) *int64 {
 }
 
 func idText(i id.ID) string { return strconv.FormatInt(int64(i), 10) }
-
-// lastSecond shows the first instant at which something is over as the last second before.
-func lastSecond(end benefit.Instant) string {
-	if end == 0 {
-		return ""
-	}
-	return (end - 1).String()
-}

@@ -10,7 +10,7 @@ import (
 // Info describes a token without its secret, and may be shown.
 type Info struct {
 	ID      string // the digest of the secret
-	State   string // good, expired or revoked
+	State   string // valid, expired or revoked
 	App     string // its name
 	Scopes  []benefit.TokenScope
 	Label   string
@@ -31,7 +31,7 @@ func List(ctx context.Context, r store.Reader, cat *benefit.Catalogue, now benef
 		if err != nil {
 			return nil, err
 		}
-		info := Info{ID: t.Digest.String(), State: "good", Scopes: t.Scopes, Label: t.Label, Made: t.Made, Expires: t.Expires}
+		info := Info{ID: t.Digest.String(), State: "valid", Scopes: t.Scopes, Label: t.Label, Made: t.Made, Expires: t.Expires}
 		switch {
 		case t.Revoked != 0:
 			info.State = "revoked"
@@ -41,7 +41,7 @@ func List(ctx context.Context, r store.Reader, cat *benefit.Catalogue, now benef
 		if a := cat.Apps[t.App]; a != nil {
 			info.App = a.Name
 		}
-		if (f.App == "" || info.App == f.App) && (f.All || info.State == "good") {
+		if (f.App == "" || info.App == f.App) && (f.All || info.State == "valid") {
 			all = append(all, info)
 		}
 	}

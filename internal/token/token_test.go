@@ -208,7 +208,7 @@ func TestMakeRefuses(t *testing.T) {
 	}
 }
 
-// A token is good before the millisecond of its expiry, and not from then on.
+// A token is valid before the millisecond of its expiry, and not from then on.
 func TestExpiryIsExact(t *testing.T) {
 	w := newWorld(t)
 	row := w.row(w.make(time.Hour, "query").Secret)
@@ -273,11 +273,11 @@ func TestList(t *testing.T) {
 		f     token.Filter
 		want  string
 	}{
-		{0, token.Filter{}, "other good void|shop good query"},
-		{0, token.Filter{App: "shop"}, "shop good query"},
-		{0, token.Filter{App: "shop", All: true}, "shop good query|shop revoked redeem"},
-		{time.Hour, token.Filter{}, "other good void"},
-		{time.Hour, token.Filter{All: true}, "other good void|shop expired query|shop revoked redeem"},
+		{0, token.Filter{}, "other valid void|shop valid query"},
+		{0, token.Filter{App: "shop"}, "shop valid query"},
+		{0, token.Filter{App: "shop", All: true}, "shop revoked redeem|shop valid query"},
+		{time.Hour, token.Filter{}, "other valid void"},
+		{time.Hour, token.Filter{All: true}, "other valid void|shop expired query|shop revoked redeem"},
 	} {
 		w.at(test.after)
 		var got []string
