@@ -112,7 +112,7 @@ func (c *call) operation(t *benefit.Transition, v *benefit.Voucher) *Operation {
 	o := &Operation{
 		ID: t.OperationID.String(), VoucherID: idText(v.ID), Command: t.Kind.String(), At: rfc3339(t.At),
 		Order: t.Order, Shop: t.Shop, OrderAmount: optionalFen(t.OrderAmount), ReturnStock: t.ReturnStock, Memo: t.Memo,
-		Status: statusThen(t).String(), ExpiresAt: rfc3339(t.End),
+		Status: t.StatusAfter().String(), ExpiresAt: rfc3339(t.End),
 	}
 	if a := c.cat.Apps[t.App]; a != nil {
 		o.App = a.Name
@@ -133,14 +133,6 @@ func (c *call) operation(t *benefit.Transition, v *benefit.Voucher) *Operation {
 		}
 	}
 	return o
-}
-
-// statusThen returns the status of the voucher just after an operation, at the time of the operation.
-func statusThen(t *benefit.Transition) benefit.VoucherStatus {
-	if t.Status == benefit.Issued && t.End != 0 && t.End <= t.At { //guard:TestLifeOfAVoucher
-		return benefit.Expired
-	}
-	return t.Status
 }
 
 func idText(n id.ID) string { return strconv.FormatInt(int64(n), 10) }
