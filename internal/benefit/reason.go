@@ -9,11 +9,12 @@ import (
 // Reason describes why a line was refused. There is one list for all gateways; each maps it to its own codes in one
 // table. The order of the constants is the order in which refusals of an issue win: of two reasons that both hold, the
 // smaller one is answered, so that a request that is wrong in two ways always gets the same answer. For commands on
-// vouchers it is KeyConflict, that it is not found, its status, VoucherNotStarted, UserFrozen, and then what is asked for.
+// vouchers it is KeyConflict, that it is not found, its status, VoucherNotStarted, UserFrozen, and then what is asked for;
+// but for the reversal of a redemption of another merchant than the caller's, RedemptionNotFound wins over KeyConflict.
 // The numbers are stored; new reasons get new numbers.
 type Reason uint8
 
-// The reasons, in the order in which they win.
+// The reasons, by number.
 const (
 	NotRefused          Reason = 0
 	KeyConflict         Reason = 10 // the key is bound to a different request
@@ -85,7 +86,8 @@ var reasonNames = map[Reason]string{
 	EndNotLater: "END_NOT_LATER", EndTooFar: "END_TOO_FAR",
 }
 
-// Reasons lists every reason of a refusal in the order in which they win.
+// Reasons lists every reason of a refusal by number. For an issue, that is the order in which they win; for commands on
+// vouchers it is not: see [Reason].
 func Reasons() []Reason {
 	return slices.Sorted(maps.Keys(reasonNames))[1:] // without NotRefused
 }
