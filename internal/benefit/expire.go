@@ -15,7 +15,7 @@ func (Expire) texts() []string { return nil }
 func (Expire) rows(*Batch, *Voucher) {}
 
 func (Expire) apply(b *Batch, v *Voucher, _ *Transition) (Reason, []table.Rows) {
-	if reason := v.ended(); reason != NotRefused { //guard:TestExpireRefusals
+	if reason := v.ended(); reason != NotRefused { //guard:TestVoidRefusals
 		return reason, nil
 	}
 	if v.StatusAt(b.Now) == Expired { //guard:TestExpireRefusals
