@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,9 +9,6 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/store"
 )
-
-// minPrefix is the minimum number of hex digits of a digest that name a session.
-const minPrefix = 8
 
 // ErrAmbiguous is returned when the digests of several sessions begin with the prefix.
 var ErrAmbiguous = errors.New("more than one session begins with these digits; give more")
@@ -55,34 +51,16 @@ func (d *Service) revoke(ctx context.Context, digest benefit.Digest) (ended int,
 	})
 }
 
-// digestOf returns the only digest that begins with the hex digits. It may read all sessions, so it runs outside of the
-// committer, which is safe because digests never change.
-func (d *Service) digestOf(ctx context.Context, prefix string) (found benefit.Digest, err error) {
+// digestOf returns the only digest that begins with the hex digits.
+func (d *Service) digestOf(ctx context.Context, prefix string) (benefit.Digest, error) {
+	found, count, err := store.DigestWithPrefix(ctx, d.o.Read, benefit.Sessions, func(v *benefit.Session) benefit.Digest { return v.Digest }, prefix)
 	switch {
-	case len(prefix) < minPrefix || strings.Trim(prefix, "0123456789abcdef") != "":
-		return found, ErrNotFound
-	case len(prefix) == hex.EncodedLen(len(found)):
-		return found, found.UnmarshalText([]byte(prefix))
-	}
-	r, err := d.o.Read(ctx)
-	if err != nil {
+	case err != nil:
 		return found, err
-	}
-	defer r.Close()
-	count := 0
-	for s, err := range store.All(ctx, r, benefit.Sessions) {
-		if err != nil {
-			return found, err
-		}
-		if strings.HasPrefix(s.Digest.String(), prefix) {
-			found, count = s.Digest, count+1
-		}
-	}
-	switch count {
-	case 0:
+	case count == 0:
 		return found, ErrNotFound
-	case 1:
-		return found, nil
+	case count > 1:
+		return found, fmt.Errorf("%s: %w", prefix, ErrAmbiguous)
 	}
-	return found, fmt.Errorf("%s: %w", prefix, ErrAmbiguous)
+	return found, nil
 }

@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"encoding/hex"
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/table"
@@ -58,6 +60,37 @@ func All[K comparable, V any](ctx context.Context, r Reader, t *table.Table[K, V
 			}
 		}
 	}
+}
+
+// minPrefix is the fewest hex digits by which DigestWithPrefix looks for a digest.
+const minPrefix = 8
+
+// DigestWithPrefix looks among the rows of a table for the digests that begin with the hex digits. It returns how many there
+// are, and one of them; prefixes of less than eight digits, and other texts, have none. A whole digest is returned without
+// a look. Otherwise it may read all rows, so it belongs outside of the committer, which is safe because digests never change.
+func DigestWithPrefix[V any](
+	ctx context.Context, read func(context.Context) (Reader, error), t *table.Table[benefit.Digest, V], digestOf func(V) benefit.Digest, prefix string,
+) (found benefit.Digest, count int, err error) {
+	switch {
+	case len(prefix) < minPrefix || strings.Trim(prefix, "0123456789abcdef") != "":
+		return found, 0, nil
+	case len(prefix) == hex.EncodedLen(len(found)):
+		return found, 1, found.UnmarshalText([]byte(prefix))
+	}
+	r, err := read(ctx)
+	if err != nil {
+		return found, 0, err
+	}
+	defer r.Close()
+	for v, err := range All(ctx, r, t) {
+		if err != nil {
+			return found, 0, err
+		}
+		if d := digestOf(v); strings.HasPrefix(d.String(), prefix) {
+			found, count = d, count+1
+		}
+	}
+	return found, count, nil
 }
 
 // Session returns the session whose key has the digest; nil when there is none.

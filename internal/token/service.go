@@ -3,7 +3,6 @@ package token
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,9 +23,6 @@ const MaxLabel = 64
 
 // maxLifetime bounds the lifetime of a token, so that every expiry can be printed.
 const maxLifetime = 100 * 365 * 24 * time.Hour
-
-// minPrefix is the minimum number of hex digits of a digest that name a token.
-const minPrefix = 8
 
 // The reasons for which no token was made or revoked. Other errors are those of engine.Engine.Change: nothing has changed
 // unless the error is engine.ErrUnknown or that of a failed store.
@@ -178,36 +174,18 @@ func (s *Service) Revoke(ctx context.Context, name string) (revoked bool, err er
 	return revoked && err == nil, err
 }
 
-// digestOf returns the only digest that begins with the hex digits. It may read all tokens, so it runs outside of the
-// committer, which is safe because digests never change.
-func (s *Service) digestOf(ctx context.Context, prefix string) (found benefit.Digest, err error) {
+// digestOf returns the only digest that begins with the hex digits.
+func (s *Service) digestOf(ctx context.Context, prefix string) (benefit.Digest, error) {
+	found, count, err := store.DigestWithPrefix(ctx, s.o.Read, benefit.Tokens, func(v *benefit.Token) benefit.Digest { return v.Digest }, prefix)
 	switch {
-	case len(prefix) < minPrefix || strings.Trim(prefix, "0123456789abcdef") != "":
-		return found, ErrNotFound
-	case len(prefix) == hex.EncodedLen(len(found)):
-		return found, found.UnmarshalText([]byte(prefix))
-	}
-	r, err := s.o.Read(ctx)
-	if err != nil {
+	case err != nil:
 		return found, err
-	}
-	defer r.Close()
-	count := 0
-	for t, err := range store.All(ctx, r, benefit.Tokens) {
-		if err != nil {
-			return found, err
-		}
-		if strings.HasPrefix(t.Digest.String(), prefix) {
-			found, count = t.Digest, count+1
-		}
-	}
-	switch count {
-	case 0:
+	case count == 0:
 		return found, ErrNotFound
-	case 1:
-		return found, nil
+	case count > 1:
+		return found, fmt.Errorf("%s: %w", prefix, ErrAmbiguous)
 	}
-	return found, fmt.Errorf("%s: %w", prefix, ErrAmbiguous)
+	return found, nil
 }
 
 func (s *Service) now() benefit.Instant { return benefit.InstantOf(s.o.Clock()) }
