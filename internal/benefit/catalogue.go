@@ -2,7 +2,7 @@ package benefit
 
 import "slices"
 
-// Merchant owns templates, activities and scenes.
+// Merchant owns templates, activities, scenes and subscriptions.
 type Merchant struct {
 	ID       MerchantID `json:"id"`
 	Name     string     `json:"name"`
@@ -156,15 +156,35 @@ func (s *Scene) Narrows() Narrowing {
 	return NarrowRights
 }
 
+// Subscription is a wish of a merchant to receive events.
+type Subscription struct {
+	ID        SubscriptionID `json:"id"`
+	Name      string         `json:"name"`
+	Merchant  MerchantID     `json:"merchant"`
+	Types     []EventPattern `json:"types"`
+	Templates []TemplateID   `json:"templates,omitzero"` // none: all of the merchant
+	Status    Status         `json:"status"`
+}
+
+// Wants reports whether the subscription is to events of the type about the template. A PAUSED one is, so that no event is
+// missing when it is resumed.
+func (s *Subscription) Wants(e EventType, about *Template) bool {
+	return (s.Status == Active || s.Status == Paused) &&
+		about.Merchant == s.Merchant &&
+		(len(s.Templates) == 0 || slices.Contains(s.Templates, about.ID)) &&
+		slices.ContainsFunc(s.Types, func(p EventPattern) bool { return p.Matches(e) })
+}
+
 // Catalogue is an immutable snapshot of all catalogue entities, which the hot path reads without a lock. The indexes
 // are built once by NewCatalogue.
 type Catalogue struct {
-	Version    int64
-	Merchants  map[MerchantID]*Merchant
-	Apps       map[AppID]*App
-	Templates  map[TemplateID]*Template
-	Activities map[ActivityID]*Activity
-	Scenes     map[SceneID]*Scene
+	Version       int64
+	Merchants     map[MerchantID]*Merchant
+	Apps          map[AppID]*App
+	Templates     map[TemplateID]*Template
+	Activities    map[ActivityID]*Activity
+	Scenes        map[SceneID]*Scene
+	Subscriptions map[SubscriptionID]*Subscription
 
 	templatesByWire  map[string]*Template
 	templatesByName  map[string]*Template
@@ -183,14 +203,18 @@ func (c *Catalogue) open(t *Template) bool {
 }
 
 // NewCatalogue builds a snapshot. The entities must not be changed afterwards.
-func NewCatalogue(version int64, merchants []*Merchant, apps []*App, templates []*Template, activities []*Activity, scenes []*Scene) *Catalogue {
+func NewCatalogue(
+	version int64, merchants []*Merchant, apps []*App, templates []*Template, activities []*Activity, scenes []*Scene,
+	subscriptions ...*Subscription,
+) *Catalogue {
 	return &Catalogue{
-		Version:    version,
-		Merchants:  index(merchants, func(m *Merchant) MerchantID { return m.ID }),
-		Apps:       index(apps, func(a *App) AppID { return a.ID }),
-		Templates:  index(templates, func(t *Template) TemplateID { return t.ID }),
-		Activities: index(activities, func(a *Activity) ActivityID { return a.ID }),
-		Scenes:     index(scenes, func(s *Scene) SceneID { return s.ID }),
+		Version:       version,
+		Merchants:     index(merchants, func(m *Merchant) MerchantID { return m.ID }),
+		Apps:          index(apps, func(a *App) AppID { return a.ID }),
+		Templates:     index(templates, func(t *Template) TemplateID { return t.ID }),
+		Activities:    index(activities, func(a *Activity) ActivityID { return a.ID }),
+		Scenes:        index(scenes, func(s *Scene) SceneID { return s.ID }),
+		Subscriptions: index(subscriptions, func(s *Subscription) SubscriptionID { return s.ID }),
 
 		templatesByWire:  indexNonZero(templates, func(t *Template) string { return t.TemplateID }),
 		templatesByName:  indexNonZero(templates, func(t *Template) string { return t.Name }),

@@ -3,6 +3,7 @@ package benefit
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -12,12 +13,13 @@ type EntityKind uint8
 
 // The kinds of catalogue entities. The numbers are stored.
 const (
-	MerchantEntity EntityKind = 1
-	AppEntity      EntityKind = 2
-	TemplateEntity EntityKind = 3
-	ActivityEntity EntityKind = 4
-	SceneEntity    EntityKind = 5
-	PlatformEntity EntityKind = 6 // the platform's own settings; not part of a Catalogue
+	MerchantEntity     EntityKind = 1
+	AppEntity          EntityKind = 2
+	TemplateEntity     EntityKind = 3
+	ActivityEntity     EntityKind = 4
+	SceneEntity        EntityKind = 5
+	PlatformEntity     EntityKind = 6 // the platform's own settings; not part of a Catalogue
+	SubscriptionEntity EntityKind = 7
 )
 
 // Entity is one catalogue entity as stores keep it: they need to know nothing more of it.
@@ -53,7 +55,7 @@ type CatalogueChange struct {
 	Command string // such as apply
 }
 
-// EntityOf makes the stored form of a merchant, app, template, activity or scene.
+// EntityOf makes the stored form of a merchant, app, template, activity, scene or subscription.
 func EntityOf(v any) (Entity, error) {
 	var e Entity
 	switch v := v.(type) {
@@ -67,6 +69,8 @@ func EntityOf(v any) (Entity, error) {
 		e.Kind, e.ID = ActivityEntity, int64(v.ID)
 	case *Scene:
 		e.Kind, e.ID = SceneEntity, int64(v.ID)
+	case *Subscription:
+		e.Kind, e.ID = SubscriptionEntity, int64(v.ID)
 	default:
 		return e, fmt.Errorf("benefit: a %T is not a catalogue entity", v)
 	}
@@ -75,15 +79,16 @@ func EntityOf(v any) (Entity, error) {
 	return e, err
 }
 
-// CatalogueOf builds the snapshot of a version from all its entities. Entities of a kind that belongs to no
-// catalogue are passed over.
+// CatalogueOf builds the snapshot of a version from all its entities. It passes over the platform's settings, and refuses a
+// kind that this version does not know: what an operator has set would otherwise be ignored without a word.
 func CatalogueOf(version int64, entities []Entity) (*Catalogue, error) {
 	var (
-		merchants  []*Merchant
-		apps       []*App
-		templates  []*Template
-		activities []*Activity
-		scenes     []*Scene
+		merchants     []*Merchant
+		apps          []*App
+		templates     []*Template
+		activities    []*Activity
+		scenes        []*Scene
+		subscriptions []*Subscription
 	)
 	for _, e := range entities {
 		var err error
@@ -98,13 +103,20 @@ func CatalogueOf(version int64, entities []Entity) (*Catalogue, error) {
 			err = decodeInto(&activities, e)
 		case SceneEntity:
 			err = decodeInto(&scenes, e)
+		case SubscriptionEntity:
+			err = decodeInto(&subscriptions, e)
+		case PlatformEntity:
+		default: //guard:TestEntitiesThatAreNone
+			err = errNewerEntity
 		}
 		if err != nil {
 			return nil, fmt.Errorf("catalogue entity %d/%d: %w", e.Kind, e.ID, err)
 		}
 	}
-	return NewCatalogue(version, merchants, apps, templates, activities, scenes), nil
+	return NewCatalogue(version, merchants, apps, templates, activities, scenes, subscriptions...), nil
 }
+
+var errNewerEntity = errors.New("this version does not know the kind: a newer faquan wrote it")
 
 func decodeInto[T any](all *[]*T, e Entity) error {
 	v := new(T)

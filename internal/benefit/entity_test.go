@@ -30,7 +30,11 @@ func TestEntitiesRoundTrip(t *testing.T) {
 		for k, x := range scenes {
 			x.ID, x.SceneCode = SceneID(k), fmt.Sprint(k, x.SceneCode)
 		}
-		want := NewCatalogue(7, drawAll[Merchant](t), apps, templates, activities, scenes)
+		subscriptions := drawAll[Subscription](t)
+		for k, x := range subscriptions {
+			x.ID = SubscriptionID(k)
+		}
+		want := NewCatalogue(7, drawAll[Merchant](t), apps, templates, activities, scenes, subscriptions...)
 		got, err := CatalogueOf(7, entitiesOf(t, want))
 		if err != nil {
 			t.Fatal(err)
@@ -70,6 +74,9 @@ func entitiesOf(t *rapid.T, c *Catalogue) []Entity {
 	for _, v := range c.Scenes {
 		add(v)
 	}
+	for _, v := range c.Subscriptions {
+		add(v)
+	}
 	return all
 }
 
@@ -96,9 +103,49 @@ func TestEntitiesThatAreNone(t *testing.T) {
 	if _, err := CatalogueOf(1, []Entity{{Kind: TemplateEntity, ID: 9, Body: []byte("{")}}); err == nil || !strings.Contains(err.Error(), "3/9") {
 		t.Errorf("a broken entity: %v", err)
 	}
-	c, err := CatalogueOf(1, []Entity{{Kind: PlatformEntity, ID: 1, Body: []byte("not JSON")}, {Kind: 99, ID: 1}})
-	if err != nil || len(c.Templates) != 0 {
-		t.Errorf("entities of no catalogue: %v", err)
+	if c, err := CatalogueOf(1, []Entity{{Kind: PlatformEntity, ID: 1, Body: []byte("not JSON")}}); err != nil || len(c.Templates) != 0 {
+		t.Errorf("the platform's settings: %v", err)
+	}
+	if _, err := CatalogueOf(1, []Entity{{Kind: 99, ID: 4, Body: []byte("{}")}}); err == nil || !strings.Contains(err.Error(), "99/4: this version does not know the kind") {
+		t.Errorf("an entity of a newer version: %v", err)
+	}
+}
+
+// The stored form is read by other versions of the program: its names stay.
+func TestStoredFormOfASubscription(t *testing.T) {
+	e, err := EntityOf(&Subscription{ID: 2, Name: "s", Merchant: 1, Types: []EventPattern{"voucher.expired", "template.*"}, Templates: []TemplateID{3}, Status: Active})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"id":2,"name":"s","merchant":1,"types":["voucher.expired","template.*"],"templates":[3],"status":2}`
+	if diff := cmp.Diff(want, string(e.Body)); diff != "" || e.Kind != 7 || e.ID != 2 {
+		t.Errorf("%d/%d (-want +got):\n%s", e.Kind, e.ID, diff)
+	}
+}
+
+func TestWhatASubscriptionWants(t *testing.T) {
+	about := template(3)
+	for name, c := range map[string]struct {
+		change func(*Subscription)
+		event  EventType
+		want   bool
+	}{
+		"its type":                 {func(*Subscription) {}, VoucherExpiredEvent, true},
+		"another type":             {func(*Subscription) {}, VoucherVoidedEvent, false},
+		"a pattern":                {func(s *Subscription) { s.Types = []EventPattern{"template.*", "voucher.*"} }, VoucherVoidedEvent, true},
+		"all templates":            {func(s *Subscription) { s.Templates = nil }, VoucherExpiredEvent, true},
+		"another template":         {func(s *Subscription) { s.Templates = []TemplateID{4} }, VoucherExpiredEvent, false},
+		"that of another merchant": {func(s *Subscription) { s.Merchant = 2 }, VoucherExpiredEvent, false},
+		"all of another merchant":  {func(s *Subscription) { s.Merchant, s.Templates = 2, nil }, VoucherExpiredEvent, false},
+		"a draft":                  {func(s *Subscription) { s.Status = Draft }, VoucherExpiredEvent, false},
+		"a paused one":             {func(s *Subscription) { s.Status = Paused }, VoucherExpiredEvent, true},
+		"one that has ended":       {func(s *Subscription) { s.Status = Ended }, VoucherExpiredEvent, false},
+	} {
+		s := &Subscription{ID: 1, Merchant: 1, Types: []EventPattern{"voucher.expired"}, Templates: []TemplateID{3}, Status: Active}
+		c.change(s)
+		if got := s.Wants(c.event, about); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 

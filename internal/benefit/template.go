@@ -8,11 +8,12 @@ import (
 
 // Ids of catalogue entities. They are faquan's own; the ids that travel on the wire are fields of the entities.
 type (
-	MerchantID int64
-	AppID      int64
-	TemplateID int64
-	ActivityID int64
-	SceneID    int64
+	MerchantID     int64
+	AppID          int64
+	TemplateID     int64
+	ActivityID     int64
+	SceneID        int64
+	SubscriptionID int64
 )
 
 // Kind describes what a template issues.
@@ -28,7 +29,7 @@ const (
 	Certificate Kind = 6 // 电子凭证: carries a code
 )
 
-// Status is where an operator has put a template, an activity or a scene. Whether it is open also depends on
+// Status is where an operator has put a template, an activity, a scene or a subscription. Whether it is open also depends on
 // its window.
 type Status uint8
 
