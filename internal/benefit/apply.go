@@ -24,21 +24,24 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 		bound:   c.Bound != nil, guarded: c.Request.Guarded,
 	}
 	result := a.issuance(c)
-	issued := false
+	var lines []int
 	for k := range result.Lines {
-		if line := &result.Lines[k]; c.Bound == nil || line.open() {
-			issued = a.issueLine(line) || issued
+		if line := &result.Lines[k]; (c.Bound == nil || line.open()) && a.issueLine(line) {
+			lines = append(lines, k)
 		}
 	}
 	done := a.boxDone(result)
-	if !issued { //guard:TestRefusedKeyStaysFree
+	if len(lines) == 0 { //guard:TestRefusedKeyStaysFree
 		o, e := refused(c, result)
 		o.BoxDone = done
 		result.Catalogue = cat.Version // by which it was refused, which need not be the one that bound its key
 		return o, e
 	}
 	result.BoxDone = done //guard:TestBoxOfDifferentCards
-	e := &Effect{Issuance: result, claim: c.key, usages: a.usages, quotas: a.quotas, participations: a.participations}
+	e := &Effect{
+		Issuance: result, issuedLines: lines, claim: c.key, usages: a.usages, quotas: a.quotas, participations: a.participations,
+		Templates: a.soldOut(),
+	}
 	if c.NewUser {
 		e.NewUser = c.User
 	}
@@ -287,6 +290,16 @@ func (a *applier) counters(t *Template) Counters {
 		seen.Person = a.personTotal(t)
 	}
 	return seen
+}
+
+// soldOut returns an event of each template of which this request takes the last.
+func (a *applier) soldOut() (all []TemplateEvent) {
+	for _, used := range a.usages {
+		before, _ := a.st.template(used.Template)
+		after := TemplateCount{Template: used.Template, Count: before.Count + used.Count, Amount: before.Amount + used.Amount}
+		all = append(all, stockEvents(a.cat, before, after)...)
+	}
+	return all
 }
 
 // used returns what this request has already issued of a template.

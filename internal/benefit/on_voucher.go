@@ -269,7 +269,12 @@ func (c *OnVoucher) Apply(b *Batch) Decision {
 	entry := VoucherOperation{OperationID: t.OperationID, Kind: k.Kind, Claim: operation.Claim, Value: t.Value}
 	state := VoucherState{Voucher: v.ID, Status: v.Status, Operations: v.Operations, Redeemed: v.Redeemed, End: v.OwnEnd, At: v.ChangedAt}
 	c.Outcome = VoucherOutcome{Transition: t, Voucher: v}
-	return Decision{Effect: &Effect{Rows: append(rows, Operations.Rows(operation), VoucherStates.Rows(state), VoucherOperations.Rows(entry))}}
+	e := &Effect{Operation: &operation, Rows: append(rows, VoucherStates.Rows(state), VoucherOperations.Rows(entry))}
+	for _, issued := range TemplateCounts.Of(rows) {
+		was, _ := TemplateCounts.Get(&b.rows, issued.Template)
+		e.Templates = append(e.Templates, stockEvents(b.Catalogue, was, issued)...)
+	}
+	return Decision{Effect: e}
 }
 
 // refuse refuses: whatever becomes of the batch, the command was not carried out.

@@ -96,6 +96,7 @@ type Changes struct {
 	Users     []*User     // new or changed, with all their identifiers
 	Rows      []table.Rows
 	Catalogue int64 // the version that the entities among the rows make; 0 when the catalogue does not change
+	Steps     []Step
 }
 
 // RowsOf returns those of the sets that hold rows.
@@ -299,14 +300,18 @@ func (s *State) participation(k ParticipationKey) Participation {
 
 // Effect is what one decided command changes. It is nothing until Absorb takes it.
 type Effect struct {
-	Issuance *Issuance // that is made, or gets more, or has lines closed
-	NewUser  *User
-	Rows     []table.Rows // of any kind, but for those that follow
-	claim    ClaimID
-	usages   []TemplateCount
-	quotas   []Quota
+	Issuance  *Issuance // that is made, or gets more, or has lines closed
+	Operation *Operation
+	NewUser   *User
+	Rows      []table.Rows // of any kind, but for those that follow
+	claim     ClaimID
+	usages    []TemplateCount
+	quotas    []Quota
 
 	participations []Participation
+
+	issuedLines []int // of Issuance: see Step.Lines
+	Templates   []TemplateEvent
 
 	// What follows is of an operator's change.
 
@@ -350,6 +355,12 @@ func (s *State) Absorb(e *Effect) {
 		Participations.Put(&s.rows, p)
 	}
 	s.rows.Absorb(e.Rows)
+	if e.Operation != nil {
+		Operations.Put(&s.rows, *e.Operation)
+	}
+	if step := e.step(); !step.empty() {
+		s.changes.Steps = append(s.changes.Steps, step)
+	}
 	s.changes.Users = append(s.changes.Users, e.Users...)
 	s.changes.Rows = append(s.changes.Rows, e.Unread...)
 	s.changes.Catalogue = max(s.changes.Catalogue, e.Catalogue)

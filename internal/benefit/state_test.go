@@ -15,7 +15,7 @@ func TestChangesAreOfOneBatch(t *testing.T) {
 	st.Absorb(effectOf(x, st))
 	first := st.Changes()
 	want := &Changes{
-		Now: now, Issuances: first.Issuances,
+		Now: now, Issuances: first.Issuances, Steps: []Step{{Issuance: first.Issuances[0], Lines: []int{0}}},
 		Rows: RowsOf(
 			TemplateCounts.Rows(TemplateCount{Template: 1, Count: 1, Amount: 500}),
 			TemplateDays.Rows(TemplateDay{Template: 1, Day: now.Day(), Count: 1, Amount: 500}),

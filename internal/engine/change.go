@@ -55,15 +55,14 @@ func (c *change) Rows(*benefit.Batch)   {}
 
 // Apply plans the change.
 func (c *change) Apply(b *benefit.Batch) benefit.Decision {
-	var changes *benefit.Changes
 	c.next = nil
-	if changes, c.err = c.plan(b); c.err != nil || changes == nil {
-		return benefit.Decision{}
-	}
-	return benefit.Decision{Effect: &benefit.Effect{Users: changes.Users, Unread: changes.Rows, Catalogue: changes.Catalogue}}
+	effect, err := c.plan(b)
+	c.err = err
+	return benefit.Decision{Effect: effect}
 }
 
-func (c *change) plan(b *benefit.Batch) (*benefit.Changes, error) {
+// plan returns what is to be changed; nil when nothing is.
+func (c *change) plan(b *benefit.Batch) (*benefit.Effect, error) {
 	if c.ctx.Err() != nil {
 		return nil, ErrGaveUp
 	}
@@ -74,15 +73,41 @@ func (c *change) plan(b *benefit.Batch) (*benefit.Changes, error) {
 	}
 	defer r.Close()
 	changes, err := c.fn(ctx, r, b.Catalogue, b.Env)
-	if err != nil || changes == nil || changes.Catalogue == 0 {
-		return changes, err
+	if err != nil || changes == nil {
+		return nil, err
+	}
+	effect := &benefit.Effect{Users: changes.Users, Unread: changes.Rows, Catalogue: changes.Catalogue}
+	if changes.Catalogue == 0 {
+		return effect, nil
 	}
 	entities, _, err := r.Entities(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c.next, err = benefit.CatalogueOf(changes.Catalogue, merge(entities, benefit.Entities.Of(changes.Rows)))
-	return changes, err
+	changed := benefit.Entities.Of(changes.Rows)
+	if c.next, err = benefit.CatalogueOf(changes.Catalogue, merge(entities, changed)); err != nil {
+		return nil, err
+	}
+	effect.Templates, err = templateEvents(ctx, r, b.Catalogue, c.next, changed)
+	return effect, err
+}
+
+// templateEvents returns the events of the templates among the entities that a new version of the catalogue changes.
+func templateEvents(ctx context.Context, r store.Reader, before, after *benefit.Catalogue, changed []benefit.Entity) (all []benefit.TemplateEvent, err error) {
+	var templates []benefit.TemplateID
+	for _, e := range changed {
+		if e.Kind == benefit.TemplateEntity {
+			templates = append(templates, benefit.TemplateID(e.ID))
+		}
+	}
+	issued, err := store.GetAll(ctx, r, benefit.TemplateCounts, templates...)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range templates {
+		all = append(all, after.Templates[t].ChangeEvents(before.Templates[t], after.Version, issued[t])...)
+	}
+	return all, nil
 }
 
 // inForce puts the catalogue of a committed change in force; of any other command there is none.

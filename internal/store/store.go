@@ -61,6 +61,7 @@ type Store interface {
 	Entities(ctx context.Context) ([]benefit.Entity, int64, error)
 	// Finder answers the questions that callers ask over the wire.
 	Finder
+	Feed
 	// Read opens a consistent view that holds everything acknowledged before the call. Close it soon: it keeps
 	// the store from reclaiming what changes meanwhile.
 	Read(ctx context.Context) (Reader, error)

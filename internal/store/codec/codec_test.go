@@ -2,6 +2,7 @@ package codec
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -132,6 +133,34 @@ func anyUser(t *rapid.T) *benefit.User {
 func anyDay(t *rapid.T) benefit.Day { return benefit.Day(rapid.Int32().Draw(t, "day")) }
 
 func anyChanges(t *rapid.T) *benefit.Changes {
+	c := anyRows(t)
+	if c.Steps = usualSteps(c); rapid.Bool().Draw(t, "usual") {
+		return c
+	}
+	steps := c.Steps
+	c.Steps = nil
+	for k, s := range steps {
+		later := slices.ContainsFunc(c.Issuances[k+1:], func(i *benefit.Issuance) bool { return i.ID == s.Issuance.ID })
+		if len(s.Lines) > 0 && !later && s.Issuance.ID != 0 && rapid.Bool().Draw(t, "step") {
+			s.Lines = s.Lines[rapid.IntRange(0, len(s.Lines)-1).Draw(t, "from"):]
+			s.Templates = several(t, anyTemplateEvent)
+			c.Steps = append(c.Steps, s)
+		}
+	}
+	for _, o := range benefit.Operations.Of(c.Rows) {
+		c.Steps = append(c.Steps, benefit.Step{Operation: &o, Templates: several(t, anyTemplateEvent)})
+	}
+	return c
+}
+
+func anyTemplateEvent(t *rapid.T) benefit.TemplateEvent {
+	return benefit.TemplateEvent{
+		Type: benefit.EventType(rapid.Byte().Draw(t, "type")), Template: benefit.TemplateID(anyInt(t)), Catalogue: anyInt(t), Count: anyInt(t),
+		Amount: anyInt(t), Stock: benefit.Stock{Count: benefit.Cap(anyInt(t)), Amount: benefit.Cap(anyInt(t))},
+	}
+}
+
+func anyRows(t *rapid.T) *benefit.Changes {
 	return &benefit.Changes{
 		Now: benefit.Instant(anyInt(t)), Issuances: several(t, anyIssuance), Users: several(t, anyUser),
 		Catalogue: anyInt(t),

@@ -130,8 +130,10 @@ func TestUsersThatDoNotSayWhetherTheyAreRegistered(t *testing.T) {
 			t.Errorf("%s: a row says %+v, %v", name, got, err)
 		}
 		for _, issuances := range [][]*benefit.Issuance{nil, formatOneChanges().Issuances} {
-			record, _ := EncodeChanges(nil, &benefit.Changes{Issuances: issuances, Users: []*benefit.User{u}}, nil)
-			record = append(old(record), make([]byte, 5)...) // of the rows of a record of then, which are none
+			changes := &benefit.Changes{Issuances: issuances, Users: []*benefit.User{u}}
+			changes.Steps = usualSteps(changes)
+			record, _ := EncodeChanges(nil, changes, nil)
+			record = append(old(record), make([]byte, 4)...) // of the rows of a record of then, which are none
 			record[0] = 2
 			want := c.made
 			if issuances != nil {

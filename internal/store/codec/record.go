@@ -9,10 +9,10 @@ import (
 )
 
 // RecordFormat is the format of the records that EncodeChanges writes. A record starts with it; a program refuses
-// formats that it does not know, and reads every one that was ever written. Up to format 3 each kind of rows had a form
-// of its own: see rowsBefore4. Up to format 2 users do not say whether they are registered; format 1 has no
+// formats that it does not know, and reads every one that was ever written. Up to format 4 there are no steps: those
+// commits have no events. Up to format 3 each kind of rows had a form of its own: see rowsBefore4. Up to format 2 users do not say whether they are registered; format 1 has no
 // participations.
-const RecordFormat = 4
+const RecordFormat = 5
 
 // EncodeChanges appends the record of a commit to b. The bodies of its issuances lie in it in order; what is appended
 // to at tells where each begins and ends, so that they can be kept without encoding them again.
@@ -39,6 +39,12 @@ func EncodeChanges(b []byte, c *benefit.Changes, at [][2]int) ([]byte, [][2]int)
 	e.int(&c.Catalogue)
 	for _, rows := range list(&e, &c.Rows, 3) {
 		e.writeRows(rows)
+	}
+	if usual(c) { // and takes no room
+		e.length(0, 0)
+	} else {
+		e.length(1, 0)
+		e.b = AppendSteps(e.b, c.Steps)
 	}
 	return e.b, at
 }
@@ -174,5 +180,80 @@ func DecodeChanges(record []byte) (c *benefit.Changes, at [][2]int, err error) {
 			c.Rows[k] = d.readRows()
 		}
 	}
+	if format > 4 && d.err == nil {
+		d.steps(c)
+	}
 	return c, at, d.whole()
+}
+
+// usual reports whether the steps are those of a batch that only issued: each of its issuances, all of it.
+func usual(c *benefit.Changes) bool {
+	if len(c.Steps) != len(c.Issuances) {
+		return false
+	}
+	for k, i := range c.Issuances {
+		s := &c.Steps[k]
+		if s.Issuance != i || len(s.Templates) > 0 {
+			return false
+		}
+		n := 0
+		for line := range i.Lines {
+			if i.Lines[line].Issued == 0 {
+				continue
+			}
+			if n == len(s.Lines) || s.Lines[n] != line {
+				return false
+			}
+			n++
+		}
+		if n != len(s.Lines) {
+			return false
+		}
+	}
+	return true
+}
+
+// usualSteps returns the steps for which usual is true.
+func usualSteps(c *benefit.Changes) []benefit.Step {
+	steps := make([]benefit.Step, len(c.Issuances))
+	for k, i := range c.Issuances {
+		steps[k].Issuance = i
+		if len(i.Lines) == 1 && i.Lines[0].Issued > 0 {
+			steps[k].Lines = onlyLine
+			continue
+		}
+		for n := range i.Lines {
+			if i.Lines[n].Issued > 0 {
+				steps[k].Lines = append(steps[k].Lines, n)
+			}
+		}
+	}
+	return steps
+}
+
+// steps reads the steps of a record, the rest of which was read.
+func (d *coder) steps(c *benefit.Changes) {
+	if d.length(0, 0) == 0 {
+		c.Steps = usualSteps(c)
+		return
+	}
+	refs := d.stepRefs()
+	operations := map[benefit.ClaimID]*benefit.Operation{}
+	for _, o := range benefit.Operations.Of(c.Rows) {
+		operations[o.Claim] = &o
+	}
+	for _, r := range refs {
+		var issuance *benefit.Issuance
+		for _, i := range c.Issuances { // the last, as it may have been continued in the same batch
+			if i.ID == r.Issuance {
+				issuance = i
+			}
+		}
+		s, ok := r.Resolve(issuance, operations[r.Operation])
+		if !ok {
+			d.fail()
+			return
+		}
+		c.Steps = append(c.Steps, s)
+	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/store"
 	"faquan/internal/table"
 )
 
@@ -19,7 +20,8 @@ type tables struct {
 	claims    map[claimKey]id.ID
 	users     map[benefit.UserID]*benefit.User
 	links     map[benefit.Identifier]benefit.UserID
-	rows      map[rowKey]row // of all kinds
+	rows      map[rowKey]row  // of all kinds
+	commits   []*store.Commit // the n-th has the sequence n+1
 }
 
 // rowKey is a key of a kind of rows, in the form that has its order.
@@ -135,6 +137,9 @@ func (t *tables) write(c *benefit.Changes, now benefit.Instant) {
 	if c.Catalogue != 0 {
 		t.version = c.Catalogue
 	}
+	t.commits = append(t.commits[:len(t.commits):len(t.commits)], &store.Commit{
+		Place: store.Place{Seq: int64(len(t.commits)) + 1, Check: check}, Now: now, Steps: c.Steps,
+	})
 }
 
 // writeUsers replaces users with all their identifiers. What they were called before is taken away from all of

@@ -100,6 +100,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"ManyRows", testManyRows},
 		{"StoppedIteration", testStoppedIteration},
 		{"ReadingBeside", testReadingBeside},
+		{"Feed", testFeed},
 		{"Damage", testDamage},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, newHarness(t)) })
@@ -224,7 +225,7 @@ func Diff(want, got any) string {
 	}
 	all := cmp.Exporter(func(reflect.Type) bool { return true })
 	return cmp.Diff(want, got, all, cmpopts.EquateEmpty(), cmp.Transformer("changes", func(c benefit.Changes) map[string]any {
-		return map[string]any{"now": c.Now, "issuances": c.Issuances, "users": c.Users, "catalogue": c.Catalogue, "rows": rowsIn(c.Rows)}
+		return map[string]any{"now": c.Now, "issuances": c.Issuances, "users": c.Users, "catalogue": c.Catalogue, "rows": rowsIn(c.Rows), "steps": c.Steps}
 	}))
 }
 

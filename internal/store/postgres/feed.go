@@ -1,0 +1,21 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"faquan/internal/benefit"
+	"faquan/internal/store"
+)
+
+var errNoFeed = errors.New("the feed is not built yet")
+
+func (s *Store) FeedEnd(ctx context.Context) (store.Place, error) { return store.Place{}, errNoFeed }
+
+func (s *Store) FeedSince(ctx context.Context, since benefit.Instant) (store.Place, error) {
+	return store.Place{}, errNoFeed
+}
+
+func (s *Store) Commits(ctx context.Context, from store.Place, limit int) ([]*store.Commit, error) {
+	return nil, errNoFeed
+}
