@@ -51,6 +51,7 @@ func (t *Template) soldOut(issued TemplateCount) bool {
 	case Reduction:
 		smallest = int64(t.Face.Reduction)
 	}
+	//guard:TestSteps t.Stock.Amount.Room(issued.Amount) < smallest -> t.Stock.Amount.Room(issued.Amount) < 1
 	return t.Stock.Count.Room(issued.Count) < 1 || t.Stock.Amount.Room(issued.Amount) < smallest
 }
 
@@ -74,9 +75,9 @@ func stockEvents(cat *Catalogue, before, after TemplateCount) []TemplateEvent {
 // stockEvents returns the event of a template that was sold out before, or was not; none if it still is, or is not.
 func (t *Template) stockEvents(before bool, version int64, issued TemplateCount) []TemplateEvent {
 	switch after := t.soldOut(issued); {
-	case after && !before:
+	case after && !before: //guard:TestChangeEvents without !before
 		return []TemplateEvent{t.event(TemplateSoldOutEvent, version, issued)}
-	case before && !after:
+	case before && !after: //guard:TestChangeEvents without before
 		return []TemplateEvent{t.event(TemplateRestockedEvent, version, issued)}
 	}
 	return nil
@@ -92,7 +93,7 @@ func (t *Template) ChangeEvents(before *Template, version int64, issued Template
 	}
 	same := *before
 	same.Status = t.Status
-	if opened := before.Status == Draft && t.Status == Active; opened || !reflect.DeepEqual(&same, t) {
+	if opened := before.Status == Draft && t.Status == Active; opened || !reflect.DeepEqual(&same, t) { //guard:TestChangeEvents opened || -> false ||
 		add(TemplateChangedEvent) // not for a status that has an event of its own
 	}
 	switch {

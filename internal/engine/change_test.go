@@ -170,3 +170,26 @@ func TestGaveUpInChange(t *testing.T) {
 		t.Errorf("Change: %v, and the template has status %d", err, b.engine.Catalogue().Templates[1].Status)
 	}
 }
+
+// A change of a template is in the feed with the template's counters.
+func TestChangeInTheFeed(t *testing.T) {
+	b := newBench(t)
+	b.run()
+	if _, err := b.engine.Issue(t.Context(), dryRun("one", 1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.engine.Change(t.Context(), setStatus(benefit.Paused)); err != nil {
+		t.Fatal(err)
+	}
+	end, err := b.store.FeedEnd(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	commits, err := b.store.Commits(t.Context(), end, 1)
+	if err != nil || len(commits) != 1 || len(commits[0].Steps) != 1 || len(commits[0].Steps[0].Templates) != 1 {
+		t.Fatalf("the last commit: %+v, %v", commits, err)
+	}
+	if e := commits[0].Steps[0].Templates[0]; e.Type != benefit.TemplatePausedEvent || e.Template != 1 || e.Catalogue != 2 || e.Count != 1 {
+		t.Errorf("the event: %+v", e)
+	}
+}
