@@ -93,7 +93,8 @@ func (t *Template) ChangeEvents(before *Template, version int64, issued Template
 	}
 	same := *before
 	same.Status = t.Status
-	if opened := before.Status == Draft && t.Status == Active; opened || !reflect.DeepEqual(&same, t) { //guard:TestChangeEvents opened || -> false ||
+	opened := before.Status == Draft && t.Status == Active
+	if opened || !reflect.DeepEqual(&same, t) { //guard:TestChangeEvents without opened
 		add(TemplateChangedEvent) // not for a status that has an event of its own
 	}
 	switch {
