@@ -10,7 +10,7 @@ import (
 )
 
 // entityKinds are the values of history --kind.
-var entityKinds = []string{"merchant", "app", "template", "activity", "scene", "platform"}
+var entityKinds = []string{"merchant", "app", "template", "activity", "scene", "subscription", "platform"}
 
 func newHistory() *cobra.Command {
 	var at location

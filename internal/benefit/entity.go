@@ -80,7 +80,7 @@ func EntityOf(v any) (Entity, error) {
 }
 
 // CatalogueOf builds the snapshot of a version from all its entities. It passes over the platform's settings, and refuses a
-// kind that this version does not know: what an operator has set would otherwise be ignored without a word.
+// kind that this version does not know, because it would silently ignore what an operator has set.
 func CatalogueOf(version int64, entities []Entity) (*Catalogue, error) {
 	var (
 		merchants     []*Merchant

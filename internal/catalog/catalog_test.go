@@ -27,7 +27,7 @@ func at(t *testing.T, text string) benefit.Instant {
 func TestTheExampleMeansWhatItSays(t *testing.T) {
 	w := newWorld(t)
 	plan := w.mustApply(string(example(t)))
-	if plan.Version != 1 || plan.Same != 0 || len(plan.Changes) != 12 {
+	if plan.Version != 1 || plan.Same != 0 || len(plan.Changes) != 13 {
 		t.Errorf("the plan: version %d, %d the same, %d changes", plan.Version, plan.Same, len(plan.Changes))
 	}
 	cat := w.catalogue()
@@ -75,9 +75,13 @@ func TestTheExampleMeansWhatItSays(t *testing.T) {
 			ID: 1, Name: "home-popup", Merchant: 1, SceneCode: "1512AINNA61", Strategy: benefit.ChooseAll,
 			Activities: []benefit.SceneEntry{{Activity: 2}}, Status: benefit.Active,
 		},
+		&benefit.Subscription{
+			ID: 1, Name: "acme-expiry", Merchant: 1, Types: []benefit.EventPattern{"voucher.expired"}, Templates: []benefit.TemplateID{1}, Status: benefit.Active,
+		},
 	}
 	got := []any{
 		cat.Merchants[1], cat.Templates[1], cat.Templates[2], cat.Templates[3], cat.Activities[1], cat.Activities[2], cat.Scenes[1],
+		cat.Subscriptions[1],
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -144,7 +148,7 @@ func TestApplyingTwiceChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.mustApply(string(example(t)))
 	again := w.mustApply(string(example(t)))
-	if !again.Empty() || again.Version != 0 || again.Same != 12 {
+	if !again.Empty() || again.Version != 0 || again.Same != 13 {
 		t.Errorf("the second plan: %+v", again)
 	}
 	if v := w.catalogue().Version; v != 1 {

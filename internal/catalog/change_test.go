@@ -36,6 +36,8 @@ activities:
   - {name: x, merchant: m, act_code: X, relation_id: 4, items: [{template: t, detail_id: 5}, {template: d, detail_id: 6}], status: DRAFT}
 scenes:
   - {name: s, merchant: m, scene_code: S, activities: [x], status: ENDED}
+subscriptions:
+  - {name: e, merchant: m, types: [voucher.expired, template.*], templates: [c], status: PAUSED}
 `
 
 // issue writes what an issuing batch would: counters, and an issuance when there are vouchers.
@@ -67,6 +69,7 @@ templates:
   - {name: d, merchant: m, kind: DISCOUNT, percent: "88", valid: {days: 1}}
 activities: [{name: x, merchant: m, items: [{template: t}, {template: d}]}]
 scenes: [{name: s, merchant: m, activities: [x]}]
+subscriptions: [{name: e, merchant: m, types: [voucher.expired, template.*], templates: [c]}]
 `)
 	if !plan.Empty() {
 		t.Errorf("the plan: %+v", plan.Changes)
@@ -99,7 +102,7 @@ func TestOneFieldChanges(t *testing.T) {
 	w := newWorld(t)
 	w.mustApply(smallFile)
 	plan := w.mustApply(strings.Replace(smallFile, `stock: {count: 10, `, `stock: {count: 11, count_per_day: 5, `, 1))
-	want := &Plan{Version: 2, Same: 8, Changes: []Change{{
+	want := &Plan{Version: 2, Same: 9, Changes: []Change{{
 		Kind: "template", Name: "t", Line: 11, Action: Changed,
 		Fields: []Difference{{Field: "stock.count", Old: "10", New: "11"}, {Field: "stock.count_per_day", New: "5"}},
 	}}}
@@ -110,7 +113,7 @@ func TestOneFieldChanges(t *testing.T) {
 	if _, err := plan.WriteTo(&text); err != nil {
 		t.Fatal(err)
 	}
-	wantText := "~ template t\n    stock.count: 10 → 11\n    stock.count_per_day: 5\n1 to change, 8 unchanged\n"
+	wantText := "~ template t\n    stock.count: 10 → 11\n    stock.count_per_day: 5\n1 to change, 9 unchanged\n"
 	if d := cmp.Diff(wantText, text.String()); d != "" {
 		t.Error(d)
 	}
@@ -219,6 +222,8 @@ func TestRefusedChanges(t *testing.T) {
 		"paused again draft":      {0, "status: PAUSED", "status: DRAFT", 11, `template "t": cannot go from status PAUSED back to DRAFT`},
 		"paused active":           {0, "status: PAUSED", "status: ACTIVE", 0, ``},
 		"draft ended":             {0, "status: DRAFT", "status: ENDED", 0, ``},
+		"a subscription again":    {0, "templates: [c], status: PAUSED", "status: DRAFT", 19, `subscription "e": cannot go from status PAUSED back to DRAFT`},
+		"types of a subscription": {0, "[voucher.expired, template.*]", "[voucher.*]", 0, ``},
 		"a wire id moves":         {0, "right_id: 2", "right_id: 777", 0, ``},
 		"a wire id is another's":  {0, "percent: \"88\"", "percent: \"88\", template_id: T", 13, `template "d": template_id T already belongs to template "t"`},
 		"detail ids stay inside":  {0, "{template: t, detail_id: 5}, {template: d, detail_id: 6}", "{template: d, detail_id: 5}, {template: t, detail_id: 6}", 0, ``},
@@ -289,6 +294,19 @@ func TestTheTemplateOfAnItemChanges(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `catalog.yaml:2: activity "x": item of template "d": amount is missing`) {
 		t.Error(err)
 	}
+}
+
+func TestTheTemplateOfASubscriptionMovesToAnotherMerchant(t *testing.T) {
+	w := newWorld(t)
+	w.mustApply(smallFile)
+	w.mustApply(`merchants: [{name: n}]`)
+	// Only the template is stated, and the subscription that lists it would show it to the merchant that had it.
+	_, err := w.apply(`templates:
+  - {name: c, merchant: n, kind: CERTIFICATE, channels: [7], valid: {days: 1}}`)
+	if err == nil || !strings.Contains(err.Error(), `catalog.yaml:2: subscription "e": template "c" belongs to merchant "n"`) {
+		t.Error(err)
+	}
+	w.mustApply(`merchants: [{name: n, title: untouched}]`)
 }
 
 func TestUsersThatIssuingMade(t *testing.T) {

@@ -32,6 +32,7 @@ func (f *File) Changes(
 	p.templateDocs()
 	p.activityDocs()
 	p.sceneDocs()
+	p.subscriptionDocs()
 	for _, generate := range p.later {
 		generate()
 	}
@@ -99,11 +100,14 @@ func (p *planner) state() {
 	for _, d := range p.file.scenes {
 		d.scene.ID = p.scenes.state(d.scene.Name, d.sourcePos)
 	}
+	for _, d := range p.file.subscriptions {
+		d.subscription.ID = p.subscriptions.state(d.subscription.Name, d.sourcePos)
+	}
 }
 
 // finish returns the rows that differ from what is stored.
 func (p *planner) finish() error {
-	for _, t := range []interface{ finish(*planner) error }{p.merchants, p.apps, p.templates, p.activities, p.scenes} {
+	for _, t := range []interface{ finish(*planner) error }{p.merchants, p.apps, p.templates, p.activities, p.scenes, p.subscriptions} {
 		if err := t.finish(p); err != nil {
 			return err
 		}

@@ -1,5 +1,6 @@
 // Package catalog reads, checks, plans and writes catalogue files: the YAML in which an operator states merchants,
-// apps, users, sessions, templates, activities and scenes. The commands apply, diff and export are thin layers over it.
+// apps, users, sessions, templates, activities, scenes and subscriptions. The commands apply, diff and export are thin
+// layers over it.
 //
 //	Parse(text)           → File      every field known, of the right type and in range, or Problems with lines
 //	File.Plan(store)      → Plan      what applying would do, field by field

@@ -43,8 +43,8 @@ func exampleWorld(t *testing.T) *world {
 func TestTheExampleOfTheDocumentation(t *testing.T) {
 	text := readText(t, docsExample)
 	w := newWorld(t)
-	if plan := w.mustApply(text); plan.Version != 1 || len(plan.Changes) != 22 {
-		t.Errorf("version %d, %d changes; the example has 22", plan.Version, len(plan.Changes))
+	if plan := w.mustApply(text); plan.Version != 1 || len(plan.Changes) != 23 {
+		t.Errorf("version %d, %d changes; the example has 23", plan.Version, len(plan.Changes))
 	}
 	for name, again := range map[string]string{"the example": text, "its export": w.export(true), "its export without secrets": w.export(false)} {
 		if plan := w.mustApply(again); !plan.Empty() || plan.Version != 0 {
@@ -134,6 +134,7 @@ templates:
   - {name: p, zz: 1, amount: {zz: 1, random: {zz: 1}}, code: {zz: 1}, publish: {zz: 1}, valid: {zz: 1}, stock: {zz: 1}, limits: {zz: 1}, repeat: {zz: 1}}
 activities: [{name: p, zz: 1, window: {zz: 1}, box: {zz: 1}, items: [{zz: 1}]}]
 scenes: [{name: p, zz: 1, activities: [{zz: 1}]}]
+subscriptions: [{name: p, zz: 1}]
 `
 
 var unknown = regexp.MustCompile(`^(\w+)[^:]*((?:: \w+)*): unknown field "zz" \(known: (.*)\)$`)
@@ -148,7 +149,7 @@ func knownFields(t *testing.T) []string {
 	}
 	sections := map[string]string{
 		"platform": "platform", "merchant": "merchants", "app": "apps", "user": "users", "session": "sessions",
-		"template": "templates", "activity": "activities", "scene": "scenes",
+		"template": "templates", "activity": "activities", "scene": "scenes", "subscription": "subscriptions",
 	}
 	var all []string
 	seen := 0
@@ -218,6 +219,25 @@ func TestThePageHasEveryMethodAndRefusal(t *testing.T) {
 		if !strings.Contains(page, "`"+m+"`") {
 			t.Errorf("%s is missing", m)
 		}
+	}
+}
+
+// The page has each type of events in a row, and no other.
+func TestEventTypesAreDocumented(t *testing.T) {
+	_, table, _ := strings.Cut(readText(t, docPage), "| type | when it occurs |\n| --- | --- |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var got []string
+	for _, row := range strings.Split(table, "\n") {
+		got = append(got, strings.Trim(strings.Split(row, "|")[1], " `"))
+	}
+	var want []string
+	for _, p := range benefit.EventPatterns() {
+		want = append(want, string(p))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-the program +the page)\n%s", d)
 	}
 }
 

@@ -283,3 +283,42 @@ func (p *planner) givenBy(t *benefit.Template, merchant benefit.MerchantID) bool
 		return app != nil && app.Merchant == merchant
 	})
 }
+
+func (p *planner) subscriptionDocs() {
+	for _, d := range p.file.subscriptions {
+		s, old := d.subscription, p.subscriptions.stored(d.subscription.ID)
+		what := fmt.Sprintf("subscription %q", s.Name)
+		s.Merchant = p.merchants.find(&p.problems, what, d.merchant)
+		for _, r := range d.templates {
+			s.Templates = append(s.Templates, p.templates.find(&p.problems, what, r))
+		}
+		s.Status = p.status(what, d.lineOf("status"), old.Status, s.Status)
+		p.subscriptions.put(p, s.ID, &s, d.sourcePos)
+	}
+	p.subscriptionOwners()
+}
+
+// subscriptionOwners refuses subscriptions to templates of another merchant, where the file touches either of them.
+func (p *planner) subscriptionOwners() {
+	docs := map[benefit.SubscriptionID]*subscriptionDoc{}
+	for _, d := range p.file.subscriptions {
+		docs[d.subscription.ID] = d
+	}
+	for _, id := range p.subscriptions.ids() {
+		s := p.subscriptions.all[id]
+		for k, id := range s.Templates {
+			t := p.templates.all[id]
+			if t == nil {
+				continue // a dangling reference, which is reported elsewhere
+			}
+			line := p.templates.stated[id].line
+			if d := docs[s.ID]; d != nil {
+				line = d.templates[k].line
+			}
+			if line != 0 && t.Merchant != s.Merchant && t.Merchant != 0 && s.Merchant != 0 { //guard:TestWrongFilesAreRefused
+				p.report(line, "subscription %q: template %q belongs to merchant %q; a subscription lists templates of its own merchant",
+					s.Name, t.Name, p.merchants.names[t.Merchant])
+			}
+		}
+	}
+}

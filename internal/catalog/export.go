@@ -40,6 +40,7 @@ func Export(ctx context.Context, w io.Writer, r store.Reader, cat *benefit.Catal
 		func() error { return exportTable(e, "templates", e.templates) },
 		func() error { return exportTable(e, "activities", e.activities) },
 		func() error { return exportTable(e, "scenes", e.scenes) },
+		func() error { return exportTable(e, "subscriptions", e.subscriptions) },
 		e.sessions,
 	} {
 		if err := part(); err != nil {

@@ -195,6 +195,17 @@ func drawActivity(t *rapid.T, k int, templates []*benefit.Template) *benefit.Act
 	return a
 }
 
+func drawSubscription(t *rapid.T, templates []*benefit.Template) *benefit.Subscription {
+	s := &benefit.Subscription{
+		ID: 1, Name: "s", Merchant: 1, Status: drawStatus(t),
+		Types: rapid.SliceOfNDistinct(rapid.SampledFrom(benefit.EventPatterns()), 1, 4, rapid.ID).Draw(t, "types"),
+	}
+	for _, tpl := range rapid.SliceOfNDistinct(rapid.SampledFrom(templates), 0, 4, rapid.ID).Draw(t, "of") {
+		s.Templates = append(s.Templates, tpl.ID)
+	}
+	return s
+}
+
 func drawUser(t *rapid.T, k int) *benefit.User {
 	u := &benefit.User{
 		Name: fmt.Sprint("u", k), Frozen: rapid.Bool().Draw(t, "frozen"), Person: drawTitle(t),
@@ -248,6 +259,7 @@ func TestAnyCatalogueSurvivesExport(t *testing.T) {
 		if len(scene.Activities) > 0 {
 			entities = append(entities, scene)
 		}
+		entities = append(entities, drawSubscription(rt, templates))
 		changes := &benefit.Changes{Catalogue: 1}
 		for _, v := range entities {
 			e, err := benefit.EntityOf(v)
@@ -297,7 +309,7 @@ func equalStores(t *rapid.T, a, b *world, exported string) {
 	}
 	for _, pair := range [][2]any{
 		{ca.Merchants, cb.Merchants}, {ca.Apps, cb.Apps}, {ca.Templates, cb.Templates},
-		{ca.Activities, cb.Activities}, {ca.Scenes, cb.Scenes}, {usersOf(t, a), usersOf(t, b)}, {sessionsOf(t, a), sessionsOf(t, b)},
+		{ca.Activities, cb.Activities}, {ca.Scenes, cb.Scenes}, {ca.Subscriptions, cb.Subscriptions}, {usersOf(t, a), usersOf(t, b)}, {sessionsOf(t, a), sessionsOf(t, b)},
 	} {
 		if d := cmp.Diff(pair[0], pair[1]); d != "" {
 			t.Fatalf("%s\n%s", d, exported)

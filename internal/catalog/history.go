@@ -82,6 +82,8 @@ func (t *tables) changeOf(before []byte, e benefit.Entity) (Change, error) {
 		return changeOf(t.activities, t, before, e)
 	case benefit.SceneEntity:
 		return changeOf(t.scenes, t, before, e)
+	case benefit.SubscriptionEntity:
+		return changeOf(t.subscriptions, t, before, e)
 	case benefit.PlatformEntity:
 		c := Change{Kind: "platform", Action: Added, Fields: []Difference{{Field: "alipay_private_key", New: secret}}}
 		if before != nil {

@@ -75,14 +75,16 @@ func TestHistoryOfVersions(t *testing.T) {
 	w.mustApply("merchants: [{name: acme, seller_id: 7}]\napps: [{name: shop, merchant: acme, app_key: \"1\", app_secret: hush-hush}]")
 	w.mustApply("merchants: [{name: acme, seller_id: 7, title: Acme}, {name: other, seller_id: 8}]")
 	w.mustApply("apps: [{name: shop, merchant: acme, app_key: \"1\", app_secret: hush-more}]")
+	w.mustApply("subscriptions: [{name: all, merchant: acme, types: [voucher.*]}]")
 	for name, test := range map[string]struct {
 		filter HistoryFilter
 		limit  int
 		want   string
 	}{
-		"all": {HistoryFilter{}, 9, "3: changed app shop app_secret: (secret) → (another secret); " +
+		"all": {HistoryFilter{}, 9, "4: added subscription all merchant: acme…; 3: changed app shop app_secret: (secret) → (another secret); " +
 			"2: changed merchant acme title: Acme; 2: added merchant other seller_id: 8…; 1: added merchant acme seller_id: 7…; 1: added app shop merchant: acme…; "},
-		"the last":        {HistoryFilter{}, 1, "3: changed app shop app_secret: (secret) → (another secret); "},
+		"the last":        {HistoryFilter{}, 1, "4: added subscription all merchant: acme…; "},
+		"of a new kind":   {HistoryFilter{Kind: "subscription"}, 9, "4: added subscription all merchant: acme…; "},
 		"of a kind":       {HistoryFilter{Kind: "app"}, 1, "3: changed app shop app_secret: (secret) → (another secret); "},
 		"of one":          {HistoryFilter{Kind: "merchant", Name: "acme"}, 9, "2: changed merchant acme title: Acme; 1: added merchant acme seller_id: 7…; "},
 		"of another name": {HistoryFilter{Name: "none"}, 9, ""},

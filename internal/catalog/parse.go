@@ -25,14 +25,15 @@ type File struct {
 	name     string
 	attached map[string][]byte
 
-	platform   *platformDoc
-	merchants  []*merchantDoc
-	apps       []*appDoc
-	users      []*userDoc
-	sessions   []*sessionDoc
-	templates  []*templateDoc
-	activities []*activityDoc
-	scenes     []*sceneDoc
+	platform      *platformDoc
+	merchants     []*merchantDoc
+	apps          []*appDoc
+	users         []*userDoc
+	sessions      []*sessionDoc
+	templates     []*templateDoc
+	activities    []*activityDoc
+	scenes        []*sceneDoc
+	subscriptions []*subscriptionDoc
 }
 
 // Attached returns the contents of the key files that the file names, by their names in the file. Together with the text
@@ -132,6 +133,7 @@ func (p *parser) file(f *File, root *yaml.Node) {
 	f.templates = section(o, "templates", "template", p.template)
 	f.activities = section(o, "activities", "activity", p.activity)
 	f.scenes = section(o, "scenes", "scene", p.scene)
+	f.subscriptions = section(o, "subscriptions", "subscription", p.subscription)
 	o.done()
 }
 

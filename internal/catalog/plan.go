@@ -36,7 +36,7 @@ type Plan struct {
 
 // Change is the change of one entity.
 type Change struct {
-	Kind   string // merchant, app, user, session, template, activity, scene or platform
+	Kind   string // merchant, app, user, session, template, activity, scene, subscription or platform
 	Name   string // the name in the file; empty for a user without one
 	Line   int    // of the file
 	Action Action

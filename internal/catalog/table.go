@@ -9,11 +9,12 @@ import (
 
 // tables are the entities of a catalogue, by kind.
 type tables struct {
-	merchants  *table[benefit.MerchantID, benefit.Merchant]
-	apps       *table[benefit.AppID, benefit.App]
-	templates  *table[benefit.TemplateID, benefit.Template]
-	activities *table[benefit.ActivityID, benefit.Activity]
-	scenes     *table[benefit.SceneID, benefit.Scene]
+	merchants     *table[benefit.MerchantID, benefit.Merchant]
+	apps          *table[benefit.AppID, benefit.App]
+	templates     *table[benefit.TemplateID, benefit.Template]
+	activities    *table[benefit.ActivityID, benefit.Activity]
+	scenes        *table[benefit.SceneID, benefit.Scene]
+	subscriptions *table[benefit.SubscriptionID, benefit.Subscription]
 }
 
 func tablesOf(c *benefit.Catalogue) *tables {
@@ -23,6 +24,7 @@ func tablesOf(c *benefit.Catalogue) *tables {
 		newTable("template", c.Templates, func(t *benefit.Template) string { return t.Name }, templateNode, templateWireIDs),
 		newTable("activity", c.Activities, func(a *benefit.Activity) string { return a.Name }, activityNode, activityWireIDs),
 		newTable("scene", c.Scenes, func(s *benefit.Scene) string { return s.Name }, sceneNode, sceneWireIDs),
+		newTable("subscription", c.Subscriptions, func(s *benefit.Subscription) string { return s.Name }, subscriptionNode, noWireIDs),
 	}
 	t.apps.hidden = appSecretDifference
 	for _, id := range t.activities.ids() {

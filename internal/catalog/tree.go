@@ -403,3 +403,21 @@ func sceneNode(s *benefit.Scene, in *tables) mapping {
 	m.plain("status", statuses.of(s.Status))
 	return m
 }
+
+func subscriptionNode(s *benefit.Subscription, in *tables) mapping {
+	m := newMapping()
+	m.text("name", s.Name)
+	m.text("merchant", in.merchants.names[s.Merchant])
+	types := make([]*yaml.Node, len(s.Types))
+	for k, p := range s.Types {
+		types[k] = textNode(string(p))
+	}
+	m.list("types", types)
+	templates := make([]string, len(s.Templates))
+	for k, id := range s.Templates {
+		templates[k] = in.templates.names[id]
+	}
+	m.texts("templates", templates)
+	m.plain("status", statuses.of(s.Status))
+	return m
+}

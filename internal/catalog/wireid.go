@@ -87,6 +87,9 @@ func sceneWireIDs(s *benefit.Scene) []wireID {
 	return []wireID{{field: "scene_code", text: &s.SceneCode, form: sceneForm}}
 }
 
+// noWireIDs returns none: a subscription is never named on the wire.
+func noWireIDs(*benefit.Subscription) []wireID { return nil }
+
 // keep sets the ids that the file leaves out to the stored ones.
 func (t *table[ID, T]) keep(entity, old *T) {
 	stored := t.wireIDs(old)
