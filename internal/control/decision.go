@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"strconv"
-	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
@@ -134,23 +133,9 @@ func (t formatter) recipient(of benefit.Identifier) string {
 	}
 	value := of.Value
 	if !t.unmasked {
-		value = maskIdentifier(value) //guard:TestFindMasks
+		value = vouchers.Mask(value, 3, 3) //guard:TestFindMasks
 	}
 	return of.Type + " " + value
-}
-
-// maskCode masks a code up to its last four characters, or all of it when it has fewer than eight.
-func maskCode(code string) string { return mask(code, 0, 4) }
-
-// maskIdentifier masks an identifier except for its first and last three characters.
-func maskIdentifier(value string) string { return mask(value, 3, 3) }
-
-func mask(text string, first, last int) string {
-	r := []rune(text)
-	if len(r) < 2*(first+last) {
-		return strings.Repeat("*", len(r))
-	}
-	return string(r[:first]) + strings.Repeat("*", len(r)-first-last) + string(r[len(r)-last:])
 }
 
 func (t formatter) request(r *benefit.Request) *Decision {
@@ -162,7 +147,7 @@ func (t formatter) request(r *benefit.Request) *Decision {
 
 func (t formatter) issuance(i *benefit.Issuance) *Decision {
 	decision := &Decision{
-		Outcome: Issues, Reason: benefit.NotRefused.String(), At: i.At().String(), Issuance: strconv.FormatInt(int64(i.ID), 10),
+		Outcome: Issues, Reason: benefit.NotRefused.String(), At: i.At().String(), Issuance: i.ID.String(),
 		App: t.app(i.App), Scope: t.scope(i.Scope), Key: i.Key, Recipient: t.recipient(i.Recipient),
 		CallerTrace: i.Note.TraceID, Params: i.Params, Catalogue: i.Catalogue,
 	}
@@ -185,7 +170,7 @@ func (d *Service) vouchers(ctx context.Context, r store.Reader, t formatter, dec
 	for k := range issued {
 		v := &issued[k].Voucher
 		shown := DecisionVoucher{
-			ID: idText(v.ID), Template: t.template(v.Template), Amount: int64(v.Amount), Code: t.code(v.Code),
+			ID: v.ID.String(), Template: t.template(v.Template), Amount: int64(v.Amount), Code: t.code(v.Code),
 			Start: v.Valid.Start.String(), End: v.Valid.End.String(),
 			Status: v.StatusAt(now).String(), Balance: balance(v, v.Redeemed), Until: v.LastSecond().String(),
 		}
