@@ -131,11 +131,15 @@ func (t formatter) recipient(of benefit.Identifier) string {
 	if u, ok := of.Ref(); ok {
 		return SessionUser + strconv.FormatInt(int64(u), 10)
 	}
-	value := of.Value
-	if !t.unmasked {
-		value = vouchers.Mask(value, 3, 3) //guard:TestFindMasks
+	return of.Type + " " + t.person(of.Value)
+}
+
+// person masks a text that identifies a person.
+func (t formatter) person(text string) string {
+	if t.unmasked {
+		return text
 	}
-	return of.Type + " " + value
+	return vouchers.Mask(text, 3, 3) //guard:TestFindMasks vouchers.Mask(text, 3, 3) -> text
 }
 
 func (t formatter) request(r *benefit.Request) *Decision {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
@@ -52,6 +51,23 @@ const MaxPage = 1000
 
 // QueryVouchers returns the newest vouchers that a query selects, as they stand; ErrNotFound when there are none.
 func (d *Service) QueryVouchers(ctx context.Context, q *VoucherQuery) (*VoucherPage, error) {
+	s := voucherSearch{VoucherQuery: q, ctx: ctx, store: d.Store, formatter: formatter{cat: d.Engine.Catalogue(), unmasked: q.Unmasked}}
+	list, err := s.list()
+	if err != nil {
+		return nil, err
+	}
+	page, err := d.page(ctx, s.formatter, list, q)
+	if err == nil && len(page.Vouchers) == 0 {
+		return nil, ErrNotFound
+	}
+	if err == nil {
+		page.Operation = s.operation
+	}
+	return page, err
+}
+
+// page returns the page of a list that a query asks for with its Since, Limit and Cursor.
+func (d *Service) page(ctx context.Context, t formatter, list vouchers.List, q *VoucherQuery) (*VoucherPage, error) {
 	limit := q.Limit
 	if limit <= 0 {
 		limit = 20
@@ -64,11 +80,6 @@ func (d *Service) QueryVouchers(ctx context.Context, q *VoucherQuery) (*VoucherP
 		}
 		before = id.ID(n)
 	}
-	s := voucherSearch{VoucherQuery: q, ctx: ctx, store: d.Store, formatter: formatter{cat: d.Engine.Catalogue(), unmasked: q.Unmasked}}
-	list, err := s.list()
-	if err != nil {
-		return nil, err
-	}
 	found, next, err := list.Page(ctx, d.Store, vouchers.Bounds{
 		Before: before, Limit: min(limit, MaxPage),
 		Match: func(v *benefit.Voucher) bool { return v.IssuedAt >= q.Since }, //guard:TestQueryVouchers v.IssuedAt >= q.Since -> true
@@ -76,14 +87,11 @@ func (d *Service) QueryVouchers(ctx context.Context, q *VoucherQuery) (*VoucherP
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 {
-		return nil, ErrNotFound
-	}
-	page := &VoucherPage{Operation: s.operation}
+	page := &VoucherPage{Vouchers: []*Voucher{}}
 	now := d.now()
 	for k := range found {
 		v := &found[k]
-		page.Vouchers = append(page.Vouchers, s.voucher(&v.Voucher, now).of(s.formatter, v.Of))
+		page.Vouchers = append(page.Vouchers, t.voucher(&v.Voucher, now).of(t, v.Of))
 	}
 	if next != 0 {
 		page.Next = next.String()
@@ -113,7 +121,7 @@ func (s *voucherSearch) list() (list vouchers.List, err error) {
 	case s.Order != "":
 		return s.forOrder()
 	case s.User != "":
-		u, err := s.user()
+		u, err := userNamed(s.ctx, s.store, s.cat, s.User)
 		return vouchers.OfUser(u), err
 	case s.Template != "":
 		t, err := templateNamed(s.cat, s.Template)
@@ -192,29 +200,4 @@ func (s *voucherSearch) traced() (vouchers.List, error) {
 		}
 	}
 	return vouchers.WithTrace(keptTrace(s.Trace)), nil
-}
-
-// user returns the user with the operator's handle, an identifier or a number; nil when there is none.
-func (s *voucherSearch) user() (*benefit.User, error) {
-	if strings.Contains(s.User, ":") {
-		i, err := identifierNamed(s.cat, s.User)
-		if err != nil {
-			return nil, fmt.Errorf("the user %w", err)
-		}
-		return s.store.Recipient(s.ctx, i)
-	}
-	r, err := s.store.Read(s.ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	u, err := r.UserByName(s.ctx, s.User)
-	if u != nil || err != nil {
-		return u, err
-	}
-	n, err := strconv.ParseInt(s.User, 10, 64)
-	if err != nil {
-		return nil, nil // it is a name that no user has
-	}
-	return r.User(s.ctx, benefit.UserID(n))
 }
