@@ -119,6 +119,9 @@ func (d *Service) Decide(ctx context.Context, q *Question) (*Decision, error) {
 	}
 	decision := t.request(&r)
 	decision.Outcome, decision.Reason = outcomeName(&o), o.Reason.String()
+	if o.Reason == benefit.AppDisabled {
+		return decision, nil
+	}
 	t.explain(decision, explanation)
 	bound, err := reader.Claim(ctx, r.Scope, r.Key)
 	if bound != nil && explanation != nil {
