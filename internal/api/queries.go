@@ -222,7 +222,7 @@ func (c *call) vouchers(all []vouchers.Voucher, code string) []Voucher {
 type Key struct {
 	Command   string     `json:"command"`
 	Key       string     `json:"key"`
-	State     string     `json:"state"` // never_seen, refused or done
+	State     string     `json:"state"` // never_seen, refused, in_doubt or done
 	Refusals  []Refusal  `json:"refusals,omitzero"`
 	Operation *Operation `json:"operation,omitzero"`
 	Vouchers  []Voucher  `json:"vouchers"` // as they are now
@@ -240,17 +240,22 @@ const maxRefusals = 10
 // recordedAs are the methods in the records of commands whose keys are the app's.
 var recordedAs = map[string]string{"redeem": "redeem", "void": "voidVoucher", "extend": "extendVoucher", "expire": "expireVoucher"}
 
-// refusals returns the latest refusals of a key that this process remembers, the newest first.
-func (h *Handler) refusals(c *call, of benefit.Scope, answer *Key) (all []Refusal) {
+// refusals returns the latest refusals of a key that this process remembers, the newest first. It reports whether the outcome
+// of the latest call is unknown, because the answer to its commit was lost or the caller did not wait: no call with the key was
+// decided since, which would have waited for the commit.
+func (h *Handler) refusals(c *call, of benefit.Scope, answer *Key) (all []Refusal, inDoubt bool) {
 	found := h.o.Refusals.Find(func(r *gateway.Record) bool {
 		mine := r.Protocol == Protocol && r.App == c.app.ID && r.Method == recordedAs[answer.Command] ||
 			r.Request != nil && r.Request.Scope == of
-		return mine && r.Key == answer.Key && r.Reason != benefit.NotRefused //guard:TestRefusedKeys without mine
+		//guard:TestRefusedKeys without mine
+		return mine && r.Key == answer.Key && (r.Reason != benefit.NotRefused || r.Outcome == gateway.Unknown)
 	}, maxRefusals)
 	for k := range found {
-		all = append(all, Refusal{found[k].Reason.String(), rfc3339(benefit.InstantOf(found[k].At))})
+		if found[k].Reason != benefit.NotRefused { //guard:TestKeyInDoubt
+			all = append(all, Refusal{found[k].Reason.String(), rfc3339(benefit.InstantOf(found[k].At))})
+		}
 	}
-	return all
+	return all, len(found) > 0 && found[0].Outcome == gateway.Unknown //guard:TestKeyInDoubt found[0].Outcome == gateway.Unknown -> false
 }
 
 // getKey answers what became of a key of the calling app: of a command, or of an issue over one of the platforms' APIs.
@@ -267,7 +272,12 @@ func (h *Handler) getKey(c *call) (any, *Problem) {
 	c.record.Key = key
 	return h.asQuery(c, func() (any, *Problem, error) {
 		answer := &Key{Command: command, Key: key, State: "never_seen", Vouchers: []Voucher{}}
-		if answer.Refusals = h.refusals(c, of, answer); len(answer.Refusals) > 0 {
+		var inDoubt bool
+		answer.Refusals, inDoubt = h.refusals(c, of, answer)
+		switch {
+		case inDoubt:
+			answer.State = "in_doubt"
+		case len(answer.Refusals) > 0:
 			answer.State = "refused"
 		}
 		if command == benefit.IssueOperation.String() {

@@ -99,6 +99,7 @@ type world struct {
 	url      string
 	secret   string // of a token of the app shop with all scopes
 	fail     atomic.Pointer[error]
+	lose     atomic.Bool // a command that fails is not carried out before
 	spoil    func(o *benefit.VoucherOutcome) // changes what commands became; nil: nothing
 	looked   atomic.Int64                    // calls of Rows of the store
 	rows     atomic.Pointer[error]           // with which they fail; nil: they do not
@@ -117,6 +118,10 @@ type failing struct {
 }
 
 func (f failing) Do(ctx context.Context, c benefit.Command) error {
+	if failure := f.w.fail.Load(); failure != nil && f.w.lose.Load() {
+		f.w.fail.Store(nil)
+		return *failure
+	}
 	err := f.Engine.Do(ctx, c)
 	if f.w.spoil != nil {
 		f.w.spoil(&c.(*benefit.OnVoucher).Outcome)

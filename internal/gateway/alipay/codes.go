@@ -20,7 +20,6 @@ var refusals = map[benefit.Reason]*wire.Error{
 	benefit.AmountMissing:    wire.Invalid("amount", "不能为空，该红包模板的金额由请求指定"),
 	benefit.AmountOutOfRange: wire.Invalid("amount", "超出模板允许的金额范围"),
 
-
 	// Of faquan, in the style of the platform.
 	benefit.KeyConflict:     wire.Business("OUT_BIZ_NO_CONFLICT", "外部业务订单号已用于内容不同的请求"),
 	benefit.TemplateDraft:   wire.Business("TEMPLATE_NOT_ACTIVE", "模板未激活"),
