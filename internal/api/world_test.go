@@ -99,7 +99,7 @@ type world struct {
 	url      string
 	secret   string // of a token of the app shop with all scopes
 	fail     atomic.Pointer[error]
-	lose     atomic.Bool // a command that fails is not carried out before
+	lose     atomic.Bool                     // a command that fails is not carried out before
 	spoil    func(o *benefit.VoucherOutcome) // changes what commands became; nil: nothing
 	looked   atomic.Int64                    // calls of Rows of the store
 	rows     atomic.Pointer[error]           // with which they fail; nil: they do not
