@@ -55,7 +55,7 @@ func (s *server) serveAPI(c *config.Config) {
 	mux := http.NewServeMux()
 	s.handleHealth(mux)
 	mux.Handle("/", api.New(api.Options{
-		Engine: s.node.engine, Finder: s.node.store, Read: s.node.store.Read, Apps: s.gateways.apps, Refusals: s.gateways.refusals,
+		Engine: s.node.engine, Store: s.node.store, Apps: s.gateways.apps, Refusals: s.gateways.refusals,
 		MaxBytes: min(c.Request.Bytes, maxAPIBytes), Deadline: c.Request.Timeout,
 		Log: s.log, Calls: levelOfCalls(c.Log.Calls), Observe: s.metrics.observe(),
 	}))

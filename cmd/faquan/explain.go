@@ -17,6 +17,7 @@ func newExplain() *cobra.Command {
 	var (
 		at     location
 		s      control.Search
+		cursor string
 		asJSON bool
 	)
 	cmd := &cobra.Command{
@@ -34,9 +35,13 @@ caller sent, which finds all its issuances in order, or one that the caller rece
 
 A call that was refused leaves nothing in the store. The serving process keeps the latest of these calls in files of
 the data directory, with their answers: a --trace or --key under which nothing was issued is looked up there. --refusals
-lists them, newest first: all, or those of a --trace or a --key. On a database each process keeps its own. The command
+lists them, newest first: all, or those of a --trace, a --key or a --user. On a database each process keeps its own. The command
 asks all processes on this machine that were started with this --data, reads the files of those that have ended, and
 names the process or the files of each call. Processes on other machines have to be asked there.
+
+--user explains a user: who it is, whether it is frozen, how much of each template it has received and may receive, a
+page of its vouchers, the newest first, as "faquan query --user" has them, and the latest calls for it that issued
+nothing, which may exist for a user who has never received anything. --cursor shows the next page of vouchers.
 
 Codes and identifiers of people are masked unless --unmasked. The exit code is 1 when nothing is found.`,
 		Example: `  faquan explain 2203102002536848287
@@ -44,6 +49,7 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
   faquan explain --key order-1 --template cinema-20
   faquan explain --key AE432CBF12A012 --app shop --relation 12345234
   faquan explain --code 383977292112 --json
+  faquan explain --user ALIPAY:2088302001456115
   faquan explain --refusals --trace 5e7541dc-89ec-4283-a943-e1f3b72fc975`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -58,6 +64,12 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 			}
 			if err := at.mustExist(); err != nil {
 				return err
+			}
+			switch {
+			case cursor != "" && (s.User == "" || s.Refusals):
+				return usagef("--cursor goes with --user")
+			case s.User != "" && !s.Refusals:
+				return explainUser(cmd, at, s, cursor, asJSON)
 			}
 			if !s.Refusals {
 				err := openPlatform(cmd.Context(), at, func(p control.Platform) error {
@@ -80,8 +92,10 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 	f.StringVar(&s.Scope.App, "app", "", "`NAME` of the key's app")
 	f.Int64Var(&s.Scope.Relation, "relation", 0, "relation_id of the key's activity")
 	f.StringVar(&s.Scope.BizCode, "biz-code", "", "biz_code of the key")
+	f.StringVar(&s.User, "user", "", "`USER`: a name, TYPE:VALUE, OPEN_ID/APP:VALUE or faquan's number")
+	f.StringVar(&cursor, "cursor", "", "`CURSOR` that the page of the user's vouchers before ended with")
 	f.BoolVar(&s.Refusals, "refusals", false, "look among the latest calls that issued nothing")
-	f.IntVar(&s.Limit, "limit", 100, "how many at most")
+	f.IntVar(&s.Limit, "limit", 100, "how many at most, of a user also vouchers")
 	outputFlags(f, &asJSON, &s.Unmasked)
 	return cmd
 }
@@ -89,7 +103,7 @@ Codes and identifiers of people are masked unless --unmasked. The exit code is 1
 // checkSearch returns an error for a search that names nothing, or more than one thing.
 func checkSearch(s *control.Search, bizCode bool) error {
 	named := 0
-	for _, text := range []string{s.Voucher, s.Code, s.Trace, s.Key} {
+	for _, text := range []string{s.Voucher, s.Code, s.Trace, s.Key, s.User} {
 		if text != "" {
 			named++
 		}
@@ -97,13 +111,13 @@ func checkSearch(s *control.Search, bizCode bool) error {
 	scoped := s.Scope.Template != "" || s.Scope.App != "" && (s.Scope.Relation != 0 || bizCode)
 	switch {
 	case s.Refusals && (s.Voucher != "" || s.Code != ""):
-		return usagef("a refused request has no voucher and no code; look by --trace or --key")
+		return usagef("a refused request has no voucher and no code; look by --trace, --key or --user")
 	case named > 1:
-		return usagef("give one of --voucher, --code, --trace and --key")
+		return usagef("give one of --voucher, --code, --trace, --key and --user")
 	case s.Refusals:
 		return nil
 	case named == 0:
-		return usagef("give one of --voucher, --code, --trace and --key, or --refusals")
+		return usagef("give one of --voucher, --code, --trace, --key and --user, or --refusals")
 	case s.Key != "" && !scoped:
 		return usagef("a key is unique in its scope: give --template, or --app with --relation or --biz-code")
 	case s.Key == "" && s.Scope != (control.ScopeName{}):
@@ -122,13 +136,7 @@ func finderOf(p control.Platform) control.Finder {
 func explainRefusals(cmd *cobra.Command, at location, s control.Search, asJSON bool) error {
 	wanted := s.Refusals
 	s.Refusals = true
-	show := func(find control.Finder) error { return explain(cmd.Context(), cmd.OutOrStdout(), find, &s, asJSON) }
-	var err error
-	if at.store == "" {
-		err = openPlatform(cmd.Context(), at, func(p control.Platform) error { return show(finderOf(p)) })
-	} else {
-		err = withSharedRefusals(cmd, at, show)
-	}
+	err := withRefusals(cmd, at, func(find control.Finder) error { return explain(cmd.Context(), cmd.OutOrStdout(), find, &s, asJSON) })
 	switch {
 	case wanted:
 	case errors.Is(err, control.ErrNotServed):
@@ -137,6 +145,14 @@ func explainRefusals(cmd *cobra.Command, at location, s control.Search, asJSON b
 		return fmt.Errorf("%w, neither issued nor among the latest refusals", err)
 	}
 	return err
+}
+
+// withRefusals calls fn with a finder of the refusals.
+func withRefusals(cmd *cobra.Command, at location, fn func(control.Finder) error) error {
+	if at.store != "" {
+		return withSharedRefusals(cmd, at, fn)
+	}
+	return openPlatform(cmd.Context(), at, func(p control.Platform) error { return fn(finderOf(p)) })
 }
 
 // withSharedRefusals calls fn with a finder of the refusals on a database: it asks the processes of this machine and reads

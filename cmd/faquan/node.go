@@ -37,6 +37,7 @@ type node struct {
 
 	box    *seal.Box
 	engine *engine.Engine
+	issued *issueRate
 	// stopped receives the result of the committer, once: nil after close, else the failure of the store.
 	stopped chan error
 }
@@ -64,7 +65,7 @@ func openNode(ctx context.Context, at location, o nodeOptions) (_ *node, err err
 	} else if warning != "" {
 		o.log.Warn("the data directory is not private", "reason", warning)
 	}
-	n := &node{at: at, stopped: make(chan error, 1)}
+	n := &node{at: at, issued: newIssueRate(time.Now), stopped: make(chan error, 1)}
 	if at.store == "" && at.mustExist() != nil {
 		//guard:TestFailedStartChangesNothing without at.document
 		if err := fitsEmpty(ctx, memory.New(), at.document); err != nil {
@@ -87,12 +88,12 @@ func openNode(ctx context.Context, at location, o nodeOptions) (_ *node, err err
 		o.clock = func() benefit.Instant { return benefit.InstantOf(time.Now()) }
 	}
 	options := engine.Options{
-		Store: n.store, Rules: rule.New(), Queue: o.queue, Batch: o.batch, Committers: o.committers, Log: o.log,
+		Store: n.store, Rules: rule.New(), Queue: o.queue, Batch: o.batch, Committers: o.committers, Log: o.log, Observer: n.issued,
 		Clock: o.clock, Elapsed: elapsed, AcceptClock: at.acceptClock, //guard:TestClockIsWatched without Elapsed: elapsed
 		DrawSecret: n.box.DrawSecret(), //guard:TestDrawsFollowTheKeyFile without DrawSecret: n.box.DrawSecret()
 	}
 	if o.metrics != nil {
-		options.Observer = o.metrics
+		n.issued.Observer = o.metrics
 	}
 	n.engine, err = engine.New(ctx, options)
 	if err != nil {

@@ -55,6 +55,12 @@ func showOutcome(w io.Writer, decision *control.Decision) error {
 // showDecision prints a decision step by step.
 func showDecision(w io.Writer, decision *control.Decision) error {
 	var p renderer
+	p.decision(decision)
+	_, err := p.WriteTo(w)
+	return err
+}
+
+func (p *renderer) decision(decision *control.Decision) {
 	p.head(decision)
 	for k := range decision.Candidates {
 		p.candidate(&decision.Candidates[k])
@@ -65,8 +71,6 @@ func showDecision(w io.Writer, decision *control.Decision) error {
 		}
 	}
 	p.outcome(decision)
-	_, err := p.WriteTo(w)
-	return err
 }
 
 func (p *renderer) head(decision *control.Decision) {

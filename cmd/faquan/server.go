@@ -157,7 +157,7 @@ func (s *server) open(ctx context.Context, c *config.Config, doc *control.Docume
 	s.refusals = refusals.Open(refusals.Options{
 		Dir: s.node.at.refusals(), Keep: c.Refusals.Keep, Recent: s.gateways.refusals, Log: s.log, FS: vfs.OS,
 	})
-	s.service.Refusals = s.refusals
+	s.service.Refusals, s.service.Health = s.refusals, s.health
 	s.startBackground()
 	s.serveMetrics(c.Issuing.Queue)
 	s.entry.Store(s.handler(s.gateways))
@@ -197,7 +197,7 @@ func (s *server) prepare(ctx context.Context, c *config.Config, doc *control.Doc
 func (s *server) listenSocket(c *config.Config) (net.Listener, error) {
 	listen, handler := control.Listen, control.Handler(s.service, s.status)
 	if c.Store != "" {
-		listen, handler = control.ListenShared, control.SharedHandler(s.service.Find, s.status)
+		listen, handler = control.ListenShared, control.SharedHandler(s.service.Find, s.service.Process, s.status)
 	}
 	l, err := listen(s.node.at.dir)
 	switch {
@@ -301,6 +301,11 @@ func (s *server) clockError() error {
 
 func (s *server) status() control.Status {
 	return control.Status{Version: version(), PID: os.Getpid(), URL: s.url}
+}
+
+// health returns what only this process knows.
+func (s *server) health() control.Health {
+	return control.Health{Status: s.status(), Unready: s.unready(), Rate: s.node.issued.perSecond(), Waiting: s.node.engine.Waiting()}
 }
 
 // wait serves until ctx ends and then stops gracefully, or until something fails. A failed store ends the server at once,

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"text/tabwriter"
 
@@ -16,10 +18,16 @@ func newStatus() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status [TEMPLATE]",
-		Short: "Show what is issued of each template, and what is left",
+		Short: "Show what is issued and left of each template, and how the serving process does",
 		Long: `Show for each template, or for one by its name or its template_id, how many vouchers are issued and how many are left,
 in total and today, and the same for the budget in yuan. A voucher that was voided with its stock returned does not
-count. "-" is left where there is no cap. The day begins at 00:00 at +08:00.`,
+count. "-" is left where there is no cap. The day begins at 00:00 at +08:00.
+
+If a process serves, what only it knows follows: whether it can issue, as /readyz answers; how many vouchers it issues
+per second, of all templates, over the last ten seconds; how many requests wait for a batch; and how many calls it
+refused in the last hour, by reason, or by the code of the answer for calls that were refused before a decision: as many
+as it has kept, at most 100,000. With a TEMPLATE these are the calls for it. On a database each process on this machine
+that was started with this --data is asked, and each has issued and refused only what it was asked for itself.`,
 		Example: `  faquan status
   faquan status cinema-10 --json`,
 		Args: cobra.MaximumNArgs(1),
@@ -28,28 +36,76 @@ count. "-" is left where there is no cap. The day begins at 00:00 at +08:00.`,
 			if len(args) > 0 {
 				name = args[0]
 			}
-			return openExisting(cmd.Context(), at, func(p control.Platform) error {
-				all, err := control.Templates.On(cmd.Context(), p, name)
-				if err != nil {
+			var status platformStatus
+			err := openExisting(cmd.Context(), at, func(p control.Platform) (err error) {
+				if status.Templates, err = control.Templates.On(cmd.Context(), p, name); err != nil || at.store != "" {
 					return err
 				}
-				if asJSON {
-					return writeJSON(cmd.OutOrStdout(), all)
+				one, err := control.Process.On(cmd.Context(), p, name)
+				if errors.Is(err, control.ErrNotServed) {
+					return nil
 				}
-				table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-				fmt.Fprintln(table, "TEMPLATE\tKIND\tSTATUS\tISSUED\tLEFT\tYUAN LEFT\tTODAY\tLEFT TODAY\tYUAN LEFT TODAY")
-				for _, t := range all {
-					fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%d\t%s\t%s\n", quoted(t.Name), t.Kind, t.Status,
-						t.Total.Issued, left(t.Total.Left), yuanLeft(t.Total.AmountLeft),
-						t.Today.Issued, left(t.Today.Left), yuanLeft(t.Today.AmountLeft))
-				}
-				return table.Flush()
+				status.Processes = append(status.Processes, one)
+				return err
 			})
+			if err != nil {
+				return err
+			}
+			if at.store != "" {
+				processes, notServed := control.DialShared(at.dir)
+				if notServed != nil && !errors.Is(notServed, control.ErrNotServed) {
+					return notServed
+				}
+				status.Processes, err = processes.Status(cmd.Context(), name)
+			}
+			if asJSON {
+				return errors.Join(err, writeJSON(cmd.OutOrStdout(), &status))
+			}
+			return errors.Join(err, status.show(cmd.OutOrStdout()))
 		},
 	}
 	locationFlags(cmd, &at)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
+}
+
+// platformStatus is the output of the command.
+type platformStatus struct {
+	Templates []control.TemplateStatus `json:"templates"`
+	Processes []*control.ProcessStatus `json:"processes,omitempty"` // those that serve, as far as they can be asked
+}
+
+func (s *platformStatus) show(w io.Writer) error {
+	var p renderer
+	table := tabwriter.NewWriter(&p, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "TEMPLATE\tKIND\tSTATUS\tISSUED\tLEFT\tYUAN LEFT\tTODAY\tLEFT TODAY\tYUAN LEFT TODAY")
+	for _, t := range s.Templates {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%d\t%s\t%s\n", quoted(t.Name), t.Kind, t.Status,
+			t.Total.Issued, left(t.Total.Left), yuanLeft(t.Total.AmountLeft),
+			t.Today.Issued, left(t.Today.Left), yuanLeft(t.Today.AmountLeft))
+	}
+	_ = table.Flush() // into memory
+	for _, one := range s.Processes {
+		state := "ready"
+		if !one.Ready {
+			state = "not ready: " + one.Unready
+		}
+		p.line(0, "")
+		p.line(0, "process %d at %s: %s", one.PID, one.URL, state)
+		p.line(1, "issues %.1f vouchers per second; %d requests wait", one.Rate, one.Waiting)
+		refused := "none"
+		for k, r := range one.Refusals {
+			if k == 0 {
+				refused = ""
+			} else {
+				refused += ", "
+			}
+			refused += fmt.Sprintf("%d %s", r.Calls, quoted(r.Reason))
+		}
+		p.line(1, "refused since %s: %s", one.RefusalsSince, refused)
+	}
+	_, err := p.WriteTo(w)
+	return err
 }
 
 // left returns what is left of a cap, for a column of a table.

@@ -725,6 +725,34 @@ func TestUndecided(t *testing.T) {
 	}
 }
 
+// A key is in doubt while nothing is stored under it and the outcome of its latest call is unknown. A call that is decided
+// settles it; one that was certainly not carried out does not.
+func TestKeyInDoubt(t *testing.T) {
+	w := newWorld(t)
+	off := w.issue("off", alice, 0)
+	key := func() *answer { return w.get("/api/v1/keys", "/api/v1/keys?command=redeem&key=k") }
+	fails := func(err error) {
+		t.Helper()
+		w.fail.Store(&err)
+		w.redeem("k", fmt.Sprintf(`{"voucher_id": "%d", "order_amount": "2000"}`, off.ID)).want(t, 503)
+		w.at(time.Second)
+	}
+	w.lose.Store(true)
+	fails(engine.ErrBusy)
+	key().want(t, 200, "state=never_seen")
+	fails(engine.ErrUnknown)
+	key().want(t, 200, "state=in_doubt", "refusals=", "vouchers=[]", "operation=")
+	fails(engine.ErrNotIssued)
+	key().want(t, 200, "state=in_doubt")
+	w.redeem("k", fmt.Sprintf(`{"voucher_id": "%d", "order_amount": "1"}`, off.ID)).want(t, 422)
+	key().want(t, 200, "state=refused", "refusals.0.reason=THRESHOLD_NOT_MET", "refusals.1=")
+	fails(engine.ErrUnknown)
+	key().want(t, 200, "state=in_doubt", "refusals.0.reason=THRESHOLD_NOT_MET")
+	w.lose.Store(false)
+	fails(engine.ErrUnknown) // it is carried out
+	key().want(t, 200, "state=done", "operation.status=USED")
+}
+
 // A name of a parameter may be anything; what is written of it is text, and not long.
 func TestNamesOfParameters(t *testing.T) {
 	w := newWorld(t)

@@ -19,6 +19,7 @@ import (
 	"faquan/internal/gateway"
 	"faquan/internal/store"
 	"faquan/internal/token"
+	"faquan/internal/vouchers"
 )
 
 // Root is where all paths of the API begin.
@@ -40,16 +41,15 @@ type Engine interface {
 // Options of a Handler.
 type Options struct {
 	Engine   Engine
-	Finder   store.Finder
-	Read     func(ctx context.Context) (store.Reader, error) // of lists by an order: store.Store.Read
-	Apps     *gateway.Apps                                   // those of the gateways, so that an app has one rate limit
-	Refusals *gateway.Refusals                               // those of the gateways; nil: calls that change nothing are not remembered
-	MaxBytes int                                             // of a body; default 1 MiB
-	Deadline time.Duration                                   // how long a call may wait for its outcome; default 5 s
-	Clock    func() time.Time                                // judges expiries, rates, and the status of vouchers; default time.Now
-	Log      *slog.Logger                                    // gets one record for each call; default: nothing
-	Calls    slog.Level                                      // of the record of a call that went well on our side: see gateway.NoCalls
-	Observe  func(*gateway.Record)                           // gets the record of each call, for metrics; nil: it is not called
+	Store    vouchers.Source
+	Apps     *gateway.Apps         // those of the gateways, so that an app has one rate limit
+	Refusals *gateway.Refusals     // those of the gateways; nil: calls that change nothing are not remembered
+	MaxBytes int                   // of a body; default 1 MiB
+	Deadline time.Duration         // how long a call may wait for its outcome; default 5 s
+	Clock    func() time.Time      // judges expiries, rates, and the status of vouchers; default time.Now
+	Log      *slog.Logger          // gets one record for each call; default: nothing
+	Calls    slog.Level            // of the record of a call that went well on our side: see gateway.NoCalls
+	Observe  func(*gateway.Record) // gets the record of each call, for metrics; nil: it is not called
 }
 
 // Handler serves the API. It is safe for concurrent use.
@@ -282,7 +282,7 @@ func (h *Handler) lookUp(c *call, secret string) (*benefit.Token, error) {
 		return nil, err
 	}
 	defer leave()
-	found, err := store.Token(c.ctx, h.o.Finder, benefit.TokenDigest(secret))
+	found, err := store.Token(c.ctx, h.o.Store, benefit.TokenDigest(secret))
 	if err != nil {
 		return nil, fmt.Errorf("reading the token: %w", err)
 	}

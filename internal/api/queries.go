@@ -3,8 +3,6 @@ package api
 import (
 	"errors"
 	"fmt"
-	"iter"
-	"maps"
 	"slices"
 
 	"faquan/internal/benefit"
@@ -77,7 +75,7 @@ func (h *Handler) getVoucher(c *call) (any, *Problem) {
 
 // find returns a voucher of the caller's merchant as it is now; nil when there is none.
 func (h *Handler) find(c *call, voucher id.ID) (*benefit.Voucher, error) {
-	v, err := vouchers.Get(c.ctx, h.o.Finder, voucher)
+	v, err := vouchers.Get(c.ctx, h.o.Store, voucher)
 	if v == nil || err != nil || !c.mine(v.Template) { //guard:TestOtherMerchant without !c.mine(v.Template)
 		return nil, err
 	}
@@ -86,7 +84,7 @@ func (h *Handler) find(c *call, voucher id.ID) (*benefit.Voucher, error) {
 
 // story returns the latest operations on a voucher, in their order.
 func (h *Handler) story(c *call, v *benefit.Voucher) ([]Operation, error) {
-	operations, err := vouchers.Operations(c.ctx, h.o.Finder, v)
+	operations, err := vouchers.Operations(c.ctx, h.o.Store, v)
 	all := make([]Operation, len(operations))
 	for k := range operations {
 		all[k] = *c.operation(&operations[k].Transition, v)
@@ -111,14 +109,14 @@ func (h *Handler) getRedemption(c *call) (any, *Problem) {
 		if err != nil {
 			return nil, nil, err
 		}
-		entry, ok, err := store.Get(c.ctx, h.o.Finder, benefit.VoucherOperations, redemption)
+		entry, ok, err := store.Get(c.ctx, h.o.Store, benefit.VoucherOperations, redemption)
 		if err != nil {
 			return nil, nil, err
 		}
 		if v == nil || !ok || entry.Kind != benefit.RedeemOperation {
 			return nil, c.refused(benefit.RedemptionNotFound), nil
 		}
-		op, ok, err := store.Get(c.ctx, h.o.Finder, benefit.Operations, entry.Claim)
+		op, ok, err := store.Get(c.ctx, h.o.Store, benefit.Operations, entry.Claim)
 		if err == nil && !ok {
 			err = fmt.Errorf("%w: operation %s is missing", store.ErrDamaged, redemption)
 		}
@@ -143,29 +141,22 @@ type VoucherList struct {
 	Cursor   string    `json:"next_cursor,omitzero"` // without it: there are no more
 }
 
-// list is which vouchers are asked for, by one of its texts.
-type list struct {
-	code, template, trace, order string
-	user                         benefit.Identifier
-
-	before id.ID // only vouchers with a smaller id; 0: all
-	limit  int
-}
-
 // listVouchers lists vouchers, the newest first.
 func (h *Handler) listVouchers(c *call) (any, *Problem) {
 	m, bad := c.query()
 	if bad != nil {
 		return nil, bad
 	}
-	l := list{
-		code: m.text("code", maxCode), template: m.text("template", maxTemplate), trace: m.text("trace_id", maxTrace),
-		order: m.text("order", benefit.MaxOrder), before: m.id("cursor"), limit: int(m.number("limit", 1, maxPage, defaultPage)),
-	}
+	code, template, trace := m.text("code", maxCode), m.text("template", maxTemplate), m.text("trace_id", maxTrace)
+	order := m.text("order", benefit.MaxOrder)
 	kind, value := m.text("user_type", benefit.MaxIdentifierType), m.text("user", benefit.MaxIdentifier)
-	l.user = m.identifier("user_type", kind, value, c.app.ID)
+	user := m.identifier("user_type", kind, value, c.app.ID)
+	page := vouchers.Bounds{
+		Before: m.id("cursor"), Limit: int(m.number("limit", 1, maxPage, defaultPage)), Looked: maxLooked,
+		Match: func(v *benefit.Voucher) bool { return c.mine(v.Template) }, //guard:TestOtherMerchant c.mine(v.Template) -> true
+	}
 	given := 0
-	for _, text := range []string{l.code, l.template, l.trace, l.order, value} {
+	for _, text := range []string{code, template, trace, order, value} {
 		if text != "" {
 			given++
 		}
@@ -175,19 +166,38 @@ func (h *Handler) listVouchers(c *call) (any, *Problem) {
 		m.fail("user", "and user_type must be given together")
 	case given != 1:
 		m.fail("code", "or user, template, trace_id or order must be given, and only one of them")
-	case l.template != "" && c.template(l.template) == nil:
+	case template != "" && c.template(template) == nil:
 		m.fail("template", "must be the name of a template of the app's merchant")
 	}
 	if bad := m.done(); bad != nil {
 		return nil, bad
 	}
 	return h.asQuery(c, func() (any, *Problem, error) {
-		newest, match, err := h.newest(c, &l)
+		var list vouchers.List
+		var err error
+		switch {
+		case code != "":
+			list = vouchers.WithCode(code)
+		case template != "":
+			list = vouchers.OfTemplate(c.template(template).ID)
+		case trace != "":
+			list = vouchers.WithTrace(trace)
+		case order != "":
+			list, err = vouchers.ForOrder(c.ctx, h.o.Store, order, c.app.Merchant)
+		default:
+			var u *benefit.User
+			u, err = h.o.Store.Recipient(c.ctx, user)
+			list = vouchers.OfUser(u)
+		}
 		if err != nil {
 			return nil, nil, err
 		}
-		page, err := h.page(c, &l, newest, match)
-		return page, nil, err
+		found, next, err := list.Page(c.ctx, h.o.Store, page)
+		shown := &VoucherList{Vouchers: c.vouchers(found, code)}
+		if next != 0 {
+			shown.Cursor = next.String()
+		}
+		return shown, nil, err
 	})
 }
 
@@ -197,106 +207,6 @@ func (c *call) template(name string) *benefit.Template {
 		return t
 	}
 	return nil
-}
-
-type issuances = iter.Seq2[*benefit.Issuance, error]
-
-// newest returns the issuances that hold what a list asks for, the newest first, and which of their vouchers it asks for.
-func (h *Handler) newest(c *call, l *list) (newest issuances, match func(*benefit.Voucher) bool, err error) {
-	match = func(*benefit.Voucher) bool { return true }
-	switch {
-	case l.code != "":
-		i, err := h.o.Finder.Claim(c.ctx, benefit.CodeScope, l.code)
-		return these(i), func(v *benefit.Voucher) bool { return v.Code == l.code }, err
-	case l.template != "":
-		t := c.template(l.template).ID
-		return h.o.Finder.RecentOfTemplate(c.ctx, t, l.before), func(v *benefit.Voucher) bool { return v.Template == t }, nil
-	case l.trace != "":
-		return h.o.Finder.RecentOfTrace(c.ctx, l.trace, l.before), match, nil
-	case l.order != "":
-		return h.ofOrder(c, l)
-	}
-	u, err := h.o.Finder.Recipient(c.ctx, l.user)
-	if u == nil || err != nil {
-		return these(), match, err
-	}
-	return h.o.Finder.RecentIssuances(c.ctx, u.ID, l.before), match, nil
-}
-
-// these iterates over issuances, which may be nil.
-func these(all ...*benefit.Issuance) issuances {
-	return func(yield func(*benefit.Issuance, error) bool) {
-		for _, i := range all {
-			if i != nil && !yield(i, nil) {
-				return
-			}
-		}
-	}
-}
-
-// ofOrder returns the issuances of the vouchers that were redeemed for an order of the caller's merchant.
-func (h *Handler) ofOrder(c *call, l *list) (issuances, func(*benefit.Voucher) bool, error) {
-	r, err := h.o.Read(c.ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer r.Close()
-	redemptions, err := vouchers.OfOrder(c.ctx, r, c.app.Merchant, l.order)
-	if err != nil {
-		return nil, nil, err
-	}
-	redeemed := map[id.ID]bool{}
-	held := map[id.ID]*benefit.Issuance{} // by their ids
-	for _, o := range redemptions {
-		if redeemed[o.Voucher] {
-			continue
-		}
-		redeemed[o.Voucher] = true
-		i, err := r.IssuanceOf(c.ctx, o.Voucher)
-		if err != nil {
-			return nil, nil, err
-		}
-		if i != nil {
-			held[i.ID] = i
-		}
-	}
-	var newest []*benefit.Issuance
-	for _, at := range slices.Backward(slices.Sorted(maps.Keys(held))) {
-		newest = append(newest, held[at])
-	}
-	return these(newest...), func(v *benefit.Voucher) bool { return redeemed[v.ID] }, nil
-}
-
-// page returns the vouchers of issuances that match, and that the caller may know. It looks at so many issuances.
-func (h *Handler) page(c *call, l *list, newest issuances, match func(*benefit.Voucher) bool) (*VoucherList, error) {
-	looked, last, more := 0, id.ID(0), false
-	bounded := func(yield func(*benefit.Issuance, error) bool) {
-		for i, err := range newest {
-			if more = looked == maxLooked; more { //guard:TestListsLookAtSoMany
-				return
-			}
-			if looked++; err == nil {
-				last = i.ID
-			}
-			if !yield(i, err) {
-				return
-			}
-		}
-	}
-	found, next, err := vouchers.Page(c.ctx, h.o.Finder, bounded, l.before, l.limit, func(v *benefit.Voucher) bool {
-		return match(v) && c.mine(v.Template) //guard:TestOtherMerchant without c.mine(v.Template)
-	})
-	if err != nil {
-		return nil, err
-	}
-	if next == 0 && more {
-		next = last
-	}
-	page := &VoucherList{Vouchers: c.vouchers(found, l.code)}
-	if next != 0 {
-		page.Cursor = idText(next)
-	}
-	return page, nil
 }
 
 // vouchers returns what the API shows of vouchers, without their stories.
@@ -312,7 +222,7 @@ func (c *call) vouchers(all []vouchers.Voucher, code string) []Voucher {
 type Key struct {
 	Command   string     `json:"command"`
 	Key       string     `json:"key"`
-	State     string     `json:"state"` // never_seen, refused or done
+	State     string     `json:"state"` // never_seen, refused, in_doubt or done
 	Refusals  []Refusal  `json:"refusals,omitzero"`
 	Operation *Operation `json:"operation,omitzero"`
 	Vouchers  []Voucher  `json:"vouchers"` // as they are now
@@ -330,17 +240,22 @@ const maxRefusals = 10
 // recordedAs are the methods in the records of commands whose keys are the app's.
 var recordedAs = map[string]string{"redeem": "redeem", "void": "voidVoucher", "extend": "extendVoucher", "expire": "expireVoucher"}
 
-// refusals returns the latest refusals of a key that this process remembers, the newest first.
-func (h *Handler) refusals(c *call, of benefit.Scope, answer *Key) (all []Refusal) {
+// refusals returns the latest refusals of a key that this process remembers, the newest first. It reports whether the outcome
+// of the latest call is unknown, because the answer to its commit was lost or the caller did not wait: no call with the key was
+// decided since, which would have waited for the commit.
+func (h *Handler) refusals(c *call, of benefit.Scope, answer *Key) (all []Refusal, inDoubt bool) {
 	found := h.o.Refusals.Find(func(r *gateway.Record) bool {
 		mine := r.Protocol == Protocol && r.App == c.app.ID && r.Method == recordedAs[answer.Command] ||
 			r.Request != nil && r.Request.Scope == of
-		return mine && r.Key == answer.Key && r.Reason != benefit.NotRefused //guard:TestRefusedKeys without mine
+		//guard:TestRefusedKeys without mine
+		return mine && r.Key == answer.Key && (r.Reason != benefit.NotRefused || r.Outcome == gateway.Unknown)
 	}, maxRefusals)
 	for k := range found {
-		all = append(all, Refusal{found[k].Reason.String(), rfc3339(benefit.InstantOf(found[k].At))})
+		if found[k].Reason != benefit.NotRefused { //guard:TestKeyInDoubt
+			all = append(all, Refusal{found[k].Reason.String(), rfc3339(benefit.InstantOf(found[k].At))})
+		}
 	}
-	return all
+	return all, len(found) > 0 && found[0].Outcome == gateway.Unknown //guard:TestKeyInDoubt found[0].Outcome == gateway.Unknown -> false
 }
 
 // getKey answers what became of a key of the calling app: of a command, or of an issue over one of the platforms' APIs.
@@ -357,7 +272,12 @@ func (h *Handler) getKey(c *call) (any, *Problem) {
 	c.record.Key = key
 	return h.asQuery(c, func() (any, *Problem, error) {
 		answer := &Key{Command: command, Key: key, State: "never_seen", Vouchers: []Voucher{}}
-		if answer.Refusals = h.refusals(c, of, answer); len(answer.Refusals) > 0 {
+		var inDoubt bool
+		answer.Refusals, inDoubt = h.refusals(c, of, answer)
+		switch {
+		case inDoubt:
+			answer.State = "in_doubt"
+		case len(answer.Refusals) > 0:
 			answer.State = "refused"
 		}
 		if command == benefit.IssueOperation.String() {
@@ -417,18 +337,18 @@ func (c *call) issueScope(m *members) benefit.Scope {
 }
 
 func (h *Handler) issued(c *call, of benefit.Scope, answer *Key) error {
-	i, err := h.o.Finder.Claim(c.ctx, of, answer.Key)
+	i, err := h.o.Store.Claim(c.ctx, of, answer.Key)
 	if i == nil || err != nil {
 		return err
 	}
-	all, err := vouchers.Issued(c.ctx, h.o.Finder, i)
+	all, err := vouchers.Issued(c.ctx, h.o.Store, i)
 	all = slices.DeleteFunc(all, func(v vouchers.Voucher) bool { return !c.mine(v.Template) })
 	answer.State, answer.Vouchers = "done", c.vouchers(all, "")
 	return err
 }
 
 func (h *Handler) operated(c *call, of benefit.Scope, answer *Key) error {
-	t, ok, err := vouchers.UnderKey(c.ctx, h.o.Finder, of, answer.Key)
+	t, ok, err := vouchers.UnderKey(c.ctx, h.o.Store, of, answer.Key)
 	if !ok || err != nil || !c.mine(t.Template) { //guard:TestOtherMerchant without !c.mine(t.Template)
 		return err
 	}

@@ -3,11 +3,10 @@ package api
 import (
 	"cmp"
 	"strconv"
-	"strings"
 
 	"faquan/internal/benefit"
-	"faquan/internal/id"
 	"faquan/internal/money"
+	"faquan/internal/vouchers"
 )
 
 // Voucher is a voucher as the API shows it.
@@ -69,18 +68,13 @@ type Operation struct {
 	ExpiresAt   string `json:"expires_at,omitzero"`
 }
 
-var kindNames = map[benefit.Kind]string{
-	benefit.Cash: "CASH", benefit.Reduction: "REDUCTION", benefit.Discount: "DISCOUNT", benefit.FixedPrice: "FIXED_PRICE",
-	benefit.Exchange: "EXCHANGE", benefit.Certificate: "CERTIFICATE",
-}
-
 // voucher returns what the API shows of a voucher of the caller's merchant. The code is masked unless the caller named it. The
 // clock that ended the voucher may be ahead of ours.
 func (c *call) voucher(v *benefit.Voucher, code string) *Voucher {
 	t := c.cat.Templates[v.Template]
 	now := max(c.now, v.LastChange()) //guard:TestTheClockOfTheStore max(c.now, v.LastChange()) -> c.now
 	shown := &Voucher{
-		ID: idText(v.ID), Kind: kindNames[v.Kind], Status: v.StatusAt(now).String(), NotYetValid: v.Valid.StartsAfter(now),
+		ID: v.ID.String(), Kind: v.Kind.String(), Status: v.StatusAt(now).String(), NotYetValid: v.Valid.StartsAfter(now),
 		ValidFrom: rfc3339(v.Valid.Start), ExpiresAt: rfc3339(v.End()), IssuedAt: rfc3339(v.IssuedAt),
 		ChangedAt:      rfc3339(cmp.Or(v.ChangedAt, v.IssuedAt)),
 		OperationCount: strconv.FormatInt(v.Operations, 10),
@@ -101,7 +95,7 @@ func (c *call) voucher(v *benefit.Voucher, code string) *Voucher {
 		shown.Face = &Face{optionalFen(f.Reduction), optionalFen(f.Threshold), f.Percent, optionalFen(f.Ceiling), optionalFen(f.Price)}
 	}
 	if shown.Code = v.Code; v.Code != code {
-		shown.Code = maskCode(v.Code) //guard:TestCodesAreMasked
+		shown.Code = vouchers.MaskCode(v.Code) //guard:TestCodesAreMasked
 	}
 	return shown
 }
@@ -110,7 +104,7 @@ func (c *call) voucher(v *benefit.Voucher, code string) *Voucher {
 // gets the body of the first answer.
 func (c *call) operation(t *benefit.Transition, v *benefit.Voucher) *Operation {
 	o := &Operation{
-		ID: t.OperationID.String(), VoucherID: idText(v.ID), Command: t.Kind.String(), At: rfc3339(t.At),
+		ID: t.OperationID.String(), VoucherID: v.ID.String(), Command: t.Kind.String(), At: rfc3339(t.At),
 		Order: t.Order, Shop: t.Shop, OrderAmount: optionalFen(t.OrderAmount), ReturnStock: t.ReturnStock, Memo: t.Memo,
 		Status: t.StatusAfter().String(), ExpiresAt: rfc3339(t.End),
 	}
@@ -135,8 +129,6 @@ func (c *call) operation(t *benefit.Transition, v *benefit.Voucher) *Operation {
 	return o
 }
 
-func idText(n id.ID) string { return strconv.FormatInt(int64(n), 10) }
-
 func fenText(f money.Fen) string { return strconv.FormatInt(int64(f), 10) }
 
 // optionalFen and optionalInt leave out what is 0, which is absent.
@@ -155,13 +147,4 @@ func rfc3339(i benefit.Instant) string {
 		return ""
 	}
 	return i.Time().Format("2006-01-02T15:04:05.000Z07:00")
-}
-
-// maskCode masks a code up to its last four characters, or all of it when it has fewer than eight.
-func maskCode(code string) string {
-	shown := 4
-	if len(code) < 2*shown {
-		shown = 0
-	}
-	return strings.Repeat("*", len(code)-shown) + code[len(code)-shown:]
 }

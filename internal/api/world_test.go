@@ -99,6 +99,7 @@ type world struct {
 	url      string
 	secret   string // of a token of the app shop with all scopes
 	fail     atomic.Pointer[error]
+	lose     atomic.Bool                     // a command that fails is not carried out before
 	spoil    func(o *benefit.VoucherOutcome) // changes what commands became; nil: nothing
 	looked   atomic.Int64                    // calls of Rows of the store
 	rows     atomic.Pointer[error]           // with which they fail; nil: they do not
@@ -117,6 +118,10 @@ type failing struct {
 }
 
 func (f failing) Do(ctx context.Context, c benefit.Command) error {
+	if failure := f.w.fail.Load(); failure != nil && f.w.lose.Load() {
+		f.w.fail.Store(nil)
+		return *failure
+	}
 	err := f.Engine.Do(ctx, c)
 	if f.w.spoil != nil {
 		f.w.spoil(&c.(*benefit.OnVoucher).Outcome)
@@ -129,7 +134,7 @@ func (f failing) Do(ctx context.Context, c benefit.Command) error {
 
 // breaking is a store whose look-ups of issuances can be made to fail.
 type breaking struct {
-	store.Finder
+	store.Store
 	w *world
 }
 
@@ -138,7 +143,7 @@ func (b breaking) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Dat
 	if failure := b.w.rows.Load(); failure != nil {
 		return nil, *failure
 	}
-	return b.Finder.Rows(ctx, kind, keys)
+	return b.Store.Rows(ctx, kind, keys)
 }
 
 func (b breaking) IssuanceOf(ctx context.Context, v id.ID) (*benefit.Issuance, error) {
@@ -147,7 +152,7 @@ func (b breaking) IssuanceOf(ctx context.Context, v id.ID) (*benefit.Issuance, e
 			return nil, err
 		}
 	}
-	return b.Finder.IssuanceOf(ctx, v)
+	return b.Store.IssuanceOf(ctx, v)
 }
 
 func newWorld(t *testing.T) *world { return worldOn(t, memory.New(), true) }
@@ -170,7 +175,7 @@ func worldOn(t *testing.T, s store.Store, fresh bool) *world {
 	clock := func() time.Time { return w.instant().Time() }
 	w.tokens = token.NewService(token.Options{Change: w.engine.Change, Read: s.Read, Clock: clock})
 	server := httptest.NewServer(api.New(api.Options{
-		Engine: failing{w.engine, w}, Finder: breaking{s, w}, Read: s.Read, Apps: gateway.NewApps(w.engine.Catalogue, nil), Refusals: w.refusals, MaxBytes: 4096, Clock: clock,
+		Engine: failing{w.engine, w}, Store: breaking{s, w}, Apps: gateway.NewApps(w.engine.Catalogue, nil), Refusals: w.refusals, MaxBytes: 4096, Clock: clock,
 		Log: slog.New(slog.NewJSONHandler(&w.log, nil)), Calls: slog.LevelInfo,
 		Observe: func(r *gateway.Record) {
 			w.mu.Lock()

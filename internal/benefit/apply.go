@@ -13,6 +13,9 @@ import (
 // stays free, and a later retry may succeed. The exception is a retry that finds a frozen line to be refused for good:
 // see closeRefused.
 func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
+	if cat.disabled(c.Request.App) { //guard:TestEachReasonAlone
+		return Outcome{Reason: AppDisabled}, nil
+	}
 	if c.Conflict {
 		return Outcome{Reason: KeyConflict}, nil
 	}

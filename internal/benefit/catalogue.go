@@ -70,6 +70,12 @@ func (a *App) MayIssue(t *Template, acting MerchantID) bool {
 	return t.Merchant == acting || slices.Contains(t.GrantedTo, a.ID)
 }
 
+// disabled reports whether an app is in the catalogue and disabled.
+func (c *Catalogue) disabled(a AppID) bool {
+	app := c.Apps[a]
+	return app != nil && app.Disabled
+}
+
 // Item is a template inside an activity.
 type Item struct {
 	DetailID    int64      `json:"detail_id,omitzero"`

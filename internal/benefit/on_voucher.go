@@ -214,6 +214,9 @@ func (c *OnVoucher) Rows(b *Batch) {
 
 // Apply decides.
 func (c *OnVoucher) Apply(b *Batch) Decision {
+	if b.Catalogue.disabled(c.App) { //guard:TestDisabledApp
+		return c.refuse(AppDisabled)
+	}
 	k := c.keyed()
 	c.Outcome = VoucherOutcome{}
 	op, uncommitted, conflict := k.Bound(b)

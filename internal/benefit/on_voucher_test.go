@@ -203,6 +203,23 @@ func TestVoucherReasonsInOrder(t *testing.T) {
 	d.wantsOn(VoucherExpired, later, wrong)
 }
 
+// A disabled app is refused whatever it asks, also a retry. The operator is not.
+func TestDisabledApp(t *testing.T) {
+	d := newDesk(t, kinds()...)
+	v, r := d.voucher(5, "u"), request("k", "u", 5)
+	d.wants(NotRefused, r)
+	ofApp := func(c *OnVoucher) { c.App, c.Key = storetest.App, "redeem" }
+	first := d.wantsOn(NotRefused, v, &Redeem{}, ofApp)
+	d.catalogue(kinds()...)
+	d.committer.Catalogue.Apps[storetest.App].Disabled = true
+	d.wants(AppDisabled, r)
+	d.wants(AppDisabled, request("k-2", "u", 5))
+	d.wantsOn(AppDisabled, v, &Redeem{}, ofApp)
+	d.wantsOn(NotRefused, v, reverseOf(first), func(c *OnVoucher) { c.App = 0 })
+	d.catalogue(kinds()...)
+	d.wants(NotRefused, r)
+}
+
 func TestReverse(t *testing.T) {
 	d := newDesk(t, kinds()...)
 	for n := TemplateID(2); n <= 6; n++ {

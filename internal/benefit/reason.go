@@ -9,7 +9,7 @@ import (
 // Reason describes why a line was refused. There is one list for all gateways; each maps it to its own codes in one
 // table. The order of the constants is the order in which refusals of an issue win: of two reasons that both hold, the
 // smaller one is answered, so that a request that is wrong in two ways always gets the same answer. For commands on
-// vouchers it is KeyConflict, that it is not found, its status, VoucherNotStarted, UserFrozen, and then what is asked for;
+// vouchers it is AppDisabled, KeyConflict, that it is not found, its status, VoucherNotStarted, UserFrozen, and then what is asked for;
 // but for the reversal of a redemption of another merchant than the caller's, RedemptionNotFound wins over KeyConflict.
 // The numbers are stored; new reasons get new numbers.
 type Reason uint8
@@ -17,6 +17,7 @@ type Reason uint8
 // The reasons, by number.
 const (
 	NotRefused          Reason = 0
+	AppDisabled         Reason = 5  // the calling app is disabled; whatever it asks, also a retry, is refused
 	KeyConflict         Reason = 10 // the key is bound to a different request
 	IdentifierInvalid   Reason = 11 // the recipient's identifier breaks a rule for its value: see Identifier.Breaks
 	UserTypeNotAllowed  Reason = 12 // the template owner does not accept recipients of the identifier's type
@@ -47,7 +48,7 @@ const (
 	AmountMissing       Reason = 71 // the template takes its amount from the request, and none came
 	AmountOutOfRange    Reason = 72 // the amount is outside the template's minimum and maximum
 
-	// Of commands on vouchers. They can be refused for KeyConflict, UserFrozen and the reasons about amounts, too.
+	// Of commands on vouchers. They can be refused for AppDisabled, KeyConflict, UserFrozen and the reasons about amounts, too.
 
 	VoucherNotFound    Reason = 100 // no such voucher, or not the caller's merchant's, or not the named holder's
 	RedemptionNotFound Reason = 101 // no such redemption, or one of such a voucher
@@ -66,7 +67,7 @@ const (
 
 // reasonNames are the names in logs and documentation.
 var reasonNames = map[Reason]string{
-	NotRefused: "NOT_REFUSED", KeyConflict: "KEY_CONFLICT",
+	NotRefused: "NOT_REFUSED", AppDisabled: "APP_DISABLED", KeyConflict: "KEY_CONFLICT",
 	IdentifierInvalid: "IDENTIFIER_INVALID", UserTypeNotAllowed: "USER_TYPE_NOT_ALLOWED",
 	TemplateNotFound: "TEMPLATE_NOT_FOUND", UserNotFound: "USER_NOT_FOUND",
 	SceneNotFound: "SCENE_NOT_FOUND", ActivityNotFound: "ACTIVITY_NOT_FOUND", RightNotFound: "RIGHT_NOT_FOUND",

@@ -9,6 +9,7 @@ import (
 
 // wrongs make a trial wrong in one way each, without undoing what another way did.
 var wrongs = map[Reason]func(*trial){
+	AppDisabled: func(x *trial) { x.app.Disabled = true },
 	KeyConflict: func(x *trial) {
 		x.bound = &Issuance{ID: 5, Scope: x.request.Scope, Key: x.request.Key, Fingerprint: FingerprintOf(nil, "another"), Recipient: x.request.Recipient, User: 11}
 	},

@@ -1,6 +1,7 @@
 package benefit
 
 import (
+	"fmt"
 	"math"
 
 	"faquan/internal/money"
@@ -28,6 +29,18 @@ const (
 	Exchange    Kind = 5 // 兑换券: exchanged for a thing
 	Certificate Kind = 6 // 电子凭证: carries a code
 )
+
+var kindNames = [...]string{
+	Cash: "CASH", Reduction: "REDUCTION", Discount: "DISCOUNT", FixedPrice: "FIXED_PRICE", Exchange: "EXCHANGE", Certificate: "CERTIFICATE",
+}
+
+// String returns the name in catalogue files and answers, such as CASH.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) && k != 0 {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
 
 // Status is where an operator has put a template, an activity, a scene or a subscription. Whether it is open also depends on
 // its window.

@@ -19,6 +19,7 @@ const hour = Instant(3_600_000)
 type trial struct {
 	now      Instant
 	merchant *Merchant
+	app      *App
 	template *Template
 	activity *Activity
 	user     *User // the recipient; nil when unknown
@@ -40,6 +41,7 @@ func newTrial() *trial {
 	return &trial{
 		now:      now,
 		merchant: &Merchant{ID: 1, Name: "m", UserTypes: []string{AlipayID}},
+		app:      &App{ID: 1, Name: "app", Merchant: 1},
 		template: &Template{
 			ID: 1, Name: "t", Merchant: 1, Kind: Cash, Amount: AmountRule{From: FromRequest, Min: 100, Max: 1000},
 			Valid: Validity{ForMillis: 60_000}, Stock: UnlimitedStock(), Status: Active,
@@ -63,7 +65,7 @@ func (x *trial) rename(kind, value string) {
 }
 
 func (x *trial) catalogue() *Catalogue {
-	return NewCatalogue(3, []*Merchant{x.merchant}, nil, []*Template{x.template}, []*Activity{x.activity}, nil)
+	return NewCatalogue(3, []*Merchant{x.merchant}, []*App{x.app}, []*Template{x.template}, []*Activity{x.activity}, nil)
 }
 
 // state returns what a store would have loaded.

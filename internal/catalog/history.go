@@ -114,8 +114,8 @@ func changeOf[ID ~int64, T any](t *table[ID, T], in *tables, before []byte, e be
 	return c, nil
 }
 
-// StatusFile returns a file that states what is stored of the template or the activity with the name, with another status:
-// ACTIVE or PAUSED. One that is neither cannot have it.
+// StatusFile returns a file that states what is stored of the template, the activity or the app with the name, with another
+// status: ACTIVE or PAUSED. A template or activity that is neither cannot have it. An app that is paused is DISABLED.
 func StatusFile(cat *benefit.Catalogue, kind, name string, status benefit.Status) (*File, error) {
 	var text bytes.Buffer
 	e := &exporter{w: bufio.NewWriter(&text), tables: tablesOf(cat)}
@@ -133,6 +133,12 @@ func StatusFile(cat *benefit.Catalogue, kind, name string, status benefit.Status
 			one := *a
 			was, one.Status = a.Status, status
 			err = e.add("activities", activityNode(&one, e.tables))
+		}
+	case e.apps.kind:
+		if a := e.apps.all[e.apps.byName[name]]; a != nil {
+			one := *a
+			was, one.Disabled = benefit.Active, status == benefit.Paused
+			err = e.add("apps", appNode(&one, e.tables))
 		}
 	default:
 		return nil, fmt.Errorf("a %s cannot be paused", kind)

@@ -57,7 +57,11 @@ func TestPauseChangesTheStatusAlone(t *testing.T) {
 		if err != nil || len(plan.Changes) != 1 || len(plan.Changes[0].Fields) != 1 {
 			t.Fatalf("%s %s: %+v, %v", kind, name, plan, err)
 		}
-		if got := plan.Changes[0].Fields[0]; got != (Difference{Field: "status", Old: statuses.of(was), New: "PAUSED"}) {
+		paused := "PAUSED"
+		if kind == "app" {
+			paused = "DISABLED"
+		}
+		if got := plan.Changes[0].Fields[0]; got != (Difference{Field: "status", Old: statuses.of(was), New: paused}) {
 			t.Errorf("%s %s: %v", kind, name, got)
 		}
 	}
@@ -66,6 +70,9 @@ func TestPauseChangesTheStatusAlone(t *testing.T) {
 	}
 	for _, one := range cat.Activities {
 		check("activity", one.Name, one.Status)
+	}
+	for _, one := range cat.Apps {
+		check("app", one.Name, benefit.Active)
 	}
 }
 

@@ -194,6 +194,20 @@ type words[T comparable] []struct {
 	value T
 }
 
+// named returns words for values that have names.
+func named[T interface {
+	comparable
+	fmt.Stringer
+}](values ...T) (w words[T]) {
+	for _, v := range values {
+		w = append(w, struct {
+			word  string
+			value T
+		}{v.String(), v})
+	}
+	return w
+}
+
 func (w words[T]) read(s string) (T, error) {
 	all := make([]string, len(w))
 	for k, one := range w {
@@ -216,10 +230,7 @@ func (w words[T]) of(v T) string {
 }
 
 var (
-	kinds = words[benefit.Kind]{
-		{"CASH", benefit.Cash}, {"REDUCTION", benefit.Reduction}, {"DISCOUNT", benefit.Discount},
-		{"FIXED_PRICE", benefit.FixedPrice}, {"EXCHANGE", benefit.Exchange}, {"CERTIFICATE", benefit.Certificate},
-	}
+	kinds    = named(benefit.Cash, benefit.Reduction, benefit.Discount, benefit.FixedPrice, benefit.Exchange, benefit.Certificate)
 	statuses = words[benefit.Status]{
 		{"DRAFT", benefit.Draft}, {"ACTIVE", benefit.Active}, {"PAUSED", benefit.Paused}, {"ENDED", benefit.Ended},
 	}
@@ -247,9 +258,6 @@ func clip(s string) string {
 	}
 	return s
 }
-
-// KindName returns the name that catalogue files have for a kind of template, such as CASH.
-func KindName(k benefit.Kind) string { return kinds.of(k) }
 
 // StatusName returns the name that catalogue files have for a status, such as ACTIVE.
 func StatusName(s benefit.Status) string { return statuses.of(s) }

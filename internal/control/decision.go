@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"strconv"
-	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
@@ -132,25 +131,15 @@ func (t formatter) recipient(of benefit.Identifier) string {
 	if u, ok := of.Ref(); ok {
 		return SessionUser + strconv.FormatInt(int64(u), 10)
 	}
-	value := of.Value
-	if !t.unmasked {
-		value = maskIdentifier(value) //guard:TestFindMasks
-	}
-	return of.Type + " " + value
+	return of.Type + " " + t.person(of.Value)
 }
 
-// maskCode masks a code up to its last four characters, or all of it when it has fewer than eight.
-func maskCode(code string) string { return mask(code, 0, 4) }
-
-// maskIdentifier masks an identifier except for its first and last three characters.
-func maskIdentifier(value string) string { return mask(value, 3, 3) }
-
-func mask(text string, first, last int) string {
-	r := []rune(text)
-	if len(r) < 2*(first+last) {
-		return strings.Repeat("*", len(r))
+// person masks a text that identifies a person.
+func (t formatter) person(text string) string {
+	if t.unmasked {
+		return text
 	}
-	return string(r[:first]) + strings.Repeat("*", len(r)-first-last) + string(r[len(r)-last:])
+	return vouchers.Mask(text, 3, 3) //guard:TestFindMasks vouchers.Mask(text, 3, 3) -> text
 }
 
 func (t formatter) request(r *benefit.Request) *Decision {
@@ -162,7 +151,7 @@ func (t formatter) request(r *benefit.Request) *Decision {
 
 func (t formatter) issuance(i *benefit.Issuance) *Decision {
 	decision := &Decision{
-		Outcome: Issues, Reason: benefit.NotRefused.String(), At: i.At().String(), Issuance: strconv.FormatInt(int64(i.ID), 10),
+		Outcome: Issues, Reason: benefit.NotRefused.String(), At: i.At().String(), Issuance: i.ID.String(),
 		App: t.app(i.App), Scope: t.scope(i.Scope), Key: i.Key, Recipient: t.recipient(i.Recipient),
 		CallerTrace: i.Note.TraceID, Params: i.Params, Catalogue: i.Catalogue,
 	}
@@ -185,7 +174,7 @@ func (d *Service) vouchers(ctx context.Context, r store.Reader, t formatter, dec
 	for k := range issued {
 		v := &issued[k].Voucher
 		shown := DecisionVoucher{
-			ID: idText(v.ID), Template: t.template(v.Template), Amount: int64(v.Amount), Code: t.code(v.Code),
+			ID: v.ID.String(), Template: t.template(v.Template), Amount: int64(v.Amount), Code: t.code(v.Code),
 			Start: v.Valid.Start.String(), End: v.Valid.End.String(),
 			Status: v.StatusAt(now).String(), Balance: balance(v, v.Redeemed), Until: v.LastSecond().String(),
 		}

@@ -77,14 +77,14 @@ func (d *Service) History(ctx context.Context, q *HistoryQuery) ([]CatalogueVers
 	return shown, err
 }
 
-// StatusOrder asks for a template or an activity to be paused or resumed.
+// StatusOrder asks for a template, an activity or an app to be paused or resumed.
 type StatusOrder struct {
-	Kind  string // template or activity
+	Kind  string // template, activity or app
 	Name  string // of a template also the template_id
 	Pause bool
 }
 
-// SetStatus pauses or resumes a template or an activity, as applying a file with the other status does. When it returns without
+// SetStatus pauses or resumes a template, an activity or an app, as applying a file with the other status does. When it returns without
 // error, that is in force and durable.
 func (d *Service) SetStatus(ctx context.Context, o *StatusOrder) (plan *catalog.Plan, err error) {
 	command, status := "resume", benefit.Active

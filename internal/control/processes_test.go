@@ -38,6 +38,13 @@ func (r remembers) find(_ context.Context, s *Search) ([]*Decision, error) {
 	return found, r.err
 }
 
+func (r remembers) process(context.Context, string) (*ProcessStatus, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	return &ProcessStatus{PID: 7, URL: r.url}, nil
+}
+
 // serveShared makes such a process of a directory. stop ends it in good order.
 func serveShared(t *testing.T, dir string, r remembers) (stop func()) {
 	t.Helper()
@@ -45,7 +52,7 @@ func serveShared(t *testing.T, dir string, r remembers) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: SharedHandler(r.find, func() Status { return Status{PID: 7, URL: r.url} })}
+	server := &http.Server{Handler: SharedHandler(r.find, r.process, func() Status { return Status{PID: 7, URL: r.url} })}
 	var done sync.WaitGroup
 	done.Go(func() { server.Serve(l) })
 	stop = sync.OnceFunc(func() { server.Close(); done.Wait() })

@@ -60,14 +60,15 @@ func appByName(cat *benefit.Catalogue, name string) (*benefit.App, error) {
 	return nil, fmt.Errorf("there is no app %q", name)
 }
 
-// Search selects decisions that were made. Exactly one of Voucher, Code, Trace and Key is set; with Refusals, one of Trace
-// and Key, or none.
+// Search selects decisions that were made. Exactly one of Voucher, Code, Trace and Key is set; with Refusals, one of Trace,
+// Key and User, or none.
 type Search struct {
 	Voucher string    `json:",omitempty"` // its id, or its voucher_id of 28 digits
 	Code    string    `json:",omitempty"` // of a certificate
 	Trace   string    `json:",omitempty"` // the trace id that the caller sent, or received
 	Key     string    `json:",omitempty"`
 	Scope   ScopeName // of Key; required without Refusals
+	User    string    `json:",omitempty"` // with Refusals: for whom the calls were; the name, the number, or an identifier
 	// Refusals searches the latest calls that issued nothing: of the serving process, or what it left in its files.
 	Refusals bool
 	Limit    int  // the maximum number of results; 0 is 100
@@ -118,6 +119,9 @@ func (d *Service) Decide(ctx context.Context, q *Question) (*Decision, error) {
 	}
 	decision := t.request(&r)
 	decision.Outcome, decision.Reason = outcomeName(&o), o.Reason.String()
+	if o.Reason == benefit.AppDisabled {
+		return decision, nil
+	}
 	t.explain(decision, explanation)
 	bound, err := reader.Claim(ctx, r.Scope, r.Key)
 	if bound != nil && explanation != nil {
@@ -255,8 +259,12 @@ func (d *Service) refusals(ctx context.Context, r store.Reader, t formatter, s *
 	if err != nil {
 		return nil, err
 	}
+	forUser, err := d.askedFor(ctx, t.cat, s.User)
+	if err != nil {
+		return nil, err
+	}
 	match := func(c *gateway.Record) bool {
-		return (s.Trace == "" || c.TraceID == s.Trace || c.CallerTrace == s.Trace) && (s.Key == "" || c.Key == s.Key) && inScope(c)
+		return forUser(c.Request) && (s.Trace == "" || c.TraceID == s.Trace || c.CallerTrace == s.Trace) && (s.Key == "" || c.Key == s.Key) && inScope(c)
 	}
 	found, err := d.Refusals.Find(match, s.Limit)
 	if err != nil {

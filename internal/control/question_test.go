@@ -105,6 +105,26 @@ func TestDecideIssuesNothing(t *testing.T) {
 	}
 }
 
+// A disabled app is refused, and the reason is not taken for a conflict.
+func TestDecideDisabledApp(t *testing.T) {
+	d := deskWorld(t)
+	app := *d.Engine.Catalogue().Apps[1]
+	app.Disabled = true
+	e, err := benefit.EntityOf(&app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.change(t.Context(), "test", func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
+		return &benefit.Changes{Catalogue: 2, Rows: benefit.RowsOf(benefit.Entities.Rows(e))}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	decision, err := d.Decide(t.Context(), question("k"))
+	if err != nil || decision.Outcome != Refused || decision.Reason != "APP_DISABLED" || decision.Remark != "" {
+		t.Errorf("%+v, %v", decision, err)
+	}
+}
+
 // The identifier and the code are masked, in what a command shows and in its JSON, unless they are asked for.
 func TestFindMasks(t *testing.T) {
 	d := deskWorld(t)

@@ -41,9 +41,12 @@ func statusMux(status func() Status) *http.ServeMux {
 }
 
 // SharedHandler returns the handler that answers the requests of Processes: it changes nothing and shows no secret.
-func SharedHandler(find func(context.Context, *Search) ([]*Decision, error), status func() Status) http.Handler {
+func SharedHandler(
+	find func(context.Context, *Search) ([]*Decision, error), process func(context.Context, string) (*ProcessStatus, error), status func() Status,
+) http.Handler {
 	mux := statusMux(status)
 	//guard:TestSharedSocketOnlyTells Find.handle(mux, find) -> Find.handle(mux, find); Settle.handle(mux, func(context.Context, None) (n None, err error) { return n, nil })
 	Find.handle(mux, find)
+	Process.handle(mux, process)
 	return mux
 }

@@ -109,6 +109,8 @@ type Service struct {
 	Box    *seal.Box
 	// Refusals finds the calls that issued nothing.
 	Refusals RefusalFinder
+	// Health returns how this process does; nil when it does not serve.
+	Health func() Health
 	// Changed, unless nil, is called after every committed change, so that the gateways reload what they derived from the
 	// store before the command that made the change returns.
 	Changed func(ctx context.Context) error

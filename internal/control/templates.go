@@ -77,7 +77,7 @@ func (d *Service) Templates(ctx context.Context, name string) ([]TemplateStatus,
 	for k, t := range all {
 		count, day, stock := counts[ids[k]], ofDays[days[k]], t.Stock
 		shown[k] = TemplateStatus{
-			Name: t.Name, TemplateID: t.TemplateID, Kind: catalog.KindName(t.Kind), Status: catalog.StatusName(t.Status),
+			Name: t.Name, TemplateID: t.TemplateID, Kind: t.Kind.String(), Status: catalog.StatusName(t.Status),
 			Start: t.Publish.Start.String(), End: t.Publish.End.String(),
 			Total: usage(count.Count, stock.Count, count.Amount, stock.Amount),
 			Today: usage(day.Count, stock.CountPerDay, day.Amount, stock.AmountPerDay),

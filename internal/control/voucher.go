@@ -124,6 +124,7 @@ func given(amount *money.Fen) (money.Fen, bool) {
 
 // explanations explain why a command on a voucher was refused.
 var explanations = map[benefit.Reason]string{
+	benefit.AppDisabled:        "the app is disabled",
 	benefit.KeyConflict:        "the key was used before, for another voucher or with other values; use a new key",
 	benefit.UserNotFound:       "the user of the voucher is not in the store",
 	benefit.UserFrozen:         "the user of the voucher is frozen",

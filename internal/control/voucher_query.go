@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
-	"maps"
-	"slices"
 	"strconv"
-	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway"
@@ -55,6 +51,23 @@ const MaxPage = 1000
 
 // QueryVouchers returns the newest vouchers that a query selects, as they stand; ErrNotFound when there are none.
 func (d *Service) QueryVouchers(ctx context.Context, q *VoucherQuery) (*VoucherPage, error) {
+	s := voucherSearch{VoucherQuery: q, ctx: ctx, store: d.Store, formatter: formatter{cat: d.Engine.Catalogue(), unmasked: q.Unmasked}}
+	list, err := s.list()
+	if err != nil {
+		return nil, err
+	}
+	page, err := d.page(ctx, s.formatter, list, q)
+	if err == nil && len(page.Vouchers) == 0 {
+		return nil, ErrNotFound
+	}
+	if err == nil {
+		page.Operation = s.operation
+	}
+	return page, err
+}
+
+// page returns the page of a list that a query asks for with its Since, Limit and Cursor.
+func (d *Service) page(ctx context.Context, t formatter, list vouchers.List, q *VoucherQuery) (*VoucherPage, error) {
 	limit := q.Limit
 	if limit <= 0 {
 		limit = 20
@@ -67,28 +80,21 @@ func (d *Service) QueryVouchers(ctx context.Context, q *VoucherQuery) (*VoucherP
 		}
 		before = id.ID(n)
 	}
-	s := voucherSearch{VoucherQuery: q, ctx: ctx, store: d.Store, formatter: formatter{cat: d.Engine.Catalogue(), unmasked: q.Unmasked}}
-	newest, err := s.newest(before)
-	if err != nil {
-		return nil, err
-	}
-	found, next, err := vouchers.Page(ctx, d.Store, newest, before, min(limit, MaxPage), func(v *benefit.Voucher) bool {
-		return v.IssuedAt >= q.Since && s.match(v) //guard:TestQueryVouchers without v.IssuedAt >= q.Since
+	found, next, err := list.Page(ctx, d.Store, vouchers.Bounds{
+		Before: before, Limit: min(limit, MaxPage),
+		Match: func(v *benefit.Voucher) bool { return v.IssuedAt >= q.Since }, //guard:TestQueryVouchers v.IssuedAt >= q.Since -> true
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 {
-		return nil, ErrNotFound
-	}
-	page := &VoucherPage{Operation: s.operation}
+	page := &VoucherPage{Vouchers: []*Voucher{}}
 	now := d.now()
 	for k := range found {
 		v := &found[k]
-		page.Vouchers = append(page.Vouchers, s.voucher(&v.Voucher, now).of(s.formatter, v.Of))
+		page.Vouchers = append(page.Vouchers, t.voucher(&v.Voucher, now).of(t, v.Of))
 	}
 	if next != 0 {
-		page.Next = idText(next)
+		page.Next = next.String()
 	}
 	return page, nil
 }
@@ -100,86 +106,49 @@ type voucherSearch struct {
 	ctx       context.Context
 	store     store.Store
 	operation *Operation
-	match     func(*benefit.Voucher) bool
 }
 
-// newest returns issuances with the vouchers of the query, the newest first, and sets match to which ones these are.
-func (s *voucherSearch) newest(before id.ID) (iter.Seq2[*benefit.Issuance, error], error) {
-	s.match = func(*benefit.Voucher) bool { return true }
+// list returns the vouchers of the query.
+func (s *voucherSearch) list() (list vouchers.List, err error) {
 	switch {
 	case s.Voucher != "":
 		v, err := voucherID(s.Voucher)
-		return s.these(v), err
+		return vouchers.These(v), err
 	case s.Code != "":
-		v, err := vouchers.WithCode(s.ctx, s.store, s.Code)
-		if v == nil || err != nil {
-			return s.these(), err
-		}
-		return s.these(v.ID), nil
+		return vouchers.WithCode(s.Code), nil
 	case s.Key != "":
 		return s.underKey()
 	case s.Order != "":
-		return s.ofOrder()
+		return s.forOrder()
 	case s.User != "":
-		u, err := s.user()
-		if u == nil || err != nil {
-			return s.these(), err
-		}
-		return s.store.RecentIssuances(s.ctx, u.ID, before), nil
+		u, err := userNamed(s.ctx, s.store, s.cat, s.User)
+		return vouchers.OfUser(u), err
 	case s.Template != "":
 		t, err := templateNamed(s.cat, s.Template)
 		if err != nil {
-			return nil, err
+			return list, err
 		}
-		s.match = func(v *benefit.Voucher) bool { return v.Template == t.ID } //guard:TestQueryVouchers
-		return s.store.RecentOfTemplate(s.ctx, t.ID, before), nil
+		return vouchers.OfTemplate(t.ID), nil
 	case s.Trace != "":
-		return s.traced(before)
+		return s.traced()
 	}
-	return nil, errors.New("a query must select vouchers by something")
+	return list, errors.New("a query must select vouchers by something")
 }
 
-// these returns the issuances of certain vouchers, without those that do not exist.
-func (s *voucherSearch) these(ids ...id.ID) iter.Seq2[*benefit.Issuance, error] {
-	named := make(map[id.ID]bool, len(ids))
-	for _, v := range ids {
-		named[v] = true
-	}
-	s.match = func(v *benefit.Voucher) bool { return named[v.ID] }
-	return func(yield func(*benefit.Issuance, error) bool) {
-		last := id.ID(0)
-		for _, v := range slices.Backward(slices.Sorted(maps.Keys(named))) {
-			i, err := s.store.IssuanceOf(s.ctx, v)
-			if err == nil && (i == nil || i.ID == last) {
-				continue
-			}
-			if !yield(i, err) || err != nil {
-				return
-			}
-			last = i.ID
-		}
-	}
-}
-
-// underKey returns the issuance under a key, or that of the voucher of the operation under it.
-func (s *voucherSearch) underKey() (iter.Seq2[*benefit.Issuance, error], error) {
+// underKey returns the vouchers that were issued under a key, or the voucher of the operation under it.
+func (s *voucherSearch) underKey() (none vouchers.List, err error) {
 	var scope benefit.Scope
-	var err error
 	switch s.Command {
 	case benefit.IssueOperation:
 		if scope, err = s.Scope.of(s.cat); err != nil {
-			return nil, err
+			return none, err
 		}
 		i, err := s.store.Claim(s.ctx, scope, s.Key)
-		return func(yield func(*benefit.Issuance, error) bool) {
-			if i != nil {
-				yield(i, nil)
-			}
-		}, err
+		return vouchers.InIssuance(i), err
 	case benefit.ReverseOperation:
 		redemption, err := redemptionID(s.Redemption)
 		if err != nil {
-			return nil, err
+			return none, err
 		}
 		scope = benefit.ReversalScope(redemption)
 	default:
@@ -187,7 +156,7 @@ func (s *voucherSearch) underKey() (iter.Seq2[*benefit.Issuance, error], error) 
 		if s.Scope.App != "" {
 			a, err := appByName(s.cat, s.Scope.App)
 			if err != nil {
-				return nil, err
+				return none, err
 			}
 			app = a.ID
 		}
@@ -195,80 +164,40 @@ func (s *voucherSearch) underKey() (iter.Seq2[*benefit.Issuance, error], error) 
 	}
 	t, ok, err := vouchers.UnderKey(s.ctx, s.store, scope, s.Key)
 	if !ok || err != nil {
-		return s.these(), err
+		return vouchers.These(), err
 	}
 	v, err := vouchers.Get(s.ctx, s.store, t.Voucher)
 	if err == nil && v == nil {
 		err = fmt.Errorf("%w: voucher %d of an operation is missing", store.ErrDamaged, t.Voucher)
 	}
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	entry, _, err := store.Get(s.ctx, s.store, benefit.VoucherOperations, t.OperationID)
 	s.operation = s.formatter.operation(&v.Voucher, &t, entry.Reversed)
-	return s.these(v.ID), err
+	return vouchers.These(v.ID), err
 }
 
-// ofOrder returns the issuances of vouchers that were redeemed for an order, also of those that were given back since.
-func (s *voucherSearch) ofOrder() (iter.Seq2[*benefit.Issuance, error], error) {
-	r, err := s.store.Read(s.ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	var ids []id.ID
-	known := false
+// forOrder returns the vouchers that were redeemed for an order of the merchant, or of any.
+func (s *voucherSearch) forOrder() (none vouchers.List, err error) {
+	var merchants []benefit.MerchantID
 	for m, merchant := range s.cat.Merchants {
-		if s.Merchant != "" && merchant.Name != s.Merchant {
-			continue
-		}
-		known = true
-		redemptions, err := vouchers.OfOrder(s.ctx, r, m, s.Order)
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range redemptions {
-			ids = append(ids, o.Voucher)
+		if s.Merchant == "" || merchant.Name == s.Merchant {
+			merchants = append(merchants, m)
 		}
 	}
-	if !known && s.Merchant != "" {
-		return nil, fmt.Errorf("there is no merchant %q", s.Merchant)
+	if len(merchants) == 0 && s.Merchant != "" {
+		return none, fmt.Errorf("there is no merchant %q", s.Merchant)
 	}
-	return s.these(ids...), nil
+	return vouchers.ForOrder(s.ctx, s.store, s.Order, merchants...)
 }
 
-// traced returns the issuances with a trace id of their caller, and the one whose answer had it.
-func (s *voucherSearch) traced(before id.ID) (iter.Seq2[*benefit.Issuance, error], error) {
+// traced returns the vouchers of the calls with a trace id of their caller, or of the call whose answer had it.
+func (s *voucherSearch) traced() (vouchers.List, error) {
 	if v, ok := gateway.VoucherOf(s.Trace); ok {
-		i, err := s.store.IssuanceOf(s.ctx, v)
-		if i != nil || err != nil {
-			return func(yield func(*benefit.Issuance, error) bool) { yield(i, err) }, nil
+		if i, err := s.store.IssuanceOf(s.ctx, v); i != nil || err != nil {
+			return vouchers.InIssuance(i), err
 		}
 	}
-	return s.store.RecentOfTrace(s.ctx, keptTrace(s.Trace), before), nil
-}
-
-// user returns the user with the operator's handle, an identifier or a number; nil when there is none.
-func (s *voucherSearch) user() (*benefit.User, error) {
-	if strings.Contains(s.User, ":") {
-		i, err := identifierNamed(s.cat, s.User)
-		if err != nil {
-			return nil, fmt.Errorf("the user %w", err)
-		}
-		return s.store.Recipient(s.ctx, i)
-	}
-	r, err := s.store.Read(s.ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	u, err := r.UserByName(s.ctx, s.User)
-	if u != nil || err != nil {
-		return u, err
-	}
-	n, err := strconv.ParseInt(s.User, 10, 64)
-	if err != nil {
-		return nil, nil // it is a name that no user has
-	}
-	return r.User(s.ctx, benefit.UserID(n))
+	return vouchers.WithTrace(keptTrace(s.Trace)), nil
 }

@@ -81,7 +81,7 @@ func TestQueryVouchers(t *testing.T) {
 	coupon, third := mixed[:2], mixed[2]
 	for k, v := range []benefit.Voucher{first, coupon[0], coupon[1]} {
 		if _, err := d.OnVoucher(t.Context(), &VoucherCommand{
-			Command: benefit.RedeemOperation, Key: "r-" + strconv.Itoa(k), Voucher: idText(v.ID), Order: "o",
+			Command: benefit.RedeemOperation, Key: "r-" + strconv.Itoa(k), Voucher: v.ID.String(), Order: "o",
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +91,7 @@ func TestQueryVouchers(t *testing.T) {
 		query VoucherQuery
 		want  []benefit.Voucher
 	}{
-		"id":                 {VoucherQuery{Voucher: idText(first.ID)}, []benefit.Voucher{first}},
+		"id":                 {VoucherQuery{Voucher: first.ID.String()}, []benefit.Voucher{first}},
 		"long id":            {VoucherQuery{Voucher: coupon[1].ID.Long()}, coupon[1:]},
 		"code":               {VoucherQuery{Code: second.Code}, []benefit.Voucher{second}},
 		"another code":       {VoucherQuery{Code: "1"}, nil},
@@ -99,20 +99,20 @@ func TestQueryVouchers(t *testing.T) {
 		"user's number":      {VoucherQuery{User: strconv.FormatInt(int64(first.User), 10), Limit: 5}, []benefit.Voucher{third, coupon[1], coupon[0], second, first}},
 		"another user":       {VoucherQuery{User: "ALIPAY:2088302001456116"}, nil},
 		"user, first page":   {VoucherQuery{User: "ALIPAY:2088302001456115", Limit: 1}, []benefit.Voucher{third}},
-		"user, later page":   {VoucherQuery{User: "ALIPAY:2088302001456115", Limit: 2, Cursor: idText(coupon[1].ID)}, []benefit.Voucher{coupon[0], second}},
+		"user, later page":   {VoucherQuery{User: "ALIPAY:2088302001456115", Limit: 2, Cursor: coupon[1].ID.String()}, []benefit.Voucher{coupon[0], second}},
 		"template":           {VoucherQuery{Template: "gift"}, []benefit.Voucher{third, second, first}},
 		"template_id":        {VoucherQuery{Template: "C"}, []benefit.Voucher{coupon[1], coupon[0]}},
 		"template, later":    {VoucherQuery{Template: "gift", Since: second.IssuedAt}, since(second.IssuedAt, third, second, first)},
 		"template, too late": {VoucherQuery{Template: "gift", Since: third.IssuedAt + 1}, nil},
 		"trace":              {VoucherQuery{Trace: "t-k-2"}, []benefit.Voucher{second}},
 		"order":              {VoucherQuery{Order: "o"}, []benefit.Voucher{coupon[1], coupon[0], first}},
-		"order's next page":  {VoucherQuery{Order: "o", Merchant: "acme", Cursor: idText(coupon[1].ID)}, []benefit.Voucher{coupon[0], first}},
+		"order's next page":  {VoucherQuery{Order: "o", Merchant: "acme", Cursor: coupon[1].ID.String()}, []benefit.Voucher{coupon[0], first}},
 		"another order":      {VoucherQuery{Order: "p"}, nil},
 		"key of an issue":    {VoucherQuery{Key: "c", Command: benefit.IssueOperation, Scope: issued}, []benefit.Voucher{third, coupon[1], coupon[0]}},
 		"key of a command":   {VoucherQuery{Key: "r-1", Command: benefit.RedeemOperation}, coupon[:1]},
 		"key of an app":      {VoucherQuery{Key: "r-1", Command: benefit.RedeemOperation, Scope: ScopeName{App: "shop"}}, nil},
 		"key of other ones":  {VoucherQuery{Key: "r-1", Command: benefit.VoidOperation}, nil},
-		"key of a reversal":  {VoucherQuery{Key: "r-1", Command: benefit.ReverseOperation, Redemption: idText(first.ID) + "-1"}, nil},
+		"key of a reversal":  {VoucherQuery{Key: "r-1", Command: benefit.ReverseOperation, Redemption: first.ID.String() + "-1"}, nil},
 		"key of other issue": {VoucherQuery{Key: "d", Command: benefit.IssueOperation, Scope: issued}, nil},
 	} {
 		page, err := QueryVouchers.On(t.Context(), d, &test.query)
@@ -133,7 +133,7 @@ func TestQueryVouchers(t *testing.T) {
 			}
 		}
 		for _, v := range test.want {
-			want = append(want, idText(v.ID))
+			want = append(want, v.ID.String())
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: got %v, want %v", name, got, want)
@@ -172,7 +172,7 @@ func TestTemplates(t *testing.T) {
 	if g := all[1]; g.Total.Issued != 2 || g.Total.Left != nil || g.Status != "ACTIVE" {
 		t.Errorf("%+v", g)
 	}
-	if _, err := d.OnVoucher(t.Context(), &VoucherCommand{Command: benefit.VoidOperation, Key: "v", Voucher: idText(v.ID), ReturnStock: true}); err != nil {
+	if _, err := d.OnVoucher(t.Context(), &VoucherCommand{Command: benefit.VoidOperation, Key: "v", Voucher: v.ID.String(), ReturnStock: true}); err != nil {
 		t.Fatal(err)
 	}
 	if all, err = Templates.On(t.Context(), d, "C"); err != nil || len(all) != 1 || all[0].Total.Issued != 0 || *all[0].Total.Left != 2 {

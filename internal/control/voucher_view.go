@@ -4,8 +4,7 @@ import (
 	"strconv"
 
 	"faquan/internal/benefit"
-	"faquan/internal/catalog"
-	"faquan/internal/id"
+	"faquan/internal/vouchers"
 )
 
 // Voucher is a voucher in a form for people: with names of the catalogue, ids as texts, amounts in fen, times at +08:00. An
@@ -65,7 +64,7 @@ type Operation struct {
 // voucher shows a voucher at an instant.
 func (t formatter) voucher(v *benefit.Voucher, now benefit.Instant) *Voucher {
 	return &Voucher{
-		ID: idText(v.ID), LongID: v.ID.Long(), Template: t.template(v.Template), Kind: catalog.KindName(v.Kind),
+		ID: v.ID.String(), LongID: v.ID.Long(), Template: t.template(v.Template), Kind: v.Kind.String(),
 		Status: v.StatusAt(now).String(), NotStarted: v.Valid.StartsAfter(now), Amount: int64(v.Amount), Balance: balance(v, v.Redeemed),
 		Face: v.Face, Code: t.code(v.Code), User: strconv.FormatInt(int64(v.User), 10), IssuedAt: v.IssuedAt.String(),
 		Start: v.Valid.Start.String(), End: v.LastSecond().String(), Operations: v.Operations, ChangedAt: v.ChangedAt.String(),
@@ -101,7 +100,7 @@ func (t formatter) code(code string) string {
 	if t.unmasked {
 		return code
 	}
-	return maskCode(code) //guard:TestFindMasks
+	return vouchers.MaskCode(code) //guard:TestFindMasks
 }
 
 // balance returns what is left of a CASH voucher of which so much is redeemed; nil for others.
@@ -112,5 +111,3 @@ func balance(v *benefit.Voucher, redeemed int64) *int64 {
 	left := v.Value() - redeemed
 	return &left
 }
-
-func idText(i id.ID) string { return strconv.FormatInt(int64(i), 10) }

@@ -112,7 +112,7 @@ func (c *committer) step() (bool, error) {
 	if len(batch) == 0 { // they were given up
 		return false, nil
 	}
-	c.events = unobserved{}   // figures are of the batches of callers, not of what operators do
+	c.events = Unobserved{}   // figures are of the batches of callers, not of what operators do
 	if !batch[0].ownBatch() { //guard:TestObserver without !batch[0].ownBatch()
 		defer c.underWay.Add(-1)
 		c.underWay.Add(1)

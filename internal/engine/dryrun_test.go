@@ -111,7 +111,7 @@ func TestAskAgreesWithIssue(t *testing.T) {
 			before := b.contents()
 			for k, r := range step.Requests() {
 				answer, told, err := b.engine.DryIssue(t.Context(), r)
-				if err != nil || (told == nil) != (answer.Reason == benefit.KeyConflict) {
+				if err != nil || (told == nil) != (answer.Reason == benefit.KeyConflict || answer.Reason == benefit.AppDisabled) {
 					t.Fatalf("seed %d: Ask: %s, explained %v, %v", seed, answer.Reason, told != nil, err)
 				}
 				if k > 0 {

@@ -88,7 +88,7 @@ func (o *Options) defaults() {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Observer == nil {
-		o.Observer = unobserved{}
+		o.Observer = Unobserved{}
 	}
 }
 

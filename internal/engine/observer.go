@@ -33,12 +33,12 @@ func Steps() []Step { return []Step{Load, Decide, Commit} }
 
 func (s Step) String() string { return [...]string{"load", "decide", "commit"}[s] }
 
-// unobserved is the Observer of an engine that has none. It reads no clock.
-type unobserved struct{}
+// Unobserved is an Observer that observes nothing. It reads no clock.
+type Unobserved struct{}
 
-func (unobserved) Now() time.Duration       { return 0 }
-func (unobserved) Batch([]time.Duration)    {}
-func (unobserved) Step(Step, time.Duration) {}
-func (unobserved) Issued(int64)             {}
-func (unobserved) Conflict()                {}
-func (unobserved) Failed(Step)              {}
+func (Unobserved) Now() time.Duration       { return 0 }
+func (Unobserved) Batch([]time.Duration)    {}
+func (Unobserved) Step(Step, time.Duration) {}
+func (Unobserved) Issued(int64)             {}
+func (Unobserved) Conflict()                {}
+func (Unobserved) Failed(Step)              {}

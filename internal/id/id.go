@@ -44,6 +44,9 @@ const MaxBlock = sequences / 2
 // ID is a generated id. The zero ID means none.
 type ID int64
 
+// String returns the id as a decimal number.
+func (i ID) String() string { return strconv.FormatInt(int64(i), 10) }
+
 // Millis returns the instant that the id carries, in Unix milliseconds. It is close to the moment of its making, and
 // never earlier; it runs ahead when a bucket needs more than about 4,096 ids in one millisecond.
 func (i ID) Millis() int64 { return int64(i>>(bucketBits+sequenceBits)) + epochMillis }

@@ -60,6 +60,9 @@ func (c *Issue) Result() string {
 // JudgeIssue judges the outcome of a request that was decided at now, after the outcomes before it in the batch, and books
 // what was issued.
 func (o *Oracle) JudgeIssue(r *benefit.Request, got benefit.Outcome, now benefit.Instant) error {
+	if o.disabled(r.App) {
+		return differ("the app is disabled", benefit.Outcome{Reason: benefit.AppDisabled}, got)
+	}
 	user, bound := o.recipient(r.Recipient), o.Bound(KeyOf(r), now)
 	if bound != nil {
 		if bound.Fingerprint != r.Fingerprint || bound.Recipient != r.Recipient && (user == nil || user.ID != bound.User) {
@@ -122,6 +125,12 @@ func (o *Oracle) judgeIssueReplay(r *benefit.Request, got benefit.Outcome, now b
 		got = benefit.Outcome{Issuance: got.Issuance, Replayed: got.Replayed}
 	}
 	return differ("the key is bound", want, got)
+}
+
+// disabled reports whether an app is disabled.
+func (o *Oracle) disabled(a benefit.AppID) bool {
+	app, ok := o.Catalogue.Apps[a]
+	return ok && app.Disabled
 }
 
 // trial is one attempt at a request.

@@ -68,6 +68,9 @@ func (o *Oracle) outcomeOn(c *OnVoucher, now benefit.Instant) (benefit.VoucherOu
 	refused := func(r benefit.Reason) (benefit.VoucherOutcome, *benefit.Operation) {
 		return benefit.VoucherOutcome{Reason: r}, nil
 	}
+	if o.disabled(c.App) {
+		return refused(benefit.AppDisabled)
+	}
 	t := voucherTrial{Oracle: o, call: c, now: now}
 	issued := t.find()
 	stored := o.Operation(c.Key())

@@ -3,8 +3,7 @@ package vouchers
 import (
 	"context"
 	"fmt"
-	"iter"
-	"slices"
+	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
@@ -24,25 +23,7 @@ func Get(ctx context.Context, from store.Lookup, voucher id.ID) (*Voucher, error
 	if i == nil || err != nil {
 		return nil, err
 	}
-	v, ok := i.Voucher(voucher)
-	return now(ctx, from, i, v, ok)
-}
-
-// WithCode returns the voucher with a certificate code; nil when there is none.
-func WithCode(ctx context.Context, from store.Lookup, code string) (*Voucher, error) {
-	i, err := from.Claim(ctx, benefit.CodeScope, code)
-	if i == nil || err != nil {
-		return nil, err
-	}
-	v, ok := i.VoucherWithCode(code)
-	return now(ctx, from, i, v, ok)
-}
-
-// now returns a voucher as it stands; nil when it is not ok: its id or its code was kept for it, but it was not issued.
-func now(ctx context.Context, from store.Lookup, i *benefit.Issuance, v benefit.Voucher, ok bool) (*Voucher, error) {
-	if !ok { //guard:TestNotIssued
-		return nil, nil
-	}
+	v, _ := i.Voucher(voucher) // it was issued: see IssuanceOf
 	all := []Voucher{{v, i}}
 	return &all[0], Refresh(ctx, from, all)
 }
@@ -70,28 +51,16 @@ func Refresh(ctx context.Context, from store.Lookup, all []Voucher) error {
 	return err
 }
 
-// Page returns at most limit vouchers of issuances, the newest first, as they stand; with before unless 0 only those with a
-// smaller id, and only those that match. There may be more behind the last one when next is not 0: then it is the before of
-// the next page. The issuances come the newest first, and none that has only ids from before on.
-func Page(
-	ctx context.Context, from store.Lookup, newest iter.Seq2[*benefit.Issuance, error], before id.ID, limit int,
-	match func(*benefit.Voucher) bool,
-) (page []Voucher, next id.ID, err error) {
-	for i, err := range newest {
-		if err != nil {
-			return nil, 0, err
-		}
-		for _, v := range slices.Backward(i.Vouchers()) {
-			if before != 0 && v.ID >= before || !match(&v) { //guard:TestPage without before != 0 && v.ID >= before
-				continue
-			}
-			if len(page) == limit {
-				return page, page[limit-1].ID, Refresh(ctx, from, page)
-			}
-			page = append(page, Voucher{v, i})
-		}
+// MaskCode masks a certificate code up to its last four characters, or all of it when it has fewer than eight.
+func MaskCode(code string) string { return Mask(code, 0, 4) }
+
+// Mask masks a text except for its first and last characters, or all of it when it has fewer than twice as many.
+func Mask(text string, first, last int) string {
+	r := []rune(text)
+	if len(r) < 2*(first+last) {
+		return strings.Repeat("*", len(r))
 	}
-	return page, 0, Refresh(ctx, from, page)
+	return string(r[:first]) + strings.Repeat("*", len(r)-first-last) + string(r[len(r)-last:])
 }
 
 // Operation is an operation that was carried out on a voucher.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"testing"
 
@@ -137,16 +138,8 @@ func TestGet(t *testing.T) {
 	if v, err := Get(t.Context(), r, c.ID); err != nil || v.Status != benefit.Used || v.Balance() != 0 {
 		t.Errorf("redeemed: %+v, %v", v, err)
 	}
-	if v, err := WithCode(t.Context(), r, g.Code); err != nil || v.ID != g.ID || v.Status != benefit.Voided {
-		t.Errorf("by code: %+v, %v", v, err)
-	}
-	for name, get := range map[string]func() (*Voucher, error){
-		"id":   func() (*Voucher, error) { return Get(t.Context(), r, 12) },
-		"code": func() (*Voucher, error) { return WithCode(t.Context(), r, "none") },
-	} {
-		if v, err := get(); v != nil || err != nil {
-			t.Errorf("no such %s: %+v, %v", name, v, err)
-		}
+	if v, err := Get(t.Context(), r, 12); v != nil || err != nil {
+		t.Errorf("no such id: %+v, %v", v, err)
 	}
 }
 
@@ -264,8 +257,47 @@ func TestNotIssued(t *testing.T) {
 	if one, err := Get(t.Context(), r, v.ID+1); one != nil || err != nil {
 		t.Errorf("by id: %+v, %v", one, err)
 	}
-	if one, err := WithCode(t.Context(), r, codes[1]); one != nil || err != nil {
-		t.Errorf("by code: %+v, %v", one, err)
+	if page, _, err := WithCode(codes[1]).Page(t.Context(), w.store, everything); len(page) != 0 || err != nil {
+		t.Errorf("by code: %+v, %v", page, err)
+	}
+}
+
+var everything = Bounds{Limit: 100, Match: func(*benefit.Voucher) bool { return true }}
+
+// A code selects one of the vouchers of an issuance, as it stands.
+func TestWithCode(t *testing.T) {
+	w := newWorld(t)
+	first := w.issue(t, gift, "g", 3)
+	i, err := w.read(t).IssuanceOf(t.Context(), first.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := i.Vouchers()[1]
+	w.do(t, second.ID, "v-1", &benefit.Void{})
+	page, _, err := WithCode(second.Code).Page(t.Context(), w.store, everything)
+	if err != nil || len(page) != 1 || page[0].ID != second.ID || page[0].Status != benefit.Voided {
+		t.Errorf("%+v, %v", page, err)
+	}
+	if page, _, err := WithCode("none").Page(t.Context(), w.store, everything); len(page) != 0 || err != nil {
+		t.Errorf("no such code: %+v, %v", page, err)
+	}
+}
+
+func TestMask(t *testing.T) {
+	for _, c := range []struct{ code, masked string }{
+		{"383977292112", "********2112"}, {"38397729", "****7729"}, {"3839772", "*******"}, {"", ""}, {"一二三四五六七八", "****五六七八"}, {"一二三四五六七", "*******"},
+	} {
+		if got := MaskCode(c.code); got != c.masked {
+			t.Errorf("code %s: %s", c.code, got)
+		}
+	}
+	for _, c := range []struct{ value, masked string }{
+		{"2088302001456115", "208**********115"}, {"yue54333", "********"}, {"月下的一个长名字abc", "***********"},
+		{"一二三四五六七八九十甲乙", "一二三******十甲乙"},
+	} {
+		if got := Mask(c.value, 3, 3); got != c.masked {
+			t.Errorf("identifier %s: %s", c.value, got)
+		}
 	}
 }
 
@@ -303,14 +335,16 @@ func TestPage(t *testing.T) {
 	for limit := 1; limit <= len(want)+1; limit++ {
 		var got []id.ID
 		for before := id.ID(0); ; {
-			newest := func(yield func(*benefit.Issuance, error) bool) {
-				for _, i := range all {
-					if (before == 0 || i.ID < before) && !yield(i, nil) {
-						return
+			list := List{newest: func(_ context.Context, _ Source, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+				return func(yield func(*benefit.Issuance, error) bool) {
+					for _, i := range all {
+						if (before == 0 || i.ID < before) && !yield(i, nil) {
+							return
+						}
 					}
 				}
-			}
-			page, next, err := Page(t.Context(), r, newest, before, limit, ofGift)
+			}}
+			page, next, err := list.Page(t.Context(), w.store, Bounds{Before: before, Limit: limit, Match: ofGift})
 			if err != nil || len(page) > limit || len(page) == 0 || len(got)+len(page) > len(want) {
 				t.Fatalf("pages of %d: %v after %v, %v", limit, page, got, err)
 			}

@@ -69,7 +69,7 @@ func TestThePageHasEveryRefusal(t *testing.T) {
 // elsewhere are the reasons of requests that name a scene or an activity, which those of this wire do not, and those that
 // voucherSend answers.
 var elsewhere = []benefit.Reason{
-	benefit.SceneNotFound, benefit.ActivityNotFound, benefit.RightNotFound, benefit.NarrowingNotAllowed,
+	benefit.AppDisabled, benefit.SceneNotFound, benefit.ActivityNotFound, benefit.RightNotFound, benefit.NarrowingNotAllowed,
 	benefit.OtherMerchant, benefit.SceneNotOpen, benefit.Guarded, benefit.IdentifierInvalid, benefit.UserTypeNotAllowed,
 }
 

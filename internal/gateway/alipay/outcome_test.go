@@ -1,6 +1,7 @@
 package alipay_test
 
 import (
+	"context"
 	"net/http/httptest"
 	"testing"
 	"testing/iotest"
@@ -57,5 +58,22 @@ func TestOutcomes(t *testing.T) {
 	w.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", alipay.Path, iotest.ErrReader(form.ErrBusy)))
 	if len(seen) != 1 || seen[0].Outcome != gateway.Busy {
 		t.Errorf("no memory for a body: observed %+v", seen)
+	}
+}
+
+// disabledMeanwhile is an issuer to which the app is disabled, though the gateway has admitted the call.
+type disabledMeanwhile struct{}
+
+func (disabledMeanwhile) Issue(context.Context, *benefit.Request) (benefit.Outcome, error) {
+	return benefit.Outcome{Reason: benefit.AppDisabled}, nil
+}
+
+// A call that waits while its app is disabled is answered as one that comes later.
+func TestAppDisabledMeanwhile(t *testing.T) {
+	w := newWorld(t, func(o *alipay.Options) { o.Issuer = disabledMeanwhile{} })
+	want := first(newWorld(t, nil).call(t, goodCall().with("app_id", "2014072300000002")))
+	got := first(w.call(t, goodCall()))
+	if got.Code != want.Code || got.SubCode != want.SubCode || got.SubMsg != want.SubMsg {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

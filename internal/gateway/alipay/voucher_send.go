@@ -71,6 +71,8 @@ func (h *Handler) voucherSend(ctx context.Context, c *call) (answer, *wire.Error
 	c.record.Decided(&outcome)
 	switch outcome.Reason {
 	case benefit.NotRefused:
+	case benefit.AppDisabled: // since it was admitted
+		return nil, wire.ErrInvalidAppState //guard:TestAppDisabledMeanwhile wire.ErrInvalidAppState -> refused(outcome.Reason)
 	case benefit.AmountOutOfRange:
 		return nil, outOfRange(t.Amount)
 	case benefit.IdentifierInvalid:

@@ -17,7 +17,8 @@ const activityPage = "taobao-mobile-promotion-benefit-activity-send"
 
 // Every reason that an activity can bring about has a row, which is a failure or a message and not both.
 func TestEveryReasonOfASend(t *testing.T) {
-	elsewhere := []benefit.Reason{ // reasons of requests that name a scene, or a recipient
+	elsewhere := []benefit.Reason{ // the handler answers it, or reasons of requests that name a scene, or a recipient
+		benefit.AppDisabled,
 		benefit.IdentifierInvalid, benefit.UserTypeNotAllowed, benefit.OtherMerchant,
 		benefit.SceneNotFound, benefit.ActivityNotFound, benefit.RightNotFound, benefit.NarrowingNotAllowed,
 		benefit.SceneNotOpen,

@@ -161,7 +161,7 @@ func TestGoldenCertificateSend(t *testing.T) {
 		calls("an out_id beyond 64 bits", certificate(object{"out_id": json.Number("9223372036854775808")})),
 		calls("missing object", &labCall{method: sendMethod, session: "ours"}),
 	}
-	for _, reason := range benefit.IssueReasons() {
+	for _, reason := range benefit.IssueReasons() { // a disabled app is answered as if it had been disabled before
 		cases = append(cases, calls(reason.String(), refusing(certificate(nil), reason)))
 	}
 	checkGolden(t, "certificate.send", cases)

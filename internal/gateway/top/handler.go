@@ -232,6 +232,9 @@ func (h *Handler) admitAndRun(ctx context.Context, c *call) (a *wire.Answer, bad
 	}
 	c.record.Outcome = gateway.Answered // unless the method sets another
 	a, bad = c.method.run(h, ctx, c)
+	if c.record.Reason == benefit.AppDisabled { // since admit looked
+		a, bad = nil, errAppDisabled //guard:TestGoldenCertificateSend
+	}
 	switch {
 	case bad == nil:
 		c.record.Code = "0"

@@ -79,7 +79,7 @@ func TestEveryReasonHasACode(t *testing.T) {
 		benefit.TemplateNotFound, benefit.CodesEmpty, benefit.AmountNotAllowed, benefit.AmountMissing, benefit.AmountOutOfRange,
 	}
 	for _, r := range benefit.IssueReasons() {
-		if r == benefit.IdentifierInvalid || r == benefit.UserTypeNotAllowed {
+		if r == benefit.AppDisabled || r == benefit.IdentifierInvalid || r == benefit.UserTypeNotAllowed {
 			continue
 		}
 		want := r.String()

@@ -35,6 +35,7 @@ type World struct {
 
 	pick       Pick
 	version    int64
+	app        *benefit.App
 	activities []*benefit.Activity
 	scenes     []*benefit.Scene
 	past       []*benefit.Request
@@ -61,7 +62,7 @@ func (s Step) Requests() (all []*benefit.Request) {
 // NewWorld draws a world.
 func NewWorld(pick Pick) *World {
 	// The ten codes of one digit may all be drawn by a batch of five requests, but never the hundred of two.
-	w := &World{Clock: Start + 10*hour, Oracle: NewOracle(1), pick: pick, version: 1}
+	w := &World{Clock: Start + 10*hour, Oracle: NewOracle(1), pick: pick, version: 1, app: apps()[0]}
 	for n := range 1 + pick(3) {
 		w.Templates = append(w.Templates, w.template(benefit.TemplateID(n+1)))
 	}
@@ -163,7 +164,7 @@ func (w *World) limits() benefit.Limits {
 
 // Catalogue returns the catalogue as it stands.
 func (w *World) Catalogue() *benefit.Catalogue {
-	return benefit.NewCatalogue(w.version, merchants(), apps(), w.Templates, w.activities, w.scenes)
+	return benefit.NewCatalogue(w.version, merchants(), []*benefit.App{w.app}, w.Templates, w.activities, w.scenes)
 }
 
 // Setup returns the first step: the users, the catalogue and a session.
@@ -172,9 +173,7 @@ func (w *World) Setup() Step {
 	for _, m := range merchants() {
 		all = append(all, m)
 	}
-	for _, a := range apps() {
-		all = append(all, a)
-	}
+	all = append(all, w.app)
 	for _, t := range w.Templates {
 		all = append(all, t)
 	}
@@ -207,14 +206,16 @@ func (w *World) entities(changed ...any) *benefit.Changes {
 func (w *World) Next() Step {
 	w.Clock += some(w, 0, 0, 1, 700, 999, 1000, hour, 9*hour, -2*hour)
 	s := Step{Clock: w.Clock}
-	switch w.pick(16) {
-	case 0, 1:
+	switch n := w.pick(16); {
+	case w.app.Disabled && n < 8 || n == 5 && w.pick(4) == 0:
+		s.Changes = w.changeApp()
+	case n < 2:
 		s.Changes = w.changeTemplate()
-	case 2, 3:
+	case n < 4:
 		s.Changes = w.changeUsers()
-	case 4:
+	case n == 4:
 		s.Changes = w.changeActivity()
-	case 5:
+	case n == 5:
 		s.Changes = w.changeScene()
 	default:
 		for range 1 + w.pick(5) {
@@ -291,6 +292,15 @@ func (w *World) changeTemplate() *benefit.Changes {
 	w.Templates[k] = &t
 	w.version++
 	return w.entities(&t)
+}
+
+// changeApp disables the app, or enables it again.
+func (w *World) changeApp() *benefit.Changes {
+	a := *w.app
+	a.Disabled = !a.Disabled
+	w.app = &a
+	w.version++
+	return w.entities(&a)
 }
 
 // changeUsers freezes or links a user, or gives its login name to another.
