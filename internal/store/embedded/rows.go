@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"slices"
@@ -132,13 +133,11 @@ type storedRow struct {
 // hardly ever loaded.
 const maxCachedRow = 64
 
-// notCached stands in the place of a row that is too large.
-const notCached = -1
-
-// cacheRow keeps a row in the cache. The caller holds mu.
+// cacheRow keeps a row in the cache, unless it is too large. The caller holds mu.
 func (s *Store) cacheRow(id rowKey, row storedRow) {
 	if len(row.value) > maxCachedRow {
-		row = storedRow{at: notCached}
+		s.rows.remove(id) //guard:TestLargeRows
+		return
 	}
 	row.value = bytes.Clone(row.value)
 	s.rows.put(id, row)
@@ -193,7 +192,7 @@ func (l *lookup) row(kind *table.Kind, key []byte) (storedRow, error) {
 // rowInMemory returns the row of a key if that is known without the view. Otherwise gens are the generations that may
 // have it. The caller holds mu.
 func (s *Store) rowInMemory(kind *table.Kind, id rowKey, key []byte) (row storedRow, gens []int64, known bool) {
-	if row, ok := s.rows.get(id); ok && row.at != notCached { //guard:TestLargeRows without row.at != notCached
+	if row, ok := s.rows.get(id); ok {
 		return row, nil, true
 	}
 	if kind.Home != table.Local {
@@ -325,6 +324,32 @@ func successor(prefix []byte) []byte {
 	return nil
 }
 
+// sortRows sorts rows as their tables have them. Most keys differ in their first bytes, so that few are looked up.
+func (o *memtable) sortRows(order []int32) {
+	type start struct {
+		key  uint64
+		row  int32
+		kind uint8
+	}
+	starts := make([]start, len(order))
+	for n, k := range order {
+		e := &o.rows[k]
+		var first [8]byte
+		copy(first[:], o.rowKey(e))
+		starts[n] = start{binary.BigEndian.Uint64(first[:]), k, e.kind}
+	}
+	slices.SortFunc(starts, func(a, b start) int {
+		if c := cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.key, b.key)); c != 0 {
+			return c
+		}
+		x, y := &o.rows[a.row], &o.rows[b.row]
+		return cmp.Or(bytes.Compare(o.rowKey(x), o.rowKey(y)), cmp.Compare(x.at, y.at))
+	})
+	for n := range starts {
+		order[n] = starts[n].row
+	}
+}
+
 func writeRows(conn *sqlite.Conn, o *memtable) error {
 	var grown, few, apart []int32 // into o.rows, which are in the order of commits
 	for k := range o.rows {
@@ -337,12 +362,8 @@ func writeRows(conn *sqlite.Conn, o *memtable) error {
 			apart = append(apart, int32(k))
 		}
 	}
-	for _, order := range [][]int32{grown, few} {
-		slices.SortFunc(order, func(a, b int32) int {
-			x, y := &o.rows[a], &o.rows[b]
-			return cmp.Or(cmp.Compare(x.kind, y.kind), bytes.Compare(o.rowKey(x), o.rowKey(y)), cmp.Compare(x.at, y.at))
-		})
-	}
+	o.sortRows(few)
+	o.sortRows(grown)
 	bind := func(b *binder, e *rowEntry) {
 		b.int(int64(e.kind))
 		b.blob(o.rowKey(e))
