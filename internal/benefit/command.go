@@ -25,7 +25,8 @@ type Command interface {
 	Apply(b *Batch) Decision
 }
 
-// Redrawer is a command that may have to ask for more once its rows are loaded, because what it drew at random is taken.
+// Redrawer is a command that may have to ask for more once its rows are loaded: what it drew at random is taken, or an
+// identifier leads to another user by now.
 type Redrawer interface {
 	Command
 	Redraw(b *Batch)
@@ -66,7 +67,7 @@ func (b *Batch) Rows(commands []Command) *Keys {
 	return b.wanted()
 }
 
-// Redraws returns what the commands need because what they drew is taken.
+// Redraws returns what the commands need besides, given what was loaded: see [Redrawer].
 func (b *Batch) Redraws(commands []Command) *Keys {
 	for _, c := range commands {
 		if r, ok := c.(Redrawer); ok {

@@ -202,14 +202,21 @@ func (c *OnVoucher) voucher(b *Batch) (i *Issuance, v Voucher, ok bool) {
 // Rows asks for the voucher's state, its user, and what the action needs. The voucher's template is locked: its counters
 // may change, and the order of commits must be that of causes.
 func (c *OnVoucher) Rows(b *Batch) {
-	_, v, ok := c.voucher(b)
+	i, v, ok := c.voucher(b)
 	if !ok {
 		return
 	}
 	b.Lock(Lock{TemplateLock, int64(v.Template)}) //guard:internal/store/postgres.TestVoucherOfTwoProcesses
 	VoucherStates.Want(&b.rows, v.ID)
-	b.keys.Recipients = append(b.keys.Recipients, RefTo(v.User))
+	b.wantUser(i)
 	c.Action.rows(b, &v)
+}
+
+// Redraw asks for the user once more where the identifier that the voucher was sent to no longer leads to it.
+func (c *OnVoucher) Redraw(b *Batch) {
+	if i, _, ok := c.voucher(b); ok {
+		b.wantMovedUser(i.User)
+	}
 }
 
 // Apply decides.
@@ -291,7 +298,7 @@ func (c *OnVoucher) mine(b *Batch, v *Voucher) bool {
 	if !c.ofMerchant(b, v) { //guard:TestVoucherOfOthers
 		return false
 	}
-	u := b.recipient(RefTo(v.User))
+	u := b.user(v.User)
 	return c.Holder == (Identifier{}) || u != nil && slices.Contains(u.Identifiers, c.Holder) //guard:TestVoucherOfOthers u != nil && slices.Contains(u.Identifiers, c.Holder) -> true
 }
 

@@ -455,6 +455,28 @@ func TestVoucherOfOthers(t *testing.T) {
 	d.wantsOn(NotRefused, v, &Redeem{}, holder("u"), func(c *OnVoucher) { c.Merchant = 1 })
 }
 
+// The user of a voucher is the one who got it, whomever the identifier that it was sent to names by now.
+func TestVoucherOfAMovedIdentifier(t *testing.T) {
+	d := newDesk(t, kinds()...)
+	first, second, third := d.voucher(5, "u"), d.voucher(5, "u"), d.voucher(5, "u")
+	sent, own := Identifier{Type: TaobaoID, Value: "u"}, Identifier{Type: AlipayID, Value: "2088"}
+	d.users(&User{ID: first.User, Identifiers: []Identifier{own}}) // nobody's
+	d.wantsOn(NotRefused, first, &Redeem{}, func(c *OnVoucher) { c.Holder = own })
+	d.users(&User{ID: first.User, Frozen: true, Identifiers: []Identifier{own}}, &User{ID: first.User + 1, Identifiers: []Identifier{sent}})
+	d.wantsOn(VoucherNotFound, second, &Redeem{}, func(c *OnVoucher) { c.Holder = sent })
+	d.wantsOn(UserFrozen, second, &Redeem{})
+	d.users(&User{ID: first.User, Identifiers: []Identifier{own}}, &User{ID: first.User + 1, Frozen: true, Identifiers: []Identifier{sent}})
+	batch := []Command{
+		&OnVoucher{Action: &Redeem{}, Key: "1", Voucher: second.ID}, &OnVoucher{Action: &Redeem{}, Key: "2", Voucher: third.ID},
+	}
+	d.do(batch...)
+	for _, c := range batch {
+		if o := c.(*OnVoucher).Outcome; o.Reason != NotRefused {
+			t.Errorf("in one batch: %v", o.Reason)
+		}
+	}
+}
+
 func TestOnVoucherByCode(t *testing.T) {
 	d := newDesk(t, template(6, digits(12), func(t *Template) { t.Stock.Count = 1 }))
 	r := request("k", "u", 6, func(r *Request) { r.Lines[0].Sends = 2 })

@@ -48,7 +48,7 @@ func (r *Redeem) apply(b *Batch, v *Voucher, t *Transition) (Reason, []table.Row
 	if reason := v.ended(); reason != NotRefused { //guard:TestVoucherReasonsInOrder
 		return reason, nil
 	}
-	switch u := b.recipient(RefTo(v.User)); {
+	switch u := b.user(v.User); {
 	case v.StatusAt(b.Now) == Expired: //guard:TestVoucherEnd
 		return VoucherExpired, nil
 	case v.Valid.StartsAfter(b.Now): //guard:TestRedeemRefusals

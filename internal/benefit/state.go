@@ -136,7 +136,8 @@ type State struct {
 	Now           Instant // of the batch; set by the store when it begins
 	claims        map[ClaimID]*Issuance
 	links         map[Identifier]*User
-	members       map[string][]UserID // of a person
+	members       map[string][]UserID   // of a person
+	users         map[UserID]Identifier // by which those were asked for that wantUser names
 	vouchers      map[id.ID]*Issuance
 	locks         map[Lock]bool // that were asked for
 	rows          table.State
@@ -153,6 +154,7 @@ type State struct {
 func NewState() *State {
 	return &State{
 		claims: map[ClaimID]*Issuance{}, links: map[Identifier]*User{}, members: map[string][]UserID{},
+		users:    map[UserID]Identifier{},
 		vouchers: map[id.ID]*Issuance{}, locks: map[Lock]bool{}, newUsers: map[UserID]bool{},
 		candidateSets: map[*Request]*candidateSet{}, drawnCodes: map[ClaimID]bool{}, codeDraws: map[codeRequest]*codeDraw{},
 	}
@@ -164,6 +166,7 @@ func (s *State) Reset(now Instant) {
 	clear(s.claims)
 	clear(s.links)
 	clear(s.members)
+	clear(s.users)
 	clear(s.vouchers)
 	clear(s.locks)
 	s.rows.Reset()
@@ -248,6 +251,28 @@ func (s *State) recipient(ident Identifier) *User {
 	}
 	return u
 }
+
+// wantUser has the user of an issuance loaded, by the identifier that it was sent to: of most users that is all there is, and
+// stores find those without reading a row.
+func (s *State) wantUser(i *Issuance) {
+	s.users[i.User] = i.Recipient
+	s.keys.Recipients = append(s.keys.Recipients, i.Recipient)
+}
+
+// wantMovedUser has a user loaded by its id when the identifier that wantUser asked for names another, or nobody, by now.
+func (s *State) wantMovedUser(u UserID) {
+	by, asked := s.users[u]
+	if _, byID := by.Ref(); !asked || byID {
+		return
+	}
+	if found := s.recipient(by); found == nil || found.ID != u { //guard:TestVoucherOfAMovedIdentifier
+		s.users[u] = RefTo(u)
+		s.keys.Recipients = append(s.keys.Recipients, s.users[u])
+	}
+}
+
+// user returns a user that wantUser named; nil when there is none.
+func (s *State) user(u UserID) *User { return s.recipient(s.users[u]) }
 
 func (s *State) claim(c ClaimID) *Issuance {
 	i, ok := s.claims[c]

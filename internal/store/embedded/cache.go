@@ -29,3 +29,8 @@ func (c *cache[K, V]) put(key K, v V) {
 	}
 	c.young[key] = v
 }
+
+func (c *cache[K, V]) remove(key K) {
+	delete(c.young, key)
+	delete(c.old, key)
+}

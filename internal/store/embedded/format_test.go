@@ -178,7 +178,7 @@ func makeSchemaOne(t *testing.T, p *testPlace, summed bool) {
 		}
 		script = viewSchema
 	}
-	script += "DROP TABLE row_history; DROP TABLE trace; DROP TABLE local_row; DELETE FROM issuance; PRAGMA user_version=1;"
+	script += "DROP TABLE row_history; DROP TABLE row_body; DROP TABLE trace; DROP TABLE local_row; DELETE FROM issuance; PRAGMA user_version=1;"
 	if err := errors.Join(sqlitex.ExecuteScript(conn, script, nil), conn.Close()); err != nil {
 		t.Fatal(err)
 	}

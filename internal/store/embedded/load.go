@@ -360,8 +360,17 @@ const lastIssuance = "SELECT body FROM issuance WHERE id<=? ORDER BY id DESC LIM
 // viewHolder finds the issuance that holds a voucher; nil when there is none. The vouchers of an issuance follow its id
 // without a gap, so the one that may hold this voucher is the last at or before it.
 func viewHolder(conn *sqlite.Conn, voucher id.ID) (*benefit.Issuance, error) {
-	found, err := one(conn, lastIssuance, readIssuance, voucher)
-	if err != nil || found == nil {
+	stmt, err := conn.Prepare(lastIssuance)
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Reset()
+	stmt.BindInt64(1, int64(voucher))
+	if more, err := stmt.Step(); err != nil || !more {
+		return nil, err
+	}
+	found, err := readIssuance(stmt)
+	if err != nil {
 		return nil, err
 	}
 	if _, ok := found.Voucher(voucher); !ok {

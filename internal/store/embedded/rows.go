@@ -5,18 +5,22 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
 	"iter"
 	"slices"
 
 	"zombiezen.com/go/sqlite"
 
 	"faquan/internal/benefit"
+	"faquan/internal/store"
 	"faquan/internal/table"
 )
 
 // What is here handles the rows of all kinds that are described in package table, and knows no kind: keys are bytes whose
 // order is that of the keys, values are bytes as records have them. Kinds that grow with use are in the table row_history of
-// the view, where a row is never changed: the newest counts. Kinds that stay small are in the table local_row.
+// the view, where a row is never changed: the newest counts. Large values of theirs are in the table row_body, which is appended
+// to. Kinds that stay small are in the table local_row.
 //
 // Quotas alone have a path of their own, in quotas.go.
 
@@ -47,8 +51,16 @@ type rowEntry struct {
 	at                      int64 // place in the order of commits
 	record, start, mid, end int32 // record: of the memtable
 	kind                    uint8
-	local                   bool // see table.Local
+	local                   bool  // see table.Local
+	apart                   int16 // from 1: the value is in row_body, at this place among those of the record; 0: it is not
 }
+
+// bodyID returns the row of row_body that has the value. It depends on the journal alone, as everything that an audit compares.
+func (e *rowEntry) bodyID() int64 { return e.at + int64(e.apart-1) }
+
+// minApart is the size of the smallest value that is kept apart from its key: that takes a second look-up, so states, counters
+// and the like are not.
+const minApart = 128
 
 func (r *record) rowKey(e *rowEntry) []byte     { return r.rowBytes[e.start:e.mid] }
 func (r *record) rowValue(e *rowEntry) []byte   { return r.rowBytes[e.mid:e.end] }
@@ -58,6 +70,7 @@ func (o *memtable) rowValue(e *rowEntry) []byte { return o.records[e.record][e.m
 // encodeRows makes the bytes of all rows, but for those of the hot kind.
 func (r *record) encodeRows(hot *table.Kind) {
 	var row table.Row
+	apart := int16(0)
 	for _, rows := range r.changes.All() {
 		kind := rows.Kind()
 		if kind == hot {
@@ -71,6 +84,10 @@ func (r *record) encodeRows(hot *table.Kind) {
 			e.mid = int32(len(r.rowBytes))
 			r.rowBytes = table.AppendColumns(r.rowBytes, kind.Value, row.Value)
 			e.end = int32(len(r.rowBytes))
+			if !e.local && e.end-e.mid >= minApart && apart < maxIssuances { //guard:TestManyLargeRows without apart < maxIssuances
+				apart++
+				e.apart = apart
+			}
 			e.id = rowKeyOf(kind, r.rowKey(&e))
 			r.rows = append(r.rows, e)
 		}
@@ -116,13 +133,11 @@ type storedRow struct {
 // hardly ever loaded.
 const maxCachedRow = 64
 
-// notCached stands in the place of a row that is too large.
-const notCached = -1
-
-// cacheRow keeps a row in the cache. The caller holds mu.
+// cacheRow keeps a row in the cache, unless it is too large. The caller holds mu.
 func (s *Store) cacheRow(id rowKey, row storedRow) {
 	if len(row.value) > maxCachedRow {
-		row = storedRow{at: notCached}
+		s.rows.remove(id) //guard:TestLargeRows
+		return
 	}
 	row.value = bytes.Clone(row.value)
 	s.rows.put(id, row)
@@ -177,7 +192,7 @@ func (l *lookup) row(kind *table.Kind, key []byte) (storedRow, error) {
 // rowInMemory returns the row of a key if that is known without the view. Otherwise gens are the generations that may
 // have it. The caller holds mu.
 func (s *Store) rowInMemory(kind *table.Kind, id rowKey, key []byte) (row storedRow, gens []int64, known bool) {
-	if row, ok := s.rows.get(id); ok && row.at != notCached { //guard:TestLargeRows without row.at != notCached
+	if row, ok := s.rows.get(id); ok {
 		return row, nil, true
 	}
 	if kind.Home != table.Local {
@@ -192,19 +207,50 @@ func (s *Store) rowInMemory(kind *table.Kind, id rowKey, key []byte) (row stored
 }
 
 func viewRow(conn *sqlite.Conn, kind *table.Kind, gens []int64, key []byte) (row storedRow, err error) {
-	read := func(stmt *sqlite.Stmt) { row = storedRow{stmt.ColumnInt64(0), columnBytes(stmt, 1)} }
+	var body storedBody
+	read := func(stmt *sqlite.Stmt) { row.at, body = stmt.ColumnInt64(0), readBody(stmt, 1) }
 	if kind.Home == table.Local {
 		err = each(conn, "SELECT at, body FROM local_row WHERE kind=? AND key=?", func(stmt *sqlite.Stmt) error {
 			read(stmt)
 			return nil
 		}, kind.Number, key)
-		return row, err
+	} else {
+		_, err = newestIn(conn, "SELECT at, body FROM row_history WHERE gen=? AND kind=? AND key=?", gens, func(stmt *sqlite.Stmt) {
+			stmt.BindInt64(2, int64(kind.Number))
+			stmt.BindBytes(3, key)
+		}, read)
 	}
-	_, err = newestIn(conn, "SELECT at, body FROM row_history WHERE gen=? AND kind=? AND key=?", gens, func(stmt *sqlite.Stmt) {
-		stmt.BindInt64(2, int64(kind.Number))
-		stmt.BindBytes(3, key)
-	}, read)
+	if err == nil {
+		row.value, err = body.value(conn)
+	}
 	return row, err
+}
+
+// storedBody is the body of a row in row_history or local_row.
+type storedBody struct {
+	inline []byte
+	id     int64 // in row_body; 0: it is inline
+}
+
+func readBody(stmt *sqlite.Stmt, col int) storedBody {
+	if stmt.ColumnType(col) == sqlite.TypeInteger {
+		return storedBody{id: stmt.ColumnInt64(col)}
+	}
+	return storedBody{inline: columnBytes(stmt, col)}
+}
+
+// value returns the body, from row_body if it is there.
+func (b *storedBody) value(conn *sqlite.Conn) ([]byte, error) {
+	if b.id == 0 {
+		return b.inline, nil
+	}
+	value, err := one(conn, "SELECT body FROM row_body WHERE id=?", func(stmt *sqlite.Stmt) ([]byte, error) {
+		return columnBytes(stmt, 0), nil
+	}, b.id)
+	if err == nil && value == nil { //guard:TestLostBody
+		err = fmt.Errorf("%w: %w: a row names the body %d, which is not there", store.ErrDamaged, ErrView, b.id)
+	}
+	return value, err
 }
 
 // decodeRow sets a row from its bytes. It uses the memory of row again; what it sets points into the bytes.
@@ -258,7 +304,12 @@ func (r *reader) Scan(ctx context.Context, kind *table.Kind, prefix []table.Datu
 	}
 	var row table.Row
 	return queryRows(ctx, r.conn, query, args, func(stmt *sqlite.Stmt) (*table.Row, error) {
-		return &row, decodeRow(kind, columnBytes(stmt, 0), columnBytes(stmt, 1), &row)
+		body := readBody(stmt, 1)
+		value, err := body.value(r.conn)
+		if err != nil {
+			return nil, err
+		}
+		return &row, decodeRow(kind, columnBytes(stmt, 0), value, &row)
 	})
 }
 
@@ -273,28 +324,64 @@ func successor(prefix []byte) []byte {
 	return nil
 }
 
+// sortRows sorts rows as their tables have them. Most keys differ in their first bytes, so that few are looked up.
+func (o *memtable) sortRows(order []int32) {
+	type start struct {
+		key  uint64
+		row  int32
+		kind uint8
+	}
+	starts := make([]start, len(order))
+	for n, k := range order {
+		e := &o.rows[k]
+		var first [8]byte
+		copy(first[:], o.rowKey(e))
+		starts[n] = start{binary.BigEndian.Uint64(first[:]), k, e.kind}
+	}
+	slices.SortFunc(starts, func(a, b start) int {
+		if c := cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.key, b.key)); c != 0 {
+			return c
+		}
+		x, y := &o.rows[a.row], &o.rows[b.row]
+		return cmp.Or(bytes.Compare(o.rowKey(x), o.rowKey(y)), cmp.Compare(x.at, y.at))
+	})
+	for n := range starts {
+		order[n] = starts[n].row
+	}
+}
+
 func writeRows(conn *sqlite.Conn, o *memtable) error {
-	var grown, few []int32
+	var grown, few, apart []int32 // into o.rows, which are in the order of commits
 	for k := range o.rows {
 		to := &grown
 		if o.rows[k].local {
 			to = &few
 		}
 		*to = append(*to, int32(k))
+		if o.rows[k].apart > 0 {
+			apart = append(apart, int32(k))
+		}
 	}
-	for _, order := range [][]int32{grown, few} {
-		slices.SortFunc(order, func(a, b int32) int {
-			x, y := &o.rows[a], &o.rows[b]
-			return cmp.Or(cmp.Compare(x.kind, y.kind), bytes.Compare(o.rowKey(x), o.rowKey(y)), cmp.Compare(x.at, y.at))
-		})
-	}
+	o.sortRows(few)
+	o.sortRows(grown)
 	bind := func(b *binder, e *rowEntry) {
 		b.int(int64(e.kind))
 		b.blob(o.rowKey(e))
 		b.int(e.at)
-		b.blob(o.rowValue(e))
+		if e.apart > 0 {
+			b.int(e.bodyID())
+		} else {
+			b.blob(o.rowValue(e))
+		}
 	}
 	if err := insertRows(conn, "local_row", 4, len(few), func(b *binder, k int) { bind(b, &o.rows[few[k]]) }); err != nil {
+		return err
+	}
+	if err := insertRows(conn, "row_body", 2, len(apart), func(b *binder, k int) {
+		e := &o.rows[apart[k]]
+		b.int(e.bodyID())
+		b.blob(o.rowValue(e))
+	}); err != nil {
 		return err
 	}
 	return insertRows(conn, "row_history", 5, len(grown), func(b *binder, k int) {

@@ -2,14 +2,17 @@ package embedded
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"faquan/internal/benefit"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/money"
+	"faquan/internal/store"
 	"faquan/internal/store/storetest"
 	"faquan/internal/table"
 )
@@ -59,7 +62,8 @@ func TestSuccessor(t *testing.T) {
 	}
 }
 
-// A row is loaded as it is, whether it is too large for the cache or not, or was when it was written before.
+// A row is loaded as it is, whether it is too large for the cache, or for the table of its key, or not, or was when it was
+// written before.
 func TestLargeRows(t *testing.T) {
 	for seed := range uint64(4) {
 		x := newPair(t, Options{GenerationSize: 5, MaxMemtable: 8}, 8, seed)
@@ -70,7 +74,7 @@ func TestLargeRows(t *testing.T) {
 			}
 		}
 		for n := range 40 {
-			size := x.r.IntN(3) * (maxCachedRow / 2)
+			size := []int{0, maxCachedRow / 2, maxCachedRow, minApart}[x.r.IntN(4)]
 			u := x.r.IntN(3)
 			x.write(t, &benefit.Changes{Rows: benefit.RowsOf(
 				benefit.Participations.Rows(benefit.Participation{
@@ -83,6 +87,75 @@ func TestLargeRows(t *testing.T) {
 		}
 		x.wantSame(t)
 	}
+}
+
+// largeOperation returns an operation whose value is kept apart from its key.
+func largeOperation(n int) benefit.Operation {
+	op := benefit.Operation{
+		Kind: benefit.RedeemOperation, Scope: "s", Key: fmt.Sprint(n), Claim: benefit.ClaimIDOf("s", fmt.Sprint(n)), At: storetest.Start,
+	}
+	op.Result = fmt.Append(make([]byte, minApart), n)
+	return op
+}
+
+// One record may have more large rows than it has places in the order of commits.
+func TestManyLargeRows(t *testing.T) {
+	p := newMemPlace(t, Options{})
+	p.o.SegmentBytes = 16 << 20 // room for such a record
+	s := p.open(t)
+	var all []benefit.Operation
+	for n := range maxIssuances + 2 {
+		all = append(all, largeOperation(n))
+	}
+	written := [][]table.Rows{
+		benefit.RowsOf(benefit.Operations.Rows(all...)), benefit.RowsOf(benefit.Operations.Rows(largeOperation(-1), largeOperation(-2))),
+	}
+	var want []table.Rows
+	for _, rows := range written {
+		if err := commit(t, s, &benefit.Changes{Rows: rows}); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, rows...)
+	}
+	got := contentsOf(t, s)
+	wanted := rowsOf(t, want)[benefit.Operations.Name]
+	slices.SortFunc(wanted, func(a, b any) int {
+		x, y := a.(benefit.Operation).Claim, b.(benefit.Operation).Claim
+		return bytes.Compare(x[:], y[:])
+	})
+	if diff := storetest.Diff(wanted, got.Rows[benefit.Operations.Name]); diff != "" {
+		t.Errorf("operations (-want +got):\n%.2000s", diff)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.disk = p.disk.CrashProcess()
+	p.wantSound(t)
+}
+
+// A row whose value is not where it should be is damage, and not a row without a value.
+func TestLostBody(t *testing.T) {
+	p := newMemPlace(t, Options{})
+	s := p.open(t)
+	op := largeOperation(1)
+	if err := commit(t, s, &benefit.Changes{Rows: benefit.RowsOf(benefit.Operations.Rows(op))}); err != nil {
+		t.Fatal(err)
+	}
+	contentsOf(t, s)
+	look := func() (bool, error) {
+		_, found, err := store.Get(t.Context(), s, benefit.Operations, op.Claim)
+		return found, err
+	}
+	if found, err := look(); !found || err != nil {
+		t.Fatalf("the operation: %v, %v", found, err)
+	}
+	if err := exec(s, "DELETE FROM row_body"); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := look(); !errors.Is(err, store.ErrDamaged) {
+		t.Fatalf("without its value: %v, %v", found, err)
+	}
+	s.abandon()
 }
 
 // The issuance that holds a voucher is found in each of the places where it may lie, however the ids came, and as it was

@@ -24,7 +24,7 @@ var viewSchema string
 // viewVersion numbers the schema, in the file's user_version. A new kind of rows needs no new number, but a column that is
 // appended to one does: an audit compares the rows of a view, as bytes, with rows that are written today. A view of an older one is not migrated but made again
 // from the journal, so that there is one way only to come to a view.
-const viewVersion = 4
+const viewVersion = 5
 
 // firstSummed is the first version whose pages have checksums.
 const firstSummed = 3

@@ -47,9 +47,15 @@ CREATE TABLE row_history (
   kind INTEGER NOT NULL, -- the number of the kind
   key  BLOB    NOT NULL, -- in a form that has the order of the keys
   at   INTEGER NOT NULL, -- place in the order of commits
-  body BLOB    NOT NULL, -- the other columns as in the journal
+  body BLOB    NOT NULL, -- the other columns as in the journal; a number where they are large: the id in row_body
   PRIMARY KEY (gen, kind, key, at)
 ) WITHOUT ROWID;
+
+-- What is large of the rows in row_history. Only what has to be in the order of the keys is at random places.
+CREATE TABLE row_body (
+  id   INTEGER PRIMARY KEY, -- appended: the row's place in the order of commits
+  body BLOB NOT NULL
+);
 
 -- The rows of kinds that stay small, as they are now.
 CREATE TABLE local_row (
