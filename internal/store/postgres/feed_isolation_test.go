@@ -584,6 +584,9 @@ func TestFeedIsReadAtOneMoment(t *testing.T) {
 	if err := st.SequenceFeed(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := st.Commits(t.Context(), f.at, 10); err != nil { // its statements are prepared
+		t.Fatal(err)
+	}
 	removal, err := st.issuing.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
