@@ -35,9 +35,9 @@ caller sent, which finds all its issuances in order, or one that the caller rece
 
 A call that was refused leaves nothing in the store. The serving process keeps the latest of these calls in files of
 the data directory, with their answers: a --trace or --key under which nothing was issued is looked up there. --refusals
-lists them, newest first: all, or those of a --trace, a --key or a --user. On a database each process keeps its own. The command
-asks all processes on this machine that were started with this --data, reads the files of those that have ended, and
-names the process or the files of each call. Processes on other machines have to be asked there.
+lists them, newest first: all, or those of a --trace, a --key or a --user. On a database each process keeps its own.
+The command asks all processes on this machine that were started with this --data, reads the files of those that have
+ended, and names the process or the files of each call. Processes on other machines have to be asked there.
 
 --user explains a user: who it is, whether it is frozen, how much of each template it has received and may receive, a
 page of its vouchers, the newest first, as "faquan query --user" has them, and the latest calls for it that issued

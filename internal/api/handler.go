@@ -19,7 +19,6 @@ import (
 	"faquan/internal/gateway"
 	"faquan/internal/store"
 	"faquan/internal/token"
-	"faquan/internal/vouchers"
 )
 
 // Root is where all paths of the API begin.
@@ -41,7 +40,7 @@ type Engine interface {
 // Options of a Handler.
 type Options struct {
 	Engine   Engine
-	Store    vouchers.Source
+	Store    store.Finder
 	Apps     *gateway.Apps         // those of the gateways, so that an app has one rate limit
 	Refusals *gateway.Refusals     // those of the gateways; nil: calls that change nothing are not remembered
 	MaxBytes int                   // of a body; default 1 MiB

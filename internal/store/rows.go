@@ -62,6 +62,37 @@ func All[K comparable, V any](ctx context.Context, r Reader, t *table.Table[K, V
 	}
 }
 
+// Under returns the rows of a table whose keys begin with the given columns, in the order of their keys, at most limit.
+func Under[K comparable, V any](ctx context.Context, from Finder, t *table.Table[K, V], limit int, prefix ...table.Datum) ([]V, error) {
+	rows, err := from.RowsUnder(ctx, t.Kind, prefix, limit)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]V, len(rows))
+	for n, row := range rows {
+		if all[n], err = t.Decode(row); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// FirstUnder is RowsUnder of a store whose Read is cheap.
+func FirstUnder(ctx context.Context, s Store, kind *table.Kind, prefix []table.Datum, limit int) (all []*table.Row, err error) {
+	r, err := s.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	for row, err := range r.Scan(ctx, kind, prefix) {
+		if err != nil || len(all) == limit {
+			return all, err
+		}
+		all = append(all, row.Clone())
+	}
+	return all, nil
+}
+
 // minPrefix is the fewest hex digits by which DigestWithPrefix looks for a digest.
 const minPrefix = 8
 

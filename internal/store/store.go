@@ -89,6 +89,9 @@ type Lookup interface {
 // that it was nothing.
 type Finder interface {
 	Lookup
+	// RowsUnder returns the rows of a kind whose keys begin with the given columns, in the order of their keys, at most limit;
+	// see Under. It is for prefixes with few rows: all of them may be read.
+	RowsUnder(ctx context.Context, kind *table.Kind, prefix []table.Datum, limit int) ([]*table.Row, error)
 
 	// The following iterate over lists of issuances, each issuance once and as it is now, the newest first: by descending id.
 	// They begin with the newest that has an id below before, or with the newest of all when before is 0, so the id of the last

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Datum is the value of a column: Int of an [Int] or an [ID], Bytes of all others.
@@ -15,6 +16,18 @@ type Datum struct {
 // Row is a row of some kind.
 type Row struct {
 	Key, Value []Datum
+}
+
+// Clone returns a copy that shares no memory with the row.
+func (r *Row) Clone() *Row {
+	clone := func(from []Datum) []Datum {
+		to := slices.Clone(from)
+		for k := range to {
+			to[k].Bytes = slices.Clone(to[k].Bytes)
+		}
+		return to
+	}
+	return &Row{clone(r.Key), clone(r.Value)}
 }
 
 // ErrMalformed is wrapped by errors about bytes that nothing here can have written.

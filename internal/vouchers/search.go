@@ -11,17 +11,11 @@ import (
 	"faquan/internal/store"
 )
 
-// Source is a store in which vouchers are searched.
-type Source interface {
-	store.Finder
-	Read(ctx context.Context) (store.Reader, error)
-}
-
 // List is a selection of vouchers, whose pages are read with Page.
 type List struct {
 	// newest returns the issuances that may hold its vouchers, the newest first; with before unless 0 only those that hold
 	// vouchers with a smaller id.
-	newest func(ctx context.Context, from Source, before id.ID) iter.Seq2[*benefit.Issuance, error]
+	newest func(ctx context.Context, from store.Finder, before id.ID) iter.Seq2[*benefit.Issuance, error]
 	match  func(*benefit.Voucher) bool // nil: all vouchers of the issuances
 }
 
@@ -33,7 +27,7 @@ func These(ids ...id.ID) List {
 	for _, v := range ids {
 		named[v] = true
 	}
-	newest := func(ctx context.Context, from Source, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+	newest := func(ctx context.Context, from store.Finder, before id.ID) iter.Seq2[*benefit.Issuance, error] {
 		return func(yield func(*benefit.Issuance, error) bool) {
 			last := id.ID(0)
 			for _, v := range slices.Backward(slices.Sorted(maps.Keys(named))) {
@@ -56,7 +50,7 @@ func These(ids ...id.ID) List {
 
 // InIssuance are the vouchers of an issuance; nil has none.
 func InIssuance(i *benefit.Issuance) List {
-	return List{newest: func(context.Context, Source, id.ID) iter.Seq2[*benefit.Issuance, error] { return one(i, nil) }}
+	return List{newest: func(context.Context, store.Finder, id.ID) iter.Seq2[*benefit.Issuance, error] { return one(i, nil) }}
 }
 
 // one iterates over an issuance, which may be nil, or over an error.
@@ -70,7 +64,7 @@ func one(i *benefit.Issuance, err error) iter.Seq2[*benefit.Issuance, error] {
 
 // WithCode is the voucher with a certificate code.
 func WithCode(code string) List {
-	newest := func(ctx context.Context, from Source, _ id.ID) iter.Seq2[*benefit.Issuance, error] {
+	newest := func(ctx context.Context, from store.Finder, _ id.ID) iter.Seq2[*benefit.Issuance, error] {
 		return one(from.Claim(ctx, benefit.CodeScope, code))
 	}
 	return List{newest, func(v *benefit.Voucher) bool { return v.Code == code }} //guard:TestWithCode func(v *benefit.Voucher) bool { return v.Code == code } -> nil
@@ -81,14 +75,14 @@ func OfUser(u *benefit.User) List {
 	if u == nil {
 		return InIssuance(nil)
 	}
-	return List{newest: func(ctx context.Context, from Source, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+	return List{newest: func(ctx context.Context, from store.Finder, before id.ID) iter.Seq2[*benefit.Issuance, error] {
 		return from.RecentIssuances(ctx, u.ID, before)
 	}}
 }
 
 // OfTemplate are the vouchers of a template.
 func OfTemplate(t benefit.TemplateID) List {
-	newest := func(ctx context.Context, from Source, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+	newest := func(ctx context.Context, from store.Finder, before id.ID) iter.Seq2[*benefit.Issuance, error] {
 		return from.RecentOfTemplate(ctx, t, before)
 	}
 	return List{newest, func(v *benefit.Voucher) bool { return v.Template == t }} //guard:internal/control.TestQueryVouchers func(v *benefit.Voucher) bool { return v.Template == t } -> nil
@@ -96,22 +90,17 @@ func OfTemplate(t benefit.TemplateID) List {
 
 // WithTrace are the vouchers of calls that had the trace id.
 func WithTrace(traceID string) List {
-	return List{newest: func(ctx context.Context, from Source, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+	return List{newest: func(ctx context.Context, from store.Finder, before id.ID) iter.Seq2[*benefit.Issuance, error] {
 		return from.RecentOfTrace(ctx, traceID, before)
 	}}
 }
 
 // ForOrder returns the vouchers that were redeemed for an order of one of the merchants, also those whose redemption was
 // reversed since; see MaxOfOrder.
-func ForOrder(ctx context.Context, from Source, order string, merchants ...benefit.MerchantID) (List, error) {
-	r, err := from.Read(ctx)
-	if err != nil {
-		return List{}, err
-	}
-	defer r.Close()
+func ForOrder(ctx context.Context, from store.Finder, order string, merchants ...benefit.MerchantID) (List, error) {
 	var ids []id.ID
 	for _, m := range merchants {
-		redemptions, err := OfOrder(ctx, r, m, order)
+		redemptions, err := OfOrder(ctx, from, m, order)
 		if err != nil {
 			return List{}, err
 		}
@@ -135,7 +124,7 @@ type Bounds struct {
 
 // Page returns the newest vouchers of the list within the bounds, the newest first, as they stand. There may be more when
 // next is not 0: then it is the Before of the next page.
-func (l List) Page(ctx context.Context, from Source, b Bounds) (page []Voucher, next id.ID, err error) {
+func (l List) Page(ctx context.Context, from store.Finder, b Bounds) (page []Voucher, next id.ID, err error) {
 	last, looked := id.ID(0), 0
 	for i, err := range l.newest(ctx, from, b.Before) {
 		if err != nil {

@@ -129,15 +129,7 @@ const MaxOfOrder = 1000
 
 // OfOrder returns the redemptions for an order of a merchant, by voucher and number, also those that were reversed since: the
 // first MaxOfOrder of them.
-func OfOrder(ctx context.Context, r store.Reader, m benefit.MerchantID, order string) (all []benefit.OrderRedemption, err error) {
+func OfOrder(ctx context.Context, from store.Finder, m benefit.MerchantID, order string) ([]benefit.OrderRedemption, error) {
 	digest := benefit.OrderDigest(m, order)
-	for o, err := range store.All(ctx, r, benefit.OrderRedemptions, table.Datum{Bytes: digest[:]}) {
-		if err != nil {
-			return nil, err
-		}
-		if all = append(all, o); len(all) == MaxOfOrder { //guard:TestOfOrder
-			break
-		}
-	}
-	return all, nil
+	return store.Under(ctx, from, benefit.OrderRedemptions, MaxOfOrder, table.Datum{Bytes: digest[:]})
 }

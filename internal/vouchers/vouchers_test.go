@@ -335,7 +335,7 @@ func TestPage(t *testing.T) {
 	for limit := 1; limit <= len(want)+1; limit++ {
 		var got []id.ID
 		for before := id.ID(0); ; {
-			list := List{newest: func(_ context.Context, _ Source, before id.ID) iter.Seq2[*benefit.Issuance, error] {
+			list := List{newest: func(_ context.Context, _ store.Finder, before id.ID) iter.Seq2[*benefit.Issuance, error] {
 				return func(yield func(*benefit.Issuance, error) bool) {
 					for _, i := range all {
 						if (before == 0 || i.ID < before) && !yield(i, nil) {
@@ -377,16 +377,11 @@ func TestOfOrder(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	r, err := w.store.Read(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	all, err := OfOrder(t.Context(), r, 1, "o")
+	all, err := OfOrder(t.Context(), w.store, 1, "o")
 	if err != nil || len(all) != MaxOfOrder || all[MaxOfOrder-1].Voucher != MaxOfOrder {
 		t.Errorf("%d redemptions, %v", len(all), err)
 	}
-	if none, err := OfOrder(t.Context(), r, 2, "o"); len(none) != 0 || err != nil {
+	if none, err := OfOrder(t.Context(), w.store, 2, "o"); len(none) != 0 || err != nil {
 		t.Errorf("of another merchant: %v, %v", none, err)
 	}
 }

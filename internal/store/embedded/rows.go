@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"zombiezen.com/go/sqlite"
@@ -287,21 +288,12 @@ func (r *reader) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datu
 	})
 }
 
-// Scan iterates over the rows of a kind whose keys begin with the prefix. Generations are merged by the database.
+// Scan iterates over the rows of a kind whose keys begin with the prefix.
 func (r *reader) Scan(ctx context.Context, kind *table.Kind, prefix []table.Datum) iter.Seq2[*table.Row, error] {
 	if kind == r.hot {
 		return r.scanQuotas(ctx, prefix)
 	}
-	from := kind.AppendKey(nil, prefix)
-	where, args := "kind=? AND key>=?", []any{int64(kind.Number), from}
-	if to := successor(from); to != nil {
-		where, args = where+" AND key<?", append(args, to)
-	}
-	query := "SELECT key, body FROM local_row WHERE " + where + " ORDER BY key"
-	if kind.Home != table.Local {
-		// With a lone max() SQLite takes the bare columns from the row that holds the maximum.
-		query = "SELECT key, body, max(at) FROM row_history WHERE gen IN (SELECT gen FROM generation) AND " + where + " GROUP BY key ORDER BY key"
-	}
+	query, args := scanQuery(kind, kind.AppendKey(nil, prefix))
 	var row table.Row
 	return queryRows(ctx, r.conn, query, args, func(stmt *sqlite.Stmt) (*table.Row, error) {
 		body := readBody(stmt, 1)
@@ -311,6 +303,71 @@ func (r *reader) Scan(ctx context.Context, kind *table.Kind, prefix []table.Datu
 		}
 		return &row, decodeRow(kind, columnBytes(stmt, 0), value, &row)
 	})
+}
+
+// scanQuery returns a query for the keys, the values and the places in the order of commits of the rows of a kind whose keys
+// begin with the bytes. Generations are merged by the database.
+func scanQuery(kind *table.Kind, from []byte) (query string, args []any) {
+	where, args := "kind=? AND key>=?", []any{int64(kind.Number), from}
+	if to := successor(from); to != nil {
+		where, args = where+" AND key<?", append(args, to)
+	}
+	if kind.Home == table.Local {
+		return "SELECT key, body, at FROM local_row WHERE " + where + " ORDER BY key", args
+	}
+	// With a lone max() SQLite takes the bare columns from the row that holds the maximum.
+	return "SELECT key, body, max(at) FROM row_history WHERE gen IN (SELECT gen FROM generation) AND " + where + " GROUP BY key ORDER BY key", args
+}
+
+// RowsUnder returns the rows under a prefix: those of the memtables over those of the view, so that nothing is flushed. The
+// memtables come before the view: see finder. Quotas are read from a snapshot.
+func (s *Store) RowsUnder(ctx context.Context, kind *table.Kind, prefix []table.Datum, limit int) ([]*table.Row, error) {
+	if kind == s.hot {
+		return store.FirstUnder(ctx, s, kind, prefix, limit)
+	}
+	from := kind.AppendKey(nil, prefix)
+	found := map[string]storedRow{}
+	put := func(key []byte, row storedRow) {
+		if row.at >= found[string(key)].at { //guard:TestConformance/^Rows$ row.at >= found[string(key)].at -> true
+			found[string(key)] = row
+		}
+	}
+	s.rowsInMemory(kind, from, put)
+	query, args := scanQuery(kind, from)
+	err := s.finder(ctx, s.finders).view(func(conn *sqlite.Conn) error {
+		return each(conn, query+" LIMIT ?", func(stmt *sqlite.Stmt) error {
+			put(columnBytes(stmt, 0), storedRow{stmt.ColumnInt64(2), columnBytes(stmt, 1)})
+			return nil
+		}, append(args, limit)...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	keys := slices.Sorted(maps.Keys(found))
+	rows := make([]*table.Row, min(limit, len(keys)))
+	for n := range rows {
+		row := found[keys[n]]
+		if rows[n], err = row.decode(kind, []byte(keys[n])); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// rowsInMemory passes on the rows of the memtables whose keys begin with the bytes.
+func (s *Store) rowsInMemory(kind *table.Kind, from []byte, put func(key []byte, row storedRow)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range []*memtable{s.flushing, s.active} {
+		if o == nil {
+			continue
+		}
+		for k := range o.rows {
+			if e := &o.rows[k]; e.kind == kind.Number && bytes.HasPrefix(o.rowKey(e), from) {
+				put(o.rowKey(e), storedRow{e.at, o.rowValue(e)})
+			}
+		}
+	}
 }
 
 // successor returns the least bytes that are greater than all that begin with the prefix; nil when there are none.

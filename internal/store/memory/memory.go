@@ -110,6 +110,11 @@ func (s *Store) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum
 	return rows, err
 }
 
+// RowsUnder returns the rows under a prefix.
+func (s *Store) RowsUnder(ctx context.Context, kind *table.Kind, prefix []table.Datum, limit int) ([]*table.Row, error) {
+	return store.FirstUnder(ctx, s, kind, prefix, limit)
+}
+
 // Claim returns the newest issuance under a key.
 func (s *Store) Claim(ctx context.Context, scope benefit.Scope, key string) (i *benefit.Issuance, err error) {
 	r, err := s.Read(ctx)

@@ -442,6 +442,14 @@ func (s *Store) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum
 	return rows, s.lookupFailed(ctx, err)
 }
 
+// RowsUnder returns the rows under a prefix.
+func (s *Store) RowsUnder(ctx context.Context, kind *table.Kind, prefix []table.Datum, limit int) ([]*table.Row, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	all, err := store.FirstUnder(ctx, s, kind, prefix, limit)
+	return all, s.lookupFailed(ctx, err)
+}
+
 func (r *reader) Rows(ctx context.Context, kind *table.Kind, keys [][]table.Datum) ([]*table.Row, error) {
 	return rowsIn(ctx, r, kind, keys)
 }

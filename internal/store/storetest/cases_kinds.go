@@ -36,6 +36,10 @@ func testRows(t *testing.T, h Harness) {
 		for _, s := range []store.Store{st, model} {
 			mustWrite(t, s, now, changes)
 		}
+		reader := mustRead(t, model)
+		for _, kind := range slices.Backward(kinds) { // before a reader has everything flushed, as that of quotas may
+			wantRowsUnder(t, fmt.Sprintf("step %d: %s", step, kind.Name), st, reader, kind, keys[kind])
+		}
 		for _, when := range []string{"at once", "after opening again"} {
 			what := fmt.Sprintf("step %d, %s", step, when)
 			want(t, what+": everything", mustContents(t, model), mustContents(t, st))
@@ -94,6 +98,34 @@ func wantRowsOf(t *testing.T, what string, st store.Store, got, wanted store.Rea
 	want(t, what+": the rows", rows, found[[]*table.Row](t)(got.Rows(ctx, kind, ask)))
 	want(t, what+": the rows, without a reader", rows, found[[]*table.Row](t)(st.Rows(ctx, kind, ask)))
 	want(t, what+": no rows", 0, len(found[[]*table.Row](t)(st.Rows(ctx, kind, nil))))
+}
+
+// wantRowsUnder compares the rows under each key without its last column, all of them and the first, with the plain store's.
+func wantRowsUnder(t *testing.T, what string, st store.Store, wanted store.Reader, kind *table.Kind, keys [][]table.Datum) {
+	t.Helper()
+	for _, key := range keys {
+		prefix := key[:len(key)-1]
+		var all []any
+		var err error
+		collect(&all, &err, decoded(kind, wanted.Scan(t.Context(), kind, prefix)))
+		want(t, what+": an error", nil, err)
+		for _, limit := range []int{1, len(all) + 1} {
+			rows := found[[]*table.Row](t)(st.RowsUnder(t.Context(), kind, prefix, limit))
+			want(t, fmt.Sprintf("%s: at most %d rows under a prefix", what, limit), all[:min(limit, len(all))], decodedAll(t, kind, rows))
+		}
+	}
+}
+
+func decodedAll(t *testing.T, kind *table.Kind, rows []*table.Row) (all []any) {
+	t.Helper()
+	for _, row := range rows {
+		v, err := kind.Decode(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, v)
+	}
+	return all
 }
 
 // testGetAll asks for typed rows by several keys: those that there are come under their keys.
