@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"errors"
+	"iter"
 
 	"faquan/internal/benefit"
 	"faquan/internal/store"
@@ -18,4 +19,8 @@ func (s *Store) FeedSince(ctx context.Context, since benefit.Instant) (store.Pla
 
 func (s *Store) Commits(ctx context.Context, from store.Place, limit int) ([]*store.Commit, error) {
 	return nil, errNoFeed
+}
+
+func (r *reader) AllCommits(ctx context.Context) iter.Seq2[*store.Commit, error] {
+	return func(func(*store.Commit, error) bool) {}
 }
