@@ -23,7 +23,6 @@
 //     a validity that its template allows, for a user that exists; no issuance may hold more than a request may ask
 //     for. [Lookups]: asking for it by key, by code, by trace id, by voucher, by user and by template finds it (a
 //     sample of them, see Options).
-//
 //  5. [Events]: everything that the rows have of vouchers (the issue of each line, each operation, each issue that took the
 //     last of a template) has exactly one event in the feed, of the same instant, and the feed has no others. Whether a
 //     template is sold out turns with each event about it, and is at the end what the vouchers say. What happened before the

@@ -7,6 +7,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/oracle"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
 )
@@ -86,6 +87,26 @@ func readFeed(ctx context.Context, st store.Feed, from store.Place, limit int) (
 		}
 	}
 	return all, places, nil
+}
+
+// wantJudged compares the feed with the events of what the oracle has judged.
+func wantJudged(t testing.TB, o *oracle.Oracle, st store.Store) {
+	t.Helper()
+	r := mustRead(t, st)
+	var got []oracle.Event
+	for c, err := range r.AllCommits(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := range c.Steps {
+			all, err := oracle.EventsOf(&c.Steps[k])
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, all...)
+		}
+	}
+	want(t, "the events, by the oracle", o.Events, got)
 }
 
 // wantFeed compares the feed of a store with that of the plain one, read in different ways.
