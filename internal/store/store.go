@@ -156,7 +156,7 @@ type Reader interface {
 	// next one.
 	Scan(ctx context.Context, kind *table.Kind, prefix []table.Datum) iter.Seq2[*table.Row, error]
 	// AllCommits iterates over the commits of this state that are kept, in the order of the feed. On a shared store those that
-	// are not in the feed yet come last, with Seq 0 and in no certain order.
+	// are not in the feed yet come last, with Seq 0.
 	AllCommits(ctx context.Context) iter.Seq2[*Commit, error]
 
 	Close() error
