@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"github.com/jackc/pgx/v5"
@@ -52,7 +53,9 @@ func scanFeedRow(row pgx.CollectableRow) (f feedRow, err error) {
 		return f, err
 	}
 	f.now = benefit.Instant(now)
-	f.steps, err = codec.DecodeSteps(body)
+	if f.steps, err = codec.DecodeSteps(body); err != nil {
+		err = fmt.Errorf("%w: row %d of the feed: %w", store.ErrDamaged, f.number, err)
+	}
 	return f, err
 }
 
