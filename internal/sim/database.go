@@ -206,6 +206,37 @@ func (o *onDatabase) end() {
 	}
 }
 
+// sequence runs a round of the sequencer, in which the connections of the process may end when it commits.
+func (o *onDatabase) sequence(pick func(n int) int) {
+	if pick == nil {
+		if err := o.control.SequenceFeed(o.ctx); err != nil {
+			o.failf("the sequencer: %v", err)
+		}
+		return
+	}
+	p := o.processes[pick(len(o.processes))]
+	m := o.members[p]
+	what := plan{what: []event{nothing, commitLost, answerLost}[pick(3)]}
+	switch what.what {
+	case commitLost:
+		what.reported = m.proxy.Arm(cutproxy.CommitLost)
+	case answerLost:
+		what.reported = m.proxy.Arm(cutproxy.AnswerLost)
+	}
+	err := m.store.SequenceFeed(o.ctx)
+	o.report.Followed.Sequenced++
+	o.tracef("%sa round of the sequencer: %s", p.name, class(err))
+	if what.reported == nil || m.proxy.Disarm() { // there was nothing to commit
+		if err != nil {
+			o.failf("%sthe sequencer: %v", p.name, err)
+		}
+		return
+	}
+	<-what.reported
+	o.report.Followed.Interrupted++
+	reconnect(o.simulation, m.store)
+}
+
 // crashServer kills the server under all processes, and starts it again.
 func (o *onDatabase) crashServer() {
 	o.tracef("the server is killed")

@@ -90,6 +90,9 @@ func (o *onDisk) holds(maybe *benefit.Changes) bool {
 	return o.hasNow(o.all(), maybe.Now) && (!o.hasNow(o.model, maybe.Now) || !o.same())
 }
 
+// sequence has nothing to do: the journal is the feed.
+func (o *onDisk) sequence(func(n int) int) {}
+
 func (o *onDisk) flush() {
 	o.tracef("flush: %s", class(o.process().store.Store.(*embedded.Store).Flush()))
 }
