@@ -88,6 +88,12 @@ func (f *Follower) Close() error {
 
 // start opens the segment that has record from, which was acknowledged. It reads the headers of a few segments only.
 func (f *Follower) start() error {
+	return f.startBefore(func(h header) (bool, error) { return h.firstSeq > f.from, nil }) //guard:TestFollowFromEachRecord
+}
+
+// startBefore opens the segment before the first one of which beyond returns true. It asks about a few segments only, and
+// never about the first.
+func (f *Follower) startBefore(beyond func(header) (bool, error)) error {
 	ids, err := f.segments()
 	if err != nil {
 		return err
@@ -106,13 +112,24 @@ func (f *Follower) start() error {
 			return &DamageError{Segment: path, Reason: string(bad)}
 		case err != nil:
 			return err
-		case h.firstSeq > f.from: //guard:TestFollowFromEachRecord
-			high = mid
 		default:
-			low = mid
+			behind, err := beyond(h)
+			if err != nil {
+				return err
+			}
+			if behind {
+				high = mid
+			} else {
+				low = mid
+			}
 		}
 	}
-	file, seg, err := f.open(ids[low])
+	return f.startIn(ids[low])
+}
+
+// startIn opens a segment, in which there must be a record.
+func (f *Follower) startIn(id uint64) error {
+	file, seg, err := f.open(id)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,16 @@ func DecodeCommit(record []byte) (now benefit.Instant, steps []benefit.Step, err
 	return now, c.Steps, d.whole()
 }
 
+// DecodeNow reads of what EncodeChanges wrote only when the commit was.
+func DecodeNow(record []byte) (now benefit.Instant, err error) {
+	d := coder{b: record, reading: true}
+	if _, err := d.format(); err != nil {
+		return 0, err
+	}
+	d.int((*int64)(&now))
+	return now, d.err
+}
+
 // format reads the format of a record.
 func (c *coder) format() (format uint8, err error) {
 	if c.byte(&format); format < 1 || format > RecordFormat {
