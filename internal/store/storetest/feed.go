@@ -110,13 +110,18 @@ func wantJudged(t testing.TB, o *oracle.Oracle, st store.Store) {
 }
 
 // allCommits reads the commits of a store's state that have steps.
-func allCommits(t testing.TB, st store.Store) (all []feedCommit) {
+func allCommits(t testing.TB, st store.Store) []feedCommit {
 	t.Helper()
 	r, err := st.Read(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
+	return commitsOf(t, r)
+}
+
+func commitsOf(t testing.TB, r store.Reader) (all []feedCommit) {
+	t.Helper()
 	for c, err := range r.AllCommits(t.Context()) {
 		if err != nil {
 			t.Fatalf("all commits: %v", err)
