@@ -195,12 +195,7 @@ func (o *onDatabase) end() {
 	if err != nil {
 		o.failf("the audit: %v", err)
 	}
-	for _, f := range report.Findings {
-		// Operators may not set a cap below what was issued; here they do, and the oracle knows how far caps ever went.
-		if f.Invariant != audit.Totals || !strings.Contains(f.Want, "at most ") {
-			o.failf("the audit found: %v", f)
-		}
-	}
+	o.wantAudited(report)
 	for _, p := range o.processes {
 		o.leave(p)
 	}
@@ -235,6 +230,16 @@ func (o *onDatabase) sequence(pick func(n int) int) {
 	<-what.reported
 	o.report.Followed.Interrupted++
 	reconnect(o.simulation, m.store)
+}
+
+// wantAudited wants no findings in a report.
+func (s *simulation) wantAudited(report *audit.Report) {
+	for _, f := range report.Findings {
+		// Operators may not set a cap below what was issued; here they do, and the oracle knows how far caps ever went.
+		if f.Invariant != audit.Totals || !strings.Contains(f.Want, "at most ") {
+			s.failf("the audit found: %v", f)
+		}
+	}
 }
 
 // crashServer kills the server under all processes, and starts it again.

@@ -90,6 +90,13 @@ func TestSimRepeats(t *testing.T) {
 	}
 }
 
+// A consumer of the feed must meet what it is made for.
+func TestSimFollows(t *testing.T) {
+	if r := run(t, FirstWithFollower+2, nil).Followed; r.Commits == 0 || r.Again == 0 || r.Failed == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // The histories must meet what they are made for, or the checks prove nothing. What is rare takes more seeds, and a new
 // command moves it to others.
 func TestSimMeetsEverything(t *testing.T) {
