@@ -191,6 +191,53 @@ func TestStandbyDidNotConfirm(t *testing.T) {
 	}
 }
 
+// A round of the sequencer whose wait for a standby was cancelled is visible, and may be lost with the primary. So a reader gets
+// it when a commit of its own has been confirmed, not before.
+func TestFeedIsConfirmed(t *testing.T) {
+	srv := pgtest.Start(t)
+	url := srv.Database(t)
+	writeCatalogue(t, url, template(1))
+	p := join(t, url, 1)
+	begin, err := p.st.FeedEnd(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantReason(t, "before", p.issue(asks("k", "9", 1)), benefit.NotRefused)
+	t.Cleanup(func() { setting(t, srv, "synchronous_standby_names", "") }) // or the store waits when it is closed
+	setting(t, srv, "synchronous_standby_names", "nobody")
+	waitForStandby(t, url)
+
+	sequenced := make(chan error, 1)
+	go func() { sequenced <- p.st.SequenceFeed(context.Background()) }()
+	execute(t, url, "SELECT pg_cancel_backend($1)", waitsFor(t, url, "SyncRep", sequenced))
+	if err := <-sequenced; err != nil {
+		t.Fatal(err)
+	}
+	type page struct {
+		commits []*store.Commit
+		err     error
+	}
+	read := func() <-chan page {
+		done := make(chan page, 1)
+		go func() {
+			commits, err := p.st.Commits(context.Background(), begin, 10)
+			done <- page{commits, err}
+		}()
+		return done
+	}
+	done := read()
+	execute(t, url, "SELECT pg_cancel_backend($1)", waitsFor(t, url, "SyncRep", done))
+	if got := <-done; got.err == nil {
+		t.Fatalf("%d commits that are not confirmed", len(got.commits))
+	}
+	done = read()
+	waitsFor(t, url, "SyncRep", done)
+	setting(t, srv, "synchronous_standby_names", "")
+	if got := <-done; got.err != nil || len(got.commits) == 0 {
+		t.Fatalf("confirmed: %d commits, %v", len(got.commits), got.err)
+	}
+}
+
 // wantNotReady checks that a process does not say that it can issue while no commit is confirmed, and that to ask leaves
 // nothing behind on the server.
 func wantNotReady(t testing.TB, p *process) {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -13,7 +14,8 @@ import (
 )
 
 var (
-	readFeedState = spanning("read_feed_state", "one row", `SELECT first, last, latest, history FROM feed_state`)
+	readFeedState = spanning("read_feed_state", "one row", `
+SELECT first, last, latest, history, current_setting('synchronous_standby_names') <> '' FROM feed_state`)
 
 	readFeed = spanning("read_feed", "the feed is not distributed", `
 SELECT seq, now, body FROM feed WHERE seq >= $1 ORDER BY seq LIMIT $2`)
@@ -27,6 +29,7 @@ SELECT seq FROM feed WHERE latest >= $1 ORDER BY latest, seq LIMIT 1`)
 type feedState struct {
 	First, Last, Latest int64
 	History             uuid
+	standbys            bool // commits wait for synchronous standbys
 }
 
 func (f *feedState) place(seq int64) store.Place {
@@ -113,11 +116,43 @@ func (s *Store) readFeed(ctx context.Context, more func(b *pgx.Batch)) (f feedSt
 		more(b)
 	}
 	b.Queue("COMMIT")
-	return f, s.lookupFailed(ctx, s.reading.SendBatch(ctx, b).Close())
+	if err := s.reading.SendBatch(ctx, b).Close(); err != nil {
+		return f, s.lookupFailed(ctx, err)
+	}
+	return f, s.confirmFeed(ctx, &f) //guard:TestFeedIsConfirmed s.confirmFeed(ctx, &f) -> nil
 }
 
 func (f *feedState) scan(row pgx.Row) error {
-	return row.Scan(&f.First, &f.Last, &f.Latest, &f.History)
+	return row.Scan(&f.First, &f.Last, &f.Latest, &f.History, &f.standbys)
+}
+
+// confirmFeed makes durable what was read. A round whose wait for a standby was broken off is visible, and is lost when that
+// standby takes over: then others get its numbers, which a reader would skip. A commit waits for everything before it.
+func (s *Store) confirmFeed(ctx context.Context, f *feedState) error {
+	if !f.standbys || f.Last <= s.feedConfirmed.Load() {
+		return nil
+	}
+	conn, err := s.reading.Acquire(ctx)
+	if err != nil {
+		return s.lookupFailed(ctx, err)
+	}
+	defer conn.Release()
+	var waits bool
+	if err := conn.QueryRow(ctx, queryStandbyWait.text).Scan(&waits); err != nil {
+		return s.lookupFailed(ctx, err)
+	}
+	if waits {
+		return ErrNoStandby // one more would wait as long, and occupy a connection of the server
+	}
+	warned := forgetWarnings(conn)
+	if _, err := conn.Exec(ctx, tryCommit.text); err != nil {
+		return s.lookupFailed(ctx, err)
+	}
+	if text := warned(); text != "" { //guard:TestFeedIsConfirmed
+		return errors.New(text)
+	}
+	raise(&s.feedConfirmed, f.Last)
+	return nil
 }
 
 // resolveSteps sets the steps of the commits to what the references name. It is a statement for the issuances of all of them,

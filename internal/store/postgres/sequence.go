@@ -19,16 +19,16 @@ import (
 //
 // Rounds take turns at the row of feed_state, so any number of processes may run them.
 
-// insertFeed draws the id.
-//
-// guard:TestFeedOrder "(now, body) VALUES (" -> "(id, now, body) OVERRIDING SYSTEM VALUE VALUES (pg_current_xact_id()::text::bigint, "
-var insertFeed = streamed(spanning("insert_feed", "the feed is not distributed", `INSERT INTO feed_new (now, body) VALUES ($1, $2)`))
-
 var (
+	// It draws the id.
+	//guard:TestFeedOrder "(now, body) VALUES (" -> "(id, now, body) OVERRIDING SYSTEM VALUE VALUES (pg_current_xact_id()::text::bigint, "
+	insertFeed = streamed(spanning("insert_feed", "the feed is not distributed", `INSERT INTO feed_new (now, body) VALUES ($1, $2)`))
+
 	readUnnumbered = spanning("read_unnumbered", "the feed is not distributed", `SELECT EXISTS (SELECT FROM feed_new)`)
 
 	//guard:TestFeedRoundsTakeTurns without " FOR UPDATE"
-	lockFeed = spanning("lock_feed", "one row", `SELECT first, last, latest, history FROM feed_state FOR UPDATE`)
+	lockFeed = spanning("lock_feed", "one row", `
+SELECT first, last, latest, history, current_setting('synchronous_standby_names') <> '' FROM feed_state FOR UPDATE`)
 
 	//guard:TestFeedOrder "ORDER BY id" -> "ORDER BY id DESC"
 	chooseUnnumbered = spanning("choose_unnumbered", "the feed is not distributed", `SELECT id, now FROM feed_new ORDER BY id LIMIT $1`)

@@ -97,6 +97,8 @@ type Store struct {
 	opened int64        // the latest now in the store when it was opened
 	ownNow atomic.Int64 // the latest now of this process's batches that write
 
+	feedConfirmed atomic.Int64 // the last number of the feed that is durable for sure
+
 	idMillis   atomic.Int64
 	knownLocks sync.Map // benefit.Lock → struct{}: rows of table turn that are there
 }
