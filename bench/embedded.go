@@ -25,6 +25,7 @@ type embeddedOptions struct {
 	Millions int    // how large the store gets
 	Step     int64  // asks in one step; a million, but for trying things
 	Metrics  bool   // collects metrics of the store and its engine, as serve with metrics.listen does
+	Follow   bool   // reads the feed beside the issues
 	// NoDirect leaves direct SQLite out: filling it takes longest.
 	NoDirect bool
 	// DirectMeasured is how many issues of each step direct SQLite is measured on; before them it is filled up
@@ -46,6 +47,7 @@ func (o *embeddedOptions) check() error {
 // engineStep are the figures of one million.
 type engineStep struct {
 	engine, bare, direct Figures
+	feed                 *follower // nil: none
 }
 
 // measureEmbedded measures the embedded store, and in each step the bare journal and direct SQLite beside it.
@@ -96,7 +98,16 @@ func measureEmbedded(ctx context.Context, o embeddedOptions) (err error) {
 	var steps []engineStep
 	for k := range o.Millions {
 		var s engineStep
-		if s.engine, err = engine.Run(ctx, o.Step, st.Flush); err != nil {
+		if o.Follow {
+			if s.feed, err = follow(ctx, st); err != nil {
+				return err
+			}
+		}
+		s.engine, err = engine.Run(ctx, o.Step, st.Flush)
+		if s.feed != nil {
+			err = errors.Join(err, s.feed.end())
+		}
+		if err != nil {
 			return err
 		}
 		entry := int(journalBytes(filepath.Join(dir, "store", "journal"), k+1, o.Step))
@@ -183,6 +194,10 @@ func printStep(w io.Writer, million int, s engineStep) {
 	fmt.Fprintf(w, "\nstep %d  (heap in use %d MiB)\n", million, m.HeapInuse>>20)
 	fmt.Fprintf(w, "  faquan        %s\n", s.engine)
 	fmt.Fprintf(w, "  bare journal  %s   faquan is %.2f of it\n", s.bare, s.engine.PerSecond/s.bare.PerSecond)
+	if f := s.feed; f != nil {
+		fmt.Fprintf(w, "  feed          %8.0f issues/s  lag p50 %d  p99 %d  most %d ms\n",
+			float64(f.issued)/s.engine.Seconds, f.lagMillis(0.5), f.lagMillis(0.99), f.lagMillis(1))
+	}
 	if s.direct.Issues > 0 {
 		fmt.Fprintf(w, "  direct SQLite %s   faquan is %.1f times it\n", s.direct, s.engine.PerSecond/s.direct.PerSecond)
 	}
@@ -191,10 +206,13 @@ func printStep(w io.Writer, million int, s engineStep) {
 // printSummary prints medians over the steps, and how the cost grows: the mean of the last two steps against that of
 // the second and third, the first one being the one that makes the users.
 func printSummary(w io.Writer, steps []engineStep) {
-	var rate, cpu, p99, bare, sqlite []float64
+	var rate, cpu, p99, bare, sqlite, lag []float64
 	for _, s := range steps {
 		cpu, p99 = append(cpu, s.engine.CPUMicros), append(p99, s.engine.P99Millis)
 		rate = append(rate, s.engine.PerSecond)
+		if s.feed != nil {
+			lag = append(lag, float64(s.feed.lagMillis(1)))
+		}
 		bare = append(bare, s.engine.PerSecond/s.bare.PerSecond)
 		if s.direct.Issues > 0 {
 			sqlite = append(sqlite, s.engine.PerSecond/s.direct.PerSecond)
@@ -212,6 +230,7 @@ func printSummary(w io.Writer, steps []engineStep) {
 	}
 	r := newResult("engine").text("store", "embedded").number("issues_per_second", median(rate)).number("cpu_us", median(cpu)).
 		number("p99_ms", median(p99)).number("issues_of_bare_journal", median(bare))
+	r.number("feed_lag_ms", median(lag))
 	if len(sqlite) > 0 {
 		r.number("issues_of_direct_sqlite", median(sqlite))
 	}

@@ -54,6 +54,7 @@ func (o *engineCommand) flags(f *pflag.FlagSet) {
 	dirFlag(f, &o.Dir)
 	f.BoolVar(&o.Keep, "keep", false, "embedded: leave the store for bench start")
 	f.BoolVar(&o.Metrics, "metrics", false, "embedded: collect metrics, as serve with --metrics-listen does")
+	f.BoolVar(&o.Follow, "follow", false, "embedded: read the feed beside the issues, and print how far it lags")
 	f.BoolVar(&o.NoDirect, "no-direct", false, "embedded: leave direct SQLite out; it takes longest")
 	f.Int64Var(&o.DirectMeasured, "direct-measured", 100_000, "embedded: issues of each step on which direct SQLite is measured")
 
@@ -94,8 +95,8 @@ func (o *engineCommand) run(cmd *cobra.Command) error {
 		o.Out = cmd.OutOrStdout()
 		return measureEmbedded(cmd.Context(), o.embeddedOptions)
 	}
-	if o.Dir != "" || o.Keep || o.Metrics {
-		return errors.New("--dir, --keep and --metrics are for the embedded store; a private server lies where TMPDIR says")
+	if o.Dir != "" || o.Keep || o.Metrics || o.Follow {
+		return errors.New("--dir, --keep, --metrics and --follow are for the embedded store; a private server lies where TMPDIR says")
 	}
 	d.Workload, d.Callers, d.Millions, d.Step = o.Workload, o.Callers, o.millions, o.Step
 	d.Out, d.Progress, d.Profile = cmd.OutOrStdout(), cmd.ErrOrStderr(), cmd.Flag("cpuprofile").Value.String()

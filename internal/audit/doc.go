@@ -23,6 +23,10 @@
 //     a validity that its template allows, for a user that exists; no issuance may hold more than a request may ask
 //     for. [Lookups]: asking for it by key, by code, by trace id, by voucher, by user and by template finds it (a
 //     sample of them, see Options).
+//  5. [Events]: everything that the rows have of vouchers (the issue of each line, each operation, each issue that took the
+//     last of a template) has exactly one event in the feed, of the same instant, and the feed has no others. Whether a
+//     template is sold out turns with each event about it, and is at the end what the vouchers say. What happened before the
+//     feed begins, or in the millisecond in which it does, is not compared.
 //
 // Of vouchers after their issue:
 //
@@ -49,8 +53,8 @@
 // Each check is a law over rows, which holds whatever code wrote them. No decision is made again: whether a scene could
 // choose what it chose is shown by the explanation of an issuance, which decides from the basis.
 //
-// Events (invariant 5 of the specification) are not kept yet, so there is nothing of them to check. That a voucher's user was
-// not frozen when it was redeemed cannot be told from the rows. Report.NotKept lists what was not checked.
+// That a voucher's user was not frozen when it was redeemed cannot be told from the rows, nor that a change of the catalogue
+// has its event. Report.NotKept lists what was not checked.
 //
 // No rule is taken from the code that decides. That code adds one voucher to a counter; this one adds up all
 // vouchers and compares.

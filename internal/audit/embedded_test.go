@@ -113,7 +113,7 @@ func TestWhatIsNotChecked(t *testing.T) {
 		return strings.Join(report.NotKept, "\n"), report
 	}
 	text, report := told(EmbeddedOptions{})
-	for _, want := range []string{"--lookup-every 1", "--head RECORD:HASH", "this version writes no events"} {
+	for _, want := range []string{"--lookup-every 1", "--head RECORD:HASH", "one event, because"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("not told: %s, in\n%s", want, text)
 		}

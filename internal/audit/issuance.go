@@ -132,6 +132,7 @@ func (c *recount) lineShape(l lineRef) {
 func (c *recount) issued(l lineRef) {
 	n, amount := l.vouchers()
 	c.report.Checked.Vouchers += n
+	c.addLineEvents(l, n, amount)
 	c.balance(l.Template).take(l, c.o.Now, n, amount)
 	c.sum(sumKey{l.Template, inTotal}).add(c.seeds, state{l.Seen.Count, l.Seen.Amount}, n, amount)
 	c.sum(sumKey{l.Template, int64(l.At.Day())}).add(c.seeds, state{l.Seen.DayCount, l.Seen.DayAmount}, n, amount)

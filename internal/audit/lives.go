@@ -90,6 +90,7 @@ func (c *recount) countLife(x *life) {
 		if o.flags&wrongClaim != 0 {
 			c.find(Finding{OneOutcome, o.String() + ": its key", fmt.Sprintf("one of 1 to 64 characters, in a scope for %v, by which it is found", o.kind), "another"})
 		}
+		c.addOperationEvent(o)
 		if o.flags&hasOrder != 0 {
 			c.orders.add(c.seeds, o.orderRedemption())
 		}

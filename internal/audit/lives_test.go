@@ -704,7 +704,7 @@ func TestHealthyLivesOnDisk(t *testing.T) {
 		closeStore(t, st)
 		report := d.audit(t)
 		wantFindings(t, report)
-		if report.Checked.Operations == 0 || report.Checked.VoucherStates == 0 || len(report.Doubts) > 0 {
+		if report.Checked.Operations == 0 || report.Checked.VoucherStates == 0 || report.Checked.Events < 20 || len(report.Doubts) > 0 {
 			t.Errorf("seed %d: %+v, doubts %v", seed, report.Checked, report.Doubts)
 		}
 	}

@@ -49,6 +49,9 @@ func TestHealthyDatabase(t *testing.T) {
 		}
 		report := auditPostgres(t, at)
 		wantFindings(t, report)
+		if report.Checked.Events < 20 {
+			t.Errorf("seed %d: only %d events", seed, report.Checked.Events)
+		}
 		for _, d := range report.Doubts {
 			if d.Rule != rulePerPerson {
 				t.Errorf("seed %d: doubt: %+v", seed, d)
@@ -73,6 +76,9 @@ func databaseFixture(t testing.TB) (server *pgtest.Server, at string) {
 	st := openPostgres(t, at)
 	newStage().play(t, st)
 	live(t, st, 5, 150)
+	if err := st.SequenceFeed(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	newStory().tell(t, st)
 	session := &benefit.Session{Digest: benefit.Digest{7, 7, 7}, Sealed: []byte("sealed"), App: 1, Expires: midnight}
 	write(t, st, midnight, &benefit.Changes{Rows: benefit.RowsOf(benefit.Sessions.Rows([]*benefit.Session{session}...))})
@@ -184,6 +190,12 @@ func TestDamagedDatabase(t *testing.T) {
 		{"DELETE FROM clock", "database: clock: the last committed now"},
 		{"UPDATE clock SET id_millis = 5", "database: clock: the latest millisecond of an id"},
 		{"UPDATE template_count SET count = count + 1", "totals: "},
+
+		{"DELETE FROM feed WHERE seq = (SELECT max(seq) FROM feed)", "events: the events of the feed: want one for each"},
+		{"DELETE FROM feed_new WHERE id = (SELECT max(id) FROM feed_new)", "events: the events of the feed: want one for each"},
+		{"INSERT INTO feed_new (now, body) SELECT now, body FROM feed_new ORDER BY id DESC LIMIT 1", "events: the events of the feed: want one for each"},
+		{"UPDATE feed SET now = now + 1 WHERE seq = (SELECT max(seq) FROM feed)", "events: the events of the feed: want one for each: some of which are others"},
+		{"UPDATE feed SET body = '\\xff' WHERE seq = (SELECT max(seq) FROM feed)", "events: the feed: want commits that can be read"},
 	} {
 		t.Run(test.statement[:min(len(test.statement), 50)], func(t *testing.T) {
 			t.Parallel()

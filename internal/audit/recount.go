@@ -44,6 +44,7 @@ type recount struct {
 	returned        int64                        // voids that return stock
 	operationMemory int64                        // bytes, for the operations on vouchers
 	left            []int64                      // room for a walk
+	events          events
 
 	// Short numbers, for the records.
 	templates  numbering[benefit.TemplateID]
@@ -91,6 +92,9 @@ func countAgain(ctx context.Context, report *reporter, r store.Reader, o Options
 		c.notChecked("that issuances and users are found by their keys and identifiers, because --lookup-every -1 leaves that out. --lookup-every 1 checks all of them")
 	case every > 1:
 		c.notChecked("that all issuances and users are found by their keys and identifiers, because that takes several reads for each; one of %d was looked up. --lookup-every 1 checks all of them", every)
+	}
+	if err := c.readFeed(ctx); err != nil {
+		return err
 	}
 	if err := c.passes(ctx); err != nil {
 		return err
@@ -150,7 +154,11 @@ func (c *recount) passes(ctx context.Context) error {
 	if err := c.settleOrders(ctx); err != nil {
 		return err
 	}
-	return c.settleTotals(ctx)
+	if err := c.settleTotals(ctx); err != nil {
+		return err
+	}
+	c.settleEvents()
+	return nil
 }
 
 // pass goes over all issuances once, and what has happened to their vouchers.

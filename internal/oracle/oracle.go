@@ -44,6 +44,7 @@ type Oracle struct {
 	Codes     map[string]id.ID          // the issuance that has each certificate code
 
 	Operations []benefit.Operation // of commands other than the issue, in the order in which they were carried out
+	Events     []Event             // in the order in which what they are of was booked
 
 	issuances map[id.ID]*benefit.Issuance
 	booked    []send          // in the order in which they were issued, and returned
@@ -52,7 +53,8 @@ type Oracle struct {
 	// transitions are those of the operations on vouchers, in the order in which they were carried out.
 	transitions []transition
 
-	caps map[benefit.TemplateID]benefit.Stock // the loosest that there ever were
+	caps    map[benefit.TemplateID]benefit.Stock // the loosest that there ever were
+	soldOut map[benefit.TemplateID]bool
 }
 
 // Key is an idempotency key in its scope.
@@ -69,12 +71,15 @@ func New(o Options) *Oracle {
 	return &Oracle{
 		Options: o, Users: map[benefit.UserID]*benefit.User{}, Issued: map[Key]*benefit.Issuance{}, Codes: map[string]id.ID{},
 		issuances: map[id.ID]*benefit.Issuance{}, vouchers: map[id.ID]id.ID{}, choices: map[id.ID]*choice{}, caps: map[benefit.TemplateID]benefit.Stock{},
+		soldOut: map[benefit.TemplateID]bool{},
 	}
 }
 
 // SetCatalogue puts a catalogue in force.
 func (o *Oracle) SetCatalogue(cat *benefit.Catalogue) {
+	before := o.Catalogue
 	o.Catalogue = cat
+	o.bookCatalogue(before, cat)
 	for _, t := range cat.Templates {
 		caps, ok := o.caps[t.ID]
 		if !ok {
@@ -145,6 +150,7 @@ func (o *Oracle) Book(i *benefit.Issuance) error {
 			return err
 		}
 	}
+	var templates []benefit.TemplateID // of what is issued now
 	for n := range i.Lines {
 		l, had := &i.Lines[n], []string(nil)
 		if before != nil {
@@ -169,6 +175,10 @@ func (o *Oracle) Book(i *benefit.Issuance) error {
 			}
 			o.vouchers[voucher] = i.ID
 		}
+		if l.Issued > 0 {
+			o.bookIssued(l)
+			templates = append(templates, l.Template)
+		}
 		for s := range l.Issued {
 			o.booked = o.give(o.booked, i.User, i.Params.Card, l, s, l.At)
 		}
@@ -176,6 +186,7 @@ func (o *Oracle) Book(i *benefit.Issuance) error {
 			return err
 		}
 	}
+	o.bookStock(templates...)
 	o.Issued[k], o.issuances[i.ID] = i, i
 	return nil
 }

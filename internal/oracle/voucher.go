@@ -108,10 +108,12 @@ func (o *Oracle) bookTransition(op *benefit.Operation) error {
 		return fmt.Errorf("voucher %d of %d has %d redeemed", v.ID, wholeValue(&now), now.Redeemed)
 	}
 	o.transitions = append(o.transitions, transition{t, op.Claim})
+	o.Events = append(o.Events, eventOf(&t))
 	if t.ReturnStock {
 		o.booked = append(o.booked, send{
 			user: v.User, template: v.Template, at: t.At, day: v.IssuedAt.Day(), vouchers: -1, fen: -int64(v.Amount),
 		})
+		o.bookStock(v.Template)
 	}
 	return nil
 }

@@ -195,14 +195,50 @@ func (o *onDatabase) end() {
 	if err != nil {
 		o.failf("the audit: %v", err)
 	}
+	o.wantAudited(report)
+	for _, p := range o.processes {
+		o.leave(p)
+	}
+}
+
+// sequence runs a round of the sequencer, in which the connections of the process may end when it commits.
+func (o *onDatabase) sequence(pick func(n int) int) {
+	if pick == nil {
+		if err := o.control.SequenceFeed(o.ctx); err != nil {
+			o.failf("the sequencer: %v", err)
+		}
+		return
+	}
+	p := o.processes[pick(len(o.processes))]
+	m := o.members[p]
+	what := plan{what: []event{nothing, commitLost, answerLost}[pick(3)]}
+	switch what.what {
+	case commitLost:
+		what.reported = m.proxy.Arm(cutproxy.CommitLost)
+	case answerLost:
+		what.reported = m.proxy.Arm(cutproxy.AnswerLost)
+	}
+	err := m.store.SequenceFeed(o.ctx)
+	o.report.Followed.Sequenced++
+	o.tracef("%sa round of the sequencer: %s", p.name, class(err))
+	if what.reported == nil || m.proxy.Disarm() { // there was nothing to commit
+		if err != nil {
+			o.failf("%sthe sequencer: %v", p.name, err)
+		}
+		return
+	}
+	<-what.reported
+	o.report.Followed.Interrupted++
+	reconnect(o.simulation, m.store)
+}
+
+// wantAudited wants no findings in a report.
+func (s *simulation) wantAudited(report *audit.Report) {
 	for _, f := range report.Findings {
 		// Operators may not set a cap below what was issued; here they do, and the oracle knows how far caps ever went.
 		if f.Invariant != audit.Totals || !strings.Contains(f.Want, "at most ") {
-			o.failf("the audit found: %v", f)
+			s.failf("the audit found: %v", f)
 		}
-	}
-	for _, p := range o.processes {
-		o.leave(p)
 	}
 }
 

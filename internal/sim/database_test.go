@@ -99,6 +99,7 @@ func (r *Report) databaseCounts() []*int {
 		&r.Issued, &r.Replayed, &r.Refused, &r.Conflicts, &r.NotIssued, &r.Unknown, &r.Survived, &r.Lost, &r.Starts, &r.Changes,
 		&r.Coverage.Chosen, &r.Coverage.Nothing, &r.Coverage.Continued, &r.Coverage.Closed, &r.Coverage.Rebound, &r.Coverage.Partial, &r.Coverage.Guarded, &r.Coverage.BoxesDone, &r.Coverage.Codes,
 		&r.Broken.Cut, &r.Broken.CommitLost, &r.Broken.AnswerLost, &r.Broken.Deaths, &r.Broken.Crashes, &r.Broken.Between, &r.Broken.Late,
+		&r.Followed.Commits, &r.Followed.Again, &r.Followed.Sequenced, &r.Followed.Interrupted,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"faquan/internal/audit"
 	"faquan/internal/benefit"
 	"faquan/internal/journal"
 	"faquan/internal/store"
@@ -89,6 +90,9 @@ func (o *onDisk) recover() {
 func (o *onDisk) holds(maybe *benefit.Changes) bool {
 	return o.hasNow(o.all(), maybe.Now) && (!o.hasNow(o.model, maybe.Now) || !o.same())
 }
+
+// sequence has nothing to do: the journal is the feed.
+func (o *onDisk) sequence(func(n int) int) {}
 
 func (o *onDisk) flush() {
 	o.tracef("flush: %s", class(o.process().store.Store.(*embedded.Store).Flush()))
@@ -227,6 +231,11 @@ func (o *onDisk) audit() {
 	if _, err := journal.Verify(o.disk, "journal", journal.VerifyOptions{Heads: []journal.Head{check.Position()}}); err != nil {
 		o.failf("the journal: %v", err)
 	}
+	rows, err := audit.Store(o.ctx, check.Reader(), audit.Options{LookupEvery: -1})
+	if err != nil {
+		o.failf("the audit: %v", err)
+	}
+	o.wantAudited(rows)
 }
 
 // views are the directories in which the lives of the process keep their views, and copies put aside.

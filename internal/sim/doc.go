@@ -22,6 +22,10 @@
 //     acknowledged and nothing else, except that a commit of unknown outcome is there whole or not at all.
 //   - A caller who was told "not issued" was told the truth, and "unknown" is told to exactly those whose outcome
 //     went with the commit.
+//   - A consumer of the feed that reads on where it was, or again from an older place, gets what was committed, once each and
+//     nothing else, in an order in which what happened to a voucher comes after its issue and after what had happened before.
+//     Its places stay good across every crash. (Seeds from [FirstWithFollower] on.) On a database the sequencer runs now and
+//     then, and may lose its commit.
 //   - In the end every question that was left open is asked again, and gets an answer that fits.
 //
 // The seeds from [FirstWithCommands] on ask for the commands of [oracle.Generators], too, in the same batches.

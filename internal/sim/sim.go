@@ -44,6 +44,7 @@ type Report struct {
 	Coverage                             Coverage
 	Results                              map[string]int // answers to commands other than the issue; see [oracle.Generator]
 	Broken                               Broken
+	Followed                             Followed
 }
 
 // backend is the store under test, with what can go wrong with it. The processes on it are those of the simulation.
@@ -66,6 +67,9 @@ type backend interface {
 	holds(maybe *benefit.Changes) bool
 	// all returns a store that shows everything that was committed.
 	all() store.Store
+	// sequence puts into the feed what is committed, where that is work of its own. What pick draws may interrupt it; nil:
+	// nothing does.
+	sequence(pick func(n int) int)
 	// heal takes every planned fault back.
 	heal()
 	// crash ends all processes without a warning and starts again; stop does so in order.
@@ -96,6 +100,7 @@ func Run(c Config) (report Report, err error) {
 	s.setUp()
 	for s.step = 1; s.step <= c.Steps; s.step++ {
 		s.next()
+		s.follower.follow()
 	}
 	s.finish()
 	return
@@ -122,6 +127,7 @@ type simulation struct {
 	clock     benefit.Instant
 	processes []*process
 
+	follower  *follower // nil: nobody reads the feed
 	world     *world
 	model     *memory.Store
 	oracle    *oracle.Oracle
@@ -144,6 +150,9 @@ func newSimulation(c Config) *simulation {
 	s.world = newWorld(s.pick, s.oracle)
 	if c.Seed >= FirstWithCommands {
 		s.world.sources = oracle.Sources(c.Seed)
+	}
+	if c.Seed >= FirstWithFollower {
+		s.follower = newFollower(s, c.Seed)
 	}
 	return s
 }
@@ -280,6 +289,7 @@ func (s *simulation) finish() {
 	s.check("in the end")
 	s.back.stop()
 	s.check("after the last start")
+	s.follower.finish()
 	s.back.end()
 }
 

@@ -65,15 +65,20 @@ func TestSim(t *testing.T) {
 	}
 }
 
-// withCommands adds half as many seeds that have commands other than the issue, when there are any.
+// withCommands adds half as many seeds that have commands other than the issue, when there are any, and a few in which the
+// feed is read.
 func withCommands(seeds []uint64) []uint64 {
 	if len(oracle.Generators) == 0 {
 		return seeds
 	}
+	all := seeds
 	for _, seed := range seeds[:(len(seeds)+1)/2] {
-		seeds = append(seeds, FirstWithCommands+seed)
+		all = append(all, FirstWithCommands+seed)
 	}
-	return seeds
+	for _, seed := range seeds[:(len(seeds)+3)/4] {
+		all = append(all, FirstWithFollower+seed)
+	}
+	return all
 }
 
 // One seed is one history: without that a failing seed could not be repeated.
@@ -82,6 +87,13 @@ func TestSimRepeats(t *testing.T) {
 		if first, second := run(t, seed, nil), run(t, seed, nil); !reflect.DeepEqual(first, second) {
 			t.Errorf("seed %d came to\n%+v, and then to\n%+v", seed, first, second)
 		}
+	}
+}
+
+// A consumer of the feed must meet what it is made for.
+func TestSimFollows(t *testing.T) {
+	if r := run(t, FirstWithFollower+2, nil).Followed; r.Commits == 0 || r.Again == 0 || r.Failed == 0 {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -158,6 +158,9 @@ type Reader interface {
 	// Scan iterates over the rows of a kind whose keys begin with the given columns: see All. A row is valid until the
 	// next one.
 	Scan(ctx context.Context, kind *table.Kind, prefix []table.Datum) iter.Seq2[*table.Row, error]
+	// AllCommits iterates over the commits of this state that are kept, in the order of the feed. On a shared store those that
+	// are not in the feed yet come last, with Seq 0.
+	AllCommits(ctx context.Context) iter.Seq2[*Commit, error]
 
 	Close() error
 }

@@ -75,7 +75,7 @@ func lockQuietly(dir string) (lock io.Closer, live bool, err error) {
 func (c *Check) openView() error {
 	have, err := plainVersion(ViewPath(c.o.Dir))
 	if err == nil && have == 0 {
-		if c.view, err = openReader(ViewPath(c.o.Dir), benefit.Quotas.Kind); err == nil {
+		if c.view, err = openReader(ViewPath(c.o.Dir), benefit.Quotas.Kind, c.o.journalAt()); err == nil {
 			have, err = readVersion(c.view.conn)
 		}
 	}

@@ -170,7 +170,7 @@ func (s *Store) page(ctx context.Context, r *reading, limit int, end store.Place
 	if r.last != nil {
 		page = append(page, r.last)
 	}
-	for size := 0; len(page) < limit && size < pageBytes && r.place.Seq < end.Seq; { //guard:TestLargePages without && size < pageBytes
+	for size := 0; len(page) < limit && size < pageBytes && r.place.Seq < end.Seq; { //guard:TestLargePages without size < pageBytes
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}

@@ -24,14 +24,14 @@ func (s *Store) Read(context.Context) (store.Reader, error) {
 	if err := s.Flush(); err != nil {
 		return nil, fmt.Errorf("bringing the view up to date: %w", err)
 	}
-	return openReader(ViewPath(s.o.Dir), s.hot)
+	return openReader(ViewPath(s.o.Dir), s.hot, s.o.journalAt())
 }
 
 // Entities puts what the memtables have over what the view has, and so needs no flush.
 func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 	s.flushMu.Lock() // nothing moves from the memtables to the view meanwhile
 	defer s.flushMu.Unlock()
-	r, err := openReader(ViewPath(s.o.Dir), s.hot)
+	r, err := openReader(ViewPath(s.o.Dir), s.hot, s.o.journalAt())
 	if err != nil {
 		return nil, 0, err
 	}
@@ -68,19 +68,20 @@ func (s *Store) Entities(ctx context.Context) ([]benefit.Entity, int64, error) {
 
 // reader is a snapshot of the view: one connection inside a read transaction.
 type reader struct {
-	conn *sqlite.Conn
-	gens []int64     // newest first
-	hot  *table.Kind // see quotas.go
+	conn    *sqlite.Conn
+	gens    []int64     // newest first
+	hot     *table.Kind // see quotas.go
+	journal journalAt
 }
 
 var _ store.Reader = (*reader)(nil)
 
-func openReader(path string, hot *table.Kind) (*reader, error) {
+func openReader(path string, hot *table.Kind, at journalAt) (*reader, error) {
 	conn, err := openConn(path, true)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{conn: conn, hot: hot}
+	r := &reader{conn: conn, hot: hot, journal: at}
 	if err := errors.Join(sortInFiles(conn), r.begin()); err != nil {
 		conn.Close()
 		return nil, err

@@ -116,6 +116,10 @@ func (r reader) AllUsers(ctx context.Context) iter.Seq2[*benefit.User, error] {
 	return each(ctx, slices.SortedFunc(maps.Values(r.rows.users), func(a, b *benefit.User) int { return cmp.Compare(a.ID, b.ID) }))
 }
 
+func (r reader) AllCommits(ctx context.Context) iter.Seq2[*store.Commit, error] {
+	return each(ctx, r.rows.commits)
+}
+
 func (r reader) Close() error { return nil }
 
 // each iterates over rows, until ctx ends.

@@ -100,7 +100,7 @@ func (s *Store) Commits(ctx context.Context, from store.Place, limit int) ([]*st
 	for _, c := range all {
 		c.Place = f.place(c.Seq)
 	}
-	return all, s.resolve(ctx, all, refs)
+	return all, resolveSteps(ctx, s, s.readIssuances, all, refs)
 }
 
 // readFeed reads the state of the feed, and at the same moment what more queues.
@@ -155,9 +155,11 @@ func (s *Store) confirmFeed(ctx context.Context, f *feedState) error {
 	return nil
 }
 
-// resolve sets the steps of the commits to what the references name. It is a statement for the issuances of all of them,
-// and one for the operations.
-func (s *Store) resolve(ctx context.Context, all []*store.Commit, refs [][]codec.StepRef) error {
+// resolveSteps sets the steps of the commits to what the references name. It is a statement for the issuances of all of them,
+// and one for the operations. read reads the issuances that have a key in the map, where they are there.
+func resolveSteps(
+	ctx context.Context, from store.Lookup, read func(context.Context, map[id.ID]*benefit.Issuance) error, all []*store.Commit, refs [][]codec.StepRef,
+) error {
 	issuances := map[id.ID]*benefit.Issuance{}
 	var claims []benefit.ClaimID
 	for _, steps := range refs {
@@ -170,10 +172,10 @@ func (s *Store) resolve(ctx context.Context, all []*store.Commit, refs [][]codec
 			}
 		}
 	}
-	if err := s.readIssuances(ctx, issuances); err != nil {
+	if err := read(ctx, issuances); err != nil {
 		return err
 	}
-	operations, err := store.GetAll(ctx, s, benefit.Operations, claims...)
+	operations, err := store.GetAll(ctx, from, benefit.Operations, claims...)
 	if err != nil {
 		return err
 	}

@@ -29,11 +29,15 @@ func testFeed(t *testing.T, h Harness) {
 	}
 	wantFeed(t, "empty", model, st)
 	both(Start, Request("a", "2088", benefit.Line{Template: 1, Sends: 1, Quantity: 1}))
+	before := mustRead(t, st)
 	more := Request("b", "2089",
 		benefit.Line{Template: 1, Sends: 2, Quantity: 1}, benefit.Line{Template: 2, Sends: 1, Quantity: 1}, benefit.Line{Template: 1, Sends: 1, Quantity: 1})
 	more.Continues = true
 	both(Start, more)
 	wantFeed(t, "sold out", model, st)
+	if n := len(commitsOf(t, before)); n != 1 {
+		t.Errorf("a reader from before has %d commits", n)
+	}
 	both(Start) // nothing
 	first := found[*benefit.Issuance](t)(st.Claim(ctx, more.Scope, more.Key)).FirstVoucher()
 	void := voids("v", first)

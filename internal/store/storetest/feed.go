@@ -7,6 +7,7 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/id"
+	"faquan/internal/oracle"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
 )
@@ -88,10 +89,55 @@ func readFeed(ctx context.Context, st store.Feed, from store.Place, limit int) (
 	return all, places, nil
 }
 
+// wantJudged compares the feed with the events of what the oracle has judged.
+func wantJudged(t testing.TB, o *oracle.Oracle, st store.Store) {
+	t.Helper()
+	r := mustRead(t, st)
+	var got []oracle.Event
+	for c, err := range r.AllCommits(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := range c.Steps {
+			all, err := oracle.EventsOf(&c.Steps[k])
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, all...)
+		}
+	}
+	want(t, "the events, by the oracle", o.Events, got)
+}
+
+// allCommits reads the commits of a store's state that have steps.
+func allCommits(t testing.TB, st store.Store) []feedCommit {
+	t.Helper()
+	r, err := st.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	return commitsOf(t, r)
+}
+
+func commitsOf(t testing.TB, r store.Reader) (all []feedCommit) {
+	t.Helper()
+	for c, err := range r.AllCommits(t.Context()) {
+		if err != nil {
+			t.Fatalf("all commits: %v", err)
+		}
+		if len(c.Steps) > 0 {
+			all = append(all, feedCommitOf(c))
+		}
+	}
+	return all
+}
+
 // wantFeed compares the feed of a store with that of the plain one, read in different ways.
 func wantFeed(t testing.TB, when string, model *memory.Store, st store.Store) {
 	t.Helper()
 	ctx := t.Context()
+	want(t, when+": all commits before they are in the feed", allCommits(t, model), allCommits(t, st))
 	if err := settleFeed(ctx, st); err != nil {
 		t.Fatalf("%s: %v", when, err)
 	}
@@ -106,6 +152,7 @@ func wantFeed(t testing.TB, when string, model *memory.Store, st store.Store) {
 		t.Fatalf("%s: %v", when, err)
 	}
 	want(t, when+": the feed", all, got)
+	want(t, when+": all commits", all, allCommits(t, st))
 	for _, from := range []int{len(places) / 3, len(places) - 1} {
 		if from < 0 || from >= len(places) {
 			continue

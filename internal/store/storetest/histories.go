@@ -69,6 +69,7 @@ func runHistory(t *testing.T, h Harness, seed uint64) {
 	x.real.Store = h.reopen(t, x.real.Store)
 	want(t, "the rows after opening again", mustContents(t, model), mustContents(t, x.real.Store))
 	wantFeed(t, "in the end", model, x.real.Store)
+	wantJudged(t, w.Oracle, model)
 	if got, min := x.real.Store.LastIDMillis(), model.LastIDMillis(); got < min {
 		t.Errorf("LastIDMillis() = %d, and there is an id of %d", got, min)
 	}

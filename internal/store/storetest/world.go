@@ -236,11 +236,12 @@ func (w *World) Do(ctx context.Context, s Step, all ...*Committer) error {
 	cat := w.Catalogue()
 	w.Oracle.SetCatalogue(cat)
 	for k, c := range all {
+		before := c.Catalogue
 		c.Catalogue = cat
 		var err error
 		switch {
 		case s.Changes != nil:
-			err = Write(ctx, c.Store, s.Clock, s.Changes)
+			err = writeChange(ctx, c.Store, s, before, cat)
 		case k == 0:
 			err = c.callJudged(ctx, w.Oracle, s.Clock, s.Calls)
 		default:
@@ -259,6 +260,34 @@ func (w *World) Do(ctx context.Context, s Step, all ...*Committer) error {
 		w.Oracle.SetUsers(s.Changes.Users...)
 	}
 	return nil
+}
+
+// writeChange writes the changes of a step with the events of the templates that they add or change, as the engine does.
+func writeChange(ctx context.Context, st store.Store, s Step, before, after *benefit.Catalogue) error {
+	_, version, err := st.Entities(ctx)
+	if err != nil {
+		return err
+	}
+	changes, step := *s.Changes, benefit.Step{}
+	for _, e := range benefit.Entities.Of(changes.Rows) {
+		if e.Kind != benefit.TemplateEntity {
+			continue
+		}
+		id := benefit.TemplateID(e.ID)
+		issued, err := store.GetAll(ctx, st, benefit.TemplateCounts, id)
+		if err != nil {
+			return err
+		}
+		was := before.Templates[id]
+		if version == 0 {
+			was = nil
+		}
+		step.Templates = append(step.Templates, after.Templates[id].ChangeEvents(was, after.Version, issued[id])...)
+	}
+	if len(step.Templates) > 0 {
+		changes.Steps = []benefit.Step{step}
+	}
+	return Write(ctx, st, s.Clock, &changes)
 }
 
 // conserved checks a store by [oracle.CheckConservation].
