@@ -233,7 +233,7 @@ func (h *Handler) admit(c *call, apps *gateway.AppSet, scope benefit.TokenScope)
 	case t.Revoked != 0: //guard:TestTokens
 		return h.unauthorized(c, refuse(tokenRevoked, ""))
 	case t.ExpiredAt(c.now): //guard:TestTokens
-		return h.unauthorized(c, refuse(tokenExpired, "it expired at "+rfc3339(t.Expires)))
+		return h.unauthorized(c, refuse(tokenExpired, "it expired at "+t.Expires.RFC3339()))
 	case c.app == nil || c.app.Disabled: //guard:TestTokens
 		return refuse(appDisabled, "")
 	case c.app.Merchant == 0: //guard:TestAppWithoutMerchant

@@ -338,7 +338,7 @@ func (h *Handler) refusals(c *call, of benefit.Scope, answer *Key) (all []Refusa
 		return mine && r.Key == answer.Key && r.Reason != benefit.NotRefused //guard:TestRefusedKeys without mine
 	}, maxRefusals)
 	for k := range found {
-		all = append(all, Refusal{found[k].Reason.String(), rfc3339(benefit.InstantOf(found[k].At))})
+		all = append(all, Refusal{found[k].Reason.String(), benefit.InstantOf(found[k].At).RFC3339()})
 	}
 	return all
 }

@@ -69,20 +69,15 @@ type Operation struct {
 	ExpiresAt   string `json:"expires_at,omitzero"`
 }
 
-var kindNames = map[benefit.Kind]string{
-	benefit.Cash: "CASH", benefit.Reduction: "REDUCTION", benefit.Discount: "DISCOUNT", benefit.FixedPrice: "FIXED_PRICE",
-	benefit.Exchange: "EXCHANGE", benefit.Certificate: "CERTIFICATE",
-}
-
 // voucher returns what the API shows of a voucher of the caller's merchant. The code is masked unless the caller named it. The
 // clock that ended the voucher may be ahead of ours.
 func (c *call) voucher(v *benefit.Voucher, code string) *Voucher {
 	t := c.cat.Templates[v.Template]
 	now := max(c.now, v.LastChange()) //guard:TestTheClockOfTheStore max(c.now, v.LastChange()) -> c.now
 	shown := &Voucher{
-		ID: idText(v.ID), Kind: kindNames[v.Kind], Status: v.StatusAt(now).String(), NotYetValid: v.Valid.StartsAfter(now),
-		ValidFrom: rfc3339(v.Valid.Start), ExpiresAt: rfc3339(v.End()), IssuedAt: rfc3339(v.IssuedAt),
-		ChangedAt:      rfc3339(cmp.Or(v.ChangedAt, v.IssuedAt)),
+		ID: idText(v.ID), Kind: v.Kind.Name(), Status: v.StatusAt(now).String(), NotYetValid: v.Valid.StartsAfter(now),
+		ValidFrom: v.Valid.Start.RFC3339(), ExpiresAt: v.End().RFC3339(), IssuedAt: v.IssuedAt.RFC3339(),
+		ChangedAt:      cmp.Or(v.ChangedAt, v.IssuedAt).RFC3339(),
 		OperationCount: strconv.FormatInt(v.Operations, 10),
 		Template: Template{
 			Name: t.Name, Title: t.Title, TemplateID: t.TemplateID, RightID: optionalInt(t.RightID), OutID: optionalInt(t.OutID),
@@ -110,9 +105,9 @@ func (c *call) voucher(v *benefit.Voucher, code string) *Voucher {
 // gets the body of the first answer.
 func (c *call) operation(t *benefit.Transition, v *benefit.Voucher) *Operation {
 	o := &Operation{
-		ID: t.OperationID.String(), VoucherID: idText(v.ID), Command: t.Kind.String(), At: rfc3339(t.At),
+		ID: t.OperationID.String(), VoucherID: idText(v.ID), Command: t.Kind.String(), At: t.At.RFC3339(),
 		Order: t.Order, Shop: t.Shop, OrderAmount: optionalFen(t.OrderAmount), ReturnStock: t.ReturnStock, Memo: t.Memo,
-		Status: t.StatusAfter().String(), ExpiresAt: rfc3339(t.End),
+		Status: t.StatusAfter().String(), ExpiresAt: t.End.RFC3339(),
 	}
 	if a := c.cat.Apps[t.App]; a != nil {
 		o.App = a.Name
@@ -147,14 +142,6 @@ func optionalInt(n int64) string {
 		return ""
 	}
 	return strconv.FormatInt(n, 10)
-}
-
-// rfc3339 returns a time as the API shows it, at +08:00; "" for none.
-func rfc3339(i benefit.Instant) string {
-	if i == 0 {
-		return ""
-	}
-	return i.Time().Format("2006-01-02T15:04:05.000Z07:00")
 }
 
 // maskCode masks a code up to its last four characters, or all of it when it has fewer than eight.

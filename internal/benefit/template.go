@@ -29,6 +29,18 @@ const (
 	Certificate Kind = 6 // 电子凭证: carries a code
 )
 
+var kindNames = [...]string{
+	Cash: "CASH", Reduction: "REDUCTION", Discount: "DISCOUNT", FixedPrice: "FIXED_PRICE", Exchange: "EXCHANGE", Certificate: "CERTIFICATE",
+}
+
+// Name returns the name of the kind in files and answers, such as CASH; "" for none.
+func (k Kind) Name() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return ""
+}
+
 // Status is where an operator has put a template, an activity, a scene or a subscription. Whether it is open also depends on
 // its window.
 type Status uint8
