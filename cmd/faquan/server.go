@@ -372,6 +372,9 @@ func (s *server) stop() error {
 	s.ready.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
+	if s.api.handler != nil {
+		s.api.handler.EndStreams() // Shutdown waits for them
+	}
 	for _, server := range s.listeners() {
 		if err := server.Shutdown(ctx); err != nil {
 			s.log.Warn("calls were cut off", "err", err)

@@ -109,6 +109,8 @@ type Service struct {
 	Box    *seal.Box
 	// Refusals finds the calls that issued nothing.
 	Refusals RefusalFinder
+	// FeedKeep is how old the events from start are; 0 is 7 days.
+	FeedKeep time.Duration
 	// Changed, unless nil, is called after every committed change, so that the gateways reload what they derived from the
 	// store before the command that made the change returns.
 	Changed func(ctx context.Context) error

@@ -136,7 +136,7 @@ type pager struct {
 func (p *pager) read(ctx context.Context, c *store.Commit) (full bool, err error) {
 	done := 0
 	if c.Place == p.Next.Place {
-		if done = p.Next.Events; done == 0 { //guard:TestPaging
+		if done = p.Next.Events; done == 0 {
 			return false, nil
 		}
 	}
