@@ -22,7 +22,7 @@
 //
 // The directory holds segments 00000001.seg, 00000002.seg, … of one fixed size, and LOCK, which keeps a second process
 // out together with a lock on the directory itself. The current segment is locked, too, before anything is written to it:
-// a copy of the directory made of hard links has the same files. Read and Verify need none of these locks.
+// a copy of the directory made of hard links has the same files. Read, Follow and Verify need none of these locks.
 //
 //	| header | frame | frame | … | zeros                  | seal |
 //	| header | frame | frame | clean stop | frame | zeros | zeros |

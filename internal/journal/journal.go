@@ -49,7 +49,7 @@ type Options struct {
 type Record struct {
 	Seq     uint64 // 1 is the first
 	Kind    byte   // as given to Append
-	Payload []byte // valid only until the callback returns
+	Payload []byte // valid only until the callback returns, or until the next call of Follower.Next
 	Hash    [32]byte
 	Segment string // path of the file
 	Offset  int64  // of the frame in it
@@ -111,6 +111,9 @@ func (j *Journal) MaxPayload() int {
 
 // Head returns the last record's sequence and chain hash.
 func (j *Journal) Head() Head { return j.head }
+
+// ID returns the random bytes that tell this journal from every other one. They never change.
+func (j *Journal) ID() [16]byte { return j.seg.id }
 
 // Append writes one record and syncs it. When it returns a sequence and no error the record is durable; the package
 // comment describes the errors. The payload is not kept. It allocates nothing unless the payload is larger than any

@@ -278,7 +278,7 @@ func readSpare(f vfs.File, l *layout) (size, used int64, err error) {
 		return 0, 0, fmt.Errorf("journal: %w", err)
 	}
 	t := l.tail()
-	s := &scanner{f: f, seed: t.id.crcSeed(), seg: header{segment: t.segment + 1, size: size, align: minAlign}}
+	s := &scanner{f: f, seed: t.id.crcSeed(), seg: header{segment: t.segment + 1, size: size, align: minAlign}, ahead: windowBytes}
 	rest, err := s.rest(0, -1)
 	if err == nil && rest.proof != nil {
 		err = &DamageError{Segment: l.spare, Seq: rest.proof.seq, Reason: fmt.Sprintf(

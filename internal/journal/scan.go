@@ -7,7 +7,7 @@ import (
 	"faquan/internal/vfs"
 )
 
-// windowBytes is how much of a segment is read at once.
+// windowBytes is how much of a segment is read at once, unless a frame is larger.
 const windowBytes = 256 << 10
 
 // frame is a frame that was read and found good. Its bytes are valid until the scanner moves on.
@@ -35,12 +35,13 @@ type scanner struct {
 
 	window    []byte
 	windowOff int64
+	ahead     int64 // how much to read at once, at most windowBytes
 }
 
 func newScanner(f vfs.File, seg header) *scanner {
 	return &scanner{
 		f: f, seg: seg, seed: seg.id.crcSeed(), limit: seg.size - seg.align,
-		off: seg.align, seq: seg.firstSeq - 1, hash: seg.prev,
+		off: seg.align, seq: seg.firstSeq - 1, hash: seg.prev, ahead: windowBytes,
 	}
 }
 
@@ -103,7 +104,7 @@ func (s *scanner) follows(h *frameHeader) error {
 // peek returns n bytes at off, valid until the next call.
 func (s *scanner) peek(off, n int64) ([]byte, error) {
 	if off < s.windowOff || off+n > s.windowOff+int64(len(s.window)) {
-		size := min(max(n, windowBytes), s.seg.size-off)
+		size := min(max(n, s.ahead), s.seg.size-off)
 		if int64(cap(s.window)) < size {
 			s.window = make([]byte, size)
 		}

@@ -51,8 +51,12 @@ func (l *layout) holding(seq uint64) (int, error) {
 			return i, nil
 		}
 	}
-	first := &l.segs[0]
-	return 0, first.damage(0, seq, "the segments before this one, which begins with record %d, are missing", first.firstSeq)
+	return 0, l.segs[0].beginsAfter(seq)
+}
+
+// beginsAfter describes the loss of the segments before the first one, which held record seq.
+func (s *segment) beginsAfter(seq uint64) error {
+	return s.damage(0, seq, "the segments before this one, which begins with record %d, are missing", s.firstSeq)
 }
 
 // survey reads the headers and seals of all segments and checks that each continues the one before. It changes nothing.
@@ -110,13 +114,31 @@ func listSegments(fsys vfs.FS, dir string) (ids []uint64, temps []string, err er
 	return ids, temps, nil
 }
 
-// readHeader fails with an invalid when a file does not begin with the header of a segment.
+// readHeader reads the header of a segment. It fails as openSegment does.
 func readHeader(fsys vfs.FS, path string, id uint64) (header, error) {
+	f, h, err := openSegment(fsys, path, id)
+	if err == nil {
+		_ = f.Close() // it was only read
+	}
+	return h, err
+}
+
+// openSegment opens a segment for reading. It fails with an invalid when the file does not begin with the header of a
+// segment.
+func openSegment(fsys vfs.FS, path string, id uint64) (vfs.File, header, error) {
 	f, err := fsys.OpenRead(path)
 	if err != nil {
-		return header{}, fmt.Errorf("journal: %w", err)
+		return nil, header{}, fmt.Errorf("journal: %w", err)
 	}
-	defer f.Close()
+	h, err := headerOf(f, path, id)
+	if err != nil {
+		_ = f.Close() // it was only read
+		return nil, header{}, err
+	}
+	return f, h, nil
+}
+
+func headerOf(f vfs.File, path string, id uint64) (header, error) {
 	size, err := f.Size()
 	if err != nil {
 		return header{}, fmt.Errorf("journal: %w", err)
@@ -164,30 +186,47 @@ func (l *layout) readSeal(fsys vfs.FS, i int) error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	defer f.Close()
-	at := seg.size - seg.align
-	b := make([]byte, seg.align)
-	if n, err := f.ReadAt(b, at); n < len(b) {
-		return fmt.Errorf("journal: %w", err)
+	seg.seal, err = sealOf(f, seg.header)
+	bad, none := err.(invalid)
+	if err != nil && !none {
+		return err
 	}
-	s, err := decodeSeal(b, seg.header)
-	if err == nil {
-		seg.seal = &s
-	} else if i < len(l.segs)-1 {
-		return seg.damage(at, 0, "no valid seal (%v), although another segment follows", err)
+	if none && i < len(l.segs)-1 {
+		return seg.damage(seg.size-seg.align, 0, "no valid seal (%v), although another segment follows", bad)
 	}
 	return nil
+}
+
+// sealOf reads the seal of a segment. It fails with an invalid when there is none.
+func sealOf(f vfs.File, h header) (*seal, error) {
+	b := make([]byte, h.align)
+	if n, err := f.ReadAt(b, h.size-h.align); n < len(b) {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	s, err := decodeSeal(b, h)
+	if err != nil {
+		return nil, err
+	}
+	return &s, nil
 }
 
 // checkLinks compares each segment with the seal of the one before.
 func (l *layout) checkLinks() error {
 	for i := 1; i < len(l.segs); i++ {
-		seg, before := &l.segs[i], l.segs[i-1].seal
-		if seg.id != l.segs[0].id {
-			return seg.damage(0, seg.firstSeq, "the segment belongs to another journal")
+		if err := l.segs[i].continues(&l.segs[i-1]); err != nil {
+			return err
 		}
-		if seg.firstSeq != before.lastSeq+1 || seg.prev != before.hash {
-			return seg.damage(0, seg.firstSeq, "the segment does not continue the one before, which ends with record %d", before.lastSeq)
-		}
+	}
+	return nil
+}
+
+// continues returns an error unless the segment belongs behind the one before, which is sealed.
+func (s *segment) continues(before *segment) error {
+	if s.id != before.id {
+		return s.damage(0, s.firstSeq, "the segment belongs to another journal")
+	}
+	if s.firstSeq != before.seal.lastSeq+1 || s.prev != before.seal.hash {
+		return s.damage(0, s.firstSeq, "the segment does not continue the one before, which ends with record %d", before.seal.lastSeq)
 	}
 	return nil
 }

@@ -31,6 +31,8 @@ type coder struct {
 	b       []byte // what was written, or what is still to be read
 	reading bool
 	err     error // of reading
+
+	str string // ends as b does, if it is not empty: texts that are read are parts of it
 }
 
 func (c *coder) fail() {
@@ -143,8 +145,12 @@ func (c *coder) text(all ...*string) {
 			c.b = append(binary.AppendUvarint(c.b, uint64(len(*s))), *s...)
 			continue
 		}
-		n := c.length(0, 1)
-		*s, c.b = string(c.b[:n]), c.b[n:]
+		if n := c.length(0, 1); c.str == "" {
+			*s, c.b = string(c.b[:n]), c.b[n:]
+		} else {
+			at := len(c.str) - len(c.b)
+			*s, c.b = c.str[at:at+n], c.b[n:]
+		}
 	}
 }
 

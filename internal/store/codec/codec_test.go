@@ -134,20 +134,26 @@ func anyDay(t *rapid.T) benefit.Day { return benefit.Day(rapid.Int32().Draw(t, "
 
 func anyChanges(t *rapid.T) *benefit.Changes {
 	c := anyRows(t)
-	if c.Steps = usualSteps(c); rapid.Bool().Draw(t, "usual") {
+	unnamed := slices.ContainsFunc(c.Issuances, func(i *benefit.Issuance) bool { return i.ID == 0 }) // as none is
+	if c.Steps = usualSteps(c); unnamed || rapid.Bool().Draw(t, "usual") {
 		return c
 	}
 	steps := c.Steps
 	c.Steps = nil
 	for k, s := range steps {
 		later := slices.ContainsFunc(c.Issuances[k+1:], func(i *benefit.Issuance) bool { return i.ID == s.Issuance.ID })
-		if len(s.Lines) > 0 && !later && s.Issuance.ID != 0 && rapid.Bool().Draw(t, "step") {
+		if len(s.Lines) > 0 && !later && rapid.Bool().Draw(t, "step") {
 			s.Lines = s.Lines[rapid.IntRange(0, len(s.Lines)-1).Draw(t, "from"):]
 			s.Templates = several(t, anyTemplateEvent)
 			c.Steps = append(c.Steps, s)
 		}
 	}
+	claims := map[benefit.ClaimID]bool{{}: true} // the zero claim refers to nothing
 	for _, o := range benefit.Operations.Of(c.Rows) {
+		if claims[o.Claim] {
+			continue
+		}
+		claims[o.Claim] = true
 		c.Steps = append(c.Steps, benefit.Step{Operation: &o, Templates: several(t, anyTemplateEvent)})
 	}
 	return c

@@ -64,7 +64,10 @@ func (c *coder) writeRows(rows table.Rows) {
 	}
 }
 
-func (c *coder) readRows() table.Rows {
+func (c *coder) readRows() table.Rows { return c.rowsUnless(nil) }
+
+// rowsUnless reads a section, or passes over it if skip returns true of its kind; nil then.
+func (c *coder) rowsUnless(skip func(*table.Kind) bool) table.Rows {
 	var number uint8
 	if c.byte(&number); c.err != nil {
 		return nil
@@ -79,7 +82,10 @@ func (c *coder) readRows() table.Rows {
 		c.err = fmt.Errorf("rows of table %s with %d columns; this version knows %d: a newer faquan wrote them", kind.Name, columns, len(kind.Value))
 		return nil
 	}
-	set := kind.Builder()
+	var set table.Builder
+	if skip == nil || !skip(kind) {
+		set = kind.Builder()
+	}
 	var row table.Row
 	for range n {
 		if row.Key, c.b, c.err = table.ParseColumns(c.b, kind.Key, row.Key[:0]); c.err != nil {
@@ -87,6 +93,9 @@ func (c *coder) readRows() table.Rows {
 		}
 		if row.Value, c.b, c.err = table.ParseColumns(c.b, kind.Value[:columns], row.Value[:0]); c.err != nil {
 			return nil
+		}
+		if set == nil {
+			continue
 		}
 		row.Value = kind.Pad(row.Value)
 		if c.err = set.Add(&row); c.err != nil {
@@ -148,9 +157,9 @@ func (c *coder) rowsBefore4(format uint8) (rows []table.Rows, catalogue int64) {
 // DecodeChanges reads what EncodeChanges wrote. at is where each issuance's body lies in it.
 func DecodeChanges(record []byte) (c *benefit.Changes, at [][2]int, err error) {
 	d := coder{b: record, reading: true}
-	var format uint8
-	if d.byte(&format); format < 1 || format > RecordFormat {
-		return nil, nil, fmt.Errorf("a journal record of format %d; this version reads formats up to %d: a newer faquan wrote it", format, RecordFormat)
+	format, err := d.format()
+	if err != nil {
+		return nil, nil, err
 	}
 	c = &benefit.Changes{}
 	d.int((*int64)(&c.Now))

@@ -150,10 +150,14 @@ type Store struct {
 
 	hot *table.Kind // see quotas.go
 
+	history  [4]byte // the beginning of the journal's id
+	readings readings
+
 	appending sync.Mutex // guards the journal while it is written to; taken before mu
 
-	seq  uint64 // the last committed record, of the committer
-	buf  int    // the size of the last record, a guess for the next
+	seq  uint64   // the last committed record; the committer, who changes it under mu, reads it without
+	hash [32]byte // the chain hash of it
+	buf  int      // the size of the last record, a guess for the next
 	kick chan struct{}
 	stop chan struct{}
 	work sync.WaitGroup
@@ -283,7 +287,7 @@ func (s *Store) openView() (at position, err error) {
 		return at, err
 	}
 	last.resume(s.filterCapacity(), at.seq == 0)
-	s.now, s.idMillis, s.seq, s.catalogue = at.now, at.idMillis, at.seq, at.catalogue
+	s.now, s.idMillis, s.seq, s.hash, s.catalogue = at.now, at.idMillis, at.seq, at.hash, at.catalogue
 	s.active = newMemtable(last.gen, at.idMillis)
 	return at, nil
 }
@@ -302,6 +306,10 @@ func (s *Store) openJournal(at position) (err error) {
 		FS: s.o.JournalFS, Dir: s.o.JournalDir, SegmentBytes: s.o.SegmentBytes,
 		From: from, KnownDurable: at.seq, Background: !s.o.Foreground, Syncing: s.o.Syncing, Logger: s.o.Log, Rand: s.o.JournalRand,
 	}, func(r journal.Record) error { return s.replay(at, r) })
+	if err == nil {
+		id := s.journal.ID()
+		s.history = [4]byte(id[:4])
+	}
 	return err
 }
 
@@ -339,7 +347,7 @@ func (s *Store) absorb(r record) {
 	r.prepare(s.hot)
 	s.gens[len(s.gens)-1].note(&r)
 	s.active.add(&r)
-	s.seq, s.now, s.idMillis = r.seq, r.changes.Now, max(s.idMillis, s.active.idMillis)
+	s.seq, s.hash, s.now, s.idMillis = r.seq, r.hash, r.changes.Now, max(s.idMillis, s.active.idMillis)
 	if c := r.changes.Catalogue; c != 0 {
 		s.catalogue = c
 	}
@@ -618,6 +626,7 @@ func (s *Store) keepFilters() error {
 }
 
 func (s *Store) release() error {
+	s.readings.close()
 	errs := []error{s.closeFinders()}
 	if s.loader != nil {
 		errs = append(errs, s.loader.Close())
