@@ -21,6 +21,7 @@ import (
 // needs.
 type direct struct {
 	store.Finder // nil: no benchmark asks
+	store.Feed   // nil, too
 	conn         *sqlite.Conn
 	now          benefit.Instant
 	catalogue    *benefit.Changes // kept in memory: it is written once

@@ -43,7 +43,8 @@ type server struct {
 	background background
 	// How long calls are served after a signal, and how long running ones may take after that.
 	drain, timeout time.Duration
-	failed         chan error // the failure of a listener, which ends the server as a signal does
+	keepFeed       time.Duration // on a database
+	failed         chan error    // the failure of a listener, which ends the server as a signal does
 }
 
 // serverOptions are the options of a server that are not settings.
@@ -67,7 +68,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 			return nil, err
 		}
 	}
-	s := &server{log: o.log, drain: c.Shutdown.Drain, timeout: c.Shutdown.Timeout, failed: make(chan error, 4)}
+	s := &server{log: o.log, drain: c.Shutdown.Drain, timeout: c.Shutdown.Timeout, keepFeed: c.Feed.Keep, failed: make(chan error, 4)}
 	if _, err = consentKey(c.OAuth.ConsentKeyFile); err != nil { //guard:TestFailedStartChangesNothing
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func (s *server) startBackground() {
 	ctx, stop := context.WithCancel(context.Background())
 	s.background.stop = stop
 	s.firstHealth(ctx, db) //guard:TestReadyNeedsAConnection
-	for _, work := range []func(context.Context, *postgres.Store){s.watchHealth, s.followChanges, s.sweepSessions} {
+	for _, work := range []func(context.Context, *postgres.Store){s.watchHealth, s.followChanges, s.sequenceFeed, s.sweep} {
 		s.background.work.Go(func() { work(ctx, db) })
 	}
 }
@@ -135,6 +135,14 @@ func (s *server) reloadCatalogue(ctx context.Context) error {
 	return s.gateways.reload(ctx) //guard:TestChangesReachOtherProcesses
 }
 
+// sequenceEvery is how late commits are in the feed, about.
+const sequenceEvery = 100 * time.Millisecond
+
+// sequenceFeed puts the commits of all processes into the feed. One process does it for all.
+func (s *server) sequenceFeed(ctx context.Context, db *postgres.Store) {
+	db.Once(ctx, "feed", sequenceEvery, db.SequenceFeed)
+}
+
 // Sessions are kept for a while after they have expired, so that `faquan session list --all` can list them.
 const (
 	sessionRetention = 30 * 24 * time.Hour
@@ -142,17 +150,26 @@ const (
 	maxSweep         = 1000 // rows in one commit
 )
 
-// sweepSessions removes sessions that expired long ago. One process does it for all.
-func (s *server) sweepSessions(ctx context.Context, db *postgres.Store) {
+// sweep removes sessions that expired long ago, and what the feed no longer keeps. One process does it for all.
+func (s *server) sweep(ctx context.Context, db *postgres.Store) {
 	db.Once(ctx, "sessions", sweepEvery, func(ctx context.Context) error {
-		before := benefit.InstantOf(time.Now().Add(-sessionRetention)) //guard:TestSweptSessions Add(-sessionRetention) -> Add(0)
-		for {
-			removed, err := db.RemoveSessions(ctx, before, maxSweep)
-			if err != nil || removed < maxSweep {
-				return err
-			}
+		//guard:TestSweptSessions sessionRetention -> 0
+		if err := sweepOlder(ctx, sessionRetention, db.RemoveSessions); err != nil {
+			return err
 		}
+		return sweepOlder(ctx, s.keepFeed, db.RemoveFeed) //guard:TestSweptFeed
 	})
+}
+
+// sweepOlder removes what is older, little by little.
+func sweepOlder(ctx context.Context, than time.Duration, remove func(ctx context.Context, before benefit.Instant, max int) (int, error)) error {
+	before := benefit.InstantOf(time.Now().Add(-than))
+	for {
+		removed, err := remove(ctx, before, maxSweep)
+		if err != nil || removed < maxSweep {
+			return err
+		}
+	}
 }
 
 // wait reports whether the time has passed; it returns false when ctx ends first.

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"faquan/internal/audit"
 	"faquan/internal/catalog"
 	"faquan/internal/config"
@@ -452,6 +454,44 @@ sessions:
 	time.Sleep(50 * time.Millisecond)
 	if got := count(); got != 2 {
 		t.Errorf("%d sessions are left", got)
+	}
+}
+
+// What has happened is in the feed within a moment, and is removed from it when it is older than is kept.
+func TestSweptFeed(t *testing.T) {
+	store, dir := testDatabase(t), t.TempDir()
+	bounds := func(t *testing.T, s *server) (begin, end int64) {
+		t.Helper()
+		first, err := s.node.database.FeedSince(t.Context(), 0)
+		last, lastErr := s.node.database.FeedEnd(t.Context())
+		if err := errors.Join(err, lastErr); err != nil {
+			t.Fatal(err)
+		}
+		return first.Seq, last.Seq
+	}
+	t.Run("kept", func(t *testing.T) {
+		doc := testDocument(`  - {name: t, merchant: acme, kind: EXCHANGE, template_id: T, valid: {days: 1}}`)
+		s := onDatabase(t, store, dir, doc, slog.New(slog.DiscardHandler))
+		within(t, "the new template is in the feed", func() bool {
+			_, end := bounds(t, s)
+			return end == 1
+		})
+	})
+	conn, err := pgx.Connect(t.Context(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	days := func(n int) int64 { return time.Now().Add(time.Duration(-n) * 24 * time.Hour).UnixMilli() }
+	const age = `WITH old AS (UPDATE feed SET latest = $1 RETURNING *) INSERT INTO feed SELECT seq + 1, now, $2, body FROM old`
+	if _, err := conn.Exec(t.Context(), age, days(8), days(6)); err != nil {
+		t.Fatal(err)
+	}
+	s := onDatabase(t, store, dir, nil, slog.New(slog.DiscardHandler))
+	within(t, "the older one is removed", func() bool { begin, _ := bounds(t, s); return begin == 1 })
+	time.Sleep(50 * time.Millisecond)
+	if begin, _ := bounds(t, s); begin != 1 {
+		t.Errorf("the feed begins at %d", begin)
 	}
 }
 

@@ -180,7 +180,7 @@ func TestDamagedDatabase(t *testing.T) {
 		{"UPDATE entity SET body = body || ' '::bytea WHERE kind = 3", "database: entity: want what the last version brought, got another"},
 		{"DELETE FROM entity WHERE kind = 1", "database: entity: want what the last version brought, got none"},
 		{"DELETE FROM entity_version WHERE kind = 1", "database: entity: got a row that no version brought"},
-		{"UPDATE state SET catalogue_in_force = 1", "database: state: version of the catalogue"},
+		{"UPDATE state SET catalogue_current = 1", "database: state: version of the catalogue"},
 		{"DELETE FROM clock", "database: clock: the last committed now"},
 		{"UPDATE clock SET id_millis = 5", "database: clock: the latest millisecond of an id"},
 		{"UPDATE template_count SET count = count + 1", "totals: "},

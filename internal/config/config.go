@@ -49,6 +49,7 @@ type Config struct {
 	TOP      TOP      `koanf:"top"`
 	OAuth    OAuth    `koanf:"oauth"`
 	Refusals Refusals `koanf:"refusals"`
+	Feed     Feed     `koanf:"feed"`
 	Shutdown Shutdown `koanf:"shutdown"`
 }
 
@@ -150,6 +151,11 @@ type OAuth struct {
 // Refusals configures what is kept of calls that issued nothing.
 type Refusals struct {
 	Keep int64 `koanf:"keep"` // in bytes of files; 0 keeps the latest in memory only
+}
+
+// Feed configures the feed of commits.
+type Feed struct {
+	Keep time.Duration `koanf:"keep"` // how long commits can be read
 }
 
 // Shutdown bounds a graceful stop.

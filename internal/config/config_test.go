@@ -91,6 +91,8 @@ func TestRefusals(t *testing.T) {
 		{name: "a refresh token for ever", file: "oauth: {refresh: 1000000h}\n", want: "oauth.refresh"},
 		{name: "few bytes of refusals", file: "refusals: {keep: 1024}\n", want: "refusals.keep: 1024 is out of range; it must be from 1048576 to 1099511627776 bytes, or 0"},
 		{name: "refusals with a unit", file: "refusals: {keep: 256MiB}\n", want: `refusals.keep: "256MiB" is not a whole number`},
+		{name: "a feed for minutes", file: "feed: {keep: 59m}\n", want: "feed.keep: 59m is out of range; it must be from 1h to 87600h"},
+		{name: "no feed", file: "feed: {keep: 0s}\n", want: "feed.keep: 0s is out of range; it must be from 1h to 87600h"},
 		{name: "no time to stop", file: "shutdown: {timeout: 0s}\n", want: "shutdown.timeout: 0s is out of range; it must be from 10ms to 10m"},
 		{name: "a negative drain", file: "shutdown: {drain: -1s}\n", want: "shutdown.drain: -1s is out of range; it must be from 0s to 10m"},
 		{name: "no port", file: "listen: localhost\n", want: `listen: "localhost" is not HOST:PORT`},

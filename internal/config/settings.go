@@ -67,6 +67,7 @@ func Settings() []Setting {
 		{"oauth.access", "24h0m0s", "`DURATION` that a session from OAuth is valid", duration(time.Minute, 3650*day)},
 		{"oauth.refresh", "720h0m0s", "`DURATION` that a refresh token from OAuth is valid", duration(time.Minute, 3650*day)},
 		{"refusals.keep", "268435456", "`BYTES` of files with the calls that issued nothing; 0 keeps the latest in memory only", zeroOr(number(1<<20, 1<<40, "bytes"))},
+		{"feed.keep", "168h0m0s", "`DURATION` for which the events of vouchers can be read, from 1h", duration(time.Hour, 3650*day)},
 		{"shutdown.drain", "5s", "`DURATION` that calls are still taken after SIGTERM, while /readyz fails; 0 stops at once",
 			duration(0, 10*time.Minute)},
 		{"shutdown.timeout", "20s", "`DURATION` that running calls have to finish when the process stops",

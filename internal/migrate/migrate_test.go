@@ -277,7 +277,7 @@ func TestDamagedOnTheWay(t *testing.T) {
 		"UPDATE session SET body = replace(body::text, '73', '74')::bytea",
 		"DELETE FROM entity_version WHERE version = 1",
 		"UPDATE entity SET body = body || ' '::bytea WHERE id = 1",
-		"UPDATE state SET catalogue_in_force = catalogue_in_force + 1",
+		"UPDATE state SET catalogue_current = catalogue_current + 1",
 	} {
 		to := target(t)
 		o := p.options(to)

@@ -114,7 +114,7 @@ SELECT kind, id, v.body IS NULL, e.body IS NULL FROM entity e FULL JOIN
 WHERE e.body IS DISTINCT FROM v.body ORDER BY kind, id`)
 
 	checkState = spanning("check_state", "a row of each slot", `
-SELECT catalogue_in_force, coalesce((SELECT max(version) FROM entity_version), 0),
+SELECT catalogue_current, coalesce((SELECT max(version) FROM entity_version), 0),
   coalesce((SELECT max(now) FROM clock), 0), coalesce((SELECT max(id_millis) FROM clock), 0) FROM state`)
 )
 

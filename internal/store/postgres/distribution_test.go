@@ -114,7 +114,7 @@ WHERE i.indrelid::regclass::text = ANY($1) AND (i.indisunique OR i.indisexclusio
 		{"defaults that are no constants", `SELECT d.adrelid::regclass::text FROM pg_attrdef d
 WHERE d.adrelid::regclass::text = ANY($1) AND pg_get_expr(d.adbin, d.adrelid) !~ '^([0-9]+|''[^'']*''::[a-z]+)$'`, nil},
 		{"sequences", `SELECT c.relname::text FROM pg_class c
-WHERE c.relkind = 'S' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'goose_db_version_id_seq'`, nil},
+WHERE c.relkind = 'S' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'goose_db_version_id_seq'`, []string{"feed_new_id_seq"}},
 		{"foreign keys", `SELECT conname::text FROM pg_constraint WHERE contype = 'f'`, nil},
 		{"triggers", `SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal`, nil},
 		{"functions", `SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace`, nil},

@@ -17,7 +17,7 @@ import (
 
 var (
 	readEntities = spanning("read_entities", "the catalogue is not distributed", `
-SELECT s.catalogue_in_force, e.kind, e.id, e.body FROM state s LEFT JOIN entity e ON true ORDER BY e.kind, e.id`)
+SELECT s.catalogue_current, e.kind, e.id, e.body FROM state s LEFT JOIN entity e ON true ORDER BY e.kind, e.id`)
 
 	readChanges = spanning("read_changes", "one row", `SELECT changes FROM state`)
 

@@ -15,9 +15,18 @@ import (
 	"faquan/internal/table"
 )
 
-// toSchema3 takes the migration to schema 4 back. What the columns that went held is not needed.
+// toSchema4 takes the migration to schema 5 back.
+func toSchema4(t testing.TB, url string) {
+	t.Helper()
+	execute(t, url, "DROP TABLE feed_new, feed, feed_state")
+	execute(t, url, "ALTER TABLE state RENAME COLUMN catalogue_current TO catalogue_in_force")
+	execute(t, url, "DELETE FROM goose_db_version WHERE version_id = 5")
+}
+
+// toSchema3 takes the migration to schema 4 back, too. What the columns that went held is not needed.
 func toSchema3(t testing.TB, url string) {
 	t.Helper()
+	toSchema4(t, url)
 	execute(t, url, "ALTER TABLE state RENAME COLUMN catalogue_in_force TO catalogue_version")
 	execute(t, url, "ALTER TABLE state DROP COLUMN kinds")
 	for _, kind := range table.Kinds() {
@@ -49,6 +58,9 @@ SELECT catalogue, coalesce((SELECT max(now) FROM clock), 0), floor(extract(epoch
 FROM state`
 	readStateOf3 = `
 SELECT catalogue_version, coalesce((SELECT max(now) FROM clock), 0), floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+FROM state`
+	readStateOf4 = `
+SELECT catalogue_in_force, kinds, coalesce((SELECT max(now) FROM clock), 0), floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
 FROM state`
 	updateParticipationsOf3 = `
 UPDATE participation p SET total = k.total, at = k.at, body = k.body
@@ -88,6 +100,10 @@ func TestProcessesOfSchema3(t *testing.T) {
 		},
 		batch: []string{"update_participations"},
 	})
+}
+
+func TestProcessesOfSchema4(t *testing.T) {
+	testProcessesOf(t, earlierSchema{restore: toSchema4, statements: map[string]string{"read_state": readStateOf4}})
 }
 
 // testProcessesOf: the migration waits for a batch that a process of an earlier schema has begun. Afterwards that process

@@ -5,7 +5,7 @@ package postgres
 
 // What all batches look at, in one statement so that it is of one moment. The database's clock is the one that counts.
 var readState = spanning("read_state", "one row, and one of each slot", `
-SELECT catalogue_in_force, kinds, coalesce((SELECT max(now) FROM clock), 0), floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+SELECT catalogue_current, kinds, coalesce((SELECT max(now) FROM clock), 0), floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
 FROM state`)
 
 // A batch shares this lock; a change has it alone. It is a lock of the database's and no row's, because those queue
@@ -111,7 +111,7 @@ INSERT INTO users (bucket, id, person, body) SELECT * FROM unnest($1::smallint[]
 ON CONFLICT (bucket, id) DO UPDATE SET person = excluded.person, body = excluded.body`))
 
 	writeState = streamed(spanning("write_state", "one row", `
-UPDATE state SET changes = changes + 1, catalogue_in_force = CASE WHEN $1::bigint = 0 THEN catalogue_in_force ELSE $1 END`))
+UPDATE state SET changes = changes + 1, catalogue_current = CASE WHEN $1::bigint = 0 THEN catalogue_current ELSE $1 END`))
 
 	notifyChange = streamed(spanning("notify_change", "no table", `SELECT pg_notify($1, '')`))
 )

@@ -40,6 +40,9 @@ func (t *tx) write(ctx context.Context, c *benefit.Changes) error {
 		q.exec(writeState, allRows(1), c.Catalogue)
 		q.exec(notifyChange, nil, channel) // the other processes
 	}
+	if len(c.Steps) > 0 {
+		q.exec(insertFeed, allRows(1), int64(c.Now), codec.AppendSteps(nil, c.Steps)) //guard:TestConformance$/Feed
+	}
 	t.now = max(t.now, c.Now)
 	t.last = lastMillis(c)
 	t.sendClock(q, t.last)
