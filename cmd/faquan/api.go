@@ -57,7 +57,8 @@ func (s *server) serveAPI(c *config.Config) {
 	mux := http.NewServeMux()
 	s.handleHealth(mux)
 	a.handler = api.New(api.Options{
-		Engine: s.node.engine, Finder: s.node.store, Read: s.node.store.Read, Feed: feed.NewReader(s.node.store, s.node.engine.Catalogue), Apps: s.gateways.apps, Refusals: s.gateways.refusals,
+		Engine: s.node.engine, Finder: s.node.store, Read: s.node.store.Read, Feed: feed.NewReader(s.node.store, s.node.engine.Catalogue), FeedKeep: c.Feed.Keep,
+		Apps: s.gateways.apps, Refusals: s.gateways.refusals,
 		MaxBytes: min(c.Request.Bytes, maxAPIBytes), Deadline: c.Request.Timeout,
 		Log: s.log, Calls: levelOfCalls(c.Log.Calls), Observe: s.metrics.observe(),
 	})

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -32,6 +33,7 @@ const (
 func newFeed() *cobra.Command {
 	var at location
 	var e eventFollower
+	var renew bool
 	cmd := &cobra.Command{
 		Use:   "feed",
 		Short: "Print what happened to vouchers and templates, as events in order",
@@ -46,7 +48,10 @@ has the position from which to go on.
 --json writes an object on each line, as the JSON API has it, amounts in fen. Certificate codes and identifiers of people
 are never in an event.
 
---follow on a data directory needs a process that serves it; on a database it does not.`,
+--follow on a data directory needs a process that serves it; on a database it does not.
+
+--renew is for a PostgreSQL database that was restored from a backup, before the first process serves it: from then on
+every position from before is refused, so that no reader goes on in a past that never happened. It prints no events.`,
 		Example: `  faquan feed --types template.sold_out,template.restocked
   faquan feed --from "2026-11-30 12:00:00" --template cinema-10
   faquan feed --from end --follow --json | jq -r .id`,
@@ -54,6 +59,9 @@ are never in an event.
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if e.limit < 0 {
 				return usagef("--limit must not be negative")
+			}
+			if renew {
+				return renewFeed(cmd, at)
 			}
 			return openExisting(cmd.Context(), at, func(p control.Platform) error {
 				if _, served := p.(*control.Client); e.follow && !served && at.store == "" {
@@ -72,8 +80,25 @@ are never in an event.
 	f.StringSliceVar(&e.query.Types, "types", nil, "only events of these `TYPES`, joined by commas; also voucher.* and template.*")
 	f.StringSliceVar(&e.query.Templates, "template", nil, "only events of templates with these `NAMES`, joined by commas")
 	f.IntVar(&e.limit, "limit", 0, "how many events at most (default any number)")
+	f.BoolVar(&renew, "renew", false, "refuse all positions from before, after a restore of a database")
 	f.BoolVar(&e.asJSON, "json", false, "write JSON, an object on each line")
 	return cmd
+}
+
+// renewFeed makes all positions of a database foreign ones.
+func renewFeed(cmd *cobra.Command, at location) error {
+	if at.store == "" {
+		return usagef("--renew is for a database: give --store. On a data directory a position is refused by itself when its past is gone")
+	}
+	n, err := openNode(cmd.Context(), at, nodeOptions{})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(n.database.RenewFeedHistory(cmd.Context()), n.close()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), "renewed: positions from before are refused")
+	return err
 }
 
 // run prints events until there are no more, or ctx ends. The From of the query is then where to go on.
@@ -161,10 +186,10 @@ func eventFacts(d *feed.Data) (text string) {
 	if d.Discount != "" && d.Value == "" {
 		add(", discount %s", yuanText(d.Discount))
 	}
-	if d.App != "" {
-		add(", app %s", quoted(d.App))
+	if d.App == "" {
+		return text + ", operator"
 	}
-	return text
+	return text + ", app " + quoted(d.App)
 }
 
 // yuanText returns an amount in fen as yuan; "" for none.

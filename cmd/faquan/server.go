@@ -94,6 +94,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 	defer undo(&err, s.node.close)
 	facts := s.node.facts() // of the store at the start
 	s.service = s.node.service()
+	s.service.FeedKeep = c.Feed.Keep
 	if err = s.open(ctx, c, doc); err != nil {
 		return nil, err
 	}
