@@ -129,8 +129,19 @@ func (s *sse) next(prefix string) string {
 	}
 }
 
-// ended reports whether the stream ends.
-func (s *sse) ended() bool { return s.next("no line has this") == "" && len(s.lines) == 0 }
+// ended reports whether the stream ends within some seconds.
+func (s *sse) ended() bool {
+	for timeout := time.After(5 * time.Second); ; {
+		select {
+		case _, ok := <-s.lines:
+			if !ok {
+				return true
+			}
+		case <-timeout:
+			return false
+		}
+	}
+}
 
 func TestEventStream(t *testing.T) {
 	w := newWorld(t)
