@@ -9,6 +9,7 @@ import (
 
 	"faquan/internal/api"
 	"faquan/internal/config"
+	"faquan/internal/feed"
 	"faquan/internal/gateway"
 )
 
@@ -17,6 +18,7 @@ type apiServer struct {
 	listener net.Listener
 	secure   *tls.Config // as of the gateways; nil: plain HTTP
 	http     *gateway.Server
+	handler  *api.Handler
 }
 
 // apiLimits suit the shop systems of merchants, which are few and keep their connections.
@@ -54,11 +56,13 @@ func (s *server) serveAPI(c *config.Config) {
 	limits.BodyRate, limits.Write = s.limits.BodyRate, s.limits.Write
 	mux := http.NewServeMux()
 	s.handleHealth(mux)
-	mux.Handle("/", api.New(api.Options{
-		Engine: s.node.engine, Store: s.node.store, Apps: s.gateways.apps, Refusals: s.gateways.refusals,
+	a.handler = api.New(api.Options{
+		Engine: s.node.engine, Store: s.node.store, Feed: feed.NewReader(s.node.store, s.node.engine.Catalogue), FeedKeep: c.Feed.Keep,
+		Apps: s.gateways.apps, Refusals: s.gateways.refusals,
 		MaxBytes: min(c.Request.Bytes, maxAPIBytes), Deadline: c.Request.Timeout,
 		Log: s.log, Calls: levelOfCalls(c.Log.Calls), Observe: s.metrics.observe(),
-	}))
+	})
+	mux.Handle("/", a.handler)
 	a.http = gateway.NewServer(s.closing(mux), limits, s.log)
 	s.serve(func() error {
 		if a.secure != nil {

@@ -81,6 +81,7 @@ func beginsInClone(blocks []docpages.Block) bool {
 
 var docSetups = map[string]string{
 	"docs/api.md":             "faquan key new app\nfaquan apply -f catalog.yaml",
+	"docs/events.md":          "faquan key new app\nfaquan apply -f catalog.yaml",
 	"docs/explaining.md":      "faquan key new app\nfaquan apply -f catalog.yaml",
 	"docs/operating.md":       "faquan key new app\nfaquan apply -f catalog.yaml --data DIR",
 	"docs/postgresql.md":      "faquan key new app\nfaquan apply -f catalog.yaml --data /var/lib/faquan",

@@ -9,6 +9,7 @@
 //	faquan redeem, reverse, void,   do something to a voucher
 //	       extend, expire
 //	faquan query, vouchers          find vouchers, export them
+//	faquan feed                     what happens, as events
 //	faquan status                   what is issued of each template, and what is left
 //	faquan decide, explain          why something would be, was or was not issued
 //	faquan audit, rebuild           check the store, rebuild its index

@@ -17,7 +17,7 @@ faquan issues each benefit exactly once, within stock, budget and limits, and an
 	root.AddCommand(
 		newDemo(), newServe(), newBench(), newApply(), newDiff(), newExport(), newPause(), newResume(), newHistory(),
 		newKey(), newSession(), newToken(),
-		newRedeem(), newReverse(), newVoid(), newExtend(), newExpire(), newQuery(), newVouchers(), newStatus(),
+		newRedeem(), newReverse(), newVoid(), newExtend(), newExpire(), newQuery(), newVouchers(), newFeed(), newStatus(),
 		newDecide(), newExplain(), newSend(), newSign(), newVerifySign(), newAudit(), newRebuild(), newMigrateStore(), newVersion(),
 	)
 	helpTopics(root)

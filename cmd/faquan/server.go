@@ -94,6 +94,7 @@ func startServer(ctx context.Context, c *config.Config, o serverOptions) (_ *ser
 	defer undo(&err, s.node.close)
 	facts := s.node.facts() // of the store at the start
 	s.service = s.node.service()
+	s.service.FeedKeep = c.Feed.Keep
 	if err = s.open(ctx, c, doc); err != nil {
 		return nil, err
 	}
@@ -378,6 +379,9 @@ func (s *server) stop() error {
 	s.ready.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
+	if s.api.handler != nil {
+		s.api.handler.EndStreams() // Shutdown waits for them
+	}
 	for _, server := range s.listeners() {
 		if err := server.Shutdown(ctx); err != nil {
 			s.log.Warn("calls were cut off", "err", err)

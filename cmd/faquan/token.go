@@ -44,8 +44,8 @@ func newTokenMake() *cobra.Command {
 		Long: `Make a token and print its secret, which is shown only once: the store keeps its digest, and nothing can show the secret
 again.
 
-The scopes are what the token permits: query, redeem, reverse, void, extend, expire. Give a program only those that it
-needs.`,
+The scopes are what the token permits: query, redeem, reverse, void, extend, expire, events. Give a program only those
+that it needs.`,
 		Example: `  faquan token make --app shop --scope redeem,query
   faquan token make --app shop --scope redeem,reverse,query --for 365d --label "till of the shop in Hangzhou"`,
 		Args: cobra.NoArgs,

@@ -299,7 +299,7 @@ func TestScopes(t *testing.T) {
 	w := newWorld(t)
 	v := w.issue("thing", alice, 0)
 	for name, scopes := range map[string]string{
-		"GET /api/v1/vouchers": "query", "GET /api/v1/vouchers/{id}": "query", "GET /api/v1/redemptions/{id}": "query", "GET /api/v1/keys": "query",
+		"GET /api/v1/vouchers": "query", "GET /api/v1/vouchers/{id}": "query", "GET /api/v1/redemptions/{id}": "query", "GET /api/v1/keys": "query", "GET /api/v1/events": "events",
 		"POST /api/v1/vouchers/{id}/void": "void", "POST /api/v1/vouchers/{id}/extend": "extend", "POST /api/v1/vouchers/{id}/expire": "expire",
 		"POST /api/v1/redemptions": "redeem", "POST /api/v1/redemptions/{id}/reversals": "reverse",
 	} {
@@ -317,7 +317,7 @@ func TestScopes(t *testing.T) {
 			t.Errorf("%s with the scope %s: %s", name, scopes, a.body)
 		}
 	}
-	if n := len(api.Operations()); n != 10 {
+	if n := len(api.Operations()); n != 11 {
 		t.Errorf("%d operations", n)
 	}
 }

@@ -1,6 +1,10 @@
 package api
 
-import "faquan/internal/benefit"
+import (
+	"time"
+
+	"faquan/internal/benefit"
+)
 
 // HasProblem reports whether a reason of the core has a status and a title of its own.
 func HasProblem(r benefit.Reason) bool {
@@ -15,3 +19,9 @@ func Operations() (all []string) {
 	}
 	return all
 }
+
+// SetStreamTimes sets how often clients of streams hear something, and how long they may take to receive.
+func (h *Handler) SetStreamTimes(beat, write time.Duration) { h.streamTimes = streamTimes{beat, write} }
+
+// MaxStreamsOfApp is how many streams of events an app may have.
+const MaxStreamsOfApp = maxStreamsOfApp

@@ -10,12 +10,14 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
+	"faquan/internal/feed"
 	"faquan/internal/gateway"
 	"faquan/internal/store"
 	"faquan/internal/token"
@@ -41,6 +43,8 @@ type Engine interface {
 type Options struct {
 	Engine   Engine
 	Store    store.Finder
+	Feed     *feed.Reader          // of the same store
+	FeedKeep time.Duration         // how old the events of the position start may be; default 7 days
 	Apps     *gateway.Apps         // those of the gateways, so that an app has one rate limit
 	Refusals *gateway.Refusals     // those of the gateways; nil: calls that change nothing are not remembered
 	MaxBytes int                   // of a body; default 1 MiB
@@ -58,13 +62,20 @@ type Handler struct {
 	tokens    *gateway.Readers // bounds the look-ups of tokens
 	readers   *gateway.Readers // bounds the queries
 	deadlines *gateway.Deadlines
+
+	streams     *gateway.Readers // bounds the streams of events
+	streamTimes streamTimes
+	stopping    chan struct{} // closed by EndStreams
+	stopStreams sync.Once
 }
 
-// How many look-ups of tokens and how many queries may run at once, and how long one waits for room.
+// How many look-ups of tokens, queries and streams of events may run at once, and how long one waits for room.
 const (
 	maxTokenReaders = 4
 	maxReaders      = 4
 	maxReadersOfApp = 2
+	maxStreams      = 100
+	maxStreamsOfApp = 20
 	readersWait     = time.Second
 )
 
@@ -86,6 +97,7 @@ var routes = []route{
 	{"getRedemption", "GET", "/redemptions/{id}", benefit.MayQuery, (*Handler).getRedemption},
 	{"reverse", "POST", "/redemptions/{id}/reversals", benefit.MayReverse, (*Handler).reverse},
 	{"getKey", "GET", "/keys", benefit.MayQuery, (*Handler).getKey},
+	{"listEvents", "GET", "/events", benefit.MayFollow, (*Handler).listEvents},
 	{"getDescription", "GET", "/openapi.yaml", "", nil},
 }
 
@@ -105,6 +117,9 @@ func New(o Options) *Handler {
 	if o.Deadline <= 0 {
 		o.Deadline = 5 * time.Second
 	}
+	if o.FeedKeep <= 0 {
+		o.FeedKeep = 7 * 24 * time.Hour
+	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -115,6 +130,7 @@ func New(o Options) *Handler {
 		o: o, mux: http.NewServeMux(), deadlines: gateway.NewDeadlines(o.Deadline),
 		tokens:  gateway.NewReaders(maxTokenReaders, maxTokenReaders, readersWait),
 		readers: gateway.NewReaders(maxReaders, maxReadersOfApp, readersWait),
+		streams: gateway.NewReaders(maxStreams, maxStreamsOfApp, readersWait), streamTimes: defaultStreamTimes, stopping: make(chan struct{}),
 	}
 	allowed := map[string][]string{} // methods, by path
 	for _, r := range routes {
@@ -151,6 +167,8 @@ type call struct {
 	app    *gateway.App
 	cat    *benefit.Catalogue
 	now    benefit.Instant
+	token  *benefit.Token
+	stream *stream // that is the answer; nil: another was written
 }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, to *route) {
@@ -169,6 +187,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, to *route) {
 		h.o.Refusals.Note(&c.record, h.o.Clock())
 	}
 	c.record.Log(r.Context(), h.o.Log, h.o.Calls)
+	if c.stream != nil { // whose record is of its beginning
+		h.serveStream(c)
+	}
 }
 
 // answer writes the answer of a call.
@@ -198,7 +219,9 @@ func (h *Handler) answer(c *call, apps *gateway.AppSet, to *route) {
 		h.refuse(c, bad)
 		return
 	}
-	c.write(http.StatusOK, "application/json", result)
+	if c.stream == nil {
+		c.write(http.StatusOK, "application/json", result)
+	}
 }
 
 // panicked is the answer to a call that panicked. Its texts are constant, so that it can be written whatever has panicked.
@@ -219,26 +242,19 @@ func (h *Handler) admitAndRun(c *call, apps *gateway.AppSet, to *route) (any, *P
 }
 
 // admit checks the token of a call. Only a call that passes all the rest counts against the rate of the app.
-func (h *Handler) admit(c *call, apps *gateway.AppSet, scope benefit.TokenScope) *Problem {
-	t, bad := h.token(c)
-	if bad != nil {
+func (h *Handler) admit(c *call, apps *gateway.AppSet, scope benefit.TokenScope) (bad *Problem) {
+	if c.token, bad = h.findToken(c); bad != nil {
 		return bad
 	}
-	c.record.App, c.record.Outcome = t.App, gateway.Unauthorized
-	if c.app = apps.ByID(t.App); c.app != nil {
+	c.record.App, c.record.Outcome = c.token.App, gateway.Unauthorized
+	if c.app = apps.ByID(c.token.App); c.app != nil {
 		c.record.AppName = c.app.Name
 	}
-	switch {
-	case t.Revoked != 0: //guard:TestTokens
-		return h.unauthorized(c, refuse(tokenRevoked, ""))
-	case t.ExpiredAt(c.now): //guard:TestTokens
-		return h.unauthorized(c, refuse(tokenExpired, "it expired at "+rfc3339(t.Expires)))
-	case c.app == nil || c.app.Disabled: //guard:TestTokens
-		return refuse(appDisabled, "")
-	case c.app.Merchant == 0: //guard:TestAppWithoutMerchant
-		return refuse(noMerchant, "give it one in the catalogue") // in a command no merchant is any
-	case !t.Permits(scope): //guard:TestScopes
-		return refuse(scopeMissing, "this operation needs the scope "+string(scope))
+	switch bad := permits(c.token, c.app, scope, c.now); {
+	case bad != nil && bad.Status == http.StatusUnauthorized:
+		return h.unauthorized(c, bad)
+	case bad != nil:
+		return bad
 	case !c.app.Allow(h.o.Clock()): //guard:TestRateOfAnApp
 		c.record.Outcome = gateway.Limited
 		return refuse(rateLimited, "")
@@ -248,8 +264,25 @@ func (h *Handler) admit(c *call, apps *gateway.AppSet, scope benefit.TokenScope)
 	return nil
 }
 
-// token returns the token of a call. Anybody can ask for a look-up, so those that are not answered are counted, too.
-func (h *Handler) token(c *call) (*benefit.Token, *Problem) {
+// permits returns why a token, of an app that may be nil, does not permit calls of a scope at now.
+func permits(t *benefit.Token, app *gateway.App, scope benefit.TokenScope, now benefit.Instant) *Problem {
+	switch {
+	case t.Revoked != 0: //guard:TestTokens
+		return refuse(tokenRevoked, "")
+	case t.ExpiredAt(now): //guard:TestTokens
+		return refuse(tokenExpired, "it expired at "+t.Expires.RFC3339())
+	case app == nil || app.Disabled: //guard:TestTokens
+		return refuse(appDisabled, "")
+	case app.Merchant == 0: //guard:TestAppWithoutMerchant
+		return refuse(noMerchant, "give it one in the catalogue") // in a command no merchant is any
+	case !t.Permits(scope): //guard:TestScopes
+		return refuse(scopeMissing, "this operation needs the scope "+string(scope))
+	}
+	return nil
+}
+
+// findToken returns the token of a call. Anybody can ask for a look-up, so those that are not answered are counted, too.
+func (h *Handler) findToken(c *call) (*benefit.Token, *Problem) {
 	all := c.r.Header.Values("Authorization")
 	kind, secret := "", ""
 	if len(all) == 1 {
@@ -261,7 +294,7 @@ func (h *Handler) token(c *call) (*benefit.Token, *Problem) {
 	if !token.IsSecret(secret) { //guard:TestTokensAreLookedUpByForm
 		return nil, h.unauthorized(c, refuse(tokenUnknown, ""))
 	}
-	found, err := h.lookUp(c, secret)
+	found, err := h.lookUp(c.ctx, benefit.TokenDigest(secret))
 	switch {
 	case err != nil:
 		bad := c.busy(err)
@@ -275,13 +308,13 @@ func (h *Handler) token(c *call) (*benefit.Token, *Problem) {
 	return found, nil
 }
 
-func (h *Handler) lookUp(c *call, secret string) (*benefit.Token, error) {
-	leave, err := h.tokens.Enter(c.ctx, 0)
+func (h *Handler) lookUp(ctx context.Context, token benefit.Digest) (*benefit.Token, error) {
+	leave, err := h.tokens.Enter(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	found, err := store.Token(c.ctx, h.o.Store, benefit.TokenDigest(secret))
+	found, err := store.Token(ctx, h.o.Store, token)
 	if err != nil {
 		return nil, fmt.Errorf("reading the token: %w", err)
 	}

@@ -41,6 +41,8 @@ const (
 	busy             reason = "BUSY"
 	outcomeUnknown   reason = "OUTCOME_UNKNOWN"
 	internalError    reason = "INTERNAL"
+	positionUnknown  reason = "POSITION_UNKNOWN"
+	positionGone     reason = "POSITION_GONE"
 )
 
 // problems has the status and the title of each reason. The page docs/api.md has the same table.
@@ -66,6 +68,8 @@ var problems = map[reason]struct {
 	busy:             {http.StatusServiceUnavailable, "Busy: this call changed nothing."},
 	outcomeUnknown:   {http.StatusServiceUnavailable, "It is not known whether the change was made."},
 	internalError:    {http.StatusInternalServerError, "A defect of faquan, or damage to its store."},
+	positionUnknown:  {http.StatusGone, "The position is not in this feed."},
+	positionGone:     {http.StatusGone, "The events behind the position are no longer kept."},
 
 	of(benefit.KeyConflict):        {http.StatusConflict, "The Idempotency-Key was used for another request."},
 	of(benefit.VoucherNotFound):    {http.StatusNotFound, "There is no such voucher."},

@@ -252,7 +252,7 @@ func (h *Handler) refusals(c *call, of benefit.Scope, answer *Key) (all []Refusa
 	}, maxRefusals)
 	for k := range found {
 		if found[k].Reason != benefit.NotRefused { //guard:TestKeyInDoubt
-			all = append(all, Refusal{found[k].Reason.String(), rfc3339(benefit.InstantOf(found[k].At))})
+			all = append(all, Refusal{found[k].Reason.String(), benefit.InstantOf(found[k].At).RFC3339()})
 		}
 	}
 	return all, len(found) > 0 && found[0].Outcome == gateway.Unknown //guard:TestKeyInDoubt found[0].Outcome == gateway.Unknown -> false

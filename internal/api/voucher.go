@@ -75,8 +75,8 @@ func (c *call) voucher(v *benefit.Voucher, code string) *Voucher {
 	now := max(c.now, v.LastChange()) //guard:TestTheClockOfTheStore max(c.now, v.LastChange()) -> c.now
 	shown := &Voucher{
 		ID: v.ID.String(), Kind: v.Kind.String(), Status: v.StatusAt(now).String(), NotYetValid: v.Valid.StartsAfter(now),
-		ValidFrom: rfc3339(v.Valid.Start), ExpiresAt: rfc3339(v.End()), IssuedAt: rfc3339(v.IssuedAt),
-		ChangedAt:      rfc3339(cmp.Or(v.ChangedAt, v.IssuedAt)),
+		ValidFrom: v.Valid.Start.RFC3339(), ExpiresAt: v.End().RFC3339(), IssuedAt: v.IssuedAt.RFC3339(),
+		ChangedAt:      cmp.Or(v.ChangedAt, v.IssuedAt).RFC3339(),
 		OperationCount: strconv.FormatInt(v.Operations, 10),
 		Template: Template{
 			Name: t.Name, Title: t.Title, TemplateID: t.TemplateID, RightID: optionalInt(t.RightID), OutID: optionalInt(t.OutID),
@@ -104,9 +104,9 @@ func (c *call) voucher(v *benefit.Voucher, code string) *Voucher {
 // gets the body of the first answer.
 func (c *call) operation(t *benefit.Transition, v *benefit.Voucher) *Operation {
 	o := &Operation{
-		ID: t.OperationID.String(), VoucherID: v.ID.String(), Command: t.Kind.String(), At: rfc3339(t.At),
+		ID: t.OperationID.String(), VoucherID: v.ID.String(), Command: t.Kind.String(), At: t.At.RFC3339(),
 		Order: t.Order, Shop: t.Shop, OrderAmount: optionalFen(t.OrderAmount), ReturnStock: t.ReturnStock, Memo: t.Memo,
-		Status: t.StatusAfter().String(), ExpiresAt: rfc3339(t.End),
+		Status: t.StatusAfter().String(), ExpiresAt: t.End.RFC3339(),
 	}
 	if a := c.cat.Apps[t.App]; a != nil {
 		o.App = a.Name
@@ -139,12 +139,4 @@ func optionalInt(n int64) string {
 		return ""
 	}
 	return strconv.FormatInt(n, 10)
-}
-
-// rfc3339 returns a time as the API shows it, at +08:00; "" for none.
-func rfc3339(i benefit.Instant) string {
-	if i == 0 {
-		return ""
-	}
-	return i.Time().Format("2006-01-02T15:04:05.000Z07:00")
 }

@@ -19,6 +19,7 @@ import (
 	"faquan/internal/api"
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
+	"faquan/internal/feed"
 	"faquan/internal/gateway"
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
@@ -109,6 +110,8 @@ type world struct {
 	calls    []gateway.Record
 	refusals *gateway.Refusals
 	stop     func()
+	handler  *api.Handler
+	limits   func(*http.Server)
 }
 
 // failing is an engine whose commands can be made to fail after they were carried out.
@@ -157,9 +160,12 @@ func (b breaking) IssuanceOf(ctx context.Context, v id.ID) (*benefit.Issuance, e
 
 func newWorld(t *testing.T) *world { return worldOn(t, memory.New(), true) }
 
-func worldOn(t *testing.T, s store.Store, fresh bool) *world {
+func worldOn(t *testing.T, s store.Store, fresh bool) *world { return worldWith(t, s, fresh, nil) }
+
+// worldWith is worldOn with other limits of the HTTP server.
+func worldWith(t *testing.T, s store.Store, fresh bool, limits func(*http.Server)) *world {
 	t.Helper()
-	w := &world{t: t, store: s, refusals: gateway.NewRefusals()}
+	w := &world{t: t, store: s, refusals: gateway.NewRefusals(), limits: limits}
 	w.now.Store(noon.UnixMilli())
 	if fresh {
 		if err := storetest.Write(t.Context(), s, w.instant(), catalogue()); err != nil {
@@ -174,17 +180,25 @@ func worldOn(t *testing.T, s store.Store, fresh bool) *world {
 	go func() { done <- w.engine.Run() }()
 	clock := func() time.Time { return w.instant().Time() }
 	w.tokens = token.NewService(token.Options{Change: w.engine.Change, Read: s.Read, Clock: clock})
-	server := httptest.NewServer(api.New(api.Options{
-		Engine: failing{w.engine, w}, Store: breaking{s, w}, Apps: gateway.NewApps(w.engine.Catalogue, nil), Refusals: w.refusals, MaxBytes: 4096, Clock: clock,
+	w.handler = api.New(api.Options{
+		Engine: failing{w.engine, w}, Store: breaking{s, w}, Feed: feed.NewReader(s, w.engine.Catalogue), Apps: gateway.NewApps(w.engine.Catalogue, nil), Refusals: w.refusals, MaxBytes: 4096, Clock: clock,
 		Log: slog.New(slog.NewJSONHandler(&w.log, nil)), Calls: slog.LevelInfo,
 		Observe: func(r *gateway.Record) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.calls = append(w.calls, *r)
 		},
-	}))
+	})
+	w.handler.SetStreamTimes(50*time.Millisecond, 10*time.Second)
+	server := httptest.NewUnstartedServer(w.handler)
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 15*time.Second, 30*time.Second
+	if w.limits != nil {
+		w.limits(server.Config)
+	}
+	server.Start()
 	w.url = server.URL
 	w.stop = sync.OnceFunc(func() {
+		w.handler.EndStreams()
 		server.Close()
 		w.engine.Stop()
 		if err := errors.Join(<-done, s.Close()); err != nil {

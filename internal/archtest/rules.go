@@ -72,7 +72,7 @@ var Rules = []Rule{
 	// The JSON API for apps. Unlike the gateways it looks rows up by their descriptions.
 	{"internal/api", []string{
 		"internal/gateway", "internal/gateway/form", "internal/gateway/scope", "internal/engine", "internal/benefit", "internal/id", "internal/money", "internal/store",
-		"internal/table", "internal/token", "internal/vouchers",
+		"internal/feed", "internal/table", "internal/token", "internal/vouchers",
 	}, []string{"github.com/go-json-experiment/json"}},
 
 	// Rules of activities; the core knows them by the interface benefit.Rules.
@@ -89,8 +89,9 @@ var Rules = []Rule{
 	{"internal/token", []string{"internal/benefit", "internal/engine", "internal/store"}, nil},
 	{"internal/control", []string{
 		"internal/audit", "internal/benefit", "internal/catalog", "internal/datadir", "internal/gateway", "internal/gateway/scope", "internal/id", "internal/engine", "internal/money", "internal/seal", "internal/session", "internal/store", "internal/token",
-		"internal/vouchers",
+		"internal/feed", "internal/vouchers",
 	}, nil},
+	{"internal/feed", []string{"internal/benefit", "internal/id", "internal/store"}, nil},
 	{"internal/vouchers", []string{"internal/benefit", "internal/id", "internal/store", "internal/table"}, nil},
 	{"internal/datadir", nil, nil},
 	{"internal/config", nil, []string{yaml, koanf}},

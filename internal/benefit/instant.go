@@ -34,6 +34,14 @@ func (i Instant) String() string {
 	return i.Time().Format(WireTime)
 }
 
+// RFC3339 returns the instant as RFC 3339 at +08:00, with milliseconds; empty for none.
+func (i Instant) RFC3339() string {
+	if i == 0 {
+		return ""
+	}
+	return i.Time().Format("2006-01-02T15:04:05.000Z07:00")
+}
+
 // Day returns the day, at +08:00, that holds the instant.
 func (i Instant) Day() Day {
 	n := int64(i) + eastEight

@@ -13,11 +13,12 @@ const (
 	MayVoid    TokenScope = "void"
 	MayExtend  TokenScope = "extend"
 	MayExpire  TokenScope = "expire"
+	MayFollow  TokenScope = "events" // of the merchant's templates and vouchers
 )
 
 // TokenScopes lists all scopes.
 func TokenScopes() []TokenScope {
-	return []TokenScope{MayQuery, MayRedeem, MayReverse, MayVoid, MayExtend, MayExpire}
+	return []TokenScope{MayQuery, MayRedeem, MayReverse, MayVoid, MayExtend, MayExpire, MayFollow}
 }
 
 // Token is the permission of a program to call the JSON API for an app. Its secret has more than 256 random bits and is not

@@ -111,6 +111,8 @@ type Service struct {
 	Refusals RefusalFinder
 	// Health returns how this process does; nil when it does not serve.
 	Health func() Health
+	// FeedKeep is how old the events from start are; 0 is 7 days.
+	FeedKeep time.Duration
 	// Changed, unless nil, is called after every committed change, so that the gateways reload what they derived from the
 	// store before the command that made the change returns.
 	Changed func(ctx context.Context) error
