@@ -235,8 +235,12 @@ func (o *onDatabase) sequence(pick func(n int) int) {
 // wantAudited wants no findings in a report.
 func (s *simulation) wantAudited(report *audit.Report) {
 	for _, f := range report.Findings {
+		switch {
 		// Operators may not set a cap below what was issued; here they do, and the oracle knows how far caps ever went.
-		if f.Invariant != audit.Totals || !strings.Contains(f.Want, "at most ") {
+		case f.Invariant == audit.Totals && strings.Contains(f.Want, "at most "):
+		// A test has a command of its own, whose results the audit cannot read.
+		case f.Invariant == audit.Redemptions && f.Want == "a result that can be read":
+		default:
 			s.failf("the audit found: %v", f)
 		}
 	}

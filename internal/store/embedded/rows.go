@@ -336,8 +336,10 @@ func (s *Store) RowsUnder(ctx context.Context, kind *table.Kind, prefix []table.
 	query, args := scanQuery(kind, from)
 	err := s.finder(ctx, s.finders).view(func(conn *sqlite.Conn) error {
 		return each(conn, query+" LIMIT ?", func(stmt *sqlite.Stmt) error {
-			put(columnBytes(stmt, 0), storedRow{stmt.ColumnInt64(2), columnBytes(stmt, 1)})
-			return nil
+			key, at, body := columnBytes(stmt, 0), stmt.ColumnInt64(2), readBody(stmt, 1)
+			value, err := body.value(conn)
+			put(key, storedRow{at, value})
+			return err
 		}, append(args, limit)...)
 	})
 	if err != nil {

@@ -38,6 +38,7 @@ func testFeed(t *testing.T, h Harness) {
 	if n := len(commitsOf(t, before)); n != 1 {
 		t.Errorf("a reader from before has %d commits", n)
 	}
+	_ = before.Close()
 	both(Start) // nothing
 	first := found[*benefit.Issuance](t)(st.Claim(ctx, more.Scope, more.Key)).FirstVoucher()
 	void := voids("v", first)
