@@ -148,7 +148,7 @@ func writeReport(w io.Writer, r *audit.Report, took time.Duration) {
 		c.Vouchers, c.Issuances, c.Templates, c.Quotas, c.Users, c.Lookups, took.Round(time.Millisecond))
 	fmt.Fprintf(w, "checked %d keys and codes (%d codes), %d participations in activities, %d decisions of scenes\n",
 		c.Keys, c.Codes, c.Participations, c.Decisions)
-	fmt.Fprintf(w, "checked %d operations on %d vouchers\n", c.Operations, c.VoucherStates)
+	fmt.Fprintf(w, "checked %d operations on %d vouchers, and %d events\n", c.Operations, c.VoucherStates, c.Events)
 	writeBalance(w, r.Balances)
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note: %s\n", oneLine(note))

@@ -67,8 +67,11 @@ every position from before is refused, so that no reader goes on in a past that 
 				if _, served := p.(*control.Client); e.follow && !served && at.store == "" {
 					return fmt.Errorf("%w, so nothing more can happen: run it without --follow, or start faquan serve", control.ErrNotServed)
 				}
+				from := e.query.From
 				err := e.run(cmd.Context(), p, cmd.OutOrStdout())
-				fmt.Fprintf(cmd.ErrOrStderr(), "next: --from %s\n", quoted(e.query.From))
+				if err == nil || e.query.From != from { // else there may be no going on from there
+					fmt.Fprintf(cmd.ErrOrStderr(), "next: --from %s\n", quoted(e.query.From))
+				}
 				return err
 			})
 		},
