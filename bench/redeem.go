@@ -54,6 +54,8 @@ writing of the view behind them; the ratio is that of the processor time.`,
 	storeFlag(f, &o.Store)
 	dirFlag(f, &o.Dir)
 	o.Workload.flags(f)
+	o.Users = 10_000_000 // fewer reach their limits
+	f.Lookup("users").DefValue = strconv.FormatInt(o.Users, 10)
 	f.IntVar(&o.Callers, "callers", 256, "callers in the closed loop")
 	f.Int64Var(&o.Vouchers, "vouchers", 10_000_000, "vouchers that are issued before anything is measured")
 	f.Int64Var(&o.Asks, "asks", 100_000, "issues, and redemptions, of each round")
