@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"faquan/internal/benefit"
+	"faquan/internal/id"
 	"faquan/internal/table"
 )
 
@@ -251,14 +252,12 @@ func (d *coder) steps(c *benefit.Changes) {
 	for _, o := range benefit.Operations.Of(c.Rows) {
 		operations[o.Claim] = &o
 	}
+	issuances := make(map[id.ID]*benefit.Issuance, len(c.Issuances))
+	for _, i := range c.Issuances {
+		issuances[i.ID] = i // the last, as it may have been continued in the same batch
+	}
 	for _, r := range refs {
-		var issuance *benefit.Issuance
-		for _, i := range c.Issuances { // the last, as it may have been continued in the same batch
-			if i.ID == r.Issuance {
-				issuance = i
-			}
-		}
-		s, ok := r.Resolve(issuance, operations[r.Operation])
+		s, ok := r.Resolve(issuances[r.Issuance], operations[r.Operation])
 		if !ok {
 			d.fail()
 			return

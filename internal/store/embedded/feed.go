@@ -193,10 +193,19 @@ func (s *Store) next(r *reading, upTo uint64) (size int, err error) {
 	if !ok {
 		return 0, fmt.Errorf("no record behind %d, and there are %d", r.place.Seq, upTo)
 	}
-	c := &store.Commit{Place: s.place(record.Seq, record.Hash)}
-	if c.Now, c.Steps, err = codec.DecodeCommit(record.Payload); err != nil {
-		return 0, recordError(record, err)
+	c, err := decodeCommit(record)
+	if err != nil {
+		return 0, err
 	}
 	r.place, r.last = c.Place, c
 	return len(record.Payload), nil
+}
+
+// decodeCommit returns the commit that a record holds.
+func decodeCommit(r journal.Record) (c *store.Commit, err error) {
+	c = &store.Commit{Place: store.Place{Seq: int64(r.Seq), Check: [4]byte(r.Hash[:4])}}
+	if c.Now, c.Steps, err = codec.DecodeCommit(r.Payload); err != nil {
+		return nil, recordError(r, err)
+	}
+	return c, nil
 }

@@ -6,7 +6,6 @@ import (
 
 	"faquan/internal/journal"
 	"faquan/internal/store"
-	"faquan/internal/store/codec"
 	"faquan/internal/vfs"
 )
 
@@ -54,9 +53,5 @@ func nextCommit(ctx context.Context, records *journal.Follower, upTo uint64) (*s
 	if err != nil || !ok {
 		return nil, err
 	}
-	c := &store.Commit{Place: store.Place{Seq: int64(record.Seq), Check: [4]byte(record.Hash[:4])}}
-	if c.Now, c.Steps, err = codec.DecodeCommit(record.Payload); err != nil {
-		return nil, recordError(record, err)
-	}
-	return c, nil
+	return decodeCommit(record)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -172,8 +174,10 @@ func resolveSteps(
 			}
 		}
 	}
-	if err := read(ctx, issuances); err != nil {
-		return err
+	if len(issuances) > 0 {
+		if err := read(ctx, issuances); err != nil {
+			return err
+		}
 	}
 	operations, err := store.GetAll(ctx, from, benefit.Operations, claims...)
 	if err != nil {
@@ -197,29 +201,27 @@ func resolveSteps(
 
 // readIssuances reads the issuances that have a key in the map, where they are there.
 func (s *Store) readIssuances(ctx context.Context, into map[id.ID]*benefit.Issuance) error {
-	if len(into) == 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	all := make([]id.ID, 0, len(into))
-	for i := range into {
-		all = append(all, i)
-	}
-	buckets, ids := idColumns(all)
+	buckets, ids := idColumns(slices.Collect(maps.Keys(into)))
 	b := &pgx.Batch{}
 	b.Queue("BEGIN READ ONLY")
 	b.Queue(planByKeys)
+	b.Queue(loadIssuances.text, buckets, ids).Query(eachRow(scanIssuances(into)))
+	b.Queue("COMMIT")
+	return s.lookupFailed(ctx, s.reading.SendBatch(ctx, b).Close())
+}
+
+// scanIssuances returns what scans the rows of loadIssuances, and puts each into the map.
+func scanIssuances(into map[id.ID]*benefit.Issuance) (columns []any, put func() error) {
 	var number int64
 	var version int32
 	var body []byte
-	b.Queue(loadIssuances.text, buckets, ids).Query(eachRow([]any{&number, &version, &body}, func() error {
+	return []any{&number, &version, &body}, func() error {
 		i, err := codec.DecodeIssuance(body)
 		into[id.ID(number)] = i
 		return err
-	}))
-	b.Queue("COMMIT")
-	return s.lookupFailed(ctx, s.reading.SendBatch(ctx, b).Close())
+	}
 }
 
 // planByKeys lets the planner look up each key by an index in the next statement, as hotSettings do for batches.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -89,22 +91,12 @@ func (r *reader) pages(
 
 // issuances reads the issuances that have a key in the map, where they are there.
 func (r *reader) issuances(ctx context.Context, into map[id.ID]*benefit.Issuance) error {
-	all := make([]id.ID, 0, len(into))
-	for i := range into {
-		all = append(all, i)
-	}
-	buckets, ids := idColumns(all)
+	buckets, ids := idColumns(slices.Collect(maps.Keys(into)))
 	rows, err := r.Query(ctx, loadIssuances.text, buckets, ids)
 	if err != nil {
 		return err
 	}
-	var number int64
-	var version int32
-	var body []byte
-	_, err = pgx.ForEachRow(rows, []any{&number, &version, &body}, func() error {
-		i, err := codec.DecodeIssuance(body)
-		into[id.ID(number)] = i
-		return err
-	})
+	columns, put := scanIssuances(into)
+	_, err = pgx.ForEachRow(rows, columns, put)
 	return err
 }

@@ -26,9 +26,8 @@ var (
 
 	readUnnumbered = spanning("read_unnumbered", "the feed is not distributed", `SELECT EXISTS (SELECT FROM feed_new)`)
 
-	//guard:TestFeedRoundsTakeTurns without " FOR UPDATE"
-	lockFeed = spanning("lock_feed", "one row", `
-SELECT first, last, latest, history, current_setting('synchronous_standby_names') <> '' FROM feed_state FOR UPDATE`)
+	//guard:TestFeedRoundsTakeTurns " FOR UPDATE" -> ""
+	lockFeed = spanning("lock_feed", "one row", readFeedState.text+" FOR UPDATE")
 
 	//guard:TestFeedOrder "ORDER BY id" -> "ORDER BY id DESC"
 	chooseUnnumbered = spanning("choose_unnumbered", "the feed is not distributed", `SELECT id, now FROM feed_new ORDER BY id LIMIT $1`)
