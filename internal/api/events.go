@@ -77,8 +77,11 @@ func (h *Handler) listEvents(c *call) (any, *Problem) {
 			limit = 1
 		}
 		list, err := h.o.Feed.Page(c.ctx, position, &filter, limit)
-		if bad := positionProblem(err); bad != nil || err != nil {
-			return nil, bad, notAProblem(bad, err)
+		if bad := positionProblem(err); bad != nil {
+			return nil, bad, nil
+		}
+		if err != nil {
+			return nil, nil, err
 		}
 		if streams { // from a position that can be read from
 			return nil, h.beginStream(c, position, &filter), nil
@@ -99,13 +102,6 @@ func positionProblem(err error) *Problem {
 		return refuse(positionGone, err.Error())
 	}
 	return nil
-}
-
-func notAProblem(bad *Problem, err error) error {
-	if bad != nil {
-		return nil
-	}
-	return err
 }
 
 // hideKeys removes the keys that are not the caller's.

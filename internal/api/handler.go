@@ -118,7 +118,7 @@ func New(o Options) *Handler {
 		o.Deadline = 5 * time.Second
 	}
 	if o.FeedKeep <= 0 {
-		o.FeedKeep = 7 * 24 * time.Hour
+		o.FeedKeep = feed.DefaultKeep
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now

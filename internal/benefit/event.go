@@ -40,16 +40,6 @@ var eventNames = map[EventType]string{
 // EventTypes lists all types by number.
 func EventTypes() []EventType { return slices.Sorted(maps.Keys(eventNames)) }
 
-// ParseEventType returns the type with the name, such as voucher.issued, and whether there is one.
-func ParseEventType(name string) (t EventType, ok bool) {
-	for t, n := range eventNames {
-		if n == name {
-			return t, true
-		}
-	}
-	return 0, false
-}
-
 // String returns the name of the type, such as voucher.issued.
 func (t EventType) String() string {
 	if name, ok := eventNames[t]; ok {
@@ -69,6 +59,18 @@ func EventPatterns() []EventPattern {
 		all = append(all, EventPattern(t.String()))
 	}
 	return all
+}
+
+// Known reports whether the pattern selects something.
+func (p EventPattern) Known() bool { return slices.Contains(EventPatterns(), p) }
+
+// EventPatternNames returns all patterns that select something, joined by commas, for messages.
+func EventPatternNames() string {
+	var names []string
+	for _, p := range EventPatterns() {
+		names = append(names, string(p))
+	}
+	return strings.Join(names, ", ")
 }
 
 // Matches reports whether the pattern selects the type.

@@ -3,7 +3,6 @@ package catalog
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"faquan/internal/benefit"
 )
@@ -37,13 +36,8 @@ func (p *parser) subscription(o *object) *subscriptionDoc {
 
 // eventPattern reads the name of a type of events, or voucher.* or template.*.
 func eventPattern(s string) (benefit.EventPattern, error) {
-	all := benefit.EventPatterns()
-	if p := benefit.EventPattern(s); slices.Contains(all, p) {
+	if p := benefit.EventPattern(s); p.Known() {
 		return p, nil
 	}
-	known := make([]string, len(all))
-	for k, p := range all {
-		known[k] = string(p)
-	}
-	return "", fmt.Errorf("unknown type of events %q; known: %s", clip(s), strings.Join(known, ", "))
+	return "", fmt.Errorf("unknown type of events %q; known: %s", clip(s), benefit.EventPatternNames())
 }

@@ -1,9 +1,9 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"time"
 
 	"faquan/internal/benefit"
 	"faquan/internal/feed"
@@ -27,9 +27,6 @@ type EventPage struct {
 	More   bool   // there may be more events now
 }
 
-// defaultFeedKeep is how old the events from start are where the service does not say.
-const defaultFeedKeep = 7 * 24 * time.Hour
-
 // Events returns the events that a query selects.
 func (d *Service) Events(ctx context.Context, q *EventQuery) (*EventPage, error) {
 	reader := feed.NewReader(d.Store, d.Engine.Catalogue)
@@ -45,10 +42,7 @@ func (d *Service) Events(ctx context.Context, q *EventQuery) (*EventPage, error)
 		}
 		filter.Templates = append(filter.Templates, t.ID)
 	}
-	keep := d.FeedKeep
-	if keep <= 0 {
-		keep = defaultFeedKeep
-	}
+	keep := cmp.Or(d.FeedKeep, feed.DefaultKeep)
 	from, err := reader.From(ctx, q.From, d.now()-benefit.Instant(keep.Milliseconds()))
 	if err != nil {
 		return nil, fmt.Errorf("from %q: %w", q.From, err)

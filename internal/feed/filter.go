@@ -3,7 +3,6 @@ package feed
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"faquan/internal/benefit"
 )
@@ -17,16 +16,12 @@ type Filter struct {
 
 // ParsePatterns returns patterns of types, which must select something.
 func ParsePatterns(texts []string) (all []benefit.EventPattern, err error) {
-	known := benefit.EventPatterns()
 	for _, text := range texts {
-		if !slices.Contains(known, benefit.EventPattern(text)) {
-			var names []string
-			for _, p := range known {
-				names = append(names, string(p))
-			}
-			return nil, fmt.Errorf("%.64q is not a type of events: it must be one of %s", text, strings.Join(names, ", "))
+		p := benefit.EventPattern(text)
+		if !p.Known() {
+			return nil, fmt.Errorf("%.64q is not a type of events: it must be one of %s", text, benefit.EventPatternNames())
 		}
-		all = append(all, benefit.EventPattern(text))
+		all = append(all, p)
 	}
 	return all, nil
 }

@@ -45,6 +45,9 @@ func NewReader(source Source, catalogue func() *benefit.Catalogue) *Reader {
 	return &Reader{source: source, catalogue: catalogue, vouchers: map[id.ID]benefit.Voucher{}}
 }
 
+// DefaultKeep is how old the events behind start may be where nothing else is set.
+const DefaultKeep = 7 * 24 * time.Hour
+
 // From returns the position that a text names: start, which is before what happened at the instant oldest or later, as far as
 // it is kept; end; a time, in RFC 3339 or to the second at +08:00; or a position as text. The error is ErrFrom when it is none
 // of these.
