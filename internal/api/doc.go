@@ -1,7 +1,7 @@
 // Package api is the JSON API for apps: a merchant's shop system looks vouchers up, redeems them, reverses redemptions, and
-// voids, extends and expires vouchers. openapi.yaml describes all of it; it is the contract, and is served, too.
+// voids, extends and expires vouchers, and reads events. openapi.yaml describes all of it; it is the contract, and is served, too.
 //
-//	handler := api.New(api.Options{Engine: engine, Store: store, Apps: apps, Log: log})
+//	handler := api.New(api.Options{Engine: engine, Store: store, Feed: feed.NewReader(store, engine.Catalogue), Apps: apps, Log: log})
 //	server := gateway.NewServer(handler, limits, log)
 //
 // A call carries a token of an app (package token) and does what the token's scopes permit. An app sees vouchers of the

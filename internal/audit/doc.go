@@ -25,8 +25,8 @@
 //     sample of them, see Options).
 //  5. [Events]: everything that the rows have of vouchers (the issue of each line, each operation, each issue that took the
 //     last of a template) has exactly one event in the feed, of the same instant, and the feed has no others. Whether a
-//     template is sold out turns with each event about it, and is at the end what the vouchers say. What happened before the
-//     feed begins, or in the millisecond in which it does, is not compared.
+//     template is sold out turns with each event about it, and is at the end what the vouchers say. What happened up to the
+//     first commit of the feed is not compared; nor, if others came before it, what happened in the minute after it.
 //
 // Of vouchers after their issue:
 //

@@ -13,8 +13,8 @@ import (
 	"faquan/internal/store"
 )
 
-// events compares the feed with the rows. What happened up to the first commit of the feed is left out: the feed no longer
-// has it, or had not begun.
+// events compares the feed with the rows. What happened up to the first commit of the feed is left out, as the feed no
+// longer has it, or had not begun; and, if others came before that commit, what happened in the minute after it.
 type events struct {
 	began     bool
 	after     benefit.Instant // what is later than this is compared

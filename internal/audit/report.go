@@ -18,7 +18,7 @@ const (
 	Limits       Invariant = "limits"       // 2: what a user or person has of a template
 	OneOutcome   Invariant = "one outcome"  // 3: one outcome per scope and key, or one at a time where keys are bound for a while
 	Vouchers     Invariant = "vouchers"     // 4: a voucher has its issuance, and is as its template says
-	Events       Invariant = "events"       // 5: everything that happened to vouchers and templates has one event
+	Events       Invariant = "events"       // 5: each issue, each operation and each last piece of a template has one event
 	Redemptions  Invariant = "redemptions"  // 6: a voucher is what its operations make of it, and each of them was possible
 	Conservation Invariant = "conservation" // 7: a template's counters are its vouchers, by what has become of them
 
@@ -81,7 +81,7 @@ type Checked struct {
 	Participations int64 `json:"participations"`
 	Operations     int64 `json:"operations"`     // on vouchers
 	VoucherStates  int64 `json:"voucher_states"` // of vouchers to which something has happened
-	Events         int64 `json:"events"`         // in the feed, of those that were compared with the rows
+	Events         int64 `json:"events"`         // in the feed: those of vouchers that were compared with the rows, and all of templates
 
 	Users   int64 `json:"users"`
 	Persons int64 `json:"persons"` // with a limit per person, each with each such template

@@ -155,7 +155,7 @@ type Refusals struct {
 
 // Feed configures the feed of commits.
 type Feed struct {
-	Keep time.Duration `koanf:"keep"` // how long commits can be read
+	Keep time.Duration `koanf:"keep"` // how far back start goes; a database keeps no older commits
 }
 
 // Shutdown bounds a graceful stop.

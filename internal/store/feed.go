@@ -36,8 +36,8 @@ type Commit struct {
 // only: who has read up to a place has missed nothing before it. Commits that did nothing that a step describes may be left
 // out. It is safe for concurrent use.
 type Feed interface {
-	// FeedEnd returns the place behind the last commit. Everything acknowledged before the call lies before it, but on a
-	// shared store, whose feed is some hundred milliseconds late.
+	// FeedEnd returns the place behind the last commit. Everything acknowledged before the call lies before it, except on
+	// a shared store, whose feed is about 100 ms late.
 	FeedEnd(ctx context.Context) (Place, error)
 	// FeedSince returns the place before the first commit that is kept and whose Now is since or later; the end when there
 	// is none.
