@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -211,11 +212,15 @@ func TestPeersAreBelieved(t *testing.T) {
 	}
 }
 
+// fakePeer returns the path of a shell script. Another process writes it: a descriptor of this process that is open for
+// writing could be inherited by a child that a parallel test starts, and the script could not be run until that child
+// has closed it ("text file busy").
 func fakePeer(t *testing.T, script string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "peers")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
-		t.Fatal(err)
+	write := exec.Command("sh", "-c", `printf '#!/bin/sh\n%s\n' "$2" >"$1" && chmod 700 "$1"`, "sh", path, script)
+	if out, err := write.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	return path
 }
