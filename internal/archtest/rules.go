@@ -92,6 +92,7 @@ var Rules = []Rule{
 		"internal/feed", "internal/vouchers",
 	}, nil},
 	{"internal/feed", []string{"internal/benefit", "internal/id", "internal/store"}, nil},
+	{"internal/expiry", []string{"internal/benefit", "internal/id", "internal/store"}, nil},
 	{"internal/vouchers", []string{"internal/benefit", "internal/id", "internal/store", "internal/table"}, nil},
 	{"internal/datadir", nil, nil},
 	{"internal/config", nil, []string{yaml, koanf}},

@@ -48,6 +48,9 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 	if c.NewUser {
 		e.NewUser = c.User
 	}
+	if c.Bound != nil { //guard:internal/expiry.TestEnds
+		e.Rows = RowsOf(ExpiryDues.Rows(result.dues(lines, st.Now)...))
+	}
 	return outcomeOf(result, false), e
 }
 

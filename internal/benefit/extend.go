@@ -21,7 +21,9 @@ func (*Extend) check() error { return nil }
 
 func (e *Extend) texts() []string { return []string{strconv.FormatInt(int64(e.End), 10)} }
 
-func (*Extend) rows(*Batch, *Voucher) {}
+func (e *Extend) rows(b *Batch, v *Voucher) {
+	ExpiryDues.Want(&b.rows, DueKey(v.Template, e.End, v.ID))
+}
 
 func (e *Extend) apply(b *Batch, v *Voucher, _ *Transition) (Reason, []table.Rows) {
 	if reason := v.ended(); reason != NotRefused { //guard:TestExtendRefusals
@@ -34,5 +36,6 @@ func (e *Extend) apply(b *Batch, v *Voucher, _ *Transition) (Reason, []table.Row
 		return EndTooFar, nil
 	}
 	v.OwnEnd = e.End
-	return NotRefused, nil
+	due := ExpiryDue{DueKey(v.Template, e.End, v.ID), b.Now} //guard:internal/expiry.TestEnds v.Template -> 0
+	return NotRefused, []table.Rows{ExpiryDues.Rows(due)}
 }

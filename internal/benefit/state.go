@@ -337,6 +337,7 @@ type Effect struct {
 
 	issuedLines []int // of Issuance: see Step.Lines
 	Templates   []TemplateEvent
+	Expired     []ExpiredVoucher
 
 	// What follows is of an operator's change.
 

@@ -9,6 +9,7 @@ type Step struct {
 	Lines     []int      // of the issuance, ascending: those that issued in this step. A line issues once
 	Operation *Operation // on a voucher; nil: the step is of another kind
 	Templates []TemplateEvent
+	Expired   []ExpiredVoucher // whose ends have passed by themselves
 }
 
 // Vouchers lists what the step issued, in id order.
@@ -22,10 +23,12 @@ func (s *Step) Vouchers() (all []Voucher) {
 	return all
 }
 
-func (s *Step) empty() bool { return len(s.Lines) == 0 && s.Operation == nil && len(s.Templates) == 0 }
+func (s *Step) empty() bool {
+	return len(s.Lines) == 0 && s.Operation == nil && len(s.Templates)+len(s.Expired) == 0
+}
 
 func (e *Effect) step() Step {
-	s := Step{Operation: e.Operation, Templates: e.Templates}
+	s := Step{Operation: e.Operation, Templates: e.Templates, Expired: e.Expired}
 	if len(e.issuedLines) > 0 { // others only close lines
 		s.Issuance, s.Lines = e.Issuance, e.issuedLines
 	}

@@ -248,6 +248,43 @@ var (
 			c.At, c.By, c.Command = Instant(r.Int()), r.Text(), r.Text()
 		},
 	})
+
+	// ExpiryCursors are how far the ends of vouchers were looked at.
+	ExpiryCursors = table.New(table.Spec[ExpiryKey, ExpiryCursor]{
+		Name: "expiry_cursor", Title: "cursors over ends of vouchers", Number: 14,
+		Key:    []table.Column{{Name: "template", Type: table.Int}, {Name: "version", Type: table.Int}},
+		Value:  []table.Column{{Name: "since", Type: table.Int}, {Name: "due", Type: table.Int}, {Name: "id", Type: table.ID}},
+		KeyOf:  func(c *ExpiryCursor) ExpiryKey { return c.ExpiryKey },
+		Absent: func(k ExpiryKey) ExpiryCursor { return ExpiryCursor{ExpiryKey: k} },
+		PutKey: func(w *table.Writer, k ExpiryKey) { w.Int(int64(k.Template)); w.Int(k.Version) },
+		GetKey: func(r *table.Reader) ExpiryKey { return ExpiryKey{TemplateID(r.Int()), r.Int()} },
+		Put:    func(w *table.Writer, c *ExpiryCursor) { w.Int(int64(c.Since)); w.Int(int64(c.Due)); w.Int(int64(c.ID)) },
+		Get: func(r *table.Reader, c *ExpiryCursor) {
+			c.Since, c.Due, c.ID = Instant(r.Int()), Instant(r.Int()), id.ID(r.Int())
+		},
+	})
+
+	// ExpiryDues are the ends that vouchers were extended to, and those of vouchers that a retry issued.
+	ExpiryDues = table.New(table.Spec[ExpiryDueKey, ExpiryDue]{
+		Name: "expiry_due", Title: "ends of vouchers out of the order of issues", Number: 15,
+		Key: []table.Column{
+			{Name: "template", Type: table.Int}, {Name: "day", Type: table.Int}, {Name: "due", Type: table.Int}, {Name: "voucher", Type: table.ID},
+		},
+		Value:  []table.Column{{Name: "at", Type: table.Int}},
+		KeyOf:  func(d *ExpiryDue) ExpiryDueKey { return d.ExpiryDueKey },
+		Absent: func(k ExpiryDueKey) ExpiryDue { return ExpiryDue{ExpiryDueKey: k} },
+		PutKey: func(w *table.Writer, k ExpiryDueKey) {
+			w.Int(int64(k.Template))
+			w.Int(int64(k.Day))
+			w.Int(int64(k.Due))
+			w.Int(int64(k.Voucher))
+		},
+		GetKey: func(r *table.Reader) ExpiryDueKey {
+			return ExpiryDueKey{TemplateID(r.Int()), Day(r.Int()), Instant(r.Int()), id.ID(r.Int())}
+		},
+		Put: func(w *table.Writer, d *ExpiryDue) { w.Int(int64(d.At)) },
+		Get: func(r *table.Reader, d *ExpiryDue) { d.At = Instant(r.Int()) },
+	})
 )
 
 func putEntityKey(w *table.Writer, k EntityKey) { w.Int(int64(k.Kind)); w.Int(k.ID) }

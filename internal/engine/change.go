@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"hash/maphash"
 	"maps"
 	"slices"
@@ -88,7 +90,11 @@ func (c *change) plan(b *benefit.Batch) (*benefit.Effect, error) {
 	if c.next, err = benefit.CatalogueOf(changes.Catalogue, merge(entities, changed)); err != nil {
 		return nil, err
 	}
-	effect.Templates, err = templateEvents(ctx, r, b.Catalogue, c.next, changed)
+	if effect.Templates, err = templateEvents(ctx, r, b.Catalogue, c.next, changed); err != nil {
+		return nil, err
+	}
+	cursors, err := expiryCursors(ctx, r, b.Catalogue, c.next, b.Now)
+	effect.Unread = append(effect.Unread, benefit.RowsOf(benefit.ExpiryCursors.Rows(cursors...))...)
 	return effect, err
 }
 
@@ -108,6 +114,72 @@ func templateEvents(ctx context.Context, r store.Reader, before, after *benefit.
 		all = append(all, after.Templates[t].ChangeEvents(before.Templates[t], after.Version, issued[t])...)
 	}
 	return all, nil
+}
+
+// expiryCursors returns the cursors over the ends of vouchers that a new version of the catalogue begins, or begins again: see
+// [benefit.NewExpiryCursors].
+func expiryCursors(ctx context.Context, r store.Reader, before, after *benefit.Catalogue, now benefit.Instant) ([]benefit.ExpiryCursor, error) {
+	var keys []benefit.ExpiryKey
+	wanted := map[benefit.TemplateID]bool{} // from now on
+	for _, t := range after.ExpiryWanted() {
+		switch all, validity := benefit.NewExpiryCursors(before, after, t); {
+		case all:
+			wanted[t] = true
+			keys = append(keys, benefit.ExpiryKey{Template: t})
+		case validity:
+			keys = append(keys, benefit.ExpiryKey{Template: t, Version: after.Version})
+		}
+	}
+	if len(wanted) > 0 {
+		versions, err := validities(ctx, r, after, wanted)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, versions...)
+	}
+	kept, err := store.GetAll(ctx, r, benefit.ExpiryCursors, keys...)
+	if err != nil {
+		return nil, err
+	}
+	cursors := make([]benefit.ExpiryCursor, len(keys))
+	for n, k := range keys {
+		c := kept[k] // of an earlier subscription
+		c.ExpiryKey, c.Since = k, now
+		if k.Version == 0 {
+			c.Due, c.ID = now, 0
+		}
+		cursors[n] = c
+	}
+	return cursors, nil
+}
+
+// validities returns the versions of the catalogue that brought a validity of the templates, as keys, up to the version that
+// is about to be in force.
+func validities(ctx context.Context, r store.Reader, next *benefit.Catalogue, templates map[benefit.TemplateID]bool) (keys []benefit.ExpiryKey, err error) {
+	last := map[benefit.TemplateID]benefit.Validity{}
+	add := func(t *benefit.Template, version int64) {
+		if valid, had := last[t.ID]; !had || valid != t.Valid {
+			last[t.ID] = t.Valid
+			keys = append(keys, benefit.ExpiryKey{Template: t.ID, Version: version})
+		}
+	}
+	for form, err := range store.All(ctx, r, benefit.EntityVersions) { // by version
+		if err != nil {
+			return nil, err
+		}
+		if form.Kind != benefit.TemplateEntity || !templates[benefit.TemplateID(form.ID)] {
+			continue
+		}
+		t := new(benefit.Template)
+		if err := json.Unmarshal(form.Body, t); err != nil {
+			return nil, fmt.Errorf("template %d in version %d of the catalogue: %w", form.ID, form.Version, err)
+		}
+		add(t, form.Version)
+	}
+	for _, t := range slices.Sorted(maps.Keys(templates)) {
+		add(next.Templates[t], next.Version)
+	}
+	return keys, nil
 }
 
 // inForce puts the catalogue of a committed change in force; of any other command there is none.

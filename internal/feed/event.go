@@ -16,7 +16,7 @@ type Event struct {
 	// ID is unique for ever. That of an issue is VOUCHER-0, of an operation on a voucher the operation's, VOUCHER-N. An event of
 	// a template that one of them caused adds what happened: VOUCHER-0-sold_out, with the first voucher of the template that was
 	// issued at once, or VOUCHER-N-restocked. One that the catalogue caused is catalogue-VERSION-TEMPLATE-paused, with the
-	// number of the template.
+	// number of the template. An end that passes by itself is VOUCHER-N-expired, after N operations on the voucher.
 	ID       string `json:"id"`
 	Type     string `json:"type"` // see benefit.EventType
 	At       string `json:"at"`
@@ -81,6 +81,7 @@ type entry struct {
 	// One of the following is set.
 	voucher    *benefit.Voucher // of an issue
 	transition *benefit.Transition
+	expired    *benefit.ExpiredVoucher // by itself
 	ofTemplate *benefit.TemplateEvent
 
 	of    *benefit.Issuance // of the voucher
@@ -112,6 +113,10 @@ func entriesOf(c *store.Commit) (all []entry, err error) {
 			all = append(all, entry{kind: kind, template: t.Template, transition: &t})
 			operation = t.OperationID.String()
 		}
+		for n := range s.Expired {
+			e := &s.Expired[n]
+			all = append(all, entry{kind: benefit.VoucherExpiredEvent, template: e.Template, expired: e})
+		}
 		for n := range s.Templates {
 			e := &s.Templates[n]
 			cause := fmt.Sprintf("catalogue-%d-%d", e.Catalogue, e.Template)
@@ -133,6 +138,8 @@ func (e *entry) id() string {
 		return benefit.OperationID{Voucher: e.voucher.ID}.String()
 	case e.transition != nil:
 		return e.transition.OperationID.String()
+	case e.expired != nil:
+		return benefit.OperationID{Voucher: e.expired.Voucher, Number: e.expired.Operations}.String() + "-expired"
 	}
 	_, what, _ := strings.Cut(e.kind.String(), ".")
 	return e.cause + "-" + what
@@ -145,6 +152,8 @@ func (e *entry) at(now benefit.Instant) benefit.Instant {
 		return e.voucher.IssuedAt
 	case e.transition != nil:
 		return e.transition.At
+	case e.expired != nil:
+		return e.expired.End
 	}
 	return now
 }

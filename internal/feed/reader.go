@@ -203,6 +203,12 @@ func (p *pager) event(ctx context.Context, c *store.Commit, e *entry, behind Pos
 			return nil, err
 		}
 		event.Data, event.App, activity = e.operated(v), e.transition.App, v.Activity
+	case e.expired != nil:
+		v, err := p.reader.voucher(ctx, e.expired.Voucher)
+		if err != nil {
+			return nil, err
+		}
+		event.Data, activity = voucherData(v, benefit.Expired, e.expired.Redeemed, e.expired.End), v.Activity
 	default:
 		event.Data = templateData(e.ofTemplate)
 	}

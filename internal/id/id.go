@@ -58,6 +58,14 @@ func (i ID) Bucket() int { return int(i>>sequenceBits) & (Buckets - 1) }
 // and the last of them.
 func (i ID) Begin() ID { return i >> sequenceBits << sequenceBits }
 
+// Before returns an id that is less than all that carry the Unix millisecond or a later one; 0 when all ids do.
+func Before(millis int64) ID {
+	if millis <= epochMillis {
+		return 0
+	}
+	return ID((min(millis, MaxMillis)-epochMillis)<<(bucketBits+sequenceBits) - 1)
+}
+
 // BucketOf returns the home bucket of a name: the first eight bytes of its SHA-256, big-endian, modulo Buckets. The
 // function is pinned by a golden test, because stored rows depend on it.
 func BucketOf(name string) int {

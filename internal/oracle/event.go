@@ -16,7 +16,7 @@ type Event struct {
 	Template benefit.TemplateID
 
 	Voucher id.ID // of an event of a voucher, as what follows
-	Number  int64 // of the operation; 0: of the issue
+	Number  int64 // of the operation; 0: of the issue; of an end that passed by itself: how many operations there were
 	At      benefit.Instant
 
 	Count, Amount int64 // what counts as issued of the template, of an event of a template
@@ -41,6 +41,9 @@ func EventsOf(s *benefit.Step) (all []Event, err error) {
 		}
 		all = append(all, eventOf(&t))
 	}
+	for _, e := range s.Expired {
+		all = append(all, expiredEvent(&e))
+	}
 	for _, e := range s.Templates {
 		all = append(all, Event{Type: e.Type, Template: e.Template, Count: e.Count, Amount: e.Amount})
 	}
@@ -49,6 +52,10 @@ func EventsOf(s *benefit.Step) (all []Event, err error) {
 
 func eventOf(t *benefit.Transition) Event {
 	return Event{Type: operationEvents[t.Kind], Template: t.Template, Voucher: t.Voucher, Number: t.Number, At: t.At}
+}
+
+func expiredEvent(e *benefit.ExpiredVoucher) Event {
+	return Event{Type: benefit.VoucherExpiredEvent, Template: e.Template, Voucher: e.Voucher, Number: e.Operations, At: e.End}
 }
 
 // bookIssued takes the events of a line that was issued.

@@ -13,13 +13,14 @@ type StepRef struct {
 	Lines     []int           // of the issuance: see benefit.Step
 	Operation benefit.ClaimID // zero: none
 	Templates []benefit.TemplateEvent
+	Expired   []benefit.ExpiredVoucher
 }
 
 // AppendSteps appends steps to b, as references.
 func AppendSteps(b []byte, steps []benefit.Step) []byte {
 	e := coder{b: b}
 	for _, s := range list(&e, &steps, 1) {
-		r := StepRef{Lines: s.Lines, Templates: s.Templates}
+		r := StepRef{Lines: s.Lines, Templates: s.Templates, Expired: s.Expired}
 		if s.Issuance != nil {
 			r.Issuance = s.Issuance.ID
 		}
@@ -51,6 +52,7 @@ const (
 	stepLines              // an issuance with others
 	stepOperation
 	stepTemplates
+	stepExpired
 )
 
 var onlyLine = []int{0}
@@ -69,6 +71,9 @@ func (c *coder) step(r *StepRef) {
 	}
 	if len(r.Templates) > 0 {
 		has |= stepTemplates
+	}
+	if len(r.Expired) > 0 {
+		has |= stepExpired
 	}
 	c.byte(&has)
 	if has&(stepIssued|stepLines) != 0 {
@@ -90,6 +95,13 @@ func (c *coder) step(r *StepRef) {
 			e := &r.Templates[k]
 			c.byte((*uint8)(&e.Type))
 			c.int((*int64)(&e.Template), &e.Catalogue, &e.Count, &e.Amount, (*int64)(&e.Stock.Count), (*int64)(&e.Stock.Amount))
+		}
+	}
+	if has&stepExpired != 0 {
+		for k := range list(c, &r.Expired, 12) {
+			e := &r.Expired[k]
+			c.id(&e.Voucher)
+			c.int((*int64)(&e.Template), &e.Operations, &e.Redeemed, (*int64)(&e.End))
 		}
 	}
 }
@@ -116,7 +128,7 @@ func (r *StepRef) fits(i *benefit.Issuance) bool {
 
 // Resolve returns the step with the issuance and the operation that it names, and whether they are those.
 func (r *StepRef) Resolve(i *benefit.Issuance, o *benefit.Operation) (s benefit.Step, ok bool) {
-	s = benefit.Step{Issuance: i, Lines: r.Lines, Operation: o, Templates: r.Templates}
+	s = benefit.Step{Issuance: i, Lines: r.Lines, Operation: o, Templates: r.Templates, Expired: r.Expired}
 	if (i == nil) != (r.Issuance == 0) || i != nil && (i.ID != r.Issuance || !r.fits(i)) {
 		return benefit.Step{}, false
 	}

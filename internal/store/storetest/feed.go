@@ -23,12 +23,13 @@ type feedStep struct {
 	Vouchers  []id.ID
 	Operation benefit.Operation
 	Templates []benefit.TemplateEvent
+	Expired   []benefit.ExpiredVoucher
 }
 
 func feedCommitOf(c *store.Commit) feedCommit {
 	f := feedCommit{Now: c.Now}
 	for _, s := range c.Steps {
-		step := feedStep{Templates: s.Templates}
+		step := feedStep{Templates: s.Templates, Expired: s.Expired}
 		if s.Operation != nil {
 			step.Operation = *s.Operation
 		}
