@@ -40,9 +40,10 @@ type Claim struct {
 // them to a scene, and freezes what each line would give. Whether a line is issued is for Apply to decide.
 func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 	c := &Claim{Request: r, User: st.recipient(r.Recipient), key: r.ClaimID()}
+	bound := st.claim(c.key)
 	//guard:TestWindowKey$ bound.binds(st.Now) -> bound.BindMillis == 0 && bound.binds(st.Now)
 	//guard:TestVoidEndsTheWindow without !st.windowVoided(bound)
-	if bound := st.claim(c.key); bound != nil && bound.binds(st.Now) && !st.windowVoided(bound) {
+	if bound != nil && bound.binds(st.Now) && !st.windowVoided(bound) {
 		c.Bound = bound
 		c.Conflict = !sameRequest(bound, r, c.User)
 		if c.User != nil && c.User.ID != bound.User { //guard:TestContinuedForTheFirstUser
@@ -63,7 +64,14 @@ func Choose(cat *Catalogue, st *State, r *Request, env Env) *Claim {
 		lines, c.errors = d.decide(d.invalidRecipient())
 		c.basis = d.basis
 	}
-	c.id, c.lines = a.freeze(lines, env)
+	// Of the issuances under one key the newest has the greatest id. The clock does not see to that: a void can end a window
+	// in the millisecond that the old id carries, and ids may run ahead.
+	earliest := int64(st.Now)
+	if bound != nil {
+		//guard:TestReboundKeyHasAGreaterID bound.ID.Millis()+1 -> bound.ID.Millis()
+		earliest = max(earliest, bound.ID.Millis()+1) //guard:TestReboundKeyHasAGreaterID
+	}
+	c.id, c.lines = a.freeze(lines, earliest, env)
 	return c
 }
 
@@ -96,13 +104,14 @@ func (a *attempt) acceptsUnknown() bool {
 	return true
 }
 
-// freeze draws the voucher ids, the amounts and the codes of a new claim's lines.
-func (a *attempt) freeze(wanted []Line, env Env) (id.ID, []IssuedLine) {
+// freeze draws the voucher ids, the amounts and the codes of a new claim's lines. The ids carry the millisecond earliest or
+// a later one.
+func (a *attempt) freeze(wanted []Line, earliest int64, env Env) (id.ID, []IssuedLine) {
 	bucket := 0
 	if a.user != nil {
 		bucket = a.user.ID.Bucket()
 	}
-	next := env.IDs.Block(int64(a.st.Now), bucket, max(vouchers(wanted), 1))
+	next := env.IDs.Block(earliest, bucket, max(vouchers(wanted), 1))
 	first := next
 	lines := make([]IssuedLine, len(wanted))
 	for k, l := range wanted {

@@ -3,6 +3,7 @@ package benefit_test
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	. "faquan/internal/benefit"
@@ -386,6 +387,45 @@ func TestVoidEndsTheWindow(t *testing.T) {
 	d.do(void(third.Issuance.Vouchers()[0], "v2"), again)
 	if again.Outcome.Replayed || again.Outcome.Reason != NotRefused {
 		t.Errorf("behind a void: %+v", again.Outcome)
+	}
+}
+
+// A key that is bound again gets a greater id, though the clock stands still, ids have run ahead of it, the new recipient's
+// bucket is lower, or another process draws.
+func TestReboundKeyHasAGreaterID(t *testing.T) {
+	d := newDesk(t, template(1))
+	ids := func() *id.Generator { return id.NewGenerator(rand.New(rand.NewPCG(1, 1)), 0) }
+	env := &d.committer.Env
+	env.IDs = ids()
+	d.users(
+		&User{ID: env.IDs.Block(int64(now)-1000, 900, 1), Identifiers: []Identifier{{Type: TaobaoID, Value: "high"}}},
+		&User{ID: env.IDs.Block(int64(now)-1000, 3, 1), Identifiers: []Identifier{{Type: TaobaoID, Value: "low"}}},
+	)
+	last := d.ask(certificateSend("high", 5)).Issuance
+	rebind := func(how, user string) {
+		t.Helper()
+		o := d.wants(NotRefused, certificateSend(user, 5))
+		if o.Replayed || o.Issuance.ID <= last.ID {
+			t.Fatalf("%s: replayed %v, the id %d in place of %d", how, o.Replayed, o.Issuance.ID, last.ID)
+		}
+		last = o.Issuance
+	}
+	void := func() { d.wantsOn(NotRefused, last.Vouchers()[0], &Void{}) }
+	void()
+	rebind("voided in the same millisecond", "low")
+	void()
+	rebind("again", "high")
+	void()
+	env.IDs = ids()
+	rebind("by another process", "high")
+	env.IDs.Block(int64(now)+9, 900, 1)
+	void()
+	rebind("with ids ahead of the clock", "high")
+	d.clock += 5
+	rebind("when the window is over, before the time of the id", "low")
+	d.clock += 5000
+	if rebind("much later", "high"); last.ID.Millis() != int64(d.clock) {
+		t.Errorf("an id of %d, at %d", last.ID.Millis(), d.clock)
 	}
 }
 

@@ -48,7 +48,8 @@ type ID int64
 func (i ID) String() string { return strconv.FormatInt(int64(i), 10) }
 
 // Millis returns the instant that the id carries, in Unix milliseconds. It is close to the moment of its making, and
-// never earlier; it runs ahead when a bucket needs more than about 4,096 ids in one millisecond.
+// never earlier; it runs ahead when a bucket needs more than about 4,096 ids in one millisecond, or a key is
+// bound twice in one.
 func (i ID) Millis() int64 { return int64(i>>(bucketBits+sequenceBits)) + epochMillis }
 
 // Bucket returns the home bucket that the id carries, 0 to 1023.

@@ -134,11 +134,14 @@ func (o *Oracle) recipient(ident benefit.Identifier) *benefit.User {
 }
 
 // Book takes an issuance that is stored now: a new one, or one of before that has issued more or closed lines. It fails
-// when what may never change has changed, when two issuances share a key, a voucher or a code, or when more was issued than
-// the caps ever allowed.
+// when what may never change has changed, when two issuances share a key, a voucher or a code, when the newer of two that
+// bound a key one after the other has the lesser id, or when more was issued than the caps ever allowed.
 func (o *Oracle) Book(i *benefit.Issuance) error {
 	k := Key{i.Scope, i.Key}
 	before := o.Bound(k, i.At())
+	if last := o.Issued[k]; last != nil && before == nil && i.ID <= last.ID {
+		return fmt.Errorf("%s %q was bound again by %d, which is not after %d", i.Scope, i.Key, i.ID, last.ID)
+	}
 	if before != nil {
 		if before.ID != i.ID {
 			return fmt.Errorf("%s %q has a second issuance: %d and %d", i.Scope, i.Key, before.ID, i.ID)

@@ -240,4 +240,15 @@ func TestBook(t *testing.T) {
 			t.Errorf("want %q: %v", c.want, err)
 		}
 	}
+	o := storetest.NewOracle(1)
+	o.SetCatalogue(cat)
+	for k, first := range []int64{10, 20, 19} {
+		i := stored(1, "window", first)
+		i.Continues, i.BindMillis = false, 1000
+		i.Lines[0].At += benefit.Instant(k) * 1000
+		i.Lines[0].Codes, i.Lines[1].Codes = nil, nil
+		if err := o.Book(i); (err != nil) != (k == 2) || k == 2 && !strings.Contains(err.Error(), "not after 20") {
+			t.Errorf("a window's key bound by %d: %v", first, err)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/id"
 	"faquan/internal/money"
+	"faquan/internal/oracle"
 	"faquan/internal/store"
 	"faquan/internal/store/memory"
 )
@@ -128,6 +129,41 @@ func testRebinding(t *testing.T, h Harness) {
 			_ = r.Close()
 			if n%2 == 1 {
 				st = h.reopen(t, st)
+			}
+		}
+	}
+	want(t, "everything", mustContents(t, model), mustContents(t, st))
+	_ = st.Close()
+}
+
+// testReboundAtOnce voids what a key is bound to and binds the key again, in one millisecond, for users of many buckets: the
+// ids do not come in the order of time by themselves.
+func testReboundAtOnce(t *testing.T, h Harness) {
+	st, model := h.open(t), memory.New()
+	real, plain := NewCommitter(st, Catalogue(Template(1)), 1), NewCommitter(model, Catalogue(Template(1)), 1)
+	for n := range 6 {
+		request := Request("window", fmt.Sprint("2088", n), Line(1))
+		request.BindMillis = 1000
+		issue, same := oracle.NewIssue(request), oracle.NewIssue(request)
+		carryOut(t, real, issue)
+		carryOut(t, plain, same)
+		i := issue.Outcome.Issuance
+		want(t, fmt.Sprintf("%d: what is issued", n), same.Outcome.Issuance, i)
+		for _, when := range []string{"at once", "after opening again"} {
+			r := found[store.Reader](t)(st.Read(t.Context()))
+			want(t, fmt.Sprintf("%d, %s: the key", n, when), i, found[*benefit.Issuance](t)(r.Claim(t.Context(), i.Scope, i.Key)))
+			_ = r.Close()
+			keys := &wanted{Claims: []benefit.ClaimKey{claimKey(i.Scope, i.Key)}}
+			want(t, fmt.Sprintf("%d, %s: the loaded state", n, when), mustLoad(t, model, Start, keys), mustLoad(t, st, Start, keys))
+			if when == "at once" {
+				st = h.reopen(t, st)
+				real.Store = st
+			}
+		}
+		for _, c := range []*Committer{real, plain} {
+			void := voids(fmt.Sprint(n), i.FirstVoucher())
+			if carryOut(t, c, void); void.Outcome.Reason != benefit.NotRefused {
+				t.Fatalf("%d: %s", n, void.Result())
 			}
 		}
 	}

@@ -83,6 +83,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"VouchersAtOnce", testVouchersAtOnce},
 		{"Codes", testCodes},
 		{"Rebinding", testRebinding},
+		{"ReboundAtOnce", testReboundAtOnce},
 		{"Traces", testTraces},
 		{"Versions", testVersions},
 		{"RecipientsByID", testRecipientsByID},
