@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -106,7 +105,8 @@ func firstVoucher(i *benefit.Issuance) id.ID {
 	return 0
 }
 
-// compareHolders judges the issuances under one key. Each pair of neighbours in time is one finding at most.
+// compareHolders judges the issuances under one key, by ascending id: one that bound the key again has a greater id than those
+// before it. Each pair of neighbours is one finding at most.
 func (c *recount) compareHolders(ctx context.Context, k benefit.ClaimKey, all []holder) error {
 	for n := range all {
 		h := &all[n]
@@ -122,16 +122,13 @@ func (c *recount) compareHolders(ctx context.Context, k benefit.ClaimKey, all []
 			h.free = min(h.free, max(s.At, h.first))
 		}
 	}
-	// What was issued and voided in one millisecond comes before what was issued in it afterwards.
-	//guard:TestLives$ without cmp.Compare(a.free, b.free)
-	slices.SortStableFunc(all, func(a, b holder) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.free, b.free)) })
 	for n := range all[1:] {
 		c.isRebound(k, all[n], all[n+1])
 	}
 	return nil
 }
 
-// isRebound judges two issuances under one key, the second of which came later.
+// isRebound judges two issuances under one key, the second of which has the greater id.
 func (c *recount) isRebound(k benefit.ClaimKey, before, after holder) {
 	name := fmt.Sprintf("issuances %d and %d", before.issuance, after.issuance)
 	switch {
@@ -164,7 +161,7 @@ func (c *recount) lookUp(ctx context.Context, i *benefit.Issuance) error {
 	}
 	add("its key", func() (*benefit.Issuance, error) {
 		found, err := c.r.Claim(ctx, i.Scope, i.Key)
-		if i.BindMillis != 0 && found != nil && found.At() >= i.At() && found.Scope == i.Scope && found.Key == i.Key {
+		if i.BindMillis != 0 && found != nil && found.ID > i.ID && found.Scope == i.Scope && found.Key == i.Key {
 			return i, err // the key was bound again, and leads to the newer one
 		}
 		return found, err

@@ -467,14 +467,20 @@ func TestLives(t *testing.T) {
 			s.operation(repeated, 1).At += 2000
 			s.state(repeated).At += 2000
 		}, []string{"one outcome: issuances  & the second at"}},
-		{"bound again in the millisecond of the void, under a lesser id", func(s *story) {
+		{"bound again in the millisecond of the void", func(s *story) {
+			one, two := &s.issuance(repeated).Lines[0], &s.issuance(boundAgain).Lines[0]
+			one.At, one.Valid = two.At, two.Valid
+			s.operation(repeated, 1).At, s.state(repeated).At = two.At, two.At
+			s.edit(repeated, 1, func(t *benefit.Transition) { t.End = two.Valid.End + 1000 })
+		}, nil},
+		{"the same, under a lesser id", func(s *story) {
 			one, two := &s.issuance(repeated).Lines[0], &s.issuance(boundAgain).Lines[0]
 			one.At, one.Valid = two.At, two.Valid
 			o, e, v := s.operation(repeated, 1), s.entry(repeated, 1), s.state(repeated)
 			o.ID, o.At, v.At = s.vouchers[boundAgain], two.At, two.At
 			e.Voucher, v.Voucher = o.ID, o.ID
 			s.edit(boundAgain, 1, func(t *benefit.Transition) { t.End = two.Valid.End + 1000 })
-		}, nil},
+		}, []string{"one outcome: issuances  & the second at"}},
 		{"a key bound again without a void", func(s *story) {
 			s.remove(repeated, 1, true)
 			s.changes.States = slices.DeleteFunc(s.changes.States, func(v benefit.VoucherState) bool { return v.Voucher == s.vouchers[repeated] })

@@ -133,10 +133,15 @@ func TestDamagedDatabase(t *testing.T) {
 		aJoin   = " WHERE (user_id, activity) = (SELECT user_id, activity FROM participation ORDER BY 1, 2 LIMIT 1)"
 		another = "(bucket + 1) % 1024"
 	)
+	rebound := told(t).issuance(boundAgain)
 	for _, test := range []struct {
 		statement string
 		want      string // one of the findings
 	}{
+		{
+			fmt.Sprintf("UPDATE claim SET issuance = (SELECT max(id) FROM issuance WHERE id < claim.issuance) WHERE hash = '%v'", benefit.ClaimIDOf(rebound.Scope, rebound.Key)),
+			"database: claim: of issuance: want a row for its key and each of its codes, got one of issuance",
+		},
 		{"UPDATE issuance SET bucket = " + another + one, "database: issuance: issuance: bucket"},
 		{"UPDATE issuance SET user_id = user_id + 1" + one, "database: issuance: : user: want"},
 		{"UPDATE issuance SET template = template + 1" + one, "database: issuance: : template: want"},

@@ -71,7 +71,7 @@ type Store interface {
 
 // Lookup looks rows up by their keys. A row that does not exist is nil, not an error.
 type Lookup interface {
-	// Claim returns the issuance under a key: the newest issuance, when the key was bound more than once.
+	// Claim returns the issuance under a key: the newest, which has the greatest id, when the key was bound more than once.
 	Claim(ctx context.Context, scope benefit.Scope, key string) (*benefit.Issuance, error)
 	// IssuanceOf returns the issuance that holds a voucher; nil where the voucher was not issued, or not yet.
 	IssuanceOf(ctx context.Context, voucher id.ID) (*benefit.Issuance, error)
