@@ -72,16 +72,16 @@ also creates a refresh token, with which the app gets the next session by itself
 }
 
 func showGrant(w io.Writer, g *session.Grant) error {
-	lines := []string{"session: " + g.Access, "digest: " + g.Digest.String(), "expires: " + expiry(g.Expires)}
+	lines := []string{"session: " + g.Access, "digest: " + g.Digest.String(), "expires: " + expiresAt(g.Expires)}
 	if g.Refresh != "" {
-		lines = append(lines, "refresh_token: "+g.Refresh, "refresh_expires: "+expiry(g.RefreshExpires))
+		lines = append(lines, "refresh_token: "+g.Refresh, "refresh_expires: "+expiresAt(g.RefreshExpires))
 	}
 	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
 	return err
 }
 
-// expiry returns the time at which a session expires, at +08:00.
-func expiry(at benefit.Instant) string {
+// expiresAt returns the time at which a session expires, at +08:00.
+func expiresAt(at benefit.Instant) string {
 	if at == 0 {
 		return "never"
 	}
@@ -118,7 +118,7 @@ func showSessions(w io.Writer, all []session.Info) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "DIGEST\tKIND\tSTATE\tAPP\tMERCHANT\tUSER\tEXPIRES")
 	for _, s := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Digest, s.Kind, s.State, cell(s.App), cell(s.Merchant), cell(s.User), expiry(s.Expires))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Digest, s.Kind, s.State, cell(s.App), cell(s.Merchant), cell(s.User), expiresAt(s.Expires))
 	}
 	return table.Flush()
 }

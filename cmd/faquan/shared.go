@@ -15,23 +15,23 @@ import (
 	"faquan/internal/store/postgres"
 )
 
-// background is the background work of a server on a database: it checks whether the database takes commits, loads the
-// changes of other processes, and does the work that one process does for all.
+// background is the background work of a server: it records expired vouchers; on a database it also checks whether that takes
+// commits, loads the changes of other processes, and does the work that one process does for all.
 type background struct {
 	down atomic.Bool // whether the database takes no commits
 	stop context.CancelFunc
 	work sync.WaitGroup
 }
 
-// startBackground starts the background work of a database. A data directory, which no other process can change, needs
-// none.
+// startBackground starts the background work.
 func (s *server) startBackground() {
+	ctx, stop := context.WithCancel(context.Background())
+	s.background.stop = stop
+	s.background.work.Go(func() { s.recordExpired(ctx) }) //guard:TestExpiredEvents
 	db := s.node.database
 	if db == nil {
 		return
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	s.background.stop = stop
 	s.firstHealth(ctx, db) //guard:TestReadyNeedsAConnection
 	for _, work := range []func(context.Context, *postgres.Store){s.watchHealth, s.followChanges, s.sequenceFeed, s.sweep} {
 		s.background.work.Go(func() { work(ctx, db) })

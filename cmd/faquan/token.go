@@ -56,7 +56,7 @@ that it needs.`,
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "token: %s\nid: %s\nexpires: %s\n", g.Secret, g.ID, expiry(g.Expires))
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "token: %s\nid: %s\nexpires: %s\n", g.Secret, g.ID, expiresAt(g.Expires))
 				return err
 			})
 		},
@@ -144,7 +144,7 @@ func showTokens(w io.Writer, all []token.Info) error {
 	fmt.Fprintln(table, "ID\tSTATE\tAPP\tSCOPES\tLABEL\tMADE\tEXPIRES")
 	for _, t := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			t.ID, t.State, cell(t.App), joinScopes(t.Scopes), cell(t.Label), t.Made, expiry(t.Expires))
+			t.ID, t.State, cell(t.App), joinScopes(t.Scopes), cell(t.Label), t.Made, expiresAt(t.Expires))
 	}
 	return table.Flush()
 }

@@ -382,3 +382,60 @@ func TestEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestClockAhead: a process whose clock is ahead of that of the store passes no voucher that lives.
+func TestClockAhead(t *testing.T) {
+	w := newWorld(t, memory.New(), 1)
+	w.apply(subscription(1, 1, benefit.Active))
+	w.issue(w.request(1))
+	if err := w.finder.Record(t.Context(), w.store.Read, w, w.now+3*hour); err != nil {
+		t.Fatal(err)
+	}
+	w.check()
+	w.finder = &expiry.Finder{}
+	w.now += 3 * hour
+	w.record()
+	if len(w.want) == 0 {
+		t.Error("nothing has expired")
+	}
+}
+
+// TestWorkAtRest: a finder reads no issuance until the end of one passes.
+func TestWorkAtRest(t *testing.T) {
+	w := newWorld(t, memory.New(), 1)
+	w.apply(subscription(1, 1, benefit.Active, 2))
+	for range 50 {
+		w.issue(w.request(2))
+	}
+	w.now += 2 * minute
+	w.record()
+	reads := 0
+	read := func(ctx context.Context) (store.Reader, error) {
+		r, err := w.store.Read(ctx)
+		return counting{r, &reads}, err
+	}
+	for range 10 {
+		w.now += minute
+		if err := w.finder.Record(t.Context(), read, w, w.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if reads != 0 {
+		t.Errorf("%d reads of issuances", reads)
+	}
+	w.now += 3 * hour
+	w.record()
+	if len(w.want) < 50 {
+		t.Errorf("%d events", len(w.want))
+	}
+}
+
+type counting struct {
+	store.Reader
+	reads *int
+}
+
+func (c counting) TemplateIssuances(ctx context.Context, t benefit.TemplateID, after id.ID, limit int) ([]*benefit.Issuance, error) {
+	*c.reads++
+	return c.Reader.TemplateIssuances(ctx, t, after, limit)
+}

@@ -40,7 +40,7 @@ func (f *Finder) Next(ctx context.Context, r store.Reader, cat *benefit.Catalogu
 			switch {
 			case c.Version == 0:
 				err = w.dues()
-			case c.ID == benefit.LastExpiry || f.next[c.ExpiryKey] > w.limit:
+			case c.ID == benefit.LastExpiry || f.next[c.ExpiryKey] > w.limit: //guard:TestWorkAtRest without f.next[c.ExpiryKey] > w.limit
 				continue
 			default:
 				if n+1 < len(cursors) {
@@ -89,7 +89,7 @@ type walk struct {
 // cut makes a command of what was passed since the last one.
 func (w *walk) cut() {
 	if w.to != w.from {
-		w.commands = append(w.commands, &benefit.Expiry{From: w.from, To: w.to, Ends: w.ends})
+		w.commands = append(w.commands, &benefit.Expiry{From: w.from, To: w.to, Ends: w.ends, Until: w.limit})
 		w.from, w.ends = w.to, nil
 	}
 }

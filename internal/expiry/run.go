@@ -29,7 +29,7 @@ func (f *Finder) Record(ctx context.Context, read func(context.Context) (store.R
 			if err := e.Do(ctx, c); err != nil {
 				return err
 			}
-			if !c.Moved { // another process was first, or the subscription has ended
+			if !c.Moved { // another process was first, the subscription has ended, or the clock is ahead of the store's
 				return nil
 			}
 		}
