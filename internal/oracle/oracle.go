@@ -53,6 +53,8 @@ type Oracle struct {
 	// transitions are those of the operations on vouchers, in the order in which they were carried out.
 	transitions []transition
 
+	ends map[end]bool // that are recorded as passed
+
 	caps    map[benefit.TemplateID]benefit.Stock // the loosest that there ever were
 	soldOut map[benefit.TemplateID]bool
 }
@@ -71,7 +73,7 @@ func New(o Options) *Oracle {
 	return &Oracle{
 		Options: o, Users: map[benefit.UserID]*benefit.User{}, Issued: map[Key]*benefit.Issuance{}, Codes: map[string]id.ID{},
 		issuances: map[id.ID]*benefit.Issuance{}, vouchers: map[id.ID]id.ID{}, choices: map[id.ID]*choice{}, caps: map[benefit.TemplateID]benefit.Stock{},
-		soldOut: map[benefit.TemplateID]bool{},
+		soldOut: map[benefit.TemplateID]bool{}, ends: map[end]bool{},
 	}
 }
 

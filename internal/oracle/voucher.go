@@ -184,6 +184,9 @@ func (o *Oracle) checkVouchers(rows map[string][]any) error {
 		differRows("the operations of vouchers", operations, rows[benefit.VoucherOperations.Name], func(x benefit.VoucherOperation) benefit.OperationID {
 			return x.OperationID
 		}),
+		differRows("the ends of vouchers out of the order of issues", o.dues(), rows[benefit.ExpiryDues.Name], func(x benefit.ExpiryDue) benefit.ExpiryDueKey {
+			return x.ExpiryDueKey
+		}),
 		differRows("the redemptions for orders", orders, rows[benefit.OrderRedemptions.Name], func(x benefit.OrderRedemption) benefit.OrderKey { return x.OrderKey }),
 	)
 }

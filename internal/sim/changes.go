@@ -18,6 +18,9 @@ func (w *world) change(clock benefit.Instant) (string, engine.ChangeFunc) {
 			return changes, entities(changes, plan(clock, cat))
 		}
 	}
+	if w.endsChange && w.pick(3) == 0 {
+		return "change a subscription or a validity", of(w.changeEnds)
+	}
 	switch w.pick(6) {
 	case 0, 1:
 		return "change a template", of(w.changeTemplate)

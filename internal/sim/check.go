@@ -59,6 +59,11 @@ func (s *simulation) write(c *benefit.Changes) {
 			s.failf("a commit of unknown outcome: %v", err)
 		}
 	}
+	for _, step := range c.Steps {
+		if err := s.oracle.BookExpired(step.Expired, c.Now); err != nil {
+			s.failf("a commit of unknown outcome: %v", err)
+		}
+	}
 	for _, i := range c.Issuances {
 		if err := s.oracle.Book(i); err != nil {
 			s.failf("a commit of unknown outcome: %v", err)

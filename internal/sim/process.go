@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
@@ -200,6 +201,11 @@ func (s *simulation) wantUnknown(p *process, heard map[oracle.Key]bool) {
 			written[k] = true // it was answered with the voucher as the commit would leave it
 		}
 	}
+	for k := range heard {
+		if k.Scope == oracle.ExpiryScope && p.maybe != nil && movesCursor(p.maybe, k) {
+			written[k] = true
+		}
+	}
 	if p.store.unread || errors.Is(p.store.commitErr, store.ErrUnconfirmed) {
 		more := maps.Clone(heard)
 		maps.Copy(more, written)
@@ -208,6 +214,13 @@ func (s *simulation) wantUnknown(p *process, heard map[oracle.Key]bool) {
 	if diff := storetest.Diff(written, heard); diff != "" {
 		s.failf("who heard that the outcome is unknown (-should +did):\n%s", diff)
 	}
+}
+
+// movesCursor reports whether a commit moves the cursor of an [oracle.Expiry].
+func movesCursor(c *benefit.Changes, k oracle.Key) bool {
+	return slices.ContainsFunc(benefit.ExpiryCursors.Of(c.Rows), func(c benefit.ExpiryCursor) bool {
+		return strings.HasPrefix(k.Key, fmt.Sprintf("%d %d ", c.Template, c.Version))
+	})
 }
 
 // changes reports whether a commit changes the state of a voucher.

@@ -45,6 +45,7 @@ type Report struct {
 	Results                              map[string]int // answers to commands other than the issue; see [oracle.Generator]
 	Broken                               Broken
 	Followed                             Followed
+	Expired                              Expired
 }
 
 // backend is the store under test, with what can go wrong with it. The processes on it are those of the simulation.
@@ -101,6 +102,7 @@ func Run(c Config) (report Report, err error) {
 	for s.step = 1; s.step <= c.Steps; s.step++ {
 		s.next()
 		s.follower.follow()
+		s.expirer.expire()
 	}
 	s.finish()
 	return
@@ -128,6 +130,7 @@ type simulation struct {
 	processes []*process
 
 	follower  *follower // nil: nobody reads the feed
+	expirer   *expirer  // nil: nobody wants to hear of expired vouchers
 	world     *world
 	model     *memory.Store
 	oracle    *oracle.Oracle
@@ -153,6 +156,9 @@ func newSimulation(c Config) *simulation {
 	}
 	if c.Seed >= FirstWithFollower {
 		s.follower = newFollower(s, c.Seed)
+	}
+	if c.Seed >= FirstWithExpiry {
+		s.expirer, s.world.endsChange = newExpirer(s, c.Seed), true
 	}
 	return s
 }
@@ -228,6 +234,7 @@ func (s *simulation) learn(c *benefit.Changes) {
 	s.oracle.SetUsers(c.Users...)
 	if c.Catalogue != 0 {
 		s.oracle.SetCatalogue(s.modelCatalogue())
+		s.expirer.learned(c.Now)
 	}
 }
 
@@ -243,11 +250,14 @@ func (s *simulation) modelCatalogue() *benefit.Catalogue {
 // count counts what a caller was told.
 func (s *simulation) count(c oracle.Call, err error) {
 	i, issue := c.(*oracle.Issue)
+	e, ends := c.(*oracle.Expiry)
 	switch {
 	case errors.Is(err, engine.ErrUnknown):
 		s.report.Unknown++
 	case err != nil:
 		s.report.NotIssued++
+	case ends:
+		s.expirer.answered(e)
 	case !issue:
 		s.report.Results[c.Result()]++
 	case i.Outcome.Reason == benefit.KeyConflict:
@@ -286,8 +296,10 @@ func (s *simulation) finish() {
 		s.ask(s.anyProcess(), r)
 	}
 	s.workAll()
+	s.expirer.finish()
 	s.check("in the end")
 	s.back.stop()
+	s.back.heal() // the start may have drawn faults
 	s.check("after the last start")
 	s.follower.finish()
 	s.back.end()

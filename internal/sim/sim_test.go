@@ -66,7 +66,7 @@ func TestSim(t *testing.T) {
 }
 
 // withCommands adds half as many seeds that have commands other than the issue, when there are any, and a few in which the
-// feed is read.
+// feed is read, and expired vouchers are recorded.
 func withCommands(seeds []uint64) []uint64 {
 	if len(oracle.Generators) == 0 {
 		return seeds
@@ -77,6 +77,9 @@ func withCommands(seeds []uint64) []uint64 {
 	}
 	for _, seed := range seeds[:(len(seeds)+3)/4] {
 		all = append(all, FirstWithFollower+seed)
+	}
+	for _, seed := range seeds[:(len(seeds)+3)/4] {
+		all = append(all, FirstWithExpiry+seed)
 	}
 	return all
 }
@@ -94,6 +97,18 @@ func TestSimRepeats(t *testing.T) {
 func TestSimFollows(t *testing.T) {
 	if r := run(t, FirstWithFollower+2, nil).Followed; r.Commits == 0 || r.Again == 0 || r.Failed == 0 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Vouchers must expire where that is looked for, and processes come too late.
+func TestSimExpires(t *testing.T) {
+	var all Expired
+	for seed := uint64(FirstWithExpiry); seed < FirstWithExpiry+5; seed++ {
+		r := run(t, seed, nil).Expired
+		all.Ends, all.Moved, all.Unmoved = all.Ends+r.Ends, all.Moved+r.Moved, all.Unmoved+r.Unmoved
+	}
+	if all.Ends < 20 || all.Moved == 0 || all.Unmoved == 0 {
+		t.Errorf("%+v", all)
 	}
 }
 

@@ -24,6 +24,8 @@ type world struct {
 	submitted []*wish // one for each key of an issue
 	sources   []*oracle.Source
 	others    []*wish // of commands other than the issue
+
+	endsChange bool // subscriptions to ends of vouchers come and go, and validities change
 }
 
 func newWorld(pick func(n int) int, o *oracle.Oracle) *world {
@@ -42,6 +44,9 @@ func (w *world) setUp(clock benefit.Instant) engine.ChangeFunc {
 			&benefit.App{ID: storetest.App + 1, Name: "stranger", Merchant: storetest.RegisteredMerchant},
 			&benefit.Activity{ID: 1, Name: "a1", Merchant: storetest.OpenMerchant, Status: benefit.Active},
 			&benefit.Activity{ID: 2, Name: "a2", Merchant: storetest.OpenMerchant, Status: benefit.Active, Window: benefit.Window{Start: clock + 3*hour}},
+		}
+		if w.endsChange {
+			all = append(all, expirySubscription(1, storetest.OpenMerchant))
 		}
 		for n := range w.templates {
 			all = append(all, w.template(benefit.TemplateID(n+1)))
