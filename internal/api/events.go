@@ -65,6 +65,19 @@ func (h *Handler) listEvents(c *call) (any, *Problem) {
 	if last := c.r.Header.Get(lastEventID); streams && last != "" { // of a client that connects again
 		from, field = last, lastEventID //guard:TestEventStream
 	}
+	var leave func()
+	if streams {
+		limit = 1
+		// The room for streams comes first: a client that waits there holds up no queries.
+		if leave, bad = h.enterStreams(c); bad != nil {
+			return nil, bad
+		}
+		defer func() {
+			if c.stream == nil { // it has not begun
+				leave() //guard:TestRefusedStreamsLeave
+			}
+		}()
+	}
 	return h.asQuery(c, func() (any, *Problem, error) {
 		position, err := h.o.Feed.From(c.ctx, from, c.now-benefit.Instant(h.o.FeedKeep.Milliseconds()))
 		if errors.Is(err, feed.ErrFrom) {
@@ -72,9 +85,6 @@ func (h *Handler) listEvents(c *call) (any, *Problem) {
 		}
 		if err != nil {
 			return nil, nil, err
-		}
-		if streams {
-			limit = 1
 		}
 		list, err := h.o.Feed.Page(c.ctx, position, &filter, limit)
 		if bad := positionProblem(err); bad != nil {
@@ -84,7 +94,8 @@ func (h *Handler) listEvents(c *call) (any, *Problem) {
 			return nil, nil, err
 		}
 		if streams { // from a position that can be read from
-			return nil, h.beginStream(c, position, &filter), nil
+			c.stream = &stream{position, &filter, leave}
+			return nil, nil, nil
 		}
 		c.hideKeys(list.Events)
 		return &EventList{list.Events, list.Next.String(), list.More}, nil, nil
@@ -146,20 +157,19 @@ type streamTimes struct {
 
 var defaultStreamTimes = streamTimes{beat: 15 * time.Second, write: 10 * time.Second}
 
-// beginStream makes a stream the answer of the call, if there is room.
-func (h *Handler) beginStream(c *call, from feed.Position, filter *feed.Filter) *Problem {
+// enterStreams waits until there is room for another stream of the app.
+func (h *Handler) enterStreams(c *call) (leave func(), bad *Problem) {
 	select {
 	case <-h.stopping:
-		return c.busy(gateway.ErrReadersBusy)
+		return nil, c.busy(gateway.ErrReadersBusy)
 	default:
 	}
 	leave, err := h.streams.Enter(c.ctx, c.app.ID)
 	if err != nil {
 		c.record.Outcome = gateway.Busy
-		return refuse(busy, fmt.Sprintf("a process has at most %d streams of events, %d of one app; end one, or read pages", maxStreams, maxStreamsOfApp))
+		return nil, refuse(busy, fmt.Sprintf("a process has at most %d streams of events, %d of one app; end one, or read pages", maxStreams, maxStreamsOfApp))
 	}
-	c.stream = &stream{from, filter, leave}
-	return nil
+	return leave, nil
 }
 
 // EndStreams ends all streams of events, whose clients connect again, and begins no more. Call it before the server shuts down.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -259,5 +260,64 @@ func TestStreamsAreBounded(t *testing.T) {
 	w.secret = w.token("second", "events")
 	if s := w.stream("from=end", ""); s.resp.StatusCode != 200 {
 		t.Errorf("another app: %d", s.resp.StatusCode)
+	}
+}
+
+// An app whose streams are all taken is answered its queries and pages at once, however many of its clients wait for a stream.
+func TestWaitingStreamsHoldUpNoQueries(t *testing.T) {
+	w := newWorld(t)
+	w.handler.SetStreamWait(time.Minute)
+	v := w.issue("cash", alice, 100)
+	for range api.MaxStreamsOfApp {
+		if s := w.stream("from=end", ""); s.resp.StatusCode != 200 {
+			t.Fatalf("%d", s.resp.StatusCode)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	for range 8 {
+		req, err := http.NewRequestWithContext(ctx, "GET", w.url+"/api/v1/events", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+w.secret)
+		req.Header.Set("Accept", "text/event-stream")
+		waiting.Go(func() {
+			if resp, err := http.DefaultClient.Do(req); err == nil { // it has waited for its whole deadline
+				resp.Body.Close()
+			}
+		})
+	}
+	time.Sleep(300 * time.Millisecond)
+	w.voucher(v.ID).want(t, 200)
+	w.events("").want(t, 200, "events.0.type=voucher.issued")
+	cancel()
+	waiting.Wait()
+}
+
+// A stream that does not begin takes no room from others, and a page needs none.
+func TestRefusedStreamsLeave(t *testing.T) {
+	w := newWorld(t)
+	w.issue("cash", alice, 100)
+	all := w.secret
+	for range api.MaxStreamsOfApp {
+		for query, status := range map[string]int{"from=yesterday": 400, "from=1-00000000": 410, "types=voucher": 400, "limit=5": 400} {
+			if s := w.stream(query, ""); s.resp.StatusCode != status {
+				t.Fatalf("%s: %d", query, s.resp.StatusCode)
+			}
+		}
+		w.events("").want(t, 200)
+	}
+	w.secret = w.token("shop", "query")
+	for range api.MaxStreamsOfApp {
+		if s := w.stream("", ""); s.resp.StatusCode != 403 {
+			t.Fatalf("%d", s.resp.StatusCode)
+		}
+	}
+	w.secret = all
+	for n := range api.MaxStreamsOfApp {
+		if s := w.stream("from=end", ""); s.resp.StatusCode != 200 {
+			t.Fatalf("stream %d: %d", n, s.resp.StatusCode)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"faquan/internal/benefit"
+	"faquan/internal/gateway"
 )
 
 // HasProblem reports whether a reason of the core has a status and a title of its own.
@@ -25,3 +26,8 @@ func (h *Handler) SetStreamTimes(beat, write time.Duration) { h.streamTimes = st
 
 // MaxStreamsOfApp is how many streams of events an app may have.
 const MaxStreamsOfApp = maxStreamsOfApp
+
+// SetStreamWait sets how long a stream waits for room. There must be none.
+func (h *Handler) SetStreamWait(wait time.Duration) {
+	h.streams = gateway.NewReaders(maxStreams, maxStreamsOfApp, wait)
+}
