@@ -40,20 +40,19 @@ func newFeed() *cobra.Command {
 		Long: `Print events, the oldest first: what was issued, redeemed, reversed, voided, extended and expired, and which templates
 were created, changed, paused, resumed, ended, sold out and restocked.
 
---from is where to begin: start, the oldest events of feed.keep, or of 7 days on a database and where no process serves
-a data directory; end, with --follow for only what happens from now on; a time, such as "2026-11-30 12:00:00" at
-+08:00; or a position, as every event has one. The command stops when there are no more events, or after --limit; with
---follow it waits for more until it is interrupted. The last line on standard error has the position from which to go
-on.
+--from is where to begin: start, the oldest events of feed.keep; end, with --follow for only what happens from now on; a
+time, such as "2026-11-30 12:00:00" at +08:00; or a position, as every event has one. On a database start is the oldest
+event that is there, and where no process serves a data directory, start goes back 7 days. The command stops when there
+are no more events, or after --limit; with --follow it waits for more until it is interrupted. The last line on standard
+error has the position from which to go on.
 
 --json writes an object on each line, as the JSON API has it, amounts in fen. Certificate codes and identifiers of
 people are never in an event.
 
---follow on a data directory needs a process that serves it. On a database events come only while some process serves
-it.
+--follow on a data directory needs a process that serves it. On a database, the command needs none.
 
---renew is for a PostgreSQL database that was restored from a backup, before the first process serves it: from then on
-every position from before is refused, so that no reader goes on in a past that never happened. It prints no events.`,
+--renew is for a PostgreSQL database that was restored from a backup, before it is served or read: from then on every
+position from before is refused, so that no reader goes on in a past that never happened. It prints no events.`,
 		Example: `  faquan feed --types template.sold_out,template.restocked
   faquan feed --from "2026-11-30 12:00:00" --template cinema-10
   faquan feed --from end --follow --json | jq -r .id`,

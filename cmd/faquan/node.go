@@ -216,8 +216,17 @@ func (n *node) openBox(ctx context.Context) error {
 
 // service returns the operations of the commands on the node.
 func (n *node) service() *control.Service {
-	return &control.Service{Store: n.store, Engine: n.engine, Box: n.box, Refusals: refusals.Left{FS: vfs.OS, Dir: n.at.refusals()}}
+	s := &control.Service{Store: n.store, Engine: n.engine, Box: n.box, Refusals: refusals.Left{FS: vfs.OS, Dir: n.at.refusals()}}
+	if n.database != nil {
+		s.Sequence = n.database.SequenceFeed //guard:TestScripts/^feed-postgres$
+		s.FeedKeep = feedKept                //guard:TestSweptFeed
+	}
+	return s
 }
+
+// feedKept is longer than any feed.keep. The processes that serve a database remove what is older than theirs, so a command
+// that knows no setting begins with the oldest events that are there.
+const feedKept = 100 * 365 * 24 * time.Hour
 
 // facts returns the attributes of the store that are logged at the start and at the stop: for a journal its head, which
 // proves later that nothing was cut off.

@@ -490,6 +490,20 @@ func TestSweptFeed(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), age, days(8), days(6)); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := conn.Exec(t.Context(), `UPDATE feed_state SET last = 2`); err != nil {
+		t.Fatal(err)
+	}
+	// A command, which does not know how long events are kept, begins with the oldest one.
+	err = openExisting(t.Context(), location{dir: dir, store: store}, func(p control.Platform) error {
+		page, err := control.Events.On(t.Context(), p, &control.EventQuery{From: "start", Limit: 10})
+		if err == nil && len(page.Events) != 2 {
+			t.Errorf("%d events", len(page.Events))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := onDatabase(t, store, dir, nil, slog.New(slog.DiscardHandler))
 	within(t, "the older one is removed", func() bool { begin, _ := bounds(t, s); return begin == 1 })
 	time.Sleep(50 * time.Millisecond)

@@ -42,6 +42,11 @@ func (d *Service) Events(ctx context.Context, q *EventQuery) (*EventPage, error)
 		}
 		filter.Templates = append(filter.Templates, t.ID)
 	}
+	if d.Sequence != nil {
+		if err := d.Sequence(ctx); err != nil {
+			return nil, err
+		}
+	}
 	keep := cmp.Or(d.FeedKeep, feed.DefaultKeep)
 	from, err := reader.From(ctx, q.From, d.now()-benefit.Instant(keep.Milliseconds()))
 	if err != nil {

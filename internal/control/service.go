@@ -113,6 +113,8 @@ type Service struct {
 	Health func() Health
 	// FeedKeep is how old the events from start are; 0 is 7 days.
 	FeedKeep time.Duration
+	// Sequence, unless nil, puts into the feed all that was committed before the call. It is called before each page of events.
+	Sequence func(ctx context.Context) error
 	// Changed, unless nil, is called after every committed change, so that the gateways reload what they derived from the
 	// store before the command that made the change returns.
 	Changed func(ctx context.Context) error
