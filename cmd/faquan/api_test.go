@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"faquan/internal/api"
 	"faquan/internal/config"
@@ -177,5 +178,34 @@ func TestAPIStops(t *testing.T) {
 	if conn, err := net.Dial("tcp", address); err == nil {
 		conn.Close()
 		t.Error("the API is still served")
+	}
+}
+
+// A stop waits for no stream of events: it ends them as a server ends an answer, so that their clients connect again elsewhere.
+func TestStopEndsStreams(t *testing.T) {
+	s := testServer(t, t.TempDir(), testDocument(metricsTemplates), withAPI, func(c *config.Config) { c.Shutdown.Timeout = 5 * time.Second })
+	g, err := s.service.MakeToken(t.Context(), token.Order{App: "shop", Scopes: []string{"events"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.api.listener.Addr().String()+api.Root+"/events", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+g.Secret)
+	req.Header.Set("Accept", "text/event-stream")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Fatalf("%d", resp.StatusCode)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(resp.Body); err != nil {
+		t.Errorf("the stream was cut off: %v", err)
 	}
 }
