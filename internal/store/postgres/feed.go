@@ -86,7 +86,8 @@ func (s *Store) Commits(ctx context.Context, from store.Place, limit int) ([]*st
 			}
 			its, err := codec.DecodeSteps(body)
 			if err != nil {
-				return fmt.Errorf("commit %d of the feed: %w", c.Seq, err)
+				//guard:TestDamagedFeed store.ErrDamaged -> errSwallowed
+				return fmt.Errorf("%w: commit %d of the feed: %w", store.ErrDamaged, c.Seq, err)
 			}
 			steps += len(its)
 			all, refs = append(all, &store.Commit{Place: store.Place{Seq: c.Seq}, Now: benefit.Instant(now)}), append(refs, its)
@@ -219,8 +220,12 @@ func scanIssuances(into map[id.ID]*benefit.Issuance) (columns []any, put func() 
 	var body []byte
 	return []any{&number, &version, &body}, func() error {
 		i, err := codec.DecodeIssuance(body)
+		if err != nil {
+			//guard:TestDamagedFeed store.ErrDamaged -> errSwallowed
+			return fmt.Errorf("%w: issuance %d: %w", store.ErrDamaged, number, err)
+		}
 		into[id.ID(number)] = i
-		return err
+		return nil
 	}
 }
 

@@ -690,6 +690,25 @@ func TestFeedPagesAreBounded(t *testing.T) {
 	f.want(t, 1, 1, 1, 1)
 }
 
+// A commit, or an issuance of it, whose bytes nobody can have written is damage.
+func TestDamagedFeed(t *testing.T) {
+	for _, damage := range []string{`UPDATE feed SET body = '\xff'`, `UPDATE issuance SET body = '\xff'`} {
+		st := feedStore(t, pgtest.Shared(t))
+		f := followFeed(t, st)
+		c := storetest.NewCommitter(st, storetest.Catalogue(storetest.Template(1)), 1)
+		_, err := c.Issue(t.Context(), storetest.Start, storetest.Request("k", "1", storetest.Line(1)))
+		if err := errors.Join(err, st.SequenceFeed(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := st.issuing.Exec(t.Context(), damage); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := st.Commits(t.Context(), f.at, 10); !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("%s: got %v", damage, err)
+		}
+	}
+}
+
 // A commit whose rows are lost is damage.
 func TestFeedOfLostRows(t *testing.T) {
 	st := feedStore(t, pgtest.Shared(t))
