@@ -8,6 +8,7 @@ import (
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
 	"faquan/internal/store"
+	"faquan/internal/store/storetest"
 )
 
 // change draws a change: what it is, and its plan.
@@ -20,6 +21,9 @@ func (w *world) change(clock benefit.Instant) (string, engine.ChangeFunc) {
 	}
 	if w.endsChange && w.pick(3) == 0 {
 		return "change a subscription or a validity", of(w.changeEnds)
+	}
+	if w.appChanges() {
+		return "disable or enable an app", of(w.changeApp)
 	}
 	switch w.pick(6) {
 	case 0, 1:
@@ -39,6 +43,27 @@ func (w *world) change(clock benefit.Instant) (string, engine.ChangeFunc) {
 		}
 		return w.changeUsers(users), nil
 	}
+}
+
+// appChanges draws whether an app is disabled or enabled. The one that issues is soon enabled again, as nothing happens without it.
+func (w *world) appChanges() bool {
+	switch {
+	case w.pickApp == nil:
+		return false
+	case w.oracle.Catalogue.Apps[storetest.App].Disabled:
+		return w.pickApp(2) == 0
+	}
+	return w.pickApp(4) == 0
+}
+
+// changeApp disables or enables an app.
+func (w *world) changeApp(_ benefit.Instant, cat *benefit.Catalogue) any {
+	a := *cat.Apps[storetest.App]
+	if !a.Disabled && w.pickApp(4) == 0 {
+		a = *cat.Apps[storetest.App+1]
+	}
+	a.Disabled = !a.Disabled
+	return &a
 }
 
 // changeTemplate changes a template as an operator may.

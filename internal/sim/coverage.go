@@ -16,6 +16,7 @@ type Coverage struct {
 	Codes           int // issued vouchers with a code
 	Codeless        int // lines refused because no code was free
 	ToUsers         int // issues to a user named by id
+	Disabled        int // issues refused because the app was disabled
 }
 
 // attempt counts the lines that were tried; bound is what bound the key before.

@@ -28,7 +28,8 @@
 //     then, and may lose its commit.
 //   - In the end every question that was left open is asked again, and gets an answer that fits.
 //
-// The seeds from [FirstWithCommands] on ask for the commands of [oracle.Generators], too, in the same batches.
+// The seeds from [FirstWithCommands] on ask for the commands of [oracle.Generators], too, in the same batches. In those from
+// [FirstWithDisabledApps] on, apps are disabled and enabled among the other changes.
 //
 // To repeat a failing seed with its trace: make sim SEED=17.
 //

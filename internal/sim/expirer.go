@@ -33,7 +33,7 @@ type expirer struct {
 
 func newExpirer(s *simulation, seed uint64) *expirer {
 	return &expirer{
-		simulation: s, pick: rand.New(rand.NewPCG(seed, 7)).IntN,
+		simulation: s, pick: rand.New(rand.NewPCG(seed, 8)).IntN,
 		finders: map[*engine.Engine]*expiry.Finder{}, since: map[benefit.TemplateID]benefit.Instant{},
 	}
 }

@@ -23,6 +23,9 @@ import (
 // command is added.
 const FirstWithCommands = 1000
 
+// FirstWithDisabledApps is the first seed in whose history apps are disabled and enabled. When is drawn from a source of its own.
+const FirstWithDisabledApps = 3000
+
 // Config of one run.
 type Config struct {
 	Seed     uint64
@@ -157,6 +160,9 @@ func newSimulation(c Config) *simulation {
 	if c.Seed >= FirstWithFollower {
 		s.follower = newFollower(s, c.Seed)
 	}
+	if c.Seed >= FirstWithDisabledApps {
+		s.world.pickApp = rand.New(rand.NewPCG(c.Seed, 7)).IntN
+	}
 	if c.Seed >= FirstWithExpiry {
 		s.expirer, s.world.endsChange = newExpirer(s, c.Seed), true
 	}
@@ -251,6 +257,9 @@ func (s *simulation) modelCatalogue() *benefit.Catalogue {
 func (s *simulation) count(c oracle.Call, err error) {
 	i, issue := c.(*oracle.Issue)
 	e, ends := c.(*oracle.Expiry)
+	if err == nil && issue && i.Outcome.Reason == benefit.AppDisabled {
+		s.report.Coverage.Disabled++
+	}
 	switch {
 	case errors.Is(err, engine.ErrUnknown):
 		s.report.Unknown++

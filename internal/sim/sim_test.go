@@ -66,7 +66,7 @@ func TestSim(t *testing.T) {
 }
 
 // withCommands adds half as many seeds that have commands other than the issue, when there are any, and a few in which the
-// feed is read, and expired vouchers are recorded.
+// feed is read, apps are disabled, or expired vouchers are recorded.
 func withCommands(seeds []uint64) []uint64 {
 	if len(oracle.Generators) == 0 {
 		return seeds
@@ -77,6 +77,9 @@ func withCommands(seeds []uint64) []uint64 {
 	}
 	for _, seed := range seeds[:(len(seeds)+3)/4] {
 		all = append(all, FirstWithFollower+seed)
+	}
+	for _, seed := range seeds[:(len(seeds)+7)/8] {
+		all = append(all, FirstWithDisabledApps+seed)
 	}
 	for _, seed := range seeds[:(len(seeds)+3)/4] {
 		all = append(all, FirstWithExpiry+seed)
@@ -110,6 +113,20 @@ func TestSimExpires(t *testing.T) {
 	if all.Ends < 20 || all.Moved == 0 || all.Unmoved == 0 {
 		t.Errorf("%+v", all)
 	}
+}
+
+// Calls of an app that is disabled, of the issue and of others, must be met.
+func TestSimDisablesApps(t *testing.T) {
+	var all Report
+	for seed := uint64(1); seed <= 10; seed++ {
+		r := run(t, FirstWithDisabledApps+seed, nil)
+		all.Coverage.Disabled += r.Coverage.Disabled
+		all.addResults(&r)
+		if all.Coverage.Disabled > 0 && all.Results["redeem APP_DISABLED"] > 0 && all.Results["redeem"] > 0 {
+			return
+		}
+	}
+	t.Errorf("%+v", all)
 }
 
 // The histories must meet what they are made for, or the checks prove nothing. What is rare takes more seeds, and a new

@@ -23,7 +23,8 @@ type world struct {
 	campaigns int
 	submitted []*wish // one for each key of an issue
 	sources   []*oracle.Source
-	others    []*wish // of commands other than the issue
+	others    []*wish         // of commands other than the issue
+	pickApp   func(n int) int // draws whether an app changes; nil: none does
 
 	endsChange bool // subscriptions to ends of vouchers come and go, and validities change
 }
