@@ -49,6 +49,27 @@ func (w *world) story() {
 	ended := w.template(1, "cash")
 	ended.Status, ended.Stock.Amount = benefit.Ended, benefit.Unlimited
 	w.apply(ended)
+	w.apply(&benefit.Subscription{ID: 1, Name: "ends", Merchant: 1, Types: []benefit.EventPattern{"voucher.*"}, Status: benefit.Active})
+	w.expire(cash)
+}
+
+// expire lets the end of a voucher pass.
+func (w *world) expire(v benefit.Voucher) {
+	w.now += 2 * 86_400_000
+	from, ok, err := store.Get(w.t.Context(), w.store, benefit.ExpiryCursors, benefit.ExpiryKey{Template: v.Template, Version: 1})
+	if err != nil || !ok {
+		w.t.Fatal(ok, err)
+	}
+	to := from
+	to.ID = v.Issuance
+	c := &benefit.Expiry{From: from, To: to, Ends: []benefit.VoucherEnd{{Voucher: v.ID, End: v.End()}}, Until: w.now}
+	if _, err := w.engine.Submit(c); err != nil {
+		w.t.Fatal(err)
+	}
+	w.step()
+	if len(c.Expired) != 1 {
+		w.t.Fatal(c.Moved, c.Expired)
+	}
 }
 
 // text returns an event as a line of JSON.

@@ -156,7 +156,16 @@ func anyChanges(t *rapid.T) *benefit.Changes {
 		claims[o.Claim] = true
 		c.Steps = append(c.Steps, benefit.Step{Operation: &o, Templates: several(t, anyTemplateEvent)})
 	}
+	if expired := several(t, anyExpired); len(expired) > 0 {
+		c.Steps = append(c.Steps, benefit.Step{Expired: expired})
+	}
 	return c
+}
+
+func anyExpired(t *rapid.T) benefit.ExpiredVoucher {
+	return benefit.ExpiredVoucher{
+		Voucher: id.ID(anyInt(t)), Template: benefit.TemplateID(anyInt(t)), Operations: anyInt(t), Redeemed: anyInt(t), End: benefit.Instant(anyInt(t)),
+	}
 }
 
 func anyTemplateEvent(t *rapid.T) benefit.TemplateEvent {
