@@ -244,7 +244,7 @@ func (h *Handler) stillPermitted(ctx context.Context, c *call) error {
 	}
 	app := h.o.Apps.Current().ByID(c.token.App)
 	//guard:TestStreamOfARevokedToken
-	if t == nil || permits(t, app, benefit.MayFollow, benefit.InstantOf(h.o.Clock())) != nil || app.Merchant != c.stream.filter.Merchant {
+	if t == nil || permits(t, app, benefit.MayReadEvents, benefit.InstantOf(h.o.Clock())) != nil || app.Merchant != c.stream.filter.Merchant {
 		return errEnded
 	}
 	return nil

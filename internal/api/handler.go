@@ -97,7 +97,7 @@ var routes = []route{
 	{"getRedemption", "GET", "/redemptions/{id}", benefit.MayQuery, (*Handler).getRedemption},
 	{"reverse", "POST", "/redemptions/{id}/reversals", benefit.MayReverse, (*Handler).reverse},
 	{"getKey", "GET", "/keys", benefit.MayQuery, (*Handler).getKey},
-	{"listEvents", "GET", "/events", benefit.MayFollow, (*Handler).listEvents},
+	{"listEvents", "GET", "/events", benefit.MayReadEvents, (*Handler).listEvents},
 	{"getDescription", "GET", "/openapi.yaml", "", nil},
 }
 

@@ -7,18 +7,18 @@ type TokenScope string
 
 // The scopes. Their names are stored.
 const (
-	MayQuery   TokenScope = "query" // vouchers, and what became of a key
-	MayRedeem  TokenScope = "redeem"
-	MayReverse TokenScope = "reverse"
-	MayVoid    TokenScope = "void"
-	MayExtend  TokenScope = "extend"
-	MayExpire  TokenScope = "expire"
-	MayFollow  TokenScope = "events" // of the merchant's templates and vouchers
+	MayQuery      TokenScope = "query" // vouchers, and what became of a key
+	MayRedeem     TokenScope = "redeem"
+	MayReverse    TokenScope = "reverse"
+	MayVoid       TokenScope = "void"
+	MayExtend     TokenScope = "extend"
+	MayExpire     TokenScope = "expire"
+	MayReadEvents TokenScope = "events" // of the merchant's templates and vouchers
 )
 
 // TokenScopes lists all scopes.
 func TokenScopes() []TokenScope {
-	return []TokenScope{MayQuery, MayRedeem, MayReverse, MayVoid, MayExtend, MayExpire, MayFollow}
+	return []TokenScope{MayQuery, MayRedeem, MayReverse, MayVoid, MayExtend, MayExpire, MayReadEvents}
 }
 
 // Token is the permission of a program to call the JSON API for an app. Its secret has more than 256 random bits and is not

@@ -135,7 +135,7 @@ func anyDay(t *rapid.T) benefit.Day { return benefit.Day(rapid.Int32().Draw(t, "
 func anyChanges(t *rapid.T) *benefit.Changes {
 	c := anyRows(t)
 	unnamed := slices.ContainsFunc(c.Issuances, func(i *benefit.Issuance) bool { return i.ID == 0 }) // as none is
-	if c.Steps = usualSteps(c); unnamed || rapid.Bool().Draw(t, "usual") {
+	if c.Steps = stepsOfIssues(c); unnamed || rapid.Bool().Draw(t, "only issues") {
 		return c
 	}
 	steps := c.Steps

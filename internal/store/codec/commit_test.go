@@ -79,7 +79,7 @@ func usualBatch(n int) *benefit.Changes {
 		quotas = append(quotas, benefit.Quota{QuotaKey: benefit.QuotaKey{User: user, Template: 1}, Total: 1, Day: 20000, DayTotal: 1})
 	}
 	c.Rows = benefit.RowsOf(benefit.Quotas.Rows(quotas...), benefit.TemplateCounts.Rows(benefit.TemplateCount{Template: 1, Count: 500_000}))
-	c.Steps = usualSteps(c)
+	c.Steps = stepsOfIssues(c)
 	return c
 }
 

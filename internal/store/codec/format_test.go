@@ -131,7 +131,7 @@ func TestUsersThatDoNotSayWhetherTheyAreRegistered(t *testing.T) {
 		}
 		for _, issuances := range [][]*benefit.Issuance{nil, formatOneChanges().Issuances} {
 			changes := &benefit.Changes{Issuances: issuances, Users: []*benefit.User{u}}
-			changes.Steps = usualSteps(changes)
+			changes.Steps = stepsOfIssues(changes)
 			record, _ := EncodeChanges(nil, changes, nil)
 			record = append(old(record), make([]byte, 4)...) // of the rows of a record of then, which are none
 			record[0] = 2

@@ -41,7 +41,7 @@ func EncodeChanges(b []byte, c *benefit.Changes, at [][2]int) ([]byte, [][2]int)
 	for _, rows := range list(&e, &c.Rows, 3) {
 		e.writeRows(rows)
 	}
-	if usual(c) { // and takes no room
+	if onlyIssues(c) { // and takes no room
 		e.length(0, 0)
 	} else {
 		e.length(1, 0)
@@ -196,8 +196,8 @@ func DecodeChanges(record []byte) (c *benefit.Changes, at [][2]int, err error) {
 	return c, at, d.whole()
 }
 
-// usual reports whether the steps are those of a batch that only issued: each of its issuances, all of it.
-func usual(c *benefit.Changes) bool {
+// onlyIssues reports whether the steps are those of a batch that only issued: each of its issuances, all of it.
+func onlyIssues(c *benefit.Changes) bool {
 	if len(c.Steps) != len(c.Issuances) {
 		return false
 	}
@@ -223,8 +223,8 @@ func usual(c *benefit.Changes) bool {
 	return true
 }
 
-// usualSteps returns the steps for which usual is true.
-func usualSteps(c *benefit.Changes) []benefit.Step {
+// stepsOfIssues returns the steps for which onlyIssues returns true.
+func stepsOfIssues(c *benefit.Changes) []benefit.Step {
 	steps := make([]benefit.Step, len(c.Issuances))
 	for k, i := range c.Issuances {
 		steps[k].Issuance = i
@@ -244,7 +244,7 @@ func usualSteps(c *benefit.Changes) []benefit.Step {
 // steps reads the steps of a record, the rest of which was read.
 func (d *coder) steps(c *benefit.Changes) {
 	if d.length(0, 0) == 0 {
-		c.Steps = usualSteps(c)
+		c.Steps = stepsOfIssues(c)
 		return
 	}
 	refs := d.stepRefs()

@@ -18,28 +18,28 @@ import (
 // the feed, and kept for ever.
 
 const (
-	// maxReadings is how many readers of the journal are kept open, for consumers that go on where they stopped.
-	maxReadings = 4
+	// maxCursors is how many readers of the journal are kept open, for consumers that go on where they stopped.
+	maxCursors = 4
 	// pageBytes ends a page: so many bytes of records, or a few more, are decoded at once.
 	pageBytes = 1 << 20
 )
 
-// reading is a reader of the journal that stands at a place.
-type reading struct {
+// cursor is a reader of the journal that stands at a place.
+type cursor struct {
 	*journal.Follower
 	place store.Place
 	last  *store.Commit // that of the place; nil before all records
 }
 
-// readings are those that nobody uses at present, the one that was put back last at the end.
-type readings struct {
+// cursorPool has the cursors that nobody uses at present, the one that was put back last at the end.
+type cursorPool struct {
 	mu     sync.Mutex
-	idle   []*reading
+	idle   []*cursor
 	closed bool
 }
 
-// take removes the reading at a place; nil when there is none.
-func (all *readings) take(at store.Place) *reading {
+// take removes the cursor at a place; nil when there is none.
+func (all *cursorPool) take(at store.Place) *cursor {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	for k, r := range all.idle {
@@ -51,19 +51,19 @@ func (all *readings) take(at store.Place) *reading {
 	return nil
 }
 
-// put takes a reading back. It closes the one that was not used for the longest time if there are too many.
-func (all *readings) put(r *reading) {
+// put takes a cursor back. It closes the one that was not used for the longest time if there are too many.
+func (all *cursorPool) put(r *cursor) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.idle = append(all.idle, r)
-	if all.closed { //guard:TestReadings
+	if all.closed { //guard:TestCursorPool
 		all.closeTo(0)
 	}
-	all.closeTo(maxReadings) //guard:TestReadings
+	all.closeTo(maxCursors) //guard:TestCursorPool
 }
 
 // closeTo closes the oldest ones until n are left.
-func (all *readings) closeTo(n int) {
+func (all *cursorPool) closeTo(n int) {
 	for len(all.idle) > n {
 		_ = all.idle[0].Close() // it was only read
 		all.idle = all.idle[1:]
@@ -71,7 +71,7 @@ func (all *readings) closeTo(n int) {
 }
 
 // close closes all, those that are still put back as well.
-func (all *readings) close() {
+func (all *cursorPool) close() {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.closed = true
@@ -129,7 +129,7 @@ func (s *Store) Commits(ctx context.Context, from store.Place, limit int) ([]*st
 	if from.Seq < 0 || from.Seq > end.Seq { //guard:TestForeignPlace
 		return nil, store.ErrForeignPlace
 	}
-	r := s.readings.take(from)
+	r := s.cursors.take(from)
 	if r == nil {
 		if r, err = s.readFrom(from); err != nil {
 			return nil, feedError(err)
@@ -139,20 +139,20 @@ func (s *Store) Commits(ctx context.Context, from store.Place, limit int) ([]*st
 	if err != nil {
 		return nil, feedError(errors.Join(err, r.Close()))
 	}
-	s.readings.put(r)
+	s.cursors.put(r)
 	return page, nil
 }
 
 func feedError(err error) error { return fmt.Errorf("the feed: %w", err) }
 
-// readFrom returns a reading that stands at a place, which must not lie behind the end.
-func (s *Store) readFrom(from store.Place) (*reading, error) {
+// readFrom returns a cursor that stands at a place, which must not lie behind the end.
+func (s *Store) readFrom(from store.Place) (*cursor, error) {
 	own := uint64(from.Seq)
 	f, err := journal.Follow(s.o.JournalFS, s.o.JournalDir, max(own, 1))
 	if err != nil {
 		return nil, err
 	}
-	r := &reading{Follower: f, place: s.place(0, [32]byte{})}
+	r := &cursor{Follower: f, place: s.place(0, [32]byte{})}
 	if own > 0 {
 		_, err = s.next(r, own)
 	}
@@ -166,7 +166,7 @@ func (s *Store) readFrom(from store.Place) (*reading, error) {
 }
 
 // page reads on.
-func (s *Store) page(ctx context.Context, r *reading, limit int, end store.Place) (page []*store.Commit, err error) {
+func (s *Store) page(ctx context.Context, r *cursor, limit int, end store.Place) (page []*store.Commit, err error) {
 	if r.last != nil {
 		page = append(page, r.last)
 	}
@@ -185,7 +185,7 @@ func (s *Store) page(ctx context.Context, r *reading, limit int, end store.Place
 }
 
 // next goes on to the next record, which is at most upTo, and returns its size.
-func (s *Store) next(r *reading, upTo uint64) (size int, err error) {
+func (s *Store) next(r *cursor, upTo uint64) (size int, err error) {
 	record, ok, err := r.Next(upTo)
 	if err != nil {
 		return 0, err

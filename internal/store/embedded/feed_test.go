@@ -156,7 +156,7 @@ func issuedIn(all []*store.Commit) (keys []string) {
 }
 
 // A consumer that goes on where it stopped opens no file; few files are open, and none in the end.
-func TestReadings(t *testing.T) {
+func TestCursorPool(t *testing.T) {
 	p := newMemPlace(t, Options{})
 	p.o.SegmentBytes = 1 << 20 // one holds all
 	s := p.open(t)
@@ -167,15 +167,15 @@ func TestReadings(t *testing.T) {
 	for _, c := range readAll(t, s, start(s), 50) {
 		places = append(places, c.Place)
 	}
-	for _, from := range slices.Backward(places) { // none is where a reading stands
+	for _, from := range slices.Backward(places) { // none is where a cursor stands
 		if _, _, err := readOn(s, from, 3); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := p.disk.OpenFiles() - before; n != maxReadings {
-		t.Errorf("%d files are open for readers, want %d", n, maxReadings)
+	if n := p.disk.OpenFiles() - before; n != maxCursors {
+		t.Errorf("%d files are open for readers, want %d", n, maxCursors)
 	}
-	at := make([]store.Place, maxReadings)
+	at := make([]store.Place, maxCursors)
 	for k := range at {
 		at[k] = places[20*k]
 	}
@@ -203,14 +203,14 @@ func TestReadings(t *testing.T) {
 	if len(opened) != 0 {
 		t.Errorf("files opened: %v", opened)
 	}
-	late := s.readings.take(at[0])
+	late := s.cursors.take(at[0])
 	if late == nil {
-		t.Fatal("there is no reading at the place of the last page")
+		t.Fatal("there is no cursor at the place of the last page")
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s.readings.put(late)
+	s.cursors.put(late)
 	if n := p.disk.OpenFiles(); n != 0 {
 		t.Errorf("%d files are open after Close", n)
 	}
@@ -298,7 +298,7 @@ func TestFeedOfADamagedJournal(t *testing.T) {
 		t.Errorf("%d commits behind the end of before, want 2", len(all))
 	}
 	open := p.disk.OpenFiles()
-	s.readings.close()
+	s.cursors.close()
 	if n := open - p.disk.OpenFiles(); n != 1 {
 		t.Errorf("%d readers were kept, want the one that met no damage", n)
 	}
@@ -338,7 +338,7 @@ func TestFollowersBesideIssuing(t *testing.T) {
 	}
 	const n = 300
 	var followers sync.WaitGroup
-	for k := range maxReadings + 2 {
+	for k := range maxCursors + 2 {
 		followers.Go(func() {
 			at, read, deadline := start(s), []string{}, time.Now().Add(time.Minute)
 			for len(read) < n && time.Now().Before(deadline) {

@@ -150,8 +150,8 @@ type Store struct {
 
 	hot *table.Kind // see quotas.go
 
-	history  [4]byte // the beginning of the journal's id
-	readings readings
+	history [4]byte // the beginning of the journal's id
+	cursors cursorPool
 
 	appending sync.Mutex // guards the journal while it is written to; taken before mu
 
@@ -626,7 +626,7 @@ func (s *Store) keepFilters() error {
 }
 
 func (s *Store) release() error {
-	s.readings.close()
+	s.cursors.close()
 	errs := []error{s.closeFinders()}
 	if s.loader != nil {
 		errs = append(errs, s.loader.Close())
