@@ -24,9 +24,14 @@
 //     for. [Lookups]: asking for it by key, by code, by trace id, by voucher, by user and by template finds it (a
 //     sample of them, see Options).
 //  5. [Events]: everything that the rows have of vouchers (the issue of each line, each operation, each issue that took the
-//     last of a template) has exactly one event in the feed, of the same instant, and the feed has no others. Whether a
-//     template is sold out turns with each event about it, and is at the end what the vouchers say. What happened up to the
-//     first commit of the feed is not compared; nor, if others came before it, what happened in the minute after it.
+//     last of a template) has exactly one event in the feed, of the same instant, and the feed has no others but those of
+//     ends. Whether a template is sold out turns with each event about it, and is at the end what the vouchers say. What
+//     happened up to the first commit of the feed is not compared; nor, if others came before it, what happened in the
+//     minute after it.
+//     An end of a voucher that passes by itself has one event at most. It was recorded at the end or later, after the
+//     operations that it counts and before the next one; these left the voucher as the event has it, live and not ended
+//     by a command. Its template has a cursor over ends. That each end has an event is not a law: only those have one
+//     that a subscription wanted.
 //
 // Of vouchers after their issue:
 //
@@ -95,5 +100,6 @@
 //
 // Where something has happened to vouchers, a quarter of the memory holds their operations, 120 bytes each and 56 more for a
 // void that returns stock, and the others have three quarters of the above. Operations that do not fit are read again, once
-// for each part that does, in the same pass.
+// for each part that does, in the same pass. So are the events of vouchers whose end has passed, 48 bytes each: where there
+// are some, they have a half of that quarter.
 package audit

@@ -66,7 +66,7 @@ func (c *recount) readFeed(ctx context.Context) error {
 		}
 		if errors.Is(err, store.ErrDamaged) { //guard:TestEvents$
 			c.find(Finding{Events, "the feed", "commits that can be read", err.Error()})
-			c.events = events{}
+			c.events, c.expired = events{}, newExpired(0) //guard:TestExpired$ newExpired(0) -> c.expired
 			return nil
 		}
 		if err != nil {
@@ -106,6 +106,8 @@ func (c *recount) addStep(at benefit.Instant, s *benefit.Step) {
 			c.addEvent(t.Template, event{subject: s.Operation.ID, number: t.Number, at: at}, 1)
 		}
 	}
+	c.report.Checked.Events += int64(len(s.Expired))
+	c.expired.add(at, s)
 	for k := range s.Templates {
 		e := &s.Templates[k]
 		c.report.Checked.Events++

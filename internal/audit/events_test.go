@@ -177,6 +177,7 @@ func auditFeed(t testing.TB, st store.Store, r *feedReader, damage func(commits 
 		copied.Steps = slices.Clone(c.Steps)
 		for k := range copied.Steps {
 			copied.Steps[k].Templates = slices.Clone(c.Steps[k].Templates)
+			copied.Steps[k].Expired = slices.Clone(c.Steps[k].Expired)
 		}
 		r.commits = append(r.commits, &copied)
 	}

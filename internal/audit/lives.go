@@ -29,7 +29,11 @@ func (c *recount) follow(s *lives, i *benefit.Issuance) error {
 		}
 		c.countLife(x)
 		if !issued { //guard:TestLives$
-			c.find(Finding{Redemptions, fmt.Sprintf("voucher %d, to which something has happened", x.voucher), "a voucher that was issued", "none"})
+			promise := Redemptions
+			if !x.changed() { //guard:TestExpired$
+				promise = Events
+			}
+			c.find(Finding{promise, fmt.Sprintf("voucher %d, to which something has happened", x.voucher), "a voucher that was issued", "none"})
 			continue
 		}
 		v := walk{c: c, lineRef: l, voucher: x.voucher, amount: l.amountOf(n), status: l.statusOf(), left: c.left[:0]}
@@ -109,6 +113,9 @@ type walk struct {
 	redeemed int64
 	ownEnd   benefit.Instant // where it is not that of the issue; else 0
 	changed  benefit.Instant // by the last operation; 0: by none
+	// endedByCommand reports whether ownEnd is that of an expire command.
+	endedByCommand bool
+	events         int // of those that the end has passed, how many were checked
 }
 
 // wrong is what a voucher's rows should have and what they have; its what is empty when all is well.
@@ -131,6 +138,7 @@ func (v *walk) all(x *life) {
 func (v *walk) operations(x *life) wrong {
 	for k := range x.operations {
 		o := &x.operations[k]
+		v.checkExpired(x, k, o)
 		name := fmt.Sprintf("operation %d", k+1)
 		if o.flags&unreadable != 0 { //guard:TestLives$
 			return wrong{name, "a result that can be read", "none"}
@@ -150,6 +158,7 @@ func (v *walk) operations(x *life) wrong {
 		}
 		v.changed = o.at
 	}
+	v.checkExpired(x, math.MaxInt, nil)
 	return wrong{}
 }
 
@@ -204,12 +213,12 @@ func (v *walk) step(o *operation) (what, want, got string) {
 		if earliest := max(end, v.Valid.Start, o.at) + 1; end == 0 || o.end < earliest || o.end > latest {
 			return "the new end", fmt.Sprintf("%d to %d, of a voucher that had one", int64(earliest), int64(latest)), fmt.Sprint(int64(o.end))
 		}
-		v.ownEnd = o.end
+		v.ownEnd, v.endedByCommand = o.end, false //guard:TestHealthyExpiry$ o.end, false -> o.end, v.endedByCommand
 	case benefit.ExpireOperation:
 		if end != 0 && o.at >= end { //guard:TestLives$
 			return "its instant", fmt.Sprintf("before %d", int64(end)), fmt.Sprint(int64(o.at))
 		}
-		v.ownEnd = o.at
+		v.ownEnd, v.endedByCommand = o.at, true
 	default:
 		return "its kind", "a command for vouchers", o.kind.String()
 	}
@@ -318,6 +327,8 @@ func (v *walk) state(x *life) wrong {
 		Voucher: v.voucher, Status: v.status, Operations: int64(len(x.operations)), Redeemed: v.redeemed, End: v.ownEnd, At: v.changed,
 	}
 	switch {
+	case len(x.operations) == 0 && !x.hasState: // only its end has passed
+		return wrong{}
 	case len(x.operations) == 0: //guard:TestLives$
 		return wrong{"its state", "none, as there are no operations", showRow(x.state)}
 	case !x.hasState: //guard:TestLives$

@@ -123,20 +123,25 @@ func (c *recount) operationRows(ctx context.Context, wanted func(*benefit.Operat
 	}
 }
 
-// life is what the rows have of a voucher to which something has happened.
+// life is what the rows have of a voucher to which something has happened, and what the feed has of its ends.
 type life struct {
 	voucher    id.ID
 	operations []operation                // by number
 	entries    []benefit.VoucherOperation // by number
 	state      benefit.VoucherState
 	hasState   bool
+	expired    []expiredEvent // by the number of operations before
 }
+
+// changed reports whether something has happened to the voucher other than that its end has passed.
+func (x *life) changed() bool { return len(x.operations)+len(x.entries) > 0 || x.hasState }
 
 // lives reads the rows of vouchers to which something has happened, voucher by voucher.
 type lives struct {
 	operations *source[operation]
 	entries    *source[benefit.VoucherOperation]
 	states     *source[benefit.VoucherState]
+	expired    *source[expiredEvent]
 	life       life
 }
 
@@ -146,12 +151,15 @@ func (c *recount) allLives(ctx context.Context) *lives {
 		operations: newSource(c.operationRows(ctx, func(*benefit.Operation) bool { return true })),
 		entries:    newSource(store.All(ctx, c.r, benefit.VoucherOperations)),
 		states:     newSource(store.All(ctx, c.r, benefit.VoucherStates)),
+		expired:    newSource(c.expiredRows(ctx)),
 	}
 }
 
 // returnedLives reads only the voids that return stock, if there are any.
 func (c *recount) returnedLives(ctx context.Context) *lives {
-	s := &lives{operations: &source[operation]{}, entries: &source[benefit.VoucherOperation]{}, states: &source[benefit.VoucherState]{}}
+	s := &lives{
+		operations: &source[operation]{}, entries: &source[benefit.VoucherOperation]{}, states: &source[benefit.VoucherState]{}, expired: &source[expiredEvent]{},
+	}
 	if c.returned > 0 {
 		s.operations = newSource(c.operationRows(ctx, func(o *benefit.Operation) bool { return o.Kind == benefit.VoidOperation }))
 	}
@@ -162,12 +170,13 @@ func (s *lives) close() {
 	s.operations.close()
 	s.entries.close()
 	s.states.close()
+	s.expired.close()
 }
 
 // next returns the next voucher whose id is at most last; nil when there is none. It is valid until the next call.
 func (s *lives) next(last id.ID) (*life, error) {
 	x := &s.life
-	*x = life{voucher: math.MaxInt64, operations: x.operations[:0], entries: x.entries[:0]}
+	*x = life{voucher: math.MaxInt64, operations: x.operations[:0], entries: x.entries[:0], expired: x.expired[:0]}
 	if s.operations.more {
 		x.voucher = s.operations.head.voucher
 	}
@@ -177,8 +186,11 @@ func (s *lives) next(last id.ID) (*life, error) {
 	if s.states.more {
 		x.voucher = min(x.voucher, s.states.head.Voucher)
 	}
-	if !s.operations.more && !s.entries.more && !s.states.more || x.voucher > last {
-		return nil, cmp.Or(s.operations.err, s.entries.err, s.states.err)
+	if s.expired.more {
+		x.voucher = min(x.voucher, s.expired.head.Voucher)
+	}
+	if !s.operations.more && !s.entries.more && !s.states.more && !s.expired.more || x.voucher > last {
+		return nil, s.err()
 	}
 	for s.operations.more && s.operations.head.voucher == x.voucher {
 		x.operations = append(x.operations, s.operations.head)
@@ -192,7 +204,15 @@ func (s *lives) next(last id.ID) (*life, error) {
 		x.state = s.states.head
 		s.states.advance()
 	}
-	return x, cmp.Or(s.operations.err, s.entries.err, s.states.err)
+	for s.expired.more && s.expired.head.Voucher == x.voucher {
+		x.expired = append(x.expired, s.expired.head)
+		s.expired.advance()
+	}
+	return x, s.err()
+}
+
+func (s *lives) err() error {
+	return cmp.Or(s.operations.err, s.entries.err, s.states.err, s.expired.err)
 }
 
 // upTo iterates over the vouchers that are left with an id of at most last. Each is valid until the next one.

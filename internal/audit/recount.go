@@ -45,6 +45,7 @@ type recount struct {
 	operationMemory int64                        // bytes, for the operations on vouchers
 	left            []int64                      // room for a walk
 	events          events
+	expired         expired
 
 	// Short numbers, for the records.
 	templates  numbering[benefit.TemplateID]
@@ -66,35 +67,38 @@ func countAgain(ctx context.Context, report *reporter, r store.Reader, o Options
 	if report.cat, err = benefit.CatalogueOf(version, entities); err != nil {
 		return err
 	}
+	c := &recount{
+		reporter: report, r: r, o: o, rules: rules{report.cat, cmp.Or(o.History, NewHistory())},
+		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		sums:  map[sumKey]*sum{}, over: map[benefit.TemplateID]bool{},
+		linked: map[benefit.UserID]int32{}, shares: map[share]*personTotal{},
+		balances: map[benefit.TemplateID]*Balance{}, operationMemory: o.Memory / 4, expired: newExpired(o.Memory / 8),
+	}
+	if err := c.readFeed(ctx); err != nil {
+		return err
+	}
 	some, err := hasOperations(ctx, r)
 	if err != nil {
 		return err
 	}
-	// Where there are operations they have a quarter of the memory, and the others three quarters of their part.
+	if len(c.expired.templates) > 0 {
+		some, c.operationMemory = true, o.Memory/8
+	}
+	// Where there are operations or events of ends they have a quarter of the memory, and the others three quarters of their part.
 	part := func(of int64) int64 {
 		if some {
 			return o.Memory * 3 / 4 / of
 		}
 		return o.Memory / of
 	}
-	c := &recount{
-		reporter: report, r: r, o: o, rules: rules{report.cat, cmp.Or(o.History, NewHistory())},
-		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
-		sums:  map[sumKey]*sum{}, over: map[benefit.TemplateID]bool{},
-		users:          newWindow(part(2), func(g grant) uint64 { return uint64(g.user) }),
-		activityGrants: newWindow(part(3), func(j activityGrant) uint64 { return uint64(j.user) }),
-		keys:           newWindow(part(6), func(print uint64) uint64 { return print }),
-		linked:         map[benefit.UserID]int32{}, shares: map[share]*personTotal{},
-		balances: map[benefit.TemplateID]*Balance{}, operationMemory: o.Memory / 4,
-	}
+	c.users = newWindow(part(2), func(g grant) uint64 { return uint64(g.user) })
+	c.activityGrants = newWindow(part(3), func(j activityGrant) uint64 { return uint64(j.user) })
+	c.keys = newWindow(part(6), func(print uint64) uint64 { return print })
 	switch every := o.LookupEvery; {
 	case every < 0:
 		c.notChecked("that issuances and users are found by their keys and identifiers, because --lookup-every -1 leaves that out. --lookup-every 1 checks all of them")
 	case every > 1:
 		c.notChecked("that all issuances and users are found by their keys and identifiers, because that takes several reads for each; one of %d was looked up. --lookup-every 1 checks all of them", every)
-	}
-	if err := c.readFeed(ctx); err != nil {
-		return err
 	}
 	if err := c.passes(ctx); err != nil {
 		return err
@@ -158,7 +162,7 @@ func (c *recount) passes(ctx context.Context) error {
 		return err
 	}
 	c.settleEvents()
-	return nil
+	return c.settleExpired(ctx)
 }
 
 // pass goes over all issuances once, and what has happened to their vouchers.

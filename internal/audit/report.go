@@ -18,7 +18,7 @@ const (
 	Limits       Invariant = "limits"       // 2: what a user or person has of a template
 	OneOutcome   Invariant = "one outcome"  // 3: one outcome per scope and key, or one at a time where keys are bound for a while
 	Vouchers     Invariant = "vouchers"     // 4: a voucher has its issuance, and is as its template says
-	Events       Invariant = "events"       // 5: each issue, each operation and each last piece of a template has one event
+	Events       Invariant = "events"       // 5: each issue, each operation and each last piece of a template has one event; an end has one at most
 	Redemptions  Invariant = "redemptions"  // 6: a voucher is what its operations make of it, and each of them was possible
 	Conservation Invariant = "conservation" // 7: a template's counters are its vouchers, by what has become of them
 
