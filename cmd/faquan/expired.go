@@ -5,21 +5,18 @@ import (
 	"log/slog"
 	"time"
 
-	"faquan/internal/benefit"
 	"faquan/internal/expiry"
 	"faquan/internal/outage"
 )
 
-// expiryEvery is how often it is looked for vouchers that have expired.
+// expiryEvery is the time between two searches for expired vouchers.
 const expiryEvery = 15 * time.Second
 
 // recordExpired records the vouchers whose end passes, for the events that subscriptions ask for. On a database one process
 // does it for all.
 func (s *server) recordExpired(ctx context.Context) {
 	finder := &expiry.Finder{}
-	record := func(ctx context.Context) error {
-		return finder.Record(ctx, s.node.store.Read, s.node.engine, benefit.InstantOf(time.Now()))
-	}
+	record := func(ctx context.Context) error { return finder.Record(ctx, s.node.store.Read, s.node.engine) }
 	if db := s.node.database; db != nil {
 		db.Once(ctx, "expiry", expiryEvery, record)
 		return

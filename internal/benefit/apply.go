@@ -49,7 +49,7 @@ func Apply(cat *Catalogue, c *Claim, st *State) (Outcome, *Effect) {
 		e.NewUser = c.User
 	}
 	if c.Bound != nil { //guard:internal/expiry.TestEnds
-		e.Rows = RowsOf(ExpiryDues.Rows(result.dues(lines, st.Now)...))
+		e.Rows = RowsOf(ExpiryDues.Rows(result.retryDues(lines, st.Now)...))
 	}
 	return outcomeOf(result, false), e
 }

@@ -12,7 +12,8 @@ func (Expire) check() error { return nil }
 
 func (Expire) texts() []string { return nil }
 
-func (Expire) rows(*Batch, *Voucher) {}
+// rows asks for what tells that the voucher was once extended to just now.
+func (Expire) rows(b *Batch, v *Voucher) { ExpiryDues.Want(&b.rows, DueKey(v.Template, b.Now, v.ID)) }
 
 func (Expire) apply(b *Batch, v *Voucher, _ *Transition) (Reason, []table.Rows) {
 	if reason := v.ended(); reason != NotRefused { //guard:TestVoidRefusals
@@ -22,5 +23,9 @@ func (Expire) apply(b *Batch, v *Voucher, _ *Transition) (Reason, []table.Rows) 
 		return VoucherExpired, nil
 	}
 	v.OwnEnd = b.Now
+	if due, _ := ExpiryDues.Get(&b.rows, DueKey(v.Template, b.Now, v.ID)); due.At != 0 { // else the end would have a second event
+		due.At = b.Now
+		return NotRefused, []table.Rows{ExpiryDues.Rows(due)}
+	}
 	return NotRefused, nil
 }

@@ -1,6 +1,7 @@
 package benefit
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/maphash"
 	"math"
@@ -12,25 +13,26 @@ import (
 
 // The end of a voucher passes by itself: no command happens then, and a row for each live voucher would make issuing
 // dearer. The vouchers of a template that were issued under one validity end in the order in which they were issued. So
-// one cursor for each validity finds those whose end has passed. The others are in a list of their own, by the instant at
-// which they end: see [ExpiryDue].
+// one cursor for each validity finds those whose end has passed. The others have rows that are found by their ends: see
+// [ExpiryDue].
 
-// ExpiryKey names a cursor over the ends of a template's vouchers.
+// ExpiryKey names a cursor that finds the expired vouchers of a template.
 type ExpiryKey struct {
 	Template TemplateID
-	// Version is the first of the catalogue that has the validity under which the vouchers were issued; 0: of the vouchers
-	// that have an ExpiryDue.
+	// Version is the first of the catalogue with the validity under which the vouchers were issued; 0: the cursor is over
+	// the template's ExpiryDues.
 	Version int64
 }
 
-// ExpiryCursor is how far the ends of vouchers were looked at. There is none of a template until a subscription wants its
-// expired events.
+// ExpiryCursor is the state of such a cursor. A template has none until a subscription wants its expired events.
 type ExpiryCursor struct {
 	ExpiryKey
 	Since Instant // of the subscription: ends up to it have no event
-	// Due and ID are the last that was looked at: the key of an ExpiryDue, or with Due 0 the id of an issuance.
+	// ID is that of the last issuance, or of the voucher of the last ExpiryDue, that was looked at; 0: none.
+	ID id.ID
+	// Due is the end of the last ExpiryDue. With a Version it is when the first issuance under a later validity was made,
+	// if the cursor has met one.
 	Due Instant
-	ID  id.ID
 }
 
 // LastExpiry is the ID of a cursor that has nothing left to look at, now or later.
@@ -38,37 +40,64 @@ const LastExpiry id.ID = math.MaxInt64
 
 // ExpiryDueKey names a voucher by an end that it has, or had.
 type ExpiryDueKey struct {
-	Template TemplateID
-	Day      Day // of Due, so that a look begins with a day
-	Due      Instant
-	Voucher  id.ID
+	Bucket  Digest // see DueBucket
+	Due     Instant
+	Voucher id.ID
 }
+
+// dueBucket is how long the ends of one bucket are apart at most, in milliseconds.
+const dueBucket Instant = 10 * 60_000
+
+// DueBucket returns what the ExpiryDues of a template have in common whose ends lie in the same ten minutes.
+func DueBucket(t TemplateID, due Instant) Digest {
+	return digest(binary.AppendVarint(binary.AppendVarint([]byte("expiry due"), int64(t)), int64(due/dueBucket)))
+}
+
+// NextDueBucket returns the first instant of the ten minutes after those of an instant.
+func NextDueBucket(due Instant) Instant { return (due/dueBucket + 1) * dueBucket }
 
 // DueKey returns the key of a voucher that ends at an instant.
 func DueKey(t TemplateID, due Instant, voucher id.ID) ExpiryDueKey {
-	return ExpiryDueKey{t, due.Day(), due, voucher}
+	return ExpiryDueKey{DueBucket(t, due), due, voucher}
 }
 
-// ExpiryDue is an end of a voucher that no cursor of a validity comes by in time: the voucher was extended, or a retry
-// issued it later than others of its issuance. There is one whether or not a subscription wants it, as there may be one
-// later. It stays when the voucher gets another end.
+// ExpiryDue is an end of a voucher that does not end in the order of issues: it was extended, or a retry issued it later
+// than others of its issuance. There is one whether or not a subscription wants it, because one may want it later. It
+// stays when the voucher gets another end.
 type ExpiryDue struct {
 	ExpiryDueKey
-	At Instant // when it was written
+	Template TemplateID
+	At       Instant // when the voucher got the end; Due itself: it was ended by a command, which has the event
 }
 
-// EndsInOrder reports whether a voucher, which the issuance holds, ends in the order of issues. If not it has an ExpiryDue,
-// or was ended by a command.
-func (i *Issuance) EndsInOrder(v *Voucher) bool { return v.OwnEnd == 0 && v.IssuedAt == i.At() }
+// EndsInOrder reports whether a voucher of the issuance ends in the order of issues. If not it has an ExpiryDue, or was ended
+// by a command.
+func (i *Issuance) EndsInOrder(v *Voucher) bool {
+	if v.OwnEnd != 0 {
+		return false
+	}
+	for k := range i.Lines {
+		l := &i.Lines[k]
+		if n := v.ID - l.First; n >= 0 && n < id.ID(l.issuedVouchers()) {
+			return l.issuedFirst(i)
+		}
+	}
+	return false
+}
 
-// dues returns the ends of the vouchers that a retry has issued.
-func (i *Issuance) dues(lines []int, now Instant) (all []ExpiryDue) {
+// issuedFirst reports whether the line was issued together with the first lines of the issuance, not by a retry.
+func (l *IssuedLine) issuedFirst(i *Issuance) bool {
+	return l.At == i.At() && l.Catalogue == i.Catalogue
+}
+
+// retryDues returns the ends of the vouchers that a retry has issued.
+func (i *Issuance) retryDues(lines []int, now Instant) (all []ExpiryDue) {
 	for _, k := range lines {
 		l := &i.Lines[k]
 		for n := range l.issuedVouchers() {
 			v := l.voucher(i, n)
 			if end := v.End(); end != 0 && !i.EndsInOrder(&v) {
-				all = append(all, ExpiryDue{DueKey(v.Template, end, v.ID), now})
+				all = append(all, ExpiryDue{DueKey(v.Template, end, v.ID), v.Template, now})
 			}
 		}
 	}
@@ -108,34 +137,11 @@ func (c *Catalogue) ExpiryWanted() (all []TemplateID) {
 	return all
 }
 
-// NewExpiryCursors returns what to do about the cursors of a template when the catalogue changes from before to after:
-// whether all must begin now, those of every validity that the template has had and that of its ExpiryDues, as a
-// subscription wants it from now on; or one of a new validity.
-func NewExpiryCursors(before, after *Catalogue, template TemplateID) (all, validity bool) {
+// ExpiryBegins reports whether the ends of a template's vouchers are wanted in the catalogue after a change and were not
+// before it.
+func ExpiryBegins(before, after *Catalogue, template TemplateID) bool {
 	t, was := after.Templates[template], before.Templates[template]
-	switch {
-	case t == nil || !after.wantsExpiry(t):
-		return false, false
-	case was == nil || !before.wantsExpiry(was): //guard:internal/expiry.TestEnds
-		return true, false
-	}
-	return false, was.Valid != t.Valid //guard:internal/expiry.TestEnds was.Valid != t.Valid -> false
-}
-
-// Expiry is the command that moves a cursor on and records the vouchers whose end has passed. It changes nothing when
-// another one was first, or the subscription has ended.
-type Expiry struct {
-	From ExpiryCursor // as it was read
-	To   ExpiryCursor
-	Ends []VoucherEnd // that the cursor passes
-	// Until is the latest end that may be passed. It is refused when that has not come yet by the clock of the store, as
-	// vouchers that live would be passed for ever.
-	Until Instant
-
-	// What follows is set by Apply.
-
-	Moved   bool
-	Expired []ExpiredVoucher
+	return t != nil && after.wantsExpiry(t) && (was == nil || !before.wantsExpiry(was)) //guard:internal/expiry.TestEnds without (was == nil || !before.wantsExpiry(was))
 }
 
 // VoucherEnd is an end that a voucher has, or had.
@@ -144,8 +150,23 @@ type VoucherEnd struct {
 	End     Instant
 }
 
-// MaxExpiry is how many vouchers an Expiry looks at, unless one issuance has more.
-const MaxExpiry = 500
+// ExpiryDelay is how long ago an end must have passed, or an issuance have been made, before a cursor moves past it, in
+// milliseconds. Commits take less, so that none comes in behind a cursor.
+const ExpiryDelay Instant = 60_000
+
+// Expiry is the command that moves a cursor on and records the vouchers that have expired. It changes nothing when another
+// one was first, or the subscription has ended.
+type Expiry struct {
+	From  ExpiryCursor // as it was read
+	To    ExpiryCursor
+	Ends  []VoucherEnd // that lie between
+	Until Instant      // all of them are up to it, and it is ExpiryDelay ago
+
+	// What follows is set by Apply.
+
+	Moved   bool
+	Expired []ExpiredVoucher
+}
 
 // String names the command for a log.
 func (c *Expiry) String() string {
@@ -173,12 +194,15 @@ func (c *Expiry) Names(b *Batch) {
 	}
 }
 
-// Rows asks for the cursor and the states of the vouchers. The template is locked, as by all that happens to its vouchers.
+// Rows asks for the cursor and what is stored of the vouchers. The template is locked, as by all that happens to its vouchers.
 func (c *Expiry) Rows(b *Batch) {
 	b.Lock(Lock{TemplateLock, int64(c.From.Template)})
 	ExpiryCursors.Want(&b.rows, c.From.ExpiryKey)
 	for _, e := range c.Ends {
 		VoucherStates.Want(&b.rows, e.Voucher)
+		if c.From.Version == 0 {
+			ExpiryDues.Want(&b.rows, DueKey(c.From.Template, e.End, e.Voucher))
+		}
 	}
 }
 
@@ -188,8 +212,8 @@ func (c *Expiry) Apply(b *Batch) Decision {
 	cursor, _ := ExpiryCursors.Get(&b.rows, c.From.ExpiryKey)
 	t := b.Catalogue.Templates[c.From.Template]
 	//guard:internal/expiry.TestEnds cursor != c.From -> false
-	//guard:internal/expiry.TestClockAhead without c.Until > b.Now
-	if cursor != c.From || t == nil || !b.Catalogue.wantsExpiry(t) || c.Until > b.Now {
+	//guard:internal/expiry.TestClockAhead c.Until > b.Now-ExpiryDelay -> false
+	if cursor != c.From || t == nil || !b.Catalogue.wantsExpiry(t) || c.Until > b.Now-ExpiryDelay {
 		return Decision{Uncommitted: ExpiryCursors.Changed(&b.rows, c.From.ExpiryKey)}
 	}
 	for _, e := range c.Ends {
@@ -201,7 +225,7 @@ func (c *Expiry) Apply(b *Batch) Decision {
 	return Decision{Effect: &Effect{Expired: c.Expired, Rows: []table.Rows{ExpiryCursors.Rows(c.To)}}}
 }
 
-// expired returns the voucher of an end, and whether it has expired by that and has no event of it.
+// expired returns the voucher of an end, and whether it has expired by that and the event is this command's to record.
 func (c *Expiry) expired(b *Batch, e VoucherEnd) (v Voucher, ok bool) {
 	i := b.Voucher(e.Voucher)
 	if i == nil {
@@ -212,6 +236,14 @@ func (c *Expiry) expired(b *Batch, e VoucherEnd) (v Voucher, ok bool) {
 	}
 	state, _ := VoucherStates.Get(&b.rows, e.Voucher)
 	v = v.With(state)
-	inOrder := c.From.Version != 0 // else another cursor comes by the voucher
-	return v, i.EndsInOrder(&v) == inOrder && v.End() == e.End && e.End > max(c.From.Since, v.IssuedAt) && v.StatusAt(b.Now) == Expired
+	if inOrder := c.From.Version != 0; i.EndsInOrder(&v) != inOrder {
+		return v, false // another cursor finds it
+	}
+	if c.From.Version == 0 {
+		due, _ := ExpiryDues.Get(&b.rows, DueKey(c.From.Template, e.End, e.Voucher))
+		if due.At >= due.Due { //guard:internal/expiry.TestEndedByCommand due.At >= due.Due -> false
+			return v, false
+		}
+	}
+	return v, v.End() == e.End && e.End > max(c.From.Since, v.IssuedAt) && v.StatusAt(b.Now) == Expired
 }

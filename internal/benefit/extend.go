@@ -36,6 +36,6 @@ func (e *Extend) apply(b *Batch, v *Voucher, _ *Transition) (Reason, []table.Row
 		return EndTooFar, nil
 	}
 	v.OwnEnd = e.End
-	due := ExpiryDue{DueKey(v.Template, e.End, v.ID), b.Now} //guard:internal/expiry.TestEnds v.Template -> 0
+	due := ExpiryDue{DueKey(v.Template, e.End, v.ID), v.Template, b.Now} //guard:internal/expiry.TestEnds DueKey(v.Template -> DueKey(0
 	return NotRefused, []table.Rows{ExpiryDues.Rows(due)}
 }

@@ -249,9 +249,9 @@ var (
 		},
 	})
 
-	// ExpiryCursors are how far the ends of vouchers were looked at.
+	// ExpiryCursors find vouchers that have expired.
 	ExpiryCursors = table.New(table.Spec[ExpiryKey, ExpiryCursor]{
-		Name: "expiry_cursor", Title: "cursors over ends of vouchers", Number: 14,
+		Name: "expiry_cursor", Title: "cursors over the ends of vouchers", Number: 14,
 		Key:    []table.Column{{Name: "template", Type: table.Int}, {Name: "version", Type: table.Int}},
 		Value:  []table.Column{{Name: "since", Type: table.Int}, {Name: "due", Type: table.Int}, {Name: "id", Type: table.ID}},
 		KeyOf:  func(c *ExpiryCursor) ExpiryKey { return c.ExpiryKey },
@@ -266,24 +266,21 @@ var (
 
 	// ExpiryDues are the ends that vouchers were extended to, and those of vouchers that a retry issued.
 	ExpiryDues = table.New(table.Spec[ExpiryDueKey, ExpiryDue]{
-		Name: "expiry_due", Title: "ends of vouchers out of the order of issues", Number: 15,
+		Name: "expiry_due", Title: "ends of vouchers out of the order of issues", Number: 15, Home: table.ByDigest,
 		Key: []table.Column{
-			{Name: "template", Type: table.Int}, {Name: "day", Type: table.Int}, {Name: "due", Type: table.Int}, {Name: "voucher", Type: table.ID},
+			{Name: "bucket_of_ends", Type: table.Digest}, {Name: "due", Type: table.Int}, {Name: "voucher", Type: table.ID},
 		},
-		Value:  []table.Column{{Name: "at", Type: table.Int}},
+		Value:  []table.Column{{Name: "template", Type: table.Int}, {Name: "at", Type: table.Int}},
 		KeyOf:  func(d *ExpiryDue) ExpiryDueKey { return d.ExpiryDueKey },
 		Absent: func(k ExpiryDueKey) ExpiryDue { return ExpiryDue{ExpiryDueKey: k} },
 		PutKey: func(w *table.Writer, k ExpiryDueKey) {
-			w.Int(int64(k.Template))
-			w.Int(int64(k.Day))
+			w.Digest(k.Bucket)
 			w.Int(int64(k.Due))
 			w.Int(int64(k.Voucher))
 		},
-		GetKey: func(r *table.Reader) ExpiryDueKey {
-			return ExpiryDueKey{TemplateID(r.Int()), Day(r.Int()), Instant(r.Int()), id.ID(r.Int())}
-		},
-		Put: func(w *table.Writer, d *ExpiryDue) { w.Int(int64(d.At)) },
-		Get: func(r *table.Reader, d *ExpiryDue) { d.At = Instant(r.Int()) },
+		GetKey: func(r *table.Reader) ExpiryDueKey { return ExpiryDueKey{r.Digest(), Instant(r.Int()), id.ID(r.Int())} },
+		Put:    func(w *table.Writer, d *ExpiryDue) { w.Int(int64(d.Template)); w.Int(int64(d.At)) },
+		Get:    func(r *table.Reader, d *ExpiryDue) { d.Template, d.At = TemplateID(r.Int()), Instant(r.Int()) },
 	})
 )
 

@@ -116,22 +116,38 @@ func templateEvents(ctx context.Context, r store.Reader, before, after *benefit.
 	return all, nil
 }
 
-// expiryCursors returns the cursors over the ends of vouchers that a new version of the catalogue begins, or begins again: see
-// [benefit.NewExpiryCursors].
+// expiryCursors returns the cursors over the ends of vouchers that a new version of the catalogue begins: all of a template
+// whose expired events are wanted from now on, one for each validity that it has had and one for the ends out of order;
+// otherwise one for a new validity.
 func expiryCursors(ctx context.Context, r store.Reader, before, after *benefit.Catalogue, now benefit.Instant) ([]benefit.ExpiryCursor, error) {
+	wanted := after.ExpiryWanted()
+	first := make([]benefit.ExpiryKey, len(wanted))
+	for n, t := range wanted {
+		first[n].Template = t
+	}
+	there, err := store.GetAll(ctx, r, benefit.ExpiryCursors, first...)
+	if err != nil {
+		return nil, err
+	}
 	var keys []benefit.ExpiryKey
-	wanted := map[benefit.TemplateID]bool{} // from now on
-	for _, t := range after.ExpiryWanted() {
-		switch all, validity := benefit.NewExpiryCursors(before, after, t); {
-		case all:
-			wanted[t] = true
-			keys = append(keys, benefit.ExpiryKey{Template: t})
-		case validity:
-			keys = append(keys, benefit.ExpiryKey{Template: t, Version: after.Version})
+	old := map[benefit.TemplateID]bool{} // templates that may have had other validities
+	for _, k := range first {
+		was, is := before.Templates[k.Template], after.Templates[k.Template]
+		_, has := there[k]
+		switch {
+		case !has || benefit.ExpiryBegins(before, after, k.Template):
+			keys = append(keys, k)
+			if was != nil {
+				old[k.Template] = true
+			} else {
+				keys = append(keys, benefit.ExpiryKey{Template: k.Template, Version: after.Version})
+			}
+		case was.Valid != is.Valid: //guard:internal/expiry.TestEnds was.Valid != is.Valid -> false
+			keys = append(keys, benefit.ExpiryKey{Template: k.Template, Version: after.Version})
 		}
 	}
-	if len(wanted) > 0 {
-		versions, err := validities(ctx, r, after, wanted)
+	if len(old) > 0 {
+		versions, err := validities(ctx, r, after, old)
 		if err != nil {
 			return nil, err
 		}
@@ -143,12 +159,13 @@ func expiryCursors(ctx context.Context, r store.Reader, before, after *benefit.C
 	}
 	cursors := make([]benefit.ExpiryCursor, len(keys))
 	for n, k := range keys {
-		c := kept[k] // of an earlier subscription
-		c.ExpiryKey, c.Since = k, now
-		if k.Version == 0 {
-			c.Due, c.ID = now, 0
+		cursors[n] = benefit.ExpiryCursor{ExpiryKey: k, Since: now}
+		switch {
+		case k.Version == 0:
+			cursors[n].Due = now
+		case kept[k].ID == benefit.LastExpiry:
+			cursors[n].ID = benefit.LastExpiry
 		}
-		cursors[n] = c
 	}
 	return cursors, nil
 }

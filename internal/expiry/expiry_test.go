@@ -56,18 +56,19 @@ type world struct {
 	now    benefit.Instant
 	keys   int
 
-	open     []*benefit.Request // that may be continued
-	vouchers []id.ID
-	since    map[benefit.TemplateID]benefit.Instant // from when on the ends of the template's vouchers are wanted
-	passed   map[string]bool                        // the ends that were looked at
-	want     map[string]bool                        // all events that must be there
+	open      []*benefit.Request // that may be continued
+	vouchers  []id.ID
+	since     map[benefit.TemplateID]benefit.Instant // from when on the ends of the template's vouchers are wanted
+	passed    map[string]bool                        // the ends that were looked at
+	byCommand map[id.ID]benefit.Instant              // the ends of vouchers that were ended by a command, whose event it is
+	want      map[string]bool                        // all events that must be there
 }
 
 func newWorld(t *testing.T, s store.Store, seed uint64) *world {
 	t.Cleanup(func() { s.Close() })
 	w := &world{
 		T: t, rng: rand.New(rand.NewPCG(seed, 1)), store: s, finder: &expiry.Finder{}, now: noon,
-		since: map[benefit.TemplateID]benefit.Instant{}, want: map[string]bool{}, passed: map[string]bool{},
+		since: map[benefit.TemplateID]benefit.Instant{}, want: map[string]bool{}, passed: map[string]bool{}, byCommand: map[id.ID]benefit.Instant{},
 	}
 	var err error
 	w.engine, err = engine.New(t.Context(), engine.Options{
@@ -195,6 +196,9 @@ func (w *world) do(v id.ID, a benefit.Action) *benefit.OnVoucher {
 	if err := w.Do(w.Context(), c); err != nil {
 		w.Fatal(err)
 	}
+	if _, ended := a.(benefit.Expire); ended && c.Outcome.Reason == benefit.NotRefused {
+		w.byCommand[v] = c.Outcome.Voucher.OwnEnd
+	}
 	return c
 }
 
@@ -220,8 +224,7 @@ func (w *world) expect() {
 		one, i := w.voucher(v)
 		since, wanted := w.since[one.Template]
 		end := one.End()
-		byCommand := one.OwnEnd != 0 && one.OwnEnd == one.ChangedAt // whose event it is
-		if !wanted || end <= max(since, one.IssuedAt) || end > w.now-minute || i.ID.Millis() > int64(w.now-minute) || byCommand {
+		if !wanted || end <= max(since, one.IssuedAt) || end > w.now-minute || i.ID.Millis() > int64(w.now-minute) || w.byCommand[v] == end {
 			continue
 		}
 		passed := fmt.Sprintf("%d until %d", v, end)
@@ -270,7 +273,7 @@ func (w *world) check() {
 func (w *world) record() {
 	w.Helper()
 	w.expect()
-	if err := w.finder.Record(w.Context(), w.store.Read, w, w.now); err != nil {
+	if err := w.finder.Record(w.Context(), w.store.Read, w); err != nil {
 		w.Fatal(err)
 	}
 	w.check()
@@ -383,20 +386,83 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestClockAhead: a process whose clock is ahead of that of the store passes no voucher that lives.
+// TestClockAhead: commands of a process whose clock is ahead of that of the store pass no voucher that lives.
 func TestClockAhead(t *testing.T) {
 	w := newWorld(t, memory.New(), 1)
 	w.apply(subscription(1, 1, benefit.Active))
 	w.issue(w.request(1))
-	if err := w.finder.Record(t.Context(), w.store.Read, w, w.now+3*hour); err != nil {
-		t.Fatal(err)
+	for _, ahead := range []benefit.Instant{3 * hour, 2*hour + minute} {
+		r, err := w.store.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		commands, err := (&expiry.Finder{}).Next(t.Context(), r, w.Catalogue(), w.now+ahead)
+		if err != nil || len(commands) == 0 {
+			t.Fatal(commands, err)
+		}
+		for _, c := range commands {
+			if err := w.Do(t.Context(), c); err != nil || c.Moved {
+				t.Fatal(c.Moved, err)
+			}
+		}
+		w.now += 2*hour + minute - 1000 // the end has passed less than a minute ago
 	}
-	w.check()
-	w.finder = &expiry.Finder{}
-	w.now += 3 * hour
+	w.now += 1000
+	w.record()
+	w.now += minute
 	w.record()
 	if len(w.want) == 0 {
 		t.Error("nothing has expired")
+	}
+}
+
+// TestEndedByCommand: a voucher that is ended by a command at an end that it once had, has one event: that of the command.
+func TestEndedByCommand(t *testing.T) {
+	w := newWorld(t, memory.New(), 1)
+	w.apply(subscription(1, 1, benefit.Active))
+	w.issue(w.request(1))
+	v := w.vouchers[0]
+	w.do(v, &benefit.Extend{End: w.now + 5*hour})
+	w.do(v, &benefit.Extend{End: w.now + 9*hour})
+	w.now += 5 * hour
+	if c := w.do(v, benefit.Expire{}); c.Outcome.Reason != benefit.NotRefused {
+		t.Fatal(c.Outcome.Reason)
+	}
+	w.now += 10 * hour
+	w.record()
+}
+
+// TestOldCursorsEnd: a cursor of a validity that nothing is issued under any more ends, however slowly others are issued.
+func TestOldCursorsEnd(t *testing.T) {
+	w := newWorld(t, memory.New(), 1)
+	w.apply(subscription(1, 1, benefit.Active, 1))
+	for range 3 {
+		w.issue(w.request(1))
+		w.now += 5 * hour
+		changed := template(1, benefit.Validity{ForMillis: int64(w.now)}) // another each time, and a long one
+		w.apply(changed)
+	}
+	for range 20 {
+		w.issue(w.request(1))
+		w.now += minute / 4
+		w.record()
+	}
+	r, err := w.store.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	live := 0
+	for c, err := range store.All(t.Context(), r, benefit.ExpiryCursors) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Template == 1 && c.Version != 0 && c.ID != benefit.LastExpiry {
+			live++
+		}
+	}
+	if live != 3 { // those of vouchers that live
+		t.Errorf("%d cursors have not ended", live)
 	}
 }
 
@@ -416,7 +482,7 @@ func TestWorkAtRest(t *testing.T) {
 	}
 	for range 10 {
 		w.now += minute
-		if err := w.finder.Record(t.Context(), read, w, w.now); err != nil {
+		if err := w.finder.Record(t.Context(), read, w); err != nil {
 			t.Fatal(err)
 		}
 	}

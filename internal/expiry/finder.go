@@ -8,234 +8,240 @@ import (
 	"faquan/internal/store"
 )
 
-// delay is how long ago an end must have passed, or an id have been made, in milliseconds. Commits are under way for less.
-const delay benefit.Instant = 60_000
-
-// What is read for one call of Next.
+// What is looked at in one call of Next, for each cursor.
 const (
-	page        = 500     // issuances at once
+	commandEnds = 500     // vouchers in a command, or a few more
+	maxCommands = 10      // so that no template waits for long
 	maxRead     = 100_000 // issuances, about
-	maxCommands = 100
+	readAtOnce  = 500     // issuances
 )
 
-// Finder finds the vouchers that have expired. It is not safe for concurrent use.
+// Finder finds vouchers that have expired. It is not safe for concurrent use.
 type Finder struct {
 	catalogue int64
-	next      map[benefit.ExpiryKey]benefit.Instant // the end at which there is more to do for a cursor
+	// next is when there is more to do for a cursor: the first end that has not passed. Of a cursor over ExpiryDues it is
+	// up to when there is nothing to find.
+	next map[benefit.ExpiryKey]benefit.Instant
 }
 
-// Next returns commands that move a cursor on as of now, to be carried out in order; none when all cursors are where they
-// should be. r must show what the commands of the last call have done.
-func (f *Finder) Next(ctx context.Context, r store.Reader, cat *benefit.Catalogue, now benefit.Instant) ([]*benefit.Expiry, error) {
+// Next returns commands that move cursors on as of now, which is that of the store; none when there is nothing to do. The
+// commands of one cursor are to be carried out in order. r must show what the commands of the last call have done.
+func (f *Finder) Next(ctx context.Context, r store.Reader, cat *benefit.Catalogue, now benefit.Instant) (all []*benefit.Expiry, err error) {
 	if f.catalogue != cat.Version {
 		f.catalogue, f.next = cat.Version, map[benefit.ExpiryKey]benefit.Instant{}
 	}
+	wanted := map[benefit.TemplateID]bool{}
 	for _, t := range cat.ExpiryWanted() {
-		cursors, err := cursorsOf(ctx, r, t)
+		wanted[t] = true
+	}
+	var cursors []benefit.ExpiryCursor // by template and version
+	for c, err := range store.All(ctx, r, benefit.ExpiryCursors) {
 		if err != nil {
 			return nil, err
 		}
-		for n, c := range cursors {
-			w := walk{ctx: ctx, r: r, limit: now - delay, from: c, to: c}
-			switch {
-			case c.Version == 0:
-				err = w.dues()
-			case c.ID == benefit.LastExpiry || f.next[c.ExpiryKey] > w.limit: //guard:TestWorkAtRest without f.next[c.ExpiryKey] > w.limit
-				continue
-			default:
-				if n+1 < len(cursors) {
-					w.until = cursors[n+1].Version
-				}
-				err = w.issuances()
-			}
-			if err != nil {
-				return nil, err
-			}
-			w.cut()
-			if len(w.commands) > 0 {
-				return w.commands, nil
-			}
-			f.next[c.ExpiryKey] = w.next
+		if wanted[c.Template] {
+			cursors = append(cursors, c)
 		}
 	}
-	return nil, nil
-}
-
-// cursorsOf returns the cursors of a template by version.
-func cursorsOf(ctx context.Context, r store.Reader, t benefit.TemplateID) (all []benefit.ExpiryCursor, err error) {
-	key := benefit.ExpiryCursors.DatumsOf(benefit.ExpiryKey{Template: t})
-	for c, err := range store.All(ctx, r, benefit.ExpiryCursors, key[:1]...) {
+	for n, c := range cursors {
+		s := search{ctx: ctx, r: r, until: now - benefit.ExpiryDelay, from: c, to: c, next: f.next[c.ExpiryKey]}
+		switch {
+		case c.Version == 0:
+			err = s.dues()
+		case c.ID == benefit.LastExpiry || s.next > s.until: //guard:TestWorkAtRest without s.next > s.until
+			continue
+		default:
+			if n+1 < len(cursors) && cursors[n+1].Template == c.Template {
+				s.later = cursors[n+1].Version
+			}
+			s.next = 0
+			err = s.issuances()
+		}
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, c)
+		s.addCommand()
+		if len(s.commands) == 0 {
+			f.next[c.ExpiryKey] = s.next
+		}
+		all = append(all, s.commands...)
 	}
 	return all, nil
 }
 
-// walk moves a cursor on.
-type walk struct {
+// search moves one cursor on.
+type search struct {
 	ctx   context.Context
 	r     store.Reader
-	limit benefit.Instant // ends up to it are passed
-	until int64           // the version of the catalogue that brought the next validity; 0: there is none yet
+	until benefit.Instant // ends after it are not looked at
+	later int64           // the version of the catalogue that brought the next validity; 0: there is none yet
 
 	commands []*benefit.Expiry
 	from, to benefit.ExpiryCursor // of the next command
 	ends     []benefit.VoucherEnd // of the next command
-	next     benefit.Instant      // the first end that is not passed; 0: not known
+	next     benefit.Instant      // see Finder
 }
 
-// cut makes a command of what was passed since the last one.
-func (w *walk) cut() {
-	if w.to != w.from {
-		w.commands = append(w.commands, &benefit.Expiry{From: w.from, To: w.to, Ends: w.ends, Until: w.limit})
-		w.from, w.ends = w.to, nil
+// addCommand makes a command of what was found since the last one.
+func (s *search) addCommand() {
+	if s.to != s.from {
+		s.commands = append(s.commands, &benefit.Expiry{From: s.from, To: s.to, Ends: s.ends, Until: s.until})
+		s.from, s.ends = s.to, nil
 	}
 }
 
-// full makes a command when there is enough for one, and reports whether there are enough commands.
-func (w *walk) full() bool {
-	if len(w.ends) >= benefit.MaxExpiry {
-		w.cut()
+// enough adds a command when it is large enough, and reports whether there are enough of them.
+func (s *search) enough() bool {
+	if len(s.ends) >= commandEnds {
+		s.addCommand()
 	}
-	return len(w.commands) >= maxCommands
+	return len(s.commands) >= maxCommands
 }
 
-// dues passes ends that are out of the order of issues.
-func (w *walk) dues() error {
-	start := w.from
-	for day := start.Due.Day(); day <= w.limit.Day(); day++ {
-		key := benefit.ExpiryDues.DatumsOf(benefit.ExpiryDueKey{Template: start.Template, Day: day})
-		for due, err := range store.All(w.ctx, w.r, benefit.ExpiryDues, key[:2]...) {
+// dues finds ends that are out of the order of issues. There is a row by the end of each, ten minutes of them together.
+func (s *search) dues() error {
+	start := s.from
+	// Nothing is written behind until, so what was looked at once needs no second look.
+	for at := max(start.Due, s.next); at <= s.until; at = benefit.NextDueBucket(at) {
+		key := benefit.ExpiryDues.DatumsOf(benefit.DueKey(start.Template, at, 0))
+		for due, err := range store.All(s.ctx, s.r, benefit.ExpiryDues, key[:1]...) {
 			switch {
 			case err != nil:
 				return err
-			case due.Due > w.limit: //guard:TestEnds
-				return nil
+			case due.Due > s.until: //guard:TestEnds
 			case due.Due < start.Due || due.Due == start.Due && due.Voucher <= start.ID: //guard:TestEnds
 				continue
+			default:
+				s.ends = append(s.ends, benefit.VoucherEnd{Voucher: due.Voucher, End: due.Due})
+				s.to.Due, s.to.ID = due.Due, due.Voucher
+				if s.enough() {
+					return nil
+				}
+				continue
 			}
-			w.ends = append(w.ends, benefit.VoucherEnd{Voucher: due.Voucher, End: due.Due})
-			w.to.Due, w.to.ID = due.Due, due.Voucher
-			if w.full() {
-				return nil
-			}
+			break
 		}
 	}
-	if today := w.limit.Day().Start(); w.to.Due < today { // the next walk begins with this day
-		w.to.Due, w.to.ID = today, 0
+	s.next = s.until
+	if today := s.until.Day().Start(); s.to.Due < today { // a search after a restart begins with this day
+		s.to.Due, s.to.ID = today, 0
 	}
 	return nil
 }
 
-// issuances passes issuances whose vouchers end in the order of their issue.
-func (w *walk) issuances() error {
-	if w.from.ID == 0 {
-		if err := w.skip(); err != nil {
-			return err
-		}
-	}
-	var after id.ID // the first issuance under a later validity
-	for read := 0; read < maxRead; read += page {
-		all, err := w.r.TemplateIssuances(w.ctx, w.from.Template, w.to.ID, page)
+// issuances finds issuances whose vouchers end in the order of issues.
+func (s *search) issuances() error {
+	after := s.to.ID
+	for read, limit := 0, 1; read < maxRead; limit = readAtOnce {
+		all, err := s.r.TemplateIssuances(s.ctx, s.from.Template, after, limit)
 		if err != nil {
 			return err
 		}
+		if read == 0 && s.from.ID == 0 && len(all) > 0 && s.skips(all[0]) {
+			if s.to.ID, err = s.start(all[0]); err != nil {
+				return err
+			}
+			after, read = s.to.ID, 1
+			continue
+		}
 		for _, i := range all {
-			end, of := w.endOf(i)
+			end, of := s.endOf(i)
 			switch {
-			case i.ID.Millis() > int64(w.limit): //guard:TestEnds
-				return nil // earlier ones may still be committed
-			case of == this && end == 0: // as that of all of this validity
-				w.to.ID = benefit.LastExpiry
+			case i.ID.Millis() > int64(s.until): //guard:TestEnds
+				return nil // others with smaller ids may still be committed
+			case of == sameValidity && end == 0: // as that of all of this validity
+				s.to.ID = benefit.LastExpiry
 				return nil
-			case of == this && end > w.limit:
-				w.next = end
+			case of == sameValidity && end > s.until:
+				s.next = end
 				return nil
-			case of == this:
-				w.add(i, end)
-			case of == later && after == 0:
-				after = i.ID
-			case of == later && i.ID.Millis() > after.Millis()+int64(delay):
-				w.to.ID = benefit.LastExpiry // none of this validity comes any more
+			case of == sameValidity:
+				s.add(i, end)
+			case of == laterValidity && s.to.Due == 0:
+				s.to.Due = benefit.Instant(i.ID.Millis())
+			//guard:TestEnds s.to.Due+benefit.ExpiryDelay -> s.to.Due-1<<60
+			case of == laterValidity && benefit.Instant(i.ID.Millis()) > s.to.Due+benefit.ExpiryDelay:
+				s.to.ID = benefit.LastExpiry // no issuance of this validity follows
 				return nil
 			}
-			w.to.ID = i.ID
-			if w.full() {
+			s.to.ID = i.ID
+			if s.enough() {
 				return nil
 			}
 		}
-		if len(all) < page {
+		if len(all) < limit {
 			return nil
 		}
+		after = s.to.ID
+		read += len(all)
 	}
 	return nil
 }
 
-// validity tells whether something is of the validity of a cursor.
+// validity is that of an issuance's vouchers, beside that of a cursor.
 type validity int
 
 const (
-	this validity = iota
-	earlier
-	later
-	neither // the vouchers do not end in the order of issues, or there are none
+	noValidity validity = iota // none of the vouchers ends in the order of issues
+	earlierValidity
+	sameValidity
+	laterValidity
 )
 
-// endOf returns of which validity the vouchers of an issuance are that end in the order of issues, and when those of this
-// validity end: all at once.
-func (w *walk) endOf(i *benefit.Issuance) (end benefit.Instant, of validity) {
+// endOf returns the validity of the vouchers of an issuance that end in the order of issues, and of the same one their end:
+// all of them have one.
+func (s *search) endOf(i *benefit.Issuance) (end benefit.Instant, of validity) {
 	for k := range i.Lines {
 		l := &i.Lines[k]
-		if v, ok := i.Voucher(l.First); ok && l.Template == w.from.Template && i.EndsInOrder(&v) {
-			switch {
-			case l.Catalogue < w.from.Version:
-				return 0, earlier
-			case w.until != 0 && l.Catalogue >= w.until:
-				return 0, later
-			}
-			return v.End(), this
+		v, ok := i.Voucher(l.First)
+		if !ok || l.Template != s.from.Template || !i.EndsInOrder(&v) {
+			continue
 		}
+		switch {
+		case l.Catalogue < s.from.Version:
+			return 0, earlierValidity
+		case s.later != 0 && l.Catalogue >= s.later:
+			return 0, laterValidity
+		}
+		return v.End(), sameValidity
 	}
-	return 0, neither
+	return 0, noValidity
 }
 
-// add adds the vouchers of an issuance, if they end after the subscription was made.
-func (w *walk) add(i *benefit.Issuance, end benefit.Instant) {
-	if end <= w.from.Since {
+// add adds the vouchers of an issuance, if they end after the subscription began.
+func (s *search) add(i *benefit.Issuance, end benefit.Instant) {
+	if end <= s.from.Since {
 		return
 	}
 	for _, v := range i.Vouchers() {
-		if v.Template == w.from.Template && i.EndsInOrder(&v) {
-			w.ends = append(w.ends, benefit.VoucherEnd{Voucher: v.ID, End: end})
+		if v.Template == s.from.Template && i.EndsInOrder(&v) {
+			s.ends = append(s.ends, benefit.VoucherEnd{Voucher: v.ID, End: end})
 		}
 	}
 }
 
-// skip moves a new cursor to where it begins: behind issuances of earlier validities, and of vouchers that had ended before the
-// subscription was made. There may be millions, so it looks at few of them.
-func (w *walk) skip() error {
-	from, to := int64(0), int64(w.limit)
-	for before := from; ; before = (from + to) / 2 {
-		all, err := w.r.TemplateIssuances(w.ctx, w.from.Template, id.Before(before), 1)
+// skips reports whether a new cursor begins behind an issuance: it is of an earlier validity, or its vouchers had ended before
+// the subscription began.
+func (s *search) skips(i *benefit.Issuance) bool {
+	end, of := s.endOf(i)
+	return of == earlierValidity || of == sameValidity && end != 0 && end <= s.from.Since
+}
+
+// start returns an id behind which a new cursor begins, given an issuance that it skips. There may be millions of those, so it
+// looks at few of them: ids are in the order of commits, but for some seconds.
+func (s *search) start(skipped *benefit.Issuance) (id.ID, error) {
+	from, to := skipped.ID.Millis(), int64(s.until)
+	for to-from > int64(benefit.ExpiryDelay) {
+		middle := (from + to) / 2
+		all, err := s.r.TemplateIssuances(s.ctx, s.from.Template, id.Before(middle), 1)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if len(all) > 0 && w.skips(all[0]) {
-			from = max(before, all[0].ID.Millis())
+		if len(all) > 0 && s.skips(all[0]) {
+			from = max(middle, all[0].ID.Millis())
 		} else {
-			to = before
-		}
-		if to-from <= int64(delay) {
-			w.to.ID = id.Before(from - int64(delay)) // ids are about in the order of commits
-			return nil
+			to = middle
 		}
 	}
-}
-
-// skips reports whether a new cursor begins behind an issuance.
-func (w *walk) skips(i *benefit.Issuance) bool {
-	end, of := w.endOf(i)
-	return of == earlier || of == this && end != 0 && end <= w.from.Since
+	return max(skipped.ID, id.Before(from-int64(benefit.ExpiryDelay))), nil
 }

@@ -2,6 +2,7 @@ package expiry
 
 import (
 	"context"
+	"hash/maphash"
 
 	"faquan/internal/benefit"
 	"faquan/internal/store"
@@ -13,15 +14,18 @@ type Engine interface {
 	Do(ctx context.Context, c benefit.Command) error
 }
 
-// Record records all vouchers whose end has passed, as of an instant. Its error is that of the store, the engine or ctx; what
-// was recorded before stays.
-func (f *Finder) Record(ctx context.Context, read func(context.Context) (store.Reader, error), e Engine, now benefit.Instant) error {
+// Record records all vouchers that have expired by now. Its error is that of the store, the engine or ctx; what was recorded
+// before stays.
+func (f *Finder) Record(ctx context.Context, read func(context.Context) (store.Reader, error), e Engine) error {
+	if len(e.Catalogue().ExpiryWanted()) == 0 { // nothing is read
+		return nil
+	}
+	c := clock{}
+	if err := e.Do(ctx, &c); err != nil {
+		return err
+	}
 	for {
-		cat := e.Catalogue()
-		if len(cat.ExpiryWanted()) == 0 { // nothing is read
-			return nil
-		}
-		commands, err := f.find(ctx, read, cat, now)
+		commands, err := f.find(ctx, read, e.Catalogue(), c.now)
 		if err != nil || len(commands) == 0 {
 			return err
 		}
@@ -29,7 +33,7 @@ func (f *Finder) Record(ctx context.Context, read func(context.Context) (store.R
 			if err := e.Do(ctx, c); err != nil {
 				return err
 			}
-			if !c.Moved { // another process was first, the subscription has ended, or the clock is ahead of the store's
+			if !c.Moved { // another process was first, or the subscription has ended
 				return nil
 			}
 		}
@@ -43,4 +47,18 @@ func (f *Finder) find(ctx context.Context, read func(context.Context) (store.Rea
 	}
 	defer r.Close()
 	return f.Next(ctx, r, cat, now)
+}
+
+// clock is a command that reads the time of the store, which may be another than that of this machine.
+type clock struct{ now benefit.Instant }
+
+func (c *clock) String() string        { return "read the time" }
+func (c *clock) Check() error          { return nil }
+func (c *clock) Size() int             { return 0 }
+func (c *clock) Touches(*maphash.Hash) {}
+func (c *clock) Names(*benefit.Batch)  {}
+func (c *clock) Rows(*benefit.Batch)   {}
+func (c *clock) Apply(b *benefit.Batch) benefit.Decision {
+	c.now = b.Now
+	return benefit.Decision{}
 }

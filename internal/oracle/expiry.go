@@ -49,8 +49,11 @@ func (c *Expiry) Judge(o *Oracle, now benefit.Instant) error {
 	var want []benefit.ExpiredVoucher
 	for _, e := range c.Ends {
 		v, issued := o.Voucher(e.Voucher)
-		inOrder := v.OwnEnd == 0 && v.IssuedAt == o.IssuanceOf(e.Voucher).At()
-		if !c.Moved || !issued || inOrder != (c.From.Version > 0) || endOf(&v) != e.End || e.End <= c.From.Since || !o.expired(&v, now) {
+		if !issued {
+			continue
+		}
+		inOrder := v.OwnEnd == 0 && issuedFirst(o.IssuanceOf(e.Voucher), v.ID)
+		if !c.Moved || o.endedByCommand(&v) || inOrder != (c.From.Version > 0) || endOf(&v) != e.End || e.End <= c.From.Since || !o.expired(&v, now) {
 			continue
 		}
 		want = append(want, benefit.ExpiredVoucher{
@@ -67,6 +70,20 @@ func (c *Expiry) Judge(o *Oracle, now benefit.Instant) error {
 func (o *Oracle) expired(v *benefit.Voucher, now benefit.Instant) bool {
 	end := endOf(v)
 	return v.Status == benefit.Issued && end > v.IssuedAt && now >= end
+}
+
+// endedByCommand reports whether a voucher has an end by the command, which has its event.
+func (o *Oracle) endedByCommand(v *benefit.Voucher) (ended bool) {
+	for _, t := range o.transitions {
+		switch {
+		case t.Voucher != v.ID:
+		case t.Kind == benefit.ExpireOperation:
+			ended = true
+		case t.Kind == benefit.ExtendOperation:
+			ended = false
+		}
+	}
+	return ended
 }
 
 // BookExpired takes vouchers that are recorded as expired now. It fails when one is not, or its end was recorded before.
@@ -94,10 +111,8 @@ func (o *Oracle) MissedEnds(t benefit.TemplateID, since, until benefit.Instant) 
 		if v.Template != t || at <= since || !o.expired(&v, until) || o.issuances[issuance].ID.Millis() > int64(until) || o.ends[end{voucher, at}] {
 			continue
 		}
-		// It was ended by a command, or used when its end passed.
-		if !slices.ContainsFunc(o.transitions, func(x transition) bool {
-			return x.Voucher == voucher && (x.At >= at || x.Kind == benefit.ExpireOperation && x.At == at)
-		}) {
+		late := func(x transition) bool { return x.Voucher == voucher && x.At >= at } // it may have been used when its end passed
+		if !o.endedByCommand(&v) && !slices.ContainsFunc(o.transitions, late) {
 			all = append(all, voucher)
 		}
 	}
@@ -109,20 +124,35 @@ func (o *Oracle) MissedEnds(t benefit.TemplateID, since, until benefit.Instant) 
 func (o *Oracle) dues() map[benefit.ExpiryDueKey]benefit.ExpiryDue {
 	all := map[benefit.ExpiryDueKey]benefit.ExpiryDue{}
 	add := func(t benefit.TemplateID, due benefit.Instant, voucher id.ID, at benefit.Instant) {
-		key := benefit.ExpiryDueKey{Template: t, Day: due.Day(), Due: due, Voucher: voucher}
-		all[key] = benefit.ExpiryDue{ExpiryDueKey: key, At: at}
+		key := benefit.DueKey(t, due, voucher)
+		all[key] = benefit.ExpiryDue{ExpiryDueKey: key, Template: t, At: at}
 	}
 	for _, i := range o.issuances {
 		for _, v := range i.Vouchers() {
-			if end := endOf(&v); v.IssuedAt != i.At() && end != 0 {
+			if end := endOf(&v); !issuedFirst(i, v.ID) && end != 0 {
 				add(v.Template, end, v.ID, v.IssuedAt)
 			}
 		}
 	}
 	for _, t := range o.transitions {
-		if t.Kind == benefit.ExtendOperation {
+		switch t.Kind {
+		case benefit.ExtendOperation:
 			add(t.Template, t.End, t.Voucher, t.At)
+		case benefit.ExpireOperation:
+			if _, had := all[benefit.DueKey(t.Template, t.At, t.Voucher)]; had {
+				add(t.Template, t.At, t.Voucher, t.At)
+			}
 		}
 	}
 	return all
+}
+
+// issuedFirst reports whether a voucher was issued at first, not by a retry.
+func issuedFirst(i *benefit.Issuance, voucher id.ID) bool {
+	for _, l := range i.Lines {
+		if voucher >= l.First && voucher < l.First+id.ID(l.Issued*l.Quantity) {
+			return l.Catalogue == i.Catalogue && l.At == i.At()
+		}
+	}
+	return false
 }

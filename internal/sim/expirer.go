@@ -65,7 +65,7 @@ func (e *expirer) submit(p *process) bool {
 		finder = &expiry.Finder{}
 		e.finders[p.engine] = finder
 	}
-	found, err := finder.Next(e.ctx, r, p.engine.Catalogue(), e.clock)
+	found, err := finder.Next(e.ctx, r, p.engine.Catalogue(), max(e.clock, e.latest))
 	if err != nil {
 		e.tracef("%sexpired vouchers: %s", p.name, class(err))
 		return false
