@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"time"
@@ -18,7 +16,6 @@ import (
 	"faquan/internal/gateway/scope"
 	"faquan/internal/id"
 	"faquan/internal/rule"
-	"faquan/internal/store/embedded"
 )
 
 // decideOptions are the flags of bench decide.
@@ -83,16 +80,11 @@ func measureDecisions(ctx context.Context, o decideOptions) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(o.Dir, "faquan-bench-")
+	st, dir, closeStore, err := openEmbedded(o.Dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	st, err := embedded.Open(embedded.Options{Dir: filepath.Join(dir, "store")})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
+	defer func() { err = errors.Join(err, closeStore()) }()
 	issuer, stop, err := startEngine(ctx, engine.Options{Store: st, Rules: rule.New()})
 	if err != nil {
 		return err

@@ -10,10 +10,11 @@ import (
 
 	"faquan/internal/benefit"
 	"faquan/internal/engine"
+	"faquan/internal/id"
 	"faquan/internal/store"
 )
 
-// Engine drives an issuing core over one store in a closed loop.
+// Engine drives an issuing core over one store, in a closed loop unless it is told otherwise.
 type Engine struct {
 	Workload
 	Callers int
@@ -22,12 +23,15 @@ type Engine struct {
 	engine  *engine.Engine
 	stop    func() error
 	issued  func(n int64, o *benefit.Outcome) // unless nil: called for each ask that was answered
+	rate    float64                           // unless 0, asks come so many a second whether answers do or not: an open loop
 	settled int64                             // asks below it have certainly been answered, those of other processes included; the next run begins with it
 }
 
-// startEngine starts an engine. stop ends it, and leaves the store open.
+// startEngine starts an engine, by the clock of the system unless the options have one. stop ends it, and leaves the store open.
 func startEngine(ctx context.Context, o engine.Options) (_ *engine.Engine, stop func() error, err error) {
-	o.Clock = clock
+	if o.Clock == nil {
+		o.Clock = clock
+	}
 	issuer, err := engine.New(ctx, o)
 	if err != nil {
 		return nil, nil, err
@@ -56,6 +60,15 @@ func NewEngine(ctx context.Context, o engine.Options, w Workload, callers int, d
 	return e, nil
 }
 
+// apply puts objects of the catalogue into the store.
+func (e *Engine) apply(ctx context.Context, objects ...any) error {
+	c := &benefit.Changes{Catalogue: e.engine.Catalogue().Version + 1}
+	for _, o := range objects {
+		addEntity(c, o)
+	}
+	return change(ctx, e.engine, c)
+}
+
 // change puts changes into the store as they are.
 func change(ctx context.Context, issuer *engine.Engine, c *benefit.Changes) error {
 	return issuer.Change(ctx, func(context.Context, store.Reader, *benefit.Catalogue, benefit.Env) (*benefit.Changes, error) {
@@ -67,6 +80,8 @@ func change(ctx context.Context, issuer *engine.Engine, c *benefit.Changes) erro
 type stretch struct {
 	issued, again atomic.Int64 // again: retries of asks that were answered with an error to retry
 	latency       histogram
+	start         time.Time // when its first ask is due
+	first         int64     // ask
 }
 
 // Run makes so many asks, then drain (if any) until the work behind the answers is done as well, and reports. Of
@@ -84,11 +99,11 @@ func (e *Engine) Run(ctx context.Context, asks int64, drain func() error) (Figur
 }
 
 func (e *Engine) run(ctx context.Context, asks int64) (*stretch, error) {
-	var s stretch
+	s := stretch{start: time.Now()}
 	settled, stride := e.settled, e.stride()
-	first := settled + ((int64(e.Process)-settled)%stride+stride)%stride
+	s.first = settled + ((int64(e.Process)-settled)%stride+stride)%stride
 	e.settled += asks
-	err := closedLoop(e.Callers, first, e.settled, stride, func(caller int) func(int64) error {
+	err := closedLoop(e.Callers, s.first, e.settled, stride, func(caller int) func(int64) error {
 		r := rand.New(rand.NewPCG(uint64(caller), uint64(settled)))
 		return func(n int64) error { return e.ask(ctx, n, settled, r, &s) }
 	})
@@ -122,6 +137,9 @@ func closedLoop(callers int, first, end, stride int64, caller func(c int) func(n
 func (e *Engine) ask(ctx context.Context, n, settled int64, r *rand.Rand, s *stretch) error {
 	request, replay := e.Ask(n, settled, r)
 	began := time.Now()
+	if e.rate > 0 {
+		began = waitDue(s.start, (n-s.first)/e.stride(), e.rate)
+	}
 	outcome, err := e.engine.Issue(ctx, request)
 	for tries := 0; retryable(err) && tries < maxRetries && ctx.Err() == nil; tries++ {
 		s.again.Add(1)
@@ -140,6 +158,18 @@ func (e *Engine) ask(ctx context.Context, n, settled int64, r *rand.Rand, s *str
 		}
 	}
 	return err
+}
+
+// keepIDs returns where the ids of the next n issues will be, in the order of the asks, none of which may be a retry. Each
+// issue has one voucher, which has the same id.
+func (e *Engine) keepIDs(n int64) []id.ID {
+	ids, first := make([]id.ID, n), e.settled
+	e.issued = func(ask int64, o *benefit.Outcome) {
+		if k := ask - first; k < n {
+			ids[k] = o.Issuance.ID
+		}
+	}
+	return ids
 }
 
 // A caller retries for some seconds.

@@ -68,11 +68,14 @@ func (l *loader) closed(address string, requests [][]byte) (Figures, [][]byte, e
 // waited since the moment when it should have been sent. The schedule begins when the connections are open.
 func (l *loader) openLoop(address string, requests [][]byte, rate float64) (Figures, [][]byte, error) {
 	start := sync.OnceValue(time.Now)
-	return l.load(address, requests, func(k int64) time.Time {
-		due := start().Add(time.Duration(float64(k) / rate * float64(time.Second)))
-		time.Sleep(time.Until(due))
-		return due
-	})
+	return l.load(address, requests, func(k int64) time.Time { return waitDue(start(), k, rate) })
+}
+
+// waitDue waits until the k-th of so many calls a second is due, and returns when that was.
+func waitDue(start time.Time, k int64, rate float64) time.Time {
+	due := start.Add(time.Duration(float64(k) / rate * float64(time.Second)))
+	time.Sleep(time.Until(due))
+	return due
 }
 
 // load sends all requests over the connections. wait returns when the k-th may be sent, with the moment from which

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"time"
@@ -18,7 +16,6 @@ import (
 	"faquan/internal/engine"
 	"faquan/internal/id"
 	"faquan/internal/store"
-	"faquan/internal/store/embedded"
 	"faquan/internal/store/postgres"
 )
 
@@ -81,12 +78,7 @@ func (o *redeemOptions) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	vouchers := make([]id.ID, o.Vouchers)
-	e.issued = func(n int64, outcome *benefit.Outcome) {
-		if n <= o.Vouchers {
-			vouchers[n-1] = outcome.Issuance.ID
-		}
-	}
+	vouchers := e.keepIDs(o.Vouchers)
 	fmt.Fprintf(o.Out, "%s, %d callers, %d vouchers, %s; %d CPUs, %s/%s; sync before every answer\n",
 		storeKind(o.Store), o.Callers, o.Vouchers, templatesText(o.Templates), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	if _, err := e.Run(ctx, o.Vouchers, drain); err != nil {
@@ -118,14 +110,11 @@ func (o *redeemOptions) open(ctx context.Context) (
 	st store.Store, dir string, drain func() error, processes func() []int, closeStore func() error, err error,
 ) {
 	if o.Store == "" {
-		if dir, err = os.MkdirTemp(o.Dir, "faquan-bench-"); err != nil {
+		db, dir, closeStore, err := openEmbedded(o.Dir)
+		if err != nil {
 			return nil, "", nil, nil, nil, err
 		}
-		db, err := embedded.Open(embedded.Options{Dir: filepath.Join(dir, "store")})
-		if err != nil {
-			return nil, "", nil, nil, nil, errors.Join(err, os.RemoveAll(dir))
-		}
-		return db, dir, db.Flush, func() []int { return nil }, func() error { return errors.Join(db.Close(), os.RemoveAll(dir)) }, nil
+		return db, dir, db.Flush, func() []int { return nil }, closeStore, nil
 	}
 	server, err := openPGServer(o.Store)
 	if err != nil {

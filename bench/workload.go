@@ -19,6 +19,10 @@ type Workload struct {
 	Users      int64 // how many users receive
 	PerUser    int64 // the limit per user and template
 	RetryEvery int64 // one ask in so many is a retry of an earlier one; 0: none
+	// Only is the template of all asks; 0: it is one of Templates.
+	Only benefit.TemplateID
+	// PerTrace is how many asks in a row have the same trace id; 0: they have none.
+	PerTrace int64
 
 	// Processes share the asks: the n-th is that of process n modulo Processes, and this one is number Process, from 0.
 	// 0 processes are 1. A retry names an ask of any of them.
@@ -105,7 +109,10 @@ func (w Workload) retry(n int64) bool {
 // template and user of the n-th ask. Users come in an order that is far from sorted, each once before any of them
 // twice, so that no user reaches a limit and every issue is a real one.
 func (w Workload) template(n int64) benefit.TemplateID {
-	if w.Templates > 1 {
+	switch {
+	case w.Only != 0:
+		return w.Only
+	case w.Templates > 1:
 		return benefit.TemplateID(mix(uint64(n)^0x5851f42d4c957f2d)%uint64(w.Templates)) + 1
 	}
 	return benefit.TemplateID(n/w.hotFor()%hotTemplates) + 1
@@ -136,11 +143,23 @@ func (w Workload) Ask(n, settled int64, r *rand.Rand) (request *benefit.Request,
 
 func (w Workload) request(n int64) *benefit.Request {
 	lines := []benefit.Line{{Template: w.template(n), Sends: 1, Quantity: 1}}
-	return &benefit.Request{
+	r := &benefit.Request{
 		Scope: scope.Template(lines[0].Template), Key: "bench-20261122-" + strconv.FormatInt(n, 10), App: 1,
-		Recipient:   benefit.Identifier{Type: benefit.AlipayID, Value: strconv.FormatInt(2_088_000_000_000_000+w.user(n), 10)},
+		Recipient:   w.recipient(n),
 		Fingerprint: benefit.FingerprintOf(lines), Lines: lines, Note: benefit.Note{Memo: "优酷3个月兑换券"},
 	}
+	if w.PerTrace > 0 {
+		r.Note.TraceID = w.trace(n)
+	}
+	return r
+}
+
+// trace returns the trace id of the n-th ask, if asks have one.
+func (w Workload) trace(n int64) string { return "trace-" + strconv.FormatInt(n/w.PerTrace, 10) }
+
+// recipient returns whom the n-th ask is for.
+func (w Workload) recipient(n int64) benefit.Identifier {
+	return benefit.Identifier{Type: benefit.AlipayID, Value: strconv.FormatInt(2_088_000_000_000_000+w.user(n), 10)}
 }
 
 func clock() benefit.Instant { return benefit.InstantOf(time.Now()) }
