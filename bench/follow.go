@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"faquan/internal/benefit"
 	"faquan/internal/store"
 )
 
@@ -13,7 +14,9 @@ type follower struct {
 	cancel context.CancelFunc
 	done   chan error
 	issued int64
-	lag    histogram // from the instant of a commit until it was read
+	// expired are the vouchers whose ends the feed had.
+	expired []benefit.ExpiredVoucher
+	lag     histogram // from the instant of a commit until it was read
 }
 
 const (
@@ -52,6 +55,7 @@ func (f *follower) read(ctx context.Context, feed store.Feed, at store.Place) er
 				if c.Steps[k].Issuance != nil {
 					f.issued++
 				}
+				f.expired = append(f.expired, c.Steps[k].Expired...)
 			}
 		}
 		switch {

@@ -4,6 +4,7 @@
 //	go run ./bench decide            what a decision among activities with rules costs
 //	go run ./bench http              a gateway of the program faquan, end to end
 //	go run ./bench redeem            redemptions, beside issues
+//	go run ./bench expiry            looking for expired vouchers among many, and recording them
 //	go run ./bench start             how long a large store takes to open
 //
 // A figure alone says little on a shared machine, so every round measures all alternatives one after the other, and
@@ -11,7 +12,7 @@
 // each answer is checked. Every command ends its output with one line of name=value pairs for scripts.
 //
 // docs/performance.md has the figures. Each command has a file here, with its flags: enginecommand.go, decide.go,
-// gateway.go, redeem.go, start.go.
+// gateway.go, redeem.go, expiry.go, start.go.
 package main
 
 import (
@@ -60,7 +61,7 @@ output has the medians as name=value pairs, for scripts.`,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true // `go run` has no completion
-	root.AddCommand(newEngine(), newDecide(), newHTTP(), newRedeem(), newStart(), newWorker(), newEmpty())
+	root.AddCommand(newEngine(), newDecide(), newHTTP(), newRedeem(), newExpiry(), newStart(), newWorker(), newEmpty())
 	return root
 }
 
