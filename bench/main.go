@@ -5,6 +5,7 @@
 //	go run ./bench http              a gateway of the program faquan, end to end
 //	go run ./bench redeem            redemptions, beside issues
 //	go run ./bench expiry            looking for expired vouchers among many, and recording them
+//	go run ./bench lists             pages of lists of vouchers, beside issues
 //	go run ./bench start             how long a large store takes to open
 //
 // A figure alone says little on a shared machine, so every round measures all alternatives one after the other, and
@@ -12,7 +13,7 @@
 // each answer is checked. Every command ends its output with one line of name=value pairs for scripts.
 //
 // docs/performance.md has the figures. Each command has a file here, with its flags: enginecommand.go, decide.go,
-// gateway.go, redeem.go, expiry.go, start.go.
+// gateway.go, redeem.go, expiry.go, lists.go, start.go.
 package main
 
 import (
@@ -61,7 +62,7 @@ output has the medians as name=value pairs, for scripts.`,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true // `go run` has no completion
-	root.AddCommand(newEngine(), newDecide(), newHTTP(), newRedeem(), newExpiry(), newStart(), newWorker(), newEmpty())
+	root.AddCommand(newEngine(), newDecide(), newHTTP(), newRedeem(), newExpiry(), newLists(), newStart(), newWorker(), newEmpty())
 	return root
 }
 
