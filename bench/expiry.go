@@ -153,7 +153,7 @@ func (b *expiryBench) report(ctx context.Context) error {
 }
 
 func (b *expiryBench) record(ctx context.Context) error {
-	return b.finder.Record(ctx, b.store.Read, b.engine.engine, b.now())
+	return b.finder.Record(ctx, b.store.Read, b.engine.engine)
 }
 
 // rest returns the processor time of a stretch in which nothing is issued and no end passes, with a subscription of a status.
