@@ -62,7 +62,7 @@ func (w *world) expire(v benefit.Voucher) {
 	}
 	to := from
 	to.ID = v.Issuance
-	c := &benefit.Expiry{From: from, To: to, Ends: []benefit.VoucherEnd{{Voucher: v.ID, End: v.End()}}, Until: w.now}
+	c := &benefit.Expiry{From: from, To: to, Ends: []benefit.VoucherEnd{{Voucher: v.ID, End: v.End()}}, Until: w.now - benefit.ExpiryDelay}
 	if _, err := w.engine.Submit(c); err != nil {
 		w.t.Fatal(err)
 	}
