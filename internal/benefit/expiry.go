@@ -30,8 +30,8 @@ type ExpiryCursor struct {
 	Since Instant // of the subscription: ends up to it have no event
 	// ID is that of the last issuance, or of the voucher of the last ExpiryDue, that was looked at; 0: none.
 	ID id.ID
-	// Due is the end of the last ExpiryDue. With a Version it is when the first issuance under a later validity was made,
-	// if the cursor has met one.
+	// Due is up to where ExpiryDues were looked at, to the one of ID. With a Version it is instead the millisecond of the id
+	// of the first issuance under a later validity, if the cursor has met one.
 	Due Instant
 }
 
@@ -67,8 +67,11 @@ func DueKey(t TemplateID, due Instant, voucher id.ID) ExpiryDueKey {
 type ExpiryDue struct {
 	ExpiryDueKey
 	Template TemplateID
-	At       Instant // when the voucher got the end; Due itself: it was ended by a command, which has the event
+	At       Instant // when the voucher got the end
 }
+
+// byCommand reports whether a command ended the voucher at this end: it has the event. All others get their ends before.
+func (d *ExpiryDue) byCommand() bool { return d.At >= d.Due }
 
 // EndsInOrder reports whether a voucher of the issuance ends in the order of issues. If not it has an ExpiryDue, or was ended
 // by a command.
@@ -151,7 +154,7 @@ type VoucherEnd struct {
 }
 
 // ExpiryDelay is how long ago an end must have passed, or an issuance have been made, before a cursor moves past it, in
-// milliseconds. Commits take less, so that none comes in behind a cursor.
+// milliseconds. A commit that takes longer, or an id that runs ahead further, may come in behind a cursor.
 const ExpiryDelay Instant = 60_000
 
 // Expiry is the command that moves a cursor on and records the vouchers that have expired. It changes nothing when another
@@ -241,7 +244,7 @@ func (c *Expiry) expired(b *Batch, e VoucherEnd) (v Voucher, ok bool) {
 	}
 	if c.From.Version == 0 {
 		due, _ := ExpiryDues.Get(&b.rows, DueKey(c.From.Template, e.End, e.Voucher))
-		if due.At >= due.Due { //guard:internal/expiry.TestEndedByCommand due.At >= due.Due -> false
+		if due.byCommand() { //guard:internal/expiry.TestEndedByCommand due.byCommand() -> false
 			return v, false
 		}
 	}

@@ -12,6 +12,7 @@ import (
 const (
 	commandEnds = 500     // vouchers in a command, or a few more
 	maxCommands = 10      // so that no template waits for long
+	maxDues     = 200     // commands over ExpiryDues: each search reads those of ten minutes from the first on
 	maxRead     = 100_000 // issuances, about
 	readAtOnce  = 500     // issuances
 )
@@ -20,7 +21,8 @@ const (
 type Finder struct {
 	catalogue int64
 	// next is when there is more to do for a cursor: the first end that has not passed. Of a cursor over ExpiryDues it is
-	// up to when there is nothing to find.
+	// up to when there is nothing to find. It is good for any state of the store under this version of the catalogue, as
+	// only a new version moves a cursor back.
 	next map[benefit.ExpiryKey]benefit.Instant
 }
 
@@ -90,18 +92,18 @@ func (s *search) addCommand() {
 	}
 }
 
-// enough adds a command when it is large enough, and reports whether there are enough of them.
-func (s *search) enough() bool {
+// full adds a command when it is large enough, and reports whether there are so many of them.
+func (s *search) full(most int) bool {
 	if len(s.ends) >= commandEnds {
 		s.addCommand()
 	}
-	return len(s.commands) >= maxCommands
+	return len(s.commands) >= most
 }
 
 // dues finds ends that are out of the order of issues. There is a row by the end of each, ten minutes of them together.
 func (s *search) dues() error {
 	start := s.from
-	// Nothing is written behind until, so what was looked at once needs no second look.
+	// Nothing is written behind until: see benefit.ExpiryDelay. What was looked at once needs no second look.
 	for at := max(start.Due, s.next); at <= s.until; at = benefit.NextDueBucket(at) {
 		key := benefit.ExpiryDues.DatumsOf(benefit.DueKey(start.Template, at, 0))
 		for due, err := range store.All(s.ctx, s.r, benefit.ExpiryDues, key[:1]...) {
@@ -114,7 +116,7 @@ func (s *search) dues() error {
 			default:
 				s.ends = append(s.ends, benefit.VoucherEnd{Voucher: due.Voucher, End: due.Due})
 				s.to.Due, s.to.ID = due.Due, due.Voucher
-				if s.enough() {
+				if s.full(maxDues) {
 					return nil
 				}
 				continue
@@ -165,7 +167,7 @@ func (s *search) issuances() error {
 				return nil
 			}
 			s.to.ID = i.ID
-			if s.enough() {
+			if s.full(maxCommands) {
 				return nil
 			}
 		}
