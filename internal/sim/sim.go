@@ -133,7 +133,7 @@ type simulation struct {
 	processes []*process
 
 	follower  *follower // nil: nobody reads the feed
-	expirer   *expirer  // nil: nobody wants to hear of expired vouchers
+	expirer   *expirer  // nil: no subscription wants expired vouchers
 	world     *world
 	model     *memory.Store
 	oracle    *oracle.Oracle
