@@ -224,8 +224,8 @@ func (n *node) service() *control.Service {
 	return s
 }
 
-// feedKept is longer than any feed.keep. The processes that serve a database remove what is older than theirs, so a command
-// that knows no setting begins with the oldest events that are there.
+// feedKept is longer than any feed.keep. The processes that serve a database remove the events that are older than their
+// feed.keep. So a command, which does not read that setting, begins with the oldest events that are there.
 const feedKept = 100 * 365 * 24 * time.Hour
 
 // facts returns the attributes of the store that are logged at the start and at the stop: for a journal its head, which

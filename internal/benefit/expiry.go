@@ -76,21 +76,8 @@ func (d *ExpiryDue) byCommand() bool { return d.At >= d.Due }
 // EndsInOrder reports whether a voucher of the issuance ends in the order of issues. If not it has an ExpiryDue, or was ended
 // by a command.
 func (i *Issuance) EndsInOrder(v *Voucher) bool {
-	if v.OwnEnd != 0 {
-		return false
-	}
-	for k := range i.Lines {
-		l := &i.Lines[k]
-		if n := v.ID - l.First; n >= 0 && n < id.ID(l.issuedVouchers()) {
-			return l.issuedFirst(i)
-		}
-	}
-	return false
-}
-
-// issuedFirst reports whether the line was issued together with the first lines of the issuance, not by a retry.
-func (l *IssuedLine) issuedFirst(i *Issuance) bool {
-	return l.At == i.At() && l.Catalogue == i.Catalogue
+	l := i.lineOf(v.ID)
+	return v.OwnEnd == 0 && l != nil && l.At == i.At() && l.Catalogue == i.Catalogue // else a retry issued it
 }
 
 // retryDues returns the ends of the vouchers that a retry has issued.

@@ -120,13 +120,21 @@ func (i *Issuance) Vouchers() []Voucher {
 
 // Voucher finds one of the issued vouchers by id.
 func (i *Issuance) Voucher(v id.ID) (Voucher, bool) {
+	if l := i.lineOf(v); l != nil {
+		return l.voucher(i, int(v-l.First)), true
+	}
+	return Voucher{}, false
+}
+
+// lineOf returns the line that issued a voucher; nil when none did.
+func (i *Issuance) lineOf(v id.ID) *IssuedLine {
 	for k := range i.Lines {
 		l := &i.Lines[k]
 		if n := v - l.First; n >= 0 && n < id.ID(l.issuedVouchers()) {
-			return l.voucher(i, int(n)), true
+			return l
 		}
 	}
-	return Voucher{}, false
+	return nil
 }
 
 // VoucherWithCode finds one of the issued vouchers by its certificate code.
